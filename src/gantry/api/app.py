@@ -1,0 +1,134 @@
+"""The HTTP application: transport rules of every method, routing, errors. The only async code there is."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+from anyio.to_thread import run_sync
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from gantry.api.body import MAX_BODY_BYTES, decode
+from gantry.api.call import Call, Context
+from gantry.api.methods import route
+from gantry.errors import Internal, InvalidArgument, NotFound, StatusError, Unimplemented
+from gantry.names import API_VERSIONS
+
+logger = logging.getLogger(__name__)
+
+Page = Callable[[Context, Request], Response]
+_JSON = "application/json; charset=UTF-8"
+_OVERRIDABLE = {"GET", "PUT", "PATCH", "DELETE"}
+
+
+class App:
+    """ASGI application. ``pages`` are plain GET pages by first path segment (health, metrics, logs)."""
+
+    def __init__(self, context: Context, pages: dict[str, Page]) -> None:
+        self._context = context
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        try:
+            response = await self._respond(request)
+        except StatusError as error:
+            response = error_response(error)
+        except ClientDisconnect:
+            return
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.url.path)
+            response = error_response(Internal("internal error; the server's log has the details"))
+        await response(scope, receive, send)
+
+    def _respond(self, request: Request) -> Awaitable[Response]:
+        segments = _segments(request.scope)
+        if segments[0] in API_VERSIONS:
+            return self._call(request, segments[0], segments[1:])
+        return self._page(request, segments)
+
+    async def _page(self, request: Request, segments: list[str]) -> Response:
+        page = self._pages.get(segments[0])
+        if page is None or request.method not in ("GET", "HEAD"):
+            raise NotFound(f"no such page: {request.method} {request.url.path}; the API begins at /v1/projects")
+        return await run_sync(page, self._context, request)
+
+    async def _call(self, request: Request, version: str, segments: list[str]) -> Response:
+        body = await _read(request)
+        verb, query_text = request.method, request.scope["query_string"].decode("latin-1")
+        override = request.headers.get("x-http-method-override", "").upper()
+        if verb == "POST" and override in _OVERRIDABLE:
+            verb = override
+            if override == "GET":
+                # A query too long for a URL comes as a form in the body.
+                query_text, body = "&".join(filter(None, (query_text, body.decode("utf-8", "replace")))), b""
+        method, ids = route(verb, version, segments or [""])
+        if method.handler is None:
+            raise Unimplemented(f"{method.id} is known but not implemented yet; docs/coverage.md lists what is")
+        query = _query(query_text)
+        headers = request.headers
+        fields = {}
+        if verb in ("POST", "PATCH", "PUT"):
+            fields = decode(body, headers.get("content-encoding", ""), _charset(headers.get("content-type", "")))
+        call = Call(self._context, version, ids, query, fields)
+        return json_response(await run_sync(method.handler, call))
+
+
+def json_response(value: Any, status: int = 200) -> Response:
+    """JSON as the API writes it: UTF-8, indented, a final newline."""
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    return Response(text.encode("utf-8", "replace"), status, {"content-type": _JSON})
+
+
+def error_response(error: StatusError) -> Response:
+    body: dict[str, Any] = {"code": error.http, "message": error.message, "status": error.code.name}
+    if error.details:
+        body["details"] = list(error.details)
+    return json_response({"error": body}, error.http)
+
+
+def _segments(scope: Scope) -> list[str]:
+    """Path segments, decoded after splitting: an encoded slash stays inside its segment."""
+    raw = scope.get("raw_path") or scope["path"].encode()
+    try:
+        parts = [unquote(part, errors="strict") for part in raw.decode("ascii").strip("/").split("/")]
+    except UnicodeDecodeError:
+        raise InvalidArgument("the path is not valid UTF-8") from None
+    if any("/" in part or "\0" in part for part in parts):
+        raise InvalidArgument("a path segment cannot hold an encoded slash or NUL")
+    return parts
+
+
+def _query(text: str) -> dict[str, str]:
+    """Parameters by camelCase name; the first of several counts."""
+    found: dict[str, str] = {}
+    for key, value in parse_qsl(text, keep_blank_values=True, max_num_fields=1000):
+        head, *rest = key.split("_")
+        found.setdefault(head + "".join(part[:1].upper() + part[1:] for part in rest) if head else key, value)
+    return found
+
+
+def _charset(content_type: str) -> str:
+    for part in content_type.split(";")[1:]:
+        name, _, value = part.partition("=")
+        if name.strip().lower() == "charset":
+            return value.strip().strip("\"'")
+    return ""
+
+
+async def _read(request: Request) -> bytes:
+    """The body, up to a limit. Raises InvalidArgument past it."""
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > MAX_BODY_BYTES:
+            raise InvalidArgument(f"the request body is larger than {MAX_BODY_BYTES} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)

@@ -1,0 +1,52 @@
+"""One call of an API method, as its handler sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
+from gantry.seams import Seams
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What handlers work with. ``notify`` wakes the runner; ``locations`` are the places that exist."""
+
+    seams: Seams
+    notify: Callable[[], None]
+    locations: tuple[str, ...]
+    public_url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """``ids`` are the variable parts of the path in order; ``body`` is the decoded JSON object."""
+
+    context: Context
+    version: str
+    ids: tuple[str, ...]
+    query: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def location(self) -> LocationName:
+        return LocationName(*self.ids[:2])
+
+    @property
+    def dataset(self) -> DatasetName:
+        return DatasetName(*self.ids[:3])
+
+    @property
+    def dicom_store(self) -> DicomStoreName:
+        return DicomStoreName(*self.ids[:4])
+
+    @property
+    def operation(self) -> OperationName:
+        """An id that is not a number names no operation; -1 finds none."""
+        text = self.ids[3]
+        return OperationName(self.dataset, int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1)
+
+
+Handler = Callable[[Call], dict[str, Any]]

@@ -1,0 +1,182 @@
+"""The method table: one line per API method. Routing, permissions, coverage and documentation come from it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gantry.api import operations, resources
+from gantry.api.call import Handler
+from gantry.errors import NotFound
+
+_BETA = ("v1beta1", "v1alpha2")
+
+
+class ApiMethod(NamedTuple):
+    """``id`` below ``healthcare.projects.locations.``; ``path`` below the version, ``*`` for an id, ``**`` for a path.
+
+    Without a handler the method is known and answers UNIMPLEMENTED. ``permission`` is checked on the resource named.
+    """
+
+    id: str
+    verb: str
+    path: str
+    permission: str
+    handler: Handler | None = None
+    versions: tuple[str, ...] = ("v1", *_BETA)
+
+
+def _below(id_prefix: str, path: str, permission_prefix: str, *rows: ApiMethod) -> tuple[ApiMethod, ...]:
+    return tuple(
+        row._replace(
+            id=id_prefix + row.id,
+            path=path + row.path,
+            permission=row.permission and f"healthcare.{permission_prefix}{row.permission}",
+        )
+        for row in rows
+    )
+
+
+M = ApiMethod
+_LOCATION = "projects/*/locations/*"
+_DATASET = f"{_LOCATION}/datasets/*"
+_STORE = f"{_DATASET}/dicomStores/*"
+_WEB = f"{_STORE}/dicomWeb"
+_STUDY, _SERIES = f"{_WEB}/studies/*", f"{_WEB}/studies/*/series/*"
+_INSTANCE = f"{_SERIES}/instances/*"
+
+METHODS: tuple[ApiMethod, ...] = (
+    M("get", "GET", _LOCATION, "healthcare.locations.get", resources.get_location),
+    M("list", "GET", "projects/*/locations", "healthcare.locations.list", resources.list_locations),
+    *_below(
+        "datasets.", f"{_LOCATION}/datasets", "datasets.",
+        M("create", "POST", "", "create", resources.create_dataset),
+        M("list", "GET", "", "list", resources.list_datasets),
+        M("get", "GET", "/*", "get", resources.get_dataset),
+        M("patch", "PATCH", "/*", "update", resources.patch_dataset),
+        M("delete", "DELETE", "/*", "delete", resources.delete_dataset),
+        M("deidentify", "POST", "/*:deidentify", "deidentify"),
+        M("getIamPolicy", "GET", "/*:getIamPolicy", "getIamPolicy"),
+        M("setIamPolicy", "POST", "/*:setIamPolicy", "setIamPolicy"),
+        M("testIamPermissions", "POST", "/*:testIamPermissions", ""),
+    ),
+    *_below(
+        "datasets.operations.", f"{_DATASET}/operations", "operations.",
+        M("get", "GET", "/*", "get", operations.get_operation),
+        M("list", "GET", "", "list", operations.list_operations),
+        M("cancel", "POST", "/*:cancel", "cancel", operations.cancel_operation),
+    ),
+    *_below(
+        "datasets.dicomStores.", f"{_DATASET}/dicomStores", "dicomStores.",
+        M("create", "POST", "", "create", resources.create_dicom_store),
+        M("list", "GET", "", "list", resources.list_dicom_stores),
+        M("get", "GET", "/*", "get", resources.get_dicom_store),
+        M("patch", "PATCH", "/*", "update", resources.patch_dicom_store),
+        M("delete", "DELETE", "/*", "delete", resources.delete_dicom_store),
+        M("import", "POST", "/*:import", "import", operations.import_dicom_data),
+        M("export", "POST", "/*:export", "export", operations.export_dicom_data),
+        M("deidentify", "POST", "/*:deidentify", "deidentify"),
+        M("setBlobStorageSettings", "POST", "/*:setBlobStorageSettings", "dicomWebWrite"),
+        M("getDICOMStoreMetrics", "GET", "/*:getDICOMStoreMetrics", "get"),
+        M("getIamPolicy", "GET", "/*:getIamPolicy", "getIamPolicy"),
+        M("setIamPolicy", "POST", "/*:setIamPolicy", "setIamPolicy"),
+        M("testIamPermissions", "POST", "/*:testIamPermissions", ""),
+    ),
+    *_below(
+        "datasets.dicomStores.", _WEB, "dicomStores.dicomWeb",
+        M("searchForStudies", "GET", "/studies", "Read"),
+        M("searchForSeries", "GET", "/series", "Read"),
+        M("searchForInstances", "GET", "/instances", "Read"),
+        M("storeInstances", "POST", "/studies", "Write"),
+        M("updateInstances", "PUT", "/studies", "Update", None, _BETA),
+    ),
+    *_below(
+        "datasets.dicomStores.dicomWeb.studies.", _STUDY, "dicomStores.dicomWeb",
+        M("getStudyMetrics", "GET", ":getStudyMetrics", "Read"),
+        M("setBlobStorageSettings", "POST", ":setBlobStorageSettings", "Write"),
+        M("setBlobStorageSettings", "POST", "/series/*:setBlobStorageSettings", "Write"),
+        M("setBlobStorageSettings", "POST", "/series/*/instances/*:setBlobStorageSettings", "Write"),
+        M("series.getSeriesMetrics", "GET", "/series/*:getSeriesMetrics", "Read"),
+        M("series.instances.getStorageInfo", "GET", "/series/*/instances/*:getStorageInfo", "Read"),
+    ),
+    *_below(
+        "datasets.dicomStores.studies.", _STUDY, "dicomStores.dicomWeb",
+        M("retrieveStudy", "GET", "", "Read"),
+        M("retrieveMetadata", "GET", "/metadata", "Read"),
+        M("searchForInstances", "GET", "/instances", "Read"),
+        M("searchForSeries", "GET", "/series", "Read"),
+        M("storeInstances", "POST", "", "Write"),
+        M("updateInstances", "PUT", "", "Update", None, _BETA),
+        M("updateMetadata", "PATCH", "/metadata", "Update", None, _BETA),
+        M("delete", "DELETE", "", "Delete"),
+    ),
+    *_below(
+        "datasets.dicomStores.studies.series.", _SERIES, "dicomStores.dicomWeb",
+        M("retrieveSeries", "GET", "", "Read"),
+        M("retrieveMetadata", "GET", "/metadata", "Read"),
+        M("searchForInstances", "GET", "/instances", "Read"),
+        M("updateMetadata", "PATCH", "/metadata", "Update", None, _BETA),
+        M("delete", "DELETE", "", "Delete"),
+    ),
+    *_below(
+        "datasets.dicomStores.studies.series.instances.", _INSTANCE, "dicomStores.dicomWeb",
+        M("retrieveInstance", "GET", "", "Read"),
+        M("retrieveMetadata", "GET", "/metadata", "Read"),
+        M("retrieveRendered", "GET", "/rendered", "Read"),
+        M("frames.retrieveFrames", "GET", "/frames/*", "Read"),
+        M("frames.retrieveRendered", "GET", "/frames/*/rendered", "Read"),
+        M("bulkdata.retrieveBulkdata", "GET", "/bulkdata/**", "Read"),
+        M("updateMetadata", "PATCH", "/metadata", "Update", None, _BETA),
+        M("delete", "DELETE", "", "Delete"),
+    ),
+)  # fmt: skip
+
+
+class _Node:
+    """One path segment in the tree of all paths. ``methods`` by (verb, custom verb)."""
+
+    def __init__(self) -> None:
+        self.children: dict[str, _Node] = {}
+        self.methods: dict[tuple[str, str], ApiMethod] = {}
+
+
+def _tree() -> _Node:
+    root = _Node()
+    for method in METHODS:
+        path, _, custom = method.path.partition(":")
+        node = root
+        for segment in path.split("/"):
+            node = node.children.setdefault(segment, _Node())
+        node.methods[method.verb, custom] = method
+    return root
+
+
+_ROOT = _tree()
+
+
+def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tuple[str, ...]]:
+    """The method of a path below the version, and its ids. Raises NotFound.
+
+    A custom verb follows the last colon of the last segment: project ids may hold colons, and UIDs never do.
+    """
+    last, _, custom = segments[-1].rpartition(":")
+    for tail, action in ((last, custom), (segments[-1], "")) if last else ((segments[-1], ""),):
+        node, ids = _find([*segments[:-1], tail])
+        method = node.methods.get((verb, action)) if node else None
+        if method is not None and version in method.versions:
+            return method, ids
+    raise NotFound(f"no such method: {verb} /{version}/{'/'.join(segments)}")
+
+
+def _find(segments: list[str]) -> tuple[_Node | None, tuple[str, ...]]:
+    node, ids = _ROOT, []
+    for position, segment in enumerate(segments):
+        if segment in node.children:
+            node = node.children[segment]
+        elif "**" in node.children:
+            return node.children["**"], (*ids, "/".join(segments[position:]))
+        elif segment and "*" in node.children:
+            node = node.children["*"]
+            ids.append(segment)
+        else:
+            return None, ()
+    return node, tuple(ids)

@@ -1,0 +1,117 @@
+"""Long-running operations: starting, reading, listing, cancelling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gantry.api.call import Call
+from gantry.api.filters import terms
+from gantry.api.paging import read_page
+from gantry.api.wire import (
+    CancelOperationRequest,
+    ExportDicomDataRequest,
+    ImportDicomDataRequest,
+    Json,
+    operation_json,
+    read,
+)
+from gantry.errors import Unimplemented, invalid_field
+from gantry.resources import BlobStorageClass, Method
+from gantry.storage.uris import StorageUri, UriPattern, parse_prefix
+
+_ORIGINAL = ("", "application/dicom", "application/dicom;transfer-syntax=*")
+
+
+def import_dicom_data(call: Call) -> Json:
+    """Everything that can be wrong with the request is told here, before an operation exists."""
+    request = read(ImportDicomDataRequest, call.body)
+    if request.gcs_source is None or not request.gcs_source.uri:
+        raise invalid_field("gcsSource.uri", "is required: gs://BUCKET/OBJECT, wildcards allowed")
+    pattern = UriPattern.parse(request.gcs_source.uri)
+    settings = request.blob_storage_settings
+    chosen = _storage_class(None if settings is None else settings.blob_storage_class)
+    return _start(call, Method.IMPORT_DICOM_DATA, {"uri": str(pattern), "storage_class": chosen})
+
+
+def export_dicom_data(call: Call) -> Json:
+    """Everything that can be wrong with the request is told here, before an operation exists."""
+    request = read(ExportDicomDataRequest, call.body)
+    gcs = request.gcs_destination
+    if gcs is not None and request.bigquery_destination is not None:
+        raise invalid_field("bigqueryDestination", "gcsDestination is set too; set one of them")
+    if request.bigquery_destination is not None:
+        raise Unimplemented("export to BigQuery is not there yet; use gcsDestination")
+    if gcs is None or not gcs.uri_prefix:
+        raise invalid_field("gcsDestination.uriPrefix", "is required: gs://BUCKET or gs://BUCKET/DIRECTORY")
+    if "".join((gcs.mime_type or "").lower().split()) not in _ORIGINAL:
+        raise invalid_field(
+            "gcsDestination.mimeType", f"{gcs.mime_type!r} is not supported; use application/dicom (as stored)"
+        )
+    details: dict[str, Any] = {"uri_prefix": str(parse_prefix(gcs.uri_prefix))}
+    if request.filter_config is not None:
+        details["filter_uri"] = _filter_uri(request.filter_config.resource_paths_gcs_uri or "")
+    return _start(call, Method.EXPORT_DICOM_DATA, details)
+
+
+def get_operation(call: Call) -> Json:
+    return operation_json(call.context.seams.index.get_operation(call.operation), call.context.public_url)
+
+
+def list_operations(call: Call) -> Json:
+    """Newest first. ``filter``: ``done=true|false`` and ``metadata.apiMethodName=…``."""
+    if call.query.get("returnPartialSuccess", "").lower() == "true":
+        raise Unimplemented("returnPartialSuccess is not supported")
+    text = call.query.get("filter", "")
+    wanted = terms(text, ("done", "metadata.apiMethodName"))
+    done = wanted.get("done")
+    if done not in (None, "true", "false"):
+        raise invalid_field("filter", "done is true or false")
+    method = wanted.get("metadata.apiMethodName")
+    page = read_page(call.query, f"{call.dataset}?{text}")
+    found = call.context.seams.index.list_operations(
+        call.dataset,
+        page.size + 1,
+        before=int(page.after) if page.after else None,
+        done=None if done is None else done == "true",
+        method=method and ".".join(method.split(".")[-3:]),
+    )
+    listed = [operation_json(item, call.context.public_url) for item in found[: page.size]]
+    answer: Json = {"operations": listed} if found else {}
+    if len(found) > page.size:
+        answer["nextPageToken"] = page.token(str(found[page.size - 1].name.id))
+    return answer
+
+
+def cancel_operation(call: Call) -> Json:
+    read(CancelOperationRequest, call.body)
+    call.context.seams.index.request_cancel(call.operation)
+    return {}
+
+
+def _start(call: Call, method: Method, request: dict[str, Any]) -> Json:
+    operation = call.context.seams.index.create_operation(
+        call.dataset, call.version, method, request, str(call.dicom_store)
+    )
+    call.context.notify()
+    return {"name": str(operation.name)}
+
+
+def _storage_class(value: str | int | None) -> str:
+    """The class by name or by number; absent means STANDARD."""
+    names = ("BLOB_STORAGE_CLASS_UNSPECIFIED", *(item.value for item in BlobStorageClass))
+    if isinstance(value, int) and 0 <= value < len(names):
+        value = names[value]
+    if value in (None, names[0]):
+        return BlobStorageClass.STANDARD.value
+    if value not in names:
+        raise invalid_field(
+            "blobStorageSettings.blobStorageClass", f"{value!r} is none of {', '.join(names[1:])}"
+        )
+    return str(value)
+
+
+def _filter_uri(text: str) -> str:
+    uri = StorageUri.parse(text)
+    if not uri.key or "*" in uri.key or "?" in uri.key:
+        raise invalid_field("filterConfig.resourcePathsGcsUri", f"{text!r} must name one object: gs://BUCKET/FILE")
+    return str(uri)

@@ -1,0 +1,115 @@
+"""Pages beside the API: health, metrics, an operation's error log."""
+
+from __future__ import annotations
+
+from html import escape
+from string import Template
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from gantry.api.app import json_response
+from gantry.api.call import Context
+from gantry.api.paging import Page, read_page
+from gantry.api.wire import Json, counter_json, log_entry_json, timestamp
+from gantry.errors import InvalidArgument, NotFound
+from gantry.names import DatasetName, OperationName
+from gantry.resources import LogEntry, Operation
+
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "x-content-type-options": "nosniff",
+}
+_LOG_PAGE = Template("""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Operation $id</title><style>
+:root { color-scheme: light dark; --line: #8884; --dim: #777; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2.5rem auto; padding: 0 1.5rem; }
+h1 { font-size: 1.3rem; margin: 0 0 .25rem; } p { color: var(--dim); margin: .25rem 0; }
+dl { display: flex; flex-wrap: wrap; gap: 1rem 3rem; margin: 1.5rem 0; } dt { color: var(--dim); } dd { margin: 0; }
+dd { font-size: 1.3rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; width: 100%; margin-top: 1rem; }
+th { text-align: left; font-weight: 600; } th, td { padding: .6rem 1rem .6rem 0; vertical-align: top; }
+tr { border-bottom: 1px solid var(--line); } td { overflow-wrap: anywhere; }
+td:first-child { white-space: nowrap; font-variant-numeric: tabular-nums; color: var(--dim); }
+code { font: 13px/1.5 ui-monospace, monospace; }
+</style></head><body>
+<h1>$method: $state</h1><p><code>$name</code></p><p>$error</p>
+<dl>$counts</dl>$table<p>$more</p>
+</body></html>
+""")
+
+
+def healthz(_context: Context, _request: Request) -> Response:
+    """The process answers."""
+    return PlainTextResponse("ok\n")
+
+
+def readyz(context: Context, _request: Request) -> Response:
+    """The index answers. Raises Unavailable."""
+    context.seams.index.deleted_dicom_stores()
+    return PlainTextResponse("ok\n")
+
+
+def metrics(_context: Context, _request: Request) -> Response:
+    """Prometheus text format."""
+    return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+def logs(context: Context, request: Request) -> Response:
+    """``/logs/{operation name}``: an operation's error log, a page for browsers, JSON for everyone else."""
+    operation = context.seams.index.get_operation(_operation_name(request.url.path))
+    page = read_page(dict(request.query_params), str(operation.name))
+    after = int(page.after or 0)
+    entries = context.seams.index.list_failures(operation.name, page.size + 1, after)
+    if "text/html" in request.headers.get("accept", "") and request.query_params.get("alt") != "json":
+        return Response(_html(operation, page, entries), media_type="text/html; charset=utf-8", headers=_HEADERS)
+    answer: Json = {"entries": [log_entry_json(operation, entry) for entry in entries[: page.size]]} if entries else {}
+    if len(entries) > page.size:
+        answer["nextPageToken"] = page.token(str(entries[page.size - 1].seq))
+    return json_response(answer)
+
+
+def _operation_name(path: str) -> OperationName:
+    parts = path.strip("/").split("/")[1:]
+    if len(parts) != 8 or parts[0::2] != ["projects", "locations", "datasets", "operations"]:
+        raise NotFound("no such page; use /logs/projects/P/locations/L/datasets/D/operations/ID")
+    if not (parts[7].isascii() and parts[7].isdigit() and len(parts[7]) < 20):
+        raise InvalidArgument(f"{parts[7]!r} is not the number of an operation")
+    return OperationName(DatasetName(parts[1], parts[3], parts[5]), int(parts[7]))
+
+
+def _html(operation: Operation, page: Page, entries: list[LogEntry]) -> str:
+    rows = "".join(_row(entry) for entry in entries[: page.size])
+    head = "<tr><th>Time</th><th>Object</th><th>Reason</th></tr>"
+    more = ""
+    if len(entries) > page.size:
+        more = f'<a href="?pageToken={page.token(str(entries[page.size - 1].seq))}">Next {page.size} errors</a>'
+    state = "running" if not operation.done else "OK" if operation.error is None else "finished with errors"
+    return _LOG_PAGE.substitute(
+        id=operation.name.id,
+        name=escape(str(operation.name)),
+        method=escape(operation.method.value.rpartition(".")[2]),
+        state=state,
+        error=escape(operation.error.message) if operation.error else "",
+        counts="".join(_count(name, value) for name, value in _counts(operation).items()),
+        table=f"<table>{head}{rows}</table>" if rows else "<p>No errors have been logged.</p>",
+        more=more,
+    )
+
+
+def _counts(operation: Operation) -> dict[str, str]:
+    counts = counter_json(operation.counter)
+    return {name: counts.get(name, "0") for name in ("success", "failure", "pending")}
+
+
+def _count(name: str, value: str) -> str:
+    return f"<div><dt>{name.capitalize()}</dt><dd>{int(value):,}</dd></div>"
+
+
+def _row(entry: LogEntry) -> str:
+    time = timestamp(entry.time)[:19].replace("T", " ")
+    status = entry.failure.status
+    resource, message = escape(entry.failure.resource), escape(status.message)
+    return f"<tr><td>{time}</td><td><code>{resource}</code></td><td>{message} <small>({status.code.name})</small></td></tr>"

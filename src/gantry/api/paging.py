@@ -1,0 +1,56 @@
+"""``pageSize`` and ``pageToken`` of the API's lists."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gantry.errors import invalid_field
+
+DEFAULT_PAGE = 100
+MAX_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """``size`` items after the position ``after`` (empty: from the start) of the list that ``list_id`` names."""
+
+    size: int
+    after: str
+    list_id: str
+
+    def token(self, last: str) -> str:
+        """The token of the page after the item ``last``. It fits no other list and no other filter."""
+        text = f"{_digest(self.list_id)}:{last}"
+        return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def read_page(query: Mapping[str, str], list_id: str) -> Page:
+    """Raises InvalidArgument for a negative size and for a token that this list did not give."""
+    try:
+        size = int(query.get("pageSize") or 0)
+    except ValueError:
+        size = -1
+    if size < 0:
+        raise invalid_field("pageSize", "must be a number, zero or more")
+    return Page(min(size or DEFAULT_PAGE, MAX_PAGE), _position(query.get("pageToken", ""), list_id), list_id)
+
+
+def _position(token: str, list_id: str) -> str:
+    if not token:
+        return ""
+    try:
+        text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        text = ""
+    digest, _, position = text.partition(":")
+    if digest != _digest(list_id):
+        raise invalid_field("pageToken", "is not a token of this list with this filter")
+    return position
+
+
+def _digest(list_id: str) -> str:
+    return hashlib.sha256(list_id.encode()).hexdigest()[:12]

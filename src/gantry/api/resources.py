@@ -1,0 +1,205 @@
+"""Locations, datasets and DICOM stores."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zoneinfo
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from gantry.api.call import Call
+from gantry.api.filters import label_filter, terms
+from gantry.api.masks import masked_paths
+from gantry.api.paging import read_page
+from gantry.api.wire import (
+    DatasetBody,
+    DicomStoreBody,
+    Json,
+    dataset_json,
+    dicom_store_json,
+    dumped,
+    operation_json,
+    read,
+)
+from gantry.errors import NotFound, invalid_field
+from gantry.names import DatasetName, DicomStoreName, LocationName, check_dataset_id, check_dicom_store_id
+from gantry.resources import Dataset, DicomStore
+
+_KMS_KEY = re.compile(r"projects/[^/]+/locations/([^/]+)/keyRings/[^/]+/cryptoKeys/[^/]+")
+_TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
+
+
+def get_location(call: Call) -> Json:
+    return _location_json(_known_location(call))
+
+
+def list_locations(call: Call) -> Json:
+    fields = ("locationId", "displayName", "name")
+    wanted = terms(call.query.get("filter", ""), fields)
+    page = read_page(call.query, f"{call.ids}{sorted(wanted.items())}")
+    found = [_location_json(LocationName(call.ids[0], item)) for item in sorted(call.context.locations)]
+    found = [item for item in found if all(item[key] == value for key, value in wanted.items())]
+    rest = [item for item in found if item["locationId"] > page.after]
+    answer: Json = {"locations": rest[: page.size]} if rest else {}
+    if len(rest) > page.size:
+        answer["nextPageToken"] = page.token(rest[page.size - 1]["locationId"])
+    return answer
+
+
+def create_dataset(call: Call) -> Json:
+    body = read(DatasetBody, call.body)
+    location = _known_location(call)
+    name = DatasetName(location.project, location.location, check_dataset_id(call.query.get("datasetId", "")))
+    index = call.context.seams.index
+    value = _with_dataset_settings(Dataset(name), dumped(body))
+    operation = index.create_dataset(value, call.version)
+    return operation_json(operation, call.context.public_url)
+
+
+def get_dataset(call: Call) -> Json:
+    return dataset_json(call.context.seams.index.get_dataset(call.dataset))
+
+
+def list_datasets(call: Call) -> Json:
+    page = read_page(call.query, str(call.location))
+    found = call.context.seams.index.list_datasets(call.location, page.size + 1, page.after)
+    answer: Json = {"datasets": [dataset_json(item) for item in found[: page.size]]} if found else {}
+    if len(found) > page.size:
+        answer["nextPageToken"] = page.token(found[page.size - 1].name.dataset)
+    return answer
+
+
+def patch_dataset(call: Call) -> Json:
+    index = call.context.seams.index
+    body = dumped(read(DatasetBody, call.body))
+    old = index.get_dataset(call.dataset)
+    settings = {"time_zone": old.time_zone, "encryption_spec": {"kms_key_name": old.kms_key_name}}
+    new = _with_dataset_settings(old, masked_paths(call.query, DatasetBody, ("time_zone", "encryption_spec"), settings, body))
+    index.update_dataset(new)
+    return dataset_json(new)
+
+
+def delete_dataset(call: Call) -> Json:
+    call.context.seams.index.delete_dataset(call.dataset)
+    call.context.notify()
+    return {}
+
+
+def create_dicom_store(call: Call) -> Json:
+    body = read(DicomStoreBody, call.body)
+    dataset = call.dataset
+    store_id = check_dicom_store_id(call.query.get("dicomStoreId", ""))
+    name = DicomStoreName(dataset.project, dataset.location, dataset.dataset, store_id)
+    value = _with_store_settings(DicomStore(name), dumped(body))
+    call.context.seams.index.create_dicom_store(value)
+    return dicom_store_json(value)
+
+
+def get_dicom_store(call: Call) -> Json:
+    return dicom_store_json(call.context.seams.index.get_dicom_store(call.dicom_store))
+
+
+def list_dicom_stores(call: Call) -> Json:
+    text = call.query.get("filter", "")
+    matches = label_filter(text)
+    page = read_page(call.query, f"{call.dataset}?{text}")
+    found: list[DicomStore] = []
+    after = page.after
+    while len(found) <= page.size:
+        chunk = call.context.seams.index.list_dicom_stores(call.dataset, page.size + 1, after)
+        found += [item for item in chunk if matches(item.labels)]
+        if len(chunk) <= page.size:
+            break
+        after = chunk[-1].name.store
+    answer: Json = {"dicomStores": [dicom_store_json(item) for item in found[: page.size]]} if found else {}
+    if len(found) > page.size:
+        answer["nextPageToken"] = page.token(found[page.size - 1].name.store)
+    return answer
+
+
+def patch_dicom_store(call: Call) -> Json:
+    index = call.context.seams.index
+    body = dumped(read(DicomStoreBody, call.body))
+    old = index.get_dicom_store(call.dicom_store)
+    fields = ("labels", "notification_config", "notification_configs", "stream_configs")
+    settings = {field: getattr(old, field) for field in fields}
+    new = _with_store_settings(old, masked_paths(call.query, DicomStoreBody, fields, settings, body))
+    index.update_dicom_store(new)
+    return dicom_store_json(new)
+
+
+def delete_dicom_store(call: Call) -> Json:
+    call.context.seams.index.delete_dicom_store(call.dicom_store)
+    call.context.notify()
+    return {}
+
+
+def _known_location(call: Call) -> LocationName:
+    location = call.location
+    if location.location not in call.context.locations:
+        raise NotFound(
+            f"location {location.location!r} is not served here; the locations are {', '.join(call.context.locations)}"
+        )
+    return location
+
+
+def _location_json(name: LocationName) -> Json:
+    return {"name": str(name), "locationId": name.location, "displayName": name.location}
+
+
+def _with_dataset_settings(value: Dataset, settings: dict[str, Any]) -> Dataset:
+    time_zone = settings.get("time_zone") or ""
+    if time_zone and time_zone not in _time_zones():
+        raise invalid_field("timeZone", f"{time_zone!r} is not an IANA time zone such as America/New_York")
+    kms_key_name = (settings.get("encryption_spec") or {}).get("kms_key_name") or ""
+    if kms_key_name:
+        match = _KMS_KEY.fullmatch(kms_key_name)
+        if match is None or match.group(1) != value.name.location:
+            raise invalid_field(
+                "encryptionSpec.kmsKeyName",
+                f"must be projects/P/locations/{value.name.location}/keyRings/R/cryptoKeys/K",
+            )
+    return replace(value, time_zone=time_zone, kms_key_name=kms_key_name)
+
+
+@cache
+def _time_zones() -> frozenset[str]:
+    return frozenset(zoneinfo.available_timezones())
+
+
+def _with_store_settings(value: DicomStore, settings: dict[str, Any]) -> DicomStore:
+    labels = settings.get("labels") or {}
+    _check_labels(labels)
+    configs = [*(settings.get("notification_configs") or []), settings.get("notification_config") or {}]
+    for topic in (config.get("pubsub_topic") for config in configs):
+        if topic and not _TOPIC.fullmatch(topic):
+            raise invalid_field("pubsubTopic", f"{topic!r} must be projects/PROJECT/topics/TOPIC")
+    streams = settings.get("stream_configs") or []
+    tables = [(stream.get("bigquery_destination") or {}).get("table_uri") for stream in streams]
+    if len(streams) > 5 or len(set(tables)) != len(tables) or not all(tables):
+        raise invalid_field("streamConfigs", "at most 5, each with a bigqueryDestination.tableUri of its own")
+    return replace(
+        value,
+        labels=labels,
+        notification_config=settings.get("notification_config"),
+        notification_configs=settings.get("notification_configs") or [],
+        stream_configs=streams,
+    )
+
+
+def _check_labels(labels: dict[str, str]) -> None:
+    if len(labels) > 64:
+        raise invalid_field("labels", "at most 64")
+    for key, text in labels.items():
+        if not (_is_label(key) and key and unicodedata.category(key[0]) in ("Ll", "Lo")):
+            raise invalid_field("labels", f"key {key!r} must be a lower-case letter, then up to 62 of a-z 0-9 _ -")
+        if not _is_label(text):
+            raise invalid_field("labels", f"value {text!r} of {key!r} must be up to 63 of a-z 0-9 _ -")
+
+
+def _is_label(text: str) -> bool:
+    """Letters without case or of lower case, numbers, ``_`` and ``-``; at most 63 characters and 128 bytes."""
+    fits = len(text) <= 63 and len(text.encode("utf-8", "replace")) <= 128
+    return fits and all(c in "_-" or unicodedata.category(c) in ("Ll", "Lo", "Nd", "Nl", "No") for c in text)

@@ -1,0 +1,235 @@
+"""Our values ↔ the API's JSON. All camelCase and every ``@type`` live here.
+
+Input is proto3 JSON: lowerCamelCase or snake_case, null means unset, an unknown field is an error that names it.
+Output leaves out fields with default values and writes 64-bit integers as strings.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from gantry.errors import Status, invalid_field
+from gantry.resources import Dataset, DicomStore, Failure, LogEntry, Method, Operation, ProgressCounter
+
+Json = dict[str, Any]
+_TYPES = "type.googleapis.com/"
+_PACKAGE = "google.cloud.healthcare"
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+
+class EncryptionSpec(Message):
+    kms_key_name: str | None = None
+
+
+class DatasetBody(Message):
+    name: str | None = None
+    time_zone: str | None = None
+    encryption_spec: EncryptionSpec | None = None
+    satisfies_pzi: bool | None = None
+    satisfies_pzs: bool | None = None
+
+
+class NotificationConfig(Message):
+    pubsub_topic: str | None = None
+    send_for_bulk_import: bool | None = None
+
+
+class TopicConfig(Message):
+    pubsub_topic: str
+
+
+class BigQueryDestination(Message):
+    table_uri: str | None = None
+    force: bool | None = None
+    write_disposition: str | None = None
+    include_source_store: bool | None = None
+    schema_flattened: Json | None = None
+    schema_as_json: Json | None = Field(
+        None, validation_alias=AliasChoices("schemaJson", "schema_json"), serialization_alias="schemaJson"
+    )
+    change_data_capture_config: Json | None = None
+
+
+class StreamConfig(Message):
+    bigquery_destination: BigQueryDestination | None = None
+
+
+class DicomStoreBody(Message):
+    name: str | None = None
+    labels: dict[str, str] | None = None
+    notification_config: NotificationConfig | None = None
+    notification_configs: list[TopicConfig] | None = None
+    stream_configs: list[StreamConfig] | None = None
+
+
+class GcsSource(Message):
+    uri: str | None = None
+
+
+class BlobStorageSettings(Message):
+    blob_storage_class: str | int | None = None
+
+
+class ImportDicomDataRequest(Message):
+    gcs_source: GcsSource | None = None
+    blob_storage_settings: BlobStorageSettings | None = None
+
+
+class GcsDestination(Message):
+    uri_prefix: str | None = None
+    mime_type: str | None = None
+
+
+class FilterConfig(Message):
+    resource_paths_gcs_uri: str | None = None
+
+
+class ExportDicomDataRequest(Message):
+    gcs_destination: GcsDestination | None = None
+    bigquery_destination: BigQueryDestination | None = None
+    filter_config: FilterConfig | None = None
+
+
+class CancelOperationRequest(Message):
+    pass
+
+
+Body = TypeVar("Body", bound=Message)
+
+
+def read(model: type[Body], body: Json) -> Body:
+    """Validate a request. Raises InvalidArgument naming the first field that does not fit."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise invalid_field(field, f"unknown field in {model.__name__.removesuffix('Body')}") from None
+        raise invalid_field(field, first["msg"]) from None
+
+
+def dumped(message: Message) -> Json:
+    """The fields that were set, in snake_case."""
+    return message.model_dump(exclude_none=True)
+
+
+def dataset_json(value: Dataset) -> Json:
+    spec = {"kmsKeyName": value.kms_key_name} if value.kms_key_name else None
+    return _without_defaults({"name": str(value.name), "timeZone": value.time_zone, "encryptionSpec": spec})
+
+
+def dicom_store_json(value: DicomStore) -> Json:
+    legacy = value.notification_config
+    return _without_defaults(
+        {
+            "name": str(value.name),
+            "labels": value.labels,
+            "notificationConfig": None if legacy is None else _camel(NotificationConfig, legacy),
+            "notificationConfigs": [_camel(TopicConfig, item) for item in value.notification_configs],
+            "streamConfigs": [_camel(StreamConfig, item) for item in value.stream_configs],
+        },
+        keep=("notificationConfig",),
+    )
+
+
+def operation_json(value: Operation, public_url: str) -> Json:
+    """An Operation; ``{version}`` inside is the one it was started with, whichever reads it."""
+    package = f"{_PACKAGE}.{value.version}"
+    metadata = _without_defaults(
+        {
+            "@type": f"{_TYPES}{package}.OperationMetadata",
+            "apiMethodName": f"{package}.{value.method.value}",
+            "createTime": timestamp(value.create_time),
+            "endTime": None if value.end_time is None else timestamp(value.end_time),
+            "logsUrl": f"{public_url}/logs/{value.name}",
+            "counter": counter_json(value.counter),
+            "cancelRequested": value.cancel_requested,
+        }
+    )
+    answer: Json = {"name": str(value.name), "metadata": metadata}
+    if value.done:
+        answer["done"] = True
+        if value.error is None:
+            answer["response"] = _response(value, package)
+        else:
+            answer["error"] = _error(value, value.error, package)
+    return answer
+
+
+def counter_json(value: ProgressCounter) -> Json:
+    counts = {"pending": value.pending, "success": value.success, "failure": value.failure}
+    return {key: str(count) for key, count in counts.items() if count}
+
+
+def log_entry_json(operation: Operation, value: LogEntry) -> Json:
+    """One entry in the form of Cloud Logging."""
+    kind = "Export" if operation.method is Method.EXPORT_DICOM_DATA else "Import"
+    subject = "resourceName" if kind == "Export" else "source"
+    store = operation.store
+    labels = {"project_id": operation.name.dataset.project, "location": operation.name.dataset.location}
+    if store is not None:
+        labels |= {"dataset_id": store.dataset, "dicom_store_id": store.store}
+    return {
+        "insertId": f"{operation.name.id}-{value.seq}",
+        "timestamp": timestamp(value.time),
+        "severity": "ERROR",
+        "resource": {"type": "healthcare_dicom_store", "labels": labels},
+        "operation": {"id": str(operation.name.id), "producer": f"{kind.lower()}_dicom"},
+        "jsonPayload": {
+            "@type": f"{_TYPES}{_PACKAGE}.logging.{kind}DicomLogEntry",
+            subject: value.failure.resource,
+            "error": _status_json(value.failure.status),
+        },
+    }
+
+
+def timestamp(value: datetime) -> str:
+    """RFC 3339 in UTC with microseconds."""
+    return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _response(value: Operation, package: str) -> Json:
+    if value.method is Method.CREATE_DATASET:
+        return {"@type": f"{_TYPES}{package}.dataset.Dataset", "name": str(value.name.dataset)}
+    return {"@type": f"{_TYPES}{package}.dicom.{_kind(value)}Response"}
+
+
+def _error(value: Operation, error: Status, package: str) -> Json:
+    details = {
+        "@type": f"{_TYPES}{package}.dicom.{_kind(value)}ErrorDetails",
+        "sampleErrors": [_sample(failure) for failure in value.samples],
+    }
+    return _status_json(error) | {"details": [details]}
+
+
+def _kind(value: Operation) -> str:
+    """``ImportDicomData`` of ``dicom.DicomService.ImportDicomData``."""
+    return value.method.value.rpartition(".")[2]
+
+
+def _sample(failure: Failure) -> Json:
+    return {"resource": failure.resource, "error": _status_json(failure.status)}
+
+
+def _status_json(status: Status) -> Json:
+    return {"code": int(status.code), "message": status.message}
+
+
+def _camel(model: type[Message], value: Json) -> Json:
+    return _without_defaults(model.model_validate(value).model_dump(by_alias=True, exclude_none=True))
+
+
+def _without_defaults(value: Json, keep: tuple[str, ...] = ()) -> Json:
+    return {
+        key: item
+        for key, item in value.items()
+        if item is not None and (key in keep or (item not in (False, "") and item != [] and item != {}))
+    }

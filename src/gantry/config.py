@@ -1,0 +1,144 @@
+"""Settings and wiring. The only file that names the parts behind the seams."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
+from gantry.executors import WorkerPool
+from gantry.index.sql import SqlIndex
+from gantry.seams import Seams
+from gantry.storage.local import LocalBlobStore
+
+LOCATIONS = tuple(
+    "africa-south1 asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1 asia-southeast1 "
+    "asia-southeast2 australia-southeast1 eu europe-north1 europe-west2 europe-west3 europe-west4 europe-west6 "
+    "me-central1 me-central2 me-west1 northamerica-northeast1 northamerica-northeast2 southamerica-east1 us "
+    "us-central1 us-east1 us-east4 us-west1 us-west2 us-west3".split()
+)
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a server needs to know. Each may come from a flag, ``GANTRY_NAME``, or ``name`` in the TOML file."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    data: str = "gantry-data"
+    buckets: str = ""
+    workers: int = 0
+    public_url: str = ""
+    locations: tuple[str, ...] = LOCATIONS
+
+    @property
+    def url(self) -> str:
+        """Base of every address the server prints or answers with."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url.rstrip("/") or f"http://{host}:{self.port}"
+
+    @property
+    def buckets_path(self) -> Path:
+        """The directory whose directories are the buckets."""
+        return Path(self.buckets).absolute() if self.buckets else Path(self.data).absolute() / "buckets"
+
+
+def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: str = "") -> Settings:
+    """Flags win over the environment, the environment over the file. Raises InvalidArgument naming the setting."""
+    values: dict[str, Any] = {}
+    if file:
+        values |= _read_file(file)
+    for field in fields(Settings):
+        if (text := environ.get(f"GANTRY_{field.name.upper()}")) is not None:
+            values[field.name] = text
+        if flags.get(field.name) is not None:
+            values[field.name] = flags[field.name]
+    settings = Settings(**{name: _typed(name, value) for name, value in values.items()})
+    if settings.host not in _LOOPBACK:
+        raise InvalidArgument(
+            f"host: {settings.host!r} is a public address, and this server asks nobody who they are. "
+            "Listen on 127.0.0.1 and put a proxy that authenticates in front"
+        )
+    return settings
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise InvalidArgument(f"{path}: cannot be read as TOML: {error}") from None
+    unknown = values.keys() - {field.name for field in fields(Settings)}
+    if unknown:
+        raise InvalidArgument(f"{path}: unknown setting {', '.join(sorted(unknown))}")
+    return values
+
+
+def _typed(name: str, value: Any) -> Any:
+    try:
+        if name in ("port", "workers"):
+            number = int(value)
+            if not 0 <= number <= 65535:
+                raise ValueError
+            return number
+        if name == "locations":
+            return tuple(value.split(",") if isinstance(value, str) else value)
+        return str(value)
+    except (TypeError, ValueError):
+        raise InvalidArgument(f"{name}: {value!r} is not a value it can have") from None
+
+
+class DataDirectory:
+    """The directory of one server: index, blobs, buckets. Held by one process and its workers at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.path = Path(settings.data).absolute()
+        for path in (self.path, self.path / "blobs", settings.buckets_path):
+            path.mkdir(parents=True, exist_ok=True)
+        self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._acquire()
+
+    def _acquire(self, seconds: float = 10.0) -> None:
+        # Workers hold the lock too: after kill -9 the next server waits here until the last of them has ended.
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    os.close(self.lock)
+                    raise FailedPrecondition(
+                        f"{self.path} is in use by another gantry server; stop it or choose another --data directory"
+                    ) from None
+                time.sleep(0.05)
+
+    def close(self) -> None:
+        os.close(self.lock)
+
+
+def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
+    """One machine: SQLite, directories, a process pool."""
+    workers = settings.workers or os.cpu_count() or 2
+    return Seams(
+        index=SqlIndex(f"sqlite:///{directory.path / 'index.sqlite'}"),
+        blobs=LocalBlobStore(str(directory.path / "blobs"), write_once=True),
+        bucket=partial(open_bucket, str(settings.buckets_path)),
+        executor=WorkerPool(workers, keep_open=(directory.lock,)),
+        window=workers * 2,
+    )
+
+
+def open_bucket(root: str, name: str, writer: str) -> LocalBlobStore:
+    """``gs://name`` as a directory below ``root``. Raises NotFound."""
+    bucket = LocalBlobStore(os.path.join(root, name), writer)
+    if not bucket.exists():
+        raise NotFound(f"bucket gs://{name} does not exist; create the directory {os.path.join(root, name)}")
+    return bucket

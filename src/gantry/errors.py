@@ -1,0 +1,142 @@
+"""Every error that may cross a seam, one class per ``google.rpc.Code`` that Gantry uses.
+
+    StatusError
+    ├── Cancelled 1 (HTTP 499)           ├── PermissionDenied 7 (403)    ├── Unimplemented 12 (501)
+    ├── Unknown 2 (500)                  ├── ResourceExhausted 8 (429)   ├── Internal 13 (500)
+    ├── InvalidArgument 3 (400)          ├── FailedPrecondition 9 (400)  ├── Unavailable 14 (503)
+    ├── DeadlineExceeded 4 (504)         ├── Aborted 10 (409)            ├── DataLoss 15 (500)
+    ├── NotFound 5 (404)                 └── OutOfRange 11 (400)         └── Unauthenticated 16 (401)
+    └── AlreadyExists 6 (409)
+
+Three borders convert, nothing else does: a wall or ``dicom`` turns its library's exceptions into a
+``StatusError``; ``ingest`` turns one object's ``StatusError`` into a ``Failure`` value; ``api.app`` turns a
+``StatusError`` into the JSON error body.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, ClassVar
+
+
+class Code(IntEnum):
+    """``google.rpc.Code`` numbers, as they stand in ``Operation.error.code``."""
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A code and a sentence for people: what happened, to what, what to do."""
+
+    code: Code
+    message: str
+
+
+class StatusError(Exception):
+    """Base of all errors that callers may see. ``details`` go into the body's ``error.details`` as they are."""
+
+    code: ClassVar[Code] = Code.UNKNOWN
+    http: ClassVar[int] = 500
+
+    def __init__(self, message: str, details: tuple[dict[str, Any], ...] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message, self.details)
+
+    @property
+    def status(self) -> Status:
+        return Status(self.code, self.message)
+
+
+class Cancelled(StatusError):
+    code, http = Code.CANCELLED, 499
+
+
+class Unknown(StatusError):
+    code, http = Code.UNKNOWN, 500
+
+
+class InvalidArgument(StatusError):
+    code, http = Code.INVALID_ARGUMENT, 400
+
+
+class DeadlineExceeded(StatusError):
+    code, http = Code.DEADLINE_EXCEEDED, 504
+
+
+class NotFound(StatusError):
+    code, http = Code.NOT_FOUND, 404
+
+
+class AlreadyExists(StatusError):
+    code, http = Code.ALREADY_EXISTS, 409
+
+
+class PermissionDenied(StatusError):
+    code, http = Code.PERMISSION_DENIED, 403
+
+
+class ResourceExhausted(StatusError):
+    code, http = Code.RESOURCE_EXHAUSTED, 429
+
+
+class FailedPrecondition(StatusError):
+    code, http = Code.FAILED_PRECONDITION, 400
+
+
+class Aborted(StatusError):
+    code, http = Code.ABORTED, 409
+
+
+class OutOfRange(StatusError):
+    code, http = Code.OUT_OF_RANGE, 400
+
+
+class Unimplemented(StatusError):
+    code, http = Code.UNIMPLEMENTED, 501
+
+
+class Internal(StatusError):
+    code, http = Code.INTERNAL, 500
+
+
+class Unavailable(StatusError):
+    code, http = Code.UNAVAILABLE, 503
+
+
+class DataLoss(StatusError):
+    code, http = Code.DATA_LOSS, 500
+
+
+class Unauthenticated(StatusError):
+    code, http = Code.UNAUTHENTICATED, 401
+
+
+def invalid_field(field: str, description: str) -> InvalidArgument:
+    """An ``InvalidArgument`` that names the request field, with a ``google.rpc.BadRequest`` detail."""
+    detail = {
+        "@type": "type.googleapis.com/google.rpc.BadRequest",
+        "fieldViolations": [{"field": field, "description": description}],
+    }
+    return InvalidArgument(f"{field}: {description}" if field else description, (detail,))

@@ -1,0 +1,154 @@
+"""A pool of worker processes that outlives its workers.
+
+Each worker is a child with a socket of its own and a thread in the parent that feeds it, so it is always known which
+call a dead worker took with it: that call alone fails with ``WorkerDied`` and a new worker takes the place. Workers
+end with their parent, however it ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from multiprocessing.connection import Connection
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+_Call = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+_MAIN = "import sys; from gantry.executors import work; work(int(sys.argv[1]), int(sys.argv[2]))"
+
+
+class WorkerDied(Exception):
+    """The process that carried this call ended before it answered."""
+
+
+class WorkerPool(Executor):
+    """``concurrent.futures.Executor`` over processes. ``keep_open``: descriptors that every worker holds too.
+
+    Functions and arguments are pickled; an exception of the function comes back as itself.
+    """
+
+    def __init__(self, size: int, keep_open: tuple[int, ...] = ()) -> None:
+        self.size = size
+        self._keep_open = keep_open
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
+        self._closed = False
+        # Its write end closes with this process, even at kill -9: that is how workers learn of it.
+        self._lifeline, self._alive = os.pipe()
+        self._threads = [
+            threading.Thread(target=self._feed, name=f"worker-{number}", daemon=True) for number in range(size)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self._closed:
+            raise RuntimeError("the worker pool is closed")
+        future: Future[Any] = Future()
+        self._calls.put((future, fn, args, kwargs))
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Stop taking calls. Calls under way are finished; with ``cancel_futures`` waiting ones are dropped."""
+        if self._closed:
+            return
+        self._closed = True
+        if cancel_futures:
+            while not self._calls.empty():
+                if (call := self._calls.get()) is not None:
+                    call[0].cancel()
+        for _ in self._threads:
+            self._calls.put(None)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+            os.close(self._alive)
+            os.close(self._lifeline)
+
+    def _feed(self) -> None:
+        """Life of one worker's thread: start the worker, hand it calls, replace it when it dies."""
+        worker = _Worker(self._lifeline, self._keep_open)
+        while (call := self._calls.get()) is not None:
+            future, fn, args, kwargs = call
+            if not future.set_running_or_notify_cancel():
+                continue
+            try:
+                ok, value = worker.call(pickle.dumps((fn, args, kwargs), pickle.HIGHEST_PROTOCOL))
+            except WorkerDied as error:
+                logger.warning("worker process %d died; a new one takes its place", worker.pid)
+                worker.close()
+                worker = _Worker(self._lifeline, self._keep_open)
+                future.set_exception(error)
+            except Exception as error:
+                future.set_exception(error)
+            else:
+                future.set_result(value) if ok else future.set_exception(value)
+        worker.close()
+
+
+class _Worker:
+    def __init__(self, lifeline: int, keep_open: tuple[int, ...]) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _MAIN, str(theirs.fileno()), str(lifeline)],
+                pass_fds=(theirs.fileno(), lifeline, *keep_open),
+                stdin=subprocess.DEVNULL,
+                process_group=0,
+            )
+        self._connection = Connection(ours.detach())
+        self.pid = self._process.pid
+
+    def call(self, message: bytes) -> tuple[bool, Any]:
+        try:
+            self._connection.send_bytes(message)
+            answer = self._connection.recv_bytes()
+        except (EOFError, OSError):
+            raise WorkerDied(f"worker process {self.pid} died") from None
+        return pickle.loads(answer)  # noqa: S301 - from our own child over a private socket
+
+    def close(self) -> None:
+        self._connection.close()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def work(descriptor: int, lifeline: int) -> None:
+    """Main function of a worker process: calls come in over a socket until it closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
+    connection = Connection(descriptor)
+    while True:
+        try:
+            message = connection.recv_bytes()
+        except (EOFError, OSError):
+            return
+        connection.send_bytes(_answer(message))
+
+
+def _answer(message: bytes) -> bytes:
+    try:
+        fn, args, kwargs = pickle.loads(message)  # noqa: S301 - from our own parent over a private socket
+        return pickle.dumps((True, fn(*args, **kwargs)), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        try:
+            return pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
+        except Exception:
+            return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")), pickle.HIGHEST_PROTOCOL)
+
+
+def _end_with_parent(lifeline: int) -> None:
+    os.read(lifeline, 1)
+    os._exit(1)

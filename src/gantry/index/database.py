@@ -1,0 +1,88 @@
+"""Engine, transactions and migrations. SQLite in WAL mode; a commit is on disk before it returns."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import OperationalError
+
+from gantry.errors import FailedPrecondition, Unavailable
+
+SCHEMA_VERSION = "0001"
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class Database:
+    """One engine; ``_read`` sees a snapshot per statement, ``_write`` is one serialised, durable transaction."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _open(url)
+        _migrate(self.engine, url)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        with _translated(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with _translated(), self.engine.connect() as connection:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.exec_driver_sql("ROLLBACK")
+                raise
+            connection.exec_driver_sql("COMMIT")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise Unavailable(f"the index cannot be used right now: {error.orig}") from error
+
+
+def _open(url: str) -> Engine:
+    # AUTOCOMMIT hands transactions to _write: the driver's own late BEGIN would let two writers deadlock.
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"timeout": 60, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-32768"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    return engine
+
+
+def _migrate(engine: Engine, url: str) -> None:
+    """Bring the schema up to date; an index written by a newer Gantry is refused."""
+    with engine.connect() as connection:
+        known = connection.execute(
+            text("SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'")
+        ).scalar_one()
+        if known and connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == SCHEMA_VERSION:
+            return
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise FailedPrecondition(
+            f"the index at {engine.url.database} was written by another version of Gantry ({error}); "
+            "upgrade Gantry or choose another --data directory"
+        ) from error

@@ -1,0 +1,163 @@
+"""Instances of a DICOM store: who is there already, bulk insertion, walking in order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, Table, bindparam, func, insert, select, tuple_
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import IntegrityError
+
+from gantry.errors import AlreadyExists
+from gantry.index.database import Database
+from gantry.index.tables import instance, series, study
+from gantry.resources import Instance
+
+_CHUNK = 400  # items per IN (…): SQLite allows 32,766 parameters, and longer statements parse slower
+_PAGE = 1000  # instances per query of a walk
+
+
+class Instances(Database):
+    """Identity is the whole triple (study, series, SOP instance) inside one store."""
+
+    def stored_blobs(self, store_id: int, instances: Sequence[Instance]) -> dict[tuple[str, str, str], str]:
+        """Blob keys of those of ``instances`` whose UIDs are stored already, by UIDs."""
+        with self._read() as connection:
+            studies = _ids(connection, study, store_id, {item.study_instance_uid for item in instances})
+            wanted = {
+                (studies[item.study_instance_uid], item.series_instance_uid)
+                for item in instances
+                if item.study_instance_uid in studies
+            }
+            if not wanted:
+                return {}
+            found = _pairs(connection, series, wanted, series.c.study_id, series.c.series_instance_uid, series.c.id)
+            keys = {
+                (found[pair], item.sop_instance_uid): item.uids
+                for item in instances
+                if (pair := (studies.get(item.study_instance_uid, 0), item.series_instance_uid)) in found
+            }
+            columns = instance.c.series_id, instance.c.sop_instance_uid, instance.c.blob_key
+            blobs = _pairs(connection, instance, keys, *columns)
+        return {keys[pair]: blob_key for pair, blob_key in blobs.items()}
+
+    def count_instances(self, store_id: int) -> int:
+        query = (
+            select(func.count())
+            .select_from(instance)
+            .join(series, series.c.id == instance.c.series_id)
+            .join(study, study.c.id == series.c.study_id)
+            .where(study.c.store_id == store_id)
+        )
+        with self._read() as connection:
+            return connection.execute(query).scalar_one()
+
+    def instances(self, store_id: int, after: str = "") -> Iterator[tuple[str, Instance]]:
+        """All instances with their positions, in an order that stays; those after the position ``after``."""
+        series_id, uid = _position(after)
+        while chunk := self._series_from(store_id, series_id):
+            for row in self._instances_of(chunk, series_id, uid):
+                parents = chunk[row.series_id]
+                yield f"{row.series_id}/{row.sop_instance_uid}", _to_instance(parents, row)
+            series_id, uid = max(chunk) + 1, ""
+
+    def _series_from(self, store_id: int, first: int) -> dict[int, tuple[str, str]]:
+        """The next series of a store from the id ``first`` on, with their study and series UIDs."""
+        query = (
+            select(series.c.id, study.c.study_instance_uid, series.c.series_instance_uid)
+            .join(study, study.c.id == series.c.study_id)
+            .where(study.c.store_id == store_id, series.c.id >= first)
+            .order_by(series.c.id)
+            .limit(_CHUNK)
+        )
+        with self._read() as connection:
+            return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
+
+    def _instances_of(self, chunk: Collection[int], series_id: int, uid: str) -> Iterator[Row[Any]]:
+        """Rows of the series in ``chunk`` that come after (series_id, uid), page by page."""
+        while True:
+            after = tuple_(instance.c.series_id, instance.c.sop_instance_uid) > tuple_(
+                bindparam("series_id", series_id), bindparam("uid", uid)
+            )
+            query = (
+                select(instance)
+                .where(instance.c.series_id.in_(chunk), after)
+                .order_by(instance.c.series_id, instance.c.sop_instance_uid)
+                .limit(_PAGE)
+            )
+            with self._read() as connection:
+                rows = connection.execute(query).all()
+            yield from rows
+            if len(rows) < _PAGE:
+                return
+            series_id, uid = rows[-1].series_id, rows[-1].sop_instance_uid
+
+
+def insert_instances(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> None:
+    """New rows with their studies and series. Raises AlreadyExists when one of them is there."""
+    studies = _ensure(connection, study, "store_id", {(store_id, item.study_instance_uid) for item in instances})
+    all_series = _ensure(
+        connection,
+        series,
+        "study_id",
+        {(studies[store_id, item.study_instance_uid], item.series_instance_uid) for item in instances},
+    )
+    rows = [
+        {
+            "series_id": all_series[studies[store_id, item.study_instance_uid], item.series_instance_uid],
+            "sop_instance_uid": item.sop_instance_uid,
+            "sop_class_uid": item.sop_class_uid,
+            "transfer_syntax_uid": item.transfer_syntax_uid,
+            "blob_key": item.blob_key,
+            "size": item.size,
+            "create_time": now,
+        }
+        for item in instances
+    ]
+    try:
+        connection.execute(insert(instance), rows)
+    except IntegrityError:
+        raise AlreadyExists("an instance of this batch was stored by another operation meanwhile") from None
+
+
+def _ensure(
+    connection: Connection, table: Table, parent: str, wanted: set[tuple[int, str]]
+) -> dict[tuple[int, str], int]:
+    """Ids of the rows (parent id, UID), made where they are missing."""
+    uid = f"{table.name}_instance_uid"
+    columns = table.c[parent], table.c[uid], table.c.id
+    found = _pairs(connection, table, wanted, *columns)
+    missing = sorted(wanted - found.keys())
+    if missing:
+        rows = [{parent: parent_id, uid: text} for parent_id, text in missing]
+        connection.execute(upsert(table).on_conflict_do_nothing(), rows)
+        found.update(_pairs(connection, table, missing, *columns))
+    return found
+
+
+def _ids(connection: Connection, table: Table, store_id: int, uids: set[str]) -> dict[str, int]:
+    columns = table.c.store_id, table.c.study_instance_uid, table.c.id
+    found = _pairs(connection, table, [(store_id, uid) for uid in uids], *columns)
+    return {uid: row_id for (_, uid), row_id in found.items()}
+
+
+def _pairs(connection: Connection, table: Table, wanted: Any, first: Any, second: Any, value: Any) -> dict[Any, Any]:
+    """``value`` of every row whose (first, second) is in ``wanted``, by that pair."""
+    pairs = sorted(wanted)
+    found = {}
+    for start in range(0, len(pairs), _CHUNK):
+        query = select(first, second, value).where(tuple_(first, second).in_(pairs[start : start + _CHUNK]))
+        found.update({(row[0], row[1]): row[2] for row in connection.execute(query)})
+    return found
+
+
+def _position(text: str) -> tuple[int, str]:
+    series_id, _, uid = text.partition("/")
+    return int(series_id or 0), uid
+
+
+def _to_instance(parents: tuple[str, str], row: Row[Any]) -> Instance:
+    return Instance(
+        *parents, row.sop_instance_uid, row.sop_class_uid, row.transfer_syntax_uid, row.blob_key, row.size
+    )

@@ -1,0 +1,274 @@
+"""Operations, their counters and their error logs."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import IntegrityError
+
+from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status
+from gantry.index.instances import insert_instances
+from gantry.index.resources import Resources, _dataset_row
+from gantry.index.tables import dataset, dicom_store, failure, garbage, operation
+from gantry.names import DatasetName, OperationName, parse_dicom_store_name
+from gantry.resources import Batch, Dataset, Failure, LogEntry, Method, Operation, ProgressCounter
+
+MAX_SAMPLES = 10
+
+
+class Operations(Resources):
+    """Every write of a runner is fenced: it takes effect only while the operation is that runner's own."""
+
+    def create_operation(
+        self, parent: DatasetName, version: str, method: Method, request: dict[str, Any], store: str = ""
+    ) -> Operation:
+        """A new operation waiting for a runner. ``store`` is the full name of its DICOM store. Raises NotFound."""
+        store_id = self.get_dicom_store(parse_dicom_store_name(store)).id if store else 0
+        with self._write() as connection:
+            row = {
+                "id": _new_id(),
+                "dataset_id": _dataset_row(connection, parent).id,
+                "store": store,
+                "store_id": store_id,
+                "version": version,
+                "method": method.value,
+                "request": json.dumps(request),
+                "create_time": _now(),
+            }
+            connection.execute(insert(operation), row)
+        return self.get_operation(OperationName(parent, row["id"]))
+
+    def create_dataset(self, value: Dataset, version: str) -> Operation:
+        """A dataset and the operation that made it, done already. Raises AlreadyExists."""
+        row = {
+            "project": value.name.project,
+            "location": value.name.location,
+            "dataset": value.name.dataset,
+            "time_zone": value.time_zone,
+            "kms_key_name": value.kms_key_name,
+        }
+        with self._write() as connection:
+            try:
+                connection.execute(insert(dataset), row)
+            except IntegrityError:
+                raise AlreadyExists(f"dataset {value.name} already exists") from None
+            made = {
+                "id": _new_id(),
+                "dataset_id": _dataset_row(connection, value.name).id,
+                "version": version,
+                "method": Method.CREATE_DATASET.value,
+                "request": "{}",
+                "create_time": (now := _now()),
+                "end_time": now,
+            }
+            connection.execute(insert(operation), made)
+        return self.get_operation(OperationName(value.name, made["id"]))
+
+    def claim_operation(self, runner: str) -> Operation | None:
+        """Make the oldest operation that is neither done nor this runner's its own; None when there is none."""
+        query = select(operation.c.id).where(operation.c.end_time.is_(None), operation.c.runner != runner)
+        with self._write() as connection:
+            found = connection.execute(query.order_by(operation.c.id).limit(1)).scalar()
+            if found is None:
+                return None
+            connection.execute(
+                update(operation)
+                .where(operation.c.id == found)
+                .values(runner=runner, attempt=operation.c.attempt + 1)
+            )
+            row = connection.execute(_with_dataset().where(operation.c.id == found)).one()
+            return _to_operation(row)
+
+    def get_operation(self, name: OperationName) -> Operation:
+        """With its first failures as samples. Raises NotFound."""
+        with self._read() as connection:
+            row = connection.execute(
+                _with_dataset().where(operation.c.id == name.id, *_in_dataset(name.dataset))
+            ).one_or_none()
+            if row is None:
+                raise NotFound(f"operation {name} does not exist")
+            return _to_operation(row, _samples(connection, row))
+
+    def list_operations(
+        self,
+        parent: DatasetName,
+        limit: int,
+        before: int | None = None,
+        done: bool | None = None,
+        method: str | None = None,
+    ) -> list[Operation]:
+        """Newest first, those with an id below ``before``. Raises NotFound for the dataset."""
+        with self._read() as connection:
+            query = _with_dataset().where(operation.c.dataset_id == _dataset_row(connection, parent).id)
+            if before is not None:
+                query = query.where(operation.c.id < before)
+            if done is not None:
+                query = query.where(operation.c.end_time.is_not(None) if done else operation.c.end_time.is_(None))
+            if method is not None:
+                query = query.where(operation.c.method == method)
+            rows = connection.execute(query.order_by(operation.c.id.desc()).limit(limit)).all()
+            return [_to_operation(row, _samples(connection, row)) for row in rows]
+
+    def request_cancel(self, name: OperationName) -> None:
+        """Ask the runner to stop after its present batch; nothing changes when it is done. Raises NotFound."""
+        self.get_operation(name)
+        with self._write() as connection:
+            connection.execute(
+                update(operation)
+                .where(operation.c.id == name.id, operation.c.end_time.is_(None))
+                .values(cancel_requested=True)
+            )
+
+    def commit_batch(self, value: Operation, runner: str, batch: Batch) -> bool:
+        """Rows, counters, log and checkpoint of one batch in one transaction; True when asked to cancel.
+
+        Raises AlreadyExists when an instance was stored by someone else meanwhile (nothing is written then),
+        NotFound when the DICOM store is gone, Aborted when the operation is another runner's or gone.
+        """
+        with self._write() as connection:
+            row = self._own(connection, value, runner)
+            if batch.instances:
+                insert_instances(connection, value.store_id, batch.instances, _now())
+            if batch.garbage:
+                connection.execute(upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in batch.garbage])
+            _log(connection, row, batch.failures)
+            connection.execute(
+                update(operation)
+                .where(operation.c.id == value.name.id)
+                .values(
+                    success=operation.c.success + len(batch.instances) + batch.success,
+                    failure=operation.c.failure + len(batch.failures),
+                    listed=max(row.listed, batch.listed),
+                    checkpoint=os.fsencode(batch.checkpoint) or row.checkpoint,
+                    blob_prefix=batch.blob_prefix or row.blob_prefix,
+                )
+            )
+            return bool(row.cancel_requested)
+
+    def finish_operation(
+        self, value: Operation, runner: str, error: Status | None, entries: Sequence[Failure] = ()
+    ) -> None:
+        """Mark it done. ``entries`` go to the error log without being counted. Raises Aborted."""
+        with self._write() as connection:
+            row = self._own(connection, value, runner, needs_store=False)
+            _log(connection, row, entries)
+            connection.execute(
+                update(operation)
+                .where(operation.c.id == value.name.id)
+                .values(
+                    end_time=max(_now(), row.create_time),
+                    error_code=None if error is None else int(error.code),
+                    error_message=None if error is None else error.message,
+                )
+            )
+
+    def failure_codes(self, name: OperationName) -> list[Code]:
+        """The different codes of an operation's failures."""
+        query = select(failure.c.code).where(failure.c.operation_id == name.id).distinct()
+        with self._read() as connection:
+            return [Code(code) for code in connection.execute(query).scalars()]
+
+    def list_failures(self, name: OperationName, limit: int, after: int = 0) -> list[LogEntry]:
+        """The error log in the order of commits, entries after number ``after``."""
+        with self._read() as connection:
+            return _entries(connection, name.id, limit, after)
+
+    def _own(self, connection: Connection, value: Operation, runner: str, needs_store: bool = True) -> Row[Any]:
+        row = connection.execute(
+            select(operation).where(
+                operation.c.id == value.name.id, operation.c.runner == runner, operation.c.end_time.is_(None)
+            )
+        ).one_or_none()
+        if row is None:
+            raise Aborted(f"operation {value.name} is not this runner's any more")
+        if needs_store and value.store_id:
+            alive = select(dicom_store.c.id).where(dicom_store.c.id == value.store_id, dicom_store.c.deleted.is_(False))
+            if connection.execute(alive).one_or_none() is None:
+                raise NotFound(f"DICOM store {value.store} was deleted while the operation ran")
+        return row
+
+
+def _with_dataset() -> Select[Any]:
+    names = (dataset.c.project, dataset.c.location, dataset.c.dataset)
+    return select(operation, *names).join(dataset, dataset.c.id == operation.c.dataset_id)
+
+
+def _in_dataset(name: DatasetName) -> tuple[Any, ...]:
+    return dataset.c.project == name.project, dataset.c.location == name.location, dataset.c.dataset == name.dataset
+
+
+def _to_operation(row: Row[Any], samples: tuple[Failure, ...] = ()) -> Operation:
+    return Operation(
+        name=OperationName(DatasetName(row.project, row.location, row.dataset), row.id),
+        version=row.version,
+        method=Method(row.method),
+        create_time=from_micros(row.create_time),
+        request=json.loads(row.request),
+        store=parse_dicom_store_name(row.store) if row.store else None,
+        store_id=row.store_id,
+        end_time=None if row.end_time is None else from_micros(row.end_time),
+        counter=ProgressCounter(row.listed, row.success, row.failure),
+        checkpoint=os.fsdecode(row.checkpoint or b""),
+        blob_prefix=row.blob_prefix,
+        attempt=row.attempt,
+        cancel_requested=row.cancel_requested,
+        error=None if row.error_code is None else Status(Code(row.error_code), row.error_message),
+        samples=samples,
+    )
+
+
+def _samples(connection: Connection, row: Row[Any]) -> tuple[Failure, ...]:
+    if row.error_code is None:
+        return ()
+    return tuple(entry.failure for entry in _entries(connection, row.id, MAX_SAMPLES, 0))
+
+
+def _entries(connection: Connection, operation_id: int, limit: int, after: int) -> list[LogEntry]:
+    query = select(failure).where(failure.c.operation_id == operation_id, failure.c.seq > after)
+    rows = connection.execute(query.order_by(failure.c.seq).limit(limit))
+    return [
+        LogEntry(row.seq, from_micros(row.time), Failure(row.resource, Status(Code(row.code), row.message)))
+        for row in rows
+    ]
+
+
+def _log(connection: Connection, row: Row[Any], failures: Sequence[Failure]) -> None:
+    if not failures:
+        return
+    last = connection.execute(
+        select(func.coalesce(func.max(failure.c.seq), 0)).where(failure.c.operation_id == row.id)
+    ).scalar_one()
+    now = _now()
+    rows = [
+        {
+            "operation_id": row.id,
+            "seq": last + number,
+            "time": now,
+            "resource": entry.resource,
+            "code": int(entry.status.code),
+            "message": entry.status.message,
+        }
+        for number, entry in enumerate(failures, 1)
+    ]
+    connection.execute(insert(failure), rows)
+
+
+def from_micros(value: int) -> datetime:
+    return datetime.fromtimestamp(value // 1_000_000, UTC).replace(microsecond=value % 1_000_000)
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+def _new_id() -> int:
+    """Nineteen digits that sort by creation: milliseconds, then chance."""
+    return (time.time_ns() // 1_000_000 << 20) | random.SystemRandom().getrandbits(20)

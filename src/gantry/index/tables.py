@@ -1,0 +1,133 @@
+"""The tables. Times are microseconds since 1970 UTC; JSON is text; checkpoints are raw key bytes."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData()
+_Id = BigInteger().with_variant(Integer, "sqlite")
+
+dataset = Table(
+    "dataset",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("location", Text, nullable=False),
+    Column("dataset", Text, nullable=False),
+    Column("time_zone", Text, nullable=False, server_default=""),
+    Column("kms_key_name", Text, nullable=False, server_default=""),
+    UniqueConstraint("project", "location", "dataset", name="dataset_name"),
+    sqlite_autoincrement=True,
+)
+
+# A deleted store keeps its row, and so its number, until its instances and blobs are gone.
+dicom_store = Table(
+    "dicom_store",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("dataset_id", _Id, nullable=False),
+    Column("store", Text, nullable=False),
+    Column("settings", Text, nullable=False),
+    Column("deleted", Boolean, nullable=False, server_default=text("0")),
+    sqlite_autoincrement=True,
+)
+Index(
+    "dicom_store_name",
+    dicom_store.c.dataset_id,
+    dicom_store.c.store,
+    unique=True,
+    sqlite_where=text("deleted = 0"),
+    postgresql_where=text("NOT deleted"),
+)
+
+study = Table(
+    "study",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("store_id", _Id, ForeignKey("dicom_store.id"), nullable=False),
+    Column("study_instance_uid", Text, nullable=False),
+    UniqueConstraint("store_id", "study_instance_uid", name="study_uid"),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("study_id", _Id, ForeignKey("study.id"), nullable=False),
+    Column("series_instance_uid", Text, nullable=False),
+    UniqueConstraint("study_id", "series_instance_uid", name="series_uid"),
+)
+
+# Clustered on (series, UID): one B-tree, and instances of a series lie together whatever order they came in.
+instance = Table(
+    "instance",
+    metadata,
+    Column("series_id", _Id, ForeignKey("series.id"), primary_key=True),
+    Column("sop_instance_uid", Text, primary_key=True),
+    Column("sop_class_uid", Text, nullable=False),
+    Column("transfer_syntax_uid", Text, nullable=False),
+    Column("blob_key", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+operation = Table(
+    "operation",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("dataset_id", _Id, nullable=False),
+    Column("store_id", _Id, nullable=False, server_default="0"),
+    Column("store", Text, nullable=False, server_default=""),
+    Column("version", Text, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("create_time", BigInteger, nullable=False),
+    Column("end_time", BigInteger),
+    Column("listed", BigInteger, nullable=False, server_default="0"),
+    Column("success", BigInteger, nullable=False, server_default="0"),
+    Column("failure", BigInteger, nullable=False, server_default="0"),
+    Column("checkpoint", LargeBinary, nullable=False, server_default=""),
+    Column("blob_prefix", Text, nullable=False, server_default=""),
+    Column("runner", Text, nullable=False, server_default=""),
+    Column("attempt", Integer, nullable=False, server_default="0"),
+    Column("cancel_requested", Boolean, nullable=False, server_default=text("0")),
+    Column("error_code", Integer),
+    Column("error_message", Text),
+    Index("operation_dataset", "dataset_id", "id"),
+)
+Index(
+    "operation_open",
+    operation.c.id,
+    sqlite_where=text("end_time IS NULL"),
+    postgresql_where=text("end_time IS NULL"),
+)
+
+# The error log: one row per object that failed, in the order they were committed.
+failure = Table(
+    "failure",
+    metadata,
+    Column("operation_id", BigInteger, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("time", BigInteger, nullable=False),
+    Column("resource", Text, nullable=False),
+    Column("code", Integer, nullable=False),
+    Column("message", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Blobs that a transaction gave up, until the sweeper has deleted them.
+garbage = Table("garbage", metadata, Column("blob_key", Text, primary_key=True), sqlite_with_rowid=False)

@@ -1,0 +1,88 @@
+"""One object's way in: open, read the header, copy the bytes. Runs in any process, knows no index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+
+from gantry.dicom.part10 import read_header
+from gantry.errors import Code, FailedPrecondition, ResourceExhausted, Status, StatusError
+from gantry.resources import Failure, Instance, ObjectMeta
+from gantry.seams import BlobStore
+
+MAX_OBJECT_BYTES = 100 << 30
+
+
+def ingest_batch(
+    objects: Sequence[ObjectMeta],
+    offset: int = 0,
+    *,
+    source: BlobStore,
+    source_uri: str,
+    blobs: BlobStore,
+    blob_prefix: str,
+) -> list[Instance | Failure]:
+    """Bring objects into ``blobs`` under ``blob_prefix``; one outcome per object, in order, durable on return.
+
+    Blobs are numbered from ``offset`` on.
+    What is wrong with one object becomes its Failure; ResourceExhausted (our own disk is full) is raised.
+    """
+    outcomes: list[Instance | Failure] = []
+    for number, found in enumerate(objects, offset):
+        resource = printable(source_uri + found.key)
+        try:
+            outcomes.append(_ingest(found, resource, source, blobs, f"{blob_prefix}/{number:04d}.dcm"))
+        except ResourceExhausted:
+            raise
+        except StatusError as error:
+            outcomes.append(Failure(resource, error.status))
+    blobs.flush()
+    return outcomes
+
+
+def same_bytes(pairs: Sequence[tuple[str, str]], *, blobs: BlobStore) -> list[bool]:
+    """For each pair of blob keys, whether both hold the same bytes."""
+    return [_same(blobs, *pair) for pair in pairs]
+
+
+def printable(text: str) -> str:
+    """A key as it may stand in logs and answers: what is not UTF-8 becomes ``?``."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _ingest(found: ObjectMeta, resource: str, source: BlobStore, blobs: BlobStore, blob_key: str) -> Instance:
+    if found.problem:
+        raise FailedPrecondition(found.problem)
+    with source.open(found.key) as opened:
+        if opened.size > MAX_OBJECT_BYTES:
+            raise FailedPrecondition(f"{opened.size} bytes are more than the {MAX_OBJECT_BYTES} an object may have")
+        header = read_header(opened.read_at, opened.size)
+        try:
+            size = blobs.copy_from(opened, blob_key)
+        except StatusError:
+            with suppress(StatusError):
+                blobs.delete(blob_key)
+            raise
+    return Instance(
+        header.study_instance_uid,
+        header.series_instance_uid,
+        header.sop_instance_uid,
+        header.sop_class_uid,
+        header.transfer_syntax_uid,
+        blob_key,
+        size,
+        resource,
+    )
+
+
+def died(found: ObjectMeta, source_uri: str) -> Failure:
+    """The outcome of an object whose worker died with it, even alone."""
+    message = "the worker process died while it read this object; the object may be malformed beyond what can be read"
+    return Failure(printable(source_uri + found.key), Status(Code.INTERNAL, message))
+
+
+def _same(blobs: BlobStore, first: str, second: str) -> bool:
+    with blobs.open(first) as one, blobs.open(second) as other:
+        if one.size != other.size:
+            return False
+        return all(a == b for a, b in zip(one.chunks(), other.chunks(), strict=True))

@@ -1,0 +1,77 @@
+"""Cutting work into batches and running them in order, a bounded number ahead."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from typing import TypeVar
+
+from gantry.executors import WorkerDied
+
+MAX_ITEMS = 512
+MAX_BYTES = 128 << 20
+FIRST_ITEMS = 32
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+Submit = Callable[[int, Sequence[In], int], "Future[list[Out]]"]
+
+
+def cut(items: Iterable[In], size_of: Callable[[In], int]) -> Iterator[list[In]]:
+    """Batches of at most MAX_ITEMS items and MAX_BYTES bytes, so that each is a bounded piece of time.
+
+    The first ones are small: progress shows at once, and small operations use all workers.
+    """
+    batch: list[In] = []
+    size, limit = 0, FIRST_ITEMS
+    for item in items:
+        if batch and (len(batch) >= limit or size + size_of(item) > MAX_BYTES):
+            yield batch
+            batch, size, limit = [], 0, min(limit * 2, MAX_ITEMS)
+        batch.append(item)
+        size += size_of(item)
+    if batch:
+        yield batch
+
+
+def run_in_order(
+    submit: Submit[In, Out], batches: Iterable[Sequence[In]], window: int, on_death: Callable[[In], Out]
+) -> Iterator[tuple[int, Sequence[In], list[Out]]]:
+    """Yield (number, batch, outcomes) in the order of ``batches``, at most ``window`` of them under way.
+
+    ``submit(number, items, offset)`` starts the items of a batch from ``offset`` on. A batch that takes its worker
+    down is run again item by item; an item that does so alone gets ``on_death``. Closing the generator drops what
+    has not begun and waits for what has.
+    """
+    under_way: deque[tuple[int, Sequence[In], Future[list[Out]]]] = deque()
+    try:
+        for number, batch in enumerate(batches):
+            under_way.append((number, batch, submit(number, batch, 0)))
+            if len(under_way) >= window:
+                yield _result(submit, on_death, *under_way.popleft())
+        while under_way:
+            yield _result(submit, on_death, *under_way.popleft())
+    finally:
+        futures = [future for _, _, future in under_way]
+        wait([future for future in futures if not future.cancel()])
+
+
+def _result(
+    submit: Submit[In, Out],
+    on_death: Callable[[In], Out],
+    number: int,
+    batch: Sequence[In],
+    future: Future[list[Out]],
+) -> tuple[int, Sequence[In], list[Out]]:
+    try:
+        return number, batch, future.result()
+    except WorkerDied:
+        return number, batch, [_alone(submit, on_death, number, offset, item) for offset, item in enumerate(batch)]
+
+
+def _alone(submit: Submit[In, Out], on_death: Callable[[In], Out], number: int, offset: int, item: In) -> Out:
+    try:
+        return submit(number, [item], offset).result()[0]
+    except WorkerDied:
+        return on_death(item)

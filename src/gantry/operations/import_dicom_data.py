@@ -1,0 +1,137 @@
+"""``dicomStores.import``: objects of a bucket into a DICOM store."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+
+from gantry.errors import AlreadyExists, NotFound, StatusError
+from gantry.ingest import died, ingest_batch, printable, same_bytes
+from gantry.operations.batches import cut, run_in_order
+from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation
+from gantry.seams import BlobStore, Seams
+from gantry.storage.uris import UriPattern
+
+
+def import_dicom_data(seams: Seams, operation: Operation) -> Iterator[Batch]:
+    """Batches from the checkpoint on. Raises NotFound for a missing bucket and for a pattern that matches nothing."""
+    pattern = UriPattern.parse(operation.request["uri"])
+    source = seams.bucket(pattern.bucket, str(operation.name.id))
+    source_uri = f"gs://{pattern.bucket}/"
+    attempt = f"{blob_prefix(operation)}{operation.attempt:04d}-"
+
+    def submit(number: int, objects: Sequence[ObjectMeta], offset: int) -> Future[list[Instance | Failure]]:
+        return seams.executor.submit(
+            ingest_batch,
+            list(objects),
+            offset,
+            source=source,
+            source_uri=source_uri,
+            blobs=seams.blobs,
+            blob_prefix=batch_prefix(attempt, number),
+        )
+
+    found = list_matching(source, pattern, operation.checkpoint)
+    done = operation.counter.success + operation.counter.failure
+    with Count(source, pattern) as count:
+        results = run_in_order(
+            submit, cut(found, lambda item: item.size), seams.window, lambda item: died(item, source_uri)
+        )
+        with closing(results):
+            for number, objects, outcomes in results:
+                done += len(objects)
+                yield Batch(
+                    checkpoint=objects[-1].key,
+                    instances=tuple(item for item in outcomes if isinstance(item, Instance)),
+                    failures=tuple(item for item in outcomes if isinstance(item, Failure)),
+                    listed=max(count.value, done),
+                    blob_prefix=batch_prefix(attempt, number),
+                )
+    if not done:
+        raise NotFound(f"{printable(str(pattern))} matches no object")
+
+
+def list_matching(source: BlobStore, pattern: UriPattern, start_after: str = "") -> Iterator[ObjectMeta]:
+    """Objects that the pattern names, sorted by key. An entry that hinders the listing itself always belongs to it."""
+    if not pattern.has_wildcard:
+        try:
+            if pattern.pattern > start_after:
+                yield source.head(pattern.pattern)
+        except NotFound:
+            return
+    else:
+        for found in source.list(pattern.prefix, start_after, pattern.depth):
+            if pattern.matches(found.key) or (found.problem and found.key.endswith("/")):
+                yield found
+
+
+def blob_prefix(operation: Operation) -> str:
+    """Where an operation's new blobs lie, a directory per batch; names of later batches sort after earlier ones."""
+    return f"{operation.store_id}/{operation.name.id}/"
+
+
+def batch_prefix(attempt: str, number: int) -> str:
+    return f"{attempt}{number // 1000:06d}/{number % 1000:03d}"
+
+
+def settle(seams: Seams, operation: Operation, batch: Batch) -> Batch:
+    """Decide about instances whose UIDs are taken, in the store or earlier in the batch.
+
+    Identical bytes are a success without a second copy; other bytes are a failure, and the first ones stay.
+    """
+    if not batch.instances:
+        return batch
+    taken = seams.index.stored_blobs(operation.store_id, batch.instances)
+    doubles = [
+        (item, known) for item in batch.instances if (known := taken.setdefault(item.uids, item.blob_key)) != item.blob_key
+    ]
+    if not doubles:
+        return batch
+    pairs = [(item.blob_key, known) for item, known in doubles]
+    verdicts = seams.executor.submit(same_bytes, pairs, blobs=seams.blobs).result()
+    refused = {item.blob_key for item, _ in doubles}
+    return Batch(
+        checkpoint=batch.checkpoint,
+        instances=tuple(item for item in batch.instances if item.blob_key not in refused),
+        success=batch.success + sum(verdicts),
+        failures=batch.failures
+        + tuple(_conflict(item) for (item, _), same in zip(doubles, verdicts, strict=True) if not same),
+        listed=batch.listed,
+        blob_prefix=batch.blob_prefix,
+        garbage=tuple(item.blob_key for item, _ in doubles),
+    )
+
+
+def _conflict(item: Instance) -> Failure:
+    error = AlreadyExists(
+        f"the instance {item.path} exists in the DICOM store and its content differs (checksum mismatch); "
+        "the stored one was kept. Delete it first if this object is to replace it"
+    )
+    return Failure(item.resource, error.status)
+
+
+class Count:
+    """Counts the objects of an operation ahead of the work, so that ``pending`` means what remains."""
+
+    def __init__(self, source: BlobStore, pattern: UriPattern) -> None:
+        self.value = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._count, args=(source, pattern), name="count", daemon=True)
+
+    def _count(self, source: BlobStore, pattern: UriPattern) -> None:
+        try:
+            for self.value, _ in enumerate(list_matching(source, pattern), 1):
+                if self._stop.is_set():
+                    return
+        except StatusError:
+            return  # the listing that does the work meets the same error and tells
+
+    def __enter__(self) -> Count:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()

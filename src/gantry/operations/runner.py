@@ -1,0 +1,166 @@
+"""Claims operations and carries them to their end. The only one who commits."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from gantry.errors import Aborted, AlreadyExists, Cancelled, Code, Internal, Status, StatusError
+from gantry.operations.export_dicom_data import export_dicom_data
+from gantry.operations.import_dicom_data import blob_prefix, import_dicom_data, settle
+from gantry.operations.sweeper import sweep_garbage, sweep_stores
+from gantry.resources import Batch, Failure, Method, Operation
+from gantry.seams import Seams
+
+logger = logging.getLogger(__name__)
+
+Verb = Callable[[Seams, Operation], Iterator[Batch]]
+VERBS: dict[Method, Verb] = {
+    Method.IMPORT_DICOM_DATA: import_dicom_data,
+    Method.EXPORT_DICOM_DATA: export_dicom_data,
+}
+
+
+class Runner:
+    """Runs operations in threads of its own, ``slots`` at a time, from ``start`` to ``stop``.
+
+    What is under way at ``stop`` stays claimed and is taken up at the checkpoint by the next runner.
+    """
+
+    def __init__(self, seams: Seams, slots: int = 4) -> None:
+        self.id = secrets.token_hex(8)
+        self._totals: Counter[tuple[str, str]] = Counter()
+        self._active: dict[int, int] = {}  # operation id → store id
+        self._seams = seams
+        self._wake = threading.Semaphore(0)
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._work, name=f"runner-{number}", daemon=True) for number in range(slots)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def running(self) -> int:
+        """Operations under way."""
+        return len(self._active)
+
+    def totals(self) -> dict[tuple[str, str], int]:
+        """Objects by (method, outcome) since the start."""
+        return dict(self._totals)
+
+    def notify(self) -> None:
+        """Something may be there to do: a new operation, a deleted store."""
+        self._wake.release()
+
+    def stop(self) -> None:
+        """Return when every thread has committed its present batch and ended."""
+        self._stopping.set()
+        for _ in self._threads:
+            self._wake.release()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                operation = self._seams.index.claim_operation(self.id)
+                if operation is not None:
+                    self._carry(operation)
+                    continue
+                sweep_garbage(self._seams)
+                sweep_stores(self._seams, self._stopping, busy=set(self._active.values()))
+            except Exception:
+                logger.exception("a runner met an error it did not expect; it goes on")
+            self._wake.acquire(timeout=5)
+
+    def _carry(self, operation: Operation) -> None:
+        self._active[operation.name.id] = operation.store_id
+        logger.info("operation %s: attempt %d begins", operation.name, operation.attempt)
+        try:
+            carry(self._seams, operation, self.id, self._stopping, self._totals)
+        except Aborted as error:
+            logger.warning("%s", error.message)
+        finally:
+            del self._active[operation.name.id]
+
+
+def carry(
+    seams: Seams, operation: Operation, runner: str, stopping: threading.Event, totals: Counter[tuple[str, str]]
+) -> None:
+    """One operation from its checkpoint to its end, or to a commit after ``stopping`` is set."""
+    _sweep_uncommitted(seams, operation)
+    error: Status | None = None
+    try:
+        with closing(VERBS[operation.method](seams, operation)) as batches:
+            for batch in batches:
+                if commit(seams, operation, runner, batch, totals):
+                    raise Cancelled("the operation was cancelled; what was done before remains")
+                if stopping.is_set():
+                    return
+    except Aborted:
+        raise
+    except StatusError as failed:
+        error = failed.status
+    except Exception:
+        logger.exception("operation %s failed", operation.name)
+        error = Internal("an internal error; the server's log has the details").status
+    finish(seams, operation, runner, error)
+
+
+def commit(
+    seams: Seams, operation: Operation, runner: str, batch: Batch, totals: Counter[tuple[str, str]]
+) -> bool:
+    """Write one batch; True when the operation is to be cancelled."""
+    while True:
+        settled = settle(seams, operation, batch)
+        try:
+            cancel = seams.index.commit_batch(operation, runner, settled)
+        except AlreadyExists:
+            continue  # another operation stored one of them in between: look again
+        method = operation.method.value.rpartition(".")[2]
+        totals[method, "success"] += len(settled.instances) + settled.success
+        totals[method, "failure"] += len(settled.failures)
+        if settled.garbage:
+            sweep_garbage(seams)
+        return cancel
+
+
+def finish(seams: Seams, operation: Operation, runner: str, error: Status | None) -> None:
+    """Name the outcome and mark the operation done; ``error`` is one of the operation, not of an object."""
+    _sweep_uncommitted(seams, operation)
+    entries = () if error is None else (Failure(_subject(operation), error),)
+    seams.index.finish_operation(operation, runner, error or _partial_failure(seams, operation), entries)
+    logger.info("operation %s: done", operation.name)
+
+
+def _partial_failure(seams: Seams, operation: Operation) -> Status | None:
+    counter = seams.index.get_operation(operation.name).counter
+    if not counter.failure:
+        return None
+    codes = seams.index.failure_codes(operation.name)
+    first = seams.index.list_failures(operation.name, 1)[0].failure
+    total = counter.success + counter.failure
+    return Status(
+        codes[0] if len(codes) == 1 else Code.UNKNOWN,
+        f"{counter.failure} of {total} failed, {counter.success} succeeded. "
+        f"The first failure: {first.resource}: {first.status.message}. All of them are at logsUrl.",
+    )
+
+
+def _subject(operation: Operation) -> str:
+    request = operation.request
+    return str(request.get("uri") or request.get("uri_prefix") or operation.store)
+
+
+def _sweep_uncommitted(seams: Seams, operation: Operation) -> None:
+    """Remove blobs of batches that were written but never committed: nothing points to them."""
+    if operation.method is Method.IMPORT_DICOM_DATA:
+        committed = seams.index.get_operation(operation.name).blob_prefix
+        seams.blobs.delete_prefix(blob_prefix(operation), f"{committed}/~" if committed else "")

@@ -1,0 +1,154 @@
+"""The values that travel between the rooms. Frozen, no I/O, no JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from gantry.errors import Status
+from gantry.names import DatasetName, DicomStoreName, OperationName
+
+
+class BlobStorageClass(StrEnum):
+    """Storage class of an instance's bytes."""
+
+    STANDARD = "STANDARD"
+    NEARLINE = "NEARLINE"
+    COLDLINE = "COLDLINE"
+    ARCHIVE = "ARCHIVE"
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    name: DatasetName
+    time_zone: str = ""
+    kms_key_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DicomStore:
+    """``id`` is the index's own number, never reused; it names the store's directory of blobs."""
+
+    name: DicomStoreName
+    id: int = 0
+    labels: dict[str, str] = field(default_factory=dict)
+    notification_config: dict[str, Any] | None = None
+    notification_configs: list[dict[str, Any]] = field(default_factory=list)
+    stream_configs: list[dict[str, Any]] = field(default_factory=list)
+
+
+class ObjectMeta(NamedTuple):
+    """One entry of a listing: key and size in bytes. ``problem`` says why the entry cannot be opened, if so."""
+
+    key: str
+    size: int
+    problem: str = ""
+
+
+class Instance(NamedTuple):
+    """One stored instance: its identity, where its bytes are, how many. ``resource`` is where it came from."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    blob_key: str
+    size: int
+    resource: str = ""
+
+    @property
+    def path(self) -> str:
+        """DICOMweb path below ``dicomWeb/``."""
+        return (
+            f"studies/{self.study_instance_uid}/series/{self.series_instance_uid}/instances/{self.sop_instance_uid}"
+        )
+
+    @property
+    def uids(self) -> tuple[str, str, str]:
+        """Identity inside a DICOM store."""
+        return self[:3]
+
+
+class Failure(NamedTuple):
+    """What went wrong with one object or instance. ``resource`` names it."""
+
+    resource: str
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressCounter:
+    """Counts of an operation. ``listed`` is how many objects are known to belong to it, once counted."""
+
+    listed: int = 0
+    success: int = 0
+    failure: int = 0
+
+    @property
+    def pending(self) -> int:
+        return max(0, self.listed - self.success - self.failure)
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Outcomes of one batch, ready to be committed in one transaction.
+
+    ``checkpoint`` is the last position of the batch in its listing: work resumes after it.
+    ``instances`` are new rows; ``success`` counts what succeeded without one (duplicates, exported instances).
+    ``listed`` is how many objects have been counted so far. ``blob_prefix`` is where the batch's new blobs lie:
+    blobs of the operation that sort after the last committed prefix belong to nobody. ``garbage`` are blobs of the
+    batch that get no row.
+    """
+
+    checkpoint: str
+    instances: tuple[Instance, ...] = ()
+    success: int = 0
+    failures: tuple[Failure, ...] = ()
+    listed: int = 0
+    blob_prefix: str = ""
+    garbage: tuple[str, ...] = ()
+
+
+class Method(StrEnum):
+    """What started an operation: the tail of ``apiMethodName`` and the type of its answer."""
+
+    CREATE_DATASET = "dataset.DatasetService.CreateDataset"
+    IMPORT_DICOM_DATA = "dicom.DicomService.ImportDicomData"
+    EXPORT_DICOM_DATA = "dicom.DicomService.ExportDicomData"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A long-running operation. ``request`` is the validated request, enough to begin again after a crash."""
+
+    name: OperationName
+    version: str
+    method: Method
+    create_time: datetime
+    request: dict[str, Any] = field(default_factory=dict)
+    store: DicomStoreName | None = None
+    store_id: int = 0
+    end_time: datetime | None = None
+    counter: ProgressCounter = ProgressCounter()
+    checkpoint: str = ""
+    blob_prefix: str = ""
+    attempt: int = 0
+    cancel_requested: bool = False
+    error: Status | None = None
+    samples: tuple[Failure, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        return self.end_time is not None
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One line of an operation's error log."""
+
+    seq: int
+    time: datetime
+    failure: Failure

@@ -1,0 +1,86 @@
+"""What the verbs may touch: the promises that every storage and every executor keeps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from gantry.resources import ObjectMeta
+
+if TYPE_CHECKING:
+    from gantry.index.sql import SqlIndex
+
+
+class OpenedObject(ABC):
+    """An object open for reading. ``size`` in bytes."""
+
+    key: str
+    size: int
+
+    @abstractmethod
+    def read_at(self, offset: int, length: int) -> bytes:
+        """At most ``length`` bytes from ``offset``; fewer only at the end of the object."""
+
+    @abstractmethod
+    def chunks(self) -> Iterator[bytes]:
+        """All bytes, in pieces of bounded size."""
+
+    @abstractmethod
+    def __enter__(self) -> Self: ...
+
+    @abstractmethod
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...
+
+
+class BlobStore(Protocol):
+    """One bucket. Raises NotFound, PermissionDenied and Unavailable; can be pickled and sent to a worker."""
+
+    def exists(self) -> bool:
+        """True when the bucket is there."""
+        ...
+
+    def list(self, prefix: str = "", start_after: str = "", depth: int | None = None) -> Iterator[ObjectMeta]:
+        """Objects by prefix, sorted by the UTF-8 bytes of their keys; ``depth``: at most so many ``/`` in a key."""
+        ...
+
+    def head(self, key: str) -> ObjectMeta:
+        """Raises NotFound."""
+        ...
+
+    def open(self, key: str) -> OpenedObject: ...
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> int:
+        """Write one object, whole or not at all; the number of bytes."""
+        ...
+
+    def copy_from(self, source: OpenedObject, key: str) -> int:
+        """Write one object with the bytes of another; the number of bytes."""
+        ...
+
+    def delete(self, key: str) -> None: ...
+
+    def delete_prefix(self, prefix: str, start_after: str = "") -> int: ...
+
+    def flush(self) -> None:
+        """Return when all that was written before is durable. Raises Unavailable when it is not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seams:
+    """The parts that settings choose. ``bucket(name, writer)`` raises NotFound for a bucket that is not there.
+
+    ``window`` is how many batches of an operation may be under way.
+    """
+
+    index: SqlIndex
+    blobs: BlobStore
+    bucket: Callable[[str, str], BlobStore]
+    executor: Executor
+    window: int

@@ -1,0 +1,105 @@
+"""A running server: the application, its runner, its life from start to signal."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from prometheus_client import REGISTRY
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from gantry.api import pages
+from gantry.api.app import App
+from gantry.api.call import Context
+from gantry.config import DataDirectory, Settings, open_seams
+from gantry.operations.runner import Runner
+
+logger = logging.getLogger(__name__)
+
+_PAGES = {"healthz": pages.healthz, "readyz": pages.readyz, "metrics": pages.metrics, "logs": pages.logs}
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[App]:
+    """The application with everything behind it, for as long as the block lasts."""
+    directory = DataDirectory(settings)
+    try:
+        seams = open_seams(settings, directory)
+        runner = Runner(seams)
+        collector = _Collector(runner)
+        REGISTRY.register(collector)
+        try:
+            runner.start()
+            yield App(Context(seams, runner.notify, settings.locations, settings.url), _PAGES)
+        finally:
+            runner.stop()
+            REGISTRY.unregister(collector)
+            seams.executor.shutdown()
+            seams.index.close()
+    finally:
+        directory.close()
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or Ctrl-C. Operations that are under way go on at the next start."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    with running(settings) as app:
+        config = uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=10,
+            server_header=False,
+        )
+        server = _Server(config, settings)
+        server.run()
+    if not server.started:
+        raise SystemExit(1)
+    print("gantry: stopped", file=sys.stderr)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        super().__init__(config)
+        self._settings = settings
+
+    async def startup(self, sockets: list[object] | None = None) -> None:
+        await super().startup(sockets)  # type: ignore[arg-type]
+        if self.started:
+            print(_greeting(self._settings), flush=True)
+
+
+def _greeting(settings: Settings) -> str:
+    url = settings.url
+    return (
+        f"Gantry is ready at {url}\n"
+        f"  gs://BUCKET/path is {settings.buckets_path}/BUCKET/path\n"
+        "  point gcloud at it:\n"
+        f"    export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/\n"
+        "    export CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true\n"
+        "  Ctrl-C stops it; operations under way go on at the next start."
+    )
+
+
+class _Collector(Collector):
+    """What the runner has done since the server started."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("gantry_operations_running", "Operations under way.", value=self._runner.running)
+        objects = CounterMetricFamily(
+            "gantry_objects", "Objects and instances carried since start.", labels=["method", "outcome"]
+        )
+        for (method, outcome), count in self._runner.totals().items():
+            objects.add_metric([method, outcome], count)
+        yield objects

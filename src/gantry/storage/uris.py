@@ -1,0 +1,105 @@
+"""``gs://`` addresses and the three wildcards of an import. Keys are never normalised: every code point counts."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+
+from gantry.errors import InvalidArgument
+
+_BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,220}[a-z0-9])?")
+_EXTENSION = re.compile(r"(?:\.[^./*?]+)*")
+MAX_KEY_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StorageUri:
+    """One place in object storage: ``gs://bucket/key``. ``key`` is empty for the bucket itself."""
+
+    bucket: str
+    key: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> StorageUri:
+        """Split ``gs://bucket[/key]``. Raises InvalidArgument for other schemes and impossible bucket names."""
+        scheme, found, rest = text.partition("://")
+        if not found or scheme != "gs":
+            raise InvalidArgument(f"{text!r} is not a Cloud Storage address: write gs://BUCKET/OBJECT")
+        bucket, _, key = rest.partition("/")
+        if "*" in bucket or "?" in bucket:
+            raise InvalidArgument(f"{text!r}: wildcards are allowed in the object name only, not in the bucket name")
+        if not _BUCKET.fullmatch(bucket) or ".." in bucket:
+            raise InvalidArgument(
+                f"{text!r}: {bucket!r} is not a bucket name (lower-case letters, digits, '-', '_' and '.')"
+            )
+        if "\0" in key:
+            raise InvalidArgument(f"{text!r}: an object name cannot hold a NUL character")
+        return cls(bucket, key)
+
+    def __str__(self) -> str:
+        return f"gs://{self.bucket}/{self.key}"
+
+
+def parse_prefix(text: str) -> StorageUri:
+    """Destination of an export: a bucket or a directory, its key empty or ending in ``/``; no wildcards."""
+    uri = StorageUri.parse(text)
+    if "*" in uri.key or "?" in uri.key:
+        raise InvalidArgument(f"{text!r}: a destination cannot hold wildcards")
+    if uri.key and not uri.key.endswith("/"):
+        uri = StorageUri(uri.bucket, uri.key + "/")
+    return uri
+
+
+@dataclass(frozen=True)
+class UriPattern:
+    """Source of an import. ``*``: no separator; ``?``: one character, no separator; ``**``: anything, at the end.
+
+    ``**`` may be followed by a file name extension (``.dcm``, ``.tar.gz``) and excludes every other wildcard.
+    """
+
+    bucket: str
+    pattern: str
+
+    @classmethod
+    def parse(cls, text: str) -> UriPattern:
+        """Raises InvalidArgument where the form ``gs://bucket/object_pattern`` is not met."""
+        uri = StorageUri.parse(text)
+        if not uri.key:
+            raise InvalidArgument(f"{text!r} names no object: use gs://{uri.bucket}/** to import the whole bucket")
+        if len(uri.key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
+            raise InvalidArgument(f"gcsSource.uri: the object name is longer than {MAX_KEY_BYTES} bytes")
+        if "**" in uri.key:
+            head, tail = uri.key.split("**", 1)
+            if "*" in head or "?" in head or not _EXTENSION.fullmatch(tail):
+                raise InvalidArgument(
+                    f"{text!r}: ** must stand at the end of the path, with no other wildcard; "
+                    "only a file name extension such as .dcm may follow it"
+                )
+        return cls(uri.bucket, uri.key)
+
+    @property
+    def has_wildcard(self) -> bool:
+        return "*" in self.pattern or "?" in self.pattern
+
+    @cached_property
+    def prefix(self) -> str:
+        """The literal text before the first wildcard: the part that a listing can be narrowed to."""
+        return re.split(r"[*?]", self.pattern, maxsplit=1)[0]
+
+    @property
+    def depth(self) -> int | None:
+        """The number of separators in every match; None when it is not fixed."""
+        return None if "**" in self.pattern else self.pattern.count("/")
+
+    @cached_property
+    def _regex(self) -> re.Pattern[str]:
+        parts = re.split(r"(\*\*|\*|\?)", self.pattern)
+        translate = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+        return re.compile("".join(translate.get(p) or re.escape(p) for p in parts), re.DOTALL)
+
+    def matches(self, key: str) -> bool:
+        return self._regex.fullmatch(key) is not None
+
+    def __str__(self) -> str:
+        return f"gs://{self.bucket}/{self.pattern}"

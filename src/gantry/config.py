@@ -18,12 +18,13 @@ from gantry.index.sql import SqlIndex
 from gantry.seams import Seams
 from gantry.storage.local import LocalBlobStore
 
-LOCATIONS = tuple(
-    "africa-south1 asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1 asia-southeast1 "
-    "asia-southeast2 australia-southeast1 eu europe-north1 europe-west2 europe-west3 europe-west4 europe-west6 "
-    "me-central1 me-central2 me-west1 northamerica-northeast1 northamerica-northeast2 southamerica-east1 us "
-    "us-central1 us-east1 us-east4 us-west1 us-west2 us-west3".split()
-)
+_REGIONS = """
+    africa-south1 asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1 asia-
+    southeast1 asia-southeast2 australia-southeast1 eu europe-north1 europe-west2 europe-west3 europe-west4
+    europe-west6 me-central1 me-central2 me-west1 northamerica-northeast1 northamerica-northeast2
+    southamerica-east1 us us-central1 us-east1 us-east4 us-west1 us-west2 us-west3
+"""
+LOCATIONS = tuple(_REGIONS.split())
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 

@@ -114,7 +114,8 @@ class _Worker:
             answer = self._connection.recv_bytes()
         except (EOFError, OSError):
             raise WorkerDied(f"worker process {self.pid} died") from None
-        return pickle.loads(answer)  # noqa: S301 - from our own child over a private socket
+        ok, value = pickle.loads(answer)  # noqa: S301 - from our own child over a private socket
+        return ok, value
 
     def close(self) -> None:
         self._connection.close()

@@ -21,6 +21,7 @@ def ingest_batch(
     source_uri: str,
     blobs: BlobStore,
     blob_prefix: str,
+    storage_class: str,
 ) -> list[Instance | Failure]:
     """Bring objects into ``blobs`` under ``blob_prefix``; one outcome per object, in order, durable on return.
 
@@ -31,7 +32,7 @@ def ingest_batch(
     for number, found in enumerate(objects, offset):
         resource = printable(source_uri + found.key)
         try:
-            outcomes.append(_ingest(found, resource, source, blobs, f"{blob_prefix}/{number:04d}.dcm"))
+            outcomes.append(_ingest(found, resource, source, blobs, f"{blob_prefix}/{number:04d}.dcm", storage_class))
         except ResourceExhausted:
             raise
         except StatusError as error:
@@ -50,7 +51,9 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _ingest(found: ObjectMeta, resource: str, source: BlobStore, blobs: BlobStore, blob_key: str) -> Instance:
+def _ingest(
+    found: ObjectMeta, resource: str, source: BlobStore, blobs: BlobStore, blob_key: str, storage_class: str
+) -> Instance:
     if found.problem:
         raise FailedPrecondition(found.problem)
     with source.open(found.key) as opened:
@@ -71,6 +74,7 @@ def _ingest(found: ObjectMeta, resource: str, source: BlobStore, blobs: BlobStor
         header.transfer_syntax_uid,
         blob_key,
         size,
+        storage_class,
         resource,
     )
 

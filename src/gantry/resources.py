@@ -57,14 +57,13 @@ class Instance(NamedTuple):
     transfer_syntax_uid: str
     blob_key: str
     size: int
+    storage_class: str = BlobStorageClass.STANDARD.value
     resource: str = ""
 
     @property
     def path(self) -> str:
         """DICOMweb path below ``dicomWeb/``."""
-        return (
-            f"studies/{self.study_instance_uid}/series/{self.series_instance_uid}/instances/{self.sop_instance_uid}"
-        )
+        return f"studies/{self.study_instance_uid}/series/{self.series_instance_uid}/instances/{self.sop_instance_uid}"
 
     @property
     def uids(self) -> tuple[str, str, str]:
@@ -100,7 +99,7 @@ class Batch:
     ``instances`` are new rows; ``success`` counts what succeeded without one (duplicates, exported instances).
     ``listed`` is how many objects have been counted so far. ``blob_prefix`` is where the batch's new blobs lie:
     blobs of the operation that sort after the last committed prefix belong to nobody. ``garbage`` are blobs of the
-    batch that get no row.
+    batch that get no row. ``selection`` are paths of a filter file, to be remembered with the operation.
     """
 
     checkpoint: str
@@ -110,6 +109,7 @@ class Batch:
     listed: int = 0
     blob_prefix: str = ""
     garbage: tuple[str, ...] = ()
+    selection: tuple[tuple[str, str, str], ...] = ()
 
 
 class Method(StrEnum):

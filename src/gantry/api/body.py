@@ -42,7 +42,7 @@ def _gunzip(body: bytes) -> bytes:
 
 def _text(body: bytes, charset: str) -> str:
     # A byte order mark tells more than the header: PowerShell writes it into files that it sends as they are.
-    encoding = json.detect_encoding(body)
+    encoding: str = json.detect_encoding(body)
     if encoding == "utf-8" and charset:
         encoding = charset
     try:

@@ -168,7 +168,8 @@ def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tupl
 
 
 def _find(segments: list[str]) -> tuple[_Node | None, tuple[str, ...]]:
-    node, ids = _ROOT, []
+    node = _ROOT
+    ids: list[str] = []
     for position, segment in enumerate(segments):
         if segment in node.children:
             node = node.children[segment]

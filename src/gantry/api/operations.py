@@ -104,9 +104,7 @@ def _storage_class(value: str | int | None) -> str:
     if value in (None, names[0]):
         return BlobStorageClass.STANDARD.value
     if value not in names:
-        raise invalid_field(
-            "blobStorageSettings.blobStorageClass", f"{value!r} is none of {', '.join(names[1:])}"
-        )
+        raise invalid_field("blobStorageSettings.blobStorageClass", f"{value!r} is none of {', '.join(names[1:])}")
     return str(value)
 
 

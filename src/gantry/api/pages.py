@@ -112,4 +112,5 @@ def _row(entry: LogEntry) -> str:
     time = timestamp(entry.time)[:19].replace("T", " ")
     status = entry.failure.status
     resource, message = escape(entry.failure.resource), escape(status.message)
-    return f"<tr><td>{time}</td><td><code>{resource}</code></td><td>{message} <small>({status.code.name})</small></td></tr>"
+    reason = f"{message} <small>({status.code.name})</small>"
+    return f"<tr><td>{time}</td><td><code>{resource}</code></td><td>{reason}</td></tr>"

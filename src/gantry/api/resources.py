@@ -76,7 +76,8 @@ def patch_dataset(call: Call) -> Json:
     body = dumped(read(DatasetBody, call.body))
     old = index.get_dataset(call.dataset)
     settings = {"time_zone": old.time_zone, "encryption_spec": {"kms_key_name": old.kms_key_name}}
-    new = _with_dataset_settings(old, masked_paths(call.query, DatasetBody, ("time_zone", "encryption_spec"), settings, body))
+    fields = ("time_zone", "encryption_spec")
+    new = _with_dataset_settings(old, masked_paths(call.query, DatasetBody, fields, settings, body))
     index.update_dataset(new)
     return dataset_json(new)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, bindparam, func, insert, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, exists, func, insert, or_, select, tuple_
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
 from gantry.index.database import Database
-from gantry.index.tables import instance, series, study
+from gantry.index.tables import instance, selection, series, study
 from gantry.resources import Instance
 
 _CHUNK = 400  # items per IN (…): SQLite allows 32,766 parameters, and longer statements parse slower
@@ -42,39 +42,43 @@ class Instances(Database):
             blobs = _pairs(connection, instance, keys, *columns)
         return {keys[pair]: blob_key for pair, blob_key in blobs.items()}
 
-    def count_instances(self, store_id: int) -> int:
+    def count_instances(self, store_id: int, selected_by: int = 0) -> int:
+        """All instances of a store, or those that the operation ``selected_by`` has selected."""
         query = (
             select(func.count())
             .select_from(instance)
             .join(series, series.c.id == instance.c.series_id)
             .join(study, study.c.id == series.c.study_id)
-            .where(study.c.store_id == store_id)
+            .where(study.c.store_id == store_id, *_selected(selected_by, instance.c.sop_instance_uid))
         )
         with self._read() as connection:
             return connection.execute(query).scalar_one()
 
-    def instances(self, store_id: int, after: str = "") -> Iterator[tuple[str, Instance]]:
-        """All instances with their positions, in an order that stays; those after the position ``after``."""
+    def instances(self, store_id: int, after: str = "", selected_by: int = 0) -> Iterator[tuple[str, Instance]]:
+        """Instances with their positions, in an order that stays; those after the position ``after``.
+
+        With ``selected_by`` only those that the operation of that number has selected.
+        """
         series_id, uid = _position(after)
-        while chunk := self._series_from(store_id, series_id):
-            for row in self._instances_of(chunk, series_id, uid):
+        while chunk := self._series_from(store_id, series_id, selected_by):
+            for row in self._instances_of(chunk, series_id, uid, selected_by):
                 parents = chunk[row.series_id]
                 yield f"{row.series_id}/{row.sop_instance_uid}", _to_instance(parents, row)
             series_id, uid = max(chunk) + 1, ""
 
-    def _series_from(self, store_id: int, first: int) -> dict[int, tuple[str, str]]:
+    def _series_from(self, store_id: int, first: int, selected_by: int) -> dict[int, tuple[str, str]]:
         """The next series of a store from the id ``first`` on, with their study and series UIDs."""
         query = (
             select(series.c.id, study.c.study_instance_uid, series.c.series_instance_uid)
             .join(study, study.c.id == series.c.study_id)
-            .where(study.c.store_id == store_id, series.c.id >= first)
+            .where(study.c.store_id == store_id, series.c.id >= first, *_selected(selected_by))
             .order_by(series.c.id)
             .limit(_CHUNK)
         )
         with self._read() as connection:
             return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
 
-    def _instances_of(self, chunk: Collection[int], series_id: int, uid: str) -> Iterator[Row[Any]]:
+    def _instances_of(self, chunk: Collection[int], series_id: int, uid: str, selected_by: int) -> Iterator[Row[Any]]:
         """Rows of the series in ``chunk`` that come after (series_id, uid), page by page."""
         while True:
             after = tuple_(instance.c.series_id, instance.c.sop_instance_uid) > tuple_(
@@ -86,6 +90,10 @@ class Instances(Database):
                 .order_by(instance.c.series_id, instance.c.sop_instance_uid)
                 .limit(_PAGE)
             )
+            if selected_by:
+                query = query.join(series, series.c.id == instance.c.series_id)
+                query = query.join(study, study.c.id == series.c.study_id)
+                query = query.where(*_selected(selected_by, instance.c.sop_instance_uid))
             with self._read() as connection:
                 rows = connection.execute(query).all()
             yield from rows
@@ -111,6 +119,7 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
             "transfer_syntax_uid": item.transfer_syntax_uid,
             "blob_key": item.blob_key,
             "size": item.size,
+            "storage_class": item.storage_class,
             "create_time": now,
         }
         for item in instances
@@ -152,6 +161,23 @@ def _pairs(connection: Connection, table: Table, wanted: Any, first: Any, second
     return found
 
 
+def _selected(operation_id: int, sop_instance_uid: Any = None) -> tuple[ColumnElement[bool], ...]:
+    """True for a row of study and series (and instance) that the operation's filter names, at whichever level."""
+    if not operation_id:
+        return ()
+    series_uid = selection.c.series_instance_uid
+    below = series_uid == series.c.series_instance_uid
+    if sop_instance_uid is not None:
+        below = and_(below, selection.c.sop_instance_uid.in_(["", sop_instance_uid]))
+    return (
+        exists().where(
+            selection.c.operation_id == operation_id,
+            selection.c.study_instance_uid == study.c.study_instance_uid,
+            or_(series_uid == "", below),
+        ),
+    )
+
+
 def _position(text: str) -> tuple[int, str]:
     series_id, _, uid = text.partition("/")
     return int(series_id or 0), uid
@@ -159,5 +185,11 @@ def _position(text: str) -> tuple[int, str]:
 
 def _to_instance(parents: tuple[str, str], row: Row[Any]) -> Instance:
     return Instance(
-        *parents, row.sop_instance_uid, row.sop_class_uid, row.transfer_syntax_uid, row.blob_key, row.size
+        *parents,
+        row.sop_instance_uid,
+        row.sop_class_uid,
+        row.transfer_syntax_uid,
+        row.blob_key,
+        row.size,
+        row.storage_class,
     )

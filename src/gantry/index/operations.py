@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status
 from gantry.index.instances import insert_instances
 from gantry.index.resources import Resources, _dataset_row
-from gantry.index.tables import dataset, dicom_store, failure, garbage, operation
+from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, selection
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
 from gantry.resources import Batch, Dataset, Failure, LogEntry, Method, Operation, ProgressCounter
 
@@ -80,9 +80,7 @@ class Operations(Resources):
             if found is None:
                 return None
             connection.execute(
-                update(operation)
-                .where(operation.c.id == found)
-                .values(runner=runner, attempt=operation.c.attempt + 1)
+                update(operation).where(operation.c.id == found).values(runner=runner, attempt=operation.c.attempt + 1)
             )
             row = connection.execute(_with_dataset().where(operation.c.id == found)).one()
             return _to_operation(row)
@@ -138,7 +136,13 @@ class Operations(Resources):
             if batch.instances:
                 insert_instances(connection, value.store_id, batch.instances, _now())
             if batch.garbage:
-                connection.execute(upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in batch.garbage])
+                connection.execute(
+                    upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in batch.garbage]
+                )
+            if batch.selection:
+                columns = [column.name for column in selection.columns]
+                rows = [dict(zip(columns, (row.id, *path), strict=True)) for path in batch.selection]
+                connection.execute(upsert(selection).on_conflict_do_nothing(), rows)
             _log(connection, row, batch.failures)
             connection.execute(
                 update(operation)
@@ -160,6 +164,7 @@ class Operations(Resources):
         with self._write() as connection:
             row = self._own(connection, value, runner, needs_store=False)
             _log(connection, row, entries)
+            connection.execute(delete(selection).where(selection.c.operation_id == row.id))
             connection.execute(
                 update(operation)
                 .where(operation.c.id == value.name.id)

@@ -81,6 +81,7 @@ instance = Table(
     Column("transfer_syntax_uid", Text, nullable=False),
     Column("blob_key", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
+    Column("storage_class", Text, nullable=False),
     Column("create_time", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -126,6 +127,17 @@ failure = Table(
     Column("resource", Text, nullable=False),
     Column("code", Integer, nullable=False),
     Column("message", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The paths of an operation's filter file; an empty UID stands for everything below.
+selection = Table(
+    "selection",
+    metadata,
+    Column("operation_id", BigInteger, primary_key=True),
+    Column("study_instance_uid", Text, primary_key=True),
+    Column("series_instance_uid", Text, primary_key=True),
+    Column("sop_instance_uid", Text, primary_key=True),
     sqlite_with_rowid=False,
 )
 

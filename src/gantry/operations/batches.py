@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from typing import TypeVar
 
@@ -37,7 +37,7 @@ def cut(items: Iterable[In], size_of: Callable[[In], int]) -> Iterator[list[In]]
 
 def run_in_order(
     submit: Submit[In, Out], batches: Iterable[Sequence[In]], window: int, on_death: Callable[[In], Out]
-) -> Iterator[tuple[int, Sequence[In], list[Out]]]:
+) -> Generator[tuple[int, Sequence[In], list[Out]], None, None]:
     """Yield (number, batch, outcomes) in the order of ``batches``, at most ``window`` of them under way.
 
     ``submit(number, items, offset)`` starts the items of a batch from ``offset`` on. A batch that takes its worker

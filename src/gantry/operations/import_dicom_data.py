@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 
@@ -15,7 +15,7 @@ from gantry.seams import BlobStore, Seams
 from gantry.storage.uris import UriPattern
 
 
-def import_dicom_data(seams: Seams, operation: Operation) -> Iterator[Batch]:
+def import_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, None, None]:
     """Batches from the checkpoint on. Raises NotFound for a missing bucket and for a pattern that matches nothing."""
     pattern = UriPattern.parse(operation.request["uri"])
     source = seams.bucket(pattern.bucket, str(operation.name.id))
@@ -31,6 +31,7 @@ def import_dicom_data(seams: Seams, operation: Operation) -> Iterator[Batch]:
             source_uri=source_uri,
             blobs=seams.blobs,
             blob_prefix=batch_prefix(attempt, number),
+            storage_class=operation.request["storage_class"],
         )
 
     found = list_matching(source, pattern, operation.checkpoint)
@@ -84,12 +85,11 @@ def settle(seams: Seams, operation: Operation, batch: Batch) -> Batch:
     if not batch.instances:
         return batch
     taken = seams.index.stored_blobs(operation.store_id, batch.instances)
-    doubles = [
-        (item, known) for item in batch.instances if (known := taken.setdefault(item.uids, item.blob_key)) != item.blob_key
-    ]
+    owners = ((item, taken.setdefault(item.uids, item.blob_key)) for item in batch.instances)
+    doubles = [(item, owner) for item, owner in owners if owner != item.blob_key]
     if not doubles:
         return batch
-    pairs = [(item.blob_key, known) for item, known in doubles]
+    pairs = [(item.blob_key, owner) for item, owner in doubles]
     verdicts = seams.executor.submit(same_bytes, pairs, blobs=seams.blobs).result()
     refused = {item.blob_key for item, _ in doubles}
     return Batch(

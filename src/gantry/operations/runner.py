@@ -6,7 +6,7 @@ import logging
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 
 from gantry.errors import Aborted, AlreadyExists, Cancelled, Code, Internal, Status, StatusError
@@ -18,7 +18,7 @@ from gantry.seams import Seams
 
 logger = logging.getLogger(__name__)
 
-Verb = Callable[[Seams, Operation], Iterator[Batch]]
+Verb = Callable[[Seams, Operation], Generator[Batch, None, None]]
 VERBS: dict[Method, Verb] = {
     Method.IMPORT_DICOM_DATA: import_dicom_data,
     Method.EXPORT_DICOM_DATA: export_dicom_data,
@@ -114,9 +114,7 @@ def carry(
     finish(seams, operation, runner, error)
 
 
-def commit(
-    seams: Seams, operation: Operation, runner: str, batch: Batch, totals: Counter[tuple[str, str]]
-) -> bool:
+def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals: Counter[tuple[str, str]]) -> bool:
     """Write one batch; True when the operation is to be cancelled."""
     while True:
         settled = settle(seams, operation, batch)

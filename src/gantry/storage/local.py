@@ -32,6 +32,7 @@ from gantry.storage.local_listing import TEMPORARY, crosses_link, walk
 
 _COPY_CHUNK = 64 << 20
 _READ_CHUNK = 1 << 20
+_NO_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | os.O_NONBLOCK
 _Filler = Callable[[int], int]
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
@@ -45,18 +46,18 @@ class LocalObject(OpenedObject):
         try:
             self.fd = os.open(path, _OPEN)
         except OSError as error:
-            raise _read_error(error, key) from None
+            raise _read_error(error) from None
         self._stat = os.fstat(self.fd)
         self.size = self._stat.st_size
         if not stat.S_ISREG(self._stat.st_mode):
             os.close(self.fd)
-            raise NotFound(f"{key}: is not a regular file")
+            raise NotFound("is not a regular file")
 
     def read_at(self, offset: int, length: int) -> bytes:
         try:
             return os.pread(self.fd, length, offset)
         except OSError as error:
-            raise _read_error(error, self.key) from None
+            raise _read_error(error) from None
 
     def chunks(self) -> Iterator[bytes]:
         offset = 0
@@ -67,7 +68,7 @@ class LocalObject(OpenedObject):
     def check_unchanged(self) -> None:
         now = os.fstat(self.fd)
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
-            raise Aborted(f"{self.key}: was changed by someone else while it was read")
+            raise Aborted("was changed by someone else while it was read")
 
     def __enter__(self) -> Self:
         return self
@@ -131,7 +132,7 @@ class LocalBlobStore:
         size = self._write(key, lambda fd: _copy_range(source.fd, fd))
         source.check_unchanged()
         if size != source.size:
-            raise Aborted(f"{source.key}: {size} of {source.size} bytes could be read")
+            raise Aborted(f"only {size} of {source.size} bytes could be read")
         return size
 
     def delete(self, key: str) -> None:
@@ -150,8 +151,9 @@ class LocalBlobStore:
     def delete_prefix(self, prefix: str, start_after: str = "") -> int:
         """Remove every object below ``prefix`` whose key sorts after ``start_after``; how many there were."""
         count = 0
-        for count, found in enumerate(self.list(prefix, start_after), 1):
+        for found in self.list(prefix, start_after):
             self.delete(found.key)
+            count += 1
         return count
 
     def flush(self) -> None:
@@ -221,7 +223,7 @@ def _copy_range(source: int, target: int) -> int:
             copied += done
     except (AttributeError, OSError) as error:
         # Not every pair of file systems can do it, nor every system: then the bytes go through us.
-        if isinstance(error, OSError) and error.errno not in (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        if isinstance(error, OSError) and error.errno not in _NO_COPY:
             raise
         os.lseek(target, copied, os.SEEK_SET)
         while chunk := os.pread(source, _READ_CHUNK, copied):
@@ -263,16 +265,16 @@ def _syncfs(fd: int) -> None:
         _linux_syncfs(fd)
 
 
-def _read_error(error: OSError, key: str) -> StatusError:
+def _read_error(error: OSError) -> StatusError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-        return NotFound(f"{key}: no such object")
+        return NotFound("no such object")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return PermissionDenied(f"{key}: the server may not read this object; give its user read permission")
+        return PermissionDenied("the server may not read this object; give its user read permission")
     if error.errno in (errno.ELOOP, errno.EMLINK):
-        return PermissionDenied(f"{key}: is a symbolic link; links inside a bucket are not followed")
+        return PermissionDenied("is a symbolic link; links inside a bucket are not followed")
     if error.errno in (errno.ENXIO, errno.EISDIR):
-        return NotFound(f"{key}: is not a regular file")
-    return Unavailable(f"{key}: cannot be read ({error.strerror})")
+        return NotFound("is not a regular file")
+    return Unavailable(f"cannot be read ({error.strerror})")
 
 
 def _write_error(error: OSError, key: str) -> StatusError:

@@ -14,9 +14,7 @@ WINDOW = 100_000  # names of one directory held at once; a larger directory is r
 _Entry = tuple[bytes, "os.DirEntry[bytes]"]
 
 
-def walk(
-    directory: bytes, base: bytes, prefix: bytes, start_after: bytes, depth: int | None
-) -> Iterator[ObjectMeta]:
+def walk(directory: bytes, base: bytes, prefix: bytes, start_after: bytes, depth: int | None) -> Iterator[ObjectMeta]:
     """Objects below ``directory``, whose key is ``base`` (empty or ending in ``/``), sorted by key bytes."""
     after = b""
     while True:
@@ -72,9 +70,7 @@ def _next_entries(
     except (FileNotFoundError, NotADirectoryError):
         return [], True
     except PermissionError:
-        raise PermissionDenied(
-            f"{os.fsdecode(base) or 'the bucket'}: the server may not list this directory; give its user read permission"
-        ) from None
+        raise PermissionDenied("the server may not list this directory; give its user read permission") from None
     kept.sort(key=_name)
     if not complete:
         return _smallest(kept), False

@@ -69,6 +69,7 @@ def _instances() -> None:
         sa.Column("transfer_syntax_uid", sa.Text, nullable=False),
         sa.Column("blob_key", sa.Text, nullable=False),
         sa.Column("size", sa.BigInteger, nullable=False),
+        sa.Column("storage_class", sa.Text, nullable=False),
         sa.Column("create_time", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )
@@ -113,6 +114,14 @@ def _operations() -> None:
         sa.Column("resource", sa.Text, nullable=False),
         sa.Column("code", sa.Integer, nullable=False),
         sa.Column("message", sa.Text, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "selection",
+        sa.Column("operation_id", sa.BigInteger, primary_key=True),
+        sa.Column("study_instance_uid", sa.Text, primary_key=True),
+        sa.Column("series_instance_uid", sa.Text, primary_key=True),
+        sa.Column("sop_instance_uid", sa.Text, primary_key=True),
         sqlite_with_rowid=False,
     )
     op.create_table("garbage", sa.Column("blob_key", sa.Text, primary_key=True), sqlite_with_rowid=False)

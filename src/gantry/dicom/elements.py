@@ -1,0 +1,327 @@
+"""Walking the elements of a dataset, or of a file meta group, without loading what they hold (PS3.5 §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import repeat
+from struct import Struct
+from typing import NamedTuple
+
+from gantry.errors import InvalidArgument
+
+ReadAt = Callable[[int, int], bytes]
+"""``read_at(offset, length)`` gives at most ``length`` bytes, fewer only at the end of the object."""
+
+FIRST_WINDOW = 16 * 1024
+MAX_WINDOW = 256 * 1024
+JUMP_WINDOW = 4 * 1024
+MAX_DEPTH = 512
+MAX_ELEMENTS = 10_000_000
+MAX_PADDING = 64 * 1024
+MAX_UID_VALUE = 256
+
+TRANSFER_SYNTAX, MEDIA_CLASS, PIXEL_DATA = 0x00020010, 0x00020002, 0x7FE00010
+SOP_CLASS, SOP_INSTANCE, STUDY, SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
+
+_TOO_MANY = f"the dataset has more than {MAX_ELEMENTS} elements"
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_DELIMITERS = frozenset((_ITEM_END, _SEQUENCE_END))
+_UIDS = {
+    TRANSFER_SYNTAX: "TransferSyntaxUID",
+    MEDIA_CLASS: "MediaStorageSOPClassUID",
+    STUDY: "StudyInstanceUID",
+    SERIES: "SeriesInstanceUID",
+    SOP_INSTANCE: "SOPInstanceUID",
+    SOP_CLASS: "SOPClassUID",
+}
+_UID_ELEMENTS = frozenset(tag & 0xFFFF for tag in (STUDY, SERIES, SOP_INSTANCE, SOP_CLASS))
+_NO_ELEMENTS: frozenset[int] = frozenset()
+_NAMES = _UIDS | {
+    PIXEL_DATA: "PixelData",
+    0x52009229: "SharedFunctionalGroupsSequence",
+    0x52009230: "PerFrameFunctionalGroupsSequence",
+    0x54000100: "WaveformSequence",
+    0x0040A730: "ContentSequence",
+    0x00420011: "EncapsulatedDocument",
+}
+
+_IMPLICIT_LE_UID = "1.2.840.10008.1.2"
+_EXPLICIT_BE_UID = "1.2.840.10008.1.2.2"
+_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+VRS = _SHORT_VRS | _LONG_VRS
+_PLACEHOLDER_VRS = frozenset((b"  ", b"--", b"??"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Encoding:
+    explicit: bool
+    element: Struct  # group, element, VR and 16-bit length; in implicit VR group, element and 32-bit length
+    item: Struct  # group, element and 32-bit length
+    length: Struct
+
+
+_EXPLICIT_LE = _Encoding(True, Struct("<HH2sH"), Struct("<HHI"), Struct("<I"))
+_EXPLICIT_BE = _Encoding(True, Struct(">HH2sH"), Struct(">HHI"), Struct(">I"))
+_IMPLICIT_LE = _Encoding(False, Struct("<HHI"), Struct("<HHI"), Struct("<I"))
+
+
+class _Open(NamedTuple):
+    """A sequence, fragment sequence or item of undefined length that the walk is inside of."""
+
+    is_item: bool
+    fragments: bool
+    tag: int
+    start: int
+    outer: _Encoding
+
+
+def encoding_of(transfer_syntax: str) -> _Encoding:
+    if transfer_syntax == _IMPLICIT_LE_UID:
+        return _IMPLICIT_LE
+    return _EXPLICIT_BE if transfer_syntax == _EXPLICIT_BE_UID else _EXPLICIT_LE
+
+
+def tag_name(tag: int) -> str:
+    text = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    return f"{_NAMES[tag]} {text}" if tag in _NAMES else text
+
+
+class Walk:
+    """One pass over an object: ``pos`` in ``window``, which begins at ``base``; ``open`` is what we are inside of."""
+
+    __slots__ = ("base", "encoding", "found", "last", "open", "pos", "read", "size", "step", "ticks", "what", "window")
+
+    def __init__(self, read_at: ReadAt, size: int, what: str) -> None:
+        self.read, self.size, self.what = read_at, size, what
+        self.pos = self.base = self.last = 0
+        self.window = b""
+        self.step = FIRST_WINDOW // 2
+        self.encoding = _EXPLICIT_LE
+        self.open: list[_Open] = []
+        self.found: dict[int, bytes] = {}
+        self.ticks: Iterator[None] = repeat(None, MAX_ELEMENTS)
+        self.load()
+
+    # --- the window
+
+    def load(self) -> None:
+        """Read a window at ``pos``: longer and longer where the walk is dense, short after a long jump."""
+        near = self.pos <= self.base + len(self.window) + self.step
+        self.step = min(self.step * 2, MAX_WINDOW) if near else JUMP_WINDOW
+        wanted = min(self.step, self.size - self.pos)
+        window = self.read(self.pos, wanted) if wanted else b""
+        if len(window) < wanted:
+            at = self.pos + len(window)
+            raise InvalidArgument(f"{self.what} ends at byte {at}, though its size was said to be {self.size}")
+        # Lets the last element's header be unpacked as if it were the longer form; skip() then finds it too long.
+        self.window = window + bytes(4) if self.pos + wanted == self.size else window
+        self.base = self.pos
+
+    def remaining(self) -> int:
+        return self.size - self.pos
+
+    def need(self, length: int) -> int:
+        """The place of ``pos`` in a window that holds ``length`` bytes from there, as far as the object has them."""
+        if self.pos + length > self.base + len(self.window):
+            self.load()
+        return self.pos - self.base
+
+    def peek(self) -> tuple[int, bytes, int, int]:
+        """Tag, VR (empty in implicit form), header length and value length of the element or item at ``pos``."""
+        at, encoding = self.need(12), self.encoding
+        group, element, length = encoding.item.unpack_from(self.window, at)
+        tag: int = group << 16 | element
+        if not encoding.explicit or group == 0xFFFE:
+            return tag, b"", 8, length
+        vr = self.window[at + 4 : at + 6]
+        short: int = encoding.element.unpack_from(self.window, at)[3]
+        if vr in _SHORT_VRS or vr in _PLACEHOLDER_VRS:
+            return tag, vr, 8, short
+        if vr not in _LONG_VRS:
+            if not (vr.isalpha() and vr.isupper()):
+                return tag, b"", 8, length
+            if short or self.element_follows():
+                return tag, vr, 8, short
+        return tag, vr, 12, encoding.length.unpack_from(self.window, at + 8)[0]
+
+    def element_follows(self) -> bool:
+        """Whether an element or a delimiter, or nothing, stands 8 bytes on."""
+        at, rest = self.need(16) + 8, self.remaining() - 8
+        item = self.encoding.item.unpack_from(self.window + bytes(8), at)
+        return rest == 0 or item[0] == 0xFFFE or self.window[at + 4 : at + 6] in VRS
+
+    def skip(self, tag: int, header: int, length: int) -> None:
+        if length == _UNDEFINED:
+            raise InvalidArgument(f"{tag_name(tag)} at byte {self.pos} has an undefined length, not allowed there")
+        if header + length > self.remaining():
+            raise self.truncated(tag, self.pos, header, length)
+        self.pos += header + length
+
+    def truncated(self, tag: int, start: int, header: int, length: int) -> InvalidArgument:
+        name = tag_name(tag)
+        if tag == _ITEM and self.open:
+            name = f"an item of {tag_name(self.open[-1].tag)}"
+        left = self.size - start - header
+        if left < 0:
+            return InvalidArgument(f"{self.what} ends inside the header of {name} at byte {start}")
+        return InvalidArgument(
+            f"{name} declares {length} bytes but {self.what} ends after {left} (value begins at byte {start + header})"
+        )
+
+    def note(self, tag: int, header: int, length: int) -> None:
+        """Keep the UID at ``pos``."""
+        if length > MAX_UID_VALUE:
+            if header + length > self.remaining():
+                raise self.truncated(tag, self.pos, header, length)
+            raise InvalidArgument(f"{tag_name(tag)} has {length} characters, more than the 64 of a UID")
+        at = self.need(header + length) + header
+        value = self.window[at : at + length]
+        known = self.found.setdefault(tag, value)
+        if known is not value and known.rstrip(b"\0 ") != value.rstrip(b"\0 "):
+            raise InvalidArgument(f"{tag_name(tag)} occurs twice with different values, again at byte {self.pos}")
+
+    # --- the walk
+
+    def dataset(self, declared: _Encoding) -> None:
+        """Walk from ``pos`` to the end of the object."""
+        self.encoding = self.actual(declared)
+        while True:
+            if self.open and not self.open[-1].is_item:
+                self.items()
+            else:
+                self.elements()
+            if self.size - self.pos < 8:
+                break
+            self.structure()
+        if self.open:
+            last = self.open[-1]
+            what = f"an item of {tag_name(last.tag)}" if last.is_item else tag_name(last.tag)
+            raise InvalidArgument(f"{self.what} ends inside {what}, which begins at byte {last.start}")
+        if self.remaining() and not self.is_padding():
+            raise InvalidArgument(f"{self.what} ends inside the header of an element, at byte {self.pos}")
+
+    def actual(self, declared: _Encoding) -> _Encoding:
+        """The encoding of the first element: VR letters or not, whatever the transfer syntax says."""
+        if self.remaining() < 8:
+            return declared
+        at = self.need(8)
+        vr, (length,) = self.window[at + 4 : at + 6], _IMPLICIT_LE.length.unpack_from(self.window, at + 4)
+        if declared.explicit:
+            fits = length == _UNDEFINED or length <= self.remaining() - 8
+            letters = (vr.isalpha() and vr.isupper()) or vr in _PLACEHOLDER_VRS
+            return declared if letters or not fits else _IMPLICIT_LE
+        return _EXPLICIT_LE if vr in VRS else declared
+
+    def elements(self) -> None:
+        """Pass over elements of defined length (PS3.5 §7.1) up to something else, or to the end. The hot loop."""
+        encoding = self.encoding
+        explicit, unpack, unpack_length = encoding.explicit, encoding.element.unpack_from, encoding.length.unpack_from
+        short_vrs, long_vrs, undefined = _SHORT_VRS, _LONG_VRS, _UNDEFINED
+        uid_elements = _NO_ELEMENTS if self.open else _UID_ELEMENTS
+        window, base, pos, size = self.window, self.base, self.pos, self.size
+        limit = len(window) - 12
+        start, tag, header, length = pos, self.last, 8, 0
+        group, element = tag >> 16, tag & 0xFFFF
+        for _ in self.ticks:
+            at = pos - base
+            if at > limit:
+                if pos > size:
+                    raise self.truncated(group << 16 | element, start, header, length)
+                if size - pos < 8:
+                    break
+                self.pos = pos
+                self.load()
+                window, base, at, limit = self.window, pos, 0, len(self.window) - 12
+            if explicit:
+                next_group, next_element, vr, next_length = unpack(window, at)
+                if vr in short_vrs:
+                    header = 8
+                elif vr in long_vrs:
+                    next_length = unpack_length(window, at + 8)[0]
+                    if next_length == undefined:
+                        break
+                    header = 12
+                else:
+                    break
+            else:
+                next_group, next_element, next_length = unpack(window, at)
+                if next_length == undefined or next_group == 0xFFFE or not next_group:
+                    break
+            group, element, length = next_group, next_element, next_length
+            if element in uid_elements and (tag := group << 16 | element) in _UIDS:
+                self.pos = pos
+                self.note(tag, header, length)
+                window, base, limit = self.window, self.base, len(self.window) - 12
+            start = pos
+            pos += header + length
+        else:
+            raise InvalidArgument(_TOO_MANY)
+        self.pos, self.last = pos, group << 16 | element
+
+    def items(self) -> None:
+        """Pass over items of defined length (PS3.5 §7.5), which are also the fragments of Pixel Data (§A.4)."""
+        unpack, size = self.encoding.item.unpack_from, self.size
+        for _ in self.ticks:
+            if size - self.pos < 8:
+                return
+            at = self.need(8)
+            group, element, length = unpack(self.window, at)
+            if element != 0xE000 or group != 0xFFFE or length == _UNDEFINED:
+                return
+            self.skip(_ITEM, 8, length)
+        raise InvalidArgument(_TOO_MANY)
+
+    def structure(self) -> None:
+        """Handle what the loops leave alone: delimiters, undefined lengths, and elements without a known VR."""
+        tag, vr, header, length = self.peek()
+        parent = self.open[-1] if self.open else None
+        expects_item = parent is not None and not parent.is_item
+        if tag in _DELIMITERS:
+            if parent is None or parent.is_item != (tag == _ITEM_END):
+                raise InvalidArgument(f"a delimitation item {tag_name(tag)} stands out of place at byte {self.pos}")
+            self.encoding, self.last = parent.outer, parent.tag
+            self.open.pop()
+            self.pos += 8
+        elif expects_item != (tag == _ITEM):
+            found, where = ("an item", "between elements") if tag == _ITEM else (tag_name(tag), "between items")
+            raise InvalidArgument(f"{found} stands {where} at byte {self.pos}")
+        elif length == _UNDEFINED:
+            self.enter(tag, vr, header)
+        elif tag == 0 and not self.open:
+            if not self.is_padding():
+                raise InvalidArgument(f"zeros stand where an element should begin, at byte {self.pos}")
+            self.pos = self.size
+        else:
+            if not self.open and tag & 0xFFFF in _UID_ELEMENTS and tag in _UIDS:
+                self.note(tag, header, length)
+            self.skip(tag, header, length)
+            self.last = tag
+
+    def enter(self, tag: int, vr: bytes, header: int) -> None:
+        """Go inside an undefined length: an item, a sequence, or the fragments of encapsulated Pixel Data."""
+        outer, fragments = self.encoding, False
+        if tag == _ITEM:
+            if self.open[-1].fragments:
+                self.skip(self.open[-1].tag, header, _UNDEFINED)
+            tag = self.open[-1].tag
+        elif vr in (b"OB", b"OW") or (tag == PIXEL_DATA and vr in (b"", b"UN")):
+            fragments = True
+        elif vr in (b"", b"UN"):
+            self.encoding = _IMPLICIT_LE  # PS3.5 §6.2.2, whatever the transfer syntax
+        elif vr != b"SQ":
+            self.skip(tag, header, _UNDEFINED)
+        if len(self.open) >= 2 * MAX_DEPTH:
+            raise InvalidArgument(f"sequences are nested deeper than {MAX_DEPTH} levels at byte {self.pos}")
+        self.open.append(_Open(bool(self.open) and not self.open[-1].is_item, fragments, tag, self.pos, outer))
+        self.pos += header
+
+    def is_padding(self) -> bool:
+        """Whether the rest is zeros after a complete dataset; see the tolerances above."""
+        rest = self.remaining()
+        if rest > MAX_PADDING or rest < (1 if self.last >= PIXEL_DATA else 2):
+            return False
+        at = self.need(min(rest, 4))
+        return not any(self.window[at : at + 4]) and not any(self.read(self.pos, rest))

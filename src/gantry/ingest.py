@@ -41,9 +41,15 @@ def ingest_batch(
     return outcomes
 
 
-def same_bytes(pairs: Sequence[tuple[str, str]], *, blobs: BlobStore) -> list[bool]:
-    """For each pair of blob keys, whether both hold the same bytes."""
-    return [_same(blobs, *pair) for pair in pairs]
+def same_bytes(pairs: Sequence[tuple[str, str]], *, blobs: BlobStore) -> list[bool | Status]:
+    """For each pair of blob keys, whether both hold the same bytes, or why that cannot be told."""
+    verdicts: list[bool | Status] = []
+    for first, second in pairs:
+        try:
+            verdicts.append(_same(blobs, first, second))
+        except StatusError as error:
+            verdicts.append(error.status)
+    return verdicts
 
 
 def printable(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import TypeVar
 
 from gantry.executors import WorkerDied
@@ -12,6 +13,7 @@ from gantry.executors import WorkerDied
 MAX_ITEMS = 512
 MAX_BYTES = 128 << 20
 FIRST_ITEMS = 32
+ATTEMPTS_ALONE = 3
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -40,38 +42,49 @@ def run_in_order(
 ) -> Generator[tuple[int, Sequence[In], list[Out]], None, None]:
     """Yield (number, batch, outcomes) in the order of ``batches``, at most ``window`` of them under way.
 
-    ``submit(number, items, offset)`` starts the items of a batch from ``offset`` on. A batch that takes its worker
-    down is run again item by item; an item that does so alone gets ``on_death``. Closing the generator drops what
-    has not begun and waits for what has.
+    ``submit(number, items, offset)`` starts the items of a batch from ``offset`` on; ``outcomes_of`` says what
+    becomes of dead workers. Closing the generator drops what has not begun and waits for what has.
     """
     under_way: deque[tuple[int, Sequence[In], Future[list[Out]]]] = deque()
+
+    def oldest() -> tuple[int, Sequence[In], list[Out]]:
+        number, batch, future = under_way.popleft()
+        return number, batch, outcomes_of(future, partial(submit, number), batch, on_death)
+
     try:
         for number, batch in enumerate(batches):
             under_way.append((number, batch, submit(number, batch, 0)))
             if len(under_way) >= window:
-                yield _result(submit, on_death, *under_way.popleft())
+                yield oldest()
         while under_way:
-            yield _result(submit, on_death, *under_way.popleft())
+            yield oldest()
     finally:
         futures = [future for _, _, future in under_way]
         wait([future for future in futures if not future.cancel()])
 
 
-def _result(
-    submit: Submit[In, Out],
-    on_death: Callable[[In], Out],
-    number: int,
-    batch: Sequence[In],
+def outcomes_of(
     future: Future[list[Out]],
-) -> tuple[int, Sequence[In], list[Out]]:
+    submit: Callable[[Sequence[In], int], Future[list[Out]]],
+    batch: Sequence[In],
+    on_death: Callable[[In], Out],
+) -> list[Out]:
+    """The outcomes of a batch under way. If its worker died, the batch is run again item by item.
+
+    An item whose worker dies every time gets ``on_death``; the others are not touched by it.
+    """
     try:
-        return number, batch, future.result()
+        return future.result()
     except WorkerDied:
-        return number, batch, [_alone(submit, on_death, number, offset, item) for offset, item in enumerate(batch)]
+        return [_alone(submit, item, offset, on_death) for offset, item in enumerate(batch)]
 
 
-def _alone(submit: Submit[In, Out], on_death: Callable[[In], Out], number: int, offset: int, item: In) -> Out:
-    try:
-        return submit(number, [item], offset).result()[0]
-    except WorkerDied:
-        return on_death(item)
+def _alone(
+    submit: Callable[[Sequence[In], int], Future[list[Out]]], item: In, offset: int, on_death: Callable[[In], Out]
+) -> Out:
+    for _ in range(ATTEMPTS_ALONE):
+        try:
+            return submit([item], offset).result()[0]
+        except WorkerDied:
+            continue  # once may be chance: the machine was short of memory, somebody killed the process
+    return on_death(item)

@@ -6,10 +6,11 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
+from dataclasses import replace
 
-from gantry.errors import AlreadyExists, NotFound, StatusError
+from gantry.errors import Code, NotFound, Status, StatusError
 from gantry.ingest import died, ingest_batch, printable, same_bytes
-from gantry.operations.batches import cut, run_in_order
+from gantry.operations.batches import cut, outcomes_of, run_in_order
 from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation
 from gantry.seams import BlobStore, Seams
 from gantry.storage.uris import UriPattern
@@ -89,27 +90,34 @@ def settle(seams: Seams, operation: Operation, batch: Batch) -> Batch:
     doubles = [(item, owner) for item, owner in owners if owner != item.blob_key]
     if not doubles:
         return batch
-    pairs = [(item.blob_key, owner) for item, owner in doubles]
-    verdicts = seams.executor.submit(same_bytes, pairs, blobs=seams.blobs).result()
-    refused = {item.blob_key for item, _ in doubles}
-    return Batch(
-        checkpoint=batch.checkpoint,
+    verdicts = _compare(seams, [(item.blob_key, owner) for item, owner in doubles])
+    refused = tuple(item.blob_key for item, _ in doubles)
+    failures = (_refusal(item, verdict) for (item, _), verdict in zip(doubles, verdicts, strict=True))
+    return replace(
+        batch,
         instances=tuple(item for item in batch.instances if item.blob_key not in refused),
-        success=batch.success + sum(verdicts),
-        failures=batch.failures
-        + tuple(_conflict(item) for (item, _), same in zip(doubles, verdicts, strict=True) if not same),
-        listed=batch.listed,
-        blob_prefix=batch.blob_prefix,
-        garbage=tuple(item.blob_key for item, _ in doubles),
+        success=batch.success + verdicts.count(True),
+        failures=batch.failures + tuple(failure for failure in failures if failure is not None),
+        garbage=refused,
     )
 
 
-def _conflict(item: Instance) -> Failure:
-    error = AlreadyExists(
-        f"the instance {item.path} exists in the DICOM store and its content differs (checksum mismatch); "
-        "the stored one was kept. Delete it first if this object is to replace it"
-    )
-    return Failure(item.resource, error.status)
+def _compare(seams: Seams, pairs: list[tuple[str, str]]) -> list[bool | Status]:
+    def submit(items: Sequence[tuple[str, str]], _offset: int) -> Future[list[bool | Status]]:
+        return seams.executor.submit(same_bytes, list(items), blobs=seams.blobs)
+
+    dead = Status(Code.INTERNAL, "the worker process died while it read them")
+    return outcomes_of(submit(pairs, 0), submit, pairs, lambda _pair: dead)
+
+
+def _refusal(item: Instance, verdict: bool | Status) -> Failure | None:
+    if verdict is True:
+        return None
+    if verdict is False:
+        message = "exists in the DICOM store and its content differs (checksum mismatch); the stored one was kept"
+        return Failure(item.resource, Status(Code.ALREADY_EXISTS, f"the instance {item.path} {message}"))
+    message = f"exists in the DICOM store, but its bytes cannot be compared: {verdict.message}"
+    return Failure(item.resource, Status(Code.DATA_LOSS, f"the instance {item.path} {message}"))
 
 
 class Count:

@@ -1,0 +1,140 @@
+"""A crash between any two steps of the walk, made deterministic: the real parts, abandoned half way."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gantry.config import DataDirectory, Settings, open_seams
+from gantry.errors import ResourceExhausted
+from gantry.names import DatasetName, DicomStoreName
+from gantry.operations import import_dicom_data as verb
+from gantry.operations.runner import carry, commit, finish
+from gantry.operations.sweeper import sweep_garbage
+from gantry.resources import Dataset, DicomStore, Method, Operation
+from gantry.seams import OpenedObject, Seams
+from gantry.storage.local import LocalBlobStore
+from tests.faults.scene import Scene, blobs
+
+DATASET = DatasetName("p", "us-central1", "d")
+STORE = DicomStoreName("p", "us-central1", "d", "s")
+
+
+class House:
+    """An index, blobs, workers and a scene, without a server around them."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.data = tmp_path / "data"
+        settings = Settings(data=str(self.data), buckets=str(tmp_path / "buckets"), workers=2)
+        self.directory = DataDirectory(settings)
+        self.seams = open_seams(settings, self.directory)
+        self.scene = Scene(tmp_path / "buckets" / "source", 700)
+        self.seams.index.create_dataset(Dataset(DATASET), "v1")
+        self.seams.index.create_dicom_store(DicomStore(STORE))
+        request = {"uri": "gs://source/**", "storage_class": "STANDARD"}
+        self.created = self.seams.index.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, request, str(STORE))
+
+    def claim(self, runner: str) -> Operation:
+        operation = self.seams.index.claim_operation(runner)
+        assert operation is not None
+        return operation
+
+    def carry_to_the_end(self, seams: Seams | None = None) -> Operation:
+        carry(seams or self.seams, self.claim("heir"), "heir", threading.Event(), Counter())
+        return self.seams.index.get_operation(self.created.name)
+
+    def check(self, operation: Operation) -> None:
+        assert operation.done
+        assert (operation.counter.success, operation.counter.failure) == (self.scene.success, self.scene.failure)
+        assert operation.counter.pending == 0
+        rows = {instance.blob_key: "/".join(instance.uids) for _, instance in self.seams.index.instances(1)}
+        assert set(rows.values()) == set(self.scene.stored)
+        assert blobs(self.data) == set(rows)
+        assert self.seams.index.garbage() == []
+
+    def close(self) -> None:
+        self.seams.executor.shutdown()
+        self.seams.index.close()
+        self.directory.close()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+def test_undisturbed(house: House) -> None:
+    house.check(house.carry_to_the_end())
+
+
+def test_crash_after_the_claim(house: House) -> None:
+    house.claim("first")
+    house.check(house.carry_to_the_end())
+
+
+@pytest.mark.parametrize("committed", [0, 1, 3])
+def test_crash_with_blobs_written_but_not_committed(house: House, committed: int) -> None:
+    operation = house.claim("first")
+    with closing(verb.import_dicom_data(house.seams, operation)) as batches:
+        for _, batch in zip(range(committed), batches, strict=False):
+            commit(house.seams, operation, "first", batch, Counter())
+        next(batches)
+    assert len(blobs(house.data)) > house.seams.index.count_instances(1)
+    house.check(house.carry_to_the_end())
+
+
+def test_crash_after_a_commit_before_its_garbage_is_swept(house: House) -> None:
+    operation = house.claim("first")
+    with closing(verb.import_dicom_data(house.seams, operation)) as batches:
+        for batch in batches:
+            settled = verb.settle(house.seams, operation, batch)
+            house.seams.index.commit_batch(operation, "first", settled)
+    assert house.seams.index.garbage()
+    finished = house.carry_to_the_end()
+    sweep_garbage(house.seams)
+    house.check(finished)
+
+
+def test_crash_between_the_last_batch_and_the_end(house: House) -> None:
+    operation = house.claim("first")
+    with closing(verb.import_dicom_data(house.seams, operation)) as batches:
+        for batch in batches:
+            commit(house.seams, operation, "first", batch, Counter())
+    house.check(house.carry_to_the_end())
+
+
+def test_a_runner_that_lost_its_operation_writes_nothing(house: House) -> None:
+    late = house.claim("first")
+    with closing(verb.import_dicom_data(house.seams, late)) as batches:
+        batch = next(batches)
+        house.check(house.carry_to_the_end())
+        with pytest.raises(Exception, match="not this runner's any more"):
+            house.seams.index.commit_batch(late, "first", batch)
+        with pytest.raises(Exception, match="not this runner's any more"):
+            finish(house.seams, late, "first", None)
+
+
+class FullDisk(LocalBlobStore):
+    """A blob store whose disk is full after 300 objects."""
+
+    def copy_from(self, source: OpenedObject, key: str) -> int:
+        if sum(1 for _ in self.list()) > 300:
+            raise ResourceExhausted("cannot be written, the disk is full")
+        return super().copy_from(source, key)
+
+
+def test_a_full_disk_ends_the_operation_and_keeps_what_was_stored(house: House) -> None:
+    full = FullDisk(str(house.data / "blobs"), write_once=True)
+    seams = Seams(house.seams.index, full, house.seams.bucket, house.seams.executor, house.seams.window)
+    operation = house.carry_to_the_end(seams)
+    assert operation.error is not None and operation.error.code == ResourceExhausted.code
+    assert operation.counter.success + operation.counter.failure < house.scene.count
+    assert operation.counter.pending == house.scene.count - operation.counter.success - operation.counter.failure
+    assert len(blobs(house.data)) == house.seams.index.count_instances(1)

@@ -106,13 +106,15 @@ def _head(item: Slice, number: int, size: int) -> tuple[bytes, int]:
 
 
 def _meta(instance: str) -> bytes:
-    body = b"".join((
-        _element(0x00020001, "OB", b"\0\1"),
-        _element(0x00020002, "UI", _CT_IMAGE_STORAGE),
-        _element(0x00020003, "UI", instance.encode()),
-        _element(0x00020010, "UI", _EXPLICIT_LE),
-        _element(0x00020012, "UI", b"2.25.1"),
-    ))
+    body = b"".join(
+        (
+            _element(0x00020001, "OB", b"\0\1"),
+            _element(0x00020002, "UI", _CT_IMAGE_STORAGE),
+            _element(0x00020003, "UI", instance.encode()),
+            _element(0x00020010, "UI", _EXPLICIT_LE),
+            _element(0x00020012, "UI", b"2.25.1"),
+        )
+    )
     return bytes(128) + b"DICM" + _element(0x00020000, "UL", struct.pack("<I", len(body))) + body
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from statistics import mean
 
-from benchmarks.machine import remove
 from benchmarks.measure import Round
 from benchmarks.service import Service
 from benchmarks.transfer import Plan, Run, Tell, add_round, importing, new_corpus
@@ -20,8 +19,8 @@ def growth_steps(plan: Plan, work: Path, tell: Tell) -> Run:
         for number, done in enumerate(range(0, plan.rows, plan.batch), 1):
             bucket = work / "buckets" / f"bench-{number}"
             corpus = new_corpus(bucket, min(plan.batch, plan.rows - done), plan, seed=number)
-            add_round(run, tell, number, corpus, work / "copy", importing(service, "growth", corpus))
-            remove(work / "copy", bucket)
+            copy = work / f"copy-{number}"
+            add_round(run, tell, number, corpus, copy, importing(service, "growth", corpus))
     return run
 
 

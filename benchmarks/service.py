@@ -18,7 +18,7 @@ from benchmarks.machine import BenchmarkError
 Json = dict[str, Any]
 START_SECONDS = 60.0
 STALL_SECONDS = 300.0
-"""How long an operation may stand still, and the sweep of a deleted store may take."""
+"""How long an operation may stand still."""
 _DATASET = "projects/bench/locations/us-central1/datasets/bench"
 
 
@@ -26,7 +26,6 @@ class Service:
     """The server, from start to stop; ``data`` and ``buckets`` are its directories. ``workers`` 0: its own default."""
 
     def __init__(self, data: Path, buckets: Path, workers: int = 0) -> None:
-        self._blobs = data / "blobs"
         self._log = data.parent / "server.log"
         port = _free_port()
         self._command = [sys.executable, "-m", "gantry", "serve", "--host", "127.0.0.1", "--port", str(port)]
@@ -64,15 +63,6 @@ class Service:
 
     def create_store(self, store: str) -> None:
         self._call("POST", f"/v1/{_DATASET}/dicomStores?dicomStoreId={store}", {})
-
-    def delete_store(self, store: str) -> None:
-        """Delete a DICOM store and return when its bytes are gone."""
-        self._call("DELETE", f"/v1/{_DATASET}/dicomStores/{store}")
-        deadline = time.monotonic() + STALL_SECONDS
-        while any(files for _, _, files in os.walk(self._blobs)):
-            if time.monotonic() > deadline:
-                raise BenchmarkError(f"the bytes of a deleted store are still there after {STALL_SECONDS:.0f} s")
-            time.sleep(0.1)
 
     def start_import(self, store: str, uri: str) -> str:
         """The name of the operation."""

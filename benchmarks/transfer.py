@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.corpus import Corpus, make_corpus
-from benchmarks.machine import BenchmarkError, remove, settle
+from benchmarks.machine import BenchmarkError, settle
 from benchmarks.measure import Measured, Round, beside_copy, operate
 from benchmarks.service import Service
 
@@ -41,21 +41,19 @@ class Run:
 
 
 def import_rounds(plan: Plan, work: Path, tell: Tell) -> Run:
-    """Each round fills a new DICOM store, which is deleted, bytes and all, before the next."""
+    """Each round fills a new DICOM store. Nothing is deleted before the end, see ``work_directory``."""
     corpus = new_corpus(work / "buckets" / "bench", plan.count, plan, seed=1)
     run = Run(corpus.size)
     with Service(work / "data", work / "buckets", plan.workers) as service:
         for number in range(1, plan.rounds + 1):
             store = f"round-{number}"
             service.create_store(store)
-            add_round(run, tell, number, corpus, work / "copy", importing(service, store, corpus))
-            service.delete_store(store)
-            remove(work / "copy")
+            add_round(run, tell, number, corpus, work / f"copy-{number}", importing(service, store, corpus))
     return run
 
 
 def export_rounds(plan: Plan, work: Path, tell: Tell) -> Run:
-    """Each round writes the same store to a new prefix, checks what is there, and removes it."""
+    """Each round writes the same store to a new prefix and checks what is there."""
     corpus = new_corpus(work / "buckets" / "bench", plan.count, plan, seed=1)
     run = Run(corpus.size)
     (work / "buckets" / "bench-out").mkdir()
@@ -65,9 +63,9 @@ def export_rounds(plan: Plan, work: Path, tell: Tell) -> Run:
         for number in range(1, plan.rounds + 1):
             target = work / "buckets" / "bench-out" / f"round-{number}"
             uri_prefix = f"gs://bench-out/{target.name}"
-            add_round(run, tell, number, corpus, work / "copy", _exporting(service, "bench", uri_prefix, corpus))
+            copy = work / f"copy-{number}"
+            add_round(run, tell, number, corpus, copy, _exporting(service, "bench", uri_prefix, corpus))
             check_export(corpus, target, random.Random(number))
-            remove(work / "copy", target)
     return run
 
 

@@ -1,9 +1,58 @@
-import argparse, os
-def main():
-    p=argparse.ArgumentParser(prog="gantry"); s=p.add_subparsers(dest="command",required=True)
-    v=s.add_parser("serve")
-    for f in ("host","port","data","buckets","workers","config"): v.add_argument("--"+f)
-    a=vars(p.parse_args())
+"""The command line: parse, call, print. A command is imported when it runs, so that ``--help`` costs nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from gantry.client.arguments import parser
+
+
+def main() -> None:
+    """Run the command of ``sys.argv`` and exit with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command and give its exit code. Errors become one line on stderr."""
+    args = parser().parse_args(arguments)
+    from gantry.client.terminal import complain, let_go, make_safe, note
+
+    make_safe()
+    from gantry.errors import StatusError, Unavailable
+
+    try:
+        code = _command(args)
+        sys.stdout.flush()
+        return code
+    except Unavailable as error:
+        complain(error.message)
+        note("        start a server with `gantry serve`, or name another one with --server or GANTRY_SERVER")
+        return 3
+    except StatusError as error:
+        complain(error.message)
+        return 1 if error.http >= 499 or error.http == 429 else 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        let_go()
+        return 141
+
+
+def _command(args: argparse.Namespace) -> int:
+    from importlib import import_module
+
+    module, _, function = args.run.partition(":")
+    code: int = getattr(import_module(f"gantry.{module}"), function)(args)
+    return code
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Load the settings and serve until a signal."""
     from gantry.config import load_settings
-    from gantry.server import serve
-    serve(load_settings(a, os.environ, a.pop("config") or os.environ.get("GANTRY_CONFIG","")))
+    from gantry.server import serve as serve_until_signal
+
+    flags = {name: value for name, value in vars(args).items() if name not in ("run", "config")}
+    serve_until_signal(load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", "")))
+    return 0

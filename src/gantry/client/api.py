@@ -1,0 +1,90 @@
+"""A thin HTTP client of the API: resource names and JSON in, JSON out, the server's errors as ``StatusError``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from gantry.errors import InvalidArgument, StatusError, Unavailable, Unknown
+
+Json = dict[str, Any]
+
+_ERRORS = {error.code.name: error for error in StatusError.__subclasses__()}
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_AWAY = (502, 503, 504)
+
+
+class Api:
+    """Calls of one server. Raises Unavailable where it does not answer, and its own errors by class."""
+
+    def __init__(self, server: str, token: str = "") -> None:
+        self.server = server.rstrip("/")
+        url = _parse(self.server)
+        self._http = httpx.Client(
+            headers={"authorization": f"Bearer {token}"} if token else {},
+            timeout=httpx.Timeout(60, connect=10),
+            trust_env=url.host not in _LOOPBACK,  # a proxy does not lead back to this machine
+        )
+
+    def get(self, name: str, **query: str) -> Json:
+        """A resource, or one page of a list."""
+        return self._call("GET", f"/v1/{name}", query)
+
+    def post(self, name: str, body: Json, **query: str) -> Json:
+        """Create below a collection, or call a method: ``name:verb``."""
+        return self._call("POST", f"/v1/{name}", query, body)
+
+    def delete(self, name: str) -> Json:
+        return self._call("DELETE", f"/v1/{name}", {})
+
+    def list(self, collection: str) -> Iterator[Json]:
+        """Every resource of a collection, page after page."""
+        return self._pages(f"/v1/{collection}", collection.rpartition("/")[2])
+
+    def log(self, operation: str) -> Iterator[Json]:
+        """Every entry of an operation's error log."""
+        return self._pages(f"/logs/{operation}", "entries", pageSize="1000")
+
+    def _pages(self, path: str, field: str, **query: str) -> Iterator[Json]:
+        while True:
+            page = self._call("GET", path, query)
+            yield from page.get(field, ())
+            if not page.get("nextPageToken"):
+                return
+            query["pageToken"] = page["nextPageToken"]
+
+    def _call(self, verb: str, path: str, query: dict[str, str], body: Json | None = None) -> Json:
+        url = self.server + quote(path, safe="/:")
+        try:
+            response = self._http.request(verb, url, params=query, json=body)
+        except httpx.TransportError as error:
+            raise Unavailable(f"no answer from {self.server}: {str(error) or type(error).__name__}") from None
+        try:
+            answer = response.json()
+        except ValueError:
+            answer = None
+        if response.is_success and isinstance(answer, dict):
+            return answer
+        raise _error(self.server, response, answer)
+
+
+def _parse(server: str) -> httpx.URL:
+    try:
+        url = httpx.URL(server)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    if url.scheme not in ("http", "https") or not url.host:
+        raise InvalidArgument(f"--server: {server!r} is not an address such as http://127.0.0.1:8080")
+    return url
+
+
+def _error(server: str, response: httpx.Response, answer: Any) -> StatusError:
+    body = answer.get("error") if isinstance(answer, dict) else None
+    if isinstance(body, dict) and body.get("message"):
+        return _ERRORS.get(str(body.get("status")), Unknown)(str(body["message"]))
+    if response.status_code in _AWAY:
+        return Unavailable(f"{server} answers {response.status_code} {response.reason_phrase}")
+    return InvalidArgument(f"{server} answers {response.status_code} and no JSON of the API: is it a Gantry server?")

@@ -1,0 +1,269 @@
+"""The whole command line, for ``argparse``. Imported before the command is known: imports nothing heavy."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+_EPILOG = """\
+examples:
+  gantry serve --data ./gantry-data
+  gantry stores create radiology/main
+  gantry import 'gs://incoming/2024/**.dcm' --store radiology/main
+  gantry operations errors 7 --dataset radiology
+  gantry export gs://outgoing/2024 --store radiology/main
+
+exit codes:
+  0    everything succeeded
+  1    the operation finished with an error (some or all objects failed), or the server failed
+  2    the command line, a setting or the request is wrong; nothing was started
+  3    the server cannot be reached
+  130  Ctrl-C; an operation under way goes on
+
+environment:
+  GANTRY_SERVER, GANTRY_TOKEN, GANTRY_PROJECT, GANTRY_LOCATION, GANTRY_STORE   the defaults of the flags
+  GANTRY_CONFIG, GANTRY_HOST, GANTRY_PORT, GANTRY_DATA, GANTRY_BUCKETS, …      the settings of `gantry serve`
+"""
+
+_SERVE = """\
+A setting may come from a flag, from the environment (GANTRY_PORT) or from a TOML file (port = 8080); the first wins.
+
+examples:
+  gantry serve
+  gantry serve --data /srv/gantry --buckets /srv/buckets --port 9000
+  gantry serve --config /etc/gantry.toml
+"""
+
+_IMPORT = """\
+wildcards, in the object name only; quote the URI, or the shell expands them:
+  *    any characters but /          gs://BUCKET/2024/*.dcm
+  **   any characters, at the end    gs://BUCKET/2024/**   gs://BUCKET/**.dcm
+  ?    one character but /           gs://BUCKET/IM?.dcm
+
+Objects that fail are named with the reason; the others are imported. Running an import again is safe.
+
+examples:
+  gantry import 'gs://incoming/**' --store radiology/main
+  gantry import 'gs://incoming/**.dcm' --store radiology/main --storage-class ARCHIVE --async
+"""
+
+_EXPORT = """\
+Each instance becomes gs://BUCKET/DIR/STUDY/SERIES/INSTANCE.dcm, over what is there. The bucket must exist.
+
+examples:
+  gantry export gs://outgoing/all --store radiology/main
+  gantry export gs://outgoing/some --store radiology/main --filter gs://outgoing/filter.txt
+"""
+
+_OPERATIONS = """\
+examples:
+  gantry operations list --dataset radiology
+  gantry operations wait 7 --dataset radiology
+  gantry operations errors 7 --dataset radiology --json | jq .jsonPayload.source
+"""
+
+_STORES = """\
+examples:
+  gantry stores create radiology/main
+  gantry stores list
+  gantry stores delete radiology/main --yes
+"""
+
+_DATASETS = """\
+examples:
+  gantry datasets create radiology
+  gantry datasets list --json
+"""
+
+_DEMO = """\
+Real DICOM files, and one that is broken, go through a real server: import, export, comparison byte for byte.
+On a terminal the server stays up for you to look around until Ctrl-C. Needs the extra: pip install 'gantry[demo]'
+"""
+
+_CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
+_Commands = argparse._SubParsersAction
+_Parser = argparse.ArgumentParser
+
+
+class _Format(argparse.RawDescriptionHelpFormatter):
+    """Leaves room for the names of commands, which argparse indents without counting that."""
+
+    def add_argument(self, action: argparse.Action) -> None:
+        super().add_argument(action)
+        if isinstance(action, argparse._SubParsersAction):
+            self._action_max_length += 2
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    root = argparse.ArgumentParser(
+        prog="gantry",
+        description="An open DICOM store that speaks the DICOM part of the Cloud Healthcare API.",
+        epilog=_EPILOG,
+        formatter_class=_Format,
+        allow_abbrev=False,
+    )
+    root.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_serve(commands)
+    _add_import(commands)
+    _add_export(commands)
+    _add_operations(commands)
+    _add_stores(commands)
+    _add_datasets(commands)
+    demo = _add(commands, "demo", "demo:demo", "see an import and an export at work", _DEMO, remote=False)
+    demo.add_argument("--data", metavar="DIR", default="demo-data", help="made anew each time (default: ./demo-data)")
+    demo.add_argument("--port", metavar="N", type=int, help="port of the server (default: 8080, or a free one)")
+    return root
+
+
+class _Version(argparse.Action):
+    def __call__(self, *_: object) -> None:
+        from gantry import __version__
+
+        print(f"gantry {__version__}")
+        sys.exit(0)
+
+
+def _add(
+    commands: _Commands[_Parser],
+    name: str,
+    run: str,
+    help: str,
+    epilog: str = "",
+    *,
+    remote: bool = True,
+    json: bool = False,
+) -> argparse.ArgumentParser:
+    """A command that ``gantry.{run}`` carries out. ``remote``: it calls a server. ``json``: it has ``--json``."""
+    command = commands.add_parser(
+        name,
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.",
+        epilog=epilog,
+        formatter_class=_Format,
+        allow_abbrev=False,
+    )
+    command.set_defaults(run=run)
+    if json:
+        command.add_argument("--json", action="store_true", help="print JSON on stdout, and nothing else there")
+    if remote:
+        _add_connection(command)
+    return command
+
+
+def _add_connection(command: argparse.ArgumentParser) -> None:
+    env = os.environ.get
+    group = command.add_argument_group("connection")
+    group.add_argument(
+        "--server",
+        metavar="URL",
+        default=env("GANTRY_SERVER") or "http://127.0.0.1:8080",
+        help="address of the server (GANTRY_SERVER; default: http://127.0.0.1:8080)",
+    )
+    group.add_argument(
+        "--token", default=env("GANTRY_TOKEN", ""), help="sent as Bearer token (GANTRY_TOKEN is safer: not in `ps`)"
+    )
+    group.add_argument("--project", default=env("GANTRY_PROJECT") or "gantry", help="GANTRY_PROJECT; default: gantry")
+    group.add_argument(
+        "--location", default=env("GANTRY_LOCATION") or "us-central1", help="GANTRY_LOCATION; default: us-central1"
+    )
+
+
+def _add_group(commands: _Commands[_Parser], name: str, help: str, epilog: str) -> _Commands[_Parser]:
+    group = commands.add_parser(
+        name,
+        help=help,
+        description=f"{help[0].upper()}{help[1:]}.",
+        epilog=epilog,
+        formatter_class=_Format,
+        allow_abbrev=False,
+    )
+    return group.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def _add_serve(commands: _Commands[_Parser]) -> None:
+    command = _add(commands, "serve", "cli:serve", "run the server until Ctrl-C or SIGTERM", _SERVE, remote=False)
+    command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    command.add_argument("--port", metavar="N", help="port to listen on (default: 8080)")
+    command.add_argument("--data", metavar="DIR", help="index and blobs (default: ./gantry-data)")
+    command.add_argument("--buckets", metavar="DIR", help="gs://NAME is the directory DIR/NAME (default: DATA/buckets)")
+    command.add_argument("--workers", metavar="N", help="worker processes (default: one per core)")
+    command.add_argument("--public-url", metavar="URL", help="address that clients see, if not host and port")
+    command.add_argument("--config", metavar="FILE", help="TOML file of settings (GANTRY_CONFIG)")
+
+
+def _add_transfer(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--store",
+        metavar="STORE",
+        default=os.environ.get("GANTRY_STORE", ""),
+        help="DATASET/STORE or the full resource name (GANTRY_STORE)",
+    )
+    command.add_argument("--async", dest="detach", action="store_true", help="start the operation, do not wait for it")
+
+
+def _add_import(commands: _Commands[_Parser]) -> None:
+    command = _add(commands, "import", "client.transfer:import_", "import objects of a bucket", _IMPORT, json=True)
+    command.add_argument("uri", metavar="URI", help="gs://BUCKET/OBJECT, wildcards allowed")
+    _add_transfer(command)
+    command.add_argument(
+        "--storage-class", metavar="C", type=str.upper, choices=_CLASSES, help=", ".join(_CLASSES).lower()
+    )
+
+
+def _add_export(commands: _Commands[_Parser]) -> None:
+    command = _add(commands, "export", "client.transfer:export", "export instances to a bucket", _EXPORT, json=True)
+    command.add_argument("uri", metavar="gs://BUCKET/DIR", help="where the instances go")
+    _add_transfer(command)
+    command.add_argument("--filter", metavar="gs://B/F", help="a file of paths, /studies/…[/series/…[/instances/…]]")
+    command.add_argument("--mime-type", metavar="TYPE", help="format to export in (default: as stored)")
+
+
+def _add_operations(commands: _Commands[_Parser]) -> None:
+    group = _add_group(commands, "operations", "follow imports and exports, and see what failed", _OPERATIONS)
+    listing = _add(group, "list", "client.operations:list_", "list operations, newest first", json=True)
+    listing.add_argument("--limit", metavar="N", type=int, default=50, help="at most N; 0: all (default: 50)")
+    _add_dataset(listing)
+    for name, help in (
+        ("describe", "show one operation"),
+        ("errors", "print each failed object and the reason"),
+        ("wait", "follow an operation to its end"),
+        ("cancel", "stop an operation; what it has done remains"),
+    ):
+        command = _add(group, name, f"client.operations:{name}", help, json=True)
+        command.add_argument("operation", metavar="OPERATION", help="number or full resource name")
+        _add_dataset(command)
+
+
+def _add_dataset(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--dataset", help="default: the dataset of GANTRY_STORE, or the only one there is")
+
+
+def _add_stores(commands: _Commands[_Parser]) -> None:
+    group = _add_group(commands, "stores", "list, create, describe and delete DICOM stores", _STORES)
+    listing = _add(group, "list", "client.resources:list_stores", "list DICOM stores", json=True)
+    listing.add_argument("--dataset", help="default: all datasets")
+    for name, help in (
+        ("create", "create a DICOM store, and its dataset if there is none"),
+        ("describe", "show a DICOM store"),
+        ("delete", "delete a DICOM store and every instance in it"),
+    ):
+        command = _add(group, name, f"client.resources:{name}_store", help, json=True)
+        command.add_argument("store", metavar="STORE", help="DATASET/STORE or the full resource name")
+        if name == "delete":
+            command.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_datasets(commands: _Commands[_Parser]) -> None:
+    group = _add_group(commands, "datasets", "list, create and delete datasets", _DATASETS)
+    _add(group, "list", "client.resources:list_datasets", "list datasets", json=True)
+    for name, help in (
+        ("create", "create a dataset"),
+        ("delete", "delete a dataset with every store and instance in it"),
+    ):
+        command = _add(group, name, f"client.resources:{name}_dataset", help, json=True)
+        command.add_argument("dataset", metavar="DATASET", help="id or full resource name")
+        if name == "delete":
+            command.add_argument("--yes", action="store_true", help="do not ask")

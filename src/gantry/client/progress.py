@@ -1,0 +1,163 @@
+"""Following an operation to its end: a bar on a terminal, a line now and then elsewhere. All of it on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Protocol
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
+
+from gantry.client.api import Api
+from gantry.client.terminal import console, duration, note
+from gantry.client.view import OperationView
+from gantry.errors import Unavailable
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
+PATIENCE = 30.0
+LINE_EVERY = 5.0
+RATE_WINDOW = 30.0
+
+
+def follow(api: Api, name: str) -> OperationView:
+    """Poll until the operation is done. A server that goes away may take ``PATIENCE`` seconds to come back.
+
+    Raises Unavailable past that, and whatever else the server answers.
+    """
+    pause, lost = FIRST_PAUSE, 0.0
+    with _watch() as watch:
+        while True:
+            try:
+                view = OperationView(api.get(name))
+            except Unavailable as error:
+                lost = lost or time.monotonic()
+                if time.monotonic() - lost > PATIENCE:
+                    raise
+                watch.note(f"{error.message}; trying again for {PATIENCE:.0f} s")
+            else:
+                if lost:
+                    watch.note("the server is back")
+                    lost, pause = 0.0, FIRST_PAUSE
+                watch.show(view)
+                if view.done:
+                    return view
+            time.sleep(pause)
+            pause = min(pause * 1.3, LONGEST_PAUSE)
+
+
+class Pace:
+    """Objects per second over the last ``RATE_WINDOW`` seconds, and what that means for the rest."""
+
+    def __init__(self) -> None:
+        self._points: deque[tuple[float, int]] = deque()
+
+    def add(self, finished: int, now: float) -> None:
+        self._points.append((now, finished))
+        while now - self._points[0][0] > RATE_WINDOW and len(self._points) > 2:
+            self._points.popleft()
+
+    @property
+    def rate(self) -> float:
+        """0 while unknown."""
+        (start, before), (end, after) = self._points[0], self._points[-1]
+        return (after - before) / (end - start) if end > start else 0.0
+
+    def text(self, view: OperationView) -> str:
+        """``322/s, 12 s left``; of an operation that is done its overall rate."""
+        if view.done:
+            return rate_text(view)
+        if not self.rate:
+            return ""
+        left = f", {duration((view.total - view.finished) / self.rate)} left" if view.total > view.finished else ""
+        return f"{self.rate:,.0f}/s{left}" if self.rate >= 10 else f"{self.rate:.1f}/s{left}"
+
+
+def rate_text(view: OperationView) -> str:
+    """The overall rate of an operation; empty when nothing can be said."""
+    if not view.finished or view.seconds <= 0:
+        return ""
+    rate = view.finished / view.seconds
+    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
+
+
+class _Watch(Protocol):
+    def show(self, view: OperationView) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+
+def _watch() -> AbstractContextManager[_Watch]:
+    return Bar() if console(stderr=True).is_terminal else Lines()
+
+
+class Bar(AbstractContextManager["Bar"]):
+    """A progress bar in place."""
+
+    def __init__(self) -> None:
+        self._pace = Pace()
+        self._noted = ""
+        columns = ("done", "failed", "pace")
+        self._progress = Progress(
+            SpinnerColumn(finished_text=" "),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(28),
+            *(TextColumn(f"{{task.fields[{name}]}}", markup=False, style=_STYLES[name]) for name in columns),
+            console=console(stderr=True),
+        )
+        self._task = self._progress.add_task("waiting", total=None, done="", failed="", pace="")
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+        self._progress.stop()
+
+    def show(self, view: OperationView) -> None:
+        self._pace.add(view.finished, time.monotonic())
+        self._progress.update(
+            self._task,
+            description=view.method,
+            completed=view.finished or (1 if view.done else 0),
+            total=view.total or (1 if view.done else None),
+            done=f"{view.finished:,} of {view.total:,}" if view.total else "",
+            failed=f"{view.failure:,} failed" if view.failure else "",
+            pace=self._pace.text(view),
+        )
+
+    def note(self, text: str) -> None:
+        if text != self._noted:
+            note(text, "yellow")
+        self._noted = text
+
+
+_STYLES = {"done": "default", "failed": "red", "pace": "dim"}
+
+
+class Lines(AbstractContextManager["Lines"]):
+    """A line every few seconds, and one at the end."""
+
+    def __init__(self) -> None:
+        self._pace = Pace()
+        self._next = 0.0
+        self._noted = ""
+
+    def __exit__(self, kind: type[BaseException] | None, *_: BaseException | TracebackType | None) -> None:
+        return
+
+    def show(self, view: OperationView) -> None:
+        now = time.monotonic()
+        self._pace.add(view.finished, now)
+        if now < self._next and not view.done:
+            return
+        self._next = now + LINE_EVERY
+        counts = f"{view.finished:,} of {view.total:,}" if view.total else view.state
+        failed = f"{view.failure:,} failed" if view.failure else ""
+        note(f"{view.method}: " + ", ".join(filter(None, (counts, failed, self._pace.text(view)))))
+
+    def note(self, text: str) -> None:
+        if text != self._noted:
+            note(text)
+        self._noted = text

@@ -1,0 +1,76 @@
+"""The DICOM files that pydicom ships, laid out as a bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from gantry.dicom.part10 import read_header
+from gantry.errors import FailedPrecondition, StatusError
+
+BROKEN = "incoming/broken/truncated.dcm"
+
+
+class Source(NamedTuple):
+    """A file that goes in: where it lies in the bucket, what it weighs, and its bytes' SHA-256."""
+
+    key: str
+    size: int
+    sha256: str
+
+
+def lay_out(bucket: Path) -> dict[str, Source]:
+    """Copy pydicom's files into ``bucket``, each instance once, and one cut in half. By path of the instance."""
+    sources: dict[str, Source] = {}
+    for path, name in _shipped_files():
+        data = path.read_bytes()
+        try:
+            header = read_header(lambda offset, length, data=data: data[offset : offset + length], len(data))  # type: ignore[misc]
+        except StatusError:
+            continue
+        uids = f"{header.study_instance_uid}/{header.series_instance_uid}/{header.sop_instance_uid}"
+        if uids not in sources:
+            source = Source(f"incoming/{_modality(path)}/{name}", len(data), hashlib.sha256(data).hexdigest())
+            _write(bucket / source.key, data)
+            sources[uids] = source
+    if not sources:
+        raise FailedPrecondition("pydicom has brought no DICOM files along; install it from PyPI: pip install pydicom")
+    longest = (bucket / max(sources.values(), key=lambda source: source.size).key).read_bytes()
+    _write(bucket / BROKEN, longest[: len(longest) // 2])
+    return sources
+
+
+def _shipped_files() -> Iterator[tuple[Path, str]]:
+    """Files of the pydicom package, and the name that each gets in the bucket."""
+    found = find_spec("pydicom")
+    if found is None or found.origin is None:
+        raise FailedPrecondition("the demo needs pydicom and the files it ships: pip install 'gantry[demo]'")
+    folder = Path(found.origin).parent / "data"
+    for part, place in (("test_files", ""), ("charset_files", "charsets/")):
+        for path in sorted((folder / part).rglob("*")):
+            if path.is_file():
+                name = path.relative_to(folder / part).as_posix()
+                yield path, place + name.replace("dicomdirtests/", "media/")
+
+
+def _modality(path: Path) -> str:
+    """``ct``, ``mr``; ``other`` where the file does not say."""
+    from pydicom import dcmread
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            value = dcmread(path, stop_before_pixels=True, specific_tags=["Modality"]).get("Modality")
+        except Exception:
+            value = None
+    text = str(value or "").lower()
+    return text if text.isalnum() else "other"
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)

@@ -1,0 +1,84 @@
+"""What a command knows: the server, where names begin, and the short forms in which people write them."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from shlex import quote
+
+from gantry.client.api import Api
+from gantry.errors import InvalidArgument, NotFound
+from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
+
+_DEFAULT = ("http://127.0.0.1:8080", "gantry", "us-central1")
+
+
+class Session:
+    """The connection flags of one command."""
+
+    def __init__(self, server: str, token: str, project: str, location: str) -> None:
+        self.api = Api(server, token)
+        self.location = LocationName(project, location)
+
+    @classmethod
+    def of(cls, args: Namespace) -> Session:
+        return cls(args.server, args.token, args.project, args.location)
+
+    def store(self, text: str) -> DicomStoreName:
+        """``DATASET/STORE`` or the full name. Raises InvalidArgument."""
+        if not text:
+            raise InvalidArgument("which DICOM store? Give --store DATASET/STORE or set GANTRY_STORE")
+        parts = text.split("/")
+        if all(parts) and len(parts) == 2:
+            return DicomStoreName(self.location.project, self.location.location, *parts)
+        if all(parts) and parts[0::2] == ["projects", "locations", "datasets", "dicomStores"] and len(parts) == 8:
+            return DicomStoreName(*parts[1::2])
+        raise InvalidArgument(f"{text!r} is neither DATASET/STORE nor projects/P/locations/L/datasets/D/dicomStores/S")
+
+    def dataset(self, text: str) -> DatasetName:
+        """An id or the full name. Raises InvalidArgument."""
+        parts = text.split("/")
+        if text and len(parts) == 1:
+            return DatasetName(self.location.project, self.location.location, text)
+        if all(parts) and parts[0::2] == ["projects", "locations", "datasets"] and len(parts) == 6:
+            return DatasetName(*parts[1::2])
+        raise InvalidArgument(f"{text!r} is neither the id of a dataset nor projects/P/locations/L/datasets/D")
+
+    def dataset_or_default(self, text: str | None) -> DatasetName:
+        """The dataset of the flag, else of GANTRY_STORE, else the only one. Raises InvalidArgument, NotFound."""
+        if text:
+            return self.dataset(text)
+        if store := os.environ.get("GANTRY_STORE"):
+            return self.store(store).parent
+        found = [item["name"] for item in self.api.list(f"{self.location}/datasets")]
+        if not found:
+            raise NotFound(f"there is no dataset in {self.location}; `gantry stores create DATASET/STORE` makes one")
+        if len(found) > 1:
+            ids = sorted(name.rpartition("/")[2] for name in found)
+            listed = ", ".join(ids[:10]) + (", …" if len(ids) > 10 else "")
+            raise InvalidArgument(f"which dataset? Give --dataset, one of {listed}")
+        return self.dataset(found[0])
+
+    def operation(self, text: str, dataset: str | None) -> OperationName:
+        """A number, with its dataset, or the full name. Raises InvalidArgument."""
+        parts = text.split("/")
+        digits = parts[-1].isascii() and parts[-1].isdigit()
+        if digits and len(parts) == 1:
+            return OperationName(self.dataset_or_default(dataset), int(text))
+        if digits and len(parts) == 8 and parts[6] == "operations":
+            return OperationName(self.dataset("/".join(parts[:6])), int(parts[7]))
+        raise InvalidArgument(
+            f"{text!r} is neither the number of an operation nor projects/P/locations/L/datasets/D/operations/ID"
+        )
+
+    def command(self, verb: str, name: str) -> str:
+        """A command line about the operation ``name``, to be copied."""
+        operation = self.operation(name, None)
+        place = operation.dataset.parent
+        program = os.environ.get("GANTRY_PROGRAM") or "gantry"
+        words = [program, "operations", verb, str(operation.id), "--dataset", quote(operation.dataset.dataset)]
+        flags = zip(("--server", "--project", "--location"), _DEFAULT, strict=True)
+        for (flag, default), value in zip(flags, (self.api.server, place.project, place.location), strict=True):
+            if (os.environ.get(f"GANTRY_{flag[2:].upper()}") or default).rstrip("/") != value:
+                words += [flag, quote(value)]
+        return " ".join(words)

@@ -1,0 +1,112 @@
+"""What reaches the screen. Names come from other people's buckets: no control character of theirs does."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
+
+from gantry.errors import FailedPrecondition
+
+_CONTROLS = (*range(0x20), *range(0x7F, 0xA0), 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_ESCAPES = {code: f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" for code in _CONTROLS}
+_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS if code > 0x7E}
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters, line breaks and changes of direction written as escapes."""
+    return text.translate(_ESCAPES)
+
+
+def make_safe() -> None:
+    """What a stream cannot encode is escaped there, never an error."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def let_go() -> None:
+    """The reader of stdout has gone: nothing more is written there."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would exit with 1, which says something else here
+
+
+@cache
+def console(stderr: bool = False) -> Console:
+    return _Console(stderr=stderr, highlight=False, emoji=False, markup=False)
+
+
+def say(text: str | Text = "", style: str = "") -> None:
+    """A line on stdout, as long as it is."""
+    console().print(Text(text, style) if isinstance(text, str) else text, soft_wrap=True)
+
+
+def note(text: str, style: str = "dim") -> None:
+    """A line on stderr, beside the result."""
+    console(stderr=True).print(Text(printable(text), style), soft_wrap=True)
+
+
+def complain(message: str) -> None:
+    """The one line of an error."""
+    line = Text.assemble(("gantry: ", "bold red"), printable(message))
+    console(stderr=True).print(line, soft_wrap=True)
+
+
+def say_json(value: Any, indent: int | None = 2) -> None:
+    """JSON on stdout; without ``indent`` in one line."""
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(value, ensure_ascii=not utf8, indent=indent).translate(_JSON_ESCAPES))
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
+    """Aligned columns on stdout; those named in ``right`` to the right."""
+    cells = [[printable(cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
+    for number, row in enumerate(cells):
+        line = "  ".join(
+            " " * (width - cell_len(cell)) + cell if name in right else cell + " " * (width - cell_len(cell))
+            for name, cell, width in zip(head, row, widths, strict=True)
+        )
+        say(line.rstrip(), "" if number else "bold")
+
+
+def fields(pairs: Sequence[tuple[str, str]]) -> None:
+    """Name and value in two columns on stdout, without those that are empty."""
+    shown = [(name, value) for name, value in pairs if value]
+    width = max(len(name) for name, _ in shown)
+    for name, value in shown:
+        say(Text.assemble((f"{name:<{width}}  ", "dim"), printable(value)))
+
+
+def confirm(question: str, yes: bool) -> bool:
+    """Whether the user agrees. Raises FailedPrecondition where nobody can be asked and ``yes`` is not given."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise FailedPrecondition("nothing was deleted: there is no terminal to ask on; give --yes")
+    print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``, ``4 d 3 h``."""
+    if seconds < 9.95:
+        return f"{max(seconds, 0):.1f} s"
+    whole = round(seconds)
+    for unit, size, name, smaller in ((60, 1, "min", "s"), (3600, 60, "h", "min"), (86400, 3600, "d", "h")):
+        if whole < unit:
+            break
+        text = f"{whole // unit} {name} {whole % unit // size:02d} {smaller}"
+    else:
+        return text
+    return f"{whole} s" if whole < 60 else text

@@ -1,0 +1,99 @@
+"""An operation's JSON, read for people."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+_CANCELLED = 1
+
+
+@dataclass(frozen=True)
+class OperationView:
+    """What the JSON of an operation says."""
+
+    json: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.json["name"])
+
+    @property
+    def id(self) -> str:
+        return self.name.rpartition("/")[2]
+
+    @property
+    def method(self) -> str:
+        """``import``, ``export``, ``create dataset``."""
+        name = str(self._metadata.get("apiMethodName", "operation")).rpartition(".")[2].removesuffix("DicomData")
+        return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+
+    @property
+    def done(self) -> bool:
+        return bool(self.json.get("done"))
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The status it ended with; empty without an error."""
+        return dict(self.json.get("error") or {})
+
+    @property
+    def cancelled(self) -> bool:
+        return self.error.get("code") == _CANCELLED
+
+    @property
+    def state(self) -> str:
+        if not self.done:
+            return "cancelling" if self._metadata.get("cancelRequested") else "running"
+        if not self.error:
+            return "succeeded"
+        return "cancelled" if self.cancelled else "errors" if self.success else "failed"
+
+    @property
+    def samples(self) -> list[tuple[str, str]]:
+        """The first failures: resource and reason."""
+        found = [item for detail in self.error.get("details", ()) for item in detail.get("sampleErrors", ())]
+        return [(str(item.get("resource", "")), str(item.get("error", {}).get("message", ""))) for item in found]
+
+    @property
+    def success(self) -> int:
+        return self._count("success")
+
+    @property
+    def failure(self) -> int:
+        return self._count("failure")
+
+    @property
+    def finished(self) -> int:
+        return self.success + self.failure
+
+    @property
+    def total(self) -> int:
+        """How many are known to belong to it; more while they are still being listed."""
+        return self.finished + self._count("pending")
+
+    @property
+    def create_time(self) -> datetime:
+        return self._time("createTime") or datetime.now(UTC)
+
+    @property
+    def seconds(self) -> float:
+        """From its creation to its end, or to now."""
+        return ((self._time("endTime") or datetime.now(UTC)) - self.create_time).total_seconds()
+
+    @property
+    def logs_url(self) -> str:
+        return str(self._metadata.get("logsUrl", ""))
+
+    @property
+    def _metadata(self) -> dict[str, Any]:
+        return dict(self.json.get("metadata") or {})
+
+    def _count(self, name: str) -> int:
+        return int((self._metadata.get("counter") or {}).get(name, 0))
+
+    def _time(self, name: str) -> datetime | None:
+        text = self._metadata.get(name)
+        return datetime.fromisoformat(text) if text else None

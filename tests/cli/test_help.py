@@ -1,0 +1,71 @@
+"""The command line itself: help, version, usage errors, and what is imported for them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from gantry.client.arguments import parser
+from tests.cli.harness import ENVIRON, run
+
+COMMANDS = [
+    *("serve", "import", "export", "demo", "operations", "stores", "datasets"),
+    *(f"operations {name}" for name in ("list", "describe", "errors", "wait", "cancel")),
+    *(f"stores {name}" for name in ("list", "create", "describe", "delete")),
+    *(f"datasets {name}" for name in ("list", "create", "delete")),
+]
+
+
+def test_help_imports_nothing_heavy() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "gantry", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRON, check=True, timeout=30)
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    heavy = {"rich", "httpx", "pydantic", "sqlalchemy", "starlette", "uvicorn", "pydicom", "asyncio", "typing", "json"}
+    assert "argparse" in imported
+    assert not {name.partition(".")[0] for name in imported} & heavy
+    assert {name for name in imported if name.startswith("gantry")} == {
+        *("gantry", "gantry.cli", "gantry.client", "gantry.client.arguments")
+    }
+
+
+def test_help_tells_the_exit_codes() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    for line in ("0    everything succeeded", "3    the server cannot be reached", "GANTRY_SERVER"):
+        assert line in done.stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        parser().parse_args([*command.split(), "--help"])
+    assert left.value.code == 0
+    assert f"usage: gantry {command}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_version() -> None:
+    from gantry import __version__
+
+    assert run("--version").stdout == f"gantry {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [(), ("fly",), ("import",), ("import", "gs://b/**", "--storage-class", "HOT")])
+def test_usage_errors_exit_2(arguments: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as left:
+        parser().parse_args(list(arguments))
+    assert left.value.code == 2
+
+
+def test_serve_tells_a_wrong_setting_in_one_line() -> None:
+    done = run("serve", "--port", "many")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("gantry: port: 'many'")
+    assert done.stderr.count("\n") == 1
+
+
+def test_serve_reads_the_file_that_the_environment_names() -> None:
+    done = run("serve", env={"GANTRY_CONFIG": "/nowhere/gantry.toml"})
+    assert done.returncode == 2
+    assert "gantry: /nowhere/gantry.toml: cannot be read" in done.stderr

@@ -1,0 +1,54 @@
+"""``./run``: installs once, then hands over. Python, pip and the tools are stand-ins that tell how they were called."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+_PYTHON = """#!/bin/sh
+echo "$(basename "$0") $*" >> "$CALLS"
+case "$*" in
+    "-m venv "*) mkdir -p "$3/bin"; for tool in python pytest ruff mypy gantry; do cp "$0" "$3/bin/$tool"; done ;;
+esac
+"""
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / "run", tmp_path / "run")
+    (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "path").mkdir()
+    python = tmp_path / "path" / "python3.11"
+    python.write_text(_PYTHON)
+    python.chmod(0o755)
+    return tmp_path
+
+
+def calls(copy: Path, *arguments: str) -> list[str]:
+    (copy / "calls").write_text("")
+    environ = {"PATH": f"{copy / 'path'}:/usr/bin:/bin", "CALLS": str(copy / "calls")}
+    subprocess.run([str(copy / "run"), *arguments], env=environ, cwd="/", check=True, capture_output=True, timeout=30)
+    return (copy / "calls").read_text().splitlines()
+
+
+def test_run_installs_once_and_again_after_a_change(copy: Path) -> None:
+    install = f"python -m pip install --quiet --disable-pip-version-check --editable {copy}[dev]"
+    first = calls(copy, "stores", "list")
+    assert first[-3:] == [f"python3.11 -m venv {copy}/.venv", install, "gantry stores list"]
+    assert calls(copy, "demo") == ["gantry demo"]
+    os.utime(copy / "pyproject.toml", (4e9, 4e9))
+    assert install in calls(copy, "demo")
+
+
+def test_run_knows_the_tasks(copy: Path) -> None:
+    calls(copy)
+    assert calls(copy, "test", "-k", "a b") == ["pytest -n 2 -m not slow -k a b"]
+    assert calls(copy, "test-slow") == ["pytest -m slow"]
+    assert calls(copy, "check") == ["ruff check", "ruff format --check", "mypy ", "pytest -n 2 -m not slow"]
+    assert calls(copy, "bench", "import_rate") == ["python -m benchmarks import_rate"]
+    assert calls(copy, "serve", "--port", "1") == ["gantry serve --port 1"]

@@ -19,9 +19,9 @@ from gantry.seams import Seams
 from gantry.storage.local import LocalBlobStore
 
 _REGIONS = """
-    africa-south1 asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1 asia-
-    southeast1 asia-southeast2 australia-southeast1 eu europe-north1 europe-west2 europe-west3 europe-west4
-    europe-west6 me-central1 me-central2 me-west1 northamerica-northeast1 northamerica-northeast2
+    africa-south1 asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1
+    asia-southeast1 asia-southeast2 australia-southeast1 eu europe-north1 europe-west2 europe-west3
+    europe-west4 europe-west6 me-central1 me-central2 me-west1 northamerica-northeast1 northamerica-northeast2
     southamerica-east1 us us-central1 us-east1 us-east4 us-west1 us-west2 us-west3
 """
 LOCATIONS = tuple(_REGIONS.split())
@@ -75,7 +75,7 @@ def _read_file(path: str) -> dict[str, Any]:
     try:
         with open(path, "rb") as file:
             values = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise InvalidArgument(f"{path}: cannot be read as TOML: {error}") from None
     unknown = values.keys() - {field.name for field in fields(Settings)}
     if unknown:
@@ -86,10 +86,11 @@ def _read_file(path: str) -> dict[str, Any]:
 def _typed(name: str, value: Any) -> Any:
     try:
         if name in ("port", "workers"):
-            number = int(value)
-            if not 0 <= number <= 65535:
+            if isinstance(value, str) and value.isascii() and value.isdigit():
+                value = int(value)
+            if type(value) is not int or not 0 <= value <= 65535:
                 raise ValueError
-            return number
+            return value
         if name == "locations":
             return tuple(value.split(",") if isinstance(value, str) else value)
         return str(value)

@@ -113,6 +113,6 @@ class _Collector(Collector):
         objects = CounterMetricFamily(
             "gantry_objects", "Objects and instances carried since start.", labels=["method", "outcome"]
         )
-        for (method, outcome), count in self._runner.totals().items():
+        for (method, outcome), count in self._runner.totals.read().items():
             objects.add_metric([method, outcome], count)
         yield objects

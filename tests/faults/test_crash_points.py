@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -14,7 +13,7 @@ from gantry.config import DataDirectory, Settings, open_seams
 from gantry.errors import ResourceExhausted
 from gantry.names import DatasetName, DicomStoreName
 from gantry.operations import import_dicom_data as verb
-from gantry.operations.runner import carry, commit, finish
+from gantry.operations.runner import Totals, carry, commit, finish, sweep_attempt
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Dataset, DicomStore, Method, Operation
 from gantry.seams import OpenedObject, Seams
@@ -45,7 +44,7 @@ class House:
         return operation
 
     def carry_to_the_end(self, seams: Seams | None = None) -> Operation:
-        carry(seams or self.seams, self.claim("heir"), "heir", threading.Event(), Counter())
+        carry(seams or self.seams, self.claim("heir"), "heir", threading.Event(), Totals())
         return self.seams.index.get_operation(self.created.name)
 
     def check(self, operation: Operation) -> None:
@@ -84,7 +83,7 @@ def test_crash_with_blobs_written_but_not_committed(house: House, committed: int
     operation = house.claim("first")
     with closing(verb.import_dicom_data(house.seams, operation)) as batches:
         for _, batch in zip(range(committed), batches, strict=False):
-            commit(house.seams, operation, "first", batch, Counter())
+            commit(house.seams, operation, "first", batch, Totals())
         next(batches)
     assert len(blobs(house.data)) > house.seams.index.count_instances(1)
     house.check(house.carry_to_the_end())
@@ -106,7 +105,7 @@ def test_crash_between_the_last_batch_and_the_end(house: House) -> None:
     operation = house.claim("first")
     with closing(verb.import_dicom_data(house.seams, operation)) as batches:
         for batch in batches:
-            commit(house.seams, operation, "first", batch, Counter())
+            commit(house.seams, operation, "first", batch, Totals())
     house.check(house.carry_to_the_end())
 
 
@@ -114,11 +113,13 @@ def test_a_runner_that_lost_its_operation_writes_nothing(house: House) -> None:
     late = house.claim("first")
     with closing(verb.import_dicom_data(house.seams, late)) as batches:
         batch = next(batches)
-        house.check(house.carry_to_the_end())
+        finished = house.carry_to_the_end()
         with pytest.raises(Exception, match="not this runner's any more"):
             house.seams.index.commit_batch(late, "first", batch)
         with pytest.raises(Exception, match="not this runner's any more"):
             finish(house.seams, late, "first", None)
+    sweep_attempt(house.seams, late, "")
+    house.check(finished)
 
 
 class FullDisk(LocalBlobStore):

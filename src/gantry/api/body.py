@@ -47,7 +47,7 @@ def _text(body: bytes, charset: str) -> str:
         encoding = charset
     try:
         return body.decode(encoding)
-    except (UnicodeDecodeError, LookupError):
+    except (UnicodeError, LookupError):
         raise InvalidArgument(f"the request body is not valid {encoding} text") from None
 
 

@@ -50,6 +50,8 @@ def terms(text: str, fields: tuple[str, ...]) -> dict[str, str]:
             raise invalid_field("filter", f"{text!r}: use {' AND '.join(f'{field}=VALUE' for field in fields)}")
         found[match.group(1)] = match.group(2) if match.group(2) is not None else match.group(3)
         position = match.end()
+    if text.rstrip().endswith(" AND"):
+        raise invalid_field("filter", f"{text!r} ends with AND")
     return found
 
 

@@ -41,13 +41,15 @@ def _snake(path: str) -> str:
 
 
 def _exists(model: type[Message], path: str) -> bool:
-    head, _, rest = path.partition(".")
+    head, dot, rest = path.partition(".")
     if head not in model.model_fields:
         return False
     annotation = model.model_fields[head].annotation
     inner = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
     below = next((kind for kind in inner if issubclass(kind, Message)), None)
-    return not rest or (_exists(below, rest) if below else head == "labels")
+    if below is None and head == "labels":
+        return not dot or (bool(rest) and "." not in rest)
+    return not dot or (below is not None and _exists(below, rest))
 
 
 def _copy(path: list[str], source: dict[str, Any], target: dict[str, Any]) -> None:

@@ -71,7 +71,7 @@ def list_operations(call: Call) -> Json:
     found = call.context.seams.index.list_operations(
         call.dataset,
         page.size + 1,
-        before=int(page.after) if page.after else None,
+        before=page.after_number,
         done=None if done is None else done == "true",
         method=method and ".".join(method.split(".")[-3:]),
     )

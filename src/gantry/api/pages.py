@@ -61,7 +61,7 @@ def logs(context: Context, request: Request) -> Response:
     """``/logs/{operation name}``: an operation's error log, a page for browsers, JSON for everyone else."""
     operation = context.seams.index.get_operation(_operation_name(request.url.path))
     page = read_page(dict(request.query_params), str(operation.name))
-    after = int(page.after or 0)
+    after = page.after_number or 0
     entries = context.seams.index.list_failures(operation.name, page.size + 1, after)
     if "text/html" in request.headers.get("accept", "") and request.query_params.get("alt") != "json":
         return Response(_html(operation, page, entries), media_type="text/html; charset=utf-8", headers=_HEADERS)

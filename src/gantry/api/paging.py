@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gantry.errors import invalid_field
+from gantry.errors import InvalidArgument, invalid_field
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
@@ -21,6 +21,15 @@ class Page:
     size: int
     after: str
     list_id: str
+
+    @property
+    def after_number(self) -> int | None:
+        """The position of a list that is ordered by a number; None at its start. Raises InvalidArgument."""
+        if not self.after:
+            return None
+        if not (self.after.isascii() and self.after.isdigit() and len(self.after) < 20):
+            raise _no_token()
+        return int(self.after)
 
     def token(self, last: str) -> str:
         """The token of the page after the item ``last``. It fits no other list and no other filter."""
@@ -48,8 +57,12 @@ def _position(token: str, list_id: str) -> str:
         text = ""
     digest, _, position = text.partition(":")
     if digest != _digest(list_id):
-        raise invalid_field("pageToken", "is not a token of this list with this filter")
+        raise _no_token()
     return position
+
+
+def _no_token() -> InvalidArgument:
+    return invalid_field("pageToken", "is not a token of this list with this filter")
 
 
 def _digest(list_id: str) -> str:

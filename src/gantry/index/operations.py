@@ -85,6 +85,12 @@ class Operations(Resources):
             row = connection.execute(_with_dataset().where(operation.c.id == found)).one()
             return _to_operation(row)
 
+    def release_operation(self, value: Operation, runner: str) -> None:
+        """Give an operation back, to be claimed again."""
+        with self._write() as connection:
+            mine = operation.c.id == value.name.id, operation.c.runner == runner
+            connection.execute(update(operation).where(*mine).values(runner=""))
+
     def get_operation(self, name: OperationName) -> Operation:
         """With its first failures as samples. Raises NotFound."""
         with self._read() as connection:

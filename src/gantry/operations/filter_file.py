@@ -26,7 +26,7 @@ def read_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
         text = raw.decode("utf-8-sig" if number == 1 else "utf-8", "replace").strip().strip('"').strip()
         if not text or (number == 1 and "/" not in text):
             continue
-        match = _PATH.fullmatch(text)
+        match = _PATH.fullmatch(text) if len(raw) <= MAX_LINE_BYTES else None
         path = None if match is None else (match.group(1), match.group(2) or "", match.group(3) or "")
         yield Line(number, text[:200], path)
 
@@ -36,7 +36,7 @@ def _split(chunks: Iterable[bytes]) -> Iterator[bytes]:
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")
-        yield from lines
+        yield from (line[: MAX_LINE_BYTES + 1] for line in lines)
         rest = rest[: MAX_LINE_BYTES + 1]
     if rest:
         yield rest

@@ -21,7 +21,7 @@ def import_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, No
     pattern = UriPattern.parse(operation.request["uri"])
     source = seams.bucket(pattern.bucket, str(operation.name.id))
     source_uri = f"gs://{pattern.bucket}/"
-    attempt = f"{blob_prefix(operation)}{operation.attempt:04d}-"
+    attempt = attempt_prefix(operation)
 
     def submit(number: int, objects: Sequence[ObjectMeta], offset: int) -> Future[list[Instance | Failure]]:
         return seams.executor.submit(
@@ -72,6 +72,10 @@ def list_matching(source: BlobStore, pattern: UriPattern, start_after: str = "")
 def blob_prefix(operation: Operation) -> str:
     """Where an operation's new blobs lie, a directory per batch; names of later batches sort after earlier ones."""
     return f"{operation.store_id}/{operation.name.id}/"
+
+
+def attempt_prefix(operation: Operation) -> str:
+    return f"{blob_prefix(operation)}{operation.attempt:04d}-"
 
 
 def batch_prefix(attempt: str, number: int) -> str:

@@ -11,7 +11,7 @@ from contextlib import closing
 
 from gantry.errors import Aborted, AlreadyExists, Cancelled, Code, Internal, Status, StatusError
 from gantry.operations.export_dicom_data import export_dicom_data
-from gantry.operations.import_dicom_data import blob_prefix, import_dicom_data, settle
+from gantry.operations.import_dicom_data import attempt_prefix, blob_prefix, import_dicom_data, settle
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.resources import Batch, Failure, Method, Operation
 from gantry.seams import Seams
@@ -19,10 +19,29 @@ from gantry.seams import Seams
 logger = logging.getLogger(__name__)
 
 Verb = Callable[[Seams, Operation], Generator[Batch, None, None]]
+_CANCELLED = "the operation was cancelled; what was done before remains"
 VERBS: dict[Method, Verb] = {
     Method.IMPORT_DICOM_DATA: import_dicom_data,
     Method.EXPORT_DICOM_DATA: export_dicom_data,
 }
+
+
+class Totals:
+    """Objects carried since the start, by (method, outcome)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def add(self, method: Method, batch: Batch) -> None:
+        name = method.value.rpartition(".")[2]
+        with self._lock:
+            self._counts[name, "success"] += len(batch.instances) + batch.success
+            self._counts[name, "failure"] += len(batch.failures)
+
+    def read(self) -> dict[tuple[str, str], int]:
+        with self._lock:
+            return dict(self._counts)
 
 
 class Runner:
@@ -33,10 +52,11 @@ class Runner:
 
     def __init__(self, seams: Seams, slots: int = 4) -> None:
         self.id = secrets.token_hex(8)
-        self._totals: Counter[tuple[str, str]] = Counter()
+        self.totals = Totals()
         self._active: dict[int, int] = {}  # operation id → store id
         self._seams = seams
         self._wake = threading.Semaphore(0)
+        self._sweeping = threading.Lock()
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._work, name=f"runner-{number}", daemon=True) for number in range(slots)
@@ -50,10 +70,6 @@ class Runner:
     def running(self) -> int:
         """Operations under way."""
         return len(self._active)
-
-    def totals(self) -> dict[tuple[str, str], int]:
-        """Objects by (method, outcome) since the start."""
-        return dict(self._totals)
 
     def notify(self) -> None:
         """Something may be there to do: a new operation, a deleted store."""
@@ -74,37 +90,51 @@ class Runner:
                 if operation is not None:
                     self._carry(operation)
                     continue
-                sweep_garbage(self._seams)
-                sweep_stores(self._seams, self._stopping, busy=set(self._active.values()))
+                self._sweep()
             except Exception:
                 logger.exception("a runner met an error it did not expect; it goes on")
             self._wake.acquire(timeout=5)
+
+    def _sweep(self) -> None:
+        if self._sweeping.acquire(blocking=False):
+            try:
+                sweep_garbage(self._seams)
+                sweep_stores(self._seams, self._stopping, busy=set(self._active.values()))
+            finally:
+                self._sweeping.release()
 
     def _carry(self, operation: Operation) -> None:
         self._active[operation.name.id] = operation.store_id
         logger.info("operation %s: attempt %d begins", operation.name, operation.attempt)
         try:
-            carry(self._seams, operation, self.id, self._stopping, self._totals)
+            carry(self._seams, operation, self.id, self._stopping, self.totals)
         except Aborted as error:
             logger.warning("%s", error.message)
+        except Exception:
+            logger.exception("operation %s: attempt %d broke off", operation.name, operation.attempt)
+            self._stopping.wait(5)
+            self._seams.index.release_operation(operation, self.id)
         finally:
             del self._active[operation.name.id]
 
 
-def carry(
-    seams: Seams, operation: Operation, runner: str, stopping: threading.Event, totals: Counter[tuple[str, str]]
-) -> None:
+def carry(seams: Seams, operation: Operation, runner: str, stopping: threading.Event, totals: Totals) -> None:
     """One operation from its checkpoint to its end, or to a commit after ``stopping`` is set."""
     _sweep_uncommitted(seams, operation)
-    error: Status | None = None
+    committed, error = operation.blob_prefix, None
     try:
+        if operation.cancel_requested:
+            raise Cancelled(_CANCELLED)
         with closing(VERBS[operation.method](seams, operation)) as batches:
             for batch in batches:
-                if commit(seams, operation, runner, batch, totals):
-                    raise Cancelled("the operation was cancelled; what was done before remains")
+                cancel = commit(seams, operation, runner, batch, totals)
+                committed = batch.blob_prefix
+                if cancel:
+                    raise Cancelled(_CANCELLED)
                 if stopping.is_set():
                     return
     except Aborted:
+        sweep_attempt(seams, operation, committed)
         raise
     except StatusError as failed:
         error = failed.status
@@ -114,7 +144,7 @@ def carry(
     finish(seams, operation, runner, error)
 
 
-def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals: Counter[tuple[str, str]]) -> bool:
+def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals: Totals) -> bool:
     """Write one batch; True when the operation is to be cancelled."""
     while True:
         settled = settle(seams, operation, batch)
@@ -122,9 +152,7 @@ def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals
             cancel = seams.index.commit_batch(operation, runner, settled)
         except AlreadyExists:
             continue  # another operation stored one of them in between: look again
-        method = operation.method.value.rpartition(".")[2]
-        totals[method, "success"] += len(settled.instances) + settled.success
-        totals[method, "failure"] += len(settled.failures)
+        totals.add(operation.method, settled)
         if settled.garbage:
             sweep_garbage(seams)
         return cancel
@@ -148,13 +176,19 @@ def _partial_failure(seams: Seams, operation: Operation) -> Status | None:
     return Status(
         codes[0] if len(codes) == 1 else Code.UNKNOWN,
         f"{counter.failure} of {total} failed, {counter.success} succeeded. "
-        f"The first failure: {first.resource}: {first.status.message}. All of them are at logsUrl.",
+        f"The first failure: {first.resource}: {first.status.message}",
     )
 
 
 def _subject(operation: Operation) -> str:
     request = operation.request
     return str(request.get("uri") or request.get("uri_prefix") or operation.store)
+
+
+def sweep_attempt(seams: Seams, operation: Operation, committed: str) -> None:
+    """Remove what this attempt wrote after ``committed``: the operation went to somebody else meanwhile."""
+    if operation.method is Method.IMPORT_DICOM_DATA:
+        seams.blobs.delete_prefix(attempt_prefix(operation), f"{committed}/~" if committed else "")
 
 
 def _sweep_uncommitted(seams: Seams, operation: Operation) -> None:

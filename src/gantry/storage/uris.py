@@ -33,12 +33,22 @@ class StorageUri:
             raise InvalidArgument(
                 f"{text!r}: {bucket!r} is not a bucket name (lower-case letters, digits, '-', '_' and '.')"
             )
+        if not _is_text(key):
+            raise InvalidArgument("the object name is not valid Unicode text")
         if "\0" in key:
             raise InvalidArgument(f"{text!r}: an object name cannot hold a NUL character")
         return cls(bucket, key)
 
     def __str__(self) -> str:
         return f"gs://{self.bucket}/{self.key}"
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parse_prefix(text: str) -> StorageUri:
@@ -67,7 +77,7 @@ class UriPattern:
         uri = StorageUri.parse(text)
         if not uri.key:
             raise InvalidArgument(f"{text!r} names no object: use gs://{uri.bucket}/** to import the whole bucket")
-        if len(uri.key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES:
+        if len(uri.key.encode()) > MAX_KEY_BYTES:
             raise InvalidArgument(f"gcsSource.uri: the object name is longer than {MAX_KEY_BYTES} bytes")
         if "**" in uri.key:
             head, tail = uri.key.split("**", 1)
@@ -94,9 +104,16 @@ class UriPattern:
 
     @cached_property
     def _regex(self) -> re.Pattern[str]:
-        parts = re.split(r"(\*\*|\*|\?)", self.pattern)
-        translate = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
-        return re.compile("".join(translate.get(p) or re.escape(p) for p in parts), re.DOTALL)
+        star, single = (".*", "") if "**" in self.pattern else ("[^/]*", "[^/]")
+        head, *rest = (
+            single.join(re.escape(text) for text in part.split("?")) for part in re.split(r"\*+", self.pattern)
+        )
+        if not rest:
+            return re.compile(head, re.DOTALL)
+        # Each piece may stand where it first fits, as the next star can cover what is left: atomic groups keep the
+        # time linear, where plain stars would try every combination.
+        middle = "".join(f"(?>{star}?{piece})" for piece in rest[:-1])
+        return re.compile(head + middle + star + rest[-1], re.DOTALL)
 
     def matches(self, key: str) -> bool:
         return self._regex.fullmatch(key) is not None

@@ -1,0 +1,108 @@
+"""Request bodies as real clients send them."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from encodings.aliases import aliases
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gantry.api.body import MAX_BODY_BYTES, decode
+from gantry.errors import InvalidArgument
+
+VALUE = {"gcsSource": {"uri": "gs://b/é*.dcm"}}
+TEXT = '{"gcsSource": {"uri": "gs://b/é*.dcm"}}'
+
+
+@pytest.mark.parametrize("body", [b"", b"  ", b"\r\n", b"\xef\xbb\xbf", b"{}", b"\xef\xbb\xbf {} \n"])
+def test_nothing_is_an_empty_object(body: bytes) -> None:
+    assert decode(body) == {}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_encodings_of_json_are_recognised(encoding: str) -> None:
+    assert decode(TEXT.encode(encoding)) == VALUE
+
+
+def test_a_charset_of_the_header_is_honoured() -> None:
+    assert decode(TEXT.encode("latin-1"), charset="iso-8859-1") == VALUE
+
+
+@pytest.mark.parametrize("charset", ["utf-8", "iso-8859-1"])
+def test_a_byte_order_mark_wins_over_the_header(charset: str) -> None:
+    assert decode(TEXT.encode("utf-8-sig"), charset=charset) == VALUE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{ 'gcsSource': { 'uri': 'gs://b/é*.dcm' } }",
+        "{'gcsSource': {'uri': 'gs://b/é*.dcm',},}",
+        '{"gcsSource": {"uri": "gs://b/é*.dcm",}}',
+        "{gcsSource: {uri: 'gs://b/é*.dcm'}}",
+        "{'gcsSource': /* here */ {'uri': 'gs://b/é*.dcm'}} // end",
+    ],
+)
+def test_the_forms_of_the_documentation_are_read(text: str) -> None:
+    assert decode(text.encode()) == VALUE
+
+
+@pytest.mark.parametrize("name", ["gzip", "x-gzip", " GZIP "])
+def test_gzip(name: str) -> None:
+    assert decode(gzip.compress(TEXT.encode()), name) == VALUE
+    assert decode(TEXT.encode(), "identity") == VALUE
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (b"{}", "gzip"),
+        (gzip.compress(b"{}")[:-3], "gzip"),
+        (zlib.compress(b"{}"), "gzip"),
+        (b"{}", "br"),
+        (b"{}", "deflate"),
+    ],
+)
+def test_a_body_that_is_not_what_it_is_declared_to_be_is_refused(body: bytes, encoding: str) -> None:
+    with pytest.raises(InvalidArgument):
+        decode(body, encoding)
+
+
+def test_a_small_body_cannot_unpack_into_a_huge_one() -> None:
+    with pytest.raises(InvalidArgument, match="larger"):
+        decode(gzip.compress(b" " * (MAX_BODY_BYTES + 1), 1), "gzip")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"[]", b"1", b'"a"', b"null", b"true", b"[{}]"),
+        *(b"{", b"{{}", b"{'a': 1", b'{"a": 1} x', b"{} {}", b"{'a'}", b"{,}", b"gs://b/a"),
+        *(b"\xff", b'{"a": "\xff"}', b"\0", b"{'a': {'b': {'c': 1}}"),
+        *(b"[" * 100_000, b'{"a":' * 100_000),
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+def test_what_is_not_a_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidArgument):
+        decode(body)
+
+
+@pytest.mark.parametrize("charset", sorted({*aliases.values(), "undefined", "punycode", "idna", "none", "x" * 500}))
+def test_no_charset_leads_to_anything_but_a_value_or_a_refusal(charset: str) -> None:
+    for body in (b'{"a": 1}', b'{"a": "\xff\xfe"}'):
+        try:
+            assert isinstance(decode(body, charset=charset), dict)
+        except InvalidArgument:
+            pass
+
+
+@given(st.binary(max_size=60) | st.text("{}[]'\",:\\/*01eE.-+nat \n\ufeff", max_size=40).map(str.encode))
+def test_no_body_leads_to_anything_but_a_value_or_a_refusal(body: bytes) -> None:
+    try:
+        assert isinstance(decode(body), dict)
+    except InvalidArgument:
+        pass

@@ -1,0 +1,71 @@
+"""The error family: numbers, HTTP, and the way through a pickle."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from gantry import errors
+from gantry.errors import Code, Status, StatusError, invalid_field
+
+# google.rpc.Code: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto
+NUMBERS = {
+    "Cancelled": (1, 499),
+    "Unknown": (2, 500),
+    "InvalidArgument": (3, 400),
+    "DeadlineExceeded": (4, 504),
+    "NotFound": (5, 404),
+    "AlreadyExists": (6, 409),
+    "PermissionDenied": (7, 403),
+    "ResourceExhausted": (8, 429),
+    "FailedPrecondition": (9, 400),
+    "Aborted": (10, 409),
+    "OutOfRange": (11, 400),
+    "Unimplemented": (12, 501),
+    "Internal": (13, 500),
+    "Unavailable": (14, 503),
+    "DataLoss": (15, 500),
+    "Unauthenticated": (16, 401),
+}
+
+
+def test_the_family_is_complete() -> None:
+    kinds = [kind for kind in StatusError.__subclasses__() if kind.__module__ == errors.__name__]
+    assert [kind.__name__ for kind in kinds] == list(NUMBERS)
+    assert sorted(Code) == [0, *sorted(number for number, _ in NUMBERS.values())]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_are_those_of_google_rpc(name: str) -> None:
+    kind = getattr(errors, name)
+    assert (int(kind.code), kind.http) == NUMBERS[name]
+    assert kind.code.name.replace("_", "").lower() == name.lower()
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_an_error_comes_out_of_a_pickle_as_it_went_in(name: str) -> None:
+    error = getattr(errors, name)("what happened", ({"@type": "t", "field": "f"},))
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert type(copy) is type(error)
+    assert (copy.message, copy.details, copy.status) == (error.message, error.details, error.status)
+    assert str(copy) == "what happened"
+
+
+def test_status_is_code_and_message() -> None:
+    assert errors.NotFound("gone").status == Status(Code.NOT_FOUND, "gone")
+
+
+def test_a_bad_field_is_named_for_people_and_for_machines() -> None:
+    error = invalid_field("gcsSource.uri", "is missing")
+    assert error.message == "gcsSource.uri: is missing"
+    assert error.details == (
+        {
+            "@type": "type.googleapis.com/google.rpc.BadRequest",
+            "fieldViolations": [{"field": "gcsSource.uri", "description": "is missing"}],
+        },
+    )
+
+
+def test_a_problem_without_a_field_has_no_empty_name_in_front() -> None:
+    assert invalid_field("", "is missing").message == "is missing"

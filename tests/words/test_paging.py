@@ -1,0 +1,56 @@
+"""``pageSize`` and ``pageToken``."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gantry.api.paging import DEFAULT_PAGE, MAX_PAGE, Page, read_page
+from gantry.errors import InvalidArgument
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("", DEFAULT_PAGE), ("0", DEFAULT_PAGE), ("1", 1), (str(MAX_PAGE), MAX_PAGE), (str(MAX_PAGE + 1), MAX_PAGE)],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert read_page({"pageSize": text}, "list") == Page(size, "", "list")
+
+
+def test_without_parameters_a_list_begins_at_its_start() -> None:
+    assert read_page({}, "list") == Page(DEFAULT_PAGE, "", "list")
+
+
+@pytest.mark.parametrize("text", ["-1", "a", "1.5", "9" * 5000, "0x10"])
+def test_other_sizes_are_refused_by_name(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="pageSize"):
+        read_page({"pageSize": text}, "list")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_a_token_leads_back_to_its_position(last: str) -> None:
+    token = Page(1, "", "list").token(last)
+    assert token.replace("-", "").replace("_", "").isalnum()
+    assert read_page({"pageToken": token}, "list").after == last
+
+
+@pytest.mark.parametrize("other", ["list2", "list?filter=b", "lis", ""])
+def test_a_token_fits_no_other_list_and_no_other_filter(other: str) -> None:
+    token = Page(1, "", "list?filter=a").token("x")
+    with pytest.raises(InvalidArgument, match="pageToken"):
+        read_page({"pageToken": token}, other)
+
+
+def test_a_token_with_another_head_is_refused() -> None:
+    token = Page(1, "", "list").token("last")
+    for position in range(12):
+        changed = token[:position] + ("A" if token[position] != "A" else "B") + token[position + 1 :]
+        with pytest.raises(InvalidArgument, match="pageToken"):
+            read_page({"pageToken": changed}, "list")
+
+
+@given(st.text(min_size=1))
+def test_an_invented_token_is_refused(token: str) -> None:
+    with pytest.raises(InvalidArgument, match="pageToken"):
+        read_page({"pageToken": token}, "list")

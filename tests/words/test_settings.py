@@ -1,0 +1,111 @@
+"""Settings: where they come from and which are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gantry.config import LOCATIONS, Settings, load_settings
+from gantry.errors import InvalidArgument
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "gantry.toml"
+    path.write_text('port = 1001\ndata = "from-file"\nlocations = ["here", "there"]\n')
+    return path
+
+
+def test_nothing_said_gives_the_defaults() -> None:
+    assert load_settings({}, {}) == Settings()
+    assert Settings().url == "http://127.0.0.1:8080"
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(file: Path) -> None:
+    environ = {"GANTRY_PORT": "1002", "GANTRY_DATA": "from-environment"}
+    assert load_settings({}, {}, str(file)).port == 1001
+    assert load_settings({}, environ, str(file)).port == 1002
+    assert load_settings({"port": 1003}, environ, str(file)).port == 1003
+    mixed = load_settings({"port": 1003, "data": None}, {"GANTRY_DATA": "from-environment"}, str(file))
+    assert (mixed.port, mixed.data, mixed.locations) == (1003, "from-environment", ("here", "there"))
+
+
+def test_a_list_in_the_environment_is_separated_by_commas() -> None:
+    assert load_settings({}, {"GANTRY_LOCATIONS": "here,there"}).locations == ("here", "there")
+
+
+def test_an_unknown_setting_of_the_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "gantry.toml"
+    path.write_text("prot = 1\nzoo = 2\n")
+    with pytest.raises(InvalidArgument, match="prot, zoo"):
+        load_settings({}, {}, str(path))
+
+
+@pytest.mark.parametrize("text", ["port = ", "port: 1", "\xff"])
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "gantry.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InvalidArgument, match=r"gantry\.toml"):
+        load_settings({}, {}, str(path))
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match=r"none\.toml"):
+        load_settings({}, {}, str(tmp_path / "none.toml"))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.1", "example.org", "", "127.0.0.1.example.org"])
+def test_a_public_address_is_refused(host: str) -> None:
+    with pytest.raises(InvalidArgument, match="host"):
+        load_settings({"host": host}, {})
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_loopback_addresses_are_taken(host: str) -> None:
+    assert load_settings({"host": host}, {}).host == host
+
+
+@pytest.mark.parametrize("port", [0, 1, 65535, "8080"])
+def test_ports(port: int | str) -> None:
+    assert load_settings({"port": port}, {}).port == int(port)
+
+
+@pytest.mark.parametrize("port", [-1, 65536, "http", "", "80.5", 80.5])
+def test_other_ports_are_refused_by_name(port: object) -> None:
+    with pytest.raises(InvalidArgument, match="port"):
+        load_settings({"port": port}, {})
+
+
+@pytest.mark.parametrize("name", ["port", "workers"])
+def test_numbers_of_the_environment_are_checked_too(name: str) -> None:
+    with pytest.raises(InvalidArgument, match=name):
+        load_settings({}, {f"GANTRY_{name.upper()}": "many"})
+
+
+def test_addresses_are_built_from_the_public_url_when_there_is_one() -> None:
+    assert load_settings({"host": "::1", "port": 1}, {}).url == "http://[::1]:1"
+    assert load_settings({"public_url": "https://dicom.example.org/"}, {}).url == "https://dicom.example.org"
+
+
+def test_buckets_lie_below_the_data_unless_told_otherwise(tmp_path: Path) -> None:
+    assert load_settings({"data": str(tmp_path)}, {}).buckets_path == tmp_path / "buckets"
+    assert load_settings({"data": "x", "buckets": str(tmp_path)}, {}).buckets_path == tmp_path
+
+
+# https://cloud.google.com/healthcare-api/docs/regions
+REGIONS = """
+    northamerica-northeast1 northamerica-northeast2 us-central1 us-east1 us-east4 us-west1 us-west2 us-west3
+    southamerica-east1 asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1
+    asia-southeast1 asia-southeast2 australia-southeast1 europe-north1 europe-west2 europe-west3 europe-west4
+    europe-west6 me-west1 me-central1 me-central2 us eu
+"""
+
+
+def test_every_region_of_the_service_is_a_location() -> None:
+    assert set(REGIONS.split()) - set(LOCATIONS) == set()
+
+
+def test_locations_are_whole_names() -> None:
+    assert [name for name in LOCATIONS if name.startswith("-") or name.endswith("-")] == []
+    assert len(set(LOCATIONS)) == len(LOCATIONS)

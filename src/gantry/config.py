@@ -19,8 +19,8 @@ from gantry.seams import Seams
 from gantry.storage.local import LocalBlobStore
 
 _REGIONS = """
-    africa-south1 asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1
-    asia-southeast1 asia-southeast2 australia-southeast1 eu europe-north1 europe-west2 europe-west3
+    asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1
+    asia-southeast1 asia-southeast2 australia-southeast1 australia-southeast2 eu europe-north1 europe-west2 europe-west3
     europe-west4 europe-west6 me-central1 me-central2 me-west1 northamerica-northeast1 northamerica-northeast2
     southamerica-east1 us us-central1 us-east1 us-east4 us-west1 us-west2 us-west3
 """

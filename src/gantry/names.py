@@ -64,6 +64,12 @@ class OperationName:
     dataset: DatasetName
     id: int
 
+    @classmethod
+    def parse(cls, dataset: DatasetName, text: str) -> OperationName:
+        """Text that cannot be the number of an operation becomes -1, which none has."""
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
+        return cls(dataset, number if number < 1 << 63 else -1)
+
     def __str__(self) -> str:
         return f"{self.dataset}/operations/{self.id}"
 

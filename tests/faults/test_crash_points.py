@@ -93,7 +93,8 @@ def test_crash_after_a_commit_before_its_garbage_is_swept(house: House) -> None:
     operation = house.claim("first")
     with closing(verb.import_dicom_data(house.seams, operation)) as batches:
         for batch in batches:
-            settled = verb.settle(house.seams, operation, batch)
+            stored = house.seams.index.stored_blobs(operation.store_id, batch.instances)
+            settled = verb.settle(house.seams, batch, stored)
             house.seams.index.commit_batch(operation, "first", settled)
     assert house.seams.index.garbage()
     finished = house.carry_to_the_end()

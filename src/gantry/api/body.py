@@ -24,6 +24,10 @@ def decode(body: bytes, content_encoding: str = "", charset: str = "") -> dict[s
     value = _parse(text) if text else {}
     if not isinstance(value, dict):
         raise InvalidArgument("the request body must be a JSON object")
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument("the request body holds half of a surrogate pair, which is no character") from None
     return value
 
 

@@ -44,9 +44,7 @@ class Call:
 
     @property
     def operation(self) -> OperationName:
-        """An id that is not a number names no operation; -1 finds none."""
-        text = self.ids[3]
-        return OperationName(self.dataset, int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1)
+        return OperationName.parse(self.dataset, self.ids[3])
 
 
 Handler = Callable[[Call], dict[str, Any]]

@@ -13,7 +13,7 @@ from gantry.api.app import json_response
 from gantry.api.call import Context
 from gantry.api.paging import Page, read_page
 from gantry.api.wire import Json, counter_json, log_entry_json, timestamp
-from gantry.errors import InvalidArgument, NotFound
+from gantry.errors import NotFound
 from gantry.names import DatasetName, OperationName
 from gantry.resources import LogEntry, Operation
 
@@ -75,9 +75,7 @@ def _operation_name(path: str) -> OperationName:
     parts = path.strip("/").split("/")[1:]
     if len(parts) != 8 or parts[0::2] != ["projects", "locations", "datasets", "operations"]:
         raise NotFound("no such page; use /logs/projects/P/locations/L/datasets/D/operations/ID")
-    if not (parts[7].isascii() and parts[7].isdigit() and len(parts[7]) < 20):
-        raise InvalidArgument(f"{parts[7]!r} is not the number of an operation")
-    return OperationName(DatasetName(parts[1], parts[3], parts[5]), int(parts[7]))
+    return OperationName.parse(DatasetName(parts[1], parts[3], parts[5]), parts[7])
 
 
 def _html(operation: Operation, page: Page, entries: list[LogEntry]) -> str:

@@ -33,7 +33,7 @@ class Page:
 
     def token(self, last: str) -> str:
         """The token of the page after the item ``last``. It fits no other list and no other filter."""
-        text = f"{_digest(self.list_id)}:{last}"
+        text = f"{_digest(self.list_id, last)}:{last}"
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
@@ -56,7 +56,7 @@ def _position(token: str, list_id: str) -> str:
     except (binascii.Error, ValueError):
         text = ""
     digest, _, position = text.partition(":")
-    if digest != _digest(list_id):
+    if digest != _digest(list_id, position):
         raise _no_token()
     return position
 
@@ -65,5 +65,5 @@ def _no_token() -> InvalidArgument:
     return invalid_field("pageToken", "is not a token of this list with this filter")
 
 
-def _digest(list_id: str) -> str:
-    return hashlib.sha256(list_id.encode()).hexdigest()[:12]
+def _digest(list_id: str, position: str) -> str:
+    return hashlib.sha256(f"{list_id}\n{position}".encode()).hexdigest()[:12]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, TypeVar
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from pydantic.alias_generators import to_camel
 
 from gantry.errors import Status, invalid_field
@@ -74,7 +74,7 @@ class GcsSource(Message):
 
 
 class BlobStorageSettings(Message):
-    blob_storage_class: str | int | None = None
+    blob_storage_class: str | StrictInt | None = None
 
 
 class ImportDicomDataRequest(Message):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from gantry.errors import FailedPrecondition, Unavailable
 
@@ -22,7 +22,10 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.engine = _open(url)
-        _migrate(self.engine, url)
+        try:
+            _migrate(self.engine, url)
+        except DatabaseError as error:
+            raise FailedPrecondition(f"{self.engine.url.database} cannot be used as an index: {error.orig}") from None
 
     def close(self) -> None:
         self.engine.dispose()

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, exists, func, insert, or_, select, tuple_
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
@@ -14,7 +27,7 @@ from gantry.index.database import Database
 from gantry.index.tables import instance, selection, series, study
 from gantry.resources import Instance
 
-_CHUNK = 400  # items per IN (…): SQLite allows 32,766 parameters, and longer statements parse slower
+_CHUNK = 100  # pairs looked up by one query
 _PAGE = 1000  # instances per query of a walk
 
 
@@ -60,46 +73,29 @@ class Instances(Database):
         With ``selected_by`` only those that the operation of that number has selected.
         """
         series_id, uid = _position(after)
-        while chunk := self._series_from(store_id, series_id, selected_by):
-            for row in self._instances_of(chunk, series_id, uid, selected_by):
-                parents = chunk[row.series_id]
-                yield f"{row.series_id}/{row.sop_instance_uid}", _to_instance(parents, row)
-            series_id, uid = max(chunk) + 1, ""
+        for row in self._rows(store_id, series_id, uid, selected_by):
+            yield f"{row.series_id}/{row.sop_instance_uid}", _to_instance(row)
 
-    def _series_from(self, store_id: int, first: int, selected_by: int) -> dict[int, tuple[str, str]]:
-        """The next series of a store from the id ``first`` on, with their study and series UIDs."""
-        query = (
-            select(series.c.id, study.c.study_instance_uid, series.c.series_instance_uid)
-            .join(study, study.c.id == series.c.study_id)
-            .where(study.c.store_id == store_id, series.c.id >= first, *_selected(selected_by))
-            .order_by(series.c.id)
-            .limit(_CHUNK)
+    def _rows(self, store_id: int, series_id: int, uid: str, selected_by: int) -> Iterator[Row[Any]]:
+        """Page by page: the rest of a series, then the series after it, so that every query starts at a key."""
+        whole = _walk_query().where(*_selected(selected_by, instance.c.sop_instance_uid))
+        rest = whole.where(
+            instance.c.series_id == bindparam("series_id"), instance.c.sop_instance_uid > bindparam("uid")
         )
-        with self._read() as connection:
-            return {row[0]: (row[1], row[2]) for row in connection.execute(query)}
-
-    def _instances_of(self, chunk: Collection[int], series_id: int, uid: str, selected_by: int) -> Iterator[Row[Any]]:
-        """Rows of the series in ``chunk`` that come after (series_id, uid), page by page."""
+        # The sum keeps SQLite from starting at the store's studies, which would mean sorting all that follows.
+        following = whole.where(study.c.store_id + 0 == store_id, series.c.id > bindparam("series_id"))
+        rest, following = rest.limit(_PAGE), following.limit(_PAGE)
         while True:
-            after = tuple_(instance.c.series_id, instance.c.sop_instance_uid) > tuple_(
-                bindparam("series_id", series_id), bindparam("uid", uid)
-            )
-            query = (
-                select(instance)
-                .where(instance.c.series_id.in_(chunk), after)
-                .order_by(instance.c.series_id, instance.c.sop_instance_uid)
-                .limit(_PAGE)
-            )
-            if selected_by:
-                query = query.join(series, series.c.id == instance.c.series_id)
-                query = query.join(study, study.c.id == series.c.study_id)
-                query = query.where(*_selected(selected_by, instance.c.sop_instance_uid))
-            with self._read() as connection:
-                rows = connection.execute(query).all()
-            yield from rows
-            if len(rows) < _PAGE:
+            for query in (rest, following):
+                with self._read() as connection:
+                    rows = connection.execute(query, {"series_id": series_id, "uid": uid}).all()
+                yield from rows
+                if rows:
+                    series_id, uid = rows[-1].series_id, rows[-1].sop_instance_uid
+                if len(rows) == _PAGE:
+                    break
+            else:
                 return
-            series_id, uid = rows[-1].series_id, rows[-1].sop_instance_uid
 
 
 def insert_instances(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> None:
@@ -152,13 +148,29 @@ def _ids(connection: Connection, table: Table, store_id: int, uids: set[str]) ->
 
 
 def _pairs(connection: Connection, table: Table, wanted: Any, first: Any, second: Any, value: Any) -> dict[Any, Any]:
-    """``value`` of every row whose (first, second) is in ``wanted``, by that pair."""
+    """``value`` of every row whose (first, second) is in ``wanted``, by that pair.
+
+    Two INs probe an index on (first, second) once per combination, few in a short sorted chunk; ``(a, b) IN (…)``
+    would scan the table in SQLite.
+    """
     pairs = sorted(wanted)
     found = {}
     for start in range(0, len(pairs), _CHUNK):
-        query = select(first, second, value).where(tuple_(first, second).in_(pairs[start : start + _CHUNK]))
-        found.update({(row[0], row[1]): row[2] for row in connection.execute(query)})
+        chunk = set(pairs[start : start + _CHUNK])
+        firsts, seconds = ({pair[side] for pair in chunk} for side in (0, 1))
+        query = select(first, second, value).where(first.in_(sorted(firsts)), second.in_(sorted(seconds)))
+        found.update({(row[0], row[1]): row[2] for row in connection.execute(query) if (row[0], row[1]) in chunk})
     return found
+
+
+def _walk_query() -> Select[Any]:
+    return (
+        select(study.c.study_instance_uid, series.c.series_instance_uid, instance)
+        .select_from(series)
+        .join(study, study.c.id == series.c.study_id)
+        .join(instance, instance.c.series_id == series.c.id)
+        .order_by(series.c.id, instance.c.sop_instance_uid)
+    )
 
 
 def _selected(operation_id: int, sop_instance_uid: Any = None) -> tuple[ColumnElement[bool], ...]:
@@ -183,9 +195,10 @@ def _position(text: str) -> tuple[int, str]:
     return int(series_id or 0), uid
 
 
-def _to_instance(parents: tuple[str, str], row: Row[Any]) -> Instance:
+def _to_instance(row: Row[Any]) -> Instance:
     return Instance(
-        *parents,
+        row.study_instance_uid,
+        row.series_instance_uid,
         row.sop_instance_uid,
         row.sop_class_uid,
         row.transfer_syntax_uid,

@@ -41,6 +41,7 @@ class Operations(Resources):
                 "version": version,
                 "method": method.value,
                 "request": json.dumps(request),
+                "checkpoint": b"",
                 "create_time": _now(),
             }
             connection.execute(insert(operation), row)
@@ -66,6 +67,7 @@ class Operations(Resources):
                 "version": version,
                 "method": Method.CREATE_DATASET.value,
                 "request": "{}",
+                "checkpoint": b"",
                 "create_time": (now := _now()),
                 "end_time": now,
             }

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists, NotFound
 from gantry.index.database import Database
-from gantry.index.tables import dataset, dicom_store, failure, garbage, instance, operation, series, study
+from gantry.index.tables import dataset, dicom_store, failure, garbage, instance, operation, selection, series, study
 from gantry.names import DatasetName, DicomStoreName, LocationName
 from gantry.resources import Dataset, DicomStore
 
@@ -48,7 +48,8 @@ class Resources(Database):
         with self._write() as connection:
             row = _dataset_row(connection, name)
             operations = select(operation.c.id).where(operation.c.dataset_id == row.id)
-            connection.execute(delete(failure).where(failure.c.operation_id.in_(operations)))
+            for table in (failure, selection):
+                connection.execute(delete(table).where(table.c.operation_id.in_(operations)))
             connection.execute(delete(operation).where(operation.c.dataset_id == row.id))
             connection.execute(update(dicom_store).where(dicom_store.c.dataset_id == row.id).values(deleted=True))
             connection.execute(delete(dataset).where(dataset.c.id == row.id))

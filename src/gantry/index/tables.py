@@ -101,7 +101,7 @@ operation = Table(
     Column("listed", BigInteger, nullable=False, server_default="0"),
     Column("success", BigInteger, nullable=False, server_default="0"),
     Column("failure", BigInteger, nullable=False, server_default="0"),
-    Column("checkpoint", LargeBinary, nullable=False, server_default=""),
+    Column("checkpoint", LargeBinary, nullable=False),
     Column("blob_prefix", Text, nullable=False, server_default=""),
     Column("runner", Text, nullable=False, server_default=""),
     Column("attempt", Integer, nullable=False, server_default="0"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
@@ -82,14 +82,14 @@ def batch_prefix(attempt: str, number: int) -> str:
     return f"{attempt}{number // 1000:06d}/{number % 1000:03d}"
 
 
-def settle(seams: Seams, operation: Operation, batch: Batch) -> Batch:
-    """Decide about instances whose UIDs are taken, in the store or earlier in the batch.
+def settle(seams: Seams, batch: Batch, stored: Mapping[tuple[str, str, str], str]) -> Batch:
+    """Decide about instances whose UIDs are taken, by ``stored`` (UIDs → blob key) or earlier in the batch.
 
     Identical bytes are a success without a second copy; other bytes are a failure, and the first ones stay.
     """
     if not batch.instances:
         return batch
-    taken = seams.index.stored_blobs(operation.store_id, batch.instances)
+    taken = dict(stored)
     owners = ((item, taken.setdefault(item.uids, item.blob_key)) for item in batch.instances)
     doubles = [(item, owner) for item, owner in owners if owner != item.blob_key]
     if not doubles:

@@ -146,12 +146,15 @@ def carry(seams: Seams, operation: Operation, runner: str, stopping: threading.E
 
 def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals: Totals) -> bool:
     """Write one batch; True when the operation is to be cancelled."""
+    stored: dict[tuple[str, str, str], str] = {}
     while True:
-        settled = settle(seams, operation, batch)
+        settled = settle(seams, batch, stored)
         try:
             cancel = seams.index.commit_batch(operation, runner, settled)
         except AlreadyExists:
-            continue  # another operation stored one of them in between: look again
+            # Looking only now keeps the ordinary case, nothing stored before, free of a look-up per instance.
+            stored = seams.index.stored_blobs(operation.store_id, batch.instances)
+            continue
         totals.add(operation.method, settled)
         if settled.garbage:
             sweep_garbage(seams)

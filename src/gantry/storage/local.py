@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import hashlib
 import os
 import stat
 import sys
@@ -28,30 +29,24 @@ from gantry.errors import (
 )
 from gantry.resources import ObjectMeta
 from gantry.seams import OpenedObject
-from gantry.storage.local_listing import TEMPORARY, crosses_link, walk
+from gantry.storage.beneath import make_directories, open_beneath, open_directory
+from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
 
 _COPY_CHUNK = 64 << 20
 _READ_CHUNK = 1 << 20
 _NO_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
-_OPEN = os.O_RDONLY | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0) | os.O_NONBLOCK
+_OPEN = os.O_RDONLY | os.O_NONBLOCK  # a pipe must not make the reader wait for a writer
 _Filler = Callable[[int], int]
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
 class LocalObject(OpenedObject):
     """An open file: what is read and what is copied are the same bytes, whatever happens to the name meanwhile."""
 
-    def __init__(self, path: bytes, key: str) -> None:
-        self.key = key
-        try:
-            self.fd = os.open(path, _OPEN)
-        except OSError as error:
-            raise _read_error(error) from None
-        self._stat = os.fstat(self.fd)
+    def __init__(self, fd: int, key: str) -> None:
+        self.fd, self.key = fd, key
+        self._stat = os.fstat(fd)
         self.size = self._stat.st_size
-        if not stat.S_ISREG(self._stat.st_mode):
-            os.close(self.fd)
-            raise NotFound("is not a regular file")
 
     def read_at(self, offset: int, length: int) -> bytes:
         try:
@@ -65,6 +60,13 @@ class LocalObject(OpenedObject):
             offset += len(chunk)
             yield chunk
 
+    @property
+    def is_file(self) -> bool:
+        return stat.S_ISREG(self._stat.st_mode)
+
+    def close(self) -> None:
+        os.close(self.fd)
+
     def check_unchanged(self) -> None:
         now = os.fstat(self.fd)
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
@@ -74,7 +76,7 @@ class LocalObject(OpenedObject):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        os.close(self.fd)
+        self.close()
 
 
 class LocalBlobStore:
@@ -85,7 +87,7 @@ class LocalBlobStore:
     """
 
     def __init__(self, root: str, writer: str = "", write_once: bool = False) -> None:
-        self.root = os.fsencode(os.path.abspath(root))
+        self.root = os.fsencode(os.path.realpath(root))
         self._suffix = b"." + os.fsencode(writer or str(os.getpid()))
         self._write_once = write_once
 
@@ -98,24 +100,39 @@ class LocalBlobStore:
         ``depth`` limits the number of ``/`` in a key. What stands in the way of a complete listing (an unreadable
         directory, a link) is an entry with a ``problem``, never a silent gap.
         """
-        directory, _, _ = prefix.rpartition("/")
-        base = os.fsencode(directory + "/") if directory else b""
         try:
-            path = self._path(directory) if directory else self.root
-        except NotFound:
-            return
-        if not crosses_link(self.root, path):
-            yield from walk(path, base, os.fsencode(prefix), os.fsencode(start_after), depth)
+            part = Part(os.fsencode(prefix), os.fsencode(start_after), depth)
+            self._name(prefix.rpartition("/")[0] or "root")
+        except (UnicodeEncodeError, NotFound):
+            return iter(())
+        return walk(self.root, part)
 
     def head(self, key: str) -> ObjectMeta:
         """Raises NotFound."""
-        with self.open(key) as opened:
-            return ObjectMeta(key, opened.size)
+        name = self._name(key)
+        directory, _, last = name.rpartition(b"/")
+        try:
+            fd = open_directory(self.root, directory)
+            try:
+                found = os.stat(last, dir_fd=fd, follow_symlinks=False)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            raise _read_error(error) from None
+        if stat.S_ISDIR(found.st_mode):
+            raise NotFound("is a directory; use ** to import what lies below it")
+        return describe(found, name)
 
     def open(self, key: str) -> LocalObject:
         """Raises NotFound, PermissionDenied, Unavailable."""
-        path = self._path(key)
-        return LocalObject(path, key)
+        try:
+            opened = LocalObject(open_beneath(self.root, self._name(key), _OPEN), key)
+        except OSError as error:
+            raise _read_error(error) from None
+        if not opened.is_file:
+            opened.close()
+            raise NotFound("is not a regular file")
+        return opened
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         """Write an object; the number of bytes. Raises ResourceExhausted when the disk is full."""
@@ -129,23 +146,28 @@ class LocalBlobStore:
         """Write an object from an open one; within one machine the kernel moves the bytes."""
         if not isinstance(source, LocalObject):
             return self.put(key, source.chunks())
-        size = self._write(key, lambda fd: _copy_range(source.fd, fd))
-        source.check_unchanged()
-        if size != source.size:
-            raise Aborted(f"only {size} of {source.size} bytes could be read")
-        return size
+
+        def fill(fd: int) -> int:
+            size = _copy_range(source.fd, fd)
+            source.check_unchanged()
+            if size != source.size:
+                raise Aborted(f"only {size} of {source.size} bytes could be read")
+            return size
+
+        return self._write(key, fill)
 
     def delete(self, key: str) -> None:
         """Remove an object, and the directories that are empty then. Deleting what is not there is no error."""
-        path = self._path(key)
         try:
-            os.unlink(path)
-            while (path := os.path.dirname(path)) != self.root:
-                os.rmdir(path)
-        except FileNotFoundError:
-            pass
+            name = self._name(key)
+        except NotFound:
+            return
+        try:
+            self._in_directory(name, os.unlink)
+            while name := name.rpartition(b"/")[0]:
+                self._in_directory(name, os.rmdir)
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST):
                 raise _write_error(error, key) from None
 
     def delete_prefix(self, prefix: str, start_after: str = "") -> int:
@@ -169,51 +191,70 @@ class LocalBlobStore:
         finally:
             os.close(fd)
 
-    def _path(self, key: str) -> bytes:
+    def _name(self, key: str) -> bytes:
+        """The key as a path below the root. Raises NotFound where it cannot be one."""
         try:
             name = os.fsencode(key)
         except UnicodeEncodeError:
-            raise NotFound(f"{key!r}: cannot be a file name") from None
+            raise NotFound("the name cannot be a file name, so no such object exists") from None
         for segment in name.split(b"/"):
             if segment in (b"", b".", b"..") or len(segment) > 255 or b"\0" in segment:
-                raise NotFound(f"{key}: cannot be a file in a directory, so no such object exists")
-        return self.root + b"/" + name
+                raise NotFound("the name cannot be a path in a directory, so no such object exists")
+        return name
+
+    def _in_directory(self, name: bytes, act: Callable[..., object]) -> None:
+        """Call ``act`` with the last segment of ``name`` and the descriptor of the directory that holds it."""
+        directory, _, last = name.rpartition(b"/")
+        fd = open_directory(self.root, directory)
+        try:
+            act(last, dir_fd=fd)
+        finally:
+            os.close(fd)
 
     def _write(self, key: str, fill: _Filler) -> int:
         try:
-            path = self._path(key)
+            name = self._name(key)
         except NotFound as error:
-            raise InvalidArgument(error.message) from None
-        head, _, tail = path.rpartition(b"/")
-        target = path if self._write_once else head + b"/" + TEMPORARY + tail[:200] + self._suffix
+            raise InvalidArgument(f"{key}: {error.message}") from None
+        directory, slash, last = name.rpartition(b"/")
+        target = name if self._write_once else directory + slash + self._temporary(last)
         try:
-            fd = _create(target)
+            fd = self._create(target)
             try:
-                size = fill(fd)
-            finally:
-                os.close(fd)
-            if target != path:
-                os.rename(target, path)
-            return size
-        except StatusError:
-            _discard(target)
-            raise
+                try:
+                    size = fill(fd)
+                finally:
+                    os.close(fd)
+                if target != name:
+                    self._replace(directory, target, name)
+                return size
+            except BaseException:
+                self._discard(target)
+                raise
         except OSError as error:
-            _discard(target)
             raise _write_error(error, key) from None
 
+    def _temporary(self, name: bytes) -> bytes:
+        """A name that no object has and no other writer uses, short enough whatever ``name`` is."""
+        return TEMPORARY + hashlib.sha256(name).hexdigest()[:32].encode() + self._suffix
 
-def _create(path: bytes) -> int:
-    try:
-        return os.open(path, _CREATE, 0o644)
-    except FileNotFoundError:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        return os.open(path, _CREATE, 0o644)
+    def _create(self, name: bytes) -> int:
+        try:
+            return open_beneath(self.root, name, _CREATE, 0o644)
+        except FileNotFoundError:
+            make_directories(self.root, name.rpartition(b"/")[0])
+            return open_beneath(self.root, name, _CREATE, 0o644)
 
+    def _replace(self, directory: bytes, source: bytes, target: bytes) -> None:
+        fd = open_directory(self.root, directory)
+        try:
+            os.rename(os.path.basename(source), os.path.basename(target), src_dir_fd=fd, dst_dir_fd=fd)
+        finally:
+            os.close(fd)
 
-def _discard(path: bytes) -> None:
-    with contextlib.suppress(OSError):
-        os.unlink(path)
+    def _discard(self, name: bytes) -> None:
+        with contextlib.suppress(OSError):
+            self._in_directory(name, os.unlink)
 
 
 def _copy_range(source: int, target: int) -> int:

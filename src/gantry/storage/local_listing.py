@@ -2,107 +2,140 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
 
-from gantry.errors import PermissionDenied
+from gantry.errors import PermissionDenied, StatusError, Unavailable
 from gantry.resources import ObjectMeta
+from gantry.storage.beneath import open_directory
 
 TEMPORARY = b".~gantry-"
+SLICE = 500  # entries that are looked at before they are handed on: no directory stays open meanwhile
 WINDOW = 100_000  # names of one directory held at once; a larger directory is read in several passes
-_Entry = tuple[bytes, "os.DirEntry[bytes]"]
 
 
-def walk(directory: bytes, base: bytes, prefix: bytes, start_after: bytes, depth: int | None) -> Iterator[ObjectMeta]:
-    """Objects below ``directory``, whose key is ``base`` (empty or ending in ``/``), sorted by key bytes."""
-    after = b""
-    while True:
-        entries, complete = _next_entries(directory, base, prefix, start_after, after)
-        for name, entry in entries:
-            key = base + name
-            if name.endswith(b"/"):
-                if depth is None or key.count(b"/") <= depth:
-                    yield from _walk_readable(entry.path, key, prefix, start_after, depth)
-            elif (found := _describe(entry, key)) is not None:
-                yield found
-        if complete:
-            return
-        after = entries[-1][0]
+class Part(NamedTuple):
+    """Which keys are wanted: by prefix, after a key, and (unless None) with at most ``depth`` separators."""
+
+    prefix: bytes
+    start_after: bytes
+    depth: int | None
+
+    def reaches(self, key: bytes) -> bool:
+        """False when nothing at or below ``key`` is wanted; a directory's key ends in ``/``."""
+        if self.depth is not None and key.count(b"/") > self.depth:
+            return False
+        if not key.endswith(b"/"):
+            return key.startswith(self.prefix) and key > self.start_after
+        leads = key.startswith(self.prefix) or self.prefix.startswith(key)
+        return leads and (key > self.start_after or self.start_after.startswith(key))
 
 
-def crosses_link(root: bytes, path: bytes) -> bool:
-    """True when a directory on the way from ``root`` to ``path`` is a symbolic link."""
-    while path != root:
-        if os.path.islink(path):
-            return True
-        path = os.path.dirname(path)
-    return False
+def walk(root: bytes, part: Part) -> Iterator[ObjectMeta]:
+    """Objects below ``root`` sorted by the bytes of their keys.
 
-
-def _walk_readable(
-    directory: bytes, base: bytes, prefix: bytes, start_after: bytes, depth: int | None
-) -> Iterator[ObjectMeta]:
-    try:
-        yield from walk(directory, base, prefix, start_after, depth)
-    except PermissionDenied as error:
-        yield ObjectMeta(os.fsdecode(base), 0, error.message)
-
-
-def _next_entries(
-    directory: bytes, base: bytes, prefix: bytes, start_after: bytes, after: bytes
-) -> tuple[list[_Entry], bool]:
-    """The next entries of one directory in key order, and whether they are the last.
-
-    A directory's name counts with its ``/``, which is what puts ``a.dcm`` before ``a/b.dcm``.
+    Raises PermissionDenied or Unavailable when ``root`` itself cannot be read; below it, a directory that cannot be
+    read, a link, or anything that is neither file nor directory is an entry with a problem.
     """
-    kept: list[_Entry] = []
-    complete = True
-    try:
-        with os.scandir(directory) as found:
-            for entry in found:
-                name = entry.name + b"/" if entry.is_dir(follow_symlinks=False) else entry.name
-                if name > after and _may_lead(base + name, prefix, start_after) and not name.startswith(TEMPORARY):
-                    kept.append((name, entry))
-                    if len(kept) >= 2 * WINDOW:
-                        kept = _smallest(kept)
-                        complete = False
-    except (FileNotFoundError, NotADirectoryError):
-        return [], True
-    except PermissionError:
-        raise PermissionDenied("the server may not list this directory; give its user read permission") from None
-    kept.sort(key=_name)
-    if not complete:
-        return _smallest(kept), False
-    return kept, True
+    above = part.prefix.rpartition(b"/")[0]
+    base = above + b"/" if above else b""
+    if base and not part.reaches(base):
+        return
+    open_directories = [(base, _entries(root, base, part))]
+    while open_directories:
+        base, entries = open_directories[-1]
+        try:
+            name, found = next(entries, (b"", None))
+        except StatusError as error:
+            if len(open_directories) == 1:
+                raise
+            name, found = b"", None
+            yield ObjectMeta(os.fsdecode(base), 0, error.message)
+        if not name:
+            open_directories.pop()
+        elif found is None:
+            open_directories.append((base + name, _entries(root, base + name, part)))
+        else:
+            yield found
 
 
-def _smallest(entries: list[_Entry]) -> list[_Entry]:
-    return sorted(entries, key=_name)[:WINDOW]
-
-
-def _name(entry: _Entry) -> bytes:
-    return entry[0]
-
-
-def _may_lead(key: bytes, prefix: bytes, start_after: bytes) -> bool:
-    """False when nothing at or below ``key`` can begin with ``prefix`` and sort after ``start_after``."""
-    if key.endswith(b"/"):
-        return (key.startswith(prefix) or prefix.startswith(key)) and (key > start_after or start_after.startswith(key))
-    return key.startswith(prefix) and key > start_after
-
-
-def _describe(entry: os.DirEntry[bytes], key: bytes) -> ObjectMeta | None:
-    try:
-        found = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return None
+def describe(found: os.stat_result, key: bytes) -> ObjectMeta:
+    """An entry by its status."""
     name = os.fsdecode(key)
     if stat.S_ISREG(found.st_mode):
         return ObjectMeta(name, found.st_size, "" if _is_utf8(key) else "the object's name is not UTF-8; rename it")
     if stat.S_ISLNK(found.st_mode):
         return ObjectMeta(name, 0, "is a symbolic link; links inside a bucket are not followed")
     return ObjectMeta(name, 0, "is not a regular file")
+
+
+def _entries(root: bytes, base: bytes, part: Part) -> Iterator[tuple[bytes, ObjectMeta | None]]:
+    """Names of one directory in key order, directories with their ``/`` and None, the others with what they are.
+
+    The ``/`` counts in the order, which is what puts ``a.dcm`` before ``a/b.dcm``.
+    """
+    after, complete = b"", False
+    while not complete:
+        try:
+            with _opened(root, base) as fd:
+                names, complete = _next_names(fd, base, part, after)
+            for start in range(0, len(names), SLICE):
+                with _opened(root, base) as fd:
+                    found = [(name, _describe(fd, name, base)) for name in names[start : start + SLICE]]
+                yield from (entry for entry in found if entry[1] is not None or entry[0].endswith(b"/"))
+        except (FileNotFoundError, NotADirectoryError):
+            return  # not there, or removed since it was listed: no objects
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                return  # only a link leads there
+            raise _list_error(error) from None
+        after = names[-1] if names else b""
+
+
+@contextmanager
+def _opened(root: bytes, base: bytes) -> Iterator[int]:
+    fd = open_directory(root, base.rstrip(b"/"))
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _describe(fd: int, name: bytes, base: bytes) -> ObjectMeta | None:
+    if name.endswith(b"/"):
+        return None
+    try:
+        return describe(os.stat(name, dir_fd=fd, follow_symlinks=False), base + name)
+    except FileNotFoundError:
+        return None
+
+
+def _next_names(fd: int, base: bytes, part: Part, after: bytes) -> tuple[list[bytes], bool]:
+    """The next names of a directory in order, and whether they are the last."""
+    kept: list[bytes] = []
+    complete = True
+    with os.scandir(fd) as found:
+        for entry in found:
+            name = os.fsencode(entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                name += b"/"
+            if name > after and not name.startswith(TEMPORARY) and part.reaches(base + name):
+                kept.append(name)
+                if len(kept) >= 2 * WINDOW:
+                    kept = sorted(kept)[:WINDOW]
+                    complete = False
+    kept.sort()
+    return (kept, True) if complete else (kept[:WINDOW], False)
+
+
+def _list_error(error: OSError) -> StatusError:
+    if isinstance(error, PermissionError):
+        return PermissionDenied("the server may not list this directory; give its user read permission")
+    return Unavailable(f"the directory cannot be listed ({error.strerror})")
 
 
 def _is_utf8(key: bytes) -> bool:

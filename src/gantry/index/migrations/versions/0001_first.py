@@ -90,7 +90,7 @@ def _operations() -> None:
         sa.Column("listed", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("success", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("failure", sa.BigInteger, nullable=False, server_default="0"),
-        sa.Column("checkpoint", sa.LargeBinary, nullable=False, server_default=""),
+        sa.Column("checkpoint", sa.LargeBinary, nullable=False),
         sa.Column("blob_prefix", sa.Text, nullable=False, server_default=""),
         sa.Column("runner", sa.Text, nullable=False, server_default=""),
         sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),

@@ -15,7 +15,7 @@ from gantry.api.paging import Page, read_page
 from gantry.api.wire import Json, counter_json, log_entry_json, timestamp
 from gantry.errors import NotFound
 from gantry.names import DatasetName, OperationName
-from gantry.resources import LogEntry, Operation
+from gantry.resources import LogEntry, Method, Operation
 
 _HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -26,7 +26,7 @@ _LOG_PAGE = Template("""<!doctype html>
 <title>Operation $id</title><style>
 :root { color-scheme: light dark; --line: #8884; --dim: #777; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2.5rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.3rem; margin: 0 0 .25rem; } p { color: var(--dim); margin: .25rem 0; }
+h1 { font-size: 1.3rem; margin: 0 0 .25rem; } p { color: var(--dim); margin: .25rem 0; overflow-wrap: anywhere; }
 dl { display: flex; flex-wrap: wrap; gap: 1rem 3rem; margin: 1.5rem 0; } dt { color: var(--dim); } dd { margin: 0; }
 dd { font-size: 1.3rem; font-variant-numeric: tabular-nums; }
 table { border-collapse: collapse; width: 100%; margin-top: 1rem; }
@@ -71,6 +71,13 @@ def logs(context: Context, request: Request) -> Response:
     return json_response(answer)
 
 
+_TITLES = {
+    Method.IMPORT_DICOM_DATA: "Import",
+    Method.EXPORT_DICOM_DATA: "Export",
+    Method.CREATE_DATASET: "Creation of the dataset",
+}
+
+
 def _operation_name(path: str) -> OperationName:
     parts = path.strip("/").split("/")[1:]
     if len(parts) != 8 or parts[0::2] != ["projects", "locations", "datasets", "operations"]:
@@ -88,7 +95,7 @@ def _html(operation: Operation, page: Page, entries: list[LogEntry]) -> str:
     return _LOG_PAGE.substitute(
         id=operation.name.id,
         name=escape(str(operation.name)),
-        method=escape(operation.method.value.rpartition(".")[2]),
+        method=_TITLES[operation.method],
         state=state,
         error=escape(operation.error.message) if operation.error else "",
         counts="".join(_count(name, value) for name, value in _counts(operation).items()),

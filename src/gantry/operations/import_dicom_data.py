@@ -118,10 +118,10 @@ def _refusal(item: Instance, verdict: bool | Status) -> Failure | None:
     if verdict is True:
         return None
     if verdict is False:
-        message = "exists in the DICOM store and its content differs (checksum mismatch); the stored one was kept"
-        return Failure(item.resource, Status(Code.ALREADY_EXISTS, f"the instance {item.path} {message}"))
-    message = f"exists in the DICOM store, but its bytes cannot be compared: {verdict.message}"
-    return Failure(item.resource, Status(Code.DATA_LOSS, f"the instance {item.path} {message}"))
+        message = "an instance with these UIDs exists and its content differs (checksum mismatch); it was kept"
+        return Failure(item.resource, Status(Code.ALREADY_EXISTS, f"{message}: {item.path}"))
+    message = f"an instance with these UIDs exists, but its bytes cannot be compared ({verdict.message})"
+    return Failure(item.resource, Status(Code.DATA_LOSS, f"{message}: {item.path}"))
 
 
 class Count:

@@ -42,6 +42,7 @@ class WorkerPool(Executor):
         self._keep_open = keep_open
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._closed = False
+        self._lock = threading.Lock()
         # Its write end closes with this process, even at kill -9: that is how workers learn of it.
         self._lifeline, self._alive = os.pipe()
         self._threads = [
@@ -51,28 +52,37 @@ class WorkerPool(Executor):
             thread.start()
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        if self._closed:
-            raise RuntimeError("the worker pool is closed")
         future: Future[Any] = Future()
-        self._calls.put((future, fn, args, kwargs))
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the worker pool is closed")
+            self._calls.put((future, fn, args, kwargs))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Stop taking calls. Calls under way are finished; with ``cancel_futures`` waiting ones are dropped."""
-        if self._closed:
-            return
-        self._closed = True
-        if cancel_futures:
-            while not self._calls.empty():
-                if (call := self._calls.get()) is not None:
-                    call[0].cancel()
-        for _ in self._threads:
-            self._calls.put(None)
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            if cancel_futures:
+                self._drop_waiting()
+            for _ in self._threads:
+                self._calls.put(None)
         if wait:
             for thread in self._threads:
                 thread.join()
             os.close(self._alive)
             os.close(self._lifeline)
+
+    def _drop_waiting(self) -> None:
+        while True:
+            try:
+                call = self._calls.get_nowait()
+            except queue.Empty:
+                return
+            if call is not None:
+                call[0].cancel()
 
     def _feed(self) -> None:
         """Life of one worker's thread: start the worker, hand it calls, replace it when it dies."""

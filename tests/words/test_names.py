@@ -30,6 +30,13 @@ def test_parents() -> None:
     assert STORE.parent.parent == LocationName("p", "us-central1")
 
 
+def test_numbers_of_operations_are_digits_and_fit_the_index() -> None:
+    for number in (0, 7, 2**63 - 1):
+        assert OperationName.parse(STORE.parent, str(number)) == OperationName(STORE.parent, number)
+    for text in ("", "x", "-1", "+1", "1.0", "٣", "1_0", " 1", str(2**63), "9" * 19, "9" * 5000):
+        assert OperationName.parse(STORE.parent, text).id == -1
+
+
 @pytest.mark.parametrize("text", ["d", "Dataset_1-2.3", "é", "数据集", "٣", "Ⅷ", "a" * 256, ".."])
 def test_dataset_ids_hold_letters_and_digits_of_any_script(text: str) -> None:
     assert check_dataset_id(text) == text

@@ -42,15 +42,32 @@ def test_a_token_fits_no_other_list_and_no_other_filter(other: str) -> None:
         read_page({"pageToken": token}, other)
 
 
-def test_a_token_with_another_head_is_refused() -> None:
+def test_a_token_that_was_changed_leads_nowhere_else() -> None:
     token = Page(1, "", "list").token("last")
-    for position in range(12):
-        changed = token[:position] + ("A" if token[position] != "A" else "B") + token[position + 1 :]
+    for position, letter in enumerate(token):
+        changed = token[:position] + ("A" if letter != "A" else "B") + token[position + 1 :]
+        try:
+            assert read_page({"pageToken": changed}, "list").after == "last"
+        except InvalidArgument as error:
+            assert "pageToken" in error.message
+
+
+def test_a_token_cut_short_is_refused() -> None:
+    token = Page(1, "", "list").token("last")
+    for length in range(1, len(token)):
         with pytest.raises(InvalidArgument, match="pageToken"):
-            read_page({"pageToken": changed}, "list")
+            read_page({"pageToken": token[:length]}, "list")
 
 
 @given(st.text(min_size=1))
 def test_an_invented_token_is_refused(token: str) -> None:
     with pytest.raises(InvalidArgument, match="pageToken"):
         read_page({"pageToken": token}, "list")
+
+
+def test_a_position_that_counts_is_a_number() -> None:
+    for last, number in (("", None), ("42", 42)):
+        assert Page(1, last, "list").after_number == number
+    for last in ("x", "1.5", "9" * 5000, "9" * 19, " "):
+        with pytest.raises(InvalidArgument, match="pageToken"):
+            _ = Page(1, last, "list").after_number

@@ -199,7 +199,7 @@ def test_every_match_is_found_below_the_prefix_and_at_the_depth(drawn: tuple[str
         assert parsed.depth in (None, key.count("/"))
 
 
-@pytest.mark.timeout(5)
+@pytest.mark.timeout(20)
 def test_many_stars_cannot_make_matching_endless() -> None:
     pattern = UriPattern.parse("gs://b/" + "*a" * 16 + "*.dcm")
     assert not pattern.matches("a" * 200)

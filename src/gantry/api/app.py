@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 Page = Callable[[Context, Request], Response]
 _JSON = "application/json; charset=UTF-8"
+_MAX_PARAMETERS = 1000
 _OVERRIDABLE = {"GET", "PUT", "PATCH", "DELETE"}
 
 
@@ -109,7 +110,11 @@ def _segments(scope: Scope) -> list[str]:
 def _query(text: str) -> dict[str, str]:
     """Parameters by camelCase name; the first of several counts."""
     found: dict[str, str] = {}
-    for key, value in parse_qsl(text, keep_blank_values=True, max_num_fields=1000):
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+    except ValueError:
+        raise InvalidArgument(f"the query has more than {_MAX_PARAMETERS} parameters") from None
+    for key, value in pairs:
         head, *rest = key.split("_")
         found.setdefault(head + "".join(part[:1].upper() + part[1:] for part in rest) if head else key, value)
     return found

@@ -32,15 +32,19 @@ def decode(body: bytes, content_encoding: str = "", charset: str = "") -> dict[s
 
 
 def _gunzip(body: bytes) -> bytes:
-    inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    try:
-        plain = inflate.decompress(body, MAX_BODY_BYTES + 1)
-    except zlib.error:
-        raise InvalidArgument("the request body is declared as gzip but is not") from None
-    if len(plain) > MAX_BODY_BYTES:
-        raise InvalidArgument(f"the request body is larger than {MAX_BODY_BYTES} bytes")
-    if not inflate.eof:
-        raise InvalidArgument("the request body is declared as gzip but ends too early")
+    """One gzip member after another (RFC 1952 §2.2), never more than MAX_BODY_BYTES of plain text."""
+    plain = b""
+    while body:
+        inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            plain += inflate.decompress(body, MAX_BODY_BYTES + 1 - len(plain))
+        except zlib.error:
+            raise InvalidArgument("the request body is declared as gzip but is not") from None
+        if len(plain) > MAX_BODY_BYTES:
+            raise InvalidArgument(f"the request body is larger than {MAX_BODY_BYTES} bytes")
+        if not inflate.eof:
+            raise InvalidArgument("the request body is declared as gzip but ends too early")
+        body = inflate.unused_data
     return plain
 
 

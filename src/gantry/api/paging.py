@@ -27,9 +27,10 @@ class Page:
         """The position of a list that is ordered by a number; None at its start. Raises InvalidArgument."""
         if not self.after:
             return None
-        if not (self.after.isascii() and self.after.isdigit() and len(self.after) < 20):
+        number = int(self.after) if self.after.isascii() and self.after.isdigit() and len(self.after) < 20 else -1
+        if not 0 <= number < 1 << 63:
             raise _no_token()
-        return int(self.after)
+        return number
 
     def token(self, last: str) -> str:
         """The token of the page after the item ``last``. It fits no other list and no other filter."""

@@ -72,14 +72,14 @@ def list_datasets(call: Call) -> Json:
 
 
 def patch_dataset(call: Call) -> Json:
-    index = call.context.seams.index
     body = dumped(read(DatasetBody, call.body))
-    old = index.get_dataset(call.dataset)
-    settings = {"time_zone": old.time_zone, "encryption_spec": {"kms_key_name": old.kms_key_name}}
     fields = ("time_zone", "encryption_spec")
-    new = _with_dataset_settings(old, masked_paths(call.query, DatasetBody, fields, settings, body))
-    index.update_dataset(new)
-    return dataset_json(new)
+
+    def change(old: Dataset) -> Dataset:
+        settings = {"time_zone": old.time_zone, "encryption_spec": {"kms_key_name": old.kms_key_name}}
+        return _with_dataset_settings(old, masked_paths(call.query, DatasetBody, fields, settings, body))
+
+    return dataset_json(call.context.seams.index.change_dataset(call.dataset, change))
 
 
 def delete_dataset(call: Call) -> Json:
@@ -121,14 +121,14 @@ def list_dicom_stores(call: Call) -> Json:
 
 
 def patch_dicom_store(call: Call) -> Json:
-    index = call.context.seams.index
     body = dumped(read(DicomStoreBody, call.body))
-    old = index.get_dicom_store(call.dicom_store)
     fields = ("labels", "notification_config", "notification_configs", "stream_configs")
-    settings = {field: getattr(old, field) for field in fields}
-    new = _with_store_settings(old, masked_paths(call.query, DicomStoreBody, fields, settings, body))
-    index.update_dicom_store(new)
-    return dicom_store_json(new)
+
+    def change(old: DicomStore) -> DicomStore:
+        settings = {field: getattr(old, field) for field in fields}
+        return _with_store_settings(old, masked_paths(call.query, DicomStoreBody, fields, settings, body))
+
+    return dicom_store_json(call.context.seams.index.change_dicom_store(call.dicom_store, change))
 
 
 def delete_dicom_store(call: Call) -> Json:

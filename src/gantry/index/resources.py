@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, tuple_, update
@@ -36,12 +36,14 @@ class Resources(Database):
         with self._read() as connection:
             return [_to_dataset(row) for row in connection.execute(query.order_by(dataset.c.dataset).limit(limit))]
 
-    def update_dataset(self, value: Dataset) -> None:
-        """Write all settings of an existing dataset. Raises NotFound."""
+    def change_dataset(self, name: DatasetName, change: Callable[[Dataset], Dataset]) -> Dataset:
+        """Replace the settings by what ``change`` makes of the present ones, in one transaction. Raises NotFound."""
         with self._write() as connection:
-            row = _dataset_row(connection, value.name)
-            change = update(dataset).where(dataset.c.id == row.id)
-            connection.execute(change.values(time_zone=value.time_zone, kms_key_name=value.kms_key_name))
+            row = _dataset_row(connection, name)
+            value = change(_to_dataset(row))
+            settings = {"time_zone": value.time_zone, "kms_key_name": value.kms_key_name}
+            connection.execute(update(dataset).where(dataset.c.id == row.id).values(settings))
+        return value
 
     def delete_dataset(self, name: DatasetName) -> None:
         """Remove a dataset with its stores and operations. Raises NotFound."""
@@ -80,11 +82,13 @@ class Resources(Database):
             rows = connection.execute(query.order_by(dicom_store.c.store).limit(limit))
             return [_to_dicom_store(parent, row) for row in rows]
 
-    def update_dicom_store(self, value: DicomStore) -> None:
-        """Write all settings of an existing store. Raises NotFound."""
+    def change_dicom_store(self, name: DicomStoreName, change: Callable[[DicomStore], DicomStore]) -> DicomStore:
+        """Replace the settings by what ``change`` makes of the present ones, in one transaction. Raises NotFound."""
         with self._write() as connection:
-            row = _dicom_store_row(connection, value.name)
+            row = _dicom_store_row(connection, name)
+            value = change(_to_dicom_store(name.parent, row))
             connection.execute(update(dicom_store).where(dicom_store.c.id == row.id).values(settings=_settings(value)))
+        return value
 
     def delete_dicom_store(self, name: DicomStoreName) -> None:
         """Hide a store at once; its instances go when the sweeper comes by. Raises NotFound."""

@@ -1,0 +1,43 @@
+"""Fixtures: one real server per test process, a dataset, store and buckets of its own for each test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.dicom import make_instance
+from tests.support.gantry import Gantry
+from tests.support.server import GantryServer
+
+BIG = 3000
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GantryServer]:
+    """A running server; it must end cleanly after everything the tests did to it."""
+    home = tmp_path_factory.mktemp("server")
+    running = GantryServer(home / "data", home / "buckets")
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def gantry(server: GantryServer) -> Iterator[Gantry]:
+    """A world of the test's own. Whatever the test does, the server must not meet an error it did not expect."""
+    before = len(server.log_text())
+    yield Gantry(server)
+    written = server.log_text()[before:]
+    assert "Traceback" not in written, written
+
+
+@pytest.fixture(scope="session")
+def big_bucket(server: GantryServer) -> str:
+    """A bucket of 3,000 tiny instances, for operations that can be watched while they run."""
+    path = server.buckets / "big"
+    path.mkdir()
+    for number in range(BIG):
+        (path / f"{number:05d}.dcm").write_bytes(make_instance("1.2.9", f"1.2.9.{number % 7}", f"1.2.9.9.{number}"))
+    return path.name

@@ -1,0 +1,66 @@
+"""Functions for worker processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import NoReturn
+
+from gantry.errors import InvalidArgument
+
+
+class OddError(Exception):
+    """Cannot be unpickled: the constructor wants more than ``args`` holds."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(f"{first} {second}")
+
+
+def add(first: int, second: int = 0) -> int:
+    return first + second
+
+
+def refuse(message: str) -> NoReturn:
+    raise InvalidArgument(message, ({"field": "f"},))
+
+
+def refuse_oddly() -> NoReturn:
+    raise OddError("odd", "error")
+
+
+def a_lambda() -> object:
+    return lambda: None
+
+
+def die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def leave() -> NoReturn:
+    os._exit(0)
+
+
+def touch(path: Path) -> None:
+    path.touch()
+
+
+def wait_for(path: Path) -> bool:
+    """Return when ``path`` is there."""
+    for _ in range(3000):
+        if path.exists():
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def meet(directory: Path, name: str, count: int) -> int:
+    """Return this process's id when ``count`` calls are here at the same time."""
+    (directory / name).touch()
+    for _ in range(3000):
+        if len(list(directory.iterdir())) >= count:
+            return os.getpid()
+        time.sleep(0.01)
+    raise TimeoutError(f"fewer than {count} came")

@@ -1,0 +1,567 @@
+"""What every index promises. A test class inherits the suite and brings its ``index`` fixture."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status
+from gantry.index.sql import SqlIndex
+from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
+from gantry.resources import (
+    Batch,
+    Dataset,
+    DicomStore,
+    Failure,
+    Instance,
+    Method,
+    Operation,
+    ProgressCounter,
+)
+
+LOCATION = LocationName("p", "us-central1")
+DATASET = DatasetName("p", "us-central1", "d")
+STORE = DicomStoreName("p", "us-central1", "d", "s")
+RUNNER = "runner-1"
+
+
+def item(number: int, study: str = "1.2", series: str = "1.2.1", prefix: str = "b") -> Instance:
+    """Different in every field, so that no column can be taken for another."""
+    return Instance(
+        study, series, f"9.{number}", "1.2.840.1", "1.2.840.2", f"{prefix}/{number}", 100 + number, "NEARLINE"
+    )
+
+
+def failed(number: int, code: Code = Code.NOT_FOUND) -> Failure:
+    return Failure(f"gs://b/{number}", Status(code, f"message {number}"))
+
+
+def stored(index: SqlIndex, store: DicomStore, **how: Any) -> list[Instance]:
+    return [found for _, found in index.instances(store.id, **how)]
+
+
+@pytest.fixture
+def store(index: SqlIndex) -> DicomStore:
+    """The store STORE in the dataset DATASET."""
+    index.create_dataset(Dataset(DATASET), "v1")
+    index.create_dicom_store(DicomStore(STORE))
+    return index.get_dicom_store(STORE)
+
+
+def begin(index: SqlIndex, runner: str = RUNNER) -> Operation:
+    """A new operation on STORE, claimed by ``runner``."""
+    made = index.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, {"uri": "gs://b/**"}, str(STORE))
+    while (claimed := index.claim_operation(runner)) is not None:
+        if claimed.name == made.name:
+            return claimed
+    raise AssertionError("the operation could not be claimed")
+
+
+@pytest.fixture
+def operation(index: SqlIndex, store: DicomStore) -> Operation:
+    return begin(index)
+
+
+class IndexSuite:
+    """``index`` is new and empty."""
+
+    # Datasets ---------------------------------------------------------------------------------------------------------
+
+    def test_a_dataset_is_read_as_it_was_created(self, index: SqlIndex) -> None:
+        value = Dataset(DATASET, "Europe/Berlin", "projects/p/keys/k")
+        index.create_dataset(value, "v1")
+        assert index.get_dataset(DATASET) == value
+
+    def test_creating_a_dataset_gives_an_operation_that_is_done(self, index: SqlIndex) -> None:
+        made = index.create_dataset(Dataset(DATASET), "v1beta1")
+        assert (made.done, made.method, made.version) == (True, Method.CREATE_DATASET, "v1beta1")
+        assert index.get_operation(made.name) == made
+        assert index.claim_operation(RUNNER) is None
+
+    def test_names_of_datasets_are_unique_inside_a_location(self, index: SqlIndex) -> None:
+        index.create_dataset(Dataset(DATASET), "v1")
+        with pytest.raises(AlreadyExists):
+            index.create_dataset(Dataset(DATASET, "UTC"), "v1")
+        index.create_dataset(Dataset(DatasetName("p", "eu", "d")), "v1")
+        index.create_dataset(Dataset(DatasetName("q", "us-central1", "d")), "v1")
+        assert index.get_dataset(DATASET).time_zone == ""
+
+    def test_a_refused_dataset_leaves_no_operation(self, index: SqlIndex) -> None:
+        index.create_dataset(Dataset(DATASET), "v1")
+        with pytest.raises(AlreadyExists):
+            index.create_dataset(Dataset(DATASET), "v1")
+        assert len(index.list_operations(DATASET, 10)) == 1
+
+    def test_datasets_are_listed_in_pages(self, index: SqlIndex) -> None:
+        for name in ("b", "é", "a", "C", "c"):
+            index.create_dataset(Dataset(DatasetName("p", "us-central1", name)), "v1")
+        index.create_dataset(Dataset(DatasetName("p", "eu", "other")), "v1")
+        assert [found.name.dataset for found in index.list_datasets(LOCATION, 10)] == ["C", "a", "b", "c", "é"]
+        assert [found.name.dataset for found in index.list_datasets(LOCATION, 2)] == ["C", "a"]
+        assert [found.name.dataset for found in index.list_datasets(LOCATION, 2, "a")] == ["b", "c"]
+        assert index.list_datasets(LOCATION, 2, "é") == []
+
+    def test_a_dataset_can_be_changed(self, index: SqlIndex) -> None:
+        index.create_dataset(Dataset(DATASET), "v1")
+        index.change_dataset(DATASET, lambda old: replace(old, time_zone="UTC", kms_key_name="k"))
+        assert index.get_dataset(DATASET) == Dataset(DATASET, "UTC", "k")
+
+    def test_a_dataset_goes_with_its_stores_and_operations(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1),), failures=(failed(1),)))
+        index.delete_dataset(DATASET)
+        for gone in (
+            lambda: index.get_dataset(DATASET),
+            lambda: index.get_dicom_store(STORE),
+            lambda: index.get_operation(operation.name),
+            lambda: index.list_operations(DATASET, 1),
+            lambda: index.list_dicom_stores(DATASET, 1),
+            lambda: index.delete_dataset(DATASET),
+            lambda: index.change_dataset(DATASET, lambda old: old),
+        ):
+            with pytest.raises(NotFound):
+                gone()
+        assert index.list_failures(operation.name, 10) == []
+        assert index.deleted_dicom_stores() == [operation.store_id]
+        assert index.claim_operation("runner-2") is None
+
+    def test_the_runner_of_a_deleted_dataset_can_write_no_more(self, index: SqlIndex, operation: Operation) -> None:
+        index.delete_dataset(DATASET)
+        with pytest.raises(Aborted):
+            index.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
+        with pytest.raises(Aborted):
+            index.finish_operation(operation, RUNNER, None)
+
+    def test_a_dataset_can_be_made_again_and_is_empty_then(self, index: SqlIndex, operation: Operation) -> None:
+        index.delete_dataset(DATASET)
+        index.create_dataset(Dataset(DATASET), "v1")
+        assert index.list_dicom_stores(DATASET, 10) == []
+        assert [found.method for found in index.list_operations(DATASET, 10)] == [Method.CREATE_DATASET]
+
+    # DICOM stores -----------------------------------------------------------------------------------------------------
+
+    def test_a_store_is_read_as_it_was_created_and_changed(self, index: SqlIndex, store: DicomStore) -> None:
+        value = DicomStore(
+            STORE, store.id, {"a": "é"}, {"pubsub_topic": "t"}, [{"pubsub_topic": "u"}], [{"bigquery_destination": {}}]
+        )
+        assert store == DicomStore(STORE, store.id)
+        index.change_dicom_store(STORE, lambda old: value)
+        assert index.get_dicom_store(STORE) == value
+
+    def test_names_of_stores_are_unique_inside_a_dataset(self, index: SqlIndex, store: DicomStore) -> None:
+        other = DicomStoreName("p", "us-central1", "e", "s")
+        with pytest.raises(AlreadyExists):
+            index.create_dicom_store(DicomStore(STORE, labels={"a": "1"}))
+        with pytest.raises(NotFound):
+            index.create_dicom_store(DicomStore(other))
+        index.create_dataset(Dataset(other.parent), "v1")
+        index.create_dicom_store(DicomStore(other))
+        assert index.get_dicom_store(other).id != store.id
+        assert index.get_dicom_store(STORE).labels == {}
+
+    def test_stores_are_listed_in_pages_without_the_deleted_ones(self, index: SqlIndex, store: DicomStore) -> None:
+        for name in ("a", "z", "B", "gone"):
+            index.create_dicom_store(DicomStore(replace(STORE, store=name)))
+        index.delete_dicom_store(replace(STORE, store="gone"))
+        assert [found.name.store for found in index.list_dicom_stores(DATASET, 10)] == ["B", "a", "s", "z"]
+        assert [found.name.store for found in index.list_dicom_stores(DATASET, 2, "B")] == ["a", "s"]
+
+    def test_a_store_that_is_made_again_has_a_new_number_and_no_instances(
+        self, index: SqlIndex, operation: Operation
+    ) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
+        index.delete_dicom_store(STORE)
+        with pytest.raises(NotFound):
+            index.get_dicom_store(STORE)
+        index.create_dicom_store(DicomStore(STORE))
+        again = index.get_dicom_store(STORE)
+        assert again.id > operation.store_id
+        assert stored(index, again) == []
+        assert index.stored_blobs(again.id, [item(1)]) == {}
+
+    def test_a_number_is_never_used_again(self, index: SqlIndex, store: DicomStore) -> None:
+        index.delete_dicom_store(STORE)
+        assert index.purge_instances(store.id)
+        index.forget_dicom_store(store.id)
+        index.create_dicom_store(DicomStore(STORE))
+        assert index.get_dicom_store(STORE).id > store.id
+
+    def test_a_store_that_is_not_there(self, index: SqlIndex, store: DicomStore) -> None:
+        none = replace(STORE, store="none")
+        for call in (index.get_dicom_store, index.delete_dicom_store):
+            with pytest.raises(NotFound):
+                call(none)
+        with pytest.raises(NotFound):
+            index.change_dicom_store(none, lambda old: old)
+        with pytest.raises(NotFound):
+            index.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, {}, str(none))
+
+    def test_a_deleted_store_is_purged_in_steps(self, index: SqlIndex, operation: Operation) -> None:
+        others = DicomStoreName("p", "us-central1", "d", "kept")
+        index.create_dicom_store(DicomStore(others))
+        kept = index.get_dicom_store(others)
+        index.commit_batch(operation, RUNNER, Batch("a", tuple(item(n, series=f"1.{n % 2}") for n in range(5))))
+        other = index.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, {}, str(others))
+        index.claim_operation(RUNNER)
+        index.commit_batch(index.get_operation(other.name), RUNNER, Batch("a", (item(1),)))
+        index.delete_dicom_store(STORE)
+        assert index.deleted_dicom_stores() == [operation.store_id]
+        assert [index.purge_instances(operation.store_id, 2) for _ in range(4)] == [False, False, False, True]
+        assert index.purge_instances(operation.store_id, 2)
+        index.forget_dicom_store(operation.store_id)
+        assert index.deleted_dicom_stores() == []
+        assert stored(index, kept) == [item(1)]
+
+    def test_a_living_store_is_not_forgotten(self, index: SqlIndex, store: DicomStore) -> None:
+        index.forget_dicom_store(store.id)
+        assert index.get_dicom_store(STORE) == store
+
+    # Operations: claiming ---------------------------------------------------------------------------------------------
+
+    def test_an_operation_is_read_as_it_was_created(self, index: SqlIndex, store: DicomStore) -> None:
+        request = {"uri": "gs://b/é*", "n": 1}
+        made = index.create_operation(DATASET, "v1beta1", Method.IMPORT_DICOM_DATA, request, str(STORE))
+        assert index.get_operation(made.name) == made
+        assert (made.request, made.version, made.method) == (request, "v1beta1", Method.IMPORT_DICOM_DATA)
+        assert (made.store, made.store_id) == (STORE, store.id)
+        assert (made.done, made.attempt, made.counter, made.checkpoint) == (False, 0, ProgressCounter(), "")
+
+    def test_an_operation_belongs_to_its_dataset(self, index: SqlIndex, operation: Operation) -> None:
+        other = DatasetName("p", "us-central1", "other")
+        index.create_dataset(Dataset(other), "v1")
+        with pytest.raises(NotFound):
+            index.get_operation(OperationName(other, operation.name.id))
+        with pytest.raises(NotFound):
+            index.request_cancel(OperationName(other, operation.name.id))
+        for number in (0, 7, 2**63 - 1):
+            with pytest.raises(NotFound):
+                index.get_operation(OperationName(DATASET, number))
+
+    def test_the_oldest_operation_is_claimed_first(self, index: SqlIndex, store: DicomStore) -> None:
+        made = [index.create_operation(DATASET, "v1", Method.EXPORT_DICOM_DATA, {}, str(STORE)) for _ in range(5)]
+        claimed = [index.claim_operation(RUNNER) for _ in made]
+        assert [found and found.name.id for found in claimed] == sorted(found.name.id for found in made)
+        assert index.claim_operation(RUNNER) is None
+
+    def test_another_runner_takes_over_and_the_first_one_can_write_no_more(
+        self, index: SqlIndex, operation: Operation
+    ) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
+        taken = index.claim_operation("runner-2")
+        assert taken is not None
+        assert (taken.name, taken.attempt, taken.checkpoint) == (operation.name, operation.attempt + 1, "a")
+        before = index.get_operation(operation.name)
+        with pytest.raises(Aborted):
+            index.commit_batch(operation, RUNNER, Batch("b", (item(2),), garbage=("g",)))
+        with pytest.raises(Aborted):
+            index.finish_operation(operation, RUNNER, None, (failed(1),))
+        assert index.get_operation(operation.name) == before
+        assert (len(list(index.instances(operation.store_id))), index.garbage()) == (1, [])
+        assert not index.commit_batch(taken, "runner-2", Batch("b", (item(2),)))
+
+    def test_what_is_done_is_claimed_by_nobody(self, index: SqlIndex, operation: Operation) -> None:
+        index.finish_operation(operation, RUNNER, None)
+        assert index.claim_operation("runner-2") is None
+
+    def test_a_runner_meets_its_own_operation_only_once(self, index: SqlIndex, operation: Operation) -> None:
+        assert index.claim_operation(RUNNER) is None
+
+    # Operations: committing -------------------------------------------------------------------------------------------
+
+    def test_a_batch_is_committed_whole(self, index: SqlIndex, operation: Operation) -> None:
+        batch = Batch(
+            checkpoint="k",
+            instances=(item(1), item(2, "1.3", "1.3.1")),
+            success=3,
+            failures=(failed(1), failed(2, Code.DATA_LOSS)),
+            listed=9,
+            blob_prefix="1/2/3",
+            garbage=("g1", "g2"),
+        )
+        assert index.commit_batch(operation, RUNNER, batch) is False
+        now = index.get_operation(operation.name)
+        assert (now.counter, now.counter.pending) == (ProgressCounter(9, 5, 2), 2)
+        assert (now.checkpoint, now.blob_prefix) == ("k", "1/2/3")
+        assert [entry.failure for entry in index.list_failures(operation.name, 10)] == list(batch.failures)
+        assert [found for _, found in index.instances(operation.store_id)] == list(batch.instances)
+        assert sorted(index.garbage()) == ["g1", "g2"]
+
+    def test_counters_add_up_and_listed_never_falls(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1),), listed=10))
+        index.commit_batch(operation, RUNNER, Batch("b", success=2, failures=(failed(1),), listed=4))
+        assert index.get_operation(operation.name).counter == ProgressCounter(10, 3, 1)
+        assert index.get_operation(operation.name).counter.pending == 6
+
+    @pytest.mark.parametrize("taken", ["in the store", "twice in the batch"])
+    def test_a_batch_with_an_instance_that_is_there_already_changes_nothing(
+        self, index: SqlIndex, operation: Operation, taken: str
+    ) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1),), failures=(failed(1),), listed=1, blob_prefix="1"))
+        before = index.get_operation(operation.name)
+        double = item(1, prefix="c") if taken == "in the store" else item(3, prefix="c")
+        batch = Batch(
+            "b", (item(3), item(4, "1.9", "1.9.1"), double), 5, (failed(2),), 99, "2", ("g",), (("1.2", "", ""),)
+        )
+        with pytest.raises(AlreadyExists):
+            index.commit_batch(operation, RUNNER, batch)
+        assert index.get_operation(operation.name) == before
+        assert [found for _, found in index.instances(operation.store_id)] == [item(1)]
+        assert len(index.list_failures(operation.name, 10)) == 1
+        assert index.garbage() == []
+        assert index.count_instances(operation.store_id, operation.name.id) == 0
+
+    @pytest.mark.parametrize("name", [b"plain", "é/日本".encode(), b"\xff\xfe/\x80.dcm", b"a\nb", bytes(range(1, 256))])
+    def test_checkpoints_keep_every_byte_of_a_key(self, index: SqlIndex, operation: Operation, name: bytes) -> None:
+        key = os.fsdecode(name)
+        index.commit_batch(operation, RUNNER, Batch(key))
+        assert index.get_operation(operation.name).checkpoint == key
+
+    def test_a_batch_without_a_checkpoint_keeps_the_last_one(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("", success=1))
+        assert index.get_operation(operation.name).checkpoint == ""
+        index.commit_batch(operation, RUNNER, Batch("a", blob_prefix="p"))
+        index.commit_batch(operation, RUNNER, Batch("", success=1))
+        now = index.get_operation(operation.name)
+        assert (now.checkpoint, now.blob_prefix, now.counter.success) == ("a", "p", 2)
+
+    def test_garbage_that_is_known_already_is_no_error(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", garbage=("g",)))
+        index.commit_batch(operation, RUNNER, Batch("b", garbage=("g", "h")))
+        assert sorted(index.garbage()) == ["g", "h"]
+        assert len(index.garbage(1)) == 1
+        index.forget_garbage(["g", "none"])
+        assert index.garbage() == ["h"]
+
+    def test_a_store_that_was_deleted_meanwhile_takes_nothing(self, index: SqlIndex, operation: Operation) -> None:
+        index.delete_dicom_store(STORE)
+        index.create_dicom_store(DicomStore(STORE))
+        with pytest.raises(NotFound, match="deleted"):
+            index.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
+        index.finish_operation(operation, RUNNER, Status(Code.NOT_FOUND, "gone"))
+        assert index.get_operation(operation.name).done
+        assert stored(index, index.get_dicom_store(STORE)) == []
+
+    # Operations: ending -----------------------------------------------------------------------------------------------
+
+    def test_a_request_to_cancel_is_told_with_the_next_batch(self, index: SqlIndex, operation: Operation) -> None:
+        assert index.commit_batch(operation, RUNNER, Batch("a")) is False
+        index.request_cancel(operation.name)
+        assert index.get_operation(operation.name).cancel_requested
+        assert index.commit_batch(operation, RUNNER, Batch("b")) is True
+
+    def test_cancelling_what_is_done_changes_nothing(self, index: SqlIndex, operation: Operation) -> None:
+        index.finish_operation(operation, RUNNER, None)
+        before = index.get_operation(operation.name)
+        index.request_cancel(operation.name)
+        assert index.get_operation(operation.name) == before
+
+    def test_an_operation_ends_once(self, index: SqlIndex, operation: Operation) -> None:
+        index.finish_operation(operation, RUNNER, None)
+        done = index.get_operation(operation.name)
+        assert (done.done, done.error) == (True, None)
+        assert done.end_time is not None
+        assert done.end_time >= done.create_time
+        with pytest.raises(Aborted):
+            index.finish_operation(operation, RUNNER, Status(Code.INTERNAL, "again"))
+        with pytest.raises(Aborted):
+            index.commit_batch(operation, RUNNER, Batch("a"))
+
+    def test_an_error_comes_with_its_first_failures(self, index: SqlIndex, operation: Operation) -> None:
+        failures = tuple(failed(number) for number in range(15))
+        index.commit_batch(operation, RUNNER, Batch("a", failures=failures))
+        index.finish_operation(operation, RUNNER, Status(Code.UNKNOWN, "é"), (failed(99),))
+        done = index.get_operation(operation.name)
+        assert done.error == Status(Code.UNKNOWN, "é")
+        assert done.samples == failures[:10]
+        assert done.counter.failure == 15
+        assert index.list_operations(DATASET, 1) == [done]
+
+    def test_failures_are_numbered_over_all_batches_and_read_in_pages(
+        self, index: SqlIndex, operation: Operation
+    ) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", failures=(failed(5), failed(4))))
+        index.commit_batch(operation, RUNNER, Batch("b", failures=(failed(6, Code.DATA_LOSS),)))
+        index.finish_operation(operation, RUNNER, None, (failed(0, Code.INTERNAL),))
+        entries = index.list_failures(operation.name, 10)
+        assert [entry.seq for entry in entries] == [1, 2, 3, 4]
+        assert [entry.failure.resource for entry in entries] == ["gs://b/5", "gs://b/4", "gs://b/6", "gs://b/0"]
+        assert index.list_failures(operation.name, 2) == entries[:2]
+        assert index.list_failures(operation.name, 2, after=2) == entries[2:]
+        assert index.list_failures(operation.name, 2, after=4) == []
+        assert sorted(index.failure_codes(operation.name)) == [Code.NOT_FOUND, Code.INTERNAL, Code.DATA_LOSS]
+
+    def test_operations_are_listed_newest_first_in_pages(self, index: SqlIndex, store: DicomStore) -> None:
+        for method in (Method.IMPORT_DICOM_DATA, Method.EXPORT_DICOM_DATA, Method.IMPORT_DICOM_DATA):
+            begin_with = index.create_operation(DATASET, "v1", method, {}, str(STORE))
+        index.claim_operation(RUNNER)
+        listed = index.list_operations(DATASET, 10)
+        ids = [found.name.id for found in listed]
+        assert ids == sorted(ids, reverse=True)
+        assert (len(listed), begin_with in listed) == (4, True)
+        assert index.list_operations(DATASET, 2) == listed[:2]
+        assert index.list_operations(DATASET, 10, before=ids[1]) == listed[2:]
+
+    def test_operations_are_filtered(self, index: SqlIndex, operation: Operation) -> None:
+        done = [found.method for found in index.list_operations(DATASET, 10, done=True)]
+        open_ = [found.method for found in index.list_operations(DATASET, 10, done=False)]
+        assert (done, open_) == ([Method.CREATE_DATASET], [Method.IMPORT_DICOM_DATA])
+        found = index.list_operations(DATASET, 10, method=Method.IMPORT_DICOM_DATA.value)
+        assert [value.name for value in found] == [operation.name]
+        assert index.list_operations(DATASET, 10, done=True, method=Method.IMPORT_DICOM_DATA.value) == []
+
+    # Instances --------------------------------------------------------------------------------------------------------
+
+    def test_the_whole_triple_is_the_identity(self, index: SqlIndex, operation: Operation) -> None:
+        same_uid = (item(1), item(1, "1.2", "1.2.2"), item(1, "1.3", "1.2.1"))
+        index.commit_batch(operation, RUNNER, Batch("a", same_uid))
+        assert {found.uids for _, found in index.instances(operation.store_id)} == {found.uids for found in same_uid}
+
+    def test_stored_blobs_are_told_of_what_is_there(self, index: SqlIndex, operation: Operation) -> None:
+        there = (item(1), item(2, "1.2", "1.2.2"), item(3, "1.3", "1.2.1"))
+        index.commit_batch(operation, RUNNER, Batch("a", there))
+        asked = [
+            *(found._replace(blob_key="new") for found in there),
+            *(item(2), item(1, "1.2", "1.2.2"), item(1, "1.3", "1.2.1"), item(1, "1.9", "1.2.1"), item(1, "1.2", "9")),
+        ]
+        assert index.stored_blobs(operation.store_id, asked) == {found.uids: found.blob_key for found in there}
+        assert index.stored_blobs(operation.store_id + 1, asked) == {}
+        assert index.stored_blobs(operation.store_id, []) == {}
+
+    def test_a_walk_can_be_taken_up_after_every_position(self, index: SqlIndex, operation: Operation) -> None:
+        items = [item(number, f"1.{number % 2}", f"1.{number % 2}.{number % 5}") for number in range(30)]
+        for start in range(0, 30, 7):
+            index.commit_batch(operation, RUNNER, Batch("a", tuple(items[start : start + 7])))
+        walk = list(index.instances(operation.store_id))
+        assert sorted(found for _, found in walk) == sorted(items)
+        for number, (position, _) in enumerate(walk):
+            assert list(index.instances(operation.store_id, position)) == walk[number + 1 :]
+
+    def test_a_walk_keeps_its_order_when_instances_come_in(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", tuple(item(number) for number in range(5, 9))))
+        before = list(index.instances(operation.store_id))
+        index.commit_batch(operation, RUNNER, Batch("b", (item(1), item(99), item(1, "1.1", "1.1.1"))))
+        after = list(index.instances(operation.store_id))
+        assert [entry for entry in after if entry in before] == before
+
+    def test_stores_do_not_see_each_other(self, index: SqlIndex, operation: Operation) -> None:
+        index.create_dicom_store(DicomStore(replace(STORE, store="other")))
+        other = index.get_dicom_store(replace(STORE, store="other"))
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
+        assert (stored(index, other), index.count_instances(other.id)) == ([], 0)
+        assert index.count_instances(operation.store_id) == 1
+
+    @pytest.mark.parametrize(
+        ("paths", "expected"),
+        [
+            ([("1.2", "", "")], [1, 2, 3, 4]),
+            ([("1.2", "5", "")], [1, 2]),
+            ([("1.2", "5", "9.1")], [1]),
+            ([("1.2", "5", "9.1"), ("1.3", "", "")], [1, 5, 6]),
+            ([("1.2", "5", "9.1"), ("1.2", "5", "")], [1, 2]),
+            ([("1.2", "5", "9.1"), ("1.2", "6", "9.3"), ("1.3", "5", "")], [1, 3, 5]),
+            ([("1.2", "5", "9.5")], []),
+            ([("1.9", "", "")], []),
+            ([], []),
+        ],
+    )
+    def test_a_selection_names_studies_series_and_instances(
+        self, index: SqlIndex, operation: Operation, paths: list[tuple[str, str, str]], expected: list[int]
+    ) -> None:
+        items = [
+            *(item(1, "1.2", "5"), item(2, "1.2", "5"), item(3, "1.2", "6"), item(4, "1.2", "6")),
+            *(item(5, "1.3", "5"), item(6, "1.3", "6"), item(7, "1.4", "5")),
+        ]
+        index.commit_batch(operation, RUNNER, Batch("a", tuple(items), selection=tuple(paths)))
+        number = operation.name.id
+        walk = list(index.instances(operation.store_id, selected_by=number))
+        assert [found for _, found in walk] == [found for found in items if int(found.sop_instance_uid[2:]) in expected]
+        assert index.count_instances(operation.store_id, number) == len(expected)
+        for at, (position, _) in enumerate(walk):
+            assert list(index.instances(operation.store_id, position, number)) == walk[at + 1 :]
+
+    def test_a_selection_belongs_to_its_operation_and_ends_with_it(self, index: SqlIndex, operation: Operation) -> None:
+        other = begin(index)
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1),), selection=(("1.2", "", ""),)))
+        index.commit_batch(operation, RUNNER, Batch("b", selection=(("1.2", "", ""),)))
+        assert index.count_instances(operation.store_id, operation.name.id) == 1
+        assert index.count_instances(operation.store_id, other.name.id) == 0
+        index.finish_operation(operation, RUNNER, None)
+        assert index.count_instances(operation.store_id, operation.name.id) == 0
+
+    # Threads ----------------------------------------------------------------------------------------------------------
+
+    def test_threads_commit_into_one_store_and_nothing_is_lost(self, index: SqlIndex, store: DicomStore) -> None:
+        operations = [begin(index) for _ in range(4)]
+        batches = [
+            [
+                tuple(item(1000 * thread + 10 * batch + n, f"1.{batch % 3}", f"1.{batch % 3}.{n}") for n in range(10))
+                for batch in range(10)
+            ]
+            for thread in range(4)
+        ]
+
+        def work(thread: int) -> None:
+            for number, instances in enumerate(batches[thread]):
+                index.commit_batch(
+                    operations[thread], RUNNER, Batch(f"{number}", instances, failures=(failed(number),), listed=100)
+                )
+
+        in_threads(work, 4)
+        expected = sorted(found for thread in batches for batch in thread for found in batch)
+        assert sorted(stored(index, store)) == expected
+        for value in operations:
+            now = index.get_operation(value.name)
+            assert (now.counter, now.checkpoint) == (ProgressCounter(100, 100, 10), "9")
+            assert [entry.seq for entry in index.list_failures(value.name, 99)] == list(range(1, 11))
+
+    def test_of_threads_that_store_one_instance_one_succeeds(self, index: SqlIndex, store: DicomStore) -> None:
+        operations = [begin(index) for _ in range(4)]
+        outcomes: list[str] = []
+
+        def work(thread: int) -> None:
+            try:
+                index.commit_batch(operations[thread], RUNNER, Batch("a", (item(1, prefix=str(thread)),)))
+                outcomes.append("stored")
+            except AlreadyExists:
+                outcomes.append("refused")
+
+        in_threads(work, 4)
+        assert sorted(outcomes) == ["refused"] * 3 + ["stored"]
+        assert len(stored(index, store)) == 1
+
+    def test_every_operation_is_claimed_by_one_thread(self, index: SqlIndex, store: DicomStore) -> None:
+        for _ in range(12):
+            index.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, {}, str(STORE))
+        claimed: list[int] = []
+
+        def work(_thread: int) -> None:
+            while (found := index.claim_operation(RUNNER)) is not None:
+                claimed.append(found.name.id)
+
+        in_threads(work, 4)
+        assert len(claimed) == len(set(claimed)) == 12
+
+
+def in_threads(work: Callable[[int], None], count: int) -> None:
+    """``work(0)`` … ``work(count - 1)`` at once; the first error is raised here."""
+    errors: list[Exception] = []
+    together = threading.Barrier(count)
+
+    def guarded(number: int) -> None:
+        try:
+            together.wait(30)
+            work(number)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

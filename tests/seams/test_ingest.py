@@ -1,0 +1,203 @@
+"""One object's way in: what becomes an instance, what a failure, what an error of the whole batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry import ingest
+from gantry.errors import Aborted, Code, ResourceExhausted, Unavailable
+from gantry.ingest import died, ingest_batch, printable, same_bytes
+from gantry.resources import Failure, Instance, ObjectMeta
+from gantry.seams import OpenedObject
+from gantry.storage.local import LocalBlobStore
+from tests.support.dicom import EXPLICIT_LITTLE_ENDIAN, SECONDARY_CAPTURE, make_instance
+
+Run = Callable[..., list[Instance | Failure]]
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> LocalBlobStore:
+    (tmp_path / "source").mkdir()
+    return LocalBlobStore(str(tmp_path / "source"))
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> LocalBlobStore:
+    (tmp_path / "blobs").mkdir()
+    return LocalBlobStore(str(tmp_path / "blobs"), write_once=True)
+
+
+@pytest.fixture
+def run(source: LocalBlobStore, blobs: LocalBlobStore) -> Run:
+    def call(*keys: str | ObjectMeta, offset: int = 0, **changed: Any) -> list[Instance | Failure]:
+        found = [key if isinstance(key, ObjectMeta) else ObjectMeta(key, 0) for key in keys]
+        how = {
+            "source": source,
+            "source_uri": "gs://b/",
+            "blobs": blobs,
+            "blob_prefix": "1/2",
+            "storage_class": "ARCHIVE",
+        }
+        return ingest_batch(found, offset, **how | changed)
+
+    return call
+
+
+def stored(blobs: LocalBlobStore) -> list[str]:
+    return [found.key for found in blobs.list()]
+
+
+def code_of(outcome: Instance | Failure) -> Code:
+    assert isinstance(outcome, Failure)
+    return outcome.status.code
+
+
+def test_an_object_becomes_an_instance_and_a_blob(source: LocalBlobStore, blobs: LocalBlobStore, run: Run) -> None:
+    data = make_instance("1.2", "1.2.3", "1.2.3.4")
+    source.put("d/a.dcm", [data])
+    assert run("d/a.dcm") == [
+        Instance(
+            "1.2",
+            "1.2.3",
+            "1.2.3.4",
+            SECONDARY_CAPTURE,
+            EXPLICIT_LITTLE_ENDIAN,
+            "1/2/0000.dcm",
+            len(data),
+            "ARCHIVE",
+            "gs://b/d/a.dcm",
+        )
+    ]
+    with blobs.open("1/2/0000.dcm") as opened:
+        assert b"".join(opened.chunks()) == data
+
+
+def test_there_is_one_outcome_per_object_in_order(source: LocalBlobStore, blobs: LocalBlobStore, run: Run) -> None:
+    for name in ("a", "c"):
+        source.put(name, [make_instance(sop=f"1.{len(name)}{ord(name)}")])
+    source.put("b", [b"not DICOM"])
+    outcomes = run("c", "b", "none", "a")
+    assert [outcome.resource for outcome in outcomes] == ["gs://b/c", "gs://b/b", "gs://b/none", "gs://b/a"]
+    assert [isinstance(outcome, Instance) for outcome in outcomes] == [True, False, False, True]
+    assert stored(blobs) == ["1/2/0000.dcm", "1/2/0003.dcm"]
+
+
+def test_blobs_are_numbered_from_the_offset(source: LocalBlobStore, blobs: LocalBlobStore, run: Run) -> None:
+    for name in ("a", "b"):
+        source.put(name, [make_instance()])
+    run("a", "b", offset=41)
+    assert stored(blobs) == ["1/2/0041.dcm", "1/2/0042.dcm"]
+
+
+def test_nothing_comes_of_nothing(run: Run) -> None:
+    assert run() == []
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", Code.INVALID_ARGUMENT),
+        (b"not DICOM", Code.INVALID_ARGUMENT),
+        (b"\0" * 128 + b"DICM", Code.INVALID_ARGUMENT),
+        (make_instance()[:200], Code.INVALID_ARGUMENT),
+        (make_instance(study=None), Code.INVALID_ARGUMENT),
+    ],
+    ids=["empty", "text", "preamble", "cut", "no study"],
+)
+def test_what_is_not_a_dicom_instance_is_a_failure_without_a_blob(
+    source: LocalBlobStore, blobs: LocalBlobStore, run: Run, data: bytes, code: Code
+) -> None:
+    source.put("a", [data])
+    assert code_of(run("a")[0]) == code
+    assert stored(blobs) == []
+
+
+def test_an_entry_with_a_problem_is_a_failure_that_says_so(run: Run) -> None:
+    assert run(ObjectMeta("a", 0, "is a symbolic link"))[0].status.message == "is a symbolic link"
+    assert code_of(run(ObjectMeta("a", 0, "is a symbolic link"))[0]) == Code.FAILED_PRECONDITION
+
+
+def test_an_object_that_has_gone_is_a_failure(run: Run) -> None:
+    assert code_of(run("none")[0]) == Code.NOT_FOUND
+
+
+def test_an_object_that_is_too_large_is_a_failure(
+    source: LocalBlobStore, blobs: LocalBlobStore, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = make_instance()
+    source.put("a", [data])
+    monkeypatch.setattr(ingest, "MAX_OBJECT_BYTES", len(data) - 1)
+    assert code_of(run("a")[0]) == Code.FAILED_PRECONDITION
+    assert stored(blobs) == []
+    monkeypatch.setattr(ingest, "MAX_OBJECT_BYTES", len(data))
+    assert isinstance(run("a")[0], Instance)
+
+
+class BrokenStore(LocalBlobStore):
+    """Writes the blob and then breaks with ``error``, as storage that fails late does."""
+
+    def __init__(self, root: str, error: Exception) -> None:
+        super().__init__(root, write_once=True)
+        self.error = error
+
+    def copy_from(self, source: OpenedObject, key: str) -> int:
+        super().copy_from(source, key)
+        raise self.error
+
+
+def test_a_copy_that_fails_is_a_failure_and_leaves_no_blob(source: LocalBlobStore, run: Run, tmp_path: Path) -> None:
+    broken = BrokenStore(str(tmp_path / "blobs"), Aborted("was changed"))
+    source.put("a", [make_instance()])
+    assert code_of(run("a", blobs=broken)[0]) == Code.ABORTED
+    assert stored(broken) == []
+
+
+def test_a_full_disk_of_ours_is_an_error_of_the_batch(source: LocalBlobStore, run: Run, tmp_path: Path) -> None:
+    broken = BrokenStore(str(tmp_path / "blobs"), ResourceExhausted("the disk is full"))
+    source.put("a", [make_instance()])
+    with pytest.raises(ResourceExhausted):
+        run("a", blobs=broken)
+    assert stored(broken) == []
+
+
+def test_what_cannot_be_made_durable_is_not_reported_as_stored(
+    source: LocalBlobStore, run: Run, tmp_path: Path
+) -> None:
+    class Unflushable(LocalBlobStore):
+        def flush(self) -> None:
+            raise Unavailable("the disk refused")
+
+    source.put("a", [make_instance()])
+    with pytest.raises(Unavailable):
+        run("a", blobs=Unflushable(str(tmp_path / "blobs"), write_once=True))
+
+
+def test_a_bug_is_not_hidden_as_a_failure_of_the_object(source: LocalBlobStore, run: Run, tmp_path: Path) -> None:
+    source.put("a", [make_instance()])
+    with pytest.raises(ZeroDivisionError):
+        run("a", blobs=BrokenStore(str(tmp_path / "blobs"), ZeroDivisionError()))
+
+
+def test_names_that_are_not_utf_8_can_be_printed(run: Run) -> None:
+    outcome = run("d/\udcff\udcfe.dcm")[0]
+    assert outcome.resource == "gs://b/d/??.dcm"
+    assert died(ObjectMeta("\udcff", 0), "gs://b/").resource == "gs://b/?"
+    assert printable("é/日本") == "é/日本"
+
+
+def test_an_object_that_kills_its_worker_is_an_internal_failure() -> None:
+    assert died(ObjectMeta("a", 0), "gs://b/").status.code == Code.INTERNAL
+
+
+def test_same_bytes(blobs: LocalBlobStore) -> None:
+    large = bytes(3_000_000)
+    contents = {"a": b"123", "b": b"123", "c": b"124", "d": b"1234", "e": b"", "f": b""}
+    contents |= {"g": large, "h": large, "i": large[:-1] + b"1"}
+    for key, data in contents.items():
+        blobs.put(key, [data])
+    pairs = [("a", "b"), ("a", "c"), ("a", "d"), ("e", "f"), ("e", "a"), ("g", "h"), ("g", "i")]
+    assert same_bytes(pairs, blobs=blobs) == [True, False, False, True, False, True, False]

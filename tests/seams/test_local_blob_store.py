@@ -1,0 +1,537 @@
+"""Directories as buckets: the suite, and what only a file system can do to us."""
+
+from __future__ import annotations
+
+import errno
+import os
+import pickle
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry.errors import (
+    Aborted,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    StatusError,
+    Unavailable,
+)
+from gantry.seams import OpenedObject
+from gantry.storage import beneath, local, local_listing
+from gantry.storage.local import LocalBlobStore
+from tests.seams.blob_store_suite import BlobStoreSuite, failing, fill, keys, read
+
+BAD_SEGMENTS = ["", ".", "..", "../outside", "a/../../outside", "a/..", "./a", "a/./b", "/a", "/etc/passwd"]
+BAD_SEGMENTS += ["a//b", "a/", "a\0b", "\0", "n" * 256, "a/" + "é" * 128, "\ud800"]
+needs_a_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    path = tmp_path / "bucket"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    """A file beside the bucket that nobody may reach from inside."""
+    path = tmp_path / "outside"
+    path.mkdir()
+    (path / "secret").write_bytes(b"secret")
+    return path
+
+
+@pytest.fixture
+def store(root: Path) -> LocalBlobStore:
+    return LocalBlobStore(str(root))
+
+
+def tree(root: Path) -> list[str]:
+    """Every file and directory, temporary ones too."""
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
+
+
+class TestLocalBlobStore(BlobStoreSuite):
+    pass
+
+
+class TestLocalBlobStoreWhereTheKernelHasNoOpenat2(BlobStoreSuite):
+    @pytest.fixture(autouse=True)
+    def old_kernel(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(beneath, "_libc", None)
+
+
+# Listing --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_bucket_that_is_not_there(tmp_path: Path) -> None:
+    store = LocalBlobStore(str(tmp_path / "none"))
+    assert not store.exists()
+    assert keys(store) == []
+    (tmp_path / "file").write_bytes(b"")
+    assert not LocalBlobStore(str(tmp_path / "file")).exists()
+
+
+@pytest.mark.parametrize("window", [1, 3])
+def test_a_large_directory_is_read_in_several_passes(
+    store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch, window: int
+) -> None:
+    names = [f"{number * 7 % 40:02d}{tail}" for number in range(40) for tail in ("", ".dcm", "-/x", "0/y/z")]
+    fill(store, names)
+    plain = list(store.list())
+    assert [found.key for found in plain] == sorted(names)
+    monkeypatch.setattr(local_listing, "WINDOW", window)
+    assert list(store.list()) == plain
+    for start in range(0, len(plain), 9):
+        assert list(store.list("", plain[start].key)) == plain[start + 1 :]
+    assert keys(store, "3", "", 1) == [key for key in sorted(names) if key.startswith("3") and key.count("/") <= 1]
+    assert store.delete_prefix("") == len(plain)
+    assert keys(store) == []
+
+
+def test_no_more_names_than_two_windows_are_held(
+    store: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(50):
+        (root / f"{number:02d}").touch()
+    held: list[int] = []
+
+    def spy(names: list[bytes], **how: Any) -> list[bytes]:
+        held.append(len(names))
+        return sorted(names, **how)
+
+    monkeypatch.setattr(local_listing, "WINDOW", 3)
+    monkeypatch.setattr(local_listing, "sorted", spy, raising=False)
+    assert len(keys(store)) == 50
+    assert max(held) == 6
+
+
+def test_empty_directories_are_no_objects(store: LocalBlobStore, root: Path) -> None:
+    (root / "a" / "b").mkdir(parents=True)
+    store.put("c", [b""])
+    assert keys(store) == ["c"]
+    assert keys(store, "a/") == []
+
+
+def test_the_deepest_tree_that_a_key_can_name(store: LocalBlobStore) -> None:
+    key = "d/" * 511 + "xy"
+    store.put(key, [b"deep"])
+    assert keys(store) == [key]
+    assert keys(store, "d/d/") == [key]
+    assert read(store, key) == b"deep"
+    assert store.delete_prefix("d") == 1
+
+
+def test_links_become_entries_with_a_problem(store: LocalBlobStore, root: Path, outside: Path) -> None:
+    (root / "dir").mkdir()
+    (root / "dir" / "file").write_bytes(b"1")
+    (root / "to-file").symlink_to("dir/file")
+    (root / "to-dir").symlink_to("dir")
+    (root / "to-itself").symlink_to("to-itself")
+    (root / "to-outside").symlink_to(outside)
+    (root / "to-nothing").symlink_to("none")
+    (root / "dir" / "up").symlink_to("..")
+    listed = {found.key: found for found in store.list()}
+    assert sorted(key for key, found in listed.items() if not found.problem) == ["dir/file"]
+    troubled = {key for key, found in listed.items() if "link" in found.problem}
+    assert troubled == {"dir/up", "to-file", "to-dir", "to-itself", "to-outside", "to-nothing"}
+
+
+@pytest.mark.parametrize("key", ["to-file", "to-itself", "to-nothing", "to-dir", "to-dir/secret", "deep/to-dir/secret"])
+def test_links_are_never_followed_by_open(store: LocalBlobStore, root: Path, outside: Path, key: str) -> None:
+    make_links(root, outside)
+    with pytest.raises((NotFound, PermissionDenied)):
+        store.open(key)
+    try:
+        assert "link" in store.head(key).problem
+    except (NotFound, PermissionDenied):
+        pass
+
+
+@pytest.mark.parametrize("prefix", ["to-dir/", "deep/to-dir/", "to-dir/sec"])
+def test_links_are_never_followed_by_a_listing(store: LocalBlobStore, root: Path, outside: Path, prefix: str) -> None:
+    make_links(root, outside)
+    assert [found.key for found in store.list(prefix) if not found.problem] == []
+
+
+@pytest.mark.parametrize("key", ["to-dir/secret", "to-dir/new", "to-dir/new/new", "deep/to-dir/secret"])
+def test_nothing_is_written_through_a_link(store: LocalBlobStore, root: Path, outside: Path, key: str) -> None:
+    make_links(root, outside)
+    with pytest.raises(StatusError):
+        store.put(key, [b"overwritten"])
+    assert tree(outside) == ["secret"]
+    assert (outside / "secret").read_bytes() == b"secret"
+
+
+@pytest.mark.parametrize("key", ["to-dir/secret", "deep/to-dir/secret", "to-file"])
+def test_nothing_is_deleted_through_a_link(store: LocalBlobStore, root: Path, outside: Path, key: str) -> None:
+    make_links(root, outside)
+    with suppress(StatusError):
+        store.delete(key)
+    assert tree(outside) == ["secret"]
+
+
+def test_a_link_in_the_place_of_an_object_is_replaced_not_followed(
+    store: LocalBlobStore, root: Path, outside: Path
+) -> None:
+    make_links(root, outside)
+    store.put("to-file", [b"new"])
+    assert not (root / "to-file").is_symlink()
+    assert read(store, "to-file") == b"new"
+    assert (outside / "secret").read_bytes() == b"secret"
+
+
+def make_links(root: Path, outside: Path) -> None:
+    (root / "to-file").symlink_to(outside / "secret")
+    (root / "to-dir").symlink_to(outside)
+    (root / "to-itself").symlink_to("to-itself")
+    (root / "to-nothing").symlink_to("none")
+    (root / "deep").mkdir()
+    (root / "deep" / "to-dir").symlink_to(outside)
+
+
+def test_the_bucket_itself_may_be_a_link(tmp_path: Path, root: Path) -> None:
+    (tmp_path / "link").symlink_to(root)
+    store = LocalBlobStore(str(tmp_path / "link"))
+    store.put("a/b", [b"1"])
+    assert (keys(store), keys(store, "a/"), read(store, "a/b")) == (["a/b"], ["a/b"], b"1")
+
+
+@pytest.mark.timeout(20)
+def test_pipes_and_sockets_are_problems_and_block_nobody(store: LocalBlobStore, root: Path) -> None:
+    os.mkfifo(root / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        here = Path.cwd()
+        os.chdir(root)  # a socket's path is short
+        listener.bind("socket")
+        os.chdir(here)
+    assert [(found.key, found.problem) for found in store.list()] == [
+        ("pipe", "is not a regular file"),
+        ("socket", "is not a regular file"),
+    ]
+    for key in ("pipe", "socket"):
+        with pytest.raises(NotFound):
+            store.open(key)
+
+
+def test_a_name_that_is_not_utf_8_is_a_problem_in_its_place(store: LocalBlobStore, root: Path) -> None:
+    for name in (b"a", b"b\xff", b"c"):
+        (Path(os.fsdecode(os.fsencode(root) + b"/" + name))).write_bytes(b"1")
+    listed = list(store.list())
+    assert [os.fsencode(found.key) for found in listed] == [b"a", b"b\xff", b"c"]
+    assert [bool(found.problem) for found in listed] == [False, True, False]
+    assert [found.key for found in store.list("", listed[1].key)] == ["c"]
+
+
+def test_names_below_a_directory_that_is_not_utf_8_are_problems(store: LocalBlobStore, root: Path) -> None:
+    directory = Path(os.fsdecode(os.fsencode(root) + b"/\xe9"))
+    directory.mkdir()
+    (directory / "x").write_bytes(b"1")
+    found = next(store.list())
+    assert os.fsencode(found.key) == b"\xe9/x"
+    assert found.problem
+
+
+@needs_a_user
+def test_an_unreadable_directory_is_an_entry_with_a_problem(store: LocalBlobStore, root: Path) -> None:
+    fill(store, ["a", "b/c", "d"])
+    (root / "b").chmod(0)
+    try:
+        listed = list(store.list())
+        assert [found.key for found in listed] == ["a", "b/", "d"]
+        assert "permission" in listed[1].problem
+        with pytest.raises(PermissionDenied):
+            list(store.list("b/"))
+        with pytest.raises(PermissionDenied):
+            store.open("b/c")
+    finally:
+        (root / "b").chmod(0o755)
+
+
+def test_temporary_names_are_never_listed(store: LocalBlobStore, root: Path) -> None:
+    (root / "a").mkdir()
+    (root / ".~gantry-x.1").write_bytes(b"1")
+    (root / "a" / ".~gantry-y.1").write_bytes(b"1")
+    (root / "a" / ".~other").write_bytes(b"1")
+    assert keys(store) == ["a/.~other"]
+
+
+# Keys that no path can be ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", BAD_SEGMENTS)
+def test_keys_that_no_path_can_be_are_not_found(store: LocalBlobStore, outside: Path, key: str) -> None:
+    store.put("a/b", [b"1"])
+    with pytest.raises(NotFound):
+        store.open(key)
+    with pytest.raises(NotFound):
+        store.head(key)
+
+
+@pytest.mark.parametrize("key", BAD_SEGMENTS)
+def test_keys_that_no_path_can_be_are_not_written(
+    store: LocalBlobStore, root: Path, tmp_path: Path, outside: Path, key: str
+) -> None:
+    store.put("a/b", [b"1"])
+    before = tree(tmp_path)
+    with pytest.raises(InvalidArgument):
+        store.put(key, [b"2"])
+    with store.open("a/b") as opened, pytest.raises(InvalidArgument):
+        store.copy_from(opened, key)
+    with suppress(NotFound):
+        store.delete(key)
+    assert tree(tmp_path) == before
+    assert root.is_dir()
+
+
+def test_a_path_that_is_too_long_is_not_found_and_not_written(store: LocalBlobStore, root: Path) -> None:
+    key = "/".join(["n" * 250] * 20)
+    with pytest.raises(NotFound):
+        store.open(key)
+    with pytest.raises(StatusError):
+        store.put(key, [b"1"])
+    assert keys(store) == []
+
+
+def test_names_of_255_bytes_can_be_written(store: LocalBlobStore) -> None:
+    names = ["n" * 255, "a/" + "é" * 127]
+    fill(store, names)
+    assert keys(store) == sorted(names)
+
+
+# Writing --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("error", [Unavailable("gone"), OSError(errno.EIO, "gone"), RuntimeError("a bug")])
+def test_a_write_that_fails_leaves_no_temporary_file(store: LocalBlobStore, root: Path, error: Exception) -> None:
+    store.put("a/b", [b"old"])
+    with pytest.raises((type(error), Unavailable)):
+        store.put("a/b", failing(error))
+    assert tree(root) == ["a", "a/b"]
+
+
+@pytest.mark.parametrize("error", [Unavailable("gone"), RuntimeError("a bug")])
+def test_write_once_leaves_nothing_of_a_write_that_fails(root: Path, error: Exception) -> None:
+    store = LocalBlobStore(str(root), write_once=True)
+    with pytest.raises((type(error), Unavailable)):
+        store.put("a/b", failing(error))
+    assert keys(store) == []
+
+
+def test_write_once_writes_under_the_name_itself(root: Path) -> None:
+    store = LocalBlobStore(str(root), write_once=True)
+    seen = []
+
+    def chunks() -> Iterator[bytes]:
+        yield b"1"
+        seen.extend(tree(root))
+
+    store.put("a/b", chunks())
+    assert seen == ["a", "a/b"]
+    assert read(store, "a/b") == b"1"
+
+
+def test_two_writers_of_one_key_do_not_meet(root: Path) -> None:
+    one, other = LocalBlobStore(str(root), "1"), LocalBlobStore(str(root), "2")
+
+    def chunks() -> Iterator[bytes]:
+        yield b"one"
+        other.put("a", [b"other, and longer"])
+
+    one.put("a", chunks())
+    assert read(one, "a") == b"one"
+    assert tree(root) == ["a"]
+
+
+def test_long_names_with_the_same_beginning_do_not_meet(store: LocalBlobStore) -> None:
+    def chunks() -> Iterator[bytes]:
+        yield b"first"
+        store.put("n" * 250 + "2", [b"second"])
+
+    store.put("n" * 250 + "1", chunks())
+    assert read(store, "n" * 250 + "1") == b"first"
+    assert read(store, "n" * 250 + "2") == b"second"
+
+
+def test_an_object_and_a_directory_cannot_have_one_name(store: LocalBlobStore, root: Path) -> None:
+    store.put("a/b", [b"1"])
+    for key in ("a", "a/b/c", "a/b/c/d"):
+        with pytest.raises(FailedPrecondition, match="stands in the way"):
+            store.put(key, [b"2"])
+    assert tree(root) == ["a", "a/b"]
+
+
+def test_a_full_disk_is_resource_exhausted(store: LocalBlobStore, root: Path) -> None:
+    with pytest.raises(ResourceExhausted, match="disk is full"):
+        store.put("a", failing(OSError(errno.ENOSPC, "no space")))
+    assert tree(root) == []
+
+
+def test_flush_without_a_directory_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable):
+        LocalBlobStore(str(tmp_path / "none")).flush()
+
+
+# Copying --------------------------------------------------------------------------------------------------------------
+
+DATA = bytes(range(256)) * 1000 + b"end"
+
+
+def copy(store: LocalBlobStore, data: bytes = DATA) -> bytes:
+    store.put("source", [data])
+    with store.open("source") as opened:
+        assert store.copy_from(opened, "target") == len(data)
+    return read(store, "target")
+
+
+@pytest.mark.parametrize("chunk", [1, 1000, 1001, len(DATA) - 1, len(DATA), len(DATA) + 1])
+def test_copies_of_several_chunks(store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(local, "_COPY_CHUNK", chunk)
+    data = DATA if chunk > 1 else DATA[:50]
+    assert copy(store, data) == data
+
+
+def test_a_system_without_copy_file_range(store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "copy_file_range")
+    monkeypatch.setattr(local, "_READ_CHUNK", 1000)
+    assert copy(store) == DATA
+    assert copy(store, b"") == b""
+
+
+@pytest.mark.parametrize("number", [errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("calls", [0, 2])
+def test_a_file_system_that_refuses_to_copy(
+    store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch, number: int, calls: int
+) -> None:
+    real, left = os.copy_file_range, [None] * calls
+
+    def refuse(*arguments: int) -> int:
+        if not left:
+            raise OSError(number, os.strerror(number))
+        left.pop()
+        return real(*arguments)
+
+    monkeypatch.setattr(local, "_COPY_CHUNK", 1000)
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    assert copy(store) == DATA
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.EIO, Unavailable), (errno.ENOSPC, ResourceExhausted)])
+def test_a_copy_that_the_disk_breaks_leaves_the_old_object(
+    store: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[StatusError]
+) -> None:
+    def broken(*_: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    fill(store, ["source", "target"])
+    monkeypatch.setattr(os, "copy_file_range", broken)
+    with store.open("source") as opened, pytest.raises(kind):
+        store.copy_from(opened, "target")
+    assert tree(root) == ["source", "target"]
+    assert read(store, "target") == b"x"
+
+
+@pytest.mark.parametrize("change", ["grows", "shrinks", "is written over"])
+def test_a_source_that_changes_during_the_copy_is_aborted_and_the_old_object_stays(
+    store: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    real = os.copy_file_range
+
+    def meanwhile(*arguments: int) -> int:
+        size = {"grows": 200, "shrinks": 50, "is written over": 100}[change]
+        os.truncate(root / "source", size)
+        os.utime(root / "source", ns=(1, 1))
+        return real(*arguments)
+
+    store.put("source", [b"s" * 100])
+    store.put("target", [b"old"])
+    monkeypatch.setattr(os, "copy_file_range", meanwhile)
+    with store.open("source") as opened, pytest.raises(Aborted):
+        store.copy_from(opened, "target")
+    assert read(store, "target") == b"old"
+
+
+def test_a_source_that_is_replaced_during_the_copy_is_copied_as_it_was(store: LocalBlobStore) -> None:
+    store.put("source", [b"old"])
+    with store.open("source") as opened:
+        store.put("source", [b"newer"])
+        store.copy_from(opened, "target")
+    assert read(store, "target") == b"old"
+
+
+def test_an_object_of_another_store_is_streamed(store: LocalBlobStore) -> None:
+    class Elsewhere(OpenedObject):
+        key, size = "k", 6
+
+        def read_at(self, offset: int, length: int) -> bytes:
+            return b"abcdef"[offset : offset + length]
+
+        def chunks(self) -> Iterator[bytes]:
+            yield from (b"abc", b"def")
+
+        def __enter__(self) -> Elsewhere:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+    with Elsewhere() as opened:
+        assert store.copy_from(opened, "a") == 6
+    assert read(store, "a") == b"abcdef"
+
+
+# Deleting -------------------------------------------------------------------------------------------------------------
+
+
+def test_parents_that_are_empty_go_with_the_last_object_but_never_the_bucket(store: LocalBlobStore, root: Path) -> None:
+    fill(store, ["a/b/c/d", "a/x"])
+    store.delete("a/b/c/d")
+    assert tree(root) == ["a", "a/x"]
+    store.delete("a/x")
+    assert tree(root) == []
+    assert store.exists()
+
+
+def test_a_prefix_takes_its_directories_along_but_never_the_bucket(store: LocalBlobStore, root: Path) -> None:
+    fill(store, ["a/b/c", "a/d", "e/f"])
+    assert store.delete_prefix("a/") == 2
+    assert tree(root) == ["e", "e/f"]
+    assert store.delete_prefix("") == 1
+    assert tree(root) == []
+    assert store.exists()
+
+
+def test_deleting_a_prefix_removes_links_and_not_what_they_point_to(
+    store: LocalBlobStore, root: Path, outside: Path
+) -> None:
+    make_links(root, outside)
+    store.delete_prefix("")
+    assert tree(root) == []
+    assert tree(outside) == ["secret"]
+
+
+def test_a_directory_cannot_be_deleted_as_an_object(store: LocalBlobStore, root: Path) -> None:
+    store.put("a/b", [b"1"])
+    with pytest.raises(StatusError):
+        store.delete("a")
+    assert tree(root) == ["a", "a/b"]
+
+
+def test_a_pickled_store_keeps_its_way_of_writing(root: Path) -> None:
+    store = pickle.loads(pickle.dumps(LocalBlobStore(str(root), "7", write_once=True)))  # noqa: S301
+    seen: list[str] = []
+
+    def chunks() -> Iterator[bytes]:
+        yield b"1"
+        seen.extend(tree(root))
+
+    store.put("a", chunks())
+    assert seen == ["a"]

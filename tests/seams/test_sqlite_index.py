@@ -1,0 +1,250 @@
+"""SQLite as the index: the suite, its schema and its query plans."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+
+from gantry.errors import FailedPrecondition, Unavailable
+from gantry.index import instances as walking
+from gantry.index.sql import SqlIndex
+from gantry.index.tables import metadata
+from gantry.resources import Batch, Instance, Operation
+from tests.seams import index_suite
+from tests.seams.index_suite import DATASET, RUNNER, IndexSuite, failed, item
+
+store, operation = index_suite.store, index_suite.operation
+
+
+@pytest.fixture(scope="session")
+def empty_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the schema in it: migrating costs more than most tests."""
+    path = tmp_path_factory.mktemp("index") / "index.sqlite"
+    SqlIndex(f"sqlite:///{path}").close()
+    return path
+
+
+@pytest.fixture
+def path(empty_index: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(empty_index, tmp_path / "index.sqlite"))
+
+
+@pytest.fixture
+def index(path: Path) -> Iterator[SqlIndex]:
+    opened = SqlIndex(f"sqlite:///{path}")
+    yield opened
+    opened.close()
+
+
+class TestSqliteIndex(IndexSuite):
+    pass
+
+
+# Life -----------------------------------------------------------------------------------------------------------------
+
+
+def test_what_was_committed_is_there_when_the_index_is_opened_again(
+    index: SqlIndex, operation: Operation, path: Path
+) -> None:
+    index.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
+    index.close()
+    again = SqlIndex(f"sqlite:///{path}")
+    assert again.get_operation(operation.name).checkpoint == "a"
+    assert [found for _, found in again.instances(operation.store_id)] == [item(1)]
+    again.close()
+
+
+def test_a_commit_is_on_disk_before_it_returns(index: SqlIndex) -> None:
+    with index.engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
+        assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
+
+
+def test_an_index_in_a_directory_with_percent_signs_can_be_migrated(tmp_path: Path) -> None:
+    (tmp_path / "100%d %(x)s").mkdir()
+    opened = SqlIndex(f"sqlite:///{tmp_path / '100%d %(x)s' / 'index.sqlite'}")
+    assert opened.list_datasets(DATASET.parent, 1) == []
+    opened.close()
+
+
+def test_an_index_of_a_newer_version_is_refused(path: Path) -> None:
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(FailedPrecondition, match="another version"):
+        SqlIndex(f"sqlite:///{path}")
+
+
+def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "index.sqlite").write_bytes(b"this is no database, " * 100)
+    with pytest.raises((FailedPrecondition, Unavailable)):
+        SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
+
+
+def test_a_deleted_dataset_leaves_no_row_of_its_operations(index: SqlIndex, operation: Operation) -> None:
+    batch = Batch("a", (item(1),), failures=(failed(1),), selection=(("1.2", "", ""),))
+    index.commit_batch(operation, RUNNER, batch)
+    index.delete_dataset(DATASET)
+    assert rows(index, "operation", "failure", "selection") == {"operation": 0, "failure": 0, "selection": 0}
+
+
+def test_a_purged_store_leaves_no_row(index: SqlIndex, operation: Operation) -> None:
+    index.commit_batch(operation, RUNNER, Batch("a", (item(1), item(2, "1.3", "1.3.1"))))
+    index.delete_dicom_store(index_suite.STORE)
+    while not index.purge_instances(operation.store_id):
+        pass
+    index.forget_dicom_store(operation.store_id)
+    tables = ("instance", "series", "study", "dicom_store")
+    assert rows(index, *tables) == dict.fromkeys(tables, 0)
+
+
+def rows(index: SqlIndex, *tables: str) -> dict[str, int | None]:
+    with index.engine.connect() as connection:
+        return {name: connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar() for name in tables}
+
+
+# Schema ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def declared() -> Iterator[Engine]:
+    """A database made from ``tables`` without any migration."""
+    engine = create_engine("sqlite://")
+    metadata.create_all(engine)
+    yield engine
+    engine.dispose()
+
+
+def test_migrations_give_what_the_tables_declare(index: SqlIndex) -> None:
+    with index.engine.connect() as connection:
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, metadata) == []
+
+
+def test_migrations_give_the_same_statements_as_the_tables(index: SqlIndex, declared: Engine) -> None:
+    with index.engine.connect() as migrated, declared.connect() as made:
+        assert statements(migrated) == statements(made)
+
+
+def test_migrations_give_the_same_constraints_as_the_tables(index: SqlIndex, declared: Engine) -> None:
+    for name in metadata.tables:
+        for ask in ("get_unique_constraints", "get_pk_constraint", "get_foreign_keys"):
+            assert getattr(inspect(index.engine), ask)(name) == getattr(inspect(declared), ask)(name), (name, ask)
+
+
+def statements(connection: Connection) -> dict[str, str]:
+    """Name → statement, parts in order of the alphabet: WITHOUT ROWID, AUTOINCREMENT and WHERE count, places do not."""
+    found = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+    normal = {name: " ".join(sql.split()) for name, sql in found}
+    return {
+        name: ", ".join(sorted(sql.split(", ")))
+        for name, sql in normal.items()
+        if name not in ("alembic_version", "sqlite_sequence")
+    }
+
+
+# Queries --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def filled(index: SqlIndex, operation: Operation, monkeypatch: pytest.MonkeyPatch) -> Operation:
+    """300 instances in 15 series; pages of 20 and 4 series, so that a walk needs many."""
+    for start in range(0, 300, 100):
+        index.commit_batch(operation, RUNNER, Batch("a", tuple(several()[start : start + 100])))
+    index.commit_batch(operation, RUNNER, Batch("b", selection=(("1.1", "", ""), ("1.2", "2.8", ""))))
+    monkeypatch.setattr(walking, "_PAGE", 20)
+    monkeypatch.setattr(walking, "_CHUNK", 4)
+    return operation
+
+
+def several() -> list[Instance]:
+    return [item(number, f"1.{number % 3}", f"2.{number % 15}") for number in range(300)]
+
+
+def test_small_pages_give_the_same_walk(index: SqlIndex, filled: Operation, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = list(index.instances(filled.store_id))
+    selected = list(index.instances(filled.store_id, selected_by=filled.name.id))
+    for position in range(0, 300, 17):
+        assert list(index.instances(filled.store_id, small[position][0])) == small[position + 1 :]
+    blobs = index.stored_blobs(filled.store_id, several())
+    monkeypatch.setattr(walking, "_PAGE", 1000)
+    monkeypatch.setattr(walking, "_CHUNK", 400)
+    assert small == list(index.instances(filled.store_id))
+    assert selected == list(index.instances(filled.store_id, selected_by=filled.name.id))
+    assert (
+        blobs == index.stored_blobs(filled.store_id, several()) == {found.uids: found.blob_key for found in several()}
+    )
+    assert (len(small), len(selected)) == (300, 120)
+
+
+def test_a_walk_searches_and_never_scans_or_sorts(index: SqlIndex, filled: Operation) -> None:
+    with plans(index) as found:
+        list(index.instances(filled.store_id))
+    assert any("instance" in step for step in found)
+    assert bad(found) == []
+
+
+def test_a_walk_over_a_selection_searches_and_never_scans_or_sorts(index: SqlIndex, filled: Operation) -> None:
+    with plans(index) as found:
+        list(index.instances(filled.store_id, selected_by=filled.name.id))
+    assert any("selection" in step for step in found)
+    assert bad(found) == []
+
+
+def test_looking_for_stored_blobs_searches_and_never_scans_or_sorts(index: SqlIndex, filled: Operation) -> None:
+    with plans(index) as found:
+        index.stored_blobs(filled.store_id, several())
+    assert any("instance" in step for step in found)
+    assert bad(found) == []
+
+
+def test_committing_a_batch_searches_and_never_scans_or_sorts(index: SqlIndex, filled: Operation) -> None:
+    new = tuple(item(number, f"1.{number % 3}", f"2.{number % 20}") for number in range(1000, 1040))
+    with plans(index) as found:
+        index.commit_batch(filled, RUNNER, Batch("z", new, failures=(failed(1),)))
+    assert found
+    assert bad(found) == []
+
+
+def test_claiming_searches_only_what_is_open(index: SqlIndex, filled: Operation) -> None:
+    with plans(index) as found:
+        index.claim_operation(RUNNER)
+    assert [step for step in found if "operation" in step and "operation_open" not in step] == []
+
+
+def bad(steps: list[str]) -> list[str]:
+    """Steps that grow with the store: a sort of its own, a table or index read from end to end."""
+    scan = re.compile(rf"SCAN ({'|'.join(metadata.tables)})(_\d+)?\b")
+    return [step for step in steps if "TEMP B-TREE" in step or scan.match(step)]
+
+
+@contextmanager
+def plans(index: SqlIndex) -> Iterator[list[str]]:
+    """The steps of the plans of all statements inside the block."""
+    found: list[tuple[str, Any]] = []
+
+    def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, many: bool) -> None:
+        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
+            found.append((statement, parameters[0] if many else parameters))
+
+    steps: list[str] = []
+    event.listen(index.engine, "before_cursor_execute", keep)
+    try:
+        yield steps
+    finally:
+        event.remove(index.engine, "before_cursor_execute", keep)
+    with index.engine.connect() as connection:
+        for statement, parameters in found:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            steps.extend(row.detail for row in plan)

@@ -1,0 +1,154 @@
+"""The pool of processes: the suite, and how the pool and its workers end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gantry.executors import WorkerPool
+from tests.seams import calls
+from tests.seams.executor_suite import ExecutorSuite
+
+ROOT = str(Path(__file__).parents[2])
+
+
+@pytest.fixture(autouse=True)
+def import_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers must find the functions of the tests."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([ROOT, os.environ.get("PYTHONPATH", "")]))
+
+
+@pytest.fixture
+def executor() -> Iterator[WorkerPool]:
+    with WorkerPool(2) as pool:
+        yield pool
+
+
+class TestWorkerPool(ExecutorSuite):
+    pass
+
+
+def running(pid: int) -> bool:
+    """True for a process that has not ended (a zombie has)."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def gone(pids: set[int]) -> bool:
+    """True once none of the processes runs; False when they do not end."""
+    for _ in range(3000):
+        if not any(running(pid) for pid in pids):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_shutdown_waits_for_what_was_submitted(tmp_path: Path) -> None:
+    pool = WorkerPool(1)
+    futures = [pool.submit(calls.touch, tmp_path / str(number)) for number in range(5)]
+    pool.shutdown()
+    assert all(future.done() for future in futures)
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_shutdown_ends_the_workers_and_closes_every_descriptor(tmp_path: Path) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    pool = WorkerPool(2)
+    pids = {future.result(60) for future in [pool.submit(calls.meet, tmp_path, str(n), 2) for n in range(2)]}
+    assert len(pids) == 2
+    assert all(running(pid) for pid in pids)
+    pool.shutdown()
+    assert gone(pids)
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_shutdown_can_drop_what_has_not_begun(tmp_path: Path) -> None:
+    pool = WorkerPool(1)
+    begun = pool.submit(calls.wait_for, tmp_path / "go")
+    while not begun.running():
+        time.sleep(0.01)
+    waiting = [pool.submit(calls.touch, tmp_path / "ran") for _ in range(5)]
+    pool.shutdown(wait=False, cancel_futures=True)
+    assert all(future.cancelled() for future in waiting)
+    (tmp_path / "go").touch()
+    assert begun.result(60) is True
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_closed_pool_takes_no_calls_and_can_be_closed_again() -> None:
+    pool = WorkerPool(1)
+    pool.shutdown()
+    pool.shutdown()
+    with pytest.raises(RuntimeError):
+        pool.submit(calls.add, 1)
+
+
+def test_workers_hold_the_descriptors_that_they_are_given() -> None:
+    reading, writing = os.pipe()
+    with WorkerPool(1, keep_open=(writing,)) as pool:
+        assert pool.submit(os.write, writing, b"1").result(60) == 1
+    assert os.read(reading, 1) == b"1"
+    os.close(reading)
+    os.close(writing)
+
+
+def test_an_interrupt_from_the_terminal_does_not_reach_the_workers() -> None:
+    with WorkerPool(1) as pool:
+        pid = pool.submit(os.getpid).result(60)
+        assert os.getpgid(pid) != os.getpgid(0)
+        os.kill(pid, 2)
+        assert pool.submit(os.getpid).result(60) == pid
+
+
+PARENT = """
+import os, sys, time
+from pathlib import Path
+from gantry.executors import WorkerPool
+from tests.seams import calls
+pool = WorkerPool(2)
+here = Path(sys.argv[1])
+pids = [future.result() for future in [pool.submit(calls.meet, here, str(n), 2) for n in range(2)]]
+futures = [pool.submit(time.sleep, 600) for _ in range(2)]
+while not all(future.running() for future in futures):
+    time.sleep(0.01)
+print(*pids, flush=True)
+time.sleep(600)
+"""
+
+
+def test_workers_end_when_their_parent_is_killed_even_in_the_middle_of_a_call(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PARENT, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as parent:
+        assert parent.stdout is not None
+        pids = {int(pid) for pid in parent.stdout.readline().split()}
+        assert len(pids) == 2
+        assert all(running(pid) for pid in pids)
+        parent.kill()
+    assert gone(pids)
+
+
+def test_calls_of_many_threads_reach_their_own_answers() -> None:
+    wrong: list[int] = []
+
+    def ask(start: int) -> None:
+        for number in range(start, start + 50):
+            if pool.submit(calls.add, number).result(60) != number:
+                wrong.append(number)
+
+    with WorkerPool(2) as pool:
+        threads = [threading.Thread(target=ask, args=(1000 * thread,)) for thread in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []

@@ -1,0 +1,223 @@
+"""The plan of the house, held by reading what imports what."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import gantry
+
+SOURCE = Path(gantry.__file__).parent
+MAX_FILE_LINES = 450
+MAX_FUNCTION_LINES = 60
+
+# Room → its modules. A name ending in a dot stands for everything below.
+ROOMS = {
+    "words": ("errors", "names", "resources", "storage.uris"),
+    "seams": ("seams",),
+    "dicom": ("dicom.",),
+    "verbs": ("ingest", "operations."),
+    "storage": ("storage.",),
+    "index": ("index.",),
+    "executors": ("executors",),
+    "api": ("api.",),
+    "door": ("", "__main__", "cli", "config", "server", "demo", "client."),
+}
+# Room → rooms that it may import, besides itself. The door may import all.
+ARROWS = {
+    "words": (),
+    "seams": ("words",),
+    "dicom": ("words",),
+    "verbs": ("words", "seams", "dicom"),
+    "storage": ("words", "seams"),
+    "index": ("words", "seams"),
+    "executors": ("words", "seams"),
+    "api": ("words", "seams", "verbs"),
+    "door": tuple(ROOMS),
+}
+# What a verb must know of a wall: how the death of a worker is told.
+EXCEPTIONS = {("operations.batches", "executors", "WorkerDied")}
+PARTS = {"SqlIndex": "index.sql", "LocalBlobStore": "storage.local", "WorkerPool": "executors"}
+PURE = {
+    *("__future__", "abc", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
+    *("itertools", "json", "math", "re", "types", "typing", "unicodedata"),
+}
+
+
+@dataclass(frozen=True)
+class Import:
+    """``importer`` (without ``gantry.``) imports ``name`` from ``module``, or ``module`` itself."""
+
+    importer: str
+    module: str
+    name: str
+    type_only: bool
+
+    def __str__(self) -> str:
+        return f"{self.importer} imports {self.module}" + (f".{self.name}" if self.name else "")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(SOURCE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {
+    module_name(path): ast.parse(path.read_text(encoding="utf-8"), str(path))
+    for path in sorted(SOURCE.rglob("*.py"))
+    if "migrations" not in path.parts
+}
+
+
+def imports(importer: str, node: ast.AST, type_only: bool = False) -> Iterator[Import]:
+    """Every import of a module, inside functions too; those under ``if TYPE_CHECKING`` are marked."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield Import(importer, alias.name, "", type_only)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"{importer}: write imports in full"
+        for alias in node.names:
+            below = f"{node.module}.{alias.name}"
+            if below.startswith("gantry.") and below[7:] in MODULES:
+                yield Import(importer, below, "", type_only)
+            else:
+                yield Import(importer, str(node.module), alias.name, type_only)
+    elif isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+        for child in node.body:
+            yield from imports(importer, child, True)
+        for child in node.orelse:
+            yield from imports(importer, child, type_only)
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from imports(importer, child, type_only)
+
+
+ALL = [found for name, tree in MODULES.items() for found in imports(name, tree)]
+OURS = [found for found in ALL if found.module.split(".")[0] == "gantry"]
+
+
+def target(found: Import) -> str:
+    return found.module.removeprefix("gantry").removeprefix(".")
+
+
+def room(module: str) -> str:
+    for name, members in ROOMS.items():
+        for member in members:
+            package = member.endswith(".") and f"{module}.".startswith(member)
+            if module == member or package:
+                return name
+    raise AssertionError(f"{module} stands in no room: give it a place in ROOMS")
+
+
+def test_every_module_has_a_room() -> None:
+    packages = {name for name in MODULES if any(other.startswith(f"{name}.") for other in MODULES)}
+    for name in MODULES.keys() - packages:
+        assert room(name)
+    assert len(MODULES) > 30
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_arrows(name: str) -> None:
+    allowed = (name, *ARROWS[name])
+    wrong = [
+        str(found)
+        for found in OURS
+        if room(found.importer) == name
+        and not found.type_only
+        and room(target(found)) not in allowed
+        and (found.importer, target(found), found.name) not in EXCEPTIONS
+    ]
+    assert wrong == []
+
+
+def test_for_types_alone_only_the_seams_look_at_a_wall() -> None:
+    wrong = [
+        str(found)
+        for found in OURS
+        if found.type_only
+        and room(target(found)) not in (room(found.importer), *ARROWS[room(found.importer)])
+        and (found.importer, found.name) != ("seams", "SqlIndex")
+    ]
+    assert wrong == []
+
+
+def test_words_use_nothing_that_reads_or_writes() -> None:
+    pure = {name for name in MODULES if name and room(name) == "words"}
+    wrong = [
+        str(found) for found in ALL if found.importer in pure and found.module.split(".")[0] not in PURE | {"gantry"}
+    ]
+    assert wrong == []
+    calls = [
+        f"{name}: {ast.unparse(node)}"
+        for name in pure
+        for node in ast.walk(MODULES[name])
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("open", "print", "input", "exec", "eval")
+    ]
+    assert calls == []
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_only_the_wiring_names_the_parts(part: str) -> None:
+    importers = {found.importer for found in OURS if found.name == part and not found.type_only}
+    assert importers - {PARTS[part]} == {"config"}
+
+
+def test_what_talks_sql_stands_in_the_index() -> None:
+    wrong = [
+        str(found)
+        for found in ALL
+        if found.module.split(".")[0] in ("sqlalchemy", "alembic", "sqlite3") and room(found.importer) != "index"
+    ]
+    assert wrong == []
+
+
+def test_what_talks_http_stands_in_the_api_or_at_the_door() -> None:
+    libraries = ("starlette", "uvicorn", "pydantic", "httpx")
+    wrong = [
+        str(found)
+        for found in ALL
+        if found.module.split(".")[0] in libraries and room(found.importer) not in ("api", "door")
+    ]
+    assert wrong == []
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    graph: dict[str, set[str]] = {name: set() for name in MODULES}
+    for found in OURS:
+        if not found.type_only:
+            graph[found.importer].add(target(found))
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        assert name not in path, " → ".join((*path[path.index(name) :], name))
+        if name not in done:
+            for below in sorted(graph[name]):
+                visit(below, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        visit(name, ())
+
+
+def test_only_the_demo_imports_pydicom() -> None:
+    assert {found.importer for found in ALL if found.module.split(".")[0] == "pydicom"} <= {"demo", "client.samples"}
+
+
+def test_files_can_be_read_in_one_sitting() -> None:
+    lengths = {str(path.relative_to(SOURCE)): len(path.read_text().splitlines()) for path in SOURCE.rglob("*.py")}
+    assert {name: length for name, length in lengths.items() if length > MAX_FILE_LINES} == {}
+
+
+def test_functions_fit_on_a_screen() -> None:
+    lengths = {
+        f"{path.relative_to(SOURCE)}: {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    }
+    assert len(lengths) > 200
+    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}

@@ -128,7 +128,8 @@ class DataDirectory:
 
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories, a process pool."""
-    workers = settings.workers or os.cpu_count() or 2
+    # More workers than a small machine has cores: while one waits for the disk another reads and copies.
+    workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
     return Seams(
         index=SqlIndex(f"sqlite:///{directory.path / 'index.sqlite'}"),
         blobs=LocalBlobStore(str(directory.path / "blobs"), write_once=True),

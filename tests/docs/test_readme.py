@@ -1,0 +1,103 @@
+"""The README's commands, run by a shell as a new user would."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from tests.support.dicom import make_instance
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def block(language: str, holding: str) -> str:
+    (found,) = [text for text in blocks(language) if holding in text]
+    return found
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A directory with some DICOM files and nothing else."""
+    (tmp_path / "some").mkdir()
+    for number in range(7):
+        (tmp_path / "some" / f"{number}.dcm").write_bytes(make_instance(sop=f"1.2.3.{number}"))
+    return tmp_path
+
+
+def shell(script: str, home: Path) -> subprocess.CompletedProcess[str]:
+    """Run ``script`` with the project's commands on PATH and a server of its own on a free port."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("GANTRY_", "CLOUDSDK_"))}
+    environ |= {"GANTRY_PORT": str(port), "CLOUDSDK_CONFIG": str(home / "gcloud"), "HOME": str(home)}
+    environ |= {"GANTRY_SERVER": f"http://127.0.0.1:{port}", "CLOUDSDK_CORE_DISABLE_PROMPTS": "1"}
+    environ["PATH"] = f"{sysconfig.get_path('scripts')}:{environ['PATH']}"
+    script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
+    # What waits for the server stands where a person would wait to see its greeting.
+    ready = f"until curl -sf http://127.0.0.1:{port}/readyz > /dev/null; do sleep 0.1; done"
+    script = re.sub(r"^(gantry serve .*&).*$", rf"\1\n{ready}", script, flags=re.MULTILINE)
+    script = "set -e\ntrap 'kill $! 2>/dev/null; wait' EXIT\n" + script
+    return subprocess.run(
+        ["sh", "-c", script], cwd=home, env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def from_nothing(home: Path) -> str:
+    script = block("sh", "gantry serve").replace("/path/to/some", str(home / "some"))
+    assert script.startswith("pip install .")
+    return script.partition("\n")[2]
+
+
+def test_from_nothing_to_an_import_and_an_export(home: Path) -> None:
+    done = shell(from_nothing(home), home)
+    assert done.returncode == 0, done.stderr
+    assert len(list((home / "buckets" / "outgoing" / "all").rglob("*.dcm"))) == 7
+    assert "7 succeeded" in done.stdout
+
+
+def test_curl_and_python(home: Path) -> None:
+    python = block("python", "discovery.build") + (
+        "store = 'projects/gantry/locations/us-central1/datasets/hospital/dicomStores/ct'\n"
+        "assert client.projects().locations().datasets().dicomStores().get(name=store).execute() == {'name': store}\n"
+    )
+    (home / "client.py").write_text(python.replace("127.0.0.1:8080", "HOST"))
+    done = shell(
+        from_nothing(home)
+        + block("sh", "curl -X POST")
+        + f'sed -i "s#http://HOST#$GANTRY_SERVER#" client.py\n{sys.executable} client.py\n',
+        home,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"name": "projects/gantry/locations/us-central1/datasets/hospital/operations/' in done.stdout
+
+
+@pytest.mark.skipif(shutil.which("gcloud") is None, reason="NOT TESTED: gcloud is not installed")
+def test_gcloud(home: Path) -> None:
+    done = shell(from_nothing(home) + block("sh", "gcloud healthcare dicom-stores import"), home)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("name: projects/gantry/locations/us-central1/datasets/hospital/dicomStores/ct") == 2
+
+
+def test_it_is_short_and_begins_with_the_two_commands() -> None:
+    assert len(README.splitlines()) <= 150
+    assert [line.split("#")[0].strip() for line in blocks("sh")[0].splitlines()] == ["./run demo", "./run test"]
+
+
+def test_links_lead_somewhere() -> None:
+    for page in (ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(ROOT / "docs").rglob("*.md")):
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.name}: {target}"

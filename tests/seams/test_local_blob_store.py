@@ -6,6 +6,7 @@ import errno
 import os
 import pickle
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -375,9 +376,41 @@ def test_a_full_disk_is_resource_exhausted(store: LocalBlobStore, root: Path) ->
     assert tree(root) == []
 
 
-def test_flush_without_a_directory_is_unavailable(tmp_path: Path) -> None:
+def test_a_store_whose_directory_is_gone_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable):
-        LocalBlobStore(str(tmp_path / "none")).flush()
+        LocalBlobStore(str(tmp_path / "none")).put("a", [b"a"])
+
+
+def test_a_write_error_that_only_the_sync_tells_is_not_lost(
+    store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    store.put("a", [b"a"])
+    monkeypatch.setattr(local, "_syncfs", fails)
+    with pytest.raises(Unavailable, match="refused to keep"):
+        store.flush()
+    store.flush()  # nothing was written since
+
+
+def test_writing_goes_on_while_empty_directories_are_removed(store: LocalBlobStore, root: Path) -> None:
+    stopping = threading.Event()
+
+    def clear() -> None:
+        other = LocalBlobStore(str(root))
+        while not stopping.is_set():
+            for found in other.list("deep/er/x"):
+                other.delete(found.key)
+
+    thread = threading.Thread(target=clear)
+    thread.start()
+    try:
+        for number in range(300):
+            store.put(f"deep/er/x{number}/a", [b"x"])
+    finally:
+        stopping.set()
+        thread.join()
 
 
 # Copying --------------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from gantry.errors import FailedPrecondition, Unavailable
 
+_CONNECTIONS = 10  # each may fill its cache of 16 MiB
 SCHEMA_VERSION = "0001"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -57,11 +58,18 @@ def _translated() -> Iterator[None]:
 
 def _open(url: str) -> Engine:
     # AUTOCOMMIT hands transactions to _write: the driver's own late BEGIN would let two writers deadlock.
-    engine = create_engine(url, isolation_level="AUTOCOMMIT", connect_args={"timeout": 60, "check_same_thread": False})
+    engine = create_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=120,
+        connect_args={"timeout": 60, "check_same_thread": False},
+    )
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-32768"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16384"):
             connection.execute(f"PRAGMA {pragma}")
 
     return engine

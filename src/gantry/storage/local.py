@@ -15,7 +15,7 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from gantry.errors import (
     Aborted,
@@ -34,6 +34,7 @@ from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
 
 _COPY_CHUNK = 64 << 20
 _READ_CHUNK = 1 << 20
+_ATTEMPTS = 20
 _NO_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _OPEN = os.O_RDONLY | os.O_NONBLOCK  # a pipe must not make the reader wait for a writer
 _Filler = Callable[[int], int]
@@ -90,6 +91,8 @@ class LocalBlobStore:
         self.root = os.fsencode(os.path.realpath(root))
         self._suffix = b"." + os.fsencode(writer or str(os.getpid()))
         self._write_once = write_once
+        # Open from the first write to the next flush: a write error in between is told to this descriptor only.
+        self._watch: int | None = None
 
     def exists(self) -> bool:
         return os.path.isdir(self.root)
@@ -179,17 +182,26 @@ class LocalBlobStore:
         return count
 
     def flush(self) -> None:
-        """Return when everything written before is on disk: one sync of the file system, whatever the number."""
+        """Return when everything this object has written is on disk: one sync of the file system for all of it."""
+        if self._watch is None:
+            return
         try:
-            fd = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise _write_error(error, os.fsdecode(self.root)) from None
-        try:
-            _syncfs(fd)
+            _syncfs(self._watch)
         except OSError as error:
             raise Unavailable(f"the disk refused to keep what was written: {error.strerror}") from None
         finally:
-            os.close(fd)
+            self._unwatch()
+
+    def __del__(self) -> None:
+        self._unwatch()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_watch": None}
+
+    def _unwatch(self) -> None:
+        if self._watch is not None:
+            os.close(self._watch)
+            self._watch = None
 
     def _name(self, key: str) -> bytes:
         """The key as a path below the root. Raises NotFound where it cannot be one."""
@@ -239,11 +251,16 @@ class LocalBlobStore:
         return TEMPORARY + hashlib.sha256(name).hexdigest()[:32].encode() + self._suffix
 
     def _create(self, name: bytes) -> int:
-        try:
-            return open_beneath(self.root, name, _CREATE, 0o644)
-        except FileNotFoundError:
-            make_directories(self.root, name.rpartition(b"/")[0])
-            return open_beneath(self.root, name, _CREATE, 0o644)
+        if self._watch is None:
+            self._watch = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
+        for _ in range(_ATTEMPTS):
+            try:
+                return open_beneath(self.root, name, _CREATE, 0o644)
+            except FileNotFoundError:
+                # Whoever deletes the last object of a directory removes it too, maybe just now.
+                with contextlib.suppress(FileNotFoundError):
+                    make_directories(self.root, name.rpartition(b"/")[0])
+        return open_beneath(self.root, name, _CREATE, 0o644)
 
     def _replace(self, directory: bytes, source: bytes, target: bytes) -> None:
         fd = open_directory(self.root, directory)

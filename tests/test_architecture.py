@@ -40,7 +40,7 @@ ARROWS = {
     "door": tuple(ROOMS),
 }
 # What a verb must know of a wall: how the death of a worker is told.
-EXCEPTIONS = {("operations.batches", "executors", "WorkerDied")}
+EXCEPTIONS: set[tuple[str, str, str]] = set()
 PARTS = {"SqlIndex": "index.sql", "LocalBlobStore": "storage.local", "WorkerPool": "executors"}
 PURE = {
     *("__future__", "abc", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),

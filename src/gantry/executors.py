@@ -21,14 +21,12 @@ from concurrent.futures import Executor, Future
 from multiprocessing.connection import Connection
 from typing import Any
 
+from gantry.seams import WorkerDied, WorkerTimedOut, hear_beats
+
 logger = logging.getLogger(__name__)
 
 _Call = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 _MAIN = "import sys; from gantry.executors import work; work(int(sys.argv[1]), int(sys.argv[2]))"
-
-
-class WorkerDied(Exception):
-    """The process that carried this call ended before it answered."""
 
 
 class WorkerPool(Executor):
@@ -119,13 +117,20 @@ class _Worker:
         self.pid = self._process.pid
 
     def call(self, message: bytes) -> tuple[bool, Any]:
+        """Whether the call succeeded, and its value or exception. Raises WorkerDied, WorkerTimedOut."""
+        allowed: float | None = None
         try:
             self._connection.send_bytes(message)
-            answer = self._connection.recv_bytes()
+            while True:
+                if not self._connection.poll(allowed):
+                    self._process.kill()
+                    raise WorkerTimedOut(f"no sign of life for {allowed:g} seconds")
+                answer = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - from our own child
+                if isinstance(answer, tuple):
+                    return answer
+                allowed = answer
         except (EOFError, OSError):
-            raise WorkerDied(f"worker process {self.pid} died") from None
-        ok, value = pickle.loads(answer)  # noqa: S301 - from our own child over a private socket
-        return ok, value
+            raise WorkerDied("the worker process died") from None
 
     def close(self) -> None:
         self._connection.close()
@@ -141,6 +146,7 @@ def work(descriptor: int, lifeline: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     connection = Connection(descriptor)
+    hear_beats(lambda seconds: connection.send_bytes(pickle.dumps(seconds)))
     while True:
         try:
             message = connection.recv_bytes()

@@ -72,6 +72,32 @@ class BlobStore(Protocol):
         ...
 
 
+class WorkerDied(Exception):
+    """What an executor's future raises when the process that carried the call ended before it answered."""
+
+
+class WorkerTimedOut(WorkerDied):
+    """The process was ended, because the call gave no sign of life in the time it had asked for."""
+
+
+def beat(seconds: float | None) -> None:
+    """Tell from inside a call that it is alive, and that it will beat again or answer within ``seconds``.
+
+    A call that never beats may take as long as it likes, and so may one that beats with None. Outside a worker process
+    nothing happens.
+    """
+    for hear in _listeners:
+        hear(seconds)
+
+
+def hear_beats(listener: Callable[[float | None], None]) -> None:
+    """For executors: ``listener`` hears the beats of this process."""
+    _listeners.append(listener)
+
+
+_listeners: list[Callable[[float | None], None]] = []
+
+
 @dataclass(frozen=True, slots=True)
 class Seams:
     """The parts that settings choose. ``bucket(name, writer)`` raises NotFound for a bucket that is not there.

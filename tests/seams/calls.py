@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import NoReturn
 
 from gantry.errors import InvalidArgument
+from gantry.seams import beat
 
 
 class OddError(Exception):
@@ -64,3 +66,18 @@ def meet(directory: Path, name: str, count: int) -> int:
             return os.getpid()
         time.sleep(0.01)
     raise TimeoutError(f"fewer than {count} came")
+
+
+def beat_and_hang(seconds: float) -> NoReturn:
+    """Promises a sign of life within ``seconds`` and gives none."""
+    beat(seconds)
+    threading.Event().wait()
+    raise AssertionError("never reached")
+
+
+def beat_and_go_on(count: int) -> int:
+    """Beats often enough to take as long as it likes, then asks for unlimited time."""
+    for _ in range(count):
+        beat(30)
+    beat(None)
+    return count

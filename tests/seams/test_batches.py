@@ -103,7 +103,7 @@ def work() -> Iterator[Work]:
     made.pool.shutdown()
 
 
-def dead(item: str) -> str:
+def dead(item: str, _error: WorkerDied) -> str:
     return f"{item} died"
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gantry.executors import WorkerPool
+from gantry.seams import WorkerTimedOut
 from tests.seams import calls
 from tests.seams.executor_suite import ExecutorSuite
 
@@ -33,6 +34,23 @@ def executor() -> Iterator[WorkerPool]:
 
 class TestWorkerPool(ExecutorSuite):
     pass
+
+
+def test_a_call_without_a_sign_of_life_is_ended_and_the_others_go_on(executor: WorkerPool) -> None:
+    hanging = executor.submit(calls.beat_and_hang, 0.2)
+    others = [executor.submit(calls.add, number, 1) for number in range(20)]
+    with pytest.raises(WorkerTimedOut, match=r"0\.2 seconds"):
+        hanging.result(timeout=30)
+    assert [future.result(timeout=30) for future in others] == list(range(1, 21))
+    assert {executor.submit(os.getpid).result() for _ in range(20)}
+
+
+def test_a_call_that_beats_is_left_alone(executor: WorkerPool) -> None:
+    assert executor.submit(calls.beat_and_go_on, 100).result(timeout=30) == 100
+
+
+def test_beats_outside_a_worker_do_nothing() -> None:
+    assert calls.beat_and_go_on(3) == 3
 
 
 def running(pid: int) -> bool:
@@ -114,6 +132,7 @@ PARENT = """
 import os, sys, time
 from pathlib import Path
 from gantry.executors import WorkerPool
+from gantry.seams import WorkerTimedOut
 from tests.seams import calls
 pool = WorkerPool(2)
 here = Path(sys.argv[1])

@@ -8,7 +8,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import TypeVar
 
-from gantry.executors import WorkerDied
+from gantry.seams import WorkerDied, WorkerTimedOut
 
 MAX_ITEMS = 512
 MAX_BYTES = 128 << 20
@@ -20,17 +20,19 @@ Out = TypeVar("Out")
 Submit = Callable[[int, Sequence[In], int], "Future[list[Out]]"]
 
 
-def cut(items: Iterable[In], size_of: Callable[[In], int]) -> Iterator[list[In]]:
-    """Batches of at most MAX_ITEMS items and MAX_BYTES bytes, so that each is a bounded piece of time.
+def cut(
+    items: Iterable[In], size_of: Callable[[In], int], max_items: int = MAX_ITEMS, max_bytes: int = MAX_BYTES
+) -> Iterator[list[In]]:
+    """Batches of at most ``max_items`` items and ``max_bytes`` bytes, so that each is a bounded piece of time.
 
     The first ones are small: progress shows at once, and small operations use all workers.
     """
     batch: list[In] = []
-    size, limit = 0, FIRST_ITEMS
+    size, limit = 0, min(FIRST_ITEMS, max_items)
     for item in items:
-        if batch and (len(batch) >= limit or size + size_of(item) > MAX_BYTES):
+        if batch and (len(batch) >= limit or size + size_of(item) > max_bytes):
             yield batch
-            batch, size, limit = [], 0, min(limit * 2, MAX_ITEMS)
+            batch, size, limit = [], 0, min(limit * 2, max_items)
         batch.append(item)
         size += size_of(item)
     if batch:
@@ -38,7 +40,7 @@ def cut(items: Iterable[In], size_of: Callable[[In], int]) -> Iterator[list[In]]
 
 
 def run_in_order(
-    submit: Submit[In, Out], batches: Iterable[Sequence[In]], window: int, on_death: Callable[[In], Out]
+    submit: Submit[In, Out], batches: Iterable[Sequence[In]], window: int, on_death: Callable[[In, WorkerDied], Out]
 ) -> Generator[tuple[int, Sequence[In], list[Out]], None, None]:
     """Yield (number, batch, outcomes) in the order of ``batches``, at most ``window`` of them under way.
 
@@ -67,11 +69,11 @@ def outcomes_of(
     future: Future[list[Out]],
     submit: Callable[[Sequence[In], int], Future[list[Out]]],
     batch: Sequence[In],
-    on_death: Callable[[In], Out],
+    on_death: Callable[[In, WorkerDied], Out],
 ) -> list[Out]:
     """The outcomes of a batch under way. If its worker died, the batch is run again item by item.
 
-    An item whose worker dies every time gets ``on_death``; the others are not touched by it.
+    An item whose worker dies every time, or runs out of time, gets ``on_death``; the others are not touched by it.
     """
     try:
         return future.result()
@@ -80,11 +82,16 @@ def outcomes_of(
 
 
 def _alone(
-    submit: Callable[[Sequence[In], int], Future[list[Out]]], item: In, offset: int, on_death: Callable[[In], Out]
+    submit: Callable[[Sequence[In], int], Future[list[Out]]],
+    item: In,
+    offset: int,
+    on_death: Callable[[In, WorkerDied], Out],
 ) -> Out:
-    for _ in range(ATTEMPTS_ALONE):
+    for attempt in range(1, ATTEMPTS_ALONE + 1):
         try:
             return submit([item], offset).result()[0]
-        except WorkerDied:
-            continue  # once may be chance: the machine was short of memory, somebody killed the process
-    return on_death(item)
+        except WorkerDied as error:
+            # Once may be chance: the machine was short of memory, somebody killed the process. Time is no chance.
+            if attempt == ATTEMPTS_ALONE or isinstance(error, WorkerTimedOut):
+                return on_death(item, error)
+    raise AssertionError("unreachable")

@@ -11,7 +11,7 @@ from gantry.errors import Code, ResourceExhausted, Status, StatusError
 from gantry.operations.batches import cut, run_in_order
 from gantry.operations.filter_file import Line, read_lines
 from gantry.resources import Batch, Failure, Instance, Operation
-from gantry.seams import BlobStore, Seams
+from gantry.seams import BlobStore, Seams, WorkerDied
 from gantry.storage.uris import StorageUri, parse_prefix
 
 _Placed = tuple[str, Instance]
@@ -90,5 +90,5 @@ def _refused(uri: StorageUri, line: Line) -> Failure:
     return Failure(f"{uri}#line={line.number}", Status(Code.INVALID_ARGUMENT, message))
 
 
-def _died(placed: _Placed) -> Failure:
+def _died(placed: _Placed, _error: WorkerDied) -> Failure:
     return Failure(placed[1].path, Status(Code.INTERNAL, "the worker process died while it wrote this instance"))

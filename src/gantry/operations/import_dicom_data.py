@@ -39,7 +39,7 @@ def import_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, No
     done = operation.counter.success + operation.counter.failure
     with Count(source, pattern) as count:
         results = run_in_order(
-            submit, cut(found, lambda item: item.size), seams.window, lambda item: died(item, source_uri)
+            submit, cut(found, lambda item: item.size), seams.window, lambda item, _error: died(item, source_uri)
         )
         with closing(results):
             for number, objects, outcomes in results:
@@ -111,7 +111,7 @@ def _compare(seams: Seams, pairs: list[tuple[str, str]]) -> list[bool | Status]:
         return seams.executor.submit(same_bytes, list(items), blobs=seams.blobs)
 
     dead = Status(Code.INTERNAL, "the worker process died while it read them")
-    return outcomes_of(submit(pairs, 0), submit, pairs, lambda _pair: dead)
+    return outcomes_of(submit(pairs, 0), submit, pairs, lambda _pair, _error: dead)
 
 
 def _refusal(item: Instance, verdict: bool | Status) -> Failure | None:

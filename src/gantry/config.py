@@ -7,7 +7,7 @@ import os
 import time
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,11 @@ from typing import Any
 from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
 from gantry.executors import WorkerPool
 from gantry.index.sql import SqlIndex
-from gantry.seams import Seams
+from gantry.resources import BlobStorageClass
+from gantry.seams import MAIN, BlobStore, Seams
 from gantry.storage.local import LocalBlobStore
+from gantry.storage.place_marks import keep_places
+from gantry.storage.places import PlacedBlobStore
 
 _REGIONS = """
     asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1
@@ -38,7 +41,10 @@ class Settings:
     buckets: str = ""
     workers: int = 0
     public_url: str = ""
+    retention_days: int = 30
+    log_json: bool = False
     locations: tuple[str, ...] = LOCATIONS
+    storage_classes: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -57,11 +63,11 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: st
     values: dict[str, Any] = {}
     if file:
         values |= _read_file(file)
-    for field in fields(Settings):
-        if (text := environ.get(f"GANTRY_{field.name.upper()}")) is not None:
-            values[field.name] = text
-        if flags.get(field.name) is not None:
-            values[field.name] = flags[field.name]
+    for name in (each.name for each in fields(Settings)):
+        if (text := environ.get(f"GANTRY_{name.upper()}")) is not None:
+            values[name] = text
+        if flags.get(name) is not None:
+            values[name] = flags[name]
     settings = Settings(**{name: _typed(name, value) for name, value in values.items()})
     if settings.host not in _LOOPBACK:
         raise InvalidArgument(
@@ -77,7 +83,7 @@ def _read_file(path: str) -> dict[str, Any]:
             values = tomllib.load(file)
     except (OSError, ValueError) as error:
         raise InvalidArgument(f"{path}: cannot be read as TOML: {error}") from None
-    unknown = values.keys() - {field.name for field in fields(Settings)}
+    unknown = values.keys() - {each.name for each in fields(Settings)}
     if unknown:
         raise InvalidArgument(f"{path}: unknown setting {', '.join(sorted(unknown))}")
     return values
@@ -85,7 +91,9 @@ def _read_file(path: str) -> dict[str, Any]:
 
 def _typed(name: str, value: Any) -> Any:
     try:
-        if name in ("port", "workers"):
+        if name == "log_json":
+            return _truth(value)
+        if name in ("port", "workers", "retention_days"):
             if isinstance(value, str) and value.isascii() and value.isdigit():
                 value = int(value)
             if type(value) is not int or not 0 <= value <= 65535:
@@ -93,9 +101,31 @@ def _typed(name: str, value: Any) -> Any:
             return value
         if name == "locations":
             return tuple(value.split(",") if isinstance(value, str) else value)
+        if name == "storage_classes":
+            return _directories(value)
         return str(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, AttributeError):
         raise InvalidArgument(f"{name}: {value!r} is not a value it can have") from None
+
+
+def _truth(value: Any) -> bool:
+    """Raises ValueError."""
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    found = words.get(str(value).lower())
+    if found is None:
+        raise ValueError
+    return found
+
+
+def _directories(value: Any) -> dict[str, str]:
+    """Storage class → absolute directory, from a table or ``CLASS=DIRECTORY,…``. Raises ValueError, TypeError."""
+    pairs = [part.split("=", 1) for part in value.split(",") if part] if isinstance(value, str) else value.items()
+    found = {}
+    for storage_class, directory in pairs:
+        if storage_class not in list(BlobStorageClass) or not isinstance(directory, str) or not directory:
+            raise ValueError
+        found[storage_class] = str(Path(directory).absolute())
+    return found
 
 
 class DataDirectory:
@@ -107,6 +137,11 @@ class DataDirectory:
             path.mkdir(parents=True, exist_ok=True)
         self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         self._acquire()
+        try:
+            keep_places(self.path, settings.storage_classes)
+        except BaseException:
+            self.close()
+            raise
 
     def _acquire(self, seconds: float = 10.0) -> None:
         # Workers hold the lock too: after kill -9 the next server waits here until the last of them has ended.
@@ -128,14 +163,20 @@ class DataDirectory:
 
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories, a process pool."""
+    blobs: dict[str, BlobStore] = {
+        place: LocalBlobStore(root, write_once=True)
+        for place, root in ({MAIN: str(directory.path / "blobs")} | dict(settings.storage_classes)).items()
+    }
     # More workers than a small machine has cores: while one waits for the disk another reads and copies.
     workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
     return Seams(
         index=SqlIndex(f"sqlite:///{directory.path / 'index.sqlite'}"),
-        blobs=LocalBlobStore(str(directory.path / "blobs"), write_once=True),
+        blobs=PlacedBlobStore(blobs),
         bucket=partial(open_bucket, str(settings.buckets_path)),
         executor=WorkerPool(workers, keep_open=(directory.lock,)),
         window=workers * 2,
+        places=tuple(blobs),
+        retention_days=settings.retention_days,
     )
 
 

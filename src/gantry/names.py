@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gantry.errors import InvalidArgument
 
@@ -55,6 +56,18 @@ class DicomStoreName:
 
     def __str__(self) -> str:
         return f"{self.parent}/dicomStores/{self.store}"
+
+
+class ResourcePath(NamedTuple):
+    """``studies/{study}[/series/{series}[/instances/{instance}]]``; a UID is empty where the path ends before it."""
+
+    study: str
+    series: str = ""
+    instance: str = ""
+
+    def __str__(self) -> str:
+        levels = zip(("studies", "series", "instances"), self, strict=True)
+        return "/".join(f"{level}/{uid}" for level, uid in levels if uid)
 
 
 @dataclass(frozen=True, slots=True)

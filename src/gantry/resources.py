@@ -70,6 +70,46 @@ class Instance(NamedTuple):
         """Identity inside a DICOM store."""
         return self[:3]
 
+    @property
+    def structured_size(self) -> int:
+        """Bytes of the text that the index keeps of its header: five UIDs."""
+        return sum(map(len, self[:5]))
+
+
+class Change(NamedTuple):
+    """A storage class for an instance that was read as ``instance`` at ``position`` of a walk.
+
+    ``blob_key`` is where its bytes are from then on; another key than before means that they were copied.
+    """
+
+    position: str
+    instance: Instance
+    storage_class: str
+    blob_key: str
+
+    @property
+    def copied(self) -> bool:
+        return self.blob_key != self.instance.blob_key
+
+
+class StorageInfo(NamedTuple):
+    """How one instance is stored. Sizes in bytes; ``structured_size`` is that of what the index keeps of its header."""
+
+    size: int
+    storage_class: str
+    update_time: datetime
+    structured_size: int
+
+
+class Metrics(NamedTuple):
+    """What lies below a DICOM store, a study or a series."""
+
+    studies: int
+    series: int
+    instances: int
+    blob_bytes: int
+    structured_bytes: int
+
 
 class Failure(NamedTuple):
     """What went wrong with one object or instance. ``resource`` names it."""
@@ -100,6 +140,7 @@ class Batch:
     ``listed`` is how many objects have been counted so far. ``blob_prefix`` is where the batch's new blobs lie:
     blobs of the operation that sort after the last committed prefix belong to nobody. ``garbage`` are blobs of the
     batch that get no row. ``selection`` are paths of a filter file, to be remembered with the operation.
+    ``changes`` are storage classes for rows that are there.
     """
 
     checkpoint: str
@@ -110,6 +151,11 @@ class Batch:
     blob_prefix: str = ""
     garbage: tuple[str, ...] = ()
     selection: tuple[tuple[str, str, str], ...] = ()
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def succeeded(self) -> int:
+        return len(self.instances) + len(self.changes) + self.success
 
 
 class Method(StrEnum):
@@ -118,6 +164,9 @@ class Method(StrEnum):
     CREATE_DATASET = "dataset.DatasetService.CreateDataset"
     IMPORT_DICOM_DATA = "dicom.DicomService.ImportDicomData"
     EXPORT_DICOM_DATA = "dicom.DicomService.ExportDicomData"
+    SET_BLOB_STORAGE_SETTINGS = "storageinfo.StorageInfoService.SetBlobStorageSettings"
+    DELETE_STUDY = "dicomweb.DicomWebService.DeleteStudy"
+    DELETE_SERIES = "dicomweb.DicomWebService.DeleteSeries"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +201,27 @@ class LogEntry:
     seq: int
     time: datetime
     failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """A condition on entries of the error log.
+
+    ``operator`` is ``all``, ``any`` or ``not`` of ``parts``, or compares ``field`` with ``value``: ``=``, ``!=``,
+    ``<``, ``<=``, ``>``, ``>=``, and ``:`` for "contains". Fields: ``time`` in microseconds, ``project``,
+    ``location``, ``dataset``, ``store``, ``operation`` (a number), ``method``, ``resource``, ``message``, ``code``.
+    ``all`` of nothing is true, ``any`` of nothing is false.
+    """
+
+    operator: str
+    field: str = ""
+    value: str | int = ""
+    parts: tuple[LogFilter, ...] = ()
+
+
+class LogPosition(NamedTuple):
+    """Where an entry stands in the order of time."""
+
+    time: int
+    operation: int
+    seq: int

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from gantry.resources import ObjectMeta
+from gantry.resources import LogEntry, ObjectMeta, Operation
 
 if TYPE_CHECKING:
     from gantry.index.sql import SqlIndex
+
+
+MAIN = "main"  # the place of every storage class that has none of its own
 
 
 class OpenedObject(ABC):
@@ -102,7 +105,9 @@ _listeners: list[Callable[[float | None], None]] = []
 class Seams:
     """The parts that settings choose. ``bucket(name, writer)`` raises NotFound for a bucket that is not there.
 
-    ``window`` is how many batches of an operation may be under way.
+    ``window`` is how many batches of an operation may be under way. ``places`` are the first segments that keys in
+    ``blobs`` may have: ``main``, and each storage class that has a directory of its own. ``retention_days`` is how long
+    finished operations are kept, 0 for ever. ``listener`` hears of the entries of error logs once they are committed.
     """
 
     index: SqlIndex
@@ -110,3 +115,10 @@ class Seams:
     bucket: Callable[[str, str], BlobStore]
     executor: Executor
     window: int
+    places: tuple[str, ...] = (MAIN,)
+    retention_days: int = 30
+    listener: Callable[[Operation, Sequence[LogEntry]], None] | None = None
+
+    def place_of(self, storage_class: str) -> str:
+        """Where new bytes of a storage class go."""
+        return storage_class if storage_class in self.places else MAIN

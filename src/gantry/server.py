@@ -8,21 +8,30 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import uvicorn
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gantry.api import pages
+from gantry.api import discovery, pages
 from gantry.api.app import App
 from gantry.api.call import Context
+from gantry.api.logging import JsonLines
 from gantry.config import DataDirectory, Settings, open_seams
 from gantry.operations.runner import Runner
 
 logger = logging.getLogger(__name__)
 
-_PAGES = {"healthz": pages.healthz, "readyz": pages.readyz, "metrics": pages.metrics, "logs": pages.logs}
+_PAGES = {
+    "healthz": pages.healthz,
+    "readyz": pages.readyz,
+    "metrics": pages.metrics,
+    "logs": pages.logs,
+    "$discovery": discovery.rest,
+    "discovery": discovery.rest,
+}
 
 
 @contextmanager
@@ -31,6 +40,8 @@ def running(settings: Settings) -> Iterator[App]:
     directory = DataDirectory(settings)
     try:
         seams = open_seams(settings, directory)
+        if settings.log_json:
+            seams = replace(seams, listener=JsonLines(sys.stdout))
         runner = Runner(seams)
         collector = _Collector(runner)
         REGISTRY.register(collector)
@@ -87,7 +98,8 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            print(_greeting(self._settings), flush=True)
+            # With a log on stdout every line there is JSON.
+            print(_greeting(self._settings), file=sys.stderr if self._settings.log_json else sys.stdout, flush=True)
 
 
 def _greeting(settings: Settings) -> str:

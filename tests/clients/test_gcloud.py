@@ -159,6 +159,17 @@ def test_export(gantry: Gantry, gcloud: Gcloud) -> None:
     assert gantry.objects(gantry.out).keys() == {"d/1.2/1.3/1.4.dcm"}
 
 
+def test_metrics(gantry: Gantry, gcloud: Gcloud) -> None:
+    """§4.2.7"""
+    data = make_instance("1.2", "1.3", "1.4")
+    gantry.put(gantry.bucket, "a.dcm", data)
+    gantry.import_("a.dcm")
+    result = gcloud("dicom-stores", "metrics", "store", f"--dataset={gantry.dataset_id}", "--format=json")
+    assert result.code == 0, result.err
+    assert (result.json["name"], result.json["instanceCount"]) == (gantry.store, "1")
+    assert result.json["blobStorageSizeBytes"] == str(len(data))
+
+
 def test_beta_export_with_a_filter_and_describe_through_ga(gantry: Gantry, gcloud: Gcloud) -> None:
     """§12.4.5, §17.11: GA operations describe shows the v1beta1 metadata of the operation."""
     for study in ("1.2", "1.9"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from pathlib import Path
 
@@ -73,4 +74,14 @@ def exported(directory: Path) -> dict[str, str]:
 
 def blobs(data: Path) -> set[str]:
     """Every file below a server's blobs, orphans included."""
-    return {str(path.relative_to(data / "blobs")) for path in (data / "blobs").rglob("*") if path.is_file()}
+    return _files(data / "blobs")
+
+
+def placed(directory: Path) -> set[str]:
+    """Keys of every blob in the directory of a storage class."""
+    return {name for name in _files(directory) if "/" in name}
+
+
+def _files(root: Path) -> set[str]:
+    """Directories may vanish meanwhile, which ``os.walk`` takes as it comes."""
+    return {os.path.relpath(os.path.join(at, name), root) for at, _, names in os.walk(root) for name in names}

@@ -2,64 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from gantry.config import DataDirectory, Settings, open_seams
 from gantry.errors import ResourceExhausted
-from gantry.names import DatasetName, DicomStoreName
 from gantry.operations import import_dicom_data as verb
-from gantry.operations.runner import Totals, carry, commit, finish, sweep_attempt
+from gantry.operations.blob_keys import sweep_attempt
+from gantry.operations.runner import Totals, commit, finish
 from gantry.operations.sweeper import sweep_garbage
-from gantry.resources import Dataset, DicomStore, Method, Operation
 from gantry.seams import OpenedObject, Seams
 from gantry.storage.local import LocalBlobStore
-from tests.faults.scene import Scene, blobs
-
-DATASET = DatasetName("p", "us-central1", "d")
-STORE = DicomStoreName("p", "us-central1", "d", "s")
-
-
-class House:
-    """An index, blobs, workers and a scene, without a server around them."""
-
-    def __init__(self, tmp_path: Path) -> None:
-        self.data = tmp_path / "data"
-        settings = Settings(data=str(self.data), buckets=str(tmp_path / "buckets"), workers=2)
-        self.directory = DataDirectory(settings)
-        self.seams = open_seams(settings, self.directory)
-        self.scene = Scene(tmp_path / "buckets" / "source", 700)
-        self.seams.index.create_dataset(Dataset(DATASET), "v1")
-        self.seams.index.create_dicom_store(DicomStore(STORE))
-        request = {"uri": "gs://source/**", "storage_class": "STANDARD"}
-        self.created = self.seams.index.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, request, str(STORE))
-
-    def claim(self, runner: str) -> Operation:
-        operation = self.seams.index.claim_operation(runner)
-        assert operation is not None
-        return operation
-
-    def carry_to_the_end(self, seams: Seams | None = None) -> Operation:
-        carry(seams or self.seams, self.claim("heir"), "heir", threading.Event(), Totals())
-        return self.seams.index.get_operation(self.created.name)
-
-    def check(self, operation: Operation) -> None:
-        assert operation.done
-        assert (operation.counter.success, operation.counter.failure) == (self.scene.success, self.scene.failure)
-        assert operation.counter.pending == 0
-        rows = {instance.blob_key: "/".join(instance.uids) for _, instance in self.seams.index.instances(1)}
-        assert set(rows.values()) == set(self.scene.stored)
-        assert blobs(self.data) == set(rows)
-        assert self.seams.index.garbage() == []
-
-    def close(self) -> None:
-        self.seams.executor.shutdown()
-        self.seams.index.close()
-        self.directory.close()
+from tests.faults.house import House
+from tests.faults.scene import blobs
 
 
 @pytest.fixture

@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.faults.kill import kill_during
 from tests.faults.scene import Scene, blobs, exported
 from tests.support.server import GantryServer, counts
-
-
-def _kill_during(server: GantryServer, operation: str, kills: int, chance: random.Random) -> int:
-    """Kill and start again until ``kills`` kills fell while the operation ran, or it has ended; how many did."""
-    inside = 0
-    while inside < kills:
-        time.sleep(chance.uniform(0, 0.12))
-        done = server.operation(operation).get("done", False)
-        server.kill9()
-        server.start()
-        if done:
-            break
-        inside += 1
-    return inside
 
 
 def _check_import(server: GantryServer, store: str, operation: str, scene: Scene) -> None:
@@ -45,7 +31,7 @@ def _imports_as_if_undisturbed(tmp_path: Path, count: int, kills: int, pixel_byt
         scene = Scene(server.buckets / "source", count, pixel_bytes)
         store = server.create_store("d", "s")
         operation = server.import_(store, "gs://source/**.dcm")
-        inside = _kill_during(server, operation, kills, random.Random(count))
+        inside = kill_during(server, operation, kills, random.Random(count))
         _check_import(server, store, operation, scene)
         server.stop()
         return inside
@@ -71,7 +57,7 @@ def test_an_export_killed_again_and_again_writes_every_instance_once(tmp_path: P
         server.wait(server.import_(store, "gs://source/**"))
         (server.buckets / "out").mkdir()
         operation = server.export(store, "gs://out/deep/er")
-        _kill_during(server, operation, 4, random.Random(4))
+        kill_during(server, operation, 4, random.Random(4))
         assert counts(server.wait(operation)) == (len(scene.stored), 0)
         assert exported(server.buckets / "out" / "deep" / "er") == scene.stored
         server.stop()

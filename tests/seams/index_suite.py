@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +12,16 @@ import pytest
 
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status
 from gantry.index.sql import SqlIndex
-from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
+from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath
 from gantry.resources import (
     Batch,
+    Change,
     Dataset,
     DicomStore,
     Failure,
     Instance,
     Method,
+    Metrics,
     Operation,
     ProgressCounter,
 )
@@ -51,6 +53,21 @@ def store(index: SqlIndex) -> DicomStore:
     index.create_dataset(Dataset(DATASET), "v1")
     index.create_dicom_store(DicomStore(STORE))
     return index.get_dicom_store(STORE)
+
+
+# Number of an instance → its study and series.
+SPREAD = {1: ("1.2", "5"), 2: ("1.2", "5"), 3: ("1.2", "6"), 4: ("1.3", "5")}
+
+
+def metrics_of(items: Sequence[Instance]) -> Metrics:
+    """Counted one by one."""
+    return Metrics(
+        studies=len({found.study_instance_uid for found in items}),
+        series=len({found.uids[:2] for found in items}),
+        instances=len(items),
+        blob_bytes=sum(found.size for found in items),
+        structured_bytes=sum(found.structured_size for found in items),
+    )
 
 
 def begin(index: SqlIndex, runner: str = RUNNER) -> Operation:
@@ -491,6 +508,138 @@ class IndexSuite:
         assert index.count_instances(operation.store_id, other.name.id) == 0
         index.finish_operation(operation, RUNNER, None)
         assert index.count_instances(operation.store_id, operation.name.id) == 0
+
+    # Contents ---------------------------------------------------------------------------------------------------------
+
+    def test_metrics_are_those_of_what_is_stored(self, index: SqlIndex, operation: Operation) -> None:
+        items = (item(1, "1.2", "5"), item(2, "1.2", "5"), item(3, "1.2", "6"), item(4, "1.3", "5"))
+        index.commit_batch(operation, RUNNER, Batch("a", items[:1]))
+        index.commit_batch(operation, RUNNER, Batch("b", items[1:]))
+        with pytest.raises(AlreadyExists):
+            index.commit_batch(operation, RUNNER, Batch("c", (item(9), items[0])))
+        for path, below in (
+            (None, items),
+            (ResourcePath("1.2"), items[:3]),
+            (ResourcePath("1.2", "5"), items[:2]),
+            (ResourcePath("1.3", "5"), items[3:]),
+        ):
+            assert index.metrics(STORE, path) == metrics_of(below)
+        for path in (ResourcePath("1.4"), ResourcePath("1.3", "6")):
+            with pytest.raises(NotFound, match=str(path)):
+                index.metrics(STORE, path)
+        with pytest.raises(NotFound):
+            index.metrics(replace(STORE, store="none"))
+
+    def test_a_path_names_what_lies_below_it(self, index: SqlIndex, operation: Operation) -> None:
+        items = [item(n, f"1.{n % 2}", f"2.{n % 4}") for n in range(20)]
+        index.commit_batch(operation, RUNNER, Batch("a", tuple(items)))
+        for depth in (1, 2, 3):
+            for uids in {found.uids[:depth] for found in items}:
+                path = ResourcePath(*uids)
+                walk = list(index.instances_below(operation.store_id, path))
+                assert sorted(found for _, found in walk) == sorted(i for i in items if i.uids[:depth] == uids)
+                assert index.count_below(operation.store_id, path) == len(walk)
+                index.require(STORE, path)
+                for at, (position, _) in enumerate(walk):
+                    assert list(index.instances_below(operation.store_id, path, position)) == walk[at + 1 :]
+        for path in (ResourcePath("1.7"), ResourcePath("1.1", "2.7"), ResourcePath("1.1", "2.1", "9.2")):
+            assert list(index.instances_below(operation.store_id, path)) == []
+            assert index.count_below(operation.store_id, path) == 0
+            with pytest.raises(NotFound):
+                index.require(STORE, path)
+
+    def test_storage_info_is_that_of_the_instance(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1), item(2))))
+        info = index.storage_info(STORE, ResourcePath(*item(2).uids))
+        assert (info.size, info.storage_class, info.structured_size) == (102, "NEARLINE", item(2).structured_size)
+        assert info.update_time >= index.get_operation(operation.name).create_time
+        with pytest.raises(NotFound):
+            index.storage_info(STORE, ResourcePath(*item(3).uids))
+
+    # Changes ----------------------------------------------------------------------------------------------------------
+
+    def test_a_change_gives_class_blob_and_time(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1), item(2))))
+        before = index.metrics(STORE)
+        (at, first), (_, second) = index.instances(operation.store_id)
+        time = index.storage_info(STORE, ResourcePath(*first.uids)).update_time
+        index.commit_batch(operation, RUNNER, Batch("b", changes=(Change(at, first, "ARCHIVE", "new/1"),)))
+        assert stored(index, index.get_dicom_store(STORE)) == [
+            first._replace(storage_class="ARCHIVE", blob_key="new/1"),
+            second,
+        ]
+        assert index.storage_info(STORE, ResourcePath(*first.uids)).update_time > time
+        assert (index.garbage(), index.metrics(STORE)) == ([first.blob_key], before)
+        assert index.get_operation(operation.name).counter.success == 3
+
+    def test_a_change_of_the_class_alone_gives_up_no_blob(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
+        ((at, first),) = index.instances(operation.store_id)
+        change = Change(at, first, "ARCHIVE", first.blob_key)
+        index.commit_batch(operation, RUNNER, Batch("b", changes=(change,)))
+        assert stored(index, index.get_dicom_store(STORE)) == [first._replace(storage_class="ARCHIVE")]
+        assert index.garbage() == []
+
+    def test_a_change_that_comes_too_late_is_a_failure_and_its_copy_garbage(
+        self, index: SqlIndex, operation: Operation
+    ) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1), item(2), item(3))))
+        late = [
+            Change(at, found, "ARCHIVE", f"late/{found.sop_instance_uid}")
+            for at, found in index.instances(operation.store_id)
+        ]
+        index.delete_instance(STORE, ResourcePath(*item(1).uids))
+        index.commit_batch(operation, RUNNER, Batch("b", changes=(late[1]._replace(blob_key="early"),)))
+        index.forget_garbage(index.garbage())
+        index.commit_batch(operation, RUNNER, Batch("c", changes=tuple(late)))
+        failures = [entry.failure for entry in index.list_failures(operation.name, 10)]
+        assert [(found.resource, found.status.code) for found in failures] == [
+            (item(1).path, Code.NOT_FOUND),
+            (item(2).path, Code.ABORTED),
+        ]
+        assert sorted(index.garbage()) == ["b/3", "late/9.1", "late/9.2"]
+        assert [found.blob_key for found in stored(index, index.get_dicom_store(STORE))] == ["early", "late/9.3"]
+        assert index.get_operation(operation.name).counter == ProgressCounter(0, 5, 2)
+
+    # Deletion ---------------------------------------------------------------------------------------------------------
+
+    @pytest.mark.parametrize(
+        ("below", "gone"),
+        [
+            (ResourcePath("1.2"), [1, 2, 3]),
+            (ResourcePath("1.2", "5"), [1, 2]),
+            (ResourcePath("1.3"), [4]),
+            (ResourcePath("1.3", "5"), [4]),
+        ],
+    )
+    def test_rows_of_a_study_or_series_go_and_blobs_become_garbage(
+        self, index: SqlIndex, operation: Operation, below: ResourcePath, gone: list[int]
+    ) -> None:
+        items = {n: item(n, study, series) for n, (study, series) in SPREAD.items()}
+        index.commit_batch(operation, RUNNER, Batch("a", tuple(items.values())))
+        made = index.delete_below(STORE, below, "v1", Method.DELETE_STUDY)
+        assert (made.done, made.error, made.counter) == (True, None, ProgressCounter())
+        assert (made.method, made.store, made.request) == (Method.DELETE_STUDY, STORE, {"path": list(below)})
+        left = [value for number, value in items.items() if number not in gone]
+        assert sorted(stored(index, index.get_dicom_store(STORE))) == left
+        assert sorted(index.garbage()) == [f"b/{number}" for number in gone]
+        assert index.metrics(STORE) == metrics_of(left)
+        with pytest.raises(NotFound):
+            index.delete_below(STORE, below, "v1", Method.DELETE_STUDY)
+        index.commit_batch(operation, RUNNER, Batch("b", tuple(items[number] for number in gone)))
+        assert index.metrics(STORE) == metrics_of(list(items.values()))
+
+    def test_instances_go_one_by_one_with_what_is_empty_then(self, index: SqlIndex, operation: Operation) -> None:
+        items = [item(n, study, series) for n, (study, series) in SPREAD.items()]
+        index.commit_batch(operation, RUNNER, Batch("a", tuple(items)))
+        while items:
+            first = items.pop(0)
+            index.delete_instance(STORE, ResourcePath(*first.uids))
+            assert index.metrics(STORE) == metrics_of(items)
+            assert sorted(stored(index, index.get_dicom_store(STORE))) == items
+            with pytest.raises(NotFound):
+                index.delete_instance(STORE, ResourcePath(*first.uids))
+        assert sorted(index.garbage()) == ["b/1", "b/2", "b/3", "b/4"]
 
     # Threads ----------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ from gantry.errors import FailedPrecondition, Unavailable
 from gantry.index import instances as walking
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import metadata
-from gantry.resources import Batch, Instance, Operation
+from gantry.names import ResourcePath
+from gantry.resources import Batch, Change, Instance, Method, Operation
 from tests.seams import index_suite
 from tests.seams.index_suite import DATASET, RUNNER, IndexSuite, failed, item
 
@@ -215,6 +216,30 @@ def test_committing_a_batch_searches_and_never_scans_or_sorts(index: SqlIndex, f
         index.commit_batch(filled, RUNNER, Batch("z", new, failures=(failed(1),)))
     assert found
     assert bad(found) == []
+
+
+def test_changes_and_metrics_of_a_path_search_and_never_scan_or_sort(index: SqlIndex, filled: Operation) -> None:
+    walk = list(index.instances(filled.store_id))
+    changes = tuple(Change(at, found, "ARCHIVE", f"new/{found.blob_key}") for at, found in walk[:50])
+    path = ResourcePath(*walk[0][1].uids)
+    with plans(index) as found:
+        index.commit_batch(filled, RUNNER, Batch("z", changes=changes))
+        index.metrics(index_suite.STORE, path._replace(instance=""))
+        index.metrics(index_suite.STORE, path._replace(series="", instance=""))
+        index.storage_info(index_suite.STORE, path)
+        list(index.instances_below(filled.store_id, path._replace(series="", instance="")))
+        index.delete_instance(index_suite.STORE, path)
+        index.delete_below(index_suite.STORE, path._replace(series="", instance=""), "v1", Method.DELETE_STUDY)
+    assert any("instance" in step for step in found)
+    assert bad(found) == []
+
+
+def test_metrics_of_a_store_read_series_and_no_instance(index: SqlIndex, filled: Operation) -> None:
+    with plans(index) as found:
+        index.metrics(index_suite.STORE)
+        index.count_instances(filled.store_id)
+    assert any("series" in step for step in found)
+    assert [step for step in found if re.search(r"\binstance\b", step)] == []
 
 
 def test_claiming_searches_only_what_is_open(index: SqlIndex, filled: Operation) -> None:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,13 @@ class GantryServer:
             time.sleep(pause)
             pause = min(pause * 1.5, 0.25)
         return operation
+
+    def wait_until(self, holds: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
+        """Return when ``holds`` does. Raises AssertionError when it does not within ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, f"not so in {seconds} s\n{self.log_text()[-2000:]}"
+            time.sleep(0.05)
 
     def failures(self, name: str) -> list[tuple[str, Json]]:
         """(resource, status) of every entry in an operation's error log, in order."""

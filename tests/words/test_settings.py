@@ -93,6 +93,33 @@ def test_buckets_lie_below_the_data_unless_told_otherwise(tmp_path: Path) -> Non
     assert load_settings({"data": "x", "buckets": str(tmp_path)}, {}).buckets_path == tmp_path
 
 
+CLASSES = {"ARCHIVE": "/mnt/cheap", "COLDLINE": "/mnt/slow"}
+
+
+def test_storage_classes_have_directories_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "gantry.toml"
+    path.write_text('[storage_classes]\nARCHIVE = "/mnt/cheap"\nCOLDLINE = "/mnt/slow"\n')
+    environ = {"GANTRY_STORAGE_CLASSES": "ARCHIVE=/mnt/cheap,COLDLINE=/mnt/slow"}
+    assert load_settings({}, {}, str(path)).storage_classes == CLASSES
+    assert load_settings({}, environ).storage_classes == CLASSES
+    assert load_settings({}, environ | {"GANTRY_STORAGE_CLASSES": ""}, str(path)).storage_classes == {}
+    assert load_settings({}, {}).storage_classes == {}
+
+
+def test_directories_of_storage_classes_do_not_depend_on_where_the_server_starts() -> None:
+    found = load_settings({}, {"GANTRY_STORAGE_CLASSES": "ARCHIVE=cheap"}).storage_classes
+    assert found == {"ARCHIVE": str(Path.cwd() / "cheap")}
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["ARCHIVE", "archive=/a", "COLD=/a", "=/a", "ARCHIVE=", {"ARCHIVE": 1}, {"ARCHIVE": ""}, {"main": "/a"}, 7, []],
+)
+def test_other_storage_classes_are_refused_by_name(value: object) -> None:
+    with pytest.raises(InvalidArgument, match="storage_classes"):
+        load_settings({"storage_classes": value}, {})
+
+
 # https://cloud.google.com/healthcare-api/docs/regions
 REGIONS = """
     northamerica-northeast1 northamerica-northeast2 us-central1 us-east1 us-east4 us-west1 us-west2 us-west3

@@ -13,9 +13,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from gantry.api import logging as cloud_logging
+from gantry.api import methods
 from gantry.api.body import MAX_BODY_BYTES, decode
 from gantry.api.call import Call, Context
-from gantry.api.methods import route
 from gantry.errors import Internal, InvalidArgument, NotFound, StatusError, Unimplemented
 from gantry.names import API_VERSIONS
 
@@ -25,6 +26,7 @@ Page = Callable[[Context, Request], Response]
 _JSON = "application/json; charset=UTF-8"
 _MAX_PARAMETERS = 1000
 _OVERRIDABLE = {"GET", "PUT", "PATCH", "DELETE"}
+_ROUTERS = dict.fromkeys(API_VERSIONS, methods.route) | {cloud_logging.VERSION: cloud_logging.route}
 
 
 class App:
@@ -51,7 +53,7 @@ class App:
 
     def _respond(self, request: Request) -> Awaitable[Response]:
         segments = _segments(request.scope)
-        if segments[0] in API_VERSIONS:
+        if segments[0] in _ROUTERS:
             return self._call(request, segments[0], segments[1:])
         return self._page(request, segments)
 
@@ -70,7 +72,7 @@ class App:
             if override == "GET":
                 # A query too long for a URL comes as a form in the body.
                 query_text, body = "&".join(filter(None, (query_text, body.decode("utf-8", "replace")))), b""
-        method, ids = route(verb, version, segments or [""])
+        method, ids = _ROUTERS[version](verb, version, segments or [""])
         if method.handler is None:
             raise Unimplemented(f"{method.id} is known but not implemented yet; docs/coverage.md lists what is")
         query = _query(query_text)

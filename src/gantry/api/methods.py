@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gantry.api import operations, resources
+from gantry.api import operations, resources, storage
 from gantry.api.call import Handler
 from gantry.errors import NotFound
 
@@ -75,8 +75,8 @@ METHODS: tuple[ApiMethod, ...] = (
         M("import", "POST", "/*:import", "import", operations.import_dicom_data),
         M("export", "POST", "/*:export", "export", operations.export_dicom_data),
         M("deidentify", "POST", "/*:deidentify", "deidentify"),
-        M("setBlobStorageSettings", "POST", "/*:setBlobStorageSettings", "dicomWebWrite"),
-        M("getDICOMStoreMetrics", "GET", "/*:getDICOMStoreMetrics", "get"),
+        M("setBlobStorageSettings", "POST", "/*:setBlobStorageSettings", "dicomWebWrite", storage.set_filtered),
+        M("getDICOMStoreMetrics", "GET", "/*:getDICOMStoreMetrics", "get", storage.get_dicom_store_metrics),
         M("getIamPolicy", "GET", "/*:getIamPolicy", "getIamPolicy"),
         M("setIamPolicy", "POST", "/*:setIamPolicy", "setIamPolicy"),
         M("testIamPermissions", "POST", "/*:testIamPermissions", ""),
@@ -91,12 +91,12 @@ METHODS: tuple[ApiMethod, ...] = (
     ),
     *_below(
         "datasets.dicomStores.dicomWeb.studies.", _STUDY, "dicomStores.dicomWeb",
-        M("getStudyMetrics", "GET", ":getStudyMetrics", "Read"),
-        M("setBlobStorageSettings", "POST", ":setBlobStorageSettings", "Write"),
-        M("setBlobStorageSettings", "POST", "/series/*:setBlobStorageSettings", "Write"),
-        M("setBlobStorageSettings", "POST", "/series/*/instances/*:setBlobStorageSettings", "Write"),
-        M("series.getSeriesMetrics", "GET", "/series/*:getSeriesMetrics", "Read"),
-        M("series.instances.getStorageInfo", "GET", "/series/*/instances/*:getStorageInfo", "Read"),
+        M("getStudyMetrics", "GET", ":getStudyMetrics", "Read", storage.get_study_metrics),
+        M("setBlobStorageSettings", "POST", ":setBlobStorageSettings", "Write", storage.set_below),
+        M("setBlobStorageSettings", "POST", "/series/*:setBlobStorageSettings", "Write", storage.set_below),
+        M("setBlobStorageSettings", "POST", "/series/*/instances/*:setBlobStorageSettings", "Write", storage.set_below),
+        M("series.getSeriesMetrics", "GET", "/series/*:getSeriesMetrics", "Read", storage.get_series_metrics),
+        M("series.instances.getStorageInfo", "GET", "/series/*/instances/*:getStorageInfo", "Read", storage.get_info),
     ),
     *_below(
         "datasets.dicomStores.studies.", _STUDY, "dicomStores.dicomWeb",
@@ -107,7 +107,7 @@ METHODS: tuple[ApiMethod, ...] = (
         M("storeInstances", "POST", "", "Write"),
         M("updateInstances", "PUT", "", "Update", None, _BETA),
         M("updateMetadata", "PATCH", "/metadata", "Update", None, _BETA),
-        M("delete", "DELETE", "", "Delete"),
+        M("delete", "DELETE", "", "Delete", storage.delete_study),
     ),
     *_below(
         "datasets.dicomStores.studies.series.", _SERIES, "dicomStores.dicomWeb",
@@ -115,7 +115,7 @@ METHODS: tuple[ApiMethod, ...] = (
         M("retrieveMetadata", "GET", "/metadata", "Read"),
         M("searchForInstances", "GET", "/instances", "Read"),
         M("updateMetadata", "PATCH", "/metadata", "Update", None, _BETA),
-        M("delete", "DELETE", "", "Delete"),
+        M("delete", "DELETE", "", "Delete", storage.delete_series),
     ),
     *_below(
         "datasets.dicomStores.studies.series.instances.", _INSTANCE, "dicomStores.dicomWeb",
@@ -126,7 +126,7 @@ METHODS: tuple[ApiMethod, ...] = (
         M("frames.retrieveRendered", "GET", "/frames/*/rendered", "Read"),
         M("bulkdata.retrieveBulkdata", "GET", "/bulkdata/**", "Read"),
         M("updateMetadata", "PATCH", "/metadata", "Update", None, _BETA),
-        M("delete", "DELETE", "", "Delete"),
+        M("delete", "DELETE", "", "Delete", storage.delete_instance),
     ),
 )  # fmt: skip
 
@@ -158,6 +158,9 @@ def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tupl
 
     A custom verb follows the last colon of the last segment: project ids may hold colons, and UIDs never do.
     """
+    if segments[-1].startswith(":"):
+        # The reference writes …/series/UID/:verb in places.
+        segments = [*segments[:-2], "".join(segments[-2:])]
     last, _, custom = segments[-1].rpartition(":")
     for tail, action in ((last, custom), (segments[-1], "")) if last else ((segments[-1], ""),):
         node, ids = _find([*segments[:-1], tail])

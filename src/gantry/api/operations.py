@@ -15,11 +15,10 @@ from gantry.api.wire import (
     operation_json,
     read,
 )
+from gantry.dicom.forms import DICOM, parse_form
 from gantry.errors import Unimplemented, invalid_field
 from gantry.resources import BlobStorageClass, Method
 from gantry.storage.uris import StorageUri, UriPattern, parse_prefix
-
-_ORIGINAL = ("", "application/dicom", "application/dicom;transfer-syntax=*")
 
 
 def import_dicom_data(call: Call) -> Json:
@@ -43,11 +42,8 @@ def export_dicom_data(call: Call) -> Json:
         raise Unimplemented("export to BigQuery is not there yet; use gcsDestination")
     if gcs is None or not gcs.uri_prefix:
         raise invalid_field("gcsDestination.uriPrefix", "is required: gs://BUCKET or gs://BUCKET/DIRECTORY")
-    if "".join((gcs.mime_type or "").lower().split()) not in _ORIGINAL:
-        raise invalid_field(
-            "gcsDestination.mimeType", f"{gcs.mime_type!r} is not supported; use application/dicom (as stored)"
-        )
-    details: dict[str, Any] = {"uri_prefix": str(parse_prefix(gcs.uri_prefix))}
+    parse_form(gcs.mime_type or DICOM)
+    details: dict[str, Any] = {"uri_prefix": str(parse_prefix(gcs.uri_prefix)), "mime_type": gcs.mime_type or ""}
     if request.filter_config is not None:
         details["filter_uri"] = _filter_uri(request.filter_config.resource_paths_gcs_uri or "")
     return _start(call, Method.EXPORT_DICOM_DATA, details)

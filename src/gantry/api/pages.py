@@ -13,7 +13,7 @@ from gantry.api.app import json_response
 from gantry.api.call import Context
 from gantry.api.paging import Page, read_page
 from gantry.api.wire import Json, counter_json, log_entry_json, timestamp
-from gantry.errors import NotFound
+from gantry.errors import Code, NotFound
 from gantry.names import DatasetName, OperationName
 from gantry.resources import LogEntry, Method, Operation
 
@@ -33,10 +33,12 @@ table { border-collapse: collapse; width: 100%; margin-top: 1rem; }
 th { text-align: left; font-weight: 600; } th, td { padding: .6rem 1rem .6rem 0; vertical-align: top; }
 tr { border-bottom: 1px solid var(--line); } td { overflow-wrap: anywhere; }
 td:first-child { white-space: nowrap; font-variant-numeric: tabular-nums; color: var(--dim); }
-code { font: 13px/1.5 ui-monospace, monospace; }
+code { font: 13px/1.5 ui-monospace, monospace; } nav { display: flex; gap: 1.5rem; margin: 1.5rem 0; }
+h2 { font-size: 1rem; margin: 1.5rem 0 0; } .codes { width: auto; margin-top: .25rem; }
+.codes td { padding: .25rem 2rem .25rem 0; } .codes td:first-child { text-align: right; color: inherit; }
 </style></head><body>
 <h1>$method: $state</h1><p><code>$name</code></p><p>$error</p>
-<dl>$counts</dl>$table<p>$more</p>
+<dl>$counts</dl>$codes$table$links
 </body></html>
 """)
 
@@ -64,7 +66,9 @@ def logs(context: Context, request: Request) -> Response:
     after = page.after_number or 0
     entries = context.seams.index.list_failures(operation.name, page.size + 1, after)
     if "text/html" in request.headers.get("accept", "") and request.query_params.get("alt") != "json":
-        return Response(_html(operation, page, entries), media_type="text/html; charset=utf-8", headers=_HEADERS)
+        codes = _codes(*context.seams.index.count_failures_by_code(operation.name))
+        text = _html(operation, page, entries, codes)
+        return Response(text, media_type="text/html; charset=utf-8", headers=_HEADERS)
     answer: Json = {"entries": [log_entry_json(operation, entry) for entry in entries[: page.size]]} if entries else {}
     if len(entries) > page.size:
         answer["nextPageToken"] = page.token(str(entries[page.size - 1].seq))
@@ -75,6 +79,9 @@ _TITLES = {
     Method.IMPORT_DICOM_DATA: "Import",
     Method.EXPORT_DICOM_DATA: "Export",
     Method.CREATE_DATASET: "Creation of the dataset",
+    Method.SET_BLOB_STORAGE_SETTINGS: "Change of storage class",
+    Method.DELETE_STUDY: "Deletion of a study",
+    Method.DELETE_SERIES: "Deletion of a series",
 }
 
 
@@ -85,12 +92,9 @@ def _operation_name(path: str) -> OperationName:
     return OperationName.parse(DatasetName(parts[1], parts[3], parts[5]), parts[7])
 
 
-def _html(operation: Operation, page: Page, entries: list[LogEntry]) -> str:
+def _html(operation: Operation, page: Page, entries: list[LogEntry], codes: str) -> str:
     rows = "".join(_row(entry) for entry in entries[: page.size])
     head = "<tr><th>Time</th><th>Object</th><th>Reason</th></tr>"
-    more = ""
-    if len(entries) > page.size:
-        more = f'<a href="?pageToken={page.token(str(entries[page.size - 1].seq))}">Next {page.size} errors</a>'
     state = "running" if not operation.done else "OK" if operation.error is None else "finished with errors"
     return _LOG_PAGE.substitute(
         id=operation.name.id,
@@ -100,8 +104,28 @@ def _html(operation: Operation, page: Page, entries: list[LogEntry]) -> str:
         error=escape(operation.error.message) if operation.error else "",
         counts="".join(_count(name, value) for name, value in _counts(operation).items()),
         table=f"<table>{head}{rows}</table>" if rows else "<p>No errors have been logged.</p>",
-        more=more,
+        codes=codes,
+        links=_links(page, entries),
     )
+
+
+def _links(page: Page, entries: list[LogEntry]) -> str:
+    """To the first page and to the next one, where there are such; the size of a page stays."""
+    size = f"pageSize={page.size}"
+    links = [f'<a href="?{size}">First {page.size} errors</a>'] if page.after else []
+    if len(entries) > page.size:
+        token = page.token(str(entries[page.size - 1].seq))
+        links.append(f'<a href="?{size}&amp;pageToken={token}">Next {page.size} errors</a>')
+    return f"<nav>{''.join(links)}</nav>" if links else ""
+
+
+def _codes(counts: dict[Code, int], complete: bool) -> str:
+    """How many errors have which reason; of a long log the first part is counted."""
+    if not counts:
+        return ""
+    title = "Errors by reason" if complete else f"The first {sum(counts.values()):,} errors by reason"
+    rows = "".join(f"<tr><td>{count:,}</td><td>{code.name}</td></tr>" for code, count in counts.items())
+    return f'<h2>{title}</h2><table class="codes">{rows}</table>'
 
 
 def _counts(operation: Operation) -> dict[str, str]:

@@ -7,17 +7,28 @@ Output leaves out fields with default values and writes 64-bit integers as strin
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictInt, ValidationError
 from pydantic.alias_generators import to_camel
 
 from gantry.errors import Status, invalid_field
-from gantry.resources import Dataset, DicomStore, Failure, LogEntry, Method, Operation, ProgressCounter
+from gantry.resources import (
+    Dataset,
+    DicomStore,
+    Failure,
+    LogEntry,
+    Method,
+    Metrics,
+    Operation,
+    ProgressCounter,
+    StorageInfo,
+)
 
 Json = dict[str, Any]
 _TYPES = "type.googleapis.com/"
 _PACKAGE = "google.cloud.healthcare"
+_EMPTY = (Method.SET_BLOB_STORAGE_SETTINGS, Method.DELETE_STUDY, Method.DELETE_SERIES)
 
 
 class Message(BaseModel):
@@ -97,6 +108,11 @@ class ExportDicomDataRequest(Message):
     filter_config: FilterConfig | None = None
 
 
+class SetBlobStorageSettingsRequest(Message):
+    blob_storage_settings: BlobStorageSettings | None = None
+    filter_config: FilterConfig | None = None
+
+
 class CancelOperationRequest(Message):
     pass
 
@@ -169,23 +185,70 @@ def counter_json(value: ProgressCounter) -> Json:
     return {key: str(count) for key, count in counts.items() if count}
 
 
+def metrics_json(subject: Json, value: Metrics, levels: tuple[str, ...]) -> Json:
+    """Metrics of a store, study or series; ``levels`` are those below it that are counted."""
+    counted = {"study": value.studies, "series": value.series}
+    numbers = {f"{level}Count": counted[level] for level in levels} | {
+        "instanceCount": value.instances,
+        "structuredStorageSizeBytes": value.structured_bytes,
+        "blobStorageSizeBytes": value.blob_bytes,
+    }
+    return subject | {key: str(number) for key, number in numbers.items() if number}
+
+
+def storage_info_json(resource: str, value: StorageInfo) -> Json:
+    return {
+        "referencedResource": resource,
+        "blobStorageInfo": {
+            "sizeBytes": str(value.size),
+            "storageClass": value.storage_class,
+            "storageClassUpdateTime": timestamp(value.update_time),
+        },
+        "structuredStorageInfo": {"sizeBytes": str(value.structured_size)},
+    }
+
+
+class LogKind(NamedTuple):
+    """How the log entries of a kind of operation are named. ``subject`` is the field that names the object."""
+
+    log: str
+    producer: str
+    type: str
+    subject: str
+
+
+def _log_kind(log: str, producer: str, type: str, subject: str = "resourceName") -> LogKind:
+    log_type = f"{_TYPES}{_PACKAGE}.logging.{type}LogEntry"
+    return LogKind(f"healthcare.googleapis.com%2F{log}", producer, log_type, subject)
+
+
+LOG_KINDS = {
+    Method.CREATE_DATASET: _log_kind("dataset_create", "create_dataset", "CreateDataset"),
+    Method.IMPORT_DICOM_DATA: _log_kind("dicom_import", "import_dicom", "ImportDicom", "source"),
+    Method.EXPORT_DICOM_DATA: _log_kind("dicom_export", "export_dicom", "ExportDicom"),
+    Method.SET_BLOB_STORAGE_SETTINGS: _log_kind("dicom_storage", "set_blob_storage_settings", "SetBlobStorageSettings"),
+    Method.DELETE_STUDY: _log_kind("dicom_delete", "delete_study", "DeleteStudy"),
+    Method.DELETE_SERIES: _log_kind("dicom_delete", "delete_series", "DeleteSeries"),
+}
+
+
 def log_entry_json(operation: Operation, value: LogEntry) -> Json:
     """One entry in the form of Cloud Logging."""
-    kind = "Export" if operation.method is Method.EXPORT_DICOM_DATA else "Import"
-    subject = "resourceName" if kind == "Export" else "source"
-    store = operation.store
+    kind, store = LOG_KINDS[operation.method], operation.store
     labels = {"project_id": operation.name.dataset.project, "location": operation.name.dataset.location}
     if store is not None:
         labels |= {"dataset_id": store.dataset, "dicom_store_id": store.store}
     return {
         "insertId": f"{operation.name.id}-{value.seq}",
+        "logName": f"projects/{labels['project_id']}/logs/{kind.log}",
         "timestamp": timestamp(value.time),
+        "receiveTimestamp": timestamp(value.time),
         "severity": "ERROR",
         "resource": {"type": "healthcare_dicom_store", "labels": labels},
-        "operation": {"id": str(operation.name.id), "producer": f"{kind.lower()}_dicom"},
+        "operation": {"id": str(operation.name.id), "producer": kind.producer},
         "jsonPayload": {
-            "@type": f"{_TYPES}{_PACKAGE}.logging.{kind}DicomLogEntry",
-            subject: value.failure.resource,
+            "@type": kind.type,
+            kind.subject: value.failure.resource,
             "error": _status_json(value.failure.status),
         },
     }
@@ -199,12 +262,14 @@ def timestamp(value: datetime) -> str:
 def _response(value: Operation, package: str) -> Json:
     if value.method is Method.CREATE_DATASET:
         return {"@type": f"{_TYPES}{package}.dataset.Dataset", "name": str(value.name.dataset)}
+    if value.method in _EMPTY:
+        return {"@type": f"{_TYPES}google.protobuf.Empty"}
     return {"@type": f"{_TYPES}{package}.dicom.{_kind(value)}Response"}
 
 
 def _error(value: Operation, error: Status, package: str) -> Json:
     details = {
-        "@type": f"{_TYPES}{package}.dicom.{_kind(value)}ErrorDetails",
+        "@type": f"{_TYPES}{package}.{value.method.value.partition('.')[0]}.{_kind(value)}ErrorDetails",
         "sampleErrors": [_sample(failure) for failure in value.samples],
     }
     return _status_json(error) | {"details": [details]}

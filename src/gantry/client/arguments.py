@@ -191,6 +191,8 @@ def _add_serve(commands: _Commands[_Parser]) -> None:
     command.add_argument("--buckets", metavar="DIR", help="gs://NAME is the directory DIR/NAME (default: DATA/buckets)")
     command.add_argument("--workers", metavar="N", help="worker processes (default: one per core)")
     command.add_argument("--public-url", metavar="URL", help="address that clients see, if not host and port")
+    command.add_argument("--retention-days", metavar="N", help="keep finished operations N days; 0: ever (default: 30)")
+    command.add_argument("--log-json", action="store_const", const=True, help="failures as lines of JSON on stdout")
     command.add_argument("--config", metavar="FILE", help="TOML file of settings (GANTRY_CONFIG)")
 
 

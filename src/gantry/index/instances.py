@@ -18,6 +18,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    update,
 )
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError
@@ -57,15 +58,13 @@ class Instances(Database):
 
     def count_instances(self, store_id: int, selected_by: int = 0) -> int:
         """All instances of a store, or those that the operation ``selected_by`` has selected."""
-        query = (
-            select(func.count())
-            .select_from(instance)
-            .join(series, series.c.id == instance.c.series_id)
-            .join(study, study.c.id == series.c.study_id)
-            .where(study.c.store_id == store_id, *_selected(selected_by, instance.c.sop_instance_uid))
-        )
+        counted = func.count() if selected_by else func.coalesce(func.sum(series.c.instance_count), 0)
+        query = select(counted).select_from(series).join(study, study.c.id == series.c.study_id)
+        if selected_by:
+            query = query.join(instance, instance.c.series_id == series.c.id)
+        query = query.where(study.c.store_id == store_id, *_selected(selected_by, instance.c.sop_instance_uid))
         with self._read() as connection:
-            return connection.execute(query).scalar_one()
+            return int(connection.execute(query).scalar_one())
 
     def instances(self, store_id: int, after: str = "", selected_by: int = 0) -> Iterator[tuple[str, Instance]]:
         """Instances with their positions, in an order that stays; those after the position ``after``.
@@ -107,15 +106,20 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
         "study_id",
         {(studies[store_id, item.study_instance_uid], item.series_instance_uid) for item in instances},
     )
+
+    def series_of(item: Instance) -> int:
+        return all_series[studies[store_id, item.study_instance_uid], item.series_instance_uid]
+
     rows = [
         {
-            "series_id": all_series[studies[store_id, item.study_instance_uid], item.series_instance_uid],
+            "series_id": series_of(item),
             "sop_instance_uid": item.sop_instance_uid,
             "sop_class_uid": item.sop_class_uid,
             "transfer_syntax_uid": item.transfer_syntax_uid,
             "blob_key": item.blob_key,
             "size": item.size,
             "storage_class": item.storage_class,
+            "storage_class_update_time": now,
             "create_time": now,
         }
         for item in instances
@@ -124,6 +128,22 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
         connection.execute(insert(instance), rows)
     except IntegrityError:
         raise AlreadyExists("an instance of this batch was stored by another operation meanwhile") from None
+    _count(connection, [(series_of(item), item) for item in instances])
+
+
+def _count(connection: Connection, new: Sequence[tuple[int, Instance]]) -> None:
+    """Add new instances to the counters of their series."""
+    sums: dict[int, list[int]] = {}
+    for series_id, item in new:
+        counters = sums.setdefault(series_id, [0, 0, 0])
+        counters[0] += 1
+        counters[1] += item.size
+        counters[2] += item.structured_size
+    columns = series.c.instance_count, series.c.blob_bytes, series.c.structured_bytes
+    statement = update(series).where(series.c.id == bindparam("row"))
+    statement = statement.values({column: column + bindparam(f"more_{column.name}") for column in columns})
+    names = ["row", *(f"more_{column.name}" for column in columns)]
+    connection.execute(statement, [dict(zip(names, (row, *more), strict=True)) for row, more in sums.items()])
 
 
 def _ensure(

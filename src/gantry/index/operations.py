@@ -15,6 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status
+from gantry.index.changes import apply_changes
 from gantry.index.instances import insert_instances
 from gantry.index.resources import Resources, _dataset_row
 from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, selection
@@ -61,18 +62,9 @@ class Operations(Resources):
                 connection.execute(insert(dataset), row)
             except IntegrityError:
                 raise AlreadyExists(f"dataset {value.name} already exists") from None
-            made = {
-                "id": _new_id(),
-                "dataset_id": _dataset_row(connection, value.name).id,
-                "version": version,
-                "method": Method.CREATE_DATASET.value,
-                "request": "{}",
-                "checkpoint": b"",
-                "create_time": (now := _now()),
-                "end_time": now,
-            }
-            connection.execute(insert(operation), made)
-        return self.get_operation(OperationName(value.name, made["id"]))
+            dataset_id = _dataset_row(connection, value.name).id
+            number = _insert_done(connection, dataset_id=dataset_id, version=version, method=Method.CREATE_DATASET)
+        return self.get_operation(OperationName(value.name, number))
 
     def claim_operation(self, runner: str) -> Operation | None:
         """Make the oldest operation that is neither done nor this runner's its own; None when there is none."""
@@ -143,6 +135,7 @@ class Operations(Resources):
             row = self._own(connection, value, runner)
             if batch.instances:
                 insert_instances(connection, value.store_id, batch.instances, _now())
+            lost = apply_changes(connection, batch.changes, _now()) if batch.changes else ()
             if batch.garbage:
                 connection.execute(
                     upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in batch.garbage]
@@ -151,13 +144,13 @@ class Operations(Resources):
                 columns = [column.name for column in selection.columns]
                 rows = [dict(zip(columns, (row.id, *path), strict=True)) for path in batch.selection]
                 connection.execute(upsert(selection).on_conflict_do_nothing(), rows)
-            _log(connection, row, batch.failures)
+            _log(connection, row, batch.failures + lost)
             connection.execute(
                 update(operation)
                 .where(operation.c.id == value.name.id)
                 .values(
-                    success=operation.c.success + len(batch.instances) + batch.success,
-                    failure=operation.c.failure + len(batch.failures),
+                    success=operation.c.success + batch.succeeded - len(lost),
+                    failure=operation.c.failure + len(batch.failures) + len(lost),
                     listed=max(row.listed, batch.listed),
                     checkpoint=os.fsencode(batch.checkpoint) or row.checkpoint,
                     blob_prefix=batch.blob_prefix or row.blob_prefix,
@@ -272,6 +265,16 @@ def _log(connection: Connection, row: Row[Any], failures: Sequence[Failure]) -> 
         for number, entry in enumerate(failures, 1)
     ]
     connection.execute(insert(failure), rows)
+
+
+def _insert_done(
+    connection: Connection, *, method: Method, request: dict[str, Any] | None = None, **columns: Any
+) -> int:
+    """An operation that was over when it was created; its number."""
+    now = _now()
+    row = {"id": _new_id(), "method": method.value, "request": json.dumps(request or {}), "checkpoint": b""}
+    connection.execute(insert(operation), row | columns | {"create_time": now, "end_time": now})
+    return int(row["id"])
 
 
 def from_micros(value: int) -> datetime:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, delete, false, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists, NotFound
@@ -15,6 +15,7 @@ from gantry.index.tables import dataset, dicom_store, failure, garbage, instance
 from gantry.names import DatasetName, DicomStoreName, LocationName
 from gantry.resources import Dataset, DicomStore
 
+_ALIVE = dicom_store.c.deleted == false()  # as the partial index says it, or SQLite would not use that index
 _SETTINGS = ("labels", "notification_config", "notification_configs", "stream_configs")
 
 
@@ -76,7 +77,7 @@ class Resources(Database):
         with self._read() as connection:
             query = select(dicom_store).where(
                 dicom_store.c.dataset_id == _dataset_row(connection, parent).id,
-                dicom_store.c.deleted.is_(False),
+                _ALIVE,
                 dicom_store.c.store > after,
             )
             rows = connection.execute(query.order_by(dicom_store.c.store).limit(limit))
@@ -145,7 +146,7 @@ def _dicom_store_row(connection: Connection, name: DicomStoreName) -> Row[Any]:
     query = select(dicom_store).where(
         dicom_store.c.dataset_id == _dataset_row(connection, name.parent).id,
         dicom_store.c.store == name.store,
-        dicom_store.c.deleted.is_(False),
+        _ALIVE,
     )
     row = connection.execute(query).one_or_none()
     if row is None:

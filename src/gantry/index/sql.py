@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gantry.index.instances import Instances
-from gantry.index.operations import Operations
+from gantry.index.contents import Contents
+from gantry.index.deletion import Deletion
+from gantry.index.logs import Logs
 
 
-class SqlIndex(Operations, Instances):
+class SqlIndex(Logs, Deletion, Contents):
     """Everything Gantry knows, in SQLite. Safe to use from many threads."""

@@ -62,12 +62,16 @@ study = Table(
     UniqueConstraint("store_id", "study_instance_uid", name="study_uid"),
 )
 
+# The counters are those of the rows of ``instance``, changed in the same transaction; a study and a store are sums.
 series = Table(
     "series",
     metadata,
     Column("id", _Id, primary_key=True),
     Column("study_id", _Id, ForeignKey("study.id"), nullable=False),
     Column("series_instance_uid", Text, nullable=False),
+    Column("instance_count", BigInteger, nullable=False, server_default="0"),
+    Column("blob_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("structured_bytes", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("study_id", "series_instance_uid", name="series_uid"),
 )
 
@@ -82,6 +86,7 @@ instance = Table(
     Column("blob_key", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("storage_class", Text, nullable=False),
+    Column("storage_class_update_time", BigInteger, nullable=False),
     Column("create_time", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -116,6 +121,12 @@ Index(
     sqlite_where=text("end_time IS NULL"),
     postgresql_where=text("end_time IS NULL"),
 )
+Index(
+    "operation_end_time",
+    operation.c.end_time,
+    sqlite_where=text("end_time IS NOT NULL"),
+    postgresql_where=text("end_time IS NOT NULL"),
+)
 
 # The error log: one row per object that failed, in the order they were committed.
 failure = Table(
@@ -127,6 +138,7 @@ failure = Table(
     Column("resource", Text, nullable=False),
     Column("code", Integer, nullable=False),
     Column("message", Text, nullable=False),
+    Index("failure_time", "time", "operation_id", "seq"),
     sqlite_with_rowid=False,
 )
 

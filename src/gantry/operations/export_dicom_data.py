@@ -1,67 +1,70 @@
-"""``dicomStores.export`` to object storage, in the original format."""
+"""``dicomStores.export`` to object storage, as stored or in another form."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from itertools import islice
+from functools import partial
 
-from gantry.errors import Code, ResourceExhausted, Status, StatusError
-from gantry.operations.batches import cut, run_in_order
-from gantry.operations.filter_file import Line, read_lines
+from gantry.dicom.forms import AS_STORED, DICOM, Form, parse_form
+from gantry.errors import Code, DeadlineExceeded, ResourceExhausted, Status, StatusError
+from gantry.operations.batches import cut, outcomes_of, run_in_order
+from gantry.operations.filtering import read_filter, refused_before, selected_by, start_of
+from gantry.operations.second_look import look_again
 from gantry.resources import Batch, Failure, Instance, Operation
-from gantry.seams import BlobStore, Seams, WorkerDied
-from gantry.storage.uris import StorageUri, parse_prefix
+from gantry.seams import BlobStore, OpenedObject, Seams, WorkerDied, WorkerTimedOut, beat
+from gantry.storage.uris import parse_prefix
 
 _Placed = tuple[str, Instance]
-_LINES = 5000  # of a filter file per transaction
-_LINE = "line="
+FRAME_SECONDS = 60
+INSTANCE_SECONDS = 1800
+AS_THEY_ARE = Form(DICOM, AS_STORED)
+CODEC_ITEMS, CODEC_BYTES = 32, 16 << 20  # a batch that codecs work on takes longer per item and per byte
 
 
 def export_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, None, None]:
-    """Batches from the checkpoint on. Raises NotFound for a missing bucket or filter file.
-
-    A checkpoint is ``line=N`` of the filter file, then positions in the index.
-    """
+    """Batches from the checkpoint on. Raises NotFound for a missing bucket or filter file."""
     prefix = parse_prefix(operation.request["uri_prefix"])
+    form = parse_form(operation.request.get("mime_type") or DICOM)
     destination = seams.bucket(prefix.bucket, str(operation.name.id))
-    reading = not operation.checkpoint or operation.checkpoint.startswith(_LINE)
-    selected_by = operation.name.id if "filter_uri" in operation.request else 0
-    refused = operation.counter.failure if reading else 0
-    if selected_by and reading:
-        for batch in _read_filter(seams, operation):
-            refused += len(batch.failures)
-            yield batch
+    refused = refused_before(operation)
+    for batch in read_filter(seams, operation):
+        refused += len(batch.failures)
+        yield batch
+
+    write = partial(export_batch, blobs=seams.blobs, destination=destination, prefix=prefix.key, form=form)
 
     def submit(_number: int, placed: Sequence[_Placed], _offset: int) -> Future[list[Failure | None]]:
-        instances = [instance for _, instance in placed]
-        return seams.executor.submit(
-            export_batch, instances, blobs=seams.blobs, destination=destination, prefix=prefix.key
-        )
+        return seams.executor.submit(write, [instance for _, instance in placed])
 
-    total = refused + seams.index.count_instances(operation.store_id, selected_by)
-    found = seams.index.instances(operation.store_id, "" if reading else operation.checkpoint, selected_by)
-    results = run_in_order(submit, cut(found, lambda placed: placed[1].size), seams.window, _died)
+    def write_again(placed: Sequence[_Placed]) -> list[Failure | None]:
+        return outcomes_of(submit(0, placed, 0), partial(submit, 0), placed, _died)
+
+    total = refused + seams.index.count_instances(operation.store_id, selected_by(operation))
+    found = seams.index.instances(operation.store_id, start_of(operation), selected_by(operation))
+    limits = {} if form == AS_THEY_ARE else {"max_items": CODEC_ITEMS, "max_bytes": CODEC_BYTES}
+    results = run_in_order(submit, cut(found, lambda placed: placed[1].size, **limits), seams.window, _died)
     with closing(results):
-        for _, placed, outcomes in results:
+        for _, placed, first in results:
+            outcomes = look_again(seams, operation.store_id, placed, first, write_again)
             failures = tuple(outcome for outcome in outcomes if outcome is not None)
             yield Batch(checkpoint=placed[-1][0], success=len(placed) - len(failures), failures=failures, listed=total)
 
 
 def export_batch(
-    instances: Sequence[Instance], *, blobs: BlobStore, destination: BlobStore, prefix: str
+    instances: Sequence[Instance], *, blobs: BlobStore, destination: BlobStore, prefix: str, form: Form
 ) -> list[Failure | None]:
-    """Write ``{prefix}{study}/{series}/{instance}.dcm`` for each, over what is there; durable on return.
+    """Write ``{prefix}{study}/{series}/{instance}[/{frame}]{extension}``, over what is there; durable on return.
 
     What is wrong with one instance becomes its Failure; ResourceExhausted (the destination is full) is raised.
     """
     outcomes: list[Failure | None] = []
     for instance in instances:
-        key = f"{prefix}{'/'.join(instance.uids)}.dcm"
         try:
             with blobs.open(instance.blob_key) as blob:
-                destination.copy_from(blob, key)
+                _write(blob, destination, prefix + "/".join(instance.uids), form)
             outcomes.append(None)
         except ResourceExhausted:
             raise
@@ -71,24 +74,40 @@ def export_batch(
     return outcomes
 
 
-def _read_filter(seams: Seams, operation: Operation) -> Iterator[Batch]:
-    """The paths of the filter file as selections, each line that is not a path as a failure."""
-    uri = StorageUri.parse(operation.request["filter_uri"])
-    done = int(operation.checkpoint.removeprefix(_LINE) or 0)
-    with seams.bucket(uri.bucket, "").open(uri.key) as opened:
-        lines = (line for line in read_lines(opened.chunks()) if line.number > done)
-        while chunk := list(islice(lines, _LINES)):
-            yield Batch(
-                checkpoint=f"{_LINE}{chunk[-1].number}",
-                selection=tuple(line.path for line in chunk if line.path is not None),
-                failures=tuple(_refused(uri, line) for line in chunk if line.path is None),
-            )
+def _write(blob: OpenedObject, destination: BlobStore, name: str, form: Form) -> None:
+    """All files of one instance, or none: what was written of one that fails is removed again."""
+    if form == AS_THEY_ARE:
+        destination.copy_from(blob, f"{name}.dcm")
+        return
+    from gantry.dicom.representations import represent
+
+    written: list[str] = []
+    try:
+        for part in represent(blob, form, _watch(time.monotonic() + INSTANCE_SECONDS)):
+            key = f"{name}/{part.frame}{part.extension}" if part.frame else f"{name}{part.extension}"
+            destination.put(key, [part.data])
+            written.append(key)
+    except StatusError:
+        for key in written:
+            destination.delete(key)
+        raise
+    finally:
+        beat(None)
 
 
-def _refused(uri: StorageUri, line: Line) -> Failure:
-    message = f"{line.text!r} is not a path; write /studies/STUDY[/series/SERIES[/instances/INSTANCE]]"
-    return Failure(f"{uri}#line={line.number}", Status(Code.INVALID_ARGUMENT, message))
+def _watch(deadline: float) -> Callable[[], None]:
+    """What is called before each frame: the codec gets FRAME_SECONDS for it, the instance no more than its time."""
+
+    def next_frame() -> None:
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded(f"the instance takes longer than {INSTANCE_SECONDS} seconds; it was left out")
+        beat(FRAME_SECONDS)
+
+    return next_frame
 
 
-def _died(placed: _Placed, _error: WorkerDied) -> Failure:
+def _died(placed: _Placed, error: WorkerDied) -> Failure:
+    if isinstance(error, WorkerTimedOut):
+        message = f"a frame takes longer than {FRAME_SECONDS} seconds; its data may be damaged"
+        return Failure(placed[1].path, Status(Code.DEADLINE_EXCEEDED, message))
     return Failure(placed[1].path, Status(Code.INTERNAL, "the worker process died while it wrote this instance"))

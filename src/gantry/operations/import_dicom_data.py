@@ -11,6 +11,7 @@ from dataclasses import replace
 from gantry.errors import Code, NotFound, Status, StatusError
 from gantry.ingest import died, ingest_batch, printable, same_bytes
 from gantry.operations.batches import cut, outcomes_of, run_in_order
+from gantry.operations.blob_keys import batch_prefix
 from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation
 from gantry.seams import BlobStore, Seams
 from gantry.storage.uris import UriPattern
@@ -21,7 +22,7 @@ def import_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, No
     pattern = UriPattern.parse(operation.request["uri"])
     source = seams.bucket(pattern.bucket, str(operation.name.id))
     source_uri = f"gs://{pattern.bucket}/"
-    attempt = attempt_prefix(operation)
+    place = seams.place_of(operation.request["storage_class"])
 
     def submit(number: int, objects: Sequence[ObjectMeta], offset: int) -> Future[list[Instance | Failure]]:
         return seams.executor.submit(
@@ -31,7 +32,7 @@ def import_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, No
             source=source,
             source_uri=source_uri,
             blobs=seams.blobs,
-            blob_prefix=batch_prefix(attempt, number),
+            blob_prefix=f"{place}/{batch_prefix(operation, number)}",
             storage_class=operation.request["storage_class"],
         )
 
@@ -49,7 +50,7 @@ def import_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, No
                     instances=tuple(item for item in outcomes if isinstance(item, Instance)),
                     failures=tuple(item for item in outcomes if isinstance(item, Failure)),
                     listed=max(count.value, done),
-                    blob_prefix=batch_prefix(attempt, number),
+                    blob_prefix=batch_prefix(operation, number),
                 )
     if not done:
         raise NotFound(f"{printable(str(pattern))} matches no object")
@@ -67,19 +68,6 @@ def list_matching(source: BlobStore, pattern: UriPattern, start_after: str = "")
         for found in source.list(pattern.prefix, start_after, pattern.depth):
             if pattern.matches(found.key) or (found.problem and found.key.endswith("/")):
                 yield found
-
-
-def blob_prefix(operation: Operation) -> str:
-    """Where an operation's new blobs lie, a directory per batch; names of later batches sort after earlier ones."""
-    return f"{operation.store_id}/{operation.name.id}/"
-
-
-def attempt_prefix(operation: Operation) -> str:
-    return f"{blob_prefix(operation)}{operation.attempt:04d}-"
-
-
-def batch_prefix(attempt: str, number: int) -> str:
-    return f"{attempt}{number // 1000:06d}/{number % 1000:03d}"
 
 
 def settle(seams: Seams, batch: Batch, stored: Mapping[tuple[str, str, str], str]) -> Batch:

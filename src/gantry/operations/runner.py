@@ -10,9 +10,12 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 
 from gantry.errors import Aborted, AlreadyExists, Cancelled, Code, Internal, Status, StatusError
+from gantry.operations.blob_keys import sweep_attempt, sweep_uncommitted
 from gantry.operations.export_dicom_data import export_dicom_data
-from gantry.operations.import_dicom_data import attempt_prefix, blob_prefix, import_dicom_data, settle
-from gantry.operations.sweeper import sweep_garbage, sweep_stores
+from gantry.operations.import_dicom_data import import_dicom_data, settle
+from gantry.operations.retention import sweep_operations, tell_failures
+from gantry.operations.set_blob_storage_settings import set_blob_storage_settings
+from gantry.operations.sweeper import sweep_garbage, sweep_some_garbage, sweep_stores
 from gantry.resources import Batch, Failure, Method, Operation
 from gantry.seams import Seams
 
@@ -23,6 +26,7 @@ _CANCELLED = "the operation was cancelled; what was done before remains"
 VERBS: dict[Method, Verb] = {
     Method.IMPORT_DICOM_DATA: import_dicom_data,
     Method.EXPORT_DICOM_DATA: export_dicom_data,
+    Method.SET_BLOB_STORAGE_SETTINGS: set_blob_storage_settings,
 }
 
 
@@ -36,7 +40,7 @@ class Totals:
     def add(self, method: Method, batch: Batch) -> None:
         name = method.value.rpartition(".")[2]
         with self._lock:
-            self._counts[name, "success"] += len(batch.instances) + batch.success
+            self._counts[name, "success"] += batch.succeeded
             self._counts[name, "failure"] += len(batch.failures)
 
     def read(self) -> dict[tuple[str, str], int]:
@@ -98,8 +102,9 @@ class Runner:
     def _sweep(self) -> None:
         if self._sweeping.acquire(blocking=False):
             try:
-                sweep_garbage(self._seams)
+                sweep_garbage(self._seams, self._stopping)
                 sweep_stores(self._seams, self._stopping, busy=set(self._active.values()))
+                sweep_operations(self._seams, self._stopping)
             finally:
                 self._sweeping.release()
 
@@ -120,7 +125,7 @@ class Runner:
 
 def carry(seams: Seams, operation: Operation, runner: str, stopping: threading.Event, totals: Totals) -> None:
     """One operation from its checkpoint to its end, or to a commit after ``stopping`` is set."""
-    _sweep_uncommitted(seams, operation)
+    sweep_uncommitted(seams, operation)
     committed, error = operation.blob_prefix, None
     try:
         if operation.cancel_requested:
@@ -128,7 +133,7 @@ def carry(seams: Seams, operation: Operation, runner: str, stopping: threading.E
         with closing(VERBS[operation.method](seams, operation)) as batches:
             for batch in batches:
                 cancel = commit(seams, operation, runner, batch, totals)
-                committed = batch.blob_prefix
+                committed = batch.blob_prefix or committed
                 if cancel:
                     raise Cancelled(_CANCELLED)
                 if stopping.is_set():
@@ -149,6 +154,11 @@ def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals
     stored: dict[tuple[str, str, str], str] = {}
     while True:
         settled = settle(seams, batch, stored)
+        if any(failure.status.code is Code.DATA_LOSS for failure in settled.failures[len(batch.failures) :]):
+            # Bytes that could not be read may have been moved just then, and stand somewhere else now.
+            before, stored = stored, seams.index.stored_blobs(operation.store_id, batch.instances)
+            if stored != before:
+                continue
         try:
             cancel = seams.index.commit_batch(operation, runner, settled)
         except AlreadyExists:
@@ -156,16 +166,18 @@ def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals
             stored = seams.index.stored_blobs(operation.store_id, batch.instances)
             continue
         totals.add(operation.method, settled)
-        if settled.garbage:
-            sweep_garbage(seams)
+        tell_failures(seams, operation, len(settled.failures))
+        if settled.garbage or settled.changes:
+            sweep_some_garbage(seams)
         return cancel
 
 
 def finish(seams: Seams, operation: Operation, runner: str, error: Status | None) -> None:
     """Name the outcome and mark the operation done; ``error`` is one of the operation, not of an object."""
-    _sweep_uncommitted(seams, operation)
+    sweep_uncommitted(seams, operation)
     entries = () if error is None else (Failure(_subject(operation), error),)
     seams.index.finish_operation(operation, runner, error or _partial_failure(seams, operation), entries)
+    tell_failures(seams, operation, len(entries))
     logger.info("operation %s: done", operation.name)
 
 
@@ -185,17 +197,5 @@ def _partial_failure(seams: Seams, operation: Operation) -> Status | None:
 
 def _subject(operation: Operation) -> str:
     request = operation.request
-    return str(request.get("uri") or request.get("uri_prefix") or operation.store)
-
-
-def sweep_attempt(seams: Seams, operation: Operation, committed: str) -> None:
-    """Remove what this attempt wrote after ``committed``: the operation went to somebody else meanwhile."""
-    if operation.method is Method.IMPORT_DICOM_DATA:
-        seams.blobs.delete_prefix(attempt_prefix(operation), f"{committed}/~" if committed else "")
-
-
-def _sweep_uncommitted(seams: Seams, operation: Operation) -> None:
-    """Remove blobs of batches that were written but never committed: nothing points to them."""
-    if operation.method is Method.IMPORT_DICOM_DATA:
-        committed = seams.index.get_operation(operation.name).blob_prefix
-        seams.blobs.delete_prefix(blob_prefix(operation), f"{committed}/~" if committed else "")
+    fields = ("uri", "uri_prefix", "filter_uri")
+    return str(next((request[field] for field in fields if request.get(field)), operation.store))

@@ -59,6 +59,9 @@ def _instances() -> None:
         sa.Column("id", _ID, primary_key=True),
         sa.Column("study_id", _ID, sa.ForeignKey("study.id"), nullable=False),
         sa.Column("series_instance_uid", sa.Text, nullable=False),
+        sa.Column("instance_count", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("blob_bytes", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("structured_bytes", sa.BigInteger, nullable=False, server_default="0"),
         sa.UniqueConstraint("study_id", "series_instance_uid", name="series_uid"),
     )
     op.create_table(
@@ -70,6 +73,7 @@ def _instances() -> None:
         sa.Column("blob_key", sa.Text, nullable=False),
         sa.Column("size", sa.BigInteger, nullable=False),
         sa.Column("storage_class", sa.Text, nullable=False),
+        sa.Column("storage_class_update_time", sa.BigInteger, nullable=False),
         sa.Column("create_time", sa.BigInteger, nullable=False),
         sqlite_with_rowid=False,
     )
@@ -100,6 +104,13 @@ def _operations() -> None:
     )
     op.create_index("operation_dataset", "operation", ["dataset_id", "id"])
     op.create_index(
+        "operation_end_time",
+        "operation",
+        ["end_time"],
+        sqlite_where=sa.text("end_time IS NOT NULL"),
+        postgresql_where=sa.text("end_time IS NOT NULL"),
+    )
+    op.create_index(
         "operation_open",
         "operation",
         ["id"],
@@ -116,6 +127,7 @@ def _operations() -> None:
         sa.Column("message", sa.Text, nullable=False),
         sqlite_with_rowid=False,
     )
+    op.create_index("failure_time", "failure", ["time", "operation_id", "seq"])
     op.create_table(
         "selection",
         sa.Column("operation_id", sa.BigInteger, primary_key=True),

@@ -1,0 +1,165 @@
+"""Discovery documents: what client libraries that build themselves need to know, made from the method table."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gantry.api.app import json_response
+from gantry.api.call import Context
+from gantry.api.methods import METHODS, ApiMethod
+from gantry.api.schemas import BODIES, schemas
+from gantry.api.wire import Json
+from gantry.errors import NotFound
+from gantry.names import API_VERSIONS
+
+_PAGING = ("pageSize", "pageToken")
+_QUERIES: dict[str, tuple[str, ...]] = {
+    "list": ("filter", "extraLocationTypes", *_PAGING),
+    "datasets.create": ("datasetId",),
+    "datasets.list": _PAGING,
+    "datasets.patch": ("updateMask",),
+    "datasets.operations.list": ("filter", "returnPartialSuccess", *_PAGING),
+    "datasets.dicomStores.create": ("dicomStoreId",),
+    "datasets.dicomStores.list": ("filter", *_PAGING),
+    "datasets.dicomStores.patch": ("updateMask",),
+}
+_PARAMETERS: dict[str, Json] = {
+    "datasetId": {"type": "string", "description": "Id of the new dataset."},
+    "dicomStoreId": {"type": "string", "description": "Id of the new DICOM store."},
+    "extraLocationTypes": {"type": "string", "repeated": True, "description": "Taken and ignored."},
+    "filter": {"type": "string", "description": "Which items to list."},
+    "options.requestedPolicyVersion": {"type": "integer", "format": "int32", "description": "Version of the policy."},
+    "pageSize": {"type": "integer", "format": "int32", "description": "Items per page, at most 1000; 0 means 100."},
+    "pageToken": {"type": "string", "description": "The nextPageToken of the page before."},
+    "returnPartialSuccess": {"type": "boolean", "description": "Only false is supported."},
+    "updateMask": {"type": "string", "format": "google-fieldmask", "description": "The fields to change, by commas."},
+    "viewport": {"type": "string", "description": "The part of the picture to show."},
+}
+_SYSTEM = {
+    name: {"type": "string", "location": "query", "description": "Understood by every method."}
+    for name in ("$.xgafv", "access_token", "alt", "callback", "fields", "key", "oauth_token", "quotaUser")
+} | {"prettyPrint": {"type": "boolean", "location": "query", "default": "true", "description": "Always indented."}}
+_WEB_SUBJECTS = {"getStudyMetrics": "study", "getSeriesMetrics": "series"}
+_SUBJECTS = {
+    "getIamPolicy": "resource",
+    "setIamPolicy": "resource",
+    "testIamPermissions": "resource",
+    "setBlobStorageSettings": "resource",
+    "getStorageInfo": "resource",
+    **_WEB_SUBJECTS,
+}
+
+
+def rest(context: Context, request: Request) -> Response:
+    """``/$discovery/rest?version=V`` and ``/discovery/v1/apis/healthcare/V/rest``. Raises NotFound."""
+    parts = request.url.path.strip("/").split("/")
+    version = ""
+    if parts[1:] == ["rest"]:
+        version = request.query_params.get("version") or "v1"
+    elif parts[:4] == ["discovery", "v1", "apis", "healthcare"] and parts[5:] == ["rest"]:
+        version = parts[4]
+    if version not in API_VERSIONS:
+        raise NotFound(f"no such discovery document; use /$discovery/rest?version={'|'.join(API_VERSIONS)}")
+    return json_response(document(version) | {"rootUrl": f"{context.public_url}/", "baseUrl": f"{context.public_url}/"})
+
+
+@cache
+def document(version: str) -> Json:
+    """The methods that are implemented in a version, without the address they are at."""
+    made: Json = {
+        "kind": "discovery#restDescription",
+        "discoveryVersion": "v1",
+        "id": f"healthcare:{version}",
+        "name": "healthcare",
+        "version": version,
+        "title": "Gantry",
+        "description": "The DICOM part of the Cloud Healthcare API, served by Gantry.",
+        "protocol": "rest",
+        "servicePath": "",
+        "batchPath": "batch",
+        "fullyEncodeReservedExpansion": True,
+        "parameters": _SYSTEM,
+        "schemas": schemas(),
+        "resources": {},
+    }
+    for method in METHODS:
+        if method.handler is not None and version in method.versions:
+            *above, name = ["projects", "locations", *method.id.split(".")]
+            place = made
+            for part in above:
+                place = place.setdefault("resources", {}).setdefault(part, {})
+            place.setdefault("methods", {})[name] = method_json(method, version)
+    return made
+
+
+def method_json(method: ApiMethod, version: str) -> Json:
+    """One method: its path with one variable for the resource it works on, its parameters and bodies."""
+    path, parameters = _path(method)
+    queries = {name: _PARAMETERS[name] | {"location": "query"} for name in _queries(method)}
+    made: Json = {
+        "id": f"healthcare.projects.locations.{method.id}",
+        "httpMethod": method.verb,
+        "path": f"{version}/{path}",
+        "flatPath": f"{version}/{_flat(method.path)}",
+        "description": _description(method),
+        "parameterOrder": list(parameters),
+        "parameters": parameters | queries,
+        "scopes": ["https://www.googleapis.com/auth/cloud-platform"],
+    }
+    request, response = BODIES.get(method.id, ("", "HttpBody"))
+    if request:
+        made["request"] = {"$ref": request}
+    return made | {"response": {"$ref": response}}
+
+
+def _path(method: ApiMethod) -> tuple[str, dict[str, Json]]:
+    """The path with its variables, and the variables."""
+    resource, _, action = method.path.partition(":")
+    if "/dicomWeb/" in resource and not action:
+        parent, _, rest = resource.partition("/dicomWeb/")
+        variables = {"parent": _variable(parent), "dicomWebPath": _variable(rest)}
+        return "{+parent}/dicomWeb/{+dicomWebPath}", variables
+    *_, verb = method.id.split(".")
+    name = _SUBJECTS.get(verb, "name")
+    if verb == "deidentify":
+        name = "sourceStore" if "dicomStores" in method.id else "sourceDataset"
+    if method.id.endswith("dicomWeb.studies.setBlobStorageSettings"):
+        return "{+resource}:setBlobStorageSettings", {"resource": _variable(f"{_before(resource, 'studies')}/**")}
+    if not resource.endswith("*"):
+        parent, _, collection = resource.rpartition("/")
+        in_name = verb == "list" and collection in ("locations", "operations")
+        name = "name" if in_name else "parent"
+        return f"{{+{name}}}/{collection}", {name: _variable(parent)}
+    return f"{{+{name}}}" + (action and f":{action}"), {name: _variable(resource)}
+
+
+def _before(path: str, collection: str) -> str:
+    return path.partition(f"/{collection}/")[0] + f"/{collection}"
+
+
+def _variable(path: str) -> Json:
+    pattern = path.replace("**", ".^").replace("*", "[^/]+").replace(".^", ".*")
+    return {"type": "string", "location": "path", "required": True, "pattern": f"^{pattern}$", "description": path}
+
+
+def _flat(path: str) -> str:
+    """The path with a variable per id: ``projects/{projectsId}/…``."""
+    return re.sub(r"(\w+)/\*+", r"\1/{\1Id}", path)
+
+
+def _queries(method: ApiMethod) -> tuple[str, ...]:
+    verb = method.id.rpartition(".")[2]
+    if verb == "getIamPolicy":
+        return ("options.requestedPolicyVersion",)
+    return ("viewport",) if verb == "retrieveRendered" else _QUERIES.get(method.id, ())
+
+
+def _description(method: ApiMethod) -> str:
+    """Our own words: what it is, what it takes, who may call it."""
+    needs = f" Needs the permission {method.permission}." if method.permission else ""
+    words = re.sub(r"(?<=[a-z])([A-Z])", lambda found: " " + found[1].lower(), method.id.rpartition(".")[2])
+    return f"{words.capitalize()}: {method.verb} {method.path}.{needs}"

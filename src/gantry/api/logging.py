@@ -1,0 +1,93 @@
+"""Error logs in the forms that log tools read: ``entries:list`` of Cloud Logging, and JSON lines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+from collections.abc import Sequence
+from typing import TextIO
+
+from gantry.api.call import Call
+from gantry.api.log_filters import log_filter
+from gantry.api.methods import ApiMethod
+from gantry.api.paging import read_page
+from gantry.api.wire import Json, Message, log_entry_json, read
+from gantry.errors import NotFound, invalid_field
+from gantry.resources import LogEntry, LogFilter, LogPosition, Operation
+
+VERSION = "v2"
+_PROJECT = re.compile(r"projects/[^/]+")
+_ORDERS = {"": False, "timestamp": False, "timestamp asc": False, "timestamp desc": True}
+
+logger = logging.getLogger(__name__)
+
+
+class ListLogEntriesRequest(Message):
+    resource_names: list[str] | None = None
+    filter: str | None = None
+    order_by: str | None = None
+    page_size: int | None = None
+    page_token: str | None = None
+
+
+def list_entries(call: Call) -> Json:
+    """Entries of the projects named, of all their operations, in the order of time.
+
+    An answer may hold fewer entries than asked for, even none, with a token to go on: one call looks at a bounded
+    part of the log. Raises InvalidArgument.
+    """
+    request = read(ListLogEntriesRequest, call.body)
+    names = request.resource_names or []
+    wrong = [name for name in names if not _PROJECT.fullmatch(name)]
+    if wrong or not names:
+        raise invalid_field("resourceNames", f"{', '.join(wrong) or 'nothing'}: must be projects/PROJECT, once or more")
+    order = " ".join((request.order_by or "").split())
+    if order not in _ORDERS:
+        raise invalid_field("orderBy", f"{order!r}: use 'timestamp asc' or 'timestamp desc'")
+    text = request.filter or ""
+    projects = LogFilter("any", parts=tuple(LogFilter("=", "project", name.partition("/")[2]) for name in names))
+    wanted = LogFilter("all", parts=(log_filter(text), projects))
+    query = {"pageSize": str(request.page_size or ""), "pageToken": request.page_token or ""}
+    page = read_page(query, json.dumps(["entries", sorted(names), text, _ORDERS[order]]))
+    after = _position(page.after)
+    found, following = call.context.seams.index.find_failures(wanted, page.size, after, _ORDERS[order])
+    answer: Json = {"entries": [log_entry_json(*pair) for pair in found]} if found else {}
+    if following is not None:
+        answer["nextPageToken"] = page.token("/".join(map(str, following)))
+    return answer
+
+
+LIST_ENTRIES = ApiMethod("entries.list", "POST", "entries:list", "logging.logEntries.list", list_entries, (VERSION,))
+
+
+def route(verb: str, _version: str, segments: list[str]) -> tuple[ApiMethod, tuple[str, ...]]:
+    """The one method of Cloud Logging that there is. Raises NotFound."""
+    if (verb, "/".join(segments)) != (LIST_ENTRIES.verb, LIST_ENTRIES.path):
+        raise NotFound(f"no such method: {verb} /{VERSION}/{'/'.join(segments)}; there is POST /{VERSION}/entries:list")
+    return LIST_ENTRIES, ()
+
+
+class JsonLines:
+    """Writes entries to a stream, one per line, each line whole. A stream that is gone is told of once, then left."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream: TextIO | None = stream
+        self._lock = threading.Lock()
+
+    def __call__(self, operation: Operation, entries: Sequence[LogEntry]) -> None:
+        lines = "".join(json.dumps(log_entry_json(operation, entry)) + "\n" for entry in entries)
+        with self._lock:
+            if self._stream is None:
+                return
+            try:
+                self._stream.write(lines)
+                self._stream.flush()
+            except (OSError, ValueError) as error:
+                logger.warning("the error log cannot be written to stdout any more: %s", error)
+                self._stream = None
+
+
+def _position(text: str) -> LogPosition | None:
+    return LogPosition(*map(int, text.split("/"))) if text else None

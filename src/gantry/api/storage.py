@@ -1,0 +1,105 @@
+"""Storage classes, metrics and deletion below a DICOM store."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gantry.api.call import Call
+from gantry.api.operations import _filter_uri, _start, _storage_class
+from gantry.api.wire import (
+    Json,
+    SetBlobStorageSettingsRequest,
+    metrics_json,
+    operation_json,
+    read,
+    storage_info_json,
+)
+from gantry.errors import invalid_field
+from gantry.names import ResourcePath
+from gantry.resources import Method
+
+_UNSPECIFIED = (None, 0, "", "BLOB_STORAGE_CLASS_UNSPECIFIED")
+
+
+def set_filtered(call: Call) -> Json:
+    """On a store only with a filter: nobody changes a whole store by leaving something out."""
+    request = read(SetBlobStorageSettingsRequest, call.body)
+    chosen = _required_class(request)
+    if request.filter_config is None:
+        raise invalid_field(
+            "filterConfig", "is required on a DICOM store: a file that names studies, series or instances"
+        )
+    filter_uri = _filter_uri(request.filter_config.resource_paths_gcs_uri or "")
+    return _set(call, {"storage_class": chosen, "filter_uri": filter_uri})
+
+
+def set_below(call: Call) -> Json:
+    """A study, a series or an instance. Raises NotFound before an operation exists."""
+    request = read(SetBlobStorageSettingsRequest, call.body)
+    chosen = _required_class(request)
+    if request.filter_config is not None:
+        raise invalid_field("filterConfig", "is for DICOM stores; this path says already which instances are meant")
+    path = _path(call)
+    call.context.seams.index.require(call.dicom_store, path)
+    return _set(call, {"storage_class": chosen, "path": list(path)})
+
+
+def get_info(call: Call) -> Json:
+    info = call.context.seams.index.storage_info(call.dicom_store, _path(call))
+    return storage_info_json(_resource(call), info)
+
+
+def get_dicom_store_metrics(call: Call) -> Json:
+    metrics = call.context.seams.index.metrics(call.dicom_store)
+    return metrics_json({"name": str(call.dicom_store)}, metrics, ("study", "series"))
+
+
+def get_study_metrics(call: Call) -> Json:
+    metrics = call.context.seams.index.metrics(call.dicom_store, _path(call))
+    return metrics_json({"study": _resource(call)}, metrics, ("series",))
+
+
+def get_series_metrics(call: Call) -> Json:
+    metrics = call.context.seams.index.metrics(call.dicom_store, _path(call))
+    return metrics_json({"series": _resource(call)}, metrics, ())
+
+
+def delete_study(call: Call) -> Json:
+    return _delete(call, Method.DELETE_STUDY)
+
+
+def delete_series(call: Call) -> Json:
+    return _delete(call, Method.DELETE_SERIES)
+
+
+def delete_instance(call: Call) -> Json:
+    call.context.seams.index.delete_instance(call.dicom_store, _path(call))
+    call.context.notify()
+    return {}
+
+
+def _delete(call: Call, method: Method) -> Json:
+    """The answer is an operation that is done: rows go in one transaction, bytes follow as the sweeper comes by."""
+    operation = call.context.seams.index.delete_below(call.dicom_store, _path(call), call.version, method)
+    call.context.notify()
+    return operation_json(operation, call.context.public_url)
+
+
+def _set(call: Call, request: dict[str, Any]) -> Json:
+    return _start(call, Method.SET_BLOB_STORAGE_SETTINGS, request)
+
+
+def _required_class(request: SetBlobStorageSettingsRequest) -> str:
+    settings = request.blob_storage_settings
+    value = None if settings is None else settings.blob_storage_class
+    if value in _UNSPECIFIED:
+        raise invalid_field("blobStorageSettings.blobStorageClass", "is required: the new class")
+    return _storage_class(value)
+
+
+def _path(call: Call) -> ResourcePath:
+    return ResourcePath(*call.ids[4:])
+
+
+def _resource(call: Call) -> str:
+    return f"{call.dicom_store}/dicomWeb/{_path(call)}"

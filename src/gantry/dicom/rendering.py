@@ -1,0 +1,254 @@
+"""A frame as an 8-bit picture: Modality LUT, VOI LUT, polarity, palette (PS3.3 §C.11.1, §C.11.2, §C.7.6.3).
+
+For integers the whole chain is one table from stored value to grey, made once per set of parameters, so that a frame
+costs one look-up per pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gantry.dicom.cells import Pixels, pixel_values
+from gantry.dicom.codecs import Frame
+from gantry.dicom.colour import palette_to_rgb, to_rgb
+from gantry.errors import FailedPrecondition, InvalidArgument
+
+JPEG_QUALITY = 90
+PNG_LEVEL = 1
+_MAX_LUT_ENTRIES = 65536
+_MAX_TABLE = 1 << 17
+_FAR = 4096
+_BLOCK = 1 << 14
+
+
+@dataclass(frozen=True, slots=True)
+class Grey:
+    """What turns stored values into greys, for one frame. The LUT items are datasets or None."""
+
+    slope: float
+    intercept: float
+    modality_lut: Any
+    voi_lut: Any
+    center: float | None
+    width: float
+    function: str
+    inverted: bool
+    padding: tuple[int, int] | None
+
+
+def picture(frame: Frame, ds: Any, number: int) -> Pixels:
+    """Frame ``number`` from 0 in 8 bits: rows × columns of grey, or rows × columns × 3 of RGB."""
+    image = frame.image
+    if image.is_float:
+        raise FailedPrecondition("float pixel data cannot be rendered")
+    values = pixel_values(frame.pixels, image)
+    photometric = image.photometric_interpretation
+    if photometric == "PALETTE COLOR":
+        return palette_to_rgb(values, ds)
+    if image.samples_per_pixel == 3:
+        rgb = to_rgb(values, image)
+        return _eight_bits(rgb, image.bits_stored)
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise FailedPrecondition(f"PhotometricInterpretation {photometric} cannot be rendered")
+    return grey_picture(values, grey_parameters(ds, number, photometric, bool(image.pixel_representation)))
+
+
+def _eight_bits(rgb: Pixels, bits: int) -> Pixels:
+    if bits > 8:
+        return (rgb >> (bits - 8)).astype(np.uint8)
+    return rgb.astype(np.uint8) if bits == 8 else (rgb.astype(np.uint16) * 255 // ((1 << bits) - 1)).astype(np.uint8)
+
+
+# --- the parameters
+
+
+def grey_parameters(ds: Any, number: int, photometric: str, signed: bool) -> Grey:
+    """From the frame's functional groups, else the shared ones, else the top level (PS3.3 §C.7.6.16)."""
+    modality = _group(ds, number, "PixelValueTransformationSequence") or ds
+    window = _group(ds, number, "FrameVOILUTSequence") or ds
+    center, width = _first(window, "WindowCenter"), _first(window, "WindowWidth")
+    if center is None or width is None or not np.isfinite([center, width]).all():
+        center, width = None, 0.0
+    slope, intercept = _first(modality, "RescaleSlope"), _first(modality, "RescaleIntercept")
+    usable = slope is not None and intercept is not None and np.isfinite([slope, intercept]).all() and slope != 0
+    return Grey(
+        slope=slope if usable and slope is not None else 1.0,
+        intercept=intercept if usable and intercept is not None else 0.0,
+        modality_lut=_item(ds, "ModalityLUTSequence"),
+        voi_lut=_item(window, "VOILUTSequence"),
+        center=center,
+        width=width,
+        function=str(window.get("VOILUTFunction") or "LINEAR").strip().upper(),
+        inverted=photometric == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE",
+        padding=_padding(ds, signed),
+    )
+
+
+def _group(ds: Any, number: int, keyword: str) -> Any:
+    """The item of a functional group macro for one frame; the frame's own goes before the shared one."""
+    per_frame = ds.get("PerFrameFunctionalGroupsSequence")
+    if per_frame and number < len(per_frame) and (found := _item(per_frame[number], keyword)):
+        return found
+    shared = _item(ds, "SharedFunctionalGroupsSequence")
+    return _item(shared, keyword) if shared is not None else None
+
+
+def _item(ds: Any, keyword: str) -> Any:
+    sequence = ds.get(keyword)
+    try:
+        return sequence[0] if sequence is not None and len(sequence) else None
+    except TypeError:
+        return None
+
+
+def _first(ds: Any, keyword: str) -> float | None:
+    """The first of one or more numbers; the first window is the one to show (PS3.3 §C.11.2.1.2.1)."""
+    value = ds.get(keyword)
+    try:
+        if value is None or value == "":
+            return None
+        return float(value[0] if hasattr(value, "__getitem__") and not isinstance(value, str) else value)
+    except (TypeError, ValueError, IndexError):
+        return None
+
+
+def _padding(ds: Any, signed: bool) -> tuple[int, int] | None:
+    """PixelPaddingValue, up to PixelPaddingRangeLimit where there is one (PS3.3 §C.7.5.1.1.2)."""
+    value = ds.get("PixelPaddingValue")
+    if not isinstance(value, int):
+        return None
+    limit = ds.get("PixelPaddingRangeLimit")
+    ends = sorted((value, limit if isinstance(limit, int) else value))
+    if not signed:
+        ends = [end & 0xFFFF for end in ends] if ends[0] < 0 else ends
+    return ends[0], ends[1]
+
+
+# --- stored values to greys
+
+
+def grey_picture(values: Pixels, grey: Grey) -> Pixels:
+    """One table look-up per pixel where the values span little enough, else the formulas on all pixels."""
+    least, most = int(values.min()), int(values.max())
+    bounds = _bounds(values, grey, least, most)
+    if most - least >= _MAX_TABLE:
+        return _greys(values, grey, bounds)
+    # Indices below zero count from the end, as in any array: no pass over the pixels to move them.
+    first, last = (least, most) if least > _FAR else (0, max(most, 0))
+    stored = np.concatenate((np.arange(first, last + 1), np.arange(min(least, 0), 0)))
+    table = _greys(stored, grey, bounds)
+    return _looked_up_in_blocks(table, values, first)
+
+
+def _looked_up_in_blocks(table: Pixels, values: Pixels, first: int) -> Pixels:
+    """``table[values - first]``, in blocks that stay in the cache: numpy wants indices of 64 bits."""
+    flat = values.reshape(-1)
+    greys = np.empty(flat.shape, np.uint8)
+    for start in range(0, flat.size, _BLOCK):
+        indices = flat[start : start + _BLOCK].astype(np.intp)
+        if first:
+            indices -= first
+        greys[start : start + _BLOCK] = table.take(indices)
+    return greys.reshape(values.shape)
+
+
+def _bounds(values: Pixels, grey: Grey, least: int, most: int) -> tuple[int, int]:
+    """Least and most stored value that is no padding; only wanted where no window is."""
+    if grey.padding is None or grey.center is not None or grey.voi_lut is not None:
+        return least, most
+    low, high = grey.padding
+    if high < least or low > most:
+        return least, most
+    kept = values[(values < low) | (values > high)]
+    return (int(kept.min()), int(kept.max())) if kept.size else (least, most)
+
+
+def _greys(stored: Pixels, grey: Grey, bounds: tuple[int, int]) -> Pixels:
+    """Padding that counts for no extreme is black, whatever the polarity. A window shows it as any other value."""
+    shown = _voi(_modality(stored, grey), grey, bounds)
+    greys: Pixels = np.clip(np.rint(shown * 255), 0, 255).astype(np.uint8)
+    if grey.inverted:
+        greys = 255 - greys
+    if grey.padding is not None and grey.center is None and grey.voi_lut is None:
+        greys[(stored >= grey.padding[0]) & (stored <= grey.padding[1])] = 0
+    return greys
+
+
+def _modality(stored: Pixels, grey: Grey) -> Pixels:
+    if grey.modality_lut is not None:
+        return _looked_up(stored, grey.modality_lut)[0]
+    return stored * grey.slope + grey.intercept
+
+
+def _voi(values: Pixels, grey: Grey, bounds: tuple[int, int]) -> Pixels:
+    """Values to 0 … 1."""
+    if grey.voi_lut is not None:
+        found, top = _looked_up(np.rint(values).astype(np.int64), grey.voi_lut)
+        return found / top
+    if grey.center is not None:
+        return window(values, grey.center, grey.width, grey.function)
+    ends = _modality(np.array(bounds, np.int64), grey)
+    low, high = float(ends.min()), float(ends.max())
+    if grey.modality_lut is not None:
+        low, high = float(values.min()), float(values.max())
+    return (values - low) / (high - low) if high > low else np.where(values > 0, 1.0, 0.0)
+
+
+def window(values: Pixels, center: float, width: float, function: str) -> Pixels:
+    """PS3.3 §C.11.2.1.2 and §C.11.2.1.3, with output from 0 to 1. A width below the allowed is a step."""
+    if function == "SIGMOID" and width > 0:
+        return np.asarray(1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -700, 700))))
+    if function == "LINEAR_EXACT":
+        low, span = center - width / 2, width
+    else:
+        low, span = center - 0.5 - (width - 1) / 2, width - 1
+    if span <= 0:
+        return np.where(values > low, 1.0, 0.0)
+    return np.clip((values - low) / span, 0, 1)
+
+
+def _looked_up(values: Pixels, item: Any) -> tuple[Pixels, float]:
+    """Values through a LUT item, and its largest possible output (PS3.3 §C.11.1.1, §C.11.2.1.1)."""
+    descriptor = item.get("LUTDescriptor")
+    data = item.get("LUTData")
+    if descriptor is None or len(descriptor) != 3 or data is None:
+        raise InvalidArgument("a look-up table has no LUTDescriptor or no LUTData")
+    count, first, bits = (int(number) for number in descriptor)
+    count = count or _MAX_LUT_ENTRIES
+    entries = _entries(data, count)
+    top = max((1 << min(max(bits, 1), 16)) - 1, int(entries.max()))
+    return entries[np.clip(values - first, 0, len(entries) - 1)].astype(np.float64), float(top)
+
+
+def _entries(data: Any, count: int) -> Pixels:
+    """Words, or bytes where there are just enough of those."""
+    if isinstance(data, bytes):
+        wide = len(data) >= 2 * count
+        entries: Pixels = np.frombuffer(data[: 2 * count if wide else count], "<u2" if wide else np.uint8)
+    else:
+        numbers = [data] if isinstance(data, int) else list(data[:_MAX_LUT_ENTRIES])
+        entries = np.asarray(numbers, np.int64) & 0xFFFF
+        if len(entries) * 2 in (count, count + 1):
+            entries = entries.astype("<u2").view(np.uint8)
+        entries = entries[:count]
+    if not entries.size:
+        raise InvalidArgument("a look-up table is empty")
+    return entries
+
+
+# --- pictures to files
+
+
+def to_jpeg(shown: Pixels) -> bytes:
+    import imagecodecs
+
+    return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(shown), JPEG_QUALITY))
+
+
+def to_png(shown: Pixels) -> bytes:
+    import imagecodecs
+
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(shown), PNG_LEVEL))

@@ -1,0 +1,101 @@
+"""One instance → the files of one export form. Runs in workers, under the watch of whoever counts the beats.
+
+The door between the codecs and the rest: whatever the bytes of an instance are, nothing but a ``StatusError`` comes
+out. (A codec that takes the whole process with it is the watchdog's business.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from gantry.dicom import forms
+from gantry.dicom.forms import Form
+from gantry.errors import FailedPrecondition, Internal, InvalidArgument, StatusError
+
+if TYPE_CHECKING:
+    from gantry.dicom.codecs import Frame
+    from gantry.dicom.image_source import ImagePixel, Readable, Source
+
+_NOT_INSTALLED = "transcoding and rendering need codecs that are not installed: `pip install gantry[pixels]`"
+
+
+class Part(NamedTuple):
+    """One file. ``frame`` is 0 for the whole instance, else the frame's number from 1 in a multi-frame instance."""
+
+    frame: int
+    extension: str
+    data: bytes
+
+
+def represent(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[Part]:
+    """The files of an instance in a form; ``beat`` is called before every frame. Raises StatusError alone."""
+    try:
+        yield from _parts(opened, form, beat)
+    except (KeyboardInterrupt, SystemExit, GeneratorExit, StatusError):
+        raise
+    except ImportError as error:
+        raise FailedPrecondition(f"{_NOT_INSTALLED} ({error.name})") from error
+    except MemoryError:
+        raise FailedPrecondition("the instance needs more memory than there is") from None
+    except BaseException as error:  # pylibjpeg-rle's panics are no Exceptions
+        text = str(error)[:300]
+        raise InvalidArgument(f"the instance cannot be read: {type(error).__name__}: {text}") from error
+
+
+def _parts(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[Part]:
+    from gantry.dicom.image_source import read_image_pixel, read_source
+    from gantry.dicom.transcoding import transcode
+
+    beat()
+    source = read_source(opened)
+    if form.media_type == forms.DICOM:
+        yield Part(0, ".dcm", transcode(source, form.transfer_syntax_uid or source.transfer_syntax_uid, beat))
+        return
+    image = read_image_pixel(source)
+    files = (
+        _octets(source, image, form, beat) if form.media_type == forms.OCTETS else _pictures(source, image, form, beat)
+    )
+    extension = {forms.JPEG: ".jpg", forms.PNG: ".png"}.get(form.media_type, "")
+    for number, data in enumerate(files, 1):
+        yield Part(number if image.is_multi_frame else 0, extension, data)
+
+
+def _octets(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
+    """Raw frames: explicit little endian cells, or the bytes of the stored frame."""
+    from gantry.dicom.cells import packed
+    from gantry.dicom.frames import frames_of
+    from gantry.dicom.image_source import encoded_frames, native_value
+
+    size = image.frame_bits // 8
+    if form.transfer_syntax_uid == forms.AS_STORED and source.encapsulated:
+        for data in encoded_frames(source, image):
+            beat()
+            yield data
+    elif form.transfer_syntax_uid == forms.AS_STORED and image.bits_allocated > 1:
+        value = native_value(source, image)
+        for start in range(0, size * image.number_of_frames, size):
+            beat()
+            yield bytes(value[start : start + size])
+    else:
+        for frame in frames_of(source, image, beat):
+            yield packed(frame.pixels, frame.image)
+
+
+def _pictures(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
+    from gantry.dicom.frames import frames_of
+    from gantry.dicom.rendering import picture, to_jpeg, to_png
+
+    write = to_jpeg if form.media_type == forms.JPEG else to_png
+    for number, frame in enumerate(frames_of(source, image, beat)):
+        _require_shown(frame, form)
+        yield write(picture(frame, source.ds, number))
+
+
+def _require_shown(frame: Frame, form: Form) -> None:
+    """Colour of more than 8 bits has no JPEG in this API."""
+    image = frame.image
+    if form.media_type == forms.JPEG and image.samples_per_pixel == 3 and image.bits_stored > 8:
+        raise FailedPrecondition(f"colour of {image.bits_stored} bits per sample cannot become JPEG")
+    if not frame.pixels.size:
+        raise Internal("a frame without pixels")

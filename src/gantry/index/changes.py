@@ -1,0 +1,50 @@
+"""New storage classes for instances that are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Connection, bindparam, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from gantry.errors import Code, Status
+from gantry.index.instances import _pairs, _position
+from gantry.index.tables import garbage, instance
+from gantry.resources import Change, Failure
+
+
+def apply_changes(connection: Connection, changes: Sequence[Change], now: int) -> tuple[Failure, ...]:
+    """Change class and blob of every row that is still as it was read; the failures of those that are not.
+
+    A blob that no row names afterwards, the old one or a copy that came too late, becomes garbage.
+    """
+    rows = {_position(change.position): change for change in changes}
+    columns = instance.c.series_id, instance.c.sop_instance_uid, instance.c.blob_key
+    present = _pairs(connection, instance, rows, *columns)
+    made = {row: change for row, change in rows.items() if present.get(row) == change.instance.blob_key}
+    lost = {row: change for row, change in rows.items() if row not in made}
+    if made:
+        _update(connection, made, now)
+    dead = [change.instance.blob_key for change in made.values() if change.copied]
+    dead += [change.blob_key for change in lost.values() if change.copied]
+    if dead:
+        connection.execute(upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in dead])
+    return tuple(_failure(change, row in present) for row, change in lost.items())
+
+
+def _update(connection: Connection, made: Mapping[tuple[int, str], Change], now: int) -> None:
+    statement = update(instance).where(
+        instance.c.series_id == bindparam("series"), instance.c.sop_instance_uid == bindparam("uid")
+    )
+    new = {"blob_key": bindparam("key"), "storage_class": bindparam("class"), "storage_class_update_time": now}
+    names = ("series", "uid", "key", "class")
+    values = ((*row, change.blob_key, change.storage_class) for row, change in made.items())
+    connection.execute(statement.values(new), [dict(zip(names, each, strict=True)) for each in values])
+
+
+def _failure(change: Change, there: bool) -> Failure:
+    if there:
+        status = Status(Code.ABORTED, "another operation moved this instance meanwhile; start this one again")
+    else:
+        status = Status(Code.NOT_FOUND, "this instance was deleted meanwhile")
+    return Failure(change.instance.path, status)

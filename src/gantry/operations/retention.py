@@ -1,0 +1,39 @@
+"""How long finished operations are kept, and who hears of their failures meanwhile."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
+
+from gantry.errors import StatusError
+from gantry.resources import Operation
+from gantry.seams import Seams
+
+logger = logging.getLogger(__name__)
+
+
+def sweep_operations(seams: Seams, stopping: threading.Event) -> None:
+    """Remove finished operations that are older than the retention, with their logs; running ones never.
+
+    They are hidden first, then removed in bounded transactions: a crash in between leaves nothing half visible, and
+    the next sweep goes on. Returns soon after ``stopping`` is set.
+    """
+    if seams.retention_days:
+        before = datetime.now(UTC) - timedelta(days=seams.retention_days)
+        while seams.index.expire_operations(before) and not stopping.is_set():
+            pass
+    while not stopping.is_set() and seams.index.purge_operation():
+        pass
+
+
+def tell_failures(seams: Seams, operation: Operation, count: int) -> None:
+    """Hand the last ``count`` entries of an operation's error log, just committed, to whoever listens.
+
+    What is committed stands, told or not: trouble here never ends the operation.
+    """
+    if count and seams.listener is not None:
+        try:
+            seams.listener(operation, seams.index.last_failures(operation.name, count))
+        except StatusError as error:
+            logger.warning("operation %s: %d failures were not told: %s", operation.name, count, error.message)

@@ -1,0 +1,116 @@
+"""Finished operations are kept for a while, with their logs, then they are gone (§5.1.7)."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from gantry.errors import InvalidArgument, NotFound, Status
+from gantry.index.sql import SqlIndex
+from gantry.names import DatasetName
+from gantry.resources import Batch, Dataset, Failure, LogFilter, Method, Operation
+from tests.support.answers import refused
+from tests.support.gantry import Gantry
+from tests.support.server import GantryServer
+
+DAY = 86_400_000_000
+DATASET = DatasetName("p", "l", "d")
+LATER = datetime.now(UTC) + timedelta(days=1)
+
+
+@pytest.fixture
+def aged(tmp_path: Path) -> Iterator[Gantry]:
+    """A server of the test's own that keeps operations for 10 days."""
+    server = GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_RETENTION_DAYS": "10"})
+    try:
+        yield Gantry(server)
+    finally:
+        server.stop()
+
+
+def change(gantry: Gantry, statement: str, *values: object) -> None:
+    """Change the index of a server that stands still, then start it again."""
+    gantry.server.stop()
+    with closing(sqlite3.connect(gantry.server.data / "index.sqlite")) as connection:
+        connection.execute(statement, values)
+        connection.commit()
+    gantry.server.start()
+
+
+def number(operation: dict[str, object]) -> int:
+    return int(str(operation["name"]).rpartition("/")[2])
+
+
+def logged(gantry: Gantry) -> int:
+    """Rows of the error log that are on disk."""
+    with closing(sqlite3.connect(gantry.server.data / "index.sqlite")) as connection:
+        return int(connection.execute("SELECT count(*) FROM failure").fetchone()[0])
+
+
+def test_old_operations_go_with_their_logs_and_young_ones_stay(aged: Gantry) -> None:
+    aged.put(aged.bucket, "x.dcm", b"not DICOM")
+    old, young = aged.import_("*"), aged.import_("*")
+    change(aged, "UPDATE operation SET end_time = end_time - ? WHERE id = ?", 11 * DAY, number(old))
+    deadline = time.monotonic() + 60
+    while logged(aged) > 1 or aged.request("GET", f"v1/{old['name']}").status_code == 200:
+        assert time.monotonic() < deadline, "the sweeper has not come by"
+        time.sleep(0.05)
+    refused(aged.request("GET", f"v1/{old['name']}"), "NOT_FOUND")
+    refused(aged.request("GET", f"logs/{old['name']}"), "NOT_FOUND")
+    assert aged.operations() == [young]
+    found = aged.call("POST", "v2/entries:list", json={"resourceNames": ["projects/p"]})["entries"]
+    assert [item["operation"]["id"] for item in found] == [str(number(young))]
+
+
+def test_an_operation_that_runs_is_never_old(aged: Gantry) -> None:
+    aged.put(aged.bucket, "x.dcm", b"not DICOM")
+    name = aged.import_("*")["name"]
+    change(aged, "UPDATE operation SET end_time = NULL, create_time = create_time - ?", 100 * DAY)
+    aged.wait(name)
+    assert [item["name"] for item in aged.operations()] == [name]
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[SqlIndex]:
+    index = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    index.create_dataset(Dataset(DATASET), "v1")
+    yield index
+    index.close()
+
+
+def operation_with(index: SqlIndex, failures: int, *, done: bool = True) -> Operation:
+    index.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, {})
+    operation = index.claim_operation("me")
+    assert operation is not None
+    status = Status(InvalidArgument.code, "bad")
+    index.commit_batch(operation, "me", Batch("k", failures=(Failure("gs://b/x", status),) * failures))
+    if done:
+        index.finish_operation(operation, "me", status)
+    return operation
+
+
+def test_expired_operations_are_hidden_at_once_and_removed_in_bounded_steps(index: SqlIndex) -> None:
+    operation = operation_with(index, 12_000)
+    running = operation_with(index, 1, done=False)
+    assert index.expire_operations(datetime.now(UTC) - timedelta(days=1)) == 0
+    assert index.expire_operations(LATER) == 2, "the import, and the operation that made the dataset"
+    assert index.expire_operations(LATER) == 0
+    with pytest.raises(NotFound):
+        index.get_operation(operation.name)
+    assert [item.name for item in index.list_operations(DATASET, 10)] == [running.name]
+    everything = index.find_failures(LogFilter("all"), 100)[0]
+    assert [item.name for item, _ in everything] == [running.name]
+    left = []
+    while index.purge_operation():
+        left.append(len(index.list_failures(operation.name, 20_000)))
+    assert all(before - after <= 5000 for before, after in zip([12_000, *left], left, strict=False))
+    assert left[-1] == 0
+    assert [item.name for item in index.list_operations(DATASET, 10)] == [running.name]
+    assert len(index.list_failures(running.name, 10)) == 1
+    assert not index.purge_operation()

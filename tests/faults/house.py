@@ -1,0 +1,66 @@
+"""The parts of a server without a server around them, so that work can be abandoned between any two steps."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from gantry.config import DataDirectory, Settings, open_seams
+from gantry.names import DatasetName, DicomStoreName
+from gantry.operations.runner import Totals, carry
+from gantry.resources import Dataset, DicomStore, Method, Operation
+from gantry.seams import Seams
+from tests.faults.scene import Scene, blobs, placed
+
+DATASET = DatasetName("p", "us-central1", "d")
+STORE = DicomStoreName("p", "us-central1", "d", "s")
+
+
+class House:
+    """An index, blobs, workers and a scene, without a server around them."""
+
+    def __init__(
+        self, tmp_path: Path, storage_classes: dict[str, str] | None = None, storage_class: str = "STANDARD"
+    ) -> None:
+        self.data = tmp_path / "data"
+        settings = Settings(
+            data=str(self.data),
+            buckets=str(tmp_path / "buckets"),
+            workers=2,
+            storage_classes=storage_classes or {},
+        )
+        self.places = [Path(directory) for directory in settings.storage_classes.values()]
+        self.directory = DataDirectory(settings)
+        self.seams = open_seams(settings, self.directory)
+        self.scene = Scene(tmp_path / "buckets" / "source", 700)
+        self.seams.index.create_dataset(Dataset(DATASET), "v1")
+        self.seams.index.create_dicom_store(DicomStore(STORE))
+        request = {"uri": "gs://source/**", "storage_class": storage_class}
+        self.created = self.seams.index.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, request, str(STORE))
+
+    def claim(self, runner: str) -> Operation:
+        operation = self.seams.index.claim_operation(runner)
+        assert operation is not None
+        return operation
+
+    def carry_to_the_end(self, seams: Seams | None = None) -> Operation:
+        carry(seams or self.seams, self.claim("heir"), "heir", threading.Event(), Totals())
+        return self.seams.index.get_operation(self.created.name)
+
+    def check(self, operation: Operation) -> None:
+        assert operation.done
+        assert (operation.counter.success, operation.counter.failure) == (self.scene.success, self.scene.failure)
+        assert operation.counter.pending == 0
+        rows = {instance.blob_key: "/".join(instance.uids) for _, instance in self.seams.index.instances(1)}
+        assert set(rows.values()) == set(self.scene.stored)
+        assert self.blobs() == set(rows)
+        assert self.seams.index.garbage() == []
+
+    def blobs(self) -> set[str]:
+        """Keys of every blob on every disk, orphans included."""
+        return blobs(self.data).union(*map(placed, self.places))
+
+    def close(self) -> None:
+        self.seams.executor.shutdown()
+        self.seams.index.close()
+        self.directory.close()

@@ -20,6 +20,39 @@ from gantry.api.methods import METHODS, ApiMethod
 DOCUMENTS = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents"
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "coverage.md"
+# What the how-to pages on import and export show, and the test that does it with only host and names changed.
+SAMPLES = (
+    ("import", "gcloud", "clients/test_gcloud.py", "test_import_and_describe_as_the_pages_show_them"),
+    ("import", "curl, body in a file", "pages/test_curl.py", "test_import_from_a_request_file"),
+    ("import", "curl, body inline", "pages/test_curl.py", "test_import_of_a_wildcard"),
+    ("import", "PowerShell, body in a file", "pages/test_powershell.py", "test_import_from_a_request_file"),
+    ("import", "PowerShell, body inline", "pages/test_powershell.py", "test_import_of_a_wildcard"),
+    ("import with a storage class", "curl", "pages/test_curl.py", "test_import_with_a_storage_class"),
+    ("import with a storage class", "PowerShell", "pages/test_powershell.py", "test_import_from_a_request_file"),
+    ("import and export", "Go (wire form)", "clients/test_go.py", "test_import_poll_export_patch_and_errors"),
+    ("import and export", "Java (wire form)", "clients/test_java.py", "test_gzip_chunks_override_and_accept"),
+    ("import and export", "Node.js", "clients/test_node.py", "test_import_poll_export_and_errors"),
+    ("import and export", "Python", "clients/test_python.py", "test_import_and_export"),
+    ("export", "gcloud", "clients/test_gcloud.py", "test_export"),
+    ("export", "curl", "pages/test_curl.py", "test_export"),
+    ("export", "PowerShell", "pages/test_powershell.py", "test_export"),
+    (
+        *("export with a filter", "gcloud beta", "clients/test_gcloud.py"),
+        "test_beta_export_with_a_filter_and_describe_through_ga",
+    ),
+    ("export with a filter", "curl", "pages/test_curl.py", "test_export_with_the_filter_file_of_the_page"),
+    (
+        *("export with a filter", "PowerShell (400)", "pages/test_powershell.py"),
+        "test_export_with_a_filter_lacks_a_brace_and_is_refused",
+    ),
+    (
+        "reading the error log",
+        "gcloud logging read",
+        "clients/test_gcloud_logging.py",
+        "test_the_newest_errors_as_json",
+    ),
+    ("the console", "browser", "", "not there yet"),
+)
 OTHER_STORES = {"annotationStores", "consentStores", "dataMapperWorkspaces", "fhirStores", "hl7V2Stores"}
 
 
@@ -95,6 +128,11 @@ def test_every_method_that_is_there_has_a_test_file() -> None:
         assert method.handler is None or (ROOT / file_of(method)).is_file(), file_of(method)
 
 
+def test_every_sample_of_the_pages_has_its_test() -> None:
+    for _, _, file, test in SAMPLES:
+        assert not file or f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file}: {test}"
+
+
 def page() -> str:
     everything = {method.id for method in METHODS}
     there = {method.id for method in METHODS if method.handler is not None}
@@ -116,6 +154,9 @@ def page() -> str:
         file = file_of(method)
         answer = f"yes | [{Path(file).name}](../{file})" if method.handler else "no | "
         lines.append(f"| {method.id} | {method.verb} | `{method.path}` | {versions} | {permission} | {answer} |")
+    lines += ["", "## Samples of the how-to pages", "", "| section | sample | test |", "|---|---|---|"]
+    for section, sample, file, test in SAMPLES:
+        lines.append(f"| {section} | {sample} | {f'[{test}](../tests/{file})' if file else test} |")
     lines += ["", "Written by `GANTRY_WRITE_DOCS=1 pytest tests/test_coverage.py`."]
     return "\n".join(lines) + "\n"
 

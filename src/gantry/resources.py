@@ -158,6 +158,13 @@ class Batch:
         return len(self.instances) + len(self.changes) + self.success
 
 
+class Committed(NamedTuple):
+    """What a commit found: whether a cancel was asked for, and how many changes came too late and failed."""
+
+    cancel_requested: bool
+    lost: int = 0
+
+
 class Method(StrEnum):
     """What started an operation: the tail of ``apiMethodName`` and the type of its answer."""
 

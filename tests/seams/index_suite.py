@@ -278,7 +278,7 @@ class IndexSuite:
             index.finish_operation(operation, RUNNER, None, (failed(1),))
         assert index.get_operation(operation.name) == before
         assert (len(list(index.instances(operation.store_id))), index.garbage()) == (1, [])
-        assert not index.commit_batch(taken, "runner-2", Batch("b", (item(2),)))
+        assert index.commit_batch(taken, "runner-2", Batch("b", (item(2),))) == (False, 0)
 
     def test_what_is_done_is_claimed_by_nobody(self, index: SqlIndex, operation: Operation) -> None:
         index.finish_operation(operation, RUNNER, None)
@@ -299,7 +299,7 @@ class IndexSuite:
             blob_prefix="1/2/3",
             garbage=("g1", "g2"),
         )
-        assert index.commit_batch(operation, RUNNER, batch) is False
+        assert index.commit_batch(operation, RUNNER, batch) == (False, 0)
         now = index.get_operation(operation.name)
         assert (now.counter, now.counter.pending) == (ProgressCounter(9, 5, 2), 2)
         assert (now.checkpoint, now.blob_prefix) == ("k", "1/2/3")
@@ -365,10 +365,10 @@ class IndexSuite:
     # Operations: ending -----------------------------------------------------------------------------------------------
 
     def test_a_request_to_cancel_is_told_with_the_next_batch(self, index: SqlIndex, operation: Operation) -> None:
-        assert index.commit_batch(operation, RUNNER, Batch("a")) is False
+        assert index.commit_batch(operation, RUNNER, Batch("a")) == (False, 0)
         index.request_cancel(operation.name)
         assert index.get_operation(operation.name).cancel_requested
-        assert index.commit_batch(operation, RUNNER, Batch("b")) is True
+        assert index.commit_batch(operation, RUNNER, Batch("b")) == (True, 0)
 
     def test_cancelling_what_is_done_changes_nothing(self, index: SqlIndex, operation: Operation) -> None:
         index.finish_operation(operation, RUNNER, None)
@@ -591,7 +591,7 @@ class IndexSuite:
         index.delete_instance(STORE, ResourcePath(*item(1).uids))
         index.commit_batch(operation, RUNNER, Batch("b", changes=(late[1]._replace(blob_key="early"),)))
         index.forget_garbage(index.garbage())
-        index.commit_batch(operation, RUNNER, Batch("c", changes=tuple(late)))
+        assert index.commit_batch(operation, RUNNER, Batch("c", changes=tuple(late))) == (False, 2)
         failures = [entry.failure for entry in index.list_failures(operation.name, 10)]
         assert [(found.resource, found.status.code) for found in failures] == [
             (item(1).path, Code.NOT_FOUND),

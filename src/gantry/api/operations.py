@@ -28,8 +28,8 @@ def import_dicom_data(call: Call) -> Json:
         raise invalid_field("gcsSource.uri", "is required: gs://BUCKET/OBJECT, wildcards allowed")
     pattern = UriPattern.parse(request.gcs_source.uri)
     settings = request.blob_storage_settings
-    chosen = _storage_class(None if settings is None else settings.blob_storage_class)
-    return _start(call, Method.IMPORT_DICOM_DATA, {"uri": str(pattern), "storage_class": chosen})
+    chosen = read_storage_class(None if settings is None else settings.blob_storage_class)
+    return start_operation(call, Method.IMPORT_DICOM_DATA, {"uri": str(pattern), "storage_class": chosen})
 
 
 def export_dicom_data(call: Call) -> Json:
@@ -45,8 +45,8 @@ def export_dicom_data(call: Call) -> Json:
     parse_form(gcs.mime_type or DICOM)
     details: dict[str, Any] = {"uri_prefix": str(parse_prefix(gcs.uri_prefix)), "mime_type": gcs.mime_type or ""}
     if request.filter_config is not None:
-        details["filter_uri"] = _filter_uri(request.filter_config.resource_paths_gcs_uri or "")
-    return _start(call, Method.EXPORT_DICOM_DATA, details)
+        details["filter_uri"] = read_filter_uri(request.filter_config.resource_paths_gcs_uri or "")
+    return start_operation(call, Method.EXPORT_DICOM_DATA, details)
 
 
 def get_operation(call: Call) -> Json:
@@ -84,7 +84,7 @@ def cancel_operation(call: Call) -> Json:
     return {}
 
 
-def _start(call: Call, method: Method, request: dict[str, Any]) -> Json:
+def start_operation(call: Call, method: Method, request: dict[str, Any]) -> Json:
     operation = call.context.seams.index.create_operation(
         call.dataset, call.version, method, request, str(call.dicom_store)
     )
@@ -92,7 +92,7 @@ def _start(call: Call, method: Method, request: dict[str, Any]) -> Json:
     return {"name": str(operation.name)}
 
 
-def _storage_class(value: str | int | None) -> str:
+def read_storage_class(value: str | int | None) -> str:
     """The class by name or by number; absent means STANDARD."""
     names = ("BLOB_STORAGE_CLASS_UNSPECIFIED", *(item.value for item in BlobStorageClass))
     if isinstance(value, int) and 0 <= value < len(names):
@@ -104,7 +104,7 @@ def _storage_class(value: str | int | None) -> str:
     return str(value)
 
 
-def _filter_uri(text: str) -> str:
+def read_filter_uri(text: str) -> str:
     uri = StorageUri.parse(text)
     if not uri.key or "*" in uri.key or "?" in uri.key:
         raise invalid_field("filterConfig.resourcePathsGcsUri", f"{text!r} must name one object: gs://BUCKET/FILE")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gantry.api.call import Call
-from gantry.api.operations import _filter_uri, _start, _storage_class
+from gantry.api.operations import read_filter_uri, read_storage_class, start_operation
 from gantry.api.wire import (
     Json,
     SetBlobStorageSettingsRequest,
@@ -29,7 +29,7 @@ def set_filtered(call: Call) -> Json:
         raise invalid_field(
             "filterConfig", "is required on a DICOM store: a file that names studies, series or instances"
         )
-    filter_uri = _filter_uri(request.filter_config.resource_paths_gcs_uri or "")
+    filter_uri = read_filter_uri(request.filter_config.resource_paths_gcs_uri or "")
     return _set(call, {"storage_class": chosen, "filter_uri": filter_uri})
 
 
@@ -86,7 +86,7 @@ def _delete(call: Call, method: Method) -> Json:
 
 
 def _set(call: Call, request: dict[str, Any]) -> Json:
-    return _start(call, Method.SET_BLOB_STORAGE_SETTINGS, request)
+    return start_operation(call, Method.SET_BLOB_STORAGE_SETTINGS, request)
 
 
 def _required_class(request: SetBlobStorageSettingsRequest) -> str:
@@ -94,7 +94,7 @@ def _required_class(request: SetBlobStorageSettingsRequest) -> str:
     value = None if settings is None else settings.blob_storage_class
     if value in _UNSPECIFIED:
         raise invalid_field("blobStorageSettings.blobStorageClass", "is required: the new class")
-    return _storage_class(value)
+    return read_storage_class(value)
 
 
 def _path(call: Call) -> ResourcePath:

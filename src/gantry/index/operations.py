@@ -20,7 +20,7 @@ from gantry.index.instances import insert_instances
 from gantry.index.resources import Resources, _dataset_row
 from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, selection
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
-from gantry.resources import Batch, Dataset, Failure, LogEntry, Method, Operation, ProgressCounter
+from gantry.resources import Batch, Committed, Dataset, Failure, LogEntry, Method, Operation, ProgressCounter
 
 MAX_SAMPLES = 10
 
@@ -125,8 +125,8 @@ class Operations(Resources):
                 .values(cancel_requested=True)
             )
 
-    def commit_batch(self, value: Operation, runner: str, batch: Batch) -> bool:
-        """Rows, counters, log and checkpoint of one batch in one transaction; True when asked to cancel.
+    def commit_batch(self, value: Operation, runner: str, batch: Batch) -> Committed:
+        """Rows, counters, log and checkpoint of one batch in one transaction.
 
         Raises AlreadyExists when an instance was stored by someone else meanwhile (nothing is written then),
         NotFound when the DICOM store is gone, Aborted when the operation is another runner's or gone.
@@ -156,7 +156,7 @@ class Operations(Resources):
                     blob_prefix=batch.blob_prefix or row.blob_prefix,
                 )
             )
-            return bool(row.cancel_requested)
+            return Committed(row.cancel_requested, len(lost))
 
     def finish_operation(
         self, value: Operation, runner: str, error: Status | None, entries: Sequence[Failure] = ()

@@ -37,11 +37,12 @@ class Totals:
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
 
-    def add(self, method: Method, batch: Batch) -> None:
+    def add(self, method: Method, batch: Batch, lost: int) -> None:
+        """``lost`` are changes of the batch that failed after all."""
         name = method.value.rpartition(".")[2]
         with self._lock:
-            self._counts[name, "success"] += batch.succeeded
-            self._counts[name, "failure"] += len(batch.failures)
+            self._counts[name, "success"] += batch.succeeded - lost
+            self._counts[name, "failure"] += len(batch.failures) + lost
 
     def read(self) -> dict[tuple[str, str], int]:
         with self._lock:
@@ -160,16 +161,16 @@ def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals
             if stored != before:
                 continue
         try:
-            cancel = seams.index.commit_batch(operation, runner, settled)
+            committed = seams.index.commit_batch(operation, runner, settled)
         except AlreadyExists:
             # Looking only now keeps the ordinary case, nothing stored before, free of a look-up per instance.
             stored = seams.index.stored_blobs(operation.store_id, batch.instances)
             continue
-        totals.add(operation.method, settled)
-        tell_failures(seams, operation, len(settled.failures))
+        totals.add(operation.method, settled, committed.lost)
+        tell_failures(seams, operation, len(settled.failures) + committed.lost)
         if settled.garbage or settled.changes:
             sweep_some_garbage(seams)
-        return cancel
+        return committed.cancel_requested
 
 
 def finish(seams: Seams, operation: Operation, runner: str, error: Status | None) -> None:

@@ -21,11 +21,12 @@ from concurrent.futures import Executor, Future
 from multiprocessing.connection import Connection
 from typing import Any
 
-from gantry.seams import WorkerDied, WorkerTimedOut, hear_beats
+from gantry.seams import WorkerDied, WorkerTimedOut, beat, hear_beats
 
 logger = logging.getLogger(__name__)
 
 _Call = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+_STARTS = 20  # a call that no worker has begun is nobody's fault: another one gets it, unless none ever starts
 _MAIN = "import sys; from gantry.executors import work; work(int(sys.argv[1]), int(sys.argv[2]))"
 
 
@@ -90,17 +91,33 @@ class WorkerPool(Executor):
             if not future.set_running_or_notify_cancel():
                 continue
             try:
-                ok, value = worker.call(pickle.dumps((fn, args, kwargs), pickle.HIGHEST_PROTOCOL))
+                message = pickle.dumps((fn, args, kwargs), pickle.HIGHEST_PROTOCOL)
+            except Exception as error:
+                future.set_exception(error)
+                continue
+            worker = self._carry(worker, message, future)
+        worker.close()
+
+    def _carry(self, worker: _Worker, message: bytes, future: Future[Any]) -> _Worker:
+        """Have a call answered; the worker that lives afterwards."""
+        for attempt in range(1, _STARTS + 1):
+            try:
+                ok, value = worker.call(message)
             except WorkerDied as error:
                 logger.warning("worker process %d died; a new one takes its place", worker.pid)
                 worker.close()
+                took_it_along = worker.began
                 worker = _Worker(self._lifeline, self._keep_open)
-                future.set_exception(error)
+                if took_it_along or attempt == _STARTS:
+                    future.set_exception(error)
+                    break
             except Exception as error:
                 future.set_exception(error)
+                break
             else:
                 future.set_result(value) if ok else future.set_exception(value)
-        worker.close()
+                break
+        return worker
 
 
 class _Worker:
@@ -115,10 +132,15 @@ class _Worker:
             )
         self._connection = Connection(ours.detach())
         self.pid = self._process.pid
+        self.began = False
 
     def call(self, message: bytes) -> tuple[bool, Any]:
-        """Whether the call succeeded, and its value or exception. Raises WorkerDied, WorkerTimedOut."""
+        """Whether the call succeeded, and its value or exception. Raises WorkerDied, WorkerTimedOut.
+
+        ``began`` tells afterwards whether the worker had the call when it died: the first thing it sends is a beat.
+        """
         allowed: float | None = None
+        self.began = False
         try:
             self._connection.send_bytes(message)
             while True:
@@ -126,6 +148,7 @@ class _Worker:
                     self._process.kill()
                     raise WorkerTimedOut(f"no sign of life for {allowed:g} seconds")
                 answer = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - from our own child
+                self.began = True
                 if isinstance(answer, tuple):
                     return answer
                 allowed = answer
@@ -152,6 +175,7 @@ def work(descriptor: int, lifeline: int) -> None:
             message = connection.recv_bytes()
         except (EOFError, OSError):
             return
+        beat(None)
         connection.send_bytes(_answer(message))
 
 

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
 from tests.faults.scene import Scene, blobs
+from tests.support.processes import children
 from tests.support.server import GantryServer, counts
 
 
 def _workers(server: GantryServer) -> list[int]:
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(server.process.pid)], capture_output=True, text=True)
-    return [int(pid) for pid in listed.stdout.split()]
+    return children(server.process.pid)
 
 
 def test_an_import_whose_workers_are_killed_ends_as_if_undisturbed(tmp_path: Path) -> None:

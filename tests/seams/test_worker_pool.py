@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ from gantry.executors import WorkerPool
 from gantry.seams import WorkerTimedOut
 from tests.seams import calls
 from tests.seams.executor_suite import ExecutorSuite
+from tests.support.processes import children
 
 ROOT = str(Path(__file__).parents[2])
 
@@ -43,6 +45,15 @@ def test_a_call_without_a_sign_of_life_is_ended_and_the_others_go_on(executor: W
         hanging.result(timeout=30)
     assert [future.result(timeout=30) for future in others] == list(range(1, 21))
     assert {executor.submit(os.getpid).result() for _ in range(20)}
+
+
+def test_a_worker_that_dies_before_it_has_begun_costs_no_call(executor: WorkerPool) -> None:
+    """Workers are killed while they start: the call that waits for them gets another one."""
+    for _ in range(3):
+        executor.submit(calls.die).exception(timeout=30)  # the next worker of this thread has yet to start
+        for pid in children(os.getpid()):
+            os.kill(pid, signal.SIGKILL)
+        assert executor.submit(calls.add, 1, 2).result(timeout=30) == 3
 
 
 def test_a_call_that_beats_is_left_alone(executor: WorkerPool) -> None:

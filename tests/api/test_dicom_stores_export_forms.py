@@ -8,6 +8,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from PIL import Image
+from pydicom.encaps import encapsulate, generate_frames
 
 from tests.support.answers import refused
 from tests.support.dicom import make_instance
@@ -90,6 +91,18 @@ def test_damaged_pixels_fail_and_name_what_is_wrong(gantry: Gantry) -> None:
     assert counts(gantry.import_("**")) == (1, 0)
     operation = export(gantry, "image/png")
     assert counts(operation) == (0, 1)
+    assert gantry.objects(gantry.out) == {}
+
+
+def test_an_instance_that_fails_at_its_last_frame_leaves_none_of_the_others(gantry: Gantry) -> None:
+    scan = pydicom.dcmread(FILES / "SC_rgb_rle_2frame.dcm")
+    first, second = generate_frames(scan.PixelData, number_of_frames=2)
+    scan.PixelData = encapsulate([first, second[:64] + b"\x7f" * 40])
+    damaged = io.BytesIO()
+    scan.save_as(damaged)
+    gantry.put(gantry.bucket, "a.dcm", damaged.getvalue())
+    assert counts(gantry.import_("**")) == (1, 0)
+    assert counts(export(gantry, "image/png")) == (0, 1)
     assert gantry.objects(gantry.out) == {}
 
 

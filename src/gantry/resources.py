@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
 from gantry.errors import Status
-from gantry.names import DatasetName, DicomStoreName, OperationName
+from gantry.names import DatasetName, DicomStoreName, OperationName, ResourcePath
 
 
 class BlobStorageClass(StrEnum):
@@ -111,6 +111,27 @@ class Metrics(NamedTuple):
     structured_bytes: int
 
 
+class Severity(IntEnum):
+    """How bad an entry of a log is; names and numbers are those of Cloud Logging."""
+
+    DEFAULT = 0
+    DEBUG = 100
+    INFO = 200
+    NOTICE = 300
+    WARNING = 400
+    ERROR = 500
+    CRITICAL = 600
+    ALERT = 700
+    EMERGENCY = 800
+
+
+class Selected(NamedTuple):
+    """A path that a filter file names. ``resource`` is the line."""
+
+    resource: str
+    path: ResourcePath
+
+
 class Failure(NamedTuple):
     """What went wrong with one object or instance. ``resource`` names it."""
 
@@ -139,7 +160,8 @@ class Batch:
     ``instances`` are new rows; ``success`` counts what succeeded without one (duplicates, exported instances).
     ``listed`` is how many objects have been counted so far. ``blob_prefix`` is where the batch's new blobs lie:
     blobs of the operation that sort after the last committed prefix belong to nobody. ``garbage`` are blobs of the
-    batch that get no row. ``selection`` are paths of a filter file, to be remembered with the operation.
+    batch that get no row. ``selection`` are paths of a filter file: what they name now is remembered with the
+    operation, and those that name nothing go to the log as warnings.
     ``changes`` are storage classes for rows that are there.
     """
 
@@ -150,7 +172,7 @@ class Batch:
     listed: int = 0
     blob_prefix: str = ""
     garbage: tuple[str, ...] = ()
-    selection: tuple[tuple[str, str, str], ...] = ()
+    selection: tuple[Selected, ...] = ()
     changes: tuple[Change, ...] = ()
 
     @property
@@ -159,10 +181,12 @@ class Batch:
 
 
 class Committed(NamedTuple):
-    """What a commit found: whether a cancel was asked for, and how many changes came too late and failed."""
+    """What a commit found: whether a cancel was asked for, how many changes came too late and failed, and how many
+    entries of the log were written."""
 
     cancel_requested: bool
     lost: int = 0
+    logged: int = 0
 
 
 class Method(StrEnum):
@@ -208,6 +232,7 @@ class LogEntry:
     seq: int
     time: datetime
     failure: Failure
+    severity: Severity = Severity.ERROR
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +241,8 @@ class LogFilter:
 
     ``operator`` is ``all``, ``any`` or ``not`` of ``parts``, or compares ``field`` with ``value``: ``=``, ``!=``,
     ``<``, ``<=``, ``>``, ``>=``, and ``:`` for "contains". Fields: ``time`` in microseconds, ``project``,
-    ``location``, ``dataset``, ``store``, ``operation`` (a number), ``method``, ``resource``, ``message``, ``code``.
+    ``location``, ``dataset``, ``store``, ``operation`` (a number), ``method``, ``resource``, ``message``, ``code``,
+    ``severity`` (a number).
     ``all`` of nothing is true, ``any`` of nothing is false.
     """
 

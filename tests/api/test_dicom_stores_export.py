@@ -242,9 +242,29 @@ class TestFilter:
     @pytest.mark.parametrize(
         "line", [b"/studies/1.3", b"/studies/1.1/series/9", b"/studies/1.1/series/1.1.1/instances/9"]
     )
-    def test_a_path_that_matches_nothing_is_no_failure(self, filled: Gantry, line: bytes) -> None:
+    def test_a_path_that_matches_nothing_is_a_warning_and_no_failure(self, filled: Gantry, line: bytes) -> None:
         """§7.2.6"""
-        assert self.select(filled, line + b"\n/studies/1.2\n") == {"/".join(D) + ".dcm"}
+        operation, keys = self.run(filled, line + b"\n/studies/1.2\n")
+        assert keys == {"/".join(D) + ".dcm"}
+        assert (operation["response"]["@type"].rpartition(".")[2], counts(operation)) == (
+            "ExportDicomDataResponse",
+            (1, 0),
+        )
+        (entry,) = filled.request("GET", f"logs/{operation['name']}").json()["entries"]
+        assert (entry["severity"], entry["jsonPayload"]["error"]["code"]) == ("WARNING", 5)
+        assert entry["jsonPayload"]["resourceName"] == f"gs://{filled.bucket}/filters/filter.csv#line=1"
+        assert entry["jsonPayload"]["error"]["message"] == f"{line[1:].decode()} names nothing in this DICOM store"
+        page = filled.request("GET", f"logs/{operation['name']}", headers={"accept": "text/html"}).text
+        assert "warning: NOT_FOUND" in page
+
+    def test_warnings_are_never_given_as_the_reason_of_a_failure(self, filled: Gantry) -> None:
+        """§5.3: ``sampleErrors`` and the message name what failed."""
+        operation, _ = self.run(filled, b"/studies/1.9\n/studies/1.2\nopaque\n")
+        assert counts(operation) == (1, 1)
+        assert operation["error"]["code"] == 3
+        (sample,) = operation["error"]["details"][0]["sampleErrors"]
+        assert sample["resource"].endswith("#line=3")
+        assert "#line=3: 'opaque' is not a path" in operation["error"]["message"]
 
     @pytest.mark.parametrize(
         "line",

@@ -13,7 +13,7 @@ from gantry.errors import InvalidArgument, Status
 from gantry.index import logs
 from gantry.index.sql import SqlIndex
 from gantry.names import DatasetName, DicomStoreName
-from gantry.resources import Batch, Dataset, DicomStore, Failure, LogFilter, LogPosition, Method
+from gantry.resources import Batch, Dataset, DicomStore, Failure, LogFilter, LogPosition, Method, Severity
 
 EVERYTHING = LogFilter("all")
 
@@ -85,6 +85,6 @@ def test_the_last_entries_and_the_counts_of_an_operation(index: SqlIndex, monkey
     (operation, _), *_ = index.find_failures(EVERYTHING, 1)[0]
     assert [entry.seq for entry in index.last_failures(operation.name, 3)] == [28, 29, 30]
     assert len(index.last_failures(operation.name, 99)) == 30
-    assert index.count_failures_by_code(operation.name) == ({InvalidArgument.code: 30}, True)
+    assert index.count_entries(operation.name) == ({(Severity.ERROR, InvalidArgument.code): 30}, True)
     monkeypatch.setattr(logs, "_COUNTED", 20)
-    assert index.count_failures_by_code(operation.name) == ({InvalidArgument.code: 20}, False)
+    assert index.count_entries(operation.name) == ({(Severity.ERROR, InvalidArgument.code): 20}, False)

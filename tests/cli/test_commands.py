@@ -131,6 +131,18 @@ def test_import_export_and_their_operations(server: Server, store: str, tmp_path
     assert (errors.returncode, errors.stdout, errors.stderr) == (0, "", "no errors have been logged\n")
 
 
+def test_lines_of_a_filter_file_that_name_nothing_are_told(server: Server, store: str) -> None:
+    server.bucket("some", {"mr.dcm": MR.read_bytes(), "filter.txt": b"/studies/1.9.1\n" * 7})
+    server.bucket("none")
+    assert server("import", "gs://some/mr.dcm", "--store", store).returncode == 0
+    done = server("export", "gs://none/x", "--store", store, "--filter", "gs://some/filter.txt")
+    assert (done.returncode, done.stdout.count("warning: ")) == (0, 5)
+    assert "  gs://some/filter.txt#line=1: warning: studies/1.9.1 names nothing in this DICOM store\n" in done.stdout
+    hint = re.search(r"more: gantry (operations errors \d+ --dataset cli)", done.stdout)
+    assert hint
+    assert server(*hint.group(1).split()).stdout.count("warning: ") == 7
+
+
 def test_failed_objects_are_named_with_the_reason(server: Server, store: str) -> None:
     broken = {f"broken/{number}.dcm": b"\x89PNG" for number in range(7)}
     server.bucket("bad", {"good.dcm": MR.read_bytes(), **broken})

@@ -16,6 +16,7 @@ from gantry.names import DatasetName, DicomStoreName, LocationName, OperationNam
 from gantry.resources import (
     Batch,
     Change,
+    Committed,
     Dataset,
     DicomStore,
     Failure,
@@ -24,6 +25,8 @@ from gantry.resources import (
     Metrics,
     Operation,
     ProgressCounter,
+    Selected,
+    Severity,
 )
 
 LOCATION = LocationName("p", "us-central1")
@@ -41,6 +44,10 @@ def item(number: int, study: str = "1.2", series: str = "1.2.1", prefix: str = "
 
 def failed(number: int, code: Code = Code.NOT_FOUND) -> Failure:
     return Failure(f"gs://b/{number}", Status(code, f"message {number}"))
+
+
+def selected(*paths: tuple[str, str, str]) -> tuple[Selected, ...]:
+    return tuple(Selected(f"line {number}", ResourcePath(*path)) for number, path in enumerate(paths))
 
 
 def stored(index: SqlIndex, store: DicomStore, **how: Any) -> list[Instance]:
@@ -278,7 +285,7 @@ class IndexSuite:
             index.finish_operation(operation, RUNNER, None, (failed(1),))
         assert index.get_operation(operation.name) == before
         assert (len(list(index.instances(operation.store_id))), index.garbage()) == (1, [])
-        assert index.commit_batch(taken, "runner-2", Batch("b", (item(2),))) == (False, 0)
+        assert index.commit_batch(taken, "runner-2", Batch("b", (item(2),))) == Committed(False)
 
     def test_what_is_done_is_claimed_by_nobody(self, index: SqlIndex, operation: Operation) -> None:
         index.finish_operation(operation, RUNNER, None)
@@ -299,7 +306,7 @@ class IndexSuite:
             blob_prefix="1/2/3",
             garbage=("g1", "g2"),
         )
-        assert index.commit_batch(operation, RUNNER, batch) == (False, 0)
+        assert index.commit_batch(operation, RUNNER, batch) == Committed(False, logged=2)
         now = index.get_operation(operation.name)
         assert (now.counter, now.counter.pending) == (ProgressCounter(9, 5, 2), 2)
         assert (now.checkpoint, now.blob_prefix) == ("k", "1/2/3")
@@ -321,7 +328,7 @@ class IndexSuite:
         before = index.get_operation(operation.name)
         double = item(1, prefix="c") if taken == "in the store" else item(3, prefix="c")
         batch = Batch(
-            "b", (item(3), item(4, "1.9", "1.9.1"), double), 5, (failed(2),), 99, "2", ("g",), (("1.2", "", ""),)
+            "b", (item(3), item(4, "1.9", "1.9.1"), double), 5, (failed(2),), 99, "2", ("g",), selected(("1.2", "", ""))
         )
         with pytest.raises(AlreadyExists):
             index.commit_batch(operation, RUNNER, batch)
@@ -329,7 +336,7 @@ class IndexSuite:
         assert [found for _, found in index.instances(operation.store_id)] == [item(1)]
         assert len(index.list_failures(operation.name, 10)) == 1
         assert index.garbage() == []
-        assert index.count_instances(operation.store_id, operation.name.id) == 0
+        assert index.count_selected(operation.name.id) == 0
 
     @pytest.mark.parametrize("name", [b"plain", "é/日本".encode(), b"\xff\xfe/\x80.dcm", b"a\nb", bytes(range(1, 256))])
     def test_checkpoints_keep_every_byte_of_a_key(self, index: SqlIndex, operation: Operation, name: bytes) -> None:
@@ -365,10 +372,10 @@ class IndexSuite:
     # Operations: ending -----------------------------------------------------------------------------------------------
 
     def test_a_request_to_cancel_is_told_with_the_next_batch(self, index: SqlIndex, operation: Operation) -> None:
-        assert index.commit_batch(operation, RUNNER, Batch("a")) == (False, 0)
+        assert index.commit_batch(operation, RUNNER, Batch("a")) == Committed(False)
         index.request_cancel(operation.name)
         assert index.get_operation(operation.name).cancel_requested
-        assert index.commit_batch(operation, RUNNER, Batch("b")) == (True, 0)
+        assert index.commit_batch(operation, RUNNER, Batch("b")) == Committed(True)
 
     def test_cancelling_what_is_done_changes_nothing(self, index: SqlIndex, operation: Operation) -> None:
         index.finish_operation(operation, RUNNER, None)
@@ -492,22 +499,48 @@ class IndexSuite:
             *(item(1, "1.2", "5"), item(2, "1.2", "5"), item(3, "1.2", "6"), item(4, "1.2", "6")),
             *(item(5, "1.3", "5"), item(6, "1.3", "6"), item(7, "1.4", "5")),
         ]
-        index.commit_batch(operation, RUNNER, Batch("a", tuple(items), selection=tuple(paths)))
+        index.commit_batch(operation, RUNNER, Batch("a", tuple(items)))
+        index.commit_batch(operation, RUNNER, Batch("b", selection=selected(*paths)))
         number = operation.name.id
-        walk = list(index.instances(operation.store_id, selected_by=number))
+        walk = list(index.selected_instances(number))
         assert [found for _, found in walk] == [found for found in items if int(found.sop_instance_uid[2:]) in expected]
-        assert index.count_instances(operation.store_id, number) == len(expected)
+        assert index.count_selected(number) == len(expected)
         for at, (position, _) in enumerate(walk):
-            assert list(index.instances(operation.store_id, position, number)) == walk[at + 1 :]
+            assert list(index.selected_instances(number, position)) == walk[at + 1 :]
+
+    def test_a_path_that_names_nothing_is_a_warning_and_no_failure(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1, "1.2", "5"),)))
+        nothing = [("1.9", "", ""), ("1.2", "6", ""), ("1.2", "5", "9.9"), ("1.2", "6", "9.1"), ("1.9", "5", "9.1")]
+        batch = Batch("b", failures=(failed(1),), selection=selected(("1.2", "5", "9.1"), *nothing, nothing[0]))
+        assert index.commit_batch(operation, RUNNER, batch).logged == 7
+        entries = index.list_failures(operation.name, 10)
+        assert [entry.severity for entry in entries] == [Severity.ERROR, *[Severity.WARNING] * 6]
+        assert [entry.failure.resource for entry in entries[1:]] == [f"line {n}" for n in range(1, 7)]
+        assert {entry.failure.status.code for entry in entries[1:]} == {Code.NOT_FOUND}
+        assert entries[3].failure.status.message.startswith("studies/1.2/series/5/instances/9.9 names nothing")
+        assert index.failure_codes(operation.name) == [failed(1).status.code]
+        assert index.first_failure(operation.name) == failed(1)
+        index.finish_operation(operation, RUNNER, Status(Code.UNKNOWN, "some failed"))
+        done = index.get_operation(operation.name)
+        assert (done.counter.failure, done.samples) == (1, (failed(1),))
+
+    def test_what_comes_after_a_path_was_read_is_not_selected(self, index: SqlIndex, operation: Operation) -> None:
+        """A deleted series does not hand its number, and with it the selection, to another one."""
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1, "1.2", "5"),)))
+        index.commit_batch(operation, RUNNER, Batch("b", selection=selected(("1.2", "5", ""))))
+        index.delete_below(STORE, ResourcePath("1.2"), "v1", Method.DELETE_STUDY)
+        index.commit_batch(operation, RUNNER, Batch("c", (item(2, "1.3", "6"),)))
+        assert list(index.selected_instances(operation.name.id)) == []
+        assert index.count_selected(operation.name.id) == 0
 
     def test_a_selection_belongs_to_its_operation_and_ends_with_it(self, index: SqlIndex, operation: Operation) -> None:
         other = begin(index)
-        index.commit_batch(operation, RUNNER, Batch("a", (item(1),), selection=(("1.2", "", ""),)))
-        index.commit_batch(operation, RUNNER, Batch("b", selection=(("1.2", "", ""),)))
-        assert index.count_instances(operation.store_id, operation.name.id) == 1
-        assert index.count_instances(operation.store_id, other.name.id) == 0
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1),), selection=selected(("1.2", "", ""))))
+        index.commit_batch(operation, RUNNER, Batch("b", selection=selected(("1.2", "", ""))))
+        assert index.count_selected(operation.name.id) == 1
+        assert index.count_selected(other.name.id) == 0
         index.finish_operation(operation, RUNNER, None)
-        assert index.count_instances(operation.store_id, operation.name.id) == 0
+        assert index.count_selected(operation.name.id) == 0
 
     # Contents ---------------------------------------------------------------------------------------------------------
 
@@ -591,7 +624,7 @@ class IndexSuite:
         index.delete_instance(STORE, ResourcePath(*item(1).uids))
         index.commit_batch(operation, RUNNER, Batch("b", changes=(late[1]._replace(blob_key="early"),)))
         index.forget_garbage(index.garbage())
-        assert index.commit_batch(operation, RUNNER, Batch("c", changes=tuple(late))) == (False, 2)
+        assert index.commit_batch(operation, RUNNER, Batch("c", changes=tuple(late))) == Committed(False, 2, 2)
         failures = [entry.failure for entry in index.list_failures(operation.name, 10)]
         assert [(found.resource, found.status.code) for found in failures] == [
             (item(1).path, Code.NOT_FOUND),

@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 
 from gantry.errors import FailedPrecondition, Unavailable
+from gantry.index import contents, database, selections
 from gantry.index import instances as walking
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import metadata
-from gantry.names import ResourcePath
-from gantry.resources import Batch, Change, Instance, Method, Operation
+from gantry.names import OperationName, ResourcePath
+from gantry.resources import Batch, Change, Instance, Method, Operation, Severity
 from tests.seams import index_suite
-from tests.seams.index_suite import DATASET, RUNNER, IndexSuite, failed, item
+from tests.seams.index_suite import DATASET, RUNNER, IndexSuite, failed, item, selected
 
 store, operation = index_suite.store, index_suite.operation
 
@@ -94,7 +97,7 @@ def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_deleted_dataset_leaves_no_row_of_its_operations(index: SqlIndex, operation: Operation) -> None:
-    batch = Batch("a", (item(1),), failures=(failed(1),), selection=(("1.2", "", ""),))
+    batch = Batch("a", (item(1),), failures=(failed(1),), selection=selected(("1.2", "", "")))
     index.commit_batch(operation, RUNNER, batch)
     index.delete_dataset(DATASET)
     assert rows(index, "operation", "failure", "selection") == {"operation": 0, "failure": 0, "selection": 0}
@@ -108,6 +111,42 @@ def test_a_purged_store_leaves_no_row(index: SqlIndex, operation: Operation) -> 
     index.forget_dicom_store(operation.store_id)
     tables = ("instance", "series", "study", "dicom_store")
     assert rows(index, *tables) == dict.fromkeys(tables, 0)
+
+
+def test_an_index_of_the_first_schema_keeps_what_its_operations_had_selected(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'index.sqlite'}"
+    config = Config()
+    config.set_main_option("script_location", str(database._MIGRATIONS))
+    config.set_main_option("sqlalchemy.url", url)
+    command.upgrade(config, "0001")
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        for statement in _OLD_ROWS.strip().split(";"):
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    index = SqlIndex(url)
+    assert [found.uids for _, found in index.selected_instances(7)] == [
+        *(("1.2", "5", "9.1"), ("1.2", "6", "9.2"), ("1.3", "5", "9.4"), ("1.4", "5", "9.5"))
+    ]
+    entry = index.list_failures(OperationName(DATASET, 7), 1)[0]
+    assert (entry.failure.resource, entry.severity) == ("gs://b/x", Severity.ERROR)
+    index.close()
+
+
+_OLD_ROWS = """
+INSERT INTO dataset (id, project, location, dataset) VALUES (1, 'p', 'us-central1', 'd');
+INSERT INTO dicom_store (id, dataset_id, store, settings) VALUES (1, 1, 's', '{}'), (2, 1, 't', '{}');
+INSERT INTO study (id, store_id, study_instance_uid) VALUES (1, 1, '1.2'), (2, 1, '1.3'), (3, 1, '1.4'), (4, 2, '1.2');
+INSERT INTO series (id, study_id, series_instance_uid)
+    VALUES (1, 1, '5'), (2, 1, '6'), (3, 2, '5'), (4, 3, '5'), (5, 3, '6'), (6, 4, '5');
+INSERT INTO instance (series_id, sop_instance_uid, sop_class_uid, transfer_syntax_uid, blob_key, size, storage_class,
+    storage_class_update_time, create_time) SELECT column1, column2, '1', '1', column2, 1, 'STANDARD', 0, 0
+    FROM (VALUES (1, '9.1'), (2, '9.2'), (3, '9.3'), (3, '9.4'), (4, '9.5'), (5, '9.6'), (6, '9.7'));
+INSERT INTO operation (id, dataset_id, store_id, store, version, method, request, create_time, checkpoint)
+    VALUES (7, 1, 1, '', 'v1', 'dicom.DicomService.ExportDicomData', '{}', 0, x'');
+INSERT INTO selection VALUES (7, '1.2', '', ''), (7, '1.3', '5', '9.4'), (7, '1.4', '5', ''), (7, '1.9', '', '');
+INSERT INTO failure (operation_id, seq, time, resource, code, message) VALUES (7, 1, 0, 'gs://b/x', 3, 'bad')
+"""
 
 
 def rows(index: SqlIndex, *tables: str) -> dict[str, int | None]:
@@ -147,7 +186,7 @@ def test_migrations_give_the_same_constraints_as_the_tables(index: SqlIndex, dec
 def statements(connection: Connection) -> dict[str, str]:
     """Name → statement, parts in order of the alphabet: WITHOUT ROWID, AUTOINCREMENT and WHERE count, places do not."""
     found = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
-    normal = {name: " ".join(sql.split()) for name, sql in found}
+    normal = {name: " ".join(sql.replace('"', "").split()) for name, sql in found}
     return {
         name: ", ".join(sorted(sql.split(", ")))
         for name, sql in normal.items()
@@ -163,9 +202,13 @@ def filled(index: SqlIndex, operation: Operation, monkeypatch: pytest.MonkeyPatc
     """300 instances in 15 series; pages of 20 and 4 series, so that a walk needs many."""
     for start in range(0, 300, 100):
         index.commit_batch(operation, RUNNER, Batch("a", tuple(several()[start : start + 100])))
-    index.commit_batch(operation, RUNNER, Batch("b", selection=(("1.1", "", ""), ("1.2", "2.8", ""))))
+    index.commit_batch(
+        operation, RUNNER, Batch("b", selection=selected(("1.1", "", ""), ("1.2", "2.8", ""), ("1.0", "2.0", "9.15")))
+    )
     monkeypatch.setattr(walking, "_PAGE", 20)
     monkeypatch.setattr(walking, "_CHUNK", 4)
+    monkeypatch.setattr(contents, "_PAGE", 7)
+    monkeypatch.setattr(selections, "_PAGE", 2)
     return operation
 
 
@@ -175,18 +218,20 @@ def several() -> list[Instance]:
 
 def test_small_pages_give_the_same_walk(index: SqlIndex, filled: Operation, monkeypatch: pytest.MonkeyPatch) -> None:
     small = list(index.instances(filled.store_id))
-    selected = list(index.instances(filled.store_id, selected_by=filled.name.id))
+    selected = list(index.selected_instances(filled.name.id))
     for position in range(0, 300, 17):
         assert list(index.instances(filled.store_id, small[position][0])) == small[position + 1 :]
     blobs = index.stored_blobs(filled.store_id, several())
     monkeypatch.setattr(walking, "_PAGE", 1000)
     monkeypatch.setattr(walking, "_CHUNK", 400)
+    monkeypatch.setattr(contents, "_PAGE", 1000)
+    monkeypatch.setattr(selections, "_PAGE", 1000)
     assert small == list(index.instances(filled.store_id))
-    assert selected == list(index.instances(filled.store_id, selected_by=filled.name.id))
+    assert selected == list(index.selected_instances(filled.name.id))
     assert (
         blobs == index.stored_blobs(filled.store_id, several()) == {found.uids: found.blob_key for found in several()}
     )
-    assert (len(small), len(selected)) == (300, 120)
+    assert (len(small), len(selected)) == (300, 121)
 
 
 def test_a_walk_searches_and_never_scans_or_sorts(index: SqlIndex, filled: Operation) -> None:
@@ -196,9 +241,11 @@ def test_a_walk_searches_and_never_scans_or_sorts(index: SqlIndex, filled: Opera
     assert bad(found) == []
 
 
-def test_a_walk_over_a_selection_searches_and_never_scans_or_sorts(index: SqlIndex, filled: Operation) -> None:
+def test_a_selection_is_written_and_walked_without_a_scan_or_sort(index: SqlIndex, filled: Operation) -> None:
     with plans(index) as found:
-        list(index.instances(filled.store_id, selected_by=filled.name.id))
+        list(index.selected_instances(filled.name.id))
+        index.count_selected(filled.name.id)
+        index.commit_batch(filled, RUNNER, Batch("c", selection=selected(("1.1", "", ""), ("1.2", "2.8", "9.8"))))
     assert any("selection" in step for step in found)
     assert bad(found) == []
 

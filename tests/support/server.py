@@ -153,14 +153,15 @@ class GantryServer:
             time.sleep(0.05)
 
     def failures(self, name: str) -> list[tuple[str, Json]]:
-        """(resource, status) of every entry in an operation's error log, in order."""
+        """(resource, status) of every error in an operation's error log, in order; without warnings."""
         found: list[tuple[str, Json]] = []
         token = ""
         while True:
             page = self.call("GET", f"logs/{name}", params={"pageSize": 1000, "pageToken": token})
             for entry in page.get("entries", []):
                 payload = entry["jsonPayload"]
-                found.append((payload.get("source") or payload["resourceName"], payload["error"]))
+                if entry["severity"] == "ERROR":
+                    found.append((payload.get("source") or payload["resourceName"], payload["error"]))
             token = page.get("nextPageToken", "")
             if not token:
                 return found

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from gantry.api.wire import LOG_KINDS, LogKind
 from gantry.errors import InvalidArgument, invalid_field
-from gantry.resources import LogFilter
+from gantry.resources import LogFilter, Severity
 
 _MAX_LENGTH = 20_000
 _MAX_DEPTH = 50
@@ -22,7 +22,6 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _TRUE, _FALSE = LogFilter("all"), LogFilter("any")
-_SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 _TEXTS = {
     "resource.labels.project_id": "project",
     "resource.labels.location": "location",
@@ -137,7 +136,7 @@ def _comparison(field: str, operator: str, value: str) -> LogFilter:
         same = _constant("healthcare_dicom_store", _operator(field, operator, *_TEXT_OPERATORS), value)
         return _TRUE if same else _FALSE
     if field == "severity":
-        return _severity(operator, value)
+        return LogFilter(_operator("severity", operator), "severity", _severity(value))
     if field == "timestamp":
         return LogFilter(_operator(field, operator), "time", _micros(value))
     if field in ("operation.id", "jsonPayload.error.code"):
@@ -179,20 +178,11 @@ def _kind(field: str, operator: str, value: str) -> LogFilter:
     return LogFilter("not", parts=(found,)) if operator == "!=" else found
 
 
-def _severity(operator: str, value: str) -> LogFilter:
-    """Every entry is an ERROR."""
-    if value.upper() not in _SEVERITIES:
-        raise invalid_field("filter", f"severity {value!r} is none of {', '.join(_SEVERITIES)}")
-    ours, other = _SEVERITIES.index("ERROR"), _SEVERITIES.index(value.upper())
-    holds: dict[str, Callable[[], bool]] = {
-        "=": lambda: ours == other,
-        "!=": lambda: ours != other,
-        "<": lambda: ours < other,
-        "<=": lambda: ours <= other,
-        ">": lambda: ours > other,
-        ">=": lambda: ours >= other,
-    }
-    return _TRUE if holds[_operator("severity", operator)]() else _FALSE
+def _severity(text: str) -> int:
+    try:
+        return Severity[text.upper()]
+    except KeyError:
+        raise invalid_field("filter", f"severity {text!r} is none of {', '.join(Severity.__members__)}") from None
 
 
 def _micros(text: str) -> int:

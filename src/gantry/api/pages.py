@@ -15,7 +15,7 @@ from gantry.api.paging import Page, read_page
 from gantry.api.wire import Json, counter_json, log_entry_json, timestamp
 from gantry.errors import Code, NotFound
 from gantry.names import DatasetName, OperationName
-from gantry.resources import LogEntry, Method, Operation
+from gantry.resources import LogEntry, Method, Operation, Severity
 
 _HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -66,7 +66,7 @@ def logs(context: Context, request: Request) -> Response:
     after = page.after_number or 0
     entries = context.seams.index.list_failures(operation.name, page.size + 1, after)
     if "text/html" in request.headers.get("accept", "") and request.query_params.get("alt") != "json":
-        codes = _codes(*context.seams.index.count_failures_by_code(operation.name))
+        codes = _codes(*context.seams.index.count_entries(operation.name))
         text = _html(operation, page, entries, codes)
         return Response(text, media_type="text/html; charset=utf-8", headers=_HEADERS)
     answer: Json = {"entries": [log_entry_json(operation, entry) for entry in entries[: page.size]]} if entries else {}
@@ -103,7 +103,7 @@ def _html(operation: Operation, page: Page, entries: list[LogEntry], codes: str)
         state=state,
         error=escape(operation.error.message) if operation.error else "",
         counts="".join(_count(name, value) for name, value in _counts(operation).items()),
-        table=f"<table>{head}{rows}</table>" if rows else "<p>No errors have been logged.</p>",
+        table=f"<table>{head}{rows}</table>" if rows else "<p>No errors and no warnings have been logged.</p>",
         codes=codes,
         links=_links(page, entries),
     )
@@ -112,20 +112,26 @@ def _html(operation: Operation, page: Page, entries: list[LogEntry], codes: str)
 def _links(page: Page, entries: list[LogEntry]) -> str:
     """To the first page and to the next one, where there are such; the size of a page stays."""
     size = f"pageSize={page.size}"
-    links = [f'<a href="?{size}">First {page.size} errors</a>'] if page.after else []
+    links = [f'<a href="?{size}">First {page.size} entries</a>'] if page.after else []
     if len(entries) > page.size:
         token = page.token(str(entries[page.size - 1].seq))
-        links.append(f'<a href="?{size}&amp;pageToken={token}">Next {page.size} errors</a>')
+        links.append(f'<a href="?{size}&amp;pageToken={token}">Next {page.size} entries</a>')
     return f"<nav>{''.join(links)}</nav>" if links else ""
 
 
-def _codes(counts: dict[Code, int], complete: bool) -> str:
-    """How many errors have which reason; of a long log the first part is counted."""
+def _codes(counts: dict[tuple[Severity, Code], int], complete: bool) -> str:
+    """How many entries have which reason; of a long log the first part is counted."""
     if not counts:
         return ""
-    title = "Errors by reason" if complete else f"The first {sum(counts.values()):,} errors by reason"
-    rows = "".join(f"<tr><td>{count:,}</td><td>{code.name}</td></tr>" for code, count in counts.items())
+    title = "By reason" if complete else f"The first {sum(counts.values()):,} entries by reason"
+    rows = "".join(
+        f"<tr><td>{count:,}</td><td>{_reason(severity, code)}</td></tr>" for (severity, code), count in counts.items()
+    )
     return f'<h2>{title}</h2><table class="codes">{rows}</table>'
+
+
+def _reason(severity: Severity, code: Code) -> str:
+    return code.name if severity is Severity.ERROR else f"{severity.name.lower()}: {code.name}"
 
 
 def _counts(operation: Operation) -> dict[str, str]:
@@ -141,5 +147,5 @@ def _row(entry: LogEntry) -> str:
     time = timestamp(entry.time)[:19].replace("T", " ")
     status = entry.failure.status
     resource, message = escape(entry.failure.resource), escape(status.message)
-    reason = f"{message} <small>({status.code.name})</small>"
+    reason = f"{message} <small>({_reason(entry.severity, status.code)})</small>"
     return f"<tr><td>{time}</td><td><code>{resource}</code></td><td>{reason}</td></tr>"

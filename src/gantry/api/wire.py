@@ -243,7 +243,7 @@ def log_entry_json(operation: Operation, value: LogEntry) -> Json:
         "logName": f"projects/{labels['project_id']}/logs/{kind.log}",
         "timestamp": timestamp(value.time),
         "receiveTimestamp": timestamp(value.time),
-        "severity": "ERROR",
+        "severity": value.severity.name,
         "resource": {"type": "healthcare_dicom_store", "labels": labels},
         "operation": {"id": str(operation.name.id), "producer": kind.producer},
         "jsonPayload": {

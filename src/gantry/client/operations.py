@@ -8,7 +8,7 @@ from itertools import islice
 
 from gantry.client.session import Session
 from gantry.client.terminal import duration, fields, note, printable, say, say_json, table
-from gantry.client.transfer import failure_text, finish
+from gantry.client.transfer import failure_text, finish, log_entry
 from gantry.client.view import OperationView
 from gantry.errors import InvalidArgument
 from gantry.names import OperationName
@@ -61,12 +61,10 @@ def errors(args: Namespace) -> int:
     found = False
     for entry in session.api.log(str(name)):
         found = True
-        payload = entry.get("jsonPayload", {})
         if args.json:
             say_json(entry, indent=None)
         else:
-            resource = payload.get("source") or payload.get("resourceName") or ""
-            say(failure_text(str(resource), str(payload.get("error", {}).get("message", ""))))
+            say(failure_text(*log_entry(entry)))
     if not found:
         note("no errors have been logged")
     return 0

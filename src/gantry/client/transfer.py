@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from itertools import islice
 
 from rich.text import Text
 
@@ -74,6 +75,7 @@ def _tell_how_to_follow(session: Session, name: str, sentence: str) -> None:
 def summarize(session: Session, view: OperationView) -> None:
     """The outcome in one line, the first failures, and where the rest is."""
     say(headline(view))
+    _tell_warnings(session, view)
     samples = view.samples[:SHOWN_FAILURES]
     if view.error and not view.failure:
         say(f"  {printable(str(view.error.get('message', '')))}")
@@ -83,6 +85,18 @@ def summarize(session: Session, view: OperationView) -> None:
     if view.failure:
         rest = "" if view.failure == len(samples) else f"{view.failure - len(samples):,} more, "
         say(Text.assemble((f"  {rest}all of them: ", "dim"), session.command("errors", view.name)))
+
+
+def _tell_warnings(session: Session, view: OperationView) -> None:
+    """What an operation that failed in nothing was warned of, such as lines of a filter file that name nothing."""
+    if view.error or view.method == "import":
+        return
+    entries = list(islice(session.api.log(view.name), SHOWN_FAILURES + 1))
+    for entry in entries[:SHOWN_FAILURES]:
+        resource, message = log_entry(entry)
+        say(failure_text(resource, message))
+    if len(entries) > SHOWN_FAILURES:
+        say(Text.assemble(("  more: ", "dim"), session.command("errors", view.name)))
 
 
 def headline(view: OperationView) -> Text:
@@ -99,6 +113,14 @@ def headline(view: OperationView) -> Text:
     return Text.assemble(
         (f"{mark} {view.method}{ending}", f"bold {style}"), f": {', '.join(counts)}".rstrip(": "), tail
     )
+
+
+def log_entry(entry: Json) -> tuple[str, str]:
+    """What an entry of an error log names, and what it says."""
+    payload = entry.get("jsonPayload", {})
+    message = str(payload.get("error", {}).get("message", ""))
+    warned = entry.get("severity") == "WARNING"
+    return str(payload.get("source") or payload.get("resourceName") or ""), f"warning: {message}" if warned else message
 
 
 def failure_text(resource: str, reason: str) -> Text:

@@ -74,12 +74,15 @@ class Contents(Instances):
             ids = select(series.c.id).where(*_series_below(study_id, series_id))
             numbers = sorted(connection.execute(ids).scalars())
         last, uid = _position(after)
+        query = _walk_query().where(_is(path.instance)) if path.instance else _walk_query()
         for number in numbers:
             if number >= last:
-                yield from self._one_series(number, uid if number == last else "", path.instance)
+                yield from self._one_series(query, number, uid if number == last else "")
 
-    def _one_series(self, number: int, after: str, only: str) -> Iterator[tuple[str, Instance]]:
-        query = _page_query(only)
+    def _one_series(self, query: Select[Any], number: int, after: str) -> Iterator[tuple[str, Instance]]:
+        """Those of a walk's query that lie in one series; the query may bind ``series``, too."""
+        uid = instance.c.sop_instance_uid
+        query = query.where(instance.c.series_id == bindparam("series"), uid > bindparam("after")).limit(_PAGE)
         while True:
             with self._read() as connection:
                 rows = connection.execute(query, {"series": number, "after": after}).all()
@@ -111,13 +114,6 @@ def find(connection: Connection, store_id: int, path: ResourcePath) -> tuple[int
 
 def _series_below(study_id: int, series_id: int) -> tuple[Any, ...]:
     return (series.c.id == series_id,) if series_id else (series.c.study_id == study_id,)
-
-
-def _page_query(only: str) -> Select[Any]:
-    query = _walk_query().where(
-        instance.c.series_id == bindparam("series"), instance.c.sop_instance_uid > bindparam("after")
-    )
-    return (query.where(_is(only)) if only else query).limit(_PAGE)
 
 
 def _is(sop_instance_uid: str) -> Any:

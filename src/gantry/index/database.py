@@ -14,7 +14,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from gantry.errors import FailedPrecondition, Unavailable
 
 _CONNECTIONS = 10  # each may fill its cache of 16 MiB
-SCHEMA_VERSION = "0001"
+SCHEMA_VERSION = "0002"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 

@@ -6,17 +6,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Row,
     Select,
     Table,
-    and_,
     bindparam,
-    exists,
     func,
     insert,
-    or_,
     select,
     update,
 )
@@ -25,7 +21,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
 from gantry.index.database import Database
-from gantry.index.tables import instance, selection, series, study
+from gantry.index.tables import instance, series, study
 from gantry.resources import Instance
 
 _CHUNK = 100  # pairs looked up by one query
@@ -56,33 +52,26 @@ class Instances(Database):
             blobs = _pairs(connection, instance, keys, *columns)
         return {keys[pair]: blob_key for pair, blob_key in blobs.items()}
 
-    def count_instances(self, store_id: int, selected_by: int = 0) -> int:
-        """All instances of a store, or those that the operation ``selected_by`` has selected."""
-        counted = func.count() if selected_by else func.coalesce(func.sum(series.c.instance_count), 0)
-        query = select(counted).select_from(series).join(study, study.c.id == series.c.study_id)
-        if selected_by:
-            query = query.join(instance, instance.c.series_id == series.c.id)
-        query = query.where(study.c.store_id == store_id, *_selected(selected_by, instance.c.sop_instance_uid))
+    def count_instances(self, store_id: int) -> int:
+        """All instances of a store."""
+        query = select(func.coalesce(func.sum(series.c.instance_count), 0)).select_from(series)
+        query = query.join(study, study.c.id == series.c.study_id).where(study.c.store_id == store_id)
         with self._read() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def instances(self, store_id: int, after: str = "", selected_by: int = 0) -> Iterator[tuple[str, Instance]]:
-        """Instances with their positions, in an order that stays; those after the position ``after``.
-
-        With ``selected_by`` only those that the operation of that number has selected.
-        """
+    def instances(self, store_id: int, after: str = "") -> Iterator[tuple[str, Instance]]:
+        """Instances with their positions, in an order that stays; those after the position ``after``."""
         series_id, uid = _position(after)
-        for row in self._rows(store_id, series_id, uid, selected_by):
+        for row in self._rows(store_id, series_id, uid):
             yield f"{row.series_id}/{row.sop_instance_uid}", _to_instance(row)
 
-    def _rows(self, store_id: int, series_id: int, uid: str, selected_by: int) -> Iterator[Row[Any]]:
+    def _rows(self, store_id: int, series_id: int, uid: str) -> Iterator[Row[Any]]:
         """Page by page: the rest of a series, then the series after it, so that every query starts at a key."""
-        whole = _walk_query().where(*_selected(selected_by, instance.c.sop_instance_uid))
-        rest = whole.where(
+        rest = _walk_query().where(
             instance.c.series_id == bindparam("series_id"), instance.c.sop_instance_uid > bindparam("uid")
         )
         # The sum keeps SQLite from starting at the store's studies, which would mean sorting all that follows.
-        following = whole.where(study.c.store_id + 0 == store_id, series.c.id > bindparam("series_id"))
+        following = _walk_query().where(study.c.store_id + 0 == store_id, series.c.id > bindparam("series_id"))
         rest, following = rest.limit(_PAGE), following.limit(_PAGE)
         while True:
             for query in (rest, following):
@@ -190,23 +179,6 @@ def _walk_query() -> Select[Any]:
         .join(study, study.c.id == series.c.study_id)
         .join(instance, instance.c.series_id == series.c.id)
         .order_by(series.c.id, instance.c.sop_instance_uid)
-    )
-
-
-def _selected(operation_id: int, sop_instance_uid: Any = None) -> tuple[ColumnElement[bool], ...]:
-    """True for a row of study and series (and instance) that the operation's filter names, at whichever level."""
-    if not operation_id:
-        return ()
-    series_uid = selection.c.series_instance_uid
-    below = series_uid == series.c.series_instance_uid
-    if sop_instance_uid is not None:
-        below = and_(below, selection.c.sop_instance_uid.in_(["", sop_instance_uid]))
-    return (
-        exists().where(
-            selection.c.operation_id == operation_id,
-            selection.c.study_instance_uid == study.c.study_instance_uid,
-            or_(series_uid == "", below),
-        ),
     )
 
 

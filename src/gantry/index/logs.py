@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
     Select,
     and_,
     delete,
@@ -24,11 +23,11 @@ from sqlalchemy import (
     update,
 )
 
-from gantry.errors import Code, Status
-from gantry.index.operations import Operations, _entries, _to_operation, _with_dataset, from_micros
+from gantry.errors import Code
+from gantry.index.operations import Operations, _entries, _to_entry, _to_operation, _with_dataset
 from gantry.index.tables import dataset, failure, operation, selection
 from gantry.names import OperationName
-from gantry.resources import Failure, LogEntry, LogFilter, LogPosition, Operation
+from gantry.resources import LogEntry, LogFilter, LogPosition, Operation, Severity
 
 SCAN = 100_000  # entries looked at by one call at most
 _COUNTED = 100_000  # entries of an operation that are grouped at most
@@ -47,6 +46,7 @@ _FIELDS: dict[str, ColumnElement[Any]] = {
     "resource": failure.c.resource,
     "message": failure.c.message,
     "code": failure.c.code,
+    "severity": failure.c.severity,
 }
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "=": operator.eq,
@@ -95,17 +95,19 @@ class Logs(Operations):
             last = connection.execute(select(func.max(failure.c.seq)).where(failure.c.operation_id == name.id)).scalar()
             return _entries(connection, name.id, count, max(0, (last or 0) - count))
 
-    def count_failures_by_code(self, name: OperationName) -> tuple[dict[Code, int], bool]:
-        """How many of an operation's failures have which code, most frequent first; False when not all were counted.
+    def count_entries(self, name: OperationName) -> tuple[dict[tuple[Severity, Code], int], bool]:
+        """How many entries of an operation's log there are by severity and code, the worst and most frequent first;
+        False when not all were counted.
 
         Counting stops after the first hundred thousand.
         """
-        codes = select(failure.c.code).where(failure.c.operation_id == name.id).order_by(failure.c.seq)
-        first = codes.limit(_COUNTED).subquery()
-        number = func.count()
-        grouped = select(first.c.code, number).group_by(first.c.code).order_by(number.desc(), first.c.code)
+        kinds = select(failure.c.severity, failure.c.code).where(failure.c.operation_id == name.id)
+        first = kinds.order_by(failure.c.seq).limit(_COUNTED).subquery()
+        severity, code, number = first.c.severity, first.c.code, func.count()
+        grouped = select(severity, code, number).group_by(severity, code)
         with self._read() as connection:
-            counts = {Code(code): count for code, count in connection.execute(grouped)}
+            rows = connection.execute(grouped.order_by(severity.desc(), number.desc(), code))
+            counts = {(Severity(row[0]), Code(row[1])): row[2] for row in rows}
         return counts, sum(counts.values()) < _COUNTED
 
     def expire_operations(self, before: datetime, limit: int = 500) -> int:
@@ -163,7 +165,3 @@ def _condition(wanted: LogFilter) -> ColumnElement[bool]:
 def _operations(connection: Connection, ids: set[int]) -> dict[int, Operation]:
     rows = connection.execute(_with_dataset().where(operation.c.id.in_(ids)))
     return {row.id: _to_operation(row) for row in rows}
-
-
-def _to_entry(row: Row[Any]) -> LogEntry:
-    return LogEntry(row.seq, from_micros(row.time), Failure(row.resource, Status(Code(row.code), row.message)))

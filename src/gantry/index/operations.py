@@ -16,11 +16,22 @@ from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status
 from gantry.index.changes import apply_changes
+from gantry.index.filter_paths import add_selection
 from gantry.index.instances import insert_instances
 from gantry.index.resources import Resources, _dataset_row
 from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, selection
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
-from gantry.resources import Batch, Committed, Dataset, Failure, LogEntry, Method, Operation, ProgressCounter
+from gantry.resources import (
+    Batch,
+    Committed,
+    Dataset,
+    Failure,
+    LogEntry,
+    Method,
+    Operation,
+    ProgressCounter,
+    Severity,
+)
 
 MAX_SAMPLES = 10
 
@@ -140,11 +151,9 @@ class Operations(Resources):
                 connection.execute(
                     upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in batch.garbage]
                 )
-            if batch.selection:
-                columns = [column.name for column in selection.columns]
-                rows = [dict(zip(columns, (row.id, *path), strict=True)) for path in batch.selection]
-                connection.execute(upsert(selection).on_conflict_do_nothing(), rows)
+            warnings = add_selection(connection, row.id, value.store_id, batch.selection) if batch.selection else ()
             _log(connection, row, batch.failures + lost)
+            _log(connection, row, warnings, Severity.WARNING)
             connection.execute(
                 update(operation)
                 .where(operation.c.id == value.name.id)
@@ -156,7 +165,8 @@ class Operations(Resources):
                     blob_prefix=batch.blob_prefix or row.blob_prefix,
                 )
             )
-            return Committed(row.cancel_requested, len(lost))
+            logged = len(batch.failures) + len(lost) + len(warnings)
+            return Committed(row.cancel_requested, len(lost), logged)
 
     def finish_operation(
         self, value: Operation, runner: str, error: Status | None, entries: Sequence[Failure] = ()
@@ -178,9 +188,15 @@ class Operations(Resources):
 
     def failure_codes(self, name: OperationName) -> list[Code]:
         """The different codes of an operation's failures."""
-        query = select(failure.c.code).where(failure.c.operation_id == name.id).distinct()
+        errors = failure.c.operation_id == name.id, failure.c.severity == Severity.ERROR
+        query = select(failure.c.code).where(*errors).distinct()
         with self._read() as connection:
             return [Code(code) for code in connection.execute(query).scalars()]
+
+    def first_failure(self, name: OperationName) -> Failure:
+        """The first of the entries that are errors; there must be one."""
+        with self._read() as connection:
+            return _errors(connection, name.id, 1)[0]
 
     def list_failures(self, name: OperationName, limit: int, after: int = 0) -> list[LogEntry]:
         """The error log in the order of commits, entries after number ``after``."""
@@ -234,19 +250,28 @@ def _to_operation(row: Row[Any], samples: tuple[Failure, ...] = ()) -> Operation
 def _samples(connection: Connection, row: Row[Any]) -> tuple[Failure, ...]:
     if row.error_code is None:
         return ()
-    return tuple(entry.failure for entry in _entries(connection, row.id, MAX_SAMPLES, 0))
+    return _errors(connection, row.id, MAX_SAMPLES)
+
+
+def _errors(connection: Connection, operation_id: int, limit: int) -> tuple[Failure, ...]:
+    errors = failure.c.operation_id == operation_id, failure.c.severity == Severity.ERROR
+    found = connection.execute(select(failure).where(*errors).order_by(failure.c.seq).limit(limit))
+    return tuple(_to_entry(row).failure for row in found)
 
 
 def _entries(connection: Connection, operation_id: int, limit: int, after: int) -> list[LogEntry]:
     query = select(failure).where(failure.c.operation_id == operation_id, failure.c.seq > after)
-    rows = connection.execute(query.order_by(failure.c.seq).limit(limit))
-    return [
-        LogEntry(row.seq, from_micros(row.time), Failure(row.resource, Status(Code(row.code), row.message)))
-        for row in rows
-    ]
+    return [_to_entry(row) for row in connection.execute(query.order_by(failure.c.seq).limit(limit))]
 
 
-def _log(connection: Connection, row: Row[Any], failures: Sequence[Failure]) -> None:
+def _to_entry(row: Row[Any]) -> LogEntry:
+    failed = Failure(row.resource, Status(Code(row.code), row.message))
+    return LogEntry(row.seq, from_micros(row.time), failed, Severity(row.severity))
+
+
+def _log(
+    connection: Connection, row: Row[Any], failures: Sequence[Failure], severity: Severity = Severity.ERROR
+) -> None:
     if not failures:
         return
     last = connection.execute(
@@ -261,6 +286,7 @@ def _log(connection: Connection, row: Row[Any], failures: Sequence[Failure]) -> 
             "resource": entry.resource,
             "code": int(entry.status.code),
             "message": entry.status.message,
+            "severity": int(severity),
         }
         for number, entry in enumerate(failures, 1)
     ]

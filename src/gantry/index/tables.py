@@ -73,6 +73,7 @@ series = Table(
     Column("blob_bytes", BigInteger, nullable=False, server_default="0"),
     Column("structured_bytes", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("study_id", "series_instance_uid", name="series_uid"),
+    sqlite_autoincrement=True,
 )
 
 # Clustered on (series, UID): one B-tree, and instances of a series lie together whatever order they came in.
@@ -128,7 +129,7 @@ Index(
     postgresql_where=text("end_time IS NOT NULL"),
 )
 
-# The error log: one row per object that failed, in the order they were committed.
+# The error log: one row per object that failed or was warned of, in the order they were committed.
 failure = Table(
     "failure",
     metadata,
@@ -138,17 +139,18 @@ failure = Table(
     Column("resource", Text, nullable=False),
     Column("code", Integer, nullable=False),
     Column("message", Text, nullable=False),
+    Column("severity", Integer, nullable=False, server_default="500"),
     Index("failure_time", "time", "operation_id", "seq"),
     sqlite_with_rowid=False,
 )
 
-# The paths of an operation's filter file; an empty UID stands for everything below.
+# What an operation's filter file selects; an empty UID stands for the whole series. Numbers of series are never used
+# again, so that rows of one that was deleted meanwhile name nothing.
 selection = Table(
     "selection",
     metadata,
     Column("operation_id", BigInteger, primary_key=True),
-    Column("study_instance_uid", Text, primary_key=True),
-    Column("series_instance_uid", Text, primary_key=True),
+    Column("series_id", BigInteger, primary_key=True),
     Column("sop_instance_uid", Text, primary_key=True),
     sqlite_with_rowid=False,
 )

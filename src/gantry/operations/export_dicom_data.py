@@ -11,7 +11,7 @@ from functools import partial
 from gantry.dicom.forms import AS_STORED, DICOM, Form, parse_form
 from gantry.errors import Code, DeadlineExceeded, ResourceExhausted, Status, StatusError
 from gantry.operations.batches import cut, outcomes_of, run_in_order
-from gantry.operations.filtering import read_filter, refused_before, selected_by, start_of
+from gantry.operations.filtering import chosen, read_filter, refused_before
 from gantry.operations.second_look import look_again
 from gantry.resources import Batch, Failure, Instance, Operation
 from gantry.seams import BlobStore, OpenedObject, Seams, WorkerDied, WorkerTimedOut, beat
@@ -42,8 +42,8 @@ def export_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, No
     def write_again(placed: Sequence[_Placed]) -> list[Failure | None]:
         return outcomes_of(submit(0, placed, 0), partial(submit, 0), placed, _died)
 
-    total = refused + seams.index.count_instances(operation.store_id, selected_by(operation))
-    found = seams.index.instances(operation.store_id, start_of(operation), selected_by(operation))
+    count, found = chosen(seams, operation)
+    total = refused + count
     limits = {} if form == AS_THEY_ARE else {"max_items": CODEC_ITEMS, "max_bytes": CODEC_BYTES}
     results = run_in_order(submit, cut(found, lambda placed: placed[1].size, **limits), seams.window, _died)
     with closing(results):

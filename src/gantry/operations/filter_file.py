@@ -6,18 +6,20 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from gantry.names import ResourcePath
+
 MAX_LINE_BYTES = 1024
 _UID = r"[0-9.]{1,64}"
 _PATH = re.compile(rf"/?studies/({_UID})(?:/series/({_UID})(?:/instances/({_UID}))?)?/?")
 
 
 class Line(NamedTuple):
-    """One line by its number (from 1). ``path``: study, series and instance UID, empty where the path ends earlier;
-    None when the line is not a path. ``text`` is the line, cut to a length that can be shown."""
+    """One line by its number (from 1). ``path`` is None when the line is not a path. ``text`` is the line, cut to a
+    length that can be shown."""
 
     number: int
     text: str
-    path: tuple[str, str, str] | None
+    path: ResourcePath | None
 
 
 def read_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
@@ -27,7 +29,7 @@ def read_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
         if not text or (number == 1 and "/" not in text):
             continue
         match = _PATH.fullmatch(text) if len(raw) <= MAX_LINE_BYTES else None
-        path = None if match is None else (match.group(1), match.group(2) or "", match.group(3) or "")
+        path = None if match is None else ResourcePath(*match.groups(""))
         yield Line(number, text[:200], path)
 
 

@@ -1,4 +1,4 @@
-"""Which instances an operation is about: all of a store, or those that its filter file names.
+"""Which instances an operation is about: all of a store, those below a path, or those that its filter file names.
 
 A checkpoint is ``line=N`` while the filter file is read, then a position in the index.
 """
@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from itertools import islice
 
 from gantry.errors import Code, Status
+from gantry.names import ResourcePath
 from gantry.operations.filter_file import Line, read_lines
-from gantry.resources import Batch, Failure, Operation
+from gantry.resources import Batch, Failure, Instance, Operation, Selected
 from gantry.seams import Seams
 from gantry.storage.uris import StorageUri
 
@@ -23,7 +24,7 @@ def read_filter(seams: Seams, operation: Operation) -> Iterator[Batch]:
 
     Nothing when there is no filter, or when it has been read. Raises NotFound for a missing bucket or filter file.
     """
-    if selected_by(operation) and _is_reading(operation):
+    if _is_filtered(operation) and _is_reading(operation):
         uri = StorageUri.parse(operation.request["filter_uri"])
         done = int(operation.checkpoint.removeprefix(_LINE) or 0)
         with seams.bucket(uri.bucket, "").open(uri.key) as opened:
@@ -31,14 +32,24 @@ def read_filter(seams: Seams, operation: Operation) -> Iterator[Batch]:
             while chunk := list(islice(lines, _LINES)):
                 yield Batch(
                     checkpoint=f"{_LINE}{chunk[-1].number}",
-                    selection=tuple(line.path for line in chunk if line.path is not None),
+                    selection=tuple(Selected(_name(uri, line), line.path) for line in chunk if line.path is not None),
                     failures=tuple(_refused(uri, line) for line in chunk if line.path is None),
                 )
 
 
-def selected_by(operation: Operation) -> int:
-    """What the index wants to know of the filter: the number of the operation that has one, or 0."""
-    return operation.name.id if "filter_uri" in operation.request else 0
+def chosen(seams: Seams, operation: Operation) -> tuple[int, Iterator[tuple[str, Instance]]]:
+    """How many instances the operation is about, and those that it has not done yet, with their positions.
+
+    A filter file must have been read.
+    """
+    index, store_id, start = seams.index, operation.store_id, _start_of(operation)
+    if "path" in operation.request:
+        path = ResourcePath(*operation.request["path"])
+        return index.count_below(store_id, path), index.instances_below(store_id, path, start)
+    if _is_filtered(operation):
+        number = operation.name.id
+        return index.count_selected(number), index.selected_instances(number, start)
+    return index.count_instances(store_id), index.instances(store_id, start)
 
 
 def refused_before(operation: Operation) -> int:
@@ -46,9 +57,12 @@ def refused_before(operation: Operation) -> int:
     return operation.counter.failure if _is_reading(operation) else 0
 
 
-def start_of(operation: Operation) -> str:
-    """The position in the index after which the operation goes on."""
+def _start_of(operation: Operation) -> str:
     return "" if _is_reading(operation) else operation.checkpoint
+
+
+def _is_filtered(operation: Operation) -> bool:
+    return "filter_uri" in operation.request
 
 
 def _is_reading(operation: Operation) -> bool:
@@ -57,4 +71,8 @@ def _is_reading(operation: Operation) -> bool:
 
 def _refused(uri: StorageUri, line: Line) -> Failure:
     message = f"{line.text!r} is not a path; write /studies/STUDY[/series/SERIES[/instances/INSTANCE]]"
-    return Failure(f"{uri}#line={line.number}", Status(Code.INVALID_ARGUMENT, message))
+    return Failure(_name(uri, line), Status(Code.INVALID_ARGUMENT, message))
+
+
+def _name(uri: StorageUri, line: Line) -> str:
+    return f"{uri}#line={line.number}"

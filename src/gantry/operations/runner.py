@@ -167,7 +167,7 @@ def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals
             stored = seams.index.stored_blobs(operation.store_id, batch.instances)
             continue
         totals.add(operation.method, settled, committed.lost)
-        tell_failures(seams, operation, len(settled.failures) + committed.lost)
+        tell_failures(seams, operation, committed.logged)
         if settled.garbage or settled.changes:
             sweep_some_garbage(seams)
         return committed.cancel_requested
@@ -187,7 +187,7 @@ def _partial_failure(seams: Seams, operation: Operation) -> Status | None:
     if not counter.failure:
         return None
     codes = seams.index.failure_codes(operation.name)
-    first = seams.index.list_failures(operation.name, 1)[0].failure
+    first = seams.index.first_failure(operation.name)
     total = counter.success + counter.failure
     return Status(
         codes[0] if len(codes) == 1 else Code.UNKNOWN,

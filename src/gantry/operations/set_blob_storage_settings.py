@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from functools import partial
 
 from gantry.errors import Code, ResourceExhausted, Status, StatusError
-from gantry.names import ResourcePath
 from gantry.operations.batches import cut, run_in_order
 from gantry.operations.blob_keys import batch_prefix, place_in
-from gantry.operations.filtering import read_filter, refused_before, selected_by, start_of
+from gantry.operations.filtering import chosen, read_filter, refused_before
 from gantry.resources import Batch, Change, Failure, Instance, Operation
 from gantry.seams import BlobStore, Seams, WorkerDied
 
@@ -34,7 +33,7 @@ def set_blob_storage_settings(seams: Seams, operation: Operation) -> Generator[B
         instances = [instance for _, instance in placed]
         return seams.executor.submit(copy, instances, offset, blob_prefix=batch_prefix(operation, number))
 
-    count, found = _instances(seams, operation)
+    count, found = chosen(seams, operation)
     total = refused + count
     results = run_in_order(submit, cut(found, lambda placed: placed[1].size), seams.window, _died)
     with closing(results):
@@ -74,16 +73,6 @@ def _copy(blobs: BlobStore, source: str, target: str) -> str:
             blobs.delete(target)
         raise
     return target
-
-
-def _instances(seams: Seams, operation: Operation) -> tuple[int, Iterator[_Placed]]:
-    """How many instances the operation is about, and those that it has not done yet."""
-    index, store_id, start = seams.index, operation.store_id, start_of(operation)
-    if "path" in operation.request:
-        path = ResourcePath(*operation.request["path"])
-        return index.count_below(store_id, path), index.instances_below(store_id, path, start)
-    selection = selected_by(operation)
-    return index.count_instances(store_id, selection), index.instances(store_id, start, selection)
 
 
 def _batch(

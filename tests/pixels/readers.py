@@ -52,7 +52,7 @@ def _by_dcmtk(path: Path, native: Path, tool: str) -> Any:
 
 
 def _by_frame(ds: Any, syntax: str) -> Any:
-    """HTJ2K by OpenJPH (ours: OpenJPEG), J2K by Pillow, JPEG XL by djxl, deflated frames by zlib and hand."""
+    """HTJ2K by OpenJPH, J2K by Netpbm's JasPer (ours: OpenJPEG); JPEG XL by djxl, deflated frames by zlib and hand."""
     number = int(ds.get("NumberOfFrames", 1))
     frames = []
     for frame in generate_frames(ds.PixelData, number_of_frames=number):
@@ -69,13 +69,24 @@ def _decoded(frame: bytes, syntax: str, ds: Any) -> Any:
     if syntax in _HTJ2K:
         return imagecodecs.htj2k_decode(frame, planar=False)
     if syntax in _J2K:
-        return imagecodecs.jpeg2k_decode(frame)
+        # Netpbm has no negative values, so for signed pixels nobody but OpenJPEG is left.
+        return imagecodecs.jpeg2k_decode(frame) if ds.PixelRepresentation else _by_jasper(frame)
     if syntax in _JXL:
         return _by_djxl(frame, ds)
     inflated = zlib.decompress(frame, -15)
     kind = ("i" if ds.PixelRepresentation else "u") + str(ds.BitsAllocated // 8)
     shape = (ds.Rows, ds.Columns) if ds.SamplesPerPixel == 1 else (ds.Rows, ds.Columns, 3)
     return np.frombuffer(inflated, f"<{kind}", count=int(np.prod(shape))).reshape(shape)
+
+
+def _by_jasper(frame: bytes) -> Any:
+    if not shutil.which("jpeg2ktopam"):
+        return None
+    made = subprocess.run(["jpeg2ktopam", "-"], input=frame, check=True, capture_output=True).stdout
+    kind, size, most, body = made.split(b"\n", 3)
+    columns, rows = map(int, size.split())
+    shape = (rows, columns) if kind == b"P5" else (rows, columns, 3)
+    return np.frombuffer(body, ">u2" if int(most) > 255 else "u1").reshape(shape)
 
 
 def _by_djxl(frame: bytes, ds: Any) -> Any:

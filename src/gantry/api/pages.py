@@ -36,6 +36,10 @@ td:first-child { white-space: nowrap; font-variant-numeric: tabular-nums; color:
 code { font: 13px/1.5 ui-monospace, monospace; } nav { display: flex; gap: 1.5rem; margin: 1.5rem 0; }
 h2 { font-size: 1rem; margin: 1.5rem 0 0; } .codes { width: auto; margin-top: .25rem; }
 .codes td { padding: .25rem 2rem .25rem 0; } .codes td:first-child { text-align: right; color: inherit; }
+@media (max-width: 40rem) {
+  .entries, .entries tbody, .entries tr, .entries td { display: block; } .entries th { display: none; }
+  .entries tr { padding: .6rem 0; } .entries td { padding: 0; }
+}
 </style></head><body>
 <h1>$method: $state</h1><p><code>$name</code></p><p>$error</p>
 <dl>$counts</dl>$codes$table$links
@@ -103,7 +107,9 @@ def _html(operation: Operation, page: Page, entries: list[LogEntry], codes: str)
         state=state,
         error=escape(operation.error.message) if operation.error else "",
         counts="".join(_count(name, value) for name, value in _counts(operation).items()),
-        table=f"<table>{head}{rows}</table>" if rows else "<p>No errors and no warnings have been logged.</p>",
+        table=f'<table class="entries">{head}{rows}</table>'
+        if rows
+        else "<p>No errors and no warnings have been logged.</p>",
         codes=codes,
         links=_links(page, entries),
     )

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gantry.dicom import forms
-from gantry.dicom.rendering import window
+from gantry.dicom.rendering import Grey, _greys, grey_picture, window
 from gantry.errors import InvalidArgument
 from tests.pixels.instances import Extra, image, parts, refusal
 from tests.support.dicom import element
@@ -54,6 +54,20 @@ def test_ct_window_after_rescale() -> None:
     extra = (text(0x1050, b"DS", "40\\300"), text(0x1051, b"DS", "400\\1500"), *WINDOW[2:])
     data = image(words(0, 1024, 1064, 1263, 4095), 1, 5, bits=(16, 12, 11), extra=extra)
     assert shown(data) == [[0, 102, 128, 255, 255]]
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT"])
+@pytest.mark.parametrize(("slope", "width"), [(1.0, 400.0), (0.37, 3.5), (-2.0, 4096.0), (1e-3, 0.9), (12.5, 1e5)])
+def test_a_straight_window_gives_what_the_table_gives(
+    slope: float, width: float, function: str, inverted: bool
+) -> None:
+    values = np.arange(-2000, 4000, dtype="<i2").reshape(60, 100)
+    grey = Grey(slope, -1024.0, None, None, 40.0, width, function, inverted, None)
+    drawn = grey_picture(values, grey).astype(int)
+    table = _greys(np.arange(-2000, 4000), grey, (0, 0)).reshape(60, 100).astype(int)
+    assert np.abs(drawn - table).max() <= 1
+    assert (drawn != table).mean() < 0.01
 
 
 def test_signed_ct() -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Protocol
 
+from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
@@ -212,6 +213,9 @@ def read_image_pixel(source: Source) -> ImagePixel:
 
 def _number(ds: Any, keyword: str, default: int | None = None) -> int:
     """An attribute with one whole number. Raises InvalidArgument."""
+    raw = ds.get_item(keyword)
+    if isinstance(raw, RawDataElement) and raw.VR == "US" and raw.value is not None and len(raw.value) == 2:
+        return int.from_bytes(raw.value, "little" if raw.is_little_endian else "big")  # spares a DataElement each
     value = ds.get(keyword)
     if value is None or value == "":
         if default is None:

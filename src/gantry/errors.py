@@ -55,6 +55,7 @@ class StatusError(Exception):
 
     code: ClassVar[Code] = Code.UNKNOWN
     http: ClassVar[int] = 500
+    resource: str = ""  # what it is about, where that is not what the operation was started for
 
     def __init__(self, message: str, details: tuple[dict[str, Any], ...] = ()) -> None:
         super().__init__(message)
@@ -123,6 +124,10 @@ class Internal(StatusError):
 
 class Unavailable(StatusError):
     code, http = Code.UNAVAILABLE, 503
+
+
+class Interrupted(Unavailable):
+    """A part of this server is away for a moment: an operation breaks off and goes on at its checkpoint."""
 
 
 class DataLoss(StatusError):

@@ -16,16 +16,20 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
+from gantry.errors import Interrupted
 from gantry.seams import WorkerDied, WorkerTimedOut, beat, hear_beats
 
 logger = logging.getLogger(__name__)
 
 _Call = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+_PAUSES = (0.1, 0.5, 1, 2, 4, 8, 15, 30)  # seconds between attempts to start a process
 _STARTS = 20  # a call that no worker has begun is nobody's fault: another one gets it, unless none ever starts
 _MAIN = "import sys; from gantry.executors import work; work(int(sys.argv[1]), int(sys.argv[2]))"
 
@@ -85,7 +89,9 @@ class WorkerPool(Executor):
 
     def _feed(self) -> None:
         """Life of one worker's thread: start the worker, hand it calls, replace it when it dies."""
-        worker = _Worker(self._lifeline, self._keep_open)
+        worker: _Worker | None = None
+        with suppress(OSError):  # the first call tries again
+            worker = _Worker(self._lifeline, self._keep_open)
         while (call := self._calls.get()) is not None:
             future, fn, args, kwargs = call
             if not future.set_running_or_notify_cancel():
@@ -96,18 +102,20 @@ class WorkerPool(Executor):
                 future.set_exception(error)
                 continue
             worker = self._carry(worker, message, future)
-        worker.close()
+        if worker is not None:
+            worker.close()
 
-    def _carry(self, worker: _Worker, message: bytes, future: Future[Any]) -> _Worker:
-        """Have a call answered; the worker that lives afterwards."""
+    def _carry(self, worker: _Worker | None, message: bytes, future: Future[Any]) -> _Worker | None:
+        """Have a call answered; the worker that lives afterwards, if one does."""
         for attempt in range(1, _STARTS + 1):
             try:
+                worker = worker or self._start()
                 ok, value = worker.call(message)
             except WorkerDied as error:
+                assert worker is not None  # noqa: S101 - it is the one that died
                 logger.warning("worker process %d died; a new one takes its place", worker.pid)
                 worker.close()
-                took_it_along = worker.began
-                worker = _Worker(self._lifeline, self._keep_open)
+                took_it_along, worker = worker.began, None
                 if took_it_along or attempt == _STARTS:
                     future.set_exception(error)
                     break
@@ -118,6 +126,18 @@ class WorkerPool(Executor):
                 future.set_result(value) if ok else future.set_exception(value)
                 break
         return worker
+
+    def _start(self) -> _Worker:
+        """A new worker. Raises Interrupted when the system gives no process for a minute, or while closing."""
+        for pause in (*_PAUSES, None):
+            try:
+                return _Worker(self._lifeline, self._keep_open)
+            except OSError as error:
+                if pause is None or self._closed:
+                    raise Interrupted(f"no worker process can be started: {error}") from error
+                logger.warning("no worker process can be started (%s); trying again in %g s", error, pause)
+                time.sleep(pause)
+        raise AssertionError("unreachable")
 
 
 class _Worker:

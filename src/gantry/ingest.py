@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from gantry.dicom.part10 import read_header
 from gantry.errors import Code, FailedPrecondition, ResourceExhausted, Status, StatusError
+from gantry.operations.blob_keys import blob_key
 from gantry.resources import Failure, Instance, ObjectMeta
 from gantry.seams import BlobStore
 
@@ -32,7 +33,7 @@ def ingest_batch(
     for number, found in enumerate(objects, offset):
         resource = printable(source_uri + found.key)
         try:
-            outcomes.append(_ingest(found, resource, source, blobs, f"{blob_prefix}/{number:04d}.dcm", storage_class))
+            outcomes.append(_ingest(found, resource, source, blobs, blob_key(blob_prefix, number), storage_class))
         except ResourceExhausted:
             raise
         except StatusError as error:

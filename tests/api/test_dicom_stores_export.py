@@ -292,7 +292,8 @@ class TestFilter:
         uri = uri.format(bucket=filled.bucket)
         operation = filled.export(filterConfig={"resourcePathsGcsUri": uri})
         assert operation["error"]["code"] == 5
-        assert len(operation["error"]["details"][0]["sampleErrors"]) == 1
+        assert operation["error"]["message"].startswith(f"the filter file {uri} cannot be read: ")
+        assert [sample["resource"] for sample in operation["error"]["details"][0]["sampleErrors"]] == [uri]
         assert filled.objects(filled.out) == {}
 
     def test_many_lines(self, filled: Gantry) -> None:

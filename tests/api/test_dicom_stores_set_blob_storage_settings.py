@@ -73,9 +73,11 @@ def test_a_missing_file_is_told_by_the_operation(gantry: Gantry) -> None:
     [
         ("filterConfig", {"blobStorageSettings": {"blobStorageClass": "ARCHIVE"}}),
         ("filterConfig.resourcePathsGcsUri", {"filterConfig": {"resourcePathsGcsUri": "gs://b/*"}}),
+        ("filterConfig.resourcePathsGcsUri", {"filterConfig": {}}),
         ("blobStorageSettings.blobStorageClass", {"blobStorageSettings": {}}),
         ("blobStorageSettings.blobStorageClass", {"blobStorageSettings": {"blobStorageClass": "COLD"}}),
         ("blobStorageSettings.blobStorageClass", {"blobStorageSettings": {"blobStorageClass": 0}}),
+        ("blobStorageSettings.blobStorageClass", {"blobStorageSettings": {"blobStorageClass": [1]}}),
     ],
 )
 def test_a_request_that_says_too_little_is_refused(gantry: Gantry, field: str, body: Json) -> None:

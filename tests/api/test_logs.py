@@ -161,6 +161,8 @@ def test_filters(gantry: Gantry, failed: tuple[Json, Json]) -> None:
         ("jsonPayload.source>x", "'>'"),
         ("(" * 60 + "severity=ERROR" + ")" * 60, "parentheses"),
         ("severity=ERROR " * 2000, "longer"),
+        ("severity=ERROR " * 1300, "200 comparisons"),
+        ("severity=ERROR OR " * 1000 + "severity=ERROR", "200 comparisons"),
     ],
 )
 def test_what_a_filter_cannot_say_is_named(gantry: Gantry, text: str, named: str) -> None:
@@ -179,6 +181,7 @@ def test_what_a_filter_cannot_say_is_named(gantry: Gantry, text: str, named: str
         ({"resourceNames": ["projects/p", "folders/1"]}, "resourceNames"),
         ({"resourceNames": ["projects/p/locations/l/buckets/b/views/v"]}, "resourceNames"),
         ({"resourceNames": ["projects/p"], "orderBy": "severity"}, "orderBy"),
+        ({"resourceNames": [f"projects/{number}" for number in range(101)]}, "resourceNames"),
         ({"resourceNames": ["projects/p"], "pageSize": -1}, "pageSize"),
         ({"resourceNames": ["projects/p"], "pageToken": "x"}, "pageToken"),
         ({"resourceNames": ["projects/p"], "fliter": "x"}, "fliter"),

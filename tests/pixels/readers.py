@@ -86,7 +86,7 @@ def _by_jasper(frame: bytes) -> Any:
     kind, size, most, body = made.split(b"\n", 3)
     columns, rows = map(int, size.split())
     shape = (rows, columns) if kind == b"P5" else (rows, columns, 3)
-    return np.frombuffer(body, ">u2" if int(most) > 255 else "u1").reshape(shape)
+    return np.frombuffer(body, ">u2" if int(most) > 255 else "u1").astype(f"u{1 + (int(most) > 255)}").reshape(shape)
 
 
 def _by_djxl(frame: bytes, ds: Any) -> Any:

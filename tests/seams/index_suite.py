@@ -356,7 +356,7 @@ class IndexSuite:
         index.commit_batch(operation, RUNNER, Batch("a", garbage=("g",)))
         index.commit_batch(operation, RUNNER, Batch("b", garbage=("g", "h")))
         assert sorted(index.garbage()) == ["g", "h"]
-        assert len(index.garbage(1)) == 1
+        assert (index.garbage(limit=1), index.garbage("g"), index.garbage("h")) == (["g"], ["h"], [])
         index.forget_garbage(["g", "none"])
         assert index.garbage() == ["h"]
 
@@ -523,6 +523,18 @@ class IndexSuite:
         index.finish_operation(operation, RUNNER, Status(Code.UNKNOWN, "some failed"))
         done = index.get_operation(operation.name)
         assert (done.counter.failure, done.samples) == (1, (failed(1),))
+
+    def test_nothing_is_pending_when_an_operation_has_run_to_its_end(
+        self, index: SqlIndex, operation: Operation
+    ) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1),), failures=(failed(1),), listed=9))
+        index.finish_operation(operation, RUNNER, None)
+        assert index.get_operation(operation.name).counter == ProgressCounter(2, 1, 1)
+
+    def test_an_operation_that_was_cut_off_tells_what_it_left(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1),), listed=9))
+        index.finish_operation(operation, RUNNER, Status(Code.CANCELLED, "cancelled"), (failed(1),))
+        assert index.get_operation(operation.name).counter.pending == 8
 
     def test_what_comes_after_a_path_was_read_is_not_selected(self, index: SqlIndex, operation: Operation) -> None:
         """A deleted series does not hand its number, and with it the selection, to another one."""

@@ -11,7 +11,7 @@ from gantry.errors import InvalidArgument, invalid_field
 from gantry.resources import LogFilter, Severity
 
 _MAX_LENGTH = 20_000
-_MAX_DEPTH = 50
+_MAX_DEPTH, _MAX_COMPARISONS = 50, 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -61,7 +61,7 @@ def log_filter(text: str) -> LogFilter:
 
 class _Parser:
     def __init__(self, text: str) -> None:
-        self._text, self._position, self._depth = text, 0, 0
+        self._text, self._position, self._depth, self._comparisons = text, 0, 0, 0
 
     def whole(self) -> LogFilter:
         if not self._text:
@@ -102,6 +102,9 @@ class _Parser:
         match = _TOKEN.match(self._text, self._position)
         if match is None or not match["field"]:
             raise self._bad()
+        self._comparisons += 1
+        if self._comparisons > _MAX_COMPARISONS:
+            raise invalid_field("filter", f"has more than {_MAX_COMPARISONS} comparisons")
         self._position = match.end()
         value = match["plain"] if match["quoted"] is None else re.sub(r"\\(.)", r"\1", match["quoted"])
         return _comparison(match["field"], match["operator"], value)

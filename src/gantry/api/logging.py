@@ -18,6 +18,7 @@ from gantry.errors import NotFound, invalid_field
 from gantry.resources import LogEntry, LogFilter, LogPosition, Operation
 
 VERSION = "v2"
+_MAX_NAMES = 100
 _PROJECT = re.compile(r"projects/[^/]+")
 _ORDERS = {"": False, "timestamp": False, "timestamp asc": False, "timestamp desc": True}
 
@@ -43,6 +44,8 @@ def list_entries(call: Call) -> Json:
     wrong = [name for name in names if not _PROJECT.fullmatch(name)]
     if wrong or not names:
         raise invalid_field("resourceNames", f"{', '.join(wrong) or 'nothing'}: must be projects/PROJECT, once or more")
+    if len(names) > _MAX_NAMES:
+        raise invalid_field("resourceNames", f"has more than {_MAX_NAMES} names")
     order = " ".join((request.order_by or "").split())
     if order not in _ORDERS:
         raise invalid_field("orderBy", f"{order!r}: use 'timestamp asc' or 'timestamp desc'")
@@ -51,7 +54,7 @@ def list_entries(call: Call) -> Json:
     wanted = LogFilter("all", parts=(log_filter(text), projects))
     query = {"pageSize": str(request.page_size or ""), "pageToken": request.page_token or ""}
     page = read_page(query, json.dumps(["entries", sorted(names), text, _ORDERS[order]]))
-    after = _position(page.after)
+    after = LogPosition(*page.after_numbers(3)) if page.after else None
     found, following = call.context.seams.index.find_failures(wanted, page.size, after, _ORDERS[order])
     answer: Json = {"entries": [log_entry_json(*pair) for pair in found]} if found else {}
     if following is not None:
@@ -87,7 +90,3 @@ class JsonLines:
             except (OSError, ValueError) as error:
                 logger.warning("the error log cannot be written to stdout any more: %s", error)
                 self._stream = None
-
-
-def _position(text: str) -> LogPosition | None:
-    return LogPosition(*map(int, text.split("/"))) if text else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from gantry.api.call import Call
 from gantry.api.filters import terms
@@ -16,9 +17,11 @@ from gantry.api.wire import (
     read,
 )
 from gantry.dicom.forms import DICOM, parse_form
-from gantry.errors import Unimplemented, invalid_field
+from gantry.errors import InvalidArgument, Unimplemented, invalid_field
 from gantry.resources import BlobStorageClass, Method
 from gantry.storage.uris import StorageUri, UriPattern, parse_prefix
+
+Read = TypeVar("Read")
 
 
 def import_dicom_data(call: Call) -> Json:
@@ -26,7 +29,7 @@ def import_dicom_data(call: Call) -> Json:
     request = read(ImportDicomDataRequest, call.body)
     if request.gcs_source is None or not request.gcs_source.uri:
         raise invalid_field("gcsSource.uri", "is required: gs://BUCKET/OBJECT, wildcards allowed")
-    pattern = UriPattern.parse(request.gcs_source.uri)
+    pattern = read_field("gcsSource.uri", UriPattern.parse, request.gcs_source.uri)
     settings = request.blob_storage_settings
     chosen = read_storage_class(None if settings is None else settings.blob_storage_class)
     return start_operation(call, Method.IMPORT_DICOM_DATA, {"uri": str(pattern), "storage_class": chosen})
@@ -43,7 +46,8 @@ def export_dicom_data(call: Call) -> Json:
     if gcs is None or not gcs.uri_prefix:
         raise invalid_field("gcsDestination.uriPrefix", "is required: gs://BUCKET or gs://BUCKET/DIRECTORY")
     parse_form(gcs.mime_type or DICOM)
-    details: dict[str, Any] = {"uri_prefix": str(parse_prefix(gcs.uri_prefix)), "mime_type": gcs.mime_type or ""}
+    prefix = read_field("gcsDestination.uriPrefix", parse_prefix, gcs.uri_prefix)
+    details: dict[str, Any] = {"uri_prefix": str(prefix), "mime_type": gcs.mime_type or ""}
     if request.filter_config is not None:
         details["filter_uri"] = read_filter_uri(request.filter_config.resource_paths_gcs_uri or "")
     return start_operation(call, Method.EXPORT_DICOM_DATA, details)
@@ -104,8 +108,16 @@ def read_storage_class(value: str | int | None) -> str:
     return str(value)
 
 
+def read_field(field: str, parse: Callable[[str], Read], text: str) -> Read:
+    """What ``parse`` makes of a field. Raises InvalidArgument that names the field."""
+    try:
+        return parse(text)
+    except InvalidArgument as error:
+        raise invalid_field(field, error.message) from None
+
+
 def read_filter_uri(text: str) -> str:
-    uri = StorageUri.parse(text)
+    uri = read_field("filterConfig.resourcePathsGcsUri", StorageUri.parse, text)
     if not uri.key or "*" in uri.key or "?" in uri.key:
         raise invalid_field("filterConfig.resourcePathsGcsUri", f"{text!r} must name one object: gs://BUCKET/FILE")
     return str(uri)

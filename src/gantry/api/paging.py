@@ -25,12 +25,15 @@ class Page:
     @property
     def after_number(self) -> int | None:
         """The position of a list that is ordered by a number; None at its start. Raises InvalidArgument."""
-        if not self.after:
-            return None
-        number = int(self.after) if self.after.isascii() and self.after.isdigit() and len(self.after) < 20 else -1
-        if not 0 <= number < 1 << 63:
+        return self.after_numbers(1)[0] if self.after else None
+
+    def after_numbers(self, count: int) -> list[int]:
+        """The position of a list that is ordered by so many numbers. Raises InvalidArgument."""
+        texts = self.after.split("/")
+        numbers = [int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 20]
+        if len(texts) != count or len(numbers) != count or max(numbers) >= 1 << 63:
             raise _no_token()
-        return number
+        return numbers
 
     def token(self, last: str) -> str:
         """The token of the page after the item ``last``. It fits no other list and no other filter."""

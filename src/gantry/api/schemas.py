@@ -43,6 +43,7 @@ BODIES: dict[str, tuple[str, str]] = {
 _STRING: Json = {"type": "string"}
 _ANYTHING: Json = {"type": "object", "additionalProperties": {"type": "any"}}
 _INT64: Json = {"type": "string", "format": "int64"}
+_SIZES: Json = {"structuredStorageSizeBytes": _INT64, "blobStorageSizeBytes": _INT64}
 
 
 def _list_of(field: str, schema: str) -> Json:
@@ -70,9 +71,10 @@ _ANSWERS: dict[str, Json] = {
         "details": {"type": "array", "items": _ANYTHING},
     },
     "HttpBody": {"contentType": _STRING, "data": {"type": "string", "format": "byte"}},
-    "DicomStoreMetrics": {"name": _STRING, "studyCount": _INT64, "seriesCount": _INT64, "instanceCount": _INT64},
-    "StudyMetrics": {"study": _STRING, "seriesCount": _INT64, "instanceCount": _INT64},
-    "SeriesMetrics": {"series": _STRING, "instanceCount": _INT64},
+    "DicomStoreMetrics": {"name": _STRING, "studyCount": _INT64, "seriesCount": _INT64, "instanceCount": _INT64}
+    | _SIZES,
+    "StudyMetrics": {"study": _STRING, "seriesCount": _INT64, "instanceCount": _INT64} | _SIZES,
+    "SeriesMetrics": {"series": _STRING, "instanceCount": _INT64} | _SIZES,
     "StorageInfo": {"referencedResource": _STRING, "blobStorageInfo": _ANYTHING, "structuredStorageInfo": _ANYTHING},
 }
 

@@ -126,7 +126,7 @@ def read(model: type[Body], body: Json) -> Body:
         return model.model_validate(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in first["loc"] if part not in ("str", "int"))  # members of a union
         if first["type"] == "extra_forbidden":
             raise invalid_field(field, f"unknown field in {model.__name__.removesuffix('Body')}") from None
         raise invalid_field(field, first["msg"]) from None

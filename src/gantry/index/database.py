@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from gantry.errors import FailedPrecondition, Unavailable
+from gantry.errors import FailedPrecondition, Interrupted
 
 _CONNECTIONS = 10  # each may fill its cache of 16 MiB
 SCHEMA_VERSION = "0002"
@@ -43,7 +44,8 @@ class Database:
             try:
                 yield connection
             except BaseException:
-                connection.exec_driver_sql("ROLLBACK")
+                with suppress(OperationalError):  # SQLite has done it by itself where the disk is full
+                    connection.exec_driver_sql("ROLLBACK")
                 raise
             connection.exec_driver_sql("COMMIT")
 
@@ -53,7 +55,9 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        raise Unavailable(f"the index cannot be used right now: {error.orig}") from error
+        raise Interrupted(f"the index cannot be used right now: {error.orig}") from error
+    except PoolTimeout as error:
+        raise Interrupted("the index is too busy right now") from error
 
 
 def _open(url: str) -> Engine:
@@ -63,7 +67,7 @@ def _open(url: str) -> Engine:
         isolation_level="AUTOCOMMIT",
         pool_size=_CONNECTIONS,
         max_overflow=0,
-        pool_timeout=120,
+        pool_timeout=40,
         connect_args={"timeout": 60, "check_same_thread": False},
     )
 

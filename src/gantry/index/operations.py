@@ -171,7 +171,10 @@ class Operations(Resources):
     def finish_operation(
         self, value: Operation, runner: str, error: Status | None, entries: Sequence[Failure] = ()
     ) -> None:
-        """Mark it done. ``entries`` go to the error log without being counted. Raises Aborted."""
+        """Mark it done. ``entries`` go to the error log without being counted. Raises Aborted.
+
+        Without entries it ran to its end, so nothing is pending: what was counted and is not there any more is gone.
+        """
         with self._write() as connection:
             row = self._own(connection, value, runner, needs_store=False)
             _log(connection, row, entries)
@@ -181,6 +184,7 @@ class Operations(Resources):
                 .where(operation.c.id == value.name.id)
                 .values(
                     end_time=max(_now(), row.create_time),
+                    listed=row.listed if entries else row.success + row.failure,
                     error_code=None if error is None else int(error.code),
                     error_message=None if error is None else error.message,
                 )

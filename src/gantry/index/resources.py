@@ -122,10 +122,11 @@ class Resources(Database):
         with self._write() as connection:
             connection.execute(delete(dicom_store).where(dicom_store.c.id == store_id, dicom_store.c.deleted.is_(True)))
 
-    def garbage(self, limit: int = 1000) -> list[str]:
-        """Keys of blobs that have lost their row."""
+    def garbage(self, after: str = "", limit: int = 1000) -> list[str]:
+        """Keys of blobs that have lost their row, in order; those after the key ``after``."""
+        query = select(garbage.c.blob_key).where(garbage.c.blob_key > after).order_by(garbage.c.blob_key)
         with self._read() as connection:
-            return list(connection.execute(select(garbage.c.blob_key).limit(limit)).scalars())
+            return list(connection.execute(query.limit(limit)).scalars())
 
     def forget_garbage(self, keys: Sequence[str]) -> None:
         with self._write() as connection:

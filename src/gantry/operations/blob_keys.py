@@ -5,7 +5,10 @@ Prefixes stand without the place: names of later batches sort after earlier ones
 
 from __future__ import annotations
 
-from gantry.resources import Method, Operation
+from collections.abc import Iterator, Sequence
+
+from gantry.errors import Code
+from gantry.resources import Failure, Method, Operation
 from gantry.seams import Seams
 
 _WRITING = (Method.IMPORT_DICOM_DATA, Method.SET_BLOB_STORAGE_SETTINGS)
@@ -21,6 +24,18 @@ def attempt_prefix(operation: Operation) -> str:
 
 def batch_prefix(operation: Operation, number: int) -> str:
     return f"{attempt_prefix(operation)}{number // 1000:06d}/{number % 1000:03d}"
+
+
+def blob_key(directory: str, number: int) -> str:
+    """Of an item of a batch, by its number in the batch."""
+    return f"{directory}/{number:04d}.dcm"
+
+
+def half_written(outcomes: Sequence[object], directory: str) -> Iterator[str]:
+    """Where a worker that died may have left a part of an item's bytes."""
+    for number, outcome in enumerate(outcomes):
+        if isinstance(outcome, Failure) and outcome.status.code is Code.INTERNAL:
+            yield blob_key(directory, number)
 
 
 def place_in(blob_key: str) -> str:

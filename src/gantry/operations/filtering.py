@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from gantry.errors import Code, Status
+from gantry.errors import Code, Status, StatusError
 from gantry.names import ResourcePath
 from gantry.operations.filter_file import Line, read_lines
 from gantry.resources import Batch, Failure, Instance, Operation, Selected
-from gantry.seams import Seams
+from gantry.seams import OpenedObject, Seams
 from gantry.storage.uris import StorageUri
 
 _LINES = 5000  # of a filter file per transaction
@@ -27,7 +27,7 @@ def read_filter(seams: Seams, operation: Operation) -> Iterator[Batch]:
     if _is_filtered(operation) and _is_reading(operation):
         uri = StorageUri.parse(operation.request["filter_uri"])
         done = int(operation.checkpoint.removeprefix(_LINE) or 0)
-        with seams.bucket(uri.bucket, "").open(uri.key) as opened:
+        with _opened(seams, uri) as opened:
             lines = (line for line in read_lines(opened.chunks()) if line.number > done)
             while chunk := list(islice(lines, _LINES)):
                 yield Batch(
@@ -35,6 +35,15 @@ def read_filter(seams: Seams, operation: Operation) -> Iterator[Batch]:
                     selection=tuple(Selected(_name(uri, line), line.path) for line in chunk if line.path is not None),
                     failures=tuple(_refused(uri, line) for line in chunk if line.path is None),
                 )
+
+
+def _opened(seams: Seams, uri: StorageUri) -> OpenedObject:
+    try:
+        return seams.bucket(uri.bucket, "").open(uri.key)
+    except StatusError as error:
+        failed = type(error)(f"the filter file {uri} cannot be read: {error.message}")
+        failed.resource = str(uri)
+        raise failed from None
 
 
 def chosen(seams: Seams, operation: Operation) -> tuple[int, Iterator[tuple[str, Instance]]]:

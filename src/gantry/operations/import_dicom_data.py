@@ -11,7 +11,7 @@ from dataclasses import replace
 from gantry.errors import Code, NotFound, Status, StatusError
 from gantry.ingest import died, ingest_batch, printable, same_bytes
 from gantry.operations.batches import cut, outcomes_of, run_in_order
-from gantry.operations.blob_keys import batch_prefix
+from gantry.operations.blob_keys import batch_prefix, half_written
 from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation
 from gantry.seams import BlobStore, Seams
 from gantry.storage.uris import UriPattern
@@ -24,6 +24,9 @@ def import_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, No
     source_uri = f"gs://{pattern.bucket}/"
     place = seams.place_of(operation.request["storage_class"])
 
+    def directory(number: int) -> str:
+        return f"{place}/{batch_prefix(operation, number)}"
+
     def submit(number: int, objects: Sequence[ObjectMeta], offset: int) -> Future[list[Instance | Failure]]:
         return seams.executor.submit(
             ingest_batch,
@@ -32,7 +35,7 @@ def import_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, No
             source=source,
             source_uri=source_uri,
             blobs=seams.blobs,
-            blob_prefix=f"{place}/{batch_prefix(operation, number)}",
+            blob_prefix=directory(number),
             storage_class=operation.request["storage_class"],
         )
 
@@ -51,6 +54,7 @@ def import_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, No
                     failures=tuple(item for item in outcomes if isinstance(item, Failure)),
                     listed=max(count.value, done),
                     blob_prefix=batch_prefix(operation, number),
+                    garbage=tuple(half_written(outcomes, directory(number))),
                 )
     if not done:
         raise NotFound(f"{printable(str(pattern))} matches no object")
@@ -90,7 +94,7 @@ def settle(seams: Seams, batch: Batch, stored: Mapping[tuple[str, str, str], str
         instances=tuple(item for item in batch.instances if item.blob_key not in refused),
         success=batch.success + verdicts.count(True),
         failures=batch.failures + tuple(failure for failure in failures if failure is not None),
-        garbage=refused,
+        garbage=batch.garbage + refused,
     )
 
 

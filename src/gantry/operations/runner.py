@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import secrets
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 
-from gantry.errors import Aborted, AlreadyExists, Cancelled, Code, Internal, Status, StatusError
+from gantry.errors import Aborted, AlreadyExists, Cancelled, Code, Internal, Interrupted, NotFound, Status, StatusError
 from gantry.operations.blob_keys import sweep_attempt, sweep_uncommitted
 from gantry.operations.export_dicom_data import export_dicom_data
 from gantry.operations.import_dicom_data import import_dicom_data, settle
@@ -61,11 +61,11 @@ class Runner:
         self._active: dict[int, int] = {}  # operation id → store id
         self._seams = seams
         self._wake = threading.Semaphore(0)
-        self._sweeping = threading.Lock()
+        self._unclean = threading.Event()
+        self._broken_off: deque[Operation] = deque()  # not given back yet
         self._stopping = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"runner-{number}", daemon=True) for number in range(slots)
-        ]
+        works = [("sweeper", self._keep_clean), *((f"runner-{number}", self._work) for number in range(slots))]
+        self._threads = [threading.Thread(target=work, name=name, daemon=True) for name, work in works]
 
     def start(self) -> None:
         for thread in self._threads:
@@ -79,10 +79,12 @@ class Runner:
     def notify(self) -> None:
         """Something may be there to do: a new operation, a deleted store."""
         self._wake.release()
+        self._unclean.set()
 
     def stop(self) -> None:
         """Return when every thread has committed its present batch and ended."""
         self._stopping.set()
+        self._unclean.set()
         for _ in self._threads:
             self._wake.release()
         for thread in self._threads:
@@ -91,23 +93,45 @@ class Runner:
     def _work(self) -> None:
         while not self._stopping.is_set():
             try:
+                self._give_back()
                 operation = self._seams.index.claim_operation(self.id)
                 if operation is not None:
                     self._carry(operation)
                     continue
-                self._sweep()
             except Exception:
                 logger.exception("a runner met an error it did not expect; it goes on")
             self._wake.acquire(timeout=5)
 
-    def _sweep(self) -> None:
-        if self._sweeping.acquire(blocking=False):
-            try:
-                sweep_garbage(self._seams, self._stopping)
-                sweep_stores(self._seams, self._stopping, busy=set(self._active.values()))
-                sweep_operations(self._seams, self._stopping)
-            finally:
-                self._sweeping.release()
+    def _give_back(self) -> None:
+        """Let operations that broke off be claimed again. Raises Interrupted, and they stay on the list."""
+        with suppress(IndexError):
+            while True:
+                operation = self._broken_off.popleft()
+                try:
+                    self._seams.index.release_operation(operation, self.id)
+                except StatusError:
+                    self._broken_off.append(operation)
+                    raise
+
+    def _keep_clean(self) -> None:
+        """On a thread of its own: what is deleted to make room goes while imports go on."""
+        while not self._stopping.is_set():
+            self._unclean.clear()
+            for sweep in (self._sweep_garbage, self._sweep_stores, self._sweep_operations):
+                try:
+                    sweep()
+                except Exception:
+                    logger.exception("the sweeper met an error it did not expect; it goes on")
+            self._unclean.wait(timeout=5)
+
+    def _sweep_garbage(self) -> None:
+        sweep_garbage(self._seams, self._stopping)
+
+    def _sweep_stores(self) -> None:
+        sweep_stores(self._seams, self._stopping, busy=set(self._active.values()))
+
+    def _sweep_operations(self) -> None:
+        sweep_operations(self._seams, self._stopping)
 
     def _carry(self, operation: Operation) -> None:
         self._active[operation.name.id] = operation.store_id
@@ -116,10 +140,14 @@ class Runner:
             carry(self._seams, operation, self.id, self._stopping, self.totals)
         except Aborted as error:
             logger.warning("%s", error.message)
+        except Interrupted as error:
+            logger.warning("operation %s: attempt %d broke off: %s", operation.name, operation.attempt, error.message)
+            self._stopping.wait(5)
+            self._broken_off.append(operation)
         except Exception:
             logger.exception("operation %s: attempt %d broke off", operation.name, operation.attempt)
             self._stopping.wait(5)
-            self._seams.index.release_operation(operation, self.id)
+            self._broken_off.append(operation)
         finally:
             del self._active[operation.name.id]
 
@@ -127,7 +155,7 @@ class Runner:
 def carry(seams: Seams, operation: Operation, runner: str, stopping: threading.Event, totals: Totals) -> None:
     """One operation from its checkpoint to its end, or to a commit after ``stopping`` is set."""
     sweep_uncommitted(seams, operation)
-    committed, error = operation.blob_prefix, None
+    committed, error, subject = operation.blob_prefix, None, ""
     try:
         if operation.cancel_requested:
             raise Cancelled(_CANCELLED)
@@ -142,12 +170,14 @@ def carry(seams: Seams, operation: Operation, runner: str, stopping: threading.E
     except Aborted:
         sweep_attempt(seams, operation, committed)
         raise
+    except Interrupted:
+        raise
     except StatusError as failed:
-        error = failed.status
+        error, subject = failed.status, failed.resource
     except Exception:
         logger.exception("operation %s failed", operation.name)
         error = Internal("an internal error; the server's log has the details").status
-    finish(seams, operation, runner, error)
+    finish(seams, operation, runner, error, subject)
 
 
 def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals: Totals) -> bool:
@@ -169,14 +199,21 @@ def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals
         totals.add(operation.method, settled, committed.lost)
         tell_failures(seams, operation, committed.logged)
         if settled.garbage or settled.changes:
-            sweep_some_garbage(seams)
+            with suppress(StatusError):  # what is committed stands; the sweeper comes by again
+                sweep_some_garbage(seams)
         return committed.cancel_requested
 
 
-def finish(seams: Seams, operation: Operation, runner: str, error: Status | None) -> None:
-    """Name the outcome and mark the operation done; ``error`` is one of the operation, not of an object."""
-    sweep_uncommitted(seams, operation)
-    entries = () if error is None else (Failure(_subject(operation), error),)
+def finish(seams: Seams, operation: Operation, runner: str, error: Status | None, subject: str = "") -> None:
+    """Name the outcome and mark the operation done; ``error`` is one of the operation, not of an object.
+
+    ``subject`` is what that error is about, if not what was asked for. Raises Aborted.
+    """
+    try:
+        sweep_uncommitted(seams, operation)
+    except NotFound:
+        raise Aborted(f"operation {operation.name} was deleted while it ran") from None
+    entries = () if error is None else (Failure(subject or _subject(operation), error),)
     seams.index.finish_operation(operation, runner, error or _partial_failure(seams, operation), entries)
     tell_failures(seams, operation, len(entries))
     logger.info("operation %s: done", operation.name)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
+from dataclasses import replace
 from functools import partial
 
 from gantry.errors import Code, ResourceExhausted, Status, StatusError
 from gantry.operations.batches import cut, run_in_order
-from gantry.operations.blob_keys import batch_prefix, place_in
+from gantry.operations.blob_keys import batch_prefix, blob_key, half_written, place_in
 from gantry.operations.filtering import chosen, read_filter, refused_before
+from gantry.operations.second_look import look_again
 from gantry.resources import Batch, Change, Failure, Instance, Operation
 from gantry.seams import BlobStore, Seams, WorkerDied
 
@@ -27,7 +29,8 @@ def set_blob_storage_settings(seams: Seams, operation: Operation) -> Generator[B
         refused += len(batch.failures)
         yield batch
     storage_class = operation.request["storage_class"]
-    copy = partial(copy_batch, blobs=seams.blobs, place=seams.place_of(storage_class))
+    place = seams.place_of(storage_class)
+    copy = partial(copy_batch, blobs=seams.blobs, place=place)
 
     def submit(number: int, placed: Sequence[_Placed], offset: int) -> Future[list[str | Failure]]:
         instances = [instance for _, instance in placed]
@@ -37,8 +40,11 @@ def set_blob_storage_settings(seams: Seams, operation: Operation) -> Generator[B
     total = refused + count
     results = run_in_order(submit, cut(found, lambda placed: placed[1].size), seams.window, _died)
     with closing(results):
-        for number, placed, outcomes in results:
-            yield _batch(placed, outcomes, storage_class, total, batch_prefix(operation, number))
+        for number, placed, first in results:
+            outcomes = look_again(seams, operation.store_id, placed, first, _moved)
+            batch = _batch(placed, outcomes, storage_class, total)
+            prefix = batch_prefix(operation, number)
+            yield replace(batch, blob_prefix=prefix, garbage=tuple(half_written(outcomes, f"{place}/{prefix}")))
 
 
 def copy_batch(
@@ -55,7 +61,7 @@ def copy_batch(
             if place_in(instance.blob_key) == place:
                 outcomes.append(instance.blob_key)
             else:
-                outcomes.append(_copy(blobs, instance.blob_key, f"{place}/{blob_prefix}/{number:04d}.dcm"))
+                outcomes.append(_copy(blobs, instance.blob_key, blob_key(f"{place}/{blob_prefix}", number)))
         except ResourceExhausted:
             raise
         except StatusError as error:
@@ -75,9 +81,7 @@ def _copy(blobs: BlobStore, source: str, target: str) -> str:
     return target
 
 
-def _batch(
-    placed: Sequence[_Placed], outcomes: Sequence[str | Failure], storage_class: str, total: int, blob_prefix: str
-) -> Batch:
+def _batch(placed: Sequence[_Placed], outcomes: Sequence[str | Failure], storage_class: str, total: int) -> Batch:
     changes = [
         Change(position, instance, storage_class, key)
         for (position, instance), key in zip(placed, outcomes, strict=True)
@@ -90,8 +94,12 @@ def _batch(
         success=len(placed) - len(changes) - len(failures),
         failures=failures,
         listed=total,
-        blob_prefix=blob_prefix,
     )
+
+
+def _moved(placed: Sequence[_Placed]) -> list[str | Failure]:
+    status = Status(Code.ABORTED, "another operation moved this instance meanwhile; start this one again")
+    return [Failure(instance.path, status) for _, instance in placed]
 
 
 def _died(placed: _Placed, _error: WorkerDied) -> Failure:

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
+from gantry.errors import StatusError
 from gantry.seams import Seams
+
+logger = logging.getLogger(__name__)
 
 
 def sweep_garbage(seams: Seams, stopping: threading.Event | None = None) -> None:
     """Delete all blobs that transactions gave up, then forget them; safe to repeat after a crash."""
-    while sweep_some_garbage(seams):
+    last = ""
+    while last := sweep_some_garbage(seams, last):
         if stopping is not None and stopping.is_set():
             return
 
 
-def sweep_some_garbage(seams: Seams) -> bool:
-    """A bounded piece of that work; False when nothing was there to do."""
-    keys = seams.index.garbage()
+def sweep_some_garbage(seams: Seams, after: str = "") -> str:
+    """A bounded piece of that work: the blobs that follow the key ``after``. The last key; empty: none was left.
+
+    A blob that cannot be deleted is told of and stays in the list for the next time.
+    """
+    keys = seams.index.garbage(after)
+    deleted = []
     for key in keys:
-        seams.blobs.delete(key)
-    seams.index.forget_garbage(keys)
-    return bool(keys)
+        try:
+            seams.blobs.delete(key)
+            deleted.append(key)
+        except StatusError as error:
+            logger.warning("%s holds nothing any more, but cannot be deleted: %s", key, error.message)
+    seams.index.forget_garbage(deleted)
+    return keys[-1] if keys else ""
 
 
 def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> None:

@@ -167,11 +167,12 @@ class LocalBlobStore:
             return
         try:
             self._in_directory(name, os.unlink)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                raise _write_error(error, key) from None
+        with contextlib.suppress(OSError):  # one that is not empty, or that must stay, ends the climb
             while name := name.rpartition(b"/")[0]:
                 self._in_directory(name, os.rmdir)
-        except OSError as error:
-            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST):
-                raise _write_error(error, key) from None
 
     def delete_prefix(self, prefix: str, start_after: str = "") -> int:
         """Remove every object below ``prefix`` whose key sorts after ``start_after``; how many there were."""

@@ -54,7 +54,8 @@ def walk(root: bytes, part: Part) -> Iterator[ObjectMeta]:
             if len(open_directories) == 1:
                 raise
             name, found = b"", None
-            yield ObjectMeta(os.fsdecode(base), 0, error.message)
+            if base > part.start_after:
+                yield ObjectMeta(os.fsdecode(base), 0, error.message)
         if not name:
             open_directories.pop()
         elif found is None:

@@ -78,7 +78,7 @@ class UriPattern:
         if not uri.key:
             raise InvalidArgument(f"{text!r} names no object: use gs://{uri.bucket}/** to import the whole bucket")
         if len(uri.key.encode()) > MAX_KEY_BYTES:
-            raise InvalidArgument(f"gcsSource.uri: the object name is longer than {MAX_KEY_BYTES} bytes")
+            raise InvalidArgument(f"the object name is longer than {MAX_KEY_BYTES} bytes")
         if "**" in uri.key:
             head, tail = uri.key.split("**", 1)
             if "*" in head or "?" in head or not _EXTENSION.fullmatch(tail):

@@ -69,8 +69,7 @@ def _decoded(frame: bytes, syntax: str, ds: Any) -> Any:
     if syntax in _HTJ2K:
         return imagecodecs.htj2k_decode(frame, planar=False)
     if syntax in _J2K:
-        # Netpbm has no negative values, so for signed pixels nobody but OpenJPEG is left.
-        return imagecodecs.jpeg2k_decode(frame) if ds.PixelRepresentation else _by_jasper(frame)
+        return _by_jasper(frame)
     if syntax in _JXL:
         return _by_djxl(frame, ds)
     inflated = zlib.decompress(frame, -15)
@@ -80,6 +79,13 @@ def _decoded(frame: bytes, syntax: str, ds: Any) -> Any:
 
 
 def _by_jasper(frame: bytes) -> Any:
+    """Netpbm has no negative values: signed samples are declared unsigned in SIZ, and so come out raised by a half."""
+    if not frame.startswith(b"\xff\x4f"):  # a JPX file, as somebody else stored it
+        return None
+    depth = frame[42]
+    if depth & 0x80:
+        raised = _by_jasper(frame[:42] + bytes([depth & 0x7F]) + frame[43:])
+        return None if raised is None else (raised.astype(np.int32) - (1 << (depth & 0x7F))).astype(np.int16)
     if not shutil.which("jpeg2ktopam"):
         return None
     made = subprocess.run(["jpeg2ktopam", "-"], input=frame, check=True, capture_output=True).stdout

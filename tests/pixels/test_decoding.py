@@ -241,3 +241,65 @@ def test_a_beat_before_every_frame() -> None:
     for part in represent(Opened(image(b"abcdef", 1, 2, frames=3)), Form(forms.PNG, ""), lambda: told.append("beat")):
         told.append(str(part.frame))
     assert told == ["beat", "beat", "1", "beat", "2", "beat", "3"]
+
+
+@pytest.mark.parametrize("stored", [8, 10])
+def test_what_a_lossy_codec_overshoots_is_cut_and_does_not_wrap(stored: int) -> None:
+    """White beside black comes back as white, not as the lowest bits of a little more than white."""
+    most = (1 << stored) - 1
+    pixels = np.random.default_rng(5).choice([0, most], (32, 32)).astype("<u2")
+    jpeg = bytes(imagecodecs.jpeg8_encode(pixels, 90, bitspersample=12))
+    j2k = bytes(imagecodecs.jpeg2k_encode(pixels, 72, codecformat="j2k", reversible=False, bitspersample=16))
+    for data, syntax in ((jpeg, forms.JPEG_EXTENDED), (j2k, forms.J2K)):
+        (native,) = raw(image([data], 32, 32, syntax=syntax, bits=(16, stored, stored - 1)))
+        seen = np.frombuffer(native, "<u2").reshape(32, 32).astype(int)
+        assert np.abs(seen - pixels).max() < most / 2
+
+
+def test_a_codestream_in_another_box_is_not_the_one_that_is_checked() -> None:
+    """A decoder would take the last box, four times as large as declared."""
+    small, large = (
+        bytes(imagecodecs.jpeg2k_encode(np.zeros((side, side), np.uint8), 0, codecformat="jp2")) for side in (8, 16)
+    )
+    fake = small[small.index(b"jp2c") :]
+    box = struct.pack(">I", 8 + 16 + len(fake)) + b"uuid" + bytes(16) + fake
+    at = large.index(b"jp2c") - 4
+    data = image([large[:at] + box + large[at:]], 8, 8, syntax=forms.J2K_LOSSLESS)
+    assert refusal(data, *RAW) == "a frame has 16 × 16 pixels, but Rows × Columns is 8 × 8"
+
+
+def test_full_samples_called_422_keep_their_frames_as_stored() -> None:
+    data = image(bytes(range(96)), 4, 4, photometric="YBR_FULL_422", frames=2, planar=0)
+    stored = [part.data for part in parts(data, forms.OCTETS, forms.AS_STORED)]
+    assert stored == [bytes(range(48)), bytes(range(48, 96))]
+
+
+def test_an_overlay_in_unused_bits_is_not_dropped_in_silence() -> None:
+    overlay = ((0x6000, 0x102, b"US", words(12)),)
+    native = image(words(0x1001, 0x0002), 1, 2, bits=(16, 12, 11), extra=overlay)
+    assert read(transcoded(native, forms.IMPLICIT_LE)).PixelData == words(0x1001, 0x0002)
+    assert "overlay" in refusal(native, forms.DICOM, forms.JPEG_LS)
+    whole = bytes(imagecodecs.jpegls_encode(np.array([[0x1001, 2]], "<u2")))
+    encoded = image([whole], 1, 2, syntax=forms.JPEG_LS, bits=(16, 12, 11), extra=overlay)
+    assert "overlay" in refusal(encoded, forms.DICOM, forms.EXPLICIT_LE)
+
+
+def test_pixels_on_a_jpip_server_are_not_here() -> None:
+    assert "JPIP" in refusal(image(b"ab", 1, 2, syntax="1.2.840.10008.1.2.4.94"), forms.DICOM, forms.EXPLICIT_LE)
+
+
+def test_a_loss_that_nobody_mentioned_is_told_once_the_bitstream_is_gone() -> None:
+    """PS3.3 §C.7.6.1.1.5: 01 stays true after decoding."""
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    lossy = image([bytes(imagecodecs.jpeg8_encode(pixels, 90))], 8, 8, syntax=forms.JPEG_BASELINE)
+    assert read(transcoded(lossy, forms.EXPLICIT_LE)).LossyImageCompression == "01"
+    lossless = image([bytes(imagecodecs.jpegls_encode(pixels))], 8, 8, syntax=forms.JPEG_LS)
+    assert "LossyImageCompression" not in read(transcoded(lossless, forms.EXPLICIT_LE))
+
+
+def test_a_step_without_a_method_gets_its_own_before_the_next() -> None:
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    extra = ((0x28, 0x2110, b"CS", "01"), (0x28, 0x2112, b"DS", "9.5"))
+    data = bytes(imagecodecs.jpeg2k_encode(pixels, 30, codecformat="j2k", reversible=False))
+    ds = read(transcoded(image([data], 8, 8, syntax=forms.J2K, extra=extra), forms.JPEG_LS_NEAR))
+    assert list(ds.LossyImageCompressionMethod) == ["ISO_15444_1", "ISO_14495_1"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import struct
 from io import BytesIO
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 
 from gantry.dicom import forms
 from gantry.dicom.rendering import Grey, _greys, grey_picture, window
 from gantry.errors import InvalidArgument
-from tests.pixels.instances import Extra, image, parts, refusal
+from tests.pixels.instances import Extra, image, part10, parts, read, refusal
 from tests.support.dicom import element
 
 
@@ -111,7 +114,61 @@ def test_a_window_shows_padding_as_any_other_value() -> None:
 
 def test_a_flat_frame_is_no_division_by_zero() -> None:
     assert shown(image(bytes([0, 0]), 1, 2)) == [[0, 0]]
-    assert shown(image(bytes([7, 7]), 1, 2)) == [[255, 255]]
+    assert shown(image(bytes([7, 7]), 1, 2)) == [[7, 7]]
+    assert shown(image(words(0x8000, 0x8000), 1, 2, bits=(16, 16, 15))) == [[128, 128]]
+
+
+def test_bytes_without_a_window_are_shown_as_they_are() -> None:
+    """PS3.3 §A.8.4.4: P-Values; so a grey means the same in every frame of a clip."""
+    data = image(bytes([10, 100, 100, 200]), 1, 2, frames=2)
+    assert (shown(data, 0), shown(data, 1)) == ([[10, 100]], [[100, 200]])
+    assert shown(image(bytes([0, 5, 10, 15]), 1, 4, bits=(8, 4, 3))) == [[0, 85, 170, 255]]
+
+
+def test_a_modality_lut_without_a_window_spans_what_the_frame_holds() -> None:
+    data = image(words(100, 101, 102), 1, 3, bits=(16, 16, 15))
+    data = with_sequences(data, sequence(0x28, 0x3000, lut(99, 16, 60000, 10, 20, 30)))
+    assert shown(data) == [[0, 128, 255]]
+
+
+def test_negative_numbers_written_as_us() -> None:
+    extra = ((0x28, 0x120, b"US", words(-2000)),)
+    data = image(words(-2000, 0, 1, 2), 1, 4, bits=(16, 16, 15), signed=True, extra=extra)
+    assert shown(data) == [[0, 0, 128, 255]]
+    data = image(words(-128, -127), 1, 2, bits=(16, 16, 15), signed=True)
+    assert shown(with_sequences(data, sequence(0x28, 0x3010, lut(-128, 8, 20, 40)))) == [[20, 40]]
+
+
+def test_far_below_zero_takes_no_memory_for_what_lies_between() -> None:
+    data = image(struct.pack("<3i", -(2**31), -(2**31) + 1, -(2**31) + 2), 1, 3, bits=(32, 32, 31), signed=True)
+    assert shown(data) == [[0, 128, 255]]
+
+
+def test_look_up_tables_in_big_endian() -> None:
+    """Words in OW are swapped with the rest (PS3.5 §7.3)."""
+    ds = read(with_sequences(image(bytes([0, 1, 2]), 1, 3), sequence(0x28, 0x3010, lut(0, 12, 0x123, 0x456, 0xFFF))))
+    expected = shown(written(ds, True))
+    item = ds.VOILUTSequence[0]
+    item.LUTData = bytes(np.frombuffer(item["LUTData"].value, "<u2").astype(">u2").tobytes())
+    assert shown(written(ds, False)) == expected
+    ds = read(
+        image(bytes([5, 6]), 1, 2, photometric="PALETTE COLOR", extra=palette(16, (0x1234, 1, 2), (3, 4, 0x8899)))
+    )
+    expected = shown(written(ds, True))
+    for name in ("Red", "Green", "Blue"):
+        element_ = ds[f"{name}PaletteColorLookupTableData"]
+        element_.value = np.frombuffer(element_.value, "<u2").astype(">u2").tobytes()
+    assert shown(written(ds, False)) == expected
+
+
+def written(ds: Any, little_endian: bool) -> bytes:
+    out = DicomBytesIO()
+    out.is_implicit_VR, out.is_little_endian = False, little_endian
+    ds = copy.deepcopy(ds)
+    assert list(ds.iterall())  # numbers instead of the bytes they were read as
+    ds.set_original_encoding(False, little_endian)
+    write_dataset(out, ds)
+    return part10(out.getvalue(), forms.EXPLICIT_LE if little_endian else forms.EXPLICIT_BE)
 
 
 @pytest.mark.parametrize("value", ["nan", "1e400", "", "abc", "0"])

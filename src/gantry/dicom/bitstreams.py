@@ -11,7 +11,8 @@ from gantry.errors import InvalidArgument
 
 MAX_TILES = 65535
 _TRAILER = 64
-_SOF = frozenset((0xC0, 0xC1, 0xC2, 0xC3, 0xF7))
+_DCT = (0xC0, 0xC1, 0xC2)
+_SOF = frozenset((*_DCT, 0xC3, 0xF7))
 _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
 _JXL_BOX = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 _JXL_RATIOS = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
@@ -28,6 +29,7 @@ class Stream:
     signed: bool = False
     process: int = 0
     is_rgb: bool | None = None
+    lossy: bool = False
 
 
 def read_stream(data: bytes) -> Stream:
@@ -38,7 +40,7 @@ def read_stream(data: bytes) -> Stream:
         if data.startswith(b"\xff\x4f\xff\x51"):
             return _j2k(data, 0)
         if data.startswith(b"\x00\x00\x00\x0cjP  "):
-            return _j2k(data, data.index(b"jp2c\xff\x4f\xff\x51") + 4)
+            return _j2k(data, _codestream_start(data, (b"jp2c",)))
         if data.startswith((b"\xff\x0a", _JXL_BOX)):
             return _jxl(data)
     except (StructError, IndexError, ValueError) as error:
@@ -73,7 +75,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _jpeg(data: bytes) -> Stream:
-    adobe, jfif, found = -1, False, None
+    adobe, jfif, found, near = -1, False, None, 0
     for marker, at in _segments(data):
         if marker == 0xEE and data[at : at + 5] == b"Adobe":
             adobe = data[at + 11]
@@ -83,13 +85,16 @@ def _jpeg(data: bytes) -> Stream:
             precision, rows, columns, samples = unpack_from(">BHHB", data, at)
             names = bytes(data[at + 6 + 3 * number] for number in range(samples))
             found = (rows, columns, samples, precision, marker, names)
+        elif marker == 0xDA:
+            near = data[at + 1 + 2 * data[at]]
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             raise InvalidArgument(f"JPEG process FF{marker:02X} is not supported")
     if found is None:
         raise InvalidArgument("a JPEG frame has no frame header")
     rows, columns, samples, precision, process, names = found
     is_rgb = True if adobe == 0 or names == b"RGB" else False if adobe == 1 or jfif else None
-    return Stream(rows, columns, samples, precision, False, process, is_rgb)
+    lossy = process in _DCT or (process == 0xF7 and near > 0)
+    return Stream(rows, columns, samples, precision, False, process, is_rgb, lossy)
 
 
 def _j2k(data: bytes, start: int) -> Stream:
@@ -103,7 +108,18 @@ def _j2k(data: bytes, start: int) -> Stream:
     if len(set(formats)) != 1 or formats[0][1:] != (1, 1):
         raise InvalidArgument("the components of a JPEG 2000 frame differ in size or precision")
     depth = formats[0][0]
-    return Stream(bottom - top, right - left, samples, (depth & 0x7F) + 1, depth >= 0x80)
+    precision, signed, lossy = (depth & 0x7F) + 1, depth >= 0x80, not _is_reversible(data, start)
+    return Stream(bottom - top, right - left, samples, precision, signed, lossy=lossy)
+
+
+def _is_reversible(data: bytes, start: int) -> bool:
+    """The wavelet of COD is 5/3, not 9/7 (ISO/IEC 15444-1 §A.6.1)."""
+    at = start + 2
+    while (marker := unpack_from(">H", data, at)[0]) != 0xFF90:
+        if marker == 0xFF52:
+            return data[at + 13] == 1
+        at += 2 + max(2, unpack_from(">H", data, at + 2)[0])
+    return True
 
 
 def _jxl(data: bytes) -> Stream:
@@ -128,17 +144,21 @@ def _jxl(data: bytes) -> Stream:
 
 
 def _jxl_codestream(data: bytes) -> bytes:
-    """The beginning of the codestream in the boxes of ISO/IEC 18181-2."""
+    start = _codestream_start(data, (b"jxlc", b"jxlp"))
+    return bytes(data[start : start + 32])
+
+
+def _codestream_start(data: bytes, kinds: tuple[bytes, ...]) -> int:
+    """Where the codestream begins in the boxes of ISO/IEC 15444-1 §I.4 or 18181-2, whatever other boxes hold."""
     at = 0
     while at + 8 <= len(data):
         length, kind = unpack_from(">I4s", data, at)
         head = 8
         if length == 1:
             length, head = unpack_from(">Q", data, at + 8)[0], 16
-        if kind in (b"jxlc", b"jxlp"):
-            start = at + head + (4 if kind == b"jxlp" else 0)
-            return bytes(data[start : start + 32])
+        if kind in kinds:
+            return at + head + (4 if kind == b"jxlp" else 0)
         if length < head:
             break
         at += length
-    raise InvalidArgument("a JPEG XL container holds no codestream")
+    raise InvalidArgument("the container of a frame holds no codestream")

@@ -59,15 +59,30 @@ def _checked(data: bytes, image: ImagePixel) -> Stream:
     return stream
 
 
-def _values(pixels: Pixels, precision: int, image: ImagePixel) -> Pixels:
+def _values(pixels: Pixels, precision: int, image: ImagePixel, lossy: bool = False) -> Pixels:
     """Decoded samples as cells of the declared type, with the sign of the stored bits."""
     if pixels.shape != shape_of(image):
         raise InvalidArgument(f"a frame decodes to {pixels.shape}, declared is {shape_of(image)}")
+    if lossy:
+        pixels = _clipped(pixels, image)
     if pixels.dtype.kind == "i" and image.pixel_representation:
         return pixels.astype(cell_type(image), copy=False)
     lowest = image.high_bit + 1 - image.bits_stored if precision > image.high_bit else 0
     bits = min(precision or image.bits_stored, image.bits_stored)
     return sign_extended(pixels, bits, lowest, cell_type(image))
+
+
+def _clipped(pixels: Pixels, image: ImagePixel) -> Pixels:
+    """Lossy codecs overshoot at edges; cutting bits off would turn the brightest pixels black."""
+    is_signed = bool(image.pixel_representation)
+    if (pixels.dtype.kind == "i") != is_signed or image.high_bit + 1 != image.bits_stored:
+        return pixels
+    least = -(1 << image.bits_stored - 1) if is_signed else 0
+    limits = np.iinfo(pixels.dtype)
+    most = least + (1 << image.bits_stored) - 1
+    if least <= limits.min and most >= limits.max:
+        return pixels
+    return np.clip(pixels, max(least, int(limits.min)), min(most, int(limits.max)))
 
 
 def _plain(image: ImagePixel, photometric: str = "") -> ImagePixel:
@@ -89,10 +104,10 @@ def _jpeg(data: bytes, image: ImagePixel) -> Frame:
     if image.samples_per_pixel == 1 or stream.process == 0xC3:
         space = "RGB" if image.samples_per_pixel == 3 else None
         pixels = imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=space)
-        return Frame(_values(pixels, stream.precision, image), _plain(image))
+        return Frame(_values(pixels, stream.precision, image, stream.lossy), _plain(image))
     is_rgb = stream.is_rgb if stream.is_rgb is not None else image.photometric_interpretation == "RGB"
     pixels = imagecodecs.jpeg8_decode(data, colorspace="RGB" if is_rgb else "YCBCR", outcolorspace="RGB")
-    return Frame(_values(pixels, stream.precision, image), _plain(image, "RGB"))
+    return Frame(_values(pixels, stream.precision, image, stream.lossy), _plain(image, "RGB"))
 
 
 def _jpeg_ls(data: bytes, image: ImagePixel) -> Frame:
@@ -102,7 +117,7 @@ def _jpeg_ls(data: bytes, image: ImagePixel) -> Frame:
     require_end(data)
     if stream.process != 0xF7:
         raise InvalidArgument("a frame is JPEG, but not JPEG-LS")
-    return Frame(_values(imagecodecs.jpegls_decode(data), stream.precision, image), _plain(image))
+    return Frame(_values(imagecodecs.jpegls_decode(data), stream.precision, image, stream.lossy), _plain(image))
 
 
 def _j2k(data: bytes, image: ImagePixel) -> Frame:
@@ -115,14 +130,16 @@ def _j2k(data: bytes, image: ImagePixel) -> Frame:
     pixels = decode(bytes(data))
     if pixels.ndim == 2 and image.samples_per_pixel == 3:
         raise InvalidArgument("a frame decodes to one sample per pixel")
-    return Frame(_values(pixels, stream.precision, image), _plain(image, photometric))
+    return Frame(_values(pixels, stream.precision, image, stream.lossy), _plain(image, photometric))
 
 
 def _jxl(data: bytes, image: ImagePixel) -> Frame:
     import imagecodecs
 
     _checked(data, image)
-    pixels = imagecodecs.jpegxl_decode(data, numthreads=1)
+    pixels = imagecodecs.jpegxl_decode(data, index=0, numthreads=1)  # of an animation, which no frame is, the first
+    if pixels.dtype.kind == "f":
+        raise FailedPrecondition("a JPEG XL frame has floating point samples")
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     photometric = "RGB" if image.samples_per_pixel == 3 else ""
@@ -146,12 +163,10 @@ def _rle(data: bytes, image: ImagePixel) -> Frame:
 
 def _rle_bits(data: bytes, image: ImagePixel) -> Pixels:
     """One segment of bits, eight to a byte as in native pixel data."""
-    from rle.rle import decode_segment
+    from rle.rle import decode_frame as decode_rle
 
     count = image.rows * image.columns
-    decoded = np.frombuffer(bytes(decode_segment(bytes(data[64:]))), np.uint8)
-    if not 0 <= decoded.size - (count + 7) // 8 <= 1:
-        raise InvalidArgument(f"an RLE frame has {decoded.size} bytes, declared are {count} bits")
+    decoded = np.frombuffer(bytes(decode_rle(bytes(data), (count + 7) // 8, 8, "<")), np.uint8)
     return np.unpackbits(decoded, count=count, bitorder="little").reshape(shape_of(image))
 
 

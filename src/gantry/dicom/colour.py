@@ -31,6 +31,24 @@ def to_rgb(pixels: Pixels, image: ImagePixel) -> Pixels:
     return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
 
 
+def word_order(ds: Any) -> str:
+    """The byte order of words that pydicom keeps as bytes."""
+    return ">" if ds.original_encoding[1] is False else "<"
+
+
+def _little_endian_palette(ds: Any) -> Any:
+    from pydicom import Dataset
+
+    found = Dataset()
+    for element in ds.group_dataset(0x0028):
+        if isinstance(element.value, bytes) and element.keyword.endswith("PaletteColorLookupTableData"):
+            words = np.frombuffer(element.value[: len(element.value) // 2 * 2], ">u2")
+            found.add_new(element.tag, element.VR, words.astype("<u2").tobytes())
+        else:
+            found.add(element)
+    return found
+
+
 def palette_to_rgb(pixels: Pixels, ds: Any) -> Pixels:
     """Look up 8-bit RGB in the palette of an image, segmented or not (PS3.3 §C.7.6.3.1.5, §C.7.9.2)."""
     from pydicom.pixels.processing import apply_color_lut
@@ -42,7 +60,7 @@ def palette_to_rgb(pixels: Pixels, ds: Any) -> Pixels:
                 raise InvalidArgument("a palette has more entries than 16 bits can number")
     if "RedPaletteColorLookupTableDescriptor" not in ds:
         raise InvalidArgument("PALETTE COLOR without a palette")
-    rgb = apply_color_lut(pixels, ds)
+    rgb = apply_color_lut(pixels, ds if word_order(ds) == "<" else _little_endian_palette(ds))
     if rgb.dtype == np.uint8:
         return np.asarray(rgb)
     # Entries of 16 bits that never leave the low byte are 8-bit ones in a wide cell, as older writers have it.

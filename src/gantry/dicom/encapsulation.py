@@ -8,8 +8,9 @@ from struct import error as StructError
 from struct import pack, unpack_from
 
 from gantry.dicom.layout import Buffer
-from gantry.errors import InvalidArgument
+from gantry.errors import FailedPrecondition, InvalidArgument
 
+_MAX_FRAGMENTS = 1_000_000
 _ITEM, _SEQUENCE_END = 0xE000FFFE, 0xE0DDFFFE
 _STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ", b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")
 
@@ -40,13 +41,16 @@ def split_frames(value: Buffer, frames: int, one_fragment: bool, extended: tuple
 
 def _fragments(value: Buffer) -> list[tuple[int, int]]:
     """Place and length of the value of every item."""
-    found, at = [], 0
+    found: list[tuple[int, int]] = []
+    at = 0
     while at + 8 <= len(value):
         tag, length = unpack_from("<II", value, at)
         if tag == _SEQUENCE_END:
             break
         if tag != _ITEM or at + 8 + length > len(value):
             raise InvalidArgument(f"the encapsulated pixel data is damaged at byte {at}")
+        if len(found) >= _MAX_FRAGMENTS:
+            raise FailedPrecondition(f"the pixel data has more than {_MAX_FRAGMENTS} fragments")
         found.append((at + 8, length))
         at += 8 + length
     return found

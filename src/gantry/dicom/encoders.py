@@ -66,6 +66,8 @@ def _unfit(syntax: str, image: ImagePixel) -> str:
     bits, stored, signed = image.bits_allocated, image.bits_stored, bool(image.pixel_representation)
     if image.is_float:
         return "float pixel data"
+    if image.photometric_interpretation.startswith("YBR_PARTIAL"):
+        return image.photometric_interpretation
     if syntax == forms.DEFLATED_FRAME:
         return ""
     if bits == 1:
@@ -78,6 +80,8 @@ def _unfit(syntax: str, image: ImagePixel) -> str:
         return "palette indices: it is lossy"
     if syntax in (forms.JPEG_BASELINE, forms.JPEG_EXTENDED):
         most = 12 if syntax == forms.JPEG_EXTENDED and image.samples_per_pixel == 1 else 8
+        if image.samples_per_pixel == 3 and stored < 8:
+            return f"colour of {stored} bits"
         return "signed pixels" if signed else f"more than {most} bits" if stored > most else ""
     if syntax in _JPEG_XL and signed:
         return "signed pixels"

@@ -23,13 +23,13 @@ def frames_of(source: Source, image: ImagePixel, beat: Beat) -> Iterator[Frame]:
     value = native_value(source, image)
     # Cells of a byte lie in words, which big endian swaps, only where the VR says so (PS3.5 §A.3).
     big_endian = not source.little_endian and (image.bits_allocated > 8 or require_pixels(source).vr != "OB")
-    described = _true_422(value, image)
+    described = true_422(value, image)
     for number in range(image.number_of_frames):
         beat()
         yield Frame(native_frame(value, number, described, big_endian), interleaved(described))
 
 
-def _true_422(value: Buffer, image: ImagePixel) -> ImagePixel:
+def true_422(value: Buffer, image: ImagePixel) -> ImagePixel:
     """Some writers say YBR_FULL_422 over samples that are all there."""
     full = replace(image, photometric_interpretation="YBR_FULL")
     if (

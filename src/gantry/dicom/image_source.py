@@ -30,6 +30,7 @@ COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420
 PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA = 0x7FE00010, 0x7FE00008, 0x7FE00009
 PIXEL_TAGS = (PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA)
 EXTENDED_OFFSET_TABLE, EXTENDED_OFFSET_TABLE_LENGTHS = 0x7FE00001, 0x7FE00002
+_JPIP = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (94, 95, 204, 205))
 _NEEDED_GROUPS = frozenset((0x0028, 0x0088, 0x2050, 0x5200, 0x7FE0))
 
 
@@ -122,6 +123,8 @@ def read_source(opened: Readable) -> Source:
         )
     data = opened.read_at(0, opened.size)
     header = read_header(lambda offset, length: data[offset : offset + length], len(data))
+    if header.transfer_syntax_uid in _JPIP:
+        raise FailedPrecondition("its pixels are on a JPIP server and not in the instance")
     meta = meta_elements(data)
     start = meta[-1].end if meta else 132
     body: Buffer = _inflated(data, start) if header.transfer_syntax_uid == DEFLATED_LE else memoryview(data)[start:]

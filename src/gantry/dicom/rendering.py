@@ -13,7 +13,8 @@ import numpy as np
 
 from gantry.dicom.cells import Pixels, pixel_values
 from gantry.dicom.codecs import Frame
-from gantry.dicom.colour import palette_to_rgb, to_rgb
+from gantry.dicom.colour import palette_to_rgb, to_rgb, word_order
+from gantry.dicom.image_source import ImagePixel
 from gantry.errors import FailedPrecondition, InvalidArgument
 
 JPEG_QUALITY = 90
@@ -27,7 +28,10 @@ _EXACT = 1 << 14  # greys: up to there 24 bits of mantissa leave 1/1000 of a gre
 
 @dataclass(frozen=True, slots=True)
 class Grey:
-    """What turns stored values into greys, for one frame. The LUT items are datasets or None."""
+    """What turns stored values into greys, for one frame. The LUT items are datasets or None.
+
+    ``stored`` are the least and the greatest value that the stored bits can hold.
+    """
 
     slope: float
     intercept: float
@@ -38,6 +42,7 @@ class Grey:
     function: str
     inverted: bool
     padding: tuple[int, int] | None
+    stored: tuple[int, int] = (0, 255)
 
 
 def picture(frame: Frame, ds: Any, number: int) -> Pixels:
@@ -54,7 +59,7 @@ def picture(frame: Frame, ds: Any, number: int) -> Pixels:
         return _eight_bits(rgb, image.bits_stored)
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise FailedPrecondition(f"PhotometricInterpretation {photometric} cannot be rendered")
-    return grey_picture(values, grey_parameters(ds, number, photometric, bool(image.pixel_representation)))
+    return grey_picture(values, grey_parameters(ds, number, image))
 
 
 def _eight_bits(rgb: Pixels, bits: int) -> Pixels:
@@ -66,7 +71,7 @@ def _eight_bits(rgb: Pixels, bits: int) -> Pixels:
 # --- the parameters
 
 
-def grey_parameters(ds: Any, number: int, photometric: str, signed: bool) -> Grey:
+def grey_parameters(ds: Any, number: int, image: ImagePixel) -> Grey:
     """From the frame's functional groups, else the shared ones, else the top level (PS3.3 §C.7.6.16)."""
     modality = _group(ds, number, "PixelValueTransformationSequence") or ds
     window = _group(ds, number, "FrameVOILUTSequence") or ds
@@ -74,6 +79,8 @@ def grey_parameters(ds: Any, number: int, photometric: str, signed: bool) -> Gre
     if center is None or width is None or not np.isfinite([center, width]).all():
         center, width = None, 0.0
     slope, intercept = _first(modality, "RescaleSlope"), _first(modality, "RescaleIntercept")
+    signed = bool(image.pixel_representation)
+    lowest = -(1 << image.bits_stored - 1) if signed else 0
     usable = slope is not None and intercept is not None and np.isfinite([slope, intercept]).all() and slope != 0
     return Grey(
         slope=slope if usable and slope is not None else 1.0,
@@ -83,8 +90,9 @@ def grey_parameters(ds: Any, number: int, photometric: str, signed: bool) -> Gre
         center=center,
         width=width,
         function=str(window.get("VOILUTFunction") or "LINEAR").strip().upper(),
-        inverted=photometric == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE",
+        inverted=image.photometric_interpretation == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE",
         padding=_padding(ds, signed),
+        stored=(lowest, lowest + (1 << image.bits_stored) - 1),
     )
 
 
@@ -125,7 +133,9 @@ def _padding(ds: Any, signed: bool) -> tuple[int, int] | None:
     ends = sorted((value, limit if isinstance(limit, int) else value))
     if not signed:
         ends = [end & 0xFFFF for end in ends] if ends[0] < 0 else ends
-    return ends[0], ends[1]
+    elif ends[1] <= 0xFFFF:  # written as US, though the pixels have signs
+        ends = [end - 0x10000 if end >= 0x8000 else end for end in ends]
+    return min(ends), max(ends)
 
 
 # --- stored values to greys
@@ -138,7 +148,7 @@ def grey_picture(values: Pixels, grey: Grey) -> Pixels:
     if line is not None:
         return _along(line, values)
     bounds = _bounds(values, grey, least, most)
-    if most - least >= _MAX_TABLE:
+    if most - least >= _MAX_TABLE or least < -_MAX_TABLE:
         return _greys(values, grey, bounds)
     # Indices below zero count from the end, as in any array: no pass over the pixels to move them.
     first, last = (least, most) if least > _FAR else (0, max(most, 0))
@@ -186,19 +196,25 @@ def _looked_up_in_blocks(table: Pixels, values: Pixels, first: int) -> Pixels:
 
 
 def _bounds(values: Pixels, grey: Grey, least: int, most: int) -> tuple[int, int]:
-    """Least and most stored value that is no padding; only wanted where no window is."""
-    if grey.padding is None or grey.center is not None or grey.voi_lut is not None:
+    """The stored values that become black and white where no window is.
+
+    Up to 8 bits they are P-Values as they are, so that frames and tiles can be compared (PS3.3 §A.8.4.4); else the
+    extremes of what is no padding, and where those are one value, what the stored bits can hold.
+    """
+    if grey.center is not None or grey.voi_lut is not None:
         return least, most
-    low, high = grey.padding
-    if high < least or low > most:
-        return least, most
-    kept = values[(values < low) | (values > high)]
-    return (int(kept.min()), int(kept.max())) if kept.size else (least, most)
+    if grey.stored[1] - grey.stored[0] < 256 and grey.modality_lut is None:
+        return grey.stored
+    if grey.padding is not None and grey.padding[1] >= least and grey.padding[0] <= most:
+        kept = values[(values < grey.padding[0]) | (values > grey.padding[1])]
+        least, most = (int(kept.min()), int(kept.max())) if kept.size else (least, most)
+    return (least, most) if least < most else grey.stored
 
 
 def _greys(stored: Pixels, grey: Grey, bounds: tuple[int, int]) -> Pixels:
     """Padding that counts for no extreme is black, whatever the polarity. A window shows it as any other value."""
-    shown = _voi(_modality(stored, grey), grey, bounds)
+    values = _modality(stored, grey)
+    shown = _voi(values, grey, _ends(stored, values, grey, bounds))
     greys: Pixels = np.clip(np.rint(shown * 255), 0, 255).astype(np.uint8)
     if grey.inverted:
         greys = 255 - greys
@@ -213,17 +229,23 @@ def _modality(stored: Pixels, grey: Grey) -> Pixels:
     return stored * grey.slope + grey.intercept
 
 
-def _voi(values: Pixels, grey: Grey, bounds: tuple[int, int]) -> Pixels:
+def _ends(stored: Pixels, values: Pixels, grey: Grey, bounds: tuple[int, int]) -> tuple[float, float]:
+    """The extremes after the modality transformation; a table may have them anywhere between the bounds."""
+    if grey.modality_lut is None:
+        values = _modality(np.array(bounds, np.int64), grey)
+    elif (kept := values[(stored >= bounds[0]) & (stored <= bounds[1])]).size:
+        values = kept
+    return float(values.min()), float(values.max())
+
+
+def _voi(values: Pixels, grey: Grey, ends: tuple[float, float]) -> Pixels:
     """Values to 0 … 1."""
     if grey.voi_lut is not None:
         found, top = _looked_up(np.rint(values).astype(np.int64), grey.voi_lut)
         return found / top
     if grey.center is not None:
         return window(values, grey.center, grey.width, grey.function)
-    ends = _modality(np.array(bounds, np.int64), grey)
-    low, high = float(ends.min()), float(ends.max())
-    if grey.modality_lut is not None:
-        low, high = float(values.min()), float(values.max())
+    low, high = ends
     return (values - low) / (high - low) if high > low else np.where(values > 0, 1.0, 0.0)
 
 
@@ -252,16 +274,18 @@ def _looked_up(values: Pixels, item: Any) -> tuple[Pixels, float]:
         raise InvalidArgument("a look-up table has no LUTDescriptor or no LUTData")
     count, first, bits = (int(number) for number in descriptor)
     count = count or _MAX_LUT_ENTRIES
-    entries = _entries(data, count)
+    if first >= 0x8000 and values.size and values.min() < 0:
+        first -= 0x10000  # written as US, though the values have signs
+    entries = _entries(data, count, word_order(item))
     top = max((1 << min(max(bits, 1), 16)) - 1, int(entries.max()))
     return entries[np.clip(values - first, 0, len(entries) - 1)].astype(np.float64), float(top)
 
 
-def _entries(data: Any, count: int) -> Pixels:
+def _entries(data: Any, count: int, order: str) -> Pixels:
     """Words, or bytes where there are just enough of those."""
     if isinstance(data, bytes):
         wide = len(data) >= 2 * count
-        entries: Pixels = np.frombuffer(data[: 2 * count if wide else count], "<u2" if wide else np.uint8)
+        entries: Pixels = np.frombuffer(data[: 2 * count if wide else count], f"{order}u2" if wide else np.uint8)
     else:
         numbers = [data] if isinstance(data, int) else list(data[:_MAX_LUT_ENTRIES])
         entries = np.asarray(numbers, np.int64) & 0xFFFF

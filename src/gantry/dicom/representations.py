@@ -64,16 +64,16 @@ def _parts(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[P
 def _octets(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
     """Raw frames: explicit little endian cells, or the bytes of the stored frame."""
     from gantry.dicom.cells import packed
-    from gantry.dicom.frames import frames_of
+    from gantry.dicom.frames import frames_of, true_422
     from gantry.dicom.image_source import encoded_frames, native_value
 
-    size = image.frame_bits // 8
     if form.transfer_syntax_uid == forms.AS_STORED and source.encapsulated:
         for data in encoded_frames(source, image):
             beat()
             yield data
     elif form.transfer_syntax_uid == forms.AS_STORED and image.bits_allocated > 1:
         value = native_value(source, image)
+        size = true_422(value, image).frame_bits // 8
         for start in range(0, size * image.number_of_frames, size):
             beat()
             yield bytes(value[start : start + size])

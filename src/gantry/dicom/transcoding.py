@@ -1,7 +1,7 @@
 """A whole instance in another transfer syntax (PS3.5 §A, PS3.10 §7.1).
 
 The SOP Instance UID stays as it is, also after a lossy step: an export is a copy for elsewhere, not a new object of
-this store. Every element that does not speak of the encoding is written as pydicom read it.
+this store. Elements that do not speak of the encoding are copied as bytes, or written as pydicom reads them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from pydicom.dataelem import DataElement
 
 from gantry.dicom import forms
+from gantry.dicom.bitstreams import read_stream
 from gantry.dicom.cells import packed
 from gantry.dicom.codecs import decode_frame
 from gantry.dicom.encapsulation import encapsulate
@@ -38,6 +39,9 @@ _METHODS = {
     forms.JPEG_EXTENDED: "ISO_10918_1",
     forms.JPEG_LS_NEAR: "ISO_14495_1",
 }
+_SOURCE_METHODS = _METHODS | dict.fromkeys((forms.J2K, forms.J2K_LOSSLESS), "ISO_15444_1")
+_RATIO, _METHOD = 0x00282112, 0x00282114
+_WHOLE_CELLS = (forms.RLE, forms.DEFLATED_FRAME)
 
 
 def transcode(source: Source, transfer_syntax_uid: str, beat: Beat) -> bytes:
@@ -55,6 +59,7 @@ def transcode(source: Source, transfer_syntax_uid: str, beat: Beat) -> bytes:
 def _new_elements(source: Source, syntax: str, beat: Beat) -> Changes:
     """What replaces the pixels and their description; None where an element goes."""
     image = read_image_pixel(source)
+    _require_no_overlay_in_pixels(source, syntax)
     changes: Changes = dict.fromkeys((EXTENDED_OFFSET_TABLE, EXTENDED_OFFSET_TABLE_LENGTHS, _TOTAL_LENGTH))
     if syntax in forms.NATIVE_TARGETS:
         if image.decoded_bytes * image.number_of_frames > MAX_FILE:
@@ -62,12 +67,13 @@ def _new_elements(source: Source, syntax: str, beat: Beat) -> Changes:
         value, after = _as_native(source, image, beat)
         vr = "OW" if image.bits_allocated > 8 or syntax == forms.IMPLICIT_LE else "OB"
     else:
-        _require_no_overlay_in_pixels(source, syntax)
         frames, after = _as_encoded(source, image, syntax, beat)
         value, vr = encapsulate(frames), "OB"
         if syntax in _METHODS:
             before = image.frame_bits // 8 * image.number_of_frames
-            changes |= _lossy_marks(source.ds, syntax, before / max(1, sum(map(len, frames))))
+            changes |= _lossy_marks(source, syntax, before / max(1, sum(map(len, frames))))
+    if 0x00282110 not in changes and _hides_a_loss(source, image):
+        changes[0x00282110] = DataElement(0x00282110, "CS", "01")
     element = DataElement(PIXEL_DATA, vr, value)
     element.is_undefined_length = syntax not in forms.NATIVE_TARGETS
     return changes | native_icons(source) | _description(source.ds, after) | {PIXEL_DATA: element}
@@ -94,10 +100,13 @@ def _as_encoded(source: Source, image: ImagePixel, syntax: str, beat: Beat) -> t
         return _recompressed(source, image, beat), image
     # The codec may change what is declared (YBR_RCT to RGB), so only the plain refusals can be made this early.
     require_encodable(syntax, image)
-    found = []
+    found, size = [], 0
     for frame in frames_of(source, image, beat):
         data, after = encode_frame(syntax, frame)
         found.append(data)
+        size += len(data)
+        if size > MAX_FILE:
+            raise FailedPrecondition(f"the pixels would take more than {MAX_FILE} bytes")
     return found, after
 
 
@@ -114,12 +123,22 @@ def _recompressed(source: Source, image: ImagePixel, beat: Beat) -> list[bytes]:
 
 def _require_no_overlay_in_pixels(source: Source, syntax: str) -> None:
     """Overlays in unused bits of the cells, retired, live only in syntaxes that keep whole cells (PS3.5 §8.1.2)."""
-    if syntax in (forms.RLE, forms.DEFLATED_FRAME, forms.JXL_JPEG):
+    from_cells = not source.encapsulated or source.transfer_syntax_uid in _WHOLE_CELLS
+    if syntax == forms.JXL_JPEG or (from_cells and syntax in (*_WHOLE_CELLS, *forms.NATIVE_TARGETS)):
         return
     ds = source.ds
     for group in range(0x6000, 0x6020, 2):
         if (group, 0x0102) in ds and ds[group, 0x0102].value:
             raise FailedPrecondition("an overlay lies in unused bits of the pixels and would be lost")
+
+
+def _hides_a_loss(source: Source, image: ImagePixel) -> bool:
+    """The stored bitstream is a lossy one and nothing says so; a new encoding would not tell any more."""
+    if not source.encapsulated or source.ds.get("LossyImageCompression") == "01":
+        return False
+    if source.transfer_syntax_uid in (forms.RLE, forms.DEFLATED_FRAME):
+        return False
+    return read_stream(encoded_frames(source, image)[0]).lossy
 
 
 def _description(ds: Any, image: ImagePixel) -> Changes:
@@ -142,11 +161,18 @@ def _description(ds: Any, image: ImagePixel) -> Changes:
     return found
 
 
-def _lossy_marks(ds: Any, syntax: str, ratio: float) -> Changes:
+def _lossy_marks(source: Source, syntax: str, ratio: float) -> Changes:
     """LossyImageCompression and, one value more for each step, ratio and method (PS3.3 §C.7.6.1.1.5)."""
-    found: Changes = {0x00282110: DataElement(0x00282110, "CS", "01")}
-    for tag, vr, value in ((0x00282112, "DS", f"{ratio:.3f}"[:16]), (0x00282114, "CS", _METHODS[syntax])):
-        known = ds[tag].value if tag in ds else None
-        values = [] if known in (None, "") else [known] if isinstance(known, (str, float)) else list(known)
-        found[tag] = DataElement(tag, vr, [*values, value])
-    return found
+    ratios, methods = _values_of(source.ds, _RATIO), _values_of(source.ds, _METHOD)
+    if len(methods) == len(ratios) - 1:  # the last step was not named, but its bitstream is here
+        methods.append(_SOURCE_METHODS.get(source.transfer_syntax_uid, ""))
+    return {
+        0x00282110: DataElement(0x00282110, "CS", "01"),
+        _RATIO: DataElement(_RATIO, "DS", [*ratios, f"{ratio:.3f}"[:16]]),
+        _METHOD: DataElement(_METHOD, "CS", [*methods, _METHODS[syntax]]),
+    }
+
+
+def _values_of(ds: Any, tag: int) -> list[Any]:
+    known = ds[tag].value if tag in ds else None
+    return [] if known in (None, "") else [known] if isinstance(known, (str, float)) else list(known)

@@ -6,17 +6,20 @@ with a limit on its time; those of headers and of RLE, which is safe code, run h
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
+import tracemalloc
 
+import imagecodecs
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gantry.dicom import forms
+from gantry.dicom import encapsulation, forms
 from gantry.errors import StatusError
-from tests.pixels.instances import Extra, image, parts, transcoded
+from tests.pixels.instances import Extra, image, parts, refusal, transcoded
 from tests.support.dicom import element
 
 RAMP = np.arange(48 * 40, dtype="<u2").reshape(48, 40) * 2
@@ -129,3 +132,32 @@ def test_look_up_tables_that_lie(numbers: tuple[int, int, int]) -> None:
         table = element(0x28, 0x3000, b"SQ", b"\xfe\xff\x00\xe0" + len(item).to_bytes(4, "little") + item)
         at = WHOLE.index(b"\xe0\x7f\x10\x00")
         survive(WHOLE[:at] + table + WHOLE[at:])
+
+
+def test_single_bits_in_rle_take_the_room_that_is_declared() -> None:
+    """Two bytes of RLE become up to 128: what is more than the declared bits is not made."""
+    bomb = struct.pack("<16I", 1, 64, *[0] * 14) + b"\x81\xff" * 100_000
+    tracemalloc.start()
+    try:
+        assert refusal(image([bomb], 8, 8, syntax=forms.RLE, bits=(1, 1, 0)), forms.PNG)
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_fragments_without_end_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encapsulation, "_MAX_FRAGMENTS", 100)
+    assert "more than 100 fragments" in refusal(image([b""] * 101, 8, 8, syntax=forms.J2K_LOSSLESS), forms.PNG)
+
+
+def test_an_animation_is_no_frame() -> None:
+    """Only its first picture is decoded, whatever follows."""
+    pictures = np.arange(3 * 64, dtype=np.uint8).reshape(3, 8, 8)
+    data = bytes(imagecodecs.jpegxl_encode(pictures, lossless=True, photometric="gray"))
+    (native,) = parts(image([data], 8, 8, syntax=forms.JXL_LOSSLESS), forms.OCTETS, forms.EXPLICIT_LE)
+    assert native.data == pictures[0].tobytes()
+
+
+def test_colour_that_a_codec_would_change_is_refused() -> None:
+    dim = image(bytes(range(12)), 2, 2, photometric="RGB", planar=0, bits=(8, 5, 4))
+    assert "colour of 5 bits" in refusal(dim, forms.DICOM, forms.JPEG_BASELINE)

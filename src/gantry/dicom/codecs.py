@@ -166,8 +166,27 @@ def _rle_bits(data: bytes, image: ImagePixel) -> Pixels:
     from rle.rle import decode_frame as decode_rle
 
     count = image.rows * image.columns
-    decoded = np.frombuffer(bytes(decode_rle(bytes(data), (count + 7) // 8, 8, "<")), np.uint8)
+    needed = (count + 7) // 8
+    if not needed <= _unpacked_size(data, 64, needed + 1) <= needed + 1:
+        raise InvalidArgument(f"an RLE frame does not have the declared {count} bits")
+    decoded = np.frombuffer(bytes(decode_rle(bytes(data), needed, 8, "<")), np.uint8)
     return np.unpackbits(decoded, count=count, bitorder="little").reshape(shape_of(image))
+
+
+def _unpacked_size(data: bytes, at: int, enough: int) -> int:
+    """How many bytes an RLE segment becomes (PS3.5 §G.3.1), counted until there are more than ``enough``."""
+    size = 0
+    while at < len(data) and size <= enough:
+        header = data[at]
+        if header < 128:
+            size += min(header + 1, len(data) - at - 1)
+            at += header + 2
+        elif header > 128:
+            size += 257 - header if at + 1 < len(data) else 0
+            at += 2
+        else:
+            at += 1
+    return size
 
 
 def _require_rle_header(data: bytes, segments: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from gantry.operations.blob_keys import half_written
 from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Batch, Failure
-from gantry.seams import Seams
+from gantry.seams import Seams, WorkerDied
 from tests.faults.house import House
 from tests.seams import calls
 
@@ -139,7 +140,29 @@ def test_a_process_that_cannot_be_started_is_tried_again(monkeypatch: pytest.Mon
         assert pool.submit(calls.add, 3, 4).result(timeout=30) == 7
 
 
-def test_what_a_dead_worker_may_have_left_is_swept(house: House) -> None:
-    died = Failure("gs://b/x", Status(Code.INTERNAL, "the worker process died"))
-    other = Failure("gs://b/y", Status(Code.INVALID_ARGUMENT, "not DICOM"))
-    assert list(half_written([other, died, "key", died], "main/1/2")) == ["main/1/2/0001.dcm", "main/1/2/0003.dcm"]
+class Deadly(Executor):
+    """Runs calls at once; an object of this name takes the worker with it, half written."""
+
+    def __init__(self, seams: Seams, name: str) -> None:
+        self.seams, self.name = seams, name
+
+    def submit(self, fn: Any, /, objects: Any, *offset: int, **more: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        numbers = [number for number, found in enumerate(objects, *offset) if getattr(found, "key", "") == self.name]
+        if numbers:
+            self.seams.blobs.put(f"{more['blob_prefix']}/{numbers[0]:04d}.dcm", [b"half"])
+            future.set_exception(WorkerDied("the worker process died"))
+        else:
+            future.set_result(fn(objects, *offset, **more))
+        return future
+
+
+def test_what_a_dead_worker_left_is_swept(house: House) -> None:
+    name = next(iter(house.seams.bucket("source", "").list())).key
+    operation = house.carry_to_the_end(replace(house.seams, executor=Deadly(house.seams, name)))
+    assert "gs://source/" + name in [
+        entry.failure.resource for entry in house.seams.index.list_failures(operation.name, 1000)
+    ]
+    sweep_garbage(house.seams)
+    assert house.blobs() == {instance.blob_key for _, instance in house.seams.index.instances(1)}
+    assert list(half_written(["key"], "main/1/2")) == []

@@ -568,3 +568,20 @@ def test_a_pickled_store_keeps_its_way_of_writing(root: Path) -> None:
 
     store.put("a", chunks())
     assert seen == ["a"]
+
+
+def test_a_directory_that_cannot_be_read_is_told_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing that goes on after the entry of that directory does not give it again."""
+    entries = local_listing._entries
+
+    def locked(place: bytes, base: bytes, part: local_listing.Part) -> Iterator[Any]:
+        if base == b"locked/":
+            raise PermissionDenied("the directory cannot be read")
+        yield from entries(place, base, part)
+
+    monkeypatch.setattr(local_listing, "_entries", locked)
+    store = LocalBlobStore(str(root))
+    for key in ("a", "locked/b", "z"):
+        store.put(key, [b"x"])
+    assert [found.key for found in store.list()] == ["a", "locked/", "z"]
+    assert [found.key for found in store.list(start_after="locked/")] == ["z"]

@@ -73,9 +73,7 @@ def test_a_position_that_counts_is_a_number() -> None:
             _ = Page(1, last, "list").after_number
 
 
-@pytest.mark.parametrize(
-    "last", ["x", "1/2", "1/2/3/4", "1/2/x", f"1/2/{1 << 63}", "1/2/-3", "1/2/٣", "1/2/3/x"]
-)
+@pytest.mark.parametrize("last", ["x", "1/2", "1/2/3/4", "1/2/x", f"1/2/{1 << 63}", "1/2/-3", "1/2/٣", "1/2/3/x"])
 def test_a_made_up_position_of_three_numbers_is_refused(last: str) -> None:
     """A token is no secret: anybody can make one."""
     page = read_page({"pageToken": Page(1, "", "list").token(last)}, "list")

@@ -17,10 +17,10 @@ MAX_FUNCTION_LINES = 60
 
 # Room → its modules. A name ending in a dot stands for everything below.
 ROOMS = {
-    "words": ("errors", "names", "resources", "storage.uris", "dicom.forms"),
+    "words": ("errors", "names", "queries", "resources", "matching", "header_packs", "storage.uris", "dicom.forms"),
     "seams": ("seams",),
     "dicom": ("dicom.",),
-    "verbs": ("ingest", "operations."),
+    "verbs": ("ingest", "describing", "operations.", "studies."),
     "storage": ("storage.",),
     "index": ("index.",),
     "executors": ("executors",),
@@ -44,7 +44,7 @@ EXCEPTIONS = {("dicom.rewriting", "", "__version__")}
 PARTS = {"SqlIndex": "index.sql", "LocalBlobStore": "storage.local", "WorkerPool": "executors"}
 PURE = {
     *("__future__", "abc", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
-    *("itertools", "json", "math", "re", "types", "typing", "unicodedata"),
+    *("itertools", "json", "math", "re", "struct", "types", "typing", "unicodedata", "zstandard"),
 }
 
 

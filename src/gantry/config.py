@@ -43,6 +43,7 @@ class Settings:
     public_url: str = ""
     retention_days: int = 30
     log_json: bool = False
+    strict_search: bool = False
     locations: tuple[str, ...] = LOCATIONS
     storage_classes: Mapping[str, str] = field(default_factory=dict)
 
@@ -91,7 +92,7 @@ def _read_file(path: str) -> dict[str, Any]:
 
 def _typed(name: str, value: Any) -> Any:
     try:
-        if name == "log_json":
+        if name in ("log_json", "strict_search"):
             return _truth(value)
         if name in ("port", "workers", "retention_days"):
             if isinstance(value, str) and value.isascii() and value.isdigit():
@@ -174,6 +175,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         blobs=PlacedBlobStore(blobs),
         bucket=partial(open_bucket, str(settings.buckets_path)),
         executor=WorkerPool(workers, keep_open=(directory.lock,)),
+        pixels=WorkerPool(max(2, min(os.cpu_count() or 1, 16)), keep_open=(directory.lock,), lazy=True),
         window=workers * 2,
         places=tuple(blobs),
         retention_days=settings.retention_days,

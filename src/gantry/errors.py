@@ -130,6 +130,12 @@ class Interrupted(Unavailable):
     """A part of this server is away for a moment: an operation breaks off and goes on at its checkpoint."""
 
 
+class NotAcceptable(InvalidArgument):
+    """None of the media types and transfer syntaxes that a client accepts can be made (RFC 9110 §15.5.7)."""
+
+    http = 406
+
+
 class DataLoss(StatusError):
     code, http = Code.DATA_LOSS, 500
 

@@ -37,12 +37,15 @@ _MAIN = "import sys; from gantry.executors import work; work(int(sys.argv[1]), i
 class WorkerPool(Executor):
     """``concurrent.futures.Executor`` over processes. ``keep_open``: descriptors that every worker holds too.
 
+    With ``lazy`` each worker is started for its first call.
+
     Functions and arguments are pickled; an exception of the function comes back as itself.
     """
 
-    def __init__(self, size: int, keep_open: tuple[int, ...] = ()) -> None:
+    def __init__(self, size: int, keep_open: tuple[int, ...] = (), lazy: bool = False) -> None:
         self.size = size
         self._keep_open = keep_open
+        self._lazy = lazy
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._closed = False
         self._lock = threading.Lock()
@@ -90,8 +93,9 @@ class WorkerPool(Executor):
     def _feed(self) -> None:
         """Life of one worker's thread: start the worker, hand it calls, replace it when it dies."""
         worker: _Worker | None = None
-        with suppress(OSError):  # the first call tries again
-            worker = _Worker(self._lifeline, self._keep_open)
+        if not self._lazy:
+            with suppress(OSError):  # the first call tries again
+                worker = _Worker(self._lifeline, self._keep_open)
         while (call := self._calls.get()) is not None:
             future, fn, args, kwargs = call
             if not future.set_running_or_notify_cancel():

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
-from gantry.dicom.part10 import read_header
+from gantry.describing import Read, describe
+from gantry.dicom.part10 import read_header, read_skeleton
 from gantry.errors import Code, FailedPrecondition, ResourceExhausted, Status, StatusError
 from gantry.operations.blob_keys import blob_key
 from gantry.resources import Failure, Instance, ObjectMeta
-from gantry.seams import BlobStore
+from gantry.seams import BlobStore, OpenedObject
 
 MAX_OBJECT_BYTES = 100 << 30
 
@@ -29,7 +30,7 @@ def ingest_batch(
     Blobs are numbered from ``offset`` on.
     What is wrong with one object becomes its Failure; ResourceExhausted (our own disk is full) is raised.
     """
-    outcomes: list[Instance | Failure] = []
+    outcomes: list[Read | Failure] = []
     for number, found in enumerate(objects, offset):
         resource = printable(source_uri + found.key)
         try:
@@ -38,8 +39,28 @@ def ingest_batch(
             raise
         except StatusError as error:
             outcomes.append(Failure(resource, error.status))
+    described = describe(outcomes)
     blobs.flush()
-    return outcomes
+    return described
+
+
+def identify(opened: OpenedObject, blob_key: str, size: int, storage_class: str, resource: str) -> Read:
+    """Read the header of an object whose bytes are, or will be, the blob ``blob_key``. Raises StatusError."""
+    if size > MAX_OBJECT_BYTES:
+        raise FailedPrecondition(f"{size} bytes are more than the {MAX_OBJECT_BYTES} an object may have")
+    header = read_header(opened.read_at, size)
+    instance = Instance(
+        header.study_instance_uid,
+        header.series_instance_uid,
+        header.sop_instance_uid,
+        header.sop_class_uid,
+        header.transfer_syntax_uid,
+        blob_key,
+        size,
+        storage_class,
+        resource,
+    )
+    return Read(instance, header, read_skeleton(opened.read_at, size, header.layout))
 
 
 def same_bytes(pairs: Sequence[tuple[str, str]], *, blobs: BlobStore) -> list[bool | Status]:
@@ -60,30 +81,18 @@ def printable(text: str) -> str:
 
 def _ingest(
     found: ObjectMeta, resource: str, source: BlobStore, blobs: BlobStore, blob_key: str, storage_class: str
-) -> Instance:
+) -> Read:
     if found.problem:
         raise FailedPrecondition(found.problem)
     with source.open(found.key) as opened:
-        if opened.size > MAX_OBJECT_BYTES:
-            raise FailedPrecondition(f"{opened.size} bytes are more than the {MAX_OBJECT_BYTES} an object may have")
-        header = read_header(opened.read_at, opened.size)
+        read = identify(opened, blob_key, opened.size, storage_class, resource)
         try:
-            size = blobs.copy_from(opened, blob_key)
+            blobs.copy_from(opened, blob_key)
         except StatusError:
             with suppress(StatusError):
                 blobs.delete(blob_key)
             raise
-    return Instance(
-        header.study_instance_uid,
-        header.series_instance_uid,
-        header.sop_instance_uid,
-        header.sop_class_uid,
-        header.transfer_syntax_uid,
-        blob_key,
-        size,
-        storage_class,
-        resource,
-    )
+    return read
 
 
 def died(found: ObjectMeta, source_uri: str) -> Failure:

@@ -47,8 +47,57 @@ class ObjectMeta(NamedTuple):
     problem: str = ""
 
 
+class StudyAttributes(NamedTuple):
+    """What a study is found by; "" where absent. ``members`` and ``more_members`` are members of a DICOM JSON object,
+    joined by commas: what a search answers by default, and what only ``includefield`` asks for."""
+
+    patient_name: str = ""
+    patient_id: str = ""
+    accession_number: str = ""
+    referring_physician_name: str = ""
+    study_date: str = ""
+    study_time: str = ""
+    study_description: str = ""
+    study_id: str = ""
+    members: str = ""
+    more_members: str = ""
+
+
+class SeriesAttributes(NamedTuple):
+    """The same of a series."""
+
+    modality: str = ""
+    series_number: str = ""
+    series_description: str = ""
+    start_date: str = ""
+    members: str = ""
+    more_members: str = ""
+
+
+class Description(NamedTuple):
+    """What an instance's header says. Instances of one batch share the attributes and the pack of their series.
+
+    ``pack`` holds ``packed`` headers, this one's at ``number``; ``size`` is that of this header in bytes.
+    """
+
+    study: StudyAttributes
+    series: SeriesAttributes
+    instance_number: int | None
+    number_of_frames: int | None
+    rows: int | None
+    columns: int | None
+    bits_allocated: int | None
+    pack: bytes
+    packed: int
+    number: int
+    size: int
+
+
 class Instance(NamedTuple):
-    """One stored instance: its identity, where its bytes are, how many. ``resource`` is where it came from."""
+    """One stored instance: its identity, where its bytes are, how many. ``resource`` is where it came from.
+
+    ``description`` is there for new instances whose header could be kept.
+    """
 
     study_instance_uid: str
     series_instance_uid: str
@@ -59,6 +108,7 @@ class Instance(NamedTuple):
     size: int
     storage_class: str = BlobStorageClass.STANDARD.value
     resource: str = ""
+    description: Description | None = None
 
     @property
     def path(self) -> str:
@@ -72,8 +122,8 @@ class Instance(NamedTuple):
 
     @property
     def structured_size(self) -> int:
-        """Bytes of the text that the index keeps of its header: five UIDs."""
-        return sum(map(len, self[:5]))
+        """Bytes of the header that the index keeps; without one, of the text of five UIDs."""
+        return self.description.size if self.description is not None else sum(map(len, self[:5]))
 
 
 class Change(NamedTuple):

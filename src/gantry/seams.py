@@ -105,6 +105,7 @@ _listeners: list[Callable[[float | None], None]] = []
 class Seams:
     """The parts that settings choose. ``bucket(name, writer)`` raises NotFound for a bucket that is not there.
 
+    ``executor`` runs the batches of operations, ``pixels`` what a request waits for.
     ``window`` is how many batches of an operation may be under way. ``places`` are the first segments that keys in
     ``blobs`` may have: ``main``, and each storage class that has a directory of its own. ``retention_days`` is how long
     finished operations are kept, 0 for ever. ``listener`` hears of the entries of error logs once they are committed.
@@ -114,6 +115,7 @@ class Seams:
     blobs: BlobStore
     bucket: Callable[[str, str], BlobStore]
     executor: Executor
+    pixels: Executor
     window: int
     places: tuple[str, ...] = (MAIN,)
     retention_days: int = 30

@@ -21,6 +21,8 @@ from gantry.api.call import Context
 from gantry.api.logging import JsonLines
 from gantry.config import DataDirectory, Settings, open_seams
 from gantry.operations.runner import Runner
+from gantry.seams import Seams
+from gantry.studies.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
@@ -43,18 +45,25 @@ def running(settings: Settings) -> Iterator[App]:
         if settings.log_json:
             seams = replace(seams, listener=JsonLines(sys.stdout))
         runner = Runner(seams)
+        uploads = Uploads(seams)
         collector = _Collector(runner)
         REGISTRY.register(collector)
         try:
             runner.start()
-            yield App(Context(seams, runner.notify, settings.locations, settings.url), _PAGES)
+            yield App(_context(settings, seams, runner, uploads), _PAGES)
         finally:
             runner.stop()
+            uploads.close()
             REGISTRY.unregister(collector)
+            seams.pixels.shutdown()
             seams.executor.shutdown()
             seams.index.close()
     finally:
         directory.close()
+
+
+def _context(settings: Settings, seams: Seams, runner: Runner, uploads: Uploads) -> Context:
+    return Context(seams, runner.notify, uploads, settings.locations, settings.url, settings.strict_search)
 
 
 def serve(settings: Settings) -> None:

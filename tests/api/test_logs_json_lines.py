@@ -104,7 +104,7 @@ class NoIndex:
 def test_entries_that_cannot_be_read_back_do_not_end_the_operation(caplog: pytest.LogCaptureFixture) -> None:
     unused: Any = None
     index: Any = NoIndex()
-    seams = Seams(index, unused, unused, unused, 1, listener=JsonLines(io.StringIO()))
+    seams = Seams(index, unused, unused, unused, unused, 1, listener=JsonLines(io.StringIO()))
     tell_failures(seams, OPERATION, 3)
     assert "3 failures were not told: the index cannot be used right now" in caplog.text
     tell_failures(seams, OPERATION, 0)

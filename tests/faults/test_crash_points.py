@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from gantry.operations import import_dicom_data as verb
 from gantry.operations.blob_keys import sweep_attempt
 from gantry.operations.runner import Totals, commit, finish
 from gantry.operations.sweeper import sweep_garbage
-from gantry.seams import OpenedObject, Seams
+from gantry.seams import OpenedObject
 from gantry.storage.local import LocalBlobStore
 from tests.faults.house import House
 from tests.faults.scene import blobs
@@ -91,7 +92,7 @@ class FullDisk(LocalBlobStore):
 
 def test_a_full_disk_ends_the_operation_and_keeps_what_was_stored(house: House) -> None:
     full = FullDisk(str(house.data / "blobs"), write_once=True)
-    seams = Seams(house.seams.index, full, house.seams.bucket, house.seams.executor, house.seams.window)
+    seams = replace(house.seams, blobs=full)
     operation = house.carry_to_the_end(seams)
     assert operation.error is not None and operation.error.code == ResourceExhausted.code
     assert operation.counter.success + operation.counter.failure < house.scene.count

@@ -11,12 +11,14 @@ from urllib.parse import parse_qsl, unquote
 from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gantry.api import logging as cloud_logging
 from gantry.api import methods
 from gantry.api.body import MAX_BODY_BYTES, decode
 from gantry.api.call import Call, Context
+from gantry.api.streaming import BodyReader, StreamedAnswer, draw, upload_limiter
+from gantry.api.web import WebCall, WebHandler
 from gantry.errors import Internal, InvalidArgument, NotFound, StatusError, Unimplemented
 from gantry.names import API_VERSIONS
 
@@ -35,6 +37,7 @@ class App:
     def __init__(self, context: Context, pages: dict[str, Page]) -> None:
         self._context = context
         self._pages = pages
+        self._uploads = upload_limiter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,37 +54,55 @@ class App:
             response = error_response(Internal("internal error; the server's log has the details"))
         await response(scope, receive, send)
 
-    def _respond(self, request: Request) -> Awaitable[Response]:
+    def _respond(self, request: Request) -> Awaitable[ASGIApp]:
         segments = _segments(request.scope)
         if segments[0] in _ROUTERS:
             return self._call(request, segments[0], segments[1:])
         return self._page(request, segments)
 
-    async def _page(self, request: Request, segments: list[str]) -> Response:
+    async def _page(self, request: Request, segments: list[str]) -> ASGIApp:
         page = self._pages.get(segments[0])
         if page is None or request.method not in ("GET", "HEAD"):
             raise NotFound(f"no such page: {request.method} {request.url.path}; the API begins at /v1/projects")
         return await run_sync(page, self._context, request)
 
-    async def _call(self, request: Request, version: str, segments: list[str]) -> Response:
-        body = await _read(request)
+    async def _call(self, request: Request, version: str, segments: list[str]) -> ASGIApp:
+        headers = request.headers
         verb, query_text = request.method, request.scope["query_string"].decode("latin-1")
-        override = request.headers.get("x-http-method-override", "").upper()
+        override = headers.get("x-http-method-override", "").upper()
+        body: bytes | None = None
         if verb == "POST" and override in _OVERRIDABLE:
             verb = override
             if override == "GET":
                 # A query too long for a URL comes as a form in the body.
-                query_text, body = "&".join(filter(None, (query_text, body.decode("utf-8", "replace")))), b""
+                form = (await _read(request)).decode("utf-8", "replace")
+                query_text, body = "&".join(filter(None, (query_text, form))), b""
         method, ids = _ROUTERS[version](verb, version, segments or [""])
         if method.handler is None:
             raise Unimplemented(f"{method.id} is known but not implemented yet; docs/coverage.md lists what is")
+        if isinstance(method.handler, WebHandler):
+            return await self._web(request, method.handler, version, ids, query_text)
+        body = await _read(request) if body is None else body
         query = _query(query_text)
-        headers = request.headers
         fields = {}
         if verb in ("POST", "PATCH", "PUT"):
             fields = decode(body, headers.get("content-encoding", ""), _charset(headers.get("content-type", "")))
         call = Call(self._context, version, ids, query, fields)
         return json_response(await run_sync(method.handler, call))
+
+    async def _web(
+        self, request: Request, handler: WebHandler, version: str, ids: tuple[str, ...], query_text: str
+    ) -> ASGIApp:
+        """The first pieces are made before the answer begins: until then an error can have its own status."""
+        reader = BodyReader(request)
+        accept = request.headers.getlist("accept")
+        call = WebCall(self._context, version, ids, _pairs(query_text), request.headers, accept, reader.read)
+        uploads = self._uploads if request.method in ("POST", "PUT", "PATCH") else None
+        answer = await run_sync(handler.call, call, limiter=uploads)
+        if isinstance(answer.body, bytes):
+            headers = answer.headers | ({"content-type": answer.content_type} if answer.content_type else {})
+            return Response(answer.body, answer.status, headers)
+        return StreamedAnswer(answer, await run_sync(draw, answer.body), answer.body)
 
 
 def json_response(value: Any, status: int = 200) -> Response:
@@ -109,14 +130,20 @@ def _segments(scope: Scope) -> list[str]:
     return parts
 
 
+def _pairs(text: str) -> list[tuple[str, str]]:
+    """Parameters in their order, as UTF-8."""
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidArgument("the query is not valid UTF-8") from None
+    except ValueError:
+        raise InvalidArgument(f"the query has more than {_MAX_PARAMETERS} parameters") from None
+
+
 def _query(text: str) -> dict[str, str]:
     """Parameters by camelCase name; the first of several counts."""
     found: dict[str, str] = {}
-    try:
-        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
-    except ValueError:
-        raise InvalidArgument(f"the query has more than {_MAX_PARAMETERS} parameters") from None
-    for key, value in pairs:
+    for key, value in _pairs(text):
         head, *rest = key.split("_")
         found.setdefault(head + "".join(part[:1].upper() + part[1:] for part in rest) if head else key, value)
     return found

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
 from gantry.seams import Seams
+from gantry.studies.metadata import Remembered
+from gantry.studies.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What handlers work with. ``notify`` wakes the runner; ``locations`` are the places that exist."""
+    """What handlers work with. ``notify`` wakes the runner; ``locations`` are the places that exist.
+
+    ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are dear to make; ``strict_search``
+    is a setting.
+    """
 
     seams: Seams
     notify: Callable[[], None]
+    uploads: Uploads
     locations: tuple[str, ...]
     public_url: str
+    strict_search: bool = False
+    remembered: Remembered = field(default_factory=Remembered)
 
 
 @dataclass(frozen=True, slots=True)

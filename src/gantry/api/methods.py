@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gantry.api import operations, resources, storage
+from gantry.api import operations, rendering, resources, retrieving, searching, storage, storing
 from gantry.api.call import Handler
+from gantry.api.web import WebHandler
 from gantry.errors import NotFound
 
 _BETA = ("v1beta1", "v1alpha2")
@@ -21,7 +22,7 @@ class ApiMethod(NamedTuple):
     verb: str
     path: str
     permission: str
-    handler: Handler | None = None
+    handler: Handler | WebHandler | None = None
     versions: tuple[str, ...] = ("v1", *_BETA)
 
 
@@ -83,11 +84,11 @@ METHODS: tuple[ApiMethod, ...] = (
     ),
     *_below(
         "datasets.dicomStores.", _WEB, "dicomStores.dicomWeb",
-        M("searchForStudies", "GET", "/studies", "Read"),
-        M("searchForSeries", "GET", "/series", "Read"),
-        M("searchForInstances", "GET", "/instances", "Read"),
-        M("storeInstances", "POST", "/studies", "Write"),
-        M("updateInstances", "PUT", "/studies", "Update", None, _BETA),
+        M("searchForStudies", "GET", "/studies", "Read", searching.search_studies),
+        M("searchForSeries", "GET", "/series", "Read", searching.search_series),
+        M("searchForInstances", "GET", "/instances", "Read", searching.search_instances),
+        M("storeInstances", "POST", "/studies", "Write", storing.store_instances),
+        M("updateInstances", "PUT", "/studies", "Update", storing.update_instances, _BETA),
     ),
     *_below(
         "datasets.dicomStores.dicomWeb.studies.", _STUDY, "dicomStores.dicomWeb",
@@ -100,31 +101,31 @@ METHODS: tuple[ApiMethod, ...] = (
     ),
     *_below(
         "datasets.dicomStores.studies.", _STUDY, "dicomStores.dicomWeb",
-        M("retrieveStudy", "GET", "", "Read"),
-        M("retrieveMetadata", "GET", "/metadata", "Read"),
-        M("searchForInstances", "GET", "/instances", "Read"),
-        M("searchForSeries", "GET", "/series", "Read"),
-        M("storeInstances", "POST", "", "Write"),
-        M("updateInstances", "PUT", "", "Update", None, _BETA),
+        M("retrieveStudy", "GET", "", "Read", retrieving.retrieve_many),
+        M("retrieveMetadata", "GET", "/metadata", "Read", retrieving.retrieve_metadata),
+        M("searchForInstances", "GET", "/instances", "Read", searching.search_instances),
+        M("searchForSeries", "GET", "/series", "Read", searching.search_series),
+        M("storeInstances", "POST", "", "Write", storing.store_instances),
+        M("updateInstances", "PUT", "", "Update", storing.update_instances, _BETA),
         M("updateMetadata", "PATCH", "/metadata", "Update", None, _BETA),
         M("delete", "DELETE", "", "Delete", storage.delete_study),
     ),
     *_below(
         "datasets.dicomStores.studies.series.", _SERIES, "dicomStores.dicomWeb",
-        M("retrieveSeries", "GET", "", "Read"),
-        M("retrieveMetadata", "GET", "/metadata", "Read"),
-        M("searchForInstances", "GET", "/instances", "Read"),
+        M("retrieveSeries", "GET", "", "Read", retrieving.retrieve_many),
+        M("retrieveMetadata", "GET", "/metadata", "Read", retrieving.retrieve_metadata),
+        M("searchForInstances", "GET", "/instances", "Read", searching.search_instances),
         M("updateMetadata", "PATCH", "/metadata", "Update", None, _BETA),
         M("delete", "DELETE", "", "Delete", storage.delete_series),
     ),
     *_below(
         "datasets.dicomStores.studies.series.instances.", _INSTANCE, "dicomStores.dicomWeb",
-        M("retrieveInstance", "GET", "", "Read"),
-        M("retrieveMetadata", "GET", "/metadata", "Read"),
-        M("retrieveRendered", "GET", "/rendered", "Read"),
-        M("frames.retrieveFrames", "GET", "/frames/*", "Read"),
-        M("frames.retrieveRendered", "GET", "/frames/*/rendered", "Read"),
-        M("bulkdata.retrieveBulkdata", "GET", "/bulkdata/**", "Read"),
+        M("retrieveInstance", "GET", "", "Read", retrieving.retrieve_instance),
+        M("retrieveMetadata", "GET", "/metadata", "Read", retrieving.retrieve_metadata),
+        M("retrieveRendered", "GET", "/rendered", "Read", rendering.render_instance),
+        M("frames.retrieveFrames", "GET", "/frames/*", "Read", retrieving.retrieve_frames),
+        M("frames.retrieveRendered", "GET", "/frames/*/rendered", "Read", rendering.render_frames),
+        M("bulkdata.retrieveBulkdata", "GET", "/bulkdata/**", "Read", retrieving.retrieve_bulkdata),
         M("updateMetadata", "PATCH", "/metadata", "Update", None, _BETA),
         M("delete", "DELETE", "", "Delete", storage.delete_instance),
     ),

@@ -20,9 +20,15 @@ MAX_DEPTH = 512
 MAX_ELEMENTS = 10_000_000
 MAX_PADDING = 64 * 1024
 MAX_UID_VALUE = 256
+MAX_KEPT_VALUE = 64
+LONG_VALUE, LONG_SEQUENCE = 4096, 1 << 20
+"""Top-level values longer than this are left out of a skeleton: binary ones and pixels, and sequences and text."""
 
 TRANSFER_SYNTAX, MEDIA_CLASS, PIXEL_DATA = 0x00020010, 0x00020002, 0x7FE00010
 SOP_CLASS, SOP_INSTANCE, STUDY, SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
+INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS, COLUMNS = 0x00200013, 0x00280008, 0x00280010, 0x00280011
+BITS_ALLOCATED = 0x00280100
+PIXEL_TAGS = frozenset((PIXEL_DATA, 0x7FE00008, 0x7FE00009))
 
 _TOO_MANY = f"the dataset has more than {MAX_ELEMENTS} elements"
 _UNDEFINED = 0xFFFFFFFF
@@ -36,8 +42,11 @@ _UIDS = {
     SOP_INSTANCE: "SOPInstanceUID",
     SOP_CLASS: "SOPClassUID",
 }
-_UID_ELEMENTS = frozenset(tag & 0xFFFF for tag in (STUDY, SERIES, SOP_INSTANCE, SOP_CLASS))
+_KEPT = frozenset((INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS, COLUMNS, BITS_ALLOCATED))
+_NOTED = _UIDS.keys() | _KEPT
+_NOTED_ELEMENTS = frozenset(tag & 0xFFFF for tag in (STUDY, SERIES, SOP_INSTANCE, SOP_CLASS, *_KEPT))
 _NO_ELEMENTS: frozenset[int] = frozenset()
+_BINARY_VRS = frozenset(b"AT FD FL OB OD OF OL OV OW SL SS SV UL UN US UV".split())
 _NAMES = _UIDS | {
     PIXEL_DATA: "PixelData",
     0x52009229: "SharedFunctionalGroupsSequence",
@@ -50,8 +59,8 @@ _NAMES = _UIDS | {
 _IMPLICIT_LE_UID = "1.2.840.10008.1.2"
 _EXPLICIT_BE_UID = "1.2.840.10008.1.2.2"
 _SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
-_LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-VRS = _SHORT_VRS | _LONG_VRS
+LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+VRS = _SHORT_VRS | LONG_VRS
 _PLACEHOLDER_VRS = frozenset((b"  ", b"--", b"??"))
 
 
@@ -76,6 +85,8 @@ class _Open(NamedTuple):
     tag: int
     start: int
     outer: _Encoding
+    vr: bytes
+    header: int
 
 
 def encoding_of(transfer_syntax: str) -> _Encoding:
@@ -89,19 +100,36 @@ def tag_name(tag: int) -> str:
     return f"{_NAMES[tag]} {text}" if tag in _NAMES else text
 
 
-class Walk:
-    """One pass over an object: ``pos`` in ``window``, which begins at ``base``; ``open`` is what we are inside of."""
+class Cut(NamedTuple):
+    """A long top-level value: ``start`` of its element, length of the header, bytes after the header."""
 
-    __slots__ = ("base", "encoding", "found", "last", "open", "pos", "read", "size", "step", "ticks", "what", "window")
+    start: int
+    header: int
+    length: int
+
+
+class Walk:
+    """One pass over an object: ``pos`` in ``window``, which begins at ``base``; ``open`` is what we are inside of.
+
+    ``found`` are UIDs and ``kept`` a few short values by tag, both of the top level only, as are ``cuts``. The last
+    element ends at ``end``.
+    """
+
+    __slots__ = (
+        *("base", "cuts", "encoding", "end", "found", "kept", "last", "open", "pos", "read", "size", "step", "ticks"),
+        *("what", "window"),
+    )
 
     def __init__(self, read_at: ReadAt, size: int, what: str) -> None:
         self.read, self.size, self.what = read_at, size, what
-        self.pos = self.base = self.last = 0
+        self.pos = self.base = self.last = self.end = 0
         self.window = b""
         self.step = FIRST_WINDOW // 2
         self.encoding = _EXPLICIT_LE
         self.open: list[_Open] = []
         self.found: dict[int, bytes] = {}
+        self.kept: dict[int, bytes] = {}
+        self.cuts: list[Cut] = []
         self.ticks: Iterator[None] = repeat(None, MAX_ELEMENTS)
         self.load()
 
@@ -140,7 +168,7 @@ class Walk:
         short: int = encoding.element.unpack_from(self.window, at)[3]
         if vr in _SHORT_VRS or vr in _PLACEHOLDER_VRS:
             return tag, vr, 8, short
-        if vr not in _LONG_VRS:
+        if vr not in LONG_VRS:
             if not (vr.isalpha() and vr.isupper()):
                 return tag, b"", 8, length
             if short or self.element_follows():
@@ -172,7 +200,12 @@ class Walk:
         )
 
     def note(self, tag: int, header: int, length: int) -> None:
-        """Keep the UID at ``pos``."""
+        """Keep the UID at ``pos``, or another short value."""
+        if tag in _KEPT:
+            if length <= MAX_KEPT_VALUE and header + length <= self.remaining():
+                at = self.need(header + length) + header
+                self.kept.setdefault(tag, self.window[at : at + length])
+            return
         if length > MAX_UID_VALUE:
             if header + length > self.remaining():
                 raise self.truncated(tag, self.pos, header, length)
@@ -188,6 +221,7 @@ class Walk:
     def dataset(self, declared: _Encoding) -> None:
         """Walk from ``pos`` to the end of the object."""
         self.encoding = self.actual(declared)
+        self.end = self.size
         while True:
             if self.open and not self.open[-1].is_item:
                 self.items()
@@ -200,8 +234,10 @@ class Walk:
             last = self.open[-1]
             what = f"an item of {tag_name(last.tag)}" if last.is_item else tag_name(last.tag)
             raise InvalidArgument(f"{self.what} ends inside {what}, which begins at byte {last.start}")
-        if self.remaining() and not self.is_padding():
-            raise InvalidArgument(f"{self.what} ends inside the header of an element, at byte {self.pos}")
+        if self.remaining():
+            if not self.is_padding():
+                raise InvalidArgument(f"{self.what} ends inside the header of an element, at byte {self.pos}")
+            self.end = self.pos
 
     def actual(self, declared: _Encoding) -> _Encoding:
         """The encoding of the first element: VR letters or not, whatever the transfer syntax says."""
@@ -219,12 +255,12 @@ class Walk:
         """Pass over elements of defined length (PS3.5 §7.1) up to something else, or to the end. The hot loop."""
         encoding = self.encoding
         explicit, unpack, unpack_length = encoding.explicit, encoding.element.unpack_from, encoding.length.unpack_from
-        short_vrs, long_vrs, undefined = _SHORT_VRS, _LONG_VRS, _UNDEFINED
-        uid_elements = _NO_ELEMENTS if self.open else _UID_ELEMENTS
+        short_vrs, long_vrs, undefined = _SHORT_VRS, LONG_VRS, _UNDEFINED
+        noted_elements, long_value = (_NO_ELEMENTS, undefined) if self.open else (_NOTED_ELEMENTS, LONG_VALUE)
         window, base, pos, size = self.window, self.base, self.pos, self.size
         limit = len(window) - 12
         start, tag, header, length = pos, self.last, 8, 0
-        group, element = tag >> 16, tag & 0xFFFF
+        group, element, vr = tag >> 16, tag & 0xFFFF, b""
         for _ in self.ticks:
             at = pos - base
             if at > limit:
@@ -251,15 +287,23 @@ class Walk:
                 if next_length == undefined or next_group == 0xFFFE or not next_group:
                     break
             group, element, length = next_group, next_element, next_length
-            if element in uid_elements and (tag := group << 16 | element) in _UIDS:
+            if element in noted_elements and (tag := group << 16 | element) in _NOTED:
                 self.pos = pos
                 self.note(tag, header, length)
                 window, base, limit = self.window, self.base, len(self.window) - 12
+            if length > long_value or group == 0x7FE0:
+                self.cut(group << 16 | element, vr if explicit else b"", Cut(pos, header, length))
             start = pos
             pos += header + length
         else:
             raise InvalidArgument(_TOO_MANY)
         self.pos, self.last = pos, group << 16 | element
+
+    def cut(self, tag: int, vr: bytes, value: Cut) -> None:
+        """Note a value that a skeleton leaves out. In implicit form nobody knows which private values are binary."""
+        binary = vr in _BINARY_VRS or (not vr and tag >> 16 & 1)
+        if not self.open and (tag in PIXEL_TAGS or value.length > (LONG_VALUE if binary else LONG_SEQUENCE)):
+            self.cuts.append(value)
 
     def items(self) -> None:
         """Pass over items of defined length (PS3.5 §7.5), which are also the fragments of Pixel Data (§A.4)."""
@@ -285,6 +329,9 @@ class Walk:
             self.encoding, self.last = parent.outer, parent.tag
             self.open.pop()
             self.pos += 8
+            if not self.open:
+                value = parent.start + parent.header
+                self.cut(parent.tag, parent.vr, Cut(parent.start, parent.header, self.pos - value))
         elif expects_item != (tag == _ITEM):
             found, where = ("an item", "between elements") if tag == _ITEM else (tag_name(tag), "between items")
             raise InvalidArgument(f"{found} stands {where} at byte {self.pos}")
@@ -293,11 +340,13 @@ class Walk:
         elif tag == 0 and not self.open:
             if not self.is_padding():
                 raise InvalidArgument(f"zeros stand where an element should begin, at byte {self.pos}")
-            self.pos = self.size
+            self.end, self.pos = self.pos, self.size
         else:
-            if not self.open and tag & 0xFFFF in _UID_ELEMENTS and tag in _UIDS:
+            if not self.open and tag in _NOTED:
                 self.note(tag, header, length)
+            start = self.pos
             self.skip(tag, header, length)
+            self.cut(tag, vr, Cut(start, header, length))
             self.last = tag
 
     def enter(self, tag: int, vr: bytes, header: int) -> None:
@@ -315,7 +364,8 @@ class Walk:
             self.skip(tag, header, _UNDEFINED)
         if len(self.open) >= 2 * MAX_DEPTH:
             raise InvalidArgument(f"sequences are nested deeper than {MAX_DEPTH} levels at byte {self.pos}")
-        self.open.append(_Open(bool(self.open) and not self.open[-1].is_item, fragments, tag, self.pos, outer))
+        is_item = bool(self.open) and not self.open[-1].is_item
+        self.open.append(_Open(is_item, fragments, tag, self.pos, outer, vr, header))
         self.pos += header
 
     def is_padding(self) -> bool:

@@ -41,6 +41,20 @@ _SYNTAXES = {
 }
 """Media type → transfer syntaxes that it can have; the first one is meant where none is written."""
 
+DECODABLE = frozenset((*PRODUCIBLE, EXPLICIT_BE))
+"""Transfer syntaxes that can be transcoded from."""
+
+FRAME_TYPES = (
+    ("image/jpeg", (JPEG_BASELINE, JPEG_EXTENDED, JPEG_LOSSLESS, JPEG_LOSSLESS_SV1)),
+    ("image/jls", (JPEG_LS, JPEG_LS_NEAR)),
+    ("image/jp2", (J2K_LOSSLESS, J2K)),
+    ("image/jphc", (HTJ2K_LOSSLESS, HTJ2K_RPCL, HTJ2K)),
+    ("image/jxl", (JXL_LOSSLESS, JXL_JPEG, JXL)),
+    ("image/dicom-rle", (RLE,)),
+    ("application/x-deflate", (DEFLATED_FRAME,)),
+)
+"""Media types of compressed frames, and the syntaxes that each can have (PS3.18 §8.7.3.3)."""
+
 _PARAMETER = re.compile(r'\s*;\s*transfer-syntax\s*=\s*("?)([^";\s]*)\1\s*', re.IGNORECASE)
 
 

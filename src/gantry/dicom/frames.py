@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from gantry.dicom.cells import interleaved, native_frame
 from gantry.dicom.codecs import Frame, decode_frame
 from gantry.dicom.image_source import ImagePixel, Source, encoded_frames, native_value, require_pixels
-from gantry.dicom.layout import Buffer
+from gantry.errors import OutOfRange
 
 Beat = Callable[[], None]
 
 
-def frames_of(source: Source, image: ImagePixel, beat: Beat) -> Iterator[Frame]:
-    """Every frame decoded, one at a time."""
+def frames_of(source: Source, image: ImagePixel, beat: Beat, wanted: Sequence[int] | None = None) -> Iterator[Frame]:
+    """Frames decoded, one at a time: all, or those ``wanted``, by numbers from 0. Raises OutOfRange."""
+    numbers = frame_numbers(image, wanted)
     if source.encapsulated:
-        for data in encoded_frames(source, image):
+        bitstreams = encoded_frames(source, image)
+        for number in numbers:
             beat()
-            yield decode_frame(source.transfer_syntax_uid, data, image)
+            yield decode_frame(source.transfer_syntax_uid, bitstreams[number], image)
         return
     value = native_value(source, image)
     # Cells of a byte lie in words, which big endian swaps, only where the VR says so (PS3.5 §A.3).
     big_endian = not source.little_endian and (image.bits_allocated > 8 or require_pixels(source).vr != "OB")
-    described = true_422(value, image)
-    for number in range(image.number_of_frames):
+    described = true_422(len(value), image)
+    for number in numbers:
         beat()
         yield Frame(native_frame(value, number, described, big_endian), interleaved(described))
 
 
-def true_422(value: Buffer, image: ImagePixel) -> ImagePixel:
-    """Some writers say YBR_FULL_422 over samples that are all there."""
+def frame_numbers(image: ImagePixel, wanted: Sequence[int] | None) -> Sequence[int]:
+    """Raises OutOfRange for a frame that is not there."""
+    if wanted is None:
+        return range(image.number_of_frames)
+    for number in wanted:
+        if not 0 <= number < image.number_of_frames:
+            raise OutOfRange(f"frame {number + 1} does not exist; the instance has {image.number_of_frames}")
+    return wanted
+
+
+def true_422(length: int, image: ImagePixel) -> ImagePixel:
+    """Some writers say YBR_FULL_422 over samples that are all there. ``length`` is that of the whole value in bytes."""
     full = replace(image, photometric_interpretation="YBR_FULL")
-    if (
-        image.photometric_interpretation == "YBR_FULL_422"
-        and len(value) >= full.frame_bits * full.number_of_frames // 8
-    ):
+    if image.photometric_interpretation == "YBR_FULL_422" and length >= full.frame_bits * full.number_of_frames // 8:
         return full
     return image

@@ -29,28 +29,37 @@ elements after the UIDs cannot be told from a complete one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from gantry.dicom.deflated import Inflated
 from gantry.dicom.elements import (
+    INSTANCE_NUMBER,
     MEDIA_CLASS,
+    NUMBER_OF_FRAMES,
     SERIES,
     SOP_CLASS,
     SOP_INSTANCE,
     STUDY,
     TRANSFER_SYNTAX,
     VRS,
+    Cut,
     ReadAt,
     Walk,
     encoding_of,
     tag_name,
 )
+from gantry.dicom.skeleton import Skeleton
 from gantry.errors import InvalidArgument
 
 MAX_META_ELEMENTS = 1000
+MAX_SKELETON = 1 << 20
+MAX_LIVE_SKELETON = 64 << 20
+_META_START = 132
 
 _DEFLATED_UIDS = frozenset(("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"))
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
+_INTEGER = re.compile(rb"[+-]?[0-9]{1,12}")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
 _FOREIGN = (
@@ -71,14 +80,35 @@ _BARE_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the dataset lies, in bytes of the object, or of the inflated dataset where ``deflated``; see Skeleton."""
+
+    meta_end: int
+    start: int
+    end: int
+    cuts: tuple[Cut, ...]
+    explicit: bool
+    little: bool
+    deflated: bool
+
+
+_NOWHERE = Layout(0, 0, 0, (), True, True, False)
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
-    """What identifies an instance: the dataset's UIDs, and the transfer syntax of the file meta group."""
+    """What identifies an instance: the dataset's UIDs, and the transfer syntax of the file meta group.
+
+    Two are equal when these are. ``numbers`` are InstanceNumber, NumberOfFrames, Rows, Columns and BitsAllocated by tag; what is no number is absent.
+    """
 
     study_instance_uid: str
     series_instance_uid: str
     sop_instance_uid: str
     sop_class_uid: str
     transfer_syntax_uid: str
+    numbers: dict[int, int] = field(default_factory=dict, compare=False)
+    layout: Layout = field(default=_NOWHERE, compare=False)
 
 
 def read_header(read_at: ReadAt, size: int) -> Header:
@@ -94,17 +124,56 @@ def read_header(read_at: ReadAt, size: int) -> Header:
     walk = Walk(read_at, size, "the object")
     _require_part10(walk)
     transfer_syntax = _read_meta(walk)
-    if transfer_syntax in _DEFLATED_UIDS:
+    meta_end = start = walk.pos
+    deflated = transfer_syntax in _DEFLATED_UIDS
+    if deflated:
         inflated = Inflated(read_at, walk.pos, size)
-        walk = Walk(inflated.read_at, inflated.measure(), "the inflated dataset")
+        walk, start = Walk(inflated.read_at, inflated.measure(), "the inflated dataset"), 0
     walk.dataset(encoding_of(transfer_syntax))
+    encoding = walk.encoding
     return Header(
         study_instance_uid=_uid(walk.found, STUDY),
         series_instance_uid=_uid(walk.found, SERIES),
         sop_instance_uid=_uid(walk.found, SOP_INSTANCE),
         sop_class_uid=_uid(walk.found, SOP_CLASS),
         transfer_syntax_uid=transfer_syntax,
+        numbers=_numbers(walk),
+        layout=Layout(
+            meta_end, start, walk.end, tuple(walk.cuts), encoding.explicit, encoding.element.format[0] != ">", deflated
+        ),
     )
+
+
+def read_skeleton(read_at: ReadAt, size: int, layout: Layout, most: int = MAX_SKELETON) -> Skeleton | None:
+    """The header of an instance that ``read_header`` has read; None where it is longer than ``most`` bytes."""
+    held = layout.end - layout.start - sum(cut.length for cut in layout.cuts)
+    if held + layout.meta_end > most:
+        return None
+    meta = read_at(_META_START, layout.meta_end - _META_START)
+    read_body = Inflated(read_at, layout.meta_end, size).read_at if layout.deflated else read_at
+    pieces, cuts, at, length = [], [], layout.start, 0
+    for cut in layout.cuts:
+        cuts.append((length + cut.start - at, cut.length))
+        pieces.append(read_body(at, cut.start + cut.header - at))
+        length += len(pieces[-1])
+        at = cut.start + cut.header + cut.length
+    if at < layout.end:
+        pieces.append(read_body(at, layout.end - at))
+    return Skeleton(meta, b"".join(pieces), tuple(cuts), layout.explicit, layout.little)
+
+
+def _numbers(walk: Walk) -> dict[int, int]:
+    """Words where two binary bytes stand, decimal text elsewhere (IS)."""
+    order: Literal["little", "big"] = "big" if walk.encoding.element.format[0] == ">" else "little"
+    found = {}
+    for tag, value in walk.kept.items():
+        if tag in (INSTANCE_NUMBER, NUMBER_OF_FRAMES):
+            text = value.strip(b"\0 ")
+            if _INTEGER.fullmatch(text):
+                found[tag] = int(text)
+        elif len(value) == 2:
+            found[tag] = int.from_bytes(value, order)
+    return found
 
 
 def _require_part10(walk: Walk) -> None:
@@ -118,7 +187,7 @@ def _require_part10(walk: Walk) -> None:
         raise InvalidArgument(f"not a DICOM file: the 128-byte preamble and the DICM prefix are missing{bare}")
     if start[132:134] != b"\x02\x00" or start[136:138] not in VRS:
         raise InvalidArgument("not a DICOM file: no file meta group (0002,xxxx) follows the letters DICM at byte 128")
-    walk.pos = 132
+    walk.pos = _META_START
 
 
 def _read_meta(walk: Walk) -> str:

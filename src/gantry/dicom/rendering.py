@@ -6,8 +6,8 @@ straight line, which most windows are, costs less still.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -45,7 +45,15 @@ class Grey:
     stored: tuple[int, int] = (0, 255)
 
 
-def picture(frame: Frame, ds: Any, number: int) -> Pixels:
+class Window(NamedTuple):
+    """A VOI window instead of the instance's own; ``function`` as in VOILUTFunction (PS3.3 §C.11.2.1.3)."""
+
+    center: float
+    width: float
+    function: str
+
+
+def picture(frame: Frame, ds: Any, number: int, window: Window | None = None) -> Pixels:
     """Frame ``number`` from 0 in 8 bits: rows × columns of grey, or rows × columns × 3 of RGB."""
     image = frame.image
     if image.is_float:
@@ -59,7 +67,10 @@ def picture(frame: Frame, ds: Any, number: int) -> Pixels:
         return _eight_bits(rgb, image.bits_stored)
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise FailedPrecondition(f"PhotometricInterpretation {photometric} cannot be rendered")
-    return grey_picture(values, grey_parameters(ds, number, image))
+    grey = grey_parameters(ds, number, image)
+    if window is not None:
+        grey = replace(grey, voi_lut=None, center=window.center, width=window.width, function=window.function)
+    return grey_picture(values, grey)
 
 
 def _eight_bits(rgb: Pixels, bits: int) -> Pixels:
@@ -300,10 +311,10 @@ def _entries(data: Any, count: int, order: str) -> Pixels:
 # --- pictures to files
 
 
-def to_jpeg(shown: Pixels) -> bytes:
+def to_jpeg(shown: Pixels, quality: int = JPEG_QUALITY) -> bytes:
     import imagecodecs
 
-    return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(shown), JPEG_QUALITY))
+    return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(shown), quality))
 
 
 def to_png(shown: Pixels) -> bytes:

@@ -7,7 +7,7 @@ out. (A codec that takes the whole process with it is the watchdog's business.)
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from gantry.dicom import forms
 from gantry.dicom.forms import Form
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _NOT_INSTALLED = "transcoding and rendering need codecs that are not installed: `pip install gantry[pixels]`"
 
 
+Made = TypeVar("Made")
+
+
 class Part(NamedTuple):
     """One file. ``frame`` is 0 for the whole instance, else the frame's number from 1 in a multi-frame instance."""
 
@@ -30,8 +33,13 @@ class Part(NamedTuple):
 
 def represent(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[Part]:
     """The files of an instance in a form; ``beat`` is called before every frame. Raises StatusError alone."""
+    return guarded(_parts(opened, form, beat))
+
+
+def guarded(made: Iterator[Made]) -> Iterator[Made]:
+    """What codecs make of untrusted bytes, with every error of theirs as a StatusError."""
     try:
-        yield from _parts(opened, form, beat)
+        yield from made
     except (KeyboardInterrupt, SystemExit, GeneratorExit, StatusError):
         raise
     except ImportError as error:
@@ -73,7 +81,7 @@ def _octets(source: Source, image: ImagePixel, form: Form, beat: Callable[[], No
             yield data
     elif form.transfer_syntax_uid == forms.AS_STORED and image.bits_allocated > 1:
         value = native_value(source, image)
-        size = true_422(value, image).frame_bits // 8
+        size = true_422(len(value), image).frame_bits // 8
         for start in range(0, size * image.number_of_frames, size):
             beat()
             yield bytes(value[start : start + size])

@@ -49,8 +49,8 @@ class Contents(Instances):
             row = connection.execute(query).one_or_none()
         if row is None:
             raise _missing(path)
-        structured = _to_instance(row).structured_size
-        return StorageInfo(row.size, row.storage_class, from_micros(row.storage_class_update_time), structured)
+        updated = from_micros(row.storage_class_update_time)
+        return StorageInfo(row.size, row.storage_class, updated, row.structured_size)
 
     def count_below(self, store_id: int, path: ResourcePath) -> int:
         """How many instances a path names; 0 when it names nothing."""

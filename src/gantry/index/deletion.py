@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 
+from gantry.errors import NotFound
 from gantry.index.contents import _series_below, find
 from gantry.index.operations import Operations, _insert_done
+from gantry.index.removal import blank_header, remove_series, settle_study
 from gantry.index.resources import _dicom_store_row
-from gantry.index.tables import garbage, instance, series, study
+from gantry.index.tables import garbage, instance, series
 from gantry.names import DicomStoreName, OperationName, ResourcePath
 from gantry.resources import Method, Operation
 
@@ -24,46 +27,51 @@ class Deletion(Operations):
             found = find(connection, row.id, path)
             below = _series_below(*found)
             victims = instance.c.series_id.in_(select(series.c.id).where(*below))
-            _discard(connection, victims)
-            connection.execute(delete(series).where(*below))
-            _remove_empty_study(connection, found[0])
+            gone = _discard(connection, victims)
+            remove_series(connection, below)
+            settle_study(connection, found[0], gone)
             number = _record(connection, row, store, path, version, method)
         return self.get_operation(OperationName(store.parent, number))
 
     def delete_instance(self, store: DicomStoreName, path: ResourcePath) -> None:
         """Remove one instance, and its series and study when they are empty then. Raises NotFound."""
         with self._write() as connection:
-            study_id, series_id = find(connection, _dicom_store_row(connection, store).id, path)
-            victim = (instance.c.series_id == series_id) & (instance.c.sop_instance_uid == path.instance)
-            row = connection.execute(select(instance).where(victim)).one()
-            _discard(connection, victim)
-            _subtract(connection, row, path)
-            connection.execute(delete(series).where(series.c.id == series_id, series.c.instance_count == 0))
-            _remove_empty_study(connection, study_id)
+            _remove_instance(connection, _dicom_store_row(connection, store).id, path)
 
 
-def _discard(connection: Connection, victims: Any) -> None:
+def discard_one(connection: Connection, store_id: int, uids: tuple[str, str, str]) -> None:
+    """Remove one instance to make room for another; one that is not there any more is none."""
+    with suppress(NotFound):
+        _remove_instance(connection, store_id, ResourcePath(*uids))
+
+
+def _remove_instance(connection: Connection, store_id: int, path: ResourcePath) -> None:
+    study_id, series_id = find(connection, store_id, path)
+    victim = (instance.c.series_id == series_id) & (instance.c.sop_instance_uid == path.instance)
+    row = connection.execute(select(instance).where(victim)).one()
+    _discard(connection, victim)
+    blank_header(connection, row)
+    _subtract(connection, row)
+    remove_series(connection, (series.c.id == series_id, series.c.instance_count == 0))
+    settle_study(connection, study_id, 1)
+
+
+def _discard(connection: Connection, victims: Any) -> int:
     blobs = select(instance.c.blob_key).where(victims)
     connection.execute(insert(garbage).from_select(["blob_key"], blobs))
-    connection.execute(delete(instance).where(victims))
+    return connection.execute(delete(instance).where(victims)).rowcount
 
 
-def _subtract(connection: Connection, row: Row[Any], path: ResourcePath) -> None:
-    structured = sum(map(len, (*path, row.sop_class_uid, row.transfer_syntax_uid)))
+def _subtract(connection: Connection, row: Row[Any]) -> None:
     connection.execute(
         update(series)
         .where(series.c.id == row.series_id)
         .values(
             instance_count=series.c.instance_count - 1,
             blob_bytes=series.c.blob_bytes - row.size,
-            structured_bytes=series.c.structured_bytes - structured,
+            structured_bytes=series.c.structured_bytes - row.structured_size,
         )
     )
-
-
-def _remove_empty_study(connection: Connection, study_id: int) -> None:
-    left = exists().where(series.c.study_id == study_id)
-    connection.execute(delete(study).where(study.c.id == study_id, ~left))
 
 
 def _record(

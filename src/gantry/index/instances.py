@@ -1,4 +1,4 @@
-"""Instances of a DICOM store: who is there already, bulk insertion, walking in order."""
+"""Instances of a DICOM store: who is there already, walking in order."""
 
 from __future__ import annotations
 
@@ -12,14 +12,9 @@ from sqlalchemy import (
     Table,
     bindparam,
     func,
-    insert,
     select,
-    update,
 )
-from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import IntegrityError
 
-from gantry.errors import AlreadyExists
 from gantry.index.database import Database
 from gantry.index.tables import instance, series, study
 from gantry.resources import Instance
@@ -84,70 +79,6 @@ class Instances(Database):
                     break
             else:
                 return
-
-
-def insert_instances(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> None:
-    """New rows with their studies and series. Raises AlreadyExists when one of them is there."""
-    studies = _ensure(connection, study, "store_id", {(store_id, item.study_instance_uid) for item in instances})
-    all_series = _ensure(
-        connection,
-        series,
-        "study_id",
-        {(studies[store_id, item.study_instance_uid], item.series_instance_uid) for item in instances},
-    )
-
-    def series_of(item: Instance) -> int:
-        return all_series[studies[store_id, item.study_instance_uid], item.series_instance_uid]
-
-    rows = [
-        {
-            "series_id": series_of(item),
-            "sop_instance_uid": item.sop_instance_uid,
-            "sop_class_uid": item.sop_class_uid,
-            "transfer_syntax_uid": item.transfer_syntax_uid,
-            "blob_key": item.blob_key,
-            "size": item.size,
-            "storage_class": item.storage_class,
-            "storage_class_update_time": now,
-            "create_time": now,
-        }
-        for item in instances
-    ]
-    try:
-        connection.execute(insert(instance), rows)
-    except IntegrityError:
-        raise AlreadyExists("an instance of this batch was stored by another operation meanwhile") from None
-    _count(connection, [(series_of(item), item) for item in instances])
-
-
-def _count(connection: Connection, new: Sequence[tuple[int, Instance]]) -> None:
-    """Add new instances to the counters of their series."""
-    sums: dict[int, list[int]] = {}
-    for series_id, item in new:
-        counters = sums.setdefault(series_id, [0, 0, 0])
-        counters[0] += 1
-        counters[1] += item.size
-        counters[2] += item.structured_size
-    columns = series.c.instance_count, series.c.blob_bytes, series.c.structured_bytes
-    statement = update(series).where(series.c.id == bindparam("row"))
-    statement = statement.values({column: column + bindparam(f"more_{column.name}") for column in columns})
-    names = ["row", *(f"more_{column.name}" for column in columns)]
-    connection.execute(statement, [dict(zip(names, (row, *more), strict=True)) for row, more in sums.items()])
-
-
-def _ensure(
-    connection: Connection, table: Table, parent: str, wanted: set[tuple[int, str]]
-) -> dict[tuple[int, str], int]:
-    """Ids of the rows (parent id, UID), made where they are missing."""
-    uid = f"{table.name}_instance_uid"
-    columns = table.c[parent], table.c[uid], table.c.id
-    found = _pairs(connection, table, wanted, *columns)
-    missing = sorted(wanted - found.keys())
-    if missing:
-        rows = [{parent: parent_id, uid: text} for parent_id, text in missing]
-        connection.execute(upsert(table).on_conflict_do_nothing(), rows)
-        found.update(_pairs(connection, table, missing, *columns))
-    return found
 
 
 def _ids(connection: Connection, table: Table, store_id: int, uids: set[str]) -> dict[str, int]:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import IntegrityError
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status
 from gantry.index.changes import apply_changes
 from gantry.index.filter_paths import add_selection
-from gantry.index.instances import insert_instances
+from gantry.index.insertion import insert_instances
 from gantry.index.resources import Resources, _dataset_row
 from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, selection
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name

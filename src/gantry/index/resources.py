@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, false, insert, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, delete, false, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists, NotFound
 from gantry.index.database import Database
-from gantry.index.tables import dataset, dicom_store, failure, garbage, instance, operation, selection, series, study
+from gantry.index.removal import purge
+from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, selection
 from gantry.names import DatasetName, DicomStoreName, LocationName
 from gantry.resources import Dataset, DicomStore
 
@@ -103,19 +104,9 @@ class Resources(Database):
             return list(connection.execute(select(dicom_store.c.id).where(dicom_store.c.deleted.is_(True))).scalars())
 
     def purge_instances(self, store_id: int, limit: int = 5000) -> bool:
-        """Remove up to ``limit`` instances of a deleted store; True once it has no rows left below it."""
-        studies = select(study.c.id).where(study.c.store_id == store_id)
-        all_series = select(series.c.id).where(series.c.study_id.in_(studies))
+        """Remove up to ``limit`` rows below a deleted store; True once none is left."""
         with self._write() as connection:
-            victims = select(instance.c.series_id, instance.c.sop_instance_uid).where(
-                instance.c.series_id.in_(all_series)
-            )
-            victim = tuple_(instance.c.series_id, instance.c.sop_instance_uid)
-            if connection.execute(delete(instance).where(victim.in_(victims.limit(limit)))).rowcount:
-                return False
-            connection.execute(delete(series).where(series.c.study_id.in_(studies)))
-            connection.execute(delete(study).where(study.c.store_id == store_id))
-            return True
+            return purge(connection, store_id, limit)
 
     def forget_dicom_store(self, store_id: int) -> None:
         """Remove the last trace of a purged store."""
@@ -141,6 +132,24 @@ def _dataset_row(connection: Connection, name: DatasetName) -> Row[Any]:
     if row is None:
         raise NotFound(f"dataset {name} does not exist")
     return row
+
+
+_STORE_ID = (
+    select(dicom_store.c.id)
+    .join(dataset, dataset.c.id == dicom_store.c.dataset_id)
+    .where(
+        *(dataset.c[name] == bindparam(name) for name in ("project", "location", "dataset")),
+        dicom_store.c.store == bindparam("store"),
+        _ALIVE,
+    )
+)
+
+
+def dicom_store_id(connection: Connection, name: DicomStoreName) -> int:
+    """The number of a store in one short query. Raises NotFound."""
+    values = {"project": name.project, "location": name.location, "dataset": name.dataset, "store": name.store}
+    number = connection.execute(_STORE_ID, values).scalar()
+    return number if number is not None else int(_dicom_store_row(connection, name).id)
 
 
 def _dicom_store_row(connection: Connection, name: DicomStoreName) -> Row[Any]:

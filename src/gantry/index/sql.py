@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from gantry.index.deletion import Deletion
+from gantry.index.headers import HeaderPacks
 from gantry.index.logs import Logs
+from gantry.index.searching import Searching
 from gantry.index.selections import Selections
+from gantry.index.uploads import UploadedInstances
 
 
-class SqlIndex(Logs, Deletion, Selections):
+class SqlIndex(Logs, UploadedInstances, Selections, Searching, HeaderPacks):
     """Everything Gantry knows, in SQLite. Safe to use from many threads."""

@@ -14,10 +14,13 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    column,
+    table,
     text,
 )
 
 metadata = MetaData()
+TEXT_FIELDS = ("patient_name", "patient_id", "accession_number", "referring_physician_name", "study_description")
 _Id = BigInteger().with_variant(Integer, "sqlite")
 
 dataset = Table(
@@ -53,26 +56,84 @@ Index(
     postgresql_where=text("NOT deleted"),
 )
 
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default="0")
+
+
+# Attributes are those of the first instance that came. ``members`` are parts of a DICOM JSON object; ``modalities``
+# are joined by backslashes. The counters are those of the rows below, changed in the same transaction.
 study = Table(
     "study",
     metadata,
     Column("id", _Id, primary_key=True),
     Column("store_id", _Id, ForeignKey("dicom_store.id"), nullable=False),
     Column("study_instance_uid", Text, nullable=False),
+    *map(_text, ("patient_name", "patient_id", "accession_number", "referring_physician_name", "study_date")),
+    *map(_text, ("study_time", "study_description", "study_id", "members", "more_members", "modalities")),
+    _count("series_count"),
+    _count("instance_count"),
     UniqueConstraint("store_id", "study_instance_uid", name="study_uid"),
+    Index("study_date", "store_id", "study_date", "id"),
+    Index("study_patient", "store_id", "patient_id"),
+    Index("study_accession", "store_id", "accession_number"),
 )
 
-# The counters are those of the rows of ``instance``, changed in the same transaction; a study and a store are sums.
+# Names for look-ups that a study's own columns cannot serve, as ``matching`` folds them; ``kind`` is one of TERMS.
+study_term = Table(
+    "study_term",
+    metadata,
+    Column("store_id", _Id, primary_key=True),
+    Column("kind", Integer, primary_key=True),
+    Column("term", Text, primary_key=True),
+    Column("study_id", _Id, primary_key=True),
+    sqlite_with_rowid=False,
+)
+TERMS = {"patient_name": (1, 2), "referring_physician_name": (3, 4)}
+"""Field → the kinds of its component groups and of its words."""
+
+study_modality = Table(
+    "study_modality",
+    metadata,
+    Column("store_id", _Id, primary_key=True),
+    Column("modality", Text, primary_key=True),
+    Column("study_date", Text, primary_key=True),
+    Column("study_id", _Id, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# Not in ``metadata``: the same fields as a full-text index of trigrams, for wildcards that begin with one.
+study_text = table("study_text", *map(column, ("rowid", *TEXT_FIELDS)))
+
 series = Table(
     "series",
     metadata,
     Column("id", _Id, primary_key=True),
     Column("study_id", _Id, ForeignKey("study.id"), nullable=False),
     Column("series_instance_uid", Text, nullable=False),
-    Column("instance_count", BigInteger, nullable=False, server_default="0"),
-    Column("blob_bytes", BigInteger, nullable=False, server_default="0"),
-    Column("structured_bytes", BigInteger, nullable=False, server_default="0"),
+    _count("instance_count"),
+    _count("blob_bytes"),
+    _count("structured_bytes"),
+    Column("store_id", _Id, nullable=False, server_default="0"),
+    *map(_text, ("modality", "series_number", "series_description", "start_date", "members", "more_members")),
     UniqueConstraint("study_id", "series_instance_uid", name="series_uid"),
+    Index("series_store_uid", "store_id", "series_instance_uid"),
+    Index("series_modality", "store_id", "modality", "series_instance_uid"),
+    sqlite_autoincrement=True,
+)
+
+# Headers of several instances of a series, as ``dicom.skeleton`` packs them.
+header_pack = Table(
+    "header_pack",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("series_id", _Id, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+    Index("header_pack_series", "series_id"),
     sqlite_autoincrement=True,
 )
 
@@ -89,7 +150,23 @@ instance = Table(
     Column("storage_class", Text, nullable=False),
     Column("storage_class_update_time", BigInteger, nullable=False),
     Column("create_time", BigInteger, nullable=False),
+    Column("structured_size", BigInteger, nullable=False, server_default="0"),
+    Column("instance_number", BigInteger),
+    Column("number_of_frames", BigInteger),
+    Column("rows", Integer),
+    Column("columns", Integer),
+    Column("bits_allocated", Integer),
+    Column("pack_id", _Id),
+    Column("pack_number", Integer),
     sqlite_with_rowid=False,
+)
+# Rows of an older Gantry, whose headers are still to be read; a header that cannot be kept has a number without a pack.
+Index(
+    "instance_undescribed",
+    instance.c.series_id,
+    instance.c.sop_instance_uid,
+    sqlite_where=text("pack_number IS NULL"),
+    postgresql_where=text("pack_number IS NULL"),
 )
 
 operation = Table(
@@ -157,3 +234,12 @@ selection = Table(
 
 # Blobs that a transaction gave up, until the sweeper has deleted them.
 garbage = Table("garbage", metadata, Column("blob_key", Text, primary_key=True), sqlite_with_rowid=False)
+
+# Where uploads under way write to; see ``studies.uploads``.
+upload = Table(
+    "upload",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("store_id", _Id, nullable=False),
+    sqlite_autoincrement=True,
+)

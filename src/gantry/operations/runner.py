@@ -18,6 +18,7 @@ from gantry.operations.set_blob_storage_settings import set_blob_storage_setting
 from gantry.operations.sweeper import sweep_garbage, sweep_some_garbage, sweep_stores
 from gantry.resources import Batch, Failure, Method, Operation
 from gantry.seams import Seams
+from gantry.studies.uploads import sweep_uploads
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Runner:
         self._seams = seams
         self._wake = threading.Semaphore(0)
         self._unclean = threading.Event()
+        self._left_uploads = seams.index.uploads()  # before this process begins any
         self._broken_off: deque[Operation] = deque()  # not given back yet
         self._stopping = threading.Event()
         works = [("sweeper", self._keep_clean), *((f"runner-{number}", self._work) for number in range(slots))]
@@ -117,7 +119,7 @@ class Runner:
         """On a thread of its own: what is deleted to make room goes while imports go on."""
         while not self._stopping.is_set():
             self._unclean.clear()
-            for sweep in (self._sweep_garbage, self._sweep_stores, self._sweep_operations):
+            for sweep in (self._sweep_garbage, self._sweep_stores, self._sweep_operations, self._sweep_uploads):
                 try:
                     sweep()
                 except Exception:
@@ -129,6 +131,9 @@ class Runner:
 
     def _sweep_stores(self) -> None:
         sweep_stores(self._seams, self._stopping, busy=set(self._active.values()))
+
+    def _sweep_uploads(self) -> None:
+        sweep_uploads(self._seams, self._left_uploads, self._stopping)
 
     def _sweep_operations(self) -> None:
         sweep_operations(self._seams, self._stopping)

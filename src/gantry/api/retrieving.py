@@ -1,0 +1,202 @@
+"""WADO-RS (PS3.18 §10.4): instances, metadata, frames, bulk data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+from gantry.api.accept import Offer, media_type_text
+from gantry.api.multipart import closing, new_boundary, part_head
+from gantry.api.ranges import matches, parse_range
+from gantry.api.searching import JSON, OBJECTS, json_array, objects_answer
+from gantry.api.web import Answer, WebCall, WebHandler
+from gantry.dicom import forms
+from gantry.errors import InvalidArgument, Unavailable
+from gantry.queries import FoundInstance
+from gantry.studies.metadata import etag_of, metadata
+from gantry.studies.retrieve import ANY, Value, bulk, frames, instance, instances, parse_bulk_path
+
+_DICOM_SYNTAXES = (forms.EXPLICIT_LE, ANY, *(uid for uid in forms.PRODUCIBLE if uid != forms.EXPLICIT_LE))
+_PARTS, _ONE = (Offer(forms.DICOM, multipart, _DICOM_SYNTAXES, forms.EXPLICIT_LE) for multipart in (True, False))
+_FRAMES = tuple(
+    Offer(media_type, multipart, syntaxes, syntaxes[0])
+    for multipart in (True, False)
+    for media_type, syntaxes in ((forms.OCTETS, (forms.EXPLICIT_LE, ANY)), *forms.FRAME_TYPES)
+)
+_BULK = (Offer(forms.OCTETS, True, (ANY,), ANY), Offer(forms.OCTETS, False, (ANY,), ANY))
+_FRAME_TYPE = {uid: media_type for media_type, syntaxes in forms.FRAME_TYPES for uid in syntaxes}
+_FRAME_LIST = re.compile(r"[1-9][0-9]{0,9}(?:,[1-9][0-9]{0,9})*")
+_MAX_FRAMES = 10_000
+_WHOLE = 4 << 20
+_PIECE = 1 << 20
+
+
+@WebHandler
+def retrieve_many(call: WebCall) -> Answer:
+    """A study or a series."""
+    _, syntax = call.negotiate((_PARTS,))
+    return _in_parts(call, syntax)
+
+
+@WebHandler
+def retrieve_instance(call: WebCall) -> Answer:
+    """In one part of a multipart answer, or by itself: then a range of its bytes can be asked for."""
+    offer, syntax = call.negotiate((_PARTS, _ONE))
+    if offer.multipart:
+        return _in_parts(call, syntax)
+    row = one_row(call)
+
+    def value() -> Value:
+        return instance(call.context.seams, call.dicom_store, row, syntax, _named(call, syntax))
+
+    stored = row.transfer_syntax_uid if syntax == ANY else syntax
+    return value_answer(call, value, f"{forms.DICOM}; transfer-syntax={stored}", etag_of(row, "instance", syntax))
+
+
+def _in_parts(call: WebCall, syntax: str) -> Answer:
+    pieces = instances(call.context.seams, call.dicom_store, call.path, syntax, _named(call, syntax))
+    boundary = new_boundary()
+
+    def body() -> Iterator[bytes]:
+        for piece in pieces:
+            if piece.begins is not None:
+                stored = piece.begins.transfer_syntax_uid if syntax == ANY else syntax
+                yield part_head(boundary, {"content-type": f"{forms.DICOM}; transfer-syntax={stored}"})
+            yield piece.data
+        yield closing(boundary)
+
+    return Answer(body(), media_type_text(_PARTS, "", boundary))
+
+
+def _named(call: WebCall, syntax: str) -> bool:
+    """Whether the client itself named the transfer syntax."""
+    return any(item.transfer_syntax == syntax for item in call.accepted())
+
+
+@WebHandler
+def retrieve_metadata(call: WebCall) -> Answer:
+    offer, _ = call.negotiate(OBJECTS)
+    found = metadata(call.context.seams, call.dicom_store, call.path, call.web_url)
+    etag = found.etag and f'{found.etag[:-1]}{"-xml" if offer.multipart else ""}"'
+    if etag and matches(call.headers.get("if-none-match", ""), etag):
+        return Answer(b"", status=304, headers={"etag": etag})
+    headers = {"etag": etag} if etag else {}
+    if offer.multipart:
+        answer = objects_answer(offer, found.objects)
+        return Answer(answer.body, answer.content_type, headers=headers)
+    remembered = call.context.remembered
+    body = remembered.get(etag) if etag else None
+    if body is not None:
+        return Answer(body, JSON, headers=headers)
+    return Answer(remembered.keeping(etag, json_array(found.objects)), JSON, headers=headers)
+
+
+@WebHandler
+def retrieve_frames(call: WebCall) -> Answer:
+    """Frames by numbers from 1, in their order in the list (PS3.18 §10.4.1.1.6)."""
+    offer, syntax = call.negotiate(_FRAMES)
+    numbers = frame_list(call.ids[7])
+    row = one_row(call)
+    wanted = "" if syntax == ANY else syntax
+    if not offer.multipart and len(numbers) > 1:
+        raise InvalidArgument(f"{len(numbers)} frames need a multipart answer; Accept names a single part")
+    content_type = _frame_type(row, offer, syntax)
+
+    def found() -> Sequence[bytes]:
+        return frames(call.context.seams, call.dicom_store, row, [number - 1 for number in numbers], wanted)
+
+    if not offer.multipart:
+        etag = etag_of(row, "frame", numbers, content_type)
+        return value_answer(call, lambda: Value.of(found()[0]), content_type, etag)
+    boundary = new_boundary()
+    place = f"{call.web_url}/{call.path}/frames"
+    body = b"".join(
+        part_head(boundary, {"content-type": content_type, "content-location": f"{place}/{number}"}) + data
+        for number, data in zip(numbers, found(), strict=True)
+    )
+    root = Offer(content_type.partition(";")[0], True, (), "")
+    return Answer(body + closing(boundary), media_type_text(root, "", boundary))
+
+
+def _frame_type(row: FoundInstance, offer: Offer, syntax: str) -> str:
+    """Stored bitstreams have the media type of their transfer syntax, whatever was asked for with ``*``."""
+    if syntax == ANY:
+        stored = row.transfer_syntax_uid
+        return f"{_FRAME_TYPE.get(stored, forms.OCTETS)}; transfer-syntax={stored}"
+    return f"{offer.type}; transfer-syntax={syntax}"
+
+
+def frame_list(text: str) -> list[int]:
+    """``1,2,3``. Raises InvalidArgument."""
+    numbers = [int(number) for number in text.split(",")] if _FRAME_LIST.fullmatch(text) else []
+    if not 0 < len(numbers) <= _MAX_FRAMES:
+        raise InvalidArgument(
+            f"frames: {text[:100]!r} is not a list of 1 to {_MAX_FRAMES} numbers that begin at 1, like 1,2,3"
+        )
+    return numbers
+
+
+@WebHandler
+def retrieve_bulkdata(call: WebCall) -> Answer:
+    offer, _ = call.negotiate(_BULK)
+    path = parse_bulk_path(call.ids[7])
+    row = one_row(call)
+
+    def value() -> Value:
+        return bulk(call.context.seams, call.dicom_store, row, path)
+
+    if not offer.multipart:
+        return value_answer(call, value, forms.OCTETS, etag_of(row, "bulkdata", path))
+    found, boundary = value(), new_boundary()
+    location = f"{call.web_url}/{call.path}/bulkdata/{call.ids[7].strip('/')}"
+
+    def body() -> Iterator[bytes]:
+        yield part_head(boundary, {"content-type": forms.OCTETS, "content-location": location})
+        yield from pieces_of(found, 0, found.size)
+        yield closing(boundary)
+
+    return Answer(body(), media_type_text(_BULK[0], "", boundary))
+
+
+# --- one value, whole or in part
+
+
+def one_row(call: WebCall) -> FoundInstance:
+    """The instance that the address names. Raises NotFound."""
+    return next(call.context.seams.index.found_below(call.dicom_store, call.path))
+
+
+def value_answer(call: WebCall, make: Callable[[], Value], content_type: str, etag: str) -> Answer:
+    """All of a value, the range asked for, or that it has not changed (RFC 9110 §13, §14)."""
+    headers = {"etag": etag, "accept-ranges": "bytes"}
+    if matches(call.headers.get("if-none-match", ""), etag):
+        return Answer(b"", status=304, headers=headers)
+    value = make()
+    try:
+        if_range = call.headers.get("if-range", etag)
+        wanted = parse_range(call.headers.get("range", ""), value.size) if if_range == etag else None
+        start, length = wanted or (0, value.size)
+        status = 200 if wanted is None else 206
+        if wanted is not None:
+            headers["content-range"] = f"bytes {start}-{start + length - 1}/{value.size}"
+        if length <= _WHOLE:
+            data = b"".join(pieces_of(value, start, length))
+            return Answer(data, content_type, status, headers)
+    except BaseException:
+        value.close()
+        raise
+    headers["content-length"] = str(length)
+    return Answer(pieces_of(value, start, length), content_type, status, headers)
+
+
+def pieces_of(value: Value, start: int, length: int) -> Iterator[bytes]:
+    """Raises Unavailable, never ending early, where bytes are missing."""
+    try:
+        while length:
+            piece = value.read(start, min(length, _PIECE))
+            if not piece:
+                raise Unavailable("the file of an instance is shorter than it was")
+            yield piece
+            start, length = start + len(piece), length - len(piece)
+    finally:
+        value.close()

@@ -1,0 +1,62 @@
+"""QIDO-RS (PS3.18 §10.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+from gantry.api.accept import Offer, media_type_text
+from gantry.api.multipart import closing, new_boundary, part_head
+from gantry.api.web import Answer, WebCall, WebHandler
+from gantry.queries import Level
+from gantry.studies.metadata import object_xml
+from gantry.studies.search import parse_search
+from gantry.studies.search_answers import find
+
+JSON, XML = "application/dicom+json", "application/dicom+xml"
+OBJECTS = (Offer(JSON, False, (), ""), Offer("application/json", False, (), ""), Offer(XML, True, (), ""))
+_JOIN = 64 << 10
+
+
+def _search(level: Level) -> WebHandler:
+    def handle(call: WebCall) -> Answer:
+        offer, _ = call.negotiate(OBJECTS)
+        search = parse_search(level, call.path, call.parameters, call.context.strict_search)
+        found = find(call.context.seams, call.dicom_store, search, call.web_url)
+        first = next(found, None)
+        if first is None:
+            return Answer(b"", status=204)
+        return objects_answer(offer, chain((first,), found))
+
+    return WebHandler(handle)
+
+
+search_studies, search_series, search_instances = map(_search, Level)
+
+
+def objects_answer(offer: Offer, objects: Iterator[str]) -> Answer:
+    """DICOM JSON objects as one array, or as one XML document each."""
+    if not offer.multipart:
+        return Answer(json_array(objects), JSON)
+    boundary = new_boundary()
+    return Answer(_xml_parts(objects, boundary), media_type_text(offer, "", boundary))
+
+
+def json_array(objects: Iterable[str]) -> Iterator[bytes]:
+    """In pieces of some 64 kB."""
+    held, size, separator = ["["], 1, ""
+    for text in objects:
+        held.append(separator + text)
+        size += len(text)
+        separator = ","
+        if size > _JOIN:
+            yield "".join(held).encode("utf-8", "replace")
+            held, size = [], 0
+    held.append("]")
+    yield "".join(held).encode("utf-8", "replace")
+
+
+def _xml_parts(objects: Iterable[str], boundary: str) -> Iterator[bytes]:
+    for text in objects:
+        yield part_head(boundary, {"content-type": XML}) + object_xml(text)
+    yield closing(boundary)

@@ -1,0 +1,110 @@
+"""Between the event loop and handlers in threads: bodies in and out, piece by piece, never much of them at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+from anyio import CapacityLimiter, from_thread
+from anyio.to_thread import run_sync
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from gantry.api.web import Answer
+from gantry.errors import StatusError
+
+logger = logging.getLogger(__name__)
+
+UPLOADS = 64
+"""Uploads under way; more wait. They hold a thread each, so they must not take those of everybody else."""
+
+_PIECE = 1 << 20
+_PATIENCE = 0.05  # seconds after which what there is goes out
+_MAX_PIECES = 64
+
+
+class BodyReader:
+    """``read()`` in a thread gives the next megabyte or so of a request's body; memory holds no more of it."""
+
+    def __init__(self, request: Request) -> None:
+        self._stream = request.stream()
+
+    def read(self) -> bytes:
+        """b"" at the end. Raises ClientDisconnect."""
+        return from_thread.run(self._gather)
+
+    async def _gather(self) -> bytes:
+        pieces, size = [], 0
+        async for piece in self._stream:
+            pieces.append(piece)
+            size += len(piece)
+            if size >= _PIECE:
+                break
+        return b"".join(pieces)
+
+
+def upload_limiter() -> CapacityLimiter:
+    return CapacityLimiter(UPLOADS)
+
+
+class StreamedAnswer:
+    """ASGI response that draws pieces from an iterator in a thread while earlier ones are sent.
+
+    When the iterator fails half way, the connection is broken off, so that nobody takes a part for the whole. When the
+    client goes away, the iterator is closed.
+    """
+
+    def __init__(self, answer: Answer, first: list[bytes], rest: Iterator[bytes]) -> None:
+        self._answer, self._first, self._rest = answer, first, rest
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", self._answer.content_type.encode("latin-1"))]
+        headers += [(name.encode(), value.encode("latin-1")) for name, value in self._answer.headers.items()]
+        await send({"type": "http.response.start", "status": self._answer.status, "headers": headers})
+        gone = asyncio.ensure_future(_until_gone(receive))
+        try:
+            await self._send_all(send, gone)
+        except StatusError as error:
+            # uvicorn cuts the connection when an answer is not brought to its end.
+            logger.warning("%s: broken off half way: %s", scope["path"], error.message)
+        finally:
+            gone.cancel()
+            await run_sync(_close, self._rest)
+
+    async def _send_all(self, send: Send, gone: asyncio.Future[None]) -> None:
+        pieces = self._first
+        while pieces and not gone.done():
+            following = asyncio.ensure_future(run_sync(draw, self._rest))
+            try:
+                for piece in pieces:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+            finally:
+                pieces = await following
+        if not gone.done():
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def draw(pieces: Iterator[bytes]) -> list[bytes]:
+    """The next pieces, about a megabyte of them, or what there is after a moment; empty at the end."""
+    found: list[bytes] = []
+    size, until = 0, time.monotonic() + _PATIENCE
+    for piece in pieces:
+        if piece:
+            found.append(piece)
+            size += len(piece)
+        if size >= _PIECE or len(found) >= _MAX_PIECES or (found and time.monotonic() > until):
+            break
+    return found
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _close(pieces: Iterator[bytes]) -> None:
+    close: Callable[[], None] | None = getattr(pieces, "close", None)
+    if close is not None:
+        close()

@@ -1,0 +1,129 @@
+"""Frames of one instance for DICOMweb: as bitstreams, or rendered as pictures (PS3.18 §8.3.5, §10.4). Workers only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from gantry.dicom import forms
+from gantry.dicom.representations import guarded
+from gantry.errors import FailedPrecondition
+
+if TYPE_CHECKING:
+    from gantry.dicom.cells import Pixels
+    from gantry.dicom.image_source import Readable
+
+MAX_VIEW_FRAME = 50_000_000
+MAX_VIEW_SIDE = 10_000
+_NATIVE = (forms.AS_STORED, *forms.NATIVE_TARGETS)
+
+
+class Viewport(NamedTuple):
+    """PS3.18 §8.3.5.1.3: the size to fit into, and the part of the picture; None stands for the rest of a side.
+
+    A negative ``source_width`` or ``source_height`` flips the picture.
+    """
+
+    width: int
+    height: int
+    x: int = 0
+    y: int = 0
+    source_width: int | None = None
+    source_height: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How to render. ``window`` is center, width and VOI LUT function; ``quality`` from 1 to 100, JPEG only."""
+
+    media_type: str
+    viewport: Viewport | None = None
+    window: tuple[float, float, str] | None = None
+    quality: int = 90
+
+
+def rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Callable[[], None]) -> Iterator[bytes]:
+    """Frames as JPEG or PNG: all, or those ``wanted`` by numbers from 0. Raises StatusError alone."""
+    return guarded(_rendered(opened, view, wanted, beat))
+
+
+def _rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Callable[[], None]) -> Iterator[bytes]:
+    from gantry.dicom.frames import frame_numbers, frames_of
+    from gantry.dicom.image_source import read_image_pixel, read_source
+    from gantry.dicom.rendering import Window, picture, to_jpeg, to_png
+
+    beat()
+    source = read_source(opened)
+    image = read_image_pixel(source)
+    numbers = frame_numbers(image, wanted)
+    if view.viewport is not None and image.decoded_bytes > MAX_VIEW_FRAME:
+        raise FailedPrecondition(f"a frame has {image.decoded_bytes} bytes; up to {MAX_VIEW_FRAME} can be scaled")
+    window = None if view.window is None else Window(*view.window)
+    for number, frame in zip(numbers, frames_of(source, image, beat, numbers), strict=True):
+        if view.media_type == forms.JPEG and frame.image.samples_per_pixel == 3 and frame.image.bits_stored > 8:
+            raise FailedPrecondition(f"colour of {frame.image.bits_stored} bits per sample cannot become JPEG")
+        shown = picture(frame, source.ds, number, window)
+        if view.viewport is not None:
+            shown = _fitted(shown, view.viewport)
+        yield to_jpeg(shown, view.quality) if view.media_type == forms.JPEG else to_png(shown)
+
+
+def _fitted(shown: Pixels, viewport: Viewport) -> Pixels:
+    """The part of the picture, as large as fits into the viewport with its proportions kept."""
+    import numpy as np
+    from PIL import Image
+
+    rows, columns = shown.shape[:2]
+    width, flip_x = _extent(viewport.source_width, columns - viewport.x)
+    height, flip_y = _extent(viewport.source_height, rows - viewport.y)
+    part = shown[viewport.y : viewport.y + height, viewport.x : viewport.x + width]
+    if not part.size:
+        raise FailedPrecondition(f"the viewport begins outside of the picture of {columns} columns and {rows} rows")
+    part = part[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
+    rows, columns = part.shape[:2]
+    scale = min(viewport.width / columns, viewport.height / rows)
+    size = max(1, round(columns * scale)), max(1, round(rows * scale))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(part)).resize(size, Image.Resampling.BILINEAR))
+
+
+def _extent(asked: int | None, left: int) -> tuple[int, bool]:
+    return (left, False) if asked is None else (abs(asked), asked < 0)
+
+
+def frame_bitstreams(
+    opened: Readable, transfer_syntax_uid: str, wanted: Sequence[int] | None, beat: Callable[[], None]
+) -> Iterator[bytes]:
+    """Frames in a transfer syntax, ``""`` for the one they are stored in. Raises StatusError alone."""
+    return guarded(_bitstreams(opened, transfer_syntax_uid, wanted, beat))
+
+
+def _bitstreams(
+    opened: Readable, syntax: str, wanted: Sequence[int] | None, beat: Callable[[], None]
+) -> Iterator[bytes]:
+    from gantry.dicom.cells import packed
+    from gantry.dicom.encoders import encode_frame
+    from gantry.dicom.frames import frame_numbers, frames_of, true_422
+    from gantry.dicom.image_source import encoded_frames, native_value, read_image_pixel, read_source
+
+    beat()
+    source = read_source(opened)
+    image = read_image_pixel(source)
+    numbers = frame_numbers(image, wanted)
+    if source.encapsulated and syntax in (forms.AS_STORED, source.transfer_syntax_uid):
+        bitstreams = encoded_frames(source, image)
+        for number in numbers:
+            beat()
+            yield bitstreams[number]
+    elif syntax in _NATIVE and not source.encapsulated and source.little_endian and image.bits_allocated > 1:
+        # As stored, colour planes too: whoever reads them goes by the metadata.
+        value = native_value(source, image)
+        size = true_422(len(value), image).frame_bits // 8
+        for number in numbers:
+            yield bytes(value[number * size : (number + 1) * size])
+    elif syntax in _NATIVE:
+        for frame in frames_of(source, image, beat, numbers):
+            yield packed(frame.pixels, frame.image)
+    else:
+        for frame in frames_of(source, image, beat, numbers):
+            yield encode_frame(syntax, frame)[0]

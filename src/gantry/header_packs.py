@@ -1,0 +1,37 @@
+"""Headers of a series, compressed together: they are so much alike that each costs some hundred bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from struct import Struct
+
+import zstandard
+
+from gantry.errors import DataLoss
+
+PACK_ITEMS, PACK_BYTES = 64, 1 << 20
+"""How many headers, and bytes of headers, go into one pack: all of them are read to get at one."""
+
+_LENGTH = Struct("<I")
+_LEVEL = 1
+_MAX_BYTES = 64 << 20
+
+
+def pack(entries: Sequence[bytes]) -> bytes:
+    lengths = (_LENGTH.pack(len(entry)) for entry in entries)
+    return zstandard.ZstdCompressor(level=_LEVEL).compress(b"".join((_LENGTH.pack(len(entries)), *lengths, *entries)))
+
+
+def unpack(data: bytes) -> list[bytes]:
+    """Raises DataLoss for what ``pack`` has not written."""
+    try:
+        plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MAX_BYTES)
+    except zstandard.ZstdError as error:
+        raise DataLoss(f"headers in the index are damaged: {error}") from None
+    (count,) = _LENGTH.unpack_from(plain)
+    at = _LENGTH.size * (count + 1)
+    entries = []
+    for (length,) in _LENGTH.iter_unpack(plain[_LENGTH.size : at]):
+        entries.append(plain[at : at + length])
+        at += length
+    return entries

@@ -1,0 +1,254 @@
+"""Searches in SQL. Statements are made once per shape of a query, so that a search costs little more than SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select
+
+from gantry.index.database import Database
+from gantry.index.resources import dicom_store_id
+from gantry.index.tables import TERMS, TEXT_FIELDS, instance, series, study, study_modality, study_term, study_text
+from gantry.matching import name_keys
+from gantry.names import DicomStoreName
+from gantry.queries import FoundInstance, FoundSeries, FoundStudy, Level, Match, Operator, Query
+
+_LAST = "\U0010ffff"
+_TRIGRAM = 3
+_TABLES = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
+_STUDY_ROW = [study.c[name] for name in FoundStudy._fields]
+_SERIES_ROW = [study.c.study_instance_uid, *(series.c[name] for name in FoundSeries._fields[1:])]
+_INSTANCE_ROW = [
+    study.c.study_instance_uid,
+    series.c.series_instance_uid,
+    *(instance.c[name] for name in FoundInstance._fields[2:]),
+]
+
+
+class _Shape(NamedTuple):
+    """All of a query that its statement depends on. ``depth`` is how many UIDs the address gives."""
+
+    level: Level
+    depth: int
+    conditions: tuple[_Condition, ...]
+
+
+class _Condition(NamedTuple):
+    """How one match is looked up; see ``_CONDITIONS``."""
+
+    kind: str
+    level: Level
+    field: str
+    count: int = 1
+
+
+class Searching(Database):
+    """Every search reads an index in the order of its answer: nothing in it grows with the instances of a store."""
+
+    def search_studies(self, store: DicomStoreName, query: Query) -> list[FoundStudy]:
+        """Latest study date first. Raises NotFound for the store."""
+        return [FoundStudy(*row) for row in self._search(store, query)]
+
+    def search_series(self, store: DicomStoreName, query: Query) -> list[FoundSeries]:
+        """By Series Instance UID. Raises NotFound for the store."""
+        return [FoundSeries(*row) for row in self._search(store, query)]
+
+    def search_instances(self, store: DicomStoreName, query: Query) -> list[FoundInstance]:
+        """By Series, then SOP Instance UID. Raises NotFound for the store."""
+        return [FoundInstance(*row) for row in self._search(store, query)]
+
+    def _search(self, store: DicomStoreName, query: Query) -> Sequence[Any]:
+        values: dict[str, Any] = {"limit": query.limit, "offset": query.offset}
+        values |= {f"path{place}": uid for place, uid in enumerate(query.path) if uid}
+        conditions = []
+        for number, match in enumerate(query.matches):
+            condition, bound = _condition(match)
+            conditions.append(condition)
+            values |= {f"m{number}_{place}": value for place, value in enumerate(bound)}
+        shape = _Shape(query.level, sum(map(bool, query.path)), tuple(conditions))
+        with self._read() as connection:
+            values["store"] = dicom_store_id(connection, store)
+            return connection.execute(_statement(shape), values).all()
+
+
+# --- matches to conditions and their values
+
+
+def _condition(match: Match) -> tuple[_Condition, tuple[Any, ...]]:
+    level, field, operator, values = match
+    if field == "modalities_in_study":
+        one = len(values) == 1
+        return _Condition("modality", level, field, 1 if one else 2), (values[0] if one else list(values),)
+    if operator is Operator.EQUALS and field in TERMS:
+        keys = name_keys(values[0])
+        return _Condition("names", level, field, len(keys)), tuple(keys)
+    if operator is Operator.EQUALS:
+        return _Condition("in", level, field), (list(values),)
+    if operator is Operator.RANGE:
+        return _Condition("range", level, field), (values[0], values[1] + _LAST)
+    if operator is Operator.WORDS:
+        return _Condition("words", level, field, len(values)), _prefix_bounds(values)
+    return _wildcard(match)
+
+
+def _wildcard(match: Match) -> tuple[_Condition, tuple[Any, ...]]:
+    level, field, _, (pattern, *_) = match
+    glob = pattern.replace("[", "[[]")
+    if field not in TEXT_FIELDS:
+        return _Condition("glob", level, field), (glob,)
+    start = pattern[:-1]
+    if field in TERMS:
+        if pattern.endswith("*") and not {"*", "?"} & set(start):
+            return _Condition("name_prefix", level, field), _prefix_bounds([start])
+        glob = f"*={glob}=*"
+    indexed = any(len(run) >= _TRIGRAM for run in pattern.replace("?", "*").split("*"))
+    return _Condition("text" if indexed else "short_text", level, field), (glob,)
+
+
+def _prefix_bounds(prefixes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(bound for prefix in prefixes for bound in (prefix, prefix + _LAST))
+
+
+# --- shapes to statements
+
+
+@lru_cache(maxsize=1000)
+def _statement(shape: _Shape) -> Select[Any]:
+    """SQLite, which knows nothing of how rare a value is, is told where to begin.
+
+    A rare study is looked up, and what was found is sorted; everything else is read in the order of the answer. A sum
+    or a concatenation keeps it from another index.
+    """
+    if shape.level is Level.STUDY and [item.kind for item in shape.conditions] == ["modality"]:
+        return _by_modality(shape.conditions[0])
+    by_key = any(item.field in _KEYS and item.kind == "in" for item in shape.conditions)
+    by_id = not by_key and any(item.kind in _FINDING for item in shape.conditions)
+    query = _FROM[shape.level](by_key or by_id)
+    whose = study if shape.level is Level.STUDY or shape.depth or by_key or by_id else series
+    store_id = whose.c.store_id + 0 if by_id and not shape.depth else whose.c.store_id
+    query = query.where(store_id == bindparam("store"))
+    for column, place in zip(_PATH, range(shape.depth), strict=False):
+        query = query.where(column == bindparam(f"path{place}"))
+    for number, condition in enumerate(shape.conditions):
+        query = query.where(_CONDITIONS[condition.kind](condition, f"m{number}_"))
+    return query.limit(bindparam("limit")).offset(bindparam("offset"))
+
+
+_PATH = (study.c.study_instance_uid, series.c.series_instance_uid)
+_KEYS = ("study_instance_uid", "patient_id", "accession_number")
+_FINDING = ("names", "name_prefix", "words", "text")
+
+
+def _studies(rare: bool) -> Select[Any]:
+    date = study.c.study_date + "" if rare else study.c.study_date
+    return select(*_STUDY_ROW).order_by(date.desc(), study.c.id.desc())
+
+
+def _series(rare: bool) -> Select[Any]:
+    query = select(*_SERIES_ROW).join_from(series, study, study.c.id == series.c.study_id)
+    return query.order_by(_series_uid(rare), series.c.id)
+
+
+def _instances(rare: bool) -> Select[Any]:
+    query = select(*_INSTANCE_ROW).join_from(series, study, study.c.id == series.c.study_id)
+    query = query.join(instance, instance.c.series_id == series.c.id)
+    return query.order_by(_series_uid(rare), series.c.id, instance.c.sop_instance_uid)
+
+
+def _series_uid(rare: bool) -> ColumnElement[str]:
+    return series.c.series_instance_uid + "" if rare else series.c.series_instance_uid
+
+
+_FROM = {Level.STUDY: _studies, Level.SERIES: _series, Level.INSTANCE: _instances}
+
+
+def _by_modality(condition: _Condition) -> Select[Any]:
+    """The one condition whose own table is in the order of the answer; a rare modality would mean a long way else."""
+    query = select(*_STUDY_ROW).join_from(study_modality, study, study.c.id == study_modality.c.study_id)
+    if condition.count == 1:
+        query = query.where(study_modality.c.modality == bindparam("m0_0"))
+    else:
+        query = query.where(study_modality.c.modality.in_(bindparam("m0_0", expanding=True))).distinct()
+    query = query.where(study_modality.c.store_id == bindparam("store"))
+    query = query.order_by(study_modality.c.study_date.desc(), study_modality.c.study_id.desc())
+    return query.limit(bindparam("limit")).offset(bindparam("offset"))
+
+
+def _column(condition: _Condition) -> Any:
+    return _TABLES[condition.level].c[condition.field]
+
+
+def _is_in(condition: _Condition, name: str) -> ColumnElement[bool]:
+    return _column(condition).in_(bindparam(f"{name}0", expanding=True))
+
+
+def _range(condition: _Condition, name: str) -> ColumnElement[bool]:
+    column = _column(condition)
+    return and_(column >= bindparam(f"{name}0"), column <= bindparam(f"{name}1"), column != "")
+
+
+def _glob(condition: _Condition, name: str) -> ColumnElement[bool]:
+    return func.lower(_column(condition)).op("GLOB")(bindparam(f"{name}0"))
+
+
+def _modality(condition: _Condition, name: str) -> ColumnElement[bool]:
+    same = study_modality.c.store_id == study.c.store_id, study_modality.c.study_id == study.c.id
+    of_date = study_modality.c.study_date == study.c.study_date
+    column = study_modality.c.modality
+    one = condition.count == 1
+    wanted = column == bindparam(f"{name}0") if one else column.in_(bindparam(f"{name}0", expanding=True))
+    return exists().where(*same, of_date, wanted).correlate(study)
+
+
+def _names(condition: _Condition, name: str) -> ColumnElement[bool]:
+    kind = TERMS[condition.field][0]
+    wanted = (study_term.c.term == bindparam(f"{name}{place}") for place in range(condition.count))
+    return and_(*(study.c.id.in_(_term_query(kind, term)) for term in wanted))
+
+
+def _name_prefix(condition: _Condition, name: str) -> ColumnElement[bool]:
+    return study.c.id.in_(_term_query(TERMS[condition.field][0], _begins(name, 0)))
+
+
+def _words(condition: _Condition, name: str) -> ColumnElement[bool]:
+    kind = TERMS[condition.field][1]
+    words = (_term_query(kind, _begins(name, 2 * place)) for place in range(condition.count))
+    return or_(*(study.c.id.in_(word) for word in words))
+
+
+def _begins(name: str, place: int) -> ColumnElement[bool]:
+    first, last = bindparam(f"{name}{place}"), bindparam(f"{name}{place + 1}")
+    return and_(study_term.c.term >= first, study_term.c.term < last)
+
+
+def _term_query(kind: int, *conditions: ColumnElement[bool]) -> Select[Any]:
+    query = select(study_term.c.study_id)
+    return query.where(study_term.c.store_id == bindparam("store"), study_term.c.kind == kind, *conditions)
+
+
+def _text(condition: _Condition, name: str) -> ColumnElement[bool]:
+    """Trigrams find the candidates, whatever store they are in; SQLite compares them with the whole pattern."""
+    found = select(study_text.c.rowid).where(study_text.c[condition.field].op("GLOB")(bindparam(f"{name}0")))
+    return study.c.id.in_(found)
+
+
+def _short_text(condition: _Condition, name: str) -> ColumnElement[bool]:
+    """Too short for a trigram: study by study in the order of the answer, until there are enough."""
+    same = study_text.c.rowid == study.c.id
+    glob = study_text.c[condition.field].op("GLOB")(bindparam(f"{name}0"))
+    return exists(select(study_text.c.rowid).where(same, glob).correlate(study))
+
+
+_CONDITIONS = {
+    "in": _is_in,
+    "range": _range,
+    "glob": _glob,
+    "modality": _modality,
+    "names": _names,
+    "name_prefix": _name_prefix,
+    "words": _words,
+    "text": _text,
+    "short_text": _short_text,
+}

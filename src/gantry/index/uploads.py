@@ -1,0 +1,69 @@
+"""Instances that come one request at a time, and the lots their bytes are written to (see ``studies.uploads``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, delete, false, insert, select
+
+from gantry.errors import AlreadyExists, NotFound
+from gantry.index.deletion import Deletion, discard_one
+from gantry.index.insertion import insert_instances
+from gantry.index.instances import Instances
+from gantry.index.operations import _now
+from gantry.index.tables import dicom_store, upload
+from gantry.resources import Instance
+
+Uids = tuple[str, str, str]
+
+
+class UploadedInstances(Deletion, Instances):
+    def store_instances(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> set[Uids]:
+        """Insert instances in one transaction; the UIDs of those that are there already, which stay as they are.
+
+        With ``replace`` these are replaced, and their blobs become garbage. Raises NotFound when the store is gone.
+        """
+        present: set[Uids] = set()
+        if replace:
+            self._insert(store_id, instances, self.stored_blobs(store_id, instances))
+            return present
+        while True:
+            new = [item for item in instances if item.uids not in present]
+            try:
+                self._insert(store_id, new, {})
+            except AlreadyExists:
+                present |= self.stored_blobs(store_id, new).keys()
+            else:
+                return present
+
+    def _insert(self, store_id: int, instances: Sequence[Instance], replaced: dict[Uids, str]) -> None:
+        if not instances:
+            return
+        with self._write() as connection:
+            _require_store(connection, store_id)
+            for uids in replaced:
+                discard_one(connection, store_id, uids)
+            insert_instances(connection, store_id, instances, _now())
+
+    def begin_upload(self, store_id: int) -> int:
+        """A new lot. Raises NotFound when the store is gone."""
+        with self._write() as connection:
+            _require_store(connection, store_id)
+            found: Any = connection.execute(insert(upload), {"store_id": store_id}).inserted_primary_key
+            return int(found[0])
+
+    def end_upload(self, number: int) -> None:
+        with self._write() as connection:
+            connection.execute(delete(upload).where(upload.c.id == number))
+
+    def uploads(self) -> list[tuple[int, int]]:
+        """Lots with the numbers of their stores."""
+        with self._read() as connection:
+            return [(row.id, row.store_id) for row in connection.execute(select(upload))]
+
+
+def _require_store(connection: Connection, store_id: int) -> None:
+    alive = select(dicom_store.c.id).where(dicom_store.c.id == store_id, dicom_store.c.deleted == false())
+    if connection.execute(alive).first() is None:
+        raise NotFound("the DICOM store was deleted just now")

@@ -1,0 +1,88 @@
+"""A search as a value: what is looked for, how it must match, which part of the answer is wanted (PS3.18 §10.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from gantry.names import ResourcePath
+
+
+class Level(StrEnum):
+    STUDY = "study"
+    SERIES = "series"
+    INSTANCE = "instance"
+
+
+class Operator(StrEnum):
+    """``EQUALS`` any of the values. ``RANGE`` from the first value to the second, both inclusive, "" for an open end.
+    ``WILDCARD``: ``*`` and ``?`` in the first value, folded by ``matching``. ``WORDS``: one of the values begins a word
+    of the name."""
+
+    EQUALS = "equals"
+    RANGE = "range"
+    WILDCARD = "wildcard"
+    WORDS = "words"
+
+
+class Match(NamedTuple):
+    """A condition on a field of the index; fields are columns of ``index.tables`` and ``modalities_in_study``."""
+
+    level: Level
+    field: str
+    operator: Operator
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """``path`` are the UIDs of the address above the level. Every match must hold."""
+
+    level: Level
+    path: ResourcePath
+    matches: tuple[Match, ...] = ()
+    limit: int = 100
+    offset: int = 0
+
+
+class FoundStudy(NamedTuple):
+    """``modalities`` are joined by backslashes; for ``members`` see ``StudyAttributes``."""
+
+    study_instance_uid: str
+    members: str
+    more_members: str
+    modalities: str
+    series_count: int
+    instance_count: int
+
+
+class FoundSeries(NamedTuple):
+    study_instance_uid: str
+    series_instance_uid: str
+    members: str
+    more_members: str
+    instance_count: int
+
+
+class FoundInstance(NamedTuple):
+    """``pack_id`` is None where the index has no header."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    blob_key: str
+    size: int
+    instance_number: int | None
+    number_of_frames: int | None
+    rows: int | None
+    columns: int | None
+    bits_allocated: int | None
+    pack_id: int | None
+    pack_number: int | None
+
+    @property
+    def uids(self) -> tuple[str, str, str]:
+        return self[:3]

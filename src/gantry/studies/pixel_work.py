@@ -1,0 +1,95 @@
+"""Pixels of single instances, made in workers: what a request needs now, beside the batches of operations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
+
+from gantry.dicom.forms import DICOM, Form
+from gantry.dicom.views import View, frame_bitstreams, rendered
+from gantry.errors import DeadlineExceeded, FailedPrecondition, NotFound
+from gantry.names import DicomStoreName, ResourcePath
+from gantry.queries import FoundInstance
+from gantry.seams import BlobStore, Seams, WorkerDied, WorkerTimedOut, beat
+
+FRAME_SECONDS = 60
+INSTANCE_SECONDS = 600
+Made = TypeVar("Made")
+
+
+def transcode_blob(blob_key: str, *, blobs: BlobStore, transfer_syntax_uid: str) -> bytes:
+    """The instance in another transfer syntax."""
+    from gantry.dicom.representations import represent
+
+    return _watched(blob_key, blobs, lambda opened, watch: represent(opened, Form(DICOM, transfer_syntax_uid), watch))[
+        0
+    ].data
+
+
+def render_blob(blob_key: str, *, blobs: BlobStore, view: View, wanted: Sequence[int] | None) -> list[bytes]:
+    return _watched(blob_key, blobs, lambda opened, watch: rendered(opened, view, wanted, watch))
+
+
+def frames_of_blob(
+    blob_key: str, *, blobs: BlobStore, transfer_syntax_uid: str, wanted: Sequence[int] | None
+) -> list[bytes]:
+    return _watched(blob_key, blobs, lambda opened, watch: frame_bitstreams(opened, transfer_syntax_uid, wanted, watch))
+
+
+def _watched(blob_key: str, blobs: BlobStore, make: Callable[[Any, Callable[[], None]], Iterable[Made]]) -> list[Made]:
+    """A frame gets FRAME_SECONDS, the instance no more than its time."""
+    deadline = time.monotonic() + INSTANCE_SECONDS
+
+    def next_frame() -> None:
+        if time.monotonic() > deadline:
+            raise DeadlineExceeded(f"takes longer than {INSTANCE_SECONDS} seconds")
+        beat(FRAME_SECONDS)
+
+    try:
+        with blobs.open(blob_key) as opened:
+            return list(make(opened, next_frame))
+    finally:
+        beat(None)
+
+
+def made_of(
+    seams: Seams, store: DicomStoreName, row: FoundInstance, function: Callable[..., Made], **options: Any
+) -> Made:
+    """Call a function above for one instance, wherever its bytes are by then. Raises StatusError alone."""
+    try:
+        return result(submit(seams, row, function, **options))
+    except NotFound:
+        moved = next(seams.index.found_below(store, ResourcePath(*row.uids)))
+        if moved.blob_key == row.blob_key:
+            raise
+        return result(submit(seams, moved, function, **options))
+
+
+def submit(seams: Seams, row: FoundInstance, function: Callable[..., Made], **options: Any) -> Future[Made]:
+    return seams.pixels.submit(function, row.blob_key, blobs=seams.blobs, **options)
+
+
+def result(future: Future[Made]) -> Made:
+    try:
+        return future.result()
+    except WorkerTimedOut:
+        raise DeadlineExceeded(f"a frame takes longer than {FRAME_SECONDS} seconds; its data may be damaged") from None
+    except WorkerDied:
+        raise FailedPrecondition("the worker process died while it decoded this instance; it may be damaged") from None
+
+
+def in_order(calls: Iterator[Callable[[], Future[Made]]], window: int) -> Iterator[Made]:
+    """Results in the order of the calls, at most ``window`` of them under way."""
+    under_way: list[Future[Made]] = []
+    try:
+        for call in calls:
+            under_way.append(call())
+            if len(under_way) >= window:
+                yield result(under_way.pop(0))
+        while under_way:
+            yield result(under_way.pop(0))
+    finally:
+        for future in under_way:
+            future.cancel()

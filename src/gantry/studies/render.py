@@ -1,0 +1,41 @@
+"""Rendering of instances, and which instance stands for a series or a study (PS3.18 §10.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gantry.dicom.views import MAX_VIEW_SIDE, View, Viewport
+from gantry.errors import NotFound
+from gantry.names import DicomStoreName, ResourcePath
+from gantry.queries import FoundInstance
+from gantry.seams import Seams
+from gantry.studies.pixel_work import made_of, render_blob
+
+_LOOKED_AT = 1000
+
+__all__ = ["MAX_VIEW_SIDE", "View", "Viewport", "pictures", "representative"]
+
+
+def pictures(
+    seams: Seams, store: DicomStoreName, row: FoundInstance, view: View, wanted: Sequence[int] | None
+) -> list[bytes]:
+    """Frames by numbers from 0, or all, as JPEG or PNG. Raises StatusError alone."""
+    return made_of(seams, store, row, render_blob, view=view, wanted=wanted)
+
+
+def representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> tuple[FoundInstance, int]:
+    """The instance in the middle of the first series that has images, and its middle frame, from 0.
+
+    Of a long study only the beginning is looked at. Raises NotFound where nothing has rows and columns.
+    """
+    series: dict[str, list[FoundInstance]] = {}
+    for number, row in enumerate(seams.index.found_below(store, path)):
+        if number >= _LOOKED_AT:
+            break
+        if row.rows and row.columns:
+            series.setdefault(row.series_instance_uid, []).append(row)
+    if not series:
+        raise NotFound(f"{path} has no image that could stand for it")
+    rows = sorted(next(iter(series.values())), key=lambda row: row.instance_number or 0)
+    middle = rows[len(rows) // 2]
+    return middle, (middle.number_of_frames or 1) // 2 if (middle.number_of_frames or 1) > 1 else 0

@@ -1,0 +1,206 @@
+"""WADO-RS of whole instances, frames and bulk data (PS3.18 §10.4): bytes as they are stored, or transcoded by workers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import NamedTuple
+
+from gantry.dicom import forms
+from gantry.dicom.bulk import ENCAPSULATED, BulkPath, find_bulk, native_pixels, parse_bulk_path
+from gantry.errors import NotAcceptable, NotFound
+from gantry.names import DicomStoreName, ResourcePath
+from gantry.queries import FoundInstance
+from gantry.seams import OpenedObject, Seams
+from gantry.studies.pixel_work import frames_of_blob, in_order, made_of, submit, transcode_blob
+
+ANY = "*"
+
+__all__ = ["ANY", "Piece", "Value", "bulk", "frames", "instance", "instances", "open_blob", "parse_bulk_path"]
+
+
+class Piece(NamedTuple):
+    """Some bytes of an instance; ``begins`` is it where they are the first ones."""
+
+    begins: FoundInstance | None
+    data: bytes
+
+
+class Value(NamedTuple):
+    """Bytes to be given: ``size`` bytes of an open blob from ``start`` on, or ``data``. Whoever has it closes it."""
+
+    blob: OpenedObject | None
+    start: int
+    size: int
+    data: bytes = b""
+
+    @classmethod
+    def of(cls, data: bytes) -> Value:
+        return cls(None, 0, len(data), data)
+
+    def read(self, start: int, length: int) -> bytes:
+        """At most ``length`` bytes from ``start`` of the value."""
+        length = min(length, self.size - start)
+        return self.data[start : start + length] if self.blob is None else self.blob.read_at(self.start + start, length)
+
+    def close(self) -> None:
+        if self.blob is not None:
+            self.blob.__exit__(None, None, None)
+
+
+def instance(seams: Seams, store: DicomStoreName, row: FoundInstance, syntax: str, explicit: bool) -> Value:
+    """One instance in a transfer syntax, as ``instances`` gives it."""
+    if syntax in (ANY, row.transfer_syntax_uid):
+        return _opened(seams, store, row, 0, None)
+    _require_transcodable(seams, store, ResourcePath(*row.uids), syntax, explicit)
+    return Value.of(made_of(seams, store, row, transcode_blob, transfer_syntax_uid=syntax))
+
+
+def _opened(seams: Seams, store: DicomStoreName, row: FoundInstance, start: int, size: int | None) -> Value:
+    blob = open_blob(seams, store, row)
+    if blob is None:
+        raise NotFound(f"instance {row.sop_instance_uid} was deleted just now")
+    return Value(blob, start, blob.size if size is None else size)
+
+
+def instances(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: str, explicit: bool) -> Iterator[Piece]:
+    """All instances of a path in a transfer syntax, ``*`` for as they are stored.
+
+    Nothing is answered unless every instance can be had in that syntax: NotAcceptable says which one cannot.
+    ``explicit``: the syntax was asked for by the client. Raises NotFound.
+    """
+    rows = seams.index.found_below(store, path)
+    if syntax == ANY:
+        return _stored(seams, store, rows)
+    _require_transcodable(seams, store, path, syntax, explicit)
+    return _transcoded(seams, store, rows, syntax)
+
+
+def _require_transcodable(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: str, explicit: bool) -> None:
+    for stored in seams.index.transfer_syntaxes_below(store, path):
+        if stored not in forms.DECODABLE and stored != syntax:
+            asked = f"transfer syntax {syntax}" + ("" if explicit else ", which is meant where none is named")
+            raise NotAcceptable(
+                f"an instance of {path} is stored in transfer syntax {stored}, which cannot be transcoded to {asked}; "
+                "ask for transfer-syntax=*"
+            )
+
+
+def _stored(seams: Seams, store: DicomStoreName, rows: Iterator[FoundInstance]) -> Iterator[Piece]:
+    for row in rows:
+        begins: FoundInstance | None = row
+        blob = open_blob(seams, store, row)
+        if blob is None:
+            continue
+        with blob:
+            for chunk in blob.chunks():
+                yield Piece(begins, chunk)
+                begins = None
+
+
+def open_blob(seams: Seams, store: DicomStoreName, row: FoundInstance) -> OpenedObject | None:
+    """Where the bytes are now; None for an instance that was deleted meanwhile."""
+    try:
+        return seams.blobs.open(row.blob_key)
+    except NotFound:
+        try:
+            moved = next(seams.index.found_below(store, ResourcePath(*row.uids)))
+        except NotFound:
+            return None
+        return seams.blobs.open(moved.blob_key)
+
+
+def _transcoded(seams: Seams, store: DicomStoreName, rows: Iterator[FoundInstance], syntax: str) -> Iterator[Piece]:
+    first = next(rows, None)
+    if first is None:
+        return
+    second = next(rows, None)
+    if second is None:
+        yield from _one(seams, store, first, syntax)
+        return
+    yield from _many(seams, store, chain((first, second), rows), syntax)
+
+
+def _one(seams: Seams, store: DicomStoreName, row: FoundInstance, syntax: str) -> Iterator[Piece]:
+    if row.transfer_syntax_uid == syntax:
+        yield from _stored(seams, store, iter((row,)))
+    else:
+        yield Piece(row, made_of(seams, store, row, transcode_blob, transfer_syntax_uid=syntax))
+
+
+def _many(seams: Seams, store: DicomStoreName, rows: Iterator[FoundInstance], syntax: str) -> Iterator[Piece]:
+    """Runs of instances that need no work are sent as they are; the others are worked on a few ahead."""
+    waiting: list[FoundInstance] = []
+
+    def work() -> Iterator[Piece]:
+        calls = (partial(submit, seams, row, transcode_blob, transfer_syntax_uid=syntax) for row in waiting)
+        for row, data in zip(list(waiting), in_order(calls, seams.window), strict=True):
+            yield Piece(row, data)
+        waiting.clear()
+
+    for row in rows:
+        if row.transfer_syntax_uid != syntax:
+            waiting.append(row)
+            if len(waiting) < 64:
+                continue
+        yield from work()
+        if row.transfer_syntax_uid == syntax:
+            yield from _stored(seams, store, iter((row,)))
+    yield from work()
+
+
+# --- frames
+
+
+def frames(
+    seams: Seams, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int], syntax: str
+) -> Sequence[bytes]:
+    """Frames by numbers from 0. ``syntax`` ``""`` stands for the stored one. Raises OutOfRange, StatusError."""
+    if row.transfer_syntax_uid in (forms.EXPLICIT_LE, forms.IMPLICIT_LE) and syntax in ("", *forms.NATIVE_TARGETS):
+        found = _native_frames(seams, store, row, numbers)
+        if found is not None:
+            return found
+    return made_of(seams, store, row, frames_of_blob, transfer_syntax_uid=syntax, wanted=numbers)
+
+
+def _native_frames(
+    seams: Seams, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int]
+) -> list[bytes] | None:
+    """Read straight out of the blob; None where they are not whole bytes in a row."""
+    blob = open_blob(seams, store, row)
+    if blob is None:
+        raise NotFound("the instance was deleted just now")
+    with blob:
+        where = native_pixels(blob)
+        if where is None:
+            return None
+        start, size, count = where
+        if any(not 0 <= number < count for number in numbers):
+            return None  # the worker has the words for it
+        return [blob.read_at(start + number * size, size) for number in numbers]
+
+
+# --- bulk data
+
+
+def bulk(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath) -> Value:
+    """The value of an element, little endian; of encapsulated pixel data the decoded frames, one after the other.
+
+    Raises NotFound where there is none.
+    """
+    value = _opened(seams, store, row, 0, None)
+    assert value.blob is not None  # noqa: S101
+    try:
+        found = find_bulk(value.blob, path)
+    except BaseException:
+        value.close()
+        raise
+    if found is ENCAPSULATED:
+        value.close()
+        decoded = made_of(seams, store, row, frames_of_blob, transfer_syntax_uid=forms.EXPLICIT_LE, wanted=None)
+        return Value.of(b"".join(decoded))
+    if isinstance(found, bytes):
+        value.close()
+        return Value.of(found)
+    return value._replace(start=found[0], size=found[1])

@@ -1,0 +1,224 @@
+"""QIDO-RS (PS3.18 §10.6): parameters of a search → ``Query``, rows → DICOM JSON.
+
+Every attribute that can be searched for is served by an index; any other is refused. In strict mode the attributes, the
+matching and the answers are those of the Cloud Healthcare API and nothing more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from gantry.dicom.attributes import SERIES_DEFAULT, SERIES_MORE, STUDY_DEFAULT, STUDY_MORE
+from gantry.dicom.dictionary import keyword_of, tag_of
+from gantry.errors import InvalidArgument
+from gantry.matching import search_key, tokens
+from gantry.names import ResourcePath
+from gantry.queries import Level, Match, Operator, Query
+
+MAX_OFFSET = 1_000_000
+_LIMITS = {Level.STUDY: (100, 5000), Level.SERIES: (100, 5000), Level.INSTANCE: (1000, 50_000)}
+_MAX_VALUES = 1000
+_ABOVE = {
+    Level.STUDY: (Level.STUDY,),
+    Level.SERIES: (Level.STUDY, Level.SERIES),
+    Level.INSTANCE: (Level.STUDY, Level.SERIES, Level.INSTANCE),
+}
+_SYSTEM = frozenset(
+    ["$.xgafv", "$alt", "access_token", "accept", "alt", "callback", "charset", "fields", "key", "oauth_token", "prettyPrint", "quotaUser", "uploadType", "upload_protocol", "userProject"]
+)
+_UID_LIST = re.compile(r"[0-9.]{1,64}(?:[,\\][0-9.]{1,64})*")
+_DATE = re.compile(r"[0-9]{8}")
+_TIME = re.compile(r"[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?")
+
+MODALITIES_IN_STUDY, SERIES_COUNT, INSTANCE_COUNT = 0x00080061, 0x00201206, 0x00201208
+SERIES_INSTANCE_COUNT, AVAILABILITY, RETRIEVE_URL = 0x00201209, 0x00080056, 0x00081190
+CHARACTER_SET, TRANSFER_SYNTAXES = 0x00080005, 0x00083002
+STUDY_UID, SERIES_UID, SOP_UID, SOP_CLASS_UID = 0x0020000D, 0x0020000E, 0x00080018, 0x00080016
+
+
+class _Attribute(NamedTuple):
+    level: Level
+    field: str
+    kind: str
+    strict: bool
+
+
+_ATTRIBUTES = {
+    STUDY_UID: _Attribute(Level.STUDY, "study_instance_uid", "uid", True),
+    0x00100010: _Attribute(Level.STUDY, "patient_name", "name", True),
+    0x00100020: _Attribute(Level.STUDY, "patient_id", "text", True),
+    0x00080050: _Attribute(Level.STUDY, "accession_number", "text", True),
+    0x00080090: _Attribute(Level.STUDY, "referring_physician_name", "name", True),
+    0x00080020: _Attribute(Level.STUDY, "study_date", "date", True),
+    0x00080030: _Attribute(Level.STUDY, "study_time", "time", False),
+    0x00081030: _Attribute(Level.STUDY, "study_description", "text", False),
+    0x00200010: _Attribute(Level.STUDY, "study_id", "text", False),
+    MODALITIES_IN_STUDY: _Attribute(Level.STUDY, "modalities_in_study", "code", False),
+    SERIES_UID: _Attribute(Level.SERIES, "series_instance_uid", "uid", True),
+    0x00080060: _Attribute(Level.SERIES, "modality", "code", True),
+    0x00200011: _Attribute(Level.SERIES, "series_number", "text", False),
+    0x0008103E: _Attribute(Level.SERIES, "series_description", "text", False),
+    0x00400244: _Attribute(Level.SERIES, "start_date", "date", False),
+    SOP_UID: _Attribute(Level.INSTANCE, "sop_instance_uid", "uid", True),
+    SOP_CLASS_UID: _Attribute(Level.INSTANCE, "sop_class_uid", "uid", False),
+    0x00200013: _Attribute(Level.INSTANCE, "instance_number", "integer", False),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """``fields`` are the tags of ``includefield``; ``every`` stands for ``all``."""
+
+    query: Query
+    fields: frozenset[int] = frozenset()
+    every: bool = False
+    strict: bool = False
+
+
+# --- parameters
+
+
+def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[str, str]], strict: bool) -> Search:
+    """Raises InvalidArgument, which names the parameter."""
+    matches: list[Match] = []
+    fields: set[int] = set()
+    every = fuzzy = False
+    limit, offset = _LIMITS[level][0], 0
+    asked = []
+    for name, value in parameters:
+        if name == "limit":
+            limit = _number(name, value, _LIMITS[level][1])
+        elif name == "offset":
+            offset = _number(name, value, MAX_OFFSET)
+        elif name == "fuzzymatching":
+            fuzzy = _truth(name, value)
+        elif name == "includefield":
+            words = [word.strip() for word in value.split(",") if word.strip()]
+            every = every or "all" in words
+            fields.update(_field(word, level, strict) for word in words if word != "all")
+        elif name not in _SYSTEM:
+            asked.append((name, value))
+    for name, value in asked:
+        attribute = _attribute(name, level, strict)
+        matches.extend(_matches(name, attribute, value, fuzzy, strict))
+    return Search(Query(level, path, tuple(matches), limit, offset), frozenset(fields), every, strict)
+
+
+def _number(name: str, value: str, most: int) -> int:
+    if not (value.isascii() and value.isdigit() and len(value) <= 10 and int(value) <= most):
+        raise InvalidArgument(f"{name}: {value[:100]!r} is not a number from 0 to {most}")
+    return int(value)
+
+
+def _truth(name: str, value: str) -> bool:
+    if value.lower() not in ("true", "false"):
+        raise InvalidArgument(f"{name}: {value[:100]!r} is neither true nor false")
+    return value.lower() == "true"
+
+
+def _field(word: str, level: Level, strict: bool) -> int:
+    tag = tag_of(word.partition(".")[0])
+    if tag is None or (strict and level is not Level.INSTANCE and tag not in _strict_fields(level)):
+        raise InvalidArgument(f"includefield: unknown/unsupported QIDO attribute: {word[:100]}")
+    return tag
+
+
+def _strict_fields(level: Level) -> frozenset[int]:
+    levels = {Level.STUDY: (STUDY_DEFAULT, STUDY_MORE), Level.SERIES: (SERIES_DEFAULT, SERIES_MORE)}
+    found = {tag for above in _ABOVE[level] for tags in levels.get(above, ()) for tag in tags}
+    return frozenset(found | {CHARACTER_SET, AVAILABILITY, STUDY_UID, SERIES_UID})
+
+
+def _attribute(name: str, level: Level, strict: bool) -> _Attribute:
+    tag = tag_of(name)
+    found = _ATTRIBUTES.get(tag) if tag is not None else None
+    if found is None or (strict and not found.strict):
+        known = ", ".join(sorted(keyword_of(tag) for tag, item in _ATTRIBUTES.items() if item.strict or not strict))
+        raise InvalidArgument(f"unknown/unsupported QIDO attribute: {name[:100]}. Searches know {known}")
+    if found.level not in _ABOVE[level]:
+        raise InvalidArgument(
+            f"unknown/unsupported QIDO attribute: {name[:100]} belongs to a {found.level}; search there"
+        )
+    return found
+
+
+def _matches(name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:
+    """The conditions of one parameter; none for an empty value or ``*`` (PS3.4 §C.2.2.2.3, universal matching)."""
+    if "\0" in value:
+        raise InvalidArgument(f"{name}: holds a NUL character")
+    if value and (strict or value.strip("*")):
+        yield from _KINDS[attribute.kind](name, attribute, value, fuzzy, strict)
+
+
+def _uid(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
+    if not _UID_LIST.fullmatch(value) or (strict and not _UID_LIST.fullmatch(value.replace(",", "x"))):
+        raise InvalidArgument(f"{name}: {value[:100]!r} is no UID{'' if strict else ' and no list of UIDs'}")
+    yield _equals(name, attribute, re.split(r"[,\\]", value))
+
+
+def _code(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
+    if not strict and {"*", "?"} & set(value) and attribute.field in ("modality",):
+        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (search_key(value),))
+        return
+    values = [value] if strict else [word.strip().upper() for word in re.split(r"[,\\]", value)]
+    yield _equals(name, attribute, values)
+
+
+def _integer(name: str, attribute: _Attribute, value: str, _fuzzy: bool, _strict: bool) -> Iterator[Match]:
+    if not re.fullmatch(r"[+-]?[0-9]{1,12}", value.strip()):
+        raise InvalidArgument(f"{name}: {value[:100]!r} is not a number")
+    yield _equals(name, attribute, [str(int(value))])
+
+
+def _text(_name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
+    """Single values match exactly, wildcards without case: what people type into a search box (see conformance)."""
+    if not strict and {"*", "?"} & set(value):
+        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (search_key(value),))
+        return
+    yield Match(attribute.level, attribute.field, Operator.EQUALS, (value,))
+    if attribute.field == "study_description" and not {"*", "?"} & set(value):
+        # Has no index of its own; the one of its trigrams finds the candidates.
+        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (search_key(value),))
+
+
+def _name(_name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:
+    wild = {"*", "?"} & set(value)
+    if fuzzy and (strict or not wild):
+        words = tokens(value)[:_MAX_VALUES]
+        yield Match(attribute.level, attribute.field, Operator.WORDS, tuple(words))
+    elif wild and not strict:
+        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (search_key(value),))
+    else:
+        yield Match(attribute.level, attribute.field, Operator.EQUALS, (value,))
+
+
+def _range(pattern: re.Pattern[str], what: str) -> Callable[..., Iterator[Match]]:
+    def parse(name: str, attribute: _Attribute, value: str, _fuzzy: bool, _strict: bool) -> Iterator[Match]:
+        first, dash, last = value.partition("-")
+        if not dash:
+            last = first
+        if not (first or last) or not all(pattern.fullmatch(end) for end in (first, last) if end):
+            raise InvalidArgument(f"{name}: {value[:100]!r} is no {what}, {what}-{what}, {what}- or -{what}")
+        yield Match(attribute.level, attribute.field, Operator.RANGE, (first, last))
+
+    return parse
+
+
+def _equals(name: str, attribute: _Attribute, values: Sequence[str]) -> Match:
+    if len(values) > _MAX_VALUES:
+        raise InvalidArgument(f"{name}: has more than {_MAX_VALUES} values")
+    return Match(attribute.level, attribute.field, Operator.EQUALS, tuple(values))
+
+
+_KINDS = {
+    "uid": _uid,
+    "code": _code,
+    "integer": _integer,
+    "text": _text,
+    "name": _name,
+    "date": _range(_DATE, "YYYYMMDD"),
+    "time": _range(_TIME, "HHMMSS"),
+}

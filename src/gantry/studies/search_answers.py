@@ -1,0 +1,148 @@
+"""What is found, as DICOM JSON (PS3.18 §10.6.3.3, §F.2): one object per study, series or instance, always in UTF-8."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from gantry.dicom.json_model import dicom_json, fragments
+from gantry.names import DicomStoreName
+from gantry.queries import FoundInstance, FoundSeries, FoundStudy, Level
+from gantry.seams import Seams
+from gantry.studies.headers import with_headers
+from gantry.studies.search import (
+    AVAILABILITY,
+    CHARACTER_SET,
+    INSTANCE_COUNT,
+    MODALITIES_IN_STUDY,
+    RETRIEVE_URL,
+    SERIES_COUNT,
+    SERIES_INSTANCE_COUNT,
+    SERIES_UID,
+    SOP_CLASS_UID,
+    SOP_UID,
+    STUDY_UID,
+    TRANSFER_SYNTAXES,
+    Search,
+)
+
+_UTF8 = f'"{CHARACTER_SET:08X}":{{"vr":"CS","Value":["ISO_IR 192"]}}'
+_ONLINE = f'"{AVAILABILITY:08X}":{{"vr":"CS","Value":["ONLINE"]}}'
+_TIME_ZONE = 0x00080201
+_NUMBERS = (
+    ("instance_number", 0x00200013, "IS"),
+    ("number_of_frames", 0x00280008, "IS"),
+    ("rows", 0x00280010, "US"),
+    ("columns", 0x00280011, "US"),
+    ("bits_allocated", 0x00280100, "US"),
+)
+_OWN = frozenset((SOP_UID, SOP_CLASS_UID, STUDY_UID, SERIES_UID, *(tag for _, tag, _ in _NUMBERS)))
+
+
+def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> Iterator[str]:
+    """The JSON objects in order. ``web_url`` is the address of the store's ``dicomWeb``. Raises NotFound at once."""
+    if not search.query.limit:
+        seams.index.get_dicom_store(store)
+        return iter(())
+    if search.query.level is Level.STUDY:
+        return (_study(row, search, web_url) for row in seams.index.search_studies(store, search.query))
+    if search.query.level is Level.SERIES:
+        return (_series(row, search, web_url) for row in seams.index.search_series(store, search.query))
+    return _instances(seams, seams.index.search_instances(store, search.query), search, web_url)
+
+
+def _study(row: FoundStudy, search: Search, web_url: str) -> str:
+    members = [_UTF8, _ONLINE, _uid(STUDY_UID, row.study_instance_uid)]
+    members += filter(None, (row.members, _more(row.more_members, search)))
+    if not search.strict:
+        if row.modalities:
+            members.append(_member(MODALITIES_IN_STUDY, "CS", row.modalities.split("\\")))
+        members.append(_address(f"{web_url}/studies/{row.study_instance_uid}"))
+        members.append(_number(SERIES_COUNT, "IS", row.series_count))
+        members.append(_number(INSTANCE_COUNT, "IS", row.instance_count))
+    return f"{{{','.join(members)}}}"
+
+
+def _series(row: FoundSeries, search: Search, web_url: str) -> str:
+    members = [_UTF8, _uid(STUDY_UID, row.study_instance_uid), _uid(SERIES_UID, row.series_instance_uid)]
+    members += filter(None, (_series_members(row, search), _more(row.more_members, search)))
+    if not search.strict:
+        address = f"{web_url}/studies/{row.study_instance_uid}/series/{row.series_instance_uid}"
+        members.append(_address(address))
+        members.append(_number(SERIES_INSTANCE_COUNT, "IS", row.instance_count))
+    return f"{{{','.join(members)}}}"
+
+
+def _series_members(row: FoundSeries, search: Search) -> str:
+    """SeriesNumber is required by the standard, and at Google one of those that only ``all`` gives."""
+    if not search.strict or search.every or 0x00200011 in search.fields:
+        return row.members
+    return _members({tag: element for tag, element in _parsed(row.members) if tag != "00200011"})
+
+
+def _more(members: str, search: Search) -> str:
+    if search.every or not members:
+        return members if search.every else ""
+    if not search.fields:
+        return ""
+    return _members({tag: element for tag, element in _parsed(members) if int(tag, 16) in search.fields})
+
+
+def _parsed(members: str) -> Iterable[tuple[str, Any]]:
+    return json.loads(f"{{{members}}}").items()  # type: ignore[no-any-return]
+
+
+def _members(found: dict[str, Any]) -> str:
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":"))[1:-1]
+
+
+def _instances(seams: Seams, rows: list[FoundInstance], search: Search, web_url: str) -> Iterator[str]:
+    """Headers are read only for attributes that the index has no columns for."""
+    wanted = search.fields - _OWN
+    if search.every:
+        for row, header in with_headers(seams, rows):
+            bulk = f"{_instance_url(row, web_url)}/bulkdata"
+            members = [_ONLINE] if search.strict else [_ONLINE, _address(_instance_url(row, web_url))]
+            yield f"{{{','.join(members)},{dicom_json(header, bulk)[1:]}"
+    elif wanted:
+        for row, header in with_headers(seams, rows):
+            found = fragments(header, wanted | {_TIME_ZONE}, f"{_instance_url(row, web_url)}/bulkdata")
+            yield _instance(row, search, web_url, [text for tag, text in found.items() if tag not in _OWN])
+    else:
+        for row in rows:
+            yield _instance(row, search, web_url, [])
+
+
+def _instance(row: FoundInstance, search: Search, web_url: str, more: list[str]) -> str:
+    members = [_ONLINE, _uid(SOP_CLASS_UID, row.sop_class_uid), _uid(SOP_UID, row.sop_instance_uid)]
+    members += [_uid(STUDY_UID, row.study_instance_uid), _uid(SERIES_UID, row.series_instance_uid)]
+    members += (_number(tag, vr, value) for name, tag, vr in _NUMBERS if (value := getattr(row, name)) is not None)
+    kept = [text for text in more if not text.startswith((f'"{CHARACTER_SET:08X}"', f'"{AVAILABILITY:08X}"'))]
+    if not search.strict:
+        members.append(_address(_instance_url(row, web_url)))
+        if TRANSFER_SYNTAXES in search.fields:
+            members.append(_uid(TRANSFER_SYNTAXES, row.transfer_syntax_uid))
+    return f"{{{','.join([_UTF8, *members, *kept])}}}"
+
+
+def _instance_url(row: FoundInstance, web_url: str) -> str:
+    study, series, instance = row.uids
+    return f"{web_url}/studies/{study}/series/{series}/instances/{instance}"
+
+
+def _uid(tag: int, uid: str) -> str:
+    """UIDs hold digits and periods, so nothing has to be escaped."""
+    return f'"{tag:08X}":{{"vr":"UI","Value":["{uid}"]}}'
+
+
+def _number(tag: int, vr: str, value: int) -> str:
+    return f'"{tag:08X}":{{"vr":"{vr}","Value":[{value}]}}'
+
+
+def _member(tag: int, vr: str, values: list[str]) -> str:
+    return f'"{tag:08X}":{json.dumps({"vr": vr, "Value": values}, ensure_ascii=False, separators=(",", ":"))}'
+
+
+def _address(url: str) -> str:
+    return f'"{RETRIEVE_URL:08X}":{{"vr":"UR","Value":{json.dumps([url])}}}'

@@ -1,0 +1,176 @@
+"""STOW-RS (PS3.18 §10.5): instances of one request into blobs, then into the index, a batch at a time.
+
+An instance counts as stored when its bytes and its row are on disk. What is wrong with one is told of that one; what
+is wrong with the server after some are stored is told of the rest, so that the answer is always complete.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from gantry.describing import Read, describe
+from gantry.errors import AlreadyExists, Code, InvalidArgument, Status, StatusError
+from gantry.ingest import identify
+from gantry.names import DicomStoreName
+from gantry.operations.blob_keys import blob_key
+from gantry.resources import BlobStorageClass, Instance
+from gantry.seams import BlobStore, Seams
+from gantry.studies.uploads import Uploads
+
+BATCH_ITEMS, BATCH_BYTES = 256, 256 << 20
+_CLASS = BlobStorageClass.STANDARD.value
+_OF_THE_SERVER = (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE, Code.INTERNAL)
+
+
+class Incoming(NamedTuple):
+    """One instance of a request: its bytes, or why they cannot be had. ``name`` is for people."""
+
+    name: str
+    chunks: Iterator[bytes]
+    problem: StatusError | None = None
+
+
+class Refused(NamedTuple):
+    """``sop_class_uid`` and ``sop_instance_uid`` are empty for what is no DICOM."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    status: Status
+
+
+@dataclass
+class Stored:
+    """What became of a request."""
+
+    instances: list[Instance] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+
+    @property
+    def study(self) -> str:
+        """The Study Instance UID, where all that was stored has the same."""
+        studies = {item.study_instance_uid for item in self.instances}
+        return studies.pop() if len(studies) == 1 else ""
+
+
+def store(
+    seams: Seams,
+    uploads: Uploads,
+    name: DicomStoreName,
+    incoming: Iterable[Incoming],
+    study: str = "",
+    replace: bool = False,
+) -> Stored:
+    """Store all instances that can be stored. ``study``: the UID they must have. ``replace`` those that are there.
+
+    Raises NotFound for the store, and the error of a server that can store nothing at all.
+    """
+    store_id = seams.index.get_dicom_store(name).id
+    with uploads.request(store_id, _CLASS) as directory:
+        # A copy of its own: a flush tells of the writes of one writer.
+        return _Request(seams, copy.deepcopy(seams.blobs), store_id, directory, study, replace).run(incoming)
+
+
+class _Request:
+    def __init__(
+        self, seams: Seams, blobs: BlobStore, store_id: int, directory: str, study: str, replace: bool
+    ) -> None:
+        self.seams, self.blobs, self.store_id = seams, blobs, store_id
+        self.directory, self.study, self.replace = directory, study, replace
+        self.batch: list[Read] = []
+        self.bytes = 0
+        self.done = Stored()
+
+    def run(self, incoming: Iterable[Incoming]) -> Stored:
+        try:
+            for number, item in enumerate(incoming):
+                self._take(item, blob_key(f"{self.directory}/{number // 1000:06d}", number % 1000))
+                if len(self.batch) >= BATCH_ITEMS or self.bytes >= BATCH_BYTES:
+                    self._commit()
+            self._commit()
+        except BaseException:
+            self._discard(self.batch)
+            raise
+        return self.done
+
+    def _take(self, item: Incoming, key: str) -> None:
+        try:
+            if item.problem is not None:
+                raise item.problem
+            size = self.blobs.put(key, item.chunks)
+        except StatusError as error:
+            self._refuse(error, Refused("", "", Status(error.code, f"{item.name}: {error.message}")))
+            return
+        try:
+            with self.blobs.open(key) as blob:
+                read = identify(blob, key, size, _CLASS, item.name)
+        except StatusError as error:
+            self._delete(key)
+            self._refuse(error, Refused("", "", Status(error.code, f"{item.name}: {error.message}")))
+            return
+        if self.study and read.instance.study_instance_uid != self.study:
+            self._delete(key)
+            message = f"its StudyInstanceUID is {read.instance.study_instance_uid}, the address says {self.study}"
+            self._refuse(InvalidArgument(message), _refused(read.instance, InvalidArgument(message).status))
+            return
+        self.batch.append(read)
+        self.bytes += size
+
+    def _refuse(self, error: StatusError, refused: Refused) -> None:
+        """A server that fails before it has stored anything says so itself."""
+        if error.code in _OF_THE_SERVER and not self.done.instances and not self.batch:
+            raise error
+        self.done.refused.append(refused)
+
+    def _commit(self) -> None:
+        batch, self.batch, self.bytes = self._without_doubles(), [], 0
+        if not batch:
+            return
+        try:
+            found = [item for item in describe(batch) if isinstance(item, Instance)]
+            self.blobs.flush()
+            present = self.seams.index.store_instances(self.store_id, found, self.replace)
+        except BaseException as error:
+            self._discard(batch)
+            if not isinstance(error, StatusError) or not self.done.instances:
+                raise
+            self.done.refused += [_refused(item.instance, error.status) for item in batch]
+            return
+        for item in found:
+            if item.uids in present:
+                self._delete(item.blob_key)
+                self.done.refused.append(_refused(item, _exists(item)))
+            else:
+                self.done.instances.append(item._replace(description=None))
+
+    def _without_doubles(self) -> list[Read]:
+        """The second of two instances with the same UIDs in one batch is refused like one that is stored already."""
+        seen: set[tuple[str, str, str]] = set()
+        kept = []
+        for item in self.batch:
+            if item.instance.uids in seen:
+                self._delete(item.instance.blob_key)
+                self.done.refused.append(_refused(item.instance, _exists(item.instance)))
+            else:
+                seen.add(item.instance.uids)
+                kept.append(item)
+        return kept
+
+    def _discard(self, batch: Iterable[Read]) -> None:
+        for item in batch:
+            self._delete(item.instance.blob_key)
+
+    def _delete(self, key: str) -> None:
+        with suppress(StatusError):
+            self.blobs.delete(key)
+
+
+def _refused(item: Instance, status: Status) -> Refused:
+    return Refused(item.sop_class_uid, item.sop_instance_uid, status)
+
+
+def _exists(item: Instance) -> Status:
+    return AlreadyExists(f"an instance with these UIDs already exists: {item.path}").status

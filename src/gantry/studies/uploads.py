@@ -1,0 +1,111 @@
+"""Where uploaded bytes lie before a row names them: ``PLACE/STORE/stow/LOT/REQUEST/NUMBER.dcm``.
+
+A lot is written down before anything lies in it and crossed out when all its requests have ended. What a crash leaves
+behind is then in the lots that are still there at the next start, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import islice
+
+from gantry.dicom.part10 import read_header
+from gantry.errors import StatusError
+from gantry.resources import Instance
+from gantry.seams import Seams
+
+LOT_REQUESTS, LOT_SECONDS = 1000, 600
+_CHUNK = 200
+
+
+@dataclass
+class _Lot:
+    id: int
+    begun: float = field(default_factory=time.monotonic)
+    requests: int = 0
+    open: int = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.requests >= LOT_REQUESTS or time.monotonic() - self.begun > LOT_SECONDS
+
+
+class Uploads:
+    """The lots of this process. Safe to use from many threads."""
+
+    def __init__(self, seams: Seams) -> None:
+        self._seams = seams
+        self._lock = threading.Lock()
+        self._current: dict[int, _Lot] = {}
+
+    @contextmanager
+    def request(self, store_id: int, storage_class: str) -> Iterator[str]:
+        """The directory for the blobs of one request."""
+        with self._lock:
+            lot = self._current.get(store_id)
+            if lot is None or lot.is_full:
+                self._retire(lot)
+                lot = self._current[store_id] = _Lot(self._seams.index.begin_upload(store_id))
+            lot.requests += 1
+            lot.open += 1
+            number = lot.requests
+        place = self._seams.place_of(storage_class)
+        try:
+            yield f"{place}/{store_id}/stow/{lot.id}/{number:04d}"
+        finally:
+            with self._lock:
+                lot.open -= 1
+                if self._current.get(store_id) is not lot:
+                    self._retire(lot)
+
+    def close(self) -> None:
+        """Cross out what no request is using any more."""
+        with self._lock:
+            for lot in self._current.values():
+                self._retire(lot)
+            self._current.clear()
+
+    def _retire(self, lot: _Lot | None) -> None:
+        if lot is not None and not lot.open:
+            with suppress(StatusError):  # the next start looks through it
+                self._seams.index.end_upload(lot.id)
+
+
+def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading.Event) -> None:
+    """Remove what requests of an earlier process left without a row. ``left``: its lots, crossed out one by one."""
+    while left and not stopping.is_set():
+        lot, store_id = left[0]
+        for place in seams.places:
+            for keys in _batches(seams, f"{place}/{store_id}/stow/{lot}/"):
+                _sweep(seams, store_id, keys)
+        seams.index.end_upload(lot)
+        left.pop(0)
+
+
+def _batches(seams: Seams, prefix: str) -> Iterator[list[str]]:
+    found = seams.blobs.list(prefix)
+    while keys := [item.key for item in islice(found, _CHUNK)]:
+        yield keys
+
+
+def _sweep(seams: Seams, store_id: int, keys: list[str]) -> None:
+    written = {key: _identity(seams, key) for key in keys}
+    present = seams.index.stored_blobs(store_id, [item for item in written.values() if item is not None])
+    for key, item in written.items():
+        if item is None or present.get(item.uids) != key:
+            seams.blobs.delete(key)
+
+
+def _identity(seams: Seams, key: str) -> Instance | None:
+    """None for what is no whole instance: half a file that nobody was told of."""
+    try:
+        with seams.blobs.open(key) as blob:
+            found = read_header(blob.read_at, blob.size)
+            uids = found.study_instance_uid, found.series_instance_uid, found.sop_instance_uid
+            return Instance(*uids, found.sop_class_uid, found.transfer_syntax_uid, key, blob.size)
+    except StatusError:
+        return None

@@ -1,0 +1,82 @@
+"""Searches in SQLite: the suite, and how SQLite goes about them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry.index.sql import SqlIndex
+from gantry.names import DicomStoreName, ResourcePath
+from gantry.queries import Level, Operator
+from tests.seams.index_suite import STORE
+from tests.seams.searching_suite import SearchingSuite, query
+from tests.seams.test_sqlite_index import plans
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[SqlIndex]:
+    made = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    yield made
+    made.close()
+
+
+IN_ORDER = [
+    (),
+    (("study_date", Operator.RANGE, ("20240105", "20240110")),),
+    (("study_time", Operator.RANGE, ("08", "10")),),
+    (("modalities_in_study", Operator.EQUALS, ("MR",)),),
+    (("patient_name", Operator.WILDCARD, "*jo*"),),
+]
+FOUND_FIRST = [
+    (("study_instance_uid", Operator.EQUALS, ("1.3", "1.9")),),
+    (("patient_id", Operator.EQUALS, "P003"),),
+    (("accession_number", Operator.EQUALS, "A0003"),),
+    (("patient_name", Operator.EQUALS, "doe^john"),),
+    (("patient_name", Operator.WILDCARD, "doe*"),),
+    (("patient_name", Operator.WILDCARD, "*john*"),),
+    (("patient_name", Operator.WORDS, ("jo", "ta")),),
+    (("study_description", Operator.WILDCARD, "*knee*"),),
+]
+
+
+class TestSqliteSearching(SearchingSuite):
+    @pytest.mark.parametrize("matches", IN_ORDER, ids=str)
+    def test_long_answers_are_read_in_their_order(
+        self, index: SqlIndex, filled: DicomStoreName, matches: tuple[Any, ...]
+    ) -> None:
+        """However many studies there are, a page costs what it holds: nothing is sorted, nothing read to its end."""
+        with plans(index) as steps:
+            self.studies(index, *matches)
+        assert grows(steps) == []
+        assert [step for step in steps if "B-TREE" in step] == []
+
+    @pytest.mark.parametrize("matches", FOUND_FIRST, ids=str)
+    def test_what_is_rare_is_looked_up(self, index: SqlIndex, filled: DicomStoreName, matches: tuple[Any, ...]) -> None:
+        """Only what was found is sorted."""
+        with plans(index) as steps:
+            self.studies(index, *matches)
+        assert grows(steps) == []
+        assert [step for step in steps if step == "SEARCH study USING INDEX study_date (store_id=?)"] == []
+
+    @pytest.mark.parametrize("level", [Level.SERIES, Level.INSTANCE])
+    @pytest.mark.parametrize("path", [ResourcePath(""), ResourcePath("1.5"), ResourcePath("1.5", "1.5.1")])
+    def test_levels_below_are_read_in_their_order(
+        self, index: SqlIndex, filled: DicomStoreName, level: Level, path: ResourcePath
+    ) -> None:
+        with plans(index) as steps:
+            search = index.search_series if level is Level.SERIES else index.search_instances
+            search(STORE, query(level, path=path))
+            if path.study:
+                list(index.found_below(STORE, path))
+        assert grows(steps) == []
+        assert [step for step in steps if "B-TREE" in step] == []
+
+
+def grows(steps: list[str]) -> list[str]:
+    """Tables read from end to end; a look-up of trigrams is called a scan of the full-text index, too."""
+    looked_up = re.compile(r"SCAN study_text VIRTUAL TABLE INDEX 0:G[0-9]=?|SCAN CONSTANT ROW")
+    return [step for step in steps if step.startswith("SCAN") and not looked_up.fullmatch(step)]

@@ -1,4 +1,4 @@
-"""From headers to what the index keeps: attributes by level, and headers packed by series. Runs where ``ingest`` runs."""
+"""From headers to what the index keeps: attributes by level, and headers packed by series."""
 
 from __future__ import annotations
 

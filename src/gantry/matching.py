@@ -1,4 +1,4 @@
-"""How texts are compared in searches: without case, accents and width. One rule for what is stored and what is asked."""
+"""How texts are compared in searches: without case, accents and width, whether stored or asked for."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _THUMBNAIL = Viewport(128, 128)
 _INTEGER, _DECIMAL = re.compile(r"-?[0-9]{1,6}"), re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
 _KNOWN = ("accept", "quality", "viewport", "window")
-_IGNORED = frozenset(["$.xgafv", "$alt", "access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint", "quotaUser"])
+_IGNORED = frozenset(("$.xgafv", "$alt", "access_token", "alt", "callback", "fields", "key", "oauth_token"))
 
 
 @WebHandler

@@ -14,7 +14,7 @@ from gantry.names import DicomStoreName, ResourcePath
 
 @dataclass(frozen=True, slots=True)
 class WebCall:
-    """``ids`` are the variable parts of the path in order. ``read`` gives the next piece of the body, b"" at its end."""
+    """``ids`` are the variable parts of the path. ``read`` gives the next piece of the body, at its end b""."""
 
     context: Context
     version: str

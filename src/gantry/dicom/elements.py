@@ -58,9 +58,9 @@ _NAMES = _UIDS | {
 
 _IMPLICIT_LE_UID = "1.2.840.10008.1.2"
 _EXPLICIT_BE_UID = "1.2.840.10008.1.2.2"
-_SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-VRS = _SHORT_VRS | LONG_VRS
+VRS = SHORT_VRS | LONG_VRS
 _PLACEHOLDER_VRS = frozenset((b"  ", b"--", b"??"))
 
 
@@ -166,7 +166,7 @@ class Walk:
             return tag, b"", 8, length
         vr = self.window[at + 4 : at + 6]
         short: int = encoding.element.unpack_from(self.window, at)[3]
-        if vr in _SHORT_VRS or vr in _PLACEHOLDER_VRS:
+        if vr in SHORT_VRS or vr in _PLACEHOLDER_VRS:
             return tag, vr, 8, short
         if vr not in LONG_VRS:
             if not (vr.isalpha() and vr.isupper()):
@@ -255,7 +255,7 @@ class Walk:
         """Pass over elements of defined length (PS3.5 §7.1) up to something else, or to the end. The hot loop."""
         encoding = self.encoding
         explicit, unpack, unpack_length = encoding.explicit, encoding.element.unpack_from, encoding.length.unpack_from
-        short_vrs, long_vrs, undefined = _SHORT_VRS, LONG_VRS, _UNDEFINED
+        short_vrs, long_vrs, undefined = SHORT_VRS, LONG_VRS, _UNDEFINED
         noted_elements, long_value = (_NO_ELEMENTS, undefined) if self.open else (_NOTED_ELEMENTS, LONG_VALUE)
         window, base, pos, size = self.window, self.base, self.pos, self.size
         limit = len(window) - 12

@@ -99,7 +99,8 @@ _NOWHERE = Layout(0, 0, 0, (), True, True, False)
 class Header:
     """What identifies an instance: the dataset's UIDs, and the transfer syntax of the file meta group.
 
-    Two are equal when these are. ``numbers`` are InstanceNumber, NumberOfFrames, Rows, Columns and BitsAllocated by tag; what is no number is absent.
+    Two are equal when these are. ``numbers`` are InstanceNumber, NumberOfFrames, Rows, Columns and BitsAllocated by
+    tag; what is no number is absent.
     """
 
     study_instance_uid: str

@@ -41,7 +41,7 @@ class _Condition(NamedTuple):
     kind: str
     level: Level
     field: str
-    count: int = 1
+    parts: int = 1
 
 
 class Searching(Database):
@@ -167,7 +167,7 @@ _FROM = {Level.STUDY: _studies, Level.SERIES: _series, Level.INSTANCE: _instance
 def _by_modality(condition: _Condition) -> Select[Any]:
     """The one condition whose own table is in the order of the answer; a rare modality would mean a long way else."""
     query = select(*_STUDY_ROW).join_from(study_modality, study, study.c.id == study_modality.c.study_id)
-    if condition.count == 1:
+    if condition.parts == 1:
         query = query.where(study_modality.c.modality == bindparam("m0_0"))
     else:
         query = query.where(study_modality.c.modality.in_(bindparam("m0_0", expanding=True))).distinct()
@@ -190,21 +190,22 @@ def _range(condition: _Condition, name: str) -> ColumnElement[bool]:
 
 
 def _glob(condition: _Condition, name: str) -> ColumnElement[bool]:
-    return func.lower(_column(condition)).op("GLOB")(bindparam(f"{name}0"))
+    found: ColumnElement[bool] = func.lower(_column(condition)).op("GLOB")(bindparam(f"{name}0"))
+    return found
 
 
 def _modality(condition: _Condition, name: str) -> ColumnElement[bool]:
     same = study_modality.c.store_id == study.c.store_id, study_modality.c.study_id == study.c.id
     of_date = study_modality.c.study_date == study.c.study_date
     column = study_modality.c.modality
-    one = condition.count == 1
+    one = condition.parts == 1
     wanted = column == bindparam(f"{name}0") if one else column.in_(bindparam(f"{name}0", expanding=True))
     return exists().where(*same, of_date, wanted).correlate(study)
 
 
 def _names(condition: _Condition, name: str) -> ColumnElement[bool]:
     kind = TERMS[condition.field][0]
-    wanted = (study_term.c.term == bindparam(f"{name}{place}") for place in range(condition.count))
+    wanted = (study_term.c.term == bindparam(f"{name}{place}") for place in range(condition.parts))
     return and_(*(study.c.id.in_(_term_query(kind, term)) for term in wanted))
 
 
@@ -214,13 +215,13 @@ def _name_prefix(condition: _Condition, name: str) -> ColumnElement[bool]:
 
 def _words(condition: _Condition, name: str) -> ColumnElement[bool]:
     kind = TERMS[condition.field][1]
-    words = (_term_query(kind, _begins(name, 2 * place)) for place in range(condition.count))
+    words = (_term_query(kind, _begins(name, 2 * place)) for place in range(condition.parts))
     return or_(*(study.c.id.in_(word) for word in words))
 
 
 def _begins(name: str, place: int) -> ColumnElement[bool]:
-    first, last = bindparam(f"{name}{place}"), bindparam(f"{name}{place + 1}")
-    return and_(study_term.c.term >= first, study_term.c.term < last)
+    term = study_term.c.term
+    return and_(term >= bindparam(f"{name}{place}"), term < bindparam(f"{name}{place + 1}"))
 
 
 def _term_query(kind: int, *conditions: ColumnElement[bool]) -> Select[Any]:

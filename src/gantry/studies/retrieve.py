@@ -1,4 +1,4 @@
-"""WADO-RS of whole instances, frames and bulk data (PS3.18 §10.4): bytes as they are stored, or transcoded by workers."""
+"""WADO-RS of whole instances, frames and bulk data (PS3.18 §10.4): as stored, or transcoded by workers."""
 
 from __future__ import annotations
 

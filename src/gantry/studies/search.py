@@ -27,7 +27,10 @@ _ABOVE = {
     Level.INSTANCE: (Level.STUDY, Level.SERIES, Level.INSTANCE),
 }
 _SYSTEM = frozenset(
-    ["$.xgafv", "$alt", "access_token", "accept", "alt", "callback", "charset", "fields", "key", "oauth_token", "prettyPrint", "quotaUser", "uploadType", "upload_protocol", "userProject"]
+    (
+        *("$.xgafv", "$alt", "access_token", "accept", "alt", "callback", "charset", "fields", "key", "oauth_token"),
+        *("prettyPrint", "quotaUser", "uploadType", "upload_protocol", "userProject"),
+    )
 )
 _UID_LIST = re.compile(r"[0-9.]{1,64}(?:[,\\][0-9.]{1,64})*")
 _DATE = re.compile(r"[0-9]{8}")

@@ -1,0 +1,75 @@
+"""The Native DICOM Model in XML (PS3.19 §A.1), out of a DICOM JSON object."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+from gantry.dicom.dictionary import keyword_of
+
+_HEAD = (
+    '<?xml version="1.0" encoding="UTF-8"?>'
+    '<NativeDicomModel xmlns="http://dicom.nema.org/PS3.19/models/NativeDICOM" xml:space="preserve">'
+)
+_FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_NAME_PARTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
+
+
+def native_xml(attributes: dict[str, Any]) -> bytes:
+    """One document. What XML cannot hold becomes U+FFFD."""
+    return (_HEAD + "".join(_dataset(attributes)) + "</NativeDicomModel>").encode()
+
+
+def _dataset(attributes: dict[str, Any]) -> Iterator[str]:
+    creators = {
+        tag[:4] + tag[6:]: element["Value"][0]
+        for tag, element in attributes.items()
+        if int(tag[:4], 16) & 1 and tag.startswith("00", 4) and element.get("Value")
+    }
+    for tag, element in sorted(attributes.items()):
+        yield from _attribute(tag, element, creators)
+
+
+def _attribute(tag: str, element: dict[str, Any], creators: dict[str, str]) -> Iterator[str]:
+    creator = ""
+    if int(tag[:4], 16) & 1 and tag[4:6] != "00":
+        creator = str(creators.get(tag[:4] + tag[4:6], ""))
+        tag = f"{tag[:4]}00{tag[6:]}" if creator else tag
+    keyword = "" if creator else keyword_of(int(tag, 16))
+    yield f'<DicomAttribute tag="{tag}" vr="{element["vr"]}"'
+    yield f" keyword={_quoted(keyword)}" if keyword else ""
+    yield f" privateCreator={_quoted(creator)}>" if creator else ">"
+    if "BulkDataURI" in element:
+        yield f"<BulkData uri={_quoted(element['BulkDataURI'])}/>"
+    elif "InlineBinary" in element:
+        yield f"<InlineBinary>{element['InlineBinary']}</InlineBinary>"
+    for number, value in enumerate(element.get("Value", ()), 1):
+        if value is not None:
+            yield from _value(number, value, element["vr"])
+    yield "</DicomAttribute>"
+
+
+def _value(number: int, value: Any, vr: str) -> Iterator[str]:
+    if vr == "SQ":
+        yield f'<Item number="{number}">'
+        yield from _dataset(value)
+        yield "</Item>"
+    elif vr == "PN":
+        yield f'<PersonName number="{number}">'
+        for group, name in value.items():
+            parts = zip(_NAME_PARTS, name.split("^"), strict=False)
+            inner = "".join(f"<{part}>{_text(text)}</{part}>" for part, text in parts if text)
+            yield f"<{group}>{inner}</{group}>"
+        yield "</PersonName>"
+    else:
+        yield f'<Value number="{number}">{_text(value)}</Value>'
+
+
+def _text(value: Any) -> str:
+    return escape(_FORBIDDEN.sub("\ufffd", str(value)))
+
+
+def _quoted(value: str) -> str:
+    return quoteattr(_FORBIDDEN.sub("\ufffd", value))

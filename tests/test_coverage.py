@@ -113,8 +113,26 @@ def test_permissions_are_named_as_the_api_does() -> None:
             )
 
 
+SERVICES = {
+    "searchFor": "search",
+    "storeInstances": "store",
+    "update": "update",
+    "retrieveMetadata": "metadata",
+    "retrieveFrames": "frames",
+    "retrieveRendered": "rendered",
+    "retrieveBulkdata": "bulkdata",
+    "retrieve": "retrieve",
+}
+"""How the names of methods begin, and which file of ``tests/dicomweb`` is about them; the first that fits."""
+
+
 def file_of(method: ApiMethod) -> str:
-    """Where a method is tested: ``datasets.dicomStores.import`` in ``tests/api/test_dicom_stores_import.py``."""
+    """Where a method is tested: ``datasets.dicomStores.import`` in ``tests/api/test_dicom_stores_import.py``; those of
+    DICOMweb by service."""
+    verb = method.id.rpartition(".")[2]
+    for names, service in SERVICES.items():
+        if verb.startswith(names):
+            return f"tests/dicomweb/test_{service}.py"
     parts = method.id.split(".") if "." in method.id else ["locations", method.id]
     for outer in ("dicomStores", "operations"):
         if outer in parts[1:-1]:

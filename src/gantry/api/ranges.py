@@ -1,4 +1,4 @@
-"""Ranges and conditions of requests (RFC 9110 §13, §14)."""
+"""Parts of a representation and conditions on it: Range (RFC 9110 §14) and If-None-Match (§13.1.2)."""
 
 from __future__ import annotations
 
@@ -6,42 +6,47 @@ import re
 
 from gantry.errors import OutOfRange
 
-_RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,19})\s*-\s*([0-9]{0,19})\s*", re.IGNORECASE)
-_ETAG = re.compile(r'\s*(?:W/)?("[^"]*")\s*(?:,|$)')
+_RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,100})-([0-9]{0,100})\s*", re.IGNORECASE)
+_ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 class Unsatisfiable(OutOfRange):
-    """The range begins behind the last byte (RFC 9110 §15.5.17)."""
+    """No byte of the representation is in the range. The answer says ``content-range: bytes */SIZE`` (§15.5.17)."""
 
     http = 416
+    size: int = 0
 
 
 def parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """Start and length of the one range asked for; None where the whole is to be sent. Raises Unsatisfiable."""
+    """``(start, length)`` of one range of bytes, cut at ``size``; None for the whole, as a server may ignore Range.
+
+    That is: no header, another unit, several ranges, a text that is no range, and the last bytes of nothing, which
+    Content-Range cannot express. Raises Unsatisfiable for a range that begins at or beyond the end, and for ``-0``.
+    """
     found = _RANGE.fullmatch(header)
-    if not found or not (found[1] or found[2]):
+    if not found or found.groups() == ("", ""):
         return None
-    if not found[1]:
-        length = min(int(found[2]), size)
-        if not length:
-            raise Unsatisfiable(f"Range: there are only {size} bytes")
-        return size - length, length
-    first = int(found[1])
-    last = min(int(found[2]), size - 1) if found[2] else size - 1
-    if found[2] and int(found[2]) < first:
-        return None
-    if first >= size:
-        raise Unsatisfiable(f"Range: begins at byte {first}, but there are only {size} bytes")
-    return first, last - first + 1
+    first, last = found.groups()
+    if not first:
+        if int(last) and not size:
+            return None
+        start, end = max(size - int(last), 0), size
+    else:
+        start, end = int(first), min(int(last) + 1, size) if last else size
+        if last and int(last) < start:
+            return None
+    if start >= size:
+        error = Unsatisfiable(f"Range: {header[:100]!r} begins beyond the end; there are {size} bytes")
+        error.size = size
+        raise error
+    return start, end - start
 
 
 def matches(if_none_match: str, etag: str) -> bool:
-    """Weak comparison (RFC 9110 §13.1.2)."""
+    """Whether the client has this representation: ``*``, or ``etag`` in the list by weak comparison (§8.8.3.2).
+
+    ``etag`` is as in the header ETag, with its quotes. Entity tags without quotes are none, and match nothing.
+    """
     if if_none_match.strip() == "*":
         return True
-    at = 0
-    while found := _ETAG.match(if_none_match, at):
-        if found[1] == etag.removeprefix("W/"):
-            return True
-        at = found.end()
-    return False
+    return etag.removeprefix("W/") in _ENTITY_TAG.findall(if_none_match)

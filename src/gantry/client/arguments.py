@@ -193,6 +193,7 @@ def _add_serve(commands: _Commands[_Parser]) -> None:
     command.add_argument("--public-url", metavar="URL", help="address that clients see, if not host and port")
     command.add_argument("--retention-days", metavar="N", help="keep finished operations N days; 0: ever (default: 30)")
     command.add_argument("--log-json", action="store_const", const=True, help="failures as lines of JSON on stdout")
+    command.add_argument("--strict-search", action="store_const", const=True, help="search exactly as Google does")
     command.add_argument("--config", metavar="FILE", help="TOML file of settings (GANTRY_CONFIG)")
 
 

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from gantry.dicom.dictionary import tag_of
 from gantry.dicom.json_model import fragments
 from gantry.dicom.skeleton import Skeleton
 from gantry.resources import SeriesAttributes, StudyAttributes
@@ -17,32 +16,69 @@ from gantry.resources import SeriesAttributes, StudyAttributes
 MAX_TEXT = 1024
 
 
-def _tags(keywords: str) -> tuple[int, ...]:
-    found = tuple(tag_of(keyword) for keyword in keywords.split())
-    return tuple(tag for tag in found if tag is not None)
-
-
-STUDY_DEFAULT = _tags("""
-    StudyDate StudyTime AccessionNumber ReferringPhysicianName TimezoneOffsetFromUTC PatientName PatientID
-    PatientBirthDate PatientSex StudyID
-""")
-STUDY_MORE = _tags("""
-    PersonIdentificationCodeSequence PersonAddress PersonTelephoneNumbers PersonTelecomInformation InstitutionName
-    InstitutionAddress InstitutionCodeSequence ReferringPhysicianIdentificationSequence ConsultingPhysicianName
-    ConsultingPhysicianIdentificationSequence IssuerOfAccessionNumberSequence LocalNamespaceEntityID UniversalEntityID
-    UniversalEntityIDType StudyDescription PhysiciansOfRecord PhysiciansOfRecordIdentificationSequence
-    NameOfPhysiciansReadingStudy PhysiciansReadingStudyIdentificationSequence RequestingServiceCodeSequence
-    ReferencedStudySequence ProcedureCodeSequence ReasonForPerformedProcedureCodeSequence
-    IssuerOfPatientID OtherPatientIDs PatientAge PatientSize PatientWeight
-""")
-SERIES_DEFAULT = _tags("""
-    Modality TimezoneOffsetFromUTC SeriesDescription SeriesNumber PerformedProcedureStepStartDate
-    PerformedProcedureStepStartTime RequestAttributesSequence
-""")
-SERIES_MORE = _tags("""
-    Laterality SeriesDate SeriesTime BodyPartExamined ProtocolName OperatorsName PerformingPhysicianName Manufacturer
-    ManufacturerModelName StationName
-""")
+STUDY_DEFAULT = (
+    0x00080020,  # StudyDate
+    0x00080030,  # StudyTime
+    0x00080050,  # AccessionNumber
+    0x00080090,  # ReferringPhysicianName
+    0x00080201,  # TimezoneOffsetFromUTC
+    0x00100010,  # PatientName
+    0x00100020,  # PatientID
+    0x00100030,  # PatientBirthDate
+    0x00100040,  # PatientSex
+    0x00200010,  # StudyID
+)
+STUDY_MORE = (
+    0x00401101,  # PersonIdentificationCodeSequence
+    0x00401102,  # PersonAddress
+    0x00401103,  # PersonTelephoneNumbers
+    0x00401104,  # PersonTelecomInformation
+    0x00080080,  # InstitutionName
+    0x00080081,  # InstitutionAddress
+    0x00080082,  # InstitutionCodeSequence
+    0x00080096,  # ReferringPhysicianIdentificationSequence
+    0x0008009C,  # ConsultingPhysicianName
+    0x0008009D,  # ConsultingPhysicianIdentificationSequence
+    0x00080051,  # IssuerOfAccessionNumberSequence
+    0x00400031,  # LocalNamespaceEntityID
+    0x00400032,  # UniversalEntityID
+    0x00400033,  # UniversalEntityIDType
+    0x00081030,  # StudyDescription
+    0x00081048,  # PhysiciansOfRecord
+    0x00081049,  # PhysiciansOfRecordIdentificationSequence
+    0x00081060,  # NameOfPhysiciansReadingStudy
+    0x00081062,  # PhysiciansReadingStudyIdentificationSequence
+    0x00321034,  # RequestingServiceCodeSequence
+    0x00081110,  # ReferencedStudySequence
+    0x00081032,  # ProcedureCodeSequence
+    0x00401012,  # ReasonForPerformedProcedureCodeSequence
+    0x00100021,  # IssuerOfPatientID
+    0x00101000,  # OtherPatientIDs
+    0x00101010,  # PatientAge
+    0x00101020,  # PatientSize
+    0x00101030,  # PatientWeight
+)
+SERIES_DEFAULT = (
+    0x00080060,  # Modality
+    0x00080201,  # TimezoneOffsetFromUTC
+    0x0008103E,  # SeriesDescription
+    0x00200011,  # SeriesNumber
+    0x00400244,  # PerformedProcedureStepStartDate
+    0x00400245,  # PerformedProcedureStepStartTime
+    0x00400275,  # RequestAttributesSequence
+)
+SERIES_MORE = (
+    0x00200060,  # Laterality
+    0x00080021,  # SeriesDate
+    0x00080031,  # SeriesTime
+    0x00180015,  # BodyPartExamined
+    0x00181030,  # ProtocolName
+    0x00081070,  # OperatorsName
+    0x00081050,  # PerformingPhysicianName
+    0x00080070,  # Manufacturer
+    0x00081090,  # ManufacturerModelName
+    0x00081010,  # StationName
+)
 _STUDY, _SERIES = frozenset(STUDY_DEFAULT + STUDY_MORE), frozenset(SERIES_DEFAULT + SERIES_MORE)
 _MAX_MEMBER = 16 << 10
 

@@ -115,6 +115,8 @@ def _elements(
             continue
         if length == _UNDEFINED:
             text, stop = _undefined(data, start, end, tag, name, context)
+        elif wanted is not None and tag not in wanted:
+            text, stop = "", start + length
         else:
             stop = start + length
             if stop > end:

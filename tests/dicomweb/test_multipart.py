@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 from collections.abc import Callable, Iterator
 from itertools import chain, pairwise
@@ -16,8 +17,8 @@ from gantry.api.multipart import (
     MAX_PADDING,
     closing,
     new_boundary,
-    part_head,
     parse_content_type,
+    part_head,
     parts,
 )
 from gantry.errors import InvalidArgument
@@ -84,13 +85,9 @@ def streams(draw: st.DrawFn) -> tuple[str, Parts]:
 
 
 def has_delimiter(dashes: bytes, data: bytes) -> bool:
-    """By the grammar of RFC 2046 §5.1.1, one candidate line after the other; the end of the data is a CRLF."""
-    for line in (b"\r\n" + data + b"\r\n").split(b"\r\n" + dashes)[1:]:
-        rest = line.split(b"\n")[0]
-        padding = rest.removesuffix(b"\r")
-        if line.startswith(b"--") or ("\n" in line.decode("latin-1") and not padding.strip(b" \t")):
-            return len(padding) <= MAX_PADDING or line.startswith(b"--")
-    return False
+    """By the grammar of RFC 2046 §5.1.1, within the line ends before and behind the data."""
+    line = rb"\r\n" + re.escape(dashes) + rb"(?:--|[ \t]{0,%d}\r?\n)" % MAX_PADDING
+    return re.search(line, b"\r\n" + data + b"\r\n") is not None
 
 
 def cut(draw: st.DrawFn, body: bytes) -> list[bytes]:
@@ -107,7 +104,7 @@ def by_hand(draw: st.DrawFn, boundary: str, given: Parts) -> bytes:
     dashes = b"--" + boundary.encode()
     padding = st.sampled_from([b"", b" ", b"\t \t"])
     line_end = st.sampled_from([b"\r\n", b"\n"])
-    body = draw(st.sampled_from([b"", b"\r\n", b"no MIME here\r\n", b"\r\n--\r\n\n", b"\r\n" + dashes + b"Z\r\n"]))
+    body = draw(st.sampled_from([b"", b"\r\n", b"no MIME here\r\n", b"\r\n--\n\r\n", b"\r\n" + dashes + b"Z\r\n"]))
     for number, (head, data) in enumerate(given):
         body += (b"\r\n" if number else b"") + dashes + draw(padding) + draw(line_end)
         for name, value in head.items():
@@ -187,8 +184,8 @@ def test_every_truncation_is_told_after_what_there_is(stream: tuple[str, Parts],
     end = data.draw(st.integers(0, len(body) - 3))
     found, message = outcome(reader(*cut(data.draw, body[:end])), boundary)
     assert message
+    assert found[:-1] == given_parts[: max(len(found) - 1, 0)]
     assert [head for head, _ in found] == [head for head, _ in given_parts[: len(found)]]
-    assert [part for _, part in found[:-1]] == [part for _, part in given_parts[: len(found) - 1]]
     if found and len(found) < len(given_parts):
         assert found[-1][1].startswith(given_parts[len(found) - 1][1]) or given_parts[len(found) - 1][1].startswith(
             found[-1][1]
@@ -444,7 +441,7 @@ def test_what_is_written_to_the_byte() -> None:
 )
 def test_headers_cannot_carry_other_lines(name: str, value: str) -> None:
     """RFC 9110 §5.5, §5.1."""
-    with pytest.raises(ValueError):  # noqa: PT011 (also UnicodeEncodeError)
+    with pytest.raises(ValueError):
         part_head(B, {name: value})
 
 

@@ -126,7 +126,7 @@ class _Scanner:
                 self.closed = self._data.endswith(b"--", start, line_end)
                 self._pos, self._inside = line_end, False
             elif not self._more():
-                rest, self._pos = self._data[start:], len(self._data)
+                rest, self._pos = self._data, len(self._data)
                 if not rest:
                     self._inside, self.closed = False, True
                     raise self._truncated()
@@ -179,11 +179,9 @@ class _Scanner:
                 found[name] = f"{found[name]} {text.strip()}".strip()
                 continue
             name, colon, value = text.partition(":")
-            name = name.strip().lower()
+            name = name.rstrip(" \t").lower()
             if line.startswith(self._dashes) or not colon or not _FIELD_NAME.fullmatch(name):
-                raise InvalidArgument(
-                    f"part {self._number} of the multipart body has a line {text[:100]!r} as a header"
-                )
+                raise InvalidArgument(f"part {self._number} of the multipart body has {text[:100]!r} for a header")
             found.setdefault(name, value.strip())
         raise InvalidArgument(
             f"part {self._number} of the multipart body has more than {MAX_HEADER_LINES} lines of headers"

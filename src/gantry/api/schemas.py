@@ -36,6 +36,8 @@ BODIES: dict[str, tuple[str, str]] = {
     "datasets.dicomStores.dicomWeb.studies.series.instances.getStorageInfo": ("", "StorageInfo"),
     "datasets.dicomStores.storeInstances": ("HttpBody", "HttpBody"),
     "datasets.dicomStores.studies.storeInstances": ("HttpBody", "HttpBody"),
+    "datasets.dicomStores.updateInstances": ("HttpBody", "HttpBody"),
+    "datasets.dicomStores.studies.updateInstances": ("HttpBody", "HttpBody"),
     "datasets.dicomStores.studies.delete": ("", "Operation"),
     "datasets.dicomStores.studies.series.delete": ("", "Operation"),
     "datasets.dicomStores.studies.series.instances.delete": ("", _EMPTY),

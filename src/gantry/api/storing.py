@@ -55,7 +55,7 @@ store_instances, update_instances = _handler(replace=False), _handler(replace=Tr
 def _incoming(call: WebCall, replace: bool) -> Iterator[Incoming]:
     """By Content-Type, or by the bytes where that says nothing useful. Raises InvalidArgument."""
     text = call.headers.get("content-type", "")
-    media_type, parameters = parse_content_type(text) if text else ("", {})
+    media_type, parameters = _media_type(text)
     read = _plain(call)
     if media_type == _MULTIPART:
         root = parameters.get("type", "").lower()
@@ -74,6 +74,14 @@ def _incoming(call: WebCall, replace: bool) -> Iterator[Incoming]:
         f"Content-Type: {text[:100]!r} cannot be stored; send {_DICOM} for one instance, or "
         f'{_MULTIPART}; type="{_DICOM}"; boundary=…'
     )
+
+
+def _media_type(text: str) -> tuple[str, dict[str, str]]:
+    """What cannot be read says nothing."""
+    try:
+        return parse_content_type(text)
+    except InvalidArgument:
+        return "", {}
 
 
 def _parts(read: Callable[[], bytes], boundary: str) -> Iterator[Incoming]:

@@ -146,8 +146,8 @@ def test_no_text_takes_long(filler: str) -> None:
 def test_preference() -> None:
     """RFC 9110 §12.5.1: by q, then the more specific, then as written; PS3.18 §8.7.5."""
     text = (
-        f"*/*, multipart/*, {RELATED}, image/*, {RELATED};type=image/*, b/b, {RELATED};type=a/a, a/a,"
-        f"c/c;transfer-syntax=*, c/c;transfer-syntax={ELE}, d/d;q=0, e/e;q=0.5, f/f;q=0.7, g/g;q=0.5, */*;q=0.7"
+        f"*/*, multipart/*, {RELATED}, {RELATED};type=*/*, image/*, {RELATED};type=image/*, b/b, "
+        f"{RELATED};type=a/a, a/a, c/c;transfer-syntax=*, c/c;transfer-syntax={ELE}, d/d;q=0, e/e;q=0.5, f/f;q=0.7, g/g;q=0.5, */*;q=0.7"
     )
     found = [(item.type, item.root, item.transfer_syntax) for item in parse_accept([text])]
     assert found == [
@@ -159,6 +159,7 @@ def test_preference() -> None:
         ("image/*", "", ""),
         (RELATED, "image/*", ""),
         (RELATED, "", ""),
+        (RELATED, "*/*", ""),
         ("multipart/*", "", ""),
         ("*/*", "", ""),
         ("f/f", "", ""),
@@ -253,6 +254,7 @@ def test_the_preferred_one(accept: str, expected: Offer) -> None:
         (f"*/*, {RELATED};q=0, application/*;q=0, image/jpeg;q=0", (PNG_ONE, "")),
         ("*/*, application/dicom;q=0", (DICOM_PARTS, ELE)),
         (f"application/dicom, application/dicom;transfer-syntax={ELE};q=0", None),
+        (f"application/dicom, application/dicom;transfer-syntax={J2K};q=0", (DICOM_ONE, ELE)),
         (f"application/dicom;q=0, application/dicom;transfer-syntax={J2K}", (DICOM_ONE, J2K)),
         ("application/dicom;transfer-syntax=*, application/dicom;q=0", (DICOM_ONE, "*")),
         ("image/*, image/jpeg;q=0.1", (PNG_ONE, "")),

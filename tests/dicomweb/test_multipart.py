@@ -90,7 +90,7 @@ def has_delimiter(dashes: bytes, data: bytes) -> bool:
     return re.search(line, b"\r\n" + data + b"\r\n") is not None
 
 
-def cut(draw: st.DrawFn, body: bytes) -> list[bytes]:
+def cut(draw: Callable[..., Any], body: bytes) -> list[bytes]:
     places = draw(st.lists(st.integers(0, len(body)), max_size=12))
     return [body[start:end] for start, end in pairwise(sorted((0, len(body), *places)))]
 
@@ -99,7 +99,7 @@ def written(boundary: str, given: Parts) -> bytes:
     return b"".join(part_head(boundary, head) + data for head, data in given) + closing(boundary)
 
 
-def by_hand(draw: st.DrawFn, boundary: str, given: Parts) -> bytes:
+def by_hand(draw: Callable[..., Any], boundary: str, given: Parts) -> bytes:
     """As a client might, which RFC 2046 §5.1.1 allows or readers put up with."""
     dashes = b"--" + boundary.encode()
     padding = st.sampled_from([b"", b" ", b"\t \t"])
@@ -224,6 +224,9 @@ def test_padding_has_a_limit() -> None:
     """RFC 2046 §5.1.1: composers must not pad; blanks without end are not held in memory but data."""
     data = b"1\r\n--a.B-9" + b" " * (MAX_PADDING + 1) + b"\r\n2"
     assert bodies(b"--a.B-9\r\n\r\n" + data + b"\r\n--a.B-9--") == [data]
+    pieces = (b"--a.B-9\r\n\r\n", b"\r\n--a.B-9", b" " * (MAX_PADDING + 1), b" ", b"\r\n--a.B-9--")
+    (chunks,) = (list(part.chunks()) for part in parts(reader(*pieces), B))
+    assert chunks == [pieces[1] + pieces[2], b" "]
 
 
 def test_a_delimiter_begins_with_crlf() -> None:
@@ -390,9 +393,19 @@ def test_closing_the_pieces_half_way_does_not_lose_the_place() -> None:
 
 def test_pieces_come_as_they_arrive_and_hold_back_only_a_possible_delimiter() -> None:
     """RFC 2046 §5.1.1: a delimiter begins with CR and nothing else."""
-    pieces = [b"--a.B-9\r\n\r\n", b"one", b"two\n--a.B-9", b"3\r", b"\n--a.", b"x\r\n--a.B-9 ", b"y", b"\r\n--a.B-9--"]
+    pieces = [
+        b"--a.B-9\r\n\r\n",
+        b"one",
+        b"two\n--a.B-9",
+        b"3\r",
+        b"\n--a.",
+        b"x\r\n--a.B-9 ",
+        b"y",
+        b"\rz",
+        b"\r\n--a.B-9--",
+    ]
     (part,) = (list(part.chunks()) for part in parts(reader(*pieces), B))
-    assert part == [b"one", b"two\n--a.B-9", b"3", b"\r\n--a.x", b"\r\n--a.B-9 y"]
+    assert part == [b"one", b"two\n--a.B-9", b"3", b"\r\n--a.x", b"\r\n--a.B-9 y", b"\rz"]
 
 
 def test_a_whole_piece_is_given_without_a_copy() -> None:

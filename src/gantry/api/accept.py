@@ -20,7 +20,7 @@ MAX_RANGES = 100
 MAX_CHARACTERS = 8 << 10
 
 _ANY, _MULTIPART, _ANY_MULTIPART = "*/*", "multipart/related", "multipart/*"
-_ELEMENT = re.compile(r'((?:[^,"]|"(?:[^"\\]|\\.)*")*)(?:,|\Z)', re.DOTALL)
+_ELEMENT = re.compile(r'((?:[^,"]|"(?:[^"\\]|\\.)*")*)(?:,|\Z)')
 _WEIGHT = re.compile(r"0?\.[0-9]{1,9}|0\.?|1(?:\.0{0,9})?")
 _BOUNDARY_TOKEN = re.compile(r"[0-9A-Za-z'+_\-.]+")
 

@@ -17,6 +17,7 @@ from gantry.api import logging as cloud_logging
 from gantry.api import methods
 from gantry.api.body import MAX_BODY_BYTES, decode
 from gantry.api.call import Call, Context
+from gantry.api.ranges import Unsatisfiable
 from gantry.api.streaming import BodyReader, StreamedAnswer, draw, upload_limiter
 from gantry.api.web import WebCall, WebHandler
 from gantry.errors import Internal, InvalidArgument, NotFound, StatusError, Unimplemented
@@ -115,7 +116,10 @@ def error_response(error: StatusError) -> Response:
     body: dict[str, Any] = {"code": error.http, "message": error.message, "status": error.code.name}
     if error.details:
         body["details"] = list(error.details)
-    return json_response({"error": body}, error.http)
+    response = json_response({"error": body}, error.http)
+    if isinstance(error, Unsatisfiable):
+        response.headers["content-range"] = f"bytes */{error.size}"
+    return response
 
 
 def _segments(scope: Scope) -> list[str]:

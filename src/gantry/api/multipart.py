@@ -37,8 +37,8 @@ _TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"  # noqa: S105 (a token of RFC 9110 §5.
 _FIELD_NAME = re.compile(_TOKEN)
 _FORBIDDEN_IN_VALUES = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _MEDIA_TYPE = re.compile(rf"\s*({_TOKEN}/{_TOKEN})\s*")
-_PARAMETER = re.compile(rf';\s*(?:({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"]*)))?\s*', re.DOTALL)
-_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_PARAMETER = re.compile(rf';\s*(?:({_TOKEN})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;"]*)))?\s*')
+_ESCAPE = re.compile(r"\\(.)")
 
 
 class Part:
@@ -130,7 +130,6 @@ class _Scanner:
                 if not rest:
                     self._inside, self.closed = False, True
                     raise self._truncated()
-                self._at_start = False
                 return rest
         return b""
 
@@ -145,7 +144,7 @@ class _Scanner:
         while at >= 0:
             if found := _LINE_REST.match(data, tail):
                 return at, found.end()
-            if tail >= len(data) or _LINE_REST_BEGUN.fullmatch(data, tail):
+            if _LINE_REST_BEGUN.fullmatch(data, tail):
                 return at, 0
             at = data.find(self._delimiter, tail)
             tail = at + len(self._delimiter)

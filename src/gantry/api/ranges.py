@@ -7,7 +7,7 @@ import re
 from gantry.errors import OutOfRange
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,100})-([0-9]{0,100})\s*", re.IGNORECASE)
-_ENTITY_TAG = re.compile(r'(?:W/)?("[^"]*")')
+_ENTITY_TAG = re.compile(r'"[^"]*"')
 
 
 class Unsatisfiable(OutOfRange):

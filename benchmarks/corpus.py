@@ -48,15 +48,16 @@ class Corpus:
             (self.directory / item.path).read_bytes()
 
 
-def make_corpus(directory: Path, count: int, size: int, per_series: int, seed: int) -> Corpus:
+def make_corpus(directory: Path, count: int, size: int, per_series: int, seed: int, picture: bytes = b"") -> Corpus:
     """Write ``count`` files of ``size`` bytes (an odd size loses one) as ``directory/STUDY/SERIES/NUMBER.dcm``.
 
     Same arguments, same bytes. UIDs are random: neither in the order of the file names nor near each other. Raises
-    ValueError when ``size`` cannot hold a header and a pixel.
+    ValueError when ``size`` cannot hold a header and a pixel. Pixels are random words, or ``picture`` over and over.
     """
     chance = random.Random(seed)
     size -= size % 2
-    pixels = memoryview(chance.randbytes(size + _VARIETY))
+    whole = size + _VARIETY
+    pixels = memoryview(picture * (whole // len(picture) + 1) if picture else chance.randbytes(whole))
     slices = []
     for number, item in enumerate(_names(chance, count, per_series)):
         path = directory / item.path
@@ -82,6 +83,11 @@ def _names(chance: random.Random, count: int, per_series: int) -> Iterator[Slice
         yield Slice(f"{study}/{series}/{number % per_series + 1:06d}.dcm", (study, series, _uid(chance)))
 
 
+def patient_of(study: str) -> str:
+    """Eight digits: one patient for each study."""
+    return study[-8:]
+
+
 def _uid(chance: random.Random) -> str:
     """In the UUID form of PS3.5 §B.2."""
     return f"2.25.{chance.getrandbits(128) | 1 << 127}"
@@ -93,7 +99,13 @@ def _head(item: Slice, number: int, size: int) -> tuple[bytes, int]:
     Image Comments take what a rectangle of pixels leaves over.
     """
     study, series, instance = item.uids
-    values = {"study": study, "series": series, "instance": instance, "number": str(number)}
+    values = {
+        "study": study,
+        "series": series,
+        "instance": instance,
+        "number": str(number),
+        "patient": patient_of(study),
+    }
     meta = _meta(instance)
     room = size - len(meta) - len(_dataset(values | {"filler": "", "rows": "1", "columns": "1"})) - 12
     if room < 2:

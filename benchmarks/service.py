@@ -27,7 +27,7 @@ class Service:
 
     def __init__(self, data: Path, buckets: Path, workers: int = 0) -> None:
         self._log = data.parent / "server.log"
-        port = _free_port()
+        port = free_port()
         self._command = [sys.executable, "-m", "gantry", "serve", "--host", "127.0.0.1", "--port", str(port)]
         self._command += ["--data", str(data), "--buckets", str(buckets)]
         self._command += ["--workers", str(workers)] if workers else []
@@ -60,6 +60,14 @@ class Service:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def url(self) -> str:
+        return str(self._client.base_url).rstrip("/")
+
+    def web(self, store: str) -> str:
+        """The DICOMweb root of a store."""
+        return f"{self.url}/v1/{_DATASET}/dicomStores/{store}/dicomWeb"
 
     def create_store(self, store: str) -> None:
         self._call("POST", f"/v1/{_DATASET}/dicomStores?dicomStoreId={store}", {})
@@ -114,7 +122,7 @@ class Service:
         return self._log.read_text(encoding="utf-8", errors="replace")[-2000:]
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -146,8 +146,8 @@ def test_no_text_takes_long(filler: str) -> None:
 def test_preference() -> None:
     """RFC 9110 §12.5.1: by q, then the more specific, then as written; PS3.18 §8.7.5."""
     text = (
-        f"*/*, multipart/*, {RELATED}, {RELATED};type=*/*, image/*, {RELATED};type=image/*, b/b, "
-        f"{RELATED};type=a/a, a/a, c/c;transfer-syntax=*, c/c;transfer-syntax={ELE}, d/d;q=0, e/e;q=0.5, f/f;q=0.7, g/g;q=0.5, */*;q=0.7"
+        f"*/*, multipart/*, {RELATED}, {RELATED};type=*/*, image/*, {RELATED};type=image/*, b/b, {RELATED};type=a/a,"
+        f"a/a, c/c;transfer-syntax=*, c/c;transfer-syntax={ELE}, d/d;q=0, e/e;q=0.5, f/f;q=0.7, g/g;q=0.5, */*;q=0.7"
     )
     found = [(item.type, item.root, item.transfer_syntax) for item in parse_accept([text])]
     assert found == [

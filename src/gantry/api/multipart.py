@@ -110,7 +110,6 @@ class _Scanner:
 
     def drain(self) -> None:
         """Read what is left, as a connection that is to be used again must be empty."""
-        self._pos = len(self._data)
         while self._more():
             self._pos = len(self._data)
 

@@ -74,20 +74,20 @@ class StreamedAnswer:
             await run_sync(_close, self._rest)
 
     async def _send_all(self, send: Send, gone: asyncio.Future[None]) -> None:
-        pieces = self._first
+        pieces, ended = self._first, False
         while pieces and not gone.done():
-            following = asyncio.ensure_future(run_sync(draw, self._rest))
+            following = None if ended else asyncio.ensure_future(run_sync(draw, self._rest))
             try:
                 for piece in pieces:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
             finally:
-                pieces = await following
+                pieces, ended = await following if following else ([], True)
         if not gone.done():
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def draw(pieces: Iterator[bytes]) -> list[bytes]:
-    """The next pieces, about a megabyte of them, or what there is after a moment; empty at the end."""
+def draw(pieces: Iterator[bytes]) -> tuple[list[bytes], bool]:
+    """The next pieces, about a megabyte of them, or what there is after a moment; and whether that was the end."""
     found: list[bytes] = []
     size, until = 0, time.monotonic() + _PATIENCE
     for piece in pieces:
@@ -95,8 +95,8 @@ def draw(pieces: Iterator[bytes]) -> list[bytes]:
             found.append(piece)
             size += len(piece)
         if size >= _PIECE or len(found) >= _MAX_PIECES or (found and time.monotonic() > until):
-            break
-    return found
+            return found, False
+    return found, True
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -181,7 +181,8 @@ def _column(condition: _Condition) -> Any:
 
 
 def _is_in(condition: _Condition, name: str) -> ColumnElement[bool]:
-    return _column(condition).in_(bindparam(f"{name}0", expanding=True))
+    found: ColumnElement[bool] = _column(condition).in_(bindparam(f"{name}0", expanding=True))
+    return found
 
 
 def _range(condition: _Condition, name: str) -> ColumnElement[bool]:

@@ -63,6 +63,19 @@ def identify(opened: OpenedObject, blob_key: str, size: int, storage_class: str,
     return Read(instance, header, read_skeleton(opened.read_at, size, header.layout))
 
 
+def describe_stored(instances: Sequence[Instance], *, blobs: BlobStore) -> list[Instance]:
+    """Stored instances with what their headers say; without, where the bytes are gone or cannot be read."""
+    read: list[Read | Failure] = []
+    for item in instances:
+        try:
+            with blobs.open(item.blob_key) as opened:
+                read.append(identify(opened, item.blob_key, opened.size, item.storage_class, item.resource))
+        except StatusError as error:
+            read.append(Failure(item.resource, error.status))
+    described = describe(read)
+    return [new if isinstance(new, Instance) else old for new, old in zip(described, instances, strict=True)]
+
+
 def same_bytes(pairs: Sequence[tuple[str, str]], *, blobs: BlobStore) -> list[bool | Status]:
     """For each pair of blob keys, whether both hold the same bytes, or why that cannot be told."""
     verdicts: list[bool | Status] = []

@@ -144,3 +144,32 @@ def test_an_instance_that_is_no_picture(gantry: Gantry) -> None:
 
 def test_what_cannot_be_made(web: Web) -> None:
     assert web.get(f"{uid_path(*A)}/rendered", "image/gif").status_code == 406
+
+
+# Thumbnails (PS3.18 §10.4.1.1.4), an addition of ours -----------------------------------------------------------------
+
+
+def test_a_thumbnail_stands_for_what_it_is_of(gantry: Gantry) -> None:
+    """The middle instance of a series, in the order of InstanceNumber."""
+    web = Web(gantry)
+    shades = [bytes([40 * number]) * 64 * 64 for number in range(5)]
+    web.stored(
+        *(
+            instance(
+                ("1.3", "1.3.1", f"1.3.1.{9 - number}"), Rows=64, Columns=64, InstanceNumber=number, PixelData=shade
+            )
+            for number, shade in enumerate(shades)
+        )
+    )
+    for path in (uid_path("1.3"), uid_path("1.3", "1.3.1"), uid_path("1.3", "1.3.1", "1.3.1.7")):
+        shown = picture(web, f"{path}/thumbnail")
+        assert shown.shape == (128, 128) and set(shown.flat) == {80}
+    assert picture(web, f"{uid_path('1.3')}/thumbnail", viewport="20,20").shape == (20, 20)
+    assert web.get(f"{uid_path('1.3', '1.3.1', '1.3.1.7')}/frames/1/thumbnail").headers["content-type"] == "image/jpeg"
+    refused(web.get(f"{uid_path('1.4')}/thumbnail"), "NOT_FOUND", "1.4")
+
+
+def test_what_has_no_picture_has_no_thumbnail(gantry: Gantry) -> None:
+    web, data = Web(gantry), packaged("test-SR.dcm")
+    web.stored(data)
+    refused(web.get(f"{uid_path(uids_of(data)[0])}/thumbnail"), "NOT_FOUND", "no image")

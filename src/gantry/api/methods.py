@@ -132,6 +132,17 @@ METHODS: tuple[ApiMethod, ...] = (
 )  # fmt: skip
 
 
+OWN: tuple[ApiMethod, ...] = _below(
+    "datasets.dicomStores.", _STUDY, "dicomStores.dicomWeb",
+    M("studies.retrieveThumbnail", "GET", "/thumbnail", "Read", rendering.thumbnail),
+    M("studies.series.retrieveThumbnail", "GET", "/series/*/thumbnail", "Read", rendering.thumbnail),
+    M("studies.series.instances.retrieveThumbnail", "GET", "/series/*/instances/*/thumbnail", "Read", rendering.thumbnail),
+    M("studies.series.instances.frames.retrieveThumbnail", "GET", "/series/*/instances/*/frames/*/thumbnail", "Read",
+      rendering.thumbnail),
+)  # fmt: skip
+"""Services of PS3.18 that the API does not have (§10.4.1.1.4)."""
+
+
 class _Node:
     """One path segment in the tree of all paths. ``methods`` by (verb, custom verb)."""
 
@@ -142,7 +153,7 @@ class _Node:
 
 def _tree() -> _Node:
     root = _Node()
-    for method in METHODS:
+    for method in METHODS + OWN:
         path, _, custom = method.path.partition(":")
         node = root
         for segment in path.split("/"):

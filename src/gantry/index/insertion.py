@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
@@ -31,7 +31,7 @@ _NO_STUDY, _NO_SERIES = StudyAttributes(), SeriesAttributes()
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
+class Placed:
     """An instance and the numbers of its study and series."""
 
     study_id: int
@@ -46,8 +46,8 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
     placed = []
     for item in instances:
         study_id = studies[item.study_instance_uid]
-        placed.append(_Placed(study_id, all_series[study_id, item.series_instance_uid], item))
-    packs = _insert_packs(connection, placed)
+        placed.append(Placed(study_id, all_series[study_id, item.series_instance_uid], item))
+    packs = insert_packs(connection, placed)
     try:
         connection.execute(insert(instance), [_row(item, packs, now) for item in placed])
     except IntegrityError:
@@ -55,7 +55,7 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
     _count(connection, placed)
 
 
-def _row(item: _Placed, packs: dict[tuple[int, int], tuple[int, int]], now: int) -> dict[str, Any]:
+def _row(item: Placed, packs: dict[tuple[int, int], tuple[int, int]], now: int) -> dict[str, Any]:
     new, said = item.instance, item.instance.description
     pack_id, number = packs[item.series_id, id(said)] if said is not None else (None, NO_PACK)
     return {
@@ -95,7 +95,7 @@ def _ensure_studies(connection: Connection, store_id: int, instances: Sequence[I
         rows = [{"store_id": store_id, "study_instance_uid": uid} | said[uid]._asdict() for uid in missing]
         connection.execute(insert(study), rows)
         new = _pairs(connection, study, {(store_id, uid) for uid in missing}, *columns)
-        _make_findable(connection, store_id, {new[store_id, uid]: said[uid] for uid in missing})
+        make_findable(connection, store_id, {new[store_id, uid]: said[uid] for uid in missing})
         found |= new
     return {uid: number for (_, uid), number in found.items()}
 
@@ -104,7 +104,12 @@ def _study_of(item: Instance) -> StudyAttributes:
     return item.description.study if item.description is not None else _NO_STUDY
 
 
-def _make_findable(connection: Connection, store_id: int, studies: dict[int, StudyAttributes]) -> None:
+def make_findable(
+    connection: Connection, store_id: int, studies: dict[int, StudyAttributes], known: bool = False
+) -> None:
+    """Terms and texts of studies; ``known`` ones may have some already, which go."""
+    if known:
+        connection.execute(delete(study_text).where(study_text.c.rowid.in_(studies)))
     terms = [term for number, said in studies.items() for term in terms_of(store_id, number, said)]
     if terms:
         connection.execute(insert(study_term), terms)
@@ -179,7 +184,7 @@ def tell_modalities(connection: Connection, studies: set[int]) -> None:
 # --- headers
 
 
-def _insert_packs(connection: Connection, placed: Sequence[_Placed]) -> dict[tuple[int, int], tuple[int, int]]:
+def insert_packs(connection: Connection, placed: Sequence[Placed]) -> dict[tuple[int, int], tuple[int, int]]:
     """For each description, by series and identity, the pack that holds its header, and where in it.
 
     A pack holds what is stored and nothing else: where instances of a batch were refused, it is made anew.
@@ -205,7 +210,7 @@ def _insert_packs(connection: Connection, placed: Sequence[_Placed]) -> dict[tup
 # --- counters
 
 
-def _count(connection: Connection, new: Sequence[_Placed]) -> None:
+def _count(connection: Connection, new: Sequence[Placed]) -> None:
     """Add new instances to the counters of their series and studies."""
     by_series: dict[int, list[int]] = {}
     by_study: dict[int, int] = {}

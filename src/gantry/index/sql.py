@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gantry.index.backfill import Backfill
 from gantry.index.headers import HeaderPacks
 from gantry.index.logs import Logs
 from gantry.index.searching import Searching
@@ -9,5 +10,5 @@ from gantry.index.selections import Selections
 from gantry.index.uploads import UploadedInstances
 
 
-class SqlIndex(Logs, UploadedInstances, Selections, Searching, HeaderPacks):
+class SqlIndex(Logs, UploadedInstances, Selections, Searching, HeaderPacks, Backfill):
     """Everything Gantry knows, in SQLite. Safe to use from many threads."""

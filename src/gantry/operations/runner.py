@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 
 from gantry.errors import Aborted, AlreadyExists, Cancelled, Code, Internal, Interrupted, NotFound, Status, StatusError
+from gantry.operations.backfill import describe_old
 from gantry.operations.blob_keys import sweep_attempt, sweep_uncommitted
 from gantry.operations.export_dicom_data import export_dicom_data
 from gantry.operations.import_dicom_data import import_dicom_data, settle
@@ -119,9 +120,12 @@ class Runner:
         """On a thread of its own: what is deleted to make room goes while imports go on."""
         while not self._stopping.is_set():
             self._unclean.clear()
-            for sweep in (self._sweep_garbage, self._sweep_stores, self._sweep_operations, self._sweep_uploads):
+            for work in (
+                *(self._sweep_garbage, self._sweep_stores, self._sweep_operations, self._sweep_uploads),
+                self._describe_old,
+            ):
                 try:
-                    sweep()
+                    work()
                 except Exception:
                     logger.exception("the sweeper met an error it did not expect; it goes on")
             self._unclean.wait(timeout=5)
@@ -131,6 +135,9 @@ class Runner:
 
     def _sweep_stores(self) -> None:
         sweep_stores(self._seams, self._stopping, busy=set(self._active.values()))
+
+    def _describe_old(self) -> None:
+        describe_old(self._seams, self._stopping)
 
     def _sweep_uploads(self) -> None:
         sweep_uploads(self._seams, self._left_uploads, self._stopping)

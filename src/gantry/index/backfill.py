@@ -1,0 +1,78 @@
+"""Headers for the rows of an older Gantry, which kept none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, select, update
+
+from gantry.errors import NotFound
+from gantry.index.contents import find
+from gantry.index.database import Database
+from gantry.index.insertion import NO_PACK, Placed, insert_packs, make_findable, tell_modalities
+from gantry.index.instances import _to_instance, _walk_query
+from gantry.index.tables import instance, series, study
+from gantry.names import ResourcePath
+from gantry.resources import Instance
+
+_NUMBERS = ("instance_number", "number_of_frames", "rows", "columns", "bits_allocated")
+
+
+class Backfill(Database):
+    def undescribed(self, limit: int) -> list[tuple[int, Instance]]:
+        """Instances whose header nobody has looked at yet, with the numbers of their stores."""
+        query = _walk_query().add_columns(study.c.store_id).where(instance.c.pack_number.is_(None)).limit(limit)
+        with self._read() as connection:
+            return [(row.store_id, _to_instance(row)) for row in connection.execute(query)]
+
+    def describe(self, store_id: int, instances: Sequence[Instance]) -> None:
+        """Write down what their headers say; nothing of those that are gone, or have no description."""
+        with self._write() as connection:
+            placed = [item for each in instances if (item := _place(connection, store_id, each)) is not None]
+            packs = insert_packs(connection, placed)
+            for item in placed:
+                _update(connection, item, packs)
+            _fill(connection, store_id, placed)
+
+
+def _place(connection: Connection, store_id: int, item: Instance) -> Placed | None:
+    try:
+        study_id, series_id = find(connection, store_id, ResourcePath(*item.uids))
+    except NotFound:
+        return None
+    return Placed(study_id, series_id, item)
+
+
+def _update(connection: Connection, item: Placed, packs: dict[tuple[int, int], tuple[int, int]]) -> None:
+    new, said = item.instance, item.instance.description
+    row = (instance.c.series_id == item.series_id) & (instance.c.sop_instance_uid == new.sop_instance_uid)
+    if said is None:
+        connection.execute(update(instance).where(row).values(pack_number=NO_PACK))
+        return
+    pack_id, number = packs[item.series_id, id(said)]
+    before = connection.execute(select(instance.c.structured_size).where(row)).scalar_one()
+    values = {name: getattr(said, name) for name in _NUMBERS}
+    values |= {"structured_size": new.structured_size, "pack_id": pack_id, "pack_number": number}
+    connection.execute(update(instance).where(row).values(values))
+    total = series.c.structured_bytes
+    grown = update(series).where(series.c.id == item.series_id).values({total: total + new.structured_size - before})
+    connection.execute(grown)
+
+
+def _fill(connection: Connection, store_id: int, placed: Sequence[Placed]) -> None:
+    """Attributes of studies and series that have none; the first instance counts, as ever."""
+    new_studies, touched = {}, set()
+    for item in placed:
+        said = item.instance.description
+        if said is None:
+            continue
+        empty = (series.c.id == item.series_id) & (series.c.members == "")
+        if connection.execute(update(series).where(empty).values(said.series._asdict())).rowcount:
+            touched.add(item.study_id)
+        empty = (study.c.id == item.study_id) & (study.c.members == "")
+        if connection.execute(update(study).where(empty).values(said.study._asdict())).rowcount:
+            new_studies[item.study_id] = said.study
+    if new_studies:
+        make_findable(connection, store_id, new_studies, known=True)
+    if touched:
+        tell_modalities(connection, touched)

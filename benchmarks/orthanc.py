@@ -27,7 +27,7 @@ def is_installed() -> bool:
 
 
 class Orthanc:
-    """From start to stop; ``home`` is an empty directory. Settings are Debian's, but for access and DICOM's own port."""
+    """From start to stop; ``home`` is a new directory. Settings are Debian's, but for access and DICOM's port."""
 
     def __init__(self, home: Path) -> None:
         self._home, self._port = home, free_port()

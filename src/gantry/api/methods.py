@@ -132,14 +132,10 @@ METHODS: tuple[ApiMethod, ...] = (
 )  # fmt: skip
 
 
-OWN: tuple[ApiMethod, ...] = _below(
-    "datasets.dicomStores.", _STUDY, "dicomStores.dicomWeb",
-    M("studies.retrieveThumbnail", "GET", "/thumbnail", "Read", rendering.thumbnail),
-    M("studies.series.retrieveThumbnail", "GET", "/series/*/thumbnail", "Read", rendering.thumbnail),
-    M("studies.series.instances.retrieveThumbnail", "GET", "/series/*/instances/*/thumbnail", "Read", rendering.thumbnail),
-    M("studies.series.instances.frames.retrieveThumbnail", "GET", "/series/*/instances/*/frames/*/thumbnail", "Read",
-      rendering.thumbnail),
-)  # fmt: skip
+OWN: tuple[ApiMethod, ...] = tuple(
+    M("retrieveThumbnail", "GET", f"{path}/thumbnail", "healthcare.dicomStores.dicomWebRead", rendering.thumbnail)
+    for path in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/*")
+)
 """Services of PS3.18 that the API does not have (§10.4.1.1.4)."""
 
 

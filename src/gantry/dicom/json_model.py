@@ -43,7 +43,7 @@ _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class _Context(NamedTuple):
-    """What the text of an element depends on, besides its bytes. ``signed`` is PixelRepresentation, -1 where unknown."""
+    """What the text of an element depends on, besides its bytes. ``signed`` is PixelRepresentation or, unknown, -1."""
 
     explicit: bool
     order: str

@@ -9,7 +9,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from itertools import chain
+from itertools import chain, groupby, pairwise
 from math import isfinite
 from struct import Struct, unpack_from
 from struct import error as StructError
@@ -37,6 +37,7 @@ _DECODED = frozenset(("LO", "LT", "SH", "ST", "UC", "UT"))
 _PLACEHOLDERS = frozenset((b"  ", b"--", b"??"))
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+_BULK_MEMBER = '"BulkDataURI"'
 _LONGEST_KEY, _MOST_REMEMBERED = 256, 20_000
 _remembered: dict[tuple[str, bool, int], dict[bytes, str]] = {}
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -53,28 +54,110 @@ class _Context(NamedTuple):
     depth: int = 0
 
 
+class _Written(NamedTuple):
+    """A top-level element and its member, which is empty for what is left out; ``context`` is that before it."""
+
+    tag: int
+    text: str
+    start: int
+    stop: int
+    context: _Context
+
+
+class _Run(NamedTuple):
+    """Elements that were the same bytes in two headers; or, without ``raw``, one that is to be written anew."""
+
+    raw: bytes
+    text: str
+    tag: int
+    context: _Context
+
+
 def dicom_json(skeleton: Skeleton, bulk_uri: str) -> str:
     """All elements as one JSON object, bulk data by address below ``bulk_uri`` (§F.2.2). Raises InvalidArgument."""
-    members = [text for _, text in _meta(skeleton)]
-    members += [text for _, text in sorted(dict(_members(skeleton, bulk_uri)).items())]
-    return f"{{{','.join(members)}}}"
+    return JsonWriter().write(skeleton, bulk_uri)
+
+
+class JsonWriter:
+    """``dicom_json`` for headers that are much alike, as those of a series are.
+
+    What was the same in the last two headers is expected in the next one, and compared in a few pieces instead of
+    element by element. A header that is otherwise is written in full, and is what later ones are compared with.
+    """
+
+    def __init__(self) -> None:
+        self._last: list[tuple[int, bytes]] = []
+        self._runs: list[_Run] = []
+
+    def write(self, skeleton: Skeleton, bulk_uri: str) -> str:
+        """Raises InvalidArgument."""
+        members = self._as_expected(skeleton, bulk_uri) if self._runs else None
+        if members is None:
+            members = self._in_full(skeleton, bulk_uri)
+        meta = (written.text for written in _meta(skeleton))
+        return f"{{{','.join(filter(None, chain(meta, members)))}}}"
+
+    def _as_expected(self, skeleton: Skeleton, bulk_uri: str) -> list[str] | None:
+        body, at, cuts, members = skeleton.body, 0, dict(skeleton.cuts), []
+        for raw, text, tag, context in self._runs:
+            if raw:
+                if not body.startswith(raw, at):
+                    return None
+                members.append(text)
+                at += len(raw)
+            else:
+                context = context._replace(bulk_uri=bulk_uri)
+                written = next(_elements(body, at, len(body), context, cuts, None), None)
+                if written is None or written.tag != tag:
+                    return None
+                members.append(written.text)
+                at = written.stop
+        return members if at == len(body) else None
+
+    def _in_full(self, skeleton: Skeleton, bulk_uri: str) -> list[str]:
+        every = list(_members(skeleton, bulk_uri))
+        body, cuts = skeleton.body, dict(skeleton.cuts)
+        raws = [(item.tag, body[item.start : item.stop]) for item in every]
+        self._runs = []
+        in_order = all(one.tag < other.tag for one, other in pairwise(every))
+        if in_order and [tag for tag, _ in raws] == [tag for tag, _ in self._last]:
+            same = (raw == before and item.start not in cuts and _BULK_MEMBER not in item.text
+                    for item, (_, raw), (_, before) in zip(every, raws, self._last, strict=True))  # fmt: skip
+            self._runs = _merged(every, [raw for _, raw in raws], list(same))
+        self._last = raws
+        if in_order:
+            return [item.text for item in every]
+        return [text for _, text in sorted({item.tag: item.text for item in reversed(every)}.items())]
+
+
+def _merged(every: Sequence[_Written], raws: Sequence[bytes], same: Sequence[bool]) -> list[_Run]:
+    runs: list[_Run] = []
+    for is_same, group in groupby(zip(every, raws, same, strict=True), key=lambda each: each[2]):
+        items = list(group)
+        if is_same:
+            text = ",".join(item.text for item, _, _ in items if item.text)
+            runs.append(_Run(b"".join(raw for _, raw, _ in items), text, 0, items[0][0].context))
+        else:
+            runs.extend(_Run(b"", "", item.tag, item.context) for item, _, _ in items)
+    return runs
 
 
 def fragments(skeleton: Skeleton, wanted: frozenset[int], bulk_uri: str = "") -> dict[int, str]:
     """Tag → member of the JSON object, of those top-level elements ``wanted`` that are there."""
     found: dict[int, str] = {}
     meta = _meta(skeleton) if any(tag < _FIRST for tag in wanted) else ()
-    for tag, text in chain(meta, _members(skeleton, bulk_uri, wanted)):
-        found.setdefault(tag, text)
+    for written in chain(meta, _members(skeleton, bulk_uri, wanted)):
+        if written.text:
+            found.setdefault(written.tag, written.text)
     return found
 
 
-def _meta(skeleton: Skeleton) -> Iterator[tuple[int, str]]:
+def _meta(skeleton: Skeleton) -> Iterator[_Written]:
     context = _Context(True, "<", "", -1, "")
     return _elements(skeleton.meta, 0, len(skeleton.meta), context, {}, None)
 
 
-def _members(skeleton: Skeleton, bulk_uri: str, wanted: frozenset[int] | None = None) -> Iterator[tuple[int, str]]:
+def _members(skeleton: Skeleton, bulk_uri: str, wanted: frozenset[int] | None = None) -> Iterator[_Written]:
     order = "<" if skeleton.little else ">"
     context = _Context(skeleton.explicit, order, "", -1, bulk_uri)
     return _elements(skeleton.body, 0, len(skeleton.body), context, dict(skeleton.cuts), wanted)
@@ -87,8 +170,8 @@ def _elements(
     context: _Context,
     cuts: dict[int, int],
     wanted: frozenset[int] | None,
-) -> Iterator[tuple[int, str]]:
-    """Tag and member of each element between two places, until an item ends."""
+) -> Iterator[_Written]:
+    """Each element between two places, until an item ends."""
     head, length_of = Struct(context.order + "HH2sH").unpack_from, Struct(context.order + "I").unpack_from
     remembered = _memory(context)
     while at + 8 <= end:
@@ -109,10 +192,11 @@ def _elements(
         if group == 0xFFFE:
             return
         if at in cuts:
-            if (wanted is None or tag in wanted) and (text := _cut(tag, name, context)):
-                yield tag, text
+            if wanted is None or tag in wanted:
+                yield _Written(tag, _cut(tag, name, context), at, start, context)
             at = start
             continue
+        before = context
         if length == _UNDEFINED:
             text, stop = _undefined(data, start, end, tag, name, context)
         elif wanted is not None and tag not in wanted:
@@ -125,7 +209,7 @@ def _elements(
             text = remembered.get(key, "") if key else ""
             if not text:
                 text = _defined(data, start, stop, tag, name, context)
-                if key and text and '"BulkDataURI"' not in text:
+                if key and text and _BULK_MEMBER not in text:
                     remembered[key] = text
         if tag == _CHARACTER_SET:
             context = context._replace(character_set=_ascii(data[start:stop]))
@@ -134,8 +218,8 @@ def _elements(
             signed = unpack_from(context.order + "H", data, start)[0] & 1
             context = context._replace(signed=signed)
             remembered = _memory(context)
-        if text and (wanted is None or tag in wanted):
-            yield tag, text
+        if wanted is None or tag in wanted:
+            yield _Written(tag, text, at, stop, before)
         at = stop
 
 
@@ -236,7 +320,7 @@ def _items(data: bytes, at: int, end: int, tag: int, context: _Context) -> tuple
         stop = _item_end(data, at, end, tag, inner) if length == _UNDEFINED else at + length
         if stop > end:
             raise _broken(tag)
-        found = dict(_elements(data, at, stop, inner, {}, None))
+        found = {written.tag: written.text for written in _elements(data, at, stop, inner, {}, None) if written.text}
         items.append(f"{{{','.join(text for _, text in sorted(found.items()))}}}")
         at = stop + 8 if length == _UNDEFINED else stop
     return items, at

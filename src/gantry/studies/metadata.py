@@ -13,7 +13,7 @@ from hashlib import blake2b
 from itertools import chain, islice
 from typing import NamedTuple
 
-from gantry.dicom.json_model import dicom_json
+from gantry.dicom.json_model import JsonWriter
 from gantry.dicom.xml_model import native_xml
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
@@ -94,6 +94,7 @@ def _etag(rows: list[FoundInstance], *about: object) -> str:
 
 
 def _objects(seams: Seams, rows: Iterator[FoundInstance], web_url: str) -> Iterator[str]:
+    writer = JsonWriter()
     for row, header in with_headers(seams, rows):
         study, series, instance = row.uids
-        yield dicom_json(header, f"{web_url}/studies/{study}/series/{series}/instances/{instance}/bulkdata")
+        yield writer.write(header, f"{web_url}/studies/{study}/series/{series}/instances/{instance}/bulkdata")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from gantry.dicom.json_model import dicom_json, fragments
+from gantry.dicom.json_model import JsonWriter, fragments
 from gantry.names import DicomStoreName
 from gantry.queries import FoundInstance, FoundSeries, FoundStudy, Level
 from gantry.seams import Seams
@@ -101,10 +101,11 @@ def _instances(seams: Seams, rows: list[FoundInstance], search: Search, web_url:
     """Headers are read only for attributes that the index has no columns for."""
     wanted = search.fields - _OWN
     if search.every:
+        writer = JsonWriter()
         for row, header in with_headers(seams, rows):
             bulk = f"{_instance_url(row, web_url)}/bulkdata"
             members = [_ONLINE] if search.strict else [_ONLINE, _address(_instance_url(row, web_url))]
-            yield f"{{{','.join(members)},{dicom_json(header, bulk)[1:]}"
+            yield f"{{{','.join(members)},{writer.write(header, bulk)[1:]}"
     elif wanted:
         for row, header in with_headers(seams, rows):
             found = fragments(header, wanted | {_TIME_ZONE}, f"{_instance_url(row, web_url)}/bulkdata")

@@ -147,7 +147,7 @@ def fragments(skeleton: Skeleton, wanted: frozenset[int], bulk_uri: str = "") ->
     found: dict[int, str] = {}
     meta = _meta(skeleton) if any(tag < _FIRST for tag in wanted) else ()
     for written in chain(meta, _members(skeleton, bulk_uri, wanted)):
-        if written.text:
+        if written.text and written.tag in wanted:
             found.setdefault(written.tag, written.text)
     return found
 

@@ -38,7 +38,7 @@ def _with_pydicom(values: list[str]) -> tuple[Decode, Decode]:
         warnings.simplefilter("ignore")
         try:
             encodings = convert_encodings(values)
-        except LookupError:
+        except (LookupError, ValueError):
             return _with_codec("latin-1"), _with_codec("latin-1")
 
     def decoder(delimiters: set[int]) -> Decode:

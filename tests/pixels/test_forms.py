@@ -13,7 +13,7 @@ from gantry.dicom.forms import Form, parse_form
 from gantry.errors import InvalidArgument
 
 BASE = "1.2.840.10008.1.2"
-DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance-pixels.md"
 
 
 @pytest.mark.parametrize(

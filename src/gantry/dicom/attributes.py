@@ -1,4 +1,4 @@
-"""What searches answer with and look for, by level (PS3.18 §10.6.3.3; Google's lists in docs/conformance.md).
+"""What searches answer with and look for, by level (PS3.18 §10.6.3.3).
 
 UIDs, counts and what is the same for every instance are not here: the index has them.
 """

@@ -193,4 +193,4 @@ def test_some_mutated_requests(gantry: Gantry) -> None:
 def test_a_hundred_thousand_mutated_requests(gantry: Gantry) -> None:
     found = send(gantry, 100_000, 2)
     print(found, file=sys.stderr)
-    assert min(found.get(status, 0) for status in (200, 204, 400, 404, 406)) > 1000, found
+    assert min(found.get(status, 0) for status in (200, 204, 400, 404, 406, 409)) > 200, found

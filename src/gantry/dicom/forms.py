@@ -1,7 +1,7 @@
 """The forms in which an instance can leave the store: what ``gcsDestination.mimeType`` may say.
 
-Data and text alone: the codecs behind it are only loaded by the workers that need them. ``docs/conformance-pixels.md`` has the
-reasons for every syntax that is missing here.
+Data and text alone: the codecs behind it are only loaded by the workers that need them.
+``docs/conformance-pixels.md`` has the reasons for every syntax that is missing here.
 """
 
 from __future__ import annotations

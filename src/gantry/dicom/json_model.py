@@ -5,23 +5,27 @@ Most elements of a series are the same bytes in every instance, so their texts a
 
 from __future__ import annotations
 
-import json
-import re
-from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from itertools import chain, groupby, pairwise
-from math import isfinite
 from struct import Struct, unpack_from
-from struct import error as StructError
 from typing import Any, NamedTuple
 
 from gantry.dicom.dictionary import vr_of
 from gantry.dicom.elements import LONG_VRS, PIXEL_TAGS, SHORT_VRS
+from gantry.dicom.json_values import (
+    NUMBERS,
+    OCTETS,
+    Context,
+    binary_numbers,
+    broken,
+    bulk,
+    member,
+    octets,
+    text_values,
+)
 from gantry.dicom.skeleton import Skeleton
-from gantry.dicom.text import Decode, decoders
 from gantry.errors import InvalidArgument
 
-MAX_INLINE_BYTES, MAX_INLINE_VALUES = 2048, 512
 _MAX_DEPTH = 150
 _FIRST = 0x00030000
 _UNDEFINED = 0xFFFFFFFF
@@ -29,29 +33,10 @@ _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _CHARACTER_SET, _PIXEL_REPRESENTATION, _PADDING = 0x00080005, 0x00280103, 0xFFFCFFFC
 _LEFT_OUT = frozenset((0x00020001, _PADDING))
 _BULK = frozenset(("OB", "OW", "UN"))
-_BYTES = {"OD": 8, "OF": 4, "OL": 4, "OV": 8}
-_NUMBERS = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q", "AT": "H"}
-_SIZES = {"FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8, "AT": 4}
-_ONE_TEXT = frozenset(("LT", "ST", "UR", "UT"))
-_DECODED = frozenset(("LO", "LT", "SH", "ST", "UC", "UT"))
 _PLACEHOLDERS = frozenset((b"  ", b"--", b"??"))
-_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _BULK_MEMBER = '"BulkDataURI"'
 _LONGEST_KEY, _MOST_REMEMBERED = 256, 20_000
 _remembered: dict[tuple[str, bool, int], dict[bytes, str]] = {}
-_dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-class _Context(NamedTuple):
-    """What the text of an element depends on, besides its bytes. ``signed`` is PixelRepresentation or, unknown, -1."""
-
-    explicit: bool
-    order: str
-    character_set: str
-    signed: int
-    bulk_uri: str
-    depth: int = 0
 
 
 class _Written(NamedTuple):
@@ -61,7 +46,7 @@ class _Written(NamedTuple):
     text: str
     start: int
     stop: int
-    context: _Context
+    context: Context
 
 
 class _Run(NamedTuple):
@@ -70,7 +55,7 @@ class _Run(NamedTuple):
     raw: bytes
     text: str
     tag: int
-    context: _Context
+    context: Context
 
 
 def dicom_json(skeleton: Skeleton, bulk_uri: str) -> str:
@@ -153,13 +138,13 @@ def fragments(skeleton: Skeleton, wanted: frozenset[int], bulk_uri: str = "") ->
 
 
 def _meta(skeleton: Skeleton) -> Iterator[_Written]:
-    context = _Context(True, "<", "", -1, "")
+    context = Context(True, "<", "", -1, "")
     return _elements(skeleton.meta, 0, len(skeleton.meta), context, {}, None)
 
 
 def _members(skeleton: Skeleton, bulk_uri: str, wanted: frozenset[int] | None = None) -> Iterator[_Written]:
     order = "<" if skeleton.little else ">"
-    context = _Context(skeleton.explicit, order, "", -1, bulk_uri)
+    context = Context(skeleton.explicit, order, "", -1, bulk_uri)
     return _elements(skeleton.body, 0, len(skeleton.body), context, dict(skeleton.cuts), wanted)
 
 
@@ -167,7 +152,7 @@ def _elements(
     data: bytes,
     at: int,
     end: int,
-    context: _Context,
+    context: Context,
     cuts: dict[int, int],
     wanted: frozenset[int] | None,
 ) -> Iterator[_Written]:
@@ -185,7 +170,7 @@ def _elements(
             name = vr.decode()
         elif vr in LONG_VRS:
             if at + 12 > end:
-                raise _broken(tag)
+                raise broken(tag)
             name, start, (length,) = vr.decode(), at + 12, length_of(data, at + 8)
         else:
             name, start, length = _odd(data, at, end, vr, length, length_of)
@@ -204,7 +189,7 @@ def _elements(
         else:
             stop = start + length
             if stop > end:
-                raise _broken(tag)
+                raise broken(tag)
             key = data[at:stop] if length < _LONGEST_KEY else b""
             text = remembered.get(key, "") if key else ""
             if not text:
@@ -223,7 +208,7 @@ def _elements(
         at = stop
 
 
-def _memory(context: _Context) -> dict[bytes, str]:
+def _memory(context: Context) -> dict[bytes, str]:
     key = (context.character_set, context.explicit, context.signed + (10 if context.order == ">" else 0))
     found = _remembered.setdefault(key, {})
     if len(found) > _MOST_REMEMBERED or len(_remembered) > 100:
@@ -232,8 +217,8 @@ def _memory(context: _Context) -> dict[bytes, str]:
     return found
 
 
-def _broken(tag: int) -> InvalidArgument:
-    return InvalidArgument(f"the header ends inside ({tag >> 16:04X},{tag & 0xFFFF:04X})")
+def _ascii(value: bytes) -> str:
+    return value.decode("latin-1").strip("\0 ")
 
 
 def _odd(data: bytes, at: int, end: int, vr: bytes, short: int, length_of: Any) -> tuple[str, int, int]:
@@ -251,19 +236,11 @@ def _odd(data: bytes, at: int, end: int, vr: bytes, short: int, length_of: Any) 
 # --- one element
 
 
-def _member(tag: int, vr: str, rest: str = "") -> str:
-    return f'"{tag:08X}":{{"vr":"{vr}"{rest}}}'
-
-
-def _bulk(tag: int, vr: str, context: _Context) -> str:
-    return _member(tag, vr, f',"BulkDataURI":{_dumps(f"{context.bulk_uri}/{tag:08X}")}')
-
-
 def _is_left_out(tag: int) -> bool:
     return not tag & 0xFFFF or tag in _LEFT_OUT
 
 
-def _vr(tag: int, name: str, context: _Context) -> str:
+def _vr(tag: int, name: str, context: Context) -> str:
     """The VR as written, else that of the dictionary, decided where it leaves a choice (PS3.5 §A.1)."""
     if name and name != "UN":
         return name
@@ -276,21 +253,21 @@ def _vr(tag: int, name: str, context: _Context) -> str:
     return "SS" if context.signed == 1 else "US"
 
 
-def _cut(tag: int, name: str, context: _Context) -> str:
+def _cut(tag: int, name: str, context: Context) -> str:
     vr = _vr(tag, name, context)
-    return "" if vr == "SQ" or _is_left_out(tag) else _bulk(tag, vr, context)
+    return "" if vr == "SQ" or _is_left_out(tag) else bulk(tag, vr, context)
 
 
-def _undefined(data: bytes, start: int, end: int, tag: int, name: str, context: _Context) -> tuple[str, int]:
+def _undefined(data: bytes, start: int, end: int, tag: int, name: str, context: Context) -> tuple[str, int]:
     """A sequence, or fragments; the member, and where the element ends."""
     vr = _vr(tag, name, context)
     if name in ("OB", "OW") or tag in PIXEL_TAGS:
-        return _bulk(tag, vr, context), _after_items(data, start, end, tag, context)
+        return bulk(tag, vr, context), _after_items(data, start, end, tag, context)
     inner = context
     if name in ("", "UN") and context.explicit:
         inner = context._replace(explicit=False, order="<")
     if vr == "UN":
-        return _bulk(tag, "UN", context), _after_items(data, start, end, tag, inner)
+        return bulk(tag, "UN", context), _after_items(data, start, end, tag, inner)
     items, stop = _items(data, start, end, tag, inner)
     return _sequence(tag, items), stop
 
@@ -298,10 +275,10 @@ def _undefined(data: bytes, start: int, end: int, tag: int, name: str, context: 
 def _sequence(tag: int, items: Sequence[str]) -> str:
     if _is_left_out(tag):
         return ""
-    return _member(tag, "SQ", f',"Value":[{",".join(items)}]' if items else "")
+    return member(tag, "SQ", f',"Value":[{",".join(items)}]' if items else "")
 
 
-def _items(data: bytes, at: int, end: int, tag: int, context: _Context) -> tuple[list[str], int]:
+def _items(data: bytes, at: int, end: int, tag: int, context: Context) -> tuple[list[str], int]:
     """The items of a sequence up to its delimiter or to ``end``, as JSON objects; and where it ended."""
     if context.depth >= _MAX_DEPTH:
         raise InvalidArgument(f"sequences are nested deeper than {_MAX_DEPTH} levels")
@@ -314,19 +291,19 @@ def _items(data: bytes, at: int, end: int, tag: int, context: _Context) -> tuple
         if mark == _SEQUENCE_END:
             return items, at
         if mark != _ITEM:
-            raise _broken(tag)
+            raise broken(tag)
         uri = f"{context.bulk_uri}/{tag:08X}/{len(items)}" if context.bulk_uri else ""
         inner = context._replace(bulk_uri=uri, depth=context.depth + 1)
         stop = _item_end(data, at, end, tag, inner) if length == _UNDEFINED else at + length
         if stop > end:
-            raise _broken(tag)
+            raise broken(tag)
         found = {written.tag: written.text for written in _elements(data, at, stop, inner, {}, None) if written.text}
         items.append(f"{{{','.join(text for _, text in sorted(found.items()))}}}")
         at = stop + 8 if length == _UNDEFINED else stop
     return items, at
 
 
-def _after_items(data: bytes, at: int, end: int, tag: int, context: _Context) -> int:
+def _after_items(data: bytes, at: int, end: int, tag: int, context: Context) -> int:
     head = Struct(context.order + "HHI").unpack_from
     while at + 8 <= end:
         group, element, length = head(data, at)
@@ -335,12 +312,12 @@ def _after_items(data: bytes, at: int, end: int, tag: int, context: _Context) ->
         if mark == _SEQUENCE_END:
             return at
         if mark != _ITEM:
-            raise _broken(tag)
+            raise broken(tag)
         at = _item_end(data, at, end, tag, context) + 8 if length == _UNDEFINED else at + length
-    raise _broken(tag)
+    raise broken(tag)
 
 
-def _item_end(data: bytes, at: int, end: int, tag: int, context: _Context) -> int:
+def _item_end(data: bytes, at: int, end: int, tag: int, context: Context) -> int:
     """Where the delimiter of an item of undefined length stands."""
     if context.depth >= _MAX_DEPTH:
         raise InvalidArgument(f"sequences are nested deeper than {_MAX_DEPTH} levels")
@@ -363,10 +340,10 @@ def _item_end(data: bytes, at: int, end: int, tag: int, context: _Context) -> in
             at = _after_items(data, start, end, group << 16 | element, inner)
         else:
             at = start + length
-    raise _broken(tag)
+    raise broken(tag)
 
 
-def _defined(data: bytes, start: int, stop: int, tag: int, name: str, context: _Context) -> str:
+def _defined(data: bytes, start: int, stop: int, tag: int, name: str, context: Context) -> str:
     if _is_left_out(tag):
         return ""
     vr = _vr(tag, name, context)
@@ -376,92 +353,12 @@ def _defined(data: bytes, start: int, stop: int, tag: int, name: str, context: _
             inner = context._replace(explicit=False, order="<")
         return _sequence(tag, _items(data, start, stop, tag, inner)[0])
     if start == stop:
-        return _member(tag, vr)
+        return member(tag, vr)
     if vr in _BULK or tag in PIXEL_TAGS:
-        return _bulk(tag, vr, context)
+        return bulk(tag, vr, context)
     value = data[start:stop]
-    if vr in _BYTES:
-        return _octets(value, tag, vr, context)
-    if vr in _NUMBERS:
-        return _binary_numbers(value, tag, vr, context)
-    return _text(value, tag, vr, context)
-
-
-def _octets(value: bytes, tag: int, vr: str, context: _Context) -> str:
-    if len(value) > MAX_INLINE_BYTES:
-        return _bulk(tag, vr, context)
-    if context.order == ">":
-        size = _BYTES[vr]
-        value = b"".join(value[at : at + size][::-1] for at in range(0, len(value), size))
-    return _member(tag, vr, f',"InlineBinary":"{b64encode(value).decode()}"')
-
-
-def _binary_numbers(value: bytes, tag: int, vr: str, context: _Context) -> str:
-    size = _SIZES[vr]
-    count = len(value) // size
-    if len(value) % size:
-        return _member(tag, vr) if not count else _bulk(tag, vr, context)
-    if count > MAX_INLINE_VALUES:
-        return _bulk(tag, vr, context)
-    try:
-        numbers = unpack_from(f"{context.order}{count * (2 if vr == 'AT' else 1)}{_NUMBERS[vr]}", value)
-    except StructError:
-        raise _broken(tag) from None
-    if vr == "AT":
-        texts = [f'"{group:04X}{element:04X}"' for group, element in zip(numbers[::2], numbers[1::2], strict=True)]
-    elif vr in ("FD", "FL"):
-        texts = [repr(number) if isfinite(number) else _not_finite(number) for number in numbers]
-    else:
-        texts = [str(number) for number in numbers]
-    return _member(tag, vr, f',"Value":[{",".join(texts)}]')
-
-
-def _not_finite(number: float) -> str:
-    return '"NaN"' if number != number else '"Infinity"' if number > 0 else '"-Infinity"'
-
-
-def _ascii(value: bytes) -> str:
-    return value.decode("latin-1").strip("\0 ")
-
-
-def _text(value: bytes, tag: int, vr: str, context: _Context) -> str:
-    of_text, of_names = decoders(context.character_set)
-    if vr == "PN":
-        return _names(value, tag, of_names)
-    text = of_text(value) if vr in _DECODED else value.decode("latin-1")
-    text = text.rstrip("\0 ")
-    if vr in _ONE_TEXT:
-        values = [text if vr != "UR" else text.strip()]
-    else:
-        strip = str.rstrip if vr == "UC" else str.strip
-        values = [strip(part, "\0 ") for part in text.split("\\")]
-    if not any(values):
-        return (
-            _member(tag, vr) if len(values) == 1 else _member(tag, vr, f',"Value":[{",".join(["null"] * len(values))}]')
-        )
-    write = _number if vr in ("DS", "IS") else _dumps
-    return _member(tag, vr, f',"Value":[{",".join(write(part) if part else "null" for part in values)}]')
-
-
-def _number(text: str) -> str:
-    """As written where JSON allows it; what is no number stays text (§F.2.3)."""
-    if _JSON_NUMBER.fullmatch(text):
-        return text
-    try:
-        number = float(text)
-    except ValueError:
-        return _dumps(text)
-    if not isfinite(number) or "_" in text or not text.isascii():
-        return _dumps(text)
-    return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
-
-
-def _names(value: bytes, tag: int, decode: Decode) -> str:
-    names = []
-    for part in decode(value).rstrip("\0 ").split("\\"):
-        groups = zip(_GROUPS, (group.strip("\0 ") for group in part.split("=")), strict=False)
-        members = ",".join(f'"{group}":{_dumps(text)}' for group, text in groups if text)
-        names.append(f"{{{members}}}" if members else "null")
-    if names == ["null"]:
-        return _member(tag, "PN")
-    return _member(tag, "PN", f',"Value":[{",".join(names)}]')
+    if vr in OCTETS:
+        return octets(value, tag, vr, context)
+    if vr in NUMBERS:
+        return binary_numbers(value, tag, vr, context)
+    return text_values(value, tag, vr, context)

@@ -9,13 +9,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import uvicorn
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gantry.api import discovery, pages
+from gantry.api import discovery, pages, viewer
 from gantry.api.app import App
 from gantry.api.call import Context
 from gantry.api.logging import JsonLines
@@ -31,6 +32,7 @@ _PAGES = {
     "readyz": pages.readyz,
     "metrics": pages.metrics,
     "logs": pages.logs,
+    "viewer": viewer.viewer,
     "$discovery": discovery.rest,
     "discovery": discovery.rest,
 }
@@ -63,7 +65,8 @@ def running(settings: Settings) -> Iterator[App]:
 
 
 def _context(settings: Settings, seams: Seams, runner: Runner, uploads: Uploads) -> Context:
-    return Context(seams, runner.notify, uploads, settings.locations, settings.url, settings.strict_search)
+    built = Path(settings.data).absolute() / "viewer"
+    return Context(seams, runner.notify, uploads, settings.locations, settings.url, settings.strict_search, built)
 
 
 def serve(settings: Settings) -> None:

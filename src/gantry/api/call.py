@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
@@ -17,7 +18,7 @@ class Context:
     """What handlers work with. ``notify`` wakes the runner; ``locations`` are the places that exist.
 
     ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are dear to make; ``strict_search``
-    is a setting.
+    is a setting. ``viewer`` is the directory of the installed viewer.
     """
 
     seams: Seams
@@ -26,6 +27,7 @@ class Context:
     locations: tuple[str, ...]
     public_url: str
     strict_search: bool = False
+    viewer: Path | None = None
     remembered: Remembered = field(default_factory=Remembered)
 
 

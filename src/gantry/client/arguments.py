@@ -70,6 +70,12 @@ examples:
   gantry stores delete radiology/main --yes
 """
 
+_VIEWER = """\
+examples:
+  gantry viewer install
+  gantry viewer install --data /srv/gantry --from ohif-app-3.13.2.tgz
+"""
+
 _DATASETS = """\
 examples:
   gantry datasets create radiology
@@ -112,6 +118,7 @@ def parser() -> argparse.ArgumentParser:
     _add_operations(commands)
     _add_stores(commands)
     _add_datasets(commands)
+    _add_viewer(commands)
     demo = _add(commands, "demo", "demo:demo", "see an import and an export at work", _DEMO, remote=False)
     demo.add_argument("--data", metavar="DIR", default="demo-data", help="made anew each time (default: ./demo-data)")
     demo.add_argument("--port", metavar="N", type=int, help="port of the server (default: 8080, or a free one)")
@@ -257,6 +264,14 @@ def _add_stores(commands: _Commands[_Parser]) -> None:
         command.add_argument("store", metavar="STORE", help="DATASET/STORE or the full resource name")
         if name == "delete":
             command.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_viewer(commands: _Commands[_Parser]) -> None:
+    group = _add_group(commands, "viewer", "look at images in the browser, with OHIF", _VIEWER)
+    command = _add(group, "install", "client.viewer:install", "fetch OHIF, for the server to serve", remote=False)
+    command.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
+    command.add_argument("--version", metavar="V", default="3.13.2", help="of @ohif/app (default: 3.13.2)")
+    command.add_argument("--from", dest="source", metavar="FILE", help="a package that was downloaded before")
 
 
 def _add_datasets(commands: _Commands[_Parser]) -> None:

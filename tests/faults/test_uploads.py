@@ -1,0 +1,136 @@
+"""kill -9 while instances are stored over DICOMweb: what was answered is there, what was not leaves nothing behind."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.dicom import make_instance
+from tests.support.gantry import Gantry
+from tests.support.server import GantryServer
+from tests.support.web import AS_STORED, Web, multipart, parts_of, value, values
+
+PER_REQUEST = 40
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[GantryServer]:
+    made = GantryServer(tmp_path / "data", tmp_path / "buckets")
+    yield made
+    made.stop()
+
+
+def blobs(server: GantryServer) -> set[Path]:
+    return set((server.data / "blobs").rglob("*.dcm"))
+
+
+def kill(server: GantryServer) -> None:
+    server.process.kill()
+    server.process.wait()
+    server.start()
+
+
+def rows(server: GantryServer, text: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(server.data / "index.sqlite") as index:
+        return index.execute(text).fetchall()
+
+
+def settled(server: GantryServer) -> None:
+    """Wait until no lot of an earlier process is left."""
+    for _ in range(200):
+        if not rows(server, "SELECT * FROM upload"):
+            return
+        time.sleep(0.05)
+    raise AssertionError(rows(server, "SELECT * FROM upload"))
+
+
+@pytest.mark.parametrize("pause", [0.02, 0.1, 0.3, 0.8])
+def test_a_kill_at_any_time(server: GantryServer, pause: float) -> None:
+    web = Web(Gantry(server))
+    answered: list[str] = []
+    stop = threading.Event()
+
+    def store(worker: int) -> None:
+        for number in range(1000):
+            uids = [(f"1.{worker}", f"1.{worker}.1", f"1.{worker}.1.{number}.{n}") for n in range(PER_REQUEST)]
+            data = [make_instance(*each) for each in uids]
+            try:
+                response = web.store(*data)
+            except httpx.HTTPError:
+                return
+            assert response.status_code == 200
+            answered.extend(value(item, "00081155") for item in values(response.json(), "00081199"))
+            if stop.is_set():
+                return
+
+    threads = [threading.Thread(target=store, args=(worker,)) for worker in (1, 2)]
+    for thread in threads:
+        thread.start()
+    time.sleep(pause)
+    server.process.kill()
+    stop.set()
+    for thread in threads:
+        thread.join()
+    server.process.wait()
+    server.start()
+    settled(server)
+    found = {value(item, "00080018") for item in web.search("instances", limit=50000)}
+    assert found >= set(answered), "what was answered is there"
+    assert len(found) % PER_REQUEST == 0, "a request that fits one batch is there as a whole or not at all"
+    named = {key for (key,) in rows(server, "SELECT blob_key FROM instance")}
+    assert {str(path.relative_to(server.data / "blobs")) for path in blobs(server)} == named
+    for worker in (1, 2):
+        if any(uid.startswith(f"1.{worker}.") for uid in found):
+            assert all(part.data[128:132] == b"DICM" for part in parts_of(web.get(f"studies/1.{worker}", AS_STORED)))
+
+
+def test_what_a_killed_process_has_written_is_removed_and_what_it_committed_is_not(server: GantryServer) -> None:
+    web = Web(Gantry(server))
+    web.stored(make_instance("1.1", "1.1.1", "1.1.1.1"))
+    (lot,) = {path.parents[2] for path in blobs(server)}
+    orphans = [lot / "0077" / "000000" / f"{number:04d}.dcm" for number in range(3)]
+    orphans[0].parent.mkdir(parents=True)
+    orphans[0].write_bytes(make_instance("1.1", "1.1.1", "1.1.1.2"))
+    orphans[1].write_bytes(b"half")
+    orphans[2].write_bytes(make_instance("1.1", "1.1.1", "1.1.1.1"))
+    kill(server)
+    settled(server)
+    assert len(blobs(server)) == 1 and not any(path.exists() for path in orphans)
+    assert len(web.search("instances")) == 1
+
+
+def test_a_clean_end_leaves_no_lot(server: GantryServer) -> None:
+    web = Web(Gantry(server))
+    web.stored(make_instance("1.1", "1.1.1", "1.1.1.1"))
+    assert len(rows(server, "SELECT * FROM upload")) == 1
+    server.stop()
+    assert rows(server, "SELECT * FROM upload") == []
+    server.start()
+
+
+def test_two_requests_for_the_same_instance(server: GantryServer) -> None:
+    """One wins, the other is told; never both, never none."""
+    web = Web(Gantry(server))
+    content_type, body = multipart([make_instance("1.1", "1.1.1", f"1.1.1.{n}") for n in range(50)])
+    answers: list[httpx.Response] = []
+
+    def store() -> None:
+        headers = {"content-type": content_type, "accept": "application/dicom+json"}
+        answers.append(web.gantry.request("POST", f"{web.root}/studies", content=body, headers=headers))
+
+    threads = [threading.Thread(target=store) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    stored = [value(item, "00081155") for answer in answers for item in values(answer.json(), "00081199")]
+    failed = [value(item, "00081155") for answer in answers for item in values(answer.json(), "00081198")]
+    assert sorted(stored) == sorted(f"1.1.1.{n}" for n in range(50))
+    assert len(failed) == 150
+    assert len(blobs(server)) == 50

@@ -1,4 +1,7 @@
-"""``python -m benchmarks import|export|growth``: rates of the real server beside ``cp -r && sync -f``."""
+"""``python -m benchmarks import|export|growth``: rates of the real server beside ``cp -r && sync -f``.
+
+``dicomweb`` measures DICOMweb beside Orthanc, ``search`` searches in a small and a large index.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,12 @@ BENCHMARKS = {"import": import_rounds, "export": export_rounds, "growth": growth
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0; 1 when the run failed or its result is wrong."""
-    options = _parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given[:1] in (["dicomweb"], ["search"]):
+        from benchmarks import dicomweb, search_growth
+
+        return (dicomweb if given[0] == "dicomweb" else search_growth).main(given[1:])
+    options = _parser().parse_args(given)
     if not is_supported():
         print("benchmarks need Linux: CPU and memory are read from /proc", file=sys.stderr)
         return 1

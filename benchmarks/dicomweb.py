@@ -17,7 +17,7 @@ from statistics import median
 from benchmarks import orthanc
 from benchmarks.corpus import Corpus, make_corpus, patient_of
 from benchmarks.load import Load, Plan, run
-from benchmarks.machine import BenchmarkError, work_directory
+from benchmarks.machine import BenchmarkError, settle, work_directory
 from benchmarks.service import Service
 
 JSON = "application/dicom+json"
@@ -177,14 +177,15 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"Orthanc is not installed: {orthanc.INSTALL}")
         print(f"\n{'':32}{'':>8}{'gantry':>10}{'orthanc':>10}{'ratio':>8}{'floor':>7}{'goal':>6}")
         for scenario in chosen:
-            print(_row(scenario, bases, data, options.rounds), flush=True)
+            print(_row(scenario, bases, data, options.rounds, work), flush=True)
     return 0
 
 
-def _row(scenario: Scenario, bases: list[str], data: Data, rounds: int) -> str:
+def _row(scenario: Scenario, bases: list[str], data: Data, rounds: int, work: Path) -> str:
     figures: list[list[float]] = [[] for _ in bases]
     for number in range(rounds):
         for server, base in enumerate(bases):
+            settle(work)  # or one server would wait for what the other has left unwritten
             try:
                 found = run(scenario.plan(base, data, server, number))
             except BenchmarkError as error:

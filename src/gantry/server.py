@@ -38,6 +38,10 @@ _PAGES = {
 }
 
 
+_SWITCH_SECONDS = 0.0005
+"""The event loop must not wait 5 ms, Python's default, behind each thread that is at work."""
+
+
 @contextmanager
 def running(settings: Settings) -> Iterator[App]:
     """The application with everything behind it, for as long as the block lasts."""
@@ -71,6 +75,7 @@ def _context(settings: Settings, seams: Seams, runner: Runner, uploads: Uploads)
 
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or Ctrl-C. Operations that are under way go on at the next start."""
+    sys.setswitchinterval(_SWITCH_SECONDS)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     with running(settings) as app:

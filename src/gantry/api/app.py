@@ -19,7 +19,7 @@ from gantry.api import methods
 from gantry.api.body import MAX_BODY_BYTES, decode
 from gantry.api.call import Call, Context
 from gantry.api.ranges import Unsatisfiable
-from gantry.api.streaming import BodyReader, StreamedAnswer, draw, upload_limiter
+from gantry.api.streaming import BodyReader, Lanes, StreamedAnswer, draw
 from gantry.api.web import Answer, WebCall, WebHandler
 from gantry.errors import Internal, InvalidArgument, NotFound, StatusError, Unimplemented
 from gantry.names import API_VERSIONS
@@ -39,7 +39,7 @@ class App:
     def __init__(self, context: Context, pages: dict[str, Page]) -> None:
         self._context = context
         self._pages = pages
-        self._uploads = upload_limiter()
+        self._lanes = Lanes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -99,8 +99,7 @@ class App:
         reader = BodyReader(request)
         accept = request.headers.getlist("accept")
         call = WebCall(self._context, version, ids, _pairs(query_text), request.headers, accept, reader.read)
-        uploads = self._uploads if request.method in ("POST", "PUT", "PATCH") else None
-        answer, first = await run_sync(_begun, handler, call, limiter=uploads)
+        answer, first = await run_sync(_begun, handler, call, limiter=self._lanes.of(request.method, handler))
         if isinstance(answer.body, bytes):
             headers = answer.headers | ({"content-type": answer.content_type} if answer.content_type else {})
             return Response(answer.body, answer.status, headers)

@@ -28,7 +28,7 @@ def _search(level: Level) -> WebHandler:
             return Answer(b"", status=204)
         return objects_answer(offer, chain((first,), found))
 
-    return WebHandler(handle)
+    return WebHandler(handle, quick=True)
 
 
 search_studies, search_series, search_instances = map(_search, Level)

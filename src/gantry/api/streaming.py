@@ -12,13 +12,16 @@ from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from gantry.api.web import Answer
+from gantry.api.web import Answer, WebHandler
 from gantry.errors import StatusError
 
 logger = logging.getLogger(__name__)
 
 UPLOADS = 64
 """Uploads under way; more wait. They hold a thread each, so they must not take those of everybody else."""
+
+QUICK = 4
+"""Searches under way: more threads would only wait for each other."""
 
 _PIECE = 1 << 20
 _PATIENCE = 0.05  # seconds after which what there is goes out
@@ -45,8 +48,16 @@ class BodyReader:
         return b"".join(pieces)
 
 
-def upload_limiter() -> CapacityLimiter:
-    return CapacityLimiter(UPLOADS)
+class Lanes:
+    """How many threads each kind of request may hold; None for the threads that all others share."""
+
+    def __init__(self) -> None:
+        self._uploads, self._quick = CapacityLimiter(UPLOADS), CapacityLimiter(QUICK)
+
+    def of(self, verb: str, handler: WebHandler) -> CapacityLimiter | None:
+        if verb in ("POST", "PUT", "PATCH"):
+            return self._uploads
+        return self._quick if handler.quick else None
 
 
 class StreamedAnswer:

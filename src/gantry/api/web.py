@@ -72,6 +72,7 @@ class Answer:
 
 
 class WebHandler(NamedTuple):
-    """Marks a handler of the method table that reads and writes streams."""
+    """Marks a handler of the method table that reads and writes streams. ``quick`` ones only ask the index."""
 
     call: Callable[[WebCall], Answer]
+    quick: bool = False

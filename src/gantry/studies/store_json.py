@@ -1,13 +1,96 @@
-"""STOW-RS of DICOM JSON and bulk data (PS3.18 §10.5.2)."""
+"""STOW-RS of DICOM JSON and bulk data (PS3.18 §10.5.2; spec §10.2.8)."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, Protocol
 
-from gantry.errors import Unimplemented
+from gantry.dicom.from_json import Around, around, check_bulk_type, file_chunks
+from gantry.errors import InvalidArgument
 from gantry.studies.store import Incoming
+
+MAX_METADATA = 64 << 20
+_PIECE = 1 << 20
+
+
+class BodyPart(Protocol):
+    headers: Mapping[str, str]
+
+    @property
+    def content_type(self) -> str: ...
+
+    def chunks(self) -> Iterator[bytes]: ...
 
 
 def incoming_of_json(parts: Iterator[Any]) -> Iterator[Incoming]:
-    raise Unimplemented("storing DICOM JSON is not there yet; send application/dicom")
+    """Instances without bulk data at once, the others as their part comes by, whatever their order.
+
+    Raises InvalidArgument where the first part is no DICOM JSON.
+    """
+    first = next(parts, None)
+    if first is None or first.content_type not in ("application/dicom+json", "application/json"):
+        raise InvalidArgument("the first part must be application/dicom+json: the attributes of all instances")
+    waiting: dict[str, Around] = {}
+    for number, attributes in enumerate(_objects(first), 1):
+        name = f"instance {number}"
+        try:
+            found = around(attributes)
+            if found.bulk_uri in waiting:
+                raise InvalidArgument(f"its BulkDataURI {found.bulk_uri[:200]!r} belongs to another instance")
+        except InvalidArgument as error:
+            yield Incoming(name, iter(()), error)
+            continue
+        if found.bulk_uri:
+            waiting[found.bulk_uri] = found
+        else:
+            yield Incoming(name, file_chunks(found, (), 0))
+    yield from _with_bulk(parts, waiting)
+    for found in waiting.values():
+        missing = InvalidArgument(f"no part has the Content-Location {found.bulk_uri[:200]!r}")
+        yield Incoming(f"instance {found.sop_instance_uid}", iter(()), missing)
+
+
+def _objects(part: BodyPart) -> list[Any]:
+    held, size = [], 0
+    for chunk in part.chunks():
+        size += len(chunk)
+        if size > MAX_METADATA:
+            raise InvalidArgument(f"the attributes have more than {MAX_METADATA} bytes")
+        held.append(chunk)
+    try:
+        value = json.loads(b"".join(held))
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"the first part is not JSON: {str(error)[:200]}") from None
+    return value if isinstance(value, list) else [value]
+
+
+def _with_bulk(parts: Iterator[Any], waiting: dict[str, Around]) -> Iterator[Incoming]:
+    for part in parts:
+        location = part.headers.get("content-location", "").strip()
+        found = waiting.pop(location, None)
+        if found is None:
+            problem = InvalidArgument(f"the Content-Location {location[:200]!r} belongs to no instance")
+            yield Incoming("a part of bulk data", iter(()), problem)
+            continue
+        name = f"instance {found.sop_instance_uid}"
+        try:
+            check_bulk_type(found, part.headers.get("content-type", ""))
+        except InvalidArgument as error:
+            yield Incoming(name, iter(()), error)
+            continue
+        # Its length stands before it in the file, so it has to be known first.
+        with tempfile.TemporaryFile() as spool:
+            try:
+                size = sum(spool.write(chunk) for chunk in part.chunks())
+            except InvalidArgument as error:
+                yield Incoming(name, iter(()), error)
+                return
+            yield Incoming(name, file_chunks(found, _read(spool), size))
+
+
+def _read(spool: IO[bytes]) -> Iterator[bytes]:
+    spool.seek(0)
+    while chunk := spool.read(_PIECE):
+        yield chunk

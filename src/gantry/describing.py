@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,8 @@ from gantry.dicom.skeleton import Skeleton
 from gantry.errors import StatusError
 from gantry.header_packs import PACK_BYTES, PACK_ITEMS, pack
 from gantry.resources import Description, Failure, Instance, SeriesAttributes, StudyAttributes
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,10 @@ def _attributes(first: Read, studies: dict[str, StudyAttributes]) -> tuple[Study
             studies[study] = study_attributes(first.skeleton)
         return studies[study], series_attributes(first.skeleton)
     except StatusError:
+        return StudyAttributes(), SeriesAttributes()
+    except Exception:
+        # Whatever its header is made of, an instance whose structure is whole is stored, and found by its UIDs.
+        logger.exception("the header of %s cannot be described", first.instance.sop_instance_uid)
         return StudyAttributes(), SeriesAttributes()
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gantry.dicom.image_source import Readable
 
 MAX_VIEW_FRAME = 50_000_000
+MAX_BYTES = 1 << 30
 MAX_VIEW_SIDE = 10_000
 _NATIVE = (forms.AS_STORED, *forms.NATIVE_TARGETS)
 
@@ -110,6 +111,8 @@ def _bitstreams(
     source = read_source(opened)
     image = read_image_pixel(source)
     numbers = frame_numbers(image, wanted)
+    if image.decoded_bytes * len(numbers) > MAX_BYTES:
+        raise FailedPrecondition(f"{len(numbers)} frames have more than {MAX_BYTES} bytes; ask for fewer")
     if source.encapsulated and syntax in (forms.AS_STORED, source.transfer_syntax_uid):
         bitstreams = encoded_frames(source, image)
         for number in numbers:

@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 from gantry.dicom import forms
 from gantry.dicom.bulk import ENCAPSULATED, BulkPath, find_bulk, native_pixels, parse_bulk_path
-from gantry.errors import NotAcceptable, NotFound
+from gantry.errors import FailedPrecondition, NotAcceptable, NotFound
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
 from gantry.seams import OpenedObject, Seams
 from gantry.studies.pixel_work import frames_of_blob, in_order, made_of, submit, transcode_blob
 
 ANY = "*"
+MAX_FRAMES_BYTES = 1 << 30
+_AHEAD = 256 << 20
 
 __all__ = ["ANY", "Piece", "Value", "bulk", "frames", "instance", "instances", "open_blob", "parse_bulk_path"]
 
@@ -135,7 +137,7 @@ def _many(seams: Seams, store: DicomStoreName, rows: Iterator[FoundInstance], sy
 
     def work() -> Iterator[Piece]:
         calls = (partial(submit, seams, row, transcode_blob, transfer_syntax_uid=syntax) for row in waiting)
-        for row, data in zip(list(waiting), in_order(calls, seams.window), strict=True):
+        for row, data in zip(list(waiting), in_order(calls, _window(seams, waiting)), strict=True):
             yield Piece(row, data)
         waiting.clear()
 
@@ -148,6 +150,11 @@ def _many(seams: Seams, store: DicomStoreName, rows: Iterator[FoundInstance], sy
         if row.transfer_syntax_uid == syntax:
             yield from _stored(seams, store, iter((row,)))
     yield from work()
+
+
+def _window(seams: Seams, rows: Sequence[FoundInstance]) -> int:
+    """How many may be worked on at a time, so that those that wait for their turn stay within memory."""
+    return max(1, min(seams.window, _AHEAD // max(1, *(row.size for row in rows)))) if rows else 1
 
 
 # --- frames
@@ -178,6 +185,8 @@ def _native_frames(
         start, size, count = where
         if any(not 0 <= number < count for number in numbers):
             return None  # the worker has the words for it
+        if size * len(numbers) > MAX_FRAMES_BYTES:
+            raise FailedPrecondition(f"{len(numbers)} frames have more than {MAX_FRAMES_BYTES} bytes; ask for fewer")
         return [blob.read_at(start + number * size, size) for number in numbers]
 
 

@@ -58,11 +58,15 @@ class FoundStudy(NamedTuple):
 
 
 class FoundSeries(NamedTuple):
+    """The members of its study are there as well."""
+
     study_instance_uid: str
     series_instance_uid: str
     members: str
     more_members: str
     instance_count: int
+    study_members: str
+    study_more_members: str
 
 
 class FoundInstance(NamedTuple):

@@ -102,8 +102,14 @@ def test_series_of_a_study(web: Web) -> None:
 
 
 def test_series_of_the_store(web: Web) -> None:
+    """With what is known of their studies, which the address does not name (PS3.18 §10.6.3.3)."""
     found = web.search("series", PatientID="P-001", Modality="MR")
     assert [value(item, SERIES_UID) for item in found] == ["1.2.1.2"]
+    assert value(found[0], "00100020") == "P-001" and "00081030" not in found[0]
+    assert "00100020" not in web.search(f"studies/{A}/series")[0]
+    (found,) = web.search(f"studies/{A}/series", Modality="MR", includefield="PatientID,StudyDescription")
+    assert (value(found, "00100020"), value(found, "00081030")) == ("P-001", "CT Brain with contrast")
+    assert value(web.search("series", Modality="MR", includefield="all")[0], "00081030") == "CT Brain with contrast"
     assert len(web.search("series")) == 4
 
 

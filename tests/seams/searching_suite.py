@@ -199,7 +199,7 @@ class SearchingSuite:
     def test_series_of_a_study_and_of_a_store(self, index: SqlIndex, filled: DicomStoreName) -> None:
         found = index.search_series(STORE, query(Level.SERIES, path=ResourcePath("1.5")))
         assert [row.series_instance_uid for row in found] == ["1.5.1", "1.5.2"]
-        assert found[0] == ("1.5", "1.5.1", '"s":1', '"t":1', 2)
+        assert found[0] == ("1.5", "1.5.1", '"s":1', '"t":1', 2, '"x":5', '"y":5')
         every = index.search_series(STORE, query(Level.SERIES, limit=1000))
         assert [row.series_instance_uid for row in every] == sorted(
             f"1.{n}.{s}" for n in range(STUDIES) for s in (1, 2)

@@ -19,7 +19,12 @@ _LAST = "\U0010ffff"
 _TRIGRAM = 3
 _TABLES = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
 _STUDY_ROW = [study.c[name] for name in FoundStudy._fields]
-_SERIES_ROW = [study.c.study_instance_uid, *(series.c[name] for name in FoundSeries._fields[1:])]
+_SERIES_ROW = [
+    study.c.study_instance_uid,
+    *(series.c[name] for name in FoundSeries._fields[1:5]),
+    study.c.members.label("study_members"),
+    study.c.more_members.label("study_more_members"),
+]
 _INSTANCE_ROW = [
     study.c.study_instance_uid,
     series.c.series_instance_uid,

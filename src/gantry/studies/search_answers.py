@@ -66,7 +66,7 @@ def _study(row: FoundStudy, search: Search, web_url: str) -> str:
 
 def _series(row: FoundSeries, search: Search, web_url: str) -> str:
     members = [_UTF8, _uid(STUDY_UID, row.study_instance_uid), _uid(SERIES_UID, row.series_instance_uid)]
-    members += filter(None, (_series_members(row, search), _more(row.more_members, search)))
+    members += filter(None, (_series_members(row, search), _more(row.more_members, search), _of_study(row, search)))
     if not search.strict:
         address = f"{web_url}/studies/{row.study_instance_uid}/series/{row.series_instance_uid}"
         members.append(_address(address))
@@ -79,6 +79,28 @@ def _series_members(row: FoundSeries, search: Search) -> str:
     if not search.strict or search.every or 0x00200011 in search.fields:
         return row.members
     return _members({tag: element for tag, element in _parsed(row.members) if tag != "00200011"})
+
+
+def _of_study(row: FoundSeries, search: Search) -> str:
+    """A study's own attributes, unless the address names it (PS3.18 §10.6.3.3); what is in both is the series'."""
+    named = bool(search.query.path.study)
+    if search.every:
+        wanted, members = None, (row.study_members, row.study_more_members)
+    elif not named and not search.strict:
+        wanted, members = None, (row.study_members, _more(row.study_more_members, search))
+    elif search.fields:
+        wanted, members = search.fields, (row.study_members, row.study_more_members)
+    else:
+        return ""
+    taken = row.members + row.more_members
+    found = _parsed(",".join(filter(None, members)))
+    return _members(
+        {
+            tag: element
+            for tag, element in found
+            if (wanted is None or int(tag, 16) in wanted) and f'"{tag}":' not in taken
+        }
+    )
 
 
 def _more(members: str, search: Search) -> str:

@@ -283,6 +283,24 @@ def test_bad_values_are_refused_by_name(web: Web, path: str, name: str, asked: s
     refused(web.get(path, params={name: asked}), "INVALID_ARGUMENT", name)
 
 
+@pytest.mark.parametrize("text", ["x" * 1025, " ".join(f"w{n}" for n in range(51)), "*" + "?" * 1030])
+@pytest.mark.parametrize("fuzzy", ["true", "false"])
+def test_texts_that_no_name_can_have(web: Web, text: str, fuzzy: str) -> None:
+    refused(web.get("studies", params={"PatientName": text, "fuzzymatching": fuzzy}), "INVALID_ARGUMENT", "PatientName")
+
+
+def test_the_longest_searches(web: Web) -> None:
+    """What is allowed is within what the index can do."""
+    assert studies(web, PatientName=" ".join(f"w{n}" for n in range(50)), fuzzymatching="true") == []
+    assert studies(web, PatientName="*a?" * 340) == []
+    assert studies(web, PatientName="=".join(f"g{n}" for n in range(50))) == []
+    assert studies(web, PatientName="=".join("a" * 512)) == []
+    assert studies(web, StudyInstanceUID=",".join(f"1.2.{n}" for n in range(1000))) == [B, A, C]
+    assert studies(web, StudyDate=["20240101-"] * 50) == [B, A]
+    refused(web.get("studies", params={"StudyDate": ["20240101-"] * 51}), "INVALID_ARGUMENT", "conditions")
+    refused(web.get("studies", params={"StudyInstanceUID": ",".join(["1.2"] * 1001)}), "INVALID_ARGUMENT", "1000")
+
+
 @pytest.mark.parametrize("path, limit", [("studies", 5000), ("series", 5000), ("instances", 50000)])
 def test_the_greatest_page(web: Web, path: str, limit: int) -> None:
     assert len(web.search(path, limit=limit, offset=1)) > 0

@@ -19,6 +19,7 @@ from gantry.names import ResourcePath
 from gantry.queries import Level, Match, Operator, Query
 
 MAX_OFFSET = 1_000_000
+MAX_CONDITIONS, MAX_TEXT, MAX_WORDS = 50, 1024, 50
 _LIMITS = {Level.STUDY: (100, 5000), Level.SERIES: (100, 5000), Level.INSTANCE: (1000, 50_000)}
 _MAX_VALUES = 1000
 _ABOVE = {
@@ -104,6 +105,8 @@ def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[st
             fields.update(_field(word, level, strict) for word in words if word != "all")
         elif name not in _SYSTEM:
             asked.append((name, value))
+    if len(asked) > MAX_CONDITIONS:
+        raise InvalidArgument(f"a search has {len(asked)} conditions; {MAX_CONDITIONS} is the most")
     for name, value in asked:
         attribute = _attribute(name, level, strict)
         matches.extend(_matches(name, attribute, value, fuzzy, strict))
@@ -152,6 +155,8 @@ def _matches(name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: 
     """The conditions of one parameter; none for an empty value or ``*`` (PS3.4 §C.2.2.2.3, universal matching)."""
     if "\0" in value:
         raise InvalidArgument(f"{name}: holds a NUL character")
+    if attribute.kind in ("text", "name") and (len(value) > MAX_TEXT or len(tokens(value)) > MAX_WORDS):
+        raise InvalidArgument(f"{name}: is longer than {MAX_TEXT} characters or {MAX_WORDS} words")
     if value and (strict or value.strip("*")):
         yield from _KINDS[attribute.kind](name, attribute, value, fuzzy, strict)
 
@@ -190,8 +195,7 @@ def _text(_name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: b
 def _name(_name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:
     wild = {"*", "?"} & set(value)
     if fuzzy and (strict or not wild):
-        words = tokens(value)[:_MAX_VALUES]
-        yield Match(attribute.level, attribute.field, Operator.WORDS, tuple(words))
+        yield Match(attribute.level, attribute.field, Operator.WORDS, tuple(tokens(value)))
     elif wild and not strict:
         yield Match(attribute.level, attribute.field, Operator.WILDCARD, (search_key(value),))
     else:

@@ -121,8 +121,9 @@ def _path(method: ApiMethod) -> tuple[str, dict[str, Json]]:
     resource, _, action = method.path.partition(":")
     if "/dicomWeb/" in resource and not action:
         parent, _, rest = resource.partition("/dicomWeb/")
-        variables = {"parent": _variable(parent), "dicomWebPath": _variable(rest)}
-        return "{+parent}/dicomWeb/{+dicomWebPath}", variables
+        tail = "/metadata" if method.verb == "PATCH" else ""  # written out there, part of the variable elsewhere
+        variables = {"parent": _variable(parent), "dicomWebPath": _variable(rest.removesuffix(tail))}
+        return "{+parent}/dicomWeb/{+dicomWebPath}" + tail, variables
     *_, verb = method.id.split(".")
     name = _SUBJECTS.get(verb, "name")
     if verb == "deidentify":

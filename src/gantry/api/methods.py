@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gantry.api import operations, rendering, resources, retrieving, searching, storage, storing
+from gantry.api import operations, rendering, resources, retrieving, searching, storage, storing, updating
 from gantry.api.call import Handler
 from gantry.api.web import WebHandler
 from gantry.errors import NotFound
@@ -126,7 +126,7 @@ METHODS: tuple[ApiMethod, ...] = (
         M("frames.retrieveFrames", "GET", "/frames/*", "Read", retrieving.retrieve_frames),
         M("frames.retrieveRendered", "GET", "/frames/*/rendered", "Read", rendering.render_frames),
         M("bulkdata.retrieveBulkdata", "GET", "/bulkdata/**", "Read", retrieving.retrieve_bulkdata),
-        M("updateMetadata", "PATCH", "/metadata", "Update", None, _BETA),
+        M("updateMetadata", "PATCH", "/metadata", "Update", updating.update_instance, _BETA),
         M("delete", "DELETE", "", "Delete", storage.delete_instance),
     ),
 )  # fmt: skip

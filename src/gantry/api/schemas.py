@@ -38,6 +38,7 @@ BODIES: dict[str, tuple[str, str]] = {
     "datasets.dicomStores.studies.storeInstances": ("HttpBody", "HttpBody"),
     "datasets.dicomStores.updateInstances": ("HttpBody", "HttpBody"),
     "datasets.dicomStores.studies.updateInstances": ("HttpBody", "HttpBody"),
+    "datasets.dicomStores.studies.series.instances.updateMetadata": ("HttpBody", "HttpBody"),
     "datasets.dicomStores.studies.delete": ("", "Operation"),
     "datasets.dicomStores.studies.series.delete": ("", "Operation"),
     "datasets.dicomStores.studies.series.instances.delete": ("", _EMPTY),

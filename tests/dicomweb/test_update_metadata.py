@@ -1,0 +1,130 @@
+"""v1beta1: PATCH of an instance's metadata by JSON Patch (RFC 6902; spec §10.2.11)."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import httpx
+import pydicom
+import pytest
+
+from tests.dicomweb.instances import instance, packaged, uids_of
+from tests.support.answers import refused
+from tests.support.gantry import Gantry
+from tests.support.web import ONE_AS_STORED, Web, uid_path, value
+
+A = ("1.2.1", "1.2.1.1", "1.2.1.1.1")
+PATIENT, NAME = "00100020", "00100010"
+
+
+@pytest.fixture
+def web(gantry: Gantry) -> Web:
+    made = Web(gantry, "v1beta1")
+    made.stored(instance(A, PatientID="old", PatientName="Old^Name", charset="ISO_IR 100"))
+    return made
+
+
+def patch(web: Web, *operations: Any, uids: tuple[str, str, str] = A) -> httpx.Response:
+    return web.gantry.request("PATCH", f"{web.root}/{uid_path(*uids)}/metadata", json=list(operations))
+
+
+def replace(path: str, new: Any) -> dict[str, Any]:
+    return {"op": "replace", "path": path, "value": new}
+
+
+def read(web: Web, uids: tuple[str, str, str] = A) -> Any:
+    return pydicom.dcmread(BytesIO(web.get(uid_path(*uids), ONE_AS_STORED).content))
+
+
+def test_attributes_change_and_everything_else_stays(web: Web) -> None:
+    before = read(web)
+    response = patch(web, replace(f"/{PATIENT}/Value/0", "new"), {"op": "remove", "path": "/00080060"})
+    assert (response.status_code, response.json()) == (200, {})
+    after = read(web)
+    assert after.PatientID == "new" and "Modality" not in after
+    after.PatientID, after.Modality = before.PatientID, before.Modality
+    assert after == before
+    assert web.search("studies", PatientID="old") == []
+    assert len(web.search("studies", PatientID="new")) == 1
+
+
+def test_text_that_the_character_set_has(web: Web) -> None:
+    """PS3.5 §6.1"""
+    assert patch(web, replace(f"/{NAME}/Value/0", {"Alphabetic": "Müller^Jürgen"})).status_code == 200
+    assert str(read(web).PatientName) == "Müller^Jürgen"
+
+
+def test_text_that_it_does_not_have_is_never_garbled(web: Web) -> None:
+    response = patch(web, replace(f"/{NAME}/Value/0", {"Alphabetic": "山田"}))
+    if response.status_code == 200:
+        assert str(read(web).PatientName) == "山田"
+    else:
+        assert response.status_code == 400
+        assert str(read(web).PatientName) == "Old^Name"
+
+
+@pytest.mark.parametrize(
+    "name", ["CT_small.dcm", "MR_small_implicit.dcm", "JPEG2000.dcm", "waveform_ecg.dcm", "rtplan.dcm"]
+)
+def test_files_of_every_kind(gantry: Gantry, name: str) -> None:
+    """Bulk values, top-level and nested, are copied byte for byte."""
+    web, data = Web(gantry, "v1beta1"), packaged(name)
+    web.stored(data)
+    uids = uids_of(data)
+    before = read(web, uids)
+    add = {"op": "add", "path": "/00204000", "value": {"vr": "LT", "Value": ["seen"]}}
+    response = patch(web, add, uids=uids)
+    assert response.status_code == 200, response.text
+    after = read(web, uids)
+    assert after.ImageComments == "seen"
+    assert after.file_meta.TransferSyntaxUID == before.file_meta.TransferSyntaxUID
+    before.ImageComments = "seen"
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    "operations",
+    [
+        [replace("/0020000D/Value/0", "1.2.9")],
+        [replace("/00080018/Value/0", "1.2.9")],
+        [replace("/00080016/Value/0", "1.2.9")],
+        [replace("/7FE00010/BulkDataURI", "http://elsewhere")],
+        [{"op": "remove", "path": "/7FE00010/BulkDataURI"}],
+        [{"op": "add", "path": "/00420011", "value": {"vr": "OB", "BulkDataURI": "http://elsewhere"}}],
+        [replace("/00280010/Value/0", 70000)],
+        [replace("/99990010/Value/0", "x")],
+        [{"op": "test", "path": f"/{PATIENT}/Value/0", "value": "other"}],
+        [{"op": "jump", "path": "/"}],
+        [replace("", [])],
+        ["x"],
+    ],
+)
+def test_patches_that_do_not_fit_change_nothing(web: Web, operations: list[Any]) -> None:
+    before = web.get(uid_path(*A), ONE_AS_STORED).content
+    response = patch(web, *operations)
+    assert response.status_code == 400, response.text
+    assert web.get(uid_path(*A), ONE_AS_STORED).content == before
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"3", b"{}", b"[" * 3000])
+def test_bodies_that_are_no_patch(web: Web, body: bytes) -> None:
+    response = web.gantry.request("PATCH", f"{web.root}/{uid_path(*A)}/metadata", content=body)
+    assert response.status_code == 400, response.text
+
+
+def test_an_empty_patch_changes_nothing(web: Web) -> None:
+    before = value(web.metadata(uid_path(*A))[0], PATIENT)
+    assert patch(web).status_code == 200
+    assert value(web.metadata(uid_path(*A))[0], PATIENT) == before
+
+
+def test_what_is_not_there(web: Web) -> None:
+    refused(patch(web, uids=(*A[:2], "9")), "NOT_FOUND", "does not exist")
+    path = f"v1/{web.gantry.store}/dicomWeb/{uid_path(*A)}/metadata"
+    refused(web.gantry.request("PATCH", path, json=[]), "NOT_FOUND", "no such method")
+
+
+@pytest.mark.parametrize("path", [A[:1], A[:2]])
+def test_studies_and_series_are_not_there_yet(web: Web, path: tuple[str, ...]) -> None:
+    refused(web.gantry.request("PATCH", f"{web.root}/{uid_path(*path)}/metadata", json=[]), "UNIMPLEMENTED")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from contextlib import AbstractContextManager
-from types import TracebackType
-from typing import Protocol
+from types import FrameType, TracebackType
+from typing import Protocol, Self
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
@@ -27,8 +28,9 @@ def follow(api: Api, name: str) -> OperationView:
     Raises Unavailable past that, and whatever else the server answers.
     """
     pause, lost = FIRST_PAUSE, 0.0
-    with _watch() as watch:
+    with _watch() as watch, _Interrupts() as interrupts:
         while True:
+            interrupts.check()
             try:
                 view = OperationView(api.get(name))
             except Unavailable as error:
@@ -45,6 +47,29 @@ def follow(api: Api, name: str) -> OperationView:
                     return view
             time.sleep(pause)
             pause = min(pause * 1.3, LONGEST_PAUSE)
+
+
+class _Interrupts:
+    """Ctrl-C that is heard also where it came in the middle of something that drops exceptions, a destructor say."""
+
+    def __init__(self) -> None:
+        self._heard = False
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt once there was a Ctrl-C, however it went at the time."""
+        if self._heard:
+            raise KeyboardInterrupt
+
+    def _hear(self, _signal: int, _frame: FrameType | None) -> None:
+        self._heard = True
+        raise KeyboardInterrupt
+
+    def __enter__(self) -> Self:
+        self._before = signal.signal(signal.SIGINT, self._hear)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        signal.signal(signal.SIGINT, self._before)
 
 
 class Pace:

@@ -211,6 +211,15 @@ def test_a_series_is_compared_and_not_read_again(monkeypatch: pytest.MonkeyPatch
         assert json.loads(writer.write(item, "u")) == json.loads(dicom_json_in_full(item))
 
 
+def test_an_element_more_at_the_end_is_seen() -> None:
+    skeleton = skeleton_of(packaged("test-SR.dcm"))
+    writer = JsonWriter()
+    for _ in range(3):
+        writer.write(skeleton, "u")
+    longer = skeleton._replace(body=skeleton.body + element(0x7FF1, 0x0010, b"LO", "creator"))
+    assert json.loads(writer.write(longer, "u"))["7FF10010"]["Value"] == ["creator"]
+
+
 def dicom_json_in_full(skeleton: Skeleton) -> str:
     from gantry.dicom.json_model import _members, _meta
 

@@ -32,6 +32,15 @@ def test_what_is_there_is_replaced_and_what_is_not_is_made(web: Web) -> None:
     assert value(web.search("instances", InstanceNumber="5")[0], "00080018") == A[2]
 
 
+def test_what_clients_remember_of_it_is_out_of_date(web: Web) -> None:
+    """RFC 9110 §13.1.2: the same UIDs, other content."""
+    paths = (f"{uid_path(*A)}/metadata", f"studies/{A[0]}/metadata", f"{uid_path(*A)}/rendered")
+    before = [web.get(path).headers["etag"] for path in paths]
+    web.store(instance(A, PatientID="new", Modality="CT"), method="PUT")
+    for path, etag in zip(paths, before, strict=True):
+        assert web.get(path, headers={"if-none-match": etag}).status_code == 200
+
+
 def test_the_bytes_before_are_gone(web: Web) -> None:
     """Their blob is given up in the same transaction."""
     before = {path.read_bytes() for path in (web.gantry.server.data / "blobs").rglob("*.dcm")}

@@ -324,6 +324,14 @@ class SearchingSuite:
         assert self.header(index, ResourcePath("1.5", "1.5.1", "1.5.1.7")) == b"new"
         assert b"refused" not in self.all_headers(index, store_id=1)
 
+    def test_a_store_that_is_deleted_takes_nothing(self, index: SqlIndex, filled: DicomStoreName) -> None:
+        store_id = index.get_dicom_store(STORE).id
+        index.delete_dicom_store(STORE)
+        item = Instance("1.5", "1.5.1", "1.5.1.9", "1.2", "1.2", "c/new", 1)
+        for call in (lambda: index.store_instances(store_id, [item]), lambda: index.begin_upload(store_id)):
+            with pytest.raises(NotFound, match="deleted"):
+                call()
+
     def test_replacing_changes_all_that_was_known(self, index: SqlIndex, filled: DicomStoreName) -> None:
         said = instances()[0].description
         assert said is not None

@@ -1,0 +1,81 @@
+"""Storing over DICOMweb, below HTTP: what happens in which order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry.errors import ResourceExhausted
+from gantry.index.sql import SqlIndex
+from gantry.resources import Dataset, DicomStore, Instance
+from gantry.seams import Seams
+from gantry.storage.local import LocalBlobStore
+from gantry.studies.store import Incoming, store
+from gantry.studies.uploads import Uploads
+from tests.seams.index_suite import DATASET, STORE
+from tests.support.dicom import make_instance
+
+EVENTS: list[str] = []
+
+
+class Blobs(LocalBlobStore):
+    """Tells of syncs; ``room`` is for so many instances."""
+
+    room = 10_000
+
+    def put(self, key: str, chunks: Any) -> int:
+        Blobs.room -= 1
+        if Blobs.room < 0:
+            raise ResourceExhausted(f"{key}: cannot be written, the disk is full")
+        return super().put(key, chunks)
+
+    def flush(self) -> None:
+        super().flush()
+        EVENTS.append("bytes are durable")
+
+
+class Index(SqlIndex):
+    def store_instances(self, store_id: int, instances: Any, replace: bool = False) -> Any:
+        EVENTS.append("rows are written")
+        return super().store_instances(store_id, instances, replace)
+
+
+@pytest.fixture
+def seams(tmp_path: Path) -> Seams:
+    EVENTS.clear()
+    Blobs.room = 10_000
+    (tmp_path / "blobs").mkdir()
+    index: Any = Index(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    index.create_dataset(Dataset(DATASET), "v1")
+    index.create_dicom_store(DicomStore(STORE))
+    unused: Any = None
+    return Seams(index, Blobs(str(tmp_path / "blobs"), write_once=True), unused, unused, unused, 1)
+
+
+def incoming(count: int) -> list[Incoming]:
+    return [Incoming(f"part {n}", iter([make_instance("1.1", "1.1.1", f"1.1.1.{n}")])) for n in range(count)]
+
+
+def test_bytes_are_durable_before_rows_name_them(seams: Seams) -> None:
+    """Invariant 1, batch by batch."""
+    found = store(seams, Uploads(seams), STORE, incoming(600))
+    assert len(found.instances) == 600
+    assert EVENTS == ["bytes are durable", "rows are written"] * 3
+
+
+def test_a_full_disk_after_some_are_stored_is_told_of_the_rest(seams: Seams, tmp_path: Path) -> None:
+    """The answer names what is there and what is not; no row without bytes, no bytes without row."""
+    Blobs.room = 300
+    found = store(seams, Uploads(seams), STORE, incoming(310))
+    assert len(found.instances) == 300 and len(found.refused) == 10
+    assert all("disk is full" in item.status.message for item in found.refused)
+    assert all(isinstance(item, Instance) for item in found.instances)
+    assert len(list((tmp_path / "blobs").rglob("*.dcm"))) == 300
+
+
+def test_a_disk_that_is_full_from_the_start_is_an_error_of_the_server(seams: Seams) -> None:
+    Blobs.room = 0
+    with pytest.raises(ResourceExhausted):
+        store(seams, Uploads(seams), STORE, incoming(3))

@@ -22,6 +22,7 @@ BENCHMARKS = {"import": import_rounds, "export": export_rounds, "growth": growth
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0; 1 when the run failed or its result is wrong."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given[:1] in (["dicomweb"], ["search"]):
         from benchmarks import dicomweb, search_growth
@@ -31,7 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not is_supported():
         print("benchmarks need Linux: CPU and memory are read from /proc", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     plan = Plan(
         count=getattr(options, "count", 0),
         size=options.size,

@@ -1,202 +1,266 @@
-"""``python -m benchmarks.dicomweb``: DICOMweb services beside Debian's Orthanc, on the same data in the same run.
+"""``./run bench dicomweb``: DICOMweb services beside Debian's Orthanc, on the same data in the same run.
 
-Both servers and the load generator share the machine's cores; rounds are interleaved, and medians of ratios printed.
+Rounds are interleaved; figures are medians of rounds, ratios are medians of the rounds' ratios.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import random
+import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Any
 
-from benchmarks import orthanc
-from benchmarks.corpus import Corpus, make_corpus, patient_of
-from benchmarks.load import Load, Plan, run
+from benchmarks import orthanc, search_growth
+from benchmarks.corpus import Corpus
+from benchmarks.dicomweb_checks import JSON, NotAvailable
+from benchmarks.dicomweb_scenarios import LARGE_BYTES, MOST_ROUNDS, PER_STUDY, SCENARIOS, Data, Scenario, make_data
+from benchmarks.load import Plan, run
 from benchmarks.machine import BenchmarkError, settle, work_directory
 from benchmarks.service import Service
+from gantry import __version__
 
-JSON = "application/dicom+json"
-STORED = 'multipart/related; type="application/dicom"; transfer-syntax=*'
-PER_SERIES, PER_STUDY = 50, 200
-STOW_INSTANCES, STOW_CONNECTIONS = 20, 4
-
-
-@dataclass(frozen=True)
-class Data:
-    """What both servers hold: many small instances, and one study of large ones."""
-
-    small: Corpus
-    large: Corpus
-    uploads: tuple[Path, ...]
+Tell = Callable[[str], None]
+GROWTH = "search-growth"
+NAMES = (*dict.fromkeys(item.name for item in SCENARIOS), GROWTH)
+_PROGRESS_SECONDS = 10.0
+_NOTE = """\
+The load generator and the servers share {cpus} CPUs: absolute figures are lower than a machine of its own would give.
+Gantry stores durably: bytes and rows are on the disk before it answers. Orthanc as Debian configures it does not wait.
+"""
+_HEADING = f"\n{'':33}" + "".join(f"{name:>9}{'p50 ms':>9}" for name in ("gantry", "orthanc"))
+_HEADING += f"{'ratio':>8}{'floor':>7}{'goal':>6}"
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """``plan(base, data, server, round)``; ``figure`` of a load, in ``unit``. ``floor`` and ``goal`` are ratios."""
+@dataclass
+class Rounds:
+    """What one server reached in each round: the scenario's figure, and the median latency in milliseconds."""
 
-    name: str
-    unit: str
-    floor: float
-    goal: float
-    figure: Callable[[Load], float]
-    plan: Callable[[str, Data, int, int], Plan]
+    figures: list[float] = field(default_factory=list)
+    p50_ms: list[float] = field(default_factory=list)
 
 
-def _rate(load: Load) -> float:
-    return load.per_second
+@dataclass
+class Result:
+    """``servers`` by name, only those that offer it; ``skipped`` says of the others why not."""
 
+    scenario: Scenario
+    servers: dict[str, Rounds]
+    skipped: dict[str, str]
 
-def _throughput(load: Load) -> float:
-    return load.megabytes_per_second
-
-
-def _gets(
-    accept: str, connections: int, paths: Callable[[Data, int], list[str]], seconds: float = 2.0
-) -> Callable[..., Plan]:
-    def plan(base: str, data: Data, _server: int, number: int) -> Plan:
-        return Plan(base, paths(data, number), accept, connections, seconds)
-
-    return plan
-
-
-def _series(data: Data) -> list[str]:
-    every = dict.fromkeys(item.uids[:2] for item in data.small.slices)
-    return [f"/studies/{study}/series/{series}" for study, series in every]
-
-
-def _instances(corpus: Corpus) -> list[str]:
-    return [f"/studies/{a}/series/{b}/instances/{c}" for a, b, c in (item.uids for item in corpus.slices)]
-
-
-def _patients(data: Data, number: int) -> list[str]:
-    studies = sorted({item.uids[0] for item in data.small.slices})
-    random.Random(number).shuffle(studies)
-    return [f"/studies?PatientID=P{patient_of(study)}" for study in studies]
-
-
-def _cold(data: Data, number: int) -> list[str]:
-    """Series that nobody has asked for yet: each once."""
-    every = _series(data)
-    share = max(1, len(every) // 10)
-    return [f"{path}/metadata" for path in every[number * share : (number + 1) * share]]
-
-
-def _uploads(base: str, data: Data, server: int, number: int) -> Plan:
-    """Bodies of a round's own; the same for both servers."""
-    share = len(data.uploads) // 4
-    files = [str(path) for path in data.uploads[number % 4 * share : (number % 4 + 1) * share]]
-    content_type = 'multipart/related; type="application/dicom"; boundary=bench'
-    return Plan(base, ["/studies"], JSON, STOW_CONNECTIONS, 0.0, content_type, files)
-
-
-_STUDY = _gets(STORED, 1, lambda data, _: [f"/studies/{data.large.slices[0].uids[0]}"], 4.0)
-SCENARIOS = (
-    Scenario("search studies limit=25", "req/s", 30, 100, _rate, _gets(JSON, 1, lambda *_: ["/studies?limit=25"])),
-    Scenario("search studies limit=25, c=8", "req/s", 30, 100, _rate, _gets(JSON, 8, lambda *_: ["/studies?limit=25"])),
-    Scenario("search studies PatientID=", "req/s", 30, 100, _rate, _gets(JSON, 1, _patients)),
-    Scenario(
-        "search instances of a series", "req/s", 5, 15, _rate,
-        _gets(JSON, 1, lambda data, _: [f"{path}/instances" for path in _series(data)]),
-    ),
-    Scenario("series metadata, first time", "req/s", 5, 15, _rate, _gets(JSON, 1, _cold, 0.0)),
-    Scenario(
-        "series metadata, again", "req/s", 5, 15, _rate,
-        _gets(JSON, 1, lambda data, _: [f"{_series(data)[0]}/metadata"]),
-    ),
-    Scenario("retrieve study", "MB/s", 4, 8, _throughput, _STUDY),
-    Scenario(
-        "retrieve instance, c=8", "req/s", 1, 1, _rate,
-        _gets(STORED, 8, lambda data, _: _instances(data.large)),
-    ),
-    Scenario(
-        "rendered JPEG, c=2", "req/s", 1.2, 3, _rate,
-        _gets("image/jpeg", 2, lambda data, _: [f"{path}/rendered" for path in _instances(data.large)]),
-    ),
-    Scenario("store, 20 per request, c=4", "req/s", 3, 5, _rate, _uploads),
-)  # fmt: skip
-
-
-def make_data(work: Path, studies: int) -> Data:
-    small = make_corpus(work / "buckets" / "small", studies * PER_STUDY, 4000, PER_SERIES, 1)
-    large = make_corpus(work / "buckets" / "large", PER_STUDY, 530_000, PER_SERIES, 2, phantom())
-    fresh = make_corpus(work / "fresh", 4 * 12 * STOW_INSTANCES, 530_000, PER_SERIES, 3)
-    return Data(small, large, tuple(_bodies(work / "bodies", fresh)))
-
-
-def phantom() -> bytes:
-    """A body with an organ and noise in it, 512 × 512: what a picture codec meets in a CT. Two bytes per pixel."""
-    import numpy as np
-
-    chance = np.random.default_rng(1)
-    y, x = np.mgrid[-1:1:512j, -1:1:512j]
-    body = np.where(x**2 / 0.8 + y**2 / 0.5 < 1, 40.0, -1000.0) + 60 * np.exp(-((x - 0.3) ** 2 + y**2) * 20)
-    return bytes((body + chance.normal(0, 12, body.shape)).astype("<i2").tobytes())
-
-
-def _bodies(directory: Path, corpus: Corpus) -> Iterator[Path]:
-    directory.mkdir()
-    files = [corpus.directory / item.path for item in corpus.slices]
-    for start in range(0, len(files), STOW_INSTANCES):
-        path = directory / f"{start:05d}"
-        parts = (b"--bench\r\nContent-Type: application/dicom\r\n\r\n" + file.read_bytes() + b"\r\n"
-                 for file in files[start : start + STOW_INSTANCES])  # fmt: skip
-        path.write_bytes(b"".join(parts) + b"--bench--\r\n")
-        yield path
+    @property
+    def ratio(self) -> float | None:
+        """Gantry over Orthanc."""
+        if len(self.servers) < 2:
+            return None
+        pairs = zip(self.servers["gantry"].figures, self.servers["orthanc"].figures, strict=True)
+        return median(ours / theirs for ours, theirs in pairs)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.dicomweb", description=__doc__)
-    parser.add_argument("--studies", type=int, default=120, help="of 200 small instances each (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="at most 4 (%(default)s)")
-    parser.add_argument("--only", default="", help="scenarios whose name holds this")
-    parser.add_argument("--dir", help="work in a new directory inside this one")
-    options = parser.parse_args(arguments)
-    chosen = [item for item in SCENARIOS if options.only in item.name]
-    with work_directory(options.dir) as work, ExitStack() as stack:
-        print(f"making {options.studies * PER_STUDY:,} small and {PER_STUDY} large instances", flush=True)
-        data = make_data(work, options.studies)
-        gantry = stack.enter_context(Service(work / "gantry", work / "buckets"))
-        gantry.create_store("bench")
-        for bucket in ("small", "large"):
-            operation = gantry.wait(gantry.start_import("bench", f"gs://{bucket}/**"))
-            if "error" in operation:
-                raise BenchmarkError(str(operation["error"]))
-        bases = [gantry.web("bench")]
-        if orthanc.is_installed():
-            print("loading Orthanc", flush=True)
-            other = stack.enter_context(orthanc.Orthanc(work / "orthanc"))
-            other.load(data.small.directory / item.path for item in data.small.slices)
-            other.load(data.large.directory / item.path for item in data.large.slices)
-            bases.append(other.web)
-        else:
-            print(f"Orthanc is not installed: {orthanc.INSTALL}")
-        print(f"\n{'':32}{'':>8}{'gantry':>10}{'orthanc':>10}{'ratio':>8}{'floor':>7}{'goal':>6}")
-        for scenario in chosen:
-            print(_row(scenario, bases, data, options.rounds, work), flush=True)
+    """0; 1 when a server answered wrongly or not at all. What a server does not offer is skipped."""
+    options = _parser().parse_args(arguments)
+
+    def tell(text: str) -> None:
+        if not options.json:
+            print(text, flush=True)
+
+    try:
+        found = measure(options, tell)
+    except (BenchmarkError, NotAvailable) as error:
+        print(f"benchmark failed: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(found, indent=2))
     return 0
 
 
-def _row(scenario: Scenario, bases: list[str], data: Data, rounds: int, work: Path) -> str:
-    figures: list[list[float]] = [[] for _ in bases]
+def measure(options: argparse.Namespace, tell: Tell) -> dict[str, Any]:
+    """The whole run, as JSON."""
+    found: dict[str, Any] = {
+        "benchmark": "dicomweb",
+        "version": __version__,
+        "cpus": os.cpu_count(),
+        "generator": "wrk" if shutil.which("wrk") else "python",
+        "studies": options.studies,
+        "instances": options.studies * PER_STUDY,
+        "large_instances": PER_STUDY,
+        "large_bytes": LARGE_BYTES,
+        "rounds": options.rounds,
+        "scenarios": [],
+    }
+    tell(_NOTE.format(cpus=os.cpu_count()))
+    chosen = [item for item in SCENARIOS if item.name in options.only]
+    if chosen:
+        with work_directory(options.dir) as work, ExitStack() as stack:
+            data, bases = _servers(work, options.studies, stack, tell)
+            tell(_HEADING)
+            for scenario in chosen:
+                result = _measure(scenario, bases, data, options.rounds, work)
+                found["scenarios"].append(_as_json(result))
+                tell(_row(result))
+    if GROWTH in options.only:
+        found[GROWTH] = _growth(options.growth, options.dir, tell)
+    return found
+
+
+def _servers(work: Path, studies: int, stack: ExitStack, tell: Tell) -> tuple[Data, dict[str, str]]:
+    """The data, and the DICOMweb roots of the servers that hold it, by name."""
+    tell(f"making {studies * PER_STUDY:,} small and {PER_STUDY} large instances")
+    data = make_data(work, studies)
+    gantry = stack.enter_context(Service(work / "gantry", work / "buckets"))
+    gantry.create_store("bench")
+    for bucket, corpus in (("small", data.small), ("large", data.large)):
+        operation = gantry.wait(gantry.start_import("bench", f"gs://{bucket}/**"))
+        counter = operation["metadata"].get("counter", {})
+        if "error" in operation or int(counter.get("success", 0)) != len(corpus.slices):
+            raise BenchmarkError(f"import of {bucket}: {counter} {operation.get('error', '')}")
+    bases = {"gantry": gantry.web("bench")}
+    if orthanc.is_installed():
+        other = stack.enter_context(orthanc.Orthanc(work / "orthanc"))
+        for corpus in (data.small, data.large):
+            _load(other, corpus, tell)
+        bases["orthanc"] = other.web
+    else:
+        tell(f"Orthanc is not installed, only Gantry is measured: {orthanc.INSTALL}")
+    return data, bases
+
+
+def _load(server: orthanc.Orthanc, corpus: Corpus, tell: Tell) -> None:
+    start = last = time.monotonic()
+    total = len(corpus.slices)
+
+    def progress(done: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if done == total or now - last >= _PROGRESS_SECONDS:
+            last = now
+            tell(f"loading Orthanc: {done:,} of {total:,} ({done / (now - start):,.0f}/s)")
+
+    server.load((corpus.directory / item.path for item in corpus.slices), progress)
+
+
+def _measure(scenario: Scenario, bases: dict[str, str], data: Data, rounds: int, work: Path) -> Result:
+    """Answers are checked first. Raises BenchmarkError, with the server's name, when one is wrong."""
+    result = Result(scenario, {}, {})
+    check = scenario.check(data)
+    for server, base in bases.items():
+        try:
+            with _blamed(server, scenario):
+                check(base)
+            result.servers[server] = Rounds()
+        except NotAvailable as error:
+            result.skipped[server] = str(error)
     for number in range(rounds):
-        for server, base in enumerate(bases):
+        for server in list(result.servers)[:: -1 if number % 2 else 1]:
             settle(work)  # or one server would wait for what the other has left unwritten
-            try:
-                found = run(scenario.plan(base, data, server, number))
-            except BenchmarkError as error:
-                return f"{scenario.name:32}  server {server}: {error}"
-            figures[server].append(scenario.figure(found))
-    ours = median(figures[0])
-    text = f"{scenario.name:32}{scenario.unit:>8}{ours:>10,.0f}"
-    if len(bases) < 2:
+            with _blamed(server, scenario):
+                load = run(scenario.plan(bases[server], data, number))
+            result.servers[server].figures.append(scenario.figure(load))
+            result.servers[server].p50_ms.append(load.p50_ms)
+        for server in result.servers:
+            with _blamed(server, scenario):
+                scenario.after(data, number)(bases[server])
+    return result
+
+
+@contextmanager
+def _blamed(server: str, scenario: Scenario) -> Iterator[None]:
+    """Whatever a server's answer breaks is the server's failure: no JSON, no picture, a connection that ends."""
+    try:
+        yield
+    except NotAvailable:
+        raise
+    except Exception as error:
+        text = str(error) if isinstance(error, BenchmarkError) else repr(error)
+        raise BenchmarkError(f"{scenario.name} {scenario.variant}, {server}: {text}") from error
+
+
+def _as_json(result: Result) -> dict[str, Any]:
+    scenario = result.scenario
+    found: dict[str, Any] = {key: getattr(scenario, key) for key in ("name", "variant", "unit", "floor", "goal")}
+    for server, rounds in result.servers.items():
+        found[server] = {"median": median(rounds.figures), "median_p50_ms": median(rounds.p50_ms), **asdict(rounds)}
+    return found | {"ratio": result.ratio, "not_available": result.skipped}
+
+
+def _row(result: Result) -> str:
+    scenario = result.scenario
+    text = f"{scenario.name + ' ' + scenario.variant:26}{scenario.unit:>7}"
+    for server in ("gantry", "orthanc"):
+        if server in result.servers:
+            rounds = result.servers[server]
+            text += f"{median(rounds.figures):>9,.0f}{median(rounds.p50_ms):>9,.2f}"
+        else:
+            text += f"{'not available' if server in result.skipped else '':>18}"
+    if result.ratio is None:
+        return text.rstrip()
+    text += f"{result.ratio:>8.1f}"
+    if scenario.floor is None or scenario.goal is None:
         return text
-    ratio = median(one / other for one, other in zip(*figures, strict=True))
-    return f"{text}{median(figures[1]):>10,.0f}{ratio:>8.1f}{scenario.floor:>7g}{scenario.goal:>6g}"
+    verdict = (
+        "goal reached" if result.ratio >= scenario.goal else "" if result.ratio >= scenario.floor else "below floor"
+    )
+    return f"{text}{scenario.floor:>7g}{scenario.goal:>6g}  {verdict}".rstrip()
+
+
+def _growth(counts: list[int], directory: str | None, tell: Tell) -> dict[str, float]:
+    """The median latency of a search by PatientID, in milliseconds, by the number of instances. Gantry alone."""
+    found: dict[str, float] = {}
+    for count in counts:
+        with work_directory(directory) as work, Service(work / "data", work / "buckets") as service:
+            service.create_store("bench")
+            search_growth.fill_index(work / "data", count)
+            studies = count // (search_growth.PER_SERIES * search_growth.SERIES_PER_STUDY)
+            chance = random.Random(1)
+            paths = [f"/studies?PatientID=P{chance.randrange(studies):07d}" for _ in range(min(200, studies))]
+            found[str(count)] = run(Plan(service.web("bench"), paths, JSON, 1, 3.0)).p50_ms
+            tell(f"{GROWTH}: PatientID= at {count:,} instances, p50 {found[str(count)]:.2f} ms")
+    return found
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks dicomweb", description=__doc__)
+    parser.add_argument("--studies", type=_at_least(2), default=120, help="of 200 small instances each (%(default)s)")
+    parser.add_argument("--rounds", type=int, choices=range(1, MOST_ROUNDS + 1), default=3, help="(%(default)s)")
+    parser.add_argument("--only", type=_names, default=NAMES, help=f"scenarios, with commas: {', '.join(NAMES)}")
+    parser.add_argument(
+        "--growth", type=_counts, default=[10_000, 1_000_000], help=f"instances of {GROWTH}, with commas"
+    )
+    parser.add_argument("--dir", help="work in a new directory inside this one; it decides the file system")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(text.split(","))
+    for name in names:
+        if name not in NAMES:
+            raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(NAMES)}")
+    return names
+
+
+def _counts(text: str) -> list[int]:
+    return [_at_least(search_growth.PER_SERIES * search_growth.SERIES_PER_STUDY)(part) for part in text.split(",")]
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        return value
+
+    number.__name__ = "number"
+    return number
 
 
 if __name__ == "__main__":

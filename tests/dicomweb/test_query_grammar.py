@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from gantry.errors import InvalidArgument
@@ -70,7 +70,7 @@ def test_ranges_of_dates(first: object, last: object) -> None:
 
 NAMES = (
     *("Doe^John", "doe^jane", "DOE^J", "Müller^Jörg", "O'Neil^Ann", "van der Berg^Jo", "a*b", "[x]^y", "X", "Ångström"),
-    *("Doe^John^^^", "Łukasz^Ó", "王^小东", "Люк^Б", "ab", "aab", "bbaa", "^^a", "a b", "%_^"),
+    *("Doe^John^^^", "Łukasz^Ó", "王^小东", "doe 王 x", "Люк^Б", "ab", "aab", "bbaa", "^^a", "a b", "%_^", 'a"""b'),
 )
 
 
@@ -105,6 +105,10 @@ PATTERN = st.text(st.sampled_from("*?adeojnbx^ [']%_ÖöÅ王Л"), min_size=1, m
 
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PATTERN)
+@example("王*")
+@example("*doe*王*")
+@example("*王?小东")
+@example('*"""*')
 def test_wildcards_find_what_the_standard_says(index: SqlIndex, pattern: str) -> None:
     """PS3.4 §C.2.2.2.4, whichever way it is looked up: term, trigram or study by study."""
     if not {"*", "?"} & set(pattern) or not pattern.strip("*") or not search_key(pattern):

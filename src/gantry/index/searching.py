@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, literal_column, or_, select
 
 from gantry.index.database import Database
 from gantry.index.resources import dicom_store_id
@@ -108,8 +108,15 @@ def _wildcard(match: Match) -> tuple[_Condition, tuple[Any, ...]]:
         if pattern.endswith("*") and not {"*", "?"} & set(start):
             return _Condition("name_prefix", level, field), _prefix_bounds([start])
         glob = f"*={glob}=*"
-    indexed = any(len(run) >= _TRIGRAM for run in pattern.replace("?", "*").split("*"))
-    return _Condition("text" if indexed else "short_text", level, field), (glob,)
+    runs = [run for run in pattern.replace("?", "*").split("*") if len(run) >= _TRIGRAM]
+    if not runs:
+        return _Condition("short_text", level, field), (glob,)
+    return _Condition("text", level, field), (f"{field} : ({' AND '.join(map(_phrase, runs))})", glob)
+
+
+def _phrase(run: str) -> str:
+    """A string of FTS5's query language."""
+    return '"' + run.replace('"', '""') + '"'
 
 
 def _prefix_bounds(prefixes: Sequence[str]) -> tuple[str, ...]:
@@ -236,16 +243,21 @@ def _term_query(kind: int, *conditions: ColumnElement[bool]) -> Select[Any]:
 
 
 def _text(condition: _Condition, name: str) -> ColumnElement[bool]:
-    """Trigrams find the candidates, whatever store they are in; SQLite compares them with the whole pattern."""
-    found = select(study_text.c.rowid).where(study_text.c[condition.field].op("GLOB")(bindparam(f"{name}0")))
-    return study.c.id.in_(found)
+    """Trigrams find the candidates, whatever store they are in; they are compared with the whole pattern."""
+    candidates = literal_column(study_text.name).op("MATCH")(bindparam(f"{name}0"))
+    return study.c.id.in_(select(study_text.c.rowid).where(candidates, _matches_glob(condition, f"{name}1")))
 
 
 def _short_text(condition: _Condition, name: str) -> ColumnElement[bool]:
     """Too short for a trigram: study by study in the order of the answer, until there are enough."""
     same = study_text.c.rowid == study.c.id
-    glob = study_text.c[condition.field].op("GLOB")(bindparam(f"{name}0"))
-    return exists(select(study_text.c.rowid).where(same, glob).correlate(study))
+    return exists(select(study_text.c.rowid).where(same, _matches_glob(condition, f"{name}0")).correlate(study))
+
+
+def _matches_glob(condition: _Condition, name: str) -> ColumnElement[bool]:
+    """FTS5 must not see the pattern: it takes one character of three bytes for a trigram, and finds nothing."""
+    found: ColumnElement[bool] = (study_text.c[condition.field] + "").op("GLOB")(bindparam(name))
+    return found
 
 
 _CONDITIONS = {

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
 import io
 import json
+import os
 import re
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,7 +26,7 @@ from tests.support.server import GantryServer
 INDEX = '<script>window.PUBLIC_URL="/"</script><script src="/app-config.js"></script><script src="/app.js"></script>'
 FILES = {
     "package/dist/index.html": INDEX,
-    "package/dist/app.js": '__webpack_require__.p = "/"; fetch("/x")',
+    "package/dist/app.js": """__webpack_require__.p = "/"; window.browserImportFunction('/x.js'); fetch("/x")""",
     "package/dist/app.css": "a { background: url(/font.woff2) } b { background: url(data:x) }",
     "package/dist/12.bundle.0123456789abcdef.js": "",
     "package/dist/assets/a.wasm": "\0asm",
@@ -32,6 +38,7 @@ FILES = {
 
 
 def package(path: Path, files: dict[str, str]) -> Path:
+    """A tarball of ``files`` and a link."""
     with tarfile.open(path, "w:gz") as tar:
         for name, text in files.items():
             member = tarfile.TarInfo(name)
@@ -56,6 +63,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gantry]:
     try:
         made = Gantry(server)
         assert "gantry viewer install" in made.request("GET", "viewer/").text
+        assert "gantry viewer install" in made.request("GET", f"viewer/{made.store}/").text
+        refused(made.request("GET", "viewer/app.js"), "NOT_FOUND", "app.js")
         done = install(directory / "data", "--from", str(package(directory / "p.tgz", FILES)))
         assert done.returncode == 0, done.stderr
         assert "/viewer/" in done.stdout
@@ -74,7 +83,7 @@ def test_only_what_a_viewer_needs_is_unpacked(home: Gantry) -> None:
 def test_the_stores_to_choose_from(home: Gantry) -> None:
     response = home.request("GET", "viewer/")
     assert f'<a href="/viewer/{home.store}/">' in response.text
-    assert "default-src 'self'" in response.headers["content-security-policy"]
+    assert response.headers["content-security-policy"].startswith("default-src 'none'")
 
 
 @pytest.mark.parametrize("tail", ["/", "", "/viewer?StudyInstanceUIDs=1.2", "/some/route"])
@@ -87,17 +96,31 @@ def test_a_store_and_every_route_below_it_is_the_viewer(home: Gantry, tail: str)
 def test_the_settings_of_a_store_name_no_other_host(home: Gantry) -> None:
     response = home.request("GET", f"viewer/{home.store}/app-config.js")
     assert response.headers["content-type"] == "text/javascript; charset=utf-8"
-    config = json.loads(response.text.removeprefix("window.config = ").rstrip(";\n"))
+    config, end = json.JSONDecoder().raw_decode(response.text.removeprefix("window.config = "))
     assert config["routerBasename"] == f"/viewer/{home.store}"
     (source,) = config["dataSources"]
-    web = f"{home.server.url}/v1/{home.store}/dicomWeb"
+    web = f"/v1/{home.store}/dicomWeb"
     assert (source["configuration"]["qidoRoot"], source["configuration"]["wadoRoot"]) == (web, web)
+    assert "location.origin" in response.text[end:], "the page may be opened under another name than the server knows"
     assert set(re.findall(r"https?://[^/\"]+", response.text)) == {home.server.url}
+
+
+def test_the_policy_names_each_script_of_the_page_and_no_other_host(home: Gantry) -> None:
+    response = home.request("GET", f"viewer/{home.store}/")
+    policy = dict(part.split(" ", 1) for part in response.headers["content-security-policy"].split("; "))
+    (script,) = re.findall("<script>(.*?)</script>", response.text)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert policy["script-src"] == f"'self' 'sha256-{digest}' 'wasm-unsafe-eval' blob:"
+    assert policy["object-src"] == "'self' blob:", "the browser's viewer of PDFs"
+    assert policy["connect-src"] == "'self' data: blob:"
+    assert not re.search(r"https?:|\*", response.headers["content-security-policy"])
+    assert response.headers["x-content-type-options"] == "nosniff"
 
 
 def test_files(home: Gantry) -> None:
     response = home.request("GET", "viewer/app.js")
-    assert response.text == '__webpack_require__.p = "/viewer/"; fetch("/x")'
+    imported = "window.browserImportFunction('/viewer/x.js')"
+    assert response.text == f'__webpack_require__.p = "/viewer/"; {imported}; fetch("/x")'
     assert "url(/viewer/font.woff2)" in home.request("GET", "viewer/app.css").text
     assert response.headers["content-type"].startswith("text/javascript")
     assert response.headers["cache-control"] == "no-cache"
@@ -124,6 +147,21 @@ def test_nothing_else_is_given_away(home: Gantry, path: str) -> None:
     assert home.request("GET", f"viewer/{path}").status_code in (400, 404)
 
 
+def test_a_link_out_of_the_directory_is_no_file(home: Gantry) -> None:
+    root = home.server.data / "viewer"
+    (root / "out").symlink_to(home.server.data)
+    try:
+        refused(home.request("GET", "viewer/out/index.sqlite"), "NOT_FOUND", "index.sqlite")
+    finally:
+        (root / "out").unlink()
+
+
+def test_a_page_can_be_asked_for_by_head_and_not_by_post(home: Gantry) -> None:
+    head = home.request("HEAD", "viewer/app.js")
+    assert (head.status_code, head.content) == (200, b"")
+    assert home.request("POST", "viewer/app.js").status_code == 404
+
+
 def test_a_store_that_is_not_there(home: Gantry) -> None:
     refused(home.request("GET", f"viewer/{home.dataset}/dicomStores/none/"), "NOT_FOUND", "none")
 
@@ -136,13 +174,96 @@ def test_installing_again_replaces_what_was_there(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("viewer-*"))
 
 
-@pytest.mark.parametrize("content", [b"", b"no package", None])
+WHOLE = gzip.compress(os.urandom(100_000))
+
+
+@pytest.mark.parametrize("content", [b"", b"no package", WHOLE, WHOLE[:5000], None])
 def test_what_is_no_viewer_is_not_installed(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "x.tgz"
-    package(path, {"package/index.html": "x"}) if content is None else path.write_bytes(content)
+    package(path, {"package/index.html": "x", "package/dist": "x"}) if content is None else path.write_bytes(content)
     done = install(tmp_path, "--from", str(path))
     assert done.returncode == 2
     assert str(path) in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "viewer").exists()
+
+
+def test_a_package_that_is_damaged_leaves_what_was_there(tmp_path: Path) -> None:
+    """Damage that is still an archive shows in the checksum at the end and nowhere else."""
+    whole = package(tmp_path / "p.tgz", FILES | {"package/dist/big.js": os.urandom(200_000).hex()})
+    assert install(tmp_path, "--from", str(whole)).returncode == 0
+    data = bytearray(whole.read_bytes())
+    for at in range(len(data) // 2, len(data) // 2 + 400):
+        data[at] ^= 0x55
+    (tmp_path / "damaged.tgz").write_bytes(data)
+    (tmp_path / "short.tgz").write_bytes(whole.read_bytes()[:-90_000])
+    checksum = bytearray(whole.read_bytes())
+    checksum[-8] ^= 1
+    (tmp_path / "checksum.tgz").write_bytes(checksum)
+    for name in ("damaged.tgz", "checksum.tgz", "short.tgz", "none.tgz"):
+        done = install(tmp_path, "--from", str(tmp_path / name))
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+        assert name in done.stderr
+    assert (tmp_path / "viewer" / "big.js").is_file()
+    assert not list(tmp_path.glob("viewer-*"))
+
+
+def test_a_package_that_is_too_large(tmp_path: Path) -> None:
+    path = package(tmp_path / "p.tgz", {f"package/dist/{number}.js": "" for number in range(5001)})
+    done = install(tmp_path, "--from", str(path))
+    assert (done.returncode, "more than a viewer" in done.stderr) == (2, True)
+
+
+def test_a_directory_that_takes_no_files(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    done = install(tmp_path / "data", "--from", str(package(tmp_path / "p.tgz", FILES)))
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert "data" in done.stderr
+
+
+class Registry(BaseHTTPRequestHandler):
+    """npm's, with the packages of ``packages`` by version; 9.9.9 is described and not the one that was promised."""
+
+    packages: dict[str, bytes]
+
+    def do_GET(self) -> None:
+        version = self.path.rpartition("/")[2]
+        data = self.packages.get(version.removesuffix(".tgz"))
+        if data is not None and not version.endswith(".tgz"):
+            promised = data if version != "9.9.9" else b""
+            integrity = f"sha512-{base64.b64encode(hashlib.sha512(promised).digest()).decode()}"
+            tarball = f"http://{self.headers['host']}/{version}.tgz"
+            data = json.dumps({"dist": {"tarball": tarball, "integrity": integrity}}).encode()
+        self.send_response(404 if data is None else 200)
+        self.end_headers()
+        self.wfile.write(data or b"")
+
+    def log_message(self, format: str, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    data = package(tmp_path / "made.tgz", FILES).read_bytes()
+    Registry.packages = dict.fromkeys(("1.0.0", "9.9.9", "3.13.2"), data)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("NPM_CONFIG_REGISTRY", f"http://127.0.0.1:{server.server_port}/")
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_download_that_is_what_the_registry_says(tmp_path: Path, registry: None) -> None:
+    done = install(tmp_path, "--version", "1.0.0")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "viewer" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(("version", "words"), [("9.9.9", "SHA-512"), ("3.13.2", "SHA-512"), ("0.0.1", "no version")])
+def test_a_download_that_is_something_else(tmp_path: Path, registry: None, version: str, words: str) -> None:
+    """Of the version that was tried the program itself knows the sum, whatever a registry says."""
+    done = install(tmp_path, "--version", version)
+    assert (done.returncode, words in done.stderr) == (2, True), done.stderr
     assert not (tmp_path / "viewer").exists()
 
 

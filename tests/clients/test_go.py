@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
+from tests.support.missing import not_tested
 
 PROGRAM = Path(__file__).parent / "programs" / "client.go"
 
@@ -21,7 +22,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program, built."""
     go = shutil.which("go")
     if not go:
-        pytest.skip("NOT TESTED: go is not installed, so nothing here shows that Go's wire form works")
+        not_tested("go is not installed, so nothing here shows that Go's wire form works")
     home = tmp_path_factory.mktemp("go")
     environ = os.environ | {"GOCACHE": str(home / "cache"), "GOPATH": str(home / "path"), "GO111MODULE": "off"}
     command = [go, "build", "-o", str(home / "client"), str(PROGRAM)]

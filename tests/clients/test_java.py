@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
+from tests.support.missing import not_tested
 from tests.support.server import Json, counts
 
 PROGRAM = Path(__file__).parent / "programs" / "Client.java"
@@ -21,7 +22,7 @@ def java() -> str:
     found = shutil.which("java")
     modules = subprocess.run([found or "false", "--list-modules"], capture_output=True, text=True, check=False).stdout
     if not found or "jdk.compiler" not in modules or "java.net.http" not in modules:
-        pytest.skip("NOT TESTED: no JDK of version 11 or later, so nothing here shows that Java's wire form works")
+        not_tested("no JDK of version 11 or later, so nothing here shows that Java's wire form works")
     return found
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
+from tests.support.missing import not_tested
 from tests.support.server import Json, counts
 
 PACKAGE, VERSION = "@googleapis/healthcare", "26.0.0"
@@ -23,7 +24,7 @@ CACHE = Path(__file__).parents[2] / ".cache" / "npm"
 def modules() -> Path:
     """The directory of the package, installed once and kept."""
     if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip(f"NOT TESTED: node and npm are not installed, so nothing here shows that {PACKAGE} works")
+        not_tested(f"node and npm are not installed, so nothing here shows that {PACKAGE} works")
     CACHE.mkdir(parents=True, exist_ok=True)
     found = CACHE / "node_modules"
     with (CACHE / "lock").open("w") as lock:
@@ -35,7 +36,7 @@ def modules() -> Path:
                 [*command, f"{PACKAGE}@{VERSION}"], capture_output=True, text=True, timeout=280, check=False
             )
             if done.returncode:
-                pytest.skip(f"NOT TESTED: npm cannot install {PACKAGE}@{VERSION}: {done.stderr[-300:]}")
+                not_tested(f"npm cannot install {PACKAGE}@{VERSION}: {done.stderr[-300:]}")
     return found
 
 

@@ -16,7 +16,8 @@ from PIL import Image
 
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.support.gantry import Gantry
-from tests.support.server import GantryServer
+from tests.support.missing import not_tested
+from tests.support.server import GantryServer, counts
 from tests.support.web import Web
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -24,6 +25,20 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 CLIP = ("1.2.9", "1.2.9.1", "1.2.9.1.1")
+CT, HEART, JPEG_2000 = (packaged(name) for name in ("CT_small.dcm", "examples_ybr_color.dcm", "examples_jpeg2k.dcm"))
+
+
+PDF = ("1.2.8", "1.2.8.1", "1.2.8.1.1")
+
+
+def page_of_paper() -> bytes:
+    """A PDF too long to stand in the metadata."""
+    out = BytesIO()
+    Image.effect_noise((400, 400), 50).save(out, "PDF")
+    return out.getvalue() + b"\n" * (len(out.getvalue()) % 2)
+
+
+PAPER = page_of_paper()
 
 
 def install(data: Path) -> None:
@@ -36,15 +51,15 @@ def install(data: Path) -> None:
             command += ["--from", str(data.parent / "ohif-app-3.13.2.tgz")]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode == 3:
-        pytest.skip(f"NOT TESTED: OHIF cannot be fetched: {done.stderr}")
+        not_tested(f"OHIF cannot be fetched: {done.stderr}")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    """A CT, and an ultrasound clip: its ten frames are ever more white and less black."""
+    """A CT, ultrasound, a PDF, a clip of a heart, and one that was made up: ever more white, less black."""
     if CHROMIUM is None:
-        pytest.skip("NOT TESTED: chromium is not installed: apt-get install chromium")
+        not_tested("chromium is not installed: apt-get install chromium")
     home = tmp_path_factory.mktemp("ohif")
     install(home / "data")
     server = GantryServer(home / "data", home / "buckets")
@@ -58,31 +73,56 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
             "StudyDescription": "Cardiac Echo",
         }
         date = {"PatientName": "Echo^Anna", "StudyDate": "20240203", "StudyTime": "101500", "PixelData": frames}
-        made.stored(instance(CLIP, **clip, **ultrasound, **date), packaged("CT_small.dcm"))
+        paper = {
+            "SOPClassUID": "1.2.840.10008.5.1.4.1.1.104.1",
+            "Modality": "DOC",
+            "MIMETypeOfEncapsulatedDocument": "application/pdf",
+            "EncapsulatedDocument": PAPER,
+        }
+        files = instance(CLIP, **clip, **ultrasound, **date), CT, HEART, JPEG_2000, instance(PDF, **paper)
+        for number, data in enumerate(files):
+            made.gantry.put(made.gantry.bucket, f"{number}.dcm", data)
+        assert counts(made.gantry.import_("*.dcm")) == (len(files), 0)
         yield made
     finally:
         server.stop()
 
 
 class Browser:
-    """A page that notes what must not happen: requests to other hosts, and answers that are errors."""
+    """A page that notes what must not happen: requests to other hosts, answers that are errors, complaints."""
 
     def __init__(self, page: Any, web: Web) -> None:
         self.page, self.web = page, web
-        self.base = f"{web.gantry.server.url}/viewer/{web.gantry.store}"
         self.trouble: list[str] = []
+        self.be_at("127.0.0.1")
         page.on("request", lambda request: self._note(request.url))
         page.on("response", lambda found: found.status >= 400 and self.trouble.append(f"{found.status} {found.url}"))
+        page.on("requestfailed", lambda request: self.trouble.append(f"{request.failure} {request.url}"))
         page.on("pageerror", lambda error: self.trouble.append(str(error)))
+        page.on("console", lambda said: said.type == "error" and self.trouble.append(said.text))
+
+    def be_at(self, host: str) -> None:
+        """Another name of the server: the one it was not told."""
+        self.origin = f"http://{host}:{self.web.gantry.server.port}"
+        self.base = f"{self.origin}/viewer/{self.web.gantry.store}"
 
     def _note(self, url: str) -> None:
-        if not url.startswith((self.web.gantry.server.url, "blob:", "data:")):
+        # Chromium's own viewer of PDFs is an extension.
+        if not url.startswith((f"{self.origin}/", "blob:", "data:", "chrome-extension:", "chrome:")):
             self.trouble.append(f"request to {url}")
 
     def open_study(self, study: str) -> None:
         self.page.goto(f"{self.base}/viewer?StudyInstanceUIDs={study}")
         self.page.wait_for_selector("canvas", timeout=120_000)
         self.page.get_by_text("Skip all").click(timeout=60_000)  # the tour that a new user is given
+
+    def turn(self, times: int) -> None:
+        """The mouse's wheel, over the image."""
+        box = self.page.locator("canvas").first.bounding_box()
+        self.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+        for _ in range(times):
+            self.page.mouse.wheel(0, 100)
+            self.page.wait_for_timeout(300)
 
     def picture(self) -> np.ndarray:
         """The grey values of the middle of the image."""
@@ -119,24 +159,57 @@ def test_the_study_list(browser: Browser) -> None:
     browser.page.goto(f"{browser.base}/")
     browser.page.get_by_text("Echo, Anna").wait_for(timeout=120_000)
     text = browser.page.inner_text("body")
-    for words in ("Cardiac Echo", "CompressedSamples, CT1", "03-Feb-2024", "US", "CT"):
+    for words in ("Cardiac Echo", "CompressedSamples, CT1", "03-Feb-2024", "e+1", "PLA", "US", "CT"):
         assert words in text, text
 
 
-def test_a_ct(browser: Browser) -> None:
-    browser.open_study(uids_of(packaged("CT_small.dcm"))[0])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_ct(browser: Browser, host: str) -> None:
+    browser.be_at(host)
+    browser.open_study(uids_of(CT)[0])
     shown = browser.until(lambda grey: grey.max() - grey.min() > 100)
     assert len(np.unique(shown)) > 50, "a body has many greys"
+
+
+def test_jpeg_2000(browser: Browser) -> None:
+    """Its decoder makes functions of text, in a worker, which the policy of the page alone would forbid."""
+    browser.open_study(uids_of(JPEG_2000)[0])
+    shown = browser.until(lambda grey: grey.max() - grey.min() > 100)
+    assert len(np.unique(shown)) > 50
+
+
+def test_a_heart_beats(browser: Browser) -> None:
+    """JPEG in colour, thirty frames; another one is shown after five turns of the wheel."""
+    browser.open_study(uids_of(HEART)[0])
+    first = browser.until(lambda grey: grey.max() > 50).astype(int)
+    browser.page.get_by_text("(1/30)").wait_for(timeout=30_000)
+    browser.turn(5)
+    browser.page.get_by_text("(6/30)").wait_for(timeout=30_000)
+    browser.until(lambda grey: np.abs(grey - first).max() > 30)
+
+
+def test_a_pdf(browser: Browser) -> None:
+    """Its address in the metadata has the server's own name; it is fetched from the page's."""
+    browser.be_at("localhost")
+    browser.page.goto(f"{browser.base}/viewer?StudyInstanceUIDs={PDF[0]}")
+    shown = browser.page.locator("object[type='application/pdf'][data^='blob:']")
+    shown.wait_for(timeout=120_000)
+    size = "async address => (await (await fetch(address)).blob()).size"
+    assert browser.page.evaluate(size, shown.get_attribute("data")) == len(PAPER)
+
+
+def test_every_address_of_the_build_was_found(web: Web) -> None:
+    """The part for pathology is fetched by a function that is given an address from the root of the host."""
+    (bundle,) = (web.gantry.server.data / "viewer").glob("app.bundle.*.js")
+    text = bundle.read_text(encoding="utf-8")
+    assert "browserImportFunction('/viewer/dicom-microscopy-viewer/" in text
+    assert '__webpack_require__.p = "/viewer/"' in text
 
 
 def test_an_ultrasound_clip(browser: Browser) -> None:
     """The first frame is black but for its edge; a few turns of the wheel later another one has more white."""
     browser.open_study(CLIP[0])
     first = browser.until(lambda grey: grey.max() < 50)
-    box = browser.page.locator("canvas").first.bounding_box()
-    browser.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    for _ in range(5):
-        browser.page.mouse.wheel(0, 100)
-        browser.page.wait_for_timeout(300)
+    browser.turn(5)
     later = browser.until(lambda grey: grey.max() > 200)
     assert later.mean() > first.mean() + 20

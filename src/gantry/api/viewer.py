@@ -5,12 +5,15 @@ The files are those of its build for the root of a host; the page is changed on 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import mimetypes
 import re
 from html import escape
 from pathlib import Path
 from string import Template
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,18 +26,26 @@ BASE = "/viewer/"
 _STORE = re.compile(r"(projects/[^/]+/locations/[^/]+/datasets/[^/]+/dicomStores/[^/]+)(/.*)?")
 _HASHED = re.compile(r"\.[0-9a-f]{8,}\.|^[0-9a-f]{16}\.")
 _ABSOLUTE = re.compile(r'((?:src|href|content)=")/(?!/)')
-_MAX_SEGMENTS = 8
+_INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
+_MAX_SEGMENTS, _MAX_STORES = 8, 1000
 _KINDS = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm"}
-_POLICY = (
-    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' 'wasm-unsafe-eval' blob:; "
-    "worker-src 'self' blob:; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
-    "connect-src 'self' data: blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'self'"
+_POLICY = Template(
+    "default-src 'self'; script-src 'self' $scripts 'wasm-unsafe-eval' blob:; worker-src 'self' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self' data: blob:; object-src 'self' blob:; frame-src 'self' blob:; media-src 'self' blob:; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
 _HEADERS = {
-    "content-security-policy": _POLICY,
     "x-content-type-options": "nosniff",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
+}
+# The policy of a script is that of the worker it becomes: the decoders of JPEG-LS and JPEG 2000 make functions of text.
+_FILE_HEADERS = _HEADERS | {"content-security-policy": _POLICY.substitute(scripts="'unsafe-eval'")}
+_OVERVIEW_HEADERS = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "x-content-type-options": "nosniff",
+    "cache-control": "no-cache",
 }
 _PAGE = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Viewer</title>
@@ -44,24 +55,32 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2.5rem au
 h1 { font-size: 1.3rem; } li { padding: .3rem 0; overflow-wrap: anywhere; } code { font: 13px ui-monospace, monospace; }
 </style></head><body><h1>Viewer</h1>$text</body></html>
 """)
+# The origin is the page's: behind a proxy or a tunnel, or as localhost, it is another than the configured address.
 _CONFIG = Template("""window.config = $config;
+{
+  const source = window.config.dataSources[0].configuration;
+  for (const root of ["qidoRoot", "wadoRoot", "wadoUriRoot"]) source[root] = location.origin + source[root];
+  source.bulkDataURI.prefixWith = location.origin + source.bulkDataURI.prefixWith;
+}
 """)
 
 
 def viewer(context: Context, request: Request) -> Response:
-    """``/viewer/``: the DICOM stores; ``/viewer/STORE/…``: OHIF on one of them; anything else below: its files."""
+    """``/viewer/``: the DICOM stores; ``/viewer/STORE/…``: OHIF on one of them; anything else below: its files.
+
+    Raises NotFound for a store or a file that is not there.
+    """
     path = request.url.path.removeprefix(BASE.rstrip("/")).lstrip("/")
-    if not path or not is_installed(context.viewer):
-        return _overview(context)
     found = _STORE.fullmatch(path)
-    if found is None:
+    if path and found is None:
         return _file(context.viewer, path)
+    if found is None or not is_installed(context.viewer):
+        return _overview(context)
     name = parse_dicom_store_name(found[1])
     context.seams.index.get_dicom_store(name)
-    rest = (found[2] or "").strip("/")
-    if rest == "app-config.js":
+    if (found[2] or "").strip("/") == "app-config.js":
         return Response(_config(context, name), media_type="text/javascript; charset=utf-8", headers=_no_cache())
-    return Response(_index(context.viewer, name), media_type="text/html; charset=utf-8", headers=_HEADERS | _no_cache())
+    return _index(context.viewer, name)
 
 
 def is_installed(directory: Path | None) -> bool:
@@ -69,19 +88,20 @@ def is_installed(directory: Path | None) -> bool:
 
 
 def _no_cache() -> dict[str, str]:
-    return {"cache-control": "no-cache"}
+    return {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
 
 
 def _overview(context: Context) -> Response:
     if not is_installed(context.viewer):
         text = "<p>No viewer is installed. Fetch OHIF with</p><p><code>gantry viewer install</code></p>"
-    elif names := context.seams.index.dicom_store_names(1000):
-        links = (f'<li><a href="{BASE}{escape(str(name))}/">{escape(str(name))}</a></li>' for name in names)
-        text = f"<p>Choose a DICOM store.</p><ul>{''.join(links)}</ul>"
+    elif names := context.seams.index.dicom_store_names(_MAX_STORES + 1):
+        shown = [escape(str(name)) for name in names[:_MAX_STORES]]
+        links = (f'<li><a href="{BASE}{name}/">{name}</a></li>' for name in shown)
+        more = f"<p>These are the first {_MAX_STORES:,}.</p>" if len(names) > _MAX_STORES else ""
+        text = f"<p>Choose a DICOM store.</p><ul>{''.join(links)}</ul>{more}"
     else:
         text = "<p>There is no DICOM store yet.</p><p><code>gantry stores create DATASET/STORE</code></p>"
-    page = _PAGE.substitute(text=text)
-    return Response(page, media_type="text/html; charset=utf-8", headers=_HEADERS | _no_cache())
+    return Response(_PAGE.substitute(text=text), media_type="text/html; charset=utf-8", headers=_OVERVIEW_HEADERS)
 
 
 def _file(directory: Path | None, path: str) -> Response:
@@ -90,23 +110,32 @@ def _file(directory: Path | None, path: str) -> Response:
     if directory is None or len(segments) > _MAX_SEGMENTS or any(part in ("", ".", "..") for part in segments):
         raise NotFound(f"{path[:200]} is no file of the viewer")
     found = directory.joinpath(*segments)
-    if "\0" in path or found.is_symlink() or not found.is_file():
+    if "\0" in path or not found.is_file() or not found.resolve().is_relative_to(directory.resolve()):
         raise NotFound(f"{path[:200]} is no file of the viewer")
     kind = _KINDS.get(found.suffix) or mimetypes.guess_type(found.name)[0] or "application/octet-stream"
     cache = "public, max-age=31536000, immutable" if _HASHED.search(found.name) else "no-cache"
-    return Response(found.read_bytes(), media_type=kind, headers=_HEADERS | {"cache-control": cache})
+    return Response(found.read_bytes(), media_type=kind, headers=_FILE_HEADERS | {"cache-control": cache})
 
 
-def _index(directory: Path | None, name: DicomStoreName) -> bytes:
+def _index(directory: Path | None, name: DicomStoreName) -> Response:
     """The page with addresses of files that begin at BASE, and the settings of one store."""
     assert directory is not None  # noqa: S101 - ``viewer`` has seen that it is installed
     text = (directory / "index.html").read_text(encoding="utf-8")
     text = _ABSOLUTE.sub(rf"\1{BASE}", text).replace('window.PUBLIC_URL="/"', f'window.PUBLIC_URL="{BASE}"')
-    return text.replace(f"{BASE}app-config.js", f"{BASE}{name}/app-config.js").encode()
+    text = text.replace(f"{BASE}app-config.js", f"{BASE}{name}/app-config.js")
+    policy = {"content-security-policy": _POLICY.substitute(scripts=_hashes(text))}
+    return Response(text, media_type="text/html; charset=utf-8", headers=_HEADERS | _no_cache() | policy)
+
+
+def _hashes(page: str) -> str:
+    """The scripts that stand in a page, as a policy allows them one by one (CSP3 §2.3.1)."""
+    digests = (hashlib.sha256(script.encode()).digest() for script in _INLINE.findall(page))
+    return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 
 
 def _config(context: Context, name: DicomStoreName) -> str:
-    web = f"{context.public_url}/v1/{name}/dicomWeb"
+    below = urlsplit(context.public_url).path
+    web = f"{below}/v1/{name}/dicomWeb"
     source = {
         "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
         "sourceName": "gantry",
@@ -123,7 +152,7 @@ def _config(context: Context, name: DicomStoreName) -> str:
             "supportsWildcard": True,
             "qidoSupportsIncludeField": True,
             "singlepart": "bulkdata,video",
-            "bulkDataURI": {"enabled": True},
+            "bulkDataURI": {"enabled": True, "startsWith": f"{context.public_url}/v1/", "prefixWith": f"{below}/v1/"},
             "omitQuotationForMultipartRequest": True,
         },
     }

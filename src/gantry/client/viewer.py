@@ -10,12 +10,17 @@ import re
 import shutil
 import tarfile
 import tempfile
+import zlib
+from gzip import BadGzipFile
 from pathlib import Path, PurePosixPath
+from typing import IO
+from urllib.parse import quote
 
 import httpx
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
-from gantry.client.terminal import note
-from gantry.errors import FailedPrecondition, InvalidArgument, Unavailable
+from gantry.client.terminal import console, note
+from gantry.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 
 PACKAGE, VERSION = "@ohif/app", "3.13.2"
 INTEGRITY = {VERSION: "sha512-WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA=="}
@@ -23,79 +28,144 @@ INTEGRITY = {VERSION: "sha512-WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjE
 
 _ROOT = PurePosixPath("package/dist")
 _LEFT_OUT = ("ort",)
-_ROOT_ADDRESS = re.compile(rb'(\b__webpack_require__\.p\s*=\s*"|\burl\()/(?=["a-zA-Z0-9])')
+_ROOT_ADDRESS = re.compile(
+    rb"""(\b__webpack_require__\.p\s*=\s*"|\bbrowserImportFunction\(['"]|\burl\()/(?=["a-zA-Z0-9])"""
+)
 """Where scripts and styles look for more of themselves: they were built for the root of a host."""
 
-_MAX_FILES, _MAX_BYTES = 5000, 1 << 30
+_MAX_FILES, _MAX_BYTES, _MAX_PACKAGE, _MAX_PADDING = 5000, 1 << 30, 1 << 28, 1 << 20
 
 
 def install(args: argparse.Namespace) -> int:
-    """Put the viewer where the server looks for it; a running server has it at once."""
+    """Put the viewer where the server looks for it; a running server has it at once.
+
+    Raises what ``_download`` and ``_unpack`` raise, and ResourceExhausted where the data directory takes no files. What
+    was installed before is then still there.
+    """
     data = Path(args.data or os.environ.get("GANTRY_DATA") or "gantry-data").absolute()
-    data.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=data, prefix="viewer-") as scratch:
-        archive = Path(args.source) if args.source else _download(args.version, Path(scratch) / "viewer.tgz")
-        files, size = _unpack(archive, Path(scratch) / "dist")
-        target = data / "viewer"
-        if target.exists():
-            target.rename(Path(scratch) / "old")
-        (Path(scratch) / "dist").rename(target)
+    target = data / "viewer"
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=data, prefix="viewer-") as scratch:
+            archive = Path(args.source) if args.source else _download(args.version, Path(scratch) / "viewer.tgz")
+            files, size = _unpack(archive, Path(scratch) / "dist")
+            _replace(target, Path(scratch))
+    except OSError as error:
+        raise ResourceExhausted(f"{error.filename or data}: {error.strerror or error}; nothing was installed") from None
     note(f"{files:,} files, {size / 1e6:,.0f} MB in {target}")
     port = os.environ.get("GANTRY_PORT") or 8080
     print(f"installed OHIF; with the server running it is at http://127.0.0.1:{port}/viewer/")
     return 0
 
 
+def _replace(target: Path, scratch: Path) -> None:
+    """``scratch/dist`` becomes ``target``. Raises OSError, with the old one back in its place."""
+    old = scratch / "old"
+    if target.exists():
+        target.rename(old)
+    try:
+        (scratch / "dist").rename(target)
+    except OSError:
+        if old.exists():
+            old.rename(target)
+        raise
+
+
 def _download(version: str, target: Path) -> Path:
-    """Raises Unavailable, or FailedPrecondition for bytes that are not what the registry promised."""
+    """Raises Unavailable, InvalidArgument, or FailedPrecondition for bytes that are not what the registry promised."""
     registry = (os.environ.get("NPM_CONFIG_REGISTRY") or "https://registry.npmjs.org").rstrip("/")
     try:
         with httpx.Client(timeout=60, follow_redirects=True) as client:
-            found = client.get(f"{registry}/{PACKAGE}/{version}")
+            found = client.get(f"{registry}/{PACKAGE}/{quote(version, safe='')}")
             if found.status_code == 404:
                 raise InvalidArgument(f"{PACKAGE} has no version {version[:50]}")
             dist = found.raise_for_status().json()["dist"]
+            promised = INTEGRITY.get(version) or dist["integrity"]
             note(f"fetching {PACKAGE} {version} from {registry}")
-            digest = hashlib.sha512()
             with client.stream("GET", dist["tarball"]) as answer, open(target, "wb") as file:
-                for chunk in answer.raise_for_status().iter_bytes(1 << 20):
-                    digest.update(chunk)
-                    file.write(chunk)
-    except (httpx.HTTPError, KeyError, ValueError) as error:
+                digest = _save(answer.raise_for_status(), file)
+    except (httpx.HTTPError, httpx.InvalidURL, KeyError, TypeError, ValueError) as error:
         raise Unavailable(
             f"{registry} cannot be reached or gives no {PACKAGE}: {error}; "
             "download the package elsewhere and name the file with --from"
         ) from None
-    if f"sha512-{base64.b64encode(digest.digest()).decode()}" != INTEGRITY.get(version, dist.get("integrity")):
+    if f"sha512-{base64.b64encode(digest).decode()}" != promised:
         raise FailedPrecondition(f"{PACKAGE} {version} is not what it should be (SHA-512); nothing was installed")
     return target
 
 
+def _save(answer: httpx.Response, file: IO[bytes]) -> bytes:
+    """Write the body, with a bar on a terminal; its SHA-512. Raises FailedPrecondition past ``_MAX_PACKAGE`` bytes."""
+    digest, size = hashlib.sha512(), 0
+    length = answer.headers.get("content-length", "")
+    screen = console(stderr=True)
+    columns = TextColumn("{task.description}"), BarColumn(28), DownloadColumn()
+    with Progress(*columns, console=screen, disable=not screen.is_terminal) as bar:
+        task = bar.add_task("download", total=int(length) if length.isdecimal() else None)
+        for chunk in answer.iter_bytes(1 << 20):
+            size += len(chunk)
+            if size > _MAX_PACKAGE:
+                raise FailedPrecondition(f"{PACKAGE} is larger than {_MAX_PACKAGE:,} bytes; nothing was installed")
+            digest.update(chunk)
+            file.write(chunk)
+            bar.update(task, completed=size)
+    return digest.digest()
+
+
 def _unpack(archive: Path, target: Path) -> tuple[int, int]:
-    """Plain files below ``package/dist`` and nothing else; their number and bytes."""
-    files = size = 0
+    """Plain files below ``package/dist`` and nothing else; their number and bytes.
+
+    Raises InvalidArgument for what is no built viewer, OSError where ``target`` cannot be written.
+    """
+    files = size = read = 0
     try:
-        with tarfile.open(archive, "r:gz") as tar:
-            for member in tar:
-                path = PurePosixPath(member.name)
-                if not member.isfile() or path.parts[:2] != _ROOT.parts or ".." in path.parts:
-                    continue
-                inside = path.relative_to(_ROOT)
-                if inside.parts[0] in _LEFT_OUT or inside.suffix == ".map":
-                    continue
-                files, size = files + 1, size + member.size
-                if files > _MAX_FILES or size > _MAX_BYTES:
+        with _opened(archive) as tar:
+            for number, member in enumerate(tar):
+                read += member.size
+                if number >= _MAX_FILES or read > _MAX_BYTES:
                     raise InvalidArgument(f"{archive} holds more than a viewer does")
-                source = tar.extractfile(member)
-                assert source is not None  # noqa: S101 - it is a file
-                (target / inside).parent.mkdir(parents=True, exist_ok=True)
-                with open(target / inside, "wb") as file:
-                    if inside.suffix in (".js", ".css"):
-                        file.write(_ROOT_ADDRESS.sub(rb"\1/viewer/", source.read()))
-                    else:
-                        shutil.copyfileobj(source, file, 1 << 20)
-    except (OSError, tarfile.TarError, EOFError) as error:
+                if (inside := _inside(member)) is not None:
+                    _write(tar, member, target / inside)
+                    files, size = files + 1, size + member.size
+            _read_to_end(tar)
+    except (tarfile.TarError, BadGzipFile, EOFError, ValueError, zlib.error) as error:
         raise InvalidArgument(f"{archive} cannot be read as a package: {error}") from None
     if not (target / "index.html").is_file():
         raise InvalidArgument(f"{archive} is no built viewer: there is no {_ROOT}/index.html in it")
     return files, size
+
+
+def _opened(archive: Path) -> tarfile.TarFile:
+    """Raises InvalidArgument for a file that cannot be opened, TarError for one that is no archive."""
+    try:
+        return tarfile.open(archive, "r:gz")
+    except (OSError, EOFError) as error:
+        raise InvalidArgument(f"{archive} cannot be read as a package: {error}") from None
+
+
+def _read_to_end(tar: tarfile.TarFile) -> None:
+    """tarfile stops before gzip's checksum, which is at the end. Raises BadGzipFile, EOFError, TarError."""
+    source = tar.fileobj
+    if source is None or (len(source.read(_MAX_PADDING)) == _MAX_PADDING and source.read(1)):
+        raise tarfile.ReadError("there is more behind the end of the archive")
+
+
+def _inside(member: tarfile.TarInfo) -> PurePosixPath | None:
+    """Where a member goes, below the viewer's directory; None for what the viewer does without."""
+    path = PurePosixPath(member.name)
+    if not member.isfile() or path.parts[:2] != _ROOT.parts or ".." in path.parts or path == _ROOT:
+        return None
+    inside = path.relative_to(_ROOT)
+    return None if inside.parts[0] in _LEFT_OUT or inside.suffix == ".map" else inside
+
+
+def _write(tar: tarfile.TarFile, member: tarfile.TarInfo, target: Path) -> None:
+    """Raises OSError, TarError."""
+    source = tar.extractfile(member)
+    assert source is not None  # noqa: S101 - it is a file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target, "wb") as file:
+        if target.suffix in (".js", ".css"):
+            file.write(_ROOT_ADDRESS.sub(rb"\1/viewer/", source.read()))
+        else:
+            shutil.copyfileobj(source, file, 1 << 20)

@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from tests.dicomweb.instances import instance, packaged, uids_of
+from tests.dicomweb.test_video import MP4, video
+from tests.dicomweb.test_video import UIDS as VIDEO
 from tests.support.gantry import Gantry
 from tests.support.missing import not_tested
 from tests.support.server import GantryServer, counts
@@ -79,7 +81,7 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
             "MIMETypeOfEncapsulatedDocument": "application/pdf",
             "EncapsulatedDocument": PAPER,
         }
-        files = instance(CLIP, **clip, **ultrasound, **date), CT, HEART, JPEG_2000, instance(PDF, **paper)
+        files = instance(CLIP, **clip, **ultrasound, **date), CT, HEART, JPEG_2000, instance(PDF, **paper), video(MP4)
         for number, data in enumerate(files):
             made.gantry.put(made.gantry.bucket, f"{number}.dcm", data)
         assert counts(made.gantry.import_("*.dcm")) == (len(files), 0)
@@ -196,6 +198,15 @@ def test_a_pdf(browser: Browser) -> None:
     shown.wait_for(timeout=120_000)
     size = "async address => (await (await fetch(address)).blob()).size"
     assert browser.page.evaluate(size, shown.get_attribute("data")) == len(PAPER)
+
+
+def test_a_video(browser: Browser) -> None:
+    """H.264 in MP4 as stored; its first picture is a dark grey."""
+    asked: list[str] = []
+    browser.page.on("response", lambda found: asked.append(f"{found.status} {found.headers.get('content-type')}"))
+    browser.open_study(VIDEO[0])
+    browser.until(lambda grey: bool((abs(grey.astype(int) - 20) < 4).all()))
+    assert "206 video/mp4" in asked
 
 
 def test_every_address_of_the_build_was_found(web: Web) -> None:

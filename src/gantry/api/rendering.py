@@ -8,13 +8,14 @@ import re
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.multipart import closing, new_boundary, part_head
 from gantry.api.ranges import matches
-from gantry.api.retrieving import frame_list, one_row
+from gantry.api.retrieving import frame_list, one_row, value_answer, video_offers
 from gantry.api.web import Answer, WebCall, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument
 from gantry.queries import FoundInstance
 from gantry.studies.metadata import etag_of
 from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, pictures, representative
+from gantry.studies.retrieve import PIXEL_DATA, Value, bulk
 
 _OFFERS = tuple(
     Offer(media_type, multipart, (), "") for multipart in (False, True) for media_type in (forms.JPEG, forms.PNG)
@@ -28,8 +29,21 @@ _IGNORED = frozenset(("$.xgafv", "$alt", "access_token", "alt", "callback", "fie
 
 @WebHandler
 def render_instance(call: WebCall) -> Answer:
-    """The first frame as a picture, or all of them in a multipart answer."""
-    return _render(call, one_row(call), None)
+    """The first frame as a picture, or all of them in a multipart answer; a video as it is."""
+    row = one_row(call)
+    return _video(call, row) if forms.video_types(row.transfer_syntax_uid) else _render(call, row, None)
+
+
+def _video(call: WebCall, row: FoundInstance) -> Answer:
+    """As it is stored, whole or a range of it, as players ask for it."""
+    offer, _ = call.negotiate(video_offers(call, row, (False,)))
+    if asked := [name for name, _ in call.parameters if name in _KNOWN and name != "accept"]:
+        raise InvalidArgument(f"{asked[0]}: a video is given as it is stored")
+
+    def value() -> Value:
+        return bulk(call.context.seams, call.dicom_store, row, PIXEL_DATA)
+
+    return value_answer(call, value, offer.type, etag_of(row, "video", offer.type))
 
 
 @WebHandler

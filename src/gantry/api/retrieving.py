@@ -14,7 +14,17 @@ from gantry.dicom import forms
 from gantry.errors import InvalidArgument, Unavailable
 from gantry.queries import FoundInstance
 from gantry.studies.metadata import etag_of, metadata
-from gantry.studies.retrieve import ANY, Value, bulk, frames, instance, instances, parse_bulk_path
+from gantry.studies.retrieve import (
+    ANY,
+    PIXEL_DATA,
+    Value,
+    bulk,
+    frames,
+    instance,
+    instances,
+    parse_bulk_path,
+    video_type,
+)
 
 _DICOM_SYNTAXES = (forms.EXPLICIT_LE, ANY, *(uid for uid in forms.PRODUCIBLE if uid != forms.EXPLICIT_LE))
 _PARTS, _ONE = (Offer(forms.DICOM, multipart, _DICOM_SYNTAXES, forms.EXPLICIT_LE) for multipart in (True, False))
@@ -138,24 +148,32 @@ def frame_list(text: str) -> list[int]:
 
 @WebHandler
 def retrieve_bulkdata(call: WebCall) -> Answer:
-    offer, _ = call.negotiate(_BULK)
     path = parse_bulk_path(call.ids[7])
     row = one_row(call)
+    is_video = path == PIXEL_DATA and forms.video_types(row.transfer_syntax_uid)
+    offer, _ = call.negotiate(_BULK + video_offers(call, row, (True, False)) if is_video else _BULK)
 
     def value() -> Value:
         return bulk(call.context.seams, call.dicom_store, row, path)
 
     if not offer.multipart:
-        return value_answer(call, value, forms.OCTETS, etag_of(row, "bulkdata", path))
+        return value_answer(call, value, offer.type, etag_of(row, "bulkdata", path, offer.type))
     found, boundary = value(), new_boundary()
     location = f"{call.web_url}/{call.path}/bulkdata/{call.ids[7].strip('/')}"
 
     def body() -> Iterator[bytes]:
-        yield part_head(boundary, {"content-type": forms.OCTETS, "content-location": location})
+        yield part_head(boundary, {"content-type": offer.type, "content-location": location})
         yield from pieces_of(found, 0, found.size)
         yield closing(boundary)
 
-    return Answer(body(), media_type_text(_BULK[0], "", boundary))
+    return Answer(body(), media_type_text(offer, "", boundary))
+
+
+def video_offers(call: WebCall, row: FoundInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
+    """What a video is by its bytes, and what its transfer syntax calls it."""
+    by_bytes = video_type(call.context.seams, call.dicom_store, row)
+    types = dict.fromkeys((by_bytes, *forms.video_types(row.transfer_syntax_uid)))
+    return tuple(Offer(media_type, parts, (), "") for parts in multipart for media_type in types)
 
 
 # --- one value, whole or in part

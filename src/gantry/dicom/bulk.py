@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydicom.dataelem import RawDataElement
 
@@ -17,7 +17,14 @@ from gantry.errors import FailedPrecondition, InvalidArgument, NotFound, StatusE
 BulkPath = tuple[int, ...]
 """Tag, or tag, number of the item from 0, tag, and so on."""
 
-ENCAPSULATED = (-1, -1)
+
+class Encapsulated(NamedTuple):
+    """Where the items of encapsulated pixel data lie in the file, the delimiter after them included."""
+
+    start: int
+    end: int
+
+
 MAX_INFLATED_VALUE = 256 << 20
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _NUMBER = re.compile(r"[0-9]{1,6}")
@@ -37,10 +44,10 @@ def parse_bulk_path(text: str) -> BulkPath:
     return tuple(int(part, 10 if place % 2 else 16) for place, part in enumerate(parts))
 
 
-def find_bulk(opened: Readable, path: BulkPath) -> tuple[int, int] | bytes:
+def find_bulk(opened: Readable, path: BulkPath) -> tuple[int, int] | bytes | Encapsulated:
     """Place and length of a value in the file, or the value where it does not lie there as it is asked for.
 
-    Values are little endian. Encapsulated pixel data has no such value: ENCAPSULATED. Raises NotFound.
+    Values are little endian. Encapsulated pixel data has no such value. Raises NotFound.
     """
     header = read_header(opened.read_at, opened.size)
     if len(path) == 1 and (cut := _cut_of(opened, header, path[0])) is not None:
@@ -63,7 +70,7 @@ def _cut_of(opened: Readable, header: Header, tag: int) -> Cut | None:
     return None
 
 
-def _long_value(opened: Readable, header: Header, tag: int, cut: Cut) -> tuple[int, int] | bytes:
+def _long_value(opened: Readable, header: Header, tag: int, cut: Cut) -> tuple[int, int] | bytes | Encapsulated:
     layout = header.layout
     start, length = cut.start + cut.header, cut.length
     if layout.deflated:
@@ -74,7 +81,7 @@ def _long_value(opened: Readable, header: Header, tag: int, cut: Cut) -> tuple[i
     head = opened.read_at(cut.start, cut.header)
     if head.endswith(_UNDEFINED):
         if tag == PIXEL_DATA:
-            return ENCAPSULATED
+            return Encapsulated(start, start + length)
         return start, length - _SEQUENCE_END
     size = 1 if layout.little else _WORDS.get(head[4:6].decode("latin-1"), 1)
     if size == 1:

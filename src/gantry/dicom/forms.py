@@ -55,6 +55,14 @@ FRAME_TYPES = (
 )
 """Media types of compressed frames, and the syntaxes that each can have (PS3.18 §8.7.3.3)."""
 
+MPEG, MP4, TRANSPORT_STREAM, HEVC = "video/mpeg", "video/mp4", "video/mp2t", "video/h265"
+_VIDEO_PREFIX = "1.2.840.10008.1.2.4."
+_VIDEO: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("100", "101"), (MPEG, "video/mpeg2")),
+    **dict.fromkeys(("102", "103", "104", "105", "106"), (MP4,)),
+    **dict.fromkeys(("107", "108"), (HEVC,)),
+}
+
 _PARAMETER = re.compile(r'\s*;\s*transfer-syntax\s*=\s*("?)([^";\s]*)\1\s*', re.IGNORECASE)
 
 
@@ -64,6 +72,14 @@ class Form:
 
     media_type: str
     transfer_syntax_uid: str
+
+
+def video_types(syntax: str) -> tuple[str, ...]:
+    """The media types of a transfer syntax (PS3.18 §8.7.3.3, and what MPEG is called elsewhere); none without video.
+
+    A syntax that ends in ``.1`` is the one before it, in fragments.
+    """
+    return _VIDEO.get(syntax[len(_VIDEO_PREFIX) :].removesuffix(".1"), ()) if syntax.startswith(_VIDEO_PREFIX) else ()
 
 
 def parse_form(mime_type: str) -> Form:

@@ -17,7 +17,7 @@ from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
 from gantry.dicom.encapsulation import split_frames
-from gantry.dicom.forms import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, RLE
+from gantry.dicom.forms import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, RLE, video_types
 from gantry.dicom.layout import Buffer, Element, is_explicit, meta_elements, top_level
 from gantry.dicom.part10 import read_header
 from gantry.errors import FailedPrecondition, InvalidArgument
@@ -125,6 +125,10 @@ def read_source(opened: Readable) -> Source:
     header = read_header(lambda offset, length: data[offset : offset + length], len(data))
     if header.transfer_syntax_uid in _JPIP:
         raise FailedPrecondition("its pixels are on a JPIP server and not in the instance")
+    if video_types(header.transfer_syntax_uid):
+        raise FailedPrecondition(
+            "its pixels are a video: it is given whole, as bulk data or rendered, and not decoded into frames"
+        )
     meta = meta_elements(data)
     start = meta[-1].end if meta else 132
     body: Buffer = _inflated(data, start) if header.transfer_syntax_uid == DEFLATED_LE else memoryview(data)[start:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gantry.dicom.forms import video_types
 from gantry.dicom.views import MAX_VIEW_SIDE, View, Viewport
 from gantry.errors import NotFound
 from gantry.names import DicomStoreName, ResourcePath
@@ -32,7 +33,7 @@ def representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> t
     for number, row in enumerate(seams.index.found_below(store, path)):
         if number >= _LOOKED_AT:
             break
-        if row.rows and row.columns:
+        if row.rows and row.columns and not video_types(row.transfer_syntax_uid):
             series.setdefault(row.series_instance_uid, []).append(row)
     if not series:
         raise NotFound(f"{path} has no image that could stand for it")

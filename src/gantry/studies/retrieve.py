@@ -8,7 +8,8 @@ from itertools import chain
 from typing import NamedTuple
 
 from gantry.dicom import forms
-from gantry.dicom.bulk import ENCAPSULATED, BulkPath, find_bulk, native_pixels, parse_bulk_path
+from gantry.dicom.bulk import BulkPath, Encapsulated, find_bulk, native_pixels, parse_bulk_path
+from gantry.dicom.video import Video
 from gantry.errors import FailedPrecondition, NotAcceptable, NotFound
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
@@ -16,10 +17,23 @@ from gantry.seams import OpenedObject, Seams
 from gantry.studies.pixel_work import frames_of_blob, in_order, made_of, submit, transcode_blob
 
 ANY = "*"
+PIXEL_DATA: BulkPath = (0x7FE00010,)
 MAX_FRAMES_BYTES = 1 << 30
 _AHEAD = 256 << 20
 
-__all__ = ["ANY", "Piece", "Value", "bulk", "frames", "instance", "instances", "open_blob", "parse_bulk_path"]
+__all__ = [
+    "ANY",
+    "PIXEL_DATA",
+    "Piece",
+    "Value",
+    "bulk",
+    "frames",
+    "instance",
+    "instances",
+    "open_blob",
+    "parse_bulk_path",
+    "video_type",
+]
 
 
 class Piece(NamedTuple):
@@ -30,12 +44,16 @@ class Piece(NamedTuple):
 
 
 class Value(NamedTuple):
-    """Bytes to be given: ``size`` bytes of an open blob from ``start`` on, or ``data``. Whoever has it closes it."""
+    """Bytes to be given: ``size`` bytes of an open blob from ``start`` on, or a video in it, or ``data``.
+
+    Whoever has it closes it.
+    """
 
     blob: OpenedObject | None
     start: int
     size: int
     data: bytes = b""
+    video: Video | None = None
 
     @classmethod
     def of(cls, data: bytes) -> Value:
@@ -44,6 +62,8 @@ class Value(NamedTuple):
     def read(self, start: int, length: int) -> bytes:
         """At most ``length`` bytes from ``start`` of the value."""
         length = min(length, self.size - start)
+        if self.video is not None:
+            return self.video.read_at(start, length)
         return self.data[start : start + length] if self.blob is None else self.blob.read_at(self.start + start, length)
 
     def close(self) -> None:
@@ -193,8 +213,16 @@ def _native_frames(
 # --- bulk data
 
 
+def video_type(seams: Seams, store: DicomStoreName, row: FoundInstance) -> str:
+    """The media type of what is stored as a video. Raises StatusError for one that cannot be read."""
+    value = bulk(seams, store, row, PIXEL_DATA)
+    value.close()
+    return value.video.media_type if value.video else forms.OCTETS
+
+
 def bulk(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath) -> Value:
-    """The value of an element, little endian; of encapsulated pixel data the decoded frames, one after the other.
+    """The value of an element, little endian; of encapsulated pixel data the stream if it is a video, else the decoded
+    frames, one after the other.
 
     Raises NotFound where there is none.
     """
@@ -202,10 +230,13 @@ def bulk(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath
     assert value.blob is not None  # noqa: S101
     try:
         found = find_bulk(value.blob, path)
+        if isinstance(found, Encapsulated) and forms.video_types(row.transfer_syntax_uid):
+            made = Video(value.blob, found.start, found.end, row.transfer_syntax_uid)
+            return value._replace(size=made.size, video=made)
     except BaseException:
         value.close()
         raise
-    if found is ENCAPSULATED:
+    if isinstance(found, Encapsulated):
         value.close()
         decoded = made_of(seams, store, row, frames_of_blob, transfer_syntax_uid=forms.EXPLICIT_LE, wanted=None)
         return Value.of(b"".join(decoded))

@@ -116,6 +116,7 @@ def test_permissions_are_named_as_the_api_does() -> None:
 SERVICES = {
     "searchFor": "search",
     "storeInstances": "store",
+    "updateMetadata": "update_metadata",
     "update": "update",
     "retrieveMetadata": "metadata",
     "retrieveFrames": "frames",

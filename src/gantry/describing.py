@@ -50,6 +50,11 @@ def _by_series(outcomes: Sequence[Read | Failure]) -> dict[tuple[str, str], list
     return found
 
 
+def attributes_of(read: Read) -> tuple[StudyAttributes, SeriesAttributes]:
+    """What a header says of its study and series; nothing where it is too long to be kept."""
+    return (StudyAttributes(), SeriesAttributes()) if read.skeleton is None else _attributes(read, {})
+
+
 def _attributes(first: Read, studies: dict[str, StudyAttributes]) -> tuple[StudyAttributes, SeriesAttributes]:
     """Those of the first instance; a study's are made once, so that its instances share them on their way."""
     assert first.skeleton is not None  # noqa: S101 - ``_by_series`` has seen to it

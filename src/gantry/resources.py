@@ -212,7 +212,7 @@ class Batch:
     blobs of the operation that sort after the last committed prefix belong to nobody. ``garbage`` are blobs of the
     batch that get no row. ``selection`` are paths of a filter file: what they name now is remembered with the
     operation, and those that name nothing go to the log as warnings.
-    ``changes`` are storage classes for rows that are there.
+    ``changes`` are storage classes for rows that are there, ``replacements`` new contents.
     """
 
     checkpoint: str
@@ -224,19 +224,33 @@ class Batch:
     garbage: tuple[str, ...] = ()
     selection: tuple[Selected, ...] = ()
     changes: tuple[Change, ...] = ()
+    replacements: tuple[Replacement, ...] = ()
 
     @property
     def succeeded(self) -> int:
-        return len(self.instances) + len(self.changes) + self.success
+        return len(self.instances) + len(self.changes) + len(self.replacements) + self.success
 
 
 class Committed(NamedTuple):
-    """What a commit found: whether a cancel was asked for, how many changes came too late and failed, and how many
-    entries of the log were written."""
+    """What a commit found: whether a cancel was asked for, how many changes and replacements came too late and failed,
+    and how many entries of the log were written."""
 
     cancel_requested: bool
     lost: int = 0
     logged: int = 0
+
+
+class Replacement(NamedTuple):
+    """New bytes and a new header for an instance that was read as ``before`` at ``position`` of a walk.
+
+    ``after`` has the same UIDs. ``study_before`` and ``series_before`` are what the old header said of both.
+    """
+
+    position: str
+    before: Instance
+    after: Instance
+    study_before: StudyAttributes
+    series_before: SeriesAttributes
 
 
 class Method(StrEnum):
@@ -248,6 +262,8 @@ class Method(StrEnum):
     SET_BLOB_STORAGE_SETTINGS = "storageinfo.StorageInfoService.SetBlobStorageSettings"
     DELETE_STUDY = "dicomweb.DicomWebService.DeleteStudy"
     DELETE_SERIES = "dicomweb.DicomWebService.DeleteSeries"
+    UPDATE_STUDY_METADATA = "dicomweb.DicomWebService.UpdateStudyMetadata"
+    UPDATE_SERIES_METADATA = "dicomweb.DicomWebService.UpdateSeriesMetadata"
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,8 +123,3 @@ def test_what_is_not_there(web: Web) -> None:
     refused(patch(web, uids=(*A[:2], "9")), "NOT_FOUND", "does not exist")
     path = f"v1/{web.gantry.store}/dicomWeb/{uid_path(*A)}/metadata"
     refused(web.gantry.request("PATCH", path, json=[]), "NOT_FOUND", "no such method")
-
-
-@pytest.mark.parametrize("path", [A[:1], A[:2]])
-def test_studies_and_series_are_not_there_yet(web: Web, path: tuple[str, ...]) -> None:
-    refused(web.gantry.request("PATCH", f"{web.root}/{uid_path(*path)}/metadata", json=[]), "UNIMPLEMENTED")

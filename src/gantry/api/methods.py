@@ -107,7 +107,7 @@ METHODS: tuple[ApiMethod, ...] = (
         M("searchForSeries", "GET", "/series", "Read", searching.search_series),
         M("storeInstances", "POST", "", "Write", storing.store_instances),
         M("updateInstances", "PUT", "", "Update", storing.update_instances, _BETA),
-        M("updateMetadata", "PATCH", "/metadata", "Update", None, _BETA),
+        M("updateMetadata", "PATCH", "/metadata", "Update", updating.update_study, _BETA),
         M("delete", "DELETE", "", "Delete", storage.delete_study),
     ),
     *_below(
@@ -115,7 +115,7 @@ METHODS: tuple[ApiMethod, ...] = (
         M("retrieveSeries", "GET", "", "Read", retrieving.retrieve_many),
         M("retrieveMetadata", "GET", "/metadata", "Read", retrieving.retrieve_metadata),
         M("searchForInstances", "GET", "/instances", "Read", searching.search_instances),
-        M("updateMetadata", "PATCH", "/metadata", "Update", None, _BETA),
+        M("updateMetadata", "PATCH", "/metadata", "Update", updating.update_series, _BETA),
         M("delete", "DELETE", "", "Delete", storage.delete_series),
     ),
     *_below(

@@ -86,6 +86,8 @@ _TITLES = {
     Method.SET_BLOB_STORAGE_SETTINGS: "Change of storage class",
     Method.DELETE_STUDY: "Deletion of a study",
     Method.DELETE_SERIES: "Deletion of a series",
+    Method.UPDATE_STUDY_METADATA: "Update of a study's metadata",
+    Method.UPDATE_SERIES_METADATA: "Update of the metadata of a series",
 }
 
 

@@ -7,26 +7,55 @@ import json
 from gantry.api.body import MAX_BODY_BYTES
 from gantry.api.web import Answer, WebCall, WebHandler
 from gantry.errors import InvalidArgument
-from gantry.studies.update import update_metadata
+from gantry.resources import Method
+from gantry.studies import update
+
+_MAX_KEPT = 1 << 20  # with the operation, and read whenever somebody asks for it
 
 
 @WebHandler
 def update_instance(call: WebCall) -> Answer:
     """The body is a JSON Patch of the DICOM JSON object that the metadata has for the instance."""
     context = call.context
-    found = update_metadata(context.seams, context.uploads, call.dicom_store, call.path, _patch(call), call.web_url)
-    if found.refused:
-        raise InvalidArgument(found.refused[0].status.message)
+    update.update_instance(context.seams, context.uploads, call.dicom_store, call.path, _patch(call), call.web_url)
     context.notify()
-    return Answer(b"{}\n", "application/json; charset=UTF-8")
+    return _json({})
 
 
-def _patch(call: WebCall) -> object:
+@WebHandler
+def update_series(call: WebCall) -> Answer:
+    """The same for every instance of a series; the answer is an operation."""
+    return _start(call, Method.UPDATE_SERIES_METADATA)
+
+
+@WebHandler
+def update_study(call: WebCall) -> Answer:
+    """The same for every instance of a study; the answer is an operation."""
+    return _start(call, Method.UPDATE_STUDY_METADATA)
+
+
+def _start(call: WebCall, method: Method) -> Answer:
+    """What can be told without the instances is told here, before an operation exists."""
+    index, store = call.context.seams.index, call.dicom_store
+    patch = _patch(call, _MAX_KEPT)
+    update.require_patch(patch)
+    index.require(store, call.path)
+    request = {"path": list(call.path), "patch": patch, "web_url": call.web_url}
+    operation = index.create_operation(store.parent, call.version, method, request, str(store))
+    call.context.notify()
+    return _json({"name": str(operation.name)})
+
+
+def _json(answer: dict[str, str]) -> Answer:
+    return Answer(json.dumps(answer).encode() + b"\n", "application/json; charset=UTF-8")
+
+
+def _patch(call: WebCall, most: int = MAX_BODY_BYTES) -> object:
     held = b""
     while piece := call.read():
         held += piece
-        if len(held) > MAX_BODY_BYTES:
-            raise InvalidArgument(f"the patch is larger than {MAX_BODY_BYTES} bytes")
+        if len(held) > most:
+            raise InvalidArgument(f"the patch is larger than {most} bytes")
     try:
         return json.loads(held)
     except (ValueError, RecursionError) as error:

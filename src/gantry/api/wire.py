@@ -229,6 +229,8 @@ LOG_KINDS = {
     Method.SET_BLOB_STORAGE_SETTINGS: _log_kind("dicom_storage", "set_blob_storage_settings", "SetBlobStorageSettings"),
     Method.DELETE_STUDY: _log_kind("dicom_delete", "delete_study", "DeleteStudy"),
     Method.DELETE_SERIES: _log_kind("dicom_delete", "delete_series", "DeleteSeries"),
+    Method.UPDATE_STUDY_METADATA: _log_kind("dicom_update", "update_study_metadata", "UpdateStudyMetadata"),
+    Method.UPDATE_SERIES_METADATA: _log_kind("dicom_update", "update_series_metadata", "UpdateSeriesMetadata"),
 }
 
 
@@ -264,15 +266,20 @@ def _response(value: Operation, package: str) -> Json:
         return {"@type": f"{_TYPES}{package}.dataset.Dataset", "name": str(value.name.dataset)}
     if value.method in _EMPTY:
         return {"@type": f"{_TYPES}google.protobuf.Empty"}
-    return {"@type": f"{_TYPES}{package}.dicom.{_kind(value)}Response"}
+    return {"@type": f"{_TYPES}{package}.{_service(value)}.{_kind(value)}Response"}
 
 
 def _error(value: Operation, error: Status, package: str) -> Json:
     details = {
-        "@type": f"{_TYPES}{package}.{value.method.value.partition('.')[0]}.{_kind(value)}ErrorDetails",
+        "@type": f"{_TYPES}{package}.{_service(value)}.{_kind(value)}ErrorDetails",
         "sampleErrors": [_sample(failure) for failure in value.samples],
     }
     return _status_json(error) | {"details": [details]}
+
+
+def _service(value: Operation) -> str:
+    """``dicom`` of ``dicom.DicomService.ImportDicomData``."""
+    return value.method.value.partition(".")[0]
 
 
 def _kind(value: Operation) -> str:

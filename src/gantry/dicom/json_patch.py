@@ -68,20 +68,43 @@ def patched(document: Any, patch: Any) -> Any:
     Both are what ``json.loads`` gives. Raises InvalidArgument, which names the operation by its number, from 1, and
     path; also for more than MAX_OPERATIONS, and for a document that nests deeper than MAX_DEPTH.
     """
+    work = _Work(document)
+    _each(patch, work.apply)
+    _require_shallow(work.root)
+    return work.root
+
+
+def require_patch(patch: Any) -> None:
+    """Raises InvalidArgument for what cannot be applied to any document."""
+    _each(patch, _read)
+
+
+def _each(patch: Any, apply: Callable[[Any], object]) -> None:
     if not isinstance(patch, list):
         raise InvalidArgument("a JSON Patch is an array of operations (RFC 6902 §3)")
     if len(patch) > MAX_OPERATIONS:
         raise InvalidArgument(f"the JSON Patch has {len(patch)} operations; up to {MAX_OPERATIONS} are taken")
-    work = _Work(document)
     for number, operation in enumerate(patch, 1):
         try:
-            work.apply(operation)
+            apply(operation)
         except _Wrong as error:
             raise InvalidArgument(f"operation {number} of the JSON Patch{_what(operation)}: {error}") from None
         except RecursionError:
             raise InvalidArgument(f"operation {number} of the JSON Patch{_what(operation)}: nested too deep") from None
-    _require_shallow(work.root)
-    return work.root
+
+
+def _read(operation: Any) -> tuple[str, _Path, _Path]:
+    """``op``, ``path`` and ``from`` of an operation."""
+    if not isinstance(operation, dict):
+        raise _Wrong("is no JSON object")
+    op = operation.get("op")
+    if not isinstance(op, str) or op not in _NEEDED:
+        raise _Wrong(f"op is none of {', '.join(_NEEDED)}")
+    for member in _NEEDED[op]:
+        if member not in operation:
+            raise _Wrong(f"has no {member!r}")
+    source = _pointer(operation["from"], "from") if "from" in _NEEDED[op] else []
+    return op, _pointer(operation.get("path"), "path"), source
 
 
 def _what(operation: Any) -> str:
@@ -102,17 +125,9 @@ class _Work:
         self.left = MAX_COPIED
 
     def apply(self, operation: Any) -> None:
-        if not isinstance(operation, dict):
-            raise _Wrong("is no JSON object")
-        op = operation.get("op")
-        if not isinstance(op, str) or op not in _NEEDED:
-            raise _Wrong(f"op is none of {', '.join(_NEEDED)}")
-        for member in _NEEDED[op]:
-            if member not in operation:
-                raise _Wrong(f"has no {member!r}")
-        path = _pointer(operation.get("path"), "path")
+        op, path, source = _read(operation)
         if op in ("move", "copy"):
-            self._transfer(_pointer(operation["from"], "from"), path, op == "move")
+            self._transfer(source, path, op == "move")
         elif op == "add":
             self._add(path, self._copy(operation["value"]))
         elif op == "remove":

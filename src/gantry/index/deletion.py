@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from gantry.errors import NotFound
 from gantry.index.contents import _series_below, find
 from gantry.index.operations import Operations, _insert_done
-from gantry.index.removal import blank_header, remove_series, settle_study
+from gantry.index.removal import blank_headers, remove_series, settle_study
 from gantry.index.resources import _dicom_store_row
 from gantry.index.tables import garbage, instance, series
 from gantry.names import DicomStoreName, OperationName, ResourcePath
@@ -50,7 +50,7 @@ def _remove_instance(connection: Connection, store_id: int, path: ResourcePath) 
     victim = (instance.c.series_id == series_id) & (instance.c.sop_instance_uid == path.instance)
     row = connection.execute(select(instance).where(victim)).one()
     _discard(connection, victim)
-    blank_header(connection, row)
+    blank_headers(connection, [row])
     _subtract(connection, row)
     remove_series(connection, (series.c.id == series_id, series.c.instance_count == 0))
     settle_study(connection, study_id, 1)

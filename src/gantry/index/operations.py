@@ -18,6 +18,7 @@ from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status
 from gantry.index.changes import apply_changes
 from gantry.index.filter_paths import add_selection
 from gantry.index.insertion import insert_instances
+from gantry.index.replacement import replace_instances
 from gantry.index.resources import Resources, _dataset_row
 from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, selection
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
@@ -147,6 +148,7 @@ class Operations(Resources):
             if batch.instances:
                 insert_instances(connection, value.store_id, batch.instances, _now())
             lost = apply_changes(connection, batch.changes, _now()) if batch.changes else ()
+            lost += replace_instances(connection, batch.replacements) if batch.replacements else ()
             if batch.garbage:
                 connection.execute(
                     upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in batch.garbage]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, tuple_, update
@@ -30,6 +31,12 @@ def settle_study(connection: Connection, study_id: int, gone: int) -> None:
 
 def remove_study(connection: Connection, row: Row[Any]) -> None:
     """A study without series, with everything that finds it."""
+    make_unfindable(connection, row)
+    connection.execute(delete(study).where(study.c.id == row.id))
+
+
+def make_unfindable(connection: Connection, row: Row[Any]) -> None:
+    """The terms, texts and modalities of a study go."""
     terms = [tuple(term.values()) for term in terms_of(row.store_id, row.id, row)]
     if terms:
         connection.execute(delete(study_term).where(tuple_(*study_term.primary_key.columns).in_(terms)))
@@ -38,20 +45,23 @@ def remove_study(connection: Connection, row: Row[Any]) -> None:
         same = [column == value for column, value in zip(study_modality.primary_key.columns, key, strict=True)]
         connection.execute(delete(study_modality).where(*same))
     connection.execute(delete(study_text).where(study_text.c.rowid == row.id))
-    connection.execute(delete(study).where(study.c.id == row.id))
 
 
-def blank_header(connection: Connection, row: Row[Any]) -> None:
-    """Take the header of one instance out of its pack; the others keep their numbers."""
-    if row.pack_id is None:
-        return
-    is_pack = header_pack.c.id == row.pack_id
-    entries = unpack(connection.execute(select(header_pack.c.data).where(is_pack)).scalar_one())
-    entries[row.pack_number] = b""
-    if any(entries):
-        connection.execute(update(header_pack).where(is_pack).values(data=pack(entries)))
-    else:
-        connection.execute(delete(header_pack).where(is_pack))
+def blank_headers(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    """Take the headers of instances out of their packs; the others keep their numbers."""
+    numbers: dict[int, list[int]] = {}
+    for row in rows:
+        if row.pack_id is not None:
+            numbers.setdefault(row.pack_id, []).append(row.pack_number)
+    for pack_id, blank in numbers.items():
+        is_pack = header_pack.c.id == pack_id
+        entries = unpack(connection.execute(select(header_pack.c.data).where(is_pack)).scalar_one())
+        for number in blank:
+            entries[number] = b""
+        if any(entries):
+            connection.execute(update(header_pack).where(is_pack).values(data=pack(entries)))
+        else:
+            connection.execute(delete(header_pack).where(is_pack))
 
 
 def purge(connection: Connection, store_id: int, limit: int) -> bool:

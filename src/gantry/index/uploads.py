@@ -12,8 +12,9 @@ from gantry.index.deletion import Deletion, discard_one
 from gantry.index.insertion import insert_instances
 from gantry.index.instances import Instances
 from gantry.index.operations import _now
+from gantry.index.replacement import replace_instances
 from gantry.index.tables import dicom_store, upload
-from gantry.resources import Instance
+from gantry.resources import Failure, Instance, Replacement
 
 Uids = tuple[str, str, str]
 
@@ -45,6 +46,11 @@ class UploadedInstances(Deletion, Instances):
             for uids in replaced:
                 discard_one(connection, store_id, uids)
             insert_instances(connection, store_id, instances, _now())
+
+    def replace_instance(self, replacement: Replacement) -> Failure | None:
+        """New bytes and a new header for an instance; the failure if it is not as it was read any more."""
+        with self._write() as connection:
+            return next(iter(replace_instances(connection, [replacement])), None)
 
     def begin_upload(self, store_id: int) -> int:
         """A new lot. Raises NotFound when the store is gone."""

@@ -11,7 +11,12 @@ from gantry.errors import Code
 from gantry.resources import Failure, Method, Operation
 from gantry.seams import Seams
 
-_WRITING = (Method.IMPORT_DICOM_DATA, Method.SET_BLOB_STORAGE_SETTINGS)
+_WRITING = (
+    Method.IMPORT_DICOM_DATA,
+    Method.SET_BLOB_STORAGE_SETTINGS,
+    Method.UPDATE_STUDY_METADATA,
+    Method.UPDATE_SERIES_METADATA,
+)
 
 
 def operation_prefix(operation: Operation) -> str:

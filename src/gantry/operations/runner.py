@@ -17,6 +17,7 @@ from gantry.operations.import_dicom_data import import_dicom_data, settle
 from gantry.operations.retention import sweep_operations, tell_failures
 from gantry.operations.set_blob_storage_settings import set_blob_storage_settings
 from gantry.operations.sweeper import sweep_garbage, sweep_some_garbage, sweep_stores
+from gantry.operations.update_metadata import update_metadata
 from gantry.resources import Batch, Failure, Method, Operation
 from gantry.seams import Seams
 from gantry.studies.uploads import sweep_uploads
@@ -29,6 +30,8 @@ VERBS: dict[Method, Verb] = {
     Method.IMPORT_DICOM_DATA: import_dicom_data,
     Method.EXPORT_DICOM_DATA: export_dicom_data,
     Method.SET_BLOB_STORAGE_SETTINGS: set_blob_storage_settings,
+    Method.UPDATE_STUDY_METADATA: update_metadata,
+    Method.UPDATE_SERIES_METADATA: update_metadata,
 }
 
 
@@ -40,7 +43,7 @@ class Totals:
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def add(self, method: Method, batch: Batch, lost: int) -> None:
-        """``lost`` are changes of the batch that failed after all."""
+        """``lost`` are changes and replacements of the batch that failed after all."""
         name = method.value.rpartition(".")[2]
         with self._lock:
             self._counts[name, "success"] += batch.succeeded - lost
@@ -210,7 +213,7 @@ def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals
             continue
         totals.add(operation.method, settled, committed.lost)
         tell_failures(seams, operation, committed.logged)
-        if settled.garbage or settled.changes:
+        if settled.garbage or settled.changes or settled.replacements:
             with suppress(StatusError):  # what is committed stands; the sweeper comes by again
                 sweep_some_garbage(seams)
         return committed.cancel_requested

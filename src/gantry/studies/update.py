@@ -2,39 +2,125 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
+from gantry.describing import Read, attributes_of, describe
 from gantry.dicom.json_model import dicom_json
-from gantry.dicom.json_patch import patched, rebuilt
+from gantry.dicom.json_patch import patched, rebuilt, require_patch
 from gantry.dicom.part10 import MAX_LIVE_SKELETON, read_header, read_skeleton
-from gantry.errors import FailedPrecondition, NotFound
+from gantry.errors import Aborted, Code, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, StatusError
+from gantry.ingest import identify
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.seams import Seams
-from gantry.studies.retrieve import open_blob
-from gantry.studies.store import Incoming, Stored, store
+from gantry.operations.blob_keys import blob_key
+from gantry.resources import Failure, Instance, Replacement
+from gantry.seams import BlobStore, Seams
 from gantry.studies.uploads import Uploads
 
+__all__ = ["Placed", "require_patch", "update_batch", "update_instance"]
 
-def update_metadata(
+Placed = tuple[str, Instance]
+"""An instance and its position in a walk."""
+
+
+def update_instance(
     seams: Seams, uploads: Uploads, name: DicomStoreName, path: ResourcePath, patch: Any, web_url: str
-) -> Stored:
-    """Raises NotFound for the instance, and InvalidArgument for a patch that does not fit it."""
-    row = next(seams.index.found_below(name, path))
-    blob = open_blob(seams, name, row)
-    if blob is None:
-        raise NotFound(f"{path} was deleted just now")
-    with blob:
-        header = read_header(blob.read_at, blob.size)
-        skeleton = read_skeleton(blob.read_at, blob.size, header.layout, MAX_LIVE_SKELETON)
+) -> None:
+    """Before the answer. Raises NotFound, InvalidArgument for a patch that does not fit, Aborted for a race lost."""
+    require_patch(patch)
+    store_id = seams.index.get_dicom_store(name).id
+    for position, instance in seams.index.instances_below(store_id, path):
+        with uploads.request(store_id, instance.storage_class) as directory:
+            blobs = copy.deepcopy(seams.blobs)  # a flush tells of the writes of one writer
+            key = blob_key(directory, 0)
+            found = _update(_where_it_is(seams, store_id, instance), key, patch, web_url, blobs)
+            if found is not None:
+                _commit(seams, blobs, position, found)
+        return
+    raise NotFound(f"{path} does not exist in this DICOM store")
+
+
+def _where_it_is(seams: Seams, store_id: int, instance: Instance) -> Instance:
+    """The instance with the place that its bytes may have been moved to just now."""
+    try:
+        with seams.blobs.open(instance.blob_key):
+            return instance
+    except NotFound:
+        keys = seams.index.stored_blobs(store_id, [instance])
+        return instance._replace(blob_key=keys.get(instance.uids, instance.blob_key))
+
+
+def _commit(seams: Seams, blobs: BlobStore, position: str, found: tuple[Read, Read]) -> None:
+    before, read = found
+    try:
+        (after,) = describe([read])
+        assert isinstance(after, Instance)  # noqa: S101 - it was read
+        blobs.flush()
+        failed = seams.index.replace_instance(Replacement(position, before.instance, after, *attributes_of(before)))
+    except BaseException:
+        with suppress(StatusError):
+            blobs.delete(read.instance.blob_key)
+        raise
+    if failed is not None:
+        raise (NotFound if failed.status.code is Code.NOT_FOUND else Aborted)(failed.status.message)
+
+
+def update_batch(
+    placed: Sequence[Placed], keys: Sequence[str], *, patch: Any, web_url: str, blobs: BlobStore
+) -> list[Replacement | Failure | None]:
+    """Write patched copies as the blobs ``keys``; one outcome per instance, in order, durable on return.
+
+    None stands for an instance that the patch leaves as it is: nothing is written for it. What is wrong with one
+    becomes its Failure; ResourceExhausted (our own disk is full) is raised.
+    """
+    outcomes: list[Replacement | Failure | None] = []
+    read: list[Read | Failure] = []
+    for (position, instance), key in zip(placed, keys, strict=True):
+        try:
+            found = _update(instance, key, patch, web_url, blobs)
+        except ResourceExhausted:
+            raise
+        except StatusError as error:
+            outcomes.append(Failure(instance.path, error.status))
+            continue
+        if found is None:
+            outcomes.append(None)
+            continue
+        before, after = found
+        read.append(after)
+        outcomes.append(Replacement(position, instance, after.instance, *attributes_of(before)))
+    described = iter(describe(read))
+    blobs.flush()
+    return [_described(item, described) for item in outcomes]
+
+
+def _described(item: Replacement | Failure | None, described: Any) -> Replacement | Failure | None:
+    return item._replace(after=next(described)) if isinstance(item, Replacement) else item
+
+
+def _update(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
+    """The instance as it was, and as it is in the blob ``key``; None where nothing changes. Raises StatusError."""
+    with blobs.open(instance.blob_key) as opened:
+        header = read_header(opened.read_at, opened.size)
+        skeleton = read_skeleton(opened.read_at, opened.size, header.layout, MAX_LIVE_SKELETON)
         if skeleton is None:
-            raise FailedPrecondition(f"the header of {path} has more than {MAX_LIVE_SKELETON} bytes")
-        bulk_uri = f"{web_url}/{path}/bulkdata"
-        attributes = patched(json.loads(dicom_json(skeleton, bulk_uri)), patch)
-        chunks = rebuilt(blob, header, skeleton, bulk_uri, attributes)
-        return store(seams, uploads, name, _one(str(path), chunks), path.study, replace=True)
-
-
-def _one(name: str, chunks: Iterator[bytes]) -> Iterator[Incoming]:
-    yield Incoming(name, chunks)
+            raise FailedPrecondition(f"the header has more than {MAX_LIVE_SKELETON} bytes")
+        bulk_uri = f"{web_url}/{instance.path}/bulkdata"
+        attributes = json.loads(dicom_json(skeleton, bulk_uri))
+        wanted = patched(attributes, patch)
+        if json.dumps(wanted) == json.dumps(attributes):
+            return None
+        size = blobs.put(key, rebuilt(opened, header, skeleton, bulk_uri, wanted))
+    try:
+        with blobs.open(key) as made:
+            after = identify(made, key, size, instance.storage_class, instance.resource)
+        if after.instance.uids != instance.uids:
+            raise InvalidArgument("the patch changes a UID of the instance")
+    except StatusError:
+        with suppress(StatusError):
+            blobs.delete(key)
+        raise
+    return Read(instance, header, skeleton), after

@@ -1,0 +1,122 @@
+"""New bytes and a new header for instances that are there: rows keep their place, so that a walk goes on past them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from gantry.errors import Code, Status
+from gantry.index.insertion import NO_PACK, Placed, insert_packs, make_findable, tell_modalities
+from gantry.index.instances import _position
+from gantry.index.removal import blank_headers, make_unfindable
+from gantry.index.tables import garbage, instance, series, study
+from gantry.resources import Failure, Replacement
+
+_NUMBERS = ("instance_number", "number_of_frames", "rows", "columns", "bits_allocated")
+_Made = list[tuple[Row[Any], Replacement]]
+
+
+def replace_instances(connection: Connection, replacements: Sequence[Replacement]) -> tuple[Failure, ...]:
+    """Replace the row of every instance that is still as it was read; the failures of those that are not.
+
+    A blob that no row names afterwards, the old one or a new one that came too late, becomes garbage.
+    """
+    made: _Made = []
+    failures, dead = [], []
+    for item in replacements:
+        row = connection.execute(_row_query(*_position(item.position))).one_or_none()
+        if row is not None and row.blob_key == item.before.blob_key:
+            made.append((row, item))
+            dead.append(row.blob_key)
+        else:
+            failures.append(_failure(item, row is not None))
+            dead.append(item.after.blob_key)
+    if made:
+        blank_headers(connection, [row for row, _ in made])
+        _update(connection, made)
+        _count(connection, made)
+        _follow(connection, made)
+    connection.execute(upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in dead])
+    return tuple(failures)
+
+
+def _row_query(series_id: int, uid: str) -> Any:
+    query = select(instance, series.c.study_id).join_from(instance, series, series.c.id == instance.c.series_id)
+    return query.where(instance.c.series_id == series_id, instance.c.sop_instance_uid == uid)
+
+
+def _update(connection: Connection, made: _Made) -> None:
+    packs = insert_packs(connection, [Placed(row.study_id, row.series_id, item.after) for row, item in made])
+    values = []
+    for row, item in made:
+        new, said = item.after, item.after.description
+        pack_id, number = packs[row.series_id, id(said)] if said is not None else (None, NO_PACK)
+        values.append(
+            {"at_series": row.series_id, "at_uid": row.sop_instance_uid, "blob_key": new.blob_key, "size": new.size}
+            | {"sop_class_uid": new.sop_class_uid, "transfer_syntax_uid": new.transfer_syntax_uid}
+            | {"structured_size": new.structured_size, "pack_id": pack_id, "pack_number": number}
+            | {name: said and getattr(said, name) for name in _NUMBERS}
+        )
+    mine = instance.c.series_id == bindparam("at_series"), instance.c.sop_instance_uid == bindparam("at_uid")
+    columns = [name for name in values[0] if not name.startswith("at_")]
+    connection.execute(update(instance).where(*mine).values({name: bindparam(name) for name in columns}), values)
+
+
+def _count(connection: Connection, made: _Made) -> None:
+    grown: dict[int, list[int]] = {}
+    for row, item in made:
+        counters = grown.setdefault(row.series_id, [0, 0])
+        counters[0] += item.after.size - row.size
+        counters[1] += item.after.structured_size - row.structured_size
+    for series_id, (blob, structured) in grown.items():
+        values = {
+            series.c.blob_bytes: series.c.blob_bytes + blob,
+            series.c.structured_bytes: series.c.structured_bytes + structured,
+        }
+        connection.execute(update(series).where(series.c.id == series_id).values(values))
+
+
+def _follow(connection: Connection, made: _Made) -> None:
+    """A study or series that was described as such an instance was before is described as it is now.
+
+    Of instances that say different things of their study it goes on with the same one, in whatever batches they come.
+    """
+    retold = {row.study_id for row, item in made if _series_follows(connection, row.series_id, item)}
+    for row, item in made:
+        _study_follows(connection, row.study_id, item)
+    tell_modalities(connection, retold)
+
+
+def _series_follows(connection: Connection, series_id: int, item: Replacement) -> bool:
+    said = item.after.description
+    if said is None or said.series == item.series_before:
+        return False
+    same = (series.c[name] == value for name, value in item.series_before._asdict().items())
+    return bool(
+        connection.execute(update(series).where(series.c.id == series_id, *same).values(said.series._asdict())).rowcount
+    )
+
+
+def _study_follows(connection: Connection, study_id: int, item: Replacement) -> None:
+    said = item.after.description
+    if said is None or said.study == item.study_before:
+        return
+    same = (study.c[name] == value for name, value in item.study_before._asdict().items())
+    row = connection.execute(select(study).where(study.c.id == study_id, *same)).one_or_none()
+    if row is not None:
+        make_unfindable(connection, row)
+        values = said.study._asdict() | {"modalities": ""}
+        connection.execute(update(study).where(study.c.id == study_id).values(values))
+        make_findable(connection, row.store_id, {study_id: said.study})
+        tell_modalities(connection, {study_id})
+
+
+def _failure(item: Replacement, there: bool) -> Failure:
+    if there:
+        status = Status(Code.ABORTED, "this instance was changed meanwhile; start the update again")
+    else:
+        status = Status(Code.NOT_FOUND, "this instance was deleted meanwhile")
+    return Failure(item.before.path, status)

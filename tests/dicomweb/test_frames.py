@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from io import BytesIO
 
 import imagecodecs
@@ -10,11 +11,12 @@ import pydicom
 import pytest
 
 from gantry.dicom import forms
-from tests.dicomweb.instances import packaged, uids_of
+from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.support.answers import refused
 from tests.support.gantry import Gantry
 from tests.support.web import Web, parts_of, uid_path
 
+UIDS = ("1.2.6", "1.2.6.1", "1.2.6.1.1")
 OCTETS = 'multipart/related; type="application/octet-stream"'
 
 
@@ -116,3 +118,18 @@ def test_a_range_of_a_frame(gantry: Gantry) -> None:
     web, path, ds = kept(gantry, "CT_small.dcm")
     response = web.get(f"{path}/1", "application/octet-stream", headers={"range": "bytes=10-19"})
     assert (response.status_code, response.content) == (206, ds.PixelData[10:20])
+
+
+def test_a_file_that_was_cut_off_is_told_of(gantry: Gantry) -> None:
+    """The index still says where its frames were; half a frame is not given as one."""
+    web, data = Web(gantry), instance(UIDS, Rows=100, Columns=100, PixelData=os.urandom(10_000))
+    web.stored(data)
+    path = f"{uid_path(*UIDS)}/frames/1"
+    assert web.get(path).status_code == 200
+    (blob,) = (each for each in gantry.server.data.glob("blobs/**/*.dcm") if each.read_bytes() == data)
+    blob.chmod(0o600)
+    with blob.open("r+b") as file:
+        file.truncate(9000)
+    response = web.get(path)
+    assert response.status_code >= 400
+    assert "shorter" in response.json()["error"]["message"]

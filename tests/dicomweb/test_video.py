@@ -9,6 +9,7 @@ import pytest
 
 from tests.dicomweb.instances import instance
 from tests.support.answers import refused
+from tests.support.encapsulated import item
 from tests.support.gantry import Gantry
 from tests.support.web import Web, parts_of, uid_path
 
@@ -28,11 +29,6 @@ def video(stream: bytes, syntax: str = HIGH, fragments: int = 1) -> bytes:
     size += size % 2
     items = [stream[at : at + size] for at in range(0, len(stream), size)]
     return packed(b"".join(map(item, (b"", *items))), syntax)
-
-
-def item(value: bytes) -> bytes:
-    even = value + b"\0" * (len(value) % 2)
-    return b"\xfe\xff\x00\xe0" + len(even).to_bytes(4, "little") + even
 
 
 def packed(items: bytes, syntax: str = HIGH) -> bytes:

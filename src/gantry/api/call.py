@@ -9,6 +9,7 @@ from typing import Any
 
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
 from gantry.seams import Seams
+from gantry.studies.frames import FramePlaces
 from gantry.studies.metadata import Remembered
 from gantry.studies.uploads import Uploads
 
@@ -17,8 +18,8 @@ from gantry.studies.uploads import Uploads
 class Context:
     """What handlers work with. ``notify`` wakes the runner; ``locations`` are the places that exist.
 
-    ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are dear to make; ``strict_search``
-    is a setting. ``viewer`` is the directory of the installed viewer.
+    ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are dear to make, ``frame_places``
+    where frames lie; ``strict_search`` is a setting. ``viewer`` is the directory of the installed viewer.
     """
 
     seams: Seams
@@ -29,6 +30,7 @@ class Context:
     strict_search: bool = False
     viewer: Path | None = None
     remembered: Remembered = field(default_factory=Remembered)
+    frame_places: FramePlaces = field(default_factory=FramePlaces)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,13 +13,13 @@ from gantry.api.web import Answer, WebCall, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument, Unavailable
 from gantry.queries import FoundInstance
+from gantry.studies.frames import frames
 from gantry.studies.metadata import etag_of, metadata
 from gantry.studies.retrieve import (
     ANY,
     PIXEL_DATA,
     Value,
     bulk,
-    frames,
     instance,
     instances,
     parse_bulk_path,
@@ -113,7 +113,8 @@ def retrieve_frames(call: WebCall) -> Answer:
     content_type = _frame_type(row, offer, syntax)
 
     def found() -> Sequence[bytes]:
-        return frames(call.context.seams, call.dicom_store, row, [number - 1 for number in numbers], wanted)
+        context, indices = call.context, [number - 1 for number in numbers]
+        return frames(context.seams, context.frame_places, call.dicom_store, row, indices, wanted)
 
     if not offer.multipart:
         etag = etag_of(row, "frame", numbers, content_type)

@@ -9,10 +9,10 @@ from pydicom.dataelem import RawDataElement
 
 from gantry.dicom.deflated import Inflated
 from gantry.dicom.elements import LONG_VRS, Cut
-from gantry.dicom.image_source import NATIVE, PIXEL_DATA, PixelElement, Readable, Source, parsed, read_image_pixel
+from gantry.dicom.image_source import PIXEL_DATA, Readable, parsed
 from gantry.dicom.part10 import MAX_LIVE_SKELETON, Header, read_header, read_skeleton
 from gantry.dicom.skeleton import Skeleton
-from gantry.errors import FailedPrecondition, InvalidArgument, NotFound, StatusError
+from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
 
 BulkPath = tuple[int, ...]
 """Tag, or tag, number of the item from 0, tag, and so on."""
@@ -112,11 +112,11 @@ def without_cuts(skeleton: Skeleton) -> bytes:
     pieces, at = [], 0
     for position, _ in skeleton.cuts:
         pieces.append(skeleton.body[at:position])
-        at = position + _header_length(skeleton, position)
+        at = position + header_length(skeleton, position)
     return b"".join((*pieces, skeleton.body[at:]))
 
 
-def _header_length(skeleton: Skeleton, position: int) -> int:
+def header_length(skeleton: Skeleton, position: int) -> int:
     return 12 if skeleton.explicit and skeleton.body[position + 4 : position + 6] in LONG_VRS else 8
 
 
@@ -129,35 +129,3 @@ def _swapped(value: bytes, size: int) -> bytes:
     for place in range(size):
         words[place:whole:size] = value[size - 1 - place : whole : size]
     return bytes(words)
-
-
-# --- native pixels
-
-
-def native_pixels(opened: Readable) -> tuple[int, int, int] | None:
-    """Where native little endian frames lie in a file: start, bytes per frame, number; None where they do not so."""
-    header = read_header(opened.read_at, opened.size)
-    layout = header.layout
-    if layout.deflated or not layout.little or header.transfer_syntax_uid not in NATIVE:
-        return None
-    cut = _cut_of(opened, header, PIXEL_DATA)
-    skeleton = read_skeleton(opened.read_at, opened.size, layout)
-    if cut is None or skeleton is None or opened.read_at(cut.start, cut.header).endswith(_UNDEFINED):
-        return None
-    try:
-        return _frames_in(header, skeleton, cut)
-    except StatusError:
-        return None  # whoever reads the pixels says what is wrong with them
-
-
-def _frames_in(header: Header, skeleton: Skeleton, cut: Cut) -> tuple[int, int, int] | None:
-    from gantry.dicom.frames import true_422
-
-    ds = parsed(without_cuts(skeleton), skeleton.explicit, True)
-    pixels = PixelElement(PIXEL_DATA, "", b"", False)
-    syntax, sop_class = header.transfer_syntax_uid, header.sop_class_uid
-    image = read_image_pixel(Source(b"", b"", skeleton.explicit, None, ds, pixels, syntax, sop_class))
-    bits = true_422(cut.length, image).frame_bits
-    if image.bits_allocated < 8 or bits % 8 or bits // 8 * image.number_of_frames > cut.length:
-        return None
-    return cut.start + cut.header, bits // 8, image.number_of_frames

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gantry.dicom.image_source import ImagePixel
-from gantry.dicom.layout import Buffer
+from gantry.dicom.layout import Sliceable
 
 Pixels = NDArray[Any]
 """One frame: rows × columns, or rows × columns × samples."""
@@ -26,7 +26,7 @@ def shape_of(image: ImagePixel) -> tuple[int, ...]:
     return shape if image.samples_per_pixel == 1 else (*shape, image.samples_per_pixel)
 
 
-def native_frame(value: Buffer, number: int, image: ImagePixel, big_endian: bool) -> Pixels:
+def native_frame(value: Sliceable, number: int, image: ImagePixel, big_endian: bool) -> Pixels:
     """Frame ``number`` from 0, as stored: colour by pixel, whatever lies above the high bit kept."""
     if image.bits_allocated == 1:
         return _single_bits(value, number, image)
@@ -44,15 +44,15 @@ def native_frame(value: Buffer, number: int, image: ImagePixel, big_endian: bool
     return cells.reshape(shape_of(image))
 
 
-def _single_bits(value: Buffer, number: int, image: ImagePixel) -> Pixels:
+def _single_bits(value: Sliceable, number: int, image: ImagePixel) -> Pixels:
     """Bits follow each other from the lowest of each byte; a frame may begin inside a byte."""
     first = image.frame_bits * number
-    part = np.frombuffer(value, np.uint8)[first // 8 : (first + image.frame_bits + 7) // 8]
+    part = np.frombuffer(value[first // 8 : (first + image.frame_bits + 7) // 8], np.uint8)
     bits = np.unpackbits(part, bitorder="little")[first % 8 : first % 8 + image.frame_bits]
     return bits.reshape(shape_of(image))
 
 
-def _swapped_words(value: Buffer, start: int, size: int) -> bytes:
+def _swapped_words(value: Sliceable, start: int, size: int) -> bytes:
     """8-bit cells lie in 16-bit words where the VR is OW, and big endian swaps words (PS3.5 §A.3)."""
     first = start - start % 2
     last = start + size + (start + size) % 2

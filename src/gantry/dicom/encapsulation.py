@@ -2,96 +2,157 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from array import array
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from struct import error as StructError
 from struct import pack, unpack_from
 
-from gantry.dicom.layout import Buffer
+from gantry.dicom.layout import Sliceable
 from gantry.errors import FailedPrecondition, InvalidArgument
 
 _MAX_FRAGMENTS = 1_000_000
+_MAX_TABLE = 80 << 20
 _ITEM, _SEQUENCE_END = 0xE000FFFE, 0xE0DDFFFE
 _STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ", b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")
+Extent = tuple[int, int]
+"""Place and length of the value of a fragment."""
 
 
-def split_frames(value: Buffer, frames: int, one_fragment: bool, extended: tuple[bytes, bytes] | None) -> list[bytes]:
-    """The frames of a Pixel Data value, which begins with the item of the Basic Offset Table.
+class FrameTable:
+    """Which fragments of a Pixel Data value are a frame. The value begins with the item of the Basic Offset Table.
 
     Frame borders come from the Extended Offset Table (PS3.3 §C.7.6.3.1.8), else from the basic one, else from the
     counts, else from fragments that begin as a bitstream does. A table that points beside the fragments is not used.
+    With a table, only what belongs to a frame is looked at. Raises InvalidArgument, FailedPrecondition.
     """
-    fragments = _fragments(value)
-    if not fragments:
-        raise InvalidArgument("the encapsulated pixel data has no items")
-    (table_at, table_length), *rest = fragments
-    if not rest:
-        raise InvalidArgument("the encapsulated pixel data has no fragments")
-    if extended and (found := _by_extended(value, rest, frames, extended)):
-        return found
-    starts = _table_starts(value[table_at : table_at + table_length], rest, frames)
-    if starts is None:
-        starts = _guessed_starts(value, rest, frames, one_fragment)
-    ends = [*starts[1:], len(rest)]
-    return [
-        b"".join(value[at : at + length] for at, length in rest[start:end])
-        for start, end in zip(starts, ends, strict=True)
-    ]
+
+    def __init__(
+        self, value: Sliceable, frames: int, one_fragment: bool, extended: tuple[bytes, bytes] | None = None
+    ) -> None:
+        table = _item(value, 0)
+        if table is None:
+            raise InvalidArgument("the encapsulated pixel data has no items")
+        self.frames, self._one_fragment = frames, one_fragment
+        self._first = table[0] + table[1]
+        self._extended = extended if extended and min(map(len, extended)) >= 8 * frames else None
+        self._basic = _offsets(value, table, frames)
+        self._starts: array[int] | None = None
+        self._fragments: list[Extent] = []
+        if self._extended is None and self._basic is None:
+            self._walk(value)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        held = sum(map(len, self._extended or ())) + 4 * len(self._basic or ())
+        return held + 120 * len(self._fragments) + 1000
+
+    def extents(self, value: Sliceable, number: int) -> list[Extent]:
+        """The fragments of frame ``number`` from 0."""
+        found = self._by_extended(value, number) or self._by_basic(value, number)
+        if found:
+            return found
+        starts = self._walk(value)
+        end = starts[number + 1] if number + 1 < len(starts) else len(self._fragments)
+        return self._fragments[starts[number] : end]
+
+    def _by_extended(self, value: Sliceable, number: int) -> list[Extent] | None:
+        if self._extended is None:
+            return None
+        offset, length = (unpack_from("<Q", table, 8 * number)[0] for table in self._extended)
+        try:
+            found = _item(value, self._first + offset)
+        except InvalidArgument:
+            return None
+        return [(found[0], length)] if found and length <= found[1] else None
+
+    def _by_basic(self, value: Sliceable, number: int) -> list[Extent] | None:
+        if self._basic is None:
+            return None
+        at = self._first + self._basic[number]
+        end = self._first + self._basic[number + 1] if number + 1 < self.frames else None
+        found: list[Extent] = []
+        try:
+            while at != end and (item := _item(value, at)) is not None:
+                found.append(item)
+                at = sum(item)
+                if (end is not None and at > end) or len(found) > _MAX_FRAGMENTS:
+                    return None
+        except InvalidArgument:
+            return None
+        return found if at == end or end is None else None
+
+    def _walk(self, value: Sliceable) -> array[int]:
+        """Numbers of the fragments that frames begin with, from the fragments alone."""
+        if self._starts is None:
+            self._fragments = list(_fragments(value, self._first))
+            if not self._fragments:
+                raise InvalidArgument("the encapsulated pixel data has no fragments")
+            self._starts = array("I", self._guessed(value))
+        return self._starts
+
+    def _guessed(self, value: Sliceable) -> Sequence[int]:
+        fragments, frames = self._fragments, self.frames
+        if len(fragments) == frames:
+            return range(frames)
+        if frames == 1 and not self._one_fragment:
+            return [0]
+        starts = [number for number, (at, _) in enumerate(fragments) if bytes(value[at : at + 12]).startswith(_STARTS)]
+        if self._one_fragment or len(starts) != frames or starts[0] != 0:
+            raise InvalidArgument(
+                f"{len(fragments)} fragments do not make up the {frames} frames that NumberOfFrames declares"
+            )
+        return starts
 
 
-def _fragments(value: Buffer) -> list[tuple[int, int]]:
-    """Place and length of the value of every item."""
-    found: list[tuple[int, int]] = []
-    at = 0
-    while at + 8 <= len(value):
-        tag, length = unpack_from("<II", value, at)
-        if tag == _SEQUENCE_END:
-            break
-        if tag != _ITEM or at + 8 + length > len(value):
-            raise InvalidArgument(f"the encapsulated pixel data is damaged at byte {at}")
-        if len(found) >= _MAX_FRAGMENTS:
-            raise FailedPrecondition(f"the pixel data has more than {_MAX_FRAGMENTS} fragments")
-        found.append((at + 8, length))
-        at += 8 + length
-    return found
+class EncodedFrames(Sequence[bytes]):
+    """The bitstreams of frames, each read when it is asked for."""
+
+    def __init__(self, value: Sliceable, table: FrameTable) -> None:
+        self._value, self._table = value, table
+
+    def __len__(self) -> int:
+        return self._table.frames
+
+    def __getitem__(self, number: int) -> bytes:  # type: ignore[override]
+        if not 0 <= number < self._table.frames:
+            raise IndexError(number)
+        return b"".join(self._value[at : at + length] for at, length in self._table.extents(self._value, number))
 
 
-def _by_extended(
-    value: Buffer, fragments: list[tuple[int, int]], frames: int, extended: tuple[bytes, bytes]
-) -> list[bytes] | None:
-    try:
-        offsets, lengths = (unpack_from(f"<{frames}Q", table) for table in extended)
-    except StructError:
+def _item(value: Sliceable, at: int) -> Extent | None:
+    """The item at a place; None at the end. Raises InvalidArgument for something else."""
+    if at + 8 > len(value):
         return None
-    first = fragments[0][0] - 8
-    sizes = {at - 8 - first: length for at, length in fragments}
-    if any(sizes.get(offset, -1) < length for offset, length in zip(offsets, lengths, strict=True)):
+    tag, length = unpack_from("<II", bytes(value[at : at + 8]))
+    if tag == _SEQUENCE_END:
         return None
-    starts = [first + 8 + offset for offset in offsets]
-    return [bytes(value[start : start + length]) for start, length in zip(starts, lengths, strict=True)]
+    if tag != _ITEM or at + 8 + length > len(value):
+        raise InvalidArgument(f"the encapsulated pixel data is damaged at byte {at}")
+    return at + 8, length
 
 
-def _table_starts(table: Buffer, fragments: list[tuple[int, int]], frames: int) -> list[int] | None:
-    if len(table) != 4 * frames:
+def _fragments(value: Sliceable, at: int) -> Iterator[Extent]:
+    for _ in range(_MAX_FRAGMENTS):
+        found = _item(value, at)
+        if found is None:
+            return
+        yield found
+        at = sum(found)
+    raise FailedPrecondition(f"the pixel data has more than {_MAX_FRAGMENTS} fragments")
+
+
+def _offsets(value: Sliceable, table: Extent, frames: int) -> array[int] | None:
+    """The Basic Offset Table, where there is one and it grows."""
+    at, length = table
+    if length != 4 * frames or length > _MAX_TABLE:
         return None
-    offsets = unpack_from(f"<{frames}I", table)
-    first = fragments[0][0]
-    numbers = {at - first: number for number, (at, _) in enumerate(fragments)}
-    starts = [numbers.get(offset, -1) for offset in offsets]
-    grows = all(one < next_one for one, next_one in pairwise(starts))
-    return starts if starts[0] == 0 and grows else None
-
-
-def _guessed_starts(value: Buffer, fragments: list[tuple[int, int]], frames: int, one_fragment: bool) -> list[int]:
-    count = len(fragments)
-    if count == frames:
-        return list(range(count))
-    if frames == 1 and not one_fragment:
-        return [0]
-    starts = [number for number, (at, _) in enumerate(fragments) if bytes(value[at : at + 12]).startswith(_STARTS)]
-    if one_fragment or len(starts) != frames or starts[0] != 0:
-        raise InvalidArgument(f"{count} fragments do not make up the {frames} frames that NumberOfFrames declares")
-    return starts
+    offsets = array("I", bytes(value[at : at + length]))
+    if sys.byteorder == "big":
+        offsets.byteswap()
+    grows = all(one < following for one, following in pairwise(offsets))
+    return offsets if grows and not offsets[0] else None
 
 
 def encapsulate(frames: Sequence[bytes]) -> bytes:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from gantry.dicom.cells import interleaved, native_frame
 from gantry.dicom.codecs import Frame, decode_frame
-from gantry.dicom.image_source import ImagePixel, Source, encoded_frames, native_value, require_pixels
+from gantry.dicom.image_source import ImagePixel, Source, encoded_frames, native_value, require_pixels, true_422
 from gantry.errors import OutOfRange
 
 Beat = Callable[[], None]
@@ -39,11 +38,3 @@ def frame_numbers(image: ImagePixel, wanted: Sequence[int] | None) -> Sequence[i
         if not 0 <= number < image.number_of_frames:
             raise OutOfRange(f"frame {number + 1} does not exist; the instance has {image.number_of_frames}")
     return wanted
-
-
-def true_422(length: int, image: ImagePixel) -> ImagePixel:
-    """Some writers say YBR_FULL_422 over samples that are all there. ``length`` is that of the whole value in bytes."""
-    full = replace(image, photometric_interpretation="YBR_FULL")
-    if image.photometric_interpretation == "YBR_FULL_422" and length >= full.frame_bits * full.number_of_frames // 8:
-        return full
-    return image

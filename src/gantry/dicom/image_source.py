@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any, Protocol
 
@@ -16,9 +16,9 @@ from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
-from gantry.dicom.encapsulation import split_frames
+from gantry.dicom.encapsulation import EncodedFrames, FrameTable
 from gantry.dicom.forms import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, RLE, video_types
-from gantry.dicom.layout import Buffer, Element, is_explicit, meta_elements, top_level
+from gantry.dicom.layout import Buffer, Element, Sliceable, is_explicit, meta_elements, top_level
 from gantry.dicom.part10 import read_header
 from gantry.errors import FailedPrecondition, InvalidArgument
 
@@ -31,7 +31,7 @@ PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA = 0x7FE00010, 0x7FE00008, 
 PIXEL_TAGS = (PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA)
 EXTENDED_OFFSET_TABLE, EXTENDED_OFFSET_TABLE_LENGTHS = 0x7FE00001, 0x7FE00002
 _JPIP = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (94, 95, 204, 205))
-_NEEDED_GROUPS = frozenset((0x0028, 0x0088, 0x2050, 0x5200, 0x7FE0))
+NEEDED_GROUPS = frozenset((0x0028, 0x0088, 0x2050, 0x5200, 0x7FE0))
 
 
 class Readable(Protocol):
@@ -79,7 +79,7 @@ class PixelElement:
 
     tag: int
     vr: str
-    value: Buffer
+    value: Sliceable
     undefined_length: bool
 
 
@@ -123,21 +123,26 @@ def read_source(opened: Readable) -> Source:
         )
     data = opened.read_at(0, opened.size)
     header = read_header(lambda offset, length: data[offset : offset + length], len(data))
-    if header.transfer_syntax_uid in _JPIP:
-        raise FailedPrecondition("its pixels are on a JPIP server and not in the instance")
-    if video_types(header.transfer_syntax_uid):
-        raise FailedPrecondition(
-            "its pixels are a video: it is given whole, as bulk data or rendered, and not decoded into frames"
-        )
+    require_frames(header.transfer_syntax_uid)
     meta = meta_elements(data)
     start = meta[-1].end if meta else 132
     body: Buffer = _inflated(data, start) if header.transfer_syntax_uid == DEFLATED_LE else memoryview(data)[start:]
     explicit = is_explicit(body, header.transfer_syntax_uid != IMPLICIT_LE)
     little = header.transfer_syntax_uid != EXPLICIT_BE
     elements = top_level(body, explicit) if little else None
-    ds = parsed(body if elements is None else _needed(body, elements), explicit, little)
+    ds = parsed(body if elements is None else needed(body, elements), explicit, little)
     pixels = _pixels_by_layout(body, elements) if elements is not None else _pixels_by_pydicom(ds)
     return Source(data, body, explicit, elements, ds, pixels, header.transfer_syntax_uid, header.sop_class_uid)
+
+
+def require_frames(transfer_syntax_uid: str) -> None:
+    """Raises FailedPrecondition where the pixels are no frames, or are not there."""
+    if transfer_syntax_uid in _JPIP:
+        raise FailedPrecondition("its pixels are on a JPIP server and not in the instance")
+    if video_types(transfer_syntax_uid):
+        raise FailedPrecondition(
+            "its pixels are a video: it is given whole, as bulk data or rendered, and not decoded into frames"
+        )
 
 
 def parsed(body: Buffer, explicit: bool, little_endian: bool) -> Any:
@@ -154,14 +159,14 @@ def _inflated(data: bytes, start: int) -> bytes:
     return inflated
 
 
-def _needed(body: Buffer, elements: list[Element]) -> bytes:
+def needed(body: Buffer, elements: list[Element]) -> bytes:
     """What rendering and transcoding look at: image pixel and look-up tables, functional groups, overlays, offsets."""
-    return b"".join(
-        body[element.start : element.end]
-        for element in elements
-        if ((group := element.tag >> 16) in _NEEDED_GROUPS and element.tag not in PIXEL_TAGS)
-        or (group & 0xFFE1 == 0x6000 and element.tag & 0xFFFF == 0x0102)
-    )
+    return b"".join(body[element.start : element.end] for element in elements if is_needed(element.tag))
+
+
+def is_needed(tag: int) -> bool:
+    group = tag >> 16
+    return (group in NEEDED_GROUPS and tag not in PIXEL_TAGS) or (group & 0xFFE1 == 0x6000 and tag & 0xFFFF == 0x0102)
 
 
 def _pixels_by_layout(body: Buffer, elements: list[Element]) -> PixelElement | None:
@@ -253,7 +258,15 @@ def _require_sense(found: ImagePixel) -> None:
         raise FailedPrecondition(f"a frame has {found.decoded_bytes} bytes; up to {MAX_FRAME} can be decoded")
 
 
-def native_value(source: Source, image: ImagePixel) -> Buffer:
+def true_422(length: int, image: ImagePixel) -> ImagePixel:
+    """Some writers say YBR_FULL_422 over samples that are all there. ``length`` is that of the whole value in bytes."""
+    full = replace(image, photometric_interpretation="YBR_FULL")
+    if image.photometric_interpretation == "YBR_FULL_422" and length >= full.frame_bits * full.number_of_frames // 8:
+        return full
+    return image
+
+
+def native_value(source: Source, image: ImagePixel) -> Sliceable:
     """The value of native pixel data, at least as long as the declared frames need. Raises InvalidArgument."""
     element = require_pixels(source)
     if element.undefined_length:
@@ -264,8 +277,13 @@ def native_value(source: Source, image: ImagePixel) -> Buffer:
     return element.value
 
 
-def encoded_frames(source: Source, image: ImagePixel) -> list[bytes]:
+def encoded_frames(source: Source, image: ImagePixel) -> EncodedFrames:
     """The bitstreams of the frames of encapsulated pixel data. Raises InvalidArgument."""
+    return EncodedFrames(require_pixels(source).value, frame_table(source, image))
+
+
+def frame_table(source: Source, image: ImagePixel) -> FrameTable:
+    """Where the frames of encapsulated pixel data lie. Raises InvalidArgument."""
     if image.is_float:
         raise FailedPrecondition("float pixel data is never encapsulated")
     element = require_pixels(source)
@@ -274,4 +292,4 @@ def encoded_frames(source: Source, image: ImagePixel) -> list[bytes]:
     tables = (source.ds.get(EXTENDED_OFFSET_TABLE), source.ds.get(EXTENDED_OFFSET_TABLE_LENGTHS))
     extended = (bytes(tables[0].value), bytes(tables[1].value)) if tables[0] and tables[1] else None
     one_fragment = source.transfer_syntax_uid == RLE
-    return split_frames(element.value, image.number_of_frames, one_fragment, extended)
+    return FrameTable(element.value, image.number_of_frames, one_fragment, extended)

@@ -7,10 +7,19 @@ goes through pydicom instead. Little endian only.
 from __future__ import annotations
 
 from struct import Struct, pack
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 Buffer = bytes | memoryview
 """Views spare the copies of large values."""
+
+
+class Sliceable(Protocol):
+    """A long value of which parts are read: a buffer, or a place in a file."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, where: slice, /) -> Buffer: ...
+
 
 _TAG = Struct("<HH")
 _HEAD = Struct("<HH2sH")

@@ -57,7 +57,7 @@ MAX_SKELETON = 1 << 20
 MAX_LIVE_SKELETON = 64 << 20
 _META_START = 132
 
-_DEFLATED_UIDS = frozenset(("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"))
+DEFLATED_UIDS = frozenset(("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"))
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,12}")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
@@ -126,7 +126,7 @@ def read_header(read_at: ReadAt, size: int) -> Header:
     _require_part10(walk)
     transfer_syntax = _read_meta(walk)
     meta_end = start = walk.pos
-    deflated = transfer_syntax in _DEFLATED_UIDS
+    deflated = transfer_syntax in DEFLATED_UIDS
     if deflated:
         inflated = Inflated(read_at, walk.pos, size)
         walk, start = Walk(inflated.read_at, inflated.measure(), "the inflated dataset"), 0

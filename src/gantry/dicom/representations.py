@@ -72,8 +72,8 @@ def _parts(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[P
 def _octets(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
     """Raw frames: explicit little endian cells, or the bytes of the stored frame."""
     from gantry.dicom.cells import packed
-    from gantry.dicom.frames import frames_of, true_422
-    from gantry.dicom.image_source import encoded_frames, native_value
+    from gantry.dicom.frames import frames_of
+    from gantry.dicom.image_source import encoded_frames, native_value, true_422
 
     if form.transfer_syntax_uid == forms.AS_STORED and source.encapsulated:
         for data in encoded_frames(source, image):

@@ -51,11 +51,12 @@ def rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: C
 
 def _rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Callable[[], None]) -> Iterator[bytes]:
     from gantry.dicom.frames import frame_numbers, frames_of
-    from gantry.dicom.image_source import read_image_pixel, read_source
+    from gantry.dicom.image_source import read_image_pixel
+    from gantry.dicom.open_source import open_source
     from gantry.dicom.rendering import Window, picture, to_jpeg, to_png
 
     beat()
-    source = read_source(opened)
+    source = open_source(opened)
     image = read_image_pixel(source)
     numbers = frame_numbers(image, wanted)
     if view.viewport is not None and image.decoded_bytes > MAX_VIEW_FRAME:
@@ -104,11 +105,12 @@ def _bitstreams(
 ) -> Iterator[bytes]:
     from gantry.dicom.cells import packed
     from gantry.dicom.encoders import encode_frame
-    from gantry.dicom.frames import frame_numbers, frames_of, true_422
-    from gantry.dicom.image_source import encoded_frames, native_value, read_image_pixel, read_source
+    from gantry.dicom.frames import frame_numbers, frames_of
+    from gantry.dicom.image_source import encoded_frames, native_value, read_image_pixel, true_422
+    from gantry.dicom.open_source import open_source
 
     beat()
-    source = read_source(opened)
+    source = open_source(opened)
     image = read_image_pixel(source)
     numbers = frame_numbers(image, wanted)
     if image.decoded_bytes * len(numbers) > MAX_BYTES:

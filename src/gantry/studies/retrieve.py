@@ -1,4 +1,4 @@
-"""WADO-RS of whole instances, frames and bulk data (PS3.18 §10.4): as stored, or transcoded by workers."""
+"""WADO-RS of whole instances and bulk data (PS3.18 §10.4): as stored, or transcoded by workers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from itertools import chain
 from typing import NamedTuple
 
 from gantry.dicom import forms
-from gantry.dicom.bulk import BulkPath, Encapsulated, find_bulk, native_pixels, parse_bulk_path
+from gantry.dicom.bulk import BulkPath, Encapsulated, find_bulk, parse_bulk_path
 from gantry.dicom.video import Video
-from gantry.errors import FailedPrecondition, NotAcceptable, NotFound
+from gantry.errors import NotAcceptable, NotFound
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
 from gantry.seams import OpenedObject, Seams
@@ -18,7 +18,6 @@ from gantry.studies.pixel_work import frames_of_blob, in_order, made_of, submit,
 
 ANY = "*"
 PIXEL_DATA: BulkPath = (0x7FE00010,)
-MAX_FRAMES_BYTES = 1 << 30
 _AHEAD = 256 << 20
 
 __all__ = [
@@ -27,7 +26,6 @@ __all__ = [
     "Piece",
     "Value",
     "bulk",
-    "frames",
     "instance",
     "instances",
     "open_blob",
@@ -175,39 +173,6 @@ def _many(seams: Seams, store: DicomStoreName, rows: Iterator[FoundInstance], sy
 def _window(seams: Seams, rows: Sequence[FoundInstance]) -> int:
     """How many may be worked on at a time, so that those that wait for their turn stay within memory."""
     return max(1, min(seams.window, _AHEAD // max(1, *(row.size for row in rows)))) if rows else 1
-
-
-# --- frames
-
-
-def frames(
-    seams: Seams, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int], syntax: str
-) -> Sequence[bytes]:
-    """Frames by numbers from 0. ``syntax`` ``""`` stands for the stored one. Raises OutOfRange, StatusError."""
-    if row.transfer_syntax_uid in (forms.EXPLICIT_LE, forms.IMPLICIT_LE) and syntax in ("", *forms.NATIVE_TARGETS):
-        found = _native_frames(seams, store, row, numbers)
-        if found is not None:
-            return found
-    return made_of(seams, store, row, frames_of_blob, transfer_syntax_uid=syntax, wanted=numbers)
-
-
-def _native_frames(
-    seams: Seams, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int]
-) -> list[bytes] | None:
-    """Read straight out of the blob; None where they are not whole bytes in a row."""
-    blob = open_blob(seams, store, row)
-    if blob is None:
-        raise NotFound("the instance was deleted just now")
-    with blob:
-        where = native_pixels(blob)
-        if where is None:
-            return None
-        start, size, count = where
-        if any(not 0 <= number < count for number in numbers):
-            return None  # the worker has the words for it
-        if size * len(numbers) > MAX_FRAMES_BYTES:
-            raise FailedPrecondition(f"{len(numbers)} frames have more than {MAX_FRAMES_BYTES} bytes; ask for fewer")
-        return [blob.read_at(start + number * size, size) for number in numbers]
 
 
 # --- bulk data

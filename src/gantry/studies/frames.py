@@ -1,0 +1,88 @@
+"""Frames of an instance as bitstreams (PS3.18 §10.4.1.1.6): stored ones out of the blob, others by workers."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from gantry.dicom import forms
+from gantry.dicom.open_source import StoredFrames, stored_frames
+from gantry.errors import DataLoss, FailedPrecondition, NotFound
+from gantry.names import DicomStoreName
+from gantry.queries import FoundInstance
+from gantry.seams import OpenedObject, Seams
+from gantry.studies.headers import one_header
+from gantry.studies.pixel_work import frames_of_blob, made_of
+from gantry.studies.retrieve import open_blob
+
+MAX_FRAMES_BYTES = 1 << 30
+_MOST_REMEMBERED = 64 << 20
+_NATIVE = (forms.EXPLICIT_LE, forms.IMPLICIT_LE)
+
+
+class FramePlaces:
+    """Where the frames of the latest instances lie, up to a number of bytes: a slide is asked for tile by tile.
+
+    A blob never changes, so what is known of it stays true.
+    """
+
+    def __init__(self, most: int = _MOST_REMEMBERED) -> None:
+        self._most, self._held = most, 0
+        self._known: OrderedDict[str, StoredFrames] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, seams: Seams, row: FoundInstance, blob: OpenedObject) -> StoredFrames | None:
+        """None where a worker has to look at the pixels."""
+        with self._lock:
+            if blob.key in self._known:
+                self._known.move_to_end(blob.key)
+                return self._known[blob.key]
+        found = stored_frames(blob, one_header(seams, row), row.transfer_syntax_uid)
+        if found is not None:
+            self._keep(blob.key, found)
+        return found
+
+    def _keep(self, key: str, found: StoredFrames) -> None:
+        with self._lock:
+            if key not in self._known:
+                self._known[key] = found
+                self._held += found.memory
+            while self._held > self._most:
+                self._held -= self._known.popitem(last=False)[1].memory
+
+
+def frames(
+    seams: Seams, places: FramePlaces, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int], syntax: str
+) -> Sequence[bytes]:
+    """Frames by numbers from 0. ``syntax`` ``""`` stands for the stored one. Raises OutOfRange, StatusError."""
+    is_native = row.transfer_syntax_uid in _NATIVE and syntax in forms.NATIVE_TARGETS
+    if is_native or syntax in ("", row.transfer_syntax_uid):
+        found = _as_stored(seams, places, store, row, numbers)
+        if found is not None:
+            return found
+    return made_of(seams, store, row, frames_of_blob, transfer_syntax_uid=syntax, wanted=numbers)
+
+
+def _as_stored(
+    seams: Seams, places: FramePlaces, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int]
+) -> list[bytes] | None:
+    """None where a worker has to look."""
+    blob = open_blob(seams, store, row)
+    if blob is None:
+        raise NotFound("the instance was deleted just now")
+    with blob:
+        where = places.of(seams, row, blob)
+        if where is None or not all(0 <= number < where.frames for number in numbers):
+            return None
+        extents = [where.extents(blob, number) for number in numbers]
+        if sum(length for frame in extents for _, length in frame) > MAX_FRAMES_BYTES:
+            raise FailedPrecondition(f"{len(numbers)} frames have more than {MAX_FRAMES_BYTES} bytes; ask for fewer")
+        return [b"".join(_read(blob, *extent) for extent in frame) for frame in extents]
+
+
+def _read(blob: OpenedObject, at: int, length: int) -> bytes:
+    found = blob.read_at(at, length)
+    if len(found) < length:
+        raise DataLoss("the file of this instance is shorter than it was when it was stored")
+    return found

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from gantry.describing import Read, describe
+from gantry.dicom.layout import Readable
 from gantry.dicom.part10 import read_header, read_skeleton
 from gantry.errors import Code, FailedPrecondition, ResourceExhausted, Status, StatusError
 from gantry.operations.blob_keys import blob_key
 from gantry.resources import Failure, Instance, ObjectMeta
-from gantry.seams import BlobStore, OpenedObject
+from gantry.seams import BlobStore
 
 MAX_OBJECT_BYTES = 100 << 30
 
@@ -44,7 +45,7 @@ def ingest_batch(
     return described
 
 
-def identify(opened: OpenedObject, blob_key: str, size: int, storage_class: str, resource: str) -> Read:
+def identify(opened: Readable, blob_key: str, size: int, storage_class: str, resource: str) -> Read:
     """Read the header of an object whose bytes are, or will be, the blob ``blob_key``. Raises StatusError."""
     if size > MAX_OBJECT_BYTES:
         raise FailedPrecondition(f"{size} bytes are more than the {MAX_OBJECT_BYTES} an object may have")

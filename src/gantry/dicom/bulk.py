@@ -9,7 +9,8 @@ from pydicom.dataelem import RawDataElement
 
 from gantry.dicom.deflated import Inflated
 from gantry.dicom.elements import LONG_VRS, Cut
-from gantry.dicom.image_source import PIXEL_DATA, Readable, parsed
+from gantry.dicom.image_source import PIXEL_DATA, parsed
+from gantry.dicom.layout import Readable
 from gantry.dicom.part10 import MAX_LIVE_SKELETON, Header, read_header, read_skeleton
 from gantry.dicom.skeleton import Skeleton
 from gantry.errors import FailedPrecondition, InvalidArgument, NotFound

@@ -10,7 +10,7 @@ import warnings
 import zlib
 from dataclasses import dataclass, replace
 from io import BytesIO
-from typing import Any, Protocol
+from typing import Any
 
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
@@ -18,7 +18,7 @@ from pydicom.uid import UID
 
 from gantry.dicom.encapsulation import EncodedFrames, FrameTable
 from gantry.dicom.forms import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, RLE, video_types
-from gantry.dicom.layout import Buffer, Element, Sliceable, is_explicit, meta_elements, top_level
+from gantry.dicom.layout import Buffer, Element, Readable, Sliceable, is_explicit, meta_elements, top_level
 from gantry.dicom.part10 import read_header
 from gantry.errors import FailedPrecondition, InvalidArgument
 
@@ -32,16 +32,6 @@ PIXEL_TAGS = (PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA)
 EXTENDED_OFFSET_TABLE, EXTENDED_OFFSET_TABLE_LENGTHS = 0x7FE00001, 0x7FE00002
 _JPIP = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (94, 95, 204, 205))
 NEEDED_GROUPS = frozenset((0x0028, 0x0088, 0x2050, 0x5200, 0x7FE0))
-
-
-class Readable(Protocol):
-    """What is needed of an object open for reading."""
-
-    size: int
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        """At most ``length`` bytes from ``offset``; fewer only at the end of the object."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,9 @@ from gantry.dicom.from_json import (
     new_meta,
     written,
 )
-from gantry.dicom.image_source import Readable, parsed
+from gantry.dicom.image_source import parsed
 from gantry.dicom.json_model import dicom_json
-from gantry.dicom.layout import meta_elements, top_level
+from gantry.dicom.layout import Readable, meta_elements, top_level
 from gantry.dicom.part10 import Header
 from gantry.dicom.skeleton import Skeleton
 from gantry.errors import DataLoss, FailedPrecondition, InvalidArgument

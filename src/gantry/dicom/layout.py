@@ -32,6 +32,19 @@ _MAX_DEPTH = 32
 _MIN_VR, _PREFIX = 8, 132
 
 
+class Readable(Protocol):
+    """What is needed of an object open for reading."""
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
+        ...
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """At most ``length`` bytes from ``offset``; fewer only at the end of the object."""
+        ...
+
+
 class Element(NamedTuple):
     """``start`` of the tag, ``value`` start, ``end`` after the value and its delimiter. ``length`` as declared."""
 

@@ -10,7 +10,6 @@ from gantry.dicom.encapsulation import FrameTable
 from gantry.dicom.image_source import (
     PIXEL_TAGS,
     PixelElement,
-    Readable,
     Source,
     frame_table,
     is_needed,
@@ -23,7 +22,7 @@ from gantry.dicom.image_source import (
     require_pixels,
     true_422,
 )
-from gantry.dicom.layout import top_level
+from gantry.dicom.layout import Readable, top_level
 from gantry.dicom.part10 import DEFLATED_UIDS, MAX_LIVE_SKELETON, read_header, read_skeleton
 from gantry.dicom.skeleton import Skeleton
 from gantry.errors import StatusError

@@ -8,7 +8,7 @@ from itertools import accumulate
 from struct import unpack
 
 from gantry.dicom.forms import MP4, MPEG, TRANSPORT_STREAM, video_types
-from gantry.dicom.image_source import Readable
+from gantry.dicom.layout import Readable
 from gantry.errors import FailedPrecondition, InvalidArgument
 
 _MAX_FRAGMENTS = 1_000_000

@@ -12,7 +12,7 @@ from gantry.errors import FailedPrecondition
 
 if TYPE_CHECKING:
     from gantry.dicom.cells import Pixels
-    from gantry.dicom.image_source import Readable
+    from gantry.dicom.layout import Readable
 
 MAX_VIEW_FRAME = 50_000_000
 MAX_BYTES = 1 << 30

@@ -10,6 +10,7 @@ import copy
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import NamedTuple
 
 from gantry.describing import Read, describe
@@ -22,8 +23,34 @@ from gantry.seams import BlobStore, Seams
 from gantry.studies.uploads import Uploads
 
 BATCH_ITEMS, BATCH_BYTES = 256, 256 << 20
+_MOST_HELD = 1 << 20
 _CLASS = BlobStorageClass.STANDARD.value
 _OF_THE_SERVER = (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE, Code.INTERNAL)
+
+
+class Held(NamedTuple):
+    """The bytes of an instance in memory."""
+
+    data: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        return self.data[offset : offset + length]
+
+
+def _held(chunks: Iterator[bytes]) -> tuple[list[bytes], bool]:
+    """The first megabyte or so, and whether that was all."""
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size > _MOST_HELD:
+            return held, False
+    return held, True
 
 
 class Incoming(NamedTuple):
@@ -100,15 +127,8 @@ class _Request:
         try:
             if item.problem is not None:
                 raise item.problem
-            size = self.blobs.put(key, item.chunks)
+            read = self._written(item, key)
         except StatusError as error:
-            self._refuse(error, Refused("", "", Status(error.code, f"{item.name}: {error.message}")))
-            return
-        try:
-            with self.blobs.open(key) as blob:
-                read = identify(blob, key, size, _CLASS, item.name)
-        except StatusError as error:
-            self._delete(key)
             self._refuse(error, Refused("", "", Status(error.code, f"{item.name}: {error.message}")))
             return
         if self.study and read.instance.study_instance_uid != self.study:
@@ -117,7 +137,24 @@ class _Request:
             self._refuse(InvalidArgument(message), _refused(read.instance, InvalidArgument(message).status))
             return
         self.batch.append(read)
-        self.bytes += size
+        self.bytes += read.instance.size
+
+    def _written(self, item: Incoming, key: str) -> Read:
+        """The instance as the blob ``key``. Of a short one the header is read before it is written."""
+        chunks = iter(item.chunks)
+        held, ended = _held(chunks)
+        if ended:
+            data = Held(b"".join(held))
+            read = identify(data, key, data.size, _CLASS, item.name)
+            self.blobs.put(key, (data.data,))
+            return read
+        size = self.blobs.put(key, chain(held, chunks))
+        try:
+            with self.blobs.open(key) as blob:
+                return identify(blob, key, size, _CLASS, item.name)
+        except StatusError:
+            self._delete(key)
+            raise
 
     def _refuse(self, error: StatusError, refused: Refused) -> None:
         """A server that fails before it has stored anything says so itself."""

@@ -32,7 +32,8 @@ KNOWN = (
         "Modality",
     ),
     *("SeriesInstanceUID", "SOPInstanceUID", "InstanceNumber", "StudyDescription", "limit", "offset", "fuzzymatching"),
-    *("includefield", "alt", "Foo", "00101010"),
+    *("includefield", "alt", "Foo", "00101010", "RequestAttributesSequence.ScheduledProcedureStepID"),
+    *("AcquisitionDateTime", "SliceThickness", "PersonName", "ContentTime", "PixelData", "00400275.00400275.00080018"),
 )
 TEXT = st.text(st.sampled_from("01289ab,.-\\*?^= \0é'\"%[]{}"), max_size=12) | st.text(max_size=6)
 ROOT = ResourcePath("")
@@ -40,10 +41,17 @@ PACK = pack([b"x"])
 
 
 @settings(max_examples=600, deadline=None)
-@given(st.sampled_from(Level), st.lists(st.tuples(st.sampled_from(KNOWN) | TEXT, TEXT), max_size=4), st.booleans())
-def test_any_parameters_are_a_query_or_refused(level: Level, parameters: list[tuple[str, str]], strict: bool) -> None:
+@given(
+    st.sampled_from(Level),
+    st.sampled_from([ROOT, ResourcePath("1.2"), ResourcePath("1.2", "1.3")]),
+    st.lists(st.tuples(st.sampled_from(KNOWN) | TEXT, TEXT), max_size=4),
+    st.booleans(),
+)
+def test_any_parameters_are_a_query_or_refused(
+    level: Level, path: ResourcePath, parameters: list[tuple[str, str]], strict: bool
+) -> None:
     try:
-        search = parse_search(level, ROOT, parameters, strict)
+        search = parse_search(level, path, parameters, strict)
     except InvalidArgument as error:
         assert error.message
         return
@@ -51,6 +59,9 @@ def test_any_parameters_are_a_query_or_refused(level: Level, parameters: list[tu
     for match in search.query.matches:
         assert match.values or match.operator == "words"
         assert match.level == "study" or level != Level.STUDY
+    assert not search.inside or (path.study and not strict)
+    for found in (None, "", "x", 1, 1.5, {"Alphabetic": "a^b"}, {}, [], {"x": None}):
+        assert all(each.matches(found) in (True, False) for each in search.inside)
 
 
 @settings(max_examples=300)

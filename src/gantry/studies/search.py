@@ -1,6 +1,7 @@
 """QIDO-RS (PS3.18 §10.6): parameters of a search → ``Query``, rows → DICOM JSON.
 
-Every attribute that can be searched for is served by an index; any other is refused. In strict mode the attributes, the
+Every attribute that can be searched for is served by an index; any other is refused, or in one study left to
+``search_inside``. In strict mode the attributes, the
 matching and the answers are those of the Cloud Healthcare API and nothing more.
 """
 
@@ -17,6 +18,7 @@ from gantry.errors import InvalidArgument
 from gantry.matching import search_key, tokens
 from gantry.names import ResourcePath
 from gantry.queries import Level, Match, Operator, Query
+from gantry.studies.search_inside import Inside, parse_inside
 
 MAX_OFFSET = 1_000_000
 MAX_CONDITIONS, MAX_TEXT, MAX_WORDS = 50, 1024, 50
@@ -74,12 +76,13 @@ _ATTRIBUTES = {
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """``fields`` are the tags of ``includefield``; ``every`` stands for ``all``."""
+    """``fields`` are the tags of ``includefield``; ``every`` stands for ``all``. ``inside`` no index knows."""
 
     query: Query
     fields: frozenset[int] = frozenset()
     every: bool = False
     strict: bool = False
+    inside: tuple[Inside, ...] = ()
 
 
 # --- parameters
@@ -107,10 +110,16 @@ def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[st
             asked.append((name, value))
     if len(asked) > MAX_CONDITIONS:
         raise InvalidArgument(f"a search has {len(asked)} conditions; {MAX_CONDITIONS} is the most")
+    inside: list[Inside] = []
     for name, value in asked:
+        if path.study and not strict and tag_of(name) not in _ATTRIBUTES:
+            found = parse_inside(name, _checked(name, "text", value), level)
+            if found is not None:
+                inside.append(found)
+                continue
         attribute = _attribute(name, level, strict)
         matches.extend(_matches(name, attribute, value, fuzzy, strict))
-    return Search(Query(level, path, tuple(matches), limit, offset), frozenset(fields), every, strict)
+    return Search(Query(level, path, tuple(matches), limit, offset), frozenset(fields), every, strict, tuple(inside))
 
 
 def _number(name: str, value: str, most: int) -> int:
@@ -143,7 +152,8 @@ def _attribute(name: str, level: Level, strict: bool) -> _Attribute:
     found = _ATTRIBUTES.get(tag) if tag is not None else None
     if found is None or (strict and not found.strict):
         known = ", ".join(sorted(keyword_of(tag) for tag, item in _ATTRIBUTES.items() if item.strict or not strict))
-        raise InvalidArgument(f"unknown/unsupported QIDO attribute: {name[:100]}. Searches know {known}")
+        below = "" if strict else "; series and instances of one study (studies/UID/…) are searched by any attribute"
+        raise InvalidArgument(f"unknown/unsupported QIDO attribute: {name[:100]}. Searches know {known}{below}")
     if found.level not in _ABOVE[level]:
         raise InvalidArgument(
             f"unknown/unsupported QIDO attribute: {name[:100]} belongs to a {found.level}; search there"
@@ -153,12 +163,18 @@ def _attribute(name: str, level: Level, strict: bool) -> _Attribute:
 
 def _matches(name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:
     """The conditions of one parameter; none for an empty value or ``*`` (PS3.4 §C.2.2.2.3, universal matching)."""
-    if "\0" in value:
-        raise InvalidArgument(f"{name}: holds a NUL character")
-    if attribute.kind in ("text", "name") and (len(value) > MAX_TEXT or len(tokens(value)) > MAX_WORDS):
-        raise InvalidArgument(f"{name}: is longer than {MAX_TEXT} characters or {MAX_WORDS} words")
+    _checked(name, attribute.kind, value)
     if value and (strict or value.strip("*")):
         yield from _KINDS[attribute.kind](name, attribute, value, fuzzy, strict)
+
+
+def _checked(name: str, kind: str, value: str) -> str:
+    """The value. Raises InvalidArgument for one that is out of bounds."""
+    if "\0" in value:
+        raise InvalidArgument(f"{name}: holds a NUL character")
+    if kind in ("text", "name") and (len(value) > MAX_TEXT or len(tokens(value)) > MAX_WORDS):
+        raise InvalidArgument(f"{name}: is longer than {MAX_TEXT} characters or {MAX_WORDS} words")
+    return value
 
 
 def _uid(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import count, islice
+from typing import Any, TypeVar
 
 from gantry.dicom.json_model import JsonWriter, fragments
 from gantry.names import DicomStoreName
-from gantry.queries import FoundInstance, FoundSeries, FoundStudy, Level
+from gantry.queries import FoundInstance, FoundSeries, FoundStudy, Level, Query
 from gantry.seams import Seams
 from gantry.studies.headers import with_headers
 from gantry.studies.search import (
@@ -26,6 +28,7 @@ from gantry.studies.search import (
     TRANSFER_SYNTAXES,
     Search,
 )
+from gantry.studies.search_inside import matching_instances, matching_series
 
 _UTF8 = f'"{CHARACTER_SET:08X}":{{"vr":"CS","Value":["ISO_IR 192"]}}'
 _ONLINE = f'"{AVAILABILITY:08X}":{{"vr":"CS","Value":["ONLINE"]}}'
@@ -37,6 +40,8 @@ _NUMBERS = (
     ("columns", 0x00280011, "US"),
     ("bits_allocated", 0x00280100, "US"),
 )
+_PAGE = 1000
+Row = TypeVar("Row", FoundSeries, FoundInstance)
 _OWN = frozenset((SOP_UID, SOP_CLASS_UID, STUDY_UID, SERIES_UID, *(tag for _, tag, _ in _NUMBERS)))
 
 
@@ -48,8 +53,35 @@ def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> I
     if search.query.level is Level.STUDY:
         return (_study(row, search, web_url) for row in seams.index.search_studies(store, search.query))
     if search.query.level is Level.SERIES:
-        return (_series(row, search, web_url) for row in seams.index.search_series(store, search.query))
-    return _instances(seams, seams.index.search_instances(store, search.query), search, web_url)
+        return (_series(row, search, web_url) for row in _found_series(seams, store, search))
+    return _instances(seams, _found_instances(seams, store, search), search, web_url)
+
+
+def _found_series(seams: Seams, store: DicomStoreName, search: Search) -> list[FoundSeries]:
+    if not search.inside:
+        return seams.index.search_series(store, search.query)
+    rows = _pages(search.query, lambda page: seams.index.search_series(store, page))
+    return _part(matching_series(rows, search.inside), search.query)
+
+
+def _found_instances(seams: Seams, store: DicomStoreName, search: Search) -> list[FoundInstance]:
+    if not search.inside:
+        return seams.index.search_instances(store, search.query)
+    rows = _pages(search.query, lambda page: seams.index.search_instances(store, page))
+    return _part(matching_instances(seams, rows, search.inside), search.query)
+
+
+def _pages(query: Query, search: Callable[[Query], list[Row]]) -> Iterator[Row]:
+    """All that the index finds, a page at a time."""
+    for offset in count(0, _PAGE):
+        page = search(replace(query, limit=_PAGE, offset=offset))
+        yield from page
+        if len(page) < _PAGE:
+            return
+
+
+def _part(rows: Iterator[Row], query: Query) -> list[Row]:
+    return list(islice(rows, query.offset, query.offset + query.limit))
 
 
 def _study(row: FoundStudy, search: Search, web_url: str) -> str:

@@ -131,6 +131,8 @@ def file_of(method: ApiMethod) -> str:
     """Where a method is tested: ``datasets.dicomStores.import`` in ``tests/api/test_dicom_stores_import.py``; those of
     DICOMweb by service."""
     verb = method.id.rpartition(".")[2]
+    if "Iam" in verb:
+        return "tests/iam/test_policies.py"
     for names, service in SERVICES.items():
         if verb.startswith(names):
             return f"tests/dicomweb/test_{service}.py"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import time
 import tomllib
@@ -12,14 +13,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from gantry.access.tokens import StaticTokens
+from gantry.api.access import Access
 from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
 from gantry.executors import WorkerPool
+from gantry.iam.policies import Binding, Policy, checked
+from gantry.iam.roles import Roles
 from gantry.index.sql import SqlIndex
 from gantry.resources import BlobStorageClass
 from gantry.seams import MAIN, BlobStore, Seams
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.place_marks import keep_places
 from gantry.storage.places import PlacedBlobStore
+
+logger = logging.getLogger(__name__)
 
 _REGIONS = """
     asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1
@@ -29,6 +36,7 @@ _REGIONS = """
 """
 LOCATIONS = tuple(_REGIONS.split())
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - refused without an address of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,10 @@ class Settings:
     retention_days: int = 30
     log_json: bool = False
     strict_search: bool = False
+    auth: str = "none"
+    tokens_file: str = ""
+    admins: tuple[str, ...] = ()
+    custom_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     locations: tuple[str, ...] = LOCATIONS
     storage_classes: Mapping[str, str] = field(default_factory=dict)
 
@@ -70,12 +82,32 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: st
         if flags.get(name) is not None:
             values[name] = flags[name]
     settings = Settings(**{name: _typed(name, value) for name, value in values.items()})
-    if settings.host not in _LOOPBACK:
+    if settings.auth not in ("none", "required"):
+        raise InvalidArgument(f"auth: {settings.auth!r} is neither none nor required")
+    if settings.auth == "none" and settings.host not in _LOOPBACK:
         raise InvalidArgument(
             f"host: {settings.host!r} is a public address, and this server asks nobody who they are. "
-            "Listen on 127.0.0.1 and put a proxy that authenticates in front"
+            "Set auth = required, or listen on 127.0.0.1 behind a proxy that authenticates"
         )
+    if settings.host in _EVERYWHERE and not settings.public_url:
+        raise InvalidArgument(
+            f"public_url: is needed with host {settings.host!r}, which is no address that clients know"
+        )
+    if settings.auth == "none" and (settings.tokens_file or settings.admins):
+        raise InvalidArgument("auth: is none, so nobody is asked for the tokens of tokens_file; set auth = required")
     return settings
+
+
+def open_access(settings: Settings) -> Access | None:
+    """How callers are known; None where nobody is asked. Raises InvalidArgument."""
+    if settings.auth == "none":
+        return None
+    if not settings.tokens_file:
+        raise InvalidArgument("auth: is required, but there is no way to be known: set tokens_file")
+    if not settings.admins:
+        logger.warning("no admins are set: unless policies are there already, nobody may do anything")
+    admins = checked([Binding("roles/owner", settings.admins)], roles := Roles(settings.custom_roles))
+    return Access((StaticTokens(settings.tokens_file),), roles, Policy(admins))
 
 
 def _read_file(path: str) -> dict[str, Any]:
@@ -100,8 +132,10 @@ def _typed(name: str, value: Any) -> Any:
             if type(value) is not int or not 0 <= value <= 65535:
                 raise ValueError
             return value
-        if name == "locations":
-            return tuple(value.split(",") if isinstance(value, str) else value)
+        if name in ("locations", "admins"):
+            return tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value))
+        if name == "custom_roles":
+            return {str(role): tuple(map(str, held)) for role, held in value.items()}
         if name == "storage_classes":
             return _directories(value)
         return str(value)

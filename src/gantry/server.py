@@ -20,7 +20,7 @@ from gantry.api import discovery, pages, viewer
 from gantry.api.app import App
 from gantry.api.call import Context
 from gantry.api.logging import JsonLines
-from gantry.config import DataDirectory, Settings, open_seams
+from gantry.config import DataDirectory, Settings, open_access, open_seams
 from gantry.operations.runner import Runner
 from gantry.seams import Seams
 from gantry.studies.uploads import Uploads
@@ -70,7 +70,16 @@ def running(settings: Settings) -> Iterator[App]:
 
 def _context(settings: Settings, seams: Seams, runner: Runner, uploads: Uploads) -> Context:
     built = Path(settings.data).absolute() / "viewer"
-    return Context(seams, runner.notify, uploads, settings.locations, settings.url, settings.strict_search, built)
+    return Context(
+        seams,
+        runner.notify,
+        uploads,
+        settings.locations,
+        settings.url,
+        settings.strict_search,
+        built,
+        access=open_access(settings),
+    )
 
 
 def serve(settings: Settings) -> None:
@@ -121,12 +130,17 @@ class _Server(uvicorn.Server):
 
 def _greeting(settings: Settings) -> str:
     url = settings.url
+    token = (
+        "DISABLE_CREDENTIALS=true"
+        if settings.auth == "none"
+        else "ACCESS_TOKEN_FILE=FILE  # with a token that is known"
+    )
     return (
         f"Gantry is ready at {url}\n"
         f"  gs://BUCKET/path is {settings.buckets_path}/BUCKET/path\n"
         "  point gcloud at it:\n"
         f"    export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/\n"
-        "    export CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true\n"
+        f"    export CLOUDSDK_AUTH_{token}\n"
         "  Ctrl-C stops it; operations under way go on at the next start."
     )
 

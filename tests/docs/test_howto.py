@@ -66,6 +66,15 @@ def test_every_command_of_the_page_works(page: str, home: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_every_command_of_the_page_on_access_works(home: Path) -> None:
+    blocks = commands("access.md")
+    if shutil.which("gcloud") is None:
+        blocks = [re.sub(r"^gcloud(?:.*\\\n)*.*\n", "", block, flags=re.MULTILINE) for block in blocks]
+    done = shell("".join(blocks), home)
+    assert done.returncode == 0, done.stderr
+    assert "roles/healthcare.dicomEditor" in done.stdout
+
+
 def test_pictures_of_the_export_page(home: Path) -> None:
     import pydicom
 

@@ -191,7 +191,7 @@ def test_migrations_give_the_same_constraints_as_the_tables(index: SqlIndex, dec
 def statements(connection: Connection) -> dict[str, str]:
     """Name → statement, parts in order of the alphabet: WITHOUT ROWID, AUTOINCREMENT and WHERE count, places do not."""
     found = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
-    normal = {name: " ".join(sql.replace('"', "").split()) for name, sql in found}
+    normal = {name: re.sub(r" ?([,)])", r"\1", " ".join(sql.replace('"', "").split())) for name, sql in found}
     return {
         name: ", ".join(sorted(sql.split(", ")))
         for name, sql in normal.items()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from gantry.config import LOCATIONS, Settings, load_settings
+from gantry.config import LOCATIONS, Settings, load_settings, open_access
 from gantry.errors import InvalidArgument
 
 
@@ -59,6 +60,47 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_public_address_is_refused(host: str) -> None:
     with pytest.raises(InvalidArgument, match="host"):
         load_settings({"host": host}, {})
+
+
+@pytest.mark.parametrize("host", ["192.168.0.1", "example.org"])
+def test_a_public_address_is_taken_where_callers_are_known(host: str) -> None:
+    assert load_settings({"host": host, "auth": "required"}, {}).host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
+def test_an_address_that_is_none_needs_a_public_one(host: str) -> None:
+    with pytest.raises(InvalidArgument, match="public_url"):
+        load_settings({"host": host, "auth": "required"}, {})
+    load_settings({"host": host, "auth": "required", "public_url": "https://dicom.example.org"}, {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"auth": "maybe"}, "auth"),
+        ({"tokens_file": "x"}, "auth = required"),
+        ({"admins": "user:a@b.c"}, "auth = required"),
+        ({"custom_roles": "x"}, "custom_roles"),
+    ],
+)
+def test_settings_of_access_that_make_no_sense(settings: dict[str, str], words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words):
+        load_settings(settings, {})
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "set tokens_file"),
+        ({"tokens_file": "/none"}, "/none"),
+        ({"tokens_file": "/none", "admins": ("bob",)}, "'bob' is no member"),
+        ({"tokens_file": "/none", "custom_roles": {"roles/x": ()}}, "projects/PROJECT/roles/NAME"),
+        ({"tokens_file": "/none", "custom_roles": {"projects/p/roles/x": ("healthcare.x",)}}, "no permission"),
+    ],
+)
+def test_access_that_cannot_be_opened(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidArgument, match=words):
+        open_access(Settings(auth="required", **settings))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])

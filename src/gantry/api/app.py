@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
@@ -16,12 +16,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gantry.api import logging as cloud_logging
 from gantry.api import methods
+from gantry.api.access import ANYBODY, Caller, caller_of, resource_of
 from gantry.api.body import MAX_BODY_BYTES, decode
 from gantry.api.call import Call, Context
 from gantry.api.ranges import Unsatisfiable
 from gantry.api.streaming import BodyReader, Lanes, StreamedAnswer, draw
 from gantry.api.web import Answer, WebCall, WebHandler
-from gantry.errors import Internal, InvalidArgument, NotFound, StatusError, Unimplemented
+from gantry.errors import Internal, InvalidArgument, NotFound, StatusError, Unauthenticated, Unimplemented
 from gantry.names import API_VERSIONS
 
 logger = logging.getLogger(__name__)
@@ -80,6 +81,9 @@ class App:
                 form = (await _read(request)).decode("utf-8", "replace")
                 query_text, body = "&".join(filter(None, (query_text, form))), b""
         method, ids = _ROUTERS[version](verb, version, segments or [""])
+        caller = ANYBODY
+        if self._context.access is not None:
+            caller = await run_sync(_allowed, self._context, method, ids, headers, query_text)
         if method.handler is None:
             raise Unimplemented(f"{method.id} is known but not implemented yet; docs/coverage.md lists what is")
         if isinstance(method.handler, WebHandler):
@@ -89,7 +93,7 @@ class App:
         fields = {}
         if verb in ("POST", "PATCH", "PUT"):
             fields = decode(body, headers.get("content-encoding", ""), _charset(headers.get("content-type", "")))
-        call = Call(self._context, version, ids, query, fields)
+        call = Call(self._context, version, ids, query, fields, caller)
         return json_response(await run_sync(method.handler, call))
 
     async def _web(
@@ -104,6 +108,16 @@ class App:
             headers = answer.headers | ({"content-type": answer.content_type} if answer.content_type else {})
             return Response(answer.body, answer.status, headers)
         return StreamedAnswer(answer, first, answer.body)
+
+
+def _allowed(
+    context: Context, method: methods.ApiMethod, ids: tuple[str, ...], headers: Mapping[str, str], query_text: str
+) -> Caller:
+    """Before anything is read of the body. Raises Unauthenticated, PermissionDenied."""
+    caller = caller_of(context.access, context.seams, headers, dict(_pairs(query_text)))
+    if method.permission and ids:
+        caller.require(method.permission, resource_of(method.path, ids))
+    return caller
 
 
 def _begun(handler: WebHandler, call: WebCall) -> tuple[Answer, list[bytes]]:
@@ -126,6 +140,8 @@ def error_response(error: StatusError) -> Response:
     if error.details:
         body["details"] = list(error.details)
     response = json_response({"error": body}, error.http)
+    if isinstance(error, Unauthenticated):
+        response.headers["www-authenticate"] = 'Bearer realm="gantry"'
     if isinstance(error, Unsatisfiable):
         response.headers["content-range"] = f"bytes */{error.size}"
     return response

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gantry.api.access import ANYBODY, Access, Caller
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
 from gantry.seams import Seams
 from gantry.studies.frames import FramePlaces
@@ -19,7 +20,8 @@ class Context:
     """What handlers work with. ``notify`` wakes the runner; ``locations`` are the places that exist.
 
     ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are dear to make, ``frame_places``
-    where frames lie; ``strict_search`` is a setting. ``viewer`` is the directory of the installed viewer.
+    where frames lie; ``strict_search`` is a setting. ``viewer`` is the directory of the installed viewer. ``access`` is
+    None where nobody is asked who they are.
     """
 
     seams: Seams
@@ -31,6 +33,7 @@ class Context:
     viewer: Path | None = None
     remembered: Remembered = field(default_factory=Remembered)
     frame_places: FramePlaces = field(default_factory=FramePlaces)
+    access: Access | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Call:
     ids: tuple[str, ...]
     query: dict[str, str]
     body: dict[str, Any]
+    caller: Caller = ANYBODY
 
     @property
     def location(self) -> LocationName:

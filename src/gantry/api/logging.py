@@ -46,6 +46,8 @@ def list_entries(call: Call) -> Json:
         raise invalid_field("resourceNames", f"{', '.join(wrong) or 'nothing'}: must be projects/PROJECT, once or more")
     if len(names) > _MAX_NAMES:
         raise invalid_field("resourceNames", f"has more than {_MAX_NAMES} names")
+    for name in names:
+        call.caller.require(LIST_ENTRIES.permission, name.partition("/")[2])
     order = " ".join((request.order_by or "").split())
     if order not in _ORDERS:
         raise invalid_field("orderBy", f"{order!r}: use 'timestamp asc' or 'timestamp desc'")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gantry.api import operations, rendering, resources, retrieving, searching, storage, storing, updating
+from gantry.api import iam, operations, rendering, resources, retrieving, searching, storage, storing, updating
 from gantry.api.call import Handler
 from gantry.api.web import WebHandler
 from gantry.errors import NotFound
@@ -56,9 +56,9 @@ METHODS: tuple[ApiMethod, ...] = (
         M("patch", "PATCH", "/*", "update", resources.patch_dataset),
         M("delete", "DELETE", "/*", "delete", resources.delete_dataset),
         M("deidentify", "POST", "/*:deidentify", "deidentify"),
-        M("getIamPolicy", "GET", "/*:getIamPolicy", "getIamPolicy"),
-        M("setIamPolicy", "POST", "/*:setIamPolicy", "setIamPolicy"),
-        M("testIamPermissions", "POST", "/*:testIamPermissions", ""),
+        M("getIamPolicy", "GET", "/*:getIamPolicy", "getIamPolicy", iam.get_policy),
+        M("setIamPolicy", "POST", "/*:setIamPolicy", "setIamPolicy", iam.set_policy),
+        M("testIamPermissions", "POST", "/*:testIamPermissions", "", iam.test_permissions),
     ),
     *_below(
         "datasets.operations.", f"{_DATASET}/operations", "operations.",
@@ -78,9 +78,9 @@ METHODS: tuple[ApiMethod, ...] = (
         M("deidentify", "POST", "/*:deidentify", "deidentify"),
         M("setBlobStorageSettings", "POST", "/*:setBlobStorageSettings", "dicomWebWrite", storage.set_filtered),
         M("getDICOMStoreMetrics", "GET", "/*:getDICOMStoreMetrics", "get", storage.get_dicom_store_metrics),
-        M("getIamPolicy", "GET", "/*:getIamPolicy", "getIamPolicy"),
-        M("setIamPolicy", "POST", "/*:setIamPolicy", "setIamPolicy"),
-        M("testIamPermissions", "POST", "/*:testIamPermissions", ""),
+        M("getIamPolicy", "GET", "/*:getIamPolicy", "getIamPolicy", iam.get_policy),
+        M("setIamPolicy", "POST", "/*:setIamPolicy", "setIamPolicy", iam.set_policy),
+        M("testIamPermissions", "POST", "/*:testIamPermissions", "", iam.test_permissions),
     ),
     *_below(
         "datasets.dicomStores.", _WEB, "dicomStores.dicomWeb",
@@ -132,11 +132,17 @@ METHODS: tuple[ApiMethod, ...] = (
 )  # fmt: skip
 
 
-OWN: tuple[ApiMethod, ...] = tuple(
-    M("retrieveThumbnail", "GET", f"{path}/thumbnail", "healthcare.dicomStores.dicomWebRead", rendering.thumbnail)
-    for path in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/*")
+_PROJECT = "resourcemanager.projects."
+OWN: tuple[ApiMethod, ...] = (
+    *(
+        M("retrieveThumbnail", "GET", f"{path}/thumbnail", "healthcare.dicomStores.dicomWebRead", rendering.thumbnail)
+        for path in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/*")
+    ),
+    M("projects.getIamPolicy", "POST", "projects/*:getIamPolicy", f"{_PROJECT}getIamPolicy", iam.get_policy, ("v1",)),
+    M("projects.setIamPolicy", "POST", "projects/*:setIamPolicy", f"{_PROJECT}setIamPolicy", iam.set_policy, ("v1",)),
+    M("projects.testIamPermissions", "POST", "projects/*:testIamPermissions", "", iam.test_permissions, ("v1",)),
 )
-"""Services of PS3.18 that the API does not have (§10.4.1.1.4)."""
+"""Services of PS3.18 that the API does not have (§10.4.1.1.4); policies of projects, as Resource Manager has them."""
 
 
 class _Node:

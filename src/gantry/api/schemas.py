@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import types
+from itertools import chain
 from typing import Any, Union, get_args, get_origin
 
-from gantry.api import wire
+from gantry.api import iam, wire
 from gantry.api.wire import Json, Message
 
 _EMPTY = "Empty"
@@ -39,10 +40,16 @@ BODIES: dict[str, tuple[str, str]] = {
     "datasets.dicomStores.updateInstances": ("HttpBody", "HttpBody"),
     "datasets.dicomStores.studies.updateInstances": ("HttpBody", "HttpBody"),
     "datasets.dicomStores.studies.series.instances.updateMetadata": ("HttpBody", "HttpBody"),
+    "datasets.dicomStores.studies.updateMetadata": ("HttpBody", "Operation"),
+    "datasets.dicomStores.studies.series.updateMetadata": ("HttpBody", "Operation"),
     "datasets.dicomStores.studies.delete": ("", "Operation"),
     "datasets.dicomStores.studies.series.delete": ("", "Operation"),
     "datasets.dicomStores.studies.series.instances.delete": ("", _EMPTY),
 }
+for _kind in ("datasets", "datasets.dicomStores"):
+    BODIES[f"{_kind}.getIamPolicy"] = ("", "Policy")
+    BODIES[f"{_kind}.setIamPolicy"] = ("SetIamPolicyRequest", "Policy")
+    BODIES[f"{_kind}.testIamPermissions"] = ("TestIamPermissionsRequest", "TestIamPermissionsResponse")
 _STRING: Json = {"type": "string"}
 _ANYTHING: Json = {"type": "object", "additionalProperties": {"type": "any"}}
 _INT64: Json = {"type": "string", "format": "int64"}
@@ -73,6 +80,7 @@ _ANSWERS: dict[str, Json] = {
         "message": _STRING,
         "details": {"type": "array", "items": _ANYTHING},
     },
+    "TestIamPermissionsResponse": {"permissions": {"type": "array", "items": _STRING}},
     "HttpBody": {"contentType": _STRING, "data": {"type": "string", "format": "byte"}},
     "DicomStoreMetrics": {"name": _STRING, "studyCount": _INT64, "seriesCount": _INT64, "instanceCount": _INT64}
     | _SIZES,
@@ -84,7 +92,8 @@ _ANSWERS: dict[str, Json] = {
 
 def schemas() -> dict[str, Json]:
     """Every schema by name."""
-    models = [each for each in vars(wire).values() if isinstance(each, type) and issubclass(each, Message)]
+    named = vars(wire).values(), vars(iam).values()
+    models = [each for each in chain(*named) if isinstance(each, type) and issubclass(each, Message)]
     made = {_name(each): _object(each) for each in models if each is not Message}
     made |= {name: {"type": "object", "properties": fields} for name, fields in _ANSWERS.items()}
     return {name: {"id": name} | schema for name, schema in sorted(made.items())}

@@ -77,7 +77,8 @@ def viewer(context: Context, request: Request) -> Response:
     if found is None or not is_installed(context.viewer):
         return _overview(context)
     name = parse_dicom_store_name(found[1])
-    context.seams.index.get_dicom_store(name)
+    if context.access is None:  # else the API says whether it is there, to whom may know
+        context.seams.index.get_dicom_store(name)
     if (found[2] or "").strip("/") == "app-config.js":
         return Response(_config(context, name), media_type="text/javascript; charset=utf-8", headers=_no_cache())
     return _index(context.viewer, name)
@@ -94,6 +95,8 @@ def _no_cache() -> dict[str, str]:
 def _overview(context: Context) -> Response:
     if not is_installed(context.viewer):
         text = "<p>No viewer is installed. Fetch OHIF with</p><p><code>gantry viewer install</code></p>"
+    elif context.access is not None:
+        text = f"<p>Open the address of a DICOM store: <code>{BASE}projects/…/dicomStores/STORE/</code></p>"
     elif names := context.seams.index.dicom_store_names(_MAX_STORES + 1):
         shown = [escape(str(name)) for name in names[:_MAX_STORES]]
         links = (f'<li><a href="{BASE}{name}/">{name}</a></li>' for name in shown)

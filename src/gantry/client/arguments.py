@@ -201,6 +201,9 @@ def _add_serve(commands: _Commands[_Parser]) -> None:
     command.add_argument("--retention-days", metavar="N", help="keep finished operations N days; 0: ever (default: 30)")
     command.add_argument("--log-json", action="store_const", const=True, help="failures as lines of JSON on stdout")
     command.add_argument("--strict-search", action="store_const", const=True, help="search exactly as Google does")
+    command.add_argument("--auth", metavar="HOW", help="none, or required: callers must be known (default: none)")
+    command.add_argument("--tokens-file", metavar="FILE", help="tokens, and whom each of them stands for")
+    command.add_argument("--admins", metavar="MEMBERS", help="user:EMAIL,…: who may do everything")
     command.add_argument("--config", metavar="FILE", help="TOML file of settings (GANTRY_CONFIG)")
 
 

@@ -15,8 +15,8 @@ from gantry.errors import FailedPrecondition, Internal, InvalidArgument, StatusE
 
 if TYPE_CHECKING:
     from gantry.dicom.codecs import Frame
+    from gantry.dicom.image_source import ImagePixel, Source
     from gantry.dicom.layout import Readable
-from gantry.dicom.image_source import ImagePixel, Source
 
 _NOT_INSTALLED = "transcoding and rendering need codecs that are not installed: `pip install gantry[pixels]`"
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from gantry.index.backfill import Backfill
 from gantry.index.headers import HeaderPacks
 from gantry.index.logs import Logs
+from gantry.index.policies import Policies
 from gantry.index.searching import Searching
 from gantry.index.selections import Selections
 from gantry.index.uploads import UploadedInstances
 
 
-class SqlIndex(Logs, UploadedInstances, Selections, Searching, HeaderPacks, Backfill):
+class SqlIndex(Logs, UploadedInstances, Selections, Searching, HeaderPacks, Backfill, Policies):
     """Everything Gantry knows, in SQLite. Safe to use from many threads."""

@@ -32,6 +32,7 @@ dataset = Table(
     Column("dataset", Text, nullable=False),
     Column("time_zone", Text, nullable=False, server_default=""),
     Column("kms_key_name", Text, nullable=False, server_default=""),
+    Column("policy", Text, nullable=False, server_default=""),
     UniqueConstraint("project", "location", "dataset", name="dataset_name"),
     sqlite_autoincrement=True,
 )
@@ -45,6 +46,7 @@ dicom_store = Table(
     Column("store", Text, nullable=False),
     Column("settings", Text, nullable=False),
     Column("deleted", Boolean, nullable=False, server_default=text("0")),
+    Column("policy", Text, nullable=False, server_default=""),
     sqlite_autoincrement=True,
 )
 Index(
@@ -54,6 +56,14 @@ Index(
     unique=True,
     sqlite_where=text("deleted = 0"),
     postgresql_where=text("NOT deleted"),
+)
+
+# Projects are not made here; those that have a policy have a row.
+project = Table(
+    "project",
+    metadata,
+    Column("project", Text, primary_key=True),
+    Column("policy", Text, nullable=False),
 )
 
 

@@ -93,7 +93,7 @@ def _matcher(name: str, vr: str, value: str) -> Callable[[Any], bool]:
         return lambda found: True
     if vr == "UI":
         uids = frozenset(re.split(r"[,\\]", value))
-        return lambda found: found in uids
+        return lambda found: isinstance(found, str) and found in uids
     if vr in _MOMENTS:
         return _moment(name, vr, value)
     if vr.split(" ")[0] in _NUMBERS:

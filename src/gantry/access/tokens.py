@@ -1,0 +1,112 @@
+"""Static tokens out of a file: one per line, with whom it stands for. Read again when the file changes.
+
+    # TOKEN                    MEMBER                      GROUPS
+    gt_9GQ…                    user:ada@example.org        group:radiology
+    sha256:6ca13d52ca70c883…   serviceAccount:pacs@example.org
+
+A token may be written as its SHA-256, so that the file is no secret. One with plain tokens must be its owner's alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import stat
+import threading
+import time
+from pathlib import Path
+
+from gantry.errors import InvalidArgument
+from gantry.iam.policies import Principal, principal
+
+logger = logging.getLogger(__name__)
+
+MIN_CHARACTERS = 16
+_SECONDS = 1.0  # between two looks at the file
+_MAX_BYTES = 10 << 20
+_HASH = re.compile(r"sha256:([0-9a-f]{64})")
+_MEMBER = re.compile(r"(?:user|serviceAccount):[^\s@:]+@[^\s@:]+")
+_GROUP = re.compile(r"group:\S+")
+_Known = dict[bytes, Principal]
+
+
+class StaticTokens:
+    """Safe to use from many threads. Raises InvalidArgument for a file that cannot be used at the start.
+
+    One that cannot be used later is told of in the log, and the tokens that were good before stay good.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._lock = threading.Lock()
+        self._seen = self._stamp()
+        self._known = self._load()
+        self._looked = time.monotonic()
+
+    def principal(self, token: str) -> Principal | None:
+        """Whom a token stands for; None for one that is not in the file."""
+        self._refresh()
+        return self._known.get(hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest())
+
+    def _refresh(self) -> None:
+        with self._lock:
+            if time.monotonic() < self._looked + _SECONDS:
+                return
+            self._looked = time.monotonic()
+            try:
+                stamp = self._stamp()
+                if stamp != self._seen:
+                    self._known, self._seen = self._load(), stamp
+                    logger.info("%s was read again: %d tokens", self._path, len(self._known))
+            except InvalidArgument as error:
+                logger.error("%s; the tokens known before stay good", error.message)
+
+    def _stamp(self) -> tuple[int, int, int]:
+        try:
+            found = os.stat(self._path)
+        except OSError as error:
+            raise InvalidArgument(f"tokens_file {self._path}: {error.strerror}") from None
+        return found.st_mtime_ns, found.st_size, found.st_ino
+
+    def _load(self) -> _Known:
+        try:
+            with open(self._path, "rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                text = file.read(_MAX_BYTES + 1).decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidArgument(f"tokens_file {self._path}: {error}") from None
+        if len(text) > _MAX_BYTES:
+            raise InvalidArgument(f"tokens_file {self._path}: is larger than {_MAX_BYTES} bytes")
+        found: _Known = {}
+        has_plain = False
+        for number, line in enumerate(text.splitlines(), 1):
+            words = line.split()
+            if words and not words[0].startswith("#"):
+                digest, plain = self._token(words[0], number)
+                has_plain = has_plain or plain
+                if digest in found:
+                    raise InvalidArgument(f"tokens_file {self._path}: the token of line {number} was there before")
+                found[digest] = self._member(words[1:], number)
+        if has_plain and mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise InvalidArgument(f"tokens_file {self._path}: others can read its tokens; run chmod 600 {self._path}")
+        return found
+
+    def _token(self, word: str, number: int) -> tuple[bytes, bool]:
+        if hashed := _HASH.fullmatch(word):
+            return bytes.fromhex(hashed[1]), False
+        if word.startswith("sha256:") or len(word) < MIN_CHARACTERS:
+            raise InvalidArgument(
+                f"tokens_file {self._path}: line {number} has no token of {MIN_CHARACTERS} characters or more, "
+                "and no sha256: with 64 hexadecimal digits"
+            )
+        return hashlib.sha256(word.encode()).digest(), True
+
+    def _member(self, words: list[str], number: int) -> Principal:
+        if not words or not _MEMBER.fullmatch(words[0]) or not all(map(_GROUP.fullmatch, words[1:])):
+            raise InvalidArgument(
+                f"tokens_file {self._path}: line {number} is not TOKEN user:EMAIL or TOKEN serviceAccount:EMAIL, "
+                "with group:NAME behind it where wanted"
+            )
+        return principal(words[0], words[1:])

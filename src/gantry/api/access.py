@@ -1,0 +1,113 @@
+"""Who is calling, and whether they may: the one place where permissions are checked (spec §12, §1.19)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from gantry.errors import PermissionDenied, Unauthenticated
+from gantry.iam.conditions import Facts
+from gantry.iam.policies import Policy, Principal, allows
+from gantry.iam.roles import PREDEFINED, Roles
+from gantry.names import DatasetName, DicomStoreName
+from gantry.seams import Seams
+
+Resource = str | DatasetName | DicomStoreName
+"""A project by its id, a dataset, a DICOM store."""
+
+_TYPES = {
+    str: "cloudresourcemanager.googleapis.com/Project",
+    DatasetName: "healthcare.googleapis.com/Dataset",
+    DicomStoreName: "healthcare.googleapis.com/DicomStore",
+}
+
+
+class Verifier(Protocol):
+    """One way to tell who holds a token."""
+
+    def principal(self, token: str) -> Principal | None:
+        """None for a token of another kind. Raises Unauthenticated for one of this kind that is not good."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """``above`` is a policy over all projects: somebody has to write the first one."""
+
+    verifiers: Sequence[Verifier]
+    roles: Roles = field(default_factory=Roles)
+    above: Policy = field(default_factory=Policy)
+
+    def caller(self, seams: Seams, headers: Mapping[str, str], query: Mapping[str, str]) -> Caller:
+        """Raises Unauthenticated."""
+        token = _token(headers, query)
+        for verifier in self.verifiers:
+            if (found := verifier.principal(token)) is not None:
+                return Known(seams, self, found)
+        raise Unauthenticated(
+            "the credential of this request is not known here: the token is wrong, too old, or for somebody else"
+        )
+
+
+def _token(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+    scheme, _, token = headers.get("authorization", "").strip().partition(" ")
+    if scheme and (scheme.lower() != "bearer" or not token.strip()):
+        raise Unauthenticated("the Authorization header is not of the form Bearer TOKEN")
+    token = token.strip() or query.get("access_token", "")
+    if not token:
+        raise Unauthenticated(
+            "this server asks who is calling, and the request does not say: send Authorization: Bearer TOKEN"
+        )
+    return token
+
+
+class Caller:
+    """Anybody, where nobody is asked: all is allowed."""
+
+    name = ""
+
+    def has(self, permission: str, resource: Resource) -> bool:
+        return True
+
+    def require(self, permission: str, resource: Resource) -> None:
+        """Raises PermissionDenied, in the same words for what is not there."""
+        if not self.has(permission, resource):
+            roles = [role for role, held in PREDEFINED.items() if permission in held and role.count(".")]
+            raise PermissionDenied(
+                f"Permission '{permission}' denied on resource '{full_name(resource)}' (or it may not exist) for "
+                f"{self.name}; {' and '.join(roles) or 'roles/owner'} have it"
+            )
+
+
+ANYBODY = Caller()
+
+
+class Known(Caller):
+    """Somebody, with what the policies of a resource and of those above it allow."""
+
+    def __init__(self, seams: Seams, access: Access, principal: Principal) -> None:
+        self.name = principal.name
+        self._seams, self._access, self._principal = seams, access, principal
+
+    def has(self, permission: str, resource: Resource) -> bool:
+        policies = [self._access.above, *map(Policy.from_text, self._seams.index.policies(resource))]
+        facts = Facts(datetime.now(UTC), full_name(resource), _TYPES[type(resource)])
+        return allows(policies, self._principal, permission, facts, self._access.roles)
+
+
+def caller_of(access: Access | None, seams: Seams, headers: Mapping[str, str], query: Mapping[str, str]) -> Caller:
+    """Raises Unauthenticated."""
+    return ANYBODY if access is None else access.caller(seams, headers, query)
+
+
+def full_name(resource: Resource) -> str:
+    return f"projects/{resource}" if isinstance(resource, str) else str(resource)
+
+
+def resource_of(path: str, ids: Sequence[str]) -> Resource:
+    """What a method's permission is checked on; ``path`` is that of the method table."""
+    if "/dicomStores/*" in path:
+        return DicomStoreName(*ids[:4])
+    return DatasetName(*ids[:3]) if "/datasets/*" in path else ids[0]

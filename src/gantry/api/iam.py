@@ -1,0 +1,115 @@
+"""Policies of projects, datasets and DICOM stores (spec §12.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gantry.api.access import Resource
+from gantry.api.call import Call
+from gantry.api.wire import Json, Message, read
+from gantry.errors import Aborted, InvalidArgument, invalid_field
+from gantry.iam.policies import Binding, Condition, Policy, checked, etag_of
+from gantry.iam.roles import Roles
+
+_FIELDS = ("bindings", "etag", "version", "auditConfigs")
+_MAX_PERMISSIONS = 100
+
+
+class ExprBody(Message):
+    expression: str
+    title: str | None = None
+    description: str | None = None
+    location: str | None = None
+
+
+class BindingBody(Message):
+    role: str
+    members: list[str] | None = None
+    condition: ExprBody | None = None
+
+
+class PolicyBody(Message):
+    version: int | None = None
+    bindings: list[BindingBody] | None = None
+    etag: str | None = None
+    audit_configs: list[dict[str, Any]] | None = None
+
+
+class SetIamPolicyRequest(Message):
+    policy: PolicyBody | None = None
+    update_mask: str | None = None
+
+
+class TestIamPermissionsRequest(Message):
+    permissions: list[str] | None = None
+
+
+def get_policy(call: Call) -> Json:
+    """Conditions are always shown, whatever version was asked for: a policy without them would say something else."""
+    version = call.query.get("options.requestedPolicyVersion", "0")
+    if version not in ("0", "1", "2", "3"):
+        raise invalid_field("options.requestedPolicyVersion", f"{version[:20]!r} is none of 0, 1 and 3")
+    return _answer(call.context.seams.index.policy(_resource(call)))
+
+
+def set_policy(call: Call) -> Json:
+    """The whole policy; with an etag only if it is still the one that was read. Raises Aborted, InvalidArgument."""
+    request = read(SetIamPolicyRequest, call.body)
+    body = request.policy
+    if body is None:
+        raise invalid_field("policy", "is required")
+    mask = {name.strip() for name in (request.update_mask or "bindings,etag").split(",")}
+    if wrong := sorted(mask.difference(_FIELDS, ("audit_configs",))):
+        raise invalid_field("updateMask", f"{wrong[0]!r} is none of {', '.join(_FIELDS)}")
+    bindings = checked(map(_binding, body.bindings or ()), _roles(call))
+
+    def change(text: str) -> str:
+        if body.etag and _standard(body.etag) != etag_of(text):
+            raise Aborted("the policy was changed since its etag was read; read it again and repeat the change")
+        old = Policy.from_text(text)
+        audits = body.audit_configs if mask & {"auditConfigs", "audit_configs"} else old.audit_configs
+        return Policy(bindings if "bindings" in mask else old.bindings, tuple(audits or ())).to_text()
+
+    return _answer(call.context.seams.index.change_policy(_resource(call), change))
+
+
+def test_permissions(call: Call) -> Json:
+    """Those of the permissions that the caller has; the resource need not be there."""
+    asked = read(TestIamPermissionsRequest, call.body).permissions or []
+    if len(asked) > _MAX_PERMISSIONS:
+        raise invalid_field("permissions", f"has more than {_MAX_PERMISSIONS}")
+    if wrong := [name for name in asked if "*" in name or not name]:
+        raise invalid_field("permissions", f"{wrong[0][:100]!r} is no permission; wildcards are not allowed")
+    resource = _resource(call)
+    found = [name for name in dict.fromkeys(asked) if call.caller.has(name, resource)]
+    return {"permissions": found} if found else {}
+
+
+def _resource(call: Call) -> Resource:
+    if len(call.ids) == 1:
+        return call.ids[0]
+    return call.dataset if len(call.ids) == 3 else call.dicom_store
+
+
+def _standard(etag: str) -> str:
+    """gcloud reads bytes in one base64 alphabet and writes them in the other."""
+    return etag.translate(str.maketrans("-_", "+/"))
+
+
+def _roles(call: Call) -> Roles:
+    access = call.context.access
+    return access.roles if access is not None else Roles()
+
+
+def _binding(body: BindingBody) -> Binding:
+    condition = body.condition
+    if condition is None:
+        return Binding(body.role, tuple(body.members or ()))
+    if not condition.title:
+        raise InvalidArgument("policy: a condition needs a title")
+    parts = condition.title, condition.description or "", condition.location or ""
+    return Binding(body.role, tuple(body.members or ()), Condition(condition.expression, *parts))
+
+
+def _answer(text: str) -> Json:
+    return Policy.from_text(text).to_json() | {"etag": etag_of(text)}

@@ -1,0 +1,138 @@
+"""Policies: who has which role on a resource, and whether that is enough (spec §12.2)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any
+
+from gantry.errors import InvalidArgument
+from gantry.iam.conditions import Facts, parse_condition
+from gantry.iam.roles import Roles
+
+MAX_BINDINGS, MAX_MEMBERS = 1500, 1500
+EVERYBODY = "allAuthenticatedUsers"
+_MEMBER = re.compile(r"(?:deleted:)?(user|serviceAccount|group|domain|principal|principalSet):[^\s\x00-\x1f]{1,500}")
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Who asks. ``name`` is for people and logs; ``members`` are all the ways in which a policy may mean them."""
+
+    name: str
+    members: frozenset[str]
+
+
+def principal(member: str, groups: Iterable[str] = ()) -> Principal:
+    """Of ``user:EMAIL`` or ``serviceAccount:EMAIL`` and the groups they are in."""
+    member = _folded(member)
+    domain = f"domain:{member.rpartition('@')[2]}"
+    return Principal(member, frozenset((member, domain, EVERYBODY, *map(_folded, groups))))
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    expression: str
+    title: str = ""
+    description: str = ""
+    location: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    role: str
+    members: tuple[str, ...]
+    condition: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """``audit_configs`` are kept as they were given."""
+
+    bindings: tuple[Binding, ...] = ()
+    audit_configs: tuple[Any, ...] = field(default=(), hash=False)
+
+    @property
+    def version(self) -> int:
+        return 3 if any(each.condition for each in self.bindings) else 1
+
+    def to_json(self) -> dict[str, Any]:
+        answer: dict[str, Any] = {}
+        if self.bindings:
+            answer = {"version": self.version, "bindings": [_binding_json(each) for each in self.bindings]}
+        if self.audit_configs:
+            answer["auditConfigs"] = list(self.audit_configs)
+        return answer
+
+    def to_text(self) -> str:
+        return json.dumps(self.to_json(), ensure_ascii=False, sort_keys=True)
+
+    @classmethod
+    def from_text(cls, text: str) -> Policy:
+        """What ``to_text`` wrote, or nothing."""
+        value = json.loads(text or "{}")
+        return cls(tuple(map(_binding, value.get("bindings", ()))), tuple(value.get("auditConfigs", ())))
+
+
+def etag_of(text: str) -> str:
+    """Of a policy as it is stored: 8 bytes in base64, as clients expect."""
+    return base64.b64encode(blake2b(text.encode(), digest_size=8).digest()).decode()
+
+
+def _binding_json(binding: Binding) -> dict[str, Any]:
+    found: dict[str, Any] = {"role": binding.role, "members": list(binding.members)}
+    if (condition := binding.condition) is not None:
+        parts = {name: getattr(condition, name) for name in ("expression", "title", "description", "location")}
+        found["condition"] = {name: text for name, text in parts.items() if text}
+    return found
+
+
+def _binding(value: dict[str, Any]) -> Binding:
+    condition = value.get("condition")
+    return Binding(value["role"], tuple(value["members"]), None if condition is None else Condition(**condition))
+
+
+def checked(bindings: Iterable[Binding], roles: Roles) -> tuple[Binding, ...]:
+    """Bindings that may be set: without those that nobody is in. Raises InvalidArgument, which names what is wrong."""
+    found = tuple(replace(each, members=tuple(map(_folded, each.members))) for each in bindings if each.members)
+    if len(found) > MAX_BINDINGS or sum(len(each.members) for each in found) > MAX_MEMBERS:
+        raise InvalidArgument(f"policy: has more than {MAX_BINDINGS} bindings or {MAX_MEMBERS} members")
+    for binding in found:
+        if binding.role not in roles:
+            raise InvalidArgument(f"policy: there is no role {binding.role[:200]!r} for this resource")
+        for member in binding.members:
+            _check_member(member)
+        if binding.condition is not None:
+            parse_condition(binding.condition.expression)
+    return found
+
+
+def _folded(member: str) -> str:
+    """Addresses are the same in any case."""
+    kind, colon, name = member.partition(":")
+    return f"{kind}{colon}{name.lower()}" if kind in ("user", "serviceAccount", "group", "domain") else member
+
+
+def _check_member(member: str) -> None:
+    if member == "allUsers":
+        raise InvalidArgument("policy: allUsers is refused: images of patients are shown to nobody unknown")
+    if member != EVERYBODY and not _MEMBER.fullmatch(member):
+        raise InvalidArgument(
+            f"policy: {member[:200]!r} is no member; write user:EMAIL, serviceAccount:EMAIL, group:NAME, "
+            f"domain:DOMAIN or {EVERYBODY}"
+        )
+
+
+def allows(policies: Sequence[Policy], who: Principal, permission: str, facts: Facts, roles: Roles) -> bool:
+    """Whether a binding of a resource's own policy, or of one above it, gives the permission."""
+    return any(
+        roles.grants(binding.role, permission)
+        and not who.members.isdisjoint(binding.members)
+        and (binding.condition is None or parse_condition(binding.condition.expression)(facts))
+        for policy in policies
+        for binding in policy.bindings
+    )

@@ -1,0 +1,98 @@
+"""Static tokens: who they stand for, and files that are no good."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from gantry.access import tokens
+from gantry.access.tokens import StaticTokens
+from gantry.errors import InvalidArgument
+
+ADA, PACS = "a-token-of-ada-0123", "a-token-of-pacs-0123"
+TEXT = f"""
+# TOKEN  MEMBER  GROUPS
+{ADA}  user:Ada@Example.org  group:Radiology group:night
+sha256:{hashlib.sha256(PACS.encode()).hexdigest()} serviceAccount:pacs@example.org
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "tokens"
+    path.write_text(TEXT)
+    path.chmod(0o600)
+    return path
+
+
+def test_whom_tokens_stand_for(file: Path) -> None:
+    """Addresses and groups are the same in any case (§12.2)."""
+    known = StaticTokens(file)
+    ada, pacs = known.principal(ADA), known.principal(PACS)
+    assert ada is not None and pacs is not None
+    assert ada.name == "user:ada@example.org"
+    groups = {"group:radiology", "group:night"}
+    assert ada.members == {ada.name, "domain:example.org", "allAuthenticatedUsers", *groups}
+    assert pacs.name == "serviceAccount:pacs@example.org"
+
+
+@pytest.mark.parametrize("token", ["", "x", ADA[:-1], ADA + " ", TEXT, TEXT.splitlines()[-1].split()[0]])
+def test_what_is_no_token(file: Path, token: str) -> None:
+    """The hash of a token in the file is none itself."""
+    assert StaticTokens(file).principal(token) is None
+
+
+def test_a_changed_file_is_read_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokens, "_SECONDS", 0)
+    known = StaticTokens(file)
+    new = "another-token-of-ada"
+    file.write_text(f"{new} user:ada@example.org")
+    assert known.principal(ADA) is None
+    assert known.principal(new) is not None
+
+
+@pytest.mark.parametrize("text", ["garbage", None])
+def test_a_file_that_went_bad_locks_nobody_out(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, text: str | None
+) -> None:
+    monkeypatch.setattr(tokens, "_SECONDS", 0)
+    known = StaticTokens(file)
+    file.unlink() if text is None else file.write_text(text)
+    assert known.principal(ADA) is not None
+    assert "stay good" in caplog.text and ADA not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("short user:a@b.c", "line 1"),
+        (f"\n{ADA}", "line 2"),
+        (f"{ADA} ada@example.org", "user:EMAIL"),
+        (f"{ADA} group:x", "user:EMAIL"),
+        (f"{ADA} user:a@b.c radiology", "group:NAME"),
+        (f"{ADA} user:a@b.c\n{ADA} user:b@b.c", "line 2 was there before"),
+        ("sha256:abc user:a@b.c", "sha256:"),
+        ("\udcff", "tokens_file"),
+    ],
+)
+def test_a_file_that_is_no_good_is_refused_at_the_start(file: Path, text: str, words: str) -> None:
+    file.write_bytes(os.fsencode(text))
+    with pytest.raises(InvalidArgument, match=words) as refused:
+        StaticTokens(file)
+    assert ADA not in refused.value.message
+
+
+def test_plain_tokens_are_their_owners_alone(file: Path) -> None:
+    file.chmod(0o640)
+    with pytest.raises(InvalidArgument, match="chmod 600"):
+        StaticTokens(file)
+    file.write_text(TEXT.splitlines()[-1])
+    assert StaticTokens(file).principal(PACS) is not None, "hashes may be read by others"
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgument, match="none"):
+        StaticTokens(tmp_path / "none")

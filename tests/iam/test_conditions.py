@@ -1,0 +1,94 @@
+"""Conditions of bindings (spec §12.2): what is understood, what is refused."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gantry.errors import InvalidArgument
+from gantry.iam.conditions import MAX_DEPTH, Facts, parse_condition
+
+STORE = "projects/p/locations/l/datasets/d/dicomStores/s"
+FACTS = Facts(datetime(2026, 6, 1, 12, tzinfo=UTC), STORE, "healthcare.googleapis.com/DicomStore")
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ('request.time < timestamp("2030-01-01T00:00:00Z")', True),
+        ('request.time < timestamp("2026-06-01T12:00:00Z")', False),
+        ('request.time <= timestamp("2026-06-01T12:00:00Z")', True),
+        ('request.time >= timestamp("2026-06-01T14:00:00+02:00")', True),
+        ('timestamp("2026-01-01T00:00:00Z") < request.time', True),
+        (f'resource.name == "{STORE}"', True),
+        (f"resource.name == '{STORE}'", True),
+        ('resource.name.startsWith("projects/p/locations/l/datasets/d")', True),
+        ('resource.name.startsWith("projects/q")', False),
+        ('resource.name.endsWith("/dicomStores/s")', True),
+        ('!resource.name.endsWith("/s")', False),
+        ('resource.type == "healthcare.googleapis.com/DicomStore"', True),
+        ('resource.service != "healthcare.googleapis.com"', False),
+        ("true", True),
+        ("true && false || true", True),
+        ("true || false && false", True),
+        ("(true || false) && false", False),
+        ("!!true", True),
+        ('"a" < "b"', True),
+        ('"\\u0041" == "A"', True),
+    ],
+)
+def test_what_is_true(expression: str, expected: bool) -> None:
+    assert parse_condition(expression)(FACTS) is expected
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "",
+        "request.time",
+        '"yes"',
+        "1 == 1",
+        "request.time < 3",
+        'request.time < "2030"',
+        'request.time < timestamp("tomorrow")',
+        'request.time < timestamp("2030-01-01T00:00:00")',
+        'request.time.getHours("Europe/Berlin") < 17',
+        "request.auth.claims == true",
+        'resource.name.matches(".*")',
+        "resource.name.startsWith(resource.type)",
+        "true &&",
+        "&& true",
+        "(true",
+        "true)",
+        "true true",
+        "true < false",
+        'true && "x"',
+        '!"x"',
+        'resource.name == "unfinished',
+        "resource.name = 'x'",
+        'api.getAttribute("a", [])',
+        "(" * (MAX_DEPTH + 2) + "true" + ")" * (MAX_DEPTH + 2),
+        "!" * (MAX_DEPTH + 2) + "true",
+        "true || " * 1000 + "true",
+    ],
+)
+def test_what_is_not_understood_is_refused(expression: str) -> None:
+    with pytest.raises(InvalidArgument, match="condition: "):
+        parse_condition(expression)
+
+
+WORDS = ["request.time", "resource.name", "true", "(", ")", "!", "&&", "||", "<", "==", '"a"', ".startsWith"]
+WORDS += ["timestamp"]
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=12).map(" ".join))
+def test_anything_is_true_or_false_or_refused(expression: str) -> None:
+    try:
+        check = parse_condition(expression)
+    except InvalidArgument:
+        return
+    assert check(FACTS) in (True, False)

@@ -1,0 +1,124 @@
+"""getIamPolicy, setIamPolicy, testIamPermissions of projects, datasets and DICOM stores (spec §12.2)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.support.answers import refused
+from tests.support.gantry import Gantry
+
+READER = {"role": "roles/healthcare.dicomViewer", "members": ["user:bob@example.org"]}
+URL_SAFE = str.maketrans("+/", "-_")
+UNTIL = {"title": "until 2030", "expression": 'request.time < timestamp("2030-01-01T00:00:00Z")'}
+
+
+@pytest.fixture(params=["project", "dataset", "store"])
+def place(request: pytest.FixtureRequest, gantry: Gantry) -> str:
+    """The resource, below the version; every test has a project of its own."""
+    if request.param == "project":
+        return f"projects/{gantry.dataset_id}"
+    return str(getattr(gantry, request.param))
+
+
+def read(gantry: Gantry, place: str) -> Any:
+    verb = "GET" if "/" in place.removeprefix("projects/") else "POST"  # Resource Manager's is a POST
+    return gantry.call(verb, f"v1/{place}:getIamPolicy")
+
+
+def write(gantry: Gantry, place: str, policy: Any, **more: Any) -> Any:
+    return gantry.request("POST", f"v1/{place}:setIamPolicy", json={"policy": policy} | more)
+
+
+def test_no_policy_is_an_etag_alone(gantry: Gantry, place: str) -> None:
+    assert read(gantry, place).keys() == {"etag"}
+
+
+def test_a_policy_is_read_as_it_was_set(gantry: Gantry, place: str) -> None:
+    made = write(gantry, place, {"bindings": [READER]}).json()
+    assert made["bindings"] == [READER] and made["version"] == 1
+    assert read(gantry, place) == made
+
+
+def test_gcloud_sets_bindings_alone(gantry: Gantry, place: str) -> None:
+    """§12.2: updateMask bindings; without an etag the last one wins."""
+    write(gantry, place, {"bindings": [READER]})
+    other = READER | {"members": ["serviceAccount:pacs@example.org"]}
+    assert write(gantry, place, {"bindings": [other]}, updateMask="bindings").json()["bindings"] == [other]
+
+
+def test_an_etag_that_is_old_is_told(gantry: Gantry, place: str) -> None:
+    etag = read(gantry, place)["etag"]
+    made = write(gantry, place, {"bindings": [READER], "etag": etag})
+    assert made.status_code == 200 and made.json()["etag"] != etag
+    refused = write(gantry, place, {"bindings": [], "etag": etag})
+    assert (refused.status_code, refused.json()["error"]["status"]) == (409, "ABORTED")
+    assert read(gantry, place) == made.json()
+
+
+def test_an_etag_in_either_alphabet(gantry: Gantry) -> None:
+    """gcloud sends back the URL-safe form of what it was given."""
+    for number in range(40):
+        etag = read(gantry, gantry.store)["etag"]
+        policy = {"bindings": [READER | {"members": [f"user:n{number}@b.c"]}], "etag": etag.translate(URL_SAFE)}
+        assert write(gantry, gantry.store, policy).status_code == 200, etag
+
+
+def test_conditions_are_kept_and_shown(gantry: Gantry, place: str) -> None:
+    """gcloud sends version 1 with them, and asks for no version."""
+    bound = READER | {"condition": UNTIL}
+    made = write(gantry, place, {"version": 1, "bindings": [READER, bound]}).json()
+    assert (made["version"], made["bindings"]) == (3, [READER, bound])
+    assert read(gantry, place) == made
+
+
+def test_members_are_folded_and_empty_bindings_go(gantry: Gantry, place: str) -> None:
+    nobody = {"role": "roles/healthcare.dicomEditor", "members": []}
+    made = write(gantry, place, {"bindings": [READER | {"members": ["user:Bob@Example.ORG"]}, nobody]}).json()
+    assert made["bindings"] == [READER]
+
+
+@pytest.mark.parametrize(
+    ("binding", "words"),
+    [
+        (READER | {"role": "roles/healthcare.surgeon"}, "no role 'roles/healthcare.surgeon'"),
+        (READER | {"members": ["bob"]}, "'bob' is no member"),
+        (READER | {"members": ["user:"]}, "is no member"),
+        (READER | {"members": ["allUsers"]}, "allUsers is refused"),
+        (READER | {"condition": {"title": "t", "expression": "request.auth.x == 1"}}, "condition:"),
+        (READER | {"condition": {"expression": "true"}}, "title"),
+        ({"role": "roles/viewer", "members": ["user:a@b.c"], "x": 1}, "x"),
+    ],
+)
+def test_bindings_that_are_refused(gantry: Gantry, binding: Any, words: str) -> None:
+    refused(write(gantry, gantry.store, {"bindings": [binding]}), "INVALID_ARGUMENT", words)
+    assert read(gantry, gantry.store).keys() == {"etag"}
+
+
+def test_requests_that_are_refused(gantry: Gantry) -> None:
+    path = f"v1/{gantry.store}"
+    refused(gantry.request("POST", f"{path}:setIamPolicy", json={}), "INVALID_ARGUMENT", "policy: is required")
+    refused(write(gantry, gantry.store, {}, updateMask="members"), "INVALID_ARGUMENT", "updateMask")
+    refused(gantry.request("GET", f"{path}:getIamPolicy?options.requestedPolicyVersion=9"), "INVALID_ARGUMENT", "0, 1")
+    asked = {"permissions": ["healthcare.*"]}
+    refused(gantry.request("POST", f"{path}:testIamPermissions", json=asked), "INVALID_ARGUMENT", "wildcards")
+
+
+def test_a_resource_that_is_not_there(gantry: Gantry) -> None:
+    for place in (f"{gantry.dataset}x", f"{gantry.store}x"):
+        refused(gantry.request("GET", f"v1/{place}:getIamPolicy"), "NOT_FOUND", "does not exist")
+        refused(write(gantry, place, {"bindings": [READER]}), "NOT_FOUND", "does not exist")
+
+
+def test_a_policy_goes_with_its_store(gantry: Gantry) -> None:
+    write(gantry, gantry.store, {"bindings": [READER]})
+    gantry.call("DELETE", f"v1/{gantry.store}")
+    gantry.new_store("store")
+    assert read(gantry, gantry.store).keys() == {"etag"}
+
+
+def test_where_nobody_is_asked_everybody_has_every_permission(gantry: Gantry, place: str) -> None:
+    asked = {"permissions": ["healthcare.dicomStores.get", "healthcare.dicomStores.import"]}
+    assert gantry.call("POST", f"v1/{place}:testIamPermissions", json=asked) == asked
+    assert gantry.call("POST", f"v1/{place}:testIamPermissions", json={}) == {}

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gantry.access.tokens import StaticTokens
-from gantry.api.access import Access
+from gantry.api.access import Access, Verifier
 from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
 from gantry.executors import WorkerPool
 from gantry.iam.policies import Binding, Policy, checked
@@ -25,6 +25,9 @@ from gantry.seams import MAIN, BlobStore, Seams
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.place_marks import keep_places
 from gantry.storage.places import PlacedBlobStore
+
+if TYPE_CHECKING:
+    from gantry.access.service_accounts import ServiceAccounts
 
 logger = logging.getLogger(__name__)
 
@@ -102,12 +105,27 @@ def open_access(settings: Settings) -> Access | None:
     """How callers are known; None where nobody is asked. Raises InvalidArgument."""
     if settings.auth == "none":
         return None
-    if not settings.tokens_file:
-        raise InvalidArgument("auth: is required, but there is no way to be known: set tokens_file")
     if not settings.admins:
         logger.warning("no admins are set: unless policies are there already, nobody may do anything")
     admins = checked([Binding("roles/owner", settings.admins)], roles := Roles(settings.custom_roles))
-    return Access((StaticTokens(settings.tokens_file),), roles, Policy(admins))
+    verifiers: list[Verifier] = [StaticTokens(settings.tokens_file)] if settings.tokens_file else []
+    accounts = None
+    try:
+        accounts = service_accounts_of(Path(settings.data).absolute(), settings.url)
+        verifiers.append(accounts)
+    except FailedPrecondition:
+        if not verifiers:
+            raise
+    return Access(verifiers, roles, Policy(admins), None if accounts is None else accounts.exchange)
+
+
+def service_accounts_of(data: Path, url: str = "") -> ServiceAccounts:
+    """Those of a server's data directory. Raises FailedPrecondition where the libraries for it are not installed."""
+    try:
+        from gantry.access.service_accounts import ServiceAccounts
+    except ImportError:
+        raise FailedPrecondition("service accounts need a library: pip install 'gantry[auth]'") from None
+    return ServiceAccounts(data / "service-accounts", (url, f"{url}/", f"{url}/token") if url else ())
 
 
 def _read_file(path: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from gantry.api import discovery, pages, viewer
+from gantry.api import discovery, pages, tokens, viewer
 from gantry.api.app import App
 from gantry.api.call import Context
 from gantry.api.logging import JsonLines
@@ -36,7 +36,7 @@ _PAGES = {
     "$discovery": discovery.rest,
     "discovery": discovery.rest,
 }
-
+_FORMS = {"token": tokens.give_token}
 
 _SWITCH_SECONDS = 0.0005
 """The event loop must not wait 5 ms, Python's default, behind each thread that is at work."""
@@ -56,7 +56,7 @@ def running(settings: Settings) -> Iterator[App]:
         REGISTRY.register(collector)
         try:
             runner.start()
-            yield App(_context(settings, seams, runner, uploads), _PAGES)
+            yield App(_context(settings, seams, runner, uploads), _PAGES, _FORMS)
         finally:
             runner.stop()
             uploads.close()

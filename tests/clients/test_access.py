@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import google.auth
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
+from google.oauth2 import service_account
 from google.oauth2.credentials import Credentials
 from googleapiclient import discovery
 from googleapiclient.errors import HttpError
@@ -63,6 +66,65 @@ def test_our_own_command_line(guarded: Guarded) -> None:
         assert done.returncode != 0 and words in done.stderr and "Traceback" not in done.stderr
 
 
+def gantry(guarded: Guarded, *arguments: str) -> str:
+    """Our own command on the server's data."""
+    environ = os.environ | {"GANTRY_DATA": str(guarded.server.data), "GANTRY_SERVER": guarded.server.url}
+    command = [sys.executable, "-m", "gantry", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environ, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def key(guarded: Guarded, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The key file of a service account that may see datasets."""
+    path = tmp_path_factory.mktemp("keys") / "pacs.json"
+    email = gantry(guarded, "service-accounts", "create", "pacs", "--out", str(path), "--project", PROJECT).strip()
+    binding = {"role": "roles/healthcare.datasetViewer", "members": [f"serviceAccount:{email}"]}
+    policy = {"policy": {"bindings": [binding]}}
+    guarded.call("POST", f"v1/projects/{PROJECT}:setIamPolicy", json=policy)
+    return path
+
+
+def test_application_default_credentials(guarded: Guarded, key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's google-auth with a key file of ours and nothing else: it asks our endpoint for a token (§12.4.6)."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key))
+    credentials, project = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
+    assert project == PROJECT
+    assert client(guarded, credentials).get(name=DATASET).execute()["name"] == DATASET
+
+
+def test_a_token_signed_by_the_client_itself(guarded: Guarded, key: Path) -> None:
+    """As google-auth does without asking any endpoint (§12.3)."""
+    credentials = service_account.Credentials.from_service_account_file(
+        str(key), scopes=["https://www.googleapis.com/auth/cloud-platform"], always_use_jwt_access=True
+    )
+    credentials._create_self_signed_jwt(None)
+    assert client(guarded, credentials).get(name=DATASET).execute()["name"] == DATASET
+
+
+def test_the_token_endpoint_says_what_is_wrong(guarded: Guarded) -> None:
+    grant = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+    for form, error in (
+        ({}, "unsupported_grant_type"),
+        ({"grant_type": "password"}, "unsupported_grant_type"),
+        ({"grant_type": grant, "assertion": "x"}, "invalid_grant"),
+    ):
+        response = guarded.request("", "POST", "token", data=form)
+        assert (response.status_code, response.json()["error"]) == (400, error), response.text
+        assert response.headers["cache-control"] == "no-store"
+    assert guarded.request("", "GET", "token").status_code == 404
+
+
+def test_keys_are_listed_and_deleted(guarded: Guarded, tmp_path: Path) -> None:
+    path = tmp_path / "short.json"
+    gantry(guarded, "service-accounts", "create", "short", "--out", str(path))
+    assert path.stat().st_mode & 0o077 == 0
+    listed = json.loads(gantry(guarded, "service-accounts", "list", "--json"))
+    (mine,) = [each for each in listed if each["email"] == "short@gantry.iam.gantry"]
+    assert mine["keyId"] in gantry(guarded, "service-accounts", "list")
+    gantry(guarded, "service-accounts", "delete", mine["keyId"])
+    assert mine["keyId"] not in gantry(guarded, "service-accounts", "list")
+
+
 @pytest.fixture
 def gcloud(guarded: Guarded, tmp_path: Path) -> Gcloud:
     if not found():
@@ -74,6 +136,14 @@ def gcloud(guarded: Guarded, tmp_path: Path) -> Gcloud:
     made = Gcloud(Place, tmp_path / "gcloud")  # type: ignore[arg-type]
     del made.environ["CLOUDSDK_AUTH_DISABLE_CREDENTIALS"]
     return made
+
+
+def test_gcloud_with_a_service_account(gcloud: Gcloud, key: Path) -> None:
+    """gcloud auth activate-service-account, then its own commands and print-access-token (§12.4.6)."""
+    activate = [found(), "auth", "activate-service-account", f"--key-file={key}"]
+    done = subprocess.run(activate, env=gcloud.environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert gcloud("datasets", "describe", "d", "--format=json").json["name"] == DATASET
 
 
 def test_gcloud(guarded: Guarded, gcloud: Gcloud, tmp_path: Path) -> None:

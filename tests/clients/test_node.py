@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.access import ADMIN, Guarded
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.missing import not_tested
@@ -64,3 +65,27 @@ def test_import_poll_export_and_errors(gantry: Gantry, modules: Path, version: s
     assert str(found["wrong"]["status"]) == "400"
     assert "does not exist" in found["missing"]["message"]
     assert str(found["missing"]["status"]) == "404"
+
+
+def test_with_a_token_and_without(modules: Path, tmp_path: Path) -> None:
+    """A server that asks who is calling (§12.3): 401 and 403 in words that Node shows."""
+    guarded = Guarded(tmp_path, "bob")
+    try:
+        dataset = "projects/p/locations/us-central1/datasets/d"
+        guarded.call("POST", f"v1/{dataset.removesuffix('/d')}?datasetId=d")
+        program = tmp_path / "token.js"
+        program.write_bytes((PROGRAM.parent / program.name).read_bytes())
+        (tmp_path / "node_modules").symlink_to(modules)
+
+        def run(*token: str) -> Json:
+            command = ["node", str(program), guarded.server.url, dataset, *token]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True, cwd=tmp_path)
+            found: Json = json.loads(done.stdout)
+            return found
+
+        assert run(guarded.tokens[ADMIN]) == {"name": dataset}
+        denied, nobody = run(guarded.tokens["bob"]), run()
+        assert str(denied["status"]) == "403" and "healthcare.datasets.get" in denied["message"]
+        assert str(nobody["status"]) == "401" and "Bearer TOKEN" in nobody["message"]
+    finally:
+        guarded.server.stop()

@@ -91,7 +91,6 @@ def test_settings_of_access_that_make_no_sense(settings: dict[str, str], words: 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({}, "set tokens_file"),
         ({"tokens_file": "/none"}, "/none"),
         ({"tokens_file": "/none", "admins": ("bob",)}, "'bob' is no member"),
         ({"tokens_file": "/none", "custom_roles": {"roles/x": ()}}, "projects/PROJECT/roles/NAME"),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from gantry.errors import PermissionDenied, Unauthenticated
 from gantry.iam.conditions import Facts
@@ -34,11 +34,13 @@ class Verifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """``above`` is a policy over all projects: somebody has to write the first one."""
+    """``above`` is a policy over all projects: somebody has to write the first one. ``exchange`` gives tokens for
+    signed assertions."""
 
     verifiers: Sequence[Verifier]
     roles: Roles = field(default_factory=Roles)
     above: Policy = field(default_factory=Policy)
+    exchange: Callable[[str], dict[str, Any]] | None = None
 
     def caller(self, seams: Seams, headers: Mapping[str, str], query: Mapping[str, str]) -> Caller:
         """Raises Unauthenticated."""

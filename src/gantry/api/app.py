@@ -28,6 +28,7 @@ from gantry.names import API_VERSIONS
 logger = logging.getLogger(__name__)
 
 Page = Callable[[Context, Request], Response]
+Form = Callable[[Context, bytes], Response]
 _JSON = "application/json; charset=UTF-8"
 _MAX_PARAMETERS = 1000
 _OVERRIDABLE = {"GET", "PUT", "PATCH", "DELETE"}
@@ -35,11 +36,12 @@ _ROUTERS = dict.fromkeys(API_VERSIONS, methods.route) | {cloud_logging.VERSION: 
 
 
 class App:
-    """ASGI application. ``pages`` are plain GET pages by first path segment (health, metrics, logs)."""
+    """ASGI application. ``pages`` are plain GET pages by first path segment (health, metrics, logs), ``forms`` take
+    the body of a POST."""
 
-    def __init__(self, context: Context, pages: dict[str, Page]) -> None:
+    def __init__(self, context: Context, pages: dict[str, Page], forms: Mapping[str, Form]) -> None:
         self._context = context
-        self._pages = pages
+        self._pages, self._forms = pages, forms
         self._lanes = Lanes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,6 +66,9 @@ class App:
         return self._page(request, segments)
 
     async def _page(self, request: Request, segments: list[str]) -> ASGIApp:
+        if request.method == "POST" and len(segments) == 1 and segments[0] in self._forms:
+            body = await _read(request)
+            return await run_sync(self._forms[segments[0]], self._context, body)
         page = self._pages.get(segments[0])
         if page is None or request.method not in ("GET", "HEAD"):
             raise NotFound(f"no such page: {request.method} {request.url.path}; the API begins at /v1/projects")

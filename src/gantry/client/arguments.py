@@ -76,6 +76,13 @@ examples:
   gantry viewer install --data /srv/gantry --from ohif-app-3.13.2.tgz
 """
 
+_SERVICE_ACCOUNTS = """\
+examples:
+  gantry service-accounts create pacs --out pacs.json
+  GOOGLE_APPLICATION_CREDENTIALS=pacs.json python import.py
+  gantry service-accounts list
+"""
+
 _DATASETS = """\
 examples:
   gantry datasets create radiology
@@ -119,6 +126,7 @@ def parser() -> argparse.ArgumentParser:
     _add_stores(commands)
     _add_datasets(commands)
     _add_viewer(commands)
+    _add_service_accounts(commands)
     demo = _add(commands, "demo", "demo:demo", "see an import and an export at work", _DEMO, remote=False)
     demo.add_argument("--data", metavar="DIR", default="demo-data", help="made anew each time (default: ./demo-data)")
     demo.add_argument("--port", metavar="N", type=int, help="port of the server (default: 8080, or a free one)")
@@ -275,6 +283,28 @@ def _add_viewer(commands: _Commands[_Parser]) -> None:
     command.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
     command.add_argument("--version", metavar="V", default="3.13.2", help="of @ohif/app (default: 3.13.2)")
     command.add_argument("--from", dest="source", metavar="FILE", help="a package that was downloaded before")
+
+
+def _add_service_accounts(commands: _Commands[_Parser]) -> None:
+    group = _add_group(commands, "service-accounts", "keys for programs that call the server", _SERVICE_ACCOUNTS)
+    run = "client.service_accounts"
+    make = _add(group, "create", f"{run}:create", "write a key file as Google's clients read it", remote=False)
+    listing = _add(group, "list", f"{run}:list_", "list service accounts and their keys", remote=False, json=True)
+    remove = _add(group, "delete", f"{run}:delete", "delete a key, and with it the tokens given for it", remote=False)
+    for command in (make, listing, remove):
+        command.add_argument(
+            "--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)"
+        )
+    make.add_argument("name", metavar="NAME", help="the account is NAME@PROJECT.iam.gantry")
+    make.add_argument("--out", metavar="FILE", help="default: NAME.json; it must not be there yet")
+    make.add_argument("--project", default=os.environ.get("GANTRY_PROJECT") or "gantry", help="default: gantry")
+    make.add_argument(
+        "--server",
+        metavar="URL",
+        default=os.environ.get("GANTRY_SERVER") or "http://127.0.0.1:8080",
+        help="where clients reach the server (GANTRY_SERVER; default: http://127.0.0.1:8080)",
+    )
+    remove.add_argument("key", metavar="KEY", help="id of a key, as list shows it")
 
 
 def _add_datasets(commands: _Commands[_Parser]) -> None:

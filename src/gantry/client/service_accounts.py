@@ -1,0 +1,62 @@
+"""``gantry service-accounts``: keys for programs, in files as Google's clients read them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gantry.client.terminal import note, say
+from gantry.config import service_accounts_of
+from gantry.errors import AlreadyExists, ResourceExhausted
+
+if TYPE_CHECKING:
+    from gantry.access.service_accounts import ServiceAccounts
+
+
+def create(args: argparse.Namespace) -> int:
+    """Write a new key to a file that is its owner's alone. Raises AlreadyExists, InvalidArgument."""
+    target = Path(args.out or f"{args.name}.json")
+    if target.exists():
+        raise AlreadyExists(f"{target} is there already; name another file with --out")
+    made = _accounts(args).create(args.name, args.project, f"{args.server.rstrip('/')}/token")
+    try:
+        with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            json.dump(made, file, indent=2)
+            file.write("\n")
+    except OSError as error:
+        _accounts(args).delete(made["private_key_id"])
+        raise ResourceExhausted(f"{target}: {error.strerror}; no key was made") from None
+    say(made["client_email"])
+    note(f"its key is in {target} and nowhere else; it may do nothing until a policy gives it a role")
+    return 0
+
+
+def list_(args: argparse.Namespace) -> int:
+    found = _accounts(args).list()
+    if args.json:
+        keys = [{"email": key.email, "keyId": key.id, "created": _time(key.created)} for key in found]
+        print(json.dumps(keys, indent=2))
+        return 0
+    for key in found:
+        say(f"{key.id}  {_time(key.created)}  {key.email}")
+    if not found:
+        note("there are no service accounts; gantry service-accounts create NAME makes one")
+    return 0
+
+
+def delete(args: argparse.Namespace) -> int:
+    """The key and the tokens that were given for it are no good from the next second on. Raises NotFound."""
+    _accounts(args).delete(args.key)
+    return 0
+
+
+def _accounts(args: argparse.Namespace) -> ServiceAccounts:
+    return service_accounts_of(Path(args.data or os.environ.get("GANTRY_DATA") or "gantry-data").absolute())
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

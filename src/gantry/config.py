@@ -57,8 +57,15 @@ class Settings:
     strict_search: bool = False
     auth: str = "none"
     tokens_file: str = ""
+    oidc_issuer: str = ""
+    oidc_audience: str = ""
+    oidc_email_claim: str = "email"
+    oidc_groups_claim: str = "groups"
+    oidc_jwks_uri: str = ""
     admins: tuple[str, ...] = ()
     custom_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    tls_cert: str = ""
+    tls_key: str = ""
     locations: tuple[str, ...] = LOCATIONS
     storage_classes: Mapping[str, str] = field(default_factory=dict)
 
@@ -66,7 +73,7 @@ class Settings:
     def url(self) -> str:
         """Base of every address the server prints or answers with."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.public_url.rstrip("/") or f"http://{host}:{self.port}"
+        return self.public_url.rstrip("/") or f"http{'s' if self.tls_cert else ''}://{host}:{self.port}"
 
     @property
     def buckets_path(self) -> Path:
@@ -96,8 +103,10 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: st
         raise InvalidArgument(
             f"public_url: is needed with host {settings.host!r}, which is no address that clients know"
         )
-    if settings.auth == "none" and (settings.tokens_file or settings.admins):
-        raise InvalidArgument("auth: is none, so nobody is asked for the tokens of tokens_file; set auth = required")
+    if settings.auth == "none" and (settings.tokens_file or settings.oidc_issuer or settings.admins):
+        raise InvalidArgument("auth: is none, so nobody is asked for a token; set auth = required")
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise InvalidArgument("tls_cert, tls_key: are needed together")
     return settings
 
 
@@ -113,10 +122,24 @@ def open_access(settings: Settings) -> Access | None:
     try:
         accounts = service_accounts_of(Path(settings.data).absolute(), settings.url)
         verifiers.append(accounts)
+        if settings.oidc_issuer:
+            verifiers.append(_oidc(settings))
     except FailedPrecondition:
-        if not verifiers:
+        if settings.oidc_issuer or not verifiers:
             raise
     return Access(verifiers, roles, Policy(admins), None if accounts is None else accounts.exchange)
+
+
+def _oidc(settings: Settings) -> Verifier:
+    from gantry.access.oidc import OidcTokens
+
+    return OidcTokens(
+        settings.oidc_issuer,
+        settings.oidc_audience,
+        settings.oidc_email_claim,
+        settings.oidc_groups_claim,
+        settings.oidc_jwks_uri,
+    )
 
 
 def service_accounts_of(data: Path, url: str = "") -> ServiceAccounts:
@@ -124,7 +147,9 @@ def service_accounts_of(data: Path, url: str = "") -> ServiceAccounts:
     try:
         from gantry.access.service_accounts import ServiceAccounts
     except ImportError:
-        raise FailedPrecondition("service accounts need a library: pip install 'gantry[auth]'") from None
+        raise FailedPrecondition(
+            "service accounts and OpenID Connect need a library: pip install 'gantry[auth]'"
+        ) from None
     return ServiceAccounts(data / "service-accounts", (url, f"{url}/", f"{url}/token") if url else ())
 
 

@@ -97,6 +97,9 @@ def serve(settings: Settings) -> None:
             lifespan="off",
             timeout_graceful_shutdown=10,
             server_header=False,
+            proxy_headers=False,  # nothing here depends on what a proxy says
+            ssl_certfile=settings.tls_cert or None,
+            ssl_keyfile=settings.tls_key or None,
         )
         server = _Server(config, settings)
         server.run()

@@ -80,6 +80,9 @@ def test_an_address_that_is_none_needs_a_public_one(host: str) -> None:
         ({"auth": "maybe"}, "auth"),
         ({"tokens_file": "x"}, "auth = required"),
         ({"admins": "user:a@b.c"}, "auth = required"),
+        ({"oidc_issuer": "https://example.org"}, "auth = required"),
+        ({"tls_cert": "x"}, "tls_key"),
+        ({"tls_key": "x"}, "tls_cert"),
         ({"custom_roles": "x"}, "custom_roles"),
     ],
 )
@@ -93,6 +96,8 @@ def test_settings_of_access_that_make_no_sense(settings: dict[str, str], words: 
     [
         ({"tokens_file": "/none"}, "/none"),
         ({"tokens_file": "/none", "admins": ("bob",)}, "'bob' is no member"),
+        ({"oidc_issuer": "http://example.org", "oidc_audience": "x"}, "oidc_issuer"),
+        ({"oidc_issuer": "https://example.org"}, "oidc_audience"),
         ({"tokens_file": "/none", "custom_roles": {"roles/x": ()}}, "projects/PROJECT/roles/NAME"),
         ({"tokens_file": "/none", "custom_roles": {"projects/p/roles/x": ("healthcare.x",)}}, "no permission"),
     ],

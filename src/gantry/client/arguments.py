@@ -211,6 +211,10 @@ def _add_serve(commands: _Commands[_Parser]) -> None:
     command.add_argument("--strict-search", action="store_const", const=True, help="search exactly as Google does")
     command.add_argument("--auth", metavar="HOW", help="none, or required: callers must be known (default: none)")
     command.add_argument("--tokens-file", metavar="FILE", help="tokens, and whom each of them stands for")
+    command.add_argument("--oidc-issuer", metavar="URL", help="whose tokens are good, beside those of this server")
+    command.add_argument("--oidc-audience", metavar="NAME", help="what a token of the issuer must be for")
+    command.add_argument("--tls-cert", metavar="FILE", help="certificate chain in PEM: serve https")
+    command.add_argument("--tls-key", metavar="FILE", help="its private key in PEM")
     command.add_argument("--admins", metavar="MEMBERS", help="user:EMAIL,…: who may do everything")
     command.add_argument("--config", metavar="FILE", help="TOML file of settings (GANTRY_CONFIG)")
 

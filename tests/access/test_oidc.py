@@ -1,0 +1,205 @@
+"""Tokens of an OpenID Connect issuer: one that runs here, with keys that it changes."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from gantry.access import oidc
+from gantry.access.oidc import OidcTokens
+from gantry.errors import InvalidArgument, Unauthenticated, Unavailable
+
+AUDIENCE = "gantry"
+
+
+class Issuer:
+    """An issuer on this machine; ``keys`` are what it publishes, by id."""
+
+    def __init__(self) -> None:
+        self.private = {
+            "rsa": (rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256"),
+            "ec": (ec.generate_private_key(ec.SECP256R1()), "ES256"),
+        }
+        self.keys = {kid: self.published(kid) for kid in self.private}
+        self.asked: list[str] = []
+        self.down = False
+        issuer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                issuer.asked.append(self.path)
+                answer: Any = {"keys": list(issuer.keys.values())}
+                if self.path == "/.well-known/openid-configuration":
+                    answer = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"}
+                self.send_response(503 if issuer.down else 200)
+                self.end_headers()
+                self.wfile.write(json.dumps(answer).encode())
+
+            def log_message(self, format: str, *_: object) -> None:
+                return
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def published(self, kid: str) -> dict[str, Any]:
+        key, algorithm = self.private[kid]
+        makers: dict[str, Any] = {"RS256": jwt.algorithms.RSAAlgorithm, "ES256": jwt.algorithms.ECAlgorithm}
+        public = json.loads(makers[algorithm].to_jwk(key.public_key()))  # type: ignore[attr-defined]
+        return public | {"kid": kid, "alg": algorithm, "use": "sig"}
+
+    def token(self, kid: str = "rsa", **claims: Any) -> str:
+        key, algorithm = self.private[kid]
+        now = int(time.time())
+        made = {"iss": self.url, "aud": AUDIENCE, "sub": "1", "email": "Ada@Example.org", "iat": now, "exp": now + 300}
+        kept = {name: value for name, value in (made | claims).items() if value is not None}
+        return jwt.encode(kept, key, algorithm, headers={"kid": kid})  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    made = Issuer()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+@pytest.fixture
+def tokens(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> OidcTokens:
+    monkeypatch.setattr(oidc, "_PAUSE", 0.0)
+    return OidcTokens(issuer.url, AUDIENCE)
+
+
+@pytest.mark.parametrize("kid", ["rsa", "ec"])
+def test_who_is_behind_a_token(issuer: Issuer, tokens: OidcTokens, kid: str) -> None:
+    found = tokens.principal(issuer.token(kid, groups=["Radiology", 3], email_verified=True))
+    assert found is not None and found.name == "user:ada@example.org"
+    assert {"group:radiology", "domain:example.org", "allAuthenticatedUsers"} < found.members
+    assert not any("3" in name for name in found.members)
+
+
+def test_an_audience_among_several(issuer: Issuer, tokens: OidcTokens) -> None:
+    assert tokens.principal(issuer.token(aud=["other", AUDIENCE])) is not None
+
+
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [
+        ({"exp": 1}, "expired"),
+        ({"exp": None}, "exp"),
+        ({"iat": int(time.time()) + 3600}, "not yet valid"),
+        ({"nbf": int(time.time()) + 3600}, "not yet valid"),
+        ({"aud": "other"}, "udience"),
+        ({"aud": None}, "aud"),
+        ({"email": None}, "names nobody"),
+        ({"email": ["ada@example.org"]}, "names nobody"),
+        ({"email": "ada@example.org evil"}, "names nobody"),
+        ({"email_verified": False}, "not verified"),
+    ],
+)
+def test_claims_that_are_refused(issuer: Issuer, tokens: OidcTokens, claims: dict[str, Any], words: str) -> None:
+    with pytest.raises(Unauthenticated, match=words):
+        tokens.principal(issuer.token(**claims))
+
+
+def test_clocks_may_differ_by_a_minute(issuer: Issuer, tokens: OidcTokens) -> None:
+    now = int(time.time())
+    assert tokens.principal(issuer.token(exp=now - 30)) is not None
+    assert tokens.principal(issuer.token(iat=now + 30)) is not None
+
+
+@pytest.mark.parametrize("token", ["", "the-token-of-ada", "a.b.c"])
+def test_what_is_no_signed_token(tokens: OidcTokens, token: str) -> None:
+    assert tokens.principal(token) is None
+
+
+def test_a_token_of_another_issuer_is_left_to_others(issuer: Issuer, tokens: OidcTokens) -> None:
+    assert tokens.principal(issuer.token(iss="https://other.example.org")) is None
+
+
+def test_forged_tokens(issuer: Issuer, tokens: OidcTokens) -> None:
+    """No signature, a shared secret that is the public key, another's key under a known id, a key not for signing."""
+    claims = jwt.decode(issuer.token(), options={"verify_signature": False})
+    stranger = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    zeros = "A" * 43
+    issuer.keys["oct"] = {"kty": "oct", "kid": "oct", "k": zeros, "alg": "HS256"}
+    issuer.keys["enc"] = issuer.published("rsa") | {"kid": "enc", "use": "enc"}
+    forged = (
+        jwt.encode(claims, None, "none", headers={"kid": "rsa"}),
+        jwt.encode(claims, stranger, "RS256", headers={"kid": "rsa"}),
+        jwt.encode(claims, b"\0" * 32, "HS256", headers={"kid": "oct"}),
+        jwt.encode(claims, issuer.private["rsa"][0], "RS256", headers={"kid": "enc"}),  # type: ignore[arg-type]
+        jwt.encode(claims, issuer.private["rsa"][0], "RS256"),  # type: ignore[arg-type]
+    )
+    for token in forged:
+        with pytest.raises(Unauthenticated):
+            tokens.principal(token)
+
+
+def test_keys_that_change(issuer: Issuer, tokens: OidcTokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new key is fetched when it is met; one that was taken back is good no longer than an hour."""
+    issuer.keys = {"rsa": issuer.published("rsa")}
+    old, new = issuer.token("rsa"), issuer.token("ec")
+    assert tokens.principal(old) is not None
+    issuer.keys = {"ec": issuer.published("ec")}
+    monkeypatch.setattr(oidc, "_PAUSE", 0.0)
+    assert tokens.principal(old) is not None
+    assert tokens.principal(new) is not None
+    with pytest.raises(Unauthenticated, match="no key 'rsa'"):
+        tokens.principal(old)
+
+
+def test_keys_are_not_fetched_for_everybody_who_asks(
+    issuer: Issuer, tokens: OidcTokens, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tokens.principal(issuer.token()) is not None
+    asked = len(issuer.asked)
+    monkeypatch.setattr(oidc, "_PAUSE", 3600.0)
+    del issuer.keys["ec"]
+    issuer.private["unknown"] = issuer.private["rsa"]
+    for _ in range(20):
+        with pytest.raises(Unauthenticated):
+            tokens.principal(issuer.token("unknown"))
+    assert len(issuer.asked) == asked
+
+
+def test_an_issuer_that_is_away(issuer: Issuer, tokens: OidcTokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    """503, not 401: the caller has done nothing wrong; keys known before stay good for a day."""
+    issuer.down = True
+    with pytest.raises(Unavailable):
+        tokens.principal(issuer.token())
+    issuer.down = False
+    assert tokens.principal(issuer.token()) is not None
+    issuer.down = True
+    monkeypatch.setattr(oidc, "_FRESH", -1.0)
+    assert tokens.principal(issuer.token()) is not None
+    monkeypatch.setattr(oidc, "_STALE", -1.0)
+    with pytest.raises(Unavailable):
+        tokens.principal(issuer.token())
+
+
+@pytest.mark.parametrize(
+    "url", ["http://example.org", "ftp://127.0.0.1", "file:///etc/passwd", "", "https://", "http://[::1"]
+)
+def test_issuers_without_tls_are_refused(url: str) -> None:
+    with pytest.raises(InvalidArgument, match="oidc_issuer"):
+        OidcTokens(url, AUDIENCE)
+
+
+def test_an_audience_is_needed() -> None:
+    with pytest.raises(InvalidArgument, match="oidc_audience"):
+        OidcTokens("https://example.org", "")
+
+
+def test_keys_elsewhere_need_tls_too(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokens = OidcTokens(issuer.url, AUDIENCE, jwks_uri="http://192.0.2.1/keys")
+    with pytest.raises(Unavailable):
+        tokens.principal(issuer.token())

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from gantry.iam.policies import Binding, Policy, checked
 from gantry.iam.roles import Roles
 from gantry.index.sql import SqlIndex
 from gantry.resources import BlobStorageClass
-from gantry.seams import MAIN, BlobStore, Seams
+from gantry.seams import MAIN, BlobStore, BucketUse, Seams
+from gantry.storage.bucket_rules import BucketRule, require
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.place_marks import keep_places
 from gantry.storage.places import PlacedBlobStore
@@ -68,6 +69,7 @@ class Settings:
     tls_key: str = ""
     locations: tuple[str, ...] = LOCATIONS
     storage_classes: Mapping[str, str] = field(default_factory=dict)
+    bucket_rules: tuple[BucketRule, ...] = ()
 
     @property
     def url(self) -> str:
@@ -177,6 +179,8 @@ def _typed(name: str, value: Any) -> Any:
             return value
         if name in ("locations", "admins"):
             return tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value))
+        if name == "bucket_rules":
+            return tuple(map(BucketRule.parse, value))
         if name == "custom_roles":
             return {str(role): tuple(map(str, held)) for role, held in value.items()}
         if name == "storage_classes":
@@ -250,7 +254,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     return Seams(
         index=SqlIndex(f"sqlite:///{directory.path / 'index.sqlite'}"),
         blobs=PlacedBlobStore(blobs),
-        bucket=partial(open_bucket, str(settings.buckets_path)),
+        bucket=partial(open_bucket, str(settings.buckets_path), settings.bucket_rules),
         executor=WorkerPool(workers, keep_open=(directory.lock,)),
         pixels=WorkerPool(max(2, min(os.cpu_count() or 1, 16)), keep_open=(directory.lock,), lazy=True),
         window=workers * 2,
@@ -259,9 +263,12 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     )
 
 
-def open_bucket(root: str, name: str, writer: str) -> LocalBlobStore:
-    """``gs://name`` as a directory below ``root``. Raises NotFound."""
-    bucket = LocalBlobStore(os.path.join(root, name), writer)
+def open_bucket(root: str, rules: Sequence[BucketRule], use: BucketUse) -> LocalBlobStore:
+    """``gs://name`` as a directory below ``root``. Raises PermissionDenied, then NotFound."""
+    require(rules, use)
+    bucket = LocalBlobStore(os.path.join(root, use.bucket), use.writer)
     if not bucket.exists():
-        raise NotFound(f"bucket gs://{name} does not exist; create the directory {os.path.join(root, name)}")
+        raise NotFound(
+            f"bucket gs://{use.bucket} does not exist; create the directory {os.path.join(root, use.bucket)}"
+        )
     return bucket

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self
 
 from gantry.resources import LogEntry, ObjectMeta, Operation
 
@@ -101,9 +101,22 @@ def hear_beats(listener: Callable[[float | None], None]) -> None:
 _listeners: list[Callable[[float | None], None]] = []
 
 
+class BucketUse(NamedTuple):
+    """What an operation wants of a bucket: to ``read`` or to ``write`` keys that begin with ``prefix``.
+
+    ``dataset`` is the full name of the one it works for; ``writer`` tells its temporary names from those of others.
+    """
+
+    bucket: str
+    right: Literal["read", "write"]
+    prefix: str
+    dataset: str
+    writer: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """The parts that settings choose. ``bucket(name, writer)`` raises NotFound for a bucket that is not there.
+    """The parts that settings choose. ``bucket`` raises NotFound for one that is not there, PermissionDenied.
 
     ``executor`` runs the batches of operations, ``pixels`` what a request waits for.
     ``window`` is how many batches of an operation may be under way. ``places`` are the first segments that keys in
@@ -113,7 +126,7 @@ class Seams:
 
     index: SqlIndex
     blobs: BlobStore
-    bucket: Callable[[str, str], BlobStore]
+    bucket: Callable[[BucketUse], BlobStore]
     executor: Executor
     pixels: Executor
     window: int

@@ -20,7 +20,7 @@ from gantry.operations.blob_keys import half_written
 from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Batch, Failure
-from gantry.seams import Seams, WorkerDied
+from gantry.seams import BucketUse, Seams, WorkerDied
 from tests.faults.house import House
 from tests.seams import calls
 
@@ -158,7 +158,7 @@ class Deadly(Executor):
 
 
 def test_what_a_dead_worker_left_is_swept(house: House) -> None:
-    name = next(iter(house.seams.bucket("source", "").list())).key
+    name = next(iter(house.seams.bucket(BucketUse("source", "read", "", "d")).list())).key
     operation = house.carry_to_the_end(replace(house.seams, executor=Deadly(house.seams, name)))
     assert "gs://source/" + name in [
         entry.failure.resource for entry in house.seams.index.list_failures(operation.name, 1000)

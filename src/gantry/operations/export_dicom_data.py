@@ -11,6 +11,7 @@ from functools import partial
 from gantry.dicom.forms import AS_STORED, DICOM, Form, parse_form
 from gantry.errors import Code, DeadlineExceeded, ResourceExhausted, Status, StatusError
 from gantry.operations.batches import cut, outcomes_of, run_in_order
+from gantry.operations.bucket_use import bucket_use
 from gantry.operations.filtering import chosen, read_filter, refused_before
 from gantry.operations.second_look import look_again
 from gantry.resources import Batch, Failure, Instance, Operation
@@ -28,7 +29,7 @@ def export_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, No
     """Batches from the checkpoint on. Raises NotFound for a missing bucket or filter file."""
     prefix = parse_prefix(operation.request["uri_prefix"])
     form = parse_form(operation.request.get("mime_type") or DICOM)
-    destination = seams.bucket(prefix.bucket, str(operation.name.id))
+    destination = seams.bucket(bucket_use(operation, prefix.bucket, "write", prefix.key))
     refused = refused_before(operation)
     for batch in read_filter(seams, operation):
         refused += len(batch.failures)

@@ -10,6 +10,7 @@ from itertools import islice
 
 from gantry.errors import Code, Status, StatusError
 from gantry.names import ResourcePath
+from gantry.operations.bucket_use import bucket_use
 from gantry.operations.filter_file import Line, read_lines
 from gantry.resources import Batch, Failure, Instance, Operation, Selected
 from gantry.seams import OpenedObject, Seams
@@ -27,7 +28,7 @@ def read_filter(seams: Seams, operation: Operation) -> Iterator[Batch]:
     if _is_filtered(operation) and _is_reading(operation):
         uri = StorageUri.parse(operation.request["filter_uri"])
         done = int(operation.checkpoint.removeprefix(_LINE) or 0)
-        with _opened(seams, uri) as opened:
+        with _opened(seams, operation, uri) as opened:
             lines = (line for line in read_lines(opened.chunks()) if line.number > done)
             while chunk := list(islice(lines, _LINES)):
                 yield Batch(
@@ -37,9 +38,9 @@ def read_filter(seams: Seams, operation: Operation) -> Iterator[Batch]:
                 )
 
 
-def _opened(seams: Seams, uri: StorageUri) -> OpenedObject:
+def _opened(seams: Seams, operation: Operation, uri: StorageUri) -> OpenedObject:
     try:
-        return seams.bucket(uri.bucket, "").open(uri.key)
+        return seams.bucket(bucket_use(operation, uri.bucket, "read", uri.key)).open(uri.key)
     except StatusError as error:
         failed = type(error)(f"the filter file {uri} cannot be read: {error.message}")
         failed.resource = str(uri)

@@ -12,6 +12,7 @@ from gantry.errors import Code, NotFound, Status, StatusError
 from gantry.ingest import died, ingest_batch, printable, same_bytes
 from gantry.operations.batches import cut, outcomes_of, run_in_order
 from gantry.operations.blob_keys import batch_prefix, half_written
+from gantry.operations.bucket_use import bucket_use
 from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation
 from gantry.seams import BlobStore, Seams
 from gantry.storage.uris import UriPattern
@@ -20,7 +21,7 @@ from gantry.storage.uris import UriPattern
 def import_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, None, None]:
     """Batches from the checkpoint on. Raises NotFound for a missing bucket and for a pattern that matches nothing."""
     pattern = UriPattern.parse(operation.request["uri"])
-    source = seams.bucket(pattern.bucket, str(operation.name.id))
+    source = seams.bucket(bucket_use(operation, pattern.bucket, "read", pattern.prefix))
     source_uri = f"gs://{pattern.bucket}/"
     place = seams.place_of(operation.request["storage_class"])
 

@@ -1,0 +1,54 @@
+"""Which buckets operations may read and write: what the settings allow, and nothing else once they allow anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from gantry.errors import InvalidArgument, PermissionDenied
+from gantry.seams import BucketUse
+
+_RIGHTS = {"read": "storage.objects.get and storage.objects.list", "write": "storage.objects.create"}
+
+
+@dataclass(frozen=True, slots=True)
+class BucketRule:
+    """``name`` may hold ``*`` and ``?``. ``prefix`` is how keys must begin; ``datasets`` are full names, () for all."""
+
+    name: str
+    read: bool = False
+    write: bool = False
+    prefix: str = ""
+    datasets: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, value: Mapping[str, Any]) -> BucketRule:
+        """Raises InvalidArgument, which names what is wrong."""
+        known = {"name": str, "read": bool, "write": bool, "prefix": str, "datasets": list}
+        if not isinstance(value, Mapping) or not value.get("name"):
+            raise InvalidArgument("bucket_rules: each needs the name of a bucket")
+        for key, given in value.items():
+            if key not in known or not isinstance(given, known[key]):
+                raise InvalidArgument(f"bucket_rules: {key} = {given!r} of {value['name']!r} is not understood")
+        if not (value.get("read") or value.get("write")):
+            raise InvalidArgument(f"bucket_rules: {value['name']!r} needs read = true or write = true")
+        return cls(**{**value, "datasets": tuple(value.get("datasets", ()))})
+
+    def covers(self, use: BucketUse) -> bool:
+        return (
+            getattr(self, use.right)
+            and fnmatchcase(use.bucket, self.name)
+            and use.prefix.startswith(self.prefix)
+            and (not self.datasets or use.dataset in self.datasets)
+        )
+
+
+def require(rules: Sequence[BucketRule], use: BucketUse) -> None:
+    """Raises PermissionDenied, which says what right is missing. Without rules everything is allowed."""
+    if rules and not any(rule.covers(use) for rule in rules):
+        raise PermissionDenied(
+            f"this server does not have {_RIGHTS[use.right]} access to gs://{use.bucket}/{use.prefix} for "
+            f"{use.dataset}; no rule of its setting bucket_rules gives {use.right} there"
+        )

@@ -65,6 +65,7 @@ class Settings:
     oidc_jwks_uri: str = ""
     admins: tuple[str, ...] = ()
     custom_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    audit_log: str = ""
     tls_cert: str = ""
     tls_key: str = ""
     locations: tuple[str, ...] = LOCATIONS

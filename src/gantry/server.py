@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 
 from gantry.api import discovery, pages, tokens, viewer
 from gantry.api.app import App
+from gantry.api.audit import Audit
 from gantry.api.call import Context
 from gantry.api.logging import JsonLines
 from gantry.config import DataDirectory, Settings, open_access, open_seams
@@ -79,6 +80,7 @@ def _context(settings: Settings, seams: Seams, runner: Runner, uploads: Uploads)
         settings.strict_search,
         built,
         access=open_access(settings),
+        audit=Audit(settings.audit_log) if settings.audit_log else None,
     )
 
 

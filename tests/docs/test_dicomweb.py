@@ -19,7 +19,7 @@ PAGE = (ROOT / "docs" / "howto" / "dicomweb.md").read_text(encoding="utf-8")
 STUDY, SERIES, INSTANCE = re.findall(r"^(?:STUDY|SERIES|INSTANCE)=([\d.]+)$", PAGE, re.MULTILINE)
 OTHER = "1.2.826.0.1.3680043.10.1.2"
 JSON, DICOM_JSON = "application/json; charset=UTF-8", "application/dicom+json"
-CURLRC = r'silent' "\n" r'write-out = "%{stderr}\nHTTP %{http_code} %{content_type}\n"' "\n"
+CURLRC = r"silent" "\n" r'write-out = "%{stderr}\nHTTP %{http_code} %{content_type}\n"' "\n"
 MARK = "--- next sample"
 GONE = """
 for i in $(seq 100); do

@@ -22,7 +22,16 @@ from gantry.api.call import Call, Context
 from gantry.api.ranges import Unsatisfiable
 from gantry.api.streaming import BodyReader, Lanes, StreamedAnswer, draw
 from gantry.api.web import Answer, WebCall, WebHandler
-from gantry.errors import Internal, InvalidArgument, NotFound, StatusError, Unauthenticated, Unimplemented
+from gantry.errors import (
+    Code,
+    Internal,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    StatusError,
+    Unauthenticated,
+    Unimplemented,
+)
 from gantry.names import API_VERSIONS
 
 logger = logging.getLogger(__name__)
@@ -86,17 +95,41 @@ class App:
                 form = (await _read(request)).decode("utf-8", "replace")
                 query_text, body = "&".join(filter(None, (query_text, form))), b""
         method, ids = _ROUTERS[version](verb, version, segments or [""])
-        caller = ANYBODY
-        if self._context.access is not None:
-            caller = await run_sync(_allowed, self._context, method, ids, headers, query_text)
+        caller, code = ANYBODY, Code.INTERNAL
+        try:
+            if self._context.access is not None:
+                caller, denied = await run_sync(_allowed, self._context, method, ids, headers, query_text)
+                if denied is not None:
+                    raise denied
+            response = await self._carried(request, method, version, ids, query_text, body, caller)
+            code = Code.OK
+            return response
+        except StatusError as error:
+            code = error.code
+            raise
+        finally:
+            if self._context.audit is not None:
+                self._context.audit.record(request, version, method, ids, caller, code)
+
+    async def _carried(
+        self,
+        request: Request,
+        method: methods.ApiMethod,
+        version: str,
+        ids: tuple[str, ...],
+        query_text: str,
+        body: bytes | None,
+        caller: Caller,
+    ) -> ASGIApp:
+        """The answer of a method's handler. ``body`` is None where it has not been read yet."""
         if method.handler is None:
             raise Unimplemented(f"{method.id} is known but not implemented yet; docs/coverage.md lists what is")
         if isinstance(method.handler, WebHandler):
             return await self._web(request, method.handler, version, ids, query_text)
         body = await _read(request) if body is None else body
-        query = _query(query_text)
+        query, headers = _query(query_text), request.headers
         fields = {}
-        if verb in ("POST", "PATCH", "PUT"):
+        if method.verb in ("POST", "PATCH", "PUT"):
             fields = decode(body, headers.get("content-encoding", ""), _charset(headers.get("content-type", "")))
         call = Call(self._context, version, ids, query, fields, caller)
         return json_response(await run_sync(method.handler, call))
@@ -117,12 +150,15 @@ class App:
 
 def _allowed(
     context: Context, method: methods.ApiMethod, ids: tuple[str, ...], headers: Mapping[str, str], query_text: str
-) -> Caller:
-    """Before anything is read of the body. Raises Unauthenticated, PermissionDenied."""
+) -> tuple[Caller, PermissionDenied | None]:
+    """Who is calling, and why they may not. Before anything is read of the body. Raises Unauthenticated."""
     caller = caller_of(context.access, context.seams, headers, dict(_pairs(query_text)))
-    if method.permission and ids:
-        caller.require(method.permission, resource_of(method.path, ids))
-    return caller
+    try:
+        if method.permission and ids:
+            caller.require(method.permission, resource_of(method.path, ids))
+    except PermissionDenied as error:
+        return caller, error
+    return caller, None
 
 
 def _begun(handler: WebHandler, call: WebCall) -> tuple[Answer, list[bytes]]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gantry.api.access import ANYBODY, Access, Caller
+
+if TYPE_CHECKING:
+    from gantry.api.audit import Audit
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
 from gantry.seams import Seams
 from gantry.studies.frames import FramePlaces
@@ -21,7 +24,7 @@ class Context:
 
     ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are dear to make, ``frame_places``
     where frames lie; ``strict_search`` is a setting. ``viewer`` is the directory of the installed viewer. ``access`` is
-    None where nobody is asked who they are.
+    None where nobody is asked who they are, ``audit`` where nothing is written down.
     """
 
     seams: Seams
@@ -34,6 +37,7 @@ class Context:
     remembered: Remembered = field(default_factory=Remembered)
     frame_places: FramePlaces = field(default_factory=FramePlaces)
     access: Access | None = None
+    audit: Audit | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -213,6 +213,7 @@ def _add_serve(commands: _Commands[_Parser]) -> None:
     command.add_argument("--tokens-file", metavar="FILE", help="tokens, and whom each of them stands for")
     command.add_argument("--oidc-issuer", metavar="URL", help="whose tokens are good, beside those of this server")
     command.add_argument("--oidc-audience", metavar="NAME", help="what a token of the issuer must be for")
+    command.add_argument("--audit-log", metavar="FILE", help="who did what, a line of JSON per call")
     command.add_argument("--tls-cert", metavar="FILE", help="certificate chain in PEM: serve https")
     command.add_argument("--tls-key", metavar="FILE", help="its private key in PEM")
     command.add_argument("--admins", metavar="MEMBERS", help="user:EMAIL,…: who may do everything")

@@ -1,0 +1,88 @@
+"""Who did what to which resource: one line of JSON per call, in the form of Cloud Audit Logs.
+
+A line names a resource and a permission, and nothing of what was sent or answered: no query, no message, no token.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from logging.handlers import WatchedFileHandler
+from pathlib import Path
+
+from starlette.requests import Request
+
+from gantry.api.access import Caller, full_name, resource_of
+from gantry.api.methods import ApiMethod
+from gantry.api.wire import Json, timestamp
+from gantry.errors import Code, InvalidArgument
+
+logger = logging.getLogger(__name__)
+
+_ADMIN = ("create", "patch", "delete", "setIamPolicy")
+_TYPE = "type.googleapis.com/google.cloud.audit.AuditLog"
+_MAX_AGENT = 200
+
+
+class Audit:
+    """Appends to a file, which may be moved away by whoever rotates it. Raises InvalidArgument where it cannot be made.
+
+    A line that cannot be written is told of in the log, and the call goes on.
+    """
+
+    def __init__(self, path: str) -> None:
+        try:
+            Path(path).touch(mode=0o600)
+            self._file = _File(path, encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise InvalidArgument(f"audit_log {path}: {error.strerror}") from None
+
+    def record(
+        self, request: Request, version: str, method: ApiMethod, ids: Sequence[str], caller: Caller, code: Code
+    ) -> None:
+        line = json.dumps(_entry(request, version, method, ids, caller, code), ensure_ascii=False)
+        self._file.emit(logging.LogRecord("audit", logging.INFO, "", 0, line, None, None))
+
+
+class _File(WatchedFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        logger.exception("a line of the audit log cannot be written")
+
+
+def _entry(request: Request, version: str, method: ApiMethod, ids: Sequence[str], caller: Caller, code: Code) -> Json:
+    project = ids[0] if ids else "-"
+    is_admin = method.id.rpartition(".")[2] in _ADMIN and "/dicomWeb" not in method.path
+    log = "activity" if is_admin else "data_access"
+    name = _name(method, ids)
+    held = full_name(resource_of(method.path, ids)) if ids else name
+    granted = code not in (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED)
+    payload: Json = {
+        "@type": _TYPE,
+        "serviceName": "healthcare.googleapis.com",
+        "methodName": f"google.cloud.healthcare.{version}.projects.locations.{method.id}",
+        "resourceName": name,
+        "authenticationInfo": {"principalEmail": caller.name.partition(":")[2]} if caller.name else {},
+        "authorizationInfo": [{"resource": held, "permission": method.permission, "granted": granted}],
+        "requestMetadata": {
+            "callerIp": request.client.host if request.client else "",
+            "callerSuppliedUserAgent": request.headers.get("user-agent", "")[:_MAX_AGENT],
+        },
+        "status": {"code": int(code)} if code is not Code.OK else {},
+    }
+    return {
+        "insertId": secrets.token_hex(8),
+        "logName": f"projects/{project}/logs/cloudaudit.googleapis.com%2F{log}",
+        "timestamp": timestamp(datetime.now(UTC)),
+        "severity": "NOTICE" if is_admin and code is Code.OK else "INFO" if code is Code.OK else "ERROR",
+        "resource": {"type": "audited_resource", "labels": {"project_id": project, "method": method.id}},
+        "protoPayload": payload,
+    }
+
+
+def _name(method: ApiMethod, ids: Sequence[str]) -> str:
+    """The path of the method with its ids, without a custom verb."""
+    left = iter(ids)
+    return "/".join(next(left, "*") if part.startswith("*") else part for part in method.path.split(":")[0].split("/"))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.ct_elements import TABLE
 
-SERIES_PER_STUDY = 4
+SERIES_PER_STUDY = 5
 _VARIETY = 1 << 20
 """Bytes of random data beyond one slice; slices begin at different offsets in it, so that no two are alike."""
 _CT_IMAGE_STORAGE, _EXPLICIT_LE = b"1.2.840.10008.5.1.4.1.1.2", b"1.2.840.10008.1.2.1"

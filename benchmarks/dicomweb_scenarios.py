@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import dicomweb_checks as checks
-from benchmarks.corpus import Corpus, make_corpus, patient_of
+from benchmarks.corpus import SERIES_PER_STUDY, Corpus, make_corpus, patient_of
 from benchmarks.dicomweb_checks import JSON, STORED, STOW_TYPE, Check
 from benchmarks.load import Load, Plan
 
-PER_SERIES, PER_STUDY = 50, 200
+PER_SERIES = 40
+PER_STUDY = PER_SERIES * SERIES_PER_STUDY
 STOW_INSTANCES, STOW_CONNECTIONS = 20, 4
 MOST_ROUNDS, _BODIES_PER_ROUND = 4, 12
 """Rounds that have data of their own to store."""
@@ -23,10 +24,11 @@ SMALL_BYTES, LARGE_BYTES = 4000, 530_000
 
 @dataclass(frozen=True)
 class Upload:
-    """A body of STOW-RS and the UIDs in it."""
+    """A body of STOW-RS, the UIDs in it, and its last file."""
 
     path: Path
     uids: tuple[tuple[str, str, str], ...]
+    last: Path
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,16 @@ def make_data(work: Path, studies: int) -> Data:
 
 
 def phantom() -> bytes:
-    """A body with an organ and noise in it, 512 × 512: what a picture codec meets in a CT. Two bytes per pixel."""
+    """A body with an organ and noise in it, 512 × 512: what a picture codec meets in a CT. Two bytes per pixel.
+
+    Stored values, 1024 above Hounsfield's, or the window would show black and white alone.
+    """
     import numpy as np
 
     chance = np.random.default_rng(1)
     y, x = np.mgrid[-1:1:512j, -1:1:512j]
     body = np.where(x**2 / 0.8 + y**2 / 0.5 < 1, 40.0, -1000.0) + 60 * np.exp(-((x - 0.3) ** 2 + y**2) * 20)
-    return bytes((body + chance.normal(0, 12, body.shape)).astype("<i2").tobytes())
+    return bytes((body + 1024 + chance.normal(0, 12, body.shape)).clip(0).astype("<u2").tobytes())
 
 
 def _bodies(directory: Path, corpus: Corpus) -> Iterator[Upload]:
@@ -93,7 +98,7 @@ def _bodies(directory: Path, corpus: Corpus) -> Iterator[Upload]:
         parts = (b"--bench\r\nContent-Type: application/dicom\r\n\r\n" + file.read_bytes() + b"\r\n"
                  for file in (corpus.directory / item.path for item in slices))  # fmt: skip
         path.write_bytes(b"".join(parts) + b"--bench--\r\n")
-        yield Upload(path, tuple(item.uids for item in slices))
+        yield Upload(path, tuple(item.uids for item in slices), corpus.directory / slices[-1].path)
 
 
 def _rate(load: Load) -> float:
@@ -119,8 +124,12 @@ def _series(corpus: Corpus) -> list[str]:
     return [f"/studies/{study}/series/{series}" for study, series in every]
 
 
+def _instance(uids: tuple[str, str, str]) -> str:
+    return "/studies/{}/series/{}/instances/{}".format(*uids)
+
+
 def _instances(corpus: Corpus) -> list[str]:
-    return [f"/studies/{a}/series/{b}/instances/{c}" for a, b, c in (item.uids for item in corpus.slices)]
+    return [_instance(item.uids) for item in corpus.slices]
 
 
 def _studies(data: Data) -> list[str]:
@@ -150,15 +159,20 @@ def _uploads(base: str, data: Data, number: int) -> Plan:
     return Plan(base, ["/studies"], JSON, STOW_CONNECTIONS, 0.0, STOW_TYPE, files)
 
 
-def _all_found(uids: Iterable[tuple[str, str, str]]) -> Check:
-    """Everything that was stored is found."""
+def _all_kept(uploads: Iterable[Upload]) -> Check:
+    """Everything that was stored is found, and the last instance of each body is as it was."""
     series: dict[str, list[str]] = defaultdict(list)
-    for study, one, instance in uids:
-        series[f"/studies/{study}/series/{one}/instances"].append(instance)
+    files = {}
+    for item in uploads:
+        for study, one, instance in item.uids:
+            series[f"/studies/{study}/series/{one}/instances"].append(instance)
+        files[_instance(item.uids[-1])] = item.last
 
     def check(base: str) -> None:
         for path, expected in series.items():
             checks.includes_instances(path, expected)(base)
+        for path, file in files.items():
+            checks.files(path, [file])(base)
 
     return check
 
@@ -177,6 +191,10 @@ def _last_series(data: Data) -> list[str]:
     return [item.uids[2] for item in data.small.slices[-PER_SERIES:]]
 
 
+def _check_metadata(data: Data) -> Check:
+    return checks.metadata(_warm(data), [data.small.directory / item.path for item in data.small.slices[-PER_SERIES:]])
+
+
 def _check_study(data: Data) -> Check:
     return checks.files(_study(data), [data.large.directory / item.path for item in data.large.slices])
 
@@ -186,10 +204,7 @@ def _check_instance(data: Data) -> Check:
 
 
 def _check_picture(data: Data) -> Check:
-    from pydicom import dcmread
-
-    header = dcmread(data.large.directory / data.large.slices[0].path, stop_before_pixels=True)
-    return checks.picture(f"{_instances(data.large)[0]}/rendered", (header.Rows, header.Columns))
+    return checks.picture(f"{_instances(data.large)[0]}/rendered", data.large.directory / data.large.slices[0].path)
 
 
 def _study(data: Data) -> str:
@@ -208,11 +223,11 @@ SCENARIOS = (
     ),
     Scenario(
         "series-metadata", "cold", "req/s", 5, 15, _rate, _gets(JSON, 1, _cold, 0.0),
-        lambda data: checks.metadata(_warm(data), _last_series(data)),
+        _check_metadata,
     ),
     Scenario(
         "series-metadata", "warm", "req/s", 5, 15, _rate, _gets(JSON, 1, lambda data, _: [_warm(data)]),
-        lambda data: checks.metadata(_warm(data), _last_series(data)),
+        _check_metadata,
     ),
     Scenario(
         "retrieve-study", "", "MB/s", 4, 8, _throughput,
@@ -230,6 +245,6 @@ SCENARIOS = (
     Scenario(
         "store", "c=4", "inst/s", 3, 5, _stored, _uploads,
         lambda data: checks.storing(data.trial.path.read_bytes(), [item[2] for item in data.trial.uids]),
-        lambda data, number: _all_found(uids for item in data.uploads_of(number) for uids in item.uids),
+        lambda data, number: _all_kept(data.uploads_of(number)),
     ),
 )  # fmt: skip

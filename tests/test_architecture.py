@@ -29,7 +29,7 @@ ROOMS = {
     "executors": ("executors",),
     "access": ("access.",),
     "api": ("api.",),
-    "door": ("", "__main__", "cli", "config", "server", "demo", "client."),
+    "door": ("", "__main__", "cli", "config", "connections", "server", "demo", "client."),
 }
 # Room → rooms that it may import, besides itself. The door may import all.
 ARROWS = {

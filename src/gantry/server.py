@@ -22,6 +22,7 @@ from gantry.api.audit import Audit
 from gantry.api.call import Context
 from gantry.api.logging import JsonLines
 from gantry.config import DataDirectory, Settings, open_access, open_seams
+from gantry.connections import LimitedProtocol
 from gantry.operations.runner import Runner
 from gantry.seams import Seams
 from gantry.studies.uploads import Uploads
@@ -99,6 +100,7 @@ def serve(settings: Settings) -> None:
             lifespan="off",
             timeout_graceful_shutdown=10,
             server_header=False,
+            http=LimitedProtocol,
             proxy_headers=False,  # nothing here depends on what a proxy says
             ssl_certfile=settings.tls_cert or None,
             ssl_keyfile=settings.tls_key or None,

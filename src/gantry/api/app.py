@@ -20,7 +20,7 @@ from gantry.api.access import ANYBODY, Caller, caller_of, resource_of
 from gantry.api.body import MAX_BODY_BYTES, decode
 from gantry.api.call import Call, Context
 from gantry.api.ranges import Unsatisfiable
-from gantry.api.streaming import BodyReader, Lanes, StreamedAnswer, draw
+from gantry.api.streaming import BodyReader, Lanes, StreamedAnswer, draw, pieces
 from gantry.api.web import Answer, WebCall, WebHandler
 from gantry.errors import (
     Code,
@@ -102,7 +102,7 @@ class App:
                 if denied is not None:
                     raise denied
             response = await self._carried(request, method, version, ids, query_text, body, caller)
-            code = Code.OK
+            code = Code.OK if getattr(response, "status_code", 200) < 400 else Code.UNKNOWN  # a part was refused
             return response
         except StatusError as error:
             code = error.code
@@ -230,7 +230,7 @@ def _charset(content_type: str) -> str:
 async def _read(request: Request) -> bytes:
     """The body, up to a limit. Raises InvalidArgument past it."""
     chunks, size = [], 0
-    async for chunk in request.stream():
+    async for chunk in pieces(request):
         size += len(chunk)
         if size > MAX_BODY_BYTES:
             raise InvalidArgument(f"the request body is larger than {MAX_BODY_BYTES} bytes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 from anyio import CapacityLimiter, from_thread
 from anyio.to_thread import run_sync
@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from gantry.api.web import Answer, WebHandler
-from gantry.errors import StatusError
+from gantry.errors import DeadlineExceeded, StatusError
 
 logger = logging.getLogger(__name__)
 
@@ -23,29 +23,46 @@ UPLOADS = 64
 QUICK = 4
 """Searches under way: more threads would only wait for each other."""
 
+BODY_SECONDS, SEND_SECONDS = 60.0, 120.0
+"""How long a client may send nothing, or read nothing, before it is given up."""
+
 _PIECE = 1 << 20
 _PATIENCE = 0.05  # seconds after which what there is goes out
 _MAX_PIECES = 64
+
+
+async def pieces(request: Request) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises ClientDisconnect, and DeadlineExceeded for a client that sends nothing for long."""
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                piece = await anext(stream, None)
+        except TimeoutError:
+            raise DeadlineExceeded(f"nothing came of the request's body for {BODY_SECONDS:g} seconds") from None
+        if piece is None:
+            return
+        yield piece
 
 
 class BodyReader:
     """``read()`` in a thread gives the next megabyte or so of a request's body; memory holds no more of it."""
 
     def __init__(self, request: Request) -> None:
-        self._stream = request.stream()
+        self._stream = pieces(request)
 
     def read(self) -> bytes:
         """b"" at the end. Raises ClientDisconnect."""
         return from_thread.run(self._gather)
 
     async def _gather(self) -> bytes:
-        pieces, size = [], 0
+        held, size = [], 0
         async for piece in self._stream:
-            pieces.append(piece)
+            held.append(piece)
             size += len(piece)
             if size >= _PIECE:
                 break
-        return b"".join(pieces)
+        return b"".join(held)
 
 
 class Lanes:
@@ -77,6 +94,8 @@ class StreamedAnswer:
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
             await self._send_all(send, gone)
+        except TimeoutError:
+            logger.warning("%s: broken off: the client reads nothing for %g seconds", scope["path"], SEND_SECONDS)
         except StatusError as error:
             # uvicorn cuts the connection when an answer is not brought to its end.
             logger.warning("%s: broken off half way: %s", scope["path"], error.message)
@@ -90,7 +109,8 @@ class StreamedAnswer:
             following = None if ended else asyncio.ensure_future(run_sync(draw, self._rest))
             try:
                 for piece in pieces:
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    async with asyncio.timeout(SEND_SECONDS):
+                        await send({"type": "http.response.body", "body": piece, "more_body": True})
             finally:
                 pieces, ended = await following if following else ([], True)
         if not gone.done():

@@ -1,0 +1,71 @@
+"""Connections of clients that send too much of a head, or take too long about it: they are told, and closed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES = 64 << 10
+HEAD_SECONDS = 30.0
+
+
+class LimitedProtocol(HttpToolsProtocol):
+    """uvicorn reads a request line and headers of any length, at any pace (RFC 6585 §5, RFC 9110 §15.5.9)."""
+
+    _head: int | None = None  # bytes of a head that is not complete; None between its end and the next one
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._begin()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.timeout_keep_alive_task is not None and self._head is None:
+            self._begin()  # something after a pause, be it a request or not
+        if self._head is not None:
+            self._head += len(data)
+            # What follows the head in its last packet is not of it, so a packet more is no harm.
+            if self._head > MAX_HEAD_BYTES + len(data):
+                self._refuse(431, f"the headers of the request have more than {MAX_HEAD_BYTES} bytes")
+                return
+        super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._head is None:
+            self._begin()
+
+    def on_headers_complete(self) -> None:
+        self._end()
+        super().on_headers_complete()
+
+    def _begin(self) -> None:
+        self._end()
+        self._head = 0
+        self._timer = self.loop.call_later(HEAD_SECONDS, self._too_slow)
+
+    def _end(self) -> None:
+        self._head = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _too_slow(self) -> None:
+        self._refuse(408, f"the headers of the request did not come within {HEAD_SECONDS:g} seconds")
+
+    def _refuse(self, code: int, message: str) -> None:
+        self._end()
+        if self.transport.is_closing():
+            return
+        error: dict[str, Any] = {"code": code, "message": message, "status": "INVALID_ARGUMENT"}
+        body = json.dumps({"error": error}).encode() + b"\n"
+        head = f"HTTP/1.1 {code} Refused\r\ncontent-type: application/json; charset=UTF-8\r\nconnection: close\r\n"
+        self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        self.transport.close()

@@ -1,0 +1,164 @@
+"""Clients that send too much, too slowly, or read nothing: they cost a bounded time and a bounded memory."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+
+from gantry import connections
+from gantry.api import streaming
+from gantry.api.streaming import StreamedAnswer, pieces
+from gantry.api.web import Answer
+from gantry.connections import MAX_HEAD_BYTES, LimitedProtocol
+from gantry.errors import DeadlineExceeded
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    await PlainTextResponse("hello")(scope, receive, send)
+
+
+@pytest.fixture
+def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Of a server of the protocol, with little patience."""
+    monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
+    config = uvicorn.Config(app, port=0, http=LimitedProtocol, lifespan="off", log_config=None, timeout_keep_alive=60)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()[1]
+    server.should_exit = True
+    thread.join()
+
+
+def everything(connection: socket.socket) -> bytes:
+    """What the server says until it closes."""
+    connection.settimeout(20)
+    found = b""
+    try:
+        while data := connection.recv(65536):
+            found += data
+    except ConnectionResetError:
+        pass
+    return found
+
+
+def refusal(answer: bytes, code: int) -> None:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {code} ".encode()), answer[:200]
+    assert json.loads(body)["error"]["code"] == code
+
+
+@pytest.mark.parametrize("sent", [b"", b"G", b"GET / HTTP/1.1\r\nhost: x\r\n", b"\r\n\r\n"])
+def test_a_head_that_does_not_end_is_given_up(port: int, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(sent)
+        refusal(everything(connection), 408)
+
+
+def test_a_head_that_comes_byte_by_byte_is_given_up(port: int) -> None:
+    """Each byte is a sign of life; only the whole counts."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        try:
+            for _ in range(100):
+                connection.sendall(b"x")
+                time.sleep(0.05)
+        except OSError:
+            return
+        pytest.fail("a head may take five seconds in pieces")
+
+
+@pytest.mark.parametrize("line", [b"x" * 1000, b"name: value\r\n" * 100])
+def test_a_head_without_end_is_cut_off(port: int, line: bytes) -> None:
+    """A header without end, and headers without end."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        sent = 0
+        try:
+            connection.sendall(b"GET / HTTP/1.1\r\nlong: ")
+            while sent < 100 << 20:
+                connection.sendall(line)
+                sent += len(line)
+        except OSError:
+            pass
+        assert sent < 20 << 20, "the server read on"
+
+
+def test_a_head_of_the_size_that_is_allowed(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        long = b"x" * (MAX_HEAD_BYTES - 100)
+        connection.sendall(b"GET / HTTP/1.1\r\nconnection: close\r\nlong: " + long + b"\r\n\r\n")
+        assert everything(connection).endswith(b"hello")
+
+
+def test_one_request_after_another_and_then_silence(port: int) -> None:
+    """The clock begins anew with each head, and does not run while a client thinks."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        for _ in range(3):
+            connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"hello"):
+                answer += connection.recv(65536)
+            time.sleep(0.7)
+        connection.sendall(b"\r\n")
+        refusal(everything(connection), 408)
+
+
+def test_a_body_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "BODY_SECONDS", 0.05)
+    messages = iter([{"type": "http.request", "body": b"begun", "more_body": True}])
+
+    async def receive() -> Any:
+        found = next(messages, None)
+        if found is None:
+            await asyncio.sleep(60)
+        return found
+
+    async def read() -> list[bytes]:
+        found = []
+        with pytest.raises(DeadlineExceeded, match=r"0\.05 seconds"):
+            async for piece in pieces(Request({"type": "http"}, receive)):
+                found.append(piece)
+        return found
+
+    assert asyncio.run(read()) == [b"begun"]
+
+
+def test_a_client_that_reads_nothing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The answer is broken off, and what it was made of is closed."""
+    monkeypatch.setattr(streaming, "SEND_SECONDS", 0.05)
+    closed: list[bool] = []
+
+    def body() -> Iterator[bytes]:
+        try:
+            while True:
+                yield b"x" * 1000
+        finally:
+            closed.append(True)
+
+    sent = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if message["type"] == "http.response.body":
+            await asyncio.sleep(60)
+
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    made = body()
+    answer = StreamedAnswer(Answer(made, "text/plain"), [next(made)], made)
+    asyncio.run(answer({"type": "http", "path": "/x"}, receive, send))
+    assert closed == [True]
+    assert "reads nothing" in caplog.text
+    assert not any(message.get("more_body") is False for message in sent), "it must not look complete"

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -133,13 +134,17 @@ LIES = {
 
 
 class Proxy(ThreadingHTTPServer):
-    """Of a DICOMweb root. ``lie`` changes each answer; ``lied`` says whether any was changed."""
+    """Of a DICOMweb root. ``lie`` changes each answer; ``lied`` says whether any was changed.
+
+    A body is stored once, and the answer is kept: the same instances again would be a conflict.
+    """
 
     lie: Lie | None = None
     lied = False
 
     def __init__(self, target: str) -> None:
         self.client = httpx.Client(timeout=60)
+        self.said: dict[bytes, httpx.Response] = {}
         self.target = target
         super().__init__(("127.0.0.1", 0), _Handler)
         self.base = f"http://127.0.0.1:{self.server_port}"
@@ -149,11 +154,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: Proxy
 
     def do_GET(self) -> None:
-        headers = {key: self.headers[key] for key in ("Accept", "Content-Type") if key in self.headers}
         content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        said = self.server.client.request(
-            self.command, self.server.target + self.path, headers=headers, content=content
-        )
+        said = self.server.said.get(content) or self._pass_on(content)
+        if content:
+            self.server.said[content] = said
         answer = (said.status_code, said.headers.get("content-type", ""), said.content)
         if self.server.lie:
             changed = self.server.lie(*answer)
@@ -167,18 +171,26 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_POST = do_GET
 
+    def _pass_on(self, content: bytes) -> httpx.Response:
+        headers = {key: self.headers[key] for key in ("Accept", "Content-Type") if key in self.headers}
+        url = self.server.target + self.path
+        return self.server.client.request(self.command, url, headers=headers, content=content)
+
     def log_message(self, *_: object) -> None: ...
 
 
 @dataclass
 class World:
+    """``roots``: of the store that holds everything, and of the one that is stored to."""
+
     data: Data
     proxy: Proxy
+    roots: tuple[str, str]
 
 
 @pytest.fixture(scope="module")
 def world(server: GantryServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A store that holds what a benchmark's holds, on a smaller scale, and the proxy before it."""
+    """What a benchmark has, on a smaller scale, and a proxy before the server."""
     work = tmp_path_factory.mktemp("bench")
     gantry = Gantry(server)
     with pytest.MonkeyPatch.context() as patch:
@@ -191,12 +203,13 @@ def world(server: GantryServer, tmp_path_factory: pytest.TempPathFactory) -> Ite
                     corpus.directory / item.path
                 )
         assert "error" not in gantry.import_("**")
-        proxy = Proxy(f"{server.url}/v1/{gantry.store}/dicomWeb")
+        held, given = (f"{server.url}/v1/{store}/dicomWeb" for store in (gantry.store, gantry.new_store("given")))
         for item in data.uploads_of(0):
-            httpx.post(proxy.target + "/studies", content=item.path.read_bytes(), headers={"Content-Type": STOW_TYPE})
+            httpx.post(f"{given}/studies", content=item.path.read_bytes(), headers={"Content-Type": STOW_TYPE})
+        proxy = Proxy(held)
         thread = threading.Thread(target=proxy.serve_forever)
         thread.start()
-        yield World(data, proxy)
+        yield World(data, proxy, (held, given))
         proxy.shutdown()
         thread.join()
         proxy.server_close()
@@ -213,23 +226,28 @@ def each(*fewer: str) -> Any:
     )
 
 
-def asked(world: World, lie: Lie | None, check: Callable[[str], None]) -> None:
-    """Raises what the benchmark raises of a server that answers so."""
-    world.proxy.lie, world.proxy.lied = lie, False
+@contextmanager
+def lying(world: World, lie: Lie | None, stored_to: bool = False) -> Iterator[None]:
+    world.proxy.lie, world.proxy.lied, world.proxy.target = lie, False, world.roots[stored_to]
     try:
-        with dicomweb._blamed("it", SCENARIOS[0]):
-            check(world.proxy.base)
+        yield
     finally:
         world.proxy.lie = None
+
+
+def asked(world: World, scenario: Scenario, lie: Lie | None, check: Callable[[str], None]) -> None:
+    """Raises what the benchmark raises of a server that answers so."""
+    with lying(world, lie, scenario.name == "store"), dicomweb._blamed("it", scenario):
+        check(world.proxy.base)
 
 
 @each()
 def test_a_right_answer_is_taken_and_wrong_ones_are_not(scenario: Scenario, world: World) -> None:
     check = scenario.check(world.data)
-    asked(world, None, check)
+    asked(world, scenario, None, check)
     for name, lie in (EVERYWHERE | LIES[scenario.name]).items():
         with pytest.raises(BenchmarkError):
-            asked(world, lie, check)
+            asked(world, scenario, lie, check)
             pytest.fail(f"{name}: taken for a right answer")
         assert world.proxy.lied, name
 
@@ -237,7 +255,7 @@ def test_a_right_answer_is_taken_and_wrong_ones_are_not(scenario: Scenario, worl
 def test_what_was_stored_is_asked_for_afterwards(world: World) -> None:
     (scenario,) = [item for item in SCENARIOS if item.name == "store"]
     after = scenario.after(world.data, 0)
-    asked(world, None, after)
+    asked(world, scenario, None, after)
 
     def only(of: str, lie: Lie) -> Lie:
         return lambda status, kind, body: lie(status, kind, body) if of in kind else (status, kind, body)
@@ -246,49 +264,45 @@ def test_what_was_stored_is_asked_for_afterwards(world: World) -> None:
     lies |= {name: only("multipart", lie) for name, lie in PARTS.items()}
     for name, lie in (EVERYWHERE | lies).items():
         with pytest.raises(BenchmarkError):
-            asked(world, lie, after)
+            asked(world, scenario, lie, after)
             pytest.fail(f"{name}: taken for a right answer")
         assert world.proxy.lied, name
-    with pytest.raises(NotAvailable):
-        asked(world, None, scenario.after(world.data, 1))  # which nobody has stored
+    with pytest.raises(BenchmarkError, match="instances that were stored are not found"):
+        asked(world, scenario, None, scenario.after(world.data, 1))  # which nobody has stored
 
 
 @each()
 @pytest.mark.parametrize("status", [404, 501])
 def test_what_a_server_does_not_offer_is_no_wrong_answer(status: int, scenario: Scenario, world: World) -> None:
     with pytest.raises(NotAvailable, match=str(status)):
-        asked(world, lambda *_: (status, JSON, b"[]"), scenario.check(world.data))
+        asked(world, scenario, lambda *_: (status, JSON, b"[]"), scenario.check(world.data))
 
 
-@pytest.mark.parametrize(("status", "raises"), [(200, BenchmarkError), (404, None)])
-def test_nobody_is_timed_on_it(
-    status: int, raises: type[Exception] | None, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    timed = []
-    monkeypatch.setattr(dicomweb, "run", lambda plan: timed.append(plan.base) or Load(1, 1, 1.0, 1.0))
-    bases = {"gantry": world.proxy.target, "orthanc": world.proxy.base}
-    world.proxy.lie = lambda *_: (status, JSON, b"[]")
-    try:
-        if raises:
-            with pytest.raises(raises, match="search-studies c=1, orthanc: .* 0 results"):
-                dicomweb._measure(SCENARIOS[0], bases, world.data, 1, tmp_path)
-            assert timed == []
-            return
+def test_nobody_is_timed_on_it(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    timed: list[str] = []
+
+    def timing(plan: Plan) -> Load:
+        timed.append(plan.base)
+        return Load(1, 1, 1.0, 1.0)
+
+    monkeypatch.setattr(dicomweb, "run", timing)
+    bases = {"gantry": world.roots[0], "orthanc": world.proxy.base}
+    with (
+        lying(world, lambda *_: (200, JSON, b"[]")),
+        pytest.raises(BenchmarkError, match=r"orthanc: .* 0 results"),
+    ):
+        dicomweb._measure(SCENARIOS[0], bases, world.data, 1, tmp_path)
+    assert timed == []
+    with lying(world, lambda *_: (404, JSON, b"[]")):
         result = dicomweb._measure(SCENARIOS[0], bases, world.data, 1, tmp_path)
-    finally:
-        world.proxy.lie = None
-    assert timed == [world.proxy.target]
+    assert timed == [world.roots[0]]
     assert (result.ratio, result.skipped) == (None, {"orthanc": "HTTP 404"})
 
 
 @pytest.mark.parametrize("status", [204, 302, 404, 500])
 def test_an_error_under_load_ends_the_run(status: int, world: World) -> None:
-    world.proxy.lie = lambda *_: (status, JSON, b"")
-    try:
-        with pytest.raises(BenchmarkError, match=f"HTTP {status}"):
-            run(Plan(world.proxy.base, ["/studies"], JSON))
-    finally:
-        world.proxy.lie = None
+    with lying(world, lambda *_: (status, JSON, b"")), pytest.raises(BenchmarkError, match=f"HTTP {status}"):
+        run(Plan(world.proxy.base, ["/studies"], JSON))
 
 
 def test_rounds_share_nothing(world: World) -> None:

@@ -54,6 +54,7 @@ class Settings:
     workers: int = 0
     public_url: str = ""
     retention_days: int = 30
+    max_operations: int = 1000
     log_json: bool = False
     strict_search: bool = False
     auth: str = "none"
@@ -172,7 +173,7 @@ def _typed(name: str, value: Any) -> Any:
     try:
         if name in ("log_json", "strict_search"):
             return _truth(value)
-        if name in ("port", "workers", "retention_days"):
+        if name in ("port", "workers", "retention_days", "max_operations"):
             if isinstance(value, str) and value.isascii() and value.isdigit():
                 value = int(value)
             if type(value) is not int or not 0 <= value <= 65535:

@@ -81,6 +81,7 @@ def _context(settings: Settings, seams: Seams, runner: Runner, uploads: Uploads)
         settings.strict_search,
         built,
         access=open_access(settings),
+        most_operations=settings.max_operations,
         audit=Audit(settings.audit_log) if settings.audit_log else None,
     )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
-from tests.support.server import counts
+from tests.support.server import GantryServer, counts
 
 
 def at_once(count: int, *calls: tuple[Gantry, str, str, dict[str, object]]) -> list[httpx.Response]:
@@ -69,3 +70,28 @@ def test_more_operations_than_run_at_once_all_end(gantry: Gantry) -> None:
     names = [gantry.server.export(gantry.store, f"gs://{gantry.out}/{number}") for number in range(30)]
     assert [counts(gantry.wait(name)) for name in names] == [(1, 0)] * 30
     assert len(gantry.objects(gantry.out)) == 30
+
+
+def test_more_operations_than_a_project_may_have_are_refused(tmp_path: Path) -> None:
+    """§1.19: 429, and the words say what to do; other projects have their own number."""
+    server = GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_MAX_OPERATIONS": "1"})
+    try:
+        gantry = Gantry(server)
+        for number in range(300):
+            gantry.put(gantry.bucket, f"{number}.dcm", make_instance("1.2", "1.3", f"1.4.{number}"))
+        other = server.create_store("d", "s", project="other")
+        body = {"gcsSource": {"uri": f"gs://{gantry.bucket}/*.dcm"}}
+        answers = at_once(8, *[(gantry, "POST", f"v1/{gantry.store}:import", body)] * 8)
+        refused = [answer for answer in answers if answer.status_code != 200]
+        assert refused and len(refused) < 8
+        for answer in refused:
+            error = answer.json()["error"]
+            assert (error["code"], error["status"]) == (429, "RESOURCE_EXHAUSTED")
+            assert "not done yet" in error["message"]
+        assert server.request("POST", f"v1/{other}:import", json=body).status_code == 200
+        for answer in answers:
+            if answer.status_code == 200:
+                gantry.wait(answer.json()["name"])
+        assert counts(gantry.import_("*.dcm")) == (300, 0)
+    finally:
+        server.stop()

@@ -25,6 +25,7 @@ class Context:
     ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are dear to make, ``frame_places``
     where frames lie; ``strict_search`` is a setting. ``viewer`` is the directory of the installed viewer. ``access`` is
     None where nobody is asked who they are, ``audit`` where nothing is written down.
+    ``most_operations`` of a project may be under way, 0 for any number.
     """
 
     seams: Seams
@@ -38,6 +39,7 @@ class Context:
     frame_places: FramePlaces = field(default_factory=FramePlaces)
     access: Access | None = None
     audit: Audit | None = None
+    most_operations: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,7 @@ def cancel_operation(call: Call) -> Json:
 
 def start_operation(call: Call, method: Method, request: dict[str, Any]) -> Json:
     operation = call.context.seams.index.create_operation(
-        call.dataset, call.version, method, request, str(call.dicom_store)
+        call.dataset, call.version, method, request, str(call.dicom_store), call.context.most_operations
     )
     call.context.notify()
     return {"name": str(operation.name)}

@@ -41,7 +41,8 @@ def _start(call: WebCall, method: Method) -> Answer:
     update.require_patch(patch)
     index.require(store, call.path)
     request = {"path": list(call.path), "patch": patch, "web_url": call.web_url}
-    operation = index.create_operation(store.parent, call.version, method, request, str(store))
+    most = call.context.most_operations
+    operation = index.create_operation(store.parent, call.version, method, request, str(store), most)
     call.context.notify()
     return _json({"name": str(operation.name)})
 

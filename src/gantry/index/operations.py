@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, Select, delete, func, insert, select, up
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import IntegrityError
 
-from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status
+from gantry.errors import Aborted, AlreadyExists, Code, NotFound, ResourceExhausted, Status
 from gantry.index.changes import apply_changes
 from gantry.index.filter_paths import add_selection
 from gantry.index.insertion import insert_instances
@@ -41,11 +41,25 @@ class Operations(Resources):
     """Every write of a runner is fenced: it takes effect only while the operation is that runner's own."""
 
     def create_operation(
-        self, parent: DatasetName, version: str, method: Method, request: dict[str, Any], store: str = ""
+        self,
+        parent: DatasetName,
+        version: str,
+        method: Method,
+        request: dict[str, Any],
+        store: str = "",
+        most: int = 0,
     ) -> Operation:
-        """A new operation waiting for a runner. ``store`` is the full name of its DICOM store. Raises NotFound."""
+        """A new operation waiting for a runner. ``store`` is the full name of its DICOM store.
+
+        Raises NotFound, and ResourceExhausted where ``most`` operations of the project are not done; 0 for no limit.
+        """
         store_id = self.get_dicom_store(parse_dicom_store_name(store)).id if store else 0
         with self._write() as connection:
+            if most and _open_operations(connection, parent.project) >= most:
+                raise ResourceExhausted(
+                    f"project {parent.project} has {most} operations that are not done yet; "
+                    "wait for some of them to end, or cancel some"
+                )
             row = {
                 "id": _new_id(),
                 "dataset_id": _dataset_row(connection, parent).id,
@@ -222,6 +236,12 @@ class Operations(Resources):
             if connection.execute(alive).one_or_none() is None:
                 raise NotFound(f"DICOM store {value.store} was deleted while the operation ran")
         return row
+
+
+def _open_operations(connection: Connection, project: str) -> int:
+    query = select(func.count()).select_from(operation).join(dataset, dataset.c.id == operation.c.dataset_id)
+    query = query.where(operation.c.end_time.is_(None), dataset.c.project == project)
+    return int(connection.execute(query).scalar_one())
 
 
 def _with_dataset() -> Select[Any]:

@@ -102,7 +102,8 @@ def test_the_extended_table_goes_first() -> None:
 @pytest.mark.parametrize("last", [0xFFFFFFF0, 2])
 def test_a_table_that_does_not_grow_or_leaves_the_file(last: int) -> None:
     table = pack(f"<{len(FRAMES)}I", *offsets(FRAMES)[:-1], last)
-    assert given(slide(FRAMES, table), 59) == even(FRAMES[59])
+    for number in (57, 58, 59):
+        assert given(slide(FRAMES, table), number) == even(FRAMES[number])
 
 
 def test_one_frame_of_many_reads_little_and_a_second_one_next_to_nothing() -> None:

@@ -28,6 +28,7 @@ from gantry.storage.place_marks import keep_places
 from gantry.storage.places import PlacedBlobStore
 
 if TYPE_CHECKING:
+    from gantry.access.oidc import OidcTokens
     from gantry.access.service_accounts import ServiceAccounts
 
 logger = logging.getLogger(__name__)
@@ -122,19 +123,20 @@ def open_access(settings: Settings) -> Access | None:
         logger.warning("no admins are set: unless policies are there already, nobody may do anything")
     admins = checked([Binding("roles/owner", settings.admins)], roles := Roles(settings.custom_roles))
     verifiers: list[Verifier] = [StaticTokens(settings.tokens_file)] if settings.tokens_file else []
-    accounts = None
     try:
         accounts = service_accounts_of(Path(settings.data).absolute(), settings.url)
-        verifiers.append(accounts)
-        if settings.oidc_issuer:
-            verifiers.append(_oidc(settings))
     except FailedPrecondition:
         if settings.oidc_issuer or not verifiers:
             raise
-    return Access(verifiers, roles, Policy(admins), None if accounts is None else accounts.exchange)
+        return Access(verifiers, roles, Policy(admins))
+    from gantry.access.endpoint import TokenEndpoint
+
+    issuer = _oidc(settings) if settings.oidc_issuer else None
+    verifiers += [accounts, *([issuer] if issuer is not None else [])]
+    return Access(verifiers, roles, Policy(admins), TokenEndpoint(accounts, issuer).give)
 
 
-def _oidc(settings: Settings) -> Verifier:
+def _oidc(settings: Settings) -> OidcTokens:
     from gantry.access.oidc import OidcTokens
 
     return OidcTokens(

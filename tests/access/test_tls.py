@@ -16,6 +16,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
+from google.auth import identity_pool
+from google.auth.exceptions import OAuthError
+from google.auth.transport.requests import AuthorizedSession
 
 from tests.access.test_oidc import AUDIENCE, Issuer
 from tests.support.server import GantryServer
@@ -91,4 +94,34 @@ def test_groups_of_an_issuer_over_tls(issuer: Issuer, tmp_path: Path) -> None:
             httpx.get(f"http://127.0.0.1:{server.port}/readyz")
     finally:
         server.secure.close()
+        server.stop()
+
+
+def test_workload_federation(issuer: Issuer, tmp_path: Path) -> None:
+    """google-auth with an external_account file: the issuer's token becomes one of ours (§12.4.6, RFC 8693)."""
+    env = {"GANTRY_OIDC_ISSUER": issuer.url, "GANTRY_OIDC_AUDIENCE": AUDIENCE, "GANTRY_AUTH": "required"}
+    server = GantryServer(tmp_path / "data", tmp_path / "buckets", env=env | {"GANTRY_ADMINS": "group:radiology"})
+    try:
+        subject = tmp_path / "subject"
+        described = {
+            "type": "external_account",
+            "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/p",
+            "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+            "token_url": f"{server.url}/token",
+            "credential_source": {"file": str(subject)},
+        }
+        scopes = ["https://www.googleapis.com/auth/cloud-platform"]
+        path = f"{server.url}/v1/projects/p/locations/us-central1/datasets"
+        for token, status in ((issuer.token(groups=["radiology"]), 200), (issuer.token(groups=["surgery"]), 403)):
+            subject.write_text(token)
+            credentials = identity_pool.Credentials.from_info(described, scopes=scopes)
+            session = AuthorizedSession(credentials)
+            assert session.get(path, timeout=20).status_code == status
+        for token in (issuer.token(exp=1), issuer.token(iss="https://other.example.org"), "x"):
+            subject.write_text(token)
+            with pytest.raises(OAuthError, match="invalid_grant"):
+                AuthorizedSession(identity_pool.Credentials.from_info(described, scopes=scopes)).get(path, timeout=20)
+        twice = "grant_type=a&grant_type=b"
+        assert server.request("POST", "token", content=twice).json()["error"] == "invalid_request"
+    finally:
         server.stop()

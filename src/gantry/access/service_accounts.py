@@ -130,8 +130,15 @@ class ServiceAccounts:
     def exchange(self, assertion: str) -> dict[str, Any]:
         """A token for a signed assertion (RFC 7523 §2.1). Raises Unauthenticated."""
         key = self._signer(assertion, (*GOOGLE_TOKEN_URIS, *self._audiences), required=True)
+        return self._token({"sub": f"serviceAccount:{key.email}", "key": key.id})
+
+    def token_of(self, who: Principal) -> dict[str, Any]:
+        """A token for somebody whom another issuer has vouched for, with the groups they are in."""
+        return self._token({"sub": who.name, "groups": [name for name in who.members if name.startswith("group:")]})
+
+    def _token(self, claims: dict[str, Any]) -> dict[str, Any]:
         now = int(time.time())
-        claims = {"iss": _OWN, "aud": _OWN, "sub": key.email, "key": key.id, "iat": now, "exp": now + LIFETIME}
+        claims = claims | {"iss": _OWN, "aud": _OWN, "iat": now, "exp": now + LIFETIME}
         token = jwt.encode(claims, self._own_secret(), "HS256", headers={"kid": _OWN})
         return {"access_token": token, "expires_in": LIFETIME, "token_type": "Bearer"}
 
@@ -145,20 +152,21 @@ class ServiceAccounts:
         except jwt.InvalidTokenError:
             return None
         if header.get("kid") == _OWN and header.get("alg") == "HS256":
-            return principal(f"serviceAccount:{self._of_ours(token).email}")
+            return self._of_ours(token)
         self._refresh()
         if header.get("kid") not in self._keys:
             return None
         return principal(f"serviceAccount:{self._signer(token, self._audiences, required=False).email}")
 
-    def _of_ours(self, token: str) -> AccountKey:
+    def _of_ours(self, token: str) -> Principal:
         options: Any = {"require": ["exp", "iat", "sub"]}
         claims = _decoded(token, self._own_secret(), ["HS256"], audience=_OWN, issuer=_OWN, options=options)
-        self._refresh()
-        key = self._keys.get(claims.get("key", ""))
-        if key is None or key.email != claims["sub"]:
-            raise Unauthenticated("the key that this token was given for is gone; use another key")
-        return key
+        if "key" in claims:
+            self._refresh()
+            key = self._keys.get(claims["key"])
+            if key is None or f"serviceAccount:{key.email}" != claims["sub"]:
+                raise Unauthenticated("the key that this token was given for is gone; use another key")
+        return principal(claims["sub"], claims.get("groups", ()))
 
     def _signer(self, token: str, audiences: Iterable[str], required: bool) -> AccountKey:
         """The key whose signature an assertion bears. Raises Unauthenticated."""

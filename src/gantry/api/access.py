@@ -34,13 +34,13 @@ class Verifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """``above`` is a policy over all projects: somebody has to write the first one. ``exchange`` gives tokens for
-    signed assertions."""
+    """``above`` is a policy over all projects: somebody has to write the first one. ``give_token`` is
+    the token endpoint's: the fields of its form → its answer."""
 
     verifiers: Sequence[Verifier]
     roles: Roles = field(default_factory=Roles)
     above: Policy = field(default_factory=Policy)
-    exchange: Callable[[str], dict[str, Any]] | None = None
+    give_token: Callable[[Mapping[str, str]], dict[str, Any]] | None = None
 
     def caller(self, seams: Seams, headers: Mapping[str, str], query: Mapping[str, str]) -> Caller:
         """Raises Unauthenticated."""

@@ -1,4 +1,4 @@
-"""``POST /token``: tokens for service accounts, as clients ask Google's endpoint for them (RFC 7523 §2.1)."""
+"""``POST /token``: tokens for service accounts, as clients ask Google's endpoint for them (RFC 6749 §5)."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ from starlette.responses import Response
 
 from gantry.api.app import json_response
 from gantry.api.call import Context
-from gantry.errors import StatusError
+from gantry.errors import InvalidArgument, StatusError
 
-GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+_MAX_FIELDS = 20
 _NO_STORE = {"cache-control": "no-store"}
 
 
 def give_token(context: Context, body: bytes) -> Response:
-    """An access token for a signed assertion, good for an hour."""
+    """An access token, good for an hour, or why there is none."""
     access = context.access
-    if access is None or access.exchange is None:
+    if access is None or access.give_token is None:
         return _refused("unsupported_grant_type", "this server gives no tokens; set auth = required")
-    form = parse_qs(body.decode("latin-1"), max_num_fields=20)
-    if form.get("grant_type") != [GRANT] or len(form.get("assertion", ())) != 1:
-        return _refused("unsupported_grant_type", f"grant_type must be {GRANT}, with one assertion")
     try:
-        answer = json_response(access.exchange(form["assertion"][0]))
+        form = parse_qs(body.decode("latin-1"), max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        return _refused("invalid_request", f"the form has more than {_MAX_FIELDS} fields")
+    if any(len(values) > 1 for values in form.values()):
+        return _refused("invalid_request", "a field of the form is there twice")
+    try:
+        answer = json_response(access.give_token({name: values[0] for name, values in form.items()}))
+    except InvalidArgument as error:
+        return _refused("unsupported_grant_type", error.message)
     except StatusError as error:
         return _refused("invalid_grant", error.message)
     answer.headers.update(_NO_STORE)

@@ -537,3 +537,14 @@ def test_the_files_of_pydicom(path: Path) -> None:
         assert read(data) == Header(
             *(dataset[keyword].value for keyword in KEYWORDS), dataset.file_meta.TransferSyntaxUID
         )
+
+
+@pytest.mark.parametrize("rest", range(24))
+@pytest.mark.parametrize("before", range(0, 600, 50))
+def test_an_unknown_vr_near_the_end(before: int, rest: int) -> None:
+    """What is looked at ahead may be in another window than what it is about."""
+    syntax = struct.pack("<HH2sH", 2, 0x0010, b"UI", 20) + b"1.2.840.10008.1.2.1\0"
+    private = struct.pack("<HH2sHI", 2, 0x0102, b"OB", 0, before) + bytes(before)
+    data = bytes(128) + b"DICM" + syntax + private + b"\x02\x00\x12\x00ZZ\0\0" + bytes(rest)
+    with pytest.raises(InvalidArgument):
+        read_header(lambda offset, length: data[offset : offset + length], len(data))

@@ -173,6 +173,7 @@ class Walk:
                 return tag, b"", 8, length
             if short or self.element_follows():
                 return tag, vr, 8, short
+            at = self.pos - self.base  # to look ahead may have moved the window
         return tag, vr, 12, encoding.length.unpack_from(self.window, at + 8)[0]
 
     def element_follows(self) -> bool:

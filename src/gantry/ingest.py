@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
 from gantry.describing import Read, describe
 from gantry.dicom.layout import Readable
-from gantry.dicom.part10 import read_header, read_skeleton
-from gantry.errors import Code, FailedPrecondition, ResourceExhausted, Status, StatusError
+from gantry.dicom.part10 import Header, read_header, read_skeleton
+from gantry.dicom.skeleton import Skeleton
+from gantry.errors import Code, FailedPrecondition, Internal, ResourceExhausted, Status, StatusError
 from gantry.operations.blob_keys import blob_key
 from gantry.resources import Failure, Instance, ObjectMeta
 from gantry.seams import BlobStore
+
+logger = logging.getLogger(__name__)
 
 MAX_OBJECT_BYTES = 100 << 30
 
@@ -49,7 +53,7 @@ def identify(opened: Readable, blob_key: str, size: int, storage_class: str, res
     """Read the header of an object whose bytes are, or will be, the blob ``blob_key``. Raises StatusError."""
     if size > MAX_OBJECT_BYTES:
         raise FailedPrecondition(f"{size} bytes are more than the {MAX_OBJECT_BYTES} an object may have")
-    header = read_header(opened.read_at, size)
+    header, skeleton = _read(opened, size, resource)
     instance = Instance(
         header.study_instance_uid,
         header.series_instance_uid,
@@ -61,7 +65,21 @@ def identify(opened: Readable, blob_key: str, size: int, storage_class: str, res
         storage_class,
         resource,
     )
-    return Read(instance, header, read_skeleton(opened.read_at, size, header.layout))
+    return Read(instance, header, skeleton)
+
+
+def _read(opened: Readable, size: int, resource: str) -> tuple[Header, Skeleton | None]:
+    """Raises StatusError alone: a mistake of ours about one header must not be the end of the operation for all."""
+    try:
+        header = read_header(opened.read_at, size)
+        return header, read_skeleton(opened.read_at, size, header.layout)
+    except StatusError:
+        raise
+    except Exception:
+        logger.exception("the header of %s cannot be read", resource)
+        raise Internal(
+            "an error that nobody foresaw while its header was read; the server's log has the details"
+        ) from None
 
 
 def describe_stored(instances: Sequence[Instance], *, blobs: BlobStore) -> list[Instance]:

@@ -185,6 +185,27 @@ def test_a_bug_is_not_hidden_as_a_failure_of_the_object(source: LocalBlobStore, 
         run("a", blobs=BrokenStore(str(tmp_path / "blobs"), ZeroDivisionError()))
 
 
+def test_a_mistake_about_one_header_is_that_objects_alone(
+    source: LocalBlobStore, blobs: LocalBlobStore, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        source.put(f"{number}.dcm", [make_instance("1.2", "1.3", f"1.99.{number}")])
+    whole = ingest.read_skeleton
+
+    def mistaken(read_at: Any, size: int, layout: Any, *most: int) -> Any:
+        found = whole(read_at, size, layout, *most)
+        assert found is not None
+        if b"1.99.1" in found.body:
+            raise KeyError("nobody foresaw this")
+        return found
+
+    monkeypatch.setattr(ingest, "read_skeleton", mistaken)
+    first, failed, last = run("0.dcm", "1.dcm", "2.dcm")
+    assert isinstance(first, Instance) and isinstance(last, Instance)
+    assert code_of(failed) is Code.INTERNAL
+    assert stored(blobs) == ["1/2/0000.dcm", "1/2/0002.dcm"]
+
+
 def test_names_that_are_not_utf_8_can_be_printed(run: Run) -> None:
     outcome = run("d/\udcff\udcfe.dcm")[0]
     assert outcome.resource == "gs://b/d/??.dcm"

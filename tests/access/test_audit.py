@@ -91,6 +91,7 @@ def test_a_file_that_is_moved_away_is_begun_anew(guarded: Guarded, home: Path) -
     (home / "audit.jsonl").rename(home / "audit.1")
     guarded.call("GET", f"v1/{DATASETS}")
     assert (len(lines(home, "audit.1")), len(lines(home))) == (1, 1)
+    assert (home / "audit.jsonl").stat().st_mode & 0o077 == 0
 
 
 def test_names_that_would_break_a_line(guarded: Guarded, home: Path) -> None:

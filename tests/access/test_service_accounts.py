@@ -12,7 +12,7 @@ from typing import Any
 import jwt
 import pytest
 
-from gantry.access import service_accounts
+from gantry.access import reloading
 from gantry.access.service_accounts import GOOGLE_TOKEN_URIS, ServiceAccounts
 from gantry.errors import InvalidArgument, NotFound, Unauthenticated
 
@@ -22,7 +22,7 @@ Key = dict[str, Any]
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_accounts, "_SECONDS", 0)
+    monkeypatch.setattr(reloading, "SECONDS", 0)
 
 
 @pytest.fixture

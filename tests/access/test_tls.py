@@ -6,7 +6,6 @@ import datetime
 import ipaddress
 import ssl
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -20,7 +19,7 @@ from google.auth import identity_pool
 from google.auth.exceptions import OAuthError
 from google.auth.transport.requests import AuthorizedSession
 
-from tests.access.test_oidc import AUDIENCE, Issuer
+from tests.support.issuer import AUDIENCE, Issuer
 from tests.support.server import GantryServer
 
 
@@ -64,14 +63,6 @@ def make_certificate(home: Path) -> tuple[Path, Path]:
     (home / "cert.pem").write_bytes(made.public_bytes(Encoding.PEM))
     (home / "key.pem").write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return home / "cert.pem", home / "key.pem"
-
-
-@pytest.fixture
-def issuer() -> Iterator[Issuer]:
-    made = Issuer()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
 
 
 def test_groups_of_an_issuer_over_tls(issuer: Issuer, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from gantry.access.reloading import Reloaded
 from gantry.errors import InvalidArgument, NotFound, Unauthenticated
 from gantry.iam.policies import Principal, principal
 
@@ -32,7 +33,6 @@ LEEWAY = 60  # seconds that clocks may differ by
 GOOGLE_TOKEN_URIS = ("https://oauth2.googleapis.com/token", "https://www.googleapis.com/oauth2/v4/token")
 """Clients that know one endpoint alone write these for an audience, whatever ``token_uri`` says."""
 
-_SECONDS = 1.0  # between two looks at the directory
 _OWN = "gantry"
 _NAME, _PROJECT = re.compile(r"[a-z][a-z0-9-]{0,61}[a-z0-9]"), re.compile(r"[a-z0-9][a-z0-9.:-]{0,61}")
 _KEY_ID = re.compile(r"[0-9a-f]{40}")
@@ -55,9 +55,8 @@ class ServiceAccounts:
     def __init__(self, directory: Path, audiences: Iterable[str] = ()) -> None:
         self._directory = directory
         self._audiences = frozenset(audiences)
+        self._known = Reloaded(directory, self._load)
         self._lock = threading.Lock()
-        self._keys: dict[str, AccountKey] = {}
-        self._seen, self._looked = -1, -_SECONDS
         self._secret = b""
 
     # Keys -------------------------------------------------------------------------------------------------------------
@@ -85,7 +84,6 @@ class ServiceAccounts:
         }
 
     def list(self) -> list[AccountKey]:
-        self._refresh()
         return sorted(self._keys.values(), key=lambda key: (key.email, key.created, key.id))
 
     def delete(self, key_id: str) -> None:
@@ -94,17 +92,9 @@ class ServiceAccounts:
             raise NotFound(f"there is no key {key_id[:50]!r}; gantry service-accounts list shows those there are")
         (self._directory / f"{key_id}.json").unlink()
 
-    def _refresh(self) -> None:
-        with self._lock:
-            if time.monotonic() < self._looked + _SECONDS:
-                return
-            self._looked = time.monotonic()
-            try:
-                stamp = os.stat(self._directory).st_mtime_ns
-            except OSError:
-                stamp = -2
-            if stamp != self._seen:
-                self._keys, self._seen = self._load(), stamp
+    @property
+    def _keys(self) -> dict[str, AccountKey]:
+        return self._known.get()
 
     def _load(self) -> dict[str, AccountKey]:
         found = {}
@@ -153,7 +143,6 @@ class ServiceAccounts:
             return None
         if header.get("kid") == _OWN and header.get("alg") == "HS256":
             return self._of_ours(token)
-        self._refresh()
         if header.get("kid") not in self._keys:
             return None
         return principal(f"serviceAccount:{self._signer(token, self._audiences, required=False).email}")
@@ -162,7 +151,6 @@ class ServiceAccounts:
         options: Any = {"require": ["exp", "iat", "sub"]}
         claims = _decoded(token, self._own_secret(), ["HS256"], audience=_OWN, issuer=_OWN, options=options)
         if "key" in claims:
-            self._refresh()
             key = self._keys.get(claims["key"])
             if key is None or f"serviceAccount:{key.email}" != claims["sub"]:
                 raise Unauthenticated("the key that this token was given for is gone; use another key")
@@ -170,7 +158,6 @@ class ServiceAccounts:
 
     def _signer(self, token: str, audiences: Iterable[str], required: bool) -> AccountKey:
         """The key whose signature an assertion bears. Raises Unauthenticated."""
-        self._refresh()
         try:
             header = jwt.get_unverified_header(token)
             claimed = jwt.decode(token, options={"verify_signature": False})

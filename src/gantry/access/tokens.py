@@ -10,21 +10,16 @@ A token may be written as its SHA-256, so that the file is no secret. One with p
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
 import stat
-import threading
-import time
 from pathlib import Path
 
+from gantry.access.reloading import Reloaded
 from gantry.errors import InvalidArgument
 from gantry.iam.policies import Principal, principal
 
-logger = logging.getLogger(__name__)
-
 MIN_CHARACTERS = 16
-_SECONDS = 1.0  # between two looks at the file
 _MAX_BYTES = 10 << 20
 _HASH = re.compile(r"sha256:([0-9a-f]{64})")
 _MEMBER = re.compile(r"(?:user|serviceAccount):[^\s@:]+@[^\s@:]+")
@@ -40,35 +35,11 @@ class StaticTokens:
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
-        self._lock = threading.Lock()
-        self._seen = self._stamp()
-        self._known = self._load()
-        self._looked = time.monotonic()
+        self._known = Reloaded(self._path, self._load)
 
     def principal(self, token: str) -> Principal | None:
         """Whom a token stands for; None for one that is not in the file."""
-        self._refresh()
-        return self._known.get(hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest())
-
-    def _refresh(self) -> None:
-        with self._lock:
-            if time.monotonic() < self._looked + _SECONDS:
-                return
-            self._looked = time.monotonic()
-            try:
-                stamp = self._stamp()
-                if stamp != self._seen:
-                    self._known, self._seen = self._load(), stamp
-                    logger.info("%s was read again: %d tokens", self._path, len(self._known))
-            except InvalidArgument as error:
-                logger.error("%s; the tokens known before stay good", error.message)
-
-    def _stamp(self) -> tuple[int, int, int]:
-        try:
-            found = os.stat(self._path)
-        except OSError as error:
-            raise InvalidArgument(f"tokens_file {self._path}: {error.strerror}") from None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return self._known.get().get(hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest())
 
     def _load(self) -> _Known:
         try:

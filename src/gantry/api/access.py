@@ -79,7 +79,7 @@ class Caller:
             roles = [role for role, held in PREDEFINED.items() if permission in held and role.count(".")]
             raise PermissionDenied(
                 f"Permission '{permission}' denied on resource '{full_name(resource)}' (or it may not exist) for "
-                f"{self.name}; {' and '.join(roles) or 'roles/owner'} have it"
+                f"{self.name}; it is part of {', '.join(roles) or 'roles/owner'}"
             )
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from io import TextIOWrapper
 from logging.handlers import WatchedFileHandler
-from pathlib import Path
 
 from starlette.requests import Request
 
@@ -35,7 +36,6 @@ class Audit:
 
     def __init__(self, path: str) -> None:
         try:
-            Path(path).touch(mode=0o600)
             self._file = _File(path, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise InvalidArgument(f"audit_log {path}: {error.strerror}") from None
@@ -48,6 +48,12 @@ class Audit:
 
 
 class _File(WatchedFileHandler):
+    """Its owner's alone, each time that it is begun anew."""
+
+    def _open(self) -> TextIOWrapper:
+        fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        return open(fd, "a", encoding=self.encoding, errors=self.errors)
+
     def handleError(self, record: logging.LogRecord) -> None:
         logger.exception("a line of the audit log cannot be written")
 

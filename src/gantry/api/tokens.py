@@ -8,14 +8,14 @@ from starlette.responses import Response
 
 from gantry.api.app import json_response
 from gantry.api.call import Context
-from gantry.errors import InvalidArgument, StatusError
+from gantry.errors import InvalidArgument, Unauthenticated
 
 _MAX_FIELDS = 20
 _NO_STORE = {"cache-control": "no-store"}
 
 
 def give_token(context: Context, body: bytes) -> Response:
-    """An access token, good for an hour, or why there is none."""
+    """An access token, good for an hour, or why there is none. Raises Unavailable while an issuer is away."""
     access = context.access
     if access is None or access.give_token is None:
         return _refused("unsupported_grant_type", "this server gives no tokens; set auth = required")
@@ -29,7 +29,7 @@ def give_token(context: Context, body: bytes) -> Response:
         answer = json_response(access.give_token({name: values[0] for name, values in form.items()}))
     except InvalidArgument as error:
         return _refused("unsupported_grant_type", error.message)
-    except StatusError as error:
+    except Unauthenticated as error:
         return _refused("invalid_grant", error.message)
     answer.headers.update(_NO_STORE)
     return answer

@@ -86,22 +86,22 @@ class FrameTable:
     def _walk(self, value: Sliceable) -> array[int]:
         """Numbers of the fragments that frames begin with, from the fragments alone."""
         if self._starts is None:
-            self._fragments = list(_fragments(value, self._first))
+            self._fragments = list(fragments(value, self._first))
             if not self._fragments:
                 raise InvalidArgument("the encapsulated pixel data has no fragments")
             self._starts = array("I", self._guessed(value))
         return self._starts
 
     def _guessed(self, value: Sliceable) -> Sequence[int]:
-        fragments, frames = self._fragments, self.frames
-        if len(fragments) == frames:
+        found, frames = self._fragments, self.frames
+        if len(found) == frames:
             return range(frames)
         if frames == 1 and not self._one_fragment:
             return [0]
-        starts = [number for number, (at, _) in enumerate(fragments) if bytes(value[at : at + 12]).startswith(_STARTS)]
+        starts = [number for number, (at, _) in enumerate(found) if bytes(value[at : at + 12]).startswith(_STARTS)]
         if self._one_fragment or len(starts) != frames or starts[0] != 0:
             raise InvalidArgument(
-                f"{len(fragments)} fragments do not make up the {frames} frames that NumberOfFrames declares"
+                f"{len(found)} fragments do not make up the {frames} frames that NumberOfFrames declares"
             )
         return starts
 
@@ -133,7 +133,8 @@ def _item(value: Sliceable, at: int) -> Extent | None:
     return at + 8, length
 
 
-def _fragments(value: Sliceable, at: int) -> Iterator[Extent]:
+def fragments(value: Sliceable, at: int = 0) -> Iterator[Extent]:
+    """Items from a place on; from 0 on the first is the Basic Offset Table. Raises as ``FrameTable`` does."""
     for _ in range(_MAX_FRAGMENTS):
         found = _item(value, at)
         if found is None:

@@ -45,6 +45,20 @@ class Readable(Protocol):
         ...
 
 
+class FileValue:
+    """A long value in a file: what is sliced out of it is read."""
+
+    def __init__(self, opened: Readable, start: int, length: int) -> None:
+        self._opened, self.start, self._length = opened, start, length
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, where: slice) -> bytes:
+        start, stop, _ = where.indices(self._length)
+        return self._opened.read_at(self.start + start, max(0, stop - start))
+
+
 class Element(NamedTuple):
     """``start`` of the tag, ``value`` start, ``end`` after the value and its delimiter. ``length`` as declared."""
 

@@ -22,26 +22,12 @@ from gantry.dicom.image_source import (
     require_pixels,
     true_422,
 )
-from gantry.dicom.layout import Readable, top_level
+from gantry.dicom.layout import FileValue, Readable, top_level
 from gantry.dicom.part10 import DEFLATED_UIDS, MAX_LIVE_SKELETON, read_header, read_skeleton
 from gantry.dicom.skeleton import Skeleton
 from gantry.errors import StatusError
 
 _META_START, _UNDEFINED, _DELIMITER = 132, b"\xff\xff\xff\xff", 8
-
-
-class FileValue:
-    """A long value in a file: what is sliced out of it is read."""
-
-    def __init__(self, opened: Readable, start: int, length: int) -> None:
-        self._opened, self.start, self._length = opened, start, length
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, where: slice) -> bytes:
-        start, stop, _ = where.indices(self._length)
-        return self._opened.read_at(self.start + start, max(0, stop - start))
 
 
 def open_source(opened: Readable) -> Source:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
 from itertools import accumulate
-from struct import unpack
 
+from gantry.dicom.encapsulation import fragments
 from gantry.dicom.forms import MP4, MPEG, TRANSPORT_STREAM, video_types
-from gantry.dicom.layout import Readable
-from gantry.errors import FailedPrecondition, InvalidArgument
+from gantry.dicom.layout import FileValue, Readable
+from gantry.errors import InvalidArgument
 
-_MAX_FRAGMENTS = 1_000_000
-_ITEM, _SEQUENCE_END = 0xE000FFFE, 0xE0DDFFFE
 _PACKET = 188
 
 
@@ -24,8 +21,9 @@ class Video:
     """
 
     def __init__(self, opened: Readable, start: int, end: int, syntax: str) -> None:
-        _, *fragments = list(_items(opened, start, end)) or [(0, 0)]
-        self._opened, self._fragments = opened, [each for each in fragments if each[1]]
+        self._value = FileValue(opened, start, end - start)
+        _, *found = list(fragments(self._value)) or [(0, 0)]
+        self._fragments = [each for each in found if each[1]]
         self._starts = list(accumulate((length for _, length in self._fragments), initial=0))
         self.size = self._starts[-1]
         if not self.size:
@@ -39,22 +37,7 @@ class Video:
         number = bisect_right(self._starts, offset) - 1
         start, size = self._fragments[number]
         inside = offset - self._starts[number]
-        return self._opened.read_at(start + inside, min(length, size - inside))
-
-
-def _items(opened: Readable, at: int, end: int) -> Iterator[tuple[int, int]]:
-    """Place and length of the value of every item; the first one is the Basic Offset Table."""
-    for _ in range(_MAX_FRAGMENTS):
-        if at + 8 > end:
-            return
-        tag, length = unpack("<II", opened.read_at(at, 8).ljust(8, b"\0"))
-        if tag == _SEQUENCE_END:
-            return
-        if tag != _ITEM or at + 8 + length > end:
-            raise InvalidArgument(f"the encapsulated pixel data is damaged at byte {at} of the file")
-        yield at + 8, length
-        at += 8 + length
-    raise FailedPrecondition(f"the pixel data has more than {_MAX_FRAGMENTS} fragments")
+        return self._value[start + inside : start + min(size, inside + length)]
 
 
 def _container(head: bytes) -> str:

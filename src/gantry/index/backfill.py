@@ -9,13 +9,11 @@ from sqlalchemy import Connection, select, update
 from gantry.errors import NotFound
 from gantry.index.contents import find
 from gantry.index.database import Database
-from gantry.index.insertion import NO_PACK, Placed, insert_packs, make_findable, tell_modalities
+from gantry.index.insertion import NO_PACK, Placed, columns_of, insert_packs, make_findable, tell_modalities
 from gantry.index.instances import _to_instance, _walk_query
 from gantry.index.tables import instance, series, study
 from gantry.names import ResourcePath
 from gantry.resources import Instance
-
-_NUMBERS = ("instance_number", "number_of_frames", "rows", "columns", "bits_allocated")
 
 
 class Backfill(Database):
@@ -49,11 +47,8 @@ def _update(connection: Connection, item: Placed, packs: dict[tuple[int, int], t
     if said is None:
         connection.execute(update(instance).where(row).values(pack_number=NO_PACK))
         return
-    pack_id, number = packs[item.series_id, id(said)]
     before = connection.execute(select(instance.c.structured_size).where(row)).scalar_one()
-    values = {name: getattr(said, name) for name in _NUMBERS}
-    values |= {"structured_size": new.structured_size, "pack_id": pack_id, "pack_number": number}
-    connection.execute(update(instance).where(row).values(values))
+    connection.execute(update(instance).where(row).values(columns_of(item, packs)))
     total = series.c.structured_bytes
     grown = update(series).where(series.c.id == item.series_id).values({total: total + new.structured_size - before})
     connection.execute(grown)

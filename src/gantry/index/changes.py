@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from gantry.errors import Code, Status
 from gantry.index.instances import _pairs, _position
 from gantry.index.tables import garbage, instance
-from gantry.resources import Change, Failure
+from gantry.resources import Change, Failure, Instance
 
 
 def apply_changes(connection: Connection, changes: Sequence[Change], now: int) -> tuple[Failure, ...]:
@@ -29,7 +29,7 @@ def apply_changes(connection: Connection, changes: Sequence[Change], now: int) -
     dead += [change.blob_key for change in lost.values() if change.copied]
     if dead:
         connection.execute(upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in dead])
-    return tuple(_failure(change, row in present) for row, change in lost.items())
+    return tuple(too_late(change.instance, row in present) for row, change in lost.items())
 
 
 def _update(connection: Connection, made: Mapping[tuple[int, str], Change], now: int) -> None:
@@ -42,9 +42,10 @@ def _update(connection: Connection, made: Mapping[tuple[int, str], Change], now:
     connection.execute(statement.values(new), [dict(zip(names, each, strict=True)) for each in values])
 
 
-def _failure(change: Change, there: bool) -> Failure:
+def too_late(read: Instance, there: bool) -> Failure:
+    """For an instance that is not as it was read any more, or not ``there``."""
     if there:
-        status = Status(Code.ABORTED, "another operation moved this instance meanwhile; start this one again")
+        status = Status(Code.ABORTED, "this instance was changed or moved meanwhile; start the operation again")
     else:
         status = Status(Code.NOT_FOUND, "this instance was deleted meanwhile")
-    return Failure(change.instance.path, status)
+    return Failure(read.path, status)

@@ -27,6 +27,7 @@ from gantry.matching import name_keys, search_key, tokens
 from gantry.resources import Description, Instance, SeriesAttributes, StudyAttributes
 
 NO_PACK = -1
+_NUMBERS = ("instance_number", "number_of_frames", "rows", "columns", "bits_allocated")
 _NO_STUDY, _NO_SERIES = StudyAttributes(), SeriesAttributes()
 
 
@@ -56,9 +57,8 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
 
 
 def _row(item: Placed, packs: dict[tuple[int, int], tuple[int, int]], now: int) -> dict[str, Any]:
-    new, said = item.instance, item.instance.description
-    pack_id, number = packs[item.series_id, id(said)] if said is not None else (None, NO_PACK)
-    return {
+    new = item.instance
+    return columns_of(item, packs) | {
         "series_id": item.series_id,
         "sop_instance_uid": new.sop_instance_uid,
         "sop_class_uid": new.sop_class_uid,
@@ -68,15 +68,15 @@ def _row(item: Placed, packs: dict[tuple[int, int], tuple[int, int]], now: int) 
         "storage_class": new.storage_class,
         "storage_class_update_time": now,
         "create_time": now,
-        "structured_size": new.structured_size,
-        "instance_number": said and said.instance_number,
-        "number_of_frames": said and said.number_of_frames,
-        "rows": said and said.rows,
-        "columns": said and said.columns,
-        "bits_allocated": said and said.bits_allocated,
-        "pack_id": pack_id,
-        "pack_number": number,
     }
+
+
+def columns_of(item: Placed, packs: dict[tuple[int, int], tuple[int, int]]) -> dict[str, Any]:
+    """What a row says of the header of its instance."""
+    said = item.instance.description
+    pack_id, number = packs[item.series_id, id(said)] if said is not None else (None, NO_PACK)
+    numbers = {name: said and getattr(said, name) for name in _NUMBERS}
+    return numbers | {"structured_size": item.instance.structured_size, "pack_id": pack_id, "pack_number": number}
 
 
 # --- studies and series

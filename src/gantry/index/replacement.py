@@ -8,14 +8,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from gantry.errors import Code, Status
-from gantry.index.insertion import NO_PACK, Placed, insert_packs, make_findable, tell_modalities
+from gantry.index.changes import too_late
+from gantry.index.insertion import Placed, columns_of, insert_packs, make_findable, tell_modalities
 from gantry.index.instances import _position
 from gantry.index.removal import blank_headers, make_unfindable
 from gantry.index.tables import garbage, instance, series, study
 from gantry.resources import Failure, Replacement
 
-_NUMBERS = ("instance_number", "number_of_frames", "rows", "columns", "bits_allocated")
 _Made = list[tuple[Row[Any], Replacement]]
 
 
@@ -32,7 +31,7 @@ def replace_instances(connection: Connection, replacements: Sequence[Replacement
             made.append((row, item))
             dead.append(row.blob_key)
         else:
-            failures.append(_failure(item, row is not None))
+            failures.append(too_late(item.before, row is not None))
             dead.append(item.after.blob_key)
     if made:
         blank_headers(connection, [row for row, _ in made])
@@ -52,13 +51,11 @@ def _update(connection: Connection, made: _Made) -> None:
     packs = insert_packs(connection, [Placed(row.study_id, row.series_id, item.after) for row, item in made])
     values = []
     for row, item in made:
-        new, said = item.after, item.after.description
-        pack_id, number = packs[row.series_id, id(said)] if said is not None else (None, NO_PACK)
+        new = item.after
         values.append(
             {"at_series": row.series_id, "at_uid": row.sop_instance_uid, "blob_key": new.blob_key, "size": new.size}
             | {"sop_class_uid": new.sop_class_uid, "transfer_syntax_uid": new.transfer_syntax_uid}
-            | {"structured_size": new.structured_size, "pack_id": pack_id, "pack_number": number}
-            | {name: said and getattr(said, name) for name in _NUMBERS}
+            | columns_of(Placed(row.study_id, row.series_id, new), packs)
         )
     mine = instance.c.series_id == bindparam("at_series"), instance.c.sop_instance_uid == bindparam("at_uid")
     columns = [name for name in values[0] if not name.startswith("at_")]
@@ -112,11 +109,3 @@ def _study_follows(connection: Connection, study_id: int, item: Replacement) -> 
         connection.execute(update(study).where(study.c.id == study_id).values(values))
         make_findable(connection, row.store_id, {study_id: said.study})
         tell_modalities(connection, {study_id})
-
-
-def _failure(item: Replacement, there: bool) -> Failure:
-    if there:
-        status = Status(Code.ABORTED, "this instance was changed meanwhile; start the update again")
-    else:
-        status = Status(Code.NOT_FOUND, "this instance was deleted meanwhile")
-    return Failure(item.before.path, status)

@@ -18,7 +18,7 @@ from gantry.errors import InvalidArgument
 from gantry.matching import search_key, tokens
 from gantry.names import ResourcePath
 from gantry.queries import Level, Match, Operator, Query
-from gantry.studies.search_inside import Inside, parse_inside
+from gantry.studies.search_inside import MOMENTS, Inside, parse_inside
 
 MAX_OFFSET = 1_000_000
 MAX_CONDITIONS, MAX_TEXT, MAX_WORDS = 50, 1024, 50
@@ -36,8 +36,6 @@ _SYSTEM = frozenset(
     )
 )
 _UID_LIST = re.compile(r"[0-9.]{1,64}(?:[,\\][0-9.]{1,64})*")
-_DATE = re.compile(r"[0-9]{8}")
-_TIME = re.compile(r"[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?")
 
 MODALITIES_IN_STUDY, SERIES_COUNT, INSTANCE_COUNT = 0x00080061, 0x00201206, 0x00201208
 SERIES_INSTANCE_COUNT, AVAILABILITY, RETRIEVE_URL = 0x00201209, 0x00080056, 0x00081190
@@ -242,6 +240,6 @@ _KINDS = {
     "integer": _integer,
     "text": _text,
     "name": _name,
-    "date": _range(_DATE, "YYYYMMDD"),
-    "time": _range(_TIME, "HHMMSS"),
+    "date": _range(MOMENTS["DA"], "YYYYMMDD"),
+    "time": _range(MOMENTS["TM"], "HHMMSS"),
 }

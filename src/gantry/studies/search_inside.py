@@ -22,7 +22,7 @@ from gantry.studies.headers import with_headers
 MAX_DEPTH = 8
 _LAST = "\U0010ffff"
 _NUMBERS = frozenset(("DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"))
-_MOMENTS = {
+MOMENTS = {
     "DA": re.compile(r"[0-9]{8}"),
     "TM": re.compile(r"[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?"),
     "DT": re.compile(r"[0-9]{4}(?:[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?)?)?)?"),
@@ -94,7 +94,7 @@ def _matcher(name: str, vr: str, value: str) -> Callable[[Any], bool]:
     if vr == "UI":
         uids = frozenset(re.split(r"[,\\]", value))
         return lambda found: isinstance(found, str) and found in uids
-    if vr in _MOMENTS:
+    if vr in MOMENTS:
         return _moment(name, vr, value)
     if vr.split(" ")[0] in _NUMBERS:
         return _number(name, value)
@@ -106,7 +106,7 @@ def _matcher(name: str, vr: str, value: str) -> Callable[[Any], bool]:
 def _moment(name: str, vr: str, value: str) -> Callable[[Any], bool]:
     first, dash, last = value.partition("-")
     last = last if dash else first
-    pattern = _MOMENTS[vr]
+    pattern = MOMENTS[vr]
     if not (first or last) or not all(pattern.fullmatch(end) for end in (first, last) if end):
         raise InvalidArgument(f"{name}: {value[:100]!r} is no {vr} and no range of them, without an offset from UTC")
     return lambda found: found is not None and first <= _OFFSET.sub("", str(found)) <= (last + _LAST)

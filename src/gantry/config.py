@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from gantry.access.tokens import StaticTokens
 from gantry.api.access import Access, Verifier
+from gantry.api.forwarded import Proxies
+from gantry.api.sessions import CALLBACK, Sessions
 from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
 from gantry.executors import WorkerPool
 from gantry.iam.policies import Binding, Policy, checked
@@ -30,6 +32,7 @@ from gantry.storage.places import PlacedBlobStore
 if TYPE_CHECKING:
     from gantry.access.oidc import OidcTokens
     from gantry.access.service_accounts import ServiceAccounts
+    from gantry.access.sign_in import OidcSignIn
 
 logger = logging.getLogger(__name__)
 
@@ -65,9 +68,13 @@ class Settings:
     oidc_email_claim: str = "email"
     oidc_groups_claim: str = "groups"
     oidc_jwks_uri: str = ""
+    oidc_client_id: str = ""
+    oidc_client_secret: str = field(default="", repr=False)
+    session_hours: int = 12
     admins: tuple[str, ...] = ()
     custom_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     audit_log: str = ""
+    trusted_proxies: tuple[str, ...] = ()
     tls_cert: str = ""
     tls_key: str = ""
     locations: tuple[str, ...] = LOCATIONS
@@ -110,6 +117,8 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: st
         )
     if settings.auth == "none" and (settings.tokens_file or settings.oidc_issuer or settings.admins):
         raise InvalidArgument("auth: is none, so nobody is asked for a token; set auth = required")
+    if settings.oidc_client_id and not settings.oidc_issuer:
+        raise InvalidArgument("oidc_client_id: needs oidc_issuer, at which browsers sign in")
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise InvalidArgument("tls_cert, tls_key: are needed together")
     return settings
@@ -122,26 +131,43 @@ def open_access(settings: Settings) -> Access | None:
     if not settings.admins:
         logger.warning("no admins are set: unless policies are there already, nobody may do anything")
     admins = checked([Binding("roles/owner", settings.admins)], roles := Roles(settings.custom_roles))
+    sessions = Sessions(settings.url)
     verifiers: list[Verifier] = [StaticTokens(settings.tokens_file)] if settings.tokens_file else []
     try:
         accounts = service_accounts_of(Path(settings.data).absolute(), settings.url)
     except FailedPrecondition:
         if settings.oidc_issuer or not verifiers:
             raise
-        return Access(verifiers, roles, Policy(admins))
+        return Access(verifiers, sessions, roles, Policy(admins), session_hours=settings.session_hours)
     from gantry.access.endpoint import TokenEndpoint
 
-    issuer = _oidc(settings) if settings.oidc_issuer else None
+    issuer = _oidc(settings, settings.oidc_audience) if settings.oidc_issuer else None
     verifiers += [accounts, *([issuer] if issuer is not None else [])]
-    return Access(verifiers, roles, Policy(admins), TokenEndpoint(accounts, issuer).give)
+    return Access(
+        verifiers,
+        sessions,
+        roles,
+        Policy(admins),
+        TokenEndpoint(accounts, issuer).give,
+        _sign_in(settings) if settings.oidc_client_id else None,
+        settings.session_hours,
+    )
 
 
-def _oidc(settings: Settings) -> OidcTokens:
+def _sign_in(settings: Settings) -> OidcSignIn:
+    from gantry.access.sign_in import OidcSignIn
+
+    tokens = _oidc(settings, settings.oidc_client_id)  # an ID token is for the client that asked
+    redirect = f"{settings.url}{CALLBACK}"
+    return OidcSignIn(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret, redirect, tokens)
+
+
+def _oidc(settings: Settings, audience: str) -> OidcTokens:
     from gantry.access.oidc import OidcTokens
 
     return OidcTokens(
         settings.oidc_issuer,
-        settings.oidc_audience,
+        audience,
         settings.oidc_email_claim,
         settings.oidc_groups_claim,
         settings.oidc_jwks_uri,
@@ -175,14 +201,17 @@ def _typed(name: str, value: Any) -> Any:
     try:
         if name in ("log_json", "strict_search"):
             return _truth(value)
-        if name in ("port", "workers", "retention_days", "max_operations"):
+        if name in ("port", "workers", "retention_days", "max_operations", "session_hours"):
             if isinstance(value, str) and value.isascii() and value.isdigit():
                 value = int(value)
             if type(value) is not int or not 0 <= value <= 65535:
                 raise ValueError
             return value
-        if name in ("locations", "admins"):
-            return tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value))
+        if name in ("locations", "admins", "trusted_proxies"):
+            listed = tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value))
+            if name == "trusted_proxies":
+                Proxies(listed)
+            return listed
         if name == "bucket_rules":
             return tuple(map(BucketRule.parse, value))
         if name == "custom_roles":

@@ -20,9 +20,11 @@ from gantry.api import discovery, pages, tokens, viewer
 from gantry.api.app import App
 from gantry.api.audit import Audit
 from gantry.api.call import Context
+from gantry.api.forwarded import Proxies
 from gantry.api.logging import JsonLines
 from gantry.config import DataDirectory, Settings, open_access, open_seams
 from gantry.connections import LimitedProtocol
+from gantry.console import rendering, sign_in
 from gantry.operations.runner import Runner
 from gantry.seams import Seams
 from gantry.studies.uploads import Uploads
@@ -35,10 +37,12 @@ _PAGES = {
     "metrics": pages.metrics,
     "logs": pages.logs,
     "viewer": viewer.viewer,
+    "sign-in": sign_in.sign_in,
+    "static": rendering.static,
     "$discovery": discovery.rest,
     "discovery": discovery.rest,
 }
-_FORMS = {"token": tokens.give_token}
+_FORMS = {"token": tokens.give_token, "sign-in": sign_in.take_token, "sign-out": sign_in.sign_out}
 
 _SWITCH_SECONDS = 0.0005
 """The event loop must not wait 5 ms, Python's default, behind each thread that is at work."""
@@ -82,7 +86,7 @@ def _context(settings: Settings, seams: Seams, runner: Runner, uploads: Uploads)
         built,
         access=open_access(settings),
         most_operations=settings.max_operations,
-        audit=Audit(settings.audit_log) if settings.audit_log else None,
+        audit=Audit(settings.audit_log, Proxies(settings.trusted_proxies)) if settings.audit_log else None,
     )
 
 
@@ -102,7 +106,7 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=10,
             server_header=False,
             http=LimitedProtocol,
-            proxy_headers=False,  # nothing here depends on what a proxy says
+            proxy_headers=False,  # ``Proxies`` reads what those that are trusted say
             ssl_certfile=settings.tls_cert or None,
             ssl_keyfile=settings.tls_key or None,
         )

@@ -24,7 +24,8 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def guarded(home: Path) -> Iterator[Guarded]:
-    made = Guarded(home, "bob", GANTRY_AUDIT_LOG=str(home / "audit.jsonl"))
+    settings = {"GANTRY_AUDIT_LOG": str(home / "audit.jsonl"), "GANTRY_TRUSTED_PROXIES": "127.0.0.1"}
+    made = Guarded(home, "bob", **settings)
     yield made
     assert "Traceback" not in made.server.log_text()
     made.server.stop()
@@ -70,7 +71,8 @@ def test_who_did_what_to_which_resource(guarded: Guarded, home: Path) -> None:
 
 def test_a_line_has_the_form_of_cloud_audit_logs(guarded: Guarded, home: Path) -> None:
     guarded.call("POST", f"v1/{DATASETS}?datasetId=d")
-    guarded.request("bob", "GET", f"v1beta1/{DATASETS}/d", headers={"user-agent": "x" * 1000})
+    seen = {"user-agent": "x" * 1000, "x-forwarded-for": "10.1.1.1, 192.0.2.1"}
+    guarded.request("bob", "GET", f"v1beta1/{DATASETS}/d", headers=seen)
     made, read = lines(home)
     assert made["logName"] == "projects/p/logs/cloudaudit.googleapis.com%2Factivity"
     assert read["logName"] == "projects/p/logs/cloudaudit.googleapis.com%2Fdata_access"
@@ -81,7 +83,7 @@ def test_a_line_has_the_form_of_cloud_audit_logs(guarded: Guarded, home: Path) -
     assert payload["methodName"] == "google.cloud.healthcare.v1beta1.projects.locations.datasets.get"
     right = {"resource": f"{DATASETS}/d", "permission": "healthcare.datasets.get", "granted": False}
     assert payload["authorizationInfo"] == [right]
-    assert payload["requestMetadata"]["callerIp"] == "127.0.0.1"
+    assert payload["requestMetadata"]["callerIp"] == "192.0.2.1"
     assert payload["requestMetadata"]["callerSuppliedUserAgent"] == "x" * 200
     assert made["insertId"] != read["insertId"] and made["timestamp"] <= read["timestamp"]
 

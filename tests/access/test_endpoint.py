@@ -7,6 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
 from gantry.api.tokens import give_token
 from gantry.errors import InvalidArgument, Unauthenticated, Unavailable
@@ -23,25 +25,29 @@ def context(answer: Any) -> Any:
     return SimpleNamespace(access=SimpleNamespace(give_token=give))
 
 
+def ask(context: Any, body: bytes) -> Response:
+    return give_token(context, Request({"type": "http", "path": "/token", "headers": []}), body)
+
+
 @pytest.mark.parametrize(
     ("raised", "error"), [(InvalidArgument("x"), "unsupported_grant_type"), (Unauthenticated("x"), "invalid_grant")]
 )
 def test_what_is_wrong_with_a_request(raised: Exception, error: str) -> None:
-    answer = give_token(context(raised), b"grant_type=x")
+    answer = ask(context(raised), b"grant_type=x")
     assert (answer.status_code, json.loads(bytes(answer.body))["error"]) == (400, error)
 
 
 def test_an_issuer_that_is_away_is_no_fault_of_the_caller() -> None:
     with pytest.raises(Unavailable):
-        give_token(context(Unavailable("x")), b"grant_type=x")
+        ask(context(Unavailable("x")), b"grant_type=x")
 
 
 def test_no_answer_is_kept_by_a_cache() -> None:
-    answer = give_token(context({"access_token": "t"}), b"grant_type=x")
+    answer = ask(context({"access_token": "t"}), b"grant_type=x")
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
 
 
 @pytest.mark.parametrize("body", [b"&".join(b"a%d=1" % number for number in range(30)), b"a=1&a=2"])
 def test_forms_that_are_refused(body: bytes) -> None:
-    answer = give_token(context({}), body)
+    answer = ask(context({}), body)
     assert (answer.status_code, json.loads(bytes(answer.body))["error"]) == (400, "invalid_request")

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status
+from gantry.iam.policies import principal
+from gantry.iam.sessions import Session
 from gantry.index.sql import SqlIndex
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath
 from gantry.resources import (
@@ -685,6 +687,21 @@ class IndexSuite:
             with pytest.raises(NotFound):
                 index.delete_instance(STORE, ResourcePath(*first.uids))
         assert sorted(index.garbage()) == ["b/1", "b/2", "b/3", "b/4"]
+
+    # Sessions ---------------------------------------------------------------------------------------------------------
+
+    def test_sessions_last_until_they_end_or_are_ended(self, index: SqlIndex) -> None:
+        begun = Session(principal("user:ada@example.org", ["group:a"], "token:01"), 100)
+        index.begin_session(b"1", begun, 0)
+        index.begin_session(b"2", replace(begun, ends=200), 0)
+        found = index.session(b"1", 99)
+        assert found == begun and found is not None and found.who.credential == "token:01"
+        assert [index.session(b"1", 100), index.session(b"3", 0)] == [None, None]
+        index.end_session(b"2")
+        index.end_session(b"3")
+        assert index.session(b"2", 0) is None
+        index.begin_session(b"3", replace(begun, ends=300), 100)
+        assert index.session(b"1", 0) is None, "one that has ended is forgotten"
 
     # Threads ----------------------------------------------------------------------------------------------------------
 

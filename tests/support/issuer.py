@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -25,6 +28,8 @@ class Issuer:
         self.keys = {kid: self.published(kid) for kid in self.private}
         self.asked: list[str] = []
         self.down = False
+        self.codes: dict[str, dict[str, str]] = {}
+        self.secret = "the-secret-of-gantry"  # noqa: S105
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -33,9 +38,22 @@ class Issuer:
                 answer: Any = {"keys": list(issuer.keys.values())}
                 if self.path == "/.well-known/openid-configuration":
                     answer = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"}
+                    answer |= {f"{name}_endpoint": f"{issuer.url}/{name}" for name in ("authorization", "token")}
+                if self.path.startswith("/authorization?") and not issuer.down:
+                    self.send_response(302)
+                    self.send_header("location", issuer.back(dict(parse_qsl(urlsplit(self.path).query))))
+                    self.end_headers()
+                    return
                 self.send_response(503 if issuer.down else 200)
                 self.end_headers()
                 self.wfile.write(json.dumps(answer).encode())
+
+            def do_POST(self) -> None:
+                form = dict(parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode()))
+                answer = issuer.redeemed(form)
+                self.send_response(400 if answer is None else 200)
+                self.end_headers()
+                self.wfile.write(json.dumps(answer or {"error": "invalid_grant"}).encode())
 
             def log_message(self, format: str, *_: object) -> None:
                 return
@@ -43,6 +61,23 @@ class Issuer:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def back(self, query: dict[str, str]) -> str:
+        """Somebody has signed in here: the address that the browser goes back to, with a code."""
+        code = f"code-{len(self.codes)}"
+        self.codes[code] = query
+        return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
+
+    def redeemed(self, form: dict[str, str]) -> dict[str, str] | None:
+        """The tokens for a code, once; None for whoever did not ask for it (RFC 7636 §4.6)."""
+        asked = self.codes.pop(form.get("code", ""), None)
+        digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        if asked is None or challenge != asked["code_challenge"] or form.get("client_secret") != self.secret:
+            return None
+        if form["redirect_uri"] != asked["redirect_uri"]:
+            return None
+        return {"id_token": self.token(aud=asked["client_id"], nonce=asked["nonce"], groups=["radiology"])}
 
     def published(self, kid: str) -> dict[str, Any]:
         key, algorithm = self.private[kid]

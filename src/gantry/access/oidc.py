@@ -39,7 +39,7 @@ class OidcTokens:
             raise InvalidArgument(
                 "oidc_audience: is needed with oidc_issuer: tokens for others are not for this server"
             )
-        _require_safe("oidc_issuer", issuer)
+        require_safe("oidc_issuer", issuer)
         self._issuer, self._audience = issuer, audience
         self._email_claim, self._groups_claim = email_claim, groups_claim
         self._jwks_uri = jwks_uri
@@ -49,6 +49,15 @@ class OidcTokens:
 
     def principal(self, token: str) -> Principal | None:
         """None for a token of somebody else. Raises Unauthenticated, Unavailable where its keys cannot be had."""
+        claims = self.claims(token)
+        return None if claims is None else self.principal_of(claims)
+
+    def again(self, credential: str) -> Principal | None:
+        """What the issuer takes back is not heard of: its tokens are good until they end."""
+        return None
+
+    def claims(self, token: str) -> dict[str, Any] | None:
+        """What the issuer says in a token. None for one of somebody else. Raises Unauthenticated, Unavailable."""
         try:
             header = jwt.get_unverified_header(token)
             claimed = jwt.decode(token, options={"verify_signature": False})
@@ -58,7 +67,7 @@ class OidcTokens:
             return None
         key = self._key(str(header.get("kid", "")))
         try:
-            claims = jwt.decode(
+            claims: dict[str, Any] = jwt.decode(
                 token,
                 key.key,
                 [key.algorithm_name],
@@ -69,9 +78,10 @@ class OidcTokens:
             )
         except jwt.InvalidTokenError as error:
             raise Unauthenticated(f"the token of {self._issuer} is not good: {error}") from None
-        return self._principal_of(claims)
+        return claims
 
-    def _principal_of(self, claims: dict[str, Any]) -> Principal:
+    def principal_of(self, claims: dict[str, Any]) -> Principal:
+        """Whom the claims of a token name. Raises Unauthenticated."""
         email = claims.get(self._email_claim)
         if not isinstance(email, str) or "@" not in email or any(char.isspace() for char in email):
             raise Unauthenticated(f"the token names nobody: its claim {self._email_claim!r} is no e-mail address")
@@ -79,38 +89,52 @@ class OidcTokens:
             raise Unauthenticated("the issuer has not verified the e-mail address of this token")
         groups = claims.get(self._groups_claim) or ()
         listed = groups[:_MAX_GROUPS] if isinstance(groups, list) else ()
-        return principal(f"user:{email}", [f"group:{name}" for name in listed if isinstance(name, str)])
+        groups = [f"group:{name}" for name in listed if isinstance(name, str)]
+        return principal(f"user:{email}", groups, ends=claims["exp"])
 
     def _key(self, kid: str) -> jwt.PyJWK:
-        with self._lock:
-            now = time.monotonic()
-            age = now - self._fetched
-            if (kid not in self._keys or age > _FRESH) and now - self._tried >= _PAUSE:
-                self._tried = now
-                self._refresh(now)
-            if time.monotonic() - self._fetched > _STALE:
-                raise Unavailable(f"the keys of {self._issuer} cannot be had at the moment; try again")
-            if kid not in self._keys:
-                raise Unauthenticated(f"{self._issuer} has no key {kid[:50]!r}")
-            return self._keys[kid]
+        """Whoever needs a key that is not here waits until keys have been fetched, and nobody else does."""
+        age = time.monotonic() - self._fetched
+        if kid not in self._keys or age > _STALE:
+            with self._lock:
+                if kid not in self._keys or time.monotonic() - self._fetched > _STALE:
+                    self._refresh()
+        elif age > _FRESH and self._lock.acquire(blocking=False):
+            threading.Thread(target=self._refresh_behind, daemon=True).start()
+        if time.monotonic() - self._fetched > _STALE:
+            raise Unavailable(f"the keys of {self._issuer} cannot be had at the moment; try again")
+        if (key := self._keys.get(kid)) is None:
+            raise Unauthenticated(f"{self._issuer} has no key {kid[:50]!r}")
+        return key
 
-    def _refresh(self, now: float) -> None:
+    def _refresh_behind(self) -> None:
+        try:
+            self._refresh()
+        finally:
+            self._lock.release()
+
+    def _refresh(self) -> None:
+        now = time.monotonic()
+        if now - self._tried < _PAUSE:
+            return
+        self._tried = now
         try:
             with httpx.Client(timeout=10) as client:
                 uri = (
                     self._jwks_uri
-                    or _json(client, f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")["jwks_uri"]
+                    or json_of(client, f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")["jwks_uri"]
                 )
-                _require_safe("jwks_uri", uri)
-                found = _json(client, uri)["keys"]
+                require_safe("jwks_uri", uri)
+                found = json_of(client, uri)["keys"]
             self._keys = {key.key_id: key for key in map(_usable, found) if key is not None and key.key_id}
             self._fetched = now
         except (httpx.HTTPError, httpx.InvalidURL, InvalidArgument, ValueError, KeyError, TypeError) as error:
             logger.error("the keys of %s cannot be fetched: %s", self._issuer, error)
 
 
-def _json(client: httpx.Client, url: str) -> Any:
-    with client.stream("GET", url) as answer:
+def json_of(client: httpx.Client, url: str, form: dict[str, str] | None = None) -> Any:
+    """What an address answers, to a form where there is one. Raises httpx.HTTPError, ValueError."""
+    with client.stream("GET" if form is None else "POST", url, data=form) as answer:
         answer.raise_for_status()
         held = b""
         for chunk in answer.iter_bytes():
@@ -130,7 +154,7 @@ def _usable(value: Any) -> jwt.PyJWK | None:
     return key if usable else None
 
 
-def _require_safe(name: str, url: str) -> None:
+def require_safe(name: str, url: str) -> None:
     """Raises InvalidArgument."""
     try:
         parts = urlsplit(url)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import re
 import secrets
@@ -33,7 +34,7 @@ LEEWAY = 60  # seconds that clocks may differ by
 GOOGLE_TOKEN_URIS = ("https://oauth2.googleapis.com/token", "https://www.googleapis.com/oauth2/v4/token")
 """Clients that know one endpoint alone write these for an audience, whatever ``token_uri`` says."""
 
-_OWN = "gantry"
+_OWN, _KIND = "gantry", "key"
 _NAME, _PROJECT = re.compile(r"[a-z][a-z0-9-]{0,61}[a-z0-9]"), re.compile(r"[a-z0-9][a-z0-9.:-]{0,61}")
 _KEY_ID = re.compile(r"[0-9a-f]{40}")
 _HEALTHCARE = re.compile(r"https://healthcare\.[a-z0-9.-]+/?")
@@ -119,7 +120,7 @@ class ServiceAccounts:
 
     def exchange(self, assertion: str) -> dict[str, Any]:
         """A token for a signed assertion (RFC 7523 §2.1). Raises Unauthenticated."""
-        key = self._signer(assertion, (*GOOGLE_TOKEN_URIS, *self._audiences), required=True)
+        key, _ = self._signed(assertion, (*GOOGLE_TOKEN_URIS, *self._audiences), required=True)
         return self._token({"sub": f"serviceAccount:{key.email}", "key": key.id})
 
     def token_of(self, who: Principal) -> dict[str, Any]:
@@ -145,7 +146,14 @@ class ServiceAccounts:
             return self._of_ours(token)
         if header.get("kid") not in self._keys:
             return None
-        return principal(f"serviceAccount:{self._signer(token, self._audiences, required=False).email}")
+        key, claims = self._signed(token, self._audiences, required=False)
+        return _of_key(key, claims["exp"])
+
+    def again(self, credential: str) -> Principal | None:
+        """Whose key it is that a credential was given for, if it is still there."""
+        kind, _, key_id = credential.partition(":")
+        key = self._keys.get(key_id) if kind == _KIND else None
+        return None if key is None else _of_key(key)
 
     def _of_ours(self, token: str) -> Principal:
         options: Any = {"require": ["exp", "iat", "sub"]}
@@ -154,10 +162,11 @@ class ServiceAccounts:
             key = self._keys.get(claims["key"])
             if key is None or f"serviceAccount:{key.email}" != claims["sub"]:
                 raise Unauthenticated("the key that this token was given for is gone; use another key")
-        return principal(claims["sub"], claims.get("groups", ()))
+            return _of_key(key, claims["exp"])
+        return principal(claims["sub"], claims.get("groups", ()), ends=claims["exp"])
 
-    def _signer(self, token: str, audiences: Iterable[str], required: bool) -> AccountKey:
-        """The key whose signature an assertion bears. Raises Unauthenticated."""
+    def _signed(self, token: str, audiences: Iterable[str], required: bool) -> tuple[AccountKey, dict[str, Any]]:
+        """The key whose signature an assertion bears, and what it says. Raises Unauthenticated."""
         try:
             header = jwt.get_unverified_header(token)
             claimed = jwt.decode(token, options={"verify_signature": False})
@@ -170,8 +179,9 @@ class ServiceAccounts:
         failure = Unauthenticated("")
         for key in keys:
             try:
-                self._check(_decoded(token, key.public_key, ["RS256"], options=_CLAIMS), frozenset(audiences), required)
-                return key
+                claims = _decoded(token, key.public_key, ["RS256"], options=_CLAIMS)
+                self._check(claims, frozenset(audiences), required)
+                return key, claims
             except Unauthenticated as error:
                 failure = error
         raise failure
@@ -195,6 +205,10 @@ class ServiceAccounts:
                     self._write("secret", secrets.token_bytes(32))
                 self._secret = path.read_bytes()
             return self._secret
+
+
+def _of_key(key: AccountKey, ends: float = math.inf) -> Principal:
+    return principal(f"serviceAccount:{key.email}", credential=f"{_KIND}:{key.id}", ends=ends)
 
 
 _CLAIMS: Any = {"require": ["exp", "iat", "iss"], "verify_aud": False}

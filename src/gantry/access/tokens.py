@@ -24,6 +24,7 @@ _MAX_BYTES = 10 << 20
 _HASH = re.compile(r"sha256:([0-9a-f]{64})")
 _MEMBER = re.compile(r"(?:user|serviceAccount):[^\s@:]+@[^\s@:]+")
 _GROUP = re.compile(r"group:\S+")
+_KIND = "token"
 _Known = dict[bytes, Principal]
 
 
@@ -40,6 +41,11 @@ class StaticTokens:
     def principal(self, token: str) -> Principal | None:
         """Whom a token stands for; None for one that is not in the file."""
         return self._known.get().get(hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest())
+
+    def again(self, credential: str) -> Principal | None:
+        """Whom a token stands for by now."""
+        kind, _, digest = credential.partition(":")
+        return self._known.get().get(bytes.fromhex(digest)) if kind == _KIND else None
 
     def _load(self) -> _Known:
         try:
@@ -59,7 +65,7 @@ class StaticTokens:
                 has_plain = has_plain or plain
                 if digest in found:
                     raise InvalidArgument(f"tokens_file {self._path}: the token of line {number} was there before")
-                found[digest] = self._member(words[1:], number)
+                found[digest] = self._member(words[1:], number, digest)
         if has_plain and mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise InvalidArgument(f"tokens_file {self._path}: others can read its tokens; run chmod 600 {self._path}")
         return found
@@ -74,10 +80,10 @@ class StaticTokens:
             )
         return hashlib.sha256(word.encode()).digest(), True
 
-    def _member(self, words: list[str], number: int) -> Principal:
+    def _member(self, words: list[str], number: int, digest: bytes) -> Principal:
         if not words or not _MEMBER.fullmatch(words[0]) or not all(map(_GROUP.fullmatch, words[1:])):
             raise InvalidArgument(
                 f"tokens_file {self._path}: line {number} is not TOKEN user:EMAIL or TOKEN serviceAccount:EMAIL, "
                 "with group:NAME behind it where wanted"
             )
-        return principal(words[0], words[1:])
+        return principal(words[0], words[1:], f"{_KIND}:{digest.hex()}")

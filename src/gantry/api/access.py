@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from gantry.api.sessions import Sessions
 from gantry.errors import PermissionDenied, Unauthenticated
 from gantry.iam.conditions import Facts
 from gantry.iam.policies import Policy, Principal, allows
 from gantry.iam.roles import PREDEFINED, Roles
+from gantry.iam.sessions import Session
 from gantry.names import DatasetName, DicomStoreName
 from gantry.seams import Seams
 
@@ -31,38 +33,63 @@ class Verifier(Protocol):
         """None for a token of another kind. Raises Unauthenticated for one of this kind that is not good."""
         ...
 
+    def again(self, credential: str) -> Principal | None:
+        """Whom the credential of a principal stands for by now; None where it is gone, or of another kind."""
+        ...
+
+
+class SignIn(Protocol):
+    """Signing in at somebody else's, by way of the browser."""
+
+    def begin(self) -> tuple[str, tuple[str, ...]]:
+        """The address to send the browser to, and what it keeps meanwhile. Raises Unavailable."""
+        ...
+
+    def finish(self, asked: Sequence[str], query: Mapping[str, str]) -> Principal:
+        """Who has come back. Raises Unauthenticated, Unavailable."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """``above`` is a policy over all projects: somebody has to write the first one. ``give_token`` is
-    the token endpoint's: the fields of its form → its answer."""
+    the token endpoint's: the fields of its form → its answer. ``sign_in`` is for browsers, where an issuer is set, and
+    ``session_hours`` how long they are known then."""
 
     verifiers: Sequence[Verifier]
+    sessions: Sessions
     roles: Roles = field(default_factory=Roles)
     above: Policy = field(default_factory=Policy)
     give_token: Callable[[Mapping[str, str]], dict[str, Any]] | None = None
+    sign_in: SignIn | None = None
+    session_hours: int = 12
 
-    def caller(self, seams: Seams, headers: Mapping[str, str], query: Mapping[str, str]) -> Caller:
+    def principal(self, token: str) -> Principal:
         """Raises Unauthenticated."""
-        token = _token(headers, query)
         for verifier in self.verifiers:
             if (found := verifier.principal(token)) is not None:
-                return Known(seams, self, found)
+                return found
         raise Unauthenticated(
             "the credential of this request is not known here: the token is wrong, too old, or for somebody else"
         )
 
+    def still(self, session: Session) -> Principal:
+        """Who has begun a session, as they are now. Raises Unauthenticated where what they have shown is gone."""
+        if not session.who.credential:
+            return session.who
+        for verifier in self.verifiers:
+            found = verifier.again(session.who.credential)
+            if found is not None and found.name == session.who.name:
+                return found
+        raise Unauthenticated("what this session was begun with is not good any more; sign in again")
+
 
 def _token(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
+    """ "" where there is none. Raises Unauthenticated."""
     scheme, _, token = headers.get("authorization", "").strip().partition(" ")
     if scheme and (scheme.lower() != "bearer" or not token.strip()):
         raise Unauthenticated("the Authorization header is not of the form Bearer TOKEN")
-    token = token.strip() or query.get("access_token", "")
-    if not token:
-        raise Unauthenticated(
-            "this server asks who is calling, and the request does not say: send Authorization: Bearer TOKEN"
-        )
-    return token
+    return token.strip() or query.get("access_token", "")
 
 
 class Caller:
@@ -99,9 +126,19 @@ class Known(Caller):
         return allows(policies, self._principal, permission, facts, self._access.roles)
 
 
-def caller_of(access: Access | None, seams: Seams, headers: Mapping[str, str], query: Mapping[str, str]) -> Caller:
-    """Raises Unauthenticated."""
-    return ANYBODY if access is None else access.caller(seams, headers, query)
+def caller_of(
+    access: Access | None, seams: Seams, verb: str, headers: Mapping[str, str], query: Mapping[str, str]
+) -> Caller:
+    """By their token, else by the session of their browser. Raises Unauthenticated, PermissionDenied."""
+    if access is None:
+        return ANYBODY
+    if token := _token(headers, query):
+        return Known(seams, access, access.principal(token))
+    if session := access.sessions.of(seams, verb, headers):
+        return Known(seams, access, access.still(session))
+    raise Unauthenticated(
+        "this server asks who is calling, and the request does not say: send Authorization: Bearer TOKEN"
+    )
 
 
 def full_name(resource: Resource) -> str:

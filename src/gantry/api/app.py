@@ -19,6 +19,7 @@ from gantry.api import methods
 from gantry.api.access import ANYBODY, Caller, caller_of, resource_of
 from gantry.api.body import MAX_BODY_BYTES, decode
 from gantry.api.call import Call, Context
+from gantry.api.origins import Origins
 from gantry.api.ranges import Unsatisfiable
 from gantry.api.streaming import BodyReader, Lanes, StreamedAnswer, draw, pieces
 from gantry.api.web import Answer, WebCall, WebHandler
@@ -37,21 +38,22 @@ from gantry.names import API_VERSIONS
 logger = logging.getLogger(__name__)
 
 Page = Callable[[Context, Request], Response]
-Form = Callable[[Context, bytes], Response]
+Form = Callable[[Context, Request, bytes], Response]
 _JSON = "application/json; charset=UTF-8"
-_MAX_PARAMETERS = 1000
+_MAX_PARAMETERS, MAX_FORM_BYTES = 1000, 1 << 20
 _OVERRIDABLE = {"GET", "PUT", "PATCH", "DELETE"}
 _ROUTERS = dict.fromkeys(API_VERSIONS, methods.route) | {cloud_logging.VERSION: cloud_logging.route}
 
 
 class App:
     """ASGI application. ``pages`` are plain GET pages by first path segment (health, metrics, logs), ``forms`` take
-    the body of a POST."""
+    the body of a POST, by first segment too."""
 
     def __init__(self, context: Context, pages: dict[str, Page], forms: Mapping[str, Form]) -> None:
         self._context = context
         self._pages, self._forms = pages, forms
         self._lanes = Lanes()
+        self._origins = Origins(context.public_url) if context.access is None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,14 +72,16 @@ class App:
 
     def _respond(self, request: Request) -> Awaitable[ASGIApp]:
         segments = _segments(request.scope)
+        if self._origins is not None:
+            self._origins.require_local(request.method, request.headers)
         if segments[0] in _ROUTERS:
             return self._call(request, segments[0], segments[1:])
         return self._page(request, segments)
 
     async def _page(self, request: Request, segments: list[str]) -> ASGIApp:
-        if request.method == "POST" and len(segments) == 1 and segments[0] in self._forms:
+        if request.method == "POST" and segments[0] in self._forms:
             body = await _read(request)
-            return await run_sync(self._forms[segments[0]], self._context, body)
+            return await run_sync(self._forms[segments[0]], self._context, request, body)
         page = self._pages.get(segments[0])
         if page is None or request.method not in ("GET", "HEAD"):
             raise NotFound(f"no such page: {request.method} {request.url.path}; the API begins at /v1/projects")
@@ -87,21 +91,21 @@ class App:
         headers = request.headers
         verb, query_text = request.method, request.scope["query_string"].decode("latin-1")
         override = headers.get("x-http-method-override", "").upper()
-        body: bytes | None = None
+        in_form = verb == "POST" and override == "GET"
         if verb == "POST" and override in _OVERRIDABLE:
             verb = override
-            if override == "GET":
-                # A query too long for a URL comes as a form in the body.
-                form = (await _read(request)).decode("utf-8", "replace")
-                query_text, body = "&".join(filter(None, (query_text, form))), b""
         method, ids = _ROUTERS[version](verb, version, segments or [""])
         caller, code = ANYBODY, Code.INTERNAL
         try:
             if self._context.access is not None:
-                caller, denied = await run_sync(_allowed, self._context, method, ids, headers, query_text)
+                caller, denied = await run_sync(_allowed, self._context, request, method, ids)
                 if denied is not None:
                     raise denied
-            response = await self._carried(request, method, version, ids, query_text, body, caller)
+            if in_form:
+                # A query too long for a URL comes as a form in the body.
+                form = (await _read(request, MAX_FORM_BYTES)).decode("utf-8", "replace")
+                query_text = "&".join(filter(None, (query_text, form)))
+            response = await self._carried(request, method, version, ids, query_text, b"" if in_form else None, caller)
             code = Code.OK if getattr(response, "status_code", 200) < 400 else Code.UNKNOWN  # a part was refused
             return response
         except StatusError as error:
@@ -149,16 +153,22 @@ class App:
 
 
 def _allowed(
-    context: Context, method: methods.ApiMethod, ids: tuple[str, ...], headers: Mapping[str, str], query_text: str
+    context: Context, request: Request, method: methods.ApiMethod, ids: tuple[str, ...]
 ) -> tuple[Caller, PermissionDenied | None]:
     """Who is calling, and why they may not. Before anything is read of the body. Raises Unauthenticated."""
-    caller = caller_of(context.access, context.seams, headers, dict(_pairs(query_text)))
+    caller = caller_of_request(context, request)
     try:
         if method.permission and ids:
             caller.require(method.permission, resource_of(method.path, ids))
     except PermissionDenied as error:
         return caller, error
     return caller, None
+
+
+def caller_of_request(context: Context, request: Request) -> Caller:
+    """Raises Unauthenticated, PermissionDenied."""
+    query = dict(_pairs(request.scope["query_string"].decode("latin-1")))
+    return caller_of(context.access, context.seams, request.method, request.headers, query)
 
 
 def _begun(handler: WebHandler, call: WebCall) -> tuple[Answer, list[bytes]]:
@@ -227,12 +237,12 @@ def _charset(content_type: str) -> str:
     return ""
 
 
-async def _read(request: Request) -> bytes:
-    """The body, up to a limit. Raises InvalidArgument past it."""
+async def _read(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
+    """The body. Raises InvalidArgument past the limit."""
     chunks, size = [], 0
     async for chunk in pieces(request):
         size += len(chunk)
-        if size > MAX_BODY_BYTES:
-            raise InvalidArgument(f"the request body is larger than {MAX_BODY_BYTES} bytes")
+        if size > limit:
+            raise InvalidArgument(f"the request body is larger than {limit} bytes")
         chunks.append(chunk)
     return b"".join(chunks)

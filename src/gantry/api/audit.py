@@ -17,6 +17,7 @@ from logging.handlers import WatchedFileHandler
 from starlette.requests import Request
 
 from gantry.api.access import Caller, full_name, resource_of
+from gantry.api.forwarded import Proxies
 from gantry.api.methods import ApiMethod
 from gantry.api.wire import Json, timestamp
 from gantry.errors import Code, InvalidArgument
@@ -30,11 +31,13 @@ _MAX_AGENT = 200
 
 class Audit:
     """Appends to a file, which may be moved away by whoever rotates it. Raises InvalidArgument where it cannot be made.
+    ``proxies`` are those that say who is behind them.
 
     A line that cannot be written is told of in the log, and the call goes on.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, proxies: Proxies) -> None:
+        self._proxies = proxies
         try:
             self._file = _File(path, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
@@ -43,7 +46,11 @@ class Audit:
     def record(
         self, request: Request, version: str, method: ApiMethod, ids: Sequence[str], caller: Caller, code: Code
     ) -> None:
-        line = json.dumps(_entry(request, version, method, ids, caller, code), ensure_ascii=False)
+        source = {
+            "callerIp": self._proxies.client(request.scope),
+            "callerSuppliedUserAgent": request.headers.get("user-agent", "")[:_MAX_AGENT],
+        }
+        line = json.dumps(_entry(source, version, method, ids, caller, code), ensure_ascii=False)
         self._file.emit(logging.LogRecord("audit", logging.INFO, "", 0, line, None, None))
 
 
@@ -58,7 +65,7 @@ class _File(WatchedFileHandler):
         logger.exception("a line of the audit log cannot be written")
 
 
-def _entry(request: Request, version: str, method: ApiMethod, ids: Sequence[str], caller: Caller, code: Code) -> Json:
+def _entry(source: Json, version: str, method: ApiMethod, ids: Sequence[str], caller: Caller, code: Code) -> Json:
     project = ids[0] if ids else "-"
     is_admin = method.id.rpartition(".")[2] in _ADMIN and "/dicomWeb" not in method.path
     log = "activity" if is_admin else "data_access"
@@ -72,10 +79,7 @@ def _entry(request: Request, version: str, method: ApiMethod, ids: Sequence[str]
         "resourceName": name,
         "authenticationInfo": {"principalEmail": caller.name.partition(":")[2]} if caller.name else {},
         "authorizationInfo": [{"resource": held, "permission": method.permission, "granted": granted}],
-        "requestMetadata": {
-            "callerIp": request.client.host if request.client else "",
-            "callerSuppliedUserAgent": request.headers.get("user-agent", "")[:_MAX_AGENT],
-        },
+        "requestMetadata": source,
         "status": {"code": int(code)} if code is not Code.OK else {},
     }
     return {

@@ -9,8 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
-from gantry.api.access import Caller, caller_of
-from gantry.api.app import json_response
+from gantry.api.app import caller_of_request, json_response
 from gantry.api.call import Context
 from gantry.api.paging import Page, read_page
 from gantry.api.wire import Json, counter_json, log_entry_json, timestamp
@@ -61,18 +60,14 @@ def readyz(context: Context, _request: Request) -> Response:
 
 def metrics(context: Context, request: Request) -> Response:
     """Prometheus text format, for whoever is known here."""
-    _caller(context, request)
+    caller_of_request(context, request)
     return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
-
-
-def _caller(context: Context, request: Request) -> Caller:
-    return caller_of(context.access, context.seams, request.headers, request.query_params)
 
 
 def logs(context: Context, request: Request) -> Response:
     """``/logs/{operation name}``: an operation's error log, a page for browsers, JSON for everyone else."""
     name = _operation_name(request.url.path)
-    _caller(context, request).require("healthcare.operations.get", name.dataset)
+    caller_of_request(context, request).require("healthcare.operations.get", name.dataset)
     operation = context.seams.index.get_operation(name)
     page = read_page(dict(request.query_params), str(operation.name))
     after = page.after_number or 0

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from urllib.parse import parse_qs
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from gantry.api.app import json_response
 from gantry.api.call import Context
-from gantry.errors import InvalidArgument, Unauthenticated
+from gantry.errors import InvalidArgument, NotFound, Unauthenticated
 
 _MAX_FIELDS = 20
 _NO_STORE = {"cache-control": "no-store"}
 
 
-def give_token(context: Context, body: bytes) -> Response:
+def give_token(context: Context, request: Request, body: bytes) -> Response:
     """An access token, good for an hour, or why there is none. Raises Unavailable while an issuer is away."""
+    if request.url.path.strip("/") != "token":
+        raise NotFound(f"no such page: POST {request.url.path[:200]}")
     access = context.access
     if access is None or access.give_token is None:
         return _refused("unsupported_grant_type", "this server gives no tokens; set auth = required")

@@ -18,8 +18,11 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gantry.api.access import Caller
+from gantry.api.app import caller_of_request
 from gantry.api.call import Context
-from gantry.errors import NotFound
+from gantry.api.sessions import sign_in_first
+from gantry.errors import NotFound, Unauthenticated
 from gantry.names import DicomStoreName, parse_dicom_store_name
 
 BASE = "/viewer/"
@@ -74,10 +77,14 @@ def viewer(context: Context, request: Request) -> Response:
     found = _STORE.fullmatch(path)
     if path and found is None:
         return _file(context.viewer, path)
+    try:
+        caller = caller_of_request(context, request)
+    except Unauthenticated:
+        return sign_in_first(request)
     if found is None or not is_installed(context.viewer):
-        return _overview(context)
+        return _overview(context, caller)
     name = parse_dicom_store_name(found[1])
-    if context.access is None:  # else the API says whether it is there, to whom may know
+    if caller.has("healthcare.dicomStores.get", name):  # else the API says what is wrong, in words that tell nothing
         context.seams.index.get_dicom_store(name)
     if (found[2] or "").strip("/") == "app-config.js":
         return Response(_config(context, name), media_type="text/javascript; charset=utf-8", headers=_no_cache())
@@ -92,13 +99,12 @@ def _no_cache() -> dict[str, str]:
     return {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
 
 
-def _overview(context: Context) -> Response:
+def _overview(context: Context, caller: Caller) -> Response:
     if not is_installed(context.viewer):
         text = "<p>No viewer is installed. Fetch OHIF with</p><p><code>gantry viewer install</code></p>"
-    elif context.access is not None:
-        text = f"<p>Open the address of a DICOM store: <code>{BASE}projects/…/dicomStores/STORE/</code></p>"
     elif names := context.seams.index.dicom_store_names(_MAX_STORES + 1):
-        shown = [escape(str(name)) for name in names[:_MAX_STORES]]
+        seen = (name for name in names[:_MAX_STORES] if caller.has("healthcare.dicomStores.get", name))
+        shown = [escape(str(name)) for name in seen]
         links = (f'<li><a href="{BASE}{name}/">{name}</a></li>' for name in shown)
         more = f"<p>These are the first {_MAX_STORES:,}.</p>" if len(names) > _MAX_STORES else ""
         text = f"<p>Choose a DICOM store.</p><ul>{''.join(links)}</ul>{more}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,17 +22,23 @@ _MEMBER = re.compile(r"(?:deleted:)?(user|serviceAccount|group|domain|principal|
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks. ``name`` is for people and logs; ``members`` are all the ways in which a policy may mean them."""
+    """Who asks. ``name`` is for people and logs; ``members`` are all the ways in which a policy may mean them.
+
+    ``credential`` names what they have shown, where it can be taken back; ``ends``, in seconds since 1970, is when it
+    does by itself.
+    """
 
     name: str
     members: frozenset[str]
+    credential: str = field(default="", compare=False)
+    ends: float = field(default=math.inf, compare=False)
 
 
-def principal(member: str, groups: Iterable[str] = ()) -> Principal:
+def principal(member: str, groups: Iterable[str] = (), credential: str = "", ends: float = math.inf) -> Principal:
     """Of ``user:EMAIL`` or ``serviceAccount:EMAIL`` and the groups they are in."""
     member = _folded(member)
     domain = f"domain:{member.rpartition('@')[2]}"
-    return Principal(member, frozenset((member, domain, EVERYBODY, *map(_folded, groups))))
+    return Principal(member, frozenset((member, domain, EVERYBODY, *map(_folded, groups))), credential, ends)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from gantry.index.logs import Logs
 from gantry.index.policies import Policies
 from gantry.index.searching import Searching
 from gantry.index.selections import Selections
+from gantry.index.sessions import Sessions
 from gantry.index.uploads import UploadedInstances
 
 
-class SqlIndex(Logs, UploadedInstances, Selections, Searching, HeaderPacks, Backfill, Policies):
+class SqlIndex(Logs, UploadedInstances, Selections, Searching, HeaderPacks, Backfill, Policies, Sessions):
     """Everything Gantry knows, in SQLite. Safe to use from many threads."""

@@ -253,3 +253,15 @@ upload = Table(
     Column("store_id", _Id, nullable=False),
     sqlite_autoincrement=True,
 )
+
+# Browsers that have signed in; ``key`` is the SHA-256 of their cookie, ``members`` a JSON list.
+session = Table(
+    "session",
+    metadata,
+    Column("key", LargeBinary, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("members", Text, nullable=False),
+    Column("credential", Text, nullable=False),
+    Column("ends", BigInteger, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)

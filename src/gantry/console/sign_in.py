@@ -1,0 +1,127 @@
+"""Signing in and out with a browser, as whom a token or the OpenID Connect issuer says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from urllib.parse import parse_qs
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gantry.api.access import Access
+from gantry.api.call import Context
+from gantry.api.sessions import CALLBACK, SIGN_IN, local_path
+from gantry.console.rendering import page
+from gantry.errors import InvalidArgument, NotFound, StatusError, Unauthenticated
+from gantry.iam.policies import Principal
+
+_HOME = "/viewer/"
+_ASIDE = "gantry-asked"
+_ASIDE_SECONDS = 600
+
+
+def sign_in(context: Context, request: Request) -> Response:
+    """``/sign-in`` asks for a token, ``/sign-in/oidc`` sends to the issuer, which sends to ``/sign-in/callback``."""
+    target = local_path(request.query_params.get("next", ""), _HOME)
+    if (access := context.access) is None:
+        return RedirectResponse(target, 303)
+    path = request.url.path.rstrip("/")
+    if path == SIGN_IN:
+        return _asking(access, target)
+    if access.sign_in is not None and path == f"{SIGN_IN}/oidc":
+        return _sent(access, target)
+    if access.sign_in is not None and path == CALLBACK:
+        return _back(context, access, request)
+    raise NotFound(f"there is no such page: {request.url.path[:200]}")
+
+
+def take_token(context: Context, request: Request, body: bytes) -> Response:
+    """The form of ``/sign-in``. Raises PermissionDenied for one that another site has sent."""
+    if (access := context.access) is None or request.url.path.rstrip("/") != SIGN_IN:
+        raise NotFound(f"there is no such page: {request.url.path[:200]}")
+    access.sessions.origins.require_own("POST", request.headers)
+    form = _form(body)
+    target = local_path(form.get("next", ""), _HOME)
+    try:
+        who = access.principal(form.get("token", "").strip())
+    except StatusError as error:
+        return _asking(access, target, _refusal(error), error.http)
+    return _begun(context, access, who, target)
+
+
+def sign_out(context: Context, request: Request, body: bytes) -> Response:
+    """End the session, here as well as in the browser."""
+    answer = RedirectResponse(SIGN_IN, 303)
+    if (access := context.access) is not None:
+        access.sessions.origins.require_own("POST", request.headers)
+        access.sessions.end(context.seams, request.headers, answer)
+    return answer
+
+
+def _asking(access: Access, target: str, error: str = "", status: int = 200) -> Response:
+    return page("sign_in.html", status, target=target, error=error, with_issuer=access.sign_in is not None)
+
+
+def _refusal(error: StatusError) -> str:
+    if isinstance(error, Unauthenticated):
+        return "This token is not known here. Copy it whole; it may also have ended."
+    return error.message
+
+
+def _begun(context: Context, access: Access, who: Principal, target: str) -> Response:
+    answer = RedirectResponse(target, 303)
+    access.sessions.begin(context.seams, who, access.session_hours, answer)
+    return answer
+
+
+def _sent(access: Access, target: str) -> Response:
+    """To the issuer; what was asked of it waits in a cookie."""
+    assert access.sign_in is not None  # noqa: S101 - its caller has seen it
+    try:
+        address, asked = access.sign_in.begin()
+    except StatusError as error:
+        return _asking(access, target, error.message, error.http)
+    answer = RedirectResponse(address, 303)
+    _set_aside(access, answer, json.dumps([target, *asked]), _ASIDE_SECONDS)
+    return answer
+
+
+def _back(context: Context, access: Access, request: Request) -> Response:
+    """From the issuer. Its word is good for the hours of a session, whatever its own token is good for."""
+    assert access.sign_in is not None  # noqa: S101
+    if (kept := _asked(access, request)) is None:
+        return _asking(access, _HOME, "This browser has not asked to sign in, or too long ago; begin again.", 401)
+    target, *asked = kept
+    try:
+        found = access.sign_in.finish(asked, request.query_params)
+    except StatusError as error:
+        answer = _asking(access, target, error.message, error.http)
+    else:
+        answer = _begun(context, access, Principal(found.name, found.members), target)
+    _set_aside(access, answer, "", 0)
+    return answer
+
+
+def _asked(access: Access, request: Request) -> Sequence[str] | None:
+    """Target, state, nonce and verifier."""
+    text = access.sessions.get(request.headers, f"{access.sessions.prefix}{_ASIDE}")
+    try:
+        value = json.loads(bytes.fromhex(text))
+    except ValueError:
+        return None
+    if not isinstance(value, list) or len(value) != 4 or not all(isinstance(each, str) and each for each in value):
+        return None
+    return local_path(value[0], _HOME), *value[1:]
+
+
+def _set_aside(access: Access, answer: Response, text: str, seconds: int) -> None:
+    access.sessions.set(answer, f"{access.sessions.prefix}{_ASIDE}", text.encode().hex(), seconds)
+
+
+def _form(body: bytes) -> dict[str, str]:
+    """The first of each field. Raises InvalidArgument."""
+    try:
+        return {name: values[0] for name, values in parse_qs(body.decode("utf-8"), max_num_fields=20).items()}
+    except ValueError:
+        raise InvalidArgument("the form cannot be read") from None

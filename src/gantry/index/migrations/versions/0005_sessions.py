@@ -1,0 +1,20 @@
+"""Browsers that have signed in."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    op.create_table(
+        "session",
+        sa.Column("key", sa.LargeBinary, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("members", sa.Text, nullable=False),
+        sa.Column("credential", sa.Text, nullable=False),
+        sa.Column("ends", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_session_ends", "session", ["ends"])

@@ -1,0 +1,236 @@
+"""Browsers sign in with the identities that tokens have, or at the issuer, and are known by a cookie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import httpx
+import pytest
+
+from tests.support.access import ADMIN, Guarded, member
+from tests.support.issuer import Issuer
+
+STORES = "roles/healthcare.dicomStoreViewer"
+DATASETS = "v1/projects/p/locations/us-central1/datasets"
+OWN = {"sec-fetch-site": "same-origin"}
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, issuer: Issuer) -> Iterator[Guarded]:
+    settings = {
+        "OIDC_ISSUER": issuer.url,
+        "OIDC_AUDIENCE": "gantry",
+        "OIDC_CLIENT_ID": "console",
+        "OIDC_CLIENT_SECRET": issuer.secret,
+    }
+    made = Guarded(tmp_path, "bob", **{f"GANTRY_{name}": value for name, value in settings.items()})
+    made.call("POST", f"{DATASETS}?datasetId=d")
+    made.call("POST", f"{DATASETS}/d/dicomStores?dicomStoreId=s")
+    yield made
+    assert "Traceback" not in made.server.log_text()
+    assert issuer.secret not in made.server.log_text()
+    made.server.stop()
+
+
+def browser(guarded: Guarded) -> httpx.Client:
+    return httpx.Client(base_url=guarded.server.url, timeout=30)
+
+
+def signed_in(guarded: Guarded, who: str = ADMIN, target: str = "") -> httpx.Client:
+    made = browser(guarded)
+    answer = made.post("/sign-in", data={"token": guarded.tokens[who], "next": target}, headers=OWN)
+    assert answer.status_code == 303, answer.text
+    return made
+
+
+def test_a_token_gives_a_session_that_the_api_knows(guarded: Guarded) -> None:
+    client = browser(guarded)
+    answer = client.post("/sign-in", data={"token": guarded.tokens[ADMIN], "next": "/viewer/?a=1"}, headers=OWN)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/viewer/?a=1")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie and "samesite=lax" in cookie.lower() and "Path=/" in cookie
+    assert guarded.tokens[ADMIN] not in cookie
+    assert client.get(f"/{DATASETS}/d").status_code == 200
+    assert client.post(f"/{DATASETS}?datasetId=e", headers=OWN).status_code == 200
+    assert browser(guarded).get(f"/{DATASETS}/d").status_code == 401
+
+
+def test_a_session_may_what_its_owner_may(guarded: Guarded) -> None:
+    client = signed_in(guarded, "bob")
+    assert client.get(f"/{DATASETS}/d/dicomStores/s").status_code == 403
+    guarded.grant("projects/p", (STORES, "bob"))
+    assert client.get(f"/{DATASETS}/d/dicomStores/s").status_code == 200
+    assert client.post(f"/{DATASETS}?datasetId=e", headers=OWN).status_code == 403
+
+
+@pytest.mark.parametrize("token", ["", "the-token-of-carl", "a.b.c", "\0", "x" * 5000])
+def test_a_token_that_is_not_known(guarded: Guarded, token: str) -> None:
+    answer = browser(guarded).post("/sign-in", data={"token": token}, headers=OWN)
+    assert answer.status_code == 401 and "set-cookie" not in answer.headers
+    assert "not known here" in answer.text and 'role="alert"' in answer.text
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["https://evil.example", "//evil.example", "/\\evil.example", "\\/evil.example", "/a\nb", "javascript:1", ""],
+)
+def test_nobody_is_sent_elsewhere(guarded: Guarded, target: str) -> None:
+    answer = browser(guarded).post("/sign-in", data={"token": guarded.tokens[ADMIN], "next": target}, headers=OWN)
+    assert answer.headers["location"].startswith("/viewer/")
+    assert "evil" not in browser(guarded).get("/sign-in", params={"next": target}).text
+
+
+def test_what_is_asked_for_is_shown_as_text(guarded: Guarded) -> None:
+    page = browser(guarded).get('/sign-in?next=/"><script>alert(1)</script>')
+    assert page.status_code == 200 and "<script" not in page.text
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, 403),
+        ({"sec-fetch-site": "none"}, 403),
+        ({"origin": "OWN"}, 200),
+        ({"origin": "http://127.0.0.1:1"}, 403),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({}, 403),
+    ],
+)
+def test_pages_of_others_change_nothing(guarded: Guarded, headers: dict[str, str], status: int) -> None:
+    """Cross-site request forgery: to the API, and to the forms."""
+    headers = {name: guarded.server.url if value == "OWN" else value for name, value in headers.items()}
+    client = signed_in(guarded)
+    assert client.post(f"/{DATASETS}?datasetId=e", headers=headers).status_code == status
+    left = client.post("/sign-out", headers=headers).status_code
+    assert left == (303 if status == 200 else 403)
+    asked = browser(guarded).post("/sign-in", data={"token": guarded.tokens[ADMIN]}, headers=headers).status_code
+    assert asked == (303 if status == 200 else 403)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, 200),
+        ({"sec-fetch-site": "none"}, 200),
+        ({}, 200),
+    ],
+)
+def test_pages_of_others_show_nothing(guarded: Guarded, headers: dict[str, str], status: int) -> None:
+    assert signed_in(guarded).get(f"/{DATASETS}/d", headers=headers).status_code == status
+
+
+def test_a_header_goes_before_the_session(guarded: Guarded) -> None:
+    client = signed_in(guarded)
+    headers = {"authorization": f"Bearer {guarded.tokens['bob']}"}
+    assert client.get(f"/{DATASETS}/d", headers=headers).status_code == 403
+    assert client.get(f"/{DATASETS}/d", headers={"authorization": "Bearer wrong-wrong-wrong"}).status_code == 401
+
+
+def test_signing_out_ends_the_session_here(guarded: Guarded) -> None:
+    client = signed_in(guarded)
+    kept = client.cookies["gantry-session"]
+    answer = client.post("/sign-out", headers=OWN)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+    assert "gantry-session" not in client.cookies
+    client.cookies.set("gantry-session", kept)
+    assert client.get(f"/{DATASETS}/d").status_code == 401
+
+
+def test_a_session_outlives_the_server_and_not_its_token(guarded: Guarded) -> None:
+    client = signed_in(guarded, "bob")
+    guarded.grant("projects/p", (STORES, "bob"))
+    guarded.server.restart()
+    assert client.get(f"/{DATASETS}/d/dicomStores/s").status_code == 200
+    file = guarded.server.data.parent / "tokens"
+    file.write_text(f"{guarded.tokens[ADMIN]} {member(ADMIN)}\n")
+    guarded.server.restart()
+    assert client.get(f"/{DATASETS}/d/dicomStores/s").status_code == 401
+    file.write_text(f"{guarded.tokens[ADMIN]} {member(ADMIN)}\n{guarded.tokens['bob']} {member('carl')}\n")
+    guarded.server.restart()
+    assert client.get(f"/{DATASETS}/d/dicomStores/s").status_code == 401
+
+
+def test_a_page_sends_to_sign_in_and_back(guarded: Guarded) -> None:
+    client = browser(guarded)
+    page = f"/viewer/{DATASETS[3:]}/d/dicomStores/s/viewer?StudyInstanceUIDs=1.2.3"
+    sent = client.get(page)
+    assert sent.status_code == 303
+    asked = client.get(sent.headers["location"])
+    assert asked.status_code == 200 and page in asked.text
+    assert client.get("/viewer/").headers["location"] == "/sign-in?next=%2Fviewer%2F"
+    assert signed_in(guarded).get("/viewer/").status_code == 200
+
+
+# At the issuer --------------------------------------------------------------------------------------------------------
+
+
+def come_back(client: httpx.Client, target: str = "/viewer/") -> httpx.Response:
+    """Through the issuer, as a browser goes."""
+    sent = client.get("/sign-in/oidc", params={"next": target})
+    assert sent.status_code == 303, sent.text
+    back = httpx.get(sent.headers["location"])
+    assert back.status_code == 302
+    return client.get(back.headers["location"])
+
+
+def test_the_issuer_says_who_it_is(guarded: Guarded) -> None:
+    client = browser(guarded)
+    assert 'href="/sign-in/oidc' in client.get("/sign-in").text
+    answer = come_back(client, "/viewer/?x=1")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/viewer/?x=1")
+    assert client.get(f"/{DATASETS}/d").status_code == 200  # ada of example.org is an administrator
+    assert not any("asked" in name for name in client.cookies)
+
+
+def test_groups_of_the_issuer_count(guarded: Guarded, issuer: Issuer) -> None:
+    issuer_token = issuer.token
+    issuer.token = lambda *a, **kw: issuer_token(*a, **kw | {"email": "eve@other.org"})  # type: ignore[method-assign]
+    client = browser(guarded)
+    assert come_back(client).status_code == 303
+    assert client.get(f"/{DATASETS}/d").status_code == 403
+    policy = {"bindings": [{"role": "roles/healthcare.datasetViewer", "members": ["group:radiology"]}]}
+    guarded.call("POST", f"{DATASETS}/d:setIamPolicy", json={"policy": policy})
+    assert client.get(f"/{DATASETS}/d").status_code == 200
+
+
+def test_answers_that_were_not_asked_for(guarded: Guarded, issuer: Issuer) -> None:
+    """Another's code, another's state, no state at all: a browser is not signed in as somebody else."""
+    other, client = browser(guarded), browser(guarded)
+    back = httpx.get(other.get("/sign-in/oidc").headers["location"]).headers["location"]
+    assert client.get(back).status_code == 401
+    mine = dict(parse_qsl(urlsplit(client.get("/sign-in/oidc").headers["location"]).query))
+    code = dict(parse_qsl(urlsplit(back).query))["code"]
+    assert client.get("/sign-in/callback", params={"code": code, "state": "wrong"}).status_code == 401
+    client.get("/sign-in/oidc")
+    mine = dict(parse_qsl(urlsplit(client.get("/sign-in/oidc").headers["location"]).query))
+    answer = client.get("/sign-in/callback", params={"code": code, "state": mine["state"]})
+    assert answer.status_code == 401 and "refuses" in answer.text
+    for query in ("", "?state=-&code=x", "?state=&code="):
+        assert client.get(f"/sign-in/callback{query}").status_code == 401
+    assert not any("session" in name for name in client.cookies)
+    issuer.token = lambda *a, **kw: Issuer.token(issuer, *a, **kw | {"nonce": "other"})  # type: ignore[method-assign]
+    answer = come_back(client)
+    assert answer.status_code == 401 and "not for this sign-in" in answer.text
+
+
+def test_what_the_issuer_says_is_shown_as_text(guarded: Guarded) -> None:
+    client = browser(guarded)
+    state = dict(parse_qsl(urlsplit(client.get("/sign-in/oidc").headers["location"]).query))["state"]
+    answer = client.get("/sign-in/callback", params={"state": state, "error_description": "<b>no</b>"})
+    assert answer.status_code == 401 and "&lt;b&gt;no&lt;/b&gt;" in answer.text
+
+
+def test_an_issuer_that_is_away(guarded: Guarded, issuer: Issuer) -> None:
+    issuer.down = True
+    answer = browser(guarded).get("/sign-in/oidc")
+    assert answer.status_code == 503 and "cannot be asked" in answer.text
+    assert 'name="token"' in answer.text

@@ -1,25 +1,31 @@
-"""Connections of clients that send too much of a head, or take too long about it: they are told, and closed."""
+"""Connections of clients that send too much of a head, take too long about it, or are too many: told, and closed."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import resource
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30.0
+_MOST_DESCRIPTORS = 1 << 16
 
 
 class LimitedProtocol(HttpToolsProtocol):
     """uvicorn reads a request line and headers of any length, at any pace (RFC 6585 §5, RFC 9110 §15.5.9)."""
 
+    limit = 1000  # of connections at a time; each is a file descriptor, which operations need, too
     _head: int | None = None  # bytes of a head that is not complete; None between its end and the next one
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if len(self.connections) > self.limit:
+            self._refuse(503, "this server has as many connections as it can take; try again", "UNAVAILABLE")
+            return
         self._begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -60,12 +66,21 @@ class LimitedProtocol(HttpToolsProtocol):
     def _too_slow(self) -> None:
         self._refuse(408, f"the headers of the request did not come within {HEAD_SECONDS:g} seconds")
 
-    def _refuse(self, code: int, message: str) -> None:
+    def _refuse(self, code: int, message: str, status: str = "INVALID_ARGUMENT") -> None:
         self._end()
         if self.transport.is_closing():
             return
-        error: dict[str, Any] = {"code": code, "message": message, "status": "INVALID_ARGUMENT"}
+        error: dict[str, Any] = {"code": code, "message": message, "status": status}
         body = json.dumps({"error": error}).encode() + b"\n"
         head = f"HTTP/1.1 {code} Refused\r\ncontent-type: application/json; charset=UTF-8\r\nconnection: close\r\n"
         self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         self.transport.close()
+
+
+def limited() -> type[LimitedProtocol]:
+    """Of this process: as many connections as leave half of its descriptors to its own work."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return type("Protocol", (LimitedProtocol,), {"limit": most // 2})

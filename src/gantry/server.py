@@ -23,7 +23,7 @@ from gantry.api.call import Context
 from gantry.api.forwarded import Proxies
 from gantry.api.logging import JsonLines
 from gantry.config import DataDirectory, Settings, open_access, open_seams
-from gantry.connections import LimitedProtocol
+from gantry.connections import limited
 from gantry.console import rendering, sign_in
 from gantry.operations.runner import Runner
 from gantry.seams import Seams
@@ -105,7 +105,7 @@ def serve(settings: Settings) -> None:
             lifespan="off",
             timeout_graceful_shutdown=10,
             server_header=False,
-            http=LimitedProtocol,
+            http=limited(),
             proxy_headers=False,  # ``Proxies`` reads what those that are trusted say
             ssl_certfile=settings.tls_cert or None,
             ssl_keyfile=settings.tls_key or None,

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 _PYTHON = """#!/bin/sh
 echo "$(basename "$0") $*" >> "$CALLS"
 case "$*" in
-    "-m venv "*) mkdir -p "$3/bin"; for tool in python pytest ruff mypy gantry; do cp "$0" "$3/bin/$tool"; done ;;
+    "-m venv "*) mkdir -p "$3/bin"; for tool in python pytest ruff mypy pip-audit gantry; do cp "$0" "$3/bin/$tool"; done ;;
 esac
 """
 
@@ -22,6 +22,8 @@ esac
 def copy(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "run", tmp_path / "run")
     (tmp_path / "pyproject.toml").touch()
+    (tmp_path / "requirements").mkdir()
+    (tmp_path / "requirements" / "dev.txt").touch()
     (tmp_path / "path").mkdir()
     python = tmp_path / "path" / "python3.11"
     python.write_text(_PYTHON)
@@ -37,18 +39,27 @@ def calls(copy: Path, *arguments: str) -> list[str]:
 
 
 def test_run_installs_once_and_again_after_a_change(copy: Path) -> None:
-    install = f"python -m pip install --quiet --disable-pip-version-check --editable {copy}[dev]"
+    pip, lock = "python -m pip install --quiet --disable-pip-version-check", copy / "requirements" / "dev.txt"
+    install = [
+        f"{pip} --require-hashes --requirement {lock}",
+        f"{pip} --no-deps --no-build-isolation --editable {copy}",
+    ]
     first = calls(copy, "stores", "list")
-    assert first[-3:] == [f"python3.11 -m venv {copy}/.venv", install, "gantry stores list"]
+    assert first[-4:] == [f"python3.11 -m venv {copy}/.venv", *install, "gantry stores list"]
     assert calls(copy, "demo") == ["gantry demo"]
-    os.utime(copy / "pyproject.toml", (4e9, 4e9))
-    assert install in calls(copy, "demo")
+    for changed in (copy / "pyproject.toml", lock):
+        os.utime(copy / ".venv" / ".installed", (3e9, 3e9))
+        os.utime(changed, (4e9, 4e9))
+        assert calls(copy, "demo")[-3:-1] == install
+        os.utime(changed, (1e9, 1e9))
 
 
 def test_run_knows_the_tasks(copy: Path) -> None:
     calls(copy)
     assert calls(copy, "test", "-k", "a b") == ["pytest -n 2 -m not slow -k a b"]
     assert calls(copy, "test-slow") == ["pytest -m slow"]
-    assert calls(copy, "check") == ["ruff check", "ruff format --check", "mypy ", "pytest -n 2 -m not slow"]
+    audit = f"pip-audit --require-hashes --disable-pip --requirement {copy}/requirements/dev.txt"
+    assert calls(copy, "audit") == [audit]
+    assert calls(copy, "check") == ["ruff check", "ruff format --check", "mypy ", audit, "pytest -n 2 -m not slow"]
     assert calls(copy, "bench", "import_rate") == ["python -m benchmarks import_rate"]
     assert calls(copy, "serve", "--port", "1") == ["gantry serve --port 1"]

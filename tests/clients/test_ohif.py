@@ -17,15 +17,17 @@ from PIL import Image
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.dicomweb.test_video import MP4, video
 from tests.dicomweb.test_video import UIDS as VIDEO
+from tests.support.access import ADMIN, Guarded
 from tests.support.gantry import Gantry
 from tests.support.missing import not_tested
 from tests.support.server import GantryServer, counts
-from tests.support.web import Web
+from tests.support.web import JSON, Web, multipart
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+GUARDED = "projects/p/locations/us-central1/datasets/d/dicomStores/s"
 CLIP = ("1.2.9", "1.2.9.1", "1.2.9.1.1")
 CT, HEART, JPEG_2000 = (packaged(name) for name in ("CT_small.dcm", "examples_ybr_color.dcm", "examples_jpeg2k.dcm"))
 
@@ -143,6 +145,23 @@ class Browser:
         raise AssertionError(f"the picture has greys from {found.min()} to {found.max()}")
 
 
+@pytest.fixture(scope="module")
+def guarded(web: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """A server that asks who is calling, with one of the files."""
+    home = tmp_path_factory.mktemp("guarded")
+    (home / "data").mkdir()
+    shutil.copytree(web.gantry.server.data / "viewer", home / "data" / "viewer")
+    made = Guarded(home)
+    made.call("POST", "v1/projects/p/locations/us-central1/datasets?datasetId=d")
+    made.call("POST", f"v1/{GUARDED.rpartition('/dicomStores')[0]}/dicomStores?dicomStoreId=s")
+    content_type, body = multipart([CT])
+    made.call(
+        "POST", f"v1/{GUARDED}/dicomWeb/studies", content=body, headers={"content-type": content_type, "accept": JSON}
+    )
+    yield made
+    made.server.stop()
+
+
 @pytest.fixture
 def browser(web: Web, tmp_path: Path) -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
@@ -224,3 +243,27 @@ def test_an_ultrasound_clip(browser: Browser) -> None:
     browser.turn(5)
     later = browser.until(lambda grey: grey.max() > 200)
     assert later.mean() > first.mean() + 20
+
+
+def test_signing_in_first(browser: Browser, guarded: Guarded) -> None:
+    """A link to a study asks for a token, and shows the study with it; without the session there is none."""
+    page = browser.page
+    browser.origin = guarded.server.url
+    address = f"{guarded.server.url}/viewer/{GUARDED}/viewer?StudyInstanceUIDs={uids_of(CT)[0]}"
+    page.goto(address)
+    page.get_by_label("Token").fill("a-token-of-nobody")
+    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("alert").filter(has_text="not known here").wait_for()
+    assert [line.split()[0] for line in browser.trouble if line[:3] == "401"] == ["401"]
+    browser.trouble.clear()
+    page.get_by_label("Token").fill(guarded.tokens[ADMIN])
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_selector("canvas", timeout=120_000)
+    page.get_by_text("Skip all").click(timeout=60_000)
+    shown = browser.until(lambda grey: grey.max() - grey.min() > 100)
+    assert len(np.unique(shown)) > 50
+    assert "gantry" not in page.evaluate("document.cookie"), "scripts do not see the session"
+    assert browser.trouble == []
+    page.context.clear_cookies()
+    page.goto(address)
+    page.get_by_label("Token").wait_for()

@@ -189,7 +189,7 @@ def test_the_first_bytes_come_before_the_last_are_read(gantry: Gantry) -> None:
 
 
 def get(web: Web, study: str) -> str:
-    return f"GET /{web.root}/studies/{study} HTTP/1.1\r\nHost: x\r\nAccept: {AS_STORED}\r\n"
+    return f"GET /{web.root}/studies/{study} HTTP/1.1\r\nHost: localhost\r\nAccept: {AS_STORED}\r\n"
 
 
 def test_a_client_that_goes_away_stops_the_reading(gantry: Gantry) -> None:

@@ -253,7 +253,7 @@ def test_a_client_that_goes_away_leaves_nothing(gantry: Gantry) -> None:
     web, before = Web(gantry), blobs(gantry)
     content_type, body = multipart([instance(A), instance(B, PixelData=bytes(3_000_000))])
     with socket.create_connection(("127.0.0.1", gantry.server.port)) as connection:
-        head = f"POST /{web.root}/studies HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\n"
+        head = f"POST /{web.root}/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n"
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:2_000_000])
     for _ in range(100):
         if blobs(gantry) == before:

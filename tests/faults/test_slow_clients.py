@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -65,6 +67,29 @@ def test_a_head_that_does_not_end_is_given_up(port: int, sent: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(sent)
         refusal(everything(connection), 408)
+
+
+def test_more_connections_than_there_may_be(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LimitedProtocol, "limit", 2)
+    ask = b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+    first, second = (socket.create_connection(("127.0.0.1", port)) for _ in range(2))
+    with first, second:
+        with socket.create_connection(("127.0.0.1", port)) as third:
+            refusal(everything(third), 503)
+        first.sendall(ask)
+        assert everything(first).endswith(b"hello")
+        with socket.create_connection(("127.0.0.1", port)) as fourth:
+            fourth.sendall(ask)
+            assert everything(fourth).endswith(b"hello")
+
+
+def test_half_of_the_descriptors_are_left_to_operations() -> None:
+    script = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1024));"
+        "from gantry.connections import limited; print(limited().limit, resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert told.stdout.split() == ["512", "1024"]
 
 
 def test_a_head_that_comes_byte_by_byte_is_given_up(port: int) -> None:

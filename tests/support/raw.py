@@ -35,7 +35,7 @@ class RawConnection:
 def exchange(server: GantryServer, head: str, body: bytes = b"") -> tuple[int, bytes]:
     """One request with exactly this head and body; status code and everything after the answer's head."""
     with RawConnection(server) as connection:
-        lines = "\r\n".join([*head.splitlines(), "Host: gantry", "Connection: close"])
+        lines = "\r\n".join([*head.splitlines(), "Host: localhost", "Connection: close"])
         connection.send(lines.encode("latin-1") + b"\r\n\r\n" + body)
         answer = connection.receive()
     top, _, rest = answer.partition(b"\r\n\r\n")

@@ -11,7 +11,7 @@ import pyjson5
 from gantry.errors import InvalidArgument
 
 MAX_BODY_BYTES = 10 << 20
-_MAX_DEPTH = 100
+MAX_DEPTH = 100
 
 
 def decode(body: bytes, content_encoding: str = "", charset: str = "") -> dict[str, Any]:
@@ -24,11 +24,25 @@ def decode(body: bytes, content_encoding: str = "", charset: str = "") -> dict[s
     value = _parse(text) if text else {}
     if not isinstance(value, dict):
         raise InvalidArgument("the request body must be a JSON object")
+    _require_shallow(value)
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise InvalidArgument("the request body holds half of a surrogate pair, which is no character") from None
+    except ValueError:
+        raise InvalidArgument("the request body holds a number of too many digits") from None
     return value
+
+
+def _require_shallow(value: Any) -> None:
+    """What is kept must be read again wherever it is needed, however deep the stack is there."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        inner = [each.values() if isinstance(each, dict) else each for each in level]
+        level = [child for each in inner for child in each if isinstance(child, (dict, list))]
+        if not level:
+            return
+    raise InvalidArgument(f"the request body is nested more than {MAX_DEPTH} deep")
 
 
 def _gunzip(body: bytes) -> bytes:
@@ -65,6 +79,6 @@ def _parse(text: str) -> Any:
     except (ValueError, RecursionError):
         pass
     try:
-        return pyjson5.decode(text, _MAX_DEPTH)
+        return pyjson5.decode(text, MAX_DEPTH)
     except pyjson5.Json5Exception as error:
         raise InvalidArgument(f"the request body is not valid JSON: {error.args[0]}") from None

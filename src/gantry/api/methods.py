@@ -188,7 +188,7 @@ def _find(segments: list[str]) -> tuple[_Node | None, tuple[str, ...]]:
     node = _ROOT
     ids: list[str] = []
     for position, segment in enumerate(segments):
-        if segment in node.children:
+        if segment in node.children and not segment.startswith("*"):
             node = node.children[segment]
         elif "**" in node.children:
             return node.children["**"], (*ids, "/".join(segments[position:]))

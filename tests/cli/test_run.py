@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+_TOOLS = "python pytest ruff mypy pip-audit gantry"
 _PYTHON = """#!/bin/sh
 echo "$(basename "$0") $*" >> "$CALLS"
 case "$*" in
-    "-m venv "*) mkdir -p "$3/bin"; for tool in python pytest ruff mypy pip-audit gantry; do cp "$0" "$3/bin/$tool"; done ;;
+    "-m venv "*) mkdir -p "$3/bin"; for tool in $TOOLS; do cp "$0" "$3/bin/$tool"; done ;;
 esac
 """
 
@@ -33,7 +34,7 @@ def copy(tmp_path: Path) -> Path:
 
 def calls(copy: Path, *arguments: str) -> list[str]:
     (copy / "calls").write_text("")
-    environ = {"PATH": f"{copy / 'path'}:/usr/bin:/bin", "CALLS": str(copy / "calls")}
+    environ = {"PATH": f"{copy / 'path'}:/usr/bin:/bin", "CALLS": str(copy / "calls"), "TOOLS": _TOOLS}
     subprocess.run([str(copy / "run"), *arguments], env=environ, cwd="/", check=True, capture_output=True, timeout=30)
     return (copy / "calls").read_text().splitlines()
 

@@ -291,6 +291,15 @@ class Operation:
         return self.end_time is not None
 
 
+class Growth(NamedTuple):
+    """What a store gained (or lost) on a ``day`` since 1970, of one storage class."""
+
+    day: int
+    storage_class: str
+    instances: int
+    blob_bytes: int
+
+
 @dataclass(frozen=True, slots=True)
 class LogEntry:
     """One line of an operation's error log."""

@@ -577,6 +577,26 @@ class IndexSuite:
         with pytest.raises(NotFound):
             index.metrics(replace(STORE, store="none"))
 
+    def test_growth_and_modalities(self, index: SqlIndex, operation: Operation) -> None:
+        items = (item(1, "1.2", "5"), item(2, "1.2", "5"), item(3, "1.3", "6"))
+        index.commit_batch(operation, RUNNER, Batch("a", items))
+        (grown,) = index.growth(STORE)
+        assert (grown.storage_class, grown.instances) == ("NEARLINE", 3)
+        assert grown.blob_bytes == sum(found.size for found in items)
+        assert index.modalities(STORE) == [("", 2, 3, grown.blob_bytes)]
+        index.delete_below(STORE, ResourcePath("1.2"), "v1", Method.DELETE_STUDY)
+        assert sum(found.instances for found in index.growth(STORE)) == 1
+        for asked in (index.growth, index.modalities):
+            with pytest.raises(NotFound):
+                asked(replace(STORE, store="none"))
+
+    def test_datasets_of_everybody(self, index: SqlIndex, store: DicomStore) -> None:
+        names = [DatasetName(project, place, "d") for project in ("a", "b") for place in ("eu", "us-central1")]
+        for name in names:
+            index.create_dataset(Dataset(name), "v1")
+        assert index.dataset_names(100) == sorted((*names, DATASET), key=str)
+        assert index.dataset_names(2, names[0]) == names[1:3]
+
     def test_a_path_names_what_lies_below_it(self, index: SqlIndex, operation: Operation) -> None:
         items = [item(n, f"1.{n % 2}", f"2.{n % 4}") for n in range(20)]
         index.commit_batch(operation, RUNNER, Batch("a", tuple(items)))

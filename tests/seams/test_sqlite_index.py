@@ -42,10 +42,26 @@ def path(empty_index: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(empty_index, tmp_path / "index.sqlite"))
 
 
+COUNTED = (
+    "SELECT study.store_id, storage_class, count(*), sum(size) FROM instance "
+    "JOIN series ON series.id = series_id JOIN study ON study.id = series.study_id"
+)
+TOLD = "SELECT store_id, storage_class, sum(instances) AS n, sum(blob_bytes) FROM tally"
+
+
 @pytest.fixture
 def index(path: Path) -> Iterator[SqlIndex]:
+    """Whatever a test does, the tally of a store agrees with its instances."""
     opened = SqlIndex(f"sqlite:///{path}")
     yield opened
+    with opened.engine.connect() as connection:
+        alive = "IN (SELECT id FROM dicom_store WHERE NOT deleted)"
+        counted = connection.execute(text(f"{COUNTED} WHERE study.store_id {alive} GROUP BY 1, 2 ORDER BY 1, 2")).all()
+        told = connection.execute(text(f"{TOLD} WHERE store_id {alive} GROUP BY 1, 2 HAVING n ORDER BY 1, 2")).all()
+        lost = connection.execute(
+            text("SELECT sum(blob_bytes) b FROM tally GROUP BY store_id, storage_class HAVING b < 0")
+        )
+        assert told == counted and lost.all() == []
     opened.close()
 
 

@@ -10,10 +10,11 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from gantry.errors import Code, Status
 from gantry.index.instances import _pairs, _position
 from gantry.index.tables import garbage, instance
+from gantry.index.tally import add_to_tally
 from gantry.resources import Change, Failure, Instance
 
 
-def apply_changes(connection: Connection, changes: Sequence[Change], now: int) -> tuple[Failure, ...]:
+def apply_changes(connection: Connection, store_id: int, changes: Sequence[Change], now: int) -> tuple[Failure, ...]:
     """Change class and blob of every row that is still as it was read; the failures of those that are not.
 
     A blob that no row names afterwards, the old one or a copy that came too late, becomes garbage.
@@ -25,6 +26,9 @@ def apply_changes(connection: Connection, changes: Sequence[Change], now: int) -
     lost = {row: change for row, change in rows.items() if row not in made}
     if made:
         _update(connection, made, now)
+        left = ((change.instance.storage_class, -1, -change.instance.size) for change in made.values())
+        joined = ((change.storage_class, 1, change.instance.size) for change in made.values())
+        add_to_tally(connection, store_id, now, (*left, *joined))
     dead = [change.instance.blob_key for change in made.values() if change.copied]
     dead += [change.blob_key for change in lost.values() if change.copied]
     if dead:

@@ -11,9 +11,9 @@ from gantry.errors import NotFound
 from gantry.index.instances import Instances, _position, _to_instance, _walk_query
 from gantry.index.operations import from_micros
 from gantry.index.resources import _dicom_store_row
-from gantry.index.tables import instance, series, study
+from gantry.index.tables import instance, series, study, tally
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.resources import Instance, Metrics, StorageInfo
+from gantry.resources import Growth, Instance, Metrics, StorageInfo
 
 _PAGE = 1000  # instances per query of a walk
 
@@ -35,6 +35,22 @@ class Contents(Instances):
             else:
                 studies, query = 1, query.where(*_series_below(*find(connection, store_id, path)))
             return Metrics(studies, *connection.execute(query).one())
+
+    def growth(self, store: DicomStoreName) -> list[Growth]:
+        """By day and storage class, in the order of days. Raises NotFound."""
+        columns = tally.c.day, tally.c.storage_class, tally.c.instances, tally.c.blob_bytes
+        with self._read() as connection:
+            query = select(*columns).where(tally.c.store_id == _dicom_store_row(connection, store).id)
+            return [Growth(*row) for row in connection.execute(query.order_by(tally.c.day, tally.c.storage_class))]
+
+    def modalities(self, store: DicomStoreName) -> list[tuple[str, int, int, int]]:
+        """Modality, series, instances and bytes of what a store holds, the most instances first. Raises NotFound."""
+        instances = func.sum(series.c.instance_count)
+        columns = series.c.modality, func.count(), instances, func.sum(series.c.blob_bytes)
+        with self._read() as connection:
+            query = select(*columns).where(series.c.store_id == _dicom_store_row(connection, store).id)
+            query = query.group_by(series.c.modality).order_by(instances.desc(), series.c.modality)
+            return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
 
     def require(self, store: DicomStoreName, path: ResourcePath) -> None:
         """Raises NotFound when the store is not there, or nothing that ``path`` names is in it."""

@@ -9,10 +9,11 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from gantry.errors import NotFound
 from gantry.index.contents import _series_below, find
-from gantry.index.operations import Operations, _insert_done
+from gantry.index.operations import Operations, _insert_done, _now
 from gantry.index.removal import blank_headers, remove_series, settle_study
 from gantry.index.resources import _dicom_store_row
 from gantry.index.tables import garbage, instance, series
+from gantry.index.tally import add_to_tally, tally_of
 from gantry.names import DicomStoreName, OperationName, ResourcePath
 from gantry.resources import Method, Operation
 
@@ -27,7 +28,7 @@ class Deletion(Operations):
             found = find(connection, row.id, path)
             below = _series_below(*found)
             victims = instance.c.series_id.in_(select(series.c.id).where(*below))
-            gone = _discard(connection, victims)
+            gone = _discard(connection, row.id, victims)
             remove_series(connection, below)
             settle_study(connection, found[0], gone)
             number = _record(connection, row, store, path, version, method)
@@ -49,14 +50,15 @@ def _remove_instance(connection: Connection, store_id: int, path: ResourcePath) 
     study_id, series_id = find(connection, store_id, path)
     victim = (instance.c.series_id == series_id) & (instance.c.sop_instance_uid == path.instance)
     row = connection.execute(select(instance).where(victim)).one()
-    _discard(connection, victim)
+    _discard(connection, store_id, victim)
     blank_headers(connection, [row])
     _subtract(connection, row)
     remove_series(connection, (series.c.id == series_id, series.c.instance_count == 0))
     settle_study(connection, study_id, 1)
 
 
-def _discard(connection: Connection, victims: Any) -> int:
+def _discard(connection: Connection, store_id: int, victims: Any) -> int:
+    add_to_tally(connection, store_id, _now(), tally_of(connection, victims))
     blobs = select(instance.c.blob_key).where(victims)
     connection.execute(insert(garbage).from_select(["blob_key"], blobs))
     return connection.execute(delete(instance).where(victims)).rowcount

@@ -23,6 +23,7 @@ from gantry.index.tables import (
     study_term,
     study_text,
 )
+from gantry.index.tally import add_to_tally
 from gantry.matching import name_keys, search_key, tokens
 from gantry.resources import Description, Instance, SeriesAttributes, StudyAttributes
 
@@ -54,6 +55,7 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
     except IntegrityError:
         raise AlreadyExists("an instance of this batch was stored by another operation meanwhile") from None
     _count(connection, placed)
+    add_to_tally(connection, store_id, now, ((item.storage_class, 1, item.size) for item in instances))
 
 
 def _row(item: Placed, packs: dict[tuple[int, int], tuple[int, int]], now: int) -> dict[str, Any]:

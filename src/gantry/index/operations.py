@@ -161,8 +161,9 @@ class Operations(Resources):
             row = self._own(connection, value, runner)
             if batch.instances:
                 insert_instances(connection, value.store_id, batch.instances, _now())
-            lost = apply_changes(connection, batch.changes, _now()) if batch.changes else ()
-            lost += replace_instances(connection, batch.replacements) if batch.replacements else ()
+            lost = apply_changes(connection, value.store_id, batch.changes, _now()) if batch.changes else ()
+            if batch.replacements:
+                lost += replace_instances(connection, batch.replacements, _now())
             if batch.garbage:
                 connection.execute(
                     upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in batch.garbage]

@@ -13,12 +13,13 @@ from gantry.index.insertion import Placed, columns_of, insert_packs, make_findab
 from gantry.index.instances import _position
 from gantry.index.removal import blank_headers, make_unfindable
 from gantry.index.tables import garbage, instance, series, study
+from gantry.index.tally import add_to_tally
 from gantry.resources import Failure, Replacement
 
 _Made = list[tuple[Row[Any], Replacement]]
 
 
-def replace_instances(connection: Connection, replacements: Sequence[Replacement]) -> tuple[Failure, ...]:
+def replace_instances(connection: Connection, replacements: Sequence[Replacement], now: int) -> tuple[Failure, ...]:
     """Replace the row of every instance that is still as it was read; the failures of those that are not.
 
     A blob that no row names afterwards, the old one or a new one that came too late, becomes garbage.
@@ -37,13 +38,18 @@ def replace_instances(connection: Connection, replacements: Sequence[Replacement
         blank_headers(connection, [row for row, _ in made])
         _update(connection, made)
         _count(connection, made)
+        grown = [(row.storage_class, 0, item.after.size - row.size) for row, item in made]
+        add_to_tally(connection, made[0][0].store_id, now, grown)
         _follow(connection, made)
     connection.execute(upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in dead])
     return tuple(failures)
 
 
 def _row_query(series_id: int, uid: str) -> Any:
-    query = select(instance, series.c.study_id).join_from(instance, series, series.c.id == instance.c.series_id)
+    query = select(instance, series.c.study_id, study.c.store_id).join_from(
+        instance, series, series.c.id == instance.c.series_id
+    )
+    query = query.join(study, study.c.id == series.c.study_id)
     return query.where(instance.c.series_id == series_id, instance.c.sop_instance_uid == uid)
 
 

@@ -6,13 +6,13 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, false, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, false, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists, NotFound
 from gantry.index.database import Database
 from gantry.index.removal import purge
-from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, selection
+from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, selection, tally
 from gantry.names import DatasetName, DicomStoreName, LocationName
 from gantry.resources import Dataset, DicomStore
 
@@ -37,6 +37,15 @@ class Resources(Database):
         )
         with self._read() as connection:
             return [_to_dataset(row) for row in connection.execute(query.order_by(dataset.c.dataset).limit(limit))]
+
+    def dataset_names(self, limit: int, after: DatasetName | None = None) -> list[DatasetName]:
+        """Up to ``limit`` datasets of all projects and locations, in the order of their names."""
+        columns = dataset.c.project, dataset.c.location, dataset.c.dataset
+        query = select(*columns).order_by(*columns).limit(limit)
+        if after is not None:
+            query = query.where(tuple_(*columns) > (after.project, after.location, after.dataset))
+        with self._read() as connection:
+            return [DatasetName(*row) for row in connection.execute(query)]
 
     def change_dataset(self, name: DatasetName, change: Callable[[Dataset], Dataset]) -> Dataset:
         """Replace the settings by what ``change`` makes of the present ones, in one transaction. Raises NotFound."""
@@ -119,6 +128,7 @@ class Resources(Database):
         """Remove the last trace of a purged store."""
         with self._write() as connection:
             connection.execute(delete(dicom_store).where(dicom_store.c.id == store_id, dicom_store.c.deleted.is_(True)))
+            connection.execute(delete(tally).where(tally.c.store_id == store_id))
 
     def garbage(self, after: str = "", limit: int = 1000) -> list[str]:
         """Keys of blobs that have lost their row, in order; those after the key ``after``."""

@@ -254,6 +254,18 @@ upload = Table(
     sqlite_autoincrement=True,
 )
 
+# What a store has gained and lost on a day (since 1970, UTC); sums of all days are what it holds.
+tally = Table(
+    "tally",
+    metadata,
+    Column("store_id", _Id, primary_key=True),
+    Column("storage_class", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("instances", BigInteger, nullable=False),
+    Column("blob_bytes", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # Browsers that have signed in; ``key`` is the SHA-256 of their cookie, ``members`` a JSON list.
 session = Table(
     "session",

@@ -50,7 +50,7 @@ class UploadedInstances(Deletion, Instances):
     def replace_instance(self, replacement: Replacement) -> Failure | None:
         """New bytes and a new header for an instance; the failure if it is not as it was read any more."""
         with self._write() as connection:
-            return next(iter(replace_instances(connection, [replacement])), None)
+            return next(iter(replace_instances(connection, [replacement], _now())), None)
 
     def begin_upload(self, store_id: int) -> int:
         """A new lot. Raises NotFound when the store is gone."""

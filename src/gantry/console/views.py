@@ -1,0 +1,84 @@
+"""What a page is made from: who asks, for what, and how it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, quote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gantry.api.call import Context
+from gantry.console.inside import Inside
+from gantry.console.rendering import page
+from gantry.errors import InvalidArgument
+from gantry.names import DatasetName, DicomStoreName
+
+BASE = "/console"
+_MAX_FIELDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Crumb:
+    title: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """``ids`` are the variable parts of the address; ``form`` has the fields of a POST, the last of each."""
+
+    context: Context
+    request: Request
+    api: Inside
+    ids: tuple[str, ...]
+    form: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def dataset(self) -> DatasetName:
+        return DatasetName(*self.ids[:3])
+
+    @property
+    def store(self) -> DicomStoreName:
+        return DicomStoreName(*self.ids[:4])
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(self.request.query_params)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether a piece of the page is asked for, by a page that is shown already."""
+        return "hx-request" in self.request.headers
+
+    def may(self, permission: str, resource: Any) -> bool:
+        return self.api.caller.has(f"healthcare.{permission}", resource)
+
+    def show(self, template: str, status: int = 200, *, crumbs: tuple[Crumb, ...] = (), **values: Any) -> Response:
+        who = self.api.caller.name.partition(":")[2]
+        here = (Crumb("Datasets", f"{BASE}/"), *crumbs)
+        return page(template, status, base=BASE, who=who, crumbs=here, **values)
+
+    def go(self, address: str) -> Response:
+        return RedirectResponse(f"{BASE}/{address}" if not address.startswith("/") else address, 303)
+
+
+def address_of(name: object) -> str:
+    """Of the page of a resource."""
+    return f"{BASE}/{quote(str(name), safe='/')}"
+
+
+def crumbs_of(name: DatasetName | DicomStoreName) -> tuple[Crumb, ...]:
+    if isinstance(name, DicomStoreName):
+        return (*crumbs_of(name.parent), Crumb(name.store, address_of(name)))
+    return (Crumb(name.dataset, address_of(name)),)
+
+
+def read_form(body: bytes) -> dict[str, str]:
+    """Raises InvalidArgument."""
+    try:
+        fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise InvalidArgument("the form cannot be read") from None
+    return {name: values[-1] for name, values in fields.items()}

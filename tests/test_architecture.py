@@ -43,7 +43,7 @@ ARROWS = {
     "executors": ("words", "seams"),
     "access": ("words", "seams"),
     "api": ("words", "seams", "verbs"),
-    "console": ("words", "seams", "verbs", "api"),
+    "console": ("words", "seams", "dicom", "verbs", "api"),
     "door": tuple(ROOMS),
 }
 # The version of Gantry goes into what it writes.

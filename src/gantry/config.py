@@ -24,10 +24,11 @@ from gantry.iam.roles import Roles
 from gantry.index.sql import SqlIndex
 from gantry.resources import BlobStorageClass
 from gantry.seams import MAIN, BlobStore, BucketUse, Seams
-from gantry.storage.bucket_rules import BucketRule, require
+from gantry.storage.bucket_rules import BucketRule, may_use, require
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.place_marks import keep_places
 from gantry.storage.places import PlacedBlobStore
+from gantry.storage.uris import is_bucket_name
 
 if TYPE_CHECKING:
     from gantry.access.oidc import OidcTokens
@@ -293,7 +294,14 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         window=workers * 2,
         places=tuple(blobs),
         retention_days=settings.retention_days,
+        buckets=partial(list_buckets, str(settings.buckets_path), settings.bucket_rules),
     )
+
+
+def list_buckets(root: str, rules: Sequence[BucketRule], dataset: str, right: str) -> list[str]:
+    """The directories below ``root`` whose names a bucket can have."""
+    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
+    return [name for name in names if is_bucket_name(name) and may_use(rules, name, right, dataset)]
 
 
 def open_bucket(root: str, rules: Sequence[BucketRule], use: BucketUse) -> LocalBlobStore:

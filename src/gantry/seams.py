@@ -75,6 +75,13 @@ class BlobStore(Protocol):
         ...
 
 
+class Bucket(BlobStore, Protocol):
+    def folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
+        """The prefixes, ending in ``/``, that lie directly below ``prefix`` (empty, or ending in ``/``); the first ones
+        by the bytes of their names. Raises PermissionDenied, Unavailable; what is not there has none."""
+        ...
+
+
 class WorkerDied(Exception):
     """What an executor's future raises when the process that carried the call ended before it answered."""
 
@@ -116,7 +123,8 @@ class BucketUse(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """The parts that settings choose. ``bucket`` raises NotFound for one that is not there, PermissionDenied.
+    """The parts that settings choose. ``bucket`` raises NotFound for one that is not there, PermissionDenied;
+    ``buckets`` are the names of those that a dataset may read or write.
 
     ``executor`` runs the batches of operations, ``pixels`` what a request waits for.
     ``window`` is how many batches of an operation may be under way. ``places`` are the first segments that keys in
@@ -126,13 +134,14 @@ class Seams:
 
     index: SqlIndex
     blobs: BlobStore
-    bucket: Callable[[BucketUse], BlobStore]
+    bucket: Callable[[BucketUse], Bucket]
     executor: Executor
     pixels: Executor
     window: int
     places: tuple[str, ...] = (MAIN,)
     retention_days: int = 30
     listener: Callable[[Operation, Sequence[LogEntry]], None] | None = None
+    buckets: Callable[[str, Literal["read", "write"]], Sequence[str]] = lambda dataset, right: ()
 
     def place_of(self, storage_class: str) -> str:
         """Where new bytes of a storage class go."""

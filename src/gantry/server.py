@@ -24,6 +24,7 @@ from gantry.api.forwarded import Proxies
 from gantry.api.logging import JsonLines
 from gantry.config import DataDirectory, Settings, open_access, open_seams
 from gantry.connections import limited
+from gantry.console import app as console
 from gantry.console import rendering, sign_in
 from gantry.operations.runner import Runner
 from gantry.seams import Seams
@@ -37,12 +38,19 @@ _PAGES = {
     "metrics": pages.metrics,
     "logs": pages.logs,
     "viewer": viewer.viewer,
+    "": console.home,
+    "console": console.show,
     "sign-in": sign_in.sign_in,
     "static": rendering.static,
     "$discovery": discovery.rest,
     "discovery": discovery.rest,
 }
-_FORMS = {"token": tokens.give_token, "sign-in": sign_in.take_token, "sign-out": sign_in.sign_out}
+_FORMS = {
+    "token": tokens.give_token,
+    "console": console.act,
+    "sign-in": sign_in.take_token,
+    "sign-out": sign_in.sign_out,
+}
 
 _SWITCH_SECONDS = 0.0005
 """The event loop must not wait 5 ms, Python's default, behind each thread that is at work."""

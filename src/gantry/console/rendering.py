@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import mimetypes
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -37,8 +40,40 @@ def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("gantry.console"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.globals["static"] = _address
+    made.globals |= {"static": _address, "address_of": lambda name: f"/console/{quote(str(name), safe='/')}"}
+    made.filters |= {"size": size, "number": number, "when": when, "duration": duration}
     return made
+
+
+def size(count: float) -> str:
+    """Bytes for people, in powers of 1024."""
+    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
+        if count < 1024:
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} PiB"
+
+
+def number(count: float) -> str:
+    return f"{count:,.0f}"
+
+
+def when(time: datetime | str) -> Markup:
+    """A time that the page's script shows as the reader's locale has it."""
+    found = datetime.fromisoformat(time) if isinstance(time, str) else time
+    shown = found.astimezone(UTC)
+    return Markup('<time datetime="{}">{} UTC</time>').format(shown.isoformat(), shown.strftime("%Y-%m-%d %H:%M:%S"))
+
+
+def duration(seconds: float) -> str:
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 def _address(name: str) -> str:

@@ -16,7 +16,7 @@ from gantry.console.rendering import page
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unauthenticated
 from gantry.iam.policies import Principal
 
-_HOME = "/viewer/"
+_HOME = "/console/"
 _ASIDE = "gantry-asked"
 _ASIDE_SECONDS = 600
 

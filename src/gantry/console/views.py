@@ -13,7 +13,7 @@ from gantry.api.call import Context
 from gantry.console.inside import Inside
 from gantry.console.rendering import page
 from gantry.errors import InvalidArgument
-from gantry.names import DatasetName, DicomStoreName
+from gantry.names import DatasetName, DicomStoreName, ResourcePath
 
 BASE = "/console"
 _MAX_FIELDS = 1000
@@ -42,6 +42,11 @@ class View:
     @property
     def store(self) -> DicomStoreName:
         return DicomStoreName(*self.ids[:4])
+
+    @property
+    def path(self) -> ResourcePath:
+        """The UIDs of the address."""
+        return ResourcePath(*self.ids[4:])
 
     @property
     def query(self) -> dict[str, str]:
@@ -82,3 +87,9 @@ def read_form(body: bytes) -> dict[str, str]:
     except ValueError:
         raise InvalidArgument("the form cannot be read") from None
     return {name: values[-1] for name, values in fields.items()}
+
+
+def confirmed(view: View, name: str) -> None:
+    """Raises InvalidArgument unless the name of what goes was typed."""
+    if view.form.get("confirm", "").strip() != name:
+        raise InvalidArgument(f"type {name} to confirm; nothing was deleted")

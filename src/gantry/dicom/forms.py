@@ -33,7 +33,7 @@ PRODUCIBLE = NATIVE_TARGETS + ENCODED_TARGETS
 DICOM, OCTETS, JPEG, PNG = "application/dicom", "application/octet-stream", "image/jpeg", "image/png"
 AS_STORED = ""
 
-_SYNTAXES = {
+SYNTAXES = {
     DICOM: (AS_STORED, *PRODUCIBLE),
     OCTETS: (EXPLICIT_LE, AS_STORED),
     JPEG: (JPEG_BASELINE,),
@@ -86,9 +86,9 @@ def parse_form(mime_type: str) -> Form:
     """Read a ``mimeType`` as the table of ``:export`` has it. Raises InvalidArgument, which names those that work."""
     head, separator, rest = mime_type.partition(";")
     media_type = head.strip().lower()
-    if media_type not in _SYNTAXES:
-        raise _refusal(f"{mime_type[:100]!r} is none of {', '.join(_SYNTAXES)}")
-    allowed = _SYNTAXES[media_type]
+    if media_type not in SYNTAXES:
+        raise _refusal(f"{mime_type[:100]!r} is none of {', '.join(SYNTAXES)}")
+    allowed = SYNTAXES[media_type]
     if not rest.strip():
         return Form(media_type, allowed[0])
     found = _PARAMETER.fullmatch(separator + rest)
@@ -103,7 +103,7 @@ def parse_form(mime_type: str) -> Form:
 def _choice(media_type: str) -> str:
     if media_type == PNG:
         return "takes no transfer-syntax"
-    names = ("*" if syntax == AS_STORED else syntax for syntax in _SYNTAXES[media_type])
+    names = ("*" if syntax == AS_STORED else syntax for syntax in SYNTAXES[media_type])
     return f"takes transfer-syntax={', '.join(names)}"
 
 

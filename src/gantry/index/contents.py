@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Select, bindparam, func, select
 from gantry.errors import NotFound
 from gantry.index.instances import Instances, _position, _to_instance, _walk_query
 from gantry.index.operations import from_micros
-from gantry.index.resources import _dicom_store_row
-from gantry.index.tables import instance, series, study, tally
-from gantry.names import DicomStoreName, ResourcePath
+from gantry.index.resources import _ALIVE, _dataset_row, _dicom_store_row
+from gantry.index.tables import dicom_store, instance, series, study, tally
+from gantry.names import DatasetName, DicomStoreName, ResourcePath
 from gantry.resources import Growth, Instance, Metrics, StorageInfo
 
 _PAGE = 1000  # instances per query of a walk
@@ -42,6 +42,16 @@ class Contents(Instances):
         with self._read() as connection:
             query = select(*columns).where(tally.c.store_id == _dicom_store_row(connection, store).id)
             return [Growth(*row) for row in connection.execute(query.order_by(tally.c.day, tally.c.storage_class))]
+
+    def store_sizes(self, parent: DatasetName) -> dict[str, tuple[int, int]]:
+        """Instances and bytes of the stores of a dataset that ever held anything, by their ids."""
+        sums = func.sum(tally.c.instances), func.sum(tally.c.blob_bytes)
+        query = select(dicom_store.c.store, *sums).join_from(tally, dicom_store, dicom_store.c.id == tally.c.store_id)
+        with self._read() as connection:
+            number = _dataset_row(connection, parent).id
+            alive = dicom_store.c.dataset_id == number, _ALIVE
+            rows = connection.execute(query.where(*alive).group_by(dicom_store.c.id, dicom_store.c.store))
+            return {row[0]: (row[1], row[2]) for row in rows}
 
     def modalities(self, store: DicomStoreName) -> list[tuple[str, int, int, int]]:
         """Modality, series, instances and bytes of what a store holds, the most instances first. Raises NotFound."""

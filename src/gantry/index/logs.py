@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 from gantry.errors import Code
 from gantry.index.operations import Operations, _entries, _to_entry, _to_operation, _with_dataset
-from gantry.index.tables import dataset, failure, operation, selection
+from gantry.index.tables import dataset, failure, operation, progress, selection
 from gantry.names import OperationName
 from gantry.resources import LogEntry, LogFilter, LogPosition, Operation, Severity
 
@@ -110,6 +110,27 @@ class Logs(Operations):
             counts = {(Severity(row[0]), Code(row[1])): row[2] for row in rows}
         return counts, sum(counts.values()) < _COUNTED
 
+    def search_entries(
+        self, name: OperationName, text: str = "", code: Code | None = None, limit: int = 100, after: int = 0
+    ) -> tuple[list[LogEntry], int]:
+        """Entries of an operation's log after number ``after``, of ``code``, with ``text`` in their object or message.
+
+        The second value is where to go on, 0 at the end; a call looks at SCAN entries at most, so it may give none.
+        """
+        mine = failure.c.operation_id == name.id, failure.c.seq > after
+        edge = select(failure.c.seq).where(*mine).order_by(failure.c.seq).offset(SCAN - 1).limit(1)
+        wanted = [] if code is None else [failure.c.code == int(code)]
+        if text:
+            wanted.append(or_(*(_COMPARE[":"](_FIELDS[field], text) for field in ("resource", "message"))))
+        with self._read() as connection:
+            last = connection.execute(edge).scalar()
+            within = () if last is None else (failure.c.seq <= last,)
+            query = select(failure).where(*mine, *within, *wanted).order_by(failure.c.seq).limit(limit + 1)
+            found = [_to_entry(row) for row in connection.execute(query)]
+        if len(found) > limit:
+            return found[:limit], found[limit - 1].seq
+        return found, last or 0
+
     def expire_operations(self, before: datetime, limit: int = 500) -> int:
         """Hide up to ``limit`` operations that ended before a time: nothing finds them any more. How many."""
         micros = round(before.timestamp() * 1_000_000)
@@ -129,7 +150,7 @@ class Logs(Operations):
         if found is None:
             return False
         with self._write() as connection:
-            for table in (failure, selection):
+            for table in (failure, selection, progress):
                 victims = select(*table.primary_key).where(table.c.operation_id == found).limit(_BATCH)
                 if connection.execute(delete(table).where(tuple_(*table.primary_key).in_(victims))).rowcount:
                     return True

@@ -20,7 +20,7 @@ from gantry.index.filter_paths import add_selection
 from gantry.index.insertion import insert_instances
 from gantry.index.replacement import replace_instances
 from gantry.index.resources import Resources, _dataset_row
-from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, selection
+from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, progress, selection
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
 from gantry.resources import (
     Batch,
@@ -35,6 +35,8 @@ from gantry.resources import (
 )
 
 MAX_SAMPLES = 10
+
+_POINT = 1_000_000  # microseconds between two points of progress at least
 
 
 class Operations(Resources):
@@ -182,6 +184,7 @@ class Operations(Resources):
                     blob_prefix=batch.blob_prefix or row.blob_prefix,
                 )
             )
+            _note_progress(connection, row, row.success + row.failure + batch.succeeded + len(batch.failures))
             logged = len(batch.failures) + len(lost) + len(warnings)
             return Committed(row.cancel_requested, len(lost), logged)
 
@@ -206,6 +209,13 @@ class Operations(Resources):
                     error_message=None if error is None else error.message,
                 )
             )
+
+    def progress(self, name: OperationName) -> list[tuple[datetime, int]]:
+        """How many objects were done by when, in the order of time."""
+        query = select(progress.c.time, progress.c.done).where(progress.c.operation_id == name.id)
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(progress.c.time))
+            return [(from_micros(row.time), row.done) for row in rows]
 
     def failure_codes(self, name: OperationName) -> list[Code]:
         """The different codes of an operation's failures."""
@@ -284,6 +294,15 @@ def _errors(connection: Connection, operation_id: int, limit: int) -> tuple[Fail
     errors = failure.c.operation_id == operation_id, failure.c.severity == Severity.ERROR
     found = connection.execute(select(failure).where(*errors).order_by(failure.c.seq).limit(limit))
     return tuple(_to_entry(row).failure for row in found)
+
+
+def _note_progress(connection: Connection, row: Row[Any], done: int) -> None:
+    """A point now and then: their number grows with the logarithm of the time."""
+    now = _now()
+    query = select(func.max(progress.c.time)).where(progress.c.operation_id == row.id)
+    last = connection.execute(query).scalar() or 0
+    if now - last >= max(_POINT, (now - row.create_time) // 200):
+        connection.execute(insert(progress), {"operation_id": row.id, "time": now, "done": done})
 
 
 def _entries(connection: Connection, operation_id: int, limit: int, after: int) -> list[LogEntry]:

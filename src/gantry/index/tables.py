@@ -231,6 +231,16 @@ failure = Table(
     sqlite_with_rowid=False,
 )
 
+# How far an operation had come at a time: a point for every half percent of the time that it has taken.
+progress = Table(
+    "progress",
+    metadata,
+    Column("operation_id", BigInteger, primary_key=True),
+    Column("time", BigInteger, primary_key=True),
+    Column("done", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # What an operation's filter file selects; an empty UID stands for the whole series. Numbers of series are never used
 # again, so that rows of one that was deleted meanwhile name nothing.
 selection = Table(

@@ -45,6 +45,14 @@ class BucketRule:
         )
 
 
+def may_use(rules: Sequence[BucketRule], name: str, right: str, dataset: str) -> bool:
+    """Whether a dataset may read or write anything of a bucket."""
+    return not rules or any(
+        getattr(rule, right) and fnmatchcase(name, rule.name) and (not rule.datasets or dataset in rule.datasets)
+        for rule in rules
+    )
+
+
 def require(rules: Sequence[BucketRule], use: BucketUse) -> None:
     """Raises PermissionDenied, which says what right is missing. Without rules everything is allowed."""
     if rules and not any(rule.covers(use) for rule in rules):

@@ -10,10 +10,11 @@ import contextlib
 import ctypes
 import errno
 import hashlib
+import heapq
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -109,6 +110,22 @@ class LocalBlobStore:
         except (UnicodeEncodeError, NotFound):
             return iter(())
         return walk(self.root, part)
+
+    def folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
+        above = prefix.rstrip("/")
+        try:
+            fd = open_directory(self.root, self._name(above) if above else b"")
+        except (NotFound, FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise _read_error(error) from None
+        try:
+            with os.scandir(fd) as entries:
+                names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
+                found = heapq.nsmallest(limit, (name for name in names if not name.startswith(TEMPORARY)))
+        finally:
+            os.close(fd)
+        return [f"{above}/{os.fsdecode(name)}/" if above else f"{os.fsdecode(name)}/" for name in found]
 
     def head(self, key: str) -> ObjectMeta:
         """Raises NotFound."""

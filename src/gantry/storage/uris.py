@@ -29,7 +29,7 @@ class StorageUri:
         bucket, _, key = rest.partition("/")
         if "*" in bucket or "?" in bucket:
             raise InvalidArgument(f"{text!r}: wildcards are allowed in the object name only, not in the bucket name")
-        if not _BUCKET.fullmatch(bucket) or ".." in bucket:
+        if not is_bucket_name(bucket):
             raise InvalidArgument(
                 f"{text!r}: {bucket!r} is not a bucket name (lower-case letters, digits, '-', '_' and '.')"
             )
@@ -41,6 +41,10 @@ class StorageUri:
 
     def __str__(self) -> str:
         return f"gs://{self.bucket}/{self.key}"
+
+
+def is_bucket_name(text: str) -> bool:
+    return _BUCKET.fullmatch(text) is not None and ".." not in text
 
 
 def _is_text(text: str) -> bool:

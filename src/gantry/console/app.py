@@ -1,0 +1,116 @@
+"""Addresses of the console: which function shows a page, and which takes its form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from urllib.parse import unquote
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from gantry.api.call import Context
+from gantry.api.sessions import SIGN_IN, sign_in_first
+from gantry.console import archives, datasets, exporting, importing, operations, stores, studies, uploading
+from gantry.console.inside import Inside
+from gantry.console.rendering import page
+from gantry.console.views import BASE, View, read_form
+from gantry.errors import NotFound, StatusError, Unauthenticated
+
+Shown = Callable[[View], Response]
+_DATASET = "projects/*/locations/*/datasets/*"
+_STORE = f"{_DATASET}/dicomStores/*"
+_OPERATION = f"{_DATASET}/operations/*"
+_STUDY = f"{_STORE}/studies/*"
+
+PAGES: dict[str, Shown] = {
+    "": datasets.listed,
+    "create": datasets.create_form,
+    _DATASET: datasets.stores,
+    f"{_DATASET}/operations": operations.listed,
+    f"{_DATASET}/create": stores.create_form,
+    f"{_DATASET}/edit": datasets.edit_form,
+    f"{_DATASET}/delete": datasets.delete_form,
+    _OPERATION: operations.shown,
+    f"{_OPERATION}/progress": operations.progress,
+    f"{_OPERATION}/errors": operations.errors,
+    f"{_OPERATION}/errors.csv": operations.download_csv,
+    f"{_OPERATION}/errors.ndjson": operations.download_ndjson,
+    _STORE: stores.overview,
+    f"{_STORE}/edit": stores.edit_form,
+    f"{_STORE}/delete": stores.delete_form,
+    f"{_STORE}/import": importing.form,
+    f"{_STORE}/import/folders": importing.folders,
+    f"{_STORE}/import/preview": importing.preview,
+    f"{_STORE}/export": exporting.form,
+    f"{_STORE}/upload": uploading.form,
+    f"{_STORE}/studies": studies.listed,
+    _STUDY: studies.study,
+    f"{_STUDY}/delete": studies.delete_form,
+    f"{_STUDY}/download.zip": archives.download,
+    f"{_STUDY}/series/*": studies.series,
+    f"{_STUDY}/series/*/download.zip": archives.download,
+    f"{_STUDY}/series/*/instances/*": studies.instance,
+}
+FORMS: dict[str, Shown] = {
+    "create": datasets.create,
+    f"{_DATASET}/create": stores.create,
+    f"{_DATASET}/edit": datasets.edit,
+    f"{_DATASET}/delete": datasets.delete,
+    f"{_OPERATION}/cancel": operations.cancel,
+    f"{_STORE}/edit": stores.edit,
+    f"{_STORE}/delete": stores.delete,
+    f"{_STORE}/import": importing.start,
+    f"{_STORE}/export": exporting.start,
+    f"{_STUDY}/delete": studies.delete,
+}
+
+
+def home(context: Context, request: Request) -> Response:
+    """``/`` is for people."""
+    return RedirectResponse(f"{BASE}/", 303)
+
+
+def show(context: Context, request: Request) -> Response:
+    """A page of the console."""
+    return _answered(context, request, PAGES, {})
+
+
+def act(context: Context, request: Request, body: bytes) -> Response:
+    """A form of the console. Raises PermissionDenied for one that another site has sent."""
+    if context.access is not None:
+        context.access.sessions.origins.require_own("POST", request.headers)
+    return _answered(context, request, FORMS, read_form(body))
+
+
+def _answered(context: Context, request: Request, table: dict[str, Shown], form: dict[str, str]) -> Response:
+    try:
+        api = Inside(context, request)
+    except Unauthenticated:
+        return _signed_out(request)
+    view = View(context, request, api, (), form)
+    try:
+        function, ids = _find(table, request)
+        return function(View(context, request, api, ids, form))
+    except StatusError as error:
+        if view.is_part:
+            return page("part_error.html", error.http, error=error)
+        return view.show("error.html", error.http, error=error)
+
+
+def _signed_out(request: Request) -> Response:
+    """A piece of a page cannot ask for a token, so the whole page goes there."""
+    if "hx-request" not in request.headers:
+        return sign_in_first(request)
+    return Response(headers={"hx-redirect": SIGN_IN})
+
+
+def _find(table: dict[str, Shown], request: Request) -> tuple[Shown, tuple[str, ...]]:
+    raw = request.scope.get("raw_path", b"").decode("ascii", "replace")
+    segments = [unquote(part) for part in raw.removeprefix(BASE).strip("/").split("/")]
+    for path, function in table.items():
+        parts = path.split("/")
+        if len(parts) == len(segments):
+            pairs = list(zip(parts, segments, strict=True))
+            if all(part in ("*", segment) for part, segment in pairs):
+                return function, tuple(segment for part, segment in pairs if part == "*")
+    raise NotFound("there is no such page; begin at the list of datasets")

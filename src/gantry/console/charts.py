@@ -1,0 +1,82 @@
+"""Charts as SVG, drawn by the server: they need no script and say their numbers to those who cannot see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+WIDTH, HEIGHT = 1080, 200
+_LEFT, _BOTTOM, _TOP = 56, 24, 12
+_MAX_POINTS = 500
+
+
+class Point(NamedTuple):
+    """``time`` is in seconds since 1970."""
+
+    time: float
+    value: float
+
+
+def line_chart(points: Sequence[Point], title: str, unit: str = "", is_short: bool = False) -> Markup:
+    """At least two points, in the order of time, as a line above an area. ``is_short`` tells the time since the first, not the days."""
+    points = _thinned(points)
+    first, last = points[0].time, points[-1].time
+    top = nice(max(point.value for point in points))
+    across, down = (WIDTH - _LEFT) / max(last - first, 1e-9), (HEIGHT - _TOP - _BOTTOM) / top
+    places = [(_LEFT + (p.time - first) * across, HEIGHT - _BOTTOM - max(p.value, 0) * down) for p in points]
+    line = " ".join(f"{'L' if at else 'M'}{x:.1f} {y:.1f}" for at, (x, y) in enumerate(places))
+    area = f"{line} L{places[-1][0]:.1f} {HEIGHT - _BOTTOM} L{places[0][0]:.1f} {HEIGHT - _BOTTOM} Z"
+    most = max(point.value for point in points)
+    described = f"{title}: from {points[0].value:,.0f} to {points[-1].value:,.0f}{unit}, at most {most:,.0f}"
+    grid = Markup("").join(_grid(top * part, part, unit) for part in (0, 0.5, 1))
+    begin, end = ("0 s", _elapsed(last - first)) if is_short else (_day(first), _day(last))
+    return Markup(
+        '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">{grid}'
+        '<path class="area" d="{area}"/><path class="line" d="{line}"/>'
+        '<text x="{left}" y="{h}" dy="-6">{begin}</text><text x="{w}" y="{h}" dy="-6" class="end">{end}</text></svg>'
+    ).format(w=WIDTH, h=HEIGHT, label=described, grid=grid, area=area, line=line, left=_LEFT, begin=begin, end=end)
+
+
+def _grid(value: float, part: float, unit: str) -> Markup:
+    y = HEIGHT - _BOTTOM - part * (HEIGHT - _TOP - _BOTTOM)
+    return Markup(
+        '<line x1="{left}" x2="{w}" y1="{y:.1f}" y2="{y:.1f}"/>'
+        '<text x="{at}" y="{y:.1f}" dy="4" class="end">{text}</text>'
+    ).format(left=_LEFT, w=WIDTH, y=y, at=_LEFT - 8, text=short(value) + unit)
+
+
+def nice(value: float) -> float:
+    """The next of 1, 2, 5, 10, …"""
+    power = 1.0
+    while power * 10 <= value:
+        power *= 10
+    return next(power * step for step in (1, 2, 5, 10) if power * step >= value or step == 10)
+
+
+def short(value: float) -> str:
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.3g}"
+
+
+def _day(time: float) -> str:
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d")
+
+
+def _elapsed(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )
+
+
+def _thinned(points: Sequence[Point]) -> Sequence[Point]:
+    step = -(-len(points) // _MAX_POINTS)
+    return [*points[:-1:step], points[-1]]

@@ -1,0 +1,120 @@
+"""Datasets: their list, their data stores, making, changing and deleting them."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import available_timezones
+
+from starlette.responses import Response
+
+from gantry.console.views import Crumb, View, address_of, confirmed, crumbs_of
+from gantry.errors import StatusError
+from gantry.names import DatasetName, DicomStoreName
+
+PAGE = 100
+_PROJECT, _LOCATION = "gantry", "us-central1"
+
+
+def listed(view: View) -> Response:
+    """Those that the caller may see, of all projects and locations."""
+    after = view.query.get("after", "").split("/")
+    last = DatasetName(*after) if len(after) == 3 else None
+    found = view.context.seams.index.dataset_names(PAGE + 1, last)
+    names = [name for name in found[:PAGE] if view.may("datasets.get", name)]
+    end = found[PAGE - 1] if len(found) > PAGE else None
+    more = f"{end.project}/{end.location}/{end.dataset}" if end else ""
+    return view.show("datasets.html", names=names, more=more, begun=last is not None)
+
+
+def stores(view: View) -> Response:
+    """The tab *Data stores* of a dataset."""
+    name = view.dataset
+    dataset = view.api.get(str(name))
+    query = {"pageSize": str(PAGE)} | ({"pageToken": view.query["page"]} if view.query.get("page") else {})
+    found = view.api.get(f"{name}/dicomStores", **query)
+    sizes = view.context.seams.index.store_sizes(name)
+    rows = [_row(name, item, sizes) for item in found.get("dicomStores", ())]
+    more = found.get("nextPageToken", "")
+    return view.show(
+        "stores.html", crumbs=crumbs_of(name), name=name, dataset=dataset, rows=rows, more=more, tab="stores"
+    )
+
+
+def _row(parent: DatasetName, item: dict[str, Any], sizes: dict[str, tuple[int, int]]) -> dict[str, Any]:
+    store = item["name"].rpartition("/")[2]
+    name = DicomStoreName(parent.project, parent.location, parent.dataset, store)
+    instances, size = sizes.get(store, (0, 0))
+    return {"name": name, "labels": item.get("labels", {}), "instances": instances, "bytes": size}
+
+
+def create_form(view: View, error: StatusError | None = None) -> Response:
+    given = {"project": _PROJECT, "location": _LOCATION, "dataset": "", "time_zone": ""} | view.form
+    return view.show(
+        "dataset_create.html",
+        200 if error is None else error.http,
+        crumbs=(Crumb("Create dataset", ""),),
+        given=given,
+        error=error,
+        locations=sorted(view.context.locations),
+        zones=sorted(available_timezones()),
+    )
+
+
+def create(view: View) -> Response:
+    form = view.form
+    name = DatasetName(form.get("project", "").strip(), form.get("location", ""), form.get("dataset", "").strip())
+    body = {"timeZone": form["time_zone"]} if form.get("time_zone") else {}
+    try:
+        parent = f"projects/{name.project}/locations/{name.location}"
+        view.api.send("POST", f"{parent}/datasets", body, {"datasetId": name.dataset})
+    except StatusError as error:
+        return create_form(view, error)
+    return view.go(address_of(name))
+
+
+def edit_form(view: View, error: StatusError | None = None) -> Response:
+    dataset = view.api.get(str(view.dataset))
+    return view.show(
+        "dataset_edit.html",
+        200 if error is None else error.http,
+        crumbs=(*crumbs_of(view.dataset), Crumb("Edit", "")),
+        name=view.dataset,
+        given={"time_zone": dataset.get("timeZone", "")} | view.form,
+        error=error,
+        zones=sorted(available_timezones()),
+    )
+
+
+def edit(view: View) -> Response:
+    try:
+        body = {"timeZone": view.form.get("time_zone", "")}
+        view.api.send("PATCH", str(view.dataset), body, {"updateMask": "timeZone"})
+    except StatusError as error:
+        return edit_form(view, error)
+    return view.go(address_of(view.dataset))
+
+
+def delete_form(view: View, error: StatusError | None = None) -> Response:
+    view.api.get(str(view.dataset))
+    sizes = view.context.seams.index.store_sizes(view.dataset)
+    return view.show(
+        "delete.html",
+        200 if error is None else error.http,
+        crumbs=(*crumbs_of(view.dataset), Crumb("Delete", "")),
+        kind="dataset",
+        name=view.dataset.dataset,
+        address=address_of(view.dataset),
+        error=error,
+        instances=sum(count for count, _ in sizes.values()),
+        bytes=sum(size for _, size in sizes.values()),
+    )
+
+
+def delete(view: View) -> Response:
+    """What is typed must be the name: nobody deletes by a slip of the hand."""
+    try:
+        confirmed(view, view.dataset.dataset)
+        view.api.send("DELETE", str(view.dataset))
+    except StatusError as error:
+        return delete_form(view, error)
+    return view.go("")

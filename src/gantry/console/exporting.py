@@ -1,0 +1,144 @@
+"""*Export DICOM store*: where to, in which form, and which instances."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from gantry.console.operations import started
+from gantry.console.studies import PARAMETERS, found_studies
+from gantry.console.views import Crumb, View, address_of, crumbs_of
+from gantry.dicom.forms import AS_STORED, DICOM, JPEG, OCTETS, PNG, SYNTAXES
+from gantry.errors import InvalidArgument, StatusError
+from gantry.seams import BucketUse
+from gantry.storage.uris import parse_prefix
+
+_SYNTAXES = (
+    ("*", "As stored"),
+    ("1.2.840.10008.1.2", "Implicit VR little endian"),
+    ("1.2.840.10008.1.2.1", "Explicit VR little endian"),
+    ("1.2.840.10008.1.2.1.99", "Deflated explicit VR little endian"),
+    ("1.2.840.10008.1.2.5", "RLE lossless"),
+    ("1.2.840.10008.1.2.8.1", "Deflated image frame"),
+    ("1.2.840.10008.1.2.4.50", "JPEG baseline (lossy)"),
+    ("1.2.840.10008.1.2.4.51", "JPEG extended (lossy)"),
+    ("1.2.840.10008.1.2.4.57", "JPEG lossless"),
+    ("1.2.840.10008.1.2.4.70", "JPEG lossless, first order"),
+    ("1.2.840.10008.1.2.4.80", "JPEG-LS lossless"),
+    ("1.2.840.10008.1.2.4.81", "JPEG-LS near-lossless (lossy)"),
+    ("1.2.840.10008.1.2.4.90", "JPEG 2000 lossless"),
+    ("1.2.840.10008.1.2.4.91", "JPEG 2000"),
+    ("1.2.840.10008.1.2.4.110", "JPEG XL lossless"),
+    ("1.2.840.10008.1.2.4.111", "JPEG XL from JPEG"),
+    ("1.2.840.10008.1.2.4.112", "JPEG XL"),
+    ("1.2.840.10008.1.2.4.201", "HTJ2K lossless"),
+    ("1.2.840.10008.1.2.4.202", "HTJ2K lossless, RPCL"),
+    ("1.2.840.10008.1.2.4.203", "HTJ2K"),
+)
+PERMISSION = "dicomStores.export"
+FILE_TYPES = ((DICOM, "DICOM file (.dcm)"), (OCTETS, "octet-stream"), (JPEG, "Image (.jpg)"), (PNG, "Image (.png)"))
+_MOST_STUDIES = 10_000
+_MAX_FILTER = 8 << 20
+
+
+def form(view: View, error: StatusError | None = None) -> Response:
+    view.api.get(str(view.store))
+    picked = [uid for uid in view.request.query_params.getlist("study") if uid][:_MOST_STUDIES]
+    search = {name: view.query[name] for name in PARAMETERS if view.query.get(name)}
+    given = (
+        {
+            "bucket": "",
+            "prefix": "",
+            "mime_type": DICOM,
+            "syntax": "",
+            "filter": "studies" if picked else "search" if search else "all",
+            "filter_uri": "",
+            "studies": "\n".join(picked),
+            "lines": "",
+        }
+        | search
+        | view.form
+    )
+    return view.show(
+        "export.html",
+        200 if error is None else error.http,
+        crumbs=(*crumbs_of(view.store), Crumb("Export", "")),
+        name=view.store,
+        here=f"{address_of(view.store)}/export",
+        buckets=view.context.seams.buckets(str(view.dataset), "write"),
+        file_types=FILE_TYPES,
+        syntaxes=[(uid, name, _kinds(uid)) for uid, name in _SYNTAXES],
+        parameters=PARAMETERS,
+        given=given,
+        error=error,
+    )
+
+
+def _kinds(syntax: str) -> list[str]:
+    """The file types that can have a transfer syntax."""
+    return [kind for kind, allowed in SYNTAXES.items() if (AS_STORED if syntax == "*" else syntax) in allowed]
+
+
+def start(view: View) -> Response:
+    given = view.form
+    try:
+        if not given.get("bucket"):
+            raise InvalidArgument("choose a bucket in the list Location")
+        destination = str(parse_prefix(f"gs://{given['bucket']}/{given.get('prefix', '').lstrip('/')}"))
+        body: dict[str, Any] = {"gcsDestination": {"uriPrefix": destination, "mimeType": _mime_type(given)}}
+        if (filter_uri := _filter_uri(view, destination)) is not None:
+            body["filterConfig"] = {"resourcePathsGcsUri": filter_uri}
+        answer = view.api.send("POST", f"{view.store}:export", body)
+    except StatusError as error:
+        return form(view, error)
+    return started(view, answer)
+
+
+def _mime_type(given: dict[str, str]) -> str:
+    kind, syntax = given.get("mime_type", DICOM), given.get("syntax", "")
+    return f"{kind}; transfer-syntax={syntax}" if syntax else kind
+
+
+def _filter_uri(view: View, destination: str) -> str | None:
+    """The filter file, None for all instances. What was picked or typed is written beside the export, as its record."""
+    given = view.form
+    kind = given.get("filter", "all")
+    if kind == "all":
+        return None
+    if kind == "file":
+        return given.get("filter_uri", "").strip()
+    if kind == "lines":
+        lines = given.get("lines", "").splitlines()
+    elif kind == "studies":
+        lines = [f"/studies/{uid.strip()}" for uid in given.get("studies", "").splitlines() if uid.strip()]
+    else:
+        lines = _searched(view)
+    lines = [line for line in lines if line.strip()]
+    if not lines:
+        raise InvalidArgument("the filter names no study: nothing would be exported")
+    data = ("\n".join(lines) + "\n").encode()
+    if len(data) > _MAX_FILTER:
+        raise InvalidArgument(f"a filter of more than {_MAX_FILTER >> 20} MB must lie in a bucket: give its path")
+    return _written(view, destination, data)
+
+
+def _searched(view: View) -> list[str]:
+    """The studies of a search. Raises InvalidArgument for more than fit."""
+    query = {name: view.form[name] for name in PARAMETERS if view.form.get(name)}
+    found = found_studies(view, query, limit=_MOST_STUDIES + 1)
+    if len(found) > _MOST_STUDIES:
+        raise InvalidArgument(f"the search finds more than {_MOST_STUDIES:,} studies; narrow it, or export all")
+    return [f"/studies/{study.uid}" for study in found]
+
+
+def _written(view: View, destination: str, data: bytes) -> str:
+    view.api.caller.require(f"healthcare.{PERMISSION}", view.store)
+    place = parse_prefix(destination)
+    name = f"filter-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}.txt"
+    bucket = view.context.seams.bucket(BucketUse(place.bucket, "write", place.key + name, str(view.dataset), "console"))
+    bucket.put(place.key + name, [data])
+    bucket.flush()
+    return f"gs://{place.bucket}/{place.key}{name}"

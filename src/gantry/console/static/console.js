@@ -1,0 +1,106 @@
+// Small helps: times as the reader's locale has them, menus that close, forms that show what is chosen.
+"use strict";
+
+const shown = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+function localTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const found = new Date(time.dateTime);
+    if (!isNaN(found)) {
+      time.title = time.dateTime;
+      time.textContent = shown.format(found);
+    }
+  }
+}
+
+function closeMenus(but) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== but) menu.open = false;
+}
+
+function confirmations(root) {
+  for (const input of root.querySelectorAll("input[data-expected]")) {
+    const button = input.form.querySelector("button");
+    const check = () => { button.disabled = input.value.trim() !== input.dataset.expected; };
+    input.addEventListener("input", check);
+    check();
+  }
+}
+
+// Fields that belong to one choice of several are shown with it.
+function choices(root) {
+  for (const set of root.querySelectorAll("fieldset[data-choice]")) {
+    const check = () => {
+      const chosen = set.querySelector(`input[name="${set.dataset.choice}"]:checked`);
+      for (const part of set.querySelectorAll("[data-for]")) part.hidden = part.dataset.for !== chosen?.value;
+    };
+    set.addEventListener("change", check);
+    check();
+  }
+}
+
+function transferSyntaxes() {
+  const kind = document.getElementById("mime_type"), syntax = document.getElementById("syntax");
+  if (!kind || !syntax) return;
+  const check = () => {
+    for (const option of syntax.options) {
+      option.hidden = option.disabled = Boolean(option.value) && !option.dataset.kinds.split(" ").includes(kind.value);
+    }
+    if (syntax.selectedOptions[0]?.disabled) syntax.value = "";
+  };
+  kind.addEventListener("change", check);
+  check();
+}
+
+function modifiedPath() {
+  const modify = document.getElementById("modify"), uri = document.getElementById("uri");
+  if (!modify || !uri) return;
+  const check = () => {
+    const bucket = document.getElementById("bucket").value;
+    if (modify.checked && !uri.value && bucket) {
+      uri.value = `gs://${bucket}/${document.querySelector("input[name=prefix]")?.value ?? ""}**`;
+    }
+    uri.disabled = !modify.checked;
+  };
+  modify.addEventListener("change", check);
+  check();
+}
+
+function fileFields() {
+  for (const input of document.querySelectorAll("input[data-fills]")) {
+    input.addEventListener("change", async () => {
+      if (input.files[0]) document.getElementById(input.dataset.fills).value = await input.files[0].text();
+    });
+  }
+}
+
+document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  const open = document.querySelector("details.menu[open]");
+  closeMenus(null);
+  open?.querySelector("summary").focus();
+});
+document.addEventListener("htmx:afterSwap", (event) => {
+  const root = event.detail.target.isConnected ? event.detail.target : document;
+  localTimes(root.parentElement ?? document);
+  if (document.querySelector("[data-announce=folder]") && event.detail.target.id === "folders") {
+    document.body.dispatchEvent(new Event("folder"));
+  }
+});
+// An open menu must not vanish under the hand that is about to use it.
+document.addEventListener("htmx:beforeRequest", (event) => {
+  if (event.detail.elt.querySelector?.("details.menu[open]") && event.detail.requestConfig.triggeringEvent === undefined) {
+    event.preventDefault();
+  }
+});
+// Errors of parts are shown where the part would be.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  if (event.detail.xhr.status >= 400 && event.detail.xhr.status < 500) event.detail.shouldSwap = true;
+});
+
+localTimes(document);
+confirmations(document);
+choices(document);
+transferSyntaxes();
+modifiedPath();
+fileFields();

@@ -1,0 +1,83 @@
+// Frames of an instance, rendered by the server: window, level, cine.
+"use strict";
+
+const box = document.querySelector(".picture");
+const image = document.getElementById("picture");
+const [frame, centre, width] = ["frame", "centre", "width"].map((id) => document.getElementById(id));
+const play = document.getElementById("play");
+const frames = Number(box.dataset.frames);
+let windowed = false;
+let timer = 0;
+
+function address(number) {
+  const query = new URLSearchParams({ viewport: "1024,1024" });
+  if (windowed) query.set("window", `${Number(centre.value)},${Number(width.value)},linear`);
+  return `${box.dataset.web}/frames/${number}/rendered?${query}`;
+}
+
+let wanted = "";
+let loading = false;
+
+// One picture is asked for at a time: the newest that is wanted.
+async function show() {
+  const number = frame ? Number(frame.value) : 1;
+  wanted = address(number);
+  image.alt = `Frame ${number} of ${frames}`;
+  if (frame) document.getElementById("frame-number").value = number;
+  if (loading) return;
+  loading = true;
+  while (image.dataset.shown !== wanted) {
+    const next = wanted;
+    const loaded = new Image();
+    loaded.src = next;
+    try {
+      await loaded.decode();
+      image.src = next;
+    } catch {
+      image.alt = "This frame cannot be shown";
+    }
+    image.dataset.shown = next;
+  }
+  loading = false;
+}
+
+function stop() {
+  clearInterval(timer);
+  timer = 0;
+  play.textContent = "Play";
+  play.setAttribute("aria-pressed", "false");
+}
+
+frame?.addEventListener("input", () => { if (timer) stop(); show(); });
+play?.addEventListener("click", () => {
+  if (timer) return stop();
+  play.textContent = "Pause";
+  play.setAttribute("aria-pressed", "true");
+  timer = setInterval(() => {
+    if (loading) return;
+    frame.value = Number(frame.value) % frames + 1;
+    show();
+  }, 1000 / Number(box.dataset.rate));
+});
+for (const input of [centre, width]) {
+  input?.addEventListener("input", () => {
+    windowed = true;
+    document.getElementById("centre-value").value = Number(centre.value).toFixed(1);
+    document.getElementById("width-value").value = Number(width.value).toFixed(1);
+    show();
+  });
+}
+document.getElementById("reset")?.addEventListener("click", () => {
+  windowed = false;
+  for (const input of [centre, width]) {
+    input.value = input.defaultValue;
+    document.getElementById(`${input.id}-value`).value = Number(input.defaultValue).toFixed(1);
+  }
+  show();
+});
+box.querySelector(".screen").addEventListener("wheel", (event) => {
+  if (!frame || frames < 2) return;
+  event.preventDefault();
+  frame.value = Math.min(frames, Math.max(1, Number(frame.value) + Math.sign(event.deltaY)));
+  show();
+}, { passive: false });

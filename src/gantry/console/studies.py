@@ -1,0 +1,251 @@
+"""Studies: searching, and what lies in one down to the instance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.responses import Response
+
+from gantry.api.viewer import BASE as VIEWER
+from gantry.api.viewer import is_installed
+from gantry.console.tags import matching, rows_of
+from gantry.console.views import Crumb, View, address_of, confirmed, crumbs_of
+from gantry.errors import StatusError
+
+PAGE = 50
+_DAY, _RANGE = re.compile(r"(\d{4})-(\d\d)-(\d\d)"), re.compile(r"\s*(?:to|–|-)\s*")
+_SERIES, _INSTANCES, _TAGS = 500, 200, 1000
+PARAMETERS = {
+    "PatientName": "Patient name",
+    "PatientID": "Patient ID",
+    "AccessionNumber": "Accession number",
+    "StudyDate": "Study date",
+    "ModalitiesInStudy": "Modality",
+    "StudyDescription": "Description",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A study, series or instance as a search finds it."""
+
+    found: dict[str, Any]
+
+    def text(self, tag: str) -> str:
+        """The values of an attribute, of a name its first group, readable."""
+        values = self.found.get(tag, {}).get("Value", ())
+        return ", ".join(filter(None, map(as_text, values)))
+
+    @property
+    def uid(self) -> str:
+        return next(self.text(tag) for tag in ("00080018", "0020000E", "0020000D") if tag in self.found)
+
+    @property
+    def name(self) -> str:
+        return self.text("00100010") or "(no name)"
+
+    @property
+    def date(self) -> str:
+        return as_date(self.text("00080020"))
+
+
+def as_text(value: Any) -> str:
+    if isinstance(value, dict):
+        said = value.get("Alphabetic") or value.get("Ideographic") or value.get("Phonetic") or ""
+        family, _, given = said.partition("^")
+        return ", ".join(filter(None, (family.strip(), given.replace("^", " ").strip())))
+    return "" if value is None else str(value)
+
+
+def as_date(text: str) -> str:
+    return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if len(text) == 8 and text.isdigit() else text
+
+
+def found_studies(view: View, query: dict[str, str], limit: int, offset: int = 0) -> list[Row]:
+    asked = {name: value.strip() for name, value in query.items() if value.strip()}
+    for name in ("PatientName", "StudyDescription"):
+        if name in asked and "*" not in asked[name] and "?" not in asked[name]:
+            asked[name] = f"*{asked[name]}*"
+    if "StudyDate" in asked:
+        asked["StudyDate"] = _RANGE.sub("-", _DAY.sub(r"\1\2\3", asked["StudyDate"]))
+    page = {"limit": str(limit), "offset": str(offset)}
+    return [Row(item) for item in view.api.get(f"{view.store}/dicomWeb/studies", **asked, **page)]
+
+
+def listed(view: View) -> Response:
+    query = {name: view.query[name] for name in PARAMETERS if view.query.get(name)}
+    offset = _number(view.query.get("offset", ""))
+    rows, error = [], None
+    try:
+        rows = found_studies(view, query, PAGE + 1, offset)
+    except StatusError as problem:
+        if problem.http in (401, 403, 404):
+            raise
+        error = problem
+    return view.show(
+        "studies.html",
+        crumbs=crumbs_of(view.store),
+        name=view.store,
+        rows=rows[:PAGE],
+        query=query,
+        parameters=PARAMETERS,
+        error=error,
+        offset=offset,
+        before=f"?{urlencode(query | {'offset': max(offset - PAGE, 0)})}" if offset else "",
+        after=f"?{urlencode(query | {'offset': offset + PAGE})}" if len(rows) > PAGE else "",
+        search=urlencode(query),
+        tab="studies",
+    )
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+
+
+def _web(view: View) -> str:
+    return f"{view.store}/dicomWeb/{view.path}"
+
+
+def study(view: View) -> Response:
+    uid = view.ids[4]
+    (found, *_) = view.api.get(f"{view.store}/dicomWeb/studies", StudyInstanceUID=uid, includefield="all") or [None]
+    if found is None:
+        view.api.get(f"{_web(view)}/metadata")  # says why
+    series = [Row(item) for item in view.api.get(f"{_web(view)}/series", limit=str(_SERIES + 1))]
+    series.sort(key=lambda row: (_order(row.text("00200011")), row.uid))
+    row = Row(found or {})
+    metrics = view.api.get(f"{_web(view)}:getStudyMetrics")
+    return view.show(
+        "study.html",
+        crumbs=_crumbs(view)[:-1],
+        store=view.store,
+        study=row,
+        uid=uid,
+        here=f"{address_of(view.store)}/studies/{uid}",
+        web=f"/v1/{_web(view)}",
+        series=series[:_SERIES],
+        more=len(series) > _SERIES,
+        bytes=int(metrics.get("blobStorageSizeBytes", 0)),
+        viewer=_viewer(view),
+    )
+
+
+def _viewer(view: View) -> str:
+    """The address of the study in OHIF, where that is installed."""
+    if not is_installed(view.context.viewer):
+        return ""
+    return f"{VIEWER}{view.store}/viewer?StudyInstanceUIDs={view.ids[4]}"
+
+
+def _order(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return float("inf")
+
+
+def series(view: View) -> Response:
+    path = view.path
+    offset = _number(view.query.get("offset", ""))
+    found = view.api.get(f"{_web(view)}/instances", limit=str(_INSTANCES + 1), offset=str(offset), includefield="all")
+    if not found and not offset:
+        view.api.get(f"{_web(view)}/metadata")  # says why
+    rows = [Row(item) for item in found]
+    return view.show(
+        "series.html",
+        crumbs=_crumbs(view)[:-1],
+        store=view.store,
+        uid=path.series,
+        study=path.study,
+        here=f"{address_of(view.store)}/{path}",
+        web=f"/v1/{_web(view)}",
+        rows=sorted(rows[:_INSTANCES], key=lambda row: (_order(row.text("00200013")), row.uid)),
+        offset=offset,
+        before=f"?offset={max(offset - _INSTANCES, 0)}" if offset else "",
+        after=f"?offset={offset + _INSTANCES}" if len(rows) > _INSTANCES else "",
+        viewer=_viewer(view),
+    )
+
+
+def instance(view: View) -> Response:
+    """A picture of each frame, and the tags; ``q`` narrows these."""
+    path = view.path
+    (found,) = view.api.get(f"{_web(view)}/metadata")
+    row, query = Row(found), view.query.get("q", "").strip()[:100]
+    tags = matching(rows_of(found), query)
+    shown = [row for row, _ in zip(tags, range(_TAGS + 1), strict=False)]
+    info = view.api.get(f"{_web(view)}:getStorageInfo")
+    return view.show(
+        "instance_tags.html" if view.is_part else "instance.html",
+        crumbs=_crumbs(view)[:-1],
+        store=view.store,
+        path=path,
+        here=f"{address_of(view.store)}/{path}",
+        web=f"/v1/{_web(view)}",
+        row=row,
+        frames=int(row.text("00280008") or 1),
+        has_pixels="7FE00010" in found or "7FE00008" in found or "7FE00009" in found,
+        window=_window(row),
+        rate=_rate(row),
+        tags=shown[:_TAGS],
+        more=len(shown) > _TAGS,
+        query=query,
+        info=info.get("blobStorageInfo", {}),
+    )
+
+
+def _window(row: Row) -> tuple[float, float] | None:
+    """Centre and width that the instance asks for, of grey pictures."""
+    try:
+        centre, width = (float(row.text(tag).split(",")[0]) for tag in ("00281050", "00281051"))
+    except ValueError:
+        return None
+    return (centre, width) if width > 0 else None
+
+
+def _rate(row: Row) -> float:
+    """Frames per second (PS3.3 §C.7.6.5): RecommendedDisplayFrameRate, CineRate, FrameTime."""
+    for tag in ("00082144", "00180040", "00181063"):
+        try:
+            value = float(row.text(tag))
+            return min(max(1000 / value if tag == "00181063" else value, 1.0), 60.0)
+        except (ValueError, ZeroDivisionError):
+            continue
+    return 12.0
+
+
+def _crumbs(view: View) -> tuple[Crumb, ...]:
+    here = address_of(view.store)
+    names = ("Study", "Series", "Instance")
+    crumbs = [*crumbs_of(view.store), Crumb("Studies", f"{here}/studies")]
+    uids: list[str] = []
+    for level, name, uid in zip(("studies", "series", "instances"), names, view.ids[4:], strict=False):
+        uids += [level, uid]
+        crumbs.append(Crumb(name, f"{here}/{'/'.join(uids)}"))
+    return tuple(crumbs)
+
+
+def delete_form(view: View, error: StatusError | None = None) -> Response:
+    metrics = view.api.get(f"{_web(view)}:getStudyMetrics")
+    return view.show(
+        "delete.html",
+        200 if error is None else error.http,
+        crumbs=(*_crumbs(view), Crumb("Delete", "")),
+        kind="study",
+        name=view.ids[4],
+        address=f"{address_of(view.store)}/{view.path}",
+        error=error,
+        instances=int(metrics.get("instanceCount", 0)),
+        bytes=int(metrics.get("blobStorageSizeBytes", 0)),
+    )
+
+
+def delete(view: View) -> Response:
+    try:
+        confirmed(view, view.ids[4])
+        view.api.send("DELETE", _web(view))
+    except StatusError as error:
+        return delete_form(view, error)
+    return view.go(f"{address_of(view.store)}/studies")

@@ -21,7 +21,10 @@ class Point(NamedTuple):
 
 
 def line_chart(points: Sequence[Point], title: str, unit: str = "", is_short: bool = False) -> Markup:
-    """At least two points, in the order of time, as a line above an area. ``is_short`` tells the time since the first, not the days."""
+    """At least two points, in the order of time, as a line above an area.
+
+    ``is_short`` tells how long it took instead of the days.
+    """
     points = _thinned(points)
     first, last = points[0].time, points[-1].time
     top = nice(max(point.value for point in points))

@@ -27,7 +27,7 @@ from gantry.errors import (
 from gantry.seams import OpenedObject
 from gantry.storage import beneath, local, local_listing
 from gantry.storage.local import LocalBlobStore
-from tests.seams.blob_store_suite import BlobStoreSuite, failing, fill, keys, read
+from tests.seams.blob_store_suite import KEYS, BlobStoreSuite, failing, fill, keys, read
 
 BAD_SEGMENTS = ["", ".", "..", "../outside", "a/../../outside", "a/..", "./a", "a/./b", "/a", "/etc/passwd"]
 BAD_SEGMENTS += ["a//b", "a/", "a\0b", "\0", "n" * 256, "a/" + "é" * 128, "\ud800"]
@@ -585,3 +585,30 @@ def test_a_directory_that_cannot_be_read_is_told_once(root: Path, monkeypatch: p
         store.put(key, [b"x"])
     assert [found.key for found in store.list()] == ["a", "locked/", "z"]
     assert [found.key for found in store.list(start_after="locked/")] == ["z"]
+
+
+# Folders --------------------------------------------------------------------------------------------------------------
+
+
+def test_folders_lie_directly_below_a_prefix(tmp_path: Path) -> None:
+    store = LocalBlobStore(str(tmp_path))
+    for key in KEYS:
+        store.put(key, [b"x"])
+    assert store.folders() == ["a-/", "a/", "d e/", "éa/"]
+    assert store.folders("a/") == ["a/c/"]
+    assert store.folders("a/c/") == ["a/c/e/"]
+    assert store.folders(limit=2) == ["a-/", "a/"]
+    assert store.folders("a/b/") == store.folders("none/") == store.folders("a.dcm/") == []
+
+
+@pytest.mark.parametrize("prefix", ["../", "/", "//", "a/../", "./", "link/", "a\0/", "a//"])
+def test_no_folder_outside_is_told(tmp_path: Path, prefix: str) -> None:
+    (tmp_path / "root" / "a").mkdir(parents=True)
+    (tmp_path / "outside" / "x").mkdir(parents=True)
+    (tmp_path / "root" / "link").symlink_to(tmp_path / "outside")
+    store = LocalBlobStore(str(tmp_path / "root"))
+    assert "link/" not in store.folders()
+    try:
+        assert not any("x" in each or "outside" in each for each in store.folders(prefix))
+    except StatusError:
+        pass

@@ -40,7 +40,7 @@ _SYNTAXES = (
 )
 PERMISSION = "dicomStores.export"
 FILE_TYPES = ((DICOM, "DICOM file (.dcm)"), (OCTETS, "octet-stream"), (JPEG, "Image (.jpg)"), (PNG, "Image (.png)"))
-_MOST_STUDIES = 10_000
+_MOST_STUDIES, _PAGE = 10_000, 1000
 _MAX_FILTER = 8 << 20
 
 
@@ -128,10 +128,12 @@ def _filter_uri(view: View, destination: str) -> str | None:
 def _searched(view: View) -> list[str]:
     """The studies of a search. Raises InvalidArgument for more than fit."""
     query = {name: view.form[name] for name in PARAMETERS if view.form.get(name)}
-    found = found_studies(view, query, limit=_MOST_STUDIES + 1)
-    if len(found) > _MOST_STUDIES:
-        raise InvalidArgument(f"the search finds more than {_MOST_STUDIES:,} studies; narrow it, or export all")
-    return [f"/studies/{study.uid}" for study in found]
+    lines: list[str] = []
+    while page := found_studies(view, query, _PAGE, len(lines)):
+        lines += [f"/studies/{study.uid}" for study in page]
+        if len(lines) > _MOST_STUDIES:
+            raise InvalidArgument(f"the search finds more than {_MOST_STUDIES:,} studies; narrow it, or export all")
+    return lines
 
 
 def _written(view: View, destination: str, data: bytes) -> str:

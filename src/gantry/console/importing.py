@@ -14,7 +14,7 @@ from gantry.errors import InvalidArgument, StatusError
 from gantry.operations.import_dicom_data import list_matching
 from gantry.resources import BlobStorageClass, ObjectMeta
 from gantry.seams import Bucket, BucketUse
-from gantry.storage.uris import StorageUri, UriPattern
+from gantry.storage.uris import UriPattern, is_bucket_name
 
 PERMISSION = "dicomStores.import"
 _SHOWN, _COUNTED, _SECONDS = 20, 10_000, 1.0
@@ -65,7 +65,7 @@ def folders(view: View) -> Response:
     bucket, prefix = view.query.get("bucket", ""), view.query.get("prefix", "")
     if not bucket:
         return view.show("import_folders.html", bucket="", folders=(), files=(), parts=(), here="", prefix="")
-    source = open_source(view, StorageUri.parse(f"gs://{bucket}/{prefix}"))
+    source = open_source(view, bucket, prefix)
     found = source.folders(prefix, _FOLDERS + 1)
     files = []
     for each in source.list(prefix, depth=prefix.count("/")):
@@ -90,7 +90,7 @@ def preview(view: View) -> Response:
     """How many objects a path matches, and the first of them; counting ends after a second."""
     try:
         pattern = UriPattern.parse(_uri(dict(view.query)))
-        source = open_source(view, StorageUri(pattern.bucket, pattern.prefix))
+        source = open_source(view, pattern.bucket, pattern.prefix)
     except StatusError as error:
         return view.show("import_preview.html", error=error, first=(), count=0, size=0, complete=True, pattern="")
     until = time.monotonic() + _SECONDS
@@ -118,8 +118,10 @@ def preview(view: View) -> Response:
     )
 
 
-def open_source(view: View, place: StorageUri) -> Bucket:
-    """Whoever may not import sees no names either. Raises PermissionDenied, NotFound."""
+def open_source(view: View, bucket: str, prefix: str) -> Bucket:
+    """Whoever may not import sees no names either. Raises InvalidArgument, PermissionDenied, NotFound."""
     caller: Caller = view.api.caller
     caller.require(f"healthcare.{PERMISSION}", view.store)
-    return view.context.seams.bucket(BucketUse(place.bucket, "read", place.key, str(view.dataset)))
+    if not is_bucket_name(bucket):
+        raise InvalidArgument(f"{bucket[:100]!r} is not a bucket name")
+    return view.context.seams.bucket(BucketUse(bucket, "read", prefix, str(view.dataset)))

@@ -78,7 +78,7 @@ class BlobStore(Protocol):
 class Bucket(BlobStore, Protocol):
     def folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
         """The prefixes, ending in ``/``, that lie directly below ``prefix`` (empty, or ending in ``/``); the first ones
-        by the bytes of their names. Raises PermissionDenied, Unavailable; what is not there has none."""
+        by their bytes. Raises PermissionDenied, Unavailable; what is not there has none."""
         ...
 
 

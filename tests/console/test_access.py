@@ -84,7 +84,7 @@ def test_forms_of_other_sites_are_refused(guarded: Guarded, headers: dict[str, s
     client = signed_in(guarded, ADMIN)
     fields = {"project": "p", "location": "us-central1", "dataset": "forged"}
     assert client.post("/console/create", data=fields, headers=headers).status_code == 403
-    assert guarded.request(ADMIN, "GET", f"v1/{DATASET.removesuffix('/d')}/forged}").status_code == 404
+    assert guarded.request(ADMIN, "GET", f"v1/{DATASET.removesuffix('/d')}/forged").status_code == 404
 
 
 def test_only_buckets_that_the_dataset_may_use_are_listed(guarded: Guarded) -> None:

@@ -122,10 +122,10 @@ class LocalBlobStore:
         try:
             with os.scandir(fd) as entries:
                 names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
-                found = heapq.nsmallest(limit, (name for name in names if not name.startswith(TEMPORARY)))
+                found = heapq.nsmallest(limit, (name + b"/" for name in names if not name.startswith(TEMPORARY)))
         finally:
             os.close(fd)
-        return [f"{above}/{os.fsdecode(name)}/" if above else f"{os.fsdecode(name)}/" for name in found]
+        return [f"{above}/{os.fsdecode(name)}" if above else os.fsdecode(name) for name in found]
 
     def head(self, key: str) -> ObjectMeta:
         """Raises NotFound."""

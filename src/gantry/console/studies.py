@@ -48,6 +48,10 @@ class Row:
         return self.text("00100010") or "(no name)"
 
     @property
+    def born(self) -> str:
+        return as_date(self.text("00100030"))
+
+    @property
     def date(self) -> str:
         return as_date(self.text("00080020"))
 
@@ -71,7 +75,7 @@ def found_studies(view: View, query: dict[str, str], limit: int, offset: int = 0
             asked[name] = f"*{asked[name]}*"
     if "StudyDate" in asked:
         asked["StudyDate"] = _RANGE.sub("-", _DAY.sub(r"\1\2\3", asked["StudyDate"]))
-    page = {"limit": str(limit), "offset": str(offset)}
+    page = {"limit": str(limit), "offset": str(offset), "includefield": "StudyDescription"}
     return [Row(item) for item in view.api.get(f"{view.store}/dicomWeb/studies", **asked, **page)]
 
 

@@ -39,7 +39,22 @@ function nextPiece() {
   return piece;
 }
 
-// A part of its own for each file; what is wrong with one is told by its place in the answer.
+// SOP Instance UID of a file (PS3.10 §7.1), by which the answer tells what became of it; "" where there is none.
+async function uidOf(file) {
+  const data = new DataView(await file.slice(0, 4096).arrayBuffer());
+  const text = (at, length) => String.fromCharCode(...new Uint8Array(data.buffer, at, length));
+  if (data.byteLength < 140 || text(128, 4) !== "DICM") return "";
+  for (let at = 132; at + 8 <= data.byteLength && data.getUint16(at, true) === 2;) {
+    const long = ["OB", "UN", "OW"].includes(text(at + 4, 2));
+    const length = long ? data.getUint32(at + 8, true) : data.getUint16(at + 6, true);
+    const value = at + (long ? 12 : 8);
+    if (data.getUint16(at + 2, true) === 3) return value + length <= data.byteLength ? text(value, length).replace(/[\0 ]+$/, "") : "";
+    at = value + length;
+  }
+  return "";
+}
+
+// A part of its own for each file.
 async function send(piece) {
   const boundary = `gantry-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
   const parts = [];
@@ -52,45 +67,49 @@ async function send(piece) {
   });
   const text = await answer.text();
   let found;
-  try { found = JSON.parse(text); } catch { throw new Error(`${answer.status} ${answer.statusText}`); }
-  if (found.error) throw Object.assign(new Error(found.error.message), { code: answer.status });
+  try { found = JSON.parse(text); } catch { throw new Error(`the server answered ${answer.status}`); }
+  if (found.error) throw Object.assign(new Error(found.error.message), { final: [401, 403, 404].includes(answer.status) });
   const object = Array.isArray(found) ? found[0] : found;
-  return { stored: object["00081199"]?.Value?.length ?? 0, failed: object["00081198"]?.Value ?? [], others: object["0008119A"]?.Value ?? [] };
+  const items = (tag) => (object[tag]?.Value ?? []).map((item) => ({
+    uid: item["00081155"]?.Value?.[0] ?? "", reason: item["00091097"]?.Value?.[0] ?? "it was refused",
+  }));
+  return { stored: items("00081199"), failed: items("00081198") };
+}
+
+function finish(item, reason) {
+  if (reason) complain(item.name, reason);
+  else count.stored += 1;
+  count.sent += item.file.size;
+  count.left -= 1;
 }
 
 async function sendPiece(piece) {
+  let answer;
   try {
-    const { stored, failed, others } = await send(piece);
-    if (piece.length === 1) {
-      if (stored) count.stored += 1;
-      else complain(piece[0].name, reason(failed[0] ?? others[0]));
-    } else if (!failed.length && !others.length) {
-      count.stored += stored;
-    } else {
-      // Which file it was the answer cannot say for files without UIDs: they are sent once more, one by one.
-      for (const item of piece) await sendPiece([item]);
-      return;
-    }
-    for (const { file } of piece) { count.sent += file.size; count.left -= 1; }
+    answer = await send(piece);
   } catch (error) {
-    if (piece.length > 1 && error.code !== 401 && error.code !== 403) {
+    if (piece.length > 1 && !error.final) {
       for (const item of piece) await sendPiece([item]);
-      return;
+    } else {
+      for (const item of piece) finish(item, error.message);
     }
-    for (const item of piece) { complain(item.name, error.message); count.left -= 1; }
+    tell();
+    return;
+  }
+  const stored = new Set(answer.stored.map(({ uid }) => uid));
+  const failed = new Map(answer.failed.map(({ uid, reason }) => [uid, reason]));
+  const unknown = [];
+  for (const item of piece) {
+    const uid = piece.length === 1 ? [...stored, ...failed.keys()][0] ?? "" : await uidOf(item.file);
+    if (stored.has(uid)) finish(item, "");
+    else if (failed.has(uid) && (uid || piece.length === 1)) finish(item, failed.get(uid));
+    else unknown.push(item);
   }
   tell();
-}
-
-const REASONS = {
-  43264: "this is no DICOM file, or not the instance that it says it is", 49442: "its UIDs do not fit", 272: "the server could not store it",
-  45070: "an instance with this UID is stored already", 273: "an instance with this UID is stored already, with other content", 49152: "this is no DICOM file that can be read",
-  290: "its SOP class is not supported", 42752: "the server is out of space",
-};
-
-function reason(item) {
-  const code = item?.["00081197"]?.Value?.[0];
-  return item?.["00090010"] ? `${code}` : REASONS[code] ?? `it was refused (failure reason ${code ?? "unknown"})`;
+  // What the answer does not name was not stored: one by one it is clear why.
+  if (piece.length > 1) for (const item of unknown) await sendPiece([item]);
+  else for (const item of unknown) finish(item, "the server did not say what became of it");
+  tell();
 }
 
 async function run() {

@@ -1,0 +1,74 @@
+"""Every page, for everybody: screen readers, dark rooms, telephones; and no page moves under the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+
+from tests.console.browser import chromium, watched
+from tests.console.scene import Scene
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+SHIFT = """() => new Promise((done) => {
+  let sum = 0;
+  const add = (list) => { for (const each of list.getEntries()) if (!each.hadRecentInput) sum += each.value; };
+  new PerformanceObserver(add).observe({ type: "layout-shift", buffered: true });
+  setTimeout(() => done(sum), 300);
+})"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    made = Scene(tmp_path_factory.mktemp("fit"))
+    yield made
+    made.server.stop()
+
+
+def shown(browser: Any, scene: Scene, **options: Any) -> Iterator[tuple[str, Any]]:
+    page = browser.new_page(base_url=scene.server.url, **options)
+    trouble = watched(page, scene.server.url)
+    for name, address in scene.pages().items():
+        page.goto(f"/{address}")
+        page.wait_for_load_state("networkidle")
+        yield name, page
+        assert [each for each in trouble if name != "not-found"] == [], name
+        trouble.clear()
+    page.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Any, scene: Scene, scheme: str) -> None:
+    found = []
+    for name, page in shown(browser, scene, color_scheme=scheme):
+        page.evaluate(AXE)
+        for each in page.evaluate("axe.run()")["violations"]:
+            if each["impact"] in ("serious", "critical", "moderate"):
+                found.append((name, each["id"], [node["target"] for node in each["nodes"]][:3]))
+    assert found == []
+
+
+def test_a_telephone_needs_no_scrolling_sideways(browser: Any, scene: Scene) -> None:
+    wide = []
+    for name, page in shown(browser, scene, viewport={"width": 390, "height": 844}):
+        if page.evaluate("document.documentElement.scrollWidth") > 390:
+            wide.append(name)
+    assert wide == []
+
+
+def test_nothing_moves_while_a_page_loads(browser: Any, scene: Scene) -> None:
+    moved = []
+    for name, page in shown(browser, scene, viewport={"width": 1280, "height": 860}):
+        if (shift := page.evaluate(SHIFT)) > 0.1:  # "good" of Core Web Vitals
+            moved.append((name, round(shift, 3)))
+    assert moved == []

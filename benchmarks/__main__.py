@@ -1,6 +1,6 @@
 """``python -m benchmarks import|export|growth``: rates of the real server beside ``cp -r && sync -f``.
 
-``dicomweb`` measures DICOMweb beside Orthanc, ``search`` searches in a small and a large index.
+``dicomweb`` measures DICOMweb beside Orthanc, ``search`` searches in a small and a large index, ``console`` pages.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import json
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
 from benchmarks.growth import growth_steps
 from benchmarks.machine import BenchmarkError, work_directory
@@ -17,6 +18,7 @@ from benchmarks.processes import is_supported
 from benchmarks.report import as_json, heading, round_row, summary
 from benchmarks.transfer import Plan, export_rounds, import_rounds
 
+_OTHERS = {"dicomweb": "dicomweb", "search": "search_growth", "console": "console_latency"}
 BENCHMARKS = {"import": import_rounds, "export": export_rounds, "growth": growth_steps}
 
 
@@ -24,10 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0; 1 when the run failed or its result is wrong."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     given = list(sys.argv[1:] if arguments is None else arguments)
-    if given[:1] in (["dicomweb"], ["search"]):
-        from benchmarks import dicomweb, search_growth
-
-        return (dicomweb if given[0] == "dicomweb" else search_growth).main(given[1:])
+    if given[:1] and given[0] in _OTHERS:
+        return int(import_module(f"benchmarks.{_OTHERS[given[0]]}").main(given[1:]))
     options = _parser().parse_args(given)
     if not is_supported():
         print("benchmarks need Linux: CPU and memory are read from /proc", file=sys.stderr)

@@ -80,10 +80,9 @@ def test_only_what_a_viewer_needs_is_unpacked(home: Gantry) -> None:
     assert not (home.server.data.parent / "outside").exists()
 
 
-def test_the_stores_to_choose_from(home: Gantry) -> None:
-    response = home.request("GET", "viewer/")
-    assert f'<a href="/viewer/{home.store}/">' in response.text
-    assert response.headers["content-security-policy"].startswith("default-src 'none'")
+def test_stores_are_chosen_in_the_console(home: Gantry) -> None:
+    assert home.request("GET", "viewer/").headers["location"] == "/console/"
+    assert f'href="/viewer/{home.store}/"' in home.request("GET", f"console/{home.store}").text
 
 
 @pytest.mark.parametrize("tail", ["/", "", "/viewer?StudyInstanceUIDs=1.2", "/some/route"])

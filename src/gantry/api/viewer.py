@@ -10,15 +10,13 @@ import hashlib
 import json
 import mimetypes
 import re
-from html import escape
 from pathlib import Path
 from string import Template
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from gantry.api.access import Caller
 from gantry.api.app import caller_of_request
 from gantry.api.call import Context
 from gantry.api.sessions import sign_in_first
@@ -30,7 +28,7 @@ _STORE = re.compile(r"(projects/[^/]+/locations/[^/]+/datasets/[^/]+/dicomStores
 _HASHED = re.compile(r"\.[0-9a-f]{8,}\.|^[0-9a-f]{16}\.")
 _ABSOLUTE = re.compile(r'((?:src|href|content)=")/(?!/)')
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
-_MAX_SEGMENTS, _MAX_STORES = 8, 1000
+_MAX_SEGMENTS = 8
 _KINDS = {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm"}
 _POLICY = Template(
     "default-src 'self'; script-src 'self' $scripts 'wasm-unsafe-eval' blob:; worker-src 'self' blob:; "
@@ -45,19 +43,20 @@ _HEADERS = {
 }
 # The policy of a script is that of the worker it becomes: the decoders of JPEG-LS and JPEG 2000 make functions of text.
 _FILE_HEADERS = _HEADERS | {"content-security-policy": _POLICY.substitute(scripts="'unsafe-eval'")}
-_OVERVIEW_HEADERS = {
+_MISSING_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
     "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
-_PAGE = Template("""<!doctype html>
+_MISSING = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>Viewer</title>
 <style>
 :root { color-scheme: light dark; }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 48rem; margin: 2.5rem auto; padding: 0 1.5rem; }
-h1 { font-size: 1.3rem; } li { padding: .3rem 0; overflow-wrap: anywhere; } code { font: 13px ui-monospace, monospace; }
-</style></head><body><h1>Viewer</h1>$text</body></html>
-""")
+h1 { font-size: 1.3rem; } code { font: 13px ui-monospace, monospace; }
+</style></head><body><h1>No viewer is installed</h1>
+<p>Fetch OHIF with</p><p><code>gantry viewer install</code></p><p><a href="/console/">Console</a></p></body></html>
+"""
 # The origin is the page's: behind a proxy or a tunnel, or as localhost, it is another than the configured address.
 _CONFIG = Template("""window.config = $config;
 {
@@ -69,7 +68,7 @@ _CONFIG = Template("""window.config = $config;
 
 
 def viewer(context: Context, request: Request) -> Response:
-    """``/viewer/``: the DICOM stores; ``/viewer/STORE/…``: OHIF on one of them; anything else below: its files.
+    """``/viewer/STORE/…``: OHIF on a DICOM store; ``/viewer/``: the console, to choose one; anything else: its files.
 
     Raises NotFound for a store or a file that is not there.
     """
@@ -81,8 +80,10 @@ def viewer(context: Context, request: Request) -> Response:
         caller = caller_of_request(context, request)
     except Unauthenticated:
         return sign_in_first(request)
-    if found is None or not is_installed(context.viewer):
-        return _overview(context, caller)
+    if not is_installed(context.viewer):
+        return Response(_MISSING, media_type="text/html; charset=utf-8", headers=_MISSING_HEADERS)
+    if found is None:
+        return RedirectResponse("/console/", 303)
     name = parse_dicom_store_name(found[1])
     if caller.has("healthcare.dicomStores.get", name):  # else the API says what is wrong, in words that tell nothing
         context.seams.index.get_dicom_store(name)
@@ -97,20 +98,6 @@ def is_installed(directory: Path | None) -> bool:
 
 def _no_cache() -> dict[str, str]:
     return {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
-
-
-def _overview(context: Context, caller: Caller) -> Response:
-    if not is_installed(context.viewer):
-        text = "<p>No viewer is installed. Fetch OHIF with</p><p><code>gantry viewer install</code></p>"
-    elif names := context.seams.index.dicom_store_names(_MAX_STORES + 1):
-        seen = (name for name in names[:_MAX_STORES] if caller.has("healthcare.dicomStores.get", name))
-        shown = [escape(str(name)) for name in seen]
-        links = (f'<li><a href="{BASE}{name}/">{name}</a></li>' for name in shown)
-        more = f"<p>These are the first {_MAX_STORES:,}.</p>" if len(names) > _MAX_STORES else ""
-        text = f"<p>Choose a DICOM store.</p><ul>{''.join(links)}</ul>{more}"
-    else:
-        text = "<p>There is no DICOM store yet.</p><p><code>gantry stores create DATASET/STORE</code></p>"
-    return Response(_PAGE.substitute(text=text), media_type="text/html; charset=utf-8", headers=_OVERVIEW_HEADERS)
 
 
 def _file(directory: Path | None, path: str) -> Response:

@@ -93,13 +93,6 @@ class Resources(Database):
             rows = connection.execute(query.order_by(dicom_store.c.store).limit(limit))
             return [_to_dicom_store(parent, row) for row in rows]
 
-    def dicom_store_names(self, limit: int) -> list[DicomStoreName]:
-        """The first stores of all datasets, in the order they were made."""
-        columns = dataset.c.project, dataset.c.location, dataset.c.dataset, dicom_store.c.store
-        query = select(*columns).join_from(dicom_store, dataset, dataset.c.id == dicom_store.c.dataset_id).where(_ALIVE)
-        with self._read() as connection:
-            return [DicomStoreName(*row) for row in connection.execute(query.order_by(dicom_store.c.id).limit(limit))]
-
     def change_dicom_store(self, name: DicomStoreName, change: Callable[[DicomStore], DicomStore]) -> DicomStore:
         """Replace the settings by what ``change`` makes of the present ones, in one transaction. Raises NotFound."""
         with self._write() as connection:

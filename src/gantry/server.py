@@ -17,7 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from gantry.api import discovery, pages, tokens, viewer
-from gantry.api.app import App
+from gantry.api.app import App, Form, Page
 from gantry.api.audit import Audit
 from gantry.api.call import Context
 from gantry.api.forwarded import Proxies
@@ -32,7 +32,7 @@ from gantry.studies.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
-_PAGES = {
+_PAGES: dict[str, Page] = {
     "healthz": pages.healthz,
     "readyz": pages.readyz,
     "metrics": pages.metrics,
@@ -45,7 +45,7 @@ _PAGES = {
     "$discovery": discovery.rest,
     "discovery": discovery.rest,
 }
-_FORMS = {
+_FORMS: dict[str, Form] = {
     "token": tokens.give_token,
     "console": console.act,
     "sign-in": sign_in.take_token,

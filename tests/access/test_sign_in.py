@@ -91,7 +91,7 @@ def test_a_token_that_is_not_known(guarded: Guarded, token: str) -> None:
 )
 def test_nobody_is_sent_elsewhere(guarded: Guarded, target: str) -> None:
     answer = browser(guarded).post("/sign-in", data={"token": guarded.tokens[ADMIN], "next": target}, headers=OWN)
-    assert answer.headers["location"].startswith("/viewer/")
+    assert answer.headers["location"].startswith("/console/")
     assert "evil" not in browser(guarded).get("/sign-in", params={"next": target}).text
 
 

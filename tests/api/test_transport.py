@@ -399,7 +399,15 @@ UNIMPLEMENTED = [method for method in METHODS if method.handler is None]
 class TestPaths:
     @pytest.mark.parametrize(
         "path",
-        ["", "v1", "v1/", "v2/projects/p/locations", "v1/projects", "v1/projects/p", "v1/projects/p/locations/l/x"],
+        [
+            "nothing",
+            "v1",
+            "v1/",
+            "v2/projects/p/locations",
+            "v1/projects",
+            "v1/projects/p",
+            "v1/projects/p/locations/l/x",
+        ],
     )
     @pytest.mark.parametrize("verb", ["GET", "POST", "DELETE"])
     def test_unknown_paths_are_not_found(self, server: GantryServer, verb: str, path: str) -> None:

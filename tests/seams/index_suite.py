@@ -13,6 +13,7 @@ import pytest
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status
 from gantry.iam.policies import principal
 from gantry.iam.sessions import Session
+from gantry.index import logs, operations
 from gantry.index.sql import SqlIndex
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath
 from gantry.resources import (
@@ -707,6 +708,42 @@ class IndexSuite:
             with pytest.raises(NotFound):
                 index.delete_instance(STORE, ResourcePath(*first.uids))
         assert sorted(index.garbage()) == ["b/1", "b/2", "b/3", "b/4"]
+
+    # For pages --------------------------------------------------------------------------------------------------------
+
+    def test_entries_are_searched_in_pages(self, index: SqlIndex, operation: Operation) -> None:
+        codes = (Code.NOT_FOUND, Code.INVALID_ARGUMENT)
+        failures = tuple(failed(number, codes[number % 2]) for number in range(30))
+        index.commit_batch(operation, RUNNER, Batch("a", failures=failures, listed=30))
+        name = operation.name
+        first, more = index.search_entries(name, limit=20)
+        second, end = index.search_entries(name, limit=20, after=more)
+        assert [entry.failure for entry in first + second] == list(failures) and (more, end) == (20, 0)
+        found, _ = index.search_entries(name, "MESSAGE 2")
+        assert [entry.failure.resource for entry in found] == ["gs://b/2", *(f"gs://b/2{n}" for n in range(10))]
+        found, _ = index.search_entries(name, "B/1", Code.INVALID_ARGUMENT)
+        assert [entry.failure.resource for entry in found] == ["gs://b/1", *(f"gs://b/1{n}" for n in (1, 3, 5, 7, 9))]
+        assert index.search_entries(name, "%") == ([], 0)
+
+    def test_a_search_of_a_long_log_goes_on_where_it_has_looked(
+        self, index: SqlIndex, operation: Operation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(logs, "SCAN", 10)
+        index.commit_batch(operation, RUNNER, Batch("a", failures=tuple(map(failed, range(25))), listed=25))
+        assert index.search_entries(operation.name, "b/24") == ([], 10)
+        assert index.search_entries(operation.name, "b/24", after=10) == ([], 20)
+        found, end = index.search_entries(operation.name, "b/24", after=20)
+        assert ([entry.failure.resource for entry in found], end) == (["gs://b/24"], 0)
+
+    def test_progress_is_noted_now_and_then(
+        self, index: SqlIndex, operation: Operation, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Never more often than every second, and every half percent of the time that it has taken."""
+        start = operations._now()
+        for second, done in ((0.1, 1), (0.2, 2), (1.5, 3), (1.6, 4), (2000, 5), (2005, 6), (2011, 7)):
+            monkeypatch.setattr(operations, "_now", lambda second=second: start + int(second * 1e6))
+            index.commit_batch(operation, RUNNER, Batch(str(done), (item(done),), listed=10))
+        assert [count for _, count in index.progress(operation.name)] == [1, 3, 5, 7]
 
     # Sessions ---------------------------------------------------------------------------------------------------------
 

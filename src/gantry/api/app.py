@@ -37,8 +37,8 @@ from gantry.names import API_VERSIONS
 
 logger = logging.getLogger(__name__)
 
-Page = Callable[[Context, Request], Response]
-Form = Callable[[Context, Request, bytes], Response]
+Page = Callable[[Context, Request], ASGIApp]
+Form = Callable[[Context, Request, bytes], ASGIApp]
 _JSON = "application/json; charset=UTF-8"
 _MAX_PARAMETERS, MAX_FORM_BYTES = 1000, 1 << 20
 _OVERRIDABLE = {"GET", "PUT", "PATCH", "DELETE"}

@@ -117,6 +117,12 @@ class StreamedAnswer:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
+def streamed(answer: Answer, pieces: Iterator[bytes]) -> StreamedAnswer:
+    """Begun here, in a thread: what goes wrong before the first piece has an answer of its own."""
+    first, _ = draw(pieces)
+    return StreamedAnswer(answer, first, pieces)
+
+
 def draw(pieces: Iterator[bytes]) -> tuple[list[bytes], bool]:
     """The next pieces, about a megabyte of them, or what there is after a moment; and whether that was the end."""
     found: list[bytes] = []

@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp
 
 from gantry.api.call import Context
 from gantry.api.sessions import SIGN_IN, sign_in_first
@@ -16,7 +17,7 @@ from gantry.console.rendering import page
 from gantry.console.views import BASE, View, read_form
 from gantry.errors import NotFound, StatusError, Unauthenticated
 
-Shown = Callable[[View], Response]
+Shown = Callable[[View], ASGIApp]
 _DATASET = "projects/*/locations/*/datasets/*"
 _STORE = f"{_DATASET}/dicomStores/*"
 _OPERATION = f"{_DATASET}/operations/*"
@@ -70,19 +71,19 @@ def home(context: Context, request: Request) -> Response:
     return RedirectResponse(f"{BASE}/", 303)
 
 
-def show(context: Context, request: Request) -> Response:
+def show(context: Context, request: Request) -> ASGIApp:
     """A page of the console."""
     return _answered(context, request, PAGES, {})
 
 
-def act(context: Context, request: Request, body: bytes) -> Response:
+def act(context: Context, request: Request, body: bytes) -> ASGIApp:
     """A form of the console. Raises PermissionDenied for one that another site has sent."""
     if context.access is not None:
         context.access.sessions.origins.require_own("POST", request.headers)
     return _answered(context, request, FORMS, read_form(body))
 
 
-def _answered(context: Context, request: Request, table: dict[str, Shown], form: dict[str, str]) -> Response:
+def _answered(context: Context, request: Request, table: dict[str, Shown], form: dict[str, str]) -> ASGIApp:
     try:
         api = Inside(context, request)
     except Unauthenticated:

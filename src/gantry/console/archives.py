@@ -6,14 +6,15 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any, cast
 
-from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp
 
+from gantry.console.rendering import attachment
 from gantry.console.views import View
 
 _PIECE = 1 << 20
 
 
-def download(view: View) -> Response:
+def download(view: View) -> ASGIApp:
     """The files as they are stored; the archive is made while it is sent."""
     path = view.path
     view.api.get(f"{view.store}/dicomWeb/{path}/instances", limit="1")  # who may not read is told so
@@ -32,11 +33,7 @@ def download(view: View) -> Response:
                         yield from out.taken(_PIECE)
         yield from out.taken()
 
-    headers = {
-        "content-disposition": f'attachment; filename="{path.series or path.study}.zip"',
-        "cache-control": "no-store",
-    }
-    return StreamingResponse(pieces(), headers=headers, media_type="application/zip")
+    return attachment(pieces(), "application/zip", f"{path.series or path.study}.zip")
 
 
 class _Sink:

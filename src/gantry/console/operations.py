@@ -13,10 +13,12 @@ from typing import Any
 from urllib.parse import quote
 
 from markupsafe import Markup
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from gantry.api.wire import log_entry_json
 from gantry.console.charts import Point, line_chart
+from gantry.console.rendering import attachment
 from gantry.console.views import Crumb, View, address_of, crumbs_of
 from gantry.errors import Code
 from gantry.names import OperationName, ResourcePath
@@ -221,29 +223,31 @@ def what_to_do(value: Operation, entry: LogEntry) -> tuple[str, str]:
     return "", ""
 
 
-def _walk(view: View, name: OperationName) -> Iterator[LogEntry]:
+def _pages(view: View, name: OperationName) -> Iterator[list[LogEntry]]:
     after = 0
     while entries := view.context.seams.index.list_failures(name, _CHUNK, after):
-        yield from entries
+        yield entries
         after = entries[-1].seq
 
 
-def download_csv(view: View) -> Response:
+def download_csv(view: View) -> ASGIApp:
     """All of the error log, for a spreadsheet."""
     value = _operation(view)
 
-    def lines() -> Iterator[str]:
-        yield "time,severity,code,object,message\r\n"
-        for entry in _walk(view, value.name):
+    def pieces() -> Iterator[bytes]:
+        yield b"time,severity,code,object,message\r\n"
+        for entries in _pages(view, value.name):
             held = io.StringIO()
-            status = entry.failure.status
-            cells = (entry.failure.resource, status.message)
-            csv.writer(held).writerow(
-                (entry.time.isoformat(), entry.severity.name, status.code.name, *map(as_text, cells))
-            )
-            yield held.getvalue()
+            csv.writer(held).writerows(map(_cells, entries))
+            yield held.getvalue().encode("utf-8", "backslashreplace")
 
-    return _download(lines(), value, "text/csv; charset=utf-8", "csv")
+    return attachment(pieces(), "text/csv; charset=utf-8", f"errors-{value.name.id}.csv")
+
+
+def _cells(entry: LogEntry) -> tuple[str, ...]:
+    status = entry.failure.status
+    texts = map(as_text, (entry.failure.resource, status.message))
+    return entry.time.isoformat(), entry.severity.name, status.code.name, *texts
 
 
 def as_text(cell: str) -> str:
@@ -251,21 +255,16 @@ def as_text(cell: str) -> str:
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
-def download_ndjson(view: View) -> Response:
+def download_ndjson(view: View) -> ASGIApp:
     """All of the error log, an entry of Cloud Logging on each line."""
     value = _operation(view)
-    lines = (json.dumps(log_entry_json(value, entry), ensure_ascii=False) + "\n" for entry in _walk(view, value.name))
-    return _download(lines, value, "application/x-ndjson", "ndjson")
 
+    def pieces() -> Iterator[bytes]:
+        for entries in _pages(view, value.name):
+            lines = (json.dumps(log_entry_json(value, entry), ensure_ascii=False) + "\n" for entry in entries)
+            yield "".join(lines).encode("utf-8", "backslashreplace")
 
-def _download(lines: Iterator[str], value: Operation, kind: str, extension: str) -> Response:
-    headers = {
-        "content-disposition": f'attachment; filename="errors-{value.name.id}.{extension}"',
-        "x-content-type-options": "nosniff",
-        "cache-control": "no-store",
-    }
-    chunks = (line.encode("utf-8", "backslashreplace") for line in lines)
-    return StreamingResponse(chunks, headers=headers, media_type=kind)
+    return attachment(pieces(), "application/x-ndjson", f"errors-{value.name.id}.ndjson")
 
 
 def started(view: View, answer: dict[str, Any]) -> Response:

@@ -1,0 +1,129 @@
+"""How numbers, times and charts are written."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from xml.etree import ElementTree
+
+import pytest
+
+from gantry.console.charts import Point, line_chart, nice, short
+from gantry.console.rendering import duration, number, size, when
+from gantry.console.studies import as_date, as_text
+from gantry.console.tags import Tag, matching, rows_of
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1,023 bytes"),
+        (1024, "1.0 KiB"),
+        (1536, "1.5 KiB"),
+        (5 << 30, "5.0 GiB"),
+        (1 << 60, "1,024.0 PiB"),
+    ],
+)
+def test_sizes(count: int, text: str) -> None:
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.04, "0.0 s"), (9.94, "9.9 s"), (59.4, "59 s"), (61, "1 min 1 s"), (3600, "1 h 0 min"), (90_000, "1 d 1 h")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_times_and_numbers() -> None:
+    time = datetime(2026, 11, 25, 16, 41, 7, 5, UTC)
+    assert str(when(time)) == '<time datetime="2026-11-25T16:41:07.000005+00:00">2026-11-25 16:41:07 UTC</time>'
+    assert when("2026-11-25T17:41:07+01:00") == when("2026-11-25T16:41:07+00:00")
+    assert number(1234567.4) == "1,234,567"
+
+
+@pytest.mark.parametrize(
+    ("value", "top"), [(0, 1), (1, 1), (1.5, 2), (4, 5), (5.1, 10), (99, 100), (100, 100), (101, 200)]
+)
+def test_the_top_of_a_chart(value: float, top: float) -> None:
+    assert nice(value) == top
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (999, "999"), (1500, "1.5k"), (2e6, "2M"), (3.21e9, "3.21G")])
+def test_short_numbers(value: float, text: str) -> None:
+    assert short(value) == text
+
+
+def test_a_chart_is_a_drawing_with_words() -> None:
+    chart = str(line_chart([Point(number * 60, number * 10) for number in range(2000)], "A <b>", "/s", is_short=True))
+    root = ElementTree.fromstring(chart)  # noqa: S314 - our own
+    assert root.get("aria-label") == "A <b>: from 0 to 19,990/s, at most 19,990"
+    line = next(each for each in root if each.get("class") == "line").get("d", "")
+    assert line.count("L") <= 500 and "nan" not in chart
+    assert [each.text for each in root if each.tag == "text"][-2:] == ["0 s", "33.3 h"]
+
+
+def test_a_chart_of_nothing() -> None:
+    assert "nan" not in str(line_chart([Point(1, 0), Point(1, 0)], "x"))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"Alphabetic": "Doe^Jane^M"}, "Doe, Jane M"),
+        ({"Ideographic": "王^小明"}, "王, 小明"),
+        ({}, ""),
+        (None, ""),
+        (3, "3"),
+        ({"Alphabetic": "^Jane"}, "Jane"),
+    ],
+)
+def test_names(value: object, text: str) -> None:
+    assert as_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "date"), [("20240131", "2024-01-31"), ("2024", "2024"), ("", ""), ("abcdefgh", "abcdefgh")]
+)
+def test_dates(text: str, date: str) -> None:
+    assert as_date(text) == date
+
+
+FOUND = {
+    "00100010": {"vr": "PN", "Value": [{"Alphabetic": "A^B", "Ideographic": "C"}]},
+    "00081140": {"vr": "SQ", "Value": [{"00081155": {"vr": "UI", "Value": ["1.2"]}}]},
+    "7FE00010": {"vr": "OW", "BulkDataURI": "x"},
+    "00091001": {"vr": "OB", "InlineBinary": "AAAA"},
+    "00080008": {"vr": "CS", "Value": ["A", None, "B"]},
+    "00280010": {"vr": "US"},
+}
+
+
+def test_tags_of_an_instance() -> None:
+    assert list(rows_of(FOUND)) == [
+        Tag(0, "(0008,0008)", "ImageType", "CS", "A\\\\B"),
+        Tag(0, "(0008,1140)", "ReferencedImageSequence", "SQ", "1 item"),
+        Tag(1, "", "Item 1", "", ""),
+        Tag(2, "(0008,1155)", "ReferencedSOPInstanceUID", "UI", "1.2"),
+        Tag(0, "(0009,1001)", "", "OB", "(3 bytes)"),
+        Tag(0, "(0010,0010)", "PatientName", "PN", "A^B=C"),
+        Tag(0, "(0028,0010)", "Rows", "US", ""),
+        Tag(0, "(7FE0,0010)", "PixelData", "OW", "(bulk data)"),
+    ]
+
+
+def test_long_values_and_deep_sequences_are_cut() -> None:
+    (row,) = rows_of({"00080008": {"vr": "CS", "Value": ["x" * 50] * 1000}})
+    assert len(row.value) <= 301
+    deep: dict[str, object] = {}
+    for _ in range(100):
+        deep = {"00081140": {"vr": "SQ", "Value": [deep]}}
+    assert max(row.depth for row in rows_of(deep)) < 30
+
+
+@pytest.mark.parametrize(
+    ("query", "count"), [("", 8), ("rows", 1), ("0028", 1), ("(7fe0,0010)", 1), ("a^b", 1), ("zz", 0)]
+)
+def test_tags_are_searched(query: str, count: int) -> None:
+    assert len(list(matching(rows_of(FOUND), query))) == count

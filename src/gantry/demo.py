@@ -170,6 +170,7 @@ def _show(session: Session, operations: tuple[OperationView, OperationView], fol
     url = session.api.server
     say(Text("\nLook at it\n", "bold"))
     for label, value in (
+        ("in a browser", f"{url}/console/{imported.name}"),
         ("the import", f"{url}/v1/{imported.name}"),
         ("its errors", imported.logs_url),
         ("the export", f"{url}/v1/{exported.name}"),

@@ -156,7 +156,7 @@ def _greeting(settings: Settings) -> str:
         else "ACCESS_TOKEN_FILE=FILE  # with a token that is known"
     )
     return (
-        f"Gantry is ready at {url}\n"
+        f"Gantry is ready at {url}; people open it in a browser\n"
         f"  gs://BUCKET/path is {settings.buckets_path}/BUCKET/path\n"
         "  point gcloud at it:\n"
         f"    export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
 import zipfile
 from typing import Any
@@ -129,6 +130,12 @@ def test_a_dataset_is_made_changed_and_deleted(gantry: Gantry) -> None:
     assert gantry.request("GET", f"v1/{address}").status_code == 404
 
 
+def test_a_project_cannot_lead_elsewhere(gantry: Gantry) -> None:
+    fields = {"project": f"{gantry.dataset[9:]}:setIamPolicy?", "location": "us-central1", "dataset": "x"}
+    response = post(gantry, "create", **fields)
+    assert response.status_code == 400 and "slash" in response.text
+
+
 def test_names_that_are_refused_are_told_of(gantry: Gantry) -> None:
     response = post(gantry, "create", project="p", location="us-central1", dataset="a b")
     assert response.status_code == 400 and "datasetId" in response.text and 'value="a b"' in response.text
@@ -165,6 +172,19 @@ def test_folders_of_a_bucket(filled: Gantry) -> None:
     assert "in/</a>" in top and "1.dcm" not in top
     below = text_of(filled, f"{filled.store}/import/folders?bucket={filled.bucket}&prefix=in/")
     assert "deeper/</a>" in below and "1.dcm" in below and "3.dcm" not in below
+
+
+def test_names_that_are_no_text(gantry: Gantry) -> None:
+    root = os.fsencode(gantry.server.buckets / gantry.bucket)
+    os.mkdir(root + b"/\xff\xfe")
+    (gantry.server.buckets / gantry.bucket / os.fsdecode(b"\xe9.dcm")).write_bytes(b"x")
+    shown = text_of(gantry, f"{gantry.store}/import/folders?bucket={gantry.bucket}")
+    assert "not Unicode text" in shown and "?.dcm" in shown
+    assert "1 object matches" in text_of(gantry, f"{gantry.store}/import/preview?bucket={gantry.bucket}")
+    operation = gantry.import_("**")
+    assert counts(operation) == (0, 1)
+    assert get(gantry, f"{operation['name']}/errors").status_code == 200
+    assert get(gantry, f"{operation['name']}/errors.csv").status_code == 200
 
 
 @pytest.mark.parametrize("prefix", ["../", "../../", "/etc/", "in/../../", "%2e%2e/", "\\..\\", "link/", "C:\\"])

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import pytest
 
 from gantry.api.methods import METHODS
+from gantry.console.app import PAGES
 from tests.dicomweb.instances import instance
 from tests.support.access import ADMIN, Guarded, member
 
@@ -44,10 +45,29 @@ FIELDS = (
     *("notificationConfig", "pubsubTopic", "resourceNames", "filter", "orderBy", "pageSize", "pageToken", "updateMask"),
 )
 PARAMETERS = (
+    *("bucket", "prefix", "uri", "modify", "q", "code", "after", "offset", "page", "PatientName", "StudyDate", "study"),
     *("pageSize", "pageToken", "filter", "updateMask", "update_mask", "datasetId", "dicomStoreId", "alt", "fields"),
     *("prettyPrint", "$.xgafv", "options.requestedPolicyVersion", "key", "quotaUser", "callback", "access_token"),
 )
-VALUES = ("1", "-1", "1000000", "x", "labels", "blobStorageSettings", "*", "json", "proto", "a,b", "done=true", "%")
+VALUES = (
+    "b",
+    "on",
+    "gs://b/**",
+    "../",
+    "20240101",
+    "1",
+    "-1",
+    "1000000",
+    "x",
+    "labels",
+    "blobStorageSettings",
+    "*",
+    "json",
+    "proto",
+    "a,b",
+    "done=true",
+    "%",
+)
 BODIES: tuple[Any, ...] = (
     {},
     {"labels": {"a": "b"}},
@@ -72,17 +92,23 @@ class Calls:
         return values[self.chance.randrange(len(values))]
 
     def path(self, method: Any) -> str:
+        if self.chance.random() < 0.1:
+            return f"console/{self.filled(self.one_of(tuple(PAGES)))}"
+        version = self.one_of(method.versions) if self.chance.random() < 0.95 else self.one_of(("v1", "v2", "v9", ""))
+        return f"{version}/{self.filled(method.path)}"
+
+    def filled(self, path: str) -> str:
+        """Ids for the stars, now and then odd ones."""
         left = iter(IDS)
         parts = []
-        for part in method.path.split("/"):
+        for part in path.split("/"):
             if part.startswith("*"):
                 known = next(left, "1")
                 part = (self.one_of(ODD) if self.chance.random() < 0.08 else known) + part.lstrip("*")
             elif self.chance.random() < 0.01:
                 part = self.one_of(ODD)
             parts.append(part)
-        version = self.one_of(method.versions) if self.chance.random() < 0.95 else self.one_of(("v1", "v2", "v9", ""))
-        return "/".join((version, *parts))
+        return "/".join(parts)
 
     def body(self) -> bytes:
         text = json.dumps(self.bent(json.loads(json.dumps(self.one_of(BODIES))), 0))

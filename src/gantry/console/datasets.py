@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 from starlette.responses import Response
 
 from gantry.console.views import Crumb, View, address_of, confirmed, crumbs_of
-from gantry.errors import StatusError
+from gantry.errors import InvalidArgument, StatusError
 from gantry.names import DatasetName, DicomStoreName
 
 PAGE = 100
@@ -65,6 +65,8 @@ def create(view: View) -> Response:
     name = DatasetName(form.get("project", "").strip(), form.get("location", ""), form.get("dataset", "").strip())
     body = {"timeZone": form["time_zone"]} if form.get("time_zone") else {}
     try:
+        if "/" in name.project or "/" in name.location:
+            raise InvalidArgument("project: a name cannot hold a slash")
         parent = f"projects/{name.project}/locations/{name.location}"
         view.api.send("POST", f"{parent}/datasets", body, {"datasetId": name.dataset})
     except StatusError as error:

@@ -79,11 +79,20 @@ def folders(view: View) -> Response:
         bucket=bucket,
         prefix=prefix,
         parts=[(part, "/".join(parts[: at + 1]) + "/") for at, part in enumerate(parts)],
-        folders=[(each, each[len(prefix) :]) for each in found[:_FOLDERS]],
+        folders=[(each if _is_text(each) else "", each[len(prefix) :]) for each in found[:_FOLDERS]],
         more_folders=len(found) > _FOLDERS,
         files=[(each, each.key[len(prefix) :]) for each in files[:_FILES]],
         more_files=len(files) > _FILES,
     )
+
+
+def _is_text(name: str) -> bool:
+    """Whether an address can hold a name; the API cannot import what it cannot write."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def preview(view: View) -> Response:

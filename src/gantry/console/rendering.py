@@ -37,7 +37,8 @@ _HEADERS = {
 def page(template: str, status: int = 200, **values: Any) -> Response:
     """``template`` with ``values``, as a page of its own."""
     text = _environment().get_template(template).render(values)
-    return Response(text, status, _HEADERS, "text/html; charset=utf-8")
+    # Names of files need not be text; what is none of it is shown as a question mark.
+    return Response(text.encode("utf-8", "replace"), status, _HEADERS, "text/html; charset=utf-8")
 
 
 def attachment(pieces: Iterator[bytes], kind: str, name: str) -> ASGIApp:

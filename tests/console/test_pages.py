@@ -425,6 +425,23 @@ def test_a_study_is_deleted(filled: Gantry) -> None:
     assert get(filled, address).status_code in (403, 404)
 
 
+def test_an_instance_and_a_series_are_deleted(filled: Gantry) -> None:
+    second = (A[0], A[1], "1.2.1.1.2")
+    other = (A[0], "1.2.1.2", "1.2.1.2.1")
+    Web(filled).stored(instance(second), instance(other))
+    series = f"{filled.store}/studies/{A[0]}/series/{A[1]}"
+    address = f"{series}/instances/{second[2]}"
+    assert "<strong>1 instance</strong>" in text_of(filled, f"{address}/delete")
+    assert post(filled, f"{address}/delete", confirm=A[0]).status_code == 400
+    assert post(filled, f"{address}/delete", confirm=second[2]).headers["location"] == f"/console/{series}"
+    assert set(filled.stored()) == {"/".join(uids) for uids in (A, B, other)}
+    gone = post(filled, f"{series}/delete", confirm=A[1]).headers["location"]
+    assert gone == f"/console/{filled.store}/studies/{A[0]}"
+    last = f"{filled.store}/studies/{A[0]}/series/{other[1]}"
+    assert post(filled, f"{last}/delete", confirm=other[1]).headers["location"] == f"/console/{filled.store}/studies"
+    assert set(filled.stored()) == {"/".join(B)}
+
+
 # Files ----------------------------------------------------------------------------------------------------------------
 
 

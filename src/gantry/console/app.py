@@ -50,7 +50,9 @@ PAGES: dict[str, Shown] = {
     f"{_STUDY}/download.zip": archives.download,
     f"{_STUDY}/series/*": studies.series,
     f"{_STUDY}/series/*/download.zip": archives.download,
+    f"{_STUDY}/series/*/delete": studies.delete_form,
     f"{_STUDY}/series/*/instances/*": studies.instance,
+    f"{_STUDY}/series/*/instances/*/delete": studies.delete_form,
 }
 FORMS: dict[str, Shown] = {
     "create": datasets.create,
@@ -63,6 +65,8 @@ FORMS: dict[str, Shown] = {
     f"{_STORE}/import": importing.start,
     f"{_STORE}/export": exporting.start,
     f"{_STUDY}/delete": studies.delete,
+    f"{_STUDY}/series/*/delete": studies.delete,
+    f"{_STUDY}/series/*/instances/*/delete": studies.delete,
 }
 
 

@@ -14,10 +14,12 @@ from gantry.api.viewer import is_installed
 from gantry.console.tags import matching, rows_of
 from gantry.console.views import Crumb, View, address_of, confirmed, crumbs_of
 from gantry.errors import StatusError
+from gantry.names import ResourcePath
 
 PAGE = 50
 _DAY, _RANGE = re.compile(r"(\d{4})-(\d\d)-(\d\d)"), re.compile(r"\s*(?:to|–|-)\s*")
 _SERIES, _INSTANCES, _TAGS = 500, 200, 1000
+_LEVELS = ("study", "series", "instance")
 PARAMETERS = {
     "PatientName": "Patient name",
     "PatientID": "Patient ID",
@@ -233,24 +235,40 @@ def _crumbs(view: View) -> tuple[Crumb, ...]:
 
 
 def delete_form(view: View, error: StatusError | None = None) -> Response:
-    metrics = view.api.get(f"{_web(view)}:getStudyMetrics")
+    """Of a study, a series or an instance."""
+    instances, size = _held(view)
     return view.show(
         "delete.html",
         200 if error is None else error.http,
         crumbs=(*_crumbs(view), Crumb("Delete", "")),
-        kind="study",
-        name=view.ids[4],
+        kind=_LEVELS[len(view.ids) - 5],
+        name=view.ids[-1],
         address=f"{address_of(view.store)}/{view.path}",
         error=error,
-        instances=int(metrics.get("instanceCount", 0)),
-        bytes=int(metrics.get("blobStorageSizeBytes", 0)),
+        instances=instances,
+        bytes=size,
     )
 
 
+def _held(view: View) -> tuple[int, int]:
+    """Instances and bytes below the address."""
+    level = _LEVELS[len(view.ids) - 5]
+    if level == "instance":
+        return 1, int(view.api.get(f"{_web(view)}:getStorageInfo")["blobStorageInfo"]["sizeBytes"])
+    metrics = view.api.get(f"{_web(view)}:get{level.capitalize()}Metrics")
+    return int(metrics.get("instanceCount", 0)), int(metrics.get("blobStorageSizeBytes", 0))
+
+
 def delete(view: View) -> Response:
+    """To what it lay in, where that is still there."""
     try:
-        confirmed(view, view.ids[4])
+        confirmed(view, view.ids[-1])
         view.api.send("DELETE", _web(view))
     except StatusError as error:
         return delete_form(view, error)
-    return view.go(f"{address_of(view.store)}/studies")
+    *above, _ = filter(None, view.path)
+    path = ResourcePath(*above) if above else None
+    index = view.context.seams.index
+    if path is None or not index.count_below(index.get_dicom_store(view.store).id, path):
+        return view.go(f"{address_of(view.store)}/studies")
+    return view.go(f"{address_of(view.store)}/{path}")

@@ -226,7 +226,11 @@ def test_answers_that_were_not_asked_for(guarded: Guarded, issuer: Issuer, monke
     mine = dict(parse_qsl(urlsplit(client.get("/sign-in/oidc").headers["location"]).query))
     code = dict(parse_qsl(urlsplit(back).query))["code"]
     assert client.get("/sign-in/callback", params={"code": code, "state": "wrong"}).status_code == 401
-    client.get("/sign-in/oidc")
+    own = dict(
+        parse_qsl(urlsplit(httpx.get(client.get("/sign-in/oidc").headers["location"]).headers["location"]).query)
+    )
+    answer = client.get("/sign-in/callback", params={"code": own["code"], "state": f"{own['state']}x"})
+    assert answer.status_code == 401 and "not to what this browser asked" in answer.text
     mine = dict(parse_qsl(urlsplit(client.get("/sign-in/oidc").headers["location"]).query))
     answer = client.get("/sign-in/callback", params={"code": code, "state": mine["state"]})
     assert answer.status_code == 401 and "refuses" in answer.text

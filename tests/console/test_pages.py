@@ -8,6 +8,7 @@ import json
 import os
 import re
 import zipfile
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -15,8 +16,12 @@ import httpx
 import pytest
 
 from gantry.console.app import FORMS, PAGES
+from gantry.console.operations import _cells, as_text
+from gantry.errors import Code, Status
+from gantry.resources import Failure, LogEntry
 from tests.dicomweb.instances import instance
 from tests.support.gantry import Gantry
+from tests.support.raw import exchange
 from tests.support.server import Json, counts
 from tests.support.web import Web
 
@@ -294,9 +299,8 @@ def test_errors_as_files(filled: Gantry) -> None:
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "\tx", "\rx"])
 def test_no_cell_is_a_formula(name: str) -> None:
-    from gantry.console.operations import as_text
-
-    assert as_text(name) == f"'{name}"
+    entry = LogEntry(1, datetime.now(UTC), Failure(name, Status(Code.NOT_FOUND, name)))
+    assert _cells(entry)[3:] == (f"'{name}", f"'{name}")
     assert as_text("gs://b/x") == "gs://b/x"
 
 
@@ -452,9 +456,16 @@ def test_static_files_are_kept_by_browsers(gantry: Gantry) -> None:
         assert answer.status_code == 200 and "immutable" in answer.headers["cache-control"]
 
 
-@pytest.mark.parametrize("name", ["../rendering.py", "..%2Frendering.py", "x/../../app.py", "none.css", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../rendering.py", "..%2Frendering.py", "x/../../app.py", "../templates/base.html"),
+        *("none.css", "", "%2e%2e/app.py"),
+    ],
+)
 def test_no_other_file_is_static(gantry: Gantry, name: str) -> None:
-    assert gantry.request("GET", f"static/0/{name}").status_code in (400, 404)
+    status, body = exchange(gantry.server, f"GET /static/0/{name} HTTP/1.1")
+    assert status in (400, 404) and b"import" not in body and b"<html" not in body
 
 
 def test_the_first_page_is_small(gantry: Gantry) -> None:

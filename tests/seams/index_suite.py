@@ -28,8 +28,11 @@ from gantry.resources import (
     Metrics,
     Operation,
     ProgressCounter,
+    Replacement,
     Selected,
+    SeriesAttributes,
     Severity,
+    StudyAttributes,
 )
 
 LOCATION = LocationName("p", "us-central1")
@@ -668,6 +671,18 @@ class IndexSuite:
         assert sorted(index.garbage()) == ["b/3", "late/9.1", "late/9.2"]
         assert [found.blob_key for found in stored(index, index.get_dicom_store(STORE))] == ["early", "late/9.3"]
         assert index.get_operation(operation.name).counter == ProgressCounter(0, 5, 2)
+
+    def test_a_replacement_changes_sizes_and_gives_up_the_old_blob(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1), item(2))))
+        (position, before), _ = index.instances(operation.store_id)
+        after = before._replace(blob_key="new", size=before.size + 5000)
+        change = Replacement(position, before, after, StudyAttributes(), SeriesAttributes())
+        index.commit_batch(operation, RUNNER, Batch("b", replacements=(change,)))
+        assert index.metrics(STORE).blob_bytes == after.size + item(2).size
+        assert sum(each.blob_bytes for each in index.growth(STORE)) == after.size + item(2).size
+        assert index.garbage() == [before.blob_key]
+        again = index.commit_batch(operation, RUNNER, Batch("c", replacements=(change,)))
+        assert again.lost == 1 and index.garbage() == [before.blob_key], "the blob of a row is never garbage"
 
     # Deletion ---------------------------------------------------------------------------------------------------------
 

@@ -30,7 +30,8 @@ def apply_changes(connection: Connection, store_id: int, changes: Sequence[Chang
         joined = ((change.storage_class, 1, change.instance.size) for change in made.values())
         add_to_tally(connection, store_id, now, (*left, *joined))
     dead = [change.instance.blob_key for change in made.values() if change.copied]
-    dead += [change.blob_key for change in lost.values() if change.copied]
+    # A change that has been made already is lost, too; its blob is the row's.
+    dead += [change.blob_key for row, change in lost.items() if change.copied and present.get(row) != change.blob_key]
     if dead:
         connection.execute(upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in dead])
     return tuple(too_late(change.instance, row in present) for row, change in lost.items())

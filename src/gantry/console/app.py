@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from gantry.api.call import Context
 from gantry.api.sessions import SIGN_IN, sign_in_first
-from gantry.console import archives, datasets, exporting, importing, operations, stores, studies, uploading
+from gantry.console import archives, datasets, exporting, importing, operations, searches, stores, studies, uploading
 from gantry.console.inside import Inside
 from gantry.console.rendering import page
 from gantry.console.views import BASE, View, read_form
@@ -64,6 +64,8 @@ FORMS: dict[str, Shown] = {
     f"{_STORE}/delete": stores.delete,
     f"{_STORE}/import": importing.start,
     f"{_STORE}/export": exporting.start,
+    f"{_STORE}/searches/save": searches.save,
+    f"{_STORE}/searches/forget": searches.forget,
     f"{_STUDY}/delete": studies.delete,
     f"{_STUDY}/series/*/delete": studies.delete,
     f"{_STUDY}/series/*/instances/*/delete": studies.delete,

@@ -9,7 +9,8 @@ from typing import Any
 from starlette.responses import Response
 
 from gantry.console.operations import started
-from gantry.console.studies import PARAMETERS, found_studies
+from gantry.console.searches import PARAMETERS, saved, words_of
+from gantry.console.studies import found_studies
 from gantry.console.views import Crumb, View, address_of, crumbs_of
 from gantry.dicom.forms import AS_STORED, DICOM, JPEG, OCTETS, PNG, SYNTAXES
 from gantry.errors import InvalidArgument, StatusError
@@ -72,6 +73,7 @@ def form(view: View, error: StatusError | None = None) -> Response:
         file_types=FILE_TYPES,
         syntaxes=[(uid, name, _kinds(uid)) for uid, name in _SYNTAXES],
         parameters=PARAMETERS,
+        saved=[(name, text, words_of(text)) for name, text in saved(view).items()],
         given=given,
         error=error,
     )

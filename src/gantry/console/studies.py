@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from gantry.api.viewer import BASE as VIEWER
 from gantry.api.viewer import is_installed
+from gantry.console.searches import PARAMETERS, saved, words_of
 from gantry.console.tags import matching, rows_of
 from gantry.console.views import Crumb, View, address_of, confirmed, crumbs_of
 from gantry.errors import StatusError
@@ -20,14 +21,6 @@ PAGE = 50
 _DAY, _RANGE = re.compile(r"(\d{4})-(\d\d)-(\d\d)"), re.compile(r"\s*(?:to|–|-)\s*")
 _SERIES, _INSTANCES, _TAGS = 500, 200, 1000
 _LEVELS = ("study", "series", "instance")
-PARAMETERS = {
-    "PatientName": "Patient name",
-    "PatientID": "Patient ID",
-    "AccessionNumber": "Accession number",
-    "StudyDate": "Study date",
-    "ModalitiesInStudy": "Modality",
-    "StudyDescription": "Description",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +96,7 @@ def listed(view: View) -> Response:
         before=f"?{urlencode(query | {'offset': max(offset - PAGE, 0)})}" if offset else "",
         after=f"?{urlencode(query | {'offset': offset + PAGE})}" if len(rows) > PAGE else "",
         search=urlencode(query),
+        saved=[(name, text, words_of(text)) for name, text in saved(view).items()],
         tab="studies",
     )
 

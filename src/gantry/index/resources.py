@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from gantry.errors import AlreadyExists, NotFound
 from gantry.index.database import Database
 from gantry.index.removal import purge
-from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, selection, tally
+from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, saved_search, selection, tally
 from gantry.names import DatasetName, DicomStoreName, LocationName
 from gantry.resources import Dataset, DicomStore
 
@@ -121,7 +121,8 @@ class Resources(Database):
         """Remove the last trace of a purged store."""
         with self._write() as connection:
             connection.execute(delete(dicom_store).where(dicom_store.c.id == store_id, dicom_store.c.deleted.is_(True)))
-            connection.execute(delete(tally).where(tally.c.store_id == store_id))
+            for table in (tally, saved_search):
+                connection.execute(delete(table).where(table.c.store_id == store_id))
 
     def garbage(self, after: str = "", limit: int = 1000) -> list[str]:
         """Keys of blobs that have lost their row, in order; those after the key ``after``."""

@@ -276,6 +276,17 @@ tally = Table(
     sqlite_with_rowid=False,
 )
 
+# Searches that people have given names.
+saved_search = Table(
+    "saved_search",
+    metadata,
+    Column("store_id", _Id, primary_key=True),
+    Column("owner", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("query", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # Browsers that have signed in; ``key`` is the SHA-256 of their cookie, ``members`` a JSON list.
 session = Table(
     "session",

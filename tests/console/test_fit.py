@@ -9,7 +9,7 @@ from typing import Any
 import axe_playwright_python
 import pytest
 
-from tests.console.browser import chromium, watched
+from tests.console.browser import watched
 from tests.console.scene import Scene
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -20,19 +20,6 @@ SHIFT = """() => new Promise((done) => {
   new PerformanceObserver(add).observe({ type: "layout-shift", buffered: true });
   setTimeout(() => done(sum), 300);
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    made = Scene(tmp_path_factory.mktemp("fit"))
-    yield made
-    made.server.stop()
 
 
 def shown(browser: Any, scene: Scene, **options: Any) -> Iterator[tuple[str, Any]]:

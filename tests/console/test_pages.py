@@ -354,6 +354,7 @@ def test_exporting_by_a_filter_file(filled: Gantry) -> None:
         ({"bucket": "OUT", "filter": "studies", "studies": " \n"}, "names no study"),
         ({"bucket": "OUT", "filter": "search", "PatientName": "nobody"}, "names no study"),
         ({"bucket": "OUT", "mime_type": "image/png", "syntax": "1.2.3"}, "mimeType"),
+        ({"bucket": "OUT", "mime_type": "x/y", "filter": "lines", "lines": "/studies/1.2"}, "mimeType"),
         ({"bucket": "OUT", "prefix": "a*"}, "wildcards"),
         ({"bucket": "../etc"}, "not a bucket name"),
     ],

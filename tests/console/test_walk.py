@@ -9,26 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.console.browser import chromium, watched
+from tests.console.browser import watched
 from tests.console.scene import HEART, STUDIES, Scene, file, uids
 from tests.dicomweb.instances import instance
 from tests.support.server import counts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    made = Scene(tmp_path_factory.mktemp("walk"))
-    yield made
-    assert "Traceback" not in made.server.log_text()
-    made.server.stop()
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from zoneinfo import available_timezones
 
 from starlette.responses import Response
 
-from gantry.console.views import Crumb, View, address_of, confirmed, crumbs_of
+from gantry.console.deleting import ask, confirmed
+from gantry.console.views import Crumb, View, address_of, crumbs_of
 from gantry.errors import InvalidArgument, StatusError
 from gantry.names import DatasetName, DicomStoreName
 
@@ -97,23 +98,14 @@ def edit(view: View) -> Response:
 
 
 def delete_form(view: View, error: StatusError | None = None) -> Response:
-    view.api.get(str(view.dataset))
-    sizes = view.context.seams.index.store_sizes(view.dataset)
-    return view.show(
-        "delete.html",
-        200 if error is None else error.http,
-        crumbs=(*crumbs_of(view.dataset), Crumb("Delete", "")),
-        kind="dataset",
-        name=view.dataset.dataset,
-        address=address_of(view.dataset),
-        error=error,
-        instances=sum(count for count, _ in sizes.values()),
-        bytes=sum(size for _, size in sizes.values()),
-    )
+    name = view.dataset
+    view.api.get(str(name))
+    sizes = view.context.seams.index.store_sizes(name).values()
+    held = sum(count for count, _ in sizes), sum(size for _, size in sizes)
+    return ask(view, "dataset", name.dataset, address_of(name), crumbs_of(name), held, error)
 
 
 def delete(view: View) -> Response:
-    """What is typed must be the name: nobody deletes by a slip of the hand."""
     try:
         confirmed(view, view.dataset.dataset)
         view.api.send("DELETE", str(view.dataset))

@@ -12,7 +12,7 @@ from gantry.console.operations import started
 from gantry.console.searches import PARAMETERS, saved, words_of
 from gantry.console.studies import found_studies
 from gantry.console.views import Crumb, View, address_of, crumbs_of
-from gantry.dicom.forms import AS_STORED, DICOM, JPEG, OCTETS, PNG, SYNTAXES
+from gantry.dicom.forms import AS_STORED, DICOM, JPEG, OCTETS, PNG, SYNTAXES, parse_form
 from gantry.errors import InvalidArgument, StatusError
 from gantry.seams import BucketUse
 from gantry.storage.uris import parse_prefix
@@ -90,7 +90,9 @@ def start(view: View) -> Response:
         if not given.get("bucket"):
             raise InvalidArgument("choose a bucket in the list Location")
         destination = str(parse_prefix(f"gs://{given['bucket']}/{given.get('prefix', '').lstrip('/')}"))
-        body: dict[str, Any] = {"gcsDestination": {"uriPrefix": destination, "mimeType": _mime_type(given)}}
+        mime_type = _mime_type(given)
+        parse_form(mime_type)  # before anything is written
+        body: dict[str, Any] = {"gcsDestination": {"uriPrefix": destination, "mimeType": mime_type}}
         if (filter_uri := _filter_uri(view, destination)) is not None:
             body["filterConfig"] = {"resourcePathsGcsUri": filter_uri}
         answer = view.api.send("POST", f"{view.store}:export", body)

@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from gantry.api.viewer import is_installed
 from gantry.console.charts import Point, line_chart
-from gantry.console.views import Crumb, View, address_of, confirmed, crumbs_of
+from gantry.console.deleting import ask, confirmed
+from gantry.console.views import Crumb, View, address_of, crumbs_of
 from gantry.errors import InvalidArgument, StatusError
 from gantry.resources import Growth
 
@@ -111,18 +112,10 @@ def edit(view: View) -> Response:
 
 
 def delete_form(view: View, error: StatusError | None = None) -> Response:
-    metrics: dict[str, Any] = view.api.get(f"{view.store}:getDICOMStoreMetrics")
-    return view.show(
-        "delete.html",
-        200 if error is None else error.http,
-        crumbs=(*crumbs_of(view.store), Crumb("Delete", "")),
-        kind="DICOM store",
-        name=view.store.store,
-        address=address_of(view.store),
-        error=error,
-        instances=int(metrics.get("instanceCount", 0)),
-        bytes=int(metrics.get("blobStorageSizeBytes", 0)),
-    )
+    name = view.store
+    metrics: dict[str, Any] = view.api.get(f"{name}:getDICOMStoreMetrics")
+    held = int(metrics.get("instanceCount", 0)), int(metrics.get("blobStorageSizeBytes", 0))
+    return ask(view, "DICOM store", name.store, address_of(name), crumbs_of(name), held, error)
 
 
 def delete(view: View) -> Response:

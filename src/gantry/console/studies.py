@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from gantry.api.viewer import BASE as VIEWER
 from gantry.api.viewer import is_installed
+from gantry.console.deleting import ask, confirmed
 from gantry.console.searches import PARAMETERS, saved, words_of
 from gantry.console.tags import matching, rows_of
-from gantry.console.views import Crumb, View, address_of, confirmed, crumbs_of
+from gantry.console.views import Crumb, View, address_of, crumbs_of
 from gantry.errors import StatusError
 from gantry.names import ResourcePath
 
@@ -230,18 +231,8 @@ def _crumbs(view: View) -> tuple[Crumb, ...]:
 
 def delete_form(view: View, error: StatusError | None = None) -> Response:
     """Of a study, a series or an instance."""
-    instances, size = _held(view)
-    return view.show(
-        "delete.html",
-        200 if error is None else error.http,
-        crumbs=(*_crumbs(view), Crumb("Delete", "")),
-        kind=_LEVELS[len(view.ids) - 5],
-        name=view.ids[-1],
-        address=f"{address_of(view.store)}/{view.path}",
-        error=error,
-        instances=instances,
-        bytes=size,
-    )
+    kind = _LEVELS[len(view.ids) - 5]
+    return ask(view, kind, view.ids[-1], f"{address_of(view.store)}/{view.path}", _crumbs(view), _held(view), error)
 
 
 def _held(view: View) -> tuple[int, int]:

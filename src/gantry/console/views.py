@@ -87,9 +87,3 @@ def read_form(body: bytes) -> dict[str, str]:
     except ValueError:
         raise InvalidArgument("the form cannot be read") from None
     return {name: values[-1] for name, values in fields.items()}
-
-
-def confirmed(view: View, name: str) -> None:
-    """Raises InvalidArgument unless the name of what goes was typed."""
-    if view.form.get("confirm", "").strip() != name:
-        raise InvalidArgument(f"type {name} to confirm; nothing was deleted")

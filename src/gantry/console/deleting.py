@@ -1,0 +1,37 @@
+"""Deleting asks for the name of what goes: nobody does it by a slip of the hand."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from gantry.console.views import Crumb, View
+from gantry.errors import InvalidArgument, StatusError
+
+
+def ask(
+    view: View,
+    kind: str,
+    name: str,
+    address: str,
+    crumbs: tuple[Crumb, ...],
+    held: tuple[int, int],
+    error: StatusError | None,
+) -> Response:
+    """The page with the form; ``held`` are the instances and bytes that go with it."""
+    return view.show(
+        "delete.html",
+        200 if error is None else error.http,
+        crumbs=(*crumbs, Crumb("Delete", "")),
+        kind=kind,
+        name=name,
+        address=address,
+        error=error,
+        instances=held[0],
+        bytes=held[1],
+    )
+
+
+def confirmed(view: View, name: str) -> None:
+    """Raises InvalidArgument unless the name of what goes was typed."""
+    if view.form.get("confirm", "").strip() != name:
+        raise InvalidArgument(f"type {name} to confirm; nothing was deleted")

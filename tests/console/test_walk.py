@@ -246,8 +246,10 @@ def test_a_picture_its_window_and_its_frames(page: Any, scene: Scene) -> None:
     assert series in page.url and study in page.url
 
 
-def test_window_and_level(page: Any, scene: Scene) -> None:
-    study, series, sop = uids(0)
+@pytest.mark.parametrize("number", [0, 1])
+def test_window_and_level(page: Any, scene: Scene, number: int) -> None:
+    """Of a CT that asks for one, and an MR that does not."""
+    study, series, sop = uids(number)
     page.goto(f"/console/{scene.store}/studies/{study}/series/{series}/instances/{sop}")
     drawn(page)
     page.locator("#width").evaluate("(input) => { input.value = 50; input.dispatchEvent(new Event('input')); }")

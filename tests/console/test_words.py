@@ -9,7 +9,7 @@ import pytest
 
 from gantry.console.charts import Point, line_chart, nice, short
 from gantry.console.rendering import duration, number, size, when
-from gantry.console.studies import as_date, as_text
+from gantry.console.studies import Row, _window, as_date, as_text
 from gantry.console.tags import Tag, matching, rows_of
 
 
@@ -127,3 +127,24 @@ def test_long_values_and_deep_sequences_are_cut() -> None:
 )
 def test_tags_are_searched(query: str, count: int) -> None:
     assert len(list(matching(rows_of(FOUND), query))) == count
+
+
+GREY = {"00280004": "MONOCHROME2", "00280101": 12, "00280103": 0}
+
+
+@pytest.mark.parametrize(
+    ("values", "window"),
+    [
+        ({"00281050": 60, "00281051": 400}, (60, 400)),
+        ({}, (2048, 4096)),
+        ({"00280103": 1}, (0, 4096)),
+        ({"00281053": 2, "00281052": -1024}, (3072, 8192)),
+        ({"00281050": 60, "00281051": 0}, (2048, 4096)),
+        ({"00281050": "nan", "00281051": "inf"}, (2048, 4096)),
+        ({"00280004": "RGB", "00281050": 60, "00281051": 400}, None),
+        ({"00280101": 1000}, None),
+    ],
+)
+def test_the_window_to_begin_with(values: dict[str, object], window: tuple[float, float] | None) -> None:
+    found = {tag: {"vr": "DS", "Value": [value]} for tag, value in (GREY | values).items()}
+    assert _window(Row(found)) == window

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -199,12 +200,27 @@ def instance(view: View) -> Response:
 
 
 def _window(row: Row) -> tuple[float, float] | None:
-    """Centre and width that the instance asks for, of grey pictures."""
+    """Centre and width of a grey picture: as the instance asks, else all that pixels can be (PS3.3 §C.11.2)."""
+    if not row.text("00280004").startswith("MONOCHROME"):
+        return None
+    centre, width = (_number_of(row, tag) for tag in ("00281050", "00281051"))
+    if centre is not None and width is not None and width > 0:
+        return centre, width
+    bits, slope, intercept = (_number_of(row, tag) for tag in ("00280101", "00281053", "00281052"))
+    if bits is None or not 1 <= bits <= 32:
+        return None
+    slope, intercept = slope or 1.0, intercept or 0.0
+    lowest = -(2 ** (bits - 1)) if row.text("00280103") == "1" else 0.0
+    return slope * (lowest + 2 ** (bits - 1)) + intercept, abs(slope) * 2**bits
+
+
+def _number_of(row: Row, tag: str) -> float | None:
+    """The first value."""
     try:
-        centre, width = (float(row.text(tag).split(",")[0]) for tag in ("00281050", "00281051"))
+        found = float(row.text(tag).split(",")[0])
     except ValueError:
         return None
-    return (centre, width) if width > 0 else None
+    return found if math.isfinite(found) else None
 
 
 def _rate(row: Row) -> float:

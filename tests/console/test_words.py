@@ -9,7 +9,7 @@ import pytest
 
 from gantry.console.charts import Point, line_chart, nice, short
 from gantry.console.rendering import duration, number, size, when
-from gantry.console.studies import Row, _window, as_date, as_text
+from gantry.console.studies import Row, _order, _rate, _window, as_date, as_text
 from gantry.console.tags import Tag, matching, rows_of
 
 
@@ -148,3 +148,26 @@ GREY = {"00280004": "MONOCHROME2", "00280101": 12, "00280103": 0}
 def test_the_window_to_begin_with(values: dict[str, object], window: tuple[float, float] | None) -> None:
     found = {tag: {"vr": "DS", "Value": [value]} for tag, value in (GREY | values).items()}
     assert _window(Row(found)) == window
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "rate"),
+    [
+        ("00082144", 30, 30),
+        ("00180040", "25", 25),
+        ("00181063", 40, 25),
+        ("00181063", 0, 12),
+        ("00181063", "nan", 12),
+        ("00180040", "1A", 12),
+        ("00180040", 1000, 60),
+        ("00180040", -5, 1),
+    ],
+)
+def test_frames_per_second(tag: str, value: object, rate: float) -> None:
+    assert _rate(Row({tag: {"vr": "DS", "Value": [value]}})) == rate
+
+
+def test_what_has_no_number_comes_last() -> None:
+    rows = [Row({"00200011": {"vr": "IS", "Value": [value]}}) for value in ("x", "nan", 2, "10", -1)]
+    ordered = sorted(rows, key=lambda row: _order(row, "00200011"))
+    assert [row.text("00200011") for row in ordered] == ["-1", "2", "10", "x", "nan"]

@@ -85,7 +85,7 @@ class Access:
 
 
 def _token(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
-    """ "" where there is none. Raises Unauthenticated."""
+    """Empty where there is none. Raises Unauthenticated."""
     scheme, _, token = headers.get("authorization", "").strip().partition(" ")
     if scheme and (scheme.lower() != "bearer" or not token.strip()):
         raise Unauthenticated("the Authorization header is not of the form Bearer TOKEN")

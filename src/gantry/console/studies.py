@@ -117,7 +117,7 @@ def study(view: View) -> Response:
     if found is None:
         view.api.get(f"{_web(view)}/metadata")  # says why
     series = [Row(item) for item in view.api.get(f"{_web(view)}/series", limit=str(_SERIES + 1))]
-    series.sort(key=lambda row: (_order(row.text("00200011")), row.uid))
+    series.sort(key=lambda row: (_order(row, "00200011"), row.uid))
     row = Row(found or {})
     metrics = view.api.get(f"{_web(view)}:getStudyMetrics")
     return view.show(
@@ -142,13 +142,6 @@ def _viewer(view: View) -> str:
     return f"{VIEWER}{view.store}/viewer?StudyInstanceUIDs={view.ids[4]}"
 
 
-def _order(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return float("inf")
-
-
 def series(view: View) -> Response:
     path = view.path
     offset = _number(view.query.get("offset", ""))
@@ -164,7 +157,7 @@ def series(view: View) -> Response:
         study=path.study,
         here=f"{address_of(view.store)}/{path}",
         web=f"/v1/{_web(view)}",
-        rows=sorted(rows[:_INSTANCES], key=lambda row: (_order(row.text("00200013")), row.uid)),
+        rows=sorted(rows[:_INSTANCES], key=lambda row: (_order(row, "00200013"), row.uid)),
         offset=offset,
         before=f"?offset={max(offset - _INSTANCES, 0)}" if offset else "",
         after=f"?offset={offset + _INSTANCES}" if len(rows) > _INSTANCES else "",
@@ -188,7 +181,7 @@ def instance(view: View) -> Response:
         here=f"{address_of(view.store)}/{path}",
         web=f"/v1/{_web(view)}",
         row=row,
-        frames=int(row.text("00280008") or 1),
+        frames=max(1, int(_number_of(row, "00280008") or 1)),
         has_pixels="7FE00010" in found or "7FE00008" in found or "7FE00009" in found,
         window=_window(row),
         rate=_rate(row),
@@ -223,14 +216,17 @@ def _number_of(row: Row, tag: str) -> float | None:
     return found if math.isfinite(found) else None
 
 
+def _order(row: Row, tag: str) -> float:
+    """What says no number comes last."""
+    found = _number_of(row, tag)
+    return math.inf if found is None else found
+
+
 def _rate(row: Row) -> float:
     """Frames per second (PS3.3 §C.7.6.5): RecommendedDisplayFrameRate, CineRate, FrameTime."""
     for tag in ("00082144", "00180040", "00181063"):
-        try:
-            value = float(row.text(tag))
+        if value := _number_of(row, tag):
             return min(max(1000 / value if tag == "00181063" else value, 1.0), 60.0)
-        except (ValueError, ZeroDivisionError):
-            continue
     return 12.0
 
 

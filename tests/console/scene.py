@@ -15,7 +15,7 @@ STUDIES = (
     ("Ferreira^Ana", "CT", "CT thorax with contrast", "CT_small.dcm", "20240118"),
     ("Lindqvist^Erik", "MR", "MR knee left", "MR_small.dcm", "20240216"),
     ("Okafor^Chidi", "US", "Echocardiography", "examples_ybr_color.dcm", "20240302"),
-    ("Moreau^Camille", "MR", "MR brain", "examples_overlay.dcm", "20240305"),
+    ("Moreau^Camille", "MR", "MR abdomen", "examples_overlay.dcm", "20240305"),
     ("王^小明", "CT", "CT abdomen", "CT_small.dcm", "20240411"),
     ("Rossi^Giulia", "US", "US abdomen", "examples_palette.dcm", "20240412"),
     ("Haddad^Leila", "US", "US thyroid", "examples_rgb_color.dcm", "20240503"),

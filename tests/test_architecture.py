@@ -49,6 +49,12 @@ ARROWS = {
 # The version of Gantry goes into what it writes.
 EXCEPTIONS = {("dicom.rewriting", "", "__version__")}
 PARTS = {"SqlIndex": "index.sql", "LocalBlobStore": "storage.local", "WorkerPool": "executors"}
+# Modules that need an extra. All others must start without, so these are imported only where they are called.
+NEED_EXTRAS = {
+    *(f"dicom.{name}" for name in ("cells", "codecs", "colour", "encoders", "icons", "rendering")),
+    *(f"access.{name}" for name in ("endpoint", "oidc", "service_accounts", "sign_in")),
+}
+EXTRAS = ("numpy", "imagecodecs", "openjpeg", "rle", "PIL", "jwt", "cryptography")
 PURE = {
     *("__future__", "abc", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
     *("hashlib", "operator"),
@@ -220,6 +226,28 @@ def test_what_an_import_runs_through_never_loads_pydicom_or_a_codec() -> None:
     hot = {"dicom.part10", "dicom.elements", "dicom.deflated", "dicom.forms"}
     assert not loading & hot
     assert {importer for importer in loading if room(importer) != "dicom"} <= {"demo", "client.samples"}
+
+
+def at_start(node: ast.AST) -> Iterator[ast.AST]:
+    """What runs when a module is imported: all but the bodies of functions."""
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            yield child
+            if not isinstance(child, ast.If) or ast.unparse(child.test) != "TYPE_CHECKING":
+                yield from at_start(child)
+
+
+def test_without_extras_every_other_module_can_be_imported() -> None:
+    """``tests/docs/test_wheel.py`` shows it with an installation that has none."""
+    wrong = [
+        str(found)
+        for name in MODULES.keys() - NEED_EXTRAS
+        for node in at_start(MODULES[name])
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for found in imports(name, node)
+        if found.module.split(".")[0] in EXTRAS or target(found) in NEED_EXTRAS
+    ]
+    assert sorted(wrong) == []
 
 
 def test_files_can_be_read_in_one_sitting() -> None:

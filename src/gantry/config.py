@@ -181,7 +181,7 @@ def service_accounts_of(data: Path, url: str = "") -> ServiceAccounts:
         from gantry.access.service_accounts import ServiceAccounts
     except ImportError:
         raise FailedPrecondition(
-            "service accounts and OpenID Connect need a library: pip install 'gantry[auth]'"
+            "service accounts and OpenID Connect need a library: pip install 'gantry-dicom[auth]'"
         ) from None
     return ServiceAccounts(data / "service-accounts", (url, f"{url}/", f"{url}/token") if url else ())
 

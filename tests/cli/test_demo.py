@@ -50,5 +50,5 @@ def test_demo_sees_one_byte_of_difference(tmp_path: Path) -> None:
 
 def test_demo_without_pydicom_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samples, "find_spec", lambda _name: None)
-    with pytest.raises(FailedPrecondition, match=r"pip install 'gantry\[demo\]'"):
+    with pytest.raises(FailedPrecondition, match=r"pip install 'gantry-dicom\[demo\]'"):
         samples.lay_out(tmp_path)

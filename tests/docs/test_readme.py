@@ -37,18 +37,18 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def shell(script: str, home: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``script`` with the project's commands on PATH and a server of its own on a free port."""
+def shell(script: str, home: Path, scripts: str = sysconfig.get_path("scripts")) -> subprocess.CompletedProcess[str]:
+    """Run ``script`` with the commands of ``scripts`` on PATH and a server of its own on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environ = {key: value for key, value in os.environ.items() if not key.startswith(("GANTRY_", "CLOUDSDK_"))}
     environ |= {"GANTRY_PORT": str(port), "CLOUDSDK_CONFIG": str(home / "gcloud"), "HOME": str(home)}
     environ |= {"GANTRY_SERVER": f"http://127.0.0.1:{port}", "CLOUDSDK_CORE_DISABLE_PROMPTS": "1"}
-    environ["PATH"] = f"{sysconfig.get_path('scripts')}:{environ['PATH']}"
+    environ["PATH"] = f"{scripts}:{environ['PATH']}"
     script = script.replace("127.0.0.1:8080", f"127.0.0.1:{port}")
     # What waits for the server stands where a person would wait to see its greeting.
-    ready = f"until curl -sf http://127.0.0.1:{port}/readyz > /dev/null; do sleep 0.1; done"
+    ready = f"until curl -sf http://127.0.0.1:{port}/readyz > /dev/null; do kill -0 $!; sleep 0.1; done"
     script = re.sub(r"^(gantry serve .*&).*$", rf"\1\n{ready}", script, flags=re.MULTILINE)
     script = "set -e\ntrap 'kill $! 2>/dev/null; wait' EXIT\n" + script
     return subprocess.run(

@@ -34,10 +34,12 @@ class GantryServer:
         port: int = 0,
         workers: int = 2,
         env: dict[str, str] | None = None,
+        python: Path | str = sys.executable,
     ) -> None:
         self.data, self.buckets = Path(data), Path(buckets)
         self.log = self.data.parent / f"{self.data.name}.log"
         self.port, self.workers, self.env = port, workers, env or {}
+        self.python = str(python)
         self.buckets.mkdir(parents=True, exist_ok=True)
         self.start()
 
@@ -84,7 +86,7 @@ class GantryServer:
         return self.log.read_text(errors="replace")
 
     def _spawn(self) -> None:
-        command = [sys.executable, "-m", "gantry", "serve", "--port", str(self.port), "--workers", str(self.workers)]
+        command = [self.python, "-m", "gantry", "serve", "--port", str(self.port), "--workers", str(self.workers)]
         command += ["--data", str(self.data), "--buckets", str(self.buckets)]
         environ = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")}
         with self.log.open("ab") as log:

@@ -91,7 +91,7 @@ examples:
 
 _DEMO = """\
 Real DICOM files, and one that is broken, go through a real server: import, export, comparison byte for byte.
-On a terminal the server stays up for you to look around until Ctrl-C. Needs the extra: pip install 'gantry[demo]'
+On a terminal the server stays up for you to look around until Ctrl-C. Needs the extra: pip install 'gantry-dicom[demo]'
 """
 
 _CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")

@@ -48,7 +48,7 @@ def _shipped_files() -> Iterator[tuple[Path, str]]:
     """Files of the pydicom package, and the name that each gets in the bucket."""
     found = find_spec("pydicom")
     if found is None or found.origin is None:
-        raise FailedPrecondition("the demo needs pydicom and the files it ships: pip install 'gantry[demo]'")
+        raise FailedPrecondition("the demo needs pydicom and the files it ships: pip install 'gantry-dicom[demo]'")
     folder = Path(found.origin).parent / "data"
     for part, place in (("test_files", ""), ("charset_files", "charsets/")):
         for path in sorted((folder / part).rglob("*")):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from gantry.dicom.cells import interleaved, native_frame
-from gantry.dicom.codecs import Frame, decode_frame
 from gantry.dicom.image_source import ImagePixel, Source, encoded_frames, native_value, require_pixels, true_422
 from gantry.errors import OutOfRange
+
+if TYPE_CHECKING:
+    from gantry.dicom.codecs import Frame
 
 Beat = Callable[[], None]
 
 
 def frames_of(source: Source, image: ImagePixel, beat: Beat, wanted: Sequence[int] | None = None) -> Iterator[Frame]:
     """Frames decoded, one at a time: all, or those ``wanted``, by numbers from 0. Raises OutOfRange."""
+    from gantry.dicom.cells import interleaved, native_frame
+    from gantry.dicom.codecs import Frame, decode_frame
+
     numbers = frame_numbers(image, wanted)
     if source.encapsulated:
         bitstreams = encoded_frames(source, image)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gantry.dicom.image_source import ImagePixel, Source
     from gantry.dicom.layout import Readable
 
-_NOT_INSTALLED = "transcoding and rendering need codecs that are not installed: `pip install gantry[pixels]`"
+_NOT_INSTALLED = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 
 
 Made = TypeVar("Made")
@@ -72,7 +72,6 @@ def _parts(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[P
 
 def _octets(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
     """Raw frames: explicit little endian cells, or the bytes of the stored frame."""
-    from gantry.dicom.cells import packed
     from gantry.dicom.frames import frames_of
     from gantry.dicom.image_source import encoded_frames, native_value, true_422
 
@@ -87,6 +86,8 @@ def _octets(source: Source, image: ImagePixel, form: Form, beat: Callable[[], No
             beat()
             yield bytes(value[start : start + size])
     else:
+        from gantry.dicom.cells import packed
+
         for frame in frames_of(source, image, beat):
             yield packed(frame.pixels, frame.image)
 

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import warnings
 import zlib
-from importlib.metadata import version
 from typing import Any
 
-import numpy as np
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
+from gantry import __version__
 from gantry.dicom import forms
 from gantry.dicom.image_source import PIXEL_DATA, Source
 from gantry.dicom.layout import Buffer, explicit_header, meta_elements
 from gantry.errors import InvalidArgument
 
 IMPLEMENTATION_CLASS_UID = "2.25.219453712948820171736193825048512763204"
-IMPLEMENTATION_VERSION_NAME = f"GANTRY_{version('gantry')}"[:16]
+IMPLEMENTATION_VERSION_NAME = f"GANTRY_{__version__}"[:16]
 _UNDEFINED = 0xFFFFFFFF
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
 _WORD_SIZES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
@@ -118,7 +117,15 @@ def _swap_words(ds: Any) -> None:
         elif isinstance(element.value, bytes) and (size := _word_size(ds, element)) > 1:
             if len(element.value) % size:
                 raise InvalidArgument(f"{element.tag} is no whole number of {size}-byte words")
-            element.value = np.frombuffer(element.value, f">u{size}").astype(f"<u{size}").tobytes()
+            element.value = _swapped(element.value, size)
+
+
+def _swapped(value: bytes, size: int) -> bytes:
+    """Words of ``size`` bytes in the other byte order."""
+    swapped = bytearray(len(value))
+    for place in range(size):
+        swapped[place::size] = value[size - 1 - place :: size]
+    return bytes(swapped)
 
 
 def _word_size(ds: Any, element: DataElement) -> int:

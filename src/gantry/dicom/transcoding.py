@@ -2,23 +2,20 @@
 
 The SOP Instance UID stays as it is, also after a lossy step: an export is a copy for elsewhere, not a new object of
 this store. Elements that do not speak of the encoding are copied as bytes, or written as pydicom reads them.
+
+What decodes or encodes pixels is loaded where it is called: between native syntaxes nothing of it is needed.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from pydicom.dataelem import DataElement
 
 from gantry.dicom import forms
 from gantry.dicom.bitstreams import read_stream
-from gantry.dicom.cells import packed
-from gantry.dicom.codecs import decode_frame
 from gantry.dicom.encapsulation import encapsulate
-from gantry.dicom.encoders import encode_frame, recompress_jpeg, require_encodable
 from gantry.dicom.frames import Beat, frames_of
-from gantry.dicom.icons import native_icons
 from gantry.dicom.image_source import (
     EXTENDED_OFFSET_TABLE,
     EXTENDED_OFFSET_TABLE_LENGTHS,
@@ -58,6 +55,8 @@ def transcode(source: Source, transfer_syntax_uid: str, beat: Beat) -> bytes:
 
 def _new_elements(source: Source, syntax: str, beat: Beat) -> Changes:
     """What replaces the pixels and their description; None where an element goes."""
+    from gantry.dicom.icons import native_icons
+
     image = read_image_pixel(source)
     _require_no_overlay_in_pixels(source, syntax)
     changes: Changes = dict.fromkeys((EXTENDED_OFFSET_TABLE, EXTENDED_OFFSET_TABLE_LENGTHS, _TOTAL_LENGTH))
@@ -80,6 +79,10 @@ def _new_elements(source: Source, syntax: str, beat: Beat) -> Changes:
 
 
 def _as_native(source: Source, image: ImagePixel, beat: Beat) -> tuple[bytes, ImagePixel]:
+    import numpy as np
+
+    from gantry.dicom.cells import packed
+
     if image.bits_allocated == 1:
         bits, after = [], image
         for frame in frames_of(source, image, beat):
@@ -96,6 +99,8 @@ def _as_native(source: Source, image: ImagePixel, beat: Beat) -> tuple[bytes, Im
 
 
 def _as_encoded(source: Source, image: ImagePixel, syntax: str, beat: Beat) -> tuple[list[bytes], ImagePixel]:
+    from gantry.dicom.encoders import encode_frame, require_encodable
+
     if syntax == forms.JXL_JPEG:
         return _recompressed(source, image, beat), image
     # The codec may change what is declared (YBR_RCT to RGB), so only the plain refusals can be made this early.
@@ -111,6 +116,9 @@ def _as_encoded(source: Source, image: ImagePixel, syntax: str, beat: Beat) -> t
 
 
 def _recompressed(source: Source, image: ImagePixel, beat: Beat) -> list[bytes]:
+    from gantry.dicom.codecs import decode_frame
+    from gantry.dicom.encoders import recompress_jpeg
+
     if source.transfer_syntax_uid != forms.JPEG_BASELINE:
         raise FailedPrecondition("only JPEG Baseline instances can be recompressed to JPEG XL")
     found = []

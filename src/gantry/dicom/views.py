@@ -103,8 +103,6 @@ def frame_bitstreams(
 def _bitstreams(
     opened: Readable, syntax: str, wanted: Sequence[int] | None, beat: Callable[[], None]
 ) -> Iterator[bytes]:
-    from gantry.dicom.cells import packed
-    from gantry.dicom.encoders import encode_frame
     from gantry.dicom.frames import frame_numbers, frames_of
     from gantry.dicom.image_source import encoded_frames, native_value, read_image_pixel, true_422
     from gantry.dicom.open_source import open_source
@@ -127,8 +125,12 @@ def _bitstreams(
         for number in numbers:
             yield bytes(value[number * size : (number + 1) * size])
     elif syntax in _NATIVE:
+        from gantry.dicom.cells import packed
+
         for frame in frames_of(source, image, beat, numbers):
             yield packed(frame.pixels, frame.image)
     else:
+        from gantry.dicom.encoders import encode_frame
+
         for frame in frames_of(source, image, beat, numbers):
             yield encode_frame(syntax, frame)[0]

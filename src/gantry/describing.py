@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gantry.dicom.attributes import series_attributes, study_attributes
-from gantry.dicom.elements import BITS_ALLOCATED, COLUMNS, INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS
 from gantry.dicom.part10 import Header
 from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.tags import BITS_ALLOCATED, COLUMNS, INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS
 from gantry.errors import StatusError
 from gantry.header_packs import PACK_BYTES, PACK_ITEMS, pack
 from gantry.resources import Description, Failure, Instance, SeriesAttributes, StudyAttributes

@@ -11,7 +11,7 @@ import pydicom
 import pydicom.data
 import pytest
 
-from gantry.dicom import deflated, elements
+from gantry.dicom import deflated, walk
 from gantry.dicom.part10 import Header, read_header
 from gantry.errors import InvalidArgument
 
@@ -395,14 +395,14 @@ def test_one_read_for_a_ct_slice() -> None:
     data = part10_file(uids() + header + pixels(bytes(530_000)))
     source = Source(data)
     assert read_header(source.read_at, len(data)) == expected()
-    assert (source.calls, source.bytes) == (1, elements.FIRST_WINDOW)
+    assert (source.calls, source.bytes) == (1, walk.FIRST_WINDOW)
 
 
 def test_defined_length_sequence_is_one_step() -> None:
     data = part10_file(element(0x00081140, b"SQ", item(bytes(3_000_000))) + uids())
     source = Source(data)
     assert read_header(source.read_at, len(data)) == expected()
-    assert source.calls <= 2 and source.bytes <= elements.FIRST_WINDOW + elements.JUMP_WINDOW
+    assert source.calls <= 2 and source.bytes <= walk.FIRST_WINDOW + walk.JUMP_WINDOW
 
 
 def test_long_headers_are_read_in_growing_windows() -> None:
@@ -412,7 +412,7 @@ def test_long_headers_are_read_in_growing_windows() -> None:
     assert source.calls < 20 and source.bytes < len(data) * 1.01
 
 
-@pytest.mark.parametrize("at", range(elements.FIRST_WINDOW - 40, elements.FIRST_WINDOW + 2))
+@pytest.mark.parametrize("at", range(walk.FIRST_WINDOW - 40, walk.FIRST_WINDOW + 2))
 def test_elements_across_the_edge_of_a_window(at: int) -> None:
     fill = at - len(part10_file(b"")) - 8
     data = part10_file(element(0x00080008, b"CS", bytes(fill)) + uids() + pixels())
@@ -462,19 +462,19 @@ def test_512_levels_are_read() -> None:
     ],
 )
 def test_number_of_elements_is_bounded(repeated: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elements, "MAX_ELEMENTS", 1000)
+    monkeypatch.setattr(walk, "MAX_ELEMENTS", 1000)
     assert "the dataset has more than" in refusal(part10_file(uids() + repeated * 1001))
 
 
 def test_zeros_are_looked_at_once() -> None:
-    source = Source(part10_file(uids() + bytes(elements.MAX_PADDING - 1) + b"x"))
+    source = Source(part10_file(uids() + bytes(walk.MAX_PADDING - 1) + b"x"))
     with pytest.raises(InvalidArgument, match="zeros stand where"):
         read_header(source.read_at, len(source.data))
     assert source.calls <= 3
 
 
 def test_number_of_items_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(elements, "MAX_ELEMENTS", 1000)
+    monkeypatch.setattr(walk, "MAX_ELEMENTS", 1000)
     assert "the dataset has more than" in refusal(part10_file(fragments(*[b""] * 1001), JPEG))
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gantry.dicom.elements import MAX_DEPTH
 from gantry.dicom.json_model import JsonWriter, dicom_json, fragments
 from gantry.dicom.part10 import read_header, read_skeleton
 from gantry.dicom.skeleton import Skeleton
@@ -109,8 +110,8 @@ def test_names(name: str, expected: Any) -> None:
 )  # fmt: skip
 def test_what_is_bulk_data(vr: bytes, length: int, is_bulk: bool) -> None:
     """§10.3.6"""
-    found = one(element(0x0011, 0x0030, vr, bytes(length)))
-    assert (found.get("BulkDataURI") == "http://x/00110030") == is_bulk
+    found = one(element(0x0011, 0x1030, vr, bytes(length)))
+    assert (found.get("BulkDataURI") == "http://x/00111030") == is_bulk
 
 
 @pytest.mark.parametrize("vr, size", [("OD", 8), ("OF", 4), ("OL", 4), ("OV", 8)])
@@ -206,9 +207,10 @@ def test_a_series_is_compared_and_not_read_again(monkeypatch: pytest.MonkeyPatch
     writer = JsonWriter()
     for item in series[:2]:
         writer.write(item, "u")
-    monkeypatch.setattr(json_model.JsonWriter, "_in_full", lambda *_: pytest.fail("read in full"))
-    for item in series[2:]:
-        assert json.loads(writer.write(item, "u")) == json.loads(dicom_json_in_full(item))
+    alone = [dicom_json(item, "u") for item in series[2:]]
+    monkeypatch.setattr(json_model.JsonWriter, "_write_in_full", lambda *_: pytest.fail("read in full"))
+    for item, expected in zip(series[2:], alone, strict=True):
+        assert json.loads(writer.write(item, "u")) == json.loads(expected)
 
 
 def test_an_element_more_at_the_end_is_seen() -> None:
@@ -218,13 +220,6 @@ def test_an_element_more_at_the_end_is_seen() -> None:
         writer.write(skeleton, "u")
     longer = skeleton._replace(body=skeleton.body + element(0x7FF1, 0x0010, b"LO", "creator"))
     assert json.loads(writer.write(longer, "u"))["7FF10010"]["Value"] == ["creator"]
-
-
-def dicom_json_in_full(skeleton: Skeleton) -> str:
-    from gantry.dicom.json_model import _members, _meta
-
-    members = (item.text for items in (_meta(skeleton), _members(skeleton, "u")) for item in items if item.text)
-    return "{" + ",".join(members) + "}"
 
 
 # Hostile bytes --------------------------------------------------------------------------------------------------------
@@ -255,18 +250,35 @@ def test_any_bytes_at_all(body: bytes, is_explicit: bool, little: bool) -> None:
         pass
 
 
-def test_endless_nesting_is_refused() -> None:
+def nested(levels: int, innermost: bytes = b"") -> bytes:
+    """ReferencedImageSequence in itself, with defined lengths."""
+    found = innermost
+    for _ in range(levels):
+        item = struct.pack("<HHI", 0xFFFE, 0xE000, len(found)) + found
+        found = struct.pack("<HH2s2xI", 0x0008, 0x1140, b"SQ", len(item)) + item
+    return found
+
+
+def test_nesting_without_end_is_refused() -> None:
     opening = struct.pack("<HH2s2xI", 0x0008, 0x1140, b"SQ", 0xFFFFFFFF) + struct.pack(
         "<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF
     )
-    with pytest.raises(InvalidArgument, match="nested"):
+    with pytest.raises(InvalidArgument):
         dicom_json(explicit(opening * 5000), "u")
-    one_in_another = b""
-    for _ in range(300):
-        item = struct.pack("<HHI", 0xFFFE, 0xE000, len(one_in_another)) + one_in_another
-        one_in_another = struct.pack("<HH2s2xI", 0x0008, 0x1140, b"SQ", len(item)) + item
-    with pytest.raises(InvalidArgument, match="nested"):
-        dicom_json(explicit(one_in_another), "u")
+
+
+@pytest.mark.parametrize("levels", [1, MAX_DEPTH, MAX_DEPTH + 1, 300, 3000])
+def test_what_is_nested_too_deep_is_bytes(levels: int) -> None:
+    """The levels above are told apart, and what stands beside the sequence is untouched."""
+    found = json.loads(dicom_json(explicit(element(0x0008, 0x0060, b"CS", "CT"), nested(levels)), "u"))
+    assert found["00080060"]["Value"] == ["CT"]
+    depth = 0
+    while "Value" in found.get("00081140", ()):
+        found = found["00081140"]["Value"][0]
+        depth += 1
+    assert depth == min(levels, MAX_DEPTH)
+    deeper = found.get("00081140")
+    assert deeper is None if levels <= MAX_DEPTH else (deeper["vr"] == "UN" and deeper["BulkDataURI"].startswith("u/"))
 
 
 def test_every_packaged_file_gives_json() -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, NamedTuple
-
-from pydicom.dataelem import RawDataElement
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
 
 from gantry.dicom.deflated import Inflated
-from gantry.dicom.elements import LONG_VRS, Cut
-from gantry.dicom.image_source import PIXEL_DATA, parsed
+from gantry.dicom.elements import DataSet, Element
 from gantry.dicom.layout import Readable
-from gantry.dicom.part10 import MAX_LIVE_SKELETON, Header, read_header, read_skeleton
+from gantry.dicom.part10 import MAX_LIVE_SKELETON, META_START, Header, read_header, read_skeleton
 from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.tags import BITS_ALLOCATED, PIXEL_DATA, UNDEFINED
+from gantry.dicom.walk import Cut
+from gantry.dicom.words import swap_words, word_size
 from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
 
 BulkPath = tuple[int, ...]
@@ -20,20 +22,23 @@ BulkPath = tuple[int, ...]
 
 
 class Encapsulated(NamedTuple):
-    """Where the items of encapsulated pixel data lie in the file, the delimiter after them included."""
+    """Encapsulated pixel data: where its items lie in the file, the delimiter after them included. Those of an icon
+    have a ``path`` of their own, and no place that anybody needs to know."""
 
     start: int
     end: int
+    path: BulkPath
 
 
-MAX_INFLATED_VALUE = 256 << 20
+MAX_VALUE = 256 << 20
+"""Bytes of a value that is inflated, or put into the other byte order, in memory."""
+
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _NUMBER = re.compile(r"[0-9]{1,6}")
-_MAX_PATH = 64
-_SEQUENCE_END = 8
-_UNDEFINED = b"\xff\xff\xff\xff"
-_WORDS = {"OW": 2, "US": 2, "SS": 2, "AT": 2, "OL": 4, "OF": 4, "UL": 4, "SL": 4, "FL": 4, "OD": 8, "OV": 8, "FD": 8}
-_WORDS |= {"SV": 8, "UV": 8}
+_MAX_PATH = 2 * 200 + 1  # tags and items of the deepest address that DICOM JSON has
+_DELIMITER = 8
+_META_GROUP = 2
+_NONE = "there is no such bulk data in this instance; the metadata has the addresses of all there is"
 
 
 def parse_bulk_path(text: str) -> BulkPath:
@@ -48,85 +53,87 @@ def parse_bulk_path(text: str) -> BulkPath:
 def find_bulk(opened: Readable, path: BulkPath) -> tuple[int, int] | bytes | Encapsulated:
     """Place and length of a value in the file, or the value where it does not lie there as it is asked for.
 
-    Values are little endian. Encapsulated pixel data has no such value. Raises NotFound.
+    Values are little endian. Encapsulated pixel data has no such value. Raises NotFound; FailedPrecondition for what
+    takes too much memory.
     """
     header = read_header(opened.read_at, opened.size)
-    if len(path) == 1 and (cut := _cut_of(opened, header, path[0])) is not None:
-        return _long_value(opened, header, path[0], cut)
     skeleton = read_skeleton(opened.read_at, opened.size, header.layout, MAX_LIVE_SKELETON)
     if skeleton is None:
         raise FailedPrecondition(f"the header has more than {MAX_LIVE_SKELETON} bytes")
-    return _short_value(skeleton, path)
+    data_set = skeleton.meta_elements() if path[0] >> 16 == _META_GROUP else skeleton.data_set()
+    element, siblings = find_element(data_set, path)
+    if element.start in data_set.cuts:
+        places = [position for position, _ in skeleton.cuts]
+        return _long_value(opened, header, element, header.layout.cuts[places.index(element.start)])
+    if element.tag == PIXEL_DATA and element.has_fragments:
+        return Encapsulated(0, 0, path)
+    value = bytes(data_set.data[element.value : element.stop])
+    return swap_words(value, _swapped_size(data_set, element, siblings))
 
 
-def _cut_of(opened: Readable, header: Header, tag: int) -> Cut | None:
-    """The long value with a tag; deflated headers are not in the file, so their tags are in the skeleton's body."""
-    layout = header.layout
-    read = Inflated(opened.read_at, layout.meta_end, opened.size).read_at if layout.deflated else opened.read_at
-    order: Any = "little" if layout.little else "big"
-    for cut in layout.cuts:
-        head = read(cut.start, 4)
-        if int.from_bytes(head[:2], order) << 16 | int.from_bytes(head[2:], order) == tag:
-            return cut
-    return None
+def find_element(data_set: DataSet, path: BulkPath) -> tuple[Element, list[Element]]:
+    """The element at a path, and those that stand before it in its data set or item. Raises NotFound.
 
-
-def _long_value(opened: Readable, header: Header, tag: int, cut: Cut) -> tuple[int, int] | bytes | Encapsulated:
-    layout = header.layout
-    start, length = cut.start + cut.header, cut.length
-    if layout.deflated:
-        if length > MAX_INFLATED_VALUE:
-            raise FailedPrecondition(f"the value has {length} bytes; of deflated ones {MAX_INFLATED_VALUE} are given")
-        inflated = Inflated(opened.read_at, layout.meta_end, opened.size)
-        return inflated.read_at(start, length)
-    head = opened.read_at(cut.start, cut.header)
-    if head.endswith(_UNDEFINED):
-        if tag == PIXEL_DATA:
-            return Encapsulated(start, start + length)
-        return start, length - _SEQUENCE_END
-    size = 1 if layout.little else _WORDS.get(head[4:6].decode("latin-1"), 1)
-    if size == 1:
-        return start, length
-    if length > MAX_INFLATED_VALUE:
-        raise FailedPrecondition(f"the value has {length} bytes; of big endian ones {MAX_INFLATED_VALUE} are given")
-    return _swapped(opened.read_at(start, length), size)
-
-
-def _short_value(skeleton: Skeleton, path: BulkPath) -> bytes:
-    ds = parsed(without_cuts(skeleton), skeleton.explicit, skeleton.little)
+    Of two elements with one tag it is the first one, as in DICOM JSON.
+    """
+    elements = data_set.elements()
     try:
         for tag, number in zip(path[:-1:2], path[1::2], strict=True):
-            ds = ds[tag].value[number]
-        element = ds.get_item(path[-1])
-    except (KeyError, IndexError, TypeError, AttributeError):
-        element = None
-    if isinstance(element, RawDataElement):
-        value = element.value or b""
-        return value if element.is_little_endian else _swapped(value, _WORDS.get(element.VR or "", 1))
-    if element is not None and isinstance(element.value, bytes):
-        return element.value
-    raise NotFound("there is no such bulk data in this instance; the metadata has the addresses of all there is")
+            sequence, _ = _first(elements, tag)
+            item = next(islice(data_set.read_items(sequence), number, None), None)
+            if item is None:
+                raise NotFound(_NONE)
+            elements = item.elements()
+        return _first(elements, path[-1])
+    except InvalidArgument:
+        raise NotFound(_NONE) from None
 
 
-def without_cuts(skeleton: Skeleton) -> bytes:
-    """The body as a whole dataset: what was cut is not there at all."""
-    pieces, at = [], 0
-    for position, _ in skeleton.cuts:
-        pieces.append(skeleton.body[at:position])
-        at = position + header_length(skeleton, position)
-    return b"".join((*pieces, skeleton.body[at:]))
+def _first(elements: Iterable[Element], tag: int) -> tuple[Element, list[Element]]:
+    before: list[Element] = []
+    for element in elements:
+        if element.tag == tag:
+            return element, before
+        before.append(element)
+    raise NotFound(_NONE)
 
 
-def header_length(skeleton: Skeleton, position: int) -> int:
-    return 12 if skeleton.explicit and skeleton.body[position + 4 : position + 6] in LONG_VRS else 8
+def _swapped_size(data_set: DataSet, element: Element, siblings: list[Element]) -> int:
+    """Bytes of the words that are big endian; 1 where none are. UN is always little endian (PS3.5 §6.2.2)."""
+    if element.encoding.order == "<" or element.vr == "UN":
+        return 1
+    bits = 0
+    for sibling in siblings:
+        if sibling.tag == BITS_ALLOCATED:
+            bits = int.from_bytes(data_set.data[sibling.value : sibling.stop], "big")
+    return word_size(element.tag, data_set.resolve_vr(element, 0, element.end), bits)
 
 
-def _swapped(value: bytes, size: int) -> bytes:
-    """Words in the other order; a rest that is no whole word stays as it is."""
-    if size == 1:
-        return value
-    whole = len(value) - len(value) % size
-    words = bytearray(value)
-    for place in range(size):
-        words[place:whole:size] = value[size - 1 - place : whole : size]
-    return bytes(words)
+def _long_value(opened: Readable, header: Header, element: Element, cut: Cut) -> tuple[int, int] | bytes | Encapsulated:
+    """A value that a skeleton leaves out; those of deflated datasets have no place in the file."""
+    layout = header.layout
+    start, length = cut.start + cut.header, cut.length
+    read = Inflated(opened.read_at, layout.meta_end, opened.size).read_at if layout.deflated else opened.read_at
+    if read(cut.start, cut.header).endswith(UNDEFINED.to_bytes(4, "little")):
+        if element.tag == PIXEL_DATA:
+            return Encapsulated(start, start + length, (PIXEL_DATA,))
+        length -= _DELIMITER
+    bits = header.numbers.get(BITS_ALLOCATED, 0)
+    size = 1 if layout.little or element.vr == "UN" else word_size(element.tag, element.vr or "UN", bits)
+    if size == 1 and not layout.deflated:
+        return start, length
+    if length > MAX_VALUE:
+        raise FailedPrecondition(
+            f"the value has {length} bytes; of deflated and big endian ones up to {MAX_VALUE} are given"
+        )
+    return swap_words(read(cut.start + cut.header, length), size)
+
+
+def cut_values(skeleton: Skeleton) -> Iterator[tuple[int, Element, int]]:
+    """Place in the file, element in the skeleton and length of each value that was left out of a data set which is not
+    deflated."""
+    data_set, left_out = skeleton.data_set(), META_START + len(skeleton.meta)
+    for position, length in skeleton.cuts:
+        element = data_set.read_element(position, len(skeleton.body), skeleton.encoding)
+        yield left_out + element.value, element, length
+        left_out += length

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterator
 from struct import pack
 
-from gantry.dicom.elements import MAX_PADDING, ReadAt
+from gantry.dicom.walk import MAX_PADDING, ReadAt
 from gantry.errors import InvalidArgument
 
 MAX_INFLATED = 2 * 1024**3

@@ -1,378 +1,357 @@
-"""Walking the elements of a dataset, or of a file meta group, without loading what they hold (PS3.5 §7)."""
+"""The one reader of data sets in memory: elements and items, with their places, VRs and encodings (PS3.5 §7).
+
+What it reads was walked before by ``walk.Walk``, which proves the structure of a whole object without holding it and
+reads heads of elements with ``read_head`` too. Sequences of defined length were passed in one step there, so their
+inside is proven here, when somebody looks: what is broken raises InvalidArgument and costs that sequence alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import repeat
 from struct import Struct
 from typing import NamedTuple
 
+from gantry.dicom.dictionary import vr_of
+from gantry.dicom.layout import Buffer
+from gantry.dicom.tags import ITEM, ITEM_END, PIXEL_DATA, PIXEL_REPRESENTATION, PIXEL_TAGS, SEQUENCE_END, UNDEFINED
+from gantry.dicom.vr import LONG, SHORT
 from gantry.errors import InvalidArgument
 
-ReadAt = Callable[[int, int], bytes]
-"""``read_at(offset, length)`` gives at most ``length`` bytes, fewer only at the end of the object."""
+MAX_DEPTH = 200
+"""How deep sequences are told apart in DICOM JSON; what is deeper is one value of bytes there. Each level is three of
+JSON, of which Python's own parser takes fewer than 1,000. Reading and rewriting need no limit: neither calls itself."""
 
-FIRST_WINDOW = 16 * 1024
-MAX_WINDOW = 256 * 1024
-JUMP_WINDOW = 4 * 1024
-MAX_DEPTH = 512
-MAX_ELEMENTS = 10_000_000
-MAX_PADDING = 64 * 1024
-MAX_UID_VALUE = 256
-MAX_KEPT_VALUE = 64
-LONG_VALUE, LONG_SEQUENCE = 4096, 1 << 20
-"""Top-level values longer than this are left out of a skeleton: binary ones and pixels, and sequences and text."""
+_MOST_PLACES = 500_000
+_WORTH_KEEPING = 256  # bytes: the end of something shorter is found again as fast as it is looked up
+_MOST_COMPARED = 4096  # bytes: longer sequences are seldom the same
+PLACEHOLDERS = frozenset((b"  ", b"--", b"??"))
+_LETTERS = SHORT.keys() | LONG.keys()
 
-TRANSFER_SYNTAX, MEDIA_CLASS, PIXEL_DATA = 0x00020010, 0x00020002, 0x7FE00010
-SOP_CLASS, SOP_INSTANCE, STUDY, SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
-INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS, COLUMNS = 0x00200013, 0x00280008, 0x00280010, 0x00280011
-BITS_ALLOCATED = 0x00280100
-PIXEL_TAGS = frozenset((PIXEL_DATA, 0x7FE00008, 0x7FE00009))
-
-_TOO_MANY = f"the dataset has more than {MAX_ELEMENTS} elements"
-_UNDEFINED = 0xFFFFFFFF
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_DELIMITERS = frozenset((_ITEM_END, _SEQUENCE_END))
-_UIDS = {
-    TRANSFER_SYNTAX: "TransferSyntaxUID",
-    MEDIA_CLASS: "MediaStorageSOPClassUID",
-    STUDY: "StudyInstanceUID",
-    SERIES: "SeriesInstanceUID",
-    SOP_INSTANCE: "SOPInstanceUID",
-    SOP_CLASS: "SOPClassUID",
-}
-_KEPT = frozenset((INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS, COLUMNS, BITS_ALLOCATED))
-_NOTED = _UIDS.keys() | _KEPT
-_NOTED_ELEMENTS = frozenset(tag & 0xFFFF for tag in (STUDY, SERIES, SOP_INSTANCE, SOP_CLASS, *_KEPT))
-_NO_ELEMENTS: frozenset[int] = frozenset()
-_BINARY_VRS = frozenset(b"AT FD FL OB OD OF OL OV OW SL SS SV UL UN US UV".split())
-_NAMES = _UIDS | {
-    PIXEL_DATA: "PixelData",
-    0x52009229: "SharedFunctionalGroupsSequence",
-    0x52009230: "PerFrameFunctionalGroupsSequence",
-    0x54000100: "WaveformSequence",
-    0x0040A730: "ContentSequence",
-    0x00420011: "EncapsulatedDocument",
-}
-
-_IMPLICIT_LE_UID = "1.2.840.10008.1.2"
-_EXPLICIT_BE_UID = "1.2.840.10008.1.2.2"
-SHORT_VRS = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
-LONG_VRS = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-VRS = SHORT_VRS | LONG_VRS
-_PLACEHOLDER_VRS = frozenset((b"  ", b"--", b"??"))
+IMPLICIT_LE_UID, EXPLICIT_BE_UID = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 
 
-@dataclass(frozen=True, slots=True)
-class _Encoding:
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
+    """How elements are written (PS3.5 §7.1); there are three of these, below.
+
+    ``element`` unpacks group, element, VR and 16-bit length, in implicit VR group, element and length; ``item`` group,
+    element and length.
+    """
+
     explicit: bool
-    element: Struct  # group, element, VR and 16-bit length; in implicit VR group, element and 32-bit length
-    item: Struct  # group, element and 32-bit length
+    order: str
+    element: Struct
+    item: Struct
     length: Struct
 
 
-_EXPLICIT_LE = _Encoding(True, Struct("<HH2sH"), Struct("<HHI"), Struct("<I"))
-_EXPLICIT_BE = _Encoding(True, Struct(">HH2sH"), Struct(">HHI"), Struct(">I"))
-_IMPLICIT_LE = _Encoding(False, Struct("<HHI"), Struct("<HHI"), Struct("<I"))
+def _encoding(explicit: bool, order: str) -> Encoding:
+    item = Struct(order + "HHI")
+    return Encoding(explicit, order, Struct(order + "HH2sH") if explicit else item, item, Struct(order + "I"))
 
 
-class _Open(NamedTuple):
-    """A sequence, fragment sequence or item of undefined length that the walk is inside of."""
-
-    is_item: bool
-    fragments: bool
-    tag: int
-    start: int
-    outer: _Encoding
-    vr: bytes
-    header: int
+EXPLICIT_LE, EXPLICIT_BE, IMPLICIT_LE = _encoding(True, "<"), _encoding(True, ">"), _encoding(False, "<")
 
 
-def encoding_of(transfer_syntax: str) -> _Encoding:
-    if transfer_syntax == _IMPLICIT_LE_UID:
-        return _IMPLICIT_LE
-    return _EXPLICIT_BE if transfer_syntax == _EXPLICIT_BE_UID else _EXPLICIT_LE
+def encoding_of(transfer_syntax: str) -> Encoding:
+    """Unknown transfer syntaxes are explicit little endian, as all encapsulated ones are (PS3.5 §A.4)."""
+    if transfer_syntax == IMPLICIT_LE_UID:
+        return IMPLICIT_LE
+    return EXPLICIT_BE if transfer_syntax == EXPLICIT_BE_UID else EXPLICIT_LE
 
 
-def tag_name(tag: int) -> str:
-    text = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-    return f"{_NAMES[tag]} {text}" if tag in _NAMES else text
+class Element(NamedTuple):
+    """``start`` of the tag, ``value`` and ``stop`` of the value, ``end`` behind its delimiter, if it has one.
 
-
-class Cut(NamedTuple):
-    """A long top-level value: ``start`` of its element, length of the header, bytes after the header."""
-
-    start: int
-    header: int
-    length: int
-
-
-class Walk:
-    """One pass over an object: ``pos`` in ``window``, which begins at ``base``; ``open`` is what we are inside of.
-
-    ``found`` are UIDs and ``kept`` a few short values by tag, both of the top level only, as are ``cuts``. The last
-    element ends at ``end``.
+    ``vr`` is empty where none is written. ``encoding`` is that of the head.
     """
 
-    __slots__ = (
-        *("base", "cuts", "encoding", "end", "found", "kept", "last", "open", "pos", "read", "size", "step", "ticks"),
-        *("what", "window"),
-    )
+    tag: int
+    vr: str
+    start: int
+    value: int
+    stop: int
+    end: int
+    encoding: Encoding
 
-    def __init__(self, read_at: ReadAt, size: int, what: str) -> None:
-        self.read, self.size, self.what = read_at, size, what
-        self.pos = self.base = self.last = self.end = 0
-        self.window = b""
-        self.step = FIRST_WINDOW // 2
-        self.encoding = _EXPLICIT_LE
-        self.open: list[_Open] = []
-        self.found: dict[int, bytes] = {}
-        self.kept: dict[int, bytes] = {}
-        self.cuts: list[Cut] = []
-        self.ticks: Iterator[None] = repeat(None, MAX_ELEMENTS)
-        self.load()
+    @property
+    def undefined_length(self) -> bool:
+        return self.end != self.stop
 
-    # --- the window
+    @property
+    def inner(self) -> Encoding:
+        return inner_encoding(self.vr, self.encoding)
 
-    def load(self) -> None:
-        """Read a window at ``pos``: longer and longer where the walk is dense, short after a long jump."""
-        near = self.pos <= self.base + len(self.window) + self.step
-        self.step = min(self.step * 2, MAX_WINDOW) if near else JUMP_WINDOW
-        wanted = min(self.step, self.size - self.pos)
-        window = self.read(self.pos, wanted) if wanted else b""
-        if len(window) < wanted:
-            at = self.pos + len(window)
-            raise InvalidArgument(f"{self.what} ends at byte {at}, though its size was said to be {self.size}")
-        # Lets the last element's header be unpacked as if it were the longer form; skip() then finds it too long.
-        self.window = window + bytes(4) if self.pos + wanted == self.size else window
-        self.base = self.pos
+    @property
+    def has_fragments(self) -> bool:
+        """Whether its items are fragments and hold no elements (PS3.5 §A.4)."""
+        return self.undefined_length and are_fragments(self.tag, self.vr)
 
-    def remaining(self) -> int:
-        return self.size - self.pos
 
-    def need(self, length: int) -> int:
-        """The place of ``pos`` in a window that holds ``length`` bytes from there, as far as the object has them."""
-        if self.pos + length > self.base + len(self.window):
-            self.load()
-        return self.pos - self.base
+new_element = tuple.__new__
+"""Half the price of the class's own constructor, where that matters."""
 
-    def peek(self) -> tuple[int, bytes, int, int]:
-        """Tag, VR (empty in implicit form), header length and value length of the element or item at ``pos``."""
-        at, encoding = self.need(12), self.encoding
-        group, element, length = encoding.item.unpack_from(self.window, at)
-        tag: int = group << 16 | element
-        if not encoding.explicit or group == 0xFFFE:
-            return tag, b"", 8, length
-        vr = self.window[at + 4 : at + 6]
-        short: int = encoding.element.unpack_from(self.window, at)[3]
-        if vr in SHORT_VRS or vr in _PLACEHOLDER_VRS:
-            return tag, vr, 8, short
-        if vr not in LONG_VRS:
-            if not (vr.isalpha() and vr.isupper()):
-                return tag, b"", 8, length
-            if short or self.element_follows():
-                return tag, vr, 8, short
-            at = self.pos - self.base  # to look ahead may have moved the window
-        return tag, vr, 12, encoding.length.unpack_from(self.window, at + 8)[0]
 
-    def element_follows(self) -> bool:
-        """Whether an element or a delimiter, or nothing, stands 8 bytes on."""
-        at, rest = self.need(16) + 8, self.remaining() - 8
-        item = self.encoding.item.unpack_from(self.window + bytes(8), at)
-        return rest == 0 or item[0] == 0xFFFE or self.window[at + 4 : at + 6] in VRS
+def inner_encoding(vr: str, encoding: Encoding) -> Encoding:
+    """That of the items: without a VR, or as UN, they are implicit little endian (PS3.5 §6.2.2)."""
+    return encoding if vr not in ("", "UN") else IMPLICIT_LE
 
-    def skip(self, tag: int, header: int, length: int) -> None:
-        if length == _UNDEFINED:
-            raise InvalidArgument(f"{tag_name(tag)} at byte {self.pos} has an undefined length, not allowed there")
-        if header + length > self.remaining():
-            raise self.truncated(tag, self.pos, header, length)
-        self.pos += header + length
 
-    def truncated(self, tag: int, start: int, header: int, length: int) -> InvalidArgument:
-        name = tag_name(tag)
-        if tag == _ITEM and self.open:
-            name = f"an item of {tag_name(self.open[-1].tag)}"
-        left = self.size - start - header
-        if left < 0:
-            return InvalidArgument(f"{self.what} ends inside the header of {name} at byte {start}")
-        return InvalidArgument(
-            f"{name} declares {length} bytes but {self.what} ends after {left} (value begins at byte {start + header})"
-        )
+def are_fragments(tag: int, vr: str) -> bool:
+    """Whether a value of undefined length is encapsulated and no sequence."""
+    return vr in ("OB", "OW") or (tag == PIXEL_DATA and vr in ("", "UN"))
 
-    def note(self, tag: int, header: int, length: int) -> None:
-        """Keep the UID at ``pos``, or another short value."""
-        if tag in _KEPT:
-            if length <= MAX_KEPT_VALUE and header + length <= self.remaining():
-                at = self.need(header + length) + header
-                self.kept.setdefault(tag, self.window[at : at + length])
+
+def broken(tag: int, at: int) -> InvalidArgument:
+    name = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    return InvalidArgument(f"{name} at byte {at} of the dataset ends behind what it is in")
+
+
+Head = tuple[int, str, int, int]
+"""Tag, VR (empty where none is written, UN for letters that nobody knows), place of the value, declared length."""
+
+
+def read_head(data: Buffer, at: int, end: int, encoding: Encoding) -> Head:
+    """The head of the element, item or delimiter at a place; ``part10`` lists what is tolerated.
+
+    Raises InvalidArgument. ``data`` holds 8 bytes from ``at`` on, and the enclosing value reaches to ``end``.
+    """
+    if not encoding.explicit:
+        group, element, length = encoding.item.unpack_from(data, at)
+        return group << 16 | element, "", at + 8, length
+    group, element, letters, length = encoding.element.unpack_from(data, at)
+    tag = group << 16 | element
+    if group == 0xFFFE:
+        return tag, "", at + 8, encoding.length.unpack_from(data, at + 4)[0]
+    if vr := SHORT.get(letters):
+        return tag, vr, at + 8, length
+    if vr := LONG.get(letters):
+        if at + 12 > end:
+            raise broken(tag, at)
+        return tag, vr, at + 12, encoding.length.unpack_from(data, at + 8)[0]
+    if letters in PLACEHOLDERS:
+        return tag, "", at + 8, length
+    return _unknown_head(data, at, end, tag, letters, length, encoding)
+
+
+def _unknown_head(data: Buffer, at: int, end: int, tag: int, letters: bytes, length: int, encoding: Encoding) -> Head:
+    """Implicit form where there are no letters. Unknown ones have a 16-bit length, unless that is 0 and nothing follows
+    it: then the 32-bit form of PS3.5 §7.1.2, which newer VRs have."""
+    if not (letters.isalpha() and letters.isupper()):
+        return tag, "", at + 8, encoding.length.unpack_from(data, at + 4)[0]
+    if length or _follows(data, at + 8, end, encoding):
+        return tag, "UN", at + 8, length
+    if at + 12 > end:
+        raise broken(tag, at)
+    return tag, "UN", at + 12, encoding.length.unpack_from(data, at + 8)[0]
+
+
+def _follows(data: Buffer, at: int, end: int, encoding: Encoding) -> bool:
+    """Whether an element with a VR, a delimiter, or nothing stands at a place."""
+    if at + 8 > end:
+        return at >= end
+    return encoding.item.unpack_from(data, at)[0] == 0xFFFE or bytes(data[at + 4 : at + 6]) in _LETTERS
+
+
+class Item:
+    """The content of an item: from ``start`` on, up to ``stop`` or, until somebody has read it, -1 for unknown.
+
+    ``is_open``: its length is undefined, and a delimiter follows.
+    """
+
+    __slots__ = ("_data_set", "_limit", "encoding", "is_open", "start", "stop")
+
+    def __init__(self, data_set: DataSet, start: int, length: int, limit: int, encoding: Encoding) -> None:
+        self._data_set, self.start, self._limit, self.encoding = data_set, start, limit, encoding
+        self.is_open = length == UNDEFINED
+        self.stop = data_set.ends.get(start, -1) if self.is_open else start + length
+
+    def elements(self) -> Iterator[Element]:
+        """Raises InvalidArgument where they do not end as the item does."""
+        if self.stop >= 0:
+            yield from self._data_set.read_elements(self.start, self.stop, self.encoding)
             return
-        if length > MAX_UID_VALUE:
-            if header + length > self.remaining():
-                raise self.truncated(tag, self.pos, header, length)
-            raise InvalidArgument(f"{tag_name(tag)} has {length} characters, more than the 64 of a UID")
-        at = self.need(header + length) + header
-        value = self.window[at : at + length]
-        known = self.found.setdefault(tag, value)
-        if known is not value and known.rstrip(b"\0 ") != value.rstrip(b"\0 "):
-            raise InvalidArgument(f"{tag_name(tag)} occurs twice with different values, again at byte {self.pos}")
+        at = self.start
+        for element in self._data_set.read_elements(at, self._limit, self.encoding, in_item=True):
+            yield element
+            at = element.end
+        self.stop = at
 
-    # --- the walk
+    def find_stop(self) -> int:
+        """Raises InvalidArgument."""
+        if self.stop < 0:
+            self.stop = self._data_set.find_end(self.start, self._limit, self.encoding, in_item=True)
+        return self.stop
 
-    def dataset(self, declared: _Encoding) -> None:
-        """Walk from ``pos`` to the end of the object."""
-        self.encoding = self.actual(declared)
-        self.end = self.size
-        while True:
-            if self.open and not self.open[-1].is_item:
-                self.items()
+
+class DataSet:
+    """A data set as it lies in a buffer. ``cuts``: place of an element → bytes of its value that are not here.
+
+    ``ends`` remembers where values and items of undefined length end, so that no level is walked twice.
+    """
+
+    __slots__ = ("_recent", "cuts", "data", "encoding", "ends")
+
+    def __init__(
+        self,
+        data: Buffer,
+        encoding: Encoding,
+        cuts: Iterable[tuple[int, int]] = (),
+        ends: Iterable[tuple[int, int]] = (),
+    ) -> None:
+        self.data, self.encoding = data, encoding
+        self.cuts, self.ends = dict(cuts), dict(ends)
+        self._recent: dict[tuple[int, Encoding], bytes] = {}
+
+    def elements(self) -> Iterator[Element]:
+        """All elements of the top level, in the order of the bytes. Raises InvalidArgument."""
+        return self.read_elements(0, len(self.data), self.encoding)
+
+    def read_elements(self, at: int, end: int, encoding: Encoding, in_item: bool = False) -> Iterator[Element]:
+        """The elements between two places; those of an ``in_item`` end with its delimiter. Raises InvalidArgument."""
+        data, cuts, explicit, short = self.data, self.cuts, encoding.explicit, SHORT
+        unpack = encoding.element.unpack_from
+        while at + 8 <= end:
+            if explicit:  # most elements, so not by a call each
+                group, number, letters, length = unpack(data, at)
+                if (vr := short.get(letters)) and group != 0xFFFE and at not in cuts:
+                    value = at + 8
+                    stop = value + length
+                    if stop > end:
+                        raise broken(group << 16 | number, at)
+                    yield new_element(Element, (group << 16 | number, vr, at, value, stop, stop, encoding))
+                    at = stop
+                    continue
+            element = self.read_element(at, end, encoding)
+            if element.tag >> 16 == 0xFFFE:
+                if element.tag == ITEM_END and (in_item or element.value == end):
+                    return
+                raise broken(element.tag, at)
+            yield element
+            at = element.end
+        if at != end or in_item:
+            raise broken(0, at)
+
+    def read_element(self, at: int, end: int, encoding: Encoding) -> Element:
+        """The element at a place, or a delimiter as if it were one. Raises InvalidArgument."""
+        tag, vr, value, length = read_head(self.data, at, end, encoding)
+        if at in self.cuts:
+            return Element(tag, vr, at, value, value, value, encoding)
+        if length == UNDEFINED and tag >> 16 != 0xFFFE:
+            stop = self._find_end_of(tag, vr, at, value, end, encoding)
+            return Element(tag, vr, at, value, stop, stop + 8, encoding)
+        stop = value + length if tag >> 16 != 0xFFFE else value
+        if stop > end:
+            raise broken(tag, at)
+        return new_element(Element, (tag, vr, at, value, stop, stop, encoding))
+
+    def _find_end_of(self, tag: int, vr: str, at: int, value: int, end: int, encoding: Encoding) -> int:
+        """The delimiter of an element of undefined length: its own bytes alone say where it ends, so that one which
+        begins as a whole other one with the same encoding ends as that did."""
+        if value in self.ends or not isinstance(self.data, bytes):
+            return self.find_end(value, end, inner_encoding(vr, encoding))
+        recent = self._recent.get((tag, encoding))
+        if recent and self.data.startswith(recent, at) and at + len(recent) <= end:
+            return at + len(recent) - 8
+        stop = self.find_end(value, end, inner_encoding(vr, encoding))
+        if stop - at < _MOST_COMPARED:
+            self._recent[tag, encoding] = self.data[at : stop + 8]
+        return stop
+
+    def read_items(self, element: Element) -> Iterator[Item]:
+        """The items of a sequence, or the fragments of a value. Raises InvalidArgument.
+
+        A stray Item Delimitation Item between items is passed over, as dcmtk does.
+        """
+        at, end, encoding = element.value, element.stop, element.inner
+        while at + 8 <= end:
+            tag, _, value, length = read_head(self.data, at, end, encoding)
+            if tag == ITEM:
+                item = Item(self, value, length, end, encoding)
+                if item.stop > end:
+                    raise broken(element.tag, at)
+                yield item
+                at = item.find_stop() + 8 * item.is_open
+            elif tag == ITEM_END or (tag == SEQUENCE_END and value == end):
+                at = value
             else:
-                self.elements()
-            if self.size - self.pos < 8:
-                break
-            self.structure()
-        if self.open:
-            last = self.open[-1]
-            what = f"an item of {tag_name(last.tag)}" if last.is_item else tag_name(last.tag)
-            raise InvalidArgument(f"{self.what} ends inside {what}, which begins at byte {last.start}")
-        if self.remaining():
-            if not self.is_padding():
-                raise InvalidArgument(f"{self.what} ends inside the header of an element, at byte {self.pos}")
-            self.end = self.pos
+                raise broken(element.tag, at)
+        if at != end:
+            raise broken(element.tag, at)
 
-    def actual(self, declared: _Encoding) -> _Encoding:
-        """The encoding of the first element: VR letters or not, whatever the transfer syntax says."""
-        if self.remaining() < 8:
-            return declared
-        at = self.need(8)
-        vr, (length,) = self.window[at + 4 : at + 6], _IMPLICIT_LE.length.unpack_from(self.window, at + 4)
-        if declared.explicit:
-            fits = length == _UNDEFINED or length <= self.remaining() - 8
-            letters = (vr.isalpha() and vr.isupper()) or vr in _PLACEHOLDER_VRS
-            return declared if letters or not fits else _IMPLICIT_LE
-        return _EXPLICIT_LE if vr in VRS else declared
+    def find_end(self, start: int, end: int, encoding: Encoding, in_item: bool = False) -> int:
+        """The place of the delimiter of a value, or item, of undefined length that begins at ``start``.
 
-    def elements(self) -> None:
-        """Pass over elements of defined length (PS3.5 §7.1) up to something else, or to the end. The hot loop."""
-        encoding = self.encoding
-        explicit, unpack, unpack_length = encoding.explicit, encoding.element.unpack_from, encoding.length.unpack_from
-        short_vrs, long_vrs, undefined = SHORT_VRS, LONG_VRS, _UNDEFINED
-        noted_elements, long_value = (_NO_ELEMENTS, undefined) if self.open else (_NOTED_ELEMENTS, LONG_VALUE)
-        window, base, pos, size = self.window, self.base, self.pos, self.size
-        limit = len(window) - 12
-        start, tag, header, length = pos, self.last, 8, 0
-        group, element, vr = tag >> 16, tag & 0xFFFF, b""
-        for _ in self.ticks:
-            at = pos - base
-            if at > limit:
-                if pos > size:
-                    raise self.truncated(group << 16 | element, start, header, length)
-                if size - pos < 8:
-                    break
-                self.pos = pos
-                self.load()
-                window, base, at, limit = self.window, pos, 0, len(self.window) - 12
-            if explicit:
-                next_group, next_element, vr, next_length = unpack(window, at)
-                if vr in short_vrs:
-                    header = 8
-                elif vr in long_vrs:
-                    next_length = unpack_length(window, at + 8)[0]
-                    if next_length == undefined:
-                        break
-                    header = 12
-                else:
-                    break
+        No recursion, so no depth is too much. Raises InvalidArgument.
+        """
+        if start in self.ends:
+            return self.ends[start]
+        data, at, begun = self.data, start, start
+        outer: list[tuple[int, Encoding]] = []  # what is around: where each begins, and the encoding before it
+        while at + 8 <= end:
+            tag, vr, value, length = read_head(data, at, end, encoding)
+            if tag == (ITEM_END if in_item else SEQUENCE_END):
+                if at - begun >= _WORTH_KEEPING and len(self.ends) < _MOST_PLACES:
+                    self.ends[begun] = at
+                if not outer:
+                    return at
+                begun, encoding = outer.pop()
+                at, in_item = value, not in_item
+            elif (tag == ITEM) == in_item or (tag >> 16 == 0xFFFE and tag != ITEM):
+                raise broken(tag, at)
+            elif length != UNDEFINED:
+                at = value + length
             else:
-                next_group, next_element, next_length = unpack(window, at)
-                if next_length == undefined or next_group == 0xFFFE or not next_group:
-                    break
-            group, element, length = next_group, next_element, next_length
-            if element in noted_elements and (tag := group << 16 | element) in _NOTED:
-                self.pos = pos
-                self.note(tag, header, length)
-                window, base, limit = self.window, self.base, len(self.window) - 12
-            if length > long_value or group == 0x7FE0:
-                self.cut(group << 16 | element, vr if explicit else b"", Cut(pos, header, length))
-            start = pos
-            pos += header + length
-        else:
-            raise InvalidArgument(_TOO_MANY)
-        self.pos, self.last = pos, group << 16 | element
+                outer.append((begun, encoding))
+                encoding = inner_encoding(vr, encoding) if in_item else encoding
+                begun, at, in_item = value, value, not in_item
+        raise broken(0, start)
 
-    def cut(self, tag: int, vr: bytes, value: Cut) -> None:
-        """Note a value that a skeleton leaves out. In implicit form nobody knows which private values are binary."""
-        binary = vr in _BINARY_VRS or (not vr and tag >> 16 & 1)
-        if not self.open and (tag in PIXEL_TAGS or value.length > (LONG_VALUE if binary else LONG_SEQUENCE)):
-            self.cuts.append(value)
+    # --- what elements mean
 
-    def items(self) -> None:
-        """Pass over items of defined length (PS3.5 §7.5), which are also the fragments of Pixel Data (§A.4)."""
-        unpack, size = self.encoding.item.unpack_from, self.size
-        for _ in self.ticks:
-            if size - self.pos < 8:
-                return
-            at = self.need(8)
-            group, element, length = unpack(self.window, at)
-            if element != 0xE000 or group != 0xFFFE or length == _UNDEFINED:
-                return
-            self.skip(_ITEM, 8, length)
-        raise InvalidArgument(_TOO_MANY)
+    def resolve_vr(self, element: Element, signed: int, end: int) -> str:
+        """The VR as written, else that of the dictionary, decided where it leaves a choice (PS3.5 §A.1, §6.2.2).
 
-    def structure(self) -> None:
-        """Handle what the loops leave alone: delimiters, undefined lengths, and elements without a known VR."""
-        tag, vr, header, length = self.peek()
-        parent = self.open[-1] if self.open else None
-        expects_item = parent is not None and not parent.is_item
-        if tag in _DELIMITERS:
-            if parent is None or parent.is_item != (tag == _ITEM_END):
-                raise InvalidArgument(f"a delimitation item {tag_name(tag)} stands out of place at byte {self.pos}")
-            self.encoding, self.last = parent.outer, parent.tag
-            self.open.pop()
-            self.pos += 8
-            if not self.open:
-                value = parent.start + parent.header
-                self.cut(parent.tag, parent.vr, Cut(parent.start, parent.header, self.pos - value))
-        elif expects_item != (tag == _ITEM):
-            found, where = ("an item", "between elements") if tag == _ITEM else (tag_name(tag), "between items")
-            raise InvalidArgument(f"{found} stands {where} at byte {self.pos}")
-        elif length == _UNDEFINED:
-            self.enter(tag, vr, header)
-        elif tag == 0 and not self.open:
-            if not self.is_padding():
-                raise InvalidArgument(f"zeros stand where an element should begin, at byte {self.pos}")
-            self.end, self.pos = self.pos, self.size
-        else:
-            if not self.open and tag in _NOTED:
-                self.note(tag, header, length)
-            start = self.pos
-            self.skip(tag, header, length)
-            self.cut(tag, vr, Cut(start, header, length))
-            self.last = tag
+        ``signed`` is PixelRepresentation, -1 where it has not been met before this element; ``end`` is that of the
+        data set or item that the element is in.
+        """
+        vr = resolve_vr(element.tag, element.vr, signed)
+        if signed < 0 and vr in ("US", "SS") and element.vr in ("", "UN") and "or" in vr_of(element.tag):
+            return "SS" if self._pixel_representation(element.end, end, element.encoding) == 1 else "US"
+        return vr
 
-    def enter(self, tag: int, vr: bytes, header: int) -> None:
-        """Go inside an undefined length: an item, a sequence, or the fragments of encapsulated Pixel Data."""
-        outer, fragments = self.encoding, False
-        if tag == _ITEM:
-            if self.open[-1].fragments:
-                self.skip(self.open[-1].tag, header, _UNDEFINED)
-            tag = self.open[-1].tag
-        elif vr in (b"OB", b"OW") or (tag == PIXEL_DATA and vr in (b"", b"UN")):
-            fragments = True
-        elif vr in (b"", b"UN"):
-            self.encoding = _IMPLICIT_LE  # PS3.5 §6.2.2, whatever the transfer syntax
-        elif vr != b"SQ":
-            self.skip(tag, header, _UNDEFINED)
-        if len(self.open) >= 2 * MAX_DEPTH:
-            raise InvalidArgument(f"sequences are nested deeper than {MAX_DEPTH} levels at byte {self.pos}")
-        is_item = bool(self.open) and not self.open[-1].is_item
-        self.open.append(_Open(is_item, fragments, tag, self.pos, outer, vr, header))
-        self.pos += header
+    def _pixel_representation(self, at: int, end: int, encoding: Encoding) -> int:
+        try:
+            for element in self.read_elements(at, end, encoding):
+                if element.tag == PIXEL_REPRESENTATION:
+                    return self.read_signed(element)
+        except InvalidArgument:
+            pass  # the rest of this data set cannot be read: nobody knows
+        return -1
 
-    def is_padding(self) -> bool:
-        """Whether the rest is zeros after a complete dataset; see the tolerances above."""
-        rest = self.remaining()
-        if rest > MAX_PADDING or rest < (1 if self.last >= PIXEL_DATA else 2):
-            return False
-        at = self.need(min(rest, 4))
-        return not any(self.window[at : at + 4]) and not any(self.read(self.pos, rest))
+    def read_signed(self, element: Element) -> int:
+        """0 or 1 of PixelRepresentation, -1 where it is neither."""
+        value = bytes(self.data[element.value : element.stop])
+        if len(value) != 2:
+            return -1
+        return int.from_bytes(value, "little" if element.encoding.order == "<" else "big") & 1
+
+
+def resolve_vr(tag: int, vr: str, signed: int) -> str:
+    """As ``DataSet.resolve_vr``, of what is known without looking ahead."""
+    if vr and vr != "UN":
+        return vr
+    known = vr_of(tag)  # public elements and private creators that somebody wrote as UN (PS3.5 §6.2.2, §7.8.1)
+    if len(known) == 2:
+        return known
+    if "OW" in known:
+        return "OW"
+    return "SS" if signed == 1 else "US"
+
+
+def is_sequence(element: Element, vr: str) -> bool:
+    """Whether the value holds items with elements that can be told apart; ``vr`` as ``resolve_vr`` gives it."""
+    if element.undefined_length:
+        return not element.has_fragments and element.tag not in PIXEL_TAGS and vr != "UN"
+    return vr == "SQ"

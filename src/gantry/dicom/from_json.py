@@ -21,12 +21,11 @@ from pydicom.config import RAISE
 from pydicom.valuerep import format_number_as_ds, validate_value
 
 from gantry.dicom.dictionary import keyword_of, vr_of
-from gantry.dicom.elements import SHORT_VRS, VRS
+from gantry.dicom.file_meta import explicit_head, write_meta
 from gantry.dicom.forms import DEFLATED_LE, EXPLICIT_BE, FRAME_TYPES, IMPLICIT_LE, NATIVE_TARGETS
-from gantry.dicom.json_values import NUMBERS
-from gantry.dicom.layout import explicit_header
-from gantry.dicom.rewriting import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from gantry.dicom.tags import AVAILABLE_TRANSFER_SYNTAX, CHARACTER_SET, IDENTITY, PIXEL_DATA, TRANSFER_SYNTAX, UNDEFINED
 from gantry.dicom.text import decoders
+from gantry.dicom.vr import NUMBERS, ONE_TEXT, SHORT, TABLE, TEXT
 from gantry.errors import InvalidArgument
 
 MAX_DEPTH = 100
@@ -34,13 +33,7 @@ UTF_8 = "ISO_IR 192"
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(?:\.[0-9]+)*")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
-_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
-IDENTITY = (_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES)
-CHARACTER_SET, SYNTAX, _AVAILABLE_SYNTAX = 0x00080005, 0x00020010, 0x00083002
-_CLASS_UID, _VERSION_NAME, GROUP_LENGTH = 0x00020012, 0x00020013, 0x00020000
-_PIXEL_DATA = 0x7FE00010
 _BULK_VRS = ("OB", "OW", "UN")
-UNDEFINED = 0xFFFFFFFF
 _MAX_DEFINED = 0xFFFFFFFE
 _ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"
 _TYPES = {uid: media_type for media_type, syntaxes in FRAME_TYPES for uid in syntaxes}
@@ -48,11 +41,9 @@ _TYPES |= dict.fromkeys(("1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93"), "i
 _REFUSED = (EXPLICIT_BE, DEFLATED_LE, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
 """Big endian, and those whose dataset is deflated (PS3.5 §A.3, §A.5, §A.6)."""
 
-_WORDS = {"OB": 1, "UN": 1, "OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
-_INTEGERS = {"SS": "h", "US": "H", "SL": "i", "UL": "I", "SV": "q", "UV": "Q"}
+_WORDS = {vr: TABLE[vr].word for vr in ("OB", "UN", "OW", "OF", "OL", "OD", "OV")}
+_INTEGERS = frozenset(("SS", "US", "SL", "UL", "SV", "UV"))
 _NO_NUMBERS = {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf", "inf": "inf", "-inf": "-inf"}
-_ONE_TEXT = frozenset(("LT", "ST", "UR", "UT"))
-DECODED = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 ASCII = ("", "ISO_IR 6")
 _KINDS = ("Value", "InlineBinary", "BulkDataURI")
@@ -98,13 +89,18 @@ def around(attributes: Any) -> Around:
     sop_class, uid, *_ = (_required_uid(every, tag) for tag in IDENTITY)
     if every.get(CHARACTER_SET, {}).get("Value") != [UTF_8]:
         raise InvalidArgument(f"{name_of(CHARACTER_SET)} is missing or not {UTF_8}: JSON is UTF-8")
-    syntax = _required_uid(every, SYNTAX if SYNTAX in every or _AVAILABLE_SYNTAX not in every else _AVAILABLE_SYNTAX)
+    syntax = _required_uid(
+        every,
+        TRANSFER_SYNTAX
+        if TRANSFER_SYNTAX in every or AVAILABLE_TRANSFER_SYNTAX not in every
+        else AVAILABLE_TRANSFER_SYNTAX,
+    )
     if syntax in _REFUSED:
-        raise InvalidArgument(f"{name_of(SYNTAX)} {syntax} cannot be stored from JSON")
+        raise InvalidArgument(f"{name_of(TRANSFER_SYNTAX)} {syntax} cannot be stored from JSON")
     bulk = _bulk_tag(every)
     how = How(syntax == IMPLICIT_LE, UTF_8)
     plain = {tag: element for tag, element in every.items() if tag >> 16 != 2 and tag != bulk}
-    meta = new_meta(sop_class, uid, syntax)
+    meta = write_meta(sop_class, uid, syntax)
     if bulk is None:
         return Around(uid, syntax, meta + written(plain, how), b"")
     before = written({tag: element for tag, element in plain.items() if tag < bulk}, how)
@@ -120,8 +116,8 @@ def file_chunks(frame: Around, bulk: Iterable[bytes], size: int) -> Iterator[byt
         length = size + len(padding)
         if length > _MAX_DEFINED:
             raise InvalidArgument(f"bulk data of {size} bytes is longer than an element can be")
-        if frame.tag == _PIXEL_DATA and frame.transfer_syntax_uid not in NATIVE_TARGETS:
-            yield explicit_header(frame.tag, "OB", UNDEFINED) + _ITEM + bytes(4) + _ITEM + pack("<I", length)
+        if frame.tag == PIXEL_DATA and frame.transfer_syntax_uid not in NATIVE_TARGETS:
+            yield explicit_head(frame.tag, "OB", UNDEFINED) + _ITEM + bytes(4) + _ITEM + pack("<I", length)
             yield from bulk
             yield padding + _SEQUENCE_END
         else:
@@ -136,7 +132,7 @@ def check_bulk_type(frame: Around, content_type: str) -> None:
     media_type, _, parameters = content_type.partition(";")
     media_type = media_type.strip().lower() or "application/octet-stream"
     compressed = _TYPES.get(frame.transfer_syntax_uid, "")
-    if media_type != "application/octet-stream" and (frame.tag != _PIXEL_DATA or media_type != compressed):
+    if media_type != "application/octet-stream" and (frame.tag != PIXEL_DATA or media_type != compressed):
         raise InvalidArgument(f"bulk data of type {media_type[:100]!r} does not go with {frame.transfer_syntax_uid}")
     named = re.search(r'transfer-syntax\s*=\s*"?([0-9.*]+)', parameters, re.IGNORECASE)
     if named and named[1] not in ("*", frame.transfer_syntax_uid):
@@ -169,7 +165,7 @@ def by_tag(attributes: Any, where: str = "") -> Attributes:
             raise InvalidArgument(f"{name} is there twice, in upper and in lower case")
         if (tag < 0x00080000 and (where or tag >> 16 != 2)) or tag >> 16 in (0xFFFE, 0xFFFF):
             raise InvalidArgument(f"{name} cannot be in a dataset (PS3.5 §7.1)")
-        if element["vr"].encode("ascii", "replace") not in VRS:
+        if element["vr"] not in TABLE:
             raise InvalidArgument(f"{name} cannot be written: {element['vr'][:10]!r} is no VR")
         if unknown := element.keys() - _MEMBERS:
             raise InvalidArgument(f"{name} has {min(unknown)[:100]!r}, which is none of vr, {', '.join(_KINDS)}")
@@ -197,10 +193,10 @@ def _bulk_tag(every: Attributes) -> int | None:
         uri = every[tag]["BulkDataURI"]
         if every[tag]["vr"] not in _BULK_VRS or not isinstance(uri, str) or not uri or tag >> 16 == 2:
             raise InvalidArgument(f"{name_of(tag)}: a BulkDataURI is a string, for the VRs {', '.join(_BULK_VRS)}")
-    if _PIXEL_DATA in every and _PIXEL_DATA not in found and any(map(every[_PIXEL_DATA].get, _KINDS)):
-        raise InvalidArgument(f"{name_of(_PIXEL_DATA)} must be bulk data in a part of its own")
-    if found == [_PIXEL_DATA] and every[_PIXEL_DATA]["vr"] == "UN":
-        raise InvalidArgument(f"{name_of(_PIXEL_DATA)} is OB or OW, not UN")
+    if PIXEL_DATA in every and PIXEL_DATA not in found and any(map(every[PIXEL_DATA].get, _KINDS)):
+        raise InvalidArgument(f"{name_of(PIXEL_DATA)} must be bulk data in a part of its own")
+    if found == [PIXEL_DATA] and every[PIXEL_DATA]["vr"] == "UN":
+        raise InvalidArgument(f"{name_of(PIXEL_DATA)} is OB or OW, not UN")
     return found[0] if found else None
 
 
@@ -256,11 +252,11 @@ def _header(tag: int, vr: str, length: int, implicit: bool) -> bytes:
     """UN for what is too long for its VR, where the dictionary knows it (PS3.5 §6.2.2). Raises ValueError."""
     if implicit:
         return pack("<HHI", tag >> 16, tag & 0xFFFF, length)
-    if length > 0xFFFE and vr.encode() in SHORT_VRS:
+    if length > 0xFFFE and vr.encode() in SHORT:
         if vr_of(tag) != vr:
             raise ValueError(f"{length} bytes are more than a {vr} can have")
         vr = "UN"
-    return explicit_header(tag, vr, length)
+    return explicit_head(tag, vr, length)
 
 
 def _values(element: Mapping[str, Any]) -> list[Any]:
@@ -290,9 +286,9 @@ def _value(vr: str, element: dict[str, Any], how: How) -> bytes:
         return b"".join(map(_tag, values))
     if vr in NUMBERS:
         write = _integer if vr in _INTEGERS else _float
-        return b"".join(pack("<" + NUMBERS[vr], write(vr, value)) for value in values)
+        return b"".join(pack("<" + NUMBERS[vr].letter, write(vr, value)) for value in values)
     strict = not how.known or json_of(element) not in how.known
-    if vr in _ONE_TEXT and len(values) > 1:
+    if vr in ONE_TEXT and len(values) > 1:
         raise ValueError(f"{vr} has one value, not {len(values)}")
     return b"\\".join(_text(vr, value, strict, how.character_set) for value in values)
 
@@ -346,11 +342,11 @@ def _text(vr: str, value: Any, strict: bool, character_set: str) -> bytes:
         text = value
     if not isinstance(text, str):
         raise ValueError(f"{_shown(value)} is no string")
-    if "\0" in text or ("\\" in text and vr not in _ONE_TEXT):
+    if "\0" in text or ("\\" in text and vr not in ONE_TEXT):
         raise ValueError("a value has a zero or a backslash in it, where neither can be")
     if strict:
         _require_form(vr, text)
-    if vr not in DECODED:
+    if vr not in TEXT:
         return text.encode("ascii" if strict else "latin-1")
     if vr != "PN":
         return _encoded(text, character_set)
@@ -402,24 +398,3 @@ def _encoded(text: str, character_set: str) -> bytes:
             f"{text[:100]!r} is not in SpecificCharacterSet {character_set[:100]!r}; {UTF_8} has all characters"
         )
     return value
-
-
-def new_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str) -> bytes:
-    texts = {0x00020002: sop_class_uid, 0x00020003: sop_instance_uid, SYNTAX: transfer_syntax_uid}
-    version = {0x00020001: explicit_header(0x00020001, "OB", 2) + b"\0\1"}
-    return meta_group(version | {tag: _meta_text(tag, "UI", text) for tag, text in texts.items()})
-
-
-def _meta_text(tag: int, vr: str, text: str) -> bytes:
-    value = text.encode() + (b"\0" if vr == "UI" else b" ") * (len(text) % 2)
-    return explicit_header(tag, vr, len(value)) + value
-
-
-def meta_group(elements: dict[int, bytes]) -> bytes:
-    """Preamble and file meta group, and that we wrote it (PS3.10 §7.1)."""
-    ours = {
-        _CLASS_UID: _meta_text(_CLASS_UID, "UI", IMPLEMENTATION_CLASS_UID),
-        _VERSION_NAME: _meta_text(_VERSION_NAME, "SH", IMPLEMENTATION_VERSION_NAME),
-    }
-    group = b"".join(element for _, element in sorted((elements | ours).items()))
-    return bytes(128) + b"DICM" + explicit_header(GROUP_LENGTH, "UL", 4) + pack("<I", len(group)) + group

@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
-from pydicom.dataelem import DataElement
-
 from gantry.dicom.cells import packed
+from gantry.dicom.elements import EXPLICIT_LE, DataSet, Element, Item
+from gantry.dicom.file_meta import implicit_head
 from gantry.dicom.frames import frames_of
-from gantry.dicom.image_source import PIXEL_DATA, PixelElement, Source, read_image_pixel
+from gantry.dicom.image_source import read_image_pixel
+from gantry.dicom.open_source import WholeInstance, read_icon
+from gantry.dicom.rewriting import Changes, NewElement, number_element, rewrite, text_element
+from gantry.dicom.tags import (
+    HIGH_BIT,
+    ICON_IMAGE_SEQUENCE,
+    ITEM,
+    PHOTOMETRIC_INTERPRETATION,
+    PIXEL_DATA,
+    PLANAR_CONFIGURATION,
+)
 from gantry.errors import StatusError
 
-ICON_IMAGE_SEQUENCE = 0x00880200
 
-
-def native_icons(source: Source) -> dict[int, DataElement | None]:
+def native_icons(instance: WholeInstance) -> Changes:
     """A new encoding of the instance cannot leave its icon in the old one: it becomes native, or goes if broken."""
-    if not source.encapsulated or ICON_IMAGE_SEQUENCE not in source.ds:
+    if not instance.is_encapsulated:
         return {}
-    sequence = source.ds[ICON_IMAGE_SEQUENCE]
+    for element in instance.data_set.elements():
+        if element.tag == ICON_IMAGE_SEQUENCE:
+            return {ICON_IMAGE_SEQUENCE: _native_sequence(instance, element)}
+    return {}
+
+
+def _native_sequence(instance: WholeInstance, sequence: Element) -> NewElement | None:
     try:
-        for item in sequence.value:
-            if PIXEL_DATA in item and item[PIXEL_DATA].is_undefined_length:
-                _make_native(source, item)
+        items = [_native_item(instance, item) for item in instance.data_set.read_items(sequence)]
     except StatusError:
-        return {ICON_IMAGE_SEQUENCE: None}
-    return {ICON_IMAGE_SEQUENCE: sequence}
+        return None
+    return NewElement("SQ", b"".join(implicit_head(ITEM, len(item)) + item for item in items))
 
 
-def _make_native(source: Source, item: Any) -> None:
-    pixels = PixelElement(PIXEL_DATA, "OB", bytes(item[PIXEL_DATA].value), True)
-    icon = replace(source, ds=item, pixels=pixels)
-    frame = next(frames_of(icon, read_image_pixel(icon), lambda: None))
-    value = packed(frame.pixels, frame.image)
-    item[PIXEL_DATA] = DataElement(PIXEL_DATA, "OW", value + b"\0" * (len(value) % 2))
-    item.PhotometricInterpretation = frame.image.photometric_interpretation
-    item.HighBit = frame.image.high_bit
-    if "PlanarConfiguration" in item:
-        item.PlanarConfiguration = 0
+def _native_item(instance: WholeInstance, item: Item) -> bytes:
+    elements = {element.tag: element for element in item.elements()}
+    alone = DataSet(instance.data_set.data[item.start : item.find_stop()], item.encoding)
+    changes: Changes = {}
+    if PIXEL_DATA in elements and elements[PIXEL_DATA].undefined_length:
+        icon = read_icon(instance, item)
+        frame = next(frames_of(icon, read_image_pixel(icon), lambda: None))
+        value = packed(frame.pixels, frame.image)
+        changes = {
+            PIXEL_DATA: NewElement("OW", value + b"\0" * (len(value) % 2)),
+            PHOTOMETRIC_INTERPRETATION: text_element("CS", frame.image.photometric_interpretation),
+            HIGH_BIT: number_element(frame.image.high_bit),
+        }
+        if PLANAR_CONFIGURATION in elements:
+            changes[PLANAR_CONFIGURATION] = number_element(0)
+    return b"".join(rewrite(alone, changes, EXPLICIT_LE))

@@ -6,32 +6,24 @@ Nothing is allocated by a declared number before the checks: at most ``MAX_FILE`
 
 from __future__ import annotations
 
-import warnings
-import zlib
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import Any
 
 from pydicom.dataelem import RawDataElement
-from pydicom.filereader import read_dataset
 from pydicom.uid import UID
 
 from gantry.dicom.encapsulation import EncodedFrames, FrameTable
 from gantry.dicom.forms import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, RLE, video_types
-from gantry.dicom.layout import Buffer, Element, Readable, Sliceable, is_explicit, meta_elements, top_level
-from gantry.dicom.part10 import read_header
-from gantry.errors import FailedPrecondition, InvalidArgument
+from gantry.dicom.layout import Sliceable
+from gantry.dicom.tags import OFFSET_TABLE, OFFSET_TABLE_LENGTHS, PIXEL_DATA
+from gantry.errors import FailedPrecondition, InvalidArgument, StatusError
 
 MAX_FILE = 1024**3
 MAX_FRAME = 150 * 1000 * 1000
 NATIVE = frozenset((IMPLICIT_LE, EXPLICIT_LE, EXPLICIT_BE, DEFLATED_LE))
 MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 COLOUR = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT", "XYB")
-PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA = 0x7FE00010, 0x7FE00008, 0x7FE00009
-PIXEL_TAGS = (PIXEL_DATA, FLOAT_PIXEL_DATA, DOUBLE_FLOAT_PIXEL_DATA)
-EXTENDED_OFFSET_TABLE, EXTENDED_OFFSET_TABLE_LENGTHS = 0x7FE00001, 0x7FE00002
 _JPIP = tuple(f"1.2.840.10008.1.2.4.{number}" for number in (94, 95, 204, 205))
-NEEDED_GROUPS = frozenset((0x0028, 0x0088, 0x2050, 0x5200, 0x7FE0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,56 +65,26 @@ class PixelElement:
     undefined_length: bool
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Source:
-    """A whole instance in memory. ``body`` is the dataset after the meta group, inflated where it was deflated.
+    """The pixels of an instance, or of an icon in it, and the attributes that say how to read and show them.
 
-    ``ds`` holds what the pixels need, or everything where ``elements`` is None (see ``layout``).
+    ``ds`` is a dataset of pydicom, little endian; ``little_endian`` is the byte order of the pixels.
     """
 
-    data: bytes
-    body: Buffer
-    explicit: bool
-    elements: list[Element] | None
     ds: Any
     pixels: PixelElement | None
     transfer_syntax_uid: str
     sop_class_uid: str
+    little_endian: bool = True
 
     @property
     def encapsulated(self) -> bool:
         return self.transfer_syntax_uid not in NATIVE
 
     @property
-    def little_endian(self) -> bool:
-        return self.transfer_syntax_uid != EXPLICIT_BE
-
-    @property
     def sop_class_name(self) -> str:
         return str(UID(self.sop_class_uid).name)
-
-    def whole_dataset(self) -> Any:
-        return self.ds if self.elements is None else parsed(self.body, self.explicit, self.little_endian)
-
-
-def read_source(opened: Readable) -> Source:
-    """Raises InvalidArgument for what is no Part 10 instance, FailedPrecondition for what is too large."""
-    if opened.size > MAX_FILE:
-        raise FailedPrecondition(
-            f"the instance has {opened.size} bytes; up to {MAX_FILE} can be transcoded or rendered"
-        )
-    data = opened.read_at(0, opened.size)
-    header = read_header(lambda offset, length: data[offset : offset + length], len(data))
-    require_frames(header.transfer_syntax_uid)
-    meta = meta_elements(data)
-    start = meta[-1].end if meta else 132
-    body: Buffer = _inflated(data, start) if header.transfer_syntax_uid == DEFLATED_LE else memoryview(data)[start:]
-    explicit = is_explicit(body, header.transfer_syntax_uid != IMPLICIT_LE)
-    little = header.transfer_syntax_uid != EXPLICIT_BE
-    elements = top_level(body, explicit) if little else None
-    ds = parsed(body if elements is None else needed(body, elements), explicit, little)
-    pixels = _pixels_by_layout(body, elements) if elements is not None else _pixels_by_pydicom(ds)
-    return Source(data, body, explicit, elements, ds, pixels, header.transfer_syntax_uid, header.sop_class_uid)
 
 
 def require_frames(transfer_syntax_uid: str) -> None:
@@ -133,52 +95,6 @@ def require_frames(transfer_syntax_uid: str) -> None:
         raise FailedPrecondition(
             "its pixels are a video: it is given whole, as bulk data or rendered, and not decoded into frames"
         )
-
-
-def parsed(body: Buffer, explicit: bool, little_endian: bool) -> Any:
-    """A dataset by pydicom, whose warnings about other people's files are of no use here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return read_dataset(BytesIO(body), not explicit, little_endian)
-
-
-def _inflated(data: bytes, start: int) -> bytes:
-    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data[start:], MAX_FILE + 1)
-    if len(inflated) > MAX_FILE:
-        raise FailedPrecondition(f"the dataset inflates to more than {MAX_FILE} bytes")
-    return inflated
-
-
-def needed(body: Buffer, elements: list[Element]) -> bytes:
-    """What rendering and transcoding look at: image pixel and look-up tables, functional groups, overlays, offsets."""
-    return b"".join(body[element.start : element.end] for element in elements if is_needed(element.tag))
-
-
-def is_needed(tag: int) -> bool:
-    group = tag >> 16
-    return (group in NEEDED_GROUPS and tag not in PIXEL_TAGS) or (group & 0xFFE1 == 0x6000 and tag & 0xFFFF == 0x0102)
-
-
-def _pixels_by_layout(body: Buffer, elements: list[Element]) -> PixelElement | None:
-    for element in elements:
-        if element.tag in PIXEL_TAGS:
-            undefined = element.undefined_length
-            value = body[element.value : element.end - (8 if undefined else 0)]
-            return PixelElement(element.tag, element.vr, value, undefined)
-    return None
-
-
-def _pixels_by_pydicom(ds: Any) -> PixelElement | None:
-    for tag in PIXEL_TAGS:
-        if tag in ds:
-            element = ds.get_item(tag)
-            undefined = element.length == 0xFFFFFFFF
-            return PixelElement(tag, element.VR or "", bytes(element.value or b""), undefined)
-    return None
-
-
-def has_pixels(source: Source) -> bool:
-    return source.pixels is not None
 
 
 def require_pixels(source: Source) -> PixelElement:
@@ -194,7 +110,7 @@ def read_image_pixel(source: Source) -> ImagePixel:
     frames = _number(ds, "NumberOfFrames", 1) or 1
     bits = _number(ds, "BitsAllocated")
     stored = bits if is_float else _number(ds, "BitsStored", bits)
-    photometric = str(ds.get("PhotometricInterpretation") or "").strip().upper()
+    photometric = _text(ds, "PhotometricInterpretation").strip().upper()
     found = ImagePixel(
         rows=_number(ds, "Rows"),
         columns=_number(ds, "Columns"),
@@ -217,16 +133,25 @@ def _number(ds: Any, keyword: str, default: int | None = None) -> int:
     """An attribute with one whole number. Raises InvalidArgument."""
     raw = ds.get_item(keyword)
     if isinstance(raw, RawDataElement) and raw.VR == "US" and raw.value is not None and len(raw.value) == 2:
-        return int.from_bytes(raw.value, "little" if raw.is_little_endian else "big")  # spares a DataElement each
-    value = ds.get(keyword)
-    if value is None or value == "":
-        if default is None:
-            raise InvalidArgument(f"{keyword} is missing, so the pixels cannot be read")
-        return default
+        return int.from_bytes(raw.value, "little")  # spares a DataElement each
     try:
+        value = ds.get(keyword)
+        if value is None or value == "":
+            if default is None:
+                raise InvalidArgument(f"{keyword} is missing, so the pixels cannot be read")
+            return default
         return int(value)
-    except (TypeError, ValueError, OverflowError):
+    except StatusError:
+        raise
+    except Exception:  # pydicom's, of which there are many
         raise InvalidArgument(f"{keyword} is not one whole number, so the pixels cannot be read") from None
+
+
+def _text(ds: Any, keyword: str) -> str:
+    try:
+        return str(ds.get(keyword) or "")
+    except Exception:
+        raise InvalidArgument(f"{keyword} cannot be read, so the pixels cannot be either") from None
 
 
 def _require_sense(found: ImagePixel) -> None:
@@ -279,7 +204,7 @@ def frame_table(source: Source, image: ImagePixel) -> FrameTable:
     element = require_pixels(source)
     if not element.undefined_length:
         raise InvalidArgument("the transfer syntax is a compressed one, but the pixel data is not encapsulated")
-    tables = (source.ds.get(EXTENDED_OFFSET_TABLE), source.ds.get(EXTENDED_OFFSET_TABLE_LENGTHS))
+    tables = (source.ds.get(OFFSET_TABLE), source.ds.get(OFFSET_TABLE_LENGTHS))
     extended = (bytes(tables[0].value), bytes(tables[1].value)) if tables[0] and tables[1] else None
     one_fragment = source.transfer_syntax_uid == RLE
     return FrameTable(element.value, image.number_of_frames, one_fragment, extended)

@@ -6,120 +6,117 @@ import json
 import re
 from base64 import b64encode
 from math import isfinite
-from struct import error as StructError
 from struct import unpack_from
 from typing import NamedTuple
 
+from gantry.dicom.elements import Encoding
 from gantry.dicom.text import Decode, decoders
-from gantry.errors import InvalidArgument
+from gantry.dicom.vr import NUMBERS, ONE_TEXT, TABLE, TEXT
+from gantry.dicom.words import swap_words
 
-MAX_INLINEOCTETS, MAX_INLINE_VALUES = 2048, 512
-OCTETS = {"OD": 8, "OF": 4, "OL": 4, "OV": 8}
-"""VRs of words that are given in base64 where they are short, and the size of a word."""
+MAX_INLINE_OCTETS, MAX_INLINE_VALUES = 2048, 512
+_MAX_NUMBER = 32
+"""Characters: a DS has 16, an IS 12 (PS3.5 §6.2); what is longer by far is no number that somebody meant."""
 
-NUMBERS = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q", "AT": "H"}
-_SIZES = {"FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8, "AT": 4}
-_ONE_TEXT = frozenset(("LT", "ST", "UR", "UT"))
-_DECODED = frozenset(("LO", "LT", "SH", "ST", "UC", "UT"))
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class Context(NamedTuple):
-    """What the text of an element depends on, besides its bytes. ``signed`` is PixelRepresentation or, unknown, -1."""
+    """What the text of an element depends on, besides its bytes.
 
-    explicit: bool
-    order: str
+    ``signed`` is PixelRepresentation or, unknown, -1. ``bulk_uri`` is the address of the data set, empty where values
+    can have none: then bulk data is left out. ``depth`` is how many sequences are around.
+    """
+
+    encoding: Encoding
     character_set: str
     signed: int
     bulk_uri: str
     depth: int = 0
 
 
-def member(tag: int, vr: str, rest: str = "") -> str:
+def write_member(tag: int, vr: str, rest: str = "") -> str:
     return f'"{tag:08X}":{{"vr":"{vr}"{rest}}}'
 
 
-def bulk(tag: int, vr: str, context: Context) -> str:
-    return member(tag, vr, f',"BulkDataURI":{_dumps(f"{context.bulk_uri}/{tag:08X}")}')
+def write_bulk(tag: int, vr: str, context: Context) -> str:
+    if not context.bulk_uri:
+        return ""
+    return write_member(tag, vr, f',"BulkDataURI":{_dumps(f"{context.bulk_uri}/{tag:08X}")}')
 
 
-def octets(value: bytes, tag: int, vr: str, context: Context) -> str:
-    if len(value) > MAX_INLINEOCTETS:
-        return bulk(tag, vr, context)
-    if context.order == ">":
-        size = OCTETS[vr]
-        value = b"".join(value[at : at + size][::-1] for at in range(0, len(value), size))
-    return member(tag, vr, f',"InlineBinary":"{b64encode(value).decode()}"')
+def write_octets(value: bytes, tag: int, vr: str, context: Context) -> str:
+    """Words in base64, little endian, where they are short."""
+    if len(value) > MAX_INLINE_OCTETS:
+        return write_bulk(tag, vr, context)
+    if context.encoding.order == ">":
+        value = swap_words(value, TABLE[vr].word)
+    return write_member(tag, vr, f',"InlineBinary":"{b64encode(value).decode()}"')
 
 
-def binary_numbers(value: bytes, tag: int, vr: str, context: Context) -> str:
-    size = _SIZES[vr]
-    count = len(value) // size
-    if len(value) % size:
-        return member(tag, vr) if not count else bulk(tag, vr, context)
+def write_numbers(value: bytes, tag: int, vr: str, context: Context) -> str:
+    """Binary numbers. Bytes that are no whole number of them are unknown to us: UN."""
+    count, rest = divmod(len(value), NUMBERS[vr].unit)
+    if rest:
+        return write_bulk(tag, "UN", context)
     if count > MAX_INLINE_VALUES:
-        return bulk(tag, vr, context)
-    try:
-        numbers = unpack_from(f"{context.order}{count * (2 if vr == 'AT' else 1)}{NUMBERS[vr]}", value)
-    except StructError:
-        raise broken(tag) from None
+        return write_bulk(tag, vr, context)
+    numbers = unpack_from(f"{context.encoding.order}{count * (2 if vr == 'AT' else 1)}{NUMBERS[vr].letter}", value)
     if vr == "AT":
         texts = [f'"{group:04X}{element:04X}"' for group, element in zip(numbers[::2], numbers[1::2], strict=True)]
     elif vr in ("FD", "FL"):
-        texts = [repr(number) if isfinite(number) else _not_finite(number) for number in numbers]
+        texts = [repr(number) if isfinite(number) else _name_of(number) for number in numbers]
     else:
         texts = [str(number) for number in numbers]
-    return member(tag, vr, f',"Value":[{",".join(texts)}]')
+    return write_member(tag, vr, f',"Value":[{",".join(texts)}]')
 
 
-def _not_finite(number: float) -> str:
+def _name_of(number: float) -> str:
+    """What is no number in JSON (§F.2.3)."""
     return '"NaN"' if number != number else '"Infinity"' if number > 0 else '"-Infinity"'
 
 
-def text_values(value: bytes, tag: int, vr: str, context: Context) -> str:
+def write_texts(value: bytes, tag: int, vr: str, context: Context) -> str:
     of_text, of_names = decoders(context.character_set)
     if vr == "PN":
-        return _names(value, tag, of_names)
-    text = of_text(value) if vr in _DECODED else value.decode("latin-1")
+        return _write_names(value, tag, of_names)
+    text = of_text(value) if vr in TEXT else value.decode("latin-1")
     text = text.rstrip("\0 ")
-    if vr in _ONE_TEXT:
+    if vr in ONE_TEXT:
         values = [text if vr != "UR" else text.strip()]
     else:
         strip = str.rstrip if vr == "UC" else str.strip
         values = [strip(part, "\0 ") for part in text.split("\\")]
     if not any(values):
-        return (
-            member(tag, vr) if len(values) == 1 else member(tag, vr, f',"Value":[{",".join(["null"] * len(values))}]')
-        )
-    write = _number if vr in ("DS", "IS") else _dumps
-    return member(tag, vr, f',"Value":[{",".join(write(part) if part else "null" for part in values)}]')
+        nulls = f',"Value":[{",".join(["null"] * len(values))}]'
+        return write_member(tag, vr, nulls if len(values) > 1 else "")
+    write = _write_number if vr in ("DS", "IS") else _dumps
+    return write_member(tag, vr, f',"Value":[{",".join(write(part) if part else "null" for part in values)}]')
 
 
-def _number(text: str) -> str:
-    """As written where JSON allows it; what is no number stays text (§F.2.3)."""
-    if _JSON_NUMBER.fullmatch(text):
-        return text
+def _write_number(text: str) -> str:
+    """As written where JSON allows it; what is no finite number of a sensible length stays text (§F.2.3)."""
+    if len(text) > _MAX_NUMBER or not text.isascii() or "_" in text:
+        return _dumps(text)
     try:
         number = float(text)
     except ValueError:
         return _dumps(text)
-    if not isfinite(number) or "_" in text or not text.isascii():
+    if not isfinite(number):
         return _dumps(text)
+    if _JSON_NUMBER.fullmatch(text):
+        return text
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
-def _names(value: bytes, tag: int, decode: Decode) -> str:
+def _write_names(value: bytes, tag: int, decode: Decode) -> str:
     names = []
     for part in decode(value).rstrip("\0 ").split("\\"):
         groups = zip(_GROUPS, (group.strip("\0 ") for group in part.split("=")), strict=False)
         members = ",".join(f'"{group}":{_dumps(text)}' for group, text in groups if text)
         names.append(f"{{{members}}}" if members else "null")
     if names == ["null"]:
-        return member(tag, "PN")
-    return member(tag, "PN", f',"Value":[{",".join(names)}]')
-
-
-def broken(tag: int) -> InvalidArgument:
-    return InvalidArgument(f"the header ends inside ({tag >> 16:04X},{tag & 0xFFFF:04X})")
+        return write_member(tag, "PN")
+    return write_member(tag, "PN", f',"Value":[{",".join(names)}]')

@@ -1,74 +1,156 @@
-"""An instance opened for some of its frames: the header in memory, the pixels where they lie in the file."""
+"""An instance opened: as a whole in memory, or for its pixels, which stay where they lie in the file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
+from functools import cached_property
 from typing import NamedTuple
 
-from gantry.dicom.bulk import header_length, without_cuts
+from gantry.dicom.bulk import BulkPath, cut_values, find_element
+from gantry.dicom.deflated import Inflated
+from gantry.dicom.elements import DataSet, Element, Item
 from gantry.dicom.encapsulation import FrameTable
+from gantry.dicom.image_attributes import attribute_bytes, is_needed, parse_attributes
 from gantry.dicom.image_source import (
-    PIXEL_TAGS,
+    MAX_FILE,
+    NATIVE,
     PixelElement,
     Source,
     frame_table,
-    is_needed,
     native_value,
-    needed,
-    parsed,
     read_image_pixel,
-    read_source,
     require_frames,
     require_pixels,
     true_422,
 )
-from gantry.dicom.layout import FileValue, Readable, top_level
-from gantry.dicom.part10 import DEFLATED_UIDS, MAX_LIVE_SKELETON, read_header, read_skeleton
+from gantry.dicom.layout import Buffer, FileValue, Readable
+from gantry.dicom.part10 import (
+    DEFLATED_UIDS,
+    MAX_LIVE_SKELETON,
+    META_START,
+    Header,
+    read_header,
+    read_skeleton,
+)
 from gantry.dicom.skeleton import Skeleton
-from gantry.errors import StatusError
+from gantry.dicom.tags import PIXEL_TAGS
+from gantry.dicom.traversal import Scope
+from gantry.errors import FailedPrecondition, NotFound, StatusError
 
-_META_START, _UNDEFINED, _DELIMITER = 132, b"\xff\xff\xff\xff", 8
+
+class WholeInstance:
+    """An instance in memory: the bytes of its file, its file meta group, and its data set, inflated where deflated."""
+
+    def __init__(self, data: bytes, header: Header, data_set: DataSet) -> None:
+        self.data, self.header, self.data_set = data, header, data_set
+        self.meta = data[META_START : header.layout.meta_end]
+
+    @cached_property
+    def source(self) -> Source:
+        """Its pixels. Raises InvalidArgument where the attributes that describe them cannot be read."""
+        return _read_source(self.data_set, self.data_set.elements(), self.header)
+
+    @property
+    def is_encapsulated(self) -> bool:
+        return self.header.transfer_syntax_uid not in NATIVE
+
+    @cached_property
+    def has_pixels(self) -> bool:
+        return any(element.tag in PIXEL_TAGS for element in self.data_set.elements())
 
 
-def open_source(opened: Readable) -> Source:
-    """What ``read_source`` gives, for its pixels alone, and for instances of any size.
+def read_instance(opened: Readable) -> WholeInstance:
+    """Raises InvalidArgument for what is no Part 10 instance, FailedPrecondition for what is too large."""
+    if opened.size > MAX_FILE:
+        raise FailedPrecondition(
+            f"the instance has {opened.size} bytes; up to {MAX_FILE} can be transcoded or rendered"
+        )
+    data = opened.read_at(0, opened.size)
+    header = read_header(lambda offset, length: data[offset : offset + length], len(data))
+    layout = header.layout
+    body: Buffer = memoryview(data)[layout.start : layout.end]
+    if layout.deflated:
+        if layout.end > MAX_FILE:
+            raise FailedPrecondition(f"the dataset inflates to more than {MAX_FILE} bytes")
+        body = Inflated(lambda at, length: data[at : at + length], layout.meta_end, len(data)).read_at(0, layout.end)
+    ends = ((start - layout.start, end - layout.start) for start, end in layout.ends)
+    return WholeInstance(data, header, DataSet(body, layout.encoding, ends=ends))
+
+
+def _read_source(data_set: DataSet, elements: Iterable[Element], header: Header) -> Source:
+    """From the elements of a data set or item that is in memory as a whole."""
+    scope, needed, pixels = Scope(data_set, len(data_set.data)), [], None
+    for element in elements:
+        scope.note(element)
+        if element.tag in PIXEL_TAGS and pixels is None:
+            value = data_set.data[element.value : element.stop]
+            pixels = PixelElement(element.tag, element.vr, value, element.undefined_length)
+        elif is_needed(element.tag):
+            needed.append((element.tag, attribute_bytes(data_set, element, scope)))
+    ds, little_endian = parse_attributes(needed, data_set), data_set.encoding.order == "<"
+    return Source(ds, pixels, header.transfer_syntax_uid, header.sop_class_uid, little_endian)
+
+
+def open_source(opened: Readable, path: BulkPath = ()) -> Source:
+    """The pixels of an instance of any size; with ``path``, to its Pixel Data, those of an icon in it.
 
     Those whose pixels have no place in the file (deflated) or are to be swapped (big endian) are read as a whole.
+    Raises InvalidArgument, FailedPrecondition, NotFound.
     """
     header = read_header(opened.read_at, opened.size)
     require_frames(header.transfer_syntax_uid)
-    skeleton = read_skeleton(opened.read_at, opened.size, header.layout, MAX_LIVE_SKELETON)
-    found = skeleton and without_pixels(opened, skeleton, header.transfer_syntax_uid, header.sop_class_uid)
-    return found or read_source(opened)
+    if len(path) > 1:
+        return open_icon(read_instance(opened), path)
+    if header.layout.little and not header.layout.deflated:
+        skeleton = read_skeleton(opened.read_at, opened.size, header.layout, MAX_LIVE_SKELETON)
+        if skeleton is not None:
+            found = read_pixels(opened, skeleton, header.transfer_syntax_uid, header.sop_class_uid)
+            if found is not None:
+                return found
+    return read_instance(opened).source
 
 
-def without_pixels(opened: Readable, skeleton: Skeleton, transfer_syntax_uid: str, sop_class_uid: str) -> Source | None:
+def open_icon(instance: WholeInstance, path: BulkPath) -> Source:
+    """The pixels of an item, by the path to its Pixel Data. Raises NotFound, InvalidArgument."""
+    *above, number, _ = path
+    sequence, _ = find_element(instance.data_set, tuple(above))
+    for place, item in enumerate(instance.data_set.read_items(sequence)):
+        if place == number:
+            return read_icon(instance, item)
+    raise NotFound("there is no such item in this instance")
+
+
+def read_icon(instance: WholeInstance, item: Item) -> Source:
+    """The pixels of an item of a sequence. Raises InvalidArgument."""
+    return _read_source(instance.data_set, item.elements(), instance.header)
+
+
+def read_pixels(opened: Readable, skeleton: Skeleton, transfer_syntax_uid: str, sop_class_uid: str) -> Source | None:
     """From a header that was read before; None where the pixels do not lie in the file as its skeleton has them."""
     if not skeleton.little or transfer_syntax_uid in DEFLATED_UIDS:
         return None
-    body, explicit, pixels = without_cuts(skeleton), skeleton.explicit, None
-    elements = top_level(body, explicit)
-    body = body if elements is None else needed(body, elements)
-    for start, head, length in _cuts(skeleton):
-        tag = int.from_bytes(head[:2], "little") << 16 | int.from_bytes(head[2:4], "little")
-        if tag in PIXEL_TAGS and pixels is None:
-            undefined = head.endswith(_UNDEFINED)
-            value = FileValue(opened, start, length - _DELIMITER * undefined)
-            pixels = PixelElement(tag, head[4:6].decode("latin-1") if explicit else "", value, undefined)
-            if opened.read_at(start - len(head), len(head)) != head:
+    data_set, needed, pixels = skeleton.data_set(), [], None
+    scope = Scope(data_set, len(skeleton.body))
+    for element in data_set.elements():
+        scope.note(element)
+        if is_needed(element.tag) and element.start not in data_set.cuts:
+            needed.append((element.tag, attribute_bytes(data_set, element, scope)))
+    size = sum(len(data) for _, data in needed)
+    for place, element, length in cut_values(skeleton):
+        head = skeleton.body[element.start : element.value]
+        if element.tag in PIXEL_TAGS and pixels is None:
+            if opened.read_at(place - len(head), len(head)) != head:
                 return None
-        elif is_needed(tag) and len(body) + length <= MAX_LIVE_SKELETON:
-            body += head + opened.read_at(start, length)
-    return Source(b"", b"", explicit, None, parsed(body, explicit, True), pixels, transfer_syntax_uid, sop_class_uid)
+            pixels = _pixels_in_file(opened, element, head, place, length)
+        elif is_needed(element.tag) and size + length <= MAX_LIVE_SKELETON:
+            needed.append((element.tag, head + opened.read_at(place, length)))
+            size += length
+    return Source(parse_attributes(needed, data_set), pixels, transfer_syntax_uid, sop_class_uid)
 
 
-def _cuts(skeleton: Skeleton) -> Iterator[tuple[int, bytes, int]]:
-    """Place in the file, header of the element and length of each value that was left out."""
-    left_out = _META_START + len(skeleton.meta)
-    for position, length in skeleton.cuts:
-        head = skeleton.body[position : position + header_length(skeleton, position)]
-        yield left_out + position + len(head), head, length
-        left_out += length
+def _pixels_in_file(opened: Readable, element: Element, head: bytes, place: int, length: int) -> PixelElement:
+    undefined = head.endswith(b"\xff\xff\xff\xff")
+    return PixelElement(element.tag, element.vr, FileValue(opened, place, length - 8 * undefined), undefined)
 
 
 class StoredFrames(NamedTuple):
@@ -97,7 +179,7 @@ def stored_frames(opened: Readable, skeleton: Skeleton, transfer_syntax_uid: str
     """None for what has to be looked at more closely, or has no frames: whoever decodes it has the words for that."""
     try:
         require_frames(transfer_syntax_uid)
-        source = without_pixels(opened, skeleton, transfer_syntax_uid, "")
+        source = read_pixels(opened, skeleton, transfer_syntax_uid, "")
         return None if source is None else _stored_frames(source)
     except StatusError:
         return None
@@ -105,7 +187,7 @@ def stored_frames(opened: Readable, skeleton: Skeleton, transfer_syntax_uid: str
 
 def _stored_frames(source: Source) -> StoredFrames | None:
     image, value = read_image_pixel(source), require_pixels(source).value
-    assert isinstance(value, FileValue)  # noqa: S101 - it is ``without_pixels``'s
+    assert isinstance(value, FileValue)  # noqa: S101 - it is ``read_pixels``'s
     if source.encapsulated:
         return StoredFrames(value.start, len(value), image.number_of_frames, 0, frame_table(source, image))
     bits = true_422(len(value), image).frame_bits

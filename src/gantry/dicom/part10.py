@@ -33,7 +33,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from gantry.dicom.deflated import Inflated
-from gantry.dicom.elements import (
+from gantry.dicom.elements import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, Encoding, encoding_of
+from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.tags import (
     INSTANCE_NUMBER,
     MEDIA_CLASS,
     NUMBER_OF_FRAMES,
@@ -42,20 +44,20 @@ from gantry.dicom.elements import (
     SOP_INSTANCE,
     STUDY,
     TRANSFER_SYNTAX,
-    VRS,
-    Cut,
-    ReadAt,
-    Walk,
-    encoding_of,
-    tag_name,
 )
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.vr import LONG, SHORT
+from gantry.dicom.walk import Cut, ReadAt, Walk, tag_name
 from gantry.errors import InvalidArgument
 
 MAX_META_ELEMENTS = 1000
 MAX_SKELETON = 1 << 20
 MAX_LIVE_SKELETON = 64 << 20
-_META_START = 132
+META_START = 132
+"""Where the file meta group begins, behind the preamble and the letters DICM (PS3.10 §7.1)."""
+
+_LONG_WALK, _MOST_ENDS = 1024, 1000
+"""From how many bytes on, and for how many values, a skeleton says where a value of undefined length ends."""
+
 
 DEFLATED_UIDS = frozenset(("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"))
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
@@ -90,6 +92,11 @@ class Layout:
     explicit: bool
     little: bool
     deflated: bool
+    ends: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def encoding(self) -> Encoding:
+        return IMPLICIT_LE if not self.explicit else EXPLICIT_LE if self.little else EXPLICIT_BE
 
 
 _NOWHERE = Layout(0, 0, 0, (), True, True, False)
@@ -140,7 +147,14 @@ def read_header(read_at: ReadAt, size: int) -> Header:
         transfer_syntax_uid=transfer_syntax,
         numbers=_numbers(walk),
         layout=Layout(
-            meta_end, start, walk.end, tuple(walk.cuts), encoding.explicit, encoding.element.format[0] != ">", deflated
+            meta_end=meta_end,
+            start=start,
+            end=walk.end,
+            cuts=tuple(walk.cuts),
+            explicit=encoding.explicit,
+            little=encoding.order == "<",
+            deflated=deflated,
+            ends=tuple(walk.ends),
         ),
     )
 
@@ -150,7 +164,7 @@ def read_skeleton(read_at: ReadAt, size: int, layout: Layout, most: int = MAX_SK
     held = layout.end - layout.start - sum(cut.length for cut in layout.cuts)
     if held + layout.meta_end > most:
         return None
-    meta = read_at(_META_START, layout.meta_end - _META_START)
+    meta = read_at(META_START, layout.meta_end - META_START)
     read_body = Inflated(read_at, layout.meta_end, size).read_at if layout.deflated else read_at
     pieces, cuts, at, length = [], [], layout.start, 0
     for cut in layout.cuts:
@@ -160,12 +174,24 @@ def read_skeleton(read_at: ReadAt, size: int, layout: Layout, most: int = MAX_SK
         at = cut.start + cut.header + cut.length
     if at < layout.end:
         pieces.append(read_body(at, layout.end - at))
-    return Skeleton(meta, b"".join(pieces), tuple(cuts), layout.explicit, layout.little)
+    return Skeleton(meta, b"".join(pieces), tuple(cuts), layout.explicit, layout.little, _ends_in_body(layout))
+
+
+def _ends_in_body(layout: Layout) -> tuple[tuple[int, int], ...]:
+    """Where values of undefined length begin and end once what is cut is gone. Short ones are walked soon enough."""
+    cuts = {cut.start + cut.header: cut.length for cut in layout.cuts}
+    starts, found, gone = sorted(cuts, reverse=True), [], layout.start
+    for start, end in layout.ends:
+        while starts and starts[-1] < start:
+            gone += cuts[starts.pop()]
+        if start not in cuts and end - start > _LONG_WALK:
+            found.append((start - gone, end - gone))
+    return tuple(found[:_MOST_ENDS])
 
 
 def _numbers(walk: Walk) -> dict[int, int]:
     """Words where two binary bytes stand, decimal text elsewhere (IS)."""
-    order: Literal["little", "big"] = "big" if walk.encoding.element.format[0] == ">" else "little"
+    order: Literal["little", "big"] = "big" if walk.encoding.order == ">" else "little"
     found = {}
     for tag, value in walk.kept.items():
         if tag in (INSTANCE_NUMBER, NUMBER_OF_FRAMES):
@@ -186,9 +212,9 @@ def _require_part10(walk: Walk) -> None:
                 raise InvalidArgument(f"this is {name}, not a DICOM file")
         bare = ", though a dataset seems to begin at once" if start[:2] in _BARE_GROUPS else ""
         raise InvalidArgument(f"not a DICOM file: the 128-byte preamble and the DICM prefix are missing{bare}")
-    if start[132:134] != b"\x02\x00" or start[136:138] not in VRS:
+    if start[132:134] != b"\x02\x00" or start[136:138] not in SHORT.keys() | LONG.keys():
         raise InvalidArgument("not a DICOM file: no file meta group (0002,xxxx) follows the letters DICM at byte 128")
-    walk.pos = _META_START
+    walk.pos = META_START
 
 
 def _read_meta(walk: Walk) -> str:

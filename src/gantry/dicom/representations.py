@@ -53,14 +53,18 @@ def guarded(made: Iterator[Made]) -> Iterator[Made]:
 
 
 def _parts(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[Part]:
-    from gantry.dicom.image_source import read_image_pixel, read_source
+    from gantry.dicom.image_source import read_image_pixel, require_frames
+    from gantry.dicom.open_source import read_instance
     from gantry.dicom.transcoding import transcode
 
     beat()
-    source = read_source(opened)
+    instance = read_instance(opened)
+    stored = instance.header.transfer_syntax_uid
+    require_frames(stored)
     if form.media_type == forms.DICOM:
-        yield Part(0, ".dcm", transcode(source, form.transfer_syntax_uid or source.transfer_syntax_uid, beat))
+        yield Part(0, ".dcm", transcode(instance, form.transfer_syntax_uid or stored, beat))
         return
+    source = instance.source
     image = read_image_pixel(source)
     files = (
         _octets(source, image, form, beat) if form.media_type == forms.OCTETS else _pictures(source, image, form, beat)

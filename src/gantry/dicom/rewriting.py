@@ -1,135 +1,230 @@
-"""A Part 10 file from an instance and a few new elements (PS3.10 §7.1, PS3.5 §A).
+"""The one rewriter: an instance in another transfer syntax or VR form (PS3.5 §7.1, §A; PS3.10 §7.1).
 
-From little endian to explicit little endian all other elements are copied as bytes. What has to be encoded anew goes
-through pydicom, and is written as pydicom read it.
+Heads of elements, lengths of items and the file meta group are written anew. Bytes of values are not touched, the byte
+order apart: what they mean need not be known for that. What was written is read again and compared before it counts.
 """
 
 from __future__ import annotations
 
-import warnings
-import zlib
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from struct import pack
+from typing import NamedTuple
 
-from pydicom.dataelem import DataElement
-from pydicom.dataset import Dataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_dataset
+from gantry.dicom.elements import IMPLICIT_LE, DataSet, Element, Encoding, is_sequence
+from gantry.dicom.file_meta import explicit_head, implicit_head
+from gantry.dicom.layout import Buffer
+from gantry.dicom.tags import ITEM, ITEM_END, PIXEL_DATA, SEQUENCE_END, UNDEFINED, is_group_length
+from gantry.dicom.traversal import Kind, Scope, Step, read_steps
+from gantry.dicom.vr import fits
+from gantry.dicom.words import swap_words, word_size
+from gantry.errors import FailedPrecondition, Internal, InvalidArgument
 
-from gantry import __version__
-from gantry.dicom import forms
-from gantry.dicom.image_source import PIXEL_DATA, Source
-from gantry.dicom.layout import Buffer, explicit_header, meta_elements
-from gantry.errors import InvalidArgument
+_PIECE = 1 << 20
+_ITEM_END, _SEQUENCE_END = implicit_head(ITEM_END, 0), implicit_head(SEQUENCE_END, 0)
 
-IMPLEMENTATION_CLASS_UID = "2.25.219453712948820171736193825048512763204"
-IMPLEMENTATION_VERSION_NAME = f"GANTRY_{__version__}"[:16]
-_UNDEFINED = 0xFFFFFFFF
-_SEQUENCE_END = b"\xfe\xff\xdd\xe0\0\0\0\0"
-_WORD_SIZES = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
-_GROUP_LENGTH, _VERSION, _SYNTAX, _CLASS_UID, _VERSION_NAME = 0x20000, 0x20001, 0x20010, 0x20012, 0x20013
 
-Changes = dict[int, DataElement | None]
+class NewElement(NamedTuple):
+    """An element to be written. ``value`` is little endian; where ``undefined_length``, items without a delimiter."""
+
+    vr: str
+    value: bytes
+    undefined_length: bool = False
+
+
+Changes = dict[int, NewElement | None]
 """Tag → the element that takes its place at the top level; None removes it."""
 
 
-def written(source: Source, changes: Changes, transfer_syntax_uid: str) -> bytes:
-    if source.elements is not None and source.explicit and transfer_syntax_uid != forms.IMPLICIT_LE:
-        body = _spliced(source, changes)
-    else:
-        body = _encoded_anew(source, changes, transfer_syntax_uid == forms.IMPLICIT_LE)
-    if transfer_syntax_uid == forms.DEFLATED_LE:
-        deflater = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-        body = deflater.compress(body) + deflater.flush()
-        body += b"\0" * (len(body) % 2)
-    return bytes(128) + b"DICM" + _meta_group(source, transfer_syntax_uid) + body
+def number_element(value: int) -> NewElement:
+    return NewElement("US", pack("<H", value))
 
 
-def _meta_group(source: Source, transfer_syntax_uid: str) -> bytes:
-    """The meta group as it was, but for the encoding and who wrote it."""
-    new = {
-        _VERSION: explicit_header(_VERSION, "OB", 2) + b"\0\1",
-        _SYNTAX: _text(_SYNTAX, "UI", transfer_syntax_uid, "\0"),
-        _CLASS_UID: _text(_CLASS_UID, "UI", IMPLEMENTATION_CLASS_UID, "\0"),
-        _VERSION_NAME: _text(_VERSION_NAME, "SH", IMPLEMENTATION_VERSION_NAME, " "),
-    }
-    for element in meta_elements(source.data):
-        if element.tag != _GROUP_LENGTH:
-            new.setdefault(element.tag, source.data[element.start : element.end])
-    group = b"".join(new[tag] for tag in sorted(new))
-    return explicit_header(_GROUP_LENGTH, "UL", 4) + len(group).to_bytes(4, "little") + group
+def text_element(vr: str, *values: str) -> NewElement:
+    text = "\\".join(values).encode("ascii")
+    return NewElement(vr, text + b" " * (len(text) % 2))
 
 
-def _text(tag: int, vr: str, value: str, padding: str) -> bytes:
-    value += padding * (len(value) % 2)
-    return explicit_header(tag, vr, len(value)) + value.encode()
+def rewrite(data_set: DataSet, changes: Changes, target: Encoding) -> list[Buffer]:
+    """The data set in the encoding ``target``, explicit or implicit little endian, in the order of its tags.
+
+    Group lengths are left out, as they may be wrong now; they are retired (PS3.5 §7.2). Raises FailedPrecondition for
+    what cannot be written in that encoding.
+    """
+    kept: list[tuple[int, Sequence[Buffer]]] = []
+    scope = Scope(data_set, len(data_set.data))
+    for element in data_set.elements():
+        scope.note(element)
+        if element.tag not in changes and not is_group_length(element.tag):
+            kept.append((element.tag, rewrite_element(data_set, element, scope, target)))
+    kept += [(tag, _write_new(tag, new, target)) for tag, new in changes.items() if new is not None]
+    kept.sort(key=lambda pair: pair[0])
+    return [piece for _, pieces in kept for piece in pieces]
 
 
-def _spliced(source: Source, changes: Changes) -> bytes:
-    """Group lengths go, as they may be wrong now; they are retired (PS3.5 §7.2)."""
-    body = source.body
-    kept: list[tuple[int, Buffer]] = [
-        (element.tag, body[element.start : element.end])
-        for element in source.elements or ()
-        if element.tag not in changes and element.tag & 0xFFFF
-    ]
-    kept += [(tag, _explicit_bytes(element)) for tag, element in changes.items() if element is not None]
-    return b"".join(data for _, data in sorted(kept, key=lambda pair: pair[0]))
+def rewrite_element(data_set: DataSet, element: Element, scope: Scope, target: Encoding) -> Sequence[Buffer]:
+    """One element and all that is in it. Raises FailedPrecondition."""
+    vr = scope.resolve_vr(element)
+    if not is_sequence(element, vr):
+        return _rewrite_value(data_set, element, vr, scope.bits, target)
+    try:
+        if all(is_as_wanted(data_set, step.element, target) for step in _steps_of(data_set, element, scope)):
+            return (data_set.data[element.start : element.end],)
+        return _rewrite_sequence(data_set, _steps_of(data_set, element, scope), target)
+    except InvalidArgument:
+        return _copy_unread(data_set, element, target)
 
 
-def _explicit_bytes(element: DataElement) -> bytes:
-    if element.tag == PIXEL_DATA:
-        undefined = element.is_undefined_length
-        header = explicit_header(PIXEL_DATA, element.VR, _UNDEFINED if undefined else len(element.value))
-        return header + bytes(element.value) + (_SEQUENCE_END if undefined else b"")
-    ds = Dataset()
-    ds.add(element)
-    return _pydicom_bytes(ds, False)
+def _steps_of(data_set: DataSet, element: Element, scope: Scope) -> Iterator[Step]:
+    """With a scope of its own, so that what is read twice means the same."""
+    return read_steps(data_set, iter((element,)), scope.copy())
 
 
-def _encoded_anew(source: Source, changes: Changes, implicit: bool) -> bytes:
-    ds = source.whole_dataset()
-    for tag in changes:
-        if tag in ds:
-            del ds[tag]
-    if not source.little_endian:
-        _swap_words(ds)
-    for element in changes.values():
-        if element is not None:
-            ds.add(element)
-    return _pydicom_bytes(ds, implicit)
+def is_as_wanted(data_set: DataSet, element: Element, target: Encoding) -> bool:
+    """Whether the head is what would be written: the encoding, and letters that are a VR."""
+    start = element.start
+    if element.encoding is not target:
+        return False
+    return not target.explicit or bytes(data_set.data[start + 4 : start + 6]) == element.vr.encode()
 
 
-def _pydicom_bytes(ds: Any, implicit: bool) -> bytes:
-    out = DicomBytesIO()
-    out.is_implicit_VR, out.is_little_endian = implicit, True
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        write_dataset(out, ds)
-    return bytes(out.getvalue())
+def _rewrite_value(data_set: DataSet, element: Element, vr: str, bits: int, target: Encoding) -> Sequence[Buffer]:
+    if is_as_wanted(data_set, element, target):
+        return (data_set.data[element.start : element.end],)
+    tag, value = element.tag, _little_endian(data_set, element, vr, bits)
+    if element.has_fragments:
+        if not target.explicit:
+            raise FailedPrecondition(f"{_name(tag)} is encapsulated, which implicit VR cannot be")
+        return (explicit_head(tag, "OB", UNDEFINED), value, _SEQUENCE_END)
+    if tag == PIXEL_DATA and bits > 8:
+        vr = "OW"  # PS3.5 §A.2, whatever was written
+    length = UNDEFINED if element.undefined_length else len(value)
+    return (_write_head(tag, vr, length, target), value, *((_SEQUENCE_END,) if element.undefined_length else ()))
 
 
-def _swap_words(ds: Any) -> None:
-    """Words that pydicom keeps as bytes: big endian becomes little (PS3.5 §7.3)."""
-    for element in ds:
-        if element.VR == "SQ":
-            for item in element.value:
-                _swap_words(item)
-        elif isinstance(element.value, bytes) and (size := _word_size(ds, element)) > 1:
-            if len(element.value) % size:
-                raise InvalidArgument(f"{element.tag} is no whole number of {size}-byte words")
-            element.value = _swapped(element.value, size)
+def _little_endian(data_set: DataSet, element: Element, vr: str, bits: int) -> Buffer:
+    """The value; UN is little endian whatever is around (PS3.5 §6.2.2)."""
+    value = data_set.data[element.value : element.stop]
+    if element.encoding.order == "<" or element.vr == "UN":
+        return value
+    return swap_words(value, word_size(element.tag, vr, bits))
 
 
-def _swapped(value: bytes, size: int) -> bytes:
-    """Words of ``size`` bytes in the other byte order."""
-    swapped = bytearray(len(value))
-    for place in range(size):
-        swapped[place::size] = value[size - 1 - place :: size]
-    return bytes(swapped)
+def _write_head(tag: int, vr: str, length: int, target: Encoding) -> bytes:
+    """UN for bytes that are no whole values of the VR, or too many for it (PS3.5 §6.2.2)."""
+    if not target.explicit:
+        return implicit_head(tag, length)
+    return explicit_head(tag, vr if length == UNDEFINED or fits(vr, length) else "UN", length)
 
 
-def _word_size(ds: Any, element: DataElement) -> int:
-    size = _WORD_SIZES.get(str(element.VR), 1)
-    if element.tag == PIXEL_DATA and size == 2:
-        return max(2, int(ds.get("BitsAllocated") or 16) // 8)
-    return size
+def _write_new(tag: int, new: NewElement, target: Encoding) -> Sequence[Buffer]:
+    length = UNDEFINED if new.undefined_length else len(new.value)
+    return (_write_head(tag, new.vr, length, target), new.value, _SEQUENCE_END if new.undefined_length else b"")
+
+
+def _rewrite_sequence(data_set: DataSet, steps: Iterator[Step], target: Encoding) -> Sequence[Buffer]:
+    """Lengths are known when what they are of has been written, so heads are put in last."""
+    pieces: list[Buffer] = []
+    size = 0
+    heads: list[tuple[int, int]] = []  # of what is open: which piece is its head, and the size before it
+    for step in steps:
+        element, kind = step.element, step.kind
+        if kind is Kind.VALUE:
+            new = () if is_group_length(element.tag) else _rewrite_value(data_set, element, step.vr, step.bits, target)
+        elif kind in (Kind.SEQUENCE, Kind.ITEM):
+            heads.append((len(pieces), size))
+            new = (b"",)
+        else:
+            place, before = heads.pop()
+            length = UNDEFINED if step.is_open else size - before
+            is_item = kind is Kind.ITEM_END
+            pieces[place] = implicit_head(ITEM, length) if is_item else _write_head(element.tag, "SQ", length, target)
+            size += len(pieces[place])
+            new = ((_ITEM_END if is_item else _SEQUENCE_END),) if step.is_open else ()
+        pieces += new
+        size += sum(map(len, new))
+    return pieces
+
+
+def _copy_unread(data_set: DataSet, element: Element, target: Encoding) -> Sequence[Buffer]:
+    """A sequence whose items cannot be told apart: as it is, or as UN, which has the bytes of implicit VR (§6.2.2)."""
+    if is_as_wanted(data_set, element, target):
+        return (data_set.data[element.start : element.end],)
+    if element.inner is not IMPLICIT_LE:
+        raise FailedPrecondition(
+            f"{_name(element.tag)} has items that cannot be told apart, so they cannot be written in another VR form; "
+            "the instance can be had as it is stored"
+        )
+    is_open = element.undefined_length
+    value = data_set.data[element.value : element.stop]
+    head = _write_head(element.tag, "UN", UNDEFINED if is_open else len(value), target)
+    return (head, value, _SEQUENCE_END if is_open else b"")
+
+
+def _name(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+# --- the proof
+
+
+def require_same(old: DataSet, changes: Changes, new: DataSet) -> None:
+    """That ``new`` has the elements of ``old`` with the same bytes, but for ``changes``. Raises Internal."""
+    try:
+        is_same = _is_same(old, changes, new)
+    except InvalidArgument:
+        is_same = False
+    if not is_same:
+        raise Internal("the instance was not written as it is stored; this is a mistake of the server")
+
+
+def _is_same(old: DataSet, changes: Changes, new: DataSet) -> bool:
+    before = [each for each in _place(old) if each[0].tag not in changes and not is_group_length(each[0].tag)]
+    before.sort(key=lambda each: each[0].tag)
+    placed = _place(new)
+    after = [each for each in placed if each[0].tag not in changes]
+    changed = {element.tag: element for element, _ in placed if element.tag in changes}
+    return (
+        len(before) == len(after)
+        and {tag: new.data[element.value : element.stop] for tag, element in changed.items()}
+        == {tag: change.value for tag, change in changes.items() if change is not None}
+        and all(_are_same(old, *one, new, *other) for one, other in zip(before, after, strict=True))
+    )
+
+
+def _place(data_set: DataSet) -> list[tuple[Element, Scope]]:
+    """Each element of the top level, and what those before it say of it."""
+    scope, found = Scope(data_set, len(data_set.data)), []
+    for element in data_set.elements():
+        scope.note(element)
+        found.append((element, scope.copy()))
+    return found
+
+
+def _are_same(old: DataSet, one: Element, scope: Scope, new: DataSet, other: Element, new_scope: Scope) -> bool:
+    """The same bytes; or the same values in the same items, whatever their heads and byte order."""
+    if one.tag != other.tag:
+        return False
+    if one.encoding.order == "<" and _have_same_bytes(old, one, new, other):
+        return True
+    both = zip_longest(_contents(old, one, scope), _contents(new, other, new_scope))
+    return all(before == after for before, after in both)
+
+
+def _have_same_bytes(old: DataSet, one: Element, new: DataSet, other: Element) -> bool:
+    """A piece at a time: views are compared item by item, and slowly."""
+    length = one.stop - one.value
+    return length == other.stop - other.value and all(
+        bytes(old.data[one.value + at : min(one.value + at + _PIECE, one.stop)])
+        == bytes(new.data[other.value + at : min(other.value + at + _PIECE, other.stop)])
+        for at in range(0, length, _PIECE)
+    )
+
+
+def _contents(data_set: DataSet, element: Element, scope: Scope) -> Iterator[tuple[Kind, int, bytes]]:
+    for step in read_steps(data_set, iter((element,)), scope.copy()):
+        tag = step.element.tag
+        if step.kind is not Kind.VALUE:
+            yield step.kind, tag, b""
+        elif not is_group_length(tag):
+            yield step.kind, tag, bytes(_little_endian(data_set, step.element, step.vr, step.bits))

@@ -5,9 +5,12 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
+from gantry.dicom.elements import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, DataSet, Encoding, read_head
+
 _HEAD = Struct("<BBHI")  # version, flags, number of cuts, length of the meta group
-_CUT = Struct("<IQ")
-_VERSION, _EXPLICIT, _LITTLE = 1, 1, 2
+_ENDS = Struct("<H")  # number of ends, from version 2 on
+_CUT, _END = Struct("<IQ"), Struct("<II")
+_VERSION, _EXPLICIT, _LITTLE = 2, 1, 2
 
 
 class Skeleton(NamedTuple):
@@ -17,6 +20,7 @@ class Skeleton(NamedTuple):
     values left out: ``cuts`` are pairs of the position in ``body`` where the header of such an element begins, and
     the number of bytes that followed that header in the file, delimiters included. The next element stands right
     behind the header. ``explicit`` and ``little`` say how ``body`` is encoded, whatever the transfer syntax claims.
+    ``ends`` are pairs of where a long value of undefined length begins in ``body``, and where its delimiter stands.
     """
 
     meta: bytes
@@ -24,17 +28,52 @@ class Skeleton(NamedTuple):
     cuts: tuple[tuple[int, int], ...]
     explicit: bool
     little: bool
+    ends: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def encoding(self) -> Encoding:
+        return IMPLICIT_LE if not self.explicit else EXPLICIT_LE if self.little else EXPLICIT_BE
+
+    def data_set(self) -> DataSet:
+        return DataSet(self.body, self.encoding, self.cuts, self.ends)
+
+    def meta_elements(self) -> DataSet:
+        return DataSet(self.meta, EXPLICIT_LE)
+
+    def whole_body(self) -> bytes:
+        """The body as a data set of its own: elements that were cut are not there at all."""
+        pieces, at = [], 0
+        for position, _ in self.cuts:
+            pieces.append(self.body[at:position])
+            at = position + self.head_length(position)
+        return b"".join((*pieces, self.body[at:]))
+
+    def head_length(self, position: int) -> int:
+        """Of the element that was cut at a place in ``body``, in bytes."""
+        return read_head(self.body, position, len(self.body), self.encoding)[2] - position
 
     def to_bytes(self) -> bytes:
         flags = _EXPLICIT * self.explicit | _LITTLE * self.little
-        head = _HEAD.pack(_VERSION, flags, len(self.cuts), len(self.meta))
-        return b"".join((head, *(_CUT.pack(*cut) for cut in self.cuts), self.meta, self.body))
+        head = _HEAD.pack(_VERSION, flags, len(self.cuts), len(self.meta)) + _ENDS.pack(len(self.ends))
+        tables = (*(_CUT.pack(*cut) for cut in self.cuts), *(_END.pack(*end) for end in self.ends))
+        return b"".join((head, *tables, self.meta, self.body))
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Skeleton:
-        """What ``to_bytes`` wrote."""
-        _, flags, cuts, meta = _HEAD.unpack_from(data)
-        start = _HEAD.size + cuts * _CUT.size
-        found = tuple(_CUT.iter_unpack(data[_HEAD.size : start]))
-        body = start + meta
-        return cls(data[start:body], data[body:], found, bool(flags & _EXPLICIT), bool(flags & _LITTLE))
+        """What ``to_bytes`` wrote, in this version or an older one."""
+        version, flags, cuts, meta = _HEAD.unpack_from(data)
+        start, ends = _HEAD.size, 0
+        if version > 1:
+            (ends,) = _ENDS.unpack_from(data, start)
+            start += _ENDS.size
+        at_ends = start + cuts * _CUT.size
+        at_meta = at_ends + ends * _END.size
+        body = at_meta + meta
+        return cls(
+            data[at_meta:body],
+            data[body:],
+            tuple(_CUT.iter_unpack(data[start:at_ends])),
+            bool(flags & _EXPLICIT),
+            bool(flags & _LITTLE),
+            tuple(_END.iter_unpack(data[at_ends:at_meta])),
+        )

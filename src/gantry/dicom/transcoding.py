@@ -1,65 +1,98 @@
 """A whole instance in another transfer syntax (PS3.5 §A, PS3.10 §7.1).
 
 The SOP Instance UID stays as it is, also after a lossy step: an export is a copy for elsewhere, not a new object of
-this store. Elements that do not speak of the encoding are copied as bytes, or written as pydicom reads them.
+this store. What does not speak of the encoding keeps the bytes of its value (see ``rewriting``).
 
 What decodes or encodes pixels is loaded where it is called: between native syntaxes nothing of it is needed.
 """
 
 from __future__ import annotations
 
+import zlib
+from dataclasses import replace
 from typing import Any
 
-from pydicom.dataelem import DataElement
+from pydicom.uid import UID
 
 from gantry.dicom import forms
 from gantry.dicom.bitstreams import read_stream
+from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet
 from gantry.dicom.encapsulation import encapsulate
+from gantry.dicom.file_meta import write_meta
 from gantry.dicom.frames import Beat, frames_of
-from gantry.dicom.image_source import (
-    EXTENDED_OFFSET_TABLE,
-    EXTENDED_OFFSET_TABLE_LENGTHS,
-    MAX_FILE,
+from gantry.dicom.image_source import MAX_FILE, ImagePixel, Source, encoded_frames, read_image_pixel
+from gantry.dicom.open_source import WholeInstance
+from gantry.dicom.part10 import read_header
+from gantry.dicom.rewriting import Changes, NewElement, number_element, require_same, rewrite, text_element
+from gantry.dicom.tags import (
+    BITS_ALLOCATED,
+    BITS_STORED,
+    HIGH_BIT,
+    LOSSY_COMPRESSION,
+    LOSSY_METHOD,
+    LOSSY_RATIO,
+    OFFSET_TABLE,
+    OFFSET_TABLE_LENGTHS,
+    PHOTOMETRIC_INTERPRETATION,
     PIXEL_DATA,
-    ImagePixel,
-    Source,
-    encoded_frames,
-    has_pixels,
-    read_image_pixel,
+    PLANAR_CONFIGURATION,
+    SAMPLES_PER_PIXEL,
+    TOTAL_PIXEL_LENGTH,
 )
-from gantry.dicom.rewriting import Changes, written
-from gantry.errors import FailedPrecondition
+from gantry.errors import FailedPrecondition, Internal, InvalidArgument
 
-_TOTAL_LENGTH = 0x7FE00003
 _METHODS = {
     forms.JPEG_BASELINE: "ISO_10918_1",
     forms.JPEG_EXTENDED: "ISO_10918_1",
     forms.JPEG_LS_NEAR: "ISO_14495_1",
 }
 _SOURCE_METHODS = _METHODS | dict.fromkeys((forms.J2K, forms.J2K_LOSSLESS), "ISO_15444_1")
-_RATIO, _METHOD = 0x00282112, 0x00282114
 _WHOLE_CELLS = (forms.RLE, forms.DEFLATED_FRAME)
+_OVERLAY_BITS, _OVERLAY_POSITION, _OVERLAY_DATA = 0x60000100, 0x60000102, 0x60003000
 
 
-def transcode(source: Source, transfer_syntax_uid: str, beat: Beat) -> bytes:
+def transcode(instance: WholeInstance, transfer_syntax_uid: str, beat: Beat) -> bytes:
     """The instance as a Part 10 file. Raises FailedPrecondition or InvalidArgument."""
-    if source.transfer_syntax_uid == transfer_syntax_uid:
-        return source.data
-    if transfer_syntax_uid in forms.NATIVE_TARGETS and (not source.encapsulated or not has_pixels(source)):
+    if instance.header.transfer_syntax_uid == transfer_syntax_uid:
+        return instance.data
+    is_native = transfer_syntax_uid in forms.NATIVE_TARGETS
+    if is_native and not (instance.is_encapsulated and instance.has_pixels):
         beat()
-        return written(source, {}, transfer_syntax_uid)
-    if not has_pixels(source):
-        raise FailedPrecondition(f"has no pixel data to compress: it is a {source.sop_class_name}")
-    return written(source, _new_elements(source, transfer_syntax_uid, beat), transfer_syntax_uid)
+        return _write_file(instance, {}, transfer_syntax_uid)
+    if not instance.has_pixels:
+        name = str(UID(instance.header.sop_class_uid).name)
+        raise FailedPrecondition(f"has no pixel data to compress: it is a {name}")
+    return _write_file(instance, _new_elements(instance, transfer_syntax_uid, beat), transfer_syntax_uid)
 
 
-def _new_elements(source: Source, syntax: str, beat: Beat) -> Changes:
+def _write_file(instance: WholeInstance, changes: Changes, syntax: str) -> bytes:
+    """A file that has been read again and compared with the instance. Raises FailedPrecondition, Internal."""
+    target = IMPLICIT_LE if syntax == forms.IMPLICIT_LE else EXPLICIT_LE
+    body = b"".join(rewrite(instance.data_set, changes, target))
+    require_same(instance.data_set, changes, DataSet(body, target))
+    if syntax == forms.DEFLATED_LE:
+        deflater = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+        body = deflater.compress(body) + deflater.flush()
+        body += b"\0" * (len(body) % 2)
+    header = instance.header
+    data = write_meta(header.sop_class_uid, header.sop_instance_uid, syntax, instance.meta) + body
+    try:
+        again = read_header(lambda at, length: data[at : at + length], len(data))
+    except InvalidArgument:
+        again = None
+    if again != replace(header, transfer_syntax_uid=syntax):
+        raise Internal("the instance was not written as it is stored; this is a mistake of the server")
+    return data
+
+
+def _new_elements(instance: WholeInstance, syntax: str, beat: Beat) -> Changes:
     """What replaces the pixels and their description; None where an element goes."""
     from gantry.dicom.icons import native_icons
 
+    source = instance.source
     image = read_image_pixel(source)
-    _require_no_overlay_in_pixels(source, syntax)
-    changes: Changes = dict.fromkeys((EXTENDED_OFFSET_TABLE, EXTENDED_OFFSET_TABLE_LENGTHS, _TOTAL_LENGTH))
+    _require_no_overlay_in_pixels(instance, syntax)
+    changes: Changes = dict.fromkeys((OFFSET_TABLE, OFFSET_TABLE_LENGTHS, TOTAL_PIXEL_LENGTH))
     if syntax in forms.NATIVE_TARGETS:
         if image.decoded_bytes * image.number_of_frames > MAX_FILE:
             raise FailedPrecondition(f"the pixels would take more than {MAX_FILE} bytes")
@@ -71,11 +104,10 @@ def _new_elements(source: Source, syntax: str, beat: Beat) -> Changes:
         if syntax in _METHODS:
             before = image.frame_bits // 8 * image.number_of_frames
             changes |= _lossy_marks(source, syntax, before / max(1, sum(map(len, frames))))
-    if 0x00282110 not in changes and _hides_a_loss(source, image):
-        changes[0x00282110] = DataElement(0x00282110, "CS", "01")
-    element = DataElement(PIXEL_DATA, vr, value)
-    element.is_undefined_length = syntax not in forms.NATIVE_TARGETS
-    return changes | native_icons(source) | _description(source.ds, after) | {PIXEL_DATA: element}
+    if LOSSY_COMPRESSION not in changes and _hides_a_loss(source, image):
+        changes[LOSSY_COMPRESSION] = text_element("CS", "01")
+    pixels = NewElement(vr, value, syntax not in forms.NATIVE_TARGETS)
+    return changes | native_icons(instance) | _description(source.ds, after) | {PIXEL_DATA: pixels}
 
 
 def _as_native(source: Source, image: ImagePixel, beat: Beat) -> tuple[bytes, ImagePixel]:
@@ -129,14 +161,22 @@ def _recompressed(source: Source, image: ImagePixel, beat: Beat) -> list[bytes]:
     return found
 
 
-def _require_no_overlay_in_pixels(source: Source, syntax: str) -> None:
-    """Overlays in unused bits of the cells, retired, live only in syntaxes that keep whole cells (PS3.5 §8.1.2)."""
-    from_cells = not source.encapsulated or source.transfer_syntax_uid in _WHOLE_CELLS
-    if syntax == forms.JXL_JPEG or (from_cells and syntax in (*_WHOLE_CELLS, *forms.NATIVE_TARGETS)):
+def _require_no_overlay_in_pixels(instance: WholeInstance, syntax: str) -> None:
+    """Overlays in unused bits of the cells, retired, live only in syntaxes that keep whole cells (PS3.5 §8.1.2).
+
+    Where there is Overlay Data, the overlay lies there, whatever its bit position says (PS3.3 §C.9.2). Other
+    bitstreams have no unused bits.
+    """
+    source = instance.source
+    if source.encapsulated and source.transfer_syntax_uid not in _WHOLE_CELLS:
         return
-    ds = source.ds
-    for group in range(0x6000, 0x6020, 2):
-        if (group, 0x0102) in ds and ds[group, 0x0102].value:
+    if syntax in (*_WHOLE_CELLS, *forms.NATIVE_TARGETS):
+        return
+    ds, tags = source.ds, {element.tag for element in instance.data_set.elements()}
+    for group in range(0, 0x200000, 0x20000):
+        position, bits = (ds.get(tag + group) for tag in (_OVERLAY_POSITION, _OVERLAY_BITS))
+        is_in_cells = (position and position.value) or (position and bits and bits.value and bits.value > 1)
+        if is_in_cells and _OVERLAY_DATA + group not in tags:
             raise FailedPrecondition("an overlay lies in unused bits of the pixels and would be lost")
 
 
@@ -151,36 +191,40 @@ def _hides_a_loss(source: Source, image: ImagePixel) -> bool:
 
 def _description(ds: Any, image: ImagePixel) -> Changes:
     """The Image Pixel attributes that a new encoding changes; those that are right already stay as bytes."""
-    wanted = {
-        0x00280002: ("SamplesPerPixel", image.samples_per_pixel),
-        0x00280004: ("PhotometricInterpretation", image.photometric_interpretation),
-        0x00280100: ("BitsAllocated", image.bits_allocated),
-        0x00280101: ("BitsStored", image.bits_stored),
-        0x00280102: ("HighBit", image.high_bit),
+    wanted: dict[int, tuple[str, int | str]] = {
+        SAMPLES_PER_PIXEL: ("SamplesPerPixel", image.samples_per_pixel),
+        PHOTOMETRIC_INTERPRETATION: ("PhotometricInterpretation", image.photometric_interpretation),
+        BITS_ALLOCATED: ("BitsAllocated", image.bits_allocated),
+        BITS_STORED: ("BitsStored", image.bits_stored),
+        HIGH_BIT: ("HighBit", image.high_bit),
     }
     found: Changes = {}
     if image.samples_per_pixel > 1:
-        wanted[0x00280006] = ("PlanarConfiguration", image.planar_configuration)
+        wanted[PLANAR_CONFIGURATION] = ("PlanarConfiguration", image.planar_configuration)
     elif "PlanarConfiguration" in ds:
-        found[0x00280006] = None
+        found[PLANAR_CONFIGURATION] = None
     for tag, (keyword, value) in wanted.items():
         if ds.get(keyword) != value:
-            found[tag] = DataElement(tag, "CS" if isinstance(value, str) else "US", value)
+            found[tag] = text_element("CS", value) if isinstance(value, str) else number_element(value)
     return found
 
 
 def _lossy_marks(source: Source, syntax: str, ratio: float) -> Changes:
     """LossyImageCompression and, one value more for each step, ratio and method (PS3.3 §C.7.6.1.1.5)."""
-    ratios, methods = _values_of(source.ds, _RATIO), _values_of(source.ds, _METHOD)
+    ratios, methods = _values_of(source.ds, LOSSY_RATIO), _values_of(source.ds, LOSSY_METHOD)
     if len(methods) == len(ratios) - 1:  # the last step was not named, but its bitstream is here
         methods.append(_SOURCE_METHODS.get(source.transfer_syntax_uid, ""))
     return {
-        0x00282110: DataElement(0x00282110, "CS", "01"),
-        _RATIO: DataElement(_RATIO, "DS", [*ratios, f"{ratio:.3f}"[:16]]),
-        _METHOD: DataElement(_METHOD, "CS", [*methods, _METHODS[syntax]]),
+        LOSSY_COMPRESSION: text_element("CS", "01"),
+        LOSSY_RATIO: text_element("DS", *ratios, f"{ratio:.3f}"[:16]),
+        LOSSY_METHOD: text_element("CS", *methods, _METHODS[syntax]),
     }
 
 
-def _values_of(ds: Any, tag: int) -> list[Any]:
-    known = ds[tag].value if tag in ds else None
-    return [] if known in (None, "") else [known] if isinstance(known, (str, float)) else list(known)
+def _values_of(ds: Any, tag: int) -> list[str]:
+    """As they are written. Raises InvalidArgument for what is no ASCII."""
+    raw = ds.get_item(tag).value if tag in ds else b""
+    if not isinstance(raw, bytes):
+        raw = "\\".join(map(str, raw if isinstance(raw, (list, tuple)) or hasattr(raw, "append") else [raw])).encode()
+    text = raw.decode("ascii", "replace").strip("\0 ")
+    return text.split("\\") if text else []

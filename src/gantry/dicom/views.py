@@ -94,21 +94,28 @@ def _extent(asked: int | None, left: int) -> tuple[int, bool]:
 
 
 def frame_bitstreams(
-    opened: Readable, transfer_syntax_uid: str, wanted: Sequence[int] | None, beat: Callable[[], None]
+    opened: Readable,
+    transfer_syntax_uid: str,
+    wanted: Sequence[int] | None,
+    beat: Callable[[], None],
+    path: tuple[int, ...] = (),
 ) -> Iterator[bytes]:
-    """Frames in a transfer syntax, ``""`` for the one they are stored in. Raises StatusError alone."""
-    return guarded(_bitstreams(opened, transfer_syntax_uid, wanted, beat))
+    """Frames in a transfer syntax, ``""`` for the one they are stored in. Raises StatusError alone.
+
+    With ``path``, to its Pixel Data, those of an icon in the instance.
+    """
+    return guarded(_bitstreams(opened, transfer_syntax_uid, wanted, beat, path))
 
 
 def _bitstreams(
-    opened: Readable, syntax: str, wanted: Sequence[int] | None, beat: Callable[[], None]
+    opened: Readable, syntax: str, wanted: Sequence[int] | None, beat: Callable[[], None], path: tuple[int, ...]
 ) -> Iterator[bytes]:
     from gantry.dicom.frames import frame_numbers, frames_of
     from gantry.dicom.image_source import encoded_frames, native_value, read_image_pixel, true_422
     from gantry.dicom.open_source import open_source
 
     beat()
-    source = open_source(opened)
+    source = open_source(opened, path)
     image = read_image_pixel(source)
     numbers = frame_numbers(image, wanted)
     if image.decoded_bytes * len(numbers) > MAX_BYTES:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from gantry.dicom.bulk import BulkPath
 from gantry.dicom.forms import DICOM, Form
 from gantry.dicom.views import View, frame_bitstreams, rendered
 from gantry.errors import DeadlineExceeded, FailedPrecondition, NotFound
@@ -34,9 +35,17 @@ def render_blob(blob_key: str, *, blobs: BlobStore, view: View, wanted: Sequence
 
 
 def frames_of_blob(
-    blob_key: str, *, blobs: BlobStore, transfer_syntax_uid: str, wanted: Sequence[int] | None
+    blob_key: str,
+    *,
+    blobs: BlobStore,
+    transfer_syntax_uid: str,
+    wanted: Sequence[int] | None,
+    path: BulkPath = (),
 ) -> list[bytes]:
-    return _watched(blob_key, blobs, lambda opened, watch: frame_bitstreams(opened, transfer_syntax_uid, wanted, watch))
+    """Those of an icon, where ``path`` leads to its Pixel Data."""
+    return _watched(
+        blob_key, blobs, lambda opened, watch: frame_bitstreams(opened, transfer_syntax_uid, wanted, watch, path)
+    )
 
 
 def _watched(blob_key: str, blobs: BlobStore, make: Callable[[Any, Callable[[], None]], Iterable[Made]]) -> list[Made]:

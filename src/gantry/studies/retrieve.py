@@ -195,7 +195,7 @@ def bulk(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath
     assert value.blob is not None  # noqa: S101
     try:
         found = find_bulk(value.blob, path)
-        if isinstance(found, Encapsulated) and forms.video_types(row.transfer_syntax_uid):
+        if isinstance(found, Encapsulated) and len(path) == 1 and forms.video_types(row.transfer_syntax_uid):
             made = Video(value.blob, found.start, found.end, row.transfer_syntax_uid)
             return value._replace(size=made.size, video=made)
     except BaseException:
@@ -203,7 +203,9 @@ def bulk(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath
         raise
     if isinstance(found, Encapsulated):
         value.close()
-        decoded = made_of(seams, store, row, frames_of_blob, transfer_syntax_uid=forms.EXPLICIT_LE, wanted=None)
+        decoded = made_of(
+            seams, store, row, frames_of_blob, transfer_syntax_uid=forms.EXPLICIT_LE, wanted=None, path=found.path
+        )
         return Value.of(b"".join(decoded))
     if isinstance(found, bytes):
         value.close()

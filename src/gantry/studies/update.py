@@ -10,10 +10,11 @@ from typing import Any
 
 from gantry.describing import Read, attributes_of, describe
 from gantry.dicom.json_model import dicom_json
-from gantry.dicom.json_patch import patched, rebuilt, require_patch
 from gantry.dicom.part10 import MAX_LIVE_SKELETON, read_header, read_skeleton
+from gantry.dicom.updating import rebuild
 from gantry.errors import Aborted, Code, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, StatusError
 from gantry.ingest import identify
+from gantry.json_patch import apply_patch, require_patch
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.blob_keys import blob_key
 from gantry.resources import Failure, Instance, Replacement
@@ -110,10 +111,10 @@ def _update(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobS
             raise FailedPrecondition(f"the header has more than {MAX_LIVE_SKELETON} bytes")
         bulk_uri = f"{web_url}/{instance.path}/bulkdata"
         attributes = json.loads(dicom_json(skeleton, bulk_uri))
-        wanted = patched(attributes, patch)
+        wanted = apply_patch(attributes, patch)
         if json.dumps(wanted) == json.dumps(attributes):
             return None
-        size = blobs.put(key, rebuilt(opened, header, skeleton, bulk_uri, wanted))
+        size = blobs.put(key, rebuild(opened, header, skeleton, bulk_uri, wanted))
     try:
         with blobs.open(key) as made:
             after = identify(made, key, size, instance.storage_class, instance.resource)

@@ -1,0 +1,82 @@
+"""All elements of a data set at every depth, one step after the other. Nothing calls itself: no depth is too much."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
+
+from gantry.dicom.elements import DataSet, Element, Item, is_sequence
+from gantry.dicom.tags import BITS_ALLOCATED, PIXEL_REPRESENTATION
+
+
+class Kind(Enum):
+    VALUE, SEQUENCE, ITEM, ITEM_END, SEQUENCE_END = range(5)
+
+
+class Step(NamedTuple):
+    """What stands at a place. ``element`` is a value, or the sequence that begins, ends, or that the item is in.
+
+    ``vr`` as ``DataSet.resolve_vr`` gives it; ``bits`` is the BitsAllocated that goes before it in its data set or
+    item, 0 without. ``is_open``: a sequence or item has no defined length.
+    """
+
+    kind: Kind
+    element: Element
+    vr: str
+    bits: int = 0
+    is_open: bool = False
+
+
+class Scope:
+    """A data set or item that is being read up to ``end``, with what its elements before say of those behind."""
+
+    def __init__(self, data_set: DataSet, end: int, signed: int = -1) -> None:
+        self._data_set, self.end, self.signed, self.bits = data_set, end, signed, 0
+
+    def note(self, element: Element) -> None:
+        if element.tag == PIXEL_REPRESENTATION:
+            self.signed = self._data_set.read_signed(element)
+        elif element.tag == BITS_ALLOCATED:
+            value = bytes(self._data_set.data[element.value : element.stop])
+            self.bits = int.from_bytes(value, "little" if element.encoding.order == "<" else "big")
+
+    def copy(self) -> Scope:
+        found = Scope(self._data_set, self.end, self.signed)
+        found.bits = self.bits
+        return found
+
+    def resolve_vr(self, element: Element) -> str:
+        return self._data_set.resolve_vr(element, self.signed, self.end)
+
+
+def read_steps(data_set: DataSet, elements: Iterator[Element], scope: Scope) -> Iterator[Step]:
+    """The steps of ``elements``, which are of ``scope``, and of what is in them.
+
+    Raises InvalidArgument for a sequence whose items cannot be told apart.
+    """
+    open_items: list[tuple[Iterator[Element], Scope, Iterator[Item], Step]] = []
+    while True:
+        element = next(elements, None)
+        if element is not None:
+            vr = scope.resolve_vr(element)
+            scope.note(element)
+            if not is_sequence(element, vr):
+                yield Step(Kind.VALUE, element, vr, scope.bits)
+                continue
+            step = Step(Kind.SEQUENCE, element, "SQ", is_open=element.undefined_length)
+            yield step
+            items = data_set.read_items(element)
+        elif open_items:
+            elements, scope, items, step = open_items.pop()
+            yield step._replace(kind=Kind.ITEM_END)
+        else:
+            return
+        item = next(items, None)
+        if item is None:
+            yield Step(Kind.SEQUENCE_END, step.element, "SQ", is_open=step.element.undefined_length)
+            continue
+        step = Step(Kind.ITEM, step.element, "SQ", is_open=item.is_open)
+        yield step
+        open_items.append((elements, scope, items, step))
+        elements, scope = item.elements(), Scope(data_set, step.element.stop, scope.signed)

@@ -1,0 +1,360 @@
+"""Walking the elements of a dataset, or of a file meta group, without loading what they hold (PS3.5 §7)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import repeat
+from typing import NamedTuple
+
+from gantry.dicom.elements import (
+    EXPLICIT_LE,
+    IMPLICIT_LE,
+    PLACEHOLDERS,
+    Encoding,
+    Head,
+    are_fragments,
+    inner_encoding,
+    read_head,
+)
+from gantry.dicom.tags import (
+    BITS_ALLOCATED,
+    COLUMNS,
+    INSTANCE_NUMBER,
+    ITEM,
+    ITEM_END,
+    MEDIA_CLASS,
+    NUMBER_OF_FRAMES,
+    PIXEL_DATA,
+    PIXEL_TAGS,
+    ROWS,
+    SEQUENCE_END,
+    SERIES,
+    SOP_CLASS,
+    SOP_INSTANCE,
+    STUDY,
+    TRANSFER_SYNTAX,
+    UNDEFINED,
+    is_private,
+)
+from gantry.dicom.vr import BINARY, LONG, SHORT
+from gantry.errors import InvalidArgument
+
+ReadAt = Callable[[int, int], bytes]
+"""``read_at(offset, length)`` gives at most ``length`` bytes, fewer only at the end of the object."""
+
+FIRST_WINDOW = 16 * 1024
+MAX_WINDOW = 256 * 1024
+JUMP_WINDOW = 4 * 1024
+MAX_LEVELS = 512
+MAX_ELEMENTS = 10_000_000
+MAX_PADDING = 64 * 1024
+MAX_UID_VALUE = 256
+MAX_KEPT_VALUE = 64
+LONG_VALUE, LONG_SEQUENCE = 4096, 1 << 20
+"""Top-level values longer than this are left out of a skeleton: binary ones and pixels, and sequences and text."""
+
+_TOO_MANY = f"the dataset has more than {MAX_ELEMENTS} elements"
+_DELIMITERS = frozenset((ITEM_END, SEQUENCE_END))
+_UIDS = {
+    TRANSFER_SYNTAX: "TransferSyntaxUID",
+    MEDIA_CLASS: "MediaStorageSOPClassUID",
+    STUDY: "StudyInstanceUID",
+    SERIES: "SeriesInstanceUID",
+    SOP_INSTANCE: "SOPInstanceUID",
+    SOP_CLASS: "SOPClassUID",
+}
+_KEPT = frozenset((INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS, COLUMNS, BITS_ALLOCATED))
+_NOTED = _UIDS.keys() | _KEPT
+_NOTED_ELEMENTS = frozenset(tag & 0xFFFF for tag in (STUDY, SERIES, SOP_INSTANCE, SOP_CLASS, *_KEPT))
+_NO_ELEMENTS: frozenset[int] = frozenset()
+_NAMES = _UIDS | {
+    PIXEL_DATA: "PixelData",
+    0x52009229: "SharedFunctionalGroupsSequence",
+    0x52009230: "PerFrameFunctionalGroupsSequence",
+    0x54000100: "WaveformSequence",
+    0x0040A730: "ContentSequence",
+    0x00420011: "EncapsulatedDocument",
+}
+
+
+class _Open(NamedTuple):
+    """A sequence, fragment sequence or item of undefined length that the walk is inside of."""
+
+    is_item: bool
+    fragments: bool
+    tag: int
+    start: int
+    outer: Encoding
+    vr: str
+    header: int
+
+
+def tag_name(tag: int) -> str:
+    text = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    return f"{_NAMES[tag]} {text}" if tag in _NAMES else text
+
+
+class Cut(NamedTuple):
+    """A long top-level value: ``start`` of its element, length of the header, bytes after the header."""
+
+    start: int
+    header: int
+    length: int
+
+
+class Walk:
+    """One pass over an object: ``pos`` in ``window``, which begins at ``base``; ``open`` is what we are inside of.
+
+    ``found`` are UIDs and ``kept`` a few short values by tag, both of the top level only, as are ``cuts``. ``ends`` are
+    pairs: where a top-level value of undefined length begins, and where its delimiter stands. The last element ends
+    at ``end``.
+    """
+
+    __slots__ = (
+        *("base", "cuts", "encoding", "end", "ends", "found", "kept", "last", "open", "pos", "read", "size", "step"),
+        *("ticks", "what", "window"),
+    )
+
+    def __init__(self, read_at: ReadAt, size: int, what: str) -> None:
+        self.read, self.size, self.what = read_at, size, what
+        self.pos = self.base = self.last = self.end = 0
+        self.window = b""
+        self.step = FIRST_WINDOW // 2
+        self.encoding = EXPLICIT_LE
+        self.open: list[_Open] = []
+        self.found: dict[int, bytes] = {}
+        self.kept: dict[int, bytes] = {}
+        self.cuts: list[Cut] = []
+        self.ends: list[tuple[int, int]] = []
+        self.ticks: Iterator[None] = repeat(None, MAX_ELEMENTS)
+        self.load()
+
+    # --- the window
+
+    def load(self) -> None:
+        """Read a window at ``pos``: longer and longer where the walk is dense, short after a long jump."""
+        near = self.pos <= self.base + len(self.window) + self.step
+        self.step = min(self.step * 2, MAX_WINDOW) if near else JUMP_WINDOW
+        wanted = min(self.step, self.size - self.pos)
+        window = self.read(self.pos, wanted) if wanted else b""
+        if len(window) < wanted:
+            at = self.pos + len(window)
+            raise InvalidArgument(f"{self.what} ends at byte {at}, though its size was said to be {self.size}")
+        # Lets the last element's header be unpacked as if it were the longer form; skip() then finds it too long.
+        self.window = window + bytes(4) if self.pos + wanted == self.size else window
+        self.base = self.pos
+
+    def remaining(self) -> int:
+        return self.size - self.pos
+
+    def need(self, length: int) -> int:
+        """The place of ``pos`` in a window that holds ``length`` bytes from there, as far as the object has them."""
+        if self.pos + length > self.base + len(self.window):
+            self.load()
+        return self.pos - self.base
+
+    def peek(self) -> Head:
+        """Tag, VR, header length and value length of the element or item at ``pos``; see ``read_head``."""
+        at = self.need(16)
+        try:
+            tag, vr, value, length = read_head(self.window, at, at + self.remaining(), self.encoding)
+        except InvalidArgument:
+            group, element, _ = self.encoding.item.unpack_from(self.window, at)
+            raise self.truncated(group << 16 | element, self.pos, 12, 0) from None
+        return tag, vr, value - at, length
+
+    def skip(self, tag: int, header: int, length: int) -> None:
+        if length == UNDEFINED:
+            raise InvalidArgument(f"{tag_name(tag)} at byte {self.pos} has an undefined length, not allowed there")
+        if header + length > self.remaining():
+            raise self.truncated(tag, self.pos, header, length)
+        self.pos += header + length
+
+    def truncated(self, tag: int, start: int, header: int, length: int) -> InvalidArgument:
+        name = tag_name(tag)
+        if tag == ITEM and self.open:
+            name = f"an item of {tag_name(self.open[-1].tag)}"
+        left = self.size - start - header
+        if left < 0:
+            return InvalidArgument(f"{self.what} ends inside the header of {name} at byte {start}")
+        return InvalidArgument(
+            f"{name} declares {length} bytes but {self.what} ends after {left} (value begins at byte {start + header})"
+        )
+
+    def note(self, tag: int, header: int, length: int) -> None:
+        """Keep the UID at ``pos``, or another short value."""
+        if tag in _KEPT:
+            if length <= MAX_KEPT_VALUE and header + length <= self.remaining():
+                at = self.need(header + length) + header
+                self.kept.setdefault(tag, self.window[at : at + length])
+            return
+        if length > MAX_UID_VALUE:
+            if header + length > self.remaining():
+                raise self.truncated(tag, self.pos, header, length)
+            raise InvalidArgument(f"{tag_name(tag)} has {length} characters, more than the 64 of a UID")
+        at = self.need(header + length) + header
+        value = self.window[at : at + length]
+        known = self.found.setdefault(tag, value)
+        if known is not value and known.rstrip(b"\0 ") != value.rstrip(b"\0 "):
+            raise InvalidArgument(f"{tag_name(tag)} occurs twice with different values, again at byte {self.pos}")
+
+    # --- the walk
+
+    def dataset(self, declared: Encoding) -> None:
+        """Walk from ``pos`` to the end of the object."""
+        self.encoding = self.actual(declared)
+        self.end = self.size
+        while True:
+            if self.open and not self.open[-1].is_item:
+                self.items()
+            else:
+                self.elements()
+            if self.size - self.pos < 8:
+                break
+            self.structure()
+        if self.open:
+            last = self.open[-1]
+            what = f"an item of {tag_name(last.tag)}" if last.is_item else tag_name(last.tag)
+            raise InvalidArgument(f"{self.what} ends inside {what}, which begins at byte {last.start}")
+        if self.remaining():
+            if not self.is_padding():
+                raise InvalidArgument(f"{self.what} ends inside the header of an element, at byte {self.pos}")
+            self.end = self.pos
+
+    def actual(self, declared: Encoding) -> Encoding:
+        """The encoding of the first element: VR letters or not, whatever the transfer syntax says."""
+        if self.remaining() < 8:
+            return declared
+        at = self.need(8)
+        vr, (length,) = self.window[at + 4 : at + 6], IMPLICIT_LE.length.unpack_from(self.window, at + 4)
+        if declared.explicit:
+            fits = length == UNDEFINED or length <= self.remaining() - 8
+            letters = (vr.isalpha() and vr.isupper()) or vr in PLACEHOLDERS
+            return declared if letters or not fits else IMPLICIT_LE
+        return EXPLICIT_LE if vr in SHORT or vr in LONG else declared
+
+    def elements(self) -> None:
+        """Pass over elements of defined length (PS3.5 §7.1) up to something else, or to the end. The hot loop."""
+        encoding = self.encoding
+        explicit, unpack, unpack_length = encoding.explicit, encoding.element.unpack_from, encoding.length.unpack_from
+        short_vrs, long_vrs, undefined = SHORT, LONG, UNDEFINED
+        noted_elements, long_value = (_NO_ELEMENTS, undefined) if self.open else (_NOTED_ELEMENTS, LONG_VALUE)
+        window, base, pos, size = self.window, self.base, self.pos, self.size
+        limit = len(window) - 12
+        start, tag, header, length = pos, self.last, 8, 0
+        group, element, vr = tag >> 16, tag & 0xFFFF, b""
+        for _ in self.ticks:
+            at = pos - base
+            if at > limit:
+                if pos > size:
+                    raise self.truncated(group << 16 | element, start, header, length)
+                if size - pos < 8:
+                    break
+                self.pos = pos
+                self.load()
+                window, base, at, limit = self.window, pos, 0, len(self.window) - 12
+            if explicit:
+                next_group, next_element, vr, next_length = unpack(window, at)
+                if vr in short_vrs:
+                    header = 8
+                elif vr in long_vrs:
+                    next_length = unpack_length(window, at + 8)[0]
+                    if next_length == undefined:
+                        break
+                    header = 12
+                else:
+                    break
+            else:
+                next_group, next_element, next_length = unpack(window, at)
+                if next_length == undefined or next_group == 0xFFFE or not next_group:
+                    break
+            group, element, length = next_group, next_element, next_length
+            if element in noted_elements and (tag := group << 16 | element) in _NOTED:
+                self.pos = pos
+                self.note(tag, header, length)
+                window, base, limit = self.window, self.base, len(self.window) - 12
+            if length > long_value or group == 0x7FE0:
+                self.cut(group << 16 | element, vr.decode() if explicit else "", Cut(pos, header, length))
+            start = pos
+            pos += header + length
+        else:
+            raise InvalidArgument(_TOO_MANY)
+        self.pos, self.last = pos, group << 16 | element
+
+    def cut(self, tag: int, vr: str, value: Cut) -> None:
+        """Note a value that a skeleton leaves out. In implicit form nobody knows which private values are binary."""
+        binary = vr in BINARY or (not vr and is_private(tag))
+        if not self.open and (tag in PIXEL_TAGS or value.length > (LONG_VALUE if binary else LONG_SEQUENCE)):
+            self.cuts.append(value)
+
+    def items(self) -> None:
+        """Pass over items of defined length (PS3.5 §7.5), which are also the fragments of Pixel Data (§A.4)."""
+        unpack, size = self.encoding.item.unpack_from, self.size
+        for _ in self.ticks:
+            if size - self.pos < 8:
+                return
+            at = self.need(8)
+            group, element, length = unpack(self.window, at)
+            if element != 0xE000 or group != 0xFFFE or length == UNDEFINED:
+                return
+            self.skip(ITEM, 8, length)
+        raise InvalidArgument(_TOO_MANY)
+
+    def structure(self) -> None:
+        """Handle what the loops leave alone: delimiters, undefined lengths, and elements without a known VR."""
+        tag, vr, header, length = self.peek()
+        parent = self.open[-1] if self.open else None
+        expects_item = parent is not None and not parent.is_item
+        if tag in _DELIMITERS:
+            if parent is None or parent.is_item != (tag == ITEM_END):
+                raise InvalidArgument(f"a delimitation item {tag_name(tag)} stands out of place at byte {self.pos}")
+            self.encoding, self.last = parent.outer, parent.tag
+            self.open.pop()
+            self.pos += 8
+            if not self.open:
+                value = parent.start + parent.header
+                self.ends.append((value, self.pos - 8))
+                self.cut(parent.tag, parent.vr, Cut(parent.start, parent.header, self.pos - value))
+        elif expects_item != (tag == ITEM):
+            found, where = ("an item", "between elements") if tag == ITEM else (tag_name(tag), "between items")
+            raise InvalidArgument(f"{found} stands {where} at byte {self.pos}")
+        elif length == UNDEFINED:
+            self.enter(tag, vr, header)
+        elif tag == 0 and not self.open:
+            if not self.is_padding():
+                raise InvalidArgument(f"zeros stand where an element should begin, at byte {self.pos}")
+            self.end, self.pos = self.pos, self.size
+        else:
+            if not self.open and tag in _NOTED:
+                self.note(tag, header, length)
+            start = self.pos
+            self.skip(tag, header, length)
+            self.cut(tag, vr, Cut(start, header, length))
+            self.last = tag
+
+    def enter(self, tag: int, vr: str, header: int) -> None:
+        """Go inside an undefined length: an item, a sequence, or the fragments of encapsulated Pixel Data."""
+        outer, fragments = self.encoding, False
+        if tag == ITEM:
+            if self.open[-1].fragments:
+                self.skip(self.open[-1].tag, header, UNDEFINED)
+            tag = self.open[-1].tag
+        elif are_fragments(tag, vr):
+            fragments = True
+        elif vr in ("", "UN", "SQ"):
+            self.encoding = inner_encoding(vr, outer)
+        else:
+            self.skip(tag, header, UNDEFINED)
+        if len(self.open) >= 2 * MAX_LEVELS:
+            raise InvalidArgument(f"sequences are nested deeper than {MAX_LEVELS} levels at byte {self.pos}")
+        is_item = bool(self.open) and not self.open[-1].is_item
+        self.open.append(_Open(is_item, fragments, tag, self.pos, outer, vr, header))
+        self.pos += header
+
+    def is_padding(self) -> bool:
+        """Whether the rest is zeros after a complete dataset; see the tolerances above."""
+        rest = self.remaining()
+        if rest > MAX_PADDING or rest < (1 if self.last >= PIXEL_DATA else 2):
+            return False
+        at = self.need(min(rest, 4))
+        return not any(self.window[at : at + 4]) and not any(self.read(self.pos, rest))

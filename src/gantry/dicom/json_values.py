@@ -10,7 +10,7 @@ from struct import error as StructError
 from struct import unpack_from
 from typing import NamedTuple
 
-from gantry.dicom.text import Decode, decoders
+from gantry.dicom.text import decoders, split_names, split_values
 from gantry.errors import InvalidArgument
 
 MAX_INLINEOCTETS, MAX_INLINE_VALUES = 2048, 512
@@ -79,16 +79,16 @@ def _not_finite(number: float) -> str:
 
 
 def text_values(value: bytes, tag: int, vr: str, context: Context) -> str:
-    of_text, of_names = decoders(context.character_set)
     if vr == "PN":
-        return _names(value, tag, of_names)
-    text = of_text(value) if vr in _DECODED else value.decode("latin-1")
-    text = text.rstrip("\0 ")
+        return _names(split_names(value, context.character_set), tag)
+    decoded = vr in _DECODED
     if vr in _ONE_TEXT:
-        values = [text if vr != "UR" else text.strip()]
+        text = decoders(context.character_set)[0](value) if decoded else value.decode("latin-1").strip()
+        values = [text.rstrip("\0 ")]
     else:
+        parts = split_values(value, context.character_set) if decoded else value.decode("latin-1").split("\\")
         strip = str.rstrip if vr == "UC" else str.strip
-        values = [strip(part, "\0 ") for part in text.split("\\")]
+        values = [strip(part, "\0 ") for part in parts]
     if not any(values):
         return (
             member(tag, vr) if len(values) == 1 else member(tag, vr, f',"Value":[{",".join(["null"] * len(values))}]')
@@ -110,10 +110,10 @@ def _number(text: str) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
-def _names(value: bytes, tag: int, decode: Decode) -> str:
+def _names(found: list[list[str]], tag: int) -> str:
     names = []
-    for part in decode(value).rstrip("\0 ").split("\\"):
-        groups = zip(_GROUPS, (group.strip("\0 ") for group in part.split("=")), strict=False)
+    for part in found:
+        groups = zip(_GROUPS, (group.strip("\0 ") for group in part), strict=False)
         members = ",".join(f'"{group}":{_dumps(text)}' for group, text in groups if text)
         names.append(f"{{{members}}}" if members else "null")
     if names == ["null"]:

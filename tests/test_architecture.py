@@ -47,7 +47,7 @@ ARROWS = {
     "door": tuple(ROOMS),
 }
 # The version of Gantry goes into what it writes.
-EXCEPTIONS = {("dicom.rewriting", "", "__version__")}
+EXCEPTIONS = {("dicom.file_meta", "", "__version__")}
 PARTS = {"SqlIndex": "index.sql", "LocalBlobStore": "storage.local", "WorkerPool": "executors"}
 # Modules that need an extra. All others must start without, so these are imported only where they are called.
 NEED_EXTRAS = {

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isfinite
@@ -16,7 +15,6 @@ from struct import error as StructError
 from struct import pack
 from typing import Any, NamedTuple
 
-from pydicom.charset import convert_encodings, encode_string, python_encoding
 from pydicom.config import RAISE
 from pydicom.valuerep import format_number_as_ds, validate_value
 
@@ -24,7 +22,7 @@ from gantry.dicom.dictionary import keyword_of, vr_of
 from gantry.dicom.file_meta import explicit_head, write_meta
 from gantry.dicom.forms import DEFLATED_LE, EXPLICIT_BE, FRAME_TYPES, IMPLICIT_LE, NATIVE_TARGETS
 from gantry.dicom.tags import AVAILABLE_TRANSFER_SYNTAX, CHARACTER_SET, IDENTITY, PIXEL_DATA, TRANSFER_SYNTAX, UNDEFINED
-from gantry.dicom.text import decoders
+from gantry.dicom.text import encode
 from gantry.dicom.vr import NUMBERS, ONE_TEXT, SHORT, TABLE, TEXT
 from gantry.errors import InvalidArgument
 
@@ -348,10 +346,7 @@ def _text(vr: str, value: Any, strict: bool, character_set: str) -> bytes:
         _require_form(vr, text)
     if vr not in TEXT:
         return text.encode("ascii" if strict else "latin-1")
-    if vr != "PN":
-        return _encoded(text, character_set)
-    groups = (group.split("^") for group in text.split("="))
-    return b"=".join(b"^".join(_encoded(part, character_set) for part in group) for group in groups)
+    return encode(text, character_set)
 
 
 def _require_form(vr: str, text: str) -> None:
@@ -382,19 +377,3 @@ def _name_text(value: Any) -> str:
     if not all(isinstance(group, str) and "=" not in group for group in groups):
         raise ValueError("a component group is a string without =")
     return "=".join(groups).rstrip("=")
-
-
-def _encoded(text: str, character_set: str) -> bytes:
-    """Text in a character set (PS3.3 §C.12.1.1.2), one piece between delimiters. Raises ValueError."""
-    if text.isascii() or character_set == UTF_8:
-        return text.encode()
-    value, names = b"", character_set.split("\\")
-    if character_set not in ASCII and all(name in python_encoding for name in names):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            value = bytes(encode_string(text, convert_encodings(names)))
-    if decoders(character_set)[0](value) != text:
-        raise ValueError(
-            f"{text[:100]!r} is not in SpecificCharacterSet {character_set[:100]!r}; {UTF_8} has all characters"
-        )
-    return value

@@ -10,7 +10,7 @@ from struct import unpack_from
 from typing import NamedTuple
 
 from gantry.dicom.elements import Encoding
-from gantry.dicom.text import Decode, decoders
+from gantry.dicom.text import decoders, split_names, split_values
 from gantry.dicom.vr import NUMBERS, ONE_TEXT, TABLE, TEXT
 from gantry.dicom.words import swap_words
 
@@ -79,16 +79,15 @@ def _name_of(number: float) -> str:
 
 
 def write_texts(value: bytes, tag: int, vr: str, context: Context) -> str:
-    of_text, of_names = decoders(context.character_set)
     if vr == "PN":
-        return _write_names(value, tag, of_names)
-    text = of_text(value) if vr in TEXT else value.decode("latin-1")
-    text = text.rstrip("\0 ")
+        return _write_names(split_names(value, context.character_set), tag)
     if vr in ONE_TEXT:
-        values = [text if vr != "UR" else text.strip()]
+        text = decoders(context.character_set)[0](value) if vr in TEXT else value.decode("latin-1").strip()
+        values = [text.rstrip("\0 ")]
     else:
+        parts = split_values(value, context.character_set) if vr in TEXT else value.decode("latin-1").split("\\")
         strip = str.rstrip if vr == "UC" else str.strip
-        values = [strip(part, "\0 ") for part in text.split("\\")]
+        values = [strip(part, "\0 ") for part in parts]
     if not any(values):
         nulls = f',"Value":[{",".join(["null"] * len(values))}]'
         return write_member(tag, vr, nulls if len(values) > 1 else "")
@@ -111,10 +110,10 @@ def _write_number(text: str) -> str:
     return str(int(number)) if number.is_integer() and abs(number) < 1e15 else repr(number)
 
 
-def _write_names(value: bytes, tag: int, decode: Decode) -> str:
+def _write_names(found: list[list[str]], tag: int) -> str:
     names = []
-    for part in decode(value).rstrip("\0 ").split("\\"):
-        groups = zip(_GROUPS, (group.strip("\0 ") for group in part.split("=")), strict=False)
+    for part in found:
+        groups = zip(_GROUPS, (group.strip("\0 ") for group in part), strict=False)
         members = ",".join(f'"{group}":{_dumps(text)}' for group, text in groups if text)
         names.append(f"{{{members}}}" if members else "null")
     if names == ["null"]:

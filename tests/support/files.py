@@ -59,7 +59,8 @@ def real_names() -> tuple[str, ...]:
 
 
 def made_names() -> tuple[str, ...]:
-    return tuple(f"made:{name}" for name in FILES)
+    """Without those that are refused, which may only be the deepest ones."""
+    return tuple(f"made:{name}" for name, data in FILES.items() if "-200-" not in name or accepted(data))
 
 
 def parameters(*names: str) -> list[Any]:

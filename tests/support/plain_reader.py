@@ -25,6 +25,7 @@ PLACEHOLDERS = frozenset(("  ", "--", "??"))
 DEFLATED = frozenset(("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"))
 IMPLICIT_UID, BIG_UID = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 PIXEL_DATA, BITS_ALLOCATED, SYNTAX = 0x7FE00010, 0x00280100, 0x00020010
+UIDS = (0x0020000D, 0x0020000E, 0x00080018)
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF
 WORDS = {"AT": 2, "OW": 2, "SS": 2, "US": 2, "FL": 4, "OF": 4, "OL": 4, "SL": 4, "UL": 4}
@@ -75,6 +76,12 @@ class PlainFile(NamedTuple):
     start: int
     encoding: Encoding
     transfer_syntax: str
+
+    @property
+    def uids(self) -> tuple[str, str, str]:
+        """Of study, series and instance."""
+        study, series, sop = (text_of(self.elements, tag) for tag in UIDS)
+        return study, series, sop
 
     @property
     def deflated(self) -> bool:

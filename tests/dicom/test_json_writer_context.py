@@ -1,0 +1,117 @@
+"""``JsonWriter`` gives for every header what it would give alone, whatever headers it has seen before.
+
+It compares a header with those before it, so what decides the meaning of equal bytes (encoding, character set,
+PixelRepresentation) has to be that of each header.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import permutations, product
+
+import pytest
+from tests.support.datasets import BIG_UID, EXPLICIT_UID, FILES, IMPLICIT_UID, SYNTAXES, Made, dataset, element, part10
+from tests.support.files import skeleton_of
+from tests.support.plain_reader import BIG, EXPLICIT, IMPLICIT, Encoding
+
+from gantry.dicom.json_model import JsonWriter, dicom_json
+from gantry.dicom.skeleton import Skeleton
+
+
+def header(more: list[Made], encoding: Encoding = EXPLICIT, number: int = 0) -> Skeleton:
+    syntax = {EXPLICIT: EXPLICIT_UID, IMPLICIT: IMPLICIT_UID, BIG: BIG_UID}[encoding]
+    uids = ("1.2.826.0.9", "1.2.826.0.9.0", f"1.2.826.0.9.{1000 + number}")
+    return skeleton_of(part10(dataset(more, encoding, uids=uids), syntax))
+
+
+def alike(headers: list[Skeleton]) -> None:
+    """Each as alone, in this order and fed again."""
+    writer = JsonWriter()
+    for number, one in enumerate([*headers, *headers]):
+        assert json.loads(writer.write(one, f"u/{number}")) == json.loads(dicom_json(one, f"u/{number}")), number
+
+
+@pytest.mark.parametrize("order", list(product(SYNTAXES, repeat=3)), ids="-".join)
+def test_encodings_that_change(order: tuple[str, ...]) -> None:
+    names = list(SYNTAXES)
+    kinds = ("explicit", "implicit", "big-endian", "deflated")
+    alike([skeleton_of(FILES[f"private-{kinds[names.index(syntax)]}"]) for syntax in (*order, *order)])
+
+
+@pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT, BIG], ids=["explicit", "implicit", "big"])
+@pytest.mark.parametrize("order", list(permutations(["ISO_IR 100", "ISO_IR 192", "ISO_IR 144"], 2)), ids="-".join)
+def test_character_sets_that_change_over_the_same_bytes(encoding: Encoding, order: tuple[str, str]) -> None:
+    name, other = order
+    sets = [name, other, name, name, other, other, name]
+    more = [[element(0x00080005, "CS", each, encoding), element(0x00100010, "PN", b"M\xc3\xbcller ", encoding)]
+            for each in sets]  # fmt: skip
+    alike([header(each, encoding) for each in more])
+    alike([header(each, encoding, number) for number, each in enumerate(more)])
+
+
+def test_a_name_is_read_in_the_character_set_of_its_own_header() -> None:
+    """What is compared above is right in the first place."""
+    values = {"ISO_IR 100": "MÃ¼ller", "ISO_IR 192": "Müller"}
+    writer, found = JsonWriter(), []
+    sets = ["ISO_IR 100", "ISO_IR 192", "ISO_IR 100", "ISO_IR 100", "ISO_IR 192"]
+    for number, each in enumerate(sets):
+        more = [element(0x00080005, "CS", each, EXPLICIT), element(0x00100010, "PN", b"M\xc3\xbcller ", EXPLICIT)]
+        text = writer.write(header(more, number=number), "u")
+        found.append(json.loads(text)["00100010"]["Value"][0]["Alphabetic"])
+    assert found == [values[each] for each in sets]
+
+
+def test_a_header_without_a_character_set_is_not_read_in_that_of_the_one_before() -> None:
+    name = element(0x00100010, "PN", b"M\xc3\xbcller ", EXPLICIT)
+    with_set = [element(0x00080005, "CS", "ISO_IR 192", EXPLICIT), name]
+    alike([header(more, number=n) for n, more in enumerate([with_set, [name], with_set, with_set, [name], [name]])])
+
+
+@pytest.mark.parametrize("encoding", [IMPLICIT, EXPLICIT, BIG], ids=["implicit", "explicit", "big"])
+@pytest.mark.parametrize("order", [(0, 1, 0), (1, 0, 1), (0, 0, 1, 1, 0), (1, 1, 0, 0, 1)], ids=str)
+def test_pixel_representation_that_changes(encoding: Encoding, order: tuple[int, ...]) -> None:
+    """It decides whether equal bytes are US or SS (PS3.5 §A.1)."""
+
+    def one(signed: int, number: int) -> Skeleton:
+        representation = element(0x00280103, "US", bytes((signed, 0)), encoding)
+        smallest = element(0x00280106, "SS" if signed else "US", b"\xfe\xff", encoding)
+        return header([representation, smallest, element(0x00280107, "US", b"\0\x10", encoding)], encoding, number)
+
+    alike([one(signed, 0) for signed in order])
+    alike([one(signed, number) for number, signed in enumerate(order)])
+
+
+def test_the_order_of_bytes_that_changes_over_the_same_bytes() -> None:
+    """A header whose bytes are the same in both orders but for the values of its words."""
+    little, big = header([], EXPLICIT), header([], BIG)
+    same = Skeleton(b"", b"\x28\x28\x10\x10US\x02\x02" + b"\1\2" * 0x101, (), True, True)
+    alike([same, same._replace(little=False), same, same, same._replace(little=False), same._replace(little=False)])
+    alike([little, big, little, little, big, big, little])
+
+
+def test_explicit_and_implicit_over_the_same_bytes() -> None:
+    body = element(0x00080060, "", "CT", IMPLICIT)[1]
+    one = Skeleton(b"", body, (), False, True)
+    alike([one, one, one, one])
+    explicit = Skeleton(b"", element(0x00080060, "CS", "CT", EXPLICIT)[1], (), True, True)
+    alike([explicit, explicit, one, explicit, one, one, explicit])
+
+
+def test_values_left_out_that_change_places() -> None:
+    """The same heads, of a value that is there and of one that is long and was left out."""
+    long, short = (header([element(0x00091001, "OB", bytes(size), EXPLICIT)]) for size in (6000, 8))
+    alike([long, short, long, long, short, short, long])
+    pixels = [header([element(0x7FE00010, "OB", bytes(size), EXPLICIT)]) for size in (4, 6, 4)]
+    alike([*pixels, *pixels])
+
+
+def test_every_made_file_between_two_of_another() -> None:
+    names = [name for name in FILES if "-200-" not in name and not name.startswith("numbers")]
+    headers = [skeleton_of(FILES[name]) for name in names]
+    alone = [dicom_json(one, "u") for one in headers]
+    for number, other in enumerate(headers):
+        writer = JsonWriter()
+        for position in (number - 1, number - 1, number, number - 1, number, number):
+            expected = alone[position]
+            assert json.loads(writer.write(headers[position], "u")) == json.loads(expected), names[number]
+        assert other is headers[number]

@@ -78,6 +78,9 @@ def wrong(data: bytes, file: PlainFile, path: str) -> str:
     if not meant:
         return f"{path}: the file has no such element"
     found = find_bulk(Opened(data), parse_bulk_path(path))
+    if isinstance(found, Encapsulated) and len(found.path) > 1:
+        fits = found.path == parse_bulk_path(path) and all(each.fragments is not None for each in meant)
+        return "" if fits else f"{path}: {found} is not where the fragments are"
     if isinstance(found, Encapsulated):
         whole = [file.start + each.start for each in meant if each.fragments is not None]
         inside = data[found.start : found.end - 8] in [each.value for each in meant]

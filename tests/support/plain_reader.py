@@ -310,12 +310,15 @@ def _items_or_extent(
 def _items(
     data: bytes, at: int, end: int, encoding: Encoding, *, delimited: bool
 ) -> tuple[tuple[tuple[Element, ...], ...], int]:
-    """Items up to ``end``, or past a Sequence Delimitation Item."""
+    """Items up to ``end``, or past a Sequence Delimitation Item. Stray delimiters are passed over, as by dcmtk."""
     found: list[tuple[Element, ...]] = []
     while at + 8 <= end:
         tag, (length,) = _tag(data, at, encoding), struct.unpack_from(encoding.order + "I", data, at + 4)
         if tag == SEQUENCE_END and (delimited or at + 8 == end):
             return tuple(found), at + 8
+        if tag == ITEM_END:
+            at += 8
+            continue
         if tag != ITEM:
             raise Damaged(f"something other than an item stands at {at}")
         item, at = _item(data, at + 8, end, length, encoding)

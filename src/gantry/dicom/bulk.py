@@ -99,14 +99,14 @@ def _first(elements: Iterable[Element], tag: int) -> tuple[Element, list[Element
 
 
 def _swapped_size(data_set: DataSet, element: Element, siblings: list[Element]) -> int:
-    """Bytes of the words that are big endian; 1 where none are. UN is always little endian (PS3.5 §6.2.2)."""
-    if element.encoding.order == "<" or element.vr == "UN":
+    """Bytes of the words that are big endian; 1 where none are."""
+    if not element.is_big_endian:
         return 1
     bits = 0
     for sibling in siblings:
         if sibling.tag == BITS_ALLOCATED:
             bits = int.from_bytes(data_set.data[sibling.value : sibling.stop], "big")
-    return word_size(element.tag, data_set.resolve_vr(element, 0, element.end), bits)
+    return word_size(element.tag, element.vr, bits)
 
 
 def _long_value(opened: Readable, header: Header, element: Element, cut: Cut) -> tuple[int, int] | bytes | Encapsulated:
@@ -119,7 +119,7 @@ def _long_value(opened: Readable, header: Header, element: Element, cut: Cut) ->
             return Encapsulated(start, start + length, (PIXEL_DATA,))
         length -= _DELIMITER
     bits = header.numbers.get(BITS_ALLOCATED, 0)
-    size = 1 if layout.little or element.vr == "UN" else word_size(element.tag, element.vr or "UN", bits)
+    size = word_size(element.tag, element.vr, bits) if element.is_big_endian else 1
     if size == 1 and not layout.deflated:
         return start, length
     if length > MAX_VALUE:

@@ -84,6 +84,11 @@ class Element(NamedTuple):
         return inner_encoding(self.vr, self.encoding)
 
     @property
+    def is_big_endian(self) -> bool:
+        """Whether the words of its value are; without a VR, or as UN, nothing is (PS3.5 §6.2.2)."""
+        return self.encoding.order == ">" and self.vr not in ("", "UN")
+
+    @property
     def has_fragments(self) -> bool:
         """Whether its items are fragments and hold no elements (PS3.5 §A.4)."""
         return self.undefined_length and are_fragments(self.tag, self.vr)

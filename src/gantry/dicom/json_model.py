@@ -265,8 +265,8 @@ def _write_value(data_set: DataSet, element: Element, end: int, context: Context
         return write_member(tag, vr)
     if vr in _BULK:
         return write_bulk(tag, vr, context)
-    if element.vr == "UN":
-        context = context._replace(encoding=IMPLICIT_LE)  # PS3.5 §6.2.2, whatever is around
+    if context.encoding.order == ">" and not element.is_big_endian:
+        context = context._replace(encoding=IMPLICIT_LE)
     value = bytes(data_set.data[start:stop])
     if vr in OCTETS:
         return write_octets(value, tag, vr, context)

@@ -7,7 +7,6 @@ order apart: what they mean need not be known for that. What was written is read
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
 from struct import pack
 from typing import NamedTuple
 
@@ -103,9 +102,8 @@ def _rewrite_value(data_set: DataSet, element: Element, vr: str, bits: int, targ
 
 
 def _little_endian(data_set: DataSet, element: Element, vr: str, bits: int) -> Buffer:
-    """The value; UN is little endian whatever is around (PS3.5 §6.2.2)."""
     value = data_set.data[element.value : element.stop]
-    if element.encoding.order == "<" or element.vr == "UN":
+    if not element.is_big_endian:
         return value
     return swap_words(value, word_size(element.tag, vr, bits))
 
@@ -188,7 +186,7 @@ def _is_same(old: DataSet, changes: Changes, new: DataSet) -> bool:
         len(before) == len(after)
         and {tag: new.data[element.value : element.stop] for tag, element in changed.items()}
         == {tag: change.value for tag, change in changes.items() if change is not None}
-        and all(_are_same(old, *one, new, *other) for one, other in zip(before, after, strict=True))
+        and all(_are_same(old, *one, new, other) for one, (other, _) in zip(before, after, strict=True))
     )
 
 
@@ -201,14 +199,13 @@ def _place(data_set: DataSet) -> list[tuple[Element, Scope]]:
     return found
 
 
-def _are_same(old: DataSet, one: Element, scope: Scope, new: DataSet, other: Element, new_scope: Scope) -> bool:
+def _are_same(old: DataSet, one: Element, scope: Scope, new: DataSet, other: Element) -> bool:
     """The same bytes; or the same values in the same items, whatever their heads and byte order."""
     if one.tag != other.tag:
         return False
     if one.encoding.order == "<" and _have_same_bytes(old, one, new, other):
         return True
-    both = zip_longest(_contents(old, one, scope), _contents(new, other, new_scope))
-    return all(before == after for before, after in both)
+    return _have_same_contents(old, read_steps(old, iter((one,)), scope.copy()), new, other)
 
 
 def _have_same_bytes(old: DataSet, one: Element, new: DataSet, other: Element) -> bool:
@@ -221,10 +218,26 @@ def _have_same_bytes(old: DataSet, one: Element, new: DataSet, other: Element) -
     )
 
 
-def _contents(data_set: DataSet, element: Element, scope: Scope) -> Iterator[tuple[Kind, int, bytes]]:
-    for step in read_steps(data_set, iter((element,)), scope.copy()):
-        tag = step.element.tag
-        if step.kind is not Kind.VALUE:
-            yield step.kind, tag, b""
-        elif not is_group_length(tag):
-            yield step.kind, tag, bytes(_little_endian(data_set, step.element, step.vr, step.bits))
+def _have_same_contents(old: DataSet, steps: Iterator[Step], new: DataSet, other: Element) -> bool:
+    """Whether ``other`` can be walked as ``steps`` say: implicit VR does not tell private sequences apart."""
+    elements, sequences = [iter((other,))], []
+    for step in steps:
+        kind = step.kind
+        if kind in (Kind.VALUE, Kind.SEQUENCE):
+            if is_group_length(step.element.tag):
+                continue
+            found = next(elements[-1], None)
+            if found is None or found.tag != step.element.tag:
+                return False
+            if kind is Kind.SEQUENCE:
+                sequences.append(new.read_items(found))
+            elif _little_endian(old, step.element, step.vr, step.bits) != new.data[found.value : found.stop]:
+                return False
+        elif kind is Kind.ITEM:
+            item = next(sequences[-1], None)
+            if item is None:
+                return False
+            elements.append(item.elements())
+        elif next(elements.pop() if kind is Kind.ITEM_END else sequences.pop(), None) is not None:
+            return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 import tracemalloc
 from io import BytesIO
 from typing import Any
@@ -164,6 +165,14 @@ class TestSegmentedPalettes:
     def test_segments_that_make_no_sense(self, segments: bytes) -> None:
         told = refusal(segmented(segments, 0, 16), forms.PNG)
         assert "segment" in told or "empty" in told
+
+    @pytest.mark.parametrize("hollow", [words(1, 0, 5), words(2, 0, 0, 0), words(2, 9, 0xFFFF, 0xFFFF)])
+    def test_segments_that_add_nothing_do_not_multiply(self, hollow: bytes) -> None:
+        """Indirect segments that point at each other could go on for ever."""
+        bomb = words(0, 1, 5) + words(2, 60000, 6, 0) * 4000 + hollow * 4000
+        begun = time.process_time()
+        assert "segment" in refusal(segmented(bomb, 0, 16), forms.PNG)
+        assert time.process_time() - begun < 5
 
     def test_no_more_is_made_than_the_descriptor_has(self) -> None:
         bomb = words(0, 1, 5) + words(1, 65535, 9, 1, 65535, 5) * 5000

@@ -47,7 +47,8 @@ def _read_table(ds: Any, name: str, is_signed: bool) -> _Table:
     if data is not None:
         entries = _entries(data, count)
     elif segments is not None:
-        entries = _expanded(segments.view(np.uint8) if bits == 8 else segments, count)
+        parts = segments.view(np.uint8) if bits == 8 else segments
+        entries = np.array(_expand(parts, 0, len(parts), [], count, _MAX_NESTING)[:count], parts.dtype)
     else:
         raise InvalidArgument(f"PALETTE COLOR without {name}PaletteColorLookupTableData")
     if not entries.size:
@@ -92,15 +93,16 @@ def _entries(data: Pixels, count: int) -> Pixels:
     return data[:count]
 
 
-def _expanded(segments: Pixels, count: int) -> Pixels:
-    """No more than ``count`` entries are made, whatever the segments ask for."""
-    return np.array(_expand(segments, 0, len(segments), [], count, _MAX_NESTING)[:count], segments.dtype)
-
-
 def _expand(data: Pixels, at: int, most: int, made: list[int], count: int, nesting: int) -> list[int]:
-    """``made`` with up to ``most`` segments from a place in the table, discrete, linear or indirect, behind it."""
+    """``made`` with up to ``most`` segments from a place in the table, discrete, linear or indirect, behind it.
+
+    No segment begins once there are ``count`` entries. Each adds something, so the steps are no more than the entries;
+    padding looks like a discrete segment of nothing.
+    """
     while most and at + 1 < len(data) and len(made) < count:
-        kind, length = int(data[at]), int(data[at + 1])
+        kind, length, before = int(data[at]), int(data[at + 1]), len(made)
+        if kind == _DISCRETE and not length:
+            break
         at, most = at + 2, most - 1
         if kind == _DISCRETE:
             made += data[at : at + length].tolist()
@@ -113,7 +115,7 @@ def _expand(data: Pixels, at: int, most: int, made: list[int], count: int, nesti
             start = int.from_bytes(data[at : at + words].tobytes(), "little") // data.itemsize
             _expand(data, start, length, made, count, nesting - 1)
             at += words
-        else:
+        if len(made) == before:
             raise InvalidArgument("a segmented palette has a segment that makes no sense")
     return made
 

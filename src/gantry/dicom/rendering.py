@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,11 @@ from gantry.dicom.colour import to_rgb
 from gantry.dicom.image_source import ImagePixel
 from gantry.dicom.look_up_tables import look_up, usable_lut
 from gantry.dicom.palettes import palette_to_rgb
+from gantry.dicom.windows import NO_NUMBER, Window, first_number, ramp, read_window, window
 from gantry.errors import FailedPrecondition, InvalidArgument
 
 JPEG_QUALITY = 90
 PNG_LEVEL = 1
-_NO_NUMBER = (TypeError, ValueError, OverflowError)
 _MAX_TABLE = 1 << 17
 _FAR = 4096
 _BLOCK, _LINE_BLOCK = 1 << 14, 1 << 18
@@ -46,29 +46,6 @@ class Grey:
     inverted: bool
     padding: tuple[int, int] | None
     stored: tuple[int, int] = (0, 255)
-
-
-class Window(NamedTuple):
-    """A VOI window instead of the instance's own; ``function`` as in VOILUTFunction (PS3.3 §C.11.2.1.3)."""
-
-    center: float
-    width: float
-    function: str
-
-    @property
-    def is_valid(self) -> bool:
-        """LINEAR needs a width of at least 1, the other functions one above 0 (PS3.3 §C.11.2.1.2.1, §C.11.2.1.3)."""
-        exact = self.function in ("LINEAR_EXACT", "SIGMOID")
-        return (
-            math.isfinite(self.center) and math.isfinite(self.width) and (self.width > 0 if exact else self.width >= 1)
-        )
-
-
-def require_window(window: Window) -> None:
-    """Raises InvalidArgument for a window that somebody asked for and that shows nothing."""
-    if not window.is_valid:
-        least = "above 0" if window.function in ("LINEAR_EXACT", "SIGMOID") else "of at least 1"
-        raise InvalidArgument(f"window: {window.function} needs a width {least}, not {window.width:g}")
 
 
 def picture(frame: Frame, ds: Any, number: int, window: Window | None = None) -> Pixels:
@@ -106,8 +83,8 @@ def grey_parameters(ds: Any, number: int, image: ImagePixel) -> Grey:
     """From the frame's functional groups, else the shared ones, else the top level (PS3.3 §C.7.6.16)."""
     modality = _group(ds, number, "PixelValueTransformationSequence") or ds
     window = _group(ds, number, "FrameVOILUTSequence") or ds
-    shown = _stored_window(window)
-    slope, intercept = _rescale(modality, "RescaleSlope"), _rescale(modality, "RescaleIntercept")
+    shown = read_window(window)
+    slope, intercept = _read_rescale(modality, "RescaleSlope"), _read_rescale(modality, "RescaleIntercept")
     if not slope or intercept is None:
         slope, intercept = 1.0, 0.0
     signed = bool(image.pixel_representation)
@@ -143,32 +120,13 @@ def _item(ds: Any, keyword: str) -> Any:
         return None
 
 
-def _stored_window(ds: Any) -> Window | None:
-    """The first window is the one to show (PS3.3 §C.11.2.1.2.1). One that is invalid counts as none, as in dcmtk."""
-    try:
-        center, width = _first(ds, "WindowCenter"), _first(ds, "WindowWidth")
-    except _NO_NUMBER:
-        return None
-    function = str(ds.get("VOILUTFunction") or "LINEAR").strip().upper()
-    found = Window(center, width, function) if center is not None and width is not None else None
-    return found if found is not None and found.is_valid else None
-
-
-def _rescale(ds: Any, keyword: str) -> float | None:
+def _read_rescale(ds: Any, keyword: str) -> float | None:
     """None where it is absent or of no use. Raises InvalidArgument for what is no number: the greys depend on it."""
     try:
-        value = _first(ds, keyword)
-    except _NO_NUMBER:
+        value = first_number(ds, keyword)
+    except NO_NUMBER:
         raise InvalidArgument(f"the instance cannot be read: {keyword} is not a number") from None
     return value if value is not None and math.isfinite(value) else None
-
-
-def _first(ds: Any, keyword: str) -> float | None:
-    """The first of one or more numbers; None where there is none. Raises what ``_NO_NUMBER`` lists."""
-    value = ds.get(keyword)
-    if hasattr(value, "__getitem__") and not isinstance(value, (str, bytes)):
-        value = value[0] if len(value) else None
-    return None if value is None or value == "" else float(value)
 
 
 def _padding(ds: Any, signed: bool) -> tuple[int, int] | None:
@@ -208,7 +166,7 @@ def _line(grey: Grey, largest: int) -> tuple[float, float] | None:
     """Factor and offset from stored values to greys, where rescale and window are a line that 32-bit floats follow."""
     if grey.center is None or grey.modality_lut is not None or grey.voi_lut is not None or grey.function == "SIGMOID":
         return None
-    low, span = _ramp(grey.center, grey.width, grey.function)
+    low, span = ramp(grey.center, grey.width, grey.function)
     if span <= 0:
         return None
     factor, offset = grey.slope * 255 / span, (grey.intercept - low) * 255 / span
@@ -301,23 +259,6 @@ def _may_be_negative(grey: Grey) -> bool:
     if grey.modality_lut is not None:
         return False
     return min(value * grey.slope + grey.intercept for value in grey.stored) < 0
-
-
-def window(values: Pixels, center: float, width: float, function: str) -> Pixels:
-    """PS3.3 §C.11.2.1.2 and §C.11.2.1.3, with output from 0 to 1. LINEAR of width 1 is a step."""
-    if function == "SIGMOID" and width > 0:
-        return np.asarray(1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -700, 700))))
-    low, span = _ramp(center, width, function)
-    if span <= 0:
-        return np.where(values > low, 1.0, 0.0)
-    return np.clip((values - low) / span, 0, 1)
-
-
-def _ramp(center: float, width: float, function: str) -> tuple[float, float]:
-    """The value that becomes black, and how far above it white is."""
-    if function == "LINEAR_EXACT":
-        return center - width / 2, width
-    return center - 0.5 - (width - 1) / 2, width - 1
 
 
 # --- pictures to files

@@ -53,7 +53,8 @@ def _rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: 
     from gantry.dicom.frames import frame_numbers, frames_of
     from gantry.dicom.image_source import read_image_pixel
     from gantry.dicom.open_source import open_source
-    from gantry.dicom.rendering import Window, picture, require_window, to_jpeg, to_png
+    from gantry.dicom.rendering import picture, to_jpeg, to_png
+    from gantry.dicom.windows import Window, require_window
 
     window = None if view.window is None else Window(*view.window)
     if window is not None:

@@ -6,6 +6,7 @@ this store. Elements that do not speak of the encoding are copied as bytes, or w
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,8 @@ _METHODS = {
 }
 _SOURCE_METHODS = _METHODS | dict.fromkeys((forms.J2K, forms.J2K_LOSSLESS), "ISO_15444_1")
 _RATIO, _METHOD = 0x00282112, 0x00282114
-_WHOLE_CELLS = (forms.RLE, forms.DEFLATED_FRAME)
+_WHOLE_CELLS = (forms.RLE, forms.DEFLATED_FRAME, forms.ENCAPSULATED_LE)
+_OVERLAY_BIT_POSITION, _OVERLAY_DATA = 0x60000102, 0x3000
 
 
 def transcode(source: Source, transfer_syntax_uid: str, beat: Beat) -> bytes:
@@ -59,7 +61,8 @@ def transcode(source: Source, transfer_syntax_uid: str, beat: Beat) -> bytes:
 def _new_elements(source: Source, syntax: str, beat: Beat) -> Changes:
     """What replaces the pixels and their description; None where an element goes."""
     image = read_image_pixel(source)
-    _require_no_overlay_in_pixels(source, syntax)
+    if _from_whole_cells(source):
+        _require_no_overlay_in_pixels(source, syntax)
     changes: Changes = dict.fromkeys((EXTENDED_OFFSET_TABLE, EXTENDED_OFFSET_TABLE_LENGTHS, _TOTAL_LENGTH))
     if syntax in forms.NATIVE_TARGETS:
         if image.decoded_bytes * image.number_of_frames > MAX_FILE:
@@ -72,6 +75,8 @@ def _new_elements(source: Source, syntax: str, beat: Beat) -> Changes:
         if syntax in _METHODS:
             before = image.frame_bits // 8 * image.number_of_frames
             changes |= _lossy_marks(source, syntax, before / max(1, sum(map(len, frames))))
+    if after.bits_stored > image.bits_stored:
+        _require_no_overlay_in_pixels(source, syntax)  # a bitstream of whole cells, whatever BitsStored says
     if 0x00282110 not in changes and _hides_a_loss(source, image):
         changes[0x00282110] = DataElement(0x00282110, "CS", "01")
     element = DataElement(PIXEL_DATA, vr, value)
@@ -87,10 +92,10 @@ def _as_native(source: Source, image: ImagePixel, beat: Beat) -> tuple[bytes, Im
             after = frame.image
         value = np.packbits(np.concatenate(bits), bitorder="little").tobytes()
     else:
-        parts = []
+        parts, after = [], image
         for frame in frames_of(source, image, beat):
             parts.append(packed(frame.pixels, frame.image))
-            after = frame.image
+            after = _widest(after, frame.image)
         value = b"".join(parts)
     return value + b"\0" * (len(value) % 2), after
 
@@ -100,14 +105,22 @@ def _as_encoded(source: Source, image: ImagePixel, syntax: str, beat: Beat) -> t
         return _recompressed(source, image, beat), image
     # The codec may change what is declared (YBR_RCT to RGB), so only the plain refusals can be made this early.
     require_encodable(syntax, image)
-    found, size = [], 0
+    found, size, after = [], 0, image
     for frame in frames_of(source, image, beat):
-        data, after = encode_frame(syntax, frame)
+        data, described = encode_frame(syntax, frame)
+        after = _widest(after, described)
         found.append(data)
         size += len(data)
         if size > MAX_FILE:
             raise FailedPrecondition(f"the pixels would take more than {MAX_FILE} bytes")
     return found, after
+
+
+def _widest(known: ImagePixel, latest: ImagePixel) -> ImagePixel:
+    """Frames of an instance share their attributes: where a bitstream has more bits than declared, the most count."""
+    if known.bits_stored <= latest.bits_stored:
+        return latest
+    return replace(latest, bits_stored=known.bits_stored, high_bit=known.high_bit)
 
 
 def _recompressed(source: Source, image: ImagePixel, beat: Beat) -> list[bytes]:
@@ -121,14 +134,21 @@ def _recompressed(source: Source, image: ImagePixel, beat: Beat) -> list[bytes]:
     return found
 
 
+def _from_whole_cells(source: Source) -> bool:
+    return not source.encapsulated or source.transfer_syntax_uid in _WHOLE_CELLS
+
+
 def _require_no_overlay_in_pixels(source: Source, syntax: str) -> None:
-    """Overlays in unused bits of the cells, retired, live only in syntaxes that keep whole cells (PS3.5 §8.1.2)."""
-    from_cells = not source.encapsulated or source.transfer_syntax_uid in _WHOLE_CELLS
-    if syntax == forms.JXL_JPEG or (from_cells and syntax in (*_WHOLE_CELLS, *forms.NATIVE_TARGETS)):
+    """Overlays in unused bits of the cells, retired, live only in syntaxes that keep whole cells (PS3.5 §8.1.2).
+
+    Where there is Overlay Data, the overlay lies there and not in the cells, whatever its bit position (PS3.3 §C.9.2).
+    """
+    if syntax == forms.JXL_JPEG or (_from_whole_cells(source) and syntax in (*_WHOLE_CELLS, *forms.NATIVE_TARGETS)):
         return
     ds = source.ds
-    for group in range(0x6000, 0x6020, 2):
-        if (group, 0x0102) in ds and ds[group, 0x0102].value:
+    present = ds if source.elements is None else {element.tag for element in source.elements}
+    for tag in range(_OVERLAY_BIT_POSITION, _OVERLAY_BIT_POSITION + 0x200000, 0x20000):
+        if tag in ds and ds[tag].value and (tag & 0xFFFF0000) | _OVERLAY_DATA not in present:
             raise FailedPrecondition("an overlay lies in unused bits of the pixels and would be lost")
 
 
@@ -136,7 +156,7 @@ def _hides_a_loss(source: Source, image: ImagePixel) -> bool:
     """The stored bitstream is a lossy one and nothing says so; a new encoding would not tell any more."""
     if not source.encapsulated or source.ds.get("LossyImageCompression") == "01":
         return False
-    if source.transfer_syntax_uid in (forms.RLE, forms.DEFLATED_FRAME):
+    if source.transfer_syntax_uid in _WHOLE_CELLS:
         return False
     return read_stream(encoded_frames(source, image)[0]).lossy
 

@@ -86,6 +86,12 @@ def test_a_tile_part_with_a_wrong_length_needs_its_end_marker_last() -> None:
         find_end(wrong + GARBAGE)
 
 
+def test_an_end_marker_put_behind_half_a_codestream_does_not_make_it_whole() -> None:
+    frame = frame_of(forms.J2K_LOSSLESS)
+    half = frame[: len(frame) // 2] + b"\xff\xd9"
+    assert "truncated" in refusal(image([half], 64, 64, syntax=forms.J2K_LOSSLESS), forms.PNG)
+
+
 def test_jpeg_xl_from_a_jpeg_with_bytes_behind_it() -> None:
     frame = frame_of(forms.JPEG_BASELINE)
     data = image([frame + GARBAGE], 64, 64, syntax=forms.JPEG_BASELINE)

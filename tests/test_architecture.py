@@ -19,18 +19,7 @@ MAX_FUNCTION_LINES = 60
 ROOMS = {
     "words": (
         *("errors", "names", "queries", "resources", "matching", "header_packs", "json_patch"),
-        *("storage.uris", "dicom.forms"),
-            "errors",
-            "names",
-            "queries",
-            "resources",
-            "matching",
-            "header_packs",
-            "json_patch",
-            "storage.uris",
-            "dicom.forms",
-        ),
-        "iam.",
+        *("storage.uris", "dicom.forms", "iam."),
     ),
     "seams": ("seams",),
     "dicom": ("dicom.",),
@@ -63,6 +52,7 @@ PARTS = {"SqlIndex": "index.sql", "LocalBlobStore": "storage.local", "WorkerPool
 # Modules that need an extra. All others must start without, so these are imported only where they are called.
 NEED_EXTRAS = {
     *(f"dicom.{name}" for name in ("cells", "codecs", "colour", "encoders", "icons", "rendering")),
+    *(f"dicom.{name}" for name in ("look_up_tables", "palettes", "rle_segments", "windows")),
     *(f"access.{name}" for name in ("endpoint", "oidc", "service_accounts", "sign_in")),
 }
 EXTRAS = ("numpy", "imagecodecs", "openjpeg", "rle", "PIL", "jwt", "cryptography")

@@ -25,9 +25,10 @@ from tests.support.web import ONE_AS_STORED, Web, uid_path
 from tests.support.wheel import build_wheel, install_wheel
 
 CODECS = ("numpy", "imagecodecs", "PIL", "openjpeg", "rle")
-NEED_PIXELS = {f"gantry.dicom.{name}" for name in ("cells", "codecs", "colour", "encoders", "icons", "rendering")}
+_PIXELS = ("cells", "codecs", "colour", "encoders", "icons", "look_up_tables", "palettes", "rendering", "rle_segments")
+NEED_PIXELS = {f"gantry.dicom.{name}" for name in (*_PIXELS, "windows")}
 NEED_AUTH = {f"gantry.access.{name}" for name in ("endpoint", "oidc", "service_accounts", "sign_in")}
-NO_CODECS = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'` (numpy)"
+NO_CODECS = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 _IMPORT_ALL = """
 import importlib, json, pkgutil, gantry
 failed = {}

@@ -10,7 +10,6 @@ from struct import unpack_from
 from gantry.errors import InvalidArgument
 
 MAX_TILES = 65535
-_TRAILER = 64
 _DCT = (0xC0, 0xC1, 0xC2)
 _SOF = frozenset((*_DCT, 0xC3, 0xF7))
 _ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
@@ -20,7 +19,10 @@ _JXL_RATIOS = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1)
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The size and sample format of a bitstream; ``precision`` 0 where it does not say, ``process`` a JPEG SOFn."""
+    """The size and sample format of a bitstream; ``precision`` 0 where it does not say, ``process`` a JPEG SOFn.
+
+    ``is_transformed``: JPEG 2000 with a multiple component transformation, which its decoder undoes.
+    """
 
     rows: int
     columns: int
@@ -30,6 +32,7 @@ class Stream:
     process: int = 0
     is_rgb: bool | None = None
     lossy: bool = False
+    is_transformed: bool = False
 
 
 def read_stream(data: bytes) -> Stream:
@@ -40,7 +43,7 @@ def read_stream(data: bytes) -> Stream:
         if data.startswith(b"\xff\x4f\xff\x51"):
             return _j2k(data, 0)
         if data.startswith(b"\x00\x00\x00\x0cjP  "):
-            return _j2k(data, _codestream_start(data, (b"jp2c",)))
+            return _j2k(data, codestream_start(data, (b"jp2c",)))
         if data.startswith((b"\xff\x0a", _JXL_BOX)):
             return _jxl(data)
     except (StructError, IndexError, ValueError) as error:
@@ -48,12 +51,6 @@ def read_stream(data: bytes) -> Stream:
     raise InvalidArgument(
         f"a frame is no bitstream of its transfer syntax: it begins with {data[:4].hex() or 'nothing'}"
     )
-
-
-def require_end(data: bytes) -> None:
-    """EOI or EOC, FFD9, ends JPEG, JPEG-LS and JPEG 2000: some codecs give wrong pixels in silence without the rest."""
-    if b"\xff\xd9" not in data[-_TRAILER:] and b"\xff\xd9" not in data.rstrip(b"\0")[-_TRAILER:]:
-        raise InvalidArgument("a frame ends before the end marker of its bitstream: it is truncated")
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:
@@ -108,18 +105,21 @@ def _j2k(data: bytes, start: int) -> Stream:
     if len(set(formats)) != 1 or formats[0][1:] != (1, 1):
         raise InvalidArgument("the components of a JPEG 2000 frame differ in size or precision")
     depth = formats[0][0]
-    precision, signed, lossy = (depth & 0x7F) + 1, depth >= 0x80, not _is_reversible(data, start)
-    return Stream(bottom - top, right - left, samples, precision, signed, lossy=lossy)
+    precision, signed = (depth & 0x7F) + 1, depth >= 0x80
+    reversible, transformed = _coding_style(data, start)
+    return Stream(
+        bottom - top, right - left, samples, precision, signed, lossy=not reversible, is_transformed=transformed
+    )
 
 
-def _is_reversible(data: bytes, start: int) -> bool:
-    """The wavelet of COD is 5/3, not 9/7 (ISO/IEC 15444-1 §A.6.1)."""
+def _coding_style(data: bytes, start: int) -> tuple[bool, bool]:
+    """COD (ISO/IEC 15444-1 §A.6.1): the wavelet is 5/3, not 9/7; there is a multiple component transformation."""
     at = start + 2
     while (marker := unpack_from(">H", data, at)[0]) != 0xFF90:
         if marker == 0xFF52:
-            return data[at + 13] == 1
+            return data[at + 13] == 1, data[at + 8] == 1
         at += 2 + max(2, unpack_from(">H", data, at + 2)[0])
-    return True
+    return True, False
 
 
 def _jxl(data: bytes) -> Stream:
@@ -144,11 +144,11 @@ def _jxl(data: bytes) -> Stream:
 
 
 def _jxl_codestream(data: bytes) -> bytes:
-    start = _codestream_start(data, (b"jxlc", b"jxlp"))
+    start = codestream_start(data, (b"jxlc", b"jxlp"))
     return bytes(data[start : start + 32])
 
 
-def _codestream_start(data: bytes, kinds: tuple[bytes, ...]) -> int:
+def codestream_start(data: bytes, kinds: tuple[bytes, ...]) -> int:
     """Where the codestream begins in the boxes of ISO/IEC 15444-1 §I.4 or 18181-2, whatever other boxes hold."""
     at = 0
     while at + 8 <= len(data):

@@ -29,7 +29,7 @@ def shape_of(image: ImagePixel) -> tuple[int, ...]:
 def native_frame(value: Sliceable, number: int, image: ImagePixel, big_endian: bool) -> Pixels:
     """Frame ``number`` from 0, as stored: colour by pixel, whatever lies above the high bit kept."""
     if image.bits_allocated == 1:
-        return _single_bits(value, number, image)
+        return _single_bits(value, number, image, big_endian)
     size = image.frame_bits // 8
     data = value[number * size : (number + 1) * size]
     if big_endian and image.bits_allocated == 8 and not image.is_float:
@@ -44,16 +44,17 @@ def native_frame(value: Sliceable, number: int, image: ImagePixel, big_endian: b
     return cells.reshape(shape_of(image))
 
 
-def _single_bits(value: Sliceable, number: int, image: ImagePixel) -> Pixels:
+def _single_bits(value: Sliceable, number: int, image: ImagePixel, swapped: bool) -> Pixels:
     """Bits follow each other from the lowest of each byte; a frame may begin inside a byte."""
     first = image.frame_bits * number
-    part = np.frombuffer(value[first // 8 : (first + image.frame_bits + 7) // 8], np.uint8)
+    start, end = first // 8, (first + image.frame_bits + 7) // 8
+    part = np.frombuffer(_swapped_words(value, start, end - start) if swapped else value[start:end], np.uint8)
     bits = np.unpackbits(part, bitorder="little")[first % 8 : first % 8 + image.frame_bits]
     return bits.reshape(shape_of(image))
 
 
 def _swapped_words(value: Sliceable, start: int, size: int) -> bytes:
-    """8-bit cells lie in 16-bit words where the VR is OW, and big endian swaps words (PS3.5 §A.3)."""
+    """Cells of less than 16 bits lie in 16-bit words where the VR is OW, and big endian swaps words (PS3.5 §7.3)."""
     first = start - start % 2
     last = start + size + (start + size) % 2
     words = np.frombuffer(bytes(value[first:last]).ljust(last - first, b"\0"), ">u2").astype("<u2").tobytes()

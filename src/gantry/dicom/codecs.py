@@ -5,19 +5,23 @@ The codec libraries are loaded when the first frame needs one. Whatever they rai
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from struct import unpack_from
 from typing import Any
 
 import numpy as np
 
 from gantry.dicom import forms
-from gantry.dicom.bitstreams import Stream, read_stream, require_end
-from gantry.dicom.cells import Pixels, cell_type, shape_of, sign_extended
-from gantry.dicom.image_source import ImagePixel
+from gantry.dicom.bitstreams import Stream, read_stream
+from gantry.dicom.cells import Pixels, cell_type, interleaved, native_frame, shape_of, sign_extended
+from gantry.dicom.image_source import ImagePixel, true_422
+from gantry.dicom.rle_segments import decode_planes, segment_extents, unpack_segment
+from gantry.dicom.stream_ends import find_end
 from gantry.errors import FailedPrecondition, InvalidArgument, StatusError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +34,17 @@ class Frame:
 
 def decode_frame(transfer_syntax_uid: str, data: bytes, image: ImagePixel) -> Frame:
     """Decode one encapsulated frame. Raises InvalidArgument for a bitstream that does not give the declared pixels."""
-    decoder = DECODERS.get(transfer_syntax_uid)
+    is_uncompressed = transfer_syntax_uid == forms.ENCAPSULATED_LE
+    decoder = _uncompressed if is_uncompressed else DECODERS.get(transfer_syntax_uid)
     if decoder is None:
         raise FailedPrecondition(f"transfer syntax {transfer_syntax_uid} cannot be decoded")
     try:
         return decoder(data, image)
-    except (KeyboardInterrupt, SystemExit, StatusError):
+    except (KeyboardInterrupt, SystemExit, StatusError, ImportError, MemoryError):
         raise
-    except ImportError:
-        raise
-    except BaseException as error:
-        raise InvalidArgument(f"a frame does not decode: {str(error)[:200] or type(error).__name__}") from None
+    except BaseException as error:  # the panics of a codec in Rust are no Exceptions
+        logger.info("a frame of transfer syntax %s does not decode", transfer_syntax_uid, exc_info=error)
+        raise InvalidArgument("a frame does not decode: its bitstream is damaged") from None
 
 
 # --- what DCT, lossless, LS, 2000 and XL bitstreams share
@@ -59,17 +63,39 @@ def _checked(data: bytes, image: ImagePixel) -> Stream:
     return stream
 
 
-def _values(pixels: Pixels, precision: int, image: ImagePixel, lossy: bool = False) -> Pixels:
-    """Decoded samples as cells of the declared type, with the sign of the stored bits."""
+def _describe(pixels: Pixels, precision: int, image: ImagePixel, lossy: bool = False, space: str = "") -> Frame:
+    """Decoded samples as cells of the declared type; ``space`` is the Photometric Interpretation that they have now.
+
+    Where a bitstream has greater values than BitsStored allows, the bitstream is right: they are kept, and the frame
+    is described by the precision that they have (PS3.5 §8.2).
+    """
     if pixels.shape != shape_of(image):
         raise InvalidArgument(f"a frame decodes to {pixels.shape}, declared is {shape_of(image)}")
     if lossy:
         pixels = _clipped(pixels, image)
-    if pixels.dtype.kind == "i" and image.pixel_representation:
-        return pixels.astype(cell_type(image), copy=False)
-    lowest = image.high_bit + 1 - image.bits_stored if precision > image.high_bit else 0
-    bits = min(precision or image.bits_stored, image.bits_stored)
-    return sign_extended(pixels, bits, lowest, cell_type(image))
+    values = _values(pixels, precision or image.bits_stored, image)
+    if precision > image.bits_stored and not _fits(values, image):
+        image = replace(image, bits_stored=precision, high_bit=precision - 1)
+    return Frame(values, _plain(image, space))
+
+
+def _values(pixels: Pixels, precision: int, image: ImagePixel) -> Pixels:
+    cell, stored, is_signed = cell_type(image), image.bits_stored, bool(image.pixel_representation)
+    if pixels.dtype.kind == "i" and is_signed:
+        return pixels.astype(cell, copy=False)
+    lowest = image.high_bit + 1 - stored if precision > image.high_bit else 0
+    if lowest or precision <= stored or pixels.dtype.kind == "i":
+        return sign_extended(pixels, min(precision, stored), lowest, cell)
+    values = sign_extended(pixels, precision, 0, cell)
+    # Cells whose writer did not repeat the sign above the stored bits, so that no value seems to be negative.
+    if is_signed and int(values.min()) >= 0 and int(values.max()) < 1 << stored:
+        return sign_extended(pixels, stored, 0, cell)
+    return values
+
+
+def _fits(values: Pixels, image: ImagePixel) -> bool:
+    least = -(1 << image.bits_stored - 1) if image.pixel_representation else 0
+    return int(values.min()) >= least and int(values.max()) < least + (1 << image.bits_stored)
 
 
 def _clipped(pixels: Pixels, image: ImagePixel) -> Pixels:
@@ -100,37 +126,38 @@ def _jpeg(data: bytes, image: ImagePixel) -> Frame:
     import imagecodecs
 
     stream = _checked(data, image)
-    require_end(data)
+    data = data[: find_end(data)]
     if image.samples_per_pixel == 1 or stream.process == 0xC3:
         space = "RGB" if image.samples_per_pixel == 3 else None
         pixels = imagecodecs.jpeg8_decode(data, colorspace=space, outcolorspace=space)
-        return Frame(_values(pixels, stream.precision, image, stream.lossy), _plain(image))
+        return _describe(pixels, stream.precision, image, stream.lossy)
     is_rgb = stream.is_rgb if stream.is_rgb is not None else image.photometric_interpretation == "RGB"
     pixels = imagecodecs.jpeg8_decode(data, colorspace="RGB" if is_rgb else "YCBCR", outcolorspace="RGB")
-    return Frame(_values(pixels, stream.precision, image, stream.lossy), _plain(image, "RGB"))
+    return _describe(pixels, stream.precision, image, stream.lossy, "RGB")
 
 
 def _jpeg_ls(data: bytes, image: ImagePixel) -> Frame:
     import imagecodecs
 
     stream = _checked(data, image)
-    require_end(data)
+    data = data[: find_end(data)]
     if stream.process != 0xF7:
         raise InvalidArgument("a frame is JPEG, but not JPEG-LS")
-    return Frame(_values(imagecodecs.jpegls_decode(data), stream.precision, image, stream.lossy), _plain(image))
+    return _describe(imagecodecs.jpegls_decode(data), stream.precision, image, stream.lossy)
 
 
 def _j2k(data: bytes, image: ImagePixel) -> Frame:
-    """JPEG 2000 and HTJ2K; the codec undoes the colour transformations of YBR_RCT and YBR_ICT."""
+    """JPEG 2000 and HTJ2K; the codec undoes the colour transformation, whatever its result is called (PS3.5 §8.2.4)."""
     from openjpeg.utils import decode
 
     stream = _checked(data, image)
-    require_end(data)
-    photometric = "RGB" if image.photometric_interpretation in ("YBR_RCT", "YBR_ICT") else ""
+    data = data[: find_end(data)]
+    is_rgb = stream.is_transformed or image.photometric_interpretation in ("YBR_RCT", "YBR_ICT")
     pixels = decode(bytes(data))
     if pixels.ndim == 2 and image.samples_per_pixel == 3:
         raise InvalidArgument("a frame decodes to one sample per pixel")
-    return Frame(_values(pixels, stream.precision, image, stream.lossy), _plain(image, photometric))
+    space = "RGB" if is_rgb and image.samples_per_pixel == 3 else ""
+    return _describe(pixels, stream.precision, image, stream.lossy, space)
 
 
 def _jxl(data: bytes, image: ImagePixel) -> Frame:
@@ -140,81 +167,56 @@ def _jxl(data: bytes, image: ImagePixel) -> Frame:
     pixels = imagecodecs.jpegxl_decode(data, index=0, numthreads=1)  # of an animation, which no frame is, the first
     if pixels.dtype.kind == "f":
         raise FailedPrecondition("a JPEG XL frame has floating point samples")
+    bits = pixels.dtype.itemsize * 8
+    if bits > max(8, image.bits_allocated):
+        raise InvalidArgument(f"a frame has more than 8 bits, BitsAllocated is {image.bits_allocated}")
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
-    photometric = "RGB" if image.samples_per_pixel == 3 else ""
-    return Frame(_values(pixels, pixels.dtype.itemsize * 8, image), _plain(image, photometric))
+    return _describe(pixels, bits, image, space="RGB" if image.samples_per_pixel == 3 else "")
 
 
 def _rle(data: bytes, image: ImagePixel) -> Frame:
-    """One segment per byte of a pixel, the highest byte first (PS3.5 §G)."""
-    from rle.rle import decode_frame as decode_rle
-
-    width = max(1, image.bits_allocated // 8)
-    _require_rle_header(data, image.samples_per_pixel * width)
+    """Cells as they are, also what lies above the stored bits."""
+    count = image.rows * image.columns
     if image.bits_allocated == 1:
         return Frame(_rle_bits(data, image), _plain(image))
-    decoded = bytes(decode_rle(bytes(data), image.rows * image.columns, image.bits_allocated, "<"))
-    planes = np.frombuffer(decoded, cell_type(image)).reshape(image.samples_per_pixel, image.rows, image.columns)
+    planes = decode_planes(data, image.samples_per_pixel, count, image.bits_allocated // 8).view(cell_type(image))
+    planes = planes.reshape(image.samples_per_pixel, image.rows, image.columns)
     pixels = planes[0] if image.samples_per_pixel == 1 else np.ascontiguousarray(planes.transpose(1, 2, 0))
     photometric = image.photometric_interpretation.replace("YBR_FULL_422", "YBR_FULL")
     return Frame(pixels, replace(image, planar_configuration=0, photometric_interpretation=photometric))
 
 
 def _rle_bits(data: bytes, image: ImagePixel) -> Pixels:
-    """One segment of bits, eight to a byte as in native pixel data."""
-    from rle.rle import decode_frame as decode_rle
-
+    """One segment of bits, eight to a byte as in native pixel data; one with a byte for each bit is something else."""
     count = image.rows * image.columns
-    needed = (count + 7) // 8
-    if not needed <= _unpacked_size(data, 64, needed + 1) <= needed + 1:
+    ((start, end),) = segment_extents(data, 1)
+    decoded = np.frombuffer(unpack_segment(data, start, end, max(count, 3)), np.uint8)
+    if not (count + 7) // 8 <= decoded.size < max(count, 3):
         raise InvalidArgument(f"an RLE frame does not have the declared {count} bits")
-    decoded = np.frombuffer(bytes(decode_rle(bytes(data), needed, 8, "<")), np.uint8)
     return np.unpackbits(decoded, count=count, bitorder="little").reshape(shape_of(image))
-
-
-def _unpacked_size(data: bytes, at: int, enough: int) -> int:
-    """How many bytes an RLE segment becomes (PS3.5 §G.3.1), counted until there are more than ``enough``."""
-    size = 0
-    while at < len(data) and size <= enough:
-        header = data[at]
-        if header < 128:
-            size += min(header + 1, len(data) - at - 1)
-            at += header + 2
-        elif header > 128:
-            size += 257 - header if at + 1 < len(data) else 0
-            at += 2
-        else:
-            at += 1
-    return size
-
-
-def _require_rle_header(data: bytes, segments: int) -> None:
-    if len(data) < 64:
-        raise InvalidArgument("an RLE frame is shorter than its header")
-    count, *offsets = unpack_from("<16I", data)
-    if count != segments:
-        raise InvalidArgument(f"an RLE frame has {count} segments where {segments} are needed")
-    used = offsets[:count]
-    if used[0] != 64 or used != sorted(set(used)) or used[-1] >= len(data):
-        raise InvalidArgument("the segment offsets of an RLE frame make no sense")
 
 
 def _deflated(data: bytes, image: ImagePixel) -> Frame:
     """A raw deflate stream of one native frame (PS3.5 §8.2.16), inflated to no more than its declared size."""
-    bits = image.rows * image.columns * image.samples_per_pixel * image.bits_allocated
-    needed = (bits + 7) // 8
+    needed = (image.rows * image.columns * image.samples_per_pixel * image.bits_allocated + 7) // 8
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     decoded = inflater.decompress(data, needed + 2)
     if not needed <= len(decoded) <= needed + 1 or not inflater.eof:
         raise InvalidArgument(f"a frame inflates to {len(decoded)} bytes or is cut, {needed} are declared")
-    if image.bits_allocated == 1:
-        cells = np.unpackbits(np.frombuffer(decoded, np.uint8), count=bits, bitorder="little")
-        return Frame(cells.reshape(shape_of(image)), _plain(image))
-    cells = np.frombuffer(decoded[:needed], cell_type(image))
-    if image.samples_per_pixel > 1 and image.planar_configuration:
-        cells = np.ascontiguousarray(cells.reshape(3, image.rows, image.columns).transpose(1, 2, 0))
-    return Frame(cells.reshape(shape_of(image)), replace(image, planar_configuration=0))
+    is_422 = image.photometric_interpretation.endswith("_422")
+    whole = replace(image, photometric_interpretation="YBR_FULL") if is_422 else image
+    return Frame(native_frame(decoded, 0, whole, big_endian=False), interleaved(image))
+
+
+def _uncompressed(data: bytes, image: ImagePixel) -> Frame:
+    """A native frame as it is (PS3.5 §A.4.11); the Photometric Interpretation may say 422 over whole samples."""
+    one = true_422(len(data), replace(image, number_of_frames=1))
+    needed = (one.frame_bits + 7) // 8
+    if len(data) < needed:
+        raise InvalidArgument(f"a frame has {len(data)} bytes, {needed} are declared")
+    pixels = native_frame(data, 0, one, big_endian=False)
+    return Frame(pixels, interleaved(replace(one, number_of_frames=image.number_of_frames)))
 
 
 DECODERS: dict[str, Callable[[bytes, ImagePixel], Frame]] = {

@@ -1,67 +1,64 @@
-"""Colour spaces to RGB (PS3.3 §C.7.6.3.1.2) and palettes (§C.7.9)."""
+"""Colour spaces to RGB (PS3.3 §C.7.6.3.1.2)."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from gantry.dicom.cells import Pixels
 from gantry.dicom.image_source import ImagePixel
-from gantry.errors import FailedPrecondition, InvalidArgument
+from gantry.errors import FailedPrecondition
 
-_MAX_PALETTE_BYTES = 128 * 1024
-_FULL = np.array([[1, 1, 1], [0, -0.344136286, 1.772], [1.402, -0.714136286, 0]], np.float32)
-_PARTIAL = np.array([[1.1644, 1.1644, 1.1644], [0, -0.3918, 2.0172], [1.5960, -0.8130, 0]], np.float32)
-_CHANNELS = ("Red", "Green", "Blue")
+_BLOCK = 1 << 15  # pixels: as floats they stay in the cache, and take no memory that grows with the frame
+
+
+class _Space(NamedTuple):
+    """Y is ``luma`` × (Y - ``black``); the others are factors of Cb - 128 and Cr - 128."""
+
+    black: float
+    luma: float
+    red: float
+    green: tuple[float, float]
+    blue: float
+
+
+_FULL = _Space(0, 1, 1.402, (-0.344136286, -0.714136286), 1.772)
+_PARTIAL = _Space(16, 1.1644, 1.5960, (-0.3918, -0.8130), 2.0172)
+_SPACES = {"YBR_FULL": _FULL, "YBR_FULL_422": _FULL, "YBR_PARTIAL_422": _PARTIAL}
 
 
 def to_rgb(pixels: Pixels, image: ImagePixel) -> Pixels:
-    """Colour pixels as RGB of the same depth."""
-    space = image.photometric_interpretation
-    if space == "RGB":
+    """Colour pixels, rows × columns × 3, as RGB of the same depth. Raises FailedPrecondition for other spaces."""
+    name = image.photometric_interpretation
+    if name == "RGB":
         return pixels
-    if space not in ("YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_422"):
-        raise FailedPrecondition(f"PhotometricInterpretation {space} is not supported here")
+    if name not in _SPACES:
+        raise FailedPrecondition(f"PhotometricInterpretation {name} is not supported here")
     if image.bits_stored != 8:
-        raise FailedPrecondition(f"PhotometricInterpretation {space} with {image.bits_stored} bits is not supported")
-    partial = space.startswith("YBR_PARTIAL")
-    offsets = np.array([16 if partial else 0, 128, 128], np.float32)
-    rgb = (pixels.astype(np.float32) - offsets) @ (_PARTIAL if partial else _FULL)
-    return np.clip(np.rint(rgb), 0, 255).astype(np.uint8)
+        raise FailedPrecondition(f"PhotometricInterpretation {name} with {image.bits_stored} bits is not supported")
+    flat = pixels.reshape(-1, 3)
+    rgb = np.empty(flat.shape, np.uint8)
+    for start in range(0, len(flat), _BLOCK):
+        _convert(flat[start : start + _BLOCK], rgb[start : start + _BLOCK], _SPACES[name])
+    return rgb.reshape(pixels.shape)
+
+
+def _convert(ybr: Pixels, rgb: Pixels, space: _Space) -> None:
+    """Fill ``rgb``, pixels × 3."""
+    luma = ybr[:, 0].astype(np.float32)
+    luma -= np.float32(space.black)
+    luma *= np.float32(space.luma)
+    luma += np.float32(0.5)
+    cb, cr = (ybr[:, channel].astype(np.float32) - np.float32(128) for channel in (1, 2))
+    green_of_cb, green_of_cr = space.green
+    for channel, terms in enumerate((((cr, space.red),), ((cb, green_of_cb), (cr, green_of_cr)), ((cb, space.blue),))):
+        shown = luma.copy()
+        for values, factor in terms:
+            shown += values * np.float32(factor)
+        rgb[:, channel] = np.clip(shown, 0, 255, out=shown)
 
 
 def word_order(ds: Any) -> str:
     """The byte order of words that pydicom keeps as bytes."""
     return ">" if ds.original_encoding[1] is False else "<"
-
-
-def _little_endian_palette(ds: Any) -> Any:
-    from pydicom import Dataset
-
-    found = Dataset()
-    for element in ds.group_dataset(0x0028):
-        if isinstance(element.value, bytes) and element.keyword.endswith("PaletteColorLookupTableData"):
-            words = np.frombuffer(element.value[: len(element.value) // 2 * 2], ">u2")
-            found.add_new(element.tag, element.VR, words.astype("<u2").tobytes())
-        else:
-            found.add(element)
-    return found
-
-
-def palette_to_rgb(pixels: Pixels, ds: Any) -> Pixels:
-    """Look up 8-bit RGB in the palette of an image, segmented or not (PS3.3 §C.7.6.3.1.5, §C.7.9.2)."""
-    from pydicom.pixels.processing import apply_color_lut
-
-    for name in _CHANNELS:
-        for kind in ("", "Segmented"):
-            data = ds.get(f"{kind}{name}PaletteColorLookupTableData")
-            if data is not None and len(data) > _MAX_PALETTE_BYTES:
-                raise InvalidArgument("a palette has more entries than 16 bits can number")
-    if "RedPaletteColorLookupTableDescriptor" not in ds:
-        raise InvalidArgument("PALETTE COLOR without a palette")
-    rgb = apply_color_lut(pixels, ds if word_order(ds) == "<" else _little_endian_palette(ds))
-    if rgb.dtype == np.uint8:
-        return np.asarray(rgb)
-    # Entries of 16 bits that never leave the low byte are 8-bit ones in a wide cell, as older writers have it.
-    return (rgb if int(rgb.max()) < 256 else rgb >> 8).astype(np.uint8)

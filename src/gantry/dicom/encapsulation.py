@@ -13,6 +13,7 @@ from gantry.errors import FailedPrecondition, InvalidArgument
 
 _MAX_FRAGMENTS = 1_000_000
 _MAX_TABLE = 80 << 20
+_RLE_HEADER = 64
 _ITEM, _SEQUENCE_END = 0xE000FFFE, 0xE0DDFFFE
 _STARTS = (b"\xff\xd8\xff", b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  ", b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")
 Extent = tuple[int, int]
@@ -23,17 +24,23 @@ class FrameTable:
     """Which fragments of a Pixel Data value are a frame. The value begins with the item of the Basic Offset Table.
 
     Frame borders come from the Extended Offset Table (PS3.3 §C.7.6.3.1.8), else from the basic one, else from the
-    counts, else from fragments that begin as a bitstream does. A table that points beside the fragments is not used.
+    counts, else from fragments that begin as a bitstream does, or from ``frame_size``, the bytes of each frame where
+    all have the same. A table that points beside the fragments is not used. Empty fragments belong to no frame.
     With a table, only what belongs to a frame is looked at. Raises InvalidArgument, FailedPrecondition.
     """
 
     def __init__(
-        self, value: Sliceable, frames: int, one_fragment: bool, extended: tuple[bytes, bytes] | None = None
+        self,
+        value: Sliceable,
+        frames: int,
+        is_rle: bool,
+        extended: tuple[bytes, bytes] | None = None,
+        frame_size: int | None = None,
     ) -> None:
         table = _item(value, 0)
         if table is None:
             raise InvalidArgument("the encapsulated pixel data has no items")
-        self.frames, self._one_fragment = frames, one_fragment
+        self.frames, self._is_rle, self._frame_size = frames, is_rle, frame_size
         self._first = table[0] + table[1]
         self._extended = extended if extended and min(map(len, extended)) >= 8 * frames else None
         self._basic = _offsets(value, table, frames)
@@ -96,14 +103,46 @@ class FrameTable:
         found, frames = self._fragments, self.frames
         if len(found) == frames:
             return range(frames)
-        if frames == 1 and not self._one_fragment:
+        if len(found) < frames:
+            raise self._refuse_undivided()
+        filled = [number for number, (_, length) in enumerate(found) if length]
+        if frames == 1:
             return [0]
-        starts = [number for number, (at, _) in enumerate(found) if bytes(value[at : at + 12]).startswith(_STARTS)]
-        if self._one_fragment or len(starts) != frames or starts[0] != 0:
-            raise InvalidArgument(
-                f"{len(found)} fragments do not make up the {frames} frames that NumberOfFrames declares"
-            )
+        if len(filled) == frames:
+            return filled
+        starts = list(self._starts_by_content(value, filled))
+        if len(starts) != frames or starts[0] != filled[0]:
+            raise self._refuse_undivided()
         return starts
+
+    def _starts_by_content(self, value: Sliceable, filled: Sequence[int]) -> Iterator[int]:
+        """Fragments that begin as a frame does; of uncompressed frames, those that come when one is full."""
+        missing = 0
+        for number in filled:
+            at, length = self._fragments[number]
+            if self._frame_size is not None:
+                if missing <= 0:
+                    missing = self._frame_size
+                    yield number
+                missing -= length
+            elif self._is_rle:
+                if _begins_rle(bytes(value[at : at + min(length, _RLE_HEADER)])):
+                    yield number
+            elif bytes(value[at : at + 12]).startswith(_STARTS):
+                yield number
+
+    def _refuse_undivided(self) -> InvalidArgument:
+        count, frames = len(self._fragments), self.frames
+        return InvalidArgument(f"{count} fragments do not make up the {frames} frames that NumberOfFrames declares")
+
+
+def _begins_rle(head: bytes) -> bool:
+    """It is the header of an RLE frame: a count, so many offsets that grow from 64, and zeros (PS3.5 §G.5)."""
+    if len(head) < _RLE_HEADER:
+        return False
+    count, *offsets = unpack_from("<16I", head)
+    used = offsets[:count]
+    return used[:1] == [_RLE_HEADER] and used == sorted(set(used)) and len(used) == count and not any(offsets[count:])
 
 
 class EncodedFrames(Sequence[bytes]):

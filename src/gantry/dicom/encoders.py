@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,7 @@ from gantry.dicom.cells import packed, pixel_values
 from gantry.dicom.codecs import Frame, decode_frame, largest_difference, same_pixels
 from gantry.dicom.colour import to_rgb
 from gantry.dicom.image_source import ImagePixel
+from gantry.dicom.stream_ends import find_end
 from gantry.errors import FailedPrecondition, Internal, StatusError
 
 JPEG_QUALITY = 90
@@ -22,6 +24,8 @@ JPEG_LS_NEAR_ERROR = 2
 _KEEPS_CELLS = frozenset((forms.RLE, forms.DEFLATED_FRAME))
 _HTJ2K = frozenset((forms.HTJ2K_LOSSLESS, forms.HTJ2K_RPCL, forms.HTJ2K))
 _JPEG_XL = frozenset((forms.JXL_LOSSLESS, forms.JXL))
+
+logger = logging.getLogger(__name__)
 
 Encoded = tuple[bytes | bytearray, ImagePixel]
 """A bitstream, and the Image Pixel attributes that go with it."""
@@ -35,10 +39,11 @@ def encode_frame(transfer_syntax_uid: str, frame: Frame) -> tuple[bytes, ImagePi
         frame = Frame(np.ascontiguousarray(pixel_values(frame.pixels, frame.image)), image)
     try:
         data, image = ENCODERS[transfer_syntax_uid](frame)
-    except (KeyboardInterrupt, SystemExit, StatusError, ImportError):
+    except (KeyboardInterrupt, SystemExit, StatusError, ImportError, MemoryError):
         raise
     except BaseException as error:
-        raise Internal(f"the encoder failed: {str(error)[:200] or type(error).__name__}") from None
+        logger.error("a frame does not encode to transfer syntax %s", transfer_syntax_uid, exc_info=error)
+        raise Internal(f"a frame could not be encoded to transfer syntax {transfer_syntax_uid}") from None
     _verify(transfer_syntax_uid, frame, bytes(data), image)
     return bytes(data), image
 
@@ -99,11 +104,11 @@ def _jpeg_lossy(frame: Frame) -> Encoded:
     if image.samples_per_pixel == 3:
         rgb = to_rgb(frame.pixels, image)
         data = imagecodecs.jpeg8_encode(
-            rgb.astype(np.uint8), JPEG_QUALITY, colorspace="RGB", outcolorspace="YCBCR", subsampling="422"
+            rgb.astype(np.uint8, copy=False), JPEG_QUALITY, colorspace="RGB", outcolorspace="YCBCR", subsampling="422"
         )
         return data, replace(image, photometric_interpretation="YBR_FULL_422", bits_allocated=8)
     if image.bits_stored <= 8:
-        data = imagecodecs.jpeg8_encode(frame.pixels.astype(np.uint8), JPEG_QUALITY)
+        data = imagecodecs.jpeg8_encode(frame.pixels.astype(np.uint8, copy=False), JPEG_QUALITY)
         return data, replace(image, bits_allocated=8, bits_stored=8, high_bit=7)
     data = imagecodecs.jpeg8_encode(frame.pixels, JPEG_QUALITY, bitspersample=12)
     return data, replace(image, bits_stored=12, high_bit=11)
@@ -220,13 +225,14 @@ def recompress_jpeg(data: bytes) -> bytes:
     import imagecodecs
 
     try:
-        end = data.rfind(b"\xff\xd9") + 2
+        end = find_end(data)
         recompressed = bytes(imagecodecs.jpegxl_encode_jpeg(data[:end], usecontainer=True, numthreads=1))
         again = imagecodecs.jpegxl_decode_jpeg(recompressed, numthreads=1)
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit, StatusError, ImportError, MemoryError):
         raise
     except BaseException as error:
-        raise FailedPrecondition(f"a JPEG frame cannot be recompressed: {str(error)[:200]}") from None
+        logger.info("a JPEG frame is not recompressed", exc_info=error)
+        raise FailedPrecondition("a frame has a kind of JPEG that cannot be recompressed to JPEG XL") from None
     if bytes(again) != data[:end]:
         raise Internal("the encoder changed pixels")
     return recompressed

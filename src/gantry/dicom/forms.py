@@ -14,6 +14,7 @@ from gantry.errors import InvalidArgument, invalid_field
 FIELD = "gcsDestination.mimeType"
 
 IMPLICIT_LE, EXPLICIT_LE, EXPLICIT_BE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
+ENCAPSULATED_LE = "1.2.840.10008.1.2.1.98"
 DEFLATED_LE, RLE, DEFLATED_FRAME = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.8.1"
 JPEG_BASELINE, JPEG_EXTENDED = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51"
 JPEG_LOSSLESS, JPEG_LOSSLESS_SV1 = "1.2.840.10008.1.2.4.57", "1.2.840.10008.1.2.4.70"
@@ -41,7 +42,7 @@ SYNTAXES = {
 }
 """Media type → transfer syntaxes that it can have; the first one is meant where none is written."""
 
-DECODABLE = frozenset((*PRODUCIBLE, EXPLICIT_BE))
+DECODABLE = frozenset((*PRODUCIBLE, EXPLICIT_BE, ENCAPSULATED_LE))
 """Transfer syntaxes that can be transcoded from."""
 
 FRAME_TYPES = (

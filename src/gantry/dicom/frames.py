@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gantry.dicom.image_source import ImagePixel, Source, encoded_frames, native_value, require_pixels, true_422
-from gantry.errors import OutOfRange
+from gantry.errors import OutOfRange, StatusError
 
 if TYPE_CHECKING:
     from gantry.dicom.codecs import Frame
@@ -17,22 +17,36 @@ Beat = Callable[[], None]
 def frames_of(source: Source, image: ImagePixel, beat: Beat, wanted: Sequence[int] | None = None) -> Iterator[Frame]:
     """Frames decoded, one at a time: all, or those ``wanted``, by numbers from 0. Raises OutOfRange."""
     from gantry.dicom.cells import interleaved, native_frame
-    from gantry.dicom.codecs import Frame, decode_frame
+    from gantry.dicom.codecs import Frame
 
     numbers = frame_numbers(image, wanted)
     if source.encapsulated:
         bitstreams = encoded_frames(source, image)
         for number in numbers:
             beat()
-            yield decode_frame(source.transfer_syntax_uid, bitstreams[number], image)
+            yield _decode_numbered(source, image, bitstreams, number)
         return
     value = native_value(source, image)
-    # Cells of a byte lie in words, which big endian swaps, only where the VR says so (PS3.5 §A.3).
+    # Cells of a byte and single bits lie in words, which big endian swaps, only where the VR says so (PS3.5 §7.3).
     big_endian = not source.little_endian and (image.bits_allocated > 8 or require_pixels(source).vr != "OB")
     described = true_422(len(value), image)
     for number in numbers:
         beat()
         yield Frame(native_frame(value, number, described, big_endian), interleaved(described))
+
+
+def _decode_numbered(source: Source, image: ImagePixel, bitstreams: Sequence[bytes], number: int) -> Frame:
+    """Of several frames, an error says which one it is about."""
+    from gantry.dicom.codecs import decode_frame
+
+    try:
+        return decode_frame(source.transfer_syntax_uid, bitstreams[number], image)
+    except StatusError as error:
+        if not image.is_multi_frame:
+            raise
+        of_a_frame = error.message.removeprefix("a frame ")
+        mark = " " if of_a_frame != error.message else ": "
+        raise type(error)(f"frame {number + 1}{mark}{of_a_frame}") from None
 
 
 def frame_numbers(image: ImagePixel, wanted: Sequence[int] | None) -> Sequence[int]:

@@ -13,7 +13,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.uid import UID
 
 from gantry.dicom.encapsulation import EncodedFrames, FrameTable
-from gantry.dicom.forms import DEFLATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, RLE, video_types
+from gantry.dicom.forms import DEFLATED_LE, ENCAPSULATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, RLE, video_types
 from gantry.dicom.layout import Sliceable
 from gantry.dicom.tags import OFFSET_TABLE, OFFSET_TABLE_LENGTHS, PIXEL_DATA
 from gantry.errors import FailedPrecondition, InvalidArgument, StatusError
@@ -206,5 +206,7 @@ def frame_table(source: Source, image: ImagePixel) -> FrameTable:
         raise InvalidArgument("the transfer syntax is a compressed one, but the pixel data is not encapsulated")
     tables = (source.ds.get(OFFSET_TABLE), source.ds.get(OFFSET_TABLE_LENGTHS))
     extended = (bytes(tables[0].value), bytes(tables[1].value)) if tables[0] and tables[1] else None
-    one_fragment = source.transfer_syntax_uid == RLE
-    return FrameTable(element.value, image.number_of_frames, one_fragment, extended)
+    is_rle, frame_size = source.transfer_syntax_uid == RLE, None
+    if source.transfer_syntax_uid == ENCAPSULATED_LE:
+        frame_size = (true_422(len(element.value), image).frame_bits + 7) // 8
+    return FrameTable(element.value, image.number_of_frames, is_rle, extended, frame_size)

@@ -6,20 +6,23 @@ straight line, which most windows are, costs less still.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from gantry.dicom.cells import Pixels, pixel_values
 from gantry.dicom.codecs import Frame
-from gantry.dicom.colour import palette_to_rgb, to_rgb, word_order
+from gantry.dicom.colour import to_rgb
 from gantry.dicom.image_source import ImagePixel
+from gantry.dicom.look_up_tables import look_up, usable_lut
+from gantry.dicom.palettes import palette_to_rgb
+from gantry.dicom.windows import NO_NUMBER, Window, first_number, ramp, read_window, window
 from gantry.errors import FailedPrecondition, InvalidArgument
 
 JPEG_QUALITY = 90
 PNG_LEVEL = 1
-_MAX_LUT_ENTRIES = 65536
 _MAX_TABLE = 1 << 17
 _FAR = 4096
 _BLOCK, _LINE_BLOCK = 1 << 14, 1 << 18
@@ -45,14 +48,6 @@ class Grey:
     stored: tuple[int, int] = (0, 255)
 
 
-class Window(NamedTuple):
-    """A VOI window instead of the instance's own; ``function`` as in VOILUTFunction (PS3.3 §C.11.2.1.3)."""
-
-    center: float
-    width: float
-    function: str
-
-
 def picture(frame: Frame, ds: Any, number: int, window: Window | None = None) -> Pixels:
     """Frame ``number`` from 0 in 8 bits: rows × columns of grey, or rows × columns × 3 of RGB."""
     image = frame.image
@@ -76,7 +71,9 @@ def picture(frame: Frame, ds: Any, number: int, window: Window | None = None) ->
 def _eight_bits(rgb: Pixels, bits: int) -> Pixels:
     if bits > 8:
         return (rgb >> (bits - 8)).astype(np.uint8)
-    return rgb.astype(np.uint8) if bits == 8 else (rgb.astype(np.uint16) * 255 // ((1 << bits) - 1)).astype(np.uint8)
+    if bits == 8:
+        return rgb.astype(np.uint8, copy=False)
+    return (rgb.astype(np.uint16) * 255 // ((1 << bits) - 1)).astype(np.uint8)
 
 
 # --- the parameters
@@ -86,21 +83,20 @@ def grey_parameters(ds: Any, number: int, image: ImagePixel) -> Grey:
     """From the frame's functional groups, else the shared ones, else the top level (PS3.3 §C.7.6.16)."""
     modality = _group(ds, number, "PixelValueTransformationSequence") or ds
     window = _group(ds, number, "FrameVOILUTSequence") or ds
-    center, width = _first(window, "WindowCenter"), _first(window, "WindowWidth")
-    if center is None or width is None or not np.isfinite([center, width]).all():
-        center, width = None, 0.0
-    slope, intercept = _first(modality, "RescaleSlope"), _first(modality, "RescaleIntercept")
+    shown = read_window(window)
+    slope, intercept = _read_rescale(modality, "RescaleSlope"), _read_rescale(modality, "RescaleIntercept")
+    if not slope or intercept is None:
+        slope, intercept = 1.0, 0.0
     signed = bool(image.pixel_representation)
     lowest = -(1 << image.bits_stored - 1) if signed else 0
-    usable = slope is not None and intercept is not None and np.isfinite([slope, intercept]).all() and slope != 0
     return Grey(
-        slope=slope if usable and slope is not None else 1.0,
-        intercept=intercept if usable and intercept is not None else 0.0,
+        slope=slope,
+        intercept=intercept,
         modality_lut=_item(ds, "ModalityLUTSequence"),
-        voi_lut=_item(window, "VOILUTSequence"),
-        center=center,
-        width=width,
-        function=str(window.get("VOILUTFunction") or "LINEAR").strip().upper(),
+        voi_lut=usable_lut(window.get("VOILUTSequence")),
+        center=shown.center if shown else None,
+        width=shown.width if shown else 0.0,
+        function=shown.function if shown else "LINEAR",
         inverted=image.photometric_interpretation == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE",
         padding=_padding(ds, signed),
         stored=(lowest, lowest + (1 << image.bits_stored) - 1),
@@ -124,15 +120,13 @@ def _item(ds: Any, keyword: str) -> Any:
         return None
 
 
-def _first(ds: Any, keyword: str) -> float | None:
-    """The first of one or more numbers; the first window is the one to show (PS3.3 §C.11.2.1.2.1)."""
-    value = ds.get(keyword)
+def _read_rescale(ds: Any, keyword: str) -> float | None:
+    """None where it is absent or of no use. Raises InvalidArgument for what is no number: the greys depend on it."""
     try:
-        if value is None or value == "":
-            return None
-        return float(value[0] if hasattr(value, "__getitem__") and not isinstance(value, str) else value)
-    except (TypeError, ValueError, IndexError):
-        return None
+        value = first_number(ds, keyword)
+    except NO_NUMBER:
+        raise InvalidArgument(f"the instance cannot be read: {keyword} is not a number") from None
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _padding(ds: Any, signed: bool) -> tuple[int, int] | None:
@@ -172,7 +166,7 @@ def _line(grey: Grey, largest: int) -> tuple[float, float] | None:
     """Factor and offset from stored values to greys, where rescale and window are a line that 32-bit floats follow."""
     if grey.center is None or grey.modality_lut is not None or grey.voi_lut is not None or grey.function == "SIGMOID":
         return None
-    low, span = _ramp(grey.center, grey.width, grey.function)
+    low, span = ramp(grey.center, grey.width, grey.function)
     if span <= 0:
         return None
     factor, offset = grey.slope * 255 / span, (grey.intercept - low) * 255 / span
@@ -236,7 +230,7 @@ def _greys(stored: Pixels, grey: Grey, bounds: tuple[int, int]) -> Pixels:
 
 def _modality(stored: Pixels, grey: Grey) -> Pixels:
     if grey.modality_lut is not None:
-        return _looked_up(stored, grey.modality_lut)[0]
+        return look_up(stored, grey.modality_lut, grey.stored[0] < 0)[0]
     return stored * grey.slope + grey.intercept
 
 
@@ -252,7 +246,7 @@ def _ends(stored: Pixels, values: Pixels, grey: Grey, bounds: tuple[int, int]) -
 def _voi(values: Pixels, grey: Grey, ends: tuple[float, float]) -> Pixels:
     """Values to 0 … 1."""
     if grey.voi_lut is not None:
-        found, top = _looked_up(np.rint(values).astype(np.int64), grey.voi_lut)
+        found, top = look_up(np.rint(values).astype(np.int64), grey.voi_lut, _may_be_negative(grey))
         return found / top
     if grey.center is not None:
         return window(values, grey.center, grey.width, grey.function)
@@ -260,52 +254,11 @@ def _voi(values: Pixels, grey: Grey, ends: tuple[float, float]) -> Pixels:
     return (values - low) / (high - low) if high > low else np.where(values > 0, 1.0, 0.0)
 
 
-def window(values: Pixels, center: float, width: float, function: str) -> Pixels:
-    """PS3.3 §C.11.2.1.2 and §C.11.2.1.3, with output from 0 to 1. A width below the allowed is a step."""
-    if function == "SIGMOID" and width > 0:
-        return np.asarray(1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -700, 700))))
-    low, span = _ramp(center, width, function)
-    if span <= 0:
-        return np.where(values > low, 1.0, 0.0)
-    return np.clip((values - low) / span, 0, 1)
-
-
-def _ramp(center: float, width: float, function: str) -> tuple[float, float]:
-    """The value that becomes black, and how far above it white is."""
-    if function == "LINEAR_EXACT":
-        return center - width / 2, width
-    return center - 0.5 - (width - 1) / 2, width - 1
-
-
-def _looked_up(values: Pixels, item: Any) -> tuple[Pixels, float]:
-    """Values through a LUT item, and its largest possible output (PS3.3 §C.11.1.1, §C.11.2.1.1)."""
-    descriptor = item.get("LUTDescriptor")
-    data = item.get("LUTData")
-    if descriptor is None or len(descriptor) != 3 or data is None:
-        raise InvalidArgument("a look-up table has no LUTDescriptor or no LUTData")
-    count, first, bits = (int(number) for number in descriptor)
-    count = count or _MAX_LUT_ENTRIES
-    if first >= 0x8000 and values.size and values.min() < 0:
-        first -= 0x10000  # written as US, though the values have signs
-    entries = _entries(data, count, word_order(item))
-    top = max((1 << min(max(bits, 1), 16)) - 1, int(entries.max()))
-    return entries[np.clip(values - first, 0, len(entries) - 1)].astype(np.float64), float(top)
-
-
-def _entries(data: Any, count: int, order: str) -> Pixels:
-    """Words, or bytes where there are just enough of those."""
-    if isinstance(data, bytes):
-        wide = len(data) >= 2 * count
-        entries: Pixels = np.frombuffer(data[: 2 * count if wide else count], f"{order}u2" if wide else np.uint8)
-    else:
-        numbers = [data] if isinstance(data, int) else list(data[:_MAX_LUT_ENTRIES])
-        entries = np.asarray(numbers, np.int64) & 0xFFFF
-        if len(entries) * 2 in (count, count + 1):
-            entries = entries.astype("<u2").view(np.uint8)
-        entries = entries[:count]
-    if not entries.size:
-        raise InvalidArgument("a look-up table is empty")
-    return entries
+def _may_be_negative(grey: Grey) -> bool:
+    """After the modality transformation, by what the stored bits can hold, as dcmtk has it; a table has no signs."""
+    if grey.modality_lut is not None:
+        return False
+    return min(value * grey.slope + grey.intercept for value in grey.stored) < 0
 
 
 # --- pictures to files

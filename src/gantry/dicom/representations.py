@@ -6,6 +6,7 @@ out. (A codec that takes the whole process with it is the watchdog's business.)
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -22,6 +23,7 @@ _NOT_INSTALLED = "transcoding and rendering need codecs that are not installed: 
 
 
 Made = TypeVar("Made")
+logger = logging.getLogger(__name__)
 
 
 class Part(NamedTuple):
@@ -38,18 +40,22 @@ def represent(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterato
 
 
 def guarded(made: Iterator[Made]) -> Iterator[Made]:
-    """What codecs make of untrusted bytes, with every error of theirs as a StatusError."""
+    """What codecs make of untrusted bytes, with every error of theirs as a StatusError in our words.
+
+    What a library says, its paths and its tracebacks are for the log, and never for a caller.
+    """
     try:
         yield from made
     except (KeyboardInterrupt, SystemExit, GeneratorExit, StatusError):
         raise
     except ImportError as error:
-        raise FailedPrecondition(f"{_NOT_INSTALLED} ({error.name})") from error
+        logger.error("a codec is missing", exc_info=error)
+        raise FailedPrecondition(_NOT_INSTALLED) from None
     except MemoryError:
         raise FailedPrecondition("the instance needs more memory than there is") from None
-    except BaseException as error:  # pylibjpeg-rle's panics are no Exceptions
-        text = str(error)[:300]
-        raise InvalidArgument(f"the instance cannot be read: {type(error).__name__}: {text}") from error
+    except BaseException as error:  # the panics of a codec in Rust are no Exceptions
+        logger.warning("an instance cannot be read for its pixels", exc_info=error)
+        raise InvalidArgument("the instance cannot be read: its header or its pixels are damaged") from None
 
 
 def _parts(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[Part]:

@@ -47,7 +47,7 @@ _METHODS = {
     forms.JPEG_LS_NEAR: "ISO_14495_1",
 }
 _SOURCE_METHODS = _METHODS | dict.fromkeys((forms.J2K, forms.J2K_LOSSLESS), "ISO_15444_1")
-_WHOLE_CELLS = (forms.RLE, forms.DEFLATED_FRAME)
+_WHOLE_CELLS = (forms.RLE, forms.DEFLATED_FRAME, forms.ENCAPSULATED_LE)
 _OVERLAY_BITS, _OVERLAY_POSITION, _OVERLAY_DATA = 0x60000100, 0x60000102, 0x60003000
 
 
@@ -91,7 +91,8 @@ def _new_elements(instance: WholeInstance, syntax: str, beat: Beat) -> Changes:
 
     source = instance.source
     image = read_image_pixel(source)
-    _require_no_overlay_in_pixels(instance, syntax)
+    if _has_whole_cells(source):
+        _require_no_overlay_in_pixels(instance, syntax)
     changes: Changes = dict.fromkeys((OFFSET_TABLE, OFFSET_TABLE_LENGTHS, TOTAL_PIXEL_LENGTH))
     if syntax in forms.NATIVE_TARGETS:
         if image.decoded_bytes * image.number_of_frames > MAX_FILE:
@@ -104,6 +105,8 @@ def _new_elements(instance: WholeInstance, syntax: str, beat: Beat) -> Changes:
         if syntax in _METHODS:
             before = image.frame_bits // 8 * image.number_of_frames
             changes |= _lossy_marks(source, syntax, before / max(1, sum(map(len, frames))))
+    if after.bits_stored > image.bits_stored:
+        _require_no_overlay_in_pixels(instance, syntax)  # a bitstream of whole cells, whatever BitsStored says
     if LOSSY_COMPRESSION not in changes and _hides_a_loss(source, image):
         changes[LOSSY_COMPRESSION] = text_element("CS", "01")
     pixels = NewElement(vr, value, syntax not in forms.NATIVE_TARGETS)
@@ -122,10 +125,10 @@ def _as_native(source: Source, image: ImagePixel, beat: Beat) -> tuple[bytes, Im
             after = frame.image
         value = np.packbits(np.concatenate(bits), bitorder="little").tobytes()
     else:
-        parts = []
+        parts, after = [], image
         for frame in frames_of(source, image, beat):
             parts.append(packed(frame.pixels, frame.image))
-            after = frame.image
+            after = _widest(after, frame.image)
         value = b"".join(parts)
     return value + b"\0" * (len(value) % 2), after
 
@@ -137,14 +140,22 @@ def _as_encoded(source: Source, image: ImagePixel, syntax: str, beat: Beat) -> t
         return _recompressed(source, image, beat), image
     # The codec may change what is declared (YBR_RCT to RGB), so only the plain refusals can be made this early.
     require_encodable(syntax, image)
-    found, size = [], 0
+    found, size, after = [], 0, image
     for frame in frames_of(source, image, beat):
-        data, after = encode_frame(syntax, frame)
+        data, described = encode_frame(syntax, frame)
+        after = _widest(after, described)
         found.append(data)
         size += len(data)
         if size > MAX_FILE:
             raise FailedPrecondition(f"the pixels would take more than {MAX_FILE} bytes")
     return found, after
+
+
+def _widest(known: ImagePixel, latest: ImagePixel) -> ImagePixel:
+    """Frames of an instance share their attributes: where a bitstream has more bits than declared, the most count."""
+    if known.bits_stored <= latest.bits_stored:
+        return latest
+    return replace(latest, bits_stored=known.bits_stored, high_bit=known.high_bit)
 
 
 def _recompressed(source: Source, image: ImagePixel, beat: Beat) -> list[bytes]:
@@ -161,21 +172,23 @@ def _recompressed(source: Source, image: ImagePixel, beat: Beat) -> list[bytes]:
     return found
 
 
+def _has_whole_cells(source: Source) -> bool:
+    return not source.encapsulated or source.transfer_syntax_uid in _WHOLE_CELLS
+
+
 def _require_no_overlay_in_pixels(instance: WholeInstance, syntax: str) -> None:
     """Overlays in unused bits of the cells, retired, live only in syntaxes that keep whole cells (PS3.5 §8.1.2).
 
-    Where there is Overlay Data, the overlay lies there, whatever its bit position says (PS3.3 §C.9.2). Other
-    bitstreams have no unused bits.
+    Where there is Overlay Data, the overlay lies there and not in the cells, whatever its bit position (PS3.3 §C.9.2).
     """
     source = instance.source
-    if source.encapsulated and source.transfer_syntax_uid not in _WHOLE_CELLS:
-        return
-    if syntax in (*_WHOLE_CELLS, *forms.NATIVE_TARGETS):
+    keeps_cells = _has_whole_cells(source) and syntax in (*_WHOLE_CELLS, *forms.NATIVE_TARGETS)
+    if keeps_cells or syntax == forms.JXL_JPEG:
         return
     ds, tags = source.ds, {element.tag for element in instance.data_set.elements()}
     for group in range(0, 0x200000, 0x20000):
         position, bits = (ds.get(tag + group) for tag in (_OVERLAY_POSITION, _OVERLAY_BITS))
-        is_in_cells = (position and position.value) or (position and bits and bits.value and bits.value > 1)
+        is_in_cells = position and (position.value or (bits and bits.value and bits.value > 1))
         if is_in_cells and _OVERLAY_DATA + group not in tags:
             raise FailedPrecondition("an overlay lies in unused bits of the pixels and would be lost")
 
@@ -184,7 +197,7 @@ def _hides_a_loss(source: Source, image: ImagePixel) -> bool:
     """The stored bitstream is a lossy one and nothing says so; a new encoding would not tell any more."""
     if not source.encapsulated or source.ds.get("LossyImageCompression") == "01":
         return False
-    if source.transfer_syntax_uid in (forms.RLE, forms.DEFLATED_FRAME):
+    if source.transfer_syntax_uid in _WHOLE_CELLS:
         return False
     return read_stream(encoded_frames(source, image)[0]).lossy
 

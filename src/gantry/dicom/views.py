@@ -53,15 +53,18 @@ def _rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: 
     from gantry.dicom.frames import frame_numbers, frames_of
     from gantry.dicom.image_source import read_image_pixel
     from gantry.dicom.open_source import open_source
-    from gantry.dicom.rendering import Window, picture, to_jpeg, to_png
+    from gantry.dicom.rendering import picture, to_jpeg, to_png
+    from gantry.dicom.windows import Window, require_window
 
+    window = None if view.window is None else Window(*view.window)
+    if window is not None:
+        require_window(window)
     beat()
     source = open_source(opened)
     image = read_image_pixel(source)
     numbers = frame_numbers(image, wanted)
     if view.viewport is not None and image.decoded_bytes > MAX_VIEW_FRAME:
         raise FailedPrecondition(f"a frame has {image.decoded_bytes} bytes; up to {MAX_VIEW_FRAME} can be scaled")
-    window = None if view.window is None else Window(*view.window)
     for number, frame in zip(numbers, frames_of(source, image, beat, numbers), strict=True):
         if view.media_type == forms.JPEG and frame.image.samples_per_pixel == 3 and frame.image.bits_stored > 8:
             raise FailedPrecondition(f"colour of {frame.image.bits_stored} bits per sample cannot become JPEG")

@@ -29,27 +29,26 @@ class FramePlaces:
 
     def __init__(self, most: int = _MOST_REMEMBERED) -> None:
         self._most, self._held = most, 0
-        self._known: OrderedDict[str, StoredFrames] = OrderedDict()
+        self._known: OrderedDict[str, tuple[StoredFrames, int]] = OrderedDict()
         self._lock = threading.Lock()
 
     def of(self, seams: Seams, row: FoundInstance, blob: OpenedObject) -> StoredFrames | None:
         """None where a worker has to look at the pixels."""
         with self._lock:
-            if blob.key in self._known:
-                self._known.move_to_end(blob.key)
-                return self._known[blob.key]
-        found = stored_frames(blob, one_header(seams, row), row.transfer_syntax_uid)
+            found, _ = self._known.get(blob.key, (None, 0))
+        found = found or stored_frames(blob, one_header(seams, row), row.transfer_syntax_uid)
         if found is not None:
             self._keep(blob.key, found)
         return found
 
     def _keep(self, key: str, found: StoredFrames) -> None:
+        """As the latest, measured anew: a table grows when it has to look at the fragments after all."""
         with self._lock:
-            if key not in self._known:
-                self._known[key] = found
-                self._held += found.memory
+            self._held -= self._known.pop(key, (found, 0))[1]
+            self._known[key] = found, found.memory
+            self._held += self._known[key][1]
             while self._held > self._most:
-                self._held -= self._known.popitem(last=False)[1].memory
+                self._held -= self._known.popitem(last=False)[1][1]
 
 
 def frames(

@@ -1,0 +1,66 @@
+"""What is remembered of where frames lie stays within its bound, also where it grows after it came."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from gantry.studies import frames as module
+from gantry.studies.frames import FramePlaces
+
+
+class Growing:
+    """As a table that has to look at all fragments once a frame is asked for."""
+
+    def __init__(self) -> None:
+        self.memory = 100
+
+
+def held(places: FramePlaces) -> int:
+    return places._held
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, Growing]:
+    found: dict[str, Growing] = {}
+
+    def look(blob: Any, *_: object) -> Growing:
+        return found.setdefault(blob.key, Growing())
+
+    monkeypatch.setattr(module, "stored_frames", look)
+    monkeypatch.setattr(module, "one_header", lambda *_: None)
+    return found
+
+
+def ask(places: FramePlaces, key: str) -> Any:
+    row = SimpleNamespace(transfer_syntax_uid="1.2")
+    return places.of(cast(Any, None), cast(Any, row), cast(Any, SimpleNamespace(key=key)))
+
+
+def test_entries_that_grow_do_not_loosen_the_bound(known: dict[str, Growing]) -> None:
+    places = FramePlaces(1000)
+    for number in range(100):
+        ask(places, f"{number}")
+        known[f"{number}"].memory = 900
+        assert 0 <= held(places) <= 1000
+    kept = list(places._known)
+    assert 1 <= len(kept) <= 10 and kept[-1] == "99"
+
+
+def test_what_is_asked_for_again_is_measured_again(known: dict[str, Growing]) -> None:
+    places = FramePlaces(1000)
+    for key in "abcde":
+        ask(places, key)
+    known["a"].memory = 700
+    assert ask(places, "a") is known["a"]
+    assert held(places) == 1000 and list(places._known) == ["c", "d", "e", "a"]
+
+
+def test_one_that_is_larger_than_the_bound_is_not_kept(known: dict[str, Growing]) -> None:
+    places = FramePlaces(1000)
+    ask(places, "a")
+    known["a"].memory = 5000
+    assert ask(places, "a") is known["a"]
+    assert (held(places), len(places._known)) == (0, 0)

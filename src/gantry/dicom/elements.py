@@ -162,13 +162,13 @@ def _follows(data: Buffer, at: int, end: int, encoding: Encoding) -> bool:
 class Item:
     """The content of an item: from ``start`` on, up to ``stop`` or, until somebody has read it, -1 for unknown.
 
-    ``is_open``: its length is undefined, and a delimiter follows.
+    ``is_open``: its length is undefined, and a delimiter follows. ``limit`` is the end of what it is in.
     """
 
-    __slots__ = ("_data_set", "_limit", "encoding", "is_open", "start", "stop")
+    __slots__ = ("_data_set", "encoding", "is_open", "limit", "start", "stop")
 
     def __init__(self, data_set: DataSet, start: int, length: int, limit: int, encoding: Encoding) -> None:
-        self._data_set, self.start, self._limit, self.encoding = data_set, start, limit, encoding
+        self._data_set, self.start, self.limit, self.encoding = data_set, start, limit, encoding
         self.is_open = length == UNDEFINED
         self.stop = data_set.ends.get(start, -1) if self.is_open else start + length
 
@@ -178,7 +178,7 @@ class Item:
             yield from self._data_set.read_elements(self.start, self.stop, self.encoding)
             return
         at = self.start
-        for element in self._data_set.read_elements(at, self._limit, self.encoding, in_item=True):
+        for element in self._data_set.read_elements(at, self.limit, self.encoding, in_item=True):
             yield element
             at = element.end
         self.stop = at
@@ -186,7 +186,7 @@ class Item:
     def find_stop(self) -> int:
         """Raises InvalidArgument."""
         if self.stop < 0:
-            self.stop = self._data_set.find_end(self.start, self._limit, self.encoding, in_item=True)
+            self.stop = self._data_set.find_end(self.start, self.limit, self.encoding, in_item=True)
         return self.stop
 
 
@@ -209,6 +209,10 @@ class DataSet:
         self.cuts, self.ends = dict(cuts), dict(ends)
         self._recent: dict[tuple[int, Encoding], bytes] = {}
 
+    def as_item(self) -> Item:
+        """The top level as if it were one."""
+        return Item(self, 0, len(self.data), len(self.data), self.encoding)
+
     def elements(self) -> Iterator[Element]:
         """All elements of the top level, in the order of the bytes. Raises InvalidArgument."""
         return self.read_elements(0, len(self.data), self.encoding)
@@ -218,9 +222,15 @@ class DataSet:
         data, cuts, explicit, short = self.data, self.cuts, encoding.explicit, SHORT
         unpack = encoding.element.unpack_from
         while at + 8 <= end:
-            if explicit:  # most elements, so not by a call each
-                group, number, letters, length = unpack(data, at)
-                if (vr := short.get(letters)) and group != 0xFFFE and at not in cuts:
+            if at not in cuts:  # most elements, so not by a call each
+                vr: str | None
+                if explicit:
+                    group, number, letters, length = unpack(data, at)
+                    vr = short.get(letters)
+                else:
+                    group, number, length = unpack(data, at)
+                    vr = "" if length != UNDEFINED else None
+                if vr is not None and group != 0xFFFE:
                     value = at + 8
                     stop = value + length
                     if stop > end:

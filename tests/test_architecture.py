@@ -18,7 +18,17 @@ MAX_FUNCTION_LINES = 60
 # Room → its modules. A name ending in a dot stands for everything below.
 ROOMS = {
     "words": (
-        *("errors", "names", "queries", "resources", "matching", "header_packs", "storage.uris", "dicom.forms"),
+        *(
+            "errors",
+            "names",
+            "queries",
+            "resources",
+            "matching",
+            "merging",
+            "header_packs",
+            "storage.uris",
+            "dicom.forms",
+        ),
         "iam.",
     ),
     "seams": ("seams",),

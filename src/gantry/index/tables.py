@@ -75,8 +75,9 @@ def _count(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False, server_default="0")
 
 
-# Attributes are those of the first instance that came. ``members`` are parts of a DICOM JSON object; ``modalities``
-# are joined by backslashes. The counters are those of the rows below, changed in the same transaction.
+# Attributes are those of the first instance that came; what it did not say is from those after it. ``members`` are
+# parts of a DICOM JSON object; ``modalities`` are joined by backslashes. The counters are those of the rows below, changed in the same
+# transaction.
 study = Table(
     "study",
     metadata,

@@ -25,7 +25,7 @@ from gantry.index.tables import (
 )
 from gantry.index.tally import add_to_tally
 from gantry.matching import name_keys, search_key, tokens
-from gantry.resources import Description, Instance, SeriesAttributes, StudyAttributes
+from gantry.resources import READER, Description, Instance, SeriesAttributes, StudyAttributes
 
 NO_PACK = -1
 _NUMBERS = ("instance_number", "number_of_frames", "rows", "columns", "bits_allocated")
@@ -95,7 +95,10 @@ def _ensure_studies(connection: Connection, store_id: int, instances: Sequence[I
     missing = sorted(first.keys() - {uid for _, uid in found})
     if missing:
         said = {uid: _study_of(first[uid]) for uid in missing}
-        rows = [{"store_id": store_id, "study_instance_uid": uid} | said[uid]._asdict() for uid in missing]
+        rows = [
+            {"store_id": store_id, "study_instance_uid": uid, "described_by": READER} | said[uid]._asdict()
+            for uid in missing
+        ]
         connection.execute(insert(study), rows)
         new = _pairs(connection, study, {(store_id, uid) for uid in missing}, *columns)
         make_findable(connection, store_id, {new[store_id, uid]: said[uid] for uid in missing})

@@ -8,6 +8,7 @@ import struct
 import pytest
 from tests.support.dicom import element
 
+from gantry.dicom import attributes
 from gantry.dicom.attributes import MAX_TEXT, say
 from gantry.dicom.skeleton import Skeleton
 from gantry.resources import Said
@@ -58,3 +59,24 @@ def test_no_control_character_reaches_a_column(written: bytes, kept: str) -> Non
     )
     assert (found.study.study_description, found.study.patient_id) == (kept, kept)
     assert "\0" not in found.study.members + found.study.more_members
+
+
+def test_half_a_character_reaches_no_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    member = '"00081030":{"vr":"LO","Value":["Knee\ud800 é"]}'
+    monkeypatch.setattr(attributes, "fragments", lambda *_: {0x00081030: member})
+    found = said()
+    assert found.study.study_description == "Knee é"
+    assert found.study.more_members == member.replace("\ud800", "?")
+
+
+def test_a_mistake_about_one_attribute_is_that_attributes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = attributes.fragments
+
+    def mistaken(skeleton: Skeleton, wanted: frozenset[int]) -> dict[int, str]:
+        if 0x00080060 in wanted:
+            raise KeyError("nobody foresaw this")
+        return whole(skeleton, wanted)
+
+    monkeypatch.setattr(attributes, "fragments", mistaken)
+    found = said(MODALITY, NAME)
+    assert (found.study.patient_name, found.series.modality, found.whole) == ("Doe^John", "", False)

@@ -200,3 +200,18 @@ def test_progress_is_told(older: Older, monkeypatch: pytest.MonkeyPatch, caplog:
         older.describe()
     told: Sequence[str] = [record.message for record in caplog.records if "of 5 studies" in record.message]
     assert [text.split(":")[1].split()[0] for text in told] == ["2", "4", "5", "5"]
+
+
+def test_it_stops_between_two_studies_when_the_server_does(older: Older, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, stopping = older.seams.index, threading.Event()
+    whole = index.redescribe_study
+
+    def stopped(*args: Any) -> bool:
+        stopping.set()
+        return whole(*args)
+
+    monkeypatch.setattr(index, "redescribe_study", stopped)
+    describe_anew(older.seams, stopping)
+    assert outdated(older.data) == STUDIES - 2, "the one that was right and the one that was changed"
+    older.describe()
+    assert contents(older.data) == older.right

@@ -189,8 +189,13 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _member(tag: int, member: str, element: dict[str, Any]) -> str:
-    """As it is, unless it holds a number that is too long for readers of JSON: that becomes text (PS3.18 §F.2.3.1)."""
-    return f'"{tag:08X}":{_encode(element)}' if _LONG_NUMBER.search(member) else member
+    """As it is, unless it holds a number that is too long for readers of JSON: that becomes text (PS3.18 §F.2.3.1).
+
+    Half of a surrogate pair, which is no character and cannot be UTF-8, becomes a question mark.
+    """
+    if _LONG_NUMBER.search(member):
+        member = f'"{tag:08X}":{_encode(element)}'
+    return member if member.isascii() else member.encode("utf-8", "replace").decode()
 
 
 def _joined(element: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import struct
 from typing import Any
 
 import pytest
+from pydicom.dataset import Dataset
 
 from tests.dicomweb.instances import instance
 from tests.support.dicom import element
@@ -74,6 +75,14 @@ def test_an_instance_that_comes_later_fills_what_is_missing(web: Web) -> None:
         (found,) = web.search("studies", **wanted)
         assert (value(found, "00100020"), value(found, "00080061")) == ("P1", "MR"), wanted
     assert value(web.search("series", Modality="MR")[0], "00080060") == "MR"
+
+
+def test_an_instance_of_the_same_request_fills_what_cannot_be_read(web: Web) -> None:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = "K1", "99X", "Knee"
+    web.stored(broken(made(1), PROCEDURES), made(2, ProcedureCodeSequence=[code]))
+    (found,) = web.search("studies", PatientName="Doe^John", includefield="ProcedureCodeSequence")
+    assert value(value(found, "00081032"), "00080100") == "K1"
 
 
 def test_the_first_instance_counts_where_it_says_something(web: Web) -> None:

@@ -18,7 +18,7 @@ MAX_FUNCTION_LINES = 60
 # Room → its modules. A name ending in a dot stands for everything below.
 ROOMS = {
     "words": (
-        *("errors", "names", "queries", "resources", "matching", "header_packs", "json_patch"),
+        *("errors", "names", "queries", "resources", "matching", "merging", "header_packs", "json_patch"),
         *("storage.uris", "dicom.forms", "iam."),
     ),
     "seams": ("seams",),

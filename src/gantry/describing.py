@@ -6,90 +6,114 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gantry.dicom.attributes import series_attributes, study_attributes
+from gantry.dicom.attributes import say
 from gantry.dicom.part10 import Header
 from gantry.dicom.skeleton import Skeleton
 from gantry.dicom.tags import BITS_ALLOCATED, COLUMNS, INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS
-from gantry.errors import StatusError
 from gantry.header_packs import PACK_BYTES, PACK_ITEMS, pack
-from gantry.resources import Description, Failure, Instance, SeriesAttributes, StudyAttributes
+from gantry.merging import fill
+from gantry.resources import Description, Failure, Instance, Said, SeriesAttributes, StudyAttributes
 
 logger = logging.getLogger(__name__)
 
 
+_TRIES = 8
+"""How many instances of a series are looked at, when those before them could not be read in full."""
+
+
 @dataclass(frozen=True, slots=True)
 class Read:
-    """An instance whose header has been read; ``skeleton`` is None where it is too long to be kept."""
+    """An instance whose header has been read; ``skeleton`` is None where it is too long to be kept.
+
+    ``said`` is what such a header says, which was read and let go at once.
+    """
 
     instance: Instance
     header: Header
     skeleton: Skeleton | None
+    said: Said | None = None
 
 
 def describe(outcomes: Sequence[Read | Failure]) -> list[Instance | Failure]:
-    """The instances, with descriptions. A header that is too long to be kept gives none: it is in the blob."""
+    """The instances, with descriptions. One whose header is too long to be kept has one without a pack."""
     found: list[Instance | Failure] = [item.instance if isinstance(item, Read) else item for item in outcomes]
-    studies: dict[str, StudyAttributes] = {}
+    shared: dict[StudyAttributes, StudyAttributes] = {}
     for places in _by_series(outcomes).values():
         items = [item for place in places if isinstance(item := outcomes[place], Read)]
-        attributes = _attributes(items[0], studies)
+        said = _describe_series(items)
+        study = shared.setdefault(said.study, said.study)  # one object for all, on their way out of a worker
         for start, chunk in _chunks(items):
-            data = pack([entry for _, entry in chunk])
+            kept = [entry for _, entry in chunk if entry]
+            data = pack(kept) if kept else b""
             for number, (item, _) in enumerate(chunk):
-                described = _description(item, attributes, data, len(chunk), number)
+                described = _description(item, (study, said.series), data, len(kept), number)
                 found[places[start + number]] = item.instance._replace(description=described)
     return found
 
 
 def _by_series(outcomes: Sequence[Read | Failure]) -> dict[tuple[str, str], list[int]]:
-    """Places in ``outcomes`` of those that have a skeleton, in their order."""
+    """Places in ``outcomes`` of those that were read, in their order."""
     found: dict[tuple[str, str], list[int]] = {}
     for place, item in enumerate(outcomes):
-        if isinstance(item, Read) and item.skeleton is not None:
+        if isinstance(item, Read):
             found.setdefault(item.instance.uids[:2], []).append(place)
     return found
 
 
 def attributes_of(read: Read) -> tuple[StudyAttributes, SeriesAttributes]:
-    """What a header says of its study and series; nothing where it is too long to be kept."""
-    return (StudyAttributes(), SeriesAttributes()) if read.skeleton is None else _attributes(read, {})
+    """What a header says of its study and series."""
+    said = _said_by(read)
+    return said.study, said.series
 
 
-def _attributes(first: Read, studies: dict[str, StudyAttributes]) -> tuple[StudyAttributes, SeriesAttributes]:
-    """Those of the first instance; a study's are made once, so that its instances share them on their way."""
-    assert first.skeleton is not None  # noqa: S101 - ``_by_series`` has seen to it
-    study = first.instance.study_instance_uid
+def describe_header(skeleton: Skeleton) -> Said:
+    """What a header says; never an error, since an instance whose structure is whole is found by its UIDs at least."""
     try:
-        if study not in studies:
-            studies[study] = study_attributes(first.skeleton)
-        return studies[study], series_attributes(first.skeleton)
-    except StatusError:
-        return StudyAttributes(), SeriesAttributes()
+        return say(skeleton)
     except Exception:
-        # Whatever its header is made of, an instance whose structure is whole is stored, and found by its UIDs.
-        logger.exception("the header of %s cannot be described", first.instance.sop_instance_uid)
-        return StudyAttributes(), SeriesAttributes()
+        logger.exception("a header cannot be described")
+        return Said()
+
+
+def _describe_series(items: Sequence[Read]) -> Said:
+    """What the first one says. Where not all of it can be read, the next ones fill what is missing."""
+    found = _said_by(items[0])
+    for item in items[1:_TRIES]:
+        if found.whole:
+            break
+        more = _said_by(item)
+        found = Said(fill(found.study, more.study), fill(found.series, more.series), more.whole)
+    return found
+
+
+def _said_by(read: Read) -> Said:
+    if read.skeleton is None:
+        return read.said or Said()
+    said = describe_header(read.skeleton)
+    if not said.whole:
+        logger.warning("not all of the header of %s can be read", read.instance.path)
+    return said
 
 
 def _chunks(items: Sequence[Read]) -> list[tuple[int, list[tuple[Read, bytes]]]]:
-    """Where each chunk starts, and its items with their headers as bytes."""
+    """Where each chunk starts, and its items with their headers as bytes; one that is too long is alone, without."""
     chunks: list[tuple[int, list[tuple[Read, bytes]]]] = []
-    size = 0
+    size, full = 0, True
     for place, item in enumerate(items):
-        assert item.skeleton is not None  # noqa: S101
-        entry = item.skeleton.to_bytes()
-        if not chunks or len(chunks[-1][1]) >= PACK_ITEMS or size + len(entry) > PACK_BYTES:
+        entry = item.skeleton.to_bytes() if item.skeleton is not None else b""
+        if full or not entry or len(chunks[-1][1]) >= PACK_ITEMS or size + len(entry) > PACK_BYTES:
             chunks.append((place, []))
             size = 0
         chunks[-1][1].append((item, entry))
         size += len(entry)
+        full = not entry
     return chunks
 
 
 def _description(
     item: Read, attributes: tuple[StudyAttributes, SeriesAttributes], data: bytes, packed: int, number: int
 ) -> Description:
-    assert item.skeleton is not None  # noqa: S101
+    kept = item.skeleton
     numbers = item.header.numbers
     return Description(
         study=attributes[0],
@@ -102,5 +126,5 @@ def _description(
         pack=data,
         packed=packed,
         number=number,
-        size=len(item.skeleton.meta) + len(item.skeleton.body),
+        size=len(kept.meta) + len(kept.body) if kept is not None else item.instance.uids_size,
     )

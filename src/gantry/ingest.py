@@ -6,18 +6,30 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
-from gantry.describing import Read, describe
+from gantry.describing import Read, describe, describe_header
 from gantry.dicom.layout import Readable
-from gantry.dicom.part10 import Header, read_header, read_skeleton
+from gantry.dicom.part10 import MAX_LIVE_SKELETON, Header, read_header, read_skeleton
 from gantry.dicom.skeleton import Skeleton
-from gantry.errors import Code, FailedPrecondition, Internal, ResourceExhausted, Status, StatusError
+from gantry.errors import (
+    Code,
+    FailedPrecondition,
+    Internal,
+    Interrupted,
+    PermissionDenied,
+    ResourceExhausted,
+    Status,
+    StatusError,
+    Unavailable,
+)
 from gantry.operations.blob_keys import blob_key
-from gantry.resources import Failure, Instance, ObjectMeta
+from gantry.resources import Failure, Instance, ObjectMeta, Said
 from gantry.seams import BlobStore
 
 logger = logging.getLogger(__name__)
 
 MAX_OBJECT_BYTES = 100 << 30
+AWAY = (Interrupted, PermissionDenied, ResourceExhausted, Unavailable)
+"""Errors that say nothing of an object: later it may be read."""
 
 
 def ingest_batch(
@@ -53,7 +65,7 @@ def identify(opened: Readable, blob_key: str, size: int, storage_class: str, res
     """Read the header of an object whose bytes are, or will be, the blob ``blob_key``. Raises StatusError."""
     if size > MAX_OBJECT_BYTES:
         raise FailedPrecondition(f"{size} bytes are more than the {MAX_OBJECT_BYTES} an object may have")
-    header, skeleton = _read(opened, size, resource)
+    header, skeleton, said = _read(opened, size, resource)
     instance = Instance(
         header.study_instance_uid,
         header.series_instance_uid,
@@ -65,14 +77,21 @@ def identify(opened: Readable, blob_key: str, size: int, storage_class: str, res
         storage_class,
         resource,
     )
-    return Read(instance, header, skeleton)
+    return Read(instance, header, skeleton, said)
 
 
-def _read(opened: Readable, size: int, resource: str) -> tuple[Header, Skeleton | None]:
-    """Raises StatusError alone: a mistake of ours about one header must not be the end of the operation for all."""
+def _read(opened: Readable, size: int, resource: str) -> tuple[Header, Skeleton | None, Said | None]:
+    """A header to be kept, or what one says that is too long for that.
+
+    Raises StatusError alone: a mistake of ours about one header must not be the end of the operation for all.
+    """
     try:
         header = read_header(opened.read_at, size)
-        return header, read_skeleton(opened.read_at, size, header.layout)
+        skeleton = read_skeleton(opened.read_at, size, header.layout)
+        if skeleton is not None:
+            return header, skeleton, None
+        long = read_skeleton(opened.read_at, size, header.layout, MAX_LIVE_SKELETON)
+        return header, None, describe_header(long) if long is not None else None
     except StatusError:
         raise
     except Exception:
@@ -93,6 +112,29 @@ def describe_stored(instances: Sequence[Instance], *, blobs: BlobStore) -> list[
             read.append(Failure(item.resource, error.status))
     described = describe(read)
     return [new if isinstance(new, Instance) else old for new, old in zip(described, instances, strict=True)]
+
+
+def describe_headers(headers: Sequence[bytes | str], *, blobs: BlobStore) -> list[Said | None]:
+    """What headers say: those out of a pack, and those of blobs by their keys. None for one that cannot be read.
+
+    Raises one of AWAY where a blob cannot be reached now.
+    """
+    return [
+        describe_header(Skeleton.from_bytes(each)) if isinstance(each, bytes) else _said_in(each, blobs)
+        for each in headers
+    ]
+
+
+def _said_in(key: str, blobs: BlobStore) -> Said | None:
+    try:
+        with blobs.open(key) as opened:
+            _, skeleton, said = _read(opened, opened.size, key)
+    except AWAY:
+        raise
+    except StatusError as error:
+        logger.warning("the header of %s cannot be read: %s", key, error.message)
+        return None
+    return said if skeleton is None else describe_header(skeleton)
 
 
 def same_bytes(pairs: Sequence[tuple[str, str]], *, blobs: BlobStore) -> list[bool | Status]:

@@ -74,10 +74,61 @@ class SeriesAttributes(NamedTuple):
     more_members: str = ""
 
 
+READER = 1
+"""Which reader describes studies and series. One more whenever it says something else of a header than before: rows of
+an older one are then described anew in the background."""
+
+
+class Said(NamedTuple):
+    """What one header says of its study and series. ``whole`` is False where an attribute could not be read."""
+
+    study: StudyAttributes = StudyAttributes()
+    series: SeriesAttributes = SeriesAttributes()
+    whole: bool = False
+
+
+class OutdatedStudy(NamedTuple):
+    """A study that an older reader has described; ``said`` and the counts are those of its row when it was read.
+
+    ``position`` is its place among all of them.
+    """
+
+    position: tuple[int, int]
+    study_instance_uid: str
+    said: StudyAttributes
+    series_count: int
+    instance_count: int
+
+    @property
+    def id(self) -> int:
+        return self.position[1]
+
+
+class OutdatedSeries(NamedTuple):
+    """A series of such a study."""
+
+    id: int
+    series_instance_uid: str
+    said: SeriesAttributes
+    instance_count: int
+
+
+class HeaderPlace(NamedTuple):
+    """Where the header of an instance is: in a pack, or without one in its blob. ``order`` is when it was stored."""
+
+    order: tuple[int, int, int]
+    series_id: int
+    sop_instance_uid: str
+    blob_key: str
+    pack_id: int | None
+    pack_number: int
+
+
 class Description(NamedTuple):
     """What an instance's header says. Instances of one batch share the attributes and the pack of their series.
 
-    ``pack`` holds ``packed`` headers, this one's at ``number``; ``size`` is that of this header in bytes.
+    ``pack`` holds ``packed`` headers, this one's at ``number``; it is empty where the header is too long to be kept.
+    ``size`` is how many bytes the index counts for it.
     """
 
     study: StudyAttributes
@@ -96,7 +147,7 @@ class Description(NamedTuple):
 class Instance(NamedTuple):
     """One stored instance: its identity, where its bytes are, how many. ``resource`` is where it came from.
 
-    ``description`` is there for new instances whose header could be kept.
+    ``description`` is there for new instances whose header could be read.
     """
 
     study_instance_uid: str
@@ -123,7 +174,12 @@ class Instance(NamedTuple):
     @property
     def structured_size(self) -> int:
         """Bytes of the header that the index keeps; without one, of the text of five UIDs."""
-        return self.description.size if self.description is not None else sum(map(len, self[:5]))
+        return self.description.size if self.description is not None else self.uids_size
+
+    @property
+    def uids_size(self) -> int:
+        """Characters of the five UIDs."""
+        return sum(map(len, self[:5]))
 
 
 class Change(NamedTuple):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
-from alembic import command
-from alembic.config import Config
 
-import gantry.index
 from tests.dicomweb.instances import instance
+from tests.faults.older import GARBLED, contents, garble, index_of_schema, outdated, put_back
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
@@ -20,22 +21,13 @@ from tests.support.web import Web, uid_path, value
 STUDY, SERIES = "1.2.1", "1.2.1.1"
 
 
-def old_index(path: Path) -> sqlite3.Connection:
-    """Schema 0002, which kept UIDs alone."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(gantry.index.__file__).parent / "migrations"))
-    config.set_main_option("sqlalchemy.url", f"sqlite:///{path}")
-    command.upgrade(config, "0002")
-    return sqlite3.connect(path)
-
-
 @pytest.fixture
 def old(tmp_path: Path) -> Path:
     """Three instances of one series, one of them unreadable by now, in a directory of data of schema 0002."""
     data = tmp_path / "data"
     blobs = data / "blobs" / "main" / "1" / "7"
     blobs.mkdir(parents=True)
-    index = old_index(data / "index.sqlite")
+    index = index_of_schema(data / "index.sqlite", "0002")  # which kept UIDs alone
     index.execute("INSERT INTO dataset (id, project, location, dataset) VALUES (1, 'p', 'us-central1', 'd')")
     index.execute("INSERT INTO dicom_store (id, dataset_id, store, settings) VALUES (1, 1, 's', '{}')")
     index.execute("INSERT INTO study (id, store_id, study_instance_uid) VALUES (1, 1, ?)", (STUDY,))
@@ -105,3 +97,144 @@ def test_a_restart_in_between_loses_nothing(old: Path, tmp_path: Path) -> None:
             assert index.execute("SELECT modalities FROM study").fetchone() == ("MR",)
     finally:
         server.stop()
+
+
+STUDIES = 60
+
+
+def made(study: int, series: int, number: int) -> bytes:
+    uids = f"1.3.{study}", f"1.3.{study}.{series}", f"1.3.{study}.{series}.{number}"
+    name = {"PatientName": f"山田^太郎{study}", "charset": "ISO 2022 IR 6\\ISO 2022 IR 87"}
+    when = {"StudyDate": f"202401{1 + study % 28:02d}", "StudyDescription": f"Knee {study}", "InstanceNumber": number}
+    return instance(uids, Modality=("CT", "MR")[series], PatientID=f"P{study}", **name, **when)
+
+
+class Aged(NamedTuple):
+    """A server that is not running, over an index of schema 0008 that says nonsense; and what it should say."""
+
+    server: GantryServer
+    gantry: Gantry
+    right: dict[str, list[tuple[object, ...]]]
+
+
+@pytest.fixture
+def aged(tmp_path: Path) -> Iterator[Aged]:
+    server = GantryServer(tmp_path / "data", tmp_path / "buckets")
+    gantry = Gantry(server)
+    web = Web(gantry)
+    spread = [(study, series) for study in range(STUDIES) for series in range(1 + study % 2)]
+    web.stored(*(made(*place, number) for place in spread for number in range(2)))
+    server.stop()
+    right = contents(server.data)
+    garble(server.data)
+    put_back(server.data)
+    yield Aged(server, gantry, right)
+    if server.process.poll() is None:
+        server.stop()
+
+
+def wait_until_done(server: GantryServer) -> None:
+    server.wait_until(lambda: outdated(server.data) == 0)
+
+
+def test_what_an_older_reader_garbled_is_described_anew(aged: Aged) -> None:
+    """Searches, terms, texts, modalities and members as if it had never been; counters and tallies never change."""
+    server, gantry, right = aged
+    with sqlite3.connect(server.data / "index.sqlite") as index:
+        assert index.execute("SELECT DISTINCT patient_name FROM study").fetchall() == [(GARBLED.patient_name,)]
+    server.start()
+    wait_until_done(server)
+    web = Web(gantry)
+    assert len(web.search("studies", limit=1000)) == STUDIES
+    for wanted in (
+        {"PatientName": "山田^太郎7"},
+        {"PatientName": "?田^太郎7"},
+        {"PatientName": "太郎7", "fuzzymatching": "true"},
+        {"PatientID": "P7"},
+        {"StudyDescription": "*ee 7"},
+        {"StudyDate": "20240108", "PatientID": "P7", "ModalitiesInStudy": "MR"},
+    ):
+        (found,) = web.search("studies", **wanted)
+        assert (value(found, "0020000D"), value(found, "00100020")) == ("1.3.7", "P7"), wanted
+    for gone in (
+        {"PatientName": "yam"},
+        {"PatientName": "*ada*"},
+        {"StudyDate": "19000101"},
+        {"StudyDescription": "*gar*"},
+    ):
+        assert web.search("studies", **gone) == []
+    assert {value(found, "00080060") for found in web.search("studies/1.3.7/series")} == {"CT", "MR"}
+    assert contents(server.data) == right
+    log = server.log_text()
+    assert f"an older version has described {STUDIES} studies" in log
+    assert f"{STUDIES} of {STUDIES} studies, {STUDIES} of them changed, 0 out of reach; ended" in log
+
+
+def test_killed_again_and_again_it_goes_on_where_it_was(aged: Aged) -> None:
+    server, _, right = aged
+    chance, left, inside = random.Random(5), STUDIES, 0
+    for _ in range(4):
+        server.start()
+        server.wait_until(lambda before=left: outdated(server.data) < before)  # type: ignore[misc]
+        time.sleep(chance.uniform(0, 0.15))
+        server.kill9()
+        now = outdated(server.data)
+        assert now < left, "what is done stays done"
+        left = now
+        inside += left > 0
+        if not left:
+            break
+    server.start()
+    wait_until_done(server)
+    assert inside, "no kill fell while it was at work"
+    assert contents(server.data) == right
+
+
+def test_a_start_over_an_index_that_is_up_to_date_looks_at_nothing(aged: Aged) -> None:
+    server, _, _ = aged
+    server.start()
+    wait_until_done(server)
+    server.stop()
+    server.log.write_text("")
+    server.restart()
+    time.sleep(1)
+    assert "describing anew" not in server.log_text()
+
+
+def test_what_is_stored_changed_and_deleted_meanwhile_is_not_undone(aged: Aged) -> None:
+    server, gantry, _ = aged
+    server.start()
+    web = Web(gantry, "v1beta1")
+    root = web.root
+    change = [{"op": "replace", "path": "/00100020/Value/0", "value": "NEW"}]
+    for study in range(STUDIES - 1, 0, -6):
+        response = web.gantry.request("PATCH", f"{root}/studies/1.3.{study}/metadata", json=change)
+        web.gantry.wait(response.json()["name"], version="v1beta1")
+        web.gantry.call("DELETE", f"{root}/studies/1.3.{study - 1}")
+        web.stored(made(study - 2, 1, 9))
+    wait_until_done(server)
+    changed = {f"1.3.{study}" for study in range(STUDIES - 1, 0, -6)}
+    assert {value(found, "0020000D") for found in web.search("studies", PatientID="NEW")} == changed
+    found = web.search("studies", limit=1000)
+    assert len(found) == STUDIES - 10
+    assert all(value(each, "00080020") != "19000101" for each in found)
+    for study in range(STUDIES - 3, 0, -6):
+        assert "MR" in web.search("studies", PatientID=f"P{study}")[0]["00080061"]["Value"]
+
+
+def test_files_that_cannot_be_read_are_told_and_no_other_is_held_up(aged: Aged) -> None:
+    """Neither the pack nor the file of one study has a header."""
+    server, gantry, _ = aged
+    with sqlite3.connect(server.data / "index.sqlite") as index:
+        lost = (
+            "SELECT series.id FROM series JOIN study ON study.id = series.study_id WHERE study_instance_uid = '1.3.4'"
+        )
+        index.execute(f"UPDATE header_pack SET data = x'00' WHERE series_id IN ({lost})")
+        for (key,) in index.execute(f"SELECT blob_key FROM instance WHERE series_id IN ({lost})"):
+            (server.data / "blobs" / key).write_bytes(b"nothing")
+    server.start()
+    wait_until_done(server)
+    web = Web(gantry)
+    found = {value(each, "0020000D") for each in web.search("studies", StudyDate="20240101-20240131", limit=1000)}
+    assert found == {f"1.3.{study}" for study in range(STUDIES) if study != 4}
+    assert "study 1.3.4: none of its headers can be read" in server.log_text()

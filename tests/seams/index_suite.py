@@ -9,18 +9,23 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, ResourceExhausted, Status
+from gantry.header_packs import pack, unpack
 from gantry.iam.policies import principal
 from gantry.iam.sessions import Session
 from gantry.index import logs, operations, searches
 from gantry.index.sql import SqlIndex
+from gantry.index.tables import study
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath
+from gantry.queries import FoundStudy, Level, Match, Operator, Query
 from gantry.resources import (
     Batch,
     Change,
     Committed,
     Dataset,
+    Description,
     DicomStore,
     Failure,
     Instance,
@@ -58,6 +63,27 @@ def selected(*paths: tuple[str, str, str]) -> tuple[Selected, ...]:
 
 def stored(index: SqlIndex, store: DicomStore, **how: Any) -> list[Instance]:
     return [found for _, found in index.instances(store.id, **how)]
+
+
+STUDY_SAID = StudyAttributes("Doe^John", "P1", study_date="20240105", study_description="Old hip")
+SERIES_SAID = SeriesAttributes("CT", "1")
+
+
+def said(new: Instance, study: StudyAttributes = STUDY_SAID, series: SeriesAttributes = SERIES_SAID) -> Instance:
+    """With a description of its own."""
+    description = Description(study, series, 7, None, 2, 3, 8, pack([b"header"]), 1, 0, 6)
+    return new._replace(description=description)
+
+
+def age(index: SqlIndex) -> None:
+    """All studies are described by an older reader."""
+    with index._write() as connection:
+        connection.execute(update(study).values(described_by=0))
+
+
+def found_by(index: SqlIndex, field: str, operator: Operator, wanted: str) -> list[FoundStudy]:
+    match = Match(Level.STUDY, field, operator, (wanted,))
+    return index.search_studies(STORE, Query(Level.STUDY, ResourcePath(""), (match,), limit=10))
 
 
 @pytest.fixture
@@ -723,6 +749,128 @@ class IndexSuite:
             with pytest.raises(NotFound):
                 index.delete_instance(STORE, ResourcePath(*first.uids))
         assert sorted(index.garbage()) == ["b/1", "b/2", "b/3", "b/4"]
+
+    # What an older reader has described -------------------------------------------------------------------------------
+
+    def test_what_comes_in_is_described_by_the_reader_of_today(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1), said(item(2, "1.3", "5")))))
+        assert (index.count_outdated(), index.outdated_studies((0, 0), 10)) == (0, [])
+
+    def test_studies_of_an_older_reader_are_listed_in_pages_until_they_are_marked(
+        self, index: SqlIndex, operation: Operation
+    ) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", tuple(said(item(n, f"1.{n}", "5")) for n in range(5))))
+        assert index.count_outdated() == 0
+        age(index)
+        assert index.count_outdated() == 5
+        first = index.outdated_studies((0, 0), 3)
+        rest = index.outdated_studies(first[-1].position, 3)
+        found = first + rest
+        assert sorted(each.study_instance_uid for each in found) == [f"1.{n}" for n in range(5)] and len(first) == 3
+        assert {(each.said, each.series_count, each.instance_count) for each in found} == {(STUDY_SAID, 1, 1)}
+        index.mark_described(found[1:])
+        assert index.outdated_studies((0, 0), 10) == found[:1]
+
+    def test_the_first_instances_are_those_that_came_first(self, index: SqlIndex, operation: Operation) -> None:
+        """Whatever their UIDs are; a replacement keeps its turn."""
+        for number in (3, 1, 2):
+            index.commit_batch(operation, RUNNER, Batch(str(number), (said(item(number, series=f"1.2.{number % 2}")),)))
+        place, before = next(each for each in index.instances(operation.store_id) if each[1].sop_instance_uid == "9.3")
+        after = said(before._replace(blob_key="new"))
+        change = Replacement(place, before, after, STUDY_SAID, SERIES_SAID)
+        index.commit_batch(operation, RUNNER, Batch("x", replacements=(change,)))
+        age(index)
+        (study,) = index.outdated_studies((0, 0), 10)
+        every = index.series_of(study.id, 0, 10)
+        assert index.series_of(study.id, every[0].id, 10) == every[1:] and len(every) == 2
+        found = index.first_in_study(study.id, 2)
+        assert [(place.sop_instance_uid, place.blob_key) for place in found] == [("9.3", "new"), ("9.1", "b/1")]
+        series = next(each for each in every if each.series_instance_uid == "1.2.1")
+        assert (series.said, series.instance_count) == (SERIES_SAID, 2)
+        assert index.first_in_series(series.id, 1) == found[:1]
+        packs = index.header_packs([found[0].pack_id or 0])
+        assert unpack(packs[found[0].pack_id or 0])[found[0].pack_number] == b"header"
+
+    def test_a_study_that_is_described_anew_is_found_by_that_alone(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (said(item(1)), said(item(2)))))
+        before = index.metrics(STORE), index.growth(STORE)
+        age(index)
+        (study,) = index.outdated_studies((0, 0), 10)
+        (series,) = index.series_of(study.id, 0, 10)
+        places = index.first_in_study(study.id, 2)
+        assert index.redescribe_series(study.id, series, SeriesAttributes("MR\\PT", "3"), places)
+        new = StudyAttributes("Roe^Jane", "P2", study_date="20300505", study_description="New knee")
+        assert index.redescribe_study(study, new, places)
+        assert index.count_outdated() == 0
+        for field, operator, wanted in (
+            *(("patient_name", Operator.EQUALS, "Roe^Jane"), ("patient_name", Operator.WORDS, "jane")),
+            *(("study_description", Operator.WILDCARD, "*knee*"), ("study_date", Operator.EQUALS, "20300505")),
+            *(
+                ("modalities_in_study", Operator.EQUALS, "MR"),
+                ("modalities_in_study", Operator.EQUALS, "PT"),
+                ("patient_id", Operator.EQUALS, "P2"),
+            ),
+        ):
+            assert len(found_by(index, field, operator, wanted)) == 1, (field, wanted)
+        for field, operator, wanted in (
+            *(("patient_name", Operator.EQUALS, "Doe^John"), ("patient_name", Operator.WORDS, "john")),
+            *(("study_description", Operator.WILDCARD, "*hip*"), ("study_date", Operator.EQUALS, "20240105")),
+            ("modalities_in_study", Operator.EQUALS, "CT"),
+        ):
+            assert found_by(index, field, operator, wanted) == [], (field, wanted)
+        assert (index.metrics(STORE), index.growth(STORE)) == before
+        index.delete_below(STORE, ResourcePath("1.2"), "v1", Method.DELETE_STUDY)
+        assert found_by(index, "patient_name", Operator.WORDS, "jane") == []
+
+    @pytest.mark.parametrize("meanwhile", ["stored", "deleted", "replaced", "gone"])
+    def test_what_changes_while_headers_are_read_is_not_undone(
+        self, index: SqlIndex, operation: Operation, meanwhile: str
+    ) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (said(item(1)), said(item(2)))))
+        age(index)
+        (study,) = index.outdated_studies((0, 0), 10)
+        (series,) = index.series_of(study.id, 0, 10)
+        places = index.first_in_study(study.id, 1)
+        if meanwhile == "stored":
+            index.commit_batch(operation, RUNNER, Batch("b", (said(item(3)),)))
+        elif meanwhile == "deleted":
+            index.delete_instance(STORE, ResourcePath(*item(2).uids))
+        elif meanwhile == "gone":
+            index.delete_below(STORE, ResourcePath("1.2"), "v1", Method.DELETE_STUDY)
+            index.commit_batch(operation, RUNNER, Batch("b", (said(item(1)),)))
+        else:
+            position, before = next(iter(index.instances(operation.store_id)))
+            change = Replacement(position, before, said(before._replace(blob_key="new")), STUDY_SAID, SERIES_SAID)
+            index.commit_batch(operation, RUNNER, Batch("b", replacements=(change,)))
+        assert not index.redescribe_study(study, StudyAttributes("Roe^Jane"), places)
+        assert not index.redescribe_series(study.id, series, SeriesAttributes("MR"), places)
+        assert len(found_by(index, "patient_name", Operator.EQUALS, "Doe^John")) == 1
+        assert index.count_outdated() == (meanwhile != "gone")
+        assert index.are_there(places) == (meanwhile in ("stored", "deleted"))
+
+    def test_later_instances_fill_what_the_first_left_open(self, index: SqlIndex, operation: Operation) -> None:
+        index.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
+        index.commit_batch(operation, RUNNER, Batch("b", (said(item(2)), said(item(3, series="1.2.9")))))
+        other = StudyAttributes("Doe^John", "P1", "A7", study_date="20300505")
+        index.commit_batch(operation, RUNNER, Batch("c", (said(item(4), other, SeriesAttributes("MR", "5")),)))
+        for field, operator, wanted in (
+            *(("patient_name", Operator.WORDS, "john"), ("study_description", Operator.WILDCARD, "*hip*")),
+            *(("accession_number", Operator.EQUALS, "A7"), ("modalities_in_study", Operator.EQUALS, "CT")),
+            ("study_date", Operator.EQUALS, "20240105"),
+        ):
+            (row,) = found_by(index, field, operator, wanted)
+            assert (row.modalities, row.series_count, row.instance_count) == ("CT", 2, 4)
+        assert found_by(index, "modalities_in_study", Operator.EQUALS, "MR") == []
+
+    def test_a_header_without_a_pack_describes_its_study(self, index: SqlIndex, operation: Operation) -> None:
+        new = said(item(1))
+        assert new.description is not None
+        new = new._replace(description=new.description._replace(pack=b"", packed=0, size=new.uids_size))
+        index.commit_batch(operation, RUNNER, Batch("a", (new, said(item(2)))))
+        assert len(found_by(index, "patient_name", Operator.EQUALS, "Doe^John")) == 1
+        assert index.metrics(STORE) == metrics_of([new, said(item(2))])
+        rows = {row.sop_instance_uid: row for row in index.found_below(STORE, ResourcePath("1.2"))}
+        assert (rows["9.1"].pack_id, rows["9.1"].instance_number, rows["9.2"].pack_number) == (None, 7, 0)
 
     # For pages --------------------------------------------------------------------------------------------------------
 

@@ -6,15 +6,26 @@ UIDs, counts and what is the same for every instance are not here: the index has
 from __future__ import annotations
 
 import json
+import logging
+import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from gantry.dicom.json_model import fragments
+from gantry.dicom.part10 import MAX_SKELETON
 from gantry.dicom.skeleton import Skeleton
-from gantry.resources import SeriesAttributes, StudyAttributes
+from gantry.errors import StatusError
+from gantry.resources import Said, SeriesAttributes, StudyAttributes
+
+logger = logging.getLogger(__name__)
 
 MAX_TEXT = 1024
-
+_MAX_DIGITS = 640  # a number of more may be refused by Python's int() (sys.int_info.str_digits_check_threshold)
+_LONG_NUMBER = re.compile(f"[0-9]{{{_MAX_DIGITS + 1}}}")
+# No text in a database or on a page: controls (PostgreSQL refuses U+0000) and halves of surrogate pairs.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SPACES = re.compile("[\t\n\f\r]+")
 
 STUDY_DEFAULT = (
     0x00080020,  # StudyDate
@@ -83,55 +94,114 @@ _STUDY, _SERIES = frozenset(STUDY_DEFAULT + STUDY_MORE), frozenset(SERIES_DEFAUL
 _MAX_MEMBER = 16 << 10
 
 
+def say(skeleton: Skeleton) -> Said:
+    """What a header says of its study and series. An attribute that cannot be read is left out, and no other."""
+    found, whole = _found(skeleton, _STUDY | _SERIES)
+    elements = _parsed(found)
+    members = {tag: _member(tag, found[tag], element) for tag, element in elements.items()}
+    texts = {tag: _joined(element) for tag, element in elements.items() if element["vr"] != "SQ"}
+    return Said(_study(members, texts), _series(members, texts), whole and len(elements) == len(found))
+
+
 def study_attributes(skeleton: Skeleton) -> StudyAttributes:
-    """Raises InvalidArgument where the header cannot be read."""
-    found = _found(skeleton, _STUDY)
-    values = _values(found)
-    return StudyAttributes(
-        patient_name=values.get(0x00100010, ""),
-        patient_id=values.get(0x00100020, ""),
-        accession_number=values.get(0x00080050, ""),
-        referring_physician_name=values.get(0x00080090, ""),
-        study_date=values.get(0x00080020, ""),
-        study_time=values.get(0x00080030, ""),
-        study_description=values.get(0x00081030, ""),
-        study_id=values.get(0x00200010, ""),
-        members=_members(found, STUDY_DEFAULT),
-        more_members=_members(found, STUDY_MORE),
-    )
+    return say(skeleton).study
 
 
 def series_attributes(skeleton: Skeleton) -> SeriesAttributes:
-    """Raises InvalidArgument where the header cannot be read."""
-    found = _found(skeleton, _SERIES)
-    values = _values(found)
-    return SeriesAttributes(
-        modality=values.get(0x00080060, ""),
-        series_number=values.get(0x00200011, ""),
-        series_description=values.get(0x0008103E, ""),
-        start_date=values.get(0x00400244, ""),
-        members=_members(found, SERIES_DEFAULT),
-        more_members=_members(found, SERIES_MORE),
+    return say(skeleton).series
+
+
+def _study(members: dict[int, str], texts: dict[int, str]) -> StudyAttributes:
+    return StudyAttributes(
+        patient_name=texts.get(0x00100010, ""),
+        patient_id=texts.get(0x00100020, ""),
+        accession_number=texts.get(0x00080050, ""),
+        referring_physician_name=texts.get(0x00080090, ""),
+        study_date=texts.get(0x00080020, ""),
+        study_time=texts.get(0x00080030, ""),
+        study_description=texts.get(0x00081030, ""),
+        study_id=texts.get(0x00200010, ""),
+        members=_joined_members(members, STUDY_DEFAULT),
+        more_members=_joined_members(members, STUDY_MORE),
     )
 
 
-def _found(skeleton: Skeleton, wanted: frozenset[int]) -> dict[int, str]:
-    """Members longer than ``_MAX_MEMBER`` are left to the metadata: every search would carry them."""
-    return {tag: member for tag, member in fragments(skeleton, wanted).items() if len(member) <= _MAX_MEMBER}
+def _series(members: dict[int, str], texts: dict[int, str]) -> SeriesAttributes:
+    return SeriesAttributes(
+        modality=texts.get(0x00080060, ""),
+        series_number=texts.get(0x00200011, ""),
+        series_description=texts.get(0x0008103E, ""),
+        start_date=texts.get(0x00400244, ""),
+        members=_joined_members(members, SERIES_DEFAULT),
+        more_members=_joined_members(members, SERIES_MORE),
+    )
 
 
-def _members(found: dict[int, str], tags: Iterable[int]) -> str:
-    return ",".join(found[tag] for tag in sorted(tags) if tag in found)
+def _found(skeleton: Skeleton, wanted: frozenset[int]) -> tuple[dict[int, str], bool]:
+    """Members by tag, and whether all that are there could be read.
+
+    Members longer than ``_MAX_MEMBER`` are left to the metadata: every search would carry them.
+    """
+    try:
+        found, whole = fragments(skeleton, wanted), True
+    except StatusError:
+        found, whole = _one_by_one(skeleton, wanted), False
+    except Exception:
+        # Whatever a header is made of, an instance whose structure is whole is stored, and found by the rest of it.
+        logger.exception("a header cannot be read in one go")
+        found, whole = _one_by_one(skeleton, wanted), False
+    return {tag: member for tag, member in found.items() if len(member) <= _MAX_MEMBER}, whole
 
 
-def _values(found: dict[int, str]) -> dict[int, str]:
-    """Texts as they are looked for: several values joined by a backslash, component groups by ``=``."""
-    parsed: dict[str, Any] = json.loads("{" + ",".join(found.values()) + "}")
-    return {
-        int(tag, 16): "\\".join(_text(value) for value in element.get("Value", ()))[:MAX_TEXT]
-        for tag, element in parsed.items()
-        if element["vr"] != "SQ"
-    }
+def _one_by_one(skeleton: Skeleton, wanted: frozenset[int]) -> dict[int, str]:
+    """Without those that cannot be read. Every one costs a walk, so a header too long to be kept is not worth it."""
+    found: dict[int, str] = {}
+    if len(skeleton.body) <= MAX_SKELETON:
+        for tag in wanted:
+            with suppress(Exception):  # told by the caller, once for all of them
+                found |= fragments(skeleton, frozenset((tag,)))
+    return found
+
+
+def _joined_members(members: dict[int, str], tags: Iterable[int]) -> str:
+    return ",".join(members[tag] for tag in sorted(tags) if tag in members)
+
+
+def _parsed(found: dict[int, str]) -> dict[int, dict[str, Any]]:
+    """Elements by tag, without those that are no values: JSON that is nested too deep, an address of bulk data."""
+    parsed = {}
+    for tag, member in found.items():
+        try:
+            element = _decode(f"{{{member}}}").popitem()[1]
+        except (ValueError, RecursionError):
+            continue
+        if "BulkDataURI" not in element:
+            parsed[tag] = element
+    return parsed
+
+
+def _integer(text: str) -> int | str:
+    return int(text) if len(text) <= _MAX_DIGITS else text
+
+
+_decode = json.JSONDecoder(parse_int=_integer).decode
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _member(tag: int, member: str, element: dict[str, Any]) -> str:
+    """As it is, unless it holds a number that is too long for readers of JSON: that becomes text (PS3.18 §F.2.3.1).
+
+    Half of a surrogate pair, which is no character and cannot be UTF-8, becomes a question mark.
+    """
+    if _LONG_NUMBER.search(member):
+        member = f'"{tag:08X}":{_encode(element)}'
+    return member if member.isascii() else member.encode("utf-8", "replace").decode()
+
+
+def _joined(element: dict[str, Any]) -> str:
+    """A text as it is looked for: several values joined by a backslash, component groups by ``=``."""
+    text = "\\".join(_text(value) for value in element.get("Value", ()))[:MAX_TEXT]
+    return _CONTROL.sub("", _SPACES.sub(" ", text)).strip() if _CONTROL.search(text) else text
 
 
 def _text(value: Any) -> str:

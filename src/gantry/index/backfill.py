@@ -9,7 +9,8 @@ from sqlalchemy import Connection, select, update
 from gantry.errors import NotFound
 from gantry.index.contents import find
 from gantry.index.database import Database
-from gantry.index.insertion import NO_PACK, Placed, columns_of, insert_packs, make_findable, tell_modalities
+from gantry.index.filling import fill_rows
+from gantry.index.insertion import NO_PACK, Placed, columns_of, insert_packs
 from gantry.index.instances import _to_instance, _walk_query
 from gantry.index.tables import instance, series, study
 from gantry.names import ResourcePath
@@ -30,7 +31,7 @@ class Backfill(Database):
             packs = insert_packs(connection, placed)
             for item in placed:
                 _update(connection, item, packs)
-            _fill(connection, store_id, placed)
+            fill_rows(connection, placed)
 
 
 def _place(connection: Connection, store_id: int, item: Instance) -> Placed | None:
@@ -52,22 +53,3 @@ def _update(connection: Connection, item: Placed, packs: dict[tuple[int, int], t
     total = series.c.structured_bytes
     grown = update(series).where(series.c.id == item.series_id).values({total: total + new.structured_size - before})
     connection.execute(grown)
-
-
-def _fill(connection: Connection, store_id: int, placed: Sequence[Placed]) -> None:
-    """Attributes of studies and series that have none; the first instance counts, as ever."""
-    new_studies, touched = {}, set()
-    for item in placed:
-        said = item.instance.description
-        if said is None:
-            continue
-        empty = (series.c.id == item.series_id) & (series.c.members == "")
-        if connection.execute(update(series).where(empty).values(said.series._asdict())).rowcount:
-            touched.add(item.study_id)
-        empty = (study.c.id == item.study_id) & (study.c.members == "")
-        if connection.execute(update(study).where(empty).values(said.study._asdict())).rowcount:
-            new_studies[item.study_id] = said.study
-    if new_studies:
-        make_findable(connection, store_id, new_studies, known=True)
-    if touched:
-        tell_modalities(connection, touched)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from gantry.errors import FailedPrecondition, Interrupted
 
 _CONNECTIONS = 10  # each may fill its cache of 16 MiB
-SCHEMA_VERSION = "0008"
+SCHEMA_VERSION = "0009"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 

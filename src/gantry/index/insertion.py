@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
@@ -25,7 +25,7 @@ from gantry.index.tables import (
 )
 from gantry.index.tally import add_to_tally
 from gantry.matching import name_keys, search_key, tokens
-from gantry.resources import Description, Instance, SeriesAttributes, StudyAttributes
+from gantry.resources import READER, Description, Instance, SeriesAttributes, StudyAttributes
 
 NO_PACK = -1
 _NUMBERS = ("instance_number", "number_of_frames", "rows", "columns", "bits_allocated")
@@ -41,7 +41,7 @@ class Placed:
     instance: Instance
 
 
-def insert_instances(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> None:
+def insert_instances(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> list[Placed]:
     """New rows with their studies and series. Raises AlreadyExists when one of them is there."""
     studies = _ensure_studies(connection, store_id, instances)
     all_series = _ensure_series(connection, store_id, studies, instances)
@@ -56,6 +56,7 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
         raise AlreadyExists("an instance of this batch was stored by another operation meanwhile") from None
     _count(connection, placed)
     add_to_tally(connection, store_id, now, ((item.storage_class, 1, item.size) for item in instances))
+    return placed
 
 
 def _row(item: Placed, packs: dict[tuple[int, int], tuple[int, int]], now: int) -> dict[str, Any]:
@@ -76,7 +77,7 @@ def _row(item: Placed, packs: dict[tuple[int, int], tuple[int, int]], now: int) 
 def columns_of(item: Placed, packs: dict[tuple[int, int], tuple[int, int]]) -> dict[str, Any]:
     """What a row says of the header of its instance."""
     said = item.instance.description
-    pack_id, number = packs[item.series_id, id(said)] if said is not None else (None, NO_PACK)
+    pack_id, number = packs.get((item.series_id, id(said)), (None, NO_PACK))
     numbers = {name: said and getattr(said, name) for name in _NUMBERS}
     return numbers | {"structured_size": item.instance.structured_size, "pack_id": pack_id, "pack_number": number}
 
@@ -94,7 +95,10 @@ def _ensure_studies(connection: Connection, store_id: int, instances: Sequence[I
     missing = sorted(first.keys() - {uid for _, uid in found})
     if missing:
         said = {uid: _study_of(first[uid]) for uid in missing}
-        rows = [{"store_id": store_id, "study_instance_uid": uid} | said[uid]._asdict() for uid in missing]
+        rows = [
+            {"store_id": store_id, "study_instance_uid": uid, "described_by": READER} | said[uid]._asdict()
+            for uid in missing
+        ]
         connection.execute(insert(study), rows)
         new = _pairs(connection, study, {(store_id, uid) for uid in missing}, *columns)
         make_findable(connection, store_id, {new[store_id, uid]: said[uid] for uid in missing})
@@ -106,12 +110,8 @@ def _study_of(item: Instance) -> StudyAttributes:
     return item.description.study if item.description is not None else _NO_STUDY
 
 
-def make_findable(
-    connection: Connection, store_id: int, studies: dict[int, StudyAttributes], known: bool = False
-) -> None:
-    """Terms and texts of studies; ``known`` ones may have some already, which go."""
-    if known:
-        connection.execute(delete(study_text).where(study_text.c.rowid.in_(studies)))
+def make_findable(connection: Connection, store_id: int, studies: dict[int, StudyAttributes]) -> None:
+    """Terms and texts of studies that have none."""
     terms = [term for number, said in studies.items() for term in terms_of(store_id, number, said)]
     if terms:
         connection.execute(insert(study_term), terms)
@@ -193,7 +193,7 @@ def insert_packs(connection: Connection, placed: Sequence[Placed]) -> dict[tuple
     """
     users: dict[tuple[int, bytes], list[Description]] = {}
     for item in placed:
-        if (said := item.instance.description) is not None:
+        if (said := item.instance.description) is not None and said.pack:
             users.setdefault((item.series_id, said.pack), []).append(said)
     found: dict[tuple[int, int], tuple[int, int]] = {}
     for (series_id, data), said_by in users.items():

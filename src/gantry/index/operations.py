@@ -16,8 +16,8 @@ from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, ResourceExhausted, Status
 from gantry.index.changes import apply_changes
+from gantry.index.filling import add_instances
 from gantry.index.filter_paths import add_selection
-from gantry.index.insertion import insert_instances
 from gantry.index.replacement import replace_instances
 from gantry.index.resources import Resources, _dataset_row
 from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, progress, selection
@@ -162,7 +162,7 @@ class Operations(Resources):
         with self._write() as connection:
             row = self._own(connection, value, runner)
             if batch.instances:
-                insert_instances(connection, value.store_id, batch.instances, _now())
+                add_instances(connection, value.store_id, batch.instances, _now())
             lost = apply_changes(connection, value.store_id, batch.changes, _now()) if batch.changes else ()
             if batch.replacements:
                 lost += replace_instances(connection, batch.replacements, _now())

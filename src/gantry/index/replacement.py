@@ -9,11 +9,13 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gantry.index.changes import too_late
-from gantry.index.insertion import Placed, columns_of, insert_packs, make_findable, tell_modalities
+from gantry.index.insertion import Placed, columns_of, insert_packs, tell_modalities
 from gantry.index.instances import _position
-from gantry.index.removal import blank_headers, make_unfindable
+from gantry.index.removal import blank_headers
+from gantry.index.retelling import retell_series, retell_study, series_said, study_said
 from gantry.index.tables import garbage, instance, series, study
 from gantry.index.tally import add_to_tally
+from gantry.merging import follow
 from gantry.resources import Failure, Replacement
 
 _Made = list[tuple[Row[Any], Replacement]]
@@ -99,21 +101,20 @@ def _series_follows(connection: Connection, series_id: int, item: Replacement) -
     said = item.after.description
     if said is None or said.series == item.series_before:
         return False
-    same = (series.c[name] == value for name, value in item.series_before._asdict().items())
-    return bool(
-        connection.execute(update(series).where(series.c.id == series_id, *same).values(said.series._asdict())).rowcount
-    )
+    row = connection.execute(select(series).where(series.c.id == series_id)).one()
+    before = series_said(row)
+    after = follow(before, item.series_before, said.series)
+    if after != before:
+        retell_series(connection, row, after)
+    return after != before
 
 
 def _study_follows(connection: Connection, study_id: int, item: Replacement) -> None:
     said = item.after.description
     if said is None or said.study == item.study_before:
         return
-    same = (study.c[name] == value for name, value in item.study_before._asdict().items())
-    row = connection.execute(select(study).where(study.c.id == study_id, *same)).one_or_none()
-    if row is not None:
-        make_unfindable(connection, row)
-        values = said.study._asdict() | {"modalities": ""}
-        connection.execute(update(study).where(study.c.id == study_id).values(values))
-        make_findable(connection, row.store_id, {study_id: said.study})
-        tell_modalities(connection, {study_id})
+    row = connection.execute(select(study).where(study.c.id == study_id)).one()
+    before = study_said(row)
+    after = follow(before, item.study_before, said.study)
+    if after != before:
+        retell_study(connection, row, after)

@@ -75,8 +75,10 @@ def _count(name: str) -> Column[int]:
     return Column(name, BigInteger, nullable=False, server_default="0")
 
 
-# Attributes are those of the first instance that came. ``members`` are parts of a DICOM JSON object; ``modalities``
-# are joined by backslashes. The counters are those of the rows below, changed in the same transaction.
+# Attributes are those of the first instance that came; what it did not say is from those after it. ``members`` are
+# parts of a DICOM JSON object; ``modalities`` are joined by backslashes. ``described_by`` is the number of the reader
+# that has described the study and its series. The counters are those of the rows below, changed in the same
+# transaction.
 study = Table(
     "study",
     metadata,
@@ -87,10 +89,12 @@ study = Table(
     *map(_text, ("study_time", "study_description", "study_id", "members", "more_members", "modalities")),
     _count("series_count"),
     _count("instance_count"),
+    Column("described_by", Integer, nullable=False, server_default="0"),
     UniqueConstraint("store_id", "study_instance_uid", name="study_uid"),
     Index("study_date", "store_id", "study_date", "id"),
     Index("study_patient", "store_id", "patient_id"),
     Index("study_accession", "store_id", "accession_number"),
+    Index("study_described_by", "described_by", "id"),
 )
 
 # Names for look-ups that a study's own columns cannot serve, as ``matching`` folds them; ``kind`` is one of TERMS.

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, delete, false, insert, select
 
 from gantry.errors import AlreadyExists, NotFound
 from gantry.index.deletion import Deletion, discard_one
-from gantry.index.insertion import insert_instances
+from gantry.index.filling import add_instances
 from gantry.index.instances import Instances
 from gantry.index.operations import _now
 from gantry.index.replacement import replace_instances
@@ -45,7 +45,7 @@ class UploadedInstances(Deletion, Instances):
             _require_store(connection, store_id)
             for uids in replaced:
                 discard_one(connection, store_id, uids)
-            insert_instances(connection, store_id, instances, _now())
+            add_instances(connection, store_id, instances, _now())
 
     def replace_instance(self, replacement: Replacement) -> Failure | None:
         """New bytes and a new header for an instance; the failure if it is not as it was read any more."""

@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from gantry.errors import Aborted, AlreadyExists, Cancelled, Code, Internal, Interrupted, NotFound, Status, StatusError
 from gantry.operations.backfill import describe_old
 from gantry.operations.blob_keys import sweep_attempt, sweep_uncommitted
+from gantry.operations.describe_anew import describe_anew
 from gantry.operations.export_dicom_data import export_dicom_data
 from gantry.operations.import_dicom_data import import_dicom_data, settle
 from gantry.operations.retention import sweep_operations, tell_failures
@@ -70,7 +71,8 @@ class Runner:
         self._left_uploads = seams.index.uploads()  # before this process begins any
         self._broken_off: deque[Operation] = deque()  # not given back yet
         self._stopping = threading.Event()
-        works = [("sweeper", self._keep_clean), *((f"runner-{number}", self._work) for number in range(slots))]
+        works = [("sweeper", self._keep_clean), ("describer", self._describe)]
+        works += [(f"runner-{number}", self._work) for number in range(slots)]
         self._threads = [threading.Thread(target=work, name=name, daemon=True) for name, work in works]
 
     def start(self) -> None:
@@ -123,10 +125,7 @@ class Runner:
         """On a thread of its own: what is deleted to make room goes while imports go on."""
         while not self._stopping.is_set():
             self._unclean.clear()
-            for work in (
-                *(self._sweep_garbage, self._sweep_stores, self._sweep_operations, self._sweep_uploads),
-                self._describe_old,
-            ):
+            for work in (self._sweep_garbage, self._sweep_stores, self._sweep_operations, self._sweep_uploads):
                 try:
                     work()
                 except Exception:
@@ -139,8 +138,16 @@ class Runner:
     def _sweep_stores(self) -> None:
         sweep_stores(self._seams, self._stopping, busy=set(self._active.values()))
 
-    def _describe_old(self) -> None:
-        describe_old(self._seams, self._stopping)
+    def _describe(self) -> None:
+        """On a thread of its own, which ends when nothing of an older version is left: this may take hours."""
+        while not self._stopping.is_set():
+            try:
+                describe_old(self._seams, self._stopping)
+                describe_anew(self._seams, self._stopping)
+                return
+            except Exception:
+                logger.exception("describing what an older version stored met an error it did not expect; it goes on")
+            self._stopping.wait(5)
 
     def _sweep_uploads(self) -> None:
         sweep_uploads(self._seams, self._left_uploads, self._stopping)

@@ -78,7 +78,7 @@ def update_batch(
     becomes its Failure; ResourceExhausted (our own disk is full) is raised.
     """
     outcomes: list[Replacement | Failure | None] = []
-    read: list[Read | Failure] = []
+    read: list[Read] = []
     for (position, instance), key in zip(placed, keys, strict=True):
         try:
             found = _update(instance, key, patch, web_url, blobs)
@@ -93,13 +93,16 @@ def update_batch(
         before, after = found
         read.append(after)
         outcomes.append(Replacement(position, instance, after.instance, *attributes_of(before)))
-    described = iter(describe(read))
+    described = map(_as_it_is, describe(read), read)
     blobs.flush()
-    return [_described(item, described) for item in outcomes]
+    return [item._replace(after=next(described)) if isinstance(item, Replacement) else item for item in outcomes]
 
 
-def _described(item: Replacement | Failure | None, described: Any) -> Replacement | Failure | None:
-    return item._replace(after=next(described)) if isinstance(item, Replacement) else item
+def _as_it_is(after: Instance | Failure, read: Read) -> Instance:
+    """With what its own header says, not the first one of its series: it is compared with what it said before."""
+    assert isinstance(after, Instance) and after.description is not None  # noqa: S101 - it was read
+    study, series = attributes_of(read)
+    return after._replace(description=after.description._replace(study=study, series=series))
 
 
 def _update(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:

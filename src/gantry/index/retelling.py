@@ -1,0 +1,36 @@
+"""Studies and series whose rows come to say something else, with everything that finds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, update
+
+from gantry.index.insertion import make_findable, tell_modalities
+from gantry.index.removal import make_unfindable
+from gantry.index.tables import series, study
+from gantry.resources import SeriesAttributes, StudyAttributes
+
+
+def study_said(row: Row[Any]) -> StudyAttributes:
+    """What a row of ``study`` says."""
+    return StudyAttributes(*(row._mapping[name] for name in StudyAttributes._fields))
+
+
+def series_said(row: Row[Any]) -> SeriesAttributes:
+    """What a row of ``series`` says."""
+    return SeriesAttributes(*(row._mapping[name] for name in SeriesAttributes._fields))
+
+
+def retell_study(connection: Connection, row: Row[Any], said: StudyAttributes) -> None:
+    """``row`` is that of the study as it is before."""
+    make_unfindable(connection, row)
+    values = said._asdict() | {"modalities": ""}
+    connection.execute(update(study).where(study.c.id == row.id).values(values))
+    make_findable(connection, row.store_id, {row.id: said})
+    tell_modalities(connection, {row.id})
+
+
+def retell_series(connection: Connection, row: Row[Any], said: SeriesAttributes) -> None:
+    """The modalities of its study are told by the caller, once for all of its series."""
+    connection.execute(update(series).where(series.c.id == row.id).values(said._asdict()))

@@ -1,0 +1,88 @@
+"""An index as an older Gantry has left it: with what its reader made of the headers, and in its schema."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import select, update
+
+import gantry.index
+from gantry.index.insertion import tell_modalities
+from gantry.index.retelling import retell_series, retell_study
+from gantry.index.sql import SqlIndex
+from gantry.index.tables import series, study
+from gantry.resources import SeriesAttributes, StudyAttributes
+
+GARBLED = StudyAttributes(
+    patient_name="Yam=ada^Taro",
+    study_date="19000101",
+    study_description="$B gar",
+    members='"00100010":{"vr":"PN","Value":[{"Alphabetic":"Yam","Ideographic":"ada^Taro"}]}',
+)
+
+
+def index_of_schema(path: Path, revision: str) -> sqlite3.Connection:
+    """A new and empty one."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(gantry.index.__file__).parent / "migrations"))
+    config.set_main_option("sqlalchemy.url", f"sqlite:///{path}")
+    command.upgrade(config, revision)
+    return sqlite3.connect(path)
+
+
+def garble(data: Path, spare: str = "") -> None:
+    """Studies say ``GARBLED``, and series nothing, as where an older reader could not read their headers.
+
+    The study ``spare`` it has read well.
+    """
+    index = SqlIndex(f"sqlite:///{data / 'index.sqlite'}")
+    with index._write() as connection:
+        for row in connection.execute(select(study).where(study.c.study_instance_uid != spare)).all():
+            for each in connection.execute(select(series).where(series.c.study_id == row.id)).all():
+                retell_series(connection, each, SeriesAttributes())
+            tell_modalities(connection, {row.id})
+            retell_study(connection, connection.execute(select(study).where(study.c.id == row.id)).one(), GARBLED)
+        connection.execute(update(study).values(described_by=0))
+    index.close()
+
+
+def put_back(data: Path) -> None:
+    """The index as one of schema 0008, the last one that did not know which reader has described a study."""
+    present, new = data / "index.sqlite", data / "older.sqlite"
+    old = index_of_schema(new, "0008")
+    old.execute("ATTACH ? AS present", (str(present),))
+    tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT NULL AND name NOT LIKE 'sqlite%'"
+    for (name,) in old.execute(f"{tables} AND name NOT LIKE 'study_text%' AND name <> 'alembic_version'").fetchall():
+        columns = ", ".join(f'"{row[1]}"' for row in old.execute(f"PRAGMA table_info({name})"))
+        old.execute(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM present.{name}")
+    fields = "rowid, patient_name, patient_id, accession_number, referring_physician_name, study_description"
+    old.execute(f"INSERT INTO study_text ({fields}) SELECT {fields} FROM present.study_text")
+    old.commit()
+    old.close()
+    for suffix in ("", "-wal", "-shm"):
+        Path(f"{present}{suffix}").unlink(missing_ok=True)
+    new.rename(present)
+
+
+def contents(data: Path) -> dict[str, list[tuple[object, ...]]]:
+    """Every row that says or finds something, and every count."""
+    queries = {
+        "study": "SELECT * FROM study ORDER BY id",
+        "series": "SELECT * FROM series ORDER BY id",
+        "terms": "SELECT * FROM study_term ORDER BY 1, 2, 3, 4",
+        "modalities": "SELECT * FROM study_modality ORDER BY 1, 2, 3, 4",
+        "text": "SELECT rowid, * FROM study_text ORDER BY rowid",
+        "tally": "SELECT * FROM tally ORDER BY 1, 2, 3",
+        "instances": "SELECT * FROM instance ORDER BY 1, 2",
+    }
+    with sqlite3.connect(data / "index.sqlite") as index:
+        return {name: index.execute(query).fetchall() for name, query in queries.items()}
+
+
+def outdated(data: Path) -> int:
+    """Studies that nobody has described anew."""
+    with sqlite3.connect(data / "index.sqlite") as index:
+        return int(index.execute("SELECT count(*) FROM study WHERE described_by = 0").fetchone()[0])

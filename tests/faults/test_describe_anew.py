@@ -1,0 +1,217 @@
+"""Describing anew what an older reader has described, without a server: abandoned, disturbed, files out of reach."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry.config import DataDirectory, Settings, open_seams
+from gantry.errors import Unavailable
+from gantry.names import ResourcePath
+from gantry.operations import describe_anew as module
+from gantry.operations.describe_anew import describe_anew
+from gantry.resources import Dataset, DicomStore
+from gantry.seams import Seams, WorkerDied
+from gantry.studies.store import Incoming, store
+from gantry.studies.uploads import Uploads
+from tests.dicomweb.instances import instance
+from tests.faults.house import DATASET, STORE
+from tests.faults.older import contents, garble, outdated
+
+STUDIES = 5
+
+
+class Crash(BaseException):
+    """What no handler catches, as a process that ends."""
+
+
+class Here(Executor):
+    """Calls are made at once, in this thread; ``fatal`` says which headers a worker dies of."""
+
+    def __init__(self, fatal: Callable[[Any], bool] = lambda header: False) -> None:
+        self.fatal = fatal
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        if any(map(self.fatal, args[0])):
+            future.set_exception(WorkerDied())
+        else:
+            try:
+                future.set_result(fn(*args, **kwargs))
+            except Exception as error:
+                future.set_exception(error)
+        return future
+
+
+class Older:
+    """Studies of two series of two instances, one stored by one, described by an older reader."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.data = tmp_path / "data"
+        settings = Settings(data=str(self.data), buckets=str(tmp_path / "buckets"), workers=1)
+        self.directory = DataDirectory(settings)
+        opened = open_seams(settings, self.directory)
+        opened.executor.shutdown()
+        self.seams = replace(opened, executor=Here())
+        self.seams.index.create_dataset(Dataset(DATASET), "v1")
+        self.seams.index.create_dicom_store(DicomStore(STORE))
+        for study in range(STUDIES):
+            for series in range(2):
+                for number in range(2):
+                    self.store(study, series, number)
+        self.right = contents(self.data)
+        garble(self.data, spare="1.3.0")
+
+    def store(self, study: int, series: int, number: int, **values: Any) -> None:
+        uids = f"1.3.{study}", f"1.3.{study}.{series}", f"1.3.{study}.{series}.{number}"
+        said = {"PatientID": f"P{study}", "StudyDate": "20240105", "Modality": ("CT", "MR")[series]} | values
+        stored = store(self.seams, Uploads(self.seams), STORE, [Incoming("it", iter([instance(uids, **said)]))])
+        assert stored.refused == []
+
+    def describe(self, seams: Seams | None = None) -> None:
+        describe_anew(seams or self.seams, threading.Event())
+
+    def first_blobs(self, study: int) -> list[Path]:
+        below = self.seams.index.found_below(STORE, ResourcePath(f"1.3.{study}"))
+        return [self.data / "blobs" / row.blob_key for row in below]
+
+
+@pytest.fixture
+def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Older]:
+    monkeypatch.setattr(module, "_WAIT_SECONDS", 0)
+    made = Older(tmp_path)
+    yield made
+    made.seams.pixels.shutdown()
+    made.seams.index.close()
+    made.directory.close()
+
+
+STEPS = ("redescribe_series", "redescribe_study", "mark_described", "series_of", "header_packs")
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_abandoned_at_any_step_it_goes_on_there(
+    older: Older, monkeypatch: pytest.MonkeyPatch, step: str, moment: str
+) -> None:
+    """Again and again, one call further each time, until none comes any more."""
+    index, left, crashes = older.seams.index, STUDIES, 0
+    whole = getattr(index, step)
+    while outdated(older.data):
+        calls = iter(range(crashes))
+
+        def abandoned(*args: Any, calls: Iterator[int] = calls, **kw: Any) -> Any:
+            if next(calls, None) is None:
+                if moment == "after":
+                    whole(*args, **kw)
+                raise Crash
+            return whole(*args, **kw)
+
+        monkeypatch.setattr(index, step, abandoned)
+        try:
+            older.describe()
+        except Crash:
+            crashes += 1
+        assert outdated(older.data) <= left
+        left = outdated(older.data)
+    assert crashes
+    assert contents(older.data) == older.right
+
+
+def test_a_study_that_changes_meanwhile_is_looked_at_once_more(older: Older, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = older.seams.index
+    whole, stored = index.redescribe_study, []
+
+    def disturbed(before: Any, *args: Any) -> bool:
+        if not stored:
+            stored.append(before.study_instance_uid)
+            older.store(int(before.study_instance_uid.split(".")[2]), 1, 7, StudyDescription="New")
+        return whole(before, *args)
+
+    monkeypatch.setattr(index, "redescribe_study", disturbed)
+    older.describe()
+    assert outdated(older.data) == 0
+    found = {row[2]: row for row in contents(older.data)["study"]}
+    assert {row[3] for row in found.values()} == {"Doe^John"}
+    assert found[stored[0]][-2] == 5, "instances"
+
+
+def test_a_file_that_is_out_of_reach_is_left_to_the_next_start(older: Older, caplog: pytest.LogCaptureFixture) -> None:
+    """A header that is not in the index has to be read from its file."""
+    with older.seams.index.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE instance SET pack_id = NULL, pack_number = -1")
+    whole = older.seams.blobs
+
+    class Away:
+        def open(self, key: str) -> Any:
+            if Path(key).name and f"{older.data}/blobs/{key}" in map(str, older.first_blobs(2)):
+                raise Unavailable("cannot be read")
+            return whole.open(key)
+
+    with caplog.at_level(logging.WARNING):
+        older.describe(replace(older.seams, blobs=Away()))  # type: ignore[arg-type]
+    assert outdated(older.data) == 1 and "study 1.3.2 cannot be described anew now" in caplog.text
+    older.describe()
+    assert outdated(older.data) == 0
+    assert {row[3] for row in contents(older.data)["study"]} == {"Doe^John"}
+
+
+def test_a_header_that_kills_its_worker_costs_itself_alone(older: Older, caplog: pytest.LogCaptureFixture) -> None:
+    executor = Here(lambda header: b"1.3.3.0" in header or b"1.3.3.1" in header)
+    with caplog.at_level(logging.WARNING):
+        older.describe(replace(older.seams, executor=executor))
+    assert outdated(older.data) == 0
+    assert sorted(row[2] for row in contents(older.data)["study"] if row[3] != "Doe^John") == ["1.3.3"]
+    assert "study 1.3.3: none of its headers can be read" in caplog.text
+
+
+def test_where_the_first_header_cannot_be_read_the_next_one_counts(older: Older) -> None:
+    executor = Here(lambda header: b"1.3.3.0.0" in header)
+    older.describe(replace(older.seams, executor=executor))
+    assert contents(older.data) == older.right
+
+
+def test_what_is_right_stays_whichever_instance_said_it(older: Older) -> None:
+    """A study goes on to be described as by the instance that it is by, though another one may seem to be the first."""
+    older.describe()
+    older.store(7, 0, 1, PatientName="Roe^Jane")
+    older.store(7, 0, 0, PatientName="Roe^Ann")
+    with older.seams.index.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE instance SET create_time = 5")  # as if all had come in one batch
+    before = contents(older.data)
+    with older.seams.index.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE study SET described_by = 0")
+        connection.exec_driver_sql("UPDATE instance SET create_time = 4 WHERE sop_instance_uid = '1.3.7.0.0'")
+    older.describe()
+    assert contents(older.data)["study"] == before["study"]
+
+
+def test_progress_is_told(older: Older, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(module, "_TELL_SECONDS", 0)
+    monkeypatch.setattr(module, "_STUDIES", 2)
+    with caplog.at_level(logging.INFO):
+        older.describe()
+    told: Sequence[str] = [record.message for record in caplog.records if "of 5 studies" in record.message]
+    assert [text.split(":")[1].split()[0] for text in told] == ["2", "4", "5", "5"]
+
+
+def test_it_stops_between_two_studies_when_the_server_does(older: Older, monkeypatch: pytest.MonkeyPatch) -> None:
+    index, stopping = older.seams.index, threading.Event()
+    whole = index.redescribe_study
+
+    def stopped(*args: Any) -> bool:
+        stopping.set()
+        return whole(*args)
+
+    monkeypatch.setattr(index, "redescribe_study", stopped)
+    describe_anew(older.seams, stopping)
+    assert outdated(older.data) == STUDIES - 2, "the one that was right and the one that was changed"
+    older.describe()
+    assert contents(older.data) == older.right

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gantry.containment import contain
 from gantry.dicom.attributes import series_attributes, study_attributes
 from gantry.dicom.elements import BITS_ALLOCATED, COLUMNS, INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS
 from gantry.dicom.part10 import Header
 from gantry.dicom.skeleton import Skeleton
 from gantry.errors import StatusError
 from gantry.header_packs import PACK_BYTES, PACK_ITEMS, pack
+from gantry.matching import date_key, time_key
 from gantry.resources import Description, Failure, Instance, SeriesAttributes, StudyAttributes
 
 logger = logging.getLogger(__name__)
@@ -59,16 +61,32 @@ def _attributes(first: Read, studies: dict[str, StudyAttributes]) -> tuple[Study
     """Those of the first instance; a study's are made once, so that its instances share them on their way."""
     assert first.skeleton is not None  # noqa: S101 - ``_by_series`` has seen to it
     study = first.instance.study_instance_uid
+    if study not in studies:
+        studies[study] = _study(first)
+    return studies[study], _series(first)
+
+
+def _study(read: Read) -> StudyAttributes:
+    """Whatever its header is made of, an instance whose structure is whole is stored, and found by its UIDs."""
+    assert read.skeleton is not None  # noqa: S101
     try:
-        if study not in studies:
-            studies[study] = study_attributes(first.skeleton)
-        return studies[study], series_attributes(first.skeleton)
-    except StatusError:
-        return StudyAttributes(), SeriesAttributes()
-    except Exception:
-        # Whatever its header is made of, an instance whose structure is whole is stored, and found by its UIDs.
-        logger.exception("the header of %s cannot be described", first.instance.sop_instance_uid)
-        return StudyAttributes(), SeriesAttributes()
+        with contain(read.instance.path, "while its study was described"):
+            found = study_attributes(read.skeleton)
+    except StatusError as error:
+        logger.warning("%s: its study is described without it: %s", read.instance.path, error.message)
+        return StudyAttributes()
+    return found._replace(study_date=date_key(found.study_date), study_time=time_key(found.study_time))
+
+
+def _series(read: Read) -> SeriesAttributes:
+    assert read.skeleton is not None  # noqa: S101
+    try:
+        with contain(read.instance.path, "while its series was described"):
+            found = series_attributes(read.skeleton)
+    except StatusError as error:
+        logger.warning("%s: its series is described without it: %s", read.instance.path, error.message)
+        return SeriesAttributes()
+    return found._replace(start_date=date_key(found.start_date))
 
 
 def _chunks(items: Sequence[Read]) -> list[tuple[int, list[tuple[Read, bytes]]]]:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
+from gantry.containment import contain
 from gantry.describing import Read, describe
 from gantry.dicom.layout import Readable
 from gantry.dicom.part10 import Header, read_header, read_skeleton
 from gantry.dicom.skeleton import Skeleton
-from gantry.errors import Code, FailedPrecondition, Internal, ResourceExhausted, Status, StatusError
+from gantry.errors import Code, FailedPrecondition, ResourceExhausted, Status, StatusError
 from gantry.operations.blob_keys import blob_key
 from gantry.resources import Failure, Instance, ObjectMeta
 from gantry.seams import BlobStore
-
-logger = logging.getLogger(__name__)
 
 MAX_OBJECT_BYTES = 100 << 30
 
@@ -69,17 +67,10 @@ def identify(opened: Readable, blob_key: str, size: int, storage_class: str, res
 
 
 def _read(opened: Readable, size: int, resource: str) -> tuple[Header, Skeleton | None]:
-    """Raises StatusError alone: a mistake of ours about one header must not be the end of the operation for all."""
-    try:
+    """Raises StatusError alone."""
+    with contain(resource, "while its header was read"):
         header = read_header(opened.read_at, size)
         return header, read_skeleton(opened.read_at, size, header.layout)
-    except StatusError:
-        raise
-    except Exception:
-        logger.exception("the header of %s cannot be read", resource)
-        raise Internal(
-            "an error that nobody foresaw while its header was read; the server's log has the details"
-        ) from None
 
 
 def describe_stored(instances: Sequence[Instance], *, blobs: BlobStore) -> list[Instance]:
@@ -87,7 +78,7 @@ def describe_stored(instances: Sequence[Instance], *, blobs: BlobStore) -> list[
     read: list[Read | Failure] = []
     for item in instances:
         try:
-            with blobs.open(item.blob_key) as opened:
+            with contain(item.path, "while it was described"), blobs.open(item.blob_key) as opened:
                 read.append(identify(opened, item.blob_key, opened.size, item.storage_class, item.resource))
         except StatusError as error:
             read.append(Failure(item.resource, error.status))
@@ -100,7 +91,8 @@ def same_bytes(pairs: Sequence[tuple[str, str]], *, blobs: BlobStore) -> list[bo
     verdicts: list[bool | Status] = []
     for first, second in pairs:
         try:
-            verdicts.append(_same(blobs, first, second))
+            with contain(first, "while it was compared"):
+                verdicts.append(_same(blobs, first, second))
         except StatusError as error:
             verdicts.append(error.status)
     return verdicts

@@ -5,12 +5,12 @@ UIDs, counts and what is the same for every instance are not here: the index has
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from gantry.dicom.json_model import fragments
 from gantry.dicom.skeleton import Skeleton
+from gantry.json_text import parse_json
 from gantry.resources import SeriesAttributes, StudyAttributes
 
 MAX_TEXT = 1024
@@ -126,7 +126,7 @@ def _members(found: dict[int, str], tags: Iterable[int]) -> str:
 
 def _values(found: dict[int, str]) -> dict[int, str]:
     """Texts as they are looked for: several values joined by a backslash, component groups by ``=``."""
-    parsed: dict[str, Any] = json.loads("{" + ",".join(found.values()) + "}")
+    parsed: dict[str, Any] = parse_json("{" + ",".join(found.values()) + "}")
     return {
         int(tag, 16): "\\".join(_text(value) for value in element.get("Value", ()))[:MAX_TEXT]
         for tag, element in parsed.items()

@@ -32,13 +32,13 @@ class FramePlaces:
         self._known: OrderedDict[str, StoredFrames] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, seams: Seams, row: FoundInstance, blob: OpenedObject) -> StoredFrames | None:
+    def of(self, seams: Seams, store: DicomStoreName, row: FoundInstance, blob: OpenedObject) -> StoredFrames | None:
         """None where a worker has to look at the pixels."""
         with self._lock:
             if blob.key in self._known:
                 self._known.move_to_end(blob.key)
                 return self._known[blob.key]
-        found = stored_frames(blob, one_header(seams, row), row.transfer_syntax_uid)
+        found = stored_frames(blob, one_header(seams, store, row), row.transfer_syntax_uid)
         if found is not None:
             self._keep(blob.key, found)
         return found
@@ -72,7 +72,7 @@ def _as_stored(
     if blob is None:
         raise NotFound("the instance was deleted just now")
     with blob:
-        where = places.of(seams, row, blob)
+        where = places.of(seams, store, row, blob)
         if where is None or not all(0 <= number < where.frames for number in numbers):
             return None
         extents = [where.extents(blob, number) for number in numbers]

@@ -490,6 +490,30 @@ def test_names_that_look_like_code_stay_text(gantry: Gantry) -> None:
     assert studies(web, PatientName="*[b]*") == []
 
 
+def test_a_number_of_thousands_of_digits_costs_no_attribute_beside_it(gantry: Gantry) -> None:
+    """IS has 12 characters (PS3.5 §6.2); a longer one is no number, and its study and series are found all the same."""
+    web = Web(gantry)
+    data = instance((A, "1.2.1.1", "1.2.1.1.1"), SeriesNumber=7777, SeriesDescription="axial", StudyDate="20240105")
+    long = data.replace(b"IS\x04\x007777", b"IS" + (5000).to_bytes(2, "little") + b"7" * 5000)
+    web.stored(long, instance((A, "1.2.1.1", "1.2.1.1.2"), SeriesNumber=3))
+    assert studies(web, PatientName="doe^*", StudyDate="20240105") == [A]
+    for path, parameters in (
+        ("studies", {"includefield": "all"}),
+        ("series", {"SeriesDescription": "axial"}),
+        ("series", {"includefield": "StudyDescription"}),
+        (f"studies/{A}/series", {"includefield": "Laterality"}),
+        (f"studies/{A}/series", {"Laterality": "*"}),
+        (f"studies/{A}/instances", {"SeriesNumber": "3", "SeriesDescription": "axial"}),
+        (f"studies/{A}/instances", {"SamplesPerPixel": "1", "includefield": "all"}),
+        (f"studies/{A}/metadata", {}),
+    ):
+        response = web.get(path, JSON, params=parameters)
+        assert response.status_code in (200, 204), response.text
+    response = web.get(f"studies/{A}/series", 'multipart/related; type="application/dicom+xml"')
+    assert response.status_code == 200 and b"axial" in response.content
+    assert gantry.request("GET", f"console/{gantry.store}/studies/{A}").status_code == 200
+
+
 # Strict mode ----------------------------------------------------------------------------------------------------------
 
 

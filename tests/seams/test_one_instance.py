@@ -22,7 +22,7 @@ from gantry.resources import Dataset, DicomStore, Failure, Instance, Replacement
 from gantry.seams import Seams
 from gantry.storage.local import LocalBlobStore
 from gantry.studies import metadata as of_metadata
-from gantry.studies import search_answers, search_inside
+from gantry.studies import retrieve, search_answers, search_inside
 from gantry.studies.headers import with_headers
 from gantry.studies.metadata import Remembered, metadata, object_xml
 from gantry.studies.retrieve import instances
@@ -299,7 +299,10 @@ def test_files_that_were_moved_or_deleted_meanwhile(seams: Seams, monkeypatch: p
 
 
 @pytest.mark.parametrize("syntax", ["*", EXPLICIT_LE])
-def test_a_file_that_is_gone_is_told_of_after_the_others(seams: Seams, syntax: str) -> None:
+def test_a_file_that_is_gone_is_told_of_after_the_others(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch, syntax: str
+) -> None:
+    monkeypatch.setattr(retrieve, "HELD_BACK", 1)
     fill(seams, COUNT, IMPLICIT_LE)
     seams.blobs.delete(rows(seams)[BAD].blob_key)
     found, error = sent(seams, syntax)
@@ -307,10 +310,15 @@ def test_a_file_that_is_gone_is_told_of_after_the_others(seams: Seams, syntax: s
     assert isinstance(error, DataLoss) and BAD in error.message and "main/" not in error.message
 
 
-def test_an_instance_that_cannot_be_transcoded_is_told_of_after_the_others(seams: Seams) -> None:
+@pytest.mark.parametrize("held_back, others", [(1, [uid for uid in EVERY if uid != BAD]), (16 << 20, [])])
+def test_an_instance_that_cannot_be_transcoded_is_not_acceptable(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch, held_back: int, others: list[str]
+) -> None:
+    """Before anything is sent, or else after the others."""
+    monkeypatch.setattr(retrieve, "HELD_BACK", held_back)
     bits = instance(("1.2.1", "1.2.1.1", BAD), BitsAllocated=1, BitsStored=1, HighBit=0, Rows=8, Columns=8)
     store(seams, Uploads(seams), STORE, [Incoming("one", iter([bits]))], replace=True)
     found, error = sent(seams, "1.2.840.10008.1.2.4.50")
-    assert found == [uid for uid in EVERY if uid != BAD]
+    assert found == others
     assert isinstance(error, NotAcceptable) and error.http == 406
     assert BAD in error.message and "transfer-syntax=*" in error.message

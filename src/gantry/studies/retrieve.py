@@ -32,6 +32,9 @@ ANY = "*"
 PIXEL_DATA: BulkPath = (0x7FE00010,)
 _AHEAD = 256 << 20
 _MOST_WAITING = 64
+HELD_BACK = 16 << 20
+"""Bytes that are made before the first one goes out: until then an error still has a status of its own."""
+
 _LOOKS = 3
 """How often an instance whose bytes have just been moved is looked up."""
 
@@ -106,13 +109,30 @@ def instances(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: s
     """All instances of a path in a transfer syntax, ``*`` for as they are stored.
 
     Nothing is answered unless every transfer syntax can be had in that one: NotAcceptable says which one cannot.
-    ``explicit``: the syntax was asked for by the client. What is wrong with one instance is raised behind the pieces of
-    the others, with its UID: NotAcceptable for one that cannot be transcoded. Raises NotFound.
+    ``explicit``: the syntax was asked for by the client. What is wrong with one instance is raised with its UID, behind
+    the pieces of the others, or before them where it is found while the first HELD_BACK bytes are made; for one that
+    cannot be transcoded it is NotAcceptable. Raises NotFound.
     """
     rows = seams.index.found_below(store, path)
-    if syntax != ANY:
-        _require_transcodable(seams, store, path, syntax, explicit)
-    return _Sending(seams, store, syntax).pieces(rows)
+    sending = _Sending(seams, store, syntax)
+    if syntax == ANY:
+        return sending.pieces(rows)
+    _require_transcodable(seams, store, path, syntax, explicit)
+    return _held_back(sending, sending.pieces(rows))
+
+
+def _held_back(sending: _Sending, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    held, size = [], 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece.data)
+        if size >= HELD_BACK:
+            break
+    if sending.failure is not None:
+        raise sending.failure
+    yield from held
+    held.clear()
+    yield from pieces
 
 
 def _require_transcodable(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: str, explicit: bool) -> None:

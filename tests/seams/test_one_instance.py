@@ -22,7 +22,7 @@ from gantry.resources import Dataset, DicomStore, Failure, Instance, Replacement
 from gantry.seams import Seams
 from gantry.storage.local import LocalBlobStore
 from gantry.studies import metadata as of_metadata
-from gantry.studies import retrieve, search_answers, search_inside
+from gantry.studies import retrieve, search_answers, search_inside, store_json
 from gantry.studies.headers import with_headers
 from gantry.studies.metadata import Remembered, metadata, object_xml
 from gantry.studies.retrieve import instances
@@ -322,3 +322,44 @@ def test_an_instance_that_cannot_be_transcoded_is_not_acceptable(
     assert found == others
     assert isinstance(error, NotAcceptable) and error.http == 406
     assert BAD in error.message and "transfer-syntax=*" in error.message
+
+
+# Storing --------------------------------------------------------------------------------------------------------------
+
+
+class Part:
+    """The first part of a request: attributes of all instances."""
+
+    content_type, headers = "application/dicom+json", {"content-type": "application/dicom+json"}
+
+    def __init__(self, objects: list[dict[str, Any]]) -> None:
+        self.objects = objects
+
+    def chunks(self) -> Iterator[bytes]:
+        yield json.dumps(self.objects).encode()
+
+
+@pytest.mark.parametrize("step", ["around", "file_chunks"])
+def test_an_instance_of_dicom_json(seams: Seams, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """A mistake about the first of them leaves the others stored."""
+    whole = getattr(store_json, step)
+
+    def failing(first: Any, *more: Any) -> Any:
+        if getattr(first, "sop_instance_uid", "") == "1.2.9.1.0" or (step == "around" and "1.2.9.1.0" in str(first)):
+            raise KeyError("nobody foresaw this")
+        yield from whole(first, *more)
+
+    def failing_at_once(first: Any) -> Any:
+        return whole(first) if "1.2.9.1.0" not in str(first) else next(failing(first))
+
+    monkeypatch.setattr(store_json, step, failing_at_once if step == "around" else failing)
+    made = []
+    for number in range(4):
+        uids = {"00080016": "1.2.840.10008.5.1.4.1.1.66", "00080018": f"1.2.9.1.{number}", "0020000D": "1.2.9"}
+        uids |= {"0020000E": "1.2.9.1", "00020010": EXPLICIT_LE}
+        made.append({tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items()})
+        made[-1]["00080005"] = {"vr": "CS", "Value": ["ISO_IR 192"]}
+    found = store(seams, Uploads(seams), STORE, store_json.incoming_of_json(iter([Part(made)])))
+    assert [item.sop_instance_uid for item in found.instances] == ["1.2.9.1.1", "1.2.9.1.2", "1.2.9.1.3"]
+    (refused,) = found.refused
+    assert refused.status.code is Code.INTERNAL and "instance 1" in refused.status.message

@@ -6,10 +6,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from gantry.containment import contain
 from gantry.dicom import forms
 from gantry.dicom.open_source import StoredFrames, stored_frames
 from gantry.errors import DataLoss, FailedPrecondition, NotFound
-from gantry.names import DicomStoreName
+from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
 from gantry.seams import OpenedObject, Seams
 from gantry.studies.headers import one_header
@@ -38,7 +39,9 @@ class FramePlaces:
             if blob.key in self._known:
                 self._known.move_to_end(blob.key)
                 return self._known[blob.key]
-        found = stored_frames(blob, one_header(seams, store, row), row.transfer_syntax_uid)
+        header = one_header(seams, store, row)
+        with contain(str(ResourcePath(*row.uids)), "while its frames were looked for"):
+            found = stored_frames(blob, header, row.transfer_syntax_uid)
         if found is not None:
             self._keep(blob.key, found)
         return found

@@ -8,6 +8,7 @@ from contextlib import closing, nullcontext
 from functools import partial
 from typing import NamedTuple
 
+from gantry.containment import contain
 from gantry.dicom import forms
 from gantry.dicom.bulk import BulkPath, Encapsulated, find_bulk, parse_bulk_path
 from gantry.dicom.video import Video
@@ -259,10 +260,11 @@ def bulk(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath
     value = _opened(seams, store, row, 0, None)
     assert value.blob is not None  # noqa: S101
     try:
-        found = find_bulk(value.blob, path)
-        if isinstance(found, Encapsulated) and forms.video_types(row.transfer_syntax_uid):
-            made = Video(value.blob, found.start, found.end, row.transfer_syntax_uid)
-            return value._replace(size=made.size, video=made)
+        with contain(str(ResourcePath(*row.uids)), "while its bulk data were looked for"):
+            found = find_bulk(value.blob, path)
+            if isinstance(found, Encapsulated) and forms.video_types(row.transfer_syntax_uid):
+                made = Video(value.blob, found.start, found.end, row.transfer_syntax_uid)
+                return value._replace(size=made.size, video=made)
     except BaseException:
         value.close()
         raise

@@ -25,7 +25,7 @@ from gantry.studies.uploads import Request, Uploads
 BATCH_ITEMS, BATCH_BYTES = 256, 256 << 20
 _MOST_HELD = 1 << 20
 _CLASS = BlobStorageClass.STANDARD.value
-_OF_THE_SERVER = (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE, Code.INTERNAL)
+_OF_THE_SERVER = (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
 
 
 class Held(NamedTuple):

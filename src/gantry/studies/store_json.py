@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any, Protocol
 
+from gantry.containment import contain
 from gantry.dicom.from_json import Around, around, check_bulk_type, file_chunks
 from gantry.errors import InvalidArgument, ResourceExhausted, StatusError, Unavailable
 from gantry.json_text import parse_json
@@ -37,16 +38,17 @@ def incoming_of_json(parts: Iterator[Any]) -> Iterator[Incoming]:
     for number, attributes in enumerate(_objects(first), 1):
         name = f"instance {number}"
         try:
-            found = around(attributes)
+            with contain(name, "while its attributes were read"):
+                found = around(attributes)
             if found.bulk_uri in waiting:
                 raise InvalidArgument(f"its BulkDataURI {found.bulk_uri[:200]!r} belongs to another instance")
-        except InvalidArgument as error:
+        except StatusError as error:
             yield Incoming(name, iter(()), error)
             continue
         if found.bulk_uri:
             waiting[found.bulk_uri] = found
         else:
-            yield Incoming(name, file_chunks(found, (), 0))
+            yield Incoming(name, _contained(name, file_chunks(found, (), 0)))
     yield from _with_bulk(parts, waiting)
     for found in waiting.values():
         missing = InvalidArgument(f"no part has the Content-Location {found.bulk_uri[:200]!r}")
@@ -100,4 +102,10 @@ def _with_bulk(parts: Iterator[Any], waiting: dict[str, Around]) -> Iterator[Inc
             except (ResourceExhausted, Unavailable) as error:  # the rest of the part is skipped
                 yield Incoming(name, iter(()), error)
                 continue
-            yield Incoming(name, file_chunks(found, spool.chunks(), size))
+            yield Incoming(name, _contained(name, file_chunks(found, spool.chunks(), size)))
+
+
+def _contained(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The file of one instance, made as it is drawn. Nothing is read from the request any more."""
+    with contain(name, "while its file was made"):
+        yield from chunks

@@ -18,12 +18,13 @@ MAX_FUNCTION_LINES = 60
 # Room → its modules. A name ending in a dot stands for everything below.
 ROOMS = {
     "words": (
-        *("errors", "names", "queries", "resources", "matching", "merging", "header_packs", "json_patch"),
+        *("errors", "names", "queries", "resources", "matching", "merging", "moments", "header_packs"),
+        *("json_patch", "json_text"),
         *("storage.uris", "dicom.forms", "iam."),
     ),
     "seams": ("seams",),
     "dicom": ("dicom.",),
-    "verbs": ("ingest", "describing", "operations.", "studies."),
+    "verbs": ("ingest", "containment", "describing", "operations.", "studies."),
     "storage": ("storage.",),
     "index": ("index.",),
     "executors": ("executors",),

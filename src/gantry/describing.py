@@ -11,6 +11,7 @@ from gantry.dicom.part10 import Header
 from gantry.dicom.skeleton import Skeleton
 from gantry.dicom.tags import BITS_ALLOCATED, COLUMNS, INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS
 from gantry.header_packs import PACK_BYTES, PACK_ITEMS, pack
+from gantry.matching import date_key, time_key
 from gantry.merging import fill
 from gantry.resources import Description, Failure, Instance, Said, SeriesAttributes, StudyAttributes
 
@@ -69,10 +70,15 @@ def attributes_of(read: Read) -> tuple[StudyAttributes, SeriesAttributes]:
 def describe_header(skeleton: Skeleton) -> Said:
     """What a header says; never an error, since an instance whose structure is whole is found by its UIDs at least."""
     try:
-        return say(skeleton)
+        said = say(skeleton)
     except Exception:
         logger.exception("a header cannot be described")
         return Said()
+    study, series = said.study, said.series
+    return said._replace(
+        study=study._replace(study_date=date_key(study.study_date), study_time=time_key(study.study_time)),
+        series=series._replace(start_date=date_key(series.start_date)),
+    )
 
 
 def _describe_series(items: Sequence[Read]) -> Said:

@@ -8,9 +8,10 @@
     ├── NotFound 5 (404)                 └── OutOfRange 11 (400)         └── Unauthenticated 16 (401)
     └── AlreadyExists 6 (409)
 
-Three borders convert, nothing else does: a wall or ``dicom`` turns its library's exceptions into a
-``StatusError``; ``ingest`` turns one object's ``StatusError`` into a ``Failure`` value; ``api.app`` turns a
-``StatusError`` into the JSON error body.
+Four borders convert, nothing else does: a wall or ``dicom`` turns its library's exceptions into a
+``StatusError``; ``containment`` turns what nobody foresaw about one instance into ``Internal``; ``ingest`` and the
+verbs turn one object's ``StatusError`` into a ``Failure`` value; ``api.app`` turns a ``StatusError`` into the JSON
+error body.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
+from gantry.containment import contain
 from gantry.describing import Read, describe, describe_header
 from gantry.dicom.layout import Readable
 from gantry.dicom.part10 import MAX_LIVE_SKELETON, Header, read_header, read_skeleton
@@ -13,7 +14,6 @@ from gantry.dicom.skeleton import Skeleton
 from gantry.errors import (
     Code,
     FailedPrecondition,
-    Internal,
     Interrupted,
     PermissionDenied,
     ResourceExhausted,
@@ -81,24 +81,14 @@ def identify(opened: Readable, blob_key: str, size: int, storage_class: str, res
 
 
 def _read(opened: Readable, size: int, resource: str) -> tuple[Header, Skeleton | None, Said | None]:
-    """A header to be kept, or what one says that is too long for that.
-
-    Raises StatusError alone: a mistake of ours about one header must not be the end of the operation for all.
-    """
-    try:
+    """A header to be kept, or what one says that is too long for that. Raises StatusError alone."""
+    with contain(resource, "while its header was read"):
         header = read_header(opened.read_at, size)
         skeleton = read_skeleton(opened.read_at, size, header.layout)
         if skeleton is not None:
             return header, skeleton, None
         long = read_skeleton(opened.read_at, size, header.layout, MAX_LIVE_SKELETON)
         return header, None, describe_header(long) if long is not None else None
-    except StatusError:
-        raise
-    except Exception:
-        logger.exception("the header of %s cannot be read", resource)
-        raise Internal(
-            "an error that nobody foresaw while its header was read; the server's log has the details"
-        ) from None
 
 
 def describe_stored(instances: Sequence[Instance], *, blobs: BlobStore) -> list[Instance]:
@@ -106,7 +96,7 @@ def describe_stored(instances: Sequence[Instance], *, blobs: BlobStore) -> list[
     read: list[Read | Failure] = []
     for item in instances:
         try:
-            with blobs.open(item.blob_key) as opened:
+            with contain(item.path, "while it was described"), blobs.open(item.blob_key) as opened:
                 read.append(identify(opened, item.blob_key, opened.size, item.storage_class, item.resource))
         except StatusError as error:
             read.append(Failure(item.resource, error.status))
@@ -142,7 +132,8 @@ def same_bytes(pairs: Sequence[tuple[str, str]], *, blobs: BlobStore) -> list[bo
     verdicts: list[bool | Status] = []
     for first, second in pairs:
         try:
-            verdicts.append(_same(blobs, first, second))
+            with contain(first, "while it was compared"):
+                verdicts.append(_same(blobs, first, second))
         except StatusError as error:
             verdicts.append(error.status)
     return verdicts

@@ -17,8 +17,8 @@ class Level(StrEnum):
 
 class Operator(StrEnum):
     """``EQUALS`` any of the values. ``RANGE`` from the first value to the second, both inclusive, "" for an open end.
-    ``WILDCARD``: ``*`` and ``?`` in the first value, folded by ``matching``. ``WORDS``: one of the values begins a word
-    of the name."""
+    ``WILDCARD``: ``*`` and ``?`` in the values, folded by ``matching``: any of several for modalities, else
+    the first. ``WORDS``: one of the values begins a word of the name."""
 
     EQUALS = "equals"
     RANGE = "range"
@@ -37,13 +37,17 @@ class Match(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """``path`` are the UIDs of the address above the level. Every match must hold."""
+    """``path`` are the UIDs of the address above the level. Every match must hold.
+
+    ``after``: the Series, for instances also the SOP Instance UID behind which the answer begins; in one study alone.
+    """
 
     level: Level
     path: ResourcePath
     matches: tuple[Match, ...] = ()
     limit: int = 100
     offset: int = 0
+    after: tuple[str, ...] = ()
 
 
 class FoundStudy(NamedTuple):

@@ -73,6 +73,21 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gantry]:
         server.stop()
 
 
+@pytest.mark.parametrize("strict", ["true", "false"])
+def test_the_viewer_is_told_what_the_search_of_this_store_can_do(tmp_path: Path, strict: str) -> None:
+    """With wildcards OHIF puts asterisks around what is typed, which strict mode takes for characters."""
+    server = GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_STRICT_SEARCH": strict})
+    try:
+        made = Gantry(server)
+        package(tmp_path / "p.tgz", FILES)
+        assert install(tmp_path / "data", "--from", str(tmp_path / "p.tgz")).returncode == 0
+        text = made.request("GET", f"viewer/{made.store}/app-config.js").text
+    finally:
+        server.stop()
+    config, _ = json.JSONDecoder().raw_decode(text.removeprefix("window.config = "))
+    assert config["dataSources"][0]["configuration"]["supportsWildcard"] is (strict == "false")
+
+
 def test_only_what_a_viewer_needs_is_unpacked(home: Gantry) -> None:
     root = home.server.data / "viewer"
     found = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}

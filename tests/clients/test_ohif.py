@@ -267,3 +267,39 @@ def test_signing_in_first(browser: Browser, guarded: Guarded) -> None:
     page.context.clear_cookies()
     page.goto(address)
     page.get_by_label("Token").wait_for()
+
+
+@pytest.fixture(scope="module")
+def strict(web: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A server in strict mode, with two of the files."""
+    home = tmp_path_factory.mktemp("strict")
+    (home / "data").mkdir()
+    shutil.copytree(web.gantry.server.data / "viewer", home / "data" / "viewer")
+    server = GantryServer(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "true"})
+    try:
+        made = Web(Gantry(server))
+        made.stored(CT, JPEG_2000)
+        yield made
+    finally:
+        server.stop()
+
+
+def test_strict_searches(browser: Browser, strict: Web) -> None:
+    """The list, a name typed into it, and a study: OHIF gets along with the fields and the matching of Google."""
+    asked: list[str] = []
+    browser.web = strict
+    browser.be_at("127.0.0.1")
+    page = browser.page
+    page.on("response", lambda found: asked.append(f"{found.status} {found.url}"))
+    page.goto(f"{browser.base}/")
+    page.get_by_text("CompressedSamples, CT1").wait_for(timeout=120_000)
+    page.get_by_role("textbox").first.fill("CompressedSamples")
+    page.wait_for_url(lambda url: "patientname" in url.lower(), timeout=60_000)
+    page.get_by_text("CompressedSamples, CT1").wait_for(timeout=60_000)
+    searches = [line for line in asked if "/studies?" in line]
+    assert any("PatientName=CompressedSamples" in line or "00100010=" in line for line in searches), searches
+    assert any("includefield=" in line for line in searches), searches
+    assert not any("%2A" in line or "*" in line for line in searches), searches
+    browser.open_study(uids_of(CT)[0])
+    shown = browser.until(lambda grey: grey.max() - grey.min() > 100)
+    assert len(np.unique(shown)) > 50

@@ -52,10 +52,21 @@ def test_the_query_may_say_what_is_accepted(web: Web) -> None:
 
 @pytest.mark.parametrize(
     "viewport, size",
-    [("32,32", (32, 32)), ("200,100", (100, 100)), ("32,32,0,0,64,32", (32, 16)), ("10,10,32,,32,", (5, 10))],
+    [
+        ("32,32", (32, 32)),
+        ("200,100", (100, 100)),
+        ("32,32,0,0,64,32", (32, 16)),
+        ("10,10,32,,32,", (5, 10)),
+        ("32,32,48", (8, 32)),
+        ("32,32,,48", (32, 8)),
+        ("32,32,,,16", (8, 32)),
+        ("32,32, , ,16,16", (32, 32)),
+        ("32,32,-48,-48", (32, 32)),
+        ("32,32,0.25,0.75,31.5,15.25", (32, 16)),
+    ],
 )
 def test_the_viewport_fits_what_it_shows(web: Web, viewport: str, size: tuple[int, int]) -> None:
-    """PS3.18 §8.3.5.1.3: width, height, and the part of the picture."""
+    """PS3.18 §8.3.5.1.3: width, height, and the part of the picture, in decimals; what is left out has a default."""
     shown = picture(web, f"{uid_path(*A)}/rendered", viewport=viewport)
     assert shown.shape[::-1] == size
 
@@ -63,8 +74,9 @@ def test_the_viewport_fits_what_it_shows(web: Web, viewport: str, size: tuple[in
 def test_a_part_of_the_picture_and_its_mirror(web: Web) -> None:
     part = picture(web, f"{uid_path(*A)}/rendered", viewport="16,16,48,0,16,16")
     assert part[0].tolist() == list(RAMP[48:64])
-    mirrored = picture(web, f"{uid_path(*A)}/rendered", viewport="16,16,48,0,-16,16")
-    assert mirrored[0].tolist() == list(RAMP[48:64])[::-1]
+    for viewport in ("16,16,48,0,-16,16", "16,16,-48,-0,-16,16", "16,16,-48.5,0,-15.25,16"):
+        mirrored = picture(web, f"{uid_path(*A)}/rendered", viewport=viewport)
+        assert mirrored[0].tolist() == list(RAMP[48:64])[::-1]
 
 
 def test_a_window(web: Web) -> None:
@@ -84,17 +96,21 @@ def test_quality(web: Web) -> None:
     assert sizes == sorted(sizes) and sizes[0] < sizes[2]
 
 
+BAD_VIEWPORTS = (
+    *("", "1", "0,1", "1,0", "-1,1", "1.5,1", "a,b", "1,1,1,1,0,1", "1,1,1,1,1,-0.0", "1,1,1,1,1,1,1", "1,1,1e1"),
+    *("99999,1", "1,1,x", "1,1,1,1,1,1,"),
+)
+BAD_WINDOWS = (
+    *("", "1", "1,2,cubic", "1,0,linear", "1,-2,linear", "nan,1,linear", "x,y,linear", "100,50", "100,50,"),
+    *("1,0.5,linear", "1,0,linear-exact", "1,-1,sigmoid", "1,2,linear,3", ",,linear"),
+)
+
+
 @pytest.mark.parametrize(
     "name, asked",
     [
-        *(
-            ("viewport", text)
-            for text in ("", "1", "0,1", "1,0", "-1,1", "a,b", "1,2,3", "1,1,1,1,0,1", "1,1,-1,0,1,1", "99999,1")
-        ),
-        *(
-            ("window", text)
-            for text in ("", "1", "1,2,cubic", "1,0,linear", "1,-2,linear", "nan,1,linear", "x,y,linear")
-        ),
+        *(("viewport", text) for text in BAD_VIEWPORTS),
+        *(("window", text) for text in BAD_WINDOWS),
         *(("quality", text) for text in ("", "0", "101", "x", "1.5")),
         ("annotation", "patient"),
         ("foo", "1"),
@@ -167,6 +183,8 @@ def test_a_thumbnail_stands_for_what_it_is_of(gantry: Gantry) -> None:
     assert picture(web, f"{uid_path('1.3')}/thumbnail", viewport="20,20").shape == (20, 20)
     assert web.get(f"{uid_path('1.3', '1.3.1', '1.3.1.7')}/frames/1/thumbnail").headers["content-type"] == "image/jpeg"
     refused(web.get(f"{uid_path('1.4')}/thumbnail"), "NOT_FOUND", "1.4")
+    part = web.get(f"{uid_path('1.3')}/thumbnail", params={"viewport": "20,20,0,0,5,5"})
+    refused(part, "INVALID_ARGUMENT", "viewport")
 
 
 def test_what_has_no_picture_has_no_thumbnail(gantry: Gantry) -> None:

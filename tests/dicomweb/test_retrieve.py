@@ -52,6 +52,28 @@ def test_explicit_little_endian_where_nothing_else_is_asked_for(web: Web, accept
         assert (ds.file_meta.TransferSyntaxUID, ds.SOPInstanceUID) == (EXPLICIT_LE, uids[2])
 
 
+@pytest.mark.parametrize(
+    "path, kind",
+    [
+        (("1.2.5",), 'multipart/related; type="application/dicom"'),
+        (("1.2.5", "1.2.5.1", "1.2.5.1.2"), 'multipart/related; type="application/dicom"'),
+        (("1.2.5", "1.2.5.1", "1.2.5.1.2"), "application/dicom"),
+    ],
+)
+def test_an_instance_that_cannot_be_had_in_a_syntax_is_not_acceptable(
+    gantry: Gantry, path: tuple[str, ...], kind: str
+) -> None:
+    """PS3.18 §8.7.8: 406, by itself as inside of a study; the answer names it and says how to get it."""
+    web, bad = Web(gantry), ("1.2.5", "1.2.5.1", "1.2.5.1.2")
+    bits = {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0, "Rows": 8, "Columns": 8}
+    web.stored(instance(("1.2.5", "1.2.5.1", "1.2.5.1.1")), instance(bad, **bits, PixelData=bytes(8)))
+    response = web.get(uid_path(*path), f"{kind}; transfer-syntax={forms.JPEG_BASELINE}")
+    assert response.status_code == 406, response.text
+    message = response.json()["error"]["message"]
+    assert bad[2] in message and "transfer-syntax=*" in message
+    assert len(parts_of(web.get(uid_path("1.2.5"), AS_STORED))) == 2
+
+
 def test_one_instance_by_itself(web: Web) -> None:
     response = web.get(uid_path(*A), ONE_AS_STORED)
     assert response.content == CONTENT[A]

@@ -174,6 +174,14 @@ def test_an_instance_says_what_the_standard_requires(web: Web) -> None:
         ("ModalitiesInStudy", "CT", [B, A]),
         ("ModalitiesInStudy", "US,MR", [A, C]),
         ("ModalitiesInStudy", "us\\mr", [A, C]),
+        ("ModalitiesInStudy", "C*", [B, A]),
+        ("ModalitiesInStudy", "m?", [A]),
+        ("ModalitiesInStudy", "*", [B, A, C]),
+        ("ModalitiesInStudy", "*R,US", [A, C]),
+        ("ModalitiesInStudy", "X*,us", [C]),
+        ("ModalitiesInStudy", "C*R", []),
+        ("ModalitiesInStudy", "[C]*", []),
+        ("ModalitiesInStudy", "X*", []),
         ("PatientName", "", [B, A, C]),
         ("PatientName", "*", [B, A, C]),
     ],
@@ -181,6 +189,70 @@ def test_an_instance_says_what_the_standard_requires(web: Web) -> None:
 def test_matching(web: Web, name: str, asked: str, expected: list[str]) -> None:
     """§10.4.2 and what viewers need beyond it: lists, wildcards, ranges (PS3.4 §C.2.2.2)."""
     assert studies(web, **{name: asked}) == expected
+
+
+STORED_MOMENTS = {
+    "1.4.1": ("20200102", "101112"),
+    "1.4.2": ("2020.01.03", "1011"),
+    "1.4.3": ("20200104", "10"),
+    "1.4.4": ("2020.01.05", "10:11:12"),
+    "1.4.5": ("20200106", "101112.5"),
+    "1.4.6": ("20200107", "110000"),
+    "1.4.7": ("", ""),
+}
+
+
+@pytest.fixture(scope="module")
+def moments(server: GantryServer) -> Web:
+    """Dates and times in every form that files have, also that of ACR-NEMA (PS3.5 §6.2, notes to DA and TM)."""
+    made = Web(Gantry(server))
+    for study, (date, time) in STORED_MOMENTS.items():
+        data = instance((study, f"{study}.1", f"{study}.1.1"), StudyDate="19000101", StudyTime="000000.00000")
+        data = data.replace(b"DA\x08\x0019000101", b"DA" + text(date, 10))
+        made.stored(data.replace(b"TM\x0c\x00000000.00000", b"TM" + text(time, 12)))
+    return made
+
+
+def text(value: str, length: int) -> bytes:
+    """A value and its length, of at least ``length`` bytes."""
+    padded = value.encode().ljust(length if value else 0)
+    return len(padded).to_bytes(2, "little") + padded
+
+
+@pytest.mark.parametrize(
+    "name, asked, expected",
+    [
+        ("StudyTime", "101112.000-101112.999", [1, 2, 3, 4, 5]),
+        ("StudyTime", "101100-101159", [1, 2, 3, 4, 5]),
+        ("StudyTime", "1011", [1, 2, 3, 4, 5]),
+        ("StudyTime", "10", [1, 2, 3, 4, 5]),
+        ("StudyTime", "101112", [1, 2, 3, 4, 5]),
+        ("StudyTime", "101112.6-", [1, 2, 3, 4, 6]),
+        ("StudyTime", "101113-", [2, 3, 6]),
+        ("StudyTime", "1012-", [3, 6]),
+        ("StudyTime", "-101111", [2, 3]),
+        ("StudyTime", "10:11:12-10:11:13", [1, 2, 3, 4, 5]),
+        ("StudyTime", "11-", [6]),
+        ("StudyTime", "-10", [1, 2, 3, 4, 5]),
+        ("StudyTime", "12-13", []),
+        ("StudyDate", "-20200101", []),
+        ("StudyDate", "20200103", [2]),
+        ("StudyDate", "2020.01.03", [2]),
+        ("StudyDate", "20200103-20200105", [2, 3, 4]),
+        ("StudyDate", "2020.01.05-", [4, 5, 6]),
+        ("StudyDate", "-20200103", [1, 2]),
+    ],
+)
+def test_dates_and_times_are_compared_as_such(moments: Web, name: str, asked: str, expected: list[int]) -> None:
+    """PS3.4 §C.2.2.2.5: a part that is not written makes a span, whether stored or asked for."""
+    assert sorted(studies(moments, **{name: asked})) == [f"1.4.{number}" for number in expected]
+
+
+def test_old_dates_stand_in_the_order_of_the_others(moments: Web) -> None:
+    """Latest first, and as the file has them in the answer."""
+    found = moments.search("studies")
+    assert [value(item, STUDY_UID) for item in found] == [f"1.4.{number}" for number in (6, 5, 4, 3, 2, 1, 7)]
+    assert value(found[2], "00080020") == "2020.01.05"
 
 
 def test_all_conditions_must_hold(web: Web) -> None:
@@ -418,6 +490,30 @@ def test_names_that_look_like_code_stay_text(gantry: Gantry) -> None:
     assert studies(web, PatientName="*[b]*") == []
 
 
+def test_a_number_of_thousands_of_digits_costs_no_attribute_beside_it(gantry: Gantry) -> None:
+    """IS has 12 characters (PS3.5 §6.2); a longer one is no number, and its study and series are found all the same."""
+    web = Web(gantry)
+    data = instance((A, "1.2.1.1", "1.2.1.1.1"), SeriesNumber=7777, SeriesDescription="axial", StudyDate="20240105")
+    long = data.replace(b"IS\x04\x007777", b"IS" + (5000).to_bytes(2, "little") + b"7" * 5000)
+    web.stored(long, instance((A, "1.2.1.1", "1.2.1.1.2"), SeriesNumber=3))
+    assert studies(web, PatientName="doe^*", StudyDate="20240105") == [A]
+    for path, parameters in (
+        ("studies", {"includefield": "all"}),
+        ("series", {"SeriesDescription": "axial"}),
+        ("series", {"includefield": "StudyDescription"}),
+        (f"studies/{A}/series", {"includefield": "Laterality"}),
+        (f"studies/{A}/series", {"Laterality": "*"}),
+        (f"studies/{A}/instances", {"SeriesNumber": "3", "SeriesDescription": "axial"}),
+        (f"studies/{A}/instances", {"SamplesPerPixel": "1", "includefield": "all"}),
+        (f"studies/{A}/metadata", {}),
+    ):
+        response = web.get(path, JSON, params=parameters)
+        assert response.status_code in (200, 204), response.text
+    response = web.get(f"studies/{A}/series", 'multipart/related; type="application/dicom+xml"')
+    assert response.status_code == 200 and b"axial" in response.content
+    assert gantry.request("GET", f"console/{gantry.store}/studies/{A}").status_code == 200
+
+
 # Strict mode ----------------------------------------------------------------------------------------------------------
 
 
@@ -450,6 +546,19 @@ def test_strictly_as_google_matches(strict: Web) -> None:
     for name in ("ModalitiesInStudy", "StudyDescription", "StudyTime", "StudyID"):
         refused(strict.get("studies", params={name: "1"}), "INVALID_ARGUMENT", "unsupported QIDO attribute")
     refused(strict.get("studies", params={"StudyInstanceUID": f"{A},{B}"}), "INVALID_ARGUMENT", "no UID")
+
+
+@pytest.mark.parametrize("fields", ["00080060,00080061,00201206,00201208,00201209", "ModalitiesInStudy", "00081030"])
+@pytest.mark.parametrize("path", ["studies", f"studies/{A}/series", "series"])
+def test_strictly_the_fields_that_viewers_always_ask_for(strict: Web, path: str, fields: str) -> None:
+    """What OHIF asks for in every search is taken; what is not asked for is not there."""
+    found = strict.search(path, includefield=fields, StudyInstanceUID=A)[0]
+    asked = set(fields.replace("ModalitiesInStudy", "00080061").split(","))
+    extra = {"studies": {"00080061", "00201206", "00201208"}}.get(path, {"00201209", "00080060"})
+    plain = strict.search(path, StudyInstanceUID=A)[0].keys()
+    assert found.keys() - {"00081030"} == plain | (extra & asked)
+    if "00201208" in asked and path == "studies":
+        assert (values(found, "00080061"), value(found, "00201206"), value(found, "00201208")) == (["CT", "MR"], 2, 3)
 
 
 def test_strictly_the_fields_that_google_has(strict: Web) -> None:

@@ -42,6 +42,7 @@ def web(server: GantryServer) -> Iterator[Web]:
     referred = items({"ReferencedSOPInstanceUID": "1.2.1.1.2", "ReferencedSOPClassUID": "1.2"})
     of_series = items({"SeriesInstanceUID": "1.2.1.1", "ReferencedInstanceSequence": referred})
     one = {"AcquisitionDateTime": "20240105101530.5+0100", "ImageComments": "Néoplasie du foie", "Columns": 2}
+    one |= {"ImageType": ["ORIGINAL", "PRIMARY"], "ImagePositionPatient": [0, -12.5, 3]}
     two = {"AcquisitionDateTime": "20240106", "SliceThickness": "3", "ContentDate": "20240106", "ContentTime": "101500"}
     author = {"ReferencedSeriesSequence": of_series, "PersonName": "Müller^Jörg", "Modality": "SR"}
     made.stored(
@@ -67,6 +68,11 @@ def found(web: Web, path: str, **parameters: Any) -> list[str]:
         ({f"{REQUEST}.RequestedProcedureID": "RP3"}, []),
         ({f"{REQUEST}.RequestedProcedureID": "RP1", "Modality": "SR"}, []),
         ({f"{REQUEST}.RequestedProcedureID": "RP1", "Modality": "CT"}, ["1.2.1.1"]),
+        ({f"{REQUEST}.RequestedProcedureID": "*"}, ["1.2.1.1", "1.2.1.2"]),
+        ({f"{REQUEST}.RequestedProcedureID": ""}, ["1.2.1.1", "1.2.1.2"]),
+        ({f"{REQUEST}.RequestedProcedureID": "*", "Modality": "SR"}, ["1.2.1.2"]),
+        ({"Modality": "C*,SR"}, ["1.2.1.1", "1.2.1.2"]),
+        ({"Modality": "X*,sr"}, ["1.2.1.2"]),
     ],
 )
 def test_series_by_what_was_requested(web: Web, parameters: dict[str, str], expected: list[str]) -> None:
@@ -94,6 +100,18 @@ def test_series_by_what_was_requested(web: Web, parameters: dict[str, str], expe
         ("ContentDate", "20240101-20240131", [2]),
         ("ContentTime", "1015", [2]),
         ("ContentTime", "1016-", []),
+        ("ContentTime", "10:15", [2]),
+        ("ContentTime", "101459.9-101500.0", [2]),
+        ("ContentDate", "2024.01.06-", [2]),
+        ("AcquisitionDateTime", "20240106120000-20240106130000", [2]),
+        ("AcquisitionDateTime", "20240105101530.500-20240105101530.999", [1]),
+        ("AcquisitionDateTime", "20240105101530.6-", [2]),
+        ("ImageType", "PRIMARY", [1]),
+        ("ImageType", "*MARY", [1]),
+        ("ImageType", "ORIGINAL?PRIMARY", []),
+        ("ImagePositionPatient", "-12.5", [1]),
+        ("ReferencedSeriesSequence.SeriesInstanceUID", "*", [1, 2, 3]),
+        ("ReferencedSeriesSequence.ReferencedInstanceSequence.ReferencedSOPClassUID", "", [1, 2, 3]),
         ("ImageComments", "", [1, 2, 3]),
         ("ImageComments", "*", [1, 2, 3]),
         ("PixelData", "1", []),
@@ -136,7 +154,16 @@ def test_what_would_need_an_index_is_refused(web: Web, path: str, name: str, ask
 
 
 @pytest.mark.parametrize(
-    ("name", "asked"), [("AcquisitionDateTime", "yesterday"), ("SliceThickness", "thin"), ("ImageComments", "a\0")]
+    ("name", "asked"),
+    [
+        ("AcquisitionDateTime", "yesterday"),
+        ("AcquisitionDateTime", "20240105-20240106-"),
+        ("ContentTime", "1"),
+        ("SliceThickness", "thin"),
+        ("SliceThickness", "nan"),
+        ("SliceThickness", "9" * 1000),
+        ("ImageComments", "a\0"),
+    ],
 )
 def test_values_that_are_none(web: Web, name: str, asked: str) -> None:
     refused(web.get(INSTANCES, params={name: asked}), "INVALID_ARGUMENT", name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -195,6 +196,38 @@ class SearchingSuite:
         both = ("modalities_in_study", Operator.EQUALS, ("MR",)), ("patient_name", Operator.EQUALS, "doe^john")
         assert sorted(self.studies(index, *both)) == [0, 30]
         assert self.studies(index, ("modalities_in_study", Operator.EQUALS, ("MR",)), limit=3) == found_first(3)
+
+    def test_modalities_by_patterns(self, index: SqlIndex, filled: DicomStoreName) -> None:
+        """A pattern matches one modality, never several of a study together; any of the patterns is enough."""
+        for patterns, expected in (
+            (("m*",), range(0, STUDIES, 5)),
+            (("?r",), sorted([33, *range(0, STUDIES, 5)])),
+            (("c*", "x*"), range(STUDIES)),
+            (("c*r",), ()),
+            (("[m]*",), ()),
+            (("s?", "no"), (33,)),
+        ):
+            match = ("modalities_in_study", Operator.WILDCARD, patterns)
+            assert sorted(self.studies(index, match)) == list(expected), patterns
+            both = match, ("patient_id", Operator.WILDCARD, "*")
+            assert sorted(self.studies(index, *both)) == list(expected), patterns
+        assert self.studies(index, ("modalities_in_study", Operator.WILDCARD, ("m*",)), limit=3) == found_first(3)
+
+    def test_pages_by_key_make_up_the_whole(self, index: SqlIndex, filled: DicomStoreName) -> None:
+        """Of one study, whatever the length of a page."""
+        path = ResourcePath("1.5")
+        for level, search, key in (
+            (Level.SERIES, index.search_series, slice(1, 2)),
+            (Level.INSTANCE, index.search_instances, slice(1, 3)),
+        ):
+            whole = search(STORE, query(level, path=path, limit=100))
+            for size in (1, 3):
+                found: list[Any] = []
+                after: tuple[str, ...] = ()
+                while page := search(STORE, replace(query(level, path=path, limit=size), after=after)):
+                    found += page
+                    after = tuple(page[-1][key])
+                assert found == whole and len(whole) in (2, 4)
 
     def test_series_of_a_study_and_of_a_store(self, index: SqlIndex, filled: DicomStoreName) -> None:
         found = index.search_series(STORE, query(Level.SERIES, path=ResourcePath("1.5")))

@@ -40,6 +40,7 @@ FOUND_FIRST = [
     (("patient_name", Operator.WILDCARD, "*john*"),),
     (("patient_name", Operator.WORDS, ("jo", "ta")),),
     (("study_description", Operator.WILDCARD, "*knee*"),),
+    (("modalities_in_study", Operator.WILDCARD, ("s?", "x*")),),
 ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from fractions import Fraction
 
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.multipart import closing, new_boundary, part_head
@@ -21,7 +22,7 @@ _OFFERS = tuple(
     Offer(media_type, multipart, (), "") for multipart in (False, True) for media_type in (forms.JPEG, forms.PNG)
 )
 _THUMBNAIL = Viewport(128, 128)
-_INTEGER, _DECIMAL = re.compile(r"-?[0-9]{1,6}"), re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?")
+_SIDE, _DECIMAL = re.compile(r"[0-9]{1,6}"), re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
 _KNOWN = ("accept", "quality", "viewport", "window")
 _IGNORED = frozenset(("$.xgafv", "$alt", "access_token", "alt", "callback", "fields", "key", "oauth_token"))
@@ -88,42 +89,64 @@ def _view(call: WebCall, offer: Offer, size: Viewport | None) -> View:
         asked.setdefault(name, value)
     return View(
         media_type=offer.type,
-        viewport=_viewport(asked["viewport"]) if "viewport" in asked else size,
+        viewport=_viewport(asked["viewport"], size is not None) if "viewport" in asked else size,
         window=_window(asked["window"]) if "window" in asked else None,
         quality=_quality(asked["quality"]) if "quality" in asked else View("").quality,
     )
 
 
-def _viewport(text: str) -> Viewport:
-    """``vw,vh`` or ``vw,vh,sx,sy,sw,sh`` (PS3.18 §8.3.5.1.3); the last four may be empty."""
-    parts = text.split(",")
-    numbers = [int(part) if _INTEGER.fullmatch(part) else None for part in parts]
-    empty = [number is None and part != "" for number, part in zip(numbers, parts, strict=True)]
-    width, height, *source = (*numbers, *([None] * (6 - len(numbers))))[:6]
-    x, y, source_width, source_height = source
-    bad = len(parts) not in (2, 6) or any(empty) or not width or not height or (x or 0) < 0 or (y or 0) < 0
-    if bad or width is None or height is None or not (0 < width <= MAX_VIEW_SIDE and 0 < height <= MAX_VIEW_SIDE):
+def _viewport(text: str, is_thumbnail: bool) -> Viewport:
+    """``vw,vh[,[sx],[sy],[sw],[sh]]`` (PS3.18 §8.3.5.1.3): pixels; the last four are decimals and may be left out. A
+    thumbnail has the first two alone.
+
+    The signs of sx and sy mean nothing, those of sw and sh flip. A pixel of which a part is asked for is shown whole.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    sides, source = parts[:2], parts[2:]
+    if source and is_thumbnail:
+        raise InvalidArgument(f"viewport: {text[:100]!r} is not width,height, which is all that a thumbnail takes")
+    well_formed = len(sides) == 2 and len(source) <= 4 and all(map(_SIDE.fullmatch, sides))
+    if not well_formed or not all(_DECIMAL.fullmatch(part) for part in source if part):
         raise InvalidArgument(
-            f"viewport: {text[:100]!r} is neither width,height nor width,height,x,y,width,height; "
-            f"sides are 1 to {MAX_VIEW_SIDE}"
+            f"viewport: {text[:100]!r} is neither width,height nor width,height,x,y,width,height; the first two are "
+            "whole numbers, any of the others may be left out"
         )
-    if source_width == 0 or source_height == 0:
+    width, height = map(int, sides)
+    if not (0 < width <= MAX_VIEW_SIDE and 0 < height <= MAX_VIEW_SIDE):
+        raise InvalidArgument(f"viewport: {text[:100]!r} has a side that is not 1 to {MAX_VIEW_SIDE}")
+    given = [Fraction(part) if part else None for part in source] + [None] * (4 - len(source))
+    if 0 in given[2:]:
         raise InvalidArgument(f"viewport: {text[:100]!r} shows a part without size")
-    return Viewport(width, height, x or 0, y or 0, source_width, source_height)
+    (x, source_width), (y, source_height) = _pixels(given[0], given[2]), _pixels(given[1], given[3])
+    return Viewport(width, height, x, y, source_width, source_height)
+
+
+def _pixels(start: Fraction | None, size: Fraction | None) -> tuple[int, int | None]:
+    """Where a side of the region begins, and how many pixels it touches; the number is negative where it is flipped."""
+    begin = abs(start or Fraction(0))
+    first = math.floor(begin)
+    if size is None:
+        return first, None
+    count = math.ceil(begin + abs(size)) - first
+    return first, count if size > 0 else -count
 
 
 def _window(text: str) -> tuple[float, float, str]:
-    """``center,width,function`` (PS3.18 §8.3.5.1.4)."""
-    center, _, rest = text.partition(",")
-    width, _, function = rest.partition(",")
-    name = _FUNCTIONS.get(function.strip().lower() or "linear")
-    good = _DECIMAL.fullmatch(center) and _DECIMAL.fullmatch(width) and name
-    if not good or name is None or not math.isfinite(float(width)) or float(width) <= 0:
+    """``center,width,function`` (PS3.18 §8.3.5.1.4): none of them may be left out.
+
+    A width is at least 1 for LINEAR, else above 0 (PS3.3 §C.11.2.1.2.1, §C.11.2.1.3).
+    """
+    parts = [part.strip() for part in text.split(",")]
+    name = _FUNCTIONS.get(parts[-1].lower())
+    if len(parts) != 3 or name is None or not all(map(_DECIMAL.fullmatch, parts[:2])):
         raise InvalidArgument(
-            f"window: {text[:100]!r} is not center,width,function with a width above 0 and one of "
-            f"{', '.join(_FUNCTIONS)}"
+            f"window: {text[:100]!r} is not center,width,function; the function is one of {', '.join(_FUNCTIONS)}"
         )
-    return float(center), float(width), name
+    center, width = map(float, parts[:2])
+    if width <= 0 or (name == "LINEAR" and width < 1):
+        least = "at least 1" if name == "LINEAR" else "above 0"
+        raise InvalidArgument(f"window: {text[:100]!r} has a width that is not {least}, as {parts[2]} needs")
+    return center, width, name
 
 
 def _quality(text: str) -> int:

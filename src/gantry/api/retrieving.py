@@ -88,17 +88,17 @@ def retrieve_metadata(call: WebCall) -> Answer:
     offer, _ = call.negotiate(OBJECTS)
     found = metadata(call.context.seams, call.dicom_store, call.path, call.web_url)
     etag = found.etag and f'{found.etag[:-1]}{"-xml" if offer.multipart else ""}"'
-    if etag and matches(call.headers.get("if-none-match", ""), etag):
+    remembered = call.context.remembered
+    if etag and matches(call.headers.get("if-none-match", ""), etag) and remembered.is_whole(etag):
         return Answer(b"", status=304, headers={"etag": etag})
     headers = {"etag": etag} if etag else {}
     if offer.multipart:
         answer = objects_answer(offer, found.objects)
         return Answer(answer.body, answer.content_type, headers=headers)
-    remembered = call.context.remembered
     body = remembered.get(etag) if etag else None
     if body is not None:
         return Answer(body, JSON, headers=headers)
-    return Answer(remembered.keeping(etag, json_array(found.objects)), JSON, headers=headers)
+    return Answer(remembered.keeping(etag, json_array(found.objects), found.unread), JSON, headers=headers)
 
 
 @WebHandler

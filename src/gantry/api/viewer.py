@@ -145,7 +145,7 @@ def _config(context: Context, name: DicomStoreName) -> str:
             "thumbnailRendering": "wadors",
             "enableStudyLazyLoad": True,
             "supportsFuzzyMatching": True,
-            "supportsWildcard": True,
+            "supportsWildcard": not context.strict_search,
             "qidoSupportsIncludeField": True,
             "singlepart": "bulkdata,video",
             "bulkDataURI": {"enabled": True, "startsWith": f"{context.public_url}/v1/", "prefixWith": f"{below}/v1/"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +13,7 @@ from gantry.api.app import caller_of_request
 from gantry.api.call import Call, Context
 from gantry.api.web import WebCall, WebHandler
 from gantry.errors import Code, StatusError
+from gantry.json_text import parse_json
 
 VERSION = "v1"
 _DICOM_JSON = "application/dicom+json"
@@ -58,4 +58,4 @@ class Inside:
         call = WebCall(self._context, VERSION, ids, list(query.items()), {}, [_DICOM_JSON], lambda: b"")
         answer = handler.call(call)
         data = answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
-        return json.loads(data) if data else []
+        return parse_json(data) if data else []

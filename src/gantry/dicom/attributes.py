@@ -5,7 +5,6 @@ UIDs, counts and what is the same for every instance are not here: the index has
 
 from __future__ import annotations
 
-import json
 import logging
 import re
 from collections.abc import Iterable
@@ -16,13 +15,12 @@ from gantry.dicom.json_model import fragments
 from gantry.dicom.part10 import MAX_SKELETON
 from gantry.dicom.skeleton import Skeleton
 from gantry.errors import StatusError
+from gantry.json_text import parse_json
 from gantry.resources import Said, SeriesAttributes, StudyAttributes
 
 logger = logging.getLogger(__name__)
 
 MAX_TEXT = 1024
-_MAX_DIGITS = 640  # a number of more may be refused by Python's int() (sys.int_info.str_digits_check_threshold)
-_LONG_NUMBER = re.compile(f"[0-9]{{{_MAX_DIGITS + 1}}}")
 # No text in a database or on a page: controls (PostgreSQL refuses U+0000) and halves of surrogate pairs.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SPACES = re.compile("[\t\n\f\r]+")
@@ -98,7 +96,7 @@ def say(skeleton: Skeleton) -> Said:
     """What a header says of its study and series. An attribute that cannot be read is left out, and no other."""
     found, whole = _found(skeleton, _STUDY | _SERIES)
     elements = _parsed(found)
-    members = {tag: _member(tag, found[tag], element) for tag, element in elements.items()}
+    members = {tag: found[tag] for tag in elements}
     texts = {tag: _joined(element) for tag, element in elements.items() if element["vr"] != "SQ"}
     return Said(_study(members, texts), _series(members, texts), whole and len(elements) == len(found))
 
@@ -172,30 +170,12 @@ def _parsed(found: dict[int, str]) -> dict[int, dict[str, Any]]:
     parsed = {}
     for tag, member in found.items():
         try:
-            element = _decode(f"{{{member}}}").popitem()[1]
+            element = parse_json(f"{{{member}}}").popitem()[1]
         except (ValueError, RecursionError):
             continue
         if "BulkDataURI" not in element:
             parsed[tag] = element
     return parsed
-
-
-def _integer(text: str) -> int | str:
-    return int(text) if len(text) <= _MAX_DIGITS else text
-
-
-_decode = json.JSONDecoder(parse_int=_integer).decode
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def _member(tag: int, member: str, element: dict[str, Any]) -> str:
-    """As it is, unless it holds a number that is too long for readers of JSON: that becomes text (PS3.18 §F.2.3.1).
-
-    Half of a surrogate pair, which is no character and cannot be UTF-8, becomes a question mark.
-    """
-    if _LONG_NUMBER.search(member):
-        member = f'"{tag:08X}":{_encode(element)}'
-    return member if member.isascii() else member.encode("utf-8", "replace").decode()
 
 
 def _joined(element: dict[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -28,6 +27,7 @@ from gantry.dicom.tags import CHARACTER_SET, IDENTITY, PIXEL_TAGS, is_group_leng
 from gantry.dicom.vr import TEXT
 from gantry.dicom.walk import Cut
 from gantry.errors import DataLoss, FailedPrecondition, InvalidArgument
+from gantry.json_text import parse_json
 
 _PIECE = 1 << 20
 
@@ -46,7 +46,7 @@ def rebuild(opened: Readable, header: Header, skeleton: Skeleton, bulk_uri: str,
     elements = [element for element in data_set.elements() if not is_group_length(element.tag)]
     places = dict(zip((position for position, _ in skeleton.cuts), layout.cuts, strict=True))
     try:
-        before = json.loads(dicom_json(skeleton, bulk_uri))
+        before = parse_json(dicom_json(skeleton, bulk_uri))
         hidden = frozenset(tag for tag, *_ in elements if f"{tag:08X}" not in before)
         changed, gone = _changes(before, attributes, hidden)
         anew = changed | _in_new_character_set(before, changed, gone, hidden)

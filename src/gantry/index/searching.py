@@ -6,16 +6,19 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, literal_column, or_, select
+from sqlalchemy import CTE, ColumnElement, Select, Text, and_, bindparam, exists, func, literal_column, or_, select
 
 from gantry.index.database import Database
 from gantry.index.resources import dicom_store_id
 from gantry.index.tables import TERMS, TEXT_FIELDS, instance, series, study, study_modality, study_term, study_text
 from gantry.matching import name_keys
+from gantry.moments import FIRST, LAST, full_range
 from gantry.names import DicomStoreName
 from gantry.queries import FoundInstance, FoundSeries, FoundStudy, Level, Match, Operator, Query
 
 _LAST = "\U0010ffff"
+_TIMES = ("study_time",)
+_MODALITIES = {"modality": "globs", "modalities_in_study": "modalities"}
 _TRIGRAM = 3
 _TABLES = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
 _STUDY_ROW = [study.c[name] for name in FoundStudy._fields]
@@ -33,10 +36,12 @@ _INSTANCE_ROW = [
 
 
 class _Shape(NamedTuple):
-    """All of a query that its statement depends on. ``depth`` is how many UIDs the address gives."""
+    """All of a query that its statement depends on. ``depth`` is how many UIDs the address gives, ``after`` how many
+    say where the answer begins."""
 
     level: Level
     depth: int
+    after: int
     conditions: tuple[_Condition, ...]
 
 
@@ -72,7 +77,8 @@ class Searching(Database):
             condition, bound = _condition(match)
             conditions.append(condition)
             values |= {f"m{number}_{place}": value for place, value in enumerate(bound)}
-        shape = _Shape(query.level, sum(map(bool, query.path)), tuple(conditions))
+        values |= {f"after{place}": uid for place, uid in enumerate(query.after)}
+        shape = _Shape(query.level, sum(map(bool, query.path)), len(query.after), tuple(conditions))
         with self._read() as connection:
             values["store"] = dicom_store_id(connection, store)
             return connection.execute(_statement(shape), values).all()
@@ -83,6 +89,9 @@ class Searching(Database):
 
 def _condition(match: Match) -> tuple[_Condition, tuple[Any, ...]]:
     level, field, operator, values = match
+    if field in _MODALITIES and operator is Operator.WILDCARD:
+        patterns = tuple(value.replace("[", "[[]") for value in values)
+        return _Condition(_MODALITIES[field], level, field, len(patterns)), patterns
     if field == "modalities_in_study":
         one = len(values) == 1
         return _Condition("modality", level, field, 1 if one else 2), (values[0] if one else list(values),)
@@ -91,6 +100,8 @@ def _condition(match: Match) -> tuple[_Condition, tuple[Any, ...]]:
         return _Condition("names", level, field, len(keys)), tuple(keys)
     if operator is Operator.EQUALS:
         return _Condition("in", level, field), (list(values),)
+    if operator is Operator.RANGE and field in _TIMES:
+        return _Condition("times", level, field), full_range("TM", *values)
     if operator is Operator.RANGE:
         return _Condition("range", level, field), (values[0], values[1] + _LAST)
     if operator is Operator.WORDS:
@@ -133,7 +144,7 @@ def _statement(shape: _Shape) -> Select[Any]:
     A rare study is looked up, and what was found is sorted; everything else is read in the order of the answer. A sum
     or a concatenation keeps it from another index.
     """
-    if shape.level is Level.STUDY and [item.kind for item in shape.conditions] == ["modality"]:
+    if shape.level is Level.STUDY and [item.kind for item in shape.conditions] in (["modality"], ["modalities"]):
         return _by_modality(shape.conditions[0])
     by_key = any(item.field in _KEYS and item.kind == "in" for item in shape.conditions)
     by_id = not by_key and any(item.kind in _FINDING for item in shape.conditions)
@@ -143,12 +154,21 @@ def _statement(shape: _Shape) -> Select[Any]:
     query = query.where(store_id == bindparam("store"))
     for column, place in zip(_PATH, range(shape.depth), strict=False):
         query = query.where(column == bindparam(f"path{place}"))
+    query = query.where(*_AFTER[shape.after])
     for number, condition in enumerate(shape.conditions):
         query = query.where(_CONDITIONS[condition.kind](condition, f"m{number}_"))
     return query.limit(bindparam("limit")).offset(bindparam("offset"))
 
 
 _PATH = (study.c.study_instance_uid, series.c.series_instance_uid)
+_AFTER: tuple[tuple[ColumnElement[bool], ...], ...] = (
+    (),
+    (series.c.series_instance_uid > bindparam("after0"),),
+    (
+        series.c.series_instance_uid >= bindparam("after0"),
+        (series.c.series_instance_uid > bindparam("after0")) | (instance.c.sop_instance_uid > bindparam("after1")),
+    ),
+)
 _KEYS = ("study_instance_uid", "patient_id", "accession_number")
 _FINDING = ("names", "name_prefix", "words", "text")
 
@@ -179,10 +199,9 @@ _FROM = {Level.STUDY: _studies, Level.SERIES: _series, Level.INSTANCE: _instance
 def _by_modality(condition: _Condition) -> Select[Any]:
     """The one condition whose own table is in the order of the answer; a rare modality would mean a long way else."""
     query = select(*_STUDY_ROW).join_from(study_modality, study, study.c.id == study_modality.c.study_id)
-    if condition.parts == 1:
-        query = query.where(study_modality.c.modality == bindparam("m0_0"))
-    else:
-        query = query.where(study_modality.c.modality.in_(bindparam("m0_0", expanding=True))).distinct()
+    query = query.where(_is_modality(condition, "m0_"))
+    if condition.kind == "modalities" or condition.parts > 1:
+        query = query.distinct()
     query = query.where(study_modality.c.store_id == bindparam("store"))
     query = query.order_by(study_modality.c.study_date.desc(), study_modality.c.study_id.desc())
     return query.limit(bindparam("limit")).offset(bindparam("offset"))
@@ -202,18 +221,53 @@ def _range(condition: _Condition, name: str) -> ColumnElement[bool]:
     return and_(column >= bindparam(f"{name}0"), column <= bindparam(f"{name}1"), column != "")
 
 
+def _times(condition: _Condition, name: str) -> ColumnElement[bool]:
+    """A time without seconds is the span of its minute, as in ``moments``. Rows of older versions may have colons."""
+    stored = func.replace(_column(condition), ":", "", type_=Text)
+    rest = func.length(stored) + 1
+    first, last = (stored.concat(func.substr(whole["TM"], rest, type_=Text)) for whole in (FIRST, LAST))
+    return and_(last >= bindparam(f"{name}0"), first <= bindparam(f"{name}1"), stored.op("GLOB")("[0-9][0-9]*"))
+
+
 def _glob(condition: _Condition, name: str) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = func.lower(_column(condition)).op("GLOB")(bindparam(f"{name}0"))
-    return found
+    return _is_like(_column(condition), name, 1)
+
+
+def _globs(condition: _Condition, name: str) -> ColumnElement[bool]:
+    return _is_like(_column(condition), name, condition.parts)
+
+
+def _is_like(column: Any, name: str, patterns: int) -> ColumnElement[bool]:
+    return or_(*(func.lower(column).op("GLOB")(bindparam(f"{name}{place}")) for place in range(patterns)))
 
 
 def _modality(condition: _Condition, name: str) -> ColumnElement[bool]:
     same = study_modality.c.store_id == study.c.store_id, study_modality.c.study_id == study.c.id
     of_date = study_modality.c.study_date == study.c.study_date
+    return exists().where(*same, of_date, _is_modality(condition, name)).correlate(study)
+
+
+def _is_modality(condition: _Condition, name: str) -> ColumnElement[bool]:
+    """By name, or by patterns: these are compared with each modality of the store once, not with each study's."""
     column = study_modality.c.modality
-    one = condition.parts == 1
-    wanted = column == bindparam(f"{name}0") if one else column.in_(bindparam(f"{name}0", expanding=True))
-    return exists().where(*same, of_date, wanted).correlate(study)
+    found: ColumnElement[bool]
+    if condition.kind == "modalities":
+        each = _each_modality()
+        found = column.in_(select(each.c.modality).where(_is_like(each.c.modality, name, condition.parts)))
+    elif condition.parts == 1:
+        found = column == bindparam(f"{name}0")
+    else:
+        found = column.in_(bindparam(f"{name}0", expanding=True))
+    return found
+
+
+def _each_modality() -> CTE:
+    """The modalities of the store, from one to the next along the index: SQLite would read all rows for a DISTINCT."""
+    inner = study_modality.alias()
+    in_store = inner.c.store_id == bindparam("store")
+    each = select(func.min(inner.c.modality).label("modality")).where(in_store).cte(recursive=True)
+    following = select(func.min(inner.c.modality)).where(in_store, inner.c.modality > each.c.modality)
+    return each.union_all(select(following.correlate(each).scalar_subquery()).where(each.c.modality.is_not(None)))
 
 
 def _names(condition: _Condition, name: str) -> ColumnElement[bool]:
@@ -263,8 +317,11 @@ def _matches_glob(condition: _Condition, name: str) -> ColumnElement[bool]:
 _CONDITIONS = {
     "in": _is_in,
     "range": _range,
+    "times": _times,
     "glob": _glob,
+    "globs": _globs,
     "modality": _modality,
+    "modalities": _modality,
     "names": _names,
     "name_prefix": _name_prefix,
     "words": _words,

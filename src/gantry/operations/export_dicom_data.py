@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 
+from gantry.containment import contain
 from gantry.dicom.forms import AS_STORED, DICOM, Form, parse_form
 from gantry.errors import Code, DeadlineExceeded, ResourceExhausted, Status, StatusError
 from gantry.operations.batches import cut, outcomes_of, run_in_order
@@ -64,7 +65,7 @@ def export_batch(
     outcomes: list[Failure | None] = []
     for instance in instances:
         try:
-            with blobs.open(instance.blob_key) as blob:
+            with contain(instance.path, "while it was exported"), blobs.open(instance.blob_key) as blob:
                 _write(blob, destination, prefix + "/".join(instance.uids), form)
             outcomes.append(None)
         except ResourceExhausted:
@@ -88,9 +89,10 @@ def _write(blob: OpenedObject, destination: BlobStore, name: str, form: Form) ->
             key = f"{name}/{part.frame}{part.extension}" if part.frame else f"{name}{part.extension}"
             destination.put(key, [part.data])
             written.append(key)
-    except StatusError:
+    except Exception:
         for key in written:
-            destination.delete(key)
+            with suppress(StatusError):  # what is wrong with the instance is what must be told
+                destination.delete(key)
         raise
     finally:
         beat(None)

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from functools import partial
 
+from gantry.containment import contain
 from gantry.errors import Code, ResourceExhausted, Status, StatusError
 from gantry.operations.batches import cut, run_in_order
 from gantry.operations.blob_keys import batch_prefix, blob_key, half_written, place_in
@@ -60,7 +61,8 @@ def copy_batch(
         try:
             if place_in(instance.blob_key) == place:
                 outcomes.append(instance.blob_key)
-            else:
+                continue
+            with contain(instance.path, "while it was copied to another place"):
                 outcomes.append(_copy(blobs, instance.blob_key, blob_key(f"{place}/{blob_prefix}", number)))
         except ResourceExhausted:
             raise
@@ -74,7 +76,7 @@ def _copy(blobs: BlobStore, source: str, target: str) -> str:
     try:
         with blobs.open(source) as opened:
             blobs.copy_from(opened, target)
-    except StatusError:
+    except Exception:
         with suppress(StatusError):
             blobs.delete(target)
         raise

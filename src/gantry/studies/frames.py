@@ -6,10 +6,11 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from gantry.containment import contain
 from gantry.dicom import forms
 from gantry.dicom.open_source import StoredFrames, stored_frames
 from gantry.errors import DataLoss, FailedPrecondition, NotFound
-from gantry.names import DicomStoreName
+from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
 from gantry.seams import OpenedObject, Seams
 from gantry.studies.headers import one_header
@@ -32,11 +33,14 @@ class FramePlaces:
         self._known: OrderedDict[str, tuple[StoredFrames, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, seams: Seams, row: FoundInstance, blob: OpenedObject) -> StoredFrames | None:
+    def of(self, seams: Seams, store: DicomStoreName, row: FoundInstance, blob: OpenedObject) -> StoredFrames | None:
         """None where a worker has to look at the pixels."""
         with self._lock:
             found, _ = self._known.get(blob.key, (None, 0))
-        found = found or stored_frames(blob, one_header(seams, row), row.transfer_syntax_uid)
+        if found is None:
+            header = one_header(seams, store, row)
+            with contain(str(ResourcePath(*row.uids)), "while its frames were looked for"):
+                found = stored_frames(blob, header, row.transfer_syntax_uid)
         if found is not None:
             self._keep(blob.key, found)
         return found
@@ -71,7 +75,7 @@ def _as_stored(
     if blob is None:
         raise NotFound("the instance was deleted just now")
     with blob:
-        where = places.of(seams, row, blob)
+        where = places.of(seams, store, row, blob)
         if where is None or not all(0 <= number < where.frames for number in numbers):
             return None
         extents = [where.extents(blob, number) for number in numbers]

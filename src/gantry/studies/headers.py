@@ -2,43 +2,98 @@
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
+from gantry.containment import contain
 from gantry.dicom.part10 import MAX_LIVE_SKELETON, read_header, read_skeleton
 from gantry.dicom.skeleton import Skeleton
-from gantry.errors import DataLoss, FailedPrecondition, NotFound
+from gantry.errors import DataLoss, FailedPrecondition, Interrupted, NotFound, StatusError
 from gantry.header_packs import unpack
+from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
 from gantry.seams import Seams
 
+logger = logging.getLogger(__name__)
+
 _CHUNK = 64
 _KEPT_PACKS = 32
+_LOOKS = 3
+"""How often an instance that has just been changed is looked up, before its header counts as lost."""
+
+_Packs = OrderedDict[int, list[bytes]]
 
 
-def with_headers(seams: Seams, rows: Iterable[FoundInstance]) -> Iterator[tuple[FoundInstance, Skeleton]]:
-    """Each row with its header, in order. Rows that are deleted meanwhile are left out."""
-    unpacked: OrderedDict[int, list[bytes]] = OrderedDict()
+class Found(NamedTuple):
+    """An instance as it is now, with its header, or with why that cannot be read."""
+
+    row: FoundInstance
+    header: Skeleton | None
+    error: StatusError | None = None
+
+
+def with_headers(seams: Seams, store: DicomStoreName, rows: Iterable[FoundInstance]) -> Iterator[Found]:
+    """Each row with its header, in order. Rows that are deleted meanwhile are left out; those that are changed or moved
+    meanwhile are looked up once more. A header that cannot be read is that row's error. Raises Interrupted.
+    """
+    packs: _Packs = OrderedDict()
     for chunk in _chunks(rows):
-        wanted = {row.pack_id for row in chunk if row.pack_id is not None}
-        missing = sorted(wanted - unpacked.keys())
-        for number, data in (seams.index.header_packs(missing) if missing else {}).items():
-            unpacked[number] = unpack(data)
+        _load(seams, {row.pack_id for row in chunk if row.pack_id is not None}, packs)
         for row in chunk:
-            found = _one(seams, row, unpacked)
+            found = _found(seams, store, row, packs)
             if found is not None:
-                yield row, found
-        while len(unpacked) > _KEPT_PACKS:
-            unpacked.popitem(last=False)
+                yield found
+        while len(packs) > _KEPT_PACKS:
+            packs.popitem(last=False)
 
 
-def _one(seams: Seams, row: FoundInstance, unpacked: OrderedDict[int, list[bytes]]) -> Skeleton | None:
+def _load(seams: Seams, wanted: set[int], packs: _Packs) -> None:
+    """A pack that is damaged has no headers."""
+    missing = sorted(wanted - packs.keys())
+    for number, data in (seams.index.header_packs(missing) if missing else {}).items():
+        try:
+            with contain(f"header pack {number}", "while it was unpacked"):
+                packs[number] = unpack(data)
+        except StatusError as error:
+            logger.error("header pack %d: %s; the headers are read from the files", number, error.message)
+            packs[number] = []
+
+
+def _found(seams: Seams, store: DicomStoreName, row: FoundInstance, packs: _Packs) -> Found | None:
+    """None for an instance that is gone."""
+    try:
+        for _ in range(_LOOKS):
+            with contain(_path(row), "while its header was read"):
+                header = _header(seams, row, packs)
+            if header is not None:
+                return Found(row, header)
+            before, row = row, next(seams.index.found_below(store, ResourcePath(*row.uids)))
+            if (row.blob_key, row.pack_id, row.pack_number) == (before.blob_key, before.pack_id, before.pack_number):
+                return Found(row, None, DataLoss("its header is gone, or its file"))
+            _load(seams, {row.pack_id} if row.pack_id is not None else set(), packs)
+    except NotFound:
+        return None
+    except Interrupted:
+        raise
+    except StatusError as error:
+        return Found(row, None, error)
+    return Found(row, None, DataLoss("its header was changed again and again while it was read"))
+
+
+def _header(seams: Seams, row: FoundInstance, packs: _Packs) -> Skeleton | None:
+    """None where it is not there any more."""
     if row.pack_id is None:
         return live_header(seams, row)
-    entries = unpacked.get(row.pack_id)
-    if entries is None or row.pack_number is None or not entries[row.pack_number]:
+    entries = packs.get(row.pack_id)
+    if entries is None:
         return None
-    unpacked.move_to_end(row.pack_id)
+    packs.move_to_end(row.pack_id)
+    if not entries:
+        return live_header(seams, row)
+    if row.pack_number is None or not entries[row.pack_number]:
+        return None
     return Skeleton.from_bytes(entries[row.pack_number])
 
 
@@ -51,15 +106,33 @@ def live_header(seams: Seams, row: FoundInstance) -> Skeleton | None:
     except NotFound:
         return None
     if found is None:
-        raise FailedPrecondition(f"the header of {row.sop_instance_uid} has more than {MAX_LIVE_SKELETON} bytes")
+        raise FailedPrecondition(f"its header has more than {MAX_LIVE_SKELETON} bytes")
     return found
 
 
-def one_header(seams: Seams, row: FoundInstance) -> Skeleton:
-    """Raises DataLoss where it is gone."""
-    for _, found in with_headers(seams, [row]):
-        return found
-    raise DataLoss(f"the header of {row.sop_instance_uid} is gone; it may have been deleted just now")
+def one_header(seams: Seams, store: DicomStoreName, row: FoundInstance) -> Skeleton:
+    """Raises DataLoss where it is gone, and StatusError where it cannot be read."""
+    for found in with_headers(seams, store, [row]):
+        if found.header is None:
+            raise named(row, found.error)
+        return found.header
+    raise DataLoss(f"instance {row.sop_instance_uid} is gone; it may have been deleted just now")
+
+
+def named(row: FoundInstance, error: StatusError | None) -> StatusError:
+    """The error with the instance in front; of the same kind."""
+    found = error or DataLoss("its header cannot be read")
+    return type(found)(f"instance {row.sop_instance_uid}: {found.message}", found.details)
+
+
+def tell(row: FoundInstance, error: StatusError | None, answer: str) -> None:
+    """Into the log: an answer lacks attributes of an instance."""
+    reason = named(row, error).message
+    logger.warning("%s: the %s has its UIDs alone: %s", _path(row), answer, reason)
+
+
+def _path(row: FoundInstance) -> str:
+    return str(ResourcePath(*row.uids))
 
 
 def _chunks(rows: Iterable[FoundInstance]) -> Iterator[Sequence[FoundInstance]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from gantry.containment import contain
 from gantry.dicom.bulk import BulkPath
 from gantry.dicom.forms import DICOM, Form
 from gantry.dicom.views import View, frame_bitstreams, rendered
-from gantry.errors import DeadlineExceeded, FailedPrecondition, NotFound
+from gantry.errors import DataLoss, DeadlineExceeded, FailedPrecondition, NotFound
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
 from gantry.seams import BlobStore, Seams, WorkerDied, WorkerTimedOut, beat
@@ -18,6 +19,7 @@ from gantry.seams import BlobStore, Seams, WorkerDied, WorkerTimedOut, beat
 FRAME_SECONDS = 60
 INSTANCE_SECONDS = 600
 BEAT_SECONDS = 1
+_LOOKS = 3  # at where the bytes of an instance have just been moved
 Made = TypeVar("Made")
 
 
@@ -61,7 +63,7 @@ def _watched(blob_key: str, blobs: BlobStore, make: Callable[[Any, Callable[[], 
             last = now
             beat(FRAME_SECONDS)
 
-    with blobs.open(blob_key) as opened:
+    with contain(blob_key, "while its pixels were read"), blobs.open(blob_key) as opened:
         return list(make(opened, next_frame))
 
 
@@ -69,13 +71,28 @@ def made_of(
     seams: Seams, store: DicomStoreName, row: FoundInstance, function: Callable[..., Made], **options: Any
 ) -> Made:
     """Call a function above for one instance, wherever its bytes are by then. Raises StatusError alone."""
-    try:
-        return result(submit(seams, row, function, **options))
-    except NotFound:
-        moved = next(seams.index.found_below(store, ResourcePath(*row.uids)))
+    return finished(seams, store, row, submit(seams, row, function, **options), function, **options)
+
+
+def finished(
+    seams: Seams,
+    store: DicomStoreName,
+    row: FoundInstance,
+    future: Future[Made],
+    function: Callable[..., Made],
+    **options: Any,
+) -> Made:
+    """What ``submit`` was asked for; again, where the bytes have been moved meanwhile. Raises StatusError alone, for an
+    instance that was deleted meanwhile NotFound, and DataLoss where only its bytes are gone."""
+    for _ in range(_LOOKS):
+        try:
+            return result(future)
+        except NotFound:
+            moved = next(seams.index.found_below(store, ResourcePath(*row.uids)))
         if moved.blob_key == row.blob_key:
-            raise
-        return result(submit(seams, moved, function, **options))
+            break
+        row, future = moved, submit(seams, moved, function, **options)
+    raise DataLoss(f"the file of instance {row.sop_instance_uid} is gone")
 
 
 def submit(seams: Seams, row: FoundInstance, function: Callable[..., Made], **options: Any) -> Future[Made]:
@@ -91,16 +108,16 @@ def result(future: Future[Made]) -> Made:
         raise FailedPrecondition("the worker process died while it decoded this instance; it may be damaged") from None
 
 
-def in_order(calls: Iterator[Callable[[], Future[Made]]], window: int) -> Iterator[Made]:
-    """Results in the order of the calls, at most ``window`` of them under way."""
+def in_order(calls: Iterator[Callable[[], Future[Made]]], window: int) -> Generator[Future[Made], None, None]:
+    """Futures in the order of the calls, for ``result``; at most ``window`` of them under way."""
     under_way: list[Future[Made]] = []
     try:
         for call in calls:
             under_way.append(call())
             if len(under_way) >= window:
-                yield result(under_way.pop(0))
+                yield under_way.pop(0)
         while under_way:
-            yield result(under_way.pop(0))
+            yield under_way.pop(0)
     finally:
         for future in under_way:
             future.cancel()

@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import closing, nullcontext
 from functools import partial
-from itertools import chain
 from typing import NamedTuple
 
+from gantry.containment import contain
 from gantry.dicom import forms
 from gantry.dicom.bulk import BulkPath, Encapsulated, find_bulk, parse_bulk_path
 from gantry.dicom.video import Video
-from gantry.errors import NotAcceptable, NotFound
+from gantry.errors import (
+    DataLoss,
+    FailedPrecondition,
+    Interrupted,
+    InvalidArgument,
+    NotAcceptable,
+    NotFound,
+    StatusError,
+)
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
 from gantry.seams import OpenedObject, Seams
-from gantry.studies.pixel_work import frames_of_blob, in_order, made_of, submit, transcode_blob
+from gantry.studies.headers import named
+from gantry.studies.pixel_work import finished, frames_of_blob, in_order, made_of, submit, transcode_blob
+
+logger = logging.getLogger(__name__)
 
 ANY = "*"
 PIXEL_DATA: BulkPath = (0x7FE00010,)
 _AHEAD = 256 << 20
+_MOST_WAITING = 64
+HELD_BACK = 16 << 20
+"""Bytes that are made before the first one goes out: until then an error still has a status of its own."""
+
+_LOOKS = 3
+"""How often an instance whose bytes have just been moved is looked up."""
 
 __all__ = [
     "ANY",
@@ -74,7 +93,10 @@ def instance(seams: Seams, store: DicomStoreName, row: FoundInstance, syntax: st
     if syntax in (ANY, row.transfer_syntax_uid):
         return _opened(seams, store, row, 0, None)
     _require_transcodable(seams, store, ResourcePath(*row.uids), syntax, explicit)
-    return Value.of(made_of(seams, store, row, transcode_blob, transfer_syntax_uid=syntax))
+    try:
+        return Value.of(made_of(seams, store, row, transcode_blob, transfer_syntax_uid=syntax))
+    except StatusError as error:
+        raise named(row, not_acceptable(error)) from None
 
 
 def _opened(seams: Seams, store: DicomStoreName, row: FoundInstance, start: int, size: int | None) -> Value:
@@ -87,14 +109,31 @@ def _opened(seams: Seams, store: DicomStoreName, row: FoundInstance, start: int,
 def instances(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: str, explicit: bool) -> Iterator[Piece]:
     """All instances of a path in a transfer syntax, ``*`` for as they are stored.
 
-    Nothing is answered unless every instance can be had in that syntax: NotAcceptable says which one cannot.
-    ``explicit``: the syntax was asked for by the client. Raises NotFound.
+    Nothing is answered unless every transfer syntax can be had in that one: NotAcceptable says which one cannot.
+    ``explicit``: the syntax was asked for by the client. What is wrong with one instance is raised with its UID, behind
+    the pieces of the others, or before them where it is found while the first HELD_BACK bytes are made; for one that
+    cannot be transcoded it is NotAcceptable. Raises NotFound.
     """
     rows = seams.index.found_below(store, path)
+    sending = _Sending(seams, store, syntax)
     if syntax == ANY:
-        return _stored(seams, store, rows)
+        return sending.pieces(rows)
     _require_transcodable(seams, store, path, syntax, explicit)
-    return _transcoded(seams, store, rows, syntax)
+    return _held_back(sending, sending.pieces(rows))
+
+
+def _held_back(sending: _Sending, pieces: Iterator[Piece]) -> Iterator[Piece]:
+    held, size = [], 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece.data)
+        if size >= HELD_BACK:
+            break
+    if sending.failure is not None:
+        raise sending.failure
+    yield from held
+    held.clear()
+    yield from pieces
 
 
 def _require_transcodable(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: str, explicit: bool) -> None:
@@ -107,67 +146,94 @@ def _require_transcodable(seams: Seams, store: DicomStoreName, path: ResourcePat
             )
 
 
-def _stored(seams: Seams, store: DicomStoreName, rows: Iterator[FoundInstance]) -> Iterator[Piece]:
-    for row in rows:
-        begins: FoundInstance | None = row
-        blob = open_blob(seams, store, row)
-        if blob is None:
-            continue
-        with blob:
-            for chunk in blob.chunks():
-                yield Piece(begins, chunk)
-                begins = None
-
-
 def open_blob(seams: Seams, store: DicomStoreName, row: FoundInstance) -> OpenedObject | None:
-    """Where the bytes are now; None for an instance that was deleted meanwhile."""
-    try:
-        return seams.blobs.open(row.blob_key)
-    except NotFound:
+    """Where the bytes are now; None for an instance that was deleted meanwhile. Raises DataLoss where they are gone."""
+    for _ in range(_LOOKS):
         try:
-            moved = next(seams.index.found_below(store, ResourcePath(*row.uids)))
+            return seams.blobs.open(row.blob_key)
+        except NotFound:
+            before = row
+        try:
+            row = next(seams.index.found_below(store, ResourcePath(*row.uids)))
         except NotFound:
             return None
-        return seams.blobs.open(moved.blob_key)
+        if row.blob_key == before.blob_key:
+            break
+    raise DataLoss(f"the file of instance {row.sop_instance_uid} is gone")
 
 
-def _transcoded(seams: Seams, store: DicomStoreName, rows: Iterator[FoundInstance], syntax: str) -> Iterator[Piece]:
-    first = next(rows, None)
-    if first is None:
-        return
-    second = next(rows, None)
-    if second is None:
-        yield from _one(seams, store, first, syntax)
-        return
-    yield from _many(seams, store, chain((first, second), rows), syntax)
+class _Sending:
+    """One answer: runs of instances that need no work are sent as they are; others are worked on a few ahead."""
+
+    def __init__(self, seams: Seams, store: DicomStoreName, syntax: str) -> None:
+        self.seams, self.store, self.syntax = seams, store, syntax
+        self.failure: StatusError | None = None
+
+    def pieces(self, rows: Iterator[FoundInstance]) -> Iterator[Piece]:
+        waiting: list[FoundInstance] = []
+        for row in rows:
+            if not self._is_ready(row):
+                waiting.append(row)
+                if len(waiting) < _MOST_WAITING:
+                    continue
+            yield from self._made(waiting)
+            waiting.clear()
+            if self._is_ready(row):
+                yield from self._stored(row)
+        yield from self._made(waiting)
+        if self.failure is not None:
+            raise self.failure
+
+    def _is_ready(self, row: FoundInstance) -> bool:
+        return self.syntax in (ANY, row.transfer_syntax_uid)
+
+    def _stored(self, row: FoundInstance) -> Iterator[Piece]:
+        """One that breaks off half way ends the answer: what follows would be taken for the rest of it."""
+        try:
+            blob = open_blob(self.seams, self.store, row)
+        except StatusError as error:
+            self._fail(row, error)
+            return
+        begins: FoundInstance | None = row
+        try:
+            with blob or nullcontext():
+                for chunk in blob.chunks() if blob else ():
+                    yield Piece(begins, chunk)
+                    begins = None
+        except StatusError as error:
+            if begins is None:
+                raise named(row, error) from None
+            self._fail(row, error)
+
+    def _made(self, rows: Sequence[FoundInstance]) -> Iterator[Piece]:
+        options = {"transfer_syntax_uid": self.syntax}
+        calls = (partial(submit, self.seams, row, transcode_blob, **options) for row in rows)
+        futures = in_order(calls, _window(self.seams, rows))
+        with closing(futures):
+            for row, future in zip(rows, futures, strict=True):
+                try:
+                    data = finished(self.seams, self.store, row, future, transcode_blob, **options)
+                except NotFound:
+                    continue  # deleted meanwhile
+                except StatusError as error:
+                    self._fail(row, not_acceptable(error))
+                    continue
+                yield Piece(row, data)
+
+    def _fail(self, row: FoundInstance, error: StatusError) -> None:
+        if isinstance(error, Interrupted):
+            raise error
+        told = named(row, error)
+        logger.warning("%s is left out of an answer: %s", ResourcePath(*row.uids), told.message)
+        self.failure = self.failure or told
 
 
-def _one(seams: Seams, store: DicomStoreName, row: FoundInstance, syntax: str) -> Iterator[Piece]:
-    if row.transfer_syntax_uid == syntax:
-        yield from _stored(seams, store, iter((row,)))
-    else:
-        yield Piece(row, made_of(seams, store, row, transcode_blob, transfer_syntax_uid=syntax))
-
-
-def _many(seams: Seams, store: DicomStoreName, rows: Iterator[FoundInstance], syntax: str) -> Iterator[Piece]:
-    """Runs of instances that need no work are sent as they are; the others are worked on a few ahead."""
-    waiting: list[FoundInstance] = []
-
-    def work() -> Iterator[Piece]:
-        calls = (partial(submit, seams, row, transcode_blob, transfer_syntax_uid=syntax) for row in waiting)
-        for row, data in zip(list(waiting), in_order(calls, _window(seams, waiting)), strict=True):
-            yield Piece(row, data)
-        waiting.clear()
-
-    for row in rows:
-        if row.transfer_syntax_uid != syntax:
-            waiting.append(row)
-            if len(waiting) < 64:
-                continue
-        yield from work()
-        if row.transfer_syntax_uid == syntax:
-            yield from _stored(seams, store, iter((row,)))
-    yield from work()
+def not_acceptable(error: StatusError) -> StatusError:
+    """What is the matter with the instance as the answer to a request for a transfer syntax: 406, not 400, because the
+    request is right (PS3.18 §8.7.8, RFC 9110 §15.5.7)."""
+    if isinstance(error, FailedPrecondition | InvalidArgument):
+        return NotAcceptable(f"{error.message}; ask for transfer-syntax=*")
+    return error
 
 
 def _window(seams: Seams, rows: Sequence[FoundInstance]) -> int:
@@ -194,10 +260,11 @@ def bulk(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath
     value = _opened(seams, store, row, 0, None)
     assert value.blob is not None  # noqa: S101
     try:
-        found = find_bulk(value.blob, path)
-        if isinstance(found, Encapsulated) and len(path) == 1 and forms.video_types(row.transfer_syntax_uid):
-            made = Video(value.blob, found.start, found.end, row.transfer_syntax_uid)
-            return value._replace(size=made.size, video=made)
+        with contain(str(ResourcePath(*row.uids)), "while its bulk data were looked for"):
+            found = find_bulk(value.blob, path)
+            if isinstance(found, Encapsulated) and len(path) == 1 and forms.video_types(row.transfer_syntax_uid):
+                made = Video(value.blob, found.start, found.end, row.transfer_syntax_uid)
+                return value._replace(size=made.size, video=made)
     except BaseException:
         value.close()
         raise

@@ -16,12 +16,13 @@ from gantry.dicom.attributes import SERIES_DEFAULT, SERIES_MORE, STUDY_DEFAULT, 
 from gantry.dicom.dictionary import keyword_of, tag_of
 from gantry.errors import InvalidArgument
 from gantry.matching import search_key, tokens
+from gantry.moments import parse_ends
 from gantry.names import ResourcePath
 from gantry.queries import Level, Match, Operator, Query
-from gantry.studies.search_inside import MOMENTS, Inside, parse_inside
+from gantry.studies.search_inside import Inside, is_universal, parse_inside
 
 MAX_OFFSET = 1_000_000
-MAX_CONDITIONS, MAX_TEXT, MAX_WORDS = 50, 1024, 50
+MAX_CONDITIONS, MAX_TEXT, MAX_WORDS, MAX_PATTERNS = 50, 1024, 50, 50
 _LIMITS = {Level.STUDY: (100, 5000), Level.SERIES: (100, 5000), Level.INSTANCE: (1000, 50_000)}
 _MAX_VALUES = 1000
 _ABOVE = {
@@ -40,6 +41,8 @@ _UID_LIST = re.compile(r"[0-9.]{1,64}(?:[,\\][0-9.]{1,64})*")
 MODALITIES_IN_STUDY, SERIES_COUNT, INSTANCE_COUNT = 0x00080061, 0x00201206, 0x00201208
 SERIES_INSTANCE_COUNT, AVAILABILITY, RETRIEVE_URL = 0x00201209, 0x00080056, 0x00081190
 CHARACTER_SET, TRANSFER_SYNTAXES = 0x00080005, 0x00083002
+# What OHIF 3.13 puts into ``includefield`` of every search for studies and series: Modality, ModalitiesInStudy, counts.
+_ALWAYS_ASKED_FOR = frozenset((0x00080060, MODALITIES_IN_STUDY, SERIES_COUNT, INSTANCE_COUNT, SERIES_INSTANCE_COUNT))
 STUDY_UID, SERIES_UID, SOP_UID, SOP_CLASS_UID = 0x0020000D, 0x0020000E, 0x00080018, 0x00080016
 
 
@@ -113,7 +116,7 @@ def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[st
         if path.study and not strict and tag_of(name) not in _ATTRIBUTES:
             found = parse_inside(name, _checked(name, "text", value), level)
             if found is not None:
-                inside.append(found)
+                inside += () if is_universal(value) else (found,)
                 continue
         attribute = _attribute(name, level, strict)
         matches.extend(_matches(name, attribute, value, fuzzy, strict))
@@ -142,7 +145,7 @@ def _field(word: str, level: Level, strict: bool) -> int:
 def _strict_fields(level: Level) -> frozenset[int]:
     levels = {Level.STUDY: (STUDY_DEFAULT, STUDY_MORE), Level.SERIES: (SERIES_DEFAULT, SERIES_MORE)}
     found = {tag for above in _ABOVE[level] for tags in levels.get(above, ()) for tag in tags}
-    return frozenset(found | {CHARACTER_SET, AVAILABILITY, STUDY_UID, SERIES_UID})
+    return frozenset(found | {CHARACTER_SET, AVAILABILITY, STUDY_UID, SERIES_UID} | _ALWAYS_ASKED_FOR)
 
 
 def _attribute(name: str, level: Level, strict: bool) -> _Attribute:
@@ -162,7 +165,7 @@ def _attribute(name: str, level: Level, strict: bool) -> _Attribute:
 def _matches(name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:
     """The conditions of one parameter; none for an empty value or ``*`` (PS3.4 §C.2.2.2.3, universal matching)."""
     _checked(name, attribute.kind, value)
-    if value and (strict or value.strip("*")):
+    if value and (strict or not is_universal(value)):
         yield from _KINDS[attribute.kind](name, attribute, value, fuzzy, strict)
 
 
@@ -182,11 +185,18 @@ def _uid(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: boo
 
 
 def _code(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
-    if not strict and {"*", "?"} & set(value) and attribute.field in ("modality",):
-        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (search_key(value),))
+    if strict:
+        yield _equals(name, attribute, [value])
         return
-    values = [value] if strict else [word.strip().upper() for word in re.split(r"[,\\]", value)]
-    yield _equals(name, attribute, values)
+    values = [word.strip().upper() for word in re.split(r"[,\\]", value)]
+    if "*" in values:
+        return
+    if not {"*", "?"} & set(value):
+        yield _equals(name, attribute, values)
+        return
+    if len(values) > MAX_PATTERNS or len(value) > MAX_TEXT:
+        raise InvalidArgument(f"{name}: has wildcards in more than {MAX_PATTERNS} values or {MAX_TEXT} characters")
+    yield Match(attribute.level, attribute.field, Operator.WILDCARD, tuple(map(search_key, values)))
 
 
 def _integer(name: str, attribute: _Attribute, value: str, _fuzzy: bool, _strict: bool) -> Iterator[Match]:
@@ -216,14 +226,9 @@ def _name(_name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bo
         yield Match(attribute.level, attribute.field, Operator.EQUALS, (value,))
 
 
-def _range(pattern: re.Pattern[str], what: str) -> Callable[..., Iterator[Match]]:
+def _range(vr: str) -> Callable[..., Iterator[Match]]:
     def parse(name: str, attribute: _Attribute, value: str, _fuzzy: bool, _strict: bool) -> Iterator[Match]:
-        first, dash, last = value.partition("-")
-        if not dash:
-            last = first
-        if not (first or last) or not all(pattern.fullmatch(end) for end in (first, last) if end):
-            raise InvalidArgument(f"{name}: {value[:100]!r} is no {what}, {what}-{what}, {what}- or -{what}")
-        yield Match(attribute.level, attribute.field, Operator.RANGE, (first, last))
+        yield Match(attribute.level, attribute.field, Operator.RANGE, parse_ends(name, vr, value))
 
     return parse
 
@@ -240,6 +245,6 @@ _KINDS = {
     "integer": _integer,
     "text": _text,
     "name": _name,
-    "date": _range(MOMENTS["DA"], "YYYYMMDD"),
-    "time": _range(MOMENTS["TM"], "HHMMSS"),
+    "date": _range("DA"),
+    "time": _range("TM"),
 }

@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from itertools import count, islice
+from itertools import chain, islice
 from typing import Any, TypeVar
 
+from gantry.containment import contain
 from gantry.dicom.json_model import JsonWriter, fragments
-from gantry.names import DicomStoreName
+from gantry.errors import DataLoss, StatusError
+from gantry.json_text import parse_json
+from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance, FoundSeries, FoundStudy, Level, Query
 from gantry.seams import Seams
-from gantry.studies.headers import with_headers
+from gantry.studies.headers import Found, tell, with_headers
+from gantry.studies.metadata import json_of
 from gantry.studies.search import (
     AVAILABILITY,
     CHARACTER_SET,
@@ -54,46 +58,58 @@ def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> I
         return (_study(row, search, web_url) for row in seams.index.search_studies(store, search.query))
     if search.query.level is Level.SERIES:
         return (_series(row, search, web_url) for row in _found_series(seams, store, search))
-    return _instances(seams, _found_instances(seams, store, search), search, web_url)
+    return _instances(seams, store, _found_instances(seams, store, search), search, web_url)
 
 
-def _found_series(seams: Seams, store: DicomStoreName, search: Search) -> list[FoundSeries]:
+def _found_series(seams: Seams, store: DicomStoreName, search: Search) -> Iterable[FoundSeries]:
     if not search.inside:
         return seams.index.search_series(store, search.query)
-    rows = _pages(search.query, lambda page: seams.index.search_series(store, page))
+    rows = _pages(search.query, lambda page: seams.index.search_series(store, page), lambda row: row[1:2])
     return _part(matching_series(rows, search.inside), search.query)
 
 
-def _found_instances(seams: Seams, store: DicomStoreName, search: Search) -> list[FoundInstance]:
+def _found_instances(seams: Seams, store: DicomStoreName, search: Search) -> Iterable[FoundInstance]:
     if not search.inside:
         return seams.index.search_instances(store, search.query)
-    rows = _pages(search.query, lambda page: seams.index.search_instances(store, page))
-    return _part(matching_instances(seams, rows, search.inside), search.query)
+    rows = _pages(search.query, lambda page: seams.index.search_instances(store, page), lambda row: row[1:3])
+    return _part(matching_instances(seams, store, rows, search.inside), search.query)
 
 
-def _pages(query: Query, search: Callable[[Query], list[Row]]) -> Iterator[Row]:
-    """All that the index finds, a page at a time."""
-    for offset in count(0, _PAGE):
-        page = search(replace(query, limit=_PAGE, offset=offset))
+def _pages(
+    query: Query, search: Callable[[Query], list[Row]], key_of: Callable[[Row], tuple[str, ...]]
+) -> Iterator[Row]:
+    """All that the index finds in one study, a page at a time, each from the last key of the one before."""
+    after: tuple[str, ...] = ()
+    while True:
+        page = search(replace(query, limit=_PAGE, offset=0, after=after))
         yield from page
         if len(page) < _PAGE:
             return
+        after = key_of(page[-1])
 
 
-def _part(rows: Iterator[Row], query: Query) -> list[Row]:
-    return list(islice(rows, query.offset, query.offset + query.limit))
+def _part(rows: Iterator[Row], query: Query) -> Iterator[Row]:
+    """Drawn as the answer is sent, so that memory does not grow with it; the first at once, for the errors of it."""
+    part = islice(rows, query.offset, query.offset + query.limit)
+    first = next(part, None)
+    return iter(()) if first is None else chain((first,), part)
 
 
 def _study(row: FoundStudy, search: Search, web_url: str) -> str:
     members = [_UTF8, _ONLINE, _uid(STUDY_UID, row.study_instance_uid)]
     members += filter(None, (row.members, _more(row.more_members, search)))
+    if row.modalities and _gives(MODALITIES_IN_STUDY, search):
+        members.append(_member(MODALITIES_IN_STUDY, "CS", row.modalities.split("\\")))
     if not search.strict:
-        if row.modalities:
-            members.append(_member(MODALITIES_IN_STUDY, "CS", row.modalities.split("\\")))
         members.append(_address(f"{web_url}/studies/{row.study_instance_uid}"))
-        members.append(_number(SERIES_COUNT, "IS", row.series_count))
-        members.append(_number(INSTANCE_COUNT, "IS", row.instance_count))
+    counts = ((SERIES_COUNT, row.series_count), (INSTANCE_COUNT, row.instance_count))
+    members += (_number(tag, "IS", count) for tag, count in counts if _gives(tag, search))
     return f"{{{','.join(members)}}}"
+
+
+def _gives(tag: int, search: Search) -> bool:
+    """Modalities and counts, which the standard requires. Google leaves them out: strict mode gives what is named."""
+    return not search.strict or tag in search.fields
 
 
 def _series(row: FoundSeries, search: Search, web_url: str) -> str:
@@ -102,6 +118,7 @@ def _series(row: FoundSeries, search: Search, web_url: str) -> str:
     if not search.strict:
         address = f"{web_url}/studies/{row.study_instance_uid}/series/{row.series_instance_uid}"
         members.append(_address(address))
+    if _gives(SERIES_INSTANCE_COUNT, search):
         members.append(_number(SERIES_INSTANCE_COUNT, "IS", row.instance_count))
     return f"{{{','.join(members)}}}"
 
@@ -144,29 +161,48 @@ def _more(members: str, search: Search) -> str:
 
 
 def _parsed(members: str) -> Iterable[tuple[str, Any]]:
-    return json.loads(f"{{{members}}}").items()  # type: ignore[no-any-return]
+    return parse_json(f"{{{members}}}").items()  # type: ignore[no-any-return]
 
 
 def _members(found: dict[str, Any]) -> str:
     return json.dumps(found, ensure_ascii=False, separators=(",", ":"))[1:-1]
 
 
-def _instances(seams: Seams, rows: list[FoundInstance], search: Search, web_url: str) -> Iterator[str]:
-    """Headers are read only for attributes that the index has no columns for."""
+def _instances(
+    seams: Seams, store: DicomStoreName, rows: Iterable[FoundInstance], search: Search, web_url: str
+) -> Iterator[str]:
+    """Headers are read only for attributes that the index has no columns for. One that cannot be read costs these
+    attributes of that instance."""
     wanted = search.fields - _OWN
-    if search.every:
-        writer = JsonWriter()
-        for row, header in with_headers(seams, rows):
-            bulk = f"{_instance_url(row, web_url)}/bulkdata"
-            members = [_ONLINE] if search.strict else [_ONLINE, _address(_instance_url(row, web_url))]
-            yield f"{{{','.join(members)},{writer.write(header, bulk)[1:]}"
-    elif wanted:
-        for row, header in with_headers(seams, rows):
-            found = fragments(header, wanted | {_TIME_ZONE}, f"{_instance_url(row, web_url)}/bulkdata")
-            yield _instance(row, search, web_url, [text for tag, text in found.items() if tag not in _OWN])
-    else:
+    if not search.every and not wanted:
         for row in rows:
             yield _instance(row, search, web_url, [])
+        return
+    writer = JsonWriter()
+    for found in with_headers(seams, store, rows):
+        try:
+            if search.every:
+                text = _whole(found, search, web_url, writer)
+            else:
+                text = _instance(found.row, search, web_url, _fields(found, wanted, web_url))
+        except StatusError as error:
+            tell(found.row, error, "result of a search")
+            text = _instance(found.row, search, web_url, [])
+        yield text
+
+
+def _whole(found: Found, search: Search, web_url: str, writer: JsonWriter) -> str:
+    members = [_ONLINE] if search.strict else [_ONLINE, _address(_instance_url(found.row, web_url))]
+    return f"{{{','.join(members)},{json_of(found, writer, web_url)[1:]}"
+
+
+def _fields(found: Found, wanted: frozenset[int], web_url: str) -> list[str]:
+    """Raises StatusError alone."""
+    if found.header is None:
+        raise found.error or DataLoss("its header cannot be read")
+    with contain(str(ResourcePath(*found.row.uids)), "while attributes of its header were written as JSON"):
+        texts = fragments(found.header, wanted | {_TIME_ZONE}, f"{_instance_url(found.row, web_url)}/bulkdata")
+    return [text for tag, text in texts.items() if tag not in _OWN]
 
 
 def _instance(row: FoundInstance, search: Search, web_url: str, more: list[str]) -> str:

@@ -5,29 +5,30 @@ A study's headers are few enough to be looked through; those of a store are not.
 
 from __future__ import annotations
 
-import json
+import logging
+import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from gantry.containment import contain
 from gantry.dicom.attributes import SERIES_DEFAULT, SERIES_MORE
 from gantry.dicom.dictionary import tag_of, vr_of
 from gantry.dicom.json_model import fragments
-from gantry.errors import InvalidArgument
+from gantry.errors import DataLoss, InvalidArgument, StatusError
+from gantry.json_text import parse_json
 from gantry.matching import name_keys, search_key
+from gantry.moments import FIRST, overlaps, parse_range, span
+from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance, FoundSeries, Level
 from gantry.seams import Seams
-from gantry.studies.headers import with_headers
+from gantry.studies.headers import Found, named, with_headers
+
+logger = logging.getLogger(__name__)
 
 MAX_DEPTH = 8
-_LAST = "\U0010ffff"
 _NUMBERS = frozenset(("DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"))
-MOMENTS = {
-    "DA": re.compile(r"[0-9]{8}"),
-    "TM": re.compile(r"[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?"),
-    "DT": re.compile(r"[0-9]{4}(?:[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:[0-9]{2}(?:\.[0-9]{1,6})?)?)?)?)?)?"),
-}
-_OFFSET = re.compile(r"[+-][0-9]{4}\Z")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _SERIES = frozenset(SERIES_DEFAULT + SERIES_MORE)
 
 
@@ -39,7 +40,10 @@ class Inside(NamedTuple):
 
 
 def parse_inside(name: str, value: str, level: Level) -> Inside | None:
-    """None for what cannot be looked for like this. Raises InvalidArgument for a value that is none."""
+    """None for what cannot be looked for like this. Raises InvalidArgument for a value that is none.
+
+    ``is_universal`` values match everything, whether the attribute is there or not; so they are no condition.
+    """
     tags = [tag_of(part) for part in name.split(".")]
     if level is Level.STUDY or len(tags) > MAX_DEPTH or None in tags:
         return None
@@ -52,23 +56,41 @@ def parse_inside(name: str, value: str, level: Level) -> Inside | None:
     return Inside(path, _matcher(name, vrs[-1], value))
 
 
-def matching_series(rows: Iterable[FoundSeries], wanted: Iterable[Inside]) -> Iterator[FoundSeries]:
+def is_universal(value: str) -> bool:
+    """Universal matching (PS3.4 §C.2.2.2.3): no value, or ``*`` alone."""
+    return not value.strip("*")
+
+
+def matching_series(rows: Iterable[FoundSeries], wanted: Sequence[Inside]) -> Iterator[FoundSeries]:
     """By what the index answers searches with: the attributes of the first instance of each."""
     for row in rows:
         members = ",".join(filter(None, (row.members, row.more_members)))
-        if _fits(json.loads(f"{{{members}}}"), wanted):
+        if _fits(parse_json(f"{{{members}}}"), wanted):
             yield row
 
 
 def matching_instances(
-    seams: Seams, rows: Iterable[FoundInstance], wanted: Iterable[Inside]
+    seams: Seams, store: DicomStoreName, rows: Iterable[FoundInstance], wanted: Sequence[Inside]
 ) -> Iterator[FoundInstance]:
-    """By their headers."""
+    """By their headers. One that cannot be read matches nothing, and the log says so."""
     tags = frozenset(each.tags[0] for each in wanted)
-    for row, header in with_headers(seams, rows):
-        found = fragments(header, tags)
-        if _fits(json.loads(f"{{{','.join(found.values())}}}"), wanted):
-            yield row
+    for found in with_headers(seams, store, rows):
+        try:
+            fits = _header_fits(found, tags, wanted)
+        except StatusError as error:
+            logger.warning("a search passes over an instance: %s", named(found.row, error).message)
+            continue
+        if fits:
+            yield found.row
+
+
+def _header_fits(found: Found, tags: frozenset[int], wanted: Sequence[Inside]) -> bool:
+    """Raises StatusError alone."""
+    if found.header is None:
+        raise found.error or DataLoss("its header cannot be read")
+    with contain(str(ResourcePath(*found.row.uids)), "while its header was searched"):
+        texts = fragments(found.header, tags)
+        return _fits(parse_json(f"{{{','.join(texts.values())}}}"), wanted)
 
 
 def _fits(attributes: dict[str, Any], wanted: Iterable[Inside]) -> bool:
@@ -76,10 +98,10 @@ def _fits(attributes: dict[str, Any], wanted: Iterable[Inside]) -> bool:
 
 
 def _values(attributes: dict[str, Any], tags: tuple[int, ...]) -> Iterator[Any]:
-    """Those at a path; one None where there is nothing, which universal matching accepts."""
+    """Those at a path, one by one."""
     values = attributes.get(f"{tags[0]:08X}", {}).get("Value", [])
     if len(tags) == 1:
-        yield from values or [None]
+        yield from values
     for item in values if len(tags) > 1 else ():
         if isinstance(item, dict):
             yield from _values(item, tags[1:])
@@ -89,12 +111,12 @@ def _values(attributes: dict[str, Any], tags: tuple[int, ...]) -> Iterator[Any]:
 
 
 def _matcher(name: str, vr: str, value: str) -> Callable[[Any], bool]:
-    if not value.strip("*"):
+    if is_universal(value):
         return lambda found: True
     if vr == "UI":
         uids = frozenset(re.split(r"[,\\]", value))
         return lambda found: isinstance(found, str) and found in uids
-    if vr in MOMENTS:
+    if vr in FIRST:
         return _moment(name, vr, value)
     if vr.split(" ")[0] in _NUMBERS:
         return _number(name, value)
@@ -104,19 +126,18 @@ def _matcher(name: str, vr: str, value: str) -> Callable[[Any], bool]:
 
 
 def _moment(name: str, vr: str, value: str) -> Callable[[Any], bool]:
-    first, dash, last = value.partition("-")
-    last = last if dash else first
-    pattern = MOMENTS[vr]
-    if not (first or last) or not all(pattern.fullmatch(end) for end in (first, last) if end):
-        raise InvalidArgument(f"{name}: {value[:100]!r} is no {vr} and no range of them, without an offset from UTC")
-    return lambda found: found is not None and first <= _OFFSET.sub("", str(found)) <= (last + _LAST)
+    asked = parse_range(name, vr, value)
+
+    def matches(found: Any) -> bool:
+        stored = span(vr, found) if isinstance(found, str) else None
+        return stored is not None and overlaps(asked, stored)
+
+    return matches
 
 
 def _number(name: str, value: str) -> Callable[[Any], bool]:
-    try:
-        number = float(value)
-    except ValueError:
-        raise InvalidArgument(f"{name}: {value[:100]!r} is not a number") from None
+    if not _DECIMAL.fullmatch(value.strip()) or not math.isfinite(number := float(value)):
+        raise InvalidArgument(f"{name}: {value[:100]!r} is not a number")
     return lambda found: isinstance(found, int | float) and found == number
 
 

@@ -20,12 +20,12 @@ from gantry.names import DicomStoreName
 from gantry.operations.blob_keys import blob_key
 from gantry.resources import BlobStorageClass, Instance
 from gantry.seams import BlobStore, Seams
-from gantry.studies.uploads import Uploads
+from gantry.studies.uploads import Request, Uploads
 
 BATCH_ITEMS, BATCH_BYTES = 256, 256 << 20
 _MOST_HELD = 1 << 20
 _CLASS = BlobStorageClass.STANDARD.value
-_OF_THE_SERVER = (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE, Code.INTERNAL)
+_OF_THE_SERVER = (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
 
 
 class Held(NamedTuple):
@@ -96,17 +96,15 @@ def store(
     Raises NotFound for the store, and the error of a server that can store nothing at all.
     """
     store_id = seams.index.get_dicom_store(name).id
-    with uploads.request(store_id, _CLASS) as directory:
+    with uploads.request(store_id, _CLASS) as request:
         # A copy of its own: a flush tells of the writes of one writer.
-        return _Request(seams, copy.deepcopy(seams.blobs), store_id, directory, study, replace).run(incoming)
+        return _Request(seams, copy.deepcopy(seams.blobs), request, study, replace).run(incoming)
 
 
 class _Request:
-    def __init__(
-        self, seams: Seams, blobs: BlobStore, store_id: int, directory: str, study: str, replace: bool
-    ) -> None:
-        self.seams, self.blobs, self.store_id = seams, blobs, store_id
-        self.directory, self.study, self.replace = directory, study, replace
+    def __init__(self, seams: Seams, blobs: BlobStore, request: Request, study: str, replace: bool) -> None:
+        self.seams, self.blobs, self.request = seams, blobs, request
+        self.study, self.replace = study, replace
         self.batch: list[Read] = []
         self.bytes = 0
         self.done = Stored()
@@ -114,7 +112,7 @@ class _Request:
     def run(self, incoming: Iterable[Incoming]) -> Stored:
         try:
             for number, item in enumerate(incoming):
-                self._take(item, blob_key(f"{self.directory}/{number // 1000:06d}", number % 1000))
+                self._take(item, blob_key(f"{self.request.directory}/{number // 1000:06d}", number % 1000))
                 if len(self.batch) >= BATCH_ITEMS or self.bytes >= BATCH_BYTES:
                     self._commit()
             self._commit()
@@ -152,7 +150,7 @@ class _Request:
         try:
             with self.blobs.open(key) as blob:
                 return identify(blob, key, size, _CLASS, item.name)
-        except StatusError:
+        except Exception:
             self._delete(key)
             raise
 
@@ -169,12 +167,9 @@ class _Request:
         try:
             found = [item for item in describe(batch) if isinstance(item, Instance)]
             self.blobs.flush()
-            present = self.seams.index.store_instances(self.store_id, found, self.replace)
+            present = self.seams.index.store_instances(self.request.store_id, found, self.replace)
         except BaseException as error:
-            self._discard(batch)
-            if not isinstance(error, StatusError) or not self.done.instances:
-                raise
-            self.done.refused += [_refused(item.instance, error.status) for item in batch]
+            self._settle([item.instance for item in batch], error)
             return
         for item in found:
             if item.uids in present:
@@ -182,6 +177,15 @@ class _Request:
                 self.done.refused.append(_refused(item, _exists(item)))
             else:
                 self.done.instances.append(item._replace(description=None))
+
+    def _settle(self, batch: list[Instance], error: BaseException) -> None:
+        """After a commit that ended in an error: what has rows nevertheless is stored. Raises the error of the rest."""
+        kept = self.request.settle(self.seams, batch)
+        self.done.instances += [item for item in batch if item.blob_key in kept]
+        lost = [item for item in batch if item.blob_key not in kept]
+        if not isinstance(error, StatusError) or (lost and not self.done.instances):
+            raise error
+        self.done.refused += [_refused(item, error.status) for item in lost]
 
     def _without_doubles(self) -> list[Read]:
         """The second of two instances with the same UIDs in one batch is refused like one that is stored already."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
-from typing import IO, Any, Protocol
+from contextlib import closing
+from typing import Any, Protocol
 
+from gantry.containment import contain
 from gantry.dicom.from_json import Around, around, check_bulk_type, file_chunks
-from gantry.errors import InvalidArgument
+from gantry.errors import InvalidArgument, ResourceExhausted, StatusError, Unavailable
+from gantry.json_text import parse_json
+from gantry.studies.spool import Spool
 from gantry.studies.store import Incoming
 
 MAX_METADATA = 64 << 20
-_PIECE = 1 << 20
 
 
 class BodyPart(Protocol):
@@ -36,16 +38,17 @@ def incoming_of_json(parts: Iterator[Any]) -> Iterator[Incoming]:
     for number, attributes in enumerate(_objects(first), 1):
         name = f"instance {number}"
         try:
-            found = around(attributes)
+            with contain(name, "while its attributes were read"):
+                found = around(attributes)
             if found.bulk_uri in waiting:
                 raise InvalidArgument(f"its BulkDataURI {found.bulk_uri[:200]!r} belongs to another instance")
-        except InvalidArgument as error:
+        except StatusError as error:
             yield Incoming(name, iter(()), error)
             continue
         if found.bulk_uri:
             waiting[found.bulk_uri] = found
         else:
-            yield Incoming(name, file_chunks(found, (), 0))
+            yield Incoming(name, _contained(name, file_chunks(found, (), 0)))
     yield from _with_bulk(parts, waiting)
     for found in waiting.values():
         missing = InvalidArgument(f"no part has the Content-Location {found.bulk_uri[:200]!r}")
@@ -60,9 +63,13 @@ def _objects(part: BodyPart) -> list[Any]:
             raise InvalidArgument(f"the attributes have more than {MAX_METADATA} bytes")
         held.append(chunk)
     try:
-        value = json.loads(b"".join(held))
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"the first part is not JSON: {str(error)[:200]}") from None
+        value = parse_json(b"".join(held))
+    except json.JSONDecodeError as error:
+        raise InvalidArgument(f"the first part is not JSON (line {error.lineno}, column {error.colno})") from None
+    except UnicodeDecodeError:
+        raise InvalidArgument("the first part is not JSON: its text is not UTF-8") from None
+    except RecursionError:
+        raise InvalidArgument("the first part is nested too deep") from None
     return value if isinstance(value, list) else [value]
 
 
@@ -81,16 +88,24 @@ def _with_bulk(parts: Iterator[Any], waiting: dict[str, Around]) -> Iterator[Inc
             yield Incoming(name, iter(()), error)
             continue
         # Its length stands before it in the file, so it has to be known first.
-        with tempfile.TemporaryFile() as spool:
+        try:
+            spool = Spool()
+        except StatusError as error:
+            yield Incoming(name, iter(()), error)
+            continue
+        with closing(spool):
             try:
-                size = sum(spool.write(chunk) for chunk in part.chunks())
-            except InvalidArgument as error:
+                size = spool.fill(part.chunks())
+            except InvalidArgument as error:  # the body ends here
                 yield Incoming(name, iter(()), error)
                 return
-            yield Incoming(name, file_chunks(found, _read(spool), size))
+            except (ResourceExhausted, Unavailable) as error:  # the rest of the part is skipped
+                yield Incoming(name, iter(()), error)
+                continue
+            yield Incoming(name, _contained(name, file_chunks(found, spool.chunks(), size)))
 
 
-def _read(spool: IO[bytes]) -> Iterator[bytes]:
-    spool.seek(0)
-    while chunk := spool.read(_PIECE):
-        yield chunk
+def _contained(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The file of one instance, made as it is drawn. Nothing is read from the request any more."""
+    with contain(name, "while its file was made"):
+        yield from chunks

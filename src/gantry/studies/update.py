@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
+from gantry.containment import contain
 from gantry.describing import Read, attributes_of, describe
 from gantry.dicom.json_model import dicom_json
 from gantry.dicom.part10 import MAX_LIVE_SKELETON, read_header, read_skeleton
@@ -15,11 +16,12 @@ from gantry.dicom.updating import rebuild
 from gantry.errors import Aborted, Code, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, StatusError
 from gantry.ingest import identify
 from gantry.json_patch import apply_patch, require_patch
+from gantry.json_text import parse_json
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.blob_keys import blob_key
 from gantry.resources import Failure, Instance, Replacement
 from gantry.seams import BlobStore, Seams
-from gantry.studies.uploads import Uploads
+from gantry.studies.uploads import Request, Uploads
 
 __all__ = ["Placed", "require_patch", "update_batch", "update_instance"]
 
@@ -34,12 +36,12 @@ def update_instance(
     require_patch(patch)
     store_id = seams.index.get_dicom_store(name).id
     for position, instance in seams.index.instances_below(store_id, path):
-        with uploads.request(store_id, instance.storage_class) as directory:
+        with uploads.request(store_id, instance.storage_class) as request:
             blobs = copy.deepcopy(seams.blobs)  # a flush tells of the writes of one writer
-            key = blob_key(directory, 0)
+            key = blob_key(request.directory, 0)
             found = _update(_where_it_is(seams, store_id, instance), key, patch, web_url, blobs)
             if found is not None:
-                _commit(seams, blobs, position, found)
+                _commit(seams, blobs, request, position, found)
         return
     raise NotFound(f"{path} does not exist in this DICOM store")
 
@@ -54,17 +56,19 @@ def _where_it_is(seams: Seams, store_id: int, instance: Instance) -> Instance:
         return instance._replace(blob_key=keys.get(instance.uids, instance.blob_key))
 
 
-def _commit(seams: Seams, blobs: BlobStore, position: str, found: tuple[Read, Read]) -> None:
+def _commit(seams: Seams, blobs: BlobStore, request: Request, position: str, found: tuple[Read, Read]) -> None:
+    """An error that comes after the row has been written is none: the row is looked at."""
     before, read = found
     try:
         (after,) = describe([read])
         assert isinstance(after, Instance)  # noqa: S101 - it was read
         blobs.flush()
         failed = seams.index.replace_instance(Replacement(position, before.instance, after, *attributes_of(before)))
-    except BaseException:
-        with suppress(StatusError):
-            blobs.delete(read.instance.blob_key)
-        raise
+    except BaseException as error:
+        kept = request.settle(seams, [read.instance])
+        if not kept or not isinstance(error, StatusError):
+            raise
+        return
     if failed is not None:
         raise (NotFound if failed.status.code is Code.NOT_FOUND else Aborted)(failed.status.message)
 
@@ -107,13 +111,18 @@ def _as_it_is(after: Instance | Failure, read: Read) -> Instance:
 
 def _update(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
     """The instance as it was, and as it is in the blob ``key``; None where nothing changes. Raises StatusError."""
+    with contain(instance.path, "while it was patched"):
+        return _rewritten(instance, key, patch, web_url, blobs)
+
+
+def _rewritten(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
     with blobs.open(instance.blob_key) as opened:
         header = read_header(opened.read_at, opened.size)
         skeleton = read_skeleton(opened.read_at, opened.size, header.layout, MAX_LIVE_SKELETON)
         if skeleton is None:
             raise FailedPrecondition(f"the header has more than {MAX_LIVE_SKELETON} bytes")
         bulk_uri = f"{web_url}/{instance.path}/bulkdata"
-        attributes = json.loads(dicom_json(skeleton, bulk_uri))
+        attributes = parse_json(dicom_json(skeleton, bulk_uri))
         wanted = apply_patch(attributes, patch)
         if json.dumps(wanted) == json.dumps(attributes):
             return None
@@ -123,7 +132,7 @@ def _update(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobS
             after = identify(made, key, size, instance.storage_class, instance.resource)
         if after.instance.uids != instance.uids:
             raise InvalidArgument("the patch changes a UID of the instance")
-    except StatusError:
+    except Exception:
         with suppress(StatusError):
             blobs.delete(key)
         raise

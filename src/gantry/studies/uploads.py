@@ -1,14 +1,16 @@
 """Where uploaded bytes lie before a row names them: ``PLACE/STORE/stow/LOT/REQUEST/NUMBER.dcm``.
 
 A lot is written down before anything lies in it and crossed out when all its requests have ended. What a crash leaves
-behind is then in the lots that are still there at the next start, and nowhere else.
+behind is then in the lots that are still there at the next start, and nowhere else. A lot in which a request has left
+bytes of which nobody could say whether a row names them stays written down, too.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -18,8 +20,38 @@ from gantry.errors import StatusError
 from gantry.resources import Instance
 from gantry.seams import Seams
 
+logger = logging.getLogger(__name__)
+
 LOT_REQUESTS, LOT_SECONDS = 1000, 600
 _CHUNK = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``directory`` is for the blobs of one request."""
+
+    store_id: int
+    directory: str
+    _lot: _Lot
+
+    def settle(self, seams: Seams, written: Sequence[Instance]) -> set[str]:
+        """Delete the blobs of instances whose commit ended in an error, but for those that a row names after all.
+
+        An error may reach us after the rows have been written. The keys of the blobs that rows name; where the index
+        cannot be asked, nothing is deleted before the next start, and none are known.
+        """
+        try:
+            named = seams.index.stored_blobs(self.store_id, written)
+        except Exception:
+            logger.exception("%s: which of %d blobs have rows is not known; they stay", self.directory, len(written))
+            self._lot.unsettled = True
+            return set()
+        kept = {item.blob_key for item in written if named.get(item.uids) == item.blob_key}
+        for item in written:
+            if item.blob_key not in kept:
+                with suppress(StatusError):
+                    seams.blobs.delete(item.blob_key)
+        return kept
 
 
 @dataclass
@@ -28,6 +60,7 @@ class _Lot:
     begun: float = field(default_factory=time.monotonic)
     requests: int = 0
     open: int = 0
+    unsettled: bool = False
 
     @property
     def is_full(self) -> bool:
@@ -43,8 +76,8 @@ class Uploads:
         self._current: dict[int, _Lot] = {}
 
     @contextmanager
-    def request(self, store_id: int, storage_class: str) -> Iterator[str]:
-        """The directory for the blobs of one request."""
+    def request(self, store_id: int, storage_class: str) -> Iterator[Request]:
+        """A directory of its own for each request."""
         with self._lock:
             lot = self._current.get(store_id)
             if lot is None or lot.is_full:
@@ -55,7 +88,7 @@ class Uploads:
             number = lot.requests
         place = self._seams.place_of(storage_class)
         try:
-            yield f"{place}/{store_id}/stow/{lot.id}/{number:04d}"
+            yield Request(store_id, f"{place}/{store_id}/stow/{lot.id}/{number:04d}", lot)
         finally:
             with self._lock:
                 lot.open -= 1
@@ -70,7 +103,7 @@ class Uploads:
             self._current.clear()
 
     def _retire(self, lot: _Lot | None) -> None:
-        if lot is not None and not lot.open:
+        if lot is not None and not lot.open and not lot.unsettled:
             with suppress(StatusError):  # the next start looks through it
                 self._seams.index.end_upload(lot.id)
 

@@ -11,7 +11,7 @@ let timer = 0;
 
 function address(number) {
   const query = new URLSearchParams({ viewport: "1024,1024" });
-  if (windowed) query.set("window", `${Number(centre.value)},${Number(width.value)},linear`);
+  if (windowed) query.set("window", `${Number(centre.value)},${Number(width.value)},${Number(width.value) < 1 ? "linear-exact" : "linear"}`);
   return `${box.dataset.web}/frames/${number}/rendered?${query}`;
 }
 

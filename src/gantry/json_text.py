@@ -1,0 +1,21 @@
+"""JSON that may hold numbers of any length, as text of headers does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+MAX_DIGITS = 32
+"""Of a number: what can stand as one in DICOM JSON is no longer (IS has 12 characters, DS 16, UV 20; PS3.5 §6.2)."""
+
+
+def parse_json(text: str | bytes) -> Any:
+    """As ``json.loads``; a whole number of more than MAX_DIGITS digits stays text (PS3.18 §F.2.3 allows it).
+
+    Python itself refuses to read numbers of more than some thousand digits.
+    """
+    return json.loads(text, parse_int=_whole)
+
+
+def _whole(digits: str) -> int | str:
+    return int(digits) if len(digits) <= MAX_DIGITS else digits

@@ -1,0 +1,365 @@
+"""What is wrong with one instance costs that instance and no other, whatever is asked for."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry.dicom.forms import EXPLICIT_LE
+from gantry.errors import Code, DataLoss, Internal, NotAcceptable, StatusError
+from gantry.index.sql import SqlIndex
+from gantry.names import ResourcePath
+from gantry.operations.export_dicom_data import AS_THEY_ARE, export_batch
+from gantry.operations.set_blob_storage_settings import copy_batch
+from gantry.queries import FoundInstance, Level
+from gantry.resources import Dataset, DicomStore, Failure, Instance, Replacement
+from gantry.seams import Seams
+from gantry.storage.local import LocalBlobStore
+from gantry.studies import metadata as of_metadata
+from gantry.studies import retrieve, search_answers, search_inside, store_json
+from gantry.studies.headers import with_headers
+from gantry.studies.metadata import Remembered, metadata, object_xml
+from gantry.studies.retrieve import instances
+from gantry.studies.search import parse_search
+from gantry.studies.search_answers import find
+from gantry.studies.store import Incoming, store
+from gantry.studies.update import update_batch, update_instance
+from gantry.studies.uploads import Uploads
+from tests.dicomweb.instances import IMPLICIT_LE, instance
+from tests.seams.index_suite import DATASET, STORE
+
+STUDY = ResourcePath("1.2.1")
+COUNT = 5
+BAD = "1.2.1.1.2"
+IDENTITY = {"00080016", "00080018", "00083002", "0020000D", "0020000E"}
+NAME = [{"op": "replace", "path": "/00100010/Value/0", "value": {"Alphabetic": "New^Name"}}]
+
+
+class Inline:
+    """Calls at once."""
+
+    def submit(self, function: Callable[..., Any], *args: Any, **kw: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(function(*args, **kw))
+        except StatusError as error:
+            future.set_exception(error)
+        return future
+
+
+class Blobs(LocalBlobStore):
+    """One whose ``bad`` blob makes an error that nobody foresaw."""
+
+    bad = ""
+
+    def open(self, key: str) -> Any:
+        if key == Blobs.bad:
+            raise ZeroDivisionError(key)
+        return super().open(key)
+
+
+@pytest.fixture
+def seams(tmp_path: Path) -> Iterator[Seams]:
+    Blobs.bad = ""
+    (tmp_path / "blobs").mkdir()
+    index = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    index.create_dataset(Dataset(DATASET), "v1")
+    index.create_dicom_store(DicomStore(STORE))
+    inline: Any = Inline()
+    made = Seams(index, Blobs(str(tmp_path / "blobs"), write_once=True), inline, inline, inline, 2)
+    fill(made, COUNT)
+    yield made
+    index.close()
+
+
+def fill(seams: Seams, count: int, syntax: str = EXPLICIT_LE, start: int = 0) -> None:
+    data = (instance(("1.2.1", "1.2.1.1", f"1.2.1.1.{n}"), syntax) for n in range(start, start + count))
+    found = store(seams, Uploads(seams), STORE, [Incoming("one", iter([each])) for each in data], replace=True)
+    assert len(found.instances) == count
+
+
+def rows(seams: Seams) -> dict[str, FoundInstance]:
+    return {row.sop_instance_uid: row for row in seams.index.found_below(STORE, STUDY)}
+
+
+def stored(seams: Seams) -> list[tuple[str, Instance]]:
+    return list(seams.index.instances_below(1, STUDY))
+
+
+def objects(seams: Seams, path: ResourcePath = STUDY) -> list[Any]:
+    return [json.loads(text) for text in metadata(seams, STORE, path, "http://h").objects]
+
+
+def mistaken(whole: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, with a mistake about one header."""
+
+    def call(*args: Any, **kw: Any) -> Any:
+        if any(BAD.encode() + b"\0" in getattr(each, "body", b"") for each in args):
+            raise KeyError("nobody foresaw this")
+        return whole(*args, **kw)
+
+    return call
+
+
+def uids_of(found: list[Any]) -> list[str]:
+    return [each["00080018"]["Value"][0] for each in found]
+
+
+EVERY = [f"1.2.1.1.{number}" for number in range(COUNT)]
+
+
+def test_metadata_of_a_study(seams: Seams, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """The instance is there with the UIDs that the index knows; the log says which one and why."""
+    monkeypatch.setattr(of_metadata.JsonWriter, "write", mistaken(of_metadata.JsonWriter.write))
+    found = objects(seams)
+    assert uids_of(found) == EVERY
+    assert [each.keys() == IDENTITY for each in found] == [uid == BAD for uid in EVERY]
+    assert found[2]["00083002"]["Value"] == [EXPLICIT_LE]
+    assert all("00100010" in each for each in found if each is not found[2])
+    warned = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warned) == 1 and BAD in warned[0]
+    assert "nobody foresaw this" in caplog.text, "the traceback is in the log"
+
+
+def test_metadata_of_that_instance_alone(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_metadata.JsonWriter, "write", mistaken(of_metadata.JsonWriter.write))
+    with pytest.raises(Internal, match=f"instance {BAD}: an error that nobody foresaw") as caught:
+        objects(seams, ResourcePath("1.2.1", "1.2.1.1", BAD))
+    assert "this" not in caught.value.message.split("foresaw")[1]
+
+
+def test_an_answer_that_lacks_something_is_not_remembered(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(of_metadata.JsonWriter, "write", mistaken(of_metadata.JsonWriter.write))
+        found = metadata(seams, STORE, STUDY, "http://h")
+        remembered = Remembered()
+        pieces = (text.encode() for text in found.objects)
+        assert len(list(remembered.keeping(found.etag, pieces, found.unread))) == COUNT
+        assert remembered.get(found.etag) is None and not remembered.is_whole(found.etag)
+    again = metadata(seams, STORE, STUDY, "http://h")
+    assert again.etag == found.etag
+    list(remembered.keeping(again.etag, (text.encode() for text in again.objects), again.unread))
+    assert remembered.get(again.etag) is not None and remembered.is_whole(again.etag)
+
+
+def test_metadata_as_xml(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = of_metadata.native_xml
+
+    def failing(attributes: dict[str, Any]) -> bytes:
+        if "00100010" in attributes and attributes["00080018"]["Value"] == [BAD]:
+            raise RecursionError
+        return whole(attributes)
+
+    monkeypatch.setattr(of_metadata, "native_xml", failing)
+    texts = [object_xml(text) for text in metadata(seams, STORE, STUDY, "http://h").objects]
+    assert [b"PersonName" in text for text in texts] == [uid != BAD for uid in EVERY]
+    assert BAD.encode() in texts[2]
+
+
+@pytest.mark.parametrize("field", ["all", "PatientName"])
+def test_results_of_a_search(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, field: str
+) -> None:
+    monkeypatch.setattr(of_metadata.JsonWriter, "write", mistaken(of_metadata.JsonWriter.write))
+    monkeypatch.setattr(search_answers, "fragments", mistaken(search_answers.fragments))
+    search = parse_search(Level.INSTANCE, STUDY, [("includefield", field)], False)
+    found = [json.loads(text) for text in find(seams, STORE, search, "http://h")]
+    assert uids_of(found) == EVERY
+    assert ["00100010" in each for each in found] == [uid != BAD for uid in EVERY]
+    assert BAD in caplog.text
+
+
+def test_a_search_inside_of_headers(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(search_inside, "fragments", mistaken(search_inside.fragments))
+    search = parse_search(Level.INSTANCE, STUDY, [("SamplesPerPixel", "1")], False)
+    found = [json.loads(text) for text in find(seams, STORE, search, "http://h")]
+    assert uids_of(found) == [uid for uid in EVERY if uid != BAD]
+    assert BAD in caplog.text
+
+
+def test_a_search_inside_of_many_headers_pages_by_key(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No page is counted off from the beginning, and no more is looked through than is asked for."""
+    monkeypatch.setattr(search_answers, "_PAGE", 2)
+    asked: list[Any] = []
+    whole = seams.index.search_instances
+    monkeypatch.setattr(seams.index, "search_instances", lambda name, query: asked.append(query) or whole(name, query))
+    search = parse_search(Level.INSTANCE, STUDY, [("SamplesPerPixel", "1")], False)
+    found = [json.loads(text) for text in find(seams, STORE, search, "http://h")]
+    assert uids_of(found) == EVERY
+    assert [(query.offset, query.after) for query in asked] == [
+        (0, ()),
+        (0, ("1.2.1.1", EVERY[1])),
+        (0, ("1.2.1.1", EVERY[3])),
+    ]
+
+
+# Headers that change while they are read ------------------------------------------------------------------------------
+
+
+def test_an_instance_that_is_patched_meanwhile_is_there_as_it_is_now(seams: Seams) -> None:
+    fill(seams, 150, start=9000)  # behind those whose headers are read together with the first ones
+    texts = metadata(seams, STORE, STUDY, "http://h").objects
+    found = [json.loads(next(texts))]
+    last = max(rows(seams))
+    update_instance(seams, Uploads(seams), STORE, ResourcePath("1.2.1", "1.2.1.1", last), NAME, "http://h")
+    found += [json.loads(text) for text in texts]
+    assert len(found) == COUNT + 150 and uids_of(found) == sorted(uids_of(found))
+    assert found[-1]["00100010"]["Value"][0]["Alphabetic"] == "New^Name"
+
+
+def test_an_instance_that_is_deleted_meanwhile_is_left_out(seams: Seams) -> None:
+    found = list(rows(seams).values())
+    seams.index.delete_instance(STORE, ResourcePath(*found[2].uids))
+    assert [each.row.sop_instance_uid for each in with_headers(seams, STORE, found)] == [
+        uid for uid in EVERY if uid != BAD
+    ]
+
+
+def test_an_instance_whose_file_was_moved_meanwhile_is_found(seams: Seams) -> None:
+    """Where the index has no header of it, it is read from the file."""
+    stale = [row._replace(pack_id=None, pack_number=-1, blob_key="main/1/before.dcm") for row in rows(seams).values()]
+    assert all(each.header is not None for each in with_headers(seams, STORE, stale))
+
+
+def test_a_file_that_is_gone_is_that_instances_error(seams: Seams) -> None:
+    row = rows(seams)[BAD]
+    with seams.index.engine.connect() as connection:
+        connection.exec_driver_sql(f"UPDATE instance SET pack_id = NULL WHERE sop_instance_uid = '{BAD}'")
+    seams.blobs.delete(row.blob_key)
+    assert [each.keys() == IDENTITY for each in objects(seams)] == [uid == BAD for uid in EVERY]
+    with pytest.raises(DataLoss, match=BAD):
+        objects(seams, ResourcePath(*row.uids))
+
+
+def test_damaged_headers_in_the_index_are_read_from_the_files(seams: Seams) -> None:
+    before = objects(seams)
+    with seams.index.engine.connect() as connection:
+        connection.exec_driver_sql("UPDATE header_pack SET data = x'00'")
+    assert objects(seams) == before
+
+
+# Operations -----------------------------------------------------------------------------------------------------------
+
+
+def outcomes(seams: Seams, tmp_path: Path, verb: str) -> list[Any]:
+    placed = stored(seams)
+    items = [item for _, item in placed]
+    Blobs.bad = next(item.blob_key for item in items if item.sop_instance_uid == BAD)
+    if verb == "export":
+        (tmp_path / "out").mkdir()
+        out = LocalBlobStore(str(tmp_path / "out"))
+        return list(export_batch(items, blobs=seams.blobs, destination=out, prefix="", form=AS_THEY_ARE))
+    if verb == "copy":
+        return list(copy_batch(items, blobs=seams.blobs, place="ARCHIVE", blob_prefix="1/2/3"))
+    keys = [f"main/1/9/{number}.dcm" for number in range(COUNT)]
+    return list(update_batch(placed, keys, patch=NAME, web_url="http://h", blobs=seams.blobs))
+
+
+@pytest.mark.parametrize("verb, good", [("export", type(None)), ("copy", str), ("patch", Replacement)])
+def test_every_operation(seams: Seams, tmp_path: Path, verb: str, good: type) -> None:
+    found = outcomes(seams, tmp_path, verb)
+    assert [isinstance(each, good) for each in found] == [uid != BAD for uid in EVERY]
+    assert isinstance(found[2], Failure) and found[2].status.code is Code.INTERNAL
+    assert BAD in found[2].resource
+    assert "the server's log" in found[2].status.message and "main/" not in found[2].status.message
+
+
+# Retrieval ------------------------------------------------------------------------------------------------------------
+
+
+def sent(seams: Seams, syntax: str) -> tuple[list[str], StatusError | None]:
+    """The UIDs of instances in an answer, and what ended it."""
+    found = []
+    try:
+        for piece in instances(seams, STORE, STUDY, syntax, True):
+            found += [piece.begins.sop_instance_uid] if piece.begins else []
+    except StatusError as error:
+        return found, error
+    return found, None
+
+
+@pytest.mark.parametrize("syntax", ["*", EXPLICIT_LE])
+def test_files_that_were_moved_or_deleted_meanwhile(seams: Seams, monkeypatch: pytest.MonkeyPatch, syntax: str) -> None:
+    fill(seams, COUNT, IMPLICIT_LE)
+    whole = seams.index.found_below
+    stale = [row._replace(blob_key="main/1/before.dcm") for row in rows(seams).values()]
+    seams.index.delete_instance(STORE, ResourcePath(*stale[0].uids))
+    monkeypatch.setattr(
+        seams.index, "found_below", lambda name, path: whole(name, path) if path.instance else iter(stale)
+    )
+    assert sent(seams, syntax) == (EVERY[1:], None)
+
+
+@pytest.mark.parametrize("syntax", ["*", EXPLICIT_LE])
+def test_a_file_that_is_gone_is_told_of_after_the_others(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch, syntax: str
+) -> None:
+    monkeypatch.setattr(retrieve, "HELD_BACK", 1)
+    fill(seams, COUNT, IMPLICIT_LE)
+    seams.blobs.delete(rows(seams)[BAD].blob_key)
+    found, error = sent(seams, syntax)
+    assert found == [uid for uid in EVERY if uid != BAD]
+    assert isinstance(error, DataLoss) and BAD in error.message and "main/" not in error.message
+
+
+@pytest.mark.parametrize("held_back, others", [(1, [uid for uid in EVERY if uid != BAD]), (16 << 20, [])])
+def test_an_instance_that_cannot_be_transcoded_is_not_acceptable(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch, held_back: int, others: list[str]
+) -> None:
+    """Before anything is sent, or else after the others."""
+    monkeypatch.setattr(retrieve, "HELD_BACK", held_back)
+    bits = instance(("1.2.1", "1.2.1.1", BAD), BitsAllocated=1, BitsStored=1, HighBit=0, Rows=8, Columns=8)
+    store(seams, Uploads(seams), STORE, [Incoming("one", iter([bits]))], replace=True)
+    found, error = sent(seams, "1.2.840.10008.1.2.4.50")
+    assert found == others
+    assert isinstance(error, NotAcceptable) and error.http == 406
+    assert BAD in error.message and "transfer-syntax=*" in error.message
+
+
+# Storing --------------------------------------------------------------------------------------------------------------
+
+
+class Part:
+    """The first part of a request: attributes of all instances."""
+
+    content_type, headers = "application/dicom+json", {"content-type": "application/dicom+json"}
+
+    def __init__(self, objects: list[dict[str, Any]]) -> None:
+        self.objects = objects
+
+    def chunks(self) -> Iterator[bytes]:
+        yield json.dumps(self.objects).encode()
+
+
+@pytest.mark.parametrize("step", ["around", "file_chunks"])
+def test_an_instance_of_dicom_json(seams: Seams, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """A mistake about the first of them leaves the others stored."""
+    whole = getattr(store_json, step)
+
+    def failing(first: Any, *more: Any) -> Any:
+        if getattr(first, "sop_instance_uid", "") == "1.2.9.1.0" or (step == "around" and "1.2.9.1.0" in str(first)):
+            raise KeyError("nobody foresaw this")
+        yield from whole(first, *more)
+
+    def failing_at_once(first: Any) -> Any:
+        return whole(first) if "1.2.9.1.0" not in str(first) else next(failing(first))
+
+    monkeypatch.setattr(store_json, step, failing_at_once if step == "around" else failing)
+    made = []
+    for number in range(4):
+        uids = {"00080016": "1.2.840.10008.5.1.4.1.1.66", "00080018": f"1.2.9.1.{number}", "0020000D": "1.2.9"}
+        uids |= {"0020000E": "1.2.9.1", "00020010": EXPLICIT_LE}
+        made.append({tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items()})
+        made[-1]["00080005"] = {"vr": "CS", "Value": ["ISO_IR 192"]}
+    found = store(seams, Uploads(seams), STORE, store_json.incoming_of_json(iter([Part(made)])))
+    assert [item.sop_instance_uid for item in found.instances] == ["1.2.9.1.1", "1.2.9.1.2", "1.2.9.1.3"]
+    (refused,) = found.refused
+    assert refused.status.code is Code.INTERNAL and "instance 1" in refused.status.message

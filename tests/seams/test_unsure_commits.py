@@ -1,0 +1,212 @@
+"""A commit that ends in an error may have written its rows: no byte that a row may name is deleted."""
+
+from __future__ import annotations
+
+import errno
+import io
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry.errors import Interrupted, NotFound, ResourceExhausted, Unavailable
+from gantry.index.sql import SqlIndex
+from gantry.names import ResourcePath
+from gantry.resources import Dataset, DicomStore
+from gantry.seams import Seams
+from gantry.storage.local import LocalBlobStore
+from gantry.studies.store import Incoming, Stored, store
+from gantry.studies.store_json import incoming_of_json
+from gantry.studies.update import update_instance
+from gantry.studies.uploads import Uploads, sweep_uploads
+from tests.dicomweb.instances import instance
+from tests.seams.index_suite import DATASET, STORE
+
+NAME = [{"op": "replace", "path": "/00100010/Value/0", "value": {"Alphabetic": "New^Name"}}]
+ONE = ResourcePath("1.2.1", "1.2.1.1", "1.2.1.1.0")
+
+
+class Index(SqlIndex):
+    """``fails`` before or after the rows are written; ``blind``: it cannot be read afterwards either."""
+
+    fails, blind = "", False
+
+    def store_instances(self, *args: Any, **kw: Any) -> Any:
+        return self._written(super().store_instances, *args, **kw)
+
+    def replace_instance(self, *args: Any, **kw: Any) -> Any:
+        return self._written(super().replace_instance, *args, **kw)
+
+    def _written(self, write: Any, *args: Any, **kw: Any) -> Any:
+        if self.fails == "before":
+            raise Interrupted("the index cannot be used right now")
+        found = write(*args, **kw)
+        if self.fails == "after":
+            raise Interrupted("the index cannot be used right now")
+        return found
+
+    def stored_blobs(self, *args: Any, **kw: Any) -> Any:
+        if self.blind:
+            raise Interrupted("the index cannot be used right now")
+        return super().stored_blobs(*args, **kw)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Iterator[Index]:
+    made = Index(f"sqlite:///{tmp_path / 'index.sqlite'}")
+    made.create_dataset(Dataset(DATASET), "v1")
+    made.create_dicom_store(DicomStore(STORE))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def seams(tmp_path: Path, index: Index) -> Seams:
+    (tmp_path / "blobs").mkdir()
+    unused: Any = None
+    return Seams(index, LocalBlobStore(str(tmp_path / "blobs"), write_once=True), unused, unused, unused, 1)
+
+
+def incoming(count: int) -> list[Incoming]:
+    return [Incoming(f"part {n}", iter([instance(("1.2.1", "1.2.1.1", f"1.2.1.1.{n}"))])) for n in range(count)]
+
+
+def stored(seams: Seams, uploads: Uploads, count: int = 3, replace: bool = False) -> Stored:
+    return store(seams, uploads, STORE, incoming(count), replace=replace)
+
+
+def blobs(seams: Seams) -> set[str]:
+    return {item.key for item in seams.blobs.list()}
+
+
+def named(index: Index) -> set[str]:
+    return {item.blob_key for _, item in index.instances(1)}
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_rows_that_were_written_keep_their_bytes_and_count_as_stored(seams: Seams, index: Index, replace: bool) -> None:
+    index.fails = "after"
+    found = stored(seams, Uploads(seams), replace=replace)
+    assert (len(found.instances), found.refused) == (3, [])
+    assert blobs(seams) == named(index) and len(named(index)) == 3
+
+
+def test_rows_that_were_not_written_leave_no_bytes(seams: Seams, index: Index) -> None:
+    index.fails = "before"
+    uploads = Uploads(seams)
+    with pytest.raises(Interrupted):
+        stored(seams, uploads)
+    assert blobs(seams) == set()
+    uploads.close()
+    assert index.uploads() == []
+
+
+@pytest.mark.parametrize("fails, left", [("before", 0), ("after", 3)])
+def test_what_cannot_be_known_is_settled_at_the_next_start(seams: Seams, index: Index, fails: str, left: int) -> None:
+    index.fails, index.blind = fails, True
+    uploads = Uploads(seams)
+    with pytest.raises(Interrupted):
+        stored(seams, uploads)
+    uploads.close()
+    assert len(blobs(seams)) == 3, "no row may lose its bytes"
+    index.fails, index.blind = "", False
+    lots = index.uploads()
+    assert len(lots) == 1
+    sweep_uploads(seams, lots, threading.Event())
+    assert blobs(seams) == named(index) and len(named(index)) == left
+    assert index.uploads() == []
+
+
+@pytest.mark.parametrize("fails, blind, files", [("before", False, 1), ("after", False, 2), ("after", True, 2)])
+def test_a_patch(seams: Seams, index: Index, fails: str, blind: bool, files: int) -> None:
+    """Two files: the new one, and the old one that waits in the garbage."""
+    uploads = Uploads(seams)
+    stored(seams, uploads, 1)
+    index.fails, index.blind = fails, blind
+    if fails == "after" and not blind:
+        update_instance(seams, uploads, STORE, ONE, NAME, "http://h")
+    else:
+        with pytest.raises(Interrupted):
+            update_instance(seams, uploads, STORE, ONE, NAME, "http://h")
+    assert named(index) <= blobs(seams) and len(blobs(seams)) == files
+    uploads.close()
+    assert bool(index.uploads()) is blind
+
+
+def test_a_store_that_is_deleted_meanwhile_is_left_without_bytes(
+    seams: Seams, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = index.store_instances
+
+    def deleted(*args: Any) -> Any:
+        index.delete_dicom_store(STORE)
+        return whole(*args)
+
+    monkeypatch.setattr(index, "store_instances", deleted)
+    with pytest.raises(NotFound):
+        stored(seams, Uploads(seams))
+    assert blobs(seams) == set()
+
+
+# The temporary directory ----------------------------------------------------------------------------------------------
+
+
+class Part:
+    def __init__(self, content_type: str, data: bytes, location: str = "") -> None:
+        self.content_type, self.data = content_type, data
+        self.headers = {"content-type": content_type, "content-location": location}
+
+    def chunks(self) -> Iterator[bytes]:
+        yield self.data
+
+
+def parts() -> Iterator[Part]:
+    """Two instances with bulk data."""
+    texts = []
+    for number in range(2):
+        uids = {"00080016": "1.2.840.10008.5.1.4.1.1.7", "00080018": f"1.2.1.1.{number}", "0020000D": "1.2.1"}
+        uids |= {"0020000E": "1.2.1.1", "00020010": "1.2.840.10008.1.2.1"}
+        members = [f'"{tag}":{{"vr":"UI","Value":["{uid}"]}}' for tag, uid in uids.items()]
+        members.append('"00080005":{"vr":"CS","Value":["ISO_IR 192"]}')
+        members.append(f'"7FE00010":{{"vr":"OW","BulkDataURI":"bulk/{number}"}}')
+        texts.append("{" + ",".join(members) + "}")
+    yield Part("application/dicom+json", f"[{','.join(texts)}]".encode())
+    for number in range(2):
+        yield Part("application/octet-stream", bytes(100), f"bulk/{number}")
+
+
+class Full(io.BytesIO):
+    """A file on a disk without room."""
+
+    def write(self, data: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device: /tmp/xyz")
+
+
+def full(**_: Any) -> io.BytesIO:
+    return Full()
+
+
+def missing(**_: Any) -> io.BytesIO:
+    raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp/xyz']")
+
+
+@pytest.mark.parametrize("file, error", [(full, ResourceExhausted), (missing, Unavailable)])
+def test_a_temporary_directory_without_room(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch, file: Any, error: type[Exception]
+) -> None:
+    """Each instance with bulk data is refused in words that say what to do; nothing breaks off."""
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "TemporaryFile", file)
+        problems = [item.problem for item in incoming_of_json(parts())]
+        assert [type(problem) for problem in problems] == [error, error]
+        for problem in problems:
+            assert problem is not None and "temporary directory" in problem.message and "TMPDIR" in problem.message
+            assert "xyz" not in problem.message
+        with pytest.raises(error, match="temporary directory"):
+            store(seams, Uploads(seams), STORE, incoming_of_json(parts()))
+    assert blobs(seams) == set()
+    found = store(seams, Uploads(seams), STORE, incoming_of_json(parts()))
+    assert (len(found.instances), found.refused) == (2, [])

@@ -70,10 +70,11 @@ def _by_tag(elements: Sequence[Element]) -> dict[int, list[Element]]:
 
 
 def _element_differences(before: Element, after: Element, bits: int, path: str) -> list[str]:
-    if before.items is not None and after.items is not None:
-        if len(before.items) != len(after.items):
-            return [f"{path}: {len(before.items)} items, then {len(after.items)}"]
-        pairs = enumerate(zip(before.items, after.items, strict=True))
+    others = after.items if after.value else ()
+    if before.items is not None and others is not None:
+        if len(before.items) != len(others):
+            return [f"{path}: {len(before.items)} items, then {len(others)}"]
+        pairs = enumerate(zip(before.items, others, strict=True))
         return [text for number, (one, other) in pairs for text in differences(one, other, bits, f"{path}/{number}/")]
     if before.fragments != after.fragments:
         return [f"{path}: other fragments"]

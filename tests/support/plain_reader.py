@@ -208,8 +208,8 @@ def _elements(
             break
         if end - at < 8:
             raise Damaged(f"an element is cut at {at}")
-        if delimited and _tag(data, at, encoding) == ITEM_END:
-            return tuple(found), at + 8
+        if _tag(data, at, encoding) == ITEM_END and (delimited or (not top and at + 8 == end)):
+            return tuple(found), at + 8  # at the end of a defined length other readers pass over it
         element, at = _element(data, at, end, encoding)
         found.append(element)
     if delimited:
@@ -244,7 +244,7 @@ def _element(data: bytes, at: int, end: int, encoding: Encoding) -> tuple[Elemen
         return plain, stop
     if vr == "SQ":
         return _sequence(data, plain, stop, encoding), stop
-    if vr in ("", "UN") and plain.value[:4] == b"\xfe\xff\x00\xe0":
+    if vr in ("", "UN") and plain.value[:4] in (b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0"):
         guess = _sequence(data, plain, stop, IMPLICIT)
         return plain if guess.broken else guess, stop
     return plain, stop
@@ -316,6 +316,9 @@ def _items(
         tag, (length,) = _tag(data, at, encoding), struct.unpack_from(encoding.order + "I", data, at + 4)
         if tag == SEQUENCE_END and (delimited or at + 8 == end):
             return tuple(found), at + 8
+        if tag == ITEM_END and not encoding.extents:
+            at += 8  # a stray one between items, which other readers pass over
+            continue
         if tag != ITEM:
             raise Damaged(f"something other than an item stands at {at}")
         item, at = _item(data, at + 8, end, length, encoding)

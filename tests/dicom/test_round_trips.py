@@ -64,7 +64,7 @@ def differences(before: Sequence[Element], after: Sequence[Element], bits: int =
 def _by_tag(elements: Sequence[Element]) -> dict[int, list[Element]]:
     found: dict[int, list[Element]] = {}
     for each in elements:
-        if each.tag & 0xFFFF:
+        if each.tag & 0xFFFF and each.tag >> 16 > 2:  # group 0002 has no place in a dataset (PS3.10 §7.1)
             found.setdefault(each.tag, []).append(each)
     return found
 

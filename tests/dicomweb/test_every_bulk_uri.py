@@ -69,7 +69,7 @@ def paths_of(data: bytes) -> list[str]:
 def candidates(file: PlainFile, path: str) -> list[Element]:
     """The elements that an address can mean: several where a tag stands twice."""
     parsed = parse_bulk_path(path)
-    return find(file.meta if parsed[0] >> 16 == 2 else file.elements, parsed)
+    return find((*file.meta, *file.elements), parsed)
 
 
 def wrong(data: bytes, file: PlainFile, path: str) -> str:

@@ -275,5 +275,5 @@ def test_a_broken_inside_is_kept_or_refused_and_never_lost(inside: bytes, tag: i
 
 def test_what_may_be_in_a_message() -> None:
     assert refused_in_words(StatusError("an overlay lies in unused bits of the pixels and would be lost"))
-    for text in ("", "ValueError: x", "at /work/src/x.py", "Traceback (most", "pydicom says no"):
+    for text in ("", "ValueError: x", "at /srv/src/x.py", "Traceback (most", "pydicom says no"):
         assert not refused_in_words(StatusError(text))

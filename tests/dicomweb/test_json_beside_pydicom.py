@@ -7,6 +7,7 @@ share their UIDs. The files that tests make are compared with what is in them, a
 from __future__ import annotations
 
 import json
+import struct
 import warnings
 from typing import Any
 
@@ -14,9 +15,9 @@ import pytest
 
 from gantry.dicom.json_model import dicom_json
 from tests.dicomweb.test_corpus import differences, reference
-from tests.support.datasets import FILES
-from tests.support.files import content, parameters, real_names, skeleton_of
-from tests.support.plain_reader import Element, PlainFile, read_file
+from tests.support.datasets import EXPLICIT_UID, FILES, dataset, part10
+from tests.support.files import accepted, content, parameters, real_names, skeleton_of
+from tests.support.plain_reader import EXPLICIT, Element, PlainFile, read_file
 from tests.support.server import Json
 
 # Where pydicom is at fault -------------------------------------------------------------------------------------------
@@ -94,6 +95,18 @@ def _numbers_of_no_sense(text: str) -> list[str]:
     odd: list[str] = []
     json.loads(text, parse_constant=odd.append, parse_int=lambda digits: odd.append(digits) if len(digits) > 32 else 0)
     return odd
+
+
+@pytest.mark.parametrize("number", [0xE000, 0xE00D, 0xE0DD])
+@pytest.mark.parametrize("vr", ["LO", "OB", "??"])
+def test_an_item_or_delimiter_with_a_vr_is_refused_or_hides_nothing(number: int, vr: str) -> None:
+    """PS3.5 §7.5: they have none, so what stands there is damaged; what follows it must not be missing in silence."""
+    form = "xxI" if vr == "OB" else "H"
+    stray = struct.pack(f"<HH2s{form}", 0xFFFE, number, vr.encode(), 4) + b"abcd"
+    data = part10(dataset([(0x00100015, stray)], EXPLICIT), EXPLICIT_UID)
+    if accepted(data):
+        found = parsed(data)
+        assert {"00080060", "00100010", "00100020", "0020000D", "00280010", "7FE00010"} <= found.keys()
 
 
 @pytest.mark.parametrize("encoding", ["explicit", "implicit", "big-endian", "deflated"])

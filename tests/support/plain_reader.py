@@ -1,8 +1,8 @@
 """A small reader of Part 10 files that shares no code with Gantry or pydicom: what tests judge both with.
 
 It reads what ``gantry.dicom.part10`` says it tolerates, by the rules of PS3.5 §7, and keeps every byte of every value.
-Only LE and BE words, lengths and VR letters are known here, and no dictionary: an element without VR, or UN, is a
-sequence where its value is one from its first to its last byte in implicit VR little endian (PS3.5 §6.2.2).
+Only LE and BE words, lengths and VR letters are known here, and no dictionary: an element with UN, or no VR that is
+known, is a sequence where its value is one from its first to its last byte in implicit VR little endian (PS3.5 §6.2.2).
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def little_endian(element: Element, bits_allocated: int = 0) -> bytes:
     UN is little endian everywhere (§6.2.2). Pixels have words of their cells, whatever their VR says (§8.1.1, §A.3).
     """
     size = WORDS.get(element.vr, 1)
-    if element.tag == PIXEL_DATA and bits_allocated > 8:
+    if element.tag == PIXEL_DATA and element.vr in ("OB", "OW") and bits_allocated > 8:
         size = bits_allocated // 8
     if element.order == "<" or size == 1 or element.items is not None or element.fragments is not None:
         return element.value
@@ -208,8 +208,8 @@ def _elements(
             break
         if end - at < 8:
             raise Damaged(f"an element is cut at {at}")
-        if delimited and _tag(data, at, encoding) == ITEM_END:
-            return tuple(found), at + 8
+        if _tag(data, at, encoding) == ITEM_END and (delimited or (not top and at + 8 == end)):
+            return tuple(found), at + 8  # at the end of a defined length other readers pass over it
         element, at = _element(data, at, end, encoding)
         found.append(element)
     if delimited:
@@ -244,10 +244,15 @@ def _element(data: bytes, at: int, end: int, encoding: Encoding) -> tuple[Elemen
         return plain, stop
     if vr == "SQ":
         return _sequence(data, plain, stop, encoding), stop
-    if vr in ("", "UN") and plain.value[:4] == b"\xfe\xff\x00\xe0":
+    if _may_be_sequence(vr) and plain.value[:4] in (b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0"):
         guess = _sequence(data, plain, stop, IMPLICIT)
         return plain if guess.broken else guess, stop
     return plain, stop
+
+
+def _may_be_sequence(vr: str) -> bool:
+    """Without a VR that is known, an element is read as UN is."""
+    return vr == "UN" or vr not in SHORT | LONG
 
 
 def _head(data: bytes, at: int, end: int, encoding: Encoding) -> tuple[str, int, int]:
@@ -285,7 +290,7 @@ def _undefined(data: bytes, tag: int, vr: str, start: int, end: int, encoding: E
         fragments, stop = _fragments(data, start, end, encoding)
         value = data[start : stop - 8]
         return Element(tag, vr, value, start, encoding.order, True, fragments=fragments), stop
-    if vr not in ("", "UN", "SQ"):
+    if vr != "SQ" and not _may_be_sequence(vr):
         raise Damaged(f"{tag:08X} has an undefined length")
     inner = encoding if vr == "SQ" else IMPLICIT._replace(extents=encoding.extents)
     plain = Element(tag, vr, b"", start, encoding.order, True)
@@ -316,8 +321,8 @@ def _items(
         tag, (length,) = _tag(data, at, encoding), struct.unpack_from(encoding.order + "I", data, at + 4)
         if tag == SEQUENCE_END and (delimited or at + 8 == end):
             return tuple(found), at + 8
-        if tag == ITEM_END:
-            at += 8
+        if tag == ITEM_END and not encoding.extents:
+            at += 8  # a stray one between items, which other readers pass over
             continue
         if tag != ITEM:
             raise Damaged(f"something other than an item stands at {at}")

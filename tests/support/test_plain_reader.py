@@ -90,6 +90,12 @@ def test_sequences(head: bytes, value: bytes, vr: str, items: int) -> None:
     assert [[(each.tag, each.value) for each in item] for item in found.items or ()] == [[(0x00080100, b"C1")]] * items
 
 
+def test_a_stray_delimiter_between_items_is_passed_over() -> None:
+    value = ITEM + b"\x0a\0\0\0" + CODE + ITEM_END
+    (found,) = read_file(META + b"\x32\x10\x08\0SQ\0\0" + struct.pack("<I", len(value)) + value).elements
+    assert [[each.value for each in item] for item in found.items or ()] == [[b"C1"]]
+
+
 def test_fragments() -> None:
     value = ITEM + bytes(4) + ITEM + b"\x02\0\0\0ab" + END
     (found,) = read_file(META + b"\xe0\x7f\x10\0OB\0\0\xff\xff\xff\xff" + value).elements

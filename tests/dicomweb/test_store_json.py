@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gantry.dicom.from_json import around, file_chunks
+from gantry.dicom.from_json import encode_instance, file_chunks
 from gantry.dicom.part10 import read_header
 from gantry.errors import InvalidArgument
 from tests.dicomweb.instances import instance, packaged
@@ -169,7 +169,7 @@ def test_packaged_files_come_back_as_they_were(name: str, syntax: str, tmp_path:
     kept["00080005"] = {"vr": "CS", "Value": ["ISO_IR 192"]}
     kept["00020010"] = {"vr": "UI", "Value": [syntax]}
     pixels = bytes(ds.get("PixelData", b""))
-    data = b"".join(file_chunks(around(json.loads(json.dumps(kept))), [pixels], len(pixels)))
+    data = b"".join(file_chunks(encode_instance(json.loads(json.dumps(kept))), [pixels], len(pixels)))
     assert read_header(lambda at, length: data[at : at + length], len(data)).transfer_syntax_uid == syntax
     again = pydicom.dcmread(BytesIO(data))
     expected = copy.deepcopy(ds)
@@ -201,7 +201,7 @@ JSON_VALUES = st.recursive(
 )
 def test_any_json_is_written_or_refused(more: dict[str, Any]) -> None:
     try:
-        found = around(attributes() | more)
+        found = encode_instance(attributes() | more)
     except InvalidArgument:
         return
     b"".join(file_chunks(found, [PIXELS], 4))

@@ -49,8 +49,8 @@ class Inflated:
                 at += len(data)
             try:
                 chunk = inflater.decompress(data, INFLATE_CHUNK)
-            except zlib.error as error:
-                raise InvalidArgument(f"the deflated dataset is damaged before byte {at}: {error}") from error
+            except zlib.error:
+                raise InvalidArgument(f"the deflated dataset is damaged before byte {at}") from None
             if not data and not chunk and not inflater.eof:
                 raise InvalidArgument(f"the object ends at byte {at}, before the end of its deflated dataset")
             total += len(chunk)

@@ -7,10 +7,12 @@ have the same tags. No exception and no warning of the library leaves.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
 
+import pydicom.config
 from pydicom.filereader import read_dataset
 
 from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet, Element
@@ -20,6 +22,11 @@ from gantry.dicom.traversal import Scope
 from gantry.errors import FailedPrecondition, InvalidArgument
 
 logger = logging.getLogger(__name__)
+
+# Once, and not around each call: what catches warnings for a while does so for all threads. Files of other people are
+# not this library's to complain of.
+warnings.filterwarnings("ignore", module=r"pydicom\.")
+pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 _GROUPS = frozenset((0x0028, 0x2050, 0x5200, 0x7FE0))
 _OVERLAY_BITS = frozenset((0x0100, 0x0102))

@@ -260,7 +260,7 @@ def _write_value(data_set: DataSet, element: Element, end: int, context: Context
     if vr == "" or vr == "UN":
         vr = data_set.resolve_vr(element, context.signed, end)
     if element.start in data_set.cuts:
-        return "" if vr == "SQ" else write_bulk(tag, vr, context)
+        return write_bulk(tag, "UN" if vr == "SQ" else vr, context)
     if is_sequence(element, vr):
         found = _draft_sequence(data_set, element, context, False) if context.depth < MAX_DEPTH else None
         return write_bulk(tag, "UN", context) if found is None else found.text()

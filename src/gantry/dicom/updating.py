@@ -8,16 +8,14 @@ from typing import Any
 from gantry.dicom.bulk import find_element, parse_bulk_path
 from gantry.dicom.elements import DataSet
 from gantry.dicom.file_meta import write_meta
-from gantry.dicom.from_json import (
-    ASCII,
+from gantry.dicom.json_elements import (
     Attributes,
-    How,
-    OldBulk,
+    BulkValue,
+    ElementEncoder,
     by_tag,
     character_set_of,
-    json_of,
     name_of,
-    written,
+    to_json,
 )
 from gantry.dicom.json_model import dicom_json
 from gantry.dicom.layout import Readable
@@ -30,6 +28,7 @@ from gantry.errors import DataLoss, FailedPrecondition, InvalidArgument
 from gantry.json_text import parse_json
 
 _PIECE = 1 << 20
+_ASCII = ("", "ISO_IR 6")
 
 
 def rebuild(opened: Readable, header: Header, skeleton: Skeleton, bulk_uri: str, attributes: Any) -> Iterator[bytes]:
@@ -56,10 +55,10 @@ def rebuild(opened: Readable, header: Header, skeleton: Skeleton, bulk_uri: str,
             for place, element in every
             if "BulkDataURI" in element and "/" in place[len(bulk_uri) + 1 :]
         }
-        known = frozenset(json_of(element) for _, element in every)
+        known = frozenset(to_json(element) for _, element in every)
         find = _old_values(data_set, bulk_uri, bulk)
-        how = How(not skeleton.explicit, _new_character_set(before, changed, gone), known, find)
-        pieces: list[tuple[int, bytes | Cut]] = [(tag, written({tag: anew[tag]}, how)) for tag in anew]
+        encoder = ElementEncoder(not skeleton.explicit, _new_character_set(before, changed, gone), known, find)
+        pieces: list[tuple[int, bytes | Cut]] = [(tag, encoder.encode({tag: anew[tag]})) for tag in anew]
         _require_same_bulk(bulk, list(_every({f"{tag:08X}": anew[tag] for tag in anew}, bulk_uri)))
     except RecursionError:
         raise InvalidArgument("the attributes are nested too deep") from None
@@ -89,7 +88,7 @@ def _changes(before: dict[str, Any], attributes: Any, hidden: frozenset[int]) ->
     if not isinstance(attributes, dict) or len({key.upper() for key in attributes}) < len(attributes):
         raise InvalidArgument("the attributes are no JSON object, or one is there in upper and in lower case")
     changed = by_tag(
-        {key: value for key, value in attributes.items() if key not in before or json_of(value) != json_of(before[key])}
+        {key: value for key, value in attributes.items() if key not in before or to_json(value) != to_json(before[key])}
     )
     gone = frozenset(int(key, 16) for key in before if key not in attributes) - changed.keys()
     for tag in sorted(changed.keys() | gone):
@@ -120,22 +119,23 @@ def _in_new_character_set(
         if (vr in TEXT or vr == "SQ") and tag >> 16 != 2 and tag not in changed and tag not in gone:
             found[tag] = element
     for tag in (*found, *hidden):
-        text = json_of(found.get(tag, {"BulkDataURI": ""}))
-        if "\\ufffd" in text or ('"BulkDataURI"' in text and found.get(tag, {}).get("vr") != "SQ" and old not in ASCII):
+        text = to_json(found.get(tag, {"BulkDataURI": ""}))
+        is_bulk = '"BulkDataURI"' in text and found.get(tag, {}).get("vr") != "SQ"
+        if "\\ufffd" in text or (is_bulk and old not in _ASCII):
             raise InvalidArgument(f"{name_of(CHARACTER_SET)} cannot be patched: {name_of(tag)} cannot be converted")
     return {tag: element for tag, element in found.items() if "BulkDataURI" not in element}
 
 
-def _old_values(data_set: DataSet, bulk_uri: str, bulk: dict[str, str]) -> Callable[[Any, int, str], OldBulk]:
+def _old_values(data_set: DataSet, bulk_uri: str, bulk: dict[str, str]) -> Callable[[Any, int, str], BulkValue]:
     """Finds bulk values in items; ``bulk`` are their VRs by address. Raises ValueError or FailedPrecondition."""
 
-    def find(uri: Any, tag: int, vr: str) -> OldBulk:
+    def find(uri: Any, tag: int, vr: str) -> BulkValue:
         if not isinstance(uri, str) or bulk.get(uri) != vr or not uri.endswith(f"/{tag:08X}"):
             raise ValueError("its BulkDataURI is that of no such bulk data in a sequence of this instance")
         element, _ = find_element(data_set, parse_bulk_path(uri[len(bulk_uri) :]))
         if vr == "UN" and element.vr == "SQ":
             raise FailedPrecondition(f"{uri[-200:]} cannot be copied: its items cannot be told apart")
-        return OldBulk(bytes(data_set.data[element.value : element.stop]), element.undefined_length)
+        return BulkValue(bytes(data_set.data[element.value : element.stop]), element.undefined_length)
 
     return find
 

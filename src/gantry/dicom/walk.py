@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import NamedTuple
 
+from gantry.dicom.dictionary import vr_of
 from gantry.dicom.elements import (
     EXPLICIT_LE,
     IMPLICIT_LE,
@@ -34,7 +35,6 @@ from gantry.dicom.tags import (
     STUDY,
     TRANSFER_SYNTAX,
     UNDEFINED,
-    is_private,
 )
 from gantry.dicom.vr import BINARY, LONG, SHORT
 from gantry.errors import InvalidArgument
@@ -273,7 +273,9 @@ class Walk:
                 self.pos = pos
                 self.note(tag, header, length)
                 window, base, limit = self.window, self.base, len(self.window) - 12
-            if length > long_value or group == 0x7FE0:
+            if length > long_value or group >= 0x7FE0:
+                if group == 0xFFFE:  # PS3.5 §7.5: no item or delimiter has a VR
+                    raise InvalidArgument(f"{tag_name(group << 16 | element)} has a VR at byte {pos}")
                 self.cut(group << 16 | element, vr.decode() if explicit else "", Cut(pos, header, length))
             start = pos
             pos += header + length
@@ -283,8 +285,11 @@ class Walk:
 
     def cut(self, tag: int, vr: str, value: Cut) -> None:
         """Note a value that a skeleton leaves out. In implicit form nobody knows which private values are binary."""
-        binary = vr in BINARY or (not vr and is_private(tag))
-        if not self.open and (tag in PIXEL_TAGS or value.length > (LONG_VALUE if binary else LONG_SEQUENCE)):
+        if self.open or (value.length <= LONG_VALUE and tag not in PIXEL_TAGS):
+            return
+        vr = vr or vr_of(tag)
+        is_binary = vr in BINARY or "OW" in vr
+        if tag in PIXEL_TAGS or value.length > (LONG_VALUE if is_binary else LONG_SEQUENCE):
             self.cuts.append(value)
 
     def items(self) -> None:

@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any, Protocol
 
 from gantry.containment import contain
-from gantry.dicom.from_json import Around, around, check_bulk_type, file_chunks
+from gantry.dicom.from_json import SplitFile, check_bulk_type, encode_instance, file_chunks
 from gantry.errors import InvalidArgument, ResourceExhausted, StatusError, Unavailable
 from gantry.json_text import parse_json
 from gantry.studies.spool import Spool
@@ -34,12 +34,12 @@ def incoming_of_json(parts: Iterator[Any]) -> Iterator[Incoming]:
     first = next(parts, None)
     if first is None or first.content_type not in ("application/dicom+json", "application/json"):
         raise InvalidArgument("the first part must be application/dicom+json: the attributes of all instances")
-    waiting: dict[str, Around] = {}
+    waiting: dict[str, SplitFile] = {}
     for number, attributes in enumerate(_objects(first), 1):
         name = f"instance {number}"
         try:
             with contain(name, "while its attributes were read"):
-                found = around(attributes)
+                found = encode_instance(attributes)
             if found.bulk_uri in waiting:
                 raise InvalidArgument(f"its BulkDataURI {found.bulk_uri[:200]!r} belongs to another instance")
         except StatusError as error:
@@ -73,7 +73,7 @@ def _objects(part: BodyPart) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _with_bulk(parts: Iterator[Any], waiting: dict[str, Around]) -> Iterator[Incoming]:
+def _with_bulk(parts: Iterator[Any], waiting: dict[str, SplitFile]) -> Iterator[Incoming]:
     for part in parts:
         location = part.headers.get("content-location", "").strip()
         found = waiting.pop(location, None)

@@ -17,5 +17,10 @@ def parse_json(text: str | bytes) -> Any:
     return json.loads(text, parse_int=_whole)
 
 
+def parse_with_digits(text: str) -> Any:
+    """As ``json.loads``; every number is the text that stands there, so that nothing of it is rounded or rewritten."""
+    return json.loads(text, parse_int=str, parse_float=str)
+
+
 def _whole(digits: str) -> int | str:
     return int(digits) if len(digits) <= MAX_DIGITS else digits

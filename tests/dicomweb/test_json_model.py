@@ -17,6 +17,7 @@ from gantry.dicom.json_model import JsonWriter, dicom_json, fragments
 from gantry.dicom.part10 import read_header, read_skeleton
 from gantry.dicom.skeleton import Skeleton
 from gantry.errors import InvalidArgument
+from gantry.studies.metadata import object_xml
 from tests.dicomweb.instances import packaged
 from tests.support.dicom import element
 
@@ -145,12 +146,16 @@ def test_lengths_of_groups_and_padding_are_left_out() -> None:
     assert found == {"00080060": {"vr": "CS", "Value": ["CT"]}}
 
 
-def test_a_sequence_that_was_cut_is_left_out_and_a_value_has_an_address() -> None:
+def test_what_was_cut_has_an_address() -> None:
     """§10.3.5"""
     sequence = struct.pack("<HH2s2xI", 0x0008, 0x1140, b"SQ", 2 << 20)
     value = struct.pack("<HH2s2xI", 0x0011, 0x0030, b"UT", 2 << 20)
     skeleton = Skeleton(b"", sequence + value, ((0, 2 << 20), (12, 2 << 20)), True, True)
-    assert json.loads(dicom_json(skeleton, "u")) == {"00110030": {"vr": "UT", "BulkDataURI": "u/00110030"}}
+    assert skeleton.lacks_sequences
+    assert json.loads(dicom_json(skeleton, "u")) == {
+        "00081140": {"vr": "UN", "BulkDataURI": "u/00081140"},
+        "00110030": {"vr": "UT", "BulkDataURI": "u/00110030"},
+    }
 
 
 def test_a_character_set_of_an_item_is_its_own() -> None:
@@ -292,3 +297,13 @@ def test_every_packaged_file_gives_json() -> None:
         json.loads(dicom_json(skeleton, "u"))
         count += 1
     assert count > 60
+
+
+# XML ------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("digits", ["1e3", "1.50", "-0", "0.1", "1000"])
+def test_numbers_in_xml_are_as_they_are_written(digits: str) -> None:
+    """PS3.19 §A.1: the value, and not what a parser of JSON makes of it."""
+    found = object_xml(dicom_json(explicit(element(0x0020, 0x0013, b"IS", digits)), "u"))
+    assert f'<Value number="1">{digits}</Value>'.encode() in found

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pydicom
 import pytest
 
-from tests.dicomweb.instances import instance, packaged, uids_of
+from tests.dicomweb.instances import EXPLICIT_LE, IMPLICIT_LE, instance, packaged, uids_of
 from tests.support.gantry import Gantry
 from tests.support.web import JSON, Web, parts_of, uid_path, value, values
 
@@ -129,4 +130,25 @@ def test_a_header_too_long_for_the_index_is_read_from_the_file(gantry: Gantry) -
     assert len(found) > 300
     (result,) = web.search("instances", includefield="all")
     assert len(result) > 300
-    assert web.search("studies", PatientID="P1") == [], "what is not in the index cannot be searched for"
+    assert len(web.search("studies", PatientID="P1")) == 1
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT_LE, IMPLICIT_LE])
+def test_a_sequence_too_long_for_the_index_is_read_from_the_file(gantry: Gantry, syntax: str) -> None:
+    """As the functional groups of a slide are; bulk data in it have addresses that answer."""
+    web = Web(gantry)
+    items = []
+    for number in range(3000):
+        item = pydicom.Dataset()
+        item.ImageComments = f"{number:04} " + "x" * 400
+        item.add_new(0x00091001, "OB", bytes((number % 256, 1)))
+        items.append(item)
+    data = instance(A, syntax, ReferencedImageSequence=items)
+    assert len(data) > 1 << 20
+    web.stored(data)
+    (found,) = web.metadata(uid_path(*A))
+    assert len(found["00081140"]["Value"]) == 3000
+    assert found["00081140"]["Value"][2999]["00204000"]["Value"][0].startswith("2999 xxx")
+    if syntax == EXPLICIT_LE:
+        address = found["00081140"]["Value"][2999]["00091001"]["BulkDataURI"]
+        assert web.get(address.partition("dicomWeb/")[2], "application/octet-stream").content == bytes((2999 % 256, 1))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from gantry.dicom.deflated import Inflated
 from gantry.dicom.elements import DataSet, Element
 from gantry.dicom.layout import Readable
-from gantry.dicom.part10 import MAX_LIVE_SKELETON, META_START, Header, read_header, read_skeleton
+from gantry.dicom.part10 import MAX_LIVE_SKELETON, MAX_SEQUENCES, META_START, Header, read_header, read_skeleton
 from gantry.dicom.skeleton import Skeleton
 from gantry.dicom.tags import BITS_ALLOCATED, PIXEL_DATA, UNDEFINED
 from gantry.dicom.walk import Cut
@@ -57,14 +57,15 @@ def find_bulk(opened: Readable, path: BulkPath) -> tuple[int, int] | bytes | Enc
     takes too much memory.
     """
     header = read_header(opened.read_at, opened.size)
-    skeleton = read_skeleton(opened.read_at, opened.size, header.layout, MAX_LIVE_SKELETON)
+    layout = header.layout.with_sequences(0 if len(path) == 1 else MAX_SEQUENCES)
+    skeleton = read_skeleton(opened.read_at, opened.size, layout, MAX_LIVE_SKELETON)
     if skeleton is None:
         raise FailedPrecondition(f"the header has more than {MAX_LIVE_SKELETON} bytes")
     data_set = skeleton.meta_elements() if path[0] >> 16 == _META_GROUP else skeleton.data_set()
     element, siblings = find_element(data_set, path)
     if element.start in data_set.cuts:
         places = [position for position, _ in skeleton.cuts]
-        return _long_value(opened, header, element, header.layout.cuts[places.index(element.start)])
+        return _long_value(opened, header, element, layout.cuts[places.index(element.start)])
     if element.tag == PIXEL_DATA and element.has_fragments:
         return Encapsulated(0, 0, path)
     value = bytes(data_set.data[element.value : element.stop])

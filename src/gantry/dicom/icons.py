@@ -8,7 +8,7 @@ from gantry.dicom.file_meta import implicit_head
 from gantry.dicom.frames import frames_of
 from gantry.dicom.image_source import read_image_pixel
 from gantry.dicom.open_source import WholeInstance, read_icon
-from gantry.dicom.rewriting import Changes, NewElement, number_element, rewrite, text_element
+from gantry.dicom.rewriting import Changes, NewElement, number_element, place_elements, rewrite, text_element
 from gantry.dicom.tags import (
     HIGH_BIT,
     ICON_IMAGE_SEQUENCE,
@@ -24,7 +24,7 @@ def native_icons(instance: WholeInstance) -> Changes:
     """A new encoding of the instance cannot leave its icon in the old one: it becomes native, or goes if broken."""
     if not instance.is_encapsulated:
         return {}
-    for element in instance.data_set.elements():
+    for element, _ in instance.placed:
         if element.tag == ICON_IMAGE_SEQUENCE:
             return {ICON_IMAGE_SEQUENCE: _native_sequence(instance, element)}
     return {}
@@ -53,4 +53,4 @@ def _native_item(instance: WholeInstance, item: Item) -> bytes:
         }
         if PLANAR_CONFIGURATION in elements:
             changes[PLANAR_CONFIGURATION] = number_element(0)
-    return b"".join(rewrite(alone, changes, EXPLICIT_LE))
+    return b"".join(rewrite(alone, place_elements(alone), changes, EXPLICIT_LE))

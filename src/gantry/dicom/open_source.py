@@ -32,6 +32,7 @@ from gantry.dicom.part10 import (
     read_header,
     read_skeleton,
 )
+from gantry.dicom.rewriting import Placed, place_elements
 from gantry.dicom.skeleton import Skeleton
 from gantry.dicom.tags import PIXEL_TAGS
 from gantry.dicom.traversal import Scope
@@ -44,19 +45,25 @@ class WholeInstance:
     def __init__(self, data: bytes, header: Header, data_set: DataSet) -> None:
         self.data, self.header, self.data_set = data, header, data_set
         self.meta = data[META_START : header.layout.meta_end]
+        self.placed = place_elements(data_set)
 
     @cached_property
     def source(self) -> Source:
         """Its pixels. Raises InvalidArgument where the attributes that describe them cannot be read."""
-        return _read_source(self.data_set, self.data_set.elements(), self.header)
+        return _read_source(self.data_set, self.placed, self.header)
+
+    @cached_property
+    def tags(self) -> frozenset[int]:
+        """Those of the top level."""
+        return frozenset(element.tag for element, _ in self.placed)
 
     @property
     def is_encapsulated(self) -> bool:
         return self.header.transfer_syntax_uid not in NATIVE
 
-    @cached_property
+    @property
     def has_pixels(self) -> bool:
-        return any(element.tag in PIXEL_TAGS for element in self.data_set.elements())
+        return not self.tags.isdisjoint(PIXEL_TAGS)
 
 
 def read_instance(opened: Readable) -> WholeInstance:
@@ -77,11 +84,10 @@ def read_instance(opened: Readable) -> WholeInstance:
     return WholeInstance(data, header, DataSet(body, layout.encoding, ends=ends))
 
 
-def _read_source(data_set: DataSet, elements: Iterable[Element], header: Header) -> Source:
+def _read_source(data_set: DataSet, placed: Iterable[Placed], header: Header) -> Source:
     """From the elements of a data set or item that is in memory as a whole."""
-    scope, needed, pixels = Scope(data_set, len(data_set.data)), [], None
-    for element in elements:
-        scope.note(element)
+    needed, pixels = [], None
+    for element, scope in placed:
         if element.tag in PIXEL_TAGS and pixels is None:
             value = data_set.data[element.value : element.stop]
             pixels = PixelElement(element.tag, element.vr, value, element.undefined_length)
@@ -122,7 +128,8 @@ def open_icon(instance: WholeInstance, path: BulkPath) -> Source:
 
 def read_icon(instance: WholeInstance, item: Item) -> Source:
     """The pixels of an item of a sequence. Raises InvalidArgument."""
-    return _read_source(instance.data_set, item.elements(), instance.header)
+    scope = Scope(instance.data_set, item.find_stop())
+    return _read_source(instance.data_set, ((element, scope) for element in item.elements()), instance.header)
 
 
 def read_pixels(opened: Readable, skeleton: Skeleton, transfer_syntax_uid: str, sop_class_uid: str) -> Source | None:
@@ -132,7 +139,7 @@ def read_pixels(opened: Readable, skeleton: Skeleton, transfer_syntax_uid: str, 
     data_set, needed, pixels = skeleton.data_set(), [], None
     scope = Scope(data_set, len(skeleton.body))
     for element in data_set.elements():
-        scope.note(element)
+        scope = scope.after(element)
         if is_needed(element.tag) and element.start not in data_set.cuts:
             needed.append((element.tag, attribute_bytes(data_set, element, scope)))
     size = sum(len(data) for _, data in needed)

@@ -29,7 +29,7 @@ elements after the UIDs cannot be told from a complete one.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gantry.dicom.deflated import Inflated
@@ -52,6 +52,9 @@ from gantry.errors import InvalidArgument
 MAX_META_ELEMENTS = 1000
 MAX_SKELETON = 1 << 20
 MAX_LIVE_SKELETON = 64 << 20
+MAX_SEQUENCES = 16 << 20
+"""Bytes of long sequences that are told apart when somebody asks for them: some 300 ms of one core."""
+
 META_START = 132
 """Where the file meta group begins, behind the preamble and the letters DICM (PS3.10 §7.1)."""
 
@@ -93,6 +96,12 @@ class Layout:
     little: bool
     deflated: bool
     ends: tuple[tuple[int, int], ...] = ()
+
+    def with_sequences(self, most: int) -> Layout:
+        """That of a skeleton which holds the long sequences too, as long as they have at most ``most`` bytes."""
+        if sum(cut.length for cut in self.cuts if cut.is_sequence) > most:
+            return self
+        return replace(self, cuts=tuple(cut for cut in self.cuts if not cut.is_sequence))
 
     @property
     def encoding(self) -> Encoding:

@@ -14,12 +14,15 @@ from gantry.dicom.elements import IMPLICIT_LE, DataSet, Element, Encoding, is_se
 from gantry.dicom.file_meta import explicit_head, implicit_head
 from gantry.dicom.layout import Buffer
 from gantry.dicom.tags import ITEM, ITEM_END, PIXEL_DATA, SEQUENCE_END, UNDEFINED, is_group_length
-from gantry.dicom.traversal import Kind, Scope, Step, read_steps
+from gantry.dicom.traversal import CONTEXT_OF_VALUES, Kind, Scope, Step, read_steps
 from gantry.dicom.vr import fits
 from gantry.dicom.words import swap_words, word_size
 from gantry.errors import FailedPrecondition, Internal, InvalidArgument
 
 _PIECE = 1 << 20
+_LOOKED_INTO = frozenset(("", "UN", "SQ"))
+"""VRs of elements whose heads may not be what they seem, or that have items."""
+
 _ITEM_END, _SEQUENCE_END = implicit_head(ITEM_END, 0), implicit_head(SEQUENCE_END, 0)
 
 
@@ -44,21 +47,50 @@ def text_element(vr: str, *values: str) -> NewElement:
     return NewElement(vr, text + b" " * (len(text) % 2))
 
 
-def rewrite(data_set: DataSet, changes: Changes, target: Encoding) -> list[Buffer]:
-    """The data set in the encoding ``target``, explicit or implicit little endian, in the order of its tags.
+Placed = tuple[Element, Scope]
+"""An element of the top level, and what those before it say of it."""
+
+
+def place_elements(data_set: DataSet) -> list[Placed]:
+    """All elements in the order of their tags. Raises InvalidArgument."""
+    scope, found, last, is_in_order = Scope(data_set, len(data_set.data)), list[Placed](), -1, True
+    for element in data_set.elements():
+        tag = element.tag
+        scope = scope.after(element) if tag in CONTEXT_OF_VALUES else scope
+        is_in_order = is_in_order and tag >= last
+        last = tag
+        found.append((element, scope))
+    return found if is_in_order else sorted(found, key=lambda placed: placed[0].tag)
+
+
+def rewrite(data_set: DataSet, placed: Sequence[Placed], changes: Changes, target: Encoding) -> list[Buffer]:
+    """The elements of a data set in the encoding ``target``, explicit or implicit little endian.
 
     Group lengths are left out, as they may be wrong now; they are retired (PS3.5 §7.2). Raises FailedPrecondition for
     what cannot be written in that encoding.
     """
-    kept: list[tuple[int, Sequence[Buffer]]] = []
-    scope = Scope(data_set, len(data_set.data))
-    for element in data_set.elements():
-        scope.note(element)
-        if element.tag not in changes and not is_group_length(element.tag):
-            kept.append((element.tag, rewrite_element(data_set, element, scope, target)))
-    kept += [(tag, _write_new(tag, new, target)) for tag, new in changes.items() if new is not None]
-    kept.sort(key=lambda pair: pair[0])
-    return [piece for _, pieces in kept for piece in pieces]
+    pieces: list[Buffer] = []
+    new = sorted(((tag, change) for tag, change in changes.items() if change is not None), key=lambda pair: pair[0])
+    number, start, end = 0, 0, 0  # the next one of ``new``, and the bytes that are copied as they are
+    for element, scope in placed:
+        tag = element.tag
+        while number < len(new) and new[number][0] <= tag:
+            pieces += (data_set.data[start:end], *_write_new(*new[number], target))
+            number, start, end = number + 1, 0, 0
+        if tag in changes or is_group_length(tag):
+            continue
+        is_plain = element.encoding is target and element.vr not in _LOOKED_INTO
+        if not is_plain or element.start != end:
+            pieces.append(data_set.data[start:end])
+            start = end = element.start
+        if is_plain:
+            end = element.end
+        else:
+            pieces += rewrite_element(data_set, element, scope, target)
+    pieces.append(data_set.data[start:end])
+    for tag, change in new[number:]:
+        pieces += _write_new(tag, change, target)
+    return pieces
 
 
 def rewrite_element(data_set: DataSet, element: Element, scope: Scope, target: Encoding) -> Sequence[Buffer]:
@@ -75,16 +107,16 @@ def rewrite_element(data_set: DataSet, element: Element, scope: Scope, target: E
 
 
 def _steps_of(data_set: DataSet, element: Element, scope: Scope) -> Iterator[Step]:
-    """With a scope of its own, so that what is read twice means the same."""
-    return read_steps(data_set, iter((element,)), scope.copy())
+    return read_steps(data_set, iter((element,)), scope)
 
 
 def is_as_wanted(data_set: DataSet, element: Element, target: Encoding) -> bool:
     """Whether the head is what would be written: the encoding, and letters that are a VR."""
-    start = element.start
     if element.encoding is not target:
         return False
-    return not target.explicit or bytes(data_set.data[start + 4 : start + 6]) == element.vr.encode()
+    if not target.explicit or element.vr not in ("", "UN"):
+        return True
+    return bytes(data_set.data[element.start + 4 : element.start + 6]) == b"UN" == element.vr.encode()
 
 
 def _rewrite_value(data_set: DataSet, element: Element, vr: str, bits: int, target: Encoding) -> Sequence[Buffer]:
@@ -166,54 +198,70 @@ def _name(tag: int) -> str:
 # --- the proof
 
 
-def require_same(old: DataSet, changes: Changes, new: DataSet) -> None:
+def require_same(old: DataSet, placed: Sequence[Placed], changes: Changes, new: DataSet) -> None:
     """That ``new`` has the elements of ``old`` with the same bytes, but for ``changes``. Raises Internal."""
     try:
-        is_same = _is_same(old, changes, new)
+        is_same = _is_same(old, placed, changes, new)
     except InvalidArgument:
         is_same = False
     if not is_same:
         raise Internal("the instance was not written as it is stored; this is a mistake of the server")
 
 
-def _is_same(old: DataSet, changes: Changes, new: DataSet) -> bool:
-    before = [each for each in _place(old) if each[0].tag not in changes and not is_group_length(each[0].tag)]
-    before.sort(key=lambda each: each[0].tag)
-    placed = _place(new)
-    after = [each for each in placed if each[0].tag not in changes]
-    changed = {element.tag: element for element, _ in placed if element.tag in changes}
+def _is_same(old: DataSet, placed: Sequence[Placed], changes: Changes, new: DataSet) -> bool:
+    before = [each for each in placed if each[0].tag not in changes and not is_group_length(each[0].tag)]
+    after, changed = list[Element](), dict[int, Element]()
+    for element in new.elements():
+        if element.tag in changes:
+            changed[element.tag] = element
+        else:
+            after.append(element)
     return (
         len(before) == len(after)
         and {tag: new.data[element.value : element.stop] for tag, element in changed.items()}
         == {tag: change.value for tag, change in changes.items() if change is not None}
-        and all(_are_same(old, *one, new, other) for one, (other, _) in zip(before, after, strict=True))
+        and _are_same(old, before, new, after)
     )
 
 
-def _place(data_set: DataSet) -> list[tuple[Element, Scope]]:
-    """Each element of the top level, and what those before it say of it."""
-    scope, found = Scope(data_set, len(data_set.data)), []
-    for element in data_set.elements():
-        scope.note(element)
-        found.append((element, scope.copy()))
-    return found
+def _are_same(old: DataSet, before: Sequence[Placed], new: DataSet, after: Sequence[Element]) -> bool:
+    """Element by element, those at once that stand behind each other in both and have heads of the same length."""
+    number = 0
+    while number < len(before):
+        first, other = before[number][0], after[number]
+        start, shift, end = first.start, other.start - first.start, first.start
+        begun = number
+        while number < len(before):
+            one, twin = before[number][0], after[number]
+            if one.tag != twin.tag:
+                return False
+            if one.start != end or twin.start - one.start != shift or twin.end - one.end != shift:
+                break
+            end = one.end
+            number += 1
+        if number > begun and _are_same_bytes(old, start, new, start + shift, end - start):
+            continue
+        number = max(number, begun + 1)
+        for (one, scope), twin in zip(before[begun:number], after[begun:number], strict=True):
+            if one.tag != twin.tag or not _has_same_value(old, one, scope, new, twin):
+                return False
+    return True
 
 
-def _are_same(old: DataSet, one: Element, scope: Scope, new: DataSet, other: Element) -> bool:
+def _has_same_value(old: DataSet, one: Element, scope: Scope, new: DataSet, other: Element) -> bool:
     """The same bytes; or the same values in the same items, whatever their heads and byte order."""
-    if one.tag != other.tag:
-        return False
-    if one.encoding.order == "<" and _have_same_bytes(old, one, new, other):
-        return True
-    return _have_same_contents(old, read_steps(old, iter((one,)), scope.copy()), new, other)
-
-
-def _have_same_bytes(old: DataSet, one: Element, new: DataSet, other: Element) -> bool:
-    """A piece at a time: views are compared item by item, and slowly."""
     length = one.stop - one.value
-    return length == other.stop - other.value and all(
-        bytes(old.data[one.value + at : min(one.value + at + _PIECE, one.stop)])
-        == bytes(new.data[other.value + at : min(other.value + at + _PIECE, other.stop)])
+    may_be_same = one.encoding.order == "<" and length == other.stop - other.value
+    if may_be_same and _are_same_bytes(old, one.value, new, other.value, length):
+        return True
+    return _have_same_contents(old, read_steps(old, iter((one,)), scope), new, other)
+
+
+def _are_same_bytes(old: DataSet, start: int, new: DataSet, other: int, length: int) -> bool:
+    """A piece at a time: views are compared item by item, and slowly."""
+    return all(
+        bytes(old.data[start + at : start + min(at + _PIECE, length)])
+        == bytes(new.data[other + at : other + min(at + _PIECE, length)])
         for at in range(0, length, _PIECE)
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
-from gantry.dicom.elements import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, DataSet, Encoding, read_head
+from gantry.dicom.elements import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, DataSet, Encoding, read_head, resolve_vr
 
 _HEAD = Struct("<BBHI")  # version, flags, number of cuts, length of the meta group
 _ENDS = Struct("<H")  # number of ends, from version 2 on
@@ -33,6 +33,15 @@ class Skeleton(NamedTuple):
     @property
     def encoding(self) -> Encoding:
         return IMPLICIT_LE if not self.explicit else EXPLICIT_LE if self.little else EXPLICIT_BE
+
+    @property
+    def lacks_sequences(self) -> bool:
+        """Whether a sequence was left out, so that only the file has what is in it."""
+        if not self.cuts:
+            return False
+        data_set = self.data_set()
+        elements = (data_set.read_element(place, len(self.body), self.encoding) for place, _ in self.cuts)
+        return any(resolve_vr(element.tag, element.vr, 0) == "SQ" for element in elements)
 
     def data_set(self) -> DataSet:
         return DataSet(self.body, self.encoding, self.cuts, self.ends)

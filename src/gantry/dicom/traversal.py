@@ -9,6 +9,9 @@ from typing import NamedTuple
 from gantry.dicom.elements import DataSet, Element, Item, is_sequence
 from gantry.dicom.tags import BITS_ALLOCATED, PIXEL_REPRESENTATION
 
+CONTEXT_OF_VALUES = frozenset((PIXEL_REPRESENTATION, BITS_ALLOCATED))
+"""What later elements of the same data set depend on."""
+
 
 class Kind(Enum):
     VALUE, SEQUENCE, ITEM, ITEM_END, SEQUENCE_END = range(5)
@@ -28,26 +31,28 @@ class Step(NamedTuple):
     is_open: bool = False
 
 
-class Scope:
-    """A data set or item that is being read up to ``end``, with what its elements before say of those behind."""
+class Scope(NamedTuple):
+    """A data set or item that is being read up to ``end``, with what the elements before a place say of those behind.
 
-    def __init__(self, data_set: DataSet, end: int, signed: int = -1) -> None:
-        self._data_set, self.end, self.signed, self.bits = data_set, end, signed, 0
+    ``signed`` is PixelRepresentation, -1 for unknown; ``bits`` is BitsAllocated, 0 for unknown.
+    """
 
-    def note(self, element: Element) -> None:
+    data_set: DataSet
+    end: int
+    signed: int = -1
+    bits: int = 0
+
+    def after(self, element: Element) -> Scope:
+        """What is known behind an element: nearly always the same."""
         if element.tag == PIXEL_REPRESENTATION:
-            self.signed = self._data_set.read_signed(element)
-        elif element.tag == BITS_ALLOCATED:
-            value = bytes(self._data_set.data[element.value : element.stop])
-            self.bits = int.from_bytes(value, "little" if element.encoding.order == "<" else "big")
-
-    def copy(self) -> Scope:
-        found = Scope(self._data_set, self.end, self.signed)
-        found.bits = self.bits
-        return found
+            return self._replace(signed=self.data_set.read_signed(element))
+        if element.tag == BITS_ALLOCATED:
+            value = bytes(self.data_set.data[element.value : element.stop])
+            return self._replace(bits=int.from_bytes(value, "little" if element.encoding.order == "<" else "big"))
+        return self
 
     def resolve_vr(self, element: Element) -> str:
-        return self._data_set.resolve_vr(element, self.signed, self.end)
+        return self.data_set.resolve_vr(element, self.signed, self.end)
 
 
 def read_steps(data_set: DataSet, elements: Iterator[Element], scope: Scope) -> Iterator[Step]:
@@ -60,7 +65,7 @@ def read_steps(data_set: DataSet, elements: Iterator[Element], scope: Scope) -> 
         element = next(elements, None)
         if element is not None:
             vr = scope.resolve_vr(element)
-            scope.note(element)
+            scope = scope.after(element)
             if not is_sequence(element, vr):
                 yield Step(Kind.VALUE, element, vr, scope.bits)
                 continue

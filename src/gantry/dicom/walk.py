@@ -100,6 +100,7 @@ class Cut(NamedTuple):
     start: int
     header: int
     length: int
+    is_sequence: bool = False
 
 
 class Walk:
@@ -290,7 +291,7 @@ class Walk:
         vr = vr or vr_of(tag)
         is_binary = vr in BINARY or "OW" in vr
         if tag in PIXEL_TAGS or value.length > (LONG_VALUE if is_binary else LONG_SEQUENCE):
-            self.cuts.append(value)
+            self.cuts.append(value._replace(is_sequence=vr == "SQ"))
 
     def items(self) -> None:
         """Pass over items of defined length (PS3.5 §7.5), which are also the fragments of Pixel Data (§A.4)."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from gantry.containment import contain
-from gantry.dicom.part10 import MAX_LIVE_SKELETON, read_header, read_skeleton
+from gantry.dicom.part10 import MAX_LIVE_SKELETON, MAX_SEQUENCES, read_header, read_skeleton
 from gantry.dicom.skeleton import Skeleton
 from gantry.errors import DataLoss, FailedPrecondition, Interrupted, NotFound, StatusError
 from gantry.header_packs import unpack
@@ -94,15 +94,17 @@ def _header(seams: Seams, row: FoundInstance, packs: _Packs) -> Skeleton | None:
         return live_header(seams, row)
     if row.pack_number is None or not entries[row.pack_number]:
         return None
-    return Skeleton.from_bytes(entries[row.pack_number])
+    found = Skeleton.from_bytes(entries[row.pack_number])
+    return live_header(seams, row) if found.lacks_sequences else found
 
 
 def live_header(seams: Seams, row: FoundInstance) -> Skeleton | None:
-    """Read from the blob: headers too long for the index, and those of rows an older Gantry wrote."""
+    """Read from the blob: headers too long for the index, or with sequences that are, and those of an older Gantry."""
     try:
         with seams.blobs.open(row.blob_key) as blob:
             header = read_header(blob.read_at, blob.size)
-            found = read_skeleton(blob.read_at, blob.size, header.layout, MAX_LIVE_SKELETON)
+            layout = header.layout.with_sequences(MAX_SEQUENCES)
+            found = read_skeleton(blob.read_at, blob.size, layout, MAX_LIVE_SKELETON)
     except NotFound:
         return None
     if found is None:

@@ -27,7 +27,8 @@ from gantry.dicom import forms
 from gantry.dicom.cells import Pixels
 from gantry.dicom.forms import Form
 from gantry.dicom.frames import frames_of
-from gantry.dicom.image_source import read_image_pixel, read_source
+from gantry.dicom.image_source import read_image_pixel
+from gantry.dicom.open_source import open_source
 from gantry.dicom.rendering import picture
 from gantry.dicom.representations import represent
 from gantry.storage.local import LocalBlobStore
@@ -101,7 +102,7 @@ def rows(values: Pixels, shown: Pixels, path: Path, out: str) -> list[Row]:
 
 def report(path: Path, seconds: float, out: str) -> None:
     store = LocalBlobStore(str(path.parent))
-    source = read_source(store.open(path.name))
+    source = open_source(store.open(path.name))
     frame = next(frames_of(source, read_image_pixel(source), lambda: None))
     shown = picture(frame, source.ds, 0)
     print(f"{'512 × 512 CT':16} {'ours /s':>9} {'codec /s':>9} {'ratio':>6} {'dcmtk /s':>9}")

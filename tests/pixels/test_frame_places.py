@@ -35,8 +35,8 @@ def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, Growing]:
 
 
 def ask(places: FramePlaces, key: str) -> Any:
-    row = SimpleNamespace(transfer_syntax_uid="1.2")
-    return places.of(cast(Any, None), cast(Any, row), cast(Any, SimpleNamespace(key=key)))
+    row = SimpleNamespace(transfer_syntax_uid="1.2", uids=("1", "1.2", "1.2.3"))
+    return places.of(cast(Any, None), cast(Any, None), cast(Any, row), cast(Any, SimpleNamespace(key=key)))
 
 
 def test_entries_that_grow_do_not_loosen_the_bound(known: dict[str, Growing]) -> None:

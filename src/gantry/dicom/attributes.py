@@ -148,7 +148,9 @@ def _found(skeleton: Skeleton, wanted: frozenset[int]) -> tuple[dict[int, str], 
         # Whatever a header is made of, an instance whose structure is whole is stored, and found by the rest of it.
         logger.exception("a header cannot be read in one go")
         found, whole = _one_by_one(skeleton, wanted), False
-    return {tag: member for tag, member in found.items() if len(member) <= _MAX_MEMBER}, whole
+    return {tag: member for tag, member in found.items() if 0 < len(member) <= _MAX_MEMBER}, whole and all(
+        found.values()
+    )
 
 
 def _one_by_one(skeleton: Skeleton, wanted: frozenset[int]) -> dict[int, str]:

@@ -65,13 +65,13 @@ def _write_meta(skeleton: Skeleton, bulk_uri: str) -> str:
 def fragments(skeleton: Skeleton, wanted: frozenset[int], bulk_uri: str = "") -> dict[int, str]:
     """Tag → member of the JSON object, of those top-level elements ``wanted`` that are there.
 
-    Without ``bulk_uri`` bulk data is left out: it has no address. Raises InvalidArgument.
+    Without ``bulk_uri`` bulk data has no address: its member is empty, and so are those of what is always left out.
+    Raises InvalidArgument.
     """
     found: dict[int, str] = {}
     meta = _write_some(skeleton.meta_elements(), wanted, bulk_uri) if any(tag < _FIRST for tag in wanted) else ()
     for tag, text in chain(meta, _write_some(skeleton.data_set(), wanted, bulk_uri)):
-        if text:
-            found.setdefault(tag, text)
+        found.setdefault(tag, text)
     return found
 
 

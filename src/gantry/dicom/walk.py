@@ -286,12 +286,15 @@ class Walk:
 
     def cut(self, tag: int, vr: str, value: Cut) -> None:
         """Note a value that a skeleton leaves out. In implicit form nobody knows which private values are binary."""
-        if self.open or (value.length <= LONG_VALUE and tag not in PIXEL_TAGS):
+        if self.open:
             return
-        vr = vr or vr_of(tag)
-        is_binary = vr in BINARY or "OW" in vr
-        if tag in PIXEL_TAGS or value.length > (LONG_VALUE if is_binary else LONG_SEQUENCE):
-            self.cuts.append(value._replace(is_sequence=vr == "SQ"))
+        if tag in PIXEL_TAGS:
+            self.cuts.append(value)
+        elif value.length > LONG_VALUE:
+            vr = vr or vr_of(tag)
+            is_binary = vr in BINARY or "OW" in vr
+            if value.length > (LONG_VALUE if is_binary else LONG_SEQUENCE):
+                self.cuts.append(value._replace(is_sequence=vr == "SQ"))
 
     def items(self) -> None:
         """Pass over items of defined length (PS3.5 §7.5), which are also the fragments of Pixel Data (§A.4)."""

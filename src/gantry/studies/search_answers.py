@@ -202,7 +202,7 @@ def _fields(found: Found, wanted: frozenset[int], web_url: str) -> list[str]:
         raise found.error or DataLoss("its header cannot be read")
     with contain(str(ResourcePath(*found.row.uids)), "while attributes of its header were written as JSON"):
         texts = fragments(found.header, wanted | {_TIME_ZONE}, f"{_instance_url(found.row, web_url)}/bulkdata")
-    return [text for tag, text in texts.items() if tag not in _OWN]
+    return [text for tag, text in texts.items() if text and tag not in _OWN]
 
 
 def _instance(row: FoundInstance, search: Search, web_url: str, more: list[str]) -> str:

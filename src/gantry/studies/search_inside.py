@@ -90,7 +90,7 @@ def _header_fits(found: Found, tags: frozenset[int], wanted: Sequence[Inside]) -
         raise found.error or DataLoss("its header cannot be read")
     with contain(str(ResourcePath(*found.row.uids)), "while its header was searched"):
         texts = fragments(found.header, tags)
-        return _fits(parse_json(f"{{{','.join(texts.values())}}}"), wanted)
+        return _fits(parse_json(f"{{{','.join(filter(None, texts.values()))}}}"), wanted)
 
 
 def _fits(attributes: dict[str, Any], wanted: Iterable[Inside]) -> bool:

@@ -19,7 +19,7 @@ from gantry.dicom.vr import fits
 from gantry.dicom.words import swap_words, word_size
 from gantry.errors import FailedPrecondition, Internal, InvalidArgument
 
-_PIECE = 1 << 20
+_SHORT, _PIECE = 256, 64 << 10
 _LOOKED_INTO = frozenset(("", "UN", "SQ"))
 """VRs of elements whose heads may not be what they seem, or that have items."""
 
@@ -225,35 +225,44 @@ def _is_same(old: DataSet, placed: Sequence[Placed], changes: Changes, new: Data
 
 
 def _are_same(old: DataSet, before: Sequence[Placed], new: DataSet, after: Sequence[Element]) -> bool:
-    """Element by element, those at once that stand behind each other in both and have heads of the same length."""
+    """Those elements at once that stand behind each other in both, and those alone whose heads are other ones."""
     number = 0
     while number < len(before):
-        first, other = before[number][0], after[number]
-        start, shift, end = first.start, other.start - first.start, first.start
-        begun = number
-        while number < len(before):
-            one, twin = before[number][0], after[number]
-            if one.tag != twin.tag:
+        run = _count_alike(before, after, number)
+        if run:
+            first, last = before[number][0], before[number + run - 1][0]
+            if _are_same_bytes(old, first.start, new, after[number].start, last.end - first.start):
+                number += run
+                continue
+        for place in range(number, number + max(run, 1)):
+            (one, scope), other = before[place], after[place]
+            if one.tag != other.tag or not _has_same_value(old, one, scope, new, other):
                 return False
-            if one.start != end or twin.start - one.start != shift or twin.end - one.end != shift:
-                break
-            end = one.end
-            number += 1
-        if number > begun and _are_same_bytes(old, start, new, start + shift, end - start):
-            continue
-        number = max(number, begun + 1)
-        for (one, scope), twin in zip(before[begun:number], after[begun:number], strict=True):
-            if one.tag != twin.tag or not _has_same_value(old, one, scope, new, twin):
-                return False
+        number += max(run, 1)
     return True
+
+
+def _count_alike(before: Sequence[Placed], after: Sequence[Element], number: int) -> int:
+    """How many elements from a place on have the same tags and lengths in both, and nothing between them."""
+    first, count = before[number][0], 0
+    shift, end = after[number].start - first.start, first.start
+    for place in range(number, len(before)):
+        one, other = before[place][0], after[place]
+        if one.tag != other.tag or one.start != end or other.start - end != shift or other.end - one.end != shift:
+            break
+        end = one.end
+        count += 1
+    return count
 
 
 def _has_same_value(old: DataSet, one: Element, scope: Scope, new: DataSet, other: Element) -> bool:
     """The same bytes; or the same values in the same items, whatever their heads and byte order."""
-    length = one.stop - one.value
-    may_be_same = one.encoding.order == "<" and length == other.stop - other.value
-    if may_be_same and _are_same_bytes(old, one.value, new, other.value, length):
-        return True
+    start, length = one.value, one.stop - one.value
+    if length == other.stop - other.value and one.encoding.order == "<":
+        if length <= _SHORT and old.data[start : one.stop] == new.data[other.value : other.stop]:
+            return True
+        if length > _SHORT and _are_same_bytes(old, start, new, other.value, length):
+            return True
     return _have_same_contents(old, read_steps(old, iter((one,)), scope), new, other)
 
 

@@ -142,6 +142,9 @@ def explained(tag: str, ours: Json | None, theirs: Json | None) -> bool:
         return "BulkDataURI" in theirs  # short OD, OF, OL and OV are inline (§10.3.6); the threshold here is 1 byte
     if ours["vr"] != theirs["vr"]:
         return False
+    if "\\u001b" in json.dumps(theirs):
+        # pydicom leaves the escape sequences of ISO 2022 IR 58 in text (PS3.5 §K.2).
+        return "\\u001b" not in json.dumps(ours)
     return _same(ours.get("Value", []), theirs.get("Value", []))
 
 

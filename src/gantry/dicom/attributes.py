@@ -14,6 +14,20 @@ from typing import Any
 from gantry.dicom.json_model import fragments
 from gantry.dicom.part10 import MAX_SKELETON
 from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.tags import (
+    ACCESSION_NUMBER,
+    MODALITY,
+    PATIENT_ID,
+    PATIENT_NAME,
+    PROCEDURE_STEP_START_DATE,
+    REFERRING_PHYSICIAN_NAME,
+    SERIES_DESCRIPTION,
+    SERIES_NUMBER,
+    STUDY_DATE,
+    STUDY_DESCRIPTION,
+    STUDY_ID,
+    STUDY_TIME,
+)
 from gantry.errors import StatusError
 from gantry.json_text import parse_json
 from gantry.resources import Said, SeriesAttributes, StudyAttributes
@@ -111,14 +125,14 @@ def series_attributes(skeleton: Skeleton) -> SeriesAttributes:
 
 def _study(members: dict[int, str], texts: dict[int, str]) -> StudyAttributes:
     return StudyAttributes(
-        patient_name=texts.get(0x00100010, ""),
-        patient_id=texts.get(0x00100020, ""),
-        accession_number=texts.get(0x00080050, ""),
-        referring_physician_name=texts.get(0x00080090, ""),
-        study_date=texts.get(0x00080020, ""),
-        study_time=texts.get(0x00080030, ""),
-        study_description=texts.get(0x00081030, ""),
-        study_id=texts.get(0x00200010, ""),
+        patient_name=texts.get(PATIENT_NAME, ""),
+        patient_id=texts.get(PATIENT_ID, ""),
+        accession_number=texts.get(ACCESSION_NUMBER, ""),
+        referring_physician_name=texts.get(REFERRING_PHYSICIAN_NAME, ""),
+        study_date=texts.get(STUDY_DATE, ""),
+        study_time=texts.get(STUDY_TIME, ""),
+        study_description=texts.get(STUDY_DESCRIPTION, ""),
+        study_id=texts.get(STUDY_ID, ""),
         members=_joined_members(members, STUDY_DEFAULT),
         more_members=_joined_members(members, STUDY_MORE),
     )
@@ -126,10 +140,10 @@ def _study(members: dict[int, str], texts: dict[int, str]) -> StudyAttributes:
 
 def _series(members: dict[int, str], texts: dict[int, str]) -> SeriesAttributes:
     return SeriesAttributes(
-        modality=texts.get(0x00080060, ""),
-        series_number=texts.get(0x00200011, ""),
-        series_description=texts.get(0x0008103E, ""),
-        start_date=texts.get(0x00400244, ""),
+        modality=texts.get(MODALITY, ""),
+        series_number=texts.get(SERIES_NUMBER, ""),
+        series_description=texts.get(SERIES_DESCRIPTION, ""),
+        start_date=texts.get(PROCEDURE_STEP_START_DATE, ""),
         members=_joined_members(members, SERIES_DEFAULT),
         more_members=_joined_members(members, SERIES_MORE),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import NamedTuple
 
-from gantry.dicom.elements import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, DataSet, Encoding, read_head, resolve_vr
+from gantry.dicom.elements import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, DataSet, Encoding, resolve_vr
 
 _HEAD = Struct("<BBHI")  # version, flags, number of cuts, length of the meta group
 _ENDS = Struct("<H")  # number of ends, from version 2 on
@@ -48,18 +48,6 @@ class Skeleton(NamedTuple):
 
     def meta_elements(self) -> DataSet:
         return DataSet(self.meta, EXPLICIT_LE)
-
-    def whole_body(self) -> bytes:
-        """The body as a data set of its own: elements that were cut are not there at all."""
-        pieces, at = [], 0
-        for position, _ in self.cuts:
-            pieces.append(self.body[at:position])
-            at = position + self.head_length(position)
-        return b"".join((*pieces, self.body[at:]))
-
-    def head_length(self, position: int) -> int:
-        """Of the element that was cut at a place in ``body``, in bytes."""
-        return read_head(self.body, position, len(self.body), self.encoding)[2] - position
 
     def to_bytes(self) -> bytes:
         flags = _EXPLICIT * self.explicit | _LITTLE * self.little

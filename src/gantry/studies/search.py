@@ -14,6 +14,31 @@ from typing import NamedTuple
 
 from gantry.dicom.attributes import SERIES_DEFAULT, SERIES_MORE, STUDY_DEFAULT, STUDY_MORE
 from gantry.dicom.dictionary import keyword_of, tag_of
+from gantry.dicom.tags import (
+    ACCESSION_NUMBER,
+    CHARACTER_SET,
+    INSTANCE_AVAILABILITY,
+    INSTANCE_NUMBER,
+    MODALITIES_IN_STUDY,
+    MODALITY,
+    PATIENT_ID,
+    PATIENT_NAME,
+    PROCEDURE_STEP_START_DATE,
+    REFERRING_PHYSICIAN_NAME,
+    SERIES,
+    SERIES_DESCRIPTION,
+    SERIES_INSTANCE_COUNT,
+    SERIES_NUMBER,
+    SOP_CLASS,
+    SOP_INSTANCE,
+    STUDY,
+    STUDY_DATE,
+    STUDY_DESCRIPTION,
+    STUDY_ID,
+    STUDY_INSTANCE_COUNT,
+    STUDY_SERIES_COUNT,
+    STUDY_TIME,
+)
 from gantry.errors import InvalidArgument
 from gantry.matching import search_key, tokens
 from gantry.moments import parse_ends
@@ -38,12 +63,10 @@ _SYSTEM = frozenset(
 )
 _UID_LIST = re.compile(r"[0-9.]{1,64}(?:[,\\][0-9.]{1,64})*")
 
-MODALITIES_IN_STUDY, SERIES_COUNT, INSTANCE_COUNT = 0x00080061, 0x00201206, 0x00201208
-SERIES_INSTANCE_COUNT, AVAILABILITY, RETRIEVE_URL = 0x00201209, 0x00080056, 0x00081190
-CHARACTER_SET, TRANSFER_SYNTAXES = 0x00080005, 0x00083002
 # What OHIF 3.13 puts into ``includefield`` of every search for studies and series: Modality, ModalitiesInStudy, counts.
-_ALWAYS_ASKED_FOR = frozenset((0x00080060, MODALITIES_IN_STUDY, SERIES_COUNT, INSTANCE_COUNT, SERIES_INSTANCE_COUNT))
-STUDY_UID, SERIES_UID, SOP_UID, SOP_CLASS_UID = 0x0020000D, 0x0020000E, 0x00080018, 0x00080016
+_ALWAYS_ASKED_FOR = frozenset(
+    (MODALITY, MODALITIES_IN_STUDY, STUDY_SERIES_COUNT, STUDY_INSTANCE_COUNT, SERIES_INSTANCE_COUNT)
+)
 
 
 class _Attribute(NamedTuple):
@@ -54,24 +77,24 @@ class _Attribute(NamedTuple):
 
 
 _ATTRIBUTES = {
-    STUDY_UID: _Attribute(Level.STUDY, "study_instance_uid", "uid", True),
-    0x00100010: _Attribute(Level.STUDY, "patient_name", "name", True),
-    0x00100020: _Attribute(Level.STUDY, "patient_id", "text", True),
-    0x00080050: _Attribute(Level.STUDY, "accession_number", "text", True),
-    0x00080090: _Attribute(Level.STUDY, "referring_physician_name", "name", True),
-    0x00080020: _Attribute(Level.STUDY, "study_date", "date", True),
-    0x00080030: _Attribute(Level.STUDY, "study_time", "time", False),
-    0x00081030: _Attribute(Level.STUDY, "study_description", "text", False),
-    0x00200010: _Attribute(Level.STUDY, "study_id", "text", False),
+    STUDY: _Attribute(Level.STUDY, "study_instance_uid", "uid", True),
+    PATIENT_NAME: _Attribute(Level.STUDY, "patient_name", "name", True),
+    PATIENT_ID: _Attribute(Level.STUDY, "patient_id", "text", True),
+    ACCESSION_NUMBER: _Attribute(Level.STUDY, "accession_number", "text", True),
+    REFERRING_PHYSICIAN_NAME: _Attribute(Level.STUDY, "referring_physician_name", "name", True),
+    STUDY_DATE: _Attribute(Level.STUDY, "study_date", "date", True),
+    STUDY_TIME: _Attribute(Level.STUDY, "study_time", "time", False),
+    STUDY_DESCRIPTION: _Attribute(Level.STUDY, "study_description", "text", False),
+    STUDY_ID: _Attribute(Level.STUDY, "study_id", "text", False),
     MODALITIES_IN_STUDY: _Attribute(Level.STUDY, "modalities_in_study", "code", False),
-    SERIES_UID: _Attribute(Level.SERIES, "series_instance_uid", "uid", True),
-    0x00080060: _Attribute(Level.SERIES, "modality", "code", True),
-    0x00200011: _Attribute(Level.SERIES, "series_number", "text", False),
-    0x0008103E: _Attribute(Level.SERIES, "series_description", "text", False),
-    0x00400244: _Attribute(Level.SERIES, "start_date", "date", False),
-    SOP_UID: _Attribute(Level.INSTANCE, "sop_instance_uid", "uid", True),
-    SOP_CLASS_UID: _Attribute(Level.INSTANCE, "sop_class_uid", "uid", False),
-    0x00200013: _Attribute(Level.INSTANCE, "instance_number", "integer", False),
+    SERIES: _Attribute(Level.SERIES, "series_instance_uid", "uid", True),
+    MODALITY: _Attribute(Level.SERIES, "modality", "code", True),
+    SERIES_NUMBER: _Attribute(Level.SERIES, "series_number", "text", False),
+    SERIES_DESCRIPTION: _Attribute(Level.SERIES, "series_description", "text", False),
+    PROCEDURE_STEP_START_DATE: _Attribute(Level.SERIES, "start_date", "date", False),
+    SOP_INSTANCE: _Attribute(Level.INSTANCE, "sop_instance_uid", "uid", True),
+    SOP_CLASS: _Attribute(Level.INSTANCE, "sop_class_uid", "uid", False),
+    INSTANCE_NUMBER: _Attribute(Level.INSTANCE, "instance_number", "integer", False),
 }
 
 
@@ -145,7 +168,7 @@ def _field(word: str, level: Level, strict: bool) -> int:
 def _strict_fields(level: Level) -> frozenset[int]:
     levels = {Level.STUDY: (STUDY_DEFAULT, STUDY_MORE), Level.SERIES: (SERIES_DEFAULT, SERIES_MORE)}
     found = {tag for above in _ABOVE[level] for tags in levels.get(above, ()) for tag in tags}
-    return frozenset(found | {CHARACTER_SET, AVAILABILITY, STUDY_UID, SERIES_UID} | _ALWAYS_ASKED_FOR)
+    return frozenset(found | {CHARACTER_SET, INSTANCE_AVAILABILITY, STUDY, SERIES} | _ALWAYS_ASKED_FOR)
 
 
 def _attribute(name: str, level: Level, strict: bool) -> _Attribute:

@@ -10,6 +10,27 @@ from typing import Any, TypeVar
 
 from gantry.containment import contain
 from gantry.dicom.json_model import JsonWriter, fragments
+from gantry.dicom.tags import (
+    AVAILABLE_TRANSFER_SYNTAX,
+    BITS_ALLOCATED,
+    CHARACTER_SET,
+    COLUMNS,
+    INSTANCE_AVAILABILITY,
+    INSTANCE_NUMBER,
+    MODALITIES_IN_STUDY,
+    NUMBER_OF_FRAMES,
+    RETRIEVE_URL,
+    ROWS,
+    SERIES,
+    SERIES_INSTANCE_COUNT,
+    SERIES_NUMBER,
+    SOP_CLASS,
+    SOP_INSTANCE,
+    STUDY,
+    STUDY_INSTANCE_COUNT,
+    STUDY_SERIES_COUNT,
+    TIMEZONE_OFFSET,
+)
 from gantry.errors import DataLoss, StatusError
 from gantry.json_text import parse_json
 from gantry.names import DicomStoreName, ResourcePath
@@ -17,36 +38,21 @@ from gantry.queries import FoundInstance, FoundSeries, FoundStudy, Level, Query
 from gantry.seams import Seams
 from gantry.studies.headers import Found, tell, with_headers
 from gantry.studies.metadata import json_of
-from gantry.studies.search import (
-    AVAILABILITY,
-    CHARACTER_SET,
-    INSTANCE_COUNT,
-    MODALITIES_IN_STUDY,
-    RETRIEVE_URL,
-    SERIES_COUNT,
-    SERIES_INSTANCE_COUNT,
-    SERIES_UID,
-    SOP_CLASS_UID,
-    SOP_UID,
-    STUDY_UID,
-    TRANSFER_SYNTAXES,
-    Search,
-)
+from gantry.studies.search import Search
 from gantry.studies.search_inside import matching_instances, matching_series
 
 _UTF8 = f'"{CHARACTER_SET:08X}":{{"vr":"CS","Value":["ISO_IR 192"]}}'
-_ONLINE = f'"{AVAILABILITY:08X}":{{"vr":"CS","Value":["ONLINE"]}}'
-_TIME_ZONE = 0x00080201
+_ONLINE = f'"{INSTANCE_AVAILABILITY:08X}":{{"vr":"CS","Value":["ONLINE"]}}'
 _NUMBERS = (
-    ("instance_number", 0x00200013, "IS"),
-    ("number_of_frames", 0x00280008, "IS"),
-    ("rows", 0x00280010, "US"),
-    ("columns", 0x00280011, "US"),
-    ("bits_allocated", 0x00280100, "US"),
+    ("instance_number", INSTANCE_NUMBER, "IS"),
+    ("number_of_frames", NUMBER_OF_FRAMES, "IS"),
+    ("rows", ROWS, "US"),
+    ("columns", COLUMNS, "US"),
+    ("bits_allocated", BITS_ALLOCATED, "US"),
 )
 _PAGE = 1000
 Row = TypeVar("Row", FoundSeries, FoundInstance)
-_OWN = frozenset((SOP_UID, SOP_CLASS_UID, STUDY_UID, SERIES_UID, *(tag for _, tag, _ in _NUMBERS)))
+_OWN = frozenset((SOP_INSTANCE, SOP_CLASS, STUDY, SERIES, *(tag for _, tag, _ in _NUMBERS)))
 
 
 def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> Iterator[str]:
@@ -96,13 +102,13 @@ def _part(rows: Iterator[Row], query: Query) -> Iterator[Row]:
 
 
 def _study(row: FoundStudy, search: Search, web_url: str) -> str:
-    members = [_UTF8, _ONLINE, _uid(STUDY_UID, row.study_instance_uid)]
+    members = [_UTF8, _ONLINE, _uid(STUDY, row.study_instance_uid)]
     members += filter(None, (row.members, _more(row.more_members, search)))
     if row.modalities and _gives(MODALITIES_IN_STUDY, search):
         members.append(_member(MODALITIES_IN_STUDY, "CS", row.modalities.split("\\")))
     if not search.strict:
         members.append(_address(f"{web_url}/studies/{row.study_instance_uid}"))
-    counts = ((SERIES_COUNT, row.series_count), (INSTANCE_COUNT, row.instance_count))
+    counts = ((STUDY_SERIES_COUNT, row.series_count), (STUDY_INSTANCE_COUNT, row.instance_count))
     members += (_number(tag, "IS", count) for tag, count in counts if _gives(tag, search))
     return f"{{{','.join(members)}}}"
 
@@ -113,7 +119,7 @@ def _gives(tag: int, search: Search) -> bool:
 
 
 def _series(row: FoundSeries, search: Search, web_url: str) -> str:
-    members = [_UTF8, _uid(STUDY_UID, row.study_instance_uid), _uid(SERIES_UID, row.series_instance_uid)]
+    members = [_UTF8, _uid(STUDY, row.study_instance_uid), _uid(SERIES, row.series_instance_uid)]
     members += filter(None, (_series_members(row, search), _more(row.more_members, search), _of_study(row, search)))
     if not search.strict:
         address = f"{web_url}/studies/{row.study_instance_uid}/series/{row.series_instance_uid}"
@@ -125,7 +131,7 @@ def _series(row: FoundSeries, search: Search, web_url: str) -> str:
 
 def _series_members(row: FoundSeries, search: Search) -> str:
     """SeriesNumber is required by the standard, and at Google one of those that only ``all`` gives."""
-    if not search.strict or search.every or 0x00200011 in search.fields:
+    if not search.strict or search.every or SERIES_NUMBER in search.fields:
         return row.members
     return _members({tag: element for tag, element in _parsed(row.members) if tag != "00200011"})
 
@@ -201,19 +207,19 @@ def _fields(found: Found, wanted: frozenset[int], web_url: str) -> list[str]:
     if found.header is None:
         raise found.error or DataLoss("its header cannot be read")
     with contain(str(ResourcePath(*found.row.uids)), "while attributes of its header were written as JSON"):
-        texts = fragments(found.header, wanted | {_TIME_ZONE}, f"{_instance_url(found.row, web_url)}/bulkdata")
+        texts = fragments(found.header, wanted | {TIMEZONE_OFFSET}, f"{_instance_url(found.row, web_url)}/bulkdata")
     return [text for tag, text in texts.items() if text and tag not in _OWN]
 
 
 def _instance(row: FoundInstance, search: Search, web_url: str, more: list[str]) -> str:
-    members = [_ONLINE, _uid(SOP_CLASS_UID, row.sop_class_uid), _uid(SOP_UID, row.sop_instance_uid)]
-    members += [_uid(STUDY_UID, row.study_instance_uid), _uid(SERIES_UID, row.series_instance_uid)]
+    members = [_ONLINE, _uid(SOP_CLASS, row.sop_class_uid), _uid(SOP_INSTANCE, row.sop_instance_uid)]
+    members += [_uid(STUDY, row.study_instance_uid), _uid(SERIES, row.series_instance_uid)]
     members += (_number(tag, vr, value) for name, tag, vr in _NUMBERS if (value := getattr(row, name)) is not None)
-    kept = [text for text in more if not text.startswith((f'"{CHARACTER_SET:08X}"', f'"{AVAILABILITY:08X}"'))]
+    kept = [text for text in more if not text.startswith((f'"{CHARACTER_SET:08X}"', f'"{INSTANCE_AVAILABILITY:08X}"'))]
     if not search.strict:
         members.append(_address(_instance_url(row, web_url)))
-        if TRANSFER_SYNTAXES in search.fields:
-            members.append(_uid(TRANSFER_SYNTAXES, row.transfer_syntax_uid))
+        if AVAILABLE_TRANSFER_SYNTAX in search.fields:
+            members.append(_uid(AVAILABLE_TRANSFER_SYNTAX, row.transfer_syntax_uid))
     return f"{{{','.join([_UTF8, *members, *kept])}}}"
 
 

@@ -248,3 +248,9 @@ def _wrong_answer(meant: list[Element], answer: Any, bits: int, path: str) -> st
 def test_a_nested_value_is_named_by_its_path() -> None:
     """The innermost CodeValue is text and has no address; nothing of its way has one either."""
     assert paths_of(part10(dataset([nested(50, EXPLICIT)], EXPLICIT), EXPLICIT_UID)) == ["7FE00010"]
+
+
+def test_pixel_data_that_is_called_a_sequence_is_its_bytes() -> None:
+    """Somebody may write any VR before any tag."""
+    data = part10(dataset([], EXPLICIT, pixels=sequence(PIXEL_DATA, [], EXPLICIT, defined=False)), EXPLICIT_UID)
+    assert all_wrong(data) == []

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from gantry.dicom.deflated import Inflated
-from gantry.dicom.elements import DataSet, Element
+from gantry.dicom.elements import DataSet, Element, are_fragments
 from gantry.dicom.layout import Readable
 from gantry.dicom.part10 import MAX_LIVE_SKELETON, MAX_SEQUENCES, META_START, Header, read_header, read_skeleton
 from gantry.dicom.skeleton import Skeleton
@@ -116,7 +116,7 @@ def _long_value(opened: Readable, header: Header, element: Element, cut: Cut) ->
     start, length = cut.start + cut.header, cut.length
     read = Inflated(opened.read_at, layout.meta_end, opened.size).read_at if layout.deflated else opened.read_at
     if read(cut.start, cut.header).endswith(UNDEFINED.to_bytes(4, "little")):
-        if element.tag == PIXEL_DATA:
+        if element.tag == PIXEL_DATA and are_fragments(element.tag, element.vr):
             return Encapsulated(start, start + length, (PIXEL_DATA,))
         length -= _DELIMITER
     bits = header.numbers.get(BITS_ALLOCATED, 0)

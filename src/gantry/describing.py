@@ -38,11 +38,13 @@ class Read:
 def describe(outcomes: Sequence[Read | Failure]) -> list[Instance | Failure]:
     """The instances, with descriptions. One whose header is too long to be kept has one without a pack."""
     found: list[Instance | Failure] = [item.instance if isinstance(item, Read) else item for item in outcomes]
-    shared: dict[StudyAttributes, StudyAttributes] = {}
-    for places in _by_series(outcomes).values():
+    studies: dict[str, StudyAttributes] = {}
+    for (uid, _), places in _by_series(outcomes).items():
         items = [item for place in places if isinstance(item := outcomes[place], Read)]
-        said = _describe_series(items)
-        study = shared.setdefault(said.study, said.study)  # one object for all, on their way out of a worker
+        said = _describe_series(items, studies.get(uid))
+        study = said.study
+        if said.whole:
+            studies[uid] = study  # one object for all its instances, on their way out of a worker
         for start, chunk in _chunks(items):
             kept = [entry for _, entry in chunk if entry]
             data = pack(kept) if kept else b""
@@ -67,23 +69,26 @@ def attributes_of(read: Read) -> tuple[StudyAttributes, SeriesAttributes]:
     return said.study, said.series
 
 
-def describe_header(skeleton: Skeleton) -> Said:
-    """What a header says; never an error, since an instance whose structure is whole is found by its UIDs at least."""
+def describe_header(skeleton: Skeleton, study: StudyAttributes | None = None) -> Said:
+    """What a header says; never an error, since an instance whose structure is whole is found by its UIDs at least.
+
+    A ``study`` that another header has described is taken as it is.
+    """
     try:
-        said = say(skeleton)
+        said = say(skeleton, study)
     except Exception:
         logger.exception("a header cannot be described")
         return Said()
-    study, series = said.study, said.series
-    return said._replace(
-        study=study._replace(study_date=date_key(study.study_date), study_time=time_key(study.study_time)),
-        series=series._replace(start_date=date_key(series.start_date)),
-    )
+    if study is None:
+        dated = said.study
+        study = dated._replace(study_date=date_key(dated.study_date), study_time=time_key(dated.study_time))
+    series = said.series._replace(start_date=date_key(said.series.start_date))
+    return said._replace(study=study, series=series)
 
 
-def _describe_series(items: Sequence[Read]) -> Said:
+def _describe_series(items: Sequence[Read], study: StudyAttributes | None) -> Said:
     """What the first one says. Where not all of it can be read, the next ones fill what is missing."""
-    found = _said_by(items[0])
+    found = _said_by(items[0], study)
     for item in items[1:_TRIES]:
         if found.whole:
             break
@@ -92,10 +97,10 @@ def _describe_series(items: Sequence[Read]) -> Said:
     return found
 
 
-def _said_by(read: Read) -> Said:
+def _said_by(read: Read, study: StudyAttributes | None = None) -> Said:
     if read.skeleton is None:
         return read.said or Said()
-    said = describe_header(read.skeleton)
+    said = describe_header(read.skeleton, study)
     if not said.whole:
         logger.warning("not all of the header of %s can be read", read.instance.path)
     return said

@@ -12,9 +12,9 @@ MAX_DIGITS = 32
 def parse_json(text: str | bytes) -> Any:
     """As ``json.loads``; a whole number of more than MAX_DIGITS digits stays text (PS3.18 §F.2.3 allows it).
 
-    Python itself refuses to read numbers of more than some thousand digits.
+    Python itself refuses to read numbers of more than some thousand digits. Raises ValueError.
     """
-    return json.loads(text, parse_int=_whole)
+    return _decode(text if isinstance(text, str) else text.decode(json.detect_encoding(text)))
 
 
 def parse_with_digits(text: str) -> Any:
@@ -24,3 +24,6 @@ def parse_with_digits(text: str) -> Any:
 
 def _whole(digits: str) -> int | str:
     return int(digits) if len(digits) <= MAX_DIGITS else digits
+
+
+_decode = json.JSONDecoder(parse_int=_whole).decode  # json.loads would make one for each call

@@ -106,13 +106,16 @@ _STUDY, _SERIES = frozenset(STUDY_DEFAULT + STUDY_MORE), frozenset(SERIES_DEFAUL
 _MAX_MEMBER = 16 << 10
 
 
-def say(skeleton: Skeleton) -> Said:
-    """What a header says of its study and series. An attribute that cannot be read is left out, and no other."""
-    found, whole = _found(skeleton, _STUDY | _SERIES)
+def say(skeleton: Skeleton, study: StudyAttributes | None = None) -> Said:
+    """What a header says of its study and series. An attribute that cannot be read is left out, and no other.
+
+    A ``study`` that another header has described is taken as it is.
+    """
+    found, whole = _found(skeleton, _STUDY | _SERIES if study is None else _SERIES)
     elements = _parsed(found)
     members = {tag: found[tag] for tag in elements}
     texts = {tag: _joined(element) for tag, element in elements.items() if element["vr"] != "SQ"}
-    return Said(_study(members, texts), _series(members, texts), whole and len(elements) == len(found))
+    return Said(study or _study(members, texts), _series(members, texts), whole and len(elements) == len(found))
 
 
 def study_attributes(skeleton: Skeleton) -> StudyAttributes:
@@ -183,15 +186,19 @@ def _joined_members(members: dict[int, str], tags: Iterable[int]) -> str:
 
 def _parsed(found: dict[int, str]) -> dict[int, dict[str, Any]]:
     """Elements by tag, without those that are no values: JSON that is nested too deep, an address of bulk data."""
-    parsed = {}
-    for tag, member in found.items():
-        try:
-            element = parse_json(f"{{{member}}}").popitem()[1]
-        except (ValueError, RecursionError):
-            continue
-        if "BulkDataURI" not in element:
-            parsed[tag] = element
-    return parsed
+    try:
+        every = parse_json(f"{{{','.join(found.values())}}}")
+    except (ValueError, RecursionError):
+        every = _parse_one_by_one(found.values())
+    return {int(tag, 16): element for tag, element in every.items() if "BulkDataURI" not in element}
+
+
+def _parse_one_by_one(members: Iterable[str]) -> dict[str, Any]:
+    every: dict[str, Any] = {}
+    for member in members:
+        with suppress(ValueError, RecursionError):
+            every |= parse_json(f"{{{member}}}")
+    return every
 
 
 def _joined(element: dict[str, Any]) -> str:

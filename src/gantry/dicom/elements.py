@@ -213,11 +213,16 @@ class DataSet:
         """The top level as if it were one."""
         return Item(self, 0, len(self.data), len(self.data), self.encoding)
 
-    def elements(self) -> Iterator[Element]:
-        """All elements of the top level, in the order of the bytes. Raises InvalidArgument."""
-        return self.read_elements(0, len(self.data), self.encoding)
+    def elements(self, wanted: frozenset[int] | None = None) -> Iterator[Element]:
+        """All elements of the top level, or those with a tag ``wanted``, in the order of the bytes.
 
-    def read_elements(self, at: int, end: int, encoding: Encoding, in_item: bool = False) -> Iterator[Element]:
+        Raises InvalidArgument.
+        """
+        return self.read_elements(0, len(self.data), self.encoding, wanted=wanted)
+
+    def read_elements(
+        self, at: int, end: int, encoding: Encoding, in_item: bool = False, wanted: frozenset[int] | None = None
+    ) -> Iterator[Element]:
         """The elements between two places; those of an ``in_item`` end with its delimiter. Raises InvalidArgument."""
         data, cuts, explicit, short = self.data, self.cuts, encoding.explicit, SHORT
         unpack = encoding.element.unpack_from
@@ -233,9 +238,11 @@ class DataSet:
                 if vr is not None and group != 0xFFFE:
                     value = at + 8
                     stop = value + length
+                    tag = group << 16 | number
                     if stop > end:
-                        raise broken(group << 16 | number, at)
-                    yield new_element(Element, (group << 16 | number, vr, at, value, stop, stop, encoding))
+                        raise broken(tag, at)
+                    if wanted is None or tag in wanted:
+                        yield new_element(Element, (tag, vr, at, value, stop, stop, encoding))
                     at = stop
                     continue
             element = self.read_element(at, end, encoding)
@@ -243,7 +250,8 @@ class DataSet:
                 if element.tag == ITEM_END and (in_item or element.value == end):
                     return
                 raise broken(element.tag, at)
-            yield element
+            if wanted is None or element.tag in wanted:
+                yield element
             at = element.end
         if at != end or in_item:
             raise broken(0, at)

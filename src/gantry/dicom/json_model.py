@@ -77,8 +77,9 @@ def fragments(skeleton: Skeleton, wanted: frozenset[int], bulk_uri: str = "") ->
 
 def _write_some(data_set: DataSet, wanted: frozenset[int], bulk_uri: str) -> Iterator[tuple[int, str]]:
     context, end = Context(data_set.encoding, "", -1, bulk_uri), len(data_set.data)
-    for element in data_set.elements():
-        if element.tag in wanted:
-            yield element.tag, write_member_of(data_set, element, end, context)
-        if element.tag in CONTEXT_TAGS:
+    for element in data_set.elements(wanted | CONTEXT_TAGS):
+        tag = element.tag
+        if tag in wanted:
+            yield tag, write_member_of(data_set, element, end, context)
+        if tag in CONTEXT_TAGS:
             context = update_context(data_set, element, context)

@@ -156,14 +156,14 @@ def read_header(read_at: ReadAt, size: int) -> Header:
         transfer_syntax_uid=transfer_syntax,
         numbers=_numbers(walk),
         layout=Layout(
-            meta_end=meta_end,
-            start=start,
-            end=walk.end,
-            cuts=tuple(walk.cuts),
-            explicit=encoding.explicit,
-            little=encoding.order == "<",
-            deflated=deflated,
-            ends=tuple(walk.ends),
+            meta_end,
+            start,
+            walk.end,
+            tuple(walk.cuts),
+            encoding.explicit,
+            encoding.order == "<",
+            deflated,
+            tuple(walk.ends),
         ),
     )
 

@@ -156,9 +156,11 @@ class Walk:
 
     def peek(self) -> Head:
         """Tag, VR, header length and value length of the element or item at ``pos``; see ``read_head``."""
-        at = self.need(16)
+        at = self.pos - self.base
+        if at + 16 > len(self.window):
+            at = self.need(16)
         try:
-            tag, vr, value, length = read_head(self.window, at, at + self.remaining(), self.encoding)
+            tag, vr, value, length = read_head(self.window, at, at + self.size - self.pos, self.encoding)
         except InvalidArgument:
             group, element, _ = self.encoding.item.unpack_from(self.window, at)
             raise self.truncated(group << 16 | element, self.pos, 12, 0) from None

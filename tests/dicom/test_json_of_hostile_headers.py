@@ -174,6 +174,13 @@ def test_the_character_set_counts_wherever_it_stands(encoding: Encoding) -> None
     )
 
 
+def test_a_sequence_out_of_order_changes_nothing_for_what_follows() -> None:
+    within = [element(0x00081150, "UI", "1.2", IMPLICIT), element(0x00081030, "LO", "ab", IMPLICIT)]
+    signed, smallest = element(SIGNED, "US", b"\1\0", IMPLICIT), element(SMALLEST, "US", b"\xff\xff", IMPLICIT)
+    found = json.loads(dicom_json(header([sequence(PROCEDURES, [within], IMPLICIT), signed, smallest], IMPLICIT), "u"))
+    assert found[f"{SMALLEST:08X}"] == {"vr": "SS", "Value": [-1]}
+
+
 def test_an_unknown_vr_before_an_element_that_has_none() -> None:
     """Whether its length has 16 bits is told by what follows it: letters of a VR do in the headers before."""
     unknown = 0x00080070, head(0x00080070, "QQ", 0, BIG)

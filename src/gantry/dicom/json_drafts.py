@@ -154,6 +154,7 @@ def draft_elements(
     elements = list(item.elements())
     draft, end, data, cuts = Draft(item.start, context.bulk_uri), item.limit, data_set.data, data_set.cuts
     draft.stop, draft.is_plain = item.find_stop(), is_in_order(elements)
+    context_changes = draft.is_plain
     if not draft.is_plain:
         elements, context = put_in_order(data_set, elements, context)
     texts = _texts.of(context)
@@ -177,7 +178,7 @@ def draft_elements(
             if key and not _depends_on_later(tag, context):
                 _texts.keep(texts, key, text)
         draft.add_leaf(element, text, context, is_fixed)
-        if tag in CONTEXT_TAGS and draft.is_plain:
+        if tag in CONTEXT_TAGS and context_changes:
             context = update_context(data_set, element, context)
             texts = _texts.of(context)
     return draft

@@ -15,6 +15,7 @@ import pytest
 from tests.pixels.instances import Opened
 from tests.support.datasets import FILES, REQUESTS, dataset, element, part10, sequence
 from tests.support.files import content, made_names, parameters, real_names
+from tests.support.plain_reader import BIG as BIG_ENDIAN
 from tests.support.plain_reader import (
     BITS_ALLOCATED,
     EXPLICIT,
@@ -28,6 +29,7 @@ from tests.support.plain_reader import (
 )
 
 from gantry.dicom import forms
+from gantry.dicom.bulk import find_bulk
 from gantry.dicom.forms import Form
 from gantry.dicom.representations import represent
 from gantry.errors import StatusError
@@ -275,6 +277,24 @@ def test_a_broken_inside_is_kept_or_refused_and_never_lost(inside: bytes, tag: i
         assert refused_in_words(error), error.message
         return
     assert differences(read_file(data).elements, read_file(made).elements) == []
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("vr", "bits"),
+    [
+        *(("US", b"\x0c\0"), ("US", b"\xff\xff"), ("US", b"\x10\0\x10\0"), ("UL", b"\x10\0\0\0")),
+        *(("UV", b"\1\0\0\0\0\0\0\x08"), ("OB", b"\1" * 16), ("US", b"")),
+    ],
+    ids=["12", "65535", "two-numbers", "UL", "UV", "OB", "empty"],
+)
+def test_words_are_those_of_the_vr_where_bits_allocated_is_none_of_a_cell(vr: str, bits: bytes) -> None:
+    """Also at once: a word has no more bytes than a number has. The bulk data is the same."""
+    allocated, pixels = element(0x00280100, vr, bits, BIG_ENDIAN), element(0x7FE00010, "OW", b"\1\2\3\4", BIG_ENDIAN)
+    data = part10(dataset([allocated], BIG_ENDIAN, pixels=pixels), BIG)
+    copy = read_file(written(data, EXPLICIT_LE))
+    assert [each.value for each in copy.elements if each.tag == 0x7FE00010] == [b"\1\2\3\4"]
+    assert find_bulk(Opened(data), (0x7FE00010,)) == b"\1\2\3\4"
 
 
 def test_what_may_be_in_a_message() -> None:

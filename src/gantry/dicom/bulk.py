@@ -106,7 +106,7 @@ def _swapped_size(data_set: DataSet, element: Element, siblings: list[Element]) 
     bits = 0
     for sibling in siblings:
         if sibling.tag == BITS_ALLOCATED:
-            bits = int.from_bytes(data_set.data[sibling.value : sibling.stop], "big")
+            bits = data_set.read_number(sibling)
     return word_size(element.tag, element.vr, bits)
 
 

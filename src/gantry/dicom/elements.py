@@ -355,10 +355,15 @@ class DataSet:
 
     def read_signed(self, element: Element) -> int:
         """0 or 1 of PixelRepresentation, -1 where it is neither."""
-        value = bytes(self.data[element.value : element.stop])
-        if len(value) != 2:
+        value = self.read_number(element)
+        return value if value < 0 else value & 1
+
+    def read_number(self, element: Element) -> int:
+        """The one US that it holds, -1 where it holds something else."""
+        if element.stop - element.value != 2:
             return -1
-        return int.from_bytes(value, "little" if element.encoding.order == "<" else "big") & 1
+        value = self.data[element.value : element.stop]
+        return int.from_bytes(value, "big" if element.is_big_endian else "little")
 
 
 def resolve_vr(tag: int, vr: str, signed: int) -> str:

@@ -8,10 +8,13 @@ is read and written.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
+from gantry.dicom.dictionary import vr_of
 from gantry.dicom.elements import IMPLICIT_LE, MAX_DEPTH, DataSet, Element, Item, is_sequence, new_element
 from gantry.dicom.json_values import Context, write_bulk, write_member, write_numbers, write_octets, write_texts
+from gantry.dicom.layout import Buffer
 from gantry.dicom.tags import (
     CHARACTER_SET,
     META_VERSION,
@@ -36,7 +39,8 @@ _SEQUENCE = b"SQ"  # before the bytes of one, as a key
 _LONG_SEQUENCE = 2048  # bytes: one for each frame, perhaps
 _LEVELS_OF_A_KEY = _LONGEST_KEY // 16  # each level has the heads of an element and of an item
 _MOST_NESTED = 32
-"""Levels down to which items are compared: deeper ones are seldom many, and a comparison calls itself."""
+"""Levels down to which items are compared: deeper ones are seldom many, and a comparison calls itself. A sequence that
+is deeper is a leaf."""
 
 _FEW_ITEMS = 2
 """Items that a template is made of. Those of a longer sequence are compared with each other, and not with those of
@@ -142,21 +146,22 @@ class Draft:
 def draft_elements(
     data_set: DataSet, item: Item, context: Context, is_fixed: bool = False, takes_known: bool = False
 ) -> Draft:
-    """The elements of an item, or of a whole data set as one.
+    """The elements of an item, or of a whole data set as one, by tag, whatever the order of the bytes.
 
     ``takes_known``: a short sequence that was written before is a leaf, which costs less, and is less alike than what
-    is in it. Raises InvalidArgument where the elements cannot be told apart.
+    is in it. Raises InvalidArgument where the elements cannot be told apart, before it looks at what is in them.
     """
-    draft, last, texts, end = Draft(item.start, context.bulk_uri), -1, _texts.of(context), item.limit
-    data, cuts = data_set.data, data_set.cuts
-    assert isinstance(data, bytes)  # noqa: S101 - headers are
+    elements = list(item.elements())
+    draft, end, data, cuts = Draft(item.start, context.bulk_uri), item.limit, data_set.data, data_set.cuts
+    draft.stop, draft.is_plain = item.find_stop(), is_in_order(elements)
+    context_changes = draft.is_plain
+    if not draft.is_plain:
+        elements, context = put_in_order(data_set, elements, context)
+    texts = _texts.of(context)
     longest = _LONGEST_KEY if context.depth < MAX_DEPTH - _LEVELS_OF_A_KEY else 0
-    for element in item.elements():
+    for element in elements:
         tag, vr, start, _, _, stop, _ = element
-        if tag <= last:
-            return _draft_in_order(data_set, item, context)
-        last = tag
-        key = data[start:stop] if stop - start < longest and start not in cuts else b""
+        key = bytes(data[start:stop]) if stop - start < longest and start not in cuts else b""
         text = texts.get(key)
         if text is None and vr in _PERHAPS_SEQUENCES:
             text = texts.get(_SEQUENCE + key) if takes_known else None
@@ -167,29 +172,36 @@ def draft_elements(
                     if key and takes_known:
                         _texts.keep(texts, _SEQUENCE + key, sequence.text())
                     continue
+                text = write_bulk(tag, "UN", context)
         if text is None:
             text = _write_value(data_set, element, end, context)
-            if key:
+            if key and not _depends_on_later(tag, context):
                 _texts.keep(texts, key, text)
         draft.add_leaf(element, text, context, is_fixed)
-        if tag in CONTEXT_TAGS:
+        if tag in CONTEXT_TAGS and context_changes:
             context = update_context(data_set, element, context)
             texts = _texts.of(context)
-    draft.stop = item.find_stop()
     return draft
 
 
-def _draft_in_order(data_set: DataSet, item: Item, context: Context) -> Draft:
-    """By tag, whatever the order of the bytes; the first of two elements with the same tag counts."""
-    draft, found = Draft(item.start, context.bulk_uri), dict[int, str]()
-    for element in item.elements():
-        if element.tag not in found:
-            found[element.tag] = write_member_of(data_set, element, item.limit, context)
-        if element.tag in CONTEXT_TAGS:
-            context = update_context(data_set, element, context)
-    draft.parts = [",".join(filter(None, (text for _, text in sorted(found.items()))))]
-    draft.is_plain, draft.stop = False, item.find_stop()
-    return draft
+def is_in_order(elements: list[Element]) -> bool:
+    """Whether each tag is greater than the one before it (PS3.5 §7.1)."""
+    return all(one[0] < other[0] for one, other in pairwise(elements))
+
+
+def put_in_order(data_set: DataSet, elements: list[Element], context: Context) -> tuple[list[Element], Context]:
+    """By tag, the first of those with the same one; and what they depend on, which may stand behind them."""
+    first: dict[int, Element] = {}
+    for element in elements:
+        first.setdefault(element.tag, element)
+    for tag in CONTEXT_TAGS & first.keys():
+        context = update_context(data_set, first[tag], context)
+    return [first[tag] for tag in sorted(first)], context
+
+
+def _depends_on_later(tag: int, context: Context) -> bool:
+    """Whether a PixelRepresentation that may follow decides the VR: the bytes alone do not say the text."""
+    return context.signed < 0 and " or " in vr_of(tag)
 
 
 def _is_readable_sequence(data_set: DataSet, element: Element, end: int, context: Context) -> bool:
@@ -223,7 +235,7 @@ def _draft_sequence(data_set: DataSet, element: Element, context: Context, is_fi
     except InvalidArgument:
         return None
     found.parts.append("]}" if number >= 0 else write_member(tag, "SQ"))
-    if number >= _FEW_ITEMS:
+    if number >= _FEW_ITEMS or context.depth >= _MOST_NESTED:
         found.become_leaf(element, context, is_fixed)
     return found
 
@@ -248,7 +260,8 @@ def write_member_of(data_set: DataSet, element: Element, end: int, context: Cont
     text = texts.get(key)
     if text is None:
         text = _write_value(data_set, element, end, context)
-        _texts.keep(texts, key, text)
+        if not _depends_on_later(element.tag, context):
+            _texts.keep(texts, key, text)
     return text
 
 
@@ -284,14 +297,15 @@ def _write_value(data_set: DataSet, element: Element, end: int, context: Context
 class _Slot(NamedTuple):
     """An element that differs: what has to stand there again, and what its text depends on.
 
-    ``address`` is that below the data set; ``length`` in bytes, or -1 where any will do.
+    ``address`` is that below the data set; ``length`` in bytes, or -1 where any will do. ``letters`` are those of its
+    VR, which an unknown VR before it may depend on; empty in implicit VR.
     """
 
     tag: int
     context: Context
     address: str
     length: int
-    is_empty: bool
+    letters: bytes
 
 
 _Step = tuple[bytes, str, _Slot | None]
@@ -307,14 +321,14 @@ class Template:
         self._steps = steps
 
     @classmethod
-    def of(cls, data: bytes, one: Draft, other_data: bytes, other: Draft) -> Template | None:
-        """None where they do not have the same elements in the same items, or are not in order.
+    def of(cls, data: Buffer, one: Draft, other_data: Buffer, other: Draft) -> Template | None:
+        """None where they do not have the same elements in the same items, are not in order, or have no address.
 
         Addresses of bulk data differ, so that an element with one is a slot.
         """
-        if not (one.is_plain and other.is_plain and len(one.parts) == len(other.parts)):
+        if not (one.is_plain and other.is_plain and one.address and other.address):
             return None
-        if len(one.leaves) != len(other.leaves):
+        if len(one.parts) != len(other.parts) or len(one.leaves) != len(other.leaves):
             return None
         steps: list[_Step] = []
         at, other_at, part = one.start, other.start, 0
@@ -327,10 +341,11 @@ class Template:
             text = other.parts[twin.part]
             is_same = data[leaf.start : leaf.end] == other_data[twin.start : twin.end]
             if not is_same or _BULK_MEMBER in text:
-                if leaf.tag in CONTEXT_TAGS or bool(text) != bool(one.parts[leaf.part]):
+                if leaf.tag in CONTEXT_TAGS or _depends_on_later(leaf.tag, leaf.context):
                     return None
                 raw = bytes(other_data[other_begun : twin.start])
-                steps.append((raw, "".join(other.parts[first_part : twin.part]), _slot(other, twin, not text)))
+                slot = _slot(other_data, other, twin)
+                steps.append((raw, "".join(other.parts[first_part : twin.part]), slot))
                 other_begun, first_part = twin.end, twin.part + 1
             at, other_at, part = leaf.end, twin.end, leaf.part + 1
         if data[at : one.stop] != other_data[other_at : other.stop] or one.parts[part:] != other.parts[part:]:
@@ -342,29 +357,36 @@ class Template:
         """The text of the elements from ``start`` on, and where they end; None where they are not as expected.
 
         All that comes before a place is as it was, or an element with the same tag, so that what comes there means the
-        same, too.
+        same, too. Nothing is written before all is compared: where that failed late, all levels would be written twice.
         """
-        data, at, texts = data_set.data, start, list[str]()
-        for raw, text, slot in self._steps:
+        found = self._compare(data_set, start, limit)
+        if found is None:
+            return None
+        elements, stop = found
+        texts = list[str]()
+        for (_, text, slot), element in zip(self._steps, elements, strict=True):
+            texts.append(text)
+            if slot is not None and element is not None:
+                encoding, character_set, signed, _, depth = slot.context
+                context = new_element(Context, (encoding, character_set, signed, address + slot.address, depth))
+                texts.append(write_member_of(data_set, element, limit, context))
+        return "".join(texts), stop
+
+    def _compare(self, data_set: DataSet, start: int, limit: int) -> tuple[list[Element | None], int] | None:
+        """The elements in the slots, and where all ends."""
+        data, at, elements = data_set.data, start, list[Element | None]()
+        for raw, _, slot in self._steps:
             if data[at : at + len(raw)] != raw:
                 return None
-            texts.append(text)
             at += len(raw)
+            element = None
             if slot is not None:
-                if at + 8 > limit:
+                element = _read_slot(data_set, at, limit, slot)
+                if element is None:
                     return None
-                element = data_set.read_element(at, limit, slot.context.encoding)
-                if element.tag != slot.tag or slot.length not in (-1, element.end - at):
-                    return None
-                encoding, character_set, signed, _, depth = slot.context
-                below = address + slot.address if address else ""
-                context = new_element(Context, (encoding, character_set, signed, below, depth))
-                found = write_member_of(data_set, element, limit, context)
-                if (not found) != slot.is_empty:
-                    return None
-                texts.append(found)
                 at = element.end
-        return "".join(texts), at
+            elements.append(element)
+        return elements, at
 
     def fill_item(self, data_set: DataSet, item: Item, limit: int, address: str) -> str | None:
         """As ``fill``, of an item: None too where it does not end there."""
@@ -377,16 +399,28 @@ class Template:
         return text if at == item.stop else None
 
 
+def _read_slot(data_set: DataSet, at: int, limit: int, slot: _Slot) -> Element | None:
+    """None for another element, and for one that cannot be read."""
+    if at + 8 > limit or (slot.letters and data_set.data[at + 4 : at + 6] != slot.letters):
+        return None
+    try:
+        element = data_set.read_element(at, limit, slot.context.encoding)
+    except InvalidArgument:
+        return None
+    return element if element.tag == slot.tag and slot.length in (-1, element.end - at) else None
+
+
 def _are_twins(leaf: Leaf, twin: Leaf) -> bool:
     return (
         leaf.tag == twin.tag
         and leaf.part == twin.part
         and leaf.is_fixed == twin.is_fixed
         and leaf.context[:3] == twin.context[:3]
-        and leaf.context.depth == twin.context.depth < _MOST_NESTED
+        and leaf.context.depth == twin.context.depth
     )
 
 
-def _slot(draft: Draft, leaf: Leaf, is_empty: bool) -> _Slot:
+def _slot(data: Buffer, draft: Draft, leaf: Leaf) -> _Slot:
     length = leaf.end - leaf.start if leaf.is_fixed else -1
-    return _Slot(leaf.tag, leaf.context, leaf.context.bulk_uri[len(draft.address) :], length, is_empty)
+    letters = bytes(data[leaf.start + 4 : leaf.start + 6]) if leaf.context.encoding.explicit else b""
+    return _Slot(leaf.tag, leaf.context, leaf.context.bulk_uri[len(draft.address) :], length, letters)

@@ -115,17 +115,21 @@ class ElementEncoder(NamedTuple):
             if "BulkDataURI" in element:
                 if self.find_bulk is None:
                     raise ValueError("no BulkDataURI can be in a sequence")
-                value, has_fragments = self.find_bulk(element["BulkDataURI"], tag, vr)
-                if has_fragments:
-                    return write_head(tag, vr, UNDEFINED, self.implicit) + value + implicit_head(SEQUENCE_END, 0)
-            elif vr == "SQ":
+                return self._encode_bulk(tag, vr, *self.find_bulk(element["BulkDataURI"], tag, vr))
+            if vr == "SQ":
                 value = self._encode_items(_values(element), where, depth)
-            else:
-                value = self._encode_value(vr, element)
+                return write_head(tag, vr, len(value), self.implicit) + value
+            value = self._encode_value(vr, element)
             value += (b"\0" if vr == "UI" or vr in OCTETS else b" ") * (len(value) % 2)
             return write_head(tag, vr, len(value), self.implicit) + value
         except (ValueError, OverflowError) as error:
             raise InvalidArgument(f"{where} cannot be written: {str(error)[:300]}") from None
+
+    def _encode_bulk(self, tag: int, vr: str, value: bytes, has_fragments: bool) -> bytes:
+        """As it was, also where its length is odd: with a byte more it might be another number."""
+        if has_fragments:
+            return write_head(tag, vr, UNDEFINED, self.implicit) + value + implicit_head(SEQUENCE_END, 0)
+        return write_head(tag, vr, len(value), self.implicit) + value
 
     def _encode_items(self, values: list[Any], where: str, depth: int) -> bytes:
         pieces: list[bytes] = []

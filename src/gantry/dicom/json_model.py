@@ -6,7 +6,16 @@ from collections.abc import Iterator
 from itertools import chain
 
 from gantry.dicom.elements import DataSet, Encoding
-from gantry.dicom.json_drafts import CONTEXT_TAGS, Draft, Template, draft_elements, update_context, write_member_of
+from gantry.dicom.json_drafts import (
+    CONTEXT_TAGS,
+    Draft,
+    Template,
+    draft_elements,
+    is_in_order,
+    put_in_order,
+    update_context,
+    write_member_of,
+)
 from gantry.dicom.json_values import Context
 from gantry.dicom.skeleton import Skeleton
 
@@ -39,7 +48,7 @@ class JsonWriter:
         return f"{{{meta}{',' if meta and text else ''}{text}}}"
 
     def _write_alike(self, skeleton: Skeleton, bulk_uri: str) -> str | None:
-        if self._template is None or skeleton.encoding is not self._encoding:
+        if self._template is None or skeleton.encoding is not self._encoding or not bulk_uri:
             return None
         size = len(skeleton.body)
         found = self._template.fill(skeleton.data_set(), 0, size, bulk_uri)
@@ -77,9 +86,11 @@ def fragments(skeleton: Skeleton, wanted: frozenset[int], bulk_uri: str = "") ->
 
 def _write_some(data_set: DataSet, wanted: frozenset[int], bulk_uri: str) -> Iterator[tuple[int, str]]:
     context, end = Context(data_set.encoding, "", -1, bulk_uri), len(data_set.data)
-    for element in data_set.elements(wanted | CONTEXT_TAGS):
-        tag = element.tag
-        if tag in wanted:
-            yield tag, write_member_of(data_set, element, end, context)
-        if tag in CONTEXT_TAGS:
+    elements = list(data_set.elements(wanted | CONTEXT_TAGS))
+    if not is_in_order(elements):
+        elements, context = put_in_order(data_set, elements, context)
+    for element in elements:
+        if element.tag in wanted:
+            yield element.tag, write_member_of(data_set, element, end, context)
+        if element.tag in CONTEXT_TAGS:
             context = update_context(data_set, element, context)

@@ -47,8 +47,7 @@ class Scope(NamedTuple):
         if element.tag == PIXEL_REPRESENTATION:
             return self._replace(signed=self.data_set.read_signed(element))
         if element.tag == BITS_ALLOCATED:
-            value = bytes(self.data_set.data[element.value : element.stop])
-            return self._replace(bits=int.from_bytes(value, "little" if element.encoding.order == "<" else "big"))
+            return self._replace(bits=max(0, self.data_set.read_number(element)))
         return self
 
     def resolve_vr(self, element: Element) -> str:

@@ -128,7 +128,7 @@ def _bitstreams(
         for number in numbers:
             beat()
             yield bitstreams[number]
-    elif syntax in _NATIVE and not source.encapsulated and source.little_endian and image.bits_allocated > 1:
+    elif syntax in _NATIVE and not source.encapsulated and image.bits_allocated > 1:
         # As stored, colour planes too: whoever reads them goes by the metadata.
         value = native_value(source, image)
         size = true_422(len(value), image).frame_bits // 8

@@ -179,6 +179,15 @@ def test_folders_of_a_bucket(filled: Gantry) -> None:
     assert "deeper/</a>" in below and "1.dcm" in below and "3.dcm" not in below
 
 
+def test_names_are_shown_in_all_their_scripts(gantry: Gantry) -> None:
+    """In the list, in the study and in the instance, as those read them who wrote them."""
+    uids, name = ("1.2.8", "1.2.8.1", "1.2.8.1.1"), "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    Web(gantry).stored(instance(uids, SpecificCharacterSet="ISO_IR 192", PatientName=name))
+    for path in ("studies", "studies/{}", "studies/{}/series/{}/instances/{}"):
+        shown = text_of(gantry, f"{gantry.store}/{path.format(*uids)}")
+        assert "Yamada, Tarou · 山田, 太郎 · やまだ, たろう" in shown, path
+
+
 def test_names_that_are_no_text(gantry: Gantry) -> None:
     root = os.fsencode(gantry.server.buckets / gantry.bucket)
     os.mkdir(root + b"/\xff\xfe")

@@ -183,3 +183,25 @@ class TestSegmentedPalettes:
             assert tracemalloc.get_traced_memory()[1] < 20 << 20
         finally:
             tracemalloc.stop()
+
+
+@pytest.mark.parametrize("value", [b"\1", b"\1\0\2"])
+@pytest.mark.parametrize("others", [(), ((0x28, 0x0120, b"US", words(500)),)])
+def test_padding_values_of_no_whole_number_count_as_none(others: tuple[Extra, ...], value: bytes) -> None:
+    """PixelPaddingValue, or PixelPaddingRangeLimit where that is there."""
+    extra = (*WINDOW, *others)
+    plain = image(words(0, 1, 2, 3, 500), 1, 5, bits=(16, 16, 15), extra=extra)
+    extra = (*extra, (0x28, 0x0120 + len(others), b"US", value))
+    assert shown(image(words(0, 1, 2, 3, 500), 1, 5, bits=(16, 16, 15), extra=extra)) == shown(plain)
+
+
+@pytest.mark.parametrize("item", [element(0x28, 0x3002, b"US", b"\1"), HEAD + element(0x28, 0x3006, b"US", b"\1\0\2")])
+def test_a_voi_table_of_no_whole_numbers_gives_way_to_the_window(item: bytes) -> None:
+    plain = image(words(0, 1, 2, 3, 500), 1, 5, bits=(16, 16, 15), extra=WINDOW)
+    assert shown(with_items(plain, 0x3010, item)) == shown(plain)
+
+
+def test_a_palette_of_no_whole_numbers_is_refused_by_its_name() -> None:
+    extra = [each if each[1] != 0x1102 else (0x28, 0x1102, b"US", b"\1\0\2") for each in palette(entries=(1, 2))]
+    data = image(bytes([0, 1]), 1, 2, photometric="PALETTE COLOR", extra=extra)
+    assert "GreenPaletteColorLookupTableDescriptor" in refusal(data, forms.PNG)

@@ -9,6 +9,8 @@ from gantry.dicom import forms
 from gantry.dicom.views import frame_bitstreams
 from tests.pixels.instances import Opened, image, parts, read, transcoded
 from tests.pixels.test_decoding import transcoded_to_big_endian
+from tests.support.datasets import BIG_UID, dataset, element, head, number, part10
+from tests.support.plain_reader import BIG, PIXEL_DATA, read_file
 
 BITS = (1, 1, 0)
 
@@ -41,3 +43,20 @@ def test_frames_and_the_transcoded_instance_agree(bits: tuple[int, int, int]) ->
     (frame,) = parts(big, forms.OCTETS, forms.EXPLICIT_LE)
     assert frame.data == value
     assert read(transcoded(big, forms.EXPLICIT_LE)).PixelData == value
+
+
+@pytest.mark.parametrize("vr", ["OB", "OW", "UN", "OL"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("planar", [0, 1])
+def test_colour_is_that_of_the_transcoded_instance(vr: str, bits: int, planar: int) -> None:
+    """Planes too, as PlanarConfiguration says, whatever VR the pixels have."""
+    value = bytes(range(2 * 4 * 3 * bits // 8))
+    described = {0x02: 3, 0x06: planar, 0x10: 2, 0x11: 4, 0x100: bits, 0x101: bits, 0x102: bits - 1, 0x103: 0}
+    more = [number(0x00280000 | tag, each, BIG) for tag, each in described.items()]
+    more.append(element(0x00280004, "CS", "RGB ", BIG))
+    big = part10(dataset(more, BIG, pixels=(PIXEL_DATA, head(PIXEL_DATA, vr, len(value), BIG) + value)), BIG_UID)
+    (expected,) = (each.value for each in read_file(transcoded(big, forms.EXPLICIT_LE)).elements[-1:])
+    assert sorted(expected) == sorted(value)
+    assert list(frame_bitstreams(Opened(big), forms.EXPLICIT_LE, [0], lambda: None)) == [expected]
+    (stored,) = parts(big, forms.OCTETS, forms.AS_STORED)
+    assert stored.data == expected

@@ -23,6 +23,7 @@ PAGE = 50
 _DAY, _RANGE = re.compile(r"(\d{4})-(\d\d)-(\d\d)"), re.compile(r"\s*(?:to|–|-)\s*")
 _SERIES, _INSTANCES, _TAGS = 500, 200, 1000
 _LEVELS = ("study", "series", "instance")
+_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Row:
     found: dict[str, Any]
 
     def text(self, tag: str) -> str:
-        """The values of an attribute, of a name its first group, readable."""
+        """The values of an attribute, readable; of a name all component groups, the alphabetic one first."""
         values = self.found.get(tag, {}).get("Value", ())
         return ", ".join(filter(None, map(as_text, values)))
 
@@ -55,10 +56,13 @@ class Row:
 
 def as_text(value: Any) -> str:
     if isinstance(value, dict):
-        said = value.get("Alphabetic") or value.get("Ideographic") or value.get("Phonetic") or ""
-        family, _, given = said.partition("^")
-        return ", ".join(filter(None, (family.strip(), given.replace("^", " ").strip())))
+        return " · ".join(filter(None, (_as_name(value.get(group, "")) for group in _GROUPS)))
     return "" if value is None else str(value)
+
+
+def _as_name(group: str) -> str:
+    family, _, given = group.partition("^")
+    return ", ".join(filter(None, (family.strip(), given.replace("^", " ").strip())))
 
 
 def as_date(text: str) -> str:

@@ -15,10 +15,10 @@ Pixels = NDArray[Any]
 """One frame: rows × columns, or rows × columns × samples."""
 
 
-def cell_type(image: ImagePixel, order: str = "<") -> np.dtype[Any]:
+def cell_type(image: ImagePixel) -> np.dtype[Any]:
     """The type of one cell; single bits become bytes."""
     kind = "f" if image.is_float else "i" if image.pixel_representation else "u"
-    return np.dtype(f"{order}{kind}{max(1, image.bits_allocated // 8)}")
+    return np.dtype(f"<{kind}{max(1, image.bits_allocated // 8)}")
 
 
 def shape_of(image: ImagePixel) -> tuple[int, ...]:
@@ -26,16 +26,13 @@ def shape_of(image: ImagePixel) -> tuple[int, ...]:
     return shape if image.samples_per_pixel == 1 else (*shape, image.samples_per_pixel)
 
 
-def native_frame(value: Sliceable, number: int, image: ImagePixel, big_endian: bool) -> Pixels:
+def native_frame(value: Sliceable, number: int, image: ImagePixel) -> Pixels:
     """Frame ``number`` from 0, as stored: colour by pixel, whatever lies above the high bit kept."""
     if image.bits_allocated == 1:
-        return _single_bits(value, number, image, big_endian)
+        return _single_bits(value, number, image)
     size = image.frame_bits // 8
     data = value[number * size : (number + 1) * size]
-    if big_endian and image.bits_allocated == 8 and not image.is_float:
-        data = _swapped_words(value, number * size, size)
-    cells = np.frombuffer(data, cell_type(image, ">" if big_endian else "<"))
-    cells = cells.astype(cell_type(image), copy=False)
+    cells = np.frombuffer(data, cell_type(image))
     if image.photometric_interpretation.endswith("_422"):
         return _from_422(cells, image)
     if image.samples_per_pixel > 1 and image.planar_configuration:
@@ -44,21 +41,13 @@ def native_frame(value: Sliceable, number: int, image: ImagePixel, big_endian: b
     return cells.reshape(shape_of(image))
 
 
-def _single_bits(value: Sliceable, number: int, image: ImagePixel, swapped: bool) -> Pixels:
+def _single_bits(value: Sliceable, number: int, image: ImagePixel) -> Pixels:
     """Bits follow each other from the lowest of each byte; a frame may begin inside a byte."""
     first = image.frame_bits * number
     start, end = first // 8, (first + image.frame_bits + 7) // 8
-    part = np.frombuffer(_swapped_words(value, start, end - start) if swapped else value[start:end], np.uint8)
+    part = np.frombuffer(value[start:end], np.uint8)
     bits = np.unpackbits(part, bitorder="little")[first % 8 : first % 8 + image.frame_bits]
     return bits.reshape(shape_of(image))
-
-
-def _swapped_words(value: Sliceable, start: int, size: int) -> bytes:
-    """Cells of less than 16 bits lie in 16-bit words where the VR is OW, and big endian swaps words (PS3.5 §7.3)."""
-    first = start - start % 2
-    last = start + size + (start + size) % 2
-    words = np.frombuffer(bytes(value[first:last]).ljust(last - first, b"\0"), ">u2").astype("<u2").tobytes()
-    return words[start - first : start - first + size]
 
 
 def _from_422(cells: Pixels, image: ImagePixel) -> Pixels:

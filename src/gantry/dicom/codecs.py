@@ -206,7 +206,7 @@ def _deflated(data: bytes, image: ImagePixel) -> Frame:
         raise InvalidArgument(f"a frame inflates to {len(decoded)} bytes or is cut, {needed} are declared")
     is_422 = image.photometric_interpretation.endswith("_422")
     whole = replace(image, photometric_interpretation="YBR_FULL") if is_422 else image
-    return Frame(native_frame(decoded, 0, whole, big_endian=False), interleaved(image))
+    return Frame(native_frame(decoded, 0, whole), interleaved(image))
 
 
 def _uncompressed(data: bytes, image: ImagePixel) -> Frame:
@@ -215,7 +215,7 @@ def _uncompressed(data: bytes, image: ImagePixel) -> Frame:
     needed = (one.frame_bits + 7) // 8
     if len(data) < needed:
         raise InvalidArgument(f"a frame has {len(data)} bytes, {needed} are declared")
-    pixels = native_frame(data, 0, one, big_endian=False)
+    pixels = native_frame(data, 0, one)
     return Frame(pixels, interleaved(replace(one, number_of_frames=image.number_of_frames)))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gantry.dicom.image_source import ImagePixel, Source, encoded_frames, native_value, require_pixels, true_422
+from gantry.dicom.image_source import ImagePixel, Source, encoded_frames, native_value, true_422
 from gantry.errors import OutOfRange, StatusError
 
 if TYPE_CHECKING:
@@ -27,12 +27,10 @@ def frames_of(source: Source, image: ImagePixel, beat: Beat, wanted: Sequence[in
             yield _decode_numbered(source, image, bitstreams, number)
         return
     value = native_value(source, image)
-    # Cells of a byte and single bits lie in words, which big endian swaps, only where the VR says so (PS3.5 §7.3).
-    big_endian = not source.little_endian and (image.bits_allocated > 8 or require_pixels(source).vr != "OB")
     described = true_422(len(value), image)
     for number in numbers:
         beat()
-        yield Frame(native_frame(value, number, described, big_endian), interleaved(described))
+        yield Frame(native_frame(value, number, described), interleaved(described))
 
 
 def _decode_numbered(source: Source, image: ImagePixel, bitstreams: Sequence[bytes], number: int) -> Frame:

@@ -13,6 +13,7 @@ from io import BytesIO
 from typing import Any
 
 import pydicom.config
+from pydicom.errors import BytesLengthException
 from pydicom.filereader import read_dataset
 
 from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet, Element
@@ -60,3 +61,12 @@ def parse_attributes(pieces: Iterable[tuple[int, bytes]], data_set: DataSet) -> 
     if found is None or set(map(int, found.keys())) != {tag for tag, _ in pieces}:
         raise InvalidArgument("the attributes that describe the pixels cannot be read")
     return found
+
+
+def read_value(ds: Any, key: str | int) -> Any:
+    """The value of an attribute, by keyword or tag. None where it is absent or its bytes are no whole number of values:
+    what only adds to a picture must not cost it."""
+    try:
+        return ds[key].value if key in ds else None
+    except BytesLengthException:
+        return None

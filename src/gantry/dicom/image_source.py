@@ -57,10 +57,9 @@ class ImagePixel:
 
 @dataclass(frozen=True, slots=True)
 class PixelElement:
-    """Pixel Data, or its float kinds, as it lies in the dataset; ``vr`` is empty in implicit form."""
+    """Pixel Data, or its float kinds, in little endian."""
 
     tag: int
-    vr: str
     value: Sliceable
     undefined_length: bool
 
@@ -69,14 +68,13 @@ class PixelElement:
 class Source:
     """The pixels of an instance, or of an icon in it, and the attributes that say how to read and show them.
 
-    ``ds`` is a dataset of pydicom, little endian; ``little_endian`` is the byte order of the pixels.
+    ``ds`` is a dataset of pydicom. It and the pixels are little endian, whatever the file is.
     """
 
     ds: Any
     pixels: PixelElement | None
     transfer_syntax_uid: str
     sop_class_uid: str
-    little_endian: bool = True
 
     @property
     def encapsulated(self) -> bool:

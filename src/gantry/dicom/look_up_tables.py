@@ -8,6 +8,7 @@ import numpy as np
 
 from gantry.dicom.cells import Pixels
 from gantry.dicom.colour import word_order
+from gantry.dicom.image_attributes import read_value
 from gantry.errors import InvalidArgument
 
 _MAX_ENTRIES = 1 << 16
@@ -22,7 +23,7 @@ def usable_lut(sequence: Any) -> Any:
 
 
 def _has_table(item: Any) -> bool:
-    descriptor, data = item.get("LUTDescriptor"), item.get("LUTData")
+    descriptor, data = read_value(item, "LUTDescriptor"), read_value(item, "LUTData")
     is_whole = hasattr(descriptor, "__len__") and len(descriptor) == 3
     return is_whole and (isinstance(data, int) or (data is not None and len(data) > 0))
 

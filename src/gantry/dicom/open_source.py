@@ -32,7 +32,7 @@ from gantry.dicom.part10 import (
     read_header,
     read_skeleton,
 )
-from gantry.dicom.rewriting import Placed, place_elements
+from gantry.dicom.rewriting import Placed, place_elements, swap_to_little_endian
 from gantry.dicom.skeleton import Skeleton
 from gantry.dicom.tags import PIXEL_TAGS
 from gantry.dicom.traversal import Scope
@@ -89,12 +89,11 @@ def _read_source(data_set: DataSet, placed: Iterable[Placed], header: Header) ->
     needed, pixels = [], None
     for element, scope in placed:
         if element.tag in PIXEL_TAGS and pixels is None:
-            value = data_set.data[element.value : element.stop]
-            pixels = PixelElement(element.tag, element.vr, value, element.undefined_length)
+            value = swap_to_little_endian(data_set, element, scope.resolve_vr(element), scope.bits)
+            pixels = PixelElement(element.tag, value, element.undefined_length)
         elif is_needed(element.tag):
             needed.append((element.tag, attribute_bytes(data_set, element, scope)))
-    ds, little_endian = parse_attributes(needed, data_set), data_set.encoding.order == "<"
-    return Source(ds, pixels, header.transfer_syntax_uid, header.sop_class_uid, little_endian)
+    return Source(parse_attributes(needed, data_set), pixels, header.transfer_syntax_uid, header.sop_class_uid)
 
 
 def open_source(opened: Readable, path: BulkPath = ()) -> Source:
@@ -157,7 +156,7 @@ def read_pixels(opened: Readable, skeleton: Skeleton, transfer_syntax_uid: str, 
 
 def _pixels_in_file(opened: Readable, element: Element, head: bytes, place: int, length: int) -> PixelElement:
     undefined = head.endswith(b"\xff\xff\xff\xff")
-    return PixelElement(element.tag, element.vr, FileValue(opened, place, length - 8 * undefined), undefined)
+    return PixelElement(element.tag, FileValue(opened, place, length - 8 * undefined), undefined)
 
 
 class StoredFrames(NamedTuple):

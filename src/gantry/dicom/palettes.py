@@ -8,6 +8,7 @@ import numpy as np
 
 from gantry.dicom.cells import Pixels
 from gantry.dicom.colour import word_order
+from gantry.dicom.image_attributes import read_value
 from gantry.errors import InvalidArgument
 
 _CHANNELS = ("Red", "Green", "Blue")
@@ -61,7 +62,7 @@ def _read_descriptor(ds: Any, name: str) -> tuple[int, int, int]:
     keyword = f"{name}PaletteColorLookupTableDescriptor"
     if keyword not in ds:
         raise InvalidArgument(f"PALETTE COLOR without {keyword}")
-    value = ds[keyword].value
+    value = read_value(ds, keyword)
     try:
         count, first, bits = (int(number) for number in value)
     except (TypeError, ValueError):
@@ -73,7 +74,7 @@ def _read_descriptor(ds: Any, name: str) -> tuple[int, int, int]:
 
 def _words(ds: Any, keyword: str) -> Pixels | None:
     """A value as little endian words, whatever its VR; an odd last byte goes. None where there is none."""
-    value = ds[keyword].value if keyword in ds else None
+    value = read_value(ds, keyword)
     if value is None:
         return None
     if not isinstance(value, bytes):

@@ -15,6 +15,7 @@ import numpy as np
 from gantry.dicom.cells import Pixels, pixel_values
 from gantry.dicom.codecs import Frame
 from gantry.dicom.colour import to_rgb
+from gantry.dicom.image_attributes import read_value
 from gantry.dicom.image_source import ImagePixel
 from gantry.dicom.look_up_tables import look_up, usable_lut
 from gantry.dicom.palettes import palette_to_rgb
@@ -131,10 +132,10 @@ def _read_rescale(ds: Any, keyword: str) -> float | None:
 
 def _padding(ds: Any, signed: bool) -> tuple[int, int] | None:
     """PixelPaddingValue, up to PixelPaddingRangeLimit where there is one (PS3.3 §C.7.5.1.1.2)."""
-    value = ds.get("PixelPaddingValue")
+    value = read_value(ds, "PixelPaddingValue")
     if not isinstance(value, int):
         return None
-    limit = ds.get("PixelPaddingRangeLimit")
+    limit = read_value(ds, "PixelPaddingRangeLimit")
     ends = sorted((value, limit if isinstance(limit, int) else value))
     if not signed:
         ends = [end & 0xFFFF for end in ends] if ends[0] < 0 else ends

@@ -122,7 +122,7 @@ def is_as_wanted(data_set: DataSet, element: Element, target: Encoding) -> bool:
 def _rewrite_value(data_set: DataSet, element: Element, vr: str, bits: int, target: Encoding) -> Sequence[Buffer]:
     if is_as_wanted(data_set, element, target):
         return (data_set.data[element.start : element.end],)
-    tag, value = element.tag, _little_endian(data_set, element, vr, bits)
+    tag, value = element.tag, swap_to_little_endian(data_set, element, vr, bits)
     if element.has_fragments:
         if not target.explicit:
             raise FailedPrecondition(f"{_name(tag)} is encapsulated, which implicit VR cannot be")
@@ -133,7 +133,8 @@ def _rewrite_value(data_set: DataSet, element: Element, vr: str, bits: int, targ
     return (_write_head(tag, vr, length, target), value, *((_SEQUENCE_END,) if element.undefined_length else ()))
 
 
-def _little_endian(data_set: DataSet, element: Element, vr: str, bits: int) -> Buffer:
+def swap_to_little_endian(data_set: DataSet, element: Element, vr: str, bits: int) -> Buffer:
+    """The value of an element; ``bits`` are the BitsAllocated of the pixels beside it (PS3.5 §7.3)."""
     value = data_set.data[element.value : element.stop]
     if not element.is_big_endian:
         return value
@@ -288,7 +289,7 @@ def _have_same_contents(old: DataSet, steps: Iterator[Step], new: DataSet, other
                 return False
             if kind is Kind.SEQUENCE:
                 sequences.append(new.read_items(found))
-            elif _little_endian(old, step.element, step.vr, step.bits) != new.data[found.value : found.stop]:
+            elif swap_to_little_endian(old, step.element, step.vr, step.bits) != new.data[found.value : found.stop]:
                 return False
         elif kind is Kind.ITEM:
             item = next(sequences[-1], None)

@@ -128,7 +128,7 @@ def _bitstreams(
         for number in numbers:
             beat()
             yield bitstreams[number]
-    elif syntax in _NATIVE and not source.encapsulated and source.little_endian and image.bits_allocated > 1:
+    elif syntax in _NATIVE and not source.encapsulated and image.bits_allocated > 1:
         # As stored, colour planes too: whoever reads them goes by the metadata.
         value = native_value(source, image)
         size = true_422(len(value), image).frame_bits // 8
@@ -137,8 +137,9 @@ def _bitstreams(
     elif syntax in _NATIVE:
         from gantry.dicom.cells import packed
 
+        by_plane = source.encapsulated and image.samples_per_pixel > 1 and image.planar_configuration
         for frame in frames_of(source, image, beat, numbers):
-            yield packed(frame.pixels, frame.image)
+            yield packed(frame.pixels.transpose(2, 0, 1) if by_plane else frame.pixels, frame.image)
     else:
         from gantry.dicom.encoders import encode_frame
 

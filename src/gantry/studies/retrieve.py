@@ -140,10 +140,12 @@ def _require_transcodable(seams: Seams, store: DicomStoreName, path: ResourcePat
     for stored in seams.index.transfer_syntaxes_below(store, path):
         if stored not in forms.DECODABLE and stored != syntax:
             asked = f"transfer syntax {syntax}" + ("" if explicit else ", which is meant where none is named")
-            raise NotAcceptable(
-                f"an instance of {path} is stored in transfer syntax {stored}, which cannot be transcoded to {asked}; "
+            error = NotAcceptable(
+                f"it is stored in transfer syntax {stored}, which cannot be transcoded to {asked}; "
                 "ask for transfer-syntax=*"
             )
+            rows = (row for row in seams.index.found_below(store, path) if row.transfer_syntax_uid == stored)
+            raise next((named(row, error) for row in rows), error)
 
 
 def open_blob(seams: Seams, store: DicomStoreName, row: FoundInstance) -> OpenedObject | None:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from gantry.config import DataDirectory, Settings, open_seams
 from gantry.errors import Unavailable
+from gantry.header_packs import pack, unpack
 from gantry.names import ResourcePath
 from gantry.operations import describe_anew as module
 from gantry.operations.describe_anew import describe_anew
@@ -175,6 +177,47 @@ def test_a_header_that_kills_its_worker_costs_itself_alone(older: Older, caplog:
 def test_where_the_first_header_cannot_be_read_the_next_one_counts(older: Older) -> None:
     executor = Here(lambda header: b"1.3.3.0.0" in header)
     older.describe(replace(older.seams, executor=executor))
+    assert contents(older.data) == older.right
+
+
+DAMAGES = {
+    "no zstd": lambda whole: b"damaged",
+    "no pack": lambda whole: zstandard.ZstdCompressor().compress(b"\xff" * 7),
+    "fewer headers": lambda whole: pack([]),
+    "no headers": lambda whole: pack([b"?" for _ in unpack(whole)]),
+    "another kind": lambda whole: pack([b"\x09" + entry[1:] for entry in unpack(whole)]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_headers_that_are_damaged_in_the_index_are_read_from_their_files(
+    older: Older, damage: Callable[[bytes], bytes]
+) -> None:
+    with older.seams.index.engine.begin() as connection:
+        packs = "SELECT p.id, p.data FROM header_pack p JOIN series s ON s.id = p.series_id WHERE s.study_id = 2"
+        for number, data in connection.exec_driver_sql(packs).all():
+            connection.exec_driver_sql("UPDATE header_pack SET data = ? WHERE id = ?", (damage(data), number))
+    older.describe()
+    assert outdated(older.data) == 0
+    assert contents(older.data) == older.right
+
+
+def test_a_study_with_which_something_unforeseen_happens_holds_up_no_other(
+    older: Older, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = older.seams.index
+    whole = index.series_of
+
+    def mistaken(study_id: int, *args: Any) -> Any:
+        if study_id == 2:
+            raise ValueError("a mistake of ours")
+        return whole(study_id, *args)
+
+    monkeypatch.setattr(index, "series_of", mistaken)
+    older.describe()
+    assert outdated(older.data) == 1, "the others are described"
+    monkeypatch.undo()
+    older.describe()
     assert contents(older.data) == older.right
 
 

@@ -18,6 +18,7 @@ from gantry.errors import Unavailable
 from gantry.header_packs import pack, unpack
 from gantry.names import ResourcePath
 from gantry.operations import describe_anew as module
+from gantry.operations.backfill import describe_old
 from gantry.operations.describe_anew import describe_anew
 from gantry.resources import Dataset, DicomStore
 from gantry.seams import Seams, WorkerDied
@@ -172,6 +173,19 @@ def test_a_header_that_kills_its_worker_costs_itself_alone(older: Older, caplog:
     assert outdated(older.data) == 0
     assert sorted(row[2] for row in contents(older.data)["study"] if row[3] != "Doe^John") == ["1.3.3"]
     assert "study 1.3.3: none of its headers can be read" in caplog.text
+
+
+def test_a_file_that_kills_its_worker_leaves_the_others_of_its_batch_described(older: Older) -> None:
+    """Of an index that has no headers at all."""
+    with older.seams.index.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM header_pack")
+        connection.exec_driver_sql("UPDATE instance SET pack_id = NULL, pack_number = NULL, rows = NULL")
+    executor = Here(lambda item: item.sop_instance_uid == "1.3.3.0.0")
+    describe_old(replace(older.seams, executor=executor), threading.Event())
+    with older.seams.index.engine.begin() as connection:
+        found = connection.exec_driver_sql("SELECT sop_instance_uid, rows, pack_number FROM instance").all()
+    assert len(found) == 4 * STUDIES
+    assert [tuple(row) for row in found if row.rows is None or row.pack_number < 0] == [("1.3.3.0.0", None, -1)]
 
 
 def test_where_the_first_header_cannot_be_read_the_next_one_counts(older: Older) -> None:

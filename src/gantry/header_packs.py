@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import Struct
+from struct import error as StructError
 
 import zstandard
 
@@ -28,10 +29,16 @@ def unpack(data: bytes) -> list[bytes]:
         plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MAX_BYTES)
     except zstandard.ZstdError as error:
         raise DataLoss(f"headers in the index are damaged: {error}") from None
-    (count,) = _LENGTH.unpack_from(plain)
-    at = _LENGTH.size * (count + 1)
+    try:
+        (count,) = _LENGTH.unpack_from(plain)
+        at = _LENGTH.size * (count + 1)
+        lengths = [length for (length,) in _LENGTH.iter_unpack(plain[_LENGTH.size : at])]
+    except StructError:
+        raise DataLoss("headers in the index are damaged: their lengths are cut off") from None
+    if len(lengths) != count or at + sum(lengths) != len(plain):
+        raise DataLoss("headers in the index are damaged: they are not as long as they should be")
     entries = []
-    for (length,) in _LENGTH.iter_unpack(plain[_LENGTH.size : at]):
+    for length in lengths:
         entries.append(plain[at : at + length])
         at += length
     return entries

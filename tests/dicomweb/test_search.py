@@ -178,6 +178,9 @@ def test_an_instance_says_what_the_standard_requires(web: Web) -> None:
         ("ModalitiesInStudy", "m?", [A]),
         ("ModalitiesInStudy", "*", [B, A, C]),
         ("ModalitiesInStudy", "*R,US", [A, C]),
+        ("ModalitiesInStudy", "MR,", [A]),
+        ("ModalitiesInStudy", "*R\\\\", [A]),
+        ("ModalitiesInStudy", ",", [B, A, C]),
         ("ModalitiesInStudy", "X*,us", [C]),
         ("ModalitiesInStudy", "C*R", []),
         ("ModalitiesInStudy", "[C]*", []),
@@ -199,6 +202,8 @@ STORED_MOMENTS = {
     "1.4.5": ("20200106", "101112.5"),
     "1.4.6": ("20200107", "110000"),
     "1.4.7": ("", ""),
+    "1.4.8": ("UNKNOWN ", "12h30 "),
+    "1.4.9": ("02/01/2020", "noon"),
 }
 
 
@@ -235,6 +240,10 @@ def text(value: str, length: int) -> bytes:
         ("StudyTime", "11-", [6]),
         ("StudyTime", "-10", [1, 2, 3, 4, 5]),
         ("StudyTime", "12-13", []),
+        ("StudyTime", "1230", []),
+        ("StudyTime", "00-", [1, 2, 3, 4, 5, 6]),
+        ("StudyDate", "20200101-", [1, 2, 3, 4, 5, 6]),
+        ("StudyDate", "-20300101", [1, 2, 3, 4, 5, 6]),
         ("StudyDate", "-20200101", []),
         ("StudyDate", "20200103", [2]),
         ("StudyDate", "2020.01.03", [2]),
@@ -251,8 +260,16 @@ def test_dates_and_times_are_compared_as_such(moments: Web, name: str, asked: st
 def test_old_dates_stand_in_the_order_of_the_others(moments: Web) -> None:
     """Latest first, and as the file has them in the answer."""
     found = moments.search("studies")
-    assert [value(item, STUDY_UID) for item in found] == [f"1.4.{number}" for number in (6, 5, 4, 3, 2, 1, 7)]
-    assert value(found[2], "00080020") == "2020.01.05"
+    assert [value(item, STUDY_UID) for item in found] == [f"1.4.{number}" for number in (8, 6, 5, 4, 3, 2, 1, 9, 7)]
+    assert value(found[3], "00080020") == "2020.01.05"
+
+
+def test_an_empty_word_in_a_list_of_modalities_finds_nothing_more(web: Web) -> None:
+    unsaid = Web(web.gantry)
+    unsaid.stored(instance(("1.4.20", "1.4.20.1", "1.4.20.1.1"), PatientID="P-020", Modality=None))
+    assert unsaid.search("series", PatientID="P-020", Modality="MR,") == []
+    assert len(unsaid.search("series", PatientID="P-020", Modality=",")) == 1
+    assert unsaid.gantry.server.request("DELETE", f"{unsaid.root}/studies/1.4.20").status_code == 200
 
 
 def test_all_conditions_must_hold(web: Web) -> None:

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from gantry.config import DataDirectory, Settings, open_seams
 from gantry.errors import Unavailable
+from gantry.header_packs import pack, unpack
 from gantry.names import ResourcePath
 from gantry.operations import describe_anew as module
+from gantry.operations.backfill import describe_old
 from gantry.operations.describe_anew import describe_anew
 from gantry.resources import Dataset, DicomStore
 from gantry.seams import Seams, WorkerDied
@@ -172,9 +175,63 @@ def test_a_header_that_kills_its_worker_costs_itself_alone(older: Older, caplog:
     assert "study 1.3.3: none of its headers can be read" in caplog.text
 
 
+def test_a_file_that_kills_its_worker_leaves_the_others_of_its_batch_described(older: Older) -> None:
+    """Of an index that has no headers at all."""
+    with older.seams.index.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM header_pack")
+        connection.exec_driver_sql("UPDATE instance SET pack_id = NULL, pack_number = NULL, rows = NULL")
+    executor = Here(lambda item: item.sop_instance_uid == "1.3.3.0.0")
+    describe_old(replace(older.seams, executor=executor), threading.Event())
+    with older.seams.index.engine.begin() as connection:
+        found = connection.exec_driver_sql("SELECT sop_instance_uid, rows, pack_number FROM instance").all()
+    assert len(found) == 4 * STUDIES
+    assert [tuple(row) for row in found if row.rows is None or row.pack_number < 0] == [("1.3.3.0.0", None, -1)]
+
+
 def test_where_the_first_header_cannot_be_read_the_next_one_counts(older: Older) -> None:
     executor = Here(lambda header: b"1.3.3.0.0" in header)
     older.describe(replace(older.seams, executor=executor))
+    assert contents(older.data) == older.right
+
+
+DAMAGES = {
+    "no zstd": lambda whole: b"damaged",
+    "no pack": lambda whole: zstandard.ZstdCompressor().compress(b"\xff" * 7),
+    "fewer headers": lambda whole: pack([]),
+    "no headers": lambda whole: pack([b"?" for _ in unpack(whole)]),
+    "another kind": lambda whole: pack([b"\x09" + entry[1:] for entry in unpack(whole)]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_headers_that_are_damaged_in_the_index_are_read_from_their_files(
+    older: Older, damage: Callable[[bytes], bytes]
+) -> None:
+    with older.seams.index.engine.begin() as connection:
+        packs = "SELECT p.id, p.data FROM header_pack p JOIN series s ON s.id = p.series_id WHERE s.study_id = 2"
+        for number, data in connection.exec_driver_sql(packs).all():
+            connection.exec_driver_sql("UPDATE header_pack SET data = ? WHERE id = ?", (damage(data), number))
+    older.describe()
+    assert outdated(older.data) == 0
+    assert contents(older.data) == older.right
+
+
+def test_a_study_with_which_something_unforeseen_happens_holds_up_no_other(
+    older: Older, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    index = older.seams.index
+    whole = index.series_of
+
+    def mistaken(study_id: int, *args: Any) -> Any:
+        if study_id == 2:
+            raise ValueError("a mistake of ours")
+        return whole(study_id, *args)
+
+    monkeypatch.setattr(index, "series_of", mistaken)
+    older.describe()
+    assert outdated(older.data) == 1, "the others are described"
+    monkeypatch.undo()
+    older.describe()
     assert contents(older.data) == older.right
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from struct import Struct
+from struct import error as StructError
 from typing import NamedTuple
 
 from gantry.dicom.elements import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, DataSet, Encoding, resolve_vr
+from gantry.errors import DataLoss
 
 _HEAD = Struct("<BBHI")  # version, flags, number of cuts, length of the meta group
 _ENDS = Struct("<H")  # number of ends, from version 2 on
@@ -57,8 +59,17 @@ class Skeleton(NamedTuple):
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Skeleton:
-        """What ``to_bytes`` wrote, in this version or an older one."""
+        """What ``to_bytes`` wrote, in this version or an older one. Raises DataLoss for anything else."""
+        try:
+            return cls._parse(data)
+        except StructError:
+            raise DataLoss("the header in the index is damaged: it is cut off") from None
+
+    @classmethod
+    def _parse(cls, data: bytes) -> Skeleton:
         version, flags, cuts, meta = _HEAD.unpack_from(data)
+        if not 0 < version <= _VERSION:
+            raise DataLoss(f"the header in the index has version {version}, which this Gantry does not know")
         start, ends = _HEAD.size, 0
         if version > 1:
             (ends,) = _ENDS.unpack_from(data, start)
@@ -66,6 +77,8 @@ class Skeleton(NamedTuple):
         at_ends = start + cuts * _CUT.size
         at_meta = at_ends + ends * _END.size
         body = at_meta + meta
+        if body > len(data):
+            raise DataLoss("the header in the index is damaged: it is cut off")
         return cls(
             data[at_meta:body],
             data[body:],

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, tuple_, update
 
+from gantry.errors import DataLoss
 from gantry.header_packs import pack, unpack
-from gantry.index.insertion import tell_modalities, terms_of
+from gantry.index.insertion import NO_PACK, tell_modalities, terms_of
 from gantry.index.tables import header_pack, instance, series, study, study_modality, study_term, study_text
+
+logger = logging.getLogger(__name__)
 
 
 def remove_series(connection: Connection, below: tuple[Any, ...]) -> None:
@@ -55,13 +59,28 @@ def blank_headers(connection: Connection, rows: Sequence[Row[Any]]) -> None:
             numbers.setdefault(row.pack_id, []).append(row.pack_number)
     for pack_id, blank in numbers.items():
         is_pack = header_pack.c.id == pack_id
-        entries = unpack(connection.execute(select(header_pack.c.data).where(is_pack)).scalar_one())
+        row = connection.execute(select(header_pack).where(is_pack)).one()
+        try:
+            entries = unpack(row.data)
+        except DataLoss:
+            entries = []
+        if max(blank) >= len(entries):
+            _give_up(connection, row)
+            continue
         for number in blank:
             entries[number] = b""
         if any(entries):
             connection.execute(update(header_pack).where(is_pack).values(data=pack(entries)))
         else:
             connection.execute(delete(header_pack).where(is_pack))
+
+
+def _give_up(connection: Connection, row: Row[Any]) -> None:
+    """A pack that is damaged goes; the headers of those that are in it are read from their files from now on."""
+    logger.error("header pack %d is damaged; it is removed, and the headers are read from the files", row.id)
+    users = instance.c.series_id == row.series_id, instance.c.pack_id == row.id
+    connection.execute(update(instance).where(*users).values(pack_id=None, pack_number=NO_PACK))
+    connection.execute(delete(header_pack).where(header_pack.c.id == row.id))
 
 
 def purge(connection: Connection, store_id: int, limit: int) -> bool:

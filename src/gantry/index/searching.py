@@ -6,7 +6,20 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import CTE, ColumnElement, Select, Text, and_, bindparam, exists, func, literal_column, or_, select
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+)
 
 from gantry.index.database import Database
 from gantry.index.resources import dicom_store_id
@@ -217,8 +230,9 @@ def _is_in(condition: _Condition, name: str) -> ColumnElement[bool]:
 
 
 def _range(condition: _Condition, name: str) -> ColumnElement[bool]:
+    """What is stored and is no date is in no range."""
     column = _column(condition)
-    return and_(column >= bindparam(f"{name}0"), column <= bindparam(f"{name}1"), column != "")
+    return and_(column >= bindparam(f"{name}0"), column <= bindparam(f"{name}1"), column.op("GLOB")("[0-9]" * 8 + "*"))
 
 
 def _times(condition: _Condition, name: str) -> ColumnElement[bool]:
@@ -226,7 +240,8 @@ def _times(condition: _Condition, name: str) -> ColumnElement[bool]:
     stored = func.replace(_column(condition), ":", "", type_=Text)
     rest = func.length(stored) + 1
     first, last = (stored.concat(func.substr(whole["TM"], rest, type_=Text)) for whole in (FIRST, LAST))
-    return and_(last >= bindparam(f"{name}0"), first <= bindparam(f"{name}1"), stored.op("GLOB")("[0-9][0-9]*"))
+    is_time = stored.op("GLOB")("[0-9][0-9]*"), not_(stored.op("GLOB", is_comparison=True)("*[^0-9.\\]*"))
+    return and_(last >= bindparam(f"{name}0"), first <= bindparam(f"{name}1"), *is_time)
 
 
 def _glob(condition: _Condition, name: str) -> ColumnElement[bool]:

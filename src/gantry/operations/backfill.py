@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Sequence
 from itertools import groupby
 
 from gantry.ingest import describe_stored
+from gantry.resources import Instance
 from gantry.seams import Seams, WorkerDied
 
 logger = logging.getLogger(__name__)
@@ -20,8 +22,14 @@ def describe_old(seams: Seams, stopping: threading.Event) -> None:
         logger.info("reading the headers of %d instances that an older version stored", len(found))
         for store_id, group in groupby(found, key=lambda pair: pair[0]):
             instances = [item for _, item in group]
-            try:
-                described = seams.executor.submit(describe_stored, instances, blobs=seams.blobs).result()
-            except WorkerDied:
-                described = instances  # one of them is more than a worker can bear; the files are there all the same
-            seams.index.describe(store_id, described)
+            seams.index.describe(store_id, _describe(seams, instances))
+
+
+def _describe(seams: Seams, instances: Sequence[Instance]) -> list[Instance]:
+    """One that a worker dies of stays as it is: its file is there all the same."""
+    try:
+        return list(seams.executor.submit(describe_stored, instances, blobs=seams.blobs).result())
+    except WorkerDied:
+        if len(instances) < 2:
+            return list(instances)
+    return [found for item in instances for found in _describe(seams, [item])]

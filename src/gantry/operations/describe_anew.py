@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
+from gantry.dicom.skeleton import Skeleton
 from gantry.errors import DataLoss
 from gantry.header_packs import unpack
 from gantry.ingest import AWAY, describe_headers
@@ -84,6 +85,9 @@ class _Work:
                 except AWAY as error:
                     self.away.add(study.position)
                     logger.warning("study %s cannot be described anew now: %s", study.study_instance_uid, error)
+                except Exception:  # of one study; the others do not wait for it
+                    self.away.add(study.position)
+                    logger.exception("study %s: an error that nobody foresaw", study.study_instance_uid)
             if right:
                 self.seams.index.mark_described(right)
             self._tell_at_times()
@@ -163,15 +167,17 @@ class _Work:
         if place.pack_id is None:
             return place.blob_key
         packs = self.seams.index.header_packs([place.pack_id])
-        try:
-            entries = unpack(packs[place.pack_id])
-        except KeyError:
-            raise _Changed from None
-        except DataLoss:
-            return place.blob_key
-        if not entries[place.pack_number]:
+        if place.pack_id not in packs:
             raise _Changed
-        return entries[place.pack_number]
+        try:
+            entry = unpack(packs[place.pack_id])[place.pack_number]
+            if entry:
+                Skeleton.from_bytes(entry)
+        except (DataLoss, IndexError):
+            return place.blob_key
+        if not entry:
+            raise _Changed
+        return entry
 
     def _describe(self, headers: Sequence[bytes | str]) -> list[Said | None]:
         """One that a worker dies of is one that cannot be read."""

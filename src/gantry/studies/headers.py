@@ -92,10 +92,15 @@ def _header(seams: Seams, row: FoundInstance, packs: _Packs) -> Skeleton | None:
     packs.move_to_end(row.pack_id)
     if not entries:
         return live_header(seams, row)
-    if row.pack_number is None or not entries[row.pack_number]:
+    if row.pack_number is None:
         return None
-    found = Skeleton.from_bytes(entries[row.pack_number])
-    return live_header(seams, row) if found.lacks_sequences else found
+    try:
+        entry = entries[row.pack_number]
+        found = Skeleton.from_bytes(entry) if entry else None
+    except (DataLoss, IndexError):
+        logger.error("the header of %s is damaged in the index; it is read from the file", _path(row))
+        return live_header(seams, row)
+    return live_header(seams, row) if found is not None and found.lacks_sequences else found
 
 
 def live_header(seams: Seams, row: FoundInstance) -> Skeleton | None:

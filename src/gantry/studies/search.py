@@ -211,8 +211,8 @@ def _code(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bo
     if strict:
         yield _equals(name, attribute, [value])
         return
-    values = [word.strip().upper() for word in re.split(r"[,\\]", value)]
-    if "*" in values:
+    values = [found for word in re.split(r"[,\\]", value) if (found := word.strip().upper())]
+    if not values or "*" in values:
         return
     if not {"*", "?"} & set(value):
         yield _equals(name, attribute, values)

@@ -21,6 +21,7 @@ from tests.support.plain_reader import (
     EXPLICIT,
     IMPLICIT,
     Element,
+    find,
     little_endian,
     number_of,
     read_file,
@@ -277,6 +278,25 @@ def test_a_broken_inside_is_kept_or_refused_and_never_lost(inside: bytes, tag: i
         assert refused_in_words(error), error.message
         return
     assert differences(read_file(data).elements, read_file(made).elements) == []
+
+
+def test_an_item_that_ends_with_the_data_set_has_a_pixel_representation_of_its_own() -> None:
+    smallest, signed = element(0x00280106, "US", b"\xff\xff", IMPLICIT), element(0x00280103, "US", b"\1\0", IMPLICIT)
+    last = sequence(0x52009230, [[smallest, signed]], IMPLICIT)
+    data = part10(dataset([], IMPLICIT) + smallest[1] + last[1], IMPLICIT_LE)
+    file = read_file(written(data, EXPLICIT_LE))
+    assert [each.vr for each in find(file.elements, (0x00280106,))] == ["US"]
+    assert [each.vr for each in find(file.elements, (0x52009230, 0, 0x00280106))] == ["SS"]
+
+
+@pytest.mark.timeout(20)
+def test_a_vr_that_is_open_a_hundred_thousand_times_is_decided_at_once() -> None:
+    """Each might look for PixelRepresentation in all that follows."""
+    smallest, signed = element(0x00280106, "US", b"\xff\xff", IMPLICIT)[1], element(0x00280103, "US", b"\1\0", IMPLICIT)
+    within = sequence(REQUESTS, [[(0, smallest)]], IMPLICIT)[1]
+    data = part10(dataset([], IMPLICIT) + (smallest + within) * 50_000 + signed[1], IMPLICIT_LE)
+    found = [each.vr for each in read_file(written(data, EXPLICIT_LE)).elements if each.tag == 0x00280106]
+    assert found == ["SS"] * 50_000
 
 
 @pytest.mark.timeout(60)

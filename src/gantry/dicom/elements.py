@@ -22,7 +22,7 @@ MAX_DEPTH = 200
 """How deep sequences are told apart in DICOM JSON; what is deeper is one value of bytes there. Each level is three of
 JSON, of which Python's own parser takes fewer than 1,000. Reading and rewriting need no limit: neither calls itself."""
 
-_MOST_PLACES = 500_000
+_MOST_PLACES, _MOST_AHEAD = 500_000, 1000
 _WORTH_KEEPING = 256  # bytes: the end of something shorter is found again as fast as it is looked up
 _MOST_COMPARED = 4096  # bytes: longer sequences are seldom the same
 PLACEHOLDERS = frozenset((b"  ", b"--", b"??"))
@@ -196,7 +196,7 @@ class DataSet:
     ``ends`` remembers where values and items of undefined length end, so that no level is walked twice.
     """
 
-    __slots__ = ("_recent", "cuts", "data", "encoding", "ends")
+    __slots__ = ("_ahead", "_recent", "cuts", "data", "encoding", "ends")
 
     def __init__(
         self,
@@ -208,6 +208,7 @@ class DataSet:
         self.data, self.encoding = data, encoding
         self.cuts, self.ends = dict(cuts), dict(ends)
         self._recent: dict[tuple[int, Encoding], bytes] = {}
+        self._ahead: dict[int, tuple[set[int], int]] = {}
 
     def as_item(self) -> Item:
         """The top level as if it were one."""
@@ -345,13 +346,25 @@ class DataSet:
         return vr
 
     def _pixel_representation(self, at: int, end: int, encoding: Encoding) -> int:
+        """That of an element from ``at`` on. For the places that were passed it is the same, and is remembered: those
+        between elements of this data set, as an item that ends where it does may have another one."""
+        passed, signed = self._ahead.get(end, (set[int](), -1))
+        if at in passed:
+            return signed
+        passed, signed = {at}, -1
         try:
             for element in self.read_elements(at, end, encoding):
                 if element.tag == PIXEL_REPRESENTATION:
-                    return self.read_signed(element)
+                    signed = self.read_signed(element)
+                    break
+                if len(passed) < _MOST_PLACES:
+                    passed.add(element.end)
         except InvalidArgument:
             pass  # the rest of this data set cannot be read: nobody knows
-        return -1
+        if len(self._ahead) >= _MOST_AHEAD:
+            self._ahead.clear()
+        self._ahead[end] = passed, signed
+        return signed
 
     def read_signed(self, element: Element) -> int:
         """0 or 1 of PixelRepresentation, -1 where it is neither."""

@@ -38,7 +38,7 @@ _LONGEST_KEY, _MOST_HELD = 256, 32 << 20
 _SEQUENCE = b"SQ"  # before the bytes of one, as a key
 _LONG_SEQUENCE = 2048  # bytes: one for each frame, perhaps
 _LEVELS_OF_A_KEY = _LONGEST_KEY // 16  # each level has the heads of an element and of an item
-_MOST_NESTED = 32
+_MOST_NESTED = 16
 """Levels down to which items are compared: deeper ones are seldom many, and a comparison calls itself. A sequence that
 is deeper is a leaf."""
 

@@ -11,7 +11,8 @@ from gantry.errors import InvalidArgument
 
 MAX_OPERATIONS = 10_000
 MAX_TOKENS = 1000
-MAX_DEPTH = 600
+MAX_DEPTH = 610
+"""Metadata has 200 levels of sequences (``dicom/elements.py``), of three levels of JSON each, and a little more."""
 MAX_COPIED = 64 << 20
 """Characters of JSON that operations may add or copy: a copy of the whole into itself doubles it."""
 

@@ -9,9 +9,12 @@ import httpx
 import pydicom
 import pytest
 
+from gantry.dicom.elements import MAX_DEPTH
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.support.answers import refused
+from tests.support.datasets import EXPLICIT_UID, IMPLICIT_UID, dataset, nested, part10
 from tests.support.gantry import Gantry
+from tests.support.plain_reader import EXPLICIT, IMPLICIT, Encoding, read_file
 from tests.support.web import ONE_AS_STORED, Web, uid_path, value
 
 A = ("1.2.1", "1.2.1.1", "1.2.1.1.1")
@@ -123,3 +126,20 @@ def test_what_is_not_there(web: Web) -> None:
     refused(patch(web, uids=(*A[:2], "9")), "NOT_FOUND", "does not exist")
     path = f"v1/{web.gantry.store}/dicomWeb/{uid_path(*A)}/metadata"
     refused(web.gantry.request("PATCH", path, json=[]), "NOT_FOUND", "no such method")
+
+
+@pytest.mark.parametrize("levels", [MAX_DEPTH, MAX_DEPTH + 1, 400])
+@pytest.mark.parametrize("encoding, syntax", [(EXPLICIT, EXPLICIT_UID), (IMPLICIT, IMPLICIT_UID)])
+def test_sequences_as_deep_as_metadata_shows_them_stay(
+    gantry: Gantry, encoding: Encoding, syntax: str, levels: int
+) -> None:
+    """What lies deeper is bulk data there, and stays too."""
+    web, data = Web(gantry, "v1beta1"), part10(dataset([nested(levels, encoding)], encoding), syntax)
+    web.stored(data)
+    uids = read_file(data).uids
+    path = uid_path(*uids)
+    response = patch(web, {"op": "add", "path": "/00081030", "value": {"vr": "LO", "Value": ["new"]}}, uids=uids)
+    assert response.status_code == 200, response.text
+    after = web.get(path, ONE_AS_STORED).content
+    assert value(web.metadata(path)[0], "00081030") == "new"
+    assert nested(levels, encoding)[1] in after

@@ -48,7 +48,8 @@ def test_it_is_read_as_the_native_instance(kind: str, frames: int) -> None:
     numbers = list(range(frames))
     for data in (wrapped, native):
         assert len(list(rendered(Opened(data), View("image/jpeg"), numbers, lambda: None))) == frames
-    assert list(frame_bitstreams(Opened(wrapped), forms.EXPLICIT_LE, numbers, lambda: None)) == raw(native)
+    as_described = values if how.get("planar") else raw(native)
+    assert list(frame_bitstreams(Opened(wrapped), forms.EXPLICIT_LE, numbers, lambda: None)) == as_described
     stored = list(frame_bitstreams(Opened(wrapped), "", numbers, lambda: None))
     assert [one[: len(value)] for one, value in zip(stored, values, strict=True)] == values
     for target in (forms.EXPLICIT_LE, forms.IMPLICIT_LE, forms.RLE, forms.DEFLATED_FRAME):

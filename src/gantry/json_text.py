@@ -14,7 +14,7 @@ def parse_json(text: str | bytes) -> Any:
 
     Python itself refuses to read numbers of more than some thousand digits.
     """
-    return json.loads(text, parse_int=_whole)
+    return _decode(text) if isinstance(text, str) else json.loads(text, parse_int=_whole)
 
 
 def parse_with_digits(text: str) -> Any:
@@ -24,3 +24,6 @@ def parse_with_digits(text: str) -> Any:
 
 def _whole(digits: str) -> int | str:
     return int(digits) if len(digits) <= MAX_DIGITS else digits
+
+
+_decode = json.JSONDecoder(parse_int=_whole).decode  # ``json.loads`` makes a decoder for each call

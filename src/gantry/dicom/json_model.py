@@ -77,7 +77,10 @@ def fragments(skeleton: Skeleton, wanted: frozenset[int], bulk_uri: str = "") ->
 
 def _write_some(data_set: DataSet, wanted: frozenset[int], bulk_uri: str) -> Iterator[tuple[int, str]]:
     context, end = Context(data_set.encoding, "", -1, bulk_uri), len(data_set.data)
+    looked_at = wanted | CONTEXT_TAGS
     for element in data_set.elements():
+        if element.tag not in looked_at:  # most of them
+            continue
         if element.tag in wanted:
             yield element.tag, write_member_of(data_set, element, end, context)
         if element.tag in CONTEXT_TAGS:

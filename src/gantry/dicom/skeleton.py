@@ -12,6 +12,7 @@ from gantry.errors import DataLoss
 _HEAD = Struct("<BBHI")  # version, flags, number of cuts, length of the meta group
 _ENDS = Struct("<H")  # number of ends, from version 2 on
 _CUT, _END = Struct("<IQ"), Struct("<II")
+_PIXEL_DATA = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")  # its tag, little and big endian; nearly always cut
 _VERSION, _EXPLICIT, _LITTLE = 2, 1, 2
 
 
@@ -41,8 +42,11 @@ class Skeleton(NamedTuple):
         """Whether a sequence was left out, so that only the file has what is in it."""
         if not self.cuts:
             return False
+        places = [place for place, _ in self.cuts if self.body[place : place + 4] not in _PIXEL_DATA]
+        if not places:
+            return False
         data_set = self.data_set()
-        elements = (data_set.read_element(place, len(self.body), self.encoding) for place, _ in self.cuts)
+        elements = (data_set.read_element(place, len(self.body), self.encoding) for place in places)
         return any(resolve_vr(element.tag, element.vr, 0) == "SQ" for element in elements)
 
     def data_set(self) -> DataSet:

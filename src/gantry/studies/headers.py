@@ -65,7 +65,7 @@ def _found(seams: Seams, store: DicomStoreName, row: FoundInstance, packs: _Pack
     """None for an instance that is gone."""
     try:
         for _ in range(_LOOKS):
-            with contain(_path(row), "while its header was read"):
+            with contain(ResourcePath(*row.uids), "while its header was read"):
                 header = _header(seams, row, packs)
             if header is not None:
                 return Found(row, header)

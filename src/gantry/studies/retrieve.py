@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
@@ -123,7 +124,8 @@ def instances(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: s
 
 
 def _held_back(sending: _Sending, pieces: Iterator[Piece]) -> Iterator[Piece]:
-    held, size = [], 0
+    held: deque[Piece] = deque()
+    size = 0
     for piece in pieces:
         held.append(piece)
         size += len(piece.data)
@@ -131,8 +133,8 @@ def _held_back(sending: _Sending, pieces: Iterator[Piece]) -> Iterator[Piece]:
             break
     if sending.failure is not None:
         raise sending.failure
-    yield from held
-    held.clear()
+    while held:  # let go as they are sent: a slow client keeps no more than what it waits for
+        yield held.popleft()
     yield from pieces
 
 

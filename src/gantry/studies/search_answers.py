@@ -206,7 +206,7 @@ def _fields(found: Found, wanted: frozenset[int], web_url: str) -> list[str]:
     """Raises StatusError alone."""
     if found.header is None:
         raise found.error or DataLoss("its header cannot be read")
-    with contain(str(ResourcePath(*found.row.uids)), "while attributes of its header were written as JSON"):
+    with contain(ResourcePath(*found.row.uids), "while attributes of its header were written as JSON"):
         texts = fragments(found.header, wanted | {TIMEZONE_OFFSET}, f"{_instance_url(found.row, web_url)}/bulkdata")
     return [text for tag, text in texts.items() if text and tag not in _OWN]
 

@@ -88,7 +88,7 @@ def _header_fits(found: Found, tags: frozenset[int], wanted: Sequence[Inside]) -
     """Raises StatusError alone."""
     if found.header is None:
         raise found.error or DataLoss("its header cannot be read")
-    with contain(str(ResourcePath(*found.row.uids)), "while its header was searched"):
+    with contain(ResourcePath(*found.row.uids), "while its header was searched"):
         texts = fragments(found.header, tags)
         return _fits(parse_json(f"{{{','.join(filter(None, texts.values()))}}}"), wanted)
 

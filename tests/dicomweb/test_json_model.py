@@ -213,7 +213,7 @@ def test_a_series_is_compared_and_not_read_again(monkeypatch: pytest.MonkeyPatch
     for item in series[:3]:
         writer.write(item, "u")
     alone = [dicom_json(item, "u") for item in series[3:]]
-    monkeypatch.setattr(json_model.JsonWriter, "_write_in_full", lambda *_: pytest.fail("read in full"))
+    monkeypatch.setattr(json_model._AlikeWriter, "write_in_full", lambda *_: pytest.fail("read in full"))
     for item, expected in zip(series[3:], alone, strict=True):
         assert json.loads(writer.write(item, "u")) == json.loads(expected)
 

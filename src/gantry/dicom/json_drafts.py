@@ -8,7 +8,7 @@ is read and written.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from operator import lt
 from typing import NamedTuple
 
 from gantry.dicom.dictionary import vr_of
@@ -186,7 +186,8 @@ def draft_elements(
 
 def is_in_order(elements: list[Element]) -> bool:
     """Whether each tag is greater than the one before it (PS3.5 §7.1)."""
-    return all(one[0] < other[0] for one, other in pairwise(elements))
+    tags = [element[0] for element in elements]
+    return all(map(lt, tags, tags[1:]))
 
 
 def put_in_order(data_set: DataSet, elements: list[Element], context: Context) -> tuple[list[Element], Context]:

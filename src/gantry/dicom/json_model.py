@@ -17,6 +17,7 @@ from gantry.dicom.json_drafts import (
     write_member_of,
 )
 from gantry.dicom.json_values import Context
+from gantry.dicom.layout import Buffer
 from gantry.dicom.skeleton import Skeleton
 
 _FIRST = 0x00030000
@@ -35,40 +36,41 @@ class JsonWriter:
     """
 
     def __init__(self) -> None:
-        self._last: tuple[bytes, Draft] | None = None
-        self._template: Template | None = None
-        self._encoding: Encoding | None = None
+        self._meta, self._body = _AlikeWriter(), _AlikeWriter()
 
     def write(self, skeleton: Skeleton, bulk_uri: str) -> str:
         """Raises InvalidArgument."""
-        meta = _write_meta(skeleton, bulk_uri)
-        text = self._write_alike(skeleton, bulk_uri)
-        if text is None:
-            text = self._write_in_full(skeleton, bulk_uri)
-        return f"{{{meta}{',' if meta and text else ''}{text}}}"
+        texts = (
+            self._meta.write(skeleton.meta_elements(), bulk_uri),
+            self._body.write(skeleton.data_set(), bulk_uri),
+        )
+        return f"{{{','.join(filter(None, texts))}}}"
 
-    def _write_alike(self, skeleton: Skeleton, bulk_uri: str) -> str | None:
-        if self._template is None or skeleton.encoding is not self._encoding or not bulk_uri:
-            return None
-        size = len(skeleton.body)
-        found = self._template.fill(skeleton.data_set(), 0, size, bulk_uri)
-        return found[0] if found and found[1] == size else None
 
-    def _write_in_full(self, skeleton: Skeleton, bulk_uri: str) -> str:
-        draft = _draft(skeleton.data_set(), bulk_uri, takes_known=self._last is None)
-        is_alike = self._last is not None and skeleton.encoding is self._encoding
-        self._template = Template.of(*self._last, skeleton.body, draft) if is_alike and self._last else None
-        self._last, self._encoding = (skeleton.body, draft), skeleton.encoding
+class _AlikeWriter:
+    """The members of data sets, one after the other."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Buffer, Draft] | None = None
+        self._template: Template | None = None
+        self._encoding: Encoding | None = None
+
+    def write(self, data_set: DataSet, bulk_uri: str) -> str:
+        """Raises InvalidArgument."""
+        if self._template is not None and data_set.encoding is self._encoding and bulk_uri:
+            size = len(data_set.data)
+            found = self._template.fill(data_set, 0, size, bulk_uri)
+            if found is not None and found[1] == size:
+                return found[0]
+        return self.write_in_full(data_set, bulk_uri)
+
+    def write_in_full(self, data_set: DataSet, bulk_uri: str) -> str:
+        context = Context(data_set.encoding, "", -1, bulk_uri)
+        draft = draft_elements(data_set, data_set.as_item(), context, takes_known=self._last is None)
+        is_alike = self._last is not None and data_set.encoding is self._encoding
+        self._template = Template.of(*self._last, data_set.data, draft) if is_alike and self._last else None
+        self._last, self._encoding = (data_set.data, draft), data_set.encoding
         return draft.text()
-
-
-def _draft(data_set: DataSet, bulk_uri: str, takes_known: bool = False) -> Draft:
-    context = Context(data_set.encoding, "", -1, bulk_uri)
-    return draft_elements(data_set, data_set.as_item(), context, takes_known=takes_known)
-
-
-def _write_meta(skeleton: Skeleton, bulk_uri: str) -> str:
-    return _draft(skeleton.meta_elements(), bulk_uri).text()
 
 
 def fragments(skeleton: Skeleton, wanted: frozenset[int], bulk_uri: str = "") -> dict[int, str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pydicom
 
-from gantry.dicom.part10 import Header, read_header
+from gantry.dicom.part10 import InstanceIdentity, read_header
 from gantry.errors import InvalidArgument
 
 SECONDS = 0.3
@@ -42,7 +42,7 @@ def ct_slice() -> bytes:
     return bytes(128) + b"DICM" + element(2, 0, b"UL", struct.pack("<I", len(meta))) + meta + body
 
 
-def ours(path: Path) -> Header:
+def ours(path: Path) -> InstanceIdentity:
     fd = os.open(path, os.O_RDONLY)
     try:
         return read_header(lambda offset, length: os.pread(fd, length, offset), os.fstat(fd).st_size)

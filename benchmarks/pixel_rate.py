@@ -29,7 +29,7 @@ from gantry.dicom.forms import Form
 from gantry.dicom.frames import frames_of
 from gantry.dicom.image_source import read_image_pixel
 from gantry.dicom.open_source import open_source
-from gantry.dicom.rendering import picture
+from gantry.dicom.rendering import render_frame
 from gantry.dicom.representations import represent
 from gantry.storage.local import LocalBlobStore
 
@@ -104,7 +104,7 @@ def report(path: Path, seconds: float, out: str) -> None:
     store = LocalBlobStore(str(path.parent))
     source = open_source(store.open(path.name))
     frame = next(frames_of(source, read_image_pixel(source), lambda: None))
-    shown = picture(frame, source.ds, 0)
+    shown = render_frame(frame, source.ds, 0)
     print(f"{'512 × 512 CT':16} {'ours /s':>9} {'codec /s':>9} {'ratio':>6} {'dcmtk /s':>9}")
     for name, form, codec, tool in rows(frame.pixels, shown, path, out):
 

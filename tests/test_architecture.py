@@ -225,7 +225,7 @@ def test_no_module_imports_itself_by_way_of_others() -> None:
 def test_what_an_import_runs_through_never_loads_pydicom_or_a_codec() -> None:
     libraries = ("pydicom", "numpy", "imagecodecs", "openjpeg", "rle", "PIL")
     loading = {found.importer for found in ALL if found.module.split(".")[0] in libraries}
-    hot = {*(f"dicom.{name}" for name in ("part10", "walk", "elements", "tags", "vr", "layout", "deflated", "forms"))}
+    hot = {*(f"dicom.{name}" for name in ("part10", "walk", "elements", "tags", "vr", "buffers", "deflated", "forms"))}
     assert not loading & hot
     assert {importer for importer in loading if room(importer) != "dicom"} <= {"demo", "client.samples"}
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gantry.dicom.attributes import say
-from gantry.dicom.part10 import Header
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.header_bytes import HeaderBytes
+from gantry.dicom.part10 import InstanceIdentity
 from gantry.dicom.tags import BITS_ALLOCATED, COLUMNS, INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS
 from gantry.header_packs import PACK_BYTES, PACK_ITEMS, pack
 from gantry.matching import date_key, time_key
@@ -24,14 +24,14 @@ _TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """An instance whose header has been read; ``skeleton`` is None where it is too long to be kept.
+    """An instance whose header has been read; ``header_bytes`` is None where it is too long to be kept.
 
     ``said`` is what such a header says, which was read and let go at once.
     """
 
     instance: Instance
-    header: Header
-    skeleton: Skeleton | None
+    header: InstanceIdentity
+    header_bytes: HeaderBytes | None
     said: Said | None = None
 
 
@@ -69,13 +69,13 @@ def attributes_of(read: Read) -> tuple[StudyAttributes, SeriesAttributes]:
     return said.study, said.series
 
 
-def describe_header(skeleton: Skeleton, study: StudyAttributes | None = None) -> Said:
+def describe_header(header_bytes: HeaderBytes, study: StudyAttributes | None = None) -> Said:
     """What a header says; never an error, since an instance whose structure is whole is found by its UIDs at least.
 
     A ``study`` that another header has described is taken as it is.
     """
     try:
-        said = say(skeleton, study)
+        said = say(header_bytes, study)
     except Exception:
         logger.exception("a header cannot be described")
         return Said()
@@ -98,9 +98,9 @@ def _describe_series(items: Sequence[Read], study: StudyAttributes | None) -> Sa
 
 
 def _said_by(read: Read, study: StudyAttributes | None = None) -> Said:
-    if read.skeleton is None:
+    if read.header_bytes is None:
         return read.said or Said()
-    said = describe_header(read.skeleton, study)
+    said = describe_header(read.header_bytes, study)
     if not said.whole:
         logger.warning("not all of the header of %s can be read", read.instance.path)
     return said
@@ -111,7 +111,7 @@ def _chunks(items: Sequence[Read]) -> list[tuple[int, list[tuple[Read, bytes]]]]
     chunks: list[tuple[int, list[tuple[Read, bytes]]]] = []
     size, full = 0, True
     for place, item in enumerate(items):
-        entry = item.skeleton.to_bytes() if item.skeleton is not None else b""
+        entry = item.header_bytes.to_bytes() if item.header_bytes is not None else b""
         if full or not entry or len(chunks[-1][1]) >= PACK_ITEMS or size + len(entry) > PACK_BYTES:
             chunks.append((place, []))
             size = 0
@@ -124,7 +124,7 @@ def _chunks(items: Sequence[Read]) -> list[tuple[int, list[tuple[Read, bytes]]]]
 def _description(
     item: Read, attributes: tuple[StudyAttributes, SeriesAttributes], data: bytes, packed: int, number: int
 ) -> Description:
-    kept = item.skeleton
+    kept = item.header_bytes
     numbers = item.header.numbers
     return Description(
         study=attributes[0],

@@ -8,9 +8,9 @@ from contextlib import suppress
 
 from gantry.containment import contain
 from gantry.describing import Read, describe, describe_header
-from gantry.dicom.layout import Readable
-from gantry.dicom.part10 import MAX_LIVE_SKELETON, Header, read_header, read_skeleton
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.buffers import Readable
+from gantry.dicom.header_bytes import HeaderBytes
+from gantry.dicom.part10 import MAX_LIVE_HEADER, InstanceIdentity, read_header, read_header_bytes
 from gantry.errors import (
     Code,
     FailedPrecondition,
@@ -65,7 +65,7 @@ def identify(opened: Readable, blob_key: str, size: int, storage_class: str, res
     """Read the header of an object whose bytes are, or will be, the blob ``blob_key``. Raises StatusError."""
     if size > MAX_OBJECT_BYTES:
         raise FailedPrecondition(f"{size} bytes are more than the {MAX_OBJECT_BYTES} an object may have")
-    header, skeleton, said = _read(opened, size, resource)
+    header, header_bytes, said = _read(opened, size, resource)
     instance = Instance(
         header.study_instance_uid,
         header.series_instance_uid,
@@ -77,17 +77,17 @@ def identify(opened: Readable, blob_key: str, size: int, storage_class: str, res
         storage_class,
         resource,
     )
-    return Read(instance, header, skeleton, said)
+    return Read(instance, header, header_bytes, said)
 
 
-def _read(opened: Readable, size: int, resource: str) -> tuple[Header, Skeleton | None, Said | None]:
+def _read(opened: Readable, size: int, resource: str) -> tuple[InstanceIdentity, HeaderBytes | None, Said | None]:
     """A header to be kept, or what one says that is too long for that. Raises StatusError alone."""
     with contain(resource, "while its header was read"):
         header = read_header(opened.read_at, size)
-        skeleton = read_skeleton(opened.read_at, size, header.layout)
-        if skeleton is not None:
-            return header, skeleton, None
-        long = read_skeleton(opened.read_at, size, header.layout, MAX_LIVE_SKELETON)
+        header_bytes = read_header_bytes(opened.read_at, size, header.layout)
+        if header_bytes is not None:
+            return header, header_bytes, None
+        long = read_header_bytes(opened.read_at, size, header.layout, MAX_LIVE_HEADER)
         return header, None, describe_header(long) if long is not None else None
 
 
@@ -110,7 +110,7 @@ def describe_headers(headers: Sequence[bytes | str], *, blobs: BlobStore) -> lis
     Raises one of AWAY where a blob cannot be reached now.
     """
     return [
-        describe_header(Skeleton.from_bytes(each)) if isinstance(each, bytes) else _said_in(each, blobs)
+        describe_header(HeaderBytes.from_bytes(each)) if isinstance(each, bytes) else _said_in(each, blobs)
         for each in headers
     ]
 
@@ -118,13 +118,13 @@ def describe_headers(headers: Sequence[bytes | str], *, blobs: BlobStore) -> lis
 def _said_in(key: str, blobs: BlobStore) -> Said | None:
     try:
         with blobs.open(key) as opened:
-            _, skeleton, said = _read(opened, opened.size, key)
+            _, header_bytes, said = _read(opened, opened.size, key)
     except AWAY:
         raise
     except StatusError as error:
         logger.warning("the header of %s cannot be read: %s", key, error.message)
         return None
-    return said if skeleton is None else describe_header(skeleton)
+    return said if header_bytes is None else describe_header(header_bytes)
 
 
 def same_bytes(pairs: Sequence[tuple[str, str]], *, blobs: BlobStore) -> list[bool | Status]:

@@ -10,7 +10,7 @@ from tests.support.dicom import element
 
 from gantry.dicom import attributes
 from gantry.dicom.attributes import MAX_TEXT, say
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.header_bytes import HeaderBytes
 from gantry.resources import Said
 
 NAME = element(0x0010, 0x0010, b"PN", "Doe^John")
@@ -18,7 +18,7 @@ MODALITY = element(0x0008, 0x0060, b"CS", "CT")
 
 
 def said(*elements: bytes) -> Said:
-    return say(Skeleton(b"", b"".join(elements), (), True, True))
+    return say(HeaderBytes(b"", b"".join(elements), (), True, True))
 
 
 def broken_sequence(group: int, number: int) -> bytes:
@@ -64,10 +64,10 @@ def test_no_control_character_reaches_a_column(written: bytes, kept: str) -> Non
 def test_a_mistake_about_one_attribute_is_that_attributes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = attributes.fragments
 
-    def mistaken(skeleton: Skeleton, wanted: frozenset[int]) -> dict[int, str]:
+    def mistaken(header_bytes: HeaderBytes, wanted: frozenset[int]) -> dict[int, str]:
         if 0x00080060 in wanted:
             raise KeyError("nobody foresaw this")
-        return whole(skeleton, wanted)
+        return whole(header_bytes, wanted)
 
     monkeypatch.setattr(attributes, "fragments", mistaken)
     found = said(MODALITY, NAME)

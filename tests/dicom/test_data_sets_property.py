@@ -28,7 +28,7 @@ from tests.dicom.test_round_trips import (
 from tests.dicomweb.test_every_bulk_uri import candidates, wrong
 from tests.dicomweb.test_json_beside_pydicom import missing
 from tests.support.datasets import SYNTAXES, Made, dataset, element, head, item, part10
-from tests.support.files import skeleton_of
+from tests.support.files import header_bytes_of
 from tests.support.plain_reader import (
     BITS_ALLOCATED,
     IMPLICIT,
@@ -179,10 +179,10 @@ def test_what_is_accepted_is_described_fetched_and_written(nodes: tuple[Node, ..
 
 def check_description(data: bytes) -> None:
     """The JSON has every element, only text that is in the file, and addresses that all give the bytes."""
-    file, skeleton = read_file(data), skeleton_of(data)
-    study_attributes(skeleton)
-    series_attributes(skeleton)
-    found = json.loads(dicom_json(skeleton, "u"), parse_constant=lambda name: f"not JSON: {name}")
+    file, header_bytes = read_file(data), header_bytes_of(data)
+    study_attributes(header_bytes)
+    series_attributes(header_bytes)
+    found = json.loads(dicom_json(header_bytes, "u"), parse_constant=lambda name: f"not JSON: {name}")
     assert missing(file, found) == []
     for path, member in members(found):
         if "BulkDataURI" in member:

@@ -12,8 +12,8 @@ from tests.support.datasets import PROCEDURES, REQUESTS, Made, element, head, it
 from tests.support.plain_reader import BIG, EXPLICIT, IMPLICIT, UNDEFINED, Encoding
 
 from gantry.dicom.attributes import series_attributes
+from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_model import JsonWriter, dicom_json, fragments
-from gantry.dicom.skeleton import Skeleton
 from gantry.dicom.xml_model import native_xml
 
 ENCODINGS = pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT, BIG], ids=["explicit", "implicit", "big"])
@@ -22,9 +22,9 @@ MAX_SECONDS, FRAMES_OF_A_SERVER = 5, 60
 LONG = "a value that is remembered nowhere, as it is too long for that. " * 8
 
 
-def header(made: Iterable[Made], encoding: Encoding = EXPLICIT) -> Skeleton:
+def header(made: Iterable[Made], encoding: Encoding = EXPLICIT) -> HeaderBytes:
     body = b"".join(data for _, data in made)
-    return Skeleton(b"", body, (), encoding.explicit, encoding.order == "<")
+    return HeaderBytes(b"", body, (), encoding.explicit, encoding.order == "<")
 
 
 def in_a_thread(act: Callable[[], Any]) -> Any:
@@ -44,12 +44,12 @@ def in_a_thread(act: Callable[[], Any]) -> Any:
     return found[0]
 
 
-def everything(skeleton: Skeleton) -> Any:
+def everything(header_bytes: HeaderBytes) -> Any:
     """What is made of a header: JSON, with and without addresses, XML, and the rows of an index."""
-    found = json.loads(dicom_json(skeleton, "u"))
+    found = json.loads(dicom_json(header_bytes, "u"))
     native_xml(found)
-    fragments(skeleton, frozenset((REQUESTS, PROCEDURES)))
-    series_attributes(skeleton)
+    fragments(header_bytes, frozenset((REQUESTS, PROCEDURES)))
+    series_attributes(header_bytes)
     return found
 
 
@@ -107,7 +107,7 @@ def test_items_that_begin_like_those_before_them_on_every_level() -> None:
 # --- one for another
 
 
-def alike(headers: list[Skeleton]) -> list[Any]:
+def alike(headers: list[HeaderBytes]) -> list[Any]:
     writer, found = JsonWriter(), []
     for one in headers:
         found.append(json.loads(writer.write(one, "u")))
@@ -126,7 +126,7 @@ def test_pixel_representation_decides_wherever_it_stands(behind: bool) -> None:
 
 
 def test_pixel_representation_behind_a_sequence_is_not_that_of_its_items() -> None:
-    def one(value: bytes) -> Skeleton:
+    def one(value: bytes) -> HeaderBytes:
         inner = sequence(PROCEDURES, [[element(SMALLEST, "US", value, IMPLICIT)]], IMPLICIT)
         return header([inner, element(SIGNED, "US", b"\1\0", IMPLICIT)], IMPLICIT)
 
@@ -140,7 +140,7 @@ def test_pixel_representation_behind_a_sequence_is_not_that_of_its_items() -> No
 def test_a_broken_element_where_the_headers_before_had_another_one(length: int) -> None:
     """The sequence that it is in is bulk data, as it would be alone."""
 
-    def one(inner: bytes) -> Skeleton:
+    def one(inner: bytes) -> HeaderBytes:
         made = sequence(PROCEDURES, [[(0x00091001, inner)]], EXPLICIT)
         return header([made, element(0x00100010, "PN", "Doe^Jane", EXPLICIT)])
 

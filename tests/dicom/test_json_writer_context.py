@@ -11,20 +11,20 @@ from itertools import permutations, product
 
 import pytest
 from tests.support.datasets import BIG_UID, EXPLICIT_UID, FILES, IMPLICIT_UID, SYNTAXES, Made, dataset, element, part10
-from tests.support.files import skeleton_of
+from tests.support.files import header_bytes_of
 from tests.support.plain_reader import BIG, EXPLICIT, IMPLICIT, Encoding
 
+from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_model import JsonWriter, dicom_json
-from gantry.dicom.skeleton import Skeleton
 
 
-def header(more: list[Made], encoding: Encoding = EXPLICIT, number: int = 0) -> Skeleton:
+def header(more: list[Made], encoding: Encoding = EXPLICIT, number: int = 0) -> HeaderBytes:
     syntax = {EXPLICIT: EXPLICIT_UID, IMPLICIT: IMPLICIT_UID, BIG: BIG_UID}[encoding]
     uids = ("1.2.826.0.9", "1.2.826.0.9.0", f"1.2.826.0.9.{1000 + number}")
-    return skeleton_of(part10(dataset(more, encoding, uids=uids), syntax))
+    return header_bytes_of(part10(dataset(more, encoding, uids=uids), syntax))
 
 
-def alike(headers: list[Skeleton]) -> None:
+def alike(headers: list[HeaderBytes]) -> None:
     """Each as alone, in this order and fed again."""
     writer = JsonWriter()
     for number, one in enumerate([*headers, *headers]):
@@ -35,7 +35,7 @@ def alike(headers: list[Skeleton]) -> None:
 def test_encodings_that_change(order: tuple[str, ...]) -> None:
     names = list(SYNTAXES)
     kinds = ("explicit", "implicit", "big-endian", "deflated")
-    alike([skeleton_of(FILES[f"private-{kinds[names.index(syntax)]}"]) for syntax in (*order, *order)])
+    alike([header_bytes_of(FILES[f"private-{kinds[names.index(syntax)]}"]) for syntax in (*order, *order)])
 
 
 @pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT, BIG], ids=["explicit", "implicit", "big"])
@@ -72,7 +72,7 @@ def test_a_header_without_a_character_set_is_not_read_in_that_of_the_one_before(
 def test_pixel_representation_that_changes(encoding: Encoding, order: tuple[int, ...]) -> None:
     """It decides whether equal bytes are US or SS (PS3.5 §A.1)."""
 
-    def one(signed: int, number: int) -> Skeleton:
+    def one(signed: int, number: int) -> HeaderBytes:
         representation = element(0x00280103, "US", bytes((signed, 0)), encoding)
         smallest = element(0x00280106, "SS" if signed else "US", b"\xfe\xff", encoding)
         return header([representation, smallest, element(0x00280107, "US", b"\0\x10", encoding)], encoding, number)
@@ -84,16 +84,16 @@ def test_pixel_representation_that_changes(encoding: Encoding, order: tuple[int,
 def test_the_order_of_bytes_that_changes_over_the_same_bytes() -> None:
     """A header whose bytes are the same in both orders but for the values of its words."""
     little, big = header([], EXPLICIT), header([], BIG)
-    same = Skeleton(b"", b"\x28\x28\x10\x10US\x02\x02" + b"\1\2" * 0x101, (), True, True)
+    same = HeaderBytes(b"", b"\x28\x28\x10\x10US\x02\x02" + b"\1\2" * 0x101, (), True, True)
     alike([same, same._replace(little=False), same, same, same._replace(little=False), same._replace(little=False)])
     alike([little, big, little, little, big, big, little])
 
 
 def test_explicit_and_implicit_over_the_same_bytes() -> None:
     body = element(0x00080060, "", "CT", IMPLICIT)[1]
-    one = Skeleton(b"", body, (), False, True)
+    one = HeaderBytes(b"", body, (), False, True)
     alike([one, one, one, one])
-    explicit = Skeleton(b"", element(0x00080060, "CS", "CT", EXPLICIT)[1], (), True, True)
+    explicit = HeaderBytes(b"", element(0x00080060, "CS", "CT", EXPLICIT)[1], (), True, True)
     alike([explicit, explicit, one, explicit, one, one, explicit])
 
 
@@ -107,7 +107,7 @@ def test_values_left_out_that_change_places() -> None:
 
 def test_every_made_file_between_two_of_another() -> None:
     names = [name for name in FILES if "-200-" not in name and not name.startswith("numbers")]
-    headers = [skeleton_of(FILES[name]) for name in names]
+    headers = [header_bytes_of(FILES[name]) for name in names]
     alone = [dicom_json(one, "u") for one in headers]
     for number, other in enumerate(headers):
         writer = JsonWriter()

@@ -20,14 +20,14 @@ from tests.dicom.test_round_trips import EXPLICIT_LE, IMPLICIT_LE, NATIVE, diffe
 from tests.dicomweb.test_every_bulk_uri import candidates, paths_of, wrong
 from tests.pixels.instances import Opened
 from tests.support.datasets import FILES
-from tests.support.files import content, skeleton_of
+from tests.support.files import content, header_bytes_of
 from tests.support.plain_reader import BITS_ALLOCATED, LONG, PIXEL_DATA, PlainFile, find, number_of, read_file
 
 from gantry.dicom.attributes import series_attributes, study_attributes
 from gantry.dicom.bulk import find_bulk, parse_bulk_path
+from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_model import JsonWriter, dicom_json
-from gantry.dicom.part10 import read_header, read_skeleton
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.part10 import read_header, read_header_bytes
 from gantry.errors import StatusError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -59,13 +59,13 @@ class Original(NamedTuple):
 
     name: str
     data: bytes
-    skeleton: Skeleton
+    header_bytes: HeaderBytes
     text: str
 
 
 def original(name: str, data: bytes) -> Original:
-    skeleton = skeleton_of(data)
-    return Original(name, data, skeleton, dicom_json(skeleton, URI))
+    header_bytes = header_bytes_of(data)
+    return Original(name, data, header_bytes, dicom_json(header_bytes, URI))
 
 
 def originals() -> Iterator[Original]:
@@ -113,7 +113,7 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 # --- what is looked at
 
 
-def look(data: bytes) -> Skeleton | None:
+def look(data: bytes) -> HeaderBytes | None:
     """All that is done with the header of an instance; None where it is refused."""
 
     def read_at(offset: int, length: int) -> bytes:
@@ -124,11 +124,11 @@ def look(data: bytes) -> Skeleton | None:
     except StatusError as error:
         assert error.message and error.code.name == "INVALID_ARGUMENT", error
         return None
-    skeleton = read_skeleton(read_at, len(data), header.layout)
-    assert skeleton is not None
+    header_bytes = read_header_bytes(read_at, len(data), header.layout)
+    assert header_bytes is not None
     for describe in (study_attributes, series_attributes, lambda found: dicom_json(found, URI)):
-        in_words(describe, skeleton)
-    return skeleton
+        in_words(describe, header_bytes)
+    return header_bytes
 
 
 def in_words(act: object, *arguments: object) -> None:
@@ -140,10 +140,10 @@ def in_words(act: object, *arguments: object) -> None:
         assert refused_in_words(error), error.message
 
 
-def neighbours_stay(writer: JsonWriter, good: Original, damaged: Skeleton) -> None:
+def neighbours_stay(writer: JsonWriter, good: Original, damaged: HeaderBytes) -> None:
     """A header among others of its series changes nothing of their JSON."""
     in_words(writer.write, damaged, URI)
-    assert writer.write(good.skeleton, URI) == good.text
+    assert writer.write(good.header_bytes, URI) == good.text
 
 
 def words_are_known(file: PlainFile) -> bool:
@@ -193,7 +193,7 @@ def start() -> None:
     for number, each in enumerate(originals()):
         _state[number] = each, JsonWriter()
         for _ in range(2):
-            assert json.loads(_state[number][1].write(each.skeleton, URI), parse_int=str)
+            assert json.loads(_state[number][1].write(each.header_bytes, URI), parse_int=str)
 
 
 def run_chunk(chunk: int) -> tuple[int, int]:
@@ -233,4 +233,4 @@ def test_whole_headers_stay_as_they_are() -> None:
     """What a damaged neighbour is judged by holds without one."""
     for good in originals():
         writer = JsonWriter()
-        assert [writer.write(good.skeleton, URI) for _ in range(4)] == [good.text] * 4, good.name
+        assert [writer.write(good.header_bytes, URI) for _ in range(4)] == [good.text] * 4, good.name

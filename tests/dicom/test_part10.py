@@ -12,7 +12,7 @@ import pydicom.data
 import pytest
 
 from gantry.dicom import deflated, walk
-from gantry.dicom.part10 import Header, read_header
+from gantry.dicom.part10 import InstanceIdentity, read_header
 from gantry.errors import InvalidArgument
 
 EXPLICIT, IMPLICIT, BIG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
@@ -90,7 +90,7 @@ class Source:
         return self.data[offset : offset + length]
 
 
-def read(data: bytes) -> Header:
+def read(data: bytes) -> InstanceIdentity:
     return read_header(Source(data).read_at, len(data))
 
 
@@ -100,8 +100,8 @@ def refusal(data: bytes) -> str:
     return caught.value.message
 
 
-def expected(syntax: str = EXPLICIT) -> Header:
-    return Header("1.2.3", "1.2.3.5", "1.2.3.4", CT, syntax)
+def expected(syntax: str = EXPLICIT) -> InstanceIdentity:
+    return InstanceIdentity("1.2.3", "1.2.3.5", "1.2.3.4", CT, syntax)
 
 
 # --- what is stored
@@ -534,7 +534,7 @@ def test_the_files_of_pydicom(path: Path) -> None:
         if missing:
             assert missing[0] in refusal(data)
             return
-        assert read(data) == Header(
+        assert read(data) == InstanceIdentity(
             *(dataset[keyword].value for keyword in KEYWORDS), dataset.file_meta.TransferSyntaxUID
         )
 

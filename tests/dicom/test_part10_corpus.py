@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gantry.dicom.part10 import Header, read_header
+from gantry.dicom.part10 import InstanceIdentity, read_header
 from gantry.errors import InvalidArgument
 
 CORPUS = os.environ.get("GANTRY_CORPUS", "")
@@ -29,7 +29,7 @@ def rows() -> Iterator[object]:
             yield pytest.param(row, id=row["file"])
 
 
-def outcome(path: Path) -> Header | str:
+def outcome(path: Path) -> InstanceIdentity | str:
     """The header, or the text of the refusal."""
     fd = os.open(path, os.O_RDONLY)
     try:
@@ -44,9 +44,9 @@ def outcome(path: Path) -> Header | str:
 def test_manifest_row(row: dict[str, str]) -> None:
     path = Path(CORPUS, "data", row["file"])
     found = outcome(path)
-    if isinstance(found, Header):
-        assert found == Header(*(row[column] for column in COLUMNS))
+    if isinstance(found, InstanceIdentity):
+        assert found == InstanceIdentity(*(row[column] for column in COLUMNS))
     if row["confidence"] == "doubtful":
         assert outcome(path) == found
     else:
-        assert isinstance(found, Header) == (row["expected"] == "ok"), (row["rule"], row["why"], found)
+        assert isinstance(found, InstanceIdentity) == (row["expected"] == "ok"), (row["rule"], row["why"], found)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gantry.dicom.part10 import Header, read_header
+from gantry.dicom.part10 import InstanceIdentity, read_header
 from gantry.errors import InvalidArgument
 
 EXPLICIT, IMPLICIT, BIG = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
@@ -62,7 +62,7 @@ SYNTAXES = (EXPLICIT, IMPLICIT, BIG, JPEG)
 VALID = {syntax: with_meta(syntax, b"".join(top_level(syntax))) for syntax in (*SYNTAXES, DEFLATED)}
 
 
-def read(data: bytes) -> Header | None:
+def read(data: bytes) -> InstanceIdentity | None:
     """The header or None for a refusal; any other exception passes. Reading is bounded by a few times the size."""
     asked = 0
 
@@ -83,7 +83,7 @@ def read(data: bytes) -> Header | None:
 
 @pytest.mark.parametrize("syntax", VALID)
 def test_the_valid_files_are_valid(syntax: str) -> None:
-    assert read(VALID[syntax]) == Header(*HEADER, syntax)
+    assert read(VALID[syntax]) == InstanceIdentity(*HEADER, syntax)
 
 
 @pytest.mark.parametrize("syntax", SYNTAXES)

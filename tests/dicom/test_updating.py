@@ -7,7 +7,7 @@ import json
 import pytest
 from tests.pixels.instances import Opened
 from tests.support.datasets import EXPLICIT_UID, IMPLICIT_UID, PROCEDURES, SYNTAXES, dataset, element, part10, sequence
-from tests.support.files import skeleton_of
+from tests.support.files import header_bytes_of
 from tests.support.plain_reader import find, read_file
 
 from gantry.dicom.json_model import dicom_json
@@ -34,11 +34,11 @@ def test_bulk_values_of_odd_length_stay_where_their_sequence_changes(
     encoding = SYNTAXES[syntax]
     odd = element(tag, vr, value, encoding)
     data = part10(dataset([sequence(PROCEDURES, [[odd], [odd, odd]], encoding)], encoding), syntax)
-    wanted = json.loads(dicom_json(skeleton_of(data), "u"))
+    wanted = json.loads(dicom_json(header_bytes_of(data), "u"))
     wanted[f"{PROCEDURES:08X}"]["Value"][0][COMMENTS] = {"vr": "LT", "Value": ["odd"]}
     opened = Opened(data)
-    made = b"".join(rebuild(opened, read_header(opened.read_at, len(data)), skeleton_of(data), "u", wanted))
-    found = json.loads(dicom_json(skeleton_of(made), "u"))
+    made = b"".join(rebuild(opened, read_header(opened.read_at, len(data)), header_bytes_of(data), "u", wanted))
+    found = json.loads(dicom_json(header_bytes_of(made), "u"))
     assert found[f"{PROCEDURES:08X}"] == wanted[f"{PROCEDURES:08X}"]
     for number in (0, 1):
         assert [each.value for each in find(read_file(made).elements, (PROCEDURES, number, tag))] == [value]

@@ -36,7 +36,7 @@ from tests.support.datasets import (
     part10,
     sequence,
 )
-from tests.support.files import CORPUS, WHY, content, made_names, parameters, real_names, skeleton_of
+from tests.support.files import CORPUS, WHY, content, header_bytes_of, made_names, parameters, real_names
 from tests.support.gantry import Gantry
 from tests.support.plain_reader import (
     BITS_ALLOCATED,
@@ -61,7 +61,7 @@ NOT_DECODED = {
 
 def paths_of(data: bytes) -> list[str]:
     """The addresses that DICOM JSON gives, without what they begin with."""
-    found = addresses(json.loads(dicom_json(skeleton_of(data), "u")))
+    found = addresses(json.loads(dicom_json(header_bytes_of(data), "u")))
     assert all(address.startswith("u/") for address in found)
     return [address.removeprefix("u/") for address in found]
 
@@ -116,7 +116,7 @@ def test_there_are_addresses_in_what_is_made_for_them(name: str, least: int) -> 
 def test_every_binary_element_has_a_value_or_an_address(name: str) -> None:
     """OB, OW and UN of the top level that hold something: none is as if empty."""
     data = content(name)
-    json_model = json.loads(dicom_json(skeleton_of(data), "u"))
+    json_model = json.loads(dicom_json(header_bytes_of(data), "u"))
     for each in read_file(data).elements:
         if each.value and each.vr in ("OB", "OW", "UN") and each.tag & 0xFFFF and each.tag != 0xFFFCFFFC:
             member = json_model[f"{each.tag:08X}"]

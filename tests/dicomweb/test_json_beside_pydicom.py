@@ -16,7 +16,7 @@ import pytest
 from gantry.dicom.json_model import dicom_json
 from tests.dicomweb.test_corpus import differences, reference
 from tests.support.datasets import EXPLICIT_UID, FILES, dataset, part10
-from tests.support.files import accepted, content, parameters, real_names, skeleton_of
+from tests.support.files import accepted, content, header_bytes_of, parameters, real_names
 from tests.support.plain_reader import EXPLICIT, Element, PlainFile, read_file
 from tests.support.server import Json
 
@@ -36,7 +36,7 @@ def fault_of_pydicom(ours: Json, theirs: Json | None) -> str:
 
 
 def parsed(data: bytes) -> Json:
-    found: Json = json.loads(dicom_json(skeleton_of(data), "u"))
+    found: Json = json.loads(dicom_json(header_bytes_of(data), "u"))
     return found
 
 
@@ -83,7 +83,7 @@ def shown(element: Element) -> bool:
 @pytest.mark.parametrize("name", parameters(*(f"made:{name}" for name in FILES if "-200-" not in name), *real_names()))
 def test_every_element_has_a_member_and_no_member_is_made_up(name: str) -> None:
     data = content(name)
-    file, text = read_file(data), dicom_json(skeleton_of(data), "u")
+    file, text = read_file(data), dicom_json(header_bytes_of(data), "u")
     found = json.loads(text, parse_int=float)
     assert missing(file, found) == []
     assert {tag for tag in found if not tag.startswith("0002")} <= {f"{each.tag:08X}" for each in file.elements}
@@ -112,7 +112,7 @@ def test_an_item_or_delimiter_with_a_vr_is_refused_or_hides_nothing(number: int,
 @pytest.mark.parametrize("encoding", ["explicit", "implicit", "big-endian", "deflated"])
 def test_numbers_that_are_none_stay_text(encoding: str) -> None:
     """PS3.18 §F.2.3: only what is finite and no longer than anybody writes is a number."""
-    found = json.loads(dicom_json(skeleton_of(FILES[f"numbers-{encoding}"]), "u"), parse_int=str, parse_float=str)
+    found = json.loads(dicom_json(header_bytes_of(FILES[f"numbers-{encoding}"]), "u"), parse_int=str, parse_float=str)
     assert found["00200011"] == {"vr": "IS", "Value": ["9" * 5000]} or "BulkDataURI" in found["00200011"]
     assert found["00180050"] == {"vr": "DS", "Value": ["1e400"]}
     assert found["00181041"] == {"vr": "DS", "Value": ["abc", "1_0", None, "nan"]}

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gantry.dicom.elements import MAX_DEPTH
+from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_model import JsonWriter, dicom_json, fragments
-from gantry.dicom.part10 import read_header, read_skeleton
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.part10 import read_header, read_header_bytes
 from gantry.errors import InvalidArgument
 from gantry.studies.metadata import object_xml
 from tests.dicomweb.instances import packaged
@@ -31,22 +31,22 @@ NAMES = (
 )
 
 
-def skeleton_of(data: bytes) -> Skeleton:
+def header_bytes_of(data: bytes) -> HeaderBytes:
     def read_at(offset: int, length: int) -> bytes:
         return data[offset : offset + length]
 
-    found = read_skeleton(read_at, len(data), read_header(read_at, len(data)).layout)
+    found = read_header_bytes(read_at, len(data), read_header(read_at, len(data)).layout)
     assert found is not None
     return found
 
 
-def explicit(*elements: bytes) -> Skeleton:
-    return Skeleton(b"", b"".join(elements), (), True, True)
+def explicit(*elements: bytes) -> HeaderBytes:
+    return HeaderBytes(b"", b"".join(elements), (), True, True)
 
 
-def one(*elements: bytes, skeleton: Skeleton | None = None) -> Any:
+def one(*elements: bytes, header_bytes: HeaderBytes | None = None) -> Any:
     """The only element of a dataset, without its tag."""
-    (found,) = json.loads(dicom_json(skeleton or explicit(*elements), "http://x")).values()
+    (found,) = json.loads(dicom_json(header_bytes or explicit(*elements), "http://x")).values()
     return found
 
 
@@ -123,7 +123,7 @@ def test_short_binary_values_are_inline_and_little_endian(vr: str, size: int) ->
     value = bytes(range(2 * size))
     for order, mark in (("<", True), (">", False)):
         head = struct.pack(f"{order}HH2s2xI", 0x0011, 0x0030, vr.encode(), len(value))
-        found = one(skeleton=Skeleton(b"", head + value, (), True, mark))
+        found = one(header_bytes=HeaderBytes(b"", head + value, (), True, mark))
         swapped = value if mark else b"".join(value[at : at + size][::-1] for at in (0, size))
         assert b64decode(found["InlineBinary"]) == swapped
     long = struct.pack("<HH2s2xI", 0x0011, 0x0030, vr.encode(), 2056) + bytes(2056)
@@ -150,9 +150,9 @@ def test_what_was_cut_has_an_address() -> None:
     """§10.3.5"""
     sequence = struct.pack("<HH2s2xI", 0x0008, 0x1140, b"SQ", 2 << 20)
     value = struct.pack("<HH2s2xI", 0x0011, 0x0030, b"UT", 2 << 20)
-    skeleton = Skeleton(b"", sequence + value, ((0, 2 << 20), (12, 2 << 20)), True, True)
-    assert skeleton.lacks_sequences
-    assert json.loads(dicom_json(skeleton, "u")) == {
+    header_bytes = HeaderBytes(b"", sequence + value, ((0, 2 << 20), (12, 2 << 20)), True, True)
+    assert header_bytes.lacks_sequences
+    assert json.loads(dicom_json(header_bytes, "u")) == {
         "00081140": {"vr": "UN", "BulkDataURI": "u/00081140"},
         "00110030": {"vr": "UT", "BulkDataURI": "u/00110030"},
     }
@@ -170,9 +170,9 @@ def test_a_character_set_of_an_item_is_its_own() -> None:
 
 
 def test_the_members_that_are_wanted() -> None:
-    skeleton = skeleton_of(packaged("CT_small.dcm"))
-    whole = json.loads(dicom_json(skeleton, ""))
-    found = fragments(skeleton, frozenset((0x00100010, 0x00080060, 0x00020010, 0x99990010)))
+    header_bytes = header_bytes_of(packaged("CT_small.dcm"))
+    whole = json.loads(dicom_json(header_bytes, ""))
+    found = fragments(header_bytes, frozenset((0x00100010, 0x00080060, 0x00020010, 0x99990010)))
     assert {f"{tag:08X}": json.loads("{" + text + "}")[f"{tag:08X}"] for tag, text in found.items()} == {
         tag: whole[tag] for tag in ("00100010", "00080060", "00020010")
     }
@@ -185,13 +185,13 @@ def test_the_members_that_are_wanted() -> None:
 @given(st.sampled_from(NAMES), st.data())
 def test_headers_in_a_row_give_what_each_gives_alone(name: str, data: st.DataObject) -> None:
     """Whatever differs between them: values, lengths, elements."""
-    skeleton = skeleton_of(packaged(name))
+    header_bytes = header_bytes_of(packaged(name))
     writer = JsonWriter()
     for number in range(data.draw(st.integers(2, 6))):
-        body = bytearray(skeleton.body)
+        body = bytearray(header_bytes.body)
         for _ in range(data.draw(st.integers(0, 3))):
             body[data.draw(st.integers(0, len(body) - 1))] = data.draw(st.integers(0, 255))
-        variant = skeleton._replace(body=bytes(body))
+        variant = header_bytes._replace(body=bytes(body))
         try:
             alone = dicom_json(variant, f"u/{number}")
         except InvalidArgument:
@@ -203,9 +203,9 @@ def test_a_series_is_compared_and_not_read_again(monkeypatch: pytest.MonkeyPatch
     """From the fourth header on only what differs is looked at: the first one may be known from before."""
     from gantry.dicom import json_model
 
-    skeleton = skeleton_of(packaged("CT_small.dcm"))
+    header_bytes = header_bytes_of(packaged("CT_small.dcm"))
     series = [
-        skeleton._replace(body=skeleton.body.replace(b"1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322", uid))
+        header_bytes._replace(body=header_bytes.body.replace(b"1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.12322", uid))
         for uid in (f"1.3.6.1.4.1.5962.1.1.1.1.1.20040119072730.{n}".encode() for n in range(10000, 10010))
     ]
     assert len({item.body for item in series}) == 10
@@ -219,11 +219,11 @@ def test_a_series_is_compared_and_not_read_again(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_element_more_at_the_end_is_seen() -> None:
-    skeleton = skeleton_of(packaged("test-SR.dcm"))
+    header_bytes = header_bytes_of(packaged("test-SR.dcm"))
     writer = JsonWriter()
     for _ in range(3):
-        writer.write(skeleton, "u")
-    longer = skeleton._replace(body=skeleton.body + element(0x7FF1, 0x0010, b"LO", "creator"))
+        writer.write(header_bytes, "u")
+    longer = header_bytes._replace(body=header_bytes.body + element(0x7FF1, 0x0010, b"LO", "creator"))
     assert json.loads(writer.write(longer, "u"))["7FF10010"]["Value"] == ["creator"]
 
 
@@ -233,13 +233,13 @@ def test_an_element_more_at_the_end_is_seen() -> None:
 @settings(max_examples=400, deadline=None)
 @given(st.sampled_from(NAMES), st.data())
 def test_damaged_headers_are_refused_or_give_json(name: str, data: st.DataObject) -> None:
-    skeleton = skeleton_of(packaged(name))
-    body = bytearray(skeleton.body)
+    header_bytes = header_bytes_of(packaged(name))
+    body = bytearray(header_bytes.body)
     for _ in range(data.draw(st.integers(1, 8))):
         at = data.draw(st.integers(0, len(body) - 1))
         body[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=6))
     try:
-        text = dicom_json(skeleton._replace(body=bytes(body)), "http://x")
+        text = dicom_json(header_bytes._replace(body=bytes(body)), "http://x")
     except InvalidArgument:
         return
     json.loads(text)
@@ -250,7 +250,7 @@ def test_damaged_headers_are_refused_or_give_json(name: str, data: st.DataObject
 @given(st.binary(max_size=300), st.booleans(), st.booleans())
 def test_any_bytes_at_all(body: bytes, is_explicit: bool, little: bool) -> None:
     try:
-        json.loads(dicom_json(Skeleton(b"", body, (), is_explicit, little), "u"))
+        json.loads(dicom_json(HeaderBytes(b"", body, (), is_explicit, little), "u"))
     except InvalidArgument:
         pass
 
@@ -291,10 +291,10 @@ def test_every_packaged_file_gives_json() -> None:
     count = 0
     for path in sorted(folder.rglob("*.dcm")):
         try:
-            skeleton = skeleton_of(path.read_bytes())
+            header_bytes = header_bytes_of(path.read_bytes())
         except InvalidArgument:
             continue
-        json.loads(dicom_json(skeleton, "u"))
+        json.loads(dicom_json(header_bytes, "u"))
         count += 1
     assert count > 60
 

@@ -13,7 +13,7 @@ import pytest
 from gantry.dicom import codecs, encoders, forms
 from gantry.dicom.codecs import Frame, decode_frame
 from gantry.dicom.image_source import ImagePixel
-from gantry.dicom.representations import guarded
+from gantry.dicom.representations import contain_errors
 from gantry.errors import FailedPrecondition, Internal, InvalidArgument, StatusError
 from tests.pixels.instances import image, parts, refusal, transcoded
 
@@ -76,7 +76,7 @@ def test_anything_else_that_fails(error: BaseException, caplog: pytest.LogCaptur
         yield b"one"
         raise error
 
-    made = guarded(make())
+    made = contain_errors(make())
     assert next(made) == b"one"
     with pytest.raises(StatusError) as caught:
         next(made)
@@ -100,7 +100,7 @@ def test_memory_that_is_not_there_is_no_damage(table: str, monkeypatch: pytest.M
 
 def test_a_codec_that_is_missing() -> None:
     with pytest.raises(FailedPrecondition, match=r"not installed: `pip install 'gantry-dicom\[pixels\]'`$"):
-        list(guarded(map(fail_with(ImportError(LIBRARY_TEXT, name="somewhere", path=LIBRARY_TEXT)), [1])))
+        list(contain_errors(map(fail_with(ImportError(LIBRARY_TEXT, name="somewhere", path=LIBRARY_TEXT)), [1])))
 
 
 def test_a_jpeg_that_cannot_be_recompressed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,7 +9,7 @@ import pytest
 from gantry.dicom import encapsulation, image_source, views
 from gantry.dicom.forms import JPEG_BASELINE, RLE
 from gantry.dicom.open_source import StoredFrames, stored_frames
-from gantry.dicom.part10 import read_header, read_skeleton
+from gantry.dicom.part10 import read_header, read_header_bytes
 from gantry.errors import OutOfRange
 from tests.dicomweb.instances import instance
 from tests.support.encapsulated import item
@@ -60,10 +60,10 @@ def basic(frames: list[bytes], fragments: int = 1) -> bytes:
 def places(opened: Counted) -> StoredFrames | None:
     """From the header that an index has."""
     header = read_header(opened.read_at, opened.size)
-    skeleton = read_skeleton(opened.read_at, opened.size, header.layout)
-    assert skeleton is not None
+    header_bytes = read_header_bytes(opened.read_at, opened.size, header.layout)
+    assert header_bytes is not None
     opened.read = 0
-    return stored_frames(opened, skeleton, header.transfer_syntax_uid)
+    return stored_frames(opened, header_bytes, header.transfer_syntax_uid)
 
 
 def given(data: bytes, number: int) -> bytes:
@@ -144,10 +144,10 @@ def test_what_a_worker_has_to_look_at() -> None:
 def test_a_file_that_is_not_the_one_of_the_header() -> None:
     data = slide(FRAMES)
     header = read_header(Counted(data).read_at, len(data))
-    skeleton = read_skeleton(Counted(data).read_at, len(data), header.layout)
-    assert skeleton is not None
+    header_bytes = read_header_bytes(Counted(data).read_at, len(data), header.layout)
+    assert header_bytes is not None
     other = Counted(data[:200] + b"\0\0" + data[200:])
-    assert stored_frames(other, skeleton, header.transfer_syntax_uid) is None
+    assert stored_frames(other, header_bytes, header.transfer_syntax_uid) is None
 
 
 def test_no_more_is_remembered_of_a_table_than_its_file_holds(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,14 +17,14 @@ COUNT = ROWS * COLUMNS
 EXTRA = bytes(range(7))
 
 
-def packed(plane: bytes) -> bytes:
+def pack_cells(plane: bytes) -> bytes:
     """Literal runs, and one replicate run where a plane ends in equal bytes (PS3.5 §G.3.1)."""
     out = b"".join(bytes([len(plane[at : at + 128]) - 1]) + plane[at : at + 128] for at in range(0, len(plane), 128))
     return out + b"\x80" * (len(out) % 2)
 
 
 def rle(planes: Sequence[bytes]) -> bytes:
-    segments = [packed(plane) for plane in planes]
+    segments = [pack_cells(plane) for plane in planes]
     offsets = [64 + sum(map(len, segments[:number])) for number in range(len(segments))]
     return struct.pack("<16I", len(segments), *offsets, *[0] * (15 - len(segments))) + b"".join(segments)
 

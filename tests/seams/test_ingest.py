@@ -190,7 +190,7 @@ def test_a_mistake_about_one_header_is_that_objects_alone(
 ) -> None:
     for number in range(3):
         source.put(f"{number}.dcm", [make_instance("1.2", "1.3", f"1.99.{number}")])
-    whole = ingest.read_skeleton
+    whole = ingest.read_header_bytes
 
     def mistaken(read_at: Any, size: int, layout: Any, *most: int) -> Any:
         found = whole(read_at, size, layout, *most)
@@ -199,7 +199,7 @@ def test_a_mistake_about_one_header_is_that_objects_alone(
             raise KeyError("nobody foresaw this")
         return found
 
-    monkeypatch.setattr(ingest, "read_skeleton", mistaken)
+    monkeypatch.setattr(ingest, "read_header_bytes", mistaken)
     first, failed, last = run("0.dcm", "1.dcm", "2.dcm")
     assert isinstance(first, Instance) and isinstance(last, Instance)
     assert code_of(failed) is Code.INTERNAL

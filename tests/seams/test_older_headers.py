@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.header_bytes import HeaderBytes
 from gantry.header_packs import pack
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
@@ -61,9 +61,9 @@ def attributes(seams: Seams) -> dict[str, Any]:
 
 def test_it_is_read_and_written_in_the_form_of_today(older: Older) -> None:
     assert older.header[0] == 1
-    found = Skeleton.from_bytes(older.header)
+    found = HeaderBytes.from_bytes(older.header)
     assert [size for _, size in found.cuts] == [len(PIXELS)]
-    assert Skeleton.from_bytes(found.to_bytes()) == found
+    assert HeaderBytes.from_bytes(found.to_bytes()) == found
 
 
 def test_metadata(seams: Seams, older: Older) -> None:

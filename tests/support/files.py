@@ -10,8 +10,8 @@ from typing import Any
 import pydicom
 import pytest
 
-from gantry.dicom.part10 import read_header, read_skeleton
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.header_bytes import HeaderBytes
+from gantry.dicom.part10 import read_header, read_header_bytes
 from gantry.errors import InvalidArgument
 from tests.support.datasets import FILES
 
@@ -37,13 +37,13 @@ def accepted(data: bytes) -> bool:
     return True
 
 
-def skeleton_of(data: bytes) -> Skeleton:
+def header_bytes_of(data: bytes) -> HeaderBytes:
     """Raises InvalidArgument."""
 
     def read_at(offset: int, length: int) -> bytes:
         return data[offset : offset + length]
 
-    found = read_skeleton(read_at, len(data), read_header(read_at, len(data)).layout, _MOST)
+    found = read_header_bytes(read_at, len(data), read_header(read_at, len(data)).layout, _MOST)
     assert found is not None
     return found
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
+from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_model import fragments
-from gantry.dicom.part10 import MAX_SKELETON
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.part10 import MAX_HEADER
 from gantry.dicom.tags import (
     ACCESSION_NUMBER,
     MODALITY,
@@ -106,24 +106,24 @@ _STUDY, _SERIES = frozenset(STUDY_DEFAULT + STUDY_MORE), frozenset(SERIES_DEFAUL
 _MAX_MEMBER = 16 << 10
 
 
-def say(skeleton: Skeleton, study: StudyAttributes | None = None) -> Said:
+def say(header_bytes: HeaderBytes, study: StudyAttributes | None = None) -> Said:
     """What a header says of its study and series. An attribute that cannot be read is left out, and no other.
 
     A ``study`` that another header has described is taken as it is.
     """
-    found, whole = _found(skeleton, _STUDY | _SERIES if study is None else _SERIES)
+    found, whole = _found(header_bytes, _STUDY | _SERIES if study is None else _SERIES)
     elements = _parsed(found)
     members = {tag: found[tag] for tag in elements}
     texts = {tag: _joined(element) for tag, element in elements.items() if element["vr"] != "SQ"}
     return Said(study or _study(members, texts), _series(members, texts), whole and len(elements) == len(found))
 
 
-def study_attributes(skeleton: Skeleton) -> StudyAttributes:
-    return say(skeleton).study
+def study_attributes(header_bytes: HeaderBytes) -> StudyAttributes:
+    return say(header_bytes).study
 
 
-def series_attributes(skeleton: Skeleton) -> SeriesAttributes:
-    return say(skeleton).series
+def series_attributes(header_bytes: HeaderBytes) -> SeriesAttributes:
+    return say(header_bytes).series
 
 
 def _study(members: dict[int, str], texts: dict[int, str]) -> StudyAttributes:
@@ -152,31 +152,31 @@ def _series(members: dict[int, str], texts: dict[int, str]) -> SeriesAttributes:
     )
 
 
-def _found(skeleton: Skeleton, wanted: frozenset[int]) -> tuple[dict[int, str], bool]:
+def _found(header_bytes: HeaderBytes, wanted: frozenset[int]) -> tuple[dict[int, str], bool]:
     """Members by tag, and whether all that are there could be read.
 
     Members longer than ``_MAX_MEMBER`` are left to the metadata: every search would carry them.
     """
     try:
-        found, whole = fragments(skeleton, wanted), True
+        found, whole = fragments(header_bytes, wanted), True
     except StatusError:
-        found, whole = _one_by_one(skeleton, wanted), False
+        found, whole = _one_by_one(header_bytes, wanted), False
     except Exception:
         # Whatever a header is made of, an instance whose structure is whole is stored, and found by the rest of it.
         logger.exception("a header cannot be read in one go")
-        found, whole = _one_by_one(skeleton, wanted), False
+        found, whole = _one_by_one(header_bytes, wanted), False
     return {tag: member for tag, member in found.items() if 0 < len(member) <= _MAX_MEMBER}, whole and all(
         found.values()
     )
 
 
-def _one_by_one(skeleton: Skeleton, wanted: frozenset[int]) -> dict[int, str]:
+def _one_by_one(header_bytes: HeaderBytes, wanted: frozenset[int]) -> dict[int, str]:
     """Without those that cannot be read. Every one costs a walk, so a header too long to be kept is not worth it."""
     found: dict[int, str] = {}
-    if len(skeleton.body) <= MAX_SKELETON:
+    if len(header_bytes.body) <= MAX_HEADER:
         for tag in wanted:
             with suppress(Exception):  # told by the caller, once for all of them
-                found |= fragments(skeleton, frozenset((tag,)))
+                found |= fragments(header_bytes, frozenset((tag,)))
     return found
 
 

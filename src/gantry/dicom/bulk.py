@@ -7,11 +7,18 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from gantry.dicom.buffers import Readable
 from gantry.dicom.deflated import Inflated
 from gantry.dicom.elements import DataSet, Element, are_fragments
-from gantry.dicom.layout import Readable
-from gantry.dicom.part10 import MAX_LIVE_SKELETON, MAX_SEQUENCES, META_START, Header, read_header, read_skeleton
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.header_bytes import HeaderBytes
+from gantry.dicom.part10 import (
+    MAX_LIVE_HEADER,
+    MAX_SEQUENCES,
+    META_START,
+    InstanceIdentity,
+    read_header,
+    read_header_bytes,
+)
 from gantry.dicom.tags import BITS_ALLOCATED, PIXEL_DATA, UNDEFINED
 from gantry.dicom.walk import Cut
 from gantry.dicom.words import swap_words, word_size
@@ -58,13 +65,13 @@ def find_bulk(opened: Readable, path: BulkPath) -> tuple[int, int] | bytes | Enc
     """
     header = read_header(opened.read_at, opened.size)
     layout = header.layout.with_sequences(0 if len(path) == 1 else MAX_SEQUENCES)
-    skeleton = read_skeleton(opened.read_at, opened.size, layout, MAX_LIVE_SKELETON)
-    if skeleton is None:
-        raise FailedPrecondition(f"the header has more than {MAX_LIVE_SKELETON} bytes")
-    data_set = skeleton.meta_elements() if path[0] >> 16 == _META_GROUP else skeleton.data_set()
+    header_bytes = read_header_bytes(opened.read_at, opened.size, layout, MAX_LIVE_HEADER)
+    if header_bytes is None:
+        raise FailedPrecondition(f"the header has more than {MAX_LIVE_HEADER} bytes")
+    data_set = header_bytes.meta_elements() if path[0] >> 16 == _META_GROUP else header_bytes.data_set()
     element, siblings = find_element(data_set, path)
     if element.start in data_set.cuts:
-        places = [position for position, _ in skeleton.cuts]
+        places = [position for position, _ in header_bytes.cuts]
         return _long_value(opened, header, element, layout.cuts[places.index(element.start)])
     if element.tag == PIXEL_DATA and element.has_fragments:
         return Encapsulated(0, 0, path)
@@ -110,8 +117,10 @@ def _swapped_size(data_set: DataSet, element: Element, siblings: list[Element]) 
     return word_size(element.tag, element.vr, bits)
 
 
-def _long_value(opened: Readable, header: Header, element: Element, cut: Cut) -> tuple[int, int] | bytes | Encapsulated:
-    """A value that a skeleton leaves out; those of deflated datasets have no place in the file."""
+def _long_value(
+    opened: Readable, header: InstanceIdentity, element: Element, cut: Cut
+) -> tuple[int, int] | bytes | Encapsulated:
+    """A value that the header bytes leave out; those of deflated datasets have no place in the file."""
     layout = header.layout
     start, length = cut.start + cut.header, cut.length
     read = Inflated(opened.read_at, layout.meta_end, opened.size).read_at if layout.deflated else opened.read_at
@@ -130,11 +139,12 @@ def _long_value(opened: Readable, header: Header, element: Element, cut: Cut) ->
     return swap_words(read(cut.start + cut.header, length), size)
 
 
-def cut_values(skeleton: Skeleton) -> Iterator[tuple[int, Element, int]]:
-    """Place in the file, element in the skeleton and length of each value that was left out of a data set which is not
-    deflated."""
-    data_set, left_out = skeleton.data_set(), META_START + len(skeleton.meta)
-    for position, length in skeleton.cuts:
-        element = data_set.read_element(position, len(skeleton.body), skeleton.encoding)
+def cut_values(header_bytes: HeaderBytes) -> Iterator[tuple[int, Element, int]]:
+    """Place in the file, element in the header bytes and length of each value that was left out of a data set.
+
+    Of one that is not deflated."""
+    data_set, left_out = header_bytes.data_set(), META_START + len(header_bytes.meta)
+    for position, length in header_bytes.cuts:
+        element = data_set.read_element(position, len(header_bytes.body), header_bytes.encoding)
         yield left_out + element.value, element, length
         left_out += length

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gantry.dicom.buffers import Sliceable
 from gantry.dicom.image_source import ImagePixel
-from gantry.dicom.layout import Sliceable
 
 Pixels = NDArray[Any]
 """One frame: rows × columns, or rows × columns × samples."""
@@ -66,10 +66,10 @@ def pixel_values(cells: Pixels, image: ImagePixel) -> Pixels:
     """The values of the stored bits alone, with their sign (PS3.5 §8.1.1)."""
     if image.is_float or image.bits_stored == image.bits_allocated or image.bits_allocated == 1:
         return cells
-    return sign_extended(cells, image.bits_stored, image.high_bit + 1 - image.bits_stored, cell_type(image))
+    return extend_sign(cells, image.bits_stored, image.high_bit + 1 - image.bits_stored, cell_type(image))
 
 
-def sign_extended(cells: Pixels, bits: int, lowest: int, wanted: np.dtype[Any]) -> Pixels:
+def extend_sign(cells: Pixels, bits: int, lowest: int, wanted: np.dtype[Any]) -> Pixels:
     """``bits`` bits from bit ``lowest`` on, as ``wanted``. Costs nothing where no other bits are set."""
     width = wanted.itemsize * 8
     if cells.dtype.itemsize != wanted.itemsize:
@@ -89,14 +89,14 @@ def sign_extended(cells: Pixels, bits: int, lowest: int, wanted: np.dtype[Any]) 
     return raised
 
 
-def packed(cells: Pixels, image: ImagePixel) -> bytes:
+def pack_cells(cells: Pixels, image: ImagePixel) -> bytes:
     """Cells as explicit little endian bytes, colour by pixel. Single bits begin at a byte."""
     if image.bits_allocated == 1:
         return np.packbits(cells.reshape(-1), bitorder="little").tobytes()
     return cells.astype(cell_type(image), copy=False).tobytes()
 
 
-def interleaved(image: ImagePixel) -> ImagePixel:
+def describe_interleaved(image: ImagePixel) -> ImagePixel:
     """How the arrays that this module gives are to be described."""
     photometric = image.photometric_interpretation.replace("YBR_FULL_422", "YBR_FULL")
     return replace(image, planar_configuration=0, photometric_interpretation=photometric)

@@ -15,7 +15,7 @@ import numpy as np
 
 from gantry.dicom import forms
 from gantry.dicom.bitstreams import Stream, read_stream
-from gantry.dicom.cells import Pixels, cell_type, interleaved, native_frame, shape_of, sign_extended
+from gantry.dicom.cells import Pixels, cell_type, describe_interleaved, extend_sign, native_frame, shape_of
 from gantry.dicom.image_source import ImagePixel, true_422
 from gantry.dicom.rle_segments import decode_planes, segment_extents, unpack_segment
 from gantry.dicom.stream_ends import find_end
@@ -85,11 +85,11 @@ def _values(pixels: Pixels, precision: int, image: ImagePixel) -> Pixels:
         return pixels.astype(cell, copy=False)
     lowest = image.high_bit + 1 - stored if precision > image.high_bit else 0
     if lowest or precision <= stored or pixels.dtype.kind == "i":
-        return sign_extended(pixels, min(precision, stored), lowest, cell)
-    values = sign_extended(pixels, precision, 0, cell)
+        return extend_sign(pixels, min(precision, stored), lowest, cell)
+    values = extend_sign(pixels, precision, 0, cell)
     # Cells whose writer did not repeat the sign above the stored bits, so that no value seems to be negative.
     if is_signed and int(values.min()) >= 0 and int(values.max()) < 1 << stored:
-        return sign_extended(pixels, stored, 0, cell)
+        return extend_sign(pixels, stored, 0, cell)
     return values
 
 
@@ -206,7 +206,7 @@ def _deflated(data: bytes, image: ImagePixel) -> Frame:
         raise InvalidArgument(f"a frame inflates to {len(decoded)} bytes or is cut, {needed} are declared")
     is_422 = image.photometric_interpretation.endswith("_422")
     whole = replace(image, photometric_interpretation="YBR_FULL") if is_422 else image
-    return Frame(native_frame(decoded, 0, whole), interleaved(image))
+    return Frame(native_frame(decoded, 0, whole), describe_interleaved(image))
 
 
 def _uncompressed(data: bytes, image: ImagePixel) -> Frame:
@@ -216,7 +216,7 @@ def _uncompressed(data: bytes, image: ImagePixel) -> Frame:
     if len(data) < needed:
         raise InvalidArgument(f"a frame has {len(data)} bytes, {needed} are declared")
     pixels = native_frame(data, 0, one)
-    return Frame(pixels, interleaved(replace(one, number_of_frames=image.number_of_frames)))
+    return Frame(pixels, describe_interleaved(replace(one, number_of_frames=image.number_of_frames)))
 
 
 DECODERS: dict[str, Callable[[bytes, ImagePixel], Frame]] = {

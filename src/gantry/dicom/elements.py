@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
 
+from gantry.dicom.buffers import Buffer
 from gantry.dicom.dictionary import vr_of
-from gantry.dicom.layout import Buffer
 from gantry.dicom.tags import ITEM, ITEM_END, PIXEL_DATA, PIXEL_REPRESENTATION, PIXEL_TAGS, SEQUENCE_END, UNDEFINED
 from gantry.dicom.vr import LONG, SHORT
 from gantry.errors import InvalidArgument

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from struct import pack, unpack_from
 
-from gantry.dicom.layout import Sliceable
+from gantry.dicom.buffers import Sliceable
 from gantry.errors import FailedPrecondition, InvalidArgument
 
 _MAX_FRAGMENTS = 1_000_000

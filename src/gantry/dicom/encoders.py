@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from gantry.dicom import forms
-from gantry.dicom.cells import packed, pixel_values
+from gantry.dicom.cells import pack_cells, pixel_values
 from gantry.dicom.codecs import Frame, decode_frame, largest_difference, same_pixels
 from gantry.dicom.colour import to_rgb
 from gantry.dicom.image_source import ImagePixel
@@ -210,14 +210,14 @@ def _rle(frame: Frame) -> Encoded:
 
     image = frame.image
     data = encode_rle(
-        packed(frame.pixels, image), image.rows, image.columns, image.samples_per_pixel, image.bits_allocated, "<"
+        pack_cells(frame.pixels, image), image.rows, image.columns, image.samples_per_pixel, image.bits_allocated, "<"
     )
     return data, replace(image, planar_configuration=1 if image.samples_per_pixel == 3 else 0)
 
 
 def _deflate(frame: Frame) -> Encoded:
     deflater = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-    return deflater.compress(packed(frame.pixels, frame.image)) + deflater.flush(), frame.image
+    return deflater.compress(pack_cells(frame.pixels, frame.image)) + deflater.flush(), frame.image
 
 
 def recompress_jpeg(data: bytes) -> bytes:

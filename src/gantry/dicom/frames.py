@@ -16,7 +16,7 @@ Beat = Callable[[], None]
 
 def frames_of(source: Source, image: ImagePixel, beat: Beat, wanted: Sequence[int] | None = None) -> Iterator[Frame]:
     """Frames decoded, one at a time: all, or those ``wanted``, by numbers from 0. Raises OutOfRange."""
-    from gantry.dicom.cells import interleaved, native_frame
+    from gantry.dicom.cells import describe_interleaved, native_frame
     from gantry.dicom.codecs import Frame
 
     numbers = frame_numbers(image, wanted)
@@ -30,7 +30,7 @@ def frames_of(source: Source, image: ImagePixel, beat: Beat, wanted: Sequence[in
     described = true_422(len(value), image)
     for number in numbers:
         beat()
-        yield Frame(native_frame(value, number, described), interleaved(described))
+        yield Frame(native_frame(value, number, described), describe_interleaved(described))
 
 
 def _decode_numbered(source: Source, image: ImagePixel, bitstreams: Sequence[bytes], number: int) -> Frame:

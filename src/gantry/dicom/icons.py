@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gantry.dicom.cells import packed
+from gantry.dicom.cells import pack_cells
 from gantry.dicom.elements import EXPLICIT_LE, DataSet, Element, Item
 from gantry.dicom.file_meta import implicit_head
 from gantry.dicom.frames import frames_of
@@ -45,7 +45,7 @@ def _native_item(instance: WholeInstance, item: Item) -> bytes:
     if PIXEL_DATA in elements and elements[PIXEL_DATA].undefined_length:
         icon = read_icon(instance, item)
         frame = next(frames_of(icon, read_image_pixel(icon), lambda: None))
-        value = packed(frame.pixels, frame.image)
+        value = pack_cells(frame.pixels, frame.image)
         changes = {
             PIXEL_DATA: NewElement("OW", value + b"\0" * (len(value) % 2)),
             PHOTOMETRIC_INTERPRETATION: text_element("CS", frame.image.photometric_interpretation),

@@ -12,9 +12,9 @@ from typing import Any
 from pydicom.dataelem import RawDataElement
 from pydicom.uid import UID
 
+from gantry.dicom.buffers import Sliceable
 from gantry.dicom.encapsulation import EncodedFrames, FrameTable
 from gantry.dicom.forms import DEFLATED_LE, ENCAPSULATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, RLE, video_types
-from gantry.dicom.layout import Sliceable
 from gantry.dicom.tags import OFFSET_TABLE, OFFSET_TABLE_LENGTHS, PIXEL_DATA
 from gantry.errors import FailedPrecondition, InvalidArgument, StatusError
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 from operator import lt
 from typing import NamedTuple
 
+from gantry.dicom.buffers import Buffer
 from gantry.dicom.dictionary import vr_of
 from gantry.dicom.elements import IMPLICIT_LE, MAX_DEPTH, DataSet, Element, Item, is_sequence, new_element
 from gantry.dicom.json_values import Context, write_bulk, write_member, write_numbers, write_octets, write_texts
-from gantry.dicom.layout import Buffer
 from gantry.dicom.tags import (
     CHARACTER_SET,
     META_VERSION,

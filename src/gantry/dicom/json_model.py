@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
+from gantry.dicom.buffers import Buffer
 from gantry.dicom.elements import DataSet, Encoding
+from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_drafts import (
     CONTEXT_TAGS,
     Draft,
@@ -17,15 +19,13 @@ from gantry.dicom.json_drafts import (
     write_member_of,
 )
 from gantry.dicom.json_values import Context
-from gantry.dicom.layout import Buffer
-from gantry.dicom.skeleton import Skeleton
 
 _FIRST = 0x00030000
 
 
-def dicom_json(skeleton: Skeleton, bulk_uri: str) -> str:
+def dicom_json(header_bytes: HeaderBytes, bulk_uri: str) -> str:
     """All elements as one JSON object, bulk data by address below ``bulk_uri`` (§F.2.2). Raises InvalidArgument."""
-    return JsonWriter().write(skeleton, bulk_uri)
+    return JsonWriter().write(header_bytes, bulk_uri)
 
 
 class JsonWriter:
@@ -38,11 +38,11 @@ class JsonWriter:
     def __init__(self) -> None:
         self._meta, self._body = _AlikeWriter(), _AlikeWriter()
 
-    def write(self, skeleton: Skeleton, bulk_uri: str) -> str:
+    def write(self, header_bytes: HeaderBytes, bulk_uri: str) -> str:
         """Raises InvalidArgument."""
         texts = (
-            self._meta.write(skeleton.meta_elements(), bulk_uri),
-            self._body.write(skeleton.data_set(), bulk_uri),
+            self._meta.write(header_bytes.meta_elements(), bulk_uri),
+            self._body.write(header_bytes.data_set(), bulk_uri),
         )
         return f"{{{','.join(filter(None, texts))}}}"
 
@@ -73,15 +73,15 @@ class _AlikeWriter:
         return draft.text()
 
 
-def fragments(skeleton: Skeleton, wanted: frozenset[int], bulk_uri: str = "") -> dict[int, str]:
+def fragments(header_bytes: HeaderBytes, wanted: frozenset[int], bulk_uri: str = "") -> dict[int, str]:
     """Tag → member of the JSON object, of those top-level elements ``wanted`` that are there.
 
     Without ``bulk_uri`` bulk data has no address: its member is empty, and so are those of what is always left out.
     Raises InvalidArgument.
     """
     found: dict[int, str] = {}
-    meta = _write_some(skeleton.meta_elements(), wanted, bulk_uri) if any(tag < _FIRST for tag in wanted) else ()
-    for tag, text in chain(meta, _write_some(skeleton.data_set(), wanted, bulk_uri)):
+    meta = _write_some(header_bytes.meta_elements(), wanted, bulk_uri) if any(tag < _FIRST for tag in wanted) else ()
+    for tag, text in chain(meta, _write_some(header_bytes.data_set(), wanted, bulk_uri)):
         found.setdefault(tag, text)
     return found
 

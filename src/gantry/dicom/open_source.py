@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
+from gantry.dicom.buffers import Buffer, FileValue, Readable
 from gantry.dicom.bulk import BulkPath, cut_values, find_element
 from gantry.dicom.deflated import Inflated
 from gantry.dicom.elements import DataSet, Element, Item
 from gantry.dicom.encapsulation import FrameTable
+from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.image_attributes import attribute_bytes, is_needed, parse_attributes
 from gantry.dicom.image_source import (
     MAX_FILE,
@@ -23,17 +25,15 @@ from gantry.dicom.image_source import (
     require_pixels,
     true_422,
 )
-from gantry.dicom.layout import Buffer, FileValue, Readable
 from gantry.dicom.part10 import (
     DEFLATED_UIDS,
-    MAX_LIVE_SKELETON,
+    MAX_LIVE_HEADER,
     META_START,
-    Header,
+    InstanceIdentity,
     read_header,
-    read_skeleton,
+    read_header_bytes,
 )
 from gantry.dicom.rewriting import Placed, place_elements, swap_to_little_endian
-from gantry.dicom.skeleton import Skeleton
 from gantry.dicom.tags import PIXEL_TAGS
 from gantry.dicom.traversal import Scope
 from gantry.errors import FailedPrecondition, NotFound, StatusError
@@ -42,7 +42,7 @@ from gantry.errors import FailedPrecondition, NotFound, StatusError
 class WholeInstance:
     """An instance in memory: the bytes of its file, its file meta group, and its data set, inflated where deflated."""
 
-    def __init__(self, data: bytes, header: Header, data_set: DataSet) -> None:
+    def __init__(self, data: bytes, header: InstanceIdentity, data_set: DataSet) -> None:
         self.data, self.header, self.data_set = data, header, data_set
         self.meta = data[META_START : header.layout.meta_end]
         self.placed = place_elements(data_set)
@@ -84,7 +84,7 @@ def read_instance(opened: Readable) -> WholeInstance:
     return WholeInstance(data, header, DataSet(body, layout.encoding, ends=ends))
 
 
-def _read_source(data_set: DataSet, placed: Iterable[Placed], header: Header) -> Source:
+def _read_source(data_set: DataSet, placed: Iterable[Placed], header: InstanceIdentity) -> Source:
     """From the elements of a data set or item that is in memory as a whole."""
     needed, pixels = [], None
     for element, scope in placed:
@@ -107,9 +107,9 @@ def open_source(opened: Readable, path: BulkPath = ()) -> Source:
     if len(path) > 1:
         return open_icon(read_instance(opened), path)
     if header.layout.little and not header.layout.deflated:
-        skeleton = read_skeleton(opened.read_at, opened.size, header.layout, MAX_LIVE_SKELETON)
-        if skeleton is not None:
-            found = read_pixels(opened, skeleton, header.transfer_syntax_uid, header.sop_class_uid)
+        header_bytes = read_header_bytes(opened.read_at, opened.size, header.layout, MAX_LIVE_HEADER)
+        if header_bytes is not None:
+            found = read_pixels(opened, header_bytes, header.transfer_syntax_uid, header.sop_class_uid)
             if found is not None:
                 return found
     return read_instance(opened).source
@@ -131,24 +131,26 @@ def read_icon(instance: WholeInstance, item: Item) -> Source:
     return _read_source(instance.data_set, ((element, scope) for element in item.elements()), instance.header)
 
 
-def read_pixels(opened: Readable, skeleton: Skeleton, transfer_syntax_uid: str, sop_class_uid: str) -> Source | None:
-    """From a header that was read before; None where the pixels do not lie in the file as its skeleton has them."""
-    if not skeleton.little or transfer_syntax_uid in DEFLATED_UIDS:
+def read_pixels(
+    opened: Readable, header_bytes: HeaderBytes, transfer_syntax_uid: str, sop_class_uid: str
+) -> Source | None:
+    """From a header that was read before; None where the pixels do not lie in the file as it has them."""
+    if not header_bytes.little or transfer_syntax_uid in DEFLATED_UIDS:
         return None
-    data_set, needed, pixels = skeleton.data_set(), [], None
-    scope = Scope(data_set, len(skeleton.body))
+    data_set, needed, pixels = header_bytes.data_set(), [], None
+    scope = Scope(data_set, len(header_bytes.body))
     for element in data_set.elements():
         scope = scope.after(element)
         if is_needed(element.tag) and element.start not in data_set.cuts:
             needed.append((element.tag, attribute_bytes(data_set, element, scope)))
     size = sum(len(data) for _, data in needed)
-    for place, element, length in cut_values(skeleton):
-        head = skeleton.body[element.start : element.value]
+    for place, element, length in cut_values(header_bytes):
+        head = header_bytes.body[element.start : element.value]
         if element.tag in PIXEL_TAGS and pixels is None:
             if opened.read_at(place - len(head), len(head)) != head:
                 return None
             pixels = _pixels_in_file(opened, element, head, place, length)
-        elif is_needed(element.tag) and size + length <= MAX_LIVE_SKELETON:
+        elif is_needed(element.tag) and size + length <= MAX_LIVE_HEADER:
             needed.append((element.tag, head + opened.read_at(place, length)))
             size += length
     return Source(parse_attributes(needed, data_set), pixels, transfer_syntax_uid, sop_class_uid)
@@ -181,11 +183,11 @@ class StoredFrames(NamedTuple):
         return [(self.start + at, length) for at, length in found]
 
 
-def stored_frames(opened: Readable, skeleton: Skeleton, transfer_syntax_uid: str) -> StoredFrames | None:
+def stored_frames(opened: Readable, header_bytes: HeaderBytes, transfer_syntax_uid: str) -> StoredFrames | None:
     """None for what has to be looked at more closely, or has no frames: whoever decodes it has the words for that."""
     try:
         require_frames(transfer_syntax_uid)
-        source = read_pixels(opened, skeleton, transfer_syntax_uid, "")
+        source = read_pixels(opened, header_bytes, transfer_syntax_uid, "")
         return None if source is None else _stored_frames(source)
     except StatusError:
         return None

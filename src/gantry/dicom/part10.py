@@ -34,7 +34,7 @@ from typing import Literal
 
 from gantry.dicom.deflated import Inflated
 from gantry.dicom.elements import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, Encoding, encoding_of
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.tags import (
     INSTANCE_NUMBER,
     MEDIA_CLASS,
@@ -50,8 +50,8 @@ from gantry.dicom.walk import Cut, ReadAt, Walk, tag_name
 from gantry.errors import InvalidArgument
 
 MAX_META_ELEMENTS = 1000
-MAX_SKELETON = 1 << 20
-MAX_LIVE_SKELETON = 64 << 20
+MAX_HEADER = 1 << 20
+MAX_LIVE_HEADER = 64 << 20
 MAX_SEQUENCES = 16 << 20
 """Bytes of long sequences that are told apart when somebody asks for them: some 300 ms of one core."""
 
@@ -59,7 +59,7 @@ META_START = 132
 """Where the file meta group begins, behind the preamble and the letters DICM (PS3.10 §7.1)."""
 
 _LONG_WALK, _MOST_ENDS = 1024, 1000
-"""From how many bytes on, and for how many values, a skeleton says where a value of undefined length ends."""
+"""From how many bytes on, and for how many values, the header bytes say where a value of undefined length ends."""
 
 
 DEFLATED_UIDS = frozenset(("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"))
@@ -86,7 +86,7 @@ _BARE_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the dataset lies, in bytes of the object, or of the inflated dataset where ``deflated``; see Skeleton."""
+    """Where the dataset lies, in bytes of the object, or of the inflated one where ``deflated``; see HeaderBytes."""
 
     meta_end: int
     start: int
@@ -98,7 +98,7 @@ class Layout:
     ends: tuple[tuple[int, int], ...] = ()
 
     def with_sequences(self, most: int) -> Layout:
-        """That of a skeleton which holds the long sequences too, as long as they have at most ``most`` bytes."""
+        """That of header bytes which hold the long sequences too, as long as they have at most ``most`` bytes."""
         if sum(cut.length for cut in self.cuts if cut.is_sequence) > most:
             return self
         return replace(self, cuts=tuple(cut for cut in self.cuts if not cut.is_sequence))
@@ -112,7 +112,7 @@ _NOWHERE = Layout(0, 0, 0, (), True, True, False)
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class InstanceIdentity:
     """What identifies an instance: the dataset's UIDs, and the transfer syntax of the file meta group.
 
     Two are equal when these are. ``numbers`` are InstanceNumber, NumberOfFrames, Rows, Columns and BitsAllocated by
@@ -128,7 +128,7 @@ class Header:
     layout: Layout = field(default=_NOWHERE, compare=False)
 
 
-def read_header(read_at: ReadAt, size: int) -> Header:
+def read_header(read_at: ReadAt, size: int) -> InstanceIdentity:
     """Identify a Part 10 instance (PS3.10 §7) and prove that its structure reaches the end of the object.
 
     Every refusal is an ``InvalidArgument`` that says what is wrong and where. Study, Series and SOP Instance UID and
@@ -148,7 +148,7 @@ def read_header(read_at: ReadAt, size: int) -> Header:
         walk, start = Walk(inflated.read_at, inflated.measure(), "the inflated dataset"), 0
     walk.dataset(encoding_of(transfer_syntax))
     encoding = walk.encoding
-    return Header(
+    return InstanceIdentity(
         study_instance_uid=_uid(walk.found, STUDY),
         series_instance_uid=_uid(walk.found, SERIES),
         sop_instance_uid=_uid(walk.found, SOP_INSTANCE),
@@ -168,7 +168,7 @@ def read_header(read_at: ReadAt, size: int) -> Header:
     )
 
 
-def read_skeleton(read_at: ReadAt, size: int, layout: Layout, most: int = MAX_SKELETON) -> Skeleton | None:
+def read_header_bytes(read_at: ReadAt, size: int, layout: Layout, most: int = MAX_HEADER) -> HeaderBytes | None:
     """The header of an instance that ``read_header`` has read; None where it is longer than ``most`` bytes."""
     held = layout.end - layout.start - sum(cut.length for cut in layout.cuts)
     if held + layout.meta_end > most:
@@ -183,7 +183,7 @@ def read_skeleton(read_at: ReadAt, size: int, layout: Layout, most: int = MAX_SK
         at = cut.start + cut.header + cut.length
     if at < layout.end:
         pieces.append(read_body(at, layout.end - at))
-    return Skeleton(meta, b"".join(pieces), tuple(cuts), layout.explicit, layout.little, _ends_in_body(layout))
+    return HeaderBytes(meta, b"".join(pieces), tuple(cuts), layout.explicit, layout.little, _ends_in_body(layout))
 
 
 def _ends_in_body(layout: Layout) -> tuple[tuple[int, int], ...]:

@@ -49,7 +49,7 @@ class Grey:
     stored: tuple[int, int] = (0, 255)
 
 
-def picture(frame: Frame, ds: Any, number: int, window: Window | None = None) -> Pixels:
+def render_frame(frame: Frame, ds: Any, number: int, window: Window | None = None) -> Pixels:
     """Frame ``number`` from 0 in 8 bits: rows × columns of grey, or rows × columns × 3 of RGB."""
     image = frame.image
     if image.is_float:

@@ -15,9 +15,9 @@ from gantry.dicom.forms import Form
 from gantry.errors import FailedPrecondition, Internal, InvalidArgument, StatusError
 
 if TYPE_CHECKING:
+    from gantry.dicom.buffers import Readable
     from gantry.dicom.codecs import Frame
     from gantry.dicom.image_source import ImagePixel, Source
-    from gantry.dicom.layout import Readable
 
 _NOT_INSTALLED = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 
@@ -36,10 +36,10 @@ class Part(NamedTuple):
 
 def represent(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[Part]:
     """The files of an instance in a form; ``beat`` is called before every frame. Raises StatusError alone."""
-    return guarded(_parts(opened, form, beat))
+    return contain_errors(_parts(opened, form, beat))
 
 
-def guarded(made: Iterator[Made]) -> Iterator[Made]:
+def contain_errors(made: Iterator[Made]) -> Iterator[Made]:
     """What codecs make of untrusted bytes, with every error of theirs as a StatusError in our words.
 
     What a library says, its paths and its tracebacks are for the log, and never for a caller.
@@ -96,20 +96,20 @@ def _octets(source: Source, image: ImagePixel, form: Form, beat: Callable[[], No
             beat()
             yield bytes(value[start : start + size])
     else:
-        from gantry.dicom.cells import packed
+        from gantry.dicom.cells import pack_cells
 
         for frame in frames_of(source, image, beat):
-            yield packed(frame.pixels, frame.image)
+            yield pack_cells(frame.pixels, frame.image)
 
 
 def _pictures(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
     from gantry.dicom.frames import frames_of
-    from gantry.dicom.rendering import picture, to_jpeg, to_png
+    from gantry.dicom.rendering import render_frame, to_jpeg, to_png
 
     write = to_jpeg if form.media_type == forms.JPEG else to_png
     for number, frame in enumerate(frames_of(source, image, beat)):
         _require_shown(frame, form)
-        yield write(picture(frame, source.ds, number))
+        yield write(render_frame(frame, source.ds, number))
 
 
 def _require_shown(frame: Frame, form: Form) -> None:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from struct import pack
 from typing import NamedTuple
 
+from gantry.dicom.buffers import Buffer
 from gantry.dicom.elements import IMPLICIT_LE, DataSet, Element, Encoding, is_sequence
 from gantry.dicom.file_meta import explicit_head, implicit_head
-from gantry.dicom.layout import Buffer
 from gantry.dicom.tags import ITEM, ITEM_END, PIXEL_DATA, SEQUENCE_END, UNDEFINED, is_group_length
 from gantry.dicom.traversal import CONTEXT_OF_VALUES, Kind, Scope, Step, read_steps
 from gantry.dicom.vr import fits

@@ -108,7 +108,7 @@ def _new_elements(instance: WholeInstance, syntax: str, beat: Beat) -> Changes:
 def _as_native(source: Source, image: ImagePixel, beat: Beat) -> tuple[bytes, ImagePixel]:
     import numpy as np
 
-    from gantry.dicom.cells import packed
+    from gantry.dicom.cells import pack_cells
 
     if image.bits_allocated == 1:
         bits, after = [], image
@@ -119,7 +119,7 @@ def _as_native(source: Source, image: ImagePixel, beat: Beat) -> tuple[bytes, Im
     else:
         parts, after = [], image
         for frame in frames_of(source, image, beat):
-            parts.append(packed(frame.pixels, frame.image))
+            parts.append(pack_cells(frame.pixels, frame.image))
             after = _widest(after, frame.image)
         value = b"".join(parts)
     return value + b"\0" * (len(value) % 2), after

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from gantry.dicom.buffers import Readable
 from gantry.dicom.bulk import find_element, parse_bulk_path
 from gantry.dicom.elements import DataSet
 from gantry.dicom.file_meta import write_meta
+from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_elements import (
     Attributes,
     BulkValue,
@@ -18,9 +20,7 @@ from gantry.dicom.json_elements import (
     to_json,
 )
 from gantry.dicom.json_model import dicom_json
-from gantry.dicom.layout import Readable
-from gantry.dicom.part10 import Header
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.part10 import InstanceIdentity
 from gantry.dicom.tags import CHARACTER_SET, IDENTITY, PIXEL_TAGS, is_group_length
 from gantry.dicom.vr import TEXT
 from gantry.dicom.walk import Cut
@@ -31,21 +31,23 @@ _PIECE = 1 << 20
 _ASCII = ("", "ISO_IR 6")
 
 
-def rebuild(opened: Readable, header: Header, skeleton: Skeleton, bulk_uri: str, attributes: Any) -> Iterator[bytes]:
-    """The chunks of a new file: ``attributes`` instead of ``dicom_json(skeleton, bulk_uri)``, the rest as it was.
+def rebuild(
+    opened: Readable, header: InstanceIdentity, header_bytes: HeaderBytes, bulk_uri: str, attributes: Any
+) -> Iterator[bytes]:
+    """The chunks of a new file: ``attributes`` instead of ``dicom_json(header_bytes, bulk_uri)``, the rest as it was.
 
     ``opened`` stays open until the last chunk. Elements that are the same are copied as bytes, and so is what the
     metadata does not show; bulk values in sequences may move with their items. Raises, before the first chunk,
     InvalidArgument for what must not change (UIDs, meta group, pixels, bulk values) and for a BulkDataURI of nothing;
     FailedPrecondition where the file is big endian or deflated, or only a tolerant reader finds its elements.
     """
-    layout, data_set = header.layout, skeleton.data_set()
+    layout, data_set = header.layout, header_bytes.data_set()
     if layout.deflated or not layout.little:
         raise FailedPrecondition("its metadata cannot be patched, as its dataset is deflated or big endian")
     elements = [element for element in data_set.elements() if not is_group_length(element.tag)]
-    places = dict(zip((position for position, _ in skeleton.cuts), layout.cuts, strict=True))
+    places = dict(zip((position for position, _ in header_bytes.cuts), layout.cuts, strict=True))
     try:
-        before = parse_json(dicom_json(skeleton, bulk_uri))
+        before = parse_json(dicom_json(header_bytes, bulk_uri))
         hidden = frozenset(tag for tag, *_ in elements if f"{tag:08X}" not in before)
         changed, gone = _changes(before, attributes, hidden)
         anew = changed | _in_new_character_set(before, changed, gone, hidden)
@@ -57,19 +59,19 @@ def rebuild(opened: Readable, header: Header, skeleton: Skeleton, bulk_uri: str,
         }
         known = frozenset(to_json(element) for _, element in every)
         find = _old_values(data_set, bulk_uri, bulk)
-        encoder = ElementEncoder(not skeleton.explicit, _new_character_set(before, changed, gone), known, find)
+        encoder = ElementEncoder(not header_bytes.explicit, _new_character_set(before, changed, gone), known, find)
         pieces: list[tuple[int, bytes | Cut]] = [(tag, encoder.encode({tag: anew[tag]})) for tag in anew]
         _require_same_bulk(bulk, list(_every({f"{tag:08X}": anew[tag] for tag in anew}, bulk_uri)))
     except RecursionError:
         raise InvalidArgument("the attributes are nested too deep") from None
     left_out = anew.keys() | gone
     pieces += [
-        (element.tag, places.get(element.start) or skeleton.body[element.start : element.end])
+        (element.tag, places.get(element.start) or header_bytes.body[element.start : element.end])
         for element in elements
         if element.tag not in left_out
     ]
     pieces.sort(key=lambda piece: piece[0])
-    meta = write_meta(header.sop_class_uid, header.sop_instance_uid, header.transfer_syntax_uid, skeleton.meta)
+    meta = write_meta(header.sop_class_uid, header.sop_instance_uid, header.transfer_syntax_uid, header_bytes.meta)
     return _stream(opened, meta, pieces)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from itertools import accumulate
 
+from gantry.dicom.buffers import FileValue, Readable
 from gantry.dicom.encapsulation import fragments
 from gantry.dicom.forms import MP4, MPEG, TRANSPORT_STREAM, video_types
-from gantry.dicom.layout import FileValue, Readable
 from gantry.errors import InvalidArgument
 
 _PACKET = 188

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gantry.dicom import forms
-from gantry.dicom.representations import guarded
+from gantry.dicom.representations import contain_errors
 from gantry.errors import FailedPrecondition
 
 if TYPE_CHECKING:
+    from gantry.dicom.buffers import Readable
     from gantry.dicom.cells import Pixels
-    from gantry.dicom.layout import Readable
 
 MAX_VIEW_FRAME = 50_000_000
 MAX_BYTES = 1 << 30
@@ -46,14 +46,14 @@ class View:
 
 def rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Callable[[], None]) -> Iterator[bytes]:
     """Frames as JPEG or PNG: all, or those ``wanted`` by numbers from 0. Raises StatusError alone."""
-    return guarded(_rendered(opened, view, wanted, beat))
+    return contain_errors(_rendered(opened, view, wanted, beat))
 
 
 def _rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Callable[[], None]) -> Iterator[bytes]:
     from gantry.dicom.frames import frame_numbers, frames_of
     from gantry.dicom.image_source import read_image_pixel
     from gantry.dicom.open_source import open_source
-    from gantry.dicom.rendering import picture, to_jpeg, to_png
+    from gantry.dicom.rendering import render_frame, to_jpeg, to_png
     from gantry.dicom.windows import Window, require_window
 
     window = None if view.window is None else Window(*view.window)
@@ -68,7 +68,7 @@ def _rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: 
     for number, frame in zip(numbers, frames_of(source, image, beat, numbers), strict=True):
         if view.media_type == forms.JPEG and frame.image.samples_per_pixel == 3 and frame.image.bits_stored > 8:
             raise FailedPrecondition(f"colour of {frame.image.bits_stored} bits per sample cannot become JPEG")
-        shown = picture(frame, source.ds, number, window)
+        shown = render_frame(frame, source.ds, number, window)
         if view.viewport is not None:
             shown = _fitted(shown, view.viewport)
         yield to_jpeg(shown, view.quality) if view.media_type == forms.JPEG else to_png(shown)
@@ -107,7 +107,7 @@ def frame_bitstreams(
 
     With ``path``, to its Pixel Data, those of an icon in the instance.
     """
-    return guarded(_bitstreams(opened, transfer_syntax_uid, wanted, beat, path))
+    return contain_errors(_bitstreams(opened, transfer_syntax_uid, wanted, beat, path))
 
 
 def _bitstreams(
@@ -135,11 +135,11 @@ def _bitstreams(
         for number in numbers:
             yield bytes(value[number * size : (number + 1) * size])
     elif syntax in _NATIVE:
-        from gantry.dicom.cells import packed
+        from gantry.dicom.cells import pack_cells
 
         by_plane = source.encapsulated and image.samples_per_pixel > 1 and image.planar_configuration
         for frame in frames_of(source, image, beat, numbers):
-            yield packed(frame.pixels.transpose(2, 0, 1) if by_plane else frame.pixels, frame.image)
+            yield pack_cells(frame.pixels.transpose(2, 0, 1) if by_plane else frame.pixels, frame.image)
     else:
         from gantry.dicom.encoders import encode_frame
 

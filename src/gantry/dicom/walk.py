@@ -51,7 +51,7 @@ MAX_PADDING = 64 * 1024
 MAX_UID_VALUE = 256
 MAX_KEPT_VALUE = 64
 LONG_VALUE, LONG_SEQUENCE = 4096, 1 << 20
-"""Top-level values longer than this are left out of a skeleton: binary ones and pixels, and sequences and text."""
+"""Top-level values longer than this are left out of the header bytes: binary ones and pixels; sequences and text."""
 
 _TOO_MANY = f"the dataset has more than {MAX_ELEMENTS} elements"
 _DELIMITERS = frozenset((ITEM_END, SEQUENCE_END))
@@ -287,7 +287,7 @@ class Walk:
         self.pos, self.last = pos, group << 16 | element
 
     def cut(self, tag: int, vr: str, value: Cut) -> None:
-        """Note a value that a skeleton leaves out. In implicit form nobody knows which private values are binary."""
+        """Note a value that header bytes leave out. In implicit form nobody knows which private values are binary."""
         if self.open:
             return
         if tag in PIXEL_TAGS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gantry.dicom.layout import Buffer
+from gantry.dicom.buffers import Buffer
 from gantry.dicom.tags import PIXEL_DATA
 from gantry.dicom.vr import TABLE
 

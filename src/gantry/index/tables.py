@@ -140,7 +140,7 @@ series = Table(
     sqlite_autoincrement=True,
 )
 
-# Headers of several instances of a series, as ``dicom.skeleton`` packs them.
+# Headers of several instances of a series, as ``dicom.header_bytes`` packs them.
 header_pack = Table(
     "header_pack",
     metadata,

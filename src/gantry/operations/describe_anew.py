@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.header_bytes import HeaderBytes
 from gantry.errors import DataLoss
 from gantry.header_packs import unpack
 from gantry.ingest import AWAY, describe_headers
@@ -172,7 +172,7 @@ class _Work:
         try:
             entry = unpack(packs[place.pack_id])[place.pack_number]
             if entry:
-                Skeleton.from_bytes(entry)
+                HeaderBytes.from_bytes(entry)
         except (DataLoss, IndexError):
             return place.blob_key
         if not entry:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from gantry.containment import contain
-from gantry.dicom.part10 import MAX_LIVE_SKELETON, MAX_SEQUENCES, read_header, read_skeleton
-from gantry.dicom.skeleton import Skeleton
+from gantry.dicom.header_bytes import HeaderBytes
+from gantry.dicom.part10 import MAX_LIVE_HEADER, MAX_SEQUENCES, read_header, read_header_bytes
 from gantry.errors import DataLoss, FailedPrecondition, Interrupted, NotFound, StatusError
 from gantry.header_packs import unpack
 from gantry.names import DicomStoreName, ResourcePath
@@ -30,7 +30,7 @@ class Found(NamedTuple):
     """An instance as it is now, with its header, or with why that cannot be read."""
 
     row: FoundInstance
-    header: Skeleton | None
+    header: HeaderBytes | None
     error: StatusError | None = None
 
 
@@ -82,7 +82,7 @@ def _found(seams: Seams, store: DicomStoreName, row: FoundInstance, packs: _Pack
     return Found(row, None, DataLoss("its header was changed again and again while it was read"))
 
 
-def _header(seams: Seams, row: FoundInstance, packs: _Packs) -> Skeleton | None:
+def _header(seams: Seams, row: FoundInstance, packs: _Packs) -> HeaderBytes | None:
     """None where it is not there any more."""
     if row.pack_id is None:
         return live_header(seams, row)
@@ -96,28 +96,28 @@ def _header(seams: Seams, row: FoundInstance, packs: _Packs) -> Skeleton | None:
         return None
     try:
         entry = entries[row.pack_number]
-        found = Skeleton.from_bytes(entry) if entry else None
+        found = HeaderBytes.from_bytes(entry) if entry else None
     except (DataLoss, IndexError):
         logger.error("the header of %s is damaged in the index; it is read from the file", _path(row))
         return live_header(seams, row)
     return live_header(seams, row) if found is not None and found.lacks_sequences else found
 
 
-def live_header(seams: Seams, row: FoundInstance) -> Skeleton | None:
+def live_header(seams: Seams, row: FoundInstance) -> HeaderBytes | None:
     """Read from the blob: headers too long for the index, or with sequences that are, and those of an older Gantry."""
     try:
         with seams.blobs.open(row.blob_key) as blob:
             header = read_header(blob.read_at, blob.size)
             layout = header.layout.with_sequences(MAX_SEQUENCES)
-            found = read_skeleton(blob.read_at, blob.size, layout, MAX_LIVE_SKELETON)
+            found = read_header_bytes(blob.read_at, blob.size, layout, MAX_LIVE_HEADER)
     except NotFound:
         return None
     if found is None:
-        raise FailedPrecondition(f"its header has more than {MAX_LIVE_SKELETON} bytes")
+        raise FailedPrecondition(f"its header has more than {MAX_LIVE_HEADER} bytes")
     return found
 
 
-def one_header(seams: Seams, store: DicomStoreName, row: FoundInstance) -> Skeleton:
+def one_header(seams: Seams, store: DicomStoreName, row: FoundInstance) -> HeaderBytes:
     """Raises DataLoss where it is gone, and StatusError where it cannot be read."""
     for found in with_headers(seams, store, [row]):
         if found.header is None:

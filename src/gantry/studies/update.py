@@ -11,7 +11,7 @@ from typing import Any
 from gantry.containment import contain
 from gantry.describing import Read, attributes_of, describe
 from gantry.dicom.json_model import dicom_json
-from gantry.dicom.part10 import MAX_LIVE_SKELETON, read_header, read_skeleton
+from gantry.dicom.part10 import MAX_LIVE_HEADER, read_header, read_header_bytes
 from gantry.dicom.updating import rebuild
 from gantry.errors import Aborted, Code, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, StatusError
 from gantry.ingest import identify
@@ -118,15 +118,15 @@ def _update(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobS
 def _rewritten(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
     with blobs.open(instance.blob_key) as opened:
         header = read_header(opened.read_at, opened.size)
-        skeleton = read_skeleton(opened.read_at, opened.size, header.layout, MAX_LIVE_SKELETON)
-        if skeleton is None:
-            raise FailedPrecondition(f"the header has more than {MAX_LIVE_SKELETON} bytes")
+        header_bytes = read_header_bytes(opened.read_at, opened.size, header.layout, MAX_LIVE_HEADER)
+        if header_bytes is None:
+            raise FailedPrecondition(f"the header has more than {MAX_LIVE_HEADER} bytes")
         bulk_uri = f"{web_url}/{instance.path}/bulkdata"
-        attributes = parse_json(dicom_json(skeleton, bulk_uri))
+        attributes = parse_json(dicom_json(header_bytes, bulk_uri))
         wanted = apply_patch(attributes, patch)
         if json.dumps(wanted) == json.dumps(attributes):
             return None
-        size = blobs.put(key, rebuild(opened, header, skeleton, bulk_uri, wanted))
+        size = blobs.put(key, rebuild(opened, header, header_bytes, bulk_uri, wanted))
     try:
         with blobs.open(key) as made:
             after = identify(made, key, size, instance.storage_class, instance.resource)
@@ -136,4 +136,4 @@ def _rewritten(instance: Instance, key: str, patch: Any, web_url: str, blobs: Bl
         with suppress(StatusError):
             blobs.delete(key)
         raise
-    return Read(instance, header, skeleton), after
+    return Read(instance, header, header_bytes), after

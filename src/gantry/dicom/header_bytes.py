@@ -16,7 +16,7 @@ _PIXEL_DATA = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")  # its tag, little and big 
 _VERSION, _EXPLICIT, _LITTLE = 2, 1, 2
 
 
-class Skeleton(NamedTuple):
+class HeaderBytes(NamedTuple):
     """``meta`` is the file meta group, explicit VR little endian, without the letters DICM.
 
     ``body`` is the dataset in the encoding it was written in (inflated where it was deflated), with some top-level
@@ -62,7 +62,7 @@ class Skeleton(NamedTuple):
         return b"".join((head, *tables, self.meta, self.body))
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Skeleton:
+    def from_bytes(cls, data: bytes) -> HeaderBytes:
         """What ``to_bytes`` wrote, in this version or an older one. Raises DataLoss for anything else."""
         try:
             return cls._parse(data)
@@ -70,7 +70,7 @@ class Skeleton(NamedTuple):
             raise DataLoss("the header in the index is damaged: it is cut off") from None
 
     @classmethod
-    def _parse(cls, data: bytes) -> Skeleton:
+    def _parse(cls, data: bytes) -> HeaderBytes:
         version, flags, cuts, meta = _HEAD.unpack_from(data)
         if not 0 < version <= _VERSION:
             raise DataLoss(f"the header in the index has version {version}, which this Gantry does not know")

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gantry.dicom.attributes import say
+from gantry.dicom.attributes import read_attributes
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.part10 import InstanceIdentity
 from gantry.dicom.tags import BITS_ALLOCATED, COLUMNS, INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS
@@ -75,7 +75,7 @@ def describe_header(header_bytes: HeaderBytes, study: StudyAttributes | None = N
     A ``study`` that another header has described is taken as it is.
     """
     try:
-        said = say(header_bytes, study)
+        said = read_attributes(header_bytes, study)
     except Exception:
         logger.exception("a header cannot be described")
         return Said()

@@ -27,8 +27,8 @@ def unpack(data: bytes) -> list[bytes]:
     """Raises DataLoss for what ``pack`` has not written."""
     try:
         plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MAX_BYTES)
-    except zstandard.ZstdError as error:
-        raise DataLoss(f"headers in the index are damaged: {error}") from None
+    except zstandard.ZstdError:
+        raise DataLoss("headers in the index are damaged") from None
     try:
         (count,) = _LENGTH.unpack_from(plain)
         at = _LENGTH.size * (count + 1)

@@ -17,6 +17,15 @@ def parse_json(text: str | bytes) -> Any:
     return _decode(text if isinstance(text, str) else text.decode(json.detect_encoding(text)))
 
 
+def locate_fault(error: Exception) -> str:
+    """Where text stops being JSON, in words, for whoever wrote it; empty where only the whole is wrong."""
+    if isinstance(error, json.JSONDecodeError):
+        return f" at line {error.lineno}, column {error.colno}"
+    if isinstance(error, UnicodeDecodeError):
+        return ": its text is not UTF-8"
+    return " that can be read: it is nested too deep" if isinstance(error, RecursionError) else ""
+
+
 def parse_with_digits(text: str) -> Any:
     """As ``json.loads``; every number is the text that stands there, so that nothing of it is rounded or rewritten."""
     return json.loads(text, parse_int=str, parse_float=str)

@@ -9,7 +9,7 @@ import pytest
 from tests.support.dicom import element
 
 from gantry.dicom import attributes
-from gantry.dicom.attributes import MAX_TEXT, say
+from gantry.dicom.attributes import MAX_TEXT
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.resources import Said
 
@@ -18,7 +18,7 @@ MODALITY = element(0x0008, 0x0060, b"CS", "CT")
 
 
 def said(*elements: bytes) -> Said:
-    return say(HeaderBytes(b"", b"".join(elements), (), True, True))
+    return attributes.read_attributes(HeaderBytes(b"", b"".join(elements), (), True, True))
 
 
 def broken_sequence(group: int, number: int) -> bytes:

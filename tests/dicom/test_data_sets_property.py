@@ -42,7 +42,7 @@ from tests.support.plain_reader import (
     read_file,
 )
 
-from gantry.dicom.attributes import series_attributes, study_attributes
+from gantry.dicom.attributes import read_attributes
 from gantry.dicom.json_model import dicom_json
 from gantry.dicom.part10 import read_header
 from gantry.errors import InvalidArgument, StatusError
@@ -180,8 +180,7 @@ def test_what_is_accepted_is_described_fetched_and_written(nodes: tuple[Node, ..
 def check_description(data: bytes) -> None:
     """The JSON has every element, only text that is in the file, and addresses that all give the bytes."""
     file, header_bytes = read_file(data), header_bytes_of(data)
-    study_attributes(header_bytes)
-    series_attributes(header_bytes)
+    read_attributes(header_bytes)
     found = json.loads(dicom_json(header_bytes, "u"), parse_constant=lambda name: f"not JSON: {name}")
     assert missing(file, found) == []
     for path, member in members(found):

@@ -11,7 +11,7 @@ import pytest
 from tests.support.datasets import PROCEDURES, REQUESTS, Made, element, head, item, sequence
 from tests.support.plain_reader import BIG, EXPLICIT, IMPLICIT, UNDEFINED, Encoding
 
-from gantry.dicom.attributes import series_attributes
+from gantry.dicom.attributes import read_attributes
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_model import JsonWriter, dicom_json, fragments
 from gantry.dicom.xml_model import native_xml
@@ -49,7 +49,7 @@ def everything(header_bytes: HeaderBytes) -> Any:
     found = json.loads(dicom_json(header_bytes, "u"))
     native_xml(found)
     fragments(header_bytes, frozenset((REQUESTS, PROCEDURES)))
-    series_attributes(header_bytes)
+    read_attributes(header_bytes)
     return found
 
 

@@ -23,7 +23,7 @@ from tests.support.datasets import FILES
 from tests.support.files import content, header_bytes_of
 from tests.support.plain_reader import BITS_ALLOCATED, LONG, PIXEL_DATA, PlainFile, find, number_of, read_file
 
-from gantry.dicom.attributes import series_attributes, study_attributes
+from gantry.dicom.attributes import read_attributes
 from gantry.dicom.bulk import find_bulk, parse_bulk_path
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_model import JsonWriter, dicom_json
@@ -126,7 +126,7 @@ def look(data: bytes) -> HeaderBytes | None:
         return None
     header_bytes = read_header_bytes(read_at, len(data), header.layout)
     assert header_bytes is not None
-    for describe in (study_attributes, series_attributes, lambda found: dicom_json(found, URI)):
+    for describe in (read_attributes, lambda found: dicom_json(found, URI)):
         in_words(describe, header_bytes)
     return header_bytes
 

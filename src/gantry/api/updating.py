@@ -7,6 +7,7 @@ import json
 from gantry.api.body import MAX_BODY_BYTES
 from gantry.api.web import Answer, WebCall, WebHandler
 from gantry.errors import InvalidArgument
+from gantry.json_text import locate_fault, parse_json
 from gantry.resources import Method
 from gantry.studies import update
 
@@ -58,6 +59,6 @@ def _patch(call: WebCall, most: int = MAX_BODY_BYTES) -> object:
         if len(held) > most:
             raise InvalidArgument(f"the patch is larger than {most} bytes")
     try:
-        return json.loads(held)
+        return parse_json(held)
     except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"the body is no JSON Patch: {str(error)[:200]}") from None
+        raise InvalidArgument(f"the body is no JSON Patch: it is no JSON{locate_fault(error)}") from None

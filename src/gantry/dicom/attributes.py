@@ -106,7 +106,7 @@ _STUDY, _SERIES = frozenset(STUDY_DEFAULT + STUDY_MORE), frozenset(SERIES_DEFAUL
 _MAX_MEMBER = 16 << 10
 
 
-def say(header_bytes: HeaderBytes, study: StudyAttributes | None = None) -> Said:
+def read_attributes(header_bytes: HeaderBytes, study: StudyAttributes | None = None) -> Said:
     """What a header says of its study and series. An attribute that cannot be read is left out, and no other.
 
     A ``study`` that another header has described is taken as it is.
@@ -116,14 +116,6 @@ def say(header_bytes: HeaderBytes, study: StudyAttributes | None = None) -> Said
     members = {tag: found[tag] for tag in elements}
     texts = {tag: _joined(element) for tag, element in elements.items() if element["vr"] != "SQ"}
     return Said(study or _study(members, texts), _series(members, texts), whole and len(elements) == len(found))
-
-
-def study_attributes(header_bytes: HeaderBytes) -> StudyAttributes:
-    return say(header_bytes).study
-
-
-def series_attributes(header_bytes: HeaderBytes) -> SeriesAttributes:
-    return say(header_bytes).series
 
 
 def _study(members: dict[int, str], texts: dict[int, str]) -> StudyAttributes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -57,8 +57,3 @@ def _convert(ybr: Pixels, rgb: Pixels, space: _Space) -> None:
         for values, factor in terms:
             shown += values * np.float32(factor)
         rgb[:, channel] = np.clip(shown, 0, 255, out=shown)
-
-
-def word_order(ds: Any) -> str:
-    """The byte order of words that pydicom keeps as bytes."""
-    return ">" if ds.original_encoding[1] is False else "<"

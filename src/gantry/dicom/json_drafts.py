@@ -229,7 +229,10 @@ def _draft_sequence(data_set: DataSet, element: Element, context: Context, is_fi
                 draft = draft_elements(data_set, item, in_item, is_fixed_item, is_short or number >= _FEW_ITEMS)
                 template = Template.of(data_set.data, last, data_set.data, draft) if last else None
                 last = draft
-                found.take(draft)
+                if number < _FEW_ITEMS:
+                    found.take(draft)
+                else:  # of so many nobody asks for leaves
+                    found.parts.append(draft.text())
             else:
                 found.parts.append(text)
             found.parts.append("}")

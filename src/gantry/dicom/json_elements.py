@@ -122,7 +122,7 @@ class ElementEncoder(NamedTuple):
             value = self._encode_value(vr, element)
             value += (b"\0" if vr == "UI" or vr in OCTETS else b" ") * (len(value) % 2)
             return write_head(tag, vr, len(value), self.implicit) + value
-        except (ValueError, OverflowError) as error:
+        except ValueError as error:
             raise InvalidArgument(f"{where} cannot be written: {str(error)[:300]}") from None
 
     def _encode_bulk(self, tag: int, vr: str, value: bytes, has_fragments: bool) -> bytes:
@@ -140,7 +140,7 @@ class ElementEncoder(NamedTuple):
         return b"".join(pieces)
 
     def _encode_value(self, vr: str, element: dict[str, Any]) -> bytes:
-        """Raises ValueError or OverflowError."""
+        """Raises ValueError."""
         if vr in OCTETS:
             return _octets(vr, element)
         values = _values(element)
@@ -196,7 +196,7 @@ def _number(vr: str, value: Any) -> bytes:
     number = _integer(vr, value) if vr in _INTEGERS else _float(vr, value)
     try:
         return pack("<" + NUMBERS[vr].letter, number)
-    except StructError:
+    except (StructError, OverflowError):
         raise ValueError(f"{shown(value)} does not fit {vr}") from None
 
 
@@ -241,7 +241,10 @@ def _text(vr: str, value: Any, strict: bool, character_set: str) -> bytes:
     if strict:
         require_form(vr, text)
     if vr not in TEXT:
-        return text.encode("ascii" if strict else "latin-1")
+        try:
+            return text.encode("ascii" if strict else "latin-1")
+        except UnicodeEncodeError:
+            raise ValueError(f"{shown(value)} has characters that {vr} cannot have") from None
     return encode(text, character_set)
 
 

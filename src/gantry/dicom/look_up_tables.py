@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from gantry.dicom.cells import Pixels
-from gantry.dicom.colour import word_order
 from gantry.dicom.image_attributes import read_value
 from gantry.errors import InvalidArgument
 
@@ -39,16 +38,16 @@ def look_up(values: Pixels, item: Any, is_signed: bool) -> tuple[Pixels, float]:
     count, first, bits = (int(number) & 0xFFFF for number in item.get("LUTDescriptor"))
     if is_signed and first >= 0x8000:
         first -= 0x10000
-    entries = _entries(item.get("LUTData"), count or _MAX_ENTRIES, word_order(item))
+    entries = _entries(item.get("LUTData"), count or _MAX_ENTRIES)
     top = max((1 << min(max(bits, 1), 16)) - 1, int(entries.max()))
     return entries[np.clip(values - first, 0, len(entries) - 1)].astype(np.float64), float(top)
 
 
-def _entries(data: Any, count: int, order: str) -> Pixels:
+def _entries(data: Any, count: int) -> Pixels:
     """Words, or bytes where there are just enough of those."""
     if isinstance(data, bytes):
         wide = len(data) >= 2 * count
-        entries: Pixels = np.frombuffer(data[: 2 * count if wide else count], f"{order}u2" if wide else np.uint8)
+        entries: Pixels = np.frombuffer(data[: 2 * count if wide else count], "<u2" if wide else np.uint8)
     else:
         numbers = [data] if isinstance(data, int) else list(data[:_MAX_ENTRIES])
         entries = np.asarray(numbers, np.int64) & 0xFFFF

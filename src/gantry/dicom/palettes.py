@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gantry.dicom.cells import Pixels
-from gantry.dicom.colour import word_order
 from gantry.dicom.image_attributes import read_value
 from gantry.errors import InvalidArgument
 
@@ -79,12 +78,10 @@ def _words(ds: Any, keyword: str) -> Pixels | None:
         return None
     if not isinstance(value, bytes):
         numbers = [value] if isinstance(value, int) else list(value)[: _MAX_ENTRIES + 1]
-        value, order = b"".join((int(number) & 0xFFFF).to_bytes(2, "little") for number in numbers), "<"
-    else:
-        order = word_order(ds)
+        value = b"".join((int(number) & 0xFFFF).to_bytes(2, "little") for number in numbers)
     if len(value) > 2 * _MAX_ENTRIES:
         raise InvalidArgument(f"{keyword} has more entries than 16 bits can number")
-    return np.frombuffer(value[: len(value) // 2 * 2], f"{order}u2").astype("<u2")
+    return np.frombuffer(value[: len(value) // 2 * 2], "<u2")
 
 
 def _entries(data: Pixels, count: int) -> Pixels:

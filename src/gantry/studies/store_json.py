@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any, Protocol
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 from gantry.containment import contain
 from gantry.dicom.from_json import SplitFile, check_bulk_type, encode_instance, file_chunks
 from gantry.errors import InvalidArgument, ResourceExhausted, StatusError, Unavailable
-from gantry.json_text import parse_json
+from gantry.json_text import locate_fault, parse_json
 from gantry.studies.spool import Spool
 from gantry.studies.store import Incoming
 
@@ -64,12 +63,8 @@ def _objects(part: BodyPart) -> list[Any]:
         held.append(chunk)
     try:
         value = parse_json(b"".join(held))
-    except json.JSONDecodeError as error:
-        raise InvalidArgument(f"the first part is not JSON (line {error.lineno}, column {error.colno})") from None
-    except UnicodeDecodeError:
-        raise InvalidArgument("the first part is not JSON: its text is not UTF-8") from None
-    except RecursionError:
-        raise InvalidArgument("the first part is nested too deep") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"the first part is no JSON{locate_fault(error)}") from None
     return value if isinstance(value, list) else [value]
 
 

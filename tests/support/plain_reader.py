@@ -126,7 +126,7 @@ def little_endian(element: Element, bits_allocated: int = 0) -> bytes:
     UN is little endian everywhere (§6.2.2). Pixels have words of their cells, whatever their VR says (§8.1.1, §A.3).
     """
     size = WORDS.get(element.vr, 1)
-    if element.tag == PIXEL_DATA and element.vr in ("OB", "OW") and bits_allocated > 8:
+    if element.tag == PIXEL_DATA and element.vr in ("OB", "OW") and bits_allocated in range(16, 65, 8):
         size = bits_allocated // 8
     if element.order == "<" or size == 1 or element.items is not None or element.fragments is not None:
         return element.value

@@ -23,7 +23,7 @@ from gantry.dicom.tags import (
     TRAILING_PADDING,
     is_group_length,
 )
-from gantry.dicom.vr import NUMBERS, OCTETS
+from gantry.dicom.vr import LONG, NUMBERS, OCTETS, SHORT
 from gantry.errors import InvalidArgument
 
 _LEFT_OUT = frozenset((META_VERSION, TRAILING_PADDING))
@@ -175,7 +175,7 @@ def draft_elements(
                 text = write_bulk(tag, "UN", context)
         if text is None:
             text = _write_value(data_set, element, end, context)
-            if key and not _depends_on_later(tag, context):
+            if key and not _depends_on_later(tag, vr, context):
                 _texts.keep(texts, key, text)
         draft.add_leaf(element, text, context, is_fixed)
         if tag in CONTEXT_TAGS and context_changes:
@@ -200,9 +200,9 @@ def put_in_order(data_set: DataSet, elements: list[Element], context: Context) -
     return [first[tag] for tag in sorted(first)], context
 
 
-def _depends_on_later(tag: int, context: Context) -> bool:
+def _depends_on_later(tag: int, vr: str, context: Context) -> bool:
     """Whether a PixelRepresentation that may follow decides the VR: the bytes alone do not say the text."""
-    return context.signed < 0 and " or " in vr_of(tag)
+    return context.signed < 0 and vr in ("", "UN") and " or " in vr_of(tag)
 
 
 def _is_readable_sequence(data_set: DataSet, element: Element, end: int, context: Context) -> bool:
@@ -264,7 +264,7 @@ def write_member_of(data_set: DataSet, element: Element, end: int, context: Cont
     text = texts.get(key)
     if text is None:
         text = _write_value(data_set, element, end, context)
-        if not _depends_on_later(element.tag, context):
+        if not _depends_on_later(element.tag, element.vr, context):
             _texts.keep(texts, key, text)
     return text
 
@@ -345,10 +345,11 @@ class Template:
             text = other.parts[twin.part]
             is_same = data[leaf.start : leaf.end] == other_data[twin.start : twin.end]
             if not is_same or _BULK_MEMBER in text:
-                if leaf.tag in CONTEXT_TAGS or _depends_on_later(leaf.tag, leaf.context):
-                    return None
                 raw = bytes(other_data[other_begun : twin.start])
                 slot = _slot(other_data, other, twin)
+                vr = SHORT.get(slot.letters) or LONG.get(slot.letters) or ""
+                if leaf.tag in CONTEXT_TAGS or _depends_on_later(leaf.tag, vr, leaf.context):
+                    return None
                 steps.append((raw, "".join(other.parts[first_part : twin.part]), slot))
                 other_begun, first_part = twin.end, twin.part + 1
             at, other_at, part = leaf.end, twin.end, leaf.part + 1

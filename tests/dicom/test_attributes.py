@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import subprocess
+import sys
 
 import pytest
 from tests.support.dicom import element
@@ -72,3 +74,13 @@ def test_a_mistake_about_one_attribute_is_that_attributes_alone(monkeypatch: pyt
     monkeypatch.setattr(attributes, "fragments", mistaken)
     found = said(MODALITY, NAME)
     assert (found.study.patient_name, found.series.modality, found.whole) == ("Doe^John", "", False)
+
+
+def test_an_explicit_header_is_described_without_the_dictionary() -> None:
+    """It takes 25 MB in each worker of an import, which needs it for implicit VR alone."""
+    program = (
+        "import sys; from gantry.dicom.attributes import read_attributes; from gantry.dicom.header_bytes import HeaderBytes;"
+        f"read_attributes(HeaderBytes(b'', {NAME + MODALITY!r}, (), True, True));"
+        "sys.exit('pydicom' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -79,7 +79,8 @@ def test_a_mistake_about_one_attribute_is_that_attributes_alone(monkeypatch: pyt
 def test_an_explicit_header_is_described_without_the_dictionary() -> None:
     """It takes 25 MB in each worker of an import, which needs it for implicit VR alone."""
     program = (
-        "import sys; from gantry.dicom.attributes import read_attributes; from gantry.dicom.header_bytes import HeaderBytes;"
+        "import sys; from gantry.dicom.attributes import read_attributes;"
+        "from gantry.dicom.header_bytes import HeaderBytes;"
         f"read_attributes(HeaderBytes(b'', {NAME + MODALITY!r}, (), True, True));"
         "sys.exit('pydicom' in sys.modules)"
     )

@@ -55,12 +55,7 @@ _ABOVE = {
     Level.SERIES: (Level.STUDY, Level.SERIES),
     Level.INSTANCE: (Level.STUDY, Level.SERIES, Level.INSTANCE),
 }
-_SYSTEM = frozenset(
-    (
-        *("$.xgafv", "$alt", "access_token", "accept", "alt", "callback", "charset", "fields", "key", "oauth_token"),
-        *("prettyPrint", "quotaUser", "uploadType", "upload_protocol", "userProject"),
-    )
-)
+_OF_THE_REQUEST = ("accept", "charset")  # PS3.18 §8.3.3
 _UID_LIST = re.compile(r"[0-9.]{1,64}(?:[,\\][0-9.]{1,64})*")
 
 # What OHIF 3.13 puts into ``includefield`` of every search for studies and series: Modality, ModalitiesInStudy, counts.
@@ -130,7 +125,7 @@ def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[st
             words = [word.strip() for word in value.split(",") if word.strip()]
             every = every or "all" in words
             fields.update(_field(word, level, strict) for word in words if word != "all")
-        elif name not in _SYSTEM:
+        elif name not in _OF_THE_REQUEST:
             asked.append((name, value))
     if len(asked) > MAX_CONDITIONS:
         raise InvalidArgument(f"a search has {len(asked)} conditions; {MAX_CONDITIONS} is the most")

@@ -40,7 +40,7 @@ from gantry.dicom.tags import (
     STUDY_TIME,
 )
 from gantry.errors import InvalidArgument
-from gantry.matching import search_key, tokens
+from gantry.matching import pattern_key, tokens
 from gantry.moments import parse_ends
 from gantry.names import ResourcePath
 from gantry.queries import Level, Match, Operator, Query
@@ -214,7 +214,7 @@ def _code(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bo
         return
     if len(values) > MAX_PATTERNS or len(value) > MAX_TEXT:
         raise InvalidArgument(f"{name}: has wildcards in more than {MAX_PATTERNS} values or {MAX_TEXT} characters")
-    yield Match(attribute.level, attribute.field, Operator.WILDCARD, tuple(map(search_key, values)))
+    yield Match(attribute.level, attribute.field, Operator.WILDCARD, tuple(map(pattern_key, values)))
 
 
 def _integer(name: str, attribute: _Attribute, value: str, _fuzzy: bool, _strict: bool) -> Iterator[Match]:
@@ -226,12 +226,12 @@ def _integer(name: str, attribute: _Attribute, value: str, _fuzzy: bool, _strict
 def _text(_name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
     """Single values match exactly, wildcards without case: what people type into a search box (see conformance)."""
     if not strict and {"*", "?"} & set(value):
-        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (search_key(value),))
+        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (pattern_key(value),))
         return
     yield Match(attribute.level, attribute.field, Operator.EQUALS, (value,))
     if attribute.field == "study_description" and not {"*", "?"} & set(value):
         # Has no index of its own; the one of its trigrams finds the candidates.
-        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (search_key(value),))
+        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (pattern_key(value),))
 
 
 def _name(_name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:
@@ -239,7 +239,7 @@ def _name(_name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bo
     if fuzzy and (strict or not wild):
         yield Match(attribute.level, attribute.field, Operator.WORDS, tuple(tokens(value)))
     elif wild and not strict:
-        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (search_key(value),))
+        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (pattern_key(value),))
     else:
         yield Match(attribute.level, attribute.field, Operator.EQUALS, (value,))
 

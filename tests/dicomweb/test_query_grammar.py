@@ -89,20 +89,22 @@ NAMES = (
 def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlIndex]:
     path = Path(tmp_path_factory.mktemp("grammar")) / "index.sqlite"
     made = SqlIndex(f"sqlite:///{path}")
-    made.create_dataset(Dataset(DATASET), "v1")
-    made.create_dicom_store(DicomStore(STORE))
+    made.resources.create_dataset(Dataset(DATASET), "v1")
+    made.resources.create_dicom_store(DicomStore(STORE))
     for number, name in enumerate(NAMES):
         said = StudyAttributes(patient_name=name, study_description=name)
         described = Description(said, SeriesAttributes(), None, None, None, None, None, PACK, 1, 0, 1)
         item = Instance(f"1.{number}", "1.1", "1.1", "1.2", "1.2", f"b/{number}", 1, description=described)
-        made.store_instances(made.get_dicom_store(STORE).id, [item])
+        made.uploads.store_instances(made.resources.get_dicom_store(STORE).id, [item])
     yield made
     made.close()
 
 
 def found(index: SqlIndex, *parameters: tuple[str, str]) -> set[str]:
     search = parse_search(Level.STUDY, ROOT, parameters, False)
-    return {NAMES[int(row.study_instance_uid.split(".")[1])] for row in index.search_studies(STORE, search.query)}
+    return {
+        NAMES[int(row.study_instance_uid.split(".")[1])] for row in index.search.search_studies(STORE, search.query)
+    }
 
 
 def matches(pattern: str, text: str) -> bool:

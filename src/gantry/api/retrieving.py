@@ -182,7 +182,7 @@ def video_offers(call: WebCall, row: FoundInstance, multipart: Sequence[bool]) -
 
 def one_row(call: WebCall) -> FoundInstance:
     """The instance that the address names. Raises NotFound."""
-    return next(call.context.seams.index.found_below(call.dicom_store, call.path))
+    return next(call.context.seams.index.instances.list_below(call.dicom_store, call.path))
 
 
 def value_answer(call: WebCall, make: Callable[[], Value], content_type: str, etag: str) -> Answer:

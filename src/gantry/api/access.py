@@ -122,7 +122,7 @@ class Known(Caller):
         self._seams, self._access, self._principal = seams, access, principal
 
     def has(self, permission: str, resource: Resource) -> bool:
-        policies = [self._access.above, *map(Policy.from_text, self._seams.index.policies(resource))]
+        policies = [self._access.above, *map(Policy.from_text, self._seams.index.access.list_policies(resource))]
         facts = Facts(datetime.now(UTC), full_name(resource), _TYPES[type(resource)])
         return allows(policies, self._principal, permission, facts, self._access.roles)
 

@@ -49,7 +49,7 @@ def get_policy(call: Call) -> Json:
     version = call.query.get("options.requestedPolicyVersion", "0")
     if version not in ("0", "1", "2", "3"):
         raise invalid_field("options.requestedPolicyVersion", f"{version[:20]!r} is none of 0, 1 and 3")
-    return _answer(call.context.seams.index.policy(_resource(call)))
+    return _answer(call.context.seams.index.access.get_policy(_resource(call)))
 
 
 def set_policy(call: Call) -> Json:
@@ -70,7 +70,7 @@ def set_policy(call: Call) -> Json:
         audits = body.audit_configs if mask & {"auditConfigs", "audit_configs"} else old.audit_configs
         return Policy(bindings if "bindings" in mask else old.bindings, tuple(audits or ())).to_text()
 
-    return _answer(call.context.seams.index.change_policy(_resource(call), change))
+    return _answer(call.context.seams.index.access.change_policy(_resource(call), change))
 
 
 def test_permissions(call: Call) -> Json:

@@ -54,17 +54,17 @@ def create_dataset(call: Call) -> Json:
     name = DatasetName(location.project, location.location, check_dataset_id(call.query.get("datasetId", "")))
     index = call.context.seams.index
     value = _with_dataset_settings(Dataset(name), dumped(body))
-    operation = index.create_dataset(value, call.version)
+    operation = index.resources.create_dataset(value, call.version)
     return operation_json(operation, call.context.public_url)
 
 
 def get_dataset(call: Call) -> Json:
-    return dataset_json(call.context.seams.index.get_dataset(call.dataset))
+    return dataset_json(call.context.seams.index.resources.get_dataset(call.dataset))
 
 
 def list_datasets(call: Call) -> Json:
     page = read_page(call.query, str(call.location))
-    found = call.context.seams.index.list_datasets(call.location, page.size + 1, page.after)
+    found = call.context.seams.index.resources.list_datasets(call.location, page.size + 1, page.after)
     answer: Json = {"datasets": [dataset_json(item) for item in found[: page.size]]} if found else {}
     if len(found) > page.size:
         answer["nextPageToken"] = page.token(found[page.size - 1].name.dataset)
@@ -79,11 +79,11 @@ def patch_dataset(call: Call) -> Json:
         settings = {"time_zone": old.time_zone, "encryption_spec": {"kms_key_name": old.kms_key_name}}
         return _with_dataset_settings(old, masked_paths(call.query, DatasetBody, fields, settings, body))
 
-    return dataset_json(call.context.seams.index.change_dataset(call.dataset, change))
+    return dataset_json(call.context.seams.index.resources.change_dataset(call.dataset, change))
 
 
 def delete_dataset(call: Call) -> Json:
-    call.context.seams.index.delete_dataset(call.dataset)
+    call.context.seams.index.resources.delete_dataset(call.dataset)
     call.context.notify()
     return {}
 
@@ -94,12 +94,12 @@ def create_dicom_store(call: Call) -> Json:
     store_id = check_dicom_store_id(call.query.get("dicomStoreId", ""))
     name = DicomStoreName(dataset.project, dataset.location, dataset.dataset, store_id)
     value = _with_store_settings(DicomStore(name), dumped(body))
-    call.context.seams.index.create_dicom_store(value)
+    call.context.seams.index.resources.create_dicom_store(value)
     return dicom_store_json(value)
 
 
 def get_dicom_store(call: Call) -> Json:
-    return dicom_store_json(call.context.seams.index.get_dicom_store(call.dicom_store))
+    return dicom_store_json(call.context.seams.index.resources.get_dicom_store(call.dicom_store))
 
 
 def list_dicom_stores(call: Call) -> Json:
@@ -109,7 +109,7 @@ def list_dicom_stores(call: Call) -> Json:
     found: list[DicomStore] = []
     after = page.after
     while len(found) <= page.size:
-        chunk = call.context.seams.index.list_dicom_stores(call.dataset, page.size + 1, after)
+        chunk = call.context.seams.index.resources.list_dicom_stores(call.dataset, page.size + 1, after)
         found += [item for item in chunk if matches(item.labels)]
         if len(chunk) <= page.size:
             break
@@ -128,11 +128,11 @@ def patch_dicom_store(call: Call) -> Json:
         settings = {field: getattr(old, field) for field in fields}
         return _with_store_settings(old, masked_paths(call.query, DicomStoreBody, fields, settings, body))
 
-    return dicom_store_json(call.context.seams.index.change_dicom_store(call.dicom_store, change))
+    return dicom_store_json(call.context.seams.index.resources.change_dicom_store(call.dicom_store, change))
 
 
 def delete_dicom_store(call: Call) -> Json:
-    call.context.seams.index.delete_dicom_store(call.dicom_store)
+    call.context.seams.index.resources.delete_dicom_store(call.dicom_store)
     call.context.notify()
     return {}
 

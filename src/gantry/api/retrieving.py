@@ -183,7 +183,7 @@ def video_offers(call: Call, row: FoundInstance, multipart: Sequence[bool]) -> t
 
 def one_row(call: Call) -> FoundInstance:
     """The instance that the address names. Raises NotFound."""
-    return next(call.context.seams.index.found_below(call.dicom_store, call.path))
+    return next(call.context.seams.index.instances.list_below(call.dicom_store, call.path))
 
 
 def value_answer(call: Call, make: Callable[[], Value], content_type: str, etag: str) -> Answer:

@@ -57,11 +57,11 @@ def chosen(seams: Seams, operation: Operation) -> tuple[int, Iterator[tuple[str,
     index, store_id, start = seams.index, operation.store_id, _start_of(operation)
     if "path" in operation.request:
         path = ResourcePath(*operation.request["path"])
-        return index.count_below(store_id, path), index.instances_below(store_id, path, start)
+        return index.instances.count_below(store_id, path), index.instances.walk_below(store_id, path, start)
     if _is_filtered(operation):
         number = operation.name.id
-        return index.count_selected(number), index.selected_instances(number, start)
-    return index.count_instances(store_id), index.instances(store_id, start)
+        return index.selections.count_selected(number), index.selections.walk_selected(number, start)
+    return index.instances.count_in_store(store_id), index.instances.walk_store(store_id, start)
 
 
 def refused_before(operation: Operation) -> int:

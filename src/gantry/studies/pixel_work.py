@@ -88,7 +88,7 @@ def finished(
         try:
             return result(future)
         except NotFound:
-            moved = next(seams.index.found_below(store, ResourcePath(*row.uids)))
+            moved = next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
         if moved.blob_key == row.blob_key:
             break
         row, future = moved, submit(seams, moved, function, **options)

@@ -103,7 +103,7 @@ def store(
 
     Raises NotFound for the store, and the error of a server that can store nothing at all.
     """
-    store_id = seams.index.get_dicom_store(name).id
+    store_id = seams.index.resources.get_dicom_store(name).id
     with uploads.request(store_id, _CLASS) as request:
         # A copy of its own: a flush tells of the writes of one writer.
         return _Request(seams, copy.deepcopy(seams.blobs), request, study, replace).run(incoming)
@@ -192,7 +192,7 @@ class _Request:
         try:
             found = [item for item in describe(batch) if isinstance(item, Instance)]
             self.blobs.flush()
-            present = self.seams.index.store_instances(self.request.store_id, found, self.replace)
+            present = self.seams.index.uploads.store_instances(self.request.store_id, found, self.replace)
         except BaseException as error:
             self._settle([item.instance for item in batch], error)
             return

@@ -97,7 +97,8 @@ def test_a_range_of_head_is_the_range_of_get(web: Web) -> None:
 def test_a_method_has_no_other_verbs(gantry: Gantry) -> None:
     """As Google's front answers them: there is no such method."""
     verbs_of: dict[str, set[str]] = {}
-    for method in METHODS + OWN:
+    plain = [method for method in METHODS + OWN if ":" not in method.path]  # ids may hold colons, too
+    for method in plain:
         verbs_of.setdefault(method.path, set()).add(method.verb)
     for path, verbs in verbs_of.items():
         for verb in {"GET", "POST", "PUT", "PATCH", "DELETE"} - verbs:

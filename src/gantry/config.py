@@ -76,6 +76,8 @@ class Settings:
     custom_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     audit_log: str = ""
     trusted_proxies: tuple[str, ...] = ()
+    upload_min_bytes_per_second: int = 1000
+    upload_max_seconds: int = 43_200
     tls_cert: str = ""
     tls_key: str = ""
     locations: tuple[str, ...] = LOCATIONS
@@ -202,7 +204,10 @@ def _typed(name: str, value: Any) -> Any:
     try:
         if name in ("log_json", "strict_search"):
             return _truth(value)
-        if name in ("port", "workers", "retention_days", "max_operations", "session_hours"):
+        if name in (
+            *("port", "workers", "retention_days", "max_operations", "session_hours"),
+            *("upload_min_bytes_per_second", "upload_max_seconds"),
+        ):
             if isinstance(value, str) and value.isascii() and value.isdigit():
                 value = int(value)
             if type(value) is not int or not 0 <= value <= 65535:

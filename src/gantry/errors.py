@@ -51,6 +51,14 @@ class Status:
     message: str
 
 
+MAX_MESSAGE, _MAX_FIELD = 2000, 200
+"""Characters of a message, and of the name of a field: both may repeat what a client has sent."""
+
+
+def shorten(text: str, most: int = MAX_MESSAGE) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 class StatusError(Exception):
     """Base of all errors that callers may see. ``details`` go into the body's ``error.details`` as they are."""
 
@@ -60,7 +68,7 @@ class StatusError(Exception):
 
     def __init__(self, message: str, details: tuple[dict[str, Any], ...] = ()) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = shorten(message)
         self.details = details
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -151,6 +159,7 @@ class Unauthenticated(StatusError):
 
 def invalid_field(field: str, description: str) -> InvalidArgument:
     """An ``InvalidArgument`` that names the request field, with a ``google.rpc.BadRequest`` detail."""
+    field = shorten(field, _MAX_FIELD)
     detail = {
         "@type": "type.googleapis.com/google.rpc.BadRequest",
         "fieldViolations": [{"field": field, "description": description}],

@@ -173,8 +173,7 @@ class _Request:
 
     def _refuse(self, error: StatusError, refused: Refused) -> None:
         """What is wrong with all of a request, before anything of it is stored, is the answer itself."""
-        is_first = not self.done.instances and not self.batch
-        if is_first and (error.code in _OF_THE_REQUEST or isinstance(error, BrokenBody)):
+        if not self.done.instances and (isinstance(error, BrokenBody) or self._is_of_all(error)):
             raise error
         self.done.refused.append(refused)
         if refused.sop_instance_uid:
@@ -184,6 +183,9 @@ class _Request:
             raise _TooManyUnreadable(
                 f"{MAX_UNREADABLE} parts or objects of the request are no DICOM instance; the rest was not looked at"
             )
+
+    def _is_of_all(self, error: StatusError) -> bool:
+        return error.code in _OF_THE_REQUEST and not self.batch
 
     def _commit(self) -> None:
         batch, self.batch, self.bytes = self._without_doubles(), [], 0

@@ -31,6 +31,7 @@ from gantry.storage.places import PlacedBlobStore
 from gantry.storage.uris import is_bucket_name
 
 if TYPE_CHECKING:
+    from gantry.access.issuer import Issuer
     from gantry.access.oidc import OidcTokens
     from gantry.access.service_accounts import ServiceAccounts
     from gantry.access.sign_in import OidcSignIn
@@ -68,6 +69,7 @@ class Settings:
     oidc_audience: str = ""
     oidc_email_claim: str = "email"
     oidc_groups_claim: str = "groups"
+    oidc_require_email_verified: bool = False
     oidc_jwks_uri: str = ""
     oidc_client_id: str = ""
     oidc_client_secret: str = field(default="", repr=False)
@@ -142,37 +144,39 @@ def open_access(settings: Settings) -> Access | None:
         return Access(verifiers, sessions, roles, Policy(admins), session_hours=settings.session_hours)
     from gantry.access.endpoint import TokenEndpoint
 
-    issuer = _oidc(settings, settings.oidc_audience) if settings.oidc_issuer else None
-    verifiers += [accounts, *([issuer] if issuer is not None else [])]
+    issuer = _issuer(settings) if settings.oidc_issuer else None
+    tokens = _oidc(settings, issuer, settings.oidc_audience) if issuer is not None else None
+    verifiers += [accounts, *([tokens] if tokens is not None else [])]
     return Access(
         verifiers,
         sessions,
         roles,
         Policy(admins),
-        TokenEndpoint(accounts, issuer).give,
-        _sign_in(settings) if settings.oidc_client_id else None,
+        TokenEndpoint(accounts, tokens).give,
+        _sign_in(settings, issuer) if issuer is not None and settings.oidc_client_id else None,
         settings.session_hours,
     )
 
 
-def _sign_in(settings: Settings) -> OidcSignIn:
+def _issuer(settings: Settings) -> Issuer:
+    from gantry.access.issuer import Issuer
+
+    return Issuer(settings.oidc_issuer, settings.oidc_jwks_uri)
+
+
+def _sign_in(settings: Settings, issuer: Issuer) -> OidcSignIn:
     from gantry.access.sign_in import OidcSignIn
 
-    tokens = _oidc(settings, settings.oidc_client_id)  # an ID token is for the client that asked
+    tokens = _oidc(settings, issuer, settings.oidc_client_id)  # an ID token is for the client that asked
     redirect = f"{settings.url}{CALLBACK}"
-    return OidcSignIn(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret, redirect, tokens)
+    return OidcSignIn(issuer, settings.oidc_client_id, settings.oidc_client_secret, redirect, tokens)
 
 
-def _oidc(settings: Settings, audience: str) -> OidcTokens:
-    from gantry.access.oidc import OidcTokens
+def _oidc(settings: Settings, issuer: Issuer, audience: str) -> OidcTokens:
+    from gantry.access.oidc import ClaimNames, OidcTokens
 
-    return OidcTokens(
-        settings.oidc_issuer,
-        audience,
-        settings.oidc_email_claim,
-        settings.oidc_groups_claim,
-        settings.oidc_jwks_uri,
-    )
+    names = ClaimNames(settings.oidc_email_claim, settings.oidc_groups_claim, settings.oidc_require_email_verified)
+    return OidcTokens(issuer, audience, names)
 
 
 def service_accounts_of(data: Path, url: str = "") -> ServiceAccounts:
@@ -200,7 +204,7 @@ def _read_file(path: str) -> dict[str, Any]:
 
 def _typed(name: str, value: Any) -> Any:
     try:
-        if name in ("log_json", "strict_search"):
+        if name in ("log_json", "strict_search", "oidc_require_email_verified"):
             return _truth(value)
         if name in ("port", "workers", "retention_days", "max_operations", "session_hours"):
             if isinstance(value, str) and value.isascii() and value.isdigit():

@@ -193,6 +193,8 @@ def error_response(error: StatusError) -> Response:
     response = json_response({"error": body}, error.http)
     if isinstance(error, Unauthenticated):
         response.headers["www-authenticate"] = 'Bearer realm="gantry"'
+    if error.retry_after:
+        response.headers["retry-after"] = str(error.retry_after)
     if isinstance(error, Unsatisfiable):
         response.headers["content-range"] = f"bytes */{error.size}"
     return response

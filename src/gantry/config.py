@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from gantry.access.tokens import StaticTokens
 from gantry.api.access import Access, Verifier
 from gantry.api.forwarded import Proxies
+from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
 from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
 from gantry.executors import WorkerPool
-from gantry.iam.policies import Binding, Policy, checked
+from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
 from gantry.index.sql import SqlIndex
 from gantry.resources import BlobStorageClass
@@ -133,7 +134,8 @@ def open_access(settings: Settings) -> Access | None:
         return None
     if not settings.admins:
         logger.warning("no admins are set: unless policies are there already, nobody may do anything")
-    admins = checked([Binding("roles/owner", settings.admins)], roles := Roles(settings.custom_roles))
+    admins = check_bindings([Binding("roles/owner", settings.admins)], roles := Roles(settings.custom_roles))
+    above = read_grants(Policy(admins))
     sessions = Sessions(settings.url)
     verifiers: list[Verifier] = [StaticTokens(settings.tokens_file)] if settings.tokens_file else []
     try:
@@ -141,7 +143,7 @@ def open_access(settings: Settings) -> Access | None:
     except FailedPrecondition:
         if settings.oidc_issuer or not verifiers:
             raise
-        return Access(verifiers, sessions, roles, Policy(admins), session_hours=settings.session_hours)
+        return Access(verifiers, sessions, roles, above, session_hours=settings.session_hours)
     from gantry.access.endpoint import TokenEndpoint
 
     issuer = _issuer(settings) if settings.oidc_issuer else None
@@ -151,7 +153,7 @@ def open_access(settings: Settings) -> Access | None:
         verifiers,
         sessions,
         roles,
-        Policy(admins),
+        above,
         TokenEndpoint(accounts, tokens).give,
         _sign_in(settings, issuer) if issuer is not None and settings.oidc_client_id else None,
         settings.session_hours,

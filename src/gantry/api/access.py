@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from gantry.api.grants import GrantCache, Grants, allows
 from gantry.api.sessions import Sessions
 from gantry.errors import PermissionDenied, Unauthenticated
 from gantry.iam.conditions import Facts
-from gantry.iam.policies import Policy, Principal, allows
+from gantry.iam.policies import Principal
 from gantry.iam.roles import PREDEFINED, Roles
 from gantry.iam.sessions import Session
 from gantry.names import DatasetName, DicomStoreName
@@ -52,17 +53,18 @@ class SignIn(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """``above`` is a policy over all projects: somebody has to write the first one. ``give_token`` is
+    """``above`` is what a policy over all projects gives: somebody has to write the first one. ``give_token`` is
     the token endpoint's: the fields of its form → its answer. ``sign_in`` is for browsers, where an issuer is set, and
     ``session_hours`` how long they are known then."""
 
     verifiers: Sequence[Verifier]
     sessions: Sessions
     roles: Roles = field(default_factory=Roles)
-    above: Policy = field(default_factory=Policy)
+    above: Grants = field(default_factory=dict)
     give_token: Callable[[Mapping[str, str]], dict[str, Any]] | None = None
     sign_in: SignIn | None = None
     session_hours: int = 12
+    grants: GrantCache = field(default_factory=GrantCache)
 
     def principal(self, token: str) -> Principal:
         """Raises Unauthenticated."""
@@ -121,7 +123,7 @@ class Known(Caller):
         self._seams, self._access, self._principal = seams, access, principal
 
     def has(self, permission: str, resource: Resource) -> bool:
-        policies = [self._access.above, *map(Policy.from_text, self._seams.index.policies(resource))]
+        policies = [self._access.above, *map(self._access.grants.read, self._seams.index.policies(resource))]
         facts = Facts(datetime.now(UTC), full_name(resource), _TYPES[type(resource)])
         return allows(policies, self._principal, permission, facts, self._access.roles)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gantry.access.tokens import StaticTokens
 from gantry.api.access import Access, Verifier
+from gantry.api.attempts import FailedAttempts
 from gantry.api.forwarded import Proxies
 from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
@@ -50,6 +51,9 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - refused without an address of their own
 
 
+_NUMBERS = ("port", "workers", "retention_days", "max_operations", "session_hours", "failed_sign_ins_per_minute")
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What a server needs to know. Each may come from a flag, ``GANTRY_NAME``, or ``name`` in the TOML file."""
@@ -75,6 +79,7 @@ class Settings:
     oidc_client_id: str = ""
     oidc_client_secret: str = field(default="", repr=False)
     session_hours: int = 12
+    failed_sign_ins_per_minute: int = 30
     admins: tuple[str, ...] = ()
     custom_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     audit_log: str = ""
@@ -137,13 +142,14 @@ def open_access(settings: Settings) -> Access | None:
     admins = check_bindings([Binding("roles/owner", settings.admins)], roles := Roles(settings.custom_roles))
     above = read_grants(Policy(admins))
     sessions = Sessions(settings.url)
+    attempts = FailedAttempts(settings.failed_sign_ins_per_minute, Proxies(settings.trusted_proxies).client)
     verifiers: list[Verifier] = [StaticTokens(settings.tokens_file)] if settings.tokens_file else []
     try:
         accounts = service_accounts_of(Path(settings.data).absolute(), settings.url)
     except FailedPrecondition:
         if settings.oidc_issuer or not verifiers:
             raise
-        return Access(verifiers, sessions, roles, above, session_hours=settings.session_hours)
+        return Access(verifiers, sessions, attempts, roles, above, session_hours=settings.session_hours)
     from gantry.access.endpoint import TokenEndpoint
 
     issuer = _issuer(settings) if settings.oidc_issuer else None
@@ -152,9 +158,10 @@ def open_access(settings: Settings) -> Access | None:
     return Access(
         verifiers,
         sessions,
+        attempts,
         roles,
         above,
-        TokenEndpoint(accounts, tokens).give,
+        TokenEndpoint(accounts, tokens),
         _sign_in(settings, issuer) if issuer is not None and settings.oidc_client_id else None,
         settings.session_hours,
     )
@@ -208,7 +215,14 @@ def _typed(name: str, value: Any) -> Any:
     try:
         if name in ("log_json", "strict_search", "oidc_require_email_verified"):
             return _truth(value)
-        if name in ("port", "workers", "retention_days", "max_operations", "session_hours"):
+        if name in (
+            "port",
+            "workers",
+            "retention_days",
+            "max_operations",
+            "session_hours",
+            "failed_sign_ins_per_minute",
+        ):
             if isinstance(value, str) and value.isascii() and value.isdigit():
                 value = int(value)
             if type(value) is not int or not 0 <= value <= 65535:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from gantry.api.attempts import FailedAttempts
 from gantry.api.grants import GrantCache, Grants, allows
 from gantry.api.sessions import Sessions
 from gantry.errors import PermissionDenied, Unauthenticated
@@ -51,17 +52,30 @@ class SignIn(Protocol):
         ...
 
 
+class TokenEndpoint(Protocol):
+    """Access tokens for what the fields of a form prove (RFC 6749 §3.2)."""
+
+    def account(self, form: Mapping[str, str]) -> str:
+        """Whom the form says that it is of, without proof; "" where it does not say."""
+        ...
+
+    def give(self, form: Mapping[str, str]) -> dict[str, Any]:
+        """Raises InvalidArgument, Unauthenticated, Unavailable."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
-    """``above`` is what a policy over all projects gives: somebody has to write the first one. ``give_token`` is
-    the token endpoint's: the fields of its form → its answer. ``sign_in`` is for browsers, where an issuer is set, and
-    ``session_hours`` how long they are known then."""
+    """``attempts`` counts wrong credentials. ``above`` is what a policy over all projects gives: somebody has to write
+    the first one. ``sign_in`` is for browsers, where an issuer is set, and ``session_hours`` how long they are known
+    then."""
 
     verifiers: Sequence[Verifier]
     sessions: Sessions
+    attempts: FailedAttempts
     roles: Roles = field(default_factory=Roles)
     above: Grants = field(default_factory=dict)
-    give_token: Callable[[Mapping[str, str]], dict[str, Any]] | None = None
+    endpoint: TokenEndpoint | None = None
     sign_in: SignIn | None = None
     session_hours: int = 12
     grants: GrantCache = field(default_factory=GrantCache)

@@ -1,4 +1,4 @@
-"""Who a client is behind proxies that are trusted: for the audit log alone (RFC 7239 §5.2, §7.4)."""
+"""Who a client is behind proxies that are trusted: for the audit log and for limits (RFC 7239 §5.2, §7.4)."""
 
 from __future__ import annotations
 

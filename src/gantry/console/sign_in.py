@@ -44,7 +44,8 @@ def take_token(context: Context, request: Request, body: bytes) -> Response:
     form = _form(body)
     target = local_path(form.get("next", ""), _HOME)
     try:
-        who = access.principal(form.get("token", "").strip())
+        with access.attempts.watch(request.scope):
+            who = access.principal(form.get("token", "").strip())
     except StatusError as error:
         return _refuse(access, target, error, _refusal(error))
     return _begun(context, access, who, target)
@@ -101,7 +102,8 @@ def _back(context: Context, access: Access, request: Request) -> Response:
         return _asking(access, _HOME, "This browser has not asked to sign in, or too long ago; begin again.", 401)
     target, *asked = kept
     try:
-        found = access.sign_in.finish(asked, request.query_params)
+        with access.attempts.watch(request.scope):
+            found = access.sign_in.finish(asked, request.query_params)
     except StatusError as error:
         answer = _refuse(access, target, error, error.message)
     else:

@@ -54,7 +54,7 @@ PARTS = {"SqlIndex": "index.sql", "LocalBlobStore": "storage.local", "WorkerPool
 NEED_EXTRAS = {
     *(f"dicom.{name}" for name in ("cells", "codecs", "colour", "encoders", "icons", "rendering")),
     *(f"dicom.{name}" for name in ("look_up_tables", "palettes", "rle_segments", "windows")),
-    *(f"access.{name}" for name in ("endpoint", "oidc", "service_accounts", "sign_in")),
+    *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
 }
 EXTRAS = ("numpy", "imagecodecs", "openjpeg", "rle", "PIL", "jwt", "cryptography")
 CIRCLES: set[frozenset[str]] = set()

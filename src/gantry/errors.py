@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 
 class Code(IntEnum):
@@ -65,6 +65,7 @@ class StatusError(Exception):
     code: ClassVar[Code] = Code.UNKNOWN
     http: ClassVar[int] = 500
     resource: str = ""  # what it is about, where that is not what the operation was started for
+    retry_after: int = 0  # seconds after which to try again, 0 where nothing is known (RFC 9110 §10.2.3)
 
     def __init__(self, message: str, details: tuple[dict[str, Any], ...] = ()) -> None:
         super().__init__(message)
@@ -155,6 +156,15 @@ class DataLoss(StatusError):
 
 class Unauthenticated(StatusError):
     code, http = Code.UNAUTHENTICATED, 401
+
+
+Late = TypeVar("Late", bound=StatusError)
+
+
+def retry_later(error: Late, seconds: int) -> Late:
+    """The error, with the seconds after which it is worth to try again: the answer's ``Retry-After``."""
+    error.retry_after = seconds
+    return error
 
 
 def invalid_field(field: str, description: str) -> InvalidArgument:

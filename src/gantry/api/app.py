@@ -209,6 +209,8 @@ def error_response(error: StatusError) -> Response:
         response.headers["www-authenticate"] = 'Bearer realm="gantry"'
     if isinstance(error, TooSlow):
         response.headers["connection"] = "close"
+    if error.retry_after:
+        response.headers["retry-after"] = str(error.retry_after)
     if isinstance(error, Unsatisfiable):
         response.headers["content-range"] = f"bytes */{error.size}"
     return response

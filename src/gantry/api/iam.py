@@ -8,7 +8,7 @@ from gantry.api.access import Resource
 from gantry.api.call import Call
 from gantry.api.wire import Json, Message, read
 from gantry.errors import Aborted, InvalidArgument, invalid_field
-from gantry.iam.policies import Binding, Condition, Policy, checked, etag_of
+from gantry.iam.policies import Binding, Condition, Policy, check_bindings, etag_of, write_policy
 from gantry.iam.roles import Roles
 
 _FIELDS = ("bindings", "etag", "version", "auditConfigs")
@@ -61,14 +61,14 @@ def set_policy(call: Call) -> Json:
     mask = {name.strip() for name in (request.update_mask or "bindings,etag").split(",")}
     if wrong := sorted(mask.difference(_FIELDS, ("audit_configs",))):
         raise invalid_field("updateMask", f"{wrong[0]!r} is none of {', '.join(_FIELDS)}")
-    bindings = checked(map(_binding, body.bindings or ()), _roles(call))
+    bindings = check_bindings(map(_binding, body.bindings or ()), _roles(call))
 
     def change(text: str) -> str:
         if body.etag and _standard(body.etag) != etag_of(text):
             raise Aborted("the policy was changed since its etag was read; read it again and repeat the change")
         old = Policy.from_text(text)
         audits = body.audit_configs if mask & {"auditConfigs", "audit_configs"} else old.audit_configs
-        return Policy(bindings if "bindings" in mask else old.bindings, tuple(audits or ())).to_text()
+        return write_policy(Policy(bindings if "bindings" in mask else old.bindings, tuple(audits or ())))
 
     return _answer(call.context.seams.index.access.change_policy(_resource(call), change))
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from gantry.access.tokens import StaticTokens
 from gantry.api.access import Access, Verifier
+from gantry.api.effects import known_names
 from gantry.api.forwarded import Proxies
 from gantry.api.sessions import CALLBACK, Sessions
 from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -81,6 +82,7 @@ class Settings:
     locations: tuple[str, ...] = LOCATIONS
     storage_classes: Mapping[str, str] = field(default_factory=dict)
     bucket_rules: tuple[BucketRule, ...] = ()
+    accept_without_effect: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -208,11 +210,11 @@ def _typed(name: str, value: Any) -> Any:
             if type(value) is not int or not 0 <= value <= 65535:
                 raise ValueError
             return value
-        if name in ("locations", "admins", "trusted_proxies"):
+        if name in ("locations", "admins", "trusted_proxies", "accept_without_effect"):
             listed = tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value))
             if name == "trusted_proxies":
                 Proxies(listed)
-            return listed
+            return known_names(listed) if name == "accept_without_effect" else listed
         if name == "bucket_rules":
             return tuple(map(BucketRule.parse, value))
         if name == "custom_roles":

@@ -25,7 +25,8 @@ class Context:
     ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are dear to make, ``frame_places``
     where frames lie; ``strict_search`` is a setting. ``viewer`` is the directory of the installed viewer. ``access`` is
     None where nobody is asked who they are, ``audit`` where nothing is written down.
-    ``most_operations`` of a project may be under way, 0 for any number.
+    ``most_operations`` of a project may be under way, 0 for any number. ``accept_without_effect`` names what is kept
+    although nothing is done with it.
     """
 
     seams: Seams
@@ -40,6 +41,7 @@ class Context:
     access: Access | None = None
     audit: Audit | None = None
     most_operations: int = 0
+    accept_without_effect: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -311,7 +311,10 @@ def open_bucket(root: str, rules: Sequence[BucketRule], use: BucketUse) -> Local
     require(rules, use)
     bucket = LocalBlobStore(os.path.join(root, use.bucket), use.writer)
     if not bucket.exists():
-        raise NotFound(
-            f"bucket gs://{use.bucket} does not exist; create the directory {os.path.join(root, use.bucket)}"
+        # Where buckets lie is for whoever runs the server, not for callers.
+        logger.warning(
+            "bucket gs://%s does not exist (operation %s of %s): its directory would be %s",
+            *(use.bucket, use.writer or "none", use.dataset, os.path.join(root, use.bucket)),
         )
+        raise NotFound(f"bucket gs://{use.bucket} does not exist; whoever runs the server can create it")
     return bucket

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from gantry.api.call import Call
+from gantry.api.destinations import check_destination_prefix
 from gantry.api.filters import terms
 from gantry.api.messages import Json, enum_name, read_request
 from gantry.api.paging import read_page
@@ -52,6 +53,7 @@ def export_dicom_data(call: Call) -> Json:
         raise invalid_field("gcsDestination.uriPrefix", "is required: gs://BUCKET or gs://BUCKET/DIRECTORY")
     parse_form(gcs.mime_type or DICOM)
     prefix = read_field("gcsDestination.uriPrefix", parse_prefix, gcs.uri_prefix)
+    check_destination_prefix(call, prefix)
     details: dict[str, Any] = {"uri_prefix": str(prefix), "mime_type": gcs.mime_type or ""}
     if request.filter_config is not None:
         details["filter_uri"] = read_filter_uri(request.filter_config.resource_paths_gcs_uri or "")

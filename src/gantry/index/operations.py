@@ -170,7 +170,9 @@ class Operations(Resources):
                 connection.execute(
                     upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in batch.garbage]
                 )
-            warnings = add_selection(connection, row.id, value.store_id, batch.selection) if batch.selection else ()
+            warnings = [*batch.warnings]
+            if batch.selection:
+                warnings += add_selection(connection, row.id, value.store_id, batch.selection)
             _log(connection, row, batch.failures + lost)
             _log(connection, row, warnings, Severity.WARNING)
             connection.execute(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gantry.access.tokens import StaticTokens
 from gantry.api.access import Access, Verifier
 from gantry.api.attempts import FailedAttempts
+from gantry.api.effects import known_names
 from gantry.api.forwarded import Proxies
 from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
@@ -91,6 +92,7 @@ class Settings:
     locations: tuple[str, ...] = LOCATIONS
     storage_classes: Mapping[str, str] = field(default_factory=dict)
     bucket_rules: tuple[BucketRule, ...] = ()
+    accept_without_effect: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -226,11 +228,11 @@ def _typed(name: str, value: Any) -> Any:
             if type(value) is not int or not 0 <= value <= 65535:
                 raise ValueError
             return value
-        if name in ("locations", "admins", "trusted_proxies"):
+        if name in ("locations", "admins", "trusted_proxies", "accept_without_effect"):
             listed = tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value))
             if name == "trusted_proxies":
                 Proxies(listed)
-            return listed
+            return known_names(listed) if name == "accept_without_effect" else listed
         if name == "bucket_rules":
             return tuple(map(BucketRule.parse, value))
         if name == "custom_roles":
@@ -327,7 +329,10 @@ def open_bucket(root: str, rules: Sequence[BucketRule], use: BucketUse) -> Local
     require(rules, use)
     bucket = LocalBlobStore(os.path.join(root, use.bucket), use.writer)
     if not bucket.exists():
-        raise NotFound(
-            f"bucket gs://{use.bucket} does not exist; create the directory {os.path.join(root, use.bucket)}"
+        # Where buckets lie is for whoever runs the server, not for callers.
+        logger.warning(
+            "bucket gs://%s does not exist (operation %s of %s): its directory would be %s",
+            *(use.bucket, use.writer or "none", use.dataset, os.path.join(root, use.bucket)),
         )
+        raise NotFound(f"bucket gs://{use.bucket} does not exist; whoever runs the server can create it")
     return bucket

@@ -99,6 +99,7 @@ def _context(settings: Settings, seams: Seams, runner: Runner, uploads: Uploads)
         audit=Audit(settings.audit_log, proxies) if settings.audit_log else None,
         pace=Pace(settings.upload_min_bytes_per_second, settings.upload_max_seconds),
         proxies=proxies,
+        accept_without_effect=settings.accept_without_effect,
     )
 
 
@@ -159,9 +160,11 @@ def _greeting(settings: Settings) -> str:
         if settings.auth == "none"
         else "ACCESS_TOKEN_FILE=FILE  # with a token that is known"
     )
+    kept = f"  accepted without effect: {names}\n" if (names := ", ".join(settings.accept_without_effect)) else ""
     return (
         f"Gantry is ready at {url}; people open it in a browser\n"
         f"  gs://BUCKET/path is {settings.buckets_path}/BUCKET/path\n"
+        f"{kept}"
         "  point gcloud at it:\n"
         f"    export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/\n"
         f"    export CLOUDSDK_AUTH_{token}\n"

@@ -138,7 +138,10 @@ class Known(Caller):
         self._seams, self._access, self._principal = seams, access, principal
 
     def has(self, permission: str, resource: Resource) -> bool:
-        policies = [self._access.above, *map(self._access.grants.read, self._seams.index.access.list_policies(resource))]
+        policies = [
+            self._access.above,
+            *map(self._access.grants.read, self._seams.index.access.list_policies(resource)),
+        ]
         facts = Facts(datetime.now(UTC), full_name(resource), _TYPES[type(resource)])
         return allows(policies, self._principal, permission, facts, self._access.roles)
 

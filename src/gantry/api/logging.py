@@ -11,9 +11,10 @@ from typing import TextIO
 
 from gantry.api.call import Call
 from gantry.api.log_filters import log_filter
+from gantry.api.messages import Message, read
 from gantry.api.method import ApiMethod
 from gantry.api.paging import read_page
-from gantry.api.wire import Json, Message, log_entry_json, read
+from gantry.api.wire import Json, log_entry_json
 from gantry.errors import NotFound, invalid_field
 from gantry.resources import LogEntry, LogFilter, LogPosition, Operation
 

@@ -136,7 +136,9 @@ class Operations(Part):
                 connection.execute(
                     upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in batch.garbage]
                 )
-            warnings = add_selection(connection, row.id, value.store_id, batch.selection) if batch.selection else ()
+            warnings = [*batch.warnings]
+            if batch.selection:
+                warnings += add_selection(connection, row.id, value.store_id, batch.selection)
             insert_entries(connection, row, now, batch.failures + lost)
             insert_entries(connection, row, now, warnings, Severity.WARNING)
             connection.execute(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gantry.dicom.json_elements import MAX_DEPTH, BulkValue, ElementEncoder, by_tag, character_set_of, name_of, to_json
+from gantry.dicom.json_elements import BulkValue, ElementEncoder, by_tag, character_set_of, name_of, to_json
 from gantry.errors import InvalidArgument
 
 UTF_8, LATIN_1 = "ISO_IR 192", "ISO_IR 100"
@@ -161,8 +161,8 @@ class TestWhereElementsStand:
                 attributes = {"00081140": {"vr": "SQ", "Value": [attributes]}}
             return attributes
 
-        assert len(encode(nested(MAX_DEPTH))) == 20 * MAX_DEPTH
-        refuse(nested(MAX_DEPTH + 1), f"deeper than {MAX_DEPTH} levels")
+        assert len(encode(nested(100))) == 20 * 100
+        refuse(nested(101), "deeper than 100 levels")
 
     def test_the_message_names_the_place(self) -> None:
         wrong = {"00081155": {"vr": "UI", "Value": ["x"]}}

@@ -316,6 +316,12 @@ class TestKnownElements:
         encoder = ElementEncoder(False, UTF_8, frozenset([to_json(element)]))
         assert encode({"00200013": element}, encoder) == b"\x20\0\x13\0IS\4\x001.5 "
 
+    @pytest.mark.parametrize("text", ["a\\b", "a\0b"])
+    def test_a_known_text_is_still_one_value(self, text: str) -> None:
+        element = {"vr": "LO", "Value": [text]}
+        encoder = ElementEncoder(False, UTF_8, frozenset([to_json(element)]))
+        refuse({"00081030": element}, "a zero or a backslash", encoder=encoder)
+
     def test_a_known_element_is_still_json_that_can_be_written(self) -> None:
         element = {"vr": "PN", "Value": [{"Alphabetic": "A=B"}]}
         encoder = ElementEncoder(False, UTF_8, frozenset([to_json(element)]))

@@ -93,10 +93,15 @@ CASES: dict[str, tuple[dict[str, Any], str]] = {
             "00091101": {"vr": "LO", "Value": ["of OTHER"]},
             "00091201": {"vr": "LO", "Value": ["of nobody"]},
             "000B1001": {"vr": "LO", "Value": ["of another group"]},
+            "00091010": {"vr": "LO", "Value": ["no creator"]},
+            "00090000": {"vr": "UL", "Value": [8]},
         },
+        '<DicomAttribute tag="00090000" vr="UL"><Value number="1">8</Value></DicomAttribute>'
         '<DicomAttribute tag="00090010" vr="LO"><Value number="1">ACME &amp; Co</Value></DicomAttribute>'
         '<DicomAttribute tag="00090011" vr="LO"><Value number="1">OTHER</Value></DicomAttribute>'
         '<DicomAttribute tag="00090001" vr="LO" privateCreator="ACME &amp; Co"><Value number="1">of ACME</Value>'
+        "</DicomAttribute>"
+        '<DicomAttribute tag="00090010" vr="LO" privateCreator="ACME &amp; Co"><Value number="1">no creator</Value>'
         "</DicomAttribute>"
         '<DicomAttribute tag="00090001" vr="LO" privateCreator="OTHER"><Value number="1">of OTHER</Value>'
         "</DicomAttribute>"

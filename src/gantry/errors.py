@@ -137,6 +137,10 @@ class NotAcceptable(InvalidArgument):
     http = 406
 
 
+class BrokenBody(InvalidArgument):
+    """The body of a request cannot be read as its headers declare it: nothing behind the fault is known."""
+
+
 class DataLoss(StatusError):
     code, http = Code.DATA_LOSS, 500
 

@@ -30,7 +30,8 @@ class OpenedObject(ABC):
 
     @abstractmethod
     def chunks(self) -> Iterator[bytes]:
-        """All bytes, in pieces of bounded size."""
+        """All bytes, in pieces of bounded size. Raises Aborted where they are not those of the object as it was opened:
+        it was cut, or written to, while it was read."""
 
     @abstractmethod
     def __enter__(self) -> Self: ...

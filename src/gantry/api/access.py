@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from gantry.api.parameters import OAUTH
 from gantry.api.sessions import Sessions
 from gantry.errors import PermissionDenied, Unauthenticated
 from gantry.iam.conditions import Facts
@@ -89,7 +90,7 @@ def _token(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
     scheme, _, token = headers.get("authorization", "").strip().partition(" ")
     if scheme and (scheme.lower() != "bearer" or not token.strip()):
         raise Unauthenticated("the Authorization header is not of the form Bearer TOKEN")
-    return token.strip() or query.get("access_token", "")
+    return token.strip() or next((query[name] for name in OAUTH if query.get(name)), "")
 
 
 class Caller:

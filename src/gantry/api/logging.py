@@ -11,7 +11,7 @@ from typing import TextIO
 
 from gantry.api.call import Call
 from gantry.api.log_filters import log_filter
-from gantry.api.methods import ApiMethod
+from gantry.api.method import ApiMethod
 from gantry.api.paging import read_page
 from gantry.api.wire import Json, Message, log_entry_json, read
 from gantry.errors import NotFound, invalid_field

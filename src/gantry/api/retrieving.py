@@ -6,10 +6,11 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 
 from gantry.api.accept import Offer, media_type_text
+from gantry.api.call import Call
 from gantry.api.multipart import closing, new_boundary, part_head
 from gantry.api.ranges import matches, parse_range
 from gantry.api.searching import JSON, OBJECTS, json_array, objects_answer
-from gantry.api.web import Answer, WebCall, WebHandler
+from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument, Unavailable
 from gantry.queries import FoundInstance
@@ -42,14 +43,14 @@ _PIECE = 1 << 20
 
 
 @WebHandler
-def retrieve_many(call: WebCall) -> Answer:
+def retrieve_many(call: Call) -> Answer:
     """A study or a series."""
     _, syntax = call.negotiate((_PARTS,))
     return _in_parts(call, syntax)
 
 
 @WebHandler
-def retrieve_instance(call: WebCall) -> Answer:
+def retrieve_instance(call: Call) -> Answer:
     """In one part of a multipart answer, or by itself: then a range of its bytes can be asked for."""
     offer, syntax = call.negotiate((_PARTS, _ONE))
     if offer.multipart:
@@ -63,7 +64,7 @@ def retrieve_instance(call: WebCall) -> Answer:
     return value_answer(call, value, f"{forms.DICOM}; transfer-syntax={stored}", etag_of(row, "instance", syntax))
 
 
-def _in_parts(call: WebCall, syntax: str) -> Answer:
+def _in_parts(call: Call, syntax: str) -> Answer:
     pieces = instances(call.context.seams, call.dicom_store, call.path, syntax, _named(call, syntax))
     boundary = new_boundary()
 
@@ -78,13 +79,13 @@ def _in_parts(call: WebCall, syntax: str) -> Answer:
     return Answer(body(), media_type_text(_PARTS, "", boundary))
 
 
-def _named(call: WebCall, syntax: str) -> bool:
+def _named(call: Call, syntax: str) -> bool:
     """Whether the client itself named the transfer syntax."""
     return any(item.transfer_syntax == syntax for item in call.accepted())
 
 
 @WebHandler
-def retrieve_metadata(call: WebCall) -> Answer:
+def retrieve_metadata(call: Call) -> Answer:
     offer, _ = call.negotiate(OBJECTS)
     found = metadata(call.context.seams, call.dicom_store, call.path, call.web_url)
     etag = found.etag and f'{found.etag[:-1]}{"-xml" if offer.multipart else ""}"'
@@ -102,7 +103,7 @@ def retrieve_metadata(call: WebCall) -> Answer:
 
 
 @WebHandler
-def retrieve_frames(call: WebCall) -> Answer:
+def retrieve_frames(call: Call) -> Answer:
     """Frames by numbers from 1, in their order in the list (PS3.18 §10.4.1.1.6)."""
     offer, syntax = call.negotiate(_FRAMES)
     numbers = frame_list(call.ids[7])
@@ -148,7 +149,7 @@ def frame_list(text: str) -> list[int]:
 
 
 @WebHandler
-def retrieve_bulkdata(call: WebCall) -> Answer:
+def retrieve_bulkdata(call: Call) -> Answer:
     path = parse_bulk_path(call.ids[7])
     row = one_row(call)
     is_video = path == PIXEL_DATA and forms.video_types(row.transfer_syntax_uid)
@@ -170,7 +171,7 @@ def retrieve_bulkdata(call: WebCall) -> Answer:
     return Answer(body(), media_type_text(offer, "", boundary))
 
 
-def video_offers(call: WebCall, row: FoundInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
+def video_offers(call: Call, row: FoundInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
     """What a video is by its bytes, and what its transfer syntax calls it."""
     by_bytes = video_type(call.context.seams, call.dicom_store, row)
     types = dict.fromkeys((by_bytes, *forms.video_types(row.transfer_syntax_uid)))
@@ -180,12 +181,12 @@ def video_offers(call: WebCall, row: FoundInstance, multipart: Sequence[bool]) -
 # --- one value, whole or in part
 
 
-def one_row(call: WebCall) -> FoundInstance:
+def one_row(call: Call) -> FoundInstance:
     """The instance that the address names. Raises NotFound."""
     return next(call.context.seams.index.found_below(call.dicom_store, call.path))
 
 
-def value_answer(call: WebCall, make: Callable[[], Value], content_type: str, etag: str) -> Answer:
+def value_answer(call: Call, make: Callable[[], Value], content_type: str, etag: str) -> Answer:
     """All of a value, the range asked for, or that it has not changed (RFC 9110 §13, §14)."""
     headers = {"etag": etag, "accept-ranges": "bytes"}
     if matches(call.headers.get("if-none-match", ""), etag):

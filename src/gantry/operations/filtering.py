@@ -13,7 +13,7 @@ from gantry.names import ResourcePath
 from gantry.operations.bucket_use import bucket_use
 from gantry.operations.filter_file import Line, read_lines
 from gantry.resources import Batch, Failure, Instance, Operation, Selected
-from gantry.seams import OpenedObject, Seams
+from gantry.seams import Seams
 from gantry.storage.uris import StorageUri
 
 _LINES = 5000  # of a filter file per transaction
@@ -23,24 +23,26 @@ _LINE = "line="
 def read_filter(seams: Seams, operation: Operation) -> Iterator[Batch]:
     """Batches that remember the paths of the filter file; each line that is not a path is a failure.
 
-    Nothing when there is no filter, or when it has been read. Raises NotFound for a missing bucket or filter file.
+    Nothing when there is no filter, or when it has been read. Raises NotFound for a missing bucket or filter
+    file, Aborted for a file that is written to while it is read.
     """
     if _is_filtered(operation) and _is_reading(operation):
         uri = StorageUri.parse(operation.request["filter_uri"])
         done = int(operation.checkpoint.removeprefix(_LINE) or 0)
-        with _opened(seams, operation, uri) as opened:
-            lines = (line for line in read_lines(opened.chunks()) if line.number > done)
-            while chunk := list(islice(lines, _LINES)):
-                yield Batch(
-                    checkpoint=f"{_LINE}{chunk[-1].number}",
-                    selection=tuple(Selected(_name(uri, line), line.path) for line in chunk if line.path is not None),
-                    failures=tuple(_refused(uri, line) for line in chunk if line.path is None),
-                )
+        lines = (line for line in read_lines(_chunks(seams, operation, uri)) if line.number > done)
+        while chunk := list(islice(lines, _LINES)):
+            yield Batch(
+                checkpoint=f"{_LINE}{chunk[-1].number}",
+                selection=tuple(Selected(_name(uri, line), line.path) for line in chunk if line.path is not None),
+                failures=tuple(_refused(uri, line) for line in chunk if line.path is None),
+            )
 
 
-def _opened(seams: Seams, operation: Operation, uri: StorageUri) -> OpenedObject:
+def _chunks(seams: Seams, operation: Operation, uri: StorageUri) -> Iterator[bytes]:
+    """The bytes of a filter file. Raises the error of whatever went wrong with it, in words that name the file."""
     try:
-        return seams.bucket(bucket_use(operation, uri.bucket, "read", uri.key)).open(uri.key)
+        with seams.bucket(bucket_use(operation, uri.bucket, "read", uri.key)).open(uri.key) as opened:
+            yield from opened.chunks()
     except StatusError as error:
         failed = type(error)(f"the filter file {uri} cannot be read: {error.message}")
         failed.resource = str(uri)

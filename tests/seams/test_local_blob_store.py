@@ -612,3 +612,51 @@ def test_no_folder_outside_is_told(tmp_path: Path, prefix: str) -> None:
         assert not any("x" in each or "outside" in each for each in store.folders(prefix))
     except StatusError:
         pass
+
+
+@pytest.mark.parametrize("change", ["grows", "shrinks", "is written over"])
+def test_an_object_that_changes_while_its_chunks_are_read_is_aborted(
+    store: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(local, "_READ_CHUNK", 10)
+    store.put("source", [b"s" * 100])
+    with store.open("source") as opened, pytest.raises(Aborted):
+        for number, _ in enumerate(opened.chunks()):
+            assert number < 10, "what is appended is not read"
+            os.truncate(root / "source", {"grows": 200, "shrinks": 50, "is written over": 100}[change])
+            os.utime(root / "source", ns=(1, 1))
+
+
+@pytest.mark.parametrize("copying", ["by the kernel", "by reading"])
+def test_a_copy_does_not_run_after_a_file_that_grows(
+    store: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, copying: str
+) -> None:
+    """Whoever appends as fast as we copy would keep us for ever."""
+    read, steps = os.pread, []
+
+    def grow() -> None:
+        steps.append(1)
+        assert len(steps) <= 20
+        with (root / "source").open("ab") as file:
+            file.write(b"more" * 10)
+
+    def by_reading(*arguments: int) -> bytes:
+        grow()
+        return read(*arguments)
+
+    copy = os.copy_file_range
+
+    def by_kernel(*arguments: int) -> int:
+        grow()
+        if copying == "by reading":
+            raise OSError(errno.EXDEV, "")
+        return copy(*arguments)
+
+    monkeypatch.setattr(local, "_READ_CHUNK", 10)
+    monkeypatch.setattr(local, "_COPY_CHUNK", 10)
+    monkeypatch.setattr(os, "pread", by_reading)
+    monkeypatch.setattr(os, "copy_file_range", by_kernel)
+    store.put("source", [b"s" * 100])
+    with store.open("source") as opened, pytest.raises(Aborted):
+        store.copy_from(opened, "target")
+    assert keys(store) == ["source"]

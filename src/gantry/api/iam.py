@@ -7,12 +7,11 @@ from gantry.api.call import Call
 from gantry.api.effects import require_effect
 from gantry.api.messages import Json, Message, read_request
 from gantry.errors import Aborted, InvalidArgument, invalid_field
-from gantry.iam.policies import Binding, Condition, Policy, checked, etag_of
+from gantry.iam.policies import Binding, Condition, Policy, check_bindings, etag_of, write_policy
 from gantry.iam.roles import Roles
 
 _FIELDS = ("bindings", "etag", "version", "auditConfigs")
 _MAX_PERMISSIONS = 100
-_MAX_POLICY = 256 << 10
 """Bytes: the API allows some tens of kB, and 1,500 members with their conditions fit in here."""
 
 
@@ -60,7 +59,7 @@ def get_policy(call: Call) -> Json:
     version = call.query.get("options.requestedPolicyVersion", str(asked or 0))
     if version not in ("0", "1", "2", "3"):
         raise invalid_field("options.requestedPolicyVersion", f"{version[:20]!r} is none of 0, 1 and 3")
-    return _answer(call.context.seams.index.policy(_resource(call)))
+    return _answer(call.context.seams.index.access.get_policy(_resource(call)))
 
 
 def set_policy(call: Call) -> Json:
@@ -72,7 +71,7 @@ def set_policy(call: Call) -> Json:
     mask = {name.strip() for name in (request.update_mask or "bindings,etag").split(",")}
     if wrong := sorted(mask.difference(_FIELDS, ("audit_configs",))):
         raise invalid_field("updateMask", f"{wrong[0][:100]!r} is none of {', '.join(_FIELDS)}")
-    bindings = checked(map(_binding, body.bindings or ()), _roles(call))
+    bindings = check_bindings(map(_binding, body.bindings or ()), _roles(call))
 
     def change(text: str) -> str:
         if body.etag and _standard(body.etag) != etag_of(text):
@@ -82,12 +81,9 @@ def set_policy(call: Call) -> Json:
         if given and given != old.audit_configs:
             require_effect("auditConfigs", call.context.accept_without_effect)
         audits = given if mask & {"auditConfigs", "audit_configs"} else old.audit_configs
-        text = Policy(bindings if "bindings" in mask else old.bindings, audits).to_text()
-        if len(text.encode("utf-8", "replace")) > _MAX_POLICY:
-            raise invalid_field("policy", f"is longer than {_MAX_POLICY} bytes")
-        return text
+        return write_policy(Policy(bindings if "bindings" in mask else old.bindings, audits))
 
-    return _answer(call.context.seams.index.change_policy(_resource(call), change))
+    return _answer(call.context.seams.index.access.change_policy(_resource(call), change))
 
 
 def test_permissions(call: Call) -> Json:

@@ -61,7 +61,7 @@ def export_dicom_data(call: Call) -> Json:
 
 
 def get_operation(call: Call) -> Json:
-    return operation_json(call.context.seams.index.get_operation(call.operation), call.context.public_url)
+    return operation_json(call.context.seams.index.operations.get_operation(call.operation), call.context.public_url)
 
 
 def list_operations(call: Call) -> Json:
@@ -75,7 +75,7 @@ def list_operations(call: Call) -> Json:
         raise invalid_field("filter", "done is true or false")
     method = wanted.get("metadata.apiMethodName")
     page = read_page(call.query, f"{call.dataset}?{text}")
-    found = call.context.seams.index.list_operations(
+    found = call.context.seams.index.operations.list_operations(
         call.dataset,
         page.size + 1,
         before=page.after_number,
@@ -91,12 +91,12 @@ def list_operations(call: Call) -> Json:
 
 def cancel_operation(call: Call) -> Json:
     read_request(CancelOperationRequest, call.body, name=f"{call.dataset}/operations/{call.ids[3]}")
-    call.context.seams.index.request_cancel(call.operation)
+    call.context.seams.index.operations.request_cancel(call.operation)
     return {}
 
 
 def start_operation(call: Call, method: Method, request: dict[str, Any]) -> Json:
-    operation = call.context.seams.index.create_operation(
+    operation = call.context.seams.index.operations.create_operation(
         call.dataset, call.version, method, request, str(call.dicom_store), call.context.most_operations
     )
     call.context.notify()

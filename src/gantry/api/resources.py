@@ -55,17 +55,17 @@ def create_dataset(call: Call) -> Json:
     name = DatasetName(location.project, location.location, check_dataset_id(call.query.get("datasetId", "")))
     index = call.context.seams.index
     value = _with_dataset_settings(call, Dataset(name), dumped(body))
-    operation = index.create_dataset(value, call.version)
+    operation = index.resources.create_dataset(value, call.version)
     return operation_json(operation, call.context.public_url)
 
 
 def get_dataset(call: Call) -> Json:
-    return dataset_json(call.context.seams.index.get_dataset(call.dataset))
+    return dataset_json(call.context.seams.index.resources.get_dataset(call.dataset))
 
 
 def list_datasets(call: Call) -> Json:
     page = read_page(call.query, str(call.location))
-    found = call.context.seams.index.list_datasets(call.location, page.size + 1, page.after)
+    found = call.context.seams.index.resources.list_datasets(call.location, page.size + 1, page.after)
     answer: Json = {"datasets": [dataset_json(item) for item in found[: page.size]]} if found else {}
     if len(found) > page.size:
         answer["nextPageToken"] = page.token(found[page.size - 1].name.dataset)
@@ -82,11 +82,11 @@ def patch_dataset(call: Call) -> Json:
         require_same("name", body.get("name"), str(old.name), old.name.dataset)
         return _with_dataset_settings(call, old, wanted)
 
-    return dataset_json(call.context.seams.index.change_dataset(call.dataset, change))
+    return dataset_json(call.context.seams.index.resources.change_dataset(call.dataset, change))
 
 
 def delete_dataset(call: Call) -> Json:
-    call.context.seams.index.delete_dataset(call.dataset)
+    call.context.seams.index.resources.delete_dataset(call.dataset)
     call.context.notify()
     return {}
 
@@ -97,12 +97,12 @@ def create_dicom_store(call: Call) -> Json:
     store_id = check_dicom_store_id(call.query.get("dicomStoreId", ""))
     name = DicomStoreName(dataset.project, dataset.location, dataset.dataset, store_id)
     value = _with_store_settings(call, DicomStore(name), dumped(body))
-    call.context.seams.index.create_dicom_store(value)
+    call.context.seams.index.resources.create_dicom_store(value)
     return dicom_store_json(value)
 
 
 def get_dicom_store(call: Call) -> Json:
-    return dicom_store_json(call.context.seams.index.get_dicom_store(call.dicom_store))
+    return dicom_store_json(call.context.seams.index.resources.get_dicom_store(call.dicom_store))
 
 
 def list_dicom_stores(call: Call) -> Json:
@@ -112,7 +112,7 @@ def list_dicom_stores(call: Call) -> Json:
     found: list[DicomStore] = []
     after = page.after
     while len(found) <= page.size:
-        chunk = call.context.seams.index.list_dicom_stores(call.dataset, page.size + 1, after)
+        chunk = call.context.seams.index.resources.list_dicom_stores(call.dataset, page.size + 1, after)
         found += [item for item in chunk if matches(item.labels)]
         if len(chunk) <= page.size:
             break
@@ -133,11 +133,11 @@ def patch_dicom_store(call: Call) -> Json:
         require_same("name", body.get("name"), str(old.name), old.name.store)
         return _with_store_settings(call, old, wanted)
 
-    return dicom_store_json(call.context.seams.index.change_dicom_store(call.dicom_store, change))
+    return dicom_store_json(call.context.seams.index.resources.change_dicom_store(call.dicom_store, change))
 
 
 def delete_dicom_store(call: Call) -> Json:
-    call.context.seams.index.delete_dicom_store(call.dicom_store)
+    call.context.seams.index.resources.delete_dicom_store(call.dicom_store)
     call.context.notify()
     return {}
 

@@ -13,7 +13,7 @@ from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.bucket_use import bucket_use
 from gantry.operations.filter_file import SHAPE, Line, explain, read_lines
 from gantry.resources import Batch, Failure, Instance, Operation, Selected
-from gantry.seams import OpenedObject, Seams
+from gantry.seams import Seams
 from gantry.storage.uris import StorageUri
 
 _LINES = 5000  # of a filter file per transaction
@@ -25,28 +25,29 @@ def read_filter(seams: Seams, operation: Operation) -> Iterator[Batch]:
     """Batches that remember the paths of the filter file; each line that is not a path is a failure.
 
     A filter file without any line is a warning. Nothing when there is no filter, or when it has been read. Raises
-    NotFound for a missing bucket or filter file.
+    NotFound for a missing bucket or filter file, Aborted for a file that is written to while it is read.
     """
     if _is_filtered(operation) and _is_reading(operation):
         uri = StorageUri.parse(operation.request["filter_uri"])
         done = int(operation.checkpoint.removeprefix(_LINE) or 0)
-        with _opened(seams, operation, uri) as opened:
-            lines = (line for line in read_lines(opened.chunks(), operation.store) if line.number > done)
-            found = False
-            while chunk := list(islice(lines, _LINES)):
-                found = True
-                yield Batch(
-                    checkpoint=f"{_LINE}{chunk[-1].number}",
-                    selection=tuple(Selected(_name(uri, line), line.path) for line in chunk if line.path is not None),
-                    failures=tuple(_refused(uri, line, operation.store) for line in chunk if line.path is None),
-                )
+        lines = (line for line in read_lines(_chunks(seams, operation, uri), operation.store) if line.number > done)
+        found = False
+        while chunk := list(islice(lines, _LINES)):
+            found = True
+            yield Batch(
+                checkpoint=f"{_LINE}{chunk[-1].number}",
+                selection=tuple(Selected(_name(uri, line), line.path) for line in chunk if line.path is not None),
+                failures=tuple(_refused(uri, line, operation.store) for line in chunk if line.path is None),
+            )
         if not operation.checkpoint and not found:
             yield Batch(checkpoint=_NOTHING, warnings=(_selects_nothing(uri),))
 
 
-def _opened(seams: Seams, operation: Operation, uri: StorageUri) -> OpenedObject:
+def _chunks(seams: Seams, operation: Operation, uri: StorageUri) -> Iterator[bytes]:
+    """The bytes of a filter file. Raises the error of whatever went wrong with it, in words that name the file."""
     try:
-        return seams.bucket(bucket_use(operation, uri.bucket, "read", uri.key)).open(uri.key)
+        with seams.bucket(bucket_use(operation, uri.bucket, "read", uri.key)).open(uri.key) as opened:
+            yield from opened.chunks()
     except StatusError as error:
         failed = type(error)(f"the filter file {uri} cannot be read: {error.message}")
         failed.resource = str(uri)
@@ -61,13 +62,13 @@ def chosen(seams: Seams, operation: Operation) -> tuple[int, Iterator[tuple[str,
     index, store_id, start = seams.index, operation.store_id, _start_of(operation)
     if "path" in operation.request:
         path = ResourcePath(*operation.request["path"])
-        return index.count_below(store_id, path), index.instances_below(store_id, path, start)
+        return index.instances.count_below(store_id, path), index.instances.walk_below(store_id, path, start)
     if operation.checkpoint == _NOTHING:
         return 0, iter(())
     if _is_filtered(operation):
         number = operation.name.id
-        return index.count_selected(number), index.selected_instances(number, start)
-    return index.count_instances(store_id), index.instances(store_id, start)
+        return index.selections.count_selected(number), index.selections.walk_selected(number, start)
+    return index.instances.count_in_store(store_id), index.instances.walk_store(store_id, start)
 
 
 def refused_before(operation: Operation) -> int:

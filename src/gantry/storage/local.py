@@ -58,9 +58,10 @@ class LocalObject(OpenedObject):
 
     def chunks(self) -> Iterator[bytes]:
         offset = 0
-        while chunk := self.read_at(offset, _READ_CHUNK):
+        while chunk := self.read_at(offset, min(_READ_CHUNK, self.size - offset)):
             offset += len(chunk)
             yield chunk
+        self.check_whole(offset)
 
     @property
     def is_file(self) -> bool:
@@ -69,10 +70,13 @@ class LocalObject(OpenedObject):
     def close(self) -> None:
         os.close(self.fd)
 
-    def check_unchanged(self) -> None:
+    def check_whole(self, read: int) -> None:
+        """Raises Aborted where the ``read`` bytes are not all there were, or where the file was written to since."""
         now = os.fstat(self.fd)
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise Aborted("was changed by someone else while it was read")
+        if read != self.size:
+            raise Aborted(f"only {read} of {self.size} bytes could be read")
 
     def __enter__(self) -> Self:
         return self
@@ -168,11 +172,8 @@ class LocalBlobStore:
             return self.put(key, source.chunks())
 
         def fill(fd: int) -> int:
-            size = _copy_range(source.fd, fd)
-            source.check_unchanged()
-            if size != source.size:
-                raise Aborted(f"only {size} of {source.size} bytes could be read")
-            return size
+            source.check_whole(_copy_range(source, fd))
+            return source.size
 
         return self._write(key, fill)
 
@@ -292,17 +293,18 @@ class LocalBlobStore:
             self._in_directory(name, os.unlink)
 
 
-def _copy_range(source: int, target: int) -> int:
+def _copy_range(source: LocalObject, target: int) -> int:
+    """Copy what the source had when it was opened, not what is written to it since; the number of bytes."""
     copied = 0
     try:
-        while done := os.copy_file_range(source, target, _COPY_CHUNK, copied, copied):
+        while done := os.copy_file_range(source.fd, target, min(_COPY_CHUNK, source.size - copied), copied, copied):
             copied += done
     except (AttributeError, OSError) as error:
         # Not every pair of file systems can do it, nor every system: then the bytes go through us.
         if isinstance(error, OSError) and error.errno not in _NO_COPY:
             raise
         os.lseek(target, copied, os.SEEK_SET)
-        while chunk := os.pread(source, _READ_CHUNK, copied):
+        while chunk := source.read_at(copied, min(_READ_CHUNK, source.size - copied)):
             copied += _write_all(target, chunk)
     return copied
 

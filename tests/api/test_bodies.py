@@ -210,7 +210,9 @@ class TestEverywhere:
     @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "page"])
     def test_empty_members_without_end(self, gantry: Gantry, kind: str) -> None:
         with watching(gantry) as times:
-            response = self.send(gantry, kind, EMPTY * (40_000 if kind == "form" else 500_000), **{"content-encoding": "gzip"})
+            response = self.send(
+                gantry, kind, EMPTY * (40_000 if kind == "form" else 500_000), **{"content-encoding": "gzip"}
+            )
         refused(response, "INVALID_ARGUMENT")
         assert max(times) < 5
 
@@ -231,7 +233,9 @@ class TestCharsets:
         answer = gantry.call("PATCH", f"v1/{gantry.store}?updateMask=labels", content=body, headers=headers)
         assert answer["labels"] == {"a": "größe"}
 
-    @pytest.mark.parametrize("charset", ["punycode", "idna", "utf-7", "zlib", "hex", "unicode_escape", "shift_jis", "x"])
+    @pytest.mark.parametrize(
+        "charset", ["punycode", "idna", "utf-7", "zlib", "hex", "unicode_escape", "shift_jis", "x"]
+    )
     def test_no_other_charset(self, gantry: Gantry, charset: str) -> None:
         headers = {"content-type": f"application/json; charset={charset}"}
         for path, verb in ((f"v1/{gantry.store}?updateMask=labels", "PATCH"), (f"v1/{gantry.store}:import", "POST")):
@@ -245,7 +249,7 @@ class TestLargeJson:
     """What is expensive to read is refused by its text."""
 
     HARD = (
-        '{' + ",".join(f'"unknown{number}":{number}' for number in range(400_000)) + "}",
+        "{" + ",".join(f'"unknown{number}":{number}' for number in range(400_000)) + "}",
         '{"a":[' + "[]," * 2_000_000 + "1]}",
         '{"a":[' + "{}," * 2_000_000 + "1]}",
         "{" + '"a":1,' * 1_000_000 + '"a":1}',
@@ -337,7 +341,11 @@ class TestSizes:
 
 def test_a_stow_of_two_members_is_stored_whole(gantry: Gantry) -> None:
     """Everything behind the first member was lost, and the answer was 200."""
-    data = make_instance(*UIDS, pixels=bytes(4096)) if "pixels" in make_instance.__kwdefaults__ or () else make_instance(*UIDS)
+    data = (
+        make_instance(*UIDS, pixels=bytes(4096))
+        if "pixels" in make_instance.__kwdefaults__ or ()
+        else make_instance(*UIDS)
+    )
     content_type, body = multipart([data])
     headers = {"content-type": content_type, "content-encoding": "gzip"}
     response = gantry.request("POST", f"v1/{gantry.store}/dicomWeb/studies", content=split(body, 400), headers=headers)

@@ -61,16 +61,16 @@ def fill_index(data: Path, count: int, studies: int = 0) -> float:
     """
     index = SqlIndex(f"sqlite:///{data / 'index.sqlite'}")
     try:
-        store_id = index.get_dicom_store(_STORE).id
+        store_id = index.resources.get_dicom_store(_STORE).id
         start = time.monotonic()
         batch: list[Instance] = []
         for item in instances(count, studies):
             batch.append(item)
             if len(batch) == _BATCH:
-                index.store_instances(store_id, batch)
+                index.uploads.store_instances(store_id, batch)
                 batch = []
         if batch:
-            index.store_instances(store_id, batch)
+            index.uploads.store_instances(store_id, batch)
         return time.monotonic() - start
     finally:
         index.close()

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 from gantry.access.tokens import StaticTokens
 from gantry.api.access import Access, Verifier
+from gantry.api.attempts import FailedAttempts
+from gantry.api.effects import known_names
 from gantry.api.forwarded import Proxies
+from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
 from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
 from gantry.executors import WorkerPool
-from gantry.iam.policies import Binding, Policy, checked
+from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
 from gantry.index.sql import SqlIndex
 from gantry.resources import BlobStorageClass
@@ -31,6 +34,7 @@ from gantry.storage.places import PlacedBlobStore
 from gantry.storage.uris import is_bucket_name
 
 if TYPE_CHECKING:
+    from gantry.access.issuer import Issuer
     from gantry.access.oidc import OidcTokens
     from gantry.access.service_accounts import ServiceAccounts
     from gantry.access.sign_in import OidcSignIn
@@ -46,6 +50,9 @@ _REGIONS = """
 LOCATIONS = tuple(_REGIONS.split())
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - refused without an address of their own
+
+
+_NUMBERS = ("port", "workers", "retention_days", "max_operations", "session_hours", "failed_sign_ins_per_minute")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +75,24 @@ class Settings:
     oidc_audience: str = ""
     oidc_email_claim: str = "email"
     oidc_groups_claim: str = "groups"
+    oidc_require_email_verified: bool = False
     oidc_jwks_uri: str = ""
     oidc_client_id: str = ""
     oidc_client_secret: str = field(default="", repr=False)
     session_hours: int = 12
+    failed_sign_ins_per_minute: int = 30
     admins: tuple[str, ...] = ()
     custom_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     audit_log: str = ""
     trusted_proxies: tuple[str, ...] = ()
+    upload_min_bytes_per_second: int = 1000
+    upload_max_seconds: int = 43_200
     tls_cert: str = ""
     tls_key: str = ""
     locations: tuple[str, ...] = LOCATIONS
     storage_classes: Mapping[str, str] = field(default_factory=dict)
     bucket_rules: tuple[BucketRule, ...] = ()
+    accept_without_effect: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -131,48 +143,53 @@ def open_access(settings: Settings) -> Access | None:
         return None
     if not settings.admins:
         logger.warning("no admins are set: unless policies are there already, nobody may do anything")
-    admins = checked([Binding("roles/owner", settings.admins)], roles := Roles(settings.custom_roles))
+    admins = check_bindings([Binding("roles/owner", settings.admins)], roles := Roles(settings.custom_roles))
+    above = read_grants(Policy(admins))
     sessions = Sessions(settings.url)
+    attempts = FailedAttempts(settings.failed_sign_ins_per_minute, Proxies(settings.trusted_proxies).client)
     verifiers: list[Verifier] = [StaticTokens(settings.tokens_file)] if settings.tokens_file else []
     try:
         accounts = service_accounts_of(Path(settings.data).absolute(), settings.url)
     except FailedPrecondition:
         if settings.oidc_issuer or not verifiers:
             raise
-        return Access(verifiers, sessions, roles, Policy(admins), session_hours=settings.session_hours)
+        return Access(verifiers, sessions, attempts, roles, above, session_hours=settings.session_hours)
     from gantry.access.endpoint import TokenEndpoint
 
-    issuer = _oidc(settings, settings.oidc_audience) if settings.oidc_issuer else None
-    verifiers += [accounts, *([issuer] if issuer is not None else [])]
+    issuer = _issuer(settings) if settings.oidc_issuer else None
+    tokens = _oidc(settings, issuer, settings.oidc_audience) if issuer is not None else None
+    verifiers += [accounts, *([tokens] if tokens is not None else [])]
     return Access(
         verifiers,
         sessions,
+        attempts,
         roles,
-        Policy(admins),
-        TokenEndpoint(accounts, issuer).give,
-        _sign_in(settings) if settings.oidc_client_id else None,
+        above,
+        TokenEndpoint(accounts, tokens),
+        _sign_in(settings, issuer) if issuer is not None and settings.oidc_client_id else None,
         settings.session_hours,
     )
 
 
-def _sign_in(settings: Settings) -> OidcSignIn:
+def _issuer(settings: Settings) -> Issuer:
+    from gantry.access.issuer import Issuer
+
+    return Issuer(settings.oidc_issuer, settings.oidc_jwks_uri)
+
+
+def _sign_in(settings: Settings, issuer: Issuer) -> OidcSignIn:
     from gantry.access.sign_in import OidcSignIn
 
-    tokens = _oidc(settings, settings.oidc_client_id)  # an ID token is for the client that asked
+    tokens = _oidc(settings, issuer, settings.oidc_client_id)  # an ID token is for the client that asked
     redirect = f"{settings.url}{CALLBACK}"
-    return OidcSignIn(settings.oidc_issuer, settings.oidc_client_id, settings.oidc_client_secret, redirect, tokens)
+    return OidcSignIn(issuer, settings.oidc_client_id, settings.oidc_client_secret, redirect, tokens)
 
 
-def _oidc(settings: Settings, audience: str) -> OidcTokens:
-    from gantry.access.oidc import OidcTokens
+def _oidc(settings: Settings, issuer: Issuer, audience: str) -> OidcTokens:
+    from gantry.access.oidc import ClaimNames, OidcTokens
 
-    return OidcTokens(
-        settings.oidc_issuer,
-        audience,
-        settings.oidc_email_claim,
-        settings.oidc_groups_claim,
-        settings.oidc_jwks_uri,
-    )
+    names = ClaimNames(settings.oidc_email_claim, settings.oidc_groups_claim, settings.oidc_require_email_verified)
+    return OidcTokens(issuer, audience, names)
 
 
 def service_accounts_of(data: Path, url: str = "") -> ServiceAccounts:
@@ -200,19 +217,22 @@ def _read_file(path: str) -> dict[str, Any]:
 
 def _typed(name: str, value: Any) -> Any:
     try:
-        if name in ("log_json", "strict_search"):
+        if name in ("log_json", "strict_search", "oidc_require_email_verified"):
             return _truth(value)
-        if name in ("port", "workers", "retention_days", "max_operations", "session_hours"):
+        if name in (
+            *("port", "workers", "retention_days", "max_operations", "session_hours", "failed_sign_ins_per_minute"),
+            *("upload_min_bytes_per_second", "upload_max_seconds"),
+        ):
             if isinstance(value, str) and value.isascii() and value.isdigit():
                 value = int(value)
             if type(value) is not int or not 0 <= value <= 65535:
                 raise ValueError
             return value
-        if name in ("locations", "admins", "trusted_proxies"):
+        if name in ("locations", "admins", "trusted_proxies", "accept_without_effect"):
             listed = tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value))
             if name == "trusted_proxies":
                 Proxies(listed)
-            return listed
+            return known_names(listed) if name == "accept_without_effect" else listed
         if name == "bucket_rules":
             return tuple(map(BucketRule.parse, value))
         if name == "custom_roles":
@@ -309,7 +329,10 @@ def open_bucket(root: str, rules: Sequence[BucketRule], use: BucketUse) -> Local
     require(rules, use)
     bucket = LocalBlobStore(os.path.join(root, use.bucket), use.writer)
     if not bucket.exists():
-        raise NotFound(
-            f"bucket gs://{use.bucket} does not exist; create the directory {os.path.join(root, use.bucket)}"
+        # Where buckets lie is for whoever runs the server, not for callers.
+        logger.warning(
+            "bucket gs://%s does not exist (operation %s of %s): its directory would be %s",
+            *(use.bucket, use.writer or "none", use.dataset, os.path.join(root, use.bucket)),
         )
+        raise NotFound(f"bucket gs://{use.bucket} does not exist; whoever runs the server can create it")
     return bucket

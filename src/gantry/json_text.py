@@ -105,8 +105,8 @@ def locate_fault(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f" at line {error.lineno}, column {error.colno}"
     if isinstance(error, UnicodeDecodeError):
-        return ": its text is not UTF-8"
-    return " that can be read: it is nested too deep" if isinstance(error, RecursionError) else ""
+        return ": its text is not valid Unicode"
+    return ": it is nested too deep" if isinstance(error, RecursionError) else ""
 
 
 def parse_with_digits(text: str) -> Any:

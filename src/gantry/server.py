@@ -21,6 +21,7 @@ from gantry.api.app import App, Form, Page
 from gantry.api.audit import Audit
 from gantry.api.call import Context
 from gantry.api.forwarded import Proxies
+from gantry.api.intake import Pace
 from gantry.api.logging import JsonLines
 from gantry.config import DataDirectory, Settings, open_access, open_seams
 from gantry.connections import limited
@@ -84,6 +85,7 @@ def running(settings: Settings) -> Iterator[App]:
 
 def _context(settings: Settings, seams: Seams, runner: Runner, uploads: Uploads) -> Context:
     built = Path(settings.data).absolute() / "viewer"
+    proxies = Proxies(settings.trusted_proxies)
     return Context(
         seams,
         runner.notify,
@@ -94,7 +96,10 @@ def _context(settings: Settings, seams: Seams, runner: Runner, uploads: Uploads)
         built,
         access=open_access(settings),
         most_operations=settings.max_operations,
-        audit=Audit(settings.audit_log, Proxies(settings.trusted_proxies)) if settings.audit_log else None,
+        audit=Audit(settings.audit_log, proxies) if settings.audit_log else None,
+        pace=Pace(settings.upload_min_bytes_per_second, settings.upload_max_seconds),
+        proxies=proxies,
+        accept_without_effect=settings.accept_without_effect,
     )
 
 
@@ -155,9 +160,11 @@ def _greeting(settings: Settings) -> str:
         if settings.auth == "none"
         else "ACCESS_TOKEN_FILE=FILE  # with a token that is known"
     )
+    kept = f"  accepted without effect: {names}\n" if (names := ", ".join(settings.accept_without_effect)) else ""
     return (
         f"Gantry is ready at {url}; people open it in a browser\n"
         f"  gs://BUCKET/path is {settings.buckets_path}/BUCKET/path\n"
+        f"{kept}"
         "  point gcloud at it:\n"
         f"    export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/\n"
         f"    export CLOUDSDK_AUTH_{token}\n"

@@ -67,7 +67,7 @@ class TestGunzip:
         with pytest.raises(BrokenBody):
             plain(gzip.compress(b"text") + rest)
 
-    @pytest.mark.parametrize("cut", range(1, 25))
+    @pytest.mark.parametrize("cut", range(1, 24))
     def test_a_member_that_is_cut_off(self, cut: int) -> None:
         with pytest.raises(BrokenBody):
             plain(gzip.compress(b"text", mtime=0)[:-cut])
@@ -152,10 +152,7 @@ class TestEverywhere:
         verb, version = {"put": ("PUT", "v1beta1"), "stow": ("POST", "v1"), "parts": ("POST", "v1")}[kind]
         own = {"content-type": "application/dicom"}
         if kind == "parts":
-            own["content-type"], body = (
-                'multipart/related; type="application/dicom"; boundary=edge',
-                body,
-            )
+            own["content-type"] = 'multipart/related; type="application/dicom"; boundary=edge'
         return gantry.request(verb, f"{version}/{store}/dicomWeb/studies", content=body, headers=own | headers)
 
     def body(self, kind: str) -> bytes:
@@ -172,7 +169,7 @@ class TestEverywhere:
     KINDS = ("json", "override", "form", "page", "patch", "put", "stow", "parts")
 
     @pytest.mark.parametrize("kind", KINDS)
-    @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZip", " gzip ", "identity, gzip", "gzip,identity"])
+    @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZip", "identity, gzip", "gzip,identity"])
     def test_gzip_of_several_members(self, gantry: Gantry, kind: str, coding: str) -> None:
         if kind == "patch":
             assert Web(gantry).store(make_instance(*UIDS)).status_code == 200
@@ -191,13 +188,13 @@ class TestEverywhere:
             assert Web(gantry).store(make_instance(*UIDS)).status_code == 200
         assert self.send(gantry, kind, self.body(kind), **{"content-encoding": coding}).status_code in (200, 303)
 
-    @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "page"])
+    @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("coding", ["gzip, gzip", "deflate", "br", "gzip, deflate", "x-gzip;q=1", "zstd"])
     def test_other_codings_are_named(self, gantry: Gantry, kind: str, coding: str) -> None:
         response = self.send(gantry, kind, gzip.compress(self.body(kind)), **{"content-encoding": coding})
         refused(response, "INVALID_ARGUMENT", "Content-Encoding")
 
-    @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "page"])
+    @pytest.mark.parametrize("kind", KINDS)
     def test_damaged_gzip_stores_nothing(self, gantry: Gantry, kind: str) -> None:
         data = self.body(kind)
         whole = split(data, len(data) // 2)
@@ -207,14 +204,13 @@ class TestEverywhere:
         if kind in ("put", "stow", "parts"):
             assert Web(gantry).search("instances") == []
 
-    @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "page"])
+    @pytest.mark.parametrize("kind", KINDS)
     def test_empty_members_without_end(self, gantry: Gantry, kind: str) -> None:
         with watching(gantry) as times:
-            response = self.send(
-                gantry, kind, EMPTY * (40_000 if kind == "form" else 500_000), **{"content-encoding": "gzip"}
-            )
+            members = 3000 if kind == "page" else 50_000 if kind == "form" else 500_000
+            response = self.send(gantry, kind, EMPTY * members, **{"content-encoding": "gzip"})
         refused(response, "INVALID_ARGUMENT")
-        assert max(times) < 5
+        assert max(times, default=0) < 5
 
 
 class TestCharsets:
@@ -242,7 +238,7 @@ class TestCharsets:
             with watching(gantry) as times:
                 response = gantry.request(verb, path, content=b"a" * (1 << 20), headers=headers)
             refused(response, "INVALID_ARGUMENT", "charset")
-            assert max(times) < 5
+            assert max(times, default=0) < 5
 
 
 class TestLargeJson:
@@ -272,7 +268,7 @@ class TestLargeJson:
             response = gantry.request("POST", f"v1/{gantry.store}:import", content=text.encode(), headers=JSON_TYPE)
         error = refused(response, "INVALID_ARGUMENT")
         assert len(error["message"]) < 1000
-        assert max(times) < 3
+        assert max(times, default=0) < 3
 
     def test_the_limit_of_values(self) -> None:
         head = '{"a": ['
@@ -310,7 +306,7 @@ class TestWords:
         ("body", "words"),
         [
             (b"\x1f\x8b\x08", "not valid utf-8 text"),
-            (b"/* comment", "line 1, column 1 is not closed"),
+            (b"/* comment", "is not closed"),
             (b"{'a': 1,\n 'b' 2}", "line 2, column 6"),
             (b"{'a': 1} {}", "more follows"),
             (b"{'a'", "not closed"),
@@ -341,11 +337,7 @@ class TestSizes:
 
 def test_a_stow_of_two_members_is_stored_whole(gantry: Gantry) -> None:
     """Everything behind the first member was lost, and the answer was 200."""
-    data = (
-        make_instance(*UIDS, pixels=bytes(4096))
-        if "pixels" in make_instance.__kwdefaults__ or ()
-        else make_instance(*UIDS)
-    )
+    data = make_instance(*UIDS, bytes(range(256)) * 16)
     content_type, body = multipart([data])
     headers = {"content-type": content_type, "content-encoding": "gzip"}
     response = gantry.request("POST", f"v1/{gantry.store}/dicomWeb/studies", content=split(body, 400), headers=headers)

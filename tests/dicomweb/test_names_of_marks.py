@@ -12,7 +12,7 @@ from gantry.index.sql import SqlIndex
 from tests.dicomweb.test_query_grammar import find_names, make_index
 
 MARKS = ("\u037a", "\u00a8", "\u00b4", "\u0301", "\u0345", "\u02da", "\u1fbd", "\u3000", "\u00a0", "\u2017", "-", "...")
-OTHERS = tuple(f"Other{number}^Name" for number in range(40)) + ("^Given", "Family^", "Doe - Ann^X", "")
+OTHERS = (*(f"Other{number}^Name" for number in range(40)), "^Given", "Family^", "Doe - Ann^X", "")
 FORMS = ("{}", "{}^Given", "Family^{}", "{}^Given=\u738b^\u5c0f", "A^B={}^\u5c0f")
 NAMES = tuple(dict.fromkeys(form.format(mark) for mark in MARKS for form in FORMS)) + OTHERS
 

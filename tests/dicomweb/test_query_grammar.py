@@ -88,19 +88,21 @@ NAMES = (
 def make_index(path: Path, names: Sequence[str]) -> SqlIndex:
     """A study for each name, which is its description as well; the last number of its UID is the name's place."""
     made = SqlIndex(f"sqlite:///{path}")
-    made.create_dataset(Dataset(DATASET), "v1")
-    made.create_dicom_store(DicomStore(STORE))
+    made.resources.create_dataset(Dataset(DATASET), "v1")
+    made.resources.create_dicom_store(DicomStore(STORE))
     for number, name in enumerate(names):
         said = StudyAttributes(patient_name=name, study_description=name)
         described = Description(said, SeriesAttributes(), None, None, None, None, None, PACK, 1, 0, 1)
         item = Instance(f"1.{number}", "1.1", "1.1", "1.2", "1.2", f"b/{number}", 1, description=described)
-        made.store_instances(made.get_dicom_store(STORE).id, [item])
+        made.uploads.store_instances(made.resources.get_dicom_store(STORE).id, [item])
     return made
 
 
 def find_names(index: SqlIndex, names: Sequence[str], *parameters: tuple[str, str]) -> set[str]:
     search = parse_search(Level.STUDY, ROOT, (*parameters, ("limit", "5000")), False)
-    return {names[int(row.study_instance_uid.split(".")[1])] for row in index.search_studies(STORE, search.query)}
+    return {
+        names[int(row.study_instance_uid.split(".")[1])] for row in index.search.search_studies(STORE, search.query)
+    }
 
 
 @pytest.fixture(scope="module")

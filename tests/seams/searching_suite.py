@@ -76,17 +76,17 @@ class SearchingSuite:
     @pytest.fixture
     def filled(self, index: SqlIndex) -> DicomStoreName:
         """The store STORE with ``instances()``, and another one with the same studies and others."""
-        index.create_dataset(Dataset(DATASET), "v1")
+        index.resources.create_dataset(Dataset(DATASET), "v1")
         for name in (STORE, DicomStoreName("p", "us-central1", "d", "other")):
-            index.create_dicom_store(DicomStore(name))
-            store_id = index.get_dicom_store(name).id
+            index.resources.create_dicom_store(DicomStore(name))
+            store_id = index.resources.get_dicom_store(name).id
             items = instances()
             for start in range(0, len(items), 50):
-                assert index.store_instances(store_id, items[start : start + 50]) == set()
+                assert index.uploads.store_instances(store_id, items[start : start + 50]) == set()
         return STORE
 
     def studies(self, index: SqlIndex, *matches: Any, **how: Any) -> list[int]:
-        found = index.search_studies(STORE, query(Level.STUDY, *matches, **{"limit": 1000} | how))
+        found = index.search.search_studies(STORE, query(Level.STUDY, *matches, **{"limit": 1000} | how))
         return [int(row.study_instance_uid.split(".")[1]) for row in found]
 
     def check(self, index: SqlIndex, expected: Any, *matches: Any) -> None:
@@ -107,7 +107,7 @@ class SearchingSuite:
         assert self.studies(index, limit=0) == []
 
     def test_a_row_says_what_the_study_is(self, index: SqlIndex, filled: DicomStoreName) -> None:
-        (row,) = index.search_studies(STORE, query(Level.STUDY, ("accession_number", Operator.EQUALS, "A0005")))
+        (row,) = index.search.search_studies(STORE, query(Level.STUDY, ("accession_number", Operator.EQUALS, "A0005")))
         assert row == ("1.5", '"x":5', '"y":5', "CT\\MR", 2, 4)
 
     @pytest.mark.parametrize("field", ["patient_id", "accession_number", "study_description", "study_id"])
@@ -217,8 +217,8 @@ class SearchingSuite:
         """Of one study, whatever the length of a page."""
         path = ResourcePath("1.5")
         for level, search, key in (
-            (Level.SERIES, index.search_series, slice(1, 2)),
-            (Level.INSTANCE, index.search_instances, slice(1, 3)),
+            (Level.SERIES, index.search.search_series, slice(1, 2)),
+            (Level.INSTANCE, index.search.search_instances, slice(1, 3)),
         ):
             whole = search(STORE, query(level, path=path, limit=100))
             for size in (1, 3):
@@ -230,48 +230,48 @@ class SearchingSuite:
                 assert found == whole and len(whole) in (2, 4)
 
     def test_series_of_a_study_and_of_a_store(self, index: SqlIndex, filled: DicomStoreName) -> None:
-        found = index.search_series(STORE, query(Level.SERIES, path=ResourcePath("1.5")))
+        found = index.search.search_series(STORE, query(Level.SERIES, path=ResourcePath("1.5")))
         assert [row.series_instance_uid for row in found] == ["1.5.1", "1.5.2"]
         assert found[0] == ("1.5", "1.5.1", '"s":1', '"t":1', 2, '"x":5', '"y":5')
-        every = index.search_series(STORE, query(Level.SERIES, limit=1000))
+        every = index.search.search_series(STORE, query(Level.SERIES, limit=1000))
         assert [row.series_instance_uid for row in every] == sorted(
             f"1.{n}.{s}" for n in range(STUDIES) for s in (1, 2)
         )
-        (only,) = index.search_series(STORE, query(Level.SERIES, ("modality", Operator.EQUALS, ("SR",))))
+        (only,) = index.search.search_series(STORE, query(Level.SERIES, ("modality", Operator.EQUALS, ("SR",))))
         assert only.series_instance_uid == "1.33.2"
         by_patient = query(
             Level.SERIES, ("patient_id", Operator.EQUALS, "P003"), ("modality", Operator.EQUALS, ("CT",))
         )
-        assert len(index.search_series(STORE, by_patient)) == 6
+        assert len(index.search.search_series(STORE, by_patient)) == 6
 
     def test_instances_at_every_depth(self, index: SqlIndex, filled: DicomStoreName) -> None:
         for path, count in ((ROOT, 240), (ResourcePath("1.5"), 4), (ResourcePath("1.5", "1.5.2"), 2)):
-            found = index.search_instances(STORE, query(Level.INSTANCE, path=path, limit=1000))
+            found = index.search.search_instances(STORE, query(Level.INSTANCE, path=path, limit=1000))
             assert len(found) == count
             assert [row.uids[1:] for row in found] == sorted(row.uids[1:] for row in found)
-        (one,) = index.search_instances(
+        (one,) = index.search.search_instances(
             STORE, query(Level.INSTANCE, ("sop_instance_uid", Operator.EQUALS, ("1.7.2.1",)))
         )
         assert one[:11] == ("1.7", "1.7.2", "1.7.2.1", "1.2.840.1", "1.2.840.2", one.blob_key, 5, 2, None, 4, 6)
 
     def test_nobody_finds_what_is_in_another_store(self, index: SqlIndex, filled: DicomStoreName) -> None:
-        index.delete_dicom_store(DicomStoreName("p", "us-central1", "d", "other"))
+        index.resources.delete_dicom_store(DicomStoreName("p", "us-central1", "d", "other"))
         with pytest.raises(NotFound):
-            index.search_studies(DicomStoreName("p", "us-central1", "d", "other"), query(Level.STUDY))
+            index.search.search_studies(DicomStoreName("p", "us-central1", "d", "other"), query(Level.STUDY))
         assert len(self.studies(index)) == STUDIES
 
     # What goes along with changes -------------------------------------------------------------------------------------
 
     def test_what_is_deleted_is_not_found(self, index: SqlIndex, filled: DicomStoreName) -> None:
-        index.delete_instance(STORE, ResourcePath("1.0", "1.0.2", "1.0.2.0"))
-        (row,) = index.search_studies(STORE, query(Level.STUDY, ("accession_number", Operator.EQUALS, "A0000")))
+        index.deletion.delete_instance(STORE, ResourcePath("1.0", "1.0.2", "1.0.2.0"))
+        (row,) = index.search.search_studies(STORE, query(Level.STUDY, ("accession_number", Operator.EQUALS, "A0000")))
         assert row[3:] == ("CT\\MR", 2, 3)
-        index.delete_instance(STORE, ResourcePath("1.0", "1.0.2", "1.0.2.1"))
-        (row,) = index.search_studies(STORE, query(Level.STUDY, ("accession_number", Operator.EQUALS, "A0000")))
+        index.deletion.delete_instance(STORE, ResourcePath("1.0", "1.0.2", "1.0.2.1"))
+        (row,) = index.search.search_studies(STORE, query(Level.STUDY, ("accession_number", Operator.EQUALS, "A0000")))
         assert row[3:] == ("CT", 1, 2)
         assert 0 not in self.studies(index, ("modalities_in_study", Operator.EQUALS, ("MR",)))
         for item in range(2):
-            index.delete_instance(STORE, ResourcePath("1.0", "1.0.1", f"1.0.1.{item}"))
+            index.deletion.delete_instance(STORE, ResourcePath("1.0", "1.0.1", f"1.0.1.{item}"))
         for match in (
             ("patient_name", Operator.EQUALS, "doe^john"),
             ("patient_name", Operator.WILDCARD, "*john*"),
@@ -285,7 +285,7 @@ class SearchingSuite:
     def left(self, index: SqlIndex, store_id: int) -> int:
         """Studies that the tables beside ``study`` know, which must all say the same."""
         counts = []
-        with index.engine.connect() as connection:
+        with index.database.engine.connect() as connection:
             for text in (
                 "SELECT count(DISTINCT study_id) FROM study_term WHERE kind = 2 AND term IN ('john', 'doe') AND ",
                 "SELECT count(*) FROM study WHERE patient_name = 'Doe^John' AND ",
@@ -299,10 +299,10 @@ class SearchingSuite:
         return int(texts or 0)
 
     def test_purging_a_store_leaves_nothing(self, index: SqlIndex, filled: DicomStoreName) -> None:
-        index.delete_dicom_store(STORE)
-        while not index.purge_instances(1, 50):
+        index.resources.delete_dicom_store(STORE)
+        while not index.garbage.purge_store(1, 50):
             pass
-        with index.engine.connect() as connection:
+        with index.database.engine.connect() as connection:
             for table in ("study", "study_term", "study_modality", "series"):
                 found = connection.exec_driver_sql(f"SELECT DISTINCT store_id FROM {table}").scalars().all()
                 assert found == [2], table
@@ -310,31 +310,31 @@ class SearchingSuite:
             assert connection.exec_driver_sql("SELECT count(*) FROM header_pack").scalar() == self.packs(index)
 
     def packs(self, index: SqlIndex) -> int:
-        with index.engine.connect() as connection:
+        with index.database.engine.connect() as connection:
             found = connection.exec_driver_sql("SELECT count(DISTINCT pack_id) FROM instance").scalar()
         return int(found or 0)
 
     # Headers ----------------------------------------------------------------------------------------------------------
 
     def header(self, index: SqlIndex, path: ResourcePath) -> bytes:
-        (row,) = index.found_below(STORE, path)
+        (row,) = index.instances.list_below(STORE, path)
         assert row.pack_id is not None and row.pack_number is not None
-        return unpack(index.header_packs([row.pack_id])[row.pack_id])[row.pack_number]
+        return unpack(index.instances.get_header_packs([row.pack_id])[row.pack_id])[row.pack_number]
 
     def test_every_instance_has_its_own_header(self, index: SqlIndex, filled: DicomStoreName) -> None:
-        for row in list(index.found_below(STORE, ResourcePath("1.5"))):
+        for row in list(index.instances.list_below(STORE, ResourcePath("1.5"))):
             assert self.header(index, ResourcePath(*row.uids)).decode() == row.sop_instance_uid.removeprefix("1.")
 
     def test_deleting_an_instance_takes_its_header_and_no_other(self, index: SqlIndex, filled: DicomStoreName) -> None:
         gone = ResourcePath("1.5", "1.5.2", "1.5.2.0")
-        (row,) = index.found_below(STORE, gone)
-        index.delete_instance(STORE, gone)
+        (row,) = index.instances.list_below(STORE, gone)
+        index.deletion.delete_instance(STORE, gone)
         assert self.header(index, ResourcePath("1.5", "1.5.2", "1.5.2.1")) == b"5.2.1"
         assert b"5.2.0" not in self.all_headers(index, store_id=1)
         assert row.pack_id is not None
 
     def all_headers(self, index: SqlIndex, store_id: int) -> set[bytes]:
-        with index.engine.connect() as connection:
+        with index.database.engine.connect() as connection:
             found = connection.exec_driver_sql(
                 "SELECT data FROM header_pack JOIN series ON series.id = series_id WHERE store_id = " + str(store_id)
             )
@@ -353,15 +353,18 @@ class SearchingSuite:
             )
             for place, uid in enumerate(("1.5.1.7", "1.5.1.0"))
         ]
-        assert index.store_instances(1, items) == {("1.5", "1.5.1", "1.5.1.0")}
+        assert index.uploads.store_instances(1, items) == {("1.5", "1.5.1", "1.5.1.0")}
         assert self.header(index, ResourcePath("1.5", "1.5.1", "1.5.1.7")) == b"new"
         assert b"refused" not in self.all_headers(index, store_id=1)
 
     def test_a_store_that_is_deleted_takes_nothing(self, index: SqlIndex, filled: DicomStoreName) -> None:
-        store_id = index.get_dicom_store(STORE).id
-        index.delete_dicom_store(STORE)
+        store_id = index.resources.get_dicom_store(STORE).id
+        index.resources.delete_dicom_store(STORE)
         item = Instance("1.5", "1.5.1", "1.5.1.9", "1.2", "1.2", "c/new", 1)
-        for call in (lambda: index.store_instances(store_id, [item]), lambda: index.begin_upload(store_id)):
+        for call in (
+            lambda: index.uploads.store_instances(store_id, [item]),
+            lambda: index.uploads.begin_upload(store_id),
+        ):
             with pytest.raises(NotFound, match="deleted"):
                 call()
 
@@ -371,33 +374,35 @@ class SearchingSuite:
         data = pack([b"new"])
         new = said._replace(pack=data, packed=1, number=0, study=study(2), instance_number=77)
         item = Instance("1.5", "1.5.1", "1.5.1.0", "1.9", "1.9", "c/new", 99, description=new)
-        (before,) = index.found_below(STORE, ResourcePath(*item.uids))
-        assert index.store_instances(1, [item], replace=True) == set()
-        (row,) = index.found_below(STORE, ResourcePath(*item.uids))
+        (before,) = index.instances.list_below(STORE, ResourcePath(*item.uids))
+        assert index.uploads.store_instances(1, [item], replace=True) == set()
+        (row,) = index.instances.list_below(STORE, ResourcePath(*item.uids))
         assert (row.blob_key, row.size, row.instance_number) == ("c/new", 99, 77)
-        assert before.blob_key in index.garbage()
+        assert before.blob_key in index.garbage.list_blobs()
         assert self.header(index, ResourcePath(*item.uids)) == b"new"
-        assert index.metrics(STORE).instances == 240
-        (found,) = index.search_studies(STORE, query(Level.STUDY, ("accession_number", Operator.EQUALS, "A0005")))
+        assert index.metrics.get_metrics(STORE).instances == 240
+        (found,) = index.search.search_studies(
+            STORE, query(Level.STUDY, ("accession_number", Operator.EQUALS, "A0005"))
+        )
         assert found.instance_count == 4
 
     def test_walks_of_many_pages(
         self, index: SqlIndex, filled: DicomStoreName, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        whole = [row.uids for row in index.found_below(STORE, ResourcePath("1.5"))]
+        whole = [row.uids for row in index.instances.list_below(STORE, ResourcePath("1.5"))]
         assert len(whole) == 4
-        operation = index.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, {}, str(STORE))
-        index.claim_operation(RUNNER)
+        operation = index.operations.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, {}, str(STORE))
+        index.operations.claim_operation(RUNNER)
         many = tuple(Instance("1.5", f"1.5.{n % 7}", f"1.5.9.{n}", "1.2", "1.2", f"d/{n}", 1) for n in range(3000))
-        index.commit_batch(index.get_operation(operation.name), RUNNER, Batch("a", many))
-        found = [row.uids for row in index.found_below(STORE, ResourcePath("1.5"))]
+        index.operations.commit_batch(index.operations.get_operation(operation.name), RUNNER, Batch("a", many))
+        found = [row.uids for row in index.instances.list_below(STORE, ResourcePath("1.5"))]
         assert len(found) == 3004 and found == sorted(set(found))
-        one = [row.uids for row in index.found_below(STORE, ResourcePath("1.5", "1.5.3"))]
+        one = [row.uids for row in index.instances.list_below(STORE, ResourcePath("1.5", "1.5.3"))]
         assert one == [uids for uids in found if uids[1] == "1.5.3"]
-        assert index.transfer_syntaxes_below(STORE, ResourcePath("1.5", "1.5.3")) == ["1.2"]
+        assert index.instances.list_transfer_syntaxes(STORE, ResourcePath("1.5", "1.5.3")) == ["1.2"]
         for path in (ResourcePath("1.99"), ResourcePath("1.5", "1.99"), ResourcePath("1.5", "1.5.1", "9")):
             with pytest.raises(NotFound, match="does not exist"):
-                index.found_below(STORE, path)
+                index.instances.list_below(STORE, path)
 
 
 def found_first(count: int) -> list[int]:

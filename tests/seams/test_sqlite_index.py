@@ -17,8 +17,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 
 from gantry.errors import FailedPrecondition, Unavailable
-from gantry.index import contents, database, selections
-from gantry.index import instances as walking
+from gantry.index import database, lookups, selections, walking
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import metadata
 from gantry.names import OperationName, ResourcePath
@@ -54,7 +53,7 @@ def index(path: Path) -> Iterator[SqlIndex]:
     """Whatever a test does, the tally of a store agrees with its instances."""
     opened = SqlIndex(f"sqlite:///{path}")
     yield opened
-    with opened.engine.connect() as connection:
+    with opened.database.engine.connect() as connection:
         alive = "IN (SELECT id FROM dicom_store WHERE NOT deleted)"
         counted = connection.execute(text(f"{COUNTED} WHERE study.store_id {alive} GROUP BY 1, 2 ORDER BY 1, 2")).all()
         told = connection.execute(text(f"{TOLD} WHERE store_id {alive} GROUP BY 1, 2 HAVING n ORDER BY 1, 2")).all()
@@ -75,16 +74,16 @@ class TestSqliteIndex(IndexSuite):
 def test_what_was_committed_is_there_when_the_index_is_opened_again(
     index: SqlIndex, operation: Operation, path: Path
 ) -> None:
-    index.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
+    index.operations.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
     index.close()
     again = SqlIndex(f"sqlite:///{path}")
-    assert again.get_operation(operation.name).checkpoint == "a"
-    assert [found for _, found in again.instances(operation.store_id)] == [item(1)]
+    assert again.operations.get_operation(operation.name).checkpoint == "a"
+    assert [found for _, found in again.instances.walk_store(operation.store_id)] == [item(1)]
     again.close()
 
 
 def test_a_commit_is_on_disk_before_it_returns(index: SqlIndex) -> None:
-    with index.engine.connect() as connection:
+    with index.database.engine.connect() as connection:
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert connection.exec_driver_sql("PRAGMA foreign_keys").scalar() == 1
@@ -93,7 +92,7 @@ def test_a_commit_is_on_disk_before_it_returns(index: SqlIndex) -> None:
 def test_an_index_in_a_directory_with_percent_signs_can_be_migrated(tmp_path: Path) -> None:
     (tmp_path / "100%d %(x)s").mkdir()
     opened = SqlIndex(f"sqlite:///{tmp_path / '100%d %(x)s' / 'index.sqlite'}")
-    assert opened.list_datasets(DATASET.parent, 1) == []
+    assert opened.resources.list_datasets(DATASET.parent, 1) == []
     opened.close()
 
 
@@ -114,17 +113,17 @@ def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
 
 def test_a_deleted_dataset_leaves_no_row_of_its_operations(index: SqlIndex, operation: Operation) -> None:
     batch = Batch("a", (item(1),), failures=(failed(1),), selection=selected(("1.2", "", "")))
-    index.commit_batch(operation, RUNNER, batch)
-    index.delete_dataset(DATASET)
+    index.operations.commit_batch(operation, RUNNER, batch)
+    index.resources.delete_dataset(DATASET)
     assert rows(index, "operation", "failure", "selection") == {"operation": 0, "failure": 0, "selection": 0}
 
 
 def test_a_purged_store_leaves_no_row(index: SqlIndex, operation: Operation) -> None:
-    index.commit_batch(operation, RUNNER, Batch("a", (item(1), item(2, "1.3", "1.3.1"))))
-    index.delete_dicom_store(index_suite.STORE)
-    while not index.purge_instances(operation.store_id):
+    index.operations.commit_batch(operation, RUNNER, Batch("a", (item(1), item(2, "1.3", "1.3.1"))))
+    index.resources.delete_dicom_store(index_suite.STORE)
+    while not index.garbage.purge_store(operation.store_id):
         pass
-    index.forget_dicom_store(operation.store_id)
+    index.garbage.forget_store(operation.store_id)
     tables = ("instance", "series", "study", "dicom_store")
     assert rows(index, *tables) == dict.fromkeys(tables, 0)
 
@@ -141,10 +140,10 @@ def test_an_index_of_the_first_schema_keeps_what_its_operations_had_selected(tmp
             connection.exec_driver_sql(statement)
     engine.dispose()
     index = SqlIndex(url)
-    assert [found.uids for _, found in index.selected_instances(7)] == [
+    assert [found.uids for _, found in index.selections.walk_selected(7)] == [
         *(("1.2", "5", "9.1"), ("1.2", "6", "9.2"), ("1.3", "5", "9.4"), ("1.4", "5", "9.5"))
     ]
-    entry = index.list_failures(OperationName(DATASET, 7), 1)[0]
+    entry = index.logs.list_failures(OperationName(DATASET, 7), 1)[0]
     assert (entry.failure.resource, entry.severity) == ("gs://b/x", Severity.ERROR)
     index.close()
 
@@ -166,7 +165,7 @@ INSERT INTO failure (operation_id, seq, time, resource, code, message) VALUES (7
 
 
 def rows(index: SqlIndex, *tables: str) -> dict[str, int | None]:
-    with index.engine.connect() as connection:
+    with index.database.engine.connect() as connection:
         return {name: connection.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar() for name in tables}
 
 
@@ -188,20 +187,23 @@ def is_declared(name: str | None, *_: object) -> bool:
 
 
 def test_migrations_give_what_the_tables_declare(index: SqlIndex) -> None:
-    with index.engine.connect() as connection:
+    with index.database.engine.connect() as connection:
         context = MigrationContext.configure(connection, opts={"include_name": is_declared})
         assert compare_metadata(context, metadata) == []
 
 
 def test_migrations_give_the_same_statements_as_the_tables(index: SqlIndex, declared: Engine) -> None:
-    with index.engine.connect() as migrated, declared.connect() as made:
+    with index.database.engine.connect() as migrated, declared.connect() as made:
         assert statements(migrated) == statements(made)
 
 
 def test_migrations_give_the_same_constraints_as_the_tables(index: SqlIndex, declared: Engine) -> None:
     for name in metadata.tables:
         for ask in ("get_unique_constraints", "get_pk_constraint", "get_foreign_keys"):
-            assert getattr(inspect(index.engine), ask)(name) == getattr(inspect(declared), ask)(name), (name, ask)
+            assert getattr(inspect(index.database.engine), ask)(name) == getattr(inspect(declared), ask)(name), (
+                name,
+                ask,
+            )
 
 
 def statements(connection: Connection) -> dict[str, str]:
@@ -222,13 +224,12 @@ def statements(connection: Connection) -> dict[str, str]:
 def filled(index: SqlIndex, operation: Operation, monkeypatch: pytest.MonkeyPatch) -> Operation:
     """300 instances in 15 series; pages of 20 and 4 series, so that a walk needs many."""
     for start in range(0, 300, 100):
-        index.commit_batch(operation, RUNNER, Batch("a", tuple(several()[start : start + 100])))
-    index.commit_batch(
+        index.operations.commit_batch(operation, RUNNER, Batch("a", tuple(several()[start : start + 100])))
+    index.operations.commit_batch(
         operation, RUNNER, Batch("b", selection=selected(("1.1", "", ""), ("1.2", "2.8", ""), ("1.0", "2.0", "9.15")))
     )
-    monkeypatch.setattr(walking, "_PAGE", 20)
-    monkeypatch.setattr(walking, "_CHUNK", 4)
-    monkeypatch.setattr(contents, "_PAGE", 7)
+    monkeypatch.setattr(walking, "PAGE", 7)
+    monkeypatch.setattr(lookups, "CHUNK", 4)
     monkeypatch.setattr(selections, "_PAGE", 2)
     return operation
 
@@ -238,42 +239,45 @@ def several() -> list[Instance]:
 
 
 def test_small_pages_give_the_same_walk(index: SqlIndex, filled: Operation, monkeypatch: pytest.MonkeyPatch) -> None:
-    small = list(index.instances(filled.store_id))
-    selected = list(index.selected_instances(filled.name.id))
+    small = list(index.instances.walk_store(filled.store_id))
+    selected = list(index.selections.walk_selected(filled.name.id))
     for position in range(0, 300, 17):
-        assert list(index.instances(filled.store_id, small[position][0])) == small[position + 1 :]
-    blobs = index.stored_blobs(filled.store_id, several())
-    monkeypatch.setattr(walking, "_PAGE", 1000)
-    monkeypatch.setattr(walking, "_CHUNK", 400)
-    monkeypatch.setattr(contents, "_PAGE", 1000)
+        assert list(index.instances.walk_store(filled.store_id, small[position][0])) == small[position + 1 :]
+    blobs = index.instances.find_blobs(filled.store_id, several())
+    monkeypatch.setattr(walking, "PAGE", 1000)
+    monkeypatch.setattr(lookups, "CHUNK", 400)
     monkeypatch.setattr(selections, "_PAGE", 1000)
-    assert small == list(index.instances(filled.store_id))
-    assert selected == list(index.selected_instances(filled.name.id))
+    assert small == list(index.instances.walk_store(filled.store_id))
+    assert selected == list(index.selections.walk_selected(filled.name.id))
     assert (
-        blobs == index.stored_blobs(filled.store_id, several()) == {found.uids: found.blob_key for found in several()}
+        blobs
+        == index.instances.find_blobs(filled.store_id, several())
+        == {found.uids: found.blob_key for found in several()}
     )
     assert (len(small), len(selected)) == (300, 121)
 
 
 def test_a_walk_searches_and_never_scans_or_sorts(index: SqlIndex, filled: Operation) -> None:
     with plans(index) as found:
-        list(index.instances(filled.store_id))
+        list(index.instances.walk_store(filled.store_id))
     assert any("instance" in step for step in found)
     assert bad(found) == []
 
 
 def test_a_selection_is_written_and_walked_without_a_scan_or_sort(index: SqlIndex, filled: Operation) -> None:
     with plans(index) as found:
-        list(index.selected_instances(filled.name.id))
-        index.count_selected(filled.name.id)
-        index.commit_batch(filled, RUNNER, Batch("c", selection=selected(("1.1", "", ""), ("1.2", "2.8", "9.8"))))
+        list(index.selections.walk_selected(filled.name.id))
+        index.selections.count_selected(filled.name.id)
+        index.operations.commit_batch(
+            filled, RUNNER, Batch("c", selection=selected(("1.1", "", ""), ("1.2", "2.8", "9.8")))
+        )
     assert any("selection" in step for step in found)
     assert bad(found) == []
 
 
 def test_looking_for_stored_blobs_searches_and_never_scans_or_sorts(index: SqlIndex, filled: Operation) -> None:
     with plans(index) as found:
-        index.stored_blobs(filled.store_id, several())
+        index.instances.find_blobs(filled.store_id, several())
     assert any("instance" in step for step in found)
     assert bad(found) == []
 
@@ -281,38 +285,38 @@ def test_looking_for_stored_blobs_searches_and_never_scans_or_sorts(index: SqlIn
 def test_committing_a_batch_searches_and_never_scans_or_sorts(index: SqlIndex, filled: Operation) -> None:
     new = tuple(item(number, f"1.{number % 3}", f"2.{number % 20}") for number in range(1000, 1040))
     with plans(index) as found:
-        index.commit_batch(filled, RUNNER, Batch("z", new, failures=(failed(1),)))
+        index.operations.commit_batch(filled, RUNNER, Batch("z", new, failures=(failed(1),)))
     assert found
     assert bad(found) == []
 
 
 def test_changes_and_metrics_of_a_path_search_and_never_scan_or_sort(index: SqlIndex, filled: Operation) -> None:
-    walk = list(index.instances(filled.store_id))
+    walk = list(index.instances.walk_store(filled.store_id))
     changes = tuple(Change(at, found, "ARCHIVE", f"new/{found.blob_key}") for at, found in walk[:50])
     path = ResourcePath(*walk[0][1].uids)
     with plans(index) as found:
-        index.commit_batch(filled, RUNNER, Batch("z", changes=changes))
-        index.metrics(index_suite.STORE, path._replace(instance=""))
-        index.metrics(index_suite.STORE, path._replace(series="", instance=""))
-        index.storage_info(index_suite.STORE, path)
-        list(index.instances_below(filled.store_id, path._replace(series="", instance="")))
-        index.delete_instance(index_suite.STORE, path)
-        index.delete_below(index_suite.STORE, path._replace(series="", instance=""), "v1", Method.DELETE_STUDY)
+        index.operations.commit_batch(filled, RUNNER, Batch("z", changes=changes))
+        index.metrics.get_metrics(index_suite.STORE, path._replace(instance=""))
+        index.metrics.get_metrics(index_suite.STORE, path._replace(series="", instance=""))
+        index.instances.get_storage_info(index_suite.STORE, path)
+        list(index.instances.walk_below(filled.store_id, path._replace(series="", instance="")))
+        index.deletion.delete_instance(index_suite.STORE, path)
+        index.deletion.delete_below(index_suite.STORE, path._replace(series="", instance=""), "v1", Method.DELETE_STUDY)
     assert any("instance" in step for step in found)
     assert bad(found) == []
 
 
 def test_metrics_of_a_store_read_series_and_no_instance(index: SqlIndex, filled: Operation) -> None:
     with plans(index) as found:
-        index.metrics(index_suite.STORE)
-        index.count_instances(filled.store_id)
+        index.metrics.get_metrics(index_suite.STORE)
+        index.instances.count_in_store(filled.store_id)
     assert any("series" in step for step in found)
     assert [step for step in found if re.search(r"\binstance\b", step)] == []
 
 
 def test_claiming_searches_only_what_is_open(index: SqlIndex, filled: Operation) -> None:
     with plans(index) as found:
-        index.claim_operation(RUNNER)
+        index.operations.claim_operation(RUNNER)
     assert [step for step in found if "operation" in step and "operation_open" not in step] == []
 
 
@@ -332,12 +336,12 @@ def plans(index: SqlIndex) -> Iterator[list[str]]:
             found.append((statement, parameters[0] if many else parameters))
 
     steps: list[str] = []
-    event.listen(index.engine, "before_cursor_execute", keep)
+    event.listen(index.database.engine, "before_cursor_execute", keep)
     try:
         yield steps
     finally:
-        event.remove(index.engine, "before_cursor_execute", keep)
-    with index.engine.connect() as connection:
+        event.remove(index.database.engine, "before_cursor_execute", keep)
+    with index.database.engine.connect() as connection:
         for statement, parameters in found:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             steps.extend(row.detail for row in plan)

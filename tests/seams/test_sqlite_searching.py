@@ -69,10 +69,10 @@ class TestSqliteSearching(SearchingSuite):
         self, index: SqlIndex, filled: DicomStoreName, level: Level, path: ResourcePath
     ) -> None:
         with plans(index) as steps:
-            search = index.search_series if level is Level.SERIES else index.search_instances
+            search = index.search.search_series if level is Level.SERIES else index.search.search_instances
             search(STORE, query(level, path=path))
             if path.study:
-                list(index.found_below(STORE, path))
+                list(index.instances.list_below(STORE, path))
         assert grows(steps) == []
         assert [step for step in steps if "B-TREE" in step] == []
 

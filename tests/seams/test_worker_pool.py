@@ -58,6 +58,13 @@ def test_a_worker_that_dies_before_it_has_begun_costs_no_call() -> None:
             assert pool.submit(calls.add, 1, 2).result(timeout=30) == 3
 
 
+def test_a_worker_that_dies_while_it_loads_a_call_costs_no_call(executor: WorkerPool, tmp_path: Path) -> None:
+    """Importing what the call needs takes a new worker longer than the call itself."""
+    future = executor.submit(calls.give_back, calls.DiesWhileItLoads(tmp_path / "died"))
+    assert future.result(timeout=60) == "loaded"
+    assert (tmp_path / "died").exists()
+
+
 def test_a_call_that_beats_is_left_alone(executor: WorkerPool) -> None:
     assert executor.submit(calls.beat_and_go_on, 100).result(timeout=30) == 100
 

@@ -95,7 +95,7 @@ class App:
             return await run_sync(self._forms[segments[0]], self._context, request, body)
         page = self._pages.get(segments[0])
         if page is None or request.method not in ("GET", "HEAD"):
-            raise NotFound(f"no such page: {request.method} {request.url.path}; the API begins at /v1/projects")
+            raise NotFound(f"no such page: {_verb(request)} {request.url.path[:200]}; the API begins at /v1/projects")
         return await run_sync(page, self._context, request)
 
     async def _form(self, request: Request, caller: str, most: int) -> bytes:
@@ -209,6 +209,8 @@ def error_response(error: StatusError) -> Response:
         response.headers["www-authenticate"] = 'Bearer realm="gantry"'
     if isinstance(error, TooSlow):
         response.headers["connection"] = "close"
+    if error.retry_after:
+        response.headers["retry-after"] = str(error.retry_after)
     if isinstance(error, Unsatisfiable):
         response.headers["content-range"] = f"bytes */{error.size}"
     return response

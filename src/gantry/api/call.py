@@ -53,7 +53,8 @@ class Context:
     ``frame_places`` where frames lie; ``strict_search`` is a setting. ``viewer`` is the directory of the installed
     viewer. ``access`` is None where nobody is asked who they are, ``audit`` where nothing is written down.
     ``most_operations`` of a project may be under way, 0 for any number. ``pace`` is what clients must keep to while
-    they send a body; ``proxies`` say who is behind them.
+    they send a body; ``proxies`` say who is behind them. ``accept_without_effect``
+    names what is kept although nothing is done with it.
     """
 
     seams: Seams
@@ -70,6 +71,7 @@ class Context:
     most_operations: int = 0
     pace: Pace = field(default_factory=Pace)
     proxies: Proxies = field(default_factory=Proxies)
+    accept_without_effect: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

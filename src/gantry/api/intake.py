@@ -44,8 +44,8 @@ Result = TypeVar("Result")
 class Pace:
     """What a client must keep to while it sends a body. Only the time for which it keeps the server waiting counts.
 
-    ``bytes_per_second``, after the first ten seconds, on average in every minute; 0 for any rate. ``seconds`` for all
-    of it, whatever its size.
+    ``bytes_per_second``, after the first ten seconds, on average in every minute; 0 for any rate. ``seconds`` is the
+    most for all of it, whatever its size. Both are settings.
     """
 
     bytes_per_second: int = 1000

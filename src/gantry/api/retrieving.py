@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing as closing_iterator
 
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.call import Call
@@ -14,7 +15,7 @@ from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument, Unavailable
 from gantry.queries import FoundInstance
-from gantry.studies.frames import frames
+from gantry.studies.frames import Frame, frames
 from gantry.studies.metadata import etag_of, metadata
 from gantry.studies.retrieve import (
     ANY,
@@ -113,21 +114,32 @@ def retrieve_frames(call: Call) -> Answer:
         raise InvalidArgument(f"{len(numbers)} frames need a multipart answer; Accept names a single part")
     content_type = _frame_type(row, offer, syntax)
 
-    def found() -> Sequence[bytes]:
+    def find() -> Generator[Frame, None, None]:
         context, indices = call.context, [number - 1 for number in numbers]
         return frames(context.seams, context.frame_places, call.dicom_store, row, indices, wanted)
 
     if not offer.multipart:
         etag = etag_of(row, "frame", numbers, content_type)
-        return value_answer(call, lambda: Value.of(found()[0]), content_type, etag)
+        return value_answer(call, lambda: Value.of(_join(find())), content_type, etag)
     boundary = new_boundary()
-    place = f"{call.web_url}/{call.path}/frames"
-    body = b"".join(
-        part_head(boundary, {"content-type": content_type, "content-location": f"{place}/{number}"}) + data
-        for number, data in zip(numbers, found(), strict=True)
-    )
     root = Offer(content_type.partition(";")[0], True, (), "")
-    return Answer(body + closing(boundary), media_type_text(root, "", boundary))
+    place = f"{call.web_url}/{call.path}/frames"
+    return Answer(_frames_in_parts(find(), numbers, content_type, place, boundary), media_type_text(root, "", boundary))
+
+
+def _join(found: Generator[Frame, None, None]) -> bytes:
+    with closing_iterator(found):
+        return b"".join(piece for frame in found for piece in frame)
+
+
+def _frames_in_parts(
+    found: Generator[Frame, None, None], numbers: Sequence[int], content_type: str, place: str, boundary: str
+) -> Iterator[bytes]:
+    with closing_iterator(found):
+        for number, frame in zip(numbers, found, strict=True):
+            yield part_head(boundary, {"content-type": content_type, "content-location": f"{place}/{number}"})
+            yield from frame
+    yield closing(boundary)
 
 
 def _frame_type(row: FoundInstance, offer: Offer, syntax: str) -> str:
@@ -183,7 +195,7 @@ def video_offers(call: Call, row: FoundInstance, multipart: Sequence[bool]) -> t
 
 def one_row(call: Call) -> FoundInstance:
     """The instance that the address names. Raises NotFound."""
-    return next(call.context.seams.index.found_below(call.dicom_store, call.path))
+    return next(call.context.seams.index.instances.list_below(call.dicom_store, call.path))
 
 
 def value_answer(call: Call, make: Callable[[], Value], content_type: str, etag: str) -> Answer:

@@ -40,10 +40,10 @@ def _start(call: Call, method: Method) -> Answer:
     index, store = call.context.seams.index, call.dicom_store
     patch = _patch(call, _MAX_KEPT)
     update.require_patch(patch)
-    index.require(store, call.path)
+    index.instances.require(store, call.path)
     request = {"path": list(call.path), "patch": patch, "web_url": call.web_url}
     most = call.context.most_operations
-    operation = index.create_operation(store.parent, call.version, method, request, str(store), most)
+    operation = index.operations.create_operation(store.parent, call.version, method, request, str(store), most)
     call.context.notify()
     return _json({"name": str(operation.name)})
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gantry.errors import Code, Status
-from gantry.index.instances import _pairs, _position
+from gantry.index.lookups import look_up_pairs, parse_position
 from gantry.index.tables import garbage, instance
 from gantry.index.tally import add_to_tally
 from gantry.resources import Change, Failure, Instance
@@ -19,9 +19,9 @@ def apply_changes(connection: Connection, store_id: int, changes: Sequence[Chang
 
     A blob that no row names afterwards, the old one or a copy that came too late, becomes garbage.
     """
-    rows = {_position(change.position): change for change in changes}
+    rows = {parse_position(change.position): change for change in changes}
     columns = instance.c.series_id, instance.c.sop_instance_uid, instance.c.blob_key
-    present = _pairs(connection, instance, rows, *columns)
+    present = look_up_pairs(connection, instance, rows, *columns)
     made = {row: change for row, change in rows.items() if present.get(row) == change.instance.blob_key}
     lost = {row: change for row, change in rows.items() if row not in made}
     if made:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gantry.errors import FailedPrecondition, Interrupted
+from gantry.index.clock import read_clock
 
 _CONNECTIONS = 10  # each may fill its cache of 16 MiB
 SCHEMA_VERSION = "0009"
@@ -20,9 +21,13 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Database:
-    """One engine; ``_read`` sees a snapshot per statement, ``_write`` is one serialised, durable transaction."""
+    """One engine. ``read`` sees a snapshot per statement, ``write`` is one serialised, durable transaction.
 
-    def __init__(self, url: str) -> None:
+    ``now`` reads the clock: microseconds since 1970 UTC.
+    """
+
+    def __init__(self, url: str, now: Callable[[], int] = read_clock) -> None:
+        self.now = now
         self.engine = _open(url)
         try:
             _migrate(self.engine, url)
@@ -33,12 +38,12 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
-    def _read(self) -> Iterator[Connection]:
+    def read(self) -> Iterator[Connection]:
         with _translated(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
+    def write(self) -> Iterator[Connection]:
         with _translated(), self.engine.connect() as connection:
             connection.exec_driver_sql("BEGIN IMMEDIATE")
             try:
@@ -48,6 +53,13 @@ class Database:
                     connection.exec_driver_sql("ROLLBACK")
                 raise
             connection.exec_driver_sql("COMMIT")
+
+
+class Part:
+    """One subject of the index: its queries, and the database that they run in."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
 
 
 @contextmanager
@@ -61,7 +73,7 @@ def _translated() -> Iterator[None]:
 
 
 def _open(url: str) -> Engine:
-    # AUTOCOMMIT hands transactions to _write: the driver's own late BEGIN would let two writers deadlock.
+    # AUTOCOMMIT hands transactions to ``write``: the driver's own late BEGIN would let two writers deadlock.
     engine = create_engine(
         url,
         isolation_level="AUTOCOMMIT",

@@ -8,57 +8,56 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
 from gantry.errors import NotFound
-from gantry.index.contents import _series_below, find
-from gantry.index.operations import Operations, _insert_done, _now
+from gantry.index.database import Part
+from gantry.index.operation_rows import get_operation, insert_done_operation
+from gantry.index.paths import find_path, is_below
 from gantry.index.removal import blank_headers, remove_series, settle_study
-from gantry.index.resources import _dicom_store_row
+from gantry.index.resource_rows import get_store_row
 from gantry.index.tables import garbage, instance, series
 from gantry.index.tally import add_to_tally, tally_of
 from gantry.names import DicomStoreName, OperationName, ResourcePath
 from gantry.resources import Method, Operation
 
 
-class Deletion(Operations):
-    """One transaction each, however much it removes: nobody sees half of a study, and nobody adds to it meanwhile."""
+class Deletion(Part):
+    """Promises: ``index_protocols.DeletionIndex``."""
 
     def delete_below(self, store: DicomStoreName, path: ResourcePath, version: str, method: Method) -> Operation:
-        """Remove a study or series; the operation that did it, done already. Raises NotFound."""
-        with self._write() as connection:
-            row = _dicom_store_row(connection, store)
-            found = find(connection, row.id, path)
-            below = _series_below(*found)
+        with self.database.write() as connection:
+            row, now = get_store_row(connection, store), self.database.now()
+            found = find_path(connection, row.id, path)
+            below = is_below(*found)
             victims = instance.c.series_id.in_(select(series.c.id).where(*below))
-            gone = _discard(connection, row.id, victims)
+            gone = _discard(connection, row.id, victims, now)
             remove_series(connection, below)
             settle_study(connection, found[0], gone)
-            number = _record(connection, row, store, path, version, method)
-        return self.get_operation(OperationName(store.parent, number))
+            number = _record(connection, row, store, path, version, method, now)
+            return get_operation(connection, OperationName(store.parent, number))
 
     def delete_instance(self, store: DicomStoreName, path: ResourcePath) -> None:
-        """Remove one instance, and its series and study when they are empty then. Raises NotFound."""
-        with self._write() as connection:
-            _remove_instance(connection, _dicom_store_row(connection, store).id, path)
+        with self.database.write() as connection:
+            _remove_instance(connection, get_store_row(connection, store).id, path, self.database.now())
 
 
-def discard_one(connection: Connection, store_id: int, uids: tuple[str, str, str]) -> None:
+def discard_one(connection: Connection, store_id: int, uids: tuple[str, str, str], now: int) -> None:
     """Remove one instance to make room for another; one that is not there any more is none."""
     with suppress(NotFound):
-        _remove_instance(connection, store_id, ResourcePath(*uids))
+        _remove_instance(connection, store_id, ResourcePath(*uids), now)
 
 
-def _remove_instance(connection: Connection, store_id: int, path: ResourcePath) -> None:
-    study_id, series_id = find(connection, store_id, path)
+def _remove_instance(connection: Connection, store_id: int, path: ResourcePath, now: int) -> None:
+    study_id, series_id = find_path(connection, store_id, path)
     victim = (instance.c.series_id == series_id) & (instance.c.sop_instance_uid == path.instance)
     row = connection.execute(select(instance).where(victim)).one()
-    _discard(connection, store_id, victim)
+    _discard(connection, store_id, victim, now)
     blank_headers(connection, [row])
     _subtract(connection, row)
     remove_series(connection, (series.c.id == series_id, series.c.instance_count == 0))
     settle_study(connection, study_id, 1)
 
 
-def _discard(connection: Connection, store_id: int, victims: Any) -> int:
-    add_to_tally(connection, store_id, _now(), tally_of(connection, victims))
+def _discard(connection: Connection, store_id: int, victims: Any, now: int) -> int:
+    add_to_tally(connection, store_id, now, tally_of(connection, victims))
     blobs = select(instance.c.blob_key).where(victims)
     connection.execute(insert(garbage).from_select(["blob_key"], blobs))
     return connection.execute(delete(instance).where(victims)).rowcount
@@ -77,10 +76,17 @@ def _subtract(connection: Connection, row: Row[Any]) -> None:
 
 
 def _record(
-    connection: Connection, row: Row[Any], store: DicomStoreName, path: ResourcePath, version: str, method: Method
+    connection: Connection,
+    row: Row[Any],
+    store: DicomStoreName,
+    path: ResourcePath,
+    version: str,
+    method: Method,
+    now: int,
 ) -> int:
-    return _insert_done(
+    return insert_done_operation(
         connection,
+        now,
         method=method,
         request={"path": list(path)},
         dataset_id=row.dataset_id,

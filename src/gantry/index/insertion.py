@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
 from gantry.header_packs import pack, unpack
-from gantry.index.instances import _pairs
+from gantry.index.lookups import look_up_pairs
 from gantry.index.tables import (
     TERMS,
     TEXT_FIELDS,
@@ -91,7 +91,7 @@ def _ensure_studies(connection: Connection, store_id: int, instances: Sequence[I
     for item in instances:
         first.setdefault(item.study_instance_uid, item)
     columns = study.c.store_id, study.c.study_instance_uid, study.c.id
-    found = _pairs(connection, study, {(store_id, uid) for uid in first}, *columns)
+    found = look_up_pairs(connection, study, {(store_id, uid) for uid in first}, *columns)
     missing = sorted(first.keys() - {uid for _, uid in found})
     if missing:
         said = {uid: _study_of(first[uid]) for uid in missing}
@@ -100,7 +100,7 @@ def _ensure_studies(connection: Connection, store_id: int, instances: Sequence[I
             for uid in missing
         ]
         connection.execute(insert(study), rows)
-        new = _pairs(connection, study, {(store_id, uid) for uid in missing}, *columns)
+        new = look_up_pairs(connection, study, {(store_id, uid) for uid in missing}, *columns)
         make_findable(connection, store_id, {new[store_id, uid]: said[uid] for uid in missing})
         found |= new
     return {uid: number for (_, uid), number in found.items()}
@@ -146,7 +146,7 @@ def _ensure_series(
     for item in instances:
         first.setdefault((studies[item.study_instance_uid], item.series_instance_uid), item)
     columns = series.c.study_id, series.c.series_instance_uid, series.c.id
-    found = _pairs(connection, series, first.keys(), *columns)
+    found = look_up_pairs(connection, series, first.keys(), *columns)
     missing = sorted(first.keys() - found.keys())
     if missing:
         rows = [
@@ -155,7 +155,7 @@ def _ensure_series(
             for study_id, uid in missing
         ]
         connection.execute(insert(series), rows)
-        found |= _pairs(connection, series, set(missing), *columns)
+        found |= look_up_pairs(connection, series, set(missing), *columns)
         tell_modalities(connection, {study_id for study_id, _ in missing})
     return found
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gantry.index.changes import too_late
 from gantry.index.insertion import Placed, columns_of, insert_packs, tell_modalities
-from gantry.index.instances import _position
+from gantry.index.lookups import parse_position
 from gantry.index.removal import blank_headers
 from gantry.index.retelling import retell_series, retell_study, series_said, study_said
 from gantry.index.tables import garbage, instance, series, study
@@ -29,7 +29,7 @@ def replace_instances(connection: Connection, replacements: Sequence[Replacement
     made: _Made = []
     failures, dead = [], []
     for item in replacements:
-        row = connection.execute(_row_query(*_position(item.position))).one_or_none()
+        row = connection.execute(_row_query(*parse_position(item.position))).one_or_none()
         if row is not None and row.blob_key == item.before.blob_key:
             made.append((row, item))
             dead.append(row.blob_key)

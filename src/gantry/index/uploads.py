@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, delete, false, insert, select
 
 from gantry.errors import AlreadyExists, NotFound
-from gantry.index.deletion import Deletion, discard_one
+from gantry.index.database import Part
+from gantry.index.deletion import discard_one
 from gantry.index.filling import add_instances
-from gantry.index.instances import Instances
-from gantry.index.operations import _now
+from gantry.index.lookups import find_blobs
 from gantry.index.replacement import replace_instances
 from gantry.index.tables import dicom_store, upload
 from gantry.resources import Failure, Instance, Replacement
@@ -19,53 +19,53 @@ from gantry.resources import Failure, Instance, Replacement
 Uids = tuple[str, str, str]
 
 
-class UploadedInstances(Deletion, Instances):
-    def store_instances(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> set[Uids]:
-        """Insert instances in one transaction; the UIDs of those that are there already, which stay as they are.
+class Uploads(Part):
+    """Promises: ``index_protocols.UploadIndex``."""
 
-        With ``replace`` these are replaced, and their blobs become garbage. Raises NotFound when the store is gone.
-        """
+    def store_instances(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> set[Uids]:
         present: set[Uids] = set()
         if replace:
-            self._insert(store_id, instances, self.stored_blobs(store_id, instances))
+            self._insert(store_id, instances, self._find_blobs(store_id, instances))
             return present
         while True:
             new = [item for item in instances if item.uids not in present]
             try:
                 self._insert(store_id, new, {})
             except AlreadyExists:
-                present |= self.stored_blobs(store_id, new).keys()
+                present |= self._find_blobs(store_id, new).keys()
             else:
                 return present
+
+    def _find_blobs(self, store_id: int, instances: Sequence[Instance]) -> dict[Uids, str]:
+        with self.database.read() as connection:
+            return find_blobs(connection, store_id, instances)
 
     def _insert(self, store_id: int, instances: Sequence[Instance], replaced: dict[Uids, str]) -> None:
         if not instances:
             return
-        with self._write() as connection:
+        with self.database.write() as connection:
             _require_store(connection, store_id)
+            now = self.database.now()
             for uids in replaced:
-                discard_one(connection, store_id, uids)
-            add_instances(connection, store_id, instances, _now())
+                discard_one(connection, store_id, uids, now)
+            add_instances(connection, store_id, instances, now)
 
     def replace_instance(self, replacement: Replacement) -> Failure | None:
-        """New bytes and a new header for an instance; the failure if it is not as it was read any more."""
-        with self._write() as connection:
-            return next(iter(replace_instances(connection, [replacement], _now())), None)
+        with self.database.write() as connection:
+            return next(iter(replace_instances(connection, [replacement], self.database.now())), None)
 
     def begin_upload(self, store_id: int) -> int:
-        """A new lot. Raises NotFound when the store is gone."""
-        with self._write() as connection:
+        with self.database.write() as connection:
             _require_store(connection, store_id)
             found: Any = connection.execute(insert(upload), {"store_id": store_id}).inserted_primary_key
             return int(found[0])
 
     def end_upload(self, number: int) -> None:
-        with self._write() as connection:
+        with self.database.write() as connection:
             connection.execute(delete(upload).where(upload.c.id == number))
 
-    def uploads(self) -> list[tuple[int, int]]:
-        """Lots with the numbers of their stores."""
-        with self._read() as connection:
+    def list_uploads(self) -> list[tuple[int, int]]:
+        with self.database.read() as connection:
             return [(row.id, row.store_id) for row in connection.execute(select(upload))]
 
 

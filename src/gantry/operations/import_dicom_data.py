@@ -13,6 +13,7 @@ from gantry.ingest import died, ingest_batch, printable, same_bytes
 from gantry.operations.batches import cut, outcomes_of, run_in_order
 from gantry.operations.blob_keys import batch_prefix, half_written
 from gantry.operations.bucket_use import bucket_use
+from gantry.operations.matching_nothing import what_is_there
 from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation
 from gantry.seams import BlobStore, Seams
 from gantry.storage.uris import UriPattern
@@ -58,7 +59,7 @@ def import_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, No
                     garbage=tuple(half_written(outcomes, directory(number))),
                 )
     if not done:
-        raise NotFound(f"{printable(str(pattern))} matches no object")
+        raise NotFound(f"{printable(str(pattern))} matches no object: {what_is_there(source, pattern)}")
 
 
 def list_matching(source: BlobStore, pattern: UriPattern, start_after: str = "") -> Iterator[ObjectMeta]:

@@ -24,7 +24,7 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
 
     A blob that cannot be deleted is told of and stays in the list for the next time.
     """
-    keys = seams.index.garbage(after)
+    keys = seams.index.garbage.list_blobs(after)
     deleted = []
     for key in keys:
         try:
@@ -32,18 +32,18 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
             deleted.append(key)
         except StatusError as error:
             logger.warning("%s holds nothing any more, but cannot be deleted: %s", key, error.message)
-    seams.index.forget_garbage(deleted)
+    seams.index.garbage.forget_blobs(deleted)
     return keys[-1] if keys else ""
 
 
 def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> None:
     """Remove rows, then bytes, of deleted DICOM stores, but of none that an operation still writes to."""
-    for store_id in seams.index.deleted_dicom_stores():
+    for store_id in seams.index.garbage.list_deleted_stores():
         if store_id in busy:
             continue
-        while not seams.index.purge_instances(store_id):
+        while not seams.index.garbage.purge_store(store_id):
             if stopping.is_set():
                 return
         for place in seams.places:
             seams.blobs.delete_prefix(f"{place}/{store_id}/")
-        seams.index.forget_dicom_store(store_id)
+        seams.index.garbage.forget_store(store_id)

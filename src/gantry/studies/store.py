@@ -103,7 +103,7 @@ def store(
 
     Raises NotFound for the store, and the error of a server that can store nothing at all.
     """
-    store_id = seams.index.get_dicom_store(name).id
+    store_id = seams.index.resources.get_dicom_store(name).id
     with uploads.request(store_id, _CLASS) as request:
         # A copy of its own: a flush tells of the writes of one writer.
         return _Request(seams, copy.deepcopy(seams.blobs), request, study, replace).run(incoming)
@@ -173,8 +173,7 @@ class _Request:
 
     def _refuse(self, error: StatusError, refused: Refused) -> None:
         """What is wrong with all of a request, before anything of it is stored, is the answer itself."""
-        is_first = not self.done.instances and not self.batch
-        if is_first and (error.code in _OF_THE_REQUEST or isinstance(error, BrokenBody)):
+        if not self.done.instances and (isinstance(error, BrokenBody) or self._is_of_all(error)):
             raise error
         self.done.refused.append(refused)
         if refused.sop_instance_uid:
@@ -185,6 +184,9 @@ class _Request:
                 f"{MAX_UNREADABLE} parts or objects of the request are no DICOM instance; the rest was not looked at"
             )
 
+    def _is_of_all(self, error: StatusError) -> bool:
+        return error.code in _OF_THE_REQUEST and not self.batch
+
     def _commit(self) -> None:
         batch, self.batch, self.bytes = self._without_doubles(), [], 0
         if not batch:
@@ -192,7 +194,7 @@ class _Request:
         try:
             found = [item for item in describe(batch) if isinstance(item, Instance)]
             self.blobs.flush()
-            present = self.seams.index.store_instances(self.request.store_id, found, self.replace)
+            present = self.seams.index.uploads.store_instances(self.request.store_id, found, self.replace)
         except BaseException as error:
             self._settle([item.instance for item in batch], error)
             return

@@ -1,4 +1,9 @@
-"""Studies and series that an older reader has described: found, and told anew in small transactions."""
+"""What rows say of headers, brought up to date in the background: rows of an older Gantry, which kept no headers, and
+studies and series that an older reader has described.
+
+What is written is true of the instances of that moment, or not written at all: a row of a study or series is changed
+only where it, its counts and the bytes of the instances that it is made from are still those that were read.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +12,19 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, tuple_, update
 
-from gantry.index.headers import HeaderPacks
-from gantry.index.insertion import NO_PACK, tell_modalities
+from gantry.errors import NotFound
+from gantry.index.database import Part
+from gantry.index.filling import fill_rows
+from gantry.index.insertion import NO_PACK, Placed, columns_of, insert_packs, tell_modalities
+from gantry.index.lookups import select_instances, to_instance
+from gantry.index.paths import find_path
 from gantry.index.retelling import retell_series, retell_study, series_said, study_said
 from gantry.index.tables import instance, series, study
+from gantry.names import ResourcePath
 from gantry.resources import (
     READER,
     HeaderPlace,
+    Instance,
     OutdatedSeries,
     OutdatedStudy,
     SeriesAttributes,
@@ -23,34 +34,41 @@ from gantry.resources import (
 _LAST = 1 << 62  # behind every pack: an instance without one does not say when in its batch it came
 
 
-class Redescription(HeaderPacks):
-    """What is written is true of the instances of that moment, or not written at all: a row is changed only where it,
-    its counts and the bytes of the instances that it is made from are still those that were read."""
+class Descriptions(Part):
+    """Promises: ``index_protocols.DescriptionIndex``."""
+
+    def list_undescribed(self, limit: int) -> list[tuple[int, Instance]]:
+        query = select_instances().add_columns(study.c.store_id).where(instance.c.pack_number.is_(None)).limit(limit)
+        with self.database.read() as connection:
+            return [(row.store_id, to_instance(row)) for row in connection.execute(query)]
+
+    def describe(self, store_id: int, instances: Sequence[Instance]) -> None:
+        with self.database.write() as connection:
+            placed = [item for each in instances if (item := _place_instance(connection, store_id, each)) is not None]
+            packs = insert_packs(connection, placed)
+            for item in placed:
+                _write_header(connection, item, packs)
+            fill_rows(connection, placed)
 
     def count_outdated(self) -> int:
-        """Studies that an older reader has described."""
-        with self._read() as connection:
+        with self.database.read() as connection:
             return int(connection.execute(select(func.count()).where(study.c.described_by < READER)).scalar_one())
 
-    def outdated_studies(self, after: tuple[int, int], limit: int) -> list[OutdatedStudy]:
-        """Those whose position is behind ``after``, in their order."""
+    def list_outdated_studies(self, after: tuple[int, int], limit: int) -> list[OutdatedStudy]:
         place = study.c.described_by, study.c.id
         query = select(study).where(study.c.described_by < READER, tuple_(*place) > tuple_(*after))
-        with self._read() as connection:
+        with self.database.read() as connection:
             return [_outdated(row) for row in connection.execute(query.order_by(*place).limit(limit))]
 
-    def series_of(self, study_id: int, after: int, limit: int) -> list[OutdatedSeries]:
-        """The series of a study whose numbers are above ``after``, in their order."""
+    def list_series(self, study_id: int, after: int, limit: int) -> list[OutdatedSeries]:
         query = select(series).where(series.c.study_id == study_id, series.c.id > after)
-        with self._read() as connection:
+        with self.database.read() as connection:
             return [_series(row) for row in connection.execute(query.order_by(series.c.id).limit(limit))]
 
-    def first_in_series(self, series_id: int, limit: int) -> list[HeaderPlace]:
-        """Where the headers of those instances are that came first."""
+    def list_first_in_series(self, series_id: int, limit: int) -> list[HeaderPlace]:
         return self._first(instance.c.series_id == series_id, limit)
 
-    def first_in_study(self, study_id: int, limit: int) -> list[HeaderPlace]:
-        """The same of all series of a study."""
+    def list_first_in_study(self, study_id: int, limit: int) -> list[HeaderPlace]:
         numbers = select(series.c.id).where(series.c.study_id == study_id)
         return self._first(instance.c.series_id.in_(numbers), limit)
 
@@ -60,19 +78,17 @@ class Redescription(HeaderPacks):
         columns = instance.c.series_id, instance.c.sop_instance_uid, instance.c.blob_key, instance.c.create_time
         query = select(*columns, instance.c.pack_id, instance.c.pack_number, pack_id.label("place")).where(which)
         query = query.order_by(instance.c.create_time, pack_id, instance.c.pack_number, instance.c.sop_instance_uid)
-        with self._read() as connection:
+        with self.database.read() as connection:
             return [_place(row) for row in connection.execute(query.limit(limit))]
 
     def are_there(self, places: Iterable[HeaderPlace]) -> bool:
-        """Whether the instances are there, with the bytes that they had."""
-        with self._read() as connection:
+        with self.database.read() as connection:
             return _are_there(connection, places)
 
     def redescribe_series(
         self, study_id: int, before: OutdatedSeries, said: SeriesAttributes, places: Iterable[HeaderPlace]
     ) -> bool:
-        """False where something has changed since ``before`` and ``places`` were read: nothing is written then."""
-        with self._write() as connection:
+        with self.database.write() as connection:
             row = connection.execute(select(series).where(series.c.id == before.id)).one_or_none()
             if row is None or _series(row) != before or not _are_there(connection, places):
                 return False
@@ -81,8 +97,7 @@ class Redescription(HeaderPacks):
         return True
 
     def redescribe_study(self, before: OutdatedStudy, said: StudyAttributes, places: Iterable[HeaderPlace]) -> bool:
-        """The same of a study, which is up to date then."""
-        with self._write() as connection:
+        with self.database.write() as connection:
             row = connection.execute(select(study).where(study.c.id == before.id)).one_or_none()
             if row is None or _outdated(row) != before or not _are_there(connection, places):
                 return False
@@ -91,9 +106,29 @@ class Redescription(HeaderPacks):
         return True
 
     def mark_described(self, studies: Sequence[OutdatedStudy]) -> None:
-        """They are up to date, and say what they should. Those that are gone are none."""
-        with self._write() as connection:
+        with self.database.write() as connection:
             _mark(connection, studies)
+
+
+def _place_instance(connection: Connection, store_id: int, item: Instance) -> Placed | None:
+    try:
+        study_id, series_id = find_path(connection, store_id, ResourcePath(*item.uids))
+    except NotFound:
+        return None
+    return Placed(study_id, series_id, item)
+
+
+def _write_header(connection: Connection, item: Placed, packs: dict[tuple[int, int], tuple[int, int]]) -> None:
+    new, said = item.instance, item.instance.description
+    row = (instance.c.series_id == item.series_id) & (instance.c.sop_instance_uid == new.sop_instance_uid)
+    if said is None:
+        connection.execute(update(instance).where(row).values(pack_number=NO_PACK))
+        return
+    before = connection.execute(select(instance.c.structured_size).where(row)).scalar_one()
+    connection.execute(update(instance).where(row).values(columns_of(item, packs)))
+    total = series.c.structured_bytes
+    grown = update(series).where(series.c.id == item.series_id).values({total: total + new.structured_size - before})
+    connection.execute(grown)
 
 
 def _mark(connection: Connection, studies: Sequence[OutdatedStudy]) -> None:

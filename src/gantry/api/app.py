@@ -21,7 +21,7 @@ from gantry.api.body import MAX_BODY_BYTES, decode
 from gantry.api.call import Call, Context
 from gantry.api.origins import Origins
 from gantry.api.ranges import Unsatisfiable
-from gantry.api.streaming import BodyReader, Lanes, StreamedAnswer, draw, pieces
+from gantry.api.streaming import BodyReader, Lanes, StreamedAnswer, draw, pieces, watch_client
 from gantry.api.web import Answer, WebCall, WebHandler
 from gantry.errors import (
     Code,
@@ -145,7 +145,8 @@ class App:
         reader = BodyReader(request)
         accept = request.headers.getlist("accept")
         call = WebCall(self._context, version, ids, _pairs(query_text), request.headers, accept, reader.read)
-        answer, first = await run_sync(_begun, handler, call, limiter=self._lanes.of(request.method, handler))
+        async with watch_client(request):
+            answer, first = await run_sync(_begun, handler, call, limiter=self._lanes.of(request.method, handler))
         if isinstance(answer.body, bytes):
             headers = answer.headers | ({"content-type": answer.content_type} if answer.content_type else {})
             return Response(answer.body, answer.status, headers)

@@ -20,7 +20,8 @@ from gantry.studies.uploads import Uploads
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What handlers work with. ``notify`` wakes the runner; ``locations`` are the places that exist.
+    """What handlers work with. ``notify`` says that there is a new operation, ``sweep`` that bytes were given up;
+    ``locations`` are the places that exist.
 
     ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are dear to make, ``frame_places``
     where frames lie; ``strict_search`` is a setting. ``viewer`` is the directory of the installed viewer. ``access`` is
@@ -40,6 +41,7 @@ class Context:
     access: Access | None = None
     audit: Audit | None = None
     most_operations: int = 0
+    sweep: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 
 from anyio import CapacityLimiter, from_thread
 from anyio.to_thread import run_sync
@@ -14,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from gantry.api.web import Answer, WebHandler
 from gantry.errors import DeadlineExceeded, StatusError
+from gantry.studies.departure import leave, watch
 
 logger = logging.getLogger(__name__)
 
@@ -139,6 +141,22 @@ def draw(pieces: Iterator[bytes]) -> tuple[list[bytes], bool]:
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    leave()
+
+
+@asynccontextmanager
+async def watch_client(request: Request) -> AsyncIterator[None]:
+    """While the block lasts, and in the answer that follows, work in threads learns when the client goes away.
+
+    For requests without a body: what a body holds is taken off the connection.
+    """
+    watch()
+    gone = asyncio.ensure_future(_until_gone(request.receive)) if request.method in ("GET", "HEAD") else None
+    try:
+        yield
+    finally:
+        if gone is not None:
+            gone.cancel()
 
 
 def _close(pieces: Iterator[bytes]) -> None:

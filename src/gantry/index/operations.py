@@ -23,6 +23,7 @@ from gantry.index.resources import Resources, _dataset_row
 from gantry.index.tables import dataset, dicom_store, failure, garbage, operation, progress, selection
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
 from gantry.resources import (
+    CANCELLED,
     Batch,
     Committed,
     Dataset,
@@ -143,15 +144,29 @@ class Operations(Resources):
             rows = connection.execute(query.order_by(operation.c.id.desc()).limit(limit)).all()
             return [_to_operation(row, _samples(connection, row)) for row in rows]
 
-    def request_cancel(self, name: OperationName) -> None:
-        """Ask the runner to stop after its present batch; nothing changes when it is done. Raises NotFound."""
-        self.get_operation(name)
+    def request_cancel(self, name: OperationName) -> int:
+        """Cancel an operation: one that waits for a runner ends here, of another one the runner is asked to stop.
+
+        Nothing changes where it is done. How many entries of its error log were written. Raises NotFound.
+        """
         with self._write() as connection:
-            connection.execute(
-                update(operation)
-                .where(operation.c.id == name.id, operation.c.end_time.is_(None))
-                .values(cancel_requested=True)
-            )
+            row = connection.execute(
+                _with_dataset().where(operation.c.id == name.id, *_in_dataset(name.dataset))
+            ).one_or_none()
+            if row is None:
+                raise NotFound(f"operation {name} does not exist")
+            if row.end_time is not None:
+                return 0
+            connection.execute(update(operation).where(operation.c.id == row.id).values(cancel_requested=True))
+            if row.runner:
+                return 0
+            _finish(connection, row, CANCELLED, (Failure(_to_operation(row).subject, CANCELLED),))
+            return 1
+
+    def cancel_requested(self, name: OperationName) -> bool:
+        """Whether a cancel was asked for; False for an operation that is not there any more."""
+        with self._read() as connection:
+            return bool(connection.execute(select(operation.c.cancel_requested).filter_by(id=name.id)).scalar())
 
     def commit_batch(self, value: Operation, runner: str, batch: Batch) -> Committed:
         """Rows, counters, log and checkpoint of one batch in one transaction.
@@ -197,18 +212,7 @@ class Operations(Resources):
         """
         with self._write() as connection:
             row = self._own(connection, value, runner, needs_store=False)
-            _log(connection, row, entries)
-            connection.execute(delete(selection).where(selection.c.operation_id == row.id))
-            connection.execute(
-                update(operation)
-                .where(operation.c.id == value.name.id)
-                .values(
-                    end_time=max(_now(), row.create_time),
-                    listed=row.listed if entries else row.success + row.failure,
-                    error_code=None if error is None else int(error.code),
-                    error_message=None if error is None else error.message,
-                )
-            )
+            _finish(connection, row, error, entries)
 
     def progress(self, name: OperationName) -> list[tuple[datetime, int]]:
         """How many objects were done by when, in the order of time."""
@@ -247,6 +251,21 @@ class Operations(Resources):
             if connection.execute(alive).one_or_none() is None:
                 raise NotFound(f"DICOM store {value.store} was deleted while the operation ran")
         return row
+
+
+def _finish(connection: Connection, row: Row[Any], error: Status | None, entries: Sequence[Failure]) -> None:
+    _log(connection, row, entries)
+    connection.execute(delete(selection).where(selection.c.operation_id == row.id))
+    connection.execute(
+        update(operation)
+        .where(operation.c.id == row.id)
+        .values(
+            end_time=max(_now(), row.create_time),
+            listed=row.listed if entries else row.success + row.failure,
+            error_code=None if error is None else int(error.code),
+            error_message=None if error is None else error.message,
+        )
+    )
 
 
 def _open_operations(connection: Connection, project: str) -> int:

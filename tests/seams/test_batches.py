@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gantry.errors import Unavailable
+from gantry.errors import Code, Status, Unavailable
 from gantry.executors import WorkerDied
-from gantry.operations.batches import ATTEMPTS_ALONE, FIRST_ITEMS, MAX_BYTES, MAX_ITEMS, cut, run_in_order
+from gantry.operations.batches import ATTEMPTS_ALONE, FIRST_ITEMS, MAX_BYTES, MAX_ITEMS, cut, died, run_in_order
+from gantry.seams import WorkerTimedOut
 
 
 def sizes(items: Sequence[int]) -> list[int]:
@@ -194,3 +195,14 @@ def test_closing_drops_what_has_not_begun_and_waits_for_what_has() -> None:
         closed.result(60)
     assert len(waiting) == 3 and all(future.cancelled() for future in waiting)
     assert not begun.cancelled() and len(futures) == 5
+
+
+def test_an_item_that_kills_its_worker_is_an_internal_failure() -> None:
+    failure = died("gs://b/a", "read this object", WorkerDied("the worker process died"))
+    assert failure.resource == "gs://b/a"
+    assert failure.status == Status(Code.INTERNAL, "the worker process died while it read this object")
+
+
+def test_an_item_that_takes_too_long_has_exceeded_its_deadline() -> None:
+    failure = died("gs://b/a", "wrote this instance", WorkerTimedOut(60))
+    assert failure.status.code is Code.DEADLINE_EXCEEDED and "60 seconds" in failure.status.message

@@ -27,7 +27,7 @@ from gantry.errors import (
     StatusError,
     Unavailable,
 )
-from gantry.seams import OpenedObject
+from gantry.seams import Check, OpenedObject
 from gantry.storage import beneath, local, local_listing
 from gantry.storage.local import LocalBlobStore
 from tests.seams.blob_store_suite import KEYS, BlobStoreSuite, failing, fill, keys, read
@@ -619,10 +619,10 @@ def test_a_directory_that_cannot_be_read_is_told_once(root: Path, monkeypatch: p
     """A listing that goes on after the entry of that directory does not give it again."""
     entries = local_listing._entries
 
-    def locked(place: bytes, base: bytes, part: local_listing.Part) -> Iterator[Any]:
+    def locked(place: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
         if base == b"locked/":
             raise PermissionDenied("the directory cannot be read")
-        yield from entries(place, base, part)
+        yield from entries(place, base, part, check)
 
     monkeypatch.setattr(local_listing, "_entries", locked)
     store = LocalBlobStore(str(root))
@@ -630,6 +630,63 @@ def test_a_directory_that_cannot_be_read_is_told_once(root: Path, monkeypatch: p
         store.put(key, [b"x"])
     assert [found.key for found in store.list()] == ["a", "locked/", "z"]
     assert [found.key for found in store.list(start_after="locked/")] == ["z"]
+
+
+class Enough(Exception):
+    pass
+
+
+def checks(most: int = 1_000_000) -> tuple[list[int], Check]:
+    """A check that ends the work at its call number ``most``; and its calls."""
+    calls: list[int] = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) >= most:
+            raise Enough
+
+    return calls, check
+
+
+@pytest.mark.parametrize("prefix", ["", "flat/none", "flat/0", "deep/", "none/"])
+def test_a_listing_is_interruptible_where_it_finds_nothing_too(store: LocalBlobStore, root: Path, prefix: str) -> None:
+    """Names that do not match, directories that hold no object, entries that are not wanted any more."""
+    (root / "flat").mkdir()
+    for number in range(local_listing.SLICE * 4):
+        (root / "flat" / f"{number:05d}").touch()
+    for number in range(100):
+        (root / "deep" / f"{number:03d}" / "empty").mkdir(parents=True)
+    calls, check = checks()
+    found = list(store.list(prefix, "flat/99999" if prefix == "" else "", check=check))
+    wanted = {"": 6, "flat/none": 4, "flat/0": 8, "deep/": 201, "none/": 0}[prefix]
+    assert len(calls) >= wanted, f"{len(found)} found"
+    if wanted:
+        with pytest.raises(Enough):
+            list(store.list(prefix, check=checks(most=3)[1]))
+
+
+def test_a_deletion_by_prefix_is_interruptible_between_two_objects(store: LocalBlobStore) -> None:
+    fill(store, [f"a/{number}" for number in range(10)])
+    with pytest.raises(Enough):
+        store.delete_prefix("a/", check=checks(most=6)[1])
+    assert 0 < len(keys(store)) < 10
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_of_others(root: Path) -> None:
+    mine, other = LocalBlobStore(str(root), "7"), LocalBlobStore(str(root), "8")
+    for store in (mine, other):
+        for key in ("a/b/x", "a/y"):
+            name = store._name(key).rpartition(b"/")
+            (root / os.fsdecode(name[0]) / "").mkdir(parents=True, exist_ok=True)
+            (root / os.fsdecode(name[0] + b"/" + store._temporary(name[2]))).write_bytes(b"half")
+    mine.put("a/b/z", [b"whole"])
+    mine.delete_unfinished("a/b")
+    mine.delete_unfinished("a/none/at/all")
+    mine.delete_unfinished("a/y")
+    assert len(tree(root)) == 2 + 1 + 3  # directories, the object, what is in a/ and the other's
+    mine.delete_unfinished("a")
+    assert len(tree(root)) == 2 + 1 + 2
+    assert keys(other) == ["a/b/z"]
 
 
 # Folders --------------------------------------------------------------------------------------------------------------

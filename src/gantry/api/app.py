@@ -27,7 +27,7 @@ from gantry.api.method import ApiMethod
 from gantry.api.origins import Origins
 from gantry.api.parameters import parse_pairs
 from gantry.api.ranges import Unsatisfiable
-from gantry.api.streaming import StreamedAnswer, draw
+from gantry.api.streaming import StreamedAnswer, draw, watch_client
 from gantry.api.web import Answer, WebHandler
 from gantry.errors import (
     Code,
@@ -140,7 +140,10 @@ class App:
             if has_body:
                 answer, first = await self._intake.upload(request, caller, partial(_upload, handler, call))
             else:
-                answer, first = await run_sync(_begin, handler, call, limiter=self._quick if handler.quick else None)
+                async with watch_client(request):
+                    answer, first = await run_sync(
+                        _begin, handler, call, limiter=self._quick if handler.quick else None
+                    )
             return _response(answer, first)
         async with AsyncExitStack() as stack:
             if has_body:

@@ -47,7 +47,8 @@ class AuditSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What handlers work with. ``notify`` wakes the runner; ``locations`` are the places that exist.
+    """What handlers work with. ``notify`` says that there is a new operation, ``sweep`` that bytes were given up;
+    ``locations`` are the places that exist.
 
     ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are expensive to make,
     ``frame_places`` where frames lie; ``strict_search`` is a setting. ``viewer`` is the directory of the installed
@@ -72,6 +73,7 @@ class Context:
     pace: Pace = field(default_factory=Pace)
     proxies: Proxies = field(default_factory=Proxies)
     accept_without_effect: tuple[str, ...] = ()
+    sweep: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)

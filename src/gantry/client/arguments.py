@@ -204,7 +204,7 @@ def _add_serve(commands: _Commands[_Parser]) -> None:
     command.add_argument("--port", metavar="N", help="port to listen on (default: 8080)")
     command.add_argument("--data", metavar="DIR", help="index and blobs (default: ./gantry-data)")
     command.add_argument("--buckets", metavar="DIR", help="gs://NAME is the directory DIR/NAME (default: DATA/buckets)")
-    command.add_argument("--workers", metavar="N", help="worker processes (default: one per core)")
+    command.add_argument("--workers", metavar="N", help="worker processes (default: one per core, 4 to 16)")
     command.add_argument("--public-url", metavar="URL", help="address that clients see, if not host and port")
     command.add_argument("--retention-days", metavar="N", help="keep finished operations N days; 0: ever (default: 30)")
     command.add_argument("--log-json", action="store_const", const=True, help="failures as lines of JSON on stdout")

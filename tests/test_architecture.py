@@ -31,7 +31,7 @@ ROOMS = {
     "access": ("access.",),
     "api": ("api.",),
     "console": ("console.",),
-    "door": ("", "__main__", "cli", "config", "connections", "listening", "server", "demo", "client."),
+    "door": ("", "__main__", "cli", "config", "connections", "listening", "server", "demo", "client.", "settings."),
 }
 # Room → rooms that it may import, besides itself. The door may import all.
 ARROWS = {

@@ -26,13 +26,14 @@ from gantry.api.call import Context
 from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
 from gantry.api.logging import JsonLines
-from gantry.config import DataDirectory, Settings, open_access, open_seams
+from gantry.config import DataDirectory, open_access, open_seams
 from gantry.connections import limited
 from gantry.console import app as console
 from gantry.console import rendering, sign_in
 from gantry.listening import bind, require_certificate
 from gantry.operations.runner import Runner
 from gantry.seams import Seams
+from gantry.settings.loading import Settings
 from gantry.studies.uploads import Uploads
 
 logger = logging.getLogger(__name__)

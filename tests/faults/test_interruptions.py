@@ -105,7 +105,7 @@ def test_a_full_disk_is_named_as_the_reason(house: House) -> None:
     failures = tuple(Failure(f"gs://b/{number}", Status(Code.INTERNAL, "x" * 500)) for number in range(5000))
     with house.seams.index.database.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-    house.seams.index.database.engine.dispose()
+    house.seams.index.database.writer.dispose()
     _limit_pages(house, int(pages or 0) + 2)
     with pytest.raises(Interrupted, match="full"):
         house.seams.index.operations.commit_batch(operation, "r", Batch("a", failures=failures))
@@ -114,7 +114,7 @@ def test_a_full_disk_is_named_as_the_reason(house: House) -> None:
 def _limit_pages(house: House, pages: int) -> None:
     from sqlalchemy import event
 
-    @event.listens_for(house.seams.index.database.engine, "connect")
+    @event.listens_for(house.seams.index.database.writer, "connect")
     def _limit(connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute(f"PRAGMA max_page_count={pages}")
 

@@ -15,7 +15,13 @@ GARBAGE_KEYS = 500  # blobs deleted in a row: 0.1 s where nothing else uses the 
 
 
 def sweep_garbage(seams: Seams, stopping: threading.Event | None = None) -> None:
-    """Delete all blobs that transactions gave up, then forget them; safe to repeat after a crash."""
+    """Remove rows of deleted studies and series, then all blobs without a row; safe to repeat after a crash.
+
+    Each step is a short transaction, so that others can write in between.
+    """
+    while not seams.index.garbage.purge_removed():
+        if stopping is not None and stopping.is_set():
+            return
     last = ""
     while last := sweep_some_garbage(seams, last):
         if stopping is not None and stopping.is_set():

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
@@ -20,6 +20,7 @@ from gantry.api.access import ANYBODY, Caller, caller_of, resource_of
 from gantry.api.body import MAX_BODY_BYTES, decode
 from gantry.api.call import Call, Context
 from gantry.api.origins import Origins
+from gantry.api.paths import segments_of
 from gantry.api.ranges import Unsatisfiable
 from gantry.api.streaming import BodyReader, Lanes, StreamedAnswer, draw, pieces
 from gantry.api.web import Answer, WebCall, WebHandler
@@ -71,7 +72,7 @@ class App:
         await response(scope, receive, send)
 
     def _respond(self, request: Request) -> Awaitable[ASGIApp]:
-        segments = _segments(request.scope)
+        segments = segments_of(request.scope)
         if self._origins is not None:
             self._origins.require_local(request.method, request.headers)
         if segments[0] in _ROUTERS:
@@ -196,18 +197,6 @@ def error_response(error: StatusError) -> Response:
     if isinstance(error, Unsatisfiable):
         response.headers["content-range"] = f"bytes */{error.size}"
     return response
-
-
-def _segments(scope: Scope) -> list[str]:
-    """Path segments, decoded after splitting: an encoded slash stays inside its segment."""
-    raw = scope.get("raw_path") or scope["path"].encode()
-    try:
-        parts = [unquote(part, errors="strict") for part in raw.decode("ascii").strip("/").split("/")]
-    except UnicodeDecodeError:
-        raise InvalidArgument("the path is not valid UTF-8") from None
-    if any("/" in part or "\0" in part for part in parts):
-        raise InvalidArgument("a path segment cannot hold an encoded slash or NUL")
-    return parts
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from gantry.queries import FoundInstance
 from gantry.studies.metadata import etag_of
 from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, pictures, representative
 from gantry.studies.retrieve import PIXEL_DATA, Value, bulk
+from gantry.whole_numbers import read_number
 
 _OFFERS = tuple(
     Offer(media_type, multipart, (), "") for multipart in (False, True) for media_type in (forms.JPEG, forms.PNG)
@@ -150,6 +151,7 @@ def _window(text: str) -> tuple[float, float, str]:
 
 
 def _quality(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= 100):
+    number = read_number(text, 100)
+    if not number:
         raise InvalidArgument(f"quality: {text[:100]!r} is not a number from 1 to 100")
-    return int(text)
+    return number

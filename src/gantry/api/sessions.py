@@ -63,7 +63,8 @@ class Sessions:
 
 def sign_in_first(request: Request) -> Response:
     """Send a browser to sign in, and from there back to what it asked for."""
-    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    path, query = request.scope["raw_path"].decode("latin-1"), request.scope["query_string"].decode("latin-1")
+    asked = f"{path}?{query}" if query else path
     return RedirectResponse(f"{SIGN_IN}?{urlencode({'next': asked})}", 303)
 
 

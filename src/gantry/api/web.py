@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gantry.api.accept import MediaRange, Offer, choose, parse_accept
 from gantry.api.call import Context
 from gantry.errors import NotAcceptable
-from gantry.names import DicomStoreName, ResourcePath
+from gantry.names import DicomStoreName, ResourcePath, url_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class WebCall:
     @property
     def web_url(self) -> str:
         """The address of the store's ``dicomWeb``, from the configured base: what ``Host`` says may be wrong."""
-        return f"{self.context.public_url}/{self.version}/{self.dicom_store}/dicomWeb"
+        return f"{self.context.public_url}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
 
     def accepted(self) -> list[MediaRange]:
         """The query parameter ``accept`` goes before the header (PS3.18 §8.3.3.1). Raises InvalidArgument."""

@@ -13,6 +13,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictInt, Vali
 from pydantic.alias_generators import to_camel
 
 from gantry.errors import Status, invalid_field
+from gantry.names import url_path
 from gantry.resources import (
     Dataset,
     DicomStore,
@@ -165,7 +166,7 @@ def operation_json(value: Operation, public_url: str) -> Json:
             "apiMethodName": f"{package}.{value.method.value}",
             "createTime": timestamp(value.create_time),
             "endTime": None if value.end_time is None else timestamp(value.end_time),
-            "logsUrl": f"{public_url}/logs/{value.name}",
+            "logsUrl": f"{public_url}/logs/{url_path(value.name)}",
             "counter": counter_json(value.counter),
             "cancelRequested": value.cancel_requested,
         }

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from gantry.console.deleting import ask, confirmed
 from gantry.console.views import Crumb, View, address_of, crumbs_of
-from gantry.errors import InvalidArgument, StatusError
-from gantry.names import DatasetName, DicomStoreName
+from gantry.errors import StatusError
+from gantry.names import DatasetName, DicomStoreName, check_segments
 
 PAGE = 100
 _PROJECT, _LOCATION = "gantry", "us-central1"
@@ -66,8 +66,7 @@ def create(view: View) -> Response:
     name = DatasetName(form.get("project", "").strip(), form.get("location", ""), form.get("dataset", "").strip())
     body = {"timeZone": form["time_zone"]} if form.get("time_zone") else {}
     try:
-        if "/" in name.project or "/" in name.location:
-            raise InvalidArgument("project: a name cannot hold a slash")
+        check_segments(name.project, name.location)
         parent = f"projects/{name.project}/locations/{name.location}"
         view.api.send("POST", f"{parent}/datasets", body, {"datasetId": name.dataset})
     except StatusError as error:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -19,9 +18,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from gantry.api.call import Context
+from gantry.api.paths import page_path
 from gantry.api.streaming import streamed
 from gantry.api.web import Answer
 from gantry.errors import NotFound
+from gantry.names import url_path
 
 _STATIC = Path(__file__).parent / "static"
 _HEADERS = {
@@ -56,7 +57,7 @@ def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("gantry.console"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.globals |= {"static": _address, "address_of": lambda name: f"/console/{quote(str(name), safe='/')}"}
+    made.globals |= {"static": _address, "address_of": lambda name: f"/console/{url_path(name)}", "url_path": url_path}
     made.filters |= {"size": size, "number": number, "when": when, "duration": duration}
     return made
 
@@ -103,9 +104,9 @@ def _digest(name: str) -> str:
 
 def static(context: Context, request: Request) -> Response:
     """``/static/DIGEST/NAME``: one of the files beside this module, for ever. Raises NotFound."""
-    _, _, name = request.url.path.removeprefix("/static/").partition("/")
+    name = "/".join(page_path(request.scope)[1:])
     if name not in _names():
-        raise NotFound(f"there is no such file: {request.url.path[:200]}")
+        raise NotFound(f"there is no such file: /static/{name}")
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     headers = {
         "cache-control": "public, max-age=31536000, immutable",

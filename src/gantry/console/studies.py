@@ -17,11 +17,13 @@ from gantry.console.searches import PARAMETERS, saved, words_of
 from gantry.console.tags import matching, rows_of
 from gantry.console.views import Crumb, View, address_of, crumbs_of
 from gantry.errors import StatusError
-from gantry.names import ResourcePath
+from gantry.names import ResourcePath, url_path
+from gantry.whole_numbers import read_number
 
 PAGE = 50
 _DAY, _RANGE = re.compile(r"(\d{4})-(\d\d)-(\d\d)"), re.compile(r"\s*(?:to|–|-)\s*")
 _SERIES, _INSTANCES, _TAGS = 500, 200, 1000
+_MAX_OFFSET = 10**8
 _LEVELS = ("study", "series", "instance")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
@@ -82,7 +84,7 @@ def found_studies(view: View, query: dict[str, str], limit: int, offset: int = 0
 
 def listed(view: View) -> Response:
     query = {name: view.query[name] for name in PARAMETERS if view.query.get(name)}
-    offset = _number(view.query.get("offset", ""))
+    offset = read_number(view.query.get("offset", ""), _MAX_OFFSET) or 0
     rows, error = [], None
     try:
         rows = found_studies(view, query, PAGE + 1, offset)
@@ -107,12 +109,13 @@ def listed(view: View) -> Response:
     )
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
-
-
 def _web(view: View) -> str:
     return f"{view.store}/dicomWeb/{view.path}"
+
+
+def _here(view: View) -> str:
+    """The address of the page of what is shown."""
+    return address_of(f"{view.store}/{view.path}")
 
 
 def study(view: View) -> Response:
@@ -130,8 +133,8 @@ def study(view: View) -> Response:
         store=view.store,
         study=row,
         uid=uid,
-        here=f"{address_of(view.store)}/studies/{uid}",
-        web=f"/v1/{_web(view)}",
+        here=_here(view),
+        web=f"/v1/{url_path(_web(view))}",
         series=series[:_SERIES],
         more=len(series) > _SERIES,
         bytes=int(metrics.get("blobStorageSizeBytes", 0)),
@@ -143,12 +146,12 @@ def _viewer(view: View) -> str:
     """The address of the study in OHIF, where that is installed."""
     if not is_installed(view.context.viewer):
         return ""
-    return f"{VIEWER}{view.store}/viewer?StudyInstanceUIDs={view.ids[4]}"
+    return f"{VIEWER}{url_path(view.store)}/viewer?{urlencode({'StudyInstanceUIDs': view.path.study})}"
 
 
 def series(view: View) -> Response:
     path = view.path
-    offset = _number(view.query.get("offset", ""))
+    offset = read_number(view.query.get("offset", ""), _MAX_OFFSET) or 0
     found = view.api.get(f"{_web(view)}/instances", limit=str(_INSTANCES + 1), offset=str(offset), includefield="all")
     if not found and not offset:
         view.api.get(f"{_web(view)}/metadata")  # says why
@@ -159,8 +162,8 @@ def series(view: View) -> Response:
         store=view.store,
         uid=path.series,
         study=path.study,
-        here=f"{address_of(view.store)}/{path}",
-        web=f"/v1/{_web(view)}",
+        here=_here(view),
+        web=f"/v1/{url_path(_web(view))}",
         rows=sorted(rows[:_INSTANCES], key=lambda row: (_order(row, "00200013"), row.uid)),
         offset=offset,
         before=f"?offset={max(offset - _INSTANCES, 0)}" if offset else "",
@@ -182,8 +185,8 @@ def instance(view: View) -> Response:
         crumbs=_crumbs(view)[:-1],
         store=view.store,
         path=path,
-        here=f"{address_of(view.store)}/{path}",
-        web=f"/v1/{_web(view)}",
+        here=_here(view),
+        web=f"/v1/{url_path(_web(view))}",
         row=row,
         frames=max(1, int(_number_of(row, "00280008") or 1)),
         has_pixels="7FE00010" in found or "7FE00008" in found or "7FE00009" in found,
@@ -241,14 +244,14 @@ def _crumbs(view: View) -> tuple[Crumb, ...]:
     uids: list[str] = []
     for level, name, uid in zip(("studies", "series", "instances"), names, view.ids[4:], strict=False):
         uids += [level, uid]
-        crumbs.append(Crumb(name, f"{here}/{'/'.join(uids)}"))
+        crumbs.append(Crumb(name, f"{here}/{url_path('/'.join(uids))}"))
     return tuple(crumbs)
 
 
 def delete_form(view: View, error: StatusError | None = None) -> Response:
     """Of a study, a series or an instance."""
     kind = _LEVELS[len(view.ids) - 5]
-    return ask(view, kind, view.ids[-1], f"{address_of(view.store)}/{view.path}", _crumbs(view), _held(view), error)
+    return ask(view, kind, view.ids[-1], _here(view), _crumbs(view), _held(view), error)
 
 
 def _held(view: View) -> tuple[int, int]:
@@ -272,4 +275,4 @@ def delete(view: View) -> Response:
     index = view.context.seams.index
     if path is None or not index.count_below(index.get_dicom_store(view.store).id, path):
         return view.go(f"{address_of(view.store)}/studies")
-    return view.go(f"{address_of(view.store)}/{path}")
+    return view.go(address_of(f"{view.store}/{path}"))

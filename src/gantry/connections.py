@@ -52,6 +52,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self._end()
         super().on_headers_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP gets an answer of the same shape as any other."""
+        self._refuse(400, "this is not a request of HTTP/1.1, or its method is not known")
+
     def _begin(self) -> None:
         self._end()
         self._head = 0
@@ -73,6 +77,7 @@ class LimitedProtocol(HttpToolsProtocol):
         error: dict[str, Any] = {"code": code, "message": message, "status": status}
         body = json.dumps({"error": error}).encode() + b"\n"
         head = f"HTTP/1.1 {code} Refused\r\ncontent-type: application/json; charset=UTF-8\r\nconnection: close\r\n"
+        head += "x-content-type-options: nosniff\r\ncache-control: private, no-store\r\n"
         self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         self.transport.close()
 

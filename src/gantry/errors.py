@@ -43,6 +43,15 @@ class Code(IntEnum):
     UNAUTHENTICATED = 16
 
 
+_HEAD, _TAIL = 1000, 500
+"""Characters of a message. More of it repeats what was sent and is no help: the longest of ours have about 1,300."""
+
+
+def bounded(text: str) -> str:
+    """A message without its middle where it is long: it begins with what is wrong, and ends with what to do."""
+    return text if len(text) <= _HEAD + _TAIL else f"{text[: _HEAD - 3]} … {text[-_TAIL:]}"
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """A code and a sentence for people: what happened, to what, what to do."""
@@ -59,6 +68,7 @@ class StatusError(Exception):
     resource: str = ""  # what it is about, where that is not what the operation was started for
 
     def __init__(self, message: str, details: tuple[dict[str, Any], ...] = ()) -> None:
+        message = bounded(message)
         super().__init__(message)
         self.message = message
         self.details = details
@@ -147,6 +157,7 @@ class Unauthenticated(StatusError):
 
 def invalid_field(field: str, description: str) -> InvalidArgument:
     """An ``InvalidArgument`` that names the request field, with a ``google.rpc.BadRequest`` detail."""
+    field, description = bounded(field), bounded(description)
     detail = {
         "@type": "type.googleapis.com/google.rpc.BadRequest",
         "fieldViolations": [{"field": field, "description": description}],

@@ -13,6 +13,7 @@ from gantry.whole_numbers import read_number
 API_VERSIONS = ("v1", "v1beta1", "v1alpha2")
 
 _DATASET_ID = re.compile(r"[\w.\-]{1,256}")
+_UID = re.compile(r"[0-9.]{1,64}")
 _DOTS = re.compile(r"\.{1,2}(?:[;:].*)?")
 _DICOM_STORE_ID = re.compile(r"[A-Za-z0-9_.\-]{1,256}")
 
@@ -108,6 +109,13 @@ def check_segments(*texts: str) -> None:
                 f"{text!r} cannot be part of a name: names are not empty, not '.' or '..', and hold no slash and no "
                 "character that cannot be shown"
             )
+
+
+def check_uids(path: ResourcePath) -> None:
+    """Raises InvalidArgument for what is no UID: 1 to 64 digits and periods (PS3.5 §9.1)."""
+    for uid in filter(None, path):
+        if not _UID.fullmatch(uid):
+            raise InvalidArgument(f"{uid!r} is no UID, which has 1 to 64 digits and periods")
 
 
 def url_path(name: object) -> str:

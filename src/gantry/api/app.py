@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gantry.api import logging as cloud_logging
 from gantry.api import methods
 from gantry.api.access import ANYBODY, Caller, caller_of, resource_of
+from gantry.api.answer_headers import with_headers
 from gantry.api.body import MAX_BODY_BYTES, decode
 from gantry.api.call import Call, Context
 from gantry.api.origins import Origins
@@ -60,6 +61,7 @@ class App:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
+        send = with_headers(send, self._context.access is not None)
         try:
             response = await self._respond(request)
         except StatusError as error:

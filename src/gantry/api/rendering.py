@@ -70,7 +70,7 @@ def _render(call: WebCall, row: FoundInstance, numbers: list[int] | None, size: 
         else:
             numbers = numbers or [0]
     etag = etag_of(row, "rendered", view, numbers, offer.multipart)
-    headers = {"etag": etag, "vary": "accept"}
+    headers = {"etag": etag}
     if matches(call.headers.get("if-none-match", ""), etag):
         return Answer(b"", status=304, headers=headers)
     found = pictures(call.context.seams, call.dicom_store, row, view, numbers)

@@ -37,15 +37,14 @@ _POLICY = Template(
     "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
 _HEADERS = {
-    "x-content-type-options": "nosniff",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
 }
 # The policy of a script is that of the worker it becomes: the decoders of JPEG-LS and JPEG 2000 make functions of text.
 _FILE_HEADERS = _HEADERS | {"content-security-policy": _POLICY.substitute(scripts="'unsafe-eval'")}
+_NO_CACHE = _HEADERS | {"cache-control": "private, no-cache"}
 _MISSING_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
 _MISSING = """<!doctype html>
@@ -87,16 +86,13 @@ def viewer(context: Context, request: Request) -> Response:
     if not path:
         return RedirectResponse("/console/", 303)
     if path[8:] == ["app-config.js"]:
-        return Response(_config(context, name), media_type="text/javascript; charset=utf-8", headers=_no_cache())
+        headers = _NO_CACHE | {"content-security-policy": "default-src 'none'"}
+        return Response(_config(context, name), media_type="text/javascript; charset=utf-8", headers=headers)
     return _index(context.viewer, name)
 
 
 def is_installed(directory: Path | None) -> bool:
     return directory is not None and (directory / "index.html").is_file()
-
-
-def _no_cache() -> dict[str, str]:
-    return {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
 
 
 def _file(directory: Path | None, path: list[str]) -> Response:
@@ -118,7 +114,7 @@ def _index(directory: Path | None, name: DicomStoreName) -> Response:
     text = _ABSOLUTE.sub(rf"\1{BASE}", text).replace('window.PUBLIC_URL="/"', f'window.PUBLIC_URL="{BASE}"')
     text = text.replace(f"{BASE}app-config.js", f"{BASE}{url_path(name)}/app-config.js")  # no letter that HTML knows
     policy = {"content-security-policy": _POLICY.substitute(scripts=_hashes(text))}
-    return Response(text, media_type="text/html; charset=utf-8", headers=_HEADERS | _no_cache() | policy)
+    return Response(text, media_type="text/html; charset=utf-8", headers=_NO_CACHE | policy)
 
 
 def _hashes(page: str) -> str:

@@ -100,7 +100,15 @@ def _answered(context: Context, request: Request, table: dict[str, Shown], form:
     except StatusError as error:
         if view.is_part:
             return page("part_error.html", error.http, error=error)
+        if _is_for_a_program(request):
+            raise
         return view.show("error.html", error.http, error=error)
+
+
+def _is_for_a_program(request: Request) -> bool:
+    """A file that a program fetches: what is wrong with it is said in JSON, as the API says it."""
+    is_file = "".join(page_path(request.scope)[-1:]).endswith((".zip", ".csv", ".ndjson"))
+    return is_file and "text/html" not in request.headers.get("accept", "")
 
 
 def _signed_out(request: Request) -> Response:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from gantry.api.attachments import attachment_header
 from gantry.api.call import Context
 from gantry.api.paths import page_path
 from gantry.api.streaming import streamed
@@ -28,10 +29,9 @@ _STATIC = Path(__file__).parent / "static"
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
-    "cache-control": "no-store",
+    "cache-control": "private, no-store",
 }
 
 
@@ -44,12 +44,7 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
 
 def attachment(pieces: Iterator[bytes], kind: str, name: str) -> ASGIApp:
     """A file to keep, made while it is sent; cut off where it cannot be made whole."""
-    headers = {
-        "content-disposition": f'attachment; filename="{name}"',
-        "x-content-type-options": "nosniff",
-        "cache-control": "no-store",
-    }
-    return streamed(Answer(b"", kind, headers=headers), pieces)
+    return streamed(Answer(b"", kind, headers={"content-disposition": attachment_header(name)}), pieces)
 
 
 @cache
@@ -110,7 +105,7 @@ def static(context: Context, request: Request) -> Response:
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     headers = {
         "cache-control": "public, max-age=31536000, immutable",
-        "x-content-type-options": "nosniff",
+        "content-security-policy": _HEADERS["content-security-policy"],
         "vary": "accept-encoding",
     }
     if "gzip" in request.headers.get("accept-encoding", ""):

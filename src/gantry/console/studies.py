@@ -18,12 +18,14 @@ from gantry.console.tags import matching, rows_of
 from gantry.console.views import Crumb, View, address_of, crumbs_of
 from gantry.errors import StatusError
 from gantry.names import ResourcePath, url_path
+from gantry.queries import FoundInstance
 from gantry.whole_numbers import read_number
 
 PAGE = 50
 _DAY, _RANGE = re.compile(r"(\d{4})-(\d\d)-(\d\d)"), re.compile(r"\s*(?:to|–|-)\s*")
 _SERIES, _INSTANCES, _TAGS = 500, 200, 1000
 _MAX_OFFSET = 10**8
+_MOST_SERIES = 5000  # what one search gives
 _LEVELS = ("study", "series", "instance")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
@@ -123,7 +125,8 @@ def study(view: View) -> Response:
     (found, *_) = view.api.get(f"{view.store}/dicomWeb/studies", StudyInstanceUID=uid, includefield="all") or [None]
     if found is None:
         view.api.get(f"{_web(view)}/metadata")  # says why
-    series = [Row(item) for item in view.api.get(f"{_web(view)}/series", limit=str(_SERIES + 1))]
+    offset = read_number(view.query.get("offset", ""), _MAX_OFFSET) or 0
+    series = [Row(item) for item in view.api.get(f"{_web(view)}/series", limit=str(_MOST_SERIES))]
     series.sort(key=lambda row: (_order(row, "00200011"), row.uid))
     row = Row(found or {})
     metrics = view.api.get(f"{_web(view)}:getStudyMetrics")
@@ -135,10 +138,10 @@ def study(view: View) -> Response:
         uid=uid,
         here=_here(view),
         web=f"/v1/{url_path(_web(view))}",
-        series=series[:_SERIES],
-        more=len(series) > _SERIES,
+        series=series[offset : offset + _SERIES],
         bytes=int(metrics.get("blobStorageSizeBytes", 0)),
         viewer=_viewer(view),
+        **_neighbours(offset, _SERIES, len(series)),
     )
 
 
@@ -150,26 +153,37 @@ def _viewer(view: View) -> str:
 
 
 def series(view: View) -> Response:
+    """Its instances by InstanceNumber: all are sorted before the page is cut, from what the index has of each."""
     path = view.path
     offset = read_number(view.query.get("offset", ""), _MAX_OFFSET) or 0
-    found = view.api.get(f"{_web(view)}/instances", limit=str(_INSTANCES + 1), offset=str(offset), includefield="all")
-    if not found and not offset:
-        view.api.get(f"{_web(view)}/metadata")  # says why
-    rows = [Row(item) for item in found]
+    found = view.api.get(f"{view.store}/dicomWeb/studies/{path.study}/series", SeriesInstanceUID=path.series)
+    with view.api.begin("GET", f"{_web(view)}/instances"):
+        rows = sorted(view.context.seams.index.found_below(view.store, path), key=_place)
     return view.show(
         "series.html",
         crumbs=_crumbs(view)[:-1],
         store=view.store,
         uid=path.series,
-        study=path.study,
+        series=Row(found[0] if found else {}),
         here=_here(view),
         web=f"/v1/{url_path(_web(view))}",
-        rows=sorted(rows[:_INSTANCES], key=lambda row: (_order(row, "00200013"), row.uid)),
-        offset=offset,
-        before=f"?offset={max(offset - _INSTANCES, 0)}" if offset else "",
-        after=f"?offset={offset + _INSTANCES}" if len(rows) > _INSTANCES else "",
+        rows=rows[offset : offset + _INSTANCES],
         viewer=_viewer(view),
+        **_neighbours(offset, _INSTANCES, len(rows)),
     )
+
+
+def _place(row: FoundInstance) -> tuple[float, str]:
+    number = row.instance_number
+    return math.inf if number is None else number, row.sop_instance_uid
+
+
+def _neighbours(offset: int, size: int, count: int) -> dict[str, Any]:
+    """Addresses of the pages ``before`` and ``after`` one, empty where there is none."""
+    return {
+        "before": f"?offset={max(offset - size, 0)}" if offset else "",
+        "after": f"?offset={offset + size}" if count > offset + size else "",
+    }
 
 
 def instance(view: View) -> Response:

@@ -51,7 +51,7 @@ def take_token(context: Context, request: Request, body: bytes) -> Response:
             line.who = who = access.principal(form.get("token", "").strip())
     except Unauthenticated as error:
         return _asking(access, target, _refusal(error), error.http)
-    return _begun(context, access, who, target)
+    return _begun(context, access, request, who, target)
 
 
 def sign_out(context: Context, request: Request, body: bytes) -> Response:
@@ -73,9 +73,9 @@ def _refusal(error: StatusError) -> str:
     return error.message
 
 
-def _begun(context: Context, access: Access, who: Principal, target: str) -> Response:
+def _begun(context: Context, access: Access, request: Request, who: Principal, target: str) -> Response:
     answer = RedirectResponse(target, 303)
-    access.sessions.begin(context.seams, who, access.session_hours, answer)
+    access.sessions.begin(context.seams, who, access.session_hours, request.headers, answer)
     return answer
 
 
@@ -103,7 +103,7 @@ def _back(context: Context, access: Access, request: Request) -> Response:
     except StatusError as error:
         answer = _asking(access, target, error.message, error.http)
     else:
-        answer = _begun(context, access, Principal(found.name, found.members), target)
+        answer = _begun(context, access, request, Principal(found.name, found.members), target)
     _set_aside(access, answer, "", 0)
     return answer
 

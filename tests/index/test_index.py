@@ -25,6 +25,7 @@ from gantry.resources import (
     Committed,
     Dataset,
     DicomStore,
+    Failure,
     Method,
     Operation,
     ProgressCounter,

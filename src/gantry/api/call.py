@@ -17,7 +17,8 @@ from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
 from gantry.api.parameters import Pair, by_name, without_system
 from gantry.errors import Code, NotAcceptable
-from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath
+from gantry.iam.policies import Principal
+from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath, url_path
 from gantry.seams import Seams
 from gantry.studies.frames import FramePlaces
 from gantry.studies.metadata import Remembered
@@ -41,7 +42,13 @@ class AuditSink(Protocol):
     """Where each call leaves its line."""
 
     def record(
-        self, request: Request, version: str, method: MethodInfo, ids: Sequence[str], caller: Caller, code: Code
+        self,
+        request: Request,
+        version: str,
+        method: MethodInfo,
+        ids: Sequence[str],
+        who: Caller | Principal,
+        code: Code,
     ) -> None: ...
 
 
@@ -130,7 +137,7 @@ class Call:
     @property
     def web_url(self) -> str:
         """The address of the store's ``dicomWeb``, from the configured base: what ``Host`` says may be wrong."""
-        return f"{self.context.public_url}/{self.version}/{self.dicom_store}/dicomWeb"
+        return f"{self.context.public_url}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
 
     def accepted(self) -> list[MediaRange]:
         """The query parameter ``accept`` goes before the header (PS3.18 §8.3.3.1). Raises InvalidArgument."""

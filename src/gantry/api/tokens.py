@@ -28,9 +28,9 @@ def give_token(context: Context, request: Request, body: bytes) -> Response:
     except InvalidArgument as error:
         return _refused("invalid_request", error.message)
     try:
-        with record(context, request, methods.GIVE_TOKEN):
-            with access.attempts.watch(request.scope, access.endpoint.account(form)):
-                answer = json_response(access.endpoint.give(form))
+        watch = access.attempts.watch(request.scope, access.endpoint.account(form))
+        with record(context, request, methods.GIVE_TOKEN), watch:
+            answer = json_response(access.endpoint.give(form))
     except InvalidArgument as error:
         return _refused("unsupported_grant_type", error.message)
     except Unauthenticated as error:

@@ -22,7 +22,7 @@ ROOMS = {
         *("json_patch", "json_text"),
         *("storage.uris", "dicom.forms", "iam."),
     ),
-    "seams": ("seams",),
+    "seams": ("seams", "index_protocols."),
     "dicom": ("dicom.",),
     "verbs": ("ingest", "containment", "describing", "operations.", "studies."),
     "storage": ("storage.",),
@@ -31,7 +31,7 @@ ROOMS = {
     "access": ("access.",),
     "api": ("api.",),
     "console": ("console.",),
-    "door": ("", "__main__", "cli", "config", "connections", "listening", "server", "demo", "client."),
+    "door": ("", "__main__", "cli", "config", "connections", "listening", "server", "demo", "client.", "settings."),
 }
 # Room → rooms that it may import, besides itself. The door may import all.
 ARROWS = {
@@ -54,9 +54,12 @@ PARTS = {"SqlIndex": "index.sql", "LocalBlobStore": "storage.local", "WorkerPool
 NEED_EXTRAS = {
     *(f"dicom.{name}" for name in ("cells", "codecs", "colour", "encoders", "icons", "rendering")),
     *(f"dicom.{name}" for name in ("look_up_tables", "palettes", "rle_segments", "windows")),
-    *(f"access.{name}" for name in ("endpoint", "oidc", "service_accounts", "sign_in")),
+    *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
 }
 EXTRAS = ("numpy", "imagecodecs", "openjpeg", "rle", "PIL", "jwt", "cryptography")
+CIRCLES: set[frozenset[str]] = set()
+"""Circles of modules that are still to be cut; none may be added."""
+
 PURE = {
     *("__future__", "abc", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
     *("hashlib", "operator"),
@@ -150,13 +153,11 @@ def test_arrows(name: str) -> None:
     assert wrong == []
 
 
-def test_for_types_alone_only_the_seams_look_at_a_wall() -> None:
+def test_for_types_alone_no_module_looks_at_a_wall() -> None:
     wrong = [
         str(found)
         for found in OURS
-        if found.type_only
-        and room(target(found)) not in (room(found.importer), *ARROWS[room(found.importer)])
-        and (found.importer, found.name) != ("seams", "SqlIndex")
+        if found.type_only and room(target(found)) not in (room(found.importer), *ARROWS[room(found.importer)])
     ]
     assert wrong == []
 
@@ -205,21 +206,28 @@ def test_what_talks_http_stands_in_the_api_the_console_or_at_the_door() -> None:
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports for types alone and inside functions count: whoever reads one module of a circle has to read them all."""
     graph: dict[str, set[str]] = {name: set() for name in MODULES}
     for found in OURS:
-        if not found.type_only:
-            graph[found.importer].add(target(found))
-    done: set[str] = set()
+        graph[found.importer].add(target(found))
+    assert _circles(graph) == CIRCLES
 
-    def visit(name: str, path: tuple[str, ...]) -> None:
-        assert name not in path, " → ".join((*path[path.index(name) :], name))
-        if name not in done:
-            for below in sorted(graph[name]):
-                visit(below, (*path, name))
-            done.add(name)
 
-    for name in graph:
-        visit(name, ())
+def _circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """The largest sets of modules that all reach each other."""
+    reach = {name: _reachable(graph, name) for name in graph}
+    circles = {frozenset(other for other in reach[name] if name in reach[other]) for name in graph}
+    return circles - {frozenset()}
+
+
+def _reachable(graph: dict[str, set[str]], name: str) -> set[str]:
+    reached: set[str] = set()
+    waiting = list(graph[name])
+    while waiting:
+        if (module := waiting.pop()) not in reached:
+            reached.add(module)
+            waiting += graph.get(module, ())
+    return reached
 
 
 def test_what_an_import_runs_through_never_loads_pydicom_or_a_codec() -> None:

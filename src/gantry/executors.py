@@ -260,13 +260,15 @@ def work(descriptor: int, lifeline: int) -> None:
             message = connection.recv_bytes()
         except (EOFError, OSError):
             return
-        beat(None)
         connection.send_bytes(_answer(message))
 
 
 def _answer(message: bytes) -> bytes:
+    """The first beat is given once the call is loaded: loading takes a new worker longer than many a call takes, and
+    what ends the worker until then is not the call."""
     try:
         fn, args, kwargs = pickle.loads(message)  # noqa: S301 - from our own parent over a private socket
+        beat(None)
         return pickle.dumps((True, fn(*args, **kwargs)), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         try:

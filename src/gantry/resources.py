@@ -268,7 +268,8 @@ class Batch:
     blobs of the operation that sort after the last committed prefix belong to nobody. ``garbage`` are blobs of the
     batch that get no row. ``selection`` are paths of a filter file: what they name now is remembered with the
     operation, and those that name nothing go to the log as warnings.
-    ``changes`` are storage classes for rows that are there, ``replacements`` new contents.
+    ``changes`` are storage classes for rows that are there, ``replacements`` new contents. ``warnings`` go to the log
+    and are not counted.
     """
 
     checkpoint: str
@@ -281,6 +282,7 @@ class Batch:
     selection: tuple[Selected, ...] = ()
     changes: tuple[Change, ...] = ()
     replacements: tuple[Replacement, ...] = ()
+    warnings: tuple[Failure, ...] = ()
 
     @property
     def succeeded(self) -> int:

@@ -7,13 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
+from gantry.index_protocols import Index
 from gantry.resources import LogEntry, ObjectMeta, Operation
-
-if TYPE_CHECKING:
-    from gantry.index.sql import SqlIndex
-
 
 MAIN = "main"  # the place of every storage class that has none of its own
 
@@ -192,7 +189,7 @@ class Seams:
     finished operations are kept, 0 for ever. ``listener`` hears of the entries of error logs once they are committed.
     """
 
-    index: SqlIndex
+    index: Index
     blobs: BlobStore
     bucket: Callable[[BucketUse], Bucket]
     executor: Workers

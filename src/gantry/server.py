@@ -26,14 +26,16 @@ from gantry.api.app import App, Form, Page
 from gantry.api.audit import Audit
 from gantry.api.call import Context
 from gantry.api.forwarded import Proxies
+from gantry.api.intake import Pace
 from gantry.api.logging import JsonLines
-from gantry.config import DataDirectory, Settings, open_access, open_seams
+from gantry.config import DataDirectory, open_access, open_seams
 from gantry.connections import limited
 from gantry.console import app as console
 from gantry.console import rendering, sign_in
 from gantry.listening import bind, require_certificate
 from gantry.operations.runner import Runner
 from gantry.seams import Seams
+from gantry.settings.loading import Settings
 from gantry.studies.uploads import Uploads
 
 logger = logging.getLogger(__name__)
@@ -69,11 +71,12 @@ class Edge:
         """Raises InvalidArgument, FailedPrecondition."""
         require_certificate(settings.tls_cert, settings.tls_key)
         self.access = open_access(settings)
-        self.audit = Audit(settings.audit_log, Proxies(settings.trusted_proxies)) if settings.audit_log else None
+        self.proxies = Proxies(settings.trusted_proxies)
+        self.audit = Audit(settings.audit_log, self.proxies) if settings.audit_log else None
 
 
 class Gantry:
-    """A server's parts. Nothing works on operations before ``start``; ``begin_stop`` returns at once."""
+    """A server's parts. Nothing works on operations before ``start``."""
 
     def __init__(self, settings: Settings, seams: Seams, edge: Edge) -> None:
         self.seams = seams
@@ -127,6 +130,9 @@ def _context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
         access=edge.access,
         most_operations=settings.max_operations,
         audit=edge.audit,
+        pace=Pace(settings.upload_min_bytes_per_second, settings.upload_max_seconds),
+        proxies=edge.proxies,
+        accept_without_effect=settings.accept_without_effect,
         sweep=gantry.runner.sweep,
     )
 
@@ -217,9 +223,11 @@ def _greeting(settings: Settings) -> str:
         if settings.auth == "none"
         else "ACCESS_TOKEN_FILE=FILE  # with a token that is known"
     )
+    kept = f"  accepted without effect: {names}\n" if (names := ", ".join(settings.accept_without_effect)) else ""
     return (
         f"Gantry is ready at {url}; people open it in a browser\n"
         f"  gs://BUCKET/path is {settings.buckets_path}/BUCKET/path\n"
+        f"{kept}"
         "  point gcloud at it:\n"
         f"    export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/\n"
         f"    export CLOUDSDK_AUTH_{token}\n"

@@ -10,6 +10,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gantry.api.attempts import FailedAttempts
 from gantry.api.tokens import give_token
 from gantry.errors import InvalidArgument, Unauthenticated, Unavailable
 
@@ -22,7 +23,8 @@ def context(answer: Any) -> Any:
             raise answer
         return answer
 
-    return SimpleNamespace(access=SimpleNamespace(give_token=give))
+    endpoint = SimpleNamespace(give=give, account=lambda form: "")
+    return SimpleNamespace(access=SimpleNamespace(endpoint=endpoint, attempts=FailedAttempts(30, lambda _: "")))
 
 
 def ask(context: Any, body: bytes) -> Response:

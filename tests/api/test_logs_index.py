@@ -28,14 +28,14 @@ def index(tmp_path: Path) -> Iterator[SqlIndex]:
     index = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
     for project, failures in (("q", 1), ("p", 30)):
         name = DicomStoreName(project, "l", "d", "s")
-        index.create_dataset(Dataset(DatasetName(project, "l", "d")), "v1")
-        index.create_dicom_store(DicomStore(name))
-        index.create_operation(name.parent, "v1", Method.IMPORT_DICOM_DATA, {}, str(name))
-        operation = index.claim_operation("me")
+        index.resources.create_dataset(Dataset(DatasetName(project, "l", "d")), "v1")
+        index.resources.create_dicom_store(DicomStore(name))
+        index.operations.create_operation(name.parent, "v1", Method.IMPORT_DICOM_DATA, {}, str(name))
+        operation = index.operations.claim_operation("me")
         assert operation is not None
         status = Status(InvalidArgument.code, "bad")
         found = tuple(Failure(f"gs://b/{number}", status) for number in range(failures))
-        index.commit_batch(operation, "me", Batch("k", failures=found))
+        index.operations.commit_batch(operation, "me", Batch("k", failures=found))
     yield index
     index.close()
 
@@ -51,11 +51,11 @@ def test_nothing_is_sorted_and_the_walk_is_along_the_index(
     def remember(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         statements.append((statement, parameters))
 
-    event.listen(index.engine, "before_cursor_execute", remember)
-    index.find_failures(wanted, 10, after, newest_first)
-    event.remove(index.engine, "before_cursor_execute", remember)
+    event.listen(index.database.engine, "before_cursor_execute", remember)
+    index.logs.find_failures(wanted, 10, after, newest_first)
+    event.remove(index.database.engine, "before_cursor_execute", remember)
     assert len(statements) >= 2
-    with index.engine.connect() as connection:
+    with index.database.engine.connect() as connection:
         for statement, parameters in statements[:2]:
             plan = [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
             assert "INDEX failure_time" in plan[0], plan
@@ -67,14 +67,14 @@ def test_one_call_looks_at_a_bounded_part(index: SqlIndex, monkeypatch: pytest.M
     monkeypatch.setattr(logs, "SCAN", 10)
     position, found = None, []
     while True:
-        part, position = index.find_failures(of("project", "=", "q"), 5, position)
+        part, position = index.logs.find_failures(of("project", "=", "q"), 5, position)
         found.append(len(part))
         if position is None:
             break
     assert found == [0, 0, 0, 1]
     numbers: list[str] = []
     while True:
-        part, position = index.find_failures(of("project", "=", "p"), 4, position, newest_first=False)
+        part, position = index.logs.find_failures(of("project", "=", "p"), 4, position, newest_first=False)
         numbers += [entry.failure.resource for _, entry in part]
         if position is None:
             break
@@ -82,9 +82,9 @@ def test_one_call_looks_at_a_bounded_part(index: SqlIndex, monkeypatch: pytest.M
 
 
 def test_the_last_entries_and_the_counts_of_an_operation(index: SqlIndex, monkeypatch: pytest.MonkeyPatch) -> None:
-    (operation, _), *_ = index.find_failures(EVERYTHING, 1)[0]
-    assert [entry.seq for entry in index.last_failures(operation.name, 3)] == [28, 29, 30]
-    assert len(index.last_failures(operation.name, 99)) == 30
-    assert index.count_entries(operation.name) == ({(Severity.ERROR, InvalidArgument.code): 30}, True)
+    (operation, _), *_ = index.logs.find_failures(EVERYTHING, 1)[0]
+    assert [entry.seq for entry in index.logs.list_last_failures(operation.name, 3)] == [28, 29, 30]
+    assert len(index.logs.list_last_failures(operation.name, 99)) == 30
+    assert index.logs.count_entries(operation.name) == ({(Severity.ERROR, InvalidArgument.code): 30}, True)
     monkeypatch.setattr(logs, "_COUNTED", 20)
-    assert index.count_entries(operation.name) == ({(Severity.ERROR, InvalidArgument.code): 20}, False)
+    assert index.logs.count_entries(operation.name) == ({(Severity.ERROR, InvalidArgument.code): 20}, False)

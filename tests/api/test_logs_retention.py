@@ -79,38 +79,38 @@ def test_an_operation_that_runs_is_never_old(aged: Gantry) -> None:
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[SqlIndex]:
     index = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
-    index.create_dataset(Dataset(DATASET), "v1")
+    index.resources.create_dataset(Dataset(DATASET), "v1")
     yield index
     index.close()
 
 
 def operation_with(index: SqlIndex, failures: int, *, done: bool = True) -> Operation:
-    index.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, {})
-    operation = index.claim_operation("me")
+    index.operations.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, {})
+    operation = index.operations.claim_operation("me")
     assert operation is not None
     status = Status(InvalidArgument.code, "bad")
-    index.commit_batch(operation, "me", Batch("k", failures=(Failure("gs://b/x", status),) * failures))
+    index.operations.commit_batch(operation, "me", Batch("k", failures=(Failure("gs://b/x", status),) * failures))
     if done:
-        index.finish_operation(operation, "me", status)
+        index.operations.finish_operation(operation, "me", status)
     return operation
 
 
 def test_expired_operations_are_hidden_at_once_and_removed_in_bounded_steps(index: SqlIndex) -> None:
     operation = operation_with(index, 12_000)
     running = operation_with(index, 1, done=False)
-    assert index.expire_operations(datetime.now(UTC) - timedelta(days=1)) == 0
-    assert index.expire_operations(LATER) == 2, "the import, and the operation that made the dataset"
-    assert index.expire_operations(LATER) == 0
+    assert index.retention.expire_operations(datetime.now(UTC) - timedelta(days=1)) == 0
+    assert index.retention.expire_operations(LATER) == 2, "the import, and the operation that made the dataset"
+    assert index.retention.expire_operations(LATER) == 0
     with pytest.raises(NotFound):
-        index.get_operation(operation.name)
-    assert [item.name for item in index.list_operations(DATASET, 10)] == [running.name]
-    everything = index.find_failures(LogFilter("all"), 100)[0]
+        index.operations.get_operation(operation.name)
+    assert [item.name for item in index.operations.list_operations(DATASET, 10)] == [running.name]
+    everything = index.logs.find_failures(LogFilter("all"), 100)[0]
     assert [item.name for item, _ in everything] == [running.name]
     left = []
-    while index.purge_operation():
-        left.append(len(index.list_failures(operation.name, 20_000)))
+    while index.retention.purge_operation():
+        left.append(len(index.logs.list_failures(operation.name, 20_000)))
     assert all(before - after <= 5000 for before, after in zip([12_000, *left], left, strict=False))
     assert left[-1] == 0
-    assert [item.name for item in index.list_operations(DATASET, 10)] == [running.name]
-    assert len(index.list_failures(running.name, 10)) == 1
-    assert not index.purge_operation()
+    assert [item.name for item in index.operations.list_operations(DATASET, 10)] == [running.name]
+    assert len(index.logs.list_failures(running.name, 10)) == 1
+    assert not index.retention.purge_operation()

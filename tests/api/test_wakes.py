@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from gantry import server
-from gantry.config import Settings
 from gantry.operations.runner import Runner
+from gantry.settings.loading import Settings
 from tests.support.dicom import make_instance
 
 DATASETS = "/v1/projects/p/locations/us-central1/datasets"

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from gantry.config import DataDirectory, Settings, open_seams
+from gantry.config import DataDirectory, open_seams
 from gantry.names import DatasetName, DicomStoreName
 from gantry.operations.attempt import run_operation
 from gantry.operations.commits import Totals
 from gantry.resources import Dataset, DicomStore, Method, Operation
 from gantry.seams import Seams
+from gantry.settings.loading import Settings
 from tests.faults.scene import Scene, blobs, placed
 
 DATASET = DatasetName("p", "us-central1", "d")
@@ -34,28 +35,30 @@ class House:
         self.directory = DataDirectory(settings)
         self.seams = open_seams(settings, self.directory)
         self.scene = Scene(tmp_path / "buckets" / "source", 700)
-        self.seams.index.create_dataset(Dataset(DATASET), "v1")
-        self.seams.index.create_dicom_store(DicomStore(STORE))
+        self.seams.index.resources.create_dataset(Dataset(DATASET), "v1")
+        self.seams.index.resources.create_dicom_store(DicomStore(STORE))
         request = {"uri": "gs://source/**", "storage_class": storage_class}
-        self.created = self.seams.index.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, request, str(STORE))
+        self.created = self.seams.index.operations.create_operation(
+            DATASET, "v1", Method.IMPORT_DICOM_DATA, request, str(STORE)
+        )
 
     def claim(self, runner: str) -> Operation:
-        operation = self.seams.index.claim_operation(runner)
+        operation = self.seams.index.operations.claim_operation(runner)
         assert operation is not None
         return operation
 
     def carry_to_the_end(self, seams: Seams | None = None) -> Operation:
         run_operation(seams or self.seams, self.claim("heir"), "heir", threading.Event(), Totals())
-        return self.seams.index.get_operation(self.created.name)
+        return self.seams.index.operations.get_operation(self.created.name)
 
     def check(self, operation: Operation) -> None:
         assert operation.done
         assert (operation.counter.success, operation.counter.failure) == (self.scene.success, self.scene.failure)
         assert operation.counter.pending == 0
-        rows = {instance.blob_key: "/".join(instance.uids) for _, instance in self.seams.index.instances(1)}
+        rows = {instance.blob_key: "/".join(instance.uids) for _, instance in self.seams.index.instances.walk_store(1)}
         assert set(rows.values()) == set(self.scene.stored)
         assert self.blobs() == set(rows)
-        assert self.seams.index.garbage() == []
+        assert self.seams.index.garbage.list_blobs() == []
 
     def blobs(self) -> set[str]:
         """Keys of every blob on every disk, orphans included."""

@@ -39,7 +39,7 @@ def garble(data: Path, spare: str = "") -> None:
     The study ``spare`` it has read well.
     """
     index = SqlIndex(f"sqlite:///{data / 'index.sqlite'}")
-    with index._write() as connection:
+    with index.database.write() as connection:
         for row in connection.execute(select(study).where(study.c.study_instance_uid != spare)).all():
             for each in connection.execute(select(series).where(series.c.study_id == row.id)).all():
                 retell_series(connection, each, SeriesAttributes())

@@ -38,12 +38,12 @@ class Moving(House):
         self.created = self.create(Method.SET_BLOB_STORAGE_SETTINGS, request)
 
     def create(self, method: Method, request: dict[str, str]) -> Operation:
-        return self.seams.index.create_operation(DATASET, "v1", method, request, str(STORE))
+        return self.seams.index.operations.create_operation(DATASET, "v1", method, request, str(STORE))
 
     def check_moved(self, operation: Operation, place: str = "ARCHIVE") -> None:
         assert (operation.done, operation.error) == (True, None)
         assert (operation.counter.success, operation.counter.pending) == (len(self.scene.stored), 0)
-        found = [instance for _, instance in self.seams.index.instances(1)]
+        found = [instance for _, instance in self.seams.index.instances.walk_store(1)]
         assert {"/".join(instance.uids) for instance in found} == set(self.scene.stored)
         assert {instance.storage_class for instance in found} == {"ARCHIVE"}
         assert {instance.blob_key.split("/")[0] for instance in found} == {place}
@@ -73,7 +73,7 @@ def test_crash_with_copies_written_but_not_committed(house: Moving, committed: i
         for _, batch in zip(range(committed), batches, strict=False):
             commit(house.seams, operation, "first", batch, Totals())
         next(batches)
-    assert len(house.blobs()) > house.seams.index.count_instances(1)
+    assert len(house.blobs()) > house.seams.index.instances.count_in_store(1)
     house.check_moved(house.carry_to_the_end())
 
 
@@ -81,8 +81,8 @@ def test_crash_after_a_commit_before_the_old_bytes_are_swept(house: Moving) -> N
     operation = house.claim("first")
     with closing(verb.set_blob_storage_settings(house.seams, operation)) as batches:
         for batch in batches:
-            house.seams.index.commit_batch(operation, "first", batch)
-    assert set(house.seams.index.garbage()) <= blobs(house.data)
+            house.seams.index.operations.commit_batch(operation, "first", batch)
+    assert set(house.seams.index.garbage.list_blobs()) <= blobs(house.data)
     house.check_moved(house.carry_to_the_end())
 
 
@@ -93,7 +93,7 @@ def test_a_runner_that_lost_its_operation_leaves_no_copies(house: Moving) -> Non
         batch = next(batches)
         finished = house.carry_to_the_end()
         with pytest.raises(Exception, match="not this runner's any more"):
-            house.seams.index.commit_batch(late, "first", batch)
+            house.seams.index.operations.commit_batch(late, "first", batch)
     carry_again(house, late)
     house.check_moved(finished)
 
@@ -124,7 +124,9 @@ def test_the_class_can_be_set_where_it_has_no_disk_of_its_own(house: Moving) -> 
         Method.SET_BLOB_STORAGE_SETTINGS, {"storage_class": "NEARLINE", "filter_uri": "gs://source/filter"}
     )
     house.carry_to_the_end()
-    assert blobs(house.data) == house.blobs() == {item.blob_key for _, item in house.seams.index.instances(1)}
+    assert (
+        blobs(house.data) == house.blobs() == {item.blob_key for _, item in house.seams.index.instances.walk_store(1)}
+    )
 
 
 def test_instances_that_are_deleted_meanwhile_are_told_and_leave_no_copy(house: Moving) -> None:
@@ -133,32 +135,32 @@ def test_instances_that_are_deleted_meanwhile_are_told_and_leave_no_copy(house: 
         for batch in batches:
             if batch.changes and house.studies:
                 gone = ResourcePath(batch.changes[0].instance.study_instance_uid)
-                deleted = house.seams.index.count_below(1, gone)
-                house.seams.index.delete_below(STORE, gone, "v1", Method.DELETE_STUDY)
+                deleted = house.seams.index.instances.count_below(1, gone)
+                house.seams.index.deletion.delete_below(STORE, gone, "v1", Method.DELETE_STUDY)
                 house.studies = []
             commit(house.seams, operation, "first", batch, Totals())
-    counter = house.seams.index.get_operation(operation.name).counter
+    counter = house.seams.index.operations.get_operation(operation.name).counter
     assert counter.failure == deleted
     assert counter.success == len(house.scene.stored) - deleted
     sweep_garbage(house.seams)
-    assert house.blobs() == {item.blob_key for _, item in house.seams.index.instances(1)}
+    assert house.blobs() == {item.blob_key for _, item in house.seams.index.instances.walk_store(1)}
 
 
 def test_a_store_that_is_deleted_meanwhile_leaves_nothing_anywhere(house: Moving) -> None:
     operation = house.claim("first")
     with closing(verb.set_blob_storage_settings(house.seams, operation)) as batches:
         for batch in batches:
-            if not house.seams.index.deleted_dicom_stores():
+            if not house.seams.index.garbage.list_deleted_stores():
                 commit(house.seams, operation, "first", batch, Totals())
             if batch.changes:
                 break
-        house.seams.index.delete_dicom_store(STORE)
+        house.seams.index.resources.delete_dicom_store(STORE)
     ended = house.carry_to_the_end()
     assert ended.error is not None and ended.error.code == NotFound.code
     sweep_garbage(house.seams)
     sweep_stores(house.seams, threading.Event(), busy=set())
     assert house.blobs() == set()
-    assert house.seams.index.deleted_dicom_stores() == []
+    assert house.seams.index.garbage.list_deleted_stores() == []
 
 
 def test_an_export_finds_bytes_that_are_moved_while_it_runs(house: Moving, tmp_path: Path) -> None:
@@ -174,7 +176,7 @@ def test_an_export_finds_bytes_that_are_moved_while_it_runs(house: Moving, tmp_p
         run_operation(house.seams, mover, "first", threading.Event(), Totals())
         for batch in batches:
             commit(house.seams, exporter, "first", batch, Totals())
-    assert house.seams.index.list_failures(exporter.name, 10) == []
+    assert house.seams.index.logs.list_failures(exporter.name, 10) == []
     assert exported(tmp_path / "buckets" / "out") == house.scene.stored
 
 

@@ -43,7 +43,7 @@ def test_crash_with_blobs_written_but_not_committed(house: House, committed: int
         for _, batch in zip(range(committed), batches, strict=False):
             commit(house.seams, operation, "first", batch, Totals())
         next(batches)
-    assert len(blobs(house.data)) > house.seams.index.count_instances(1)
+    assert len(blobs(house.data)) > house.seams.index.instances.count_in_store(1)
     house.check(house.carry_to_the_end())
 
 
@@ -51,10 +51,10 @@ def test_crash_after_a_commit_before_its_garbage_is_swept(house: House) -> None:
     operation = house.claim("first")
     with closing(verb.import_dicom_data(house.seams, operation)) as batches:
         for batch in batches:
-            stored = house.seams.index.stored_blobs(operation.store_id, batch.instances)
+            stored = house.seams.index.instances.find_blobs(operation.store_id, batch.instances)
             settled = verb.settle(house.seams, batch, stored)
-            house.seams.index.commit_batch(operation, "first", settled)
-    assert house.seams.index.garbage()
+            house.seams.index.operations.commit_batch(operation, "first", settled)
+    assert house.seams.index.garbage.list_blobs()
     finished = house.carry_to_the_end()
     sweep_garbage(house.seams)
     house.check(finished)
@@ -74,7 +74,7 @@ def test_a_runner_that_lost_its_operation_writes_nothing(house: House) -> None:
         batch = next(batches)
         finished = house.carry_to_the_end()
         with pytest.raises(Exception, match="not this runner's any more"):
-            house.seams.index.commit_batch(late, "first", batch)
+            house.seams.index.operations.commit_batch(late, "first", batch)
         with pytest.raises(Exception, match="not this runner's any more"):
             finish(house.seams, late, "first", None)
     sweep_attempt(house.seams, late, "")
@@ -97,4 +97,4 @@ def test_a_full_disk_ends_the_operation_and_keeps_what_was_stored(house: House) 
     assert operation.error is not None and operation.error.code == ResourceExhausted.code
     assert operation.counter.success + operation.counter.failure < house.scene.count
     assert operation.counter.pending == house.scene.count - operation.counter.success - operation.counter.failure
-    assert len(blobs(house.data)) == house.seams.index.count_instances(1)
+    assert len(blobs(house.data)) == house.seams.index.instances.count_in_store(1)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from gantry.config import DataDirectory, Settings, open_seams
+from gantry.config import DataDirectory, open_seams
 from gantry.errors import Unavailable
 from gantry.header_packs import pack, unpack
 from gantry.names import ResourcePath
@@ -22,6 +22,7 @@ from gantry.operations.backfill import describe_old
 from gantry.operations.describe_anew import describe_anew
 from gantry.resources import Dataset, DicomStore
 from gantry.seams import Seams, WorkerDied
+from gantry.settings.loading import Settings
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
@@ -63,8 +64,8 @@ class Older:
         opened = open_seams(settings, self.directory)
         opened.executor.shutdown()
         self.seams = replace(opened, executor=Here())
-        self.seams.index.create_dataset(Dataset(DATASET), "v1")
-        self.seams.index.create_dicom_store(DicomStore(STORE))
+        self.seams.index.resources.create_dataset(Dataset(DATASET), "v1")
+        self.seams.index.resources.create_dicom_store(DicomStore(STORE))
         for study in range(STUDIES):
             for series in range(2):
                 for number in range(2):
@@ -82,7 +83,7 @@ class Older:
         describe_anew(seams or self.seams, threading.Event())
 
     def first_blobs(self, study: int) -> list[Path]:
-        below = self.seams.index.found_below(STORE, ResourcePath(f"1.3.{study}"))
+        below = self.seams.index.instances.list_below(STORE, ResourcePath(f"1.3.{study}"))
         return [self.data / "blobs" / row.blob_key for row in below]
 
 
@@ -96,7 +97,10 @@ def older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Older]:
     made.directory.close()
 
 
-STEPS = ("redescribe_series", "redescribe_study", "mark_described", "series_of", "header_packs")
+STEPS = (
+    *("description.redescribe_series", "description.redescribe_study", "description.mark_described"),
+    *("description.list_series", "instances.get_header_packs"),
+)
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -105,8 +109,9 @@ def test_abandoned_at_any_step_it_goes_on_there(
     older: Older, monkeypatch: pytest.MonkeyPatch, step: str, moment: str
 ) -> None:
     """Again and again, one call further each time, until none comes any more."""
-    index, left, crashes = older.seams.index, STUDIES, 0
-    whole = getattr(index, step)
+    subject, name = step.split(".")
+    part, left, crashes = getattr(older.seams.index, subject), STUDIES, 0
+    whole = getattr(part, name)
     while outdated(older.data):
         calls = iter(range(crashes))
 
@@ -117,7 +122,7 @@ def test_abandoned_at_any_step_it_goes_on_there(
                 raise Crash
             return whole(*args, **kw)
 
-        monkeypatch.setattr(index, step, abandoned)
+        monkeypatch.setattr(part, name, abandoned)
         try:
             older.describe()
         except Crash:
@@ -129,7 +134,7 @@ def test_abandoned_at_any_step_it_goes_on_there(
 
 
 def test_a_study_that_changes_meanwhile_is_looked_at_once_more(older: Older, monkeypatch: pytest.MonkeyPatch) -> None:
-    index = older.seams.index
+    index = older.seams.index.description
     whole, stored = index.redescribe_study, []
 
     def disturbed(before: Any, *args: Any) -> bool:
@@ -148,7 +153,7 @@ def test_a_study_that_changes_meanwhile_is_looked_at_once_more(older: Older, mon
 
 def test_a_file_that_is_out_of_reach_is_left_to_the_next_start(older: Older, caplog: pytest.LogCaptureFixture) -> None:
     """A header that is not in the index has to be read from its file."""
-    with older.seams.index.engine.begin() as connection:
+    with older.seams.index.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE instance SET pack_id = NULL, pack_number = -1")
     whole = older.seams.blobs
 
@@ -177,12 +182,12 @@ def test_a_header_that_kills_its_worker_costs_itself_alone(older: Older, caplog:
 
 def test_a_file_that_kills_its_worker_leaves_the_others_of_its_batch_described(older: Older) -> None:
     """Of an index that has no headers at all."""
-    with older.seams.index.engine.begin() as connection:
+    with older.seams.index.database.engine.begin() as connection:
         connection.exec_driver_sql("DELETE FROM header_pack")
         connection.exec_driver_sql("UPDATE instance SET pack_id = NULL, pack_number = NULL, rows = NULL")
     executor = Here(lambda item: item.sop_instance_uid == "1.3.3.0.0")
     describe_old(replace(older.seams, executor=executor), threading.Event())
-    with older.seams.index.engine.begin() as connection:
+    with older.seams.index.database.engine.begin() as connection:
         found = connection.exec_driver_sql("SELECT sop_instance_uid, rows, pack_number FROM instance").all()
     assert len(found) == 4 * STUDIES
     assert [tuple(row) for row in found if row.rows is None or row.pack_number < 0] == [("1.3.3.0.0", None, -1)]
@@ -207,7 +212,7 @@ DAMAGES = {
 def test_headers_that_are_damaged_in_the_index_are_read_from_their_files(
     older: Older, damage: Callable[[bytes], bytes]
 ) -> None:
-    with older.seams.index.engine.begin() as connection:
+    with older.seams.index.database.engine.begin() as connection:
         packs = "SELECT p.id, p.data FROM header_pack p JOIN series s ON s.id = p.series_id WHERE s.study_id = 2"
         for number, data in connection.exec_driver_sql(packs).all():
             connection.exec_driver_sql("UPDATE header_pack SET data = ? WHERE id = ?", (damage(data), number))
@@ -219,15 +224,15 @@ def test_headers_that_are_damaged_in_the_index_are_read_from_their_files(
 def test_a_study_with_which_something_unforeseen_happens_holds_up_no_other(
     older: Older, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    index = older.seams.index
-    whole = index.series_of
+    index = older.seams.index.description
+    whole = index.list_series
 
     def mistaken(study_id: int, *args: Any) -> Any:
         if study_id == 2:
             raise ValueError("a mistake of ours")
         return whole(study_id, *args)
 
-    monkeypatch.setattr(index, "series_of", mistaken)
+    monkeypatch.setattr(index, "list_series", mistaken)
     older.describe()
     assert outdated(older.data) == 1, "the others are described"
     monkeypatch.undo()
@@ -240,10 +245,10 @@ def test_what_is_right_stays_whichever_instance_said_it(older: Older) -> None:
     older.describe()
     older.store(7, 0, 1, PatientName="Roe^Jane")
     older.store(7, 0, 0, PatientName="Roe^Ann")
-    with older.seams.index.engine.begin() as connection:
+    with older.seams.index.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE instance SET create_time = 5")  # as if all had come in one batch
     before = contents(older.data)
-    with older.seams.index.engine.begin() as connection:
+    with older.seams.index.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE study SET described_by = 0")
         connection.exec_driver_sql("UPDATE instance SET create_time = 4 WHERE sop_instance_uid = '1.3.7.0.0'")
     older.describe()
@@ -260,7 +265,7 @@ def test_progress_is_told(older: Older, monkeypatch: pytest.MonkeyPatch, caplog:
 
 
 def test_it_stops_between_two_studies_when_the_server_does(older: Older, monkeypatch: pytest.MonkeyPatch) -> None:
-    index, stopping = older.seams.index, threading.Event()
+    index, stopping = older.seams.index.description, threading.Event()
     whole = index.redescribe_study
 
     def stopped(*args: Any) -> bool:

@@ -72,10 +72,10 @@ def create(house: House, function: str) -> Operation:
         assert house.carry_to_the_end().done
     method, request = REQUESTS[function]
     if function == "update_batch":
-        _, first = next(house.seams.index.instances(1))
+        _, first = next(house.seams.index.instances.walk_store(1))
         request = request | {"path": [first.study_instance_uid, "", ""]}
     if function != "ingest_batch":
-        house.created = house.seams.index.create_operation(DATASET, "v1", method, request, str(STORE))
+        house.created = house.seams.index.operations.create_operation(DATASET, "v1", method, request, str(STORE))
     return house.created
 
 
@@ -96,9 +96,9 @@ def test_a_cancel_is_heard_while_workers_are_waited_for(house: House, function: 
     slow: Any = Slow(house.seams, function)
     seams = replace(house.seams, executor=slow)
     interrupt(house, seams, slow.began, lambda _: cancel(house.seams, house.created.name))
-    done = house.seams.index.get_operation(house.created.name)
+    done = house.seams.index.operations.get_operation(house.created.name)
     assert (done.done, done.error) == (True, CANCELLED)
-    rows = {instance.blob_key for _, instance in house.seams.index.instances(1)}
+    rows = {instance.blob_key for _, instance in house.seams.index.instances.walk_store(1)}
     assert house.blobs() == rows
 
 
@@ -110,7 +110,7 @@ def test_the_end_of_the_server_is_heard_while_workers_are_waited_for_and_the_nex
     slow: Any = Slow(house.seams, function)
     seams = replace(house.seams, executor=slow)
     interrupt(house, seams, slow.began, threading.Event.set)
-    open_ = house.seams.index.get_operation(house.created.name)
+    open_ = house.seams.index.operations.get_operation(house.created.name)
     assert not open_.done and not open_.cancel_requested
     finished = house.carry_to_the_end()
     assert finished.done
@@ -118,7 +118,7 @@ def test_the_end_of_the_server_is_heard_while_workers_are_waited_for_and_the_nex
         assert (finished.counter.success, finished.counter.failure) == (house.scene.success, house.scene.failure)
     else:
         assert (finished.counter.failure, finished.counter.pending, finished.error) == (0, 0, None)
-    assert house.blobs() >= {instance.blob_key for _, instance in house.seams.index.instances(1)}
+    assert house.blobs() >= {instance.blob_key for _, instance in house.seams.index.instances.walk_store(1)}
 
 
 def heard(calls: list[int], most: int, error: type[Exception]) -> Callable[[], None]:
@@ -162,7 +162,7 @@ def test_an_operation_ends_while_its_listing_still_matches_nothing(
         "stop": threading.Event.set,
     }
     interrupt(house, house.seams, began, acts[act])
-    operation = house.seams.index.get_operation(house.created.name)
+    operation = house.seams.index.operations.get_operation(house.created.name)
     assert (operation.error == CANCELLED) is (act == "cancel")
     assert operation.done is (act == "cancel")
 
@@ -179,23 +179,25 @@ def test_an_operation_ends_while_a_filter_file_says_nothing(
             yield b"\n" * 10
 
     house.created = create(house, "export_batch")
-    house.seams.index.request_cancel(house.created.name)
+    house.seams.index.operations.request_cancel(house.created.name)
     request = REQUESTS["export_batch"][1] | {"filter_uri": "gs://source/filter"}
     house.scene._put("filter", b"\n")
-    house.created = house.seams.index.create_operation(DATASET, "v1", Method.EXPORT_DICOM_DATA, request, str(STORE))
+    house.created = house.seams.index.operations.create_operation(
+        DATASET, "v1", Method.EXPORT_DICOM_DATA, request, str(STORE)
+    )
     monkeypatch.setattr("gantry.storage.local.LocalObject.chunks", endless)
     acts: dict[str, Callable[[threading.Event], None]] = {
         "cancel": lambda _: cancel(house.seams, house.created.name),
         "stop": threading.Event.set,
     }
     interrupt(house, house.seams, began, acts[act])
-    operation = house.seams.index.get_operation(house.created.name)
+    operation = house.seams.index.operations.get_operation(house.created.name)
     assert (operation.done, operation.error == CANCELLED) == ((act == "cancel"),) * 2
 
 
 def test_the_end_of_the_server_is_heard_while_a_deleted_store_is_swept(house: House) -> None:
     assert house.carry_to_the_end().done
-    house.seams.index.delete_dicom_store(STORE)
+    house.seams.index.resources.delete_dicom_store(STORE)
     stopping = threading.Event()
 
     class Stops:

@@ -54,16 +54,17 @@ def test_an_operation_goes_on_when_the_index_does(
     house: House, faults: dict[str, tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, numbers in faults.items():
-        monkeypatch.setattr(house.seams.index, name, failing(getattr(house.seams.index, name), *numbers))
+        operations = house.seams.index.operations
+        monkeypatch.setattr(operations, name, failing(getattr(operations, name), *numbers))
     runner = Runner(house.seams, slots=1)
     monkeypatch.setattr(runner._stopping, "wait", lambda _seconds: None)
     runner.start()
     deadline = time.monotonic() + 60
-    while not house.seams.index.get_operation(house.created.name).done and time.monotonic() < deadline:
+    while not house.seams.index.operations.get_operation(house.created.name).done and time.monotonic() < deadline:
         runner.notify()
         time.sleep(0.05)
     runner.stop()
-    operation = house.seams.index.get_operation(house.created.name)
+    operation = house.seams.index.operations.get_operation(house.created.name)
     assert operation.attempt > 1
     sweep_garbage(house.seams)
     house.check(operation)
@@ -92,28 +93,28 @@ def test_a_blob_that_cannot_be_deleted_hinders_neither_the_others_nor_an_operati
     for key in keys:
         seams.blobs.put(key, [b"old"])
     commits.commit(seams, operation, "r", Batch("", garbage=keys), commits.Totals())
-    assert seams.index.garbage() == ["main/9/a.dcm"]
+    assert seams.index.garbage.list_blobs() == ["main/9/a.dcm"]
     sweep_garbage(seams)
-    assert (seams.index.garbage(), house.blobs()) == (["main/9/a.dcm"], {"main/9/a.dcm"})
+    assert (seams.index.garbage.list_blobs(), house.blobs()) == (["main/9/a.dcm"], {"main/9/a.dcm"})
     sweep_garbage(house.seams)
-    assert (seams.index.garbage(), house.blobs()) == ([], set())
+    assert (seams.index.garbage.list_blobs(), house.blobs()) == ([], set())
 
 
 def test_a_full_disk_is_named_as_the_reason(house: House) -> None:
     operation = house.claim("r")
     failures = tuple(Failure(f"gs://b/{number}", Status(Code.INTERNAL, "x" * 500)) for number in range(5000))
-    with house.seams.index.engine.connect() as connection:
+    with house.seams.index.database.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-    house.seams.index.engine.dispose()
+    house.seams.index.database.writer.dispose()
     _limit_pages(house, int(pages or 0) + 2)
     with pytest.raises(Interrupted, match="full"):
-        house.seams.index.commit_batch(operation, "r", Batch("a", failures=failures))
+        house.seams.index.operations.commit_batch(operation, "r", Batch("a", failures=failures))
 
 
 def _limit_pages(house: House, pages: int) -> None:
     from sqlalchemy import event
 
-    @event.listens_for(house.seams.index.engine, "connect")
+    @event.listens_for(house.seams.index.database.writer, "connect")
     def _limit(connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute(f"PRAGMA max_page_count={pages}")
 
@@ -161,8 +162,8 @@ def test_what_a_dead_worker_left_is_swept(house: House) -> None:
     name = next(iter(house.seams.bucket(BucketUse("source", "read", "", "d")).list())).key
     operation = house.carry_to_the_end(replace(house.seams, executor=Deadly(house.seams, name)))
     assert "gs://source/" + name in [
-        entry.failure.resource for entry in house.seams.index.list_failures(operation.name, 1000)
+        entry.failure.resource for entry in house.seams.index.logs.list_failures(operation.name, 1000)
     ]
     sweep_garbage(house.seams)
-    assert house.blobs() == {instance.blob_key for _, instance in house.seams.index.instances(1)}
+    assert house.blobs() == {instance.blob_key for _, instance in house.seams.index.instances.walk_store(1)}
     assert list(half_written(["key"], ["main/1/2/0000.dcm"])) == []

@@ -26,13 +26,13 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 def had(house: House, attempts: int) -> None:
     """As if the operation had been taken up so many times."""
-    with house.seams.index.engine.connect() as connection:
+    with house.seams.index.database.engine.connect() as connection:
         connection.execute(text("UPDATE operation SET attempt = :attempts"), {"attempts": attempts})
 
 
 def breaks_off(house: House, committed: int = 1) -> Operation:
     """One attempt that commits so many batches, writes another one and ends there."""
-    runner = str(house.seams.index.get_operation(house.created.name).attempt)
+    runner = str(house.seams.index.operations.get_operation(house.created.name).attempt)
     operation = house.claim(runner)
     sweep_uncommitted(house.seams, operation)
     with closing(verb.import_dicom_data(house.seams, operation)) as batches:
@@ -87,4 +87,4 @@ def test_an_older_version_may_have_committed_on_both_sides_of_ten_thousand(
         breaks_off(house)
     finished = house.carry_to_the_end()
     assert (finished.counter.success, finished.counter.failure) == (house.scene.success, house.scene.failure)
-    assert {instance.blob_key for _, instance in house.seams.index.instances(1)} <= house.blobs()
+    assert {instance.blob_key for _, instance in house.seams.index.instances.walk_store(1)} <= house.blobs()

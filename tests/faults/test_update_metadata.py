@@ -47,21 +47,23 @@ class Updating(House):
 
     def create(self, patch: list[dict[str, object]]) -> Operation:
         request = {"path": [STUDY, "", ""], "patch": patch, "web_url": "http://h"}
-        return self.seams.index.create_operation(DATASET, "v1beta1", Method.UPDATE_STUDY_METADATA, request, str(STORE))
+        return self.seams.index.operations.create_operation(
+            DATASET, "v1beta1", Method.UPDATE_STUDY_METADATA, request, str(STORE)
+        )
 
     def check_updated(self, operation: Operation, missing: int = 0) -> None:
         assert operation.done
         done = len(self.expected) - missing
         assert (operation.counter.success, operation.counter.failure, operation.counter.pending) == (done, missing, 0)
-        found = [instance for _, instance in self.seams.index.instances_below(1, ResourcePath(STUDY))]
+        found = [instance for _, instance in self.seams.index.instances.walk_below(1, ResourcePath(STUDY))]
         assert {"/".join(instance.uids) for instance in found} <= self.expected
         for instance in found:
             with self.seams.blobs.open(instance.blob_key) as blob:
                 assert blob.size == instance.size
                 assert pydicom.dcmread(BytesIO(blob.read_at(0, blob.size))).PatientID == ["a", "b"]
         sweep_garbage(self.seams)
-        assert self.blobs() == {instance.blob_key for _, instance in self.seams.index.instances(1)}
-        metrics = self.seams.index.metrics(STORE, ResourcePath(STUDY))
+        assert self.blobs() == {instance.blob_key for _, instance in self.seams.index.instances.walk_store(1)}
+        metrics = self.seams.index.metrics.get_metrics(STORE, ResourcePath(STUDY))
         assert (metrics.instances, metrics.blob_bytes) == (len(found), sum(instance.size for instance in found))
 
 
@@ -83,7 +85,7 @@ def test_crash_with_files_written_but_not_committed(house: Updating, committed: 
         for _, batch in zip(range(committed), batches, strict=False):
             commit(house.seams, operation, "first", batch, Totals())
         next(batches)
-    assert len(house.blobs()) > house.seams.index.count_instances(1)
+    assert len(house.blobs()) > house.seams.index.instances.count_in_store(1)
     house.check_updated(house.carry_to_the_end())
 
 
@@ -91,8 +93,8 @@ def test_crash_after_a_commit_before_the_old_bytes_are_swept(house: Updating) ->
     operation = house.claim("first")
     with closing(update_metadata(house.seams, operation)) as batches:
         for batch in batches:
-            house.seams.index.commit_batch(operation, "first", batch)
-    assert set(house.seams.index.garbage()) <= blobs(house.data)
+            house.seams.index.operations.commit_batch(operation, "first", batch)
+    assert set(house.seams.index.garbage.list_blobs()) <= blobs(house.data)
     house.check_updated(house.carry_to_the_end())
 
 
@@ -101,9 +103,9 @@ def test_an_instance_that_is_deleted_meanwhile_is_told_and_leaves_no_file(house:
     with closing(update_metadata(house.seams, operation)) as batches:
         for number, batch in enumerate(batches):
             if not number:
-                house.seams.index.delete_instance(STORE, ResourcePath(*batch.replacements[3].before.uids))
+                house.seams.index.deletion.delete_instance(STORE, ResourcePath(*batch.replacements[3].before.uids))
             commit(house.seams, operation, "first", batch, Totals())
-    (entry,) = house.seams.index.list_failures(operation.name, 10)
+    (entry,) = house.seams.index.logs.list_failures(operation.name, 10)
     assert entry.failure.status.code is Code.NOT_FOUND
     house.check_updated(house.carry_to_the_end(), missing=1)
 
@@ -118,13 +120,13 @@ def test_an_instance_that_is_changed_meanwhile_is_told_and_keeps_that_change(hou
         key = f"main/{operation.store_id}/other.dcm"
         (made,) = update_batch([placed], [key], patch=other, web_url="http://h", blobs=house.seams.blobs)
         assert isinstance(made, Replacement)
-        assert house.seams.index.replace_instance(made) is None
+        assert house.seams.index.uploads.replace_instance(made) is None
         for each in chain([batch], batches):
             commit(house.seams, operation, "first", each, Totals())
-    (entry,) = house.seams.index.list_failures(operation.name, 10)
+    (entry,) = house.seams.index.logs.list_failures(operation.name, 10)
     assert (entry.failure.status.code, entry.failure.resource) == (Code.ABORTED, placed[1].path)
     sweep_garbage(house.seams)
-    assert house.blobs() == {instance.blob_key for _, instance in house.seams.index.instances(1)}
+    assert house.blobs() == {instance.blob_key for _, instance in house.seams.index.instances.walk_store(1)}
     with house.seams.blobs.open(key) as blob:
         assert pydicom.dcmread(BytesIO(blob.read_at(0, blob.size))).PatientID == ["a", "other"]
 

@@ -6,8 +6,11 @@ import errno
 import os
 import pickle
 import socket
+import tempfile
 import threading
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,7 +34,30 @@ from tests.seams.blob_store_suite import KEYS, BlobStoreSuite, failing, fill, ke
 
 BAD_SEGMENTS = ["", ".", "..", "../outside", "a/../../outside", "a/..", "./a", "a/./b", "/a", "/etc/passwd"]
 BAD_SEGMENTS += ["a//b", "a/", "a\0b", "\0", "n" * 256, "a/" + "é" * 128, "\ud800"]
-needs_a_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+NOBODY = 65534
+
+
+def run_without_privilege(check: Callable[[], None]) -> None:
+    """``check`` in a process that may not read everything, as root may. What it raises is an AssertionError here."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:  # pragma: no cover - in the child
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setresgid(NOBODY, NOBODY, NOBODY)
+                os.setresuid(NOBODY, NOBODY, NOBODY)
+            check()
+            os.write(writing, b"done")
+        except BaseException:
+            os.write(writing, traceback.format_exc().encode()[-4000:])
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        said = answer.read().decode()
+    os.waitpid(pid, 0)
+    assert said == "done", said
 
 
 @pytest.fixture
@@ -241,20 +267,35 @@ def test_names_below_a_directory_that_is_not_utf_8_are_problems(store: LocalBlob
     assert found.problem
 
 
-@needs_a_user
-def test_an_unreadable_directory_is_an_entry_with_a_problem(store: LocalBlobStore, root: Path) -> None:
-    fill(store, ["a", "b/c", "d"])
-    (root / "b").chmod(0)
-    try:
+@pytest.fixture
+def open_root() -> Iterator[Path]:
+    """A bucket that every user may read; the directories around those of pytest are for one user alone."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+def test_an_unreadable_directory_is_an_entry_with_a_problem(open_root: Path) -> None:
+    fill(LocalBlobStore(str(open_root)), ["a", "b/c", "d"])
+    (open_root / "b").chmod(0)
+    (open_root / "d").chmod(0)
+
+    def check() -> None:
+        store = LocalBlobStore(str(open_root))
         listed = list(store.list())
         assert [found.key for found in listed] == ["a", "b/", "d"]
         assert "permission" in listed[1].problem
+        assert not listed[0].problem and not listed[2].problem
         with pytest.raises(PermissionDenied):
             list(store.list("b/"))
-        with pytest.raises(PermissionDenied):
-            store.open("b/c")
+        for key in ("b/c", "d"):
+            with pytest.raises(PermissionDenied):
+                store.open(key)
+
+    try:
+        run_without_privilege(check)
     finally:
-        (root / "b").chmod(0o755)
+        (open_root / "b").chmod(0o755)
 
 
 def test_temporary_names_are_never_listed(store: LocalBlobStore, root: Path) -> None:
@@ -395,22 +436,26 @@ def test_a_write_error_that_only_the_sync_tells_is_not_lost(
 
 
 def test_writing_goes_on_while_empty_directories_are_removed(store: LocalBlobStore, root: Path) -> None:
+    """Whoever removes meets no error either, and no blob is lost or found twice."""
     stopping = threading.Event()
 
-    def clear() -> None:
-        other = LocalBlobStore(str(root))
-        while not stopping.is_set():
+    def clear() -> list[str]:
+        other, removed = LocalBlobStore(str(root)), []
+        while not stopping.is_set() or not removed:
             for found in other.list("deep/er/x"):
                 other.delete(found.key)
+                removed.append(found.key)
+        return removed
 
-    thread = threading.Thread(target=clear)
-    thread.start()
-    try:
-        for number in range(300):
-            store.put(f"deep/er/x{number}/a", [b"x"])
-    finally:
-        stopping.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        clearing = pool.submit(clear)
+        try:
+            for number in range(300):
+                store.put(f"deep/er/x{number}/a", [b"x"])
+        finally:
+            stopping.set()
+        removed = clearing.result(60)
+    assert sorted(removed + keys(store)) == sorted(f"deep/er/x{number}/a" for number in range(300))
 
 
 # Copying --------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from gantry.studies.search_answers import find
 from gantry.studies.store import Incoming, store
 from gantry.studies.update import update_instance
 from gantry.studies.uploads import Uploads
-from tests.seams.index_suite import DATASET, STORE
+from tests.index.values import DATASET, STORE
 from tests.seams.older_headers import OLDER, Older
 
 PATH = ResourcePath("1.2.1", "1.2.1.1", "1.2.1.1.1")
@@ -36,8 +36,8 @@ PIXELS = b"\1\2" * 4000
 def seams(tmp_path: Path) -> Iterator[Seams]:
     (tmp_path / "blobs").mkdir()
     index = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
-    index.create_dataset(Dataset(DATASET), "v1")
-    index.create_dicom_store(DicomStore(STORE))
+    index.resources.create_dataset(Dataset(DATASET), "v1")
+    index.resources.create_dicom_store(DicomStore(STORE))
     nobody: Any = None
     yield Seams(index, LocalBlobStore(str(tmp_path / "blobs"), write_once=True), nobody, nobody, nobody, 2)
     index.close()
@@ -49,7 +49,7 @@ def older(request: pytest.FixtureRequest, seams: Seams) -> Older:
     found: Older = request.param
     stored = store(seams, Uploads(seams), STORE, [Incoming("one", iter([found.file]))])
     assert len(stored.instances) == 1
-    with seams.index.engine.begin() as connection:
+    with seams.index.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE header_pack SET data = ?", (pack([found.header]),))
     return found
 
@@ -71,14 +71,14 @@ def test_metadata(seams: Seams, older: Older) -> None:
     assert found["00081030"]["Value"] == ["Größe"] and found["00280011"]["Value"] == [100]
     assert found["00400275"]["Value"][0]["00401001"]["Value"] == ["R1"]
     assert found["7FE00010"]["BulkDataURI"].endswith("/bulkdata/7FE00010")
-    with seams.index.engine.begin() as connection:
+    with seams.index.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE instance SET pack_id = NULL, pack_number = -1")
     assert attributes(seams) == found, "the same as out of the file"
 
 
 def test_frames_and_bulk_data(seams: Seams, older: Older) -> None:
-    (row,) = seams.index.found_below(STORE, PATH)
-    assert list(frames(seams, FramePlaces(), STORE, row, [0], "")) == [PIXELS]
+    (row,) = seams.index.instances.list_below(STORE, PATH)
+    assert [b"".join(frame) for frame in frames(seams, FramePlaces(), STORE, row, [0], "")] == [PIXELS]
     value = bulk(seams, STORE, row, PIXEL_DATA)
     assert value.read(0, value.size) == PIXELS
     value.close()

@@ -34,7 +34,7 @@ from gantry.studies.store import Incoming, store
 from gantry.studies.update import update_batch, update_instance
 from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import IMPLICIT_LE, instance
-from tests.seams.index_suite import DATASET, STORE
+from tests.index.values import DATASET, STORE
 
 STUDY = ResourcePath("1.2.1")
 COUNT = 5
@@ -71,8 +71,8 @@ def seams(tmp_path: Path) -> Iterator[Seams]:
     Blobs.bad = ""
     (tmp_path / "blobs").mkdir()
     index = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
-    index.create_dataset(Dataset(DATASET), "v1")
-    index.create_dicom_store(DicomStore(STORE))
+    index.resources.create_dataset(Dataset(DATASET), "v1")
+    index.resources.create_dicom_store(DicomStore(STORE))
     inline: Any = Inline()
     made = Seams(index, Blobs(str(tmp_path / "blobs"), write_once=True), inline, inline, inline, 2)
     fill(made, COUNT)
@@ -87,7 +87,7 @@ def fill(seams: Seams, count: int, syntax: str = EXPLICIT_LE, start: int = 0) ->
 
 
 def rows(seams: Seams) -> dict[str, FoundInstance]:
-    return {row.sop_instance_uid: row for row in seams.index.found_below(STORE, STUDY)}
+    return {row.sop_instance_uid: row for row in seams.index.instances.list_below(STORE, STUDY)}
 
 
 def _path(sop_instance_uid: str) -> ResourcePath:
@@ -95,7 +95,7 @@ def _path(sop_instance_uid: str) -> ResourcePath:
 
 
 def stored(seams: Seams) -> list[tuple[str, Instance]]:
-    return list(seams.index.instances_below(1, STUDY))
+    return list(seams.index.instances.walk_below(1, STUDY))
 
 
 def objects(seams: Seams, path: ResourcePath = STUDY) -> list[Any]:
@@ -195,8 +195,10 @@ def test_a_search_inside_of_many_headers_pages_by_key(seams: Seams, monkeypatch:
     """No page is counted off from the beginning, and no more is looked through than is asked for."""
     monkeypatch.setattr(search_answers, "_PAGE", 2)
     asked: list[Any] = []
-    whole = seams.index.search_instances
-    monkeypatch.setattr(seams.index, "search_instances", lambda name, query: asked.append(query) or whole(name, query))
+    whole = seams.index.search.search_instances
+    monkeypatch.setattr(
+        seams.index.search, "search_instances", lambda name, query: asked.append(query) or whole(name, query)
+    )
     search = parse_search(Level.INSTANCE, STUDY, [("SamplesPerPixel", "1")], False)
     found = [json.loads(text) for text in find(seams, STORE, search, "http://h")]
     assert uids_of(found) == EVERY
@@ -223,7 +225,7 @@ def test_an_instance_that_is_patched_meanwhile_is_there_as_it_is_now(seams: Seam
 
 def test_an_instance_that_is_deleted_meanwhile_is_left_out(seams: Seams) -> None:
     found = list(rows(seams).values())
-    seams.index.delete_instance(STORE, ResourcePath(*found[2].uids))
+    seams.index.deletion.delete_instance(STORE, ResourcePath(*found[2].uids))
     assert [each.row.sop_instance_uid for each in with_headers(seams, STORE, found)] == [
         uid for uid in EVERY if uid != BAD
     ]
@@ -237,7 +239,7 @@ def test_an_instance_whose_file_was_moved_meanwhile_is_found(seams: Seams) -> No
 
 def test_a_file_that_is_gone_is_that_instances_error(seams: Seams) -> None:
     row = rows(seams)[BAD]
-    with seams.index.engine.connect() as connection:
+    with seams.index.database.engine.connect() as connection:
         connection.exec_driver_sql(f"UPDATE instance SET pack_id = NULL WHERE sop_instance_uid = '{BAD}'")
     seams.blobs.delete(row.blob_key)
     assert [each.keys() == IDENTITY for each in objects(seams)] == [uid == BAD for uid in EVERY]
@@ -257,7 +259,7 @@ DAMAGES = {
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
 def test_damaged_headers_in_the_index_are_read_from_the_files(seams: Seams, damage: bytes) -> None:
     before = objects(seams)
-    with seams.index.engine.begin() as connection:
+    with seams.index.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE header_pack SET data = ?", (damage,))
     assert objects(seams) == before
 
@@ -267,10 +269,10 @@ def test_instances_whose_headers_are_damaged_in_the_index_can_be_changed_and_del
     seams: Seams, damage: bytes
 ) -> None:
     """The others that are in the same pack stay, too."""
-    with seams.index.engine.begin() as connection:
+    with seams.index.database.engine.begin() as connection:
         connection.exec_driver_sql("UPDATE header_pack SET data = ?", (damage,))
     update_instance(seams, Uploads(seams), STORE, _path(EVERY[0]), NAME, "http://x")
-    seams.index.delete_instance(STORE, _path(EVERY[1]))
+    seams.index.deletion.delete_instance(STORE, _path(EVERY[1]))
     found = objects(seams)
     assert [item["00080018"]["Value"][0] for item in found] == [EVERY[0], *EVERY[2:]]
     names = [item["00100010"]["Value"][0]["Alphabetic"] for item in found]
@@ -320,11 +322,11 @@ def sent(seams: Seams, syntax: str) -> tuple[list[str], StatusError | None]:
 @pytest.mark.parametrize("syntax", ["*", EXPLICIT_LE])
 def test_files_that_were_moved_or_deleted_meanwhile(seams: Seams, monkeypatch: pytest.MonkeyPatch, syntax: str) -> None:
     fill(seams, COUNT, IMPLICIT_LE)
-    whole = seams.index.found_below
+    whole = seams.index.instances.list_below
     stale = [row._replace(blob_key="main/1/before.dcm") for row in rows(seams).values()]
-    seams.index.delete_instance(STORE, ResourcePath(*stale[0].uids))
+    seams.index.deletion.delete_instance(STORE, ResourcePath(*stale[0].uids))
     monkeypatch.setattr(
-        seams.index, "found_below", lambda name, path: whole(name, path) if path.instance else iter(stale)
+        seams.index.instances, "list_below", lambda name, path: whole(name, path) if path.instance else iter(stale)
     )
     assert sent(seams, syntax) == (EVERY[1:], None)
 

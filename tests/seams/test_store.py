@@ -14,7 +14,7 @@ from gantry.seams import Seams
 from gantry.storage.local import LocalBlobStore
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
-from tests.seams.index_suite import DATASET, STORE
+from tests.index.values import DATASET, STORE
 from tests.support.dicom import make_instance
 
 EVENTS: list[str] = []
@@ -37,9 +37,15 @@ class Blobs(LocalBlobStore):
 
 
 class Index(SqlIndex):
-    def store_instances(self, store_id: int, instances: Any, replace: bool = False) -> Any:
-        EVENTS.append("rows are written")
-        return super().store_instances(store_id, instances, replace)
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        store = self.uploads.store_instances
+
+        def store_instances(store_id: int, instances: Any, replace: bool = False) -> Any:
+            EVENTS.append("rows are written")
+            return store(store_id, instances, replace)
+
+        vars(self.uploads)["store_instances"] = store_instances
 
 
 @pytest.fixture
@@ -48,8 +54,8 @@ def seams(tmp_path: Path) -> Seams:
     Blobs.room = 10_000
     (tmp_path / "blobs").mkdir()
     index: Any = Index(f"sqlite:///{tmp_path / 'index.sqlite'}")
-    index.create_dataset(Dataset(DATASET), "v1")
-    index.create_dicom_store(DicomStore(STORE))
+    index.resources.create_dataset(Dataset(DATASET), "v1")
+    index.resources.create_dicom_store(DicomStore(STORE))
     unused: Any = None
     return Seams(index, Blobs(str(tmp_path / "blobs"), write_once=True), unused, unused, unused, 1)
 

@@ -7,6 +7,7 @@ import io
 import tempfile
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from gantry.studies.store_json import incoming_of_json
 from gantry.studies.update import update_instance
 from gantry.studies.uploads import Uploads, sweep_uploads
 from tests.dicomweb.instances import instance
-from tests.seams.index_suite import DATASET, STORE
+from tests.index.values import DATASET, STORE
 
 NAME = [{"op": "replace", "path": "/00100010/Value/0", "value": {"Alphabetic": "New^Name"}}]
 ONE = ResourcePath("1.2.1", "1.2.1.1", "1.2.1.1.0")
@@ -34,13 +35,16 @@ class Index(SqlIndex):
 
     fails, blind = "", False
 
-    def store_instances(self, *args: Any, **kw: Any) -> Any:
-        return self._written(super().store_instances, *args, **kw)
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        for part, name, wrap in (
+            (self.uploads, "store_instances", self._write),
+            (self.uploads, "replace_instance", self._write),
+            (self.instances, "find_blobs", self._look),
+        ):
+            setattr(part, name, partial(wrap, getattr(part, name)))
 
-    def replace_instance(self, *args: Any, **kw: Any) -> Any:
-        return self._written(super().replace_instance, *args, **kw)
-
-    def _written(self, write: Any, *args: Any, **kw: Any) -> Any:
+    def _write(self, write: Any, *args: Any, **kw: Any) -> Any:
         if self.fails == "before":
             raise Interrupted("the index cannot be used right now")
         found = write(*args, **kw)
@@ -48,17 +52,17 @@ class Index(SqlIndex):
             raise Interrupted("the index cannot be used right now")
         return found
 
-    def stored_blobs(self, *args: Any, **kw: Any) -> Any:
+    def _look(self, find: Any, *args: Any, **kw: Any) -> Any:
         if self.blind:
             raise Interrupted("the index cannot be used right now")
-        return super().stored_blobs(*args, **kw)
+        return find(*args, **kw)
 
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[Index]:
     made = Index(f"sqlite:///{tmp_path / 'index.sqlite'}")
-    made.create_dataset(Dataset(DATASET), "v1")
-    made.create_dicom_store(DicomStore(STORE))
+    made.resources.create_dataset(Dataset(DATASET), "v1")
+    made.resources.create_dicom_store(DicomStore(STORE))
     yield made
     made.close()
 
@@ -83,7 +87,7 @@ def blobs(seams: Seams) -> set[str]:
 
 
 def named(index: Index) -> set[str]:
-    return {item.blob_key for _, item in index.instances(1)}
+    return {item.blob_key for _, item in index.instances.walk_store(1)}
 
 
 @pytest.mark.parametrize("replace", [False, True])
@@ -101,7 +105,7 @@ def test_rows_that_were_not_written_leave_no_bytes(seams: Seams, index: Index) -
         stored(seams, uploads)
     assert blobs(seams) == set()
     uploads.close()
-    assert index.uploads() == []
+    assert index.uploads.list_uploads() == []
 
 
 @pytest.mark.parametrize("fails, left", [("before", 0), ("after", 3)])
@@ -113,11 +117,11 @@ def test_what_cannot_be_known_is_settled_at_the_next_start(seams: Seams, index: 
     uploads.close()
     assert len(blobs(seams)) == 3, "no row may lose its bytes"
     index.fails, index.blind = "", False
-    lots = index.uploads()
+    lots = index.uploads.list_uploads()
     assert len(lots) == 1
     sweep_uploads(seams, lots, threading.Event())
     assert blobs(seams) == named(index) and len(named(index)) == left
-    assert index.uploads() == []
+    assert index.uploads.list_uploads() == []
 
 
 @pytest.mark.parametrize("fails, blind, files", [("before", False, 1), ("after", False, 2), ("after", True, 2)])
@@ -133,19 +137,19 @@ def test_a_patch(seams: Seams, index: Index, fails: str, blind: bool, files: int
             update_instance(seams, uploads, STORE, ONE, NAME, "http://h")
     assert named(index) <= blobs(seams) and len(blobs(seams)) == files
     uploads.close()
-    assert bool(index.uploads()) is blind
+    assert bool(index.uploads.list_uploads()) is blind
 
 
 def test_a_store_that_is_deleted_meanwhile_is_left_without_bytes(
     seams: Seams, index: Index, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = index.store_instances
+    whole = index.uploads.store_instances
 
     def deleted(*args: Any) -> Any:
-        index.delete_dicom_store(STORE)
+        index.resources.delete_dicom_store(STORE)
         return whole(*args)
 
-    monkeypatch.setattr(index, "store_instances", deleted)
+    monkeypatch.setattr(index.uploads, "store_instances", deleted)
     with pytest.raises(NotFound):
         stored(seams, Uploads(seams))
     assert blobs(seams) == set()

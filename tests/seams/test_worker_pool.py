@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -246,17 +245,9 @@ def test_workers_end_when_their_parent_is_killed_even_in_the_middle_of_a_call(tm
 
 
 def test_calls_of_many_threads_reach_their_own_answers() -> None:
-    wrong: list[int] = []
+    def ask(start: int) -> list[int]:
+        return [pool.submit(calls.add, number).result(60) for number in range(start, start + 50)]
 
-    def ask(start: int) -> None:
-        for number in range(start, start + 50):
-            if pool.submit(calls.add, number).result(60) != number:
-                wrong.append(number)
-
-    with WorkerPool(2) as pool:
-        threads = [threading.Thread(target=ask, args=(1000 * thread,)) for thread in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert wrong == []
+    starts = (0, 1000, 2000, 3000)
+    with WorkerPool(2) as pool, ThreadPoolExecutor(4) as callers:
+        assert list(callers.map(ask, starts)) == [list(range(start, start + 50)) for start in starts]

@@ -17,8 +17,8 @@ from logging.handlers import WatchedFileHandler
 from starlette.requests import Request
 
 from gantry.api.access import Caller, full_name, resource_of
+from gantry.api.call import MethodInfo
 from gantry.api.forwarded import Proxies
-from gantry.api.methods import ApiMethod
 from gantry.api.wire import Json, timestamp
 from gantry.errors import Code, InvalidArgument
 
@@ -44,7 +44,7 @@ class Audit:
             raise InvalidArgument(f"audit_log {path}: {error.strerror}") from None
 
     def record(
-        self, request: Request, version: str, method: ApiMethod, ids: Sequence[str], caller: Caller, code: Code
+        self, request: Request, version: str, method: MethodInfo, ids: Sequence[str], caller: Caller, code: Code
     ) -> None:
         source = {
             "callerIp": self._proxies.client(request.scope),
@@ -65,7 +65,7 @@ class _File(WatchedFileHandler):
         logger.exception("a line of the audit log cannot be written")
 
 
-def _entry(source: Json, version: str, method: ApiMethod, ids: Sequence[str], caller: Caller, code: Code) -> Json:
+def _entry(source: Json, version: str, method: MethodInfo, ids: Sequence[str], caller: Caller, code: Code) -> Json:
     project = ids[0] if ids else "-"
     is_admin = method.id.rpartition(".")[2] in _ADMIN and "/dicomWeb" not in method.path
     log = "activity" if is_admin else "data_access"
@@ -92,7 +92,7 @@ def _entry(source: Json, version: str, method: ApiMethod, ids: Sequence[str], ca
     }
 
 
-def _name(method: ApiMethod, ids: Sequence[str]) -> str:
+def _name(method: MethodInfo, ids: Sequence[str]) -> str:
     """The path of the method with its ids, without a custom verb."""
     left = iter(ids)
     return "/".join(next(left, "*") if part.startswith("*") else part for part in method.path.split(":")[0].split("/"))

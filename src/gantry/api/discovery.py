@@ -10,7 +10,9 @@ from starlette.responses import Response
 
 from gantry.api.app import json_response
 from gantry.api.call import Context
-from gantry.api.methods import METHODS, ApiMethod
+from gantry.api.method import ApiMethod
+from gantry.api.methods import METHODS
+from gantry.api.parameters import SYSTEM
 from gantry.api.schemas import BODIES, schemas
 from gantry.api.wire import Json
 from gantry.errors import NotFound
@@ -40,8 +42,7 @@ _PARAMETERS: dict[str, Json] = {
     "viewport": {"type": "string", "description": "The part of the picture to show."},
 }
 _SYSTEM = {
-    name: {"type": "string", "location": "query", "description": "Understood by every method."}
-    for name in ("$.xgafv", "access_token", "alt", "callback", "fields", "key", "oauth_token", "quotaUser")
+    name: {"type": "string", "location": "query", "description": "Understood by every method."} for name in SYSTEM
 } | {"prettyPrint": {"type": "boolean", "location": "query", "default": "true", "description": "Always indented."}}
 _WEB_SUBJECTS = {"getStudyMetrics": "study", "getSeriesMetrics": "series"}
 _SUBJECTS = {

@@ -11,9 +11,10 @@ from typing import TextIO
 
 from gantry.api.call import Call
 from gantry.api.log_filters import log_filter
-from gantry.api.methods import ApiMethod
+from gantry.api.messages import Message, read
+from gantry.api.method import ApiMethod
 from gantry.api.paging import read_page
-from gantry.api.wire import Json, Message, log_entry_json, read
+from gantry.api.wire import Json, log_entry_json
 from gantry.errors import NotFound, invalid_field
 from gantry.resources import LogEntry, LogFilter, LogPosition, Operation
 
@@ -57,7 +58,7 @@ def list_entries(call: Call) -> Json:
     query = {"pageSize": str(request.page_size or ""), "pageToken": request.page_token or ""}
     page = read_page(query, json.dumps(["entries", sorted(names), text, _ORDERS[order]]))
     after = LogPosition(*page.after_numbers(3)) if page.after else None
-    found, following = call.context.seams.index.find_failures(wanted, page.size, after, _ORDERS[order])
+    found, following = call.context.seams.index.logs.find_failures(wanted, page.size, after, _ORDERS[order])
     answer: Json = {"entries": [log_entry_json(*pair) for pair in found]} if found else {}
     if following is not None:
         answer["nextPageToken"] = page.token("/".join(map(str, following)))

@@ -54,7 +54,7 @@ def healthz(_context: Context, _request: Request) -> Response:
 
 def readyz(context: Context, _request: Request) -> Response:
     """The index answers. Raises Unavailable."""
-    context.seams.index.deleted_dicom_stores()
+    context.seams.index.garbage.list_deleted_stores()
     return PlainTextResponse("ok\n")
 
 
@@ -68,12 +68,12 @@ def logs(context: Context, request: Request) -> Response:
     """``/logs/{operation name}``: an operation's error log, a page for browsers, JSON for everyone else."""
     name = _operation_name(request.url.path)
     caller_of_request(context, request).require("healthcare.operations.get", name.dataset)
-    operation = context.seams.index.get_operation(name)
+    operation = context.seams.index.operations.get_operation(name)
     page = read_page(dict(request.query_params), str(operation.name))
     after = page.after_number or 0
-    entries = context.seams.index.list_failures(operation.name, page.size + 1, after)
+    entries = context.seams.index.logs.list_failures(operation.name, page.size + 1, after)
     if "text/html" in request.headers.get("accept", "") and request.query_params.get("alt") != "json":
-        codes = _codes(*context.seams.index.count_entries(operation.name))
+        codes = _codes(*context.seams.index.logs.count_entries(operation.name))
         text = _html(operation, page, entries, codes)
         return Response(text, media_type="text/html; charset=utf-8", headers=_HEADERS)
     answer: Json = {"entries": [log_entry_json(operation, entry) for entry in entries[: page.size]]} if entries else {}

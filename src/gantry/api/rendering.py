@@ -7,10 +7,11 @@ import re
 from fractions import Fraction
 
 from gantry.api.accept import Offer, media_type_text
+from gantry.api.call import Call
 from gantry.api.multipart import closing, new_boundary, part_head
 from gantry.api.ranges import matches
 from gantry.api.retrieving import frame_list, one_row, value_answer, video_offers
-from gantry.api.web import Answer, WebCall, WebHandler
+from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument
 from gantry.queries import FoundInstance
@@ -25,17 +26,16 @@ _THUMBNAIL = Viewport(128, 128)
 _SIDE, _DECIMAL = re.compile(r"[0-9]{1,6}"), re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
 _KNOWN = ("accept", "quality", "viewport", "window")
-_IGNORED = frozenset(("$.xgafv", "$alt", "access_token", "alt", "callback", "fields", "key", "oauth_token"))
 
 
 @WebHandler
-def render_instance(call: WebCall) -> Answer:
+def render_instance(call: Call) -> Answer:
     """The first frame as a picture, or all of them in a multipart answer; a video as it is."""
     row = one_row(call)
     return _video(call, row) if forms.video_types(row.transfer_syntax_uid) else _render(call, row, None)
 
 
-def _video(call: WebCall, row: FoundInstance) -> Answer:
+def _video(call: Call, row: FoundInstance) -> Answer:
     """As it is stored, whole or a range of it, as players ask for it."""
     offer, _ = call.negotiate(video_offers(call, row, (False,)))
     if asked := [name for name, _ in call.parameters if name in _KNOWN and name != "accept"]:
@@ -48,19 +48,19 @@ def _video(call: WebCall, row: FoundInstance) -> Answer:
 
 
 @WebHandler
-def render_frames(call: WebCall) -> Answer:
+def render_frames(call: Call) -> Answer:
     return _render(call, one_row(call), [number - 1 for number in frame_list(call.ids[7])])
 
 
 @WebHandler
-def thumbnail(call: WebCall) -> Answer:
+def thumbnail(call: Call) -> Answer:
     """Of a study, a series, an instance or frames: a small picture of what is in the middle of it."""
     row, number = representative(call.context.seams, call.dicom_store, call.path)
     numbers = [frame - 1 for frame in frame_list(call.ids[7])] if len(call.ids) > 7 else [number]
     return _render(call, row, numbers, _THUMBNAIL)
 
 
-def _render(call: WebCall, row: FoundInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
+def _render(call: Call, row: FoundInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
     offer, _ = call.negotiate(_OFFERS)
     view = _view(call, offer, size)
     if not offer.multipart:
@@ -81,10 +81,10 @@ def _render(call: WebCall, row: FoundInstance, numbers: list[int] | None, size: 
     return Answer(body, media_type_text(offer, "", boundary), headers=headers)
 
 
-def _view(call: WebCall, offer: Offer, size: Viewport | None) -> View:
+def _view(call: Call, offer: Offer, size: Viewport | None) -> View:
     asked: dict[str, str] = {}
     for name, value in call.parameters:
-        if name not in _KNOWN and name not in _IGNORED:
+        if name not in _KNOWN:
             raise InvalidArgument(f"{name[:100]!r} is no parameter of rendered resources; they are {', '.join(_KNOWN)}")
         asked.setdefault(name, value)
     return View(

@@ -37,20 +37,20 @@ class Sessions:
         """Give the browser of ``response`` a session, no longer than what was shown is good for."""
         cookie, now = secrets.token_urlsafe(32), time.time()
         ends = int(min(now + hours * 3600, who.ends))
-        seams.index.begin_session(_key(cookie), Session(who, ends), int(now))
+        seams.index.access.begin_session(_key(cookie), Session(who, ends), int(now))
         self.set(response, self._name, cookie, ends - int(now))
 
     def of(self, seams: Seams, verb: str, headers: Mapping[str, str]) -> Session | None:
         """The session of a request. Raises PermissionDenied for one that another address has made."""
         cookie = self.get(headers, self._name)
-        if not cookie or (found := seams.index.session(_key(cookie), int(time.time()))) is None:
+        if not cookie or (found := seams.index.access.find_session(_key(cookie), int(time.time()))) is None:
             return None
         self.origins.require_own(verb, headers)
         return found
 
     def end(self, seams: Seams, headers: Mapping[str, str], response: Response) -> None:
         if cookie := self.get(headers, self._name):
-            seams.index.end_session(_key(cookie))
+            seams.index.access.end_session(_key(cookie))
         self.set(response, self._name, "", 0)
 
     def get(self, headers: Mapping[str, str], name: str) -> str:

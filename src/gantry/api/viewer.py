@@ -86,7 +86,7 @@ def viewer(context: Context, request: Request) -> Response:
         return RedirectResponse("/console/", 303)
     name = parse_dicom_store_name(found[1])
     if caller.has("healthcare.dicomStores.get", name):  # else the API says what is wrong, in words that tell nothing
-        context.seams.index.get_dicom_store(name)
+        context.seams.index.resources.get_dicom_store(name)
     if (found[2] or "").strip("/") == "app-config.js":
         return Response(_config(context, name), media_type="text/javascript; charset=utf-8", headers=_no_cache())
     return _index(context.viewer, name)

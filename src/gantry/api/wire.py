@@ -1,18 +1,18 @@
 """Our values ↔ the API's JSON. All camelCase and every ``@type`` live here.
 
-Input is proto3 JSON: lowerCamelCase or snake_case, null means unset, an unknown field is an error that names it.
-Output leaves out fields with default values and writes 64-bit integers as strings.
+``messages.py`` reads what comes in. Output leaves out fields with default values and writes 64-bit integers as strings.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictInt, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import AliasChoices, Field, StrictInt
 
-from gantry.errors import Status, invalid_field
+from gantry.api.messages import Json as Json
+from gantry.api.messages import Message
+from gantry.errors import Status
 from gantry.resources import (
     Dataset,
     DicomStore,
@@ -25,14 +25,9 @@ from gantry.resources import (
     StorageInfo,
 )
 
-Json = dict[str, Any]
 _TYPES = "type.googleapis.com/"
 _PACKAGE = "google.cloud.healthcare"
 _EMPTY = (Method.SET_BLOB_STORAGE_SETTINGS, Method.DELETE_STUDY, Method.DELETE_SERIES)
-
-
-class Message(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
 
 
 class EncryptionSpec(Message):
@@ -59,7 +54,7 @@ class TopicConfig(Message):
 class BigQueryDestination(Message):
     table_uri: str | None = None
     force: bool | None = None
-    write_disposition: str | None = None
+    write_disposition: str | StrictInt | None = None
     include_source_store: bool | None = None
     schema_flattened: Json | None = None
     schema_as_json: Json | None = Field(
@@ -115,21 +110,6 @@ class SetBlobStorageSettingsRequest(Message):
 
 class CancelOperationRequest(Message):
     pass
-
-
-Body = TypeVar("Body", bound=Message)
-
-
-def read(model: type[Body], body: Json) -> Body:
-    """Validate a request. Raises InvalidArgument naming the first field that does not fit."""
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"] if part not in ("str", "int"))  # members of a union
-        if first["type"] == "extra_forbidden":
-            raise invalid_field(field, f"unknown field in {model.__name__.removesuffix('Body')}") from None
-        raise invalid_field(field, first["msg"]) from None
 
 
 def dumped(message: Message) -> Json:

@@ -19,12 +19,12 @@ def download(view: View) -> ASGIApp:
     path = view.path
     view.api.get(f"{view.store}/dicomWeb/{path}/instances", limit="1")  # who may not read is told so
     index, blobs = view.context.seams.index, view.context.seams.blobs
-    store_id = index.get_dicom_store(view.store).id
+    store_id = index.resources.get_dicom_store(view.store).id
 
     def pieces() -> Iterator[bytes]:
         out = _Sink()
         with zipfile.ZipFile(cast(Any, out), "w", zipfile.ZIP_STORED) as archive:
-            for _, item in index.instances_below(store_id, path):
+            for _, item in index.instances.walk_below(store_id, path):
                 name = f"{item.study_instance_uid}/{item.series_instance_uid}/{item.sop_instance_uid}.dcm"
                 entry = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
                 with archive.open(entry, "w", force_zip64=True) as target, blobs.open(item.blob_key) as source:

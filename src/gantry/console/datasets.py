@@ -20,7 +20,7 @@ def listed(view: View) -> Response:
     """Those that the caller may see, of all projects and locations."""
     after = view.query.get("after", "").split("/")
     last = DatasetName(*after) if len(after) == 3 else None
-    found = view.context.seams.index.dataset_names(PAGE + 1, last)
+    found = view.context.seams.index.resources.list_dataset_names(PAGE + 1, last)
     names = [name for name in found[:PAGE] if view.may("datasets.get", name)]
     end = found[PAGE - 1] if len(found) > PAGE else None
     more = f"{end.project}/{end.location}/{end.dataset}" if end else ""
@@ -33,7 +33,7 @@ def stores(view: View) -> Response:
     dataset = view.api.get(str(name))
     query = {"pageSize": str(PAGE)} | ({"pageToken": view.query["page"]} if view.query.get("page") else {})
     found = view.api.get(f"{name}/dicomStores", **query)
-    sizes = view.context.seams.index.store_sizes(name)
+    sizes = view.context.seams.index.metrics.list_store_sizes(name)
     rows = [_row(name, item, sizes) for item in found.get("dicomStores", ())]
     more = found.get("nextPageToken", "")
     return view.show(
@@ -100,7 +100,7 @@ def edit(view: View) -> Response:
 def delete_form(view: View, error: StatusError | None = None) -> Response:
     name = view.dataset
     view.api.get(str(name))
-    sizes = view.context.seams.index.store_sizes(name).values()
+    sizes = view.context.seams.index.metrics.list_store_sizes(name).values()
     held = sum(count for count, _ in sizes), sum(size for _, size in sizes)
     return ask(view, "dataset", name.dataset, address_of(name), crumbs_of(name), held, error)
 

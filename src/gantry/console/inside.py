@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from gantry.api import methods
 from gantry.api.access import ANYBODY, Caller, resource_of
 from gantry.api.app import caller_of_request
+from gantry.api.body import Body
 from gantry.api.call import Call, Context
-from gantry.api.web import WebCall, WebHandler
+from gantry.api.method import ApiMethod
+from gantry.api.web import WebHandler
 from gantry.errors import Code, StatusError
 from gantry.json_text import parse_json
 
@@ -48,14 +51,13 @@ class Inside:
             if self._context.audit is not None:
                 self._context.audit.record(self._request, VERSION, method, ids, self.caller, code)
 
-    def _handled(
-        self, method: methods.ApiMethod, ids: tuple[str, ...], body: dict[str, Any], query: dict[str, str]
-    ) -> Any:
+    def _handled(self, method: ApiMethod, ids: tuple[str, ...], body: dict[str, Any], query: dict[str, str]) -> Any:
         handler = method.handler
         assert handler is not None, method.id  # noqa: S101 - pages call what there is
+        headers = Headers({"accept": _DICOM_JSON})
+        call = Call(self._context, VERSION, ids, list(query.items()), headers, Body.of(body), self.caller)
         if not isinstance(handler, WebHandler):
-            return handler(Call(self._context, VERSION, ids, query, body, self.caller))
-        call = WebCall(self._context, VERSION, ids, list(query.items()), {}, [_DICOM_JSON], lambda: b"")
+            return handler(call)
         answer = handler.call(call)
         data = answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
         return parse_json(data) if data else []

@@ -119,7 +119,7 @@ def listed(view: View) -> Response:
     found = view.api.get(f"{view.dataset}/operations", **query)
     index = view.context.seams.index
     names = [OperationName.parse(view.dataset, item["name"].rpartition("/")[2]) for item in found.get("operations", ())]
-    rows = [shown_of(index.get_operation(name)) for name in names]
+    rows = [shown_of(index.operations.get_operation(name)) for name in names]
     return view.show(
         "operations.html",
         crumbs=crumbs_of(view.dataset),
@@ -138,7 +138,7 @@ def _operation(view: View) -> Operation:
     """Raises PermissionDenied, NotFound."""
     name = OperationName.parse(view.dataset, view.ids[3])
     view.api.get(str(name))
-    return view.context.seams.index.get_operation(name)
+    return view.context.seams.index.operations.get_operation(name)
 
 
 def shown(view: View) -> Response:
@@ -152,8 +152,8 @@ def progress(view: View) -> Response:
 
 def _page(view: View, template: str) -> Response:
     value = _operation(view)
-    points = view.context.seams.index.progress(value.name)
-    counts, complete = view.context.seams.index.count_entries(value.name)
+    points = view.context.seams.index.operations.list_progress(value.name)
+    counts, complete = view.context.seams.index.logs.count_entries(value.name)
     answer = view.show(
         template,
         crumbs=(*crumbs_of(value.name.dataset), Crumb("Operations", f"{address_of(value.name.dataset)}/operations")),
@@ -195,7 +195,7 @@ def errors(view: View) -> Response:
     value = _operation(view)
     text, code = view.query.get("q", "").strip()[:200], _code(view.query.get("code", ""))
     after = view.query.get("after", "")
-    found, more = view.context.seams.index.search_entries(
+    found, more = view.context.seams.index.logs.search_entries(
         value.name, text, code, _ENTRIES, int(after) if after.isascii() and after.isdigit() and len(after) < 19 else 0
     )
     return view.show(
@@ -225,7 +225,7 @@ def what_to_do(value: Operation, entry: LogEntry) -> tuple[str, str]:
 
 def _pages(view: View, name: OperationName) -> Iterator[list[LogEntry]]:
     after = 0
-    while entries := view.context.seams.index.list_failures(name, _CHUNK, after):
+    while entries := view.context.seams.index.logs.list_failures(name, _CHUNK, after):
         yield entries
         after = entries[-1].seq
 

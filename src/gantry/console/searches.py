@@ -22,7 +22,7 @@ _MAX_NAME, _MAX_VALUE = 100, 500
 
 def saved(view: View) -> dict[str, str]:
     """Name → query of those of the caller."""
-    return view.context.seams.index.saved_searches(view.store, view.api.caller.name)
+    return view.context.seams.index.saved_searches.list_searches(view.store, view.api.caller.name)
 
 
 def save(view: View) -> Response:
@@ -34,13 +34,13 @@ def save(view: View) -> Response:
         raise InvalidArgument(
             f"a saved search needs a name of at most {_MAX_NAME} characters, and something to look for"
         )
-    view.context.seams.index.save_search(view.store, view.api.caller.name, name, urlencode(query))
+    view.context.seams.index.saved_searches.save_search(view.store, view.api.caller.name, name, urlencode(query))
     return view.go(f"{address_of(view.store)}/studies?{urlencode(query)}")
 
 
 def forget(view: View) -> Response:
     _may_search(view)
-    view.context.seams.index.forget_search(view.store, view.api.caller.name, view.form.get("name", ""))
+    view.context.seams.index.saved_searches.delete_search(view.store, view.api.caller.name, view.form.get("name", ""))
     return view.go(f"{address_of(view.store)}/studies")
 
 

@@ -44,9 +44,10 @@ def take_token(context: Context, request: Request, body: bytes) -> Response:
     form = _form(body)
     target = local_path(form.get("next", ""), _HOME)
     try:
-        who = access.principal(form.get("token", "").strip())
+        with access.attempts.watch(request.scope):
+            who = access.principal(form.get("token", "").strip())
     except StatusError as error:
-        return _asking(access, target, _refusal(error), error.http)
+        return _refuse(access, target, error, _refusal(error))
     return _begun(context, access, who, target)
 
 
@@ -61,6 +62,13 @@ def sign_out(context: Context, request: Request, body: bytes) -> Response:
 
 def _asking(access: Access, target: str, error: str = "", status: int = 200) -> Response:
     return page("sign_in.html", status, target=target, error=error, with_issuer=access.sign_in is not None)
+
+
+def _refuse(access: Access, target: str, error: StatusError, text: str) -> Response:
+    answer = _asking(access, target, text, error.http)
+    if error.retry_after:
+        answer.headers["retry-after"] = str(error.retry_after)
+    return answer
 
 
 def _refusal(error: StatusError) -> str:
@@ -81,7 +89,7 @@ def _sent(access: Access, target: str) -> Response:
     try:
         address, asked = access.sign_in.begin()
     except StatusError as error:
-        return _asking(access, target, error.message, error.http)
+        return _refuse(access, target, error, error.message)
     answer = RedirectResponse(address, 303)
     _set_aside(access, answer, json.dumps([target, *asked]), _ASIDE_SECONDS)
     return answer
@@ -94,9 +102,10 @@ def _back(context: Context, access: Access, request: Request) -> Response:
         return _asking(access, _HOME, "This browser has not asked to sign in, or too long ago; begin again.", 401)
     target, *asked = kept
     try:
-        found = access.sign_in.finish(asked, request.query_params)
+        with access.attempts.watch(request.scope):
+            found = access.sign_in.finish(asked, request.query_params)
     except StatusError as error:
-        answer = _asking(access, target, error.message, error.http)
+        answer = _refuse(access, target, error, error.message)
     else:
         answer = _begun(context, access, Principal(found.name, found.members), target)
     _set_aside(access, answer, "", 0)

@@ -6,6 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from gantry.api.effects import kept_without_effect
 from gantry.api.viewer import is_installed
 from gantry.console.charts import Point, line_chart
 from gantry.console.deleting import ask, confirmed
@@ -21,7 +22,7 @@ def overview(view: View) -> Response:
     name = view.store
     store = view.api.get(str(name))
     metrics = view.api.get(f"{name}:getDICOMStoreMetrics")
-    grown = view.context.seams.index.growth(name)
+    grown = view.context.seams.index.metrics.list_growth(name)
     return view.show(
         "store.html",
         crumbs=crumbs_of(name),
@@ -29,9 +30,10 @@ def overview(view: View) -> Response:
         store=store,
         metrics={key: int(value) for key, value in metrics.items() if key != "name"},
         classes=_by_class(grown),
-        modalities=view.context.seams.index.modalities(name),
+        modalities=view.context.seams.index.metrics.list_modalities(name),
         chart=_chart(grown),
         tab="overview",
+        kept=kept_without_effect(store),
         with_viewer=is_installed(view.context.viewer),
     )
 

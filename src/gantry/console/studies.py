@@ -270,6 +270,6 @@ def delete(view: View) -> Response:
     *above, _ = filter(None, view.path)
     path = ResourcePath(*above) if above else None
     index = view.context.seams.index
-    if path is None or not index.count_below(index.get_dicom_store(view.store).id, path):
+    if path is None or not index.instances.count_below(index.resources.get_dicom_store(view.store).id, path):
         return view.go(f"{address_of(view.store)}/studies")
     return view.go(f"{address_of(view.store)}/{path}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,26 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gantry.errors import FailedPrecondition, Interrupted
+from gantry.index.clock import read_clock
+from gantry.index.writer_queue import WriterQueue
 
-_CONNECTIONS = 10  # each may fill its cache of 16 MiB
-SCHEMA_VERSION = "0009"
+READERS = 10  # connections; each may fill its cache of 16 MiB
+WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
+SCHEMA_VERSION = "0010"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Database:
-    """One engine; ``_read`` sees a snapshot per statement, ``_write`` is one serialised, durable transaction."""
+    """``read`` sees a snapshot per statement, ``write`` is one serialised, durable transaction.
 
-    def __init__(self, url: str) -> None:
-        self.engine = _open(url)
+    Writers take turns at one connection and never hold one of the readers', so that reads go on while they wait.
+    ``now`` reads the clock: microseconds since 1970 UTC.
+    """
+
+    def __init__(self, url: str, now: Callable[[], int] = read_clock) -> None:
+        self.now = now
+        self.engine, self.writer = _open(url, READERS), _open(url, 1)
+        self._queue = WriterQueue()
         try:
             _migrate(self.engine, url)
         except DatabaseError as error:
@@ -31,23 +40,36 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        self.writer.dispose()
 
     @contextmanager
-    def _read(self) -> Iterator[Connection]:
+    def read(self) -> Iterator[Connection]:
+        """Raises Interrupted where SQLite cannot read, or all connections are busy for too long."""
         with _translated(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        with _translated(), self.engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                with suppress(OperationalError):  # SQLite has done it by itself where the disk is full
-                    connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
+    def write(self) -> Iterator[Connection]:
+        """Raises Interrupted where it is not this thread's turn in time, or SQLite cannot write."""
+        with self._queue.take_turn(WAIT) as mine:
+            if not mine:
+                raise Interrupted("the index is too busy right now: other writers are waiting; try again")
+            with _translated(), self.writer.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                except BaseException:
+                    with suppress(OperationalError):  # SQLite has done it by itself where the disk is full
+                        connection.exec_driver_sql("ROLLBACK")
+                    raise
+                connection.exec_driver_sql("COMMIT")
+
+
+class Part:
+    """One subject of the index: its queries, and the database that they run in."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
 
 
 @contextmanager
@@ -60,15 +82,15 @@ def _translated() -> Iterator[None]:
         raise Interrupted("the index is too busy right now") from error
 
 
-def _open(url: str) -> Engine:
-    # AUTOCOMMIT hands transactions to _write: the driver's own late BEGIN would let two writers deadlock.
+def _open(url: str, connections: int) -> Engine:
+    # AUTOCOMMIT hands transactions to ``write``: the driver's own late BEGIN would let two writers deadlock.
     engine = create_engine(
         url,
         isolation_level="AUTOCOMMIT",
-        pool_size=_CONNECTIONS,
+        pool_size=connections,
         max_overflow=0,
-        pool_timeout=40,
-        connect_args={"timeout": 60, "check_same_thread": False},
+        pool_timeout=WAIT,
+        connect_args={"timeout": WAIT, "check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")

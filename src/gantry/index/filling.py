@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, select
 
-from gantry.index.insertion import Placed, insert_instances, tell_modalities
+from gantry.index.insertion import Placed, insert_instances
+from gantry.index.lookups import CHUNK
 from gantry.index.retelling import retell_series, retell_study, series_said, study_said
 from gantry.index.tables import series, study
+from gantry.index.terms import tell_modalities
 from gantry.merging import fill
 from gantry.resources import Instance, SeriesAttributes, StudyAttributes
-
-_CHUNK = 100  # rows looked up by one query
 
 
 def add_instances(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> None:
@@ -60,6 +60,6 @@ def _fill_studies(connection: Connection, placed: Sequence[Placed]) -> None:
 
 
 def _rows(connection: Connection, table: Table, numbers: Sequence[int]) -> Iterator[Row[Any]]:
-    for start in range(0, len(numbers), _CHUNK):
-        query = select(table).where(table.c.id.in_(numbers[start : start + _CHUNK]))
+    for start in range(0, len(numbers), CHUNK):
+        query = select(table).where(table.c.id.in_(numbers[start : start + CHUNK]))
         yield from connection.execute(query).all()

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gantry.errors import Code, Status
-from gantry.index.instances import _CHUNK, _ids, _pairs
+from gantry.index.lookups import CHUNK, look_up_ids, look_up_pairs
 from gantry.index.tables import instance, selection, series, study
 from gantry.names import ResourcePath
 from gantry.resources import Failure, Selected
@@ -32,15 +32,15 @@ def add_selection(
 def _look_up(connection: Connection, store_id: int, wanted: Sequence[Selected]) -> dict[ResourcePath, list[_Row]]:
     """The rows of every path that selects something."""
     paths = {item.path for item in wanted}
-    studies = _ids(connection, study, store_id, {path.study for path in paths})
+    studies = look_up_ids(connection, study, store_id, {path.study for path in paths})
     known = [path for path in paths if path.study in studies]
     below = _series_of(connection, [studies[path.study] for path in known if not path.series])
     pairs = {(studies[path.study], path.series) for path in known if path.series}
-    all_series = _pairs(connection, series, pairs, series.c.study_id, series.c.series_instance_uid, series.c.id)
+    all_series = look_up_pairs(connection, pairs, series.c.study_id, series.c.series_instance_uid, series.c.id)
     ids = {path: all_series.get((studies[path.study], path.series)) for path in known if path.series}
     singles = {(number, path.instance) for path, number in ids.items() if number is not None and path.instance}
     columns = instance.c.series_id, instance.c.sop_instance_uid, instance.c.size
-    stored = _pairs(connection, instance, singles, *columns)
+    stored = look_up_pairs(connection, singles, *columns)
     found: dict[ResourcePath, list[_Row]] = {}
     for path in known:
         if not path.series:
@@ -52,8 +52,8 @@ def _look_up(connection: Connection, store_id: int, wanted: Sequence[Selected]) 
 
 def _series_of(connection: Connection, studies: Sequence[int]) -> dict[int, list[int]]:
     found: dict[int, list[int]] = {}
-    for start in range(0, len(studies), _CHUNK):
-        wanted = series.c.study_id.in_(studies[start : start + _CHUNK])
+    for start in range(0, len(studies), CHUNK):
+        wanted = series.c.study_id.in_(studies[start : start + CHUNK])
         for study_id, number in connection.execute(select(series.c.study_id, series.c.id).where(wanted)):
             found.setdefault(study_id, []).append(number)
     return found

@@ -1,131 +1,141 @@
-"""Instances of a DICOM store: who is there already, walking in order."""
+"""Instances of a DICOM store: which are there, walks along them in an order that stays, their headers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    Row,
-    Select,
-    Table,
-    bindparam,
-    func,
-    select,
-)
+from sqlalchemy import Select, bindparam, func, select
 
-from gantry.index.database import Database
-from gantry.index.tables import instance, series, study
-from gantry.resources import Instance
+from gantry.errors import NotFound
+from gantry.index.clock import from_micros
+from gantry.index.database import Part
+from gantry.index.lookups import find_blobs, parse_position, select_instances
+from gantry.index.paths import find_path, is_below, is_instance, no_such_path
+from gantry.index.resource_rows import get_store_id, get_store_row
+from gantry.index.searching import INSTANCE_ROW
+from gantry.index.tables import header_pack, instance, series, study
+from gantry.index.walking import walk_series, walk_store
+from gantry.names import DicomStoreName, ResourcePath
+from gantry.queries import FoundInstance
+from gantry.resources import Instance, StorageInfo
 
-_CHUNK = 100  # pairs looked up by one query
-_PAGE = 1000  # instances per query of a walk
+PAGE = 1000  # instances per query
 
 
-class Instances(Database):
-    """Identity is the whole triple (study, series, SOP instance) inside one store."""
+class Instances(Part):
+    """Promises: ``index_protocols.InstanceIndex``."""
 
-    def stored_blobs(self, store_id: int, instances: Sequence[Instance]) -> dict[tuple[str, str, str], str]:
-        """Blob keys of those of ``instances`` whose UIDs are stored already, by UIDs."""
-        with self._read() as connection:
-            studies = _ids(connection, study, store_id, {item.study_instance_uid for item in instances})
-            wanted = {
-                (studies[item.study_instance_uid], item.series_instance_uid)
-                for item in instances
-                if item.study_instance_uid in studies
-            }
-            if not wanted:
-                return {}
-            found = _pairs(connection, series, wanted, series.c.study_id, series.c.series_instance_uid, series.c.id)
-            keys = {
-                (found[pair], item.sop_instance_uid): item.uids
-                for item in instances
-                if (pair := (studies.get(item.study_instance_uid, 0), item.series_instance_uid)) in found
-            }
-            columns = instance.c.series_id, instance.c.sop_instance_uid, instance.c.blob_key
-            blobs = _pairs(connection, instance, keys, *columns)
-        return {keys[pair]: blob_key for pair, blob_key in blobs.items()}
+    def find_blobs(self, store_id: int, instances: Sequence[Instance]) -> dict[tuple[str, str, str], str]:
+        with self.database.read() as connection:
+            return find_blobs(connection, store_id, instances)
 
-    def count_instances(self, store_id: int) -> int:
-        """All instances of a store."""
+    def count_in_store(self, store_id: int) -> int:
         query = select(func.coalesce(func.sum(series.c.instance_count), 0)).select_from(series)
         query = query.join(study, study.c.id == series.c.study_id).where(study.c.store_id == store_id)
-        with self._read() as connection:
+        with self.database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def instances(self, store_id: int, after: str = "") -> Iterator[tuple[str, Instance]]:
-        """Instances with their positions, in an order that stays; those after the position ``after``."""
-        series_id, uid = _position(after)
-        for row in self._rows(store_id, series_id, uid):
-            yield f"{row.series_id}/{row.sop_instance_uid}", _to_instance(row)
+    def walk_store(self, store_id: int, after: str = "") -> Iterator[tuple[str, Instance]]:
+        return walk_store(self.database, store_id, after)
 
-    def _rows(self, store_id: int, series_id: int, uid: str) -> Iterator[Row[Any]]:
-        """Page by page: the rest of a series, then the series after it, so that every query starts at a key."""
-        rest = _walk_query().where(
-            instance.c.series_id == bindparam("series_id"), instance.c.sop_instance_uid > bindparam("uid")
-        )
-        # The sum keeps SQLite from starting at the store's studies, which would mean sorting all that follows.
-        following = _walk_query().where(study.c.store_id + 0 == store_id, series.c.id > bindparam("series_id"))
-        rest, following = rest.limit(_PAGE), following.limit(_PAGE)
-        while True:
-            for query in (rest, following):
-                with self._read() as connection:
-                    rows = connection.execute(query, {"series_id": series_id, "uid": uid}).all()
-                yield from rows
-                if rows:
-                    series_id, uid = rows[-1].series_id, rows[-1].sop_instance_uid
-                if len(rows) == _PAGE:
-                    break
-            else:
+    def require(self, store: DicomStoreName, path: ResourcePath) -> None:
+        with self.database.read() as connection:
+            find_path(connection, get_store_row(connection, store).id, path)
+
+    def get_storage_info(self, store: DicomStoreName, path: ResourcePath) -> StorageInfo:
+        with self.database.read() as connection:
+            _, series_id = find_path(connection, get_store_row(connection, store).id, path)
+            wanted = instance.c.series_id == series_id, is_instance(path.instance)
+            row = connection.execute(select_instances().where(*wanted).order_by(None)).one_or_none()
+        if row is None:
+            raise no_such_path(path)
+        updated = from_micros(row.storage_class_update_time)
+        return StorageInfo(row.size, row.storage_class, updated, row.structured_size)
+
+    def count_below(self, store_id: int, path: ResourcePath) -> int:
+        with self.database.read() as connection:
+            try:
+                found = find_path(connection, store_id, path)
+            except NotFound:
+                return 0
+            if path.instance:
+                return 1
+            query = select(func.coalesce(func.sum(series.c.instance_count), 0)).where(*is_below(*found))
+            return int(connection.execute(query).scalar_one())
+
+    def walk_below(self, store_id: int, path: ResourcePath, after: str = "") -> Iterator[tuple[str, Instance]]:
+        with self.database.read() as connection:
+            try:
+                study_id, series_id = find_path(connection, store_id, path)
+            except NotFound:
                 return
+            ids = select(series.c.id).where(*is_below(study_id, series_id))
+            numbers = sorted(connection.execute(ids).scalars())
+        last, uid = parse_position(after)
+        query = select_instances().where(study.c.store_id + 0 == store_id)  # not deleted since
+        if path.instance:
+            query = query.where(is_instance(path.instance))
+        for number in numbers:
+            if number >= last:
+                yield from walk_series(self.database, query, number, uid if number == last else "")
+
+    def list_below(self, store: DicomStoreName, path: ResourcePath) -> Iterator[FoundInstance]:
+        depth = sum(map(bool, path))
+        values: dict[str, Any] = {"study": path.study, "series": path.series, "instance": path.instance}
+        with self.database.read() as connection:
+            values["store"] = get_store_id(connection, store)
+            rows = connection.execute(_FIRST[depth], values).all()
+        if not rows:
+            raise NotFound(f"{path} does not exist in this DICOM store")
+        return self._rest(values, depth, rows)
+
+    def _rest(self, values: dict[str, Any], depth: int, rows: Sequence[Any]) -> Iterator[FoundInstance]:
+        while True:
+            yield from map(FoundInstance._make, rows)
+            if len(rows) < PAGE:
+                return
+            values |= {"after_series": rows[-1].series_instance_uid, "after": rows[-1].sop_instance_uid}
+            with self.database.read() as connection:
+                rows = connection.execute(_NEXT[depth], values).all()
+
+    def list_transfer_syntaxes(self, store: DicomStoreName, path: ResourcePath) -> list[str]:
+        values: dict[str, Any] = {"study": path.study, "series": path.series, "instance": path.instance}
+        with self.database.read() as connection:
+            values["store"] = get_store_id(connection, store)
+            return list(connection.execute(_SYNTAXES[sum(map(bool, path))], values).scalars())
+
+    def get_header_packs(self, numbers: Sequence[int]) -> dict[int, bytes]:
+        query = select(header_pack.c.id, header_pack.c.data).where(header_pack.c.id.in_(numbers))
+        with self.database.read() as connection:
+            return {row.id: row.data for row in connection.execute(query)}
 
 
-def _ids(connection: Connection, table: Table, store_id: int, uids: set[str]) -> dict[str, int]:
-    columns = table.c.store_id, table.c.study_instance_uid, table.c.id
-    found = _pairs(connection, table, [(store_id, uid) for uid in uids], *columns)
-    return {uid: row_id for (_, uid), row_id in found.items()}
+def _below(depth: int) -> Select[Any]:
+    query = _named(select(*INSTANCE_ROW), depth)
+    return query.order_by(series.c.series_instance_uid, instance.c.sop_instance_uid).limit(PAGE)
 
 
-def _pairs(connection: Connection, table: Table, wanted: Any, first: Any, second: Any, value: Any) -> dict[Any, Any]:
-    """``value`` of every row whose (first, second) is in ``wanted``, by that pair.
-
-    Two INs probe an index on (first, second) once per combination, few in a short sorted chunk; ``(a, b) IN (…)``
-    would scan the table in SQLite.
-    """
-    pairs = sorted(wanted)
-    found = {}
-    for start in range(0, len(pairs), _CHUNK):
-        chunk = set(pairs[start : start + _CHUNK])
-        firsts, seconds = ({pair[side] for pair in chunk} for side in (0, 1))
-        query = select(first, second, value).where(first.in_(sorted(firsts)), second.in_(sorted(seconds)))
-        found.update({(row[0], row[1]): row[2] for row in connection.execute(query) if (row[0], row[1]) in chunk})
-    return found
+def _named(query: Select[Any], depth: int) -> Select[Any]:
+    """Rows of what a path of so many UIDs names."""
+    query = query.join_from(study, series, series.c.study_id == study.c.id)
+    query = query.join(instance, instance.c.series_id == series.c.id)
+    query = query.where(study.c.store_id == bindparam("store"), study.c.study_instance_uid == bindparam("study"))
+    if depth > 1:
+        query = query.where(series.c.series_instance_uid == bindparam("series"))
+    if depth > 2:
+        query = query.where(instance.c.sop_instance_uid == bindparam("instance"))
+    return query
 
 
-def _walk_query() -> Select[Any]:
-    return (
-        select(study.c.study_instance_uid, series.c.series_instance_uid, instance)
-        .select_from(series)
-        .join(study, study.c.id == series.c.study_id)
-        .join(instance, instance.c.series_id == series.c.id)
-        .order_by(series.c.id, instance.c.sop_instance_uid)
-    )
+def _after(depth: int) -> Select[Any]:
+    """The rest of a series and the series behind it."""
+    same = series.c.series_instance_uid == bindparam("after_series")
+    later = series.c.series_instance_uid > bindparam("after_series")
+    rest = same & (instance.c.sop_instance_uid > bindparam("after"))
+    return _below(depth).where(series.c.series_instance_uid >= bindparam("after_series"), rest | later)
 
 
-def _position(text: str) -> tuple[int, str]:
-    series_id, _, uid = text.partition("/")
-    return int(series_id or 0), uid
-
-
-def _to_instance(row: Row[Any]) -> Instance:
-    return Instance(
-        row.study_instance_uid,
-        row.series_instance_uid,
-        row.sop_instance_uid,
-        row.sop_class_uid,
-        row.transfer_syntax_uid,
-        row.blob_key,
-        row.size,
-        row.storage_class,
-    )
+_FIRST = {depth: _below(depth) for depth in (1, 2, 3)}
+_NEXT = {depth: _after(depth) for depth in (1, 2, 3)}
+_SYNTAXES = {depth: _named(select(instance.c.transfer_syntax_uid).distinct(), depth) for depth in (1, 2, 3)}

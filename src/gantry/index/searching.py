@@ -21,8 +21,8 @@ from sqlalchemy import (
     select,
 )
 
-from gantry.index.database import Database
-from gantry.index.resources import dicom_store_id
+from gantry.index.database import Part
+from gantry.index.resource_rows import get_store_id
 from gantry.index.tables import TERMS, TEXT_FIELDS, instance, series, study, study_modality, study_term, study_text
 from gantry.matching import name_keys
 from gantry.moments import FIRST, LAST, full_range
@@ -41,7 +41,7 @@ _SERIES_ROW = [
     study.c.members.label("study_members"),
     study.c.more_members.label("study_more_members"),
 ]
-_INSTANCE_ROW = [
+INSTANCE_ROW = [
     study.c.study_instance_uid,
     series.c.series_instance_uid,
     *(instance.c[name] for name in FoundInstance._fields[2:]),
@@ -67,19 +67,16 @@ class _Condition(NamedTuple):
     parts: int = 1
 
 
-class Searching(Database):
+class Search(Part):
     """Every search reads an index in the order of its answer: nothing in it grows with the instances of a store."""
 
     def search_studies(self, store: DicomStoreName, query: Query) -> list[FoundStudy]:
-        """Latest study date first. Raises NotFound for the store."""
         return [FoundStudy(*row) for row in self._search(store, query)]
 
     def search_series(self, store: DicomStoreName, query: Query) -> list[FoundSeries]:
-        """By Series Instance UID. Raises NotFound for the store."""
         return [FoundSeries(*row) for row in self._search(store, query)]
 
     def search_instances(self, store: DicomStoreName, query: Query) -> list[FoundInstance]:
-        """By Series, then SOP Instance UID. Raises NotFound for the store."""
         return [FoundInstance(*row) for row in self._search(store, query)]
 
     def _search(self, store: DicomStoreName, query: Query) -> Sequence[Any]:
@@ -92,8 +89,8 @@ class Searching(Database):
             values |= {f"m{number}_{place}": value for place, value in enumerate(bound)}
         values |= {f"after{place}": uid for place, uid in enumerate(query.after)}
         shape = _Shape(query.level, sum(map(bool, query.path)), len(query.after), tuple(conditions))
-        with self._read() as connection:
-            values["store"] = dicom_store_id(connection, store)
+        with self.database.read() as connection:
+            values["store"] = get_store_id(connection, store)
             return connection.execute(_statement(shape), values).all()
 
 
@@ -197,7 +194,7 @@ def _series(rare: bool) -> Select[Any]:
 
 
 def _instances(rare: bool) -> Select[Any]:
-    query = select(*_INSTANCE_ROW).join_from(series, study, study.c.id == series.c.study_id)
+    query = select(*INSTANCE_ROW).join_from(series, study, study.c.id == series.c.study_id)
     query = query.join(instance, instance.c.series_id == series.c.id)
     return query.order_by(_series_uid(rare), series.c.id, instance.c.sop_instance_uid)
 

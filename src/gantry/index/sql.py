@@ -1,17 +1,48 @@
-"""The index as one object."""
+"""The index as one object: a part for each subject, all in one database."""
 
 from __future__ import annotations
 
-from gantry.index.backfill import Backfill
+from collections.abc import Callable
+
+from gantry.index.access import Access
+from gantry.index.clock import read_clock
+from gantry.index.database import Database
+from gantry.index.deletion import Deletion
+from gantry.index.description import Descriptions
+from gantry.index.garbage import Garbage
+from gantry.index.instances import Instances
 from gantry.index.logs import Logs
-from gantry.index.policies import Policies
-from gantry.index.redescription import Redescription
-from gantry.index.searches import Searches
-from gantry.index.searching import Searching
+from gantry.index.metrics import StoreMetrics
+from gantry.index.operations import Operations
+from gantry.index.resources import Resources
+from gantry.index.retention import Retention
+from gantry.index.saved_searches import SavedSearches
+from gantry.index.searching import Search
 from gantry.index.selections import Selections
-from gantry.index.sessions import Sessions
-from gantry.index.uploads import UploadedInstances
+from gantry.index.uploads import Uploads
 
 
-class SqlIndex(Logs, UploadedInstances, Selections, Searching, Redescription, Backfill, Policies, Sessions, Searches):
-    """Everything Gantry knows, in SQLite. Safe to use from many threads."""
+class SqlIndex:
+    """Everything Gantry knows, in SQLite. Safe to use from many threads. Promises: ``index_protocols.Index``."""
+
+    def __init__(self, url: str, now: Callable[[], int] = read_clock) -> None:
+        """``now`` reads the clock: microseconds since 1970 UTC."""
+        self.database = Database(url, now)
+        self.resources = Resources(self.database)
+        self.access = Access(self.database)
+        self.operations = Operations(self.database)
+        self.logs = Logs(self.database)
+        self.retention = Retention(self.database)
+        self.instances = Instances(self.database)
+        self.selections = Selections(self.database)
+        self.search = Search(self.database)
+        self.saved_searches = SavedSearches(self.database)
+        self.metrics = StoreMetrics(self.database)
+        self.uploads = Uploads(self.database)
+        self.deletion = Deletion(self.database)
+        self.garbage = Garbage(self.database)
+        self.description = Descriptions(self.database)
+
+    def close(self) -> None:
+        """Nothing of the index may be used afterwards."""
+        self.database.close()

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, delete, false, insert, select
 
 from gantry.errors import AlreadyExists, NotFound
-from gantry.index.deletion import Deletion, discard_one
+from gantry.index.database import Part
 from gantry.index.filling import add_instances
-from gantry.index.instances import Instances
-from gantry.index.operations import _now
+from gantry.index.lookups import find_blobs, find_places, find_rows
+from gantry.index.removal import remove_instances
 from gantry.index.replacement import replace_instances
 from gantry.index.tables import dicom_store, upload
 from gantry.resources import Failure, Instance, Replacement
@@ -19,54 +19,61 @@ from gantry.resources import Failure, Instance, Replacement
 Uids = tuple[str, str, str]
 
 
-class UploadedInstances(Deletion, Instances):
-    def store_instances(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> set[Uids]:
-        """Insert instances in one transaction; the UIDs of those that are there already, which stay as they are.
+class Uploads(Part):
+    """Promises: ``index_protocols.UploadIndex``."""
 
-        With ``replace`` these are replaced, and their blobs become garbage. Raises NotFound when the store is gone.
-        """
+    def store_instances(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> set[Uids]:
         present: set[Uids] = set()
         if replace:
-            self._insert(store_id, instances, self.stored_blobs(store_id, instances))
+            self._insert(store_id, instances, replace=True)
             return present
         while True:
             new = [item for item in instances if item.uids not in present]
             try:
-                self._insert(store_id, new, {})
+                self._insert(store_id, new)
             except AlreadyExists:
-                present |= self.stored_blobs(store_id, new).keys()
+                with self.database.read() as connection:
+                    present |= find_blobs(connection, store_id, new).keys()
             else:
                 return present
 
-    def _insert(self, store_id: int, instances: Sequence[Instance], replaced: dict[Uids, str]) -> None:
+    def _insert(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> None:
         if not instances:
             return
-        with self._write() as connection:
+        with self.database.write() as connection:
             _require_store(connection, store_id)
-            for uids in replaced:
-                discard_one(connection, store_id, uids)
-            add_instances(connection, store_id, instances, _now())
+            now = self.database.now()
+            if replace:
+                instances = _make_room(connection, store_id, instances, now)
+            add_instances(connection, store_id, instances, now)
 
     def replace_instance(self, replacement: Replacement) -> Failure | None:
-        """New bytes and a new header for an instance; the failure if it is not as it was read any more."""
-        with self._write() as connection:
-            return next(iter(replace_instances(connection, [replacement], _now())), None)
+        with self.database.write() as connection:
+            return next(iter(replace_instances(connection, [replacement], self.database.now())), None)
 
     def begin_upload(self, store_id: int) -> int:
-        """A new lot. Raises NotFound when the store is gone."""
-        with self._write() as connection:
+        with self.database.write() as connection:
             _require_store(connection, store_id)
             found: Any = connection.execute(insert(upload), {"store_id": store_id}).inserted_primary_key
             return int(found[0])
 
     def end_upload(self, number: int) -> None:
-        with self._write() as connection:
+        with self.database.write() as connection:
             connection.execute(delete(upload).where(upload.c.id == number))
 
-    def uploads(self) -> list[tuple[int, int]]:
-        """Lots with the numbers of their stores."""
-        with self._read() as connection:
+    def list_uploads(self) -> list[tuple[int, int]]:
+        with self.database.read() as connection:
             return [(row.id, row.store_id) for row in connection.execute(select(upload))]
+
+
+def _make_room(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Sequence[Instance]:
+    """Remove the rows of those that are there. ``instances``, each in the storage class that it had."""
+    places = find_places(connection, store_id, instances)
+    rows = find_rows(connection, places)
+    if rows:
+        remove_instances(connection, store_id, list(rows.values()), now)
+    classes = {places[place]: row.storage_class for place, row in rows.items()}
+    return [item._replace(storage_class=classes.get(item.uids, item.storage_class)) for item in instances]
 
 
 def _require_store(connection: Connection, store_id: int) -> None:

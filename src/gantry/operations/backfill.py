@@ -19,11 +19,11 @@ _BATCH = 200
 
 def describe_old(seams: Seams, stopping: threading.Event) -> None:
     """A batch at a time until there is none; what is done stays done. Raises Stopping."""
-    while not stopping.is_set() and (found := seams.index.undescribed(_BATCH)):
+    while not stopping.is_set() and (found := seams.index.description.list_undescribed(_BATCH)):
         logger.info("reading the headers of %d instances that an older version stored", len(found))
         for store_id, group in groupby(found, key=lambda pair: pair[0]):
             instances = [item for _, item in group]
-            seams.index.describe(store_id, _describe(seams, instances, until(stopping)))
+            seams.index.description.describe(store_id, _describe(seams, instances, until(stopping)))
 
 
 def _describe(seams: Seams, instances: Sequence[Instance], check: Check) -> list[Instance]:

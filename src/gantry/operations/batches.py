@@ -17,6 +17,8 @@ MAX_ITEMS = 512
 MAX_BYTES = 128 << 20
 FIRST_ITEMS = 32
 ATTEMPTS_ALONE = 3
+"""How often an item is tried alone once its batch has lost its worker. Only deaths while it runs count (``executors``):
+three in a row, of a worker that does nothing else, are no chance any more."""
 
 In = TypeVar("In")
 Out = TypeVar("Out")

@@ -9,6 +9,6 @@ from gantry.seams import Seams
 
 def cancel(seams: Seams, name: OperationName) -> None:
     """One that waits for a runner is done when this returns; one that runs stops soon. Raises NotFound."""
-    written = seams.index.request_cancel(name)
+    written = seams.index.operations.request_cancel(name)
     if written:
-        tell_failures(seams, seams.index.get_operation(name), written)
+        tell_failures(seams, seams.index.operations.get_operation(name), written)

@@ -45,14 +45,14 @@ def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals
         settled = settle(seams, batch, stored, check)
         if any(failure.status.code is Code.DATA_LOSS for failure in settled.failures[len(batch.failures) :]):
             # Bytes that could not be read may have been moved just then, and stand somewhere else now.
-            before, stored = stored, seams.index.stored_blobs(operation.store_id, batch.instances)
+            before, stored = stored, seams.index.instances.find_blobs(operation.store_id, batch.instances)
             if stored != before:
                 continue
         try:
-            committed = seams.index.commit_batch(operation, runner, settled)
+            committed = seams.index.operations.commit_batch(operation, runner, settled)
         except AlreadyExists:
             # Looking only now keeps the ordinary case, nothing stored before, free of a look-up per instance.
-            stored = seams.index.stored_blobs(operation.store_id, batch.instances)
+            stored = seams.index.instances.find_blobs(operation.store_id, batch.instances)
             continue
         totals.add(operation.method, settled, committed.lost)
         tell_failures(seams, operation, committed.logged)
@@ -74,17 +74,17 @@ def finish(
     except NotFound:
         raise Aborted(f"operation {operation.name} was deleted while it ran") from None
     entries = () if error is None else (Failure(subject or operation.subject, error),)
-    seams.index.finish_operation(operation, runner, error or _partial_failure(seams, operation), entries)
+    seams.index.operations.finish_operation(operation, runner, error or _partial_failure(seams, operation), entries)
     tell_failures(seams, operation, len(entries))
     logger.info("operation %s: done", operation.name)
 
 
 def _partial_failure(seams: Seams, operation: Operation) -> Status | None:
-    counter = seams.index.get_operation(operation.name).counter
+    counter = seams.index.operations.get_operation(operation.name).counter
     if not counter.failure:
         return None
-    codes = seams.index.failure_codes(operation.name)
-    first = seams.index.first_failure(operation.name)
+    codes = seams.index.logs.list_failure_codes(operation.name)
+    first = seams.index.logs.get_first_failure(operation.name)
     total = counter.success + counter.failure
     return Status(
         codes[0] if len(codes) == 1 else Code.UNKNOWN,

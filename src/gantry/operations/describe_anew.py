@@ -49,7 +49,7 @@ def describe_anew(seams: Seams, stopping: threading.Event) -> None:
 
     Those whose files cannot be reached now are left to the next start.
     """
-    total = seams.index.count_outdated()
+    total = seams.index.description.count_outdated()
     if not total:
         return
     logger.info("describing anew: an older version has described %d studies", total)
@@ -69,7 +69,7 @@ class _Work:
     def go_through(self) -> bool:
         """All studies once; whether one of them has to be looked at once more."""
         after, again = (0, 0), False
-        while studies := self.seams.index.outdated_studies(after, _STUDIES):
+        while studies := self.seams.index.description.list_outdated_studies(after, _STUDIES):
             after = studies[-1].position
             right = []
             for study in studies:
@@ -92,7 +92,7 @@ class _Work:
                     self.away.add(study.position)
                     logger.exception("study %s: an error that nobody foresaw", study.study_instance_uid)
             if right:
-                self.seams.index.mark_described(right)
+                self.seams.index.description.mark_described(right)
             self._tell_at_times()
             if self.stopping.is_set():
                 return False
@@ -114,29 +114,31 @@ class _Work:
         """Describe it with its series; True where its row is right as it is. Raises _Changed, and those of AWAY."""
         heard: list[_Heard] = []
         after = 0
-        while page := self.seams.index.series_of(study.id, after, _SERIES):
+        while page := self.seams.index.description.list_series(study.id, after, _SERIES):
             after = page[-1].id
             heard = _first_of_each(heard + self._all_series(study, page))
             if self.stopping.is_set():
                 raise _Changed
         if not any(item.said.whole and item.said.study == study.said for item in heard):
-            heard = _first_of_each(heard + self._hear(self.seams.index.first_in_study(study.id, _TRIES)))
+            heard = _first_of_each(
+                heard + self._hear(self.seams.index.description.list_first_in_study(study.id, _TRIES))
+            )
         said = _decide(study.said, [item.said.study for item in heard])
         if not heard:
             logger.warning("study %s: none of its headers can be read; it stays as it is", study.study_instance_uid)
         if said == study.said:
             return True
-        self._write(lambda: self.seams.index.redescribe_study(study, said, [item.place for item in heard]))
+        self._write(lambda: self.seams.index.description.redescribe_study(study, said, [item.place for item in heard]))
         self.changed += 1
         return False
 
     def _all_series(self, study: OutdatedStudy, page: Sequence[OutdatedSeries]) -> list[_Heard]:
-        first = [place for item in page for place in self.seams.index.first_in_series(item.id, 1)]
+        first = [place for item in page for place in self.seams.index.description.list_first_in_series(item.id, 1)]
         heard = self._hear(first)
         for item in page:
             mine = [each for each in heard if each.place.series_id == item.id]
             if not any(each.said.whole and each.said.series == item.said for each in mine):
-                mine = self._hear(self.seams.index.first_in_series(item.id, _TRIES))
+                mine = self._hear(self.seams.index.description.list_first_in_series(item.id, _TRIES))
                 heard += mine
                 self._series(study, item, mine)
         return heard
@@ -148,7 +150,7 @@ class _Work:
             logger.warning("study %s: no header of its series %s can be read; it stays as it is", *uids)
         if said != before.said:
             places = [item.place for item in heard]
-            self._write(lambda: self.seams.index.redescribe_series(study.id, before, said, places))
+            self._write(lambda: self.seams.index.description.redescribe_series(study.id, before, said, places))
 
     def _write(self, write: Callable[[], bool]) -> None:
         """Then wait as long as that took: whoever else wants to write comes in between."""
@@ -161,7 +163,7 @@ class _Work:
         """What the headers say that can be read."""
         found = self._describe([self._header(place) for place in places])
         unread = [place for place, said in zip(places, found, strict=True) if said is None]
-        if unread and not self.seams.index.are_there(unread):
+        if unread and not self.seams.index.description.are_there(unread):
             raise _Changed
         return [_Heard(place, said) for place, said in zip(places, found, strict=True) if said is not None]
 
@@ -169,7 +171,7 @@ class _Work:
         """As the index has it; otherwise the key of the blob."""
         if place.pack_id is None:
             return place.blob_key
-        packs = self.seams.index.header_packs([place.pack_id])
+        packs = self.seams.index.instances.get_header_packs([place.pack_id])
         if place.pack_id not in packs:
             raise _Changed
         try:

@@ -14,6 +14,7 @@ from gantry.operations.batches import cut, died, run_batch, run_in_order
 from gantry.operations.blob_keys import batch_prefix, blob_key, half_written
 from gantry.operations.bucket_use import bucket_use
 from gantry.operations.interruption import Stopping, go_on, until
+from gantry.operations.matching_nothing import what_is_there
 from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation
 from gantry.seams import BlobStore, Check, Seams, WorkerDied
 from gantry.storage.uris import UriPattern
@@ -63,7 +64,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
                     garbage=half_written(outcomes, keys),
                 )
     if not done:
-        raise NotFound(f"{printable(str(pattern))} matches no object")
+        raise NotFound(f"{printable(str(pattern))} matches no object: {what_is_there(source, pattern, check)}")
 
 
 def list_matching(

@@ -52,6 +52,6 @@ def listen(seams: Seams, operation: Operation, stopping: threading.Event) -> Che
 
 def _is_cancelled(seams: Seams, operation: Operation) -> bool:
     try:
-        return seams.index.cancel_requested(operation.name)
+        return seams.index.operations.cancel_requested(operation.name)
     except StatusError:
         return False  # not known now: it is asked again, and a commit would say what is wrong with the index

@@ -21,9 +21,9 @@ def sweep_operations(seams: Seams, stopping: threading.Event) -> None:
     """
     if seams.retention_days:
         before = datetime.now(UTC) - timedelta(days=seams.retention_days)
-        while seams.index.expire_operations(before) and not stopping.is_set():
+        while seams.index.retention.expire_operations(before) and not stopping.is_set():
             pass
-    while not stopping.is_set() and seams.index.purge_operation():
+    while not stopping.is_set() and seams.index.retention.purge_operation():
         pass
 
 
@@ -34,6 +34,6 @@ def tell_failures(seams: Seams, operation: Operation, count: int) -> None:
     """
     if count and seams.listener is not None:
         try:
-            seams.listener(operation, seams.index.last_failures(operation.name, count))
+            seams.listener(operation, seams.index.logs.list_last_failures(operation.name, count))
         except StatusError as error:
             logger.warning("operation %s: %d failures were not told: %s", operation.name, count, error.message)

@@ -82,7 +82,7 @@ class Runner:
         while not self._stopping.is_set():
             try:
                 self._give_back()
-                operation = self._seams.index.claim_operation(self.id)
+                operation = self._seams.index.operations.claim_operation(self.id)
                 if operation is not None:
                     self._run(operation)
                     continue
@@ -100,7 +100,7 @@ class Runner:
                 operation = self._broken_off.popleft()
                 try:
                     sweep_uncommitted(self._seams, operation, until(self._stopping))
-                    self._seams.index.release_operation(operation, self.id)
+                    self._seams.index.operations.release_operation(operation, self.id)
                 except NotFound:
                     continue  # it was deleted
                 except Exception:

@@ -26,7 +26,7 @@ def look_again(
     """
     found = list(outcomes)
     gone = [number for number, outcome in enumerate(found) if _is_gone(outcome)]
-    keys = seams.index.stored_blobs(store_id, [placed[number][1] for number in gone])
+    keys = seams.index.instances.find_blobs(store_id, [placed[number][1] for number in gone])
     moved = []
     for number in gone:
         position, instance = placed[number]

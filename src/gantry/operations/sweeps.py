@@ -38,7 +38,7 @@ class Chore:
 
 def chores(seams: Seams, stopping: threading.Event, busy: Callable[[], set[int]]) -> list[Chore]:
     """``busy``: the stores that operations write to just now."""
-    left = seams.index.uploads()  # before this process begins any
+    left = seams.index.uploads.list_uploads()  # before this process begins any
     return [
         Chore("garbage", partial(sweep_garbage, seams, stopping), 5, woken=True),
         Chore("deleted stores", lambda: sweep_stores(seams, stopping, busy()), 5, woken=True),

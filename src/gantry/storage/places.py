@@ -69,4 +69,7 @@ class PlacedBlobStore:
         try:
             return self._places[place]
         except KeyError:
-            raise FailedPrecondition(f"{key}: no directory is set for {place}") from None
+            raise FailedPrecondition(
+                f"the bytes lie in the directory of storage class {place}, which this server's setting storage_classes "
+                "does not name"
+            ) from None

@@ -52,7 +52,7 @@ def with_headers(seams: Seams, store: DicomStoreName, rows: Iterable[FoundInstan
 def _load(seams: Seams, wanted: set[int], packs: _Packs) -> None:
     """A pack that is damaged has no headers."""
     missing = sorted(wanted - packs.keys())
-    for number, data in (seams.index.header_packs(missing) if missing else {}).items():
+    for number, data in (seams.index.instances.get_header_packs(missing) if missing else {}).items():
         try:
             with contain(f"header pack {number}", "while it was unpacked"):
                 packs[number] = unpack(data)
@@ -69,7 +69,7 @@ def _found(seams: Seams, store: DicomStoreName, row: FoundInstance, packs: _Pack
                 header = _header(seams, row, packs)
             if header is not None:
                 return Found(row, header)
-            before, row = row, next(seams.index.found_below(store, ResourcePath(*row.uids)))
+            before, row = row, next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
             if (row.blob_key, row.pack_id, row.pack_number) == (before.blob_key, before.pack_id, before.pack_number):
                 return Found(row, None, DataLoss("its header is gone, or its file"))
             _load(seams, {row.pack_id} if row.pack_id is not None else set(), packs)

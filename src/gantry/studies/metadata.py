@@ -94,7 +94,7 @@ class Metadata(NamedTuple):
 def metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_url: str) -> Metadata:
     """Raises NotFound. An instance that cannot be read is there with its UIDs; where it is the only one that was asked
     for, its error is raised, once the first object is drawn."""
-    rows = seams.index.found_below(store, path)
+    rows = seams.index.instances.list_below(store, path)
     first = list(islice(rows, MAX_REMEMBERED_ROWS + 1))
     etag = _etag(first, web_url) if len(first) <= MAX_REMEMBERED_ROWS else ""
     unread: list[FoundInstance] = []

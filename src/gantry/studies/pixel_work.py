@@ -48,11 +48,24 @@ def frames_of_blob(
     transfer_syntax_uid: str,
     wanted: Sequence[int] | None,
     path: BulkPath = (),
+    most: int = 0,
 ) -> list[bytes]:
-    """Those of an icon, where ``path`` leads to its Pixel Data."""
-    return _watched(
-        blob_key, blobs, lambda opened, watch: frame_bitstreams(opened, transfer_syntax_uid, wanted, watch, path)
-    )
+    """Those of an icon, where ``path`` leads to its Pixel Data. No more once ``most`` bytes are made, 0 for all."""
+
+    def make(opened: Any, watch: Callable[[], None]) -> Iterator[bytes]:
+        return _first(frame_bitstreams(opened, transfer_syntax_uid, wanted, watch, path), most)
+
+    return _watched(blob_key, blobs, make)
+
+
+def _first(frames: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """At least one, and then as long as less than ``most`` bytes were given."""
+    size = 0
+    for frame in frames:
+        yield frame
+        size += len(frame)
+        if most and size >= most:
+            return
 
 
 def _watched(blob_key: str, blobs: BlobStore, make: Callable[[Any, Callable[[], None]], Iterable[Made]]) -> list[Made]:
@@ -93,7 +106,7 @@ def finished(
         try:
             return result(future)
         except NotFound:
-            moved = next(seams.index.found_below(store, ResourcePath(*row.uids)))
+            moved = next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
         if moved.blob_key == row.blob_key:
             break
         row, future = moved, submit(seams, moved, function, **options)

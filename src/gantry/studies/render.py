@@ -30,7 +30,7 @@ def representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> t
     Of a long study only the beginning is looked at. Raises NotFound where nothing has rows and columns.
     """
     series: dict[str, list[FoundInstance]] = {}
-    for number, row in enumerate(seams.index.found_below(store, path)):
+    for number, row in enumerate(seams.index.instances.list_below(store, path)):
         if number >= _LOOKED_AT:
             break
         if row.rows and row.columns and not video_types(row.transfer_syntax_uid):

@@ -115,7 +115,7 @@ def instances(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: s
     the pieces of the others, or before them where it is found while the first HELD_BACK bytes are made; for one that
     cannot be transcoded it is NotAcceptable. Raises NotFound.
     """
-    rows = seams.index.found_below(store, path)
+    rows = seams.index.instances.list_below(store, path)
     sending = _Sending(seams, store, syntax)
     if syntax == ANY:
         return sending.pieces(rows)
@@ -139,14 +139,14 @@ def _held_back(sending: _Sending, pieces: Iterator[Piece]) -> Iterator[Piece]:
 
 
 def _require_transcodable(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: str, explicit: bool) -> None:
-    for stored in seams.index.transfer_syntaxes_below(store, path):
+    for stored in seams.index.instances.list_transfer_syntaxes(store, path):
         if stored not in forms.DECODABLE and stored != syntax:
             asked = f"transfer syntax {syntax}" + ("" if explicit else ", which is meant where none is named")
             error = NotAcceptable(
                 f"it is stored in transfer syntax {stored}, which cannot be transcoded to {asked}; "
                 "ask for transfer-syntax=*"
             )
-            rows = (row for row in seams.index.found_below(store, path) if row.transfer_syntax_uid == stored)
+            rows = (row for row in seams.index.instances.list_below(store, path) if row.transfer_syntax_uid == stored)
             raise next((named(row, error) for row in rows), error)
 
 
@@ -158,7 +158,7 @@ def open_blob(seams: Seams, store: DicomStoreName, row: FoundInstance) -> Opened
         except NotFound:
             before = row
         try:
-            row = next(seams.index.found_below(store, ResourcePath(*row.uids)))
+            row = next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
         except NotFound:
             return None
         if row.blob_key == before.blob_key:

@@ -58,10 +58,10 @@ _OWN = frozenset((SOP_INSTANCE, SOP_CLASS, STUDY, SERIES, *(tag for _, tag, _ in
 def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> Iterator[str]:
     """The JSON objects in order. ``web_url`` is the address of the store's ``dicomWeb``. Raises NotFound at once."""
     if not search.query.limit:
-        seams.index.get_dicom_store(store)
+        seams.index.resources.get_dicom_store(store)
         return iter(())
     if search.query.level is Level.STUDY:
-        return (_study(row, search, web_url) for row in seams.index.search_studies(store, search.query))
+        return (_study(row, search, web_url) for row in seams.index.search.search_studies(store, search.query))
     if search.query.level is Level.SERIES:
         return (_series(row, search, web_url) for row in _found_series(seams, store, search))
     return _instances(seams, store, _found_instances(seams, store, search), search, web_url)
@@ -69,15 +69,15 @@ def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> I
 
 def _found_series(seams: Seams, store: DicomStoreName, search: Search) -> Iterable[FoundSeries]:
     if not search.inside:
-        return seams.index.search_series(store, search.query)
-    rows = _pages(search.query, lambda page: seams.index.search_series(store, page), lambda row: row[1:2])
+        return seams.index.search.search_series(store, search.query)
+    rows = _pages(search.query, lambda page: seams.index.search.search_series(store, page), lambda row: row[1:2])
     return _part(matching_series(rows, search.inside), search.query)
 
 
 def _found_instances(seams: Seams, store: DicomStoreName, search: Search) -> Iterable[FoundInstance]:
     if not search.inside:
-        return seams.index.search_instances(store, search.query)
-    rows = _pages(search.query, lambda page: seams.index.search_instances(store, page), lambda row: row[1:3])
+        return seams.index.search.search_instances(store, search.query)
+    rows = _pages(search.query, lambda page: seams.index.search.search_instances(store, page), lambda row: row[1:3])
     return _part(matching_instances(seams, store, rows, search.inside), search.query)
 
 

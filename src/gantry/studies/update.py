@@ -34,8 +34,8 @@ def update_instance(
 ) -> None:
     """Before the answer. Raises NotFound, InvalidArgument for a patch that does not fit, Aborted for a race lost."""
     require_patch(patch)
-    store_id = seams.index.get_dicom_store(name).id
-    for position, instance in seams.index.instances_below(store_id, path):
+    store_id = seams.index.resources.get_dicom_store(name).id
+    for position, instance in seams.index.instances.walk_below(store_id, path):
         with uploads.request(store_id, instance.storage_class) as request:
             blobs = copy.deepcopy(seams.blobs)  # a flush tells of the writes of one writer
             key = blob_key(request.directory, 0)
@@ -52,7 +52,7 @@ def _where_it_is(seams: Seams, store_id: int, instance: Instance) -> Instance:
         with seams.blobs.open(instance.blob_key):
             return instance
     except NotFound:
-        keys = seams.index.stored_blobs(store_id, [instance])
+        keys = seams.index.instances.find_blobs(store_id, [instance])
         return instance._replace(blob_key=keys.get(instance.uids, instance.blob_key))
 
 
@@ -63,7 +63,9 @@ def _commit(seams: Seams, blobs: BlobStore, request: Request, position: str, fou
         (after,) = describe([read])
         assert isinstance(after, Instance)  # noqa: S101 - it was read
         blobs.flush()
-        failed = seams.index.replace_instance(Replacement(position, before.instance, after, *attributes_of(before)))
+        failed = seams.index.uploads.replace_instance(
+            Replacement(position, before.instance, after, *attributes_of(before))
+        )
     except BaseException as error:
         kept = request.settle(seams, [read.instance])
         if not kept or not isinstance(error, StatusError):

@@ -41,7 +41,7 @@ class Request:
         cannot be asked, nothing is deleted before the next start, and none are known.
         """
         try:
-            named = seams.index.stored_blobs(self.store_id, written)
+            named = seams.index.instances.find_blobs(self.store_id, written)
         except Exception:
             logger.exception("%s: which of %d blobs have rows is not known; they stay", self.directory, len(written))
             self._lot.unsettled = True
@@ -82,7 +82,7 @@ class Uploads:
             lot = self._current.get(store_id)
             if lot is None or lot.is_full:
                 self._retire(lot)
-                lot = self._current[store_id] = _Lot(self._seams.index.begin_upload(store_id))
+                lot = self._current[store_id] = _Lot(self._seams.index.uploads.begin_upload(store_id))
             lot.requests += 1
             lot.open += 1
             number = lot.requests
@@ -105,7 +105,7 @@ class Uploads:
     def _retire(self, lot: _Lot | None) -> None:
         if lot is not None and not lot.open and not lot.unsettled:
             with suppress(StatusError):  # the next start looks through it
-                self._seams.index.end_upload(lot.id)
+                self._seams.index.uploads.end_upload(lot.id)
 
 
 def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading.Event) -> None:
@@ -117,7 +117,7 @@ def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading
                 if stopping.is_set():
                     return
                 _sweep(seams, store_id, keys)
-        seams.index.end_upload(lot)
+        seams.index.uploads.end_upload(lot)
         left.pop(0)
 
 
@@ -129,7 +129,7 @@ def _batches(seams: Seams, prefix: str) -> Iterator[list[str]]:
 
 def _sweep(seams: Seams, store_id: int, keys: list[str]) -> None:
     written = {key: _identity(seams, key) for key in keys}
-    present = seams.index.stored_blobs(store_id, [item for item in written.values() if item is not None])
+    present = seams.index.instances.find_blobs(store_id, [item for item in written.values() if item is not None])
     for key, item in written.items():
         if item is None or present.get(item.uids) != key:
             seams.blobs.delete(key)

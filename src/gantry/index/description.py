@@ -1,0 +1,153 @@
+"""What rows say of headers, brought up to date in the background: rows of an older Gantry, which kept no headers, and
+studies and series that an older reader has described.
+
+What is written is true of the instances of that moment, or not written at all: a row of a study or series is changed
+only where it, its counts and the bytes of the instances that it is made from are still those that were read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select, tuple_, update
+
+from gantry.index.counting import Delta, change_counts
+from gantry.index.database import Part
+from gantry.index.filling import fill_rows
+from gantry.index.insertion import NO_PACK, Placed, columns_of, insert_packs
+from gantry.index.lookups import find_places, find_rows, select_instances, to_instance
+from gantry.index.retelling import retell_series, retell_study, series_said, study_said
+from gantry.index.tables import dicom_store, instance, series, study
+from gantry.index.terms import tell_modalities
+from gantry.resources import (
+    READER,
+    HeaderPlace,
+    Instance,
+    OutdatedSeries,
+    OutdatedStudy,
+    SeriesAttributes,
+    StudyAttributes,
+)
+
+_LAST = 1 << 62  # behind every pack: an instance without one does not say when in its batch it came
+
+
+class Descriptions(Part):
+    """Promises: ``index_protocols.DescriptionIndex``."""
+
+    def list_undescribed(self, limit: int) -> list[tuple[int, Instance]]:
+        query = select_instances().add_columns(study.c.store_id).where(instance.c.pack_number.is_(None))
+        query = query.join(dicom_store, dicom_store.c.id == study.c.store_id).where(dicom_store.c.deleted.is_(False))
+        with self.database.read() as connection:
+            return [(row.store_id, to_instance(row)) for row in connection.execute(query.limit(limit))]
+
+    def describe(self, store_id: int, instances: Sequence[Instance]) -> None:
+        with self.database.write() as connection:
+            places = find_places(connection, store_id, instances)
+            rows = {places[place]: row for place, row in find_rows(connection, places).items()}
+            there = [(rows[item.uids], item) for item in instances if item.uids in rows]
+            placed = [Placed(row.study_id, row.series_id, item) for row, item in there]
+            packs = insert_packs(connection, placed)
+            for item in placed:
+                _write_header(connection, item, packs)
+            change_counts(connection, store_id, (_grow(row, item) for row, item in there), self.database.now())
+            fill_rows(connection, placed)
+
+    def count_outdated(self) -> int:
+        with self.database.read() as connection:
+            return int(connection.execute(select(func.count()).where(study.c.described_by < READER)).scalar_one())
+
+    def list_outdated_studies(self, after: tuple[int, int], limit: int) -> list[OutdatedStudy]:
+        place = study.c.described_by, study.c.id
+        query = select(study).where(study.c.described_by < READER, tuple_(*place) > tuple_(*after))
+        with self.database.read() as connection:
+            return [_outdated(row) for row in connection.execute(query.order_by(*place).limit(limit))]
+
+    def list_series(self, study_id: int, after: int, limit: int) -> list[OutdatedSeries]:
+        query = select(series).where(series.c.study_id == study_id, series.c.id > after)
+        with self.database.read() as connection:
+            return [_series(row) for row in connection.execute(query.order_by(series.c.id).limit(limit))]
+
+    def list_first_in_series(self, series_id: int, limit: int) -> list[HeaderPlace]:
+        return self._first(instance.c.series_id == series_id, limit)
+
+    def list_first_in_study(self, study_id: int, limit: int) -> list[HeaderPlace]:
+        numbers = select(series.c.id).where(series.c.study_id == study_id)
+        return self._first(instance.c.series_id.in_(numbers), limit)
+
+    def _first(self, which: Any, limit: int) -> list[HeaderPlace]:
+        # A batch has one time; in it, packs and their numbers are in the order of the instances.
+        pack_id = func.coalesce(instance.c.pack_id, _LAST)
+        columns = instance.c.series_id, instance.c.sop_instance_uid, instance.c.blob_key, instance.c.create_time
+        query = select(*columns, instance.c.pack_id, instance.c.pack_number, pack_id.label("place")).where(which)
+        query = query.order_by(instance.c.create_time, pack_id, instance.c.pack_number, instance.c.sop_instance_uid)
+        with self.database.read() as connection:
+            return [_place(row) for row in connection.execute(query.limit(limit))]
+
+    def are_there(self, places: Iterable[HeaderPlace]) -> bool:
+        with self.database.read() as connection:
+            return _are_there(connection, places)
+
+    def redescribe_series(
+        self, study_id: int, before: OutdatedSeries, said: SeriesAttributes, places: Iterable[HeaderPlace]
+    ) -> bool:
+        with self.database.write() as connection:
+            mine = series.c.id == before.id, dicom_store.c.id == series.c.store_id, dicom_store.c.deleted.is_(False)
+            row = connection.execute(select(series).where(*mine)).one_or_none()
+            if row is None or _series(row) != before or not _are_there(connection, places):
+                return False
+            retell_series(connection, row, said)
+            tell_modalities(connection, {study_id})
+        return True
+
+    def redescribe_study(self, before: OutdatedStudy, said: StudyAttributes, places: Iterable[HeaderPlace]) -> bool:
+        with self.database.write() as connection:
+            row = connection.execute(select(study).where(study.c.id == before.id)).one_or_none()
+            if row is None or _outdated(row) != before or not _are_there(connection, places):
+                return False
+            retell_study(connection, row, said)
+            _mark(connection, [before])
+        return True
+
+    def mark_described(self, studies: Sequence[OutdatedStudy]) -> None:
+        with self.database.write() as connection:
+            _mark(connection, studies)
+
+
+def _grow(row: Row[Any], item: Instance) -> Delta:
+    more = 0 if item.description is None else item.structured_size - row.structured_size
+    return Delta(row.study_id, row.series_id, row.storage_class, 0, 0, more)
+
+
+def _write_header(connection: Connection, item: Placed, packs: dict[tuple[int, int], tuple[int, int]]) -> None:
+    new = item.instance
+    row = (instance.c.series_id == item.series_id) & (instance.c.sop_instance_uid == new.sop_instance_uid)
+    values = {"pack_number": NO_PACK} if new.description is None else columns_of(item, packs)
+    connection.execute(update(instance).where(row).values(values))
+
+
+def _mark(connection: Connection, studies: Sequence[OutdatedStudy]) -> None:
+    numbers = [item.id for item in studies]
+    connection.execute(update(study).where(study.c.id.in_(numbers)).values(described_by=READER))
+
+
+def _are_there(connection: Connection, places: Iterable[HeaderPlace]) -> bool:
+    keys = {(place.series_id, place.sop_instance_uid): place.blob_key for place in places}
+    rows = find_rows(connection, keys)
+    return all(key in rows and rows[key].blob_key == blob_key for key, blob_key in keys.items())
+
+
+def _outdated(row: Row[Any]) -> OutdatedStudy:
+    place = row.described_by, row.id
+    return OutdatedStudy(place, row.study_instance_uid, study_said(row), row.series_count, row.instance_count)
+
+
+def _series(row: Row[Any]) -> OutdatedSeries:
+    return OutdatedSeries(row.id, row.series_instance_uid, series_said(row), row.instance_count)
+
+
+def _place(row: Any) -> HeaderPlace:
+    number = NO_PACK if row.pack_number is None else row.pack_number
+    order = row.create_time, row.place, number
+    return HeaderPlace(order, row.series_id, row.sop_instance_uid, row.blob_key, row.pack_id, number)

@@ -1,0 +1,56 @@
+"""How much a DICOM store, a study or a series holds.
+
+Counts are sums over rows of series, which carry counters: no call reads instances to count them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select
+
+from gantry.index.database import Part
+from gantry.index.paths import find_path, is_below
+from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row
+from gantry.index.tables import dicom_store, series, study, tally
+from gantry.names import DatasetName, DicomStoreName, ResourcePath
+from gantry.resources import Growth, Metrics
+
+
+class StoreMetrics(Part):
+    """Promises: ``index_protocols.MetricsIndex``."""
+
+    def get_metrics(self, store: DicomStoreName, path: ResourcePath | None = None) -> Metrics:
+        with self.database.read() as connection:
+            store_id = get_store_row(connection, store).id
+            columns = (series.c.instance_count, series.c.blob_bytes, series.c.structured_bytes)
+            query = select(func.count(), *(func.coalesce(func.sum(column), 0) for column in columns))
+            if path is None:
+                counted = select(func.count()).select_from(study).where(study.c.store_id == store_id)
+                studies = connection.execute(counted).scalar_one()
+                query = query.join_from(series, study, study.c.id == series.c.study_id)
+                query = query.where(study.c.store_id == store_id)
+            else:
+                studies, query = 1, query.where(*is_below(*find_path(connection, store_id, path)))
+            return Metrics(studies, *connection.execute(query).one())
+
+    def list_growth(self, store: DicomStoreName) -> list[Growth]:
+        columns = tally.c.day, tally.c.storage_class, tally.c.instances, tally.c.blob_bytes
+        with self.database.read() as connection:
+            query = select(*columns).where(tally.c.store_id == get_store_row(connection, store).id)
+            return [Growth(*row) for row in connection.execute(query.order_by(tally.c.day, tally.c.storage_class))]
+
+    def list_store_sizes(self, parent: DatasetName) -> dict[str, tuple[int, int]]:
+        sums = func.sum(tally.c.instances), func.sum(tally.c.blob_bytes)
+        query = select(dicom_store.c.store, *sums).join_from(tally, dicom_store, dicom_store.c.id == tally.c.store_id)
+        with self.database.read() as connection:
+            number = get_dataset_row(connection, parent).id
+            alive = dicom_store.c.dataset_id == number, IS_ALIVE
+            rows = connection.execute(query.where(*alive).group_by(dicom_store.c.id, dicom_store.c.store))
+            return {row[0]: (row[1], row[2]) for row in rows}
+
+    def list_modalities(self, store: DicomStoreName) -> list[tuple[str, int, int, int]]:
+        instances = func.sum(series.c.instance_count)
+        columns = series.c.modality, func.count(), instances, func.sum(series.c.blob_bytes)
+        with self.database.read() as connection:
+            query = select(*columns).where(series.c.store_id == get_store_row(connection, store).id)
+            query = query.group_by(series.c.modality).order_by(instances.desc(), series.c.modality)
+            return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]

@@ -1,0 +1,93 @@
+"""Rows of operations, and values made of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select
+
+from gantry.errors import Code, NotFound, Status
+from gantry.index.clock import from_micros
+from gantry.index.log_rows import select_errors
+from gantry.index.tables import dataset, operation, progress
+from gantry.names import DatasetName, OperationName, parse_dicom_store_name
+from gantry.resources import Failure, Method, Operation, ProgressCounter
+
+MAX_SAMPLES = 10
+
+_POINT = 1_000_000  # microseconds between two points of progress at least
+
+
+def count_open_operations(connection: Connection, project: str) -> int:
+    query = select(func.count()).select_from(operation).join(dataset, dataset.c.id == operation.c.dataset_id)
+    query = query.where(operation.c.end_time.is_(None), dataset.c.project == project)
+    return int(connection.execute(query).scalar_one())
+
+
+def select_operations() -> Select[Any]:
+    names = (dataset.c.project, dataset.c.location, dataset.c.dataset)
+    return select(operation, *names).join(dataset, dataset.c.id == operation.c.dataset_id)
+
+
+def get_operation(connection: Connection, name: OperationName) -> Operation:
+    """With its first failures as samples. Raises NotFound."""
+    wanted = select_operations().where(operation.c.id == name.id, *is_in_dataset(name.dataset))
+    row = connection.execute(wanted).one_or_none()
+    if row is None:
+        raise NotFound(f"operation {name} does not exist")
+    return to_operation(row, select_samples(connection, row))
+
+
+def is_in_dataset(name: DatasetName) -> tuple[Any, ...]:
+    return dataset.c.project == name.project, dataset.c.location == name.location, dataset.c.dataset == name.dataset
+
+
+def to_operation(row: Row[Any], samples: tuple[Failure, ...] = ()) -> Operation:
+    return Operation(
+        name=OperationName(DatasetName(row.project, row.location, row.dataset), row.id),
+        version=row.version,
+        method=Method(row.method),
+        create_time=from_micros(row.create_time),
+        request=json.loads(row.request),
+        store=parse_dicom_store_name(row.store) if row.store else None,
+        store_id=row.store_id,
+        end_time=None if row.end_time is None else from_micros(row.end_time),
+        counter=ProgressCounter(row.listed, row.success, row.failure),
+        checkpoint=os.fsdecode(row.checkpoint or b""),
+        blob_prefix=row.blob_prefix,
+        attempt=row.attempt,
+        cancel_requested=row.cancel_requested,
+        error=None if row.error_code is None else Status(Code(row.error_code), row.error_message),
+        samples=samples,
+    )
+
+
+def select_samples(connection: Connection, row: Row[Any]) -> tuple[Failure, ...]:
+    if row.error_code is None:
+        return ()
+    return select_errors(connection, row.id, MAX_SAMPLES)
+
+
+def note_progress(connection: Connection, row: Row[Any], done: int, now: int) -> None:
+    """A point now and then: their number grows with the logarithm of the time."""
+    query = select(func.max(progress.c.time)).where(progress.c.operation_id == row.id)
+    last = connection.execute(query).scalar() or 0
+    if now - last >= max(_POINT, (now - row.create_time) // 200):
+        connection.execute(insert(progress), {"operation_id": row.id, "time": now, "done": done})
+
+
+def insert_done_operation(
+    connection: Connection, now: int, *, method: Method, request: dict[str, Any] | None = None, **columns: Any
+) -> int:
+    """An operation that was over when it was created; its number."""
+    row = {"id": make_id(now), "method": method.value, "request": json.dumps(request or {}), "checkpoint": b""}
+    connection.execute(insert(operation), row | columns | {"create_time": now, "end_time": now})
+    return int(row["id"])
+
+
+def make_id(now: int) -> int:
+    """Nineteen digits that sort by creation: milliseconds, then chance."""
+    return (now // 1000 << 20) | random.SystemRandom().getrandbits(20)

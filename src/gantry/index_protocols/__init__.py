@@ -1,0 +1,70 @@
+"""What the index promises: a Protocol for each of its readers. ``index.sql`` keeps the promises in SQLite."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gantry.index_protocols.instances import (
+    DeletionIndex,
+    DescriptionIndex,
+    GarbageIndex,
+    InstanceIndex,
+    SelectionIndex,
+    UploadIndex,
+)
+from gantry.index_protocols.operations import LogIndex, OperationIndex, RetentionIndex
+from gantry.index_protocols.resources import AccessIndex, ResourceIndex
+from gantry.index_protocols.searches import MetricsIndex, SavedSearchIndex, SearchIndex
+
+
+class Index(Protocol):
+    """All of it. Safe to use from many threads.
+
+    Each call is a transaction of its own. Raises Interrupted where the index cannot be used just now.
+    """
+
+    @property
+    def resources(self) -> ResourceIndex: ...
+
+    @property
+    def access(self) -> AccessIndex: ...
+
+    @property
+    def operations(self) -> OperationIndex: ...
+
+    @property
+    def logs(self) -> LogIndex: ...
+
+    @property
+    def retention(self) -> RetentionIndex: ...
+
+    @property
+    def instances(self) -> InstanceIndex: ...
+
+    @property
+    def selections(self) -> SelectionIndex: ...
+
+    @property
+    def search(self) -> SearchIndex: ...
+
+    @property
+    def saved_searches(self) -> SavedSearchIndex: ...
+
+    @property
+    def metrics(self) -> MetricsIndex: ...
+
+    @property
+    def uploads(self) -> UploadIndex: ...
+
+    @property
+    def deletion(self) -> DeletionIndex: ...
+
+    @property
+    def garbage(self) -> GarbageIndex: ...
+
+    @property
+    def description(self) -> DescriptionIndex: ...
+
+    def close(self) -> None:
+        """Nothing of the index may be used afterwards."""
+        ...

@@ -131,8 +131,8 @@ class WorkerPool(Workers):
                 waiting = self._calls.get_nowait()
                 if waiting is None:
                     ends += 1
-                else:
-                    waiting[0].cancel()
+                elif waiting[0].cancel():
+                    waiting[0].set_running_or_notify_cancel()  # whoever waits for it learns of it only now
         for _ in range(ends):  # those are for the threads
             self._calls.put(None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ import uvicorn
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.types import Receive, Scope, Send
 
 from gantry.api import discovery, pages, tokens, viewer
 from gantry.api.app import App, Form, Page
@@ -74,7 +76,7 @@ class Edge:
 
 
 class Gantry:
-    """A server's parts. Nothing works on operations before ``start``; ``begin_stop`` returns at once."""
+    """A server's parts. Nothing works on operations before ``start``."""
 
     def __init__(self, settings: Settings, seams: Seams, edge: Edge) -> None:
         self.seams = seams
@@ -146,7 +148,7 @@ def serve(settings: Settings) -> None:
     edge = Edge(settings)
     with bind(settings.host, settings.port) as sockets, opened(settings, edge) as gantry:
         config = uvicorn.Config(
-            gantry.app,
+            _Entry(gantry.app),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -161,9 +163,23 @@ def serve(settings: Settings) -> None:
     print("gantry: stopped", file=sys.stderr)
 
 
+class _Entry:
+    """The application; requests that the end of the server breaks off are no errors of it."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            logger.warning("%s: broken off, the server stops", scope.get("path", ""))
+
+
 def _end() -> None:
     """The process ends as if it had been killed, which it is made for: a system call hangs, of a disk that is gone."""
     logger.warning("something does not stop; ending without it, operations go on at the next start")
+    faulthandler.dump_traceback(all_threads=True)
     os._exit(0)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -119,6 +119,18 @@ def test_the_end_of_a_pool_ends_what_lasts_too_long(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError):
         pool.submit(calls.add, 1)
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_whoever_waits_for_a_call_learns_that_it_was_dropped(tmp_path: Path) -> None:
+    pool = WorkerPool(1)
+    pool.submit(calls.wait_for, tmp_path / "never")
+    waiting = pool.submit(calls.add, 1)
+    with ThreadPoolExecutor(1) as other:
+        result = other.submit(wait, [waiting], 30)
+        time.sleep(0.1)
+        pool.end()
+        assert not result.result(60).not_done
+    pool.shutdown()
 
 
 def test_a_call_that_beats_is_left_alone(executor: WorkerPool) -> None:

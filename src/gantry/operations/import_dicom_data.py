@@ -64,7 +64,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
                     garbage=half_written(outcomes, keys),
                 )
     if not done:
-        raise NotFound(f"{printable(str(pattern))} matches no object: {what_is_there(source, pattern)}")
+        raise NotFound(f"{printable(str(pattern))} matches no object: {what_is_there(source, pattern, check)}")
 
 
 def list_matching(

@@ -138,11 +138,13 @@ class Known(Caller):
         self._seams, self._access, self._principal = seams, access, principal
 
     def has(self, permission: str, resource: Resource) -> bool:
-        policies = [
-            self._access.above,
-            *map(self._access.grants.read, self._seams.index.access.list_policies(resource)),
-        ]
         facts = Facts(datetime.now(UTC), full_name(resource), _TYPES[type(resource)])
+        if self._is_given([self._access.above], permission, facts):
+            return True  # without a query of the index
+        policies = map(self._access.grants.read, self._seams.index.access.list_policies(resource))
+        return self._is_given(list(policies), permission, facts)
+
+    def _is_given(self, policies: Sequence[Grants], permission: str, facts: Facts) -> bool:
         return allows(policies, self._principal, permission, facts, self._access.roles)
 
 

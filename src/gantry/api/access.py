@@ -19,6 +19,7 @@ from gantry.iam.sessions import Session
 from gantry.names import DatasetName, DicomStoreName
 from gantry.seams import Seams
 
+_MAX_NAME = 1000  # characters in a message: the longest names that can exist have some 700
 Resource = str | DatasetName | DicomStoreName
 """A project by its id, a dataset, a DICOM store."""
 
@@ -122,8 +123,8 @@ class Caller:
         if not self.has(permission, resource):
             roles = [role for role, held in PREDEFINED.items() if permission in held and role.count(".")]
             raise PermissionDenied(
-                f"Permission '{permission}' denied on resource '{full_name(resource)}' (or it may not exist) for "
-                f"{self.name}; it is part of {', '.join(roles) or 'roles/owner'}"
+                f"Permission '{permission}' denied on resource '{full_name(resource)[:_MAX_NAME]}' (or it may not exist) "
+                f"for {self.name}; it is part of {', '.join(roles) or 'roles/owner'}"
             )
 
 

@@ -21,30 +21,30 @@ def give_token(context: Context, request: Request, body: bytes) -> Response:
         raise NotFound(f"no such page: POST {request.url.path[:200]}")
     access = context.access
     if access is None or access.endpoint is None:
-        return _refused("unsupported_grant_type", "this server gives no tokens; set auth = required")
+        return _refuse("unsupported_grant_type", "this server gives no tokens; set auth = required")
     try:
         form = parse_qs(body.decode("latin-1"), max_num_fields=_MAX_FIELDS)
     except ValueError:
-        return _refused("invalid_request", f"the form has more than {_MAX_FIELDS} fields")
+        return _refuse("invalid_request", f"the form has more than {_MAX_FIELDS} fields")
     if any(len(values) > 1 for values in form.values()):
-        return _refused("invalid_request", "a field of the form is there twice")
+        return _refuse("invalid_request", "a field of the form is there twice")
     fields = {name: values[0] for name, values in form.items()}
     try:
         with access.attempts.watch(request.scope, access.endpoint.account(fields)):
             answer = json_response(access.endpoint.give(fields))
     except InvalidArgument as error:
-        return _refused("unsupported_grant_type", error.message)
+        return _refuse("unsupported_grant_type", error.message)
     except Unauthenticated as error:
-        return _refused("invalid_grant", error.message)
+        return _refuse("invalid_grant", error.message)
     except ResourceExhausted as error:
-        answer = _refused("temporarily_unavailable", error.message, error.http)
+        answer = _refuse("temporarily_unavailable", error.message, error.http)
         answer.headers["retry-after"] = str(error.retry_after)
         return answer
     answer.headers.update(_NO_STORE)
     return answer
 
 
-def _refused(error: str, description: str, status: int = 400) -> Response:
+def _refuse(error: str, description: str, status: int = 400) -> Response:
     answer = json_response({"error": error, "error_description": description}, status)
     answer.headers.update(_NO_STORE)
     return answer

@@ -122,9 +122,10 @@ class Caller:
         """Raises PermissionDenied, in the same words for what is not there."""
         if not self.has(permission, resource):
             roles = [role for role, held in PREDEFINED.items() if permission in held and role.count(".")]
+            name = full_name(resource)[:_MAX_NAME]
             raise PermissionDenied(
-                f"Permission '{permission}' denied on resource '{full_name(resource)[:_MAX_NAME]}' (or it may not exist) "
-                f"for {self.name}; it is part of {', '.join(roles) or 'roles/owner'}"
+                f"Permission '{permission}' denied on resource '{name}' (or it may not exist) for {self.name}; it "
+                f"is part of {', '.join(roles) or 'roles/owner'}"
             )
 
 

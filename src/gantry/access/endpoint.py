@@ -33,11 +33,11 @@ class TokenEndpoint:
         if grant == ASSERTION:
             return self._accounts.exchange(form.get("assertion", ""))
         if grant == EXCHANGE and self._issuer is not None:
-            return self._exchanged(self._issuer, form)
+            return self._exchange(self._issuer, form)
         known = ASSERTION if self._issuer is None else f"{ASSERTION} or {EXCHANGE}"
         raise InvalidArgument(f"grant_type must be {known}")
 
-    def _exchanged(self, issuer: OidcTokens, form: Mapping[str, str]) -> dict[str, Any]:
+    def _exchange(self, issuer: OidcTokens, form: Mapping[str, str]) -> dict[str, Any]:
         if form.get("subject_token_type") not in _SUBJECTS:
             raise Unauthenticated(f"subject_token_type must be {' or '.join(_SUBJECTS)}")
         found = issuer.principal(form.get("subject_token", ""))

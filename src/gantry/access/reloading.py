@@ -22,7 +22,7 @@ Held = TypeVar("Held")
 class Reloaded(Generic[Held]):
     """Safe to use from many threads. Raises InvalidArgument, as ``load`` does, for what cannot be read at the start.
 
-    What cannot be read later is told of in the log, and what was known before stays.
+    What cannot be read later is reported in the log, and what was known before stays.
     """
 
     def __init__(self, path: Path, load: Callable[[], Held]) -> None:

@@ -31,7 +31,7 @@ _Known = dict[bytes, Principal]
 class StaticTokens:
     """Safe to use from many threads. Raises InvalidArgument for a file that cannot be used at the start.
 
-    One that cannot be used later is told of in the log, and the tokens that were good before stay good.
+    One that cannot be used later is reported in the log, and the tokens that were good before stay good.
     """
 
     def __init__(self, path: str | Path) -> None:

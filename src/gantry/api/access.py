@@ -19,6 +19,7 @@ from gantry.iam.sessions import Session
 from gantry.names import DatasetName, DicomStoreName
 from gantry.seams import Seams
 
+_MAX_NAME = 1000  # characters in a message: the longest names that can exist have some 700
 Resource = str | DatasetName | DicomStoreName
 """A project by its id, a dataset, a DICOM store."""
 
@@ -121,9 +122,10 @@ class Caller:
         """Raises PermissionDenied, in the same words for what is not there."""
         if not self.has(permission, resource):
             roles = [role for role, held in PREDEFINED.items() if permission in held and role.count(".")]
+            name = full_name(resource)[:_MAX_NAME]
             raise PermissionDenied(
-                f"Permission '{permission}' denied on resource '{full_name(resource)}' (or it may not exist) for "
-                f"{self.name}; it is part of {', '.join(roles) or 'roles/owner'}"
+                f"Permission '{permission}' denied on resource '{name}' (or it may not exist) for {self.name}; it "
+                f"is part of {', '.join(roles) or 'roles/owner'}"
             )
 
 
@@ -138,11 +140,13 @@ class Known(Caller):
         self._seams, self._access, self._principal = seams, access, principal
 
     def has(self, permission: str, resource: Resource) -> bool:
-        policies = [
-            self._access.above,
-            *map(self._access.grants.read, self._seams.index.access.list_policies(resource)),
-        ]
         facts = Facts(datetime.now(UTC), full_name(resource), _TYPES[type(resource)])
+        if self._is_given([self._access.above], permission, facts):
+            return True  # without a query of the index
+        policies = map(self._access.grants.read, self._seams.index.access.list_policies(resource))
+        return self._is_given(list(policies), permission, facts)
+
+    def _is_given(self, policies: Sequence[Grants], permission: str, facts: Facts) -> bool:
         return allows(policies, self._principal, permission, facts, self._access.roles)
 
 

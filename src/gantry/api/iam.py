@@ -12,7 +12,6 @@ from gantry.iam.roles import Roles
 
 _FIELDS = ("bindings", "etag", "version", "auditConfigs")
 _MAX_PERMISSIONS = 100
-"""Bytes: the API allows some tens of kB, and 1,500 members with their conditions fit in here."""
 
 
 class ExprBody(Message):

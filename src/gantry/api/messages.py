@@ -6,7 +6,6 @@ first thing that is wrong ends the reading, so that a body of a million wrong fi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import UnionType
@@ -16,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, StrictInt
 from pydantic.alias_generators import to_camel
 
 from gantry.errors import invalid_field
+from gantry.whole_numbers import read_number
 
 Json = dict[str, Any]
-_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _SHOWN = 100  # characters of what a client wrote that its error repeats
 
 
@@ -104,16 +103,16 @@ def _without_none(annotation: Any) -> Any:
 def _check_message(model: type[Message], body: Any, place: str) -> None:
     if not isinstance(body, dict):
         raise invalid_field(place, "must be an object")
-    fields, seen = _fields(model), set()
+    fields, seen = _fields(model), dict[str, str]()  # of a field: how it was spelled
     for key, value in body.items():
         field = fields.get(key)
         if field is None:
             name = f"{key[:_SHOWN]}…" if len(key) > _SHOWN else key
             raise invalid_field(_below(place, name), f"unknown field in {model.__name__.removesuffix('Body')}")
         if field.name in seen:
-            raise invalid_field(_below(place, field.name), "is there twice, in both of its spellings")
+            raise invalid_field(_below(place, field.name), f"is there twice, as {seen[field.name]} and as {key}")
         if value is not None:
-            seen.add(field.name)
+            seen[field.name] = key
             _check(field.kind, value, _below(place, field.name))
     for field in fields.values():
         if field.required and field.name not in seen:
@@ -149,9 +148,9 @@ def _require(holds: bool, place: str, words: str) -> None:
 
 
 def _is_integer(value: Any) -> bool:
-    """A number, or its text: proto3 JSON has both."""
+    """A number, or its digits as text: proto3 JSON has both."""
     if isinstance(value, str):
-        return _INTEGER.fullmatch(value) is not None
+        return read_number(value) is not None
     return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
 
 

@@ -22,28 +22,28 @@ def give_token(context: Context, request: Request, body: bytes) -> Response:
         raise NotFound("no such page; tokens are given at POST /token")
     access = context.access
     if access is None or access.endpoint is None:
-        return _refused("unsupported_grant_type", "this server gives no tokens; set auth = required")
+        return _refuse("unsupported_grant_type", "this server gives no tokens; set auth = required")
     try:
         form = read_form(body, unique=True)
     except InvalidArgument as error:
-        return _refused("invalid_request", error.message)
+        return _refuse("invalid_request", error.message)
     try:
         watch = access.attempts.watch(request.scope, access.endpoint.account(form))
         with record(context, request, methods.GIVE_TOKEN), watch:
             answer = json_response(access.endpoint.give(form))
     except InvalidArgument as error:
-        return _refused("unsupported_grant_type", error.message)
+        return _refuse("unsupported_grant_type", error.message)
     except Unauthenticated as error:
-        return _refused("invalid_grant", error.message)
+        return _refuse("invalid_grant", error.message)
     except ResourceExhausted as error:
-        answer = _refused("temporarily_unavailable", error.message, error.http)
+        answer = _refuse("temporarily_unavailable", error.message, error.http)
         answer.headers["retry-after"] = str(error.retry_after)
         return answer
     answer.headers.update(_NO_STORE)
     return answer
 
 
-def _refused(error: str, description: str, status: int = 400) -> Response:
+def _refuse(error: str, description: str, status: int = 400) -> Response:
     answer = json_response({"error": error, "error_description": description}, status)
     answer.headers.update(_NO_STORE)
     return answer

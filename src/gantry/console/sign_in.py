@@ -20,8 +20,8 @@ from gantry.errors import NotFound, PermissionDenied, StatusError, Unauthenticat
 from gantry.iam.policies import Principal
 
 _HOME = "/console/"
-_ASIDE = "gantry-asked"
-_ASIDE_SECONDS = 600
+_REQUEST = "gantry-asked"
+_REQUEST_SECONDS = 600
 
 
 def sign_in(context: Context, request: Request) -> Response:
@@ -31,11 +31,11 @@ def sign_in(context: Context, request: Request) -> Response:
         return RedirectResponse(target, 303)
     path = page_path(request.scope)
     if not path:
-        return _asking(access, target)
+        return _show_form(access, target)
     if access.sign_in is not None and path == ["oidc"]:
-        return _sent(access, target)
+        return _send_to_issuer(access, target)
     if access.sign_in is not None and path == ["callback"]:
-        return _back(context, access, request)
+        return _finish_at_issuer(context, access, request)
     raise _no_page()
 
 
@@ -52,8 +52,8 @@ def take_token(context: Context, request: Request, body: bytes) -> Response:
     except PermissionDenied:
         raise
     except StatusError as error:
-        return _refuse(access, target, error, _refusal(error))
-    return _begun(context, access, request, who, target)
+        return _refuse(access, target, error, _explain(error))
+    return _begin_session(context, access, request, who, target)
 
 
 def sign_out(context: Context, request: Request, body: bytes) -> Response:
@@ -65,30 +65,30 @@ def sign_out(context: Context, request: Request, body: bytes) -> Response:
     return answer
 
 
-def _asking(access: Access, target: str, error: str = "", status: int = 200) -> Response:
+def _show_form(access: Access, target: str, error: str = "", status: int = 200) -> Response:
     return page("sign_in.html", status, target=target, error=error, with_issuer=access.sign_in is not None)
 
 
 def _refuse(access: Access, target: str, error: StatusError, text: str) -> Response:
-    answer = _asking(access, target, text, error.http)
+    answer = _show_form(access, target, text, error.http)
     if error.retry_after:
         answer.headers["retry-after"] = str(error.retry_after)
     return answer
 
 
-def _refusal(error: StatusError) -> str:
+def _explain(error: StatusError) -> str:
     if isinstance(error, Unauthenticated):
         return "This token is not known here. Copy it whole; it may also have ended."
     return error.message
 
 
-def _begun(context: Context, access: Access, request: Request, who: Principal, target: str) -> Response:
+def _begin_session(context: Context, access: Access, request: Request, who: Principal, target: str) -> Response:
     answer = RedirectResponse(target, 303)
     access.sessions.begin(context.seams, who, access.session_hours, request.headers, answer)
     return answer
 
 
-def _sent(access: Access, target: str) -> Response:
+def _send_to_issuer(access: Access, target: str) -> Response:
     """To the issuer; what was asked of it waits in a cookie."""
     assert access.sign_in is not None  # noqa: S101 - its caller has seen it
     try:
@@ -96,15 +96,15 @@ def _sent(access: Access, target: str) -> Response:
     except StatusError as error:
         return _refuse(access, target, error, error.message)
     answer = RedirectResponse(address, 303)
-    _set_aside(access, answer, json.dumps([target, *asked]), _ASIDE_SECONDS)
+    _keep_request(access, answer, json.dumps([target, *asked]), _REQUEST_SECONDS)
     return answer
 
 
-def _back(context: Context, access: Access, request: Request) -> Response:
+def _finish_at_issuer(context: Context, access: Access, request: Request) -> Response:
     """From the issuer. Its word is good for the hours of a session, whatever its own token is good for."""
     assert access.sign_in is not None  # noqa: S101
-    if (kept := _asked(access, request)) is None:
-        return _asking(access, _HOME, "This browser has not asked to sign in, or too long ago; begin again.", 401)
+    if (kept := _read_request(access, request)) is None:
+        return _show_form(access, _HOME, "This browser has not asked to sign in, or too long ago; begin again.", 401)
     target, *asked = kept
     try:
         with record(context, request, methods.SIGN_IN) as line, access.attempts.watch(request.scope):
@@ -112,14 +112,14 @@ def _back(context: Context, access: Access, request: Request) -> Response:
     except StatusError as error:
         answer = _refuse(access, target, error, error.message)
     else:
-        answer = _begun(context, access, request, Principal(found.name, found.members), target)
-    _set_aside(access, answer, "", 0)
+        answer = _begin_session(context, access, request, Principal(found.name, found.members), target)
+    _keep_request(access, answer, "", 0)
     return answer
 
 
-def _asked(access: Access, request: Request) -> Sequence[str] | None:
+def _read_request(access: Access, request: Request) -> Sequence[str] | None:
     """Target, state, nonce and verifier."""
-    text = access.sessions.get(request.headers, f"{access.sessions.prefix}{_ASIDE}")
+    text = access.sessions.get(request.headers, f"{access.sessions.prefix}{_REQUEST}")
     try:
         value = json.loads(bytes.fromhex(text))
     except ValueError:
@@ -129,8 +129,8 @@ def _asked(access: Access, request: Request) -> Sequence[str] | None:
     return local_path(value[0], _HOME), *value[1:]
 
 
-def _set_aside(access: Access, answer: Response, text: str, seconds: int) -> None:
-    access.sessions.set(answer, f"{access.sessions.prefix}{_ASIDE}", text.encode().hex(), seconds)
+def _keep_request(access: Access, answer: Response, text: str, seconds: int) -> None:
+    access.sessions.set(answer, f"{access.sessions.prefix}{_REQUEST}", text.encode().hex(), seconds)
 
 
 def _no_page() -> NotFound:

@@ -19,7 +19,7 @@ MAX_FUNCTION_LINES = 60
 ROOMS = {
     "words": (
         *("errors", "names", "queries", "resources", "matching", "merging", "moments", "header_packs"),
-        *("json_patch", "json_text"),
+        *("json_patch", "json_text", "operation_state", "whole_numbers"),
         *("storage.uris", "dicom.forms", "iam."),
     ),
     "seams": ("seams", "index_protocols."),
@@ -31,7 +31,7 @@ ROOMS = {
     "access": ("access.",),
     "api": ("api.",),
     "console": ("console.",),
-    "door": ("", "__main__", "cli", "config", "connections", "server", "demo", "client."),
+    "door": ("", "__main__", "cli", "config", "connections", "listening", "server", "demo", "client.", "settings."),
 }
 # Room → rooms that it may import, besides itself. The door may import all.
 ARROWS = {
@@ -63,7 +63,7 @@ CIRCLES: set[frozenset[str]] = set()
 PURE = {
     *("__future__", "abc", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
     *("hashlib", "operator"),
-    *("itertools", "json", "math", "re", "struct", "types", "typing", "unicodedata", "zstandard"),
+    *("itertools", "json", "math", "re", "struct", "types", "typing", "unicodedata", "urllib.parse", "zstandard"),
 }
 
 
@@ -165,7 +165,9 @@ def test_for_types_alone_no_module_looks_at_a_wall() -> None:
 def test_words_use_nothing_that_reads_or_writes() -> None:
     pure = {name for name in MODULES if name and room(name) == "words"}
     wrong = [
-        str(found) for found in ALL if found.importer in pure and found.module.split(".")[0] not in PURE | {"gantry"}
+        str(found)
+        for found in ALL
+        if found.importer in pure and not {found.module, found.module.split(".")[0]} & (PURE | {"gantry"})
     ]
     assert wrong == []
     calls = [

@@ -1,4 +1,4 @@
-"""Settings and wiring. The only file that names the parts behind the seams."""
+"""Wiring: from settings to parts. The only file that names the parts behind the seams."""
 
 from __future__ import annotations
 
@@ -6,27 +6,24 @@ import fcntl
 import logging
 import os
 import time
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gantry.access.tokens import StaticTokens
 from gantry.api.access import Access, Verifier
 from gantry.api.attempts import FailedAttempts
-from gantry.api.effects import known_names
 from gantry.api.forwarded import Proxies
 from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
-from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
+from gantry.errors import FailedPrecondition, NotFound
 from gantry.executors import WorkerPool
 from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
 from gantry.index.sql import SqlIndex
-from gantry.resources import BlobStorageClass
 from gantry.seams import MAIN, BlobStore, BucketUse, Seams
+from gantry.settings.loading import Settings
 from gantry.storage.bucket_rules import BucketRule, may_use, require
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.place_marks import keep_places
@@ -40,101 +37,6 @@ if TYPE_CHECKING:
     from gantry.access.sign_in import OidcSignIn
 
 logger = logging.getLogger(__name__)
-
-_REGIONS = """
-    asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1
-    asia-southeast1 asia-southeast2 australia-southeast1 australia-southeast2 eu europe-north1 europe-west2 europe-west3
-    europe-west4 europe-west6 me-central1 me-central2 me-west1 northamerica-northeast1 northamerica-northeast2
-    southamerica-east1 us us-central1 us-east1 us-east4 us-west1 us-west2 us-west3
-"""
-LOCATIONS = tuple(_REGIONS.split())
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - refused without an address of their own
-
-
-_NUMBERS = ("port", "workers", "retention_days", "max_operations", "session_hours", "failed_sign_ins_per_minute")
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a server needs to know. Each may come from a flag, ``GANTRY_NAME``, or ``name`` in the TOML file."""
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    data: str = "gantry-data"
-    buckets: str = ""
-    workers: int = 0
-    public_url: str = ""
-    retention_days: int = 30
-    max_operations: int = 1000
-    log_json: bool = False
-    strict_search: bool = False
-    auth: str = "none"
-    tokens_file: str = ""
-    oidc_issuer: str = ""
-    oidc_audience: str = ""
-    oidc_email_claim: str = "email"
-    oidc_groups_claim: str = "groups"
-    oidc_require_email_verified: bool = False
-    oidc_jwks_uri: str = ""
-    oidc_client_id: str = ""
-    oidc_client_secret: str = field(default="", repr=False)
-    session_hours: int = 12
-    failed_sign_ins_per_minute: int = 30
-    admins: tuple[str, ...] = ()
-    custom_roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    audit_log: str = ""
-    trusted_proxies: tuple[str, ...] = ()
-    upload_min_bytes_per_second: int = 1000
-    upload_max_seconds: int = 43_200
-    tls_cert: str = ""
-    tls_key: str = ""
-    locations: tuple[str, ...] = LOCATIONS
-    storage_classes: Mapping[str, str] = field(default_factory=dict)
-    bucket_rules: tuple[BucketRule, ...] = ()
-    accept_without_effect: tuple[str, ...] = ()
-
-    @property
-    def url(self) -> str:
-        """Base of every address the server prints or answers with."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return self.public_url.rstrip("/") or f"http{'s' if self.tls_cert else ''}://{host}:{self.port}"
-
-    @property
-    def buckets_path(self) -> Path:
-        """The directory whose directories are the buckets."""
-        return Path(self.buckets).absolute() if self.buckets else Path(self.data).absolute() / "buckets"
-
-
-def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: str = "") -> Settings:
-    """Flags win over the environment, the environment over the file. Raises InvalidArgument naming the setting."""
-    values: dict[str, Any] = {}
-    if file:
-        values |= _read_file(file)
-    for name in (each.name for each in fields(Settings)):
-        if (text := environ.get(f"GANTRY_{name.upper()}")) is not None:
-            values[name] = text
-        if flags.get(name) is not None:
-            values[name] = flags[name]
-    settings = Settings(**{name: _typed(name, value) for name, value in values.items()})
-    if settings.auth not in ("none", "required"):
-        raise InvalidArgument(f"auth: {settings.auth!r} is neither none nor required")
-    if settings.auth == "none" and settings.host not in _LOOPBACK:
-        raise InvalidArgument(
-            f"host: {settings.host!r} is a public address, and this server asks nobody who they are. "
-            "Set auth = required, or listen on 127.0.0.1 behind a proxy that authenticates"
-        )
-    if settings.host in _EVERYWHERE and not settings.public_url:
-        raise InvalidArgument(
-            f"public_url: is needed with host {settings.host!r}, which is no address that clients know"
-        )
-    if settings.auth == "none" and (settings.tokens_file or settings.oidc_issuer or settings.admins):
-        raise InvalidArgument("auth: is none, so nobody is asked for a token; set auth = required")
-    if settings.oidc_client_id and not settings.oidc_issuer:
-        raise InvalidArgument("oidc_client_id: needs oidc_issuer, at which browsers sign in")
-    if bool(settings.tls_cert) != bool(settings.tls_key):
-        raise InvalidArgument("tls_cert, tls_key: are needed together")
-    return settings
 
 
 def open_access(settings: Settings) -> Access | None:
@@ -201,67 +103,6 @@ def service_accounts_of(data: Path, url: str = "") -> ServiceAccounts:
             "service accounts and OpenID Connect need a library: pip install 'gantry-dicom[auth]'"
         ) from None
     return ServiceAccounts(data / "service-accounts", (url, f"{url}/", f"{url}/token") if url else ())
-
-
-def _read_file(path: str) -> dict[str, Any]:
-    try:
-        with open(path, "rb") as file:
-            values = tomllib.load(file)
-    except (OSError, ValueError) as error:
-        raise InvalidArgument(f"{path}: cannot be read as TOML: {error}") from None
-    unknown = values.keys() - {each.name for each in fields(Settings)}
-    if unknown:
-        raise InvalidArgument(f"{path}: unknown setting {', '.join(sorted(unknown))}")
-    return values
-
-
-def _typed(name: str, value: Any) -> Any:
-    try:
-        if name in ("log_json", "strict_search", "oidc_require_email_verified"):
-            return _truth(value)
-        if name in (
-            *("port", "workers", "retention_days", "max_operations", "session_hours", "failed_sign_ins_per_minute"),
-            *("upload_min_bytes_per_second", "upload_max_seconds"),
-        ):
-            if isinstance(value, str) and value.isascii() and value.isdigit():
-                value = int(value)
-            if type(value) is not int or not 0 <= value <= 65535:
-                raise ValueError
-            return value
-        if name in ("locations", "admins", "trusted_proxies", "accept_without_effect"):
-            listed = tuple(part.strip() for part in (value.split(",") if isinstance(value, str) else value))
-            if name == "trusted_proxies":
-                Proxies(listed)
-            return known_names(listed) if name == "accept_without_effect" else listed
-        if name == "bucket_rules":
-            return tuple(map(BucketRule.parse, value))
-        if name == "custom_roles":
-            return {str(role): tuple(map(str, held)) for role, held in value.items()}
-        if name == "storage_classes":
-            return _directories(value)
-        return str(value)
-    except (TypeError, ValueError, AttributeError):
-        raise InvalidArgument(f"{name}: {value!r} is not a value it can have") from None
-
-
-def _truth(value: Any) -> bool:
-    """Raises ValueError."""
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    found = words.get(str(value).lower())
-    if found is None:
-        raise ValueError
-    return found
-
-
-def _directories(value: Any) -> dict[str, str]:
-    """Storage class → absolute directory, from a table or ``CLASS=DIRECTORY,…``. Raises ValueError, TypeError."""
-    pairs = [part.split("=", 1) for part in value.split(",") if part] if isinstance(value, str) else value.items()
-    found = {}
-    for storage_class, directory in pairs:
-        if storage_class not in list(BlobStorageClass) or not isinstance(directory, str) or not directory:
-            raise ValueError
-        found[storage_class] = str(Path(directory).absolute())
-    return found
 
 
 class DataDirectory:

@@ -51,12 +51,15 @@ class Status:
     message: str
 
 
-MAX_MESSAGE, _MAX_FIELD = 2000, 200
-"""Characters of a message, and of the name of a field: both may repeat what a client has sent."""
+MAX_MESSAGE, _MAX_FIELD = 1500, 200
+"""Characters of a message, and of the name of a field: both may repeat what a client has sent. Our longest messages
+have about 1,300."""
 
 
 def shorten(text: str, most: int = MAX_MESSAGE) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    """Without its middle where it is long: a message begins with what is wrong, and ends with what to do."""
+    tail = most // 3
+    return text if len(text) <= most else f"{text[: most - tail - 3]} … {text[-tail:]}"
 
 
 class StatusError(Exception):
@@ -68,8 +71,8 @@ class StatusError(Exception):
     retry_after: int = 0  # seconds after which to try again, 0 where nothing is known (RFC 9110 §10.2.3)
 
     def __init__(self, message: str, details: tuple[dict[str, Any], ...] = ()) -> None:
-        super().__init__(message)
         self.message = shorten(message)
+        super().__init__(self.message)
         self.details = details
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -169,7 +172,7 @@ def retry_later(error: Late, seconds: int) -> Late:
 
 def invalid_field(field: str, description: str) -> InvalidArgument:
     """An ``InvalidArgument`` that names the request field, with a ``google.rpc.BadRequest`` detail."""
-    field = shorten(field, _MAX_FIELD)
+    field, description = shorten(field, _MAX_FIELD), shorten(description)
     detail = {
         "@type": "type.googleapis.com/google.rpc.BadRequest",
         "fieldViolations": [{"field": field, "description": description}],

@@ -13,7 +13,6 @@ from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.part10 import MAX_LIVE_HEADER, InstanceIdentity, read_header, read_header_bytes
 from gantry.errors import (
     Aborted,
-    Code,
     FailedPrecondition,
     Interrupted,
     PermissionDenied,
@@ -160,12 +159,6 @@ def _ingest(
                 blobs.delete(blob_key)
             raise
     return read
-
-
-def died(found: ObjectMeta, source_uri: str) -> Failure:
-    """The outcome of an object whose worker died with it, even alone."""
-    message = "the worker process died while it read this object; the object may be malformed beyond what can be read"
-    return Failure(printable(source_uri + found.key), Status(Code.INTERNAL, message))
 
 
 def _same(blobs: BlobStore, first: str, second: str) -> bool:

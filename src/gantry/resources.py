@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
-from gantry.errors import Status
+from gantry.errors import Code, Status
 from gantry.names import DatasetName, DicomStoreName, OperationName, ResourcePath
 
 
@@ -347,6 +347,16 @@ class Operation:
     @property
     def done(self) -> bool:
         return self.end_time is not None
+
+    @property
+    def subject(self) -> str:
+        """What an error of the whole operation is about: the address that it was started with, else its store."""
+        fields = ("uri", "uri_prefix", "filter_uri")
+        return str(next((self.request[field] for field in fields if self.request.get(field)), self.store))
+
+
+CANCELLED = Status(Code.CANCELLED, "the operation was cancelled; what was done before remains")
+"""How an operation ends that somebody has cancelled."""
 
 
 class Growth(NamedTuple):

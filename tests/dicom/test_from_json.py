@@ -228,6 +228,7 @@ class TestTypesOfParts:
             (JPEG, "text/plain", "does not go with"),
             (J2K, f"image/jp2; transfer-syntax={JPEG}", f"bulk data in {JPEG}, but the TransferSyntaxUID is {J2K}"),
             (EXPLICIT_LE, f"application/octet-stream; transfer-syntax={IMPLICIT_LE}", "bulk data in"),
+            (J2K, f"image/jp2; TRANSFER-SYNTAX={JPEG}", "bulk data in"),
         ],
     )
     def test_those_that_do_not(self, syntax: str, content_type: str, words: str) -> None:

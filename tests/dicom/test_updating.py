@@ -199,6 +199,26 @@ class TestBulkValues:
         data = make([sequence(PROCEDURES, [[element(0x00281201, "OW", bytes(4000), EXPLICIT)]], EXPLICIT)])
         refuse(data, "", **{f"_{PROCEDURES:08X}": {"vr": "SQ", "Value": [{"00281201": value}]}})
 
+    def test_one_in_the_place_of_another_that_has_moved(self) -> None:
+        data = make([sequence(PROCEDURES, [[element(0x00281201, "OW", bytes(4000), EXPLICIT)]], EXPLICIT)])
+        wanted = metadata(data)[f"{PROCEDURES:08X}"]
+        wanted["Value"].insert(0, {"00281201": {"vr": "OW", "InlineBinary": "AQI="}})
+        made = read_file(patched(data, **{f"_{PROCEDURES:08X}": wanted})).elements
+        found = [find(made, (PROCEDURES, number, 0x00281201))[0].value for number in (0, 1)]
+        assert found == [b"\1\2", bytes(4000)]
+
+    def test_one_is_not_put_under_another_tag(self) -> None:
+        data = make([sequence(PROCEDURES, [[element(0x00281201, "OW", bytes(4000), EXPLICIT)]], EXPLICIT)])
+        value = {"vr": "OW", "BulkDataURI": f"u/{PROCEDURES:08X}/0/00281201"}
+        wanted = {"vr": "SQ", "Value": [{"00281201": value, "00281202": value}]}
+        refuse(data, "(00281202) cannot be written", **{f"_{PROCEDURES:08X}": wanted})
+
+    @pytest.mark.parametrize("uri", [None, 1, ["u"], {}])
+    def test_an_address_that_is_no_text(self, uri: Any) -> None:
+        data = make([sequence(PROCEDURES, [[element(0x00281201, "OW", bytes(4000), EXPLICIT)]], EXPLICIT)])
+        wanted = {"vr": "SQ", "Value": [{"00281201": {"vr": "OW", "BulkDataURI": uri}}]}
+        refuse(data, "no such bulk data", **{f"_{PROCEDURES:08X}": wanted})
+
     def test_those_of_items_can_be_removed(self) -> None:
         data = make([sequence(PROCEDURES, [[element(0x00281201, "OW", bytes(4000), EXPLICIT)]], EXPLICIT)])
         made = patched(data, **{f"_{PROCEDURES:08X}": {"vr": "SQ", "Value": [{}]}})
@@ -246,6 +266,15 @@ class TestCharacterSets:
     def test_one_that_does_not_have_the_text(self) -> None:
         refuse(self.DATA, "(00081030) cannot be written", _00080005={"vr": "CS", "Value": ["ISO_IR 144"]})
         refuse(self.DATA, "(00081030) cannot be written", _00080005=None)
+
+    def test_what_is_patched_or_removed_at_the_same_time_need_not_be_converted(self) -> None:
+        """The new text counts, and what is gone does not."""
+        other = {"vr": "CS", "Value": ["ISO_IR 144"]}
+        sequence = {f"_{PROCEDURES:08X}": None}
+        made = patched(self.DATA, _00080005=other, _00081030=None, **sequence)
+        assert 0x00081030 not in bytes_by_tag(made)
+        made = patched(self.DATA, _00080005=other, _00081030={"vr": "LO", "Value": ["Да"]}, **sequence)
+        assert bytes_by_tag(made)[0x00081030] == b"\xb4\xd0"
 
     def test_text_that_could_not_be_read_is_not_written_as_if_it_had_been(self) -> None:
         data = make([element(0x00080005, "CS", "ISO_IR 192", EXPLICIT), element(0x00081030, "LO", b"\xff ", EXPLICIT)])

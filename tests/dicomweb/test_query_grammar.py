@@ -18,7 +18,7 @@ from gantry.names import ResourcePath
 from gantry.queries import Level
 from gantry.resources import Dataset, Description, DicomStore, Instance, SeriesAttributes, StudyAttributes
 from gantry.studies.search import MAX_OFFSET, parse_search
-from tests.seams.index_suite import DATASET, STORE
+from tests.index.values import DATASET, STORE
 
 KNOWN = (
     *(

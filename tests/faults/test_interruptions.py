@@ -15,7 +15,7 @@ import pytest
 from gantry import executors
 from gantry.errors import Code, Interrupted, PermissionDenied, Status
 from gantry.executors import WorkerPool
-from gantry.operations import runner as runners
+from gantry.operations import commits
 from gantry.operations.blob_keys import half_written
 from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage
@@ -92,7 +92,7 @@ def test_a_blob_that_cannot_be_deleted_hinders_neither_the_others_nor_an_operati
     keys = ("main/9/a.dcm", "main/9/b.dcm")
     for key in keys:
         seams.blobs.put(key, [b"old"])
-    runners.commit(seams, operation, "r", Batch("", garbage=keys), runners.Totals())
+    commits.commit(seams, operation, "r", Batch("", garbage=keys), commits.Totals())
     assert seams.index.garbage.list_blobs() == ["main/9/a.dcm"]
     sweep_garbage(seams)
     assert (seams.index.garbage.list_blobs(), house.blobs()) == (["main/9/a.dcm"], {"main/9/a.dcm"})
@@ -105,7 +105,7 @@ def test_a_full_disk_is_named_as_the_reason(house: House) -> None:
     failures = tuple(Failure(f"gs://b/{number}", Status(Code.INTERNAL, "x" * 500)) for number in range(5000))
     with house.seams.index.database.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-    house.seams.index.database.engine.dispose()
+    house.seams.index.database.writer.dispose()
     _limit_pages(house, int(pages or 0) + 2)
     with pytest.raises(Interrupted, match="full"):
         house.seams.index.operations.commit_batch(operation, "r", Batch("a", failures=failures))
@@ -114,7 +114,7 @@ def test_a_full_disk_is_named_as_the_reason(house: House) -> None:
 def _limit_pages(house: House, pages: int) -> None:
     from sqlalchemy import event
 
-    @event.listens_for(house.seams.index.database.engine, "connect")
+    @event.listens_for(house.seams.index.database.writer, "connect")
     def _limit(connection: sqlite3.Connection, _record: Any) -> None:
         connection.execute(f"PRAGMA max_page_count={pages}")
 
@@ -166,4 +166,4 @@ def test_what_a_dead_worker_left_is_swept(house: House) -> None:
     ]
     sweep_garbage(house.seams)
     assert house.blobs() == {instance.blob_key for _, instance in house.seams.index.instances.walk_store(1)}
-    assert list(half_written(["key"], "main/1/2")) == []
+    assert list(half_written(["key"], ["main/1/2/0000.dcm"])) == []

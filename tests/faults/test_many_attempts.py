@@ -12,7 +12,7 @@ from sqlalchemy import text
 from gantry.operations import blob_keys
 from gantry.operations import import_dicom_data as verb
 from gantry.operations.blob_keys import sweep_uncommitted
-from gantry.operations.runner import Totals, commit
+from gantry.operations.commits import Totals, commit
 from gantry.resources import Operation
 from tests.faults.house import House
 

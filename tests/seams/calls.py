@@ -58,6 +58,14 @@ def wait_for(path: Path) -> bool:
     return False
 
 
+def touch_blob(path: Path, *, blobs: object) -> None:
+    path.touch()
+
+
+def wait_for_blob(path: Path, *, blobs: object) -> bool:
+    return wait_for(path)
+
+
 def meet(directory: Path, name: str, count: int) -> int:
     """Return this process's id when ``count`` calls are here at the same time."""
     (directory / name).touch()

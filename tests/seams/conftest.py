@@ -3,6 +3,6 @@
 import pytest
 from hypothesis import settings
 
-pytest.register_assert_rewrite("tests.seams.blob_store_suite", "tests.seams.executor_suite", "tests.seams.index_suite")
+pytest.register_assert_rewrite("tests.seams.blob_store_suite", "tests.seams.executor_suite")
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")

@@ -10,7 +10,7 @@ import pytest
 
 from gantry import ingest
 from gantry.errors import Aborted, Code, ResourceExhausted, Status, Unavailable
-from gantry.ingest import died, ingest_batch, printable, same_bytes
+from gantry.ingest import ingest_batch, printable, same_bytes
 from gantry.resources import Failure, Instance, ObjectMeta
 from gantry.seams import OpenedObject
 from gantry.storage.local import LocalBlobStore
@@ -209,12 +209,8 @@ def test_a_mistake_about_one_header_is_that_objects_alone(
 def test_names_that_are_not_utf_8_can_be_printed(run: Run) -> None:
     outcome = run("d/\udcff\udcfe.dcm")[0]
     assert outcome.resource == "gs://b/d/??.dcm"
-    assert died(ObjectMeta("\udcff", 0), "gs://b/").resource == "gs://b/?"
+    assert printable("gs://b/\udcff") == "gs://b/?"
     assert printable("é/日本") == "é/日本"
-
-
-def test_an_object_that_kills_its_worker_is_an_internal_failure() -> None:
-    assert died(ObjectMeta("a", 0), "gs://b/").status.code == Code.INTERNAL
 
 
 def test_same_bytes(blobs: LocalBlobStore) -> None:

@@ -25,7 +25,7 @@ from gantry.studies.search_answers import find
 from gantry.studies.store import Incoming, store
 from gantry.studies.update import update_instance
 from gantry.studies.uploads import Uploads
-from tests.seams.index_suite import DATASET, STORE
+from tests.index.values import DATASET, STORE
 from tests.seams.older_headers import OLDER, Older
 
 PATH = ResourcePath("1.2.1", "1.2.1.1", "1.2.1.1.1")

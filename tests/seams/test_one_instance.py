@@ -34,7 +34,7 @@ from gantry.studies.store import Incoming, store
 from gantry.studies.update import update_batch, update_instance
 from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import IMPLICIT_LE, instance
-from tests.seams.index_suite import DATASET, STORE
+from tests.index.values import DATASET, STORE
 
 STUDY = ResourcePath("1.2.1")
 COUNT = 5

@@ -14,7 +14,7 @@ from gantry.seams import Seams
 from gantry.storage.local import LocalBlobStore
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
-from tests.seams.index_suite import DATASET, STORE
+from tests.index.values import DATASET, STORE
 from tests.support.dicom import make_instance
 
 EVENTS: list[str] = []

@@ -24,7 +24,7 @@ from gantry.studies.store_json import incoming_of_json
 from gantry.studies.update import update_instance
 from gantry.studies.uploads import Uploads, sweep_uploads
 from tests.dicomweb.instances import instance
-from tests.seams.index_suite import DATASET, STORE
+from tests.index.values import DATASET, STORE
 
 NAME = [{"op": "replace", "path": "/00100010/Value/0", "value": {"Alphabetic": "New^Name"}}]
 ONE = ResourcePath("1.2.1", "1.2.1.1", "1.2.1.1.0")

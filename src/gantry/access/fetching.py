@@ -7,17 +7,15 @@ import ssl
 import time
 from functools import cache
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
-from gantry.errors import InvalidArgument, PermissionDenied, Unavailable
+from gantry.errors import PermissionDenied, Unavailable
 
 MAX_BYTES = 1 << 20
 """Documents and key sets of large issuers have some 10 kB."""
 MAX_SECONDS = 10.0
 _SILENCE_SECONDS = 5.0  # without a byte
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def fetch_json(url: str, form: dict[str, str] | None = None) -> dict[str, Any]:
@@ -59,15 +57,3 @@ def _read(client: httpx.Client, url: str, form: dict[str, str] | None) -> bytes:
             if time.monotonic() > deadline:
                 raise Unavailable(f"{url[:200]} takes longer than {MAX_SECONDS:.0f} s")
     return bytes(held)
-
-
-def require_safe(name: str, url: str) -> None:
-    """An https address, or an http address of this machine. Raises InvalidArgument."""
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        parts, host = urlsplit(""), None
-    safe = parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
-    if not safe or not host or not url.isprintable() or " " in url:
-        raise InvalidArgument(f"{name}: {url[:200]!r} is no https address")

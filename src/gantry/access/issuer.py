@@ -10,7 +10,8 @@ from typing import Any
 
 import jwt
 
-from gantry.access.fetching import fetch_json, require_safe
+from gantry.access.addresses import require_safe
+from gantry.access.fetching import fetch_json
 from gantry.access.refreshing import Refreshed
 from gantry.errors import InvalidArgument, Unauthenticated, Unavailable
 

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import unquote
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gantry.api import logging as cloud_logging
 from gantry.api import methods
 from gantry.api.access import ANYBODY, Caller, caller_of, resource_of
+from gantry.api.answer_headers import with_headers
 from gantry.api.body import MAX_BODY_BYTES, MAX_FORM_BYTES, Body
 from gantry.api.call import Call, Context
 from gantry.api.field_selection import parse_fields, select
@@ -27,13 +27,13 @@ from gantry.api.intake import Intake, TooSlow
 from gantry.api.method import ApiMethod
 from gantry.api.origins import Origins
 from gantry.api.parameters import parse_pairs
+from gantry.api.paths import segments_of
 from gantry.api.ranges import Unsatisfiable
-from gantry.api.streaming import StreamedAnswer, draw
+from gantry.api.streaming import StreamedAnswer, draw, watch_client
 from gantry.api.web import Answer, WebHandler
 from gantry.errors import (
     Code,
     Internal,
-    InvalidArgument,
     NotFound,
     PermissionDenied,
     StatusError,
@@ -71,6 +71,7 @@ class App:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
+        send = with_headers(send, self._context.access is not None)
         try:
             response = await self._respond(request)
         except StatusError as error:
@@ -83,7 +84,7 @@ class App:
         await response(scope, receive, send)
 
     def _respond(self, request: Request) -> Awaitable[ASGIApp]:
-        segments = _segments(request.scope)
+        segments = segments_of(request.scope)
         if self._origins is not None:
             self._origins.require_local(request.method, request.headers)
         if segments[0] in _ROUTERS:
@@ -144,7 +145,10 @@ class App:
             if has_body:
                 answer, first = await self._intake.upload(request, caller, partial(_upload, handler, call))
             else:
-                answer, first = await run_sync(_begin, handler, call, limiter=self._quick if handler.quick else None)
+                async with watch_client(request):
+                    answer, first = await run_sync(
+                        _begin, handler, call, limiter=self._quick if handler.quick else None
+                    )
             return _response(answer, first)
         wanted = parse_fields(call.query.get("fields", ""))
         pretty = call.query.get("prettyPrint", "").lower() not in ("false", "0")
@@ -221,18 +225,6 @@ def error_response(error: StatusError) -> Response:
     if isinstance(error, Unsatisfiable):
         response.headers["content-range"] = f"bytes */{error.size}"
     return response
-
-
-def _segments(scope: Scope) -> list[str]:
-    """Path segments, decoded after splitting: an encoded slash stays inside its segment."""
-    raw = scope.get("raw_path") or scope["path"].encode()
-    try:
-        parts = [unquote(part, errors="strict") for part in raw.decode("ascii").strip("/").split("/")]
-    except UnicodeDecodeError:
-        raise InvalidArgument("the path is not valid UTF-8") from None
-    if any("/" in part or "\0" in part for part in parts):
-        raise InvalidArgument("a path segment cannot hold an encoded slash or NUL")
-    return parts
 
 
 def _verb(request: Request) -> str:

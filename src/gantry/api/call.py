@@ -17,7 +17,8 @@ from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
 from gantry.api.parameters import Pair, by_name, without_system
 from gantry.errors import Code, NotAcceptable
-from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath
+from gantry.iam.policies import Principal
+from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath, url_path
 from gantry.seams import Seams
 from gantry.studies.frames import FramePlaces
 from gantry.studies.metadata import Remembered
@@ -41,13 +42,20 @@ class AuditSink(Protocol):
     """Where each call leaves its line."""
 
     def record(
-        self, request: Request, version: str, method: MethodInfo, ids: Sequence[str], caller: Caller, code: Code
+        self,
+        request: Request,
+        version: str,
+        method: MethodInfo,
+        ids: Sequence[str],
+        who: Caller | Principal,
+        code: Code,
     ) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What handlers work with. ``notify`` wakes the runner; ``locations`` are the places that exist.
+    """What handlers work with. ``notify`` says that there is a new operation, ``sweep`` that bytes were given up;
+    ``locations`` are the places that exist.
 
     ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are expensive to make,
     ``frame_places`` where frames lie; ``strict_search`` is a setting. ``viewer`` is the directory of the installed
@@ -72,6 +80,7 @@ class Context:
     pace: Pace = field(default_factory=Pace)
     proxies: Proxies = field(default_factory=Proxies)
     accept_without_effect: tuple[str, ...] = ()
+    sweep: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +137,7 @@ class Call:
     @property
     def web_url(self) -> str:
         """The address of the store's ``dicomWeb``, from the configured base: what ``Host`` says may be wrong."""
-        return f"{self.context.public_url}/{self.version}/{self.dicom_store}/dicomWeb"
+        return f"{self.context.public_url}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
 
     def accepted(self) -> list[MediaRange]:
         """The query parameter ``accept`` goes before the header (PS3.18 §8.3.3.1). Raises InvalidArgument."""

@@ -133,6 +133,13 @@ OWN: tuple[ApiMethod, ...] = (
 )
 """Services of PS3.18 that the API does not have (§10.4.1.1.4); policies of projects, as Resource Manager has them."""
 
+SHOW_PAGE = M("gantry.showPage", "GET", "pages", "")
+SIGN_IN = M("gantry.signIn", "POST", "sign-in", "")
+GIVE_TOKEN = M("gantry.giveToken", "POST", "token", "")
+LIST_DATASETS = M("datasets.list", "GET", "datasets", "")
+PREVIEW_IMPORT = M("datasets.dicomStores.previewImport", "GET", _STORE, "healthcare.dicomStores.import")
+"""What pages do and the API has no method for. These have lines in the audit log, and no path of their own."""
+
 
 class _Node:
     """One path segment in the tree of all paths. ``methods`` by (verb, custom verb)."""
@@ -174,6 +181,7 @@ def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tupl
 
 
 def _find(segments: list[str]) -> tuple[_Node | None, tuple[str, ...]]:
+    """The node of a path; an empty segment is none, but for a slash at the end of a path of bulk data (spec 10.3.7)."""
     node = _ROOT
     ids: list[str] = []
     for position, segment in enumerate(segments):

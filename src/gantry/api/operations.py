@@ -20,6 +20,7 @@ from gantry.api.wire import (
 )
 from gantry.dicom.forms import DICOM, parse_form
 from gantry.errors import InvalidArgument, Unimplemented, invalid_field
+from gantry.operations.cancel import cancel
 from gantry.resources import BlobStorageClass, Method
 from gantry.storage.uris import StorageUri, UriPattern, parse_prefix
 
@@ -91,7 +92,7 @@ def list_operations(call: Call) -> Json:
 
 def cancel_operation(call: Call) -> Json:
     read_request(CancelOperationRequest, call.body, name=f"{call.dataset}/operations/{call.ids[3]}")
-    call.context.seams.index.operations.request_cancel(call.operation)
+    cancel(call.context.seams, call.operation)
     return {}
 
 

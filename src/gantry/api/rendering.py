@@ -18,6 +18,7 @@ from gantry.queries import FoundInstance
 from gantry.studies.metadata import etag_of
 from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, pictures, representative
 from gantry.studies.retrieve import PIXEL_DATA, Value, bulk
+from gantry.whole_numbers import read_number
 
 _OFFERS = tuple(
     Offer(media_type, multipart, (), "") for multipart in (False, True) for media_type in (forms.JPEG, forms.PNG)
@@ -69,7 +70,7 @@ def _render(call: Call, row: FoundInstance, numbers: list[int] | None, size: Vie
         else:
             numbers = numbers or [0]
     etag = etag_of(row, "rendered", view, numbers, offer.multipart)
-    headers = {"etag": etag, "vary": "accept"}
+    headers = {"etag": etag}
     if matches(call.headers.get("if-none-match", ""), etag):
         return Answer(b"", status=304, headers=headers)
     found = pictures(call.context.seams, call.dicom_store, row, view, numbers)
@@ -150,6 +151,7 @@ def _window(text: str) -> tuple[float, float, str]:
 
 
 def _quality(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= 100):
+    number = read_number(text, 100)
+    if not number:
         raise InvalidArgument(f"quality: {text[:100]!r} is not a number from 1 to 100")
-    return int(text)
+    return number

@@ -87,7 +87,7 @@ def patch_dataset(call: Call) -> Json:
 
 def delete_dataset(call: Call) -> Json:
     call.context.seams.index.resources.delete_dataset(call.dataset)
-    call.context.notify()
+    call.context.sweep()
     return {}
 
 
@@ -138,7 +138,7 @@ def patch_dicom_store(call: Call) -> Json:
 
 def delete_dicom_store(call: Call) -> Json:
     call.context.seams.index.resources.delete_dicom_store(call.dicom_store)
-    call.context.notify()
+    call.context.sweep()
     return {}
 
 

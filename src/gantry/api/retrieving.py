@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing as closing_iterator
-from urllib.parse import quote
 
 from gantry.api.accept import Offer, media_type_text
+from gantry.api.attachments import attachment_header
 from gantry.api.call import Call
 from gantry.api.multipart import closing, new_boundary, part_head
 from gantry.api.ranges import matches, parse_range
@@ -86,7 +86,7 @@ def _in_parts(call: Call, syntax: str) -> Answer:
 def _in_archive(call: Call) -> Answer:
     pieces = instances(call.context.seams, call.dicom_store, call.path, ANY, explicit=True)
     name = call.path.series or call.path.study
-    headers = {"content-disposition": f'attachment; filename="{quote(name)}.zip"'}
+    headers = {"content-disposition": attachment_header(f"{name}.zip")}
     return Answer(zip_instances(pieces), ZIP, headers=headers)
 
 

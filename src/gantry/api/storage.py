@@ -73,14 +73,14 @@ def delete_series(call: Call) -> Json:
 
 def delete_instance(call: Call) -> Json:
     call.context.seams.index.deletion.delete_instance(call.dicom_store, _path(call))
-    call.context.notify()
+    call.context.sweep()
     return {}
 
 
 def _delete(call: Call, method: Method) -> Json:
-    """The answer is an operation that is done: rows go in one transaction, bytes follow as the sweeper comes by."""
+    """The answer is an operation that is done: nothing finds the study any more; rows and bytes go afterwards."""
     operation = call.context.seams.index.deletion.delete_below(call.dicom_store, _path(call), call.version, method)
-    call.context.notify()
+    call.context.sweep()
     return operation_json(operation, call.context.public_url)
 
 

@@ -38,7 +38,8 @@ def _handler(replace: bool) -> WebHandler:
             raise InvalidArgument("the request holds no instance")
         answer = json.dumps(answer_json(found, call.web_url, study), ensure_ascii=False)
         status = 409 if found.refused else 200
-        call.context.notify()
+        if replace:
+            call.context.sweep()
         if offer.type == XML:
             return Answer(object_xml(answer, _PRIVATE_KEYWORDS), XML, status)
         return Answer(answer.encode("utf-8", "replace"), JSON, status)

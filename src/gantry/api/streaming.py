@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 
 from anyio.to_thread import run_sync
+from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from gantry.api.web import Answer
 from gantry.errors import StatusError
+from gantry.studies.departure import leave, watch
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +92,22 @@ def draw(pieces: Iterator[bytes]) -> tuple[list[bytes], bool]:
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    leave()
+
+
+@asynccontextmanager
+async def watch_client(request: Request) -> AsyncIterator[None]:
+    """While the block lasts, and in the answer that follows, work in threads learns when the client goes away.
+
+    For requests without a body: what a body holds is taken off the connection.
+    """
+    watch()
+    gone = asyncio.ensure_future(_until_gone(request.receive)) if request.method in ("GET", "HEAD") else None
+    try:
+        yield
+    finally:
+        if gone is not None:
+            gone.cancel()
 
 
 def _close(pieces: Iterator[bytes]) -> None:

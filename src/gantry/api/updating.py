@@ -19,7 +19,7 @@ def update_instance(call: Call) -> Answer:
     """The body is a JSON Patch of the DICOM JSON object that the metadata has for the instance."""
     context = call.context
     update.update_instance(context.seams, context.uploads, call.dicom_store, call.path, _patch(call), call.web_url)
-    context.notify()
+    context.sweep()
     return _json({})
 
 

@@ -13,6 +13,7 @@ from pydantic import AliasChoices, Field, StrictInt
 from gantry.api.messages import Json as Json
 from gantry.api.messages import Message
 from gantry.errors import Status
+from gantry.names import url_path
 from gantry.resources import (
     Dataset,
     DicomStore,
@@ -145,7 +146,7 @@ def operation_json(value: Operation, public_url: str) -> Json:
             "apiMethodName": f"{package}.{value.method.value}",
             "createTime": timestamp(value.create_time),
             "endTime": None if value.end_time is None else timestamp(value.end_time),
-            "logsUrl": f"{public_url}/logs/{value.name}",
+            "logsUrl": f"{public_url}/logs/{url_path(value.name)}",
             "counter": counter_json(value.counter),
             "cancelRequested": value.cancel_requested,
         }

@@ -120,7 +120,7 @@ def check_bindings(bindings: Iterable[Binding], roles: Roles) -> tuple[Binding, 
         if binding.role not in roles:
             raise InvalidArgument(f"policy: there is no role {binding.role[:200]!r} for this resource")
         for member in binding.members:
-            _check_member(member)
+            check_member(member)
         if binding.condition is not None:
             _check_condition(binding.condition)
     return tuple(replace(each, members=tuple(map(_folded, each.members))) for each in given)
@@ -147,7 +147,8 @@ def _folded(member: str) -> str:
     return f"{kind}{colon}{name.lower()}" if kind in ("user", "serviceAccount", "group", "domain") else member
 
 
-def _check_member(member: str) -> None:
+def check_member(member: str) -> None:
+    """Raises InvalidArgument for what cannot stand in a policy."""
     if member == "allUsers":
         raise InvalidArgument("policy: allUsers is refused: images of patients are shown to nobody unknown")
     if member != EVERYBODY and not _MEMBER.fullmatch(member):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, update
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Row, bindparam, update
 
 from gantry.errors import Code, Status
-from gantry.index.lookups import look_up_pairs, parse_position
-from gantry.index.tables import garbage, instance
-from gantry.index.tally import add_to_tally
+from gantry.index.counting import Delta, change_counts, discard_blobs
+from gantry.index.lookups import find_rows, parse_position
+from gantry.index.tables import instance
 from gantry.resources import Change, Failure, Instance
+
+_Place = tuple[int, str]
+_Made = Mapping[_Place, tuple[Row[Any], Change]]
 
 
 def apply_changes(connection: Connection, store_id: int, changes: Sequence[Change], now: int) -> tuple[Failure, ...]:
@@ -19,31 +22,40 @@ def apply_changes(connection: Connection, store_id: int, changes: Sequence[Chang
 
     A blob that no row names afterwards, the old one or a copy that came too late, becomes garbage.
     """
-    rows = {parse_position(change.position): change for change in changes}
-    columns = instance.c.series_id, instance.c.sop_instance_uid, instance.c.blob_key
-    present = look_up_pairs(connection, instance, rows, *columns)
-    made = {row: change for row, change in rows.items() if present.get(row) == change.instance.blob_key}
-    lost = {row: change for row, change in rows.items() if row not in made}
+    wanted = {parse_position(change.position): change for change in changes}
+    rows = find_rows(connection, wanted)
+    made = {
+        place: (rows[place], change)
+        for place, change in wanted.items()
+        if place in rows and rows[place].blob_key == change.instance.blob_key
+    }
+    lost = {place: change for place, change in wanted.items() if place not in made}
     if made:
         _update(connection, made, now)
-        left = ((change.instance.storage_class, -1, -change.instance.size) for change in made.values())
-        joined = ((change.storage_class, 1, change.instance.size) for change in made.values())
-        add_to_tally(connection, store_id, now, (*left, *joined))
-    dead = [change.instance.blob_key for change in made.values() if change.copied]
-    # A change that has been made already is lost, too; its blob is the row's.
-    dead += [change.blob_key for row, change in lost.items() if change.copied and present.get(row) != change.blob_key]
-    if dead:
-        connection.execute(upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in dead])
-    return tuple(too_late(change.instance, row in present) for row, change in lost.items())
+        change_counts(connection, store_id, _count(made), now)
+    dead = [change.instance.blob_key for _, change in made.values() if change.copied]
+    for place, change in lost.items():
+        # A change that has been made already is lost, too; its blob is the row's.
+        if change.copied and (place not in rows or rows[place].blob_key != change.blob_key):
+            dead.append(change.blob_key)
+    discard_blobs(connection, dead)
+    return tuple(too_late(change.instance, place in rows) for place, change in lost.items())
 
 
-def _update(connection: Connection, made: Mapping[tuple[int, str], Change], now: int) -> None:
+def _count(made: _Made) -> Iterator[Delta]:
+    """By the classes of the rows: another operation may have changed them since they were read."""
+    for row, change in made.values():
+        yield Delta(row.study_id, row.series_id, row.storage_class, -1, -row.size)
+        yield Delta(row.study_id, row.series_id, change.storage_class, 1, row.size)
+
+
+def _update(connection: Connection, made: _Made, now: int) -> None:
     statement = update(instance).where(
         instance.c.series_id == bindparam("series"), instance.c.sop_instance_uid == bindparam("uid")
     )
     new = {"blob_key": bindparam("key"), "storage_class": bindparam("class"), "storage_class_update_time": now}
     names = ("series", "uid", "key", "class")
-    values = ((*row, change.blob_key, change.storage_class) for row, change in made.items())
+    values = ((*place, change.blob_key, change.storage_class) for place, (_, change) in made.items())
     connection.execute(statement.values(new), [dict(zip(names, each, strict=True)) for each in values])
 
 

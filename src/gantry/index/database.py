@@ -14,21 +14,25 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index.clock import read_clock
+from gantry.index.writer_queue import WriterQueue
 
-_CONNECTIONS = 10  # each may fill its cache of 16 MiB
-SCHEMA_VERSION = "0009"
+READERS = 10  # connections; each may fill its cache of 16 MiB
+WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
+SCHEMA_VERSION = "0010"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 class Database:
-    """One engine. ``read`` sees a snapshot per statement, ``write`` is one serialised, durable transaction.
+    """``read`` sees a snapshot per statement, ``write`` is one serialised, durable transaction.
 
+    Writers take turns at one connection and never hold one of the readers', so that reads go on while they wait.
     ``now`` reads the clock: microseconds since 1970 UTC.
     """
 
     def __init__(self, url: str, now: Callable[[], int] = read_clock) -> None:
         self.now = now
-        self.engine = _open(url)
+        self.engine, self.writer = _open(url, READERS), _open(url, 1)
+        self._queue = WriterQueue()
         try:
             _migrate(self.engine, url)
         except DatabaseError as error:
@@ -36,23 +40,29 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+        self.writer.dispose()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
+        """Raises Interrupted where SQLite cannot read, or all connections are busy for too long."""
         with _translated(), self.engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        with _translated(), self.engine.connect() as connection:
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                with suppress(OperationalError):  # SQLite has done it by itself where the disk is full
-                    connection.exec_driver_sql("ROLLBACK")
-                raise
-            connection.exec_driver_sql("COMMIT")
+        """Raises Interrupted where it is not this thread's turn in time, or SQLite cannot write."""
+        with self._queue.take_turn(WAIT) as mine:
+            if not mine:
+                raise Interrupted("the index is too busy right now: other writers are waiting; try again")
+            with _translated(), self.writer.connect() as connection:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+                try:
+                    yield connection
+                except BaseException:
+                    with suppress(OperationalError):  # SQLite has done it by itself where the disk is full
+                        connection.exec_driver_sql("ROLLBACK")
+                    raise
+                connection.exec_driver_sql("COMMIT")
 
 
 class Part:
@@ -72,15 +82,15 @@ def _translated() -> Iterator[None]:
         raise Interrupted("the index is too busy right now") from error
 
 
-def _open(url: str) -> Engine:
+def _open(url: str, connections: int) -> Engine:
     # AUTOCOMMIT hands transactions to ``write``: the driver's own late BEGIN would let two writers deadlock.
     engine = create_engine(
         url,
         isolation_level="AUTOCOMMIT",
-        pool_size=_CONNECTIONS,
+        pool_size=connections,
         max_overflow=0,
-        pool_timeout=40,
-        connect_args={"timeout": 60, "check_same_thread": False},
+        pool_timeout=WAIT,
+        connect_args={"timeout": WAIT, "check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")

@@ -1,22 +1,27 @@
-"""Deleting instances, series and studies: rows go and blobs become garbage in one transaction."""
+"""Deleting instances, series and studies.
+
+A study or series of any size leaves its store in one short transaction: its row is moved below a row of ``dicom_store``
+that is deleted and stands for what was removed. From then on no search, walk or metric finds it, and the same UIDs can
+be stored again. Its rows go in pieces afterwards; see ``garbage``.
+"""
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
-from gantry.errors import NotFound
+from gantry.index.counting import count_out
 from gantry.index.database import Part
+from gantry.index.lookups import find_rows
 from gantry.index.operation_rows import get_operation, insert_done_operation
-from gantry.index.paths import find_path, is_below
-from gantry.index.removal import blank_headers, remove_series, settle_study
+from gantry.index.paths import find_path, no_such_path
+from gantry.index.removal import remove_instances, settle_study
 from gantry.index.resource_rows import get_store_row
-from gantry.index.tables import garbage, instance, series
-from gantry.index.tally import add_to_tally, tally_of
+from gantry.index.tables import dicom_store, series, study
+from gantry.index.terms import make_unfindable
 from gantry.names import DicomStoreName, OperationName, ResourcePath
-from gantry.resources import Method, Operation
+from gantry.resources import READER, Method, Operation
 
 
 class Deletion(Part):
@@ -25,72 +30,51 @@ class Deletion(Part):
     def delete_below(self, store: DicomStoreName, path: ResourcePath, version: str, method: Method) -> Operation:
         with self.database.write() as connection:
             row, now = get_store_row(connection, store), self.database.now()
-            found = find_path(connection, row.id, path)
-            below = is_below(*found)
-            victims = instance.c.series_id.in_(select(series.c.id).where(*below))
-            gone = _discard(connection, row.id, victims, now)
-            remove_series(connection, below)
-            settle_study(connection, found[0], gone)
-            number = _record(connection, row, store, path, version, method, now)
+            study_id, series_id = find_path(connection, row.id, path)
+            removed = _insert_removed(connection, row)
+            if series_id:
+                _remove_series(connection, row.id, study_id, series_id, removed, now)
+            else:
+                _remove_study(connection, row.id, study_id, removed, now)
+            request = {"path": list(path)}
+            names = {"dataset_id": row.dataset_id, "store": str(store), "store_id": row.id, "version": version}
+            number = insert_done_operation(connection, now, method=method, request=request, **names)
             return get_operation(connection, OperationName(store.parent, number))
 
     def delete_instance(self, store: DicomStoreName, path: ResourcePath) -> None:
         with self.database.write() as connection:
-            _remove_instance(connection, get_store_row(connection, store).id, path, self.database.now())
+            store_id = get_store_row(connection, store).id
+            _, series_id = find_path(connection, store_id, path)
+            rows = find_rows(connection, [(series_id, path.instance)])
+            if not rows:
+                raise no_such_path(path)
+            remove_instances(connection, store_id, list(rows.values()), self.database.now())
 
 
-def discard_one(connection: Connection, store_id: int, uids: tuple[str, str, str], now: int) -> None:
-    """Remove one instance to make room for another; one that is not there any more is none."""
-    with suppress(NotFound):
-        _remove_instance(connection, store_id, ResourcePath(*uids), now)
+def _insert_removed(connection: Connection, row: Row[Any]) -> int:
+    """The number of a new row that stands for what is removed from the store ``row``."""
+    values = {"dataset_id": row.dataset_id, "store": row.store, "settings": "{}", "deleted": True}
+    made: Any = connection.execute(insert(dicom_store), values | {"removed_from": row.id}).inserted_primary_key
+    return int(made[0])
 
 
-def _remove_instance(connection: Connection, store_id: int, path: ResourcePath, now: int) -> None:
-    study_id, series_id = find_path(connection, store_id, path)
-    victim = (instance.c.series_id == series_id) & (instance.c.sop_instance_uid == path.instance)
-    row = connection.execute(select(instance).where(victim)).one()
-    _discard(connection, store_id, victim, now)
-    blank_headers(connection, [row])
-    _subtract(connection, row)
-    remove_series(connection, (series.c.id == series_id, series.c.instance_count == 0))
-    settle_study(connection, study_id, 1)
+def _remove_study(connection: Connection, store_id: int, study_id: int, removed: int, now: int) -> None:
+    count_out(connection, store_id, series.c.study_id == study_id, now)
+    make_unfindable(connection, connection.execute(select(study).where(study.c.id == study_id)).one())
+    # Nobody describes it anew: it counts as described.
+    connection.execute(update(study).where(study.c.id == study_id).values(store_id=removed, described_by=READER))
+    connection.execute(update(series).where(series.c.study_id == study_id).values(store_id=removed))
 
 
-def _discard(connection: Connection, store_id: int, victims: Any, now: int) -> int:
-    add_to_tally(connection, store_id, now, tally_of(connection, victims))
-    blobs = select(instance.c.blob_key).where(victims)
-    connection.execute(insert(garbage).from_select(["blob_key"], blobs))
-    return connection.execute(delete(instance).where(victims)).rowcount
-
-
-def _subtract(connection: Connection, row: Row[Any]) -> None:
-    connection.execute(
-        update(series)
-        .where(series.c.id == row.series_id)
-        .values(
-            instance_count=series.c.instance_count - 1,
-            blob_bytes=series.c.blob_bytes - row.size,
-            structured_bytes=series.c.structured_bytes - row.structured_size,
-        )
-    )
-
-
-def _record(
-    connection: Connection,
-    row: Row[Any],
-    store: DicomStoreName,
-    path: ResourcePath,
-    version: str,
-    method: Method,
-    now: int,
-) -> int:
-    return insert_done_operation(
-        connection,
-        now,
-        method=method,
-        request={"path": list(path)},
-        dataset_id=row.dataset_id,
-        store=str(store),
-        store_id=row.id,
-        version=version,
-    )
+def _remove_series(
+    connection: Connection, store_id: int, study_id: int, series_id: int, removed: int, now: int
+) -> None:
+    """The series gets a study of its own, without terms."""
+    count = count_out(connection, store_id, series.c.id == series_id, now)
+    total = study.c.instance_count
+    connection.execute(update(study).where(study.c.id == study_id).values({total: total - count}))
+    uid = connection.execute(select(study.c.study_instance_uid).where(study.c.id == study_id)).scalar_one()
+    values = {"store_id": removed, "study_instance_uid": uid, "described_by": READER}
+    made: Any = connection.execute(insert(study), values).inserted_primary_key
+    connection.execute(update(series).where(series.c.id == series_id).values(study_id=made[0], store_id=removed))
+    settle_study(connection, study_id)

@@ -12,15 +12,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, tuple_, update
 
-from gantry.errors import NotFound
+from gantry.index.counting import Delta, change_counts
 from gantry.index.database import Part
 from gantry.index.filling import fill_rows
-from gantry.index.insertion import NO_PACK, Placed, columns_of, insert_packs, tell_modalities
-from gantry.index.lookups import select_instances, to_instance
-from gantry.index.paths import find_path
+from gantry.index.insertion import NO_PACK, Placed, columns_of, insert_packs
+from gantry.index.lookups import find_places, find_rows, select_instances, to_instance
 from gantry.index.retelling import retell_series, retell_study, series_said, study_said
-from gantry.index.tables import instance, series, study
-from gantry.names import ResourcePath
+from gantry.index.tables import dicom_store, instance, series, study
+from gantry.index.terms import tell_modalities
 from gantry.resources import (
     READER,
     HeaderPlace,
@@ -38,16 +37,21 @@ class Descriptions(Part):
     """Promises: ``index_protocols.DescriptionIndex``."""
 
     def list_undescribed(self, limit: int) -> list[tuple[int, Instance]]:
-        query = select_instances().add_columns(study.c.store_id).where(instance.c.pack_number.is_(None)).limit(limit)
+        query = select_instances().add_columns(study.c.store_id).where(instance.c.pack_number.is_(None))
+        query = query.join(dicom_store, dicom_store.c.id == study.c.store_id).where(dicom_store.c.deleted.is_(False))
         with self.database.read() as connection:
-            return [(row.store_id, to_instance(row)) for row in connection.execute(query)]
+            return [(row.store_id, to_instance(row)) for row in connection.execute(query.limit(limit))]
 
     def describe(self, store_id: int, instances: Sequence[Instance]) -> None:
         with self.database.write() as connection:
-            placed = [item for each in instances if (item := _place_instance(connection, store_id, each)) is not None]
+            places = find_places(connection, store_id, instances)
+            rows = {places[place]: row for place, row in find_rows(connection, places).items()}
+            there = [(rows[item.uids], item) for item in instances if item.uids in rows]
+            placed = [Placed(row.study_id, row.series_id, item) for row, item in there]
             packs = insert_packs(connection, placed)
             for item in placed:
                 _write_header(connection, item, packs)
+            change_counts(connection, store_id, (_grow(row, item) for row, item in there), self.database.now())
             fill_rows(connection, placed)
 
     def count_outdated(self) -> int:
@@ -89,7 +93,8 @@ class Descriptions(Part):
         self, study_id: int, before: OutdatedSeries, said: SeriesAttributes, places: Iterable[HeaderPlace]
     ) -> bool:
         with self.database.write() as connection:
-            row = connection.execute(select(series).where(series.c.id == before.id)).one_or_none()
+            mine = series.c.id == before.id, dicom_store.c.id == series.c.store_id, dicom_store.c.deleted.is_(False)
+            row = connection.execute(select(series).where(*mine)).one_or_none()
             if row is None or _series(row) != before or not _are_there(connection, places):
                 return False
             retell_series(connection, row, said)
@@ -110,25 +115,16 @@ class Descriptions(Part):
             _mark(connection, studies)
 
 
-def _place_instance(connection: Connection, store_id: int, item: Instance) -> Placed | None:
-    try:
-        study_id, series_id = find_path(connection, store_id, ResourcePath(*item.uids))
-    except NotFound:
-        return None
-    return Placed(study_id, series_id, item)
+def _grow(row: Row[Any], item: Instance) -> Delta:
+    more = 0 if item.description is None else item.structured_size - row.structured_size
+    return Delta(row.study_id, row.series_id, row.storage_class, 0, 0, more)
 
 
 def _write_header(connection: Connection, item: Placed, packs: dict[tuple[int, int], tuple[int, int]]) -> None:
-    new, said = item.instance, item.instance.description
+    new = item.instance
     row = (instance.c.series_id == item.series_id) & (instance.c.sop_instance_uid == new.sop_instance_uid)
-    if said is None:
-        connection.execute(update(instance).where(row).values(pack_number=NO_PACK))
-        return
-    before = connection.execute(select(instance.c.structured_size).where(row)).scalar_one()
-    connection.execute(update(instance).where(row).values(columns_of(item, packs)))
-    total = series.c.structured_bytes
-    grown = update(series).where(series.c.id == item.series_id).values({total: total + new.structured_size - before})
-    connection.execute(grown)
+    values = {"pack_number": NO_PACK} if new.description is None else columns_of(item, packs)
+    connection.execute(update(instance).where(row).values(values))
 
 
 def _mark(connection: Connection, studies: Sequence[OutdatedStudy]) -> None:
@@ -137,11 +133,9 @@ def _mark(connection: Connection, studies: Sequence[OutdatedStudy]) -> None:
 
 
 def _are_there(connection: Connection, places: Iterable[HeaderPlace]) -> bool:
-    for place in places:
-        row = instance.c.series_id == place.series_id, instance.c.sop_instance_uid == place.sop_instance_uid
-        if connection.execute(select(instance.c.blob_key).where(*row)).scalar() != place.blob_key:
-            return False
-    return True
+    keys = {(place.series_id, place.sop_instance_uid): place.blob_key for place in places}
+    rows = find_rows(connection, keys)
+    return all(key in rows and rows[key].blob_key == blob_key for key, blob_key in keys.items())
 
 
 def _outdated(row: Row[Any]) -> OutdatedStudy:

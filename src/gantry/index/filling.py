@@ -7,10 +7,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Table, select
 
-from gantry.index.insertion import Placed, insert_instances, tell_modalities
+from gantry.index.insertion import Placed, insert_instances
 from gantry.index.lookups import CHUNK
 from gantry.index.retelling import retell_series, retell_study, series_said, study_said
 from gantry.index.tables import series, study
+from gantry.index.terms import tell_modalities
 from gantry.merging import fill
 from gantry.resources import Instance, SeriesAttributes, StudyAttributes
 

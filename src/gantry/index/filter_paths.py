@@ -36,11 +36,11 @@ def _look_up(connection: Connection, store_id: int, wanted: Sequence[Selected]) 
     known = [path for path in paths if path.study in studies]
     below = _series_of(connection, [studies[path.study] for path in known if not path.series])
     pairs = {(studies[path.study], path.series) for path in known if path.series}
-    all_series = look_up_pairs(connection, series, pairs, series.c.study_id, series.c.series_instance_uid, series.c.id)
+    all_series = look_up_pairs(connection, pairs, series.c.study_id, series.c.series_instance_uid, series.c.id)
     ids = {path: all_series.get((studies[path.study], path.series)) for path in known if path.series}
     singles = {(number, path.instance) for path, number in ids.items() if number is not None and path.instance}
     columns = instance.c.series_id, instance.c.sop_instance_uid, instance.c.size
-    stored = look_up_pairs(connection, instance, singles, *columns)
+    stored = look_up_pairs(connection, singles, *columns)
     found: dict[ResourcePath, list[_Row]] = {}
     for path in known:
         if not path.series:

@@ -1,4 +1,4 @@
-"""What the sweeper removes: blobs that have lost their rows, and what lies below deleted stores."""
+"""What the sweeper removes: blobs that have lost their rows, and what lies below deleted stores, studies and series."""
 
 from __future__ import annotations
 
@@ -7,26 +7,40 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select
 
 from gantry.index.database import Part
-from gantry.index.removal import purge
+from gantry.index.purging import PIECE, purge
 from gantry.index.tables import dicom_store, garbage, saved_search, tally
+
+_IS_REMOVED = dicom_store.c.deleted.is_(True), dicom_store.c.removed_from.is_not(None)
 
 
 class Garbage(Part):
     """Promises: ``index_protocols.GarbageIndex``."""
 
     def list_deleted_stores(self) -> list[int]:
+        query = select(dicom_store.c.id).where(dicom_store.c.deleted.is_(True), dicom_store.c.removed_from.is_(None))
         with self.database.read() as connection:
-            return list(connection.execute(select(dicom_store.c.id).where(dicom_store.c.deleted.is_(True))).scalars())
+            return list(connection.execute(query).scalars())
 
-    def purge_store(self, store_id: int, limit: int = 5000) -> bool:
+    def purge_store(self, store_id: int, limit: int = PIECE) -> bool:
         with self.database.write() as connection:
-            return purge(connection, store_id, limit)
+            return purge(connection, store_id, limit, keep_list=False)
 
     def forget_store(self, store_id: int) -> None:
         with self.database.write() as connection:
             connection.execute(delete(dicom_store).where(dicom_store.c.id == store_id, dicom_store.c.deleted.is_(True)))
             for table in (tally, saved_search):
-                connection.execute(delete(table).where(table.c.store_id == store_id))
+                gone = table.c.store_id.not_in(select(dicom_store.c.id))
+                connection.execute(delete(table).where(table.c.store_id == store_id, gone))
+
+    def purge_removed(self, limit: int = PIECE) -> bool:
+        with self.database.read() as connection:
+            number = connection.execute(select(dicom_store.c.id).where(*_IS_REMOVED).limit(1)).scalar()
+        if number is None:
+            return True
+        with self.database.write() as connection:
+            if purge(connection, number, limit, keep_list=True):
+                connection.execute(delete(dicom_store).where(dicom_store.c.id == number, *_IS_REMOVED))
+        return False
 
     def list_blobs(self, after: str = "", limit: int = 1000) -> list[str]:
         query = select(garbage.c.blob_key).where(garbage.c.blob_key > after).order_by(garbage.c.blob_key)

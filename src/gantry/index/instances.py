@@ -73,7 +73,9 @@ class Instances(Part):
             ids = select(series.c.id).where(*is_below(study_id, series_id))
             numbers = sorted(connection.execute(ids).scalars())
         last, uid = parse_position(after)
-        query = select_instances().where(is_instance(path.instance)) if path.instance else select_instances()
+        query = select_instances().where(study.c.store_id + 0 == store_id)  # not deleted since
+        if path.instance:
+            query = query.where(is_instance(path.instance))
         for number in numbers:
             if number >= last:
                 yield from walk_series(self.database, query, number, uid if number == last else "")

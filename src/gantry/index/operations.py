@@ -21,6 +21,7 @@ from gantry.index.log_rows import insert_entries
 from gantry.index.operation_rows import (
     count_open_operations,
     get_operation,
+    is_in_dataset,
     make_id,
     note_progress,
     select_operations,
@@ -32,6 +33,7 @@ from gantry.index.resource_rows import get_dataset_row, get_store_row
 from gantry.index.tables import dicom_store, garbage, operation, progress, selection
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
 from gantry.resources import (
+    CANCELLED,
     Batch,
     Committed,
     Failure,
@@ -115,14 +117,24 @@ class Operations(Part):
             rows = connection.execute(query.order_by(operation.c.id.desc()).limit(limit)).all()
             return [to_operation(row, select_samples(connection, row)) for row in rows]
 
-    def request_cancel(self, name: OperationName) -> None:
-        self.get_operation(name)
+    def request_cancel(self, name: OperationName) -> int:
         with self.database.write() as connection:
-            connection.execute(
-                update(operation)
-                .where(operation.c.id == name.id, operation.c.end_time.is_(None))
-                .values(cancel_requested=True)
-            )
+            wanted = select_operations().where(operation.c.id == name.id, *is_in_dataset(name.dataset))
+            row = connection.execute(wanted).one_or_none()
+            if row is None:
+                raise NotFound(f"operation {name} does not exist")
+            if row.end_time is not None:
+                return 0
+            connection.execute(update(operation).where(operation.c.id == row.id).values(cancel_requested=True))
+            if row.runner:
+                return 0
+            cancelled = (Failure(to_operation(row).subject, CANCELLED),)
+            _finish(connection, row, self.database.now(), CANCELLED, cancelled)
+            return 1
+
+    def cancel_requested(self, name: OperationName) -> bool:
+        with self.database.read() as connection:
+            return bool(connection.execute(select(operation.c.cancel_requested).filter_by(id=name.id)).scalar())
 
     def commit_batch(self, value: Operation, runner: str, batch: Batch) -> Committed:
         with self.database.write() as connection:
@@ -160,19 +172,8 @@ class Operations(Part):
         self, value: Operation, runner: str, error: Status | None, entries: Sequence[Failure] = ()
     ) -> None:
         with self.database.write() as connection:
-            row, now = self._own(connection, value, runner, needs_store=False), self.database.now()
-            insert_entries(connection, row, now, entries)
-            connection.execute(delete(selection).where(selection.c.operation_id == row.id))
-            connection.execute(
-                update(operation)
-                .where(operation.c.id == value.name.id)
-                .values(
-                    end_time=max(now, row.create_time),
-                    listed=row.listed if entries else row.success + row.failure,
-                    error_code=None if error is None else int(error.code),
-                    error_message=None if error is None else error.message,
-                )
-            )
+            row = self._own(connection, value, runner, needs_store=False)
+            _finish(connection, row, self.database.now(), error, entries)
 
     def list_progress(self, name: OperationName) -> list[tuple[datetime, int]]:
         query = select(progress.c.time, progress.c.done).where(progress.c.operation_id == name.id)
@@ -193,3 +194,18 @@ class Operations(Part):
             if connection.execute(alive).one_or_none() is None:
                 raise NotFound(f"DICOM store {value.store} was deleted while the operation ran")
         return row
+
+
+def _finish(connection: Connection, row: Row[Any], now: int, error: Status | None, entries: Sequence[Failure]) -> None:
+    insert_entries(connection, row, now, entries)
+    connection.execute(delete(selection).where(selection.c.operation_id == row.id))
+    connection.execute(
+        update(operation)
+        .where(operation.c.id == row.id)
+        .values(
+            end_time=max(now, row.create_time),
+            listed=row.listed if entries else row.success + row.failure,
+            error_code=None if error is None else int(error.code),
+            error_message=None if error is None else error.message,
+        )
+    )

@@ -6,27 +6,54 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from gantry.errors import DataLoss
 from gantry.header_packs import pack, unpack
-from gantry.index.insertion import NO_PACK, tell_modalities, terms_of
-from gantry.index.tables import header_pack, instance, series, study, study_modality, study_term, study_text
+from gantry.index.counting import Delta, change_counts, discard_blobs
+from gantry.index.insertion import NO_PACK
+from gantry.index.lookups import CHUNK
+from gantry.index.tables import (
+    header_pack,
+    instance,
+    series,
+    series_tally,
+    study,
+)
+from gantry.index.terms import make_unfindable, tell_modalities
 
 logger = logging.getLogger(__name__)
+
+
+def remove_instances(connection: Connection, store_id: int, rows: Sequence[Row[Any]], now: int) -> None:
+    """Remove instances of a store, with the series and studies that are empty then. ``rows``: of ``find_rows``."""
+    discard_blobs(connection, (row.blob_key for row in rows))
+    blank_headers(connection, rows)
+    keys = [{"at_series": row.series_id, "at_uid": row.sop_instance_uid} for row in rows]
+    mine = instance.c.series_id == bindparam("at_series"), instance.c.sop_instance_uid == bindparam("at_uid")
+    connection.execute(delete(instance).where(*mine), keys)
+    change_counts(connection, store_id, map(_count, rows), now)
+    for start in range(0, len(emptied := sorted({row.series_id for row in rows})), CHUNK):
+        chunk = emptied[start : start + CHUNK]
+        remove_series(connection, (series.c.id.in_(chunk), series.c.instance_count == 0))
+    for study_id in sorted({row.study_id for row in rows}):
+        settle_study(connection, study_id)
+
+
+def _count(row: Row[Any]) -> Delta:
+    return Delta(row.study_id, row.series_id, row.storage_class, -1, -row.size, -row.structured_size)
 
 
 def remove_series(connection: Connection, below: tuple[Any, ...]) -> None:
     """Remove series without instances, with their headers. ``below`` are conditions on ``series``."""
     numbers = select(series.c.id).where(*below)
-    connection.execute(delete(header_pack).where(header_pack.c.series_id.in_(numbers)))
+    for table in (header_pack, series_tally):
+        connection.execute(delete(table).where(table.c.series_id.in_(numbers)))
     connection.execute(delete(series).where(*below))
 
 
-def settle_study(connection: Connection, study_id: int, gone: int) -> None:
-    """After a study has lost ``gone`` instances: its counters and modalities, or its end when it is empty."""
-    total = study.c.instance_count
-    connection.execute(update(study).where(study.c.id == study_id).values({total: total - gone}))
+def settle_study(connection: Connection, study_id: int) -> None:
+    """After a study has lost instances or series: its modalities, or its end when it is empty."""
     if connection.execute(select(series.c.id).where(series.c.study_id == study_id).limit(1)).first() is None:
         remove_study(connection, connection.execute(select(study).where(study.c.id == study_id)).one())
     else:
@@ -37,18 +64,6 @@ def remove_study(connection: Connection, row: Row[Any]) -> None:
     """A study without series, with everything that finds it."""
     make_unfindable(connection, row)
     connection.execute(delete(study).where(study.c.id == row.id))
-
-
-def make_unfindable(connection: Connection, row: Row[Any]) -> None:
-    """The terms, texts and modalities of a study go."""
-    terms = [tuple(term.values()) for term in terms_of(row.store_id, row.id, row)]
-    if terms:
-        connection.execute(delete(study_term).where(tuple_(*study_term.primary_key.columns).in_(terms)))
-    for modality in row.modalities.split("\\"):
-        key = (row.store_id, modality, row.study_date, row.id)
-        same = [column == value for column, value in zip(study_modality.primary_key.columns, key, strict=True)]
-        connection.execute(delete(study_modality).where(*same))
-    connection.execute(delete(study_text).where(study_text.c.rowid == row.id))
 
 
 def blank_headers(connection: Connection, rows: Sequence[Row[Any]]) -> None:
@@ -81,22 +96,3 @@ def _give_up(connection: Connection, row: Row[Any]) -> None:
     users = instance.c.series_id == row.series_id, instance.c.pack_id == row.id
     connection.execute(update(instance).where(*users).values(pack_id=None, pack_number=NO_PACK))
     connection.execute(delete(header_pack).where(header_pack.c.id == row.id))
-
-
-def purge(connection: Connection, store_id: int, limit: int) -> bool:
-    """Remove up to ``limit`` rows below a store; True when none is left."""
-    in_store = series.c.store_id == store_id
-    numbers = select(series.c.id).where(in_store)
-    key = tuple_(instance.c.series_id, instance.c.sop_instance_uid)
-    victims = select(instance.c.series_id, instance.c.sop_instance_uid).where(instance.c.series_id.in_(numbers))
-    if connection.execute(delete(instance).where(key.in_(victims.limit(limit)))).rowcount:
-        return False
-    packs = select(header_pack.c.id).where(header_pack.c.series_id.in_(numbers)).limit(limit)
-    if connection.execute(delete(header_pack).where(header_pack.c.id.in_(packs))).rowcount:
-        return False
-    if connection.execute(delete(series).where(series.c.id.in_(numbers.limit(limit)))).rowcount:
-        return False
-    studies = connection.execute(select(study).where(study.c.store_id == store_id).limit(limit)).all()
-    for row in studies:
-        remove_study(connection, row)
-    return not studies

@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gantry.index.changes import too_late
-from gantry.index.insertion import Placed, columns_of, insert_packs, tell_modalities
-from gantry.index.lookups import parse_position
+from gantry.index.counting import Delta, change_counts, discard_blobs
+from gantry.index.insertion import Placed, columns_of, insert_packs
+from gantry.index.lookups import find_rows, parse_position
 from gantry.index.removal import blank_headers
 from gantry.index.retelling import retell_series, retell_study, series_said, study_said
-from gantry.index.tables import garbage, instance, series, study
-from gantry.index.tally import add_to_tally
+from gantry.index.tables import instance, series, study
+from gantry.index.terms import tell_modalities
 from gantry.merging import follow
 from gantry.resources import Failure, Replacement
 
@@ -26,10 +26,11 @@ def replace_instances(connection: Connection, replacements: Sequence[Replacement
 
     A blob that no row names afterwards, the old one or a new one that came too late, becomes garbage.
     """
+    rows = find_rows(connection, (parse_position(item.position) for item in replacements))
     made: _Made = []
     failures, dead = [], []
     for item in replacements:
-        row = connection.execute(_row_query(*parse_position(item.position))).one_or_none()
+        row = rows.get(parse_position(item.position))
         if row is not None and row.blob_key == item.before.blob_key:
             made.append((row, item))
             dead.append(row.blob_key)
@@ -40,21 +41,15 @@ def replace_instances(connection: Connection, replacements: Sequence[Replacement
     if made:
         blank_headers(connection, [row for row, _ in made])
         _update(connection, made)
-        _count(connection, made)
-        grown = [(row.storage_class, 0, item.after.size - row.size) for row, item in made]
-        add_to_tally(connection, made[0][0].store_id, now, grown)
+        change_counts(connection, made[0][0].store_id, map(_count, *zip(*made, strict=True)), now)
         _follow(connection, made)
-    if dead:
-        connection.execute(upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in dead])
+    discard_blobs(connection, dead)
     return tuple(failures)
 
 
-def _row_query(series_id: int, uid: str) -> Any:
-    query = select(instance, series.c.study_id, study.c.store_id).join_from(
-        instance, series, series.c.id == instance.c.series_id
-    )
-    query = query.join(study, study.c.id == series.c.study_id)
-    return query.where(instance.c.series_id == series_id, instance.c.sop_instance_uid == uid)
+def _count(row: Row[Any], item: Replacement) -> Delta:
+    size, structured_size = item.after.size - row.size, item.after.structured_size - row.structured_size
+    return Delta(row.study_id, row.series_id, row.storage_class, 0, size, structured_size)
 
 
 def _update(connection: Connection, made: _Made) -> None:
@@ -70,20 +65,6 @@ def _update(connection: Connection, made: _Made) -> None:
     mine = instance.c.series_id == bindparam("at_series"), instance.c.sop_instance_uid == bindparam("at_uid")
     columns = [name for name in values[0] if not name.startswith("at_")]
     connection.execute(update(instance).where(*mine).values({name: bindparam(name) for name in columns}), values)
-
-
-def _count(connection: Connection, made: _Made) -> None:
-    grown: dict[int, list[int]] = {}
-    for row, item in made:
-        counters = grown.setdefault(row.series_id, [0, 0])
-        counters[0] += item.after.size - row.size
-        counters[1] += item.after.structured_size - row.structured_size
-    for series_id, (blob, structured) in grown.items():
-        values = {
-            series.c.blob_bytes: series.c.blob_bytes + blob,
-            series.c.structured_bytes: series.c.structured_bytes + structured,
-        }
-        connection.execute(update(series).where(series.c.id == series_id).values(values))
 
 
 def _follow(connection: Connection, made: _Made) -> None:

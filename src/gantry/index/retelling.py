@@ -6,9 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, update
 
-from gantry.index.insertion import make_findable, tell_modalities
-from gantry.index.removal import make_unfindable
 from gantry.index.tables import series, study
+from gantry.index.terms import make_findable, make_unfindable, tell_modalities
 from gantry.resources import SeriesAttributes, StudyAttributes
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, exists, func, select
+from sqlalchemy import and_, bindparam, exists, func, select
 
 from gantry.index.database import Part
 from gantry.index.lookups import parse_position, select_instances
-from gantry.index.tables import instance, selection, series
+from gantry.index.tables import instance, operation, selection, series, study
 from gantry.index.walking import walk_series
 from gantry.resources import Instance
 
@@ -23,19 +23,20 @@ class Selections(Part):
     """Promises: ``index_protocols.SelectionIndex``."""
 
     def count_selected(self, operation_id: int) -> int:
-        mine = selection.c.operation_id == operation_id
-        whole = select(func.coalesce(func.sum(series.c.instance_count), 0)).join_from(
-            selection, series, series.c.id == selection.c.series_id
-        )
-        single = select(func.count()).where(mine, selection.c.sop_instance_uid != "", ~_covered())
+        is_there = series.c.id == selection.c.series_id, series.c.store_id == _store_of(operation_id)
+        mine = selection.c.operation_id == operation_id, *is_there
+        whole = select(func.coalesce(func.sum(series.c.instance_count), 0))
+        single = select(func.count()).where(*mine, selection.c.sop_instance_uid != "", ~_covered())
         with self.database.read() as connection:
-            in_series = connection.execute(whole.where(mine, selection.c.sop_instance_uid == "")).scalar_one()
+            in_series = connection.execute(whole.where(*mine, selection.c.sop_instance_uid == "")).scalar_one()
             return int(in_series + connection.execute(single).scalar_one())
 
     def walk_selected(self, operation_id: int, after: str = "") -> Iterator[tuple[str, Instance]]:
         last, uid = parse_position(after)
         for number, is_whole in self._selected_series(operation_id, last):
-            query = select_instances() if is_whole else _single(operation_id)
+            query = select_instances().where(study.c.store_id == _store_of(operation_id))  # not deleted since
+            if not is_whole:
+                query = query.where(_is_single(operation_id))
             yield from walk_series(self.database, query, number, uid if number == last else "")
 
     def _selected_series(self, operation_id: int, first: int) -> Iterator[tuple[int, bool]]:
@@ -53,13 +54,17 @@ class Selections(Part):
             first = rows[-1][0] + 1
 
 
-def _single(operation_id: int) -> Select[Any]:
+def _store_of(operation_id: int) -> Any:
+    return select(operation.c.store_id).where(operation.c.id == operation_id).scalar_subquery()
+
+
+def _is_single(operation_id: int) -> Any:
     mine = and_(
         selection.c.operation_id == operation_id,
         selection.c.series_id == bindparam("series"),
         selection.c.sop_instance_uid == instance.c.sop_instance_uid,
     )
-    return select_instances().where(exists().where(mine).correlate(instance))
+    return exists().where(mine).correlate(instance)
 
 
 def _covered() -> Any:

@@ -37,7 +37,8 @@ dataset = Table(
     sqlite_autoincrement=True,
 )
 
-# A deleted store keeps its row, and so its number, until its instances and blobs are gone.
+# A deleted store keeps its row, and so its number, until its instances and blobs are gone. A study or series that is
+# deleted is moved at once below a row of its own, which is ``deleted``, too, and says what it was ``removed_from``.
 dicom_store = Table(
     "dicom_store",
     metadata,
@@ -47,6 +48,7 @@ dicom_store = Table(
     Column("settings", Text, nullable=False),
     Column("deleted", Boolean, nullable=False, server_default=text("0")),
     Column("policy", Text, nullable=False, server_default=""),
+    Column("removed_from", _Id),
     sqlite_autoincrement=True,
 )
 Index(
@@ -138,6 +140,17 @@ series = Table(
     Index("series_store_uid", "store_id", "series_instance_uid"),
     Index("series_modality", "store_id", "modality", "series_instance_uid"),
     sqlite_autoincrement=True,
+)
+
+# What a series holds, by storage class.
+series_tally = Table(
+    "series_tally",
+    metadata,
+    Column("series_id", _Id, primary_key=True),
+    Column("storage_class", Text, primary_key=True),
+    Column("instances", BigInteger, nullable=False),
+    Column("blob_bytes", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 # Headers of several instances of a series, as ``dicom.header_bytes`` packs them.

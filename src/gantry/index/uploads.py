@@ -9,9 +9,9 @@ from sqlalchemy import Connection, delete, false, insert, select
 
 from gantry.errors import AlreadyExists, NotFound
 from gantry.index.database import Part
-from gantry.index.deletion import discard_one
 from gantry.index.filling import add_instances
-from gantry.index.lookups import find_blobs
+from gantry.index.lookups import find_blobs, find_places, find_rows
+from gantry.index.removal import remove_instances
 from gantry.index.replacement import replace_instances
 from gantry.index.tables import dicom_store, upload
 from gantry.resources import Failure, Instance, Replacement
@@ -25,29 +25,26 @@ class Uploads(Part):
     def store_instances(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> set[Uids]:
         present: set[Uids] = set()
         if replace:
-            self._insert(store_id, instances, self._find_blobs(store_id, instances))
+            self._insert(store_id, instances, replace=True)
             return present
         while True:
             new = [item for item in instances if item.uids not in present]
             try:
-                self._insert(store_id, new, {})
+                self._insert(store_id, new)
             except AlreadyExists:
-                present |= self._find_blobs(store_id, new).keys()
+                with self.database.read() as connection:
+                    present |= find_blobs(connection, store_id, new).keys()
             else:
                 return present
 
-    def _find_blobs(self, store_id: int, instances: Sequence[Instance]) -> dict[Uids, str]:
-        with self.database.read() as connection:
-            return find_blobs(connection, store_id, instances)
-
-    def _insert(self, store_id: int, instances: Sequence[Instance], replaced: dict[Uids, str]) -> None:
+    def _insert(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> None:
         if not instances:
             return
         with self.database.write() as connection:
             _require_store(connection, store_id)
             now = self.database.now()
-            for uids in replaced:
-                discard_one(connection, store_id, uids, now)
+            if replace:
+                instances = _make_room(connection, store_id, instances, now)
             add_instances(connection, store_id, instances, now)
 
     def replace_instance(self, replacement: Replacement) -> Failure | None:
@@ -67,6 +64,16 @@ class Uploads(Part):
     def list_uploads(self) -> list[tuple[int, int]]:
         with self.database.read() as connection:
             return [(row.id, row.store_id) for row in connection.execute(select(upload))]
+
+
+def _make_room(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Sequence[Instance]:
+    """Remove the rows of those that are there. ``instances``, each in the storage class that it had."""
+    places = find_places(connection, store_id, instances)
+    rows = find_rows(connection, places)
+    if rows:
+        remove_instances(connection, store_id, list(rows.values()), now)
+    classes = {places[place]: row.storage_class for place, row in rows.items()}
+    return [item._replace(storage_class=classes.get(item.uids, item.storage_class)) for item in instances]
 
 
 def _require_store(connection: Connection, store_id: int) -> None:

@@ -27,11 +27,12 @@ def walk_store(database: Database, store_id: int, after: str = "") -> Iterator[t
 
 def _read_store(database: Database, store_id: int, series_id: int, uid: str) -> Iterator[Row[Any]]:
     """Page by page: the rest of a series, then the series after it, so that every query starts at a key."""
-    rest = select_instances().where(
+    # The sum keeps SQLite from starting at the store's studies, which would mean sorting all that follows.
+    in_store = select_instances().where(study.c.store_id + 0 == store_id)
+    rest = in_store.where(
         instance.c.series_id == bindparam("series_id"), instance.c.sop_instance_uid > bindparam("uid")
     )
-    # The sum keeps SQLite from starting at the store's studies, which would mean sorting all that follows.
-    following = select_instances().where(study.c.store_id + 0 == store_id, series.c.id > bindparam("series_id"))
+    following = in_store.where(series.c.id > bindparam("series_id"))
     rest, following = rest.limit(PAGE), following.limit(PAGE)
     while True:
         for query in (rest, following):

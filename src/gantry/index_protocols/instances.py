@@ -110,7 +110,10 @@ class UploadIndex(Protocol):
 
 
 class DeletionIndex(Protocol):
-    """One transaction each, however much it removes: nobody sees half of a study, and nobody adds to it meanwhile."""
+    """One short transaction each, however much it removes: what is deleted is gone at once as a whole.
+
+    The same UIDs can be stored again right afterwards. Rows and blobs go later; see ``GarbageIndex.purge_removed``.
+    """
 
     def delete_below(self, store: DicomStoreName, path: ResourcePath, version: str, method: Method) -> Operation:
         """Remove a study or series; the operation that did it, done already. Raises NotFound."""
@@ -128,12 +131,16 @@ class GarbageIndex(Protocol):
         """Numbers of stores that are deleted but not yet purged."""
         ...
 
-    def purge_store(self, store_id: int, limit: int = 5000) -> bool:
+    def purge_removed(self, limit: int = ...) -> bool:
+        """Remove up to ``limit`` rows of studies and series that were deleted; True once none is left."""
+        ...
+
+    def purge_store(self, store_id: int, limit: int = ...) -> bool:
         """Remove up to ``limit`` rows below a deleted store; True once none is left."""
         ...
 
     def forget_store(self, store_id: int) -> None:
-        """Remove the last trace of a purged store."""
+        """Remove the last trace of a purged store; nothing happens to one that is not deleted."""
         ...
 
     def list_blobs(self, after: str = "", limit: int = 1000) -> list[str]:
@@ -147,7 +154,7 @@ class DescriptionIndex(Protocol):
     """What rows say of headers, brought up to date in the background."""
 
     def list_undescribed(self, limit: int) -> list[tuple[int, Instance]]:
-        """Instances whose header nobody has looked at yet, with the numbers of their stores."""
+        """Instances whose header nobody has looked at yet, with the numbers of their stores; none of deleted stores."""
         ...
 
     def describe(self, store_id: int, instances: Sequence[Instance]) -> None:

@@ -8,12 +8,12 @@ ATTEMPT and GROUP are written by ``sortable``, so that this holds however many t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from string import ascii_lowercase
 
 from gantry.errors import Code
 from gantry.resources import Failure, Method, Operation
-from gantry.seams import Seams
+from gantry.seams import Check, Seams
 
 _WRITING = (
     Method.IMPORT_DICOM_DATA,
@@ -56,11 +56,13 @@ def blob_key(directory: str, number: int) -> str:
     return f"{directory}/{number:04d}.dcm"
 
 
-def half_written(outcomes: Sequence[object], directory: str) -> Iterator[str]:
-    """Where a worker that died may have left a part of an item's bytes."""
-    for number, outcome in enumerate(outcomes):
-        if isinstance(outcome, Failure) and outcome.status.code is Code.INTERNAL:
-            yield blob_key(directory, number)
+def half_written(outcomes: Sequence[object], keys: Sequence[str]) -> tuple[str, ...]:
+    """Those of the items' keys where a worker that died may have left a part of the bytes."""
+    return tuple(
+        key
+        for outcome, key in zip(outcomes, keys, strict=True)
+        if isinstance(outcome, Failure) and outcome.status.code is Code.INTERNAL
+    )
 
 
 def place_in(blob_key: str) -> str:
@@ -73,27 +75,29 @@ def sweep_attempt(seams: Seams, operation: Operation, committed: str) -> None:
     _sweep(seams, operation, attempt_prefix(operation), committed)
 
 
-def sweep_uncommitted(seams: Seams, operation: Operation) -> None:
+def sweep_uncommitted(seams: Seams, operation: Operation, check: Check | None = None) -> None:
     """Remove blobs of batches that were written but never committed: nothing points to them."""
     committed = seams.index.operations.get_operation(operation.name).blob_prefix
-    _sweep(seams, operation, operation_prefix(operation), committed)
+    _sweep(seams, operation, operation_prefix(operation), committed, check)
 
 
-def _sweep(seams: Seams, operation: Operation, prefix: str, committed: str) -> None:
+def _sweep(seams: Seams, operation: Operation, prefix: str, committed: str, check: Check | None = None) -> None:
     if operation.method not in _WRITING:
         return
     # Settings may have changed since an earlier attempt, so its bytes may be in any place.
     for place in seams.places:
         if operation.attempt > _OLD_ATTEMPTS and _old_position(operation, committed):
-            _sweep_old(seams, operation, f"{place}/", prefix, committed)
+            _sweep_old(seams, operation, f"{place}/", prefix, committed, check)
         else:
-            seams.blobs.delete_prefix(f"{place}/{prefix}", f"{place}/{committed}/~" if committed else "")
+            seams.blobs.delete_prefix(f"{place}/{prefix}", f"{place}/{committed}/~" if committed else "", check)
 
 
-def _sweep_old(seams: Seams, operation: Operation, place: str, prefix: str, committed: str) -> None:
+def _sweep_old(
+    seams: Seams, operation: Operation, place: str, prefix: str, committed: str, check: Check | None
+) -> None:
     """By number: among the old names ``10000-`` sorts before ``9999-``. Looks at every blob of the operation."""
     last = _old_position(operation, committed)
-    for found in seams.blobs.list(place + prefix):
+    for found in seams.blobs.list(place + prefix, check=check):
         position = _old_position(operation, found.key.removeprefix(place))
         if not position or position > last:
             seams.blobs.delete(found.key)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from gantry.errors import Code, Status, StatusError
+from gantry.errors import Cancelled, Code, Status, StatusError
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.bucket_use import bucket_use
 from gantry.operations.filter_file import SHAPE, Line, explain, read_lines
+from gantry.operations.interruption import go_on
 from gantry.resources import Batch, Failure, Instance, Operation, Selected
-from gantry.seams import Seams
+from gantry.seams import Check, Seams
 from gantry.storage.uris import StorageUri
 
 _LINES = 5000  # of a filter file per transaction
@@ -21,7 +22,7 @@ _LINE = "line="
 _NOTHING = "nothing"  # the checkpoint of a filter file that has been read and has no line
 
 
-def read_filter(seams: Seams, operation: Operation) -> Iterator[Batch]:
+def read_filter(seams: Seams, operation: Operation, check: Check = go_on) -> Iterator[Batch]:
     """Batches that remember the paths of the filter file; each line that is not a path is a failure.
 
     A filter file without any line is a warning. Nothing when there is no filter, or when it has been read. Raises
@@ -30,7 +31,9 @@ def read_filter(seams: Seams, operation: Operation) -> Iterator[Batch]:
     if _is_filtered(operation) and _is_reading(operation):
         uri = StorageUri.parse(operation.request["filter_uri"])
         done = int(operation.checkpoint.removeprefix(_LINE) or 0)
-        lines = (line for line in read_lines(_chunks(seams, operation, uri), operation.store) if line.number > done)
+        lines = (
+            line for line in read_lines(_chunks(seams, operation, uri, check), operation.store) if line.number > done
+        )
         found = False
         while chunk := list(islice(lines, _LINES)):
             found = True
@@ -43,11 +46,15 @@ def read_filter(seams: Seams, operation: Operation) -> Iterator[Batch]:
             yield Batch(checkpoint=_NOTHING, warnings=(_selects_nothing(uri),))
 
 
-def _chunks(seams: Seams, operation: Operation, uri: StorageUri) -> Iterator[bytes]:
+def _chunks(seams: Seams, operation: Operation, uri: StorageUri, check: Check) -> Iterator[bytes]:
     """The bytes of a filter file. Raises the error of whatever went wrong with it, in words that name the file."""
     try:
         with seams.bucket(bucket_use(operation, uri.bucket, "read", uri.key)).open(uri.key) as opened:
-            yield from opened.chunks()
+            for chunk in opened.chunks():
+                check()
+                yield chunk
+    except Cancelled:
+        raise
     except StatusError as error:
         failed = type(error)(f"the filter file {uri} cannot be read: {error.message}")
         failed.resource = str(uri)

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
 
-from gantry.errors import StatusError
+from gantry.errors import Cancelled, StatusError
 from gantry.ingest import printable
-from gantry.seams import BlobStore
+from gantry.operations.interruption import go_on
+from gantry.seams import BlobStore, Check
 from gantry.storage.uris import UriPattern
 
 MOST_KEYS = 1000
@@ -20,12 +21,14 @@ _EXTENSION = re.compile(r"\.[^./]{1,10}")
 _WITHOUT = "without an extension"
 
 
-def what_is_there(source: BlobStore, pattern: UriPattern) -> str:
+def what_is_there(source: BlobStore, pattern: UriPattern, check: Check = go_on) -> str:
     """One sentence about the objects that begin as the pattern does; only the first MOST_KEYS are looked at."""
     prefix = pattern.prefix if pattern.has_wildcard else f"{pattern.prefix.rstrip('/')}/"
     below = f"gs://{pattern.bucket}/{printable(prefix)}"
     try:
-        keys = [found.key for found in islice(source.list(prefix), MOST_KEYS)]
+        keys = [found.key for found in islice(source.list(prefix, check=check), MOST_KEYS)]
+    except Cancelled:
+        raise
     except StatusError:
         keys = []
     if not keys:

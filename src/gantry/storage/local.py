@@ -29,7 +29,7 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.resources import ObjectMeta
-from gantry.seams import OpenedObject
+from gantry.seams import Check, OpenedObject
 from gantry.storage.beneath import make_directories, open_beneath, open_directory
 from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
 
@@ -102,7 +102,9 @@ class LocalBlobStore:
     def exists(self) -> bool:
         return os.path.isdir(self.root)
 
-    def list(self, prefix: str = "", start_after: str = "", depth: int | None = None) -> Iterator[ObjectMeta]:
+    def list(
+        self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
+    ) -> Iterator[ObjectMeta]:
         """Objects whose keys begin with ``prefix``, sorted by the bytes of their keys, those after ``start_after``.
 
         ``depth`` limits the number of ``/`` in a key. What stands in the way of a complete listing (an unreadable
@@ -113,7 +115,7 @@ class LocalBlobStore:
             self._name(prefix.rpartition("/")[0] or "root")
         except (UnicodeEncodeError, NotFound):
             return iter(())
-        return walk(self.root, part)
+        return walk(self.root, part, check or _go_on)
 
     def folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
         above = prefix.rstrip("/")
@@ -192,13 +194,32 @@ class LocalBlobStore:
             while name := name.rpartition(b"/")[0]:
                 self._in_directory(name, os.rmdir)
 
-    def delete_prefix(self, prefix: str, start_after: str = "") -> int:
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Remove every object below ``prefix`` whose key sorts after ``start_after``; how many there were."""
         count = 0
-        for found in self.list(prefix, start_after):
+        for found in self.list(prefix, start_after, check=check):
+            if check is not None:
+                check()
             self.delete(found.key)
             count += 1
         return count
+
+    def delete_unfinished(self, directory: str) -> None:
+        """Remove the temporary files of this writer that lie directly in ``directory``: a writer that was killed left
+        them there. What is not there has none."""
+        try:
+            fd = open_directory(self.root, self._name(directory.rstrip("/")))
+        except (OSError, NotFound):
+            return
+        try:
+            for name in os.listdir(fd):
+                if name.startswith(os.fsdecode(TEMPORARY)) and name.endswith(os.fsdecode(self._suffix)):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=fd)
+        except OSError as error:
+            raise _write_error(error, directory) from None
+        finally:
+            os.close(fd)
 
     def flush(self) -> None:
         """Return when everything this object has written is on disk: one sync of the file system for all of it."""
@@ -291,6 +312,10 @@ class LocalBlobStore:
     def _discard(self, name: bytes) -> None:
         with contextlib.suppress(OSError):
             self._in_directory(name, os.unlink)
+
+
+def _go_on() -> None:
+    """For listings that nobody interrupts."""
 
 
 def _copy_range(source: LocalObject, target: int) -> int:

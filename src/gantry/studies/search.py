@@ -45,6 +45,7 @@ from gantry.moments import parse_ends
 from gantry.names import ResourcePath
 from gantry.queries import Level, Match, Operator, Query
 from gantry.studies.search_inside import Inside, is_universal, parse_inside
+from gantry.whole_numbers import read_number
 
 MAX_OFFSET = 1_000_000
 MAX_CONDITIONS, MAX_TEXT, MAX_WORDS, MAX_PATTERNS = 50, 1024, 50, 50
@@ -142,9 +143,10 @@ def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[st
 
 
 def _number(name: str, value: str, most: int) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) <= 10 and int(value) <= most):
+    number = read_number(value, most)
+    if number is None:
         raise InvalidArgument(f"{name}: {value[:100]!r} is not a number from 0 to {most}")
-    return int(value)
+    return number
 
 
 def _truth(name: str, value: str) -> bool:

@@ -1,129 +1,60 @@
-"""What every index promises. A test class inherits the suite and brings its ``index`` fixture."""
+"""What every index promises, whatever database it is in."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import update
 
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, ResourceExhausted, Status
-from gantry.header_packs import pack, unpack
+from gantry.header_packs import unpack
 from gantry.iam.policies import principal
 from gantry.iam.sessions import Session
 from gantry.index import logs, saved_searches
 from gantry.index.sql import SqlIndex
-from gantry.index.tables import study
-from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath
-from gantry.queries import FoundStudy, Level, Match, Operator, Query
+from gantry.names import DatasetName, DicomStoreName, OperationName, ResourcePath
+from gantry.queries import Operator
 from gantry.resources import (
+    CANCELLED,
     Batch,
     Change,
     Committed,
     Dataset,
-    Description,
     DicomStore,
     Failure,
-    Instance,
     Method,
-    Metrics,
     Operation,
     ProgressCounter,
     Replacement,
-    Selected,
     SeriesAttributes,
     Severity,
     StudyAttributes,
 )
-
-LOCATION = LocationName("p", "us-central1")
-DATASET = DatasetName("p", "us-central1", "d")
-STORE = DicomStoreName("p", "us-central1", "d", "s")
-RUNNER = "runner-1"
-
-
-def item(number: int, study: str = "1.2", series: str = "1.2.1", prefix: str = "b") -> Instance:
-    """Different in every field, so that no column can be taken for another."""
-    return Instance(
-        study, series, f"9.{number}", "1.2.840.1", "1.2.840.2", f"{prefix}/{number}", 100 + number, "NEARLINE"
-    )
-
-
-def failed(number: int, code: Code = Code.NOT_FOUND) -> Failure:
-    return Failure(f"gs://b/{number}", Status(code, f"message {number}"))
-
-
-def selected(*paths: tuple[str, str, str]) -> tuple[Selected, ...]:
-    return tuple(Selected(f"line {number}", ResourcePath(*path)) for number, path in enumerate(paths))
+from tests.index.values import (
+    DATASET,
+    LOCATION,
+    RUNNER,
+    SERIES_SAID,
+    SPREAD,
+    STORE,
+    STUDY_SAID,
+    age,
+    begin,
+    failed,
+    found_by,
+    item,
+    metrics_of,
+    said,
+    selected,
+    stored,
+)
 
 
-def stored(index: SqlIndex, store: DicomStore, **how: Any) -> list[Instance]:
-    return [found for _, found in index.instances.walk_store(store.id, **how)]
-
-
-STUDY_SAID = StudyAttributes("Doe^John", "P1", study_date="20240105", study_description="Old hip")
-SERIES_SAID = SeriesAttributes("CT", "1")
-
-
-def said(new: Instance, study: StudyAttributes = STUDY_SAID, series: SeriesAttributes = SERIES_SAID) -> Instance:
-    """With a description of its own."""
-    description = Description(study, series, 7, None, 2, 3, 8, pack([b"header"]), 1, 0, 6)
-    return new._replace(description=description)
-
-
-def age(index: SqlIndex) -> None:
-    """All studies are described by an older reader."""
-    with index.database.write() as connection:
-        connection.execute(update(study).values(described_by=0))
-
-
-def found_by(index: SqlIndex, field: str, operator: Operator, wanted: str) -> list[FoundStudy]:
-    match = Match(Level.STUDY, field, operator, (wanted,))
-    return index.search.search_studies(STORE, Query(Level.STUDY, ResourcePath(""), (match,), limit=10))
-
-
-@pytest.fixture
-def store(index: SqlIndex) -> DicomStore:
-    """The store STORE in the dataset DATASET."""
-    index.resources.create_dataset(Dataset(DATASET), "v1")
-    index.resources.create_dicom_store(DicomStore(STORE))
-    return index.resources.get_dicom_store(STORE)
-
-
-# Number of an instance → its study and series.
-SPREAD = {1: ("1.2", "5"), 2: ("1.2", "5"), 3: ("1.2", "6"), 4: ("1.3", "5")}
-
-
-def metrics_of(items: Sequence[Instance]) -> Metrics:
-    """Counted one by one."""
-    return Metrics(
-        studies=len({found.study_instance_uid for found in items}),
-        series=len({found.uids[:2] for found in items}),
-        instances=len(items),
-        blob_bytes=sum(found.size for found in items),
-        structured_bytes=sum(found.structured_size for found in items),
-    )
-
-
-def begin(index: SqlIndex, runner: str = RUNNER) -> Operation:
-    """A new operation on STORE, claimed by ``runner``."""
-    made = index.operations.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, {"uri": "gs://b/**"}, str(STORE))
-    while (claimed := index.operations.claim_operation(runner)) is not None:
-        if claimed.name == made.name:
-            return claimed
-    raise AssertionError("the operation could not be claimed")
-
-
-@pytest.fixture
-def operation(index: SqlIndex, store: DicomStore) -> Operation:
-    return begin(index)
-
-
-class IndexSuite:
+class TestIndex:
     """``index`` is new and empty."""
 
     # Datasets ---------------------------------------------------------------------------------------------------------
@@ -424,6 +355,33 @@ class IndexSuite:
         index.operations.request_cancel(operation.name)
         assert index.operations.get_operation(operation.name).cancel_requested
         assert index.operations.commit_batch(operation, RUNNER, Batch("b")) == Committed(True)
+
+    def test_one_that_waits_for_a_runner_is_cancelled_at_once(self, index: SqlIndex, store: DicomStore) -> None:
+        request = {"uri": "gs://b/**", "storage_class": "STANDARD"}
+        waiting = index.operations.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, request, str(STORE))
+        assert index.operations.request_cancel(waiting.name) == 1
+        done = index.operations.get_operation(waiting.name)
+        assert (done.done, done.cancel_requested, done.error) == (True, True, CANCELLED)
+        (entry,) = index.logs.list_failures(waiting.name, 10)
+        assert entry.failure == Failure("gs://b/**", CANCELLED)
+        assert index.operations.claim_operation(RUNNER) is None
+        assert index.operations.request_cancel(waiting.name) == 0
+
+    def test_one_that_was_given_back_is_cancelled_at_once_and_keeps_its_counts(
+        self, index: SqlIndex, operation: Operation
+    ) -> None:
+        index.operations.commit_batch(operation, RUNNER, Batch("a", success=3, listed=9))
+        index.operations.release_operation(operation, RUNNER)
+        assert index.operations.request_cancel(operation.name) == 1
+        done = index.operations.get_operation(operation.name)
+        assert (done.error, done.counter) == (CANCELLED, ProgressCounter(9, 3, 0))
+
+    def test_a_runner_hears_of_a_cancel_whenever_it_asks(self, index: SqlIndex, operation: Operation) -> None:
+        assert not index.cancel_requested(operation.name)
+        assert index.operations.request_cancel(operation.name) == 0
+        assert index.cancel_requested(operation.name)
+        assert not index.operations.get_operation(operation.name).done
+        assert not index.cancel_requested(OperationName(DATASET, 7))
 
     def test_cancelling_what_is_done_changes_nothing(self, index: SqlIndex, operation: Operation) -> None:
         index.operations.finish_operation(operation, RUNNER, None)
@@ -754,6 +712,8 @@ class IndexSuite:
         assert (made.method, made.store, made.request) == (Method.DELETE_STUDY, STORE, {"path": list(below)})
         left = [value for number, value in items.items() if number not in gone]
         assert sorted(stored(index, index.resources.get_dicom_store(STORE))) == left
+        while not index.garbage.purge_removed():
+            pass
         assert sorted(index.garbage.list_blobs()) == [f"b/{number}" for number in gone]
         assert index.metrics.get_metrics(STORE) == metrics_of(left)
         with pytest.raises(NotFound):

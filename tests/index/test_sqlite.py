@@ -1,9 +1,8 @@
-"""SQLite as the index: the suite, its schema and its query plans."""
+"""SQLite as the index: its files, its schema and its query plans."""
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,61 +21,23 @@ from gantry.index.sql import SqlIndex
 from gantry.index.tables import metadata
 from gantry.names import OperationName, ResourcePath
 from gantry.resources import Batch, Change, Instance, Method, Operation, Severity
-from tests.seams import index_suite
-from tests.seams.index_suite import DATASET, RUNNER, IndexSuite, failed, item, selected
-
-store, operation = index_suite.store, index_suite.operation
-
-
-@pytest.fixture(scope="session")
-def empty_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with the schema in it: migrating costs more than most tests."""
-    path = tmp_path_factory.mktemp("index") / "index.sqlite"
-    SqlIndex(f"sqlite:///{path}").close()
-    return path
+from tests.index.values import DATASET, RUNNER, STORE, failed, item, selected
 
 
 @pytest.fixture
-def path(empty_index: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copy(empty_index, tmp_path / "index.sqlite"))
-
-
-COUNTED = (
-    "SELECT study.store_id, storage_class, count(*), sum(size) FROM instance "
-    "JOIN series ON series.id = series_id JOIN study ON study.id = series.study_id"
-)
-TOLD = "SELECT store_id, storage_class, sum(instances) AS n, sum(blob_bytes) FROM tally"
-
-
-@pytest.fixture
-def index(path: Path) -> Iterator[SqlIndex]:
-    """Whatever a test does, the tally of a store agrees with its instances."""
-    opened = SqlIndex(f"sqlite:///{path}")
-    yield opened
-    with opened.database.engine.connect() as connection:
-        alive = "IN (SELECT id FROM dicom_store WHERE NOT deleted)"
-        counted = connection.execute(text(f"{COUNTED} WHERE study.store_id {alive} GROUP BY 1, 2 ORDER BY 1, 2")).all()
-        told = connection.execute(text(f"{TOLD} WHERE store_id {alive} GROUP BY 1, 2 HAVING n ORDER BY 1, 2")).all()
-        lost = connection.execute(
-            text("SELECT sum(blob_bytes) b FROM tally GROUP BY store_id, storage_class HAVING b < 0")
-        )
-        assert told == counted and lost.all() == []
-    opened.close()
-
-
-class TestSqliteIndex(IndexSuite):
-    pass
+def index(sqlite_index: SqlIndex) -> SqlIndex:
+    return sqlite_index
 
 
 # Life -----------------------------------------------------------------------------------------------------------------
 
 
 def test_what_was_committed_is_there_when_the_index_is_opened_again(
-    index: SqlIndex, operation: Operation, path: Path
+    index: SqlIndex, operation: Operation, sqlite_path: Path
 ) -> None:
     index.operations.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
     index.close()
-    again = SqlIndex(f"sqlite:///{path}")
+    again = SqlIndex(f"sqlite:///{sqlite_path}")
     assert again.operations.get_operation(operation.name).checkpoint == "a"
     assert [found for _, found in again.instances.walk_store(operation.store_id)] == [item(1)]
     again.close()
@@ -96,13 +57,13 @@ def test_an_index_in_a_directory_with_percent_signs_can_be_migrated(tmp_path: Pa
     opened.close()
 
 
-def test_an_index_of_a_newer_version_is_refused(path: Path) -> None:
-    engine = create_engine(f"sqlite:///{path}")
+def test_an_index_of_a_newer_version_is_refused(sqlite_path: Path) -> None:
+    engine = create_engine(f"sqlite:///{sqlite_path}")
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     engine.dispose()
     with pytest.raises(FailedPrecondition, match="another version"):
-        SqlIndex(f"sqlite:///{path}")
+        SqlIndex(f"sqlite:///{sqlite_path}")
 
 
 def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
@@ -120,7 +81,7 @@ def test_a_deleted_dataset_leaves_no_row_of_its_operations(index: SqlIndex, oper
 
 def test_a_purged_store_leaves_no_row(index: SqlIndex, operation: Operation) -> None:
     index.operations.commit_batch(operation, RUNNER, Batch("a", (item(1), item(2, "1.3", "1.3.1"))))
-    index.resources.delete_dicom_store(index_suite.STORE)
+    index.resources.delete_dicom_store(STORE)
     while not index.garbage.purge_store(operation.store_id):
         pass
     index.garbage.forget_store(operation.store_id)
@@ -296,19 +257,19 @@ def test_changes_and_metrics_of_a_path_search_and_never_scan_or_sort(index: SqlI
     path = ResourcePath(*walk[0][1].uids)
     with plans(index) as found:
         index.operations.commit_batch(filled, RUNNER, Batch("z", changes=changes))
-        index.metrics.get_metrics(index_suite.STORE, path._replace(instance=""))
-        index.metrics.get_metrics(index_suite.STORE, path._replace(series="", instance=""))
-        index.instances.get_storage_info(index_suite.STORE, path)
+        index.metrics.get_metrics(STORE, path._replace(instance=""))
+        index.metrics.get_metrics(STORE, path._replace(series="", instance=""))
+        index.instances.get_storage_info(STORE, path)
         list(index.instances.walk_below(filled.store_id, path._replace(series="", instance="")))
-        index.deletion.delete_instance(index_suite.STORE, path)
-        index.deletion.delete_below(index_suite.STORE, path._replace(series="", instance=""), "v1", Method.DELETE_STUDY)
+        index.deletion.delete_instance(STORE, path)
+        index.deletion.delete_below(STORE, path._replace(series="", instance=""), "v1", Method.DELETE_STUDY)
     assert any("instance" in step for step in found)
     assert bad(found) == []
 
 
 def test_metrics_of_a_store_read_series_and_no_instance(index: SqlIndex, filled: Operation) -> None:
     with plans(index) as found:
-        index.metrics.get_metrics(index_suite.STORE)
+        index.metrics.get_metrics(STORE)
         index.instances.count_in_store(filled.store_id)
     assert any("series" in step for step in found)
     assert [step for step in found if re.search(r"\binstance\b", step)] == []
@@ -336,11 +297,14 @@ def plans(index: SqlIndex) -> Iterator[list[str]]:
             found.append((statement, parameters[0] if many else parameters))
 
     steps: list[str] = []
-    event.listen(index.database.engine, "before_cursor_execute", keep)
+    engines = index.database.engine, index.database.writer
+    for engine in engines:
+        event.listen(engine, "before_cursor_execute", keep)
     try:
         yield steps
     finally:
-        event.remove(index.database.engine, "before_cursor_execute", keep)
+        for engine in engines:
+            event.remove(engine, "before_cursor_execute", keep)
     with index.database.engine.connect() as connection:
         for statement, parameters in found:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)

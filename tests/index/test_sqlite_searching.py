@@ -1,10 +1,8 @@
-"""Searches in SQLite: the suite, and how SQLite goes about them."""
+"""How SQLite goes about searches."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,16 +10,14 @@ import pytest
 from gantry.index.sql import SqlIndex
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import Level, Operator
-from tests.seams.index_suite import STORE
-from tests.seams.searching_suite import SearchingSuite, query
-from tests.seams.test_sqlite_index import plans
+from tests.index.test_searching import Searches, query
+from tests.index.test_sqlite import plans
+from tests.index.values import STORE
 
 
 @pytest.fixture
-def index(tmp_path: Path) -> Iterator[SqlIndex]:
-    made = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
-    yield made
-    made.close()
+def index(sqlite_index: SqlIndex) -> SqlIndex:
+    return sqlite_index
 
 
 IN_ORDER = [
@@ -44,7 +40,7 @@ FOUND_FIRST = [
 ]
 
 
-class TestSqliteSearching(SearchingSuite):
+class TestSqliteSearching(Searches):
     @pytest.mark.parametrize("matches", IN_ORDER, ids=str)
     def test_long_answers_are_read_in_their_order(
         self, index: SqlIndex, filled: DicomStoreName, matches: tuple[Any, ...]

@@ -1,4 +1,4 @@
-"""What every index promises of searches. A test class inherits the suite and brings its ``index`` fixture."""
+"""What every index promises of searches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gantry.resources import (
     SeriesAttributes,
     StudyAttributes,
 )
-from tests.seams.index_suite import DATASET, RUNNER, STORE
+from tests.index.values import DATASET, RUNNER, STORE
 
 NAMES = ("Doe^John", "Müller^Jürgen", "Yamada^Tarou=山田^太郎=やまだ^たろう", "O'Neill [x]^Ann", "", "van der Berg^Jo")
 WORDS = ("CT Brain", "MR knee left", "Thorax", "", "50% [a]")
@@ -72,7 +72,9 @@ def query(level: Level, *matches: tuple[str, Operator, Any], path: ResourcePath 
     return Query(level, path, tuple(made), **how)
 
 
-class SearchingSuite:
+class Searches:
+    """A store with studies, and searches in it."""
+
     @pytest.fixture
     def filled(self, index: SqlIndex) -> DicomStoreName:
         """The store STORE with ``instances()``, and another one with the same studies and others."""
@@ -97,6 +99,8 @@ class SearchingSuite:
         dates = [study(number).study_date for number in found]
         assert dates == sorted(dates, reverse=True)
 
+
+class TestSearching(Searches):
     def test_every_study_once_and_latest_first(self, index: SqlIndex, filled: DicomStoreName) -> None:
         self.check(index, lambda _: True)
 

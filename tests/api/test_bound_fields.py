@@ -146,6 +146,6 @@ def test_what_does_not_fit_is_named_in_plain_words(gantry: Gantry, body: Json, f
 
 
 def test_a_body_of_very_many_unknown_fields_is_refused_at_the_first(gantry: Gantry) -> None:
-    body = "{" + ",".join(f'"k{number}":1' for number in range(400_000)) + "}"
+    body = "{" + ",".join(f'"k{number}":1' for number in range(90_000)) + "}"
     error = refused(gantry.request("POST", f"v1/{gantry.store}:import", content=body.encode()), "INVALID_ARGUMENT")
     assert violated_field(error) == "k0"

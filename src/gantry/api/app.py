@@ -22,6 +22,7 @@ from gantry.api.access import ANYBODY, Caller, caller_of, resource_of
 from gantry.api.answer_headers import with_headers
 from gantry.api.body import MAX_BODY_BYTES, MAX_FORM_BYTES, Body
 from gantry.api.call import Call, Context
+from gantry.api.field_selection import parse_fields, select
 from gantry.api.intake import Intake, TooSlow
 from gantry.api.method import ApiMethod
 from gantry.api.origins import Origins
@@ -135,7 +136,10 @@ class App:
         """The answer of a method's handler."""
         handler, caller = method.handler, call.caller.name or self._client(request)
         if handler is None:
-            raise Unimplemented(f"{method.id} is known but not implemented yet; docs/coverage.md lists what is")
+            raise Unimplemented(
+                f"{methods.instead_of(method)}: {method.id} is not implemented by this server; docs/coverage.md lists "
+                "what is"
+            )
         has_body = method.verb in ("POST", "PATCH", "PUT")
         if isinstance(handler, WebHandler):
             if has_body:
@@ -146,11 +150,13 @@ class App:
                         _begin, handler, call, limiter=self._quick if handler.quick else None
                     )
             return _response(answer, first)
+        wanted = parse_fields(call.query.get("fields", ""))
+        pretty = call.query.get("prettyPrint", "").lower() not in ("false", "0")
         async with AsyncExitStack() as stack:
             if has_body:
                 data = await self._intake.read(request, MAX_BODY_BYTES, caller, stack)
                 call = replace(call, content=Body(_once(data), request.headers))
-            return await run_sync(lambda: json_response(handler(call)))
+            return await run_sync(lambda: json_response(select(handler(call), wanted), pretty=pretty))
 
     def _client(self, request: Request) -> str:
         return self._context.proxies.client(request.scope)
@@ -198,9 +204,10 @@ def _response(answer: Answer, first: list[bytes]) -> ASGIApp:
     return StreamedAnswer(answer, first, answer.body)
 
 
-def json_response(value: Any, status: int = 200) -> Response:
-    """JSON as the API writes it: UTF-8, indented, a final newline."""
-    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+def json_response(value: Any, status: int = 200, pretty: bool = True) -> Response:
+    """JSON as the API writes it: UTF-8, indented, a final newline; without ``pretty`` on one line."""
+    layout: dict[str, Any] = {"indent": 2} if pretty else {"separators": (",", ":")}
+    text = json.dumps(value, ensure_ascii=False, **layout) + "\n"
     return Response(text.encode("utf-8", "replace"), status, {"content-type": _JSON})
 
 

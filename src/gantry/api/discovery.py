@@ -44,7 +44,10 @@ _PARAMETERS: dict[str, Json] = {
 }
 _SYSTEM = {
     name: {"type": "string", "location": "query", "description": "Understood by every method."} for name in SYSTEM
-} | {"prettyPrint": {"type": "boolean", "location": "query", "default": "true", "description": "Always indented."}}
+} | {
+    "fields": {"type": "string", "location": "query", "description": "Parts of a JSON answer: a,b/c,d(e,f)."},
+    "prettyPrint": {"type": "boolean", "location": "query", "default": "true", "description": "Indented."},
+}
 _WEB_SUBJECTS = {"getStudyMetrics": "study", "getSeriesMetrics": "series"}
 _SUBJECTS = {
     "getIamPolicy": "resource",
@@ -82,7 +85,6 @@ def document(version: str) -> Json:
         "description": "The DICOM part of the Cloud Healthcare API, served by Gantry.",
         "protocol": "rest",
         "servicePath": "",
-        "batchPath": "batch",
         "fullyEncodeReservedExpansion": True,
         "parameters": _SYSTEM,
         "schemas": schemas(),

@@ -113,6 +113,14 @@ METHODS: tuple[ApiMethod, ...] = (
 )  # fmt: skip
 
 
+_INSTEAD = {"deidentify": "de-identify the files before they are stored here"}
+"""What to do instead of calling a method that is not implemented; clients show the message once they give up."""
+
+
+def instead_of(method: ApiMethod) -> str:
+    return _INSTEAD.get(method.id.rpartition(".")[2], "leave this call out")
+
+
 _PROJECT = "resourcemanager.projects."
 OWN: tuple[ApiMethod, ...] = (
     *(

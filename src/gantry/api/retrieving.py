@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing as closing_iterator
 
 from gantry.api.accept import Offer, media_type_text
+from gantry.api.attachments import attachment_header
 from gantry.api.call import Call
 from gantry.api.multipart import closing, new_boundary, part_head
 from gantry.api.ranges import matches, parse_range
@@ -27,9 +28,11 @@ from gantry.studies.retrieve import (
     parse_bulk_path,
     video_type,
 )
+from gantry.studies.zipping import ZIP, zip_instances
 
 _DICOM_SYNTAXES = (forms.EXPLICIT_LE, ANY, *(uid for uid in forms.PRODUCIBLE if uid != forms.EXPLICIT_LE))
 _PARTS, _ONE = (Offer(forms.DICOM, multipart, _DICOM_SYNTAXES, forms.EXPLICIT_LE) for multipart in (True, False))
+_ZIP = Offer(ZIP, False, (ANY,), ANY)
 _FRAMES = tuple(
     Offer(media_type, multipart, syntaxes, syntaxes[0])
     for multipart in (True, False)
@@ -45,9 +48,9 @@ _PIECE = 1 << 20
 
 @WebHandler
 def retrieve_many(call: Call) -> Answer:
-    """A study or a series."""
-    _, syntax = call.negotiate((_PARTS,))
-    return _in_parts(call, syntax)
+    """A study or a series, in the parts of an answer or, as our addition, in one ZIP archive."""
+    offer, syntax = call.negotiate((_PARTS,) if call.context.strict_search else (_PARTS, _ZIP))
+    return _in_parts(call, syntax) if offer is _PARTS else _in_archive(call)
 
 
 @WebHandler
@@ -78,6 +81,13 @@ def _in_parts(call: Call, syntax: str) -> Answer:
         yield closing(boundary)
 
     return Answer(body(), media_type_text(_PARTS, "", boundary))
+
+
+def _in_archive(call: Call) -> Answer:
+    pieces = instances(call.context.seams, call.dicom_store, call.path, ANY, explicit=True)
+    name = call.path.series or call.path.study
+    headers = {"content-disposition": attachment_header(f"{name}.zip")}
+    return Answer(zip_instances(pieces), ZIP, headers=headers)
 
 
 def _named(call: Call, syntax: str) -> bool:

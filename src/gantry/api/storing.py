@@ -23,6 +23,7 @@ PROCESSING_FAILURE = 0x0110
 
 _DICOM, _MULTIPART = "application/dicom", "multipart/related"
 _OFFERS = (Offer(XML, False, (), ""), Offer(JSON, False, (), ""), Offer("application/json", False, (), ""))
+_PRIVATE_KEYWORDS = {("GOOGLE", "00090097"): "FailureDetail"}
 _MAGIC_END = 132
 
 
@@ -40,7 +41,7 @@ def _handler(replace: bool) -> WebHandler:
         if replace:
             call.context.sweep()
         if offer.type == XML:
-            return Answer(object_xml(answer), XML, status)
+            return Answer(object_xml(answer, _PRIVATE_KEYWORDS), XML, status)
         return Answer(answer.encode("utf-8", "replace"), JSON, status)
 
     return WebHandler(handle)
@@ -120,7 +121,7 @@ def _at_least(read: Callable[[], bytes], length: int) -> bytes:
 def answer_json(found: Stored, web_url: str, study: str) -> Json:
     """The Store Instances Response (PS3.18 §10.5.3.2), with Google's private elements that say what went wrong."""
     answer: Json = {}
-    if uid := found.study or (study if found.instances else ""):
+    if uid := study or found.study:
         answer["00081190"] = _element("UR", f"{web_url}/{ResourcePath(uid)}")
     if found.refused:
         answer["00081198"] = {"vr": "SQ", "Value": [_failed(item) for item in found.refused]}

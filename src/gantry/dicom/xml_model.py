@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from gantry.dicom.dictionary import keyword_of
+
+PrivateKeywords = Mapping[tuple[str, str], str]
+"""(creator, tag with 00 for the block) → keyword."""
 
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>'
@@ -17,27 +20,33 @@ _FORBIDDEN = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff
 _NAME_PARTS = ("FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix")
 
 
-def native_xml(attributes: dict[str, Any]) -> bytes:
-    """One document. What XML cannot hold becomes U+FFFD."""
-    return (_HEAD + "".join(_dataset(attributes)) + "</NativeDicomModel>").encode()
+def native_xml(attributes: dict[str, Any], private: PrivateKeywords | None = None) -> bytes:
+    """One document. What XML cannot hold becomes U+FFFD.
+
+    With ``private`` the elements it names have keywords, and creators stand in ``privateCreator`` alone.
+    """
+    return (_HEAD + "".join(_dataset(attributes, private)) + "</NativeDicomModel>").encode()
 
 
-def _dataset(attributes: dict[str, Any]) -> Iterator[str]:
+def _dataset(attributes: dict[str, Any], private: PrivateKeywords | None) -> Iterator[str]:
     creators = {
         tag[:4] + tag[6:]: element["Value"][0]
         for tag, element in attributes.items()
         if int(tag[:4], 16) & 1 and tag.startswith("00", 4) and element.get("Value")
     }
     for tag, element in sorted(attributes.items()):
-        yield from _attribute(tag, element, creators)
+        if private is None or tag[:4] + tag[6:] not in creators or not tag.startswith("00", 4):
+            yield from _attribute(tag, element, creators, private)
 
 
-def _attribute(tag: str, element: dict[str, Any], creators: dict[str, str]) -> Iterator[str]:
+def _attribute(
+    tag: str, element: dict[str, Any], creators: dict[str, str], private: PrivateKeywords | None
+) -> Iterator[str]:
     creator = ""
     if int(tag[:4], 16) & 1 and tag[4:6] != "00":
         creator = str(creators.get(tag[:4] + tag[4:6], ""))
         tag = f"{tag[:4]}00{tag[6:]}" if creator else tag
-    keyword = "" if creator else keyword_of(int(tag, 16))
+    keyword = (private or {}).get((creator, tag), "") if creator else keyword_of(int(tag, 16))
     yield f'<DicomAttribute tag="{tag}" vr="{element["vr"]}"'
     yield f" keyword={_quoted(keyword)}" if keyword else ""
     yield f" privateCreator={_quoted(creator)}>" if creator else ">"
@@ -47,14 +56,14 @@ def _attribute(tag: str, element: dict[str, Any], creators: dict[str, str]) -> I
         yield f"<InlineBinary>{element['InlineBinary']}</InlineBinary>"
     for number, value in enumerate(element.get("Value", ()), 1):
         if value is not None:
-            yield from _value(number, value, element["vr"])
+            yield from _value(number, value, element["vr"], private)
     yield "</DicomAttribute>"
 
 
-def _value(number: int, value: Any, vr: str) -> Iterator[str]:
+def _value(number: int, value: Any, vr: str, private: PrivateKeywords | None) -> Iterator[str]:
     if vr == "SQ":
         yield f'<Item number="{number}">'
-        yield from _dataset(value)
+        yield from _dataset(value, private)
         yield "</Item>"
     elif vr == "PN":
         yield f'<PersonName number="{number}">'

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from gantry.containment import contain
 from gantry.dicom.json_model import JsonWriter
-from gantry.dicom.xml_model import native_xml
+from gantry.dicom.xml_model import PrivateKeywords, native_xml
 from gantry.errors import DataLoss, StatusError
 from gantry.json_text import parse_with_digits
 from gantry.names import DicomStoreName, ResourcePath
@@ -101,13 +101,13 @@ def metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_url: s
     return Metadata(etag, _objects(seams, store, chain(first, rows), web_url, bool(path.instance), unread), unread)
 
 
-def object_xml(text: str) -> bytes:
+def object_xml(text: str, private: PrivateKeywords | None = None) -> bytes:
     """A DICOM JSON object as a document of the Native DICOM Model (PS3.19 §A.1); of its UIDs, where it cannot be."""
     found = parse_with_digits(text)
     uid = str(found.get("00080018", {}).get("Value", [""])[0])
     try:
         with contain(f"instance {uid}", "while its attributes were written as XML"):
-            return native_xml(found)
+            return native_xml(found, private)
     except StatusError:
         return native_xml({tag: found[tag] for tag in _IDENTITY if tag in found})
 

@@ -70,11 +70,12 @@ class Incoming(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """``sop_class_uid`` and ``sop_instance_uid`` are empty for what is no DICOM."""
+    """The UIDs are empty for what is no DICOM."""
 
     sop_class_uid: str
     sop_instance_uid: str
     status: Status
+    study_instance_uid: str = ""
 
 
 @dataclass
@@ -86,8 +87,8 @@ class Stored:
 
     @property
     def study(self) -> str:
-        """The Study Instance UID, where all that was stored has the same."""
-        studies = {item.study_instance_uid for item in self.instances}
+        """The Study Instance UID, where all that was stored has the same; all that was refused, if nothing was."""
+        studies = {item.study_instance_uid for item in self.instances or self.refused}
         return studies.pop() if len(studies) == 1 else ""
 
 
@@ -237,7 +238,7 @@ class _Request:
 
 
 def _refused(item: Instance, status: Status) -> Refused:
-    return Refused(item.sop_class_uid, item.sop_instance_uid, status)
+    return Refused(item.sop_class_uid, item.sop_instance_uid, status, item.study_instance_uid)
 
 
 def _exists(item: Instance) -> Status:

@@ -24,6 +24,7 @@ from gantry.resources import (
     Committed,
     Dataset,
     DicomStore,
+    LogFilter,
     Method,
     Operation,
     ProgressCounter,
@@ -116,7 +117,7 @@ class TestIndex:
         ):
             with pytest.raises(NotFound):
                 gone()
-        assert index.logs.list_failures(operation.name, 10) == []
+        assert index.logs.find_failures(LogFilter("all"), 10) == ([], None)
         assert index.garbage.list_deleted_stores() == [operation.store_id]
         assert index.operations.claim_operation("runner-2") is None
 

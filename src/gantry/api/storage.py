@@ -79,7 +79,7 @@ def delete_instance(call: Call) -> Json:
 
 
 def _delete(call: Call, method: Method) -> Json:
-    """The answer is an operation that is done: nothing finds the study any more; rows and bytes are removed afterwards."""
+    """The answer is an operation that is done: nothing finds the study any more; rows and bytes go afterwards."""
     operation = call.context.seams.index.deletion.delete_below(call.dicom_store, _path(call), call.version, method)
     call.context.notify()
     return operation_json(operation, call.context.public_url)

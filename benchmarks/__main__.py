@@ -1,6 +1,7 @@
 """``python -m benchmarks import|export|growth``: rates of the real server beside ``cp -r && sync -f``.
 
-``dicomweb`` measures DICOMweb beside Orthanc, ``search`` searches in a small and a large index, ``console`` pages.
+``dicomweb`` measures DICOMweb beside Orthanc, ``search`` searches in a small and a large index, ``console`` pages,
+``fairness`` small requests under pressure, ``hostile`` a mixed hostile load.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ from benchmarks.processes import is_supported
 from benchmarks.report import as_json, heading, round_row, summary
 from benchmarks.transfer import Plan, export_rounds, import_rounds
 
-_OTHERS = {"dicomweb": "dicomweb", "search": "search_growth", "console": "console_latency"}
+_OTHERS = {
+    "dicomweb": "dicomweb",
+    "search": "search_growth",
+    "console": "console_latency",
+    "fairness": "fairness",
+    "hostile": "hostile",
+}
 BENCHMARKS = {"import": import_rounds, "export": export_rounds, "growth": growth_steps}
 
 

@@ -54,14 +54,17 @@ def _p50(service: Service, path: str, count: int) -> float:
     return run(Plan(service.web("bench"), paths, "application/dicom+json", 1, 3.0)).p50_ms
 
 
-def fill_index(data: Path, count: int) -> float:
-    """Write rows for ``count`` instances, a patient for each study; seconds. The blobs they name are not there."""
+def fill_index(data: Path, count: int, studies: int = 0) -> float:
+    """Write rows for ``count`` instances, a patient for each study; seconds. The blobs they name are not there.
+
+    ``studies`` 0: as many as have SERIES_PER_STUDY series each.
+    """
     index = SqlIndex(f"sqlite:///{data / 'index.sqlite'}")
     try:
         store_id = index.resources.get_dicom_store(_STORE).id
         start = time.monotonic()
         batch: list[Instance] = []
-        for item in instances(count):
+        for item in instances(count, studies):
             batch.append(item)
             if len(batch) == _BATCH:
                 index.uploads.store_instances(store_id, batch)
@@ -73,9 +76,10 @@ def fill_index(data: Path, count: int) -> float:
         index.close()
 
 
-def instances(count: int) -> Iterator[Instance]:
+def instances(count: int, studies: int = 0) -> Iterator[Instance]:
     chance = random.Random(2)
-    for study in range(count // (PER_SERIES * SERIES_PER_STUDY)):
+    studies = studies or count // (PER_SERIES * SERIES_PER_STUDY)
+    for study in range(studies):
         study_uid = f"2.25.{chance.getrandbits(120)}"
         date = f"20{chance.randrange(100):02d}{1 + chance.randrange(12):02d}{1 + chance.randrange(28):02d}"
         said = StudyAttributes(
@@ -86,7 +90,7 @@ def instances(count: int) -> Iterator[Instance]:
             study_description=f"Description {study % 50}",
             members=f'"00080020":{{"vr":"DA","Value":["{date}"]}},"00100020":{{"vr":"LO","Value":["P{study:07d}"]}}',
         )
-        for series in range(SERIES_PER_STUDY):
+        for series in range(count // (PER_SERIES * studies)):
             series_uid = f"2.25.{chance.getrandbits(120)}"
             entries = [chance.randbytes(200) for _ in range(PER_SERIES)]
             data = pack(entries)

@@ -57,6 +57,13 @@ class Service:
             self._process.kill()
             self._process.wait()
 
+    def signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    def wait_for_end(self, seconds: float) -> int:
+        """The exit code. Raises subprocess.TimeoutExpired."""
+        return self._process.wait(seconds)
+
     @property
     def pid(self) -> int:
         return self._process.pid

@@ -34,6 +34,24 @@ def gantry(server: GantryServer) -> Iterator[Gantry]:
 
 
 @pytest.fixture(scope="session")
+def accepting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GantryServer]:
+    """A server that keeps every setting which it does not act on."""
+    home = tmp_path_factory.mktemp("accepting")
+    names = "notificationConfig,notificationConfigs,streamConfigs,encryptionSpec,auditConfigs"
+    running = GantryServer(home / "data", home / "buckets", env={"GANTRY_ACCEPT_WITHOUT_EFFECT": names})
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture
+def accepting(accepting_server: GantryServer) -> Gantry:
+    """A world of the test's own on that server."""
+    return Gantry(accepting_server)
+
+
+@pytest.fixture(scope="session")
 def big_bucket(server: GantryServer) -> str:
     """A bucket of 3,000 tiny instances, for operations that can be watched while they run."""
     path = server.buckets / "big"

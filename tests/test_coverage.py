@@ -16,6 +16,7 @@ import googleapiclient
 import pytest
 
 from gantry.api.methods import METHODS, ApiMethod
+from gantry.console.app import FORMS, PAGES
 
 DOCUMENTS = Path(googleapiclient.__file__).parent / "discovery_cache" / "documents"
 ROOT = Path(__file__).parent.parent
@@ -51,7 +52,8 @@ SAMPLES = (
         "clients/test_gcloud_logging.py",
         "test_the_newest_errors_as_json",
     ),
-    ("the console", "browser", "", "not there yet"),
+    ("import", "console", "console/test_walk.py", "test_importing_as_the_how_to_tells"),
+    ("export", "console", "console/test_walk.py", "test_exporting_as_the_how_to_tells"),
 )
 OTHER_STORES = {"annotationStores", "consentStores", "dataMapperWorkspaces", "fhirStores", "hl7V2Stores"}
 
@@ -151,7 +153,7 @@ def test_every_method_that_is_there_has_a_test_file() -> None:
 
 def test_every_sample_of_the_pages_has_its_test() -> None:
     for _, _, file, test in SAMPLES:
-        assert not file or f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file}: {test}"
+        assert f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file}: {test}"
 
 
 def page() -> str:
@@ -177,9 +179,22 @@ def page() -> str:
         lines.append(f"| {method.id} | {method.verb} | `{method.path}` | {versions} | {permission} | {answer} |")
     lines += ["", "## Samples of the how-to pages", "", "| section | sample | test |", "|---|---|---|"]
     for section, sample, file, test in SAMPLES:
-        lines.append(f"| {section} | {sample} | {f'[{test}](../tests/{file})' if file else test} |")
+        lines.append(f"| {section} | {sample} | [{test}](../tests/{file}) |")
+    lines += [
+        "",
+        "## Pages of the console",
+        "",
+        "| address below `/console/` | shows | takes a form |",
+        "|---|---|---|",
+    ]
+    for path in dict.fromkeys((*PAGES, *FORMS)):
+        lines.append(f"| `{path or '(the list of datasets)'}` | {_yes(path in PAGES)} | {_yes(path in FORMS)} |")
     lines += ["", "Written by `GANTRY_WRITE_DOCS=1 pytest tests/test_coverage.py`."]
     return "\n".join(lines) + "\n"
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else ""
 
 
 def test_the_page_is_up_to_date() -> None:

@@ -50,8 +50,8 @@ def _command(args: argparse.Namespace) -> int:
 
 def serve(args: argparse.Namespace) -> int:
     """Load the settings and serve until a signal."""
-    from gantry.config import load_settings
     from gantry.server import serve as serve_until_signal
+    from gantry.settings.loading import load_settings
 
     flags = {name: value for name, value in vars(args).items() if name not in ("run", "config")}
     serve_until_signal(load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", "")))

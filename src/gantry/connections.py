@@ -11,6 +11,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MAX_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30.0
+REST_SECONDS = 60.0
+"""For the rest of a body that has been answered already: clients read the answer once they have sent all of it."""
+
 _MOST_DESCRIPTORS = 1 << 16
 
 
@@ -20,6 +23,7 @@ class LimitedProtocol(HttpToolsProtocol):
     limit = 1000  # of connections at a time; each is a file descriptor, which operations need, too
     _head: int | None = None  # bytes of a head that is not complete; None between its end and the next one
     _timer: asyncio.TimerHandle | None = None
+    _in_body = False  # between a head and the end of its body, which may come behind the answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -33,8 +37,11 @@ class LimitedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self.timeout_keep_alive_task is not None and self._head is None:
-            self._begin()  # something after a pause, be it a request or not
+        if self.timeout_keep_alive_task is not None:
+            if self._in_body and self._timer is None:
+                self._timer = self.loop.call_later(REST_SECONDS, self.transport.close)
+            elif not self._in_body and self._head is None:
+                self._begin()  # something after a pause, be it a request or not
         if self._head is not None:
             self._head += len(data)
             # What follows the head in its last packet is not of it, so a packet more is no harm.
@@ -50,7 +57,17 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._end()
+        self._in_body = True
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._end()
+        self._in_body = False
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What is no HTTP, in the shape that other errors have."""
+        self._refuse(400, "this is not a request of HTTP/1.1")
 
     def _begin(self) -> None:
         self._end()
@@ -73,6 +90,7 @@ class LimitedProtocol(HttpToolsProtocol):
         error: dict[str, Any] = {"code": code, "message": message, "status": status}
         body = json.dumps({"error": error}).encode() + b"\n"
         head = f"HTTP/1.1 {code} Refused\r\ncontent-type: application/json; charset=UTF-8\r\nconnection: close\r\n"
+        head += "x-content-type-options: nosniff\r\ncache-control: private, no-store\r\n"
         self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         self.transport.close()
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 
 class Code(IntEnum):
@@ -51,16 +51,28 @@ class Status:
     message: str
 
 
+MAX_MESSAGE, _MAX_FIELD = 1500, 200
+"""Characters of a message, and of the name of a field: both may repeat what a client has sent. Our longest messages
+have about 1,300."""
+
+
+def shorten(text: str, most: int = MAX_MESSAGE) -> str:
+    """Without its middle where it is long: a message begins with what is wrong, and ends with what to do."""
+    tail = most // 3
+    return text if len(text) <= most else f"{text[: most - tail - 3]} … {text[-tail:]}"
+
+
 class StatusError(Exception):
     """Base of all errors that callers may see. ``details`` go into the body's ``error.details`` as they are."""
 
     code: ClassVar[Code] = Code.UNKNOWN
     http: ClassVar[int] = 500
     resource: str = ""  # what it is about, where that is not what the operation was started for
+    retry_after: int = 0  # seconds after which to try again, 0 where nothing is known (RFC 9110 §10.2.3)
 
     def __init__(self, message: str, details: tuple[dict[str, Any], ...] = ()) -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = shorten(message)
+        super().__init__(self.message)
         self.details = details
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -137,6 +149,10 @@ class NotAcceptable(InvalidArgument):
     http = 406
 
 
+class BrokenBody(InvalidArgument):
+    """The body of a request cannot be read as its headers declare it: nothing behind the fault is known."""
+
+
 class DataLoss(StatusError):
     code, http = Code.DATA_LOSS, 500
 
@@ -145,8 +161,18 @@ class Unauthenticated(StatusError):
     code, http = Code.UNAUTHENTICATED, 401
 
 
+Late = TypeVar("Late", bound=StatusError)
+
+
+def retry_later(error: Late, seconds: int) -> Late:
+    """The error, with the seconds after which it is worth to try again: the answer's ``Retry-After``."""
+    error.retry_after = seconds
+    return error
+
+
 def invalid_field(field: str, description: str) -> InvalidArgument:
     """An ``InvalidArgument`` that names the request field, with a ``google.rpc.BadRequest`` detail."""
+    field, description = shorten(field, _MAX_FIELD), shorten(description)
     detail = {
         "@type": "type.googleapis.com/google.rpc.BadRequest",
         "fieldViolations": [{"field": field, "description": description}],

@@ -16,25 +16,52 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import wait
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
 from gantry.errors import Interrupted
-from gantry.seams import WorkerDied, WorkerTimedOut, beat, hear_beats
+from gantry.seams import Call, CallEnded, WorkerDied, Workers, WorkerTimedOut, beat, hear_beats
 
 logger = logging.getLogger(__name__)
 
-_Call = tuple[Future[Any], Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+_Waiting = tuple["_Call", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 _PAUSES = (0.1, 0.5, 1, 2, 4, 8, 15, 30)  # seconds between attempts to start a process
 _STARTS = 20  # a call that no worker has begun is nobody's fault: another one gets it, unless none ever starts
 _MAIN = "import sys; from gantry.executors import work; work(int(sys.argv[1]), int(sys.argv[2]))"
 
 
-class WorkerPool(Executor):
+class _Call(Call[Any]):
+    """Knows the worker that it is with, from ``give_to`` to ``take_back``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._worker: _Worker | None = None
+        self.ended = False
+
+    def end(self) -> None:
+        if not self.cancel():
+            with self._lock:
+                self.ended = True
+                if self._worker is not None:
+                    self._worker.kill()
+
+    def give_to(self, worker: _Worker) -> bool:
+        """False where it is not wanted any more."""
+        with self._lock:
+            if not self.ended:
+                self._worker = worker
+            return not self.ended
+
+    def take_back(self) -> None:
+        with self._lock:
+            self._worker = None
+
+
+class WorkerPool(Workers):
     """``concurrent.futures.Executor`` over processes. ``keep_open``: descriptors that every worker holds too.
 
     With ``lazy`` each worker is started for its first call.
@@ -46,21 +73,23 @@ class WorkerPool(Executor):
         self.size = size
         self._keep_open = keep_open
         self._lazy = lazy
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._closed = False
+        self._calls: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._closing = threading.Event()
         self._lock = threading.Lock()
+        self._running: set[_Call] = set()
         # Its write end closes with this process, even at kill -9: that is how workers learn of it.
-        self._lifeline, self._alive = os.pipe()
+        self._pipe: tuple[int, ...] = os.pipe()
+        self._lifeline = self._pipe[0]
         self._threads = [
             threading.Thread(target=self._feed, name=f"worker-{number}", daemon=True) for number in range(size)
         ]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        future: Future[Any] = Future()
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Call[Any]:
+        future = _Call()
         with self._lock:
-            if self._closed:
+            if self._closing.is_set():
                 raise RuntimeError("the worker pool is closed")
             self._calls.put((future, fn, args, kwargs))
         return future
@@ -68,27 +97,44 @@ class WorkerPool(Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Stop taking calls. Calls under way are finished; with ``cancel_futures`` waiting ones are dropped."""
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
+            first = not self._closing.is_set()
+            self._closing.set()
             if cancel_futures:
                 self._drop_waiting()
-            for _ in self._threads:
-                self._calls.put(None)
+            if first:
+                for _ in self._threads:
+                    self._calls.put(None)
         if wait:
             for thread in self._threads:
                 thread.join()
-            os.close(self._alive)
-            os.close(self._lifeline)
+            self._close_lifeline()
+
+    def _close_lifeline(self) -> None:
+        with self._lock:
+            for descriptor in self._pipe:
+                os.close(descriptor)
+            self._pipe = ()
+
+    def end(self, seconds: float = 0) -> None:
+        """As promised by ``Workers``. Calls that are ended fail with CallEnded."""
+        self.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            running = list(self._running)
+        wait(running, seconds)
+        for call in running:
+            call.end()
 
     def _drop_waiting(self) -> None:
-        while True:
-            try:
-                call = self._calls.get_nowait()
-            except queue.Empty:
-                return
-            if call is not None:
-                call[0].cancel()
+        ends = 0
+        with suppress(queue.Empty):
+            while True:
+                waiting = self._calls.get_nowait()
+                if waiting is None:
+                    ends += 1
+                elif waiting[0].cancel():
+                    waiting[0].set_running_or_notify_cancel()  # whoever waits for it learns of it only now
+        for _ in range(ends):  # those are for the threads
+            self._calls.put(None)
 
     def _feed(self) -> None:
         """Life of one worker's thread: start the worker, hand it calls, replace it when it dies."""
@@ -105,29 +151,40 @@ class WorkerPool(Executor):
             except Exception as error:
                 future.set_exception(error)
                 continue
-            worker = self._carry(worker, message, future)
+            with self._lock:
+                self._running.add(future)
+            worker = self._run(worker, message, future)
+            with self._lock:
+                self._running.remove(future)
         if worker is not None:
             worker.close()
 
-    def _carry(self, worker: _Worker | None, message: bytes, future: Future[Any]) -> _Worker | None:
+    def _run(self, worker: _Worker | None, message: bytes, call: _Call) -> _Worker | None:
         """Have a call answered; the worker that lives afterwards, if one does."""
         for attempt in range(1, _STARTS + 1):
             try:
                 worker = worker or self._start()
-                ok, value = worker.call(message)
+                if not call.give_to(worker):
+                    call.set_exception(CallEnded("the call was ended"))
+                    break
+                try:
+                    ok, value = worker.call(message)
+                finally:
+                    call.take_back()
             except WorkerDied as error:
                 assert worker is not None  # noqa: S101 - it is the one that died
-                logger.warning("worker process %d died; a new one takes its place", worker.pid)
+                if not call.ended:
+                    logger.warning("worker process %d died; a new one takes its place", worker.pid)
                 worker.close()
                 took_it_along, worker = worker.began, None
-                if took_it_along or attempt == _STARTS:
-                    future.set_exception(error)
+                if took_it_along or call.ended or attempt == _STARTS:
+                    call.set_exception(CallEnded("the call was ended") if call.ended else error)
                     break
             except Exception as error:
-                future.set_exception(error)
+                call.set_exception(error)
                 break
             else:
-                future.set_result(value) if ok else future.set_exception(value)
+                call.set_result(value) if ok else call.set_exception(value)
                 break
         return worker
 
@@ -137,10 +194,10 @@ class WorkerPool(Executor):
             try:
                 return _Worker(self._lifeline, self._keep_open)
             except OSError as error:
-                if pause is None or self._closed:
+                if pause is None or self._closing.is_set():
                     raise Interrupted(f"no worker process can be started: {error}") from error
                 logger.warning("no worker process can be started (%s); trying again in %g s", error, pause)
-                time.sleep(pause)
+                self._closing.wait(pause)
         raise AssertionError("unreachable")
 
 
@@ -170,7 +227,7 @@ class _Worker:
             while True:
                 if not self._connection.poll(allowed):
                     self._process.kill()
-                    raise WorkerTimedOut(f"no sign of life for {allowed:g} seconds")
+                    raise WorkerTimedOut(allowed or 0)
                 answer = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - from our own child
                 self.began = True
                 if isinstance(answer, tuple):
@@ -178,6 +235,10 @@ class _Worker:
                 allowed = answer
         except (EOFError, OSError):
             raise WorkerDied("the worker process died") from None
+
+    def kill(self) -> None:
+        """From any thread: the call that it has fails with WorkerDied."""
+        self._process.kill()
 
     def close(self) -> None:
         self._connection.close()
@@ -199,13 +260,15 @@ def work(descriptor: int, lifeline: int) -> None:
             message = connection.recv_bytes()
         except (EOFError, OSError):
             return
-        beat(None)
         connection.send_bytes(_answer(message))
 
 
 def _answer(message: bytes) -> bytes:
+    """The first beat is given once the call is loaded: loading takes a new worker longer than many a call takes, and
+    what ends the worker until then is not the call."""
     try:
         fn, args, kwargs = pickle.loads(message)  # noqa: S301 - from our own parent over a private socket
+        beat(None)
         return pickle.dumps((True, fn(*args, **kwargs)), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
         try:

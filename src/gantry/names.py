@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
+from urllib.parse import quote
 
 from gantry.errors import InvalidArgument
+from gantry.whole_numbers import read_number
 
 API_VERSIONS = ("v1", "v1beta1", "v1alpha2")
 
 _DATASET_ID = re.compile(r"[\w.\-]{1,256}")
+_UID = re.compile(r"[0-9.]{1,64}")
+_DOTS = re.compile(r"\.{1,2}(?:[;:].*)?")
 _DICOM_STORE_ID = re.compile(r"[A-Za-z0-9_.\-]{1,256}")
 
 
@@ -80,30 +84,84 @@ class OperationName:
     @classmethod
     def parse(cls, dataset: DatasetName, text: str) -> OperationName:
         """Text that cannot be the number of an operation becomes -1, which none has."""
-        number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
-        return cls(dataset, number if number < 1 << 63 else -1)
+        number = read_number(text)
+        return cls(dataset, -1 if number is None else number)
 
     def __str__(self) -> str:
         return f"{self.dataset}/operations/{self.id}"
 
 
+def is_path_segment(text: str) -> bool:
+    """Whether a text can stand between two slashes of an address and mean the same to everybody who reads it.
+
+    Clients and proxies resolve ``.`` and ``..`` (RFC 3986 §5.2.4), also percent-encoded and with parameters behind
+    ``;``; what follows a colon may be a method of the API. Characters that are not shown (Unicode categories C and Z,
+    but the space) change how a line of a log reads.
+    """
+    return text != "" and "/" not in text and text.isprintable() and not _DOTS.fullmatch(text)
+
+
+def check_segments(*texts: str) -> None:
+    """Raises InvalidArgument for a text that cannot be a segment of an address."""
+    for text in texts:
+        if not is_path_segment(text):
+            raise InvalidArgument(
+                f"{text!r} cannot be part of a name: names are not empty, not '.' or '..', and hold no slash and no "
+                "character that cannot be shown"
+            )
+
+
+def check_uids(path: ResourcePath) -> None:
+    """Raises InvalidArgument for what is no UID: 1 to 64 digits and periods (PS3.5 §9.1)."""
+    for uid in filter(None, path):
+        if not _UID.fullmatch(uid):
+            raise InvalidArgument(f"{uid!r} is no UID, which has 1 to 64 digits and periods")
+
+
+def url_path(name: object) -> str:
+    """The name of a resource, or a path below one, as it stands in an address (RFC 3986 §3.3): ASCII alone."""
+    return quote(str(name), safe="/:")
+
+
 def check_dataset_id(text: str) -> str:
     """Raises InvalidArgument unless ``text`` is 1-256 letters, digits (any script), ``_``, ``-`` or ``.``."""
-    if not _DATASET_ID.fullmatch(text):
-        raise InvalidArgument(f"datasetId: {text!r} must be 1 to 256 letters, digits, '_', '-' or '.'")
-    return text
+    return _check_id("datasetId", _DATASET_ID, text)
 
 
 def check_dicom_store_id(text: str) -> str:
     """Raises InvalidArgument unless ``text`` is 1-256 of ``A-Z a-z 0-9 _ - .``."""
-    if not _DICOM_STORE_ID.fullmatch(text):
-        raise InvalidArgument(f"dicomStoreId: {text!r} must be 1 to 256 letters, digits, '_', '-' or '.'")
+    return _check_id("dicomStoreId", _DICOM_STORE_ID, text)
+
+
+def _check_id(field: str, pattern: re.Pattern[str], text: str) -> str:
+    if not pattern.fullmatch(text) or not is_path_segment(text):
+        raise InvalidArgument(
+            f"{field}: {text!r} must be 1 to 256 letters, digits, '_', '-' or '.', and neither '.' nor '..'"
+        )
     return text
 
 
+def parse_dataset_name(text: str) -> DatasetName:
+    """The full name as text. Raises InvalidArgument."""
+    return DatasetName(*_parse(text, "datasets"))
+
+
 def parse_dicom_store_name(text: str) -> DicomStoreName:
-    """The full name as text, as it stands in operations and on the command line."""
+    """The full name as text, as it stands in operations and on the command line. Raises InvalidArgument."""
+    return DicomStoreName(*_parse(text, "datasets", "dicomStores"))
+
+
+def parse_operation_name(text: str) -> OperationName:
+    """The full name as text. Raises InvalidArgument."""
+    *dataset, number = _parse(text, "datasets", "operations")
+    return OperationName.parse(DatasetName(*dataset), number)
+
+
+def _parse(text: str, *collections: str) -> list[str]:
+    """The ids of ``projects/P/locations/L/datasets/D…``."""
+    collections = ("projects", "locations", *collections)
     parts = text.split("/")
-    if len(parts) != 8 or parts[0::2] != ["projects", "locations", "datasets", "dicomStores"] or "" in parts:
-        raise InvalidArgument(f"{text!r} is not projects/P/locations/L/datasets/D/dicomStores/S")
-    return DicomStoreName(*parts[1::2])
+    if tuple(parts[0::2]) != collections or len(parts) != 2 * len(collections) or "" in parts:
+        shape = "/".join(f"{name}/{name[0].upper()}" for name in collections).replace("dicomStores/D", "dicomStores/S")
+        raise InvalidArgument(f"{text!r} is not {shape}")
+    return parts[1::2]

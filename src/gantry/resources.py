@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any, NamedTuple
 
-from gantry.errors import Status
+from gantry.errors import Code, Status
 from gantry.names import DatasetName, DicomStoreName, OperationName, ResourcePath
 
 
@@ -268,7 +268,8 @@ class Batch:
     blobs of the operation that sort after the last committed prefix belong to nobody. ``garbage`` are blobs of the
     batch that get no row. ``selection`` are paths of a filter file: what they name now is remembered with the
     operation, and those that name nothing go to the log as warnings.
-    ``changes`` are storage classes for rows that are there, ``replacements`` new contents.
+    ``changes`` are storage classes for rows that are there, ``replacements`` new contents. ``warnings`` go to the log
+    and are not counted.
     """
 
     checkpoint: str
@@ -281,6 +282,7 @@ class Batch:
     selection: tuple[Selected, ...] = ()
     changes: tuple[Change, ...] = ()
     replacements: tuple[Replacement, ...] = ()
+    warnings: tuple[Failure, ...] = ()
 
     @property
     def succeeded(self) -> int:
@@ -345,6 +347,16 @@ class Operation:
     @property
     def done(self) -> bool:
         return self.end_time is not None
+
+    @property
+    def subject(self) -> str:
+        """What an error of the whole operation is about: the address that it was started with, else its store."""
+        fields = ("uri", "uri_prefix", "filter_uri")
+        return str(next((self.request[field] for field in fields if self.request.get(field)), self.store))
+
+
+CANCELLED = Status(Code.CANCELLED, "the operation was cancelled; what was done before remains")
+"""How an operation ends that somebody has cancelled."""
 
 
 class Growth(NamedTuple):

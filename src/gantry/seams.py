@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from gantry.index_protocols import Index
 from gantry.resources import LogEntry, ObjectMeta, Operation
 
 MAIN = "main"  # the place of every storage class that has none of its own
+
+
+Check = Callable[[], None]
+"""Called several times a second by what may last; what it raises ends the work."""
+
+LISTEN_SECONDS = 0.25  # between two looks at a call that is waited for
+GRACE_SECONDS = 0.5  # what a call that is not wanted any more gets to end by itself: most need less
+Out = TypeVar("Out")
 
 
 class OpenedObject(ABC):
@@ -27,7 +35,8 @@ class OpenedObject(ABC):
 
     @abstractmethod
     def chunks(self) -> Iterator[bytes]:
-        """All bytes, in pieces of bounded size."""
+        """All bytes, in pieces of bounded size. Raises Aborted where they are not those of the object as it was opened:
+        it was cut, or written to, while it was read."""
 
     @abstractmethod
     def __enter__(self) -> Self: ...
@@ -45,8 +54,13 @@ class BlobStore(Protocol):
         """True when the bucket is there."""
         ...
 
-    def list(self, prefix: str = "", start_after: str = "", depth: int | None = None) -> Iterator[ObjectMeta]:
-        """Objects by prefix, sorted by the UTF-8 bytes of their keys; ``depth``: at most so many ``/`` in a key."""
+    def list(
+        self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
+    ) -> Iterator[ObjectMeta]:
+        """Objects by prefix, sorted by the UTF-8 bytes of their keys; ``depth``: at most so many ``/`` in a key.
+
+        ``check`` is called again and again, also while nothing is found.
+        """
         ...
 
     def head(self, key: str) -> ObjectMeta:
@@ -65,7 +79,7 @@ class BlobStore(Protocol):
 
     def delete(self, key: str) -> None: ...
 
-    def delete_prefix(self, prefix: str, start_after: str = "") -> int: ...
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int: ...
 
     def flush(self) -> None:
         """Return when all that was written before is durable. Raises Unavailable when it is not."""
@@ -78,13 +92,59 @@ class Bucket(BlobStore, Protocol):
         by their bytes. Raises PermissionDenied, Unavailable; what is not there has none."""
         ...
 
+    def delete_unfinished(self, directory: str) -> None:
+        """Remove what writers of this use that were ended half way have left directly below ``directory``."""
+        ...
+
 
 class WorkerDied(Exception):
     """What an executor's future raises when the process that carried the call ended before it answered."""
 
 
+class CallEnded(WorkerDied):
+    """The process was ended because nobody wants the answer any more, or because the server stops."""
+
+
 class WorkerTimedOut(WorkerDied):
-    """The process was ended, because the call gave no sign of life in the time it had asked for."""
+    """The process was ended, because the call gave no sign of life in the ``seconds`` it had asked for."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no sign of life for {seconds:g} seconds")
+        self.seconds = seconds
+
+
+class Call(Future[Out]):
+    """A call that runs in a process of its own."""
+
+    def end(self) -> None:
+        """Cancel it; where it has begun, end its process, so that it fails with CallEnded."""
+        self.cancel()
+
+
+class Workers(Executor):
+    """Processes that calls run in."""
+
+    def end(self, seconds: float = 0) -> None:
+        """Take no more calls, cancel those that wait, and end those that are not done in so many seconds."""
+        self.shutdown(cancel_futures=True)
+
+
+def result_of(future: Future[Out], check: Check) -> Out:
+    """The result of a call; ``check`` is called while it is waited for."""
+    while not wait([future], LISTEN_SECONDS).done:
+        check()
+    return future.result()
+
+
+def end_calls(futures: Sequence[Future[Any]], seconds: float = GRACE_SECONDS) -> set[Future[Any]]:
+    """Return when none of the calls is running: those that have not begun are cancelled, those that are not done in so
+    many seconds are ended. The latter."""
+    late = wait([future for future in futures if not future.cancel()], seconds).not_done
+    for future in late:
+        if isinstance(future, Call):
+            future.end()
+    wait(late)
+    return late
 
 
 def beat(seconds: float | None) -> None:
@@ -132,8 +192,8 @@ class Seams:
     index: Index
     blobs: BlobStore
     bucket: Callable[[BucketUse], Bucket]
-    executor: Executor
-    pixels: Executor
+    executor: Workers
+    pixels: Workers
     window: int
     places: tuple[str, ...] = (MAIN,)
     retention_days: int = 30

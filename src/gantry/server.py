@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import faulthandler
 import logging
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,19 +19,23 @@ import uvicorn
 from prometheus_client import REGISTRY
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from starlette.types import Receive, Scope, Send
 
 from gantry.api import discovery, pages, tokens, viewer
 from gantry.api.app import App, Form, Page
 from gantry.api.audit import Audit
 from gantry.api.call import Context
 from gantry.api.forwarded import Proxies
+from gantry.api.intake import Pace
 from gantry.api.logging import JsonLines
-from gantry.config import DataDirectory, Settings, open_access, open_seams
+from gantry.config import DataDirectory, open_access, open_seams
 from gantry.connections import limited
 from gantry.console import app as console
 from gantry.console import rendering, sign_in
+from gantry.listening import bind, require_certificate
 from gantry.operations.runner import Runner
 from gantry.seams import Seams
+from gantry.settings.loading import Settings
 from gantry.studies.uploads import Uploads
 
 logger = logging.getLogger(__name__)
@@ -56,79 +64,129 @@ _SWITCH_SECONDS = 0.0005
 """The event loop must not wait 5 ms, Python's default, behind each thread that is at work."""
 
 
+class Edge:
+    """Who may call, and where calls are written down: what can be refused before anything is opened."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises InvalidArgument, FailedPrecondition."""
+        require_certificate(settings.tls_cert, settings.tls_key)
+        self.access = open_access(settings)
+        self.proxies = Proxies(settings.trusted_proxies)
+        self.audit = Audit(settings.audit_log, self.proxies) if settings.audit_log else None
+
+
+class Gantry:
+    """A server's parts. Nothing works on operations before ``start``."""
+
+    def __init__(self, settings: Settings, seams: Seams, edge: Edge) -> None:
+        self.seams = seams
+        self.runner = Runner(seams)
+        self.uploads = Uploads(seams)
+        self.app = App(_context(settings, self, edge), _PAGES, _FORMS)
+
+    def start(self) -> None:
+        self.runner.start()
+
+
+_PIXEL_SECONDS, _CLIENT_SECONDS, _END_SECONDS = 5, 8, 18
+"""After the signal: how long pixel work may go on, how long clients may read and write, and when the process ends
+whatever happens. Whoever stops services waits for 20 s and more, then kills."""
+
+
 @contextmanager
-def running(settings: Settings) -> Iterator[App]:
+def opened(settings: Settings, edge: Edge) -> Iterator[Gantry]:
     """The application with everything behind it, for as long as the block lasts."""
     directory = DataDirectory(settings)
     try:
         seams = open_seams(settings, directory)
         if settings.log_json:
             seams = replace(seams, listener=JsonLines(sys.stdout))
-        runner = Runner(seams)
-        uploads = Uploads(seams)
-        collector = _Collector(runner)
+        gantry = Gantry(settings, seams, edge)
+        collector = _Collector(gantry.runner)
         REGISTRY.register(collector)
         try:
-            runner.start()
-            yield App(_context(settings, seams, runner, uploads), _PAGES, _FORMS)
+            yield gantry
         finally:
-            runner.stop()
-            uploads.close()
+            gantry.runner.stop()
+            gantry.uploads.close()
             REGISTRY.unregister(collector)
-            seams.pixels.shutdown()
-            seams.executor.shutdown()
+            for workers in (seams.pixels, seams.executor):
+                workers.end()
+                workers.shutdown()
             seams.index.close()
     finally:
         directory.close()
 
 
-def _context(settings: Settings, seams: Seams, runner: Runner, uploads: Uploads) -> Context:
-    built = Path(settings.data).absolute() / "viewer"
+def _context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
     return Context(
-        seams,
-        runner.notify,
-        uploads,
+        gantry.seams,
+        gantry.runner.notify,
+        gantry.uploads,
         settings.locations,
         settings.url,
         settings.strict_search,
-        built,
-        access=open_access(settings),
+        Path(settings.data).absolute() / "viewer",
+        access=edge.access,
         most_operations=settings.max_operations,
-        audit=Audit(settings.audit_log, Proxies(settings.trusted_proxies)) if settings.audit_log else None,
+        audit=edge.audit,
+        pace=Pace(settings.upload_min_bytes_per_second, settings.upload_max_seconds),
+        proxies=edge.proxies,
+        accept_without_effect=settings.accept_without_effect,
+        sweep=gantry.runner.sweep,
     )
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. Operations that are under way go on at the next start."""
+    """Serve until SIGTERM or Ctrl-C. Operations that are under way go on at the next start.
+
+    A start that is refused has opened no index and has worked on nothing. Raises InvalidArgument, FailedPrecondition.
+    """
     sys.setswitchinterval(_SWITCH_SECONDS)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    with running(settings) as app:
+    edge = Edge(settings)
+    with bind(settings.host, settings.port) as sockets, opened(settings, edge) as gantry:
         config = uvicorn.Config(
-            app,
-            host=settings.host,
-            port=settings.port,
+            _Entry(gantry.app),
             log_config=None,
             access_log=False,
             lifespan="off",
-            timeout_graceful_shutdown=10,
+            timeout_graceful_shutdown=_CLIENT_SECONDS,
             server_header=False,
             http=limited(),
             proxy_headers=False,  # ``Proxies`` reads what those that are trusted say
             ssl_certfile=settings.tls_cert or None,
             ssl_keyfile=settings.tls_key or None,
         )
-        server = _Server(config, settings)
-        server.run()
-    if not server.started:
-        raise SystemExit(1)
+        _Server(config, settings, gantry).run(sockets)
     print("gantry: stopped", file=sys.stderr)
 
 
+class _Entry:
+    """The application; requests that the end of the server breaks off are no errors of it."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            logger.warning("%s: broken off, the server stops", scope.get("path", ""))
+
+
+def _end() -> None:
+    """The process ends as if it had been killed, which it is made for: a system call hangs, of a disk that is gone."""
+    logger.warning("something does not stop; ending without it, operations go on at the next start")
+    faulthandler.dump_traceback(all_threads=True)
+    os._exit(0)
+
+
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+    def __init__(self, config: uvicorn.Config, settings: Settings, gantry: Gantry) -> None:
         super().__init__(config)
-        self._settings = settings
+        self._settings, self._gantry = settings, gantry
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -141,9 +199,19 @@ class _Server(uvicorn.Server):
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Operations stop at once, pixel work that somebody waits for a little later, and in the end everything."""
+        self._gantry.runner.begin_stop()
+        asyncio.get_running_loop().call_later(_PIXEL_SECONDS, self._gantry.seams.pixels.end)
+        last = threading.Timer(_END_SECONDS, _end)
+        last.daemon = True
+        last.start()
+        await super().shutdown(sockets)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            self._gantry.start()
             # With a log on stdout every line there is JSON.
             print(_greeting(self._settings), file=sys.stderr if self._settings.log_json else sys.stdout, flush=True)
 
@@ -155,9 +223,11 @@ def _greeting(settings: Settings) -> str:
         if settings.auth == "none"
         else "ACCESS_TOKEN_FILE=FILE  # with a token that is known"
     )
+    kept = f"  accepted without effect: {names}\n" if (names := ", ".join(settings.accept_without_effect)) else ""
     return (
         f"Gantry is ready at {url}; people open it in a browser\n"
         f"  gs://BUCKET/path is {settings.buckets_path}/BUCKET/path\n"
+        f"{kept}"
         "  point gcloud at it:\n"
         f"    export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/\n"
         f"    export CLOUDSDK_AUTH_{token}\n"

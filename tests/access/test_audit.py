@@ -99,7 +99,7 @@ def test_a_file_that_is_moved_away_is_begun_anew(guarded: Guarded, home: Path) -
 def test_names_that_would_break_a_line(guarded: Guarded, home: Path) -> None:
     for name in ("a%0Ab", "a%22b", "%F0%9F%98%80", "100%25s"):
         guarded.request(ADMIN, "GET", f"v1/{DATASETS}/{name}")
-    names = ["a\nb", 'a"b', "😀", "100%s"]
+    names = ['a"b', "😀", "100%s"]
     assert [told(entry)[2] for entry in lines(home)] == [f"{DATASETS}/{name}" for name in names]
 
 

@@ -10,6 +10,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gantry.api.attempts import FailedAttempts
 from gantry.api.tokens import give_token
 from gantry.errors import InvalidArgument, Unauthenticated, Unavailable
 
@@ -22,7 +23,10 @@ def context(answer: Any) -> Any:
             raise answer
         return answer
 
-    return SimpleNamespace(access=SimpleNamespace(give_token=give))
+    endpoint = SimpleNamespace(give=give, account=lambda form: "")
+    return SimpleNamespace(
+        access=SimpleNamespace(endpoint=endpoint, attempts=FailedAttempts(30, lambda _: "")), audit=None
+    )
 
 
 def ask(context: Any, body: bytes) -> Response:
@@ -47,7 +51,7 @@ def test_no_answer_is_kept_by_a_cache() -> None:
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
 
 
-@pytest.mark.parametrize("body", [b"&".join(b"a%d=1" % number for number in range(30)), b"a=1&a=2"])
+@pytest.mark.parametrize("body", [b"&".join(b"a%d=1" % number for number in range(1001)), b"a=1&a=2"])
 def test_forms_that_are_refused(body: bytes) -> None:
     answer = ask(context({}), body)
     assert (answer.status_code, json.loads(bytes(answer.body))["error"]) == (400, "invalid_request")

@@ -30,6 +30,9 @@ def client(peer: str, *headers: tuple[str, str], trusted: list[str] = TRUSTED) -
         ([("forwarded", 'FOR=_hidden, for="[2001:db8::7]"')], "unknown"),
         ([("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "192.0.2.9")], "192.0.2.1"),
         ([("forwarded", "by=10.0.0.1;host=x")], "10.0.0.1"),
+        ([("x-forwarded-for", "192.0.2.1,")], "192.0.2.1"),
+        ([("x-forwarded-for", "192.0.2.1, ,10.0.0.2 ,")], "192.0.2.1"),
+        ([("x-forwarded-for", ", ".join(["192.0.2.1"] + ["10.0.0.3"] * 31))], "192.0.2.1"),
         ([("x-forwarded-for", ", ".join(["10.0.0.3"] * 100))], "10.0.0.3"),
     ],
 )

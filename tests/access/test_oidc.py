@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from typing import Any
 
@@ -9,16 +10,21 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from gantry.access import oidc
-from gantry.access.oidc import OidcTokens
+from gantry.access import issuer as publishing
+from gantry.access import refreshing
+from gantry.access.oidc import ClaimNames, OidcTokens
 from gantry.errors import InvalidArgument, Unauthenticated, Unavailable
 from tests.support.issuer import AUDIENCE, Issuer
+
+NESTED = base64.urlsafe_b64encode(b"[" * 30_000).decode() + "..x"
 
 
 @pytest.fixture
 def tokens(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> OidcTokens:
-    monkeypatch.setattr(oidc, "_PAUSE", 0.0)
-    return OidcTokens(issuer.url, AUDIENCE)
+    for name in ("PAUSE", "FAILURE_PAUSE"):
+        monkeypatch.setattr(refreshing, name, 0.0)
+    monkeypatch.setattr(refreshing, "PATIENCE", 30.0)
+    return OidcTokens(publishing.Issuer(issuer.url), AUDIENCE)
 
 
 @pytest.mark.parametrize("kid", ["rsa", "ec"])
@@ -45,7 +51,11 @@ def test_an_audience_among_several(issuer: Issuer, tokens: OidcTokens) -> None:
         ({"email": None}, "names nobody"),
         ({"email": ["ada@example.org"]}, "names nobody"),
         ({"email": "ada@example.org evil"}, "names nobody"),
-        ({"email_verified": False}, "not verified"),
+        ({"exp": "9999999999"}, "claim exp is no number"),
+        ({"iat": "1"}, "claim iat is no number"),
+        ({"exp": 1e300}, "claim exp is no number"),
+        ({"email": f"{'a' * 400}@example.org"}, "names nobody"),
+        ({"email": "ada@example.org\x7f"}, "names nobody"),
     ],
 )
 def test_claims_that_are_refused(issuer: Issuer, tokens: OidcTokens, claims: dict[str, Any], words: str) -> None:
@@ -53,13 +63,47 @@ def test_claims_that_are_refused(issuer: Issuer, tokens: OidcTokens, claims: dic
         tokens.principal(issuer.token(**claims))
 
 
+REFUSED: list[Any] = [False, None, 0, 1, "", "false", "False", "0", "1", "no", "TRUE ", [], ["true"], {}, {"a": True}]
+
+
+@pytest.mark.parametrize("value", REFUSED, ids=repr)
+@pytest.mark.parametrize("required", [True, False])
+def test_an_address_is_verified_by_true_alone(issuer: Issuer, value: Any, required: bool) -> None:
+    tokens = OidcTokens(publishing.Issuer(issuer.url), AUDIENCE, ClaimNames(require_verified=required))
+    token = issuer.token(null="email_verified") if value is None else issuer.token(email_verified=value)
+    with pytest.raises(Unauthenticated, match="not verified"):
+        tokens.principal(token)
+
+
+@pytest.mark.parametrize("value", [True, "true"])
+def test_an_address_that_is_verified(issuer: Issuer, value: Any) -> None:
+    tokens = OidcTokens(publishing.Issuer(issuer.url), AUDIENCE, ClaimNames(require_verified=True))
+    assert tokens.principal(issuer.token(email_verified=value)) is not None
+
+
+def test_what_a_missing_email_verified_means_is_a_setting(issuer: Issuer, tokens: OidcTokens) -> None:
+    assert tokens.principal(issuer.token()) is not None
+    strict = OidcTokens(publishing.Issuer(issuer.url), AUDIENCE, ClaimNames(require_verified=True))
+    with pytest.raises(Unauthenticated, match="does not say"):
+        strict.principal(issuer.token())
+
+
 def test_clocks_may_differ_by_a_minute(issuer: Issuer, tokens: OidcTokens) -> None:
     now = int(time.time())
     assert tokens.principal(issuer.token(exp=now - 30)) is not None
     assert tokens.principal(issuer.token(iat=now + 30)) is not None
+    for claims in ({"exp": now - 90}, {"iat": now + 90}, {"nbf": now + 90}):
+        with pytest.raises(Unauthenticated, match=r"expired|not yet valid"):
+            tokens.principal(issuer.token(**claims))
 
 
-@pytest.mark.parametrize("token", ["", "the-token-of-ada", "a.b.c"])
+@pytest.mark.parametrize("missing", ["exp", "iat", "aud"])
+def test_claims_that_must_be_there(issuer: Issuer, tokens: OidcTokens, missing: str) -> None:
+    with pytest.raises(Unauthenticated, match=rf"^the token is not good: it has no claim {missing}$"):
+        tokens.principal(issuer.token(**{missing: None}))
+
+
+@pytest.mark.parametrize("token", ["", "the-token-of-ada", "a.b.c", "..", NESTED, f"e30.{NESTED}.x", "\udcff.\udcff.x"])
 def test_what_is_no_signed_token(tokens: OidcTokens, token: str) -> None:
     assert tokens.principal(token) is None
 
@@ -79,8 +123,8 @@ def test_forged_tokens(issuer: Issuer, tokens: OidcTokens) -> None:
         jwt.encode(claims, None, "none", headers={"kid": "rsa"}),
         jwt.encode(claims, stranger, "RS256", headers={"kid": "rsa"}),
         jwt.encode(claims, b"\0" * 32, "HS256", headers={"kid": "oct"}),
-        jwt.encode(claims, issuer.private["rsa"][0], "RS256", headers={"kid": "enc"}),  # type: ignore[arg-type]
-        jwt.encode(claims, issuer.private["rsa"][0], "RS256"),  # type: ignore[arg-type]
+        jwt.encode(claims, issuer.private["rsa"][0], "RS256", headers={"kid": "enc"}),
+        jwt.encode(claims, issuer.private["rsa"][0], "RS256"),
     )
     for token in forged:
         with pytest.raises(Unauthenticated):
@@ -93,7 +137,6 @@ def test_keys_that_change(issuer: Issuer, tokens: OidcTokens, monkeypatch: pytes
     old, new = issuer.token("rsa"), issuer.token("ec")
     assert tokens.principal(old) is not None
     issuer.keys = {"ec": issuer.published("ec")}
-    monkeypatch.setattr(oidc, "_PAUSE", 0.0)
     assert tokens.principal(old) is not None
     assert tokens.principal(new) is not None
     with pytest.raises(Unauthenticated, match="no key 'rsa'"):
@@ -105,7 +148,7 @@ def test_keys_are_not_fetched_for_everybody_who_asks(
 ) -> None:
     assert tokens.principal(issuer.token()) is not None
     asked = len(issuer.asked)
-    monkeypatch.setattr(oidc, "_PAUSE", 3600.0)
+    monkeypatch.setattr(refreshing, "PAUSE", 3600.0)
     del issuer.keys["ec"]
     issuer.private["unknown"] = issuer.private["rsa"]
     for _ in range(20):
@@ -122,9 +165,9 @@ def test_an_issuer_that_is_away(issuer: Issuer, tokens: OidcTokens, monkeypatch:
     issuer.down = False
     assert tokens.principal(issuer.token()) is not None
     issuer.down = True
-    monkeypatch.setattr(oidc, "_FRESH", -1.0)
+    monkeypatch.setattr(refreshing, "FRESH", -1.0)
     assert tokens.principal(issuer.token()) is not None
-    monkeypatch.setattr(oidc, "_STALE", -1.0)
+    monkeypatch.setattr(refreshing, "STALE", -1.0)
     with pytest.raises(Unavailable):
         tokens.principal(issuer.token())
 
@@ -134,15 +177,29 @@ def test_an_issuer_that_is_away(issuer: Issuer, tokens: OidcTokens, monkeypatch:
 )
 def test_issuers_without_tls_are_refused(url: str) -> None:
     with pytest.raises(InvalidArgument, match="oidc_issuer"):
-        OidcTokens(url, AUDIENCE)
+        publishing.Issuer(url)
 
 
 def test_an_audience_is_needed() -> None:
     with pytest.raises(InvalidArgument, match="oidc_audience"):
-        OidcTokens("https://example.org", "")
+        OidcTokens(publishing.Issuer("https://example.org"), "")
 
 
-def test_keys_elsewhere_need_tls_too(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
-    tokens = OidcTokens(issuer.url, AUDIENCE, jwks_uri="http://192.0.2.1/keys")
+def test_keys_elsewhere_need_tls_too(issuer: Issuer, tokens: OidcTokens, caplog: pytest.LogCaptureFixture) -> None:
+    """Where the settings name them, and where the issuer's document does: nothing is asked there."""
+    with pytest.raises(InvalidArgument, match="oidc_jwks_uri"):
+        publishing.Issuer(issuer.url, "http://192.0.2.1/keys")
+    issuer.document = {"jwks_uri": issuer.url.replace("127.0.0.1", "127.0.0.2") + "/keys"}
     with pytest.raises(Unavailable):
+        tokens.principal(issuer.token())
+    assert issuer.asked == ["/.well-known/openid-configuration"]
+    assert "jwks_uri: 'http://127.0.0.2" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "keys", [{"keys": {}}, {"keys": None}, {}, [], {"keys": [None, 3, {}, {"kty": "RSA"}]}], ids=repr
+)
+def test_what_is_no_set_of_keys(issuer: Issuer, tokens: OidcTokens, keys: Any) -> None:
+    issuer.answer = keys
+    with pytest.raises((Unavailable, Unauthenticated)):
         tokens.principal(issuer.token())

@@ -159,6 +159,26 @@ def test_signing_out_ends_the_session_here(guarded: Guarded) -> None:
     assert client.get(f"/{DATASETS}/d").status_code == 401
 
 
+def test_session_fixation_gives_nobody_the_session_of_another(guarded: Guarded) -> None:
+    """A secret that somebody has put into a browser is never that of the session which begins there."""
+    headers = OWN | {"cookie": "gantry-session=known-to-somebody-else"}
+    answer = browser(guarded).post("/sign-in", data={"token": guarded.tokens[ADMIN]}, headers=headers)
+    assert answer.status_code == 303 and len(answer.cookies["gantry-session"]) > 40
+    other = browser(guarded)
+    other.cookies.set("gantry-session", "known-to-somebody-else")
+    assert other.get(f"/{DATASETS}/d").status_code == 401
+
+
+def test_session_fixation_by_a_session_of_ones_own(guarded: Guarded) -> None:
+    """The session of an attacker, planted in the browser of a victim, ends when the victim signs in."""
+    attacker, victim = signed_in(guarded, "dora"), browser(guarded)
+    planted = attacker.cookies["gantry-session"]
+    headers = OWN | {"cookie": f"gantry-session={planted}"}
+    answer = victim.post("/sign-in", data={"token": guarded.tokens[ADMIN]}, headers=headers)
+    assert answer.status_code == 303 and answer.cookies["gantry-session"] != planted
+    assert attacker.get(f"/{DATASETS}/d").status_code == 401
+
+
 def test_a_session_outlives_the_server_and_not_its_token(guarded: Guarded) -> None:
     client = signed_in(guarded, "dora")
     guarded.grant("projects/p", (STORES, "dora"))

@@ -96,8 +96,9 @@ def test_a_file_that_is_no_good_is_refused_at_the_start(file: Path, text: str, w
     assert ADA not in refused.value.message
 
 
-def test_plain_tokens_are_their_owners_alone(file: Path) -> None:
-    file.chmod(0o640)
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o644, 0o777])
+def test_plain_tokens_are_their_owners_alone(file: Path, mode: int) -> None:
+    file.chmod(mode)
     with pytest.raises(InvalidArgument, match="chmod 600"):
         StaticTokens(file)
     file.write_text(TEXT.splitlines()[-1])

@@ -29,12 +29,12 @@ def test_the_operation_is_done_and_lies_below_the_new_dataset(gantry: Gantry, ve
     assert gantry.call("GET", f"v1/{name}") == {"name": name}
 
 
-def test_settings_are_kept(gantry: Gantry) -> None:
+def test_settings_are_kept(accepting: Gantry) -> None:
     """§4.1"""
     key = "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k"
     body = {"timeZone": "America/New_York", "encryptionSpec": {"kmsKeyName": key}}
-    create(gantry, f"{gantry.dataset_id}-new", body)
-    assert gantry.call("GET", f"v1/{gantry.dataset}-new") == {"name": f"{gantry.dataset}-new"} | body
+    create(accepting, f"{accepting.dataset_id}-new", body)
+    assert accepting.call("GET", f"v1/{accepting.dataset}-new") == {"name": f"{accepting.dataset}-new"} | body
 
 
 def test_output_only_fields_are_ignored(gantry: Gantry) -> None:

@@ -19,12 +19,12 @@ def test_time_zone_is_changed_as_gcloud_does(gantry: Gantry, mask: str) -> None:
     assert gantry.call("GET", f"v1/{gantry.dataset}") == changed
 
 
-def test_only_masked_fields_change(gantry: Gantry) -> None:
+def test_only_masked_fields_change(accepting: Gantry) -> None:
     """§4.2.3"""
-    gantry.call("PATCH", f"v1/{gantry.dataset}?updateMask=timeZone", json={"timeZone": "UTC"})
+    accepting.call("PATCH", f"v1/{accepting.dataset}?updateMask=timeZone", json={"timeZone": "UTC"})
     body = {"timeZone": "Europe/Berlin", "encryptionSpec": {"kmsKeyName": KEY}}
-    changed = gantry.call("PATCH", f"v1/{gantry.dataset}?updateMask=encryptionSpec.kmsKeyName", json=body)
-    assert changed == {"name": gantry.dataset, "timeZone": "UTC", "encryptionSpec": {"kmsKeyName": KEY}}
+    changed = accepting.call("PATCH", f"v1/{accepting.dataset}?updateMask=encryptionSpec.kmsKeyName", json=body)
+    assert changed == {"name": accepting.dataset, "timeZone": "UTC", "encryptionSpec": {"kmsKeyName": KEY}}
 
 
 def test_a_masked_field_that_the_body_lacks_is_cleared(gantry: Gantry) -> None:
@@ -32,10 +32,10 @@ def test_a_masked_field_that_the_body_lacks_is_cleared(gantry: Gantry) -> None:
     assert gantry.call("PATCH", f"v1/{gantry.dataset}?updateMask=timeZone", json={}) == {"name": gantry.dataset}
 
 
-def test_without_a_mask_what_is_in_the_body_changes(gantry: Gantry) -> None:
-    gantry.call("PATCH", f"v1/{gantry.dataset}", json={"encryptionSpec": {"kmsKeyName": KEY}})
-    changed = gantry.call("PATCH", f"v1beta1/{gantry.dataset}", json={"timeZone": "UTC"})
-    assert changed == {"name": gantry.dataset, "timeZone": "UTC", "encryptionSpec": {"kmsKeyName": KEY}}
+def test_without_a_mask_what_is_in_the_body_changes(accepting: Gantry) -> None:
+    accepting.call("PATCH", f"v1/{accepting.dataset}", json={"encryptionSpec": {"kmsKeyName": KEY}})
+    changed = accepting.call("PATCH", f"v1beta1/{accepting.dataset}", json={"timeZone": "UTC"})
+    assert changed == {"name": accepting.dataset, "timeZone": "UTC", "encryptionSpec": {"kmsKeyName": KEY}}
 
 
 @pytest.mark.parametrize(

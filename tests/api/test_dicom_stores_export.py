@@ -239,6 +239,29 @@ class TestFilter:
         """§7.2.5"""
         assert self.select(filled, text) == set()
 
+    @pytest.mark.parametrize("text", [b"", b"\n\n", b"f0_\r\n", b"\xff\xfe\r\0\n\0"])
+    def test_a_file_that_names_nothing_is_a_warning(self, filled: Gantry, text: bytes) -> None:
+        operation, keys = self.run(filled, text)
+        assert (keys, counts(operation)) == (set(), (0, 0))
+        assert "error" not in operation
+        (entry,) = filled.request("GET", f"logs/{operation['name']}").json()["entries"]
+        assert entry["severity"] == "WARNING"
+        assert entry["jsonPayload"]["resourceName"] == f"gs://{filled.bucket}/filters/filter.csv"
+        assert "names nothing" in entry["jsonPayload"]["error"]["message"]
+
+    def test_a_bare_uid_in_the_first_line_is_a_failure_and_no_header(self, filled: Gantry) -> None:
+        operation, keys = self.run(filled, b"1.2\n/studies/1.2\n")
+        assert (keys, counts(operation)) == ({"/".join(D) + ".dcm"}, (1, 1))
+        (sample,) = operation["error"]["details"][0]["sampleErrors"]
+        assert sample["resource"].endswith("#line=1")
+
+    def test_full_names_of_this_store_and_of_others(self, filled: Gantry) -> None:
+        name = f"{filled.store}/dicomWeb/studies/1.2"
+        lines = [name, f"https://healthcare.googleapis.com/v1/{name}", name.replace("/store/", "/other/")]
+        operation, keys = self.run(filled, "\r\n".join(lines).encode("utf-16"))
+        assert (keys, counts(operation)) == ({"/".join(D) + ".dcm"}, (1, 1))
+        assert f"is not in this DICOM store, {filled.store}" in operation["error"]["message"]
+
     @pytest.mark.parametrize(
         "line", [b"/studies/1.3", b"/studies/1.1/series/9", b"/studies/1.1/series/1.1.1/instances/9"]
     )

@@ -91,6 +91,9 @@ def test_damaged_pixels_fail_and_name_what_is_wrong(gantry: Gantry) -> None:
     assert counts(gantry.import_("**")) == (1, 0)
     operation = export(gantry, "image/png")
     assert counts(operation) == (0, 1)
+    ((resource, status),) = gantry.failures(operation).items()
+    assert resource.endswith("studies/1.2/series/1.3/instances/1.4")
+    assert (status["code"], "no bitstream of its transfer syntax" in status["message"]) == (3, True), status
     assert gantry.objects(gantry.out) == {}
 
 
@@ -102,7 +105,11 @@ def test_an_instance_that_fails_at_its_last_frame_leaves_none_of_the_others(gant
     scan.save_as(damaged)
     gantry.put(gantry.bucket, "a.dcm", damaged.getvalue())
     assert counts(gantry.import_("**")) == (1, 0)
-    assert counts(export(gantry, "image/png")) == (0, 1)
+    operation = export(gantry, "image/png")
+    assert counts(operation) == (0, 1)
+    ((resource, status),) = gantry.failures(operation).items()
+    assert resource.endswith(f"/instances/{scan.SOPInstanceUID}")
+    assert (status["code"], "frame 2" in status["message"]) == (3, True), status
     assert gantry.objects(gantry.out) == {}
 
 

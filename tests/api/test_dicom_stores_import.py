@@ -82,13 +82,18 @@ class TestRequest:
         assert gantry.operations() == []
 
     @pytest.mark.parametrize(
-        "value", ["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE", "BLOB_STORAGE_CLASS_UNSPECIFIED", 0, 1, 4, None]
-    )
-    def test_storage_classes_by_name_and_by_number(self, gantry: Gantry, value: object) -> None:
+        ("value", "expected"),
+        [("STANDARD", "STANDARD"), ("NEARLINE", "NEARLINE"), ("COLDLINE", "COLDLINE"), ("ARCHIVE", "ARCHIVE"),
+         ("BLOB_STORAGE_CLASS_UNSPECIFIED", "STANDARD"), (0, "STANDARD"), (1, "STANDARD"), (2, "NEARLINE"),
+         (3, "COLDLINE"), (4, "ARCHIVE"), (None, "STANDARD")],
+    )  # fmt: skip
+    def test_storage_classes_by_name_and_by_number(self, gantry: Gantry, value: object, expected: str) -> None:
         """§6, §1.14"""
-        gantry.put(gantry.bucket, "x.dcm", make_instance())
+        gantry.put(gantry.bucket, "x.dcm", make_instance("1.2", "1.3", "1.4"))
         operation = gantry.import_("x.dcm", blobStorageSettings={"blobStorageClass": value})
         assert counts(operation) == (1, 0)
+        path = f"v1/{gantry.store}/dicomWeb/studies/1.2/series/1.3/instances/1.4:getStorageInfo"
+        assert gantry.call("GET", path)["blobStorageInfo"]["storageClass"] == expected
 
     def test_a_missing_store_is_not_found(self, gantry: Gantry) -> None:
         body = {"gcsSource": {"uri": "gs://b/x"}}

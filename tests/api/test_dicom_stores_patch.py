@@ -20,38 +20,38 @@ def patch(gantry: Gantry, mask: str | None, body: Json, version: str = "v1") -> 
     return changed
 
 
-def test_only_masked_paths_apply_though_gcloud_sends_more(gantry: Gantry) -> None:
+def test_only_masked_paths_apply_though_gcloud_sends_more(accepting: Gantry) -> None:
     """§4.2.3: the body holds sendForBulkImport, the mask does not."""
     body = {"notificationConfig": {"pubsubTopic": TOPIC, "sendForBulkImport": True}}
-    assert patch(gantry, "notificationConfig.pubsubTopic", body) == {"notificationConfig": {"pubsubTopic": TOPIC}}
+    assert patch(accepting, "notificationConfig.pubsubTopic", body) == {"notificationConfig": {"pubsubTopic": TOPIC}}
 
 
-def test_the_other_half_of_a_masked_message_stays(gantry: Gantry) -> None:
-    patch(gantry, "notificationConfig", {"notificationConfig": {"pubsubTopic": TOPIC, "sendForBulkImport": True}})
+def test_the_other_half_of_a_masked_message_stays(accepting: Gantry) -> None:
+    patch(accepting, "notificationConfig", {"notificationConfig": {"pubsubTopic": TOPIC, "sendForBulkImport": True}})
     body = {"notificationConfig": {"pubsubTopic": "projects/p/topics/t3", "sendForBulkImport": False}}
-    assert patch(gantry, "notificationConfig.pubsubTopic", body) == {
+    assert patch(accepting, "notificationConfig.pubsubTopic", body) == {
         "notificationConfig": {"pubsubTopic": "projects/p/topics/t3", "sendForBulkImport": True}
     }
 
 
-def test_the_long_mask_of_gcloud(gantry: Gantry) -> None:
+def test_the_long_mask_of_gcloud(accepting: Gantry) -> None:
     """§13"""
     body = {"notificationConfig": {"pubsubTopic": TOPIC, "sendForBulkImport": True}, "streamConfigs": STREAMS}
     mask = "notificationConfig.pubsubTopic,notificationConfig.sendForBulkImport,streamConfigs"
-    assert patch(gantry, mask, body) == body
+    assert patch(accepting, mask, body) == body
 
 
 @pytest.mark.parametrize("mask", ["notification_config.pubsub_topic", "notificationConfig.pubsub_topic"])
-def test_masks_in_snake_case(gantry: Gantry, mask: str) -> None:
+def test_masks_in_snake_case(accepting: Gantry, mask: str) -> None:
     """§1.14"""
     body = {"notification_config": {"pubsub_topic": TOPIC}}
-    assert patch(gantry, mask, body) == {"notificationConfig": {"pubsubTopic": TOPIC}}
+    assert patch(accepting, mask, body) == {"notificationConfig": {"pubsubTopic": TOPIC}}
 
 
-def test_a_masked_field_that_the_body_lacks_is_cleared(gantry: Gantry) -> None:
-    patch(gantry, "labels,streamConfigs", {"labels": {"k": "v"}, "streamConfigs": STREAMS})
-    assert patch(gantry, "streamConfigs", {}) == {"labels": {"k": "v"}}
-    assert patch(gantry, "labels", {"labels": {}}) == {}
+def test_a_masked_field_that_the_body_lacks_is_cleared(accepting: Gantry) -> None:
+    patch(accepting, "labels,streamConfigs", {"labels": {"k": "v"}, "streamConfigs": STREAMS})
+    assert patch(accepting, "streamConfigs", {}) == {"labels": {"k": "v"}}
+    assert patch(accepting, "labels", {"labels": {}}) == {}
 
 
 def test_one_label_can_be_changed_alone(gantry: Gantry) -> None:
@@ -61,10 +61,13 @@ def test_one_label_can_be_changed_alone(gantry: Gantry) -> None:
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta1"])
-def test_without_a_mask_what_is_in_the_body_changes(gantry: Gantry, version: str) -> None:
+def test_without_a_mask_what_is_in_the_body_changes(accepting: Gantry, version: str) -> None:
     """§3: in v1beta1 the mask is optional."""
-    patch(gantry, "labels", {"labels": {"k": "v"}})
-    assert patch(gantry, None, {"streamConfigs": STREAMS}, version) == {"labels": {"k": "v"}, "streamConfigs": STREAMS}
+    patch(accepting, "labels", {"labels": {"k": "v"}})
+    assert patch(accepting, None, {"streamConfigs": STREAMS}, version) == {
+        "labels": {"k": "v"},
+        "streamConfigs": STREAMS,
+    }
 
 
 @pytest.mark.parametrize(

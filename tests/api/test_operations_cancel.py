@@ -35,7 +35,8 @@ def test_an_export_stops(gantry: Gantry, big_bucket: str) -> None:
 def test_a_cancelled_import_can_be_repeated(gantry: Gantry, big_bucket: str) -> None:
     name = gantry.server.import_(gantry.store, f"gs://{big_bucket}/**")
     gantry.call("POST", f"v1/{name}:cancel", json={})
-    gantry.wait(name)
+    cancelled = gantry.wait(name)
+    assert cancelled["error"]["code"] == 1 and counts(cancelled)[0] < 3000
     assert counts(gantry.import_(f"gs://{big_bucket}/**")) == (3000, 0)
     assert len(gantry.stored()) == 3000
 

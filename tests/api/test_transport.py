@@ -69,12 +69,13 @@ class TestBodies:
         body = {outer: {inner: f"gs://{gantry.out}"}}
         assert "name" in gantry.call("POST", f"v1/{gantry.store}:export", json=body)
 
-    def test_one_field_under_both_names_is_refused_or_one_of_the_two_counts_but_nothing_else(
-        self, gantry: Gantry
-    ) -> None:
-        body = {"timeZone": "UTC", "time_zone": "UTC"}
-        response = gantry.request("POST", f"v1/{gantry.location}/datasets?datasetId={gantry.dataset_id}-2", json=body)
-        assert response.status_code in (200, 400), response.text
+    @pytest.mark.parametrize("other", ["UTC", "Europe/Lisbon"])
+    def test_one_field_under_both_names_is_refused(self, gantry: Gantry, other: str) -> None:
+        """Which of the two was meant cannot be known."""
+        path = f"v1/{gantry.location}/datasets?datasetId={gantry.dataset_id}-2"
+        for body in ({"timeZone": "UTC", "time_zone": other}, {"time_zone": "UTC", "timeZone": other}):
+            refused(gantry.request("POST", path, json=body), "INVALID_ARGUMENT", "time_zone")
+        assert gantry.request("GET", f"v1/{gantry.dataset}-2").status_code == 404
 
     def test_single_quotes(self, gantry: Gantry, uri: str) -> None:
         """§1.5"""
@@ -482,6 +483,66 @@ class TestPaths:
     def test_an_operation_id_that_nobody_has_is_not_found(self, gantry: Gantry, id: str) -> None:
         for verb, path in (("GET", id), ("POST", f"{id}:cancel")):
             refused(gantry.request(verb, f"v1/{gantry.dataset}/operations/{path}"), "NOT_FOUND")
+
+
+class TestErrors:
+    """§1.19: the shape of errors, whatever they are about."""
+
+    @pytest.mark.parametrize(
+        ("verb", "path"),
+        [
+            ("PATCH", "v1/{store}?updateMask={long}"),
+            ("PATCH", "v1/{dataset}?updateMask=labels,{long}"),
+            ("GET", "v1/{dataset}/dicomStores?filter={long}"),
+            ("GET", "v1/{dataset}/operations?filter={long}"),
+            ("GET", "v1/{dataset}/dicomStores?pageToken={long}"),
+            ("GET", "v1/{dataset}/dicomStores/{long}"),
+            ("POST", "v1/{dataset}/dicomStores?dicomStoreId={long}"),
+            ("POST", "v1/projects/p/locations/{long}/datasets?datasetId=d"),
+            ("GET", "v1/{store}/dicomWeb/studies?{long}=1"),
+            ("GET", "v1/{store}/dicomWeb/studies?limit={long}"),
+            ("GET", "v1/{store}/dicomWeb/studies/{long}/metadata"),
+            ("GET", "{long}"),
+        ],
+    )
+    def test_messages_are_short_whatever_was_sent(self, gantry: Gantry, verb: str, path: str) -> None:
+        path = path.format(store=gantry.store, dataset=gantry.dataset, long="x" * 30_000)
+        answer = gantry.request(verb, path)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) in ((400, 400), (404, 404))
+        assert len(error["message"]) <= 1500 and len(answer.content) < 5000
+
+    @pytest.mark.parametrize("field", ["unknown", "labels", "notificationConfig"])
+    def test_bodies_are_not_repeated_either(self, gantry: Gantry, field: str) -> None:
+        for body in ({field: "x" * 60_000}, {field: {"x" * 60_000: "y" * 60_000}}, {field * 9000: 1}):
+            answer = gantry.request("PATCH", f"v1/{gantry.store}?updateMask={field}", json=body)
+            assert (answer.status_code, len(answer.content) < 5000) == (400, True), answer.text[:300]
+
+    @pytest.mark.parametrize("text", ["1_0", "+1", " 1", "1 ", "1.0", "１", "٣", "²", "0x1", "1e1", "-1", "9" * 30])
+    def test_numbers_are_digits(self, gantry: Gantry, text: str) -> None:
+        web = f"v1/{gantry.store}/dicomWeb/studies"
+        for path, name in (
+            (f"v1/{gantry.dataset}/dicomStores", "pageSize"),
+            (f"v1/{gantry.dataset}/operations", "page_size"),
+            (f"v1/{gantry.location}/datasets", "pageSize"),
+            ("v1/projects/p/locations", "pageSize"),
+            (web, "limit"),
+            (web, "offset"),
+        ):
+            refused(gantry.request("GET", path, params={name: text}), "INVALID_ARGUMENT")
+        body = {"resourceNames": ["projects/p"], "pageSize": text}
+        refused(gantry.request("POST", "v2/entries:list", json=body), "INVALID_ARGUMENT", "pageSize")
+
+    @pytest.mark.parametrize("size", [True, 1.5, -1, [], {}])
+    def test_sizes_of_another_kind_are_refused(self, gantry: Gantry, size: object) -> None:
+        body = {"resourceNames": ["projects/p"], "pageSize": size}
+        refused(gantry.request("POST", "v2/entries:list", json=body), "INVALID_ARGUMENT", "pageSize")
+
+    @pytest.mark.parametrize("size", [1, "1", None, 0, "1000000"])
+    def test_sizes_may_be_numbers_or_their_digits(self, gantry: Gantry, size: object) -> None:
+        """§1.13"""
+        body = {"resourceNames": ["projects/p"], "pageSize": size}
+        assert gantry.request("POST", "v2/entries:list", json=body).status_code == 200
 
 
 class TestAnything:

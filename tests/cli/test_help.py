@@ -69,3 +69,17 @@ def test_serve_reads_the_file_that_the_environment_names() -> None:
     done = run("serve", env={"GANTRY_CONFIG": "/nowhere/gantry.toml"})
     assert done.returncode == 2
     assert "gantry: /nowhere/gantry.toml: cannot be read" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("PORT", "1_0", "port: '1_0' is not a whole number from 0 to 65535"),
+        ("PUBLIC_URL", "https://example.org/a", "public_url: 'https://example.org/a' is not an http or https address"),
+        ("TRUSTED_PROXIES", "proxy", "trusted_proxies: 'proxy' is not a list of addresses or networks"),
+    ],
+)
+def test_serve_names_a_setting_of_the_environment_and_what_is_wanted(name: str, value: str, wanted: str) -> None:
+    done = run("serve", env={f"GANTRY_{name}": value})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"gantry: {wanted}") and done.stderr.count("\n") == 1

@@ -10,6 +10,15 @@ from tests.support.gantry import Gantry
 
 @pytest.fixture
 def gcloud(gantry: Gantry, tmp_path: Path) -> Gcloud:
+    return _started(gantry, tmp_path)
+
+
+@pytest.fixture
+def accepting_gcloud(accepting: Gantry, tmp_path: Path) -> Gcloud:
+    return _started(accepting, tmp_path)
+
+
+def _started(gantry: Gantry, tmp_path: Path) -> Gcloud:
     if not found():
         pytest.skip("NOT TESTED: gcloud is not installed, so nothing here shows that unmodified gcloud works")
     return Gcloud(gantry, tmp_path / "gcloud")

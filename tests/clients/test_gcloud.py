@@ -69,8 +69,9 @@ def test_errors_are_shown_in_the_words_of_the_server(gantry: Gantry, gcloud: Gcl
     assert f"NOT_FOUND: dataset {gantry.dataset}-missing does not exist" in result.err
 
 
-def test_dicom_stores(gantry: Gantry, gcloud: Gcloud) -> None:
-    """create, update, list, describe, delete"""
+def test_dicom_stores(accepting: Gantry, accepting_gcloud: Gcloud) -> None:
+    """create, update, list, describe, delete; on a server that keeps what it does not act on"""
+    gantry, gcloud = accepting, accepting_gcloud
     name = f"{gantry.dataset}/dicomStores/new"
     dataset = f"--dataset={gantry.dataset_id}"
     created = gcloud("dicom-stores", "create", "new", dataset)

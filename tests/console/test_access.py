@@ -71,6 +71,18 @@ def test_only_what_one_may_see_is_listed(guarded: Guarded) -> None:
     assert "bob@example.org" in some and 'action="/sign-out"' in some
 
 
+def test_datasets_that_one_may_not_see_hide_none_of_ones_own(guarded: Guarded) -> None:
+    """A hundred of other projects sort first; more than that are looked at for one page."""
+    for number in range(105):
+        parent = f"v1/projects/{'a' if number % 2 else 'b'}/locations/us-central1/datasets"
+        assert guarded.request(ADMIN, "POST", f"{parent}?datasetId=d{number}").status_code in (200, 409)
+    page = signed_in(guarded, "bob").get("/console/").text
+    assert f"/console/{DATASET}" in page and "No dataset yet" not in page and "?after=" not in page
+    assert "/datasets/d1/" not in page
+    everything = signed_in(guarded, ADMIN).get("/console/").text
+    assert "?after=" in everything
+
+
 @pytest.mark.parametrize("path", [DATASET, STORE, f"{STORE}/import", f"{STORE}/studies", f"{DATASET}/operations"])
 def test_a_page_without_the_permission_is_refused_in_words(guarded: Guarded, path: str) -> None:
     page = signed_in(guarded, "eve").get(f"/console/{path}")
@@ -126,17 +138,117 @@ def test_names_of_objects_need_the_permission_to_import(guarded: Guarded) -> Non
     assert "1.dcm" not in signed_in(guarded, "eve").get(f"/console/{STORE}/import/preview", params=preview).text
 
 
+def new_lines(guarded: Guarded, before: int = 0) -> list[tuple[str, str, str, int]]:
+    """Who, method, resource and code of the lines of the audit log after the first ``before``."""
+    found = []
+    for line in (guarded.server.data.parent / "audit.jsonl").read_text().splitlines()[before:]:
+        entry = json.loads(line)
+        payload = entry["protoPayload"]
+        who = payload["authenticationInfo"].get("principalEmail", "").partition("@")[0]
+        method = entry["resource"]["labels"]["method"]
+        found.append((who, method, payload["resourceName"], payload["status"].get("code", 0)))
+    return found
+
+
 def test_what_a_page_does_stands_in_the_audit_log(guarded: Guarded) -> None:
-    client = signed_in(guarded, "bob")
+    client, before = signed_in(guarded, "bob"), len(new_lines(guarded))
     answer = client.post(
         f"/console/{STORE}/import", data={"modify": "on", "uri": "gs://incoming/open/*.dcm"}, headers=OWN
     )
     assert answer.status_code == 303
-    entries = [json.loads(line) for line in (guarded.server.data.parent / "audit.jsonl").read_text().splitlines()]
-    (made,) = [entry for entry in entries if entry["resource"]["labels"]["method"] == "datasets.dicomStores.import"]
-    payload = made["protoPayload"]
-    assert payload["authenticationInfo"]["principalEmail"] == "bob@example.org"
-    assert payload["resourceName"] == STORE and payload["authorizationInfo"][0]["granted"]
+    assert new_lines(guarded, before) == [("bob", "datasets.dicomStores.import", STORE, 0)]
+
+
+STORES = "datasets.dicomStores"
+LINES = {
+    "console/": ("datasets.list", "datasets"),
+    f"console/{DATASET}": (f"{STORES}.list", f"{DATASET}/dicomStores"),
+    f"console/{DATASET}/operations": ("datasets.operations.list", f"{DATASET}/operations"),
+    f"console/{STORE}": (f"{STORES}.get", STORE),
+    f"console/{STORE}/studies": (f"{STORES}.searchForStudies", f"{STORE}/dicomWeb/studies"),
+    f"console/{STORE}/import/folders?bucket=incoming&prefix=open/": (f"{STORES}.previewImport", STORE),
+    f"console/{STORE}/import/preview?bucket=incoming&prefix=open/": (f"{STORES}.previewImport", STORE),
+    f"console/{STORE}/studies/1.2.1": (f"{STORES}.studies.searchForSeries", f"{STORE}/dicomWeb/studies/1.2.1/series"),
+    f"console/{STORE}/studies/1.2.1/series/1.2.1.1": (
+        f"{STORES}.studies.series.searchForInstances",
+        f"{STORE}/dicomWeb/studies/1.2.1/series/1.2.1.1/instances",
+    ),
+    f"console/{STORE}/studies/1.2.1/series/1.2.1.1/instances/1.2.1.1.1": (
+        f"{STORES}.studies.series.instances.retrieveMetadata",
+        f"{STORE}/dicomWeb/studies/1.2.1/series/1.2.1.1/instances/1.2.1.1.1/metadata",
+    ),
+    f"console/{STORE}/studies/1.2.1/download.zip": (
+        f"{STORES}.studies.retrieveStudy",
+        f"{STORE}/dicomWeb/studies/1.2.1",
+    ),
+    f"console/{STORE}/studies/1.2.1/series/1.2.1.1/download.zip": (
+        f"{STORES}.studies.series.retrieveSeries",
+        f"{STORE}/dicomWeb/studies/1.2.1/series/1.2.1.1",
+    ),
+    f"viewer/{STORE}/": (f"{STORES}.get", STORE),
+    f"viewer/{STORE}/app-config.js": (f"{STORES}.get", STORE),
+    f"logs/{DATASET}/operations/1": ("datasets.operations.get", f"{DATASET}/operations/1"),
+    f"console/{DATASET}/operations/1": ("datasets.operations.get", f"{DATASET}/operations/1"),
+    f"console/{DATASET}/operations/1/errors": ("datasets.operations.get", f"{DATASET}/operations/1"),
+    f"console/{DATASET}/operations/1/errors.csv": ("datasets.operations.get", f"{DATASET}/operations/1"),
+    f"console/{DATASET}/operations/1/errors.ndjson": ("datasets.operations.get", f"{DATASET}/operations/1"),
+}
+
+
+@pytest.mark.parametrize("path", LINES)
+def test_every_road_by_which_data_leaves_has_its_line(guarded: Guarded, path: str) -> None:
+    guarded.grant(STORE, ("roles/healthcare.dicomViewer", "bob"))
+    body = instance(("1.2.1", "1.2.1.1", "1.2.1.1.1"))
+    kind = {"content-type": "application/dicom"}
+    stored = guarded.request(ADMIN, "POST", f"v1/{STORE}/dicomWeb/studies", content=body, headers=kind)
+    assert stored.status_code in (200, 409), "it may be there already"
+    method, resource = LINES[path]
+    client, before = signed_in(guarded, "bob"), len(new_lines(guarded))
+    answer = client.get(f"/{path}")
+    expected = ("bob", method, resource, {404: 5, 403: 7}.get(answer.status_code, 0))
+    assert expected in new_lines(guarded, before), new_lines(guarded, before)
+    client, before = signed_in(guarded, "eve"), len(new_lines(guarded))
+    client.get(f"/{path}")
+    assert [line[::3] for line in new_lines(guarded, before)] == [("eve", 0 if path == "console/" else 7)]
+
+
+def test_a_download_of_what_is_not_there_has_its_line(guarded: Guarded) -> None:
+    guarded.grant(STORE, ("roles/healthcare.dicomViewer", "bob"))
+    client, before = signed_in(guarded, "bob"), len(new_lines(guarded))
+    answer = client.get(f"/console/{STORE}/studies/1.9/download.zip")
+    assert (answer.status_code, answer.json()["error"]["status"]) == (404, "NOT_FOUND")
+    line = ("bob", f"{STORES}.studies.retrieveStudy", f"{STORE}/dicomWeb/studies/1.9", 5)
+    assert new_lines(guarded, before) == [line]
+
+
+def test_who_signs_in_and_who_is_refused_has_a_line(guarded: Guarded) -> None:
+    before = len(new_lines(guarded))
+    signed_in(guarded, "bob")
+    client = httpx.Client(base_url=guarded.server.url)
+    assert client.post("/sign-in", data={"token": "wrong-token"}, headers=OWN).status_code == 401
+    foreign = client.post("/sign-in", data={"token": guarded.tokens["bob"]}, headers={"sec-fetch-site": "cross-site"})
+    assert foreign.status_code == 403
+    assert new_lines(guarded, before) == [
+        ("bob", "gantry.signIn", "sign-in", 0),
+        ("", "gantry.signIn", "sign-in", 16),
+        ("", "gantry.signIn", "sign-in", 7),
+    ]
+    assert "wrong-token" not in (guarded.server.data.parent / "audit.jsonl").read_text()
+
+
+@pytest.mark.parametrize("path", ["metrics", f"console/{STORE}", f"logs/{DATASET}/operations/1", f"viewer/{STORE}/"])
+def test_a_token_that_is_refused_has_a_line(guarded: Guarded, path: str) -> None:
+    before = len(new_lines(guarded))
+    headers = {"authorization": "Bearer wrong", "accept": "*/*"}
+    assert httpx.get(f"{guarded.server.url}/{path}", headers=headers).status_code in (303, 401)
+    assert [line[::3] for line in new_lines(guarded, before)] == [("", 16)]
+
+
+def test_a_token_endpoint_that_refuses_has_a_line(guarded: Guarded) -> None:
+    before = len(new_lines(guarded))
+    answer = httpx.post(f"{guarded.server.url}/token", data={"grant_type": "x", "assertion": "stolen"})
+    assert answer.status_code == 400
+    assert new_lines(guarded, before) == [("", "gantry.giveToken", "token", 3)]
 
 
 def test_saved_searches_are_ones_own(guarded: Guarded) -> None:

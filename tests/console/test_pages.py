@@ -449,6 +449,67 @@ def test_a_study_as_a_zip(filled: Gantry) -> None:
         assert archive.read(archive.namelist()[0]) == filled.stored()["/".join(A)]
 
 
+@pytest.mark.parametrize("tail", ["", "/series/1.2.1.1"])
+def test_a_zip_has_a_name_that_ends_nothing(filled: Gantry, tail: str) -> None:
+    answer = get(filled, f"{filled.store}/studies/1.2.1{tail}/download.zip")
+    name = tail.rpartition("/")[2] or "1.2.1"
+    assert answer.headers["content-disposition"] == f'attachment; filename="{name}.zip"'
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("studies/1.9", "NOT_FOUND", 404),
+        ("studies/1.2.1/series/1.9", "NOT_FOUND", 404),
+        ("studies/1.2.2/series/1.2.1.1", "NOT_FOUND", 404),
+        ("studies/1.2%22%3B%20x=%22", "INVALID_ARGUMENT", 400),
+        ("studies/abc", "INVALID_ARGUMENT", 400),
+        ("studies/%C3%A9", "INVALID_ARGUMENT", 400),
+        ("studies/1.2%0D%0Aset-cookie:%20a=b", "INVALID_ARGUMENT", 400),
+        ("studies/1.2.1/series/x%0Ay", "INVALID_ARGUMENT", 400),
+        ("studies/%F0%9F%98%80", "INVALID_ARGUMENT", 400),
+        ("studies/" + "1" * 65, "INVALID_ARGUMENT", 400),
+    ],
+)
+def test_a_zip_of_what_is_not_there(filled: Gantry, path: str, status: str, code: int) -> None:
+    """Programs are answered in the shape of the API, people by a page."""
+    found, body = exchange(filled.server, f"GET /console/{filled.store}/{path}/download.zip HTTP/1.1")
+    error = json.loads(body)["error"]
+    assert (found, error["code"], error["status"]) == (code, code, status)
+    if "%0" not in path:
+        page = filled.request("GET", f"console/{filled.store}/{path}/download.zip", headers={"accept": "text/html"})
+        assert page.status_code == code and page.headers["content-type"].startswith("text/html")
+
+
+def test_a_series_of_many_pages_has_one_order(gantry: Gantry) -> None:
+    """UIDs of instances are in another order than their numbers."""
+    many = [
+        instance(("1.5", "1.5.1", f"1.5.1.{(number * 7) % 450 + 1000}"), InstanceNumber=number) for number in range(450)
+    ]
+    Web(gantry).stored(*many)
+    numbers: list[str] = []
+    query = ""
+    for _ in range(3):
+        text = text_of(gantry, f"{gantry.store}/studies/1.5/series/1.5.1{query}")
+        numbers += re.findall(r"<strong>(\d+)</strong>", text)
+        query = next(iter(re.findall(r'href="(\?offset=\d+)">Next', text)), "")
+    assert (numbers, query) == ([str(number) for number in range(450)], "")
+
+
+def test_datasets_of_others_hide_nothing(gantry: Gantry) -> None:
+    """More of them than one page looks at sort first."""
+    for number in range(101):
+        gantry.call("POST", f"v1/projects/a-{gantry.dataset_id}/locations/us-central1/datasets?datasetId=d{number}")
+    first = text_of(gantry, "")
+    assert first.count("/edit") == 100 and "No dataset" not in first
+    seen, query = 100, re.findall(r'href="/console/(\?after=[^"]*)"', first)
+    while query:
+        page = text_of(gantry, query[0])
+        seen += page.count("/edit")
+        query = re.findall(r'href="/console/(\?after=[^"]*)"', page)
+    assert seen > 101
+
+
 def test_a_study_is_deleted(filled: Gantry) -> None:
     address = f"{filled.store}/studies/{A[0]}"
     assert post(filled, f"{address}/delete", confirm="1.2").status_code == 400

@@ -276,6 +276,27 @@ def test_uploading_a_folder(page: Any, scene: Scene, tmp_path: Path) -> None:
     assert metrics["instanceCount"] == "70"
 
 
+def test_stopping_an_upload_sends_no_more(page: Any, scene: Scene, tmp_path: Path) -> None:
+    """The piece under way is broken off, none of its files is sent again by itself, and nothing is left."""
+    scene.server.create_store("hospital", "stopped")
+    for number in range(130):
+        (tmp_path / f"{number}.dcm").write_bytes(instance(("1.6.1", "1.6.1.1", f"1.6.1.1.{number}")))
+    asked: list[str] = []
+    page.route("**/dicomWeb/studies", lambda route: asked.append(route.request.url))  # never answered
+    page.goto(f"/console/{scene.dataset}/dicomStores/stopped/upload")
+    page.locator("#files").set_input_files([str(tmp_path / f"{number}.dcm") for number in range(130)])
+    page.get_by_role("heading", name="Uploading").wait_for()
+    page.wait_for_function("document.getElementById('left').textContent === '130'")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("heading", name="Stopped").wait_for()
+    numbers = [page.locator(f"#{name}").inner_text() for name in ("stored", "failed", "left")]
+    assert (numbers, len(asked)) == (["0", "0", "0"], 1)
+    page.unroute("**/dicomWeb/studies")
+    page.locator("#files").set_input_files([str(tmp_path / "1.dcm")])
+    page.get_by_role("heading", name="Finished").wait_for()
+    assert [page.locator(f"#{name}").inner_text() for name in ("stored", "left")] == ["1", "0"]
+
+
 def test_a_study_is_deleted(page: Any, scene: Scene) -> None:
     scene.server.create_store("hospital", "short")
     scene.gantry.import_("gs://incoming/2024/study-8/*", store=f"{scene.dataset}/dicomStores/short")

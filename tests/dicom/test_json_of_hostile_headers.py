@@ -104,6 +104,18 @@ def test_items_that_begin_like_those_before_them_on_every_level() -> None:
     assert depth_of(in_a_thread(lambda: everything(header(inner))), f"{REQUESTS:08X}") > 28
 
 
+@pytest.mark.parametrize("around", [180, 190, 199])
+def test_a_sequence_that_was_written_before_is_told_apart_no_deeper(around: int) -> None:
+    """The same bytes at the top level, asked for again and again, are remembered."""
+    inner = [element(INSTITUTION, "LO", "x", EXPLICIT)]
+    for _ in range(12):
+        inner = [sequence(REQUESTS, [inner], EXPLICIT)]
+    assert everything(header(inner)) == everything(header(inner))
+    for _ in range(around):
+        inner = [sequence(REQUESTS, [inner], EXPLICIT, defined=False)]
+    assert depth_of(in_a_thread(lambda: everything(header(inner))), f"{REQUESTS:08X}") == min(around + 12, 200)
+
+
 # --- one for another
 
 

@@ -10,13 +10,14 @@ from tests.pixels.instances import Opened
 from tests.support.datasets import FILES
 from tests.support.dicom import element
 
-from gantry.dicom import image_attributes, transcoding
+from gantry.dicom import transcoding
 from gantry.dicom.buffers import Held
 from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet
 from gantry.dicom.forms import IMPLICIT_LE as IMPLICIT_LE_UID
 from gantry.dicom.open_source import read_instance
 from gantry.dicom.part10 import read_header, read_header_bytes
 from gantry.dicom.rewriting import place_elements, require_same, rewrite
+from gantry.dicom.traversal import Scope, read_steps
 from gantry.errors import Internal, InvalidArgument
 
 
@@ -63,19 +64,26 @@ def test_an_instance_that_was_written_wrong_does_not_leave(monkeypatch: pytest.M
         written(FILES["private-explicit"], IMPLICIT_LE_UID)
 
 
-def test_attributes_that_the_library_loses_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reader that swallows elements gives fewer tags than were told apart."""
-    data = FILES["16-bits-big-endian"]
-    whole = image_attributes.read_dataset
+def test_the_library_is_given_the_elements_that_were_told_apart() -> None:
+    """Of two with the same tag the first; sequences with and without a length."""
+    closed = CODES.replace(pack("<HH", 0x0008, 0x1032), pack("<HH", 0x0028, 0x3010))
+    open_end = pack("<HH2s2xI", 0x0028, 0x9145, b"SQ", 0xFFFFFFFF) + item(CODE) + pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    more = element(0x0028, 0x0010, b"US", b"cc") + closed + open_end
+    plain = FILES["16-bits-explicit"]
+    at = plain.index(pack("<HH", 0x7FE0, 0x0010))
+    ds = read_instance(Held(plain[:at] + more + plain[at:])).source.ds
+    assert ds.Rows != 0x6363 and ds[0x00283010].value[1].CodeValue == ds[0x00289145].value[0].CodeValue == "C1"
 
-    def swallow(*arguments: object) -> object:
-        found = whole(*arguments)
-        del found[0x00280010]
-        return found
 
-    monkeypatch.setattr(image_attributes, "read_dataset", swallow)
-    with pytest.raises(InvalidArgument, match="attributes that describe the pixels"):
-        _ = read_instance(Held(data)).source
+def test_heads_without_a_vr_are_written_anew_at_any_depth() -> None:
+    """A sequence whose own head is right may hold some that are not."""
+    blank = pack("<HHI", 0x0008, 0x0100, 2) + b"C1"
+    for inside in (blank, element(0x0008, 0x1032, b"SQ", item(blank)), CODE + element(0x0008, 0x0102, b"XX", b"")):
+        old = DataSet(element(0x0040, 0xA730, b"SQ", item(CODE) + item(inside)), EXPLICIT_LE)
+        new = DataSet(b"".join(rewrite(old, place_elements(old), {}, EXPLICIT_LE)), EXPLICIT_LE)
+        require_same(old, place_elements(old), {}, new)
+        heads = [step.element.vr for step in read_steps(new, new.elements(), Scope(new, len(new.data)))]
+        assert all(heads), inside
 
 
 def test_where_long_values_end_is_kept_with_the_header() -> None:

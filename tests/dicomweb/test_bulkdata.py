@@ -110,18 +110,22 @@ def test_a_range_and_a_tag(gantry: Gantry) -> None:
     assert web.get(path, OCTETS, headers={"if-none-match": whole.headers["etag"]}).status_code == 304
 
 
-@pytest.mark.parametrize("path", ["00100010", "7FE00008", "00081140/0/7FE00010", "00200013"])
-def test_values_that_are_no_bulk_data(gantry: Gantry, path: str) -> None:
+@pytest.mark.parametrize("path", ["7FE00008", "00081140/0/7FE00010", "00200013", "7FE00010/0/00100010"])
+def test_values_that_are_not_there(gantry: Gantry, path: str) -> None:
     web = Web(gantry)
     web.stored(instance(A))
-    response = web.get(f"{uid_path(*A)}/bulkdata/{path}", OCTETS)
-    assert response.status_code in (200, 404)
-    if response.status_code == 404:
-        refused(response, "NOT_FOUND", "bulk data")
+    refused(web.get(f"{uid_path(*A)}/bulkdata/{path}", OCTETS), "NOT_FOUND", "bulk data")
+
+
+def test_a_value_that_the_metadata_has_itself(gantry: Gantry) -> None:
+    web = Web(gantry)
+    web.stored(instance(A))
+    response = web.get(f"{uid_path(*A)}/bulkdata/00100010", OCTETS)
+    assert (response.status_code, response.content) == (200, b"Doe^John")
 
 
 @pytest.mark.parametrize("path", ["x", "7FE0001", "7FE00010/0", "7FE00010/x/7FE00010", "00081140/-1/7FE00010"])
 def test_addresses_that_are_none(gantry: Gantry, path: str) -> None:
     web = Web(gantry)
     web.stored(instance(A))
-    assert web.get(f"{uid_path(*A)}/bulkdata/{path}", OCTETS).status_code in (400, 404)
+    refused(web.get(f"{uid_path(*A)}/bulkdata/{path}", OCTETS), "INVALID_ARGUMENT", path.rpartition("/")[2])

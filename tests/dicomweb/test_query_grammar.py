@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -85,26 +85,35 @@ NAMES = (
 )
 
 
-@pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlIndex]:
-    path = Path(tmp_path_factory.mktemp("grammar")) / "index.sqlite"
+def make_index(path: Path, names: Sequence[str]) -> SqlIndex:
+    """A study for each name, which is its description as well; the last number of its UID is the name's place."""
     made = SqlIndex(f"sqlite:///{path}")
     made.resources.create_dataset(Dataset(DATASET), "v1")
     made.resources.create_dicom_store(DicomStore(STORE))
-    for number, name in enumerate(NAMES):
+    for number, name in enumerate(names):
         said = StudyAttributes(patient_name=name, study_description=name)
         described = Description(said, SeriesAttributes(), None, None, None, None, None, PACK, 1, 0, 1)
         item = Instance(f"1.{number}", "1.1", "1.1", "1.2", "1.2", f"b/{number}", 1, description=described)
         made.uploads.store_instances(made.resources.get_dicom_store(STORE).id, [item])
+    return made
+
+
+def find_names(index: SqlIndex, names: Sequence[str], *parameters: tuple[str, str]) -> set[str]:
+    search = parse_search(Level.STUDY, ROOT, (*parameters, ("limit", "5000")), False)
+    return {
+        names[int(row.study_instance_uid.split(".")[1])] for row in index.search.search_studies(STORE, search.query)
+    }
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqlIndex]:
+    made = make_index(Path(tmp_path_factory.mktemp("grammar")) / "index.sqlite", NAMES)
     yield made
     made.close()
 
 
 def found(index: SqlIndex, *parameters: tuple[str, str]) -> set[str]:
-    search = parse_search(Level.STUDY, ROOT, parameters, False)
-    return {
-        NAMES[int(row.study_instance_uid.split(".")[1])] for row in index.search.search_studies(STORE, search.query)
-    }
+    return find_names(index, NAMES, *parameters)
 
 
 def matches(pattern: str, text: str) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import socket
-import time
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -255,11 +254,8 @@ def test_a_client_that_goes_away_leaves_nothing(gantry: Gantry) -> None:
     with socket.create_connection(("127.0.0.1", gantry.server.port)) as connection:
         head = f"POST /{web.root}/studies HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n"
         connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:2_000_000])
-    for _ in range(100):
-        if blobs(gantry) == before:
-            break
-        time.sleep(0.05)
-    assert blobs(gantry) == before
+        gantry.server.wait_until(lambda: blobs(gantry) > before)
+    gantry.server.wait_until(lambda: blobs(gantry) == before)
     assert web.search("instances") == []
 
 

@@ -178,7 +178,7 @@ def test_packaged_files_come_back_as_they_were(name: str, syntax: str, tmp_path:
             del expected[element.tag]
     expected.SpecificCharacterSet = "ISO_IR 192"
     assert {element.tag for element in again} == {element.tag for element in expected}
-    assert again.to_json() == expected.to_json() or again.get("PixelData") == expected.get("PixelData")
+    assert again.to_json() == expected.to_json()
     if shutil.which("dcmftest"):
         path = tmp_path / "x.dcm"
         path.write_bytes(data)

@@ -106,17 +106,22 @@ def test_nothing_is_decoded(web: Web) -> None:
     assert part.data == video(MP4)
 
 
-@pytest.mark.parametrize("items", [b"", b"\xfe\xff\x00\xe0\0\0\0\0", b"\xfe\xff\x00\xe0" + b"\0" * 12])
+@pytest.mark.parametrize("items", [b"", item(b"")])
 def test_a_video_without_a_stream(web: Web, items: bytes) -> None:
-    """The last: an empty offset table, then something that is no item."""
-    data = packed(items)
-    if web.store(data).status_code == 200:
-        refused(web.get(RENDERED, "*/*"), "INVALID_ARGUMENT", "pixel data")
+    """Not even an offset table, and nothing else."""
+    web.stored(packed(items))
+    refused(web.get(RENDERED, "*/*"), "INVALID_ARGUMENT", "pixel data")
+
+
+def test_what_is_no_item_is_not_stored(web: Web) -> None:
+    response = web.store(packed(item(b"") + bytes(8)))
+    assert (response.status_code, "between items" in response.text) == (409, True), response.text
 
 
 def test_a_fragment_longer_than_the_file_is_not_believed(web: Web) -> None:
     data = video(MP4, f"{HIGH}.1", 2)
     second = data.index(b"\xfe\xff\x00\xe0", data.index(b"ftyp"))
-    web.store(data[: second + 4] + b"\xff\xff\xff\x7f" + data[second + 8 :])
-    response = web.get(RENDERED, "*/*")
-    assert response.status_code in (400, 404), response.status_code
+    response = web.store(data[: second + 4] + b"\xff\xff\xff\x7f" + data[second + 8 :])
+    assert response.status_code == 409
+    refused(web.get(RENDERED, "*/*"), "NOT_FOUND")
+    assert web.search("instances") == []

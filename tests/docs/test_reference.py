@@ -7,8 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 
 from gantry.client.arguments import parser
-from gantry.config import Settings
 from gantry.server import _PAGES
+from gantry.settings.loading import Settings
 
 ROOT = Path(__file__).parents[2]
 

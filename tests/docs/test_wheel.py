@@ -27,7 +27,9 @@ from tests.support.wheel import build_wheel, install_wheel
 CODECS = ("numpy", "imagecodecs", "PIL", "openjpeg", "rle")
 _PIXELS = ("cells", "codecs", "colour", "encoders", "icons", "look_up_tables", "palettes", "rendering", "rle_segments")
 NEED_PIXELS = {f"gantry.dicom.{name}" for name in (*_PIXELS, "windows")}
-NEED_AUTH = {f"gantry.access.{name}" for name in ("endpoint", "oidc", "service_accounts", "sign_in")}
+NEED_AUTH = {
+    f"gantry.access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")
+}
 NO_CODECS = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 _IMPORT_ALL = """
 import importlib, json, pkgutil, gantry

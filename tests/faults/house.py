@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from gantry.config import DataDirectory, Settings, open_seams
+from gantry.config import DataDirectory, open_seams
 from gantry.names import DatasetName, DicomStoreName
-from gantry.operations.runner import Totals, carry
+from gantry.operations.attempt import run_operation
+from gantry.operations.commits import Totals
 from gantry.resources import Dataset, DicomStore, Method, Operation
 from gantry.seams import Seams
+from gantry.settings.loading import Settings
 from tests.faults.scene import Scene, blobs, placed
 
 DATASET = DatasetName("p", "us-central1", "d")
@@ -46,7 +48,7 @@ class House:
         return operation
 
     def carry_to_the_end(self, seams: Seams | None = None) -> Operation:
-        carry(seams or self.seams, self.claim("heir"), "heir", threading.Event(), Totals())
+        run_operation(seams or self.seams, self.claim("heir"), "heir", threading.Event(), Totals())
         return self.seams.index.operations.get_operation(self.created.name)
 
     def check(self, operation: Operation) -> None:

@@ -13,9 +13,10 @@ import pytest
 from gantry.errors import NotFound
 from gantry.names import ResourcePath
 from gantry.operations import set_blob_storage_settings as verb
+from gantry.operations.attempt import run_operation
+from gantry.operations.commits import Totals, commit
 from gantry.operations.export_dicom_data import export_dicom_data
 from gantry.operations.import_dicom_data import import_dicom_data
-from gantry.operations.runner import Totals, carry, commit
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.resources import Method, Operation
 from tests.faults.house import DATASET, STORE, House
@@ -114,7 +115,7 @@ def test_an_import_writes_to_the_disk_of_its_class_and_leaves_no_orphans_there(t
 def carry_again(house: Moving, operation: Operation) -> None:
     """What a runner does that does not know that its operation is another's now."""
     with pytest.raises(Exception, match="not this runner's any more"):
-        carry(house.seams, operation, "first", threading.Event(), Totals())
+        run_operation(house.seams, operation, "first", threading.Event(), Totals())
 
 
 def test_the_class_can_be_set_where_it_has_no_disk_of_its_own(house: Moving) -> None:
@@ -172,7 +173,7 @@ def test_an_export_finds_bytes_that_are_moved_while_it_runs(house: Moving, tmp_p
     exporter = house.claim("first")
     with closing(export_dicom_data(house.seams, exporter)) as batches:
         commit(house.seams, exporter, "first", next(batches), Totals())
-        carry(house.seams, mover, "first", threading.Event(), Totals())
+        run_operation(house.seams, mover, "first", threading.Event(), Totals())
         for batch in batches:
             commit(house.seams, exporter, "first", batch, Totals())
     assert house.seams.index.logs.list_failures(exporter.name, 10) == []

@@ -12,7 +12,7 @@ import pytest
 from gantry.errors import ResourceExhausted
 from gantry.operations import import_dicom_data as verb
 from gantry.operations.blob_keys import sweep_attempt
-from gantry.operations.runner import Totals, commit, finish
+from gantry.operations.commits import Totals, commit, finish
 from gantry.operations.sweeper import sweep_garbage
 from gantry.seams import OpenedObject
 from gantry.storage.local import LocalBlobStore

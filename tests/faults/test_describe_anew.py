@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from gantry.config import DataDirectory, Settings, open_seams
+from gantry.config import DataDirectory, open_seams
 from gantry.errors import Unavailable
 from gantry.header_packs import pack, unpack
 from gantry.names import ResourcePath
@@ -22,6 +22,7 @@ from gantry.operations.backfill import describe_old
 from gantry.operations.describe_anew import describe_anew
 from gantry.resources import Dataset, DicomStore
 from gantry.seams import Seams, WorkerDied
+from gantry.settings.loading import Settings
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance

@@ -15,7 +15,7 @@ import pytest
 from gantry import executors
 from gantry.errors import Code, Interrupted, PermissionDenied, Status
 from gantry.executors import WorkerPool
-from gantry.operations import runner as runners
+from gantry.operations import commits
 from gantry.operations.blob_keys import half_written
 from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage
@@ -92,7 +92,7 @@ def test_a_blob_that_cannot_be_deleted_hinders_neither_the_others_nor_an_operati
     keys = ("main/9/a.dcm", "main/9/b.dcm")
     for key in keys:
         seams.blobs.put(key, [b"old"])
-    runners.commit(seams, operation, "r", Batch("", garbage=keys), runners.Totals())
+    commits.commit(seams, operation, "r", Batch("", garbage=keys), commits.Totals())
     assert seams.index.garbage.list_blobs() == ["main/9/a.dcm"]
     sweep_garbage(seams)
     assert (seams.index.garbage.list_blobs(), house.blobs()) == (["main/9/a.dcm"], {"main/9/a.dcm"})
@@ -166,4 +166,4 @@ def test_what_a_dead_worker_left_is_swept(house: House) -> None:
     ]
     sweep_garbage(house.seams)
     assert house.blobs() == {instance.blob_key for _, instance in house.seams.index.instances.walk_store(1)}
-    assert list(half_written(["key"], "main/1/2")) == []
+    assert list(half_written(["key"], ["main/1/2/0000.dcm"])) == []

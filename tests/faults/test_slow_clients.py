@@ -18,8 +18,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
 from gantry import connections
-from gantry.api import streaming
-from gantry.api.streaming import StreamedAnswer, pieces
+from gantry.api import intake, streaming
+from gantry.api.intake import pieces
+from gantry.api.streaming import StreamedAnswer
 from gantry.api.web import Answer
 from gantry.connections import MAX_HEAD_BYTES, LimitedProtocol
 from gantry.errors import DeadlineExceeded
@@ -140,7 +141,7 @@ def test_one_request_after_another_and_then_silence(port: int) -> None:
 
 
 def test_a_body_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(streaming, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr(intake, "BODY_SECONDS", 0.05)
     messages = iter([{"type": "http.request", "body": b"begun", "more_body": True}])
 
     async def receive() -> Any:
@@ -183,7 +184,7 @@ def test_a_client_that_reads_nothing(monkeypatch: pytest.MonkeyPatch, caplog: py
 
     made = body()
     answer = StreamedAnswer(Answer(made, "text/plain"), [next(made)], made)
-    asyncio.run(answer({"type": "http", "path": "/x"}, receive, send))
+    asyncio.run(answer({"type": "http", "method": "GET", "path": "/x"}, receive, send))
     assert closed == [True]
     assert "reads nothing" in caplog.text
     assert not any(message.get("more_body") is False for message in sent), "it must not look complete"

@@ -14,7 +14,7 @@ import pytest
 
 from gantry.errors import Code
 from gantry.names import ResourcePath
-from gantry.operations.runner import Totals, commit
+from gantry.operations.commits import Totals, commit
 from gantry.operations.sweeper import sweep_garbage
 from gantry.operations.update_metadata import update_metadata
 from gantry.resources import Method, Operation, Replacement

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -50,13 +50,14 @@ def settled(server: GantryServer) -> None:
     raise AssertionError(rows(server, "SELECT * FROM upload"))
 
 
-@pytest.mark.parametrize("pause", [0.02, 0.1, 0.3, 0.8])
-def test_a_kill_at_any_time(server: GantryServer, pause: float) -> None:
+@pytest.mark.parametrize("requests", [1, 2, 5, 12])
+def test_a_kill_at_any_time(server: GantryServer, requests: int) -> None:
+    """While two clients store, once so many of their requests have been answered."""
     web = Web(Gantry(server))
     answered: list[str] = []
-    stop = threading.Event()
 
     def store(worker: int) -> None:
+        """Until the server is gone; any other answer than that all are stored is an error of this test."""
         for number in range(1000):
             uids = [(f"1.{worker}", f"1.{worker}.1", f"1.{worker}.1.{number}.{n}") for n in range(PER_REQUEST)]
             data = [make_instance(*each) for each in uids]
@@ -64,19 +65,21 @@ def test_a_kill_at_any_time(server: GantryServer, pause: float) -> None:
                 response = web.store(*data)
             except httpx.HTTPError:
                 return
-            assert response.status_code == 200
-            answered.extend(value(item, "00081155") for item in values(response.json(), "00081199"))
-            if stop.is_set():
-                return
+            assert response.status_code == 200, response.text
+            stored = [value(item, "00081155") for item in values(response.json(), "00081199")]
+            assert sorted(stored) == sorted(sop for _, _, sop in uids)
+            answered.extend(stored)
+        raise AssertionError("the server was not killed")
 
-    threads = [threading.Thread(target=store, args=(worker,)) for worker in (1, 2)]
-    for thread in threads:
-        thread.start()
-    time.sleep(pause)
-    server.process.kill()
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(2) as clients:
+        storing = [clients.submit(store, worker) for worker in (1, 2)]
+        try:
+            server.wait_until(lambda: len(answered) >= requests * PER_REQUEST or any(each.done() for each in storing))
+        finally:
+            server.process.kill()
+        for each in storing:
+            each.result()
+    assert len(answered) >= requests * PER_REQUEST
     server.process.wait()
     server.start()
     settled(server)
@@ -85,9 +88,11 @@ def test_a_kill_at_any_time(server: GantryServer, pause: float) -> None:
     assert len(found) % PER_REQUEST == 0, "a request that fits one batch is there as a whole or not at all"
     named = {key for (key,) in rows(server, "SELECT blob_key FROM instance")}
     assert {str(path.relative_to(server.data / "blobs")) for path in blobs(server)} == named
-    for worker in (1, 2):
-        if any(uid.startswith(f"1.{worker}.") for uid in found):
-            assert all(part.data[128:132] == b"DICM" for part in parts_of(web.get(f"studies/1.{worker}", AS_STORED)))
+    for study in {uid.split(".")[1] for uid in found}:
+        parts = parts_of(web.get(f"studies/1.{study}", AS_STORED))
+        assert {part.data for part in parts} == {
+            make_instance(f"1.{study}", f"1.{study}.1", uid) for uid in found if uid.split(".")[1] == study
+        }
 
 
 def test_what_a_killed_process_has_written_is_removed_and_what_it_committed_is_not(server: GantryServer) -> None:
@@ -118,17 +123,14 @@ def test_two_requests_for_the_same_instance(server: GantryServer) -> None:
     """One wins, the other is told; never both, never none."""
     web = Web(Gantry(server))
     content_type, body = multipart([make_instance("1.1", "1.1.1", f"1.1.1.{n}") for n in range(50)])
-    answers: list[httpx.Response] = []
 
-    def store() -> None:
+    def store(_number: int) -> httpx.Response:
         headers = {"content-type": content_type, "accept": "application/dicom+json"}
-        answers.append(web.gantry.request("POST", f"{web.root}/studies", content=body, headers=headers))
+        return web.gantry.request("POST", f"{web.root}/studies", content=body, headers=headers)
 
-    threads = [threading.Thread(target=store) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as clients:
+        answers = list(clients.map(store, range(4)))
+    assert all(answer.status_code in (200, 409) for answer in answers), [answer.text for answer in answers]
     stored = [value(item, "00081155") for answer in answers for item in values(answer.json(), "00081199")]
     failed = [value(item, "00081155") for answer in answers for item in values(answer.json(), "00081198")]
     assert sorted(stored) == sorted(f"1.1.1.{n}" for n in range(50))

@@ -92,3 +92,74 @@ def test_anything_is_true_or_false_or_refused(expression: str) -> None:
     except InvalidArgument:
         return
     assert check(FACTS) in (True, False)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        'request.time < timestamp("0001-01-01T00:00:00+05:00")',
+        'request.time < timestamp("9999-12-31T23:59:59-00:01")',
+        'request.time < timestamp("9999-12-31T24:00:00Z")',
+        'request.time < timestamp("10000-01-01T00:00:00Z")',
+        'request.time < timestamp("-0001-01-01T00:00:00Z")',
+        'request.time < timestamp("0000-01-01T00:00:00Z")',
+        'request.time < timestamp("2030-02-30T00:00:00Z")',
+        'request.time < timestamp("2030-01-01T00:00:00+99:99")',
+        'request.time < timestamp("2030-01-01T00:00:60Z")',
+        'request.time < timestamp("")',
+        'request.time < timestamp("\\ud800")',
+        'request.time < timestamp("٢٠٣٠-٠١-٠١T00:00:00Z")',
+        'request.time < timestamp("' + "9" * 4000 + '")',
+        "request.time < timestamp(" + "9" * 4000 + ")",
+        "request.time - duration('9999999999999999999s') < request.time",
+        f"{'9' * 4000} == 1",
+        'resource.name == "\\u12"',
+        'resource.name == "\\x41"',
+        "resource.name == '\\'",
+        'resource.name == "line\nbreak"',
+        'resource.name.matches("(a+)+$")',
+        'resource.name == "' + "x" * 5000 + '"',
+    ],
+)
+def test_extreme_values_are_refused(expression: str) -> None:
+    with pytest.raises(InvalidArgument, match="condition: ") as refused:
+        parse_condition(expression)
+    assert len(refused.value.message) < 500
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("'it\\'s'", "it's"),
+        ('"it\\\'s"', "it's"),
+        ('"it\'s"', "it's"),
+        ("'say \"x\"'", 'say "x"'),
+        ("'say \\\"x\\\"'", 'say "x"'),
+        ('"say \\"x\\""', 'say "x"'),
+        ("'a\\\\'", "a\\"),
+        ('"a\\\\"', "a\\"),
+        ("'\\\\\\''", "\\'"),
+        ("''", ""),
+        ("'\\n'", "\n"),
+    ],
+)
+def test_quotes(text: str, value: str) -> None:
+    assert parse_condition(f"resource.name == {text}")(FACTS._replace(name=value)) is True
+    assert parse_condition(f"resource.name == {text}")(FACTS) is False
+
+
+YEARS = st.integers(0, 10_000).map(lambda year: f"{year:04}")
+OFFSETS = st.sampled_from(["Z", "", "+05:00", "-05:00", "+23:59", "-23:59", "+24:00", "+23:59:59.999999"])
+DAYS = st.sampled_from(["-01-01T00:00:00", "-12-31T23:59:59.999999999", "-12-31T24:00:00", "-06-31", "-W53-7T00"])
+MOMENTS = st.tuples(YEARS, DAYS, OFFSETS).map(lambda parts: f'request.time < timestamp("{"".join(parts)}")')
+
+
+@settings(max_examples=500)
+@given(MOMENTS)
+def test_any_moment_is_before_or_after_or_refused(expression: str) -> None:
+    try:
+        check = parse_condition(expression)
+    except InvalidArgument:
+        return
+    for time in (datetime.min, datetime.max, FACTS.time):
+        assert check(FACTS._replace(time=time.replace(tzinfo=UTC))) in (True, False)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.access import Guarded, member
+from tests.support.raw import RawConnection
 
 READER, STORES = "roles/healthcare.dicomViewer", "roles/healthcare.dicomStoreViewer"
 
@@ -133,6 +134,9 @@ def test_nobody_gives_what_he_has_not(world: World) -> None:
         ({"authorization": "Bearer the-token-of-bob"}, "", 200),
         ({"authorization": "bearer  the-token-of-bob"}, "", 200),
         ({}, "?access_token=the-token-of-bob", 200),
+        ({}, "?oauth_token=the-token-of-bob", 200),
+        ({}, "?access_token=&oauth_token=the-token-of-bob", 200),
+        ({}, "?oauth_token=wrong", 401),
         ({}, "", 401),
         ({"authorization": "Bearer the-token-of-carl"}, "", 401),
         ({"authorization": "Bearer"}, "?access_token=the-token-of-bob", 401),
@@ -163,10 +167,17 @@ def test_pages_beside_the_api(world: World) -> None:
     assert world.request("bob", "GET", log).status_code == 404
 
 
-def test_uploads_are_refused_before_they_are_read(world: World) -> None:
+@pytest.mark.parametrize(("who", "status"), [("bob", 403), ("", 401), ("carl", 401)])
+@pytest.mark.parametrize("tail", ["dicomWeb/studies", ":import", ":setIamPolicy"])
+def test_bodies_are_refused_before_they_are_read(world: World, tail: str, who: str, status: int) -> None:
+    """The answer comes although the client has sent nothing of the body that it has declared."""
     _, _, store = world.places()
     world.grant(store, (READER, "bob"))
-    headers = {"content-type": "application/dicom"}
-    response = world.request("bob", "POST", f"v1/{store}/dicomWeb/studies", content=b"x" * 100, headers=headers)
-    assert (response.status_code, response.json()["error"]["status"]) == (403, "PERMISSION_DENIED")
-    assert "roles/healthcare.dicomEditor" in response.json()["error"]["message"]
+    lines = [f"POST /v1/{store}{'' if tail[0] == ':' else '/'}{tail} HTTP/1.1", "Host: localhost"]
+    lines += ["Content-Type: application/dicom", "Content-Length: 1000000"]
+    lines += [f"Authorization: Bearer the-token-of-{who}"] if who else []
+    with RawConnection(world.server) as connection:
+        connection.send("\r\n".join([*lines, "", ""]).encode())
+        answer = connection.receive(b"\n}\n")
+    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
+    assert (b"roles/healthcare.dicom" in answer or b"roles/owner" in answer) is (status == 403)

@@ -96,6 +96,52 @@ def test_bindings_that_are_refused(gantry: Gantry, binding: Any, words: str) -> 
     assert read(gantry, gantry.store).keys() == {"etag"}
 
 
+def members(count: int, length: int = 30) -> list[str]:
+    return [f"user:{number:0{length - 17}}@example.org" for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        ({"bindings": [READER | {"members": members(1501)}]}, "1500 members"),
+        ({"bindings": [READER | {"members": [name]} for name in members(1501)]}, "1500 bindings"),
+        ({"bindings": [READER | {"members": members(751)}] * 2}, "1500 members"),
+        ({"bindings": [READER | {"condition": UNTIL}] * 251}, "250 bindings with conditions"),
+        ({"bindings": [READER | {"condition": UNTIL | {"title": "x" * 101}}]}, "title"),
+        ({"bindings": [READER | {"condition": UNTIL | {"description": "x" * 257}}]}, "description"),
+        ({"bindings": [READER | {"condition": UNTIL | {"location": "x" * 257}}]}, "location"),
+        ({"bindings": [READER | {"condition": {"title": "t", "expression": "true" + " " * 4093}}]}, "expression"),
+        ({"bindings": [READER | {"members": members(1500, 300)}]}, "262144 characters"),
+        ({"auditConfigs": [{"service": "x" * 300_000}]}, "262144 characters"),
+        ({"auditConfigs": [{}] * 100_000}, "262144 characters"),
+    ],
+)
+def test_policies_that_are_too_large(gantry: Gantry, place: str, policy: Any, words: str) -> None:
+    """Every call below a resource reads its policy."""
+    mask = "bindings,auditConfigs" if "auditConfigs" in policy else "bindings"
+    answer = write(gantry, place, policy, updateMask=mask)
+    refused(answer, "INVALID_ARGUMENT", words)
+    assert len(answer.content) < 1000
+    assert read(gantry, place).keys() == {"etag"}
+
+
+def test_the_largest_policy_is_taken(gantry: Gantry, place: str) -> None:
+    policy = {"bindings": [READER | {"members": members(1500, 100)}]}
+    assert write(gantry, place, policy).json()["bindings"] == policy["bindings"]
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "2030-13-01T00:00:00Z"])
+def test_moments_that_are_none(gantry: Gantry, place: str, moment: str) -> None:
+    bound = READER | {"condition": {"title": "t", "expression": f'request.time < timestamp("{moment}")'}}
+    refused(write(gantry, place, {"version": 3, "bindings": [bound]}), "INVALID_ARGUMENT", "is no time like")
+
+
+@pytest.mark.parametrize("version", ["0", "1", "2", "3"])
+def test_versions_that_may_be_asked_for(gantry: Gantry, version: str) -> None:
+    found = gantry.call("GET", f"v1/{gantry.store}:getIamPolicy?options.requestedPolicyVersion={version}")
+    assert found.keys() == {"etag"}
+
+
 def test_requests_that_are_refused(gantry: Gantry) -> None:
     path = f"v1/{gantry.store}"
     refused(gantry.request("POST", f"{path}:setIamPolicy", json={}), "INVALID_ARGUMENT", "policy: is required")

@@ -19,11 +19,13 @@ from gantry.index.sql import SqlIndex
 from gantry.names import DatasetName, DicomStoreName, OperationName, ResourcePath
 from gantry.queries import Operator
 from gantry.resources import (
+    CANCELLED,
     Batch,
     Change,
     Committed,
     Dataset,
     DicomStore,
+    Failure,
     LogFilter,
     Method,
     Operation,
@@ -354,6 +356,33 @@ class TestIndex:
         index.operations.request_cancel(operation.name)
         assert index.operations.get_operation(operation.name).cancel_requested
         assert index.operations.commit_batch(operation, RUNNER, Batch("b")) == Committed(True)
+
+    def test_one_that_waits_for_a_runner_is_cancelled_at_once(self, index: SqlIndex, store: DicomStore) -> None:
+        request = {"uri": "gs://b/**", "storage_class": "STANDARD"}
+        waiting = index.operations.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, request, str(STORE))
+        assert index.operations.request_cancel(waiting.name) == 1
+        done = index.operations.get_operation(waiting.name)
+        assert (done.done, done.cancel_requested, done.error) == (True, True, CANCELLED)
+        (entry,) = index.logs.list_failures(waiting.name, 10)
+        assert entry.failure == Failure("gs://b/**", CANCELLED)
+        assert index.operations.claim_operation(RUNNER) is None
+        assert index.operations.request_cancel(waiting.name) == 0
+
+    def test_one_that_was_given_back_is_cancelled_at_once_and_keeps_its_counts(
+        self, index: SqlIndex, operation: Operation
+    ) -> None:
+        index.operations.commit_batch(operation, RUNNER, Batch("a", success=3, listed=9))
+        index.operations.release_operation(operation, RUNNER)
+        assert index.operations.request_cancel(operation.name) == 1
+        done = index.operations.get_operation(operation.name)
+        assert (done.error, done.counter) == (CANCELLED, ProgressCounter(9, 3, 0))
+
+    def test_a_runner_hears_of_a_cancel_whenever_it_asks(self, index: SqlIndex, operation: Operation) -> None:
+        assert not index.operations.cancel_requested(operation.name)
+        assert index.operations.request_cancel(operation.name) == 0
+        assert index.operations.cancel_requested(operation.name)
+        assert not index.operations.get_operation(operation.name).done
+        assert not index.operations.cancel_requested(OperationName(DATASET, 7))
 
     def test_cancelling_what_is_done_changes_nothing(self, index: SqlIndex, operation: Operation) -> None:
         index.operations.finish_operation(operation, RUNNER, None)

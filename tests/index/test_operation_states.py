@@ -126,12 +126,24 @@ def test_not_ones_own_it_can_neither_commit_nor_finish(index: SqlIndex, store: D
     assert index.logs.list_failures(value.name, 10) == []
 
 
-@pytest.mark.parametrize("state", [waiting, running, of_another])
-def test_a_cancel_is_remembered_and_changes_nothing_else(index: SqlIndex, store: DicomStore, state: State) -> None:
+@pytest.mark.parametrize("state", [running, of_another])
+def test_a_cancel_while_it_runs_is_remembered_and_changes_nothing_else(
+    index: SqlIndex, store: DicomStore, state: State
+) -> None:
     value = state(index)
-    index.operations.request_cancel(value.name)
+    assert index.operations.request_cancel(value.name) == 0
     found = index.operations.get_operation(value.name)
     assert (found.cancel_requested, found.done) == (True, False)
+    assert index.operations.cancel_requested(value.name)
+
+
+def test_a_cancel_while_it_waits_ends_it(index: SqlIndex, store: DicomStore) -> None:
+    value = waiting(index)
+    assert index.operations.request_cancel(value.name) == 1, "one entry of the log"
+    found = index.operations.get_operation(value.name)
+    assert found.done and found.error is not None and found.error.code is Code.CANCELLED
+    assert len(index.logs.list_failures(value.name, 10)) == 1
+    assert index.operations.claim_operation(RUNNER) is None
 
 
 def test_done_it_cannot_be_cancelled_and_hidden_it_is_not_there(index: SqlIndex, store: DicomStore) -> None:

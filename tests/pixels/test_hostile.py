@@ -91,17 +91,11 @@ def test_any_fragment_for_rle(fragment: bytes) -> None:
     "syntax", [forms.JPEG_LOSSLESS_SV1, forms.JPEG_EXTENDED, forms.J2K, forms.HTJ2K, forms.JPEG_LS, forms.JXL]
 )
 def test_changed_bitstreams_in_a_process_of_their_own(syntax: str) -> None:
-    """A crash or a hang is the codec's, and the watchdog's business; an exception of another kind would be ours."""
+    """No crash, no hang, no exception of another kind. Should a codec crash on them one day, it is to be known."""
     data = transcoded(WHOLE, syntax)
     start = data.index(b"\xe0\x7f\x10\x00OB") + 12
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", _MUTATE, "7", str(start)], input=data, capture_output=True, timeout=60
-        )
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"NOT TESTED to the end: the codec of {syntax} hangs on one of the changed bitstreams")
-    if done.returncode < 0:
-        pytest.skip(f"NOT TESTED to the end: the codec of {syntax} died by signal {-done.returncode}")
+    command = [sys.executable, "-c", _MUTATE, "7", str(start)]
+    done = subprocess.run(command, input=data, capture_output=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr.decode()[-2000:]
     files, refused = map(int, done.stdout.split())
     assert files + refused == 150 and refused > 10

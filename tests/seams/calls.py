@@ -58,6 +58,14 @@ def wait_for(path: Path) -> bool:
     return False
 
 
+def touch_blob(path: Path, *, blobs: object) -> None:
+    path.touch()
+
+
+def wait_for_blob(path: Path, *, blobs: object) -> bool:
+    return wait_for(path)
+
+
 def meet(directory: Path, name: str, count: int) -> int:
     """Return this process's id when ``count`` calls are here at the same time."""
     (directory / name).touch()
@@ -81,3 +89,24 @@ def beat_and_go_on(count: int) -> int:
         beat(30)
     beat(None)
     return count
+
+
+class DiesWhileItLoads:
+    """An argument that ends the first worker which loads it; ``path`` says that one has."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return load_once_in_vain, (self._path,)
+
+
+def load_once_in_vain(path: Path) -> str:
+    if not path.exists():
+        path.touch()
+        die()
+    return "loaded"
+
+
+def give_back(value: object) -> object:
+    return value

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gantry.errors import Unavailable
+from gantry.errors import Code, Status, Unavailable
 from gantry.executors import WorkerDied
-from gantry.operations.batches import ATTEMPTS_ALONE, FIRST_ITEMS, MAX_BYTES, MAX_ITEMS, cut, run_in_order
+from gantry.operations.batches import ATTEMPTS_ALONE, FIRST_ITEMS, MAX_BYTES, MAX_ITEMS, cut, died, run_in_order
+from gantry.seams import WorkerTimedOut
 
 
 def sizes(items: Sequence[int]) -> list[int]:
@@ -174,20 +175,34 @@ def test_another_error_ends_the_run_after_the_batches_before_it(work: Work) -> N
 
 
 def test_closing_drops_what_has_not_begun_and_waits_for_what_has() -> None:
-    work = Work(workers=1)
-    results = run_in_order(work.submit, ([str(number)] for number in range(20)), 5, dead)
+    futures: list[Future[list[str]]] = []
+
+    def submit(number: int, _items: Sequence[str], _offset: int) -> Future[list[str]]:
+        futures.append(Future())
+        if not number:
+            futures[0].set_result(["0"])
+        return futures[-1]
+
+    results = run_in_order(submit, ([str(number)] for number in range(20)), 5, dead)
     assert next(results)[2] == ["0"]
-    work.gate.clear()
-    work.submit(99, ["begun"], 0)  # holds the only worker
-    results_of_close: list[bool] = []
+    _, *waiting, begun = futures
+    assert begun.set_running_or_notify_cancel()
     with ThreadPoolExecutor(1) as other:
         closed = other.submit(results.close)
-        results_of_close.append(closed.done() and work.under_way > 0)
-        work.gate.set()
+        with pytest.raises(TimeoutError):
+            closed.result(0.3)
+        begun.set_result(["4"])
         closed.result(60)
-    mine = [future for future, call in zip(work.futures, work.calls, strict=True) if call[0] != 99]
-    assert all(future.done() for future in mine)
-    work.pool.shutdown()  # "begun" is nobody's that closes
-    assert len(work.calls) == 6
-    ran = [future for future in mine if not future.cancelled()]
-    assert sorted(work.finished) == sorted(["begun", *(future.result()[0].lower() for future in ran)])
+    assert len(waiting) == 3 and all(future.cancelled() for future in waiting)
+    assert not begun.cancelled() and len(futures) == 5
+
+
+def test_an_item_that_kills_its_worker_is_an_internal_failure() -> None:
+    failure = died("gs://b/a", "read this object", WorkerDied("the worker process died"))
+    assert failure.resource == "gs://b/a"
+    assert failure.status == Status(Code.INTERNAL, "the worker process died while it read this object")
+
+
+def test_an_item_that_takes_too_long_has_exceeded_its_deadline() -> None:
+    failure = died("gs://b/a", "wrote this instance", WorkerTimedOut(60))
+    assert failure.status.code is Code.DEADLINE_EXCEEDED and "60 seconds" in failure.status.message

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from gantry.config import load_settings
 from gantry.errors import InvalidArgument, PermissionDenied
 from gantry.seams import BucketUse
+from gantry.settings.loading import load_settings
 from gantry.storage.bucket_rules import BucketRule, require
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry

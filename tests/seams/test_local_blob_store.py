@@ -6,8 +6,11 @@ import errno
 import os
 import pickle
 import socket
+import tempfile
 import threading
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,14 +27,37 @@ from gantry.errors import (
     StatusError,
     Unavailable,
 )
-from gantry.seams import OpenedObject
+from gantry.seams import Check, OpenedObject
 from gantry.storage import beneath, local, local_listing
 from gantry.storage.local import LocalBlobStore
 from tests.seams.blob_store_suite import KEYS, BlobStoreSuite, failing, fill, keys, read
 
 BAD_SEGMENTS = ["", ".", "..", "../outside", "a/../../outside", "a/..", "./a", "a/./b", "/a", "/etc/passwd"]
 BAD_SEGMENTS += ["a//b", "a/", "a\0b", "\0", "n" * 256, "a/" + "é" * 128, "\ud800"]
-needs_a_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+NOBODY = 65534
+
+
+def run_without_privilege(check: Callable[[], None]) -> None:
+    """``check`` in a process that may not read everything, as root may. What it raises is an AssertionError here."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:  # pragma: no cover - in the child
+        try:
+            if os.geteuid() == 0:
+                os.setgroups([])
+                os.setresgid(NOBODY, NOBODY, NOBODY)
+                os.setresuid(NOBODY, NOBODY, NOBODY)
+            check()
+            os.write(writing, b"done")
+        except BaseException:
+            os.write(writing, traceback.format_exc().encode()[-4000:])
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as answer:
+        said = answer.read().decode()
+    os.waitpid(pid, 0)
+    assert said == "done", said
 
 
 @pytest.fixture
@@ -241,20 +267,35 @@ def test_names_below_a_directory_that_is_not_utf_8_are_problems(store: LocalBlob
     assert found.problem
 
 
-@needs_a_user
-def test_an_unreadable_directory_is_an_entry_with_a_problem(store: LocalBlobStore, root: Path) -> None:
-    fill(store, ["a", "b/c", "d"])
-    (root / "b").chmod(0)
-    try:
+@pytest.fixture
+def open_root() -> Iterator[Path]:
+    """A bucket that every user may read; the directories around those of pytest are for one user alone."""
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o755)
+        yield Path(directory)
+
+
+def test_an_unreadable_directory_is_an_entry_with_a_problem(open_root: Path) -> None:
+    fill(LocalBlobStore(str(open_root)), ["a", "b/c", "d"])
+    (open_root / "b").chmod(0)
+    (open_root / "d").chmod(0)
+
+    def check() -> None:
+        store = LocalBlobStore(str(open_root))
         listed = list(store.list())
         assert [found.key for found in listed] == ["a", "b/", "d"]
         assert "permission" in listed[1].problem
+        assert not listed[0].problem and not listed[2].problem
         with pytest.raises(PermissionDenied):
             list(store.list("b/"))
-        with pytest.raises(PermissionDenied):
-            store.open("b/c")
+        for key in ("b/c", "d"):
+            with pytest.raises(PermissionDenied):
+                store.open(key)
+
+    try:
+        run_without_privilege(check)
     finally:
-        (root / "b").chmod(0o755)
+        (open_root / "b").chmod(0o755)
 
 
 def test_temporary_names_are_never_listed(store: LocalBlobStore, root: Path) -> None:
@@ -395,22 +436,26 @@ def test_a_write_error_that_only_the_sync_tells_is_not_lost(
 
 
 def test_writing_goes_on_while_empty_directories_are_removed(store: LocalBlobStore, root: Path) -> None:
+    """Whoever removes meets no error either, and no blob is lost or found twice."""
     stopping = threading.Event()
 
-    def clear() -> None:
-        other = LocalBlobStore(str(root))
-        while not stopping.is_set():
+    def clear() -> list[str]:
+        other, removed = LocalBlobStore(str(root)), []
+        while not stopping.is_set() or not removed:
             for found in other.list("deep/er/x"):
                 other.delete(found.key)
+                removed.append(found.key)
+        return removed
 
-    thread = threading.Thread(target=clear)
-    thread.start()
-    try:
-        for number in range(300):
-            store.put(f"deep/er/x{number}/a", [b"x"])
-    finally:
-        stopping.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        clearing = pool.submit(clear)
+        try:
+            for number in range(300):
+                store.put(f"deep/er/x{number}/a", [b"x"])
+        finally:
+            stopping.set()
+        removed = clearing.result(60)
+    assert sorted(removed + keys(store)) == sorted(f"deep/er/x{number}/a" for number in range(300))
 
 
 # Copying --------------------------------------------------------------------------------------------------------------
@@ -574,10 +619,10 @@ def test_a_directory_that_cannot_be_read_is_told_once(root: Path, monkeypatch: p
     """A listing that goes on after the entry of that directory does not give it again."""
     entries = local_listing._entries
 
-    def locked(place: bytes, base: bytes, part: local_listing.Part) -> Iterator[Any]:
+    def locked(place: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
         if base == b"locked/":
             raise PermissionDenied("the directory cannot be read")
-        yield from entries(place, base, part)
+        yield from entries(place, base, part, check)
 
     monkeypatch.setattr(local_listing, "_entries", locked)
     store = LocalBlobStore(str(root))
@@ -585,6 +630,63 @@ def test_a_directory_that_cannot_be_read_is_told_once(root: Path, monkeypatch: p
         store.put(key, [b"x"])
     assert [found.key for found in store.list()] == ["a", "locked/", "z"]
     assert [found.key for found in store.list(start_after="locked/")] == ["z"]
+
+
+class Enough(Exception):
+    pass
+
+
+def checks(most: int = 1_000_000) -> tuple[list[int], Check]:
+    """A check that ends the work at its call number ``most``; and its calls."""
+    calls: list[int] = []
+
+    def check() -> None:
+        calls.append(1)
+        if len(calls) >= most:
+            raise Enough
+
+    return calls, check
+
+
+@pytest.mark.parametrize("prefix", ["", "flat/none", "flat/0", "deep/", "none/"])
+def test_a_listing_is_interruptible_where_it_finds_nothing_too(store: LocalBlobStore, root: Path, prefix: str) -> None:
+    """Names that do not match, directories that hold no object, entries that are not wanted any more."""
+    (root / "flat").mkdir()
+    for number in range(local_listing.SLICE * 4):
+        (root / "flat" / f"{number:05d}").touch()
+    for number in range(100):
+        (root / "deep" / f"{number:03d}" / "empty").mkdir(parents=True)
+    calls, check = checks()
+    found = list(store.list(prefix, "flat/99999" if prefix == "" else "", check=check))
+    wanted = {"": 6, "flat/none": 4, "flat/0": 8, "deep/": 201, "none/": 0}[prefix]
+    assert len(calls) >= wanted, f"{len(found)} found"
+    if wanted:
+        with pytest.raises(Enough):
+            list(store.list(prefix, check=checks(most=3)[1]))
+
+
+def test_a_deletion_by_prefix_is_interruptible_between_two_objects(store: LocalBlobStore) -> None:
+    fill(store, [f"a/{number}" for number in range(10)])
+    with pytest.raises(Enough):
+        store.delete_prefix("a/", check=checks(most=6)[1])
+    assert 0 < len(keys(store)) < 10
+
+
+def test_what_a_killed_writer_left_is_removed_and_nothing_of_others(root: Path) -> None:
+    mine, other = LocalBlobStore(str(root), "7"), LocalBlobStore(str(root), "8")
+    for store in (mine, other):
+        for key in ("a/b/x", "a/y"):
+            name = store._name(key).rpartition(b"/")
+            (root / os.fsdecode(name[0]) / "").mkdir(parents=True, exist_ok=True)
+            (root / os.fsdecode(name[0] + b"/" + store._temporary(name[2]))).write_bytes(b"half")
+    mine.put("a/b/z", [b"whole"])
+    mine.delete_unfinished("a/b")
+    mine.delete_unfinished("a/none/at/all")
+    mine.delete_unfinished("a/y")
+    assert len(tree(root)) == 2 + 1 + 3  # directories, the object, what is in a/ and the other's
+    mine.delete_unfinished("a")
+    assert len(tree(root)) == 2 + 1 + 2
+    assert keys(other) == ["a/b/z"]
 
 
 # Folders --------------------------------------------------------------------------------------------------------------
@@ -612,3 +714,51 @@ def test_no_folder_outside_is_told(tmp_path: Path, prefix: str) -> None:
         assert not any("x" in each or "outside" in each for each in store.folders(prefix))
     except StatusError:
         pass
+
+
+@pytest.mark.parametrize("change", ["grows", "shrinks", "is written over"])
+def test_an_object_that_changes_while_its_chunks_are_read_is_aborted(
+    store: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    monkeypatch.setattr(local, "_READ_CHUNK", 10)
+    store.put("source", [b"s" * 100])
+    with store.open("source") as opened, pytest.raises(Aborted):
+        for number, _ in enumerate(opened.chunks()):
+            assert number < 10, "what is appended is not read"
+            os.truncate(root / "source", {"grows": 200, "shrinks": 50, "is written over": 100}[change])
+            os.utime(root / "source", ns=(1, 1))
+
+
+@pytest.mark.parametrize("copying", ["by the kernel", "by reading"])
+def test_a_copy_does_not_run_after_a_file_that_grows(
+    store: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, copying: str
+) -> None:
+    """Whoever appends as fast as we copy would keep us for ever."""
+    read, steps = os.pread, []
+
+    def grow() -> None:
+        steps.append(1)
+        assert len(steps) <= 20
+        with (root / "source").open("ab") as file:
+            file.write(b"more" * 10)
+
+    def by_reading(*arguments: int) -> bytes:
+        grow()
+        return read(*arguments)
+
+    copy = os.copy_file_range
+
+    def by_kernel(*arguments: int) -> int:
+        grow()
+        if copying == "by reading":
+            raise OSError(errno.EXDEV, "")
+        return copy(*arguments)
+
+    monkeypatch.setattr(local, "_READ_CHUNK", 10)
+    monkeypatch.setattr(local, "_COPY_CHUNK", 10)
+    monkeypatch.setattr(os, "pread", by_reading)
+    monkeypatch.setattr(os, "copy_file_range", by_kernel)
+    store.put("source", [b"s" * 100])
+    with store.open("source") as opened, pytest.raises(Aborted):
+        store.copy_from(opened, "target")
+    assert keys(store) == ["source"]

@@ -78,7 +78,7 @@ def test_metadata(seams: Seams, older: Older) -> None:
 
 def test_frames_and_bulk_data(seams: Seams, older: Older) -> None:
     (row,) = seams.index.instances.list_below(STORE, PATH)
-    assert list(frames(seams, FramePlaces(), STORE, row, [0], "")) == [PIXELS]
+    assert [b"".join(frame) for frame in frames(seams, FramePlaces(), STORE, row, [0], "")] == [PIXELS]
     value = bulk(seams, STORE, row, PIXEL_DATA)
     assert value.read(0, value.size) == PIXELS
     value.close()

@@ -6,15 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 
 from gantry.executors import WorkerPool
-from gantry.seams import WorkerTimedOut
+from gantry.seams import CallEnded, WorkerTimedOut, end_calls
 from tests.seams import calls
 from tests.seams.executor_suite import ExecutorSuite
 from tests.support.processes import children
@@ -56,6 +56,81 @@ def test_a_worker_that_dies_before_it_has_begun_costs_no_call() -> None:
             for pid in set(children(os.getpid())) - others:
                 os.kill(pid, signal.SIGKILL)
             assert pool.submit(calls.add, 1, 2).result(timeout=30) == 3
+
+
+def test_a_call_that_is_ended_frees_its_worker_and_no_other(executor: WorkerPool, tmp_path: Path) -> None:
+    lasting = [executor.submit(calls.wait_for, tmp_path / "never") for _ in range(2)]
+    waiting = executor.submit(calls.touch, tmp_path / "ran")
+    while not all(call.running() for call in lasting):
+        time.sleep(0.01)
+    waiting.end()
+    lasting[0].end()
+    assert isinstance(lasting[0].exception(timeout=30), CallEnded)
+    assert executor.submit(calls.add, 1, 2).result(timeout=30) == 3
+    assert not lasting[1].done()
+    lasting[1].end()
+    assert isinstance(lasting[1].exception(timeout=30), CallEnded)
+    assert waiting.cancelled() and not (tmp_path / "ran").exists()
+
+
+def test_a_call_may_be_ended_at_any_moment(tmp_path: Path) -> None:
+    """Before it is given to a worker, while that one starts, while it runs, and when it is done."""
+    with WorkerPool(2, lazy=True) as pool:
+        for number in range(20):
+            call = pool.submit(calls.add, number, 0)
+            time.sleep(number % 5 * 0.02)
+            call.end()
+            assert call.cancelled() or isinstance(call.exception(timeout=30), CallEnded) or call.result() == number
+        assert pool.submit(calls.add, 1, 2).result(timeout=30) == 3
+
+
+def test_calls_that_nobody_wants_are_ended_together(executor: WorkerPool, tmp_path: Path) -> None:
+    lasting = [executor.submit(calls.wait_for, tmp_path / "never") for _ in range(2)]
+    waiting = [executor.submit(calls.touch, tmp_path / "ran") for _ in range(3)]
+    while not all(call.running() for call in lasting):
+        time.sleep(0.01)
+    assert end_calls([*lasting, *waiting], 0.1) == set(lasting)
+    assert all(call.done() for call in lasting) and not (tmp_path / "ran").exists()
+
+
+def test_a_call_that_ends_by_itself_in_time_is_not_ended(executor: WorkerPool, tmp_path: Path) -> None:
+    call = executor.submit(calls.wait_for, tmp_path / "go")
+    while not call.running():
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    assert end_calls([call], 30) == set()
+    assert call.result() is True
+
+
+def test_the_end_of_a_pool_ends_what_lasts_too_long(tmp_path: Path) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    pool = WorkerPool(2)
+    lasting = pool.submit(calls.wait_for, tmp_path / "never")
+    quick = pool.submit(calls.wait_for, tmp_path / "go")
+    waiting = pool.submit(calls.touch, tmp_path / "ran")
+    while not (lasting.running() and quick.running()):
+        time.sleep(0.01)
+    (tmp_path / "go").touch()
+    pool.end(2)
+    pool.end()
+    pool.shutdown()
+    assert quick.result() is True and waiting.cancelled()
+    assert isinstance(lasting.exception(), CallEnded)
+    with pytest.raises(RuntimeError):
+        pool.submit(calls.add, 1)
+    assert set(os.listdir("/proc/self/fd")) == before
+
+
+def test_whoever_waits_for_a_call_learns_that_it_was_dropped(tmp_path: Path) -> None:
+    pool = WorkerPool(1)
+    pool.submit(calls.wait_for, tmp_path / "never")
+    waiting = pool.submit(calls.add, 1)
+    with ThreadPoolExecutor(1) as other:
+        result = other.submit(wait, [waiting], 30)
+        time.sleep(0.1)
+        pool.end()
+        assert not result.result(60).not_done
+    pool.shutdown()
 
 
 def test_a_call_that_beats_is_left_alone(executor: WorkerPool) -> None:
@@ -170,17 +245,9 @@ def test_workers_end_when_their_parent_is_killed_even_in_the_middle_of_a_call(tm
 
 
 def test_calls_of_many_threads_reach_their_own_answers() -> None:
-    wrong: list[int] = []
+    def ask(start: int) -> list[int]:
+        return [pool.submit(calls.add, number).result(60) for number in range(start, start + 50)]
 
-    def ask(start: int) -> None:
-        for number in range(start, start + 50):
-            if pool.submit(calls.add, number).result(60) != number:
-                wrong.append(number)
-
-    with WorkerPool(2) as pool:
-        threads = [threading.Thread(target=ask, args=(1000 * thread,)) for thread in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert wrong == []
+    starts = (0, 1000, 2000, 3000)
+    with WorkerPool(2) as pool, ThreadPoolExecutor(4) as callers:
+        assert list(callers.map(ask, starts)) == [list(range(start, start + 50)) for start in starts]

@@ -7,6 +7,7 @@ import hashlib
 import json
 import threading
 import time
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -17,17 +18,27 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 AUDIENCE = "gantry"
 
 
+@cache
+def _private_keys() -> dict[str, tuple[Any, str]]:
+    """Made once: an RSA key takes up to a second."""
+    return {
+        "rsa": (rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256"),
+        "ec": (ec.generate_private_key(ec.SECP256R1()), "ES256"),
+    }
+
+
 class Issuer:
-    """``keys`` are what it publishes, by id."""
+    """``keys`` are what it publishes, by id. While ``answering`` is not set, requests for them wait."""
 
     def __init__(self) -> None:
-        self.private = {
-            "rsa": (rsa.generate_private_key(public_exponent=65537, key_size=2048), "RS256"),
-            "ec": (ec.generate_private_key(ec.SECP256R1()), "ES256"),
-        }
+        self.private = dict(_private_keys())
         self.keys = {kid: self.published(kid) for kid in self.private}
         self.asked: list[str] = []
         self.down = False
+        self.answering = threading.Event()
+        self.answering.set()
+        self.document: dict[str, Any] = {}  # in place of what the document says
+        self.answer: Any = None  # in place of its keys
         self.codes: dict[str, dict[str, str]] = {}
         self.secret = "the-secret-of-gantry"  # noqa: S105
         issuer = self
@@ -35,10 +46,12 @@ class Issuer:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 issuer.asked.append(self.path)
-                answer: Any = {"keys": list(issuer.keys.values())}
+                issuer.answering.wait(60)
+                answer: Any = {"keys": list(issuer.keys.values())} if issuer.answer is None else issuer.answer
                 if self.path == "/.well-known/openid-configuration":
                     answer = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"}
                     answer |= {f"{name}_endpoint": f"{issuer.url}/{name}" for name in ("authorization", "token")}
+                    answer |= issuer.document
                 if self.path.startswith("/authorization?") and not issuer.down:
                     self.send_response(302)
                     self.send_header("location", issuer.back(dict(parse_qsl(urlsplit(self.path).query))))
@@ -50,6 +63,7 @@ class Issuer:
 
             def do_POST(self) -> None:
                 form = dict(parse_qsl(self.rfile.read(int(self.headers["content-length"])).decode()))
+                issuer.answering.wait(60)
                 answer = issuer.redeemed(form)
                 self.send_response(400 if answer is None else 200)
                 self.end_headers()
@@ -60,7 +74,7 @@ class Issuer:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def back(self, query: dict[str, str]) -> str:
         """Somebody has signed in here: the address that the browser goes back to, with a code."""
@@ -85,9 +99,12 @@ class Issuer:
         public = json.loads(makers[algorithm].to_jwk(key.public_key()))  # type: ignore[attr-defined]
         return public | {"kid": kid, "alg": algorithm, "use": "sig"}
 
-    def token(self, kid: str = "rsa", **claims: Any) -> str:
+    def token(self, kid: str = "rsa", *, null: str = "", **claims: Any) -> str:
+        """A claim of None is left out; that of ``null`` is null."""
         key, algorithm = self.private[kid]
         now = int(time.time())
         made = {"iss": self.url, "aud": AUDIENCE, "sub": "1", "email": "Ada@Example.org", "iat": now, "exp": now + 300}
         kept = {name: value for name, value in (made | claims).items() if value is not None}
-        return jwt.encode(kept, key, algorithm, headers={"kid": kid})  # type: ignore[arg-type]
+        if null:
+            kept[null] = None
+        return jwt.encode(kept, key, algorithm, headers={"kid": kid})

@@ -5,16 +5,26 @@ from __future__ import annotations
 import gzip
 import zlib
 from encodings.aliases import aliases
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.datastructures import Headers
 
-from gantry.api.body import MAX_BODY_BYTES, decode
+from gantry.api.body import MAX_BODY_BYTES, Body
 from gantry.errors import InvalidArgument
 
 VALUE = {"gcsSource": {"uri": "gs://b/é*.dcm"}}
 TEXT = '{"gcsSource": {"uri": "gs://b/é*.dcm"}}'
+
+
+def decode(body: bytes, encoding: str = "", charset: str = "") -> dict[str, Any]:
+    """The JSON object of a body that was sent with these headers."""
+    content_type = f"application/json; charset={charset}" if charset else "application/json"
+    headers = Headers(raw=[(b"content-encoding", encoding.encode()), (b"content-type", content_type.encode())])
+    left = iter((body,))
+    return Body(lambda: next(left, b""), headers).json_object()
 
 
 @pytest.mark.parametrize("body", [b"", b"  ", b"\r\n", b"\xef\xbb\xbf", b"{}", b"\xef\xbb\xbf {} \n"])

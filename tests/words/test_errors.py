@@ -69,3 +69,12 @@ def test_a_bad_field_is_named_for_people_and_for_machines() -> None:
 
 def test_a_problem_without_a_field_has_no_empty_name_in_front() -> None:
     assert invalid_field("", "is missing").message == "is missing"
+
+
+def test_no_message_repeats_all_of_what_was_sent() -> None:
+    error = invalid_field("updateMask", f"{'x' * 60_000!r} is not a field; use labels")
+    (violation,) = error.details[0]["fieldViolations"]
+    for text in (error.message, violation["description"], str(error), errors.NotFound("y" * 60_000).message):
+        assert len(text) == 1500
+    assert error.message.startswith("updateMask: 'xxx") and error.message.endswith("is not a field; use labels")
+    assert pickle.loads(pickle.dumps(error)).message == error.message  # noqa: S301

@@ -5,12 +5,14 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gantry.operations.filter_file import MAX_LINE_BYTES, Line, read_lines
+from gantry.names import DicomStoreName, ResourcePath
+from gantry.operations.filter_file import MAX_LINE_BYTES, QUERY, SHAPE, Line, explain, read_lines
 
 Path = tuple[str, str, str]
 
@@ -143,3 +145,98 @@ def test_any_bytes_in_any_chunks_give_the_same_lines(data: bytes, cuts: list[int
     ends = [0, *sorted(cuts), len(data)]
     chunks = [data[start:end] for start, end in pairwise(ends)]
     assert list(read_lines(chunks)) == list(read_lines([data]))
+
+
+STORE = DicomStoreName("p", "europe-west2", "dätaset", "store")
+MARKS = {
+    "utf-8": b"\xef\xbb\xbf",
+    "utf-16-le": b"\xff\xfe",
+    "utf-16-be": b"\xfe\xff",
+    "utf-32-le": b"\xff\xfe\0\0",
+    "utf-32-be": b"\0\0\xfe\xff",
+}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("encoding", list(MARKS))
+def test_text_with_a_byte_order_mark(encoding: str, end: str) -> None:
+    """``>`` of Windows PowerShell 5.1 writes UTF-16."""
+    text = end.join(["path", '"/studies/1.2"  ', "", "/studies/3\t"])
+    data = MARKS[encoding] + text.encode(encoding)
+    whole = [Line(2, "/studies/1.2", ResourcePath("1.2")), Line(4, "/studies/3", ResourcePath("3"))]
+    for cut in range(len(data)):
+        assert list(read_lines([data[:cut], data[cut:]])) == whole, cut
+
+
+@pytest.mark.parametrize("text", ["1.2.840", "1.2,3.4,5.6", "*", "-", "²", '"1.2"', "/", "(path)", "2path"])
+def test_a_header_begins_with_a_letter_or_an_underscore(text: str) -> None:
+    assert [(line.number, line.path) for line in read_lines([f"{text}\n/studies/1".encode()])] == [
+        (1, None),
+        (2, ("1", "", "")),
+    ]
+
+
+@pytest.mark.parametrize("text", ["f0_", "_path", "Pfad der Studie", "é", "path,1", '"StudyInstanceUID"', "名前"])
+def test_other_first_lines_without_a_slash_are_headers(text: str) -> None:
+    assert [line.number for line in read_lines([f"{text}\n/studies/1".encode()])] == [2]
+
+
+FULL = f"{STORE}/dicomWeb/studies/1.2/series/3/instances/4"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        FULL,
+        f"/{FULL}",
+        f'"{FULL}/"',
+        f"v1/{FULL}",
+        f"https://healthcare.googleapis.com/v1/{FULL}",
+        f"https://127.0.0.1:8080/v1beta1/{quote(FULL)}",
+        f"http://[::1]:80/v1alpha2/{FULL}",
+        f"//healthcare.googleapis.com/{FULL}",
+    ],
+)
+@pytest.mark.parametrize("head", ["", "path\n"])
+def test_full_names_of_the_store_are_paths(text: str, head: str) -> None:
+    (line,) = read_lines([(head + text).encode()], STORE)
+    assert line.path == ("1.2", "3", "4")
+
+
+def test_the_longest_full_name_is_a_path() -> None:
+    store = DicomStoreName("p" * 30, "northamerica-northeast1", "語" * 256, "s" * 256)
+    uid = "1" * 64
+    text = f"https://a-rather-long-host.example.org:8443/v1beta1/{store}/dicomWeb/studies/{uid}/series/{uid}/instances/{uid}"
+    (line,) = read_lines([text.encode()], store)
+    assert line.path == (uid, uid, uid)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        FULL.replace("store/", "other/"),
+        FULL.replace("dätaset", "dataset"),
+        FULL.replace("store/", "store2/"),
+        f"https://healthcare.googleapis.com/v1/{FULL.replace('europe-west2', 'eu')}",
+    ],
+)
+def test_names_of_another_store_are_failures_that_say_so(text: str) -> None:
+    (line,) = read_lines([text.encode()], STORE)
+    assert line.path is None
+    assert f"is not in this DICOM store, {STORE}" in explain(line, STORE)
+
+
+@pytest.mark.parametrize("text", [FULL.replace("dicomWeb/studies", "dicomWeb/series"), f"{FULL}/frames/1", FULL + "x"])
+def test_other_full_names_of_the_store_are_no_paths(text: str) -> None:
+    (line,) = read_lines([text.encode()], STORE)
+    assert line.path is None
+    assert explain(line, STORE) == f"{text!r} is not a path; write {SHAPE}"
+
+
+@pytest.mark.parametrize("text", ["1.2,3.4,5.6", '"1.2","3.4","5.6"', "1.2\t3.4\t5.6", "1.2; 3.4; 5.6", "1.2,3.4"])
+def test_rows_of_uids_are_failures_that_name_the_query(text: str) -> None:
+    for number, data in ((1, text), (2, f"StudyInstanceUID,SeriesInstanceUID,SOPInstanceUID\n{text}")):
+        (line,) = read_lines([data.encode()], STORE)
+        assert (line.number, line.path) == (number, None)
+        assert SHAPE in explain(line, STORE)
+        assert QUERY in explain(line, STORE)

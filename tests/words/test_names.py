@@ -12,7 +12,12 @@ from gantry.names import (
     OperationName,
     check_dataset_id,
     check_dicom_store_id,
+    check_segments,
+    is_path_segment,
+    parse_dataset_name,
     parse_dicom_store_name,
+    parse_operation_name,
+    url_path,
 )
 
 STORE = DicomStoreName("p", "us-central1", "d", "s")
@@ -37,12 +42,12 @@ def test_numbers_of_operations_are_digits_and_fit_the_index() -> None:
         assert OperationName.parse(STORE.parent, text).id == -1
 
 
-@pytest.mark.parametrize("text", ["d", "Dataset_1-2.3", "é", "数据集", "٣", "Ⅷ", "a" * 256, ".."])
+@pytest.mark.parametrize("text", ["d", "Dataset_1-2.3", "é", "数据集", "٣", "Ⅷ", "a" * 256, "..."])
 def test_dataset_ids_hold_letters_and_digits_of_any_script(text: str) -> None:
     assert check_dataset_id(text) == text
 
 
-@pytest.mark.parametrize("text", ["", "a" * 257, "a b", "a/b", "a:b", "a\n", "a%20", "😀", "a*", "e\u0301"])
+@pytest.mark.parametrize("text", ["", "a" * 257, "a b", "a/b", "a:b", "a\n", "a%20", "😀", "a*", "e\u0301", ".", ".."])
 def test_other_dataset_ids_are_refused_and_named(text: str) -> None:
     with pytest.raises(InvalidArgument, match="datasetId"):
         check_dataset_id(text)
@@ -53,7 +58,7 @@ def test_dicom_store_ids_hold_ascii_letters_and_digits(text: str) -> None:
     assert check_dicom_store_id(text) == text
 
 
-@pytest.mark.parametrize("text", ["", "a" * 257, "é", "٣", "a b", "a/b", "a\n", "a:b"])
+@pytest.mark.parametrize("text", ["", "a" * 257, "é", "٣", "a b", "a/b", "a\n", "a:b", ".", ".."])
 def test_other_dicom_store_ids_are_refused_and_named(text: str) -> None:
     with pytest.raises(InvalidArgument, match="dicomStoreId"):
         check_dicom_store_id(text)
@@ -78,4 +83,53 @@ def test_a_full_name_is_read_back() -> None:
 )
 def test_other_full_names_are_refused(text: str) -> None:
     with pytest.raises(InvalidArgument):
+        parse_dicom_store_name(text)
+
+
+@pytest.mark.parametrize("text", ["p", "...", "a..b", ".a", "a;b", "a b", "p:q", "100%", "数据集", "😀", "a?b", "a#b"])
+def test_what_can_stand_between_two_slashes(text: str) -> None:
+    assert is_path_segment(text)
+    assert url_path(text).isascii() and not set("?#\"'<>& ;") & set(url_path(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ".",
+        "..",
+        "a/b",
+        "..;",
+        ".;a=b",
+        "a\r\nb",
+        "a\0",
+        "\x7f",
+        "\x85",
+        "\u202e",
+        "\u2066",
+        "\u200b",
+        "\u2028",
+        "\ud800",
+        "\u0378",
+    ],
+)
+def test_what_cannot_stand_between_two_slashes(text: str) -> None:
+    assert not is_path_segment(text)
+    with pytest.raises(InvalidArgument, match="cannot be part of a name"):
+        check_segments("p", text)
+
+
+def test_full_names_are_parsed() -> None:
+    assert parse_dicom_store_name(str(STORE)) == STORE
+    assert parse_dataset_name(str(STORE.parent)) == STORE.parent
+    operation = OperationName(STORE.parent, 42)
+    assert parse_operation_name(str(operation)) == operation
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "d/s", "projects/p", f"{STORE}/", f"{STORE}/x", "projects//locations/l/datasets/d/dicomStores/s"],
+)
+def test_names_of_another_shape_are_refused(text: str) -> None:
+    with pytest.raises(InvalidArgument, match="is not projects/P/locations/L/datasets/D/dicomStores/S"):
         parse_dicom_store_name(text)

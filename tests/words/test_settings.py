@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from gantry.config import LOCATIONS, Settings, load_settings, open_access
+from gantry.config import open_access
 from gantry.errors import InvalidArgument
+from gantry.settings.groups import LOCATIONS
+from gantry.settings.loading import Settings, load_settings
 
 
 @pytest.fixture
@@ -182,3 +184,160 @@ def test_every_region_of_the_service_is_a_location() -> None:
 def test_locations_are_whole_names() -> None:
     assert [name for name in LOCATIONS if name.startswith("-") or name.endswith("-")] == []
     assert len(set(LOCATIONS)) == len(LOCATIONS)
+
+
+REQUIRED = {"auth": "required"}
+
+
+@pytest.mark.parametrize("value", ["", " ", []])
+@pytest.mark.parametrize("name", ["admins", "trusted_proxies"])
+def test_an_empty_list_is_a_list_of_nothing(name: str, value: object) -> None:
+    """Compose files set variables that have no value."""
+    assert getattr(load_settings(REQUIRED | {name: value}, {}), name) == ()
+    if isinstance(value, str):
+        assert getattr(load_settings(REQUIRED, {f"GANTRY_{name.upper()}": value}), name) == ()
+        assert load_settings({}, {f"GANTRY_{name.upper()}": value}) == Settings()
+
+
+def test_parts_of_a_list_may_have_spaces_around_them() -> None:
+    found = load_settings(REQUIRED, {"GANTRY_ADMINS": "user:a@b.c, group:x"})
+    assert found.admins == ("user:a@b.c", "group:x")
+
+
+NUMBERS = {
+    "port": (0, 65_535),
+    "workers": (0, 1024),
+    "retention_days": (0, 36_500),
+    "max_operations": (0, 1_000_000),
+    "session_hours": (1, 8784),
+    "failed_sign_ins_per_minute": (0, 65_535),
+}
+NO_NUMBERS: list[Any] = [
+    "",
+    " ",
+    "1_0",
+    " 80",
+    "80 ",
+    "+80",
+    "-1",
+    "0x50",
+    "08",
+    "80.0",
+    "8e1",
+    "٨٠",
+    "many",
+    "1" * 5000,
+]
+NO_NUMBERS += [True, False, 80.0, [], {}, [80]]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers(name: str) -> None:
+    least, most = NUMBERS[name]
+    for value in (least, most):
+        assert getattr(load_settings({name: value}, {}), name) == value
+        assert getattr(load_settings({}, {f"GANTRY_{name.upper()}": str(value)}), name) == value
+    for wrong in [least - 1, most + 1, str(most + 1), *NO_NUMBERS]:
+        with pytest.raises(InvalidArgument) as refused:
+            load_settings({name: wrong}, {})
+        message = refused.value.message
+        assert message.startswith(f"{name}: ") and f"is not a whole number from {least} to {most}" in message
+        assert len(message) < 300
+
+
+@pytest.mark.parametrize("name", ["log_json", "strict_search", "oidc_require_email_verified"])
+def test_truth(name: str) -> None:
+    for value, expected in ((True, True), ("on", True), ("TRUE", True), ("0", False), ("no", False), (False, False)):
+        assert getattr(load_settings({name: value}, {}), name) is expected
+    for wrong in ("", "maybe", " true", 2, [], "truefalse"):
+        with pytest.raises(InvalidArgument, match=f"^{name}: .* is not true or false$"):
+            load_settings({name: wrong}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("host", "127.0.0.1:80", "an IP address or the name of a host"),
+        ("host", "[::1]", "an IP address or the name of a host"),
+        ("host", "http://x", "an IP address or the name of a host"),
+        ("host", " 127.0.0.1", "an IP address or the name of a host"),
+        ("host", 7, "an IP address or the name of a host"),
+        ("public_url", "https://example.org/path", "without a path"),
+        ("public_url", "https://example.org?x=1", "without a path"),
+        ("public_url", "https://example.org/?", "without a path"),
+        ("public_url", "https://example.org/#a", "without a path"),
+        ("public_url", "https://user:secret@example.org", "without a path"),
+        ("public_url", "https://example.org:port", "without a path"),
+        ("public_url", "https://example.org:99999", "without a path"),
+        ("public_url", "example.org", "without a path"),
+        ("public_url", "ftp://example.org", "without a path"),
+        ("public_url", "https://", "without a path"),
+        ("public_url", "https://example.org ", "without a path"),
+        ("public_url", "https://exa\nmple.org", "without a path"),
+        ("public_url", "https://[::1", "without a path"),
+        ("oidc_issuer", "http://example.org", "an https address"),
+        ("oidc_issuer", "https://example.org/?a", "an https address"),
+        ("oidc_issuer", "login.example.org", "an https address"),
+        ("oidc_jwks_uri", "http://example.org/keys", "an https address"),
+        ("oidc_email_claim", "", "the name of a claim"),
+        ("oidc_groups_claim", "a\nb", "the name of a claim"),
+        ("oidc_audience", "a\r\nb", "text of one line"),
+        ("auth", "maybe", "none or required"),
+        ("auth", "", "none or required"),
+        ("auth", True, "none or required"),
+        ("admins", "ada@example.org", "a list of members"),
+        ("admins", "allUsers", "a list of members"),
+        ("admins", "user:a@b.c,", "a list of members"),
+        ("admins", [7], "a list of members"),
+        ("admins", {"user:a@b.c": 1}, "a list of members"),
+        ("trusted_proxies", "proxy", "a list of addresses or networks"),
+        ("trusted_proxies", "10.0.0.1/8", "a list of addresses or networks"),
+        ("trusted_proxies", "10.0.0.0/8,,::1", "a list of addresses or networks"),
+        ("locations", "", "a list of names"),
+        ("locations", "a/b", "a list of names"),
+        ("locations", "..", "a list of names"),
+        ("data", "a\0b", "the path of a directory"),
+        ("tokens_file", 5, "the path of a file"),
+        ("custom_roles", {"projects/p/roles/x": "healthcare.datasets.get"}, "a table of the settings file"),
+        ("bucket_rules", "x", "a list of tables"),
+        ("bucket_rules", {"name": "x"}, "a list of tables"),
+    ],
+)
+def test_odd_values_are_refused_and_what_is_wanted_is_said(name: str, value: object, wanted: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        load_settings(REQUIRED | {name: value}, {})
+    assert refused.value.message.startswith(f"{name}: ") and wanted in refused.value.message
+
+
+@pytest.mark.parametrize("url", ["https://dicom.example.org", "http://127.0.0.1:80/", "https://[2001:db8::1]:8443", ""])
+def test_public_addresses(url: str) -> None:
+    assert load_settings({"public_url": url}, {}).public_url == url
+
+
+def test_issuers_on_this_machine_need_no_tls() -> None:
+    settings = REQUIRED | {"oidc_audience": "x", "oidc_issuer": "http://127.0.0.1:8443/realms/r"}
+    assert load_settings(settings, {}).oidc_issuer == settings["oidc_issuer"]
+
+
+def test_a_secret_is_in_no_message() -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        load_settings({}, {"GANTRY_OIDC_CLIENT_SECRET": "the\nword"})
+    assert refused.value.message == "oidc_client_secret: the value is not text of one line"
+    assert "hidden" not in repr(Settings(oidc_client_secret="hidden"))  # noqa: S106
+
+
+@pytest.mark.parametrize("name", ["tokens_file", "tls_cert", "tls_key"])
+@pytest.mark.parametrize("path", ["none", "."])
+def test_files_that_cannot_be_read_are_named_at_the_start(tmp_path: Path, name: str, path: str) -> None:
+    pair = {"tls_cert": str(tmp_path / "good"), "tls_key": str(tmp_path / "good")} if name.startswith("tls") else {}
+    (tmp_path / "good").touch()
+    with pytest.raises(InvalidArgument, match=name) as refused:
+        load_settings(REQUIRED | pair | {name: str(tmp_path / path)}, {})
+        open_access(load_settings(REQUIRED | pair | {name: str(tmp_path / path)}, {}))
+    assert str(tmp_path) in refused.value.message and "Errno" not in refused.value.message
+
+
+def test_a_certificate_that_is_none_is_named_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "cert").write_text("x")
+    with pytest.raises(InvalidArgument, match="are no certificate chain in PEM"):
+        load_settings({"tls_cert": str(tmp_path / "cert"), "tls_key": str(tmp_path / "cert")}, {})

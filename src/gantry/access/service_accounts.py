@@ -24,17 +24,18 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from gantry.access.reloading import Reloaded
+from gantry.access.signed_tokens import LEEWAY, Claims, read_unverified, verify
 from gantry.errors import InvalidArgument, NotFound, Unauthenticated
 from gantry.iam.policies import Principal, principal
 
 logger = logging.getLogger(__name__)
 
 LIFETIME = 3600
-LEEWAY = 60  # seconds that clocks may differ by
 GOOGLE_TOKEN_URIS = ("https://oauth2.googleapis.com/token", "https://www.googleapis.com/oauth2/v4/token")
 """Clients that know one endpoint alone write these for an audience, whatever ``token_uri`` says."""
 
 _OWN, _KIND = "gantry", "key"
+_OWN_ALGORITHM, _KEY_ALGORITHM = "HS256", "RS256"
 _NAME, _PROJECT = re.compile(r"[a-z][a-z0-9-]{0,61}[a-z0-9]"), re.compile(r"[a-z0-9][a-z0-9.:-]{0,61}")
 _KEY_ID = re.compile(r"[0-9a-f]{40}")
 _HEALTHCARE = re.compile(r"https://healthcare\.[a-z0-9.-]+/?")
@@ -130,7 +131,7 @@ class ServiceAccounts:
     def _token(self, claims: dict[str, Any]) -> dict[str, Any]:
         now = int(time.time())
         claims = claims | {"iss": _OWN, "aud": _OWN, "iat": now, "exp": now + LIFETIME}
-        token = jwt.encode(claims, self._own_secret(), "HS256", headers={"kid": _OWN})
+        token = jwt.encode(claims, self._own_secret(), _OWN_ALGORITHM, headers={"kid": _OWN})
         return {"access_token": token, "expires_in": LIFETIME, "token_type": "Bearer"}
 
     def principal(self, token: str) -> Principal | None:
@@ -138,13 +139,12 @@ class ServiceAccounts:
 
         None for what is neither. Raises Unauthenticated.
         """
-        try:
-            header = jwt.get_unverified_header(token)
-        except jwt.InvalidTokenError:
+        found = read_unverified(token)
+        if found is None:
             return None
-        if header.get("kid") == _OWN and header.get("alg") == "HS256":
+        if found.kid == _OWN and found.header.get("alg") == _OWN_ALGORITHM:
             return self._of_ours(token)
-        if header.get("kid") not in self._keys:
+        if found.kid not in self._keys:
             return None
         key, claims = self._signed(token, self._audiences, required=False)
         return _of_key(key, claims["exp"])
@@ -156,8 +156,9 @@ class ServiceAccounts:
         return None if key is None else _of_key(key)
 
     def _of_ours(self, token: str) -> Principal:
-        options: Any = {"require": ["exp", "iat", "sub"]}
-        claims = _decoded(token, self._own_secret(), ["HS256"], audience=_OWN, issuer=_OWN, options=options)
+        claims = verify(
+            token, self._own_secret(), _OWN_ALGORITHM, required=("exp", "iat", "sub"), audience=_OWN, issuer=_OWN
+        )
         if "key" in claims:
             key = self._keys.get(claims["key"])
             if key is None or f"serviceAccount:{key.email}" != claims["sub"]:
@@ -165,28 +166,26 @@ class ServiceAccounts:
             return _of_key(key, claims["exp"])
         return principal(claims["sub"], claims.get("groups", ()), ends=claims["exp"])
 
-    def _signed(self, token: str, audiences: Iterable[str], required: bool) -> tuple[AccountKey, dict[str, Any]]:
+    def _signed(self, token: str, audiences: Iterable[str], required: bool) -> tuple[AccountKey, Claims]:
         """The key whose signature an assertion bears, and what it says. Raises Unauthenticated."""
-        try:
-            header = jwt.get_unverified_header(token)
-            claimed = jwt.decode(token, options={"verify_signature": False})
-        except jwt.InvalidTokenError as error:
-            raise Unauthenticated(f"this is no signed token: {error}") from None
-        email = str(claimed.get("iss", ""))
-        keys = [key for key in self._keys.values() if key.email == email and header.get("kid") in (None, key.id)]
+        found = read_unverified(token)
+        if found is None:
+            raise Unauthenticated("this is no signed token (RFC 7519)")
+        email = str(found.claims.get("iss", ""))
+        keys = [key for key in self._keys.values() if key.email == email and found.kid in (None, key.id)]
         if not keys:
             raise Unauthenticated(f"there is no key of service account {email[:100]!r} that could have signed this")
         failure = Unauthenticated("")
         for key in keys:
             try:
-                claims = _decoded(token, key.public_key, ["RS256"], options=_CLAIMS)
+                claims = verify(token, key.public_key, _KEY_ALGORITHM, required=("exp", "iat", "iss"))
                 self._check(claims, frozenset(audiences), required)
                 return key, claims
             except Unauthenticated as error:
                 failure = error
         raise failure
 
-    def _check(self, claims: dict[str, Any], audiences: frozenset[str], required: bool) -> None:
+    def _check(self, claims: Claims, audiences: frozenset[str], required: bool) -> None:
         if claims.get("sub", claims["iss"]) != claims["iss"]:
             raise Unauthenticated("a service account speaks for itself alone: sub must be the iss")
         if claims["exp"] - claims["iat"] > LIFETIME + LEEWAY:
@@ -194,8 +193,12 @@ class ServiceAccounts:
         audience = claims.get("aud")
         if audience is None and not required:
             return
-        if audience not in audiences and not (not required and _HEALTHCARE.fullmatch(str(audience))):
+        named = audience if isinstance(audience, list) else [audience]  # RFC 7519 §4.1.3
+        if not any(isinstance(each, str) and self._is_ours(each, audiences, required) for each in named):
             raise Unauthenticated(f"the token is for {str(audience)[:200]!r}, and not for this server")
+
+    def _is_ours(self, audience: str, audiences: frozenset[str], required: bool) -> bool:
+        return audience in audiences or (not required and _HEALTHCARE.fullmatch(audience) is not None)
 
     def _own_secret(self) -> bytes:
         with self._lock:
@@ -209,14 +212,3 @@ class ServiceAccounts:
 
 def _of_key(key: AccountKey, ends: float = math.inf) -> Principal:
     return principal(f"serviceAccount:{key.email}", credential=f"{_KIND}:{key.id}", ends=ends)
-
-
-_CLAIMS: Any = {"require": ["exp", "iat", "iss"], "verify_aud": False}
-
-
-def _decoded(token: str, key: str | bytes, algorithms: list[str], **options: Any) -> dict[str, Any]:
-    try:
-        claims: dict[str, Any] = jwt.decode(token, key, algorithms, leeway=LEEWAY, **options)
-        return claims
-    except jwt.InvalidTokenError as error:
-        raise Unauthenticated(f"the token is not good: {error}") from None

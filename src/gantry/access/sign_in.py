@@ -6,19 +6,20 @@ import base64
 import hashlib
 import secrets
 import threading
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlencode
 
-import httpx
-
-from gantry.access.oidc import OidcTokens, json_of, require_safe
-from gantry.errors import InvalidArgument, Unauthenticated, Unavailable
+from gantry.access.fetching import fetch_json
+from gantry.access.issuer import Issuer
+from gantry.access.oidc import OidcTokens
+from gantry.errors import PermissionDenied, Unauthenticated, Unavailable, retry_later
 from gantry.iam.policies import Principal
 
-_FRESH = 3600.0  # seconds
 _SCOPE = "openid email profile"
+_MAX_EXCHANGES = 4
+"""Codes that are redeemed at a time: each holds a thread for as long as the issuer takes, and requests have 40."""
+_RETRY_SECONDS = 2
 
 
 class Asked(NamedTuple):
@@ -32,12 +33,10 @@ class Asked(NamedTuple):
 class OidcSignIn:
     """``tokens`` are good for ``client_id``. Safe to use from many threads."""
 
-    def __init__(self, issuer: str, client_id: str, secret: str, redirect_uri: str, tokens: OidcTokens) -> None:
+    def __init__(self, issuer: Issuer, client_id: str, secret: str, redirect_uri: str, tokens: OidcTokens) -> None:
         self._issuer, self._client_id, self._secret = issuer, client_id, secret
         self._redirect_uri, self._tokens = redirect_uri, tokens
-        self._lock = threading.Lock()
-        self._found: dict[str, Any] = {}
-        self._fetched = -_FRESH
+        self._exchanges = threading.BoundedSemaphore(_MAX_EXCHANGES)
 
     def begin(self) -> tuple[str, Asked]:
         """The address to send the browser to. Raises Unavailable."""
@@ -53,13 +52,14 @@ class OidcSignIn:
             "code_challenge": base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
             "code_challenge_method": "S256",
         }
-        address = self._address("authorization_endpoint")
+        address = self._issuer.endpoint("authorization_endpoint")
         return f"{address}{'&' if '?' in address else '?'}{urlencode(fields)}", asked
 
     def finish(self, asked: Sequence[str], query: Mapping[str, str]) -> Principal:
         """Who has come back from the issuer. Raises Unauthenticated, Unavailable."""
         asked = Asked(*asked)
-        if not secrets.compare_digest(asked.state.encode(), query.get("state", "").encode()):
+        state = query.get("state", "").encode("utf-8", "surrogateescape")
+        if not secrets.compare_digest(asked.state.encode("utf-8", "surrogateescape"), state):
             raise Unauthenticated("this answer of the issuer is not to what this browser asked; sign in again")
         if "code" not in query:
             said = query.get("error_description") or query.get("error") or "no code"
@@ -79,24 +79,20 @@ class OidcSignIn:
         }
         if self._secret:
             form["client_secret"] = self._secret
-        try:
-            with httpx.Client(timeout=10) as client:
-                return str(json_of(client, self._address("token_endpoint"), form)["id_token"])
-        except httpx.HTTPStatusError as error:
-            raise Unauthenticated(f"the issuer refuses the sign-in: {error.response.status_code}") from None
-        except (httpx.HTTPError, ValueError, KeyError, TypeError):
-            raise Unavailable(f"{self._issuer} cannot be asked at the moment; try again") from None
+        token = self._redeem(self._issuer.endpoint("token_endpoint"), form).get("id_token")
+        if not isinstance(token, str):
+            raise Unavailable(f"{self._issuer.url} cannot be asked at the moment: its answer has no id_token")
+        return token
 
-    def _address(self, name: str) -> str:
-        """Of one of the issuer's endpoints (OIDC Discovery §4). Raises Unavailable."""
-        with self._lock:
-            if time.monotonic() - self._fetched >= _FRESH:
-                try:
-                    with httpx.Client(timeout=10) as client:
-                        found = json_of(client, f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
-                    for each in ("authorization_endpoint", "token_endpoint"):
-                        require_safe(each, str(found[each]))
-                    self._found, self._fetched = found, time.monotonic()
-                except (httpx.HTTPError, httpx.InvalidURL, InvalidArgument, ValueError, KeyError, TypeError) as error:
-                    raise Unavailable(f"{self._issuer} cannot be asked at the moment: {error}") from None
-            return str(self._found[name])
+    def _redeem(self, address: str, form: dict[str, str]) -> dict[str, object]:
+        busy = Unavailable(f"{self._issuer.url} cannot be asked at the moment; try again")
+        if not self._exchanges.acquire(blocking=False):
+            raise retry_later(busy, _RETRY_SECONDS)
+        try:
+            return fetch_json(address, form)
+        except PermissionDenied:
+            raise Unauthenticated("the issuer refuses the sign-in; sign in again") from None
+        except Unavailable:
+            raise retry_later(busy, _RETRY_SECONDS) from None
+        finally:
+            self._exchanges.release()

@@ -52,8 +52,10 @@ class StaticTokens:
             with open(self._path, "rb") as file:
                 mode = os.fstat(file.fileno()).st_mode
                 text = file.read(_MAX_BYTES + 1).decode()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InvalidArgument(f"tokens_file {self._path}: {error}") from None
+        except OSError as error:
+            raise InvalidArgument(f"tokens_file {self._path}: cannot be read: {error.strerror}") from None
+        except UnicodeDecodeError:
+            raise InvalidArgument(f"tokens_file {self._path}: is not UTF-8 text") from None
         if len(text) > _MAX_BYTES:
             raise InvalidArgument(f"tokens_file {self._path}: is larger than {_MAX_BYTES} bytes")
         found: _Known = {}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from gantry.api.attempts import FailedAttempts
+from gantry.api.grants import GrantCache, Grants, allows
+from gantry.api.parameters import OAUTH
 from gantry.api.sessions import Sessions
 from gantry.errors import PermissionDenied, Unauthenticated
 from gantry.iam.conditions import Facts
-from gantry.iam.policies import Policy, Principal, allows
+from gantry.iam.policies import Principal
 from gantry.iam.roles import PREDEFINED, Roles
 from gantry.iam.sessions import Session
 from gantry.names import DatasetName, DicomStoreName
@@ -50,19 +53,33 @@ class SignIn(Protocol):
         ...
 
 
+class TokenEndpoint(Protocol):
+    """Access tokens for what the fields of a form prove (RFC 6749 §3.2)."""
+
+    def account(self, form: Mapping[str, str]) -> str:
+        """Whom the form says that it is of, without proof; "" where it does not say."""
+        ...
+
+    def give(self, form: Mapping[str, str]) -> dict[str, Any]:
+        """Raises InvalidArgument, Unauthenticated, Unavailable."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
-    """``above`` is a policy over all projects: somebody has to write the first one. ``give_token`` is
-    the token endpoint's: the fields of its form → its answer. ``sign_in`` is for browsers, where an issuer is set, and
-    ``session_hours`` how long they are known then."""
+    """``attempts`` counts wrong credentials. ``above`` is what a policy over all projects gives: somebody has to write
+    the first one. ``sign_in`` is for browsers, where an issuer is set, and ``session_hours`` how long they are known
+    then."""
 
     verifiers: Sequence[Verifier]
     sessions: Sessions
+    attempts: FailedAttempts
     roles: Roles = field(default_factory=Roles)
-    above: Policy = field(default_factory=Policy)
-    give_token: Callable[[Mapping[str, str]], dict[str, Any]] | None = None
+    above: Grants = field(default_factory=dict)
+    endpoint: TokenEndpoint | None = None
     sign_in: SignIn | None = None
     session_hours: int = 12
+    grants: GrantCache = field(default_factory=GrantCache)
 
     def principal(self, token: str) -> Principal:
         """Raises Unauthenticated."""
@@ -89,7 +106,7 @@ def _token(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
     scheme, _, token = headers.get("authorization", "").strip().partition(" ")
     if scheme and (scheme.lower() != "bearer" or not token.strip()):
         raise Unauthenticated("the Authorization header is not of the form Bearer TOKEN")
-    return token.strip() or query.get("access_token", "")
+    return token.strip() or next((query[name] for name in OAUTH if query.get(name)), "")
 
 
 class Caller:
@@ -121,7 +138,10 @@ class Known(Caller):
         self._seams, self._access, self._principal = seams, access, principal
 
     def has(self, permission: str, resource: Resource) -> bool:
-        policies = [self._access.above, *map(Policy.from_text, self._seams.index.access.list_policies(resource))]
+        policies = [
+            self._access.above,
+            *map(self._access.grants.read, self._seams.index.access.list_policies(resource)),
+        ]
         facts = Facts(datetime.now(UTC), full_name(resource), _TYPES[type(resource)])
         return allows(policies, self._principal, permission, facts, self._access.roles)
 

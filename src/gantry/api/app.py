@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, unquote
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -17,16 +19,20 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gantry.api import logging as cloud_logging
 from gantry.api import methods
 from gantry.api.access import ANYBODY, Caller, caller_of, resource_of
-from gantry.api.body import MAX_BODY_BYTES, decode
+from gantry.api.answer_headers import with_headers
+from gantry.api.body import MAX_BODY_BYTES, MAX_FORM_BYTES, Body
 from gantry.api.call import Call, Context
+from gantry.api.intake import Intake, TooSlow
+from gantry.api.method import ApiMethod
 from gantry.api.origins import Origins
+from gantry.api.parameters import parse_pairs
+from gantry.api.paths import segments_of
 from gantry.api.ranges import Unsatisfiable
-from gantry.api.streaming import BodyReader, Lanes, StreamedAnswer, draw, pieces
-from gantry.api.web import Answer, WebCall, WebHandler
+from gantry.api.streaming import StreamedAnswer, draw, watch_client
+from gantry.api.web import Answer, WebHandler
 from gantry.errors import (
     Code,
     Internal,
-    InvalidArgument,
     NotFound,
     PermissionDenied,
     StatusError,
@@ -40,7 +46,12 @@ logger = logging.getLogger(__name__)
 Page = Callable[[Context, Request], ASGIApp]
 Form = Callable[[Context, Request, bytes], ASGIApp]
 _JSON = "application/json; charset=UTF-8"
-_MAX_PARAMETERS, MAX_FORM_BYTES = 1000, 1 << 20
+MAX_QUERY_BYTES = 1 << 20
+"""Of a query that comes in the body."""
+
+QUICK = 4
+"""Searches under way: more threads would only wait for each other."""
+
 _OVERRIDABLE = {"GET", "PUT", "PATCH", "DELETE"}
 _ROUTERS = dict.fromkeys(API_VERSIONS, methods.route) | {cloud_logging.VERSION: cloud_logging.route}
 
@@ -52,13 +63,14 @@ class App:
     def __init__(self, context: Context, pages: dict[str, Page], forms: Mapping[str, Form]) -> None:
         self._context = context
         self._pages, self._forms = pages, forms
-        self._lanes = Lanes()
+        self._intake, self._quick = Intake(context.pace), CapacityLimiter(QUICK)
         self._origins = Origins(context.public_url) if context.access is None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
+        send = with_headers(send, self._context.access is not None)
         try:
             response = await self._respond(request)
         except StatusError as error:
@@ -71,7 +83,7 @@ class App:
         await response(scope, receive, send)
 
     def _respond(self, request: Request) -> Awaitable[ASGIApp]:
-        segments = _segments(request.scope)
+        segments = segments_of(request.scope)
         if self._origins is not None:
             self._origins.require_local(request.method, request.headers)
         if segments[0] in _ROUTERS:
@@ -80,20 +92,22 @@ class App:
 
     async def _page(self, request: Request, segments: list[str]) -> ASGIApp:
         if request.method == "POST" and segments[0] in self._forms:
-            body = await _read(request)
+            body = await self._form(request, self._client(request), MAX_FORM_BYTES)
             return await run_sync(self._forms[segments[0]], self._context, request, body)
         page = self._pages.get(segments[0])
         if page is None or request.method not in ("GET", "HEAD"):
-            raise NotFound(f"no such page: {request.method} {request.url.path}; the API begins at /v1/projects")
+            raise NotFound(f"no such page: {_verb(request)} {request.url.path[:200]}; the API begins at /v1/projects")
         return await run_sync(page, self._context, request)
 
+    async def _form(self, request: Request, caller: str, most: int) -> bytes:
+        """The body of a form, without its gzip. Raises InvalidArgument past ``most`` bytes."""
+        async with AsyncExitStack() as stack:
+            data = await self._intake.read(request, most, caller, stack)
+            return Body(_once(data), request.headers).whole(most)
+
     async def _call(self, request: Request, version: str, segments: list[str]) -> ASGIApp:
-        headers = request.headers
-        verb, query_text = request.method, request.scope["query_string"].decode("latin-1")
-        override = headers.get("x-http-method-override", "").upper()
-        in_form = verb == "POST" and override == "GET"
-        if verb == "POST" and override in _OVERRIDABLE:
-            verb = override
+        verb = _verb(request)
+        in_form = request.method == "POST" and verb == "GET"
         method, ids = _ROUTERS[version](verb, version, segments or [""])
         caller, code = ANYBODY, Code.INTERNAL
         try:
@@ -101,11 +115,13 @@ class App:
                 caller, denied = await run_sync(_allowed, self._context, request, method, ids)
                 if denied is not None:
                     raise denied
+            query_text = request.scope["query_string"].decode("latin-1")
             if in_form:
                 # A query too long for a URL comes as a form in the body.
-                form = (await _read(request, MAX_FORM_BYTES)).decode("utf-8", "replace")
-                query_text = "&".join(filter(None, (query_text, form)))
-            response = await self._carried(request, method, version, ids, query_text, b"" if in_form else None, caller)
+                form = await self._form(request, caller.name or self._client(request), MAX_QUERY_BYTES)
+                query_text = "&".join(filter(None, (query_text, form.decode("utf-8", "replace"))))
+            call = Call(self._context, version, ids, parse_pairs(query_text), request.headers, caller=caller)
+            response = await self._handle(request, method, call)
             code = Code.OK if getattr(response, "status_code", 200) < 400 else Code.UNKNOWN  # a part was refused
             return response
         except StatusError as error:
@@ -115,45 +131,33 @@ class App:
             if self._context.audit is not None:
                 self._context.audit.record(request, version, method, ids, caller, code)
 
-    async def _carried(
-        self,
-        request: Request,
-        method: methods.ApiMethod,
-        version: str,
-        ids: tuple[str, ...],
-        query_text: str,
-        body: bytes | None,
-        caller: Caller,
-    ) -> ASGIApp:
-        """The answer of a method's handler. ``body`` is None where it has not been read yet."""
-        if method.handler is None:
+    async def _handle(self, request: Request, method: ApiMethod, call: Call) -> ASGIApp:
+        """The answer of a method's handler."""
+        handler, caller = method.handler, call.caller.name or self._client(request)
+        if handler is None:
             raise Unimplemented(f"{method.id} is known but not implemented yet; docs/coverage.md lists what is")
-        if isinstance(method.handler, WebHandler):
-            return await self._web(request, method.handler, version, ids, query_text)
-        body = await _read(request) if body is None else body
-        query, headers = _query(query_text), request.headers
-        fields = {}
-        if method.verb in ("POST", "PATCH", "PUT"):
-            fields = decode(body, headers.get("content-encoding", ""), _charset(headers.get("content-type", "")))
-        call = Call(self._context, version, ids, query, fields, caller)
-        return json_response(await run_sync(method.handler, call))
+        has_body = method.verb in ("POST", "PATCH", "PUT")
+        if isinstance(handler, WebHandler):
+            if has_body:
+                answer, first = await self._intake.upload(request, caller, partial(_upload, handler, call))
+            else:
+                async with watch_client(request):
+                    answer, first = await run_sync(
+                        _begin, handler, call, limiter=self._quick if handler.quick else None
+                    )
+            return _response(answer, first)
+        async with AsyncExitStack() as stack:
+            if has_body:
+                data = await self._intake.read(request, MAX_BODY_BYTES, caller, stack)
+                call = replace(call, content=Body(_once(data), request.headers))
+            return await run_sync(lambda: json_response(handler(call)))
 
-    async def _web(
-        self, request: Request, handler: WebHandler, version: str, ids: tuple[str, ...], query_text: str
-    ) -> ASGIApp:
-        """The first pieces are made before the answer begins: until then an error can have its own status."""
-        reader = BodyReader(request)
-        accept = request.headers.getlist("accept")
-        call = WebCall(self._context, version, ids, _pairs(query_text), request.headers, accept, reader.read)
-        answer, first = await run_sync(_begun, handler, call, limiter=self._lanes.of(request.method, handler))
-        if isinstance(answer.body, bytes):
-            headers = answer.headers | ({"content-type": answer.content_type} if answer.content_type else {})
-            return Response(answer.body, answer.status, headers)
-        return StreamedAnswer(answer, first, answer.body)
+    def _client(self, request: Request) -> str:
+        return self._context.proxies.client(request.scope)
 
 
 def _allowed(
-    context: Context, request: Request, method: methods.ApiMethod, ids: tuple[str, ...]
+    context: Context, request: Request, method: ApiMethod, ids: tuple[str, ...]
 ) -> tuple[Caller, PermissionDenied | None]:
     """Who is calling, and why they may not. Before anything is read of the body. Raises Unauthenticated."""
     caller = caller_of_request(context, request)
@@ -167,17 +171,31 @@ def _allowed(
 
 def caller_of_request(context: Context, request: Request) -> Caller:
     """Raises Unauthenticated, PermissionDenied."""
-    query = dict(_pairs(request.scope["query_string"].decode("latin-1")))
+    query = dict(parse_pairs(request.scope["query_string"].decode("latin-1")))
     return caller_of(context.access, context.seams, request.method, request.headers, query)
 
 
-def _begun(handler: WebHandler, call: WebCall) -> tuple[Answer, list[bytes]]:
-    """The answer with its first pieces; whole where these are all, as each change of threads costs a tenth of a ms."""
+def _begin(handler: WebHandler, call: Call) -> tuple[Answer, list[bytes]]:
+    """The answer with its first pieces; whole where these are all, as each change of threads costs a tenth of a ms.
+
+    Until then an error can have its own status.
+    """
     answer = handler.call(call)
     if isinstance(answer.body, bytes):
         return answer, []
     first, ended = draw(answer.body)
     return (replace(answer, body=b"".join(first)), []) if ended else (answer, first)
+
+
+def _upload(handler: WebHandler, call: Call, read: Callable[[], bytes]) -> tuple[Answer, list[bytes]]:
+    return _begin(handler, replace(call, content=Body(read, call.headers)))
+
+
+def _response(answer: Answer, first: list[bytes]) -> ASGIApp:
+    if isinstance(answer.body, bytes):
+        headers = answer.headers | ({"content-type": answer.content_type} if answer.content_type else {})
+        return Response(answer.body, answer.status, headers)
+    return StreamedAnswer(answer, first, answer.body)
 
 
 def json_response(value: Any, status: int = 200) -> Response:
@@ -193,56 +211,25 @@ def error_response(error: StatusError) -> Response:
     response = json_response({"error": body}, error.http)
     if isinstance(error, Unauthenticated):
         response.headers["www-authenticate"] = 'Bearer realm="gantry"'
+    if isinstance(error, TooSlow):
+        response.headers["connection"] = "close"
+    if error.retry_after:
+        response.headers["retry-after"] = str(error.retry_after)
     if isinstance(error, Unsatisfiable):
         response.headers["content-range"] = f"bytes */{error.size}"
     return response
 
 
-def _segments(scope: Scope) -> list[str]:
-    """Path segments, decoded after splitting: an encoded slash stays inside its segment."""
-    raw = scope.get("raw_path") or scope["path"].encode()
-    try:
-        parts = [unquote(part, errors="strict") for part in raw.decode("ascii").strip("/").split("/")]
-    except UnicodeDecodeError:
-        raise InvalidArgument("the path is not valid UTF-8") from None
-    if any("/" in part or "\0" in part for part in parts):
-        raise InvalidArgument("a path segment cannot hold an encoded slash or NUL")
-    return parts
+def _verb(request: Request) -> str:
+    """The method that is meant: HEAD is GET without its body (RFC 9110 §9.3.2), POST may stand for others (spec 1.16,
+    1.19a)."""
+    override = request.headers.get("x-http-method-override", "").strip().upper()
+    if request.method == "POST" and override in _OVERRIDABLE:
+        return override
+    return "GET" if request.method == "HEAD" else request.method
 
 
-def _pairs(text: str) -> list[tuple[str, str]]:
-    """Parameters in their order, as UTF-8."""
-    try:
-        return parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS, errors="strict")
-    except UnicodeDecodeError:
-        raise InvalidArgument("the query is not valid UTF-8") from None
-    except ValueError:
-        raise InvalidArgument(f"the query has more than {_MAX_PARAMETERS} parameters") from None
-
-
-def _query(text: str) -> dict[str, str]:
-    """Parameters by camelCase name; the first of several counts."""
-    found: dict[str, str] = {}
-    for key, value in _pairs(text):
-        head, *rest = key.split("_")
-        found.setdefault(head + "".join(part[:1].upper() + part[1:] for part in rest) if head else key, value)
-    return found
-
-
-def _charset(content_type: str) -> str:
-    for part in content_type.split(";")[1:]:
-        name, _, value = part.partition("=")
-        if name.strip().lower() == "charset":
-            return value.strip().strip("\"'")
-    return ""
-
-
-async def _read(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """The body. Raises InvalidArgument past the limit."""
-    chunks, size = [], 0
-    async for chunk in pieces(request):
-        size += len(chunk)
-        if size > limit:
-            raise InvalidArgument(f"the request body is larger than {limit} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+def _once(data: bytes) -> Callable[[], bytes]:
+    """``read()`` of what is there already."""
+    left = iter((data,))
+    return lambda: next(left, b"")

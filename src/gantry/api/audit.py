@@ -17,10 +17,11 @@ from logging.handlers import WatchedFileHandler
 from starlette.requests import Request
 
 from gantry.api.access import Caller, full_name, resource_of
+from gantry.api.call import MethodInfo
 from gantry.api.forwarded import Proxies
-from gantry.api.methods import ApiMethod
 from gantry.api.wire import Json, timestamp
 from gantry.errors import Code, InvalidArgument
+from gantry.iam.policies import Principal
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +45,19 @@ class Audit:
             raise InvalidArgument(f"audit_log {path}: {error.strerror}") from None
 
     def record(
-        self, request: Request, version: str, method: ApiMethod, ids: Sequence[str], caller: Caller, code: Code
+        self,
+        request: Request,
+        version: str,
+        method: MethodInfo,
+        ids: Sequence[str],
+        who: Caller | Principal,
+        code: Code,
     ) -> None:
         source = {
             "callerIp": self._proxies.client(request.scope),
             "callerSuppliedUserAgent": request.headers.get("user-agent", "")[:_MAX_AGENT],
         }
-        line = json.dumps(_entry(source, version, method, ids, caller, code), ensure_ascii=False)
+        line = json.dumps(_entry(source, version, method, ids, who, code), ensure_ascii=False)
         self._file.emit(logging.LogRecord("audit", logging.INFO, "", 0, line, None, None))
 
 
@@ -65,7 +72,9 @@ class _File(WatchedFileHandler):
         logger.exception("a line of the audit log cannot be written")
 
 
-def _entry(source: Json, version: str, method: ApiMethod, ids: Sequence[str], caller: Caller, code: Code) -> Json:
+def _entry(
+    source: Json, version: str, method: MethodInfo, ids: Sequence[str], who: Caller | Principal, code: Code
+) -> Json:
     project = ids[0] if ids else "-"
     is_admin = method.id.rpartition(".")[2] in _ADMIN and "/dicomWeb" not in method.path
     log = "activity" if is_admin else "data_access"
@@ -75,9 +84,9 @@ def _entry(source: Json, version: str, method: ApiMethod, ids: Sequence[str], ca
     payload: Json = {
         "@type": _TYPE,
         "serviceName": "healthcare.googleapis.com",
-        "methodName": f"google.cloud.healthcare.{version}.projects.locations.{method.id}",
+        "methodName": _method_name(version, method),
         "resourceName": name,
-        "authenticationInfo": {"principalEmail": caller.name.partition(":")[2]} if caller.name else {},
+        "authenticationInfo": {"principalEmail": who.name.partition(":")[2]} if who.name else {},
         "authorizationInfo": [{"resource": held, "permission": method.permission, "granted": granted}],
         "requestMetadata": source,
         "status": {"code": int(code)} if code is not Code.OK else {},
@@ -92,7 +101,16 @@ def _entry(source: Json, version: str, method: ApiMethod, ids: Sequence[str], ca
     }
 
 
-def _name(method: ApiMethod, ids: Sequence[str]) -> str:
+def _method_name(version: str, method: MethodInfo) -> str:
+    """What Google has no name for, such as signing in here, has one of ours."""
+    return (
+        method.id
+        if method.id.startswith("gantry.")
+        else f"google.cloud.healthcare.{version}.projects.locations.{method.id}"
+    )
+
+
+def _name(method: MethodInfo, ids: Sequence[str]) -> str:
     """The path of the method with its ids, without a custom verb."""
     left = iter(ids)
     return "/".join(next(left, "*") if part.startswith("*") else part for part in method.path.split(":")[0].split("/"))

@@ -1,26 +1,119 @@
-"""Request bodies as real clients send them: gzip, byte order marks, single quotes, trailing commas, nothing."""
+"""Request bodies as real clients send them: gzip, character sets, byte order marks, single quotes, trailing commas."""
 
 from __future__ import annotations
 
 import json
-import zlib
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pyjson5
+from starlette.datastructures import Headers
 
+from gantry.api.gunzip import Gunzip
 from gantry.errors import InvalidArgument
+from gantry.json_text import TooManyValues, charset_of, decode_text, locate_fault, parse_json, require_few_values
 
 MAX_BODY_BYTES = 10 << 20
+"""Of a body that is held whole, compressed and as text."""
+
+MAX_FORM_BYTES = 64 << 10
+"""Of a form: a token of 16 KiB, or the 64 labels of a DICOM store, percent-encoded, are below it."""
+
 MAX_DEPTH = 100
+MAX_VALUES = 100_000
+"""Of a request's JSON: a policy of 1,500 members has some 5,000."""
+
+_MAX_LENIENT = 1 << 20  # people write single quotes, programs that make more than this do not
+_FIRST_FIELD = re.compile(r"\{\s{0,99}[\"']?([^\"':\\]{1,100})")
+_JSON5_POSITION = re.compile(r"near (\d{1,9})")
 
 
-def decode(body: bytes, content_encoding: str = "", charset: str = "") -> dict[str, Any]:
-    """The JSON object in a request body, ``{}`` for an empty one. Raises InvalidArgument."""
-    if content_encoding.strip().lower() in ("gzip", "x-gzip"):
-        body = _gunzip(body)
-    elif content_encoding.strip().lower() not in ("", "identity"):
-        raise InvalidArgument(f"Content-Encoding {content_encoding!r} is not supported; use gzip or none")
-    text = _text(body, charset).strip()
+class Body:
+    """The body of one request, without its gzip. It can be read once: piece by piece, whole, or as JSON.
+
+    ``read`` gives its next bytes, b"" at its end. Every reader raises InvalidArgument for a Content-Encoding that is
+    neither gzip nor none, and for gzip that is damaged.
+    """
+
+    def __init__(self, read: Callable[[], bytes] = lambda: b"", headers: Headers | None = None) -> None:
+        self._headers = Headers() if headers is None else headers
+        self._source = read
+        self._read: Callable[[], bytes] | None = None
+        self._object: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, value: dict[str, Any]) -> Body:
+        """A JSON object that nobody has to send."""
+        made = cls()
+        made._object = value
+        return made
+
+    def reader(self) -> Callable[[], bytes]:
+        """``read()`` gives the next plain bytes, b"" at the end."""
+        if self._read is None:
+            self._read = decode(self._source, self._headers)
+        return self._read
+
+    def chunks(self) -> Iterator[bytes]:
+        read = self.reader()
+        while piece := read():
+            yield piece
+
+    def whole(self, most: int = MAX_BODY_BYTES) -> bytes:
+        """All of it. Raises InvalidArgument where that is more than ``most`` bytes."""
+        held, size = [], 0
+        for piece in self.chunks():
+            size += len(piece)
+            if size > most:
+                raise too_large(most)
+            held.append(piece)
+        return b"".join(held)
+
+    def text(self, most: int = MAX_BODY_BYTES) -> str:
+        """All of it as text. Raises InvalidArgument."""
+        return decode_text(self.whole(most), charset_of(self._headers.get("content-type", "")))
+
+    def json_value(self, most: int, values: int) -> Any:
+        """Strict JSON, with whole numbers of any length (see ``parse_json``). Raises InvalidArgument."""
+        text = self.text(most)
+        try:
+            require_few_values(text, values)
+            return parse_json(text)
+        except (ValueError, RecursionError) as error:
+            raise InvalidArgument(f"the request body cannot be read as JSON{locate_fault(error)}") from None
+
+    def json_object(self) -> dict[str, Any]:
+        """The JSON object in the body, ``{}`` for an empty one; read once. Raises InvalidArgument."""
+        if self._object is None:
+            self._object = parse_object(self.text())
+        return self._object
+
+
+def too_large(most: int) -> InvalidArgument:
+    return InvalidArgument(f"the request body is larger than {most} bytes, the most that is taken here")
+
+
+# --- encodings
+
+
+def decode(read: Callable[[], bytes], headers: Headers) -> Callable[[], bytes]:
+    """``read`` without the Content-Encoding (RFC 9110 §8.4). Raises InvalidArgument for one that is not supported."""
+    text = ",".join(headers.getlist("content-encoding"))
+    codings = [name for part in text.split(",") if (name := part.strip().lower()) not in ("", "identity")]
+    if not codings:
+        return read
+    if codings not in (["gzip"], ["x-gzip"]):
+        raise InvalidArgument(f"Content-Encoding {text[:100]!r} is not supported; use gzip, once, or none")
+    return Gunzip(read).read
+
+
+# --- JSON
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """A JSON object, ``{}`` for no text. Raises InvalidArgument."""
+    text = text.strip()
     value = _parse(text) if text else {}
     if not isinstance(value, dict):
         raise InvalidArgument("the request body must be a JSON object")
@@ -34,6 +127,40 @@ def decode(body: bytes, content_encoding: str = "", charset: str = "") -> dict[s
     return value
 
 
+def _parse(text: str) -> Any:
+    try:
+        require_few_values(text, MAX_VALUES)
+        return json.loads(text)
+    except TooManyValues as error:
+        first = _FIRST_FIELD.match(text)
+        begin = f", beginning with the field {first[1][:100]!r}" if first else ""
+        raise InvalidArgument(f"the request body cannot be read as JSON{locate_fault(error)}{begin}") from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        strict = error
+    except ValueError:
+        raise InvalidArgument("the request body holds a number of too many digits") from None
+    if len(text) > _MAX_LENIENT:
+        raise InvalidArgument(f"the request body is not valid JSON{locate_fault(strict)}")
+    try:
+        return pyjson5.decode(text, MAX_DEPTH)
+    except pyjson5.Json5Exception as error:
+        raise InvalidArgument(f"the request body is not valid JSON: {_describe(error, text)}") from None
+
+
+def _describe(error: pyjson5.Json5Exception, text: str) -> str:
+    """What is wrong, in our words. The library says where in its text, as a number of characters from 1."""
+    if isinstance(error, pyjson5.Json5NestingTooDeep):
+        return f"it is nested more than {MAX_DEPTH} deep"
+    place = _JSON5_POSITION.search(str(error.args[0]) if error.args else "")
+    at = max(0, int(place[1]) - 1) if place else 0
+    where = f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+    if isinstance(error, pyjson5.Json5EOF):
+        return f"what begins at {where} is not closed"
+    if isinstance(error, pyjson5.Json5ExtraData):
+        return f"at {where}, more follows after its end"
+    return f"at {where}, a character cannot stand there"
+
+
 def _require_shallow(value: Any) -> None:
     """What is kept must be read again wherever it is needed, however deep the stack is there."""
     level = [value]
@@ -43,42 +170,3 @@ def _require_shallow(value: Any) -> None:
         if not level:
             return
     raise InvalidArgument(f"the request body is nested more than {MAX_DEPTH} deep")
-
-
-def _gunzip(body: bytes) -> bytes:
-    """One gzip member after another (RFC 1952 §2.2), never more than MAX_BODY_BYTES of plain text."""
-    plain = b""
-    while body:
-        inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
-        try:
-            plain += inflate.decompress(body, MAX_BODY_BYTES + 1 - len(plain))
-        except zlib.error:
-            raise InvalidArgument("the request body is declared as gzip but is not") from None
-        if len(plain) > MAX_BODY_BYTES:
-            raise InvalidArgument(f"the request body is larger than {MAX_BODY_BYTES} bytes")
-        if not inflate.eof:
-            raise InvalidArgument("the request body is declared as gzip but ends too early")
-        body = inflate.unused_data
-    return plain
-
-
-def _text(body: bytes, charset: str) -> str:
-    # A byte order mark tells more than the header: PowerShell writes it into files that it sends as they are.
-    encoding: str = json.detect_encoding(body)
-    if encoding == "utf-8" and charset:
-        encoding = charset
-    try:
-        return body.decode(encoding)
-    except (UnicodeError, LookupError):
-        raise InvalidArgument(f"the request body is not valid {encoding} text") from None
-
-
-def _parse(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return pyjson5.decode(text, MAX_DEPTH)
-    except pyjson5.Json5Exception as error:
-        raise InvalidArgument(f"the request body is not valid JSON: {error.args[0]}") from None

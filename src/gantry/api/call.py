@@ -1,31 +1,68 @@
-"""One call of an API method, as its handler sees it."""
+"""One call of an API method, as its handler sees it, and what handlers work with."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from gantry.api.accept import MediaRange, Offer, choose, parse_accept
 from gantry.api.access import ANYBODY, Access, Caller
-
-if TYPE_CHECKING:
-    from gantry.api.audit import Audit
-from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
+from gantry.api.body import Body
+from gantry.api.forwarded import Proxies
+from gantry.api.intake import Pace
+from gantry.api.parameters import Pair, by_name, without_system
+from gantry.errors import Code, NotAcceptable
+from gantry.iam.policies import Principal
+from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath, url_path
 from gantry.seams import Seams
 from gantry.studies.frames import FramePlaces
 from gantry.studies.metadata import Remembered
 from gantry.studies.uploads import Uploads
 
 
+class MethodInfo(Protocol):
+    """What a line of the audit log says of a method; ``ApiMethod`` has it."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def permission(self) -> str: ...
+
+
+class AuditSink(Protocol):
+    """Where each call leaves its line."""
+
+    def record(
+        self,
+        request: Request,
+        version: str,
+        method: MethodInfo,
+        ids: Sequence[str],
+        who: Caller | Principal,
+        code: Code,
+    ) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What handlers work with. ``notify`` wakes the runner; ``locations`` are the places that exist.
+    """What handlers work with. ``notify`` says that there is a new operation, ``sweep`` that bytes were given up;
+    ``locations`` are the places that exist.
 
-    ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are dear to make, ``frame_places``
-    where frames lie; ``strict_search`` is a setting. ``viewer`` is the directory of the installed viewer. ``access`` is
-    None where nobody is asked who they are, ``audit`` where nothing is written down.
-    ``most_operations`` of a project may be under way, 0 for any number.
+    ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are expensive to make,
+    ``frame_places`` where frames lie; ``strict_search`` is a setting. ``viewer`` is the directory of the installed
+    viewer. ``access`` is None where nobody is asked who they are, ``audit`` where nothing is written down.
+    ``most_operations`` of a project may be under way, 0 for any number. ``pace`` is what clients must keep to while
+    they send a body; ``proxies`` say who is behind them. ``accept_without_effect``
+    names what is kept although nothing is done with it.
     """
 
     seams: Seams
@@ -38,20 +75,43 @@ class Context:
     remembered: Remembered = field(default_factory=Remembered)
     frame_places: FramePlaces = field(default_factory=FramePlaces)
     access: Access | None = None
-    audit: Audit | None = None
+    audit: AuditSink | None = None
     most_operations: int = 0
+    pace: Pace = field(default_factory=Pace)
+    proxies: Proxies = field(default_factory=Proxies)
+    accept_without_effect: tuple[str, ...] = ()
+    sweep: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``ids`` are the variable parts of the path in order; ``body`` is the decoded JSON object."""
+    """``ids`` are the variable parts of the path in order; ``pairs`` the query parameters as they were sent.
+
+    ``content`` is the body: a stream, or read as JSON once.
+    """
 
     context: Context
     version: str
     ids: tuple[str, ...]
-    query: dict[str, str]
-    body: dict[str, Any]
+    pairs: Sequence[Pair] = ()
+    headers: Headers = field(default_factory=Headers)
+    content: Body = field(default_factory=Body)
     caller: Caller = ANYBODY
+
+    @property
+    def query(self) -> dict[str, str]:
+        """Parameters by camelCase name; the first of several counts."""
+        return by_name(self.pairs)
+
+    @property
+    def parameters(self) -> Sequence[Pair]:
+        """Parameters in their order, without those that every method takes (see ``parameters.SYSTEM``)."""
+        return without_system(self.pairs)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON object in the body, ``{}`` for an empty one. Raises InvalidArgument."""
+        return self.content.json_object()
 
     @property
     def location(self) -> LocationName:
@@ -68,6 +128,38 @@ class Call:
     @property
     def operation(self) -> OperationName:
         return OperationName.parse(self.dataset, self.ids[3])
+
+    @property
+    def path(self) -> ResourcePath:
+        """The UIDs of the address."""
+        return ResourcePath(*self.ids[4:7]) if len(self.ids) > 4 else ResourcePath("")
+
+    @property
+    def web_url(self) -> str:
+        """The address of the store's ``dicomWeb``, from the configured base: what ``Host`` says may be wrong."""
+        return f"{self.context.public_url}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
+
+    def accepted(self) -> list[MediaRange]:
+        """The query parameter ``accept`` goes before the header (PS3.18 §8.3.3.1). Raises InvalidArgument."""
+        asked = [value for name, value in self.pairs if name == "accept"]
+        return parse_accept(asked or self.headers.getlist("accept"))
+
+    def negotiate(self, offers: Sequence[Offer]) -> tuple[Offer, str]:
+        """The offer to answer with, and the transfer syntax. Raises NotAcceptable."""
+        found = choose(self.accepted(), offers)
+        if found is None:
+            raise NotAcceptable(
+                f"none of what Accept asks for can be made: {', '.join(self.headers.getlist('accept'))[:300]}. "
+                f"This resource comes as {'; '.join(_described(offer) for offer in offers)}"
+            )
+        return found
+
+
+def _described(offer: Offer) -> str:
+    text = f'multipart/related; type="{offer.type}"' if offer.multipart else offer.type
+    if offer.transfer_syntaxes:
+        text += f" (transfer-syntax {', '.join(offer.transfer_syntaxes)})"
+    return text
 
 
 Handler = Callable[[Call], dict[str, Any]]

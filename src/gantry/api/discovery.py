@@ -10,7 +10,10 @@ from starlette.responses import Response
 
 from gantry.api.app import json_response
 from gantry.api.call import Context
-from gantry.api.methods import METHODS, ApiMethod
+from gantry.api.method import ApiMethod
+from gantry.api.methods import METHODS
+from gantry.api.parameters import SYSTEM
+from gantry.api.paths import page_path
 from gantry.api.schemas import BODIES, schemas
 from gantry.api.wire import Json
 from gantry.errors import NotFound
@@ -40,8 +43,7 @@ _PARAMETERS: dict[str, Json] = {
     "viewport": {"type": "string", "description": "The part of the picture to show."},
 }
 _SYSTEM = {
-    name: {"type": "string", "location": "query", "description": "Understood by every method."}
-    for name in ("$.xgafv", "access_token", "alt", "callback", "fields", "key", "oauth_token", "quotaUser")
+    name: {"type": "string", "location": "query", "description": "Understood by every method."} for name in SYSTEM
 } | {"prettyPrint": {"type": "boolean", "location": "query", "default": "true", "description": "Always indented."}}
 _WEB_SUBJECTS = {"getStudyMetrics": "study", "getSeriesMetrics": "series"}
 _SUBJECTS = {
@@ -56,12 +58,12 @@ _SUBJECTS = {
 
 def rest(context: Context, request: Request) -> Response:
     """``/$discovery/rest?version=V`` and ``/discovery/v1/apis/healthcare/V/rest``. Raises NotFound."""
-    parts = request.url.path.strip("/").split("/")
+    parts = page_path(request.scope)
     version = ""
-    if parts[1:] == ["rest"]:
+    if parts == ["rest"]:
         version = request.query_params.get("version") or "v1"
-    elif parts[:4] == ["discovery", "v1", "apis", "healthcare"] and parts[5:] == ["rest"]:
-        version = parts[4]
+    elif parts[:3] == ["v1", "apis", "healthcare"] and parts[4:] == ["rest"]:
+        version = parts[3]
     if version not in API_VERSIONS:
         raise NotFound(f"no such discovery document; use /$discovery/rest?version={'|'.join(API_VERSIONS)}")
     return json_response(document(version) | {"rootUrl": f"{context.public_url}/", "baseUrl": f"{context.public_url}/"})

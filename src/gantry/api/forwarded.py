@@ -1,4 +1,4 @@
-"""Who a client is behind proxies that are trusted: for the audit log alone (RFC 7239 §5.2, §7.4)."""
+"""Who a client is behind proxies that are trusted (RFC 7239 §5.2, §7.4): for the audit log and shares of the server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_HOPS = 32
 class Proxies:
     """``networks`` are addresses or networks of proxies. Raises ValueError."""
 
-    def __init__(self, networks: Iterable[str]) -> None:
+    def __init__(self, networks: Iterable[str] = ()) -> None:
         self._networks = tuple(map(ip_network, networks))
 
     def client(self, scope: Scope) -> str:

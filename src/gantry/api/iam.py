@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gantry.api.access import Resource
 from gantry.api.call import Call
-from gantry.api.wire import Json, Message, read
+from gantry.api.effects import require_effect
+from gantry.api.messages import Json, Message, read_request
 from gantry.errors import Aborted, InvalidArgument, invalid_field
-from gantry.iam.policies import Binding, Condition, Policy, checked, etag_of
+from gantry.iam.policies import Binding, Condition, Policy, check_bindings, etag_of, write_policy
 from gantry.iam.roles import Roles
 
 _FIELDS = ("bindings", "etag", "version", "auditConfigs")
 _MAX_PERMISSIONS = 100
+"""Bytes: the API allows some tens of kB, and 1,500 members with their conditions fit in here."""
 
 
 class ExprBody(Message):
@@ -32,7 +32,15 @@ class PolicyBody(Message):
     version: int | None = None
     bindings: list[BindingBody] | None = None
     etag: str | None = None
-    audit_configs: list[dict[str, Any]] | None = None
+    audit_configs: list[Json] | None = None
+
+
+class GetPolicyOptions(Message):
+    requested_policy_version: int | None = None
+
+
+class GetIamPolicyRequest(Message):
+    options: GetPolicyOptions | None = None
 
 
 class SetIamPolicyRequest(Message):
@@ -46,7 +54,9 @@ class TestIamPermissionsRequest(Message):
 
 def get_policy(call: Call) -> Json:
     """Conditions are always shown, whatever version was asked for: a policy without them would say something else."""
-    version = call.query.get("options.requestedPolicyVersion", "0")
+    options = read_request(GetIamPolicyRequest, call.body, resource=_names(call)).options
+    asked = None if options is None else options.requested_policy_version
+    version = call.query.get("options.requestedPolicyVersion", str(asked or 0))
     if version not in ("0", "1", "2", "3"):
         raise invalid_field("options.requestedPolicyVersion", f"{version[:20]!r} is none of 0, 1 and 3")
     return _answer(call.context.seams.index.access.get_policy(_resource(call)))
@@ -54,28 +64,31 @@ def get_policy(call: Call) -> Json:
 
 def set_policy(call: Call) -> Json:
     """The whole policy; with an etag only if it is still the one that was read. Raises Aborted, InvalidArgument."""
-    request = read(SetIamPolicyRequest, call.body)
+    request = read_request(SetIamPolicyRequest, call.body, resource=_names(call))
     body = request.policy
     if body is None:
         raise invalid_field("policy", "is required")
     mask = {name.strip() for name in (request.update_mask or "bindings,etag").split(",")}
     if wrong := sorted(mask.difference(_FIELDS, ("audit_configs",))):
-        raise invalid_field("updateMask", f"{wrong[0]!r} is none of {', '.join(_FIELDS)}")
-    bindings = checked(map(_binding, body.bindings or ()), _roles(call))
+        raise invalid_field("updateMask", f"{wrong[0][:100]!r} is none of {', '.join(_FIELDS)}")
+    bindings = check_bindings(map(_binding, body.bindings or ()), _roles(call))
 
     def change(text: str) -> str:
         if body.etag and _standard(body.etag) != etag_of(text):
             raise Aborted("the policy was changed since its etag was read; read it again and repeat the change")
         old = Policy.from_text(text)
-        audits = body.audit_configs if mask & {"auditConfigs", "audit_configs"} else old.audit_configs
-        return Policy(bindings if "bindings" in mask else old.bindings, tuple(audits or ())).to_text()
+        given = tuple(body.audit_configs or ())
+        if given and given != old.audit_configs:
+            require_effect("auditConfigs", call.context.accept_without_effect)
+        audits = given if mask & {"auditConfigs", "audit_configs"} else old.audit_configs
+        return write_policy(Policy(bindings if "bindings" in mask else old.bindings, audits))
 
     return _answer(call.context.seams.index.access.change_policy(_resource(call), change))
 
 
 def test_permissions(call: Call) -> Json:
     """Those of the permissions that the caller has; the resource need not be there."""
-    asked = read(TestIamPermissionsRequest, call.body).permissions or []
+    asked = read_request(TestIamPermissionsRequest, call.body, resource=_names(call)).permissions or []
     if len(asked) > _MAX_PERMISSIONS:
         raise invalid_field("permissions", f"has more than {_MAX_PERMISSIONS}")
     if wrong := [name for name in asked if "*" in name or not name]:
@@ -89,6 +102,12 @@ def _resource(call: Call) -> Resource:
     if len(call.ids) == 1:
         return call.ids[0]
     return call.dataset if len(call.ids) == 3 else call.dicom_store
+
+
+def _names(call: Call) -> tuple[str, ...]:
+    """How a body may name the resource: that of a project is its id alone (Resource Manager v1)."""
+    resource = str(_resource(call))
+    return (resource, f"projects/{resource}") if len(call.ids) == 1 else (resource,)
 
 
 def _standard(etag: str) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from gantry.api.wire import LOG_KINDS, LogKind
 from gantry.errors import InvalidArgument, invalid_field
 from gantry.resources import LogFilter, Severity
+from gantry.whole_numbers import read_number
 
 _MAX_LENGTH = 20_000
 _MAX_DEPTH, _MAX_COMPARISONS = 50, 200
@@ -143,8 +144,9 @@ def _comparison(field: str, operator: str, value: str) -> LogFilter:
     if field == "timestamp":
         return LogFilter(_operator(field, operator), "time", _micros(value))
     if field in ("operation.id", "jsonPayload.error.code"):
-        number = int(value) if value.isascii() and value.isdigit() and len(value) < 19 + (value < "9") else -1
-        return LogFilter(_operator(field, operator), "operation" if field == "operation.id" else "code", number)
+        number = read_number(value)
+        name = "operation" if field == "operation.id" else "code"
+        return LogFilter(_operator(field, operator), name, -1 if number is None else number)
     raise invalid_field("filter", f"there is no field {field!r} to compare; there are {', '.join(FIELDS)}")
 
 

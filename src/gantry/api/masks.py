@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, get_args
 
-from gantry.api.wire import Message
+from gantry.api.messages import Message
 from gantry.errors import invalid_field
 
 

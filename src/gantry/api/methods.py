@@ -2,28 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from gantry.api import iam, operations, rendering, resources, retrieving, searching, storage, storing, updating
-from gantry.api.call import Handler
-from gantry.api.web import WebHandler
+from gantry.api.method import BETA, ApiMethod
 from gantry.errors import NotFound
-
-_BETA = ("v1beta1", "v1alpha2")
-
-
-class ApiMethod(NamedTuple):
-    """``id`` below ``healthcare.projects.locations.``; ``path`` below the version, ``*`` for an id, ``**`` for a path.
-
-    Without a handler the method is known and answers UNIMPLEMENTED. ``permission`` is checked on the resource named.
-    """
-
-    id: str
-    verb: str
-    path: str
-    permission: str
-    handler: Handler | WebHandler | None = None
-    versions: tuple[str, ...] = ("v1", *_BETA)
 
 
 def _below(id_prefix: str, path: str, permission_prefix: str, *rows: ApiMethod) -> tuple[ApiMethod, ...]:
@@ -88,7 +69,7 @@ METHODS: tuple[ApiMethod, ...] = (
         M("searchForSeries", "GET", "/series", "Read", searching.search_series),
         M("searchForInstances", "GET", "/instances", "Read", searching.search_instances),
         M("storeInstances", "POST", "/studies", "Write", storing.store_instances),
-        M("updateInstances", "PUT", "/studies", "Update", storing.update_instances, _BETA),
+        M("updateInstances", "PUT", "/studies", "Update", storing.update_instances, BETA),
     ),
     *_below(
         "datasets.dicomStores.dicomWeb.studies.", _STUDY, "dicomStores.dicomWeb",
@@ -106,8 +87,8 @@ METHODS: tuple[ApiMethod, ...] = (
         M("searchForInstances", "GET", "/instances", "Read", searching.search_instances),
         M("searchForSeries", "GET", "/series", "Read", searching.search_series),
         M("storeInstances", "POST", "", "Write", storing.store_instances),
-        M("updateInstances", "PUT", "", "Update", storing.update_instances, _BETA),
-        M("updateMetadata", "PATCH", "/metadata", "Update", updating.update_study, _BETA),
+        M("updateInstances", "PUT", "", "Update", storing.update_instances, BETA),
+        M("updateMetadata", "PATCH", "/metadata", "Update", updating.update_study, BETA),
         M("delete", "DELETE", "", "Delete", storage.delete_study),
     ),
     *_below(
@@ -115,7 +96,7 @@ METHODS: tuple[ApiMethod, ...] = (
         M("retrieveSeries", "GET", "", "Read", retrieving.retrieve_many),
         M("retrieveMetadata", "GET", "/metadata", "Read", retrieving.retrieve_metadata),
         M("searchForInstances", "GET", "/instances", "Read", searching.search_instances),
-        M("updateMetadata", "PATCH", "/metadata", "Update", updating.update_series, _BETA),
+        M("updateMetadata", "PATCH", "/metadata", "Update", updating.update_series, BETA),
         M("delete", "DELETE", "", "Delete", storage.delete_series),
     ),
     *_below(
@@ -126,7 +107,7 @@ METHODS: tuple[ApiMethod, ...] = (
         M("frames.retrieveFrames", "GET", "/frames/*", "Read", retrieving.retrieve_frames),
         M("frames.retrieveRendered", "GET", "/frames/*/rendered", "Read", rendering.render_frames),
         M("bulkdata.retrieveBulkdata", "GET", "/bulkdata/**", "Read", retrieving.retrieve_bulkdata),
-        M("updateMetadata", "PATCH", "/metadata", "Update", updating.update_instance, _BETA),
+        M("updateMetadata", "PATCH", "/metadata", "Update", updating.update_instance, BETA),
         M("delete", "DELETE", "", "Delete", storage.delete_instance),
     ),
 )  # fmt: skip
@@ -143,6 +124,13 @@ OWN: tuple[ApiMethod, ...] = (
     M("projects.testIamPermissions", "POST", "projects/*:testIamPermissions", "", iam.test_permissions, ("v1",)),
 )
 """Services of PS3.18 that the API does not have (§10.4.1.1.4); policies of projects, as Resource Manager has them."""
+
+SHOW_PAGE = M("gantry.showPage", "GET", "pages", "")
+SIGN_IN = M("gantry.signIn", "POST", "sign-in", "")
+GIVE_TOKEN = M("gantry.giveToken", "POST", "token", "")
+LIST_DATASETS = M("datasets.list", "GET", "datasets", "")
+PREVIEW_IMPORT = M("datasets.dicomStores.previewImport", "GET", _STORE, "healthcare.dicomStores.import")
+"""What pages do and the API has no method for. These have lines in the audit log, and no path of their own."""
 
 
 class _Node:
@@ -185,6 +173,7 @@ def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tupl
 
 
 def _find(segments: list[str]) -> tuple[_Node | None, tuple[str, ...]]:
+    """The node of a path; an empty segment is none, but for a slash at the end of a path of bulk data (spec 10.3.7)."""
     node = _ROOT
     ids: list[str] = []
     for position, segment in enumerate(segments):

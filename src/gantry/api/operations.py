@@ -6,18 +6,21 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from gantry.api.call import Call
+from gantry.api.destinations import check_destination_prefix
 from gantry.api.filters import terms
+from gantry.api.messages import Json, enum_name, read_request
 from gantry.api.paging import read_page
+from gantry.api.stream_configs import check_destination
 from gantry.api.wire import (
     CancelOperationRequest,
     ExportDicomDataRequest,
     ImportDicomDataRequest,
-    Json,
+    dumped,
     operation_json,
-    read,
 )
 from gantry.dicom.forms import DICOM, parse_form
 from gantry.errors import InvalidArgument, Unimplemented, invalid_field
+from gantry.operations.cancel import cancel
 from gantry.resources import BlobStorageClass, Method
 from gantry.storage.uris import StorageUri, UriPattern, parse_prefix
 
@@ -26,7 +29,7 @@ Read = TypeVar("Read")
 
 def import_dicom_data(call: Call) -> Json:
     """Everything that can be wrong with the request is told here, before an operation exists."""
-    request = read(ImportDicomDataRequest, call.body)
+    request = read_request(ImportDicomDataRequest, call.body, name=call.dicom_store)
     if request.gcs_source is None or not request.gcs_source.uri:
         raise invalid_field("gcsSource.uri", "is required: gs://BUCKET/OBJECT, wildcards allowed")
     pattern = read_field("gcsSource.uri", UriPattern.parse, request.gcs_source.uri)
@@ -37,16 +40,21 @@ def import_dicom_data(call: Call) -> Json:
 
 def export_dicom_data(call: Call) -> Json:
     """Everything that can be wrong with the request is told here, before an operation exists."""
-    request = read(ExportDicomDataRequest, call.body)
+    request = read_request(ExportDicomDataRequest, call.body, name=call.dicom_store)
     gcs = request.gcs_destination
     if gcs is not None and request.bigquery_destination is not None:
         raise invalid_field("bigqueryDestination", "gcsDestination is set too; set one of them")
     if request.bigquery_destination is not None:
-        raise Unimplemented("export to BigQuery is not there yet; use gcsDestination")
+        check_destination("bigqueryDestination", dumped(request.bigquery_destination))
+        raise Unimplemented(
+            "use gcsDestination: this server does not export to BigQuery. What BigQuery would hold of each instance is "
+            "in the answers of DICOMweb, GET …/metadata"
+        )
     if gcs is None or not gcs.uri_prefix:
         raise invalid_field("gcsDestination.uriPrefix", "is required: gs://BUCKET or gs://BUCKET/DIRECTORY")
     parse_form(gcs.mime_type or DICOM)
     prefix = read_field("gcsDestination.uriPrefix", parse_prefix, gcs.uri_prefix)
+    check_destination_prefix(call, prefix)
     details: dict[str, Any] = {"uri_prefix": str(prefix), "mime_type": gcs.mime_type or ""}
     if request.filter_config is not None:
         details["filter_uri"] = read_filter_uri(request.filter_config.resource_paths_gcs_uri or "")
@@ -60,7 +68,7 @@ def get_operation(call: Call) -> Json:
 def list_operations(call: Call) -> Json:
     """Newest first. ``filter``: ``done=true|false`` and ``metadata.apiMethodName=…``."""
     if call.query.get("returnPartialSuccess", "").lower() == "true":
-        raise Unimplemented("returnPartialSuccess is not supported")
+        raise Unimplemented("leave returnPartialSuccess out, or set it to false: this server lists all or fails")
     text = call.query.get("filter", "")
     wanted = terms(text, ("done", "metadata.apiMethodName"))
     done = wanted.get("done")
@@ -83,8 +91,8 @@ def list_operations(call: Call) -> Json:
 
 
 def cancel_operation(call: Call) -> Json:
-    read(CancelOperationRequest, call.body)
-    call.context.seams.index.operations.request_cancel(call.operation)
+    read_request(CancelOperationRequest, call.body, name=f"{call.dataset}/operations/{call.ids[3]}")
+    cancel(call.context.seams, call.operation)
     return {}
 
 
@@ -99,13 +107,8 @@ def start_operation(call: Call, method: Method, request: dict[str, Any]) -> Json
 def read_storage_class(value: str | int | None) -> str:
     """The class by name or by number; absent means STANDARD."""
     names = ("BLOB_STORAGE_CLASS_UNSPECIFIED", *(item.value for item in BlobStorageClass))
-    if isinstance(value, int) and 0 <= value < len(names):
-        value = names[value]
-    if value in (None, names[0]):
-        return BlobStorageClass.STANDARD.value
-    if value not in names:
-        raise invalid_field("blobStorageSettings.blobStorageClass", f"{value!r} is none of {', '.join(names[1:])}")
-    return str(value)
+    chosen = enum_name("blobStorageSettings.blobStorageClass", value or 0, names)
+    return BlobStorageClass.STANDARD.value if chosen == names[0] else chosen
 
 
 def read_field(field: str, parse: Callable[[str], Read], text: str) -> Read:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from gantry.errors import InvalidArgument, invalid_field
+from gantry.whole_numbers import read_number
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
@@ -30,8 +31,8 @@ class Page:
     def after_numbers(self, count: int) -> list[int]:
         """The position of a list that is ordered by so many numbers. Raises InvalidArgument."""
         texts = self.after.split("/")
-        numbers = [int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 20]
-        if len(texts) != count or len(numbers) != count or max(numbers) >= 1 << 63:
+        numbers = [number for text in texts if (number := read_number(text)) is not None]
+        if len(texts) != count or len(numbers) != count:
             raise _no_token()
         return numbers
 
@@ -43,11 +44,8 @@ class Page:
 
 def read_page(query: Mapping[str, str], list_id: str) -> Page:
     """Raises InvalidArgument for a negative size and for a token that this list did not give."""
-    try:
-        size = int(query.get("pageSize") or 0)
-    except ValueError:
-        size = -1
-    if size < 0:
+    size = read_number(query.get("pageSize") or "0")
+    if size is None:
         raise invalid_field("pageSize", "must be a number, zero or more")
     return Page(min(size or DEFAULT_PAGE, MAX_PAGE), _position(query.get("pageToken", ""), list_id), list_id)
 

@@ -7,16 +7,18 @@ import re
 from fractions import Fraction
 
 from gantry.api.accept import Offer, media_type_text
+from gantry.api.call import Call
 from gantry.api.multipart import closing, new_boundary, part_head
 from gantry.api.ranges import matches
 from gantry.api.retrieving import frame_list, one_row, value_answer, video_offers
-from gantry.api.web import Answer, WebCall, WebHandler
+from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument
 from gantry.queries import FoundInstance
 from gantry.studies.metadata import etag_of
 from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, pictures, representative
 from gantry.studies.retrieve import PIXEL_DATA, Value, bulk
+from gantry.whole_numbers import read_number
 
 _OFFERS = tuple(
     Offer(media_type, multipart, (), "") for multipart in (False, True) for media_type in (forms.JPEG, forms.PNG)
@@ -25,17 +27,16 @@ _THUMBNAIL = Viewport(128, 128)
 _SIDE, _DECIMAL = re.compile(r"[0-9]{1,6}"), re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
 _KNOWN = ("accept", "quality", "viewport", "window")
-_IGNORED = frozenset(("$.xgafv", "$alt", "access_token", "alt", "callback", "fields", "key", "oauth_token"))
 
 
 @WebHandler
-def render_instance(call: WebCall) -> Answer:
+def render_instance(call: Call) -> Answer:
     """The first frame as a picture, or all of them in a multipart answer; a video as it is."""
     row = one_row(call)
     return _video(call, row) if forms.video_types(row.transfer_syntax_uid) else _render(call, row, None)
 
 
-def _video(call: WebCall, row: FoundInstance) -> Answer:
+def _video(call: Call, row: FoundInstance) -> Answer:
     """As it is stored, whole or a range of it, as players ask for it."""
     offer, _ = call.negotiate(video_offers(call, row, (False,)))
     if asked := [name for name, _ in call.parameters if name in _KNOWN and name != "accept"]:
@@ -48,19 +49,19 @@ def _video(call: WebCall, row: FoundInstance) -> Answer:
 
 
 @WebHandler
-def render_frames(call: WebCall) -> Answer:
+def render_frames(call: Call) -> Answer:
     return _render(call, one_row(call), [number - 1 for number in frame_list(call.ids[7])])
 
 
 @WebHandler
-def thumbnail(call: WebCall) -> Answer:
+def thumbnail(call: Call) -> Answer:
     """Of a study, a series, an instance or frames: a small picture of what is in the middle of it."""
     row, number = representative(call.context.seams, call.dicom_store, call.path)
     numbers = [frame - 1 for frame in frame_list(call.ids[7])] if len(call.ids) > 7 else [number]
     return _render(call, row, numbers, _THUMBNAIL)
 
 
-def _render(call: WebCall, row: FoundInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
+def _render(call: Call, row: FoundInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
     offer, _ = call.negotiate(_OFFERS)
     view = _view(call, offer, size)
     if not offer.multipart:
@@ -69,7 +70,7 @@ def _render(call: WebCall, row: FoundInstance, numbers: list[int] | None, size: 
         else:
             numbers = numbers or [0]
     etag = etag_of(row, "rendered", view, numbers, offer.multipart)
-    headers = {"etag": etag, "vary": "accept"}
+    headers = {"etag": etag}
     if matches(call.headers.get("if-none-match", ""), etag):
         return Answer(b"", status=304, headers=headers)
     found = pictures(call.context.seams, call.dicom_store, row, view, numbers)
@@ -81,10 +82,10 @@ def _render(call: WebCall, row: FoundInstance, numbers: list[int] | None, size: 
     return Answer(body, media_type_text(offer, "", boundary), headers=headers)
 
 
-def _view(call: WebCall, offer: Offer, size: Viewport | None) -> View:
+def _view(call: Call, offer: Offer, size: Viewport | None) -> View:
     asked: dict[str, str] = {}
     for name, value in call.parameters:
-        if name not in _KNOWN and name not in _IGNORED:
+        if name not in _KNOWN:
             raise InvalidArgument(f"{name[:100]!r} is no parameter of rendered resources; they are {', '.join(_KNOWN)}")
         asked.setdefault(name, value)
     return View(
@@ -150,6 +151,7 @@ def _window(text: str) -> tuple[float, float, str]:
 
 
 def _quality(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= 100):
+    number = read_number(text, 100)
+    if not number:
         raise InvalidArgument(f"quality: {text[:100]!r} is not a number from 1 to 100")
-    return int(text)
+    return number

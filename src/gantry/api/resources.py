@@ -5,30 +5,31 @@ from __future__ import annotations
 import re
 import unicodedata
 import zoneinfo
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from gantry.api.call import Call
+from gantry.api.effects import require_effect
 from gantry.api.filters import label_filter, terms
 from gantry.api.masks import masked_paths
+from gantry.api.messages import Json, read, read_request, require_same
 from gantry.api.paging import read_page
+from gantry.api.stream_configs import check_notifications, check_streams
 from gantry.api.wire import (
     DatasetBody,
     DicomStoreBody,
-    Json,
     dataset_json,
     dicom_store_json,
     dumped,
     operation_json,
-    read,
 )
 from gantry.errors import NotFound, invalid_field
 from gantry.names import DatasetName, DicomStoreName, LocationName, check_dataset_id, check_dicom_store_id
 from gantry.resources import Dataset, DicomStore
 
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/([^/]+)/keyRings/[^/]+/cryptoKeys/[^/]+")
-_TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
 
 
 def get_location(call: Call) -> Json:
@@ -49,11 +50,11 @@ def list_locations(call: Call) -> Json:
 
 
 def create_dataset(call: Call) -> Json:
-    body = read(DatasetBody, call.body)
     location = _known_location(call)
+    body = read_request(DatasetBody, call.body, parent=location)
     name = DatasetName(location.project, location.location, check_dataset_id(call.query.get("datasetId", "")))
     index = call.context.seams.index
-    value = _with_dataset_settings(Dataset(name), dumped(body))
+    value = _with_dataset_settings(call, Dataset(name), dumped(body))
     operation = index.resources.create_dataset(value, call.version)
     return operation_json(operation, call.context.public_url)
 
@@ -77,23 +78,25 @@ def patch_dataset(call: Call) -> Json:
 
     def change(old: Dataset) -> Dataset:
         settings = {"time_zone": old.time_zone, "encryption_spec": {"kms_key_name": old.kms_key_name}}
-        return _with_dataset_settings(old, masked_paths(call.query, DatasetBody, fields, settings, body))
+        wanted = masked_paths(call.query, DatasetBody, fields, settings, body)
+        require_same("name", body.get("name"), str(old.name), old.name.dataset)
+        return _with_dataset_settings(call, old, wanted)
 
     return dataset_json(call.context.seams.index.resources.change_dataset(call.dataset, change))
 
 
 def delete_dataset(call: Call) -> Json:
     call.context.seams.index.resources.delete_dataset(call.dataset)
-    call.context.notify()
+    call.context.sweep()
     return {}
 
 
 def create_dicom_store(call: Call) -> Json:
-    body = read(DicomStoreBody, call.body)
     dataset = call.dataset
+    body = read_request(DicomStoreBody, call.body, parent=dataset)
     store_id = check_dicom_store_id(call.query.get("dicomStoreId", ""))
     name = DicomStoreName(dataset.project, dataset.location, dataset.dataset, store_id)
-    value = _with_store_settings(DicomStore(name), dumped(body))
+    value = _with_store_settings(call, DicomStore(name), dumped(body))
     call.context.seams.index.resources.create_dicom_store(value)
     return dicom_store_json(value)
 
@@ -126,14 +129,16 @@ def patch_dicom_store(call: Call) -> Json:
 
     def change(old: DicomStore) -> DicomStore:
         settings = {field: getattr(old, field) for field in fields}
-        return _with_store_settings(old, masked_paths(call.query, DicomStoreBody, fields, settings, body))
+        wanted = masked_paths(call.query, DicomStoreBody, fields, settings, body)
+        require_same("name", body.get("name"), str(old.name), old.name.store)
+        return _with_store_settings(call, old, wanted)
 
     return dicom_store_json(call.context.seams.index.resources.change_dicom_store(call.dicom_store, change))
 
 
 def delete_dicom_store(call: Call) -> Json:
     call.context.seams.index.resources.delete_dicom_store(call.dicom_store)
-    call.context.notify()
+    call.context.sweep()
     return {}
 
 
@@ -150,7 +155,7 @@ def _location_json(name: LocationName) -> Json:
     return {"name": str(name), "locationId": name.location, "displayName": name.location}
 
 
-def _with_dataset_settings(value: Dataset, settings: dict[str, Any]) -> Dataset:
+def _with_dataset_settings(call: Call, value: Dataset, settings: dict[str, Any]) -> Dataset:
     time_zone = settings.get("time_zone") or ""
     if time_zone and time_zone not in _time_zones():
         raise invalid_field("timeZone", f"{time_zone!r} is not an IANA time zone such as America/New_York")
@@ -162,6 +167,8 @@ def _with_dataset_settings(value: Dataset, settings: dict[str, Any]) -> Dataset:
                 "encryptionSpec.kmsKeyName",
                 f"must be projects/P/locations/{value.name.location}/keyRings/R/cryptoKeys/K",
             )
+        if kms_key_name != value.kms_key_name:
+            require_effect("encryptionSpec", call.context.accept_without_effect, "encryptionSpec.kmsKeyName")
     return replace(value, time_zone=time_zone, kms_key_name=kms_key_name)
 
 
@@ -170,24 +177,35 @@ def _time_zones() -> frozenset[str]:
     return frozenset(zoneinfo.available_timezones())
 
 
-def _with_store_settings(value: DicomStore, settings: dict[str, Any]) -> DicomStore:
+def _with_store_settings(call: Call, value: DicomStore, settings: dict[str, Any]) -> DicomStore:
     labels = settings.get("labels") or {}
     _check_labels(labels)
-    configs = [*(settings.get("notification_configs") or []), settings.get("notification_config") or {}]
-    for topic in (config.get("pubsub_topic") for config in configs):
-        if topic and not _TOPIC.fullmatch(topic):
-            raise invalid_field("pubsubTopic", f"{topic!r} must be projects/PROJECT/topics/TOPIC")
-    streams = settings.get("stream_configs") or []
-    tables = [(stream.get("bigquery_destination") or {}).get("table_uri") for stream in streams]
-    if len(streams) > 5 or len(set(tables)) != len(tables) or not all(tables):
-        raise invalid_field("streamConfigs", "at most 5, each with a bigqueryDestination.tableUri of its own")
-    return replace(
+    new = replace(
         value,
         labels=labels,
         notification_config=settings.get("notification_config"),
         notification_configs=settings.get("notification_configs") or [],
-        stream_configs=streams,
+        stream_configs=settings.get("stream_configs") or [],
     )
+    _check_configs(value, new, call.context.accept_without_effect)
+    return new
+
+
+def _check_configs(old: DicomStore, new: DicomStore, accepted: Collection[str]) -> None:
+    """What is as it was is left alone: an older version may have kept it. What cannot be right is said before what
+    would have no effect. Raises InvalidArgument."""
+    notifies = new.notification_config != old.notification_config, new.notification_configs != old.notification_configs
+    streams = new.stream_configs != old.stream_configs
+    if any(notifies):
+        check_notifications(new.notification_config, new.notification_configs)
+    if streams:
+        check_streams(new.stream_configs)
+    if notifies[0] and (new.notification_config or {}).get("pubsub_topic"):
+        require_effect("notificationConfig", accepted)
+    if notifies[1] and new.notification_configs:
+        require_effect("notificationConfigs", accepted)
+    if streams and new.stream_configs:
+        require_effect("streamConfigs", accepted)
 
 
 def _check_labels(labels: dict[str, str]) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing as closing_iterator
 
 from gantry.api.accept import Offer, media_type_text
+from gantry.api.call import Call
 from gantry.api.multipart import closing, new_boundary, part_head
 from gantry.api.ranges import matches, parse_range
 from gantry.api.searching import JSON, OBJECTS, json_array, objects_answer
-from gantry.api.web import Answer, WebCall, WebHandler
+from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument, Unavailable
 from gantry.queries import FoundInstance
-from gantry.studies.frames import frames
+from gantry.studies.frames import Frame, frames
 from gantry.studies.metadata import etag_of, metadata
 from gantry.studies.retrieve import (
     ANY,
@@ -42,14 +44,14 @@ _PIECE = 1 << 20
 
 
 @WebHandler
-def retrieve_many(call: WebCall) -> Answer:
+def retrieve_many(call: Call) -> Answer:
     """A study or a series."""
     _, syntax = call.negotiate((_PARTS,))
     return _in_parts(call, syntax)
 
 
 @WebHandler
-def retrieve_instance(call: WebCall) -> Answer:
+def retrieve_instance(call: Call) -> Answer:
     """In one part of a multipart answer, or by itself: then a range of its bytes can be asked for."""
     offer, syntax = call.negotiate((_PARTS, _ONE))
     if offer.multipart:
@@ -63,7 +65,7 @@ def retrieve_instance(call: WebCall) -> Answer:
     return value_answer(call, value, f"{forms.DICOM}; transfer-syntax={stored}", etag_of(row, "instance", syntax))
 
 
-def _in_parts(call: WebCall, syntax: str) -> Answer:
+def _in_parts(call: Call, syntax: str) -> Answer:
     pieces = instances(call.context.seams, call.dicom_store, call.path, syntax, _named(call, syntax))
     boundary = new_boundary()
 
@@ -78,13 +80,13 @@ def _in_parts(call: WebCall, syntax: str) -> Answer:
     return Answer(body(), media_type_text(_PARTS, "", boundary))
 
 
-def _named(call: WebCall, syntax: str) -> bool:
+def _named(call: Call, syntax: str) -> bool:
     """Whether the client itself named the transfer syntax."""
     return any(item.transfer_syntax == syntax for item in call.accepted())
 
 
 @WebHandler
-def retrieve_metadata(call: WebCall) -> Answer:
+def retrieve_metadata(call: Call) -> Answer:
     offer, _ = call.negotiate(OBJECTS)
     found = metadata(call.context.seams, call.dicom_store, call.path, call.web_url)
     etag = found.etag and f'{found.etag[:-1]}{"-xml" if offer.multipart else ""}"'
@@ -102,7 +104,7 @@ def retrieve_metadata(call: WebCall) -> Answer:
 
 
 @WebHandler
-def retrieve_frames(call: WebCall) -> Answer:
+def retrieve_frames(call: Call) -> Answer:
     """Frames by numbers from 1, in their order in the list (PS3.18 §10.4.1.1.6)."""
     offer, syntax = call.negotiate(_FRAMES)
     numbers = frame_list(call.ids[7])
@@ -112,21 +114,32 @@ def retrieve_frames(call: WebCall) -> Answer:
         raise InvalidArgument(f"{len(numbers)} frames need a multipart answer; Accept names a single part")
     content_type = _frame_type(row, offer, syntax)
 
-    def found() -> Sequence[bytes]:
+    def find() -> Generator[Frame, None, None]:
         context, indices = call.context, [number - 1 for number in numbers]
         return frames(context.seams, context.frame_places, call.dicom_store, row, indices, wanted)
 
     if not offer.multipart:
         etag = etag_of(row, "frame", numbers, content_type)
-        return value_answer(call, lambda: Value.of(found()[0]), content_type, etag)
+        return value_answer(call, lambda: Value.of(_join(find())), content_type, etag)
     boundary = new_boundary()
-    place = f"{call.web_url}/{call.path}/frames"
-    body = b"".join(
-        part_head(boundary, {"content-type": content_type, "content-location": f"{place}/{number}"}) + data
-        for number, data in zip(numbers, found(), strict=True)
-    )
     root = Offer(content_type.partition(";")[0], True, (), "")
-    return Answer(body + closing(boundary), media_type_text(root, "", boundary))
+    place = f"{call.web_url}/{call.path}/frames"
+    return Answer(_frames_in_parts(find(), numbers, content_type, place, boundary), media_type_text(root, "", boundary))
+
+
+def _join(found: Generator[Frame, None, None]) -> bytes:
+    with closing_iterator(found):
+        return b"".join(piece for frame in found for piece in frame)
+
+
+def _frames_in_parts(
+    found: Generator[Frame, None, None], numbers: Sequence[int], content_type: str, place: str, boundary: str
+) -> Iterator[bytes]:
+    with closing_iterator(found):
+        for number, frame in zip(numbers, found, strict=True):
+            yield part_head(boundary, {"content-type": content_type, "content-location": f"{place}/{number}"})
+            yield from frame
+    yield closing(boundary)
 
 
 def _frame_type(row: FoundInstance, offer: Offer, syntax: str) -> str:
@@ -148,7 +161,7 @@ def frame_list(text: str) -> list[int]:
 
 
 @WebHandler
-def retrieve_bulkdata(call: WebCall) -> Answer:
+def retrieve_bulkdata(call: Call) -> Answer:
     path = parse_bulk_path(call.ids[7])
     row = one_row(call)
     is_video = path == PIXEL_DATA and forms.video_types(row.transfer_syntax_uid)
@@ -170,7 +183,7 @@ def retrieve_bulkdata(call: WebCall) -> Answer:
     return Answer(body(), media_type_text(offer, "", boundary))
 
 
-def video_offers(call: WebCall, row: FoundInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
+def video_offers(call: Call, row: FoundInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
     """What a video is by its bytes, and what its transfer syntax calls it."""
     by_bytes = video_type(call.context.seams, call.dicom_store, row)
     types = dict.fromkeys((by_bytes, *forms.video_types(row.transfer_syntax_uid)))
@@ -180,12 +193,12 @@ def video_offers(call: WebCall, row: FoundInstance, multipart: Sequence[bool]) -
 # --- one value, whole or in part
 
 
-def one_row(call: WebCall) -> FoundInstance:
+def one_row(call: Call) -> FoundInstance:
     """The instance that the address names. Raises NotFound."""
     return next(call.context.seams.index.instances.list_below(call.dicom_store, call.path))
 
 
-def value_answer(call: WebCall, make: Callable[[], Value], content_type: str, etag: str) -> Answer:
+def value_answer(call: Call, make: Callable[[], Value], content_type: str, etag: str) -> Answer:
     """All of a value, the range asked for, or that it has not changed (RFC 9110 §13, §14)."""
     headers = {"etag": etag, "accept-ranges": "bytes"}
     if matches(call.headers.get("if-none-match", ""), etag):

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, Union, get_args, get_origin
 
 from gantry.api import iam, wire
-from gantry.api.wire import Json, Message
+from gantry.api.messages import Json, Message
 
 _EMPTY = "Empty"
 # Method → its request ("" for none) and its answer. What is not here is read and answered as it is, as HttpBody.

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 
 from gantry.api.accept import Offer, media_type_text
+from gantry.api.call import Call
 from gantry.api.multipart import closing, new_boundary, part_head
-from gantry.api.web import Answer, WebCall, WebHandler
+from gantry.api.web import Answer, WebHandler
 from gantry.queries import Level
 from gantry.studies.metadata import object_xml
 from gantry.studies.search import parse_search
@@ -19,7 +20,7 @@ _JOIN = 64 << 10
 
 
 def _search(level: Level) -> WebHandler:
-    def handle(call: WebCall) -> Answer:
+    def handle(call: Call) -> Answer:
         offer, _ = call.negotiate(OBJECTS)
         search = parse_search(level, call.path, call.parameters, call.context.strict_search)
         found = find(call.context.seams, call.dicom_store, search, call.web_url)

@@ -33,8 +33,13 @@ class Sessions:
         self.prefix = "__Host-" if self.secure else ""
         self._name = f"{self.prefix}gantry-session"
 
-    def begin(self, seams: Seams, who: Principal, hours: float, response: Response) -> None:
-        """Give the browser of ``response`` a session, no longer than what was shown is good for."""
+    def begin(self, seams: Seams, who: Principal, hours: float, headers: Mapping[str, str], response: Response) -> None:
+        """Give the browser of ``response`` a session, no longer than what was shown is good for.
+
+        Its secret is new: one that the browser had before, whoever gave it to it, ends here (session fixation, OWASP).
+        """
+        if old := self.get(headers, self._name):
+            seams.index.access.end_session(_key(old))
         cookie, now = secrets.token_urlsafe(32), time.time()
         ends = int(min(now + hours * 3600, who.ends))
         seams.index.access.begin_session(_key(cookie), Session(who, ends), int(now))
@@ -63,7 +68,8 @@ class Sessions:
 
 def sign_in_first(request: Request) -> Response:
     """Send a browser to sign in, and from there back to what it asked for."""
-    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    path, query = request.scope["raw_path"].decode("latin-1"), request.scope["query_string"].decode("latin-1")
+    asked = f"{path}?{query}" if query else path
     return RedirectResponse(f"{SIGN_IN}?{urlencode({'next': asked})}", 303)
 
 

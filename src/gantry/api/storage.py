@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from gantry.api.call import Call
+from gantry.api.messages import Json, read_request
 from gantry.api.operations import read_filter_uri, read_storage_class, start_operation
 from gantry.api.wire import (
-    Json,
     SetBlobStorageSettingsRequest,
     metrics_json,
     operation_json,
-    read,
     storage_info_json,
 )
 from gantry.errors import invalid_field
@@ -23,7 +22,7 @@ _UNSPECIFIED = (None, 0, "", "BLOB_STORAGE_CLASS_UNSPECIFIED")
 
 def set_filtered(call: Call) -> Json:
     """On a store only with a filter: nobody changes a whole store by leaving something out."""
-    request = read(SetBlobStorageSettingsRequest, call.body)
+    request = read_request(SetBlobStorageSettingsRequest, call.body, resource=call.dicom_store)
     chosen = _required_class(request)
     if request.filter_config is None:
         raise invalid_field(
@@ -35,7 +34,7 @@ def set_filtered(call: Call) -> Json:
 
 def set_below(call: Call) -> Json:
     """A study, a series or an instance. Raises NotFound before an operation exists."""
-    request = read(SetBlobStorageSettingsRequest, call.body)
+    request = read_request(SetBlobStorageSettingsRequest, call.body, resource=_resource(call))
     chosen = _required_class(request)
     if request.filter_config is not None:
         raise invalid_field("filterConfig", "is for DICOM stores; this path says already which instances are meant")
@@ -74,14 +73,14 @@ def delete_series(call: Call) -> Json:
 
 def delete_instance(call: Call) -> Json:
     call.context.seams.index.deletion.delete_instance(call.dicom_store, _path(call))
-    call.context.notify()
+    call.context.sweep()
     return {}
 
 
 def _delete(call: Call, method: Method) -> Json:
     """The answer is an operation that is done: nothing finds the study any more; rows and bytes go afterwards."""
     operation = call.context.seams.index.deletion.delete_below(call.dicom_store, _path(call), call.version, method)
-    call.context.notify()
+    call.context.sweep()
     return operation_json(operation, call.context.public_url)
 
 

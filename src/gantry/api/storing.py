@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Callable, Iterator
 from itertools import chain
 
 from gantry.api.accept import Offer, choose
+from gantry.api.call import Call
 from gantry.api.multipart import parse_content_type, parts
 from gantry.api.searching import JSON, XML
-from gantry.api.web import Answer, WebCall, WebHandler
+from gantry.api.web import Answer, WebHandler
 from gantry.api.wire import Json
 from gantry.errors import InvalidArgument
 from gantry.names import ResourcePath
@@ -24,11 +24,10 @@ PROCESSING_FAILURE = 0x0110
 _DICOM, _MULTIPART = "application/dicom", "multipart/related"
 _OFFERS = (Offer(XML, False, (), ""), Offer(JSON, False, (), ""), Offer("application/json", False, (), ""))
 _MAGIC_END = 132
-_GZIP_PIECE = 1 << 20
 
 
 def _handler(replace: bool) -> WebHandler:
-    def handle(call: WebCall) -> Answer:
+    def handle(call: Call) -> Answer:
         study = call.path.study
         offer = (choose(call.accepted(), _OFFERS) or (_OFFERS[0], ""))[0]
         found = store(
@@ -38,7 +37,8 @@ def _handler(replace: bool) -> WebHandler:
             raise InvalidArgument("the request holds no instance")
         answer = json.dumps(answer_json(found, call.web_url, study), ensure_ascii=False)
         status = 409 if found.refused else 200
-        call.context.notify()
+        if replace:
+            call.context.sweep()
         if offer.type == XML:
             return Answer(object_xml(answer), XML, status)
         return Answer(answer.encode("utf-8", "replace"), JSON, status)
@@ -52,11 +52,11 @@ store_instances, update_instances = _handler(replace=False), _handler(replace=Tr
 # --- the request
 
 
-def _incoming(call: WebCall, replace: bool) -> Iterator[Incoming]:
+def _incoming(call: Call, replace: bool) -> Iterator[Incoming]:
     """By Content-Type, or by the bytes where that says nothing useful. Raises InvalidArgument."""
     text = call.headers.get("content-type", "")
     media_type, parameters = _media_type(text)
-    read = _plain(call)
+    read = call.content.reader()
     if media_type == _MULTIPART:
         root = parameters.get("type", "").lower()
         boundary = parameters.get("boundary", "")
@@ -66,10 +66,10 @@ def _incoming(call: WebCall, replace: bool) -> Iterator[Incoming]:
             raise InvalidArgument(f"Content-Type: multipart/related with type {root[:100]!r} cannot be stored here")
         return _parts(read, boundary)
     if media_type == _DICOM:
-        return iter([Incoming("the instance", _pieces(read))])
+        return iter([Incoming("the instance", call.content.chunks())])
     first = _at_least(read, _MAGIC_END)
     if first[_MAGIC_END - 4 : _MAGIC_END] == b"DICM":
-        return iter([Incoming("the instance", chain((first,), _pieces(read)))])
+        return iter([Incoming("the instance", chain((first,), call.content.chunks()))])
     raise InvalidArgument(
         f"Content-Type: {text[:100]!r} cannot be stored; send {_DICOM} for one instance, or "
         f'{_MULTIPART}; type="{_DICOM}"; boundary=…'
@@ -105,41 +105,6 @@ def _parts(read: Callable[[], bytes], boundary: str) -> Iterator[Incoming]:
             yield Incoming(f"part {number}", iter(()), problem)
         else:
             yield Incoming(f"part {number}", part.chunks())
-
-
-def _plain(call: WebCall) -> Callable[[], bytes]:
-    encoding = call.headers.get("content-encoding", "").strip().lower()
-    if encoding in ("", "identity"):
-        return call.read
-    if encoding not in ("gzip", "x-gzip"):
-        raise InvalidArgument(f"Content-Encoding {encoding[:100]!r} is not supported; use gzip or none")
-    return _Gunzipped(call.read).read
-
-
-class _Gunzipped:
-    """A gzip body as a stream of pieces, however much a few bytes of it inflate to."""
-
-    def __init__(self, read: Callable[[], bytes]) -> None:
-        self._read = read
-        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
-
-    def read(self) -> bytes:
-        while not self._inflate.eof:
-            data = self._inflate.unconsumed_tail or self._read()
-            try:
-                piece = self._inflate.decompress(data, _GZIP_PIECE)
-            except zlib.error:
-                raise InvalidArgument("the request body is declared as gzip but is not") from None
-            if piece:
-                return piece
-            if not data:
-                raise InvalidArgument("the request body is declared as gzip but ends too early")
-        return b""
-
-
-def _pieces(read: Callable[[], bytes]) -> Iterator[bytes]:
-    while piece := read():
-        yield piece
 
 
 def _at_least(read: Callable[[], bytes], length: int) -> bytes:

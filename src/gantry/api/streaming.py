@@ -1,4 +1,4 @@
-"""Between the event loop and handlers in threads: bodies in and out, piece by piece, never much of them at a time."""
+"""Answers on their way out: made in threads while the event loop sends them, never much of them at a time."""
 
 from __future__ import annotations
 
@@ -6,75 +6,24 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 
-from anyio import CapacityLimiter, from_thread
 from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
-from gantry.api.web import Answer, WebHandler
-from gantry.errors import DeadlineExceeded, StatusError
+from gantry.api.web import Answer
+from gantry.errors import StatusError
+from gantry.studies.departure import leave, watch
 
 logger = logging.getLogger(__name__)
 
-UPLOADS = 64
-"""Uploads under way; more wait. They hold a thread each, so they must not take those of everybody else."""
-
-QUICK = 4
-"""Searches under way: more threads would only wait for each other."""
-
-BODY_SECONDS, SEND_SECONDS = 60.0, 120.0
-"""How long a client may send nothing, or read nothing, before it is given up."""
+SEND_SECONDS = 120.0
+"""How long a client may read nothing before it is given up."""
 
 _PIECE = 1 << 20
 _PATIENCE = 0.05  # seconds after which what there is goes out
 _MAX_PIECES = 64
-
-
-async def pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body as it comes. Raises ClientDisconnect, and DeadlineExceeded for a client that sends nothing for long."""
-    stream = request.stream()
-    while True:
-        try:
-            async with asyncio.timeout(BODY_SECONDS):
-                piece = await anext(stream, None)
-        except TimeoutError:
-            raise DeadlineExceeded(f"nothing came of the request's body for {BODY_SECONDS:g} seconds") from None
-        if piece is None:
-            return
-        yield piece
-
-
-class BodyReader:
-    """``read()`` in a thread gives the next megabyte or so of a request's body; memory holds no more of it."""
-
-    def __init__(self, request: Request) -> None:
-        self._stream = pieces(request)
-
-    def read(self) -> bytes:
-        """b"" at the end. Raises ClientDisconnect."""
-        return from_thread.run(self._gather)
-
-    async def _gather(self) -> bytes:
-        held, size = [], 0
-        async for piece in self._stream:
-            held.append(piece)
-            size += len(piece)
-            if size >= _PIECE:
-                break
-        return b"".join(held)
-
-
-class Lanes:
-    """How many threads each kind of request may hold; None for the threads that all others share."""
-
-    def __init__(self) -> None:
-        self._uploads, self._quick = CapacityLimiter(UPLOADS), CapacityLimiter(QUICK)
-
-    def of(self, verb: str, handler: WebHandler) -> CapacityLimiter | None:
-        if verb in ("POST", "PUT", "PATCH"):
-            return self._uploads
-        return self._quick if handler.quick else None
 
 
 class StreamedAnswer:
@@ -91,6 +40,10 @@ class StreamedAnswer:
         headers = [(b"content-type", self._answer.content_type.encode("latin-1"))]
         headers += [(name.encode(), value.encode("latin-1")) for name, value in self._answer.headers.items()]
         await send({"type": "http.response.start", "status": self._answer.status, "headers": headers})
+        if scope["method"] == "HEAD":
+            await run_sync(_close, self._rest)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
         gone = asyncio.ensure_future(_until_gone(receive))
         try:
             await self._send_all(send, gone)
@@ -139,6 +92,22 @@ def draw(pieces: Iterator[bytes]) -> tuple[list[bytes], bool]:
 async def _until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    leave()
+
+
+@asynccontextmanager
+async def watch_client(request: Request) -> AsyncIterator[None]:
+    """While the block lasts, and in the answer that follows, work in threads learns when the client goes away.
+
+    For requests without a body: what a body holds is taken off the connection.
+    """
+    watch()
+    gone = asyncio.ensure_future(_until_gone(request.receive)) if request.method in ("GET", "HEAD") else None
+    try:
+        yield
+    finally:
+        if gone is not None:
+            gone.cancel()
 
 
 def _close(pieces: Iterator[bytes]) -> None:

@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs
-
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gantry.api import methods
 from gantry.api.app import json_response
 from gantry.api.call import Context
-from gantry.errors import InvalidArgument, NotFound, Unauthenticated
+from gantry.api.forms import read_form
+from gantry.api.inside import record
+from gantry.api.paths import page_path
+from gantry.errors import InvalidArgument, NotFound, ResourceExhausted, Unauthenticated
 
-_MAX_FIELDS = 20
 _NO_STORE = {"cache-control": "no-store"}
 
 
 def give_token(context: Context, request: Request, body: bytes) -> Response:
     """An access token, good for an hour, or why there is none. Raises Unavailable while an issuer is away."""
-    if request.url.path.strip("/") != "token":
-        raise NotFound(f"no such page: POST {request.url.path[:200]}")
+    if page_path(request.scope):
+        raise NotFound("no such page; tokens are given at POST /token")
     access = context.access
-    if access is None or access.give_token is None:
+    if access is None or access.endpoint is None:
         return _refused("unsupported_grant_type", "this server gives no tokens; set auth = required")
     try:
-        form = parse_qs(body.decode("latin-1"), max_num_fields=_MAX_FIELDS)
-    except ValueError:
-        return _refused("invalid_request", f"the form has more than {_MAX_FIELDS} fields")
-    if any(len(values) > 1 for values in form.values()):
-        return _refused("invalid_request", "a field of the form is there twice")
+        form = read_form(body, unique=True)
+    except InvalidArgument as error:
+        return _refused("invalid_request", error.message)
     try:
-        answer = json_response(access.give_token({name: values[0] for name, values in form.items()}))
+        watch = access.attempts.watch(request.scope, access.endpoint.account(form))
+        with record(context, request, methods.GIVE_TOKEN), watch:
+            answer = json_response(access.endpoint.give(form))
     except InvalidArgument as error:
         return _refused("unsupported_grant_type", error.message)
     except Unauthenticated as error:
         return _refused("invalid_grant", error.message)
+    except ResourceExhausted as error:
+        answer = _refused("temporarily_unavailable", error.message, error.http)
+        answer.headers["retry-after"] = str(error.retry_after)
+        return answer
     answer.headers.update(_NO_STORE)
     return answer
 
 
-def _refused(error: str, description: str) -> Response:
-    answer = json_response({"error": error, "error_description": description}, 400)
+def _refused(error: str, description: str, status: int = 400) -> Response:
+    answer = json_response({"error": error, "error_description": description}, status)
     answer.headers.update(_NO_STORE)
     return answer

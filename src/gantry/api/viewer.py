@@ -17,14 +17,14 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from gantry.api.app import caller_of_request
 from gantry.api.call import Context
+from gantry.api.inside import Inside
+from gantry.api.paths import page_path
 from gantry.api.sessions import sign_in_first
 from gantry.errors import NotFound, Unauthenticated
-from gantry.names import DicomStoreName, parse_dicom_store_name
+from gantry.names import DicomStoreName, parse_dicom_store_name, url_path
 
 BASE = "/viewer/"
-_STORE = re.compile(r"(projects/[^/]+/locations/[^/]+/datasets/[^/]+/dicomStores/[^/]+)(/.*)?")
 _HASHED = re.compile(r"\.[0-9a-f]{8,}\.|^[0-9a-f]{16}\.")
 _ABSOLUTE = re.compile(r'((?:src|href|content)=")/(?!/)')
 _INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -37,15 +37,14 @@ _POLICY = Template(
     "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
 )
 _HEADERS = {
-    "x-content-type-options": "nosniff",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
 }
 # The policy of a script is that of the worker it becomes: the decoders of JPEG-LS and JPEG 2000 make functions of text.
 _FILE_HEADERS = _HEADERS | {"content-security-policy": _POLICY.substitute(scripts="'unsafe-eval'")}
+_NO_CACHE = _HEADERS | {"cache-control": "private, no-cache"}
 _MISSING_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
-    "x-content-type-options": "nosniff",
     "cache-control": "no-cache",
 }
 _MISSING = """<!doctype html>
@@ -70,25 +69,25 @@ _CONFIG = Template("""window.config = $config;
 def viewer(context: Context, request: Request) -> Response:
     """``/viewer/STORE/…``: OHIF on a DICOM store; ``/viewer/``: the console, to choose one; anything else: its files.
 
-    Raises NotFound for a store or a file that is not there.
+    Raises NotFound for a store or a file that is not there, PermissionDenied for a store that the caller may not see.
     """
-    path = request.url.path.removeprefix(BASE.rstrip("/")).lstrip("/")
-    found = _STORE.fullmatch(path)
-    if path and found is None:
+    path = page_path(request.scope)
+    if path and path[0] != "projects":
         return _file(context.viewer, path)
     try:
-        caller = caller_of_request(context, request)
+        api = Inside(context, request)
     except Unauthenticated:
         return sign_in_first(request)
+    if path:
+        name = parse_dicom_store_name("/".join(path[:8]))
+        api.get(str(name))
     if not is_installed(context.viewer):
         return Response(_MISSING, media_type="text/html; charset=utf-8", headers=_MISSING_HEADERS)
-    if found is None:
+    if not path:
         return RedirectResponse("/console/", 303)
-    name = parse_dicom_store_name(found[1])
-    if caller.has("healthcare.dicomStores.get", name):  # else the API says what is wrong, in words that tell nothing
-        context.seams.index.resources.get_dicom_store(name)
-    if (found[2] or "").strip("/") == "app-config.js":
-        return Response(_config(context, name), media_type="text/javascript; charset=utf-8", headers=_no_cache())
+    if path[8:] == ["app-config.js"]:
+        headers = _NO_CACHE | {"content-security-policy": "default-src 'none'"}
+        return Response(_config(context, name), media_type="text/javascript; charset=utf-8", headers=headers)
     return _index(context.viewer, name)
 
 
@@ -96,18 +95,13 @@ def is_installed(directory: Path | None) -> bool:
     return directory is not None and (directory / "index.html").is_file()
 
 
-def _no_cache() -> dict[str, str]:
-    return {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
-
-
-def _file(directory: Path | None, path: str) -> Response:
+def _file(directory: Path | None, path: list[str]) -> Response:
     """One file of the build. Raises NotFound for anything that is not in it."""
-    segments = path.split("/")
-    if directory is None or len(segments) > _MAX_SEGMENTS or any(part in ("", ".", "..") for part in segments):
-        raise NotFound(f"{path[:200]} is no file of the viewer")
-    found = directory.joinpath(*segments)
-    if "\0" in path or not found.is_file() or not found.resolve().is_relative_to(directory.resolve()):
-        raise NotFound(f"{path[:200]} is no file of the viewer")
+    if directory is None or len(path) > _MAX_SEGMENTS:
+        raise NotFound(f"{'/'.join(path)[:200]} is no file of the viewer")
+    found = directory.joinpath(*path)
+    if not found.is_file() or not found.resolve().is_relative_to(directory.resolve()):
+        raise NotFound(f"{'/'.join(path)[:200]} is no file of the viewer")
     kind = _KINDS.get(found.suffix) or mimetypes.guess_type(found.name)[0] or "application/octet-stream"
     cache = "public, max-age=31536000, immutable" if _HASHED.search(found.name) else "no-cache"
     return Response(found.read_bytes(), media_type=kind, headers=_FILE_HEADERS | {"cache-control": cache})
@@ -118,9 +112,9 @@ def _index(directory: Path | None, name: DicomStoreName) -> Response:
     assert directory is not None  # noqa: S101 - ``viewer`` has seen that it is installed
     text = (directory / "index.html").read_text(encoding="utf-8")
     text = _ABSOLUTE.sub(rf"\1{BASE}", text).replace('window.PUBLIC_URL="/"', f'window.PUBLIC_URL="{BASE}"')
-    text = text.replace(f"{BASE}app-config.js", f"{BASE}{name}/app-config.js")
+    text = text.replace(f"{BASE}app-config.js", f"{BASE}{url_path(name)}/app-config.js")  # no letter that HTML knows
     policy = {"content-security-policy": _POLICY.substitute(scripts=_hashes(text))}
-    return Response(text, media_type="text/html; charset=utf-8", headers=_HEADERS | _no_cache() | policy)
+    return Response(text, media_type="text/html; charset=utf-8", headers=_NO_CACHE | policy)
 
 
 def _hashes(page: str) -> str:
@@ -131,7 +125,7 @@ def _hashes(page: str) -> str:
 
 def _config(context: Context, name: DicomStoreName) -> str:
     below = urlsplit(context.public_url).path
-    web = f"{below}/v1/{name}/dicomWeb"
+    web = f"{below}/v1/{url_path(name)}/dicomWeb"
     source = {
         "namespace": "@ohif/extension-default.dataSourcesModule.dicomweb",
         "sourceName": "gantry",
@@ -154,7 +148,7 @@ def _config(context: Context, name: DicomStoreName) -> str:
     }
     config = {
         "name": "gantry",
-        "routerBasename": f"{BASE}{name}",
+        "routerBasename": f"{BASE}{url_path(name)}",
         "extensions": [],
         "modes": [],
         "showStudyList": True,

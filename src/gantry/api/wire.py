@@ -1,18 +1,19 @@
 """Our values ↔ the API's JSON. All camelCase and every ``@type`` live here.
 
-Input is proto3 JSON: lowerCamelCase or snake_case, null means unset, an unknown field is an error that names it.
-Output leaves out fields with default values and writes 64-bit integers as strings.
+``messages.py`` reads what comes in. Output leaves out fields with default values and writes 64-bit integers as strings.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StrictInt, ValidationError
-from pydantic.alias_generators import to_camel
+from pydantic import AliasChoices, Field, StrictInt
 
-from gantry.errors import Status, invalid_field
+from gantry.api.messages import Json as Json
+from gantry.api.messages import Message
+from gantry.errors import Status
+from gantry.names import url_path
 from gantry.resources import (
     Dataset,
     DicomStore,
@@ -25,14 +26,9 @@ from gantry.resources import (
     StorageInfo,
 )
 
-Json = dict[str, Any]
 _TYPES = "type.googleapis.com/"
 _PACKAGE = "google.cloud.healthcare"
 _EMPTY = (Method.SET_BLOB_STORAGE_SETTINGS, Method.DELETE_STUDY, Method.DELETE_SERIES)
-
-
-class Message(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
 
 
 class EncryptionSpec(Message):
@@ -59,7 +55,7 @@ class TopicConfig(Message):
 class BigQueryDestination(Message):
     table_uri: str | None = None
     force: bool | None = None
-    write_disposition: str | None = None
+    write_disposition: str | StrictInt | None = None
     include_source_store: bool | None = None
     schema_flattened: Json | None = None
     schema_as_json: Json | None = Field(
@@ -117,21 +113,6 @@ class CancelOperationRequest(Message):
     pass
 
 
-Body = TypeVar("Body", bound=Message)
-
-
-def read(model: type[Body], body: Json) -> Body:
-    """Validate a request. Raises InvalidArgument naming the first field that does not fit."""
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"] if part not in ("str", "int"))  # members of a union
-        if first["type"] == "extra_forbidden":
-            raise invalid_field(field, f"unknown field in {model.__name__.removesuffix('Body')}") from None
-        raise invalid_field(field, first["msg"]) from None
-
-
 def dumped(message: Message) -> Json:
     """The fields that were set, in snake_case."""
     return message.model_dump(exclude_none=True)
@@ -165,7 +146,7 @@ def operation_json(value: Operation, public_url: str) -> Json:
             "apiMethodName": f"{package}.{value.method.value}",
             "createTime": timestamp(value.create_time),
             "endTime": None if value.end_time is None else timestamp(value.end_time),
-            "logsUrl": f"{public_url}/logs/{value.name}",
+            "logsUrl": f"{public_url}/logs/{url_path(value.name)}",
             "counter": counter_json(value.counter),
             "cancelRequested": value.cancel_requested,
         }

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
 from gantry.errors import InvalidArgument, StatusError, Unavailable, Unknown
+from gantry.names import check_segments, url_path
 
 Json = dict[str, Any]
 
@@ -57,7 +57,8 @@ class Api:
             query["pageToken"] = page["nextPageToken"]
 
     def _call(self, verb: str, path: str, query: dict[str, str], body: Json | None = None) -> Json:
-        url = self.server + quote(path, safe="/:")
+        check_segments(*path.split("/")[1:])  # httpx would resolve dot segments, and ask for something else
+        url = self.server + url_path(path)
         try:
             response = self._http.request(verb, url, params=query, json=body)
         except httpx.TransportError as error:

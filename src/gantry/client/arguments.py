@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 
 _EPILOG = """\
 examples:
@@ -95,8 +96,21 @@ On a terminal the server stays up for you to look around until Ctrl-C. Needs the
 """
 
 _CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
+
+
+class _Parser(argparse.ArgumentParser):
+    """``complete`` adds what is heavy to import, once the command is the one that is wanted."""
+
+    complete: Callable[[_Parser], None] | None = None
+
+    def parse_known_args(self, *args: object, **kw: object) -> object:  # type: ignore[override]
+        if self.complete is not None:
+            complete, self.complete = self.complete, None
+            complete(self)
+        return super().parse_known_args(*args, **kw)
+
+
 _Commands = argparse._SubParsersAction
-_Parser = argparse.ArgumentParser
 
 
 class _Format(argparse.RawDescriptionHelpFormatter):
@@ -108,9 +122,9 @@ class _Format(argparse.RawDescriptionHelpFormatter):
             self._action_max_length += 2
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> _Parser:
     """The whole command line."""
-    root = argparse.ArgumentParser(
+    root = _Parser(
         prog="gantry",
         description="An open DICOM store that speaks the DICOM part of the Cloud Healthcare API.",
         epilog=_EPILOG,
@@ -150,7 +164,7 @@ def _add(
     *,
     remote: bool = True,
     json: bool = False,
-) -> argparse.ArgumentParser:
+) -> _Parser:
     """A command that ``gantry.{run}`` carries out. ``remote``: it calls a server. ``json``: it has ``--json``."""
     command = commands.add_parser(
         name,
@@ -168,7 +182,7 @@ def _add(
     return command
 
 
-def _add_connection(command: argparse.ArgumentParser) -> None:
+def _add_connection(command: _Parser) -> None:
     env = os.environ.get
     group = command.add_argument_group("connection")
     group.add_argument(
@@ -200,27 +214,17 @@ def _add_group(commands: _Commands[_Parser], name: str, help: str, epilog: str) 
 
 def _add_serve(commands: _Commands[_Parser]) -> None:
     command = _add(commands, "serve", "cli:serve", "run the server until Ctrl-C or SIGTERM", _SERVE, remote=False)
-    command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
-    command.add_argument("--port", metavar="N", help="port to listen on (default: 8080)")
-    command.add_argument("--data", metavar="DIR", help="index and blobs (default: ./gantry-data)")
-    command.add_argument("--buckets", metavar="DIR", help="gs://NAME is the directory DIR/NAME (default: DATA/buckets)")
-    command.add_argument("--workers", metavar="N", help="worker processes (default: one per core)")
-    command.add_argument("--public-url", metavar="URL", help="address that clients see, if not host and port")
-    command.add_argument("--retention-days", metavar="N", help="keep finished operations N days; 0: ever (default: 30)")
-    command.add_argument("--log-json", action="store_const", const=True, help="failures as lines of JSON on stdout")
-    command.add_argument("--strict-search", action="store_const", const=True, help="search exactly as Google does")
-    command.add_argument("--auth", metavar="HOW", help="none, or required: callers must be known (default: none)")
-    command.add_argument("--tokens-file", metavar="FILE", help="tokens, and whom each of them stands for")
-    command.add_argument("--oidc-issuer", metavar="URL", help="whose tokens are good, beside those of this server")
-    command.add_argument("--oidc-audience", metavar="NAME", help="what a token of the issuer must be for")
-    command.add_argument("--audit-log", metavar="FILE", help="who did what, a line of JSON per call")
-    command.add_argument("--tls-cert", metavar="FILE", help="certificate chain in PEM: serve https")
-    command.add_argument("--tls-key", metavar="FILE", help="its private key in PEM")
-    command.add_argument("--admins", metavar="MEMBERS", help="user:EMAIL,…: who may do everything")
+    command.complete = _add_settings
     command.add_argument("--config", metavar="FILE", help="TOML file of settings (GANTRY_CONFIG)")
 
 
-def _add_transfer(command: argparse.ArgumentParser) -> None:
+def _add_settings(command: _Parser) -> None:
+    from gantry.settings.page import add_flags
+
+    add_flags(command)
+
+
+def _add_transfer(command: _Parser) -> None:
     command.add_argument(
         "--store",
         metavar="STORE",
@@ -263,7 +267,7 @@ def _add_operations(commands: _Commands[_Parser]) -> None:
         _add_dataset(command)
 
 
-def _add_dataset(command: argparse.ArgumentParser) -> None:
+def _add_dataset(command: _Parser) -> None:
     command.add_argument("--dataset", help="default: the dataset of GANTRY_STORE, or the only one there is")
 
 

@@ -8,7 +8,16 @@ from shlex import quote
 
 from gantry.client.api import Api
 from gantry.errors import InvalidArgument, NotFound
-from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
+from gantry.names import (
+    DatasetName,
+    DicomStoreName,
+    LocationName,
+    OperationName,
+    check_segments,
+    parse_dataset_name,
+    parse_dicom_store_name,
+)
+from gantry.whole_numbers import read_number
 
 _DEFAULT = ("http://127.0.0.1:8080", "gantry", "us-central1")
 
@@ -17,6 +26,8 @@ class Session:
     """The connection flags of one command."""
 
     def __init__(self, server: str, token: str, project: str, location: str) -> None:
+        """Raises InvalidArgument."""
+        check_segments(project, location)
         self.api = Api(server, token)
         self.location = LocationName(project, location)
 
@@ -29,20 +40,24 @@ class Session:
         if not text:
             raise InvalidArgument("which DICOM store? Give --store DATASET/STORE or set GANTRY_STORE")
         parts = text.split("/")
-        if all(parts) and len(parts) == 2:
+        check_segments(*parts)
+        if len(parts) == 2:
             return DicomStoreName(self.location.project, self.location.location, *parts)
-        if all(parts) and parts[0::2] == ["projects", "locations", "datasets", "dicomStores"] and len(parts) == 8:
-            return DicomStoreName(*parts[1::2])
-        raise InvalidArgument(f"{text!r} is neither DATASET/STORE nor projects/P/locations/L/datasets/D/dicomStores/S")
+        try:
+            return parse_dicom_store_name(text)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"{error.message}, nor DATASET/STORE") from None
 
     def dataset(self, text: str) -> DatasetName:
         """An id or the full name. Raises InvalidArgument."""
         parts = text.split("/")
-        if text and len(parts) == 1:
+        check_segments(*parts)
+        if len(parts) == 1:
             return DatasetName(self.location.project, self.location.location, text)
-        if all(parts) and parts[0::2] == ["projects", "locations", "datasets"] and len(parts) == 6:
-            return DatasetName(*parts[1::2])
-        raise InvalidArgument(f"{text!r} is neither the id of a dataset nor projects/P/locations/L/datasets/D")
+        try:
+            return parse_dataset_name(text)
+        except InvalidArgument as error:
+            raise InvalidArgument(f"{error.message}, nor the id of a dataset") from None
 
     def dataset_or_default(self, text: str | None) -> DatasetName:
         """The dataset of the flag, else of GANTRY_STORE, else the only one. Raises InvalidArgument, NotFound."""
@@ -61,12 +76,12 @@ class Session:
 
     def operation(self, text: str, dataset: str | None) -> OperationName:
         """A number, with its dataset, or the full name. Raises InvalidArgument."""
-        parts = text.split("/")
-        digits = parts[-1].isascii() and parts[-1].isdigit()
-        if digits and len(parts) == 1:
-            return OperationName(self.dataset_or_default(dataset), int(text))
-        if digits and len(parts) == 8 and parts[6] == "operations":
-            return OperationName(self.dataset("/".join(parts[:6])), int(parts[7]))
+        parent, _, number = text.rpartition("/operations/")
+        id = read_number(number)
+        if id is not None and text == number:
+            return OperationName(self.dataset_or_default(dataset), id)
+        if id is not None and parent:
+            return OperationName(self.dataset(parent), id)
         raise InvalidArgument(
             f"{text!r} is neither the number of an operation nor projects/P/locations/L/datasets/D/operations/ID"
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-_CANCELLED = 1
+from gantry.operation_state import State, state_of
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,12 @@ class OperationView:
 
     @property
     def cancelled(self) -> bool:
-        return self.error.get("code") == _CANCELLED
+        return self.state is State.CANCELLED
 
     @property
-    def state(self) -> str:
-        if not self.done:
-            return "cancelling" if self._metadata.get("cancelRequested") else "running"
-        if not self.error:
-            return "succeeded"
-        return "cancelled" if self.cancelled else "errors" if self.success else "failed"
+    def state(self) -> State:
+        cancel_requested = bool(self._metadata.get("cancelRequested"))
+        return state_of(self.done, cancel_requested, int(self.error.get("code", 0)), self.success)
 
     @property
     def samples(self) -> list[tuple[str, str]]:

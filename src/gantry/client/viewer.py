@@ -21,6 +21,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from gantry.client.terminal import console, note
 from gantry.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from gantry.names import check_segments
 
 PACKAGE, VERSION = "@ohif/app", "3.13.2"
 INTEGRITY = {VERSION: "sha512-WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA=="}
@@ -73,6 +74,7 @@ def _replace(target: Path, scratch: Path) -> None:
 
 def _download(version: str, target: Path) -> Path:
     """Raises Unavailable, InvalidArgument, or FailedPrecondition for bytes that are not what the registry promised."""
+    check_segments(version)
     registry = (os.environ.get("NPM_CONFIG_REGISTRY") or "https://registry.npmjs.org").rstrip("/")
     try:
         with httpx.Client(timeout=60, follow_redirects=True) as client:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp
 
 from gantry.api.call import Context
+from gantry.api.forms import read_form
+from gantry.api.inside import Inside
+from gantry.api.paths import page_path
 from gantry.api.sessions import SIGN_IN, sign_in_first
 from gantry.console import archives, datasets, exporting, importing, operations, searches, stores, studies, uploading
-from gantry.console.inside import Inside
 from gantry.console.rendering import page
-from gantry.console.views import BASE, View, read_form
+from gantry.console.views import BASE, View
 from gantry.errors import NotFound, StatusError, Unauthenticated
 
 Shown = Callable[[View], ASGIApp]
@@ -99,7 +100,15 @@ def _answered(context: Context, request: Request, table: dict[str, Shown], form:
     except StatusError as error:
         if view.is_part:
             return page("part_error.html", error.http, error=error)
+        if _is_for_a_program(request):
+            raise
         return view.show("error.html", error.http, error=error)
+
+
+def _is_for_a_program(request: Request) -> bool:
+    """A file that a program fetches: what is wrong with it is said in JSON, as the API says it."""
+    is_file = "".join(page_path(request.scope)[-1:]).endswith((".zip", ".csv", ".ndjson"))
+    return is_file and "text/html" not in request.headers.get("accept", "")
 
 
 def _signed_out(request: Request) -> Response:
@@ -110,8 +119,7 @@ def _signed_out(request: Request) -> Response:
 
 
 def _find(table: dict[str, Shown], request: Request) -> tuple[Shown, tuple[str, ...]]:
-    raw = request.scope.get("raw_path", b"").decode("ascii", "replace")
-    segments = [unquote(part) for part in raw.removeprefix(BASE).strip("/").split("/")]
+    segments = page_path(request.scope) or [""]
     for path, function in table.items():
         parts = path.split("/")
         if len(parts) == len(segments):

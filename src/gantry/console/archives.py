@@ -10,16 +10,21 @@ from starlette.types import ASGIApp
 
 from gantry.console.rendering import attachment
 from gantry.console.views import View
+from gantry.errors import NotFound
+from gantry.names import check_uids
 
 _PIECE = 1 << 20
 
 
 def download(view: View) -> ASGIApp:
-    """The files as they are stored; the archive is made while it is sent."""
+    """The files as they are stored; the archive is made while it is sent. Raises StatusError."""
     path = view.path
-    view.api.get(f"{view.store}/dicomWeb/{path}/instances", limit="1")  # who may not read is told so
+    check_uids(path)
     index, blobs = view.context.seams.index, view.context.seams.blobs
-    store_id = index.resources.get_dicom_store(view.store).id
+    with view.api.begin("GET", f"{view.store}/dicomWeb/{path}"):
+        store_id = index.resources.get_dicom_store(view.store).id
+        if not index.instances.count_below(store_id, path):
+            raise NotFound(f"{view.store} holds no {path}; the page of its studies lists those that it has")
 
     def pieces() -> Iterator[bytes]:
         out = _Sink()

@@ -7,12 +7,14 @@ from zoneinfo import available_timezones
 
 from starlette.responses import Response
 
+from gantry.api.methods import LIST_DATASETS
 from gantry.console.deleting import ask, confirmed
 from gantry.console.views import Crumb, View, address_of, crumbs_of
-from gantry.errors import InvalidArgument, StatusError
-from gantry.names import DatasetName, DicomStoreName
+from gantry.errors import StatusError
+from gantry.names import DatasetName, DicomStoreName, check_segments
 
 PAGE = 100
+_LOOKED_AT = 5000
 _PROJECT, _LOCATION = "gantry", "us-central1"
 
 
@@ -20,11 +22,28 @@ def listed(view: View) -> Response:
     """Those that the caller may see, of all projects and locations."""
     after = view.query.get("after", "").split("/")
     last = DatasetName(*after) if len(after) == 3 else None
-    found = view.context.seams.index.resources.list_dataset_names(PAGE + 1, last)
-    names = [name for name in found[:PAGE] if view.may("datasets.get", name)]
-    end = found[PAGE - 1] if len(found) > PAGE else None
+    with view.api.use(LIST_DATASETS, ()):
+        names, end = _visible(view, last)
     more = f"{end.project}/{end.location}/{end.dataset}" if end else ""
     return view.show("datasets.html", names=names, more=more, begun=last is not None)
+
+
+def _visible(view: View, last: DatasetName | None) -> tuple[list[DatasetName], DatasetName | None]:
+    """A page of those that the caller may see, and the last one looked at where there may be more.
+
+    One page looks at a bounded number: whoever may see few of very many is not answered after a minute.
+    """
+    names: list[DatasetName] = []
+    for _ in range(_LOOKED_AT // PAGE):
+        found = view.context.seams.index.resources.list_dataset_names(PAGE + 1, last)
+        for name in found[:PAGE]:
+            if len(names) == PAGE:
+                return names, last
+            names += [name] if view.may("datasets.get", name) else []
+            last = name
+        if len(found) <= PAGE:
+            return names, None
+    return names, last
 
 
 def stores(view: View) -> Response:
@@ -66,8 +85,7 @@ def create(view: View) -> Response:
     name = DatasetName(form.get("project", "").strip(), form.get("location", ""), form.get("dataset", "").strip())
     body = {"timeZone": form["time_zone"]} if form.get("time_zone") else {}
     try:
-        if "/" in name.project or "/" in name.location:
-            raise InvalidArgument("project: a name cannot hold a slash")
+        check_segments(name.project, name.location)
         parent = f"projects/{name.project}/locations/{name.location}"
         view.api.send("POST", f"{parent}/datasets", body, {"datasetId": name.dataset})
     except StatusError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gantry.api.access import Caller
+from gantry.api.methods import PREVIEW_IMPORT
 from gantry.console.operations import started
 from gantry.console.views import Crumb, View, address_of, crumbs_of
 from gantry.errors import InvalidArgument, StatusError
@@ -16,7 +16,6 @@ from gantry.resources import BlobStorageClass, ObjectMeta
 from gantry.seams import Bucket, BucketUse
 from gantry.storage.uris import UriPattern, is_bucket_name
 
-PERMISSION = "dicomStores.import"
 _SHOWN, _COUNTED, _SECONDS = 20, 10_000, 1.0
 _FOLDERS, _FILES = 500, 50
 
@@ -128,9 +127,11 @@ def preview(view: View) -> Response:
 
 
 def open_source(view: View, bucket: str, prefix: str) -> Bucket:
-    """Whoever may not import sees no names either. Raises InvalidArgument, PermissionDenied, NotFound."""
-    caller: Caller = view.api.caller
-    caller.require(f"healthcare.{PERMISSION}", view.store)
-    if not is_bucket_name(bucket):
-        raise InvalidArgument(f"{bucket[:100]!r} is not a bucket name")
-    return view.context.seams.bucket(BucketUse(bucket, "read", prefix, str(view.dataset)))
+    """Whoever may not import sees no names either; the audit log has a line for who has seen some.
+
+    Raises InvalidArgument, PermissionDenied, NotFound.
+    """
+    with view.api.use(PREVIEW_IMPORT, view.ids):
+        if not is_bucket_name(bucket):
+            raise InvalidArgument(f"{bucket[:100]!r} is not a bucket name")
+        return view.context.seams.bucket(BucketUse(bucket, "read", prefix, str(view.dataset)))

@@ -21,8 +21,10 @@ from gantry.console.charts import Point, line_chart
 from gantry.console.rendering import attachment
 from gantry.console.views import Crumb, View, address_of, crumbs_of
 from gantry.errors import Code
-from gantry.names import OperationName, ResourcePath
+from gantry.names import OperationName, ResourcePath, url_path
+from gantry.operation_state import State, state_of
 from gantry.resources import LogEntry, Method, Operation
+from gantry.whole_numbers import read_number
 
 PAGE = 50
 _ENTRIES = 100
@@ -42,20 +44,25 @@ TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """``kind`` is the shape that tells it: ok, running, partial, failed, cancelled."""
+    """``kind`` is the shape that shows it: ok, running, partial, failed, cancelled."""
 
     kind: str
     word: str
 
 
+_STATUSES = {
+    State.RUNNING: Status("running", "Running"),
+    State.CANCELLING: Status("running", "Cancelling"),
+    State.SUCCEEDED: Status("ok", "OK"),
+    State.PARTIAL: Status("partial", "Finished with errors"),
+    State.FAILED: Status("failed", "Failed"),
+    State.CANCELLED: Status("cancelled", "Cancelled"),
+}
+
+
 def status_of(value: Operation) -> Status:
-    if not value.done:
-        return Status("running", "Cancelling" if value.cancel_requested else "Running")
-    if value.error is None:
-        return Status("ok", "OK")
-    if value.error.code is Code.CANCELLED:
-        return Status("cancelled", "Cancelled")
-    return Status("partial", "Finished with errors") if value.counter.success else Status("failed", "Failed")
+    code = value.error.code if value.error else Code.OK
+    return _STATUSES[state_of(value.done, value.cancel_requested, code, value.counter.success)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,9 +202,8 @@ def errors(view: View) -> Response:
     value = _operation(view)
     text, code = view.query.get("q", "").strip()[:200], _code(view.query.get("code", ""))
     after = view.query.get("after", "")
-    found, more = view.context.seams.index.logs.search_entries(
-        value.name, text, code, _ENTRIES, int(after) if after.isascii() and after.isdigit() and len(after) < 19 else 0
-    )
+    search = view.context.seams.index.logs.search_entries
+    found, more = search(value.name, text, code, _ENTRIES, read_number(after) or 0)
     return view.show(
         "operation_errors.html",
         operation=shown_of(value),
@@ -219,7 +225,7 @@ def what_to_do(value: Operation, entry: LogEntry) -> tuple[str, str]:
     if value.store is not None and resource.startswith("gs://") and value.method is Method.IMPORT_DICOM_DATA:
         return f"{address_of(value.store)}/import?uri={quote(resource, safe='')}", "Import again"
     if value.store is not None and resource.startswith("studies/"):
-        return f"{address_of(value.store)}/{quote(resource, safe='/')}", "Show"
+        return f"{address_of(value.store)}/{url_path(resource)}", "Show"
     return "", ""
 
 

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -18,19 +17,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from gantry.api.attachments import attachment_header
 from gantry.api.call import Context
+from gantry.api.paths import page_path
 from gantry.api.streaming import streamed
 from gantry.api.web import Answer
 from gantry.errors import NotFound
+from gantry.names import url_path
 
 _STATIC = Path(__file__).parent / "static"
 _HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",
-    "cache-control": "no-store",
+    "cache-control": "private, no-store",
 }
 
 
@@ -43,12 +44,7 @@ def page(template: str, status: int = 200, **values: Any) -> Response:
 
 def attachment(pieces: Iterator[bytes], kind: str, name: str) -> ASGIApp:
     """A file to keep, made while it is sent; cut off where it cannot be made whole."""
-    headers = {
-        "content-disposition": f'attachment; filename="{name}"',
-        "x-content-type-options": "nosniff",
-        "cache-control": "no-store",
-    }
-    return streamed(Answer(b"", kind, headers=headers), pieces)
+    return streamed(Answer(b"", kind, headers={"content-disposition": attachment_header(name)}), pieces)
 
 
 @cache
@@ -56,7 +52,7 @@ def _environment() -> Environment:
     made = Environment(
         loader=PackageLoader("gantry.console"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.globals |= {"static": _address, "address_of": lambda name: f"/console/{quote(str(name), safe='/')}"}
+    made.globals |= {"static": _address, "address_of": lambda name: f"/console/{url_path(name)}", "url_path": url_path}
     made.filters |= {"size": size, "number": number, "when": when, "duration": duration}
     return made
 
@@ -103,13 +99,13 @@ def _digest(name: str) -> str:
 
 def static(context: Context, request: Request) -> Response:
     """``/static/DIGEST/NAME``: one of the files beside this module, for ever. Raises NotFound."""
-    _, _, name = request.url.path.removeprefix("/static/").partition("/")
+    name = "/".join(page_path(request.scope)[1:])
     if name not in _names():
-        raise NotFound(f"there is no such file: {request.url.path[:200]}")
+        raise NotFound(f"there is no such file: /static/{name}")
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     headers = {
         "cache-control": "public, max-age=31536000, immutable",
-        "x-content-type-options": "nosniff",
+        "content-security-policy": _HEADERS["content-security-policy"],
         "vary": "accept-encoding",
     }
     if "gzip" in request.headers.get("accept-encoding", ""):

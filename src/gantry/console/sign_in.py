@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from gantry.api import methods
 from gantry.api.access import Access
 from gantry.api.call import Context
-from gantry.api.sessions import CALLBACK, SIGN_IN, local_path
+from gantry.api.forms import read_form
+from gantry.api.inside import record
+from gantry.api.paths import page_path
+from gantry.api.sessions import SIGN_IN, local_path
 from gantry.console.rendering import page
-from gantry.errors import InvalidArgument, NotFound, StatusError, Unauthenticated
+from gantry.errors import NotFound, PermissionDenied, StatusError, Unauthenticated
 from gantry.iam.policies import Principal
 
 _HOME = "/console/"
@@ -26,28 +29,31 @@ def sign_in(context: Context, request: Request) -> Response:
     target = local_path(request.query_params.get("next", ""), _HOME)
     if (access := context.access) is None:
         return RedirectResponse(target, 303)
-    path = request.url.path.rstrip("/")
-    if path == SIGN_IN:
+    path = page_path(request.scope)
+    if not path:
         return _asking(access, target)
-    if access.sign_in is not None and path == f"{SIGN_IN}/oidc":
+    if access.sign_in is not None and path == ["oidc"]:
         return _sent(access, target)
-    if access.sign_in is not None and path == CALLBACK:
+    if access.sign_in is not None and path == ["callback"]:
         return _back(context, access, request)
-    raise NotFound(f"there is no such page: {request.url.path[:200]}")
+    raise _no_page()
 
 
 def take_token(context: Context, request: Request, body: bytes) -> Response:
     """The form of ``/sign-in``. Raises PermissionDenied for one that another site has sent."""
-    if (access := context.access) is None or request.url.path.rstrip("/") != SIGN_IN:
-        raise NotFound(f"there is no such page: {request.url.path[:200]}")
-    access.sessions.origins.require_own("POST", request.headers)
-    form = _form(body)
+    if (access := context.access) is None or page_path(request.scope):
+        raise _no_page()
+    form = read_form(body)
     target = local_path(form.get("next", ""), _HOME)
     try:
-        who = access.principal(form.get("token", "").strip())
+        with record(context, request, methods.SIGN_IN) as line, access.attempts.watch(request.scope):
+            access.sessions.origins.require_own("POST", request.headers)
+            line.who = who = access.principal(form.get("token", "").strip())
+    except PermissionDenied:
+        raise
     except StatusError as error:
-        return _asking(access, target, _refusal(error), error.http)
-    return _begun(context, access, who, target)
+        return _refuse(access, target, error, _refusal(error))
+    return _begun(context, access, request, who, target)
 
 
 def sign_out(context: Context, request: Request, body: bytes) -> Response:
@@ -63,15 +69,22 @@ def _asking(access: Access, target: str, error: str = "", status: int = 200) -> 
     return page("sign_in.html", status, target=target, error=error, with_issuer=access.sign_in is not None)
 
 
+def _refuse(access: Access, target: str, error: StatusError, text: str) -> Response:
+    answer = _asking(access, target, text, error.http)
+    if error.retry_after:
+        answer.headers["retry-after"] = str(error.retry_after)
+    return answer
+
+
 def _refusal(error: StatusError) -> str:
     if isinstance(error, Unauthenticated):
         return "This token is not known here. Copy it whole; it may also have ended."
     return error.message
 
 
-def _begun(context: Context, access: Access, who: Principal, target: str) -> Response:
+def _begun(context: Context, access: Access, request: Request, who: Principal, target: str) -> Response:
     answer = RedirectResponse(target, 303)
-    access.sessions.begin(context.seams, who, access.session_hours, answer)
+    access.sessions.begin(context.seams, who, access.session_hours, request.headers, answer)
     return answer
 
 
@@ -81,7 +94,7 @@ def _sent(access: Access, target: str) -> Response:
     try:
         address, asked = access.sign_in.begin()
     except StatusError as error:
-        return _asking(access, target, error.message, error.http)
+        return _refuse(access, target, error, error.message)
     answer = RedirectResponse(address, 303)
     _set_aside(access, answer, json.dumps([target, *asked]), _ASIDE_SECONDS)
     return answer
@@ -94,11 +107,12 @@ def _back(context: Context, access: Access, request: Request) -> Response:
         return _asking(access, _HOME, "This browser has not asked to sign in, or too long ago; begin again.", 401)
     target, *asked = kept
     try:
-        found = access.sign_in.finish(asked, request.query_params)
+        with record(context, request, methods.SIGN_IN) as line, access.attempts.watch(request.scope):
+            line.who = found = access.sign_in.finish(asked, request.query_params)
     except StatusError as error:
-        answer = _asking(access, target, error.message, error.http)
+        answer = _refuse(access, target, error, error.message)
     else:
-        answer = _begun(context, access, Principal(found.name, found.members), target)
+        answer = _begun(context, access, request, Principal(found.name, found.members), target)
     _set_aside(access, answer, "", 0)
     return answer
 
@@ -119,9 +133,5 @@ def _set_aside(access: Access, answer: Response, text: str, seconds: int) -> Non
     access.sessions.set(answer, f"{access.sessions.prefix}{_ASIDE}", text.encode().hex(), seconds)
 
 
-def _form(body: bytes) -> dict[str, str]:
-    """The first of each field. Raises InvalidArgument."""
-    try:
-        return {name: values[0] for name, values in parse_qs(body.decode("utf-8"), max_num_fields=20).items()}
-    except ValueError:
-        raise InvalidArgument("the form cannot be read") from None
+def _no_page() -> NotFound:
+    return NotFound("there is no such page; signing in begins at /sign-in")

@@ -17,11 +17,15 @@ from gantry.console.searches import PARAMETERS, saved, words_of
 from gantry.console.tags import matching, rows_of
 from gantry.console.views import Crumb, View, address_of, crumbs_of
 from gantry.errors import StatusError
-from gantry.names import ResourcePath
+from gantry.names import ResourcePath, url_path
+from gantry.queries import FoundInstance
+from gantry.whole_numbers import read_number
 
 PAGE = 50
 _DAY, _RANGE = re.compile(r"(\d{4})-(\d\d)-(\d\d)"), re.compile(r"\s*(?:to|–|-)\s*")
 _SERIES, _INSTANCES, _TAGS = 500, 200, 1000
+_MAX_OFFSET = 10**8
+_MOST_SERIES = 5000  # what one search gives
 _LEVELS = ("study", "series", "instance")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
@@ -82,7 +86,7 @@ def found_studies(view: View, query: dict[str, str], limit: int, offset: int = 0
 
 def listed(view: View) -> Response:
     query = {name: view.query[name] for name in PARAMETERS if view.query.get(name)}
-    offset = _number(view.query.get("offset", ""))
+    offset = read_number(view.query.get("offset", ""), _MAX_OFFSET) or 0
     rows, error = [], None
     try:
         rows = found_studies(view, query, PAGE + 1, offset)
@@ -107,12 +111,13 @@ def listed(view: View) -> Response:
     )
 
 
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
-
-
 def _web(view: View) -> str:
     return f"{view.store}/dicomWeb/{view.path}"
+
+
+def _here(view: View) -> str:
+    """The address of the page of what is shown."""
+    return address_of(f"{view.store}/{view.path}")
 
 
 def study(view: View) -> Response:
@@ -120,7 +125,8 @@ def study(view: View) -> Response:
     (found, *_) = view.api.get(f"{view.store}/dicomWeb/studies", StudyInstanceUID=uid, includefield="all") or [None]
     if found is None:
         view.api.get(f"{_web(view)}/metadata")  # says why
-    series = [Row(item) for item in view.api.get(f"{_web(view)}/series", limit=str(_SERIES + 1))]
+    offset = read_number(view.query.get("offset", ""), _MAX_OFFSET) or 0
+    series = [Row(item) for item in view.api.get(f"{_web(view)}/series", limit=str(_MOST_SERIES))]
     series.sort(key=lambda row: (_order(row, "00200011"), row.uid))
     row = Row(found or {})
     metrics = view.api.get(f"{_web(view)}:getStudyMetrics")
@@ -130,12 +136,12 @@ def study(view: View) -> Response:
         store=view.store,
         study=row,
         uid=uid,
-        here=f"{address_of(view.store)}/studies/{uid}",
-        web=f"/v1/{_web(view)}",
-        series=series[:_SERIES],
-        more=len(series) > _SERIES,
+        here=_here(view),
+        web=f"/v1/{url_path(_web(view))}",
+        series=series[offset : offset + _SERIES],
         bytes=int(metrics.get("blobStorageSizeBytes", 0)),
         viewer=_viewer(view),
+        **_neighbours(offset, _SERIES, len(series)),
     )
 
 
@@ -143,30 +149,41 @@ def _viewer(view: View) -> str:
     """The address of the study in OHIF, where that is installed."""
     if not is_installed(view.context.viewer):
         return ""
-    return f"{VIEWER}{view.store}/viewer?StudyInstanceUIDs={view.ids[4]}"
+    return f"{VIEWER}{url_path(view.store)}/viewer?{urlencode({'StudyInstanceUIDs': view.path.study})}"
 
 
 def series(view: View) -> Response:
+    """Its instances by InstanceNumber: all are sorted before the page is cut, from what the index has of each."""
     path = view.path
-    offset = _number(view.query.get("offset", ""))
-    found = view.api.get(f"{_web(view)}/instances", limit=str(_INSTANCES + 1), offset=str(offset), includefield="all")
-    if not found and not offset:
-        view.api.get(f"{_web(view)}/metadata")  # says why
-    rows = [Row(item) for item in found]
+    offset = read_number(view.query.get("offset", ""), _MAX_OFFSET) or 0
+    found = view.api.get(f"{view.store}/dicomWeb/studies/{path.study}/series", SeriesInstanceUID=path.series)
+    with view.api.begin("GET", f"{_web(view)}/instances"):
+        rows = sorted(view.context.seams.index.instances.list_below(view.store, path), key=_place)
     return view.show(
         "series.html",
         crumbs=_crumbs(view)[:-1],
         store=view.store,
         uid=path.series,
-        study=path.study,
-        here=f"{address_of(view.store)}/{path}",
-        web=f"/v1/{_web(view)}",
-        rows=sorted(rows[:_INSTANCES], key=lambda row: (_order(row, "00200013"), row.uid)),
-        offset=offset,
-        before=f"?offset={max(offset - _INSTANCES, 0)}" if offset else "",
-        after=f"?offset={offset + _INSTANCES}" if len(rows) > _INSTANCES else "",
+        series=Row(found[0] if found else {}),
+        here=_here(view),
+        web=f"/v1/{url_path(_web(view))}",
+        rows=rows[offset : offset + _INSTANCES],
         viewer=_viewer(view),
+        **_neighbours(offset, _INSTANCES, len(rows)),
     )
+
+
+def _place(row: FoundInstance) -> tuple[float, str]:
+    number = row.instance_number
+    return math.inf if number is None else number, row.sop_instance_uid
+
+
+def _neighbours(offset: int, size: int, count: int) -> dict[str, Any]:
+    """Addresses of the pages ``before`` and ``after`` one, empty where there is none."""
+    return {
+        "before": f"?offset={max(offset - size, 0)}" if offset else "",
+        "after": f"?offset={offset + size}" if count > offset + size else "",
+    }
 
 
 def instance(view: View) -> Response:
@@ -182,8 +199,8 @@ def instance(view: View) -> Response:
         crumbs=_crumbs(view)[:-1],
         store=view.store,
         path=path,
-        here=f"{address_of(view.store)}/{path}",
-        web=f"/v1/{_web(view)}",
+        here=_here(view),
+        web=f"/v1/{url_path(_web(view))}",
         row=row,
         frames=max(1, int(_number_of(row, "00280008") or 1)),
         has_pixels="7FE00010" in found or "7FE00008" in found or "7FE00009" in found,
@@ -241,14 +258,14 @@ def _crumbs(view: View) -> tuple[Crumb, ...]:
     uids: list[str] = []
     for level, name, uid in zip(("studies", "series", "instances"), names, view.ids[4:], strict=False):
         uids += [level, uid]
-        crumbs.append(Crumb(name, f"{here}/{'/'.join(uids)}"))
+        crumbs.append(Crumb(name, f"{here}/{url_path('/'.join(uids))}"))
     return tuple(crumbs)
 
 
 def delete_form(view: View, error: StatusError | None = None) -> Response:
     """Of a study, a series or an instance."""
     kind = _LEVELS[len(view.ids) - 5]
-    return ask(view, kind, view.ids[-1], f"{address_of(view.store)}/{view.path}", _crumbs(view), _held(view), error)
+    return ask(view, kind, view.ids[-1], _here(view), _crumbs(view), _held(view), error)
 
 
 def _held(view: View) -> tuple[int, int]:
@@ -272,4 +289,4 @@ def delete(view: View) -> Response:
     index = view.context.seams.index
     if path is None or not index.instances.count_below(index.resources.get_dicom_store(view.store).id, path):
         return view.go(f"{address_of(view.store)}/studies")
-    return view.go(f"{address_of(view.store)}/{path}")
+    return view.go(address_of(f"{view.store}/{path}"))

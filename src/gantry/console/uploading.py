@@ -5,6 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from gantry.console.views import Crumb, View, address_of, crumbs_of
+from gantry.names import url_path
 
 
 def form(view: View) -> Response:
@@ -14,5 +15,5 @@ def form(view: View) -> Response:
         crumbs=(*crumbs_of(view.store), Crumb("Upload", "")),
         name=view.store,
         here=address_of(view.store),
-        stow=f"/v1/{view.store}/dicomWeb/studies",
+        stow=f"/v1/{url_path(view.store)}/dicomWeb/studies",
     )

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs, quote
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from gantry.api.call import Context
-from gantry.console.inside import Inside
+from gantry.api.inside import Inside
 from gantry.console.rendering import page
-from gantry.errors import InvalidArgument
-from gantry.names import DatasetName, DicomStoreName, ResourcePath
+from gantry.names import DatasetName, DicomStoreName, ResourcePath, url_path
 
 BASE = "/console"
-_MAX_FIELDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +68,10 @@ class View:
 
 def address_of(name: object) -> str:
     """Of the page of a resource."""
-    return f"{BASE}/{quote(str(name), safe='/')}"
+    return f"{BASE}/{url_path(name)}"
 
 
 def crumbs_of(name: DatasetName | DicomStoreName) -> tuple[Crumb, ...]:
     if isinstance(name, DicomStoreName):
         return (*crumbs_of(name.parent), Crumb(name.store, address_of(name)))
     return (Crumb(name.dataset, address_of(name)),)
-
-
-def read_form(body: bytes) -> dict[str, str]:
-    """Raises InvalidArgument."""
-    try:
-        fields = parse_qs(body.decode("utf-8"), keep_blank_values=True, max_num_fields=_MAX_FIELDS)
-    except ValueError:
-        raise InvalidArgument("the form cannot be read") from None
-    return {name: values[-1] for name, values in fields.items()}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gantry.dicom.buffers import Sliceable
+from gantry.dicom.buffers import Buffer, Sliceable
 from gantry.dicom.image_source import ImagePixel
 
 Pixels = NDArray[Any]
@@ -89,11 +89,12 @@ def extend_sign(cells: Pixels, bits: int, lowest: int, wanted: np.dtype[Any]) ->
     return raised
 
 
-def pack_cells(cells: Pixels, image: ImagePixel) -> bytes:
-    """Cells as explicit little endian bytes, colour by pixel. Single bits begin at a byte."""
+def pack_cells(cells: Pixels, image: ImagePixel) -> Buffer:
+    """Cells as explicit little endian bytes, colour by pixel, not copied where they are so already. Single bits begin
+    at a byte."""
     if image.bits_allocated == 1:
         return np.packbits(cells.reshape(-1), bitorder="little").tobytes()
-    return cells.astype(cell_type(image), copy=False).tobytes()
+    return np.ascontiguousarray(cells, cell_type(image)).reshape(-1).view(np.uint8).data
 
 
 def describe_interleaved(image: ImagePixel) -> ImagePixel:

@@ -175,8 +175,11 @@ class Item:
     def elements(self) -> Iterator[Element]:
         """Raises InvalidArgument where they do not end as the item does."""
         if self.stop >= 0:
-            yield from self._data_set.read_elements(self.start, self.stop, self.encoding)
-            return
+            return self._data_set.read_elements(self.start, self.stop, self.encoding)
+        return self._read_open()
+
+    def _read_open(self) -> Iterator[Element]:
+        """Up to its delimiter, whose place is known then."""
         at = self.start
         for element in self._data_set.read_elements(at, self.limit, self.encoding, in_item=True):
             yield element

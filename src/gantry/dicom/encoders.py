@@ -210,7 +210,12 @@ def _rle(frame: Frame) -> Encoded:
 
     image = frame.image
     data = encode_rle(
-        pack_cells(frame.pixels, image), image.rows, image.columns, image.samples_per_pixel, image.bits_allocated, "<"
+        bytes(pack_cells(frame.pixels, image)),
+        image.rows,
+        image.columns,
+        image.samples_per_pixel,
+        image.bits_allocated,
+        "<",
     )
     return data, replace(image, planar_configuration=1 if image.samples_per_pixel == 3 else 0)
 

@@ -45,7 +45,7 @@ def _native_item(instance: WholeInstance, item: Item) -> bytes:
     if PIXEL_DATA in elements and elements[PIXEL_DATA].undefined_length:
         icon = read_icon(instance, item)
         frame = next(frames_of(icon, read_image_pixel(icon), lambda: None))
-        value = pack_cells(frame.pixels, frame.image)
+        value = bytes(pack_cells(frame.pixels, frame.image))
         changes = {
             PIXEL_DATA: NewElement("OW", value + b"\0" * (len(value) % 2)),
             PHOTOMETRIC_INTERPRETATION: text_element("CS", frame.image.photometric_interpretation),

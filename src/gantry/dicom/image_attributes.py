@@ -1,28 +1,26 @@
 """The one border to pydicom's reader: the attributes that describe pixels, as a dataset of pydicom.
 
-It is given what our own reader has told apart, in little endian and with VRs that exist, and what it makes of that must
-have the same tags. No exception and no warning of the library leaves.
+It is given the elements that our own reader has told apart, in little endian and with VRs that exist. No warning of the
+library leaves.
 """
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Iterable
-from io import BytesIO
 from typing import Any
 
 import pydicom.config
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
-from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
 
-from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet, Element
+from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet, Element, read_head
 from gantry.dicom.rewriting import is_as_wanted, rewrite_element
-from gantry.dicom.tags import PIXEL_TAGS
+from gantry.dicom.tags import PIXEL_TAGS, UNDEFINED
 from gantry.dicom.traversal import Scope
-from gantry.errors import FailedPrecondition, InvalidArgument
-
-logger = logging.getLogger(__name__)
+from gantry.errors import FailedPrecondition
 
 # Once, and not around each call: what catches warnings for a while does so for all threads. Files of other people are
 # not this library's to complain of.
@@ -30,6 +28,9 @@ warnings.filterwarnings("ignore", module=r"pydicom\.")
 pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
 
 _GROUPS = frozenset((0x0028, 0x2050, 0x5200, 0x7FE0))
+FIRST_NEEDED = min(_GROUPS) << 16
+"""No element before this tag is."""
+
 _OVERLAY_BITS = frozenset((0x0100, 0x0102))
 
 
@@ -50,17 +51,18 @@ def attribute_bytes(data_set: DataSet, element: Element, scope: Scope) -> bytes:
         return b""
 
 
-def parse_attributes(pieces: Iterable[tuple[int, bytes]], data_set: DataSet) -> Any:
-    """Tags and elements, as ``attribute_bytes`` gives them, parsed. Raises InvalidArgument."""
-    pieces = [piece for piece in pieces if piece[1]]
-    try:
-        found = read_dataset(BytesIO(b"".join(data for _, data in pieces)), data_set.encoding is IMPLICIT_LE, True)
-    except Exception:
-        logger.warning("pydicom cannot read the attributes of an image", exc_info=True)
-        found = None
-    if found is None or set(map(int, found.keys())) != {tag for tag, _ in pieces}:
-        raise InvalidArgument("the attributes that describe the pixels cannot be read")
-    return found
+def parse_attributes(pieces: Iterable[tuple[int, bytes]], data_set: DataSet) -> Dataset:
+    """Tags and elements, as ``attribute_bytes`` gives them, as a dataset that reads a value when it is asked for one;
+    of those with the same tag the first."""
+    encoding = IMPLICIT_LE if data_set.encoding is IMPLICIT_LE else EXPLICIT_LE
+    found: dict[BaseTag, DataElement | RawDataElement] = {}
+    for tag, data in pieces:
+        if data and tag not in found:
+            _, vr, at, length = read_head(data, 0, len(data), encoding)
+            value = data[at:] if length != UNDEFINED else data[at:-8]
+            key = BaseTag(tag)
+            found[key] = RawDataElement(key, vr or None, len(value), value, 0, not encoding.explicit, True)
+    return Dataset(found)
 
 
 def read_value(ds: Any, key: str | int) -> Any:

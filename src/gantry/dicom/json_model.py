@@ -9,16 +9,15 @@ from gantry.dicom.buffers import Buffer
 from gantry.dicom.elements import DataSet, Encoding
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_drafts import (
-    CONTEXT_TAGS,
-    Draft,
-    Template,
     draft_elements,
     is_in_order,
     put_in_order,
     update_context,
+    write_filled,
     write_member_of,
 )
-from gantry.dicom.json_values import Context
+from gantry.dicom.json_templates import Draft, Template
+from gantry.dicom.json_values import CONTEXT_TAGS, Context
 
 _FIRST = 0x00030000
 
@@ -59,9 +58,9 @@ class _AlikeWriter:
         """Raises InvalidArgument."""
         if self._template is not None and data_set.encoding is self._encoding and bulk_uri:
             size = len(data_set.data)
-            found = self._template.fill(data_set, 0, size, bulk_uri)
+            found = self._template.compare(data_set, 0, size)
             if found is not None and found[1] == size:
-                return found[0]
+                return write_filled(data_set, found[0], size, bulk_uri)
         return self.write_in_full(data_set, bulk_uri)
 
     def write_in_full(self, data_set: DataSet, bulk_uri: str) -> str:

@@ -9,12 +9,18 @@ from math import isfinite
 from struct import unpack_from
 from typing import NamedTuple
 
+from gantry.dicom.dictionary import vr_of
 from gantry.dicom.elements import Encoding
+from gantry.dicom.tags import CHARACTER_SET, PIXEL_REPRESENTATION
 from gantry.dicom.text import decoders, split_names, split_values
 from gantry.dicom.vr import NUMBERS, ONE_TEXT, TABLE, TEXT
 from gantry.dicom.words import swap_words
 
 MAX_INLINE_OCTETS, MAX_INLINE_VALUES = 2048, 512
+BULK_MEMBER = '"BulkDataURI"'
+CONTEXT_TAGS = frozenset((CHARACTER_SET, PIXEL_REPRESENTATION))
+"""What the texts of later elements depend on."""
+
 _MAX_NUMBER = 32
 """Characters: a DS has 16, an IS 12 (PS3.5 §6.2); what is longer by far is no number that somebody meant."""
 
@@ -37,6 +43,11 @@ class Context(NamedTuple):
     depth: int = 0
 
 
+def depends_on_later(tag: int, vr: str, context: Context) -> bool:
+    """Whether a PixelRepresentation that may follow decides the VR: the bytes alone do not say the text."""
+    return context.signed < 0 and vr in ("", "UN") and " or " in vr_of(tag)
+
+
 def write_member(tag: int, vr: str, rest: str = "") -> str:
     return f'"{tag:08X}":{{"vr":"{vr}"{rest}}}'
 
@@ -44,7 +55,7 @@ def write_member(tag: int, vr: str, rest: str = "") -> str:
 def write_bulk(tag: int, vr: str, context: Context) -> str:
     if not context.bulk_uri:
         return ""
-    return write_member(tag, vr, f',"BulkDataURI":{_dumps(f"{context.bulk_uri}/{tag:08X}")}')
+    return write_member(tag, vr, f",{BULK_MEMBER}:{_dumps(f'{context.bulk_uri}/{tag:08X}')}")
 
 
 def write_octets(value: bytes, tag: int, vr: str, context: Context) -> str:

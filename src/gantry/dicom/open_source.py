@@ -12,7 +12,7 @@ from gantry.dicom.deflated import Inflated
 from gantry.dicom.elements import DataSet, Element, Item
 from gantry.dicom.encapsulation import FrameTable
 from gantry.dicom.header_bytes import HeaderBytes
-from gantry.dicom.image_attributes import attribute_bytes, is_needed, parse_attributes
+from gantry.dicom.image_attributes import FIRST_NEEDED, attribute_bytes, is_needed, parse_attributes
 from gantry.dicom.image_source import (
     MAX_FILE,
     NATIVE,
@@ -55,7 +55,7 @@ class WholeInstance:
     @cached_property
     def tags(self) -> frozenset[int]:
         """Those of the top level."""
-        return frozenset(element.tag for element, _ in self.placed)
+        return frozenset([element[0] for element, _ in self.placed])
 
     @property
     def is_encapsulated(self) -> bool:
@@ -88,11 +88,14 @@ def _read_source(data_set: DataSet, placed: Iterable[Placed], header: InstanceId
     """From the elements of a data set or item that is in memory as a whole."""
     needed, pixels = [], None
     for element, scope in placed:
-        if element.tag in PIXEL_TAGS and pixels is None:
+        tag = element[0]
+        if tag < FIRST_NEEDED:
+            continue
+        if tag in PIXEL_TAGS and pixels is None:
             value = swap_to_little_endian(data_set, element, scope.resolve_vr(element), scope.bits)
-            pixels = PixelElement(element.tag, value, element.undefined_length)
-        elif is_needed(element.tag):
-            needed.append((element.tag, attribute_bytes(data_set, element, scope)))
+            pixels = PixelElement(tag, value, element.undefined_length)
+        elif is_needed(tag):
+            needed.append((tag, attribute_bytes(data_set, element, scope)))
     return Source(parse_attributes(needed, data_set), pixels, header.transfer_syntax_uid, header.sop_class_uid)
 
 

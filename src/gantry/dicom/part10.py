@@ -34,6 +34,7 @@ from typing import Literal
 
 from gantry.dicom.deflated import Inflated
 from gantry.dicom.elements import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, Encoding, encoding_of
+from gantry.dicom.foreign import describe_foreign
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.tags import (
     INSTANCE_NUMBER,
@@ -67,20 +68,6 @@ _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,12}")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
-_FOREIGN = (
-    (b"\x1f\x8b", "a gzip stream"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"BZh", "a bzip2 stream"),
-    (b"\xfd7zXZ\x00", "an xz stream"),
-    (b"\x28\xb5\x2f\xfd", "a Zstandard stream"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7-Zip archive"),
-    (b"\xff\xd8\xff", "a JPEG image"),
-    (b"\x89PNG", "a PNG image"),
-    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 image"),
-    (b"II*\x00", "a TIFF image"),
-    (b"MM\x00*", "a TIFF image"),
-    (b"%PDF", "a PDF document"),
-)
 _BARE_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
 
@@ -216,9 +203,8 @@ def _require_part10(walk: Walk) -> None:
     """PS3.10 §7.1: 128 bytes, "DICM", and a group 0002 in explicit VR. The letters may stand there by accident."""
     start = walk.window
     if start[128:132] != b"DICM":
-        for magic, name in _FOREIGN:
-            if start.startswith(magic):
-                raise InvalidArgument(f"this is {name}, not a DICOM file")
+        if message := describe_foreign(start, walk.size):
+            raise InvalidArgument(message)
         bare = ", though a dataset seems to begin at once" if start[:2] in _BARE_GROUPS else ""
         raise InvalidArgument(f"not a DICOM file: the 128-byte preamble and the DICM prefix are missing{bare}")
     if start[132:134] != b"\x02\x00" or start[136:138] not in SHORT.keys() | LONG.keys():

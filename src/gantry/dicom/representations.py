@@ -99,7 +99,7 @@ def _octets(source: Source, image: ImagePixel, form: Form, beat: Callable[[], No
         from gantry.dicom.cells import pack_cells
 
         for frame in frames_of(source, image, beat):
-            yield pack_cells(frame.pixels, frame.image)
+            yield bytes(pack_cells(frame.pixels, frame.image))
 
 
 def _pictures(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:

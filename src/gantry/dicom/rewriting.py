@@ -7,11 +7,12 @@ order apart: what they mean need not be known for that. What was written is read
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from struct import pack
 from typing import NamedTuple
 
 from gantry.dicom.buffers import Buffer
-from gantry.dicom.elements import IMPLICIT_LE, DataSet, Element, Encoding, is_sequence
+from gantry.dicom.elements import IMPLICIT_LE, DataSet, Element, Encoding, is_sequence, read_head
 from gantry.dicom.file_meta import explicit_head, implicit_head
 from gantry.dicom.tags import ITEM, ITEM_END, PIXEL_DATA, SEQUENCE_END, UNDEFINED, is_group_length
 from gantry.dicom.traversal import CONTEXT_OF_VALUES, Kind, Scope, Step, read_steps
@@ -19,9 +20,11 @@ from gantry.dicom.vr import fits
 from gantry.dicom.words import swap_words, word_size
 from gantry.errors import FailedPrecondition, Internal, InvalidArgument
 
-_SHORT, _PIECE = 256, 64 << 10
 _LOOKED_INTO = frozenset(("", "UN", "SQ"))
 """VRs of elements whose heads may not be what they seem, or that have items."""
+
+_NUMBER = 0xFFFF
+"""Of a tag, that of its element: 0 is a group length (see ``is_group_length``)."""
 
 _ITEM_END, _SEQUENCE_END = implicit_head(ITEM_END, 0), implicit_head(SEQUENCE_END, 0)
 
@@ -30,7 +33,7 @@ class NewElement(NamedTuple):
     """An element to be written. ``value`` is little endian; where ``undefined_length``, items without a delimiter."""
 
     vr: str
-    value: bytes
+    value: Buffer
     undefined_length: bool = False
 
 
@@ -55,9 +58,11 @@ def place_elements(data_set: DataSet) -> list[Placed]:
     """All elements in the order of their tags. Raises InvalidArgument."""
     scope, found, last, is_in_order = Scope(data_set, len(data_set.data)), list[Placed](), -1, True
     for element in data_set.elements():
-        tag = element.tag
-        scope = scope.after(element) if tag in CONTEXT_OF_VALUES else scope
-        is_in_order = is_in_order and tag >= last
+        tag = element[0]
+        if tag in CONTEXT_OF_VALUES:
+            scope = scope.after(element)
+        if tag < last:
+            is_in_order = False
         last = tag
         found.append((element, scope))
     return found if is_in_order else sorted(found, key=lambda placed: placed[0].tag)
@@ -73,18 +78,18 @@ def rewrite(data_set: DataSet, placed: Sequence[Placed], changes: Changes, targe
     new = sorted(((tag, change) for tag, change in changes.items() if change is not None), key=lambda pair: pair[0])
     number, start, end = 0, 0, 0  # the next one of ``new``, and the bytes that are copied as they are
     for element, scope in placed:
-        tag = element.tag
+        tag, vr, begin, _, _, stop, encoding = element
         while number < len(new) and new[number][0] <= tag:
             pieces += (data_set.data[start:end], *_write_new(*new[number], target))
             number, start, end = number + 1, 0, 0
-        if tag in changes or is_group_length(tag):
+        if tag in changes or not tag & _NUMBER:
             continue
-        is_plain = element.encoding is target and element.vr not in _LOOKED_INTO
-        if not is_plain or element.start != end:
+        is_plain = encoding is target and vr not in _LOOKED_INTO
+        if not is_plain or begin != end:
             pieces.append(data_set.data[start:end])
-            start = end = element.start
+            start = end = begin
         if is_plain:
-            end = element.end
+            end = stop
         else:
             pieces += rewrite_element(data_set, element, scope, target)
     pieces.append(data_set.data[start:end])
@@ -99,11 +104,28 @@ def rewrite_element(data_set: DataSet, element: Element, scope: Scope, target: E
     if not is_sequence(element, vr):
         return _rewrite_value(data_set, element, vr, scope.bits, target)
     try:
-        if all(is_as_wanted(data_set, step.element, target) for step in _steps_of(data_set, element, scope)):
+        steps = _steps_of(data_set, element, scope)
+        if _has_plain_heads(data_set, element, target) or all(is_as_wanted(data_set, s.element, target) for s in steps):
             return (data_set.data[element.start : element.end],)
         return _rewrite_sequence(data_set, _steps_of(data_set, element, scope), target)
     except InvalidArgument:
         return _copy_unread(data_set, element, target)
+
+
+def _has_plain_heads(data_set: DataSet, sequence: Element, target: Encoding) -> bool:
+    """Whether all heads inside have a VR and are in the encoding ``target``, so that nothing of them would be written
+    otherwise; cheaper than to look at each step. False where that cannot be seen at once."""
+    if sequence.encoding is not target or sequence.vr != "SQ":
+        return False
+    data, at, end = data_set.data, sequence.value, sequence.stop
+    while at + 8 <= end:
+        tag, vr, at, length = read_head(data, at, end, target)
+        if tag >> 16 == 0xFFFE or vr == "SQ":
+            continue
+        if vr in _LOOKED_INTO or length == UNDEFINED:
+            return False
+        at += length
+    return at == end
 
 
 def _steps_of(data_set: DataSet, element: Element, scope: Scope) -> Iterator[Step]:
@@ -199,81 +221,72 @@ def _name(tag: int) -> str:
 # --- the proof
 
 
-def require_same(old: DataSet, placed: Sequence[Placed], changes: Changes, new: DataSet) -> None:
-    """That ``new`` has the elements of ``old`` with the same bytes, but for ``changes``. Raises Internal."""
+def require_same(old: DataSet, placed: Sequence[Placed], changes: Changes, new: DataSet, start: int = 0) -> None:
+    """That ``new`` has, from ``start`` on, the elements of ``old`` with the same bytes, but for ``changes``.
+
+    Raises Internal.
+    """
     try:
-        is_same = _is_same(old, placed, changes, new)
+        is_same = _is_same(old, placed, changes, new, start)
     except InvalidArgument:
         is_same = False
     if not is_same:
         raise Internal("the instance was not written as it is stored; this is a mistake of the server")
 
 
-def _is_same(old: DataSet, placed: Sequence[Placed], changes: Changes, new: DataSet) -> bool:
-    before = [each for each in placed if each[0].tag not in changes and not is_group_length(each[0].tag)]
-    after, changed = list[Element](), dict[int, Element]()
-    for element in new.elements():
-        if element.tag in changes:
-            changed[element.tag] = element
-        else:
-            after.append(element)
-    return (
-        len(before) == len(after)
-        and {tag: new.data[element.value : element.stop] for tag, element in changed.items()}
-        == {tag: change.value for tag, change in changes.items() if change is not None}
-        and _are_same(old, before, new, after)
-    )
-
-
-def _are_same(old: DataSet, before: Sequence[Placed], new: DataSet, after: Sequence[Element]) -> bool:
-    """Those elements at once that stand behind each other in both, and those alone whose heads are other ones."""
-    number = 0
-    while number < len(before):
-        run = _count_alike(before, after, number)
-        if run:
-            first, last = before[number][0], before[number + run - 1][0]
-            if _are_same_bytes(old, first.start, new, after[number].start, last.end - first.start):
-                number += run
-                continue
-        for place in range(number, number + max(run, 1)):
-            (one, scope), other = before[place], after[place]
-            if one.tag != other.tag or not _has_same_value(old, one, scope, new, other):
+def _is_same(old: DataSet, placed: Sequence[Placed], changes: Changes, new: DataSet, at: int) -> bool:
+    """Elements with the same bytes in the same encoding are the same, so that only others need to be read again."""
+    kept = [each for each in placed if each[0][0] & _NUMBER and each[0][0] not in changes]
+    written = {tag: change for tag, change in changes.items() if change is not None}
+    number, end = 0, len(new.data)
+    for tag in (*sorted(written), None):
+        stop = _find_end_of_run(kept, number, tag)
+        while number < stop:
+            first, last = kept[number][0], kept[stop - 1][0]
+            if first.encoding is new.encoding and _are_same_bytes(old.data, first.start, last.end, new.data, at):
+                at += last.end - first.start
+            else:
+                others = new.read_elements(at, end, new.encoding)
+                for one, scope in kept[number:stop]:
+                    other = next(others, None)
+                    if other is None or one.tag != other.tag or not _has_same_value(old, one, scope, new, other):
+                        return False
+                    at = other.end
+            number, stop = stop, _find_end_of_run(kept, stop, tag)
+        if tag is not None:
+            changed = next(new.read_elements(at, end, new.encoding), None)
+            if changed is None or changed.tag != tag or not _has_value(new, changed, written[tag].value):
                 return False
-        number += max(run, 1)
-    return True
+            at = changed.end
+    return number == len(kept) and at == end
 
 
-def _count_alike(before: Sequence[Placed], after: Sequence[Element], number: int) -> int:
-    """How many elements from a place on have the same tags and lengths in both, and nothing between them."""
-    first, count = before[number][0], 0
-    shift, end = after[number].start - first.start, first.start
-    for place in range(number, len(before)):
-        one, other = before[place][0], after[place]
-        if one.tag != other.tag or one.start != end or other.start - end != shift or other.end - one.end != shift:
+def _find_end_of_run(kept: Sequence[Placed], number: int, before: int | None) -> int:
+    """Behind the last of those elements from a place on that follow each other in the old data set, and that come
+    before a tag."""
+    place, end = number, -1
+    for (tag, _, start, _, _, stop, _), _ in islice(kept, number, None):
+        if (before is not None and tag > before) or (start != end and end >= 0):
             break
-        end = one.end
-        count += 1
-    return count
+        place, end = place + 1, stop
+    return place
+
+
+def _has_value(new: DataSet, element: Element, value: Buffer) -> bool:
+    return element.stop - element.value == len(value) and _are_same_bytes(value, 0, len(value), new.data, element.value)
 
 
 def _has_same_value(old: DataSet, one: Element, scope: Scope, new: DataSet, other: Element) -> bool:
     """The same bytes; or the same values in the same items, whatever their heads and byte order."""
-    start, length = one.value, one.stop - one.value
-    if length == other.stop - other.value and one.encoding.order == "<":
-        if length <= _SHORT and old.data[start : one.stop] == new.data[other.value : other.stop]:
-            return True
-        if length > _SHORT and _are_same_bytes(old, start, new, other.value, length):
-            return True
+    is_alike = one.stop - one.value == other.stop - other.value and one.encoding.order == "<"
+    if is_alike and _are_same_bytes(old.data, one.value, one.stop, new.data, other.value):
+        return True
     return _have_same_contents(old, read_steps(old, iter((one,)), scope), new, other)
 
 
-def _are_same_bytes(old: DataSet, start: int, new: DataSet, other: int, length: int) -> bool:
-    """A piece at a time: views are compared item by item, and slowly."""
-    return all(
-        bytes(old.data[start + at : start + min(at + _PIECE, length)])
-        == bytes(new.data[other + at : other + min(at + _PIECE, length)])
-        for at in range(0, length, _PIECE)
-    )
+def _are_same_bytes(old: Buffer, start: int, stop: int, new: Buffer, at: int) -> bool:
+    """Without a copy of bytes, and without comparing views, which goes item by item and slowly."""
+    return bytes(new).startswith(memoryview(old)[start:stop], at)
 
 
 def _have_same_contents(old: DataSet, steps: Iterator[Step], new: DataSet, other: Element) -> bool:

@@ -38,7 +38,7 @@ def _by_library(data: bytes, pixels: int, width: int) -> Pixels | None:
     from rle.rle import decode_frame
 
     try:
-        return np.frombuffer(bytes(decode_frame(bytes(data), pixels, width * 8, "<")), np.uint8)
+        return np.frombuffer(decode_frame(bytes(data), pixels, width * 8, "<"), np.uint8)
     except (KeyboardInterrupt, SystemExit, MemoryError):
         raise
     except BaseException as error:

@@ -16,6 +16,7 @@ from pydicom.uid import UID
 
 from gantry.dicom import forms
 from gantry.dicom.bitstreams import read_stream
+from gantry.dicom.buffers import Buffer
 from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet
 from gantry.dicom.encapsulation import encapsulate
 from gantry.dicom.file_meta import write_meta
@@ -67,14 +68,15 @@ def transcode(instance: WholeInstance, transfer_syntax_uid: str, beat: Beat) -> 
 def _write_file(instance: WholeInstance, changes: Changes, syntax: str) -> bytes:
     """A file that has been read again and compared with the instance. Raises FailedPrecondition, Internal."""
     target = IMPLICIT_LE if syntax == forms.IMPLICIT_LE else EXPLICIT_LE
-    body = b"".join(rewrite(instance.data_set, instance.placed, changes, target))
-    require_same(instance.data_set, instance.placed, changes, DataSet(body, target))
-    if syntax == forms.DEFLATED_LE:
-        deflater = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
-        body = deflater.compress(body) + deflater.flush()
-        body += b"\0" * (len(body) % 2)
     header = instance.header
-    return write_meta(header.sop_class_uid, header.sop_instance_uid, syntax, instance.meta) + body
+    meta = write_meta(header.sop_class_uid, header.sop_instance_uid, syntax, instance.meta)
+    file = b"".join((meta, *rewrite(instance.data_set, instance.placed, changes, target)))
+    require_same(instance.data_set, instance.placed, changes, DataSet(file, target), len(meta))
+    if syntax != forms.DEFLATED_LE:
+        return file
+    deflater = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    body = deflater.compress(memoryview(file)[len(meta) :]) + deflater.flush()
+    return b"".join((meta, body, b"\0" * (len(body) % 2)))
 
 
 def _new_elements(instance: WholeInstance, syntax: str, beat: Beat) -> Changes:
@@ -105,24 +107,25 @@ def _new_elements(instance: WholeInstance, syntax: str, beat: Beat) -> Changes:
     return changes | native_icons(instance) | _description(source.ds, after) | {PIXEL_DATA: pixels}
 
 
-def _as_native(source: Source, image: ImagePixel, beat: Beat) -> tuple[bytes, ImagePixel]:
+def _as_native(source: Source, image: ImagePixel, beat: Beat) -> tuple[Buffer, ImagePixel]:
     import numpy as np
 
     from gantry.dicom.cells import pack_cells
 
     if image.bits_allocated == 1:
+        value: Buffer
         bits, after = [], image
         for frame in frames_of(source, image, beat):
             bits.append(frame.pixels.reshape(-1))
             after = frame.image
         value = np.packbits(np.concatenate(bits), bitorder="little").tobytes()
     else:
-        parts, after = [], image
+        parts, after = list[Buffer](), image
         for frame in frames_of(source, image, beat):
             parts.append(pack_cells(frame.pixels, frame.image))
             after = _widest(after, frame.image)
-        value = b"".join(parts)
-    return value + b"\0" * (len(value) % 2), after
+        value = b"".join(parts) if len(parts) > 1 else parts[0]
+    return b"".join((value, b"\0")) if len(value) % 2 else value, after
 
 
 def _as_encoded(source: Source, image: ImagePixel, syntax: str, beat: Beat) -> tuple[list[bytes], ImagePixel]:
@@ -178,7 +181,7 @@ def _require_no_overlay_in_pixels(instance: WholeInstance, syntax: str) -> None:
     if keeps_cells or syntax == forms.JXL_JPEG:
         return
     ds, tags = source.ds, instance.tags
-    for group in range(0, 0x200000, 0x20000):
+    for group in (group for group in range(0, 0x200000, 0x20000) if _OVERLAY_POSITION + group in tags):
         position, bits = (ds.get(tag + group) for tag in (_OVERLAY_POSITION, _OVERLAY_BITS))
         is_in_cells = position and (position.value or (bits and bits.value and bits.value > 1))
         if is_in_cells and _OVERLAY_DATA + group not in tags:

@@ -139,7 +139,8 @@ def _bitstreams(
 
         by_plane = source.encapsulated and image.samples_per_pixel > 1 and image.planar_configuration
         for frame in frames_of(source, image, beat, numbers):
-            yield pack_cells(frame.pixels.transpose(2, 0, 1) if by_plane else frame.pixels, frame.image)
+            cells = frame.pixels.transpose(2, 0, 1) if by_plane else frame.pixels
+            yield bytes(pack_cells(cells, frame.image))
     else:
         from gantry.dicom.encoders import encode_frame
 

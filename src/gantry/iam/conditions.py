@@ -37,6 +37,8 @@ _TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[A-Za-z_][A-Za-z0-9_.]*)"""
     r"""|(?P<sign>&&|\|\||[<>=!]=|[<>!().,]))"""
 )
+_QUOTES = re.compile(r'\\.|"', re.DOTALL)
+_AS_JSON = {"\\'": "'", '"': '\\"'}
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
     "!=": operator.ne,
@@ -70,8 +72,9 @@ def parse_condition(expression: str) -> Callable[[Facts], bool]:
 
 
 def _tokens(text: str) -> list[tuple[str, str]]:
+    text = text.rstrip()
     found, at = [], 0
-    while text[at:].strip():
+    while at < len(text):
         token = _TOKEN.match(text, at)
         if token is None:
             raise InvalidArgument(f"condition: {text[at : at + 30].strip()!r} is not understood")
@@ -133,7 +136,7 @@ class _Parser:
             return kind, check
         group, text = self._next()
         if group == "string":
-            value = _unquoted(text)
+            value = _unquote(text)
             return str, lambda facts: value
         if text == "timestamp":
             return datetime, self._moment()
@@ -153,11 +156,11 @@ class _Parser:
         text = self._argument()
         try:
             moment = datetime.fromisoformat(text)
-        except ValueError:
-            moment = datetime.min
-        if moment.tzinfo is None:
-            raise InvalidArgument(f"condition: {text[:50]!r} is no time like 2030-01-01T00:00:00Z")
-        moment = moment.astimezone(UTC)
+            if moment.tzinfo is None:
+                raise ValueError
+            moment = moment.astimezone(UTC)
+        except (ValueError, OverflowError):  # 0001-01-01T00:00:00+05:00 is in the year before the first
+            raise InvalidArgument(f"condition: {text[:50]!r} is no time like 2030-01-01T00:00:00Z") from None
         return lambda facts: moment
 
     def _argument(self) -> str:
@@ -167,7 +170,7 @@ class _Parser:
             self._at -= 1
             raise self._wrong()
         self._must(")")
-        return _unquoted(text)
+        return _unquote(text)
 
     def _truth(self, kind: type, check: Check) -> Check:
         if kind is not bool:
@@ -207,11 +210,9 @@ class _Parser:
         )
 
 
-def _unquoted(text: str) -> str:
-    """Escapes are those of JSON. Raises InvalidArgument."""
-    inner = text[1:-1]
-    if text[0] == "'":
-        inner = inner.replace("\\'", "'").replace('"', '\\"')
+def _unquote(text: str) -> str:
+    """Escapes are those of JSON, and that of a single quote. Raises InvalidArgument."""
+    inner = _QUOTES.sub(lambda found: _AS_JSON.get(found[0], found[0]), text[1:-1])
     try:
         return str(json.loads(f'"{inner}"'))
     except ValueError:

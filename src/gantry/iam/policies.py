@@ -6,16 +6,22 @@ import base64
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
 from gantry.errors import InvalidArgument
-from gantry.iam.conditions import Facts, parse_condition
+from gantry.iam.conditions import parse_condition
 from gantry.iam.roles import Roles
 
 MAX_BINDINGS, MAX_MEMBERS = 1500, 1500
+"""In all bindings of a policy together, as in Cloud IAM (its page "Quotas and limits")."""
+MAX_CONDITIONS = 250
+MAX_CHARACTERS = 256 * 1024
+"""Of a policy as JSON: every call below its resource needs it. 1,500 addresses of 100 characters have room."""
+_MAX_TEXTS = {"expression": 4096, "title": 100, "description": 256, "location": 256}
+"""Characters in the parts of a condition."""
 EVERYBODY = "allAuthenticatedUsers"
 _MEMBER = re.compile(r"(?:deleted:)?(user|serviceAccount|group|domain|principal|principalSet):[^\s\x00-\x1f]{1,500}")
 
@@ -103,19 +109,36 @@ def _binding(value: dict[str, Any]) -> Binding:
     return Binding(value["role"], tuple(value["members"]), None if condition is None else Condition(**condition))
 
 
-def checked(bindings: Iterable[Binding], roles: Roles) -> tuple[Binding, ...]:
+def check_bindings(bindings: Iterable[Binding], roles: Roles) -> tuple[Binding, ...]:
     """Bindings that may be set: without those that nobody is in. Raises InvalidArgument, which names what is wrong."""
-    found = tuple(replace(each, members=tuple(map(_folded, each.members))) for each in bindings if each.members)
-    if len(found) > MAX_BINDINGS or sum(len(each.members) for each in found) > MAX_MEMBERS:
+    given = [each for each in bindings if each.members]
+    if len(given) > MAX_BINDINGS or sum(len(each.members) for each in given) > MAX_MEMBERS:
         raise InvalidArgument(f"policy: has more than {MAX_BINDINGS} bindings or {MAX_MEMBERS} members")
-    for binding in found:
+    if sum(each.condition is not None for each in given) > MAX_CONDITIONS:
+        raise InvalidArgument(f"policy: has more than {MAX_CONDITIONS} bindings with conditions")
+    for binding in given:
         if binding.role not in roles:
             raise InvalidArgument(f"policy: there is no role {binding.role[:200]!r} for this resource")
         for member in binding.members:
-            _check_member(member)
+            check_member(member)
         if binding.condition is not None:
-            parse_condition(binding.condition.expression)
-    return found
+            _check_condition(binding.condition)
+    return tuple(replace(each, members=tuple(map(_folded, each.members))) for each in given)
+
+
+def _check_condition(condition: Condition) -> None:
+    for name, most in _MAX_TEXTS.items():
+        if len(getattr(condition, name)) > most:
+            raise InvalidArgument(f"policy: the {name} of a condition has more than {most} characters")
+    parse_condition(condition.expression)
+
+
+def write_policy(policy: Policy) -> str:
+    """The text that is kept. Raises InvalidArgument for a policy that is too large."""
+    text = policy.to_text()
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidArgument(f"policy: has more than {MAX_CHARACTERS} characters as JSON")
+    return text
 
 
 def _folded(member: str) -> str:
@@ -124,7 +147,8 @@ def _folded(member: str) -> str:
     return f"{kind}{colon}{name.lower()}" if kind in ("user", "serviceAccount", "group", "domain") else member
 
 
-def _check_member(member: str) -> None:
+def check_member(member: str) -> None:
+    """Raises InvalidArgument for what cannot stand in a policy."""
     if member == "allUsers":
         raise InvalidArgument("policy: allUsers is refused: images of patients are shown to nobody unknown")
     if member != EVERYBODY and not _MEMBER.fullmatch(member):
@@ -132,14 +156,3 @@ def _check_member(member: str) -> None:
             f"policy: {member[:200]!r} is no member; write user:EMAIL, serviceAccount:EMAIL, group:NAME, "
             f"domain:DOMAIN or {EVERYBODY}"
         )
-
-
-def allows(policies: Sequence[Policy], who: Principal, permission: str, facts: Facts, roles: Roles) -> bool:
-    """Whether a binding of a resource's own policy, or of one above it, gives the permission."""
-    return any(
-        roles.grants(binding.role, permission)
-        and not who.members.isdisjoint(binding.members)
-        and (binding.condition is None or parse_condition(binding.condition.expression)(facts))
-        for policy in policies
-        for binding in policy.bindings
-    )

@@ -17,7 +17,7 @@ create_operation   — → waiting                             NotFound, Resourc
 claim_operation    waiting, or running of another runner   None: nothing changes; one's own is not claimed again
                    → running, one ``attempt`` more
 commit_batch       running → running                       Aborted, unless it is this runner's own
-request_cancel     waiting, running → the same, stopping   done: nothing changes
+request_cancel     waiting → done, running → stopping      NotFound; done: nothing changes
 release_operation  running → waiting                       nothing changes, unless it is this runner's own
 finish_operation   running → done                          Aborted, unless it is this runner's own
 expire_operations  done → hidden                           those that are not done stay
@@ -50,6 +50,7 @@ from gantry.index.log_rows import insert_entries
 from gantry.index.operation_rows import (
     count_open_operations,
     get_operation,
+    is_in_dataset,
     make_id,
     note_progress,
     select_operations,
@@ -61,6 +62,7 @@ from gantry.index.resource_rows import get_dataset_row, get_store_row
 from gantry.index.tables import dicom_store, operation, progress, selection
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
 from gantry.resources import (
+    CANCELLED,
     Batch,
     Committed,
     Failure,
@@ -149,14 +151,24 @@ class Operations(Part):
             samples = select_samples(connection, rows)
             return [to_operation(row, samples.get(row.id, ())) for row in rows]
 
-    def request_cancel(self, name: OperationName) -> None:
-        self.get_operation(name)
+    def request_cancel(self, name: OperationName) -> int:
         with self.database.write() as connection:
-            connection.execute(
-                update(operation)
-                .where(operation.c.id == name.id, operation.c.end_time.is_(None))
-                .values(cancel_requested=True)
-            )
+            wanted = select_operations().where(operation.c.id == name.id, *is_in_dataset(name.dataset))
+            row = connection.execute(wanted).one_or_none()
+            if row is None:
+                raise NotFound(f"operation {name} does not exist")
+            if row.end_time is not None:
+                return 0
+            connection.execute(update(operation).where(operation.c.id == row.id).values(cancel_requested=True))
+            if row.runner:
+                return 0
+            cancelled = (Failure(to_operation(row).subject, CANCELLED),)
+            _finish(connection, row, self.database.now(), CANCELLED, cancelled)
+            return 1
+
+    def cancel_requested(self, name: OperationName) -> bool:
+        with self.database.read() as connection:
+            return bool(connection.execute(select(operation.c.cancel_requested).filter_by(id=name.id)).scalar())
 
     def commit_batch(self, value: Operation, runner: str, batch: Batch) -> Committed:
         with self.database.write() as connection:
@@ -167,7 +179,9 @@ class Operations(Part):
             if batch.replacements:
                 lost += replace_instances(connection, batch.replacements, now)
             discard_blobs(connection, batch.garbage)
-            warnings = add_selection(connection, row.id, value.store_id, batch.selection) if batch.selection else ()
+            warnings = [*batch.warnings]
+            if batch.selection:
+                warnings += add_selection(connection, row.id, value.store_id, batch.selection)
             insert_entries(connection, row, now, batch.failures + lost)
             insert_entries(connection, row, now, warnings, Severity.WARNING)
             connection.execute(
@@ -189,19 +203,8 @@ class Operations(Part):
         self, value: Operation, runner: str, error: Status | None, entries: Sequence[Failure] = ()
     ) -> None:
         with self.database.write() as connection:
-            row, now = self._own(connection, value, runner, needs_store=False), self.database.now()
-            insert_entries(connection, row, now, entries)
-            connection.execute(delete(selection).where(selection.c.operation_id == row.id))
-            connection.execute(
-                update(operation)
-                .where(operation.c.id == value.name.id)
-                .values(
-                    end_time=max(now, row.create_time),
-                    listed=row.listed if entries else row.success + row.failure,
-                    error_code=None if error is None else int(error.code),
-                    error_message=None if error is None else error.message,
-                )
-            )
+            row = self._own(connection, value, runner, needs_store=False)
+            _finish(connection, row, self.database.now(), error, entries)
 
     def list_progress(self, name: OperationName) -> list[tuple[datetime, int]]:
         query = select(progress.c.time, progress.c.done).where(progress.c.operation_id == name.id)
@@ -222,3 +225,18 @@ class Operations(Part):
             if connection.execute(alive).one_or_none() is None:
                 raise NotFound(f"DICOM store {value.store} was deleted while the operation ran")
         return row
+
+
+def _finish(connection: Connection, row: Row[Any], now: int, error: Status | None, entries: Sequence[Failure]) -> None:
+    insert_entries(connection, row, now, entries)
+    connection.execute(delete(selection).where(selection.c.operation_id == row.id))
+    connection.execute(
+        update(operation)
+        .where(operation.c.id == row.id)
+        .values(
+            end_time=max(now, row.create_time),
+            listed=row.listed if entries else row.success + row.failure,
+            error_code=None if error is None else int(error.code),
+            error_message=None if error is None else error.message,
+        )
+    )

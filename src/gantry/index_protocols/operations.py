@@ -62,8 +62,15 @@ class OperationIndex(Protocol):
         """Newest first, those with an id below ``before``. Raises NotFound for the dataset."""
         ...
 
-    def request_cancel(self, name: OperationName) -> None:
-        """Ask the runner to stop after its present batch; nothing changes when it is done. Raises NotFound."""
+    def request_cancel(self, name: OperationName) -> int:
+        """Cancel an operation: one that waits for a runner ends here, of another one the runner is asked to stop.
+
+        Nothing changes where it is done. How many entries of its error log were written. Raises NotFound.
+        """
+        ...
+
+    def cancel_requested(self, name: OperationName) -> bool:
+        """Whether a cancel was asked for; False for an operation that is not there any more."""
         ...
 
     def commit_batch(self, value: Operation, runner: str, batch: Batch) -> Committed:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
-from gantry.seams import WorkerDied, WorkerTimedOut
+from gantry.errors import Code, Status
+from gantry.operations.interruption import go_on
+from gantry.resources import Failure
+from gantry.seams import Check, WorkerDied, WorkerTimedOut, end_calls, result_of
 
 MAX_ITEMS = 512
 MAX_BYTES = 128 << 20
 FIRST_ITEMS = 32
 ATTEMPTS_ALONE = 3
+"""How often an item is tried alone once its batch has lost its worker. Only deaths while it runs count (``executors``):
+three in a row, of a worker that does nothing else, are no chance any more."""
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -40,18 +45,26 @@ def cut(
 
 
 def run_in_order(
-    submit: Submit[In, Out], batches: Iterable[Sequence[In]], window: int, on_death: Callable[[In, WorkerDied], Out]
+    submit: Submit[In, Out],
+    batches: Iterable[Sequence[In]],
+    window: int,
+    on_death: Callable[[In, WorkerDied], Out],
+    check: Check = go_on,
+    on_drop: Callable[[Sequence[In]], None] = lambda _: None,
 ) -> Generator[tuple[int, Sequence[In], list[Out]], None, None]:
     """Yield (number, batch, outcomes) in the order of ``batches``, at most ``window`` of them under way.
 
     ``submit(number, items, offset)`` starts the items of a batch from ``offset`` on; ``outcomes_of`` says what
-    becomes of dead workers. Closing the generator drops what has not begun and waits for what has.
+    becomes of dead workers. ``check`` is called while workers are waited for; what it raises ends the work.
+    Closing the generator ends what is under way; ``on_drop`` gets each batch whose worker was ended for that.
     """
     under_way: deque[tuple[int, Sequence[In], Future[list[Out]]]] = deque()
 
     def oldest() -> tuple[int, Sequence[In], list[Out]]:
-        number, batch, future = under_way.popleft()
-        return number, batch, outcomes_of(future, partial(submit, number), batch, on_death)
+        number, batch, future = under_way[0]
+        outcomes = outcomes_of(future, partial(submit, number), batch, on_death, check)
+        under_way.popleft()
+        return number, batch, outcomes
 
     try:
         for number, batch in enumerate(batches):
@@ -61,8 +74,10 @@ def run_in_order(
         while under_way:
             yield oldest()
     finally:
-        futures = [future for _, _, future in under_way]
-        wait([future for future in futures if not future.cancel()])
+        ended = end_calls([future for _, _, future in under_way])
+        for _, batch, future in under_way:
+            if future in ended:
+                on_drop(batch)
 
 
 def outcomes_of(
@@ -70,15 +85,38 @@ def outcomes_of(
     submit: Callable[[Sequence[In], int], Future[list[Out]]],
     batch: Sequence[In],
     on_death: Callable[[In, WorkerDied], Out],
+    check: Check = go_on,
 ) -> list[Out]:
     """The outcomes of a batch under way. If its worker died, the batch is run again item by item.
 
     An item whose worker dies every time, or runs out of time, gets ``on_death``; the others are not touched by it.
     """
     try:
-        return future.result()
+        return result_of(future, check)
     except WorkerDied:
-        return [_alone(submit, item, offset, on_death) for offset, item in enumerate(batch)]
+        return [_alone(submit, item, offset, on_death, check) for offset, item in enumerate(batch)]
+
+
+def run_batch(
+    submit: Callable[[Sequence[In], int], Future[list[Out]]],
+    batch: Sequence[In],
+    on_death: Callable[[In, WorkerDied], Out],
+    check: Check = go_on,
+) -> list[Out]:
+    """The outcomes of one batch by itself, as ``outcomes_of``; its call is ended where ``check`` raises."""
+    future = submit(batch, 0)
+    try:
+        return outcomes_of(future, submit, batch, on_death, check)
+    finally:
+        end_calls([future])
+
+
+def died(resource: str, doing: str, error: WorkerDied) -> Failure:
+    """The outcome of an item whose worker died with it, even alone. ``doing``: "read this object"."""
+    if isinstance(error, WorkerTimedOut):
+        message = f"a frame takes longer than {error.seconds:g} seconds; its data may be damaged"
+        return Failure(resource, Status(Code.DEADLINE_EXCEEDED, message))
+    return Failure(resource, Status(Code.INTERNAL, f"the worker process died while it {doing}"))
 
 
 def _alone(
@@ -86,12 +124,16 @@ def _alone(
     item: In,
     offset: int,
     on_death: Callable[[In, WorkerDied], Out],
+    check: Check,
 ) -> Out:
     for attempt in range(1, ATTEMPTS_ALONE + 1):
+        future = submit([item], offset)
         try:
-            return submit([item], offset).result()[0]
+            return result_of(future, check)[0]
         except WorkerDied as error:
             # Once may be chance: the machine was short of memory, somebody killed the process. Time is no chance.
             if attempt == ATTEMPTS_ALONE or isinstance(error, WorkerTimedOut):
                 return on_death(item, error)
+        finally:
+            end_calls([future])
     raise AssertionError("unreachable")

@@ -17,8 +17,9 @@ from gantry.errors import DataLoss
 from gantry.header_packs import unpack
 from gantry.ingest import AWAY, describe_headers
 from gantry.merging import fold
+from gantry.operations.interruption import Stopping, until
 from gantry.resources import HeaderPlace, OutdatedSeries, OutdatedStudy, Said, SeriesAttributes, StudyAttributes
-from gantry.seams import Seams, WorkerDied
+from gantry.seams import Seams, WorkerDied, result_of
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,8 @@ class _Work:
                     self.done += 1
                 except _Changed:
                     again = True
+                except Stopping:
+                    break
                 except AWAY as error:
                     self.away.add(study.position)
                     logger.warning("study %s cannot be described anew now: %s", study.study_instance_uid, error)
@@ -184,7 +187,9 @@ class _Work:
     def _describe(self, headers: Sequence[bytes | str]) -> list[Said | None]:
         """One that a worker dies of is one that cannot be read."""
         try:
-            return list(self.seams.executor.submit(describe_headers, headers, blobs=self.seams.blobs).result())
+            future = self.seams.executor.submit(describe_headers, headers, blobs=self.seams.blobs)
+            found = result_of(future, until(self.stopping))
+            return list(found)
         except WorkerDied:
             if len(headers) < 2:
                 return [None]

@@ -5,54 +5,45 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 
 from gantry.containment import contain
 from gantry.dicom.forms import AS_STORED, DICOM, Form, parse_form
-from gantry.errors import Code, DeadlineExceeded, ResourceExhausted, Status, StatusError
-from gantry.operations.batches import cut, outcomes_of, run_in_order
+from gantry.errors import DeadlineExceeded, ResourceExhausted, StatusError
 from gantry.operations.bucket_use import bucket_use
-from gantry.operations.filtering import chosen, read_filter, refused_before
-from gantry.operations.second_look import look_again
+from gantry.operations.interruption import go_on
+from gantry.operations.over_instances import Placed, Work, over_instances
 from gantry.resources import Batch, Failure, Instance, Operation
-from gantry.seams import BlobStore, OpenedObject, Seams, WorkerDied, WorkerTimedOut, beat
+from gantry.seams import BlobStore, Check, OpenedObject, Seams, beat
 from gantry.storage.uris import parse_prefix
 
-_Placed = tuple[str, Instance]
 FRAME_SECONDS = 60
 INSTANCE_SECONDS = 1800
 AS_THEY_ARE = Form(DICOM, AS_STORED)
 CODEC_ITEMS, CODEC_BYTES = 32, 16 << 20  # a batch that codecs work on takes longer per item and per byte
 
 
-def export_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, None, None]:
+def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
     """Batches from the checkpoint on. Raises NotFound for a missing bucket or filter file."""
     prefix = parse_prefix(operation.request["uri_prefix"])
     form = parse_form(operation.request.get("mime_type") or DICOM)
     destination = seams.bucket(bucket_use(operation, prefix.bucket, "write", prefix.key))
-    refused = refused_before(operation)
-    for batch in read_filter(seams, operation):
-        refused += len(batch.failures)
-        yield batch
-
     write = partial(export_batch, blobs=seams.blobs, destination=destination, prefix=prefix.key, form=form)
 
-    def submit(_number: int, placed: Sequence[_Placed], _offset: int) -> Future[list[Failure | None]]:
+    def submit(_number: int, placed: Sequence[Placed], _offset: int) -> Future[list[Failure | None]]:
         return seams.executor.submit(write, [instance for _, instance in placed])
 
-    def write_again(placed: Sequence[_Placed]) -> list[Failure | None]:
-        return outcomes_of(submit(0, placed, 0), partial(submit, 0), placed, _died)
+    def to_batch(_number: int, _placed: Sequence[Placed], outcomes: Sequence[Failure | None]) -> Batch:
+        return Batch("", success=outcomes.count(None))
 
-    count, found = chosen(seams, operation)
-    total = refused + count
+    def on_drop(placed: Sequence[Placed]) -> None:
+        for directory in {each for _, instance in placed for each in _directories(prefix.key, instance, form)}:
+            destination.delete_unfinished(directory)
+
     limits = {} if form == AS_THEY_ARE else {"max_items": CODEC_ITEMS, "max_bytes": CODEC_BYTES}
-    results = run_in_order(submit, cut(found, lambda placed: placed[1].size, **limits), seams.window, _died)
-    with closing(results):
-        for _, placed, first in results:
-            outcomes = look_again(seams, operation.store_id, placed, first, write_again)
-            failures = tuple(outcome for outcome in outcomes if outcome is not None)
-            yield Batch(checkpoint=placed[-1][0], success=len(placed) - len(failures), failures=failures, listed=total)
+    work = Work[None]("wrote this instance", submit, to_batch, on_drop=on_drop, limits=limits)
+    yield from over_instances(seams, operation, work, check)
 
 
 def export_batch(
@@ -74,6 +65,12 @@ def export_batch(
             outcomes.append(Failure(instance.path, error.status))
     destination.flush()
     return outcomes
+
+
+def _directories(prefix: str, instance: Instance, form: Form) -> tuple[str, ...]:
+    """Where the file of an instance is written, and those of its frames."""
+    series = prefix + "/".join(instance.uids[:-1])
+    return (series,) if form == AS_THEY_ARE else (series, f"{series}/{instance.sop_instance_uid}")
 
 
 def _write(blob: OpenedObject, destination: BlobStore, name: str, form: Form) -> None:
@@ -107,10 +104,3 @@ def _watch(deadline: float) -> Callable[[], None]:
         beat(FRAME_SECONDS)
 
     return next_frame
-
-
-def _died(placed: _Placed, error: WorkerDied) -> Failure:
-    if isinstance(error, WorkerTimedOut):
-        message = f"a frame takes longer than {FRAME_SECONDS} seconds; its data may be damaged"
-        return Failure(placed[1].path, Status(Code.DEADLINE_EXCEEDED, message))
-    return Failure(placed[1].path, Status(Code.INTERNAL, "the worker process died while it wrote this instance"))

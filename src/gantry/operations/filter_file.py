@@ -1,16 +1,44 @@
-"""Filter files: one path per line, ``/studies/U[/series/U[/instances/U]]``, as people and BigQuery write them."""
+"""Filter files: one path per line, ``/studies/U[/series/U[/instances/U]]``, as people and programs write them.
+
+Text is UTF-8, or what a byte order mark says (Windows PowerShell 5.1 writes UTF-16 with ``>``). Lines end in LF, CRLF
+or CR. A line may be in quotes, as BigQuery writes them, and may be the full name of something in this DICOM store,
+with an address before it.
+"""
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator
+from io import IncrementalNewlineDecoder
 from typing import NamedTuple
+from urllib.parse import unquote
 
-from gantry.names import ResourcePath
+from gantry.names import DicomStoreName, ResourcePath
 
-MAX_LINE_BYTES = 1024
+MAX_LINE_BYTES = 2048
+"""Of a line as UTF-8: a full name has two ids of 256 characters and three UIDs of 64."""
+
+SHAPE = "/studies/STUDY[/series/SERIES[/instances/INSTANCE]]"
+QUERY = (
+    "SELECT CONCAT('/studies/', StudyInstanceUID, '/series/', SeriesInstanceUID, '/instances/', SOPInstanceUID) "
+    "AS path FROM `PROJECT.DATASET.TABLE`"
+)
+"""What makes such lines out of a table of instances in BigQuery."""
+
+_MAX_SHOWN = 200
 _UID = r"[0-9.]{1,64}"
 _PATH = re.compile(rf"/?studies/({_UID})(?:/series/({_UID})(?:/instances/({_UID}))?)?/?")
+_FULL = re.compile(r"(?P<host>(?:https?:)?//[^/]+/|/)?(?:v1(?:beta1|alpha2)?/)?(?P<name>projects/.*)")
+_THREE_UIDS = re.compile(rf'"?{_UID}"?\s*[,;\t]\s*"?{_UID}"?(?:\s*[,;\t]\s*"?{_UID}"?)?')
+# The longest first: UTF-32's mark begins as that of UTF-16 does.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 class Line(NamedTuple):
@@ -22,22 +50,76 @@ class Line(NamedTuple):
     path: ResourcePath | None
 
 
-def read_lines(chunks: Iterable[bytes]) -> Iterator[Line]:
-    """Lines that mean something: without blank ones and without a CSV header (line 1 without any ``/``)."""
-    for number, raw in enumerate(_split(chunks), 1):
-        text = raw.decode("utf-8-sig" if number == 1 else "utf-8", "replace").strip().strip('"').strip()
-        if not text or (number == 1 and "/" not in text):
+def read_lines(chunks: Iterable[bytes], store: DicomStoreName | None = None) -> Iterator[Line]:
+    """Lines that mean something: without blank ones and without a CSV header, a first line that begins with a letter
+    or ``_`` and has no ``/``. ``store`` is the one whose full names are paths."""
+    for number, raw in enumerate(_split(_decode(chunks)), 1):
+        text = raw.strip().strip('"').strip()
+        if not text or (number == 1 and _is_header(text)):
             continue
-        match = _PATH.fullmatch(text) if len(raw) <= MAX_LINE_BYTES else None
-        path = None if match is None else ResourcePath(*match.groups(""))
-        yield Line(number, text[:200], path)
+        fits = len(raw.encode("utf-8", "replace")) <= MAX_LINE_BYTES
+        yield Line(number, text[:_MAX_SHOWN], _path(text, store) if fits else None)
 
 
-def _split(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Lines without their ends; what a line holds beyond MAX_LINE_BYTES is dropped, so memory stays bounded."""
-    rest = b""
+def _is_header(text: str) -> bool:
+    return (text[0].isalpha() or text[0] == "_") and "/" not in text
+
+
+def explain(line: Line, store: DicomStoreName | None) -> str:
+    """Why a line is not a path, and what to write."""
+    shown = repr(line.text)
+    full = _FULL.fullmatch(line.text)
+    if full is not None and not _is_below(_name(full), store):
+        return f"{shown} is not in this DICOM store, {store}; write paths of this store: {SHAPE}"
+    if _THREE_UIDS.fullmatch(line.text):
+        return f"{shown} is not a path but a row of UIDs; write {SHAPE}. In BigQuery: {QUERY}"
+    return f"{shown} is not a path; write {SHAPE}"
+
+
+def _path(text: str, store: DicomStoreName | None) -> ResourcePath | None:
+    full = _FULL.fullmatch(text)
+    if full is not None:
+        name, prefix = _name(full), f"{store}/dicomWeb/"
+        text = name.removeprefix(prefix) if name.startswith(prefix) else ""
+    match = _PATH.fullmatch(text)
+    return None if match is None else ResourcePath(*match.groups(""))
+
+
+def _name(full: re.Match[str]) -> str:
+    """The resource name; in an address it is percent-encoded."""
+    return unquote(full["name"]) if full["host"] else full["name"]
+
+
+def _is_below(name: str, store: DicomStoreName | None) -> bool:
+    """``name`` may have been cut."""
+    prefix = f"{store}/dicomWeb/"
+    return name.startswith(prefix) or (len(name) >= _MAX_SHOWN // 2 and prefix.startswith(name))
+
+
+def _decode(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Text with LF at the end of every line. What is no character becomes U+FFFD."""
+    decoder: IncrementalNewlineDecoder | None = None
+    held = b""
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
+        held += chunk
+        if decoder is None and len(held) >= len(codecs.BOM_UTF32_LE):
+            decoder = _decoder_of(held)
+        if decoder is not None:
+            yield decoder.decode(held)
+            held = b""
+    yield (decoder or _decoder_of(held)).decode(held, final=True)
+
+
+def _decoder_of(start: bytes) -> IncrementalNewlineDecoder:
+    encoding = next((name for mark, name in _MARKS if start.startswith(mark)), "utf-8")
+    return IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)("replace"), translate=True)
+
+
+def _split(texts: Iterable[str]) -> Iterator[str]:
+    """Lines without their ends; what a line holds beyond MAX_LINE_BYTES is dropped, so memory stays bounded."""
+    rest = ""
+    for text in texts:
+        *lines, rest = (rest + text).split("\n")
         yield from (line[: MAX_LINE_BYTES + 1] for line in lines)
         rest = rest[: MAX_LINE_BYTES + 1]
     if rest:

@@ -1,6 +1,6 @@
 """Which instances an operation is about: all of a store, those below a path, or those that its filter file names.
 
-A checkpoint is ``line=N`` while the filter file is read, then a position in the index.
+A checkpoint is ``line=N`` while the filter file is read, then a position in the index, or ``nothing``.
 """
 
 from __future__ import annotations
@@ -8,39 +8,53 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from gantry.errors import Code, Status, StatusError
-from gantry.names import ResourcePath
+from gantry.errors import Cancelled, Code, Status, StatusError
+from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.bucket_use import bucket_use
-from gantry.operations.filter_file import Line, read_lines
+from gantry.operations.filter_file import SHAPE, Line, explain, read_lines
+from gantry.operations.interruption import go_on
 from gantry.resources import Batch, Failure, Instance, Operation, Selected
-from gantry.seams import OpenedObject, Seams
+from gantry.seams import Check, Seams
 from gantry.storage.uris import StorageUri
 
 _LINES = 5000  # of a filter file per transaction
 _LINE = "line="
+_NOTHING = "nothing"  # the checkpoint of a filter file that has been read and has no line
 
 
-def read_filter(seams: Seams, operation: Operation) -> Iterator[Batch]:
+def read_filter(seams: Seams, operation: Operation, check: Check = go_on) -> Iterator[Batch]:
     """Batches that remember the paths of the filter file; each line that is not a path is a failure.
 
-    Nothing when there is no filter, or when it has been read. Raises NotFound for a missing bucket or filter file.
+    A filter file without any line is a warning. Nothing when there is no filter, or when it has been read. Raises
+    NotFound for a missing bucket or filter file, Aborted for a file that is written to while it is read.
     """
     if _is_filtered(operation) and _is_reading(operation):
         uri = StorageUri.parse(operation.request["filter_uri"])
         done = int(operation.checkpoint.removeprefix(_LINE) or 0)
-        with _opened(seams, operation, uri) as opened:
-            lines = (line for line in read_lines(opened.chunks()) if line.number > done)
-            while chunk := list(islice(lines, _LINES)):
-                yield Batch(
-                    checkpoint=f"{_LINE}{chunk[-1].number}",
-                    selection=tuple(Selected(_name(uri, line), line.path) for line in chunk if line.path is not None),
-                    failures=tuple(_refused(uri, line) for line in chunk if line.path is None),
-                )
+        lines = (
+            line for line in read_lines(_chunks(seams, operation, uri, check), operation.store) if line.number > done
+        )
+        found = False
+        while chunk := list(islice(lines, _LINES)):
+            found = True
+            yield Batch(
+                checkpoint=f"{_LINE}{chunk[-1].number}",
+                selection=tuple(Selected(_name(uri, line), line.path) for line in chunk if line.path is not None),
+                failures=tuple(_refused(uri, line, operation.store) for line in chunk if line.path is None),
+            )
+        if not operation.checkpoint and not found:
+            yield Batch(checkpoint=_NOTHING, warnings=(_selects_nothing(uri),))
 
 
-def _opened(seams: Seams, operation: Operation, uri: StorageUri) -> OpenedObject:
+def _chunks(seams: Seams, operation: Operation, uri: StorageUri, check: Check) -> Iterator[bytes]:
+    """The bytes of a filter file. Raises the error of whatever went wrong with it, in words that name the file."""
     try:
-        return seams.bucket(bucket_use(operation, uri.bucket, "read", uri.key)).open(uri.key)
+        with seams.bucket(bucket_use(operation, uri.bucket, "read", uri.key)).open(uri.key) as opened:
+            for chunk in opened.chunks():
+                check()
+                yield chunk
+    except Cancelled:
+        raise
     except StatusError as error:
         failed = type(error)(f"the filter file {uri} cannot be read: {error.message}")
         failed.resource = str(uri)
@@ -56,6 +70,8 @@ def chosen(seams: Seams, operation: Operation) -> tuple[int, Iterator[tuple[str,
     if "path" in operation.request:
         path = ResourcePath(*operation.request["path"])
         return index.instances.count_below(store_id, path), index.instances.walk_below(store_id, path, start)
+    if operation.checkpoint == _NOTHING:
+        return 0, iter(())
     if _is_filtered(operation):
         number = operation.name.id
         return index.selections.count_selected(number), index.selections.walk_selected(number, start)
@@ -79,9 +95,13 @@ def _is_reading(operation: Operation) -> bool:
     return not operation.checkpoint or operation.checkpoint.startswith(_LINE)
 
 
-def _refused(uri: StorageUri, line: Line) -> Failure:
-    message = f"{line.text!r} is not a path; write /studies/STUDY[/series/SERIES[/instances/INSTANCE]]"
-    return Failure(_name(uri, line), Status(Code.INVALID_ARGUMENT, message))
+def _refused(uri: StorageUri, line: Line, store: DicomStoreName | None) -> Failure:
+    return Failure(_name(uri, line), Status(Code.INVALID_ARGUMENT, explain(line, store)))
+
+
+def _selects_nothing(uri: StorageUri) -> Failure:
+    message = f"the filter file names nothing, so nothing was selected; each line must be {SHAPE}"
+    return Failure(str(uri), Status(Code.NOT_FOUND, message))
 
 
 def _name(uri: StorageUri, line: Line) -> str:

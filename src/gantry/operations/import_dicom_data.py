@@ -9,16 +9,20 @@ from contextlib import closing
 from dataclasses import replace
 
 from gantry.errors import Code, NotFound, Status, StatusError
-from gantry.ingest import died, ingest_batch, printable, same_bytes
-from gantry.operations.batches import cut, outcomes_of, run_in_order
-from gantry.operations.blob_keys import batch_prefix, half_written
+from gantry.ingest import ingest_batch, printable, same_bytes
+from gantry.operations.batches import cut, died, run_batch, run_in_order
+from gantry.operations.blob_keys import batch_prefix, blob_key, half_written
 from gantry.operations.bucket_use import bucket_use
+from gantry.operations.interruption import Stopping, go_on, until
+from gantry.operations.matching_nothing import what_is_there
 from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation
-from gantry.seams import BlobStore, Seams
+from gantry.seams import BlobStore, Check, Seams, WorkerDied
 from gantry.storage.uris import UriPattern
 
+_READING = "read this object; the object may be malformed beyond what can be read"
 
-def import_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, None, None]:
+
+def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
     """Batches from the checkpoint on. Raises NotFound for a missing bucket and for a pattern that matches nothing."""
     pattern = UriPattern.parse(operation.request["uri"])
     source = seams.bucket(bucket_use(operation, pattern.bucket, "read", pattern.prefix))
@@ -40,29 +44,36 @@ def import_dicom_data(seams: Seams, operation: Operation) -> Generator[Batch, No
             storage_class=operation.request["storage_class"],
         )
 
-    found = list_matching(source, pattern, operation.checkpoint)
+    def on_death(item: ObjectMeta, error: WorkerDied) -> Failure:
+        return died(printable(source_uri + item.key), _READING, error)
+
+    found = list_matching(source, pattern, operation.checkpoint, check)
     done = operation.counter.success + operation.counter.failure
     with Count(source, pattern) as count:
-        results = run_in_order(
-            submit, cut(found, lambda item: item.size), seams.window, lambda item, _error: died(item, source_uri)
-        )
-        with closing(results):
+        batches = cut(found, lambda item: item.size)
+        with closing(run_in_order(submit, batches, seams.window, on_death, check)) as results:
             for number, objects, outcomes in results:
                 done += len(objects)
+                keys = [blob_key(directory(number), item) for item in range(len(objects))]
                 yield Batch(
                     checkpoint=objects[-1].key,
                     instances=tuple(item for item in outcomes if isinstance(item, Instance)),
                     failures=tuple(item for item in outcomes if isinstance(item, Failure)),
                     listed=max(count.value, done),
                     blob_prefix=batch_prefix(operation, number),
-                    garbage=tuple(half_written(outcomes, directory(number))),
+                    garbage=half_written(outcomes, keys),
                 )
     if not done:
-        raise NotFound(f"{printable(str(pattern))} matches no object")
+        raise NotFound(f"{printable(str(pattern))} matches no object: {what_is_there(source, pattern, check)}")
 
 
-def list_matching(source: BlobStore, pattern: UriPattern, start_after: str = "") -> Iterator[ObjectMeta]:
-    """Objects that the pattern names, sorted by key. An entry that hinders the listing itself always belongs to it."""
+def list_matching(
+    source: BlobStore, pattern: UriPattern, start_after: str = "", check: Check = go_on
+) -> Iterator[ObjectMeta]:
+    """Objects that the pattern names, sorted by key. An entry that hinders the listing itself always belongs to it.
+
+    ``check`` is called also while nothing matches.
+    """
     if not pattern.has_wildcard:
         try:
             if pattern.pattern > start_after:
@@ -70,12 +81,13 @@ def list_matching(source: BlobStore, pattern: UriPattern, start_after: str = "")
         except NotFound:
             return
     else:
-        for found in source.list(pattern.prefix, start_after, pattern.depth):
+        for found in source.list(pattern.prefix, start_after, pattern.depth, check):
+            check()
             if pattern.matches(found.key) or (found.problem and found.key.endswith("/")):
                 yield found
 
 
-def settle(seams: Seams, batch: Batch, stored: Mapping[tuple[str, str, str], str]) -> Batch:
+def settle(seams: Seams, batch: Batch, stored: Mapping[tuple[str, str, str], str], check: Check = go_on) -> Batch:
     """Decide about instances whose UIDs are taken, by ``stored`` (UIDs → blob key) or earlier in the batch.
 
     Identical bytes are a success without a second copy; other bytes are a failure, and the first ones stay.
@@ -87,7 +99,7 @@ def settle(seams: Seams, batch: Batch, stored: Mapping[tuple[str, str, str], str
     doubles = [(item, owner) for item, owner in owners if owner != item.blob_key]
     if not doubles:
         return batch
-    verdicts = _compare(seams, [(item.blob_key, owner) for item, owner in doubles])
+    verdicts = _compare(seams, [(item.blob_key, owner) for item, owner in doubles], check)
     refused = tuple(item.blob_key for item, _ in doubles)
     failures = (_refusal(item, verdict) for (item, _), verdict in zip(doubles, verdicts, strict=True))
     return replace(
@@ -99,12 +111,11 @@ def settle(seams: Seams, batch: Batch, stored: Mapping[tuple[str, str, str], str
     )
 
 
-def _compare(seams: Seams, pairs: list[tuple[str, str]]) -> list[bool | Status]:
+def _compare(seams: Seams, pairs: list[tuple[str, str]], check: Check) -> list[bool | Status]:
     def submit(items: Sequence[tuple[str, str]], _offset: int) -> Future[list[bool | Status]]:
         return seams.executor.submit(same_bytes, list(items), blobs=seams.blobs)
 
-    dead = Status(Code.INTERNAL, "the worker process died while it read them")
-    return outcomes_of(submit(pairs, 0), submit, pairs, lambda _pair, _error: dead)
+    return run_batch(submit, pairs, lambda pair, error: died(pair[0], "read them", error).status, check)
 
 
 def _refusal(item: Instance, verdict: bool | Status) -> Failure | None:
@@ -127,11 +138,10 @@ class Count:
 
     def _count(self, source: BlobStore, pattern: UriPattern) -> None:
         try:
-            for self.value, _ in enumerate(list_matching(source, pattern), 1):
-                if self._stop.is_set():
-                    return
-        except StatusError:
-            return  # the listing that does the work meets the same error and tells
+            for number, _ in enumerate(list_matching(source, pattern, check=until(self._stop)), 1):
+                self.value = number
+        except (StatusError, Stopping):
+            return  # the listing that does the work meets the same error and reports it
 
     def __enter__(self) -> Count:
         self._thread.start()

@@ -4,48 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
-from contextlib import closing, suppress
-from dataclasses import replace
+from contextlib import suppress
 from functools import partial
 
 from gantry.containment import contain
 from gantry.errors import Code, ResourceExhausted, Status, StatusError
-from gantry.operations.batches import cut, run_in_order
 from gantry.operations.blob_keys import batch_prefix, blob_key, half_written, place_in
-from gantry.operations.filtering import chosen, read_filter, refused_before
-from gantry.operations.second_look import look_again
+from gantry.operations.interruption import go_on
+from gantry.operations.over_instances import Placed, Work, over_instances
 from gantry.resources import Batch, Change, Failure, Instance, Operation
-from gantry.seams import BlobStore, Seams, WorkerDied
-
-_Placed = tuple[str, Instance]
+from gantry.seams import BlobStore, Check, Seams
 
 
-def set_blob_storage_settings(seams: Seams, operation: Operation) -> Generator[Batch, None, None]:
+def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
     """Batches from the checkpoint on. Raises NotFound for a missing filter file or its bucket.
 
     What has the class already, in the right place, is a success and is left as it is.
     """
-    refused = refused_before(operation)
-    for batch in read_filter(seams, operation):
-        refused += len(batch.failures)
-        yield batch
     storage_class = operation.request["storage_class"]
     place = seams.place_of(storage_class)
     copy = partial(copy_batch, blobs=seams.blobs, place=place)
 
-    def submit(number: int, placed: Sequence[_Placed], offset: int) -> Future[list[str | Failure]]:
+    def submit(number: int, placed: Sequence[Placed], offset: int) -> Future[list[str | Failure]]:
         instances = [instance for _, instance in placed]
         return seams.executor.submit(copy, instances, offset, blob_prefix=batch_prefix(operation, number))
 
-    count, found = chosen(seams, operation)
-    total = refused + count
-    results = run_in_order(submit, cut(found, lambda placed: placed[1].size), seams.window, _died)
-    with closing(results):
-        for number, placed, first in results:
-            outcomes = look_again(seams, operation.store_id, placed, first, _moved)
-            batch = _batch(placed, outcomes, storage_class, total)
-            prefix = batch_prefix(operation, number)
-            yield replace(batch, blob_prefix=prefix, garbage=tuple(half_written(outcomes, f"{place}/{prefix}")))
+    def to_batch(number: int, placed: Sequence[Placed], outcomes: Sequence[str | Failure]) -> Batch:
+        prefix = batch_prefix(operation, number)
+        changes = _changes(placed, outcomes, storage_class)
+        success = sum(isinstance(outcome, str) for outcome in outcomes) - len(changes)
+        garbage = half_written(outcomes, [blob_key(f"{place}/{prefix}", item) for item in range(len(placed))])
+        return Batch("", changes=changes, success=success, blob_prefix=prefix, garbage=garbage)
+
+    work = Work[str]("copied this instance", submit, to_batch, again=_moved)
+    yield from over_instances(seams, operation, work, check)
 
 
 def copy_batch(
@@ -83,26 +75,14 @@ def _copy(blobs: BlobStore, source: str, target: str) -> str:
     return target
 
 
-def _batch(placed: Sequence[_Placed], outcomes: Sequence[str | Failure], storage_class: str, total: int) -> Batch:
-    changes = [
+def _changes(placed: Sequence[Placed], outcomes: Sequence[str | Failure], storage_class: str) -> tuple[Change, ...]:
+    return tuple(
         Change(position, instance, storage_class, key)
         for (position, instance), key in zip(placed, outcomes, strict=True)
         if isinstance(key, str) and (key, storage_class) != (instance.blob_key, instance.storage_class)
-    ]
-    failures = tuple(outcome for outcome in outcomes if isinstance(outcome, Failure))
-    return Batch(
-        checkpoint=placed[-1][0],
-        changes=tuple(changes),
-        success=len(placed) - len(changes) - len(failures),
-        failures=failures,
-        listed=total,
     )
 
 
-def _moved(placed: Sequence[_Placed]) -> list[str | Failure]:
+def _moved(placed: Sequence[Placed]) -> list[str | Failure]:
     status = Status(Code.ABORTED, "another operation moved this instance meanwhile; start this one again")
     return [Failure(instance.path, status) for _, instance in placed]
-
-
-def _died(placed: _Placed, _error: WorkerDied) -> Failure:
-    return Failure(placed[1].path, Status(Code.INTERNAL, "the worker process died while it copied this instance"))

@@ -6,9 +6,12 @@ import logging
 import threading
 
 from gantry.errors import StatusError
+from gantry.operations.interruption import until
 from gantry.seams import Seams
 
 logger = logging.getLogger(__name__)
+
+GARBAGE_KEYS = 500  # blobs deleted in a row: 0.1 s where nothing else uses the disk
 
 
 def sweep_garbage(seams: Seams, stopping: threading.Event | None = None) -> None:
@@ -30,7 +33,7 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
 
     A blob that cannot be deleted is told of and stays in the list for the next time.
     """
-    keys = seams.index.garbage.list_blobs(after)
+    keys = seams.index.garbage.list_blobs(after, GARBAGE_KEYS)
     deleted = []
     for key in keys:
         try:
@@ -38,12 +41,14 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
             deleted.append(key)
         except StatusError as error:
             logger.warning("%s holds nothing any more, but cannot be deleted: %s", key, error.message)
-    seams.index.garbage.forget_blobs(deleted)
+    if deleted:
+        seams.index.garbage.forget_blobs(deleted)
     return keys[-1] if keys else ""
 
 
 def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> None:
-    """Remove rows, then bytes, of deleted DICOM stores, but of none that an operation still writes to."""
+    """Remove rows, then bytes, of deleted DICOM stores, but of none that an operation still writes to. Raises
+    Stopping."""
     for store_id in seams.index.garbage.list_deleted_stores():
         if store_id in busy:
             continue
@@ -51,5 +56,5 @@ def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> Non
             if stopping.is_set():
                 return
         for place in seams.places:
-            seams.blobs.delete_prefix(f"{place}/{store_id}/")
+            seams.blobs.delete_prefix(f"{place}/{store_id}/", check=until(stopping))
         seams.index.garbage.forget_store(store_id)

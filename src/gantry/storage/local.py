@@ -29,7 +29,7 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.resources import ObjectMeta
-from gantry.seams import OpenedObject
+from gantry.seams import Check, OpenedObject
 from gantry.storage.beneath import make_directories, open_beneath, open_directory
 from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
 
@@ -58,9 +58,10 @@ class LocalObject(OpenedObject):
 
     def chunks(self) -> Iterator[bytes]:
         offset = 0
-        while chunk := self.read_at(offset, _READ_CHUNK):
+        while chunk := self.read_at(offset, min(_READ_CHUNK, self.size - offset)):
             offset += len(chunk)
             yield chunk
+        self.check_whole(offset)
 
     @property
     def is_file(self) -> bool:
@@ -69,10 +70,13 @@ class LocalObject(OpenedObject):
     def close(self) -> None:
         os.close(self.fd)
 
-    def check_unchanged(self) -> None:
+    def check_whole(self, read: int) -> None:
+        """Raises Aborted where the ``read`` bytes are not all there were, or where the file was written to since."""
         now = os.fstat(self.fd)
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise Aborted("was changed by someone else while it was read")
+        if read != self.size:
+            raise Aborted(f"only {read} of {self.size} bytes could be read")
 
     def __enter__(self) -> Self:
         return self
@@ -98,7 +102,9 @@ class LocalBlobStore:
     def exists(self) -> bool:
         return os.path.isdir(self.root)
 
-    def list(self, prefix: str = "", start_after: str = "", depth: int | None = None) -> Iterator[ObjectMeta]:
+    def list(
+        self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
+    ) -> Iterator[ObjectMeta]:
         """Objects whose keys begin with ``prefix``, sorted by the bytes of their keys, those after ``start_after``.
 
         ``depth`` limits the number of ``/`` in a key. What stands in the way of a complete listing (an unreadable
@@ -109,7 +115,7 @@ class LocalBlobStore:
             self._name(prefix.rpartition("/")[0] or "root")
         except (UnicodeEncodeError, NotFound):
             return iter(())
-        return walk(self.root, part)
+        return walk(self.root, part, check or _go_on)
 
     def folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
         above = prefix.rstrip("/")
@@ -168,11 +174,8 @@ class LocalBlobStore:
             return self.put(key, source.chunks())
 
         def fill(fd: int) -> int:
-            size = _copy_range(source.fd, fd)
-            source.check_unchanged()
-            if size != source.size:
-                raise Aborted(f"only {size} of {source.size} bytes could be read")
-            return size
+            source.check_whole(_copy_range(source, fd))
+            return source.size
 
         return self._write(key, fill)
 
@@ -191,13 +194,32 @@ class LocalBlobStore:
             while name := name.rpartition(b"/")[0]:
                 self._in_directory(name, os.rmdir)
 
-    def delete_prefix(self, prefix: str, start_after: str = "") -> int:
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Remove every object below ``prefix`` whose key sorts after ``start_after``; how many there were."""
         count = 0
-        for found in self.list(prefix, start_after):
+        for found in self.list(prefix, start_after, check=check):
+            if check is not None:
+                check()
             self.delete(found.key)
             count += 1
         return count
+
+    def delete_unfinished(self, directory: str) -> None:
+        """Remove the temporary files of this writer that lie directly in ``directory``: a writer that was killed left
+        them there. What is not there has none."""
+        try:
+            fd = open_directory(self.root, self._name(directory.rstrip("/")))
+        except (OSError, NotFound):
+            return
+        try:
+            for name in os.listdir(fd):
+                if name.startswith(os.fsdecode(TEMPORARY)) and name.endswith(os.fsdecode(self._suffix)):
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(name, dir_fd=fd)
+        except OSError as error:
+            raise _write_error(error, directory) from None
+        finally:
+            os.close(fd)
 
     def flush(self) -> None:
         """Return when everything this object has written is on disk: one sync of the file system for all of it."""
@@ -292,17 +314,22 @@ class LocalBlobStore:
             self._in_directory(name, os.unlink)
 
 
-def _copy_range(source: int, target: int) -> int:
+def _go_on() -> None:
+    """For listings that nobody interrupts."""
+
+
+def _copy_range(source: LocalObject, target: int) -> int:
+    """Copy what the source had when it was opened, not what is written to it since; the number of bytes."""
     copied = 0
     try:
-        while done := os.copy_file_range(source, target, _COPY_CHUNK, copied, copied):
+        while done := os.copy_file_range(source.fd, target, min(_COPY_CHUNK, source.size - copied), copied, copied):
             copied += done
     except (AttributeError, OSError) as error:
         # Not every pair of file systems can do it, nor every system: then the bytes go through us.
         if isinstance(error, OSError) and error.errno not in _NO_COPY:
             raise
         os.lseek(target, copied, os.SEEK_SET)
-        while chunk := os.pread(source, _READ_CHUNK, copied):
+        while chunk := source.read_at(copied, min(_READ_CHUNK, source.size - copied)):
             copied += _write_all(target, chunk)
     return copied
 

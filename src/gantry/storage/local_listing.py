@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gantry.errors import PermissionDenied, StatusError, Unavailable
 from gantry.resources import ObjectMeta
+from gantry.seams import Check
 from gantry.storage.beneath import open_directory
 
 TEMPORARY = b".~gantry-"
@@ -35,8 +36,9 @@ class Part(NamedTuple):
         return leads and (key > self.start_after or self.start_after.startswith(key))
 
 
-def walk(root: bytes, part: Part) -> Iterator[ObjectMeta]:
-    """Objects below ``root`` sorted by the bytes of their keys.
+def walk(root: bytes, part: Part, check: Check) -> Iterator[ObjectMeta]:
+    """Objects below ``root`` sorted by the bytes of their keys. ``check`` is called for each directory, and for
+    each slice of its names, found or not.
 
     Raises PermissionDenied or Unavailable when ``root`` itself cannot be read; below it, a directory that cannot be
     read, a link, or anything that is neither file nor directory is an entry with a problem.
@@ -45,7 +47,7 @@ def walk(root: bytes, part: Part) -> Iterator[ObjectMeta]:
     base = above + b"/" if above else b""
     if base and not part.reaches(base):
         return
-    open_directories = [(base, _entries(root, base, part))]
+    open_directories = [(base, _entries(root, base, part, check))]
     while open_directories:
         base, entries = open_directories[-1]
         try:
@@ -59,7 +61,7 @@ def walk(root: bytes, part: Part) -> Iterator[ObjectMeta]:
         if not name:
             open_directories.pop()
         elif found is None:
-            open_directories.append((base + name, _entries(root, base + name, part)))
+            open_directories.append((base + name, _entries(root, base + name, part, check)))
         else:
             yield found
 
@@ -74,7 +76,7 @@ def describe(found: os.stat_result, key: bytes) -> ObjectMeta:
     return ObjectMeta(name, 0, "is not a regular file")
 
 
-def _entries(root: bytes, base: bytes, part: Part) -> Iterator[tuple[bytes, ObjectMeta | None]]:
+def _entries(root: bytes, base: bytes, part: Part, check: Check) -> Iterator[tuple[bytes, ObjectMeta | None]]:
     """Names of one directory in key order, directories with their ``/`` and None, the others with what they are.
 
     The ``/`` counts in the order, which is what puts ``a.dcm`` before ``a/b.dcm``.
@@ -83,8 +85,9 @@ def _entries(root: bytes, base: bytes, part: Part) -> Iterator[tuple[bytes, Obje
     while not complete:
         try:
             with _opened(root, base) as fd:
-                names, complete = _next_names(fd, base, part, after)
+                names, complete = _next_names(fd, base, part, after, check)
             for start in range(0, len(names), SLICE):
+                check()
                 with _opened(root, base) as fd:
                     found = [(name, _describe(fd, name, base)) for name in names[start : start + SLICE]]
                 yield from (entry for entry in found if entry[1] is not None or entry[0].endswith(b"/"))
@@ -115,12 +118,14 @@ def _describe(fd: int, name: bytes, base: bytes) -> ObjectMeta | None:
         return None
 
 
-def _next_names(fd: int, base: bytes, part: Part, after: bytes) -> tuple[list[bytes], bool]:
+def _next_names(fd: int, base: bytes, part: Part, after: bytes, check: Check) -> tuple[list[bytes], bool]:
     """The next names of a directory in order, and whether they are the last."""
     kept: list[bytes] = []
     complete = True
     with os.scandir(fd) as found:
-        for entry in found:
+        for number, entry in enumerate(found):
+            if number % SLICE == 0:
+                check()
             name = os.fsencode(entry.name)
             if entry.is_dir(follow_symlinks=False):
                 name += b"/"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from gantry.errors import FailedPrecondition
 from gantry.resources import ObjectMeta
-from gantry.seams import BlobStore, OpenedObject
+from gantry.seams import BlobStore, Check, OpenedObject
 
 
 class PlacedBlobStore:
@@ -21,14 +21,16 @@ class PlacedBlobStore:
     def exists(self) -> bool:
         return all(store.exists() for store in self._places.values())
 
-    def list(self, prefix: str = "", start_after: str = "", depth: int | None = None) -> Iterator[ObjectMeta]:
+    def list(
+        self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
+    ) -> Iterator[ObjectMeta]:
         """One place after the other, which is the order of the keys: names of places are plain letters."""
         for place, store in self._places.items():
             inside = f"{place}/"
             if prefix.startswith(inside):
-                yield from store.list(prefix, start_after, depth)
+                yield from store.list(prefix, start_after, depth, check)
             elif inside.startswith(prefix):
-                yield from store.list(inside, start_after, depth)
+                yield from store.list(inside, start_after, depth, check)
 
     def head(self, key: str) -> ObjectMeta:
         return self._store(key).head(key)
@@ -47,10 +49,12 @@ class PlacedBlobStore:
         if key.partition("/")[0] in self._places:
             self._store(key).delete(key)
 
-    def delete_prefix(self, prefix: str, start_after: str = "") -> int:
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """A prefix that names no place reaches into all of them."""
         count = 0
-        for found in self.list(prefix, start_after):
+        for found in self.list(prefix, start_after, check=check):
+            if check is not None:
+                check()
             self.delete(found.key)
             count += 1
         return count
@@ -65,4 +69,7 @@ class PlacedBlobStore:
         try:
             return self._places[place]
         except KeyError:
-            raise FailedPrecondition(f"{key}: no directory is set for {place}") from None
+            raise FailedPrecondition(
+                f"the bytes lie in the directory of storage class {place}, which this server's setting storage_classes "
+                "does not name"
+            ) from None

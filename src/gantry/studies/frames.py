@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from gantry.containment import contain
 from gantry.dicom import forms
@@ -19,6 +19,9 @@ from gantry.studies.retrieve import open_blob
 
 MAX_FRAMES_BYTES = 1 << 30
 _MOST_REMEMBERED = 64 << 20
+_PIECE = 1 << 20
+_WORTH_A_CALL = 16 << 20  # bytes of frames; less, and opening the instance again would be felt
+Extent = tuple[int, int]
 _NATIVE = (forms.EXPLICIT_LE, forms.IMPLICIT_LE)
 
 
@@ -55,37 +58,78 @@ class FramePlaces:
                 self._held -= self._known.popitem(last=False)[1][1]
 
 
+Frame = Iterator[bytes]
+"""The pieces of one frame, to be drawn before the next frame is asked for."""
+
+
 def frames(
     seams: Seams, places: FramePlaces, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int], syntax: str
-) -> Sequence[bytes]:
-    """Frames by numbers from 0. ``syntax`` ``""`` stands for the stored one. Raises OutOfRange, StatusError."""
+) -> Generator[Frame, None, None]:
+    """Frames by numbers from 0, no more of them in memory than are worth a call of a worker.
+
+    ``syntax`` ``""`` stands for the stored one. Raises OutOfRange before the first frame, StatusError.
+    """
     is_native = row.transfer_syntax_uid in _NATIVE and syntax in forms.NATIVE_TARGETS
     if is_native or syntax in ("", row.transfer_syntax_uid):
-        found = _as_stored(seams, places, store, row, numbers)
-        if found is not None:
-            return found
-    return made_of(seams, store, row, frames_of_blob, transfer_syntax_uid=syntax, wanted=numbers)
+        stored = _open_stored(seams, places, store, row, numbers)
+        if stored is not None:
+            return _read_stored(*stored)
+    return _decode_some(seams, store, row, numbers, syntax)
 
 
-def _as_stored(
+def _decode_some(
+    seams: Seams, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int], syntax: str
+) -> Generator[Frame, None, None]:
+    """Each call of a worker looks at all numbers that are left, and decodes as many as are worth it."""
+    while numbers:
+        decoded = made_of(
+            seams, store, row, frames_of_blob, transfer_syntax_uid=syntax, wanted=numbers, most=_WORTH_A_CALL
+        )
+        numbers = numbers[len(decoded) :]
+        decoded.reverse()
+        while decoded:  # let go as they are sent
+            yield iter((decoded.pop(),))
+
+
+def _open_stored(
     seams: Seams, places: FramePlaces, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int]
-) -> list[bytes] | None:
-    """None where a worker has to look."""
+) -> tuple[OpenedObject, list[list[Extent]]] | None:
+    """The file, opened, and where the frames lie in it; None where a worker has to look."""
     blob = open_blob(seams, store, row)
     if blob is None:
         raise NotFound("the instance was deleted just now")
-    with blob:
+    try:
         where = places.of(seams, store, row, blob)
-        if where is None or not all(0 <= number < where.frames for number in numbers):
-            return None
-        extents = [where.extents(blob, number) for number in numbers]
-        if sum(length for frame in extents for _, length in frame) > MAX_FRAMES_BYTES:
-            raise FailedPrecondition(f"{len(numbers)} frames have more than {MAX_FRAMES_BYTES} bytes; ask for fewer")
-        return [b"".join(_read(blob, *extent) for extent in frame) for frame in extents]
+        if where is not None and all(0 <= number < where.frames for number in numbers):
+            extents = [where.extents(blob, number) for number in numbers]
+            if sum(length for frame in extents for _, length in frame) > MAX_FRAMES_BYTES:
+                raise FailedPrecondition(
+                    f"{len(numbers)} frames have more than {MAX_FRAMES_BYTES} bytes; ask for fewer"
+                )
+            return blob, extents
+    except BaseException:
+        blob.__exit__(None, None, None)
+        raise
+    blob.__exit__(None, None, None)
+    return None
 
 
-def _read(blob: OpenedObject, at: int, length: int) -> bytes:
-    found = blob.read_at(at, length)
-    if len(found) < length:
-        raise DataLoss("the file of this instance is shorter than it was when it was stored")
-    return found
+def _require_few_bytes(extents: list[list[Extent]]) -> None:
+    if sum(length for frame in extents for _, length in frame) > MAX_FRAMES_BYTES:
+        raise FailedPrecondition(f"{len(extents)} frames have more than {MAX_FRAMES_BYTES} bytes; ask for fewer")
+
+
+def _read_stored(blob: OpenedObject, extents: list[list[Extent]]) -> Generator[Frame, None, None]:
+    with blob:
+        for frame in extents:
+            yield _read(blob, frame)
+
+
+def _read(blob: OpenedObject, frame: list[Extent]) -> Frame:
+    for start, length in frame:
+        for at in range(start, start + length, _PIECE):
+            size = min(_PIECE, start + length - at)
+            data = blob.read_at(at, size)
+            if len(data) < size:
+                raise DataLoss("the file of this instance is shorter than it was when it was stored")
+            yield data

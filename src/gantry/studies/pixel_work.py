@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
 from gantry.containment import contain
 from gantry.dicom.bulk import BulkPath
 from gantry.dicom.forms import DICOM, Form
 from gantry.dicom.views import View, frame_bitstreams, rendered
-from gantry.errors import DataLoss, DeadlineExceeded, FailedPrecondition, NotFound
+from gantry.errors import Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
-from gantry.seams import BlobStore, Seams, WorkerDied, WorkerTimedOut, beat
+from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls, result_of
+from gantry.studies.departure import require_client
 
 FRAME_SECONDS = 60
 INSTANCE_SECONDS = 600
 BEAT_SECONDS = 1
+LEFT_SECONDS = 2
+"""What work that has begun gets once its client has gone: viewers drop requests while somebody scrolls, and ending a
+worker for each of them would take longer than most frames."""
+_STOPS = "the server is stopping; ask again once it runs"
 _LOOKS = 3  # at where the bytes of an instance have just been moved
 Made = TypeVar("Made")
 
@@ -43,11 +48,24 @@ def frames_of_blob(
     transfer_syntax_uid: str,
     wanted: Sequence[int] | None,
     path: BulkPath = (),
+    most: int = 0,
 ) -> list[bytes]:
-    """Those of an icon, where ``path`` leads to its Pixel Data."""
-    return _watched(
-        blob_key, blobs, lambda opened, watch: frame_bitstreams(opened, transfer_syntax_uid, wanted, watch, path)
-    )
+    """Those of an icon, where ``path`` leads to its Pixel Data. No more once ``most`` bytes are made, 0 for all."""
+
+    def make(opened: Any, watch: Callable[[], None]) -> Iterator[bytes]:
+        return _first(frame_bitstreams(opened, transfer_syntax_uid, wanted, watch, path), most)
+
+    return _watched(blob_key, blobs, make)
+
+
+def _first(frames: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """At least one, and then as long as less than ``most`` bytes were given."""
+    size = 0
+    for frame in frames:
+        yield frame
+        size += len(frame)
+        if most and size >= most:
+            return
 
 
 def _watched(blob_key: str, blobs: BlobStore, make: Callable[[Any, Callable[[], None]], Iterable[Made]]) -> list[Made]:
@@ -96,12 +114,23 @@ def finished(
 
 
 def submit(seams: Seams, row: FoundInstance, function: Callable[..., Made], **options: Any) -> Future[Made]:
-    return seams.pixels.submit(function, row.blob_key, blobs=seams.blobs, **options)
+    """Raises Cancelled where the client has gone, and Unavailable while the server stops."""
+    require_client()
+    try:
+        return seams.pixels.submit(function, row.blob_key, blobs=seams.blobs, **options)
+    except RuntimeError:  # what an executor raises that takes no more calls
+        raise Unavailable(_STOPS) from None
 
 
 def result(future: Future[Made]) -> Made:
+    """What ``submit`` began. Where the client goes meanwhile it is cancelled, or ended if it lasts."""
     try:
-        return future.result()
+        return result_of(future, require_client)
+    except Cancelled:
+        end_calls([future], LEFT_SECONDS)
+        raise
+    except (CancelledError, CallEnded):
+        raise Unavailable(_STOPS) from None
     except WorkerTimedOut:
         raise DeadlineExceeded(f"a frame takes longer than {FRAME_SECONDS} seconds; its data may be damaged") from None
     except WorkerDied:

@@ -40,11 +40,12 @@ from gantry.dicom.tags import (
     STUDY_TIME,
 )
 from gantry.errors import InvalidArgument
-from gantry.matching import search_key, tokens
+from gantry.matching import pattern_key, tokens
 from gantry.moments import parse_ends
 from gantry.names import ResourcePath
 from gantry.queries import Level, Match, Operator, Query
 from gantry.studies.search_inside import Inside, is_universal, parse_inside
+from gantry.whole_numbers import read_number
 
 MAX_OFFSET = 1_000_000
 MAX_CONDITIONS, MAX_TEXT, MAX_WORDS, MAX_PATTERNS = 50, 1024, 50, 50
@@ -55,12 +56,7 @@ _ABOVE = {
     Level.SERIES: (Level.STUDY, Level.SERIES),
     Level.INSTANCE: (Level.STUDY, Level.SERIES, Level.INSTANCE),
 }
-_SYSTEM = frozenset(
-    (
-        *("$.xgafv", "$alt", "access_token", "accept", "alt", "callback", "charset", "fields", "key", "oauth_token"),
-        *("prettyPrint", "quotaUser", "uploadType", "upload_protocol", "userProject"),
-    )
-)
+_OF_THE_REQUEST = ("accept", "charset")  # PS3.18 §8.3.3
 _UID_LIST = re.compile(r"[0-9.]{1,64}(?:[,\\][0-9.]{1,64})*")
 
 # What OHIF 3.13 puts into ``includefield`` of every search for studies and series: Modality, ModalitiesInStudy, counts.
@@ -130,7 +126,7 @@ def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[st
             words = [word.strip() for word in value.split(",") if word.strip()]
             every = every or "all" in words
             fields.update(_field(word, level, strict) for word in words if word != "all")
-        elif name not in _SYSTEM:
+        elif name not in _OF_THE_REQUEST:
             asked.append((name, value))
     if len(asked) > MAX_CONDITIONS:
         raise InvalidArgument(f"a search has {len(asked)} conditions; {MAX_CONDITIONS} is the most")
@@ -147,9 +143,10 @@ def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[st
 
 
 def _number(name: str, value: str, most: int) -> int:
-    if not (value.isascii() and value.isdigit() and len(value) <= 10 and int(value) <= most):
+    number = read_number(value, most)
+    if number is None:
         raise InvalidArgument(f"{name}: {value[:100]!r} is not a number from 0 to {most}")
-    return int(value)
+    return number
 
 
 def _truth(name: str, value: str) -> bool:
@@ -219,7 +216,7 @@ def _code(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bo
         return
     if len(values) > MAX_PATTERNS or len(value) > MAX_TEXT:
         raise InvalidArgument(f"{name}: has wildcards in more than {MAX_PATTERNS} values or {MAX_TEXT} characters")
-    yield Match(attribute.level, attribute.field, Operator.WILDCARD, tuple(map(search_key, values)))
+    yield Match(attribute.level, attribute.field, Operator.WILDCARD, tuple(map(pattern_key, values)))
 
 
 def _integer(name: str, attribute: _Attribute, value: str, _fuzzy: bool, _strict: bool) -> Iterator[Match]:
@@ -231,12 +228,12 @@ def _integer(name: str, attribute: _Attribute, value: str, _fuzzy: bool, _strict
 def _text(_name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
     """Single values match exactly, wildcards without case: what people type into a search box (see conformance)."""
     if not strict and {"*", "?"} & set(value):
-        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (search_key(value),))
+        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (pattern_key(value),))
         return
     yield Match(attribute.level, attribute.field, Operator.EQUALS, (value,))
     if attribute.field == "study_description" and not {"*", "?"} & set(value):
         # Has no index of its own; the one of its trigrams finds the candidates.
-        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (search_key(value),))
+        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (pattern_key(value),))
 
 
 def _name(_name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:
@@ -244,7 +241,7 @@ def _name(_name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bo
     if fuzzy and (strict or not wild):
         yield Match(attribute.level, attribute.field, Operator.WORDS, tuple(tokens(value)))
     elif wild and not strict:
-        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (search_key(value),))
+        yield Match(attribute.level, attribute.field, Operator.WILDCARD, (pattern_key(value),))
     else:
         yield Match(attribute.level, attribute.field, Operator.EQUALS, (value,))
 

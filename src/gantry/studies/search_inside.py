@@ -17,7 +17,7 @@ from gantry.dicom.dictionary import tag_of, vr_of
 from gantry.dicom.json_model import fragments
 from gantry.errors import DataLoss, InvalidArgument, StatusError
 from gantry.json_text import parse_json
-from gantry.matching import name_keys, search_key
+from gantry.matching import name_keys, pattern_key, search_key
 from gantry.moments import FIRST, overlaps, parse_range, span
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance, FoundSeries, Level
@@ -143,7 +143,7 @@ def _number(name: str, value: str) -> Callable[[Any], bool]:
 
 def _name(value: str) -> Callable[[Any], bool]:
     """Any component group of a name, like names of the index."""
-    groups = [_pattern(key) for key in name_keys(value)]
+    groups = [_pattern(key) for key in name_keys(value, pattern_key)]
 
     def matches(found: Any) -> bool:
         keys = [key for text in found.values() for key in name_keys(str(text))] if isinstance(found, dict) else []
@@ -154,7 +154,7 @@ def _name(value: str) -> Callable[[Any], bool]:
 
 def _text(value: str) -> Callable[[Any], bool]:
     if {"*", "?"} & set(value):
-        pattern = _pattern(search_key(value))
+        pattern = _pattern(pattern_key(value))
         return lambda found: found is not None and pattern.fullmatch(search_key(str(found))) is not None
     return lambda found: found is not None and str(found) == value
 

@@ -14,7 +14,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from gantry.describing import Read, describe
-from gantry.errors import AlreadyExists, Code, InvalidArgument, Status, StatusError
+from gantry.errors import AlreadyExists, BrokenBody, Code, InvalidArgument, Status, StatusError
 from gantry.ingest import identify
 from gantry.names import DicomStoreName
 from gantry.operations.blob_keys import blob_key
@@ -25,7 +25,15 @@ from gantry.studies.uploads import Request, Uploads
 BATCH_ITEMS, BATCH_BYTES = 256, 256 << 20
 _MOST_HELD = 1 << 20
 _CLASS = BlobStorageClass.STANDARD.value
-_OF_THE_SERVER = (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE)
+_OF_THE_REQUEST = (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED)
+
+MAX_UNREADABLE = 1000
+"""Items of a request that are no instance; then the rest is not looked at. Each of them costs as much as an instance,
+but hardly anything to send."""
+
+
+class _TooManyUnreadable(InvalidArgument):
+    """The request is no upload of instances."""
 
 
 class Held(NamedTuple):
@@ -107,19 +115,28 @@ class _Request:
         self.study, self.replace = study, replace
         self.batch: list[Read] = []
         self.bytes = 0
+        self.unreadable = 0
         self.done = Stored()
 
     def run(self, incoming: Iterable[Incoming]) -> Stored:
         try:
-            for number, item in enumerate(incoming):
-                self._take(item, blob_key(f"{self.request.directory}/{number // 1000:06d}", number % 1000))
-                if len(self.batch) >= BATCH_ITEMS or self.bytes >= BATCH_BYTES:
-                    self._commit()
+            try:
+                self._take_all(incoming)
+            except _TooManyUnreadable as error:
+                if not self.done.instances and not self.batch:
+                    raise
+                self.done.refused.append(Refused("", "", error.status))
             self._commit()
         except BaseException:
             self._discard(self.batch)
             raise
         return self.done
+
+    def _take_all(self, incoming: Iterable[Incoming]) -> None:
+        for number, item in enumerate(incoming):
+            self._take(item, blob_key(f"{self.request.directory}/{number // 1000:06d}", number % 1000))
+            if len(self.batch) >= BATCH_ITEMS or self.bytes >= BATCH_BYTES:
+                self._commit()
 
     def _take(self, item: Incoming, key: str) -> None:
         try:
@@ -155,10 +172,20 @@ class _Request:
             raise
 
     def _refuse(self, error: StatusError, refused: Refused) -> None:
-        """A server that fails before it has stored anything says so itself."""
-        if error.code in _OF_THE_SERVER and not self.done.instances and not self.batch:
+        """What is wrong with all of a request, before anything of it is stored, is the answer itself."""
+        if not self.done.instances and (isinstance(error, BrokenBody) or self._is_of_all(error)):
             raise error
         self.done.refused.append(refused)
+        if refused.sop_instance_uid:
+            return
+        self.unreadable += 1
+        if self.unreadable >= MAX_UNREADABLE:
+            raise _TooManyUnreadable(
+                f"{MAX_UNREADABLE} parts or objects of the request are no DICOM instance; the rest was not looked at"
+            )
+
+    def _is_of_all(self, error: StatusError) -> bool:
+        return error.code in _OF_THE_REQUEST and not self.batch
 
     def _commit(self) -> None:
         batch, self.batch, self.bytes = self._without_doubles(), [], 0

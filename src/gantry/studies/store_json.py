@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from gantry.containment import contain
 from gantry.dicom.from_json import SplitFile, check_bulk_type, encode_instance, file_chunks
 from gantry.errors import InvalidArgument, ResourceExhausted, StatusError, Unavailable
-from gantry.json_text import locate_fault, parse_json
+from gantry.json_text import charset_of, decode_text, locate_fault, parse_items, require_few_values
 from gantry.studies.spool import Spool
 from gantry.studies.store import Incoming
 
-MAX_METADATA = 64 << 20
+MAX_METADATA, MAX_VALUES = 64 << 20, 8_000_000
 
 
 class BodyPart(Protocol):
@@ -54,18 +54,26 @@ def incoming_of_json(parts: Iterator[Any]) -> Iterator[Incoming]:
         yield Incoming(f"instance {found.sop_instance_uid}", iter(()), missing)
 
 
-def _objects(part: BodyPart) -> list[Any]:
+def _objects(part: BodyPart) -> Iterator[Any]:
+    """One at a time: objects take many times the memory of their text. Raises InvalidArgument before the first one."""
+    text = decode_text(_read_all(part), charset_of(part.headers.get("content-type", "")))
+    try:
+        require_few_values(text, MAX_VALUES)
+        for _ in parse_items(text):
+            pass  # a fault at the end is a fault of the whole, before anything is stored
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"the first part cannot be read as JSON{locate_fault(error)}") from None
+    return parse_items(text)
+
+
+def _read_all(part: BodyPart) -> bytes:
     held, size = [], 0
     for chunk in part.chunks():
         size += len(chunk)
         if size > MAX_METADATA:
             raise InvalidArgument(f"the attributes have more than {MAX_METADATA} bytes")
         held.append(chunk)
-    try:
-        value = parse_json(b"".join(held))
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"the first part is no JSON{locate_fault(error)}") from None
-    return value if isinstance(value, list) else [value]
+    return b"".join(held)
 
 
 def _with_bulk(parts: Iterator[Any], waiting: dict[str, SplitFile]) -> Iterator[Incoming]:

@@ -114,6 +114,8 @@ def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading
         lot, store_id = left[0]
         for place in seams.places:
             for keys in _batches(seams, f"{place}/{store_id}/stow/{lot}/"):
+                if stopping.is_set():
+                    return
                 _sweep(seams, store_id, keys)
         seams.index.uploads.end_upload(lot)
         left.pop(0)

@@ -6,14 +6,15 @@ const drop = document.getElementById("drop");
 const state = document.getElementById("upload-state");
 const errors = document.getElementById("upload-errors");
 const count = { stored: 0, failed: 0, left: 0, sent: 0 };
-let queue = [], total = 0, stopped = false, running = false;
+let queue = [], total = 0, running = false;
+let upload = new AbortController(); // Stop ends it for good; files that are added later begin another one
 
 function tell() {
   for (const name of ["stored", "failed", "left"]) document.getElementById(name).textContent = count[name].toLocaleString();
   document.getElementById("sent").textContent = `${(count.sent / (1 << 20)).toFixed(1)} MiB`;
   const bar = document.getElementById("upload-progress");
   bar.max = Math.max(total, 1);
-  bar.value = total - count.left;
+  bar.value = count.stored + count.failed;
 }
 
 function complain(name, message) {
@@ -55,7 +56,7 @@ async function uidOf(file) {
 }
 
 // A part of its own for each file.
-async function send(piece) {
+async function send(piece, signal) {
   const boundary = `gantry-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
   const parts = [];
   for (const { file } of piece) parts.push(`--${boundary}\r\nContent-Type: application/dicom\r\n\r\n`, file, "\r\n");
@@ -64,6 +65,7 @@ async function send(piece) {
     method: "POST",
     headers: { "Content-Type": `multipart/related; type="application/dicom"; boundary=${boundary}`, Accept: "application/dicom+json" },
     body: new Blob(parts),
+    signal,
   });
   const text = await answer.text();
   let found;
@@ -76,22 +78,25 @@ async function send(piece) {
   return { stored: items("00081199"), failed: items("00081198") };
 }
 
-function finish(item, reason) {
+// What the server has answered counts, also where Stop came in between; then nothing is left.
+function finish(item, reason, signal) {
   if (reason) complain(item.name, reason);
   else count.stored += 1;
   count.sent += item.file.size;
-  count.left -= 1;
+  if (!signal.aborted) count.left -= 1;
 }
 
-async function sendPiece(piece) {
+async function sendPiece(piece, signal) {
+  if (signal.aborted) return;
   let answer;
   try {
-    answer = await send(piece);
+    answer = await send(piece, signal);
   } catch (error) {
+    if (signal.aborted) return;
     if (piece.length > 1 && !error.final) {
-      for (const item of piece) await sendPiece([item]);
+      for (const item of piece) await sendPiece([item], signal);
     } else {
-      for (const item of piece) finish(item, error.message);
+      for (const item of piece) finish(item, error.message, signal);
     }
     tell();
     return;
@@ -101,14 +106,14 @@ async function sendPiece(piece) {
   const unknown = [];
   for (const item of piece) {
     const uid = piece.length === 1 ? [...stored, ...failed.keys()][0] ?? "" : await uidOf(item.file);
-    if (stored.has(uid)) finish(item, "");
-    else if (failed.has(uid) && (uid || piece.length === 1)) finish(item, failed.get(uid));
+    if (stored.has(uid)) finish(item, "", signal);
+    else if (failed.has(uid) && (uid || piece.length === 1)) finish(item, failed.get(uid), signal);
     else unknown.push(item);
   }
   tell();
   // What the answer does not name was not stored: one by one it is clear why.
-  if (piece.length > 1) for (const item of unknown) await sendPiece([item]);
-  else for (const item of unknown) finish(item, "the server did not say what became of it");
+  if (piece.length > 1) for (const item of unknown) await sendPiece([item], signal);
+  else for (const item of unknown) finish(item, "the server did not say what became of it", signal);
   tell();
 }
 
@@ -117,8 +122,8 @@ async function run() {
   running = true;
   state.hidden = false;
   document.getElementById("upload-title").textContent = "Uploading";
-  while (queue.length && !stopped) await sendPiece(nextPiece());
-  document.getElementById("upload-title").textContent = stopped ? "Stopped" : count.failed ? "Finished with errors" : "Finished";
+  while (queue.length) await sendPiece(nextPiece(), upload.signal);
+  document.getElementById("upload-title").textContent = upload.signal.aborted ? "Stopped" : count.failed ? "Finished with errors" : "Finished";
   document.getElementById("stop").disabled = true;
   running = false;
 }
@@ -129,7 +134,7 @@ function add(files) {
   queue.push(...found);
   total += found.length;
   count.left += found.length;
-  stopped = false;
+  if (upload.signal.aborted) upload = new AbortController();
   document.getElementById("stop").disabled = false;
   tell();
   run();
@@ -160,5 +165,5 @@ drop.addEventListener("drop", async (event) => {
   const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
   for (const entry of entries) add(await walk(entry));
 });
-document.getElementById("stop").addEventListener("click", () => { stopped = true; queue = []; count.left = 0; tell(); });
+document.getElementById("stop").addEventListener("click", () => { upload.abort(); queue = []; count.left = 0; tell(); });
 addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });

@@ -1,0 +1,59 @@
+"""JSON of an OpenID Connect issuer: one request, bounded in time and size, and no redirect is followed."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+from functools import cache
+from typing import Any
+
+import httpx
+
+from gantry.errors import PermissionDenied, Unavailable
+
+MAX_BYTES = 1 << 20
+"""Documents and key sets of large issuers have some 10 kB."""
+MAX_SECONDS = 10.0
+_SILENCE_SECONDS = 5.0  # without a byte
+
+
+def fetch_json(url: str, form: dict[str, str] | None = None) -> dict[str, Any]:
+    """The JSON object that an address answers, to a POST of ``form`` where there is one.
+
+    Raises PermissionDenied where it answers 4xx, Unavailable for all else that is no such object.
+    """
+    try:
+        with httpx.Client(timeout=_SILENCE_SECONDS, follow_redirects=False, verify=_certificates()) as client:
+            value = json.loads(_read(client, url, form))
+    except (httpx.HTTPError, httpx.InvalidURL):
+        raise Unavailable(f"{url[:200]} does not answer") from None
+    except (ValueError, RecursionError):
+        raise Unavailable(f"{url[:200]} does not answer with JSON") from None
+    if not isinstance(value, dict):
+        raise Unavailable(f"{url[:200]} does not answer with a JSON object")
+    return value
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """The authorities that are trusted; to load them takes longer than most answers."""
+    return httpx.create_ssl_context()
+
+
+def _read(client: httpx.Client, url: str, form: dict[str, str] | None) -> bytes:
+    """The bytes as they come: compression is not asked for, since what a few bytes inflate to has no bound."""
+    headers = {"accept": "application/json", "accept-encoding": "identity"}
+    deadline, held = time.monotonic() + MAX_SECONDS, bytearray()
+    with client.stream("GET" if form is None else "POST", url, data=form, headers=headers) as answer:
+        if 400 <= answer.status_code < 500:
+            raise PermissionDenied(f"{url[:200]} answers with status {answer.status_code}")
+        if answer.status_code != 200:
+            raise Unavailable(f"{url[:200]} answers with status {answer.status_code}")
+        for chunk in answer.iter_raw():
+            held += chunk
+            if len(held) > MAX_BYTES:
+                raise Unavailable(f"{url[:200]} answers with more than {MAX_BYTES} bytes")
+            if time.monotonic() > deadline:
+                raise Unavailable(f"{url[:200]} takes longer than {MAX_SECONDS:.0f} s")
+    return bytes(held)

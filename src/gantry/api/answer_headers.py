@@ -1,0 +1,54 @@
+"""Headers that every answer has, set at the one place that all of them pass: what may keep it, and who may run it.
+
+Answers hold patients' data, and bytes that anybody may have stored. So no cache keeps them for somebody else, and no
+browser takes them for a page, a script or a style sheet of this server, whatever their media type says.
+"""
+
+from __future__ import annotations
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import Message, Send
+
+_RUN_NOTHING = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
+_SHOWN = {
+    *("application/json", "application/dicom+json", "application/x-ndjson", "text/plain", "text/csv"),
+    *("application/dicom", "application/octet-stream", "application/zip", "multipart/related"),
+    *("image/jpeg", "image/png", "image/gif"),
+}
+"""Media types, beside those of videos, that run nothing in a browser. Any other is saved to a file (RFC 6266 §4.2), but
+for our own pages."""
+
+
+def with_headers(send: Send, is_guarded: bool) -> Send:
+    """``send`` that completes the head of the answer. ``is_guarded``: answers depend on who is calling."""
+    depends_on = ("Accept", "Authorization", "Cookie") if is_guarded else ("Accept",)
+
+    async def complete(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=list(message.get("headers", ())))
+            _limit_content(headers)
+            _limit_caches(headers, message["status"], depends_on)
+            message = {**message, "headers": headers.raw}
+        await send(message)
+
+    return complete
+
+
+def _limit_content(headers: MutableHeaders) -> None:
+    """A page of ours has a policy of its own; what has none is data (WHATWG Fetch §3.6, CSP3 §6.3.2)."""
+    headers.setdefault("x-content-type-options", "nosniff")
+    if "content-security-policy" in headers:
+        return
+    headers["content-security-policy"] = _RUN_NOTHING
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind and kind not in _SHOWN and not kind.startswith("video/"):
+        headers.setdefault("content-disposition", "attachment")
+
+
+def _limit_caches(headers: MutableHeaders, status: int, depends_on: tuple[str, ...]) -> None:
+    """A browser keeps what has an entity tag, and asks each time whether it may still show it (RFC 9111 §5.2.2.4)."""
+    is_kept = "etag" in headers and status in (200, 206, 304)
+    headers.setdefault("cache-control", "private, no-cache" if is_kept else "private, no-store")
+    if not headers["cache-control"].startswith("public"):
+        for name in depends_on:
+            headers.add_vary_header(name)

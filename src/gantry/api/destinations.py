@@ -1,0 +1,42 @@
+"""Where exports go: what a bucket cannot hold is refused before an operation exists."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+
+from gantry.api.call import Call
+from gantry.errors import StatusError, invalid_field
+from gantry.seams import BucketUse
+from gantry.storage.uris import MAX_KEY_BYTES, StorageUri
+
+_FIELD = "gcsDestination.uriPrefix"
+_MAX_SEGMENT = 255
+"""Bytes of a file name on the usual file systems."""
+_MAX_PREFIX = MAX_KEY_BYTES - 3 * 65 - len("/4294967295.dcm")
+"""Bytes that leave room for three UIDs, a frame number and an extension."""
+
+
+def check_destination_prefix(call: Call, prefix: StorageUri) -> None:
+    """Raises InvalidArgument for a prefix, as ``parse_prefix`` made it, below which nothing can be written.
+
+    What only the bucket's owner can mend (it is missing, or may not be written to) is left to the operation to report.
+    """
+    segments = prefix.key.split("/")[:-1]
+    if wrong := [segment for segment in segments if segment in ("", ".", "..")]:
+        raise invalid_field(_FIELD, f"'{str(prefix)[:200]}' has the segment {wrong[0]!r}, which no directory can have")
+    if len(prefix.key.encode()) > _MAX_PREFIX or any(len(segment.encode()) > _MAX_SEGMENT for segment in segments):
+        raise invalid_field(
+            _FIELD, f"is longer than {_MAX_PREFIX} bytes, or has a segment of more than {_MAX_SEGMENT} bytes"
+        )
+    for above in accumulate(segments, lambda path, name: f"{path}/{name}"):
+        if _is_object(call, prefix.bucket, above):
+            raise invalid_field(_FIELD, f"gs://{prefix.bucket}/{above} is an object; name a directory or the bucket")
+
+
+def _is_object(call: Call, bucket: str, key: str) -> bool:
+    try:
+        # The right to write is what the export needs; only whether there is such an object is looked at.
+        call.context.seams.bucket(BucketUse(bucket, "write", f"{key}/", str(call.dataset))).head(key)
+    except StatusError:
+        return False
+    return True

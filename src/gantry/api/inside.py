@@ -1,0 +1,107 @@
+"""The API from the inside: pages call the same handlers, with the same permissions and lines of the audit log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from gantry.api import methods
+from gantry.api.access import ANYBODY, Caller, resource_of
+from gantry.api.app import caller_of_request
+from gantry.api.body import Body
+from gantry.api.call import Call, Context
+from gantry.api.method import ApiMethod
+from gantry.api.web import WebHandler
+from gantry.errors import Code, StatusError
+from gantry.iam.policies import Principal
+from gantry.json_text import parse_json
+from gantry.names import check_segments
+
+VERSION = "v1"
+_DICOM_JSON = "application/dicom+json"
+
+
+@dataclass(slots=True)
+class Line:
+    """A line of the audit log that is still to be written; ``who`` is known by then."""
+
+    who: Caller | Principal = ANYBODY
+
+
+@contextmanager
+def record(
+    context: Context, request: Request, method: ApiMethod, ids: tuple[str, ...] = (), who: Caller = ANYBODY
+) -> Iterator[Line]:
+    """One line of the audit log about what the block does, with the code of the StatusError that leaves it."""
+    line, code = Line(who), Code.INTERNAL
+    try:
+        yield line
+        code = Code.OK
+    except StatusError as error:
+        code = error.code
+        raise
+    finally:
+        if context.audit is not None:
+            context.audit.record(request, VERSION, method, ids, line.who, code)
+
+
+class Inside:
+    """Calls on behalf of whoever asked for a page. Raises Unauthenticated for nobody known, PermissionDenied for a
+    session that another site uses; both leave a line in the audit log."""
+
+    def __init__(self, context: Context, request: Request) -> None:
+        self._context, self._request = context, request
+        self.caller: Caller = ANYBODY
+        if context.access is not None:
+            self.caller = self._known()
+
+    def get(self, path: str, **query: str) -> Any:
+        """What ``GET /v1/path`` answers, as JSON. Raises StatusError."""
+        return self.send("GET", path, {}, query)
+
+    def send(
+        self, verb: str, path: str, body: dict[str, Any] | None = None, query: Mapping[str, str] | None = None
+    ) -> Any:
+        with self.begin(verb, path) as (method, ids):
+            return self._handle(method, ids, body or {}, dict(query or {}))
+
+    @contextmanager
+    def begin(self, verb: str, path: str) -> Iterator[tuple[ApiMethod, tuple[str, ...]]]:
+        """A call of the method at ``path`` whose answer the block makes. Raises PermissionDenied, NotFound."""
+        segments = path.split("/")
+        check_segments(*segments)
+        method, ids = methods.route(verb, VERSION, segments)
+        with self.use(method, ids):
+            yield method, ids
+
+    @contextmanager
+    def use(self, method: ApiMethod, ids: tuple[str, ...]) -> Iterator[None]:
+        """A block that does what ``method`` is for. Raises PermissionDenied, which has its line, too."""
+        with record(self._context, self._request, method, ids, self.caller):
+            if method.permission and ids:
+                self.caller.require(method.permission, resource_of(method.path, ids))
+            yield
+
+    def _known(self) -> Caller:
+        """A caller that is known leaves no line here: what they do has its own."""
+        try:
+            return caller_of_request(self._context, self._request)
+        except StatusError:
+            with record(self._context, self._request, methods.SHOW_PAGE):
+                raise
+
+    def _handle(self, method: ApiMethod, ids: tuple[str, ...], body: dict[str, Any], query: dict[str, str]) -> Any:
+        handler = method.handler
+        assert handler is not None, method.id  # noqa: S101 - pages call what there is
+        headers = Headers({"accept": _DICOM_JSON})
+        call = Call(self._context, VERSION, ids, list(query.items()), headers, Body.of(body), self.caller)
+        if not isinstance(handler, WebHandler):
+            return handler(call)
+        answer = handler.call(call)
+        data = answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
+        return parse_json(data) if data else []

@@ -1,0 +1,225 @@
+"""Bodies of requests on their way in: how much, how slowly, and how many at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from anyio import CapacityLimiter, from_thread
+from anyio.to_thread import run_sync
+from starlette.requests import ClientDisconnect, Request
+
+from gantry.api.body import too_large
+from gantry.errors import DeadlineExceeded
+
+BODY_SECONDS = 60.0
+"""How long a client may send nothing before it is given up."""
+
+GRACE_SECONDS, WINDOW_SECONDS = 10.0, 60.0
+"""A client is measured after the first ten seconds, by what it has sent in each minute."""
+
+WORKING = 64
+"""Uploads at work in threads of their own, so that they do not take those of everybody else."""
+
+OPEN, OPEN_EACH = 256, 128
+"""Uploads that have a thread, at work or waiting for their client; of one caller."""
+
+LARGE, LARGE_EACH = 16, 8
+"""Bodies of more than SMALL bytes that are held in memory whole, at a time; of one caller."""
+
+SMALL = 1 << 20
+FIRST = 64 << 10
+"""So much of an upload is there, or all of it, before it gets a thread."""
+
+_PIECE = 1 << 20
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a client must keep to while it sends a body. Only the time for which it keeps the server waiting counts.
+
+    ``bytes_per_second``, after the first ten seconds, on average in every minute; 0 for any rate. ``seconds`` is the
+    most for all of it, whatever its size. Both are settings.
+    """
+
+    bytes_per_second: int = 1000
+    seconds: float = 43_200.0
+
+
+class TooSlow(DeadlineExceeded):
+    """A client that does not keep to the pace. Its connection is of no use any more."""
+
+
+class _Clock:
+    """How long one client has kept the server waiting, and what came of it."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._waited = self._idle = 0.0
+        self._came, self._owed = 0, 0.0
+        self._window_ends = GRACE_SECONDS + WINDOW_SECONDS
+
+    @property
+    def patience(self) -> float:
+        """Seconds until the client has to be looked at again, whatever comes."""
+        ends = min(self._window_ends, self._pace.seconds) - self._waited
+        return max(0.0, min(BODY_SECONDS - self._idle, ends))
+
+    def take(self, seconds: float, size: int) -> None:
+        """``size`` bytes have come after ``seconds``. Raises TooSlow."""
+        self._waited += seconds
+        self._came += size
+        self._idle = 0.0 if size else self._idle + seconds
+        if self._idle >= BODY_SECONDS:
+            raise TooSlow(f"nothing came of the request's body for {BODY_SECONDS:g} seconds")
+        if self._waited >= self._pace.seconds:
+            raise TooSlow(f"the request's body did not come within {self._pace.seconds:g} seconds")
+        if self._waited < self._window_ends:
+            return
+        self._owed += self._pace.bytes_per_second * WINDOW_SECONDS
+        if self._came < self._owed:
+            raise TooSlow(
+                f"the request's body comes too slowly: fewer than {self._pace.bytes_per_second} bytes per second"
+            )
+        self._owed = self._came  # what came early is no credit for later
+        self._window_ends = self._waited + WINDOW_SECONDS
+
+
+async def pieces(request: Request, pace: Pace | None = None) -> AsyncIterator[bytes]:
+    """The body as it comes. Raises ClientDisconnect, and TooSlow.
+
+    Time in which nobody asks for the next piece does not count: then the client waits for the server.
+    """
+    clock, more = _Clock(pace or Pace()), True
+    while more:
+        begun, message = time.monotonic(), None
+        try:
+            async with asyncio.timeout(clock.patience):
+                message = await request.receive()
+        except TimeoutError:
+            pass
+        data: bytes = message.get("body", b"") if message else b""
+        if message and message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        more = message is None or message.get("more_body", False)
+        if more:
+            clock.take(time.monotonic() - begun, len(data))
+        if data:
+            yield data
+
+
+def require_declared(request: Request, most: int) -> None:
+    """Before anything is read: a body that says itself that it is too long. Raises InvalidArgument."""
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > most:
+        raise too_large(most)
+
+
+class Shares:
+    """Places at a time, of which one caller has a part."""
+
+    def __init__(self, most: int, each: int) -> None:
+        self._all, self._each = asyncio.Semaphore(most), each
+        self._own: dict[str, tuple[asyncio.Semaphore, int]] = {}
+
+    @asynccontextmanager
+    async def hold(self, caller: str) -> AsyncIterator[None]:
+        """A place, once there is one; a caller's own come first, so that nobody waits in front of others."""
+        own, users = self._own.get(caller) or (asyncio.Semaphore(self._each), 0)
+        self._own[caller] = own, users + 1
+        try:
+            async with own, self._all:
+                yield
+        finally:
+            own, users = self._own.pop(caller)
+            if users > 1:
+                self._own[caller] = own, users - 1
+
+
+class Intake:
+    """Of one server: the places for bodies."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._large, self._open = Shares(LARGE, LARGE_EACH), Shares(OPEN, OPEN_EACH)
+        self._working, self._threads = CapacityLimiter(WORKING), CapacityLimiter(math.inf)
+
+    async def read(self, request: Request, most: int, caller: str, stack: AsyncExitStack) -> bytes:
+        """The body, whole; while ``stack`` is open it counts. Raises InvalidArgument past ``most`` bytes."""
+        require_declared(request, most)
+        held, size = [], 0
+        async for piece in pieces(request, self._pace):
+            if size <= SMALL < size + len(piece):
+                await stack.enter_async_context(self._large.hold(caller))
+            size += len(piece)
+            if size > most:
+                raise too_large(most)
+            held.append(piece)
+        return b"".join(held)
+
+    async def upload(self, request: Request, caller: str, work: Callable[[Callable[[], bytes]], Result]) -> Result:
+        """``work`` in a thread; it is given ``read()`` for the next megabyte or so of the body, b"" at its end.
+
+        A client that sends little or nothing holds no thread before FIRST bytes, and no place among those at work.
+        """
+        reader = _Reader(pieces(request, self._pace), self._working)
+        await reader.begin()
+        async with self._open.hold(caller):
+            await reader.enter()
+            try:
+                return await run_sync(work, reader.read, limiter=self._threads)
+            finally:
+                reader.leave()
+
+
+class _Reader:
+    """``read()`` in a thread gives the next megabyte or so of a body; memory holds no more of it."""
+
+    def __init__(self, stream: AsyncIterator[bytes], working: CapacityLimiter) -> None:
+        self._stream, self._working = stream, working
+        self._held: list[bytes] = []
+        self._ended = self._is_working = False
+
+    async def begin(self) -> None:
+        await self._gather(FIRST)
+
+    async def enter(self) -> None:
+        await self._working.acquire_on_behalf_of(self)
+        self._is_working = True
+
+    def leave(self) -> None:
+        if self._is_working:
+            self._working.release_on_behalf_of(self)
+            self._is_working = False
+
+    def read(self) -> bytes:
+        """b"" at the end. Raises ClientDisconnect, TooSlow."""
+        if self._ended:
+            return self._take()
+        return from_thread.run(self._wait)
+
+    async def _wait(self) -> bytes:
+        self.leave()
+        await self._gather(_PIECE)
+        await self.enter()
+        return self._take()
+
+    def _take(self) -> bytes:
+        data, self._held = b"".join(self._held), []
+        return data
+
+    async def _gather(self, least: int) -> None:
+        size = sum(map(len, self._held))
+        while size < least and not self._ended:
+            piece = await anext(self._stream, None)
+            if piece is None:
+                self._ended = True
+            else:
+                self._held.append(piece)
+                size += len(piece)

@@ -1,0 +1,167 @@
+"""Request messages: how the JSON of a body becomes one of them.
+
+Input is proto3 JSON: lowerCamelCase or snake_case, null means unset, an unknown field is an error that names it. The
+first thing that is wrong ends the reading, so that a body of a million wrong fields costs no more than one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from types import UnionType
+from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, StrictInt
+from pydantic.alias_generators import to_camel
+
+from gantry.errors import invalid_field
+
+Json = dict[str, Any]
+_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_SHOWN = 100  # characters of what a client wrote that its error repeats
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid")
+
+
+Body = TypeVar("Body", bound=Message)
+
+
+def read(model: type[Body], body: Json) -> Body:
+    """A message from a body. Raises InvalidArgument naming the first field that does not fit."""
+    _check_message(model, body, "")
+    return model.model_validate(body)
+
+
+def read_request(model: type[Body], body: Json, **bound: object) -> Body:
+    """The same of a body that may repeat fields which the path binds (google.api.http, ``body: "*"``).
+
+    ``bound`` has them in snake_case with what the path says, in a tuple where that has several spellings. Raises
+    InvalidArgument for one that says something else.
+    """
+    rest = dict(body)
+    for field, value in bound.items():
+        for key in dict.fromkeys((field, to_camel(field))):
+            spellings = value if isinstance(value, tuple) else (value,)
+            require_same(to_camel(field), rest.pop(key, None), *map(str, spellings))
+    return read(model, rest)
+
+
+def require_same(field: str, given: Any, *expected: str) -> None:
+    """Raises InvalidArgument where a field contradicts the path; null and "" mean unset."""
+    if given not in (None, "", *expected):
+        raise invalid_field(
+            field, f"is {_shown(given)}, but the path says {expected[0]!r}; leave it out, or correct it"
+        )
+
+
+def enum_name(field: str, value: str | int, names: Sequence[str]) -> str:
+    """The name of an enum's value, which clients give by name or by number. Raises InvalidArgument."""
+    if isinstance(value, int) and 0 <= value < len(names):
+        return names[value]
+    if value not in names:
+        raise invalid_field(field, f"{_shown(value)} is none of {', '.join(names[1:])}")
+    return str(value)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value) if isinstance(value, (str, int, float)) else "no text"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+# --- what a body may hold
+
+
+class _Field(NamedTuple):
+    """``name`` is in lowerCamelCase, ``kind`` the annotation without None."""
+
+    name: str
+    kind: Any
+    required: bool
+
+
+@cache
+def _fields(model: type[Message]) -> dict[str, _Field]:
+    """The fields by each of their spellings."""
+    found: dict[str, _Field] = {}
+    for name, info in model.model_fields.items():
+        camel = info.serialization_alias or info.alias or to_camel(name)
+        field = _Field(camel, _without_none(info.annotation), info.is_required())
+        aliases = getattr(info.validation_alias, "choices", ())
+        found |= dict.fromkeys((name, camel, *aliases), field)
+    return found
+
+
+def _without_none(annotation: Any) -> Any:
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation
+    kinds = tuple(kind for kind in get_args(annotation) if kind is not type(None))
+    return kinds[0] if len(kinds) == 1 else kinds
+
+
+def _check_message(model: type[Message], body: Any, place: str) -> None:
+    if not isinstance(body, dict):
+        raise invalid_field(place, "must be an object")
+    fields, seen = _fields(model), set()
+    for key, value in body.items():
+        field = fields.get(key)
+        if field is None:
+            name = f"{key[:_SHOWN]}…" if len(key) > _SHOWN else key
+            raise invalid_field(_below(place, name), f"unknown field in {model.__name__.removesuffix('Body')}")
+        if field.name in seen:
+            raise invalid_field(_below(place, field.name), "is there twice, in both of its spellings")
+        if value is not None:
+            seen.add(field.name)
+            _check(field.kind, value, _below(place, field.name))
+    for field in fields.values():
+        if field.required and field.name not in seen:
+            raise invalid_field(_below(place, field.name), "is required")
+
+
+def _below(place: str, name: object) -> str:
+    return f"{place}.{name}" if place else str(name)
+
+
+def _check(kind: Any, value: Any, place: str) -> None:
+    origin = get_origin(kind)
+    if origin is list:
+        _require(isinstance(value, list), place, "must be a list")
+        for number, item in enumerate(value):
+            _check(get_args(kind)[0], item, _below(place, number))
+    elif origin is dict:
+        _require(isinstance(value, dict), place, "must be an object")
+        inner = get_args(kind)[1]
+        if inner is not Any:
+            for key, item in value.items():
+                _check(inner, item, _below(place, key[:_SHOWN]))
+    elif isinstance(kind, type) and issubclass(kind, Message):
+        _check_message(kind, value, place)
+    else:
+        fits, words = _SCALARS[kind]
+        _require(fits(value), place, f"must be {words}")
+
+
+def _require(holds: bool, place: str, words: str) -> None:
+    if not holds:
+        raise invalid_field(place, words)
+
+
+def _is_integer(value: Any) -> bool:
+    """A number, or its text: proto3 JSON has both."""
+    if isinstance(value, str):
+        return _INTEGER.fullmatch(value) is not None
+    return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+
+
+def _is_text_or_number(value: Any) -> bool:
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+_SCALARS: Mapping[Any, tuple[Callable[[Any], bool], str]] = {
+    str: (lambda value: isinstance(value, str), "text"),
+    bool: (lambda value: isinstance(value, bool) or value in ("true", "false"), "true or false"),
+    int: (_is_integer, "a whole number"),
+    (str, StrictInt): (_is_text_or_number, "a name or a number"),
+}

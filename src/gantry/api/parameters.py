@@ -1,0 +1,55 @@
+"""Query parameters: in their order, by name, and those that every method takes (spec 1.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import parse_qsl
+
+from gantry.errors import InvalidArgument
+
+Pair = tuple[str, str]
+MAX_PARAMETERS = 1000
+
+SYSTEM = (
+    *("$.xgafv", "access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint", "quotaUser"),
+    *("uploadType", "upload_protocol"),
+)
+"""As the discovery documents of Google's APIs list them."""
+
+OAUTH = ("access_token", "oauth_token")
+"""Those that can hold a bearer token."""
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part[:1].upper() + part[1:] for part in rest) if head else name
+
+
+_SYSTEM_NAMES = {_camel(name.removeprefix("$.")) for name in (*SYSTEM, "userProject")}
+
+
+def is_system(name: str) -> bool:
+    """Also with ``$`` or ``$.`` before it, and in either spelling, as Google's own front takes them."""
+    return _camel(name.removeprefix("$").removeprefix(".")) in _SYSTEM_NAMES
+
+
+def parse_pairs(text: str) -> list[Pair]:
+    """Parameters of a query or a form in their order, as UTF-8. Raises InvalidArgument."""
+    try:
+        return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARAMETERS, errors="strict")
+    except UnicodeDecodeError:
+        raise InvalidArgument("the query is not valid UTF-8") from None
+    except ValueError:
+        raise InvalidArgument(f"the query has more than {MAX_PARAMETERS} parameters") from None
+
+
+def by_name(pairs: Sequence[Pair]) -> dict[str, str]:
+    """Parameters by camelCase name; the first of several counts."""
+    named: dict[str, str] = {}
+    for name, value in pairs:
+        named.setdefault(_camel(name), value)
+    return named
+
+
+def without_system(pairs: Sequence[Pair]) -> list[Pair]:
+    return [(name, value) for name, value in pairs if not is_system(name)]

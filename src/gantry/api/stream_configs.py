@@ -1,0 +1,61 @@
+"""``notificationConfig(s)``, ``streamConfigs`` and BigQuery destinations: what they may say."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gantry.api.messages import enum_name
+from gantry.errors import invalid_field
+
+_TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
+# bq://PROJECT.DATASET.TABLE; old projects have a domain before a colon, tables any letters, blanks and $DECORATOR.
+_TABLE = re.compile(r"bq://(?:[\w.-]+:)?[\w-]+\.\w+\.[\w $-]+")
+_MAX_TABLE_URI, _MAX_STREAMS = 2000, 5
+_DISPOSITIONS = ("WRITE_DISPOSITION_UNSPECIFIED", "WRITE_EMPTY", "WRITE_TRUNCATE", "WRITE_APPEND")
+
+Config = dict[str, Any]
+"""A message as ``wire.dumped`` gives it, with its fields in snake_case."""
+
+
+def check_notifications(one: Config | None, several: list[Config]) -> None:
+    """Raises InvalidArgument for what is no topic, and where both ways to name one are used."""
+    _check_topic("notificationConfig.pubsubTopic", (one or {}).get("pubsub_topic") or "")
+    for number, config in enumerate(several):
+        place = f"notificationConfigs.{number}.pubsubTopic"
+        if not config.get("pubsub_topic"):
+            raise invalid_field(place, "is required")
+        _check_topic(place, config["pubsub_topic"])
+    if several and any((one or {}).values()):
+        raise invalid_field(
+            "notificationConfigs", "notificationConfig and notificationConfigs are not compatible; set one of them"
+        )
+
+
+def _check_topic(field: str, topic: str) -> None:
+    if topic and not _TOPIC.fullmatch(topic):
+        raise invalid_field(field, f"{topic[:200]!r} must be projects/PROJECT/topics/TOPIC")
+
+
+def check_streams(streams: list[Config]) -> None:
+    """At most five destinations, each another table. Raises InvalidArgument."""
+    if len(streams) > _MAX_STREAMS:
+        raise invalid_field("streamConfigs", f"at most {_MAX_STREAMS}")
+    for number, stream in enumerate(streams):
+        check_destination(f"streamConfigs.{number}.bigqueryDestination", stream.get("bigquery_destination") or {})
+    tables = [stream["bigquery_destination"]["table_uri"] for stream in streams]
+    if len(set(tables)) != len(tables):
+        raise invalid_field("streamConfigs", "each needs a bigqueryDestination.tableUri of its own")
+
+
+def check_destination(place: str, destination: Config) -> None:
+    """A BigQueryDestination. Its disposition gets its name. Raises InvalidArgument, which names the field."""
+    table = destination.get("table_uri") or ""
+    if not table:
+        raise invalid_field(f"{place}.tableUri", "is required: bq://PROJECT.DATASET.TABLE")
+    if not _TABLE.fullmatch(table) or len(table) > _MAX_TABLE_URI:
+        raise invalid_field(f"{place}.tableUri", f"{table[:200]!r} must be bq://PROJECT.DATASET.TABLE")
+    if (value := destination.get("write_disposition")) is not None:
+        destination["write_disposition"] = enum_name(f"{place}.writeDisposition", value, _DISPOSITIONS)
+    if destination.get("schema_flattened") is not None and destination.get("schema_as_json") is not None:
+        raise invalid_field(f"{place}.schemaFlattened", "schemaJson is set too; set one of them")

@@ -1,0 +1,63 @@
+"""Where a server listens: its sockets and its certificate, checked before anything else is touched."""
+
+from __future__ import annotations
+
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from gantry.errors import FailedPrecondition, InvalidArgument
+
+
+@contextmanager
+def bind(host: str, port: int) -> Iterator[list[socket.socket]]:
+    """A socket for each address of ``host``, bound, not yet listening: clients are refused until the server is ready.
+
+    Raises FailedPrecondition for an address that is in use, or that this machine does not have.
+    """
+    with ExitStack() as opened:
+        try:
+            found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            addresses = dict.fromkeys((family, address) for family, _, _, _, address in found)
+            sockets = [opened.enter_context(_bind(family, address)) for family, address in addresses]
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise FailedPrecondition(
+                f"host {host}, port {port}: {reason}; stop whoever listens there, or choose another --host or --port"
+            ) from None
+        yield sockets
+
+
+def _bind(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:
+    """As asyncio does it."""
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        if os.name == "posix":
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
+        made.bind(address)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def require_certificate(certificate: str, key: str) -> None:
+    """Raises InvalidArgument where TLS could not begin with these files (PEM). Empty names stand for no TLS."""
+    if not certificate:
+        return
+    for setting, path in (("tls_cert", certificate), ("tls_key", key)):
+        try:
+            with open(path, "rb") as file:
+                file.read(1)
+        except OSError as error:
+            raise InvalidArgument(f"{setting} {path}: {(error.strerror or str(error)).lower()}") from None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except (ssl.SSLError, OSError):
+        raise InvalidArgument(
+            f"tls_cert {certificate}, tls_key {key}: are not a certificate and its key, both in PEM form"
+        ) from None

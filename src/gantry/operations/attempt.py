@@ -1,0 +1,63 @@
+"""One attempt at an operation: from its checkpoint to its end, or to where it is interrupted."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Generator
+from contextlib import closing
+
+from gantry.errors import Aborted, Cancelled, Internal, Interrupted, StatusError
+from gantry.operations.blob_keys import sweep_attempt, sweep_uncommitted
+from gantry.operations.commits import Totals, commit, finish
+from gantry.operations.export_dicom_data import export_dicom_data
+from gantry.operations.import_dicom_data import import_dicom_data
+from gantry.operations.interruption import Stopping, listen, until
+from gantry.operations.set_blob_storage_settings import set_blob_storage_settings
+from gantry.operations.update_metadata import update_metadata
+from gantry.resources import CANCELLED, Batch, Method, Operation
+from gantry.seams import Check, Seams
+
+logger = logging.getLogger(__name__)
+
+Verb = Callable[[Seams, Operation, Check], Generator[Batch, None, None]]
+VERBS: dict[Method, Verb] = {
+    Method.IMPORT_DICOM_DATA: import_dicom_data,
+    Method.EXPORT_DICOM_DATA: export_dicom_data,
+    Method.SET_BLOB_STORAGE_SETTINGS: set_blob_storage_settings,
+    Method.UPDATE_STUDY_METADATA: update_metadata,
+    Method.UPDATE_SERIES_METADATA: update_metadata,
+}
+
+
+def run_operation(seams: Seams, operation: Operation, runner: str, stopping: threading.Event, totals: Totals) -> None:
+    """Until the operation is done, or ``stopping`` is set: then it stays claimed, and goes on at its checkpoint.
+
+    Raises Aborted where it is another runner's by now, and Interrupted.
+    """
+    committed, error, subject = operation.blob_prefix, None, ""
+    check, stop = listen(seams, operation, stopping), until(stopping)
+    try:
+        try:
+            sweep_uncommitted(seams, operation, stop)
+            check()
+            with closing(VERBS[operation.method](seams, operation, check)) as batches:
+                for batch in batches:
+                    cancelled = commit(seams, operation, runner, batch, totals, check)
+                    committed = batch.blob_prefix or committed
+                    if cancelled:
+                        raise Cancelled(CANCELLED.message)
+                    check()
+        except Aborted:
+            sweep_attempt(seams, operation, committed)
+            raise
+        except (Interrupted, Stopping):
+            raise
+        except StatusError as failed:
+            error, subject = failed.status, failed.resource
+        except Exception:
+            logger.exception("operation %s failed", operation.name)
+            error = Internal("an internal error; the server's log has the details").status
+        finish(seams, operation, runner, error, subject, stop)
+    except Stopping:
+        logger.info("operation %s: attempt %d stops; it goes on at the next start", operation.name, operation.attempt)

@@ -1,0 +1,93 @@
+"""Writes what an operation has done. The only module that commits batches."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from contextlib import suppress
+
+from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status, StatusError
+from gantry.operations.blob_keys import sweep_uncommitted
+from gantry.operations.import_dicom_data import settle
+from gantry.operations.interruption import go_on
+from gantry.operations.retention import tell_failures
+from gantry.operations.sweeper import sweep_some_garbage
+from gantry.resources import Batch, Failure, Method, Operation
+from gantry.seams import Check, Seams
+
+logger = logging.getLogger(__name__)
+
+
+class Totals:
+    """Objects that were worked on since the start, by (method, outcome)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def add(self, method: Method, batch: Batch, lost: int) -> None:
+        """``lost`` are changes and replacements of the batch that failed after all."""
+        name = method.value.rpartition(".")[2]
+        with self._lock:
+            self._counts[name, "success"] += batch.succeeded - lost
+            self._counts[name, "failure"] += len(batch.failures) + lost
+
+    def read(self) -> dict[tuple[str, str], int]:
+        with self._lock:
+            return dict(self._counts)
+
+
+def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals: Totals, check: Check = go_on) -> bool:
+    """Write one batch; True when the operation is to be cancelled."""
+    stored: dict[tuple[str, str, str], str] = {}
+    while True:
+        settled = settle(seams, batch, stored, check)
+        if any(failure.status.code is Code.DATA_LOSS for failure in settled.failures[len(batch.failures) :]):
+            # Bytes that could not be read may have been moved just then, and stand somewhere else now.
+            before, stored = stored, seams.index.instances.find_blobs(operation.store_id, batch.instances)
+            if stored != before:
+                continue
+        try:
+            committed = seams.index.operations.commit_batch(operation, runner, settled)
+        except AlreadyExists:
+            # Looking only now keeps the ordinary case, nothing stored before, free of a look-up per instance.
+            stored = seams.index.instances.find_blobs(operation.store_id, batch.instances)
+            continue
+        totals.add(operation.method, settled, committed.lost)
+        tell_failures(seams, operation, committed.logged)
+        if settled.garbage or settled.changes or settled.replacements:
+            with suppress(StatusError):  # what is committed stands; the sweeper comes by again
+                sweep_some_garbage(seams)
+        return committed.cancel_requested
+
+
+def finish(
+    seams: Seams, operation: Operation, runner: str, error: Status | None, subject: str = "", check: Check = go_on
+) -> None:
+    """Name the outcome and mark the operation done; ``error`` is one of the operation, not of an object.
+
+    ``subject`` is what that error is about, if not what was asked for. Raises Aborted.
+    """
+    try:
+        sweep_uncommitted(seams, operation, check)
+    except NotFound:
+        raise Aborted(f"operation {operation.name} was deleted while it ran") from None
+    entries = () if error is None else (Failure(subject or operation.subject, error),)
+    seams.index.operations.finish_operation(operation, runner, error or _partial_failure(seams, operation), entries)
+    tell_failures(seams, operation, len(entries))
+    logger.info("operation %s: done", operation.name)
+
+
+def _partial_failure(seams: Seams, operation: Operation) -> Status | None:
+    counter = seams.index.operations.get_operation(operation.name).counter
+    if not counter.failure:
+        return None
+    codes = seams.index.logs.list_failure_codes(operation.name)
+    first = seams.index.logs.get_first_failure(operation.name)
+    total = counter.success + counter.failure
+    return Status(
+        codes[0] if len(codes) == 1 else Code.UNKNOWN,
+        f"{counter.failure} of {total} failed, {counter.success} succeeded. "
+        f"The first failure: {first.resource}: {first.status.message}",
+    )

@@ -1,0 +1,99 @@
+"""What a server does beside operations: removing bytes, old operations and half an upload; describing anew."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from gantry.operations.backfill import describe_old
+from gantry.operations.describe_anew import describe_anew
+from gantry.operations.interruption import Stopping
+from gantry.operations.retention import sweep_operations
+from gantry.operations.sweeper import sweep_garbage, sweep_stores
+from gantry.seams import Seams
+from gantry.studies.uploads import sweep_uploads
+
+logger = logging.getLogger(__name__)
+
+_AGAIN_SECONDS = 5  # after an error that nobody foresaw
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Work that comes again: ``seconds`` after it ended, 0 for work that is done once.
+
+    ``woken`` chores also run as soon as bytes are given up. One that lasts ``long`` has a thread of its own.
+    """
+
+    name: str
+    function: Callable[[], None]
+    seconds: float
+    woken: bool = False
+    long: bool = False
+
+
+def chores(seams: Seams, stopping: threading.Event, busy: Callable[[], set[int]]) -> list[Chore]:
+    """``busy``: the stores that operations write to just now."""
+    left = seams.index.uploads.list_uploads()  # before this process begins any
+    return [
+        Chore("garbage", partial(sweep_garbage, seams, stopping), 5, woken=True),
+        Chore("deleted stores", lambda: sweep_stores(seams, stopping, busy()), 5, woken=True),
+        Chore("old operations", partial(sweep_operations, seams, stopping), 60, woken=True),
+        Chore("uploads", partial(sweep_uploads, seams, left, stopping), 0),
+        Chore("descriptions", partial(_describe, seams, stopping), 0, long=True),
+    ]
+
+
+def _describe(seams: Seams, stopping: threading.Event) -> None:
+    """What an older version has stored: this may take hours."""
+    describe_old(seams, stopping)
+    describe_anew(seams, stopping)
+
+
+class Sweeps:
+    """Runs chores until ``stopping`` is set: each function of ``works`` is for a thread."""
+
+    def __init__(self, chores: Sequence[Chore], stopping: threading.Event) -> None:
+        self._stopping = stopping
+        self._wake = threading.Event()
+        short = [chore for chore in chores if not chore.long]
+        groups = [short, *([chore] for chore in chores if chore.long)]
+        self.works = [partial(self._work, group) for group in groups if group]
+
+    def wake(self) -> None:
+        """Bytes were given up, or the server stops."""
+        self._wake.set()
+
+    def _work(self, chores: Sequence[Chore]) -> None:
+        due = {chore.name: 0.0 for chore in chores}
+        while due and not self._stopping.is_set():
+            woken = any(chore.woken for chore in chores) and self._wake.is_set()
+            if woken:
+                self._wake.clear()
+            for chore in chores:
+                if chore.name in due and (due[chore.name] <= time.monotonic() or (woken and chore.woken)):
+                    done = self._run(chore)
+                    if done and not chore.seconds:
+                        del due[chore.name]
+                    else:
+                        due[chore.name] = time.monotonic() + (chore.seconds or _AGAIN_SECONDS)
+            if due:
+                self._pause(min(due.values()) - time.monotonic(), any(chore.woken for chore in chores))
+
+    def _pause(self, seconds: float, woken: bool) -> None:
+        (self._wake if woken else self._stopping).wait(max(0.0, seconds))
+
+    def _run(self, chore: Chore) -> bool:
+        """False where it is to be tried again."""
+        try:
+            chore.function()
+        except Stopping:
+            return False
+        except Exception:
+            logger.exception("sweeping %s met an error that nobody foresaw; it is tried again", chore.name)
+            return False
+        return True

@@ -1,0 +1,276 @@
+"""All settings, in groups. To add one, add a field: flags, help, docs/settings.md and checks follow from it.
+
+``GANTRY_WRITE_DOCS=1 ./run test tests/docs/test_settings_page.py`` writes the page again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gantry.settings import readers
+from gantry.settings.setting import setting, table
+from gantry.storage.bucket_rules import BucketRule
+
+_REGIONS = """
+    asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1
+    asia-southeast1 asia-southeast2 australia-southeast1 australia-southeast2 eu europe-north1 europe-west2 europe-west3
+    europe-west4 europe-west6 me-central1 me-central2 me-west1 northamerica-northeast1 northamerica-northeast2
+    southamerica-east1 us us-central1 us-east1 us-east4 us-west1 us-west2 us-west3
+"""
+LOCATIONS = tuple(_REGIONS.split())
+"""https://cloud.google.com/healthcare-api/docs/regions"""
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """Server"""
+
+    host: str = setting(
+        "127.0.0.1",
+        readers.HOST,
+        "Address to listen on. Addresses other than loopback need auth = required.",
+        '"192.168.0.10"',
+        flag=True,
+    )
+    port: int = setting(8080, readers.number(0, 65_535), "Port to listen on.", "9000", flag=True)
+    public_url: str = setting(
+        "",
+        readers.BASE_URL,
+        "Address that clients see, if it is not the one that the server listens on.",
+        '"https://dicom.example.org"',
+        more="Answers never take it from a header. It has no path: the API lies at the root of its host.",
+        absent="host and port",
+        flag=True,
+    )
+    tls_cert: str = setting(
+        "",
+        readers.FILE,
+        "Certificate chain in PEM: serve https. Needs tls_key.",
+        '"/etc/gantry/chain.pem"',
+        absent="none: http",
+        flag=True,
+    )
+    tls_key: str = setting(
+        "", readers.FILE, "Private key of the certificate, in PEM.", '"/etc/gantry/key.pem"', absent="none", flag=True
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        readers.NETWORKS,
+        "Proxies whose Forwarded or X-Forwarded-For header says who the client is.",
+        '["10.0.0.0/8"]',
+        more="The audit log and limits per address use that address.",
+        absent="none",
+    )
+    upload_min_bytes_per_second: int = setting(
+        1000,
+        readers.number(0, 1_000_000_000),
+        "Bytes a second that a client must send of a body, averaged over each minute after the first 10 seconds. "
+        "Slower uploads are ended with 504. 0: no limit.",
+        "10000",
+        more="Time in which the client waits for the server does not count.",
+    )
+    upload_max_seconds: int = setting(
+        43_200, readers.number(1, 31_536_000), "Seconds that a client may take for one body, whatever its size.", "3600"
+    )
+    workers: int = setting(
+        0,
+        readers.number(0, 1024),
+        "Processes that read and copy objects.",
+        "8",
+        absent="one per core, but 4 to 16",
+        flag=True,
+    )
+    log_json: bool = setting(
+        False,
+        readers.TRUTH,
+        "Write each failure as a line of JSON on stdout.",
+        "true",
+        more="See [logs.md](howto/logs.md).",
+        flag=True,
+    )
+
+
+@dataclass(frozen=True)
+class StorageSettings:
+    """Storage"""
+
+    data: str = setting(
+        "gantry-data",
+        readers.DIRECTORY,
+        "Directory of the index and of the stored instances. One server uses it at a time.",
+        '"/srv/gantry"',
+        flag=True,
+    )
+    buckets: str = setting(
+        "",
+        readers.DIRECTORY,
+        "Directory of the buckets: gs://NAME is the directory NAME in it.",
+        '"/srv/buckets"',
+        absent="DATA/buckets",
+        flag=True,
+    )
+    bucket_rules: tuple[BucketRule, ...] = setting(
+        (),
+        readers.RULES,
+        "Which buckets imports and exports may read and write.",
+        '[{name = "incoming-*", read = true}]',
+        more="See [access.md](howto/access.md#buckets).",
+        absent="all",
+    )
+    storage_classes: Mapping[str, str] = table(
+        readers.DIRECTORIES,
+        "Directories of storage classes; a class without one is stored in data.",
+        '{ARCHIVE = "/mnt/archive"}',
+        more="In the environment: `ARCHIVE=/mnt/archive,…`. See [storage-classes.md](howto/storage-classes.md).",
+        absent="none",
+    )
+    retention_days: int = setting(
+        30,
+        readers.number(0, 36_500),
+        "Days for which finished operations and their error logs are kept. 0: for ever.",
+        "90",
+        flag=True,
+    )
+
+
+@dataclass(frozen=True)
+class ApiSettings:
+    """API"""
+
+    locations: tuple[str, ...] = setting(
+        LOCATIONS,
+        readers.LOCATIONS,
+        "Locations in which datasets may be created.",
+        '["lisbon", "lyon"]',
+        absent="the regions of the Cloud Healthcare API",
+    )
+    strict_search: bool = setting(
+        False,
+        readers.TRUTH,
+        "Accept and answer exactly those DICOMweb searches that the Cloud Healthcare API does.",
+        "true",
+        more="See [conformance.md](conformance.md).",
+        flag=True,
+    )
+    max_operations: int = setting(
+        1000,
+        readers.number(0, 1_000_000),
+        "Operations of a project that may wait or run at a time. More are refused with 429. 0: no limit.",
+        "100",
+    )
+    accept_without_effect: tuple[str, ...] = setting(
+        (),
+        readers.WITHOUT_EFFECT,
+        "Settings of resources that are accepted and kept although nothing is done with them.",
+        '["notificationConfig", "streamConfigs"]',
+        more="See [below](#what-would-have-no-effect).",
+        absent="none",
+    )
+
+
+@dataclass(frozen=True)
+class AccessSettings:
+    """Access"""
+
+    auth: str = setting(
+        "none",
+        readers.choice("none", "required"),
+        "required: callers must be known and have the permission that a call needs.",
+        '"required"',
+        more="See [access.md](howto/access.md).",
+        flag=True,
+    )
+    admins: tuple[str, ...] = setting(
+        (),
+        readers.MEMBERS,
+        "Members who may do everything.",
+        '["user:ada@example.org", "group:pacs-admins"]',
+        absent="none",
+        flag=True,
+    )
+    custom_roles: Mapping[str, tuple[str, ...]] = table(
+        readers.ROLES,
+        "Roles of your own, with their permissions.",
+        '{"projects/p/roles/importer" = ["healthcare.dicomStores.import"]}',
+        more="In the settings file alone.",
+        absent="none",
+    )
+    tokens_file: str = setting(
+        "",
+        readers.FILE,
+        "File of access tokens, each with the member it belongs to.",
+        '"/etc/gantry/tokens"',
+        more="See [access.md](howto/access.md#tokens).",
+        absent="none",
+        flag=True,
+    )
+    session_hours: int = setting(
+        12, readers.number(1, 8784), "Hours for which a browser stays signed in.", "8"
+    )  # 8784: a leap year
+    failed_sign_ins_per_minute: int = setting(
+        30,
+        readers.number(0, 65_535),
+        "Wrong credentials that an address may send to /token and /sign-in in a minute. More are refused with 429. "
+        "0: no limit.",
+        "10",
+    )
+    audit_log: str = setting(
+        "",
+        readers.FILE,
+        "File to which every call is written, a line of JSON each: who did what.",
+        '"/var/log/gantry/audit.jsonl"',
+        more="See [access.md](howto/access.md#audit-log).",
+        absent="none",
+        flag=True,
+    )
+
+
+@dataclass(frozen=True)
+class OidcSettings:
+    """OpenID Connect"""
+
+    oidc_issuer: str = setting(
+        "",
+        readers.ISSUER,
+        "OpenID Connect issuer whose tokens are accepted, beside those of this server.",
+        '"https://login.example.org/realms/hospital"',
+        more="See [access.md](howto/access.md#openid-connect).",
+        absent="none",
+        flag=True,
+    )
+    oidc_audience: str = setting(
+        "",
+        readers.TEXT,
+        "Audience that the issuer's tokens must have. Needed with oidc_issuer.",
+        '"gantry"',
+        absent="none",
+        flag=True,
+    )
+    oidc_email_claim: str = setting("email", readers.CLAIM, "Claim with the caller's e-mail address.", '"upn"')
+    oidc_groups_claim: str = setting("groups", readers.CLAIM, "Claim with the caller's groups.", '"roles"')
+    oidc_require_email_verified: bool = setting(
+        False, readers.TRUTH, "Refuse a token that does not say whether its e-mail address is verified.", "true"
+    )
+    oidc_jwks_uri: str = setting(
+        "",
+        readers.SAFE_URL,
+        "Address of the issuer's keys.",
+        '"https://login.example.org/keys"',
+        absent="as the issuer's discovery document says",
+    )
+    oidc_client_id: str = setting(
+        "",
+        readers.TEXT,
+        "Client as which browsers sign in at the issuer.",
+        '"gantry-console"',
+        more="See [access.md](howto/access.md#browsers).",
+        absent="none: browsers sign in with a token",
+    )
+    oidc_client_secret: str = setting(
+        "", readers.TEXT, "Secret of that client, if it has one.", '"…"', absent="none", secret=True
+    )
+
+
+GROUPS = (ServerSettings, StorageSettings, ApiSettings, AccessSettings, OidcSettings)
+"""In the order of docs/settings.md."""

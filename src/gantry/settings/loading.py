@@ -1,0 +1,108 @@
+"""Settings as a server uses them: read from flags, the environment and a TOML file, and checked together."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gantry.access.addresses import LOOPBACK
+from gantry.errors import InvalidArgument
+from gantry.settings.groups import AccessSettings, ApiSettings, OidcSettings, ServerSettings, StorageSettings
+from gantry.settings.setting import read_value, settings_of
+
+_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - refused without an address of their own
+
+
+@dataclass(frozen=True)
+class Settings(OidcSettings, AccessSettings, ApiSettings, StorageSettings, ServerSettings):
+    """What a server needs to know. Each may come from a flag, ``GANTRY_NAME``, or ``name`` in the TOML file."""
+
+    @property
+    def url(self) -> str:
+        """Base of every address the server prints or answers with."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url.rstrip("/") or f"http{'s' if self.tls_cert else ''}://{host}:{self.port}"
+
+    @property
+    def buckets_path(self) -> Path:
+        """The directory whose directories are the buckets."""
+        return Path(self.buckets).absolute() if self.buckets else Path(self.data).absolute() / "buckets"
+
+
+def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: str = "") -> Settings:
+    """Flags win over the environment, the environment over the file. Raises InvalidArgument naming the setting."""
+    given = _read_file(file) if file else {}
+    known = settings_of(Settings)
+    for name in known:
+        if (text := environ.get(f"GANTRY_{name.upper()}")) is not None:
+            given[name] = text
+        if flags.get(name) is not None:
+            given[name] = flags[name]
+    settings = Settings(**{name: read_value(name, known[name], value) for name, value in given.items()})
+    _check_access(settings)
+    _check_addresses(settings)
+    _check_files(settings)
+    return settings
+
+
+def _read_file(path: str) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as file:
+            values = tomllib.load(file)
+    except OSError as error:
+        raise InvalidArgument(f"{path}: cannot be read: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidArgument(f"{path}: cannot be read as TOML: {error}") from None
+    except ValueError:
+        raise InvalidArgument(f"{path}: cannot be read as TOML: it is not UTF-8 text") from None
+    unknown = values.keys() - settings_of(Settings).keys()
+    if unknown:
+        raise InvalidArgument(f"{path}: unknown setting {', '.join(sorted(unknown))}")
+    return values
+
+
+def _check_access(settings: Settings) -> None:
+    if settings.auth == "none" and settings.host not in LOOPBACK:
+        raise InvalidArgument(
+            f"host: {settings.host!r} is a public address, and this server asks nobody who they are. "
+            "Set auth = required, or listen on 127.0.0.1 behind a proxy that authenticates"
+        )
+    if settings.auth == "none" and (settings.tokens_file or settings.oidc_issuer or settings.admins):
+        raise InvalidArgument("auth: is none, so nobody is asked for a token; set auth = required")
+    if settings.oidc_client_id and not settings.oidc_issuer:
+        raise InvalidArgument("oidc_client_id: needs oidc_issuer, at which browsers sign in")
+    if settings.oidc_issuer and not settings.oidc_audience:
+        raise InvalidArgument("oidc_audience: is needed with oidc_issuer: tokens for others are not for this server")
+
+
+def _check_addresses(settings: Settings) -> None:
+    if settings.host in _EVERYWHERE and not settings.public_url:
+        raise InvalidArgument(
+            f"public_url: is needed with host {settings.host!r}, which is no address that clients know"
+        )
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise InvalidArgument("tls_cert, tls_key: are needed together")
+
+
+def _check_files(settings: Settings) -> None:
+    """Files that are read later are named at the start."""
+    for name in ("tokens_file", "tls_cert", "tls_key"):
+        if path := getattr(settings, name):
+            try:
+                os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+            except (OSError, ValueError) as error:
+                reason = getattr(error, "strerror", None) or "this is no path"
+                raise InvalidArgument(f"{name} {path}: cannot be read: {reason}") from None
+    if settings.tls_cert:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
+        except (OSError, ValueError):
+            raise InvalidArgument(
+                f"tls_cert {settings.tls_cert}, tls_key {settings.tls_key}: are no certificate chain in PEM and the "
+                "private key of its first certificate, without a password"
+            ) from None

@@ -1,0 +1,161 @@
+"""Readers of settings: text of flags and of the environment, or values of the TOML file → values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+from gantry.access.addresses import is_safe, split_http
+from gantry.api import effects
+from gantry.errors import InvalidArgument
+from gantry.iam.policies import check_member
+from gantry.resources import BlobStorageClass
+from gantry.settings.setting import Reader
+from gantry.storage.bucket_rules import BucketRule
+
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,11}")
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+_LOCATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_TRUTH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def number(least: int, most: int) -> Reader:
+    """A whole number in decimal digits: no sign, no spaces, no ``1_0``."""
+
+    def read(value: Any) -> int:
+        if isinstance(value, str) and _NUMBER.fullmatch(value):
+            value = int(value)
+        if type(value) is not int or not least <= value <= most:
+            raise ValueError
+        return value
+
+    return Reader(f"a whole number from {least} to {most}", read, "N")
+
+
+def choice(*words: str) -> Reader:
+    def read(value: Any) -> str:
+        if value not in words:
+            raise ValueError
+        return str(value)
+
+    return Reader(" or ".join(words), read, "HOW")
+
+
+def list_of(wanted: str, check: Callable[[str], object], least: int = 0, metavar: str = "LIST") -> Reader:
+    """A list, or text with commas between; blank text is the list of nothing. ``check`` raises, or gives False."""
+
+    def read(value: Any) -> tuple[str, ...]:
+        parts = (value.split(",") if value.strip() else []) if isinstance(value, str) else value
+        if not isinstance(parts, list):
+            raise TypeError
+        found = tuple(part.strip() for part in parts)
+        if len(found) < least or any(not part or check(part) is False for part in found):
+            raise ValueError
+        return found
+
+    return Reader(wanted, read, metavar)
+
+
+def text_that(wanted: str, holds: Callable[[str], object], metavar: str) -> Reader:
+    """Text for which ``holds`` is true; it may also raise ValueError."""
+
+    def read(value: Any) -> str:
+        if not isinstance(value, str) or not holds(value):
+            raise ValueError
+        return value
+
+    return Reader(wanted, read, metavar)
+
+
+def _read_truth(value: Any) -> bool:
+    if (found := _TRUTH.get(str(value).lower())) is None:
+        raise ValueError
+    return found
+
+
+def _is_path(text: str) -> bool:
+    return "\0" not in text
+
+
+def _is_host(text: str) -> bool:
+    """``""`` is every address of this machine. Raises ValueError."""
+    return not text or _HOST.fullmatch(text) is not None or bool(str(ip_address(text)))
+
+
+def _is_base(url: str) -> bool:
+    """The API must lie at the root of its host: clients drop a path (as Node's does)."""
+    parts = split_http(url)
+    return not url or (parts is not None and parts.path in ("", "/") and not _has_query(url))
+
+
+def _is_issuer(url: str) -> bool:
+    """Without query and fragment (OIDC Discovery §3)."""
+    return not url or (is_safe(url) and not _has_query(url))
+
+
+def _has_query(url: str) -> bool:
+    return "?" in url or "#" in url
+
+
+def _read_roles(value: Any) -> dict[str, tuple[str, ...]]:
+    if not all(isinstance(held, list) and all(isinstance(each, str) for each in held) for held in value.values()):
+        raise TypeError
+    return {role: tuple(held) for role, held in value.items()}
+
+
+def _read_directories(value: Any) -> dict[str, str]:
+    """Storage class → absolute directory."""
+    pairs: Sequence[Any]
+    pairs = [part.split("=", 1) for part in value.split(",") if part] if isinstance(value, str) else [*value.items()]
+    found = {}
+    for storage_class, directory in pairs:
+        if storage_class not in list(BlobStorageClass) or not isinstance(directory, str) or not directory:
+            raise ValueError
+        found[storage_class] = str(Path(directory).absolute())
+    return found
+
+
+def _read_rules(value: Any) -> tuple[BucketRule, ...]:
+    """Raises InvalidArgument, which names the rule."""
+    if not isinstance(value, list):
+        raise TypeError
+    return tuple(map(BucketRule.parse, value))
+
+
+def _is_member(text: str) -> bool:
+    try:
+        check_member(text)
+    except InvalidArgument:
+        return False
+    return True
+
+
+TRUTH = Reader("true or false", _read_truth)
+TEXT = text_that("text of one line", lambda text: text.isprintable(), "TEXT")
+CLAIM = text_that("the name of a claim", lambda text: text and text.isprintable(), "NAME")
+FILE = text_that("the path of a file", _is_path, "FILE")
+DIRECTORY = text_that("the path of a directory", _is_path, "DIR")
+HOST = text_that("an IP address or the name of a host", _is_host, "ADDRESS")
+BASE_URL = text_that("an http or https address without a path, like https://dicom.example.org", _is_base, "URL")
+ISSUER = text_that("an https address without a query, like https://login.example.org/realms/r", _is_issuer, "URL")
+SAFE_URL = text_that("an https address", lambda url: not url or is_safe(url), "URL")
+NETWORKS = list_of("a list of addresses or networks, like 10.0.0.0/8", ip_network)
+LOCATIONS = list_of("a list of names of letters, digits, - and _", lambda text: bool(_LOCATION.fullmatch(text)), 1)
+_KINDS = "user:EMAIL, serviceAccount:EMAIL, group:NAME or domain:DOMAIN"
+MEMBERS = list_of(f"a list of members, each {_KINDS}", _is_member, metavar="MEMBERS")
+ROLES = Reader("a table of the settings file, of roles with lists of permissions", _read_roles)
+RULES = Reader("a list of tables of the settings file", _read_rules)
+DIRECTORIES = Reader(
+    f"a table, or CLASS=DIRECTORY,…, with classes of {', '.join(BlobStorageClass)}", _read_directories, "LIST"
+)
+
+
+def _read_without_effect(value: Any) -> tuple[str, ...]:
+    return effects.known_names(_NAMES.read(value))
+
+
+_NAMES = list_of("a list of names", bool)
+WITHOUT_EFFECT = Reader(f"a list of names out of {', '.join(effects.WITHOUT_EFFECT)}", _read_without_effect, "LIST")

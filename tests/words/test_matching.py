@@ -1,0 +1,85 @@
+"""How texts are compared in searches: nothing that somebody wrote folds to nothing."""
+
+from __future__ import annotations
+
+import re
+from unicodedata import normalize
+
+import pytest
+
+from gantry.matching import name_keys, pattern_key, search_key, tokens
+
+CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+DELIMITERS = frozenset(" ^=")
+ACCENTS = re.compile("[\u0300-\u036f]")
+
+
+def folded(text: str) -> str:
+    """What every index has held for a text since its first version."""
+    return normalize("NFKC", ACCENTS.sub("", normalize("NFKD", text))).casefold().strip()
+
+
+def test_no_character_folds_to_nothing() -> None:
+    """All of Unicode: a lone U+037A, an accent or a wide space is a name like another; PS3.5 §6.2 pads with U+0020."""
+    lost = [hex(ord(char)) for char in CHARACTERS if not (search_key(char) and name_keys(char) and tokens(char))]
+    assert lost == [hex(ord(char)) for char in sorted(DELIMITERS)]
+
+
+def test_what_folds_to_something_has_the_key_that_indexes_hold() -> None:
+    changed = [hex(ord(char)) for char in CHARACTERS if (key := folded(char)) and search_key(char) != key]
+    assert not changed
+    sample = CHARACTERS[:0x3100] + CHARACTERS[0xF000:0x10000]
+    for text in (f"Aé{char} B" for char in sample):
+        key = folded(text)
+        assert search_key(text) == key
+        assert tokens(text) == list(dict.fromkeys(word for word in re.split(r"[\s^=,.\-]+", key) if word)), text
+
+
+def test_a_component_that_would_fold_to_nothing_is_among_the_words() -> None:
+    folding_to_nothing = [char for char in CHARACTERS if not folded(char) and char not in DELIMITERS]
+    assert len(folding_to_nothing) > 100
+    for char in (*folding_to_nothing, *",.-\u2026"):
+        assert set(tokens(char)) <= set(tokens(f"Given^{char}=Given^Other")), hex(ord(char))
+        assert set(tokens(char)) <= set(tokens(f"{char}^Given")), hex(ord(char))
+
+
+@pytest.mark.parametrize("text", ["", " ", "^", "^^ =^", "="])
+def test_names_of_delimiters_and_padding_are_empty(text: str) -> None:
+    assert name_keys(text) == tokens(text) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Doe^Ann-Marie", ["doe", "ann", "marie"]),
+        ("Doe - Smith^-", ["doe", "smith", "-"]),
+        ("\u037a^Άννα", ["\u037a", "αννα"]),
+        ("\u037a Άννα", ["\u037a", "αννα"]),
+        ("\u3000^太郎=ͺ", ["\u3000", "太郎", "\u037a"]),
+        ("...^X", ["...", "x"]),
+    ],
+)
+def test_words_of_names(name: str, words: list[str]) -> None:
+    """A component that has none is one itself."""
+    assert tokens(name) == words
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key"),
+    [
+        ("\u037a*", "\u037a*"),
+        ("*\u00b4*", "*\u00b4*"),
+        ("?\u0301", "?\u0301"),
+        ("É*", "e*"),
+        ("*é\u00b4*", "*e *"),
+        ("* *", "* *"),
+        ("*\u037a^*", "* ^*"),
+    ],
+)
+def test_a_pattern_keeps_more_than_its_wildcards(pattern: str, key: str) -> None:
+    assert pattern_key(pattern) == key
+
+
+def test_equal_marks_have_equal_keys() -> None:
+    """Canonical equivalence (Unicode §3.7)."""
+    assert search_key("\u1ffd") == search_key("\u00b4") and search_key("\u0340") == search_key("\u0300")

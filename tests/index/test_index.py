@@ -26,6 +26,7 @@ from gantry.resources import (
     Dataset,
     DicomStore,
     Failure,
+    LogFilter,
     Method,
     Operation,
     ProgressCounter,
@@ -118,7 +119,7 @@ class TestIndex:
         ):
             with pytest.raises(NotFound):
                 gone()
-        assert index.logs.list_failures(operation.name, 10) == []
+        assert index.logs.find_failures(LogFilter("all"), 10) == ([], None)
         assert index.garbage.list_deleted_stores() == [operation.store_id]
         assert index.operations.claim_operation("runner-2") is None
 
@@ -377,11 +378,11 @@ class TestIndex:
         assert (done.error, done.counter) == (CANCELLED, ProgressCounter(9, 3, 0))
 
     def test_a_runner_hears_of_a_cancel_whenever_it_asks(self, index: SqlIndex, operation: Operation) -> None:
-        assert not index.cancel_requested(operation.name)
+        assert not index.operations.cancel_requested(operation.name)
         assert index.operations.request_cancel(operation.name) == 0
-        assert index.cancel_requested(operation.name)
+        assert index.operations.cancel_requested(operation.name)
         assert not index.operations.get_operation(operation.name).done
-        assert not index.cancel_requested(OperationName(DATASET, 7))
+        assert not index.operations.cancel_requested(OperationName(DATASET, 7))
 
     def test_cancelling_what_is_done_changes_nothing(self, index: SqlIndex, operation: Operation) -> None:
         index.operations.finish_operation(operation, RUNNER, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,12 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 
 from gantry.errors import FailedPrecondition, Unavailable
-from gantry.index import database, lookups, selections, walking
+from gantry.index import database, lookups, retention, selections, walking
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import metadata
 from gantry.names import OperationName, ResourcePath
-from gantry.resources import Batch, Change, Instance, Method, Operation, Severity
-from tests.index.values import DATASET, RUNNER, STORE, failed, item, selected
+from gantry.resources import Batch, Change, DicomStore, Instance, Method, Operation, Severity
+from tests.index.values import DATASET, RUNNER, STORE, begin, failed, item, said, selected
 
 
 @pytest.fixture
@@ -72,11 +73,50 @@ def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
         SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
 
 
-def test_a_deleted_dataset_leaves_no_row_of_its_operations(index: SqlIndex, operation: Operation) -> None:
-    batch = Batch("a", (item(1),), failures=(failed(1),), selection=selected(("1.2", "", "")))
+def test_a_deleted_dataset_leaves_no_row(
+    index: SqlIndex, operation: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whatever table; those of its operations go in pieces."""
+    batch = Batch("a", (said(item(1)),), failures=tuple(map(failed, range(9))), selection=selected(("1.2", "", "")))
     index.operations.commit_batch(operation, RUNNER, batch)
+    index.saved_searches.save_search(STORE, "a", "x", "1")
+    index.deletion.delete_below(STORE, ResourcePath("1.2"), "v1", Method.DELETE_STUDY)
+    index.uploads.store_instances(operation.store_id, [said(item(2))])
+    assert rows(index, "progress") == {"progress": 1}
     index.resources.delete_dataset(DATASET)
-    assert rows(index, "operation", "failure", "selection") == {"operation": 0, "failure": 0, "selection": 0}
+    monkeypatch.setattr(retention, "_BATCH", 2)
+    pieces = [rows(index, "failure")["failure"] or 0]
+    while index.retention.purge_operation():
+        pieces.append(rows(index, "failure")["failure"] or 0)
+    assert len(pieces) > 5 and all(before - after <= 2 for before, after in pairwise(pieces))
+    for _ in range(2):
+        for store_id in index.garbage.list_deleted_stores():
+            while not index.garbage.purge_store(store_id):
+                pass
+            index.garbage.forget_store(store_id)
+        while not index.garbage.purge_removed():
+            pass
+    index.garbage.forget_blobs(index.garbage.list_blobs())
+    kept = {name: count for name, count in rows(index, *metadata.tables).items() if count}
+    assert kept == {}
+
+
+def test_a_page_of_failed_operations_costs_as_many_statements_as_one(index: SqlIndex, store: DicomStore) -> None:
+    """Each has its own samples, the first ten errors."""
+    for number in range(12):
+        made = begin(index)
+        failures = tuple(failed(100 * number + each) for each in range(number))
+        index.operations.commit_batch(made, RUNNER, Batch("a", failures=failures))
+        index.operations.finish_operation(made, RUNNER, failures[0].status if failures else None)
+    counts = []
+    for limit in (1, 12):
+        with plans(index) as steps:
+            page = index.operations.list_operations(DATASET, limit)
+        counts.append(len(steps))
+    assert counts[0] == counts[1] and bad(steps) == []
+    for number, found in enumerate(reversed(page)):
+        assert found.samples == tuple(failed(100 * number + each) for each in range(number))[:10]
+        assert found == index.operations.get_operation(found.name)
 
 
 def test_a_purged_store_leaves_no_row(index: SqlIndex, operation: Operation) -> None:

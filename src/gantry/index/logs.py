@@ -121,7 +121,7 @@ class Logs(Part):
 
     def get_first_failure(self, name: OperationName) -> Failure:
         with self.database.read() as connection:
-            return select_errors(connection, name.id, 1)[0]
+            return select_errors(connection, [name.id], 1)[name.id][0]
 
     def list_failures(self, name: OperationName, limit: int, after: int = 0) -> list[LogEntry]:
         with self.database.read() as connection:

@@ -449,3 +449,26 @@ class TestLog:
         operation = gantry.import_("*")
         assert counts(operation) == (0, 1)
         assert gantry.failures(operation).keys() == {"caf?.dcm"}
+
+
+@pytest.mark.parametrize("damage", ["gone", "empty"])
+def test_a_stored_instance_whose_bytes_are_gone_is_not_a_success(gantry: Gantry, damage: str) -> None:
+    """Nobody can say that the object is stored already; the others of the import are not touched by it."""
+    before = set((gantry.server.data / "blobs").rglob("*.dcm"))
+    gantry.put(gantry.bucket, "a.dcm", make_instance("1.2", "1.3", "1.4"))
+    assert counts(gantry.import_("a.dcm")) == (1, 0)
+    (blob,) = set((gantry.server.data / "blobs").rglob("*.dcm")) - before
+    blob.chmod(0o600)
+    if damage == "gone":
+        blob.unlink()
+    else:
+        blob.write_bytes(b"")
+    gantry.put(gantry.bucket, "b.dcm", make_instance("1.2", "1.3", "1.5"))
+    operation = gantry.import_("**")
+    assert counts(operation) == (1, 1)
+    ((key, status),) = gantry.failures(operation).items()
+    assert key == "a.dcm"
+    if damage == "gone":
+        assert (status["code"], "cannot be compared" in status["message"]) == (15, True), status
+    else:
+        assert status["code"] in (6, 15), status

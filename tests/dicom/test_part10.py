@@ -10,6 +10,8 @@ from pathlib import Path
 import pydicom
 import pydicom.data
 import pytest
+from tests.support.datasets import FILES, PIXELS
+from tests.support.plain_reader import read_file
 
 from gantry.dicom import deflated, walk
 from gantry.dicom.part10 import InstanceIdentity, read_header
@@ -548,3 +550,28 @@ def test_an_unknown_vr_near_the_end(before: int, rest: int) -> None:
     data = bytes(128) + b"DICM" + syntax + private + b"\x02\x00\x12\x00ZZ\0\0" + bytes(rest)
     with pytest.raises(InvalidArgument):
         read_header(lambda offset, length: data[offset : offset + length], len(data))
+
+
+@pytest.mark.parametrize(
+    ("name", "explicit", "little", "deflated"),
+    [
+        ("texts-explicit", True, True, False),
+        ("texts-implicit", False, True, False),
+        ("texts-big-endian", True, False, False),
+        ("texts-deflated", True, True, True),
+        ("declares-explicit-is-implicit", False, True, False),
+        ("declares-implicit-is-explicit", True, True, False),
+    ],
+)
+def test_the_layout_is_that_of_the_data_set_whatever_the_syntax_claims(
+    name: str, explicit: bool, little: bool, deflated: bool
+) -> None:
+    """PS3.5 §7.1; both mistakes are known of real writers. What comes later reads by the layout alone."""
+    data = FILES[name]
+    found = read_header(lambda offset, length: data[offset : offset + length], len(data))
+    assert (found.layout.explicit, found.layout.little, found.layout.deflated) == (explicit, little, deflated)
+    assert found.transfer_syntax_uid == read_file(data).transfer_syntax
+    (pixels,) = found.layout.cuts
+    assert pixels.length == 4
+    if not deflated:
+        assert data[pixels.start + pixels.header :][:4] == PIXELS

@@ -6,14 +6,15 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import zstandard
 
 from gantry.dicom.forms import EXPLICIT_LE
-from gantry.errors import Code, DataLoss, Internal, NotAcceptable, StatusError
+from gantry.errors import Code, DataLoss, Internal, NotAcceptable, ResourceExhausted, StatusError, Unavailable
 from gantry.header_packs import pack
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
@@ -294,6 +295,41 @@ def outcomes(seams: Seams, tmp_path: Path, verb: str) -> list[Any]:
         return list(copy_batch(items, blobs=seams.blobs, place="ARCHIVE", blob_prefix="1/2/3"))
     keys = [f"main/1/9/{number}.dcm" for number in range(COUNT)]
     return list(update_batch(placed, keys, patch=NAME, web_url="http://h", blobs=seams.blobs))
+
+
+class Breaking:
+    """Blobs whose copies break in the middle; what is removed is written down."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.deleted: list[str] = []
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[str]:
+        yield key
+
+    def copy_from(self, _source: str, _key: str) -> int:
+        raise self.error
+
+    def delete(self, key: str) -> None:
+        self.deleted.append(key)
+        raise Unavailable("it cannot be removed either")
+
+    def flush(self) -> None:
+        pass
+
+
+def test_half_a_copy_to_another_place_is_removed_and_its_own_error_counts(seams: Seams) -> None:
+    item = stored(seams)[0][1]
+    blobs = Breaking(Unavailable("the disk is gone"))
+    (outcome,) = copy_batch([item], 7, blobs=cast(Any, blobs), place="ARCHIVE", blob_prefix="1/2/3")
+    assert isinstance(outcome, Failure)
+    assert (outcome.resource, outcome.status.message) == (item.path, "the disk is gone")
+    assert blobs.deleted == ["ARCHIVE/1/2/3/0007.dcm"]
+    full = Breaking(ResourceExhausted("the disk is full"))
+    with pytest.raises(ResourceExhausted, match="the disk is full"):
+        copy_batch([item], blobs=cast(Any, full), place="ARCHIVE", blob_prefix="1/2/3")
+    assert full.deleted == ["ARCHIVE/1/2/3/0000.dcm"]
 
 
 @pytest.mark.parametrize("verb, good", [("export", type(None)), ("copy", str), ("patch", Replacement)])

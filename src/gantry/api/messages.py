@@ -111,11 +111,11 @@ def _check_message(model: type[Message], body: Any, place: str) -> None:
             raise invalid_field(_below(place, name), f"unknown field in {model.__name__.removesuffix('Body')}")
         if field.name in seen:
             raise invalid_field(_below(place, field.name), f"is there twice, as {seen[field.name]} and as {key}")
+        seen[field.name] = key
         if value is not None:
-            seen[field.name] = key
             _check(field.kind, value, _below(place, field.name))
     for field in fields.values():
-        if field.required and field.name not in seen:
+        if field.required and body.get(seen.get(field.name, "")) is None:
             raise invalid_field(_below(place, field.name), "is required")
 
 

@@ -175,6 +175,8 @@ def read_header_bytes(read_at: ReadAt, size: int, layout: Layout, most: int = MA
 
 def _ends_in_body(layout: Layout) -> tuple[tuple[int, int], ...]:
     """Where values of undefined length begin and end once what is cut is gone. Short ones are walked soon enough."""
+    if not layout.ends:
+        return ()
     cuts = {cut.start + cut.header: cut.length for cut in layout.cuts}
     starts, found, gone = sorted(cuts, reverse=True), [], layout.start
     for start, end in layout.ends:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from gantry.access import reloading
 from gantry.access.tokens import StaticTokens
 from gantry.errors import InvalidArgument
+from gantry.iam.policies import Principal
 
 ADA, PACS = "a-token-of-ada-0123", "a-token-of-pacs-0123"
 TEXT = f"""
@@ -63,6 +66,26 @@ def test_a_change_within_one_tick_of_the_clock(file: Path, monkeypatch: pytest.M
     os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert known.principal(ADA) is None
     assert known.principal(ADA[::-1]) is not None
+
+
+def test_nobody_waits_for_a_slow_disk_but_who_reads(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reloading, "SECONDS", 0)
+    known = StaticTokens(file)
+    reading, go = threading.Event(), threading.Event()
+
+    def load() -> dict[bytes, Principal]:
+        reading.set()
+        assert go.wait(30)
+        return {}
+
+    monkeypatch.setattr(known._known, "_load", load)
+    with ThreadPoolExecutor(1) as pool:
+        reader = pool.submit(known.principal, ADA)
+        assert reading.wait(30)
+        assert known.principal(ADA) is not None, "what was known before is good until the file is read"
+        go.set()
+        assert reader.result(30) is None
+    assert known.principal(ADA) is None
 
 
 @pytest.mark.parametrize("text", ["garbage", None])

@@ -33,11 +33,14 @@ class Reloaded(Generic[Held]):
         self._looked = time.monotonic()
 
     def get(self) -> Held:
-        with self._lock:
-            if time.monotonic() >= self._looked + SECONDS:
+        """What is known. One caller at a time looks whether it has changed; the others do not wait for the disk."""
+        if time.monotonic() >= self._looked + SECONDS and self._lock.acquire(blocking=False):
+            try:
                 self._looked = time.monotonic()
                 self._look()
-            return self._held
+            finally:
+                self._lock.release()
+        return self._held
 
     def _look(self) -> None:
         stamp = self._stamp()

@@ -43,7 +43,7 @@ class Endless:
 
     read = 0
 
-    def list(self, prefix: str = "", start_after: str = "", depth: int | None = None):  # type: ignore[no-untyped-def]
+    def list(self, prefix: str = "", start_after: str = "", depth: int | None = None, check=None):  # type: ignore[no-untyped-def]
         while True:
             self.read += 1
             yield ObjectMeta(f"{prefix}{self.read:09d}.ima", 1)

@@ -377,11 +377,11 @@ class TestIndex:
         assert (done.error, done.counter) == (CANCELLED, ProgressCounter(9, 3, 0))
 
     def test_a_runner_hears_of_a_cancel_whenever_it_asks(self, index: SqlIndex, operation: Operation) -> None:
-        assert not index.cancel_requested(operation.name)
+        assert not index.operations.cancel_requested(operation.name)
         assert index.operations.request_cancel(operation.name) == 0
-        assert index.cancel_requested(operation.name)
+        assert index.operations.cancel_requested(operation.name)
         assert not index.operations.get_operation(operation.name).done
-        assert not index.cancel_requested(OperationName(DATASET, 7))
+        assert not index.operations.cancel_requested(OperationName(DATASET, 7))
 
     def test_cancelling_what_is_done_changes_nothing(self, index: SqlIndex, operation: Operation) -> None:
         index.operations.finish_operation(operation, RUNNER, None)

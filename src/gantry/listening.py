@@ -25,7 +25,8 @@ def bind(host: str, port: int) -> Iterator[list[socket.socket]]:
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise FailedPrecondition(
-                f"host {host}, port {port}: {reason}; stop whoever listens there, or choose another --host or --port"
+                f"host {host}, port {port}: {reason}",
+                advice="stop whoever listens there, or choose another --host or --port",
             ) from None
         yield sockets
 

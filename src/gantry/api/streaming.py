@@ -22,6 +22,7 @@ SEND_SECONDS = 120.0
 """How long a client may read nothing before it is given up."""
 
 _PIECE = 1 << 20
+_WATCH_SECONDS = 0.05  # after which it is worth a task to see whether the client is still there
 _PATIENCE = 0.05  # seconds after which what there is goes out
 _MAX_PIECES = 64
 
@@ -102,12 +103,19 @@ async def watch_client(request: Request) -> AsyncIterator[None]:
     For requests without a body: what a body holds is taken off the connection.
     """
     watch()
-    gone = asyncio.ensure_future(_until_gone(request.receive)) if request.method in ("GET", "HEAD") else None
+    if request.method not in ("GET", "HEAD"):
+        yield
+        return
+    tasks: list[asyncio.Future[None]] = []
+    begin = asyncio.get_running_loop().call_later(
+        _WATCH_SECONDS, lambda: tasks.append(asyncio.ensure_future(_until_gone(request.receive)))
+    )
     try:
         yield
     finally:
-        if gone is not None:
-            gone.cancel()
+        begin.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 def _close(pieces: Iterator[bytes]) -> None:

@@ -62,7 +62,7 @@ def _update(connection: Connection, made: _Made, now: int) -> None:
 def too_late(read: Instance, there: bool) -> Failure:
     """For an instance that is not as it was read any more, or not ``there``."""
     if there:
-        status = Status(Code.ABORTED, "this instance was changed or moved meanwhile; start the operation again")
+        status = Status(Code.ABORTED, "this instance was changed or moved meanwhile", "start the operation again")
     else:
         status = Status(Code.NOT_FOUND, "this instance was deleted meanwhile")
     return Failure(read.path, status)

@@ -56,7 +56,7 @@ def _chunks(seams: Seams, operation: Operation, uri: StorageUri, check: Check) -
     except Cancelled:
         raise
     except StatusError as error:
-        failed = type(error)(f"the filter file {uri} cannot be read: {error.message}")
+        failed = error.within(f"the filter file {uri} cannot be read")
         failed.resource = str(uri)
         raise failed from None
 

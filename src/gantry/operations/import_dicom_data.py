@@ -124,7 +124,7 @@ def _refusal(item: Instance, verdict: bool | Status) -> Failure | None:
     if verdict is False:
         message = "an instance with these UIDs exists and its content differs (checksum mismatch); it was kept"
         return Failure(item.resource, Status(Code.ALREADY_EXISTS, f"{message}: {item.path}"))
-    message = f"an instance with these UIDs exists, but its bytes cannot be compared ({verdict.message})"
+    message = f"an instance with these UIDs exists, but its bytes cannot be compared ({verdict.what})"
     return Failure(item.resource, Status(Code.DATA_LOSS, f"{message}: {item.path}"))
 
 

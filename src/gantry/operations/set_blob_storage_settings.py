@@ -84,5 +84,5 @@ def _changes(placed: Sequence[Placed], outcomes: Sequence[str | Failure], storag
 
 
 def _moved(placed: Sequence[Placed]) -> list[str | Failure]:
-    status = Status(Code.ABORTED, "another operation moved this instance meanwhile; start this one again")
+    status = Status(Code.ABORTED, "another operation moved this instance meanwhile", "start this one again")
     return [Failure(instance.path, status) for _, instance in placed]

@@ -31,7 +31,7 @@ from gantry.errors import (
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.beneath import make_directories, open_beneath, open_directory
-from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
+from gantry.storage.local_listing import READABLE, TEMPORARY, Part, describe, walk
 
 _COPY_CHUNK = 64 << 20
 _READ_CHUNK = 1 << 20
@@ -146,7 +146,7 @@ class LocalBlobStore:
         except OSError as error:
             raise _read_error(error) from None
         if stat.S_ISDIR(found.st_mode):
-            raise NotFound("is a directory; use ** to import what lies below it")
+            raise NotFound("is a directory", advice="use ** to import what lies below it")
         return describe(found, name)
 
     def open(self, key: str) -> LocalObject:
@@ -372,7 +372,7 @@ def _read_error(error: OSError) -> StatusError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return NotFound("no such object")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return PermissionDenied("the server may not read this object; give its user read permission")
+        return PermissionDenied("the server may not read this object", advice=READABLE)
     if error.errno in (errno.ELOOP, errno.EMLINK):
         return PermissionDenied("is a symbolic link; links inside a bucket are not followed")
     if error.errno in (errno.ENXIO, errno.EISDIR):

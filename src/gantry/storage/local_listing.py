@@ -15,6 +15,7 @@ from gantry.seams import Check
 from gantry.storage.beneath import open_directory
 
 TEMPORARY = b".~gantry-"
+READABLE = "give its user read permission"
 SLICE = 500  # entries that are looked at before they are handed on: no directory stays open meanwhile
 WINDOW = 100_000  # names of one directory held at once; a larger directory is read in several passes
 
@@ -140,7 +141,7 @@ def _next_names(fd: int, base: bytes, part: Part, after: bytes, check: Check) ->
 
 def _list_error(error: OSError) -> StatusError:
     if isinstance(error, PermissionError):
-        return PermissionDenied("the server may not list this directory; give its user read permission")
+        return PermissionDenied("the server may not list this directory", advice=READABLE)
     return Unavailable(f"the directory cannot be listed ({error.strerror})")
 
 

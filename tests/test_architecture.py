@@ -22,7 +22,7 @@ ROOMS = {
         *("json_patch", "json_text", "operation_state", "whole_numbers"),
         *("storage.uris", "dicom.forms", "iam."),
     ),
-    "seams": ("seams", "index_protocols."),
+    "seams": ("seams", "index_protocols.", "system_errors"),
     "dicom": ("dicom.",),
     "verbs": ("ingest", "containment", "describing", "operations.", "studies."),
     "storage": ("storage.",),

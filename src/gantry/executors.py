@@ -24,6 +24,7 @@ from typing import Any
 
 from gantry.errors import Interrupted
 from gantry.seams import Call, CallEnded, WorkerDied, Workers, WorkerTimedOut, beat, hear_beats
+from gantry.system_errors import describe_os_error
 
 logger = logging.getLogger(__name__)
 
@@ -195,7 +196,7 @@ class WorkerPool(Workers):
                 return _Worker(self._lifeline, self._keep_open)
             except OSError as error:
                 if pause is None or self._closing.is_set():
-                    raise Interrupted(f"no worker process can be started: {error}") from error
+                    raise Interrupted(f"no worker process can be started: {describe_os_error(error)}") from error
                 logger.warning("no worker process can be started (%s); trying again in %g s", error, pause)
                 self._closing.wait(pause)
         raise AssertionError("unreachable")
@@ -274,7 +275,10 @@ def _answer(message: bytes) -> bytes:
         try:
             return pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
         except Exception:
-            return pickle.dumps((False, RuntimeError(f"{type(error).__name__}: {error}")), pickle.HIGHEST_PROTOCOL)
+            logger.exception("an error of a call cannot be sent to the server: %r", error)
+            return pickle.dumps(
+                (False, RuntimeError(f"a call failed with {type(error).__name__}")), pickle.HIGHEST_PROTOCOL
+            )
 
 
 def _end_with_parent(lifeline: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from gantry.errors import FailedPrecondition, InvalidArgument
+from gantry.system_errors import describe_os_error
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def bind(host: str, port: int) -> Iterator[list[socket.socket]]:
             addresses = dict.fromkeys((family, address) for family, _, _, _, address in found)
             sockets = [opened.enter_context(_bind(family, address)) for family, address in addresses]
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
+            reason = describe_os_error(error)
             raise FailedPrecondition(
                 f"host {host}, port {port}: {reason}",
                 advice="stop whoever listens there, or choose another --host or --port",
@@ -55,7 +56,7 @@ def require_certificate(certificate: str, key: str) -> None:
             with open(path, "rb") as file:
                 file.read(1)
         except OSError as error:
-            raise InvalidArgument(f"{setting} {path}: {(error.strerror or str(error)).lower()}") from None
+            raise InvalidArgument(f"{setting} {path}: {describe_os_error(error)}") from None
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except (ssl.SSLError, OSError):

@@ -262,11 +262,13 @@ def test_answers_that_were_not_asked_for(guarded: Guarded, issuer: Issuer, monke
     assert answer.status_code == 401 and "not for this sign-in" in answer.text
 
 
-def test_what_the_issuer_says_is_shown_as_text(guarded: Guarded) -> None:
+def test_what_an_address_says_for_the_issuer_is_not_shown(guarded: Guarded) -> None:
     client = browser(guarded)
     state = dict(parse_qsl(urlsplit(client.get("/sign-in/oidc").headers["location"]).query))["state"]
-    answer = client.get("/sign-in/callback", params={"state": state, "error_description": "<b>no</b>"})
-    assert answer.status_code == 401 and "&lt;b&gt;no&lt;/b&gt;" in answer.text
+    said = {"error": "access_denied", "error_description": "call this number"}
+    answer = client.get("/sign-in/callback", params={"state": state} | said)
+    assert answer.status_code == 401 and "refused it" in answer.text and "this number" not in answer.text
+    assert "call this number" in guarded.server.log_text()
 
 
 def test_an_issuer_that_is_away(guarded: Guarded, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -365,3 +365,22 @@ def test_names_of_tags_and_equal_json() -> None:
     assert (name_of(0x00100010), name_of(0x00091001)) == ("PatientName (00100010)", "(00091001)")
     assert to_json({"vr": "LO", "Value": [1]}) == to_json({"Value": [1], "vr": "LO"}) != to_json({"vr": "LO"})
     assert to_json([1]) != to_json([1.0])
+
+
+def test_what_python_says_of_a_value_is_for_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> bytes:
+        raise ValueError("text of a library")
+
+    monkeypatch.setattr("gantry.dicom.json_elements.encode", fail)
+    with pytest.raises(InvalidArgument) as caught:
+        ElementEncoder(False, "ISO_IR 192").encode({0x00100010: {"vr": "PN", "Value": [{"Alphabetic": "A"}]}})
+    assert caught.value.message == "PatientName (00100010) cannot be written: it is no value that PN can have"
+    assert "text of a library" in caplog.text
+
+
+@pytest.mark.parametrize(("vr", "tag"), [("FD", 0x00189073), ("FL", 0x00189308), ("DS", 0x00281050)])
+def test_a_whole_number_that_no_float_can_be(vr: str, tag: int) -> None:
+    with pytest.raises(InvalidArgument, match="cannot be written"):
+        ElementEncoder(False, "ISO_IR 192").encode({tag: {"vr": vr, "Value": [10**400]}})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
 import secrets
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,30 @@ from gantry.access.oidc import OidcTokens
 from gantry.errors import PermissionDenied, Unauthenticated, Unavailable, retry_later
 from gantry.iam.policies import Principal
 
+logger = logging.getLogger(__name__)
+
 _SCOPE = "openid email profile"
 _MAX_EXCHANGES = 4
 """Codes that are redeemed at a time: each holds a thread for as long as the issuer takes, and requests have 40."""
 _RETRY_SECONDS = 2
+
+
+_REASONS = {
+    "access_denied": "you or the issuer refused it",
+    "unauthorized_client": "this server may not ask for a sign-in there; see the issuer's settings of this client",
+    "invalid_request": "it does not take the request; see the issuer's settings of this client",
+    "invalid_request_object": "it does not take the request; see the issuer's settings of this client",
+    "unsupported_response_type": "it does not give codes; see the issuer's settings of this client",
+    "invalid_scope": "it does not give e-mail and profile; see the issuer's settings of this client",
+    "server_error": "it has an error of its own; try again later",
+    "temporarily_unavailable": "it is busy; try again later",
+    "interaction_required": "it wants to ask you something; sign in there first",
+    "login_required": "it wants to ask you something; sign in there first",
+    "consent_required": "it wants your consent; give it there first",
+    "account_selection_required": "it wants you to choose an account; sign in there first",
+}
+"""RFC 6749 §4.1.2.1 and OIDC Core §3.1.2.6. What the issuer says beside them is for the log: anybody can write it into
+an address and have it shown here."""
 
 
 class Asked(NamedTuple):
@@ -62,8 +83,7 @@ class OidcSignIn:
         if not secrets.compare_digest(asked.state.encode("utf-8", "surrogateescape"), state):
             raise Unauthenticated("this answer of the issuer is not to what this browser asked; sign in again")
         if "code" not in query:
-            said = query.get("error_description") or query.get("error") or "no code"
-            raise Unauthenticated(f"the issuer has not signed you in: {said[:300]}")
+            raise Unauthenticated(f"the issuer has not signed you in: {_reason(query)}")
         claims = self._tokens.claims(self._id_token(asked, query["code"]))
         if claims is None or claims.get("nonce") != asked.nonce:
             raise Unauthenticated("the issuer's token is not for this sign-in; sign in again")
@@ -96,3 +116,10 @@ class OidcSignIn:
             raise retry_later(busy, _RETRY_SECONDS) from None
         finally:
             self._exchanges.release()
+
+
+def _reason(query: Mapping[str, str]) -> str:
+    """Why the issuer sends no code, by its error code."""
+    code = query.get("error", "")
+    logger.warning("the issuer signs nobody in: %.100r, %.300r", code, query.get("error_description", ""))
+    return _REASONS.get(code, "it says no more; the server's log has its answer")

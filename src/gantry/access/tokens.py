@@ -18,6 +18,7 @@ from pathlib import Path
 from gantry.access.reloading import Reloaded
 from gantry.errors import InvalidArgument
 from gantry.iam.policies import Principal, principal
+from gantry.system_errors import describe_os_error
 
 MIN_CHARACTERS = 16
 _MAX_BYTES = 10 << 20
@@ -53,7 +54,7 @@ class StaticTokens:
                 mode = os.fstat(file.fileno()).st_mode
                 text = file.read(_MAX_BYTES + 1).decode()
         except OSError as error:
-            raise InvalidArgument(f"tokens_file {self._path}: cannot be read: {error.strerror}") from None
+            raise InvalidArgument(f"tokens_file {self._path}: cannot be read: {describe_os_error(error)}") from None
         except UnicodeDecodeError:
             raise InvalidArgument(f"tokens_file {self._path}: is not UTF-8 text") from None
         if len(text) > _MAX_BYTES:

@@ -22,6 +22,7 @@ from gantry.api.forwarded import Proxies
 from gantry.api.wire import Json, timestamp
 from gantry.errors import Code, InvalidArgument
 from gantry.iam.policies import Principal
+from gantry.system_errors import describe_os_error
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Audit:
         try:
             self._file = _File(path, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
-            raise InvalidArgument(f"audit_log {path}: {error.strerror}") from None
+            raise InvalidArgument(f"audit_log {path}: {describe_os_error(error)}") from None
 
     def record(
         self,

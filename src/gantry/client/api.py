@@ -9,6 +9,7 @@ import httpx
 
 from gantry.errors import InvalidArgument, StatusError, Unavailable, Unknown
 from gantry.names import check_segments, url_path
+from gantry.system_errors import describe_os_error
 
 Json = dict[str, Any]
 
@@ -62,7 +63,7 @@ class Api:
         try:
             response = self._http.request(verb, url, params=query, json=body)
         except httpx.TransportError as error:
-            raise Unavailable(f"no answer from {self.server}: {str(error) or type(error).__name__}") from None
+            raise Unavailable(f"no answer from {self.server}: {_describe(error)}") from None
         try:
             answer = response.json()
         except ValueError:
@@ -82,10 +83,20 @@ def _parse(server: str) -> httpx.URL:
     return url
 
 
+def _describe(error: httpx.TransportError) -> str:
+    """Why there is no answer: by what the system said, which the library passes on as a cause."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return describe_os_error(cause)
+        cause = cause.__cause__ or cause.__context__
+    return "it took too long" if isinstance(error, httpx.TimeoutException) else "the connection was broken off"
+
+
 def _error(server: str, response: httpx.Response, answer: Any) -> StatusError:
     body = answer.get("error") if isinstance(answer, dict) else None
     if isinstance(body, dict) and body.get("message"):
         return _ERRORS.get(str(body.get("status")), Unknown)(str(body["message"]))
     if response.status_code in _AWAY:
-        return Unavailable(f"{server} answers {response.status_code} {response.reason_phrase}")
+        return Unavailable(f"{server} answers {response.status_code}")
     return InvalidArgument(f"{server} answers {response.status_code} and no JSON of the API: is it a Gantry server?")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from gantry.client.terminal import note, say
 from gantry.config import service_accounts_of
 from gantry.errors import AlreadyExists, ResourceExhausted
+from gantry.system_errors import describe_os_error
 
 if TYPE_CHECKING:
     from gantry.access.service_accounts import ServiceAccounts
@@ -29,7 +30,7 @@ def create(args: argparse.Namespace) -> int:
             file.write("\n")
     except OSError as error:
         _accounts(args).delete(made["private_key_id"])
-        raise ResourceExhausted(f"{target}: {error.strerror}; no key was made") from None
+        raise ResourceExhausted(f"{target}: {describe_os_error(error)}; no key was made") from None
     say(made["client_email"])
     note(f"its key is in {target} and nowhere else; it may do nothing until a policy gives it a role")
     return 0

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from gantry.client.terminal import console, note
 from gantry.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from gantry.names import check_segments
+from gantry.system_errors import describe_os_error
 
 PACKAGE, VERSION = "@ohif/app", "3.13.2"
 INTEGRITY = {VERSION: "sha512-WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA=="}
@@ -52,7 +53,9 @@ def install(args: argparse.Namespace) -> int:
             files, size = _unpack(archive, Path(scratch) / "dist")
             _replace(target, Path(scratch))
     except OSError as error:
-        raise ResourceExhausted(f"{error.filename or data}: {error.strerror or error}; nothing was installed") from None
+        raise ResourceExhausted(
+            f"{error.filename or data}: {describe_os_error(error)}; nothing was installed"
+        ) from None
     note(f"{files:,} files, {size / 1e6:,.0f} MB in {target}")
     port = os.environ.get("GANTRY_PORT") or 8080
     print(f"installed OHIF; with the server running it is at http://127.0.0.1:{port}/viewer/")
@@ -88,12 +91,16 @@ def _download(version: str, target: Path) -> Path:
                 digest = _save(answer.raise_for_status(), file)
     except (httpx.HTTPError, httpx.InvalidURL, KeyError, TypeError, ValueError) as error:
         raise Unavailable(
-            f"{registry} cannot be reached or gives no {PACKAGE}: {error}; "
+            f"{registry} cannot be reached or gives no {PACKAGE}{_status(error)}; "
             "download the package elsewhere and name the file with --from"
         ) from None
     if f"sha512-{base64.b64encode(digest).decode()}" != promised:
         raise FailedPrecondition(f"{PACKAGE} {version} is not what it should be (SHA-512); nothing was installed")
     return target
+
+
+def _status(error: Exception) -> str:
+    return f": it answers {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else ""
 
 
 def _save(answer: httpx.Response, file: IO[bytes]) -> bytes:
@@ -130,8 +137,8 @@ def _unpack(archive: Path, target: Path) -> tuple[int, int]:
                     _write(tar, member, target / inside)
                     files, size = files + 1, size + member.size
             _read_to_end(tar)
-    except (tarfile.TarError, BadGzipFile, EOFError, ValueError, zlib.error) as error:
-        raise InvalidArgument(f"{archive} cannot be read as a package: {error}") from None
+    except (tarfile.TarError, BadGzipFile, EOFError, ValueError, zlib.error):
+        raise InvalidArgument(f"{archive} cannot be read as a package: it is no whole .tgz file") from None
     if not (target / "index.html").is_file():
         raise InvalidArgument(f"{archive} is no built viewer: there is no {_ROOT}/index.html in it")
     return files, size
@@ -141,8 +148,10 @@ def _opened(archive: Path) -> tarfile.TarFile:
     """Raises InvalidArgument for a file that cannot be opened, TarError for one that is no archive."""
     try:
         return tarfile.open(archive, "r:gz")
-    except (OSError, EOFError) as error:
-        raise InvalidArgument(f"{archive} cannot be read as a package: {error}") from None
+    except BadGzipFile:
+        raise InvalidArgument(f"{archive} cannot be read as a package: it is no whole .tgz file") from None
+    except OSError as error:
+        raise InvalidArgument(f"{archive} cannot be read as a package: {describe_os_error(error)}") from None
 
 
 def _read_to_end(tar: tarfile.TarFile) -> None:

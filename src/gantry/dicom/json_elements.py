@@ -7,6 +7,7 @@ characters is the one exception.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from base64 import b64decode
 from collections.abc import Callable, Mapping
@@ -19,9 +20,11 @@ from gantry.dicom.dictionary import keyword_of, vr_of
 from gantry.dicom.file_meta import explicit_head, implicit_head
 from gantry.dicom.tags import CHARACTER_SET, ITEM, SEQUENCE_END, UNDEFINED, is_group_length
 from gantry.dicom.text import encode
-from gantry.dicom.value_forms import require_form, shorten_decimal
+from gantry.dicom.value_forms import Unwritable, require_form, shorten_decimal
 from gantry.dicom.vr import NUMBERS, OCTETS, ONE_TEXT, SHORT, TABLE, TEXT
 from gantry.errors import InvalidArgument
+
+logger = logging.getLogger(__name__)
 
 MAX_DEPTH = 100
 """Of sequences in what is written from JSON: the requests that carry it are no deeper (``api.body``)."""
@@ -111,10 +114,10 @@ class ElementEncoder(NamedTuple):
         vr = element["vr"]
         try:
             if self.implicit and vr != "UN" and (expected := vr_of(tag)) != "UN" and vr not in expected:
-                raise ValueError(f"it is {expected}, not {vr}, and in implicit VR nobody would know")
+                raise Unwritable(f"it is {expected}, not {vr}, and in implicit VR nobody would know")
             if "BulkDataURI" in element:
                 if self.find_bulk is None:
-                    raise ValueError("no BulkDataURI can be in a sequence")
+                    raise Unwritable("no BulkDataURI can be in a sequence")
                 return self._encode_bulk(tag, vr, *self.find_bulk(element["BulkDataURI"], tag, vr))
             if vr == "SQ":
                 value = self._encode_items(_values(element), where, depth)
@@ -122,8 +125,11 @@ class ElementEncoder(NamedTuple):
             value = self._encode_value(vr, element)
             value += (b"\0" if vr == "UI" or vr in OCTETS else b" ") * (len(value) % 2)
             return write_head(tag, vr, len(value), self.implicit) + value
-        except ValueError as error:
+        except Unwritable as error:
             raise InvalidArgument(f"{where} cannot be written: {str(error)[:300]}") from None
+        except (ValueError, OverflowError) as error:
+            logger.warning("%s cannot be written", where[:300], exc_info=error)
+            raise InvalidArgument(f"{where} cannot be written: it is no value that {vr} can have") from None
 
     def _encode_bulk(self, tag: int, vr: str, value: bytes, has_fragments: bool) -> bytes:
         """As it was, also where its length is odd: with a byte more it might be another number."""
@@ -140,7 +146,7 @@ class ElementEncoder(NamedTuple):
         return b"".join(pieces)
 
     def _encode_value(self, vr: str, element: dict[str, Any]) -> bytes:
-        """Raises ValueError."""
+        """Raises Unwritable."""
         if vr in OCTETS:
             return _octets(vr, element)
         values = _values(element)
@@ -150,7 +156,7 @@ class ElementEncoder(NamedTuple):
             return b"".join(_number(vr, value) for value in values)
         is_strict = not self.known or to_json(element) not in self.known
         if vr in ONE_TEXT and len(values) > 1:
-            raise ValueError(f"{vr} has one value, not {len(values)}")
+            raise Unwritable(f"{vr} has one value, not {len(values)}")
         return b"\\".join(_text(vr, value, is_strict, self.character_set) for value in values)
 
 
@@ -160,12 +166,12 @@ def character_set_of(element: Any) -> str:
 
 
 def write_head(tag: int, vr: str, length: int, implicit: bool) -> bytes:
-    """UN for what is too long for its VR, where the dictionary knows it (PS3.5 §6.2.2). Raises ValueError."""
+    """UN for what is too long for its VR, where the dictionary knows it (PS3.5 §6.2.2). Raises Unwritable."""
     if implicit:
         return implicit_head(tag, length)
     if length > 0xFFFE and vr.encode() in SHORT:
         if vr_of(tag) != vr:
-            raise ValueError(f"{length} bytes are more than a {vr} can have")
+            raise Unwritable(f"{length} bytes are more than a {vr} can have")
         vr = "UN"
     return explicit_head(tag, vr, length)
 
@@ -173,22 +179,22 @@ def write_head(tag: int, vr: str, length: int, implicit: bool) -> bytes:
 def _values(element: Mapping[str, Any]) -> list[Any]:
     values = element.get("Value", [])
     if not isinstance(values, list):
-        raise ValueError("Value is no array")
+        raise Unwritable("Value is no array")
     if "InlineBinary" in element:
-        raise ValueError(f"InlineBinary is for {', '.join(sorted(OCTETS))}, not {element['vr']}")
+        raise Unwritable(f"InlineBinary is for {', '.join(sorted(OCTETS))}, not {element['vr']}")
     return values
 
 
 def _octets(vr: str, element: dict[str, Any]) -> bytes:
     text = element.get("InlineBinary", "")
     if "Value" in element or not isinstance(text, str):
-        raise ValueError(f"{vr} has an InlineBinary, a string")
+        raise Unwritable(f"{vr} has an InlineBinary, a string")
     try:
         value = b64decode(text, validate=True)
     except ValueError:
-        raise ValueError("the InlineBinary is no Base64") from None
+        raise Unwritable("the InlineBinary is no Base64") from None
     if len(value) % TABLE[vr].unit:
-        raise ValueError(f"{len(value)} bytes are no whole number of {TABLE[vr].unit}-byte words")
+        raise Unwritable(f"{len(value)} bytes are no whole number of {TABLE[vr].unit}-byte words")
     return value
 
 
@@ -197,12 +203,12 @@ def _number(vr: str, value: Any) -> bytes:
     try:
         return pack("<" + NUMBERS[vr].letter, number)
     except (StructError, OverflowError):
-        raise ValueError(f"{shown(value)} does not fit {vr}") from None
+        raise Unwritable(f"{shown(value)} does not fit {vr}") from None
 
 
 def _tag(value: Any) -> bytes:
     if not isinstance(value, str) or not _TAG.fullmatch(value):
-        raise ValueError(f"{shown(value)} is not the 8 hexadecimal digits of a tag")
+        raise Unwritable(f"{shown(value)} is not the 8 hexadecimal digits of a tag")
     return pack("<HH", int(value[:4], 16), int(value[4:], 16))
 
 
@@ -213,7 +219,7 @@ def _integer(vr: str, value: Any) -> int:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{shown(value)} is no whole number")
+        raise Unwritable(f"{shown(value)} is no whole number")
     return value
 
 
@@ -221,7 +227,7 @@ def _float(vr: str, value: Any) -> float:
     if isinstance(value, str) and value in _NO_NUMBERS:
         return float(_NO_NUMBERS[value])
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
-        raise ValueError(f"{shown(value)} is no number that {vr} can be")
+        raise Unwritable(f"{shown(value)} is no number that {vr} can be")
     return float(value)
 
 
@@ -235,22 +241,22 @@ def _text(vr: str, value: Any, strict: bool, character_set: str) -> bytes:
     else:
         text = value
     if not isinstance(text, str):
-        raise ValueError(f"{shown(value)} is no string")
+        raise Unwritable(f"{shown(value)} is no string")
     if "\0" in text or ("\\" in text and vr not in ONE_TEXT):
-        raise ValueError("a value has a zero or a backslash in it, where neither can be")
+        raise Unwritable("a value has a zero or a backslash in it, where neither can be")
     if strict:
         require_form(vr, text)
     if vr not in TEXT:
         try:
             return text.encode("ascii" if strict else "latin-1")
         except UnicodeEncodeError:
-            raise ValueError(f"{shown(value)} has characters that {vr} cannot have") from None
+            raise Unwritable(f"{shown(value)} has characters that {vr} cannot have") from None
     return encode(text, character_set)
 
 
 def _decimal(vr: str, value: Any, strict: bool) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
-        raise ValueError(f"{shown(value)} is no number that {vr} can be")
+        raise Unwritable(f"{shown(value)} is no number that {vr} can be")
     if vr == "IS" and strict:
         return str(_integer(vr, value))
     text = repr(value)
@@ -260,8 +266,8 @@ def _decimal(vr: str, value: Any, strict: bool) -> str:
 def _name_text(value: Any) -> str:
     """The component groups of PS3.18 §F.2.2, joined as in PS3.5 §6.2."""
     if not isinstance(value, dict) or value.keys() - set(_GROUPS):
-        raise ValueError(f"a PN is an object of {', '.join(_GROUPS)}")
+        raise Unwritable(f"a PN is an object of {', '.join(_GROUPS)}")
     groups = [value.get(group, "") for group in _GROUPS]
     if not all(isinstance(group, str) and "=" not in group for group in groups):
-        raise ValueError("a component group is a string without =")
+        raise Unwritable("a component group is a string without =")
     return "=".join(groups).rstrip("=")

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from gantry.dicom.character_sets import ESCAPES, LONGEST, UNKNOWN, CodedSet, Repertoire, repertoire
+from gantry.dicom.value_forms import Unwritable
 
 Decode = Callable[[bytes], str]
 """From the bytes of a value to its text; what cannot be decoded becomes U+FFFD. Padding at its end is left out."""
@@ -177,17 +178,17 @@ def _read_kanji(
 def encode(text: str, character_set: str) -> bytes:
     """The bytes of text, whose reading gives the same text again, without its padding (PS3.5 §6.1.2.5.3).
 
-    The first character set is active before delimiters and at the end. Raises ValueError for what a character set
+    The first character set is active before delimiters and at the end. Raises Unwritable for what a character set
     cannot hold, and for U+FFFD, which stands for bytes that could not be read.
     """
     if UNKNOWN in text:
-        raise ValueError(f"{text[:100]!r} has U+FFFD, which stands for what could not be read: write the text itself")
+        raise Unwritable(f"{text[:100]!r} has U+FFFD, which stands for what could not be read: write the text itself")
     known = repertoire(character_set)
     value = _encode_at_once(known.written, text)
     if value is None and known.others:
         value = _Writer(known).write(text)
     if value is None or (known.extends and not _comes_back(value, text, character_set)):
-        raise ValueError(
+        raise Unwritable(
             f"{text[:100]!r} is not in SpecificCharacterSet {character_set[:100]!r}; ISO_IR 192 has all characters"
         )
     return value

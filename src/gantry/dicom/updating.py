@@ -22,6 +22,7 @@ from gantry.dicom.json_elements import (
 from gantry.dicom.json_model import dicom_json
 from gantry.dicom.part10 import InstanceIdentity
 from gantry.dicom.tags import CHARACTER_SET, IDENTITY, PIXEL_TAGS, is_group_length
+from gantry.dicom.value_forms import Unwritable
 from gantry.dicom.vr import TEXT
 from gantry.dicom.walk import Cut
 from gantry.errors import DataLoss, FailedPrecondition, InvalidArgument
@@ -129,11 +130,11 @@ def _in_new_character_set(
 
 
 def _old_values(data_set: DataSet, bulk_uri: str, bulk: dict[str, str]) -> Callable[[Any, int, str], BulkValue]:
-    """Finds bulk values in items; ``bulk`` are their VRs by address. Raises ValueError or FailedPrecondition."""
+    """Finds bulk values in items; ``bulk`` are their VRs by address. Raises Unwritable or FailedPrecondition."""
 
     def find(uri: Any, tag: int, vr: str) -> BulkValue:
         if not isinstance(uri, str) or bulk.get(uri) != vr or not uri.endswith(f"/{tag:08X}"):
-            raise ValueError("its BulkDataURI is that of no such bulk data in a sequence of this instance")
+            raise Unwritable("its BulkDataURI is that of no such bulk data in a sequence of this instance")
         element, _ = find_element(data_set, parse_bulk_path(uri[len(bulk_uri) :]))
         if vr == "UN" and element.vr == "SQ":
             raise FailedPrecondition(f"{uri[-200:]} cannot be copied: its items cannot be told apart")

@@ -32,8 +32,12 @@ _COMPILED = {vr: (re.compile(pattern), most, words) for vr, (pattern, most, word
 _MAX_GROUP = 64
 
 
+class Unwritable(ValueError):
+    """A value that cannot be written. ``str()`` says why, in our words, for whoever sent it."""
+
+
 def require_form(vr: str, text: str) -> None:
-    """Raises ValueError, which says what the VR wants. Empty values are of every form."""
+    """Raises Unwritable, which says what the VR wants. Empty values are of every form."""
     pattern, most, words = _COMPILED[vr]
     is_right = not text or (len(text) <= most and pattern.fullmatch(text))
     if vr == "PN" and any(len(group) > _MAX_GROUP for group in text.split("=")):
@@ -41,7 +45,7 @@ def require_form(vr: str, text: str) -> None:
     if vr == "IS" and is_right and text.strip() and not -(2**31) <= int(text) < 2**31:
         is_right = False
     if not is_right:
-        raise ValueError(f"{text[:100]!r} is not {words}, as {vr} has to be")
+        raise Unwritable(f"{text[:100]!r} is not {words}, as {vr} has to be")
 
 
 def shorten_decimal(value: float) -> str:

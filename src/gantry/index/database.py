@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index.clock import read_clock
+from gantry.index.refusals import describe_sqlite_error
 from gantry.index.writer_queue import WriterQueue
+
+logger = logging.getLogger(__name__)
 
 READERS = 10  # connections; each may fill its cache of 16 MiB
 WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
@@ -36,7 +40,9 @@ class Database:
         try:
             _migrate(self.engine, url)
         except DatabaseError as error:
-            raise FailedPrecondition(f"{self.engine.url.database} cannot be used as an index: {error.orig}") from None
+            raise FailedPrecondition(
+                f"{self.engine.url.database} cannot be used as an index: {describe_sqlite_error(error)}"
+            ) from None
 
     def close(self) -> None:
         self.engine.dispose()
@@ -77,7 +83,7 @@ def _translated() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        raise Interrupted(f"the index cannot be used right now: {error.orig}") from error
+        raise Interrupted(f"the index cannot be used right now: {describe_sqlite_error(error)}") from error
     except PoolTimeout as error:
         raise Interrupted("the index is too busy right now") from error
 
@@ -119,7 +125,8 @@ def _migrate(engine: Engine, url: str) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
+        logger.error("the index cannot be brought up to date", exc_info=error)
         raise FailedPrecondition(
-            f"the index at {engine.url.database} was written by another version of Gantry ({error}); "
+            f"the index at {engine.url.database} was written by another version of Gantry; "
             "upgrade Gantry or choose another --data directory"
         ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import tomllib
 from collections.abc import Mapping
@@ -14,7 +15,9 @@ from gantry.access.addresses import LOOPBACK
 from gantry.errors import InvalidArgument
 from gantry.settings.groups import AccessSettings, ApiSettings, OidcSettings, ServerSettings, StorageSettings
 from gantry.settings.setting import read_value, settings_of
+from gantry.system_errors import describe_os_error
 
+_TOML_PLACE, _TOML_END = re.compile(r"at line (\d+), column (\d+)"), re.compile("at end of document")
 _EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - refused without an address of their own
 
 
@@ -55,15 +58,23 @@ def _read_file(path: str) -> dict[str, Any]:
         with open(path, "rb") as file:
             values = tomllib.load(file)
     except OSError as error:
-        raise InvalidArgument(f"{path}: cannot be read: {error.strerror}") from None
+        raise InvalidArgument(f"{path}: cannot be read: {describe_os_error(error)}") from None
     except tomllib.TOMLDecodeError as error:
-        raise InvalidArgument(f"{path}: cannot be read as TOML: {error}") from None
+        raise InvalidArgument(f"{path}: cannot be read as TOML{_place_of(error)}") from None
     except ValueError:
         raise InvalidArgument(f"{path}: cannot be read as TOML: it is not UTF-8 text") from None
     unknown = values.keys() - settings_of(Settings).keys()
     if unknown:
         raise InvalidArgument(f"{path}: unknown setting {', '.join(sorted(unknown))}")
     return values
+
+
+def _place_of(error: tomllib.TOMLDecodeError) -> str:
+    """Where the text stops being TOML, as far as the library says it."""
+    place = _TOML_PLACE.search(str(error))
+    if place:
+        return f" at line {place[1]}, column {place[2]}"
+    return ": it ends too early" if _TOML_END.search(str(error)) else ""
 
 
 def _check_access(settings: Settings) -> None:
@@ -96,7 +107,7 @@ def _check_files(settings: Settings) -> None:
             try:
                 os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
             except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or "this is no path"
+                reason = describe_os_error(error) if isinstance(error, OSError) else "this is no path"
                 raise InvalidArgument(f"{name} {path}: cannot be read: {reason}") from None
     if settings.tls_cert:
         try:

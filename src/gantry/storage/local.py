@@ -32,6 +32,7 @@ from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.beneath import make_directories, open_beneath, open_directory
 from gantry.storage.local_listing import READABLE, TEMPORARY, Part, describe, walk
+from gantry.system_errors import describe_os_error
 
 _COPY_CHUNK = 64 << 20
 _READ_CHUNK = 1 << 20
@@ -228,7 +229,7 @@ class LocalBlobStore:
         try:
             _syncfs(self._watch)
         except OSError as error:
-            raise Unavailable(f"the disk refused to keep what was written: {error.strerror}") from None
+            raise Unavailable(f"the disk refused to keep what was written: {describe_os_error(error)}") from None
         finally:
             self._unwatch()
 
@@ -377,14 +378,14 @@ def _read_error(error: OSError) -> StatusError:
         return PermissionDenied("is a symbolic link; links inside a bucket are not followed")
     if error.errno in (errno.ENXIO, errno.EISDIR):
         return NotFound("is not a regular file")
-    return Unavailable(f"cannot be read ({error.strerror})")
+    return Unavailable(f"cannot be read ({describe_os_error(error)})")
 
 
 def _write_error(error: OSError, key: str) -> StatusError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ResourceExhausted(f"{key}: cannot be written, the disk is full ({error.strerror})")
+        return ResourceExhausted(f"{key}: cannot be written, the disk is full")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP):
-        return PermissionDenied(f"{key}: the server may not write here ({error.strerror})")
+        return PermissionDenied(f"{key}: the server may not write here ({describe_os_error(error)})")
     if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
-        return FailedPrecondition(f"{key}: another object stands in the way ({error.strerror})")
-    return Unavailable(f"{key}: cannot be written ({error.strerror})")
+        return FailedPrecondition(f"{key}: another object stands in the way ({describe_os_error(error)})")
+    return Unavailable(f"{key}: cannot be written ({describe_os_error(error)})")

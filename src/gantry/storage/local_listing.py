@@ -13,6 +13,7 @@ from gantry.errors import PermissionDenied, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check
 from gantry.storage.beneath import open_directory
+from gantry.system_errors import describe_os_error
 
 TEMPORARY = b".~gantry-"
 READABLE = "give its user read permission"
@@ -142,7 +143,7 @@ def _next_names(fd: int, base: bytes, part: Part, after: bytes, check: Check) ->
 def _list_error(error: OSError) -> StatusError:
     if isinstance(error, PermissionError):
         return PermissionDenied("the server may not list this directory", advice=READABLE)
-    return Unavailable(f"the directory cannot be listed ({error.strerror})")
+    return Unavailable(f"the directory cannot be listed ({describe_os_error(error)})")
 
 
 def _is_utf8(key: bytes) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gantry.errors import FailedPrecondition
+from gantry.system_errors import describe_os_error
 
 _RECORD = "places.json"
 
@@ -61,7 +62,7 @@ def _mark_in(storage_class: str, root: str) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise FailedPrecondition(f"storage_classes: {root} cannot be read ({error.strerror})") from None
+        raise FailedPrecondition(f"storage_classes: {root} cannot be read ({describe_os_error(error)})") from None
 
 
 def _check_empty(storage_class: str, root: str, mark: str) -> None:
@@ -93,7 +94,7 @@ def _claim(storage_class: str, root: str, mark: str, known: bool) -> None:
             )
         _write(_mark_path(storage_class, root), mark)
     except OSError as error:
-        raise FailedPrecondition(f"storage_classes: {root} cannot be used ({error.strerror})") from None
+        raise FailedPrecondition(f"storage_classes: {root} cannot be used ({describe_os_error(error)})") from None
 
 
 def _write(path: Path, text: str) -> None:

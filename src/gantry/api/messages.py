@@ -6,7 +6,6 @@ first thing that is wrong ends the reading, so that a body of a million wrong fi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from types import UnionType
@@ -16,9 +15,9 @@ from pydantic import BaseModel, ConfigDict, StrictInt
 from pydantic.alias_generators import to_camel
 
 from gantry.errors import invalid_field
+from gantry.whole_numbers import read_number
 
 Json = dict[str, Any]
-_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _SHOWN = 100  # characters of what a client wrote that its error repeats
 
 
@@ -104,19 +103,19 @@ def _without_none(annotation: Any) -> Any:
 def _check_message(model: type[Message], body: Any, place: str) -> None:
     if not isinstance(body, dict):
         raise invalid_field(place, "must be an object")
-    fields, seen = _fields(model), set()
+    fields, seen = _fields(model), dict[str, str]()
     for key, value in body.items():
         field = fields.get(key)
         if field is None:
             name = f"{key[:_SHOWN]}…" if len(key) > _SHOWN else key
             raise invalid_field(_below(place, name), f"unknown field in {model.__name__.removesuffix('Body')}")
         if field.name in seen:
-            raise invalid_field(_below(place, field.name), "is there twice, in both of its spellings")
+            raise invalid_field(_below(place, field.name), f"is there twice, as {seen[field.name]} and as {key}")
+        seen[field.name] = key
         if value is not None:
-            seen.add(field.name)
             _check(field.kind, value, _below(place, field.name))
     for field in fields.values():
-        if field.required and field.name not in seen:
+        if field.required and body.get(seen.get(field.name, "")) is None:
             raise invalid_field(_below(place, field.name), "is required")
 
 
@@ -148,11 +147,12 @@ def _require(holds: bool, place: str, words: str) -> None:
         raise invalid_field(place, words)
 
 
-def _is_integer(value: Any) -> bool:
-    """A number, or its text: proto3 JSON has both."""
+def _is_number(value: Any) -> bool:
+    """A whole number from 0 on, or its digits: proto3 JSON has both. None of the API's integers are below 0."""
     if isinstance(value, str):
-        return _INTEGER.fullmatch(value) is not None
-    return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+        return read_number(value) is not None
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return whole and not isinstance(value, bool) and value >= 0
 
 
 def _is_text_or_number(value: Any) -> bool:
@@ -162,6 +162,6 @@ def _is_text_or_number(value: Any) -> bool:
 _SCALARS: Mapping[Any, tuple[Callable[[Any], bool], str]] = {
     str: (lambda value: isinstance(value, str), "text"),
     bool: (lambda value: isinstance(value, bool) or value in ("true", "false"), "true or false"),
-    int: (_is_integer, "a whole number"),
+    int: (_is_number, "a number, zero or more"),
     (str, StrictInt): (_is_text_or_number, "a name or a number"),
 }

@@ -237,6 +237,16 @@ class TestIndex:
             with pytest.raises(NotFound):
                 index.operations.get_operation(OperationName(DATASET, number))
 
+    def test_operations_are_read_by_their_numbers_newest_first(self, index: SqlIndex, operation: Operation) -> None:
+        other = begin(index)
+        index.operations.commit_batch(other, RUNNER, Batch("a", failures=(failed(1),)))
+        index.operations.finish_operation(other, RUNNER, failed(1).status)
+        numbers = [operation.name.id, 1, other.name.id]
+        wanted = [index.operations.get_operation(name) for name in (other.name, operation.name)]
+        assert index.operations.get_operations(DATASET, numbers) == wanted
+        assert index.operations.get_operations(DatasetName("p", "us-central1", "e"), numbers) == []
+        assert index.operations.get_operations(DATASET, []) == []
+
     def test_the_oldest_operation_is_claimed_first(self, index: SqlIndex, store: DicomStore) -> None:
         made = [
             index.operations.create_operation(DATASET, "v1", Method.EXPORT_DICOM_DATA, {}, str(STORE)) for _ in range(5)

@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from gantry.errors import FailedPrecondition, Unavailable
 from gantry.index import database, lookups, retention, selections, walking
@@ -23,6 +22,7 @@ from gantry.index.tables import metadata
 from gantry.names import OperationName, ResourcePath
 from gantry.resources import Batch, Change, DicomStore, Instance, Method, Operation, Severity
 from tests.index.values import DATASET, RUNNER, STORE, begin, failed, item, said, selected
+from tests.support.statements import record_statements
 
 
 @pytest.fixture
@@ -330,22 +330,11 @@ def bad(steps: list[str]) -> list[str]:
 @contextmanager
 def plans(index: SqlIndex) -> Iterator[list[str]]:
     """The steps of the plans of all statements inside the block."""
-    found: list[tuple[str, Any]] = []
-
-    def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, many: bool) -> None:
-        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
-            found.append((statement, parameters[0] if many else parameters))
-
     steps: list[str] = []
-    engines = index.database.engine, index.database.writer
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", keep)
-    try:
+    with record_statements(index.database) as statements:
         yield steps
-    finally:
-        for engine in engines:
-            event.remove(engine, "before_cursor_execute", keep)
+    reads_and_changes = [each for each in statements if each[0].startswith(("SELECT", "UPDATE", "DELETE"))]
     with index.database.engine.connect() as connection:
-        for statement, parameters in found:
+        for statement, parameters in reads_and_changes:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             steps.extend(row.detail for row in plan)

@@ -126,7 +126,7 @@ def listed(view: View) -> Response:
     found = view.api.get(f"{view.dataset}/operations", **query)
     index = view.context.seams.index
     names = [OperationName.parse(view.dataset, item["name"].rpartition("/")[2]) for item in found.get("operations", ())]
-    rows = [shown_of(index.operations.get_operation(name)) for name in names]
+    rows = [shown_of(each) for each in index.operations.get_operations(view.dataset, [name.id for name in names])]
     return view.show(
         "operations.html",
         crumbs=crumbs_of(view.dataset),

@@ -51,6 +51,13 @@ class OperationIndex(Protocol):
         """With its first failures as samples. Raises NotFound."""
         ...
 
+    def get_operations(self, parent: DatasetName, numbers: Sequence[int]) -> list[Operation]:
+        """Like ``get_operation``, for the operations of a dataset with these numbers, newest first.
+
+        Those that do not exist are missing.
+        """
+        ...
+
     def list_operations(
         self,
         parent: DatasetName,

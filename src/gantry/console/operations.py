@@ -21,9 +21,10 @@ from gantry.console.charts import Point, line_chart
 from gantry.console.rendering import attachment
 from gantry.console.views import Crumb, View, address_of, crumbs_of
 from gantry.errors import Code
+from gantry.log_entries import LogEntry
 from gantry.names import OperationName, ResourcePath, url_path
 from gantry.operation_state import State, state_of
-from gantry.resources import LogEntry, Method, Operation
+from gantry.resources import Method, Operation
 from gantry.whole_numbers import read_number
 
 PAGE = 50

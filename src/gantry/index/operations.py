@@ -61,16 +61,9 @@ from gantry.index.operation_rows import (
 from gantry.index.replacement import replace_instances
 from gantry.index.resource_rows import get_dataset_row, get_store_row
 from gantry.index.tables import dicom_store, operation, progress, selection
+from gantry.log_entries import Severity
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
-from gantry.resources import (
-    CANCELLED,
-    Batch,
-    Committed,
-    Failure,
-    Method,
-    Operation,
-    Severity,
-)
+from gantry.resources import CANCELLED, Batch, Committed, Failure, Method, Operation
 
 
 class Operations(Part):

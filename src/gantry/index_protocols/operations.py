@@ -7,18 +7,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from gantry.errors import Code, Status
+from gantry.log_entries import LogEntry, LogFilter, LogPosition, Severity
 from gantry.names import DatasetName, OperationName
-from gantry.resources import (
-    Batch,
-    Committed,
-    Failure,
-    LogEntry,
-    LogFilter,
-    LogPosition,
-    Method,
-    Operation,
-    Severity,
-)
+from gantry.resources import Batch, Committed, Failure, Method, Operation
 
 
 class OperationIndex(Protocol):

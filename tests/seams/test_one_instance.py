@@ -158,10 +158,10 @@ def test_an_answer_that_lacks_something_is_not_remembered(seams: Seams, monkeypa
 def test_metadata_as_xml(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = of_metadata.native_xml
 
-    def failing(attributes: dict[str, Any]) -> bytes:
+    def failing(attributes: dict[str, Any], *options: Any) -> bytes:
         if "00100010" in attributes and attributes["00080018"]["Value"] == [BAD]:
             raise RecursionError
-        return whole(attributes)
+        return whole(attributes, *options)
 
     monkeypatch.setattr(of_metadata, "native_xml", failing)
     texts = [object_xml(text) for text in metadata(seams, STORE, STUDY, "http://h").objects]

@@ -7,10 +7,7 @@ import logging
 import re
 import threading
 from collections.abc import Sequence
-from typing import Annotated, Any, TextIO
-
-from pydantic import BeforeValidator
-from pydantic_core import PydanticCustomError
+from typing import TextIO
 
 from gantry.api.call import Call
 from gantry.api.log_filters import log_filter
@@ -20,7 +17,6 @@ from gantry.api.paging import read_page
 from gantry.api.wire import Json, log_entry_json
 from gantry.errors import NotFound, invalid_field
 from gantry.resources import LogEntry, LogFilter, LogPosition, Operation
-from gantry.whole_numbers import read_number
 
 VERSION = "v2"
 _MAX_NAMES = 100
@@ -30,19 +26,11 @@ _ORDERS = {"": False, "timestamp": False, "timestamp asc": False, "timestamp des
 logger = logging.getLogger(__name__)
 
 
-def _read_size(value: Any) -> Any:
-    """proto3 JSON: a number, or its digits in a string."""
-    number = read_number(value) if isinstance(value, str) else value
-    if isinstance(number, bool) or (number is None and value is not None):
-        raise PydanticCustomError("whole_number", "must be a number, zero or more")
-    return number
-
-
 class ListLogEntriesRequest(Message):
     resource_names: list[str] | None = None
     filter: str | None = None
     order_by: str | None = None
-    page_size: Annotated[int | None, BeforeValidator(_read_size)] = None
+    page_size: int | None = None
     page_token: str | None = None
 
 

@@ -6,19 +6,22 @@ first thing that is wrong ends the reading, so that a body of a million wrong fi
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import UnionType
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, StrictInt
+from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
 from pydantic.alias_generators import to_camel
 
 from gantry.errors import invalid_field
 
+logger = logging.getLogger(__name__)
+
 Json = dict[str, Any]
-_INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
+_INTEGER = re.compile(r"-?[0-9]{1,19}")  # proto3 JSON has no plus
 _SHOWN = 100  # characters of what a client wrote that its error repeats
 
 
@@ -32,7 +35,12 @@ Body = TypeVar("Body", bound=Message)
 def read(model: type[Body], body: Json) -> Body:
     """A message from a body. Raises InvalidArgument naming the first field that does not fit."""
     _check_message(model, body, "")
-    return model.model_validate(body)
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:  # a field with a rule of its own
+        logger.warning("a body is refused for what pydantic says: %s", error)
+        places = [_below_all(found["loc"]) for found in error.errors(include_url=False, include_input=False)]
+        raise invalid_field(places[0], "has a value that cannot stand there") from None
 
 
 def read_request(model: type[Body], body: Json, **bound: object) -> Body:
@@ -104,20 +112,25 @@ def _without_none(annotation: Any) -> Any:
 def _check_message(model: type[Message], body: Any, place: str) -> None:
     if not isinstance(body, dict):
         raise invalid_field(place, "must be an object")
-    fields, seen = _fields(model), set()
+    fields, seen = _fields(model), dict[str, str]()
     for key, value in body.items():
         field = fields.get(key)
         if field is None:
             name = f"{key[:_SHOWN]}…" if len(key) > _SHOWN else key
             raise invalid_field(_below(place, name), f"unknown field in {model.__name__.removesuffix('Body')}")
         if field.name in seen:
-            raise invalid_field(_below(place, field.name), "is there twice, in both of its spellings")
+            both = f"as {seen[field.name]} and as {key}"
+            raise invalid_field(_below(place, field.name), f"is there twice, {both}")
         if value is not None:
-            seen.add(field.name)
+            seen[field.name] = key
             _check(field.kind, value, _below(place, field.name))
     for field in fields.values():
         if field.required and field.name not in seen:
             raise invalid_field(_below(place, field.name), "is required")
+
+
+def _below_all(names: Iterable[object]) -> str:
+    return ".".join(str(name)[:_SHOWN] for name in names)
 
 
 def _below(place: str, name: object) -> str:

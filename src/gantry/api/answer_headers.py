@@ -7,7 +7,9 @@ browser takes them for a page, a script or a style sheet of this server, whateve
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
-from starlette.types import Message, Send
+from starlette.types import Message, Scope, Send
+
+from gantry.api.intake import is_given_up
 
 _RUN_NOTHING = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
 _SHOWN = {
@@ -19,8 +21,11 @@ _SHOWN = {
 for our own pages."""
 
 
-def with_headers(send: Send, is_guarded: bool) -> Send:
-    """``send`` that completes the head of the answer. ``is_guarded``: answers depend on who is calling."""
+def with_headers(send: Send, is_guarded: bool, scope: Scope) -> Send:
+    """``send`` that completes the head of the answer. ``is_guarded``: answers depend on who is calling.
+
+    Whatever the answer is, a connection whose client was given up is closed behind it (RFC 9112 §9.6).
+    """
     depends_on = ("Accept", "Authorization", "Cookie") if is_guarded else ("Accept",)
 
     async def complete(message: Message) -> None:
@@ -28,6 +33,8 @@ def with_headers(send: Send, is_guarded: bool) -> Send:
             headers = MutableHeaders(raw=list(message.get("headers", ())))
             _limit_content(headers)
             _limit_caches(headers, message["status"], depends_on)
+            if is_given_up(scope):
+                headers["connection"] = "close"
             message = {**message, "headers": headers.raw}
         await send(message)
 

@@ -12,10 +12,10 @@ from starlette.requests import Request
 
 from gantry.api import methods
 from gantry.api.access import ANYBODY, Caller, resource_of
-from gantry.api.app import caller_of_request
 from gantry.api.body import Body
 from gantry.api.call import Call, Context
 from gantry.api.method import ApiMethod
+from gantry.api.visit import caller_of_request
 from gantry.api.web import WebHandler
 from gantry.errors import Code, StatusError
 from gantry.iam.policies import Principal

@@ -6,16 +6,19 @@ first thing that is wrong ends the reading, so that a body of a million wrong fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import UnionType
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, StrictInt
+from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
 from pydantic.alias_generators import to_camel
 
 from gantry.errors import invalid_field
 from gantry.whole_numbers import read_number
+
+logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 _SHOWN = 100  # characters of what a client wrote that its error repeats
@@ -31,7 +34,12 @@ Body = TypeVar("Body", bound=Message)
 def read(model: type[Body], body: Json) -> Body:
     """A message from a body. Raises InvalidArgument naming the first field that does not fit."""
     _check_message(model, body, "")
-    return model.model_validate(body)
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:  # a field with a rule of its own
+        logger.warning("a body is refused for what pydantic says: %s", error)
+        places = [_below_all(found["loc"]) for found in error.errors(include_url=False, include_input=False)]
+        raise invalid_field(places[0], "has a value that cannot stand there") from None
 
 
 def read_request(model: type[Body], body: Json, **bound: object) -> Body:
@@ -117,6 +125,10 @@ def _check_message(model: type[Message], body: Any, place: str) -> None:
     for field in fields.values():
         if field.required and body.get(seen.get(field.name, "")) is None:
             raise invalid_field(_below(place, field.name), "is required")
+
+
+def _below_all(names: Iterable[object]) -> str:
+    return ".".join(str(name)[:_SHOWN] for name in names)
 
 
 def _below(place: str, name: object) -> str:

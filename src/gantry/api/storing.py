@@ -12,7 +12,7 @@ from gantry.api.multipart import parse_content_type, parts
 from gantry.api.searching import JSON, XML
 from gantry.api.web import Answer, WebHandler
 from gantry.api.wire import Json
-from gantry.errors import InvalidArgument
+from gantry.errors import InvalidArgument, StatusError
 from gantry.names import ResourcePath
 from gantry.studies.metadata import object_xml
 from gantry.studies.store import Incoming, Refused, Stored, store
@@ -86,14 +86,14 @@ def _media_type(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _parts(read: Callable[[], bytes], boundary: str) -> Iterator[Incoming]:
-    """What is wrong with the frame of the request ends it, but not what has been stored before."""
+    """What is wrong with the frame of the request, or a client that is too slow, ends it, but not what was stored."""
     found = parts(read, boundary)
-    number = 0
-    while True:
+    number, broken = 0, list[StatusError]()
+    while not broken:
         number += 1
         try:
             part = next(found, None)
-        except InvalidArgument as error:
+        except StatusError as error:
             if number == 1:
                 raise
             yield Incoming(f"part {number}", iter(()), error)
@@ -105,7 +105,16 @@ def _parts(read: Callable[[], bytes], boundary: str) -> Iterator[Incoming]:
             problem = InvalidArgument(f"has the Content-Type {media_type[:100]!r} and not {_DICOM}")
             yield Incoming(f"part {number}", iter(()), problem)
         else:
-            yield Incoming(f"part {number}", part.chunks())
+            yield Incoming(f"part {number}", _noting(part.chunks(), broken))
+
+
+def _noting(chunks: Iterator[bytes], broken: list[StatusError]) -> Iterator[bytes]:
+    """Behind a part whose bytes do not come, no other one can begin."""
+    try:
+        yield from chunks
+    except StatusError as error:
+        broken.append(error)
+        raise
 
 
 def _at_least(read: Callable[[], bytes], length: int) -> bytes:

@@ -22,7 +22,7 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.operations.blob_keys import blob_key
-from gantry.resources import Failure, Instance, ObjectMeta, Said, StoredInstance
+from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance
 from gantry.seams import BlobStore, OpenedObject
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,9 @@ def identify(opened: Readable, blob_key: str, size: int, storage_class: str, res
     return Read(instance, header, header_bytes, said)
 
 
-def _read(opened: Readable, size: int, resource: str) -> tuple[InstanceIdentity, HeaderBytes | None, Said | None]:
+def _read(
+    opened: Readable, size: int, resource: str
+) -> tuple[InstanceIdentity, HeaderBytes | None, HeaderAttributes | None]:
     """A header to be kept, or what one says that is too long for that. Raises StatusError alone."""
     with contain(resource, "while its header was read"):
         header = read_header(opened.read_at, size)
@@ -107,7 +109,7 @@ def describe_stored(instances: Sequence[StoredInstance], *, blobs: BlobStore) ->
     ]
 
 
-def describe_headers(headers: Sequence[bytes | str], *, blobs: BlobStore) -> list[Said | None]:
+def describe_headers(headers: Sequence[bytes | str], *, blobs: BlobStore) -> list[HeaderAttributes | None]:
     """What headers say: those out of a pack, and those of blobs by their keys. None for one that cannot be read.
 
     Raises one of AWAY where a blob cannot be reached now.
@@ -118,7 +120,7 @@ def describe_headers(headers: Sequence[bytes | str], *, blobs: BlobStore) -> lis
     ]
 
 
-def _said_in(key: str, blobs: BlobStore) -> Said | None:
+def _said_in(key: str, blobs: BlobStore) -> HeaderAttributes | None:
     try:
         with blobs.open(key) as opened:
             _, header_bytes, said = _read(opened, opened.size, key)

@@ -79,7 +79,7 @@ READER = 1
 an older one are then described anew in the background."""
 
 
-class Said(NamedTuple):
+class HeaderAttributes(NamedTuple):
     """What one header says of its study and series. ``whole`` is False where an attribute could not be read."""
 
     study: StudyAttributes = StudyAttributes()

@@ -18,7 +18,14 @@ from gantry.header_packs import unpack
 from gantry.ingest import AWAY, describe_headers
 from gantry.merging import fold
 from gantry.operations.interruption import Stopping, until
-from gantry.resources import OutdatedSeries, OutdatedStudy, Said, SeriesAttributes, StoredInstance, StudyAttributes
+from gantry.resources import (
+    HeaderAttributes,
+    OutdatedSeries,
+    OutdatedStudy,
+    SeriesAttributes,
+    StoredInstance,
+    StudyAttributes,
+)
 from gantry.seams import Seams, WorkerDied, result_of
 
 logger = logging.getLogger(__name__)
@@ -37,7 +44,7 @@ class _Heard(NamedTuple):
     """What the header of an instance says of its study and series."""
 
     place: StoredInstance
-    said: Said
+    said: HeaderAttributes
 
 
 class _Changed(Exception):
@@ -184,7 +191,7 @@ class _Work:
             raise _Changed
         return entry
 
-    def _describe(self, headers: Sequence[bytes | str]) -> list[Said | None]:
+    def _describe(self, headers: Sequence[bytes | str]) -> list[HeaderAttributes | None]:
         """One that a worker dies of is one that cannot be read."""
         try:
             future = self.seams.executor.submit(describe_headers, headers, blobs=self.seams.blobs)

@@ -35,14 +35,14 @@ _HEADERS = {
 }
 
 
-def page(template: str, status: int = 200, **values: Any) -> Response:
+def render_page(template: str, status: int = 200, **values: Any) -> Response:
     """``template`` with ``values``, as a page of its own."""
     text = _environment().get_template(template).render(values)
     # Names of files need not be text; what is none of it is shown as a question mark.
     return Response(text.encode("utf-8", "replace"), status, _HEADERS, "text/html; charset=utf-8")
 
 
-def attachment(pieces: Iterator[bytes], kind: str, name: str) -> ASGIApp:
+def send_attachment(pieces: Iterator[bytes], kind: str, name: str) -> ASGIApp:
     """A file to keep, made while it is sent; cut off where it cannot be made whole."""
     return streamed(Answer(b"", kind, headers={"content-disposition": attachment_header(name)}), pieces)
 
@@ -100,7 +100,7 @@ def _digest(name: str) -> str:
 def static(context: Context, request: Request) -> Response:
     """``/static/DIGEST/NAME``: one of the files beside this module, for ever. Raises NotFound."""
     name = "/".join(page_path(request.scope)[1:])
-    if name not in _names():
+    if name not in _list_static_names():
         raise NotFound(f"there is no such file: /static/{name}")
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     headers = {
@@ -109,16 +109,16 @@ def static(context: Context, request: Request) -> Response:
         "vary": "accept-encoding",
     }
     if "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(_packed(name), 200, headers | {"content-encoding": "gzip"}, kind)
+        return Response(_compress(name), 200, headers | {"content-encoding": "gzip"}, kind)
     return Response((_STATIC / name).read_bytes(), 200, headers, kind)
 
 
 @cache
-def _packed(name: str) -> bytes:
+def _compress(name: str) -> bytes:
     # Pages are not: they say what the reader alone may know beside what others can make them say (BREACH).
     return gzip.compress((_STATIC / name).read_bytes(), mtime=0)
 
 
 @cache
-def _names() -> frozenset[str]:
+def _list_static_names() -> frozenset[str]:
     return frozenset(path.name for path in _STATIC.iterdir())

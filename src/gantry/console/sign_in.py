@@ -15,7 +15,7 @@ from gantry.api.forms import read_form
 from gantry.api.inside import record
 from gantry.api.paths import page_path
 from gantry.api.sessions import SIGN_IN, local_path
-from gantry.console.rendering import page
+from gantry.console.rendering import render_page
 from gantry.errors import NotFound, PermissionDenied, StatusError, Unauthenticated
 from gantry.iam.policies import Principal
 
@@ -66,7 +66,7 @@ def sign_out(context: Context, request: Request, body: bytes) -> Response:
 
 
 def _show_form(access: Access, target: str, error: str = "", status: int = 200) -> Response:
-    return page("sign_in.html", status, target=target, error=error, with_issuer=access.sign_in is not None)
+    return render_page("sign_in.html", status, target=target, error=error, with_issuer=access.sign_in is not None)
 
 
 def _refuse(access: Access, target: str, error: StatusError, text: str) -> Response:

@@ -20,7 +20,7 @@ class Tag(NamedTuple):
     value: str
 
 
-def rows_of(found: dict[str, Any], depth: int = 0) -> Iterator[Tag]:
+def list_tags(found: dict[str, Any], depth: int = 0) -> Iterator[Tag]:
     """Of an instance in the DICOM JSON model (PS3.18 §F.2), one after the other as they are asked for."""
     for tag, element in sorted(found.items()):
         vr, values = element.get("vr", ""), element.get("Value", ())
@@ -32,7 +32,7 @@ def rows_of(found: dict[str, Any], depth: int = 0) -> Iterator[Tag]:
         if depth < _MAX_DEPTH:
             for number, item in enumerate(values, 1):
                 yield Tag(depth + 1, "", f"Item {number}", "", "")
-                yield from rows_of(item, depth + 2)
+                yield from list_tags(item, depth + 2)
 
 
 def _value(element: dict[str, Any], values: Any) -> str:
@@ -51,7 +51,7 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def matching(rows: Iterable[Tag], query: str) -> Iterator[Tag]:
+def filter_tags(rows: Iterable[Tag], query: str) -> Iterator[Tag]:
     """Those with a text in tag, keyword or value; all for none."""
     wanted = query.lower()
     digits = wanted.strip("()").replace(",", "")

@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from gantry.api.call import Context
 from gantry.api.inside import Inside
-from gantry.console.rendering import page
+from gantry.console.rendering import render_page
 from gantry.names import DatasetName, DicomStoreName, ResourcePath, url_path
 
 BASE = "/console"
@@ -23,7 +23,7 @@ class Crumb:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class PageCall:
     """``ids`` are the variable parts of the address; ``form`` has the fields of a POST, the last of each."""
 
     context: Context
@@ -60,7 +60,7 @@ class View:
     def show(self, template: str, status: int = 200, *, crumbs: tuple[Crumb, ...] = (), **values: Any) -> Response:
         who = self.api.caller.name.partition(":")[2]
         here = (Crumb("Datasets", f"{BASE}/"), *crumbs)
-        return page(template, status, base=BASE, who=who, crumbs=here, **values)
+        return render_page(template, status, base=BASE, who=who, crumbs=here, **values)
 
     def go(self, address: str) -> Response:
         return RedirectResponse(f"{BASE}/{address}" if not address.startswith("/") else address, 303)

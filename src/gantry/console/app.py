@@ -74,17 +74,17 @@ FORMS: dict[str, PageHandler] = {
 
 
 def home(context: Context, request: Request) -> Response:
-    """``/`` is for people."""
+    """``/`` leads to the console."""
     return RedirectResponse(f"{BASE}/", 303)
 
 
 def show(context: Context, request: Request) -> ASGIApp:
-    """A page of the console."""
+    """Show a page of the console."""
     return _answer(context, request, PAGES, {})
 
 
 def act(context: Context, request: Request, body: bytes) -> ASGIApp:
-    """A form of the console. A session does not count for one that another site has sent."""
+    """Take a form of the console. A session does not authenticate a form that another site has sent."""
     return _answer(context, request, FORMS, read_form(body))
 
 
@@ -106,13 +106,13 @@ def _answer(context: Context, request: Request, table: dict[str, PageHandler], f
 
 
 def _is_for_a_program(request: Request) -> bool:
-    """A file that a program fetches: what is wrong with it is said in JSON, as the API says it."""
+    """Whether a program requests a file: it gets errors as JSON, as from the API."""
     is_file = "".join(page_path(request.scope)[-1:]).endswith((".zip", ".csv", ".ndjson"))
     return is_file and "text/html" not in request.headers.get("accept", "")
 
 
 def _send_to_sign_in(request: Request) -> Response:
-    """A piece of a page cannot ask for a token, so the whole page goes there."""
+    """Send the browser to the sign-in page: from a part of a page by a header, so that the whole page goes there."""
     if "hx-request" not in request.headers:
         return sign_in_first(request)
     return Response(headers={"hx-redirect": SIGN_IN})
@@ -126,4 +126,4 @@ def _find(table: dict[str, PageHandler], request: Request) -> tuple[PageHandler,
             pairs = list(zip(parts, segments, strict=True))
             if all(part in ("*", segment) for part, segment in pairs):
                 return function, tuple(segment for part, segment in pairs if part == "*")
-    raise NotFound("there is no such page; begin at the list of datasets")
+    raise NotFound("there is no such page; start at the list of datasets")

@@ -13,13 +13,13 @@ from gantry.studies.zipping import ZIP, zip_instances
 
 
 def download(call: PageCall) -> ASGIApp:
-    """The files as they are stored; the archive is made while it is sent. Raises StatusError."""
+    """Send the files as they are stored, in an archive that is written while it is sent. Raises StatusError."""
     path = call.path
     check_uids(path)
     index = call.context.seams.index
     with call.api.begin("GET", f"{call.store}/dicomWeb/{path}"):
         store_id = index.resources.get_dicom_store(call.store).id
         if not index.instances.count_below(store_id, path):
-            raise NotFound(f"{call.store} holds no {path}; the page of its studies lists those that it has")
+            raise NotFound(f"{call.store} has no {path}; the page Studies lists what it has")
     pieces = instances(call.context.seams, call.store, path, ANY, explicit=True)
     return send_attachment(zip_instances(pieces), ZIP, f"{path.series or path.study}.zip")

@@ -1,4 +1,4 @@
-"""Charts as SVG, drawn by the server: they need no script and say their numbers to those who cannot see them."""
+"""Charts as SVG, drawn by the server: they need no script, and screen readers read their numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 1080, 200
 _LEFT, _BOTTOM, _TOP = 56, 24, 12
-_MAX_POINTS = 500
+_MAX_POINTS = 500  # one for about two units of the width
 
 
 class Point(NamedTuple):
@@ -21,9 +21,9 @@ class Point(NamedTuple):
 
 
 def draw_line_chart(points: Sequence[Point], title: str, unit: str = "", is_short: bool = False) -> Markup:
-    """At least two points, in the order of time, as a line above an area.
+    """A chart of at least two points, in the order of time: a line above an area.
 
-    ``is_short`` tells how long it took instead of the days.
+    ``is_short``: the time axis shows the seconds since the first point instead of dates.
     """
     points = _thin(points)
     first, last = points[0].time, points[-1].time
@@ -33,14 +33,14 @@ def draw_line_chart(points: Sequence[Point], title: str, unit: str = "", is_shor
     line = " ".join(f"{'L' if at else 'M'}{x:.1f} {y:.1f}" for at, (x, y) in enumerate(places))
     area = f"{line} L{places[-1][0]:.1f} {HEIGHT - _BOTTOM} L{places[0][0]:.1f} {HEIGHT - _BOTTOM} Z"
     most = max(point.value for point in points)
-    described = f"{title}: from {points[0].value:,.0f} to {points[-1].value:,.0f}{unit}, at most {most:,.0f}"
+    label = f"{title}: from {points[0].value:,.0f} to {points[-1].value:,.0f}{unit}, at most {most:,.0f}"
     grid = Markup("").join(_draw_grid(top * part, part, unit) for part in (0, 0.5, 1))
     begin, end = ("0 s", _elapsed(last - first)) if is_short else (_day(first), _day(last))
     return Markup(
         '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">{grid}'
         '<path class="area" d="{area}"/><path class="line" d="{line}"/>'
         '<text x="{left}" y="{h}" dy="-6">{begin}</text><text x="{w}" y="{h}" dy="-6" class="end">{end}</text></svg>'
-    ).format(w=WIDTH, h=HEIGHT, label=described, grid=grid, area=area, line=line, left=_LEFT, begin=begin, end=end)
+    ).format(w=WIDTH, h=HEIGHT, label=label, grid=grid, area=area, line=line, left=_LEFT, begin=begin, end=end)
 
 
 def _draw_grid(value: float, part: float, unit: str) -> Markup:
@@ -52,7 +52,7 @@ def _draw_grid(value: float, part: float, unit: str) -> Markup:
 
 
 def round_up(value: float) -> float:
-    """The next of 1, 2, 5, 10, …"""
+    """The smallest of 1, 2, 5, 10, 20, … that is not below ``value``."""
     power = 1.0
     while power * 10 <= value:
         power *= 10

@@ -1,4 +1,4 @@
-"""Datasets: their list, their data stores, making, changing and deleting them."""
+"""Datasets: list, create, edit and delete them; the list of their data stores."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from gantry.errors import StatusError
 from gantry.names import DatasetName, DicomStoreName, check_segments
 
 PAGE = 100
-_LOOKED_AT = 5000
-_PROJECT, _LOCATION = "gantry", "us-central1"
+_MAX_CHECKED = 5000  # names per page whose permission is checked: some seconds at most
+_PROJECT, _LOCATION = "gantry", "us-central1"  # as in the command line
 
 
 def list_datasets(call: PageCall) -> Response:
-    """Those that the caller may see, of all projects and locations."""
+    """The page *Datasets*: those that the caller may see, of all projects and locations."""
     after = call.query.get("after", "").split("/")
     last = DatasetName(*after) if len(after) == 3 else None
     with call.api.use(LIST_DATASETS, ()):
         names, end = _visible(call, last)
     more = f"{end.project}/{end.location}/{end.dataset}" if end else ""
-    return call.show("datasets.html", names=names, more=more, begun=last is not None)
+    return call.show("datasets.html", names=names, more=more, is_first=last is None)
 
 
 def _visible(call: PageCall, last: DatasetName | None) -> tuple[list[DatasetName], DatasetName | None]:
-    """A page of those that the caller may see, and the last one looked at where there may be more.
+    """A page of the datasets that the caller may see, and the last one checked if there may be more.
 
-    One page looks at a bounded number: whoever may see few of very many is not answered after a minute.
+    One page checks a limited number, so that callers who may see few of very many get an answer soon.
     """
     names: list[DatasetName] = []
-    for _ in range(_LOOKED_AT // PAGE):
-        found = call.context.seams.index.resources.list_dataset_names(PAGE + 1, last)
-        for name in found[:PAGE]:
+    for _ in range(_MAX_CHECKED // PAGE):
+        checked = call.context.seams.index.resources.list_dataset_names(PAGE + 1, last)
+        for name in checked[:PAGE]:
             if len(names) == PAGE:
                 return names, last
             names += [name] if call.may("datasets.get", name) else []
             last = name
-        if len(found) <= PAGE:
+        if len(checked) <= PAGE:
             return names, None
     return names, last
 
@@ -51,10 +51,10 @@ def list_stores(call: PageCall) -> Response:
     name = call.dataset
     dataset = call.api.get(str(name))
     query = {"pageSize": str(PAGE)} | ({"pageToken": call.query["page"]} if call.query.get("page") else {})
-    found = call.api.get(f"{name}/dicomStores", **query)
+    answer = call.api.get(f"{name}/dicomStores", **query)
     sizes = call.context.seams.index.metrics.list_store_sizes(name)
-    rows = [_row(name, item, sizes) for item in found.get("dicomStores", ())]
-    more = found.get("nextPageToken", "")
+    rows = [_row(name, item, sizes) for item in answer.get("dicomStores", ())]
+    more = answer.get("nextPageToken", "")
     return call.show(
         "stores.html", crumbs=crumbs_of(name), name=name, dataset=dataset, rows=rows, more=more, tab="stores"
     )

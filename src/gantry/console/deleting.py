@@ -1,4 +1,4 @@
-"""Deleting asks for the name of what goes: nobody does it by a slip of the hand."""
+"""Deleting needs the name as a confirmation, against deleting by mistake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def show_question(
     held: tuple[int, int],
     error: StatusError | None,
 ) -> Response:
-    """The page with the form; ``held`` are the instances and bytes that go with it."""
+    """The page with the form; ``held``: the number of instances and bytes that would be deleted."""
     return call.show(
         "delete.html",
         200 if error is None else error.http,
@@ -32,6 +32,6 @@ def show_question(
 
 
 def require_confirmation(call: PageCall, name: str) -> None:
-    """Raises InvalidArgument unless the name of what goes was typed."""
+    """Raises InvalidArgument unless the name was typed."""
     if call.form.get("confirm", "").strip() != name:
         raise InvalidArgument(f"type {name} to confirm; nothing was deleted")

@@ -1,4 +1,4 @@
-"""*Export DICOM store*: where to, in which form, and which instances."""
+"""*Export DICOM store*: destination, file type, and which instances."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ _SYNTAXES = (
 )
 PERMISSION = "dicomStores.export"
 FILE_TYPES = ((DICOM, "DICOM file (.dcm)"), (OCTETS, "octet-stream"), (JPEG, "Image (.jpg)"), (PNG, "Image (.png)"))
-_MOST_STUDIES, _PAGE = 10_000, 1000
-_MAX_FILTER = 8 << 20
+_MAX_STUDIES, _PAGE = 10_000, 1000
+_MAX_FILTER = 8 << 20  # bytes of a typed filter, which a form holds in memory
 
 
 def show_form(call: PageCall, error: StatusError | None = None) -> Response:
     call.api.get(str(call.store))
-    picked = [uid for uid in call.request.query_params.getlist("study") if uid][:_MOST_STUDIES]
+    picked = [uid for uid in call.request.query_params.getlist("study") if uid][:_MAX_STUDIES]
     search = {name: call.query[name] for name in PARAMETERS if call.query.get(name)}
-    given = (
+    values = (
         {
             "bucket": "",
             "prefix": "",
@@ -74,7 +74,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
         syntaxes=[(uid, name, _kinds(uid)) for uid, name in _SYNTAXES],
         parameters=PARAMETERS,
         saved=[(name, text, describe_query(text)) for name, text in list_saved(call).items()],
-        given=given,
+        given=values,
         error=error,
     )
 
@@ -107,7 +107,7 @@ def _mime_type(given: dict[str, str]) -> str:
 
 
 def _filter_uri(call: PageCall, destination: str) -> str | None:
-    """The filter file, None for all instances. What was picked or typed is written beside the export, as its record."""
+    """The filter file; None for all instances. What was picked or typed is written next to the export as a record."""
     given = call.form
     kind = given.get("filter", "all")
     if kind == "all":
@@ -125,18 +125,18 @@ def _filter_uri(call: PageCall, destination: str) -> str | None:
         raise InvalidArgument("the filter names no study: nothing would be exported")
     data = ("\n".join(lines) + "\n").encode()
     if len(data) > _MAX_FILTER:
-        raise InvalidArgument(f"a filter of more than {_MAX_FILTER >> 20} MB must lie in a bucket: give its path")
+        raise InvalidArgument(f"a filter of more than {_MAX_FILTER >> 20} MB must be a file in a bucket: give its path")
     return _write_filter(call, destination, data)
 
 
 def _list_found_studies(call: PageCall) -> list[str]:
-    """The studies of a search. Raises InvalidArgument for more than fit."""
+    """The studies that a search finds. Raises InvalidArgument for more than ``_MAX_STUDIES``."""
     query = {name: call.form[name] for name in PARAMETERS if call.form.get(name)}
     lines: list[str] = []
     while page := find_studies(call, query, _PAGE, len(lines)):
         lines += [f"/studies/{study.uid}" for study in page]
-        if len(lines) > _MOST_STUDIES:
-            raise InvalidArgument(f"the search finds more than {_MOST_STUDIES:,} studies; narrow it, or export all")
+        if len(lines) > _MAX_STUDIES:
+            raise InvalidArgument(f"the search finds more than {_MAX_STUDIES:,} studies; narrow it, or export all")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""*Import to DICOM store*: a bucket, a folder of it or a pattern, and what that matches before anything begins."""
+"""*Import to DICOM store*: a bucket, folder or pattern, and a preview of what it matches."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from gantry.resources import BlobStorageClass, ObjectMeta
 from gantry.seams import Bucket, BucketUse
 from gantry.storage.uris import UriPattern, is_bucket_name
 
-_SHOWN, _COUNTED, _SECONDS = 20, 10_000, 1.0
-_FOLDERS, _FILES = 500, 50
+_SHOWN, _COUNTED, _SECONDS = 20, 10_000, 1.0  # of a preview: objects shown, objects counted, time for counting
+_FOLDERS, _FILES = 500, 50  # shown of one folder
 
 
 def show_form(call: PageCall, error: StatusError | None = None) -> Response:
     call.api.get(str(call.store))
-    given = {"bucket": "", "uri": call.query.get("uri", ""), "storage_class": "STANDARD"} | call.form
+    values = {"bucket": "", "uri": call.query.get("uri", ""), "storage_class": "STANDARD"} | call.form
     return call.show(
         "import.html",
         200 if error is None else error.http,
@@ -31,14 +31,14 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
         here=f"{address_of(call.store)}/import",
         buckets=call.context.seams.buckets(str(call.dataset), "read"),
         classes=list(BlobStorageClass),
-        given=given,
-        is_advanced=bool(given["uri"]) or given.get("modify") == "on",
+        given=values,
+        is_advanced=bool(values["uri"]) or values.get("modify") == "on",
         error=error,
     )
 
 
 def start(call: PageCall) -> Response:
-    """The whole bucket or the chosen folder, unless the path was modified."""
+    """Start an import of the whole bucket or the chosen folder, unless the path was modified."""
     try:
         body = {
             "gcsSource": {"uri": _uri(call.form)},
@@ -60,12 +60,12 @@ def _uri(given: dict[str, str]) -> str:
 
 
 def list_folders(call: PageCall) -> Response:
-    """What lies directly in a folder of a bucket."""
+    """The folders and objects directly in a folder of a bucket."""
     bucket, prefix = call.query.get("bucket", ""), call.query.get("prefix", "")
     if not bucket:
         return call.show("import_folders.html", bucket="", folders=(), files=(), parts=(), here="", prefix="")
     source = open_source(call, bucket, prefix)
-    found = source.folders(prefix, _FOLDERS + 1)
+    names = source.folders(prefix, _FOLDERS + 1)
     files = []
     for each in source.list(prefix, depth=prefix.count("/")):
         files.append(each)
@@ -78,15 +78,15 @@ def list_folders(call: PageCall) -> Response:
         bucket=bucket,
         prefix=prefix,
         parts=[(part, "/".join(parts[: at + 1]) + "/") for at, part in enumerate(parts)],
-        folders=[(each if _is_text(each) else "", each[len(prefix) :]) for each in found[:_FOLDERS]],
-        more_folders=len(found) > _FOLDERS,
+        folders=[(each if _is_text(each) else "", each[len(prefix) :]) for each in names[:_FOLDERS]],
+        more_folders=len(names) > _FOLDERS,
         files=[(each, each.key[len(prefix) :]) for each in files[:_FILES]],
         more_files=len(files) > _FILES,
     )
 
 
 def _is_text(name: str) -> bool:
-    """Whether an address can hold a name; the API cannot import what it cannot write."""
+    """Whether a name is Unicode text; the API cannot import an object with another name."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -95,7 +95,7 @@ def _is_text(name: str) -> bool:
 
 
 def show_preview(call: PageCall) -> Response:
-    """How many objects a path matches, and the first of them; counting ends after a second."""
+    """How many objects a path matches, and the first of them. Counting ends after a second."""
     try:
         pattern = UriPattern.parse(_uri(dict(call.query)))
         source = open_source(call, pattern.bucket, pattern.prefix)
@@ -104,7 +104,7 @@ def show_preview(call: PageCall) -> Response:
     until = time.monotonic() + _SECONDS
     first: list[ObjectMeta] = []
     count, size, complete = 0, 0, True
-    # A listing that matches nothing for long must end, too.
+    # Listing all names lets the loop end in time where nothing matches.
     walk = source.list(pattern.prefix, depth=pattern.depth) if pattern.has_wildcard else list_matching(source, pattern)
     for found in walk:
         if count == _COUNTED or time.monotonic() > until:
@@ -127,7 +127,7 @@ def show_preview(call: PageCall) -> Response:
 
 
 def open_source(call: PageCall, bucket: str, prefix: str) -> Bucket:
-    """Whoever may not import sees no names either; the audit log has a line for who has seen some.
+    """Open a bucket to show its names: only to callers who may import, with a line in the audit log.
 
     Raises InvalidArgument, PermissionDenied, NotFound.
     """

@@ -1,4 +1,4 @@
-"""Operations: their list, one that is watched, its errors."""
+"""Operations: their list, the page of one, its errors."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from gantry.whole_numbers import read_number
 PAGE = 50
 _ENTRIES = 100
 _CHUNK = 1000
-_RECENT = 30.0  # seconds of which the rate is told
+_RECENT = 30.0  # seconds over which the rate is averaged, as on the command line
 TITLES = {
     Method.IMPORT_DICOM_DATA: "Import",
     Method.EXPORT_DICOM_DATA: "Export",
@@ -44,7 +44,7 @@ TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class Badge:
-    """``kind`` is the shape that shows it: ok, running, partial, failed, cancelled."""
+    """How a state is shown. ``kind`` is the icon: ok, running, partial, failed, cancelled."""
 
     kind: str
     word: str
@@ -67,7 +67,7 @@ def badge_of(value: Operation) -> Badge:
 
 @dataclass(frozen=True, slots=True)
 class OperationRow:
-    """An operation as a row of the list or the head of its page. ``percent`` and ``left`` are None while unknown."""
+    """An operation in the list, or at the head of its page. ``percent`` and ``left`` are None while unknown."""
 
     value: Operation
     status: Badge
@@ -110,7 +110,7 @@ def _rate(value: Operation, points: Sequence[tuple[datetime, int]], done: int, s
 
 
 def subject_of(value: Operation) -> str:
-    """Where it reads from or writes to."""
+    """The path, source or destination of an operation."""
     request = value.request
     if "path" in request:
         return str(ResourcePath(*request["path"]))
@@ -123,16 +123,17 @@ def subject_of(value: Operation) -> str:
 def list_operations(call: PageCall) -> Response:
     """The tab *Operations* of a dataset, the newest first."""
     query = {"pageSize": str(PAGE)} | ({"pageToken": call.query["page"]} if call.query.get("page") else {})
-    found = call.api.get(f"{call.dataset}/operations", **query)
+    listing = call.api.get(f"{call.dataset}/operations", **query)
     index = call.context.seams.index
-    names = [OperationName.parse(call.dataset, item["name"].rpartition("/")[2]) for item in found.get("operations", ())]
+    ids = [item["name"].rpartition("/")[2] for item in listing.get("operations", ())]
+    names = [OperationName.parse(call.dataset, id) for id in ids]
     rows = [row_of(index.operations.get_operation(name)) for name in names]
     return call.show(
         "operations.html",
         crumbs=crumbs_of(call.dataset),
         name=call.dataset,
         rows=rows,
-        more=found.get("nextPageToken", ""),
+        more=listing.get("nextPageToken", ""),
         running=any(not row.value.done for row in rows),
         tab="operations",
     )
@@ -153,7 +154,7 @@ def show_operation(call: PageCall) -> Response:
 
 
 def show_progress(call: PageCall) -> Response:
-    """The part of the page that changes while an operation runs."""
+    """The part of the page that is updated while an operation runs."""
     return _page(call, "operation_progress.html")
 
 
@@ -176,7 +177,7 @@ def _page(call: PageCall, template: str) -> Response:
 
 
 def _throughput(value: Operation, points: Sequence[tuple[datetime, int]]) -> Markup | str:
-    """Objects per second over the time that it took; "" before there is a line to draw."""
+    """Objects per second over the time of the operation; "" with too few points for a line."""
     steps = [(value.create_time, 0), *points]
     done = value.counter.success + value.counter.failure
     if value.end_time is not None and done > steps[-1][1]:
@@ -198,16 +199,16 @@ def cancel(call: PageCall) -> Response:
 
 
 def list_errors(call: PageCall) -> Response:
-    """A page of the error log: those of a reason, those with a text."""
+    """A page of the error log, filtered by code and text."""
     value = _operation(call)
     text, code = call.query.get("q", "").strip()[:200], _code(call.query.get("code", ""))
     after = call.query.get("after", "")
     search = call.context.seams.index.logs.search_entries
-    found, more = search(value.name, text, code, _ENTRIES, read_number(after) or 0)
+    entries, more = search(value.name, text, code, _ENTRIES, read_number(after) or 0)
     return call.show(
         "operation_errors.html",
         operation=row_of(value),
-        rows=[(entry, what_to_do(value, entry)) for entry in found],
+        rows=[(entry, link_of(value, entry)) for entry in entries],
         more=more,
         query=text,
         code=code.name if code else "",
@@ -219,8 +220,8 @@ def _code(text: str) -> Code | None:
     return Code[text] if text in Code.__members__ else None
 
 
-def what_to_do(value: Operation, entry: LogEntry) -> tuple[str, str]:
-    """Address and words of what helps with an object that failed; empty where nothing does."""
+def link_of(value: Operation, entry: LogEntry) -> tuple[str, str]:
+    """Address and label of a link for an object that failed; empty without one."""
     resource = entry.failure.resource
     if value.store is not None and resource.startswith("gs://") and value.method is Method.IMPORT_DICOM_DATA:
         return f"{address_of(value.store)}/import?uri={quote(resource, safe='')}", "Import again"
@@ -237,7 +238,7 @@ def _pages(call: PageCall, name: OperationName) -> Iterator[list[LogEntry]]:
 
 
 def download_csv(call: PageCall) -> ASGIApp:
-    """All of the error log, for a spreadsheet."""
+    """The whole error log, for a spreadsheet."""
     value = _operation(call)
 
     def pieces() -> Iterator[bytes]:
@@ -257,12 +258,12 @@ def _cells(entry: LogEntry) -> tuple[str, ...]:
 
 
 def as_text(cell: str) -> str:
-    """A spreadsheet runs a cell that begins like this as a formula, whoever named the object."""
+    """Quote a cell that a spreadsheet would run as a formula: names of objects come from others."""
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
 def download_ndjson(call: PageCall) -> ASGIApp:
-    """All of the error log, an entry of Cloud Logging on each line."""
+    """The whole error log, one entry of Cloud Logging on each line."""
     value = _operation(call)
 
     def pieces() -> Iterator[bytes]:
@@ -274,5 +275,5 @@ def download_ndjson(call: PageCall) -> ASGIApp:
 
 
 def go_to_operation(call: PageCall, answer: dict[str, Any]) -> Response:
-    """To the page of an operation that has just begun."""
+    """Redirect to the page of an operation that has just started."""
     return call.go(address_of(answer["name"]))

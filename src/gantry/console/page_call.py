@@ -1,4 +1,4 @@
-"""What a page is made from: who asks, for what, and how it is shown."""
+"""One request for a page of the console: the caller, the resource, and how to answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Crumb:
 
 @dataclass(frozen=True, slots=True)
 class PageCall:
-    """``ids`` are the variable parts of the address; ``form`` has the fields of a POST, the last of each."""
+    """``ids``: the variable parts of the address. ``form``: the fields of a POST, the last one of each name."""
 
     context: Context
     request: Request
@@ -51,7 +51,7 @@ class PageCall:
 
     @property
     def is_part(self) -> bool:
-        """Whether a piece of the page is asked for, by a page that is shown already."""
+        """Whether the request is for a part of a page, sent by htmx."""
         return "hx-request" in self.request.headers
 
     def may(self, permission: str, resource: Any) -> bool:
@@ -67,7 +67,7 @@ class PageCall:
 
 
 def address_of(name: object) -> str:
-    """Of the page of a resource."""
+    """The address of the page of a resource."""
     return f"{BASE}/{url_path(name)}"
 
 

@@ -1,4 +1,4 @@
-"""DICOM stores: what one holds, making, changing and deleting them."""
+"""DICOM stores: their contents; create, edit and delete them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DAY = 86_400
 
 
 def show_store(call: PageCall) -> Response:
-    """Metrics, with how the store has grown."""
+    """The tab *Overview*: metrics and growth."""
     name = call.store
     store = call.api.get(str(name))
     metrics = call.api.get(f"{name}:getDICOMStoreMetrics")
@@ -48,7 +48,7 @@ def _by_class(grown: list[Growth]) -> list[tuple[str, int, int]]:
 
 
 def _chart(grown: list[Growth]) -> str:
-    """Instances over the days, from none on the day before the first."""
+    """Instances by day, from 0 on the day before the first."""
     days: dict[int, int] = {grown[0].day - 1: 0} if grown else {}
     total = 0
     for each in grown:
@@ -82,13 +82,13 @@ def create(call: PageCall) -> Response:
 
 def _labels(text: str) -> dict[str, str]:
     """``key=value``, one on a line. Raises InvalidArgument."""
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for line in filter(None, (line.strip() for line in text.splitlines())):
         key, equals, value = line.partition("=")
-        if not equals or key.strip() in found:
-            raise InvalidArgument(f"labels: {line[:100]!r} is not a new KEY=VALUE")
-        found[key.strip()] = value.strip()
-    return found
+        if not equals or key.strip() in labels:
+            raise InvalidArgument(f"labels: {line[:100]!r} is not KEY=VALUE, or repeats a key")
+        labels[key.strip()] = value.strip()
+    return labels
 
 
 def show_edit_form(call: PageCall, error: StatusError | None = None) -> Response:

@@ -1,4 +1,4 @@
-"""Studies: searching, and what lies in one down to the instance."""
+"""Studies: search, and the pages of a study, series and instance."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from gantry.whole_numbers import read_number
 
 PAGE = 50
 _DAY, _RANGE = re.compile(r"(\d{4})-(\d\d)-(\d\d)"), re.compile(r"\s*(?:to|–|-)\s*")
-_SERIES, _INSTANCES, _TAGS = 500, 200, 1000
+_SERIES, _INSTANCES, _TAGS = 500, 200, 1000  # shown on one page
 _MAX_OFFSET = 10**8
-_MOST_SERIES = 5000  # what one search gives
+_MAX_SERIES = 5000  # the limit of one search
 _LEVELS = ("study", "series", "instance")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A study, series or instance as a search finds it."""
+    """A study, series or instance in DICOM JSON, as a search returns it."""
 
     found: dict[str, Any]
 
     def text(self, tag: str) -> str:
-        """The values of an attribute, readable; of a name all component groups, the alphabetic one first."""
+        """The values of an attribute as text; of a name all component groups, the alphabetic one first."""
         values = self.found.get(tag, {}).get("Value", ())
         return ", ".join(filter(None, map(as_text, values)))
 
@@ -74,14 +74,14 @@ def as_date(text: str) -> str:
 
 
 def find_studies(call: PageCall, query: dict[str, str], limit: int, offset: int = 0) -> list[Row]:
-    asked = {name: value.strip() for name, value in query.items() if value.strip()}
+    conditions = {name: value.strip() for name, value in query.items() if value.strip()}
     for name in ("PatientName", "StudyDescription"):
-        if name in asked and "*" not in asked[name] and "?" not in asked[name]:
-            asked[name] = f"*{asked[name]}*"
-    if "StudyDate" in asked:
-        asked["StudyDate"] = _RANGE.sub("-", _DAY.sub(r"\1\2\3", asked["StudyDate"]))
+        if name in conditions and "*" not in conditions[name] and "?" not in conditions[name]:
+            conditions[name] = f"*{conditions[name]}*"
+    if "StudyDate" in conditions:
+        conditions["StudyDate"] = _RANGE.sub("-", _DAY.sub(r"\1\2\3", conditions["StudyDate"]))
     page = {"limit": str(limit), "offset": str(offset), "includefield": "StudyDescription"}
-    return [Row(item) for item in call.api.get(f"{call.store}/dicomWeb/studies", **asked, **page)]
+    return [Row(item) for item in call.api.get(f"{call.store}/dicomWeb/studies", **conditions, **page)]
 
 
 def list_studies(call: PageCall) -> Response:
@@ -116,7 +116,7 @@ def _web(call: PageCall) -> str:
 
 
 def _here(call: PageCall) -> str:
-    """The address of the page of what is shown."""
+    """The address of this page."""
     return address_of(f"{call.store}/{call.path}")
 
 
@@ -124,9 +124,9 @@ def show_study(call: PageCall) -> Response:
     uid = call.ids[4]
     (found, *_) = call.api.get(f"{call.store}/dicomWeb/studies", StudyInstanceUID=uid, includefield="all") or [None]
     if found is None:
-        call.api.get(f"{_web(call)}/metadata")  # says why
+        call.api.get(f"{_web(call)}/metadata")  # raises the reason
     offset = read_number(call.query.get("offset", ""), _MAX_OFFSET) or 0
-    series = [Row(item) for item in call.api.get(f"{_web(call)}/series", limit=str(_MOST_SERIES))]
+    series = [Row(item) for item in call.api.get(f"{_web(call)}/series", limit=str(_MAX_SERIES))]
     series.sort(key=lambda row: (_order(row, "00200011"), row.uid))
     row = Row(found or {})
     metrics = call.api.get(f"{_web(call)}:getStudyMetrics")
@@ -146,14 +146,14 @@ def show_study(call: PageCall) -> Response:
 
 
 def _viewer(call: PageCall) -> str:
-    """The address of the study in OHIF, where that is installed."""
+    """The address of the study in OHIF; "" if OHIF is not installed."""
     if not is_installed(call.context.viewer):
         return ""
     return f"{VIEWER}{url_path(call.store)}/viewer?{urlencode({'StudyInstanceUIDs': call.path.study})}"
 
 
 def show_series(call: PageCall) -> Response:
-    """Its instances by InstanceNumber: all are sorted before the page is cut, from what the index has of each."""
+    """A page of the instances of a series, sorted by InstanceNumber from the index."""
     path = call.path
     offset = read_number(call.query.get("offset", ""), _MAX_OFFSET) or 0
     found = call.api.get(f"{call.store}/dicomWeb/studies/{path.study}/series", SeriesInstanceUID=path.series)
@@ -179,7 +179,7 @@ def _place(row: FoundInstance) -> tuple[float, str]:
 
 
 def _neighbours(offset: int, size: int, count: int) -> dict[str, Any]:
-    """Addresses of the pages ``before`` and ``after`` one, empty where there is none."""
+    """The addresses of the pages ``before`` and ``after``; empty without one."""
     return {
         "before": f"?offset={max(offset - size, 0)}" if offset else "",
         "after": f"?offset={offset + size}" if count > offset + size else "",
@@ -187,7 +187,7 @@ def _neighbours(offset: int, size: int, count: int) -> dict[str, Any]:
 
 
 def show_instance(call: PageCall) -> Response:
-    """A picture of each frame, and the tags; ``q`` narrows these."""
+    """The frames and the tags of an instance; ``q`` filters the tags."""
     path = call.path
     (found,) = call.api.get(f"{_web(call)}/metadata")
     row, query = Row(found), call.query.get("q", "").strip()[:100]
@@ -214,7 +214,7 @@ def show_instance(call: PageCall) -> Response:
 
 
 def _window(row: Row) -> tuple[float, float] | None:
-    """Centre and width of a grey picture: as the instance asks, else all that pixels can be (PS3.3 §C.11.2)."""
+    """Centre and width of a grey picture: of the instance, else of the whole range of pixel values (PS3.3 §C.11.2)."""
     if not row.text("00280004").startswith("MONOCHROME"):
         return None
     centre, width = (_number_of(row, tag) for tag in ("00281050", "00281051"))
@@ -231,16 +231,16 @@ def _window(row: Row) -> tuple[float, float] | None:
 def _number_of(row: Row, tag: str) -> float | None:
     """The first value."""
     try:
-        found = float(row.text(tag).split(",")[0])
+        value = float(row.text(tag).split(",")[0])
     except ValueError:
         return None
-    return found if math.isfinite(found) else None
+    return value if math.isfinite(value) else None
 
 
 def _order(row: Row, tag: str) -> float:
-    """What says no number comes last."""
-    found = _number_of(row, tag)
-    return math.inf if found is None else found
+    """The number to sort by; rows without one come last."""
+    value = _number_of(row, tag)
+    return math.inf if value is None else value
 
 
 def _rate(row: Row) -> float:
@@ -263,13 +263,13 @@ def _crumbs(call: PageCall) -> tuple[Crumb, ...]:
 
 
 def show_delete_form(call: PageCall, error: StatusError | None = None) -> Response:
-    """Of a study, a series or an instance."""
+    """The form to delete a study, series or instance."""
     kind = _LEVELS[len(call.ids) - 5]
     return show_question(call, kind, call.ids[-1], _here(call), _crumbs(call), _held(call), error)
 
 
 def _held(call: PageCall) -> tuple[int, int]:
-    """Instances and bytes below the address."""
+    """The number of instances and bytes that would be deleted."""
     level = _LEVELS[len(call.ids) - 5]
     if level == "instance":
         return 1, int(call.api.get(f"{_web(call)}:getStorageInfo")["blobStorageInfo"]["sizeBytes"])
@@ -278,7 +278,7 @@ def _held(call: PageCall) -> tuple[int, int]:
 
 
 def delete(call: PageCall) -> Response:
-    """To what it lay in, where that is still there."""
+    """Delete, then show the parent, if it still exists."""
     try:
         require_confirmation(call, call.ids[-1])
         call.api.send("DELETE", _web(call))

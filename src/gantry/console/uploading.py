@@ -1,4 +1,4 @@
-"""*Upload files*: a folder dragged onto the page, stored by the browser in pieces through STOW-RS."""
+"""*Upload files*: the browser sends a folder or files through STOW-RS, in pieces."""
 
 from __future__ import annotations
 

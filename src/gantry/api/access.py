@@ -33,11 +33,11 @@ _TYPES = {
 class Verifier(Protocol):
     """One way to tell who holds a token."""
 
-    def principal(self, token: str) -> Principal | None:
+    def authenticate(self, token: str) -> Principal | None:
         """None for a token of another kind. Raises Unauthenticated for one of this kind that is not good."""
         ...
 
-    def again(self, credential: str) -> Principal | None:
+    def recheck(self, credential: str) -> Principal | None:
         """Whom the credential of a principal stands for by now; None where it is gone, or of another kind."""
         ...
 
@@ -49,7 +49,7 @@ class SignIn(Protocol):
         """The address to send the browser to, and what it keeps meanwhile. Raises Unavailable."""
         ...
 
-    def finish(self, asked: Sequence[str], query: Mapping[str, str]) -> Principal:
+    def finish(self, request: Sequence[str], query: Mapping[str, str]) -> Principal:
         """Who has come back. Raises Unauthenticated, Unavailable."""
         ...
 
@@ -57,11 +57,11 @@ class SignIn(Protocol):
 class TokenEndpoint(Protocol):
     """Access tokens for what the fields of a form prove (RFC 6749 §3.2)."""
 
-    def account(self, form: Mapping[str, str]) -> str:
+    def name_account(self, form: Mapping[str, str]) -> str:
         """Whom the form says that it is of, without proof; "" where it does not say."""
         ...
 
-    def give(self, form: Mapping[str, str]) -> dict[str, Any]:
+    def issue(self, form: Mapping[str, str]) -> dict[str, Any]:
         """Raises InvalidArgument, Unauthenticated, Unavailable."""
         ...
 
@@ -85,7 +85,7 @@ class Access:
     def principal(self, token: str) -> Principal:
         """Raises Unauthenticated."""
         for verifier in self.verifiers:
-            if (found := verifier.principal(token)) is not None:
+            if (found := verifier.authenticate(token)) is not None:
                 return found
         raise Unauthenticated(
             "the credential of this request is not known here: the token is wrong, too old, or for somebody else"
@@ -96,7 +96,7 @@ class Access:
         if not session.who.credential:
             return session.who
         for verifier in self.verifiers:
-            found = verifier.again(session.who.credential)
+            found = verifier.recheck(session.who.credential)
             if found is not None and found.name == session.who.name:
                 return found
         raise Unauthenticated("what this session was begun with is not good any more; sign in again")

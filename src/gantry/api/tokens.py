@@ -28,9 +28,9 @@ def give_token(context: Context, request: Request, body: bytes) -> Response:
     except InvalidArgument as error:
         return _refuse("invalid_request", error.message)
     try:
-        watch = access.attempts.watch(request.scope, access.endpoint.account(form))
+        watch = access.attempts.watch(request.scope, access.endpoint.name_account(form))
         with record(context, request, methods.GIVE_TOKEN), watch:
-            answer = json_response(access.endpoint.give(form))
+            answer = json_response(access.endpoint.issue(form))
     except InvalidArgument as error:
         return _refuse("unsupported_grant_type", error.message)
     except Unauthenticated as error:

@@ -32,6 +32,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from gantry.dicom.buffers import Readable
 from gantry.dicom.deflated import Inflated
 from gantry.dicom.elements import Encoding, choose_encoding, encoding_of
 from gantry.dicom.foreign import describe_foreign
@@ -172,6 +173,13 @@ def read_header_bytes(read_at: ReadAt, size: int, layout: Layout, most: int = MA
     if at < layout.end:
         pieces.append(read_body(at, layout.end - at))
     return HeaderBytes(meta, b"".join(pieces), tuple(cuts), layout.explicit, layout.little, _list_ends(layout))
+
+
+def open_data_set(opened: Readable, layout: Layout) -> Readable:
+    """What the places of a layout are places of: the object itself, or its dataset as it is inflated."""
+    if not layout.deflated:
+        return opened
+    return Inflated(opened.read_at, layout.meta_end, opened.size, layout.end)
 
 
 def _list_ends(layout: Layout) -> tuple[tuple[int, int], ...]:

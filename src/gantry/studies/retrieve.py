@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gantry.containment import contain
 from gantry.dicom import forms
+from gantry.dicom.buffers import FileValue
 from gantry.dicom.bulk import BulkPath, Encapsulated, find_bulk, parse_bulk_path
 from gantry.dicom.video import Video
 from gantry.errors import (
@@ -62,27 +63,29 @@ class Piece(NamedTuple):
 
 
 class Value(NamedTuple):
-    """Bytes to be given: ``size`` bytes of an open blob from ``start`` on, or a video in it, or ``data``.
+    """Bytes to be given: all of an open blob, or a value or a video in it, or ``data``.
 
     Whoever has it closes it.
     """
 
     blob: OpenedObject | None
-    start: int
     size: int
     data: bytes = b""
+    value: FileValue | None = None
     video: Video | None = None
 
     @classmethod
     def of(cls, data: bytes) -> Value:
-        return cls(None, 0, len(data), data)
+        return cls(None, len(data), data)
 
     def read(self, start: int, length: int) -> bytes:
         """At most ``length`` bytes from ``start`` of the value."""
         length = min(length, self.size - start)
         if self.video is not None:
             return self.video.read_at(start, length)
-        return self.data[start : start + length] if self.blob is None else self.blob.read_at(self.start + start, length)
+        if self.value is not None:
+            return self.value[start : start + length]
+        return self.data[start : start + length] if self.blob is None else self.blob.read_at(start, length)
 
     def close(self) -> None:
         if self.blob is not None:
@@ -92,7 +95,7 @@ class Value(NamedTuple):
 def instance(seams: Seams, store: DicomStoreName, row: StoredInstance, syntax: str, explicit: bool) -> Value:
     """One instance in a transfer syntax, as ``instances`` gives it."""
     if syntax in (ANY, row.transfer_syntax_uid):
-        return _opened(seams, store, row, 0, None)
+        return _opened(seams, store, row)
     _require_transcodable(seams, store, ResourcePath(*row.uids), syntax, explicit)
     try:
         return Value.of(made_of(seams, store, row, transcode_blob, transfer_syntax_uid=syntax))
@@ -100,11 +103,11 @@ def instance(seams: Seams, store: DicomStoreName, row: StoredInstance, syntax: s
         raise named(row, not_acceptable(error)) from None
 
 
-def _opened(seams: Seams, store: DicomStoreName, row: StoredInstance, start: int, size: int | None) -> Value:
+def _opened(seams: Seams, store: DicomStoreName, row: StoredInstance) -> Value:
     blob = open_blob(seams, store, row)
     if blob is None:
         raise NotFound(f"instance {row.sop_instance_uid} was deleted just now")
-    return Value(blob, start, blob.size if size is None else size)
+    return Value(blob, blob.size)
 
 
 def instances(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: str, explicit: bool) -> Iterator[Piece]:
@@ -261,7 +264,7 @@ def bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: BulkPat
 
     Raises NotFound where there is none.
     """
-    value = _opened(seams, store, row, 0, None)
+    value = _opened(seams, store, row)
     assert value.blob is not None  # noqa: S101
     try:
         with contain(str(ResourcePath(*row.uids)), "while its bulk data were looked for"):
@@ -281,4 +284,4 @@ def bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: BulkPat
     if isinstance(found, bytes):
         value.close()
         return Value.of(found)
-    return value._replace(start=found[0], size=found[1])
+    return value._replace(size=len(found), value=found)

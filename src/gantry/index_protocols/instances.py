@@ -87,7 +87,9 @@ class UploadIndex(Protocol):
     def store_instances(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> set[Uids]:
         """Insert instances in one transaction; the UIDs of those that are there already, which stay as they are.
 
-        With ``replace`` these are replaced, and their blobs become garbage. Raises NotFound when the store is gone.
+        With ``replace`` these are replaced, and their blobs become garbage. Raises NotFound when the store is gone, and
+        Aborted when an instance to be replaced has another storage class: the caller looks it up, since the bytes must
+        lie in the place of that class.
         """
         ...
 

@@ -10,7 +10,7 @@
 
 Four borders convert, nothing else does: a wall or ``dicom`` turns its library's exceptions into a
 ``StatusError``; ``containment`` turns what nobody foresaw about one instance into ``Internal``; ``ingest`` and the
-verbs turn one object's ``StatusError`` into a ``Failure`` value; ``api.app`` turns a ``StatusError`` into the JSON
+verbs turn one object's ``StatusError`` into a ``Failure`` value; ``api.responses`` turns a ``StatusError`` into the JSON
 error body.
 """
 

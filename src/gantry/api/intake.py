@@ -94,7 +94,7 @@ class _Clock:
         self._window_ends = self._waited + WINDOW_SECONDS
 
 
-async def pieces(request: Request, pace: Pace | None = None) -> AsyncIterator[bytes]:
+async def read_pieces(request: Request, pace: Pace | None = None) -> AsyncIterator[bytes]:
     """The body as it comes. Raises ClientDisconnect, and TooSlow.
 
     Time in which nobody asks for the next piece does not count: then the client waits for the server.
@@ -181,7 +181,7 @@ class Intake:
         held: list[bytes] = []
         size = 0
         spool: Spool | None = None
-        async for piece in pieces(request, self._pace):
+        async for piece in read_pieces(request, self._pace):
             held.append(piece)
             size += len(piece)
             if size > most:
@@ -201,7 +201,7 @@ class Intake:
 
         A client that sends little or nothing holds no thread before FIRST bytes, and no place among those at work.
         """
-        reader = _Reader(pieces(request, self._pace), self._working)
+        reader = _Reader(read_pieces(request, self._pace), self._working)
         await reader.begin()
         async with self._open.hold(caller):
             await reader.enter()

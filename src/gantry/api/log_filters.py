@@ -50,7 +50,7 @@ FIELDS = (
 )
 
 
-def log_filter(text: str) -> LogFilter:
+def parse_log_filter(text: str) -> LogFilter:
     """Comparisons joined by ``AND``, ``OR``, ``NOT`` and parentheses; two in a row are joined by ``AND``.
 
     ``OR`` binds tighter than ``AND``, as it does in Cloud Logging. Raises InvalidArgument naming what is not known.

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
 from pydantic.alias_generators import to_camel
 
-from gantry.errors import invalid_field
+from gantry.errors import invalid_field, shorten
 from gantry.whole_numbers import read_number
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def enum_name(field: str, value: str | int, names: Sequence[str]) -> str:
 
 def _shown(value: Any) -> str:
     text = repr(value) if isinstance(value, (str, int, float)) else "no text"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return shorten(text, _SHOWN)
 
 
 # --- what a body may hold
@@ -115,8 +115,9 @@ def _check_message(model: type[Message], body: Any, place: str) -> None:
     for key, value in body.items():
         field = fields.get(key)
         if field is None:
-            name = f"{key[:_SHOWN]}…" if len(key) > _SHOWN else key
-            raise invalid_field(_below(place, name), f"unknown field in {model.__name__.removesuffix('Body')}")
+            raise invalid_field(
+                _below(place, shorten(key, _SHOWN)), f"unknown field in {model.__name__.removesuffix('Body')}"
+            )
         if field.name in seen:
             raise invalid_field(_below(place, field.name), f"is there twice, as {seen[field.name]} and as {key}")
         seen[field.name] = key
@@ -146,7 +147,7 @@ def _check(kind: Any, value: Any, place: str) -> None:
         inner = get_args(kind)[1]
         if inner is not Any:
             for key, item in value.items():
-                _check(inner, item, _below(place, key[:_SHOWN]))
+                _check(inner, item, _below(place, shorten(key, _SHOWN)))
     elif isinstance(kind, type) and issubclass(kind, Message):
         _check_message(kind, value, place)
     else:

@@ -10,8 +10,7 @@ from typing import NamedTuple
 
 from pydantic import AliasChoices, Field, StrictInt
 
-from gantry.api.messages import Json as Json
-from gantry.api.messages import Message
+from gantry.api.messages import Json, Message
 from gantry.errors import Status
 from gantry.log_entries import LogEntry
 from gantry.names import url_path
@@ -104,7 +103,7 @@ class CancelOperationRequest(Message):
     pass
 
 
-def dumped(message: Message) -> Json:
+def dump_message(message: Message) -> Json:
     """The fields that were set, in snake_case."""
     return message.model_dump(exclude_none=True)
 

@@ -283,6 +283,20 @@ def test_pictures_inside_of_dicom(
     assert neighbours.web.get(root, "application/dicom; transfer-syntax=*").content == data
 
 
+def test_bulk_data_of_many_small_frames_that_become_large(neighbours: Neighbours) -> None:
+    """Each is a legal picture, and all of them together have an instance's worth of memory."""
+    neighbours.most_growth = 4 * SMALL_GROWTH  # several workers load a codec and give 16 MiB each
+    frame = zlib.compressobj(9, zlib.DEFLATED, -15)
+    data = frame.compress(bytes(MIB)) + frame.flush()
+    frames = 2 * SMALL // MIB
+    stored = image([data] * frames, 1024, 1024, syntax=forms.DEFLATED_FRAME, frames=frames)
+    assert neighbours.store_one(stored).status_code == 200
+    path = f"{uid_path(*UIDS)}/bulkdata/7FE00010"
+    assert is_of_zeros(neighbours, path, frames * MIB)
+    last = neighbours.web.get(path, "application/octet-stream", headers={"range": "bytes=-10"})
+    assert (last.status_code, last.content) == (206, bytes(10))
+
+
 def test_a_store_request_of_very_many_empty_parts(neighbours: Neighbours) -> None:
     content_type, body = multipart([b""] * 100_000)
     headers = {"content-type": content_type, "accept": "application/dicom+json"}

@@ -149,8 +149,7 @@ class TestPaths:
             (f"v1/{neighbours.gantry.dataset}/dicomStores", "dicomStoreId"),
             (f"v1/{neighbours.gantry.location}/datasets", "datasetId"),
         ):
-            response = neighbours.gantry.request("POST", path, params={name: text}, json={})
-            bounded(response)
+            bounded(neighbours.gantry.request("POST", path, params={name: text}, json={}))
         assert self.files(neighbours) == before
 
     @pytest.mark.parametrize("text", [*UPWARD, "link/evil", "linked.txt"])

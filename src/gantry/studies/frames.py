@@ -13,6 +13,7 @@ from gantry.errors import DataLoss, FailedPrecondition, NotFound
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
+from gantry.studies.decoded_frames import WORTH_A_CALL
 from gantry.studies.headers import one_header
 from gantry.studies.pixel_work import frames_of_blob, made_of
 from gantry.studies.retrieve import open_blob
@@ -20,7 +21,6 @@ from gantry.studies.retrieve import open_blob
 MAX_FRAMES_BYTES = 1 << 30
 _MOST_REMEMBERED = 64 << 20
 _PIECE = 1 << 20
-_WORTH_A_CALL = 16 << 20  # bytes of frames; less, and opening the instance again would be felt
 Extent = tuple[int, int]
 _NATIVE = (forms.EXPLICIT_LE, forms.IMPLICIT_LE)
 
@@ -83,7 +83,7 @@ def _decode_some(
     """Each call of a worker looks at all numbers that are left, and decodes as many as are worth it."""
     while numbers:
         decoded = made_of(
-            seams, store, row, frames_of_blob, transfer_syntax_uid=syntax, wanted=numbers, most=_WORTH_A_CALL
+            seams, store, row, frames_of_blob, transfer_syntax_uid=syntax, wanted=numbers, most=WORTH_A_CALL
         )
         numbers = numbers[len(decoded) :]
         decoded.reverse()

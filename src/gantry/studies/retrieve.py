@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from gantry.containment import contain
 from gantry.dicom import forms
-from gantry.dicom.buffers import FileValue
+from gantry.dicom.buffers import Sliceable
 from gantry.dicom.bulk import BulkPath, Encapsulated, find_bulk, parse_bulk_path
 from gantry.dicom.video import Video
 from gantry.errors import (
@@ -26,6 +26,7 @@ from gantry.errors import (
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
+from gantry.studies.decoded_frames import DecodedFrames
 from gantry.studies.headers import named
 from gantry.studies.pixel_work import finished, frames_of_blob, in_order, made_of, submit, transcode_blob
 
@@ -63,7 +64,7 @@ class Piece(NamedTuple):
 
 
 class Value(NamedTuple):
-    """Bytes to be given: all of an open blob, or a value or a video in it, or ``data``.
+    """Bytes to be given: all of an open blob, or a ``value`` or a video in it, or ``data``.
 
     Whoever has it closes it.
     """
@@ -71,7 +72,7 @@ class Value(NamedTuple):
     blob: OpenedObject | None
     size: int
     data: bytes = b""
-    value: FileValue | None = None
+    value: Sliceable | None = None
     video: Video | None = None
 
     @classmethod
@@ -84,7 +85,7 @@ class Value(NamedTuple):
         if self.video is not None:
             return self.video.read_at(start, length)
         if self.value is not None:
-            return self.value[start : start + length]
+            return bytes(self.value[start : start + length])
         return self.data[start : start + length] if self.blob is None else self.blob.read_at(start, length)
 
     def close(self) -> None:
@@ -275,6 +276,10 @@ def bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: BulkPat
     except BaseException:
         value.close()
         raise
+    if isinstance(found, Encapsulated) and len(path) == 1:
+        value.close()
+        frames = DecodedFrames(seams, store, row)
+        return Value(None, len(frames), value=frames)
     if isinstance(found, Encapsulated):
         value.close()
         decoded = made_of(

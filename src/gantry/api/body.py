@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from math import isfinite
 from typing import Any
 
 import pyjson5
@@ -12,7 +13,16 @@ from starlette.datastructures import Headers
 
 from gantry.api.gunzip import Gunzip
 from gantry.errors import InvalidArgument
-from gantry.json_text import TooManyValues, charset_of, decode_text, locate_fault, parse_json, require_few_values
+from gantry.json_text import (
+    NoNumber,
+    TooManyValues,
+    charset_of,
+    decode_text,
+    locate_fault,
+    parse_json,
+    refuse_number,
+    require_few_values,
+)
 
 MAX_BODY_BYTES = 10 << 20
 """Of a body that is held whole, compressed and as text: policies and metadata have some 100 kB."""
@@ -28,7 +38,13 @@ MAX_VALUES = 100_000
 
 _MAX_LENIENT = 1 << 20  # people write single quotes; programs, which make larger bodies, do not
 _FIRST_FIELD = re.compile(r"\{\s{0,99}[\"']?([^\"':\\]{1,100})")
-_JSON5_POSITION = re.compile(r"near (\d{1,9})")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")  # RFC 8259 §6
+_STRING = r'"(?:[^"\\]|\\.)*+"' + r"|'(?:[^'\\]|\\.)*+'"
+_COMMENT = r"//[^\n\r\u2028\u2029]*+|/\*.*?\*/"
+_TOKEN = re.compile(
+    rf"{_STRING}|{_COMMENT}|(?P<colon>:)|(?P<end>[,}}\]])|(?P<word>[^\s\ufeff\"'/,:\[\]{{}}]++)", re.DOTALL
+)
+_JSON5_POSITION = re.compile(r"\A(?:.*?(?P<number>NumericLiteral))?.*?near (?P<at>\d{1,9})", re.DOTALL)
 
 
 class Body:
@@ -138,7 +154,9 @@ def parse_object(text: str) -> dict[str, Any]:
 def _parse(text: str) -> Any:
     try:
         require_few_values(text, MAX_VALUES)
-        return json.loads(text)
+        return json.loads(text, parse_float=_finite, parse_constant=refuse_number)
+    except NoNumber as error:
+        raise InvalidArgument(f"the request body is not valid JSON{locate_fault(error)}") from None
     except TooManyValues as error:
         first = _FIRST_FIELD.match(text)
         begin = f", beginning with the field {first[1][:100]!r}" if first else ""
@@ -150,9 +168,43 @@ def _parse(text: str) -> Any:
     if len(text) > _MAX_LENIENT:
         raise InvalidArgument(f"the request body is not valid JSON{locate_fault(strict)}")
     try:
-        return pyjson5.decode(text, MAX_DEPTH)
+        value = pyjson5.decode(text, MAX_DEPTH)
+        _require_numbers(text)
     except pyjson5.Json5Exception as error:
         raise InvalidArgument(f"the request body is not valid JSON: {_describe(error, text)}") from None
+    except NoNumber as error:
+        raise InvalidArgument(f"the request body is not valid JSON{locate_fault(error)}") from None
+    return value
+
+
+def _finite(text: str) -> float:
+    """A number too large for 64 bits would become Infinity, and no JSON could hold what was read. Raises NoNumber."""
+    number = float(text)
+    return number if isfinite(number) else refuse_number(text)
+
+
+def _require_numbers(text: str) -> None:
+    """Leniency is for quotes, commas, comments and names without quotes; numbers are those of RFC 8259 (§6).
+
+    ``text`` has been read as JSON5, so its strings and comments are closed. Raises NoNumber.
+    """
+    word = ""
+    for found in _TOKEN.finditer(text):
+        if found.lastgroup == "word":
+            word = found["word"]
+        elif found.lastgroup == "colon":
+            word = ""  # it was a name
+        elif found.lastgroup == "end" and word:
+            _require_number(word)
+            word = ""
+
+
+def _require_number(word: str) -> None:
+    if word in ("true", "false", "null"):
+        return
+    if not _NUMBER.fullmatch(word):
+        raise NoNumber(word)
+    _finite(word)
 
 
 def _describe(error: pyjson5.Json5Exception, text: str) -> str:
@@ -160,8 +212,10 @@ def _describe(error: pyjson5.Json5Exception, text: str) -> str:
     if isinstance(error, pyjson5.Json5NestingTooDeep):
         return f"it is nested more than {MAX_DEPTH} deep"
     place = _JSON5_POSITION.search(str(error.args[0]) if error.args else "")
-    at = max(0, int(place[1]) - 1) if place else 0
+    at = max(0, int(place["at"]) - 1) if place else 0
     where = f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+    if place and place["number"]:
+        return f"the number at {where} is none of JSON (RFC 8259 §6)"
     if isinstance(error, pyjson5.Json5EOF):
         return f"what begins at {where} is not closed"
     if isinstance(error, pyjson5.Json5ExtraData):

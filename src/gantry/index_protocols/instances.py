@@ -157,7 +157,7 @@ class DescriptionIndex(Protocol):
         ...
 
     def describe(self, store_id: int, instances: Sequence[Instance]) -> None:
-        """Write down what their headers say; nothing of those that are gone, or have no description."""
+        """Write down what their headers say; nothing of those that are gone, changed or described meanwhile."""
         ...
 
     def count_outdated(self) -> int:

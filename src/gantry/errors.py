@@ -10,8 +10,8 @@
 
 Four borders convert, nothing else does: a wall or ``dicom`` turns its library's exceptions into a
 ``StatusError``; ``containment`` turns what nobody foresaw about one instance into ``Internal``; ``ingest`` and the
-verbs turn one object's ``StatusError`` into a ``Failure`` value; ``api.responses`` turns a ``StatusError`` into the JSON
-error body.
+verbs turn one object's ``StatusError`` into a ``Failure`` value; ``api.responses`` turns a ``StatusError`` into the
+JSON error body.
 """
 
 from __future__ import annotations

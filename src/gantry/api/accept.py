@@ -18,7 +18,7 @@ from gantry.errors import InvalidArgument
 
 MAX_RANGES = 100
 MAX_CHARACTERS = 8 << 10
-"""Of all Accept headers: browsers send some 150 characters in 8 ranges; each range is compared with each offer."""
+"""Of all Accept headers: browsers send some 150 characters in 7 ranges; each range is compared with each offer."""
 
 _ANY, _ANY_MULTIPART = "*/*", "multipart/*"
 _ELEMENT = re.compile(r'((?:[^,"]|"(?:[^"\\]|\\.)*")*)(?:,|\Z)')

@@ -21,7 +21,7 @@ from starlette.types import Scope
 from gantry.errors import ResourceExhausted, Unauthenticated, retry_later
 
 MAX_KEYS = 10_000
-"""Addresses and accounts that are remembered, about 2 MB; those that failed longest ago are forgotten first."""
+"""Addresses and accounts that are remembered, in a few MB; those that failed longest ago are forgotten first."""
 _NETWORK_BITS = 64  # of IPv6: one customer of a provider has at least such a network (RFC 6177)
 
 

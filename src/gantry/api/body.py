@@ -25,13 +25,13 @@ from gantry.json_text import (
 )
 
 MAX_BODY_BYTES = 10 << 20
-"""Of a body that is held whole, compressed and as text: policies and metadata have some 100 kB."""
+"""Of a body that is held whole, compressed and as text: a policy of 1,500 members has some 100 kB."""
 
 MAX_FORM_BYTES = 64 << 10
 """Of a form: a token of 16 KiB, or the 64 labels of a DICOM store, percent-encoded, are smaller."""
 
 MAX_DEPTH = 100
-"""Of nesting: messages of the API have some 10 levels."""
+"""Of nesting: messages of the API have fewer than 10 levels."""
 
 MAX_VALUES = 100_000
 """Of a request's JSON: a policy of 1,500 members has some 5,000."""

@@ -7,7 +7,7 @@ from gantry.errors import InvalidArgument
 
 
 def read_form(body: bytes, unique: bool = False) -> dict[str, str]:
-    """The fields by name, the last of each; ``unique`` refuses a name that is there twice. Raises InvalidArgument."""
+    """The fields by name, the last of each; with ``unique`` a name must not be there twice. Raises InvalidArgument."""
     try:
         pairs = parse_pairs(body.decode("utf-8"), "form")
     except UnicodeDecodeError:

@@ -1,7 +1,7 @@
-"""Request messages: how the JSON of a body becomes one of them.
+"""Request messages, read from the JSON of a body.
 
-Input is proto3 JSON: lowerCamelCase or snake_case, null means unset, an unknown field is an error that names it. The
-first thing that is wrong ends the reading, so that a body of a million wrong fields costs no more than one.
+Input is proto3 JSON: lowerCamelCase or snake_case, null means unset, an unknown field is an error that names it.
+Reading ends at the first error, so that a body of a million wrong fields costs no more than one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gantry.whole_numbers import read_number
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-_SHOWN = 100  # characters of what a client wrote that its error repeats
+_SHOWN = 100  # characters of a client's text that an error repeats
 
 
 class Message(BaseModel):
@@ -32,7 +32,7 @@ Body = TypeVar("Body", bound=Message)
 
 
 def read(model: type[Body], body: Json) -> Body:
-    """A message from a body. Raises InvalidArgument naming the first field that does not fit."""
+    """A message from a body. Raises InvalidArgument that names the first wrong field."""
     _check_message(model, body, "")
     try:
         return model.model_validate(body)
@@ -43,10 +43,10 @@ def read(model: type[Body], body: Json) -> Body:
 
 
 def read_request(model: type[Body], body: Json, **bound: object) -> Body:
-    """The same of a body that may repeat fields which the path binds (google.api.http, ``body: "*"``).
+    """Like ``read``, for a body that may repeat fields which the path binds (google.api.http, ``body: "*"``).
 
-    ``bound`` has them in snake_case with what the path says, in a tuple where that has several spellings. Raises
-    InvalidArgument for one that says something else.
+    ``bound`` has these fields in snake_case with the value of the path, a tuple if it has several spellings. Raises
+    InvalidArgument for another value.
     """
     rest = dict(body)
     for field, value in bound.items():
@@ -56,24 +56,24 @@ def read_request(model: type[Body], body: Json, **bound: object) -> Body:
     return read(model, rest)
 
 
-def require_same(field: str, given: Any, *expected: str) -> None:
-    """Raises InvalidArgument where a field contradicts the path; null and "" mean unset."""
-    if given not in (None, "", *expected):
+def require_same(field: str, value: Any, *expected: str) -> None:
+    """Raises InvalidArgument if a field contradicts the path; null and "" mean unset."""
+    if value not in (None, "", *expected):
         raise invalid_field(
-            field, f"is {_shown(given)}, but the path says {expected[0]!r}; leave it out, or correct it"
+            field, f"is {_quote(value)}, but the path says {expected[0]!r}; leave it out, or correct it"
         )
 
 
 def enum_name(field: str, value: str | int, names: Sequence[str]) -> str:
-    """The name of an enum's value, which clients give by name or by number. Raises InvalidArgument."""
+    """The name of an enum's value; clients send its name or its number. Raises InvalidArgument."""
     if isinstance(value, int) and 0 <= value < len(names):
         return names[value]
     if value not in names:
-        raise invalid_field(field, f"{_shown(value)} is none of {', '.join(names[1:])}")
+        raise invalid_field(field, f"{_quote(value)} is none of {', '.join(names[1:])}")
     return str(value)
 
 
-def _shown(value: Any) -> str:
+def _quote(value: Any) -> str:
     text = repr(value) if isinstance(value, (str, int, float)) else "no text"
     return shorten(text, _SHOWN)
 
@@ -92,13 +92,13 @@ class _Field(NamedTuple):
 @cache
 def _fields(model: type[Message]) -> dict[str, _Field]:
     """The fields by each of their spellings."""
-    found: dict[str, _Field] = {}
+    fields: dict[str, _Field] = {}
     for name, info in model.model_fields.items():
         camel = info.serialization_alias or info.alias or to_camel(name)
         field = _Field(camel, _without_none(info.annotation), info.is_required())
         aliases = getattr(info.validation_alias, "choices", ())
-        found |= dict.fromkeys((name, camel, *aliases), field)
-    return found
+        fields |= dict.fromkeys((name, camel, *aliases), field)
+    return fields
 
 
 def _without_none(annotation: Any) -> Any:
@@ -111,7 +111,7 @@ def _without_none(annotation: Any) -> Any:
 def _check_message(model: type[Message], body: Any, place: str) -> None:
     if not isinstance(body, dict):
         raise invalid_field(place, "must be an object")
-    fields, seen = _fields(model), dict[str, str]()  # of a field: how it was spelled
+    fields, seen = _fields(model), dict[str, str]()  # field → its spelling in the body
     for key, value in body.items():
         field = fields.get(key)
         if field is None:
@@ -161,7 +161,7 @@ def _require(holds: bool, place: str, words: str) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    """A whole number from 0 on, or its digits: proto3 JSON has both. None of the API's integers are below 0."""
+    """A whole number from 0 on, or its digits: proto3 JSON has both. No integer of the API is negative."""
     if isinstance(value, str):
         return read_number(value) is not None
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())

@@ -114,7 +114,7 @@ METHODS: tuple[ApiMethod, ...] = (
 
 
 _INSTEAD = {"deidentify": "de-identify the files before they are stored here"}
-"""What to do instead of calling a method that is not implemented; clients show the message once they give up."""
+"""What to do instead of calling a method that is not implemented; clients show this message."""
 
 
 def instead_of(method: ApiMethod) -> str:
@@ -138,7 +138,7 @@ SIGN_IN = M("gantry.signIn", "POST", "sign-in", "")
 GIVE_TOKEN = M("gantry.giveToken", "POST", "token", "")
 LIST_DATASETS = M("datasets.list", "GET", "datasets", "")
 PREVIEW_IMPORT = M("datasets.dicomStores.previewImport", "GET", _STORE, "healthcare.dicomStores.import")
-"""What pages do and the API has no method for. These have lines in the audit log, and no path of their own."""
+"""What pages do without a method of the API. These are recorded in the audit log, and have no path."""
 
 
 class _Node:
@@ -181,7 +181,7 @@ def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tupl
 
 
 def _find(segments: list[str]) -> tuple[_Node | None, tuple[str, ...]]:
-    """The node of a path; an empty segment is none, but for a slash at the end of a path of bulk data (spec 10.3.7)."""
+    """The node of a path, and its ids. Only a path of bulk data may end in a slash."""
     node = _ROOT
     ids: list[str] = []
     for position, segment in enumerate(segments):

@@ -28,7 +28,7 @@ Read = TypeVar("Read")
 
 
 def import_dicom_data(call: Call) -> Json:
-    """Everything that can be wrong with the request is told here, before an operation exists."""
+    """Checks the whole request before an operation exists. Raises InvalidArgument."""
     request = read_request(ImportDicomDataRequest, call.body, name=call.dicom_store)
     if request.gcs_source is None or not request.gcs_source.uri:
         raise invalid_field("gcsSource.uri", "is required: gs://BUCKET/OBJECT, wildcards allowed")
@@ -39,7 +39,7 @@ def import_dicom_data(call: Call) -> Json:
 
 
 def export_dicom_data(call: Call) -> Json:
-    """Everything that can be wrong with the request is told here, before an operation exists."""
+    """Checks the whole request before an operation exists. Raises InvalidArgument."""
     request = read_request(ExportDicomDataRequest, call.body, name=call.dicom_store)
     gcs = request.gcs_destination
     if gcs is not None and request.bigquery_destination is not None:
@@ -47,8 +47,8 @@ def export_dicom_data(call: Call) -> Json:
     if request.bigquery_destination is not None:
         check_destination("bigqueryDestination", dump_message(request.bigquery_destination))
         raise Unimplemented(
-            "use gcsDestination: this server does not export to BigQuery. What BigQuery would hold of each instance is "
-            "in the answers of DICOMweb, GET …/metadata"
+            "use gcsDestination: this server does not export to BigQuery. DICOMweb, GET …/metadata, has the attributes "
+            "that BigQuery would have of each instance"
         )
     if gcs is None or not gcs.uri_prefix:
         raise invalid_field("gcsDestination.uriPrefix", "is required: gs://BUCKET or gs://BUCKET/DIRECTORY")
@@ -109,7 +109,7 @@ def read_storage_class(value: str | int | None) -> str:
 
 
 def read_field(field: str, parse: Callable[[str], Read], text: str) -> Read:
-    """What ``parse`` makes of a field. Raises InvalidArgument that names the field."""
+    """The value of a field, read by ``parse``. Raises InvalidArgument that names the field."""
     try:
         return parse(text)
     except InvalidArgument as error:

@@ -19,18 +19,18 @@ from gantry.names import OperationName, parse_operation_name, url_path
 
 
 def healthz(_context: Context, _request: Request) -> Response:
-    """The process answers."""
+    """Answers while the process runs."""
     return PlainTextResponse("ok\n")
 
 
 def readyz(context: Context, _request: Request) -> Response:
-    """The index answers. Raises Unavailable."""
+    """Answers if the index does. Raises Unavailable."""
     context.seams.index.garbage.list_deleted_stores()
     return PlainTextResponse("ok\n")
 
 
 def metrics(context: Context, request: Request) -> Response:
-    """Prometheus text format, for whoever is known here."""
+    """Prometheus text format, for authenticated callers."""
     Inside(context, request)
     return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 

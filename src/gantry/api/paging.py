@@ -52,13 +52,13 @@ class Page:
         return answer
 
     def token(self, last: str) -> str:
-        """The token of the page after the item ``last``. It fits no other list and no other filter."""
+        """The token of the page after the item ``last``. It is valid for this list and filter alone."""
         text = f"{_digest(self.list_id, last)}:{last}"
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def read_page(query: Mapping[str, str], list_id: str) -> Page:
-    """Raises InvalidArgument for a negative size and for a token that this list did not give."""
+    """Raises InvalidArgument for a wrong size and for a token of another list."""
     size = read_number(query.get("pageSize") or "0")
     if size is None:
         raise invalid_field("pageSize", "must be a number, zero or more")

@@ -1,4 +1,4 @@
-"""Query parameters: in their order, by name, and those that every method takes (spec 1.3)."""
+"""Query parameters: in their order, by name, and those of all methods."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SYSTEM_NAMES = {_camel(name.removeprefix("$.")) for name in (*SYSTEM, "userProj
 
 
 def is_system(name: str) -> bool:
-    """Also with ``$`` or ``$.`` before it, and in either spelling, as Google's own front takes them."""
+    """Also with ``$`` or ``$.`` before it, and in snake_case, as Google's servers accept them."""
     return _camel(name.removeprefix("$").removeprefix(".")) in _SYSTEM_NAMES
 
 

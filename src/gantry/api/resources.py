@@ -183,8 +183,8 @@ def _with_store_settings(call: Call, value: DicomStore, settings: dict[str, Any]
 
 
 def _check_configs(old: DicomStore, new: DicomStore, accepted: Collection[str]) -> None:
-    """What is as it was is left alone: an older version may have kept it. What cannot be right is said before what
-    would have no effect. Raises InvalidArgument."""
+    """Unchanged settings are not checked: an older version may have stored them. Wrong values are reported before
+    settings without effect. Raises InvalidArgument."""
     notifies = new.notification_config != old.notification_config, new.notification_configs != old.notification_configs
     streams = new.stream_configs != old.stream_configs
     if any(notifies):

@@ -41,21 +41,21 @@ _FRAMES = tuple(
 _BULK = (Offer(forms.OCTETS, True, (ANY,), ANY), Offer(forms.OCTETS, False, (ANY,), ANY))
 _FRAME_TYPE = {uid: media_type for media_type, syntaxes in forms.FRAME_TYPES for uid in syntaxes}
 _FRAME_LIST = re.compile(r"[1-9][0-9]{0,9}(?:,[1-9][0-9]{0,9})*")
-_MAX_FRAMES = 10_000
-_WHOLE = 4 << 20
-_PIECE = 1 << 20
+_MAX_FRAMES = 10_000  # the list of the first so many has 49,000 characters
+_WHOLE = 4 << 20  # a value of up to this size is sent in one piece, without a stream
+_PIECE = 1 << 20  # of a stream: large enough to read at the speed of a disk
 
 
 @WebHandler
 def retrieve_many(call: Call) -> Answer:
-    """A study or a series, in the parts of an answer or, as our addition, in one ZIP archive."""
+    """A study or a series, in the parts of an answer or, beyond the API, in one ZIP archive."""
     offer, syntax = call.negotiate((_PARTS,) if call.context.strict_search else (_PARTS, _ZIP))
     return _in_parts(call, syntax) if offer is _PARTS else _in_archive(call)
 
 
 @WebHandler
 def retrieve_instance(call: Call) -> Answer:
-    """In one part of a multipart answer, or by itself: then a range of its bytes can be asked for."""
+    """As one part of a multipart answer, or alone: then a client can request a range of its bytes."""
     offer, syntax = call.negotiate((_PARTS, _ONE))
     if offer.multipart:
         return _in_parts(call, syntax)
@@ -91,7 +91,7 @@ def _in_archive(call: Call) -> Answer:
 
 
 def _names_syntax(call: Call, syntax: str) -> bool:
-    """Whether the client itself named the transfer syntax."""
+    """Whether the client named the transfer syntax in Accept."""
     return any(item.transfer_syntax == syntax for item in call.accepted())
 
 
@@ -153,7 +153,7 @@ def _frames_in_parts(
 
 
 def _frame_type(row: StoredInstance, offer: Offer, syntax: str) -> str:
-    """Stored bitstreams have the media type of their transfer syntax, whatever was asked for with ``*``."""
+    """Stored bitstreams have the media type of their transfer syntax, also if the client accepts ``*``."""
     if syntax == ANY:
         stored = row.transfer_syntax_uid
         return f"{_FRAME_TYPE.get(stored, forms.OCTETS)}; transfer-syntax={stored}"
@@ -194,7 +194,7 @@ def retrieve_bulkdata(call: Call) -> Answer:
 
 
 def video_offers(call: Call, row: StoredInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
-    """What a video is by its bytes, and what its transfer syntax calls it."""
+    """The media types of a video: the one of its bytes, then those of its transfer syntax."""
     by_bytes = video_type(call.context.seams, call.dicom_store, row)
     types = dict.fromkeys((by_bytes, *forms.video_types(row.transfer_syntax_uid)))
     return tuple(Offer(media_type, parts, (), "") for parts in multipart for media_type in types)
@@ -204,12 +204,12 @@ def video_offers(call: Call, row: StoredInstance, multipart: Sequence[bool]) -> 
 
 
 def find_instance(call: Call) -> StoredInstance:
-    """The instance that the address names. Raises NotFound."""
+    """The instance that the path names. Raises NotFound."""
     return next(call.context.seams.index.instances.list_below(call.dicom_store, call.path))
 
 
 def answer_value(call: Call, make: Callable[[], Value], content_type: str, etag: str) -> Answer:
-    """All of a value, the range asked for, or that it has not changed (RFC 9110 §13, §14)."""
+    """A whole value, the requested range of it, or 304 if it has not changed (RFC 9110 §13, §14)."""
     headers = {"etag": etag, "accept-ranges": "bytes"}
     if matches(call.headers.get("if-none-match", ""), etag):
         return Answer(b"", status=304, headers=headers)
@@ -232,7 +232,7 @@ def answer_value(call: Call, make: Callable[[], Value], content_type: str, etag:
 
 
 def read_pieces(value: Value, start: int, length: int) -> Iterator[bytes]:
-    """Raises Unavailable, never ending early, where bytes are missing."""
+    """The bytes of a value; closes it. Raises Unavailable if bytes are missing."""
     try:
         while length:
             piece = value.read(start, min(length, _PIECE))

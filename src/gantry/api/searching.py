@@ -44,7 +44,7 @@ def objects_answer(offer: Offer, objects: Iterator[str]) -> Answer:
 
 
 def json_array(objects: Iterable[str]) -> Iterator[bytes]:
-    """In pieces of some 64 kB."""
+    """A JSON array in pieces of about 64 kB: one write per object would be slow."""
     held, size, separator = ["["], 1, ""
     for text in objects:
         held.append(separator + text)

@@ -20,7 +20,7 @@ _UNSPECIFIED = (None, 0, "", "BLOB_STORAGE_CLASS_UNSPECIFIED")
 
 
 def set_by_filter(call: Call) -> Json:
-    """On a store only with a filter: nobody changes a whole store by leaving something out."""
+    """A store needs a filter: an omitted field must not change a whole store."""
     request = read_request(SetBlobStorageSettingsRequest, call.body, resource=call.dicom_store)
     chosen = _read_required_class(request)
     if request.filter_config is None:
@@ -36,7 +36,7 @@ def set_below(call: Call) -> Json:
     request = read_request(SetBlobStorageSettingsRequest, call.body, resource=_resource(call))
     chosen = _read_required_class(request)
     if request.filter_config is not None:
-        raise invalid_field("filterConfig", "is for DICOM stores; this path says already which instances are meant")
+        raise invalid_field("filterConfig", "is for DICOM stores; this path already names the instances")
     call.context.seams.index.instances.require(call.dicom_store, call.path)
     return _set(call, {"storage_class": chosen, "path": list(call.path)})
 
@@ -76,7 +76,7 @@ def delete_instance(call: Call) -> Json:
 
 
 def _delete(call: Call, method: Method) -> Json:
-    """The answer is an operation that is done: nothing finds the study any more; rows and bytes go afterwards."""
+    """The answer is a finished operation: nothing finds the study any more; its rows and bytes are removed later."""
     operation = call.context.seams.index.deletion.delete_below(call.dicom_store, call.path, call.version, method)
     call.context.sweep()
     return operation_json(operation, call.context.public_url)

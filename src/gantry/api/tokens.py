@@ -1,4 +1,4 @@
-"""``POST /token``: tokens for service accounts, as clients ask Google's endpoint for them (RFC 6749 §5)."""
+"""``POST /token``: tokens for service accounts, in the form of Google's token endpoint (RFC 6749 §5)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_STORE = {"cache-control": "no-store"}
 
 
 def give_token(context: Context, request: Request, body: bytes) -> Response:
-    """An access token, good for an hour, or why there is none. Raises Unavailable while an issuer is away."""
+    """An access token for an hour, or an error of OAuth. Raises Unavailable while an issuer does not answer."""
     if page_path(request.scope):
         raise NotFound("no such page; tokens are given at POST /token")
     access = context.access

@@ -1,4 +1,4 @@
-"""``PATCH …/metadata`` of v1beta1 (spec §10.2.11)."""
+"""``PATCH …/metadata`` of v1beta1."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from gantry.api.web import Answer, WebHandler
 from gantry.resources import Method
 from gantry.studies import update
 
-_MAX_VALUES = 1_000_000  # tables of 65,536 entries, several of them
-_MAX_KEPT = 1 << 20  # with the operation, and read whenever somebody asks for it
+_MAX_VALUES = 1_000_000  # several lookup tables of 65,536 entries
+_MAX_KEPT = 1 << 20  # bytes; stored with the operation, and read each time that it is shown
 
 
 @WebHandler
@@ -39,7 +39,7 @@ def update_study(call: Call) -> Answer:
 
 
 def _start(call: Call, method: Method) -> Answer:
-    """What can be told without the instances is told here, before an operation exists."""
+    """Checks what needs no instance before an operation exists. Raises InvalidArgument, NotFound."""
     patch = _patch(call, _MAX_KEPT)
     update.require_patch(patch)
     call.context.seams.index.instances.require(call.dicom_store, call.path)

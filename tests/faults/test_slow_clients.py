@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse
 
 from gantry import connections
 from gantry.api import intake, streaming
-from gantry.api.intake import pieces
+from gantry.api.intake import read_pieces
 from gantry.api.streaming import StreamedAnswer
 from gantry.api.web import Answer
 from gantry.connections import MAX_HEAD_BYTES, LimitedProtocol
@@ -153,7 +153,7 @@ def test_a_body_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     async def read() -> list[bytes]:
         found = []
         with pytest.raises(DeadlineExceeded, match=r"0\.05 seconds"):
-            async for piece in pieces(Request({"type": "http"}, receive)):
+            async for piece in read_pieces(Request({"type": "http"}, receive)):
                 found.append(piece)
         return found
 

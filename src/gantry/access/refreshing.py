@@ -27,8 +27,8 @@ FAILURE_PAUSE = 5.0
 """Seconds between a failure and the next fetch."""
 PATIENCE = 2.0
 """Seconds that a caller waits for a fetch, counted from the start of the fetch."""
-MAX_WAITING = 4
-"""Callers that may wait at a time, of the 40 threads that requests have."""
+MAX_WAITING = 2
+"""Callers that may wait at a time, of the 40 threads that requests have, and of the 4 that searches have."""
 Held = TypeVar("Held")
 
 

@@ -13,7 +13,7 @@ _TERM = re.compile(r'\s*([\w.]+)\s*=\s*(?:"([^"]*)"|([^\s"]+))\s*(?:AND\b|$)')
 LabelFilter = Callable[[dict[str, str]], bool]
 
 
-def label_filter(text: str) -> LabelFilter:
+def parse_label_filter(text: str) -> LabelFilter:
     """``[NOT] labels.KEY=VALUE`` joined by ``AND`` and ``OR`` (``AND`` binds tighter). Raises InvalidArgument."""
     alternatives: list[list[tuple[str, str, bool]]] = [[]]
     negated, expect_term, position = False, True, 0
@@ -40,7 +40,7 @@ def label_filter(text: str) -> LabelFilter:
     )
 
 
-def terms(text: str, fields: tuple[str, ...]) -> dict[str, str]:
+def parse_terms(text: str, fields: tuple[str, ...]) -> dict[str, str]:
     """``field=value`` joined by ``AND``, each field at most once. Raises InvalidArgument for other fields."""
     found: dict[str, str] = {}
     position = 0

@@ -53,7 +53,7 @@ class TestIamPermissionsRequest(Message):
 
 def get_policy(call: Call) -> Json:
     """Conditions are always shown, whatever version was asked for: a policy without them would say something else."""
-    options = read_request(GetIamPolicyRequest, call.body, resource=_names(call)).options
+    options = read_request(GetIamPolicyRequest, call.body, resource=_spellings(call)).options
     asked = None if options is None else options.requested_policy_version
     version = call.query.get("options.requestedPolicyVersion", str(asked or 0))
     if version not in ("0", "1", "2", "3"):
@@ -63,7 +63,7 @@ def get_policy(call: Call) -> Json:
 
 def set_policy(call: Call) -> Json:
     """The whole policy; with an etag only if it is still the one that was read. Raises Aborted, InvalidArgument."""
-    request = read_request(SetIamPolicyRequest, call.body, resource=_names(call))
+    request = read_request(SetIamPolicyRequest, call.body, resource=_spellings(call))
     body = request.policy
     if body is None:
         raise invalid_field("policy", "is required")
@@ -73,21 +73,22 @@ def set_policy(call: Call) -> Json:
     bindings = check_bindings(map(_binding, body.bindings or ()), _roles(call))
 
     def change(text: str) -> str:
-        if body.etag and _standard(body.etag) != etag_of(text):
+        if body.etag and _to_standard_base64(body.etag) != etag_of(text):
             raise Aborted("the policy was changed since its etag was read; read it again and repeat the change")
         old = Policy.from_text(text)
         given = tuple(body.audit_configs or ())
+        audits = given if mask & {"auditConfigs", "audit_configs"} else old.audit_configs
+        new = write_policy(Policy(bindings if "bindings" in mask else old.bindings, audits))
         if given and given != old.audit_configs:
             require_effect("auditConfigs", call.context.accept_without_effect)
-        audits = given if mask & {"auditConfigs", "audit_configs"} else old.audit_configs
-        return write_policy(Policy(bindings if "bindings" in mask else old.bindings, audits))
+        return new
 
     return _answer(call.context.seams.index.access.change_policy(_resource(call), change))
 
 
 def test_permissions(call: Call) -> Json:
     """Those of the permissions that the caller has; the resource need not be there."""
-    asked = read_request(TestIamPermissionsRequest, call.body, resource=_names(call)).permissions or []
+    asked = read_request(TestIamPermissionsRequest, call.body, resource=_spellings(call)).permissions or []
     if len(asked) > _MAX_PERMISSIONS:
         raise invalid_field("permissions", f"has more than {_MAX_PERMISSIONS}")
     if wrong := [name for name in asked if "*" in name or not name]:
@@ -103,13 +104,13 @@ def _resource(call: Call) -> Resource:
     return call.dataset if len(call.ids) == 3 else call.dicom_store
 
 
-def _names(call: Call) -> tuple[str, ...]:
+def _spellings(call: Call) -> tuple[str, ...]:
     """How a body may name the resource: that of a project is its id alone (Resource Manager v1)."""
     resource = str(_resource(call))
     return (resource, f"projects/{resource}") if len(call.ids) == 1 else (resource,)
 
 
-def _standard(etag: str) -> str:
+def _to_standard_base64(etag: str) -> str:
     """gcloud reads bytes in one base64 alphabet and writes them in the other."""
     return etag.translate(str.maketrans("-_", "+/"))
 

@@ -12,10 +12,11 @@ from starlette.requests import Request
 
 from gantry.api import methods
 from gantry.api.access import ANYBODY, Caller, resource_of
-from gantry.api.app import caller_of_request
 from gantry.api.body import Body
 from gantry.api.call import Call, Context
 from gantry.api.method import ApiMethod
+from gantry.api.searching import DICOM_JSON
+from gantry.api.visit import caller_of_request
 from gantry.api.web import WebHandler
 from gantry.errors import Code, StatusError
 from gantry.iam.policies import Principal
@@ -23,7 +24,6 @@ from gantry.json_text import parse_json
 from gantry.names import check_segments
 
 VERSION = "v1"
-_DICOM_JSON = "application/dicom+json"
 
 
 @dataclass(slots=True)
@@ -58,7 +58,7 @@ class Inside:
         self._context, self._request = context, request
         self.caller: Caller = ANYBODY
         if context.access is not None:
-            self.caller = self._known()
+            self.caller = self._identify()
 
     def get(self, path: str, **query: str) -> Any:
         """What ``GET /v1/path`` answers, as JSON. Raises StatusError."""
@@ -87,7 +87,7 @@ class Inside:
                 self.caller.require(method.permission, resource_of(method.path, ids))
             yield
 
-    def _known(self) -> Caller:
+    def _identify(self) -> Caller:
         """A caller that is known leaves no line here: what they do has its own."""
         try:
             return caller_of_request(self._context, self._request)
@@ -98,7 +98,7 @@ class Inside:
     def _handle(self, method: ApiMethod, ids: tuple[str, ...], body: dict[str, Any], query: dict[str, str]) -> Any:
         handler = method.handler
         assert handler is not None, method.id  # noqa: S101 - pages call what there is
-        headers = Headers({"accept": _DICOM_JSON})
+        headers = Headers({"accept": DICOM_JSON})
         call = Call(self._context, VERSION, ids, list(query.items()), headers, Body.of(body), self.caller)
         if not isinstance(handler, WebHandler):
             return handler(call)

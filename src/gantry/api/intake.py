@@ -13,9 +13,11 @@ from typing import TypeVar
 from anyio import CapacityLimiter, from_thread
 from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
+from starlette.types import Scope
 
 from gantry.api.body import too_large
 from gantry.errors import DeadlineExceeded
+from gantry.studies.spool import Spool
 
 BODY_SECONDS = 60.0
 """How long a client may send nothing before it is given up."""
@@ -37,6 +39,7 @@ FIRST = 64 << 10
 """So much of an upload is there, or all of it, before it gets a thread."""
 
 _PIECE = 1 << 20
+_GIVEN_UP = "gantry.given_up"  # in the scope of a request
 Result = TypeVar("Result")
 
 
@@ -91,7 +94,7 @@ class _Clock:
         self._window_ends = self._waited + WINDOW_SECONDS
 
 
-async def pieces(request: Request, pace: Pace | None = None) -> AsyncIterator[bytes]:
+async def read_pieces(request: Request, pace: Pace | None = None) -> AsyncIterator[bytes]:
     """The body as it comes. Raises ClientDisconnect, and TooSlow.
 
     Time in which nobody asks for the next piece does not count: then the client waits for the server.
@@ -109,9 +112,18 @@ async def pieces(request: Request, pace: Pace | None = None) -> AsyncIterator[by
             raise ClientDisconnect
         more = message is None or message.get("more_body", False)
         if more:
-            clock.take(time.monotonic() - begun, len(data))
+            try:
+                clock.take(time.monotonic() - begun, len(data))
+            except TooSlow:
+                request.scope[_GIVEN_UP] = True
+                raise
         if data:
             yield data
+
+
+def is_given_up(scope: Scope) -> bool:
+    """Whether the client of a request was too slow: also where a part of what it sent has been stored."""
+    return _GIVEN_UP in scope
 
 
 def require_declared(request: Request, most: int) -> None:
@@ -142,6 +154,15 @@ class Shares:
                 self._own[caller] = own, users - 1
 
 
+@asynccontextmanager
+async def _spool() -> AsyncIterator[Spool]:
+    spool = await run_sync(Spool)
+    try:
+        yield spool
+    finally:
+        spool.close()
+
+
 class Intake:
     """Of one server: the places for bodies."""
 
@@ -151,24 +172,36 @@ class Intake:
         self._working, self._threads = CapacityLimiter(WORKING), CapacityLimiter(math.inf)
 
     async def read(self, request: Request, most: int, caller: str, stack: AsyncExitStack) -> bytes:
-        """The body, whole; while ``stack`` is open it counts. Raises InvalidArgument past ``most`` bytes."""
+        """The body, whole; while ``stack`` is open it counts. Raises InvalidArgument past ``most`` bytes.
+
+        A large one waits on the disk until all of it has come: a client that stalls has no place in memory, and keeps
+        nobody waiting. Raises ResourceExhausted, Unavailable where the temporary directory does not take it.
+        """
         require_declared(request, most)
-        held, size = [], 0
-        async for piece in pieces(request, self._pace):
-            if size <= SMALL < size + len(piece):
-                await stack.enter_async_context(self._large.hold(caller))
+        held: list[bytes] = []
+        size = 0
+        spool: Spool | None = None
+        async for piece in read_pieces(request, self._pace):
+            held.append(piece)
             size += len(piece)
             if size > most:
                 raise too_large(most)
-            held.append(piece)
-        return b"".join(held)
+            if sum(map(len, held)) > SMALL:
+                if spool is None:
+                    spool = await stack.enter_async_context(_spool())
+                await run_sync(spool.fill, held)
+                held = []
+        if spool is None:
+            return b"".join(held)
+        await stack.enter_async_context(self._large.hold(caller))
+        return await run_sync(lambda: b"".join((*spool.chunks(), *held)))
 
     async def upload(self, request: Request, caller: str, work: Callable[[Callable[[], bytes]], Result]) -> Result:
         """``work`` in a thread; it is given ``read()`` for the next megabyte or so of the body, b"" at its end.
 
         A client that sends little or nothing holds no thread before FIRST bytes, and no place among those at work.
         """
-        reader = _Reader(pieces(request, self._pace), self._working)
+        reader = _Reader(read_pieces(request, self._pace), self._working)
         await reader.begin()
         async with self._open.hold(caller):
             await reader.enter()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from gantry.api.wire import LOG_KINDS, LogKind
 from gantry.errors import InvalidArgument, invalid_field
-from gantry.resources import LogFilter, Severity
+from gantry.log_entries import LogFilter, Severity
 from gantry.whole_numbers import read_number
 
 _MAX_LENGTH = 20_000
@@ -50,7 +50,7 @@ FIELDS = (
 )
 
 
-def log_filter(text: str) -> LogFilter:
+def parse_log_filter(text: str) -> LogFilter:
     """Comparisons joined by ``AND``, ``OR``, ``NOT`` and parentheses; two in a row are joined by ``AND``.
 
     ``OR`` binds tighter than ``AND``, as it does in Cloud Logging. Raises InvalidArgument naming what is not known.

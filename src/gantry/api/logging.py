@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from gantry.api.call import Call
-from gantry.api.log_filters import log_filter
-from gantry.api.messages import Message, read
+from gantry.api.log_filters import parse_log_filter
+from gantry.api.messages import Json, Message, read
 from gantry.api.method import ApiMethod
 from gantry.api.paging import read_page
-from gantry.api.wire import Json, log_entry_json
+from gantry.api.wire import log_entry_json
 from gantry.errors import NotFound, invalid_field
-from gantry.resources import LogEntry, LogFilter, LogPosition, Operation
+from gantry.log_entries import LogEntry, LogFilter, LogPosition
+from gantry.resources import Operation
 
 VERSION = "v2"
 _MAX_NAMES = 100
@@ -54,7 +55,7 @@ def list_entries(call: Call) -> Json:
         raise invalid_field("orderBy", f"{order!r}: use 'timestamp asc' or 'timestamp desc'")
     text = request.filter or ""
     projects = LogFilter("any", parts=tuple(LogFilter("=", "project", name.partition("/")[2]) for name in names))
-    wanted = LogFilter("all", parts=(log_filter(text), projects))
+    wanted = LogFilter("all", parts=(parse_log_filter(text), projects))
     query = {"pageSize": str(request.page_size or ""), "pageToken": request.page_token or ""}
     page = read_page(query, json.dumps(["entries", sorted(names), text, _ORDERS[order]]))
     after = LogPosition(*page.after_numbers(3)) if page.after else None

@@ -6,16 +6,19 @@ first thing that is wrong ends the reading, so that a body of a million wrong fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import UnionType
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, StrictInt
+from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
 from pydantic.alias_generators import to_camel
 
-from gantry.errors import invalid_field
+from gantry.errors import invalid_field, shorten
 from gantry.whole_numbers import read_number
+
+logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 _SHOWN = 100  # characters of what a client wrote that its error repeats
@@ -31,7 +34,12 @@ Body = TypeVar("Body", bound=Message)
 def read(model: type[Body], body: Json) -> Body:
     """A message from a body. Raises InvalidArgument naming the first field that does not fit."""
     _check_message(model, body, "")
-    return model.model_validate(body)
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:  # a field with a rule of its own
+        logger.warning("a body is refused for what pydantic says: %s", error)
+        places = [_below_all(found["loc"]) for found in error.errors(include_url=False, include_input=False)]
+        raise invalid_field(places[0], "has a value that cannot stand there") from None
 
 
 def read_request(model: type[Body], body: Json, **bound: object) -> Body:
@@ -67,7 +75,7 @@ def enum_name(field: str, value: str | int, names: Sequence[str]) -> str:
 
 def _shown(value: Any) -> str:
     text = repr(value) if isinstance(value, (str, int, float)) else "no text"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return shorten(text, _SHOWN)
 
 
 # --- what a body may hold
@@ -107,8 +115,9 @@ def _check_message(model: type[Message], body: Any, place: str) -> None:
     for key, value in body.items():
         field = fields.get(key)
         if field is None:
-            name = f"{key[:_SHOWN]}…" if len(key) > _SHOWN else key
-            raise invalid_field(_below(place, name), f"unknown field in {model.__name__.removesuffix('Body')}")
+            raise invalid_field(
+                _below(place, shorten(key, _SHOWN)), f"unknown field in {model.__name__.removesuffix('Body')}"
+            )
         if field.name in seen:
             raise invalid_field(_below(place, field.name), f"is there twice, as {seen[field.name]} and as {key}")
         seen[field.name] = key
@@ -117,6 +126,10 @@ def _check_message(model: type[Message], body: Any, place: str) -> None:
     for field in fields.values():
         if field.required and body.get(seen.get(field.name, "")) is None:
             raise invalid_field(_below(place, field.name), "is required")
+
+
+def _below_all(names: Iterable[object]) -> str:
+    return ".".join(str(name)[:_SHOWN] for name in names)
 
 
 def _below(place: str, name: object) -> str:
@@ -134,7 +147,7 @@ def _check(kind: Any, value: Any, place: str) -> None:
         inner = get_args(kind)[1]
         if inner is not Any:
             for key, item in value.items():
-                _check(inner, item, _below(place, key[:_SHOWN]))
+                _check(inner, item, _below(place, shorten(key, _SHOWN)))
     elif isinstance(kind, type) and issubclass(kind, Message):
         _check_message(kind, value, place)
     else:
@@ -147,11 +160,12 @@ def _require(holds: bool, place: str, words: str) -> None:
         raise invalid_field(place, words)
 
 
-def _is_integer(value: Any) -> bool:
-    """A number, or its digits as text: proto3 JSON has both."""
+def _is_number(value: Any) -> bool:
+    """A whole number from 0 on, or its digits: proto3 JSON has both. None of the API's integers are below 0."""
     if isinstance(value, str):
         return read_number(value) is not None
-    return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return whole and not isinstance(value, bool) and value >= 0
 
 
 def _is_text_or_number(value: Any) -> bool:
@@ -161,6 +175,6 @@ def _is_text_or_number(value: Any) -> bool:
 _SCALARS: Mapping[Any, tuple[Callable[[Any], bool], str]] = {
     str: (lambda value: isinstance(value, str), "text"),
     bool: (lambda value: isinstance(value, bool) or value in ("true", "false"), "true or false"),
-    int: (_is_integer, "a whole number"),
+    int: (_is_number, "a number, zero or more"),
     (str, StrictInt): (_is_text_or_number, "a name or a number"),
 }

@@ -57,7 +57,7 @@ METHODS: tuple[ApiMethod, ...] = (
         M("import", "POST", "/*:import", "import", operations.import_dicom_data),
         M("export", "POST", "/*:export", "export", operations.export_dicom_data),
         M("deidentify", "POST", "/*:deidentify", "deidentify"),
-        M("setBlobStorageSettings", "POST", "/*:setBlobStorageSettings", "dicomWebWrite", storage.set_filtered),
+        M("setBlobStorageSettings", "POST", "/*:setBlobStorageSettings", "dicomWebWrite", storage.set_by_filter),
         M("getDICOMStoreMetrics", "GET", "/*:getDICOMStoreMetrics", "get", storage.get_dicom_store_metrics),
         M("getIamPolicy", "GET", "/*:getIamPolicy", "getIamPolicy", iam.get_policy),
         M("setIamPolicy", "POST", "/*:setIamPolicy", "setIamPolicy", iam.set_policy),
@@ -121,10 +121,10 @@ def instead_of(method: ApiMethod) -> str:
     return _INSTEAD.get(method.id.rpartition(".")[2], "leave this call out")
 
 
-_PROJECT = "resourcemanager.projects."
+_PROJECT, _DICOM_WEB = "resourcemanager.projects.", "healthcare.dicomStores.dicomWeb"
 OWN: tuple[ApiMethod, ...] = (
     *(
-        M("retrieveThumbnail", "GET", f"{path}/thumbnail", "healthcare.dicomStores.dicomWebRead", rendering.thumbnail)
+        M("retrieveThumbnail", "GET", f"{path}/thumbnail", f"{_DICOM_WEB}Read", rendering.render_thumbnail)
         for path in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/*")
     ),
     M("projects.getIamPolicy", "POST", "projects/*:getIamPolicy", f"{_PROJECT}getIamPolicy", iam.get_policy, ("v1",)),

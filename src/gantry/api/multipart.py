@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from gantry.errors import InvalidArgument
 
+MULTIPART = "multipart/related"
 MAX_HEADER_BYTES = 16 << 10
 MAX_HEADER_LINES = 64
 MAX_PADDING = 64
@@ -253,6 +254,6 @@ def part_head(boundary: str, headers: Mapping[str, str]) -> bytes:
     return "\r\n".join((*lines, "", "")).encode("latin-1")
 
 
-def closing(boundary: str) -> bytes:
+def close_delimiter(boundary: str) -> bytes:
     """What ends the body, behind the last part."""
     return f"\r\n--{boundary}--\r\n".encode("latin-1")

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from gantry.api.call import Call
 from gantry.api.destinations import check_destination_prefix
-from gantry.api.filters import terms
+from gantry.api.filters import parse_terms
 from gantry.api.messages import Json, enum_name, read_request
 from gantry.api.paging import read_page
 from gantry.api.stream_configs import check_destination
@@ -15,7 +15,7 @@ from gantry.api.wire import (
     CancelOperationRequest,
     ExportDicomDataRequest,
     ImportDicomDataRequest,
-    dumped,
+    dump_message,
     operation_json,
 )
 from gantry.dicom.forms import DICOM, parse_form
@@ -45,7 +45,7 @@ def export_dicom_data(call: Call) -> Json:
     if gcs is not None and request.bigquery_destination is not None:
         raise invalid_field("bigqueryDestination", "gcsDestination is set too; set one of them")
     if request.bigquery_destination is not None:
-        check_destination("bigqueryDestination", dumped(request.bigquery_destination))
+        check_destination("bigqueryDestination", dump_message(request.bigquery_destination))
         raise Unimplemented(
             "use gcsDestination: this server does not export to BigQuery. What BigQuery would hold of each instance is "
             "in the answers of DICOMweb, GET …/metadata"
@@ -70,24 +70,21 @@ def list_operations(call: Call) -> Json:
     if call.query.get("returnPartialSuccess", "").lower() == "true":
         raise Unimplemented("leave returnPartialSuccess out, or set it to false: this server lists all or fails")
     text = call.query.get("filter", "")
-    wanted = terms(text, ("done", "metadata.apiMethodName"))
+    wanted = parse_terms(text, ("done", "metadata.apiMethodName"))
     done = wanted.get("done")
     if done not in (None, "true", "false"):
         raise invalid_field("filter", "done is true or false")
     method = wanted.get("metadata.apiMethodName")
     page = read_page(call.query, f"{call.dataset}?{text}")
-    found = call.context.seams.index.operations.list_operations(
+    rows = call.context.seams.index.operations.list_operations(
         call.dataset,
         page.size + 1,
         before=page.after_number,
         done=None if done is None else done == "true",
         method=method and ".".join(method.split(".")[-3:]),
     )
-    listed = [operation_json(item, call.context.public_url) for item in found[: page.size]]
-    answer: Json = {"operations": listed} if found else {}
-    if len(found) > page.size:
-        answer["nextPageToken"] = page.token(str(found[page.size - 1].name.id))
-    return answer
+    url = call.context.public_url
+    return page.answer("operations", rows, lambda row: operation_json(row, url), lambda row: str(row.name.id))
 
 
 def cancel_operation(call: Call) -> Json:

@@ -8,13 +8,13 @@ from fractions import Fraction
 
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.call import Call
-from gantry.api.multipart import closing, new_boundary, part_head
+from gantry.api.multipart import close_delimiter, new_boundary, part_head
 from gantry.api.ranges import matches
-from gantry.api.retrieving import frame_list, one_row, value_answer, video_offers
+from gantry.api.retrieving import answer_value, find_instance, parse_frame_list, video_offers
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.studies.metadata import etag_of
 from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, pictures, representative
 from gantry.studies.retrieve import PIXEL_DATA, Value, bulk
@@ -32,11 +32,11 @@ _KNOWN = ("accept", "quality", "viewport", "window")
 @WebHandler
 def render_instance(call: Call) -> Answer:
     """The first frame as a picture, or all of them in a multipart answer; a video as it is."""
-    row = one_row(call)
+    row = find_instance(call)
     return _video(call, row) if forms.video_types(row.transfer_syntax_uid) else _render(call, row, None)
 
 
-def _video(call: Call, row: FoundInstance) -> Answer:
+def _video(call: Call, row: StoredInstance) -> Answer:
     """As it is stored, whole or a range of it, as players ask for it."""
     offer, _ = call.negotiate(video_offers(call, row, (False,)))
     if asked := [name for name, _ in call.parameters if name in _KNOWN and name != "accept"]:
@@ -45,23 +45,23 @@ def _video(call: Call, row: FoundInstance) -> Answer:
     def value() -> Value:
         return bulk(call.context.seams, call.dicom_store, row, PIXEL_DATA)
 
-    return value_answer(call, value, offer.type, etag_of(row, "video", offer.type))
+    return answer_value(call, value, offer.type, etag_of(row, "video", offer.type))
 
 
 @WebHandler
 def render_frames(call: Call) -> Answer:
-    return _render(call, one_row(call), [number - 1 for number in frame_list(call.ids[7])])
+    return _render(call, find_instance(call), [number - 1 for number in parse_frame_list(call.ids[7])])
 
 
 @WebHandler
-def thumbnail(call: Call) -> Answer:
+def render_thumbnail(call: Call) -> Answer:
     """Of a study, a series, an instance or frames: a small picture of what is in the middle of it."""
     row, number = representative(call.context.seams, call.dicom_store, call.path)
-    numbers = [frame - 1 for frame in frame_list(call.ids[7])] if len(call.ids) > 7 else [number]
+    numbers = [frame - 1 for frame in parse_frame_list(call.ids[7])] if len(call.ids) > 7 else [number]
     return _render(call, row, numbers, _THUMBNAIL)
 
 
-def _render(call: Call, row: FoundInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
+def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
     offer, _ = call.negotiate(_OFFERS)
     view = _view(call, offer, size)
     if not offer.multipart:
@@ -78,7 +78,7 @@ def _render(call: Call, row: FoundInstance, numbers: list[int] | None, size: Vie
         return Answer(found[0], offer.type, headers=headers)
     boundary = new_boundary()
     parts = (part_head(boundary, {"content-type": offer.type}) + picture for picture in found)
-    body = b"".join(parts) + closing(boundary)
+    body = b"".join(parts) + close_delimiter(boundary)
     return Answer(body, media_type_text(offer, "", boundary), headers=headers)
 
 

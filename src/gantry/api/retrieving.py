@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing as closing_iterator
+from contextlib import closing
 
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.attachments import attachment_header
 from gantry.api.call import Call
-from gantry.api.multipart import closing, new_boundary, part_head
+from gantry.api.multipart import close_delimiter, new_boundary, part_head
 from gantry.api.ranges import matches, parse_range
-from gantry.api.searching import JSON, OBJECTS, json_array, objects_answer
+from gantry.api.searching import DICOM_JSON, OBJECTS, json_array, objects_answer
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument, Unavailable
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.studies.frames import Frame, frames
 from gantry.studies.metadata import etag_of, metadata
 from gantry.studies.retrieve import (
@@ -59,17 +59,17 @@ def retrieve_instance(call: Call) -> Answer:
     offer, syntax = call.negotiate((_PARTS, _ONE))
     if offer.multipart:
         return _in_parts(call, syntax)
-    row = one_row(call)
+    row = find_instance(call)
 
     def value() -> Value:
-        return instance(call.context.seams, call.dicom_store, row, syntax, _named(call, syntax))
+        return instance(call.context.seams, call.dicom_store, row, syntax, _names_syntax(call, syntax))
 
     stored = row.transfer_syntax_uid if syntax == ANY else syntax
-    return value_answer(call, value, f"{forms.DICOM}; transfer-syntax={stored}", etag_of(row, "instance", syntax))
+    return answer_value(call, value, f"{forms.DICOM}; transfer-syntax={stored}", etag_of(row, "instance", syntax))
 
 
 def _in_parts(call: Call, syntax: str) -> Answer:
-    pieces = instances(call.context.seams, call.dicom_store, call.path, syntax, _named(call, syntax))
+    pieces = instances(call.context.seams, call.dicom_store, call.path, syntax, _names_syntax(call, syntax))
     boundary = new_boundary()
 
     def body() -> Iterator[bytes]:
@@ -78,7 +78,7 @@ def _in_parts(call: Call, syntax: str) -> Answer:
                 stored = piece.begins.transfer_syntax_uid if syntax == ANY else syntax
                 yield part_head(boundary, {"content-type": f"{forms.DICOM}; transfer-syntax={stored}"})
             yield piece.data
-        yield closing(boundary)
+        yield close_delimiter(boundary)
 
     return Answer(body(), media_type_text(_PARTS, "", boundary))
 
@@ -90,7 +90,7 @@ def _in_archive(call: Call) -> Answer:
     return Answer(zip_instances(pieces), ZIP, headers=headers)
 
 
-def _named(call: Call, syntax: str) -> bool:
+def _names_syntax(call: Call, syntax: str) -> bool:
     """Whether the client itself named the transfer syntax."""
     return any(item.transfer_syntax == syntax for item in call.accepted())
 
@@ -109,16 +109,16 @@ def retrieve_metadata(call: Call) -> Answer:
         return Answer(answer.body, answer.content_type, headers=headers)
     body = remembered.get(etag) if etag else None
     if body is not None:
-        return Answer(body, JSON, headers=headers)
-    return Answer(remembered.keeping(etag, json_array(found.objects), found.unread), JSON, headers=headers)
+        return Answer(body, DICOM_JSON, headers=headers)
+    return Answer(remembered.keeping(etag, json_array(found.objects), found.unread), DICOM_JSON, headers=headers)
 
 
 @WebHandler
 def retrieve_frames(call: Call) -> Answer:
     """Frames by numbers from 1, in their order in the list (PS3.18 §10.4.1.1.6)."""
     offer, syntax = call.negotiate(_FRAMES)
-    numbers = frame_list(call.ids[7])
-    row = one_row(call)
+    numbers = parse_frame_list(call.ids[7])
+    row = find_instance(call)
     wanted = "" if syntax == ANY else syntax
     if not offer.multipart and len(numbers) > 1:
         raise InvalidArgument(f"{len(numbers)} frames need a multipart answer; Accept names a single part")
@@ -130,7 +130,7 @@ def retrieve_frames(call: Call) -> Answer:
 
     if not offer.multipart:
         etag = etag_of(row, "frame", numbers, content_type)
-        return value_answer(call, lambda: Value.of(_join(find())), content_type, etag)
+        return answer_value(call, lambda: Value.of(_join(find())), content_type, etag)
     boundary = new_boundary()
     root = Offer(content_type.partition(";")[0], True, (), "")
     place = f"{call.web_url}/{call.path}/frames"
@@ -138,21 +138,21 @@ def retrieve_frames(call: Call) -> Answer:
 
 
 def _join(found: Generator[Frame, None, None]) -> bytes:
-    with closing_iterator(found):
+    with closing(found):
         return b"".join(piece for frame in found for piece in frame)
 
 
 def _frames_in_parts(
     found: Generator[Frame, None, None], numbers: Sequence[int], content_type: str, place: str, boundary: str
 ) -> Iterator[bytes]:
-    with closing_iterator(found):
+    with closing(found):
         for number, frame in zip(numbers, found, strict=True):
             yield part_head(boundary, {"content-type": content_type, "content-location": f"{place}/{number}"})
             yield from frame
-    yield closing(boundary)
+    yield close_delimiter(boundary)
 
 
-def _frame_type(row: FoundInstance, offer: Offer, syntax: str) -> str:
+def _frame_type(row: StoredInstance, offer: Offer, syntax: str) -> str:
     """Stored bitstreams have the media type of their transfer syntax, whatever was asked for with ``*``."""
     if syntax == ANY:
         stored = row.transfer_syntax_uid
@@ -160,7 +160,7 @@ def _frame_type(row: FoundInstance, offer: Offer, syntax: str) -> str:
     return f"{offer.type}; transfer-syntax={syntax}"
 
 
-def frame_list(text: str) -> list[int]:
+def parse_frame_list(text: str) -> list[int]:
     """``1,2,3``. Raises InvalidArgument."""
     numbers = [int(number) for number in text.split(",")] if _FRAME_LIST.fullmatch(text) else []
     if not 0 < len(numbers) <= _MAX_FRAMES:
@@ -173,7 +173,7 @@ def frame_list(text: str) -> list[int]:
 @WebHandler
 def retrieve_bulkdata(call: Call) -> Answer:
     path = parse_bulk_path(call.ids[7])
-    row = one_row(call)
+    row = find_instance(call)
     is_video = path == PIXEL_DATA and forms.video_types(row.transfer_syntax_uid)
     offer, _ = call.negotiate(_BULK + video_offers(call, row, (True, False)) if is_video else _BULK)
 
@@ -181,19 +181,19 @@ def retrieve_bulkdata(call: Call) -> Answer:
         return bulk(call.context.seams, call.dicom_store, row, path)
 
     if not offer.multipart:
-        return value_answer(call, value, offer.type, etag_of(row, "bulkdata", path, offer.type))
+        return answer_value(call, value, offer.type, etag_of(row, "bulkdata", path, offer.type))
     found, boundary = value(), new_boundary()
     location = f"{call.web_url}/{call.path}/bulkdata/{call.ids[7].strip('/')}"
 
     def body() -> Iterator[bytes]:
         yield part_head(boundary, {"content-type": offer.type, "content-location": location})
-        yield from pieces_of(found, 0, found.size)
-        yield closing(boundary)
+        yield from read_pieces(found, 0, found.size)
+        yield close_delimiter(boundary)
 
     return Answer(body(), media_type_text(offer, "", boundary))
 
 
-def video_offers(call: Call, row: FoundInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
+def video_offers(call: Call, row: StoredInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
     """What a video is by its bytes, and what its transfer syntax calls it."""
     by_bytes = video_type(call.context.seams, call.dicom_store, row)
     types = dict.fromkeys((by_bytes, *forms.video_types(row.transfer_syntax_uid)))
@@ -203,12 +203,12 @@ def video_offers(call: Call, row: FoundInstance, multipart: Sequence[bool]) -> t
 # --- one value, whole or in part
 
 
-def one_row(call: Call) -> FoundInstance:
+def find_instance(call: Call) -> StoredInstance:
     """The instance that the address names. Raises NotFound."""
     return next(call.context.seams.index.instances.list_below(call.dicom_store, call.path))
 
 
-def value_answer(call: Call, make: Callable[[], Value], content_type: str, etag: str) -> Answer:
+def answer_value(call: Call, make: Callable[[], Value], content_type: str, etag: str) -> Answer:
     """All of a value, the range asked for, or that it has not changed (RFC 9110 §13, §14)."""
     headers = {"etag": etag, "accept-ranges": "bytes"}
     if matches(call.headers.get("if-none-match", ""), etag):
@@ -222,16 +222,16 @@ def value_answer(call: Call, make: Callable[[], Value], content_type: str, etag:
         if wanted is not None:
             headers["content-range"] = f"bytes {start}-{start + length - 1}/{value.size}"
         if length <= _WHOLE:
-            data = b"".join(pieces_of(value, start, length))
+            data = b"".join(read_pieces(value, start, length))
             return Answer(data, content_type, status, headers)
     except BaseException:
         value.close()
         raise
     headers["content-length"] = str(length)
-    return Answer(pieces_of(value, start, length), content_type, status, headers)
+    return Answer(read_pieces(value, start, length), content_type, status, headers)
 
 
-def pieces_of(value: Value, start: int, length: int) -> Iterator[bytes]:
+def read_pieces(value: Value, start: int, length: int) -> Iterator[bytes]:
     """Raises Unavailable, never ending early, where bytes are missing."""
     try:
         while length:

@@ -15,7 +15,7 @@ _MAX_TABLE_URI, _MAX_STREAMS = 2000, 5
 _DISPOSITIONS = ("WRITE_DISPOSITION_UNSPECIFIED", "WRITE_EMPTY", "WRITE_TRUNCATE", "WRITE_APPEND")
 
 Config = dict[str, Any]
-"""A message as ``wire.dumped`` gives it, with its fields in snake_case."""
+"""A message as ``wire.dump_message`` gives it, with its fields in snake_case."""
 
 
 def check_notifications(one: Config | None, several: list[Config]) -> None:

@@ -45,7 +45,7 @@ class StreamedAnswer:
             await run_sync(_close, self._rest)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        gone = asyncio.ensure_future(_until_gone(receive))
+        gone = asyncio.ensure_future(_wait_until_gone(receive))
         try:
             await self._send_all(send, gone)
         except TimeoutError:
@@ -71,7 +71,7 @@ class StreamedAnswer:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def streamed(answer: Answer, pieces: Iterator[bytes]) -> StreamedAnswer:
+def begin_stream(answer: Answer, pieces: Iterator[bytes]) -> StreamedAnswer:
     """Begun here, in a thread: what goes wrong before the first piece has an answer of its own."""
     first, _ = draw(pieces)
     return StreamedAnswer(answer, first, pieces)
@@ -90,7 +90,7 @@ def draw(pieces: Iterator[bytes]) -> tuple[list[bytes], bool]:
     return found, True
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _wait_until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     leave()
@@ -108,7 +108,7 @@ async def watch_client(request: Request) -> AsyncIterator[None]:
         return
     tasks: list[asyncio.Future[None]] = []
     begin = asyncio.get_running_loop().call_later(
-        _WATCH_SECONDS, lambda: tasks.append(asyncio.ensure_future(_until_gone(request.receive)))
+        _WATCH_SECONDS, lambda: tasks.append(asyncio.ensure_future(_wait_until_gone(request.receive)))
     )
     try:
         yield

@@ -6,11 +6,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gantry.api import methods
-from gantry.api.app import json_response
 from gantry.api.call import Context
 from gantry.api.forms import read_form
 from gantry.api.inside import record
 from gantry.api.paths import page_path
+from gantry.api.responses import json_response
 from gantry.errors import InvalidArgument, NotFound, ResourceExhausted, Unauthenticated
 
 _NO_STORE = {"cache-control": "no-store"}

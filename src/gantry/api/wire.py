@@ -10,21 +10,11 @@ from typing import NamedTuple
 
 from pydantic import AliasChoices, Field, StrictInt
 
-from gantry.api.messages import Json as Json
-from gantry.api.messages import Message
+from gantry.api.messages import Json, Message
 from gantry.errors import Status
+from gantry.log_entries import LogEntry
 from gantry.names import url_path
-from gantry.resources import (
-    Dataset,
-    DicomStore,
-    Failure,
-    LogEntry,
-    Method,
-    Metrics,
-    Operation,
-    ProgressCounter,
-    StorageInfo,
-)
+from gantry.resources import Dataset, DicomStore, Failure, Method, Metrics, Operation, ProgressCounter, StorageInfo
 
 _TYPES = "type.googleapis.com/"
 _PACKAGE = "google.cloud.healthcare"
@@ -113,7 +103,7 @@ class CancelOperationRequest(Message):
     pass
 
 
-def dumped(message: Message) -> Json:
+def dump_message(message: Message) -> Json:
     """The fields that were set, in snake_case."""
     return message.model_dump(exclude_none=True)
 

@@ -21,9 +21,10 @@ from gantry.console.charts import Point, draw_line_chart
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.console.rendering import send_attachment
 from gantry.errors import Code
+from gantry.log_entries import LogEntry
 from gantry.names import OperationName, ResourcePath, url_path
 from gantry.operation_state import State, state_of
-from gantry.resources import LogEntry, Method, Operation
+from gantry.resources import Method, Operation
 from gantry.whole_numbers import read_number
 
 PAGE = 50
@@ -125,9 +126,9 @@ def list_operations(call: PageCall) -> Response:
     query = {"pageSize": str(PAGE)} | ({"pageToken": call.query["page"]} if call.query.get("page") else {})
     listing = call.api.get(f"{call.dataset}/operations", **query)
     index = call.context.seams.index
-    ids = [item["name"].rpartition("/")[2] for item in listing.get("operations", ())]
-    names = [OperationName.parse(call.dataset, id) for id in ids]
-    rows = [row_of(index.operations.get_operation(name)) for name in names]
+    texts = [item["name"].rpartition("/")[2] for item in listing.get("operations", ())]
+    ids = [OperationName.parse(call.dataset, text).id for text in texts]
+    rows = [row_of(each) for each in index.operations.get_operations(call.dataset, ids)]
     return call.show(
         "operations.html",
         crumbs=crumbs_of(call.dataset),

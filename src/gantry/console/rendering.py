@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from gantry.api.attachments import attachment_header
 from gantry.api.call import Context
 from gantry.api.paths import page_path
-from gantry.api.streaming import streamed
+from gantry.api.streaming import begin_stream
 from gantry.api.web import Answer
 from gantry.errors import NotFound
 from gantry.names import url_path
@@ -44,7 +44,7 @@ def render_page(template: str, status: int = 200, **values: Any) -> Response:
 
 def send_attachment(pieces: Iterator[bytes], kind: str, name: str) -> ASGIApp:
     """A download that is produced while it is sent; an error closes the connection before the end."""
-    return streamed(Answer(b"", kind, headers={"content-disposition": attachment_header(name)}), pieces)
+    return begin_stream(Answer(b"", kind, headers={"content-disposition": attachment_header(name)}), pieces)
 
 
 @cache

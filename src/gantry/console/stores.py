@@ -6,7 +6,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gantry.api.effects import kept_without_effect
+from gantry.api.effects import list_without_effect
 from gantry.api.viewer import is_installed
 from gantry.console.charts import Point, draw_line_chart
 from gantry.console.deleting import require_confirmation, show_question
@@ -33,7 +33,7 @@ def show_store(call: PageCall) -> Response:
         modalities=call.context.seams.index.metrics.list_modalities(name),
         chart=_chart(grown),
         tab="overview",
-        kept=kept_without_effect(store),
+        kept=list_without_effect(store),
         with_viewer=is_installed(call.context.viewer),
     )
 

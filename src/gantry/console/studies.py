@@ -18,7 +18,7 @@ from gantry.console.searches import PARAMETERS, describe_query, list_saved
 from gantry.console.tags import filter_tags, list_tags
 from gantry.errors import StatusError
 from gantry.names import ResourcePath, url_path
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.whole_numbers import read_number
 
 PAGE = 50
@@ -173,7 +173,7 @@ def show_series(call: PageCall) -> Response:
     )
 
 
-def _place(row: FoundInstance) -> tuple[float, str]:
+def _place(row: StoredInstance) -> tuple[float, str]:
     number = row.instance_number
     return math.inf if number is None else number, row.sop_instance_uid
 

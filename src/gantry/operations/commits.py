@@ -13,7 +13,7 @@ from gantry.operations.import_dicom_data import settle
 from gantry.operations.interruption import go_on
 from gantry.operations.retention import tell_failures
 from gantry.operations.sweeper import sweep_some_garbage
-from gantry.resources import Batch, Failure, Method, Operation
+from gantry.resources import Batch, Failure, Method, Operation, StoredInstance, Uids
 from gantry.seams import Check, Seams
 
 logger = logging.getLogger(__name__)
@@ -40,19 +40,20 @@ class Totals:
 
 def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals: Totals, check: Check = go_on) -> bool:
     """Write one batch; True when the operation is to be cancelled."""
-    stored: dict[tuple[str, str, str], str] = {}
+    stored: dict[Uids, StoredInstance] = {}
+    uids = [item.uids for item in batch.instances]
     while True:
         settled = settle(seams, batch, stored, check)
         if any(failure.status.code is Code.DATA_LOSS for failure in settled.failures[len(batch.failures) :]):
             # Bytes that could not be read may have been moved just then, and stand somewhere else now.
-            before, stored = stored, seams.index.instances.find_blobs(operation.store_id, batch.instances)
+            before, stored = stored, seams.index.instances.find_stored(operation.store_id, uids)
             if stored != before:
                 continue
         try:
             committed = seams.index.operations.commit_batch(operation, runner, settled)
         except AlreadyExists:
             # Looking only now keeps the ordinary case, nothing stored before, free of a look-up per instance.
-            stored = seams.index.instances.find_blobs(operation.store_id, batch.instances)
+            stored = seams.index.instances.find_stored(operation.store_id, uids)
             continue
         totals.add(operation.method, settled, committed.lost)
         tell_failures(seams, operation, committed.logged)

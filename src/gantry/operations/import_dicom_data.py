@@ -15,7 +15,7 @@ from gantry.operations.blob_keys import batch_prefix, blob_key, half_written
 from gantry.operations.bucket_use import bucket_use
 from gantry.operations.interruption import Stopping, go_on, until
 from gantry.operations.matching_nothing import what_is_there
-from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation
+from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation, StoredInstance, Uids
 from gantry.seams import BlobStore, Check, Seams, WorkerDied
 from gantry.storage.uris import UriPattern
 
@@ -87,14 +87,14 @@ def list_matching(
                 yield found
 
 
-def settle(seams: Seams, batch: Batch, stored: Mapping[tuple[str, str, str], str], check: Check = go_on) -> Batch:
-    """Decide about instances whose UIDs are taken, by ``stored`` (UIDs → blob key) or earlier in the batch.
+def settle(seams: Seams, batch: Batch, stored: Mapping[Uids, StoredInstance], check: Check = go_on) -> Batch:
+    """Decide about instances whose UIDs are taken, by ``stored`` or earlier in the batch.
 
     Identical bytes are a success without a second copy; other bytes are a failure, and the first ones stay.
     """
     if not batch.instances:
         return batch
-    taken = dict(stored)
+    taken = {uids: item.blob_key for uids, item in stored.items()}
     owners = ((item, taken.setdefault(item.uids, item.blob_key)) for item in batch.instances)
     doubles = [(item, owner) for item, owner in owners if owner != item.blob_key]
     if not doubles:

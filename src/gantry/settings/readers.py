@@ -154,7 +154,7 @@ DIRECTORIES = Reader(
 
 
 def _read_without_effect(value: Any) -> tuple[str, ...]:
-    return effects.known_names(_NAMES.read(value))
+    return effects.read_names(_NAMES.read(value))
 
 
 _NAMES = list_of("a list of names", bool)

@@ -11,8 +11,9 @@ from gantry.dicom import forms
 from gantry.dicom.open_source import StoredFrames, stored_frames
 from gantry.errors import DataLoss, FailedPrecondition, NotFound
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
+from gantry.studies.decoded_frames import WORTH_A_CALL
 from gantry.studies.headers import one_header
 from gantry.studies.pixel_work import frames_of_blob, made_of
 from gantry.studies.retrieve import open_blob
@@ -20,7 +21,6 @@ from gantry.studies.retrieve import open_blob
 MAX_FRAMES_BYTES = 1 << 30
 _MOST_REMEMBERED = 64 << 20
 _PIECE = 1 << 20
-_WORTH_A_CALL = 16 << 20  # bytes of frames; less, and opening the instance again would be felt
 Extent = tuple[int, int]
 _NATIVE = (forms.EXPLICIT_LE, forms.IMPLICIT_LE)
 
@@ -36,7 +36,7 @@ class FramePlaces:
         self._known: OrderedDict[str, tuple[StoredFrames, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, seams: Seams, store: DicomStoreName, row: FoundInstance, blob: OpenedObject) -> StoredFrames | None:
+    def of(self, seams: Seams, store: DicomStoreName, row: StoredInstance, blob: OpenedObject) -> StoredFrames | None:
         """None where a worker has to look at the pixels."""
         with self._lock:
             found, _ = self._known.get(blob.key, (None, 0))
@@ -63,7 +63,7 @@ Frame = Iterator[bytes]
 
 
 def frames(
-    seams: Seams, places: FramePlaces, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int], syntax: str
+    seams: Seams, places: FramePlaces, store: DicomStoreName, row: StoredInstance, numbers: Sequence[int], syntax: str
 ) -> Generator[Frame, None, None]:
     """Frames by numbers from 0, no more of them in memory than are worth a call of a worker.
 
@@ -78,12 +78,12 @@ def frames(
 
 
 def _decode_some(
-    seams: Seams, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int], syntax: str
+    seams: Seams, store: DicomStoreName, row: StoredInstance, numbers: Sequence[int], syntax: str
 ) -> Generator[Frame, None, None]:
     """Each call of a worker looks at all numbers that are left, and decodes as many as are worth it."""
     while numbers:
         decoded = made_of(
-            seams, store, row, frames_of_blob, transfer_syntax_uid=syntax, wanted=numbers, most=_WORTH_A_CALL
+            seams, store, row, frames_of_blob, transfer_syntax_uid=syntax, wanted=numbers, most=WORTH_A_CALL
         )
         numbers = numbers[len(decoded) :]
         decoded.reverse()
@@ -92,7 +92,7 @@ def _decode_some(
 
 
 def _open_stored(
-    seams: Seams, places: FramePlaces, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int]
+    seams: Seams, places: FramePlaces, store: DicomStoreName, row: StoredInstance, numbers: Sequence[int]
 ) -> tuple[OpenedObject, list[list[Extent]]] | None:
     """The file, opened, and where the frames lie in it; None where a worker has to look."""
     blob = open_blob(seams, store, row)

@@ -86,7 +86,7 @@ def _media_type(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _parts(read: Callable[[], bytes], boundary: str) -> Iterator[Incoming]:
-    """A fault in the multipart structure, or a client that is too slow, ends the reading; the parts before it are stored."""
+    """A fault in the multipart structure, or a slow client, ends the reading; the parts before it are stored."""
     rest = parts(read, boundary)
     number, broken = 0, list[StatusError]()
     while not broken:

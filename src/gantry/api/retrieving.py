@@ -131,10 +131,13 @@ def retrieve_frames(call: Call) -> Answer:
     if not offer.multipart:
         etag = etag_of(row, "frame", numbers, content_type)
         return answer_value(call, lambda: Value.of(_join(find())), content_type, etag)
+    headers = {"etag": etag_of(row, "frames", numbers, content_type)}
+    if matches(call.headers.get("if-none-match", ""), headers["etag"]):
+        return Answer(b"", status=304, headers=headers)
     boundary = new_boundary()
     root = Offer(content_type.partition(";")[0], True, (), "")
-    place = f"{call.web_url}/{call.path}/frames"
-    return Answer(_frames_in_parts(find(), numbers, content_type, place, boundary), media_type_text(root, "", boundary))
+    parts = _frames_in_parts(find(), numbers, content_type, f"{call.web_url}/{call.path}/frames", boundary)
+    return Answer(parts, media_type_text(root, "", boundary), headers=headers)
 
 
 def _join(found: Generator[Frame, None, None]) -> bytes:

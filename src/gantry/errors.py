@@ -147,6 +147,10 @@ class Aborted(StatusError):
     code, http = Code.ABORTED, 409
 
 
+class TakenOver(Aborted):
+    """An operation is not this runner's any more: another one has it, or it was deleted."""
+
+
 class OutOfRange(StatusError):
     code, http = Code.OUT_OF_RANGE, 400
 

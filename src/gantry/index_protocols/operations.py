@@ -75,14 +75,14 @@ class OperationIndex(Protocol):
         """Rows, counters, log and checkpoint of one batch in one transaction.
 
         Raises AlreadyExists when an instance was stored by someone else meanwhile (nothing is written then),
-        NotFound when the DICOM store is gone, Aborted when the operation is another runner's or gone.
+        NotFound when the DICOM store is gone, TakenOver when the operation is another runner's or gone.
         """
         ...
 
     def finish_operation(
         self, value: Operation, runner: str, error: Status | None, entries: Sequence[Failure] = ()
     ) -> None:
-        """Mark it done. ``entries`` go to the error log without being counted. Raises Aborted.
+        """Mark it done. ``entries`` go to the error log without being counted. Raises TakenOver.
 
         Without entries it ran to its end, so nothing is pending: what was counted and is not there any more is gone.
         """

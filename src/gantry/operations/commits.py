@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from contextlib import suppress
 
-from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status, StatusError
+from gantry.errors import AlreadyExists, Code, NotFound, Status, StatusError, TakenOver
 from gantry.operations.blob_keys import sweep_uncommitted
 from gantry.operations.import_dicom_data import settle
 from gantry.operations.interruption import go_on
@@ -68,12 +68,12 @@ def finish(
 ) -> None:
     """Name the outcome and mark the operation done; ``error`` is one of the operation, not of an object.
 
-    ``subject`` is what that error is about, if not what was asked for. Raises Aborted.
+    ``subject`` is what that error is about, if not what was asked for. Raises TakenOver.
     """
     try:
         sweep_uncommitted(seams, operation, check)
     except NotFound:
-        raise Aborted(f"operation {operation.name} was deleted while it ran") from None
+        raise TakenOver(f"operation {operation.name} was deleted while it ran") from None
     entries = () if error is None else (Failure(subject or operation.subject, error),)
     seams.index.operations.finish_operation(operation, runner, error or _partial_failure(seams, operation), entries)
     tell_failures(seams, operation, len(entries))

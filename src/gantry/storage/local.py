@@ -29,7 +29,7 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.resources import ObjectMeta
-from gantry.seams import Check, OpenedObject
+from gantry.seams import Check, OpenedObject, without_gaps
 from gantry.storage.beneath import make_directories, open_beneath, open_directory
 from gantry.storage.local_listing import READABLE, TEMPORARY, Part, describe, walk
 from gantry.system_errors import describe_os_error
@@ -198,7 +198,7 @@ class LocalBlobStore:
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Remove every object below ``prefix`` whose key sorts after ``start_after``; how many there were."""
         count = 0
-        for found in self.list(prefix, start_after, check=check):
+        for found in without_gaps(self.list(prefix, start_after, check=check)):
             if check is not None:
                 check()
             self.delete(found.key)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from gantry.errors import FailedPrecondition
 from gantry.resources import ObjectMeta
-from gantry.seams import BlobStore, Check, OpenedObject
+from gantry.seams import BlobStore, Check, OpenedObject, without_gaps
 
 
 class PlacedBlobStore:
@@ -52,7 +52,7 @@ class PlacedBlobStore:
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """A prefix that names no place reaches into all of them."""
         count = 0
-        for found in self.list(prefix, start_after, check=check):
+        for found in without_gaps(self.list(prefix, start_after, check=check)):
             if check is not None:
                 check()
             self.delete(found.key)

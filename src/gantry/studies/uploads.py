@@ -17,8 +17,9 @@ from itertools import islice
 
 from gantry.dicom.part10 import read_header
 from gantry.errors import StatusError
+from gantry.ingest import AWAY
 from gantry.resources import Instance, Uids
-from gantry.seams import Seams
+from gantry.seams import Seams, without_gaps
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +110,10 @@ class Uploads:
 
 
 def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading.Event) -> None:
-    """Remove what requests of an earlier process left without a row. ``left``: its lots, crossed out one by one."""
+    """Remove what requests of an earlier process left without a row. ``left``: its lots, crossed out one by one.
+
+    Raises what the blob store and the index raise; such a lot stays in ``left``.
+    """
     while left and not stopping.is_set():
         lot, store_id = left[0]
         for place in seams.places:
@@ -122,7 +126,7 @@ def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading
 
 
 def _batches(seams: Seams, prefix: str) -> Iterator[list[str]]:
-    found = seams.blobs.list(prefix)
+    found = without_gaps(seams.blobs.list(prefix))
     while keys := [item.key for item in islice(found, _CHUNK)]:
         yield keys
 
@@ -136,10 +140,13 @@ def _sweep(seams: Seams, store_id: int, keys: list[str]) -> None:
 
 
 def _read_uids(seams: Seams, key: str) -> Uids | None:
-    """None for what is no whole instance: half a file that nobody was told of."""
+    """None for what is no whole instance: half a file that nobody was told of. Raises one of AWAY where that cannot be
+    known now."""
     try:
         with seams.blobs.open(key) as blob:
             found = read_header(blob.read_at, blob.size)
             return found.study_instance_uid, found.series_instance_uid, found.sop_instance_uid
+    except AWAY:
+        raise
     except StatusError:
         return None

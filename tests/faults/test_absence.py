@@ -177,3 +177,23 @@ def test_a_release_that_was_written_after_all_disturbs_no_later_attempt(
     runner._give_back()
     assert house.blobs() == {key}
     assert operations.claim_operation(runner.id) is None, "it would run twice at once"
+
+
+def test_a_refused_upload_that_cannot_be_deleted_goes_at_the_next_start(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = upload(house)
+    house.seams.index.uploads.end_upload(1)
+    uploads = Uploads(house.seams)
+
+    def refuse(*_: object) -> None:
+        raise Unavailable("cannot be written (input/output error)")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalBlobStore, "delete", refuse)
+        again = Incoming("part", iter([instance(("1.2.1", "1.2.1.1", "1.2.1.1.0"))]))
+        assert len(store(house.seams, uploads, STORE, [again]).refused) == 1
+    uploads.close()
+    assert len(house.blobs()) == 2
+    sweep_uploads(house.seams, house.seams.index.uploads.list_uploads(), threading.Event())
+    assert house.blobs() == {key}

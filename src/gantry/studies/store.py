@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -244,8 +243,7 @@ class _Request:
             self._delete(item.instance.blob_key)
 
     def _delete(self, key: str) -> None:
-        with suppress(StatusError):
-            self.blobs.delete(key)
+        self.request.discard(self.blobs, key)
 
 
 def _refused(item: Instance, status: Status) -> Refused:

@@ -2,7 +2,7 @@
 
 A lot is written down before anything lies in it and crossed out when all its requests have ended. What a crash leaves
 behind is then in the lots that are still there at the next start, and nowhere else. A lot in which a request has left
-bytes of which nobody could say whether a row names them stays written down, too.
+bytes that could not be deleted, or of which nobody could say whether a row names them, stays written down, too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gantry.dicom.part10 import read_header
 from gantry.errors import StatusError
 from gantry.ingest import AWAY
 from gantry.resources import Instance, Uids
-from gantry.seams import Seams, without_gaps
+from gantry.seams import BlobStore, Seams, without_gaps
 
 logger = logging.getLogger(__name__)
 
@@ -50,9 +50,16 @@ class Request:
         kept = {item.blob_key for item in stored.values()} & {item.blob_key for item in written}
         for item in written:
             if item.blob_key not in kept:
-                with suppress(StatusError):
-                    seams.blobs.delete(item.blob_key)
+                self.discard(seams.blobs, item.blob_key)
         return kept
+
+    def discard(self, blobs: BlobStore, key: str) -> None:
+        """Delete a blob that no row names; where that fails, the next start does it."""
+        try:
+            blobs.delete(key)
+        except StatusError as error:
+            logger.warning("%s has no row, but cannot be deleted before the next start: %s", key, error.message)
+            self._lot.unsettled = True
 
 
 @dataclass

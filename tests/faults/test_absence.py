@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 
 from gantry.errors import Aborted, Code, Interrupted, Unavailable
+from gantry.names import ResourcePath
 from gantry.operations.attempt import run_operation
 from gantry.operations.batches import FIRST_ITEMS
 from gantry.operations.commits import Totals, commit
 from gantry.operations.import_dicom_data import import_dicom_data
 from gantry.operations.runner import Runner
-from gantry.operations.sweeper import sweep_stores
+from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.resources import Method
 from gantry.seams import Check
 from gantry.storage import local_listing
@@ -197,3 +198,24 @@ def test_a_refused_upload_that_cannot_be_deleted_goes_at_the_next_start(
     assert len(house.blobs()) == 2
     sweep_uploads(house.seams, house.seams.index.uploads.list_uploads(), threading.Event())
     assert house.blobs() == {key}
+
+
+def test_bytes_on_a_disk_that_is_not_mounted_are_not_forgotten(house: House) -> None:
+    key = upload(house)
+    left = house.seams.index.uploads.list_uploads()
+    house.seams.index.deletion.delete_instance(STORE, ResourcePath("1.2.1", "1.2.1.1", "1.2.1.1.0"))
+    house.seams.index.resources.delete_dicom_store(STORE)
+    blobs, elsewhere = house.data / "blobs", house.data / "elsewhere"
+    blobs.rename(elsewhere)
+    blobs.mkdir()
+    sweep_garbage(house.seams)
+    sweep_stores(house.seams, threading.Event(), set())
+    with pytest.raises(Unavailable, match="mounted"):
+        sweep_uploads(house.seams, left, threading.Event())
+    blobs.rmdir()
+    elsewhere.rename(blobs)
+    index = house.seams.index
+    assert (house.blobs(), index.garbage.list_blobs()) == ({key}, [key])
+    assert (index.garbage.list_deleted_stores(), len(index.uploads.list_uploads())) == ([1], 1)
+    sweep_garbage(house.seams)
+    assert (house.blobs(), index.garbage.list_blobs()) == (set(), [])

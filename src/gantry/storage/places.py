@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from gantry.errors import FailedPrecondition
+from gantry.errors import FailedPrecondition, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import BlobStore, Check, OpenedObject, without_gaps
 
@@ -57,6 +57,8 @@ class PlacedBlobStore:
                 check()
             self.delete(found.key)
             count += 1
+        if not self.exists():
+            raise Unavailable("the directory of a storage class is not there any more; is it mounted?")
         return count
 
     def flush(self) -> None:

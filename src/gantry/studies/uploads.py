@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from gantry.dicom.part10 import read_header
-from gantry.errors import StatusError
+from gantry.errors import StatusError, Unavailable
 from gantry.ingest import AWAY
 from gantry.resources import Instance, Uids
 from gantry.seams import BlobStore, Seams, without_gaps
@@ -128,6 +128,8 @@ def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading
                 if stopping.is_set():
                     return
                 _sweep(seams, store_id, keys)
+        if not seams.blobs.exists():
+            raise Unavailable("a directory of blobs is not there any more; is it mounted?")
         seams.index.uploads.end_upload(lot)
         left.pop(0)
 

@@ -134,6 +134,11 @@ def open_source(opened: Readable, path: BulkPath = ()) -> Source:
     return read_instance(opened).source
 
 
+def count_frames(opened: Readable) -> int:
+    """As many as whoever decodes them gives. Raises InvalidArgument, FailedPrecondition, NotFound."""
+    return read_image_pixel(open_source(opened)).number_of_frames
+
+
 def open_icon(instance: WholeInstance, path: BulkPath) -> Source:
     """The pixels of an item, by the path to its Pixel Data. Raises NotFound, InvalidArgument."""
     *above, number, _ = path

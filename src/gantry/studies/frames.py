@@ -102,10 +102,7 @@ def _open_stored(
         where = places.of(seams, store, row, blob)
         if where is not None and all(0 <= number < where.frames for number in numbers):
             extents = [where.extents(blob, number) for number in numbers]
-            if sum(length for frame in extents for _, length in frame) > MAX_FRAMES_BYTES:
-                raise FailedPrecondition(
-                    f"{len(numbers)} frames have more than {MAX_FRAMES_BYTES} bytes; ask for fewer"
-                )
+            _require_few_bytes(extents)
             return blob, extents
     except BaseException:
         blob.__exit__(None, None, None)

@@ -13,6 +13,7 @@ from gantry.containment import contain
 from gantry.dicom import forms
 from gantry.dicom.buffers import Sliceable
 from gantry.dicom.bulk import BulkPath, Encapsulated, find_bulk, parse_bulk_path
+from gantry.dicom.open_source import count_frames
 from gantry.dicom.video import Video
 from gantry.errors import (
     DataLoss,
@@ -273,12 +274,13 @@ def bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: BulkPat
             if isinstance(found, Encapsulated) and len(path) == 1 and forms.video_types(row.transfer_syntax_uid):
                 made = Video(value.blob, found.start, found.end, row.transfer_syntax_uid)
                 return value._replace(size=made.size, video=made)
+            count = count_frames(value.blob) if isinstance(found, Encapsulated) and len(path) == 1 else 0
     except BaseException:
         value.close()
         raise
-    if isinstance(found, Encapsulated) and len(path) == 1:
+    if count:
         value.close()
-        frames = DecodedFrames(seams, store, row)
+        frames = DecodedFrames(seams, store, row, count)
         return Value(None, len(frames), value=frames)
     if isinstance(found, Encapsulated):
         value.close()

@@ -155,6 +155,7 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=_CLIENT_SECONDS,
             server_header=False,
             http=limited(),
+            ws="none",  # a library that happens to be installed must not take connections out of these limits
             proxy_headers=False,  # ``Proxies`` reads what those that are trusted say
             ssl_certfile=settings.tls_cert or None,
             ssl_keyfile=settings.tls_key or None,

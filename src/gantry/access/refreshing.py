@@ -72,8 +72,9 @@ class Refreshed(Generic[Held]):
             pause = FAILURE_PAUSE if self._failed else PAUSE
             if self._running is not None or time.monotonic() - self._ended < pause:
                 return
-            self._running, self._began = threading.Event(), time.monotonic()
-            threading.Thread(target=self._run, args=(self._running,), daemon=True).start()
+            running = threading.Event()
+            threading.Thread(target=self._run, args=(running,), daemon=True).start()
+            self._running, self._began = running, time.monotonic()  # only now: a system may have no thread left
 
     def _run(self, done: threading.Event) -> None:
         held, failed = None, True

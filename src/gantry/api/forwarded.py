@@ -20,9 +20,18 @@ class Proxies:
         self._networks = tuple(map(ip_network, networks))
 
     def client(self, scope: Scope) -> str:
-        """The last address that is not a trusted proxy's: clients can write those before it themselves."""
+        """The last address that is not a trusted proxy's: clients can write those before it themselves.
+
+        A proxy writes one of the two headers and may pass on the other as a client has sent it: where they name
+        different clients, neither is believed, and the address is the proxy's.
+        """
         address = str((scope.get("client") or ("",))[0])
-        hops = _hops(Headers(scope=scope)) if self._networks else []
+        if not self._is_proxy(address):
+            return address
+        named = {self._behind(address, hops) for hops in _hops(Headers(scope=scope)) if hops}
+        return named.pop() if len(named) == 1 else address
+
+    def _behind(self, address: str, hops: list[str]) -> str:
         while hops and self._is_proxy(address):
             address = hops.pop()
         return address
@@ -35,13 +44,13 @@ class Proxies:
         return any(address in network for network in self._networks)
 
 
-def _hops(headers: Headers) -> list[str]:
-    """The addresses in the headers of the proxies, in their order."""
-    if forwarded := headers.getlist("forwarded"):
-        named = _FOR.findall(",".join(forwarded))
-    else:
-        named = ",".join(headers.getlist("x-forwarded-for")).split(",")
-    return [_address(text) for text in named[-_MAX_HOPS:] if text.strip()]
+def _hops(headers: Headers) -> tuple[list[str], ...]:
+    """The addresses in each of the two headers, in their order."""
+    named = (
+        _FOR.findall(",".join(headers.getlist("forwarded"))),
+        ",".join(headers.getlist("x-forwarded-for")).split(","),
+    )
+    return tuple([_address(text) for text in texts[-_MAX_HOPS:] if text.strip()] for texts in named)
 
 
 def _address(text: str) -> str:

@@ -166,13 +166,14 @@ _ROOT = _tree()
 def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tuple[str, ...]]:
     """The method of a path below the version, and its ids. Raises NotFound.
 
-    A custom verb follows the last colon of the last segment: project ids may hold colons, and UIDs never do.
+    A custom verb follows the last colon of the last segment: project ids may hold colons, and UIDs never do. A colon
+    with nothing behind it is of the id, so that what is deleted has exactly the name in the path.
     """
     if segments[-1].startswith(":"):
         # The reference writes …/series/UID/:verb in places.
         segments = [*segments[:-2], "".join(segments[-2:])]
     last, _, custom = segments[-1].rpartition(":")
-    for tail, action in ((last, custom), (segments[-1], "")) if last else ((segments[-1], ""),):
+    for tail, action in ((last, custom), (segments[-1], "")) if last and custom else ((segments[-1], ""),):
         node, ids = _find([*segments[:-1], tail])
         method = node.methods.get((verb, action)) if node else None
         if method is not None and version in method.versions:

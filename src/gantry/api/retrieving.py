@@ -11,7 +11,7 @@ from gantry.api.attachments import attachment_header
 from gantry.api.call import Call
 from gantry.api.multipart import close_delimiter, new_boundary, part_head
 from gantry.api.ranges import matches, parse_range
-from gantry.api.searching import DICOM_JSON, OBJECTS, json_array, objects_answer
+from gantry.api.searching import DICOM_JSON, OBJECTS, json_array, xml_parts
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument, Unavailable
@@ -105,11 +105,11 @@ def retrieve_metadata(call: Call) -> Answer:
         return Answer(b"", status=304, headers={"etag": etag})
     headers = {"etag": etag} if etag else {}
     if offer.multipart:
-        answer = objects_answer(offer, found.objects)
-        return Answer(answer.body, answer.content_type, headers=headers)
-    body = remembered.get(etag) if etag else None
-    if body is not None:
-        return Answer(body, DICOM_JSON, headers=headers)
+        body, content_type = xml_parts(offer, found.objects)
+        return Answer(remembered.noting(etag, body, found.unread) if etag else body, content_type, headers=headers)
+    kept = remembered.get(etag) if etag else None
+    if kept is not None:
+        return Answer(kept, DICOM_JSON, headers=headers)
     return Answer(remembered.keeping(etag, json_array(found.objects), found.unread), DICOM_JSON, headers=headers)
 
 

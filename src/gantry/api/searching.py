@@ -39,8 +39,13 @@ def objects_answer(offer: Offer, objects: Iterator[str]) -> Answer:
     """DICOM JSON objects as one array, or as one XML document each."""
     if not offer.multipart:
         return Answer(json_array(objects), DICOM_JSON)
+    return Answer(*xml_parts(offer, objects))
+
+
+def xml_parts(offer: Offer, objects: Iterable[str]) -> tuple[Iterator[bytes], str]:
+    """DICOM JSON objects as one XML document each; and the media type of them all."""
     boundary = new_boundary()
-    return Answer(_xml_parts(objects, boundary), media_type_text(offer, "", boundary))
+    return _xml_parts(objects, boundary), media_type_text(offer, "", boundary)
 
 
 def json_array(objects: Iterable[str]) -> Iterator[bytes]:

@@ -59,6 +59,15 @@ class Remembered:
         elif etag and size <= _MAX_BODY:
             self._keep(etag, b"".join(held))
 
+    def noting(self, etag: str, pieces: Iterator[bytes], unread: Collection[object]) -> Iterator[bytes]:
+        """The pieces, which are not kept; once all have been drawn, ``is_whole`` knows whether they lack something."""
+        yield from pieces
+        if unread:
+            self._lacks(etag)
+        else:
+            with self._lock:
+                self._lacking.pop(etag, None)
+
     def is_whole(self, etag: str) -> bool:
         """False where the last answer lacked an instance that could not be read: it may be readable by now."""
         with self._lock:

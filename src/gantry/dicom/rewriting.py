@@ -246,13 +246,11 @@ def _is_same(old: DataSet, placed: Sequence[Placed], changes: Changes, new: Data
                     other = next(others, None)
                     if other is None or one.tag != other.tag or not _has_same_value(old, one, scope, new, other):
                         return False
-                    if not _has_same_vr(one, scope.resolve_vr(one), new, other):
-                        return False
                     at = other.end
             number, stop = stop, _find_end_of_run(kept, stop, tag)
         if tag is not None:
             changed = next(new.read_elements(at, end, new.encoding), None)
-            if changed is None or changed.tag != tag or not _has_value(new, changed, written[tag]):
+            if changed is None or changed.tag != tag or not _has_value(new, changed, written[tag].value):
                 return False
             at = changed.end
     return number == len(kept) and at == end
@@ -270,20 +268,8 @@ def _find_end_of_run(kept: Sequence[Placed], number: int, before: int | None) ->
     return len(kept)
 
 
-def _has_value(new: DataSet, element: Element, change: NewElement) -> bool:
-    value = change.value
-    if new.encoding.explicit and element.vr != change.vr:
-        return False
+def _has_value(new: DataSet, element: Element, value: Buffer) -> bool:
     return element.stop - element.value == len(value) and _are_same_bytes(value, 0, len(value), new.data, element.value)
-
-
-def _has_same_vr(one: Element, vr: str, new: DataSet, other: Element) -> bool:
-    """``vr`` is that of ``one`` where it has none itself. Implicit VR has none to compare."""
-    if not new.encoding.explicit or other.vr in (one.vr, vr):
-        return True
-    if vr == "SQ":
-        return other.vr == "UN"  # items that cannot be told apart
-    return one.tag == PIXEL_DATA and other.vr in ("OB", "OW")
 
 
 def _has_same_value(old: DataSet, one: Element, scope: Scope, new: DataSet, other: Element) -> bool:
@@ -308,7 +294,7 @@ def _have_same_contents(old: DataSet, steps: Iterator[Step], new: DataSet, other
             if is_group_length(step.element.tag):
                 continue
             found = next(elements[-1], None)
-            if found is None or found.tag != step.element.tag or not _has_same_vr(step.element, step.vr, new, found):
+            if found is None or found.tag != step.element.tag:
                 return False
             if kind is Kind.SEQUENCE:
                 sequences.append(new.read_items(found))

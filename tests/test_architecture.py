@@ -20,7 +20,7 @@ ROOMS = {
     "words": (
         *("errors", "names", "queries", "resources", "log_entries", "matching", "merging", "moments", "header_packs"),
         *("json_patch", "json_text", "operation_state", "whole_numbers"),
-        *("storage.uris", "dicom.forms", "iam."),
+        *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
     "seams": ("seams", "index_protocols.", "system_errors"),
     "dicom": ("dicom.",),

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 from gantry.errors import Unavailable
 from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
-from gantry.resources import ObjectMeta, Operation
+from gantry.resources import ObjectMeta, Operation, Uids
 
 MAIN = "main"  # the place of every storage class that has none of its own
 
@@ -114,6 +114,43 @@ class Bucket(BlobStore, Protocol):
         ...
 
 
+class BlobWriter(Protocol):
+    """Writes the bytes of instances under keys that it chooses; no two keys are ever the same, in any process.
+
+    What is written is durable after ``flush``, not before: only then may a row name it. Safe to use from many threads:
+    calls of ``flush`` that wait at the same time share one sync. Raises ResourceExhausted where the disk is full, and
+    PermissionDenied, Unavailable, and Aborted where a source changes while it is read.
+    """
+
+    def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
+        """The key and the number of bytes. Without ``uids`` (they are not known yet) the bytes get an object of their
+        own."""
+        ...
+
+    def copy_from(self, source: OpenedObject, uids: Uids) -> str:
+        """Write the bytes of an open object; the key."""
+        ...
+
+    def flush(self) -> None:
+        """Return when all that was written before this call is durable, with its table of contents."""
+        ...
+
+    def close(self) -> tuple[str, ...]:
+        """Write no more. The keys of the segments this writer has written, none where each instance has its own
+        object. What was not flushed is removed."""
+        ...
+
+
+class Blobs(BlobStore, Protocol):
+    """Where the bytes of stored instances lie. A blob's key may be an address inside a segment
+    (``storage.extents``): ``open`` opens what it names, ``delete`` frees exactly that and nothing beside it, and raises
+    Unavailable while somebody reads it. The key of a segment itself deletes it with all that it holds."""
+
+    def writer(self, prefix: str) -> BlobWriter:
+        """A writer whose keys begin with ``prefix``, which begins with the name of a place."""
+        ...
+
+
 class WorkerDied(Exception):
     """What an executor's future raises when the process that carried the call ended before it answered."""
 
@@ -207,7 +244,7 @@ class Seams:
     """
 
     index: Index
-    blobs: BlobStore
+    blobs: Blobs
     bucket: Callable[[BucketUse], Bucket]
     executor: Workers
     pixels: Workers

@@ -1,0 +1,43 @@
+"""Addresses of blobs that share a segment: ``KEY.seg@OFFSET+LENGTH``, in bytes.
+
+A segment is one object that holds the bytes of several instances, each from an offset that is a multiple of ALIGNMENT.
+Only the storage makes such addresses, so a blob's key is either one of them or the key of an object of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+ALIGNMENT = 4096
+"""The block of the usual file systems: an instance shares no block with another, so its blocks can be freed alone."""
+
+SUFFIX = ".seg"
+_ADDRESS = re.compile(rf"(.+{re.escape(SUFFIX)})@(\d+)\+(\d+)", re.DOTALL)
+
+
+class Extent(NamedTuple):
+    """``length`` bytes from ``offset`` in the object ``segment``."""
+
+    segment: str
+    offset: int
+    length: int
+
+    def __str__(self) -> str:
+        return f"{self.segment}@{self.offset}+{self.length}"
+
+    @property
+    def end(self) -> int:
+        """Where the next instance may begin."""
+        return align(self.offset + self.length)
+
+
+def parse_extent(key: str) -> Extent | None:
+    """The extent that a blob's key names; None for an object of its own."""
+    match = _ADDRESS.fullmatch(key)
+    return Extent(match[1], int(match[2]), int(match[3])) if match else None
+
+
+def align(size: int) -> int:
+    """The next multiple of ALIGNMENT, ``size`` itself where it is one."""
+    return -(-size // ALIGNMENT) * ALIGNMENT

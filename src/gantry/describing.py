@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gantry.dicom.attributes import read_attributes
 from gantry.dicom.header_bytes import HeaderBytes
@@ -33,6 +33,10 @@ class Read:
     header: InstanceIdentity
     header_bytes: HeaderBytes | None
     said: HeaderAttributes | None = None
+
+    def at(self, blob_key: str) -> Read:
+        """The same, with bytes that lie at ``blob_key``."""
+        return replace(self, instance=self.instance._replace(blob_key=blob_key))
 
 
 def describe(outcomes: Sequence[Read | Failure]) -> list[Instance | Failure]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing
 
 from gantry.containment import contain
 from gantry.describing import Read, describe, describe_header
-from gantry.dicom.buffers import Readable
+from gantry.dicom.buffers import Held, Readable
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.part10 import MAX_LIVE_HEADER, InstanceIdentity, read_header, read_header_bytes
 from gantry.errors import (
@@ -21,14 +21,16 @@ from gantry.errors import (
     StatusError,
     Unavailable,
 )
-from gantry.operations.blob_keys import blob_key
+from gantry.operations.batch_writers import item_prefix
 from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance
-from gantry.seams import BlobStore, OpenedObject
+from gantry.seams import Blobs, BlobStore, BlobWriter, OpenedObject
 
 logger = logging.getLogger(__name__)
 
 MAX_OBJECT_BYTES = 100 << 30
 COMPARED_BYTES = 1 << 20  # of each of two objects at a time
+SMALL_BYTES = 1 << 20
+"""Up to here an object is held in memory: reading it once takes less time than reading its parts and copying it."""
 AWAY = (Interrupted, PermissionDenied, ResourceExhausted, Unavailable)
 """Errors that say nothing of an object: later it may be read."""
 
@@ -39,26 +41,27 @@ def ingest_batch(
     *,
     source: BlobStore,
     source_uri: str,
-    blobs: BlobStore,
+    blobs: Blobs,
     blob_prefix: str,
     storage_class: str,
 ) -> list[Instance | Failure]:
-    """Bring objects into ``blobs`` under ``blob_prefix``; one outcome per object, in order, durable on return.
+    """Bring objects into ``blobs``; one outcome per object, in order, durable on return.
 
-    Blobs are numbered from ``offset`` on.
+    ``blob_prefix`` is where the batch writes to; ``offset`` is the number of the first object in the batch.
     What is wrong with one object becomes its Failure; ResourceExhausted (our own disk is full) is raised.
     """
     outcomes: list[Read | Failure] = []
-    for number, found in enumerate(objects, offset):
-        resource = printable(source_uri + found.key)
-        try:
-            outcomes.append(_ingest(found, resource, source, blobs, blob_key(blob_prefix, number), storage_class))
-        except ResourceExhausted:
-            raise
-        except StatusError as error:
-            outcomes.append(Failure(resource, error.status))
-    described = describe(outcomes)
-    blobs.flush()
+    with closing(blobs.writer(item_prefix(blob_prefix, offset))) as writer:
+        for found in objects:
+            resource = printable(source_uri + found.key)
+            try:
+                outcomes.append(_ingest(found, resource, source, writer, storage_class))
+            except ResourceExhausted:
+                raise
+            except StatusError as error:
+                outcomes.append(Failure(resource, error.status))
+        described = describe(outcomes)
+        writer.flush()
     return described
 
 
@@ -149,20 +152,17 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _ingest(
-    found: ObjectMeta, resource: str, source: BlobStore, blobs: BlobStore, blob_key: str, storage_class: str
-) -> Read:
+def _ingest(found: ObjectMeta, resource: str, source: BlobStore, writer: BlobWriter, storage_class: str) -> Read:
+    """A small object is read once: its header, its checksum and its copy come from the same bytes."""
     if found.problem:
         raise FailedPrecondition(found.problem)
     with source.open(found.key) as opened:
-        read = identify(opened, blob_key, opened.size, storage_class, resource)
-        try:
-            blobs.copy_from(opened, blob_key)
-        except StatusError:
-            with suppress(StatusError):
-                blobs.delete(blob_key)
-            raise
-    return read
+        if opened.size > SMALL_BYTES:
+            read = identify(opened, "", opened.size, storage_class, resource)
+            return read.at(writer.copy_from(opened, read.instance.uids))
+        data = b"".join(opened.chunks())
+    read = identify(Held(data), "", len(data), storage_class, resource)
+    return read.at(writer.put((data,), read.instance.uids)[0])
 
 
 def _same(blobs: BlobStore, first: str, second: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from types import TracebackType
@@ -114,6 +114,14 @@ class Bucket(BlobStore, Protocol):
         ...
 
 
+class Entry(NamedTuple):
+    """One blob in a segment's table of contents. ``crc32c`` is None where the bytes did not pass through us."""
+
+    key: str
+    uids: Uids
+    crc32c: int | None
+
+
 class BlobWriter(Protocol):
     """Writes the bytes of instances under keys that it chooses; no two keys are ever the same, in any process.
 
@@ -131,13 +139,17 @@ class BlobWriter(Protocol):
         """Write the bytes of an open object; the key."""
         ...
 
+    def discard(self, key: str) -> None:
+        """Delete what this writer has written as ``key`` and nobody has been told of."""
+        ...
+
     def flush(self) -> None:
         """Return when all that was written before this call is durable, with its table of contents."""
         ...
 
     def close(self) -> tuple[str, ...]:
         """Write no more. The keys of the segments this writer has written, none where each instance has its own
-        object. What was not flushed is removed."""
+        object. What was not flushed, and a segment with nothing in it, is removed."""
         ...
 
 
@@ -148,6 +160,14 @@ class Blobs(BlobStore, Protocol):
 
     def writer(self, prefix: str) -> BlobWriter:
         """A writer whose keys begin with ``prefix``, which begins with the name of a place."""
+        ...
+
+    def entries(self, segment: str) -> Iterator[Entry]:
+        """What the tables of contents of a segment say, freed or not. Raises NotFound."""
+        ...
+
+    def free_rest(self, segment: str, live: Collection[str]) -> None:
+        """Free what is in a segment but for the blobs ``live`` and the tables; the segment, where ``live`` is empty."""
         ...
 
 

@@ -101,7 +101,9 @@ class UploadIndex(Protocol):
         """A new lot. Raises NotFound when the store is gone."""
         ...
 
-    def end_upload(self, number: int) -> None: ...
+    def end_upload(self, number: int, segments: Sequence[str] = ()) -> None:
+        """Remove a lot and seal its segments: one that no row names is given up, now or when its last row goes."""
+        ...
 
     def list_uploads(self) -> list[tuple[int, int]]:
         """Lots with the numbers of their stores."""

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from gantry.errors import Code, NotFound, Status, StatusError
 from gantry.ingest import ingest_batch, printable, same_bytes
+from gantry.operations.batch_writers import Tries
 from gantry.operations.batches import cut, died, run_batch, run_in_order
-from gantry.operations.blob_keys import batch_prefix, blob_key, half_written
+from gantry.operations.blob_keys import batch_prefix
 from gantry.operations.bucket_use import bucket_use
 from gantry.operations.interruption import Stopping, go_on, until
 from gantry.operations.matching_nothing import what_is_there
@@ -33,7 +34,10 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     def directory(number: int) -> str:
         return f"{place}/{batch_prefix(operation, number)}"
 
+    tries = Tries(seams)
+
     def submit(number: int, objects: Sequence[ObjectMeta], offset: int) -> Future[list[Instance | Failure]]:
+        tries.add(number)
         return seams.executor.submit(
             ingest_batch,
             list(objects),
@@ -57,14 +61,14 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
                 done += len(objects)
                 # A directory that fails half way is told of after what lies in it: the checkpoint never goes back.
                 checkpoint = max(checkpoint, *(item.key for item in objects), key=os.fsencode)
-                keys = [blob_key(directory(number), item) for item in range(len(objects))]
+                instances = tuple(item for item in outcomes if isinstance(item, Instance))
                 yield Batch(
                     checkpoint=checkpoint,
-                    instances=tuple(item for item in outcomes if isinstance(item, Instance)),
+                    instances=instances,
                     failures=tuple(item for item in outcomes if isinstance(item, Failure)),
                     listed=max(count.value, done),
                     blob_prefix=batch_prefix(operation, number),
-                    garbage=half_written(outcomes, keys),
+                    garbage=tries.find_left(number, (directory(number),), (item.blob_key for item in instances)),
                 )
     if not done:
         raise NotFound(f"{printable(str(pattern))} matches no object: {what_is_there(source, pattern, check)}")

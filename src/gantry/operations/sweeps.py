@@ -15,7 +15,7 @@ from gantry.operations.interruption import Stopping
 from gantry.operations.retention import sweep_operations
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.seams import Seams
-from gantry.studies.uploads import sweep_uploads
+from gantry.studies.upload_sweeps import sweep_uploads
 
 logger = logging.getLogger(__name__)
 

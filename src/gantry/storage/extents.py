@@ -41,3 +41,9 @@ def parse_extent(key: str) -> Extent | None:
 def align(size: int) -> int:
     """The next multiple of ALIGNMENT, ``size`` itself where it is one."""
     return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def object_of(key: str) -> str:
+    """The object that holds a blob: its segment, or the blob itself."""
+    extent = parse_extent(key)
+    return extent.segment if extent else key

@@ -6,19 +6,18 @@ is wrong with the server after some are stored is told of the rest, so that the 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
 from gantry.describing import Read, describe
+from gantry.dicom.buffers import Held
 from gantry.errors import AlreadyExists, BrokenBody, Code, InvalidArgument, Status, StatusError
 from gantry.ingest import identify
 from gantry.names import DicomStoreName
-from gantry.operations.blob_keys import blob_key
 from gantry.resources import BlobStorageClass, Instance
-from gantry.seams import BlobStore, Seams
+from gantry.seams import Seams
 from gantry.studies.replacing import replace_all
 from gantry.studies.uploads import Request, Uploads
 
@@ -34,19 +33,6 @@ but hardly anything to send."""
 
 class _TooManyUnreadable(InvalidArgument):
     """The request is no upload of instances."""
-
-
-class Held(NamedTuple):
-    """The bytes of an instance in memory."""
-
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        return self.data[offset : offset + length]
 
 
 def _held(chunks: Iterator[bytes]) -> tuple[list[bytes], bool]:
@@ -105,14 +91,14 @@ def store(
     Raises NotFound for the store, and the error of a server that can store nothing at all.
     """
     store_id = seams.index.resources.get_dicom_store(name).id
-    with uploads.request(store_id, _CLASS) as request:
-        # A copy of its own: a flush tells of the writes of one writer.
-        return _Request(seams, copy.deepcopy(seams.blobs), request, study, replace).run(incoming)
+    with uploads.request(store_id) as request:
+        return _Request(seams, request, study, replace).run(incoming)
 
 
 class _Request:
-    def __init__(self, seams: Seams, blobs: BlobStore, request: Request, study: str, replace: bool) -> None:
-        self.seams, self.blobs, self.request = seams, blobs, request
+    def __init__(self, seams: Seams, request: Request, study: str, replace: bool) -> None:
+        self.seams, self.request = seams, request
+        self.writer = request.writer(_CLASS)
         self.study, self.replace = study, replace
         self.batch: list[Read] = []
         self.bytes = 0
@@ -134,39 +120,38 @@ class _Request:
         return self.done
 
     def _take_all(self, incoming: Iterable[Incoming]) -> None:
-        for number, item in enumerate(incoming):
-            self._take(item, blob_key(f"{self.request.directory}/{number // 1000:06d}", number % 1000))
+        for item in incoming:
+            self._take(item)
             if len(self.batch) >= BATCH_ITEMS or self.bytes >= BATCH_BYTES:
                 self._commit()
 
-    def _take(self, item: Incoming, key: str) -> None:
+    def _take(self, item: Incoming) -> None:
         try:
             if item.problem is not None:
                 raise item.problem
-            read = self._written(item, key)
+            read = self._write(item)
         except StatusError as error:
             self._refuse(error, Refused("", "", Status(error.code, f"{item.name}: {error.message}")))
             return
         if self.study and read.instance.study_instance_uid != self.study:
-            self._delete(key)
+            self._delete(read.instance.blob_key)
             message = f"its StudyInstanceUID is {read.instance.study_instance_uid}, the address says {self.study}"
             self._refuse(InvalidArgument(message), _refused(read.instance, InvalidArgument(message).status))
             return
         self.batch.append(read)
         self.bytes += read.instance.size
 
-    def _written(self, item: Incoming, key: str) -> Read:
-        """The instance as the blob ``key``. Of a short one the header is read before it is written."""
+    def _write(self, item: Incoming) -> Read:
+        """The instance with the key of its blob. Of a short one the header is read before it is written."""
         chunks = iter(item.chunks)
         held, ended = _held(chunks)
         if ended:
-            data = Held(b"".join(held))
-            read = identify(data, key, data.size, _CLASS, item.name)
-            self.blobs.put(key, (data.data,))
-            return read
-        size = self.blobs.put(key, chain(held, chunks))
+            data = b"".join(held)
+            read = identify(Held(data), "", len(data), _CLASS, item.name)
+            return read.at(self.writer.put((data,), read.instance.uids)[0])
+        key, size = self.writer.put(chain(held, chunks))
         try:
-            with self.blobs.open(key) as blob:
+            with self.seams.blobs.open(key) as blob:
                 return identify(blob, key, size, _CLASS, item.name)
         except Exception:
             self._delete(key)
@@ -195,7 +180,7 @@ class _Request:
         written = [item.instance for item in batch]
         try:
             found = [item for item in describe(batch) if isinstance(item, Instance)]
-            self.blobs.flush()
+            self.request.flush()
             stored, present = self._store(found, written)
         except BaseException as error:
             self._settle([item.instance for item in batch], written, error)
@@ -211,13 +196,13 @@ class _Request:
         """Those that are stored, and those that existed already and stay as they are."""
         store_id = self.request.store_id
         if self.replace:
-            return replace_all(self.seams, self.blobs, store_id, new, written), []
+            return replace_all(self.seams, self.request, new, written), []
         present = self.seams.index.uploads.store_instances(store_id, new)
         return [item for item in new if item.uids not in present], [item for item in new if item.uids in present]
 
     def _settle(self, batch: list[Instance], written: list[Instance], error: BaseException) -> None:
         """After a commit that ended in an error: what has rows nevertheless is stored. Raises the error of the rest."""
-        kept = self.request.settle(self.seams, written)
+        kept = self.request.settle(written)
         stored = {item.uids: item for item in written if item.blob_key in kept}
         self.done.instances += stored.values()
         lost = [item for item in batch if item.uids not in stored]
@@ -243,7 +228,7 @@ class _Request:
             self._delete(item.instance.blob_key)
 
     def _delete(self, key: str) -> None:
-        self.request.discard(self.blobs, key)
+        self.request.discard(key)
 
 
 def _refused(item: Instance, status: Status) -> Refused:

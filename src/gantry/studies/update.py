@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,9 +17,9 @@ from gantry.ingest import identify
 from gantry.json_patch import apply_patch, require_patch
 from gantry.json_text import parse_json
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.operations.blob_keys import blob_key
+from gantry.operations.batch_writers import BatchWriters
 from gantry.resources import Failure, Instance, Replacement, StoredInstance
-from gantry.seams import BlobStore, Seams
+from gantry.seams import Blobs, BlobWriter, Seams
 from gantry.studies.uploads import Request, Uploads
 
 __all__ = ["require_patch", "update_batch", "update_instance"]
@@ -34,12 +33,10 @@ def update_instance(
     store_id = seams.index.resources.get_dicom_store(name).id
     for instance in seams.index.instances.walk_below(store_id, path):
         now = _where_it_is(seams, store_id, instance)
-        with uploads.request(store_id, now.storage_class) as request:
-            blobs = copy.deepcopy(seams.blobs)  # a flush tells of the writes of one writer
-            key = blob_key(request.directory, 0)
-            found = _update(now, key, patch, web_url, blobs)
+        with uploads.request(store_id) as request:
+            found = _update(now, request.writer(now.storage_class), patch, web_url, seams.blobs)
             if found is not None:
-                _commit(seams, blobs, request, now, found)
+                _commit(seams, request, now, found)
         return
     raise NotFound(f"{path} does not exist in this DICOM store")
 
@@ -53,16 +50,16 @@ def _where_it_is(seams: Seams, store_id: int, instance: StoredInstance) -> Store
         return seams.index.instances.find_stored(store_id, [instance.uids]).get(instance.uids, instance)
 
 
-def _commit(seams: Seams, blobs: BlobStore, request: Request, stored: StoredInstance, found: tuple[Read, Read]) -> None:
+def _commit(seams: Seams, request: Request, stored: StoredInstance, found: tuple[Read, Read]) -> None:
     """An error that comes after the row has been written is none: the row is looked at."""
     before, read = found
     try:
         (after,) = describe([read])
         assert isinstance(after, Instance)  # noqa: S101 - it was read
-        blobs.flush()
+        request.flush()
         failed = seams.index.uploads.replace_instance(Replacement(stored, after, *attributes_of(before)))
     except BaseException as error:
-        kept = request.settle(seams, [read.instance])
+        kept = request.settle([read.instance])
         if not kept or not isinstance(error, StatusError):
             raise
         return
@@ -71,31 +68,39 @@ def _commit(seams: Seams, blobs: BlobStore, request: Request, stored: StoredInst
 
 
 def update_batch(
-    instances: Sequence[StoredInstance], keys: Sequence[str], *, patch: Any, web_url: str, blobs: BlobStore
+    instances: Sequence[StoredInstance],
+    places: Sequence[str],
+    prefix: str,
+    *,
+    patch: Any,
+    web_url: str,
+    blobs: Blobs,
 ) -> list[Replacement | Failure | None]:
-    """Write patched copies as the blobs ``keys``; one outcome per instance, in order, durable on return.
+    """Write patched copies, each to its place; one outcome per instance, in order, durable on return.
 
+    ``prefix`` is where the call writes to in each place.
     None stands for an instance that the patch leaves as it is: nothing is written for it. What is wrong with one
     becomes its Failure; ResourceExhausted (our own disk is full) is raised.
     """
     outcomes: list[Replacement | Failure | None] = []
     read: list[Read] = []
-    for instance, key in zip(instances, keys, strict=True):
-        try:
-            found = _update(instance, key, patch, web_url, blobs)
-        except ResourceExhausted:
-            raise
-        except StatusError as error:
-            outcomes.append(Failure(instance.path, error.status))
-            continue
-        if found is None:
-            outcomes.append(None)
-            continue
-        before, after = found
-        read.append(after)
-        outcomes.append(Replacement(instance, after.instance, *attributes_of(before)))
-    described = map(_as_it_is, describe(read), read)
-    blobs.flush()
+    with BatchWriters(blobs, prefix) as writers:
+        for instance, place in zip(instances, places, strict=True):
+            try:
+                found = _update(instance, writers.at(place), patch, web_url, blobs)
+            except ResourceExhausted:
+                raise
+            except StatusError as error:
+                outcomes.append(Failure(instance.path, error.status))
+                continue
+            if found is None:
+                outcomes.append(None)
+                continue
+            before, after = found
+            read.append(after)
+            outcomes.append(Replacement(instance, after.instance, *attributes_of(before)))
+        described = map(_as_it_is, describe(read), read)
+        writers.flush()
     return [item._replace(after=next(described)) if isinstance(item, Replacement) else item for item in outcomes]
 
 
@@ -106,14 +111,16 @@ def _as_it_is(after: Instance | Failure, read: Read) -> Instance:
     return after._replace(description=after.description._replace(study=study, series=series))
 
 
-def _update(instance: StoredInstance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
-    """The instance as it was, and as it is in the blob ``key``; None where nothing changes. Raises StatusError."""
+def _update(
+    instance: StoredInstance, writer: BlobWriter, patch: Any, web_url: str, blobs: Blobs
+) -> tuple[Read, Read] | None:
+    """The instance as it was, and as ``writer`` has written it; None where nothing changes. Raises StatusError."""
     with contain(instance.path, "while it was patched"):
-        return _rewritten(instance, key, patch, web_url, blobs)
+        return _rewritten(instance, writer, patch, web_url, blobs)
 
 
 def _rewritten(
-    instance: StoredInstance, key: str, patch: Any, web_url: str, blobs: BlobStore
+    instance: StoredInstance, writer: BlobWriter, patch: Any, web_url: str, blobs: Blobs
 ) -> tuple[Read, Read] | None:
     with blobs.open(instance.blob_key) as opened:
         header = read_header(opened.read_at, opened.size)
@@ -125,7 +132,7 @@ def _rewritten(
         wanted = apply_patch(attributes, patch)
         if json.dumps(wanted) == json.dumps(attributes):
             return None
-        size = blobs.put(key, rebuild(opened, header, header_bytes, bulk_uri, wanted))
+        key, size = writer.put(rebuild(opened, header, header_bytes, bulk_uri, wanted), instance.uids)
     try:
         with blobs.open(key) as made:
             after = identify(made, key, size, instance.storage_class, instance.path)
@@ -133,6 +140,6 @@ def _rewritten(
             raise InvalidArgument("the patch changes a UID of the instance")
     except Exception:
         with suppress(StatusError):
-            blobs.delete(key)
+            writer.discard(key)
         raise
     return Read(instance.to_instance(), header, header_bytes), after

@@ -1,0 +1,64 @@
+"""Where a batch writes the bytes of its instances, and what workers that died have left of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from gantry.seams import Blobs, BlobWriter, Seams, without_gaps
+from gantry.storage.extents import object_of
+
+
+def item_prefix(directory: str, offset: int) -> str:
+    """Of what one call writes: the items of a batch from ``offset`` on. No two calls under way have the same."""
+    return f"{directory}.{offset:04d}-"
+
+
+class BatchWriters:
+    """The writers of one call, one for each place that it writes to. ``prefix`` is without the place."""
+
+    def __init__(self, blobs: Blobs, prefix: str) -> None:
+        self._blobs, self._prefix = blobs, prefix
+        self._writers: dict[str, BlobWriter] = {}
+
+    def at(self, place: str) -> BlobWriter:
+        if place not in self._writers:
+            self._writers[place] = self._blobs.writer(f"{place}/{self._prefix}")
+        return self._writers[place]
+
+    def flush(self) -> None:
+        """Return when all that was written is durable."""
+        for writer in self._writers.values():
+            writer.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        for writer in self._writers.values():
+            writer.close()
+
+
+class Tries:
+    """Counts the calls of each batch: after more than one, a worker has died and may have left bytes."""
+
+    def __init__(self, seams: Seams) -> None:
+        self._seams = seams
+        self._counts: Counter[int] = Counter()
+
+    def add(self, number: int) -> None:
+        """A call of a batch begins."""
+        self._counts[number] += 1
+
+    def find_left(self, number: int, directories: Iterable[str], keys: Iterable[str]) -> tuple[str, ...]:
+        """Objects of a batch whose calls have ended, but for those that hold the blobs ``keys``.
+
+        ``directories`` are where the batch writes to, with the place. Raises Unavailable.
+        """
+        if self._counts.pop(number, 0) < 2:  # the usual case: nothing to look for
+            return ()
+        used = set(map(object_of, keys))
+        found = (item.key for each in directories for item in without_gaps(self._seams.blobs.list(f"{each}.")))
+        return tuple(key for key in found if key not in used)

@@ -17,7 +17,7 @@ import pytest
 from gantry.api.logging import JsonLines
 from gantry.errors import InvalidArgument, Status, Unavailable
 from gantry.names import DatasetName, OperationName
-from gantry.operations.retention import tell_failures
+from gantry.operations.retention import report_failures
 from gantry.resources import Failure, LogEntry, Method, Operation
 from gantry.seams import Seams
 from tests.support.gantry import Gantry
@@ -97,7 +97,11 @@ def test_a_collector_that_has_gone_stops_the_lines_and_nothing_else(caplog: pyte
 
 
 class NoIndex:
-    def last_failures(self, *_: object) -> list[LogEntry]:
+    @property
+    def logs(self) -> NoIndex:
+        return self
+
+    def list_last_failures(self, *_: object) -> list[LogEntry]:
         raise Unavailable("the index cannot be used right now")
 
 
@@ -105,6 +109,6 @@ def test_entries_that_cannot_be_read_back_do_not_end_the_operation(caplog: pytes
     unused: Any = None
     index: Any = NoIndex()
     seams = Seams(index, unused, unused, unused, unused, 1, listener=JsonLines(io.StringIO()))
-    tell_failures(seams, OPERATION, 3)
-    assert "3 failures were not told: the index cannot be used right now" in caplog.text
-    tell_failures(seams, OPERATION, 0)
+    report_failures(seams, OPERATION, 3)
+    assert "3 failures were not reported: the index cannot be used right now" in caplog.text
+    report_failures(seams, OPERATION, 0)

@@ -16,17 +16,17 @@ from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument, Unavailable
 from gantry.queries import FoundInstance
-from gantry.studies.frames import Frame, frames
-from gantry.studies.metadata import etag_of, metadata
+from gantry.studies.frames import Frame, read_frames
+from gantry.studies.metadata import make_etag, read_metadata
 from gantry.studies.retrieve import (
     ANY,
     PIXEL_DATA,
     Value,
-    bulk,
-    instance,
-    instances,
     parse_bulk_path,
-    video_type,
+    read_bulk,
+    read_instance,
+    read_instances,
+    read_video_type,
 )
 from gantry.studies.zipping import ZIP, zip_instances
 
@@ -62,14 +62,14 @@ def retrieve_instance(call: Call) -> Answer:
     row = one_row(call)
 
     def value() -> Value:
-        return instance(call.context.seams, call.dicom_store, row, syntax, _named(call, syntax))
+        return read_instance(call.context.seams, call.dicom_store, row, syntax, _named(call, syntax))
 
     stored = row.transfer_syntax_uid if syntax == ANY else syntax
-    return value_answer(call, value, f"{forms.DICOM}; transfer-syntax={stored}", etag_of(row, "instance", syntax))
+    return value_answer(call, value, f"{forms.DICOM}; transfer-syntax={stored}", make_etag(row, "instance", syntax))
 
 
 def _in_parts(call: Call, syntax: str) -> Answer:
-    pieces = instances(call.context.seams, call.dicom_store, call.path, syntax, _named(call, syntax))
+    pieces = read_instances(call.context.seams, call.dicom_store, call.path, syntax, _named(call, syntax))
     boundary = new_boundary()
 
     def body() -> Iterator[bytes]:
@@ -84,7 +84,7 @@ def _in_parts(call: Call, syntax: str) -> Answer:
 
 
 def _in_archive(call: Call) -> Answer:
-    pieces = instances(call.context.seams, call.dicom_store, call.path, ANY, explicit=True)
+    pieces = read_instances(call.context.seams, call.dicom_store, call.path, ANY, explicit=True)
     name = call.path.series or call.path.study
     headers = {"content-disposition": attachment_header(f"{name}.zip")}
     return Answer(zip_instances(pieces), ZIP, headers=headers)
@@ -98,7 +98,7 @@ def _named(call: Call, syntax: str) -> bool:
 @WebHandler
 def retrieve_metadata(call: Call) -> Answer:
     offer, _ = call.negotiate(OBJECTS)
-    found = metadata(call.context.seams, call.dicom_store, call.path, call.web_url)
+    found = read_metadata(call.context.seams, call.dicom_store, call.path, call.web_url)
     etag = found.etag and f'{found.etag[:-1]}{"-xml" if offer.multipart else ""}"'
     remembered = call.context.remembered
     if etag and matches(call.headers.get("if-none-match", ""), etag) and remembered.is_whole(etag):
@@ -110,7 +110,7 @@ def retrieve_metadata(call: Call) -> Answer:
     body = remembered.get(etag) if etag else None
     if body is not None:
         return Answer(body, JSON, headers=headers)
-    return Answer(remembered.keeping(etag, json_array(found.objects), found.unread), JSON, headers=headers)
+    return Answer(remembered.keep_pieces(etag, json_array(found.objects), found.unread), JSON, headers=headers)
 
 
 @WebHandler
@@ -126,10 +126,10 @@ def retrieve_frames(call: Call) -> Answer:
 
     def find() -> Generator[Frame, None, None]:
         context, indices = call.context, [number - 1 for number in numbers]
-        return frames(context.seams, context.frame_places, call.dicom_store, row, indices, wanted)
+        return read_frames(context.seams, context.frame_places, call.dicom_store, row, indices, wanted)
 
     if not offer.multipart:
-        etag = etag_of(row, "frame", numbers, content_type)
+        etag = make_etag(row, "frame", numbers, content_type)
         return value_answer(call, lambda: Value.of(_join(find())), content_type, etag)
     boundary = new_boundary()
     root = Offer(content_type.partition(";")[0], True, (), "")
@@ -178,10 +178,10 @@ def retrieve_bulkdata(call: Call) -> Answer:
     offer, _ = call.negotiate(_BULK + video_offers(call, row, (True, False)) if is_video else _BULK)
 
     def value() -> Value:
-        return bulk(call.context.seams, call.dicom_store, row, path)
+        return read_bulk(call.context.seams, call.dicom_store, row, path)
 
     if not offer.multipart:
-        return value_answer(call, value, offer.type, etag_of(row, "bulkdata", path, offer.type))
+        return value_answer(call, value, offer.type, make_etag(row, "bulkdata", path, offer.type))
     found, boundary = value(), new_boundary()
     location = f"{call.web_url}/{call.path}/bulkdata/{call.ids[7].strip('/')}"
 
@@ -195,7 +195,7 @@ def retrieve_bulkdata(call: Call) -> Answer:
 
 def video_offers(call: Call, row: FoundInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
     """What a video is by its bytes, and what its transfer syntax calls it."""
-    by_bytes = video_type(call.context.seams, call.dicom_store, row)
+    by_bytes = read_video_type(call.context.seams, call.dicom_store, row)
     types = dict.fromkeys((by_bytes, *forms.video_types(row.transfer_syntax_uid)))
     return tuple(Offer(media_type, parts, (), "") for parts in multipart for media_type in types)
 

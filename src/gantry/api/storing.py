@@ -14,9 +14,9 @@ from gantry.api.web import Answer, WebHandler
 from gantry.api.wire import Json
 from gantry.errors import InvalidArgument
 from gantry.names import ResourcePath
-from gantry.studies.metadata import object_xml
+from gantry.studies.metadata import write_xml
 from gantry.studies.store import Incoming, Refused, Stored, store
-from gantry.studies.store_json import incoming_of_json
+from gantry.studies.store_json import read_json_parts
 
 PROCESSING_FAILURE = 0x0110
 """The one FailureReason that the API gives (PS3.18 §I.2.2); people read the detail."""
@@ -41,7 +41,7 @@ def _handler(replace: bool) -> WebHandler:
         if replace:
             call.context.sweep()
         if offer.type == XML:
-            return Answer(object_xml(answer, _PRIVATE_KEYWORDS), XML, status)
+            return Answer(write_xml(answer, _PRIVATE_KEYWORDS), XML, status)
         return Answer(answer.encode("utf-8", "replace"), JSON, status)
 
     return WebHandler(handle)
@@ -62,7 +62,7 @@ def _incoming(call: Call, replace: bool) -> Iterator[Incoming]:
         root = parameters.get("type", "").lower()
         boundary = parameters.get("boundary", "")
         if root == JSON and not replace:
-            return incoming_of_json(parts(read, boundary))
+            return read_json_parts(parts(read, boundary))
         if root not in ("", _DICOM):
             raise InvalidArgument(f"Content-Type: multipart/related with type {root[:100]!r} cannot be stored here")
         return _parts(read, boundary)

@@ -8,7 +8,7 @@ from gantry.console.rendering import attachment
 from gantry.console.views import View
 from gantry.errors import NotFound
 from gantry.names import check_uids
-from gantry.studies.retrieve import ANY, instances
+from gantry.studies.retrieve import ANY, read_instances
 from gantry.studies.zipping import ZIP, zip_instances
 
 
@@ -21,5 +21,5 @@ def download(view: View) -> ASGIApp:
         store_id = index.resources.get_dicom_store(view.store).id
         if not index.instances.count_below(store_id, path):
             raise NotFound(f"{view.store} holds no {path}; the page of its studies lists those that it has")
-    pieces = instances(view.context.seams, view.store, path, ANY, explicit=True)
+    pieces = read_instances(view.context.seams, view.store, path, ANY, explicit=True)
     return attachment(zip_instances(pieces), ZIP, f"{path.series or path.study}.zip")

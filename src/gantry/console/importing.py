@@ -65,7 +65,7 @@ def folders(view: View) -> Response:
     if not bucket:
         return view.show("import_folders.html", bucket="", folders=(), files=(), parts=(), here="", prefix="")
     source = open_source(view, bucket, prefix)
-    found = source.folders(prefix, _FOLDERS + 1)
+    found = source.list_folders(prefix, _FOLDERS + 1)
     files = []
     for each in source.list(prefix, depth=prefix.count("/")):
         files.append(each)

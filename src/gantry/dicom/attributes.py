@@ -30,7 +30,7 @@ from gantry.dicom.tags import (
 )
 from gantry.errors import StatusError
 from gantry.json_text import parse_json
-from gantry.resources import Said, SeriesAttributes, StudyAttributes
+from gantry.resources import HeaderAttributes, SeriesAttributes, StudyAttributes
 
 logger = logging.getLogger(__name__)
 
@@ -106,7 +106,7 @@ _STUDY, _SERIES = frozenset(STUDY_DEFAULT + STUDY_MORE), frozenset(SERIES_DEFAUL
 _MAX_MEMBER = 16 << 10
 
 
-def read_attributes(header_bytes: HeaderBytes, study: StudyAttributes | None = None) -> Said:
+def read_attributes(header_bytes: HeaderBytes, study: StudyAttributes | None = None) -> HeaderAttributes:
     """What a header says of its study and series. An attribute that cannot be read is left out, and no other.
 
     A ``study`` that another header has described is taken as it is.
@@ -115,7 +115,9 @@ def read_attributes(header_bytes: HeaderBytes, study: StudyAttributes | None = N
     elements = _parsed(found)
     members = {tag: found[tag] for tag in elements}
     texts = {tag: _joined(element) for tag, element in elements.items() if element["vr"] != "SQ"}
-    return Said(study or _study(members, texts), _series(members, texts), whole and len(elements) == len(found))
+    return HeaderAttributes(
+        study or _study(members, texts), _series(members, texts), whole and len(elements) == len(found)
+    )
 
 
 def _study(members: dict[int, str], texts: dict[int, str]) -> StudyAttributes:

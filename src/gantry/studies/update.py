@@ -1,4 +1,4 @@
-"""Update of metadata by JSON Patch (RFC 6902): a new file around the old values, in place of the old one."""
+"""Update of metadata by JSON Patch (RFC 6902): the instance gets a new file that contains the old values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from gantry.containment import contain
-from gantry.describing import Read, attributes_of, describe
+from gantry.describing import Read, describe, describe_study_and_series
 from gantry.dicom.json_model import dicom_json
 from gantry.dicom.part10 import MAX_LIVE_HEADER, read_header, read_header_bytes
 from gantry.dicom.updating import rebuild
@@ -32,22 +32,23 @@ Placed = tuple[str, Instance]
 def update_instance(
     seams: Seams, uploads: Uploads, name: DicomStoreName, path: ResourcePath, patch: Any, web_url: str
 ) -> None:
-    """Before the answer. Raises NotFound, InvalidArgument for a patch that does not fit, Aborted for a race lost."""
+    """Patch one instance. Raises NotFound, InvalidArgument for a patch that does not fit, and Aborted where the
+    instance was changed meanwhile."""
     require_patch(patch)
     store_id = seams.index.resources.get_dicom_store(name).id
     for position, instance in seams.index.instances.walk_below(store_id, path):
         with uploads.request(store_id, instance.storage_class) as request:
-            blobs = copy.deepcopy(seams.blobs)  # a flush tells of the writes of one writer
+            blobs = copy.deepcopy(seams.blobs)  # a flush reports the errors of one writer
             key = blob_key(request.directory, 0)
-            found = _update(_where_it_is(seams, store_id, instance), key, patch, web_url, blobs)
-            if found is not None:
-                _commit(seams, blobs, request, position, found)
+            updated = _update(_locate(seams, store_id, instance), key, patch, web_url, blobs)
+            if updated is not None:
+                _commit(seams, blobs, request, position, updated)
         return
     raise NotFound(f"{path} does not exist in this DICOM store")
 
 
-def _where_it_is(seams: Seams, store_id: int, instance: Instance) -> Instance:
-    """The instance with the place that its bytes may have been moved to just now."""
+def _locate(seams: Seams, store_id: int, instance: Instance) -> Instance:
+    """The instance with its present blob key, which may have changed meanwhile."""
     try:
         with seams.blobs.open(instance.blob_key):
             return instance
@@ -56,15 +57,15 @@ def _where_it_is(seams: Seams, store_id: int, instance: Instance) -> Instance:
         return instance._replace(blob_key=keys.get(instance.uids, instance.blob_key))
 
 
-def _commit(seams: Seams, blobs: BlobStore, request: Request, position: str, found: tuple[Read, Read]) -> None:
-    """An error that comes after the row has been written is none: the row is looked at."""
-    before, read = found
+def _commit(seams: Seams, blobs: BlobStore, request: Request, position: str, updated: tuple[Read, Read]) -> None:
+    """Write the row. An error that is raised although the row was written is ignored."""
+    before, read = updated
     try:
         (after,) = describe([read])
         assert isinstance(after, Instance)  # noqa: S101 - it was read
         blobs.flush()
         failed = seams.index.uploads.replace_instance(
-            Replacement(position, before.instance, after, *attributes_of(before))
+            Replacement(position, before.instance, after, *describe_study_and_series(before))
         )
     except BaseException as error:
         kept = request.settle(seams, [read.instance])
@@ -80,44 +81,44 @@ def update_batch(
 ) -> list[Replacement | Failure | None]:
     """Write patched copies as the blobs ``keys``; one outcome per instance, in order, durable on return.
 
-    None stands for an instance that the patch leaves as it is: nothing is written for it. What is wrong with one
-    becomes its Failure; ResourceExhausted (our own disk is full) is raised.
+    None stands for an instance that the patch does not change: nothing is written for it. An error of one instance
+    becomes its Failure; ResourceExhausted (the server's own disk is full) is raised.
     """
     outcomes: list[Replacement | Failure | None] = []
     read: list[Read] = []
     for (position, instance), key in zip(placed, keys, strict=True):
         try:
-            found = _update(instance, key, patch, web_url, blobs)
+            updated = _update(instance, key, patch, web_url, blobs)
         except ResourceExhausted:
             raise
         except StatusError as error:
             outcomes.append(Failure(instance.path, error.status))
             continue
-        if found is None:
+        if updated is None:
             outcomes.append(None)
             continue
-        before, after = found
+        before, after = updated
         read.append(after)
-        outcomes.append(Replacement(position, instance, after.instance, *attributes_of(before)))
-    described = map(_as_it_is, describe(read), read)
+        outcomes.append(Replacement(position, instance, after.instance, *describe_study_and_series(before)))
+    described = map(_describe_by_own_header, describe(read), read)
     blobs.flush()
     return [item._replace(after=next(described)) if isinstance(item, Replacement) else item for item in outcomes]
 
 
-def _as_it_is(after: Instance | Failure, read: Read) -> Instance:
-    """With what its own header says, not the first one of its series: it is compared with what it said before."""
+def _describe_by_own_header(after: Instance | Failure, read: Read) -> Instance:
+    """Use the attributes of its own header, not of the first in its series: they are compared with its old ones."""
     assert isinstance(after, Instance) and after.description is not None  # noqa: S101 - it was read
-    study, series = attributes_of(read)
+    study, series = describe_study_and_series(read)
     return after._replace(description=after.description._replace(study=study, series=series))
 
 
 def _update(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
-    """The instance as it was, and as it is in the blob ``key``; None where nothing changes. Raises StatusError."""
+    """The old instance, and the new one in the blob ``key``; None where nothing changes. Raises StatusError."""
     with contain(instance.path, "while it was patched"):
-        return _rewritten(instance, key, patch, web_url, blobs)
+        return _rewrite(instance, key, patch, web_url, blobs)
 
 
-def _rewritten(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
+def _rewrite(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
     with blobs.open(instance.blob_key) as opened:
         header = read_header(opened.read_at, opened.size)
         header_bytes = read_header_bytes(opened.read_at, opened.size, header.layout, MAX_LIVE_HEADER)

@@ -1,4 +1,4 @@
-"""Bytes that were moved to another place after an operation had read where they were."""
+"""Retries instances whose blobs were moved to another place after an operation had read their keys."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Out = TypeVar("Out")
 Placed = tuple[str, Instance]
 
 
-def look_again(
+def retry_moved(
     seams: Seams,
     store_id: int,
     placed: Sequence[Placed],
     outcomes: Sequence[Out | Failure],
     run: Callable[[Sequence[Placed]], Sequence[Out | Failure]],
 ) -> list[Out | Failure]:
-    """The outcomes, those that were NotFound replaced by what ``run`` makes of where the bytes are now.
+    """The outcomes, where those that were NotFound are replaced by the outcomes of ``run`` with the present keys.
 
-    Instances that have not moved, or are not there any more, keep their outcome.
+    Instances that were not moved, or were deleted, keep their outcome.
     """
-    found = list(outcomes)
-    gone = [number for number, outcome in enumerate(found) if _is_gone(outcome)]
+    final = list(outcomes)
+    gone = [number for number, outcome in enumerate(final) if _is_gone(outcome)]
     keys = seams.index.instances.find_blobs(store_id, [placed[number][1] for number in gone])
     moved = []
     for number in gone:
@@ -36,8 +36,8 @@ def look_again(
     if moved:
         again = run([item for _, item in moved])
         for (number, _), outcome in zip(moved, again, strict=True):
-            found[number] = outcome
-    return found
+            final[number] = outcome
+    return final
 
 
 def _is_gone(outcome: object) -> bool:

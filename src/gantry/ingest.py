@@ -22,7 +22,7 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.operations.blob_keys import blob_key
-from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta
+from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance
 from gantry.seams import BlobStore, OpenedObject
 
 logger = logging.getLogger(__name__)
@@ -97,17 +97,19 @@ def _read_header(
         return header, None, describe_header(long) if long is not None else None
 
 
-def describe_stored(instances: Sequence[Instance], *, blobs: BlobStore) -> list[Instance]:
+def describe_stored(instances: Sequence[StoredInstance], *, blobs: BlobStore) -> list[Instance]:
     """Add descriptions to stored instances; those whose bytes cannot be read are returned as they are."""
     read: list[Read | Failure] = []
     for item in instances:
         try:
             with contain(item.path, "while it was described"), blobs.open(item.blob_key) as opened:
-                read.append(identify(opened, item.blob_key, opened.size, item.storage_class, item.resource))
+                read.append(identify(opened, item.blob_key, opened.size, item.storage_class, item.path))
         except StatusError as error:
-            read.append(Failure(item.resource, error.status))
+            read.append(Failure(item.path, error.status))
     described = describe(read)
-    return [new if isinstance(new, Instance) else old for new, old in zip(described, instances, strict=True)]
+    return [
+        new if isinstance(new, Instance) else old.to_instance() for new, old in zip(described, instances, strict=True)
+    ]
 
 
 def describe_headers(headers: Sequence[bytes | str], *, blobs: BlobStore) -> list[HeaderAttributes | None]:

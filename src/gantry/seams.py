@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
 from gantry.index_protocols import Index
-from gantry.resources import LogEntry, ObjectMeta, Operation
+from gantry.log_entries import LogEntry
+from gantry.resources import ObjectMeta, Operation
 
 MAIN = "main"  # the place of every storage class that has no directory of its own
 

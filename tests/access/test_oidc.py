@@ -196,6 +196,29 @@ def test_keys_elsewhere_need_tls_too(issuer: Issuer, tokens: OidcTokens, caplog:
     assert "jwks_uri: 'http://127.0.0.2" in caplog.text
 
 
+@pytest.mark.parametrize("other", ["https://other.example.org", "{}/", "{}/realm", " {}", "", None, ["{}"]], ids=repr)
+def test_a_discovery_document_of_another_issuer_is_refused(
+    issuer: Issuer, tokens: OidcTokens, caplog: pytest.LogCaptureFixture, other: Any
+) -> None:
+    """OIDC Discovery §4.3. Neither its keys nor its endpoints are used; the log names both issuers."""
+    issuer.document = {"issuer": other.format(issuer.url) if isinstance(other, str) else other}
+    with pytest.raises(Unavailable):
+        tokens.principal(issuer.token())
+    assert issuer.asked == ["/.well-known/openid-configuration"]
+    assert f"oidc_issuer is '{issuer.url}'" in caplog.text
+    with pytest.raises(Unavailable):
+        publishing.Issuer(issuer.url).endpoint("authorization_endpoint")
+    issuer.document = {}
+    assert tokens.principal(issuer.token()) is not None
+
+
+@pytest.mark.usefixtures("tokens")
+def test_keys_that_the_settings_place_need_no_discovery_document(issuer: Issuer) -> None:
+    issuer.document = {"issuer": "https://other.example.org"}
+    tokens = OidcTokens(publishing.Issuer(issuer.url, f"{issuer.url}/keys"), AUDIENCE)
+    assert tokens.principal(issuer.token()) is not None
+
+
 @pytest.mark.parametrize(
     "keys", [{"keys": {}}, {"keys": None}, {}, [], {"keys": [None, 3, {}, {"kty": "RSA"}]}], ids=repr
 )

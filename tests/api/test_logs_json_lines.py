@@ -16,9 +16,10 @@ import pytest
 
 from gantry.api.logging import JsonLines
 from gantry.errors import InvalidArgument, Status, Unavailable
+from gantry.log_entries import LogEntry
 from gantry.names import DatasetName, OperationName
 from gantry.operations.retention import report_failures
-from gantry.resources import Failure, LogEntry, Method, Operation
+from gantry.resources import Failure, Method, Operation
 from gantry.seams import Seams
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer

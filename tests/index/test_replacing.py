@@ -37,8 +37,8 @@ def test_many_at_once_are_all_stored_and_the_last_one_stays(index: SqlIndex, sto
 @pytest.mark.parametrize("name", ["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"])
 def test_the_storage_class_is_kept(index: SqlIndex, operation: Operation, name: str) -> None:
     index.uploads.store_instances(operation.store_id, [new(1, "a"), new(2, "b")])
-    position, before = next(index.instances.walk_store(operation.store_id))
-    index.operations.commit_batch(operation, RUNNER, Batch("a", changes=(Change(position, before, name, "a"),)))
+    before = next(index.instances.walk_store(operation.store_id))
+    index.operations.commit_batch(operation, RUNNER, Batch("a", changes=(Change(before, name, "a"),)))
     index.uploads.store_instances(operation.store_id, [new(number, f"again/{number}") for number in (1, 2, 3)], True)
     found = {each.sop_instance_uid: each for each in stored(index, index.resources.get_dicom_store(STORE))}
     assert [found[f"9.{number}"].storage_class for number in (1, 2, 3)] == [name, "STANDARD", "STANDARD"]

@@ -20,8 +20,8 @@ from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
 from gantry.operations.export_dicom_data import AS_THEY_ARE, export_batch
 from gantry.operations.set_blob_storage_settings import copy_batch
-from gantry.queries import FoundInstance, Level
-from gantry.resources import Dataset, DicomStore, Failure, Instance, Replacement
+from gantry.queries import Level
+from gantry.resources import Dataset, DicomStore, Failure, Replacement, StoredInstance
 from gantry.seams import Seams
 from gantry.storage.local import LocalBlobStore
 from gantry.studies import metadata as of_metadata
@@ -87,7 +87,7 @@ def fill(seams: Seams, count: int, syntax: str = EXPLICIT_LE, start: int = 0) ->
     assert len(found.instances) == count
 
 
-def rows(seams: Seams) -> dict[str, FoundInstance]:
+def rows(seams: Seams) -> dict[str, StoredInstance]:
     return {row.sop_instance_uid: row for row in seams.index.instances.list_below(STORE, STUDY)}
 
 
@@ -95,7 +95,7 @@ def _path(sop_instance_uid: str) -> ResourcePath:
     return ResourcePath(STUDY.study, sop_instance_uid.rpartition(".")[0], sop_instance_uid)
 
 
-def stored(seams: Seams) -> list[tuple[str, Instance]]:
+def stored(seams: Seams) -> list[StoredInstance]:
     return list(seams.index.instances.walk_below(1, STUDY))
 
 
@@ -284,8 +284,7 @@ def test_instances_whose_headers_are_damaged_in_the_index_can_be_changed_and_del
 
 
 def outcomes(seams: Seams, tmp_path: Path, verb: str) -> list[Any]:
-    placed = stored(seams)
-    items = [item for _, item in placed]
+    items = stored(seams)
     Blobs.bad = next(item.blob_key for item in items if item.sop_instance_uid == BAD)
     if verb == "export":
         (tmp_path / "out").mkdir()
@@ -294,7 +293,7 @@ def outcomes(seams: Seams, tmp_path: Path, verb: str) -> list[Any]:
     if verb == "copy":
         return list(copy_batch(items, blobs=seams.blobs, place="ARCHIVE", blob_prefix="1/2/3"))
     keys = [f"main/1/9/{number}.dcm" for number in range(COUNT)]
-    return list(update_batch(placed, keys, patch=NAME, web_url="http://h", blobs=seams.blobs))
+    return list(update_batch(items, keys, patch=NAME, web_url="http://h", blobs=seams.blobs))
 
 
 class Breaking:
@@ -320,7 +319,7 @@ class Breaking:
 
 
 def test_half_a_copy_to_another_place_is_removed_and_its_own_error_counts(seams: Seams) -> None:
-    item = stored(seams)[0][1]
+    item = stored(seams)[0]
     blobs = Breaking(Unavailable("the disk is gone"))
     (outcome,) = copy_batch([item], 7, blobs=cast(Any, blobs), place="ARCHIVE", blob_prefix="1/2/3")
     assert isinstance(outcome, Failure)

@@ -50,7 +50,15 @@ class Issuer:
         return str(address)
 
     def _fetch_document(self) -> dict[str, Any]:
-        return fetch_json(f"{self.url.rstrip('/')}/.well-known/openid-configuration")
+        """Raises Unavailable, also for the document of another issuer (OIDC Discovery §4.3): equal in every letter."""
+        address = f"{self.url.rstrip('/')}/.well-known/openid-configuration"
+        document = fetch_json(address)
+        if document.get("issuer") != self.url:
+            raise Unavailable(
+                f"{address[:200]} names the issuer {str(document.get('issuer'))[:200]!r}, but oidc_issuer is "
+                f"{self.url[:200]!r}; set oidc_issuer to the issuer's own name, letter by letter"
+            )
+        return document
 
     def _fetch_keys(self) -> Keys:
         uri = self._jwks_uri or str(self._fetch_document().get("jwks_uri"))

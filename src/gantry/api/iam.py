@@ -77,10 +77,11 @@ def set_policy(call: Call) -> Json:
             raise Aborted("the policy was changed since its etag was read; read it again and repeat the change")
         old = Policy.from_text(text)
         given = tuple(body.audit_configs or ())
+        audits = given if mask & {"auditConfigs", "audit_configs"} else old.audit_configs
+        new = write_policy(Policy(bindings if "bindings" in mask else old.bindings, audits))
         if given and given != old.audit_configs:
             require_effect("auditConfigs", call.context.accept_without_effect)
-        audits = given if mask & {"auditConfigs", "audit_configs"} else old.audit_configs
-        return write_policy(Policy(bindings if "bindings" in mask else old.bindings, audits))
+        return new
 
     return _answer(call.context.seams.index.access.change_policy(_resource(call), change))
 

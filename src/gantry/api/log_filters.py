@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from gantry.api.wire import LOG_KINDS, LogKind
 from gantry.errors import InvalidArgument, invalid_field
-from gantry.resources import LogFilter, Severity
+from gantry.log_entries import LogFilter, Severity
 from gantry.whole_numbers import read_number
 
 _MAX_LENGTH = 20_000

@@ -16,7 +16,8 @@ from gantry.api.method import ApiMethod
 from gantry.api.paging import read_page
 from gantry.api.wire import Json, log_entry_json
 from gantry.errors import NotFound, invalid_field
-from gantry.resources import LogEntry, LogFilter, LogPosition, Operation
+from gantry.log_entries import LogEntry, LogFilter, LogPosition
+from gantry.resources import Operation
 
 VERSION = "v2"
 _MAX_NAMES = 100

@@ -147,11 +147,12 @@ def _require(holds: bool, place: str, words: str) -> None:
         raise invalid_field(place, words)
 
 
-def _is_integer(value: Any) -> bool:
-    """A number, or its digits as text: proto3 JSON has both."""
+def _is_number(value: Any) -> bool:
+    """A whole number from 0 on, or its digits: proto3 JSON has both. None of the API's integers are below 0."""
     if isinstance(value, str):
         return read_number(value) is not None
-    return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return whole and not isinstance(value, bool) and value >= 0
 
 
 def _is_text_or_number(value: Any) -> bool:
@@ -161,6 +162,6 @@ def _is_text_or_number(value: Any) -> bool:
 _SCALARS: Mapping[Any, tuple[Callable[[Any], bool], str]] = {
     str: (lambda value: isinstance(value, str), "text"),
     bool: (lambda value: isinstance(value, bool) or value in ("true", "false"), "true or false"),
-    int: (_is_integer, "a whole number"),
+    int: (_is_number, "a number, zero or more"),
     (str, StrictInt): (_is_text_or_number, "a name or a number"),
 }

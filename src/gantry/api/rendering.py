@@ -14,7 +14,7 @@ from gantry.api.retrieving import frame_list, one_row, value_answer, video_offer
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.studies.metadata import make_etag
 from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, choose_representative, render_images
 from gantry.studies.retrieve import PIXEL_DATA, Value, read_bulk
@@ -36,7 +36,7 @@ def render_instance(call: Call) -> Answer:
     return _video(call, row) if forms.video_types(row.transfer_syntax_uid) else _render(call, row, None)
 
 
-def _video(call: Call, row: FoundInstance) -> Answer:
+def _video(call: Call, row: StoredInstance) -> Answer:
     """As it is stored, whole or a range of it, as players ask for it."""
     offer, _ = call.negotiate(video_offers(call, row, (False,)))
     if asked := [name for name, _ in call.parameters if name in _KNOWN and name != "accept"]:
@@ -61,7 +61,7 @@ def thumbnail(call: Call) -> Answer:
     return _render(call, row, numbers, _THUMBNAIL)
 
 
-def _render(call: Call, row: FoundInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
+def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
     offer, _ = call.negotiate(_OFFERS)
     view = _view(call, offer, size)
     if not offer.multipart:

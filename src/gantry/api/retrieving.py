@@ -15,7 +15,7 @@ from gantry.api.searching import JSON, OBJECTS, json_array, objects_answer
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument, Unavailable
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.studies.frames import Frame, read_frames
 from gantry.studies.metadata import make_etag, read_metadata
 from gantry.studies.retrieve import (
@@ -152,7 +152,7 @@ def _frames_in_parts(
     yield closing(boundary)
 
 
-def _frame_type(row: FoundInstance, offer: Offer, syntax: str) -> str:
+def _frame_type(row: StoredInstance, offer: Offer, syntax: str) -> str:
     """Stored bitstreams have the media type of their transfer syntax, whatever was asked for with ``*``."""
     if syntax == ANY:
         stored = row.transfer_syntax_uid
@@ -193,7 +193,7 @@ def retrieve_bulkdata(call: Call) -> Answer:
     return Answer(body(), media_type_text(offer, "", boundary))
 
 
-def video_offers(call: Call, row: FoundInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
+def video_offers(call: Call, row: StoredInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
     """What a video is by its bytes, and what its transfer syntax calls it."""
     by_bytes = read_video_type(call.context.seams, call.dicom_store, row)
     types = dict.fromkeys((by_bytes, *forms.video_types(row.transfer_syntax_uid)))
@@ -203,7 +203,7 @@ def video_offers(call: Call, row: FoundInstance, multipart: Sequence[bool]) -> t
 # --- one value, whole or in part
 
 
-def one_row(call: Call) -> FoundInstance:
+def one_row(call: Call) -> StoredInstance:
     """The instance that the address names. Raises NotFound."""
     return next(call.context.seams.index.instances.list_below(call.dicom_store, call.path))
 

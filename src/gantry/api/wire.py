@@ -13,18 +13,9 @@ from pydantic import AliasChoices, Field, StrictInt
 from gantry.api.messages import Json as Json
 from gantry.api.messages import Message
 from gantry.errors import Status
+from gantry.log_entries import LogEntry
 from gantry.names import url_path
-from gantry.resources import (
-    Dataset,
-    DicomStore,
-    Failure,
-    LogEntry,
-    Method,
-    Metrics,
-    Operation,
-    ProgressCounter,
-    StorageInfo,
-)
+from gantry.resources import Dataset, DicomStore, Failure, Method, Metrics, Operation, ProgressCounter, StorageInfo
 
 _TYPES = "type.googleapis.com/"
 _PACKAGE = "google.cloud.healthcare"

@@ -21,9 +21,10 @@ from gantry.console.charts import Point, line_chart
 from gantry.console.rendering import attachment
 from gantry.console.views import Crumb, View, address_of, crumbs_of
 from gantry.errors import Code
+from gantry.log_entries import LogEntry
 from gantry.names import OperationName, ResourcePath, url_path
 from gantry.operation_state import State, state_of
-from gantry.resources import LogEntry, Method, Operation
+from gantry.resources import Method, Operation
 from gantry.whole_numbers import read_number
 
 PAGE = 50
@@ -126,7 +127,7 @@ def listed(view: View) -> Response:
     found = view.api.get(f"{view.dataset}/operations", **query)
     index = view.context.seams.index
     names = [OperationName.parse(view.dataset, item["name"].rpartition("/")[2]) for item in found.get("operations", ())]
-    rows = [shown_of(index.operations.get_operation(name)) for name in names]
+    rows = [shown_of(each) for each in index.operations.get_operations(view.dataset, [name.id for name in names])]
     return view.show(
         "operations.html",
         crumbs=crumbs_of(view.dataset),

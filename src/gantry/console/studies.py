@@ -18,7 +18,7 @@ from gantry.console.tags import matching, rows_of
 from gantry.console.views import Crumb, View, address_of, crumbs_of
 from gantry.errors import StatusError
 from gantry.names import ResourcePath, url_path
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.whole_numbers import read_number
 
 PAGE = 50
@@ -173,7 +173,7 @@ def series(view: View) -> Response:
     )
 
 
-def _place(row: FoundInstance) -> tuple[float, str]:
+def _place(row: StoredInstance) -> tuple[float, str]:
     number = row.instance_number
     return math.inf if number is None else number, row.sop_instance_uid
 

@@ -7,7 +7,6 @@ order apart: what they mean need not be known for that. What was written is read
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from struct import pack
 from typing import NamedTuple
 
@@ -264,12 +263,13 @@ def _is_same(old: DataSet, placed: Sequence[Placed], changes: Changes, new: Data
 def _find_end_of_run(kept: Sequence[Placed], number: int, before: int | None) -> int:
     """Behind the last of those elements from a place on that follow each other in the old data set, and that come
     before a tag."""
-    place, end = number, -1
-    for (tag, _, start, _, _, stop, _), _ in islice(kept, number, None):
+    end = -1
+    for place in range(number, len(kept)):
+        tag, _, start, _, _, stop, _ = kept[place][0]
         if (before is not None and tag > before) or (start != end and end >= 0):
-            break
-        place, end = place + 1, stop
-    return place
+            return place
+        end = stop
+    return len(kept)
 
 
 def _has_value(new: DataSet, element: Element, value: Buffer) -> bool:

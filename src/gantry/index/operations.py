@@ -50,26 +50,20 @@ from gantry.index.log_rows import insert_entries
 from gantry.index.operation_rows import (
     count_open_operations,
     get_operation,
+    get_operations,
     is_in_dataset,
     make_id,
     note_progress,
     select_operations,
-    select_samples,
     to_operation,
+    to_operations,
 )
 from gantry.index.replacement import replace_instances
 from gantry.index.resource_rows import get_dataset_row, get_store_row
 from gantry.index.tables import dicom_store, operation, progress, selection
+from gantry.log_entries import Severity
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
-from gantry.resources import (
-    CANCELLED,
-    Batch,
-    Committed,
-    Failure,
-    Method,
-    Operation,
-    Severity,
-)
+from gantry.resources import CANCELLED, Batch, Committed, Failure, Method, Operation
 
 
 class Operations(Part):
@@ -131,6 +125,10 @@ class Operations(Part):
         with self.database.read() as connection:
             return get_operation(connection, name)
 
+    def get_operations(self, parent: DatasetName, numbers: Sequence[int]) -> list[Operation]:
+        with self.database.read() as connection:
+            return get_operations(connection, parent, numbers)
+
     def list_operations(
         self,
         parent: DatasetName,
@@ -147,9 +145,9 @@ class Operations(Part):
                 query = query.where(operation.c.end_time.is_not(None) if done else operation.c.end_time.is_(None))
             if method is not None:
                 query = query.where(operation.c.method == method)
-            rows = connection.execute(query.order_by(operation.c.id.desc()).limit(limit)).all()
-            samples = select_samples(connection, rows)
-            return [to_operation(row, samples.get(row.id, ())) for row in rows]
+            return to_operations(
+                connection, connection.execute(query.order_by(operation.c.id.desc()).limit(limit)).all()
+            )
 
     def request_cancel(self, name: OperationName) -> int:
         with self.database.write() as connection:

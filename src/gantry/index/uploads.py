@@ -10,13 +10,11 @@ from sqlalchemy import Connection, delete, false, insert, select
 from gantry.errors import AlreadyExists, NotFound
 from gantry.index.database import Part
 from gantry.index.filling import add_instances
-from gantry.index.lookups import find_blobs, find_places, find_rows
+from gantry.index.lookups import find_places, find_rows, find_stored
 from gantry.index.removal import remove_instances
 from gantry.index.replacement import replace_instances
 from gantry.index.tables import dicom_store, upload
-from gantry.resources import Failure, Instance, Replacement
-
-Uids = tuple[str, str, str]
+from gantry.resources import Failure, Instance, Replacement, Uids
 
 
 class Uploads(Part):
@@ -33,7 +31,7 @@ class Uploads(Part):
                 self._insert(store_id, new)
             except AlreadyExists:
                 with self.database.read() as connection:
-                    present |= find_blobs(connection, store_id, new).keys()
+                    present |= find_stored(connection, store_id, [item.uids for item in new]).keys()
             else:
                 return present
 
@@ -68,7 +66,7 @@ class Uploads(Part):
 
 def _make_room(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Sequence[Instance]:
     """Remove the rows of those that are there. ``instances``, each in the storage class that it had."""
-    places = find_places(connection, store_id, instances)
+    places = find_places(connection, store_id, [item.uids for item in instances])
     rows = find_rows(connection, places)
     if rows:
         remove_instances(connection, store_id, list(rows.values()), now)

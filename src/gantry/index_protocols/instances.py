@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
 from gantry.resources import (
     Failure,
-    HeaderPlace,
     Instance,
     Method,
     Operation,
@@ -18,26 +16,25 @@ from gantry.resources import (
     Replacement,
     SeriesAttributes,
     StorageInfo,
+    StoredInstance,
     StudyAttributes,
+    Uids,
 )
-
-Uids = tuple[str, str, str]
-"""Study, Series and SOP Instance UID."""
 
 
 class InstanceIndex(Protocol):
     """Stored instances. An instance is identified by all three UIDs (study, series, SOP instance) in one store."""
 
-    def find_blobs(self, store_id: int, instances: Sequence[Instance]) -> dict[tuple[str, str, str], str]:
-        """UIDs → blob key, for those of ``instances`` whose UIDs are stored."""
+    def find_stored(self, store_id: int, uids: Iterable[Uids]) -> dict[Uids, StoredInstance]:
+        """UIDs → instance, for those of ``uids`` that are stored."""
         ...
 
     def count_in_store(self, store_id: int) -> int:
         """All instances of a store."""
         ...
 
-    def walk_store(self, store_id: int, after: str = "") -> Iterator[tuple[str, Instance]]:
-        """(position, instance) in a fixed order, after the position ``after``."""
+    def walk_store(self, store_id: int, after: str = "") -> Iterator[StoredInstance]:
+        """All instances after the position ``after``, in the order of their positions, which never changes."""
         ...
 
     def require(self, store: DicomStoreName, path: ResourcePath) -> None:
@@ -52,11 +49,11 @@ class InstanceIndex(Protocol):
         """How many instances are below a path; 0 when it does not exist."""
         ...
 
-    def walk_below(self, store_id: int, path: ResourcePath, after: str = "") -> Iterator[tuple[str, Instance]]:
+    def walk_below(self, store_id: int, path: ResourcePath, after: str = "") -> Iterator[StoredInstance]:
         """Like ``walk_store``, for the instances below a path; nothing when it does not exist."""
         ...
 
-    def list_below(self, store: DicomStoreName, path: ResourcePath) -> Iterator[FoundInstance]:
+    def list_below(self, store: DicomStoreName, path: ResourcePath) -> Iterator[StoredInstance]:
         """The instances below a path, by Series, then SOP Instance UID. Raises NotFound when there is none.
 
         Read page by page: instances that are stored or deleted meanwhile may be included or not.
@@ -79,7 +76,7 @@ class SelectionIndex(Protocol):
         """How many instances."""
         ...
 
-    def walk_selected(self, operation_id: int, after: str = "") -> Iterator[tuple[str, Instance]]:
+    def walk_selected(self, operation_id: int, after: str = "") -> Iterator[StoredInstance]:
         """Like ``walk_store``: each instance once, however many paths name it."""
         ...
 
@@ -154,7 +151,7 @@ class GarbageIndex(Protocol):
 class DescriptionIndex(Protocol):
     """Attributes read from headers, updated in the background after an upgrade."""
 
-    def list_undescribed(self, limit: int) -> list[tuple[int, Instance]]:
+    def list_undescribed(self, limit: int) -> list[tuple[int, StoredInstance]]:
         """(store id, instance) for instances whose header was never read; none of deleted stores."""
         ...
 
@@ -174,25 +171,25 @@ class DescriptionIndex(Protocol):
         """The series of a study with ids above ``after``, in order."""
         ...
 
-    def list_first_in_series(self, series_id: int, limit: int) -> list[HeaderPlace]:
+    def list_first_in_series(self, series_id: int, limit: int) -> list[StoredInstance]:
         """Places of the headers of the instances that were stored first."""
         ...
 
-    def list_first_in_study(self, study_id: int, limit: int) -> list[HeaderPlace]:
+    def list_first_in_study(self, study_id: int, limit: int) -> list[StoredInstance]:
         """Like ``list_first_in_series``, for all series of a study."""
         ...
 
-    def are_there(self, places: Iterable[HeaderPlace]) -> bool:
+    def are_there(self, places: Iterable[StoredInstance]) -> bool:
         """Whether all these instances exist with the same bytes as before."""
         ...
 
     def redescribe_series(
-        self, study_id: int, before: OutdatedSeries, said: SeriesAttributes, places: Iterable[HeaderPlace]
+        self, study_id: int, before: OutdatedSeries, said: SeriesAttributes, places: Iterable[StoredInstance]
     ) -> bool:
         """False, and nothing is written, where the series or the instances have changed since they were read."""
         ...
 
-    def redescribe_study(self, before: OutdatedStudy, said: StudyAttributes, places: Iterable[HeaderPlace]) -> bool:
+    def redescribe_study(self, before: OutdatedStudy, said: StudyAttributes, places: Iterable[StoredInstance]) -> bool:
         """Like ``redescribe_series``, for a study, which then has the current READER."""
         ...
 

@@ -7,18 +7,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from gantry.errors import Code, Status
+from gantry.log_entries import LogEntry, LogFilter, LogPosition, Severity
 from gantry.names import DatasetName, OperationName
-from gantry.resources import (
-    Batch,
-    Committed,
-    Failure,
-    LogEntry,
-    LogFilter,
-    LogPosition,
-    Method,
-    Operation,
-    Severity,
-)
+from gantry.resources import Batch, Committed, Failure, Method, Operation
 
 
 class OperationIndex(Protocol):
@@ -49,6 +40,13 @@ class OperationIndex(Protocol):
 
     def get_operation(self, name: OperationName) -> Operation:
         """The operation with its first failures as samples. Raises NotFound."""
+        ...
+
+    def get_operations(self, parent: DatasetName, numbers: Sequence[int]) -> list[Operation]:
+        """Like ``get_operation``, for the operations of a dataset with these numbers, newest first.
+
+        Those that do not exist are missing.
+        """
         ...
 
     def list_operations(

@@ -9,12 +9,12 @@ from itertools import groupby
 
 from gantry.ingest import describe_stored
 from gantry.operations.interruption import make_stop_check
-from gantry.resources import Instance
+from gantry.resources import Instance, StoredInstance
 from gantry.seams import Check, Seams, WorkerDied, wait_for_result
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 200  # instances in one call of a worker: a second or so  # instances in one call of a worker: a second or so
+_BATCH = 200  # instances in one call of a worker: a second or so
 
 
 def describe_old(seams: Seams, stopping: threading.Event) -> None:
@@ -26,7 +26,7 @@ def describe_old(seams: Seams, stopping: threading.Event) -> None:
             seams.index.description.describe(store_id, _describe(seams, instances, make_stop_check(stopping)))
 
 
-def _describe(seams: Seams, instances: Sequence[Instance], check: Check) -> list[Instance]:
+def _describe(seams: Seams, instances: Sequence[StoredInstance], check: Check) -> list[Instance]:
     """Describe a batch; if its worker dies, each instance alone. One that a worker dies of stays undescribed."""
     try:
         future = seams.executor.submit(describe_stored, instances, blobs=seams.blobs)
@@ -34,5 +34,5 @@ def _describe(seams: Seams, instances: Sequence[Instance], check: Check) -> list
         return described
     except WorkerDied:
         if len(instances) < 2:
-            return list(instances)
+            return [item.to_instance() for item in instances]
     return [described for item in instances for described in _describe(seams, [item], check)]

@@ -13,7 +13,7 @@ from gantry.operations.import_dicom_data import settle
 from gantry.operations.interruption import go_on
 from gantry.operations.retention import report_failures
 from gantry.operations.sweeper import sweep_some_garbage
-from gantry.resources import Batch, Failure, Method, Operation
+from gantry.resources import Batch, Failure, Method, Operation, StoredInstance, Uids
 from gantry.seams import Check, Seams
 
 logger = logging.getLogger(__name__)
@@ -40,19 +40,20 @@ class Totals:
 
 def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals: Totals, check: Check = go_on) -> bool:
     """Commit one batch; True when a cancel of the operation was requested."""
-    stored: dict[tuple[str, str, str], str] = {}
+    stored: dict[Uids, StoredInstance] = {}
+    uids = [item.uids for item in batch.instances]
     while True:
         settled = settle(seams, batch, stored, check)
         if any(failure.status.code is Code.DATA_LOSS for failure in settled.failures[len(batch.failures) :]):
             # Blobs that could not be read may have been moved just then: look up where they are now.
-            before, stored = stored, seams.index.instances.find_blobs(operation.store_id, batch.instances)
+            before, stored = stored, seams.index.instances.find_stored(operation.store_id, uids)
             if stored != before:
                 continue
         try:
             committed = seams.index.operations.commit_batch(operation, runner, settled)
         except AlreadyExists:
             # Looked up only now: the usual case, where nothing is stored yet, needs no look-up.
-            stored = seams.index.instances.find_blobs(operation.store_id, batch.instances)
+            stored = seams.index.instances.find_stored(operation.store_id, uids)
             continue
         totals.add(operation.method, settled, committed.lost)
         report_failures(seams, operation, committed.logged)

@@ -20,10 +20,10 @@ from gantry.merging import fold
 from gantry.operations.interruption import Stopping, make_stop_check
 from gantry.resources import (
     HeaderAttributes,
-    HeaderPlace,
     OutdatedSeries,
     OutdatedStudy,
     SeriesAttributes,
+    StoredInstance,
     StudyAttributes,
 )
 from gantry.seams import Seams, WorkerDied, wait_for_result
@@ -43,7 +43,7 @@ Attributes = TypeVar("Attributes", StudyAttributes, SeriesAttributes)
 class _Answer(NamedTuple):
     """The attributes of study and series in the header of one instance."""
 
-    place: HeaderPlace
+    place: StoredInstance
     said: HeaderAttributes
 
 
@@ -59,7 +59,7 @@ def describe_anew(seams: Seams, stopping: threading.Event) -> None:
     total = seams.index.description.count_outdated()
     if not total:
         return
-    logger.info("reading attributes again: an older version has read those of %d studies", total)
+    logger.info("reading attributes again: %d studies were read by an older version", total)
     work = _Work(seams, stopping, total)
     while work.go_through() and not stopping.wait(_WAIT_SECONDS):
         pass
@@ -168,7 +168,7 @@ class _Work:
             raise _Changed
         self.stopping.wait(min(time.monotonic() - began, _MOST_PAUSE))
 
-    def _read_answers(self, places: Sequence[HeaderPlace]) -> list[_Answer]:
+    def _read_answers(self, places: Sequence[StoredInstance]) -> list[_Answer]:
         """The attributes of the headers that can be read. Raises _Changed."""
         attributes = self._describe([self._find_header(place) for place in places])
         unread = [place for place, said in zip(places, attributes, strict=True) if said is None]
@@ -176,9 +176,9 @@ class _Work:
             raise _Changed
         return [_Answer(place, said) for place, said in zip(places, attributes, strict=True) if said is not None]
 
-    def _find_header(self, place: HeaderPlace) -> bytes | str:
+    def _find_header(self, place: StoredInstance) -> bytes | str:
         """The header as bytes from its pack, else the key of its blob. Raises _Changed."""
-        if place.pack_id is None:
+        if place.pack_id is None or place.pack_number is None:
             return place.blob_key
         packs = self.seams.index.instances.get_header_packs([place.pack_id])
         if place.pack_id not in packs:

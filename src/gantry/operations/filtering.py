@@ -13,7 +13,7 @@ from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.bucket_use import bucket_use
 from gantry.operations.filter_file import SHAPE, Line, explain, read_lines
 from gantry.operations.interruption import go_on
-from gantry.resources import Batch, Failure, Instance, Operation, Selected
+from gantry.resources import Batch, Failure, Operation, Selected, StoredInstance
 from gantry.seams import Check, Seams
 from gantry.storage.uris import StorageUri
 
@@ -63,8 +63,8 @@ def _read_chunks(seams: Seams, operation: Operation, uri: StorageUri, check: Che
         raise failed from None
 
 
-def list_instances(seams: Seams, operation: Operation) -> tuple[int, Iterator[tuple[str, Instance]]]:
-    """The count of all instances of the operation, and (position, instance) of those after its checkpoint.
+def list_instances(seams: Seams, operation: Operation) -> tuple[int, Iterator[StoredInstance]]:
+    """The count of all instances of the operation, and those after its checkpoint.
 
     A filter file must have been read before.
     """

@@ -15,7 +15,7 @@ from gantry.operations.blob_keys import batch_prefix, blob_key, list_half_writte
 from gantry.operations.bucket_use import bucket_use
 from gantry.operations.interruption import Stopping, go_on, make_stop_check
 from gantry.operations.no_match import describe_source
-from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation
+from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation, StoredInstance, Uids
 from gantry.seams import BlobStore, Check, Seams, WorkerDied
 from gantry.storage.uris import UriPattern
 
@@ -86,14 +86,14 @@ def list_matching(
                 yield entry
 
 
-def settle(seams: Seams, batch: Batch, stored: Mapping[tuple[str, str, str], str], check: Check = go_on) -> Batch:
-    """Settle instances whose UIDs exist already, in ``stored`` (UIDs → blob key) or earlier in the batch.
+def settle(seams: Seams, batch: Batch, stored: Mapping[Uids, StoredInstance], check: Check = go_on) -> Batch:
+    """Settle instances whose UIDs exist already, in ``stored`` or earlier in the batch.
 
     Identical bytes are a success without a second copy; different bytes are a failure, and the first instance is kept.
     """
     if not batch.instances:
         return batch
-    taken = dict(stored)
+    taken = {uids: item.blob_key for uids, item in stored.items()}
     owners = ((item, taken.setdefault(item.uids, item.blob_key)) for item in batch.instances)
     doubles = [(item, owner) for item, owner in owners if owner != item.blob_key]
     if not doubles:

@@ -11,7 +11,7 @@ from gantry.dicom import forms
 from gantry.dicom.open_source import StoredFrames, stored_frames
 from gantry.errors import DataLoss, FailedPrecondition, NotFound
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
 from gantry.studies.headers import read_one_header
 from gantry.studies.pixel_work import decode_blob, run_pixel_work
@@ -36,7 +36,7 @@ class FramePlaces:
         self._known: OrderedDict[str, tuple[StoredFrames, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, seams: Seams, store: DicomStoreName, row: FoundInstance, blob: OpenedObject) -> StoredFrames | None:
+    def of(self, seams: Seams, store: DicomStoreName, row: StoredInstance, blob: OpenedObject) -> StoredFrames | None:
         """The positions of the frames; None where a worker has to decode the pixels."""
         with self._lock:
             table, _ = self._known.get(blob.key, (None, 0))
@@ -63,7 +63,7 @@ Frame = Iterator[bytes]
 
 
 def read_frames(
-    seams: Seams, places: FramePlaces, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int], syntax: str
+    seams: Seams, places: FramePlaces, store: DicomStoreName, row: StoredInstance, numbers: Sequence[int], syntax: str
 ) -> Generator[Frame, None, None]:
     """Frames by numbers from 0; at most the frames of one worker call are in memory.
 
@@ -78,7 +78,7 @@ def read_frames(
 
 
 def _decode_some(
-    seams: Seams, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int], syntax: str
+    seams: Seams, store: DicomStoreName, row: StoredInstance, numbers: Sequence[int], syntax: str
 ) -> Generator[Frame, None, None]:
     """Decode the frames in several worker calls, each up to _WORTH_A_CALL bytes."""
     while numbers:
@@ -92,7 +92,7 @@ def _decode_some(
 
 
 def _open_stored(
-    seams: Seams, places: FramePlaces, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int]
+    seams: Seams, places: FramePlaces, store: DicomStoreName, row: StoredInstance, numbers: Sequence[int]
 ) -> tuple[OpenedObject, list[list[Extent]]] | None:
     """The open blob and the extents of each frame; None where a worker has to decode the pixels."""
     blob = open_blob(seams, store, row)

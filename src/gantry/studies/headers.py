@@ -13,7 +13,7 @@ from gantry.dicom.part10 import MAX_LIVE_HEADER, MAX_SEQUENCES, read_header, rea
 from gantry.errors import DataLoss, FailedPrecondition, Interrupted, NotFound, StatusError
 from gantry.header_packs import unpack
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import Seams
 
 logger = logging.getLogger(__name__)
@@ -29,12 +29,12 @@ _Packs = OrderedDict[int, list[bytes]]
 class FoundHeader(NamedTuple):
     """An instance with its header, or with the error for why it cannot be read."""
 
-    row: FoundInstance
+    row: StoredInstance
     header: HeaderBytes | None
     error: StatusError | None = None
 
 
-def read_headers(seams: Seams, store: DicomStoreName, rows: Iterable[FoundInstance]) -> Iterator[FoundHeader]:
+def read_headers(seams: Seams, store: DicomStoreName, rows: Iterable[StoredInstance]) -> Iterator[FoundHeader]:
     """Each row with its header, in order. Raises Interrupted.
 
     Rows that are deleted meanwhile are left out; rows that are changed or moved meanwhile are looked up again. A header
@@ -63,7 +63,7 @@ def _load(seams: Seams, wanted: set[int], packs: _Packs) -> None:
             packs[number] = []
 
 
-def _find_header(seams: Seams, store: DicomStoreName, row: FoundInstance, packs: _Packs) -> FoundHeader | None:
+def _find_header(seams: Seams, store: DicomStoreName, row: StoredInstance, packs: _Packs) -> FoundHeader | None:
     """The header of a row; None for an instance that was deleted."""
     try:
         for _ in range(_LOOKS):
@@ -84,7 +84,7 @@ def _find_header(seams: Seams, store: DicomStoreName, row: FoundInstance, packs:
     return FoundHeader(row, None, DataLoss("its header was changed repeatedly while it was read"))
 
 
-def _read_header(seams: Seams, row: FoundInstance, packs: _Packs) -> HeaderBytes | None:
+def _read_header(seams: Seams, row: StoredInstance, packs: _Packs) -> HeaderBytes | None:
     """The header from its pack, else from the blob; None where both are gone."""
     if row.pack_id is None:
         return read_live_header(seams, row)
@@ -105,7 +105,7 @@ def _read_header(seams: Seams, row: FoundInstance, packs: _Packs) -> HeaderBytes
     return read_live_header(seams, row) if found is not None and found.lacks_sequences else found
 
 
-def read_live_header(seams: Seams, row: FoundInstance) -> HeaderBytes | None:
+def read_live_header(seams: Seams, row: StoredInstance) -> HeaderBytes | None:
     """Read a header from the blob: one that is too long for the index, or not in it yet. None if the blob is gone."""
     try:
         with seams.blobs.open(row.blob_key) as blob:
@@ -119,7 +119,7 @@ def read_live_header(seams: Seams, row: FoundInstance) -> HeaderBytes | None:
     return found
 
 
-def read_one_header(seams: Seams, store: DicomStoreName, row: FoundInstance) -> HeaderBytes:
+def read_one_header(seams: Seams, store: DicomStoreName, row: StoredInstance) -> HeaderBytes:
     """The header of one instance. Raises DataLoss where it is gone, and StatusError where it cannot be read."""
     for found in read_headers(seams, store, [row]):
         if found.header is None:
@@ -128,24 +128,24 @@ def read_one_header(seams: Seams, store: DicomStoreName, row: FoundInstance) -> 
     raise DataLoss(f"instance {row.sop_instance_uid} is gone; it may have been deleted just now")
 
 
-def name_instance(row: FoundInstance, error: StatusError | None) -> StatusError:
+def name_instance(row: StoredInstance, error: StatusError | None) -> StatusError:
     """The same error with the instance in front of its message."""
     error = error or DataLoss("its header cannot be read")
     return type(error)(f"instance {row.sop_instance_uid}: {error.message}", error.details)
 
 
-def log_unread(row: FoundInstance, error: StatusError | None, answer: str) -> None:
+def log_unread(row: StoredInstance, error: StatusError | None, answer: str) -> None:
     """Log that an answer contains only the UIDs of an instance."""
     reason = name_instance(row, error).message
     logger.warning("%s: the %s contains only its UIDs: %s", _path(row), answer, reason)
 
 
-def _path(row: FoundInstance) -> str:
+def _path(row: StoredInstance) -> str:
     return str(ResourcePath(*row.uids))
 
 
-def _chunks(rows: Iterable[FoundInstance]) -> Iterator[Sequence[FoundInstance]]:
-    chunk: list[FoundInstance] = []
+def _chunks(rows: Iterable[StoredInstance]) -> Iterator[Sequence[StoredInstance]]:
+    chunk: list[StoredInstance] = []
     for row in rows:
         chunk.append(row)
         if len(chunk) == _CHUNK:

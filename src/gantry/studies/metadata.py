@@ -19,7 +19,7 @@ from gantry.dicom.xml_model import PrivateKeywords, native_xml
 from gantry.errors import DataLoss, StatusError
 from gantry.json_text import parse_with_digits
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.headers import FoundHeader, log_unread, name_instance, read_headers
 
@@ -88,7 +88,7 @@ class Metadata(NamedTuple):
 
     etag: str
     objects: Iterator[str]
-    unread: list[FoundInstance]
+    unread: list[StoredInstance]
 
 
 def read_metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_url: str) -> Metadata:
@@ -100,7 +100,7 @@ def read_metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_u
     rows = seams.index.instances.list_below(store, path)
     first = list(islice(rows, MAX_REMEMBERED_ROWS + 1))
     etag = _make_etag(first, web_url) if len(first) <= MAX_REMEMBERED_ROWS else ""
-    unread: list[FoundInstance] = []
+    unread: list[StoredInstance] = []
     return Metadata(
         etag, _write_objects(seams, store, chain(first, rows), web_url, bool(path.instance), unread), unread
     )
@@ -117,12 +117,12 @@ def write_xml(text: str, private: PrivateKeywords | None = None) -> bytes:
         return native_xml({tag: attributes[tag] for tag in _IDENTITY if tag in attributes})
 
 
-def make_etag(row: FoundInstance, *about: object) -> str:
+def make_etag(row: StoredInstance, *about: object) -> str:
     """An ETag that changes with the bytes of an instance, and with ``about``, the parameters of the request."""
     return _make_etag([row], *about)
 
 
-def _make_etag(rows: list[FoundInstance], *about: object) -> str:
+def _make_etag(rows: list[StoredInstance], *about: object) -> str:
     """Computed from pack numbers and blob keys: their contents never change, so they need not be read."""
     digest = blake2b(repr(about).encode(), digest_size=16)
     for row in rows:
@@ -133,10 +133,10 @@ def _make_etag(rows: list[FoundInstance], *about: object) -> str:
 def _write_objects(
     seams: Seams,
     store: DicomStoreName,
-    rows: Iterator[FoundInstance],
+    rows: Iterator[StoredInstance],
     web_url: str,
     alone: bool,
-    unread: list[FoundInstance],
+    unread: list[StoredInstance],
 ) -> Iterator[str]:
     writer = JsonWriter()
     for found in read_headers(seams, store, rows):
@@ -160,7 +160,7 @@ def write_json(found: FoundHeader, writer: JsonWriter, web_url: str) -> str:
         return writer.write(found.header, f"{web_url}/{path}/bulkdata")
 
 
-def write_identity(row: FoundInstance) -> str:
+def write_identity(row: StoredInstance) -> str:
     """The UIDs of an instance whose header cannot be read, as a DICOM JSON object."""
     study, series, sop = row.uids
     uids = (row.sop_class_uid, sop, row.transfer_syntax_uid, study, series)

@@ -13,7 +13,7 @@ from gantry.dicom.forms import DICOM, Form
 from gantry.dicom.views import View, frame_bitstreams, rendered
 from gantry.errors import Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls, wait_for_result
 from gantry.studies.departure import require_client
 
@@ -91,7 +91,7 @@ def _run_watched(
 
 
 def run_pixel_work(
-    seams: Seams, store: DicomStoreName, row: FoundInstance, function: Callable[..., Out], **options: Any
+    seams: Seams, store: DicomStoreName, row: StoredInstance, function: Callable[..., Out], **options: Any
 ) -> Out:
     """Run one of the functions above in a worker for one instance. Raises only StatusError."""
     return finish(seams, store, row, submit(seams, row, function, **options), function, **options)
@@ -100,7 +100,7 @@ def run_pixel_work(
 def finish(
     seams: Seams,
     store: DicomStoreName,
-    row: FoundInstance,
+    row: StoredInstance,
     future: Future[Out],
     function: Callable[..., Out],
     **options: Any,
@@ -120,7 +120,7 @@ def finish(
     raise DataLoss(f"the file of instance {row.sop_instance_uid} is gone")
 
 
-def submit(seams: Seams, row: FoundInstance, function: Callable[..., Out], **options: Any) -> Future[Out]:
+def submit(seams: Seams, row: StoredInstance, function: Callable[..., Out], **options: Any) -> Future[Out]:
     """Start a call. Raises Cancelled where the client has disconnected, and Unavailable while the server stops."""
     require_client()
     try:

@@ -8,7 +8,7 @@ from gantry.dicom.forms import video_types
 from gantry.dicom.views import MAX_VIEW_SIDE, View, Viewport
 from gantry.errors import NotFound
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.pixel_work import render_blob, run_pixel_work
 
@@ -18,18 +18,18 @@ __all__ = ["MAX_VIEW_SIDE", "View", "Viewport", "choose_representative", "render
 
 
 def render_images(
-    seams: Seams, store: DicomStoreName, row: FoundInstance, view: View, wanted: Sequence[int] | None
+    seams: Seams, store: DicomStoreName, row: StoredInstance, view: View, wanted: Sequence[int] | None
 ) -> list[bytes]:
     """Frames by numbers from 0, or all, as JPEG or PNG. Raises only StatusError."""
     return run_pixel_work(seams, store, row, render_blob, view=view, wanted=wanted)
 
 
-def choose_representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> tuple[FoundInstance, int]:
+def choose_representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> tuple[StoredInstance, int]:
     """The instance in the middle of the first series with images, and the number of its middle frame, from 0.
 
     Only the first _LOOKED_AT instances are read. Raises NotFound where none of them is an image.
     """
-    series: dict[str, list[FoundInstance]] = {}
+    series: dict[str, list[StoredInstance]] = {}
     for number, row in enumerate(seams.index.instances.list_below(store, path)):
         if number >= _LOOKED_AT:
             break

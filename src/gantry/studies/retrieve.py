@@ -23,7 +23,7 @@ from gantry.errors import (
     StatusError,
 )
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
 from gantry.studies.headers import name_instance
 from gantry.studies.pixel_work import decode_blob, finish, run_pixel_work, submit, submit_in_order, transcode_blob
@@ -57,7 +57,7 @@ __all__ = [
 class Piece(NamedTuple):
     """Some bytes of an instance; ``begins`` is the instance where they are its first bytes, else None."""
 
-    begins: FoundInstance | None
+    begins: StoredInstance | None
     data: bytes
 
 
@@ -89,7 +89,7 @@ class Value(NamedTuple):
             self.blob.__exit__(None, None, None)
 
 
-def read_instance(seams: Seams, store: DicomStoreName, row: FoundInstance, syntax: str, explicit: bool) -> Value:
+def read_instance(seams: Seams, store: DicomStoreName, row: StoredInstance, syntax: str, explicit: bool) -> Value:
     """One instance in a transfer syntax, as ``instances`` gives it."""
     if syntax in (ANY, row.transfer_syntax_uid):
         return _open(seams, store, row, 0, None)
@@ -100,7 +100,7 @@ def read_instance(seams: Seams, store: DicomStoreName, row: FoundInstance, synta
         raise name_instance(row, translate_to_406(error)) from None
 
 
-def _open(seams: Seams, store: DicomStoreName, row: FoundInstance, start: int, size: int | None) -> Value:
+def _open(seams: Seams, store: DicomStoreName, row: StoredInstance, start: int, size: int | None) -> Value:
     blob = open_blob(seams, store, row)
     if blob is None:
         raise NotFound(f"instance {row.sop_instance_uid} was deleted just now")
@@ -152,7 +152,7 @@ def _require_transcodable(seams: Seams, store: DicomStoreName, path: ResourcePat
             raise next((name_instance(row, error) for row in rows), error)
 
 
-def open_blob(seams: Seams, store: DicomStoreName, row: FoundInstance) -> OpenedObject | None:
+def open_blob(seams: Seams, store: DicomStoreName, row: StoredInstance) -> OpenedObject | None:
     """Open the blob of an instance; None if the instance was deleted. Raises DataLoss where only its blob is gone."""
     for _ in range(_LOOKS):
         try:
@@ -175,8 +175,8 @@ class _Sender:
         self.seams, self.store, self.syntax = seams, store, syntax
         self.failure: StatusError | None = None
 
-    def send(self, rows: Iterator[FoundInstance]) -> Iterator[Piece]:
-        waiting: list[FoundInstance] = []
+    def send(self, rows: Iterator[StoredInstance]) -> Iterator[Piece]:
+        waiting: list[StoredInstance] = []
         for row in rows:
             if not self._is_as_stored(row):
                 waiting.append(row)
@@ -190,17 +190,17 @@ class _Sender:
         if self.failure is not None:
             raise self.failure
 
-    def _is_as_stored(self, row: FoundInstance) -> bool:
+    def _is_as_stored(self, row: StoredInstance) -> bool:
         return self.syntax in (ANY, row.transfer_syntax_uid)
 
-    def _send_stored(self, row: FoundInstance) -> Iterator[Piece]:
+    def _send_stored(self, row: StoredInstance) -> Iterator[Piece]:
         """Send a stored instance. An error in its middle ends the answer: other bytes would seem to belong to it."""
         try:
             blob = open_blob(self.seams, self.store, row)
         except StatusError as error:
             self._fail(row, error)
             return
-        begins: FoundInstance | None = row
+        begins: StoredInstance | None = row
         try:
             with blob or nullcontext():
                 for chunk in blob.chunks() if blob else ():
@@ -211,7 +211,7 @@ class _Sender:
                 raise name_instance(row, error) from None
             self._fail(row, error)
 
-    def _send_transcoded(self, rows: Sequence[FoundInstance]) -> Iterator[Piece]:
+    def _send_transcoded(self, rows: Sequence[StoredInstance]) -> Iterator[Piece]:
         options = {"transfer_syntax_uid": self.syntax}
         calls = (partial(submit, self.seams, row, transcode_blob, **options) for row in rows)
         futures = submit_in_order(calls, _choose_window(self.seams, rows))
@@ -226,7 +226,7 @@ class _Sender:
                     continue
                 yield Piece(row, data)
 
-    def _fail(self, row: FoundInstance, error: StatusError) -> None:
+    def _fail(self, row: StoredInstance, error: StatusError) -> None:
         if isinstance(error, Interrupted):
             raise error
         failure = name_instance(row, error)
@@ -242,7 +242,7 @@ def translate_to_406(error: StatusError) -> StatusError:
     return error
 
 
-def _choose_window(seams: Seams, rows: Sequence[FoundInstance]) -> int:
+def _choose_window(seams: Seams, rows: Sequence[StoredInstance]) -> int:
     """How many instances may be transcoded at a time, so that they take at most _AHEAD bytes of memory."""
     return max(1, min(seams.window, _AHEAD // max(1, *(row.size for row in rows)))) if rows else 1
 
@@ -250,14 +250,14 @@ def _choose_window(seams: Seams, rows: Sequence[FoundInstance]) -> int:
 # --- bulk data
 
 
-def read_video_type(seams: Seams, store: DicomStoreName, row: FoundInstance) -> str:
+def read_video_type(seams: Seams, store: DicomStoreName, row: StoredInstance) -> str:
     """The media type of a stored video. Raises StatusError for one that cannot be read."""
     value = read_bulk(seams, store, row, PIXEL_DATA)
     value.close()
     return value.video.media_type if value.video else forms.OCTETS
 
 
-def read_bulk(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath) -> Value:
+def read_bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: BulkPath) -> Value:
     """The value of an element, little endian. Raises NotFound where there is none.
 
     Of encapsulated pixel data: the stream if it is a video, else the decoded frames, one after the other.

@@ -34,7 +34,8 @@ from gantry.dicom.tags import (
 from gantry.errors import DataLoss, StatusError
 from gantry.json_text import parse_json
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance, FoundSeries, FoundStudy, Level, Query
+from gantry.queries import FoundSeries, FoundStudy, Level, Query
+from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.headers import FoundHeader, log_unread, read_headers
 from gantry.studies.metadata import write_json
@@ -51,7 +52,7 @@ _NUMBERS = (
     ("bits_allocated", BITS_ALLOCATED, "US"),
 )
 _PAGE = 1000  # rows of one query
-Row = TypeVar("Row", FoundSeries, FoundInstance)
+Row = TypeVar("Row", FoundSeries, StoredInstance)
 _OWN = frozenset((SOP_INSTANCE, SOP_CLASS, STUDY, SERIES, *(tag for _, tag, _ in _NUMBERS)))
 
 
@@ -74,7 +75,7 @@ def _find_series(seams: Seams, store: DicomStoreName, search: Search) -> Iterabl
     return _cut_page(match_series(rows, search.inside), search.query)
 
 
-def _find_instances(seams: Seams, store: DicomStoreName, search: Search) -> Iterable[FoundInstance]:
+def _find_instances(seams: Seams, store: DicomStoreName, search: Search) -> Iterable[StoredInstance]:
     if not search.inside:
         return seams.index.search.search_instances(store, search.query)
     rows = _read_pages(
@@ -188,7 +189,7 @@ def _join_members(found: dict[str, Any]) -> str:
 
 
 def _write_instances(
-    seams: Seams, store: DicomStoreName, rows: Iterable[FoundInstance], search: Search, web_url: str
+    seams: Seams, store: DicomStoreName, rows: Iterable[StoredInstance], search: Search, web_url: str
 ) -> Iterator[str]:
     """Headers are read only for attributes without a column in the index. An instance whose header cannot be read lacks
     these attributes."""
@@ -224,7 +225,7 @@ def _write_fields(found: FoundHeader, wanted: frozenset[int], web_url: str) -> l
     return [text for tag, text in texts.items() if text and tag not in _OWN]
 
 
-def _write_instance(row: FoundInstance, search: Search, web_url: str, more: list[str]) -> str:
+def _write_instance(row: StoredInstance, search: Search, web_url: str, more: list[str]) -> str:
     members = [_ONLINE, _write_uid(SOP_CLASS, row.sop_class_uid), _write_uid(SOP_INSTANCE, row.sop_instance_uid)]
     members += [_write_uid(STUDY, row.study_instance_uid), _write_uid(SERIES, row.series_instance_uid)]
     members += (
@@ -238,7 +239,7 @@ def _write_instance(row: FoundInstance, search: Search, web_url: str, more: list
     return f"{{{','.join([_UTF8, *members, *kept])}}}"
 
 
-def _make_url(row: FoundInstance, web_url: str) -> str:
+def _make_url(row: StoredInstance, web_url: str) -> str:
     study, series, instance = row.uids
     return f"{web_url}/studies/{study}/series/{series}/instances/{instance}"
 

@@ -20,7 +20,8 @@ from gantry.json_text import parse_json
 from gantry.matching import name_keys, pattern_key, search_key
 from gantry.moments import FIRST, overlaps, parse_range, parse_span
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance, FoundSeries, Level
+from gantry.queries import FoundSeries, Level
+from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.headers import FoundHeader, name_instance, read_headers
 
@@ -70,8 +71,8 @@ def match_series(rows: Iterable[FoundSeries], wanted: Sequence[Inside]) -> Itera
 
 
 def match_instances(
-    seams: Seams, store: DicomStoreName, rows: Iterable[FoundInstance], wanted: Sequence[Inside]
-) -> Iterator[FoundInstance]:
+    seams: Seams, store: DicomStoreName, rows: Iterable[StoredInstance], wanted: Sequence[Inside]
+) -> Iterator[StoredInstance]:
     """Match instances by their headers. One that cannot be read matches nothing and is logged."""
     tags = frozenset(each.tags[0] for each in wanted)
     for found in read_headers(seams, store, rows):

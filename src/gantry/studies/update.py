@@ -19,14 +19,11 @@ from gantry.json_patch import apply_patch, require_patch
 from gantry.json_text import parse_json
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.blob_keys import blob_key
-from gantry.resources import Failure, Instance, Replacement
+from gantry.resources import Failure, Instance, Replacement, StoredInstance
 from gantry.seams import BlobStore, Seams
 from gantry.studies.uploads import Request, Uploads
 
-__all__ = ["Placed", "require_patch", "update_batch", "update_instance"]
-
-Placed = tuple[str, Instance]
-"""An instance and its position in a walk."""
+__all__ = ["require_patch", "update_batch", "update_instance"]
 
 
 def update_instance(
@@ -36,37 +33,37 @@ def update_instance(
     instance was changed meanwhile."""
     require_patch(patch)
     store_id = seams.index.resources.get_dicom_store(name).id
-    for position, instance in seams.index.instances.walk_below(store_id, path):
-        with uploads.request(store_id, instance.storage_class) as request:
+    for instance in seams.index.instances.walk_below(store_id, path):
+        now = _locate(seams, store_id, instance)
+        with uploads.request(store_id, now.storage_class) as request:
             blobs = copy.deepcopy(seams.blobs)  # a flush reports the errors of one writer
             key = blob_key(request.directory, 0)
-            updated = _update(_locate(seams, store_id, instance), key, patch, web_url, blobs)
+            updated = _update(now, key, patch, web_url, blobs)
             if updated is not None:
-                _commit(seams, blobs, request, position, updated)
+                _commit(seams, blobs, request, now, updated)
         return
     raise NotFound(f"{path} does not exist in this DICOM store")
 
 
-def _locate(seams: Seams, store_id: int, instance: Instance) -> Instance:
-    """The instance with its present blob key, which may have changed meanwhile."""
+def _locate(seams: Seams, store_id: int, instance: StoredInstance) -> StoredInstance:
+    """The instance with its present blob key and storage class, which may have changed meanwhile."""
     try:
         with seams.blobs.open(instance.blob_key):
             return instance
     except NotFound:
-        keys = seams.index.instances.find_blobs(store_id, [instance])
-        return instance._replace(blob_key=keys.get(instance.uids, instance.blob_key))
+        return seams.index.instances.find_stored(store_id, [instance.uids]).get(instance.uids, instance)
 
 
-def _commit(seams: Seams, blobs: BlobStore, request: Request, position: str, updated: tuple[Read, Read]) -> None:
+def _commit(
+    seams: Seams, blobs: BlobStore, request: Request, stored: StoredInstance, updated: tuple[Read, Read]
+) -> None:
     """Write the row. An error that is raised although the row was written is ignored."""
     before, read = updated
     try:
         (after,) = describe([read])
         assert isinstance(after, Instance)  # noqa: S101 - it was read
         blobs.flush()
-        failed = seams.index.uploads.replace_instance(
-            Replacement(position, before.instance, after, *describe_study_and_series(before))
-        )
+        failed = seams.index.uploads.replace_instance(Replacement(stored, after, *describe_study_and_series(before)))
     except BaseException as error:
         kept = request.settle(seams, [read.instance])
         if not kept or not isinstance(error, StatusError):
@@ -77,7 +74,7 @@ def _commit(seams: Seams, blobs: BlobStore, request: Request, position: str, upd
 
 
 def update_batch(
-    placed: Sequence[Placed], keys: Sequence[str], *, patch: Any, web_url: str, blobs: BlobStore
+    instances: Sequence[StoredInstance], keys: Sequence[str], *, patch: Any, web_url: str, blobs: BlobStore
 ) -> list[Replacement | Failure | None]:
     """Write patched copies as the blobs ``keys``; one outcome per instance, in order, durable on return.
 
@@ -86,7 +83,7 @@ def update_batch(
     """
     outcomes: list[Replacement | Failure | None] = []
     read: list[Read] = []
-    for (position, instance), key in zip(placed, keys, strict=True):
+    for instance, key in zip(instances, keys, strict=True):
         try:
             updated = _update(instance, key, patch, web_url, blobs)
         except ResourceExhausted:
@@ -99,7 +96,7 @@ def update_batch(
             continue
         before, after = updated
         read.append(after)
-        outcomes.append(Replacement(position, instance, after.instance, *describe_study_and_series(before)))
+        outcomes.append(Replacement(instance, after.instance, *describe_study_and_series(before)))
     described = map(_describe_by_own_header, describe(read), read)
     blobs.flush()
     return [item._replace(after=next(described)) if isinstance(item, Replacement) else item for item in outcomes]
@@ -112,13 +109,15 @@ def _describe_by_own_header(after: Instance | Failure, read: Read) -> Instance:
     return after._replace(description=after.description._replace(study=study, series=series))
 
 
-def _update(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
+def _update(instance: StoredInstance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
     """The old instance, and the new one in the blob ``key``; None where nothing changes. Raises StatusError."""
     with contain(instance.path, "while it was patched"):
         return _rewrite(instance, key, patch, web_url, blobs)
 
 
-def _rewrite(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
+def _rewrite(
+    instance: StoredInstance, key: str, patch: Any, web_url: str, blobs: BlobStore
+) -> tuple[Read, Read] | None:
     with blobs.open(instance.blob_key) as opened:
         header = read_header(opened.read_at, opened.size)
         header_bytes = read_header_bytes(opened.read_at, opened.size, header.layout, MAX_LIVE_HEADER)
@@ -132,11 +131,11 @@ def _rewrite(instance: Instance, key: str, patch: Any, web_url: str, blobs: Blob
         size = blobs.put(key, rebuild(opened, header, header_bytes, bulk_uri, wanted))
     try:
         with blobs.open(key) as made:
-            after = identify(made, key, size, instance.storage_class, instance.resource)
+            after = identify(made, key, size, instance.storage_class, instance.path)
         if after.instance.uids != instance.uids:
             raise InvalidArgument("the patch changes a UID of the instance")
     except Exception:
         with suppress(StatusError):
             blobs.delete(key)
         raise
-    return Read(instance, header, header_bytes), after
+    return Read(instance.to_instance(), header, header_bytes), after

@@ -17,7 +17,7 @@ from itertools import islice
 
 from gantry.dicom.part10 import read_header
 from gantry.errors import StatusError
-from gantry.resources import Instance
+from gantry.resources import Instance, Uids
 from gantry.seams import Seams
 
 logger = logging.getLogger(__name__)
@@ -41,12 +41,12 @@ class Request:
         before the next start, and the result is empty.
         """
         try:
-            named = seams.index.instances.find_blobs(self.store_id, written)
+            stored = seams.index.instances.find_stored(self.store_id, [item.uids for item in written])
         except Exception:
             logger.exception("%s: which of %d blobs have rows is not known; they stay", self.directory, len(written))
             self._lot.unsettled = True
             return set()
-        kept = {item.blob_key for item in written if named.get(item.uids) == item.blob_key}
+        kept = {item.blob_key for item in stored.values()} & {item.blob_key for item in written}
         for item in written:
             if item.blob_key not in kept:
                 with suppress(StatusError):
@@ -128,19 +128,18 @@ def _list_batches(seams: Seams, prefix: str) -> Iterator[list[str]]:
 
 
 def _sweep(seams: Seams, store_id: int, keys: list[str]) -> None:
-    written = {key: _read_identity(seams, key) for key in keys}
-    present = seams.index.instances.find_blobs(store_id, [item for item in written.values() if item is not None])
-    for key, item in written.items():
-        if item is None or present.get(item.uids) != key:
+    uids = (found for key in keys if (found := _read_uids(seams, key)) is not None)
+    named = {item.blob_key for item in seams.index.instances.find_stored(store_id, uids).values()}
+    for key in keys:
+        if key not in named:
             seams.blobs.delete(key)
 
 
-def _read_identity(seams: Seams, key: str) -> Instance | None:
+def _read_uids(seams: Seams, key: str) -> Uids | None:
     """The UIDs in a blob; None for an incomplete file."""
     try:
         with seams.blobs.open(key) as blob:
-            header = read_header(blob.read_at, blob.size)
-            uids = header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid
-            return Instance(*uids, header.sop_class_uid, header.transfer_syntax_uid, key, blob.size)
+            found = read_header(blob.read_at, blob.size)
+            return found.study_instance_uid, found.series_instance_uid, found.sop_instance_uid
     except StatusError:
         return None

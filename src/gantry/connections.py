@@ -27,6 +27,7 @@ class LimitedProtocol(HttpToolsProtocol):
     _head: int | None = None  # bytes of the head received so far; None once it is complete
     _timer: asyncio.TimerHandle | None = None
     _in_body = False  # from the end of a head to the end of its body, which may come after the response
+    _around = 0  # bytes of chunk extensions or trailers since the last bytes of the body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -51,22 +52,43 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._head > MAX_HEAD_BYTES + len(data):
                 self._refuse(431, f"the headers of the request have more than {MAX_HEAD_BYTES} bytes")
                 return
+        if self._in_body:
+            self._around += len(data)
+            if self._around > MAX_HEAD_BYTES + len(data):
+                self._refuse(431, f"around the body of the request are more than {MAX_HEAD_BYTES} bytes")
+                return
         super().data_received(data)
 
     def on_message_begin(self) -> None:
+        self._unset_keepalive_if_required()
         super().on_message_begin()
         if self._head is None:
             self._begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Ignore trailers: they are not headers, and none is defined that matters here (RFC 9110 §6.5.1)."""
+        if not self._in_body:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._end()
-        self._in_body = True
+        self._in_body, self._around = True, 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._around = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._end()
         self._in_body = False
         super().on_message_complete()
+        if self.cycle and self.cycle.response_complete and not self.transport.is_closing():
+            # It was answered before its body ended: without a timer a silent client would keep the connection for ever.
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not HTTP with the same JSON as other errors."""
@@ -90,12 +112,21 @@ class LimitedProtocol(HttpToolsProtocol):
         self._end()
         if self.transport.is_closing():
             return
+        if self._is_answering():
+            self.transport.close()
+            return
         error: dict[str, Any] = {"code": code, "message": message, "status": status}
         body = json.dumps({"error": error}).encode() + b"\n"
         head = f"HTTP/1.1 {code} Refused\r\ncontent-type: application/json; charset=UTF-8\r\nconnection: close\r\n"
         head += "x-content-type-options: nosniff\r\ncache-control: private, no-store\r\n"
         self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         self.transport.close()
+
+    def _is_answering(self) -> bool:
+        """Whether a response has begun, or was sent to this request: an error would be read as a part of it."""
+        if self.cycle is None:
+            return False
+        return self.cycle.response_started if self._in_body else not self.cycle.response_complete
 
 
 def make_limited_protocol() -> type[LimitedProtocol]:

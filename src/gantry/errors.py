@@ -10,8 +10,8 @@
 
 Errors are converted in four places only: adapters and ``dicom`` turn the exceptions of their libraries into a
 ``StatusError``; ``containment`` turns an unexpected exception about one instance into ``Internal``; ``ingest`` and the
-services turn the ``StatusError`` of one object into a ``Failure``; ``api.app`` turns a ``StatusError`` into the JSON
-error body.
+services turn the ``StatusError`` of one object into a ``Failure``; ``api.responses`` turns a ``StatusError`` into the
+JSON error body.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def _sentences(what: str, advice: str) -> str:
     """``What happened. What to do``: only the first is cut when both are too long."""
     if not advice:
         return shorten(what)
-    return f"{shorten(what, MAX_MESSAGE - len(advice) - 2)}. {advice[0].upper()}{advice[1:]}"
+    most = MAX_MESSAGE - len(advice) - 2
+    cut = what if len(what) <= most else f"{what[: most - 1]}…"
+    return f"{cut}. {advice[0].upper()}{advice[1:]}"
 
 
 class StatusError(Exception):
@@ -143,6 +145,10 @@ class FailedPrecondition(StatusError):
 
 class Aborted(StatusError):
     code, http = Code.ABORTED, 409
+
+
+class TakenOver(Aborted):
+    """The operation no longer belongs to this runner: another one has claimed it, or it was deleted."""
 
 
 class OutOfRange(StatusError):

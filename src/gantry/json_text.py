@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from gantry.errors import InvalidArgument
 
@@ -53,14 +53,30 @@ def decode_text(data: bytes, charset: str) -> str:
         raise InvalidArgument(f"the JSON is not valid {encoding.removesuffix('-sig')} text") from None
 
 
-class TooManyValues(ValueError):
-    """JSON that would take much more memory than its text. ``str()`` completes a message to the client."""
+class Refused(ValueError):
+    """JSON that is valid for Python, but refused here. ``str()`` completes a message to the client."""
+
+
+class TooManyValues(Refused):
+    """JSON that would take much more memory than its text."""
+
+
+class NoNumber(Refused):
+    """Something else in the place of a number (RFC 8259 §6): NaN, Infinity, ``+1``, ``.5``, ``0x10``."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f": {text[:50]} is no number of JSON (RFC 8259 §6)")
+
+
+def refuse_number(text: str) -> NoReturn:
+    """For ``parse_constant`` of ``json``, which otherwise reads NaN and Infinity. Raises NoNumber."""
+    raise NoNumber(text)
 
 
 def parse_json(text: str | bytes) -> Any:
-    """Like ``json.loads``, but a whole number of more than MAX_DIGITS digits stays text (PS3.18 §F.2.3 allows it).
+    """Like ``json.loads``, but refuses NaN and Infinity; a whole number of more than MAX_DIGITS digits stays text.
 
-    Python refuses numbers of more than a few thousand digits. Raises ValueError.
+    PS3.18 §F.2.3 allows that; Python refuses numbers of more than a few thousand digits. Raises ValueError.
     """
     return _DECODER.decode(text if isinstance(text, str) else text.decode(json.detect_encoding(text)))
 
@@ -101,7 +117,7 @@ def require_few_values(text: str, most: int) -> None:
 
 def locate_fault(error: Exception) -> str:
     """Where text stops being JSON, for a message to the client; empty where the place is not known."""
-    if isinstance(error, TooManyValues):
+    if isinstance(error, Refused):
         return str(error)
     if isinstance(error, json.JSONDecodeError):
         return f" at line {error.lineno}, column {error.colno}"
@@ -124,4 +140,5 @@ def _skip_space(text: str, at: int) -> int:
     return space.end() if space else at
 
 
-_DECODER = json.JSONDecoder(parse_int=_read_whole_number)  # json.loads would make one for each call
+# json.loads would make one for each call
+_DECODER = json.JSONDecoder(parse_int=_read_whole_number, parse_constant=refuse_number)

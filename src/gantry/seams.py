@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
+from gantry.errors import Unavailable
 from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
 from gantry.resources import ObjectMeta, Operation
@@ -48,6 +49,19 @@ class OpenedObject(ABC):
     ) -> None: ...
 
 
+def without_gaps(found: Iterable[ObjectMeta]) -> Iterator[ObjectMeta]:
+    """The objects of a listing, for callers that take unlisted objects for missing. Raises Unavailable at the end if a
+    directory could not be read."""
+    gap: ObjectMeta | None = None
+    for each in found:
+        if each.problem and each.key.endswith("/"):
+            gap = gap or each
+        else:
+            yield each
+    if gap is not None:
+        raise Unavailable(f"{gap.key}: {gap.problem}")
+
+
 class BlobStore(Protocol):
     """One bucket. Raises NotFound, PermissionDenied and Unavailable; can be pickled and sent to a worker."""
 
@@ -80,7 +94,9 @@ class BlobStore(Protocol):
 
     def delete(self, key: str) -> None: ...
 
-    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int: ...
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
+        """Raises Unavailable where not all objects could be listed, after all others are deleted."""
+        ...
 
     def flush(self) -> None:
         """Return when all earlier writes are durable. Raises Unavailable when they are not."""

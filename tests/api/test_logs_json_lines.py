@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -97,18 +98,14 @@ def test_a_collector_that_has_gone_stops_the_lines_and_nothing_else(caplog: pyte
     assert "cannot be written to stdout any more" in caplog.text
 
 
-class NoIndex:
-    @property
-    def logs(self) -> NoIndex:
-        return self
-
+class NoLogs:
     def list_last_failures(self, *_: object) -> list[LogEntry]:
         raise Unavailable("the index cannot be used right now")
 
 
 def test_entries_that_cannot_be_read_back_do_not_end_the_operation(caplog: pytest.LogCaptureFixture) -> None:
     unused: Any = None
-    index: Any = NoIndex()
+    index: Any = SimpleNamespace(logs=NoLogs())
     seams = Seams(index, unused, unused, unused, unused, 1, listener=JsonLines(io.StringIO()))
     report_failures(seams, OPERATION, 3)
     assert "3 failures were not reported: the index cannot be used right now" in caplog.text

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, ResourceExhausted, Status
 from gantry.header_packs import unpack
@@ -16,6 +17,7 @@ from gantry.iam.policies import principal
 from gantry.iam.sessions import Session
 from gantry.index import logs, saved_searches
 from gantry.index.sql import SqlIndex
+from gantry.index.tables import instance
 from gantry.log_entries import LogFilter, Severity
 from gantry.names import DatasetName, DicomStoreName, OperationName, ResourcePath
 from gantry.queries import Operator
@@ -776,6 +778,31 @@ class TestIndex:
         assert {(each.said, each.series_count, each.instance_count) for each in found} == {(STUDY_SAID, 1, 1)}
         index.description.mark_described(found[1:])
         assert index.description.list_outdated_studies((0, 0), 10) == found[:1]
+
+    @pytest.mark.parametrize("meanwhile", ["nothing", "replaced", "moved", "deleted", "described"])
+    def test_a_header_that_was_read_before_is_not_written_over_what_came_since(
+        self, index: SqlIndex, operation: Operation, meanwhile: str
+    ) -> None:
+        index.uploads.store_instances(operation.store_id, [item(1)])
+        with index.database.write() as connection:
+            connection.execute(update(instance).values(pack_number=None))
+        ((store_id, before),) = index.description.list_undescribed(10)
+        late = said(before.to_instance(), StudyAttributes("Late^Jane"))
+        if meanwhile == "replaced":
+            index.uploads.store_instances(store_id, [said(item(1, prefix="new"))], replace=True)
+        elif meanwhile == "moved":
+            index.operations.commit_batch(operation, RUNNER, Batch("a", changes=(Change(before, "ARCHIVE", "moved"),)))
+        elif meanwhile == "deleted":
+            index.deletion.delete_instance(STORE, ResourcePath(*before.uids))
+        elif meanwhile == "described":
+            index.description.describe(store_id, [said(before.to_instance())])
+        index.description.describe(store_id, [late])
+        found = len(found_by(index, "patient_name", Operator.EQUALS, "Late^Jane"))
+        assert found == (meanwhile == "nothing")
+        assert len(index.description.list_undescribed(10)) == (meanwhile == "moved")
+        assert len(found_by(index, "patient_name", Operator.EQUALS, "Doe^John")) == (
+            meanwhile in ("replaced", "described")
+        )
 
     def test_the_first_instances_are_those_that_came_first(self, index: SqlIndex, operation: Operation) -> None:
         """Whatever their UIDs are; a replacement keeps its turn."""

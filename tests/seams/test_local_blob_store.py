@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import pickle
+import re
 import socket
 import tempfile
 import threading
@@ -459,7 +460,8 @@ def test_the_kernel_that_refuses_to_keep_what_was_written(
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOTCONN, errno.ESTALE])
 def test_other_errors_of_the_disk_are_unavailable(store: LocalBlobStore, number: int) -> None:
     """For reading and for writing, without the text of the system."""
-    with pytest.raises(Unavailable, match=describe_os_error(OSError(number, ""))):
+    error = OSError(number, os.strerror(number))
+    with pytest.raises(Unavailable, match=re.escape(describe_os_error(error))):
         store.put("a", failing(OSError(number, os.strerror(number))))
     assert isinstance(local._translate_read_error(OSError(number, os.strerror(number))), Unavailable)
 

@@ -7,12 +7,17 @@ import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import zstandard
+from starlette.datastructures import Headers
 
+from gantry.api.call import Call, Context
+from gantry.api.retrieving import retrieve_metadata
+from gantry.api.web import Answer
 from gantry.dicom.forms import EXPLICIT_LE
 from gantry.errors import Code, DataLoss, Internal, NotAcceptable, ResourceExhausted, StatusError, Unavailable
 from gantry.header_packs import pack
@@ -155,13 +160,34 @@ def test_an_answer_that_lacks_something_is_not_remembered(seams: Seams, monkeypa
     assert remembered.get(again.etag) is not None and remembered.is_whole(again.etag)
 
 
+@pytest.mark.parametrize("accept", ["application/dicom+json", 'multipart/related; type="application/dicom+xml"'])
+def test_an_answer_that_lacks_something_is_not_confirmed(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    """Whoever has it is sent the whole one as soon as that can be read, and is told afterwards that it is the same."""
+    context = Context(seams, lambda: None, cast(Any, None), (), "http://h")
+
+    def ask(**headers: str) -> Answer:
+        ids = (STORE.project, STORE.location, STORE.dataset, STORE.store, STUDY.study)
+        answer = retrieve_metadata.call(Call(context, "v1", ids, headers=Headers({"accept": accept} | headers)))
+        return replace(answer, body=answer.body if isinstance(answer.body, bytes) else b"".join(answer.body))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(of_metadata.JsonWriter, "write", mistaken(of_metadata.JsonWriter.write))
+        etag = ask().headers["etag"]
+    again = ask(**{"if-none-match": etag})
+    assert (again.status, again.headers["etag"]) == (200, etag)
+    assert cast(bytes, again.body).count(b"00100010") == COUNT
+    assert ask(**{"if-none-match": etag}).status == 304
+
+
 def test_metadata_as_xml(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = of_metadata.native_xml
 
-    def failing(attributes: dict[str, Any], private: object = None) -> bytes:
+    def failing(attributes: dict[str, Any], *options: Any) -> bytes:
         if "00100010" in attributes and attributes["00080018"]["Value"] == [BAD]:
             raise RecursionError
-        return whole(attributes, private)
+        return whole(attributes, *options)
 
     monkeypatch.setattr(of_metadata, "native_xml", failing)
     texts = [write_xml(text) for text in read_metadata(seams, STORE, STUDY, "http://h").objects]

@@ -75,8 +75,7 @@ def test_advice_stays_at_the_end_of_what_is_said_of_something_larger() -> None:
 
 def test_advice_is_kept_whole_in_a_message_that_has_to_be_cut() -> None:
     error = errors.NotFound("x" * 10_000, advice="create it")
-    assert len(error.message) <= errors.MAX_MESSAGE and error.message.endswith("x. Create it")
-    assert " … " in error.message
+    assert len(error.message) <= errors.MAX_MESSAGE and error.message.endswith("…. Create it")
 
 
 def test_a_bad_field_is_named_for_people_and_for_machines() -> None:

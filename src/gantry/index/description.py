@@ -45,7 +45,12 @@ class Descriptions(Part):
         with self.database.write() as connection:
             places = find_places(connection, store_id, [item.uids for item in instances])
             rows = {places[place]: row for place, row in find_rows(connection, places).items()}
-            there = [(rows[item.uids], item) for item in instances if item.uids in rows]
+            # Not where it was stored anew, or moved, since it was read: its header is another one, or is read again.
+            there = [
+                (row, item)
+                for item in instances
+                if (row := rows.get(item.uids)) and row.pack_number is None and row.blob_key == item.blob_key
+            ]
             placed = [Placed(row.study_id, row.series_id, item) for row, item in there]
             packs = insert_packs(connection, placed)
             for item in placed:

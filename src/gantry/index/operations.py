@@ -16,12 +16,12 @@ call               from → to                               else
 create_operation   — → waiting                             NotFound, ResourceExhausted: no row
 claim_operation    waiting, or running of another runner   None: nothing changes; one's own is not claimed again
                    → running, one ``attempt`` more
-commit_batch       running → running                       Aborted, unless it is this runner's own
+commit_batch       running → running                       TakenOver, unless it is this runner's own
 request_cancel     waiting → done, running → stopping      NotFound; done: nothing changes
-release_operation  running → waiting                       nothing changes, unless it is this runner's own
-finish_operation   running → done                          Aborted, unless it is this runner's own
+release_operation  running → waiting                       nothing changes, unless it is this attempt's own
+finish_operation   running → done                          TakenOver, unless it is this runner's own
 expire_operations  done → hidden                           those that are not done stay
-delete_dataset     any → hidden                            whoever runs it meets Aborted
+delete_dataset     any → hidden                            whoever runs it meets TakenOver
 purge_operation    hidden → —                              False: none is hidden
 =================  ======================================  ===================================================
 
@@ -39,7 +39,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from gantry.errors import Aborted, NotFound, ResourceExhausted, Status
+from gantry.errors import NotFound, ResourceExhausted, Status, TakenOver
 from gantry.index.changes import apply_changes
 from gantry.index.clock import from_micros
 from gantry.index.counting import discard_blobs
@@ -118,7 +118,7 @@ class Operations(Part):
 
     def release_operation(self, value: Operation, runner: str) -> None:
         with self.database.write() as connection:
-            mine = operation.c.id == value.name.id, operation.c.runner == runner
+            mine = operation.c.id == value.name.id, operation.c.runner == runner, operation.c.attempt == value.attempt
             connection.execute(update(operation).where(*mine).values(runner=""))
 
     def get_operation(self, name: OperationName) -> Operation:
@@ -217,7 +217,7 @@ class Operations(Part):
             )
         ).one_or_none()
         if row is None:
-            raise Aborted(f"operation {value.name} is not this runner's any more")
+            raise TakenOver(f"operation {value.name} is not this runner's any more")
         if needs_store and value.store_id:
             alive = select(dicom_store.c.id).where(dicom_store.c.id == value.store_id, dicom_store.c.deleted.is_(False))
             if connection.execute(alive).one_or_none() is None:

@@ -88,7 +88,8 @@ class UploadIndex(Protocol):
         """Insert instances in one transaction. Returns the UIDs of those that existed; these are not changed.
 
         With ``replace`` they are replaced, and their old blobs become garbage. Raises NotFound when the store is
-        deleted.
+        deleted, and Aborted when an instance to be replaced has another storage class: the caller must read it first,
+        because the bytes must be in the place of that class.
         """
         ...
 
@@ -156,7 +157,7 @@ class DescriptionIndex(Protocol):
         ...
 
     def describe(self, store_id: int, instances: Sequence[Instance]) -> None:
-        """Store the descriptions of instances; skip those that were deleted, or have no description."""
+        """Store the descriptions of instances; skip those without one, or deleted, changed or described since."""
         ...
 
     def count_outdated(self) -> int:

@@ -75,14 +75,14 @@ class OperationIndex(Protocol):
         """Rows, counters, log and checkpoint of one batch in one transaction.
 
         Raises AlreadyExists, and writes nothing, when an instance was stored by another call meanwhile; NotFound when
-        the DICOM store was deleted; Aborted when another runner has claimed the operation, or it was deleted.
+        the DICOM store was deleted; TakenOver when another runner has claimed the operation, or it was deleted.
         """
         ...
 
     def finish_operation(
         self, value: Operation, runner: str, error: Status | None, entries: Sequence[Failure] = ()
     ) -> None:
-        """Mark an operation done. ``entries`` are written to its error log and not counted. Raises Aborted.
+        """Mark an operation done. ``entries`` are written to its error log and not counted. Raises TakenOver.
 
         Without entries it ran to completion: its count of pending objects becomes 0, even if objects disappeared.
         """

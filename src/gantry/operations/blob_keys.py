@@ -13,7 +13,7 @@ from string import ascii_lowercase
 
 from gantry.errors import Code
 from gantry.resources import Failure, Method, Operation
-from gantry.seams import Check, Seams
+from gantry.seams import Check, Seams, without_gaps
 
 _WRITING = (
     Method.IMPORT_DICOM_DATA,
@@ -97,7 +97,7 @@ def _sweep_old(
 ) -> None:
     """Compare numbers: of the old names, ``10000-`` sorts before ``9999-``. Lists every blob of the operation."""
     last = _parse_old_position(operation, committed)
-    for blob in seams.blobs.list(place + prefix, check=check):
+    for blob in without_gaps(seams.blobs.list(place + prefix, check=check)):
         position = _parse_old_position(operation, blob.key.removeprefix(place))
         if not position or position > last:
             seams.blobs.delete(blob.key)

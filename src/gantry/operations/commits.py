@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from contextlib import suppress
 
-from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status, StatusError
+from gantry.errors import AlreadyExists, Code, NotFound, Status, StatusError, TakenOver
 from gantry.operations.blob_keys import sweep_uncommitted
 from gantry.operations.import_dicom_data import settle
 from gantry.operations.interruption import go_on
@@ -68,12 +68,12 @@ def finish(
 ) -> None:
     """Mark the operation done. ``error`` is an error of the whole operation, not of one object.
 
-    ``subject`` is the object that the error is about, if it is not ``operation.subject``. Raises Aborted.
+    ``subject`` is the object that the error is about, if it is not ``operation.subject``. Raises TakenOver.
     """
     try:
         sweep_uncommitted(seams, operation, check)
     except NotFound:
-        raise Aborted(f"operation {operation.name} was deleted while it ran") from None
+        raise TakenOver(f"operation {operation.name} was deleted while it ran") from None
     entries = () if error is None else (Failure(subject or operation.subject, error),)
     seams.index.operations.finish_operation(
         operation, runner, error or _describe_partial_failure(seams, operation), entries

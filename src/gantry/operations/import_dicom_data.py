@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -48,15 +49,17 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
         return describe_death(make_printable(source_uri + item.key), _READING, error)
 
     entries = list_matching(source, pattern, operation.checkpoint, check)
-    done = operation.counter.success + operation.counter.failure
+    done, checkpoint = operation.counter.success + operation.counter.failure, operation.checkpoint
     with Count(source, pattern) as count:
         batches = cut(entries, lambda item: item.size)
         with closing(run_in_order(submit, batches, seams.window, on_death, check)) as results:
             for number, objects, outcomes in results:
                 done += len(objects)
+                # A directory that fails half way is listed after the objects in it: the checkpoint never goes back.
+                checkpoint = max(checkpoint, *(item.key for item in objects), key=os.fsencode)
                 keys = [blob_key(directory(number), item) for item in range(len(objects))]
                 yield Batch(
-                    checkpoint=objects[-1].key,
+                    checkpoint=checkpoint,
                     instances=tuple(item for item in outcomes if isinstance(item, Instance)),
                     failures=tuple(item for item in outcomes if isinstance(item, Failure)),
                     listed=max(count.value, done),

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from contextlib import suppress
 
-from gantry.errors import Aborted, Interrupted, NotFound
+from gantry.errors import Interrupted, NotFound, TakenOver
 from gantry.operations.attempt import run_operation
 from gantry.operations.blob_keys import sweep_uncommitted
 from gantry.operations.commits import Totals
@@ -38,7 +38,7 @@ class Runner:
         self._active: dict[int, int] = {}  # operation id → store id
         self._seams = seams
         self._wake = threading.Semaphore(0)
-        self._interrupted: deque[Operation] = deque()  # not released yet
+        self._interrupted: deque[tuple[Operation, bool]] = deque()  # not released yet; whether its blobs are swept
         self._stopping = threading.Event()
         self._sweeps = Sweeps(make_chores(seams, self._stopping, lambda: set(self._active.values())), self._stopping)
         works = [(f"runner-{number}", self._work) for number in range(slots)]
@@ -95,17 +95,20 @@ class Runner:
         """Release interrupted operations, so that they can be claimed again. Raises Interrupted; they stay listed then.
 
         Their uncommitted blobs are removed first, because one that is cancelled before it is claimed ends at once.
+        They are removed once: a release that raised an error may have been written, and another attempt may run.
         """
         with suppress(IndexError):
             while True:
-                operation = self._interrupted.popleft()
+                operation, swept = self._interrupted.popleft()
                 try:
-                    sweep_uncommitted(self._seams, operation, make_stop_check(self._stopping))
+                    if not swept:
+                        sweep_uncommitted(self._seams, operation, make_stop_check(self._stopping))
+                        swept = True
                     self._seams.index.operations.release_operation(operation, self.id)
                 except NotFound:
                     continue  # it was deleted
                 except Exception:
-                    self._interrupted.append(operation)
+                    self._interrupted.append((operation, swept))
                     raise
 
     def _run(self, operation: Operation) -> None:
@@ -113,15 +116,15 @@ class Runner:
         logger.info("operation %s: attempt %d begins", operation.name, operation.attempt)
         try:
             run_operation(self._seams, operation, self.id, self._stopping, self.totals)
-        except Aborted as error:
+        except TakenOver as error:
             logger.warning("%s", error.message)
         except Interrupted as error:
             logger.warning("operation %s: attempt %d interrupted: %s", operation.name, operation.attempt, error.message)
             self._stopping.wait(_PAUSE_SECONDS)
-            self._interrupted.append(operation)
+            self._interrupted.append((operation, False))
         except Exception:
             logger.exception("operation %s: attempt %d interrupted", operation.name, operation.attempt)
             self._stopping.wait(_PAUSE_SECONDS)
-            self._interrupted.append(operation)
+            self._interrupted.append((operation, False))
         finally:
             del self._active[operation.name.id]

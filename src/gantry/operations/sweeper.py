@@ -49,7 +49,7 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
 def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> None:
     """Remove rows, then blobs, of deleted DICOM stores, except ``busy`` ones, which operations still write to.
 
-    Raises Stopping.
+    A store whose blobs cannot all be deleted is logged, and tried again by the next sweep. Raises Stopping.
     """
     for store_id in seams.index.garbage.list_deleted_stores():
         if store_id in busy:
@@ -57,6 +57,10 @@ def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> Non
         while not seams.index.garbage.purge_store(store_id):
             if stopping.is_set():
                 return
-        for place in seams.places:
-            seams.blobs.delete_prefix(f"{place}/{store_id}/", check=make_stop_check(stopping))
+        try:
+            for place in seams.places:
+                seams.blobs.delete_prefix(f"{place}/{store_id}/", check=make_stop_check(stopping))
+        except StatusError as error:
+            logger.warning("store %d is deleted, but not all of its blobs: %s", store_id, error.message)
+            continue
         seams.index.garbage.forget_store(store_id)

@@ -13,6 +13,7 @@ from gantry.errors import DataLoss, FailedPrecondition, NotFound
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
+from gantry.studies.decoded_frames import WORTH_A_CALL
 from gantry.studies.headers import read_one_header
 from gantry.studies.pixel_work import decode_blob, run_pixel_work
 from gantry.studies.retrieve import open_blob
@@ -20,7 +21,6 @@ from gantry.studies.retrieve import open_blob
 MAX_FRAMES_BYTES = 1 << 30  # of all frames of one response
 _MOST_REMEMBERED = 64 << 20  # bytes of tables in memory
 _PIECE = 1 << 20  # bytes read at a time
-_WORTH_A_CALL = 16 << 20  # bytes of frames per call of a worker: with less, opening the instance again takes too long
 Extent = tuple[int, int]
 _NATIVE = (forms.EXPLICIT_LE, forms.IMPLICIT_LE)
 
@@ -83,7 +83,7 @@ def _decode_some(
     """Decode the frames in several worker calls, each up to _WORTH_A_CALL bytes."""
     while numbers:
         decoded = run_pixel_work(
-            seams, store, row, decode_blob, transfer_syntax_uid=syntax, wanted=numbers, most=_WORTH_A_CALL
+            seams, store, row, decode_blob, transfer_syntax_uid=syntax, wanted=numbers, most=WORTH_A_CALL
         )
         numbers = numbers[len(decoded) :]
         decoded.reverse()

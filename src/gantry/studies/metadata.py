@@ -59,6 +59,15 @@ class MetadataCache:
         elif etag and size <= _MAX_BODY:
             self._keep(etag, b"".join(held))
 
+    def pass_pieces(self, etag: str, pieces: Iterator[bytes], unread: Collection[object]) -> Iterator[bytes]:
+        """Pass pieces on without caching them; after the last one, record for ``is_whole`` whether some are missing."""
+        yield from pieces
+        if unread:
+            self._lacks(etag)
+        else:
+            with self._lock:
+                self._lacking.pop(etag, None)
+
     def is_whole(self, etag: str) -> bool:
         """False where the last answer lacked an instance that could not be read then: it may be readable now."""
         with self._lock:

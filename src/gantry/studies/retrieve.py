@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from gantry.containment import contain
 from gantry.dicom import forms
+from gantry.dicom.buffers import Sliceable
 from gantry.dicom.bulk import BulkPath, Encapsulated, find_bulk, parse_bulk_path
+from gantry.dicom.open_source import count_frames
 from gantry.dicom.video import Video
 from gantry.errors import (
     DataLoss,
@@ -25,6 +27,7 @@ from gantry.errors import (
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
+from gantry.studies.decoded_frames import DecodedFrames
 from gantry.studies.headers import name_instance
 from gantry.studies.pixel_work import decode_blob, finish, run_pixel_work, submit, submit_in_order, transcode_blob
 
@@ -62,27 +65,29 @@ class Piece(NamedTuple):
 
 
 class Value(NamedTuple):
-    """Bytes to send: ``size`` bytes of an open blob from ``start`` on, or a video in it, or ``data``.
+    """Bytes to send: all of an open blob, or a ``value`` or a video in it, or ``data``.
 
     The caller must close it.
     """
 
     blob: OpenedObject | None
-    start: int
     size: int
     data: bytes = b""
+    value: Sliceable | None = None
     video: Video | None = None
 
     @classmethod
     def of(cls, data: bytes) -> Value:
-        return cls(None, 0, len(data), data)
+        return cls(None, len(data), data)
 
     def read(self, start: int, length: int) -> bytes:
         """At most ``length`` bytes from ``start`` of the value."""
         length = min(length, self.size - start)
         if self.video is not None:
             return self.video.read_at(start, length)
-        return self.data[start : start + length] if self.blob is None else self.blob.read_at(self.start + start, length)
+        if self.value is not None:
+            return bytes(self.value[start : start + length])
+        return self.data[start : start + length] if self.blob is None else self.blob.read_at(start, length)
 
     def close(self) -> None:
         if self.blob is not None:
@@ -92,7 +97,7 @@ class Value(NamedTuple):
 def read_instance(seams: Seams, store: DicomStoreName, row: StoredInstance, syntax: str, explicit: bool) -> Value:
     """One instance in a transfer syntax, as ``instances`` gives it."""
     if syntax in (ANY, row.transfer_syntax_uid):
-        return _open(seams, store, row, 0, None)
+        return _open(seams, store, row)
     _require_transcodable(seams, store, ResourcePath(*row.uids), syntax, explicit)
     try:
         return Value.of(run_pixel_work(seams, store, row, transcode_blob, transfer_syntax_uid=syntax))
@@ -100,11 +105,11 @@ def read_instance(seams: Seams, store: DicomStoreName, row: StoredInstance, synt
         raise name_instance(row, translate_to_406(error)) from None
 
 
-def _open(seams: Seams, store: DicomStoreName, row: StoredInstance, start: int, size: int | None) -> Value:
+def _open(seams: Seams, store: DicomStoreName, row: StoredInstance) -> Value:
     blob = open_blob(seams, store, row)
     if blob is None:
         raise NotFound(f"instance {row.sop_instance_uid} was deleted just now")
-    return Value(blob, start, blob.size if size is None else size)
+    return Value(blob, blob.size)
 
 
 def read_instances(
@@ -262,7 +267,7 @@ def read_bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: Bu
 
     Of encapsulated pixel data: the stream if it is a video, else the decoded frames, one after the other.
     """
-    value = _open(seams, store, row, 0, None)
+    value = _open(seams, store, row)
     assert value.blob is not None  # noqa: S101
     try:
         with contain(str(ResourcePath(*row.uids)), "while its bulk data were located"):
@@ -270,9 +275,14 @@ def read_bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: Bu
             if isinstance(found, Encapsulated) and len(path) == 1 and forms.video_types(row.transfer_syntax_uid):
                 video = Video(value.blob, found.start, found.end, row.transfer_syntax_uid)
                 return value._replace(size=video.size, video=video)
+            count = count_frames(value.blob) if isinstance(found, Encapsulated) and len(path) == 1 else 0
     except BaseException:
         value.close()
         raise
+    if count:
+        value.close()
+        frames = DecodedFrames(seams, store, row, count)
+        return Value(None, len(frames), value=frames)
     if isinstance(found, Encapsulated):
         value.close()
         decoded = run_pixel_work(
@@ -282,4 +292,4 @@ def read_bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: Bu
     if isinstance(found, bytes):
         value.close()
         return Value.of(found)
-    return value._replace(start=found[0], size=found[1])
+    return value._replace(size=len(found), value=found)

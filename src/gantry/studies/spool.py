@@ -1,4 +1,4 @@
-"""A file in the temporary directory that holds a part of a request's body until its length is known."""
+"""A file in the temporary directory that holds the body of a request, or a part of it, until all of it has come."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def _translate_errors() -> Iterator[None]:
 def _translate(error: OSError) -> StatusError:
     if error.errno in _FULL:
         return ResourceExhausted(
-            "the temporary directory of the server is full; bulk data is kept there until its length is known; "
+            "the temporary directory of the server is full; large bodies are kept there until all of them has come; "
             "free space there, or set TMPDIR to a directory on a larger disk"
         )
     return Unavailable(
-        "the temporary directory of the server cannot be used, and bulk data is kept there until its length is "
-        "known; the directory that TMPDIR names must exist, and the server must have permission to write to it"
+        "the temporary directory of the server cannot be used, and large bodies are kept there until all of them has "
+        "come; the directory that TMPDIR names must exist, and the server must have permission to write to it"
     )

@@ -1,8 +1,8 @@
 """Blobs of uploads: ``PLACE/STORE/stow/LOT/REQUEST/NUMBER.dcm``. A lot is a group of requests.
 
 A lot has a row in the index from before its first blob until all its requests have ended. So the blobs that a crash
-leaves behind are in the lots whose rows exist at the next start. A lot also keeps its row where it is not known whether
-all its blobs have rows.
+leaves behind are in the lots whose rows exist at the next start. A lot also keeps its row if a blob of it could not be
+deleted, or if it is not known whether a row names the blob.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from gantry.dicom.part10 import read_header
-from gantry.errors import StatusError
+from gantry.errors import StatusError, Unavailable
+from gantry.ingest import AWAY
 from gantry.resources import Instance, Uids
-from gantry.seams import Seams
+from gantry.seams import BlobStore, Seams, without_gaps
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +50,16 @@ class Request:
         kept = {item.blob_key for item in stored.values()} & {item.blob_key for item in written}
         for item in written:
             if item.blob_key not in kept:
-                with suppress(StatusError):
-                    seams.blobs.delete(item.blob_key)
+                self.discard(seams.blobs, item.blob_key)
         return kept
+
+    def discard(self, blobs: BlobStore, key: str) -> None:
+        """Delete a blob that no row names; where that fails, the next start does it."""
+        try:
+            blobs.delete(key)
+        except StatusError as error:
+            logger.warning("%s has no row, but cannot be deleted before the next start: %s", key, error.message)
+            self._lot.unsettled = True
 
 
 @dataclass
@@ -109,7 +117,10 @@ class Uploads:
 
 
 def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading.Event) -> None:
-    """Remove blobs without rows of an earlier process. ``left``: its lots, removed from the list one by one."""
+    """Remove blobs without rows of an earlier process. ``left``: its lots, removed from the list one by one.
+
+    Raises the errors of the blob store and the index; the lot then stays in ``left``.
+    """
     while left and not stopping.is_set():
         lot, store_id = left[0]
         for place in seams.places:
@@ -117,12 +128,14 @@ def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading
                 if stopping.is_set():
                     return
                 _sweep(seams, store_id, keys)
+        if not seams.blobs.exists():
+            raise Unavailable("a directory of blobs is not there any more; is it mounted?")
         seams.index.uploads.end_upload(lot)
         left.pop(0)
 
 
 def _list_batches(seams: Seams, prefix: str) -> Iterator[list[str]]:
-    entries = seams.blobs.list(prefix)
+    entries = without_gaps(seams.blobs.list(prefix))
     while keys := [item.key for item in islice(entries, _CHUNK)]:
         yield keys
 
@@ -136,10 +149,12 @@ def _sweep(seams: Seams, store_id: int, keys: list[str]) -> None:
 
 
 def _read_uids(seams: Seams, key: str) -> Uids | None:
-    """The UIDs in a blob; None for an incomplete file."""
+    """The UIDs in a blob; None for an incomplete file. Raises one of AWAY where the blob cannot be read now."""
     try:
         with seams.blobs.open(key) as blob:
             found = read_header(blob.read_at, blob.size)
             return found.study_instance_uid, found.series_instance_uid, found.sop_instance_uid
+    except AWAY:
+        raise
     except StatusError:
         return None

@@ -51,14 +51,14 @@ def test_a_client_that_leaves_leaves_no_file_open(web: Web) -> None:
 
 
 class Worker:
-    """Frames of a megabyte each, made by as many calls as ``frames_of_blob`` needs."""
+    """Frames of a megabyte each, made by as many calls as ``decode_blob`` needs."""
 
     def __init__(self) -> None:
         self.calls: list[list[int]] = []
 
     def made(self, *where: Any, wanted: list[int], most: int, **rest: Any) -> list[bytes]:
         self.calls.append(list(wanted))
-        return list(pixel_work._first(self._frames(wanted), most))
+        return list(pixel_work._take_until(self._frames(wanted), most))
 
     def _frames(self, wanted: list[int]) -> Iterator[bytes]:
         yield from (frame(number) for number in wanted)
@@ -66,7 +66,7 @@ class Worker:
 
 def test_a_worker_makes_a_few_frames_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = Worker()
-    monkeypatch.setattr(module, "made_of", worker.made)
+    monkeypatch.setattr(module, "run_pixel_work", worker.made)
     none: Any = None
     drawn = module._decode_some(none, none, none, list(range(COUNT)), "")
     assert [b"".join(each) for each in drawn] == [frame(number) for number in range(COUNT)]
@@ -75,7 +75,7 @@ def test_a_worker_makes_a_few_frames_at_a_time(monkeypatch: pytest.MonkeyPatch) 
 
 def test_nothing_is_made_ahead_of_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = Worker()
-    monkeypatch.setattr(module, "made_of", worker.made)
+    monkeypatch.setattr(module, "run_pixel_work", worker.made)
     none: Any = None
     drawn = module._decode_some(none, none, none, list(range(COUNT)), "")
     for _ in range(16):

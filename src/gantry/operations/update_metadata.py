@@ -1,4 +1,4 @@
-"""``updateMetadata`` of a study or series: a JSON Patch applied to each of its instances (spec §10.2.11)."""
+"""``updateMetadata`` of a study or series: a JSON Patch applied to each of its instances."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from gantry.operations.batch_writers import Tries, item_prefix
 from gantry.operations.blob_keys import batch_prefix
 from gantry.operations.interruption import go_on
-from gantry.operations.over_instances import Work, over_instances
+from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Failure, Operation, Replacement, StoredInstance
 from gantry.seams import Check, Seams
 from gantry.studies.update import update_batch
@@ -17,7 +17,7 @@ _Outcome = Replacement | Failure | None
 
 
 def update_metadata(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
-    """Batches from the checkpoint on. An instance that the patch does not fit is a failure and stays as it is."""
+    """Batches from the checkpoint on. An instance that the patch does not fit is a failure and is not changed."""
     patch, web_url = operation.request["patch"], operation.request["web_url"]
 
     tries = Tries(seams)
@@ -44,4 +44,4 @@ def update_metadata(seams: Seams, operation: Operation, check: Check = go_on) ->
         )
 
     work = Work[Replacement | None]("updated this instance", submit, to_batch)
-    yield from over_instances(seams, operation, work, check)
+    yield from process_instances(seams, operation, work, check)

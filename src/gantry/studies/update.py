@@ -1,4 +1,4 @@
-"""Update of metadata by JSON Patch (RFC 6902): a new file around the old values, in place of the old one."""
+"""Update of metadata by JSON Patch (RFC 6902): the instance gets a new file that contains the old values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from gantry.containment import contain
-from gantry.describing import Read, attributes_of, describe
+from gantry.describing import Read, describe, describe_study_and_series
 from gantry.dicom.json_model import dicom_json
 from gantry.dicom.part10 import MAX_LIVE_HEADER, read_header, read_header_bytes
 from gantry.dicom.updating import rebuild
@@ -28,11 +28,12 @@ __all__ = ["require_patch", "update_batch", "update_instance"]
 def update_instance(
     seams: Seams, uploads: Uploads, name: DicomStoreName, path: ResourcePath, patch: Any, web_url: str
 ) -> None:
-    """Before the answer. Raises NotFound, InvalidArgument for a patch that does not fit, Aborted for a race lost."""
+    """Patch one instance. Raises NotFound, InvalidArgument for a patch that does not fit, and Aborted where the
+    instance was changed meanwhile."""
     require_patch(patch)
     store_id = seams.index.resources.get_dicom_store(name).id
     for instance in seams.index.instances.walk_below(store_id, path):
-        now = _where_it_is(seams, store_id, instance)
+        now = _locate(seams, store_id, instance)
         with uploads.request(store_id) as request:
             found = _update(now, request.writer(now.storage_class), patch, web_url, seams.blobs)
             if found is not None:
@@ -41,8 +42,8 @@ def update_instance(
     raise NotFound(f"{path} does not exist in this DICOM store")
 
 
-def _where_it_is(seams: Seams, store_id: int, instance: StoredInstance) -> StoredInstance:
-    """The instance with the place and storage class that its bytes may have been moved to just now."""
+def _locate(seams: Seams, store_id: int, instance: StoredInstance) -> StoredInstance:
+    """The instance with its present blob key and storage class, which may have changed meanwhile."""
     try:
         with seams.blobs.open(instance.blob_key):
             return instance
@@ -57,7 +58,7 @@ def _commit(seams: Seams, request: Request, stored: StoredInstance, found: tuple
         (after,) = describe([read])
         assert isinstance(after, Instance)  # noqa: S101 - it was read
         request.flush()
-        failed = seams.index.uploads.replace_instance(Replacement(stored, after, *attributes_of(before)))
+        failed = seams.index.uploads.replace_instance(Replacement(stored, after, *describe_study_and_series(before)))
     except BaseException as error:
         kept = request.settle([read.instance])
         if not kept or not isinstance(error, StatusError):
@@ -98,16 +99,16 @@ def update_batch(
                 continue
             before, after = found
             read.append(after)
-            outcomes.append(Replacement(instance, after.instance, *attributes_of(before)))
-        described = map(_as_it_is, describe(read), read)
+            outcomes.append(Replacement(instance, after.instance, *describe_study_and_series(before)))
+        described = map(_describe_by_own_header, describe(read), read)
         writers.flush()
     return [item._replace(after=next(described)) if isinstance(item, Replacement) else item for item in outcomes]
 
 
-def _as_it_is(after: Instance | Failure, read: Read) -> Instance:
-    """With what its own header says, not the first one of its series: it is compared with what it said before."""
+def _describe_by_own_header(after: Instance | Failure, read: Read) -> Instance:
+    """Use the attributes of its own header, not of the first in its series: they are compared with its old ones."""
     assert isinstance(after, Instance) and after.description is not None  # noqa: S101 - it was read
-    study, series = attributes_of(read)
+    study, series = describe_study_and_series(read)
     return after._replace(description=after.description._replace(study=study, series=series))
 
 
@@ -116,10 +117,10 @@ def _update(
 ) -> tuple[Read, Read] | None:
     """The instance as it was, and as ``writer`` has written it; None where nothing changes. Raises StatusError."""
     with contain(instance.path, "while it was patched"):
-        return _rewritten(instance, writer, patch, web_url, blobs)
+        return _rewrite(instance, writer, patch, web_url, blobs)
 
 
-def _rewritten(
+def _rewrite(
     instance: StoredInstance, writer: BlobWriter, patch: Any, web_url: str, blobs: Blobs
 ) -> tuple[Read, Read] | None:
     with blobs.open(instance.blob_key) as opened:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, false, insert, select
 
 from gantry.errors import Aborted, AlreadyExists, NotFound
+from gantry.index.counting import seal_segments
 from gantry.index.database import Part
 from gantry.index.filling import add_instances
 from gantry.index.lookups import find_places, find_rows, find_stored
@@ -48,6 +49,10 @@ class Uploads(Part):
     def replace_instance(self, replacement: Replacement) -> Failure | None:
         with self.database.write() as connection:
             return next(iter(replace_instances(connection, [replacement], self.database.now())), None)
+
+    def seal(self, keys: Sequence[str]) -> None:
+        with self.database.write() as connection:
+            seal_segments(connection, keys)
 
     def begin_upload(self, store_id: int) -> int:
         with self.database.write() as connection:

@@ -97,6 +97,11 @@ class UploadIndex(Protocol):
         """New bytes and a new header for an instance; the failure if it is not as it was read any more."""
         ...
 
+    def seal(self, keys: Sequence[str]) -> None:
+        """Nothing more is written to these segments. Those that no row names become garbage: call it after the last
+        instance in them was stored."""
+        ...
+
     def begin_upload(self, store_id: int) -> int:
         """A new lot. Raises NotFound when the store is gone."""
         ...

@@ -267,6 +267,37 @@ class Metrics(NamedTuple):
     structured_bytes: int
 
 
+class Segment(NamedTuple):
+    """An object that holds the bytes of several instances of a DICOM store.
+
+    ``bytes`` is where the last instance ends that was ever stored in it; ``live_bytes`` is what those take that are
+    still there, each in whole blocks of ``storage.extents.ALIGNMENT``: as much as a disk counts for them.
+    """
+
+    store_id: int
+    key: str
+    bytes: int
+    live_instances: int
+    live_bytes: int
+
+
+class SegmentTotals(NamedTuple):
+    """The segments of a DICOM store in one place, added up. ``store`` is None for a store that is deleted."""
+
+    store: DicomStoreName | None
+    store_id: int
+    place: str
+    segments: int
+    bytes: int
+    live_instances: int
+    live_bytes: int
+
+    @property
+    def freed_bytes(self) -> int:
+        """What was deleted out of segments that are still there."""
+        return self.bytes - self.live_bytes
+
+
 class Selected(NamedTuple):
     """A path in a filter file. ``resource`` names its line."""
 
@@ -305,7 +336,8 @@ class Batch:
     batch that get no row. ``selection`` are paths of a filter file: the instances they name now are stored with the
     operation, and a path that names none becomes a warning in the log.
     ``changes`` are storage classes for existing rows, ``replacements`` new contents. ``warnings`` are logged and not
-    counted.
+    counted. ``segments`` are the keys of all segments that were written for the batch: they are sealed by its commit,
+    and one that no row names becomes garbage.
     """
 
     checkpoint: str
@@ -319,6 +351,7 @@ class Batch:
     changes: tuple[Change, ...] = ()
     replacements: tuple[Replacement, ...] = ()
     warnings: tuple[Failure, ...] = ()
+    segments: tuple[str, ...] = ()
 
     @property
     def succeeded(self) -> int:

@@ -28,6 +28,12 @@ _COUNTS = {
         f"SELECT study.id, count(DISTINCT series_id), count(*) {_ROWS} WHERE study.store_id {_ALIVE} GROUP BY 1",
         f"SELECT id, series_count, instance_count FROM study WHERE store_id {_ALIVE}",
     ),
+    # Also what was deleted from its store, until its rows are gone.
+    "a segment": (
+        "SELECT segment_id, count(*), sum((size + 4095) / 4096 * 4096) FROM instance WHERE segment_id IS NOT NULL "
+        "GROUP BY 1",
+        "SELECT id, live_instances, live_bytes FROM segment WHERE live_instances OR live_bytes",
+    ),
 }
 
 
@@ -38,6 +44,10 @@ def audit(connection: Connection) -> None:
 
 
 _OF_NOTHING = "NOT IN (SELECT id FROM"
+_KEYS = (
+    "(SELECT iif(segment_id IS NULL, blob_key, key || '@' || segment_offset || '+' || size) AS key, series.store_id "
+    "FROM instance JOIN series ON series.id = series_id LEFT JOIN segment ON segment.id = segment_id)"
+)
 # What must not exist → a query that finds it.
 _ORPHANS = {
     "a store without its dataset": "SELECT id FROM dicom_store WHERE NOT deleted "
@@ -70,9 +80,21 @@ _ORPHANS = {
     "AND id NOT IN (SELECT study_id FROM series)",
     "a series of a living store without instances": f"SELECT id FROM series WHERE store_id {_ALIVE} "
     "AND id NOT IN (SELECT series_id FROM instance)",
-    "a blob of two instances": "SELECT blob_key FROM instance GROUP BY blob_key HAVING count(*) > 1",
-    "garbage that an instance needs": "SELECT blob_key FROM garbage WHERE blob_key IN (SELECT blob_key FROM instance "
-    f"JOIN series ON series.id = series_id WHERE store_id {_ALIVE})",
+    "a blob of two instances": f"SELECT key FROM {_KEYS} GROUP BY key HAVING count(*) > 1",
+    "garbage that an instance needs": f"SELECT blob_key FROM garbage WHERE blob_key IN (SELECT key FROM {_KEYS} "
+    f"WHERE store_id {_ALIVE})",
+    "a segment in garbage": "SELECT key FROM segment JOIN garbage ON blob_key = key",
+    "garbage inside of a segment that is garbage": "SELECT inside.blob_key FROM garbage inside JOIN garbage whole "
+    "ON inside.blob_key LIKE whole.blob_key || '@%'",
+    "a sealed segment of which nothing is left": "SELECT key FROM segment WHERE sealed AND NOT live_instances",
+    "an instance in a segment that does not exist": "SELECT series_id FROM instance WHERE segment_id IS NOT NULL "
+    f"AND segment_id {_OF_NOTHING} segment)",
+    "an instance in a segment and outside": "SELECT blob_key FROM instance WHERE (segment_id IS NULL) <> "
+    "(segment_offset IS NULL) OR (segment_id IS NULL) = (blob_key = '')",
+    "an instance beyond the end of its segment": "SELECT segment_id FROM instance JOIN segment ON id = segment_id "
+    "WHERE segment_offset + size > bytes",
+    "a segment that nobody will seal": f"SELECT key FROM segment WHERE NOT sealed AND store_id {_OF_NOTHING} "
+    "dicom_store)",
     "an operation without its dataset": "SELECT id FROM operation "
     f"WHERE dataset_id <> 0 AND dataset_id {_OF_NOTHING} dataset)",
     "a hidden operation that is not done": "SELECT id FROM operation WHERE dataset_id = 0 AND end_time IS NULL",

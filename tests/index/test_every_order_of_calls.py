@@ -4,9 +4,10 @@ belongs to something that does not exist."""
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,6 +32,7 @@ from gantry.resources import (
     StoredInstance,
     StudyAttributes,
 )
+from gantry.storage.extents import Extent
 from tests.index.audit import audit, audit_orphans
 from tests.index.values import RUNNER, failed, item, said, selected
 
@@ -73,6 +75,7 @@ class Calls:
     def __init__(self, index: SqlIndex, seed: int) -> None:
         self.index, self.random = index, random.Random(seed)
         self.keys = iter(range(1_000_000))
+        self.segments: dict[int, list[str]] = defaultdict(list)
         self.running: list[Operation] = []
         self.old: list[tuple[int, StoredInstance]] = []
         self.done: Counter[str] = Counter()
@@ -91,19 +94,32 @@ class Calls:
     def store_id(self) -> int:
         return self.index.resources.get_dicom_store(self.store()).id
 
-    def new(self, count: int) -> list[Instance]:
+    def new(self, store_id: int, count: int) -> list[Instance]:
         """Each with UIDs of its own, a key of its own, and sometimes a description."""
         found: dict[tuple[str, str, str], Instance] = {}
         for _ in range(count):
             study, series = self.random.choice("12"), self.random.choice("12")
             each = item(self.random.randrange(8), f"1.{study}", f"1.{study}.{series}")
+            size = self.random.randrange(9000)
             each = each._replace(
-                blob_key=f"k/{next(self.keys)}",
-                storage_class=self.random.choice(CLASSES),
-                size=self.random.randrange(99),
+                blob_key=self.key(store_id, size), storage_class=self.random.choice(CLASSES), size=size
             )
             found[each.uids] = self.describe(each)
         return list(found.values())
+
+    def key(self, store_id: int, size: int) -> str:
+        """A blob of its own or a place in one of the segments that are written to, each place once."""
+        number = next(self.keys)
+        if self.random.random() < 0.3:
+            return f"k/{number}"
+        open_segments = self.segments[store_id]
+        if len(open_segments) < 3:
+            open_segments.append(f"main/{store_id}/{number}.seg")
+        return str(Extent(self.random.choice(open_segments), 12288 * number, size))
+
+    def sealed(self, store_id: int) -> tuple[str, ...]:
+        """Segments that were written to until now, and one that has never held anything."""
+        return *self.segments.pop(store_id, ()), f"main/{store_id}/{next(self.keys)}.seg"
 
     def describe(self, each: Instance) -> Instance:
         if self.random.random() < 0.2:
@@ -181,8 +197,11 @@ class Calls:
         self.index.operations.finish_operation(operation, RUNNER, self.random.choice((None, FINISHED)))
 
     def import_batch(self) -> None:
-        batch = Batch("a", tuple(self.new(self.random.randrange(1, 6))), failures=(failed(1),), garbage=("k/refused",))
-        self.index.operations.commit_batch(self.operation(), RUNNER, batch)
+        operation, refused = self.operation(), self.random.randrange(2)
+        new = self.new(operation.store_id, self.random.randrange(2, 6))
+        batch = Batch("a", tuple(new[refused:]), failures=(failed(1),), segments=self.sealed(operation.store_id))
+        batch = replace(batch, garbage=tuple(each.blob_key for each in new[:refused]))
+        self.index.operations.commit_batch(operation, RUNNER, batch)
 
     def export_batch(self) -> None:
         batch = Batch("b", success=2, failures=(failed(2),), warnings=(failed(3),))
@@ -200,17 +219,31 @@ class Calls:
         operation = self.operation()
         changes = []
         for each in self.some_stored(operation.store_id):
-            key = self.random.choice((each.blob_key, f"k/{next(self.keys)}", "k/late"))
-            before = each if key != "k/late" else each._replace(blob_key="another")
-            key = key if key != "k/late" else f"k/{next(self.keys)}"
+            key = self.random.choice((each.blob_key, self.key(operation.store_id, each.size), "late"))
+            before = each if key != "late" else each._replace(blob_key="another")
+            key = key if key != "late" else self.key(operation.store_id, each.size)
             changes.append(Change(before, self.random.choice(CLASSES), key))
-        self.index.operations.commit_batch(operation, RUNNER, Batch("d", changes=tuple(changes)))
+        batch = Batch("d", changes=tuple(changes), segments=self.sealed(operation.store_id))
+        self.index.operations.commit_batch(operation, RUNNER, batch)
+
+    def compact(self) -> None:
+        for each in self.index.segments.list_sparse(2, 0.9):
+            rows = self.index.instances.walk_store(each.store_id)
+            inside = [row for row in rows if row.blob_key.startswith(f"{each.key}@")]
+            assert len(inside) <= each.live_instances  # rows of what was deleted may be there yet
+            moves = [Change(row, row.storage_class, self.key(each.store_id, row.size)) for row in inside]
+            if self.random.random() < 0.3:
+                self.delete_instance()
+            self.index.segments.move_instances(each.store_id, moves, self.sealed(each.store_id))
+
+    def seal(self) -> None:
+        self.index.uploads.end_upload(0, self.sealed(self.store_id()))
 
     def _replacements(self, store_id: int) -> list[Replacement]:
         return [
             Replacement(
                 each,
-                self.describe(each.to_instance()._replace(blob_key=f"k/{next(self.keys)}", size=7)),
+                self.describe(each.to_instance()._replace(blob_key=self.key(store_id, 7), size=7)),
                 StudyAttributes("Doe^John"),
                 SeriesAttributes("CT"),
             )
@@ -219,7 +252,9 @@ class Calls:
 
     def update_batch(self) -> None:
         operation = self.operation()
-        batch = Batch("e", replacements=tuple(self._replacements(operation.store_id)))
+        batch = Batch(
+            "e", replacements=tuple(self._replacements(operation.store_id)), segments=self.sealed(operation.store_id)
+        )
         self.index.operations.commit_batch(operation, RUNNER, batch)
 
     def patch(self) -> None:
@@ -227,10 +262,12 @@ class Calls:
             self.index.uploads.replace_instance(each)
 
     def stow(self) -> None:
-        self.index.uploads.store_instances(self.store_id(), self.new(self.random.randrange(1, 6)))
+        store_id = self.store_id()
+        self.index.uploads.store_instances(store_id, self.new(store_id, self.random.randrange(1, 6)))
 
     def put(self) -> None:
-        store_id, new = self.store_id(), self.new(self.random.randrange(1, 6))
+        store_id = self.store_id()
+        new = self.new(store_id, self.random.randrange(1, 6))
         stored = self.index.instances.find_stored(store_id, [each.uids for each in new])
         kept = [
             each._replace(storage_class=stored[each.uids].storage_class) if each.uids in stored else each
@@ -303,7 +340,9 @@ VERBS = sorted(
     name
     for name in vars(Calls)
     if not name.startswith("_")
-    and name not in ("step", "store", "store_id", "new", "describe", "path", "operation", "some_stored", "purge_all")
+    and name
+    not in ("step", "store", "store_id", "new", "key", "sealed", "describe", "path", "operation", "some_stored")
+    and name != "purge_all"
 )
 
 

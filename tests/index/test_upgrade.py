@@ -14,7 +14,7 @@ from gantry.names import ResourcePath
 from gantry.resources import Method
 from tests.faults.older import index_of_schema
 from tests.index.audit import audit
-from tests.index.values import STORE
+from tests.index.values import STORE, item
 
 _ROWS = """
 INSERT INTO dataset (id, project, location, dataset) VALUES (1, 'p', 'us-central1', 'd');
@@ -56,7 +56,49 @@ def test_rows_stay_and_those_that_belonged_to_nothing_go(tmp_path: Path) -> None
     index.close()
 
 
-@pytest.mark.parametrize("step", ["create_table", "execute"])
+def test_instances_keep_the_keys_of_their_blobs(tmp_path: Path) -> None:
+    """Their own objects are no segments, also not where new ones come beside them."""
+    path = tmp_path / "index.sqlite"
+    with closing(index_of_schema(path, "0009")) as connection:
+        connection.executescript(_ROWS)
+        before = connection.execute("SELECT * FROM instance ORDER BY 1, 2").fetchall()
+    index = SqlIndex(f"sqlite:///{path}")
+    with index.database.read() as read:
+        after = list(map(tuple, read.exec_driver_sql("SELECT * FROM instance ORDER BY 1, 2")))
+    assert after == [(*row, None, None) for row in before]
+    assert {row.blob_key for row in index.instances.walk_store(1)} == {f"b/9.{number}" for number in range(1, 6)}
+    index.uploads.store_instances(1, [item(7, "1.2", "5")._replace(blob_key="main/1.seg@4096+107")])
+    keys = {row.blob_key for row in index.instances.list_below(STORE, ResourcePath("1.2", "5"))}
+    assert keys == {"b/9.1", "b/9.2", "b/9.3", "main/1.seg@4096+107"}
+    index.deletion.delete_instance(STORE, ResourcePath("1.2", "5", "9.2"))
+    assert index.garbage.list_blobs() == ["b/9.2"]
+    index.close()
+
+
+def test_segments_come_without_a_row_being_written_anew(tmp_path: Path) -> None:
+    """However many instances there are, the same few pages of the file change."""
+    changed = []
+    for rows in (0, 10_000):
+        path = tmp_path / f"{rows}.sqlite"
+        with closing(index_of_schema(path, "0009")) as connection:
+            connection.executescript(_ROWS)
+            values = ((number,) for number in range(rows))
+            connection.executemany(
+                "INSERT INTO instance SELECT 1, '9.9.' || ?, '1', '1', 'b/' || ?1, 1, 'STANDARD', 0, 0, 1, 1, 1, 1, "
+                "1, 1, 1, 1",
+                values,
+            )
+            connection.commit()
+        index_of_schema(path, "0010").close()
+        before = path.read_bytes()
+        index_of_schema(path, "0011").close()
+        after = path.read_bytes()
+        pages = range(0, len(before), 4096)
+        changed.append(sum(before[at : at + 4096] != after[at : at + 4096] for at in pages))
+    assert changed[0] == changed[1] < len(pages) / 10
+
+
+@pytest.mark.parametrize("step", ["create_table", "execute", "create_index"])
 def test_an_upgrade_that_is_interrupted_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

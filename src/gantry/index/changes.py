@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, update
 
 from gantry.errors import Code, Status
+from gantry.index.blob_keys import BlobPlace, place_blobs
 from gantry.index.counting import Delta, change_counts, discard_blobs
 from gantry.index.lookups import find_rows
 from gantry.index.tables import instance
@@ -30,33 +31,39 @@ def apply_changes(connection: Connection, store_id: int, changes: Sequence[Chang
         if place in rows and rows[place].blob_key == change.instance.blob_key
     }
     lost = {place: change for place, change in wanted.items() if place not in made}
-    if made:
-        _update(connection, made, now)
-        change_counts(connection, store_id, _count(made), now)
     dead = [change.instance.blob_key for _, change in made.values() if change.copied]
     for place, change in lost.items():
         # A change that has been made already is lost, too; its blob is the row's.
         if change.copied and (place not in rows or rows[place].blob_key != change.blob_key):
             dead.append(change.blob_key)
     discard_blobs(connection, dead)
+    if made:
+        blobs = place_blobs(connection, store_id, ((change.blob_key, row.size) for row, change in made.values()))
+        _update(connection, made, blobs, now)
+        change_counts(connection, store_id, _count(made, blobs), now)
     return tuple(too_late(change.instance, place in rows) for place, change in lost.items())
 
 
-def _count(made: _Made) -> Iterator[Delta]:
+def _count(made: _Made, blobs: Mapping[str, BlobPlace]) -> Iterator[Delta]:
     """By the classes of the rows: another operation may have changed them since they were read."""
     for row, change in made.values():
-        yield Delta(row.study_id, row.series_id, row.storage_class, -1, -row.size)
-        yield Delta(row.study_id, row.series_id, change.storage_class, 1, row.size)
+        series, blob = (row.study_id, row.series_id), blobs[change.blob_key]
+        yield Delta(*series, row.storage_class, -1, -row.size, 0, row.segment_id)
+        yield Delta(*series, change.storage_class, 1, row.size, 0, blob.segment_id, blob.end(row.size))
 
 
-def _update(connection: Connection, made: _Made, now: int) -> None:
+def _update(connection: Connection, made: _Made, blobs: Mapping[str, BlobPlace], now: int) -> None:
     statement = update(instance).where(
         instance.c.series_id == bindparam("series"), instance.c.sop_instance_uid == bindparam("uid")
     )
-    new = {"blob_key": bindparam("key"), "storage_class": bindparam("class"), "storage_class_update_time": now}
-    names = ("series", "uid", "key", "class")
-    values = ((*place, change.blob_key, change.storage_class) for place, (_, change) in made.items())
-    connection.execute(statement.values(new), [dict(zip(names, each, strict=True)) for each in values])
+    columns = [*BlobPlace._fields, "storage_class", "storage_class_update_time"]
+    values = []
+    for (series, uid), (row, change) in made.items():
+        # Bytes that only move stay in their class since when they were.
+        since = now if change.storage_class != row.storage_class else row.storage_class_update_time
+        new = (*blobs[change.blob_key], change.storage_class, since)
+        values.append({"series": series, "uid": uid} | dict(zip(columns, new, strict=True)))
+    connection.execute(statement.values({name: bindparam(name) for name in columns}), values)
 
 
 def too_late(read: StoredInstance, there: bool) -> Failure:

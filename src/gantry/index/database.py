@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 READERS = 10  # connections; each may fill its cache of 16 MiB
 WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
-SCHEMA_VERSION = "0010"
+SCHEMA_VERSION = "0011"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 

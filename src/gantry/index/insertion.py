@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
 from gantry.header_packs import pack, unpack
+from gantry.index.blob_keys import BlobPlace, place_blobs
 from gantry.index.counting import Delta, change_counts
 from gantry.index.lookups import look_up_pairs
 from gantry.index.tables import (
@@ -45,32 +46,39 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
         study_id = studies[item.study_instance_uid]
         placed.append(Placed(study_id, all_series[study_id, item.series_instance_uid], item))
     packs = insert_packs(connection, placed)
+    blobs = place_blobs(connection, store_id, ((item.blob_key, item.size) for item in instances))
     try:
-        connection.execute(insert(instance), [_row(item, packs, now) for item in placed])
+        connection.execute(insert(instance), [_row(item, packs, blobs, now) for item in placed])
     except IntegrityError:
         raise AlreadyExists("an instance of this batch was stored by another operation meanwhile") from None
-    change_counts(connection, store_id, map(_count, placed), now)
+    change_counts(connection, store_id, (_count(item, blobs[item.instance.blob_key]) for item in placed), now)
     return placed
 
 
-def _count(item: Placed) -> Delta:
+def _count(item: Placed, blob: BlobPlace) -> Delta:
     new = item.instance
-    return Delta(item.study_id, item.series_id, new.storage_class, 1, new.size, new.structured_size)
+    counts = 1, new.size, new.structured_size, blob.segment_id, blob.end(new.size)
+    return Delta(item.study_id, item.series_id, new.storage_class, *counts)
 
 
-def _row(item: Placed, packs: dict[tuple[int, int], tuple[int, int]], now: int) -> dict[str, Any]:
+def _row(
+    item: Placed, packs: dict[tuple[int, int], tuple[int, int]], blobs: dict[str, BlobPlace], now: int
+) -> dict[str, Any]:
     new = item.instance
-    return columns_of(item, packs) | {
-        "series_id": item.series_id,
-        "sop_instance_uid": new.sop_instance_uid,
-        "sop_class_uid": new.sop_class_uid,
-        "transfer_syntax_uid": new.transfer_syntax_uid,
-        "blob_key": new.blob_key,
-        "size": new.size,
-        "storage_class": new.storage_class,
-        "storage_class_update_time": now,
-        "create_time": now,
-    }
+    return (
+        columns_of(item, packs)
+        | blobs[new.blob_key]._asdict()
+        | {
+            "series_id": item.series_id,
+            "sop_instance_uid": new.sop_instance_uid,
+            "sop_class_uid": new.sop_class_uid,
+            "transfer_syntax_uid": new.transfer_syntax_uid,
+            "size": new.size,
+            "storage_class": new.storage_class,
+            "storage_class_update_time": now,
+            "create_time": now,
+        }
+    )
 
 
 def columns_of(item: Placed, packs: dict[tuple[int, int], tuple[int, int]]) -> dict[str, Any]:

@@ -8,11 +8,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, select
 
+from gantry.index.blob_keys import BLOB_KEY
 from gantry.index.stored import select_stored
 from gantry.index.tables import dicom_store, instance, series, study
 from gantry.resources import StoredInstance, Uids
 
 CHUNK = 100  # rows looked up by one query
+_ROW = [BLOB_KEY if each is instance.c.blob_key else each for each in instance.columns]
 _FIRSTS: Any = bindparam("firsts", expanding=True)
 _SECONDS: Any = bindparam("seconds", expanding=True)
 _PLACE = itemgetter(*map(StoredInstance._fields.index, ("series_id", "sop_instance_uid")))
@@ -39,7 +41,7 @@ def find_places(connection: Connection, store_id: int, uids: Iterable[Uids]) -> 
 
 def find_rows(connection: Connection, places: Iterable[tuple[int, str]]) -> dict[tuple[int, str], Row[Any]]:
     """Rows of instances with the numbers of their study and store, by place; not those of what is deleted."""
-    query = select(instance, series.c.study_id, study.c.store_id).join_from(
+    query = select(*_ROW, series.c.study_id, study.c.store_id).join_from(
         instance, series, series.c.id == instance.c.series_id
     )
     query = query.join(study, study.c.id == series.c.study_id)

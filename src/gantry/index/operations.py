@@ -42,7 +42,7 @@ from sqlalchemy import Connection, Row, delete, insert, select, update
 from gantry.errors import NotFound, ResourceExhausted, Status, TakenOver
 from gantry.index.changes import apply_changes
 from gantry.index.clock import from_micros
-from gantry.index.counting import discard_blobs
+from gantry.index.counting import discard_blobs, seal_segments
 from gantry.index.database import Part
 from gantry.index.filling import add_instances
 from gantry.index.filter_paths import add_selection
@@ -177,6 +177,7 @@ class Operations(Part):
             if batch.replacements:
                 lost += replace_instances(connection, batch.replacements, now)
             discard_blobs(connection, batch.garbage)
+            seal_segments(connection, batch.segments)
             warnings = [*batch.warnings]
             if batch.selection:
                 warnings += add_selection(connection, row.id, value.store_id, batch.selection)

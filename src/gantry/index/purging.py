@@ -6,9 +6,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select, tuple_
 
-from gantry.index.counting import discard_blobs
+from gantry.index.blob_keys import BLOB_KEY
+from gantry.index.counting import discard_blobs, free_segments, seal_segments
 from gantry.index.removal import remove_study
-from gantry.index.tables import header_pack, instance, series, series_tally, study
+from gantry.index.tables import header_pack, instance, segment, series, series_tally, study
 
 PIECE = 1000  # rows removed by one transaction: about 50 ms
 _PACKS = 50  # packs of headers removed by one transaction; each may have many pages
@@ -18,6 +19,7 @@ def purge(connection: Connection, store_id: int, limit: int, keep_list: bool) ->
     """Remove up to ``limit`` rows below a row of ``dicom_store``; True when none is left.
 
     ``keep_list``: the blobs of the instances are listed as garbage; else the caller removes the store's directory.
+    Segments of a deleted store stay as long as they hold what was removed from it before.
     """
     numbers = select(series.c.id).where(series.c.store_id == store_id)
     return not (
@@ -25,15 +27,20 @@ def purge(connection: Connection, store_id: int, limit: int, keep_list: bool) ->
         or _purge_packs(connection, numbers, min(limit, _PACKS))
         or _purge_series(connection, numbers, limit)
         or _purge_studies(connection, store_id, limit)
+        or _seal_all(connection, store_id, limit)
     )
 
 
 def _purge_instances(connection: Connection, numbers: Any, limit: int, keep_list: bool) -> int:
     key = instance.c.series_id, instance.c.sop_instance_uid
     victims = select(*key).where(instance.c.series_id.in_(numbers)).limit(limit)
+    columns = BLOB_KEY, instance.c.segment_id, instance.c.size
+    rows = connection.execute(victims.with_only_columns(*columns)).all()
     if keep_list:
-        discard_blobs(connection, connection.execute(victims.with_only_columns(instance.c.blob_key)).scalars().all())
-    return connection.execute(delete(instance).where(tuple_(*key).in_(victims))).rowcount
+        discard_blobs(connection, (row.blob_key for row in rows))
+    count = connection.execute(delete(instance).where(tuple_(*key).in_(victims))).rowcount
+    free_segments(connection, ((row.segment_id, row.size) for row in rows if row.segment_id is not None))
+    return count
 
 
 def _purge_packs(connection: Connection, numbers: Any, limit: int) -> int:
@@ -53,3 +60,11 @@ def _purge_studies(connection: Connection, store_id: int, limit: int) -> int:
     for row in studies:
         remove_study(connection, row)
     return len(studies)
+
+
+def _seal_all(connection: Connection, store_id: int, limit: int) -> int:
+    """Nobody writes any more to a store that is deleted."""
+    unsealed = select(segment.c.key).where(segment.c.store_id == store_id, segment.c.sealed.is_(False))
+    keys = connection.execute(unsealed.limit(limit)).scalars().all()
+    seal_segments(connection, keys)
+    return len(keys)

@@ -41,7 +41,7 @@ def remove_instances(connection: Connection, store_id: int, rows: Sequence[Row[A
 
 
 def _count(row: Row[Any]) -> Delta:
-    return Delta(row.study_id, row.series_id, row.storage_class, -1, -row.size, -row.structured_size)
+    return Delta(row.study_id, row.series_id, row.storage_class, -1, -row.size, -row.structured_size, row.segment_id)
 
 
 def remove_series(connection: Connection, below: tuple[Any, ...]) -> None:

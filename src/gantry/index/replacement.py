@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
+from gantry.index.blob_keys import BlobPlace, place_blobs
 from gantry.index.changes import too_late
 from gantry.index.counting import Delta, change_counts, discard_blobs
 from gantry.index.insertion import Placed, columns_of, insert_packs
@@ -38,12 +39,14 @@ def replace_instances(connection: Connection, replacements: Sequence[Replacement
             failures.append(too_late(item.before, row is not None))
             if row is None or row.blob_key != item.after.blob_key:  # else it has been made already
                 dead.append(item.after.blob_key)
-    if made:
-        blank_headers(connection, [row for row, _ in made])
-        _update(connection, made)
-        change_counts(connection, made[0][0].store_id, map(_count, *zip(*made, strict=True)), now)
-        _follow(connection, made)
     discard_blobs(connection, dead)
+    if made:
+        store_id = made[0][0].store_id
+        blobs = place_blobs(connection, store_id, ((item.after.blob_key, item.after.size) for _, item in made))
+        blank_headers(connection, [row for row, _ in made])
+        _update(connection, made, blobs)
+        change_counts(connection, store_id, _count(made, blobs), now)
+        _follow(connection, made)
     return tuple(failures)
 
 
@@ -51,18 +54,21 @@ def _place(item: Replacement) -> tuple[int, str]:
     return item.before.series_id, item.before.sop_instance_uid
 
 
-def _count(row: Row[Any], item: Replacement) -> Delta:
-    size, structured_size = item.after.size - row.size, item.after.structured_size - row.structured_size
-    return Delta(row.study_id, row.series_id, row.storage_class, 0, size, structured_size)
+def _count(made: _Made, blobs: dict[str, BlobPlace]) -> Iterator[Delta]:
+    for row, item in made:
+        where, new, blob = (row.study_id, row.series_id, row.storage_class), item.after, blobs[item.after.blob_key]
+        yield Delta(*where, -1, -row.size, -row.structured_size, row.segment_id)
+        yield Delta(*where, 1, new.size, new.structured_size, blob.segment_id, blob.end(new.size))
 
 
-def _update(connection: Connection, made: _Made) -> None:
+def _update(connection: Connection, made: _Made, blobs: dict[str, BlobPlace]) -> None:
     packs = insert_packs(connection, [Placed(row.study_id, row.series_id, item.after) for row, item in made])
     values = []
     for row, item in made:
         new = item.after
         values.append(
-            {"at_series": row.series_id, "at_uid": row.sop_instance_uid, "blob_key": new.blob_key, "size": new.size}
+            {"at_series": row.series_id, "at_uid": row.sop_instance_uid, "size": new.size}
+            | blobs[new.blob_key]._asdict()
             | {"sop_class_uid": new.sop_class_uid, "transfer_syntax_uid": new.transfer_syntax_uid}
             | columns_of(Placed(row.study_id, row.series_id, new), packs)
         )

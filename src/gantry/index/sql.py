@@ -18,6 +18,7 @@ from gantry.index.resources import Resources
 from gantry.index.retention import Retention
 from gantry.index.saved_searches import SavedSearches
 from gantry.index.searching import Search
+from gantry.index.segments import Segments
 from gantry.index.selections import Selections
 from gantry.index.uploads import Uploads
 
@@ -41,6 +42,7 @@ class SqlIndex:
         self.uploads = Uploads(self.database)
         self.deletion = Deletion(self.database)
         self.garbage = Garbage(self.database)
+        self.segments = Segments(self.database)
         self.description = Descriptions(self.database)
 
     def close(self) -> None:

@@ -9,13 +9,14 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
+from gantry.index.blob_keys import BLOB_KEY
 from gantry.index.tables import instance, series, study
 from gantry.resources import StoredInstance
 
 _COLUMNS = [
     study.c.study_instance_uid,
     series.c.series_instance_uid,
-    *(instance.c[name] for name in StoredInstance._fields[2:]),
+    *(BLOB_KEY if name == "blob_key" else instance.c[name] for name in StoredInstance._fields[2:]),
 ]
 
 

@@ -164,7 +164,26 @@ header_pack = Table(
     sqlite_autoincrement=True,
 )
 
-# Clustered on (series, UID): one B-tree, and instances of a series lie together whatever order they came in.
+# Objects that hold the bytes of several instances. ``bytes`` is where the last instance ends that a row has named,
+# ``live_bytes`` what those take that have a row, each in whole blocks. Nothing more comes into one that is ``sealed``.
+# Numbers are never used again.
+segment = Table(
+    "segment",
+    metadata,
+    Column("id", _Id, primary_key=True),
+    Column("store_id", _Id, nullable=False),
+    Column("key", Text, nullable=False),
+    _count("bytes"),
+    _count("live_instances"),
+    _count("live_bytes"),
+    Column("sealed", Boolean, nullable=False, server_default=text("0")),
+    UniqueConstraint("key", name="segment_key"),
+    Index("segment_store", "store_id"),
+    sqlite_autoincrement=True,
+)
+
+# Clustered on (series, UID): one B-tree, and instances of a series lie together whatever order they came in. Bytes that
+# are in a segment have its number and an empty ``blob_key``; see ``blob_keys``.
 instance = Table(
     "instance",
     metadata,
@@ -185,6 +204,8 @@ instance = Table(
     Column("bits_allocated", Integer),
     Column("pack_id", _Id),
     Column("pack_number", Integer),
+    Column("segment_id", _Id),
+    Column("segment_offset", BigInteger),
     sqlite_with_rowid=False,
 )
 # Rows of an older Gantry, whose headers are still to be read; a header that cannot be kept has a number without a pack.

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, false, insert, select
 
 from gantry.errors import Aborted, AlreadyExists, NotFound
+from gantry.index.counting import seal_segments
 from gantry.index.database import Part
 from gantry.index.filling import add_instances
 from gantry.index.lookups import find_places, find_rows, find_stored
@@ -55,8 +56,9 @@ class Uploads(Part):
             found: Any = connection.execute(insert(upload), {"store_id": store_id}).inserted_primary_key
             return int(found[0])
 
-    def end_upload(self, number: int) -> None:
+    def end_upload(self, number: int, segments: Sequence[str] = ()) -> None:
         with self.database.write() as connection:
+            seal_segments(connection, segments)
             connection.execute(delete(upload).where(upload.c.id == number))
 
     def list_uploads(self) -> list[tuple[int, int]]:

@@ -15,6 +15,7 @@ from gantry.index_protocols.instances import (
 from gantry.index_protocols.operations import LogIndex, OperationIndex, RetentionIndex
 from gantry.index_protocols.resources import AccessIndex, ResourceIndex
 from gantry.index_protocols.searches import MetricsIndex, SavedSearchIndex, SearchIndex
+from gantry.index_protocols.segments import SegmentIndex
 
 
 class Index(Protocol):
@@ -61,6 +62,9 @@ class Index(Protocol):
 
     @property
     def garbage(self) -> GarbageIndex: ...
+
+    @property
+    def segments(self) -> SegmentIndex: ...
 
     @property
     def description(self) -> DescriptionIndex: ...

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
+from gantry.resources import Batch
 from gantry.seams import Blobs, BlobWriter, Seams, without_gaps
-from gantry.storage.extents import object_of
+from gantry.storage.extents import object_of, parse_extent
 
 
 def item_prefix(directory: str, offset: int) -> str:
     """Of what one call writes: the items of a batch from ``offset`` on. No two calls under way have the same."""
     return f"{directory}.{offset:04d}-"
+
+
+def with_segments(batch: Batch) -> Batch:
+    """The batch with the segments that were written for it, and for no other: its commit seals them."""
+    keys = [item.blob_key for item in batch.instances]
+    keys += [item.blob_key for item in batch.changes if item.copied]
+    keys += [item.after.blob_key for item in batch.replacements]
+    segments = {extent.segment for key in (*keys, *batch.garbage) if (extent := parse_extent(key))}
+    return replace(batch, segments=tuple(sorted(segments)))
 
 
 class BatchWriters:

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import suppress
 
 from gantry.errors import AlreadyExists, Code, NotFound, Status, StatusError, TakenOver
+from gantry.operations.batch_writers import with_segments
 from gantry.operations.blob_keys import sweep_uncommitted
 from gantry.operations.import_dicom_data import settle
 from gantry.operations.interruption import go_on
@@ -50,7 +51,7 @@ def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals
             if stored != before:
                 continue
         try:
-            committed = seams.index.operations.commit_batch(operation, runner, settled)
+            committed = seams.index.operations.commit_batch(operation, runner, with_segments(settled))
         except AlreadyExists:
             # Looked up only now: the usual case, where nothing is stored yet, needs no look-up.
             stored = seams.index.instances.find_stored(operation.store_id, uids)

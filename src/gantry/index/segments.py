@@ -1,0 +1,50 @@
+"""Segments: what is left in them, for ``gantry storage`` and for compaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+
+from gantry.index.changes import apply_changes
+from gantry.index.counting import seal_segments
+from gantry.index.database import Part
+from gantry.index.tables import dataset, dicom_store, segment
+from gantry.names import DicomStoreName
+from gantry.resources import Change, Failure, Segment, SegmentTotals
+
+_PLACE = func.substr(segment.c.key, 1, func.instr(segment.c.key, "/") - 1).label("place")
+_SUMS = [func.sum(segment.c[name]) for name in ("bytes", "live_instances", "live_bytes")]
+_TOTALS = (
+    select(segment.c.store_id, _PLACE, func.count(), *_SUMS)
+    .group_by(segment.c.store_id, _PLACE)
+    .order_by(segment.c.store_id, _PLACE)
+)
+_NAMES = (
+    select(dicom_store.c.id, dataset.c.project, dataset.c.location, dataset.c.dataset, dicom_store.c.store)
+    .join(dataset, dataset.c.id == dicom_store.c.dataset_id)
+    .where(dicom_store.c.deleted.is_(False))
+)
+
+
+class Segments(Part):
+    """Promises: ``index_protocols.SegmentIndex``."""
+
+    def list_sparse(self, limit: int, share: float, after: str = "") -> list[Segment]:
+        is_sparse = segment.c.sealed.is_(True), segment.c.live_bytes < segment.c.bytes * share
+        query = select(*(segment.c[name] for name in Segment._fields)).where(segment.c.key > after, *is_sparse)
+        query = query.join(dicom_store, dicom_store.c.id == segment.c.store_id).where(dicom_store.c.deleted.is_(False))
+        with self.database.read() as connection:
+            return [Segment._make(row) for row in connection.execute(query.order_by(segment.c.key).limit(limit))]
+
+    def move_instances(self, store_id: int, moves: Sequence[Change], segments: Sequence[str]) -> tuple[Failure, ...]:
+        with self.database.write() as connection:
+            lost = apply_changes(connection, store_id, moves, self.database.now())
+            seal_segments(connection, segments)
+        return lost
+
+    def list_totals(self) -> list[SegmentTotals]:
+        with self.database.read() as connection:
+            rows = connection.execute(_TOTALS).all()
+            names = {row[0]: DicomStoreName(*row[1:]) for row in connection.execute(_NAMES)}
+        return [SegmentTotals(names.get(row[0]), *row) for row in rows]

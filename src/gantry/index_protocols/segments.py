@@ -1,0 +1,29 @@
+"""Segments: objects that hold the bytes of several instances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from gantry.resources import Change, Failure, Segment, SegmentTotals
+
+
+class SegmentIndex(Protocol):
+    """What is left in segments. One that is sealed goes, and becomes garbage, with the last row that names it."""
+
+    def list_sparse(self, limit: int, share: float, after: str = "") -> list[Segment]:
+        """Sealed segments of which less than ``share`` (0 to 1) of their bytes is left, in the order of their keys,
+        those after the key ``after``; none of deleted stores."""
+        ...
+
+    def move_instances(self, store_id: int, moves: Sequence[Change], segments: Sequence[str]) -> tuple[Failure, ...]:
+        """Bytes that were copied elsewhere are used from there, in one transaction; the failures of instances that
+        are not as they were read any more.
+
+        ``segments`` are those that the bytes were copied to: they are sealed. What no row names then becomes garbage.
+        """
+        ...
+
+    def list_totals(self) -> list[SegmentTotals]:
+        """All segments, by store and place."""
+        ...

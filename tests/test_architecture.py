@@ -49,7 +49,12 @@ ARROWS = {
 }
 # The version of Gantry goes into what it writes.
 EXCEPTIONS = {("dicom.file_meta", "", "__version__")}
-PARTS = {"SqlIndex": "index.sql", "LocalBlobStore": "storage.local", "WorkerPool": "executors"}
+PARTS = {
+    "SqlIndex": "index.sql",
+    "LocalBlobStore": "storage.local",
+    "LocalBlobs": "storage.local_blobs",
+    "WorkerPool": "executors",
+}
 # Modules that need an extra. All others must start without, so these are imported only where they are called.
 NEED_EXTRAS = {
     *(f"dicom.{name}" for name in ("cells", "codecs", "colour", "encoders", "icons", "rendering")),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from types import TracebackType
@@ -13,6 +13,7 @@ from gantry.errors import Unavailable
 from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
 from gantry.resources import ObjectMeta, Operation, Uids
+from gantry.storage.extents import Entry
 
 MAIN = "main"  # the place of every storage class that has none of its own
 
@@ -118,8 +119,9 @@ class BlobWriter(Protocol):
     """Writes the bytes of instances under keys that it chooses; no two keys are ever the same, in any process.
 
     What is written is durable after ``flush``, not before: only then may a row name it. Safe to use from many threads:
-    calls of ``flush`` that wait at the same time share one sync. Raises ResourceExhausted where the disk is full, and
-    PermissionDenied, Unavailable, and Aborted where a source changes while it is read.
+    calls of ``flush`` that wait at the same time share one sync. A thread flushes what it has written itself: where a
+    sync of its bytes failed that another thread had asked for, its own next ``flush`` says so. Raises ResourceExhausted
+    where the disk is full, and PermissionDenied, Unavailable, and Aborted where a source changes while it is read.
     """
 
     def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
@@ -148,6 +150,17 @@ class Blobs(BlobStore, Protocol):
 
     def writer(self, prefix: str) -> BlobWriter:
         """A writer whose keys begin with ``prefix``, which begins with the name of a place."""
+        ...
+
+    def entries(self, segment: str) -> Iterator[Entry]:
+        """What the tables of contents of a segment say, without the instances that have been freed since. What was
+        written but not flushed before a crash stands in none. Raises NotFound, Unavailable."""
+        ...
+
+    def free_rest(self, segment: str, live: Collection[str]) -> None:
+        """Free all bytes of a segment that nobody writes to any more but those of the keys ``live`` and its tables of
+        contents; the whole segment where none is live. An object of its own is deleted unless ``live`` has its key.
+        Raises Unavailable while somebody reads what is to be freed."""
         ...
 
 

@@ -48,6 +48,8 @@ class NewFiles:
         for directory in sorted({above for each in changed for above in _climb(each)}, reverse=True):
             try:
                 _sync_directory(self._store.root, directory)
+            except FileNotFoundError:
+                pass  # all that lay in it is deleted already
             except OSError as error:
                 raise refused(error) from None
 

@@ -60,7 +60,12 @@ ALLOWED = {
 }
 # The version of Gantry is written into files.
 EXCEPTIONS = {("dicom.file_meta", "", "__version__")}
-ADAPTERS = {"SqlIndex": "index.sql", "LocalBlobStore": "storage.local", "WorkerPool": "executors"}
+ADAPTERS = {
+    "SqlIndex": "index.sql",
+    "LocalBlobStore": "storage.local",
+    "LocalBlobs": "storage.local_blobs",
+    "WorkerPool": "executors",
+}
 # Modules that need an extra. The others must work without, so these are imported only inside functions.
 NEED_EXTRAS = {
     *(f"dicom.{name}" for name in ("cells", "codecs", "colour", "encoders", "icons", "rendering")),

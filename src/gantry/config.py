@@ -22,10 +22,11 @@ from gantry.executors import WorkerPool
 from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
 from gantry.index.sql import SqlIndex
-from gantry.seams import MAIN, BlobStore, BucketUse, Seams
+from gantry.seams import MAIN, Blobs, BucketUse, Seams
 from gantry.settings.loading import Settings
 from gantry.storage.bucket_rules import BucketRule, may_use, require_access
 from gantry.storage.local import LocalBlobStore
+from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.place_marks import keep_places
 from gantry.storage.places import PlacedBlobStore
 from gantry.storage.uris import is_bucket_name
@@ -146,8 +147,8 @@ class DataDirectory:
 
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories, a process pool."""
-    blobs: dict[str, BlobStore] = {
-        place: LocalBlobStore(root, write_once=True)
+    blobs: dict[str, Blobs] = {
+        place: LocalBlobs(root, settings.layout == "segments")
         for place, root in ({MAIN: str(directory.path / "blobs")} | dict(settings.storage_classes)).items()
     }
     # More workers than a small machine has cores: while one waits for the disk another reads and copies.

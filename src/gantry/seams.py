@@ -13,6 +13,7 @@ from gantry.errors import Unavailable
 from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
 from gantry.resources import ObjectMeta, Operation, Uids
+from gantry.storage.extents import Entry
 
 MAIN = "main"  # the place of every storage class that has no directory of its own
 
@@ -114,20 +115,13 @@ class Bucket(BlobStore, Protocol):
         ...
 
 
-class Entry(NamedTuple):
-    """One blob in a segment's table of contents. ``crc32c`` is None where the bytes did not pass through us."""
-
-    key: str
-    uids: Uids
-    crc32c: int | None
-
-
 class BlobWriter(Protocol):
     """Writes the bytes of instances under keys that it chooses; no two keys are ever the same, in any process.
 
     What is written is durable after ``flush``, not before: only then may a row name it. Safe to use from many threads:
-    calls of ``flush`` that wait at the same time share one sync. Raises ResourceExhausted where the disk is full, and
-    PermissionDenied, Unavailable, and Aborted where a source changes while it is read.
+    calls of ``flush`` that wait at the same time share one sync. A thread flushes what it has written itself: where a
+    sync of its bytes failed that another thread had asked for, its own next ``flush`` says so. Raises ResourceExhausted
+    where the disk is full, and PermissionDenied, Unavailable, and Aborted where a source changes while it is read.
     """
 
     def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
@@ -163,11 +157,14 @@ class Blobs(BlobStore, Protocol):
         ...
 
     def entries(self, segment: str) -> Iterator[Entry]:
-        """What the tables of contents of a segment say, freed or not. Raises NotFound."""
+        """What the tables of contents of a segment say, without the instances that have been freed since. What was
+        written but not flushed before a crash stands in none. Raises NotFound, Unavailable."""
         ...
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
-        """Free what is in a segment but for the blobs ``live`` and the tables; the segment, where ``live`` is empty."""
+        """Free all bytes of a segment that nobody writes to any more but those of the keys ``live`` and its tables of
+        contents; the whole segment where none is live. An object of its own is deleted unless ``live`` has its key.
+        Raises Unavailable while somebody reads what is to be freed."""
         ...
 
 

@@ -463,7 +463,7 @@ def test_other_errors_of_the_disk_are_unavailable(store: LocalBlobStore, number:
     error = OSError(number, os.strerror(number))
     with pytest.raises(Unavailable, match=re.escape(describe_os_error(error))):
         store.put("a", failing(OSError(number, os.strerror(number))))
-    assert isinstance(local._translate_read_error(OSError(number, os.strerror(number))), Unavailable)
+    assert isinstance(local.translate_read_error(OSError(number, os.strerror(number))), Unavailable)
 
 
 def test_no_call_keeps_a_descriptor(store: LocalBlobStore, root: Path) -> None:
@@ -559,7 +559,8 @@ def test_a_copy_that_the_disk_breaks_leaves_the_old_object(
     def broken(*_: int) -> int:
         raise OSError(number, os.strerror(number))
 
-    fill(store, ["source", "target"])
+    store.put("source", [b"s"])
+    store.put("target", [b"x"])
     monkeypatch.setattr(os, "copy_file_range", broken)
     with store.open("source") as opened, pytest.raises(kind) as caught:
         store.copy_from(opened, "target")

@@ -9,12 +9,14 @@ import ctypes
 import errno
 import os
 import sys
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 _OPENAT2 = 437  # number of the system call, the same on all architectures (Linux 5.6)
 _AT_FDCWD = -100
 _RESOLVE = 0x02 | 0x04  # RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS
+_ATTEMPTS = 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -42,6 +44,18 @@ def open_beneath(root: bytes, name: bytes, flags: int, mode: int = 0) -> int:
         if number not in (errno.ENOSYS, errno.EPERM):
             raise OSError(number, os.strerror(number))
     return _open_step_by_step(root, name, flags, mode)
+
+
+def create_beneath(root: bytes, name: bytes, flags: int) -> int:
+    """A descriptor of a file that is made, and every directory on the way to it. Raises OSError."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return open_beneath(root, name, flags | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            # Whoever deletes the last object of a directory removes it too, maybe just now.
+            with suppress(FileNotFoundError):
+                make_directories(root, name.rpartition(b"/")[0])
+    return open_beneath(root, name, flags | os.O_CREAT, 0o644)
 
 
 def open_directory(root: bytes, name: bytes) -> int:

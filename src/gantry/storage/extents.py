@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from gantry.resources import Uids
+
 ALIGNMENT = 4096
 """The block of the usual file systems: an instance shares no block with another, so its blocks can be freed alone."""
 
 SUFFIX = ".seg"
-_ADDRESS = re.compile(rf"(.+{re.escape(SUFFIX)})@(\d+)\+(\d+)", re.DOTALL)
+_ADDRESS = re.compile(rf"(.+{re.escape(SUFFIX)})@([0-9]{{1,15}})\+([0-9]{{1,15}})", re.DOTALL)
 
 
 class Extent(NamedTuple):
@@ -30,6 +32,15 @@ class Extent(NamedTuple):
     def end(self) -> int:
         """Where the next instance may begin."""
         return align(self.offset + self.length)
+
+
+class Entry(NamedTuple):
+    """What a segment says of one instance: the key of its bytes, its UIDs, and the CRC32C of the bytes (RFC 3720
+    §12.1) where they passed through us."""
+
+    key: str
+    uids: Uids
+    crc32c: int | None
 
 
 def parse_extent(key: str) -> Extent | None:

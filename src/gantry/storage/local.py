@@ -30,13 +30,13 @@ from gantry.errors import (
 )
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject, without_gaps
-from gantry.storage.beneath import make_directories, open_beneath, open_directory
+from gantry.storage.beneath import create_beneath, open_beneath, open_directory
+from gantry.storage.durable import most_file_bytes, refused
 from gantry.storage.local_listing import READABLE, TEMPORARY, Part, describe, walk
 from gantry.system_errors import describe_os_error
 
 _COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
 _READ_CHUNK = 1 << 20
-_ATTEMPTS = 20  # to create a file while others remove its empty directory
 _NO_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _OPEN = os.O_RDONLY | os.O_NONBLOCK  # a pipe must not make the reader wait for a writer
 _Filler = Callable[[int], int]
@@ -44,7 +44,11 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
 class LocalObject(OpenedObject):
-    """An open file: reading and copying give the same bytes, even if the name is replaced meanwhile."""
+    """An open file: what is read and what is copied are the same bytes, whatever happens to the name meanwhile.
+
+    The object begins at the byte ``base`` of the file that ``fd`` is open for."""
+
+    base = 0
 
     def __init__(self, fd: int, key: str) -> None:
         self.fd, self.key = fd, key
@@ -53,9 +57,9 @@ class LocalObject(OpenedObject):
 
     def read_at(self, offset: int, length: int) -> bytes:
         try:
-            return os.pread(self.fd, length, offset)
+            return os.pread(self.fd, length, self.base + offset)
         except OSError as error:
-            raise _translate_read_error(error) from None
+            raise translate_read_error(error) from None
 
     def chunks(self) -> Iterator[bytes]:
         offset = 0
@@ -135,7 +139,7 @@ class LocalBlobStore:
         except (NotFound, FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise _translate_read_error(error) from None
+            raise translate_read_error(error) from None
         try:
             with os.scandir(fd) as entries:
                 names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
@@ -155,7 +159,7 @@ class LocalBlobStore:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise _translate_read_error(error) from None
+            raise translate_read_error(error) from None
         if stat.S_ISDIR(status.st_mode):
             raise NotFound("is a directory", advice="use ** to import what lies below it")
         return describe(status, name)
@@ -165,30 +169,19 @@ class LocalBlobStore:
         try:
             opened = LocalObject(open_beneath(self.root, self._name(key), _OPEN), key)
         except OSError as error:
-            raise _translate_read_error(error) from None
+            raise translate_read_error(error) from None
         if not opened.is_file:
             opened.close()
             raise NotFound("is not a regular file")
         return opened
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Write an object. Returns the number of bytes. Raises ResourceExhausted when the disk is full."""
-
-        def write(fd: int) -> int:
-            return sum(_write_all(fd, chunk) for chunk in chunks)
-
-        return self._write(key, write)
+        """Write an object; the number of bytes. Raises ResourceExhausted when the disk is full."""
+        return self._write(key, lambda fd: write_chunks(fd, chunks))
 
     def copy_from(self, source: OpenedObject, key: str) -> int:
-        """Write an object with the bytes of an open one; the kernel copies them if both are local files."""
-        if not isinstance(source, LocalObject):
-            return self.put(key, source.chunks())
-
-        def fill(fd: int) -> int:
-            source.check_whole(_copy_range(source, fd))
-            return source.size
-
-        return self._write(key, fill)
+        """Write an object from an open one; within one machine the kernel moves the bytes."""
+        return self._write(key, fill_from(source))
 
     def delete(self, key: str) -> None:
         """Remove an object, and directories that become empty. Deleting a missing object is no error.
@@ -203,7 +196,7 @@ class LocalBlobStore:
             self._in_directory(name, os.unlink)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                raise _translate_write_error(error, key) from None
+                raise translate_write_error(error, key) from None
             self._require()
         with contextlib.suppress(OSError):  # stops at a directory that is not empty or cannot be removed
             while name := name.rpartition(b"/")[0]:
@@ -232,7 +225,7 @@ class LocalBlobStore:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=fd)
         except OSError as error:
-            raise _translate_write_error(error, directory) from None
+            raise translate_write_error(error, directory) from None
         finally:
             os.close(fd)
 
@@ -243,7 +236,7 @@ class LocalBlobStore:
         try:
             _syncfs(self._watch)
         except OSError as error:
-            raise Unavailable(f"the disk refused to keep what was written: {describe_os_error(error)}") from None
+            raise refused(error) from None
         finally:
             self._unwatch()
 
@@ -269,6 +262,13 @@ class LocalBlobStore:
                 raise NotFound("the name cannot be a path in a directory, so no such object exists")
         return name
 
+    def name_to_write(self, key: str) -> bytes:
+        """The same for writers. Raises InvalidArgument."""
+        try:
+            return self._name(key)
+        except NotFound as error:
+            raise InvalidArgument(f"{key}: {error.message}") from None
+
     def _in_directory(self, name: bytes, act: Callable[..., object]) -> None:
         """Call ``act`` with the last segment of ``name`` and the descriptor of the directory that holds it."""
         directory, _, last = name.rpartition(b"/")
@@ -279,10 +279,7 @@ class LocalBlobStore:
             os.close(fd)
 
     def _write(self, key: str, fill: _Filler) -> int:
-        try:
-            name = self._name(key)
-        except NotFound as error:
-            raise InvalidArgument(f"{key}: {error.message}") from None
+        name = self.name_to_write(key)
         directory, slash, last = name.rpartition(b"/")
         target = name if self._write_once else directory + slash + self._temporary(last)
         try:
@@ -299,7 +296,7 @@ class LocalBlobStore:
                 self._discard(target)
                 raise
         except OSError as error:
-            raise _translate_write_error(error, key) from None
+            raise translate_write_error(error, key) from None
 
     def _temporary(self, name: bytes) -> bytes:
         """A name that no object has and no other writer uses. Its length does not depend on ``name``."""
@@ -308,14 +305,7 @@ class LocalBlobStore:
     def _create(self, name: bytes) -> int:
         if self._watch is None:
             self._watch = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
-        for _ in range(_ATTEMPTS):
-            try:
-                return open_beneath(self.root, name, _CREATE, 0o644)
-            except FileNotFoundError:
-                # Deleting the last object of a directory removes the directory, maybe just now.
-                with contextlib.suppress(FileNotFoundError):
-                    make_directories(self.root, name.rpartition(b"/")[0])
-        return open_beneath(self.root, name, _CREATE, 0o644)
+        return create_beneath(self.root, name, _CREATE)
 
     def _replace(self, directory: bytes, source: bytes, target: bytes) -> None:
         fd = open_directory(self.root, directory)
@@ -342,11 +332,14 @@ def _go_on() -> None:
     """The check of listings that are never interrupted."""
 
 
-def _copy_range(source: LocalObject, target: int) -> int:
-    """Copy the size that the source had when it was opened. Returns the number of bytes copied."""
+def copy_range(source: LocalObject, target: int) -> int:
+    """Copy what the source had when it was opened, not what is written to it since; the number of bytes."""
     copied = 0
     try:
-        while done := os.copy_file_range(source.fd, target, min(_COPY_CHUNK, source.size - copied), copied, copied):
+        while left := min(_COPY_CHUNK, source.size - copied):
+            done = os.copy_file_range(source.fd, target, left, source.base + copied, copied)
+            if not done:
+                break
             copied += done
     except (AttributeError, OSError) as error:
         # Not all systems and file systems support it: then the bytes are copied through this process.
@@ -354,11 +347,34 @@ def _copy_range(source: LocalObject, target: int) -> int:
             raise
         os.lseek(target, copied, os.SEEK_SET)
         while chunk := source.read_at(copied, min(_READ_CHUNK, source.size - copied)):
-            copied += _write_all(target, chunk)
+            copied += write_all(target, chunk)
     return copied
 
 
-def _write_all(fd: int, chunk: bytes) -> int:
+def fill_from(source: OpenedObject) -> _Filler:
+    """Writes the bytes of an open object to a descriptor; within one machine the kernel moves them."""
+    if not isinstance(source, LocalObject):
+        return lambda fd: write_chunks(fd, source.chunks())
+
+    def fill(fd: int) -> int:
+        source.check_whole(copy_range(source, fd))
+        return source.size
+
+    return fill
+
+
+def write_chunks(fd: int, chunks: Iterable[bytes]) -> int:
+    return sum(write_all(fd, chunk) for chunk in chunks)
+
+
+def write_at(fd: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, offset)
+        view, offset = view[done:], offset + done
+
+
+def write_all(fd: int, chunk: bytes) -> int:
     view = memoryview(chunk)
     while view:
         view = view[os.write(fd, view) :]
@@ -392,7 +408,7 @@ def _syncfs(fd: int) -> None:
         _linux_syncfs(fd)
 
 
-def _translate_read_error(error: OSError) -> StatusError:
+def translate_read_error(error: OSError) -> StatusError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return NotFound("no such object")
     if error.errno in (errno.EACCES, errno.EPERM):
@@ -404,11 +420,16 @@ def _translate_read_error(error: OSError) -> StatusError:
     return Unavailable(f"cannot be read ({describe_os_error(error)})")
 
 
-def _translate_write_error(error: OSError, key: str) -> StatusError:
+def translate_write_error(error: OSError, key: str) -> StatusError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceExhausted(f"{key}: cannot be written, the disk is full")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP):
         return PermissionDenied(f"{key}: the server may not write here ({describe_os_error(error)})")
     if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
         return FailedPrecondition(f"{key}: another object stands in the way ({describe_os_error(error)})")
+    if error.errno == errno.EFBIG and (most := most_file_bytes()):
+        return FailedPrecondition(
+            f"{key}: cannot be written, the server's process may not write files of more than {most} bytes",
+            advice="raise that limit (ulimit -f; LimitFSIZE in a unit of systemd) and start the server again",
+        )
     return Unavailable(f"{key}: cannot be written ({describe_os_error(error)})")

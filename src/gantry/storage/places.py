@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from gantry.errors import FailedPrecondition, Unavailable
 from gantry.resources import ObjectMeta
-from gantry.seams import BlobStore, Check, OpenedObject, without_gaps
+from gantry.seams import Blobs, BlobWriter, Check, OpenedObject, without_gaps
+from gantry.storage.extents import Entry
 
 
 class PlacedBlobStore:
@@ -15,7 +16,7 @@ class PlacedBlobStore:
     Raises FailedPrecondition for a key of an unknown place: its bytes exist, so NotFound would be wrong.
     """
 
-    def __init__(self, places: Mapping[str, BlobStore]) -> None:
+    def __init__(self, places: Mapping[str, Blobs]) -> None:
         self._places = dict(sorted(places.items()))
 
     def exists(self) -> bool:
@@ -66,7 +67,16 @@ class PlacedBlobStore:
         for store in self._places.values():
             store.flush()
 
-    def _store(self, key: str) -> BlobStore:
+    def writer(self, prefix: str) -> BlobWriter:
+        return self._store(prefix).writer(prefix)
+
+    def entries(self, segment: str) -> Iterator[Entry]:
+        return self._store(segment).entries(segment)
+
+    def free_rest(self, segment: str, live: Collection[str]) -> None:
+        self._store(segment).free_rest(segment, live)
+
+    def _store(self, key: str) -> Blobs:
         place = key.partition("/")[0]
         try:
             return self._places[place]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
-from gantry.errors import Unavailable
+from gantry.errors import StatusError, Unavailable
 from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
 from gantry.resources import ObjectMeta, Operation, Uids
@@ -154,6 +154,10 @@ class Blobs(BlobStore, Protocol):
 
     def writer(self, prefix: str) -> BlobWriter:
         """A writer whose keys begin with ``prefix``, which begins with the name of a place."""
+        ...
+
+    def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
+        """Delete blobs as ``delete`` does, durable on return; the errors of those that could not be deleted."""
         ...
 
     def entries(self, segment: str) -> Iterator[Entry]:

@@ -292,6 +292,31 @@ class BlobWriterSuite:
             with pytest.raises(NotFound):
                 blobs.open(key)
 
+    def test_many_are_deleted_at_once_and_their_neighbours_stay(self, blobs: Blobs) -> None:
+        found = write(blobs, [instance(4096 * (number % 3) + 700, number) for number in range(40)])
+        gone = [key for number, key in enumerate(found) if number % 5]
+        assert blobs.delete_all([*gone, "main/7/op/a1-a0/never-written.dcm"]) == {}
+        for number, key in enumerate(found):
+            if number % 5:
+                with pytest.raises(NotFound):
+                    blobs.open(key)
+            else:
+                assert read(blobs, key) == instance(4096 * (number % 3) + 700, number)
+        assert blobs.delete_all(found) == {}
+
+    def test_what_is_being_read_is_named_and_the_others_go(self, blobs: Blobs) -> None:
+        found = write(blobs, [instance(5000, number) for number in range(6)])
+        with blobs.open(found[2]) as opened:
+            failed = blobs.delete_all(found)
+            with suppress(Aborted):  # where readers cannot keep what they read
+                assert b"".join(opened.chunks()) == instance(5000, 2)
+        assert set(failed) <= {found[2]}
+        assert all(isinstance(error, Unavailable) for error in failed.values())
+        assert blobs.delete_all(found) == {}
+        for key in found:
+            with pytest.raises(NotFound):
+                blobs.open(key)
+
     def test_an_object_is_deleted_with_all_that_it_holds(self, blobs: Blobs) -> None:
         found = write(blobs, [instance(size) for size in SIZES])
         for key in objects_of(found):

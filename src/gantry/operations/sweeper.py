@@ -31,17 +31,17 @@ def sweep_garbage(seams: Seams, stopping: threading.Event | None = None) -> None
 def sweep_some_garbage(seams: Seams, after: str = "") -> str:
     """Delete up to GARBAGE_KEYS blobs that follow the key ``after``. Returns the last key; empty when none was left.
 
-    A blob that cannot be deleted is logged and stays listed for the next sweep.
+    They are forgotten once they are gone from the disk for good. One that cannot be deleted, or is being read, stays
+    listed for the next sweep.
     """
     keys = seams.index.garbage.list_blobs(after, GARBAGE_KEYS)
-    deleted = []
-    for key in keys:
-        try:
-            seams.blobs.delete(key)
-            deleted.append(key)
-        except StatusError as error:
-            logger.warning("%s is no longer used, but cannot be deleted: %s", key, error.message)
-    if deleted:
+    failed = seams.blobs.delete_all(keys)
+    if failed:
+        key, error = next(iter(failed.items()))
+        logger.warning(
+            "%d blobs are no longer used, but cannot be deleted yet; the first: %s: %s", len(failed), key, error.message
+        )
+    if deleted := [key for key in keys if key not in failed]:
         seams.index.garbage.forget_blobs(deleted)
     return keys[-1] if keys else ""
 

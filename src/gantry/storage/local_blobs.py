@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 
-from gantry.errors import InvalidArgument, NotFound, Unavailable
+from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.storage.contents import read_tables
 from gantry.storage.extents import Entry, Extent, align, parse_extent
 from gantry.storage.local import LocalBlobStore, LocalObject, translate_read_error, translate_write_error
-from gantry.storage.local_extents import free_extent, free_locked, is_freed, open_extent, open_to_free
+from gantry.storage.local_deletion import free_extents, group_by_segment
+from gantry.storage.local_extents import GONE, free_extent, free_locked, is_freed, open_extent, open_to_free
 from gantry.storage.local_writer import OWN_BYTES, LocalWriter
-
-_GONE = (errno.ENOENT, errno.ENOTDIR)
+from gantry.storage.new_files import sync_directories
 
 
 class LocalBlobs(LocalBlobStore):
@@ -42,11 +42,30 @@ class LocalBlobs(LocalBlobStore):
         try:
             free_extent(self.root, self._name(extent.segment), extent)
         except OSError as error:
-            if error.errno not in _GONE:
+            if error.errno not in GONE:
                 raise translate_write_error(error, key) from None
             self._require()
         except NotFound:
             pass  # the key can be no path
+
+    def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
+        failed: dict[str, StatusError] = {}
+        for segment, extents in group_by_segment(keys):
+            with suppress(NotFound):  # the key can be no path
+                failed |= free_extents(self.root, self._name(segment), extents)
+        objects = [key for key in keys if parse_extent(key) is None]
+        for key in objects:
+            try:
+                super().delete(key)
+            except StatusError as error:
+                failed[key] = error
+        try:
+            if objects:
+                sync_directories(self.root, {os.fsencode(key.rpartition("/")[0]) for key in objects})
+            self._require()
+        except StatusError as error:
+            failed |= dict.fromkeys(keys, error)
+        return failed
 
     def entries(self, segment: str) -> Iterator[Entry]:
         with super().open(segment) as opened:
@@ -69,7 +88,7 @@ class LocalBlobs(LocalBlobStore):
             finally:
                 os.close(fd)
         except OSError as error:
-            gone = error.errno in _GONE
+            gone = error.errno in GONE
             raise (translate_read_error(error) if gone else translate_write_error(error, segment)) from None
 
 

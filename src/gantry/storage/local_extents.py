@@ -7,6 +7,7 @@ reader looks at the beginning of the range once more when it is done, and report
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -18,6 +19,7 @@ from gantry.storage.holes import free_range
 from gantry.storage.local import LocalObject
 from gantry.storage.range_locks import Lock, claim, share
 
+GONE = (errno.ENOENT, errno.ENOTDIR)
 _READ = os.O_RDONLY | os.O_NONBLOCK
 _WRITE = os.O_RDWR | os.O_NONBLOCK
 CHECKED = 512

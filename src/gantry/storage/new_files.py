@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import threading
+from collections.abc import Collection
 from itertools import count
 
 from gantry.errors import StatusError
@@ -45,13 +46,7 @@ class NewFiles:
         for any of them may be new. Raises Unavailable."""
         with self._lock:
             changed, self._changed = self._changed, set()
-        for directory in sorted({above for each in changed for above in _climb(each)}, reverse=True):
-            try:
-                _sync_directory(self._store.root, directory)
-            except FileNotFoundError:
-                pass  # all that lay in it is deleted already
-            except OSError as error:
-                raise refused(error) from None
+        sync_directories(self._store.root, changed)
 
     def remove(self, key: str) -> bool:
         """Whether a file that no row names is gone."""
@@ -61,6 +56,17 @@ class NewFiles:
             logger.warning("%s was not finished, but cannot be deleted: %s", key, error.message)
             return False
         return True
+
+
+def sync_directories(root: bytes, names: Collection[bytes]) -> None:
+    """Return when the names in these directories, and in those above them, are on disk. Raises Unavailable."""
+    for directory in sorted({above for each in names for above in _climb(each)}, reverse=True):
+        try:
+            _sync_directory(root, directory)
+        except FileNotFoundError:
+            pass  # all that lay in it is deleted already
+        except OSError as error:
+            raise refused(error) from None
 
 
 def _climb(directory: bytes) -> list[bytes]:

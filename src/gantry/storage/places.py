@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from gantry.errors import FailedPrecondition, Unavailable
+from gantry.errors import FailedPrecondition, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Blobs, BlobWriter, Check, OpenedObject, without_gaps
 from gantry.storage.extents import Entry
@@ -49,6 +49,13 @@ class PlacedBlobStore:
         """Delete a blob; does nothing in an unknown place, which was empty when it was removed from the settings."""
         if key.partition("/")[0] in self._places:
             self._store(key).delete(key)
+
+    def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
+        failed: dict[str, StatusError] = {}
+        for place, store in self._places.items():
+            mine = [key for key in keys if key.partition("/")[0] == place]
+            failed |= store.delete_all(mine) if mine else {}
+        return failed
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Delete by prefix; a prefix that contains no place applies to all of them."""

@@ -1,0 +1,84 @@
+"""What lies on the disk of a server, found without its index: files of their own, and instances inside segments.
+
+An instance inside a segment is found by its beginning, so one that no table of contents lists is found too.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from gantry.storage.contents import MAGIC, read_tables
+from gantry.storage.extents import ALIGNMENT, SUFFIX, Extent, parse_extent
+from gantry.storage.local import LocalBlobStore
+
+
+class BlobOnDisk(NamedTuple):
+    """The bytes of one instance: ``length`` bytes of a file from ``offset`` on."""
+
+    path: Path
+    offset: int
+    length: int
+
+    def read(self) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            return file.read(self.length)
+
+    def write(self, data: bytes, at: int = 0) -> None:
+        """Put other bytes in place of its own; not more than it has."""
+        assert at + len(data) <= self.length
+        with self.path.open("r+b") as file:
+            file.seek(self.offset + at)
+            file.write(data)
+
+    def remove(self) -> None:
+        """As if its bytes were lost: the file, or zeros where others share it."""
+        if self.path.suffix == SUFFIX:
+            self.write(bytes(self.length))
+        else:
+            self.path.unlink()
+
+
+def find_blobs(root: Path) -> dict[str, BlobOnDisk]:
+    """Every blob below a directory of blobs, by its key; directories and files may vanish meanwhile."""
+    found: dict[str, BlobOnDisk] = {}
+    for directory, _, names in os.walk(root):
+        for name in names:
+            path = Path(directory, name)
+            key = os.path.relpath(path, root)
+            with suppress(FileNotFoundError):
+                if name.endswith(SUFFIX):
+                    found |= _find_in_segment(root, path, key)
+                elif "/" in key:  # not the mark of a storage class's directory
+                    found[key] = BlobOnDisk(path, 0, path.stat().st_size)
+    return found
+
+
+def used_bytes(root: Path) -> int:
+    """What the disk counts for all files below a directory, as ``du`` does."""
+    paths = (Path(directory, name) for directory, _, names in os.walk(root) for name in names)
+    return sum(path.lstat().st_blocks * 512 for path in paths)
+
+
+def _find_in_segment(root: Path, path: Path, key: str) -> dict[str, BlobOnDisk]:
+    data = path.read_bytes()
+    lengths = _lengths(root, key)
+    starts = [at for at in range(0, len(data), ALIGNMENT) if data[at + 128 : at + 132] == b"DICM"]
+    tables = [at for at in range(0, len(data), ALIGNMENT) if data.startswith(MAGIC, at)]
+    found = {}
+    for start in starts:
+        following = min((at for at in (*starts, *tables) if at > start), default=len(data))
+        length = lengths.get(start, following - start)
+        found[str(Extent(key, start, length))] = BlobOnDisk(path, start, length)
+    return found
+
+
+def _lengths(root: Path, key: str) -> dict[int, int]:
+    """Of what the tables of contents list, by its offset."""
+    with LocalBlobStore(str(root)).open(key) as opened:
+        entries = [entry for table in read_tables(opened) for entry in table.entries]
+    extents = [extent for entry in entries if (extent := parse_extent(entry.key))]
+    return {extent.offset: extent.length for extent in extents}

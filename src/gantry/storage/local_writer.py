@@ -12,15 +12,9 @@ from gantry.errors import StatusError
 from gantry.resources import Uids
 from gantry.seams import OpenedObject
 from gantry.storage.durable import Part
-<<<<<<< HEAD
 from gantry.storage.extents import align, parse_extent
-from gantry.storage.group_commit import GroupCommit
-from gantry.storage.local import LocalBlobStore, fill_from, translate_write_error, write_chunks
-=======
-from gantry.storage.extents import align
 from gantry.storage.group_commit import BROKEN_OFF, GroupCommit
-from gantry.storage.local import LocalBlobStore, fill_from, write_chunks, write_error
->>>>>>> seg-storage
+from gantry.storage.local import LocalBlobStore, fill_from, translate_write_error, write_chunks
 from gantry.storage.local_extents import CHECKED, looks_freed
 from gantry.storage.new_files import NewFiles
 from gantry.storage.own_objects import OwnObjects

@@ -29,6 +29,7 @@ from gantry.storage.local import LocalBlobStore
 from gantry.storage.place_marks import keep_places
 from gantry.storage.places import PlacedBlobStore
 from gantry.storage.uris import is_bucket_name
+from gantry.system_errors import describe_os_error
 
 if TYPE_CHECKING:
     from gantry.access.issuer import Issuer
@@ -110,9 +111,13 @@ class DataDirectory:
 
     def __init__(self, settings: Settings) -> None:
         self.path = Path(settings.data).absolute()
-        for path in (self.path, self.path / "blobs", settings.buckets_path):
-            path.mkdir(parents=True, exist_ok=True)
-        self.lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            for path in (self.path, self.path / "blobs", settings.buckets_path):
+                path.mkdir(parents=True, exist_ok=True)
+            path = self.path / "lock"
+            self.lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise FailedPrecondition(f"data, buckets: {path} cannot be made: {describe_os_error(error)}") from None
         self._acquire()
         try:
             keep_places(self.path, settings.storage_classes)

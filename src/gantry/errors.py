@@ -10,8 +10,8 @@
 
 Four borders convert, nothing else does: a wall or ``dicom`` turns its library's exceptions into a
 ``StatusError``; ``containment`` turns what nobody foresaw about one instance into ``Internal``; ``ingest`` and the
-verbs turn one object's ``StatusError`` into a ``Failure`` value; ``api.app`` turns a ``StatusError`` into the JSON
-error body.
+verbs turn one object's ``StatusError`` into a ``Failure`` value; ``api.responses`` turns a ``StatusError`` into the
+JSON error body.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def _sentences(what: str, advice: str) -> str:
     """``What happened. What to do``: the second is kept whole where the first has to be cut."""
     if not advice:
         return shorten(what)
-    return f"{shorten(what, MAX_MESSAGE - len(advice) - 2)}. {advice[0].upper()}{advice[1:]}"
+    most = MAX_MESSAGE - len(advice) - 2
+    cut = what if len(what) <= most else f"{what[: most - 1]}…"
+    return f"{cut}. {advice[0].upper()}{advice[1:]}"
 
 
 class StatusError(Exception):
@@ -143,6 +145,10 @@ class FailedPrecondition(StatusError):
 
 class Aborted(StatusError):
     code, http = Code.ABORTED, 409
+
+
+class TakenOver(Aborted):
+    """An operation is not this runner's any more: another one has it, or it was deleted."""
 
 
 class OutOfRange(StatusError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from gantry.errors import InvalidArgument
 
@@ -53,14 +53,30 @@ def decode_text(data: bytes, charset: str) -> str:
         raise InvalidArgument(f"the JSON is not valid {encoding.removesuffix('-sig')} text") from None
 
 
-class TooManyValues(ValueError):
-    """JSON that would take much more memory than its text. ``str()`` is in words for whoever wrote it."""
+class Refused(ValueError):
+    """JSON that is not taken, by a rule of ours. ``str()`` is in words for whoever wrote it."""
+
+
+class TooManyValues(Refused):
+    """JSON that would take much more memory than its text."""
+
+
+class NoNumber(Refused):
+    """Something else stands where a number should (RFC 8259 §6): NaN, Infinity, ``+1``, ``.5``, ``0x10``."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(f": {text[:50]} is no number of JSON (RFC 8259 §6)")
+
+
+def refuse_number(text: str) -> NoReturn:
+    """For ``parse_constant`` of ``json``, which reads NaN and Infinity otherwise. Raises NoNumber."""
+    raise NoNumber(text)
 
 
 def parse_json(text: str | bytes) -> Any:
-    """As ``json.loads``; a whole number of more than MAX_DIGITS digits stays text (PS3.18 §F.2.3 allows it).
+    """As ``json.loads``, without NaN and Infinity; a whole number of more than MAX_DIGITS digits stays text.
 
-    Python itself refuses to read numbers of more than some thousand digits. Raises ValueError.
+    PS3.18 §F.2.3 allows that. Python itself refuses numbers of more than some thousand digits. Raises ValueError.
     """
     return _DECODER.decode(text if isinstance(text, str) else text.decode(json.detect_encoding(text)))
 
@@ -100,7 +116,7 @@ def require_few_values(text: str, most: int) -> None:
 
 def locate_fault(error: Exception) -> str:
     """Where text stops being JSON, in words, for whoever wrote it; empty where only the whole is wrong."""
-    if isinstance(error, TooManyValues):
+    if isinstance(error, Refused):
         return str(error)
     if isinstance(error, json.JSONDecodeError):
         return f" at line {error.lineno}, column {error.colno}"
@@ -123,4 +139,4 @@ def _skip(text: str, at: int) -> int:
     return space.end() if space else at
 
 
-_DECODER = json.JSONDecoder(parse_int=_whole)  # json.loads would make one for each call
+_DECODER = json.JSONDecoder(parse_int=_whole, parse_constant=refuse_number)  # json.loads would make one for each call

@@ -94,6 +94,6 @@ def test_no_secret_goes_to_an_address_without_tls(name: str, address: Any, monke
     monkeypatch.setattr(issuer, "_fetch_document", dict)
     monkeypatch.setattr(issuer._document, "get", lambda: {name: address})
     with pytest.raises(Unavailable, match=f"names no https address as {name}"):
-        issuer.endpoint(name)
+        issuer.find_endpoint(name)
     monkeypatch.setattr(issuer._document, "get", lambda: {name: "https://issuer.example.org/x"})
-    assert issuer.endpoint(name) == "https://issuer.example.org/x"
+    assert issuer.find_endpoint(name) == "https://issuer.example.org/x"

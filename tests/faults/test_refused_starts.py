@@ -61,6 +61,8 @@ def broken(tmp_path: Path, name: str, taken: int) -> tuple[dict[str, str], str]:
         "a key that is none": ({"GANTRY_TLS_CERT": rubbish, "GANTRY_TLS_KEY": rubbish}, "tls_key"),
         "an audit log that cannot be made": ({"GANTRY_AUDIT_LOG": f"{none}/audit"}, "audit_log"),
         "a port in use": ({"GANTRY_PORT": str(taken)}, "address already in use"),
+        "a data directory below a file": ({"GANTRY_DATA": f"{rubbish}/data"}, "a part of its path is no directory"),
+        "buckets below a file": ({"GANTRY_BUCKETS": f"{rubbish}/b"}, "a part of its path is no directory"),
         "an address of another machine": (secured | {"GANTRY_HOST": "192.0.2.1"}, "192.0.2.1"),
     }
     return found[name]
@@ -71,12 +73,13 @@ def broken(tmp_path: Path, name: str, taken: int) -> tuple[dict[str, str], str]:
     [
         *("no tokens file", "wrong tokens file", "wrong admin", "no certificate", "no key", "a key that is none"),
         *("an audit log that cannot be made", "a port in use", "an address of another machine"),
+        *("a data directory below a file", "buckets below a file"),
     ],
 )
 def test_it_has_worked_on_nothing(tmp_path: Path, data: Path, taken: int, name: str) -> None:
     settings, said = broken(tmp_path, name, taken)
     before = (data / "index.sqlite").read_bytes(), sorted(path for path in data.rglob("*.dcm"))
-    code, output = start(data, **{"GANTRY_PORT": "0"} | settings)
+    code, output = start(Path(settings.pop("GANTRY_DATA", data)), **{"GANTRY_PORT": "0"} | settings)
     assert code not in (0, -9) and said in output, output
     assert "Traceback" not in output
     assert "attempt" not in output

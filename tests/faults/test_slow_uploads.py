@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import Iterator
 
@@ -13,6 +14,7 @@ from gantry.api.intake import (
     BODY_SECONDS,
     FIRST,
     GRACE_SECONDS,
+    LARGE_EACH,
     OPEN_EACH,
     WINDOW_SECONDS,
     WORKING,
@@ -71,6 +73,29 @@ def test_large_bodies_wait_for_no_more_than_their_own_caller(gantry: Gantry) -> 
         assert gantry.request("POST", path, content=body, headers={"content-type": content_type}).status_code == 200
         labels = {"labels": {"a": "b"}}
         assert gantry.call("PATCH", f"v1/{gantry.store}?updateMask=labels", json=labels)["labels"] == labels["labels"]
+
+
+def test_large_bodies_that_stall_keep_their_own_caller_from_nothing(gantry: Gantry) -> None:
+    """More of them than one caller has places in memory."""
+    path = f"v1/{gantry.store}:import"
+    body = json.dumps({"gcsSource": {"uri": f"gs://{gantry.bucket}/*"}}).encode() + b" " * (2 << 20)
+    with stalled(gantry, "POST", path, LARGE_EACH + 2, bytes(2 << 20)):
+        for _ in range(3):
+            answer = gantry.request("POST", path, content=body, timeout=30)
+            assert answer.status_code == 200, answer.text
+
+
+def test_a_large_body_is_what_was_sent(gantry: Gantry) -> None:
+    """Through the temporary directory: nothing is lost, doubled or out of order."""
+    text = "".join(f"{number:07d}" for number in range(500_000))
+    answer = gantry.request("PATCH", f"v1/{gantry.store}?updateMask=labels", json={"labels": {"a": text}})
+    assert answer.status_code == 400
+    answer = gantry.request("PATCH", f"v1/{gantry.store}?updateMask=labels", json={"labels": {"a": "b"}, text: 1})
+    message = answer.json()["error"]["message"]
+    assert message.startswith(text[:60]) and text[-30:] + ": unknown field" in message
+    body = b" " * (3 << 20) + b'{"labels": {"a": "b"}}' + b" " * (3 << 20)
+    answer = gantry.request("PATCH", f"v1/{gantry.store}?updateMask=labels", content=body)
+    assert answer.json()["labels"] == {"a": "b"}
 
 
 class TestClock:

@@ -44,7 +44,7 @@ def test_what_a_policy_gives() -> None:
 def test_a_condition_that_is_not_understood_gives_nothing(caplog: pytest.LogCaptureFixture) -> None:
     """An older version may have taken it: the request is answered, and the log names the role."""
     assert not may(policy("group:radiology", condition='request.time < timestamp("0001-01-01T00:00:00+05:00")'))
-    assert "roles/viewer gives nothing" in caplog.text
+    assert "roles/viewer grants nothing" in caplog.text
 
 
 def test_a_policy_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,8 +83,8 @@ def test_members_are_folded_and_empty_bindings_go(gantry: Gantry, place: str) ->
     ("binding", "words"),
     [
         (READER | {"role": "roles/healthcare.surgeon"}, "no role 'roles/healthcare.surgeon'"),
-        (READER | {"members": ["bob"]}, "'bob' is no member"),
-        (READER | {"members": ["user:"]}, "is no member"),
+        (READER | {"members": ["bob"]}, "'bob' is not a member"),
+        (READER | {"members": ["user:"]}, "is not a member"),
         (READER | {"members": ["allUsers"]}, "allUsers is refused"),
         (READER | {"condition": {"title": "t", "expression": "request.auth.x == 1"}}, "condition:"),
         (READER | {"condition": {"expression": "true"}}, "title"),
@@ -130,7 +130,7 @@ def test_the_largest_policy_is_taken(gantry: Gantry, place: str) -> None:
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "2030-13-01T00:00:00Z"])
 def test_moments_that_are_none(gantry: Gantry, place: str, moment: str) -> None:
     bound = READER | {"condition": {"title": "t", "expression": f'request.time < timestamp("{moment}")'}}
-    refused(write(gantry, place, {"version": 3, "bindings": [bound]}), "INVALID_ARGUMENT", "is no time like")
+    refused(write(gantry, place, {"version": 3, "bindings": [bound]}), "INVALID_ARGUMENT", "is not a time like")
 
 
 @pytest.mark.parametrize("version", ["0", "1", "2", "3"])

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gantry.errors import NotFound
+from gantry.errors import Aborted, NotFound
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
 from gantry.resources import Batch, Change, DicomStore, Instance, Operation, StudyAttributes
@@ -35,11 +35,18 @@ def test_many_at_once_are_all_stored_and_the_last_one_stays(index: SqlIndex, sto
 
 
 @pytest.mark.parametrize("name", ["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"])
-def test_the_storage_class_is_kept(index: SqlIndex, operation: Operation, name: str) -> None:
+def test_an_instance_of_another_storage_class_is_not_replaced(index: SqlIndex, operation: Operation, name: str) -> None:
+    """The caller has written the bytes to the place of a class: that must be the class of the row."""
     index.uploads.store_instances(operation.store_id, [new(1, "a"), new(2, "b")])
-    position, before = next(index.instances.walk_store(operation.store_id))
-    index.operations.commit_batch(operation, RUNNER, Batch("a", changes=(Change(position, before, name, "a"),)))
-    index.uploads.store_instances(operation.store_id, [new(number, f"again/{number}") for number in (1, 2, 3)], True)
+    before = next(index.instances.walk_store(operation.store_id))
+    index.operations.commit_batch(operation, RUNNER, Batch("a", changes=(Change(before, name, "a"),)))
+    again = [new(number, f"again/{number}") for number in (1, 2, 3)]
+    if name != "STANDARD":
+        with pytest.raises(Aborted):
+            index.uploads.store_instances(operation.store_id, again, True)
+        assert {each.blob_key for each in stored(index, index.resources.get_dicom_store(STORE))} == {"a", "b"}
+    again[0] = again[0]._replace(storage_class=name)
+    index.uploads.store_instances(operation.store_id, again, True)
     found = {each.sop_instance_uid: each for each in stored(index, index.resources.get_dicom_store(STORE))}
     assert [found[f"9.{number}"].storage_class for number in (1, 2, 3)] == [name, "STANDARD", "STANDARD"]
     assert found["9.1"].blob_key == "again/1"

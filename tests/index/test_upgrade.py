@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import op
 
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
@@ -47,6 +51,26 @@ def test_rows_stay_and_those_that_belonged_to_nothing_go(tmp_path: Path) -> None
         counts = {name: read.exec_driver_sql(f"SELECT count(*) FROM {name}").scalar() for name in _LEFT}
     assert counts == _LEFT
     index.deletion.delete_below(STORE, ResourcePath("1.2"), "v1", Method.DELETE_STUDY)
+    with index.database.read() as read:
+        audit(read)
+    index.close()
+
+
+@pytest.mark.parametrize("step", ["create_table", "execute"])
+def test_an_upgrade_that_is_interrupted_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    path = tmp_path / "index.sqlite"
+    with closing(index_of_schema(path, "0009")) as connection:
+        connection.executescript(_ROWS)
+
+    def end(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+        broken.setattr(op, step, end)
+        SqlIndex(f"sqlite:///{path}")
+    index = SqlIndex(f"sqlite:///{path}")
     with index.database.read() as read:
         audit(read)
     index.close()

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import pickle
+import re
 import socket
 import tempfile
 import threading
@@ -31,6 +32,7 @@ from gantry.errors import (
 from gantry.seams import Check, OpenedObject
 from gantry.storage import beneath, local, local_listing
 from gantry.storage.local import LocalBlobStore
+from gantry.system_errors import describe_os_error
 from tests.seams.blob_store_suite import KEYS, BlobStoreSuite, failing, fill, keys, read
 
 BAD_SEGMENTS = ["", ".", "..", "../outside", "a/../../outside", "a/..", "./a", "a/./b", "/a", "/etc/passwd"]
@@ -457,8 +459,9 @@ def test_the_kernel_that_refuses_to_keep_what_was_written(
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOTCONN, errno.ESTALE])
 def test_other_errors_of_the_disk_are_unavailable(store: LocalBlobStore, number: int) -> None:
-    """For reading and for writing, in words that name what the system said."""
-    with pytest.raises(Unavailable, match=os.strerror(number)):
+    """For reading and for writing, in our words for what the system said."""
+    error = OSError(number, os.strerror(number))
+    with pytest.raises(Unavailable, match=re.escape(describe_os_error(error))):
         store.put("a", failing(OSError(number, os.strerror(number))))
     assert isinstance(local._read_error(OSError(number, os.strerror(number))), Unavailable)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from gantry.errors import DataLoss
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.studies.retrieve import Piece
 from gantry.studies.zipping import zip_instances
 
@@ -24,7 +24,7 @@ class Row:
 
 def pieces(instances: int, size: int) -> Iterator[Piece]:
     for number in range(instances):
-        begins: FoundInstance | None = Row(number)  # type: ignore[assignment]
+        begins: StoredInstance | None = Row(number)  # type: ignore[assignment]
         for _ in range(size):
             yield Piece(begins, MIB)
             begins = None

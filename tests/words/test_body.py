@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import json
+import time
 import zlib
 from encodings.aliases import aliases
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from starlette.datastructures import Headers
 
 from gantry.api.body import MAX_BODY_BYTES, Body
 from gantry.errors import InvalidArgument
+from gantry.json_text import NoNumber, parse_items
 
 VALUE = {"gcsSource": {"uri": "gs://b/é*.dcm"}}
 TEXT = '{"gcsSource": {"uri": "gs://b/é*.dcm"}}'
@@ -117,3 +121,59 @@ def test_no_body_leads_to_anything_but_a_value_or_a_refusal(body: bytes) -> None
         assert isinstance(decode(body), dict)
     except InvalidArgument:
         pass
+
+
+NO_NUMBERS = ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "+1", ".5", "5.", "0x10", "-0x1F", "0x" + "F" * 40]
+NO_NUMBERS += ["+Infinity", "-NaN", "+.5e1", "1." + "0" * 400 + "e400", "01", "1e", "--1"]
+
+
+@pytest.mark.parametrize("number", NO_NUMBERS)
+@pytest.mark.parametrize(
+    "text",
+    ['{"a": %s}', "{'a': %s}", "{a: [1, %s]}", '{"a": {"b": [%s ,]}}', "{a: /* x */ %s // y\n}", '{"a":\ufeff%s}'],
+)
+def test_what_json_has_no_number_for_is_refused(text: str, number: str) -> None:
+    """RFC 8259 §6: whatever else is lenient."""
+    with pytest.raises(InvalidArgument) as caught:
+        decode((text % number).encode())
+    assert "not valid JSON" in caught.value.message and "internal" not in caught.value.message
+
+
+@pytest.mark.parametrize("number", ["0", "-0", "1", "-1.5", "1e3", "1.5E-3", "123456789012345678901234567890", "true"])
+def test_numbers_of_json_stay_in_lenient_texts(number: str) -> None:
+    expected = {"a": json.loads(number), "b": [json.loads(number)]}
+    assert decode(f"{{'a': {number}, b: [{number},],}}".encode()) == expected
+    assert decode(f'{{"a": {number}, "b": [{number}]}}'.encode()) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{NaN: 1, Infinity: 'NaN', x1: '+1, .5'}", {"NaN": 1, "Infinity": "NaN", "x1": "+1, .5"}),
+        ("{'a': \"0x1]\", // +1 }\n b: 'it\\'s +1, x'}", {"a": "0x1]", "b": "it's +1, x"}),
+        ("{/* 0x1, */ a /* : .5 */ : /* +1 */ null /* , */ }", {"a": None}),
+    ],
+)
+def test_what_looks_like_such_a_number_in_names_strings_and_comments_is_none(text: str, value: Any) -> None:
+    assert decode(text.encode()) == value
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_strict_readers_have_no_such_numbers_either(number: str) -> None:
+    for text in (f'{{"a": {number}}}', f"[1, {number}]", number):
+        with pytest.raises(InvalidArgument, match="is no number of JSON"):
+            Body(partial(next, iter((text.encode(),)), b"")).json_value(1000, 1000)
+        with pytest.raises(NoNumber):
+            list(parse_items(text))
+
+
+def test_numbers_of_a_lenient_text_are_looked_for_in_one_pass() -> None:
+    """Many quotes, slashes and stars: a megabyte in a moment."""
+    for text in (
+        "{a: '" + "\\\\" * 400_000 + "'}",
+        "{a: [" + "'/*'," * 90_000 + "]}",
+        "{a: 1 " + "/**/" * 200_000 + "}",
+    ):
+        begun = time.process_time()
+        decode(text.encode())
+        assert time.process_time() - begun < 5

@@ -1,13 +1,15 @@
-"""Headers that every answer has, set at the one place that all of them pass: what may keep it, and who may run it.
+"""Headers of every answer, set in one place: which caches may keep it, and that browsers must not run it.
 
-Answers hold patients' data, and bytes that anybody may have stored. So no cache keeps them for somebody else, and no
-browser takes them for a page, a script or a style sheet of this server, whatever their media type says.
+Answers hold patients' data, and bytes that anybody may have stored. So shared caches must not keep them, and browsers
+must not take them for a page, a script or a style sheet of this server, whatever their media type says.
 """
 
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
-from starlette.types import Message, Send
+from starlette.types import Message, Scope, Send
+
+from gantry.api.intake import is_given_up
 
 _RUN_NOTHING = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
 _SHOWN = {
@@ -15,12 +17,15 @@ _SHOWN = {
     *("application/dicom", "application/octet-stream", "application/zip", "multipart/related"),
     *("image/jpeg", "image/png", "image/gif"),
 }
-"""Media types, beside those of videos, that run nothing in a browser. Any other is saved to a file (RFC 6266 §4.2), but
-for our own pages."""
+"""Media types, beside videos, of which a browser runs nothing. It saves all others to a file (RFC 6266 §4.2), except
+our own pages."""
 
 
-def with_headers(send: Send, is_guarded: bool) -> Send:
-    """``send`` that completes the head of the answer. ``is_guarded``: answers depend on who is calling."""
+def with_headers(send: Send, is_guarded: bool, scope: Scope) -> Send:
+    """``send`` that completes the head of the answer. ``is_guarded``: answers depend on who is calling.
+
+    Whatever the answer is, a connection whose client was given up is closed behind it (RFC 9112 §9.6).
+    """
     depends_on = ("Accept", "Authorization", "Cookie") if is_guarded else ("Accept",)
 
     async def complete(message: Message) -> None:
@@ -28,6 +33,8 @@ def with_headers(send: Send, is_guarded: bool) -> Send:
             headers = MutableHeaders(raw=list(message.get("headers", ())))
             _limit_content(headers)
             _limit_caches(headers, message["status"], depends_on)
+            if is_given_up(scope):
+                headers["connection"] = "close"
             message = {**message, "headers": headers.raw}
         await send(message)
 
@@ -35,7 +42,7 @@ def with_headers(send: Send, is_guarded: bool) -> Send:
 
 
 def _limit_content(headers: MutableHeaders) -> None:
-    """A page of ours has a policy of its own; what has none is data (WHATWG Fetch §3.6, CSP3 §6.3.2)."""
+    """Our own pages set a policy; an answer without one is data (WHATWG Fetch §3.6, CSP3 §6.3.2)."""
     headers.setdefault("x-content-type-options", "nosniff")
     if "content-security-policy" in headers:
         return
@@ -46,7 +53,7 @@ def _limit_content(headers: MutableHeaders) -> None:
 
 
 def _limit_caches(headers: MutableHeaders, status: int, depends_on: tuple[str, ...]) -> None:
-    """A browser keeps what has an entity tag, and asks each time whether it may still show it (RFC 9111 §5.2.2.4)."""
+    """Browsers may keep an answer with an entity tag, but must ask before each use (RFC 9111 §5.2.2.4)."""
     is_kept = "etag" in headers and status in (200, 206, 304)
     headers.setdefault("cache-control", "private, no-cache" if is_kept else "private, no-store")
     if not headers["cache-control"].startswith("public"):

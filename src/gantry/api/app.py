@@ -1,14 +1,12 @@
-"""The HTTP application: transport rules of every method, routing, errors. The only async code there is."""
+"""The HTTP application: transport rules of every method, routing, errors."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -18,50 +16,41 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gantry.api import logging as cloud_logging
 from gantry.api import methods
-from gantry.api.access import ANYBODY, Caller, caller_of, resource_of
 from gantry.api.answer_headers import with_headers
 from gantry.api.body import MAX_BODY_BYTES, MAX_FORM_BYTES, Body
-from gantry.api.call import Call, Context
+from gantry.api.call import Call, Context, Handler
 from gantry.api.field_selection import parse_fields, select
-from gantry.api.intake import Intake, TooSlow
+from gantry.api.intake import Intake
 from gantry.api.method import ApiMethod
 from gantry.api.origins import Origins
-from gantry.api.parameters import parse_pairs
 from gantry.api.paths import segments_of
-from gantry.api.ranges import Unsatisfiable
+from gantry.api.responses import error_response, json_response
 from gantry.api.streaming import StreamedAnswer, draw, watch_client
+from gantry.api.visit import Visit
 from gantry.api.web import Answer, WebHandler
-from gantry.errors import (
-    Code,
-    Internal,
-    NotFound,
-    PermissionDenied,
-    StatusError,
-    Unauthenticated,
-    Unimplemented,
-)
+from gantry.errors import Code, Internal, NotFound, StatusError, Unimplemented
 from gantry.names import API_VERSIONS
 
 logger = logging.getLogger(__name__)
 
-Page = Callable[[Context, Request], ASGIApp]
-Form = Callable[[Context, Request, bytes], ASGIApp]
-_JSON = "application/json; charset=UTF-8"
+PageHandler = Callable[[Context, Request], ASGIApp]
+FormHandler = Callable[[Context, Request, bytes], ASGIApp]
 MAX_QUERY_BYTES = 1 << 20
-"""Of a query that comes in the body."""
+"""Of a query that is sent in the body: above what servers usually take in an address (8 to 64 KiB)."""
 
 QUICK = 4
-"""Searches under way: more threads would only wait for each other."""
+"""Searches that run at a time: more threads would only wait for each other."""
 
+_WITH_BODY = ("POST", "PATCH", "PUT")
 _OVERRIDABLE = {"GET", "PUT", "PATCH", "DELETE"}
 _ROUTERS = dict.fromkeys(API_VERSIONS, methods.route) | {cloud_logging.VERSION: cloud_logging.route}
 
 
 class App:
-    """ASGI application. ``pages`` are plain GET pages by first path segment (health, metrics, logs), ``forms`` take
-    the body of a POST, by first segment too."""
+    """ASGI application. ``pages`` are GET pages by their first path segment (health, metrics, logs), ``forms`` take
+    the body of a POST, also by first segment."""
 
-    def __init__(self, context: Context, pages: dict[str, Page], forms: Mapping[str, Form]) -> None:
+    def __init__(self, context: Context, pages: dict[str, PageHandler], forms: Mapping[str, FormHandler]) -> None:
         self._context = context
         self._pages, self._forms = pages, forms
         self._intake, self._quick = Intake(context.pace), CapacityLimiter(QUICK)
@@ -71,7 +60,7 @@ class App:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        send = with_headers(send, self._context.access is not None)
+        send = with_headers(send, self._context.access is not None, scope)
         try:
             response = await self._respond(request)
         except StatusError as error:
@@ -104,25 +93,17 @@ class App:
         """The body of a form, without its gzip. Raises InvalidArgument past ``most`` bytes."""
         async with AsyncExitStack() as stack:
             data = await self._intake.read(request, most, caller, stack)
-            return Body(_once(data), request.headers).whole(most)
+            return Body.of_bytes(data, request.headers).whole(most)
 
     async def _call(self, request: Request, version: str, segments: list[str]) -> ASGIApp:
         verb = _verb(request)
-        in_form = request.method == "POST" and verb == "GET"
         method, ids = _ROUTERS[version](verb, version, segments or [""])
-        caller, code = ANYBODY, Code.INTERNAL
+        visit, code = Visit(self._context, request, version, method, ids), Code.INTERNAL
         try:
-            if self._context.access is not None:
-                caller, denied = await run_sync(_allowed, self._context, request, method, ids)
-                if denied is not None:
-                    raise denied
-            query_text = request.scope["query_string"].decode("latin-1")
-            if in_form:
-                # A query too long for a URL comes as a form in the body.
-                form = await self._form(request, caller.name or self._client(request), MAX_QUERY_BYTES)
-                query_text = "&".join(filter(None, (query_text, form.decode("utf-8", "replace"))))
-            call = Call(self._context, version, ids, parse_pairs(query_text), request.headers, caller=caller)
-            response = await self._handle(request, method, call)
+            if method.verb in _WITH_BODY or (request.method == "POST" and verb == "GET"):
+                response = await self._take(visit)
+            else:
+                response = await self._answer(visit, visit.admitted_call)
             code = Code.OK if getattr(response, "status_code", 200) < 400 else Code.UNKNOWN  # a part was refused
             return response
         except StatusError as error:
@@ -130,63 +111,67 @@ class App:
             raise
         finally:
             if self._context.audit is not None:
-                self._context.audit.record(request, version, method, ids, caller, code)
+                self._context.audit.record(request, version, method, ids, visit.caller, code)
 
-    async def _handle(self, request: Request, method: ApiMethod, call: Call) -> ASGIApp:
-        """The answer of a method's handler."""
-        handler, caller = method.handler, call.caller.name or self._client(request)
+    async def _take(self, visit: Visit) -> ASGIApp:
+        """The answer to a request with a body, of which nothing is read before it is known who may send it."""
+        if visit.is_guarded:
+            await run_sync(visit.admit)
+        request, handler = visit.request, visit.method.handler
+        caller = visit.caller.name or self._client(request)
+        if visit.method.verb not in _WITH_BODY:
+            # A query too long for a URL comes as a form in the body.
+            visit.form = (await self._form(request, caller, MAX_QUERY_BYTES)).decode("utf-8", "replace")
+            return await self._answer(visit, visit.call)
+        call = visit.call()
         if handler is None:
-            raise Unimplemented(
-                f"{methods.instead_of(method)}: {method.id} is not implemented by this server; docs/coverage.md lists "
-                "what is"
-            )
-        has_body = method.verb in ("POST", "PATCH", "PUT")
+            raise _unimplemented(visit.method)
         if isinstance(handler, WebHandler):
-            if has_body:
-                answer, first = await self._intake.upload(request, caller, partial(_upload, handler, call))
-            else:
-                async with watch_client(request):
-                    answer, first = await run_sync(
-                        _begin, handler, call, limiter=self._quick if handler.quick else None
-                    )
-            return _response(answer, first)
-        wanted = parse_fields(call.query.get("fields", ""))
-        pretty = call.query.get("prettyPrint", "").lower() not in ("false", "0")
+            return _response(*await self._intake.upload(request, caller, partial(_upload, handler, call)))
         async with AsyncExitStack() as stack:
-            if has_body:
-                data = await self._intake.read(request, MAX_BODY_BYTES, caller, stack)
-                call = replace(call, content=Body(_once(data), request.headers))
-            return await run_sync(lambda: json_response(select(handler(call), wanted), pretty=pretty))
+            data = await self._intake.read(request, MAX_BODY_BYTES, caller, stack)
+            call = replace(call, content=Body.of_bytes(data, request.headers))
+            return await run_sync(_answer_json, handler, call)
+
+    async def _answer(self, visit: Visit, make_call: Callable[[], Call]) -> ASGIApp:
+        """The answer of a method without a body; ``make_call`` and its handler run in one thread."""
+        handler = visit.method.handler
+        if not isinstance(handler, WebHandler):
+            return await run_sync(_begin_json, visit.method, make_call)
+        async with watch_client(visit.request):
+            limiter = self._quick if handler.quick else None
+            return _response(*await run_sync(_begin, handler, make_call, limiter=limiter))
 
     def _client(self, request: Request) -> str:
         return self._context.proxies.client(request.scope)
 
 
-def _allowed(
-    context: Context, request: Request, method: ApiMethod, ids: tuple[str, ...]
-) -> tuple[Caller, PermissionDenied | None]:
-    """Who is calling, and why they may not. Before anything is read of the body. Raises Unauthenticated."""
-    caller = caller_of_request(context, request)
-    try:
-        if method.permission and ids:
-            caller.require(method.permission, resource_of(method.path, ids))
-    except PermissionDenied as error:
-        return caller, error
-    return caller, None
+def _begin_json(method: ApiMethod, make_call: Callable[[], Call]) -> Response:
+    call, handler = make_call(), method.handler
+    if handler is None or isinstance(handler, WebHandler):
+        raise _unimplemented(method)
+    return _answer_json(handler, call)
 
 
-def caller_of_request(context: Context, request: Request) -> Caller:
-    """Raises Unauthenticated, PermissionDenied."""
-    query = dict(parse_pairs(request.scope["query_string"].decode("latin-1")))
-    return caller_of(context.access, context.seams, request.method, request.headers, query)
+def _answer_json(handler: Handler, call: Call) -> Response:
+    """``fields`` and ``prettyPrint`` say how much of the answer, and how it is laid out (spec 1.3)."""
+    wanted = parse_fields(call.query.get("fields", ""))
+    is_pretty = call.query.get("prettyPrint", "").lower() not in ("false", "0")
+    return json_response(select(handler(call), wanted), pretty=is_pretty)
 
 
-def _begin(handler: WebHandler, call: Call) -> tuple[Answer, list[bytes]]:
-    """The answer with its first pieces; whole where these are all, as each change of threads costs a tenth of a ms.
+def _unimplemented(method: ApiMethod) -> Unimplemented:
+    return Unimplemented(
+        f"{methods.instead_of(method)}: {method.id} is not implemented by this server; docs/coverage.md lists what is"
+    )
 
-    Until then an error can have its own status.
+
+def _begin(handler: WebHandler, make_call: Callable[[], Call]) -> tuple[Answer, list[bytes]]:
+    """The answer with its first pieces. A short one is returned whole: each change of threads costs a tenth of a ms.
+
+    An error up to here can still set the status of the answer.
     """
-    answer = handler.call(call)
+    answer = handler.call(make_call())
     if isinstance(answer.body, bytes):
         return answer, []
     first, ended = draw(answer.body)
@@ -194,7 +179,7 @@ def _begin(handler: WebHandler, call: Call) -> tuple[Answer, list[bytes]]:
 
 
 def _upload(handler: WebHandler, call: Call, read: Callable[[], bytes]) -> tuple[Answer, list[bytes]]:
-    return _begin(handler, replace(call, content=Body(read, call.headers)))
+    return _begin(handler, lambda: replace(call, content=Body(read, call.headers)))
 
 
 def _response(answer: Answer, first: list[bytes]) -> ASGIApp:
@@ -204,39 +189,9 @@ def _response(answer: Answer, first: list[bytes]) -> ASGIApp:
     return StreamedAnswer(answer, first, answer.body)
 
 
-def json_response(value: Any, status: int = 200, pretty: bool = True) -> Response:
-    """JSON as the API writes it: UTF-8, indented, a final newline; without ``pretty`` on one line."""
-    layout: dict[str, Any] = {"indent": 2} if pretty else {"separators": (",", ":")}
-    text = json.dumps(value, ensure_ascii=False, **layout) + "\n"
-    return Response(text.encode("utf-8", "replace"), status, {"content-type": _JSON})
-
-
-def error_response(error: StatusError) -> Response:
-    body: dict[str, Any] = {"code": error.http, "message": error.message, "status": error.code.name}
-    if error.details:
-        body["details"] = list(error.details)
-    response = json_response({"error": body}, error.http)
-    if isinstance(error, Unauthenticated):
-        response.headers["www-authenticate"] = 'Bearer realm="gantry"'
-    if isinstance(error, TooSlow):
-        response.headers["connection"] = "close"
-    if error.retry_after:
-        response.headers["retry-after"] = str(error.retry_after)
-    if isinstance(error, Unsatisfiable):
-        response.headers["content-range"] = f"bytes */{error.size}"
-    return response
-
-
 def _verb(request: Request) -> str:
-    """The method that is meant: HEAD is GET without its body (RFC 9110 §9.3.2), POST may stand for others (spec 1.16,
-    1.19a)."""
+    """HEAD is GET without its body (RFC 9110 §9.3.2); POST may name another method in X-HTTP-Method-Override."""
     override = request.headers.get("x-http-method-override", "").strip().upper()
     if request.method == "POST" and override in _OVERRIDABLE:
         return override
     return "GET" if request.method == "HEAD" else request.method
-
-
-def _once(data: bytes) -> Callable[[], bytes]:
-    """``read()`` of what is there already."""
-    left = iter((data,))
-    return lambda: next(left, b"")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
+from math import isfinite
 from typing import Any
 
 import pyjson5
@@ -12,27 +13,44 @@ from starlette.datastructures import Headers
 
 from gantry.api.gunzip import Gunzip
 from gantry.errors import InvalidArgument
-from gantry.json_text import TooManyValues, charset_of, decode_text, locate_fault, parse_json, require_few_values
+from gantry.json_text import (
+    NoNumber,
+    TooManyValues,
+    charset_of,
+    decode_text,
+    locate_fault,
+    parse_json,
+    refuse_number,
+    require_few_values,
+)
 
 MAX_BODY_BYTES = 10 << 20
-"""Of a body that is held whole, compressed and as text."""
+"""Of a body that is held whole, compressed and as text: a policy of 1,500 members has some 100 kB."""
 
 MAX_FORM_BYTES = 64 << 10
-"""Of a form: a token of 16 KiB, or the 64 labels of a DICOM store, percent-encoded, are below it."""
+"""Of a form: a token of 16 KiB, or the 64 labels of a DICOM store, percent-encoded, are smaller."""
 
 MAX_DEPTH = 100
+"""Of nesting: messages of the API have fewer than 10 levels."""
+
 MAX_VALUES = 100_000
 """Of a request's JSON: a policy of 1,500 members has some 5,000."""
 
-_MAX_LENIENT = 1 << 20  # people write single quotes, programs that make more than this do not
+_MAX_LENIENT = 1 << 20  # people write single quotes; programs, which make larger bodies, do not
 _FIRST_FIELD = re.compile(r"\{\s{0,99}[\"']?([^\"':\\]{1,100})")
-_JSON5_POSITION = re.compile(r"near (\d{1,9})")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")  # RFC 8259 §6
+_STRING = r'"(?:[^"\\]|\\.)*+"' + r"|'(?:[^'\\]|\\.)*+'"
+_COMMENT = r"//[^\n\r\u2028\u2029]*+|/\*.*?\*/"
+_TOKEN = re.compile(
+    rf"{_STRING}|{_COMMENT}|(?P<colon>:)|(?P<end>[,}}\]])|(?P<word>[^\s\ufeff\"'/,:\[\]{{}}]++)", re.DOTALL
+)
+_JSON5_POSITION = re.compile(r"\A(?:.*?(?P<number>NumericLiteral))?.*?near (?P<at>\d{1,9})", re.DOTALL)
 
 
 class Body:
     """The body of one request, without its gzip. It can be read once: piece by piece, whole, or as JSON.
 
-    ``read`` gives its next bytes, b"" at its end. Every reader raises InvalidArgument for a Content-Encoding that is
+    ``read`` returns its next bytes, b"" at the end. Every reader raises InvalidArgument for a Content-Encoding that is
     neither gzip nor none, and for gzip that is damaged.
     """
 
@@ -44,13 +62,19 @@ class Body:
 
     @classmethod
     def of(cls, value: dict[str, Any]) -> Body:
-        """A JSON object that nobody has to send."""
-        made = cls()
-        made._object = value
-        return made
+        """A body that this server makes itself: a JSON object."""
+        body = cls()
+        body._object = value
+        return body
+
+    @classmethod
+    def of_bytes(cls, data: bytes, headers: Headers) -> Body:
+        """A body that has been received whole."""
+        rest = iter((data,))
+        return cls(lambda: next(rest, b""), headers)
 
     def reader(self) -> Callable[[], bytes]:
-        """``read()`` gives the next plain bytes, b"" at the end."""
+        """A ``read()`` that returns the next decoded bytes, b"" at the end."""
         if self._read is None:
             self._read = decode(self._source, self._headers)
         return self._read
@@ -61,14 +85,14 @@ class Body:
             yield piece
 
     def whole(self, most: int = MAX_BODY_BYTES) -> bytes:
-        """All of it. Raises InvalidArgument where that is more than ``most`` bytes."""
-        held, size = [], 0
+        """All of it. Raises InvalidArgument for more than ``most`` bytes."""
+        pieces, size = [], 0
         for piece in self.chunks():
             size += len(piece)
             if size > most:
                 raise too_large(most)
-            held.append(piece)
-        return b"".join(held)
+            pieces.append(piece)
+        return b"".join(pieces)
 
     def text(self, most: int = MAX_BODY_BYTES) -> str:
         """All of it as text. Raises InvalidArgument."""
@@ -91,7 +115,7 @@ class Body:
 
 
 def too_large(most: int) -> InvalidArgument:
-    return InvalidArgument(f"the request body is larger than {most} bytes, the most that is taken here")
+    return InvalidArgument(f"the request body is larger than {most} bytes, the most that is accepted here")
 
 
 # --- encodings
@@ -130,7 +154,9 @@ def parse_object(text: str) -> dict[str, Any]:
 def _parse(text: str) -> Any:
     try:
         require_few_values(text, MAX_VALUES)
-        return json.loads(text)
+        return json.loads(text, parse_float=_finite, parse_constant=refuse_number)
+    except NoNumber as error:
+        raise InvalidArgument(f"the request body is not valid JSON{locate_fault(error)}") from None
     except TooManyValues as error:
         first = _FIRST_FIELD.match(text)
         begin = f", beginning with the field {first[1][:100]!r}" if first else ""
@@ -142,18 +168,54 @@ def _parse(text: str) -> Any:
     if len(text) > _MAX_LENIENT:
         raise InvalidArgument(f"the request body is not valid JSON{locate_fault(strict)}")
     try:
-        return pyjson5.decode(text, MAX_DEPTH)
+        value = pyjson5.decode(text, MAX_DEPTH)
+        _require_numbers(text)
     except pyjson5.Json5Exception as error:
         raise InvalidArgument(f"the request body is not valid JSON: {_describe(error, text)}") from None
+    except NoNumber as error:
+        raise InvalidArgument(f"the request body is not valid JSON{locate_fault(error)}") from None
+    return value
+
+
+def _finite(text: str) -> float:
+    """A number too large for 64 bits would become Infinity, and no JSON could hold what was read. Raises NoNumber."""
+    number = float(text)
+    return number if isfinite(number) else refuse_number(text)
+
+
+def _require_numbers(text: str) -> None:
+    """Leniency is for quotes, commas, comments and names without quotes; numbers are those of RFC 8259 (§6).
+
+    ``text`` has been read as JSON5, so its strings and comments are closed. Raises NoNumber.
+    """
+    word = ""
+    for found in _TOKEN.finditer(text):
+        if found.lastgroup == "word":
+            word = found["word"]
+        elif found.lastgroup == "colon":
+            word = ""  # it was a name
+        elif found.lastgroup == "end" and word:
+            _require_number(word)
+            word = ""
+
+
+def _require_number(word: str) -> None:
+    if word in ("true", "false", "null"):
+        return
+    if not _NUMBER.fullmatch(word):
+        raise NoNumber(word)
+    _finite(word)
 
 
 def _describe(error: pyjson5.Json5Exception, text: str) -> str:
-    """What is wrong, in our words. The library says where in its text, as a number of characters from 1."""
+    """What is wrong, in our words. The library names the place in its message, in characters from 1."""
     if isinstance(error, pyjson5.Json5NestingTooDeep):
         return f"it is nested more than {MAX_DEPTH} deep"
     place = _JSON5_POSITION.search(str(error.args[0]) if error.args else "")
-    at = max(0, int(place[1]) - 1) if place else 0
+    at = max(0, int(place["at"]) - 1) if place else 0
     where = f"line {text.count(chr(10), 0, at) + 1}, column {at - text.rfind(chr(10), 0, at)}"
+    if place and place["number"]:
+        return f"the number at {where} is none of JSON (RFC 8259 §6)"
     if isinstance(error, pyjson5.Json5EOF):
         return f"what begins at {where} is not closed"
     if isinstance(error, pyjson5.Json5ExtraData):
@@ -162,7 +224,7 @@ def _describe(error: pyjson5.Json5Exception, text: str) -> str:
 
 
 def _require_shallow(value: Any) -> None:
-    """What is kept must be read again wherever it is needed, however deep the stack is there."""
+    """What is stored must be readable again, however deep the stack is then."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         inner = [each.values() if isinstance(each, dict) else each for each in level]

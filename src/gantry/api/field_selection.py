@@ -9,6 +9,8 @@ from typing import Any
 from gantry.errors import InvalidArgument, invalid_field
 
 MAX_CHARACTERS, MAX_PATHS = 4096, 100
+"""More than any resource has fields; every path is tried at each field of an answer."""
+
 _TOKEN = re.compile(r"\s*(?:([\w@*-]+)|([,/()]))\s*")
 
 Path = tuple[str, ...]
@@ -21,7 +23,7 @@ def parse_fields(text: str) -> list[Path]:
         raise invalid_field("fields", f"is longer than {MAX_CHARACTERS} characters")
     paths: list[Path] = []
     path: Path = ()
-    outer: list[Path] = [()]  # what each open bracket stands behind
+    outer: list[Path] = [()]  # the path in front of each open bracket
     before, position = ",", 0
     while position < len(text) and text.strip():
         token = _TOKEN.match(text, position)
@@ -41,10 +43,10 @@ def parse_fields(text: str) -> list[Path]:
         before, position = word, token.end()
     if text.strip() and (before in ",/(" or len(outer) > 1):
         raise _bad(text, len(text))
-    found = paths if before in ",)" else [*paths, path]
-    if len(found) > MAX_PATHS:
+    paths = paths if before in ",)" else [*paths, path]
+    if len(paths) > MAX_PATHS:
         raise invalid_field("fields", f"names more than {MAX_PATHS} fields")
-    return found
+    return paths
 
 
 def _may_follow(word: str, before: str, is_inside: bool) -> bool:
@@ -61,14 +63,14 @@ def _bad(text: str, position: int) -> InvalidArgument:
 
 
 def select(value: Any, paths: Collection[Path]) -> Any:
-    """What the paths name of an answer; all of it without any. What they name and is not there is left out."""
+    """The parts of an answer that the paths name; all of it without paths. Missing fields are left out."""
     if not paths or () in paths:
         return value
     if isinstance(value, list):
         return [select(item, paths) for item in value]
-    made = {}
+    selected = {}
     for name, item in value.items():
         below = [path[1:] for path in paths if path[0] in (name, "*")]
         if below and (() in below or isinstance(item, (dict, list))):
-            made[name] = select(item, below)
-    return made
+            selected[name] = select(item, below)
+    return selected

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp
 
-from gantry.console.rendering import attachment
-from gantry.console.views import View
+from gantry.console.page_call import PageCall
+from gantry.console.rendering import send_attachment
 from gantry.errors import NotFound
 from gantry.names import check_uids
 from gantry.studies.retrieve import ANY, instances
 from gantry.studies.zipping import ZIP, zip_instances
 
 
-def download(view: View) -> ASGIApp:
-    """The files as they are stored; the archive is made while it is sent. Raises StatusError."""
-    path = view.path
+def download(call: PageCall) -> ASGIApp:
+    """Send the files as they are stored, in an archive that is written while it is sent. Raises StatusError."""
+    path = call.path
     check_uids(path)
-    index = view.context.seams.index
-    with view.api.begin("GET", f"{view.store}/dicomWeb/{path}"):
-        store_id = index.resources.get_dicom_store(view.store).id
+    index = call.context.seams.index
+    with call.api.begin("GET", f"{call.store}/dicomWeb/{path}"):
+        store_id = index.resources.get_dicom_store(call.store).id
         if not index.instances.count_below(store_id, path):
-            raise NotFound(f"{view.store} holds no {path}; the page of its studies lists those that it has")
-    pieces = instances(view.context.seams, view.store, path, ANY, explicit=True)
-    return attachment(zip_instances(pieces), ZIP, f"{path.series or path.study}.zip")
+            raise NotFound(f"{call.store} has no {path}; the page Studies lists what it has")
+    pieces = instances(call.context.seams, call.store, path, ANY, explicit=True)
+    return send_attachment(zip_instances(pieces), ZIP, f"{path.series or path.study}.zip")

@@ -1,4 +1,4 @@
-"""Signing in and out with a browser, as whom a token or the OpenID Connect issuer says."""
+"""Sign in and out with a browser, by a token or at the OpenID Connect issuer."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from gantry.api.forms import read_form
 from gantry.api.inside import record
 from gantry.api.paths import page_path
 from gantry.api.sessions import SIGN_IN, local_path
-from gantry.console.rendering import page
+from gantry.console.rendering import render_page
 from gantry.errors import NotFound, PermissionDenied, StatusError, Unauthenticated
 from gantry.iam.policies import Principal
 
 _HOME = "/console/"
 _REQUEST = "gantry-asked"
-_REQUEST_SECONDS = 600
+_REQUEST_SECONDS = 600  # to sign in at the issuer
 
 
 def sign_in(context: Context, request: Request) -> Response:
-    """``/sign-in`` asks for a token, ``/sign-in/oidc`` sends to the issuer, which sends to ``/sign-in/callback``."""
+    """``/sign-in``: a form for a token. ``/sign-in/oidc``: to the issuer, which sends to ``/sign-in/callback``."""
     target = local_path(request.query_params.get("next", ""), _HOME)
     if (access := context.access) is None:
         return RedirectResponse(target, 303)
@@ -40,7 +40,7 @@ def sign_in(context: Context, request: Request) -> Response:
 
 
 def take_token(context: Context, request: Request, body: bytes) -> Response:
-    """The form of ``/sign-in``. Raises PermissionDenied for one that another site has sent."""
+    """Take the form of ``/sign-in``. Raises PermissionDenied for a form that another site has sent."""
     if (access := context.access) is None or page_path(request.scope):
         raise _no_page()
     form = read_form(body)
@@ -57,7 +57,7 @@ def take_token(context: Context, request: Request, body: bytes) -> Response:
 
 
 def sign_out(context: Context, request: Request, body: bytes) -> Response:
-    """End the session, here as well as in the browser."""
+    """End the session on the server and in the browser."""
     answer = RedirectResponse(SIGN_IN, 303)
     if (access := context.access) is not None:
         access.sessions.origins.require_own("POST", request.headers)
@@ -66,7 +66,7 @@ def sign_out(context: Context, request: Request, body: bytes) -> Response:
 
 
 def _show_form(access: Access, target: str, error: str = "", status: int = 200) -> Response:
-    return page("sign_in.html", status, target=target, error=error, with_issuer=access.sign_in is not None)
+    return render_page("sign_in.html", status, target=target, error=error, with_issuer=access.sign_in is not None)
 
 
 def _refuse(access: Access, target: str, error: StatusError, text: str) -> Response:
@@ -78,7 +78,7 @@ def _refuse(access: Access, target: str, error: StatusError, text: str) -> Respo
 
 def _explain(error: StatusError) -> str:
     if isinstance(error, Unauthenticated):
-        return "This token is not known here. Copy it whole; it may also have ended."
+        return "This token is not known here. Check that it is complete and has not expired."
     return error.message
 
 
@@ -89,30 +89,30 @@ def _begin_session(context: Context, access: Access, request: Request, who: Prin
 
 
 def _send_to_issuer(access: Access, target: str) -> Response:
-    """To the issuer; what was asked of it waits in a cookie."""
-    assert access.sign_in is not None  # noqa: S101 - its caller has seen it
+    """Redirect to the issuer; a cookie keeps the request."""
+    assert access.sign_in is not None  # noqa: S101 - its caller has checked it
     try:
-        address, asked = access.sign_in.begin()
+        address, sent = access.sign_in.begin()
     except StatusError as error:
         return _refuse(access, target, error, error.message)
     answer = RedirectResponse(address, 303)
-    _keep_request(access, answer, json.dumps([target, *asked]), _REQUEST_SECONDS)
+    _keep_request(access, answer, json.dumps([target, *sent]), _REQUEST_SECONDS)
     return answer
 
 
 def _finish_at_issuer(context: Context, access: Access, request: Request) -> Response:
-    """From the issuer. Its word is good for the hours of a session, whatever its own token is good for."""
+    """Take the issuer's answer. The session lasts for its own hours, however long the issuer's token is valid."""
     assert access.sign_in is not None  # noqa: S101
     if (kept := _read_request(access, request)) is None:
-        return _show_form(access, _HOME, "This browser has not asked to sign in, or too long ago; begin again.", 401)
-    target, *asked = kept
+        return _show_form(access, _HOME, "This browser has no open sign-in, or it took too long. Sign in again.", 401)
+    target, *sent = kept
     try:
         with record(context, request, methods.SIGN_IN) as line, access.attempts.watch(request.scope):
-            line.who = found = access.sign_in.finish(asked, request.query_params)
+            line.who = who = access.sign_in.finish(sent, request.query_params)
     except StatusError as error:
         answer = _refuse(access, target, error, error.message)
     else:
-        answer = _begin_session(context, access, request, Principal(found.name, found.members), target)
+        answer = _begin_session(context, access, request, Principal(who.name, who.members), target)
     _keep_request(access, answer, "", 0)
     return answer
 
@@ -134,4 +134,4 @@ def _keep_request(access: Access, answer: Response, text: str, seconds: int) -> 
 
 
 def _no_page() -> NotFound:
-    return NotFound("there is no such page; signing in begins at /sign-in")
+    return NotFound("there is no such page; sign in at /sign-in")

@@ -71,11 +71,11 @@ def find_bulk(opened: Readable, path: BulkPath) -> FileValue | bytes | Encapsula
     element, siblings = find_element(data_set, path)
     if element.start in data_set.cuts:
         places = [position for position, _ in header_bytes.cuts]
-        return _long_value(opened, header, element, layout.cuts[places.index(element.start)])
+        return _locate_long_value(opened, header, element, layout.cuts[places.index(element.start)])
     if element.tag == PIXEL_DATA and element.has_fragments:
         return Encapsulated(0, 0, path)
     value = bytes(data_set.data[element.value : element.stop])
-    return swap_words(value, _swapped_size(data_set, element, siblings))
+    return swap_words(value, _measure_words(data_set, element, siblings))
 
 
 def find_element(data_set: DataSet, path: BulkPath) -> tuple[Element, list[Element]]:
@@ -86,17 +86,17 @@ def find_element(data_set: DataSet, path: BulkPath) -> tuple[Element, list[Eleme
     elements = data_set.elements()
     try:
         for tag, number in zip(path[:-1:2], path[1::2], strict=True):
-            sequence, _ = _first(elements, tag)
+            sequence, _ = _find_first(elements, tag)
             item = next(islice(data_set.read_items(sequence), number, None), None)
             if item is None:
                 raise NotFound(_NONE)
             elements = item.elements()
-        return _first(elements, path[-1])
+        return _find_first(elements, path[-1])
     except InvalidArgument:
         raise NotFound(_NONE) from None
 
 
-def _first(elements: Iterable[Element], tag: int) -> tuple[Element, list[Element]]:
+def _find_first(elements: Iterable[Element], tag: int) -> tuple[Element, list[Element]]:
     before: list[Element] = []
     for element in elements:
         if element.tag == tag:
@@ -105,7 +105,7 @@ def _first(elements: Iterable[Element], tag: int) -> tuple[Element, list[Element
     raise NotFound(_NONE)
 
 
-def _swapped_size(data_set: DataSet, element: Element, siblings: list[Element]) -> int:
+def _measure_words(data_set: DataSet, element: Element, siblings: list[Element]) -> int:
     """Bytes of the words that are big endian; 1 where none are."""
     if not element.is_big_endian:
         return 1
@@ -116,7 +116,7 @@ def _swapped_size(data_set: DataSet, element: Element, siblings: list[Element]) 
     return word_size(element.tag, element.vr, bits)
 
 
-def _long_value(
+def _locate_long_value(
     opened: Readable, header: InstanceIdentity, element: Element, cut: Cut
 ) -> FileValue | bytes | Encapsulated:
     """A value that the header bytes leave out."""
@@ -135,7 +135,7 @@ def _long_value(
     return swap_words(where.read_at(start, length), size)
 
 
-def cut_values(header_bytes: HeaderBytes, start: int) -> Iterator[tuple[int, Element, int]]:
+def list_cut_values(header_bytes: HeaderBytes, start: int) -> Iterator[tuple[int, Element, int]]:
     """Place, element in the header bytes and length of each value that was left out of a data set.
 
     ``start`` is where the data set begins in the file; 0 for places in one that is inflated."""

@@ -7,22 +7,22 @@ from functools import cached_property
 from typing import NamedTuple
 
 from gantry.dicom.buffers import Buffer, FileValue, Held, Readable
-from gantry.dicom.bulk import BulkPath, cut_values, find_element
+from gantry.dicom.bulk import BulkPath, find_element, list_cut_values
 from gantry.dicom.elements import DataSet, Element, Item
 from gantry.dicom.encapsulation import FrameTable
 from gantry.dicom.header_bytes import HeaderBytes
-from gantry.dicom.image_attributes import FIRST_NEEDED, attribute_bytes, is_needed, parse_attributes
+from gantry.dicom.image_attributes import FIRST_NEEDED, extract_attribute, is_needed, parse_attributes
 from gantry.dicom.image_source import (
     MAX_FILE,
     NATIVE,
     PixelElement,
     Source,
-    frame_table,
-    native_value,
+    correct_422,
+    read_frame_table,
     read_image_pixel,
+    read_native_value,
     require_frames,
     require_pixels,
-    true_422,
 )
 from gantry.dicom.part10 import (
     DEFLATED_UIDS,
@@ -110,7 +110,7 @@ def _read_source(data_set: DataSet, placed: Iterable[Placed], header: InstanceId
             value = swap_to_little_endian(data_set, element, scope.resolve_vr(element), scope.bits)
             pixels = PixelElement(tag, value, element.undefined_length)
         elif is_needed(tag):
-            needed.append((tag, attribute_bytes(data_set, element, scope)))
+            needed.append((tag, extract_attribute(data_set, element, scope)))
     return Source(parse_attributes(needed, data_set), pixels, header.transfer_syntax_uid, header.sop_class_uid)
 
 
@@ -132,6 +132,11 @@ def open_source(opened: Readable, path: BulkPath = ()) -> Source:
             if found is not None:
                 return found
     return read_instance(opened).source
+
+
+def count_frames(opened: Readable) -> int:
+    """As many as whoever decodes them gives. Raises InvalidArgument, FailedPrecondition, NotFound."""
+    return read_image_pixel(open_source(opened)).number_of_frames
 
 
 def open_icon(instance: WholeInstance, path: BulkPath) -> Source:
@@ -176,21 +181,21 @@ def _read_pixels(
     for element in data_set.elements():
         scope = scope.after(element)
         if is_needed(element.tag) and element.start not in data_set.cuts:
-            needed.append((element.tag, attribute_bytes(data_set, element, scope)))
+            needed.append((element.tag, extract_attribute(data_set, element, scope)))
     size = sum(len(data) for _, data in needed)
-    for place, element, length in cut_values(header_bytes, start):
+    for place, element, length in list_cut_values(header_bytes, start):
         head = header_bytes.body[element.start : element.value]
         if element.tag in PIXEL_TAGS and pixels is None:
             if opened.read_at(place - len(head), len(head)) != head:
                 return None
-            pixels = _pixels_in_file(opened, element, head, place, length)
+            pixels = _locate_pixels(opened, element, head, place, length)
         elif is_needed(element.tag) and size + length <= MAX_LIVE_HEADER:
             needed.append((element.tag, head + opened.read_at(place, length)))
             size += length
     return Source(parse_attributes(needed, data_set), pixels, transfer_syntax_uid, sop_class_uid)
 
 
-def _pixels_in_file(opened: Readable, element: Element, head: bytes, place: int, length: int) -> PixelElement:
+def _locate_pixels(opened: Readable, element: Element, head: bytes, place: int, length: int) -> PixelElement:
     undefined = head.endswith(b"\xff\xff\xff\xff")
     return PixelElement(element.tag, FileValue(opened, place, length - 8 * undefined), undefined)
 
@@ -231,8 +236,12 @@ def _stored_frames(source: Source) -> StoredFrames | None:
     image, value = read_image_pixel(source), require_pixels(source).value
     assert isinstance(value, FileValue)  # noqa: S101 - it is ``read_pixels``'s
     if source.encapsulated:
-        return StoredFrames(value.start, len(value), image.number_of_frames, 0, frame_table(source, image))
-    bits = true_422(len(value), image).frame_bits
-    if image.bits_allocated < 8 or bits % 8 or len(native_value(source, image)) * 8 < bits * image.number_of_frames:
+        return StoredFrames(value.start, len(value), image.number_of_frames, 0, read_frame_table(source, image))
+    bits = correct_422(len(value), image).frame_bits
+    if (
+        image.bits_allocated < 8
+        or bits % 8
+        or len(read_native_value(source, image)) * 8 < bits * image.number_of_frames
+    ):
         return None
     return StoredFrames(value.start, len(value), image.number_of_frames, bits // 8, None)

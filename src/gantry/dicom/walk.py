@@ -35,6 +35,7 @@ from gantry.dicom.tags import (
     STUDY,
     TRANSFER_SYNTAX,
     UNDEFINED,
+    format_tag,
 )
 from gantry.dicom.vr import BINARY, LONG, SHORT
 from gantry.errors import InvalidArgument
@@ -90,7 +91,7 @@ class _Open(NamedTuple):
 
 
 def tag_name(tag: int) -> str:
-    text = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    text = format_tag(tag)
     return f"{_NAMES[tag]} {text}" if tag in _NAMES else text
 
 

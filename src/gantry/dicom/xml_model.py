@@ -25,10 +25,10 @@ def native_xml(attributes: dict[str, Any], private: PrivateKeywords | None = Non
 
     With ``private`` the elements it names have keywords, and creators stand in ``privateCreator`` alone.
     """
-    return (_HEAD + "".join(_dataset(attributes, private)) + "</NativeDicomModel>").encode()
+    return (_HEAD + "".join(_write_dataset(attributes, private)) + "</NativeDicomModel>").encode()
 
 
-def _dataset(attributes: dict[str, Any], private: PrivateKeywords | None) -> Iterator[str]:
+def _write_dataset(attributes: dict[str, Any], private: PrivateKeywords | None) -> Iterator[str]:
     creators = {
         tag[:4] + tag[6:]: element["Value"][0]
         for tag, element in attributes.items()
@@ -36,10 +36,10 @@ def _dataset(attributes: dict[str, Any], private: PrivateKeywords | None) -> Ite
     }
     for tag, element in sorted(attributes.items()):
         if private is None or tag[:4] + tag[6:] not in creators or not tag.startswith("00", 4):
-            yield from _attribute(tag, element, creators, private)
+            yield from _write_attribute(tag, element, creators, private)
 
 
-def _attribute(
+def _write_attribute(
     tag: str, element: dict[str, Any], creators: dict[str, str], private: PrivateKeywords | None
 ) -> Iterator[str]:
     creator = ""
@@ -48,37 +48,37 @@ def _attribute(
         tag = f"{tag[:4]}00{tag[6:]}" if creator else tag
     keyword = (private or {}).get((creator, tag), "") if creator else keyword_of(int(tag, 16))
     yield f'<DicomAttribute tag="{tag}" vr="{element["vr"]}"'
-    yield f" keyword={_quoted(keyword)}" if keyword else ""
-    yield f" privateCreator={_quoted(creator)}>" if creator else ">"
+    yield f" keyword={_quote(keyword)}" if keyword else ""
+    yield f" privateCreator={_quote(creator)}>" if creator else ">"
     if "BulkDataURI" in element:
-        yield f"<BulkData uri={_quoted(element['BulkDataURI'])}/>"
+        yield f"<BulkData uri={_quote(element['BulkDataURI'])}/>"
     elif "InlineBinary" in element:
         yield f"<InlineBinary>{element['InlineBinary']}</InlineBinary>"
     for number, value in enumerate(element.get("Value", ()), 1):
         if value is not None:
-            yield from _value(number, value, element["vr"], private)
+            yield from _write_value(number, value, element["vr"], private)
     yield "</DicomAttribute>"
 
 
-def _value(number: int, value: Any, vr: str, private: PrivateKeywords | None) -> Iterator[str]:
+def _write_value(number: int, value: Any, vr: str, private: PrivateKeywords | None) -> Iterator[str]:
     if vr == "SQ":
         yield f'<Item number="{number}">'
-        yield from _dataset(value, private)
+        yield from _write_dataset(value, private)
         yield "</Item>"
     elif vr == "PN":
         yield f'<PersonName number="{number}">'
         for group, name in value.items():
             parts = zip(_NAME_PARTS, name.split("^"), strict=False)
-            inner = "".join(f"<{part}>{_text(text)}</{part}>" for part, text in parts if text)
+            inner = "".join(f"<{part}>{_escape(text)}</{part}>" for part, text in parts if text)
             yield f"<{group}>{inner}</{group}>"
         yield "</PersonName>"
     else:
-        yield f'<Value number="{number}">{_text(value)}</Value>'
+        yield f'<Value number="{number}">{_escape(value)}</Value>'
 
 
-def _text(value: Any) -> str:
+def _escape(value: Any) -> str:
     return escape(_FORBIDDEN.sub("\ufffd", str(value)))
 
 
-def _quoted(value: str) -> str:
+def _quote(value: str) -> str:
     return quoteattr(_FORBIDDEN.sub("\ufffd", value))

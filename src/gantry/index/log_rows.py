@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Row, func, insert, select
 from gantry.errors import Code, Status
 from gantry.index.clock import from_micros
 from gantry.index.tables import failure, operation
-from gantry.resources import Failure, LogEntry, Severity
+from gantry.log_entries import LogEntry, Severity
+from gantry.resources import Failure
 
 _LAST = 1 << 62  # behind every entry
 

@@ -36,11 +36,22 @@ def select_operations() -> Select[Any]:
 
 def get_operation(connection: Connection, name: OperationName) -> Operation:
     """With its first failures as samples. Raises NotFound."""
-    wanted = select_operations().where(operation.c.id == name.id, *is_in_dataset(name.dataset))
-    row = connection.execute(wanted).one_or_none()
-    if row is None:
+    operations = get_operations(connection, name.dataset, [name.id])
+    if not operations:
         raise NotFound(f"operation {name} does not exist")
-    return to_operation(row, select_samples(connection, [row]).get(row.id, ()))
+    return operations[0]
+
+
+def get_operations(connection: Connection, parent: DatasetName, numbers: Sequence[int]) -> list[Operation]:
+    """Newest first, with their first failures as samples; those that do not exist are missing."""
+    query = select_operations().where(operation.c.id.in_(numbers), *is_in_dataset(parent))
+    return to_operations(connection, connection.execute(query.order_by(operation.c.id.desc())).all())
+
+
+def to_operations(connection: Connection, rows: Sequence[Row[Any]]) -> list[Operation]:
+    """With their samples, in the order of ``rows``."""
+    samples = select_samples(connection, rows)
+    return [to_operation(row, samples.get(row.id, ())) for row in rows]
 
 
 def is_in_dataset(name: DatasetName) -> tuple[Any, ...]:

@@ -16,12 +16,12 @@ call               from → to                               else
 create_operation   — → waiting                             NotFound, ResourceExhausted: no row
 claim_operation    waiting, or running of another runner   None: nothing changes; one's own is not claimed again
                    → running, one ``attempt`` more
-commit_batch       running → running                       Aborted, unless it is this runner's own
+commit_batch       running → running                       TakenOver, unless it is this runner's own
 request_cancel     waiting → done, running → stopping      NotFound; done: nothing changes
-release_operation  running → waiting                       nothing changes, unless it is this runner's own
-finish_operation   running → done                          Aborted, unless it is this runner's own
+release_operation  running → waiting                       nothing changes, unless it is this attempt's own
+finish_operation   running → done                          TakenOver, unless it is this runner's own
 expire_operations  done → hidden                           those that are not done stay
-delete_dataset     any → hidden                            whoever runs it meets Aborted
+delete_dataset     any → hidden                            whoever runs it meets TakenOver
 purge_operation    hidden → —                              False: none is hidden
 =================  ======================================  ===================================================
 
@@ -39,7 +39,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from gantry.errors import Aborted, NotFound, ResourceExhausted, Status
+from gantry.errors import NotFound, ResourceExhausted, Status, TakenOver
 from gantry.index.changes import apply_changes
 from gantry.index.clock import from_micros
 from gantry.index.counting import discard_blobs
@@ -50,26 +50,20 @@ from gantry.index.log_rows import insert_entries
 from gantry.index.operation_rows import (
     count_open_operations,
     get_operation,
+    get_operations,
     is_in_dataset,
     make_id,
     note_progress,
     select_operations,
-    select_samples,
     to_operation,
+    to_operations,
 )
 from gantry.index.replacement import replace_instances
 from gantry.index.resource_rows import get_dataset_row, get_store_row
 from gantry.index.tables import dicom_store, operation, progress, selection
+from gantry.log_entries import Severity
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
-from gantry.resources import (
-    CANCELLED,
-    Batch,
-    Committed,
-    Failure,
-    Method,
-    Operation,
-    Severity,
-)
+from gantry.resources import CANCELLED, Batch, Committed, Failure, Method, Operation
 
 
 class Operations(Part):
@@ -124,12 +118,16 @@ class Operations(Part):
 
     def release_operation(self, value: Operation, runner: str) -> None:
         with self.database.write() as connection:
-            mine = operation.c.id == value.name.id, operation.c.runner == runner
+            mine = operation.c.id == value.name.id, operation.c.runner == runner, operation.c.attempt == value.attempt
             connection.execute(update(operation).where(*mine).values(runner=""))
 
     def get_operation(self, name: OperationName) -> Operation:
         with self.database.read() as connection:
             return get_operation(connection, name)
+
+    def get_operations(self, parent: DatasetName, numbers: Sequence[int]) -> list[Operation]:
+        with self.database.read() as connection:
+            return get_operations(connection, parent, numbers)
 
     def list_operations(
         self,
@@ -147,9 +145,9 @@ class Operations(Part):
                 query = query.where(operation.c.end_time.is_not(None) if done else operation.c.end_time.is_(None))
             if method is not None:
                 query = query.where(operation.c.method == method)
-            rows = connection.execute(query.order_by(operation.c.id.desc()).limit(limit)).all()
-            samples = select_samples(connection, rows)
-            return [to_operation(row, samples.get(row.id, ())) for row in rows]
+            return to_operations(
+                connection, connection.execute(query.order_by(operation.c.id.desc()).limit(limit)).all()
+            )
 
     def request_cancel(self, name: OperationName) -> int:
         with self.database.write() as connection:
@@ -219,7 +217,7 @@ class Operations(Part):
             )
         ).one_or_none()
         if row is None:
-            raise Aborted(f"operation {value.name} is not this runner's any more")
+            raise TakenOver(f"operation {value.name} is not this runner's any more")
         if needs_store and value.store_id:
             alive = select(dicom_store.c.id).where(dicom_store.c.id == value.store_id, dicom_store.c.deleted.is_(False))
             if connection.execute(alive).one_or_none() is None:

@@ -58,7 +58,7 @@ def walk(root: bytes, part: Part, check: Check) -> Iterator[ObjectMeta]:
             if len(open_directories) == 1:
                 raise
             name, found = b"", None
-            if base > part.start_after:
+            if base != part.start_after:  # else it has been told of already
                 yield ObjectMeta(os.fsdecode(base), 0, error.message)
         if not name:
             open_directories.pop()

@@ -36,10 +36,11 @@ def keep_places(data: Path, wanted: Mapping[str, str]) -> None:
                 f"them, stop every server, move {root}/{storage_class} and its mark, and correct {data / _RECORD}"
             )
     # The record holds the mark before any directory does, and a directory has it before blobs can lie there.
-    _write(data / _RECORD, json.dumps({"mark": mark, "places": known}))
+    record = data / _RECORD
+    _write_record(record, mark, known)
     for storage_class, root in wanted.items():
         _claim(storage_class, root, mark, storage_class in known)
-    _write(data / _RECORD, json.dumps({"mark": mark, "places": dict(wanted)}))
+    _write_record(record, mark, wanted)
     for storage_class in gone:
         _mark_path(storage_class, known[storage_class]).unlink(missing_ok=True)
 
@@ -47,9 +48,22 @@ def keep_places(data: Path, wanted: Mapping[str, str]) -> None:
 def _read(data: Path) -> tuple[str, dict[str, str]]:
     try:
         record = json.loads((data / _RECORD).read_text(encoding="utf-8"))
+        return str(record["mark"]), dict(record["places"])
     except FileNotFoundError:
         return secrets.token_hex(16), {}
-    return record["mark"], record["places"]
+    except OSError as error:
+        raise FailedPrecondition(f"{data / _RECORD} cannot be read: {describe_os_error(error)}") from None
+    except (ValueError, KeyError, TypeError):
+        raise FailedPrecondition(
+            f"{data / _RECORD} is damaged: it says which directory belongs to which storage class; restore it"
+        ) from None
+
+
+def _write_record(path: Path, mark: str, places: Mapping[str, str]) -> None:
+    try:
+        _write(path, json.dumps({"mark": mark, "places": dict(places)}))
+    except OSError as error:
+        raise FailedPrecondition(f"{path} cannot be written: {describe_os_error(error)}") from None
 
 
 def _mark_path(storage_class: str, root: str) -> Path:

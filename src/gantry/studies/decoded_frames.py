@@ -5,7 +5,7 @@ from __future__ import annotations
 from gantry.dicom import forms
 from gantry.errors import DataLoss
 from gantry.names import DicomStoreName
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.pixel_work import frames_of_blob, made_of
 
@@ -16,12 +16,13 @@ WORTH_A_CALL = 16 << 20
 class DecodedFrames:
     """The first frames are decoded at once, so that an error has a status of its own; the others as they are read.
 
-    All have the same size in bytes. Raises StatusError.
+    There are ``count`` of them, by the file: the index knows of none where it cannot read their number. All have the
+    same size in bytes. Raises StatusError.
     """
 
-    def __init__(self, seams: Seams, store: DicomStoreName, row: FoundInstance) -> None:
+    def __init__(self, seams: Seams, store: DicomStoreName, row: StoredInstance, count: int) -> None:
         self._seams, self._store, self._row = seams, store, row
-        self._count = max(1, row.number_of_frames or 1)
+        self._count = count
         self._first = 0  # the number of the first frame of ``_held``
         self._held = self._decode(0)
         self._frame_size = max(1, len(self._held[0]))

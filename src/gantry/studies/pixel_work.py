@@ -13,7 +13,7 @@ from gantry.dicom.forms import DICOM, Form
 from gantry.dicom.views import View, frame_bitstreams, rendered
 from gantry.errors import Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls, result_of
 from gantry.studies.departure import require_client
 
@@ -86,7 +86,7 @@ def _watched(blob_key: str, blobs: BlobStore, make: Callable[[Any, Callable[[], 
 
 
 def made_of(
-    seams: Seams, store: DicomStoreName, row: FoundInstance, function: Callable[..., Made], **options: Any
+    seams: Seams, store: DicomStoreName, row: StoredInstance, function: Callable[..., Made], **options: Any
 ) -> Made:
     """Call a function above for one instance, wherever its bytes are by then. Raises StatusError alone."""
     return finished(seams, store, row, submit(seams, row, function, **options), function, **options)
@@ -95,7 +95,7 @@ def made_of(
 def finished(
     seams: Seams,
     store: DicomStoreName,
-    row: FoundInstance,
+    row: StoredInstance,
     future: Future[Made],
     function: Callable[..., Made],
     **options: Any,
@@ -113,7 +113,7 @@ def finished(
     raise DataLoss(f"the file of instance {row.sop_instance_uid} is gone")
 
 
-def submit(seams: Seams, row: FoundInstance, function: Callable[..., Made], **options: Any) -> Future[Made]:
+def submit(seams: Seams, row: StoredInstance, function: Callable[..., Made], **options: Any) -> Future[Made]:
     """Raises Cancelled where the client has gone, and Unavailable while the server stops."""
     require_client()
     try:

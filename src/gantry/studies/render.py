@@ -8,7 +8,7 @@ from gantry.dicom.forms import video_types
 from gantry.dicom.views import MAX_VIEW_SIDE, View, Viewport
 from gantry.errors import NotFound
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.pixel_work import made_of, render_blob
 
@@ -18,18 +18,18 @@ __all__ = ["MAX_VIEW_SIDE", "View", "Viewport", "pictures", "representative"]
 
 
 def pictures(
-    seams: Seams, store: DicomStoreName, row: FoundInstance, view: View, wanted: Sequence[int] | None
+    seams: Seams, store: DicomStoreName, row: StoredInstance, view: View, wanted: Sequence[int] | None
 ) -> list[bytes]:
     """Frames by numbers from 0, or all, as JPEG or PNG. Raises StatusError alone."""
     return made_of(seams, store, row, render_blob, view=view, wanted=wanted)
 
 
-def representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> tuple[FoundInstance, int]:
+def representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> tuple[StoredInstance, int]:
     """The instance in the middle of the first series that has images, and its middle frame, from 0.
 
     Of a long study only the beginning is looked at. Raises NotFound where nothing has rows and columns.
     """
-    series: dict[str, list[FoundInstance]] = {}
+    series: dict[str, list[StoredInstance]] = {}
     for number, row in enumerate(seams.index.instances.list_below(store, path)):
         if number >= _LOOKED_AT:
             break

@@ -13,6 +13,7 @@ from gantry.containment import contain
 from gantry.dicom import forms
 from gantry.dicom.buffers import Sliceable
 from gantry.dicom.bulk import BulkPath, Encapsulated, find_bulk, parse_bulk_path
+from gantry.dicom.open_source import count_frames
 from gantry.dicom.video import Video
 from gantry.errors import (
     DataLoss,
@@ -24,7 +25,7 @@ from gantry.errors import (
     StatusError,
 )
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
 from gantry.studies.decoded_frames import DecodedFrames
 from gantry.studies.headers import named
@@ -59,7 +60,7 @@ __all__ = [
 class Piece(NamedTuple):
     """Some bytes of an instance; ``begins`` is it where they are the first ones."""
 
-    begins: FoundInstance | None
+    begins: StoredInstance | None
     data: bytes
 
 
@@ -93,7 +94,7 @@ class Value(NamedTuple):
             self.blob.__exit__(None, None, None)
 
 
-def instance(seams: Seams, store: DicomStoreName, row: FoundInstance, syntax: str, explicit: bool) -> Value:
+def instance(seams: Seams, store: DicomStoreName, row: StoredInstance, syntax: str, explicit: bool) -> Value:
     """One instance in a transfer syntax, as ``instances`` gives it."""
     if syntax in (ANY, row.transfer_syntax_uid):
         return _opened(seams, store, row)
@@ -104,7 +105,7 @@ def instance(seams: Seams, store: DicomStoreName, row: FoundInstance, syntax: st
         raise named(row, not_acceptable(error)) from None
 
 
-def _opened(seams: Seams, store: DicomStoreName, row: FoundInstance) -> Value:
+def _opened(seams: Seams, store: DicomStoreName, row: StoredInstance) -> Value:
     blob = open_blob(seams, store, row)
     if blob is None:
         raise NotFound(f"instance {row.sop_instance_uid} was deleted just now")
@@ -154,7 +155,7 @@ def _require_transcodable(seams: Seams, store: DicomStoreName, path: ResourcePat
             raise next((named(row, error) for row in rows), error)
 
 
-def open_blob(seams: Seams, store: DicomStoreName, row: FoundInstance) -> OpenedObject | None:
+def open_blob(seams: Seams, store: DicomStoreName, row: StoredInstance) -> OpenedObject | None:
     """Where the bytes are now; None for an instance that was deleted meanwhile. Raises DataLoss where they are gone."""
     for _ in range(_LOOKS):
         try:
@@ -177,8 +178,8 @@ class _Sending:
         self.seams, self.store, self.syntax = seams, store, syntax
         self.failure: StatusError | None = None
 
-    def pieces(self, rows: Iterator[FoundInstance]) -> Iterator[Piece]:
-        waiting: list[FoundInstance] = []
+    def pieces(self, rows: Iterator[StoredInstance]) -> Iterator[Piece]:
+        waiting: list[StoredInstance] = []
         for row in rows:
             if not self._is_ready(row):
                 waiting.append(row)
@@ -192,17 +193,17 @@ class _Sending:
         if self.failure is not None:
             raise self.failure
 
-    def _is_ready(self, row: FoundInstance) -> bool:
+    def _is_ready(self, row: StoredInstance) -> bool:
         return self.syntax in (ANY, row.transfer_syntax_uid)
 
-    def _stored(self, row: FoundInstance) -> Iterator[Piece]:
+    def _stored(self, row: StoredInstance) -> Iterator[Piece]:
         """One that breaks off half way ends the answer: what follows would be taken for the rest of it."""
         try:
             blob = open_blob(self.seams, self.store, row)
         except StatusError as error:
             self._fail(row, error)
             return
-        begins: FoundInstance | None = row
+        begins: StoredInstance | None = row
         try:
             with blob or nullcontext():
                 for chunk in blob.chunks() if blob else ():
@@ -213,7 +214,7 @@ class _Sending:
                 raise named(row, error) from None
             self._fail(row, error)
 
-    def _made(self, rows: Sequence[FoundInstance]) -> Iterator[Piece]:
+    def _made(self, rows: Sequence[StoredInstance]) -> Iterator[Piece]:
         options = {"transfer_syntax_uid": self.syntax}
         calls = (partial(submit, self.seams, row, transcode_blob, **options) for row in rows)
         futures = in_order(calls, _window(self.seams, rows))
@@ -228,7 +229,7 @@ class _Sending:
                     continue
                 yield Piece(row, data)
 
-    def _fail(self, row: FoundInstance, error: StatusError) -> None:
+    def _fail(self, row: StoredInstance, error: StatusError) -> None:
         if isinstance(error, Interrupted):
             raise error
         told = named(row, error)
@@ -244,7 +245,7 @@ def not_acceptable(error: StatusError) -> StatusError:
     return error
 
 
-def _window(seams: Seams, rows: Sequence[FoundInstance]) -> int:
+def _window(seams: Seams, rows: Sequence[StoredInstance]) -> int:
     """How many may be worked on at a time, so that those that wait for their turn stay within memory."""
     return max(1, min(seams.window, _AHEAD // max(1, *(row.size for row in rows)))) if rows else 1
 
@@ -252,14 +253,14 @@ def _window(seams: Seams, rows: Sequence[FoundInstance]) -> int:
 # --- bulk data
 
 
-def video_type(seams: Seams, store: DicomStoreName, row: FoundInstance) -> str:
+def video_type(seams: Seams, store: DicomStoreName, row: StoredInstance) -> str:
     """The media type of what is stored as a video. Raises StatusError for one that cannot be read."""
     value = bulk(seams, store, row, PIXEL_DATA)
     value.close()
     return value.video.media_type if value.video else forms.OCTETS
 
 
-def bulk(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath) -> Value:
+def bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: BulkPath) -> Value:
     """The value of an element, little endian; of encapsulated pixel data the stream if it is a video, else the decoded
     frames, one after the other.
 
@@ -273,12 +274,13 @@ def bulk(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath
             if isinstance(found, Encapsulated) and len(path) == 1 and forms.video_types(row.transfer_syntax_uid):
                 made = Video(value.blob, found.start, found.end, row.transfer_syntax_uid)
                 return value._replace(size=made.size, video=made)
+            count = count_frames(value.blob) if isinstance(found, Encapsulated) and len(path) == 1 else 0
     except BaseException:
         value.close()
         raise
-    if isinstance(found, Encapsulated) and len(path) == 1:
+    if count:
         value.close()
-        frames = DecodedFrames(seams, store, row)
+        frames = DecodedFrames(seams, store, row, count)
         return Value(None, len(frames), value=frames)
     if isinstance(found, Encapsulated):
         value.close()

@@ -1,4 +1,4 @@
-"""A part of a request's body in the temporary directory, until its length is known."""
+"""A body of a request, or a part of it, in the temporary directory until all of it has come."""
 
 from __future__ import annotations
 
@@ -58,10 +58,10 @@ def _translated() -> Iterator[None]:
 def _error(error: OSError) -> StatusError:
     if error.errno in _FULL:
         return ResourceExhausted(
-            "the temporary directory of the server is full; bulk data must be kept there until its length is known; "
+            "the temporary directory of the server is full; large bodies are kept there until they have come whole; "
             "make room there, or set TMPDIR to a directory on a larger disk"
         )
     return Unavailable(
-        "the temporary directory of the server cannot be used, and bulk data must be kept there until its length is "
-        "known; the directory that TMPDIR names must be there, and the server must be allowed to write to it"
+        "the temporary directory of the server cannot be used, and large bodies are kept there until they have "
+        "come whole; the directory that TMPDIR names must be there, and the server must be allowed to write to it"
     )

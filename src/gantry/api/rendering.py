@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Generator, Iterator
+from contextlib import closing as closing_iterator
 from fractions import Fraction
 
 from gantry.api.accept import Offer, media_type_text
@@ -75,11 +77,17 @@ def _render(call: Call, row: FoundInstance, numbers: list[int] | None, size: Vie
         return Answer(b"", status=304, headers=headers)
     found = pictures(call.context.seams, call.dicom_store, row, view, numbers)
     if not offer.multipart:
-        return Answer(found[0], offer.type, headers=headers)
+        return Answer(next(found), offer.type, headers=headers)
     boundary = new_boundary()
-    parts = (part_head(boundary, {"content-type": offer.type}) + picture for picture in found)
-    body = b"".join(parts) + closing(boundary)
-    return Answer(body, media_type_text(offer, "", boundary), headers=headers)
+    return Answer(_in_parts(found, offer.type, boundary), media_type_text(offer, "", boundary), headers=headers)
+
+
+def _in_parts(found: Generator[bytes, None, None], content_type: str, boundary: str) -> Iterator[bytes]:
+    with closing_iterator(found):
+        for picture in found:
+            yield part_head(boundary, {"content-type": content_type})
+            yield picture
+        yield closing(boundary)
 
 
 def _view(call: Call, offer: Offer, size: Viewport | None) -> View:

@@ -96,6 +96,19 @@ def _extent(asked: int | None, left: int) -> tuple[int, bool]:
     return (left, False) if asked is None else (abs(asked), asked < 0)
 
 
+def count_frames(opened: Readable, beat: Callable[[], None]) -> Iterator[int]:
+    """How many frames an instance has, as the one value. Raises StatusError alone."""
+    return contain_errors(_counted(opened, beat))
+
+
+def _counted(opened: Readable, beat: Callable[[], None]) -> Iterator[int]:
+    from gantry.dicom.image_source import read_image_pixel
+    from gantry.dicom.open_source import open_source
+
+    beat()
+    yield read_image_pixel(open_source(opened)).number_of_frames
+
+
 def frame_bitstreams(
     opened: Readable,
     transfer_syntax_uid: str,

@@ -14,13 +14,12 @@ from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
 from gantry.seams import OpenedObject, Seams
 from gantry.studies.headers import one_header
-from gantry.studies.pixel_work import frames_of_blob, made_of
+from gantry.studies.pixel_work import WORTH_A_CALL, frames_of_blob, in_runs, made_of
 from gantry.studies.retrieve import open_blob
 
 MAX_FRAMES_BYTES = 1 << 30
 _MOST_REMEMBERED = 64 << 20
 _PIECE = 1 << 20
-_WORTH_A_CALL = 16 << 20  # bytes of frames; less, and opening the instance again would be felt
 Extent = tuple[int, int]
 _NATIVE = (forms.EXPLICIT_LE, forms.IMPLICIT_LE)
 
@@ -80,15 +79,11 @@ def frames(
 def _decode_some(
     seams: Seams, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int], syntax: str
 ) -> Generator[Frame, None, None]:
-    """Each call of a worker looks at all numbers that are left, and decodes as many as are worth it."""
-    while numbers:
-        decoded = made_of(
-            seams, store, row, frames_of_blob, transfer_syntax_uid=syntax, wanted=numbers, most=_WORTH_A_CALL
-        )
-        numbers = numbers[len(decoded) :]
-        decoded.reverse()
-        while decoded:  # let go as they are sent
-            yield iter((decoded.pop(),))
+    def decode(left: Sequence[int]) -> list[bytes]:
+        return made_of(seams, store, row, frames_of_blob, transfer_syntax_uid=syntax, wanted=left, most=WORTH_A_CALL)
+
+    for data in in_runs(numbers, decode):
+        yield iter((data,))
 
 
 def _open_stored(
@@ -112,11 +107,6 @@ def _open_stored(
         raise
     blob.__exit__(None, None, None)
     return None
-
-
-def _require_few_bytes(extents: list[list[Extent]]) -> None:
-    if sum(length for frame in extents for _, length in frame) > MAX_FRAMES_BYTES:
-        raise FailedPrecondition(f"{len(extents)} frames have more than {MAX_FRAMES_BYTES} bytes; ask for fewer")
 
 
 def _read_stored(blob: OpenedObject, extents: list[list[Extent]]) -> Generator[Frame, None, None]:

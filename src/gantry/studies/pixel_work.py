@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from gantry.containment import contain
 from gantry.dicom.bulk import BulkPath
 from gantry.dicom.forms import DICOM, Form
-from gantry.dicom.views import View, frame_bitstreams, rendered
+from gantry.dicom.views import View, count_frames, frame_bitstreams, rendered
 from gantry.errors import Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
@@ -25,6 +25,9 @@ LEFT_SECONDS = 2
 worker for each of them would take longer than most frames."""
 _STOPS = "the server is stopping; ask again once it runs"
 _LOOKS = 3  # at where the bytes of an instance have just been moved
+WORTH_A_CALL = 16 << 20
+"""Bytes of frames; less, and opening the instance again would be felt."""
+
 Made = TypeVar("Made")
 
 
@@ -37,8 +40,15 @@ def transcode_blob(blob_key: str, *, blobs: BlobStore, transfer_syntax_uid: str)
     ].data
 
 
-def render_blob(blob_key: str, *, blobs: BlobStore, view: View, wanted: Sequence[int] | None) -> list[bytes]:
-    return _watched(blob_key, blobs, lambda opened, watch: rendered(opened, view, wanted, watch))
+def render_blob(
+    blob_key: str, *, blobs: BlobStore, view: View, wanted: Sequence[int] | None, most: int = 0
+) -> list[bytes]:
+    """No more pictures once ``most`` bytes are made, 0 for all."""
+    return _watched(blob_key, blobs, lambda opened, watch: _first(rendered(opened, view, wanted, watch), most))
+
+
+def count_frames_of_blob(blob_key: str, *, blobs: BlobStore) -> int:
+    return _watched(blob_key, blobs, count_frames)[0]
 
 
 def frames_of_blob(
@@ -135,6 +145,19 @@ def result(future: Future[Made]) -> Made:
         raise DeadlineExceeded(f"a frame takes longer than {FRAME_SECONDS} seconds; its data may be damaged") from None
     except WorkerDied:
         raise FailedPrecondition("the worker process died while it decoded this instance; it may be damaged") from None
+
+
+def in_runs(numbers: Sequence[int], make: Callable[[Sequence[int]], list[Made]]) -> Generator[Made, None, None]:
+    """What ``make`` gives for each number. It is asked for all that are left, and makes as many as are worth a call of
+    a worker; no more are held."""
+    while numbers:
+        made = make(numbers)
+        if not made:
+            raise DataLoss("a worker gives no frame of this instance")
+        numbers = numbers[len(made) :]
+        made.reverse()
+        while made:  # let go as they are sent
+            yield made.pop()
 
 
 def in_order(calls: Iterator[Callable[[], Future[Made]]], window: int) -> Generator[Future[Made], None, None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from gantry.dicom.forms import video_types
 from gantry.dicom.views import MAX_VIEW_SIDE, View, Viewport
@@ -10,7 +10,7 @@ from gantry.errors import NotFound
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
 from gantry.seams import Seams
-from gantry.studies.pixel_work import made_of, render_blob
+from gantry.studies.pixel_work import WORTH_A_CALL, count_frames_of_blob, in_runs, made_of, render_blob
 
 _LOOKED_AT = 1000
 
@@ -19,9 +19,18 @@ __all__ = ["MAX_VIEW_SIDE", "View", "Viewport", "pictures", "representative"]
 
 def pictures(
     seams: Seams, store: DicomStoreName, row: FoundInstance, view: View, wanted: Sequence[int] | None
-) -> list[bytes]:
-    """Frames by numbers from 0, or all, as JPEG or PNG. Raises StatusError alone."""
-    return made_of(seams, store, row, render_blob, view=view, wanted=wanted)
+) -> Generator[bytes, None, None]:
+    """Frames by numbers from 0, or all, as JPEG or PNG, a few at a time in memory. Raises StatusError alone."""
+    if wanted is None and (row.number_of_frames or 1) == 1:
+        yield from made_of(seams, store, row, render_blob, view=view, wanted=None)
+        return
+    if wanted is None:
+        wanted = range(made_of(seams, store, row, count_frames_of_blob))
+
+    def render(left: Sequence[int]) -> list[bytes]:
+        return made_of(seams, store, row, render_blob, view=view, wanted=left, most=WORTH_A_CALL)
+
+    yield from in_runs(wanted, render)
 
 
 def representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> tuple[FoundInstance, int]:

@@ -25,8 +25,18 @@ from gantry.errors import (
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundInstance
 from gantry.seams import OpenedObject, Seams
+from gantry.studies.decoded_value import DecodedValue
 from gantry.studies.headers import named
-from gantry.studies.pixel_work import finished, frames_of_blob, in_order, made_of, submit, transcode_blob
+from gantry.studies.pixel_work import (
+    WORTH_A_CALL,
+    count_frames_of_blob,
+    finished,
+    frames_of_blob,
+    in_order,
+    made_of,
+    submit,
+    transcode_blob,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +72,7 @@ class Piece(NamedTuple):
 
 
 class Value(NamedTuple):
-    """Bytes to be given: ``size`` bytes of an open blob from ``start`` on, or a video in it, or ``data``.
+    """Bytes to be given: ``size`` bytes of an open blob from ``start`` on, a video in it, decoded frames, or ``data``.
 
     Whoever has it closes it.
     """
@@ -72,6 +82,7 @@ class Value(NamedTuple):
     size: int
     data: bytes = b""
     video: Video | None = None
+    frames: DecodedValue | None = None
 
     @classmethod
     def of(cls, data: bytes) -> Value:
@@ -82,6 +93,8 @@ class Value(NamedTuple):
         length = min(length, self.size - start)
         if self.video is not None:
             return self.video.read_at(start, length)
+        if self.frames is not None:
+            return self.frames.read_at(start, length)
         return self.data[start : start + length] if self.blob is None else self.blob.read_at(self.start + start, length)
 
     def close(self) -> None:
@@ -274,11 +287,21 @@ def bulk(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath
         raise
     if isinstance(found, Encapsulated):
         value.close()
-        decoded = made_of(
-            seams, store, row, frames_of_blob, transfer_syntax_uid=forms.EXPLICIT_LE, wanted=None, path=found.path
-        )
-        return Value.of(b"".join(decoded))
+        return _decoded(seams, store, row, found.path)
     if isinstance(found, bytes):
         value.close()
         return Value.of(found)
     return value._replace(start=found[0], size=found[1])
+
+
+def _decoded(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath) -> Value:
+    """Of several frames a few at a time are held; an icon is one."""
+    options = {"transfer_syntax_uid": forms.EXPLICIT_LE, "path": path}
+    if len(path) > 1 or (row.number_of_frames or 1) == 1:
+        return Value.of(b"".join(made_of(seams, store, row, frames_of_blob, wanted=None, **options)))
+
+    def decode(left: Sequence[int]) -> list[bytes]:
+        return made_of(seams, store, row, frames_of_blob, wanted=left, most=WORTH_A_CALL, **options)
+
+    frames = DecodedValue(made_of(seams, store, row, count_frames_of_blob), decode)
+    return Value(None, 0, frames.size, frames=frames)

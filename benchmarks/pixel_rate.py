@@ -26,7 +26,7 @@ from benchmarks.corpus import make_corpus
 from gantry.dicom import forms
 from gantry.dicom.cells import Pixels
 from gantry.dicom.forms import Form
-from gantry.dicom.frames import frames_of
+from gantry.dicom.frames import decode_frames
 from gantry.dicom.image_source import read_image_pixel
 from gantry.dicom.open_source import open_source
 from gantry.dicom.rendering import render_frame
@@ -103,7 +103,7 @@ def rows(values: Pixels, shown: Pixels, path: Path, out: str) -> list[Row]:
 def report(path: Path, seconds: float, out: str) -> None:
     store = LocalBlobStore(str(path.parent))
     source = open_source(store.open(path.name))
-    frame = next(frames_of(source, read_image_pixel(source), lambda: None))
+    frame = next(decode_frames(source, read_image_pixel(source), lambda: None))
     shown = render_frame(frame, source.ds, 0)
     print(f"{'512 × 512 CT':16} {'ours /s':>9} {'codec /s':>9} {'ratio':>6} {'dcmtk /s':>9}")
     for name, form, codec, tool in rows(frame.pixels, shown, path, out):

@@ -18,7 +18,7 @@ MAX_FUNCTION_LINES = 60
 # Room → its modules. A name ending in a dot stands for everything below.
 ROOMS = {
     "words": (
-        *("errors", "names", "queries", "resources", "matching", "merging", "moments", "header_packs"),
+        *("errors", "names", "queries", "resources", "log_entries", "matching", "merging", "moments", "header_packs"),
         *("json_patch", "json_text", "operation_state", "whole_numbers"),
         *("storage.uris", "dicom.forms", "iam."),
     ),

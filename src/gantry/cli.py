@@ -17,9 +17,9 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command and give its exit code. Errors become one line on stderr."""
     args = parser().parse_args(arguments)
-    from gantry.client.terminal import complain, let_go, make_safe, note
+    from gantry.client.terminal import discard_stdout, escape_unencodable, note, print_error
 
-    make_safe()
+    escape_unencodable()
     from gantry.errors import StatusError, Unavailable
 
     try:
@@ -27,16 +27,16 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
         return code
     except Unavailable as error:
-        complain(error.message)
+        print_error(error.message)
         note("        start a server with `gantry serve`, or name another one with --server or GANTRY_SERVER")
         return 3
     except StatusError as error:
-        complain(error.message)
+        print_error(error.message)
         return 1 if error.http >= 499 or error.http == 429 else 2
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        let_go()
+        discard_stdout()
         return 141
 
 

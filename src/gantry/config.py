@@ -135,7 +135,8 @@ class DataDirectory:
                 if time.monotonic() > deadline:
                     os.close(self.lock)
                     raise FailedPrecondition(
-                        f"{self.path} is in use by another gantry server; stop it or choose another --data directory"
+                        f"{self.path} is in use by another gantry server",
+                        advice="stop it or choose another --data directory",
                     ) from None
                 time.sleep(0.05)
 
@@ -180,5 +181,5 @@ def open_bucket(root: str, rules: Sequence[BucketRule], use: BucketUse) -> Local
             "bucket gs://%s does not exist (operation %s of %s): its directory would be %s",
             *(use.bucket, use.writer or "none", use.dataset, os.path.join(root, use.bucket)),
         )
-        raise NotFound(f"bucket gs://{use.bucket} does not exist; whoever runs the server can create it")
+        raise NotFound(f"bucket gs://{use.bucket} does not exist", advice="whoever runs the server can create it")
     return bucket

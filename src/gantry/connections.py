@@ -24,6 +24,7 @@ class LimitedProtocol(HttpToolsProtocol):
     _head: int | None = None  # bytes of a head that is not complete; None between its end and the next one
     _timer: asyncio.TimerHandle | None = None
     _in_body = False  # between a head and the end of its body, which may come behind the answer
+    _around = 0  # bytes since the last ones of a body: of extensions of chunks, and of trailers
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -48,22 +49,43 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._head > MAX_HEAD_BYTES + len(data):
                 self._refuse(431, f"the headers of the request have more than {MAX_HEAD_BYTES} bytes")
                 return
+        if self._in_body:
+            self._around += len(data)
+            if self._around > MAX_HEAD_BYTES + len(data):
+                self._refuse(431, f"around the body of the request are more than {MAX_HEAD_BYTES} bytes")
+                return
         super().data_received(data)
 
     def on_message_begin(self) -> None:
+        self._unset_keepalive_if_required()
         super().on_message_begin()
         if self._head is None:
             self._begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A trailer is no header, and none is defined that says anything here (RFC 9110 §6.5.1)."""
+        if not self._in_body:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         self._end()
-        self._in_body = True
+        self._in_body, self._around = True, 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._around = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._end()
         self._in_body = False
         super().on_message_complete()
+        if self.cycle and self.cycle.response_complete and not self.transport.is_closing():
+            # It was answered before its end; a client that says nothing from here on is not waited for without end.
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP, in the shape that other errors have."""
@@ -87,12 +109,21 @@ class LimitedProtocol(HttpToolsProtocol):
         self._end()
         if self.transport.is_closing():
             return
+        if self._is_answering():
+            self.transport.close()
+            return
         error: dict[str, Any] = {"code": code, "message": message, "status": status}
         body = json.dumps({"error": error}).encode() + b"\n"
         head = f"HTTP/1.1 {code} Refused\r\ncontent-type: application/json; charset=UTF-8\r\nconnection: close\r\n"
         head += "x-content-type-options: nosniff\r\ncache-control: private, no-store\r\n"
         self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
         self.transport.close()
+
+    def _is_answering(self) -> bool:
+        """Whether another answer is under way, or has been given to this request: then words would be taken for it."""
+        if self.cycle is None:
+            return False
+        return self.cycle.response_started if self._in_body else not self.cycle.response_complete
 
 
 def limited() -> type[LimitedProtocol]:

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from rich.text import Text
 
+from gantry.client.connection import Connection
 from gantry.client.progress import follow
 from gantry.client.samples import BROKEN, Source, lay_out
-from gantry.client.session import Session
 from gantry.client.terminal import printable, say
-from gantry.client.transfer import failure_text, headline
+from gantry.client.transfer import format_failure, format_headline
 from gantry.client.view import OperationView
 from gantry.errors import FailedPrecondition, StatusError, Unavailable
 
@@ -50,10 +50,10 @@ def demo(args: Namespace) -> int:
     _result(f"gs://demo-in: {_kinds(sources)}", f"and a broken one, {BROKEN}")
     try:
         _step(2, "Start a server")
-        with _server(folder, buckets, port) as (process, session):
-            _result(f"{session.api.server}, data in {_short(folder)}")
-            operations = _carry(session, buckets, sources)
-            _show(session, operations, folder)
+        with _server(folder, buckets, port) as (process, connection):
+            _result(f"{connection.api.server}, data in {_short(folder)}")
+            operations = _carry(connection, buckets, sources)
+            _show(connection, operations, folder)
             if sys.stdin.isatty() and sys.stdout.isatty():
                 _stay(process)
     except (Difference, StatusError) as error:
@@ -63,7 +63,7 @@ def demo(args: Namespace) -> int:
 
 
 @contextmanager
-def _server(folder: Path, buckets: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Session]]:
+def _server(folder: Path, buckets: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Connection]]:
     """A server of its own for the time of the block."""
     (buckets / "demo-out").mkdir()
     command = [sys.executable, "-m", "gantry", "serve", "--port", str(port)]
@@ -75,9 +75,9 @@ def _server(folder: Path, buckets: Path, port: int) -> Iterator[tuple[subprocess
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environ, start_new_session=True
         )
     try:
-        session = Session(f"http://127.0.0.1:{port}", "", "gantry", "us-central1")
-        _await_start(process, session, log)
-        yield process, session
+        connection = Connection(f"http://127.0.0.1:{port}", "", "gantry", "us-central1")
+        _await_start(process, connection, log)
+        yield process, connection
     finally:
         process.terminate()
         try:
@@ -100,11 +100,11 @@ def _free_port(wanted: int | None) -> int:
     raise FailedPrecondition(f"port {wanted} of 127.0.0.1 is not free; name another one with --port")
 
 
-def _await_start(process: subprocess.Popen[bytes], session: Session, log: Path) -> None:
+def _await_start(process: subprocess.Popen[bytes], connection: Connection, log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            session.api.get("projects/gantry/locations")
+            connection.api.get("projects/gantry/locations")
         except Unavailable:
             time.sleep(0.1)
         else:
@@ -113,10 +113,10 @@ def _await_start(process: subprocess.Popen[bytes], session: Session, log: Path) 
     raise Difference(f"the server did not start: {said[-1] if said else 'it said nothing'} ({log})")
 
 
-def _carry(session: Session, buckets: Path, sources: dict[str, Source]) -> tuple[OperationView, OperationView]:
+def _carry(connection: Connection, buckets: Path, sources: dict[str, Source]) -> tuple[OperationView, OperationView]:
     """Store, import, export, comparison; the two operations. Raises Difference."""
-    api = session.api
-    store = session.store("demo/main")
+    api = connection.api
+    store = connection.store("demo/main")
     _step(3, "Create a dataset and a DICOM store in it")
     api.post(f"{store.parent.parent}/datasets", {}, datasetId=store.dataset)
     api.post(f"{store.parent}/dicomStores", {}, dicomStoreId=store.store)
@@ -124,12 +124,12 @@ def _carry(session: Session, buckets: Path, sources: dict[str, Source]) -> tuple
     _step(4, "Import gs://demo-in/**")
     started = api.post(f"{store}:import", {"gcsSource": {"uri": "gs://demo-in/**"}})
     imported = follow(api, started["name"])
-    say(Text("   ").append_text(headline(imported)))
-    _check_import(session, imported, len(sources))
+    say(Text("   ").append_text(format_headline(imported)))
+    _check_import(connection, imported, len(sources))
     _step(5, "Export to gs://demo-out/export")
     started = api.post(f"{store}:export", {"gcsDestination": {"uriPrefix": "gs://demo-out/export"}})
     exported = follow(api, started["name"])
-    say(Text("   ").append_text(headline(exported)))
+    say(Text("   ").append_text(format_headline(exported)))
     _expect("exported", exported.success, len(sources))
     _step(6, "Compare every exported file with the one that went in")
     size = _compare(buckets / "demo-out" / "export", sources)
@@ -137,14 +137,14 @@ def _carry(session: Session, buckets: Path, sources: dict[str, Source]) -> tuple
     return imported, exported
 
 
-def _check_import(session: Session, imported: OperationView, expected: int) -> None:
+def _check_import(connection: Connection, imported: OperationView, expected: int) -> None:
     """The good ones are in, and the log names the broken one."""
     failures = [
         (entry["jsonPayload"].get("source", ""), entry["jsonPayload"]["error"]["message"])
-        for entry in session.api.log(imported.name)
+        for entry in connection.api.log(imported.name)
     ]
     for resource, reason in failures:
-        say(Text(" ").append_text(failure_text(resource, reason)))
+        say(Text(" ").append_text(format_failure(resource, reason)))
     _expect("imported", imported.success, expected)
     _expect("failed", [resource for resource, _ in failures], [f"gs://demo-in/{BROKEN}"])
     _result("as it should be: the good ones are in, the broken one is named", style="green")
@@ -165,9 +165,9 @@ def _expect(what: str, found: object, expected: object) -> None:
         raise Difference(f"{what}: {str(found)[:200]}, expected {str(expected)[:200]}")
 
 
-def _show(session: Session, operations: tuple[OperationView, OperationView], folder: Path) -> None:
+def _show(connection: Connection, operations: tuple[OperationView, OperationView], folder: Path) -> None:
     imported, exported = operations
-    url = session.api.server
+    url = connection.api.server
     say(Text("\nLook at it\n", "bold"))
     for label, value in (
         ("in a browser", f"{url}/console/{imported.name}"),
@@ -180,8 +180,8 @@ def _show(session: Session, operations: tuple[OperationView, OperationView], fol
     ):
         say(Text.assemble((f"  {label:<18}", "dim"), printable(value)))
     say(Text("\nTalk to it\n", "bold"))
-    say(f"  {session.command('errors', imported.name)}")
-    say(f"  {session.command('describe', exported.name)}")
+    say(f"  {connection.command('errors', imported.name)}")
+    say(f"  {connection.command('describe', exported.name)}")
     say(f"  export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/")
     say("  export CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true CLOUDSDK_CORE_PROJECT=gantry")
     say(f"  gcloud healthcare operations describe {imported.id} --dataset=demo")

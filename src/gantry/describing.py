@@ -13,7 +13,7 @@ from gantry.dicom.tags import BITS_ALLOCATED, COLUMNS, INSTANCE_NUMBER, NUMBER_O
 from gantry.header_packs import PACK_BYTES, PACK_ITEMS, pack
 from gantry.matching import date_key, time_key
 from gantry.merging import fill
-from gantry.resources import Description, Failure, Instance, Said, SeriesAttributes, StudyAttributes
+from gantry.resources import Description, Failure, HeaderAttributes, Instance, SeriesAttributes, StudyAttributes
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Read:
     instance: Instance
     header: InstanceIdentity
     header_bytes: HeaderBytes | None
-    said: Said | None = None
+    said: HeaderAttributes | None = None
 
 
 def describe(outcomes: Sequence[Read | Failure]) -> list[Instance | Failure]:
@@ -45,11 +45,11 @@ def describe(outcomes: Sequence[Read | Failure]) -> list[Instance | Failure]:
         study = said.study
         if said.whole:
             studies[uid] = study  # one object for all its instances, on their way out of a worker
-        for start, chunk in _chunks(items):
+        for start, chunk in _split_chunks(items):
             kept = [entry for _, entry in chunk if entry]
             data = pack(kept) if kept else b""
             for number, (item, _) in enumerate(chunk):
-                described = _description(item, (study, said.series), data, len(kept), number)
+                described = _build_description(item, (study, said.series), data, len(kept), number)
                 found[places[start + number]] = item.instance._replace(description=described)
     return found
 
@@ -65,11 +65,11 @@ def _by_series(outcomes: Sequence[Read | Failure]) -> dict[tuple[str, str], list
 
 def attributes_of(read: Read) -> tuple[StudyAttributes, SeriesAttributes]:
     """What a header says of its study and series."""
-    said = _said_by(read)
+    said = _describe_one(read)
     return said.study, said.series
 
 
-def describe_header(header_bytes: HeaderBytes, study: StudyAttributes | None = None) -> Said:
+def describe_header(header_bytes: HeaderBytes, study: StudyAttributes | None = None) -> HeaderAttributes:
     """What a header says; never an error, since an instance whose structure is whole is found by its UIDs at least.
 
     A ``study`` that another header has described is taken as it is.
@@ -78,7 +78,7 @@ def describe_header(header_bytes: HeaderBytes, study: StudyAttributes | None = N
         said = read_attributes(header_bytes, study)
     except Exception:
         logger.exception("a header cannot be described")
-        return Said()
+        return HeaderAttributes()
     if study is None:
         dated = said.study
         study = dated._replace(study_date=date_key(dated.study_date), study_time=time_key(dated.study_time))
@@ -86,27 +86,27 @@ def describe_header(header_bytes: HeaderBytes, study: StudyAttributes | None = N
     return said._replace(study=study, series=series)
 
 
-def _describe_series(items: Sequence[Read], study: StudyAttributes | None) -> Said:
+def _describe_series(items: Sequence[Read], study: StudyAttributes | None) -> HeaderAttributes:
     """What the first one says. Where not all of it can be read, the next ones fill what is missing."""
-    found = _said_by(items[0], study)
+    found = _describe_one(items[0], study)
     for item in items[1:_TRIES]:
         if found.whole:
             break
-        more = _said_by(item)
-        found = Said(fill(found.study, more.study), fill(found.series, more.series), more.whole)
+        more = _describe_one(item)
+        found = HeaderAttributes(fill(found.study, more.study), fill(found.series, more.series), more.whole)
     return found
 
 
-def _said_by(read: Read, study: StudyAttributes | None = None) -> Said:
+def _describe_one(read: Read, study: StudyAttributes | None = None) -> HeaderAttributes:
     if read.header_bytes is None:
-        return read.said or Said()
+        return read.said or HeaderAttributes()
     said = describe_header(read.header_bytes, study)
     if not said.whole:
         logger.warning("not all of the header of %s can be read", read.instance.path)
     return said
 
 
-def _chunks(items: Sequence[Read]) -> list[tuple[int, list[tuple[Read, bytes]]]]:
+def _split_chunks(items: Sequence[Read]) -> list[tuple[int, list[tuple[Read, bytes]]]]:
     """Where each chunk starts, and its items with their headers as bytes; one that is too long is alone, without."""
     chunks: list[tuple[int, list[tuple[Read, bytes]]]] = []
     size, full = 0, True
@@ -121,7 +121,7 @@ def _chunks(items: Sequence[Read]) -> list[tuple[int, list[tuple[Read, bytes]]]]
     return chunks
 
 
-def _description(
+def _build_description(
     item: Read, attributes: tuple[StudyAttributes, SeriesAttributes], data: bytes, packed: int, number: int
 ) -> Description:
     kept = item.header_bytes

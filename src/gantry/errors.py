@@ -10,15 +10,15 @@
 
 Four borders convert, nothing else does: a wall or ``dicom`` turns its library's exceptions into a
 ``StatusError``; ``containment`` turns what nobody foresaw about one instance into ``Internal``; ``ingest`` and the
-verbs turn one object's ``StatusError`` into a ``Failure`` value; ``api.app`` turns a ``StatusError`` into the JSON
-error body.
+verbs turn one object's ``StatusError`` into a ``Failure`` value; ``api.responses`` turns a ``StatusError`` into the
+JSON error body.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 
 class Code(IntEnum):
@@ -45,10 +45,16 @@ class Code(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A code and a sentence for people: what happened, to what, what to do."""
+    """A code, what happened to what, and what to do about it. What is written down and read back is all in ``what``."""
 
     code: Code
-    message: str
+    what: str
+    advice: str = ""
+
+    @property
+    def message(self) -> str:
+        """Both, for people."""
+        return _sentences(self.what, self.advice)
 
 
 MAX_MESSAGE, _MAX_FIELD = 1500, 200
@@ -62,6 +68,15 @@ def shorten(text: str, most: int = MAX_MESSAGE) -> str:
     return text if len(text) <= most else f"{text[: most - tail - 3]} … {text[-tail:]}"
 
 
+def _sentences(what: str, advice: str) -> str:
+    """``What happened. What to do``: the second is kept whole where the first has to be cut."""
+    if not advice:
+        return shorten(what)
+    most = MAX_MESSAGE - len(advice) - 2
+    cut = what if len(what) <= most else f"{what[: most - 1]}…"
+    return f"{cut}. {advice[0].upper()}{advice[1:]}"
+
+
 class StatusError(Exception):
     """Base of all errors that callers may see. ``details`` go into the body's ``error.details`` as they are."""
 
@@ -70,17 +85,26 @@ class StatusError(Exception):
     resource: str = ""  # what it is about, where that is not what the operation was started for
     retry_after: int = 0  # seconds after which to try again, 0 where nothing is known (RFC 9110 §10.2.3)
 
-    def __init__(self, message: str, details: tuple[dict[str, Any], ...] = ()) -> None:
-        self.message = shorten(message)
-        super().__init__(self.message)
+    def __init__(self, what: str, details: tuple[dict[str, Any], ...] = (), advice: str = "") -> None:
+        """``what`` happened, to what; ``advice``: what to do about it, as a sentence of its own."""
+        super().__init__(_sentences(what, advice))
+        self.what, self.advice = shorten(what), advice
         self.details = details
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.message, self.details)
+        return type(self), (self.what, self.details, self.advice)
+
+    @property
+    def message(self) -> str:
+        return _sentences(self.what, self.advice)
 
     @property
     def status(self) -> Status:
-        return Status(self.code, self.message)
+        return Status(self.code, self.what, self.advice)
+
+    def within(self, context: str) -> Self:
+        """The same error, said of something larger: ``context: what``. The advice stays at the end."""
+        return type(self)(f"{context}: {self.what}", self.details, self.advice)
 
 
 class Cancelled(StatusError):
@@ -121,6 +145,10 @@ class FailedPrecondition(StatusError):
 
 class Aborted(StatusError):
     code, http = Code.ABORTED, 409
+
+
+class TakenOver(Aborted):
+    """An operation is not this runner's any more: another one has it, or it was deleted."""
 
 
 class OutOfRange(StatusError):

@@ -26,6 +26,8 @@ def pack(entries: Sequence[bytes]) -> bytes:
 def unpack(data: bytes) -> list[bytes]:
     """Raises DataLoss for what ``pack`` has not written."""
     try:
+        if zstandard.frame_content_size(data) > _MAX_BYTES:  # it is allocated at once, and max_output_size not asked
+            raise DataLoss("headers in the index are damaged: they claim to be longer than any pack is")
         plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MAX_BYTES)
     except zstandard.ZstdError:
         raise DataLoss("headers in the index are damaged") from None

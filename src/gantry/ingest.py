@@ -22,7 +22,7 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.operations.blob_keys import blob_key
-from gantry.resources import Failure, Instance, ObjectMeta, Said
+from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance
 from gantry.seams import BlobStore, OpenedObject
 
 logger = logging.getLogger(__name__)
@@ -81,7 +81,9 @@ def identify(opened: Readable, blob_key: str, size: int, storage_class: str, res
     return Read(instance, header, header_bytes, said)
 
 
-def _read(opened: Readable, size: int, resource: str) -> tuple[InstanceIdentity, HeaderBytes | None, Said | None]:
+def _read(
+    opened: Readable, size: int, resource: str
+) -> tuple[InstanceIdentity, HeaderBytes | None, HeaderAttributes | None]:
     """A header to be kept, or what one says that is too long for that. Raises StatusError alone."""
     with contain(resource, "while its header was read"):
         header = read_header(opened.read_at, size)
@@ -92,20 +94,22 @@ def _read(opened: Readable, size: int, resource: str) -> tuple[InstanceIdentity,
         return header, None, describe_header(long) if long is not None else None
 
 
-def describe_stored(instances: Sequence[Instance], *, blobs: BlobStore) -> list[Instance]:
+def describe_stored(instances: Sequence[StoredInstance], *, blobs: BlobStore) -> list[Instance]:
     """Stored instances with what their headers say; without, where the bytes are gone or cannot be read."""
     read: list[Read | Failure] = []
     for item in instances:
         try:
             with contain(item.path, "while it was described"), blobs.open(item.blob_key) as opened:
-                read.append(identify(opened, item.blob_key, opened.size, item.storage_class, item.resource))
+                read.append(identify(opened, item.blob_key, opened.size, item.storage_class, item.path))
         except StatusError as error:
-            read.append(Failure(item.resource, error.status))
+            read.append(Failure(item.path, error.status))
     described = describe(read)
-    return [new if isinstance(new, Instance) else old for new, old in zip(described, instances, strict=True)]
+    return [
+        new if isinstance(new, Instance) else old.to_instance() for new, old in zip(described, instances, strict=True)
+    ]
 
 
-def describe_headers(headers: Sequence[bytes | str], *, blobs: BlobStore) -> list[Said | None]:
+def describe_headers(headers: Sequence[bytes | str], *, blobs: BlobStore) -> list[HeaderAttributes | None]:
     """What headers say: those out of a pack, and those of blobs by their keys. None for one that cannot be read.
 
     Raises one of AWAY where a blob cannot be reached now.
@@ -116,7 +120,7 @@ def describe_headers(headers: Sequence[bytes | str], *, blobs: BlobStore) -> lis
     ]
 
 
-def _said_in(key: str, blobs: BlobStore) -> Said | None:
+def _said_in(key: str, blobs: BlobStore) -> HeaderAttributes | None:
     try:
         with blobs.open(key) as opened:
             _, header_bytes, said = _read(opened, opened.size, key)

@@ -26,7 +26,8 @@ def bind(host: str, port: int) -> Iterator[list[socket.socket]]:
         except OSError as error:
             reason = describe_os_error(error)
             raise FailedPrecondition(
-                f"host {host}, port {port}: {reason}; stop whoever listens there, or choose another --host or --port"
+                f"host {host}, port {port}: {reason}",
+                advice="stop whoever listens there, or choose another --host or --port",
             ) from None
         yield sockets
 

@@ -71,26 +71,3 @@ class FoundSeries(NamedTuple):
     instance_count: int
     study_members: str
     study_more_members: str
-
-
-class FoundInstance(NamedTuple):
-    """``pack_id`` is None where the index has no header."""
-
-    study_instance_uid: str
-    series_instance_uid: str
-    sop_instance_uid: str
-    sop_class_uid: str
-    transfer_syntax_uid: str
-    blob_key: str
-    size: int
-    instance_number: int | None
-    number_of_frames: int | None
-    rows: int | None
-    columns: int | None
-    bits_allocated: int | None
-    pack_id: int | None
-    pack_number: int | None
-
-    @property
-    def uids(self) -> tuple[str, str, str]:
-        return self[:3]

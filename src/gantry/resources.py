@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from gantry.errors import Code, Status
@@ -79,7 +79,7 @@ READER = 1
 an older one are then described anew in the background."""
 
 
-class Said(NamedTuple):
+class HeaderAttributes(NamedTuple):
     """What one header says of its study and series. ``whole`` is False where an attribute could not be read."""
 
     study: StudyAttributes = StudyAttributes()
@@ -113,15 +113,14 @@ class OutdatedSeries(NamedTuple):
     instance_count: int
 
 
-class HeaderPlace(NamedTuple):
-    """Where the header of an instance is: in a pack, or without one in its blob. ``order`` is when it was stored."""
+Uids = tuple[str, str, str]
+"""Study, Series and SOP Instance UID: what identifies an instance inside a DICOM store."""
 
-    order: tuple[int, int, int]
-    series_id: int
-    sop_instance_uid: str
-    blob_key: str
-    pack_id: int | None
-    pack_number: int
+
+def path_of(uids: Uids) -> str:
+    """The DICOMweb path of an instance, below ``dicomWeb/``."""
+    study, series, instance = uids
+    return f"studies/{study}/series/{series}/instances/{instance}"
 
 
 class Description(NamedTuple):
@@ -145,9 +144,9 @@ class Description(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """One stored instance: its identity, where its bytes are, how many. ``resource`` is where it came from.
+    """An instance that is to be stored: its identity, where its bytes are, how many.
 
-    ``description`` is there for new instances whose header could be read.
+    ``resource`` is where it came from. ``description`` is there where its header could be read.
     """
 
     study_instance_uid: str
@@ -164,10 +163,10 @@ class Instance(NamedTuple):
     @property
     def path(self) -> str:
         """DICOMweb path below ``dicomWeb/``."""
-        return f"studies/{self.study_instance_uid}/series/{self.series_instance_uid}/instances/{self.sop_instance_uid}"
+        return path_of(self.uids)
 
     @property
-    def uids(self) -> tuple[str, str, str]:
+    def uids(self) -> Uids:
         """Identity inside a DICOM store."""
         return self[:3]
 
@@ -182,14 +181,65 @@ class Instance(NamedTuple):
         return sum(map(len, self[:5]))
 
 
+class StoredInstance(NamedTuple):
+    """An instance as the index has it: the one value that every reader of stored instances gets.
+
+    The first eight fields are those of ``Instance``. ``series_id`` is the index's number of the series, ``create_time``
+    in microseconds since 1970 UTC. The header is number ``pack_number`` of the pack ``pack_id``, without a pack in the
+    file alone; ``pack_number`` is None where the header was never read.
+    """
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    blob_key: str
+    size: int
+    storage_class: str
+    series_id: int
+    create_time: int
+    instance_number: int | None
+    number_of_frames: int | None
+    rows: int | None
+    columns: int | None
+    bits_allocated: int | None
+    pack_id: int | None
+    pack_number: int | None
+
+    @property
+    def path(self) -> str:
+        """DICOMweb path below ``dicomWeb/``."""
+        return path_of(self.uids)
+
+    @property
+    def uids(self) -> Uids:
+        """Identity inside a DICOM store."""
+        return self[:3]
+
+    @property
+    def position(self) -> str:
+        """Its place in walks that follow the numbers of series."""
+        return f"{self.series_id}/{self.sop_instance_uid}"
+
+    @property
+    def order(self) -> tuple[int, bool, int, int]:
+        """When it was stored. A batch has one time; its packs and their headers are in the order of the instances."""
+        number = -1 if self.pack_number is None else self.pack_number
+        return self.create_time, self.pack_id is None, self.pack_id or 0, number
+
+    def to_instance(self) -> Instance:
+        """What would be stored to get it again, without a description."""
+        return Instance(*self[:8])
+
+
 class Change(NamedTuple):
-    """A storage class for an instance that was read as ``instance`` at ``position`` of a walk.
+    """A storage class for an instance that was read as ``instance``.
 
     ``blob_key`` is where its bytes are from then on; another key than before means that they were copied.
     """
 
-    position: str
-    instance: Instance
+    instance: StoredInstance
     storage_class: str
     blob_key: str
 
@@ -215,20 +265,6 @@ class Metrics(NamedTuple):
     instances: int
     blob_bytes: int
     structured_bytes: int
-
-
-class Severity(IntEnum):
-    """How bad an entry of a log is; names and numbers are those of Cloud Logging."""
-
-    DEFAULT = 0
-    DEBUG = 100
-    INFO = 200
-    NOTICE = 300
-    WARNING = 400
-    ERROR = 500
-    CRITICAL = 600
-    ALERT = 700
-    EMERGENCY = 800
 
 
 class Selected(NamedTuple):
@@ -299,13 +335,12 @@ class Committed(NamedTuple):
 
 
 class Replacement(NamedTuple):
-    """New bytes and a new header for an instance that was read as ``before`` at ``position`` of a walk.
+    """New bytes and a new header for an instance that was read as ``before``.
 
     ``after`` has the same UIDs. ``study_before`` and ``series_before`` are what the old header said of both.
     """
 
-    position: str
-    before: Instance
+    before: StoredInstance
     after: Instance
     study_before: StudyAttributes
     series_before: SeriesAttributes
@@ -366,38 +401,3 @@ class Growth(NamedTuple):
     storage_class: str
     instances: int
     blob_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One line of an operation's error log."""
-
-    seq: int
-    time: datetime
-    failure: Failure
-    severity: Severity = Severity.ERROR
-
-
-@dataclass(frozen=True, slots=True)
-class LogFilter:
-    """A condition on entries of the error log.
-
-    ``operator`` is ``all``, ``any`` or ``not`` of ``parts``, or compares ``field`` with ``value``: ``=``, ``!=``,
-    ``<``, ``<=``, ``>``, ``>=``, and ``:`` for "contains". Fields: ``time`` in microseconds, ``project``,
-    ``location``, ``dataset``, ``store``, ``operation`` (a number), ``method``, ``resource``, ``message``, ``code``,
-    ``severity`` (a number).
-    ``all`` of nothing is true, ``any`` of nothing is false.
-    """
-
-    operator: str
-    field: str = ""
-    value: str | int = ""
-    parts: tuple[LogFilter, ...] = ()
-
-
-class LogPosition(NamedTuple):
-    """Where an entry stands in the order of time."""
-
-    time: int
-    operation: int
-    seq: int

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
+from gantry.errors import Unavailable
 from gantry.index_protocols import Index
-from gantry.resources import LogEntry, ObjectMeta, Operation
+from gantry.log_entries import LogEntry
+from gantry.resources import ObjectMeta, Operation
 
 MAIN = "main"  # the place of every storage class that has none of its own
 
@@ -47,6 +49,19 @@ class OpenedObject(ABC):
     ) -> None: ...
 
 
+def without_gaps(found: Iterable[ObjectMeta]) -> Iterator[ObjectMeta]:
+    """For those who conclude from what is not listed: the objects of a listing, then Unavailable if a directory could
+    not be read."""
+    gap: ObjectMeta | None = None
+    for each in found:
+        if each.problem and each.key.endswith("/"):
+            gap = gap or each
+        else:
+            yield each
+    if gap is not None:
+        raise Unavailable(f"{gap.key}: {gap.problem}")
+
+
 class BlobStore(Protocol):
     """One bucket. Raises NotFound, PermissionDenied and Unavailable; can be pickled and sent to a worker."""
 
@@ -79,7 +94,9 @@ class BlobStore(Protocol):
 
     def delete(self, key: str) -> None: ...
 
-    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int: ...
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
+        """Raises Unavailable where not all could be found, after all others are deleted."""
+        ...
 
     def flush(self) -> None:
         """Return when all that was written before is durable. Raises Unavailable when it is not."""

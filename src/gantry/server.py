@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from starlette.types import Receive, Scope, Send
 
 from gantry.api import discovery, pages, tokens, viewer
-from gantry.api.app import App, Form, Page
+from gantry.api.app import App, FormHandler, PageHandler
 from gantry.api.audit import Audit
 from gantry.api.call import Context
 from gantry.api.forwarded import Proxies
@@ -40,7 +40,7 @@ from gantry.studies.uploads import Uploads
 
 logger = logging.getLogger(__name__)
 
-_PAGES: dict[str, Page] = {
+_PAGES: dict[str, PageHandler] = {
     "healthz": pages.healthz,
     "readyz": pages.readyz,
     "metrics": pages.metrics,
@@ -53,7 +53,7 @@ _PAGES: dict[str, Page] = {
     "$discovery": discovery.rest,
     "discovery": discovery.rest,
 }
-_FORMS: dict[str, Form] = {
+_FORMS: dict[str, FormHandler] = {
     "token": tokens.give_token,
     "console": console.act,
     "sign-in": sign_in.take_token,
@@ -155,6 +155,7 @@ def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=_CLIENT_SECONDS,
             server_header=False,
             http=limited(),
+            ws="none",  # a library that happens to be installed must not take connections out of these limits
             proxy_headers=False,  # ``Proxies`` reads what those that are trusted say
             ssl_certfile=settings.tls_cert or None,
             ssl_keyfile=settings.tls_key or None,

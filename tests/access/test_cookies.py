@@ -34,7 +34,8 @@ def begin(url: str, ends: float, monkeypatch: pytest.MonkeyPatch) -> tuple[Sessi
     """The session that is kept, and the cookie."""
     monkeypatch.setattr(time, "time", lambda: float(NOW))
     index, response = Index(), Response()
-    Sessions(url).begin(SimpleNamespace(index=index), principal("user:a@b.c", ends=ends), 12, response)  # type: ignore[arg-type]
+    seams = SimpleNamespace(index=SimpleNamespace(access=index))
+    Sessions(url).begin(seams, principal("user:a@b.c", ends=ends), 12, {}, response)  # type: ignore[arg-type]
     ((key, session, now),) = index.begun
     cookie = response.headers["set-cookie"]
     assert now == NOW and len(key) == 32 and key.hex() not in cookie, "the index does not hold what the browser has"
@@ -93,6 +94,6 @@ def test_no_secret_goes_to_an_address_without_tls(name: str, address: Any, monke
     monkeypatch.setattr(issuer, "_fetch_document", dict)
     monkeypatch.setattr(issuer._document, "get", lambda: {name: address})
     with pytest.raises(Unavailable, match=f"names no https address as {name}"):
-        issuer.endpoint(name)
+        issuer.find_endpoint(name)
     monkeypatch.setattr(issuer._document, "get", lambda: {name: "https://issuer.example.org/x"})
-    assert issuer.endpoint(name) == "https://issuer.example.org/x"
+    assert issuer.find_endpoint(name) == "https://issuer.example.org/x"

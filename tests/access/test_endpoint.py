@@ -23,7 +23,7 @@ def context(answer: Any) -> Any:
             raise answer
         return answer
 
-    endpoint = SimpleNamespace(give=give, account=lambda form: "")
+    endpoint = SimpleNamespace(issue=give, name_account=lambda form: "")
     return SimpleNamespace(
         access=SimpleNamespace(endpoint=endpoint, attempts=FailedAttempts(30, lambda _: "")), audit=None
     )

@@ -28,7 +28,8 @@ def client(peer: str, *headers: tuple[str, str], trusted: list[str] = TRUSTED) -
         ([("forwarded", "for=192.0.2.1;proto=https, for=10.0.0.2")], "192.0.2.1"),
         ([("forwarded", 'for="[2001:db9::1]:4711"')], "2001:db9::1"),
         ([("forwarded", 'FOR=_hidden, for="[2001:db8::7]"')], "unknown"),
-        ([("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "192.0.2.9")], "192.0.2.1"),
+        ([("forwarded", "for=192.0.2.1"), ("x-forwarded-for", "1.1.1.1, 192.0.2.1, 10.0.0.2")], "192.0.2.1"),
+        ([("forwarded", "by=10.0.0.1"), ("x-forwarded-for", "192.0.2.1")], "192.0.2.1"),
         ([("forwarded", "by=10.0.0.1;host=x")], "10.0.0.1"),
         ([("x-forwarded-for", "192.0.2.1,")], "192.0.2.1"),
         ([("x-forwarded-for", "192.0.2.1, ,10.0.0.2 ,")], "192.0.2.1"),
@@ -38,6 +39,15 @@ def client(peer: str, *headers: tuple[str, str], trusted: list[str] = TRUSTED) -
 )
 def test_behind_a_trusted_proxy(headers: list[tuple[str, str]], expected: str) -> None:
     assert client("10.0.0.1", *headers) == expected
+
+
+@pytest.mark.parametrize("other", ["forwarded", "x-forwarded-for"])
+def test_a_header_that_the_proxy_passes_on_is_not_believed(other: str) -> None:
+    """A proxy that writes one of the two leaves the other as the client sent it."""
+    written = {"forwarded": "for=192.0.2.1", "x-forwarded-for": "192.0.2.1"}
+    invented = {"forwarded": "for=6.6.6.6", "x-forwarded-for": "6.6.6.6"}
+    headers = written | {other: invented[other]}
+    assert client("10.0.0.1", *headers.items()) == "10.0.0.1"
 
 
 def test_nobody_else_is_believed() -> None:

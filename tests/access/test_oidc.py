@@ -29,14 +29,14 @@ def tokens(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> OidcTokens:
 
 @pytest.mark.parametrize("kid", ["rsa", "ec"])
 def test_who_is_behind_a_token(issuer: Issuer, tokens: OidcTokens, kid: str) -> None:
-    found = tokens.principal(issuer.token(kid, groups=["Radiology", 3], email_verified=True))
+    found = tokens.authenticate(issuer.token(kid, groups=["Radiology", 3], email_verified=True))
     assert found is not None and found.name == "user:ada@example.org"
     assert {"group:radiology", "domain:example.org", "allAuthenticatedUsers"} < found.members
     assert not any("3" in name for name in found.members)
 
 
 def test_an_audience_among_several(issuer: Issuer, tokens: OidcTokens) -> None:
-    assert tokens.principal(issuer.token(aud=["other", AUDIENCE])) is not None
+    assert tokens.authenticate(issuer.token(aud=["other", AUDIENCE])) is not None
 
 
 @pytest.mark.parametrize(
@@ -51,16 +51,16 @@ def test_an_audience_among_several(issuer: Issuer, tokens: OidcTokens) -> None:
         ({"email": None}, "names nobody"),
         ({"email": ["ada@example.org"]}, "names nobody"),
         ({"email": "ada@example.org evil"}, "names nobody"),
-        ({"exp": "9999999999"}, "claim exp is no number"),
-        ({"iat": "1"}, "claim iat is no number"),
-        ({"exp": 1e300}, "claim exp is no number"),
+        ({"exp": "9999999999"}, "claim exp is not a number"),
+        ({"iat": "1"}, "claim iat is not a number"),
+        ({"exp": 1e300}, "claim exp is not a number"),
         ({"email": f"{'a' * 400}@example.org"}, "names nobody"),
         ({"email": "ada@example.org\x7f"}, "names nobody"),
     ],
 )
 def test_claims_that_are_refused(issuer: Issuer, tokens: OidcTokens, claims: dict[str, Any], words: str) -> None:
     with pytest.raises(Unauthenticated, match=words):
-        tokens.principal(issuer.token(**claims))
+        tokens.authenticate(issuer.token(**claims))
 
 
 REFUSED: list[Any] = [False, None, 0, 1, "", "false", "False", "0", "1", "no", "TRUE ", [], ["true"], {}, {"a": True}]
@@ -72,44 +72,44 @@ def test_an_address_is_verified_by_true_alone(issuer: Issuer, value: Any, requir
     tokens = OidcTokens(publishing.Issuer(issuer.url), AUDIENCE, ClaimNames(require_verified=required))
     token = issuer.token(null="email_verified") if value is None else issuer.token(email_verified=value)
     with pytest.raises(Unauthenticated, match="not verified"):
-        tokens.principal(token)
+        tokens.authenticate(token)
 
 
 @pytest.mark.parametrize("value", [True, "true"])
 def test_an_address_that_is_verified(issuer: Issuer, value: Any) -> None:
     tokens = OidcTokens(publishing.Issuer(issuer.url), AUDIENCE, ClaimNames(require_verified=True))
-    assert tokens.principal(issuer.token(email_verified=value)) is not None
+    assert tokens.authenticate(issuer.token(email_verified=value)) is not None
 
 
 def test_what_a_missing_email_verified_means_is_a_setting(issuer: Issuer, tokens: OidcTokens) -> None:
-    assert tokens.principal(issuer.token()) is not None
+    assert tokens.authenticate(issuer.token()) is not None
     strict = OidcTokens(publishing.Issuer(issuer.url), AUDIENCE, ClaimNames(require_verified=True))
     with pytest.raises(Unauthenticated, match="does not say"):
-        strict.principal(issuer.token())
+        strict.authenticate(issuer.token())
 
 
 def test_clocks_may_differ_by_a_minute(issuer: Issuer, tokens: OidcTokens) -> None:
     now = int(time.time())
-    assert tokens.principal(issuer.token(exp=now - 30)) is not None
-    assert tokens.principal(issuer.token(iat=now + 30)) is not None
+    assert tokens.authenticate(issuer.token(exp=now - 30)) is not None
+    assert tokens.authenticate(issuer.token(iat=now + 30)) is not None
     for claims in ({"exp": now - 90}, {"iat": now + 90}, {"nbf": now + 90}):
         with pytest.raises(Unauthenticated, match=r"expired|not yet valid"):
-            tokens.principal(issuer.token(**claims))
+            tokens.authenticate(issuer.token(**claims))
 
 
 @pytest.mark.parametrize("missing", ["exp", "iat", "aud"])
 def test_claims_that_must_be_there(issuer: Issuer, tokens: OidcTokens, missing: str) -> None:
-    with pytest.raises(Unauthenticated, match=rf"^the token is not good: it has no claim {missing}$"):
-        tokens.principal(issuer.token(**{missing: None}))
+    with pytest.raises(Unauthenticated, match=rf"^the token is not valid: it has no claim {missing}$"):
+        tokens.authenticate(issuer.token(**{missing: None}))
 
 
 @pytest.mark.parametrize("token", ["", "the-token-of-ada", "a.b.c", "..", NESTED, f"e30.{NESTED}.x", "\udcff.\udcff.x"])
 def test_what_is_no_signed_token(tokens: OidcTokens, token: str) -> None:
-    assert tokens.principal(token) is None
+    assert tokens.authenticate(token) is None
 
 
 def test_a_token_of_another_issuer_is_left_to_others(issuer: Issuer, tokens: OidcTokens) -> None:
-    assert tokens.principal(issuer.token(iss="https://other.example.org")) is None
+    assert tokens.authenticate(issuer.token(iss="https://other.example.org")) is None
 
 
 def test_forged_tokens(issuer: Issuer, tokens: OidcTokens) -> None:
@@ -128,32 +128,32 @@ def test_forged_tokens(issuer: Issuer, tokens: OidcTokens) -> None:
     )
     for token in forged:
         with pytest.raises(Unauthenticated):
-            tokens.principal(token)
+            tokens.authenticate(token)
 
 
 def test_keys_that_change(issuer: Issuer, tokens: OidcTokens, monkeypatch: pytest.MonkeyPatch) -> None:
     """A new key is fetched when it is met; one that was taken back is good no longer than an hour."""
     issuer.keys = {"rsa": issuer.published("rsa")}
     old, new = issuer.token("rsa"), issuer.token("ec")
-    assert tokens.principal(old) is not None
+    assert tokens.authenticate(old) is not None
     issuer.keys = {"ec": issuer.published("ec")}
-    assert tokens.principal(old) is not None
-    assert tokens.principal(new) is not None
+    assert tokens.authenticate(old) is not None
+    assert tokens.authenticate(new) is not None
     with pytest.raises(Unauthenticated, match="no key 'rsa'"):
-        tokens.principal(old)
+        tokens.authenticate(old)
 
 
 def test_keys_are_not_fetched_for_everybody_who_asks(
     issuer: Issuer, tokens: OidcTokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert tokens.principal(issuer.token()) is not None
+    assert tokens.authenticate(issuer.token()) is not None
     asked = len(issuer.asked)
     monkeypatch.setattr(refreshing, "PAUSE", 3600.0)
     del issuer.keys["ec"]
     issuer.private["unknown"] = issuer.private["rsa"]
     for _ in range(20):
         with pytest.raises(Unauthenticated):
-            tokens.principal(issuer.token("unknown"))
+            tokens.authenticate(issuer.token("unknown"))
     assert len(issuer.asked) == asked
 
 
@@ -161,15 +161,15 @@ def test_an_issuer_that_is_away(issuer: Issuer, tokens: OidcTokens, monkeypatch:
     """503, not 401: the caller has done nothing wrong; keys known before stay good for a day."""
     issuer.down = True
     with pytest.raises(Unavailable):
-        tokens.principal(issuer.token())
+        tokens.authenticate(issuer.token())
     issuer.down = False
-    assert tokens.principal(issuer.token()) is not None
+    assert tokens.authenticate(issuer.token()) is not None
     issuer.down = True
     monkeypatch.setattr(refreshing, "FRESH", -1.0)
-    assert tokens.principal(issuer.token()) is not None
+    assert tokens.authenticate(issuer.token()) is not None
     monkeypatch.setattr(refreshing, "STALE", -1.0)
     with pytest.raises(Unavailable):
-        tokens.principal(issuer.token())
+        tokens.authenticate(issuer.token())
 
 
 @pytest.mark.parametrize(
@@ -191,9 +191,32 @@ def test_keys_elsewhere_need_tls_too(issuer: Issuer, tokens: OidcTokens, caplog:
         publishing.Issuer(issuer.url, "http://192.0.2.1/keys")
     issuer.document = {"jwks_uri": issuer.url.replace("127.0.0.1", "127.0.0.2") + "/keys"}
     with pytest.raises(Unavailable):
-        tokens.principal(issuer.token())
+        tokens.authenticate(issuer.token())
     assert issuer.asked == ["/.well-known/openid-configuration"]
     assert "jwks_uri: 'http://127.0.0.2" in caplog.text
+
+
+@pytest.mark.parametrize("other", ["https://other.example.org", "{}/", "{}/realm", " {}", "", None, ["{}"]], ids=repr)
+def test_a_discovery_document_of_another_issuer_is_refused(
+    issuer: Issuer, tokens: OidcTokens, caplog: pytest.LogCaptureFixture, other: Any
+) -> None:
+    """OIDC Discovery §4.3. Neither its keys nor its endpoints are used; the log names both issuers."""
+    issuer.document = {"issuer": other.format(issuer.url) if isinstance(other, str) else other}
+    with pytest.raises(Unavailable):
+        tokens.authenticate(issuer.token())
+    assert issuer.asked == ["/.well-known/openid-configuration"]
+    assert f"oidc_issuer is '{issuer.url}'" in caplog.text
+    with pytest.raises(Unavailable):
+        publishing.Issuer(issuer.url).find_endpoint("authorization_endpoint")
+    issuer.document = {}
+    assert tokens.authenticate(issuer.token()) is not None
+
+
+@pytest.mark.usefixtures("tokens")
+def test_keys_that_the_settings_place_need_no_discovery_document(issuer: Issuer) -> None:
+    issuer.document = {"issuer": "https://other.example.org"}
+    tokens = OidcTokens(publishing.Issuer(issuer.url, f"{issuer.url}/keys"), AUDIENCE)
+    assert tokens.authenticate(issuer.token()) is not None
 
 
 @pytest.mark.parametrize(
@@ -202,4 +225,4 @@ def test_keys_elsewhere_need_tls_too(issuer: Issuer, tokens: OidcTokens, caplog:
 def test_what_is_no_set_of_keys(issuer: Issuer, tokens: OidcTokens, keys: Any) -> None:
     issuer.answer = keys
     with pytest.raises((Unavailable, Unauthenticated)):
-        tokens.principal(issuer.token())
+        tokens.authenticate(issuer.token())

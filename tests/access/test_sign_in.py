@@ -250,7 +250,7 @@ def test_answers_that_were_not_asked_for(guarded: Guarded, issuer: Issuer, monke
         parse_qsl(urlsplit(httpx.get(client.get("/sign-in/oidc").headers["location"]).headers["location"]).query)
     )
     answer = client.get("/sign-in/callback", params={"code": own["code"], "state": f"{own['state']}x"})
-    assert answer.status_code == 401 and "not to what this browser asked" in answer.text
+    assert answer.status_code == 401 and "does not belong to a sign-in of this browser" in answer.text
     mine = dict(parse_qsl(urlsplit(client.get("/sign-in/oidc").headers["location"]).query))
     answer = client.get("/sign-in/callback", params={"code": code, "state": mine["state"]})
     assert answer.status_code == 401 and "refuses" in answer.text
@@ -275,5 +275,5 @@ def test_an_issuer_that_is_away(guarded: Guarded, issuer: Issuer, monkeypatch: p
     guarded.server.restart()  # it has not been asked yet
     monkeypatch.setattr(issuer, "down", True)
     answer = browser(guarded).get("/sign-in/oidc")
-    assert answer.status_code == 503 and "cannot be asked" in answer.text
+    assert answer.status_code == 503 and "cannot be reached" in answer.text
     assert 'name="token"' in answer.text

@@ -92,6 +92,21 @@ def test_a_failure_is_remembered(source: Source, monkeypatch: pytest.MonkeyPatch
     assert held.get() == 2
 
 
+def test_a_system_without_threads_left_is_asked_again(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fetch that could not begin is not one that runs for ever."""
+
+    def fail(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    source.go.set()
+    held = Refreshed("issuer", source.fetch)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        with pytest.raises(RuntimeError):
+            held.get()
+    assert held.get() == 1
+
+
 def test_what_is_known_stays_good_while_it_is_fetched_anew(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     source.go.set()
     held = Refreshed("issuer", source.fetch)

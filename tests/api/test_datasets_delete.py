@@ -30,6 +30,17 @@ def test_the_name_is_free_at_once_and_the_new_dataset_is_empty(gantry: Gantry) -
     assert len(gantry.operations()) == 1, "of the old dataset's operations none is left"
 
 
+def test_the_error_logs_of_other_datasets_stay(gantry: Gantry) -> None:
+    gantry.put(gantry.bucket, "bad.dcm", b"not DICOM")
+    other = gantry.server.create_store(f"{gantry.dataset_id}-other", "s")
+    kept, gone = gantry.import_("bad.dcm"), gantry.import_("bad.dcm", store=other)
+    assert gantry.failures(gone).keys() == {"bad.dcm"}
+    gantry.call("DELETE", f"v1/{other.rpartition('/dicomStores')[0]}")
+    assert gantry.call("GET", f"v1/{kept['name']}") == kept
+    assert gantry.failures(kept).keys() == {"bad.dcm"}
+    assert [operation["name"] for operation in gantry.operations()] == [kept["name"]]
+
+
 def test_a_dataset_with_an_import_under_way_can_be_deleted(gantry: Gantry) -> None:
     for number in range(200):
         gantry.put(gantry.bucket, f"{number}.dcm", make_instance())

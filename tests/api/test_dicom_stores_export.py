@@ -277,8 +277,8 @@ class TestFilter:
         assert (entry["severity"], entry["jsonPayload"]["error"]["code"]) == ("WARNING", 5)
         assert entry["jsonPayload"]["resourceName"] == f"gs://{filled.bucket}/filters/filter.csv#line=1"
         assert entry["jsonPayload"]["error"]["message"] == f"{line[1:].decode()} names nothing in this DICOM store"
-        page = filled.request("GET", f"logs/{operation['name']}", headers={"accept": "text/html"}).text
-        assert "warning: NOT_FOUND" in page
+        page = filled.request("GET", f"console/{operation['name']}/errors").text
+        assert "names nothing in this DICOM store" in page
 
     def test_warnings_are_never_given_as_the_reason_of_a_failure(self, filled: Gantry) -> None:
         """§5.3: ``sampleErrors`` and the message name what failed."""

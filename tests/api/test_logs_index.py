@@ -12,8 +12,9 @@ from sqlalchemy import event
 from gantry.errors import InvalidArgument, Status
 from gantry.index import logs
 from gantry.index.sql import SqlIndex
+from gantry.log_entries import LogFilter, LogPosition, Severity
 from gantry.names import DatasetName, DicomStoreName
-from gantry.resources import Batch, Dataset, DicomStore, Failure, LogFilter, LogPosition, Method, Severity
+from gantry.resources import Batch, Dataset, DicomStore, Failure, Method
 
 EVERYTHING = LogFilter("all")
 

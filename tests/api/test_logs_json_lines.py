@@ -10,15 +10,17 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from gantry.api.logging import JsonLines
 from gantry.errors import InvalidArgument, Status, Unavailable
+from gantry.log_entries import LogEntry
 from gantry.names import DatasetName, OperationName
 from gantry.operations.retention import tell_failures
-from gantry.resources import Failure, LogEntry, Method, Operation
+from gantry.resources import Failure, Method, Operation
 from gantry.seams import Seams
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
@@ -96,14 +98,14 @@ def test_a_collector_that_has_gone_stops_the_lines_and_nothing_else(caplog: pyte
     assert "cannot be written to stdout any more" in caplog.text
 
 
-class NoIndex:
-    def last_failures(self, *_: object) -> list[LogEntry]:
+class NoLogs:
+    def list_last_failures(self, *_: object) -> list[LogEntry]:
         raise Unavailable("the index cannot be used right now")
 
 
 def test_entries_that_cannot_be_read_back_do_not_end_the_operation(caplog: pytest.LogCaptureFixture) -> None:
     unused: Any = None
-    index: Any = NoIndex()
+    index: Any = SimpleNamespace(logs=NoLogs())
     seams = Seams(index, unused, unused, unused, unused, 1, listener=JsonLines(io.StringIO()))
     tell_failures(seams, OPERATION, 3)
     assert "3 failures were not told: the index cannot be used right now" in caplog.text

@@ -13,8 +13,9 @@ import pytest
 
 from gantry.errors import InvalidArgument, NotFound, Status
 from gantry.index.sql import SqlIndex
+from gantry.log_entries import LogFilter
 from gantry.names import DatasetName
-from gantry.resources import Batch, Dataset, Failure, LogFilter, Method, Operation
+from gantry.resources import Batch, Dataset, Failure, Method, Operation
 from tests.support.answers import refused
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from gantry.operations.matching_nothing import MOST_KEYS, what_is_there
@@ -43,7 +45,7 @@ class Endless:
 
     read = 0
 
-    def list(self, prefix: str = "", start_after: str = "", depth: int | None = None):  # type: ignore[no-untyped-def]
+    def list(self, prefix: str = "", **_: object) -> Iterator[ObjectMeta]:
         while True:
             self.read += 1
             yield ObjectMeta(f"{prefix}{self.read:09d}.ima", 1)

@@ -51,7 +51,7 @@ def test_a_finished_operation_stays_as_it_is(gantry: Gantry) -> None:
 def test_a_field_that_it_does_not_have_is_refused(gantry: Gantry) -> None:
     """§1.10"""
     name = gantry.export()["name"]
-    refused(gantry.request("POST", f"v1/{name}:cancel", json={"name": name}), "INVALID_ARGUMENT", "name")
+    refused(gantry.request("POST", f"v1/{name}:cancel", json={"names": name}), "INVALID_ARGUMENT", "names")
 
 
 def test_a_missing_operation_is_not_found(gantry: Gantry) -> None:

@@ -57,6 +57,15 @@ def test_no_path_leads_up_to_the_dataset(gantry: Gantry, verb: str, tail: str) -
     assert is_there(gantry)
 
 
+@pytest.mark.parametrize("colon", [":", "/:", "%3A", "/%3A"])
+def test_a_colon_with_nothing_behind_it_is_of_the_name(gantry: Gantry, colon: str) -> None:
+    """The store ``store:`` does not exist, and its deletion does not delete ``store``."""
+    for verb in ("GET", "DELETE"):
+        status, _ = ask(gantry, verb, f"v1/{gantry.store}{colon}")
+        assert status == 404
+    assert is_there(gantry)
+
+
 @pytest.mark.parametrize("dots", DOTS)
 def test_no_path_leads_up_to_the_store_or_the_study(gantry: Gantry, dots: str) -> None:
     uids = ("1.2", "1.3", "1.4")

@@ -224,7 +224,7 @@ def test_a_package_that_is_damaged_leaves_what_was_there(tmp_path: Path) -> None
 def test_a_package_that_is_too_large(tmp_path: Path) -> None:
     path = package(tmp_path / "p.tgz", {f"package/dist/{number}.js": "" for number in range(5001)})
     done = install(tmp_path, "--from", str(path))
-    assert (done.returncode, "more than a viewer" in done.stderr) == (2, True)
+    assert (done.returncode, "larger than a viewer" in done.stderr) == (2, True)
 
 
 def test_a_directory_that_takes_no_files(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_import_export_and_their_operations(server: Server, store: str, tmp_path
     waited = server("operations", "wait", number, "--dataset", "cli", "--json")
     assert (waited.returncode, json.loads(waited.stdout)) == (0, operation)
     cancelled = server("operations", "cancel", number, env=env)
-    assert (cancelled.returncode, "had ended before" in cancelled.stdout) == (0, True)
+    assert (cancelled.returncode, "had already ended" in cancelled.stdout) == (0, True)
     errors = server("operations", "errors", number, env=env)
     assert (errors.returncode, errors.stdout, errors.stderr) == (0, "", "no errors have been logged\n")
 

@@ -14,7 +14,7 @@ import pytest
 from gantry.cli import run as run_here
 from gantry.client import progress
 from gantry.client.progress import Pace
-from gantry.client.terminal import duration
+from gantry.client.terminal import format_duration
 from gantry.client.view import OperationView
 from gantry.names import DatasetName, OperationName
 from tests.cli.harness import ENVIRON, Stub, free_port
@@ -89,7 +89,7 @@ def test_ctrl_c_leaves_the_operation_alone(stub: Stub) -> None:
     out, err = process.communicate(timeout=20)
     assert first.startswith("import: 1 of 10")
     assert (process.returncode, out) == (130, "")
-    assert "The operation goes on." in err
+    assert "The operation continues." in err
     assert f"gantry operations cancel 7 --dataset d --server {stub.url}" in err
     assert ("POST", f"/v1/{NAME}:cancel") not in stub.requests
 
@@ -97,7 +97,7 @@ def test_ctrl_c_leaves_the_operation_alone(stub: Stub) -> None:
 def test_cancel(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
     stub.answer = lambda verb, _: (200, {} if verb == "POST" else operation(1, 9))
     assert run_here(["operations", "cancel", NAME, "--server", stub.url]) == 0
-    assert capsys.readouterr().out == "operation 7 ends after its present batch; what was done before remains\n"
+    assert capsys.readouterr().out == "operation 7 is being cancelled; what it has done so far is kept\n"
     assert stub.requests[0] == ("POST", f"/v1/{NAME}:cancel")
 
 
@@ -157,4 +157,4 @@ def test_pace_of_an_operation_that_was_under_way_before() -> None:
     ],
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text

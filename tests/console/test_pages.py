@@ -18,7 +18,8 @@ import pytest
 from gantry.console.app import FORMS, PAGES
 from gantry.console.operations import _cells, as_text
 from gantry.errors import Code, Status
-from gantry.resources import Failure, LogEntry
+from gantry.log_entries import LogEntry
+from gantry.resources import Failure
 from tests.dicomweb.instances import instance
 from tests.support.gantry import Gantry
 from tests.support.raw import exchange

@@ -7,10 +7,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from gantry.console.charts import Point, line_chart, nice, short
+from gantry.console.charts import Point, abbreviate, draw_line_chart, round_up
 from gantry.console.rendering import duration, number, size, when
 from gantry.console.studies import Row, _order, _rate, _window, as_date, as_text
-from gantry.console.tags import Tag, matching, rows_of
+from gantry.console.tags import Tag, filter_tags, list_tags
 
 
 @pytest.mark.parametrize(
@@ -47,16 +47,18 @@ def test_times_and_numbers() -> None:
     ("value", "top"), [(0, 1), (1, 1), (1.5, 2), (4, 5), (5.1, 10), (99, 100), (100, 100), (101, 200)]
 )
 def test_the_top_of_a_chart(value: float, top: float) -> None:
-    assert nice(value) == top
+    assert round_up(value) == top
 
 
 @pytest.mark.parametrize(("value", "text"), [(0, "0"), (999, "999"), (1500, "1.5k"), (2e6, "2M"), (3.21e9, "3.21G")])
 def test_short_numbers(value: float, text: str) -> None:
-    assert short(value) == text
+    assert abbreviate(value) == text
 
 
 def test_a_chart_is_a_drawing_with_words() -> None:
-    chart = str(line_chart([Point(number * 60, number * 10) for number in range(2000)], "A <b>", "/s", is_short=True))
+    chart = str(
+        draw_line_chart([Point(number * 60, number * 10) for number in range(2000)], "A <b>", "/s", is_short=True)
+    )
     root = ElementTree.fromstring(chart)  # noqa: S314 - our own
     assert root.get("aria-label") == "A <b>: from 0 to 19,990/s, at most 19,990"
     line = next(each for each in root if each.get("class") == "line").get("d", "")
@@ -65,7 +67,7 @@ def test_a_chart_is_a_drawing_with_words() -> None:
 
 
 def test_a_chart_of_nothing() -> None:
-    assert "nan" not in str(line_chart([Point(1, 0), Point(1, 0)], "x"))
+    assert "nan" not in str(draw_line_chart([Point(1, 0), Point(1, 0)], "x"))
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ FOUND = {
 
 
 def test_tags_of_an_instance() -> None:
-    assert list(rows_of(FOUND)) == [
+    assert list(list_tags(FOUND)) == [
         Tag(0, "(0008,0008)", "ImageType", "CS", "A\\\\B"),
         Tag(0, "(0008,1140)", "ReferencedImageSequence", "SQ", "1 item"),
         Tag(1, "", "Item 1", "", ""),
@@ -114,19 +116,19 @@ def test_tags_of_an_instance() -> None:
 
 
 def test_long_values_and_deep_sequences_are_cut() -> None:
-    (row,) = rows_of({"00080008": {"vr": "CS", "Value": ["x" * 50] * 1000}})
+    (row,) = list_tags({"00080008": {"vr": "CS", "Value": ["x" * 50] * 1000}})
     assert len(row.value) <= 301
     deep: dict[str, object] = {}
     for _ in range(100):
         deep = {"00081140": {"vr": "SQ", "Value": [deep]}}
-    assert max(row.depth for row in rows_of(deep)) < 30
+    assert max(row.depth for row in list_tags(deep)) < 30
 
 
 @pytest.mark.parametrize(
     ("query", "count"), [("", 8), ("rows", 1), ("0028", 1), ("(7fe0,0010)", 1), ("a^b", 1), ("zz", 0)]
 )
 def test_tags_are_searched(query: str, count: int) -> None:
-    assert len(list(matching(rows_of(FOUND), query))) == count
+    assert len(list(filter_tags(list_tags(FOUND), query))) == count
 
 
 GREY = {"00280004": "MONOCHROME2", "00280101": 12, "00280103": 0}

@@ -13,13 +13,13 @@ from tests.support.dicom import element
 from gantry.dicom import attributes
 from gantry.dicom.attributes import MAX_TEXT
 from gantry.dicom.header_bytes import HeaderBytes
-from gantry.resources import Said
+from gantry.resources import HeaderAttributes
 
 NAME = element(0x0010, 0x0010, b"PN", "Doe^John")
 MODALITY = element(0x0008, 0x0060, b"CS", "CT")
 
 
-def said(*elements: bytes) -> Said:
+def said(*elements: bytes) -> HeaderAttributes:
     return attributes.read_attributes(HeaderBytes(b"", b"".join(elements), (), True, True))
 
 

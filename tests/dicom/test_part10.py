@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import struct
 import warnings
 import zlib
@@ -10,6 +11,8 @@ from pathlib import Path
 import pydicom
 import pydicom.data
 import pytest
+from tests.support.datasets import FILES, PIXELS
+from tests.support.plain_reader import read_file
 
 from gantry.dicom import deflated, walk
 from gantry.dicom.part10 import InstanceIdentity, read_header
@@ -494,7 +497,24 @@ def test_inflating_keeps_no_more_than_a_window() -> None:
     assert inflated.measure() == 20_000_012 + len(uids())
     assert len(inflated.read_at(0, 1000)) == 1000
     assert inflated.read_at(20_000_012, 10_000) == uids()
-    assert len(inflated.buffer) <= deflated.INFLATE_CHUNK + 10_000
+    assert len(inflated._chunk) <= deflated.INFLATE_CHUNK
+
+
+def test_an_inflated_dataset_is_read_at_any_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forward, backward, across chunks and at the end; a step back inflates no more than the distance of two states."""
+    distance = 4 * deflated.INFLATE_CHUNK
+    monkeypatch.setattr(deflated, "STATE_DISTANCE", distance)
+    data = random.Random(5).randbytes(1_000_003)
+    deflater = zlib.compressobj(wbits=-15)
+    source = Source(deflater.compress(data) + deflater.flush())
+    inflated = deflated.Inflated(source.read_at, 0, len(source.data), len(data))
+    for offset in (0, 999_000, 5, 500_000, 262_143, 262_144, 262_145, 65_536, 1_000_002, 1_000_003, 2_000_000, 0):
+        for length in (0, 1, 100_000, 1_000_003):
+            assert inflated.read_at(offset, length) == data[offset : offset + length], (offset, length)
+    inflated.read_at(999_000, 1)
+    source.calls = 0
+    inflated.read_at(700_000, 1)
+    assert source.calls <= distance // deflated.INFLATE_CHUNK + 2
 
 
 def test_what_read_at_raises_passes() -> None:
@@ -548,3 +568,28 @@ def test_an_unknown_vr_near_the_end(before: int, rest: int) -> None:
     data = bytes(128) + b"DICM" + syntax + private + b"\x02\x00\x12\x00ZZ\0\0" + bytes(rest)
     with pytest.raises(InvalidArgument):
         read_header(lambda offset, length: data[offset : offset + length], len(data))
+
+
+@pytest.mark.parametrize(
+    ("name", "explicit", "little", "deflated"),
+    [
+        ("texts-explicit", True, True, False),
+        ("texts-implicit", False, True, False),
+        ("texts-big-endian", True, False, False),
+        ("texts-deflated", True, True, True),
+        ("declares-explicit-is-implicit", False, True, False),
+        ("declares-implicit-is-explicit", True, True, False),
+    ],
+)
+def test_the_layout_is_that_of_the_data_set_whatever_the_syntax_claims(
+    name: str, explicit: bool, little: bool, deflated: bool
+) -> None:
+    """PS3.5 §7.1; both mistakes are known of real writers. What comes later reads by the layout alone."""
+    data = FILES[name]
+    found = read_header(lambda offset, length: data[offset : offset + length], len(data))
+    assert (found.layout.explicit, found.layout.little, found.layout.deflated) == (explicit, little, deflated)
+    assert found.transfer_syntax_uid == read_file(data).transfer_syntax
+    (pixels,) = found.layout.cuts
+    assert pixels.length == 4
+    if not deflated:
+        assert data[pixels.start + pixels.header :][:4] == PIXELS

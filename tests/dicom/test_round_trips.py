@@ -290,6 +290,7 @@ def test_an_item_that_ends_with_the_data_set_has_a_pixel_representation_of_its_o
 
 
 @pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_a_vr_that_is_open_a_hundred_thousand_times_is_decided_at_once() -> None:
     """Each might look for PixelRepresentation in all that follows."""
     smallest, signed = element(0x00280106, "US", b"\xff\xff", IMPLICIT)[1], element(0x00280103, "US", b"\1\0", IMPLICIT)

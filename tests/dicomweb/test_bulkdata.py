@@ -83,6 +83,18 @@ def test_compressed_pixels_come_uncompressed(gantry: Gantry) -> None:
     assert response.content == pydicom.dcmread(BytesIO(data)).pixel_array.tobytes()
 
 
+@pytest.mark.parametrize("number", ["2", "2.0", "2e0", "0000000000000002"])
+def test_all_frames_come_however_their_number_is_written(gantry: Gantry, number: str) -> None:
+    """The decoder reads more numbers than the index does, and frames must not be missing without a word."""
+    web, data = Web(gantry), packaged("SC_rgb_rle_2frame.dcm")
+    start = data.index(b"\x28\x00\x08\x00IS") + 6
+    text = number.encode() + b" " * (len(number) % 2)
+    changed = data[:start] + len(text).to_bytes(2, "little") + text + data[start + 4 :]
+    web.stored(changed)
+    response = web.get(f"{uid_path(*uids_of(data))}/bulkdata/7FE00010", OCTETS)
+    assert response.content == pydicom.dcmread(BytesIO(data)).pixel_array.tobytes()
+
+
 def test_big_endian_words_become_little(gantry: Gantry) -> None:
     web, data = Web(gantry), packaged("MR_small_bigendian.dcm")
     web.stored(data)

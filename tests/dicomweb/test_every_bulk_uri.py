@@ -87,7 +87,7 @@ def wrong(data: bytes, file: PlainFile, path: str) -> str:
         whole = [file.start + each.start for each in meant if each.fragments is not None]
         inside = data[found.start : found.end - 8] in [each.value for each in meant]
         return "" if found.start in whole and inside else f"{path}: {found} is not where the fragments are"
-    given = found if isinstance(found, bytes) else data[found[0] : found[0] + found[1]]
+    given = found if isinstance(found, bytes) else found[0 : len(found)]
     bits = number_of(file.elements, BITS_ALLOCATED)
     if any(each.fragments is not None for each in meant):
         return f"{path}: raw items" if given[:4] == b"\xfe\xff\x00\xe0" else ""

@@ -57,6 +57,17 @@ def test_frames_in_the_order_of_the_list(gantry: Gantry) -> None:
     assert [part.location for part in found] == [f"{web.url}/{path}/{number}" for number in (15, 1, 2)]
 
 
+def test_frames_that_the_client_has_are_not_sent_again(gantry: Gantry) -> None:
+    """Each list and each type has an entity tag of its own; caches ask with it each time."""
+    web, path, _ = kept(gantry, "rtdose.dcm")
+    first = web.get(f"{path}/1,2", OCTETS)
+    assert first.headers["cache-control"] == "private, no-cache"
+    again = web.get(f"{path}/1,2", OCTETS, headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    other = web.get(f"{path}/2,1", OCTETS, headers={"if-none-match": first.headers["etag"]})
+    assert other.status_code == 200 and other.headers["etag"] != first.headers["etag"]
+
+
 def test_colour_planes_are_left_as_the_metadata_says(gantry: Gantry) -> None:
     """PlanarConfiguration 1 in the metadata, planes in the frame."""
     web, path, ds = kept(gantry, "SC_rgb_small_odd.dcm")

@@ -113,7 +113,7 @@ def test_an_item_or_delimiter_with_a_vr_is_refused_or_hides_nothing(number: int,
 def test_numbers_that_are_none_stay_text(encoding: str) -> None:
     """PS3.18 §F.2.3: only what is finite and no longer than anybody writes is a number."""
     found = json.loads(dicom_json(header_bytes_of(FILES[f"numbers-{encoding}"]), "u"), parse_int=str, parse_float=str)
-    assert found["00200011"] == {"vr": "IS", "Value": ["9" * 5000]} or "BulkDataURI" in found["00200011"]
+    assert found["00200011"] == {"vr": "IS", "Value": ["9" * 5000]}
     assert found["00180050"] == {"vr": "DS", "Value": ["1e400"]}
     assert found["00181041"] == {"vr": "DS", "Value": ["abc", "1_0", None, "nan"]}
     assert found["00280030"]["Value"] == ["0.50", "0.5"]

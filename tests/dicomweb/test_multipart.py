@@ -16,7 +16,7 @@ from gantry.api.multipart import (
     MAX_HEADER_BYTES,
     MAX_HEADER_LINES,
     MAX_PADDING,
-    closing,
+    close_delimiter,
     new_boundary,
     parse_content_type,
     part_head,
@@ -97,7 +97,7 @@ def cut(draw: Callable[..., Any], body: bytes) -> list[bytes]:
 
 
 def written(boundary: str, given: Parts) -> bytes:
-    return b"".join(part_head(boundary, head) + data for head, data in given) + closing(boundary)
+    return b"".join(part_head(boundary, head) + data for head, data in given) + close_delimiter(boundary)
 
 
 def by_hand(draw: Callable[..., Any], boundary: str, given: Parts) -> bytes:
@@ -454,7 +454,7 @@ def test_what_is_written_to_the_byte() -> None:
         b"\r\n--a.B-9\r\nContent-Type: application/dicom\r\nContent-Location: /\xe9\r\n\r\n"
     )
     assert part_head(B, {}) == b"\r\n--a.B-9\r\n\r\n"
-    assert closing(B) == b"\r\n--a.B-9--\r\n"
+    assert close_delimiter(B) == b"\r\n--a.B-9--\r\n"
 
 
 @pytest.mark.parametrize(
@@ -474,7 +474,7 @@ def test_boundaries_are_new_each_time() -> None:
     for boundary in found:
         assert len(boundary) <= 70
         assert boundary.replace("-", "").isalnum()
-        assert list(parts(reader(closing(boundary)), boundary)) == []
+        assert list(parts(reader(close_delimiter(boundary)), boundary)) == []
 
 
 # --- media types

@@ -143,10 +143,16 @@ def test_parts_that_are_missing_or_belong_to_nobody(gantry: Gantry) -> None:
     assert "another instance" in reasons(store(web, [attributes(A), same], bulk(A)))[0]
 
 
-@pytest.mark.parametrize("metadata", [b"", b"[", b"null", b"3", b"\xff", b"[" * 5000])
+@pytest.mark.parametrize("metadata", [b"", b"[", b"\xff", b"[" * 5000])
 def test_what_is_no_json(gantry: Gantry, metadata: bytes) -> None:
     response = store(Web(gantry), metadata)
-    assert response.status_code in (400, 409) and "Traceback" not in response.text
+    refused(response, "INVALID_ARGUMENT", "JSON")
+
+
+@pytest.mark.parametrize("metadata", [b"null", b"3", b'["x"]', b'"x"'])
+def test_json_that_is_no_instance(gantry: Gantry, metadata: bytes) -> None:
+    (reason,) = reasons(store(Web(gantry), metadata))
+    assert reason == "instance 1: an instance is no JSON object of attributes"
 
 
 def test_the_first_part_must_be_json(gantry: Gantry) -> None:

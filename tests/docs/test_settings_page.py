@@ -73,5 +73,5 @@ def test_flags_of_serve(capsys: pytest.CaptureFixture[str]) -> None:
     for name, about in SETTINGS.items():
         assert (f"--{name.replace('_', '-')} " in text) is (name in FLAGS)
         assert (" ".join(about.help.split()) in text) is (name in FLAGS)
-    assert "Default: one per core, but 4 to 16." in text
+    assert "Default: one per core, at least 4 and at most 16." in text
     assert vars(parser().parse_args(["serve"])).keys() - {"run", "config", "version"} == set(FLAGS)

@@ -55,7 +55,7 @@ class House:
         assert operation.done
         assert (operation.counter.success, operation.counter.failure) == (self.scene.success, self.scene.failure)
         assert operation.counter.pending == 0
-        rows = {instance.blob_key: "/".join(instance.uids) for _, instance in self.seams.index.instances.walk_store(1)}
+        rows = {instance.blob_key: "/".join(instance.uids) for instance in self.seams.index.instances.walk_store(1)}
         assert set(rows.values()) == set(self.scene.stored)
         assert self.blobs() == set(rows)
         assert self.seams.index.garbage.list_blobs() == []

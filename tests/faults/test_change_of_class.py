@@ -43,7 +43,7 @@ class Moving(House):
     def check_moved(self, operation: Operation, place: str = "ARCHIVE") -> None:
         assert (operation.done, operation.error) == (True, None)
         assert (operation.counter.success, operation.counter.pending) == (len(self.scene.stored), 0)
-        found = [instance for _, instance in self.seams.index.instances.walk_store(1)]
+        found = list(self.seams.index.instances.walk_store(1))
         assert {"/".join(instance.uids) for instance in found} == set(self.scene.stored)
         assert {instance.storage_class for instance in found} == {"ARCHIVE"}
         assert {instance.blob_key.split("/")[0] for instance in found} == {place}
@@ -124,9 +124,7 @@ def test_the_class_can_be_set_where_it_has_no_disk_of_its_own(house: Moving) -> 
         Method.SET_BLOB_STORAGE_SETTINGS, {"storage_class": "NEARLINE", "filter_uri": "gs://source/filter"}
     )
     house.carry_to_the_end()
-    assert (
-        blobs(house.data) == house.blobs() == {item.blob_key for _, item in house.seams.index.instances.walk_store(1)}
-    )
+    assert blobs(house.data) == house.blobs() == {item.blob_key for item in house.seams.index.instances.walk_store(1)}
 
 
 def test_instances_that_are_deleted_meanwhile_are_told_and_leave_no_copy(house: Moving) -> None:
@@ -143,7 +141,7 @@ def test_instances_that_are_deleted_meanwhile_are_told_and_leave_no_copy(house: 
     assert counter.failure == deleted
     assert counter.success == len(house.scene.stored) - deleted
     sweep_garbage(house.seams)
-    assert house.blobs() == {item.blob_key for _, item in house.seams.index.instances.walk_store(1)}
+    assert house.blobs() == {item.blob_key for item in house.seams.index.instances.walk_store(1)}
 
 
 def test_a_store_that_is_deleted_meanwhile_leaves_nothing_anywhere(house: Moving) -> None:

@@ -51,7 +51,9 @@ def test_crash_after_a_commit_before_its_garbage_is_swept(house: House) -> None:
     operation = house.claim("first")
     with closing(verb.import_dicom_data(house.seams, operation)) as batches:
         for batch in batches:
-            stored = house.seams.index.instances.find_blobs(operation.store_id, batch.instances)
+            stored = house.seams.index.instances.find_stored(
+                operation.store_id, [item.uids for item in batch.instances]
+            )
             settled = verb.settle(house.seams, batch, stored)
             house.seams.index.operations.commit_batch(operation, "first", settled)
     assert house.seams.index.garbage.list_blobs()

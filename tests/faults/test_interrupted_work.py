@@ -72,7 +72,7 @@ def create(house: House, function: str) -> Operation:
         assert house.carry_to_the_end().done
     method, request = REQUESTS[function]
     if function == "update_batch":
-        _, first = next(house.seams.index.instances.walk_store(1))
+        first = next(house.seams.index.instances.walk_store(1))
         request = request | {"path": [first.study_instance_uid, "", ""]}
     if function != "ingest_batch":
         house.created = house.seams.index.operations.create_operation(DATASET, "v1", method, request, str(STORE))
@@ -98,7 +98,7 @@ def test_a_cancel_is_heard_while_workers_are_waited_for(house: House, function: 
     interrupt(house, seams, slow.began, lambda _: cancel(house.seams, house.created.name))
     done = house.seams.index.operations.get_operation(house.created.name)
     assert (done.done, done.error) == (True, CANCELLED)
-    rows = {instance.blob_key for _, instance in house.seams.index.instances.walk_store(1)}
+    rows = {instance.blob_key for instance in house.seams.index.instances.walk_store(1)}
     assert house.blobs() == rows
 
 
@@ -118,7 +118,7 @@ def test_the_end_of_the_server_is_heard_while_workers_are_waited_for_and_the_nex
         assert (finished.counter.success, finished.counter.failure) == (house.scene.success, house.scene.failure)
     else:
         assert (finished.counter.failure, finished.counter.pending, finished.error) == (0, 0, None)
-    assert house.blobs() >= {instance.blob_key for _, instance in house.seams.index.instances.walk_store(1)}
+    assert house.blobs() >= {instance.blob_key for instance in house.seams.index.instances.walk_store(1)}
 
 
 def heard(calls: list[int], most: int, error: type[Exception]) -> Callable[[], None]:

@@ -165,5 +165,5 @@ def test_what_a_dead_worker_left_is_swept(house: House) -> None:
         entry.failure.resource for entry in house.seams.index.logs.list_failures(operation.name, 1000)
     ]
     sweep_garbage(house.seams)
-    assert house.blobs() == {instance.blob_key for _, instance in house.seams.index.instances.walk_store(1)}
+    assert house.blobs() == {instance.blob_key for instance in house.seams.index.instances.walk_store(1)}
     assert list(half_written(["key"], ["main/1/2/0000.dcm"])) == []

@@ -87,4 +87,4 @@ def test_an_older_version_may_have_committed_on_both_sides_of_ten_thousand(
         breaks_off(house)
     finished = house.carry_to_the_end()
     assert (finished.counter.success, finished.counter.failure) == (house.scene.success, house.scene.failure)
-    assert {instance.blob_key for _, instance in house.seams.index.instances.walk_store(1)} <= house.blobs()
+    assert {instance.blob_key for instance in house.seams.index.instances.walk_store(1)} <= house.blobs()

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse
 
 from gantry import connections
 from gantry.api import intake, streaming
-from gantry.api.intake import pieces
+from gantry.api.intake import read_pieces
 from gantry.api.streaming import StreamedAnswer
 from gantry.api.web import Answer
 from gantry.connections import MAX_HEAD_BYTES, LimitedProtocol
@@ -27,14 +27,35 @@ from gantry.errors import DeadlineExceeded
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    await PlainTextResponse("hello")(scope, receive, send)
+    if scope["path"] == "/headers":
+        await asyncio.sleep(0.1)
+        names = " ".join(name.decode() for name, _ in scope["headers"])
+        await PlainTextResponse(f"headers: {names}.")(scope, receive, send)
+    elif scope["path"] == "/long":
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
+        await send({"type": "http.response.body", "body": b"begun", "more_body": True})
+        await asyncio.sleep(2)
+    else:
+        await PlainTextResponse("hello")(scope, receive, send)
 
 
 @pytest.fixture
 def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Of a server of the protocol, with little patience."""
     monkeypatch.setattr(connections, "HEAD_SECONDS", 0.5)
-    config = uvicorn.Config(app, port=0, http=LimitedProtocol, lifespan="off", log_config=None, timeout_keep_alive=60)
+    yield from serve(keep_alive=60)
+
+
+@pytest.fixture
+def hasty_port() -> Iterator[int]:
+    """Of one that closes connections after a second without a request."""
+    yield from serve(keep_alive=1)
+
+
+def serve(keep_alive: int) -> Iterator[int]:
+    config = uvicorn.Config(
+        app, port=0, http=LimitedProtocol, lifespan="off", log_config=None, timeout_keep_alive=keep_alive
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -140,6 +161,89 @@ def test_one_request_after_another_and_then_silence(port: int) -> None:
         refusal(everything(connection), 408)
 
 
+def read_until(connection: socket.socket, end: bytes) -> bytes:
+    connection.settimeout(20)
+    found = b""
+    while not found.endswith(end):
+        data = connection.recv(65536)
+        assert data, found[-200:]
+        found += data
+    return found
+
+
+def test_silence_behind_a_body_that_was_answered_early(hasty_port: int) -> None:
+    """Such a connection is not kept longer than any other, and serves a request until then."""
+    ask = b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", hasty_port)) as connection:
+        for _ in range(2):
+            connection.sendall(ask)
+            read_until(connection, b"hello")
+            connection.sendall(b"abcde")
+        begun = time.monotonic()
+        connection.settimeout(10)
+        assert connection.recv(1) == b""
+        assert time.monotonic() - begun < 5
+
+
+def test_a_body_that_was_answered_early_and_a_long_request(hasty_port: int) -> None:
+    """The end of the one begins no clock that would break off the other."""
+    with socket.create_connection(("127.0.0.1", hasty_port)) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n")
+        read_until(connection, b"hello")
+        connection.sendall(b"aGET /long HTTP/1.1\r\nhost: x\r\n\r\n")
+        read_until(connection, b"begun")
+        connection.settimeout(1.5)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+
+
+CHUNKED = b" HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def test_a_trailer_is_no_header(port: int) -> None:
+    """A proxy that takes a header away from clients may let it through behind the body (RFC 9110 §6.5.1)."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"POST /headers" + CHUNKED + b"2\r\n{}\r\n0\r\nauthorization: Bearer x\r\n\r\n")
+        assert read_until(connection, b".").endswith(b"headers: host transfer-encoding.")
+
+
+@pytest.mark.parametrize("path", [b"/", b"/headers"])
+@pytest.mark.parametrize(
+    "endless", [(b"0\r\n", b"name: value\r\n" * 1000), (b"0\r\nlong: ", b"x" * 10_000), (b"1;long=", b"x" * 10_000)]
+)
+def test_nothing_around_a_body_is_without_end(port: int, path: bytes, endless: tuple[bytes, bytes]) -> None:
+    """Trailers, and extensions of chunks."""
+    begin, line = endless
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        sent = 0
+        try:
+            connection.sendall(b"POST " + path + CHUNKED + begin)
+            while sent < 100 << 20:
+                connection.sendall(line)
+                sent += len(line)
+        except OSError:
+            pass
+        assert sent < 20 << 20, "the server read on"
+
+
+def test_a_body_of_small_chunks_may_be_long(port: int) -> None:
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"POST /" + CHUNKED + b"1\r\nx\r\n" * 200_000 + b"0\r\n\r\n")
+        read_until(connection, b"hello")
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        read_until(connection, b"hello")
+
+
+@pytest.mark.parametrize("more", [b"GET / HT", b"this is no HTTP\r\n\r\n"])
+def test_no_word_of_a_refusal_is_in_the_answer_before(port: int, more: bytes) -> None:
+    """A next request that is wrong, or does not end, while an answer is under way."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(b"GET /long HTTP/1.1\r\nhost: x\r\n\r\n")
+        read_until(connection, b"begun")
+        connection.sendall(more)
+        assert everything(connection) == b""
+
+
 def test_a_body_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "BODY_SECONDS", 0.05)
     messages = iter([{"type": "http.request", "body": b"begun", "more_body": True}])
@@ -153,7 +257,7 @@ def test_a_body_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     async def read() -> list[bytes]:
         found = []
         with pytest.raises(DeadlineExceeded, match=r"0\.05 seconds"):
-            async for piece in pieces(Request({"type": "http"}, receive)):
+            async for piece in read_pieces(Request({"type": "http"}, receive)):
                 found.append(piece)
         return found
 

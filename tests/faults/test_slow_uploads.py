@@ -91,7 +91,8 @@ def test_a_large_body_is_what_was_sent(gantry: Gantry) -> None:
     answer = gantry.request("PATCH", f"v1/{gantry.store}?updateMask=labels", json={"labels": {"a": text}})
     assert answer.status_code == 400
     answer = gantry.request("PATCH", f"v1/{gantry.store}?updateMask=labels", json={"labels": {"a": "b"}, text: 1})
-    assert f"{text[:100]}…: unknown field" in answer.json()["error"]["message"]
+    message = answer.json()["error"]["message"]
+    assert message.startswith(text[:60]) and text[-30:] + ": unknown field" in message
     body = b" " * (3 << 20) + b'{"labels": {"a": "b"}}' + b" " * (3 << 20)
     answer = gantry.request("PATCH", f"v1/{gantry.store}?updateMask=labels", content=body)
     assert answer.json()["labels"] == {"a": "b"}

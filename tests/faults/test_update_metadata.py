@@ -55,14 +55,14 @@ class Updating(House):
         assert operation.done
         done = len(self.expected) - missing
         assert (operation.counter.success, operation.counter.failure, operation.counter.pending) == (done, missing, 0)
-        found = [instance for _, instance in self.seams.index.instances.walk_below(1, ResourcePath(STUDY))]
+        found = list(self.seams.index.instances.walk_below(1, ResourcePath(STUDY)))
         assert {"/".join(instance.uids) for instance in found} <= self.expected
         for instance in found:
             with self.seams.blobs.open(instance.blob_key) as blob:
                 assert blob.size == instance.size
                 assert pydicom.dcmread(BytesIO(blob.read_at(0, blob.size))).PatientID == ["a", "b"]
         sweep_garbage(self.seams)
-        assert self.blobs() == {instance.blob_key for _, instance in self.seams.index.instances.walk_store(1)}
+        assert self.blobs() == {instance.blob_key for instance in self.seams.index.instances.walk_store(1)}
         metrics = self.seams.index.metrics.get_metrics(STORE, ResourcePath(STUDY))
         assert (metrics.instances, metrics.blob_bytes) == (len(found), sum(instance.size for instance in found))
 
@@ -116,17 +116,17 @@ def test_an_instance_that_is_changed_meanwhile_is_told_and_keeps_that_change(hou
     operation = house.claim("first")
     with closing(update_metadata(house.seams, operation)) as batches:
         batch = next(batches)
-        placed = batch.replacements[0].position, batch.replacements[0].before
+        before = batch.replacements[0].before
         key = f"main/{operation.store_id}/other.dcm"
-        (made,) = update_batch([placed], [key], patch=other, web_url="http://h", blobs=house.seams.blobs)
+        (made,) = update_batch([before], [key], patch=other, web_url="http://h", blobs=house.seams.blobs)
         assert isinstance(made, Replacement)
         assert house.seams.index.uploads.replace_instance(made) is None
         for each in chain([batch], batches):
             commit(house.seams, operation, "first", each, Totals())
     (entry,) = house.seams.index.logs.list_failures(operation.name, 10)
-    assert (entry.failure.status.code, entry.failure.resource) == (Code.ABORTED, placed[1].path)
+    assert (entry.failure.status.code, entry.failure.resource) == (Code.ABORTED, before.path)
     sweep_garbage(house.seams)
-    assert house.blobs() == {instance.blob_key for _, instance in house.seams.index.instances.walk_store(1)}
+    assert house.blobs() == {instance.blob_key for instance in house.seams.index.instances.walk_store(1)}
     with house.seams.blobs.open(key) as blob:
         assert pydicom.dcmread(BytesIO(blob.read_at(0, blob.size))).PatientID == ["a", "other"]
 

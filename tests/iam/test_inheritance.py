@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from tests.support.access import Guarded, member
 from tests.support.raw import RawConnection
 
 READER, STORES = "roles/healthcare.dicomViewer", "roles/healthcare.dicomStoreViewer"
+
+
+NESTED = f"{urlsafe_b64encode(b'[' * 15_000).decode()}.e30.x"
+"""A token whose header is nested deeper than any stack."""
 
 
 class World(Guarded):
@@ -142,6 +147,9 @@ def test_nobody_gives_what_he_has_not(world: World) -> None:
         ({"authorization": "Bearer"}, "?access_token=the-token-of-bob", 401),
         ({"authorization": "Basic Ym9iOmJvYg=="}, "", 401),
         ({"authorization": "the-token-of-bob"}, "", 401),
+        ({"authorization": f"Bearer {NESTED}"}, "", 401),
+        ({"authorization": "Bearer ..."}, "", 401),
+        ({}, f"?access_token={NESTED}", 401),
     ],
 )
 def test_credentials(world: World, headers: dict[str, str], query: str, status: int) -> None:

@@ -83,8 +83,8 @@ def test_members_are_folded_and_empty_bindings_go(gantry: Gantry, place: str) ->
     ("binding", "words"),
     [
         (READER | {"role": "roles/healthcare.surgeon"}, "no role 'roles/healthcare.surgeon'"),
-        (READER | {"members": ["bob"]}, "'bob' is no member"),
-        (READER | {"members": ["user:"]}, "is no member"),
+        (READER | {"members": ["bob"]}, "'bob' is not a member"),
+        (READER | {"members": ["user:"]}, "is not a member"),
         (READER | {"members": ["allUsers"]}, "allUsers is refused"),
         (READER | {"condition": {"title": "t", "expression": "request.auth.x == 1"}}, "condition:"),
         (READER | {"condition": {"expression": "true"}}, "title"),
@@ -112,14 +112,11 @@ def members(count: int, length: int = 30) -> list[str]:
         ({"bindings": [READER | {"condition": UNTIL | {"location": "x" * 257}}]}, "location"),
         ({"bindings": [READER | {"condition": {"title": "t", "expression": "true" + " " * 4093}}]}, "expression"),
         ({"bindings": [READER | {"members": members(1500, 300)}]}, "262144 characters"),
-        ({"auditConfigs": [{"service": "x" * 300_000}]}, "262144 characters"),
-        ({"auditConfigs": [{}] * 100_000}, "262144 characters"),
     ],
 )
 def test_policies_that_are_too_large(gantry: Gantry, place: str, policy: Any, words: str) -> None:
     """Every call below a resource reads its policy."""
-    mask = "bindings,auditConfigs" if "auditConfigs" in policy else "bindings"
-    answer = write(gantry, place, policy, updateMask=mask)
+    answer = write(gantry, place, policy)
     refused(answer, "INVALID_ARGUMENT", words)
     assert len(answer.content) < 1000
     assert read(gantry, place).keys() == {"etag"}
@@ -133,7 +130,7 @@ def test_the_largest_policy_is_taken(gantry: Gantry, place: str) -> None:
 @pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+05:00", "9999-12-31T23:59:59-05:00", "2030-13-01T00:00:00Z"])
 def test_moments_that_are_none(gantry: Gantry, place: str, moment: str) -> None:
     bound = READER | {"condition": {"title": "t", "expression": f'request.time < timestamp("{moment}")'}}
-    refused(write(gantry, place, {"version": 3, "bindings": [bound]}), "INVALID_ARGUMENT", "is no time like")
+    refused(write(gantry, place, {"version": 3, "bindings": [bound]}), "INVALID_ARGUMENT", "is not a time like")
 
 
 @pytest.mark.parametrize("version", ["0", "1", "2", "3"])

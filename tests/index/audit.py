@@ -35,3 +35,55 @@ def audit(connection: Connection) -> None:
     for what, (counted, kept) in _COUNTS.items():
         rows, said = (sorted(map(tuple, connection.execute(text(query)))) for query in (counted, kept))
         assert said == rows, f"the counts of {what} are not those of the rows"
+
+
+_OF_NOTHING = "NOT IN (SELECT id FROM"
+# What must not exist → a query that finds it.
+_ORPHANS = {
+    "a store without its dataset": "SELECT id FROM dicom_store WHERE NOT deleted "
+    f"AND dataset_id {_OF_NOTHING} dataset)",
+    "a study without its store": f"SELECT id FROM study WHERE store_id {_OF_NOTHING} dicom_store)",
+    "a series without its study": f"SELECT id FROM series WHERE study_id {_OF_NOTHING} study)",
+    "a series in another store than its study": "SELECT series.id FROM series JOIN study ON study.id = series.study_id "
+    "WHERE series.store_id <> study.store_id",
+    "an instance without its series": f"SELECT blob_key FROM instance WHERE series_id {_OF_NOTHING} series)",
+    "an instance without its header pack": "SELECT blob_key FROM instance WHERE pack_id IS NOT NULL AND pack_id "
+    "NOT IN (SELECT id FROM header_pack WHERE header_pack.series_id = instance.series_id)",
+    "a header pack without its series": f"SELECT id FROM header_pack WHERE series_id {_OF_NOTHING} series)",
+    "a header pack that no instance of a living store uses": "SELECT header_pack.id FROM header_pack JOIN series "
+    f"ON series.id = header_pack.series_id WHERE series.store_id {_ALIVE} AND header_pack.id NOT IN "
+    "(SELECT pack_id FROM instance WHERE pack_id IS NOT NULL)",
+    "counts of a series that does not exist": "SELECT series_id FROM series_tally "
+    f"WHERE series_id {_OF_NOTHING} series)",
+    "counts of a store that does not exist": f"SELECT store_id FROM tally WHERE store_id {_OF_NOTHING} dicom_store)",
+    "a term without its study": "SELECT term FROM study_term WHERE NOT EXISTS (SELECT 1 FROM study "
+    "WHERE study.id = study_term.study_id AND study.store_id = study_term.store_id)",
+    "a modality without its study": "SELECT modality FROM study_modality WHERE NOT EXISTS (SELECT 1 FROM study "
+    "WHERE study.id = study_modality.study_id AND study.store_id = study_modality.store_id "
+    "AND study.study_date = study_modality.study_date)",
+    "texts without their study": "SELECT rowid FROM study_text "
+    "WHERE rowid NOT IN (SELECT id FROM study WHERE store_id NOT IN "
+    "(SELECT id FROM dicom_store WHERE removed_from IS NOT NULL))",
+    "a study of a living store without its texts": f"SELECT id FROM study WHERE store_id {_ALIVE} "
+    "AND id NOT IN (SELECT rowid FROM study_text)",
+    "a study of a living store without series": f"SELECT id FROM study WHERE store_id {_ALIVE} "
+    "AND id NOT IN (SELECT study_id FROM series)",
+    "a series of a living store without instances": f"SELECT id FROM series WHERE store_id {_ALIVE} "
+    "AND id NOT IN (SELECT series_id FROM instance)",
+    "a blob of two instances": "SELECT blob_key FROM instance GROUP BY blob_key HAVING count(*) > 1",
+    "garbage that an instance needs": "SELECT blob_key FROM garbage WHERE blob_key IN (SELECT blob_key FROM instance "
+    f"JOIN series ON series.id = series_id WHERE store_id {_ALIVE})",
+    "an operation without its dataset": "SELECT id FROM operation "
+    f"WHERE dataset_id <> 0 AND dataset_id {_OF_NOTHING} dataset)",
+    "a hidden operation that is not done": "SELECT id FROM operation WHERE dataset_id = 0 AND end_time IS NULL",
+    "an entry of a log without its operation": f"SELECT seq FROM failure WHERE operation_id {_OF_NOTHING} operation)",
+    "progress without its operation": f"SELECT time FROM progress WHERE operation_id {_OF_NOTHING} operation)",
+    "a selection without its operation": f"SELECT series_id FROM selection WHERE operation_id {_OF_NOTHING} operation)",
+    "a saved search without its store": f"SELECT name FROM saved_search WHERE store_id {_OF_NOTHING} dicom_store)",
+}
+
+
+def audit_orphans(connection: Connection) -> None:
+    """No row, in whatever table, belongs to something that does not exist."""
+    for what, query in _ORPHANS.items():
+        assert connection.execute(text(query)).all() == [], f"there is {what}"

@@ -12,7 +12,7 @@ from gantry.index import lookups, walking
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
 from gantry.queries import Level, Operator, Query
-from gantry.resources import Batch, Change, Instance, Method, Operation, Replacement
+from gantry.resources import Batch, Change, Instance, Method, Operation, Replacement, StoredInstance
 from tests.index.audit import audit
 from tests.index.values import (
     RUNNER,
@@ -39,7 +39,7 @@ def contents() -> list[Instance]:
     return [each._replace(storage_class=("STANDARD", "NEARLINE")[n % 3 == 0]) for n, each in enumerate(made)]
 
 
-def is_below(path: ResourcePath, each: Instance) -> bool:
+def is_below(path: ResourcePath, each: Instance | StoredInstance) -> bool:
     return each.study_instance_uid == path.study and path.series in ("", each.series_instance_uid)
 
 
@@ -159,28 +159,28 @@ def test_walks_that_are_under_way_see_no_more_of_it(
         next(walk)
     delete(index, below)
     for walk in walks:
-        assert [each.uids for _, each in walk if is_below(below, each)][1:] == []
+        assert [each.uids for each in walk if is_below(below, each)][1:] == []
     gone = sum(is_below(below, each) for each in contents())
     assert index.selections.count_selected(operation.name.id) == 20 - gone
 
 
-def late_change(position: str, before: Instance) -> Batch:
-    return Batch("c", changes=(Change(position, before, "ARCHIVE", f"late/{before.blob_key}"),))
+def late_change(before: StoredInstance) -> Batch:
+    return Batch("c", changes=(Change(before, "ARCHIVE", f"late/{before.blob_key}"),))
 
 
-def late_replacement(position: str, before: Instance) -> Batch:
-    after = said(before._replace(blob_key=f"late/{before.blob_key}"))
-    return Batch("c", replacements=(Replacement(position, before, after, STUDY_SAID, SERIES_SAID),))
+def late_replacement(before: StoredInstance) -> Batch:
+    after = said(before.to_instance()._replace(blob_key=f"late/{before.blob_key}"))
+    return Batch("c", replacements=(Replacement(before, after, STUDY_SAID, SERIES_SAID),))
 
 
 @pytest.mark.parametrize("late", [late_change, late_replacement])
 def test_what_comes_too_late_fails_and_its_blob_becomes_garbage(
-    index: SqlIndex, operation: Operation, below: ResourcePath, late: Callable[[str, Instance], Batch]
+    index: SqlIndex, operation: Operation, below: ResourcePath, late: Callable[[StoredInstance], Batch]
 ) -> None:
     index.operations.commit_batch(operation, RUNNER, Batch("a", tuple(contents())))
-    position, before = next(each for each in index.instances.walk_store(operation.store_id) if is_below(below, each[1]))
+    before = next(each for each in index.instances.walk_store(operation.store_id) if is_below(below, each))
     delete(index, below)
-    assert index.operations.commit_batch(operation, RUNNER, late(position, before)).lost == 1
+    assert index.operations.commit_batch(operation, RUNNER, late(before)).lost == 1
     assert index.logs.get_first_failure(operation.name).status.code == Code.NOT_FOUND
     assert index.garbage.list_blobs() == [f"late/{before.blob_key}"]
     check(index, [each for each in contents() if not is_below(below, each)])
@@ -206,9 +206,9 @@ def changes(index: SqlIndex) -> int:
 def test_two_changes_of_class_of_one_instance_are_counted_by_the_row(index: SqlIndex, operation: Operation) -> None:
     """Both have read it as it was; its bytes stay where they are."""
     index.operations.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
-    ((position, before),) = index.instances.walk_store(operation.store_id)
+    (before,) = index.instances.walk_store(operation.store_id)
     for name in ("ARCHIVE", "COLDLINE"):
-        change = Change(position, before, name, before.blob_key)
+        change = Change(before, name, before.blob_key)
         index.operations.commit_batch(operation, RUNNER, Batch("b", changes=(change,)))
     (grown,) = [each for each in index.metrics.list_growth(STORE) if each.instances]
     assert (grown.storage_class, grown.instances) == ("COLDLINE", 1)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, ResourceExhausted, Status
 from gantry.header_packs import unpack
@@ -16,6 +17,8 @@ from gantry.iam.policies import principal
 from gantry.iam.sessions import Session
 from gantry.index import logs, saved_searches
 from gantry.index.sql import SqlIndex
+from gantry.index.tables import instance
+from gantry.log_entries import LogFilter, Severity
 from gantry.names import DatasetName, DicomStoreName, OperationName, ResourcePath
 from gantry.queries import Operator
 from gantry.resources import (
@@ -31,7 +34,6 @@ from gantry.resources import (
     ProgressCounter,
     Replacement,
     SeriesAttributes,
-    Severity,
     StudyAttributes,
 )
 from tests.index.values import (
@@ -118,7 +120,7 @@ class TestIndex:
         ):
             with pytest.raises(NotFound):
                 gone()
-        assert index.logs.list_failures(operation.name, 10) == []
+        assert index.logs.find_failures(LogFilter("all"), 10) == ([], None)
         assert index.garbage.list_deleted_stores() == [operation.store_id]
         assert index.operations.claim_operation("runner-2") is None
 
@@ -174,7 +176,7 @@ class TestIndex:
         again = index.resources.get_dicom_store(STORE)
         assert again.id > operation.store_id
         assert stored(index, again) == []
-        assert index.instances.find_blobs(again.id, [item(1)]) == {}
+        assert index.instances.find_stored(again.id, [item(1).uids]) == {}
 
     def test_a_number_is_never_used_again(self, index: SqlIndex, store: DicomStore) -> None:
         index.resources.delete_dicom_store(STORE)
@@ -236,6 +238,16 @@ class TestIndex:
             with pytest.raises(NotFound):
                 index.operations.get_operation(OperationName(DATASET, number))
 
+    def test_operations_are_read_by_their_numbers_newest_first(self, index: SqlIndex, operation: Operation) -> None:
+        other = begin(index)
+        index.operations.commit_batch(other, RUNNER, Batch("a", failures=(failed(1),)))
+        index.operations.finish_operation(other, RUNNER, failed(1).status)
+        numbers = [operation.name.id, 1, other.name.id]
+        wanted = [index.operations.get_operation(name) for name in (other.name, operation.name)]
+        assert index.operations.get_operations(DATASET, numbers) == wanted
+        assert index.operations.get_operations(DatasetName("p", "us-central1", "e"), numbers) == []
+        assert index.operations.get_operations(DATASET, []) == []
+
     def test_the_oldest_operation_is_claimed_first(self, index: SqlIndex, store: DicomStore) -> None:
         made = [
             index.operations.create_operation(DATASET, "v1", Method.EXPORT_DICOM_DATA, {}, str(STORE)) for _ in range(5)
@@ -284,7 +296,9 @@ class TestIndex:
         assert (now.counter, now.counter.pending) == (ProgressCounter(9, 5, 2), 2)
         assert (now.checkpoint, now.blob_prefix) == ("k", "1/2/3")
         assert [entry.failure for entry in index.logs.list_failures(operation.name, 10)] == list(batch.failures)
-        assert [found for _, found in index.instances.walk_store(operation.store_id)] == list(batch.instances)
+        assert [found.to_instance() for found in index.instances.walk_store(operation.store_id)] == list(
+            batch.instances
+        )
         assert sorted(index.garbage.list_blobs()) == ["g1", "g2"]
 
     def test_counters_add_up_and_listed_never_falls(self, index: SqlIndex, operation: Operation) -> None:
@@ -308,7 +322,7 @@ class TestIndex:
         with pytest.raises(AlreadyExists):
             index.operations.commit_batch(operation, RUNNER, batch)
         assert index.operations.get_operation(operation.name) == before
-        assert [found for _, found in index.instances.walk_store(operation.store_id)] == [item(1)]
+        assert [found.to_instance() for found in index.instances.walk_store(operation.store_id)] == [item(1)]
         assert len(index.logs.list_failures(operation.name, 10)) == 1
         assert index.garbage.list_blobs() == []
         assert index.selections.count_selected(operation.name.id) == 0
@@ -377,11 +391,11 @@ class TestIndex:
         assert (done.error, done.counter) == (CANCELLED, ProgressCounter(9, 3, 0))
 
     def test_a_runner_hears_of_a_cancel_whenever_it_asks(self, index: SqlIndex, operation: Operation) -> None:
-        assert not index.cancel_requested(operation.name)
+        assert not index.operations.cancel_requested(operation.name)
         assert index.operations.request_cancel(operation.name) == 0
-        assert index.cancel_requested(operation.name)
+        assert index.operations.cancel_requested(operation.name)
         assert not index.operations.get_operation(operation.name).done
-        assert not index.cancel_requested(OperationName(DATASET, 7))
+        assert not index.operations.cancel_requested(OperationName(DATASET, 7))
 
     def test_cancelling_what_is_done_changes_nothing(self, index: SqlIndex, operation: Operation) -> None:
         index.operations.finish_operation(operation, RUNNER, None)
@@ -448,29 +462,34 @@ class TestIndex:
     def test_the_whole_triple_is_the_identity(self, index: SqlIndex, operation: Operation) -> None:
         same_uid = (item(1), item(1, "1.2", "1.2.2"), item(1, "1.3", "1.2.1"))
         index.operations.commit_batch(operation, RUNNER, Batch("a", same_uid))
-        assert {found.uids for _, found in index.instances.walk_store(operation.store_id)} == {
+        assert {found.uids for found in index.instances.walk_store(operation.store_id)} == {
             found.uids for found in same_uid
         }
 
-    def test_stored_blobs_are_told_of_what_is_there(self, index: SqlIndex, operation: Operation) -> None:
+    def test_only_instances_that_are_stored_are_found(self, index: SqlIndex, operation: Operation) -> None:
         there = (item(1), item(2, "1.2", "1.2.2"), item(3, "1.3", "1.2.1"))
         index.operations.commit_batch(operation, RUNNER, Batch("a", there))
         asked = [
-            *(found._replace(blob_key="new") for found in there),
+            *there,
             *(item(2), item(1, "1.2", "1.2.2"), item(1, "1.3", "1.2.1"), item(1, "1.9", "1.2.1"), item(1, "1.2", "9")),
         ]
-        assert index.instances.find_blobs(operation.store_id, asked) == {found.uids: found.blob_key for found in there}
-        assert index.instances.find_blobs(operation.store_id + 1, asked) == {}
-        assert index.instances.find_blobs(operation.store_id, []) == {}
+        uids = [found.uids for found in asked]
+        found = index.instances.find_stored(operation.store_id, uids)
+        assert {key: each.to_instance() for key, each in found.items()} == {each.uids: each for each in there}
+        assert list(index.instances.walk_store(operation.store_id)) == sorted(
+            found.values(), key=lambda each: each.series_id
+        )
+        assert index.instances.find_stored(operation.store_id + 1, uids) == {}
+        assert index.instances.find_stored(operation.store_id, []) == {}
 
     def test_a_walk_can_be_taken_up_after_every_position(self, index: SqlIndex, operation: Operation) -> None:
         items = [item(number, f"1.{number % 2}", f"1.{number % 2}.{number % 5}") for number in range(30)]
         for start in range(0, 30, 7):
             index.operations.commit_batch(operation, RUNNER, Batch("a", tuple(items[start : start + 7])))
         walk = list(index.instances.walk_store(operation.store_id))
-        assert sorted(found for _, found in walk) == sorted(items)
-        for number, (position, _) in enumerate(walk):
-            assert list(index.instances.walk_store(operation.store_id, position)) == walk[number + 1 :]
+        assert sorted(found.to_instance() for found in walk) == sorted(items)
+        for number, found in enumerate(walk):
+            assert list(index.instances.walk_store(operation.store_id, found.position)) == walk[number + 1 :]
 
     def test_a_walk_keeps_its_order_when_instances_come_in(self, index: SqlIndex, operation: Operation) -> None:
         index.operations.commit_batch(operation, RUNNER, Batch("a", tuple(item(number) for number in range(5, 9))))
@@ -511,10 +530,12 @@ class TestIndex:
         index.operations.commit_batch(operation, RUNNER, Batch("b", selection=selected(*paths)))
         number = operation.name.id
         walk = list(index.selections.walk_selected(number))
-        assert [found for _, found in walk] == [found for found in items if int(found.sop_instance_uid[2:]) in expected]
+        assert [found.to_instance() for found in walk] == [
+            found for found in items if int(found.sop_instance_uid[2:]) in expected
+        ]
         assert index.selections.count_selected(number) == len(expected)
-        for at, (position, _) in enumerate(walk):
-            assert list(index.selections.walk_selected(number, position)) == walk[at + 1 :]
+        for at, found in enumerate(walk):
+            assert list(index.selections.walk_selected(number, found.position)) == walk[at + 1 :]
 
     def test_a_path_that_names_nothing_is_a_warning_and_no_failure(self, index: SqlIndex, operation: Operation) -> None:
         index.operations.commit_batch(operation, RUNNER, Batch("a", (item(1, "1.2", "5"),)))
@@ -610,11 +631,13 @@ class TestIndex:
             for uids in {found.uids[:depth] for found in items}:
                 path = ResourcePath(*uids)
                 walk = list(index.instances.walk_below(operation.store_id, path))
-                assert sorted(found for _, found in walk) == sorted(i for i in items if i.uids[:depth] == uids)
+                assert sorted(found.to_instance() for found in walk) == sorted(
+                    i for i in items if i.uids[:depth] == uids
+                )
                 assert index.instances.count_below(operation.store_id, path) == len(walk)
                 index.instances.require(STORE, path)
-                for at, (position, _) in enumerate(walk):
-                    assert list(index.instances.walk_below(operation.store_id, path, position)) == walk[at + 1 :]
+                for at, found in enumerate(walk):
+                    assert list(index.instances.walk_below(operation.store_id, path, found.position)) == walk[at + 1 :]
         for path in (ResourcePath("1.7"), ResourcePath("1.1", "2.7"), ResourcePath("1.1", "2.1", "9.2")):
             assert list(index.instances.walk_below(operation.store_id, path)) == []
             assert index.instances.count_below(operation.store_id, path) == 0
@@ -634,12 +657,12 @@ class TestIndex:
     def test_a_change_gives_class_blob_and_time(self, index: SqlIndex, operation: Operation) -> None:
         index.operations.commit_batch(operation, RUNNER, Batch("a", (item(1), item(2))))
         before = index.metrics.get_metrics(STORE)
-        (at, first), (_, second) = index.instances.walk_store(operation.store_id)
+        first, second = index.instances.walk_store(operation.store_id)
         time = index.instances.get_storage_info(STORE, ResourcePath(*first.uids)).update_time
-        index.operations.commit_batch(operation, RUNNER, Batch("b", changes=(Change(at, first, "ARCHIVE", "new/1"),)))
+        index.operations.commit_batch(operation, RUNNER, Batch("b", changes=(Change(first, "ARCHIVE", "new/1"),)))
         assert stored(index, index.resources.get_dicom_store(STORE)) == [
-            first._replace(storage_class="ARCHIVE", blob_key="new/1"),
-            second,
+            item(1)._replace(storage_class="ARCHIVE", blob_key="new/1"),
+            second.to_instance(),
         ]
         assert index.instances.get_storage_info(STORE, ResourcePath(*first.uids)).update_time > time
         assert (index.garbage.list_blobs(), index.metrics.get_metrics(STORE)) == ([first.blob_key], before)
@@ -647,10 +670,10 @@ class TestIndex:
 
     def test_a_change_of_the_class_alone_gives_up_no_blob(self, index: SqlIndex, operation: Operation) -> None:
         index.operations.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
-        ((at, first),) = index.instances.walk_store(operation.store_id)
-        change = Change(at, first, "ARCHIVE", first.blob_key)
+        (first,) = index.instances.walk_store(operation.store_id)
+        change = Change(first, "ARCHIVE", first.blob_key)
         index.operations.commit_batch(operation, RUNNER, Batch("b", changes=(change,)))
-        assert stored(index, index.resources.get_dicom_store(STORE)) == [first._replace(storage_class="ARCHIVE")]
+        assert stored(index, index.resources.get_dicom_store(STORE)) == [item(1)._replace(storage_class="ARCHIVE")]
         assert index.garbage.list_blobs() == []
 
     def test_a_change_that_comes_too_late_is_a_failure_and_its_copy_garbage(
@@ -658,8 +681,8 @@ class TestIndex:
     ) -> None:
         index.operations.commit_batch(operation, RUNNER, Batch("a", (item(1), item(2), item(3))))
         late = [
-            Change(at, found, "ARCHIVE", f"late/{found.sop_instance_uid}")
-            for at, found in index.instances.walk_store(operation.store_id)
+            Change(found, "ARCHIVE", f"late/{found.sop_instance_uid}")
+            for found in index.instances.walk_store(operation.store_id)
         ]
         index.deletion.delete_instance(STORE, ResourcePath(*item(1).uids))
         index.operations.commit_batch(operation, RUNNER, Batch("b", changes=(late[1]._replace(blob_key="early"),)))
@@ -681,9 +704,9 @@ class TestIndex:
 
     def test_a_replacement_changes_sizes_and_gives_up_the_old_blob(self, index: SqlIndex, operation: Operation) -> None:
         index.operations.commit_batch(operation, RUNNER, Batch("a", (item(1), item(2))))
-        (position, before), _ = index.instances.walk_store(operation.store_id)
-        after = before._replace(blob_key="new", size=before.size + 5000)
-        change = Replacement(position, before, after, StudyAttributes(), SeriesAttributes())
+        before, _ = index.instances.walk_store(operation.store_id)
+        after = before.to_instance()._replace(blob_key="new", size=before.size + 5000)
+        change = Replacement(before, after, StudyAttributes(), SeriesAttributes())
         index.operations.commit_batch(operation, RUNNER, Batch("b", replacements=(change,)))
         assert index.metrics.get_metrics(STORE).blob_bytes == after.size + item(2).size
         assert sum(each.blob_bytes for each in index.metrics.list_growth(STORE)) == after.size + item(2).size
@@ -756,17 +779,40 @@ class TestIndex:
         index.description.mark_described(found[1:])
         assert index.description.list_outdated_studies((0, 0), 10) == found[:1]
 
+    @pytest.mark.parametrize("meanwhile", ["nothing", "replaced", "moved", "deleted", "described"])
+    def test_a_header_that_was_read_before_is_not_written_over_what_came_since(
+        self, index: SqlIndex, operation: Operation, meanwhile: str
+    ) -> None:
+        index.uploads.store_instances(operation.store_id, [item(1)])
+        with index.database.write() as connection:
+            connection.execute(update(instance).values(pack_number=None))
+        ((store_id, before),) = index.description.list_undescribed(10)
+        late = said(before.to_instance(), StudyAttributes("Late^Jane"))
+        if meanwhile == "replaced":
+            index.uploads.store_instances(store_id, [said(item(1, prefix="new"))], replace=True)
+        elif meanwhile == "moved":
+            index.operations.commit_batch(operation, RUNNER, Batch("a", changes=(Change(before, "ARCHIVE", "moved"),)))
+        elif meanwhile == "deleted":
+            index.deletion.delete_instance(STORE, ResourcePath(*before.uids))
+        elif meanwhile == "described":
+            index.description.describe(store_id, [said(before.to_instance())])
+        index.description.describe(store_id, [late])
+        found = len(found_by(index, "patient_name", Operator.EQUALS, "Late^Jane"))
+        assert found == (meanwhile == "nothing")
+        assert len(index.description.list_undescribed(10)) == (meanwhile == "moved")
+        assert len(found_by(index, "patient_name", Operator.EQUALS, "Doe^John")) == (
+            meanwhile in ("replaced", "described")
+        )
+
     def test_the_first_instances_are_those_that_came_first(self, index: SqlIndex, operation: Operation) -> None:
         """Whatever their UIDs are; a replacement keeps its turn."""
         for number in (3, 1, 2):
             index.operations.commit_batch(
                 operation, RUNNER, Batch(str(number), (said(item(number, series=f"1.2.{number % 2}")),))
             )
-        place, before = next(
-            each for each in index.instances.walk_store(operation.store_id) if each[1].sop_instance_uid == "9.3"
-        )
-        after = said(before._replace(blob_key="new"))
-        change = Replacement(place, before, after, STUDY_SAID, SERIES_SAID)
+        before = next(each for each in index.instances.walk_store(operation.store_id) if each.sop_instance_uid == "9.3")
+        after = said(before.to_instance()._replace(blob_key="new"))
+        change = Replacement(before, after, STUDY_SAID, SERIES_SAID)
         index.operations.commit_batch(operation, RUNNER, Batch("x", replacements=(change,)))
         age(index)
         (study,) = index.description.list_outdated_studies((0, 0), 10)
@@ -828,8 +874,8 @@ class TestIndex:
             index.deletion.delete_below(STORE, ResourcePath("1.2"), "v1", Method.DELETE_STUDY)
             index.operations.commit_batch(operation, RUNNER, Batch("b", (said(item(1)),)))
         else:
-            position, before = next(iter(index.instances.walk_store(operation.store_id)))
-            change = Replacement(position, before, said(before._replace(blob_key="new")), STUDY_SAID, SERIES_SAID)
+            before = next(iter(index.instances.walk_store(operation.store_id)))
+            change = Replacement(before, said(before.to_instance()._replace(blob_key="new")), STUDY_SAID, SERIES_SAID)
             index.operations.commit_batch(operation, RUNNER, Batch("b", replacements=(change,)))
         assert not index.description.redescribe_study(study, StudyAttributes("Roe^Jane"), places)
         assert not index.description.redescribe_series(study.id, series, SeriesAttributes("MR"), places)

@@ -5,23 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, inspect, text
 
 from gantry.errors import FailedPrecondition, Unavailable
-from gantry.index import database, lookups, selections, walking
+from gantry.index import database, lookups, retention, selections, walking
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import metadata
+from gantry.log_entries import Severity
 from gantry.names import OperationName, ResourcePath
-from gantry.resources import Batch, Change, Instance, Method, Operation, Severity
-from tests.index.values import DATASET, RUNNER, STORE, failed, item, selected
+from gantry.resources import Batch, Change, DicomStore, Instance, Method, Operation
+from tests.index.values import DATASET, RUNNER, STORE, begin, failed, item, said, selected
+from tests.support.statements import record_statements
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def test_what_was_committed_is_there_when_the_index_is_opened_again(
     index.close()
     again = SqlIndex(f"sqlite:///{sqlite_path}")
     assert again.operations.get_operation(operation.name).checkpoint == "a"
-    assert [found for _, found in again.instances.walk_store(operation.store_id)] == [item(1)]
+    assert [found.to_instance() for found in again.instances.walk_store(operation.store_id)] == [item(1)]
     again.close()
 
 
@@ -72,11 +74,50 @@ def test_a_file_that_is_no_index_is_refused(tmp_path: Path) -> None:
         SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
 
 
-def test_a_deleted_dataset_leaves_no_row_of_its_operations(index: SqlIndex, operation: Operation) -> None:
-    batch = Batch("a", (item(1),), failures=(failed(1),), selection=selected(("1.2", "", "")))
+def test_a_deleted_dataset_leaves_no_row(
+    index: SqlIndex, operation: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whatever table; those of its operations go in pieces."""
+    batch = Batch("a", (said(item(1)),), failures=tuple(map(failed, range(9))), selection=selected(("1.2", "", "")))
     index.operations.commit_batch(operation, RUNNER, batch)
+    index.saved_searches.save_search(STORE, "a", "x", "1")
+    index.deletion.delete_below(STORE, ResourcePath("1.2"), "v1", Method.DELETE_STUDY)
+    index.uploads.store_instances(operation.store_id, [said(item(2))])
+    assert rows(index, "progress") == {"progress": 1}
     index.resources.delete_dataset(DATASET)
-    assert rows(index, "operation", "failure", "selection") == {"operation": 0, "failure": 0, "selection": 0}
+    monkeypatch.setattr(retention, "_BATCH", 2)
+    pieces = [rows(index, "failure")["failure"] or 0]
+    while index.retention.purge_operation():
+        pieces.append(rows(index, "failure")["failure"] or 0)
+    assert len(pieces) > 5 and all(before - after <= 2 for before, after in pairwise(pieces))
+    for _ in range(2):
+        for store_id in index.garbage.list_deleted_stores():
+            while not index.garbage.purge_store(store_id):
+                pass
+            index.garbage.forget_store(store_id)
+        while not index.garbage.purge_removed():
+            pass
+    index.garbage.forget_blobs(index.garbage.list_blobs())
+    kept = {name: count for name, count in rows(index, *metadata.tables).items() if count}
+    assert kept == {}
+
+
+def test_a_page_of_failed_operations_costs_as_many_statements_as_one(index: SqlIndex, store: DicomStore) -> None:
+    """Each has its own samples, the first ten errors."""
+    for number in range(12):
+        made = begin(index)
+        failures = tuple(failed(100 * number + each) for each in range(number))
+        index.operations.commit_batch(made, RUNNER, Batch("a", failures=failures))
+        index.operations.finish_operation(made, RUNNER, failures[0].status if failures else None)
+    counts = []
+    for limit in (1, 12):
+        with plans(index) as steps:
+            page = index.operations.list_operations(DATASET, limit)
+        counts.append(len(steps))
+    assert counts[0] == counts[1] and bad(steps) == []
+    for number, found in enumerate(reversed(page)):
+        assert found.samples == tuple(failed(100 * number + each) for each in range(number))[:10]
+        assert found == index.operations.get_operation(found.name)
 
 
 def test_a_purged_store_leaves_no_row(index: SqlIndex, operation: Operation) -> None:
@@ -101,7 +142,7 @@ def test_an_index_of_the_first_schema_keeps_what_its_operations_had_selected(tmp
             connection.exec_driver_sql(statement)
     engine.dispose()
     index = SqlIndex(url)
-    assert [found.uids for _, found in index.selections.walk_selected(7)] == [
+    assert [found.uids for found in index.selections.walk_selected(7)] == [
         *(("1.2", "5", "9.1"), ("1.2", "6", "9.2"), ("1.3", "5", "9.4"), ("1.4", "5", "9.5"))
     ]
     entry = index.logs.list_failures(OperationName(DATASET, 7), 1)[0]
@@ -203,18 +244,16 @@ def test_small_pages_give_the_same_walk(index: SqlIndex, filled: Operation, monk
     small = list(index.instances.walk_store(filled.store_id))
     selected = list(index.selections.walk_selected(filled.name.id))
     for position in range(0, 300, 17):
-        assert list(index.instances.walk_store(filled.store_id, small[position][0])) == small[position + 1 :]
-    blobs = index.instances.find_blobs(filled.store_id, several())
+        assert list(index.instances.walk_store(filled.store_id, small[position].position)) == small[position + 1 :]
+    uids = [found.uids for found in several()]
+    looked_up = index.instances.find_stored(filled.store_id, uids)
     monkeypatch.setattr(walking, "PAGE", 1000)
     monkeypatch.setattr(lookups, "CHUNK", 400)
     monkeypatch.setattr(selections, "_PAGE", 1000)
     assert small == list(index.instances.walk_store(filled.store_id))
     assert selected == list(index.selections.walk_selected(filled.name.id))
-    assert (
-        blobs
-        == index.instances.find_blobs(filled.store_id, several())
-        == {found.uids: found.blob_key for found in several()}
-    )
+    assert looked_up == index.instances.find_stored(filled.store_id, uids) == {found.uids: found for found in small}
+    assert sorted(found.to_instance() for found in small) == sorted(several())
     assert (len(small), len(selected)) == (300, 121)
 
 
@@ -236,9 +275,9 @@ def test_a_selection_is_written_and_walked_without_a_scan_or_sort(index: SqlInde
     assert bad(found) == []
 
 
-def test_looking_for_stored_blobs_searches_and_never_scans_or_sorts(index: SqlIndex, filled: Operation) -> None:
+def test_looking_for_stored_instances_searches_and_never_scans_or_sorts(index: SqlIndex, filled: Operation) -> None:
     with plans(index) as found:
-        index.instances.find_blobs(filled.store_id, several())
+        index.instances.find_stored(filled.store_id, [found.uids for found in several()])
     assert any("instance" in step for step in found)
     assert bad(found) == []
 
@@ -253,8 +292,8 @@ def test_committing_a_batch_searches_and_never_scans_or_sorts(index: SqlIndex, f
 
 def test_changes_and_metrics_of_a_path_search_and_never_scan_or_sort(index: SqlIndex, filled: Operation) -> None:
     walk = list(index.instances.walk_store(filled.store_id))
-    changes = tuple(Change(at, found, "ARCHIVE", f"new/{found.blob_key}") for at, found in walk[:50])
-    path = ResourcePath(*walk[0][1].uids)
+    changes = tuple(Change(found, "ARCHIVE", f"new/{found.blob_key}") for found in walk[:50])
+    path = ResourcePath(*walk[0].uids)
     with plans(index) as found:
         index.operations.commit_batch(filled, RUNNER, Batch("z", changes=changes))
         index.metrics.get_metrics(STORE, path._replace(instance=""))
@@ -290,22 +329,11 @@ def bad(steps: list[str]) -> list[str]:
 @contextmanager
 def plans(index: SqlIndex) -> Iterator[list[str]]:
     """The steps of the plans of all statements inside the block."""
-    found: list[tuple[str, Any]] = []
-
-    def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, many: bool) -> None:
-        if statement.startswith(("SELECT", "UPDATE", "DELETE")):
-            found.append((statement, parameters[0] if many else parameters))
-
     steps: list[str] = []
-    engines = index.database.engine, index.database.writer
-    for engine in engines:
-        event.listen(engine, "before_cursor_execute", keep)
-    try:
+    with record_statements(index.database) as statements:
         yield steps
-    finally:
-        for engine in engines:
-            event.remove(engine, "before_cursor_execute", keep)
+    reads_and_changes = [each for each in statements if each[0].startswith(("SELECT", "UPDATE", "DELETE"))]
     with index.database.engine.connect() as connection:
-        for statement, parameters in found:
+        for statement, parameters in reads_and_changes:
             plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             steps.extend(row.detail for row in plan)

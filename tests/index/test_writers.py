@@ -32,7 +32,8 @@ def test_readers_read_on_while_more_writers_than_connections_wait(
     other.execute("BEGIN IMMEDIATE")
     with ThreadPoolExecutor(writers + database.READERS) as threads:
         writing = [threads.submit(index.uploads.store_instances, store.id, [item(n)]) for n in range(writers)]
-        while len(index.database._queue._waiting) < writers - 1:
+        deadline = time.monotonic() + 20
+        while len(index.database._queue._waiting) < writers - 1 and time.monotonic() < deadline:
             time.sleep(0.01)
         reading = [threads.submit(index.resources.get_dicom_store, STORE) for _ in range(5 * database.READERS)]
         assert {each.result(timeout=20).id for each in reading} == {store.id}

@@ -48,7 +48,7 @@ def selected(*paths: tuple[str, str, str]) -> tuple[Selected, ...]:
 
 
 def stored(index: SqlIndex, store: DicomStore, **how: Any) -> list[Instance]:
-    return [found for _, found in index.instances.walk_store(store.id, **how)]
+    return [found.to_instance() for found in index.instances.walk_store(store.id, **how)]
 
 
 STUDY_SAID = StudyAttributes("Doe^John", "P1", study_date="20240105", study_description="Old hip")

@@ -14,7 +14,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 
 from gantry.dicom import forms
-from gantry.dicom.rendering import Grey, _greys, grey_picture, window
+from gantry.dicom.rendering import Grey, _compute_greys, render_grey, window
 from gantry.errors import InvalidArgument
 from tests.pixels.instances import Extra, image, part10, parts, read, refusal
 from tests.support.dicom import element
@@ -67,8 +67,8 @@ def test_a_straight_window_gives_what_the_table_gives(
 ) -> None:
     values = np.arange(-2000, 4000, dtype="<i2").reshape(60, 100)
     grey = Grey(slope, -1024.0, None, None, 40.0, width, function, inverted, None)
-    drawn = grey_picture(values, grey).astype(int)
-    table = _greys(np.arange(-2000, 4000), grey, (0, 0)).reshape(60, 100).astype(int)
+    drawn = render_grey(values, grey).astype(int)
+    table = _compute_greys(np.arange(-2000, 4000), grey, (0, 0)).reshape(60, 100).astype(int)
     assert np.abs(drawn - table).max() <= 1
     assert (drawn != table).mean() < 0.01
 

@@ -71,7 +71,7 @@ def test_the_slow_reader_gives_what_the_library_gives(monkeypatch: pytest.Monkey
         transcoded(image(cells.tobytes(), ROWS, COLUMNS, bits=(16, 16, 15)), forms.RLE), forms.OCTETS, forms.AS_STORED
     )
     by_library = decode_planes(part.data, 1, COUNT, 2)
-    monkeypatch.setattr("gantry.dicom.rle_segments._by_library", lambda *_: None)
+    monkeypatch.setattr("gantry.dicom.rle_segments._decode_by_library", lambda *_: None)
     assert (decode_planes(part.data, 1, COUNT, 2) == by_library).all()
     assert (by_library[0] == cells).all()
 

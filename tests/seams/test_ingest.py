@@ -159,6 +159,19 @@ def test_a_copy_that_fails_is_a_failure_and_leaves_no_blob(source: LocalBlobStor
     assert stored(broken) == []
 
 
+def test_a_copy_that_fails_and_whose_rest_cannot_be_removed_is_reported_as_the_first(
+    source: LocalBlobStore, run: Run, tmp_path: Path
+) -> None:
+    class Stuck(BrokenStore):
+        def delete(self, key: str) -> None:
+            raise Unavailable(f"{key} stays")
+
+    source.put("a", [make_instance()])
+    (outcome,) = run("a", blobs=Stuck(str(tmp_path / "blobs"), Aborted("changed while it was read")))
+    assert isinstance(outcome, Failure)
+    assert outcome.status == Status(Code.ABORTED, "changed while it was read")
+
+
 def test_a_full_disk_of_ours_is_an_error_of_the_batch(source: LocalBlobStore, run: Run, tmp_path: Path) -> None:
     broken = BrokenStore(str(tmp_path / "blobs"), ResourceExhausted("the disk is full"))
     source.put("a", [make_instance()])

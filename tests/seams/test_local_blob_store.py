@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import pickle
+import re
 import socket
 import tempfile
 import threading
@@ -30,6 +32,7 @@ from gantry.errors import (
 from gantry.seams import Check, OpenedObject
 from gantry.storage import beneath, local, local_listing
 from gantry.storage.local import LocalBlobStore
+from gantry.system_errors import describe_os_error
 from tests.seams.blob_store_suite import KEYS, BlobStoreSuite, failing, fill, keys, read
 
 BAD_SEGMENTS = ["", ".", "..", "../outside", "a/../../outside", "a/..", "./a", "a/./b", "/a", "/etc/passwd"]
@@ -433,6 +436,53 @@ def test_a_write_error_that_only_the_sync_tells_is_not_lost(
     with pytest.raises(Unavailable, match="refused to keep"):
         store.flush()
     store.flush()  # nothing was written since
+
+
+def test_the_kernel_that_refuses_to_keep_what_was_written(
+    store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """syncfs(2) answers −1 and sets errno."""
+
+    class Library:
+        @staticmethod
+        def syncfs(_fd: int) -> int:
+            ctypes.set_errno(errno.EIO)
+            return -1
+
+    monkeypatch.setattr(local.sys, "platform", "linux")
+    monkeypatch.setattr(local.ctypes, "CDLL", lambda *_, **__: Library)
+    monkeypatch.setattr(local, "_linux_syncfs", local._load_syncfs())
+    store.put("a", [b"a"])
+    with pytest.raises(Unavailable, match="refused to keep"):
+        store.flush()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOTCONN, errno.ESTALE])
+def test_other_errors_of_the_disk_are_unavailable(store: LocalBlobStore, number: int) -> None:
+    """For reading and for writing, in our words for what the system said."""
+    error = OSError(number, os.strerror(number))
+    with pytest.raises(Unavailable, match=re.escape(describe_os_error(error))):
+        store.put("a", failing(OSError(number, os.strerror(number))))
+    assert isinstance(local._read_error(OSError(number, os.strerror(number))), Unavailable)
+
+
+def test_no_call_keeps_a_descriptor(store: LocalBlobStore, root: Path) -> None:
+    fill(store, ["a", "b/c", "b/d/e"])
+    store.flush()
+    before = set(os.listdir("/proc/self/fd"))
+    for _ in range(20):
+        for key in ("a", "b/c", "b", "b/d/none", "none/x"):
+            with suppress(StatusError):
+                store.head(key)
+            with suppress(StatusError), store.open(key):
+                pass
+        list(store.list())
+        next(iter(store.list()))
+        store.delete("none/x")
+        with suppress(StatusError):
+            store.put("b/x", failing(OSError(errno.EIO, "broken")))
+    store.flush()
+    assert set(os.listdir("/proc/self/fd")) == before
 
 
 def test_writing_goes_on_while_empty_directories_are_removed(store: LocalBlobStore, root: Path) -> None:

@@ -6,21 +6,27 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import zstandard
+from starlette.datastructures import Headers
 
+from gantry.api.call import Call, Context
+from gantry.api.retrieving import retrieve_metadata
+from gantry.api.web import Answer
 from gantry.dicom.forms import EXPLICIT_LE
-from gantry.errors import Code, DataLoss, Internal, NotAcceptable, StatusError
+from gantry.errors import Code, DataLoss, Internal, NotAcceptable, ResourceExhausted, StatusError, Unavailable
 from gantry.header_packs import pack
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
 from gantry.operations.export_dicom_data import AS_THEY_ARE, export_batch
 from gantry.operations.set_blob_storage_settings import copy_batch
-from gantry.queries import FoundInstance, Level
-from gantry.resources import Dataset, DicomStore, Failure, Instance, Replacement
+from gantry.queries import Level
+from gantry.resources import Dataset, DicomStore, Failure, Replacement, StoredInstance
 from gantry.seams import Seams
 from gantry.storage.local import LocalBlobStore
 from gantry.studies import metadata as of_metadata
@@ -86,7 +92,7 @@ def fill(seams: Seams, count: int, syntax: str = EXPLICIT_LE, start: int = 0) ->
     assert len(found.instances) == count
 
 
-def rows(seams: Seams) -> dict[str, FoundInstance]:
+def rows(seams: Seams) -> dict[str, StoredInstance]:
     return {row.sop_instance_uid: row for row in seams.index.instances.list_below(STORE, STUDY)}
 
 
@@ -94,7 +100,7 @@ def _path(sop_instance_uid: str) -> ResourcePath:
     return ResourcePath(STUDY.study, sop_instance_uid.rpartition(".")[0], sop_instance_uid)
 
 
-def stored(seams: Seams) -> list[tuple[str, Instance]]:
+def stored(seams: Seams) -> list[StoredInstance]:
     return list(seams.index.instances.walk_below(1, STUDY))
 
 
@@ -154,13 +160,34 @@ def test_an_answer_that_lacks_something_is_not_remembered(seams: Seams, monkeypa
     assert remembered.get(again.etag) is not None and remembered.is_whole(again.etag)
 
 
+@pytest.mark.parametrize("accept", ["application/dicom+json", 'multipart/related; type="application/dicom+xml"'])
+def test_an_answer_that_lacks_something_is_not_confirmed(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    """Whoever has it is sent the whole one as soon as that can be read, and is told afterwards that it is the same."""
+    context = Context(seams, lambda: None, cast(Any, None), (), "http://h")
+
+    def ask(**headers: str) -> Answer:
+        ids = (STORE.project, STORE.location, STORE.dataset, STORE.store, STUDY.study)
+        answer = retrieve_metadata.call(Call(context, "v1", ids, headers=Headers({"accept": accept} | headers)))
+        return replace(answer, body=answer.body if isinstance(answer.body, bytes) else b"".join(answer.body))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(of_metadata.JsonWriter, "write", mistaken(of_metadata.JsonWriter.write))
+        etag = ask().headers["etag"]
+    again = ask(**{"if-none-match": etag})
+    assert (again.status, again.headers["etag"]) == (200, etag)
+    assert cast(bytes, again.body).count(b"00100010") == COUNT
+    assert ask(**{"if-none-match": etag}).status == 304
+
+
 def test_metadata_as_xml(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = of_metadata.native_xml
 
-    def failing(attributes: dict[str, Any]) -> bytes:
+    def failing(attributes: dict[str, Any], *options: Any) -> bytes:
         if "00100010" in attributes and attributes["00080018"]["Value"] == [BAD]:
             raise RecursionError
-        return whole(attributes)
+        return whole(attributes, *options)
 
     monkeypatch.setattr(of_metadata, "native_xml", failing)
     texts = [object_xml(text) for text in metadata(seams, STORE, STUDY, "http://h").objects]
@@ -283,8 +310,7 @@ def test_instances_whose_headers_are_damaged_in_the_index_can_be_changed_and_del
 
 
 def outcomes(seams: Seams, tmp_path: Path, verb: str) -> list[Any]:
-    placed = stored(seams)
-    items = [item for _, item in placed]
+    items = stored(seams)
     Blobs.bad = next(item.blob_key for item in items if item.sop_instance_uid == BAD)
     if verb == "export":
         (tmp_path / "out").mkdir()
@@ -293,7 +319,42 @@ def outcomes(seams: Seams, tmp_path: Path, verb: str) -> list[Any]:
     if verb == "copy":
         return list(copy_batch(items, blobs=seams.blobs, place="ARCHIVE", blob_prefix="1/2/3"))
     keys = [f"main/1/9/{number}.dcm" for number in range(COUNT)]
-    return list(update_batch(placed, keys, patch=NAME, web_url="http://h", blobs=seams.blobs))
+    return list(update_batch(items, keys, patch=NAME, web_url="http://h", blobs=seams.blobs))
+
+
+class Breaking:
+    """Blobs whose copies break in the middle; what is removed is written down."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+        self.deleted: list[str] = []
+
+    @contextmanager
+    def open(self, key: str) -> Iterator[str]:
+        yield key
+
+    def copy_from(self, _source: str, _key: str) -> int:
+        raise self.error
+
+    def delete(self, key: str) -> None:
+        self.deleted.append(key)
+        raise Unavailable("it cannot be removed either")
+
+    def flush(self) -> None:
+        pass
+
+
+def test_half_a_copy_to_another_place_is_removed_and_its_own_error_counts(seams: Seams) -> None:
+    item = stored(seams)[0]
+    blobs = Breaking(Unavailable("the disk is gone"))
+    (outcome,) = copy_batch([item], 7, blobs=cast(Any, blobs), place="ARCHIVE", blob_prefix="1/2/3")
+    assert isinstance(outcome, Failure)
+    assert (outcome.resource, outcome.status.message) == (item.path, "the disk is gone")
+    assert blobs.deleted == ["ARCHIVE/1/2/3/0007.dcm"]
+    full = Breaking(ResourceExhausted("the disk is full"))
+    with pytest.raises(ResourceExhausted, match="the disk is full"):
+        copy_batch([item], blobs=cast(Any, full), place="ARCHIVE", blob_prefix="1/2/3")
+    assert full.deleted == ["ARCHIVE/1/2/3/0000.dcm"]
 
 
 @pytest.mark.parametrize("verb, good", [("export", type(None)), ("copy", str), ("patch", Replacement)])

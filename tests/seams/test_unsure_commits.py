@@ -40,7 +40,7 @@ class Index(SqlIndex):
         for part, name, wrap in (
             (self.uploads, "store_instances", self._write),
             (self.uploads, "replace_instance", self._write),
-            (self.instances, "find_blobs", self._look),
+            (self.instances, "find_stored", self._look),
         ):
             setattr(part, name, partial(wrap, getattr(part, name)))
 
@@ -87,7 +87,7 @@ def blobs(seams: Seams) -> set[str]:
 
 
 def named(index: Index) -> set[str]:
-    return {item.blob_key for _, item in index.instances.walk_store(1)}
+    return {item.blob_key for item in index.instances.walk_store(1)}
 
 
 @pytest.mark.parametrize("replace", [False, True])

@@ -56,6 +56,28 @@ def test_status_is_code_and_message() -> None:
     assert errors.NotFound("gone").status == Status(Code.NOT_FOUND, "gone")
 
 
+def test_advice_is_a_field_and_a_sentence_of_its_own() -> None:
+    error = errors.NotFound("bucket gs://b does not exist", advice="create it")
+    assert (error.what, error.advice) == ("bucket gs://b does not exist", "create it")
+    assert error.message == str(error) == error.status.message == "bucket gs://b does not exist. Create it"
+    assert error.status == Status(Code.NOT_FOUND, "bucket gs://b does not exist", "create it")
+    copy = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (copy.what, copy.advice, copy.message) == (error.what, error.advice, error.message)
+
+
+def test_advice_stays_at_the_end_of_what_is_said_of_something_larger() -> None:
+    error = errors.PermissionDenied("may not be read", ({"a": 1},), "give its user read permission")
+    larger = error.within("the filter file gs://b/f cannot be read")
+    assert type(larger) is errors.PermissionDenied and larger.details == ({"a": 1},)
+    text = "the filter file gs://b/f cannot be read: may not be read. Give its user read permission"
+    assert larger.message == text
+
+
+def test_advice_is_kept_whole_in_a_message_that_has_to_be_cut() -> None:
+    error = errors.NotFound("x" * 10_000, advice="create it")
+    assert len(error.message) <= errors.MAX_MESSAGE and error.message.endswith("…. Create it")
+
+
 def test_a_bad_field_is_named_for_people_and_for_machines() -> None:
     error = invalid_field("gcsSource.uri", "is missing")
     assert error.message == "gcsSource.uri: is missing"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gantry.api.filters import label_filter, terms
+from gantry.api.filters import parse_label_filter, parse_terms
 from gantry.errors import InvalidArgument
 
 AB = {"a": "1", "b": "2"}
@@ -37,7 +37,7 @@ AB = {"a": "1", "b": "2"}
     ],
 )
 def test_labels(text: str, expected: bool) -> None:
-    assert label_filter(text)(AB) is expected
+    assert parse_label_filter(text)(AB) is expected
 
 
 @pytest.mark.parametrize(
@@ -45,12 +45,12 @@ def test_labels(text: str, expected: bool) -> None:
     [(r'labels.a="x y"', "x y"), (r'labels.a="\""', '"'), (r'labels.a="\\"', "\\"), ('labels.a=""', "")],
 )
 def test_quoted_values(text: str, value: str) -> None:
-    assert label_filter(text)({"a": value})
-    assert not label_filter(text)({"a": "other"})
+    assert parse_label_filter(text)({"a": value})
+    assert not parse_label_filter(text)({"a": "other"})
 
 
 def test_an_operators_name_may_begin_a_value_or_a_key() -> None:
-    assert label_filter("labels.ORder=ANDy")({"ORder": "ANDy"})
+    assert parse_label_filter("labels.ORder=ANDy")({"ORder": "ANDy"})
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_an_operators_name_may_begin_a_value_or_a_key() -> None:
 )
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match="filter"):
-        label_filter(text)
+        parse_label_filter(text)
 
 
 FIELDS = ("done", "metadata.apiMethodName")
@@ -100,7 +100,7 @@ FIELDS = ("done", "metadata.apiMethodName")
     ],
 )
 def test_terms(text: str, expected: dict[str, str]) -> None:
-    assert terms(text, FIELDS) == expected
+    assert parse_terms(text, FIELDS) == expected
 
 
 @pytest.mark.parametrize(
@@ -122,12 +122,12 @@ def test_terms(text: str, expected: dict[str, str]) -> None:
 )
 def test_other_terms_are_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match="filter"):
-        terms(text, FIELDS)
+        parse_terms(text, FIELDS)
 
 
 @given(st.text('labels.a=1 "ANDORNOT\\()\n', max_size=40))
 def test_no_filter_leads_to_anything_but_an_answer_or_a_refusal(text: str) -> None:
-    for read in (label_filter, lambda text: terms(text, FIELDS)):
+    for read in (parse_label_filter, lambda text: parse_terms(text, FIELDS)):
         try:
             read(text)
         except InvalidArgument:

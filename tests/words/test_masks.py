@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gantry.api.masks import masked_paths
+from gantry.api.masks import apply_mask
 from gantry.api.wire import DicomStoreBody
 from gantry.errors import InvalidArgument
 
@@ -16,7 +16,7 @@ OLD = {"labels": {"a": "1", "b": "2"}, "notification_config": {"pubsub_topic": "
 
 
 def masked(mask: str | None, body: dict[str, Any], old: dict[str, Any] = OLD) -> dict[str, Any]:
-    return masked_paths({} if mask is None else {"updateMask": mask}, DicomStoreBody, FIELDS, old, body)
+    return apply_mask({} if mask is None else {"updateMask": mask}, DicomStoreBody, FIELDS, old, body)
 
 
 def test_a_masked_field_is_taken_from_the_body_and_no_other() -> None:
@@ -59,7 +59,7 @@ def test_a_star_is_every_field() -> None:
 
 
 def test_the_parameter_may_be_written_in_snake_case() -> None:
-    new = masked_paths({"update_mask": "labels"}, DicomStoreBody, FIELDS, OLD, {})
+    new = apply_mask({"update_mask": "labels"}, DicomStoreBody, FIELDS, OLD, {})
     assert "labels" not in new
 
 

@@ -97,7 +97,7 @@ def test_settings_of_access_that_make_no_sense(settings: dict[str, str], words: 
     ("settings", "words"),
     [
         ({"tokens_file": "/none"}, "/none"),
-        ({"tokens_file": "/none", "admins": ("bob",)}, "'bob' is no member"),
+        ({"tokens_file": "/none", "admins": ("bob",)}, "'bob' is not a member"),
         ({"oidc_issuer": "http://example.org", "oidc_audience": "x"}, "oidc_issuer"),
         ({"oidc_issuer": "https://example.org"}, "oidc_audience"),
         ({"tokens_file": "/none", "custom_roles": {"roles/x": ()}}, "projects/PROJECT/roles/NAME"),
@@ -298,7 +298,7 @@ def test_truth(name: str) -> None:
         ("locations", "..", "a list of names"),
         ("data", "a\0b", "the path of a directory"),
         ("tokens_file", 5, "the path of a file"),
-        ("custom_roles", {"projects/p/roles/x": "healthcare.datasets.get"}, "a table of the settings file"),
+        ("custom_roles", {"projects/p/roles/x": "healthcare.datasets.get"}, "a table of roles"),
         ("bucket_rules", "x", "a list of tables"),
         ("bucket_rules", {"name": "x"}, "a list of tables"),
     ],
@@ -339,5 +339,5 @@ def test_files_that_cannot_be_read_are_named_at_the_start(tmp_path: Path, name: 
 
 def test_a_certificate_that_is_none_is_named_at_the_start(tmp_path: Path) -> None:
     (tmp_path / "cert").write_text("x")
-    with pytest.raises(InvalidArgument, match="are no certificate chain in PEM"):
+    with pytest.raises(InvalidArgument, match="must be a certificate chain in PEM"):
         load_settings({"tls_cert": str(tmp_path / "cert"), "tls_key": str(tmp_path / "cert")}, {})

@@ -204,3 +204,20 @@ def test_many_stars_cannot_make_matching_endless() -> None:
     pattern = UriPattern.parse("gs://b/" + "*a" * 16 + "*.dcm")
     assert not pattern.matches("a" * 200)
     assert pattern.matches("a" * 200 + ".dcm")
+
+
+@pytest.mark.parametrize("key", ["http://h/x", "a://b", "gs://b/c", "a:b"])
+def test_a_key_may_hold_what_looks_like_a_scheme(key: str) -> None:
+    """Only the first ``://`` is that of the address."""
+    assert StorageUri.parse(f"gs://bucket/{key}") == StorageUri("bucket", key)
+    assert UriPattern.parse(f"gs://bucket/{key}").matches(key)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "key", "expected"),
+    [("a*b*c", "abc", True), ("a*b*c", "axbxc", True), ("a*b*c", "abbcbc", True), ("a*b*c", "ac", False),
+     ("a*b*c", "acb", False), ("a*b*c", "acbx", False), ("a*b*c", "xabc", False), ("a*b*c", "abcx", False),
+     ("*a*", "a", True), ("*a*", "b", False), ("a*a", "a", False), ("a*a", "aa", True), ("a?*c", "ac", False)],
+)  # fmt: skip
+def test_every_piece_between_stars_is_there_in_its_order(pattern: str, key: str, expected: bool) -> None:
+    assert UriPattern.parse(f"gs://bucket/{pattern}").matches(key) is expected

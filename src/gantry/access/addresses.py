@@ -1,4 +1,4 @@
-"""Which addresses of issuers are safe to ask: those that TLS protects, and those of this machine."""
+"""Which addresses of issuers are safe to request: https, and http on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def split_http(url: str) -> SplitResult | None:
-    """The parts of an http or https address; None for what is none, or has a user's name in it."""
+    """The parts of an http or https address; None for anything else, and for an address with a user name."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -31,4 +31,4 @@ def is_safe(url: str) -> bool:
 def require_safe(name: str, url: str) -> None:
     """Raises InvalidArgument."""
     if not is_safe(url):
-        raise InvalidArgument(f"{name}: {url[:200]!r} is no https address")
+        raise InvalidArgument(f"{name}: {url[:200]!r} is not an https address")

@@ -17,30 +17,30 @@ _SUBJECTS = ("urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:toke
 
 
 class TokenEndpoint:
-    """``issuer`` is the one whose tokens are good here, if any."""
+    """``issuer``: the OpenID Connect issuer whose tokens are accepted, if any."""
 
     def __init__(self, accounts: ServiceAccounts, issuer: OidcTokens | None = None) -> None:
         self._accounts, self._issuer = accounts, issuer
 
-    def account(self, form: Mapping[str, str]) -> str:
-        """Whom a form says that it is of, without proof: to count what fails. "" where it does not say."""
-        found = read_unverified(form.get("assertion") or form.get("subject_token", ""))
-        return "" if found is None else f"{found.claims.get('iss')} {found.claims.get('sub')}"
+    def name_account(self, form: Mapping[str, str]) -> str:
+        """The issuer and subject that a form claims, not verified, to count failures by; "" without a claim."""
+        token = read_unverified(form.get("assertion") or form.get("subject_token", ""))
+        return "" if token is None else f"{token.claims.get('iss')} {token.claims.get('sub')}"
 
-    def give(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """An access token, good for an hour. Raises InvalidArgument for another grant, Unauthenticated."""
+    def issue(self, form: Mapping[str, str]) -> dict[str, Any]:
+        """An access token, valid for an hour. Raises InvalidArgument for another grant, Unauthenticated."""
         grant = form.get("grant_type", "")
         if grant == ASSERTION:
             return self._accounts.exchange(form.get("assertion", ""))
         if grant == EXCHANGE and self._issuer is not None:
-            return self._exchanged(self._issuer, form)
+            return self._exchange(self._issuer, form)
         known = ASSERTION if self._issuer is None else f"{ASSERTION} or {EXCHANGE}"
         raise InvalidArgument(f"grant_type must be {known}")
 
-    def _exchanged(self, issuer: OidcTokens, form: Mapping[str, str]) -> dict[str, Any]:
+    def _exchange(self, issuer: OidcTokens, form: Mapping[str, str]) -> dict[str, Any]:
         if form.get("subject_token_type") not in _SUBJECTS:
             raise Unauthenticated(f"subject_token_type must be {' or '.join(_SUBJECTS)}")
-        found = issuer.principal(form.get("subject_token", ""))
-        if found is None:
-            raise Unauthenticated("the subject token is of no issuer that is known here")
-        return self._accounts.token_of(found) | {"issued_token_type": ACCESS_TOKEN}
+        who = issuer.authenticate(form.get("subject_token", ""))
+        if who is None:
+            raise Unauthenticated("the issuer of the subject token is not known to this server")
+        return self._accounts.issue_for(who) | {"issued_token_type": ACCESS_TOKEN}

@@ -1,4 +1,4 @@
-"""JSON of an OpenID Connect issuer: one request, bounded in time and size, and no redirect is followed."""
+"""JSON of an OpenID Connect issuer: one request, limited in time and size. Redirects are not followed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from gantry.errors import PermissionDenied, Unavailable
 
 MAX_BYTES = 1 << 20
 """Documents and key sets of large issuers have some 10 kB."""
-MAX_SECONDS = 10.0
+MAX_SECONDS = 10.0  # a whole answer; issuers answer in well under a second
 _SILENCE_SECONDS = 5.0  # without a byte
 
 
 def fetch_json(url: str, form: dict[str, str] | None = None) -> dict[str, Any]:
-    """The JSON object that an address answers, to a POST of ``form`` where there is one.
+    """The JSON object at ``url``: of a POST where ``form`` is given, else of a GET.
 
-    Raises PermissionDenied where it answers 4xx, Unavailable for all else that is no such object.
+    Raises PermissionDenied for a status of 4xx, Unavailable for any other answer that is not a JSON object.
     """
     try:
         with httpx.Client(timeout=_SILENCE_SECONDS, follow_redirects=False, verify=_certificates()) as client:
@@ -37,12 +37,12 @@ def fetch_json(url: str, form: dict[str, str] | None = None) -> dict[str, Any]:
 
 @cache
 def _certificates() -> ssl.SSLContext:
-    """The authorities that are trusted; to load them takes longer than most answers."""
+    """The trusted authorities. Cached: loading them takes longer than most answers."""
     return httpx.create_ssl_context()
 
 
 def _read(client: httpx.Client, url: str, form: dict[str, str] | None) -> bytes:
-    """The bytes as they come: compression is not asked for, since what a few bytes inflate to has no bound."""
+    """The body. Compressed answers are not requested: a few bytes can inflate to any size."""
     headers = {"accept": "application/json", "accept-encoding": "identity"}
     deadline, held = time.monotonic() + MAX_SECONDS, bytearray()
     with client.stream("GET" if form is None else "POST", url, data=form, headers=headers) as answer:

@@ -16,7 +16,7 @@ _MAX_EMAIL, _MAX_GROUPS, _MAX_GROUP = 320, 1000, 500  # characters of an address
 
 @dataclass(frozen=True, slots=True)
 class ClaimNames:
-    """Which claims say who somebody is. ``require_verified``: a token without ``email_verified`` is refused."""
+    """The claims that identify a caller. ``require_verified``: a token without ``email_verified`` is refused."""
 
     email: str = "email"
     groups: str = "groups"
@@ -24,31 +24,29 @@ class ClaimNames:
 
 
 class OidcTokens:
-    """Those of ``issuer`` for ``audience``. Safe to use from many threads. Raises InvalidArgument."""
+    """Tokens of ``issuer`` for ``audience``. Safe to use from many threads. Raises InvalidArgument."""
 
     def __init__(self, issuer: Issuer, audience: str, names: ClaimNames | None = None) -> None:
         if not audience:
-            raise InvalidArgument(
-                "oidc_audience: is needed with oidc_issuer: tokens for others are not for this server"
-            )
+            raise InvalidArgument("oidc_audience: is needed with oidc_issuer: tokens for other audiences are refused")
         self._issuer, self._audience = issuer, audience
         self._names = names or ClaimNames()
 
-    def principal(self, token: str) -> Principal | None:
-        """None for a token of somebody else. Raises Unauthenticated, Unavailable where its keys cannot be had."""
-        claims = self.claims(token)
+    def authenticate(self, token: str) -> Principal | None:
+        """None for a token of another issuer. Raises Unauthenticated; Unavailable without the issuer's keys."""
+        claims = self.read_claims(token)
         return None if claims is None else self.principal_of(claims)
 
-    def again(self, credential: str) -> Principal | None:
-        """The issuer does not report what it takes back: its tokens are good until they end."""
+    def recheck(self, credential: str) -> Principal | None:
+        """None: the issuer does not report withdrawn tokens, so they are valid until they expire."""
         return None
 
-    def claims(self, token: str) -> Claims | None:
-        """What the issuer says in a token. None for one of somebody else. Raises Unauthenticated, Unavailable."""
-        found = read_unverified(token)
-        if found is None or found.claims.get("iss") != self._issuer.url:
+    def read_claims(self, token: str) -> Claims | None:
+        """The claims of a verified token. None for a token of another issuer. Raises Unauthenticated, Unavailable."""
+        unverified = read_unverified(token)
+        if unverified is None or unverified.claims.get("iss") != self._issuer.url:
             return None
-        key = self._issuer.key(found.kid or "")
+        key = self._issuer.find_key(unverified.kid or "")
         return verify(
             token,
             key.key,
@@ -59,15 +57,15 @@ class OidcTokens:
         )
 
     def principal_of(self, claims: Claims) -> Principal:
-        """Whom the claims of a verified token name. Raises Unauthenticated."""
+        """The caller whom the claims of a verified token name. Raises Unauthenticated."""
         email = claims.get(self._names.email)
         if not _is_address(email):
-            raise Unauthenticated(f"the token names nobody: its claim {self._names.email!r} is no e-mail address")
+            raise Unauthenticated(f"the token names nobody: its claim {self._names.email!r} is not an e-mail address")
         self._require_verified(claims)
         return principal(f"user:{email}", _groups(claims.get(self._names.groups)), ends=claims["exp"])
 
     def _require_verified(self, claims: Claims) -> None:
-        """Some issuers write the truth as a string, and many leave the claim out (OIDC Core §5.1 has it optional)."""
+        """Some issuers write the claim as a string, and many omit it (optional in OIDC Core §5.1)."""
         missing = "email_verified" not in claims
         if missing and self._names.require_verified:
             raise Unauthenticated(

@@ -1,8 +1,9 @@
-"""What somebody else publishes, fetched in the background: nobody waits behind a lock for a fetch.
+"""A value that another server publishes, fetched in the background: no caller holds a lock during a fetch.
 
-A fetch is one thread. Whoever needs what is not here yet waits for it for two seconds at most, counted from its
-beginning, and only a few wait at a time: a server whose threads all wait for an issuer answers nobody. All others get
-Unavailable at once. A fetch that has failed is not repeated for some seconds. What was fetched before stays good.
+Each fetch runs in one thread. A caller that needs a value that is missing waits until two seconds after the start of
+the fetch at most. Only a few callers wait at a time, because a server whose threads all wait for an issuer answers no
+request. The others get Unavailable at once. A failed fetch is not repeated for some seconds. The value that was
+fetched before stays valid.
 """
 
 from __future__ import annotations
@@ -19,20 +20,20 @@ from gantry.errors import StatusError, Unavailable, retry_later
 logger = logging.getLogger(__name__)
 
 FRESH, STALE = 3600.0, 86_400.0
-"""Seconds after which a value is fetched anew, and after which it is good no more."""
+"""Seconds after which a value is fetched again, and after which it is not used any more."""
 PAUSE = 30.0
-"""Seconds between two fetches for what was not in the value."""
+"""Seconds between two fetches, if the first value lacked what a caller needs."""
 FAILURE_PAUSE = 5.0
 """Seconds between a failure and the next fetch."""
 PATIENCE = 2.0
-"""Seconds that a caller waits for a fetch, from the beginning of the fetch on."""
+"""Seconds that a caller waits for a fetch, counted from the start of the fetch."""
 MAX_WAITING = 2
 """Callers that may wait at a time, of the 40 threads that requests have, and of the 4 that searches have."""
 Held = TypeVar("Held")
 
 
 class Refreshed(Generic[Held]):
-    """``name`` is for the log and for answers. Safe to use from many threads."""
+    """``name`` appears in the log and in answers. Safe to use from many threads."""
 
     def __init__(self, name: str, fetch: Callable[[], Held]) -> None:
         self._name, self._fetch = name, fetch
@@ -45,9 +46,9 @@ class Refreshed(Generic[Held]):
         self._began = 0.0
 
     def get(self, suffices: Callable[[Held], bool] = lambda _: True) -> Held:
-        """The value. One that does not suffice is given where it is the newest there can be.
+        """The value. One that does not suffice is returned if no newer one is to be had.
 
-        Raises Unavailable, with the seconds after which to try again, while a better one may be on its way.
+        Raises Unavailable, with the seconds after which to try again, while a newer value may still arrive.
         """
         held = self._current()
         if held is not None and suffices(held):
@@ -66,13 +67,14 @@ class Refreshed(Generic[Held]):
             return self._held if time.monotonic() - self._fetched <= STALE else None
 
     def _start(self) -> None:
-        """Begin a fetch, unless one is under way or was a moment ago."""
+        """Start a fetch, unless one is running or has just ended."""
         with self._lock:
             pause = FAILURE_PAUSE if self._failed else PAUSE
             if self._running is not None or time.monotonic() - self._ended < pause:
                 return
-            self._running, self._began = threading.Event(), time.monotonic()
-            threading.Thread(target=self._run, args=(self._running,), daemon=True).start()
+            running = threading.Event()
+            threading.Thread(target=self._run, args=(running,), daemon=True).start()
+            self._running, self._began = running, time.monotonic()  # only now: a system may have no thread left
 
     def _run(self, done: threading.Event) -> None:
         held, failed = None, True
@@ -101,5 +103,5 @@ class Refreshed(Generic[Held]):
     def _unavailable(self) -> Unavailable:
         with self._lock:
             left = self._ended + FAILURE_PAUSE - time.monotonic() if self._running is None else 1
-        error = Unavailable(f"{self._name} cannot be asked at the moment; try again")
+        error = Unavailable(f"{self._name} cannot be reached at the moment; try again")
         return retry_later(error, max(1, math.ceil(left)))

@@ -1,4 +1,4 @@
-"""What a file or a directory holds, read again when it has changed."""
+"""The content of a file or directory, read again when it has changed."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gantry.errors import InvalidArgument
 
 logger = logging.getLogger(__name__)
 
-SECONDS = 1.0  # between two looks
-_SETTLED = 2_000_000_000  # ns: clocks of file systems are coarse, so what changed just now may change again unseen
+SECONDS = 1.0  # between two checks for changes
+_SETTLED = 2_000_000_000  # ns: file systems have coarse clocks, so a second change within 2 s may leave the same time
 Held = TypeVar("Held")
 
 
 class Reloaded(Generic[Held]):
-    """Safe to use from many threads. Raises InvalidArgument, as ``load`` does, for what cannot be read at the start.
+    """Safe to use from many threads. Raises InvalidArgument, as ``load`` does, if the first reading fails.
 
-    What cannot be read later is told of in the log, and what was known before stays.
+    If a later reading fails, the log says so, and the old content stays.
     """
 
     def __init__(self, path: Path, load: Callable[[], Held]) -> None:
@@ -33,11 +33,14 @@ class Reloaded(Generic[Held]):
         self._looked = time.monotonic()
 
     def get(self) -> Held:
-        with self._lock:
-            if time.monotonic() >= self._looked + SECONDS:
+        """The content. One caller at a time checks for changes; the others do not wait for the disk."""
+        if time.monotonic() >= self._looked + SECONDS and self._lock.acquire(blocking=False):
+            try:
                 self._looked = time.monotonic()
                 self._look()
-            return self._held
+            finally:
+                self._lock.release()
+        return self._held
 
     def _look(self) -> None:
         stamp = self._stamp()
@@ -46,13 +49,13 @@ class Reloaded(Generic[Held]):
         try:
             self._held, self._seen = self._load(), stamp
         except InvalidArgument as error:
-            logger.error("%s; what was known before stays good", error.message)
+            logger.error("%s; what was read before stays valid", error.message)
 
     def _stamp(self) -> tuple[int, int, int] | None:
-        """None for what is not there, or has changed just now: it is read again at the next look."""
+        """None for a path that does not exist or has just changed: it is read again at the next check."""
         try:
-            found = os.stat(self._path)
+            status = os.stat(self._path)
         except OSError:
             return None
-        recent = time.time_ns() - found.st_mtime_ns < _SETTLED
-        return None if recent else (found.st_mtime_ns, found.st_size, found.st_ino)
+        recent = time.time_ns() - status.st_mtime_ns < _SETTLED
+        return None if recent else (status.st_mtime_ns, status.st_size, status.st_ino)

@@ -1,7 +1,7 @@
-"""Service accounts of this server: keys in files as Google's clients read them, and the tokens these get for them.
+"""Service accounts of this server: key files in the format of Google's clients, and the tokens given for them.
 
-The server keeps the public half of each key in a file of its own and never sees the private one. A key that is removed
-takes its tokens with it.
+The server keeps the public half of each key in a file and never stores the private one. When a key is deleted, the
+tokens given for it stop working.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from gantry.iam.policies import Principal, principal
 
 logger = logging.getLogger(__name__)
 
-LIFETIME = 3600
+LIFETIME = 3600  # seconds, as Google's access tokens
 GOOGLE_TOKEN_URIS = ("https://oauth2.googleapis.com/token", "https://www.googleapis.com/oauth2/v4/token")
-"""Clients that know one endpoint alone write these for an audience, whatever ``token_uri`` says."""
+"""Some clients always write one of these as the audience, whatever ``token_uri`` says."""
 
 _OWN, _KIND = "gantry", "key"
 _OWN_ALGORITHM, _KEY_ALGORITHM = "HS256", "RS256"
@@ -52,7 +52,7 @@ class AccountKey:
 
 
 class ServiceAccounts:
-    """The keys in a directory. Safe to use from many threads; what another process changes is seen within a second."""
+    """The keys in a directory. Safe to use from many threads; changes by other processes count within a second."""
 
     def __init__(self, directory: Path, audiences: Iterable[str] = ()) -> None:
         self._directory = directory
@@ -64,7 +64,7 @@ class ServiceAccounts:
     # Keys -------------------------------------------------------------------------------------------------------------
 
     def create(self, name: str, project: str, token_uri: str) -> dict[str, Any]:
-        """A new key, as the file that clients read; its private half is nowhere else. Raises InvalidArgument."""
+        """Create a key and return the key file; the private half is stored nowhere else. Raises InvalidArgument."""
         if not _NAME.fullmatch(name) or not _PROJECT.fullmatch(project):
             raise InvalidArgument(f"service account {name!r} of {project!r}: write 2 to 63 of a-z, 0-9 and -")
         private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -91,7 +91,7 @@ class ServiceAccounts:
     def delete(self, key_id: str) -> None:
         """Raises NotFound."""
         if not _KEY_ID.fullmatch(key_id) or not (self._directory / f"{key_id}.json").is_file():
-            raise NotFound(f"there is no key {key_id[:50]!r}; gantry service-accounts list shows those there are")
+            raise NotFound(f"there is no key {key_id[:50]!r}; gantry service-accounts list shows all keys")
         (self._directory / f"{key_id}.json").unlink()
 
     @property
@@ -99,14 +99,14 @@ class ServiceAccounts:
         return self._known.get()
 
     def _load(self) -> dict[str, AccountKey]:
-        found = {}
+        keys = {}
         for path in self._directory.glob("*.json") if self._directory.is_dir() else ():
             try:
                 value = json.loads(path.read_text(encoding="utf-8"))
-                found[path.stem] = AccountKey(path.stem, value["email"], value["public_key"], int(value["created"]))
+                keys[path.stem] = AccountKey(path.stem, value["email"], value["public_key"], int(value["created"]))
             except (OSError, ValueError, KeyError, TypeError) as error:
-                logger.error("%s is no key of a service account: %s", path, error)
-        return found
+                logger.error("%s is not a key of a service account: %s", path, error)
+        return keys
 
     def _write(self, name: str, data: bytes) -> None:
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -121,60 +121,62 @@ class ServiceAccounts:
 
     def exchange(self, assertion: str) -> dict[str, Any]:
         """A token for a signed assertion (RFC 7523 §2.1). Raises Unauthenticated."""
-        key, _ = self._signed(assertion, (*GOOGLE_TOKEN_URIS, *self._audiences), required=True)
-        return self._token({"sub": f"serviceAccount:{key.email}", "key": key.id})
+        key, _ = self._verify_assertion(assertion, (*GOOGLE_TOKEN_URIS, *self._audiences), required=True)
+        return self._make_token({"sub": f"serviceAccount:{key.email}", "key": key.id})
 
-    def token_of(self, who: Principal) -> dict[str, Any]:
-        """A token for somebody whom another issuer has vouched for, with the groups they are in."""
-        return self._token({"sub": who.name, "groups": [name for name in who.members if name.startswith("group:")]})
+    def issue_for(self, who: Principal) -> dict[str, Any]:
+        """A token for a caller whom another issuer has authenticated, with their groups."""
+        return self._make_token(
+            {"sub": who.name, "groups": [name for name in who.members if name.startswith("group:")]}
+        )
 
-    def _token(self, claims: dict[str, Any]) -> dict[str, Any]:
+    def _make_token(self, claims: dict[str, Any]) -> dict[str, Any]:
         now = int(time.time())
         claims = claims | {"iss": _OWN, "aud": _OWN, "iat": now, "exp": now + LIFETIME}
         token = jwt.encode(claims, self._own_secret(), _OWN_ALGORITHM, headers={"kid": _OWN})
         return {"access_token": token, "expires_in": LIFETIME, "token_type": "Bearer"}
 
-    def principal(self, token: str) -> Principal | None:
-        """Of a token of ours, or of one that the account has signed itself, as google-auth does.
+    def authenticate(self, token: str) -> Principal | None:
+        """The caller, by a token of this server or one that the account has signed itself, as google-auth does.
 
-        None for what is neither. Raises Unauthenticated.
+        None for any other token. Raises Unauthenticated.
         """
-        found = read_unverified(token)
-        if found is None:
+        unverified = read_unverified(token)
+        if unverified is None:
             return None
-        if found.kid == _OWN and found.header.get("alg") == _OWN_ALGORITHM:
-            return self._of_ours(token)
-        if found.kid not in self._keys:
+        if unverified.kid == _OWN and unverified.header.get("alg") == _OWN_ALGORITHM:
+            return self._verify_own(token)
+        if unverified.kid not in self._keys:
             return None
-        key, claims = self._signed(token, self._audiences, required=False)
+        key, claims = self._verify_assertion(token, self._audiences, required=False)
         return _of_key(key, claims["exp"])
 
-    def again(self, credential: str) -> Principal | None:
-        """Whose key it is that a credential was given for, if it is still there."""
+    def recheck(self, credential: str) -> Principal | None:
+        """The account of a credential's key, if the key still exists."""
         kind, _, key_id = credential.partition(":")
         key = self._keys.get(key_id) if kind == _KIND else None
         return None if key is None else _of_key(key)
 
-    def _of_ours(self, token: str) -> Principal:
+    def _verify_own(self, token: str) -> Principal:
         claims = verify(
             token, self._own_secret(), _OWN_ALGORITHM, required=("exp", "iat", "sub"), audience=_OWN, issuer=_OWN
         )
         if "key" in claims:
             key = self._keys.get(claims["key"])
             if key is None or f"serviceAccount:{key.email}" != claims["sub"]:
-                raise Unauthenticated("the key that this token was given for is gone; use another key")
+                raise Unauthenticated("the key that this token was given for has been deleted; use another key")
             return _of_key(key, claims["exp"])
         return principal(claims["sub"], claims.get("groups", ()), ends=claims["exp"])
 
-    def _signed(self, token: str, audiences: Iterable[str], required: bool) -> tuple[AccountKey, Claims]:
-        """The key whose signature an assertion bears, and what it says. Raises Unauthenticated."""
-        found = read_unverified(token)
-        if found is None:
-            raise Unauthenticated("this is no signed token (RFC 7519)")
-        email = str(found.claims.get("iss", ""))
-        keys = [key for key in self._keys.values() if key.email == email and found.kid in (None, key.id)]
+    def _verify_assertion(self, token: str, audiences: Iterable[str], required: bool) -> tuple[AccountKey, Claims]:
+        """The key that has signed an assertion, and its claims. Raises Unauthenticated."""
+        unverified = read_unverified(token)
+        if unverified is None:
+            raise Unauthenticated("this is not a signed token (RFC 7519)")
+        email = str(unverified.claims.get("iss", ""))
+        keys = [key for key in self._keys.values() if key.email == email and unverified.kid in (None, key.id)]
         if not keys:
-            raise Unauthenticated(f"there is no key of service account {email[:100]!r} that could have signed this")
+            raise Unauthenticated(f"service account {email[:100]!r} has no key that could have signed this token")
         failure = Unauthenticated("")
         for key in keys:
             try:
@@ -187,15 +189,15 @@ class ServiceAccounts:
 
     def _check(self, claims: Claims, audiences: frozenset[str], required: bool) -> None:
         if claims.get("sub", claims["iss"]) != claims["iss"]:
-            raise Unauthenticated("a service account speaks for itself alone: sub must be the iss")
+            raise Unauthenticated("a service account can sign tokens for itself only: sub must equal iss")
         if claims["exp"] - claims["iat"] > LIFETIME + LEEWAY:
-            raise Unauthenticated(f"a signed token may be good for {LIFETIME} seconds at most")
+            raise Unauthenticated(f"a signed token may be valid for {LIFETIME} seconds at most")
         audience = claims.get("aud")
         if audience is None and not required:
             return
         named = audience if isinstance(audience, list) else [audience]  # RFC 7519 §4.1.3
         if not any(isinstance(each, str) and self._is_ours(each, audiences, required) for each in named):
-            raise Unauthenticated(f"the token is for {str(audience)[:200]!r}, and not for this server")
+            raise Unauthenticated(f"the token is for {str(audience)[:200]!r}, not for this server")
 
     def _is_ours(self, audience: str, audiences: frozenset[str], required: bool) -> bool:
         return audience in audiences or (not required and _HEALTHCARE.fullmatch(audience) is not None)

@@ -1,4 +1,4 @@
-"""The one reader of signed tokens (RFC 7519): what they claim, and whether the signature and the times are good."""
+"""The only reader of signed tokens (RFC 7519): reads claims, verifies signature and times."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from gantry.errors import Unauthenticated
 LEEWAY = 60
 """Seconds that clocks may differ by."""
 MAX_CHARACTERS = 65_536
-"""As much as all headers of a request may have."""
+"""The limit for all headers of a request."""
 _LAST_MOMENT = 253_402_300_799  # 9999-12-31T23:59:59Z in seconds since 1970
 _MOMENTS = ("exp", "iat", "nbf")
 Claims = dict[str, Any]
 
 
 class Unverified(NamedTuple):
-    """What a token says of itself: to find the key that must have signed it, and for nothing else."""
+    """Header and claims before verification: only to find the key that must have signed the token."""
 
     header: dict[str, Any]
     claims: Claims
@@ -31,14 +31,14 @@ class Unverified(NamedTuple):
 
 
 def read_unverified(token: str) -> Unverified | None:
-    """None for what is no signed token."""
+    """None for text that is not a signed token."""
     if token.count(".") != 2 or len(token) > MAX_CHARACTERS:
         return None
     try:
-        found = jwt.decode_complete(token, options={"verify_signature": False})
+        token_parts = jwt.decode_complete(token, options={"verify_signature": False})
     except (jwt.InvalidTokenError, ValueError, RecursionError):
         return None
-    return Unverified(found["header"], found["payload"])
+    return Unverified(token_parts["header"], token_parts["payload"])
 
 
 def verify(
@@ -50,7 +50,7 @@ def verify(
     audience: str | None = None,
     issuer: str | None = None,
 ) -> Claims:
-    """The claims of a token that ``key`` has signed. Its audience and issuer are checked where they are given.
+    """The claims of a token that ``key`` has signed. ``audience`` and ``issuer`` are checked if given.
 
     Raises Unauthenticated.
     """
@@ -60,10 +60,10 @@ def verify(
             token, key, [algorithm], audience=audience, issuer=issuer, leeway=LEEWAY, options=options
         )
     except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise Unauthenticated(f"the token is not good: {_reason(error)}") from None
+        raise Unauthenticated(f"the token is not valid: {_reason(error)}") from None
     for name in _MOMENTS:
         if name in claims and not _is_moment(claims[name]):
-            raise Unauthenticated(f"the token is not good: its claim {name} is no number of seconds since 1970")
+            raise Unauthenticated(f"the token is not valid: its claim {name} is not a number of seconds since 1970")
     return claims
 
 
@@ -76,7 +76,7 @@ def _reason(error: Exception) -> str:
         (jwt.InvalidAudienceError, "its audience (aud) is not this server"),
         (jwt.InvalidIssuerError, "its issuer (iss) is another"),
         (jwt.InvalidSignatureError, "its signature is wrong"),
-        (jwt.InvalidAlgorithmError, "it is signed with another algorithm than its key is for"),
+        (jwt.InvalidAlgorithmError, "it is signed with another algorithm than that of its key"),
     )
     return next((text for kind, text in reasons if isinstance(error, kind)), "it is malformed")
 

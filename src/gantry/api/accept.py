@@ -1,7 +1,7 @@
-"""Content negotiation of DICOMweb (PS3.18 §8.7, RFC 9110 §12.5.1): what a client accepts against what there is.
+"""Content negotiation of DICOMweb (PS3.18 §8.7, RFC 9110 §12.5.1): which of the types that a client accepts is sent.
 
-The type of a ``multipart/related`` range or offer is that of its parts: ``multipart/related; type="image/*"`` stands to
-``multipart/related; type="image/png"`` as ``image/*`` to ``image/png``, and neither has to do with the other pair.
+The type of a ``multipart/related`` range or offer is that of its parts: ``multipart/related; type="image/*"`` covers
+``multipart/related; type="image/png"`` as ``image/*`` covers ``image/png``. Neither covers anything of the other pair.
 
 Tolerances, because clients do this: ``type=application/dicom`` without quotes (all DICOMweb clients in JavaScript),
 ``*`` for ``*/*`` and ``q=.2`` (Java's HttpURLConnection), empty elements of the list.
@@ -13,13 +13,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gantry.api.multipart import parse_content_type
+from gantry.api.multipart import MULTIPART, parse_content_type
 from gantry.errors import InvalidArgument
 
 MAX_RANGES = 100
 MAX_CHARACTERS = 8 << 10
+"""Of all Accept headers: browsers send some 150 characters in 7 ranges; each range is compared with each offer."""
 
-_ANY, _MULTIPART, _ANY_MULTIPART = "*/*", "multipart/related", "multipart/*"
+_ANY, _ANY_MULTIPART = "*/*", "multipart/*"
 _ELEMENT = re.compile(r'((?:[^,"]|"(?:[^"\\]|\\.)*")*)(?:,|\Z)')
 _WEIGHT = re.compile(r"0?\.[0-9]{1,9}|0\.?|1(?:\.0{0,9})?")
 _BOUNDARY_TOKEN = re.compile(r"[0-9A-Za-z'+_\-.]+")
@@ -27,9 +28,9 @@ _BOUNDARY_TOKEN = re.compile(r"[0-9A-Za-z'+_\-.]+")
 
 @dataclass(frozen=True, slots=True)
 class MediaRange:
-    """``root`` is the ``type`` parameter, "" without one; ``parameters`` are those that no field holds.
+    """``root`` is the ``type`` parameter, "" without one; ``parameters`` are the other ones.
 
-    ``transfer_syntax`` is a UID, ``*`` for any, "" where none is named. ``q`` is 0 to 1, and 0 forbids.
+    ``transfer_syntax`` is a UID, ``*`` for any, "" if it names none. ``q`` is 0 to 1, and 0 forbids.
     """
 
     type: str
@@ -40,12 +41,12 @@ class MediaRange:
 
     @property
     def specificity(self) -> tuple[int, int]:
-        """Greater where less is in the range (RFC 9110 §12.5.1); equal for a single part and for parts of a type."""
+        """Greater for a narrower range (RFC 9110 §12.5.1); equal for a single part and for parts of the same type."""
         return _breadth(self.type, self.root), (self.transfer_syntax != "") + (self.transfer_syntax not in ("", "*"))
 
 
 def _breadth(media_type: str, root: str) -> int:
-    if media_type == _MULTIPART:
+    if media_type == MULTIPART:
         return _breadth(root, "") if root not in ("", _ANY) else 2
     if media_type in (_ANY, _ANY_MULTIPART):
         return int(media_type == _ANY_MULTIPART)
@@ -56,7 +57,7 @@ def _breadth(media_type: str, root: str) -> int:
 class Offer:
     """What a handler can produce: one ``type``, or parts of it.
 
-    ``transfer_syntaxes`` may hold ``*``, as stored, and are empty for a type that has none. ``default`` is meant when
+    ``transfer_syntaxes`` may hold ``*`` (as stored), and are empty for a type that has none. ``default`` is sent when
     the client names none (PS3.18 §8.7.3.4).
     """
 
@@ -69,8 +70,8 @@ class Offer:
 def parse_accept(values: Sequence[str]) -> list[MediaRange]:
     """All Accept headers of a request, the preferred first: by ``q``, then the specific, then the order of writing.
 
-    Without any there is one ``*/*``. Raises InvalidArgument for what is no list of media ranges, a ``q`` that is not 0
-    to 1, more than MAX_RANGES or MAX_CHARACTERS.
+    Without a header the result is one ``*/*``. Raises InvalidArgument for text that is no list of media
+    ranges, a ``q`` that is not 0 to 1, more than MAX_RANGES or MAX_CHARACTERS.
     """
     text = ",".join(values)
     if len(text) > MAX_CHARACTERS:
@@ -83,7 +84,7 @@ def parse_accept(values: Sequence[str]) -> list[MediaRange]:
 
 
 def _elements(text: str) -> list[str]:
-    """Between commas that stand outside quoted strings; empty elements are none (RFC 9110 §5.6.1.2)."""
+    """Split at commas outside quoted strings; empty elements are left out (RFC 9110 §5.6.1.2)."""
     found, pos = [], 0
     while pos < len(text):
         element = _ELEMENT.match(text, pos)
@@ -103,16 +104,16 @@ def _media_range(text: str) -> MediaRange:
     weight = parameters.pop("q", "1")
     if not _WEIGHT.fullmatch(weight):
         raise InvalidArgument(f"Accept: q={weight[:100]!r} is not a number from 0 to 1")
-    root = parameters.pop("type", "").lower() if media_type == _MULTIPART else ""
+    root = parameters.pop("type", "").lower() if media_type == MULTIPART else ""
     syntax = parameters.pop("transfer-syntax", "")
     return MediaRange(media_type, root, syntax, float(weight), tuple(parameters.items()))
 
 
 def choose(accepted: Sequence[MediaRange], offers: Sequence[Offer]) -> tuple[Offer, str] | None:
-    """The first offer that the first range has, and its transfer syntax: "" for a type without, ``*`` for as stored.
+    """The first offer that the most preferred range covers, and its transfer syntax: "" for none, ``*`` for as stored.
 
-    ``accepted`` is in the order of ``parse_accept``, ``offers`` in that of the server. What a more specific range gives
-    a lower ``q`` is left to that range, or is not to be had if it is 0. None if there is nothing (406).
+    ``accepted`` is in the order of ``parse_accept``, ``offers`` in that of the server. An offer to which a more
+    specific range gives a lower ``q`` has that ``q``, and 0 excludes it. None if no offer is acceptable (406).
     """
     for wanted in accepted:
         for offer in offers:
@@ -128,7 +129,7 @@ def _has_type(wanted: MediaRange, offer: Offer) -> bool:
         return True
     if offer.multipart:
         return wanted.type == _ANY_MULTIPART or (
-            wanted.type == _MULTIPART and (not wanted.root or _covers(wanted.root, offer.type))
+            wanted.type == MULTIPART and (not wanted.root or _covers(wanted.root, offer.type))
         )
     return _covers(wanted.type, offer.type)
 
@@ -138,14 +139,14 @@ def _covers(pattern: str, media_type: str) -> bool:
 
 
 def _transfer_syntax(wanted: MediaRange, offer: Offer) -> str | None:
-    """The one to give; None if the range names one that the offer does not have."""
+    """The one to send; None if the range names one that the offer does not have."""
     if wanted.transfer_syntax in offer.transfer_syntaxes:
         return wanted.transfer_syntax
     return offer.default if wanted.transfer_syntax in ("", "*") else None
 
 
 def _quality(accepted: Sequence[MediaRange], offer: Offer, syntax: str) -> float:
-    """The ``q`` of the most specific range for it (RFC 9110 §12.5.1); of equal ones the greatest."""
+    """The ``q`` of the most specific range that covers an offer (RFC 9110 §12.5.1); the greatest of equal ones."""
     matching = [
         (item.specificity, item.q)
         for item in accepted
@@ -157,14 +158,14 @@ def _quality(accepted: Sequence[MediaRange], offer: Offer, syntax: str) -> float
 def media_type_text(offer: Offer, transfer_syntax: str, boundary: str = "") -> str:
     """The Content-Type of an answer (PS3.18 §8.7.3.5, §8.6.1.2.1). Raises ValueError for parts without a boundary.
 
-    ``*`` is written as nothing: it is for clients, and what is as stored may differ from part to part.
+    ``*`` is left out: what is stored may differ from part to part.
     """
     if not offer.multipart:
         return part_type_text(offer, transfer_syntax)
     if not boundary:
         raise ValueError("a multipart answer needs a boundary")
     quoted = boundary if _BOUNDARY_TOKEN.fullmatch(boundary) else f'"{boundary}"'
-    return f'{_MULTIPART}; type="{offer.type}"; boundary={quoted}{_syntax_text(transfer_syntax)}'
+    return f'{MULTIPART}; type="{offer.type}"; boundary={quoted}{_syntax_text(transfer_syntax)}'
 
 
 def part_type_text(offer: Offer, transfer_syntax: str) -> str:

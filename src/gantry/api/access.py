@@ -1,4 +1,4 @@
-"""Who is calling, and whether they may: the one place where permissions are checked (spec §12, §1.19)."""
+"""Who is calling, and what they may do: the one place where permissions are checked (spec §12, §1.19)."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from gantry.iam.sessions import Session
 from gantry.names import DatasetName, DicomStoreName
 from gantry.seams import Seams
 
+_MAX_NAME = 1000  # characters in a message: the longest names that can exist have some 700
 Resource = str | DatasetName | DicomStoreName
 """A project by its id, a dataset, a DICOM store."""
 
@@ -30,46 +31,46 @@ _TYPES = {
 
 
 class Verifier(Protocol):
-    """One way to tell who holds a token."""
+    """One way to find out who holds a token."""
 
-    def principal(self, token: str) -> Principal | None:
-        """None for a token of another kind. Raises Unauthenticated for one of this kind that is not good."""
+    def authenticate(self, token: str) -> Principal | None:
+        """None for a token of another kind. Raises Unauthenticated for an invalid one of this kind."""
         ...
 
-    def again(self, credential: str) -> Principal | None:
-        """Whom the credential of a principal stands for by now; None where it is gone, or of another kind."""
+    def recheck(self, credential: str) -> Principal | None:
+        """The principal of a credential as it is now; None if the credential was removed, or is of another kind."""
         ...
 
 
 class SignIn(Protocol):
-    """Signing in at somebody else's, by way of the browser."""
+    """Signing in at an issuer with a browser."""
 
     def begin(self) -> tuple[str, tuple[str, ...]]:
-        """The address to send the browser to, and what it keeps meanwhile. Raises Unavailable."""
+        """The address to send the browser to, and what the browser must keep until it returns. Raises Unavailable."""
         ...
 
-    def finish(self, asked: Sequence[str], query: Mapping[str, str]) -> Principal:
-        """Who has come back. Raises Unauthenticated, Unavailable."""
+    def finish(self, request: Sequence[str], query: Mapping[str, str]) -> Principal:
+        """The principal who has signed in. Raises Unauthenticated, Unavailable."""
         ...
 
 
 class TokenEndpoint(Protocol):
     """Access tokens for what the fields of a form prove (RFC 6749 §3.2)."""
 
-    def account(self, form: Mapping[str, str]) -> str:
-        """Whom the form says that it is of, without proof; "" where it does not say."""
+    def name_account(self, form: Mapping[str, str]) -> str:
+        """The account that the form names, not verified; "" if it names none."""
         ...
 
-    def give(self, form: Mapping[str, str]) -> dict[str, Any]:
+    def issue(self, form: Mapping[str, str]) -> dict[str, Any]:
         """Raises InvalidArgument, Unauthenticated, Unavailable."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """``attempts`` counts wrong credentials. ``above`` is what a policy over all projects gives: somebody has to write
-    the first one. ``sign_in`` is for browsers, where an issuer is set, and ``session_hours`` how long they are known
-    then."""
+    """``attempts`` counts wrong credentials. ``above`` has the grants over all projects: without them nobody could
+    write the first policy. ``sign_in`` is for browsers, if an issuer is set; ``session_hours`` is how long their
+    sessions last."""
 
     verifiers: Sequence[Verifier]
     sessions: Sessions
@@ -84,25 +85,25 @@ class Access:
     def principal(self, token: str) -> Principal:
         """Raises Unauthenticated."""
         for verifier in self.verifiers:
-            if (found := verifier.principal(token)) is not None:
+            if (found := verifier.authenticate(token)) is not None:
                 return found
         raise Unauthenticated(
-            "the credential of this request is not known here: the token is wrong, too old, or for somebody else"
+            "the credential of this request is not known here: the token is wrong, expired, or for another server"
         )
 
-    def still(self, session: Session) -> Principal:
-        """Who has begun a session, as they are now. Raises Unauthenticated where what they have shown is gone."""
+    def recheck(self, session: Session) -> Principal:
+        """The principal of a session, as it is now. Raises Unauthenticated if its credential was removed."""
         if not session.who.credential:
             return session.who
         for verifier in self.verifiers:
-            found = verifier.again(session.who.credential)
+            found = verifier.recheck(session.who.credential)
             if found is not None and found.name == session.who.name:
                 return found
-        raise Unauthenticated("what this session was begun with is not good any more; sign in again")
+        raise Unauthenticated("the credential with which this session began is no longer valid; sign in again")
 
 
 def _token(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
-    """Empty where there is none. Raises Unauthenticated."""
+    """The bearer token of a request, empty if it has none. Raises Unauthenticated."""
     scheme, _, token = headers.get("authorization", "").strip().partition(" ")
     if scheme and (scheme.lower() != "bearer" or not token.strip()):
         raise Unauthenticated("the Authorization header is not of the form Bearer TOKEN")
@@ -110,7 +111,7 @@ def _token(headers: Mapping[str, str], query: Mapping[str, str]) -> str:
 
 
 class Caller:
-    """Anybody, where nobody is asked: all is allowed."""
+    """Any caller of a server without authentication: everything is allowed."""
 
     name = ""
 
@@ -118,12 +119,13 @@ class Caller:
         return True
 
     def require(self, permission: str, resource: Resource) -> None:
-        """Raises PermissionDenied, in the same words for what is not there."""
+        """Raises PermissionDenied, with the same message for a resource that does not exist."""
         if not self.has(permission, resource):
             roles = [role for role, held in PREDEFINED.items() if permission in held and role.count(".")]
+            name = full_name(resource)[:_MAX_NAME]
             raise PermissionDenied(
-                f"Permission '{permission}' denied on resource '{full_name(resource)}' (or it may not exist) for "
-                f"{self.name}; it is part of {', '.join(roles) or 'roles/owner'}"
+                f"Permission '{permission}' denied on resource '{name}' (or it may not exist) for {self.name}; it "
+                f"is part of {', '.join(roles) or 'roles/owner'}"
             )
 
 
@@ -131,33 +133,35 @@ ANYBODY = Caller()
 
 
 class Known(Caller):
-    """Somebody, with what the policies of a resource and of those above it allow."""
+    """An authenticated caller: the policies of a resource and of those above it decide."""
 
     def __init__(self, seams: Seams, access: Access, principal: Principal) -> None:
         self.name = principal.name
         self._seams, self._access, self._principal = seams, access, principal
 
     def has(self, permission: str, resource: Resource) -> bool:
-        policies = [
-            self._access.above,
-            *map(self._access.grants.read, self._seams.index.access.list_policies(resource)),
-        ]
         facts = Facts(datetime.now(UTC), full_name(resource), _TYPES[type(resource)])
+        if self._is_given([self._access.above], permission, facts):
+            return True  # without a query of the index
+        policies = map(self._access.grants.read, self._seams.index.access.list_policies(resource))
+        return self._is_given(list(policies), permission, facts)
+
+    def _is_given(self, policies: Sequence[Grants], permission: str, facts: Facts) -> bool:
         return allows(policies, self._principal, permission, facts, self._access.roles)
 
 
 def caller_of(
     access: Access | None, seams: Seams, verb: str, headers: Mapping[str, str], query: Mapping[str, str]
 ) -> Caller:
-    """By their token, else by the session of their browser. Raises Unauthenticated, PermissionDenied."""
+    """The caller by the token, else by the browser's session. Raises Unauthenticated, PermissionDenied."""
     if access is None:
         return ANYBODY
     if token := _token(headers, query):
         return Known(seams, access, access.principal(token))
     if session := access.sessions.of(seams, verb, headers):
-        return Known(seams, access, access.still(session))
+        return Known(seams, access, access.recheck(session))
     raise Unauthenticated(
-        "this server asks who is calling, and the request does not say: send Authorization: Bearer TOKEN"
+        "this server needs to know who is calling, and the request does not say: send Authorization: Bearer TOKEN"
     )
 
 

@@ -1,7 +1,7 @@
-"""Headers that every answer has, set at the one place that all of them pass: what may keep it, and who may run it.
+"""Headers of every answer, set in one place: which caches may keep it, and that browsers must not run it.
 
-Answers hold patients' data, and bytes that anybody may have stored. So no cache keeps them for somebody else, and no
-browser takes them for a page, a script or a style sheet of this server, whatever their media type says.
+Answers hold patients' data, and bytes that anybody may have stored. So shared caches must not keep them, and browsers
+must not take them for a page, a script or a style sheet of this server, whatever their media type says.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ _SHOWN = {
     *("application/dicom", "application/octet-stream", "application/zip", "multipart/related"),
     *("image/jpeg", "image/png", "image/gif"),
 }
-"""Media types, beside those of videos, that run nothing in a browser. Any other is saved to a file (RFC 6266 §4.2), but
-for our own pages."""
+"""Media types, beside videos, of which a browser runs nothing. It saves all others to a file (RFC 6266 §4.2), except
+our own pages."""
 
 
 def with_headers(send: Send, is_guarded: bool, scope: Scope) -> Send:
@@ -42,7 +42,7 @@ def with_headers(send: Send, is_guarded: bool, scope: Scope) -> Send:
 
 
 def _limit_content(headers: MutableHeaders) -> None:
-    """A page of ours has a policy of its own; what has none is data (WHATWG Fetch §3.6, CSP3 §6.3.2)."""
+    """Our own pages set a policy; an answer without one is data (WHATWG Fetch §3.6, CSP3 §6.3.2)."""
     headers.setdefault("x-content-type-options", "nosniff")
     if "content-security-policy" in headers:
         return
@@ -53,7 +53,7 @@ def _limit_content(headers: MutableHeaders) -> None:
 
 
 def _limit_caches(headers: MutableHeaders, status: int, depends_on: tuple[str, ...]) -> None:
-    """A browser keeps what has an entity tag, and asks each time whether it may still show it (RFC 9111 §5.2.2.4)."""
+    """Browsers may keep an answer with an entity tag, but must ask before each use (RFC 9111 §5.2.2.4)."""
     is_kept = "etag" in headers and status in (200, 206, 304)
     headers.setdefault("cache-control", "private, no-cache" if is_kept else "private, no-store")
     if not headers["cache-control"].startswith("public"):

@@ -1,14 +1,12 @@
-"""The HTTP application: transport rules of every method, routing, errors. The only async code there is."""
+"""The HTTP application: transport rules of every method, routing, errors."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
@@ -20,35 +18,28 @@ from gantry.api import logging as cloud_logging
 from gantry.api import methods
 from gantry.api.answer_headers import with_headers
 from gantry.api.body import MAX_BODY_BYTES, MAX_FORM_BYTES, Body
-from gantry.api.call import Call, Context
+from gantry.api.call import Call, Context, Handler
+from gantry.api.field_selection import parse_fields, select
 from gantry.api.intake import Intake
 from gantry.api.method import ApiMethod
 from gantry.api.origins import Origins
 from gantry.api.paths import segments_of
-from gantry.api.ranges import Unsatisfiable
+from gantry.api.responses import error_response, json_response
 from gantry.api.streaming import StreamedAnswer, draw, watch_client
 from gantry.api.visit import Visit
 from gantry.api.web import Answer, WebHandler
-from gantry.errors import (
-    Code,
-    Internal,
-    NotFound,
-    StatusError,
-    Unauthenticated,
-    Unimplemented,
-)
+from gantry.errors import Code, Internal, NotFound, StatusError, Unimplemented
 from gantry.names import API_VERSIONS
 
 logger = logging.getLogger(__name__)
 
-Page = Callable[[Context, Request], ASGIApp]
-Form = Callable[[Context, Request, bytes], ASGIApp]
-_JSON = "application/json; charset=UTF-8"
+PageHandler = Callable[[Context, Request], ASGIApp]
+FormHandler = Callable[[Context, Request, bytes], ASGIApp]
 MAX_QUERY_BYTES = 1 << 20
-"""Of a query that comes in the body."""
+"""Of a query that is sent in the body: above what servers usually take in an address (8 to 64 KiB)."""
 
 QUICK = 4
-"""Searches under way: more threads would only wait for each other."""
+"""Searches that run at a time: more threads would only wait for each other."""
 
 _WITH_BODY = ("POST", "PATCH", "PUT")
 _OVERRIDABLE = {"GET", "PUT", "PATCH", "DELETE"}
@@ -56,10 +47,10 @@ _ROUTERS = dict.fromkeys(API_VERSIONS, methods.route) | {cloud_logging.VERSION: 
 
 
 class App:
-    """ASGI application. ``pages`` are plain GET pages by first path segment (health, metrics, logs), ``forms`` take
-    the body of a POST, by first segment too."""
+    """ASGI application. ``pages`` are GET pages by their first path segment (health, metrics, logs), ``forms`` take
+    the body of a POST, also by first segment."""
 
-    def __init__(self, context: Context, pages: dict[str, Page], forms: Mapping[str, Form]) -> None:
+    def __init__(self, context: Context, pages: dict[str, PageHandler], forms: Mapping[str, FormHandler]) -> None:
         self._context = context
         self._pages, self._forms = pages, forms
         self._intake, self._quick = Intake(context.pace), CapacityLimiter(QUICK)
@@ -102,7 +93,7 @@ class App:
         """The body of a form, without its gzip. Raises InvalidArgument past ``most`` bytes."""
         async with AsyncExitStack() as stack:
             data = await self._intake.read(request, most, caller, stack)
-            return Body(_once(data), request.headers).whole(most)
+            return Body.of_bytes(data, request.headers).whole(most)
 
     async def _call(self, request: Request, version: str, segments: list[str]) -> ASGIApp:
         verb = _verb(request)
@@ -139,8 +130,8 @@ class App:
             return _response(*await self._intake.upload(request, caller, partial(_upload, handler, call)))
         async with AsyncExitStack() as stack:
             data = await self._intake.read(request, MAX_BODY_BYTES, caller, stack)
-            call = replace(call, content=Body(_once(data), request.headers))
-            return await run_sync(lambda: json_response(handler(call)))
+            call = replace(call, content=Body.of_bytes(data, request.headers))
+            return await run_sync(_answer_json, handler, call)
 
     async def _answer(self, visit: Visit, make_call: Callable[[], Call]) -> ASGIApp:
         """The answer of a method without a body; ``make_call`` and its handler run in one thread."""
@@ -159,17 +150,26 @@ def _begin_json(method: ApiMethod, make_call: Callable[[], Call]) -> Response:
     call, handler = make_call(), method.handler
     if handler is None or isinstance(handler, WebHandler):
         raise _unimplemented(method)
-    return json_response(handler(call))
+    return _answer_json(handler, call)
+
+
+def _answer_json(handler: Handler, call: Call) -> Response:
+    """``fields`` and ``prettyPrint`` say how much of the answer, and how it is laid out (spec 1.3)."""
+    wanted = parse_fields(call.query.get("fields", ""))
+    is_pretty = call.query.get("prettyPrint", "").lower() not in ("false", "0")
+    return json_response(select(handler(call), wanted), pretty=is_pretty)
 
 
 def _unimplemented(method: ApiMethod) -> Unimplemented:
-    return Unimplemented(f"{method.id} is known but not implemented yet; docs/coverage.md lists what is")
+    return Unimplemented(
+        f"{methods.instead_of(method)}: {method.id} is not implemented by this server; docs/coverage.md lists what is"
+    )
 
 
 def _begin(handler: WebHandler, make_call: Callable[[], Call]) -> tuple[Answer, list[bytes]]:
-    """The answer with its first pieces; whole where these are all, as each change of threads costs a tenth of a ms.
+    """The answer with its first pieces. A short one is returned whole: each change of threads costs a tenth of a ms.
 
-    Until then an error can have its own status.
+    An error up to here can still set the status of the answer.
     """
     answer = handler.call(make_call())
     if isinstance(answer.body, bytes):
@@ -189,36 +189,9 @@ def _response(answer: Answer, first: list[bytes]) -> ASGIApp:
     return StreamedAnswer(answer, first, answer.body)
 
 
-def json_response(value: Any, status: int = 200) -> Response:
-    """JSON as the API writes it: UTF-8, indented, a final newline."""
-    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
-    return Response(text.encode("utf-8", "replace"), status, {"content-type": _JSON})
-
-
-def error_response(error: StatusError) -> Response:
-    body: dict[str, Any] = {"code": error.http, "message": error.message, "status": error.code.name}
-    if error.details:
-        body["details"] = list(error.details)
-    response = json_response({"error": body}, error.http)
-    if isinstance(error, Unauthenticated):
-        response.headers["www-authenticate"] = 'Bearer realm="gantry"'
-    if error.retry_after:
-        response.headers["retry-after"] = str(error.retry_after)
-    if isinstance(error, Unsatisfiable):
-        response.headers["content-range"] = f"bytes */{error.size}"
-    return response
-
-
 def _verb(request: Request) -> str:
-    """The method that is meant: HEAD is GET without its body (RFC 9110 §9.3.2), POST may stand for others (spec 1.16,
-    1.19a)."""
+    """HEAD is GET without its body (RFC 9110 §9.3.2); POST may name another method in X-HTTP-Method-Override."""
     override = request.headers.get("x-http-method-override", "").strip().upper()
     if request.method == "POST" and override in _OVERRIDABLE:
         return override
     return "GET" if request.method == "HEAD" else request.method
-
-
-def _once(data: bytes) -> Callable[[], bytes]:
-    """``read()`` of what is there already."""
-    left = iter((data,))
-    return lambda: next(left, b"")

@@ -1,8 +1,8 @@
-"""How often wrong credentials may be shown: a limit per address and per account, against guessing (OWASP ASVS 2.2.1).
+"""How many wrong credentials are accepted per minute: a limit per address and per account (OWASP ASVS 2.2.1).
 
-A failure counts for a while and fades: with 30 a minute, 30 may come at once and then one every 2 seconds. What is good
-costs nothing and is never counted. An account that many addresses fail for is refused to those that have failed
-lately themselves; its owner, who calls from elsewhere, is served.
+A failure counts less as time passes: with 30 a minute, 30 may come at once and then one every 2 seconds. Valid
+credentials are never counted. An account with too many failures is refused only to addresses that have failed
+lately themselves; its owner, who calls from another address, is served.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from starlette.types import Scope
 from gantry.errors import ResourceExhausted, Unauthenticated, retry_later
 
 MAX_KEYS = 10_000
-"""Addresses and accounts that are remembered; those that failed longest ago are forgotten first."""
-_NETWORK_BITS = 64  # of IPv6: a customer of a provider has as many addresses (RFC 6177)
+"""Addresses and accounts that are remembered, in a few MB; those that failed longest ago are forgotten first."""
+_NETWORK_BITS = 64  # of IPv6: one customer of a provider has at least such a network (RFC 6177)
 
 
 class FailedAttempts:
-    """``per_minute`` is 0 for any number. ``client`` gives the address behind trusted proxies. For many threads."""
+    """``per_minute`` is 0 for no limit. ``client`` returns the address behind trusted proxies. Thread-safe."""
 
     def __init__(
         self, per_minute: int, client: Callable[[Scope], str], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._limit, self._client, self._clock = per_minute, client, clock
-        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()  # key → failures, and when that was so
+        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()  # key → failures, time of the last
         self._lock = Lock()
 
     @contextmanager
     def watch(self, scope: Scope, account: str = "") -> Iterator[None]:
-        """Count it where the block raises Unauthenticated. Raises ResourceExhausted where there were too many."""
+        """Count the block if it raises Unauthenticated. Raises ResourceExhausted after too many failures."""
         keys = [_network(self._client(scope))] + ([_digest(account)] if account else [])
         if self._limit:
             self._require_few(keys)
@@ -70,7 +70,7 @@ class FailedAttempts:
 
 
 def _network(text: str) -> str:
-    """An IPv4 address, also where it is written as IPv6; the network of an IPv6 address."""
+    """An IPv4 address, also one that is written as IPv6; of an IPv6 address its network."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

@@ -1,6 +1,6 @@
 """Who did what to which resource: one line of JSON per call, in the form of Cloud Audit Logs.
 
-A line names a resource and a permission, and nothing of what was sent or answered: no query, no message, no token.
+A line names a resource and a permission. It has nothing of the request or the answer: no query, no message, no token.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from starlette.requests import Request
 from gantry.api.access import Caller, full_name, resource_of
 from gantry.api.call import MethodInfo
 from gantry.api.forwarded import Proxies
-from gantry.api.wire import Json, timestamp
+from gantry.api.messages import Json
+from gantry.api.wire import timestamp
 from gantry.errors import Code, InvalidArgument
 from gantry.iam.policies import Principal
 from gantry.system_errors import describe_os_error
@@ -32,10 +33,10 @@ _MAX_AGENT = 200
 
 
 class Audit:
-    """Appends to a file, which may be moved away by whoever rotates it. Raises InvalidArgument where it cannot be made.
-    ``proxies`` are those that say who is behind them.
+    """Appends to a file, which log rotation may move away. Raises InvalidArgument if it cannot be created.
 
-    A line that cannot be written is told of in the log, and the call goes on.
+    ``proxies`` are trusted to name their clients. A line that cannot be written is reported in the log, and the call
+    goes on.
     """
 
     def __init__(self, path: str, proxies: Proxies) -> None:
@@ -63,7 +64,7 @@ class Audit:
 
 
 class _File(WatchedFileHandler):
-    """Its owner's alone, each time that it is begun anew."""
+    """Only its owner may read it, also after rotation."""
 
     def _open(self) -> TextIOWrapper:
         fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -103,7 +104,7 @@ def _entry(
 
 
 def _method_name(version: str, method: MethodInfo) -> str:
-    """What Google has no name for, such as signing in here, has one of ours."""
+    """What Google has no method for, such as signing in here, has a name of ours that begins with ``gantry.``."""
     return (
         method.id
         if method.id.startswith("gantry.")

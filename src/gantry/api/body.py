@@ -25,16 +25,18 @@ from gantry.json_text import (
 )
 
 MAX_BODY_BYTES = 10 << 20
-"""Of a body that is held whole, compressed and as text."""
+"""Of a body that is held whole, compressed and as text: a policy of 1,500 members has some 100 kB."""
 
 MAX_FORM_BYTES = 64 << 10
-"""Of a form: a token of 16 KiB, or the 64 labels of a DICOM store, percent-encoded, are below it."""
+"""Of a form: a token of 16 KiB, or the 64 labels of a DICOM store, percent-encoded, are smaller."""
 
 MAX_DEPTH = 100
+"""Of nesting: messages of the API have fewer than 10 levels."""
+
 MAX_VALUES = 100_000
 """Of a request's JSON: a policy of 1,500 members has some 5,000."""
 
-_MAX_LENIENT = 1 << 20  # people write single quotes, programs that make more than this do not
+_MAX_LENIENT = 1 << 20  # people write single quotes; programs, which make larger bodies, do not
 _FIRST_FIELD = re.compile(r"\{\s{0,99}[\"']?([^\"':\\]{1,100})")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")  # RFC 8259 §6
 _STRING = r'"(?:[^"\\]|\\.)*+"' + r"|'(?:[^'\\]|\\.)*+'"
@@ -48,7 +50,7 @@ _JSON5_POSITION = re.compile(r"\A(?:.*?(?P<number>NumericLiteral))?.*?near (?P<a
 class Body:
     """The body of one request, without its gzip. It can be read once: piece by piece, whole, or as JSON.
 
-    ``read`` gives its next bytes, b"" at its end. Every reader raises InvalidArgument for a Content-Encoding that is
+    ``read`` returns its next bytes, b"" at the end. Every reader raises InvalidArgument for a Content-Encoding that is
     neither gzip nor none, and for gzip that is damaged.
     """
 
@@ -60,13 +62,19 @@ class Body:
 
     @classmethod
     def of(cls, value: dict[str, Any]) -> Body:
-        """A JSON object that nobody has to send."""
-        made = cls()
-        made._object = value
-        return made
+        """A body that this server makes itself: a JSON object."""
+        body = cls()
+        body._object = value
+        return body
+
+    @classmethod
+    def of_bytes(cls, data: bytes, headers: Headers) -> Body:
+        """A body that has been received whole."""
+        rest = iter((data,))
+        return cls(lambda: next(rest, b""), headers)
 
     def reader(self) -> Callable[[], bytes]:
-        """``read()`` gives the next plain bytes, b"" at the end."""
+        """A ``read()`` that returns the next decoded bytes, b"" at the end."""
         if self._read is None:
             self._read = decode(self._source, self._headers)
         return self._read
@@ -77,14 +85,14 @@ class Body:
             yield piece
 
     def whole(self, most: int = MAX_BODY_BYTES) -> bytes:
-        """All of it. Raises InvalidArgument where that is more than ``most`` bytes."""
-        held, size = [], 0
+        """All of it. Raises InvalidArgument for more than ``most`` bytes."""
+        pieces, size = [], 0
         for piece in self.chunks():
             size += len(piece)
             if size > most:
                 raise too_large(most)
-            held.append(piece)
-        return b"".join(held)
+            pieces.append(piece)
+        return b"".join(pieces)
 
     def text(self, most: int = MAX_BODY_BYTES) -> str:
         """All of it as text. Raises InvalidArgument."""
@@ -107,7 +115,7 @@ class Body:
 
 
 def too_large(most: int) -> InvalidArgument:
-    return InvalidArgument(f"the request body is larger than {most} bytes, the most that is taken here")
+    return InvalidArgument(f"the request body is larger than {most} bytes, the most that is accepted here")
 
 
 # --- encodings
@@ -200,7 +208,7 @@ def _require_number(word: str) -> None:
 
 
 def _describe(error: pyjson5.Json5Exception, text: str) -> str:
-    """What is wrong, in our words. The library says where in its text, as a number of characters from 1."""
+    """What is wrong, in our words. The library names the place in its message, in characters from 1."""
     if isinstance(error, pyjson5.Json5NestingTooDeep):
         return f"it is nested more than {MAX_DEPTH} deep"
     place = _JSON5_POSITION.search(str(error.args[0]) if error.args else "")
@@ -216,7 +224,7 @@ def _describe(error: pyjson5.Json5Exception, text: str) -> str:
 
 
 def _require_shallow(value: Any) -> None:
-    """What is kept must be read again wherever it is needed, however deep the stack is there."""
+    """What is stored must be readable again, however deep the stack is then."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         inner = [each.values() if isinstance(each, dict) else each for each in level]

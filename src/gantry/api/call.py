@@ -1,4 +1,4 @@
-"""One call of an API method, as its handler sees it, and what handlers work with."""
+"""One call of an API method, as its handler gets it, and the server's parts that handlers use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gantry.api.access import ANYBODY, Access, Caller
 from gantry.api.body import Body
 from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
-from gantry.api.parameters import Pair, by_name, without_system
+from gantry.api.parameters import Pair, by_name, drop_system
 from gantry.errors import Code, NotAcceptable
 from gantry.iam.policies import Principal
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath, url_path
@@ -26,7 +26,7 @@ from gantry.studies.uploads import Uploads
 
 
 class MethodInfo(Protocol):
-    """What a line of the audit log says of a method; ``ApiMethod`` has it."""
+    """What the audit log needs to know about a method; ``ApiMethod`` has it."""
 
     @property
     def id(self) -> str: ...
@@ -39,7 +39,7 @@ class MethodInfo(Protocol):
 
 
 class AuditSink(Protocol):
-    """Where each call leaves its line."""
+    """Takes one line of the audit log per call."""
 
     def record(
         self,
@@ -54,15 +54,15 @@ class AuditSink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What handlers work with. ``notify`` says that there is a new operation, ``sweep`` that bytes were given up;
-    ``locations`` are the places that exist.
+    """The parts of the server that handlers use.
 
-    ``uploads`` are the lots of stored instances, ``remembered`` holds answers that are expensive to make,
-    ``frame_places`` where frames lie; ``strict_search`` is a setting. ``viewer`` is the directory of the installed
-    viewer. ``access`` is None where nobody is asked who they are, ``audit`` where nothing is written down.
-    ``most_operations`` of a project may be under way, 0 for any number. ``pace`` is what clients must keep to while
-    they send a body; ``proxies`` say who is behind them. ``accept_without_effect``
-    names what is kept although nothing is done with it.
+    ``notify`` reports a new operation to the runner, ``sweep`` reports blobs that can be removed. ``locations`` are the
+    ids of the locations that are served. ``uploads`` writes stored instances, ``remembered`` holds answers that are
+    expensive to compute, ``frame_places`` the positions of frames. ``strict_search`` is a setting. ``viewer`` is the
+    directory of the installed viewer. ``access`` is None if callers are not authenticated, ``audit`` if no audit log is
+    written. ``most_operations`` of a project may run at a time, 0 for any number. ``pace`` is how fast clients must
+    send a body; ``proxies`` are trusted to name their clients. ``accept_without_effect`` names the fields that are kept
+    although nothing is done with them.
     """
 
     seams: Seams
@@ -85,7 +85,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``ids`` are the variable parts of the path in order; ``pairs`` the query parameters as they were sent.
+    """``ids`` are the variable parts of the path in order; ``pairs`` are the query parameters as they were sent.
 
     ``content`` is the body: a stream, or read as JSON once.
     """
@@ -105,8 +105,8 @@ class Call:
 
     @property
     def parameters(self) -> Sequence[Pair]:
-        """Parameters in their order, without those that every method takes (see ``parameters.SYSTEM``)."""
-        return without_system(self.pairs)
+        """Parameters in their order, without the system parameters (see ``parameters.SYSTEM``)."""
+        return drop_system(self.pairs)
 
     @property
     def body(self) -> dict[str, Any]:
@@ -131,31 +131,31 @@ class Call:
 
     @property
     def path(self) -> ResourcePath:
-        """The UIDs of the address."""
+        """The UIDs in the path."""
         return ResourcePath(*self.ids[4:7]) if len(self.ids) > 4 else ResourcePath("")
 
     @property
     def web_url(self) -> str:
-        """The address of the store's ``dicomWeb``, from the configured base: what ``Host`` says may be wrong."""
+        """The address of the store's ``dicomWeb``, from the configured base: the header ``Host`` may be wrong."""
         return f"{self.context.public_url}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
 
     def accepted(self) -> list[MediaRange]:
-        """The query parameter ``accept`` goes before the header (PS3.18 §8.3.3.1). Raises InvalidArgument."""
-        asked = [value for name, value in self.pairs if name == "accept"]
-        return parse_accept(asked or self.headers.getlist("accept"))
+        """The query parameter ``accept`` replaces the header (PS3.18 §8.3.3.1). Raises InvalidArgument."""
+        values = [value for name, value in self.pairs if name == "accept"]
+        return parse_accept(values or self.headers.getlist("accept"))
 
     def negotiate(self, offers: Sequence[Offer]) -> tuple[Offer, str]:
         """The offer to answer with, and the transfer syntax. Raises NotAcceptable."""
-        found = choose(self.accepted(), offers)
-        if found is None:
+        choice = choose(self.accepted(), offers)
+        if choice is None:
             raise NotAcceptable(
                 f"none of what Accept asks for can be made: {', '.join(self.headers.getlist('accept'))[:300]}. "
-                f"This resource comes as {'; '.join(_described(offer) for offer in offers)}"
+                f"This resource comes as {'; '.join(_describe(offer) for offer in offers)}"
             )
-        return found
+        return choice
 
 
-def _described(offer: Offer) -> str:
+def _describe(offer: Offer) -> str:
     text = f'multipart/related; type="{offer.type}"' if offer.multipart else offer.type
     if offer.transfer_syntaxes:
         text += f" (transfer-syntax {', '.join(offer.transfer_syntaxes)})"

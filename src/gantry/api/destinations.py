@@ -1,4 +1,4 @@
-"""Where exports go: what a bucket cannot hold is refused before an operation exists."""
+"""Destinations of exports: one that a bucket cannot hold is refused before an operation exists."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _MAX_PREFIX = MAX_KEY_BYTES - 3 * 65 - len("/4294967295.dcm")
 
 
 def check_destination_prefix(call: Call, prefix: StorageUri) -> None:
-    """Raises InvalidArgument for a prefix, as ``parse_prefix`` made it, below which nothing can be written.
+    """Raises InvalidArgument for a prefix, as ``parse_prefix`` returns it, below which nothing can be written.
 
-    What only the bucket's owner can mend (it is missing, or may not be written to) is left to the operation to report.
+    What only the bucket's owner can mend (it is missing, or is not writable) is reported by the operation.
     """
     segments = prefix.key.split("/")[:-1]
     if wrong := [segment for segment in segments if segment in ("", ".", "..")]:
@@ -35,7 +35,7 @@ def check_destination_prefix(call: Call, prefix: StorageUri) -> None:
 
 def _is_object(call: Call, bucket: str, key: str) -> bool:
     try:
-        # The right to write is what the export needs; only whether there is such an object is looked at.
+        # Opened for writing, as the export will open it; here it is only read.
         call.context.seams.bucket(BucketUse(bucket, "write", f"{key}/", str(call.dataset))).head(key)
     except StatusError:
         return False

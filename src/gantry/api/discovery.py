@@ -1,4 +1,4 @@
-"""Discovery documents: what client libraries that build themselves need to know, made from the method table."""
+"""Discovery documents, from which Google's client libraries build themselves; made from the method table."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from functools import cache
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gantry.api.app import json_response
 from gantry.api.call import Context
+from gantry.api.messages import Json
 from gantry.api.method import ApiMethod
 from gantry.api.methods import METHODS
 from gantry.api.parameters import SYSTEM
 from gantry.api.paths import page_path
+from gantry.api.responses import json_response
 from gantry.api.schemas import BODIES, schemas
-from gantry.api.wire import Json
 from gantry.errors import NotFound
 from gantry.names import API_VERSIONS
 
@@ -33,7 +33,7 @@ _QUERIES: dict[str, tuple[str, ...]] = {
 _PARAMETERS: dict[str, Json] = {
     "datasetId": {"type": "string", "description": "Id of the new dataset."},
     "dicomStoreId": {"type": "string", "description": "Id of the new DICOM store."},
-    "extraLocationTypes": {"type": "string", "repeated": True, "description": "Taken and ignored."},
+    "extraLocationTypes": {"type": "string", "repeated": True, "description": "Accepted and ignored."},
     "filter": {"type": "string", "description": "Which items to list."},
     "options.requestedPolicyVersion": {"type": "integer", "format": "int32", "description": "Version of the policy."},
     "pageSize": {"type": "integer", "format": "int32", "description": "Items per page, at most 1000; 0 means 100."},
@@ -44,7 +44,10 @@ _PARAMETERS: dict[str, Json] = {
 }
 _SYSTEM = {
     name: {"type": "string", "location": "query", "description": "Understood by every method."} for name in SYSTEM
-} | {"prettyPrint": {"type": "boolean", "location": "query", "default": "true", "description": "Always indented."}}
+} | {
+    "fields": {"type": "string", "location": "query", "description": "Parts of a JSON answer: a,b/c,d(e,f)."},
+    "prettyPrint": {"type": "boolean", "location": "query", "default": "true", "description": "Indented."},
+}
 _WEB_SUBJECTS = {"getStudyMetrics": "study", "getSeriesMetrics": "series"}
 _SUBJECTS = {
     "getIamPolicy": "resource",
@@ -66,13 +69,15 @@ def rest(context: Context, request: Request) -> Response:
         version = parts[3]
     if version not in API_VERSIONS:
         raise NotFound(f"no such discovery document; use /$discovery/rest?version={'|'.join(API_VERSIONS)}")
-    return json_response(document(version) | {"rootUrl": f"{context.public_url}/", "baseUrl": f"{context.public_url}/"})
+    return json_response(
+        build_document(version) | {"rootUrl": f"{context.public_url}/", "baseUrl": f"{context.public_url}/"}
+    )
 
 
 @cache
-def document(version: str) -> Json:
-    """The methods that are implemented in a version, without the address they are at."""
-    made: Json = {
+def build_document(version: str) -> Json:
+    """The methods that are implemented in a version, without the address of this server."""
+    document: Json = {
         "kind": "discovery#restDescription",
         "discoveryVersion": "v1",
         "id": f"healthcare:{version}",
@@ -82,7 +87,6 @@ def document(version: str) -> Json:
         "description": "The DICOM part of the Cloud Healthcare API, served by Gantry.",
         "protocol": "rest",
         "servicePath": "",
-        "batchPath": "batch",
         "fullyEncodeReservedExpansion": True,
         "parameters": _SYSTEM,
         "schemas": schemas(),
@@ -91,18 +95,18 @@ def document(version: str) -> Json:
     for method in METHODS:
         if method.handler is not None and version in method.versions:
             *above, name = ["projects", "locations", *method.id.split(".")]
-            place = made
+            place = document
             for part in above:
                 place = place.setdefault("resources", {}).setdefault(part, {})
             place.setdefault("methods", {})[name] = method_json(method, version)
-    return made
+    return document
 
 
 def method_json(method: ApiMethod, version: str) -> Json:
     """One method: its path with one variable for the resource it works on, its parameters and bodies."""
     path, parameters = _path(method)
     queries = {name: _PARAMETERS[name] | {"location": "query"} for name in _queries(method)}
-    made: Json = {
+    document: Json = {
         "id": f"healthcare.projects.locations.{method.id}",
         "httpMethod": method.verb,
         "path": f"{version}/{path}",
@@ -114,8 +118,8 @@ def method_json(method: ApiMethod, version: str) -> Json:
     }
     request, response = BODIES.get(method.id, ("", "HttpBody"))
     if request:
-        made["request"] = {"$ref": request}
-    return made | {"response": {"$ref": response}}
+        document["request"] = {"$ref": request}
+    return document | {"response": {"$ref": response}}
 
 
 def _path(method: ApiMethod) -> tuple[str, dict[str, Json]]:
@@ -123,7 +127,7 @@ def _path(method: ApiMethod) -> tuple[str, dict[str, Json]]:
     resource, _, action = method.path.partition(":")
     if "/dicomWeb/" in resource and not action:
         parent, _, rest = resource.partition("/dicomWeb/")
-        tail = "/metadata" if method.verb == "PATCH" else ""  # written out there, part of the variable elsewhere
+        tail = "/metadata" if method.verb == "PATCH" else ""  # literal there, part of the variable in all other paths
         variables = {"parent": _variable(parent), "dicomWebPath": _variable(rest.removesuffix(tail))}
         return "{+parent}/dicomWeb/{+dicomWebPath}" + tail, variables
     *_, verb = method.id.split(".")
@@ -162,7 +166,7 @@ def _queries(method: ApiMethod) -> tuple[str, ...]:
 
 
 def _description(method: ApiMethod) -> str:
-    """Our own words: what it is, what it takes, who may call it."""
+    """What the method is called, its path, and the permission that it needs."""
     needs = f" Needs the permission {method.permission}." if method.permission else ""
-    words = re.sub(r"(?<=[a-z])([A-Z])", lambda found: " " + found[1].lower(), method.id.rpartition(".")[2])
+    words = re.sub(r"(?<=[a-z])([A-Z])", lambda match: " " + match[1].lower(), method.id.rpartition(".")[2])
     return f"{words.capitalize()}: {method.verb} {method.path}.{needs}"

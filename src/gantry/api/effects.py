@@ -14,22 +14,22 @@ WITHOUT_EFFECT = {
     "encryptionSpec": "nothing would be encrypted with this key",
     "auditConfigs": "it would not change what the audit log holds",
 }
-"""What the setting ``accept_without_effect`` may name, and what would not happen."""
+"""The names that the setting ``accept_without_effect`` may have, each with what would not happen."""
 
 
-def kept_without_effect(store: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Which settings of a DICOM store, as the API shows it, have no effect, and what does not happen."""
+def list_without_effect(store: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The settings of a DICOM store, as the API shows it, that have no effect, each with what does not happen."""
     kept = {name: store.get(name) for name in ("notificationConfigs", "streamConfigs")}
     kept["notificationConfig"] = (store.get("notificationConfig") or {}).get("pubsubTopic")
     return [(name, reason) for name, reason in WITHOUT_EFFECT.items() if kept.get(name)]
 
 
-def known_names(names: Iterable[str]) -> tuple[str, ...]:
+def read_names(names: Iterable[str]) -> tuple[str, ...]:
     """The value of ``accept_without_effect``. Raises ValueError for a name that is not in WITHOUT_EFFECT."""
-    found = tuple(dict.fromkeys(name.removesuffix(".kmsKeyName") for name in names if name))
-    if not WITHOUT_EFFECT.keys() >= set(found):
+    fields = tuple(dict.fromkeys(name.removesuffix(".kmsKeyName") for name in names if name))
+    if not WITHOUT_EFFECT.keys() >= set(fields):
         raise ValueError
-    return found
+    return fields
 
 
 def require_effect(name: str, accepted: Collection[str], field: str = "") -> None:

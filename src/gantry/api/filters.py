@@ -1,4 +1,4 @@
-"""The filter languages of the API's lists, as small as the API documents them."""
+"""The filter languages of the API's lists, as far as the API documents them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TERM = re.compile(r'\s*([\w.]+)\s*=\s*(?:"([^"]*)"|([^\s"]+))\s*(?:AND\b|$)')
 LabelFilter = Callable[[dict[str, str]], bool]
 
 
-def label_filter(text: str) -> LabelFilter:
+def parse_label_filter(text: str) -> LabelFilter:
     """``[NOT] labels.KEY=VALUE`` joined by ``AND`` and ``OR`` (``AND`` binds tighter). Raises InvalidArgument."""
     alternatives: list[list[tuple[str, str, bool]]] = [[]]
     negated, expect_term, position = False, True, 0
@@ -40,19 +40,19 @@ def label_filter(text: str) -> LabelFilter:
     )
 
 
-def terms(text: str, fields: tuple[str, ...]) -> dict[str, str]:
+def parse_terms(text: str, fields: tuple[str, ...]) -> dict[str, str]:
     """``field=value`` joined by ``AND``, each field at most once. Raises InvalidArgument for other fields."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     position = 0
     while position < len(text.rstrip()):
         match = _TERM.match(text, position)
-        if match is None or match.group(1) not in fields or match.group(1) in found:
+        if match is None or match.group(1) not in fields or match.group(1) in values:
             raise invalid_field("filter", f"{text!r}: use {' AND '.join(f'{field}=VALUE' for field in fields)}")
-        found[match.group(1)] = match.group(2) if match.group(2) is not None else match.group(3)
+        values[match.group(1)] = match.group(2) if match.group(2) is not None else match.group(3)
         position = match.end()
     if text.rstrip().endswith(" AND"):
         raise invalid_field("filter", f"{text!r} ends with AND")
-    return found
+    return values
 
 
 def _value(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""What policies give to whom, kept as it was read: every call needs those of its resource and of all above it."""
+"""The grants of policies, cached after reading: every call needs those of its resource and of all above it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from gantry.iam.roles import Roles
 logger = logging.getLogger(__name__)
 
 MAX_CACHED_CHARACTERS = 16 << 20
-"""Of the texts of the policies that are kept; read, a policy takes some five times as much memory."""
+"""Of the texts of the cached policies; their grants take some five times as much memory."""
 
 
 class Grant(NamedTuple):
-    """``holds`` is the condition, None where there is none."""
+    """``holds`` is the condition, None if there is none."""
 
     role: str
     holds: Callable[[Facts], bool] | None
 
 
 Grants = dict[str, tuple[Grant, ...]]
-"""Member of policies → what is given to them."""
+"""Member of policies → the grants of that member."""
 
 
 def read_grants(policy: Policy) -> Grants:
@@ -36,17 +36,17 @@ def read_grants(policy: Policy) -> Grants:
         grant = Grant(binding.role, _condition(binding))
         for member in dict.fromkeys(binding.members):
             grants.setdefault(member, []).append(grant)
-    return {member: tuple(given) for member, given in grants.items()}
+    return {member: tuple(granted) for member, granted in grants.items()}
 
 
 def _condition(binding: Binding) -> Callable[[Facts], bool] | None:
-    """A condition that an older version has taken and that is not understood any more gives nothing."""
+    """A condition that cannot be read, which an older version may have stored, is never true; the log reports it."""
     if binding.condition is None:
         return None
     try:
         return parse_condition(binding.condition.expression)
     except InvalidArgument as error:
-        logger.error("a binding of role %s gives nothing: %s", binding.role[:200], error.message)
+        logger.error("a binding of role %s grants nothing: %s", binding.role[:200], error.message)
         return lambda facts: False
 
 
@@ -61,7 +61,7 @@ def allows(policies: Sequence[Grants], who: Principal, permission: str, facts: F
 
 
 class GrantCache:
-    """Texts of policies → what they give; those that were not needed for longest go first. For many threads."""
+    """Texts of policies → their grants; the least recently used are removed first. Thread-safe."""
 
     def __init__(self) -> None:
         self._held: OrderedDict[str, Grants] = OrderedDict()

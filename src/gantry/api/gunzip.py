@@ -1,4 +1,4 @@
-"""gzip (RFC 1952) as a stream: all members of it, in memory and time that do not depend on how it was made."""
+"""gzip (RFC 1952) as a stream: all its members, in bounded memory, and time in proportion to the bytes in and out."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterator
 from gantry.errors import BrokenBody, StatusError
 
 PIECE = 1 << 20
-"""Most bytes of one piece, however much a few bytes inflate to."""
+"""Most bytes of one piece, however many a few bytes inflate to."""
 
 FREE_MEMBERS, LEAST_MEMBER = 1000, 1024
-"""So many members may be of any size; with more, they must hold LEAST_MEMBER bytes each on average. Blocked gzip has
-64 KiB per member; empty ones of 20 bytes would cost more to begin than to read."""
+"""FREE_MEMBERS members may have any size; with more, they must hold LEAST_MEMBER bytes each on average. Blocked gzip
+has 64 KiB per member; to begin a member costs more than to read an empty one of 20 bytes."""
 
-_SLICE = 32 << 10  # what follows the end of a member is copied, so no more is handed over at a time
+_SLICE = 32 << 10  # zlib copies what follows the end of a member, so it gets no more at a time
 
 
 class Gunzip:
-    """``read()`` gives the next plain bytes, b"" at the end. A fault is raised again by every later ``read()``.
+    """``read()`` returns the next plain bytes, b"" at the end. Every ``read()`` after an error raises it again.
 
-    Every member counts (§2.2); a body without any is empty. Raises BrokenBody for what is no gzip, also behind a
-    member, for a member that is cut off or has a wrong checksum, and for too many empty members.
+    All members are read (§2.2); a body without any is empty. Raises BrokenBody for bytes that are no gzip, also behind
+    a member, for a member that is cut off or has a wrong checksum, and for too many empty members.
     """
 
     def __init__(self, read: Callable[[], bytes]) -> None:
@@ -55,11 +55,11 @@ def _inflate(read: Callable[[], bytes]) -> Iterator[bytes]:
 
 
 def _drain(member: zlib._Decompress, data: bytes, number: int) -> Iterator[bytes]:
-    """All that some bytes of a member inflate to."""
+    """Everything to which these bytes of a member inflate."""
     piece = _decompress(member, data, number)
     while piece:
         yield piece
-        # Less than was allowed is all there is; else zlib may hold more, also of bytes that it has read.
+        # A shorter piece is the last one; after a full one zlib may hold more output.
         piece = _decompress(member, member.unconsumed_tail, number) if len(piece) == PIECE else b""
 
 
@@ -77,7 +77,7 @@ def _decompress(member: zlib._Decompress, data: bytes, number: int) -> bytes:
 def _require_few(members: int, size: int) -> None:
     if members > FREE_MEMBERS and size < (members - FREE_MEMBERS) * LEAST_MEMBER:
         raise BrokenBody(
-            f"the request body has more than {FREE_MEMBERS} gzip members, and nearly nothing in them; "
+            f"the request body has more than {FREE_MEMBERS} gzip members, and almost nothing in them; "
             "compress it as one member"
         )
 

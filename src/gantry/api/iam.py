@@ -12,7 +12,6 @@ from gantry.iam.roles import Roles
 
 _FIELDS = ("bindings", "etag", "version", "auditConfigs")
 _MAX_PERMISSIONS = 100
-"""Bytes: the API allows some tens of kB, and 1,500 members with their conditions fit in here."""
 
 
 class ExprBody(Message):
@@ -53,18 +52,18 @@ class TestIamPermissionsRequest(Message):
 
 
 def get_policy(call: Call) -> Json:
-    """Conditions are always shown, whatever version was asked for: a policy without them would say something else."""
-    options = read_request(GetIamPolicyRequest, call.body, resource=_names(call)).options
-    asked = None if options is None else options.requested_policy_version
-    version = call.query.get("options.requestedPolicyVersion", str(asked or 0))
+    """Conditions are always shown, whichever version is requested: without them a policy would mean something else."""
+    options = read_request(GetIamPolicyRequest, call.body, resource=_spellings(call)).options
+    in_body = None if options is None else options.requested_policy_version
+    version = call.query.get("options.requestedPolicyVersion", str(in_body or 0))
     if version not in ("0", "1", "2", "3"):
         raise invalid_field("options.requestedPolicyVersion", f"{version[:20]!r} is none of 0, 1 and 3")
     return _answer(call.context.seams.index.access.get_policy(_resource(call)))
 
 
 def set_policy(call: Call) -> Json:
-    """The whole policy; with an etag only if it is still the one that was read. Raises Aborted, InvalidArgument."""
-    request = read_request(SetIamPolicyRequest, call.body, resource=_names(call))
+    """Replace the whole policy; with an etag, only if it has not changed since. Raises Aborted, InvalidArgument."""
+    request = read_request(SetIamPolicyRequest, call.body, resource=_spellings(call))
     body = request.policy
     if body is None:
         raise invalid_field("policy", "is required")
@@ -74,28 +73,29 @@ def set_policy(call: Call) -> Json:
     bindings = check_bindings(map(_binding, body.bindings or ()), _roles(call))
 
     def change(text: str) -> str:
-        if body.etag and _standard(body.etag) != etag_of(text):
+        if body.etag and _to_standard_base64(body.etag) != etag_of(text):
             raise Aborted("the policy was changed since its etag was read; read it again and repeat the change")
         old = Policy.from_text(text)
-        given = tuple(body.audit_configs or ())
-        if given and given != old.audit_configs:
+        sent = tuple(body.audit_configs or ())
+        audits = sent if mask & {"auditConfigs", "audit_configs"} else old.audit_configs
+        new = write_policy(Policy(bindings if "bindings" in mask else old.bindings, audits))
+        if sent and sent != old.audit_configs:
             require_effect("auditConfigs", call.context.accept_without_effect)
-        audits = given if mask & {"auditConfigs", "audit_configs"} else old.audit_configs
-        return write_policy(Policy(bindings if "bindings" in mask else old.bindings, audits))
+        return new
 
     return _answer(call.context.seams.index.access.change_policy(_resource(call), change))
 
 
 def test_permissions(call: Call) -> Json:
-    """Those of the permissions that the caller has; the resource need not be there."""
-    asked = read_request(TestIamPermissionsRequest, call.body, resource=_names(call)).permissions or []
-    if len(asked) > _MAX_PERMISSIONS:
+    """The permissions of the list that the caller has; the resource need not exist."""
+    names = read_request(TestIamPermissionsRequest, call.body, resource=_spellings(call)).permissions or []
+    if len(names) > _MAX_PERMISSIONS:
         raise invalid_field("permissions", f"has more than {_MAX_PERMISSIONS}")
-    if wrong := [name for name in asked if "*" in name or not name]:
+    if wrong := [name for name in names if "*" in name or not name]:
         raise invalid_field("permissions", f"{wrong[0][:100]!r} is no permission; wildcards are not allowed")
     resource = _resource(call)
-    found = [name for name in dict.fromkeys(asked) if call.caller.has(name, resource)]
-    return {"permissions": found} if found else {}
+    held = [name for name in dict.fromkeys(names) if call.caller.has(name, resource)]
+    return {"permissions": held} if held else {}
 
 
 def _resource(call: Call) -> Resource:
@@ -104,14 +104,14 @@ def _resource(call: Call) -> Resource:
     return call.dataset if len(call.ids) == 3 else call.dicom_store
 
 
-def _names(call: Call) -> tuple[str, ...]:
-    """How a body may name the resource: that of a project is its id alone (Resource Manager v1)."""
+def _spellings(call: Call) -> tuple[str, ...]:
+    """The names of the resource that a body may have; a project is named by its id alone (Resource Manager v1)."""
     resource = str(_resource(call))
     return (resource, f"projects/{resource}") if len(call.ids) == 1 else (resource,)
 
 
-def _standard(etag: str) -> str:
-    """gcloud reads bytes in one base64 alphabet and writes them in the other."""
+def _to_standard_base64(etag: str) -> str:
+    """gcloud reads bytes in the standard base64 alphabet and writes them in the URL-safe one."""
     return etag.translate(str.maketrans("-_", "+/"))
 
 

@@ -1,4 +1,4 @@
-"""The API from the inside: pages call the same handlers, with the same permissions and lines of the audit log."""
+"""The API for our own pages: they call the same handlers, with the same permissions and audit log."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gantry.api.access import ANYBODY, Caller, resource_of
 from gantry.api.body import Body
 from gantry.api.call import Call, Context
 from gantry.api.method import ApiMethod
+from gantry.api.searching import DICOM_JSON
 from gantry.api.visit import caller_of_request
 from gantry.api.web import WebHandler
 from gantry.errors import Code, StatusError
@@ -23,12 +24,11 @@ from gantry.json_text import parse_json
 from gantry.names import check_segments
 
 VERSION = "v1"
-_DICOM_JSON = "application/dicom+json"
 
 
 @dataclass(slots=True)
 class Line:
-    """A line of the audit log that is still to be written; ``who`` is known by then."""
+    """A line of the audit log that is not written yet; ``who`` may be set until then."""
 
     who: Caller | Principal = ANYBODY
 
@@ -37,7 +37,7 @@ class Line:
 def record(
     context: Context, request: Request, method: ApiMethod, ids: tuple[str, ...] = (), who: Caller = ANYBODY
 ) -> Iterator[Line]:
-    """One line of the audit log about what the block does, with the code of the StatusError that leaves it."""
+    """Write one line of the audit log for the block, with the code of the StatusError that leaves it."""
     line, code = Line(who), Code.INTERNAL
     try:
         yield line
@@ -51,17 +51,17 @@ def record(
 
 
 class Inside:
-    """Calls on behalf of whoever asked for a page. Raises Unauthenticated for nobody known, PermissionDenied for a
-    session that another site uses; both leave a line in the audit log."""
+    """Calls on behalf of the caller of a page. Raises Unauthenticated for an unknown caller, PermissionDenied for a
+    session that another site uses; both are recorded in the audit log."""
 
     def __init__(self, context: Context, request: Request) -> None:
         self._context, self._request = context, request
         self.caller: Caller = ANYBODY
         if context.access is not None:
-            self.caller = self._known()
+            self.caller = self._identify()
 
     def get(self, path: str, **query: str) -> Any:
-        """What ``GET /v1/path`` answers, as JSON. Raises StatusError."""
+        """The JSON that ``GET /v1/path`` answers. Raises StatusError."""
         return self.send("GET", path, {}, query)
 
     def send(
@@ -72,7 +72,7 @@ class Inside:
 
     @contextmanager
     def begin(self, verb: str, path: str) -> Iterator[tuple[ApiMethod, tuple[str, ...]]]:
-        """A call of the method at ``path`` whose answer the block makes. Raises PermissionDenied, NotFound."""
+        """A call of the method at ``path`` that the block answers. Raises PermissionDenied, NotFound."""
         segments = path.split("/")
         check_segments(*segments)
         method, ids = methods.route(verb, VERSION, segments)
@@ -81,14 +81,14 @@ class Inside:
 
     @contextmanager
     def use(self, method: ApiMethod, ids: tuple[str, ...]) -> Iterator[None]:
-        """A block that does what ``method`` is for. Raises PermissionDenied, which has its line, too."""
+        """Check and record the block as a call of ``method``. Raises PermissionDenied, which is recorded, too."""
         with record(self._context, self._request, method, ids, self.caller):
             if method.permission and ids:
                 self.caller.require(method.permission, resource_of(method.path, ids))
             yield
 
-    def _known(self) -> Caller:
-        """A caller that is known leaves no line here: what they do has its own."""
+    def _identify(self) -> Caller:
+        """Only a failure is recorded here; the calls of a known caller are recorded one by one."""
         try:
             return caller_of_request(self._context, self._request)
         except StatusError:
@@ -97,8 +97,8 @@ class Inside:
 
     def _handle(self, method: ApiMethod, ids: tuple[str, ...], body: dict[str, Any], query: dict[str, str]) -> Any:
         handler = method.handler
-        assert handler is not None, method.id  # noqa: S101 - pages call what there is
-        headers = Headers({"accept": _DICOM_JSON})
+        assert handler is not None, method.id  # noqa: S101 - pages call only methods that have a handler
+        headers = Headers({"accept": DICOM_JSON})
         call = Call(self._context, VERSION, ids, list(query.items()), headers, Body.of(body), self.caller)
         if not isinstance(handler, WebHandler):
             return handler(call)

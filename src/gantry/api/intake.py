@@ -1,4 +1,4 @@
-"""Bodies of requests on their way in: how much, how slowly, and how many at a time."""
+"""Receiving the bodies of requests: limits of their size, of slow clients, and of how many at a time."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from gantry.errors import DeadlineExceeded
 from gantry.studies.spool import Spool
 
 BODY_SECONDS = 60.0
-"""How long a client may send nothing before it is given up."""
+"""How long a client may send nothing before its request fails."""
 
 GRACE_SECONDS, WINDOW_SECONDS = 10.0, 60.0
-"""A client is measured after the first ten seconds, by what it has sent in each minute."""
+"""The rate of a client is measured after the first ten seconds, over each minute."""
 
 WORKING = 64
-"""Uploads at work in threads of their own, so that they do not take those of everybody else."""
+"""Uploads that run at a time, in threads of their own: other requests keep the usual threads."""
 
 OPEN, OPEN_EACH = 256, 128
-"""Uploads that have a thread, at work or waiting for their client; of one caller."""
+"""Uploads that have a thread, running or waiting for their client: in all, and of one caller."""
 
 LARGE, LARGE_EACH = 16, 8
-"""Bodies of more than SMALL bytes that are held in memory whole, at a time; of one caller."""
+"""Bodies of SMALL to 10 MiB that are held whole at a time: in all, and of one caller. All take 160 MiB."""
 
 SMALL = 1 << 20
 FIRST = 64 << 10
-"""So much of an upload is there, or all of it, before it gets a thread."""
+"""Bytes of an upload that must have come, if it has as many, before it gets a thread."""
 
 _PIECE = 1 << 20
 _GIVEN_UP = "gantry.given_up"  # in the scope of a request
@@ -45,10 +45,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """What a client must keep to while it sends a body. Only the time for which it keeps the server waiting counts.
+    """How fast a client must send a body. Only the time in which the server waits for the client counts.
 
     ``bytes_per_second``, after the first ten seconds, on average in every minute; 0 for any rate. ``seconds`` is the
-    most for all of it, whatever its size. Both are settings.
+    most for a whole body of any size. Both are settings.
     """
 
     bytes_per_second: int = 1000
@@ -56,11 +56,11 @@ class Pace:
 
 
 class TooSlow(DeadlineExceeded):
-    """A client that does not keep to the pace. Its connection is of no use any more."""
+    """A client sends too slowly. Its connection cannot be used any more."""
 
 
 class _Clock:
-    """How long one client has kept the server waiting, and what came of it."""
+    """How long the server has waited for one client, and how much has come."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
@@ -70,7 +70,7 @@ class _Clock:
 
     @property
     def patience(self) -> float:
-        """Seconds until the client has to be looked at again, whatever comes."""
+        """Seconds until the client must be checked again."""
         ends = min(self._window_ends, self._pace.seconds) - self._waited
         return max(0.0, min(BODY_SECONDS - self._idle, ends))
 
@@ -90,14 +90,14 @@ class _Clock:
             raise TooSlow(
                 f"the request's body comes too slowly: fewer than {self._pace.bytes_per_second} bytes per second"
             )
-        self._owed = self._came  # what came early is no credit for later
+        self._owed = self._came  # bytes that came early do not count for the next minute
         self._window_ends = self._waited + WINDOW_SECONDS
 
 
-async def pieces(request: Request, pace: Pace | None = None) -> AsyncIterator[bytes]:
+async def read_pieces(request: Request, pace: Pace | None = None) -> AsyncIterator[bytes]:
     """The body as it comes. Raises ClientDisconnect, and TooSlow.
 
-    Time in which nobody asks for the next piece does not count: then the client waits for the server.
+    Time in which no next piece is requested does not count: then the client waits for the server.
     """
     clock, more = _Clock(pace or Pace()), True
     while more:
@@ -127,14 +127,14 @@ def is_given_up(scope: Scope) -> bool:
 
 
 def require_declared(request: Request, most: int) -> None:
-    """Before anything is read: a body that says itself that it is too long. Raises InvalidArgument."""
+    """Raises InvalidArgument, before anything is read, if Content-Length is more than ``most``."""
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > most:
         raise too_large(most)
 
 
 class Shares:
-    """Places at a time, of which one caller has a part."""
+    """A limit of what runs at a time, in all (``most``) and of one caller (``each``)."""
 
     def __init__(self, most: int, each: int) -> None:
         self._all, self._each = asyncio.Semaphore(most), each
@@ -142,7 +142,7 @@ class Shares:
 
     @asynccontextmanager
     async def hold(self, caller: str) -> AsyncIterator[None]:
-        """A place, once there is one; a caller's own come first, so that nobody waits in front of others."""
+        """Wait for a place and hold it. The caller's own limit is checked first, so that its queue blocks no others."""
         own, users = self._own.get(caller) or (asyncio.Semaphore(self._each), 0)
         self._own[caller] = own, users + 1
         try:
@@ -164,7 +164,7 @@ async def _spool() -> AsyncIterator[Spool]:
 
 
 class Intake:
-    """Of one server: the places for bodies."""
+    """Receives the bodies of one server, within its limits."""
 
     def __init__(self, pace: Pace) -> None:
         self._pace = pace
@@ -172,36 +172,37 @@ class Intake:
         self._working, self._threads = CapacityLimiter(WORKING), CapacityLimiter(math.inf)
 
     async def read(self, request: Request, most: int, caller: str, stack: AsyncExitStack) -> bytes:
-        """The body, whole; while ``stack`` is open it counts. Raises InvalidArgument past ``most`` bytes.
+        """The whole body; it counts as held until ``stack`` is closed. Raises InvalidArgument past ``most`` bytes.
 
-        A large one waits on the disk until all of it has come: a client that stalls has no place in memory, and keeps
-        nobody waiting. Raises ResourceExhausted, Unavailable where the temporary directory does not take it.
+        A large body is kept on the disk until all of it has come: a client that stalls takes no memory, and keeps no
+        other client waiting. Raises ResourceExhausted, Unavailable if the temporary directory cannot take it.
         """
         require_declared(request, most)
         held: list[bytes] = []
-        size = 0
+        size, waiting = 0, 0
         spool: Spool | None = None
-        async for piece in pieces(request, self._pace):
+        async for piece in read_pieces(request, self._pace):
             held.append(piece)
             size += len(piece)
+            waiting += len(piece)
             if size > most:
                 raise too_large(most)
-            if sum(map(len, held)) > SMALL:
+            if waiting > SMALL:
                 if spool is None:
                     spool = await stack.enter_async_context(_spool())
                 await run_sync(spool.fill, held)
-                held = []
+                held, waiting = [], 0
         if spool is None:
             return b"".join(held)
         await stack.enter_async_context(self._large.hold(caller))
         return await run_sync(lambda: b"".join((*spool.chunks(), *held)))
 
     async def upload(self, request: Request, caller: str, work: Callable[[Callable[[], bytes]], Result]) -> Result:
-        """``work`` in a thread; it is given ``read()`` for the next megabyte or so of the body, b"" at its end.
+        """Run ``work`` in a thread, with a ``read()`` that returns about a megabyte of the body, b"" at the end.
 
-        A client that sends little or nothing holds no thread before FIRST bytes, and no place among those at work.
+        A client holds no thread before FIRST bytes have come, and does not count among WORKING while it is awaited.
         """
-        reader = _Reader(pieces(request, self._pace), self._working)
+        reader = _Reader(read_pieces(request, self._pace), self._working)
         await reader.begin()
         async with self._open.hold(caller):
             await reader.enter()
@@ -212,7 +213,7 @@ class Intake:
 
 
 class _Reader:
-    """``read()`` in a thread gives the next megabyte or so of a body; memory holds no more of it."""
+    """``read()`` in a thread returns about a megabyte of a body; no more of it is in memory."""
 
     def __init__(self, stream: AsyncIterator[bytes], working: CapacityLimiter) -> None:
         self._stream, self._working = stream, working

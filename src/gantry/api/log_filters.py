@@ -1,4 +1,4 @@
-"""The filter language of ``entries:list``, as far as an error log of imports and exports has something to compare."""
+"""The filter language of ``entries:list``, for the fields that error logs of operations have."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from gantry.api.wire import LOG_KINDS, LogKind
 from gantry.errors import InvalidArgument, invalid_field
-from gantry.resources import LogFilter, Severity
+from gantry.log_entries import LogFilter, Severity
 from gantry.whole_numbers import read_number
 
-_MAX_LENGTH = 20_000
-_MAX_DEPTH, _MAX_COMPARISONS = 50, 200
+_MAX_LENGTH = 20_000  # characters, as in Cloud Logging
+_MAX_DEPTH, _MAX_COMPARISONS = 50, 200  # SQLite limits the depth of an expression to 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -50,10 +50,10 @@ FIELDS = (
 )
 
 
-def log_filter(text: str) -> LogFilter:
+def parse_log_filter(text: str) -> LogFilter:
     """Comparisons joined by ``AND``, ``OR``, ``NOT`` and parentheses; two in a row are joined by ``AND``.
 
-    ``OR`` binds tighter than ``AND``, as it does in Cloud Logging. Raises InvalidArgument naming what is not known.
+    ``OR`` binds tighter than ``AND``, as it does in Cloud Logging. Raises InvalidArgument that names what is not known.
     """
     if len(text) > _MAX_LENGTH:
         raise invalid_field("filter", f"is longer than {_MAX_LENGTH} characters")
@@ -67,10 +67,10 @@ class _Parser:
     def whole(self) -> LogFilter:
         if not self._text:
             return _TRUE
-        found = self._all()
+        condition = self._all()
         if self._position < len(self._text):
             raise self._bad()
-        return found
+        return condition
 
     def _all(self) -> LogFilter:
         parts = [self._any()]
@@ -91,13 +91,13 @@ class _Parser:
             self._depth += 1
             if self._depth > _MAX_DEPTH:
                 raise invalid_field("filter", f"has more than {_MAX_DEPTH} parentheses inside each other")
-            found = self._all()
+            condition = self._all()
             if not self._take(")"):
                 raise self._bad()
             self._depth -= 1
         else:
-            found = self._comparison()
-        return LogFilter("not", parts=(found,)) if negated else found
+            condition = self._comparison()
+        return LogFilter("not", parts=(condition,)) if negated else condition
 
     def _comparison(self) -> LogFilter:
         match = _TOKEN.match(self._text, self._position)
@@ -127,12 +127,12 @@ class _Parser:
 
 def _comparison(field: str, operator: str, value: str) -> LogFilter:
     if field in _TEXTS:
-        found = LogFilter(_operator(field, operator, *_TEXT_OPERATORS), _TEXTS[field], value)
+        condition = LogFilter(_operator(field, operator, *_TEXT_OPERATORS), _TEXTS[field], value)
         subject = field.removeprefix("jsonPayload.")
         return (
-            LogFilter("all", parts=(found, _of(lambda kind: kind.subject == subject)))
+            LogFilter("all", parts=(condition, _of(lambda kind: kind.subject == subject)))
             if subject in _SUBJECTS
-            else found
+            else condition
         )
     if field in _KINDS:
         return _kind(field, _operator(field, operator, *_TEXT_OPERATORS), value)
@@ -158,29 +158,29 @@ def _operator(field: str, operator: str, *allowed: str) -> str:
 
 
 def _of(wanted: Callable[[LogKind], bool]) -> LogFilter:
-    """The operations whose kind of log is wanted."""
+    """The operations with a wanted kind of log."""
     methods = (method.value for method, kind in LOG_KINDS.items() if wanted(kind))
     return LogFilter("any", parts=tuple(LogFilter("=", "method", method) for method in methods))
 
 
 def _constant(present: str, operator: str, value: str) -> bool:
-    """Whether a comparison holds for a value that is known already."""
+    """Whether a comparison is true for a value that is known without the index."""
     if operator == ":":
         return value.lower() in present.lower()
     return (present == value) == (operator == "=")
 
 
 def _kind(field: str, operator: str, value: str) -> LogFilter:
-    """A comparison with what all entries of a kind share. The whole name of a log begins with its project."""
+    """A comparison with a value that all entries of a kind share. The whole name of a log begins with its project."""
     project = ""
     if field == "logName" and operator != ":":
         project, _, value = value.rpartition("/logs/")
         value = value.replace("/", "%2F")
     same = "=" if operator == "!=" else operator
-    found = _of(lambda kind: _constant(_KINDS[field](kind), same, value))
+    condition = _of(lambda kind: _constant(_KINDS[field](kind), same, value))
     if project:
-        found = LogFilter("all", parts=(found, LogFilter("=", "project", project.removeprefix("projects/"))))
-    return LogFilter("not", parts=(found,)) if operator == "!=" else found
+        condition = LogFilter("all", parts=(condition, LogFilter("=", "project", project.removeprefix("projects/"))))
+    return LogFilter("not", parts=(condition,)) if operator == "!=" else condition
 
 
 def _severity(text: str) -> int:

@@ -10,16 +10,17 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from gantry.api.call import Call
-from gantry.api.log_filters import log_filter
-from gantry.api.messages import Message, read
+from gantry.api.log_filters import parse_log_filter
+from gantry.api.messages import Json, Message, read
 from gantry.api.method import ApiMethod
 from gantry.api.paging import read_page
-from gantry.api.wire import Json, log_entry_json
+from gantry.api.wire import log_entry_json
 from gantry.errors import NotFound, invalid_field
-from gantry.resources import LogEntry, LogFilter, LogPosition, Operation
+from gantry.log_entries import LogEntry, LogFilter, LogPosition
+from gantry.resources import Operation
 
 VERSION = "v2"
-_MAX_NAMES = 100
+_MAX_NAMES = 100  # as in Cloud Logging
 _PROJECT = re.compile(r"projects/[^/]+")
 _ORDERS = {"": False, "timestamp": False, "timestamp asc": False, "timestamp desc": True}
 
@@ -35,10 +36,10 @@ class ListLogEntriesRequest(Message):
 
 
 def list_entries(call: Call) -> Json:
-    """Entries of the projects named, of all their operations, in the order of time.
+    """Entries of all operations of the named projects, in the order of time.
 
-    An answer may hold fewer entries than asked for, even none, with a token to go on: one call looks at a bounded
-    part of the log. Raises InvalidArgument.
+    An answer may have fewer entries than requested, even none, and a token to go on: one call reads a bounded part of
+    the log. Raises InvalidArgument.
     """
     request = read(ListLogEntriesRequest, call.body)
     names = request.resource_names or []
@@ -54,12 +55,12 @@ def list_entries(call: Call) -> Json:
         raise invalid_field("orderBy", f"{order!r}: use 'timestamp asc' or 'timestamp desc'")
     text = request.filter or ""
     projects = LogFilter("any", parts=tuple(LogFilter("=", "project", name.partition("/")[2]) for name in names))
-    wanted = LogFilter("all", parts=(log_filter(text), projects))
+    wanted = LogFilter("all", parts=(parse_log_filter(text), projects))
     query = {"pageSize": str(request.page_size or ""), "pageToken": request.page_token or ""}
     page = read_page(query, json.dumps(["entries", sorted(names), text, _ORDERS[order]]))
     after = LogPosition(*page.after_numbers(3)) if page.after else None
-    found, following = call.context.seams.index.logs.find_failures(wanted, page.size, after, _ORDERS[order])
-    answer: Json = {"entries": [log_entry_json(*pair) for pair in found]} if found else {}
+    entries, following = call.context.seams.index.logs.find_failures(wanted, page.size, after, _ORDERS[order])
+    answer: Json = {"entries": [log_entry_json(*pair) for pair in entries]} if entries else {}
     if following is not None:
         answer["nextPageToken"] = page.token("/".join(map(str, following)))
     return answer
@@ -69,14 +70,14 @@ LIST_ENTRIES = ApiMethod("entries.list", "POST", "entries:list", "logging.logEnt
 
 
 def route(verb: str, _version: str, segments: list[str]) -> tuple[ApiMethod, tuple[str, ...]]:
-    """The one method of Cloud Logging that there is. Raises NotFound."""
+    """The one method of Cloud Logging that is implemented. Raises NotFound."""
     if (verb, "/".join(segments)) != (LIST_ENTRIES.verb, LIST_ENTRIES.path):
         raise NotFound(f"no such method: {verb} /{VERSION}/{'/'.join(segments)}; there is POST /{VERSION}/entries:list")
     return LIST_ENTRIES, ()
 
 
 class JsonLines:
-    """Writes entries to a stream, one per line, each line whole. A stream that is gone is told of once, then left."""
+    """Writes entries to a stream, each as one line. If the stream fails, this is logged once and no more is written."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream: TextIO | None = stream

@@ -11,7 +11,7 @@ from gantry.api.messages import Message
 from gantry.errors import invalid_field
 
 
-def masked_paths(
+def apply_mask(
     query: Mapping[str, str],
     model: type[Message],
     fields: tuple[str, ...],
@@ -30,7 +30,7 @@ def masked_paths(
         paths = list(fields)
     new = deepcopy(old)
     for path in paths:
-        if path.split(".")[0] not in fields or not _exists(model, path):
+        if path.split(".")[0] not in fields or not _has_field(model, path):
             raise invalid_field("updateMask", f"{path!r} is not a field that can be updated; use {', '.join(fields)}")
         _copy(path.split("."), body, new)
     return new
@@ -40,7 +40,7 @@ def _snake(path: str) -> str:
     return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match.group(1).lower(), path)
 
 
-def _exists(model: type[Message], path: str) -> bool:
+def _has_field(model: type[Message], path: str) -> bool:
     head, dot, rest = path.partition(".")
     if head not in model.model_fields:
         return False
@@ -49,7 +49,7 @@ def _exists(model: type[Message], path: str) -> bool:
     below = next((kind for kind in inner if issubclass(kind, Message)), None)
     if below is None and head == "labels":
         return not dot or (bool(rest) and "." not in rest)
-    return not dot or (below is not None and _exists(below, rest))
+    return not dot or (below is not None and _has_field(below, rest))
 
 
 def _copy(path: list[str], source: dict[str, Any], target: dict[str, Any]) -> None:

@@ -1,13 +1,12 @@
-"""Request messages: how the JSON of a body becomes one of them.
+"""Request messages, read from the JSON of a body.
 
-Input is proto3 JSON: lowerCamelCase or snake_case, null means unset, an unknown field is an error that names it. The
-first thing that is wrong ends the reading, so that a body of a million wrong fields costs no more than one.
+Input is proto3 JSON: lowerCamelCase or snake_case, null means unset, an unknown field is an error that names it.
+Reading ends at the first error, so that a body of a million wrong fields costs no more than one.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import UnionType
@@ -16,13 +15,13 @@ from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, StrictInt, ValidationError
 from pydantic.alias_generators import to_camel
 
-from gantry.errors import invalid_field
+from gantry.errors import invalid_field, shorten
+from gantry.whole_numbers import read_number
 
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-_INTEGER = re.compile(r"-?[0-9]{1,19}")  # proto3 JSON has no plus
-_SHOWN = 100  # characters of what a client wrote that its error repeats
+_SHOWN = 100  # characters of a client's text that an error repeats
 
 
 class Message(BaseModel):
@@ -33,7 +32,7 @@ Body = TypeVar("Body", bound=Message)
 
 
 def read(model: type[Body], body: Json) -> Body:
-    """A message from a body. Raises InvalidArgument naming the first field that does not fit."""
+    """A message from a body. Raises InvalidArgument that names the first wrong field."""
     _check_message(model, body, "")
     try:
         return model.model_validate(body)
@@ -44,10 +43,10 @@ def read(model: type[Body], body: Json) -> Body:
 
 
 def read_request(model: type[Body], body: Json, **bound: object) -> Body:
-    """The same of a body that may repeat fields which the path binds (google.api.http, ``body: "*"``).
+    """Like ``read``, for a body that may repeat fields which the path binds (google.api.http, ``body: "*"``).
 
-    ``bound`` has them in snake_case with what the path says, in a tuple where that has several spellings. Raises
-    InvalidArgument for one that says something else.
+    ``bound`` has these fields in snake_case with the value of the path, a tuple if it has several spellings. Raises
+    InvalidArgument for another value.
     """
     rest = dict(body)
     for field, value in bound.items():
@@ -57,26 +56,26 @@ def read_request(model: type[Body], body: Json, **bound: object) -> Body:
     return read(model, rest)
 
 
-def require_same(field: str, given: Any, *expected: str) -> None:
-    """Raises InvalidArgument where a field contradicts the path; null and "" mean unset."""
-    if given not in (None, "", *expected):
+def require_same(field: str, value: Any, *expected: str) -> None:
+    """Raises InvalidArgument if a field contradicts the path; null and "" mean unset."""
+    if value not in (None, "", *expected):
         raise invalid_field(
-            field, f"is {_shown(given)}, but the path says {expected[0]!r}; leave it out, or correct it"
+            field, f"is {_quote(value)}, but the path says {expected[0]!r}; leave it out, or correct it"
         )
 
 
 def enum_name(field: str, value: str | int, names: Sequence[str]) -> str:
-    """The name of an enum's value, which clients give by name or by number. Raises InvalidArgument."""
+    """The name of an enum's value; clients send its name or its number. Raises InvalidArgument."""
     if isinstance(value, int) and 0 <= value < len(names):
         return names[value]
     if value not in names:
-        raise invalid_field(field, f"{_shown(value)} is none of {', '.join(names[1:])}")
+        raise invalid_field(field, f"{_quote(value)} is none of {', '.join(names[1:])}")
     return str(value)
 
 
-def _shown(value: Any) -> str:
+def _quote(value: Any) -> str:
     text = repr(value) if isinstance(value, (str, int, float)) else "no text"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return shorten(text, _SHOWN)
 
 
 # --- what a body may hold
@@ -93,13 +92,13 @@ class _Field(NamedTuple):
 @cache
 def _fields(model: type[Message]) -> dict[str, _Field]:
     """The fields by each of their spellings."""
-    found: dict[str, _Field] = {}
+    fields: dict[str, _Field] = {}
     for name, info in model.model_fields.items():
         camel = info.serialization_alias or info.alias or to_camel(name)
         field = _Field(camel, _without_none(info.annotation), info.is_required())
         aliases = getattr(info.validation_alias, "choices", ())
-        found |= dict.fromkeys((name, camel, *aliases), field)
-    return found
+        fields |= dict.fromkeys((name, camel, *aliases), field)
+    return fields
 
 
 def _without_none(annotation: Any) -> Any:
@@ -112,20 +111,20 @@ def _without_none(annotation: Any) -> Any:
 def _check_message(model: type[Message], body: Any, place: str) -> None:
     if not isinstance(body, dict):
         raise invalid_field(place, "must be an object")
-    fields, seen = _fields(model), dict[str, str]()
+    fields, seen = _fields(model), dict[str, str]()  # field → its spelling in the body
     for key, value in body.items():
         field = fields.get(key)
         if field is None:
-            name = f"{key[:_SHOWN]}…" if len(key) > _SHOWN else key
-            raise invalid_field(_below(place, name), f"unknown field in {model.__name__.removesuffix('Body')}")
+            raise invalid_field(
+                _below(place, shorten(key, _SHOWN)), f"unknown field in {model.__name__.removesuffix('Body')}"
+            )
         if field.name in seen:
-            both = f"as {seen[field.name]} and as {key}"
-            raise invalid_field(_below(place, field.name), f"is there twice, {both}")
+            raise invalid_field(_below(place, field.name), f"is there twice, as {seen[field.name]} and as {key}")
+        seen[field.name] = key
         if value is not None:
-            seen[field.name] = key
             _check(field.kind, value, _below(place, field.name))
     for field in fields.values():
-        if field.required and field.name not in seen:
+        if field.required and body.get(seen.get(field.name, "")) is None:
             raise invalid_field(_below(place, field.name), "is required")
 
 
@@ -148,7 +147,7 @@ def _check(kind: Any, value: Any, place: str) -> None:
         inner = get_args(kind)[1]
         if inner is not Any:
             for key, item in value.items():
-                _check(inner, item, _below(place, key[:_SHOWN]))
+                _check(inner, item, _below(place, shorten(key, _SHOWN)))
     elif isinstance(kind, type) and issubclass(kind, Message):
         _check_message(kind, value, place)
     else:
@@ -161,11 +160,12 @@ def _require(holds: bool, place: str, words: str) -> None:
         raise invalid_field(place, words)
 
 
-def _is_integer(value: Any) -> bool:
-    """A number, or its text: proto3 JSON has both."""
+def _is_number(value: Any) -> bool:
+    """A whole number from 0 on, or its digits: proto3 JSON has both. No integer of the API is negative."""
     if isinstance(value, str):
-        return _INTEGER.fullmatch(value) is not None
-    return not isinstance(value, bool) and (isinstance(value, int) or (isinstance(value, float) and value.is_integer()))
+        return read_number(value) is not None
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    return whole and not isinstance(value, bool) and value >= 0
 
 
 def _is_text_or_number(value: Any) -> bool:
@@ -175,6 +175,6 @@ def _is_text_or_number(value: Any) -> bool:
 _SCALARS: Mapping[Any, tuple[Callable[[Any], bool], str]] = {
     str: (lambda value: isinstance(value, str), "text"),
     bool: (lambda value: isinstance(value, bool) or value in ("true", "false"), "true or false"),
-    int: (_is_integer, "a whole number"),
+    int: (_is_number, "a number, zero or more"),
     (str, StrictInt): (_is_text_or_number, "a name or a number"),
 }

@@ -1,4 +1,4 @@
-"""What a method of the API is: its place, its permission, and the function that answers it."""
+"""One row of the method table: a method, its path, its permission and its handler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BETA = ("v1beta1", "v1alpha2")
 class ApiMethod(NamedTuple):
     """``id`` below ``healthcare.projects.locations.``; ``path`` below the version, ``*`` for an id, ``**`` for a path.
 
-    Without a handler the method is known and answers UNIMPLEMENTED. ``permission`` is checked on the resource named.
+    A method without a handler answers UNIMPLEMENTED. ``permission`` is checked on the resource in the path.
     """
 
     id: str

@@ -57,7 +57,7 @@ METHODS: tuple[ApiMethod, ...] = (
         M("import", "POST", "/*:import", "import", operations.import_dicom_data),
         M("export", "POST", "/*:export", "export", operations.export_dicom_data),
         M("deidentify", "POST", "/*:deidentify", "deidentify"),
-        M("setBlobStorageSettings", "POST", "/*:setBlobStorageSettings", "dicomWebWrite", storage.set_filtered),
+        M("setBlobStorageSettings", "POST", "/*:setBlobStorageSettings", "dicomWebWrite", storage.set_by_filter),
         M("getDICOMStoreMetrics", "GET", "/*:getDICOMStoreMetrics", "get", storage.get_dicom_store_metrics),
         M("getIamPolicy", "GET", "/*:getIamPolicy", "getIamPolicy", iam.get_policy),
         M("setIamPolicy", "POST", "/*:setIamPolicy", "setIamPolicy", iam.set_policy),
@@ -113,10 +113,18 @@ METHODS: tuple[ApiMethod, ...] = (
 )  # fmt: skip
 
 
-_PROJECT = "resourcemanager.projects."
+_INSTEAD = {"deidentify": "de-identify the files before they are stored here"}
+"""What to do instead of calling a method that is not implemented; clients show this message."""
+
+
+def instead_of(method: ApiMethod) -> str:
+    return _INSTEAD.get(method.id.rpartition(".")[2], "leave this call out")
+
+
+_PROJECT, _DICOM_WEB = "resourcemanager.projects.", "healthcare.dicomStores.dicomWeb"
 OWN: tuple[ApiMethod, ...] = (
     *(
-        M("retrieveThumbnail", "GET", f"{path}/thumbnail", "healthcare.dicomStores.dicomWebRead", rendering.thumbnail)
+        M("retrieveThumbnail", "GET", f"{path}/thumbnail", f"{_DICOM_WEB}Read", rendering.render_thumbnail)
         for path in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/*")
     ),
     M("projects.getIamPolicy", "POST", "projects/*:getIamPolicy", f"{_PROJECT}getIamPolicy", iam.get_policy, ("v1",)),
@@ -130,7 +138,7 @@ SIGN_IN = M("gantry.signIn", "POST", "sign-in", "")
 GIVE_TOKEN = M("gantry.giveToken", "POST", "token", "")
 LIST_DATASETS = M("datasets.list", "GET", "datasets", "")
 PREVIEW_IMPORT = M("datasets.dicomStores.previewImport", "GET", _STORE, "healthcare.dicomStores.import")
-"""What pages do and the API has no method for. These have lines in the audit log, and no path of their own."""
+"""What pages do without a method of the API. These are recorded in the audit log, and have no path."""
 
 
 class _Node:
@@ -158,13 +166,14 @@ _ROOT = _tree()
 def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tuple[str, ...]]:
     """The method of a path below the version, and its ids. Raises NotFound.
 
-    A custom verb follows the last colon of the last segment: project ids may hold colons, and UIDs never do.
+    A custom verb follows the last colon of the last segment: project ids may hold colons, and UIDs never do. A colon
+    with nothing behind it is of the id, so that what is deleted has exactly the name in the path.
     """
     if segments[-1].startswith(":"):
         # The reference writes …/series/UID/:verb in places.
         segments = [*segments[:-2], "".join(segments[-2:])]
     last, _, custom = segments[-1].rpartition(":")
-    for tail, action in ((last, custom), (segments[-1], "")) if last else ((segments[-1], ""),):
+    for tail, action in ((last, custom), (segments[-1], "")) if last and custom else ((segments[-1], ""),):
         node, ids = _find([*segments[:-1], tail])
         method = node.methods.get((verb, action)) if node else None
         if method is not None and version in method.versions:
@@ -173,7 +182,7 @@ def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tupl
 
 
 def _find(segments: list[str]) -> tuple[_Node | None, tuple[str, ...]]:
-    """The node of a path; an empty segment is none, but for a slash at the end of a path of bulk data (spec 10.3.7)."""
+    """The node of a path, and its ids. Only a path of bulk data may end in a slash."""
     node = _ROOT
     ids: list[str] = []
     for position, segment in enumerate(segments):

@@ -4,7 +4,7 @@ A delimiter (RFC 2046 §5.1.1) is CRLF, ``--boundary`` and then either ``--`` or
 after the boundary makes it data, as a multipart body inside a part may have a boundary that begins like ours. The RFC
 also lets a reader compare no further than the boundary; that would cut such a part in two.
 
-Tolerances, because clients do this:
+Accepted, because clients do this:
 
 * The first delimiter needs no CRLF before it where the body begins with it; a preamble and an epilogue are ignored.
 * A line of headers, the empty line after them and the line of a delimiter may end in a bare LF. The line end *before* a
@@ -13,7 +13,7 @@ Tolerances, because clients do this:
 * What follows ``--boundary--`` on its line is ignored.
 * Content-Length of a part is a header like any other: it is often wrong.
 
-Not tolerated: a body that ends without ``--boundary--``, because a truncated upload looks the same.
+Not accepted: a body that ends without ``--boundary--``, because a truncated upload looks the same.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from collections.abc import Callable, Iterator, Mapping
 
 from gantry.errors import InvalidArgument
 
+MULTIPART = "multipart/related"
 MAX_HEADER_BYTES = 16 << 10
 MAX_HEADER_LINES = 64
+"""Of one part: DICOMweb clients send some 3 lines."""
 MAX_PADDING = 64
-"""Blanks that may follow a boundary on its line; RFC 2046 forbids to write any."""
+"""Blanks that may follow a boundary on its line; RFC 2046 forbids writing any."""
 
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
 _LINE_REST = re.compile(rb"(--)|[ \t]{0,%d}\r?\n" % MAX_PADDING)
@@ -42,7 +44,7 @@ _ESCAPE = re.compile(r"\\(.)")
 
 
 class Part:
-    """One part, as long as no later one has been asked for. ``headers`` have lower-case names, the first of each."""
+    """One part; valid until the next one is requested. ``headers`` have lower-case names, the first of each."""
 
     def __init__(self, headers: dict[str, str], scanner: _Scanner) -> None:
         self.headers = headers
@@ -50,25 +52,25 @@ class Part:
 
     @property
     def content_type(self) -> str:
-        """The media type alone, lower-case; "" where none is declared. Never raises."""
+        """The media type alone, lower-case; "" if none is declared. Raises nothing."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
     def chunks(self) -> Iterator[bytes]:
-        """What has not been given of the body yet, in pieces as they arrive, none of them empty.
+        """The rest of the body, in pieces as they arrive, none of them empty.
 
-        A piece is at most what one ``read()`` gave and the start of a delimiter. Raises InvalidArgument after the last
-        piece if the stream ends there: what was given is then not all.
+        A piece is at most what one ``read()`` returned and the start of a delimiter. Raises InvalidArgument after the
+        last piece if the stream ends there: the part is then incomplete.
         """
         while piece := self._scanner.piece(self):
             yield piece
 
 
 def parts(read: Callable[[], bytes], boundary: str) -> Iterator[Part]:
-    """The parts of a multipart body. ``read`` gives its next bytes, b"" at its end; the body is read to its end.
+    """The parts of a multipart body. ``read`` returns its next bytes, b"" at its end; the body is read to its end.
 
-    A part is skipped, as far as it was not read, when the next one is asked for. Raises InvalidArgument for a boundary
-    that RFC 2046 §5.1.1 forbids, at once; later for headers that are none or exceed the limits, and for a body that is
-    truncated, unless ``chunks()`` has said so.
+    What is unread of a part is skipped when the next one is requested. Raises InvalidArgument at once for a boundary
+    that RFC 2046 §5.1.1 forbids; later for wrong headers, for headers over the limits, and for a truncated body, unless
+    ``chunks()`` has raised it already.
     """
     if not _BOUNDARY.fullmatch(boundary):
         raise InvalidArgument(
@@ -109,7 +111,7 @@ class _Scanner:
             pass
 
     def drain(self) -> None:
-        """Read what is left, as a connection that is to be used again must be empty."""
+        """Read the rest: only an empty connection can be used again."""
         while self._more():
             self._pos = len(self._data)
 
@@ -133,7 +135,7 @@ class _Scanner:
         return b""
 
     def _next_delimiter(self) -> tuple[int, int]:
-        """Where the bytes of the body end, as far as they are known; where the line of their delimiter ends, or 0."""
+        """The end of the body bytes that are known so far; the end of the delimiter line behind them, or 0."""
         data, at = self._data, self._pos
         if self._at_start and data.startswith(self._dashes[: len(data) - at], at):
             tail = at + len(self._dashes)
@@ -150,13 +152,13 @@ class _Scanner:
         return self._end_of_body(), 0
 
     def _end_of_body(self) -> int:
-        """The end of what is held, or where a delimiter may begin: at its last CR, as a boundary contains none."""
+        """The end of the held bytes, or of those before a CR that may begin a delimiter: no boundary contains a CR."""
         data = self._data
         begin = data.rfind(b"\r", max(self._pos, len(data) - len(self._delimiter)))
         return begin if begin >= 0 and self._delimiter.startswith(data[begin:]) else len(data)
 
     def _more(self) -> bool:
-        """Read on behind what is held; False at the end."""
+        """Read more bytes; False at the end."""
         piece = b"" if self._ended else self._read()
         self._ended = not piece
         self._data, self._pos = self._data[self._pos :] + piece, 0
@@ -165,22 +167,22 @@ class _Scanner:
     def headers(self) -> dict[str, str]:
         """The header block and the empty line after it (RFC 5322 §2.2). Raises InvalidArgument."""
         self._number += 1
-        found: dict[str, str] = {}
+        headers: dict[str, str] = {}
         name, left = "", MAX_HEADER_BYTES
         for _ in range(MAX_HEADER_LINES + 1):
             line = self._line(left)
             left -= len(line)
             text = line.rstrip(b"\r\n").decode("latin-1")
             if not text:
-                return found
+                return headers
             if text[0] in " \t" and name:
-                found[name] = f"{found[name]} {text.strip()}".strip()
+                headers[name] = f"{headers[name]} {text.strip()}".strip()
                 continue
             name, colon, value = text.partition(":")
             name = name.rstrip(" \t").lower()
             if line.startswith(self._dashes) or not colon or not _FIELD_NAME.fullmatch(name):
                 raise InvalidArgument(f"part {self._number} of the multipart body has {text[:100]!r} for a header")
-            found.setdefault(name, value.strip())
+            headers.setdefault(name, value.strip())
         raise InvalidArgument(
             f"part {self._number} of the multipart body has more than {MAX_HEADER_LINES} lines of headers"
         )
@@ -202,7 +204,7 @@ class _Scanner:
     def _truncated(self) -> InvalidArgument:
         boundary = self._dashes.decode("ascii")
         if not self._number:
-            return InvalidArgument(f"the multipart body has no line {boundary!r}, which its boundary asks for")
+            return InvalidArgument(f"the multipart body has no line {boundary!r}, which its boundary requires")
         return InvalidArgument(
             f"the multipart body ends within part {self._number}, without {boundary + '--'!r}: the upload was cut off"
         )
@@ -214,8 +216,8 @@ class _Scanner:
 def parse_content_type(text: str) -> tuple[str, dict[str, str]]:
     """A media type, lower-case, and its parameters (RFC 9110 §8.3.1) with lower-case names, the first of each.
 
-    Values come without quotes and escapes. Unquoted ones may hold what RFC 9110 wants in quotes, as in
-    ``type=application/dicom``. Raises InvalidArgument.
+    Values are returned without quotes and escapes. Unquoted ones may hold characters that need quotes in RFC 9110, as
+    in ``type=application/dicom``. Raises InvalidArgument.
     """
     head = _MEDIA_TYPE.match(text)
     pos = head.end() if head else 0
@@ -235,15 +237,15 @@ def parse_content_type(text: str) -> tuple[str, dict[str, str]]:
 
 
 def new_boundary() -> str:
-    """A boundary of 128 random bits: no body contains it but by intent, and nobody can know it beforehand."""
+    """A boundary of 128 random bits: nobody can know it beforehand, and no body contains it by accident."""
     return f"gantry-{secrets.token_hex(16)}"
 
 
 def part_head(boundary: str, headers: Mapping[str, str]) -> bytes:
     """A delimiter with its leading CRLF, and the header block; the part's bytes follow.
 
-    The CRLF of the first one ends an empty preamble (RFC 2046 §5.1.1), so that all are alike. Raises ValueError for a
-    name that is no token and for control characters in a value.
+    The CRLF of the first one ends an empty preamble (RFC 2046 §5.1.1), so that all delimiters are equal. Raises
+    ValueError for a name that is no token and for control characters in a value.
     """
     lines = [f"\r\n--{boundary}"]
     for name, value in headers.items():
@@ -253,6 +255,6 @@ def part_head(boundary: str, headers: Mapping[str, str]) -> bytes:
     return "\r\n".join((*lines, "", "")).encode("latin-1")
 
 
-def closing(boundary: str) -> bytes:
-    """What ends the body, behind the last part."""
+def close_delimiter(boundary: str) -> bytes:
+    """The close-delimiter (RFC 2046 §5.1.1) that ends the body, behind the last part."""
     return f"\r\n--{boundary}--\r\n".encode("latin-1")

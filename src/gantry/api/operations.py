@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from gantry.api.call import Call
 from gantry.api.destinations import check_destination_prefix
-from gantry.api.filters import terms
+from gantry.api.filters import parse_terms
 from gantry.api.messages import Json, enum_name, read_request
 from gantry.api.paging import read_page
 from gantry.api.stream_configs import check_destination
@@ -15,7 +15,7 @@ from gantry.api.wire import (
     CancelOperationRequest,
     ExportDicomDataRequest,
     ImportDicomDataRequest,
-    dumped,
+    dump_message,
     operation_json,
 )
 from gantry.dicom.forms import DICOM, parse_form
@@ -28,7 +28,7 @@ Read = TypeVar("Read")
 
 
 def import_dicom_data(call: Call) -> Json:
-    """Everything that can be wrong with the request is told here, before an operation exists."""
+    """Checks the whole request before an operation exists. Raises InvalidArgument."""
     request = read_request(ImportDicomDataRequest, call.body, name=call.dicom_store)
     if request.gcs_source is None or not request.gcs_source.uri:
         raise invalid_field("gcsSource.uri", "is required: gs://BUCKET/OBJECT, wildcards allowed")
@@ -39,16 +39,16 @@ def import_dicom_data(call: Call) -> Json:
 
 
 def export_dicom_data(call: Call) -> Json:
-    """Everything that can be wrong with the request is told here, before an operation exists."""
+    """Checks the whole request before an operation exists. Raises InvalidArgument."""
     request = read_request(ExportDicomDataRequest, call.body, name=call.dicom_store)
     gcs = request.gcs_destination
     if gcs is not None and request.bigquery_destination is not None:
         raise invalid_field("bigqueryDestination", "gcsDestination is set too; set one of them")
     if request.bigquery_destination is not None:
-        check_destination("bigqueryDestination", dumped(request.bigquery_destination))
+        check_destination("bigqueryDestination", dump_message(request.bigquery_destination))
         raise Unimplemented(
-            "use gcsDestination: this server does not export to BigQuery. What BigQuery would hold of each instance is "
-            "in the answers of DICOMweb, GET …/metadata"
+            "use gcsDestination: this server does not export to BigQuery. DICOMweb, GET …/metadata, has the attributes "
+            "that BigQuery would have of each instance"
         )
     if gcs is None or not gcs.uri_prefix:
         raise invalid_field("gcsDestination.uriPrefix", "is required: gs://BUCKET or gs://BUCKET/DIRECTORY")
@@ -70,24 +70,21 @@ def list_operations(call: Call) -> Json:
     if call.query.get("returnPartialSuccess", "").lower() == "true":
         raise Unimplemented("leave returnPartialSuccess out, or set it to false: this server lists all or fails")
     text = call.query.get("filter", "")
-    wanted = terms(text, ("done", "metadata.apiMethodName"))
+    wanted = parse_terms(text, ("done", "metadata.apiMethodName"))
     done = wanted.get("done")
     if done not in (None, "true", "false"):
         raise invalid_field("filter", "done is true or false")
     method = wanted.get("metadata.apiMethodName")
     page = read_page(call.query, f"{call.dataset}?{text}")
-    found = call.context.seams.index.operations.list_operations(
+    rows = call.context.seams.index.operations.list_operations(
         call.dataset,
         page.size + 1,
         before=page.after_number,
         done=None if done is None else done == "true",
         method=method and ".".join(method.split(".")[-3:]),
     )
-    listed = [operation_json(item, call.context.public_url) for item in found[: page.size]]
-    answer: Json = {"operations": listed} if found else {}
-    if len(found) > page.size:
-        answer["nextPageToken"] = page.token(str(found[page.size - 1].name.id))
-    return answer
+    url = call.context.public_url
+    return page.answer("operations", rows, lambda row: operation_json(row, url), lambda row: str(row.name.id))
 
 
 def cancel_operation(call: Call) -> Json:
@@ -112,7 +109,7 @@ def read_storage_class(value: str | int | None) -> str:
 
 
 def read_field(field: str, parse: Callable[[str], Read], text: str) -> Read:
-    """What ``parse`` makes of a field. Raises InvalidArgument that names the field."""
+    """The value of a field, read by ``parse``. Raises InvalidArgument that names the field."""
     try:
         return parse(text)
     except InvalidArgument as error:

@@ -1,6 +1,6 @@
-"""What a browser may be made to do by pages of others: nothing (Fetch Metadata, RFC 6454, OWASP on CSRF).
+"""Protection against requests that other sites' pages make a browser send (Fetch Metadata, RFC 6454, OWASP on CSRF).
 
-A browser sends cookies, and reaches a server on its own machine, on behalf of any page that it shows.
+A browser sends cookies, and requests to servers on its own machine, on behalf of any page that it shows.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Origins:
         self._own_host = urlsplit(public_url).hostname or ""
 
     def require_own(self, verb: str, headers: Mapping[str, str]) -> None:
-        """For what counts on a cookie: the request is of a page of this server. Raises PermissionDenied."""
+        """For requests with a cookie: raises PermissionDenied unless a page of this server sends the request."""
         site, origin = headers.get("sec-fetch-site", ""), headers.get("origin", "")
         if verb in SAFE:
             is_own = site not in _ELSEWHERE or headers.get("sec-fetch-mode") == "navigate"
@@ -33,7 +33,7 @@ class Origins:
             raise PermissionDenied("a page of another address cannot use the session of this browser; send a token")
 
     def require_local(self, verb: str, headers: Mapping[str, str]) -> None:
-        """For a server that asks nobody: the request is of this machine, and of no page from elsewhere.
+        """For a server without authentication: the request must name this machine, and not be sent by another site.
 
         Raises PermissionDenied.
         """
@@ -41,7 +41,7 @@ class Origins:
         name = _host(f"//{host}")
         if host and not _is_loopback(name) and name != self._own_host:
             raise PermissionDenied(
-                f"this server does not know itself as {name[:100]!r}: a name that leads here may be somebody's trick. "
+                f"this server does not have the name {name[:100]!r}; another site may let that name point here. "
                 "Use 127.0.0.1, or set public_url to the address that clients see"
             )
         origin = headers.get("origin", "")
@@ -49,8 +49,8 @@ class Origins:
             raise PermissionDenied(f"a page of {origin[:100]!r} cannot change anything here")
 
     def _is_own(self, origin: str, headers: Mapping[str, str]) -> bool:
-        found = _netloc(origin)
-        return bool(found) and found in (self._own, headers.get("host", "").lower())
+        netloc = _netloc(origin)
+        return bool(netloc) and netloc in (self._own, headers.get("host", "").lower())
 
 
 def _netloc(url: str) -> str:

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
-from gantry.api.app import json_response
 from gantry.api.call import Context
 from gantry.api.inside import Inside
 from gantry.api.paging import read_page
 from gantry.api.paths import page_path
-from gantry.api.wire import Json, log_entry_json
+from gantry.api.responses import json_response
+from gantry.api.wire import log_entry_json
 from gantry.errors import InvalidArgument, NotFound
 from gantry.names import OperationName, parse_operation_name, url_path
 
 
 def healthz(_context: Context, _request: Request) -> Response:
-    """The process answers."""
+    """Answers while the process runs."""
     return PlainTextResponse("ok\n")
 
 
 def readyz(context: Context, _request: Request) -> Response:
-    """The index answers. Raises Unavailable."""
+    """Answers if the index does. Raises Unavailable."""
     context.seams.index.garbage.list_deleted_stores()
     return PlainTextResponse("ok\n")
 
 
 def metrics(context: Context, request: Request) -> Response:
-    """Prometheus text format, for whoever is known here."""
+    """Prometheus text format, for authenticated callers."""
     Inside(context, request)
     return Response(generate_latest(), headers={"content-type": CONTENT_TYPE_LATEST})
 
@@ -42,10 +44,8 @@ def logs(context: Context, request: Request) -> Response:
     operation = context.seams.index.operations.get_operation(name)
     page = read_page(dict(request.query_params), str(name))
     entries = context.seams.index.logs.list_failures(name, page.size + 1, page.after_number or 0)
-    answer: Json = {"entries": [log_entry_json(operation, entry) for entry in entries[: page.size]]} if entries else {}
-    if len(entries) > page.size:
-        answer["nextPageToken"] = page.token(str(entries[page.size - 1].seq))
-    return json_response(answer)
+    write = partial(log_entry_json, operation)
+    return json_response(page.answer("entries", entries, write, lambda entry: str(entry.seq)))
 
 
 def _operation_name(path: list[str]) -> OperationName:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
+from gantry.api.messages import Json
 from gantry.errors import InvalidArgument, invalid_field
 from gantry.whole_numbers import read_number
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
+"""Both as the API documents them; a greater size means MAX_PAGE."""
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +41,24 @@ class Page:
             raise _no_token()
         return numbers
 
+    def answer(self, field: str, rows: Sequence[Row], write: Callable[[Row], Json], key: Callable[[Row], str]) -> Json:
+        """A list answer: ``rows`` after the position, in order; one more than ``size`` means that a page follows.
+
+        ``write`` makes the JSON of a row, ``key`` its position. Without rows the answer is ``{}``.
+        """
+        answer: Json = {field: [write(row) for row in rows[: self.size]]} if rows else {}
+        if len(rows) > self.size:
+            answer["nextPageToken"] = self.token(key(rows[self.size - 1]))
+        return answer
+
     def token(self, last: str) -> str:
-        """The token of the page after the item ``last``. It fits no other list and no other filter."""
+        """The token of the page after the item ``last``. It is valid for this list and filter alone."""
         text = f"{_digest(self.list_id, last)}:{last}"
         return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def read_page(query: Mapping[str, str], list_id: str) -> Page:
-    """Raises InvalidArgument for a negative size and for a token that this list did not give."""
+    """Raises InvalidArgument for a wrong size and for a token of another list."""
     size = read_number(query.get("pageSize") or "0")
     if size is None:
         raise invalid_field("pageSize", "must be a number, zero or more")

@@ -1,4 +1,4 @@
-"""Query parameters: in their order, by name, and those that every method takes (spec 1.3)."""
+"""Query parameters: in their order, by name, and those of all methods."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gantry.errors import InvalidArgument
 
 Pair = tuple[str, str]
 MAX_PARAMETERS = 1000
+"""Of a query or a form: far more than any method takes, and read in a millisecond."""
 
 SYSTEM = (
     *("$.xgafv", "access_token", "alt", "callback", "fields", "key", "oauth_token", "prettyPrint", "quotaUser"),
@@ -29,18 +30,21 @@ _SYSTEM_NAMES = {_camel(name.removeprefix("$.")) for name in (*SYSTEM, "userProj
 
 
 def is_system(name: str) -> bool:
-    """Also with ``$`` or ``$.`` before it, and in either spelling, as Google's own front takes them."""
+    """Also with ``$`` or ``$.`` before it, and in snake_case, as Google's servers accept them."""
     return _camel(name.removeprefix("$").removeprefix(".")) in _SYSTEM_NAMES
 
 
-def parse_pairs(text: str) -> list[Pair]:
-    """Parameters of a query or a form in their order, as UTF-8. Raises InvalidArgument."""
+def parse_pairs(text: str, place: str = "query") -> list[Pair]:
+    """Parameters in their order, as UTF-8 (WHATWG URL §5.1). ``place`` names the text in an error.
+
+    Raises InvalidArgument.
+    """
     try:
         return parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_PARAMETERS, errors="strict")
     except UnicodeDecodeError:
-        raise InvalidArgument("the query is not valid UTF-8") from None
+        raise InvalidArgument(f"the {place} is not valid UTF-8") from None
     except ValueError:
-        raise InvalidArgument(f"the query has more than {MAX_PARAMETERS} parameters") from None
+        raise InvalidArgument(f"the {place} has more than {MAX_PARAMETERS} parameters") from None
 
 
 def by_name(pairs: Sequence[Pair]) -> dict[str, str]:
@@ -51,5 +55,5 @@ def by_name(pairs: Sequence[Pair]) -> dict[str, str]:
     return named
 
 
-def without_system(pairs: Sequence[Pair]) -> list[Pair]:
+def drop_system(pairs: Sequence[Pair]) -> list[Pair]:
     return [(name, value) for name, value in pairs if not is_system(name)]

@@ -1,4 +1,4 @@
-"""The path of a request in its segments: the one place where an address is decoded, for the API and for pages."""
+"""The segments of a request's path: the one place where paths are decoded, for the API and for pages."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from gantry.names import is_path_segment
 def segments_of(scope: Scope) -> list[str]:
     """Path segments, decoded after splitting, so that an encoded slash cannot begin a new one.
 
-    The last one is empty for a path that ends in a slash; only pages are found under such a path. Raises NotFound for
-    a path that clients and proxies shorten (RFC 3986 §5.2.4): what it names depends on who reads it. Raises
-    InvalidArgument for what no name can hold.
+    The last one is empty for a path that ends in a slash; only pages may have such a path. Raises NotFound for a path
+    that clients and proxies shorten (RFC 3986 §5.2.4): its meaning would depend on them. Raises InvalidArgument for
+    characters that no name can have.
     """
     raw = scope.get("raw_path") or scope["path"].encode()
     try:

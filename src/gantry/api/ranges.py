@@ -11,7 +11,7 @@ _ENTITY_TAG = re.compile(r'"[^"]*"')
 
 
 class Unsatisfiable(OutOfRange):
-    """No byte of the representation is in the range. The answer says ``content-range: bytes */SIZE`` (§15.5.17)."""
+    """No byte of the representation is in the range. The answer has ``content-range: bytes */SIZE`` (§15.5.17)."""
 
     http = 416
     size: int = 0
@@ -20,13 +20,14 @@ class Unsatisfiable(OutOfRange):
 def parse_range(header: str, size: int) -> tuple[int, int] | None:
     """``(start, length)`` of one range of bytes, cut at ``size``; None for the whole, as a server may ignore Range.
 
-    That is: no header, another unit, several ranges, a text that is no range, and the last bytes of nothing, which
-    Content-Range cannot express. Raises Unsatisfiable for a range that begins at or beyond the end, and for ``-0``.
+    None is for no header, another unit, several ranges, a text that is no range, and the last bytes of an empty
+    representation, which Content-Range cannot express.
+    Raises Unsatisfiable for a range that begins at or beyond the end, and for ``-0``.
     """
-    found = _RANGE.fullmatch(header)
-    if not found or found.groups() == ("", ""):
+    match = _RANGE.fullmatch(header)
+    if not match or match.groups() == ("", ""):
         return None
-    first, last = found.groups()
+    first, last = match.groups()
     if not first:
         if int(last) and not size:
             return None

@@ -1,22 +1,22 @@
-"""Rendered frames (PS3.18 §10.4.1.1.3) and thumbnails (§10.4.1.1.4): what a browser shows."""
+"""Rendered frames (PS3.18 §10.4.1.1.3) and thumbnails (§10.4.1.1.4): images that a browser shows."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Generator, Iterator
-from contextlib import closing as closing_iterator
+from contextlib import closing
 from fractions import Fraction
 
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.call import Call
-from gantry.api.multipart import closing, new_boundary, part_head
+from gantry.api.multipart import close_delimiter, new_boundary, part_head
 from gantry.api.ranges import matches
-from gantry.api.retrieving import frame_list, one_row, value_answer, video_offers
+from gantry.api.retrieving import answer_value, find_instance, parse_frame_list, video_offers
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.studies.metadata import etag_of
 from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, pictures, representative
 from gantry.studies.retrieve import PIXEL_DATA, Value, bulk
@@ -33,37 +33,37 @@ _KNOWN = ("accept", "quality", "viewport", "window")
 
 @WebHandler
 def render_instance(call: Call) -> Answer:
-    """The first frame as a picture, or all of them in a multipart answer; a video as it is."""
-    row = one_row(call)
+    """The first frame as a picture, or all of them in a multipart answer; a video as it is stored."""
+    row = find_instance(call)
     return _video(call, row) if forms.video_types(row.transfer_syntax_uid) else _render(call, row, None)
 
 
-def _video(call: Call, row: FoundInstance) -> Answer:
-    """As it is stored, whole or a range of it, as players ask for it."""
+def _video(call: Call, row: StoredInstance) -> Answer:
+    """The stored video, whole or the range that a player requests."""
     offer, _ = call.negotiate(video_offers(call, row, (False,)))
-    if asked := [name for name, _ in call.parameters if name in _KNOWN and name != "accept"]:
-        raise InvalidArgument(f"{asked[0]}: a video is given as it is stored")
+    if names := [name for name, _ in call.parameters if name in _KNOWN and name != "accept"]:
+        raise InvalidArgument(f"{names[0]}: a video is sent as it is stored")
 
     def value() -> Value:
         return bulk(call.context.seams, call.dicom_store, row, PIXEL_DATA)
 
-    return value_answer(call, value, offer.type, etag_of(row, "video", offer.type))
+    return answer_value(call, value, offer.type, etag_of(row, "video", offer.type))
 
 
 @WebHandler
 def render_frames(call: Call) -> Answer:
-    return _render(call, one_row(call), [number - 1 for number in frame_list(call.ids[7])])
+    return _render(call, find_instance(call), [number - 1 for number in parse_frame_list(call.ids[7])])
 
 
 @WebHandler
-def thumbnail(call: Call) -> Answer:
-    """Of a study, a series, an instance or frames: a small picture of what is in the middle of it."""
+def render_thumbnail(call: Call) -> Answer:
+    """A small picture from the middle of a study, a series or an instance, or of the named frames."""
     row, number = representative(call.context.seams, call.dicom_store, call.path)
-    numbers = [frame - 1 for frame in frame_list(call.ids[7])] if len(call.ids) > 7 else [number]
+    numbers = [frame - 1 for frame in parse_frame_list(call.ids[7])] if len(call.ids) > 7 else [number]
     return _render(call, row, numbers, _THUMBNAIL)
 
 
-def _render(call: Call, row: FoundInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
+def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
     offer, _ = call.negotiate(_OFFERS)
     view = _view(call, offer, size)
     if not offer.multipart:
@@ -75,32 +75,31 @@ def _render(call: Call, row: FoundInstance, numbers: list[int] | None, size: Vie
     headers = {"etag": etag}
     if matches(call.headers.get("if-none-match", ""), etag):
         return Answer(b"", status=304, headers=headers)
-    found = pictures(call.context.seams, call.dicom_store, row, view, numbers)
+    images = pictures(call.context.seams, call.dicom_store, row, view, numbers)
     if not offer.multipart:
-        return Answer(next(found), offer.type, headers=headers)
+        return Answer(next(images), offer.type, headers=headers)
     boundary = new_boundary()
-    return Answer(_in_parts(found, offer.type, boundary), media_type_text(offer, "", boundary), headers=headers)
+    return Answer(_in_parts(images, offer.type, boundary), media_type_text(offer, "", boundary), headers=headers)
 
 
-def _in_parts(found: Generator[bytes, None, None], content_type: str, boundary: str) -> Iterator[bytes]:
-    with closing_iterator(found):
-        for picture in found:
-            yield part_head(boundary, {"content-type": content_type})
-            yield picture
-        yield closing(boundary)
+def _in_parts(images: Generator[bytes, None, None], content_type: str, boundary: str) -> Iterator[bytes]:
+    with closing(images):
+        for picture in images:
+            yield part_head(boundary, {"content-type": content_type}) + picture
+    yield close_delimiter(boundary)
 
 
 def _view(call: Call, offer: Offer, size: Viewport | None) -> View:
-    asked: dict[str, str] = {}
+    values: dict[str, str] = {}
     for name, value in call.parameters:
         if name not in _KNOWN:
             raise InvalidArgument(f"{name[:100]!r} is no parameter of rendered resources; they are {', '.join(_KNOWN)}")
-        asked.setdefault(name, value)
+        values.setdefault(name, value)
     return View(
         media_type=offer.type,
-        viewport=_viewport(asked["viewport"], size is not None) if "viewport" in asked else size,
-        window=_window(asked["window"]) if "window" in asked else None,
-        quality=_quality(asked["quality"]) if "quality" in asked else View("").quality,
+        viewport=_viewport(values["viewport"], size is not None) if "viewport" in values else size,
+        window=_window(values["window"]) if "window" in values else None,
+        quality=_quality(values["quality"]) if "quality" in values else View("").quality,
     )
 
 
@@ -108,7 +107,7 @@ def _viewport(text: str, is_thumbnail: bool) -> Viewport:
     """``vw,vh[,[sx],[sy],[sw],[sh]]`` (PS3.18 §8.3.5.1.3): pixels; the last four are decimals and may be left out. A
     thumbnail has the first two alone.
 
-    The signs of sx and sy mean nothing, those of sw and sh flip. A pixel of which a part is asked for is shown whole.
+    The signs of sx and sy mean nothing, those of sw and sh flip. A pixel that is partly in the region is shown whole.
     """
     parts = [part.strip() for part in text.split(",")]
     sides, source = parts[:2], parts[2:]
@@ -123,15 +122,15 @@ def _viewport(text: str, is_thumbnail: bool) -> Viewport:
     width, height = map(int, sides)
     if not (0 < width <= MAX_VIEW_SIDE and 0 < height <= MAX_VIEW_SIDE):
         raise InvalidArgument(f"viewport: {text[:100]!r} has a side that is not 1 to {MAX_VIEW_SIDE}")
-    given = [Fraction(part) if part else None for part in source] + [None] * (4 - len(source))
-    if 0 in given[2:]:
+    numbers = [Fraction(part) if part else None for part in source] + [None] * (4 - len(source))
+    if 0 in numbers[2:]:
         raise InvalidArgument(f"viewport: {text[:100]!r} shows a part without size")
-    (x, source_width), (y, source_height) = _pixels(given[0], given[2]), _pixels(given[1], given[3])
+    (x, source_width), (y, source_height) = _pixels(numbers[0], numbers[2]), _pixels(numbers[1], numbers[3])
     return Viewport(width, height, x, y, source_width, source_height)
 
 
 def _pixels(start: Fraction | None, size: Fraction | None) -> tuple[int, int | None]:
-    """Where a side of the region begins, and how many pixels it touches; the number is negative where it is flipped."""
+    """The start of a side of the region, and how many pixels it touches; negative if it is flipped."""
     begin = abs(start or Fraction(0))
     first = math.floor(begin)
     if size is None:

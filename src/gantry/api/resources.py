@@ -12,8 +12,8 @@ from typing import Any
 
 from gantry.api.call import Call
 from gantry.api.effects import require_effect
-from gantry.api.filters import label_filter, terms
-from gantry.api.masks import masked_paths
+from gantry.api.filters import parse_label_filter, parse_terms
+from gantry.api.masks import apply_mask
 from gantry.api.messages import Json, read, read_request, require_same
 from gantry.api.paging import read_page
 from gantry.api.stream_configs import check_notifications, check_streams
@@ -22,7 +22,7 @@ from gantry.api.wire import (
     DicomStoreBody,
     dataset_json,
     dicom_store_json,
-    dumped,
+    dump_message,
     operation_json,
 )
 from gantry.errors import NotFound, invalid_field
@@ -38,15 +38,12 @@ def get_location(call: Call) -> Json:
 
 def list_locations(call: Call) -> Json:
     fields = ("locationId", "displayName", "name")
-    wanted = terms(call.query.get("filter", ""), fields)
+    wanted = parse_terms(call.query.get("filter", ""), fields)
     page = read_page(call.query, f"{call.ids}{sorted(wanted.items())}")
-    found = [_location_json(LocationName(call.ids[0], item)) for item in sorted(call.context.locations)]
-    found = [item for item in found if all(item[key] == value for key, value in wanted.items())]
-    rest = [item for item in found if item["locationId"] > page.after]
-    answer: Json = {"locations": rest[: page.size]} if rest else {}
-    if len(rest) > page.size:
-        answer["nextPageToken"] = page.token(rest[page.size - 1]["locationId"])
-    return answer
+    rows = [_location_json(LocationName(call.ids[0], item)) for item in sorted(call.context.locations)]
+    rows = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+    rest = [row for row in rows if row["locationId"] > page.after]
+    return page.answer("locations", rest, lambda row: row, lambda row: str(row["locationId"]))
 
 
 def create_dataset(call: Call) -> Json:
@@ -54,7 +51,7 @@ def create_dataset(call: Call) -> Json:
     body = read_request(DatasetBody, call.body, parent=location)
     name = DatasetName(location.project, location.location, check_dataset_id(call.query.get("datasetId", "")))
     index = call.context.seams.index
-    value = _with_dataset_settings(call, Dataset(name), dumped(body))
+    value = _with_dataset_settings(call, Dataset(name), dump_message(body))
     operation = index.resources.create_dataset(value, call.version)
     return operation_json(operation, call.context.public_url)
 
@@ -65,20 +62,17 @@ def get_dataset(call: Call) -> Json:
 
 def list_datasets(call: Call) -> Json:
     page = read_page(call.query, str(call.location))
-    found = call.context.seams.index.resources.list_datasets(call.location, page.size + 1, page.after)
-    answer: Json = {"datasets": [dataset_json(item) for item in found[: page.size]]} if found else {}
-    if len(found) > page.size:
-        answer["nextPageToken"] = page.token(found[page.size - 1].name.dataset)
-    return answer
+    rows = call.context.seams.index.resources.list_datasets(call.location, page.size + 1, page.after)
+    return page.answer("datasets", rows, dataset_json, lambda row: row.name.dataset)
 
 
 def patch_dataset(call: Call) -> Json:
-    body = dumped(read(DatasetBody, call.body))
+    body = dump_message(read(DatasetBody, call.body))
     fields = ("time_zone", "encryption_spec")
 
     def change(old: Dataset) -> Dataset:
         settings = {"time_zone": old.time_zone, "encryption_spec": {"kms_key_name": old.kms_key_name}}
-        wanted = masked_paths(call.query, DatasetBody, fields, settings, body)
+        wanted = apply_mask(call.query, DatasetBody, fields, settings, body)
         require_same("name", body.get("name"), str(old.name), old.name.dataset)
         return _with_dataset_settings(call, old, wanted)
 
@@ -96,7 +90,7 @@ def create_dicom_store(call: Call) -> Json:
     body = read_request(DicomStoreBody, call.body, parent=dataset)
     store_id = check_dicom_store_id(call.query.get("dicomStoreId", ""))
     name = DicomStoreName(dataset.project, dataset.location, dataset.dataset, store_id)
-    value = _with_store_settings(call, DicomStore(name), dumped(body))
+    value = _with_store_settings(call, DicomStore(name), dump_message(body))
     call.context.seams.index.resources.create_dicom_store(value)
     return dicom_store_json(value)
 
@@ -107,29 +101,26 @@ def get_dicom_store(call: Call) -> Json:
 
 def list_dicom_stores(call: Call) -> Json:
     text = call.query.get("filter", "")
-    matches = label_filter(text)
+    matches = parse_label_filter(text)
     page = read_page(call.query, f"{call.dataset}?{text}")
-    found: list[DicomStore] = []
+    rows: list[DicomStore] = []
     after = page.after
-    while len(found) <= page.size:
+    while len(rows) <= page.size:
         chunk = call.context.seams.index.resources.list_dicom_stores(call.dataset, page.size + 1, after)
-        found += [item for item in chunk if matches(item.labels)]
+        rows += [item for item in chunk if matches(item.labels)]
         if len(chunk) <= page.size:
             break
         after = chunk[-1].name.store
-    answer: Json = {"dicomStores": [dicom_store_json(item) for item in found[: page.size]]} if found else {}
-    if len(found) > page.size:
-        answer["nextPageToken"] = page.token(found[page.size - 1].name.store)
-    return answer
+    return page.answer("dicomStores", rows, dicom_store_json, lambda row: row.name.store)
 
 
 def patch_dicom_store(call: Call) -> Json:
-    body = dumped(read(DicomStoreBody, call.body))
+    body = dump_message(read(DicomStoreBody, call.body))
     fields = ("labels", "notification_config", "notification_configs", "stream_configs")
 
     def change(old: DicomStore) -> DicomStore:
         settings = {field: getattr(old, field) for field in fields}
-        wanted = masked_paths(call.query, DicomStoreBody, fields, settings, body)
+        wanted = apply_mask(call.query, DicomStoreBody, fields, settings, body)
         require_same("name", body.get("name"), str(old.name), old.name.store)
         return _with_store_settings(call, old, wanted)
 
@@ -192,8 +183,8 @@ def _with_store_settings(call: Call, value: DicomStore, settings: dict[str, Any]
 
 
 def _check_configs(old: DicomStore, new: DicomStore, accepted: Collection[str]) -> None:
-    """What is as it was is left alone: an older version may have kept it. What cannot be right is said before what
-    would have no effect. Raises InvalidArgument."""
+    """Unchanged settings are not checked: an older version may have stored them. Wrong values are reported before
+    settings without effect. Raises InvalidArgument."""
     notifies = new.notification_config != old.notification_config, new.notification_configs != old.notification_configs
     streams = new.stream_configs != old.stream_configs
     if any(notifies):

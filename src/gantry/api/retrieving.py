@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing as closing_iterator
+from contextlib import closing
 
 from gantry.api.accept import Offer, media_type_text
+from gantry.api.attachments import attachment_header
 from gantry.api.call import Call
-from gantry.api.multipart import closing, new_boundary, part_head
+from gantry.api.multipart import close_delimiter, new_boundary, part_head
 from gantry.api.ranges import matches, parse_range
-from gantry.api.searching import JSON, OBJECTS, json_array, objects_answer
+from gantry.api.searching import DICOM_JSON, OBJECTS, json_array, xml_parts
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument, Unavailable
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.studies.frames import Frame, frames
 from gantry.studies.metadata import etag_of, metadata
 from gantry.studies.retrieve import (
@@ -27,9 +28,11 @@ from gantry.studies.retrieve import (
     parse_bulk_path,
     video_type,
 )
+from gantry.studies.zipping import ZIP, zip_instances
 
 _DICOM_SYNTAXES = (forms.EXPLICIT_LE, ANY, *(uid for uid in forms.PRODUCIBLE if uid != forms.EXPLICIT_LE))
 _PARTS, _ONE = (Offer(forms.DICOM, multipart, _DICOM_SYNTAXES, forms.EXPLICIT_LE) for multipart in (True, False))
+_ZIP = Offer(ZIP, False, (ANY,), ANY)
 _FRAMES = tuple(
     Offer(media_type, multipart, syntaxes, syntaxes[0])
     for multipart in (True, False)
@@ -38,35 +41,35 @@ _FRAMES = tuple(
 _BULK = (Offer(forms.OCTETS, True, (ANY,), ANY), Offer(forms.OCTETS, False, (ANY,), ANY))
 _FRAME_TYPE = {uid: media_type for media_type, syntaxes in forms.FRAME_TYPES for uid in syntaxes}
 _FRAME_LIST = re.compile(r"[1-9][0-9]{0,9}(?:,[1-9][0-9]{0,9})*")
-_MAX_FRAMES = 10_000
-_WHOLE = 4 << 20
-_PIECE = 1 << 20
+_MAX_FRAMES = 10_000  # the list of the first so many has 49,000 characters
+_WHOLE = 4 << 20  # a value of up to this size is sent in one piece, without a stream
+_PIECE = 1 << 20  # of a stream: large enough to read at the speed of a disk
 
 
 @WebHandler
 def retrieve_many(call: Call) -> Answer:
-    """A study or a series."""
-    _, syntax = call.negotiate((_PARTS,))
-    return _in_parts(call, syntax)
+    """A study or a series, in the parts of an answer or, beyond the API, in one ZIP archive."""
+    offer, syntax = call.negotiate((_PARTS,) if call.context.strict_search else (_PARTS, _ZIP))
+    return _in_parts(call, syntax) if offer is _PARTS else _in_archive(call)
 
 
 @WebHandler
 def retrieve_instance(call: Call) -> Answer:
-    """In one part of a multipart answer, or by itself: then a range of its bytes can be asked for."""
+    """As one part of a multipart answer, or alone: then a client can request a range of its bytes."""
     offer, syntax = call.negotiate((_PARTS, _ONE))
     if offer.multipart:
         return _in_parts(call, syntax)
-    row = one_row(call)
+    row = find_instance(call)
 
     def value() -> Value:
-        return instance(call.context.seams, call.dicom_store, row, syntax, _named(call, syntax))
+        return instance(call.context.seams, call.dicom_store, row, syntax, _names_syntax(call, syntax))
 
     stored = row.transfer_syntax_uid if syntax == ANY else syntax
-    return value_answer(call, value, f"{forms.DICOM}; transfer-syntax={stored}", etag_of(row, "instance", syntax))
+    return answer_value(call, value, f"{forms.DICOM}; transfer-syntax={stored}", etag_of(row, "instance", syntax))
 
 
 def _in_parts(call: Call, syntax: str) -> Answer:
-    pieces = instances(call.context.seams, call.dicom_store, call.path, syntax, _named(call, syntax))
+    pieces = instances(call.context.seams, call.dicom_store, call.path, syntax, _names_syntax(call, syntax))
     boundary = new_boundary()
 
     def body() -> Iterator[bytes]:
@@ -75,13 +78,20 @@ def _in_parts(call: Call, syntax: str) -> Answer:
                 stored = piece.begins.transfer_syntax_uid if syntax == ANY else syntax
                 yield part_head(boundary, {"content-type": f"{forms.DICOM}; transfer-syntax={stored}"})
             yield piece.data
-        yield closing(boundary)
+        yield close_delimiter(boundary)
 
     return Answer(body(), media_type_text(_PARTS, "", boundary))
 
 
-def _named(call: Call, syntax: str) -> bool:
-    """Whether the client itself named the transfer syntax."""
+def _in_archive(call: Call) -> Answer:
+    pieces = instances(call.context.seams, call.dicom_store, call.path, ANY, explicit=True)
+    name = call.path.series or call.path.study
+    headers = {"content-disposition": attachment_header(f"{name}.zip")}
+    return Answer(zip_instances(pieces), ZIP, headers=headers)
+
+
+def _names_syntax(call: Call, syntax: str) -> bool:
+    """Whether the client named the transfer syntax in Accept."""
     return any(item.transfer_syntax == syntax for item in call.accepted())
 
 
@@ -95,20 +105,20 @@ def retrieve_metadata(call: Call) -> Answer:
         return Answer(b"", status=304, headers={"etag": etag})
     headers = {"etag": etag} if etag else {}
     if offer.multipart:
-        answer = objects_answer(offer, found.objects)
-        return Answer(answer.body, answer.content_type, headers=headers)
-    body = remembered.get(etag) if etag else None
-    if body is not None:
-        return Answer(body, JSON, headers=headers)
-    return Answer(remembered.keeping(etag, json_array(found.objects), found.unread), JSON, headers=headers)
+        body, content_type = xml_parts(offer, found.objects)
+        return Answer(remembered.noting(etag, body, found.unread) if etag else body, content_type, headers=headers)
+    kept = remembered.get(etag) if etag else None
+    if kept is not None:
+        return Answer(kept, DICOM_JSON, headers=headers)
+    return Answer(remembered.keeping(etag, json_array(found.objects), found.unread), DICOM_JSON, headers=headers)
 
 
 @WebHandler
 def retrieve_frames(call: Call) -> Answer:
     """Frames by numbers from 1, in their order in the list (PS3.18 §10.4.1.1.6)."""
     offer, syntax = call.negotiate(_FRAMES)
-    numbers = frame_list(call.ids[7])
-    row = one_row(call)
+    numbers = parse_frame_list(call.ids[7])
+    row = find_instance(call)
     wanted = "" if syntax == ANY else syntax
     if not offer.multipart and len(numbers) > 1:
         raise InvalidArgument(f"{len(numbers)} frames need a multipart answer; Accept names a single part")
@@ -120,37 +130,40 @@ def retrieve_frames(call: Call) -> Answer:
 
     if not offer.multipart:
         etag = etag_of(row, "frame", numbers, content_type)
-        return value_answer(call, lambda: Value.of(_join(find())), content_type, etag)
+        return answer_value(call, lambda: Value.of(_join(find())), content_type, etag)
+    headers = {"etag": etag_of(row, "frames", numbers, content_type)}
+    if matches(call.headers.get("if-none-match", ""), headers["etag"]):
+        return Answer(b"", status=304, headers=headers)
     boundary = new_boundary()
     root = Offer(content_type.partition(";")[0], True, (), "")
-    place = f"{call.web_url}/{call.path}/frames"
-    return Answer(_frames_in_parts(find(), numbers, content_type, place, boundary), media_type_text(root, "", boundary))
+    parts = _frames_in_parts(find(), numbers, content_type, f"{call.web_url}/{call.path}/frames", boundary)
+    return Answer(parts, media_type_text(root, "", boundary), headers=headers)
 
 
 def _join(found: Generator[Frame, None, None]) -> bytes:
-    with closing_iterator(found):
+    with closing(found):
         return b"".join(piece for frame in found for piece in frame)
 
 
 def _frames_in_parts(
     found: Generator[Frame, None, None], numbers: Sequence[int], content_type: str, place: str, boundary: str
 ) -> Iterator[bytes]:
-    with closing_iterator(found):
+    with closing(found):
         for number, frame in zip(numbers, found, strict=True):
             yield part_head(boundary, {"content-type": content_type, "content-location": f"{place}/{number}"})
             yield from frame
-    yield closing(boundary)
+    yield close_delimiter(boundary)
 
 
-def _frame_type(row: FoundInstance, offer: Offer, syntax: str) -> str:
-    """Stored bitstreams have the media type of their transfer syntax, whatever was asked for with ``*``."""
+def _frame_type(row: StoredInstance, offer: Offer, syntax: str) -> str:
+    """Stored bitstreams have the media type of their transfer syntax, also if the client accepts ``*``."""
     if syntax == ANY:
         stored = row.transfer_syntax_uid
         return f"{_FRAME_TYPE.get(stored, forms.OCTETS)}; transfer-syntax={stored}"
     return f"{offer.type}; transfer-syntax={syntax}"
 
 
-def frame_list(text: str) -> list[int]:
+def parse_frame_list(text: str) -> list[int]:
     """``1,2,3``. Raises InvalidArgument."""
     numbers = [int(number) for number in text.split(",")] if _FRAME_LIST.fullmatch(text) else []
     if not 0 < len(numbers) <= _MAX_FRAMES:
@@ -163,7 +176,7 @@ def frame_list(text: str) -> list[int]:
 @WebHandler
 def retrieve_bulkdata(call: Call) -> Answer:
     path = parse_bulk_path(call.ids[7])
-    row = one_row(call)
+    row = find_instance(call)
     is_video = path == PIXEL_DATA and forms.video_types(row.transfer_syntax_uid)
     offer, _ = call.negotiate(_BULK + video_offers(call, row, (True, False)) if is_video else _BULK)
 
@@ -171,20 +184,20 @@ def retrieve_bulkdata(call: Call) -> Answer:
         return bulk(call.context.seams, call.dicom_store, row, path)
 
     if not offer.multipart:
-        return value_answer(call, value, offer.type, etag_of(row, "bulkdata", path, offer.type))
+        return answer_value(call, value, offer.type, etag_of(row, "bulkdata", path, offer.type))
     found, boundary = value(), new_boundary()
     location = f"{call.web_url}/{call.path}/bulkdata/{call.ids[7].strip('/')}"
 
     def body() -> Iterator[bytes]:
         yield part_head(boundary, {"content-type": offer.type, "content-location": location})
-        yield from pieces_of(found, 0, found.size)
-        yield closing(boundary)
+        yield from read_pieces(found, 0, found.size)
+        yield close_delimiter(boundary)
 
     return Answer(body(), media_type_text(offer, "", boundary))
 
 
-def video_offers(call: Call, row: FoundInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
-    """What a video is by its bytes, and what its transfer syntax calls it."""
+def video_offers(call: Call, row: StoredInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
+    """The media types of a video: the one of its bytes, then those of its transfer syntax."""
     by_bytes = video_type(call.context.seams, call.dicom_store, row)
     types = dict.fromkeys((by_bytes, *forms.video_types(row.transfer_syntax_uid)))
     return tuple(Offer(media_type, parts, (), "") for parts in multipart for media_type in types)
@@ -193,13 +206,13 @@ def video_offers(call: Call, row: FoundInstance, multipart: Sequence[bool]) -> t
 # --- one value, whole or in part
 
 
-def one_row(call: Call) -> FoundInstance:
-    """The instance that the address names. Raises NotFound."""
+def find_instance(call: Call) -> StoredInstance:
+    """The instance that the path names. Raises NotFound."""
     return next(call.context.seams.index.instances.list_below(call.dicom_store, call.path))
 
 
-def value_answer(call: Call, make: Callable[[], Value], content_type: str, etag: str) -> Answer:
-    """All of a value, the range asked for, or that it has not changed (RFC 9110 §13, §14)."""
+def answer_value(call: Call, make: Callable[[], Value], content_type: str, etag: str) -> Answer:
+    """A whole value, the requested range of it, or 304 if it has not changed (RFC 9110 §13, §14)."""
     headers = {"etag": etag, "accept-ranges": "bytes"}
     if matches(call.headers.get("if-none-match", ""), etag):
         return Answer(b"", status=304, headers=headers)
@@ -212,17 +225,17 @@ def value_answer(call: Call, make: Callable[[], Value], content_type: str, etag:
         if wanted is not None:
             headers["content-range"] = f"bytes {start}-{start + length - 1}/{value.size}"
         if length <= _WHOLE:
-            data = b"".join(pieces_of(value, start, length))
+            data = b"".join(read_pieces(value, start, length))
             return Answer(data, content_type, status, headers)
     except BaseException:
         value.close()
         raise
     headers["content-length"] = str(length)
-    return Answer(pieces_of(value, start, length), content_type, status, headers)
+    return Answer(read_pieces(value, start, length), content_type, status, headers)
 
 
-def pieces_of(value: Value, start: int, length: int) -> Iterator[bytes]:
-    """Raises Unavailable, never ending early, where bytes are missing."""
+def read_pieces(value: Value, start: int, length: int) -> Iterator[bytes]:
+    """The bytes of a value; closes it. Raises Unavailable if bytes are missing."""
     try:
         while length:
             piece = value.read(start, min(length, _PIECE))

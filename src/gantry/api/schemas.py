@@ -1,4 +1,4 @@
-"""Schemas of the discovery document: requests from the models that read them, answers from one table."""
+"""Schemas of the discovery document: requests from their message classes, answers from one table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gantry.api import iam, wire
 from gantry.api.messages import Json, Message
 
 _EMPTY = "Empty"
-# Method → its request ("" for none) and its answer. What is not here is read and answered as it is, as HttpBody.
+# Method → its request ("" for none) and its answer. All others have HttpBody.
 BODIES: dict[str, tuple[str, str]] = {
     "get": ("", "Location"),
     "list": ("", "ListLocationsResponse"),
@@ -60,7 +60,7 @@ def _list_of(field: str, schema: str) -> Json:
     return {field: {"type": "array", "items": {"$ref": schema}}, "nextPageToken": _STRING}
 
 
-# What only stands in answers, field by field.
+# Messages that are only in answers, field by field.
 _ANSWERS: dict[str, Json] = {
     "Empty": {},
     "Location": {"name": _STRING, "locationId": _STRING, "displayName": _STRING},
@@ -92,11 +92,11 @@ _ANSWERS: dict[str, Json] = {
 
 def schemas() -> dict[str, Json]:
     """Every schema by name."""
-    named = vars(wire).values(), vars(iam).values()
-    models = [each for each in chain(*named) if isinstance(each, type) and issubclass(each, Message)]
-    made = {_name(each): _object(each) for each in models if each is not Message}
-    made |= {name: {"type": "object", "properties": fields} for name, fields in _ANSWERS.items()}
-    return {name: {"id": name} | schema for name, schema in sorted(made.items())}
+    members = vars(wire).values(), vars(iam).values()
+    models = [each for each in chain(*members) if isinstance(each, type) and issubclass(each, Message)]
+    by_name = {_name(each): _object(each) for each in models if each is not Message}
+    by_name |= {name: {"type": "object", "properties": fields} for name, fields in _ANSWERS.items()}
+    return {name: {"id": name} | schema for name, schema in sorted(by_name.items())}
 
 
 def _name(model: type[Message]) -> str:
@@ -112,7 +112,7 @@ def _object(model: type[Message]) -> Json:
 
 
 def _type(annotation: Any) -> Json:
-    """The schema of a field; of several types the first counts."""
+    """The schema of a field; of several types the first is used."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return _type(inner[0])

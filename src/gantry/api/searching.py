@@ -7,15 +7,15 @@ from itertools import chain
 
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.call import Call
-from gantry.api.multipart import closing, new_boundary, part_head
+from gantry.api.multipart import close_delimiter, new_boundary, part_head
 from gantry.api.web import Answer, WebHandler
 from gantry.queries import Level
 from gantry.studies.metadata import object_xml
 from gantry.studies.search import parse_search
 from gantry.studies.search_answers import find
 
-JSON, XML = "application/dicom+json", "application/dicom+xml"
-OBJECTS = (Offer(JSON, False, (), ""), Offer("application/json", False, (), ""), Offer(XML, True, (), ""))
+DICOM_JSON, DICOM_XML = "application/dicom+json", "application/dicom+xml"
+OBJECTS = (Offer(DICOM_JSON, False, (), ""), Offer("application/json", False, (), ""), Offer(DICOM_XML, True, (), ""))
 _JOIN = 64 << 10
 
 
@@ -38,13 +38,18 @@ search_studies, search_series, search_instances = map(_search, Level)
 def objects_answer(offer: Offer, objects: Iterator[str]) -> Answer:
     """DICOM JSON objects as one array, or as one XML document each."""
     if not offer.multipart:
-        return Answer(json_array(objects), JSON)
+        return Answer(json_array(objects), DICOM_JSON)
+    return Answer(*xml_parts(offer, objects))
+
+
+def xml_parts(offer: Offer, objects: Iterable[str]) -> tuple[Iterator[bytes], str]:
+    """DICOM JSON objects as one XML document each; and the media type of them all."""
     boundary = new_boundary()
-    return Answer(_xml_parts(objects, boundary), media_type_text(offer, "", boundary))
+    return _xml_parts(objects, boundary), media_type_text(offer, "", boundary)
 
 
 def json_array(objects: Iterable[str]) -> Iterator[bytes]:
-    """In pieces of some 64 kB."""
+    """A JSON array in pieces of about 64 kB: one write per object would be slow."""
     held, size, separator = ["["], 1, ""
     for text in objects:
         held.append(separator + text)
@@ -59,5 +64,5 @@ def json_array(objects: Iterable[str]) -> Iterator[bytes]:
 
 def _xml_parts(objects: Iterable[str], boundary: str) -> Iterator[bytes]:
     for text in objects:
-        yield part_head(boundary, {"content-type": XML}) + object_xml(text)
-    yield closing(boundary)
+        yield part_head(boundary, {"content-type": DICOM_XML}) + object_xml(text)
+    yield close_delimiter(boundary)

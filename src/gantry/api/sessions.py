@@ -1,4 +1,4 @@
-"""Sessions of browsers: a cookie that names one, which no page of another address can use (RFC 6265bis §4.1)."""
+"""Sessions of browsers: a cookie names one, and pages of other sites cannot use it (RFC 6265bis §4.1)."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from gantry.seams import Seams
 
 SIGN_IN = "/sign-in"
 _LOCAL = re.compile(r"/(?![/\\])[!-\[\]-~]*")  # visible ASCII without a backslash; browsers read // and /\ as hosts
-_MAX_PATH = 4000
+_MAX_PATH = 4000  # characters; no address of a page is nearly as long
 CALLBACK = f"{SIGN_IN}/callback"
-"""Where an issuer sends browsers back to."""
+"""The path to which an issuer sends browsers back."""
 
 
 class Sessions:
-    """Of a server whose browsers find it at ``public_url``; behind TLS the cookie is for TLS alone."""
+    """Sessions of a server at ``public_url``; with https the cookie is for https alone."""
 
     def __init__(self, public_url: str) -> None:
         self.origins = Origins(public_url)
@@ -34,9 +34,9 @@ class Sessions:
         self._name = f"{self.prefix}gantry-session"
 
     def begin(self, seams: Seams, who: Principal, hours: float, headers: Mapping[str, str], response: Response) -> None:
-        """Give the browser of ``response`` a session, no longer than what was shown is good for.
+        """Give the browser of ``response`` a session, which ends no later than the credential of ``who``.
 
-        Its secret is new: one that the browser had before, whoever gave it to it, ends here (session fixation, OWASP).
+        Its secret is new: a session that the browser had before ends here (session fixation, OWASP).
         """
         if old := self.get(headers, self._name):
             seams.index.access.end_session(_key(old))
@@ -46,7 +46,7 @@ class Sessions:
         self.set(response, self._name, cookie, ends - int(now))
 
     def of(self, seams: Seams, verb: str, headers: Mapping[str, str]) -> Session | None:
-        """The session of a request. Raises PermissionDenied for one that another address has made."""
+        """The session of a request. Raises PermissionDenied if another site sends the request."""
         cookie = self.get(headers, self._name)
         if not cookie or (found := seams.index.access.find_session(_key(cookie), int(time.time()))) is None:
             return None
@@ -62,19 +62,19 @@ class Sessions:
         return cookie_parser(headers.get("cookie", "")).get(name, "")
 
     def set(self, response: Response, name: str, value: str, seconds: int) -> None:
-        """A cookie that scripts cannot read and other sites cannot send along, but for following a link."""
+        """A cookie that scripts cannot read, and that other sites' pages can send only by a link."""
         response.set_cookie(name, value, max_age=seconds, path="/", secure=self.secure, httponly=True, samesite="lax")
 
 
 def sign_in_first(request: Request) -> Response:
-    """Send a browser to sign in, and from there back to what it asked for."""
+    """Send a browser to the sign-in page, and from there back to the page of its request."""
     path, query = request.scope["raw_path"].decode("latin-1"), request.scope["query_string"].decode("latin-1")
-    asked = f"{path}?{query}" if query else path
-    return RedirectResponse(f"{SIGN_IN}?{urlencode({'next': asked})}", 303)
+    page = f"{path}?{query}" if query else path
+    return RedirectResponse(f"{SIGN_IN}?{urlencode({'next': page})}", 303)
 
 
 def local_path(text: str, default: str) -> str:
-    """An address of this server, as a path; anything else would send browsers to where others want them."""
+    """``text`` if it is a path of this server, else ``default``: browsers must not be sent to other sites."""
     if not _LOCAL.fullmatch(text) or len(text) > _MAX_PATH:
         return default
     return text

@@ -14,16 +14,15 @@ from gantry.api.wire import (
     storage_info_json,
 )
 from gantry.errors import invalid_field
-from gantry.names import ResourcePath
 from gantry.resources import Method
 
 _UNSPECIFIED = (None, 0, "", "BLOB_STORAGE_CLASS_UNSPECIFIED")
 
 
-def set_filtered(call: Call) -> Json:
-    """On a store only with a filter: nobody changes a whole store by leaving something out."""
+def set_by_filter(call: Call) -> Json:
+    """A store needs a filter: an omitted field must not change a whole store."""
     request = read_request(SetBlobStorageSettingsRequest, call.body, resource=call.dicom_store)
-    chosen = _required_class(request)
+    chosen = _read_required_class(request)
     if request.filter_config is None:
         raise invalid_field(
             "filterConfig", "is required on a DICOM store: a file that names studies, series or instances"
@@ -35,16 +34,15 @@ def set_filtered(call: Call) -> Json:
 def set_below(call: Call) -> Json:
     """A study, a series or an instance. Raises NotFound before an operation exists."""
     request = read_request(SetBlobStorageSettingsRequest, call.body, resource=_resource(call))
-    chosen = _required_class(request)
+    chosen = _read_required_class(request)
     if request.filter_config is not None:
-        raise invalid_field("filterConfig", "is for DICOM stores; this path says already which instances are meant")
-    path = _path(call)
-    call.context.seams.index.instances.require(call.dicom_store, path)
-    return _set(call, {"storage_class": chosen, "path": list(path)})
+        raise invalid_field("filterConfig", "is for DICOM stores; this path already names the instances")
+    call.context.seams.index.instances.require(call.dicom_store, call.path)
+    return _set(call, {"storage_class": chosen, "path": list(call.path)})
 
 
 def get_info(call: Call) -> Json:
-    info = call.context.seams.index.instances.get_storage_info(call.dicom_store, _path(call))
+    info = call.context.seams.index.instances.get_storage_info(call.dicom_store, call.path)
     return storage_info_json(_resource(call), info)
 
 
@@ -54,12 +52,12 @@ def get_dicom_store_metrics(call: Call) -> Json:
 
 
 def get_study_metrics(call: Call) -> Json:
-    metrics = call.context.seams.index.metrics.get_metrics(call.dicom_store, _path(call))
+    metrics = call.context.seams.index.metrics.get_metrics(call.dicom_store, call.path)
     return metrics_json({"study": _resource(call)}, metrics, ("series",))
 
 
 def get_series_metrics(call: Call) -> Json:
-    metrics = call.context.seams.index.metrics.get_metrics(call.dicom_store, _path(call))
+    metrics = call.context.seams.index.metrics.get_metrics(call.dicom_store, call.path)
     return metrics_json({"series": _resource(call)}, metrics, ())
 
 
@@ -72,14 +70,14 @@ def delete_series(call: Call) -> Json:
 
 
 def delete_instance(call: Call) -> Json:
-    call.context.seams.index.deletion.delete_instance(call.dicom_store, _path(call))
+    call.context.seams.index.deletion.delete_instance(call.dicom_store, call.path)
     call.context.sweep()
     return {}
 
 
 def _delete(call: Call, method: Method) -> Json:
-    """The answer is an operation that is done: nothing finds the study any more; rows and bytes go afterwards."""
-    operation = call.context.seams.index.deletion.delete_below(call.dicom_store, _path(call), call.version, method)
+    """The answer is a finished operation: nothing finds the study any more; its rows and bytes are removed later."""
+    operation = call.context.seams.index.deletion.delete_below(call.dicom_store, call.path, call.version, method)
     call.context.sweep()
     return operation_json(operation, call.context.public_url)
 
@@ -88,7 +86,7 @@ def _set(call: Call, request: dict[str, Any]) -> Json:
     return start_operation(call, Method.SET_BLOB_STORAGE_SETTINGS, request)
 
 
-def _required_class(request: SetBlobStorageSettingsRequest) -> str:
+def _read_required_class(request: SetBlobStorageSettingsRequest) -> str:
     settings = request.blob_storage_settings
     value = None if settings is None else settings.blob_storage_class
     if value in _UNSPECIFIED:
@@ -96,9 +94,5 @@ def _required_class(request: SetBlobStorageSettingsRequest) -> str:
     return read_storage_class(value)
 
 
-def _path(call: Call) -> ResourcePath:
-    return ResourcePath(*call.ids[4:])
-
-
 def _resource(call: Call) -> str:
-    return f"{call.dicom_store}/dicomWeb/{_path(call)}"
+    return f"{call.dicom_store}/dicomWeb/{call.path}"

@@ -8,10 +8,11 @@ from itertools import chain
 
 from gantry.api.accept import Offer, choose
 from gantry.api.call import Call
-from gantry.api.multipart import parse_content_type, parts
-from gantry.api.searching import JSON, XML
+from gantry.api.messages import Json
+from gantry.api.multipart import MULTIPART, parse_content_type, parts
+from gantry.api.searching import DICOM_JSON, DICOM_XML
 from gantry.api.web import Answer, WebHandler
-from gantry.api.wire import Json
+from gantry.dicom.forms import DICOM
 from gantry.errors import InvalidArgument, StatusError
 from gantry.names import ResourcePath
 from gantry.studies.metadata import object_xml
@@ -19,29 +20,29 @@ from gantry.studies.store import Incoming, Refused, Stored, store
 from gantry.studies.store_json import incoming_of_json
 
 PROCESSING_FAILURE = 0x0110
-"""The one FailureReason that the API gives (PS3.18 §I.2.2); people read the detail."""
+"""The one FailureReason of the API (PS3.18 §I.2.2); FailureDetail has the text for people."""
 
-_DICOM, _MULTIPART = "application/dicom", "multipart/related"
-_OFFERS = (Offer(XML, False, (), ""), Offer(JSON, False, (), ""), Offer("application/json", False, (), ""))
-_MAGIC_END = 132
+_OFFERS = (Offer(DICOM_XML, False, (), ""), Offer(DICOM_JSON, False, (), ""), Offer("application/json", False, (), ""))
+_PRIVATE_KEYWORDS = {("GOOGLE", "00090097"): "FailureDetail"}
+_MAGIC_END = 132  # of the preamble and "DICM" (PS3.10 §7.1)
 
 
 def _handler(replace: bool) -> WebHandler:
     def handle(call: Call) -> Answer:
         study = call.path.study
         offer = (choose(call.accepted(), _OFFERS) or (_OFFERS[0], ""))[0]
-        found = store(
+        stored = store(
             call.context.seams, call.context.uploads, call.dicom_store, _incoming(call, replace), study, replace
         )
-        if not found.instances and not found.refused:
+        if not stored.instances and not stored.refused:
             raise InvalidArgument("the request holds no instance")
-        answer = json.dumps(answer_json(found, call.web_url, study), ensure_ascii=False)
-        status = 409 if found.refused else 200
+        answer = json.dumps(answer_json(stored, call.web_url, study), ensure_ascii=False)
+        status = 409 if stored.refused else 200
         if replace:
             call.context.sweep()
-        if offer.type == XML:
-            return Answer(object_xml(answer), XML, status)
-        return Answer(answer.encode("utf-8", "replace"), JSON, status)
+        if offer.type == DICOM_XML:
+            return Answer(object_xml(answer, _PRIVATE_KEYWORDS), DICOM_XML, status)
+        return Answer(answer.encode("utf-8", "replace"), DICOM_JSON, status)
 
     return WebHandler(handle)
 
@@ -53,31 +54,31 @@ store_instances, update_instances = _handler(replace=False), _handler(replace=Tr
 
 
 def _incoming(call: Call, replace: bool) -> Iterator[Incoming]:
-    """By Content-Type, or by the bytes where that says nothing useful. Raises InvalidArgument."""
+    """The instances, found by Content-Type, or by the bytes if it is not useful. Raises InvalidArgument."""
     text = call.headers.get("content-type", "")
     media_type, parameters = _media_type(text)
     read = call.content.reader()
-    if media_type == _MULTIPART:
+    if media_type == MULTIPART:
         root = parameters.get("type", "").lower()
         boundary = parameters.get("boundary", "")
-        if root == JSON and not replace:
+        if root == DICOM_JSON and not replace:
             return incoming_of_json(parts(read, boundary))
-        if root not in ("", _DICOM):
+        if root not in ("", DICOM):
             raise InvalidArgument(f"Content-Type: multipart/related with type {root[:100]!r} cannot be stored here")
         return _parts(read, boundary)
-    if media_type == _DICOM:
+    if media_type == DICOM:
         return iter([Incoming("the instance", call.content.chunks())])
     first = _at_least(read, _MAGIC_END)
     if first[_MAGIC_END - 4 : _MAGIC_END] == b"DICM":
         return iter([Incoming("the instance", chain((first,), call.content.chunks()))])
     raise InvalidArgument(
-        f"Content-Type: {text[:100]!r} cannot be stored; send {_DICOM} for one instance, or "
-        f'{_MULTIPART}; type="{_DICOM}"; boundary=…'
+        f"Content-Type: {text[:100]!r} cannot be stored; send {DICOM} for one instance, or "
+        f'{MULTIPART}; type="{DICOM}"; boundary=…'
     )
 
 
 def _media_type(text: str) -> tuple[str, dict[str, str]]:
-    """What cannot be read says nothing."""
+    """The media type of a header and its parameters; "" if it cannot be read."""
     try:
         return parse_content_type(text)
     except InvalidArgument:
@@ -85,13 +86,13 @@ def _media_type(text: str) -> tuple[str, dict[str, str]]:
 
 
 def _parts(read: Callable[[], bytes], boundary: str) -> Iterator[Incoming]:
-    """What is wrong with the frame of the request, or a client that is too slow, ends it, but not what was stored."""
-    found = parts(read, boundary)
+    """A fault in the multipart structure, or a slow client, ends the reading; the parts before it are stored."""
+    rest = parts(read, boundary)
     number, broken = 0, list[StatusError]()
     while not broken:
         number += 1
         try:
-            part = next(found, None)
+            part = next(rest, None)
         except StatusError as error:
             if number == 1:
                 raise
@@ -100,8 +101,8 @@ def _parts(read: Callable[[], bytes], boundary: str) -> Iterator[Incoming]:
         if part is None:
             return
         media_type = part.content_type
-        if media_type not in ("", _DICOM):
-            problem = InvalidArgument(f"has the Content-Type {media_type[:100]!r} and not {_DICOM}")
+        if media_type not in ("", DICOM):
+            problem = InvalidArgument(f"has the Content-Type {media_type[:100]!r} and not {DICOM}")
             yield Incoming(f"part {number}", iter(()), problem)
         else:
             yield Incoming(f"part {number}", _noting(part.chunks(), broken))
@@ -126,18 +127,18 @@ def _at_least(read: Callable[[], bytes], length: int) -> bytes:
 # --- the answer
 
 
-def answer_json(found: Stored, web_url: str, study: str) -> Json:
-    """The Store Instances Response (PS3.18 §10.5.3.2), with Google's private elements that say what went wrong."""
+def answer_json(stored: Stored, web_url: str, study: str) -> Json:
+    """The Store Instances Response (PS3.18 §10.5.3.2), with Google's private elements for the reasons of failures."""
     answer: Json = {}
-    if uid := found.study or (study if found.instances else ""):
+    if uid := study or stored.study:
         answer["00081190"] = _element("UR", f"{web_url}/{ResourcePath(uid)}")
-    if found.refused:
-        answer["00081198"] = {"vr": "SQ", "Value": [_failed(item) for item in found.refused]}
-    if found.instances:
+    if stored.refused:
+        answer["00081198"] = {"vr": "SQ", "Value": [_failed(item) for item in stored.refused]}
+    if stored.instances:
         items = [
             _reference(item.sop_class_uid, item.sop_instance_uid)
             | {"00081190": _element("UR", f"{web_url}/{item.path}")}
-            for item in found.instances
+            for item in stored.instances
         ]
         answer["00081199"] = {"vr": "SQ", "Value": items}
     return answer

@@ -1,4 +1,4 @@
-"""``notificationConfig(s)``, ``streamConfigs`` and BigQuery destinations: what they may say."""
+"""``notificationConfig(s)``, ``streamConfigs`` and BigQuery destinations: which values are valid."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from gantry.errors import invalid_field
 _TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
 # bq://PROJECT.DATASET.TABLE; old projects have a domain before a colon, tables any letters, blanks and $DECORATOR.
 _TABLE = re.compile(r"bq://(?:[\w.-]+:)?[\w-]+\.\w+\.[\w $-]+")
-_MAX_TABLE_URI, _MAX_STREAMS = 2000, 5
+_MAX_TABLE_URI, _MAX_STREAMS = 2000, 5  # as the API documents them
 _DISPOSITIONS = ("WRITE_DISPOSITION_UNSPECIFIED", "WRITE_EMPTY", "WRITE_TRUNCATE", "WRITE_APPEND")
 
 Config = dict[str, Any]
-"""A message as ``wire.dumped`` gives it, with its fields in snake_case."""
+"""A message as ``wire.dump_message`` gives it, with its fields in snake_case."""
 
 
 def check_notifications(one: Config | None, several: list[Config]) -> None:
-    """Raises InvalidArgument for what is no topic, and where both ways to name one are used."""
+    """Raises InvalidArgument for a name that is no topic, and if both fields are used."""
     _check_topic("notificationConfig.pubsubTopic", (one or {}).get("pubsub_topic") or "")
     for number, config in enumerate(several):
         place = f"notificationConfigs.{number}.pubsubTopic"
@@ -49,7 +49,7 @@ def check_streams(streams: list[Config]) -> None:
 
 
 def check_destination(place: str, destination: Config) -> None:
-    """A BigQueryDestination. Its disposition gets its name. Raises InvalidArgument, which names the field."""
+    """A BigQueryDestination; its disposition becomes a name. Raises InvalidArgument that names the field."""
     table = destination.get("table_uri") or ""
     if not table:
         raise invalid_field(f"{place}.tableUri", "is required: bq://PROJECT.DATASET.TABLE")

@@ -1,4 +1,4 @@
-"""Answers on their way out: made in threads while the event loop sends them, never much of them at a time."""
+"""Streamed answers: threads make them while the event loop sends them, so that memory holds about a megabyte."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ from gantry.studies.departure import leave, watch
 logger = logging.getLogger(__name__)
 
 SEND_SECONDS = 120.0
-"""How long a client may read nothing before it is given up."""
+"""How long a client may read nothing before its answer is broken off."""
 
 _PIECE = 1 << 20
-_PATIENCE = 0.05  # seconds after which what there is goes out
-_MAX_PIECES = 64
+_WATCH_SECONDS = 0.05  # seconds of a request after which a task watches its client; most are shorter
+_PATIENCE = 0.05  # seconds after which the pieces made so far are sent
+_MAX_PIECES = 64  # of one round, so that small pieces are sent soon
 
 
 class StreamedAnswer:
     """ASGI response that draws pieces from an iterator in a thread while earlier ones are sent.
 
-    When the iterator fails half way, the connection is broken off, so that nobody takes a part for the whole. When the
-    client goes away, the iterator is closed.
+    If the iterator fails half way, the connection is closed, so that clients notice that the answer is incomplete. If
+    the client disconnects, the iterator is closed.
     """
 
     def __init__(self, answer: Answer, first: list[bytes], rest: Iterator[bytes]) -> None:
@@ -44,13 +45,13 @@ class StreamedAnswer:
             await run_sync(_close, self._rest)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
-        gone = asyncio.ensure_future(_until_gone(receive))
+        gone = asyncio.ensure_future(_wait_until_gone(receive))
         try:
             await self._send_all(send, gone)
         except TimeoutError:
             logger.warning("%s: broken off: the client reads nothing for %g seconds", scope["path"], SEND_SECONDS)
         except StatusError as error:
-            # uvicorn cuts the connection when an answer is not brought to its end.
+            # uvicorn closes the connection if an answer has no end.
             logger.warning("%s: broken off half way: %s", scope["path"], error.message)
         finally:
             gone.cancel()
@@ -70,26 +71,26 @@ class StreamedAnswer:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def streamed(answer: Answer, pieces: Iterator[bytes]) -> StreamedAnswer:
-    """Begun here, in a thread: what goes wrong before the first piece has an answer of its own."""
+def begin_stream(answer: Answer, pieces: Iterator[bytes]) -> StreamedAnswer:
+    """Make the first pieces, in a thread: an error up to here can still set the status of the answer."""
     first, _ = draw(pieces)
     return StreamedAnswer(answer, first, pieces)
 
 
 def draw(pieces: Iterator[bytes]) -> tuple[list[bytes], bool]:
-    """The next pieces, about a megabyte of them, or what there is after a moment; and whether that was the end."""
-    found: list[bytes] = []
+    """The next pieces, about a megabyte or those of 50 ms; and whether they are the last."""
+    drawn: list[bytes] = []
     size, until = 0, time.monotonic() + _PATIENCE
     for piece in pieces:
         if piece:
-            found.append(piece)
+            drawn.append(piece)
             size += len(piece)
-        if size >= _PIECE or len(found) >= _MAX_PIECES or (found and time.monotonic() > until):
-            return found, False
-    return found, True
+        if size >= _PIECE or len(drawn) >= _MAX_PIECES or (drawn and time.monotonic() > until):
+            return drawn, False
+    return drawn, True
 
 
-async def _until_gone(receive: Receive) -> None:
+async def _wait_until_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     leave()
@@ -97,17 +98,24 @@ async def _until_gone(receive: Receive) -> None:
 
 @asynccontextmanager
 async def watch_client(request: Request) -> AsyncIterator[None]:
-    """While the block lasts, and in the answer that follows, work in threads learns when the client goes away.
+    """During the block, and in the answer after it, work in threads is stopped when the client disconnects.
 
-    For requests without a body: what a body holds is taken off the connection.
+    Only for requests without a body: watching would take the bytes of a body.
     """
     watch()
-    gone = asyncio.ensure_future(_until_gone(request.receive)) if request.method in ("GET", "HEAD") else None
+    if request.method not in ("GET", "HEAD"):
+        yield
+        return
+    tasks: list[asyncio.Future[None]] = []
+    begin = asyncio.get_running_loop().call_later(
+        _WATCH_SECONDS, lambda: tasks.append(asyncio.ensure_future(_wait_until_gone(request.receive)))
+    )
     try:
         yield
     finally:
-        if gone is not None:
-            gone.cancel()
+        begin.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 def _close(pieces: Iterator[bytes]) -> None:

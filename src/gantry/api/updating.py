@@ -1,17 +1,20 @@
-"""``PATCH …/metadata`` of v1beta1 (spec §10.2.11)."""
+"""``PATCH …/metadata`` of v1beta1."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from gantry.api.body import MAX_BODY_BYTES
 from gantry.api.call import Call
+from gantry.api.operations import start_operation
+from gantry.api.responses import JSON
 from gantry.api.web import Answer, WebHandler
 from gantry.resources import Method
 from gantry.studies import update
 
-_MAX_VALUES = 1_000_000  # tables of 65,536 entries, several of them
-_MAX_KEPT = 1 << 20  # with the operation, and read whenever somebody asks for it
+_MAX_VALUES = 1_000_000  # several lookup tables of 65,536 entries
+_MAX_KEPT = 1 << 20  # bytes; stored with the operation, and read each time that it is shown
 
 
 @WebHandler
@@ -36,20 +39,15 @@ def update_study(call: Call) -> Answer:
 
 
 def _start(call: Call, method: Method) -> Answer:
-    """What can be told without the instances is told here, before an operation exists."""
-    index, store = call.context.seams.index, call.dicom_store
+    """Checks what needs no instance before an operation exists. Raises InvalidArgument, NotFound."""
     patch = _patch(call, _MAX_KEPT)
     update.require_patch(patch)
-    index.instances.require(store, call.path)
-    request = {"path": list(call.path), "patch": patch, "web_url": call.web_url}
-    most = call.context.most_operations
-    operation = index.operations.create_operation(store.parent, call.version, method, request, str(store), most)
-    call.context.notify()
-    return _json({"name": str(operation.name)})
+    call.context.seams.index.instances.require(call.dicom_store, call.path)
+    return _json(start_operation(call, method, {"path": list(call.path), "patch": patch, "web_url": call.web_url}))
 
 
-def _json(answer: dict[str, str]) -> Answer:
-    return Answer(json.dumps(answer).encode() + b"\n", "application/json; charset=UTF-8")
+def _json(answer: dict[str, Any]) -> Answer:
+    return Answer(json.dumps(answer).encode() + b"\n", JSON)
 
 
 def _patch(call: Call, most: int = MAX_BODY_BYTES) -> object:

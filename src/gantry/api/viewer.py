@@ -1,6 +1,6 @@
-"""OHIF below ``/viewer/``: the viewer that ``gantry viewer install`` has fetched, with one DICOM store as its source.
+"""OHIF below ``/viewer/``: the viewer that ``gantry viewer install`` fetches, with one DICOM store as its source.
 
-The files are those of its build for the root of a host; the page is changed on its way so that they are found here.
+Its files are built for the root of a host; the page is changed when it is sent, so that they are found here.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
 }
-# The policy of a script is that of the worker it becomes: the decoders of JPEG-LS and JPEG 2000 make functions of text.
+# A worker has the policy of its script, and the decoders of JPEG-LS and JPEG 2000 need eval.
 _FILE_HEADERS = _HEADERS | {"content-security-policy": _POLICY.substitute(scripts="'unsafe-eval'")}
 _NO_CACHE = _HEADERS | {"cache-control": "private, no-cache"}
 _MISSING_HEADERS = {
@@ -56,7 +56,7 @@ h1 { font-size: 1.3rem; } code { font: 13px ui-monospace, monospace; }
 </style></head><body><h1>No viewer is installed</h1>
 <p>Fetch OHIF with</p><p><code>gantry viewer install</code></p><p><a href="/console/">Console</a></p></body></html>
 """
-# The origin is the page's: behind a proxy or a tunnel, or as localhost, it is another than the configured address.
+# The page uses its own origin: behind a proxy or a tunnel, or as localhost, it differs from the configured address.
 _CONFIG = Template("""window.config = $config;
 {
   const source = window.config.dataSources[0].configuration;
@@ -67,9 +67,9 @@ _CONFIG = Template("""window.config = $config;
 
 
 def viewer(context: Context, request: Request) -> Response:
-    """``/viewer/STORE/…``: OHIF on a DICOM store; ``/viewer/``: the console, to choose one; anything else: its files.
+    """``/viewer/STORE/…``: OHIF on a DICOM store; ``/viewer/``: the console, to choose one; all else: its files.
 
-    Raises NotFound for a store or a file that is not there, PermissionDenied for a store that the caller may not see.
+    Raises NotFound for a store or a file that does not exist, PermissionDenied for a store that the caller may not see.
     """
     path = page_path(request.scope)
     if path and path[0] != "projects":
@@ -96,29 +96,29 @@ def is_installed(directory: Path | None) -> bool:
 
 
 def _file(directory: Path | None, path: list[str]) -> Response:
-    """One file of the build. Raises NotFound for anything that is not in it."""
+    """One file of the build. Raises NotFound for any other path."""
     if directory is None or len(path) > _MAX_SEGMENTS:
         raise NotFound(f"{'/'.join(path)[:200]} is no file of the viewer")
-    found = directory.joinpath(*path)
-    if not found.is_file() or not found.resolve().is_relative_to(directory.resolve()):
+    file = directory.joinpath(*path)
+    if not file.is_file() or not file.resolve().is_relative_to(directory.resolve()):
         raise NotFound(f"{'/'.join(path)[:200]} is no file of the viewer")
-    kind = _KINDS.get(found.suffix) or mimetypes.guess_type(found.name)[0] or "application/octet-stream"
-    cache = "public, max-age=31536000, immutable" if _HASHED.search(found.name) else "no-cache"
-    return Response(found.read_bytes(), media_type=kind, headers=_FILE_HEADERS | {"cache-control": cache})
+    kind = _KINDS.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    cache = "public, max-age=31536000, immutable" if _HASHED.search(file.name) else "no-cache"
+    return Response(file.read_bytes(), media_type=kind, headers=_FILE_HEADERS | {"cache-control": cache})
 
 
 def _index(directory: Path | None, name: DicomStoreName) -> Response:
     """The page with addresses of files that begin at BASE, and the settings of one store."""
-    assert directory is not None  # noqa: S101 - ``viewer`` has seen that it is installed
+    assert directory is not None  # noqa: S101 - ``viewer`` has checked that it is installed
     text = (directory / "index.html").read_text(encoding="utf-8")
     text = _ABSOLUTE.sub(rf"\1{BASE}", text).replace('window.PUBLIC_URL="/"', f'window.PUBLIC_URL="{BASE}"')
-    text = text.replace(f"{BASE}app-config.js", f"{BASE}{url_path(name)}/app-config.js")  # no letter that HTML knows
+    text = text.replace(f"{BASE}app-config.js", f"{BASE}{url_path(name)}/app-config.js")  # needs no HTML escapes
     policy = {"content-security-policy": _POLICY.substitute(scripts=_hashes(text))}
     return Response(text, media_type="text/html; charset=utf-8", headers=_NO_CACHE | policy)
 
 
 def _hashes(page: str) -> str:
-    """The scripts that stand in a page, as a policy allows them one by one (CSP3 §2.3.1)."""
+    """The hashes of a page's inline scripts, which its policy allows (CSP3 §2.3.1)."""
     digests = (hashlib.sha256(script.encode()).digest() for script in _INLINE.findall(page))
     return " ".join(f"'sha256-{base64.b64encode(digest).decode()}'" for digest in digests)
 

@@ -11,7 +11,7 @@ from gantry.api.call import Call
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``body`` is all of it, or an iterator over its pieces; pieces are made while others are sent."""
+    """``body`` is the whole body, or an iterator over its pieces, which are made while others are sent."""
 
     body: bytes | Iterator[bytes]
     content_type: str = ""
@@ -20,7 +20,7 @@ class Answer:
 
 
 class WebHandler(NamedTuple):
-    """Marks a handler of the method table that reads and writes streams. ``quick`` ones only ask the index."""
+    """Marks a handler of the method table that reads and writes streams. ``quick`` ones only read the index."""
 
     call: Callable[[Call], Answer]
     quick: bool = False

@@ -1,6 +1,6 @@
-"""Our values ↔ the API's JSON. All camelCase and every ``@type`` live here.
+"""Our values ↔ the API's JSON. All camelCase names and every ``@type`` are here.
 
-``messages.py`` reads what comes in. Output leaves out fields with default values and writes 64-bit integers as strings.
+``messages.py`` reads requests. Output leaves out fields with default values and writes 64-bit integers as strings.
 """
 
 from __future__ import annotations
@@ -10,21 +10,11 @@ from typing import NamedTuple
 
 from pydantic import AliasChoices, Field, StrictInt
 
-from gantry.api.messages import Json as Json
-from gantry.api.messages import Message
+from gantry.api.messages import Json, Message
 from gantry.errors import Status
+from gantry.log_entries import LogEntry
 from gantry.names import url_path
-from gantry.resources import (
-    Dataset,
-    DicomStore,
-    Failure,
-    LogEntry,
-    Method,
-    Metrics,
-    Operation,
-    ProgressCounter,
-    StorageInfo,
-)
+from gantry.resources import Dataset, DicomStore, Failure, Method, Metrics, Operation, ProgressCounter, StorageInfo
 
 _TYPES = "type.googleapis.com/"
 _PACKAGE = "google.cloud.healthcare"
@@ -113,7 +103,7 @@ class CancelOperationRequest(Message):
     pass
 
 
-def dumped(message: Message) -> Json:
+def dump_message(message: Message) -> Json:
     """The fields that were set, in snake_case."""
     return message.model_dump(exclude_none=True)
 
@@ -138,7 +128,7 @@ def dicom_store_json(value: DicomStore) -> Json:
 
 
 def operation_json(value: Operation, public_url: str) -> Json:
-    """An Operation; ``{version}`` inside is the one it was started with, whichever reads it."""
+    """An Operation; its types have the API version that started it, in answers of every version."""
     package = f"{_PACKAGE}.{value.version}"
     metadata = _without_defaults(
         {
@@ -167,7 +157,7 @@ def counter_json(value: ProgressCounter) -> Json:
 
 
 def metrics_json(subject: Json, value: Metrics, levels: tuple[str, ...]) -> Json:
-    """Metrics of a store, study or series; ``levels`` are those below it that are counted."""
+    """Metrics of a store, study or series; ``levels`` are the levels below it whose counts are shown."""
     counted = {"study": value.studies, "series": value.series}
     numbers = {f"{level}Count": counted[level] for level in levels} | {
         "instanceCount": value.instances,

@@ -15,11 +15,11 @@ Json = dict[str, Any]
 
 _ERRORS = {error.code.name: error for error in StatusError.__subclasses__()}
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_AWAY = (502, 503, 504)
+_AWAY = (502, 503, 504)  # answers of a proxy whose server is not running
 
 
 class Api:
-    """Calls of one server. Raises Unavailable where it does not answer, and its own errors by class."""
+    """Calls one server. Raises Unavailable if it does not answer, and the StatusError that it answers with."""
 
     def __init__(self, server: str, token: str = "") -> None:
         self.server = server.rstrip("/")
@@ -35,7 +35,7 @@ class Api:
         return self._call("GET", f"/v1/{name}", query)
 
     def post(self, name: str, body: Json, **query: str) -> Json:
-        """Create below a collection, or call a method: ``name:verb``."""
+        """Create a resource in a collection, or call a method, ``name:verb``."""
         return self._call("POST", f"/v1/{name}", query, body)
 
     def delete(self, name: str) -> Json:
@@ -58,7 +58,7 @@ class Api:
             query["pageToken"] = page["nextPageToken"]
 
     def _call(self, verb: str, path: str, query: dict[str, str], body: Json | None = None) -> Json:
-        check_segments(*path.split("/")[1:])  # httpx would resolve dot segments, and ask for something else
+        check_segments(*path.split("/")[1:])  # httpx would resolve dot segments and request another resource
         url = self.server + url_path(path)
         try:
             response = self._http.request(verb, url, params=query, json=body)
@@ -84,13 +84,13 @@ def _parse(server: str) -> httpx.URL:
 
 
 def _describe(error: httpx.TransportError) -> str:
-    """Why there is no answer: by what the system said, which the library passes on as a cause."""
+    """Why there is no answer: the system's error, which the library has as a cause, or our own words."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError):
             return describe_os_error(cause)
         cause = cause.__cause__ or cause.__context__
-    return "it took too long" if isinstance(error, httpx.TimeoutException) else "the connection was broken off"
+    return "it took too long" if isinstance(error, httpx.TimeoutException) else "the connection was closed"
 
 
 def _error(server: str, response: httpx.Response, answer: Any) -> StatusError:

@@ -1,4 +1,4 @@
-"""The whole command line, for ``argparse``. Imported before the command is known: imports nothing heavy."""
+"""The whole command line, for ``argparse``. Imported for every command, so it imports nothing that is slow to load."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ exit codes:
   1    the operation finished with an error (some or all objects failed), or the server failed
   2    the command line, a setting or the request is wrong; nothing was started
   3    the server cannot be reached
-  130  Ctrl-C; an operation under way goes on
+  130  Ctrl-C; a running operation continues
 
 environment:
   GANTRY_SERVER, GANTRY_TOKEN, GANTRY_PROJECT, GANTRY_LOCATION, GANTRY_STORE   the defaults of the flags
@@ -28,7 +28,7 @@ environment:
 """
 
 _SERVE = """\
-A setting may come from a flag, from the environment (GANTRY_PORT) or from a TOML file (port = 8080); the first wins.
+A setting may come from a flag, the environment (GANTRY_PORT) or a TOML file (port = 8080); the first of these wins.
 
 examples:
   gantry serve
@@ -38,11 +38,11 @@ examples:
 
 _IMPORT = """\
 wildcards, in the object name only; quote the URI, or the shell expands them:
-  *    any characters but /          gs://BUCKET/2024/*.dcm
+  *    any characters except /       gs://BUCKET/2024/*.dcm
   **   any characters, at the end    gs://BUCKET/2024/**   gs://BUCKET/**.dcm
-  ?    one character but /           gs://BUCKET/IM?.dcm
+  ?    one character except /        gs://BUCKET/IM?.dcm
 
-Objects that fail are named with the reason; the others are imported. Running an import again is safe.
+Each object that fails is listed with its reason; the others are imported. It is safe to run an import again.
 
 examples:
   gantry import 'gs://incoming/**' --store radiology/main
@@ -50,7 +50,7 @@ examples:
 """
 
 _EXPORT = """\
-Each instance becomes gs://BUCKET/DIR/STUDY/SERIES/INSTANCE.dcm, over what is there. The bucket must exist.
+Each instance becomes gs://BUCKET/DIR/STUDY/SERIES/INSTANCE.dcm, replacing any object there. The bucket must exist.
 
 examples:
   gantry export gs://outgoing/all --store radiology/main
@@ -91,15 +91,16 @@ examples:
 """
 
 _DEMO = """\
-Real DICOM files, and one that is broken, go through a real server: import, export, comparison byte for byte.
-On a terminal the server stays up for you to look around until Ctrl-C. Needs the extra: pip install 'gantry-dicom[demo]'
+Starts a server, imports real DICOM files and one broken file, exports them and compares them byte for byte.
+On a terminal the server then runs until Ctrl-C, so that you can look at the result.
+Needs the extra: pip install 'gantry-dicom[demo]'
 """
 
 _CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
 
 
 class _Parser(argparse.ArgumentParser):
-    """``complete`` adds what is heavy to import, once the command is the one that is wanted."""
+    """``complete`` adds the arguments that are slow to import, once this command is chosen."""
 
     complete: Callable[[_Parser], None] | None = None
 
@@ -114,7 +115,7 @@ _Commands = argparse._SubParsersAction
 
 
 class _Format(argparse.RawDescriptionHelpFormatter):
-    """Leaves room for the names of commands, which argparse indents without counting that."""
+    """Widens the first column by the indent of command names, which argparse does not count."""
 
     def add_argument(self, action: argparse.Action) -> None:
         super().add_argument(action)
@@ -141,8 +142,8 @@ def parser() -> _Parser:
     _add_datasets(commands)
     _add_viewer(commands)
     _add_service_accounts(commands)
-    demo = _add(commands, "demo", "demo:demo", "see an import and an export at work", _DEMO, remote=False)
-    demo.add_argument("--data", metavar="DIR", default="demo-data", help="made anew each time (default: ./demo-data)")
+    demo = _add(commands, "demo", "demo:demo", "show an import and an export of real files", _DEMO, remote=False)
+    demo.add_argument("--data", metavar="DIR", default="demo-data", help="emptied each time (default: ./demo-data)")
     demo.add_argument("--port", metavar="N", type=int, help="port of the server (default: 8080, or a free one)")
     return root
 
@@ -165,7 +166,7 @@ def _add(
     remote: bool = True,
     json: bool = False,
 ) -> _Parser:
-    """A command that ``gantry.{run}`` carries out. ``remote``: it calls a server. ``json``: it has ``--json``."""
+    """A command that the function ``gantry.{run}`` runs. ``remote``: it calls a server. ``json``: it has ``--json``."""
     command = commands.add_parser(
         name,
         help=help,
@@ -176,7 +177,7 @@ def _add(
     )
     command.set_defaults(run=run)
     if json:
-        command.add_argument("--json", action="store_true", help="print JSON on stdout, and nothing else there")
+        command.add_argument("--json", action="store_true", help="print only JSON on stdout")
     if remote:
         _add_connection(command)
     return command
@@ -192,7 +193,9 @@ def _add_connection(command: _Parser) -> None:
         help="address of the server (GANTRY_SERVER; default: http://127.0.0.1:8080)",
     )
     group.add_argument(
-        "--token", default=env("GANTRY_TOKEN", ""), help="sent as Bearer token (GANTRY_TOKEN is safer: not in `ps`)"
+        "--token",
+        default=env("GANTRY_TOKEN", ""),
+        help="sent as Bearer token (GANTRY_TOKEN is safer: not in `ps`)",
     )
     group.add_argument("--project", default=env("GANTRY_PROJECT") or "gantry", help="GANTRY_PROJECT; default: gantry")
     group.add_argument(
@@ -231,7 +234,9 @@ def _add_transfer(command: _Parser) -> None:
         default=os.environ.get("GANTRY_STORE", ""),
         help="DATASET/STORE or the full resource name (GANTRY_STORE)",
     )
-    command.add_argument("--async", dest="detach", action="store_true", help="start the operation, do not wait for it")
+    command.add_argument(
+        "--async", dest="detach", action="store_true", help="start the operation without waiting for it"
+    )
 
 
 def _add_import(commands: _Commands[_Parser]) -> None:
@@ -245,7 +250,7 @@ def _add_import(commands: _Commands[_Parser]) -> None:
 
 def _add_export(commands: _Commands[_Parser]) -> None:
     command = _add(commands, "export", "client.transfer:export", "export instances to a bucket", _EXPORT, json=True)
-    command.add_argument("uri", metavar="gs://BUCKET/DIR", help="where the instances go")
+    command.add_argument("uri", metavar="gs://BUCKET/DIR", help="destination of the instances")
     _add_transfer(command)
     command.add_argument("--filter", metavar="gs://B/F", help="a file of paths, /studies/…[/series/…[/instances/…]]")
     command.add_argument("--mime-type", metavar="TYPE", help="format to export in (default: as stored)")
@@ -258,9 +263,9 @@ def _add_operations(commands: _Commands[_Parser]) -> None:
     _add_dataset(listing)
     for name, help in (
         ("describe", "show one operation"),
-        ("errors", "print each failed object and the reason"),
+        ("errors", "print each object that failed, with the reason"),
         ("wait", "follow an operation to its end"),
-        ("cancel", "stop an operation; what it has done remains"),
+        ("cancel", "stop an operation; what it has done so far is kept"),
     ):
         command = _add(group, name, f"client.operations:{name}", help, json=True)
         command.add_argument("operation", metavar="OPERATION", help="number or full resource name")
@@ -268,7 +273,7 @@ def _add_operations(commands: _Commands[_Parser]) -> None:
 
 
 def _add_dataset(command: _Parser) -> None:
-    command.add_argument("--dataset", help="default: the dataset of GANTRY_STORE, or the only one there is")
+    command.add_argument("--dataset", help="default: the dataset of GANTRY_STORE, or the only dataset")
 
 
 def _add_stores(commands: _Commands[_Parser]) -> None:
@@ -276,14 +281,14 @@ def _add_stores(commands: _Commands[_Parser]) -> None:
     listing = _add(group, "list", "client.resources:list_stores", "list DICOM stores", json=True)
     listing.add_argument("--dataset", help="default: all datasets")
     for name, help in (
-        ("create", "create a DICOM store, and its dataset if there is none"),
+        ("create", "create a DICOM store, and its dataset if it does not exist"),
         ("describe", "show a DICOM store"),
         ("delete", "delete a DICOM store and every instance in it"),
     ):
         command = _add(group, name, f"client.resources:{name}_store", help, json=True)
         command.add_argument("store", metavar="STORE", help="DATASET/STORE or the full resource name")
         if name == "delete":
-            command.add_argument("--yes", action="store_true", help="do not ask")
+            command.add_argument("--yes", action="store_true", help="do not ask for confirmation")
 
 
 def _add_viewer(commands: _Commands[_Parser]) -> None:
@@ -291,21 +296,21 @@ def _add_viewer(commands: _Commands[_Parser]) -> None:
     command = _add(group, "install", "client.viewer:install", "fetch OHIF, for the server to serve", remote=False)
     command.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
     command.add_argument("--version", metavar="V", default="3.13.2", help="of @ohif/app (default: 3.13.2)")
-    command.add_argument("--from", dest="source", metavar="FILE", help="a package that was downloaded before")
+    command.add_argument("--from", dest="source", metavar="FILE", help="a package that is already downloaded")
 
 
 def _add_service_accounts(commands: _Commands[_Parser]) -> None:
     group = _add_group(commands, "service-accounts", "keys for programs that call the server", _SERVICE_ACCOUNTS)
     run = "client.service_accounts"
-    make = _add(group, "create", f"{run}:create", "write a key file as Google's clients read it", remote=False)
+    make = _add(group, "create", f"{run}:create", "create a key file for Google's clients", remote=False)
     listing = _add(group, "list", f"{run}:list_", "list service accounts and their keys", remote=False, json=True)
-    remove = _add(group, "delete", f"{run}:delete", "delete a key, and with it the tokens given for it", remote=False)
+    remove = _add(group, "delete", f"{run}:delete", "delete a key; tokens given for it stop working", remote=False)
     for command in (make, listing, remove):
         command.add_argument(
             "--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)"
         )
     make.add_argument("name", metavar="NAME", help="the account is NAME@PROJECT.iam.gantry")
-    make.add_argument("--out", metavar="FILE", help="default: NAME.json; it must not be there yet")
+    make.add_argument("--out", metavar="FILE", help="default: NAME.json; it must not exist yet")
     make.add_argument("--project", default=os.environ.get("GANTRY_PROJECT") or "gantry", help="default: gantry")
     make.add_argument(
         "--server",
@@ -313,7 +318,7 @@ def _add_service_accounts(commands: _Commands[_Parser]) -> None:
         default=os.environ.get("GANTRY_SERVER") or "http://127.0.0.1:8080",
         help="where clients reach the server (GANTRY_SERVER; default: http://127.0.0.1:8080)",
     )
-    remove.add_argument("key", metavar="KEY", help="id of a key, as list shows it")
+    remove.add_argument("key", metavar="KEY", help="id of the key, from `list`")
 
 
 def _add_datasets(commands: _Commands[_Parser]) -> None:
@@ -321,9 +326,9 @@ def _add_datasets(commands: _Commands[_Parser]) -> None:
     _add(group, "list", "client.resources:list_datasets", "list datasets", json=True)
     for name, help in (
         ("create", "create a dataset"),
-        ("delete", "delete a dataset with every store and instance in it"),
+        ("delete", "delete a dataset and every store and instance in it"),
     ):
         command = _add(group, name, f"client.resources:{name}_dataset", help, json=True)
         command.add_argument("dataset", metavar="DATASET", help="id or full resource name")
         if name == "delete":
-            command.add_argument("--yes", action="store_true", help="do not ask")
+            command.add_argument("--yes", action="store_true", help="do not ask for confirmation")

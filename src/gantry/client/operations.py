@@ -6,9 +6,9 @@ from argparse import Namespace
 from datetime import UTC, datetime
 from itertools import islice
 
-from gantry.client.session import Session
-from gantry.client.terminal import duration, fields, note, printable, say, say_json, table
-from gantry.client.transfer import failure_text, finish, log_entry
+from gantry.client.connection import Connection
+from gantry.client.terminal import fields, format_duration, note, printable, say, say_json, table
+from gantry.client.transfer import finish, format_failure, read_log_entry
 from gantry.client.view import OperationView
 from gantry.errors import InvalidArgument
 from gantry.names import OperationName
@@ -18,23 +18,23 @@ def list_(args: Namespace) -> int:
     """Newest first: number, method, state, counts, age."""
     if args.limit < 0:
         raise InvalidArgument("--limit: must be zero or more")
-    session = Session.of(args)
-    dataset = session.dataset_or_default(args.dataset)
-    found = list(islice(session.api.list(f"{dataset}/operations"), args.limit or None))
+    connection = Connection.of(args)
+    dataset = connection.dataset_or_default(args.dataset)
+    operations = list(islice(connection.api.list(f"{dataset}/operations"), args.limit or None))
     if args.json:
-        say_json(found)
-    elif not found:
+        say_json(operations)
+    elif not operations:
         note(f"no operations in {dataset}")
     else:
         head = ("ID", "METHOD", "STATUS", "SUCCEEDED", "FAILED", "PENDING", "TOOK", "AGE")
-        table(head, [_row(OperationView(item)) for item in found], right=("ID", *head[3:]))
+        table(head, [_row(OperationView(item)) for item in operations], right=("ID", *head[3:]))
     return 0
 
 
 def describe(args: Namespace) -> int:
     """One operation, field by field."""
-    session, name = _operation(args)
-    view = OperationView(session.api.get(str(name)))
+    connection, name = _operation(args)
+    view = OperationView(connection.api.get(str(name)))
     if args.json:
         say_json(view.json)
         return 0
@@ -47,7 +47,7 @@ def describe(args: Namespace) -> int:
             ("failed", f"{view.failure:,}"),
             ("pending", f"{view.total - view.finished:,}"),
             ("started", view.create_time.isoformat(" ", "seconds")),
-            ("took" if view.done else "running for", duration(view.seconds)),
+            ("took" if view.done else "running for", format_duration(view.seconds)),
             ("error", str(view.error.get("message", ""))),
             ("logs", view.logs_url),
         )
@@ -56,46 +56,46 @@ def describe(args: Namespace) -> int:
 
 
 def errors(args: Namespace) -> int:
-    """Each failed object and the reason, page after page as they come."""
-    session, name = _operation(args)
-    found = False
-    for entry in session.api.log(str(name)):
-        found = True
+    """Print each object that failed, with the reason, page by page."""
+    connection, name = _operation(args)
+    is_empty = True
+    for entry in connection.api.log(str(name)):
+        is_empty = False
         if args.json:
             say_json(entry, indent=None)
         else:
-            say(failure_text(*log_entry(entry)))
-    if not found:
+            say(format_failure(*read_log_entry(entry)))
+    if is_empty:
         note("no errors have been logged")
     return 0
 
 
 def wait(args: Namespace) -> int:
     """Follow an operation to its end, as import and export do."""
-    session, name = _operation(args)
-    return finish(session, str(name), args.json)
+    connection, name = _operation(args)
+    return finish(connection, str(name), args.json)
 
 
 def cancel(args: Namespace) -> int:
     """Ask the operation to stop."""
-    session, name = _operation(args)
-    session.api.post(f"{name}:cancel", {})
-    view = OperationView(session.api.get(str(name)))
+    connection, name = _operation(args)
+    connection.api.post(f"{name}:cancel", {})
+    view = OperationView(connection.api.get(str(name)))
     if args.json:
         say_json(view.json)
-    elif view.done and not view.cancelled:
-        say(printable(f"operation {name.id} had ended before; nothing was cancelled"))
+    elif view.done and not view.is_cancelled:
+        say(printable(f"operation {name.id} had already ended; nothing was cancelled"))
     else:
-        say(printable(f"operation {name.id} ends after its present batch; what was done before remains"))
+        say(printable(f"operation {name.id} is being cancelled; what it has done so far is kept"))
     return 0
 
 
-def _operation(args: Namespace) -> tuple[Session, OperationName]:
-    session = Session.of(args)
-    return session, session.operation(args.operation, args.dataset)
+def _operation(args: Namespace) -> tuple[Connection, OperationName]:
+    connection = Connection.of(args)
+    return connection, connection.operation(args.operation, args.dataset)
 
 
 def _row(view: OperationView) -> tuple[str, ...]:
     age = (datetime.now(UTC) - view.create_time).total_seconds()
     counts = [f"{count:,}" for count in (view.success, view.failure, view.total - view.finished)]
-    return (view.id, view.method, view.state, *counts, duration(view.seconds), duration(age))
+    return (view.id, view.method, view.state, *counts, format_duration(view.seconds), format_duration(age))

@@ -1,4 +1,4 @@
-"""Following an operation to its end: a bar on a terminal, a line now and then elsewhere. All of it on stderr."""
+"""Follow an operation to its end: a progress bar on a terminal, else a line every few seconds. Writes to stderr."""
 
 from __future__ import annotations
 
@@ -12,20 +12,23 @@ from typing import Protocol, Self
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 
 from gantry.client.api import Api
-from gantry.client.terminal import console, duration, note
+from gantry.client.terminal import console, format_duration, note
 from gantry.client.view import OperationView
 from gantry.errors import Unavailable
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
+"""Seconds between two polls: short operations end soon, long ones are polled less."""
 PATIENCE = 30.0
+"""Seconds for which a server may be down: as long as a restart takes."""
 LINE_EVERY = 5.0
 RATE_WINDOW = 30.0
+"""Seconds over which the rate is averaged, as in the console."""
 
 
 def follow(api: Api, name: str) -> OperationView:
-    """Poll until the operation is done. A server that goes away may take ``PATIENCE`` seconds to come back.
+    """Poll until the operation is done.
 
-    Raises Unavailable past that, and whatever else the server answers.
+    Raises Unavailable if the server is down for more than ``PATIENCE`` seconds, and the errors of the server.
     """
     pause, lost = FIRST_PAUSE, 0.0
     with _watch() as watch, _Interrupts() as interrupts:
@@ -50,22 +53,22 @@ def follow(api: Api, name: str) -> OperationView:
 
 
 class _Interrupts:
-    """Ctrl-C that is heard also where it came in the middle of something that drops exceptions, a destructor say."""
+    """Remembers Ctrl-C, because a KeyboardInterrupt is lost if it is raised in a destructor."""
 
     def __init__(self) -> None:
-        self._heard = False
+        self._is_interrupted = False
 
     def check(self) -> None:
-        """Raises KeyboardInterrupt once there was a Ctrl-C, however it went at the time."""
-        if self._heard:
+        """Raises KeyboardInterrupt if there was a Ctrl-C."""
+        if self._is_interrupted:
             raise KeyboardInterrupt
 
-    def _hear(self, _signal: int, _frame: FrameType | None) -> None:
-        self._heard = True
+    def _interrupt(self, _signal: int, _frame: FrameType | None) -> None:
+        self._is_interrupted = True
         raise KeyboardInterrupt
 
     def __enter__(self) -> Self:
-        self._before = signal.signal(signal.SIGINT, self._hear)
+        self._before = signal.signal(signal.SIGINT, self._interrupt)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -73,7 +76,7 @@ class _Interrupts:
 
 
 class Pace:
-    """Objects per second over the last ``RATE_WINDOW`` seconds, and what that means for the rest."""
+    """Objects per second over the last ``RATE_WINDOW`` seconds, and the time left."""
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, int]] = deque()
@@ -85,22 +88,24 @@ class Pace:
 
     @property
     def rate(self) -> float:
-        """0 while unknown."""
+        """Objects per second; 0 while unknown."""
         (start, before), (end, after) = self._points[0], self._points[-1]
         return (after - before) / (end - start) if end > start else 0.0
 
     def text(self, view: OperationView) -> str:
-        """``322/s, 12 s left``; of an operation that is done its overall rate."""
+        """``322/s, 12 s left``; for an operation that is done, its overall rate."""
         if view.done:
-            return rate_text(view)
+            return format_rate(view)
         if not self.rate:
             return ""
-        left = f", {duration((view.total - view.finished) / self.rate)} left" if view.total > view.finished else ""
+        left = (
+            f", {format_duration((view.total - view.finished) / self.rate)} left" if view.total > view.finished else ""
+        )
         return f"{self.rate:,.0f}/s{left}" if self.rate >= 10 else f"{self.rate:.1f}/s{left}"
 
 
-def rate_text(view: OperationView) -> str:
-    """The overall rate of an operation; empty when nothing can be said."""
+def format_rate(view: OperationView) -> str:
+    """The overall rate of an operation; "" while unknown."""
     if not view.finished or view.seconds <= 0:
         return ""
     rate = view.finished / view.seconds
@@ -162,7 +167,7 @@ _STYLES = {"done": "default", "failed": "red", "pace": "dim"}
 
 
 class Lines(AbstractContextManager["Lines"]):
-    """A line every few seconds, and one at the end."""
+    """One line every few seconds, and one at the end."""
 
     def __init__(self) -> None:
         self._pace = Pace()

@@ -16,7 +16,7 @@ BROKEN = "incoming/broken/truncated.dcm"
 
 
 class Source(NamedTuple):
-    """A file that goes in: where it lies in the bucket, what it weighs, and its bytes' SHA-256."""
+    """A file to import: its key in the bucket, its size in bytes and its SHA-256."""
 
     key: str
     size: int
@@ -24,7 +24,7 @@ class Source(NamedTuple):
 
 
 def lay_out(bucket: Path) -> dict[str, Source]:
-    """Copy pydicom's files into ``bucket``, each instance once, and one cut in half. By path of the instance."""
+    """Copy pydicom's files into ``bucket``, each instance once, and one truncated file. By path of the instance."""
     sources: dict[str, Source] = {}
     for path, name in _shipped_files():
         data = path.read_bytes()
@@ -38,18 +38,18 @@ def lay_out(bucket: Path) -> dict[str, Source]:
             _write(bucket / source.key, data)
             sources[uids] = source
     if not sources:
-        raise FailedPrecondition("pydicom has brought no DICOM files along; install it from PyPI: pip install pydicom")
+        raise FailedPrecondition("this pydicom has no DICOM files; install it from PyPI: pip install pydicom")
     longest = (bucket / max(sources.values(), key=lambda source: source.size).key).read_bytes()
     _write(bucket / BROKEN, longest[: len(longest) // 2])
     return sources
 
 
 def _shipped_files() -> Iterator[tuple[Path, str]]:
-    """Files of the pydicom package, and the name that each gets in the bucket."""
-    found = find_spec("pydicom")
-    if found is None or found.origin is None:
+    """The files of the pydicom package, each with its name in the bucket."""
+    spec = find_spec("pydicom")
+    if spec is None or spec.origin is None:
         raise FailedPrecondition("the demo needs pydicom and the files it ships: pip install 'gantry-dicom[demo]'")
-    folder = Path(found.origin).parent / "data"
+    folder = Path(spec.origin).parent / "data"
     for part, place in (("test_files", ""), ("charset_files", "charsets/")):
         for path in sorted((folder / part).rglob("*")):
             if path.is_file():
@@ -58,7 +58,7 @@ def _shipped_files() -> Iterator[tuple[Path, str]]:
 
 
 def _modality(path: Path) -> str:
-    """``ct``, ``mr``; ``other`` where the file does not say."""
+    """``ct``, ``mr``; ``other`` if the file has none."""
     from pydicom import dcmread
 
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""``gantry service-accounts``: keys for programs, in files as Google's clients read them."""
+"""``gantry service-accounts``: keys for programs, in files for Google's clients."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ if TYPE_CHECKING:
 
 
 def create(args: argparse.Namespace) -> int:
-    """Write a new key to a file that is its owner's alone. Raises AlreadyExists, InvalidArgument."""
+    """Write a new key to a file that only its owner can read. Raises AlreadyExists, InvalidArgument."""
     target = Path(args.out or f"{args.name}.json")
     if target.exists():
-        raise AlreadyExists(f"{target} is there already; name another file with --out")
-    made = _accounts(args).create(args.name, args.project, f"{args.server.rstrip('/')}/token")
+        raise AlreadyExists(f"{target} already exists; name another file with --out")
+    key = _accounts(args).create(args.name, args.project, f"{args.server.rstrip('/')}/token")
     try:
         with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump(made, file, indent=2)
+            json.dump(key, file, indent=2)
             file.write("\n")
     except OSError as error:
-        _accounts(args).delete(made["private_key_id"])
-        raise ResourceExhausted(f"{target}: {describe_os_error(error)}; no key was made") from None
-    say(made["client_email"])
-    note(f"its key is in {target} and nowhere else; it may do nothing until a policy gives it a role")
+        _accounts(args).delete(key["private_key_id"])
+        raise ResourceExhausted(f"{target}: {describe_os_error(error)}; no key was created") from None
+    say(key["client_email"])
+    note(f"its key is stored only in {target}; the account has no permissions until a policy gives it a role")
     return 0
 
 
 def list_(args: argparse.Namespace) -> int:
-    found = _accounts(args).list()
+    keys = _accounts(args).list()
     if args.json:
-        keys = [{"email": key.email, "keyId": key.id, "created": _time(key.created)} for key in found]
-        print(json.dumps(keys, indent=2))
+        entries = [{"email": key.email, "keyId": key.id, "created": _time(key.created)} for key in keys]
+        print(json.dumps(entries, indent=2))
         return 0
-    for key in found:
+    for key in keys:
         say(f"{key.id}  {_time(key.created)}  {key.email}")
-    if not found:
-        note("there are no service accounts; gantry service-accounts create NAME makes one")
+    if not keys:
+        note("there are no service accounts; create one with `gantry service-accounts create NAME`")
     return 0
 
 
 def delete(args: argparse.Namespace) -> int:
-    """The key and the tokens that were given for it are no good from the next second on. Raises NotFound."""
+    """Delete a key. It and the tokens given for it stop working within a second. Raises NotFound."""
     _accounts(args).delete(args.key)
     return 0
 

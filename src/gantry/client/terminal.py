@@ -1,4 +1,4 @@
-"""What reaches the screen. Names come from other people's buckets: no control character of theirs does."""
+"""Output to the terminal. Names come from other people's buckets, so control characters are escaped."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ _JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _CONTROLS if code > 0x7E}
 
 
 def printable(text: str) -> str:
-    """``text`` with control characters, line breaks and changes of direction written as escapes."""
+    """``text`` with control characters, line breaks and bidirectional controls escaped."""
     return text.translate(_ESCAPES)
 
 
-def make_safe() -> None:
-    """What a stream cannot encode is escaped there, never an error."""
+def escape_unencodable() -> None:
+    """Make stdout and stderr escape characters that they cannot encode, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
-def let_go() -> None:
-    """The reader of stdout has gone: nothing more is written there."""
+def discard_stdout() -> None:
+    """Send stdout to /dev/null, after its reader has closed the pipe."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Console(Console):
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # rich would exit with 1, which says something else here
+        raise BrokenPipeError  # rich would exit with 1, which means a failed operation here
 
 
 @cache
@@ -47,29 +47,29 @@ def console(stderr: bool = False) -> Console:
 
 
 def say(text: str | Text = "", style: str = "") -> None:
-    """A line on stdout, as long as it is."""
+    """Print one line on stdout, without wrapping it."""
     console().print(Text(text, style) if isinstance(text, str) else text, soft_wrap=True)
 
 
 def note(text: str, style: str = "dim") -> None:
-    """A line on stderr, beside the result."""
+    """Print a remark on stderr."""
     console(stderr=True).print(Text(printable(text), style), soft_wrap=True)
 
 
-def complain(message: str) -> None:
-    """The one line of an error."""
+def print_error(message: str) -> None:
+    """Print an error as one line on stderr."""
     line = Text.assemble(("gantry: ", "bold red"), printable(message))
     console(stderr=True).print(line, soft_wrap=True)
 
 
 def say_json(value: Any, indent: int | None = 2) -> None:
-    """JSON on stdout; without ``indent`` in one line."""
+    """Print JSON on stdout; without ``indent`` on one line."""
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     print(json.dumps(value, ensure_ascii=not utf8, indent=indent).translate(_JSON_ESCAPES))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[str] = ()) -> None:
-    """Aligned columns on stdout; those named in ``right`` to the right."""
+    """Print aligned columns on stdout; those named in ``right`` are right-aligned."""
     cells = [[printable(cell) for cell in row] for row in (head, *rows)]
     widths = [max(map(cell_len, column)) for column in zip(*cells, strict=True)]
     for number, row in enumerate(cells):
@@ -81,7 +81,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[st
 
 
 def fields(pairs: Sequence[tuple[str, str]]) -> None:
-    """Name and value in two columns on stdout, without those that are empty."""
+    """Print names and values in two columns on stdout, without the empty ones."""
     shown = [(name, value) for name, value in pairs if value]
     width = max(len(name) for name, _ in shown)
     for name, value in shown:
@@ -89,16 +89,16 @@ def fields(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def confirm(question: str, yes: bool) -> bool:
-    """Whether the user agrees. Raises FailedPrecondition where nobody can be asked and ``yes`` is not given."""
+    """Whether the user agrees. Raises FailedPrecondition without a terminal and without ``yes``."""
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise FailedPrecondition("nothing was deleted: there is no terminal to ask on; give --yes")
+        raise FailedPrecondition("nothing was deleted: confirmation needs a terminal; give --yes")
     print(f"{printable(question)} [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``, ``4 d 3 h``."""
     if seconds < 9.95:
         return f"{max(seconds, 0):.1f} s"

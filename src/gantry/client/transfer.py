@@ -1,4 +1,4 @@
-"""``import`` and ``export``, and how any operation is followed and summed up."""
+"""``import`` and ``export``; follow and summarize any operation."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from itertools import islice
 from rich.text import Text
 
 from gantry.client.api import Json
-from gantry.client.progress import follow, rate_text
-from gantry.client.session import Session
-from gantry.client.terminal import duration, note, printable, say, say_json
+from gantry.client.connection import Connection
+from gantry.client.progress import follow, format_rate
+from gantry.client.terminal import format_duration, note, printable, say, say_json
 from gantry.client.view import OperationView
 from gantry.errors import Unavailable
 
@@ -37,69 +37,69 @@ def export(args: Namespace) -> int:
 
 
 def _start(args: Namespace, verb: str, body: Json) -> int:
-    session = Session.of(args)
-    started = session.api.post(f"{session.store(args.store)}:{verb}", body)
+    connection = Connection.of(args)
+    started = connection.api.post(f"{connection.store(args.store)}:{verb}", body)
     if not args.detach:
-        return finish(session, started["name"], args.json)
+        return finish(connection, started["name"], args.json)
     if args.json:
         say_json(started)
     else:
         say(printable(started["name"]))
-        note(f"follow it: {session.command('wait', started['name'])}")
+        note(f"follow it: {connection.command('wait', started['name'])}")
     return 0
 
 
-def finish(session: Session, name: str, as_json: bool) -> int:
-    """Follow an operation to its end and print it: 0 without an error, 1 with one, 130 after Ctrl-C."""
+def finish(connection: Connection, name: str, as_json: bool) -> int:
+    """Follow an operation to its end and print it. Exit code: 0 without an error, 1 with one, 130 after Ctrl-C."""
     try:
-        view = follow(session.api, name)
+        view = follow(connection.api, name)
     except KeyboardInterrupt:
-        _tell_how_to_follow(session, name, "The operation goes on.")
+        _note_commands(connection, name, "The operation continues.")
         return 130
     except Unavailable:
-        _tell_how_to_follow(session, name, "The operation goes on when the server does.")
+        _note_commands(connection, name, "The operation continues when the server runs again.")
         raise
     if as_json:
         say_json(view.json)
     else:
-        summarize(session, view)
+        summarize(connection, view)
     return 1 if view.error else 0
 
 
-def _tell_how_to_follow(session: Session, name: str, sentence: str) -> None:
+def _note_commands(connection: Connection, name: str, sentence: str) -> None:
     note(sentence, "bold")
     for label, verb in (("follow it:", "wait"), ("cancel it:", "cancel")):
-        note(f"  {label} {session.command(verb, name)}", "default")
+        note(f"  {label} {connection.command(verb, name)}", "default")
 
 
-def summarize(session: Session, view: OperationView) -> None:
-    """The outcome in one line, the first failures, and where the rest is."""
-    say(headline(view))
-    _tell_warnings(session, view)
+def summarize(connection: Connection, view: OperationView) -> None:
+    """Print the outcome in one line, the first failures, and the command that lists all."""
+    say(format_headline(view))
+    _print_warnings(connection, view)
     samples = view.samples[:SHOWN_FAILURES]
     if view.error and not view.failure:
         say(f"  {printable(str(view.error.get('message', '')))}")
         return
     for resource, reason in samples:
-        say(failure_text(resource, reason))
+        say(format_failure(resource, reason))
     if view.failure:
         rest = "" if view.failure == len(samples) else f"{view.failure - len(samples):,} more, "
-        say(Text.assemble((f"  {rest}all of them: ", "dim"), session.command("errors", view.name)))
+        say(Text.assemble((f"  {rest}all of them: ", "dim"), connection.command("errors", view.name)))
 
 
-def _tell_warnings(session: Session, view: OperationView) -> None:
-    """What an operation that failed in nothing was warned of, such as lines of a filter file that name nothing."""
+def _print_warnings(connection: Connection, view: OperationView) -> None:
+    """Print the warnings of an operation without failures, such as filter lines that name nothing."""
     if view.error or view.method == "import":
         return
-    entries = list(islice(session.api.log(view.name), SHOWN_FAILURES + 1))
+    entries = list(islice(connection.api.log(view.name), SHOWN_FAILURES + 1))
     for entry in entries[:SHOWN_FAILURES]:
-        resource, message = log_entry(entry)
-        say(failure_text(resource, message))
+        resource, message = read_log_entry(entry)
+        say(format_failure(resource, message))
     if len(entries) > SHOWN_FAILURES:
-        say(Text.assemble(("  more: ", "dim"), session.command("errors", view.name)))
+        say(Text.assemble(("  more: ", "dim"), connection.command("errors", view.name)))
 
 
-def headline(view: OperationView) -> Text:
+def format_headline(view: OperationView) -> Text:
     """``✓ import: 129 succeeded in 0.4 s (322/s)``."""
     mark, style = ("✓", "green") if not view.error else ("✗", "red")
     ending = {"succeeded": "", "errors": " finished with errors"}.get(view.state, f" {view.state}")
@@ -108,20 +108,22 @@ def headline(view: OperationView) -> Text:
         counts.append(f"{view.failure:,} failed")
     if view.total > view.finished:
         counts.append(f"{view.total - view.finished:,} not done")
-    rate = rate_text(view)
-    tail = f" in {duration(view.seconds)}" + (f" ({rate})" if rate else "")
+    rate = format_rate(view)
+    tail = f" in {format_duration(view.seconds)}" + (f" ({rate})" if rate else "")
     return Text.assemble(
         (f"{mark} {view.method}{ending}", f"bold {style}"), f": {', '.join(counts)}".rstrip(": "), tail
     )
 
 
-def log_entry(entry: Json) -> tuple[str, str]:
-    """What an entry of an error log names, and what it says."""
+def read_log_entry(entry: Json) -> tuple[str, str]:
+    """Resource and message of an entry of an error log."""
     payload = entry.get("jsonPayload", {})
     message = str(payload.get("error", {}).get("message", ""))
-    warned = entry.get("severity") == "WARNING"
-    return str(payload.get("source") or payload.get("resourceName") or ""), f"warning: {message}" if warned else message
+    is_warning = entry.get("severity") == "WARNING"
+    return str(
+        payload.get("source") or payload.get("resourceName") or ""
+    ), f"warning: {message}" if is_warning else message
 
 
-def failure_text(resource: str, reason: str) -> Text:
+def format_failure(resource: str, reason: str) -> Text:
     return Text.assemble("  ", (printable(resource), "bold"), ": ", printable(reason))

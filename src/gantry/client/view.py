@@ -1,4 +1,4 @@
-"""An operation's JSON, read for people."""
+"""The JSON of an operation, read for display."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gantry.operation_state import State, state_of
 
 @dataclass(frozen=True)
 class OperationView:
-    """What the JSON of an operation says."""
+    """The fields of an operation's JSON."""
 
     json: dict[str, Any]
 
@@ -36,11 +36,11 @@ class OperationView:
 
     @property
     def error(self) -> dict[str, Any]:
-        """The status it ended with; empty without an error."""
+        """The error that it ended with; empty without one."""
         return dict(self.json.get("error") or {})
 
     @property
-    def cancelled(self) -> bool:
+    def is_cancelled(self) -> bool:
         return self.state is State.CANCELLED
 
     @property
@@ -51,8 +51,8 @@ class OperationView:
     @property
     def samples(self) -> list[tuple[str, str]]:
         """The first failures: resource and reason."""
-        found = [item for detail in self.error.get("details", ()) for item in detail.get("sampleErrors", ())]
-        return [(str(item.get("resource", "")), str(item.get("error", {}).get("message", ""))) for item in found]
+        errors = [item for detail in self.error.get("details", ()) for item in detail.get("sampleErrors", ())]
+        return [(str(item.get("resource", "")), str(item.get("error", {}).get("message", ""))) for item in errors]
 
     @property
     def success(self) -> int:
@@ -68,7 +68,7 @@ class OperationView:
 
     @property
     def total(self) -> int:
-        """How many are known to belong to it; more while they are still being listed."""
+        """Objects of the operation that are known so far; grows while they are listed."""
         return self.finished + self._count("pending")
 
     @property

@@ -1,4 +1,4 @@
-"""``gantry viewer install``: OHIF out of the npm registry into the data directory."""
+"""``gantry viewer install``: OHIF from the npm registry into the data directory."""
 
 from __future__ import annotations
 
@@ -26,23 +26,24 @@ from gantry.system_errors import describe_os_error
 
 PACKAGE, VERSION = "@ohif/app", "3.13.2"
 INTEGRITY = {VERSION: "sha512-WZdxmpmG7rqFgW9ZJLcbgr3XCtLi1KDNPoMaeY5PPe6j4G4fjEjjkycZM6C6Zk2F87BKxFfpq+jd5xXZB9E8EA=="}
-"""What the registry says of the versions that were tried; of others it is asked."""
+"""The digests of tested versions, from the registry; other versions are checked against what the registry answers."""
 
 _ROOT = PurePosixPath("package/dist")
 _LEFT_OUT = ("ort",)
 _ROOT_ADDRESS = re.compile(
     rb"""(\b__webpack_require__\.p\s*=\s*"|\bbrowserImportFunction\(['"]|\burl\()/(?=["a-zA-Z0-9])"""
 )
-"""Where scripts and styles look for more of themselves: they were built for the root of a host."""
+"""Addresses in scripts and styles that were built for the root of a host; ``/viewer/`` goes before them."""
 
 _MAX_FILES, _MAX_BYTES, _MAX_PACKAGE, _MAX_PADDING = 5000, 1 << 30, 1 << 28, 1 << 20
+"""Several times what OHIF has: files, their bytes, bytes of the package, and of zeros at its end."""
 
 
 def install(args: argparse.Namespace) -> int:
-    """Put the viewer where the server looks for it; a running server has it at once.
+    """Install the viewer in the data directory; a running server serves it at once.
 
-    Raises what ``_download`` and ``_unpack`` raise, and ResourceExhausted where the data directory takes no files. What
-    was installed before is then still there.
+    Raises what ``_download`` and ``_unpack`` raise, and ResourceExhausted if the data directory cannot be written. The
+    old viewer then stays.
     """
     data = Path(args.data or os.environ.get("GANTRY_DATA") or "gantry-data").absolute()
     target = data / "viewer"
@@ -58,12 +59,12 @@ def install(args: argparse.Namespace) -> int:
         ) from None
     note(f"{files:,} files, {size / 1e6:,.0f} MB in {target}")
     port = os.environ.get("GANTRY_PORT") or 8080
-    print(f"installed OHIF; with the server running it is at http://127.0.0.1:{port}/viewer/")
+    print(f"OHIF is installed. When the server runs, it is at http://127.0.0.1:{port}/viewer/")
     return 0
 
 
 def _replace(target: Path, scratch: Path) -> None:
-    """``scratch/dist`` becomes ``target``. Raises OSError, with the old one back in its place."""
+    """Move ``scratch/dist`` to ``target``. Raises OSError; the old viewer then stays."""
     old = scratch / "old"
     if target.exists():
         target.rename(old)
@@ -76,35 +77,35 @@ def _replace(target: Path, scratch: Path) -> None:
 
 
 def _download(version: str, target: Path) -> Path:
-    """Raises Unavailable, InvalidArgument, or FailedPrecondition for bytes that are not what the registry promised."""
+    """Raises Unavailable, InvalidArgument for an unknown version, FailedPrecondition for a wrong digest."""
     check_segments(version)
     registry = (os.environ.get("NPM_CONFIG_REGISTRY") or "https://registry.npmjs.org").rstrip("/")
     try:
         with httpx.Client(timeout=60, follow_redirects=True) as client:
-            found = client.get(f"{registry}/{PACKAGE}/{quote(version, safe='')}")
-            if found.status_code == 404:
+            answer = client.get(f"{registry}/{PACKAGE}/{quote(version, safe='')}")
+            if answer.status_code == 404:
                 raise InvalidArgument(f"{PACKAGE} has no version {version[:50]}")
-            dist = found.raise_for_status().json()["dist"]
-            promised = INTEGRITY.get(version) or dist["integrity"]
+            dist = answer.raise_for_status().json()["dist"]
+            expected = INTEGRITY.get(version) or dist["integrity"]
             note(f"fetching {PACKAGE} {version} from {registry}")
-            with client.stream("GET", dist["tarball"]) as answer, open(target, "wb") as file:
-                digest = _save(answer.raise_for_status(), file)
+            with client.stream("GET", dist["tarball"]) as body, open(target, "wb") as file:
+                digest = _save(body.raise_for_status(), file)
     except (httpx.HTTPError, httpx.InvalidURL, KeyError, TypeError, ValueError) as error:
         raise Unavailable(
-            f"{registry} cannot be reached or gives no {PACKAGE}{_status(error)}; "
+            f"{registry} cannot be reached, or has no {PACKAGE}{_describe_status(error)}; "
             "download the package elsewhere and name the file with --from"
         ) from None
-    if f"sha512-{base64.b64encode(digest).decode()}" != promised:
-        raise FailedPrecondition(f"{PACKAGE} {version} is not what it should be (SHA-512); nothing was installed")
+    if f"sha512-{base64.b64encode(digest).decode()}" != expected:
+        raise FailedPrecondition(f"{PACKAGE} {version} has a wrong SHA-512 digest; nothing was installed")
     return target
 
 
-def _status(error: Exception) -> str:
+def _describe_status(error: Exception) -> str:
     return f": it answers {error.response.status_code}" if isinstance(error, httpx.HTTPStatusError) else ""
 
 
 def _save(answer: httpx.Response, file: IO[bytes]) -> bytes:
-    """Write the body, with a bar on a terminal; its SHA-512. Raises FailedPrecondition past ``_MAX_PACKAGE`` bytes."""
+    """Write the body and return its SHA-512. Raises FailedPrecondition after ``_MAX_PACKAGE`` bytes."""
     digest, size = hashlib.sha512(), 0
     length = answer.headers.get("content-length", "")
     screen = console(stderr=True)
@@ -122,47 +123,47 @@ def _save(answer: httpx.Response, file: IO[bytes]) -> bytes:
 
 
 def _unpack(archive: Path, target: Path) -> tuple[int, int]:
-    """Plain files below ``package/dist`` and nothing else; their number and bytes.
+    """Unpack the plain files below ``package/dist``; their number and bytes.
 
-    Raises InvalidArgument for what is no built viewer, OSError where ``target`` cannot be written.
+    Raises InvalidArgument for an archive that is not a built viewer, OSError if ``target`` cannot be written.
     """
     files = size = read = 0
     try:
-        with _opened(archive) as tar:
+        with _open_archive(archive) as tar:
             for number, member in enumerate(tar):
                 read += member.size
                 if number >= _MAX_FILES or read > _MAX_BYTES:
-                    raise InvalidArgument(f"{archive} holds more than a viewer does")
-                if (inside := _inside(member)) is not None:
+                    raise InvalidArgument(f"{archive} is larger than a viewer")
+                if (inside := _path_in_viewer(member)) is not None:
                     _write(tar, member, target / inside)
                     files, size = files + 1, size + member.size
             _read_to_end(tar)
     except (tarfile.TarError, BadGzipFile, EOFError, ValueError, zlib.error):
-        raise InvalidArgument(f"{archive} cannot be read as a package: it is no whole .tgz file") from None
+        raise InvalidArgument(f"{archive} cannot be read as a package: it is not a complete .tgz file") from None
     if not (target / "index.html").is_file():
-        raise InvalidArgument(f"{archive} is no built viewer: there is no {_ROOT}/index.html in it")
+        raise InvalidArgument(f"{archive} is not a built viewer: it has no {_ROOT}/index.html")
     return files, size
 
 
-def _opened(archive: Path) -> tarfile.TarFile:
-    """Raises InvalidArgument for a file that cannot be opened, TarError for one that is no archive."""
+def _open_archive(archive: Path) -> tarfile.TarFile:
+    """Raises InvalidArgument for a file that cannot be opened, TarError for a file that is not an archive."""
     try:
         return tarfile.open(archive, "r:gz")
     except BadGzipFile:
-        raise InvalidArgument(f"{archive} cannot be read as a package: it is no whole .tgz file") from None
+        raise InvalidArgument(f"{archive} cannot be read as a package: it is not a complete .tgz file") from None
     except OSError as error:
         raise InvalidArgument(f"{archive} cannot be read as a package: {describe_os_error(error)}") from None
 
 
 def _read_to_end(tar: tarfile.TarFile) -> None:
-    """tarfile stops before gzip's checksum, which is at the end. Raises BadGzipFile, EOFError, TarError."""
+    """Read to the checksum of gzip at the end, where tarfile does not go. Raises BadGzipFile, EOFError, TarError."""
     source = tar.fileobj
     if source is None or (len(source.read(_MAX_PADDING)) == _MAX_PADDING and source.read(1)):
-        raise tarfile.ReadError("there is more behind the end of the archive")
+        raise tarfile.ReadError("there is data after the end of the archive")
 
 
-def _inside(member: tarfile.TarInfo) -> PurePosixPath | None:
-    """Where a member goes, below the viewer's directory; None for what the viewer does without."""
+def _path_in_viewer(member: tarfile.TarInfo) -> PurePosixPath | None:
+    """The path of a member below the viewer's directory; None for a member that is not needed."""
     path = PurePosixPath(member.name)
     if not member.isfile() or path.parts[:2] != _ROOT.parts or ".." in path.parts or path == _ROOT:
         return None

@@ -14,48 +14,48 @@ from gantry.api.inside import Inside
 from gantry.api.paths import page_path
 from gantry.api.sessions import SIGN_IN, sign_in_first
 from gantry.console import archives, datasets, exporting, importing, operations, searches, stores, studies, uploading
-from gantry.console.rendering import page
-from gantry.console.views import BASE, View
+from gantry.console.page_call import BASE, PageCall
+from gantry.console.rendering import render_page
 from gantry.errors import NotFound, StatusError, Unauthenticated
 
-Shown = Callable[[View], ASGIApp]
+PageHandler = Callable[[PageCall], ASGIApp]
 _DATASET = "projects/*/locations/*/datasets/*"
 _STORE = f"{_DATASET}/dicomStores/*"
 _OPERATION = f"{_DATASET}/operations/*"
 _STUDY = f"{_STORE}/studies/*"
 
-PAGES: dict[str, Shown] = {
-    "": datasets.listed,
-    "create": datasets.create_form,
-    _DATASET: datasets.stores,
-    f"{_DATASET}/operations": operations.listed,
-    f"{_DATASET}/create": stores.create_form,
-    f"{_DATASET}/edit": datasets.edit_form,
-    f"{_DATASET}/delete": datasets.delete_form,
-    _OPERATION: operations.shown,
-    f"{_OPERATION}/progress": operations.progress,
-    f"{_OPERATION}/errors": operations.errors,
+PAGES: dict[str, PageHandler] = {
+    "": datasets.list_datasets,
+    "create": datasets.show_create_form,
+    _DATASET: datasets.list_stores,
+    f"{_DATASET}/operations": operations.list_operations,
+    f"{_DATASET}/create": stores.show_create_form,
+    f"{_DATASET}/edit": datasets.show_edit_form,
+    f"{_DATASET}/delete": datasets.show_delete_form,
+    _OPERATION: operations.show_operation,
+    f"{_OPERATION}/progress": operations.show_progress,
+    f"{_OPERATION}/errors": operations.list_errors,
     f"{_OPERATION}/errors.csv": operations.download_csv,
     f"{_OPERATION}/errors.ndjson": operations.download_ndjson,
-    _STORE: stores.overview,
-    f"{_STORE}/edit": stores.edit_form,
-    f"{_STORE}/delete": stores.delete_form,
-    f"{_STORE}/import": importing.form,
-    f"{_STORE}/import/folders": importing.folders,
-    f"{_STORE}/import/preview": importing.preview,
-    f"{_STORE}/export": exporting.form,
-    f"{_STORE}/upload": uploading.form,
-    f"{_STORE}/studies": studies.listed,
-    _STUDY: studies.study,
-    f"{_STUDY}/delete": studies.delete_form,
+    _STORE: stores.show_store,
+    f"{_STORE}/edit": stores.show_edit_form,
+    f"{_STORE}/delete": stores.show_delete_form,
+    f"{_STORE}/import": importing.show_form,
+    f"{_STORE}/import/folders": importing.list_folders,
+    f"{_STORE}/import/preview": importing.show_preview,
+    f"{_STORE}/export": exporting.show_form,
+    f"{_STORE}/upload": uploading.show_form,
+    f"{_STORE}/studies": studies.list_studies,
+    _STUDY: studies.show_study,
+    f"{_STUDY}/delete": studies.show_delete_form,
     f"{_STUDY}/download.zip": archives.download,
-    f"{_STUDY}/series/*": studies.series,
+    f"{_STUDY}/series/*": studies.show_series,
     f"{_STUDY}/series/*/download.zip": archives.download,
-    f"{_STUDY}/series/*/delete": studies.delete_form,
-    f"{_STUDY}/series/*/instances/*": studies.instance,
-    f"{_STUDY}/series/*/instances/*/delete": studies.delete_form,
+    f"{_STUDY}/series/*/delete": studies.show_delete_form,
+    f"{_STUDY}/series/*/instances/*": studies.show_instance,
+    f"{_STUDY}/series/*/instances/*/delete": studies.show_delete_form,
 }
-FORMS: dict[str, Shown] = {
+FORMS: dict[str, PageHandler] = {
     "create": datasets.create,
     f"{_DATASET}/create": stores.create,
     f"{_DATASET}/edit": datasets.edit,
@@ -74,51 +74,51 @@ FORMS: dict[str, Shown] = {
 
 
 def home(context: Context, request: Request) -> Response:
-    """``/`` is for people."""
+    """``/`` leads to the console."""
     return RedirectResponse(f"{BASE}/", 303)
 
 
 def show(context: Context, request: Request) -> ASGIApp:
-    """A page of the console."""
-    return _answered(context, request, PAGES, {})
+    """Show a page of the console."""
+    return _answer(context, request, PAGES, {})
 
 
 def act(context: Context, request: Request, body: bytes) -> ASGIApp:
-    """A form of the console. A session does not count for one that another site has sent."""
-    return _answered(context, request, FORMS, read_form(body))
+    """Take a form of the console. A session does not authenticate a form that another site has sent."""
+    return _answer(context, request, FORMS, read_form(body))
 
 
-def _answered(context: Context, request: Request, table: dict[str, Shown], form: dict[str, str]) -> ASGIApp:
+def _answer(context: Context, request: Request, table: dict[str, PageHandler], form: dict[str, str]) -> ASGIApp:
     try:
         api = Inside(context, request)
     except Unauthenticated:
-        return _signed_out(request)
-    view = View(context, request, api, (), form)
+        return _send_to_sign_in(request)
+    call = PageCall(context, request, api, (), form)
     try:
         function, ids = _find(table, request)
-        return function(View(context, request, api, ids, form))
+        return function(PageCall(context, request, api, ids, form))
     except StatusError as error:
-        if view.is_part:
-            return page("part_error.html", error.http, error=error)
+        if call.is_part:
+            return render_page("part_error.html", error.http, error=error)
         if _is_for_a_program(request):
             raise
-        return view.show("error.html", error.http, error=error)
+        return call.show("error.html", error.http, error=error)
 
 
 def _is_for_a_program(request: Request) -> bool:
-    """A file that a program fetches: what is wrong with it is said in JSON, as the API says it."""
+    """Whether a program requests a file: it gets errors as JSON, as from the API."""
     is_file = "".join(page_path(request.scope)[-1:]).endswith((".zip", ".csv", ".ndjson"))
     return is_file and "text/html" not in request.headers.get("accept", "")
 
 
-def _signed_out(request: Request) -> Response:
-    """A piece of a page cannot ask for a token, so the whole page goes there."""
+def _send_to_sign_in(request: Request) -> Response:
+    """Send the browser to the sign-in page: from a part of a page by a header, so that the whole page goes there."""
     if "hx-request" not in request.headers:
         return sign_in_first(request)
     return Response(headers={"hx-redirect": SIGN_IN})
 
 
-def _find(table: dict[str, Shown], request: Request) -> tuple[Shown, tuple[str, ...]]:
+def _find(table: dict[str, PageHandler], request: Request) -> tuple[PageHandler, tuple[str, ...]]:
     segments = page_path(request.scope) or [""]
     for path, function in table.items():
         parts = path.split("/")
@@ -126,4 +126,4 @@ def _find(table: dict[str, Shown], request: Request) -> tuple[Shown, tuple[str, 
             pairs = list(zip(parts, segments, strict=True))
             if all(part in ("*", segment) for part, segment in pairs):
                 return function, tuple(segment for part, segment in pairs if part == "*")
-    raise NotFound("there is no such page; begin at the list of datasets")
+    raise NotFound("there is no such page; start at the list of datasets")

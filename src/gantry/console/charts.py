@@ -1,4 +1,4 @@
-"""Charts as SVG, drawn by the server: they need no script and say their numbers to those who cannot see them."""
+"""Charts as SVG, drawn by the server: they need no script, and screen readers read their numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 1080, 200
 _LEFT, _BOTTOM, _TOP = 56, 24, 12
-_MAX_POINTS = 500
+_MAX_POINTS = 500  # one for about two units of the width
 
 
 class Point(NamedTuple):
@@ -20,46 +20,46 @@ class Point(NamedTuple):
     value: float
 
 
-def line_chart(points: Sequence[Point], title: str, unit: str = "", is_short: bool = False) -> Markup:
-    """At least two points, in the order of time, as a line above an area.
+def draw_line_chart(points: Sequence[Point], title: str, unit: str = "", is_short: bool = False) -> Markup:
+    """A chart of at least two points, in the order of time: a line above an area.
 
-    ``is_short`` tells how long it took instead of the days.
+    ``is_short``: the time axis shows the seconds since the first point instead of dates.
     """
-    points = _thinned(points)
+    points = _thin(points)
     first, last = points[0].time, points[-1].time
-    top = nice(max(point.value for point in points))
+    top = round_up(max(point.value for point in points))
     across, down = (WIDTH - _LEFT) / max(last - first, 1e-9), (HEIGHT - _TOP - _BOTTOM) / top
     places = [(_LEFT + (p.time - first) * across, HEIGHT - _BOTTOM - max(p.value, 0) * down) for p in points]
     line = " ".join(f"{'L' if at else 'M'}{x:.1f} {y:.1f}" for at, (x, y) in enumerate(places))
     area = f"{line} L{places[-1][0]:.1f} {HEIGHT - _BOTTOM} L{places[0][0]:.1f} {HEIGHT - _BOTTOM} Z"
     most = max(point.value for point in points)
-    described = f"{title}: from {points[0].value:,.0f} to {points[-1].value:,.0f}{unit}, at most {most:,.0f}"
-    grid = Markup("").join(_grid(top * part, part, unit) for part in (0, 0.5, 1))
+    label = f"{title}: from {points[0].value:,.0f} to {points[-1].value:,.0f}{unit}, at most {most:,.0f}"
+    grid = Markup("").join(_draw_grid(top * part, part, unit) for part in (0, 0.5, 1))
     begin, end = ("0 s", _elapsed(last - first)) if is_short else (_day(first), _day(last))
     return Markup(
         '<svg class="chart" viewBox="0 0 {w} {h}" role="img" aria-label="{label}">{grid}'
         '<path class="area" d="{area}"/><path class="line" d="{line}"/>'
         '<text x="{left}" y="{h}" dy="-6">{begin}</text><text x="{w}" y="{h}" dy="-6" class="end">{end}</text></svg>'
-    ).format(w=WIDTH, h=HEIGHT, label=described, grid=grid, area=area, line=line, left=_LEFT, begin=begin, end=end)
+    ).format(w=WIDTH, h=HEIGHT, label=label, grid=grid, area=area, line=line, left=_LEFT, begin=begin, end=end)
 
 
-def _grid(value: float, part: float, unit: str) -> Markup:
+def _draw_grid(value: float, part: float, unit: str) -> Markup:
     y = HEIGHT - _BOTTOM - part * (HEIGHT - _TOP - _BOTTOM)
     return Markup(
         '<line x1="{left}" x2="{w}" y1="{y:.1f}" y2="{y:.1f}"/>'
         '<text x="{at}" y="{y:.1f}" dy="4" class="end">{text}</text>'
-    ).format(left=_LEFT, w=WIDTH, y=y, at=_LEFT - 8, text=short(value) + unit)
+    ).format(left=_LEFT, w=WIDTH, y=y, at=_LEFT - 8, text=abbreviate(value) + unit)
 
 
-def nice(value: float) -> float:
-    """The next of 1, 2, 5, 10, …"""
+def round_up(value: float) -> float:
+    """The smallest of 1, 2, 5, 10, 20, … that is not below ``value``."""
     power = 1.0
     while power * 10 <= value:
         power *= 10
     return next(power * step for step in (1, 2, 5, 10) if power * step >= value or step == 10)
 
 
-def short(value: float) -> str:
+def abbreviate(value: float) -> str:
     for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
         if value >= size:
             return f"{value / size:.3g}{unit}"
@@ -80,6 +80,6 @@ def _elapsed(seconds: float) -> str:
     )
 
 
-def _thinned(points: Sequence[Point]) -> Sequence[Point]:
+def _thin(points: Sequence[Point]) -> Sequence[Point]:
     step = -(-len(points) // _MAX_POINTS)
     return [*points[:-1:step], points[-1]]

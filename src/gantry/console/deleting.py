@@ -1,15 +1,15 @@
-"""Deleting asks for the name of what goes: nobody does it by a slip of the hand."""
+"""Deleting needs the name as a confirmation, against deleting by mistake."""
 
 from __future__ import annotations
 
 from starlette.responses import Response
 
-from gantry.console.views import Crumb, View
+from gantry.console.page_call import Crumb, PageCall
 from gantry.errors import InvalidArgument, StatusError
 
 
-def ask(
-    view: View,
+def show_question(
+    call: PageCall,
     kind: str,
     name: str,
     address: str,
@@ -17,8 +17,8 @@ def ask(
     held: tuple[int, int],
     error: StatusError | None,
 ) -> Response:
-    """The page with the form; ``held`` are the instances and bytes that go with it."""
-    return view.show(
+    """The page with the form; ``held``: the number of instances and bytes that would be deleted."""
+    return call.show(
         "delete.html",
         200 if error is None else error.http,
         crumbs=(*crumbs, Crumb("Delete", "")),
@@ -31,7 +31,7 @@ def ask(
     )
 
 
-def confirmed(view: View, name: str) -> None:
-    """Raises InvalidArgument unless the name of what goes was typed."""
-    if view.form.get("confirm", "").strip() != name:
+def require_confirmation(call: PageCall, name: str) -> None:
+    """Raises InvalidArgument unless the name was typed."""
+    if call.form.get("confirm", "").strip() != name:
         raise InvalidArgument(f"type {name} to confirm; nothing was deleted")

@@ -1,4 +1,4 @@
-"""*Export DICOM store*: where to, in which form, and which instances."""
+"""*Export DICOM store*: destination, file type, and which instances."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gantry.console.operations import started
-from gantry.console.searches import PARAMETERS, saved, words_of
-from gantry.console.studies import found_studies
-from gantry.console.views import Crumb, View, address_of, crumbs_of
+from gantry.console.operations import go_to_operation
+from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
+from gantry.console.searches import PARAMETERS, describe_query, list_saved
+from gantry.console.studies import find_studies
 from gantry.dicom.forms import AS_STORED, DICOM, JPEG, OCTETS, PNG, SYNTAXES, parse_form
 from gantry.errors import InvalidArgument, StatusError
 from gantry.seams import BucketUse
@@ -41,15 +41,15 @@ _SYNTAXES = (
 )
 PERMISSION = "dicomStores.export"
 FILE_TYPES = ((DICOM, "DICOM file (.dcm)"), (OCTETS, "octet-stream"), (JPEG, "Image (.jpg)"), (PNG, "Image (.png)"))
-_MOST_STUDIES, _PAGE = 10_000, 1000
-_MAX_FILTER = 8 << 20
+_MAX_STUDIES, _PAGE = 10_000, 1000
+_MAX_FILTER = 8 << 20  # bytes of a typed filter, which a form holds in memory
 
 
-def form(view: View, error: StatusError | None = None) -> Response:
-    view.api.get(str(view.store))
-    picked = [uid for uid in view.request.query_params.getlist("study") if uid][:_MOST_STUDIES]
-    search = {name: view.query[name] for name in PARAMETERS if view.query.get(name)}
-    given = (
+def show_form(call: PageCall, error: StatusError | None = None) -> Response:
+    call.api.get(str(call.store))
+    picked = [uid for uid in call.request.query_params.getlist("study") if uid][:_MAX_STUDIES]
+    search = {name: call.query[name] for name in PARAMETERS if call.query.get(name)}
+    values = (
         {
             "bucket": "",
             "prefix": "",
@@ -61,20 +61,20 @@ def form(view: View, error: StatusError | None = None) -> Response:
             "lines": "",
         }
         | search
-        | view.form
+        | call.form
     )
-    return view.show(
+    return call.show(
         "export.html",
         200 if error is None else error.http,
-        crumbs=(*crumbs_of(view.store), Crumb("Export", "")),
-        name=view.store,
-        here=f"{address_of(view.store)}/export",
-        buckets=view.context.seams.buckets(str(view.dataset), "write"),
+        crumbs=(*crumbs_of(call.store), Crumb("Export", "")),
+        name=call.store,
+        here=f"{address_of(call.store)}/export",
+        buckets=call.context.seams.buckets(str(call.dataset), "write"),
         file_types=FILE_TYPES,
         syntaxes=[(uid, name, _kinds(uid)) for uid, name in _SYNTAXES],
         parameters=PARAMETERS,
-        saved=[(name, text, words_of(text)) for name, text in saved(view).items()],
-        given=given,
+        saved=[(name, text, describe_query(text)) for name, text in list_saved(call).items()],
+        given=values,
         error=error,
     )
 
@@ -84,8 +84,8 @@ def _kinds(syntax: str) -> list[str]:
     return [kind for kind, allowed in SYNTAXES.items() if (AS_STORED if syntax == "*" else syntax) in allowed]
 
 
-def start(view: View) -> Response:
-    given = view.form
+def start(call: PageCall) -> Response:
+    given = call.form
     try:
         if not given.get("bucket"):
             raise InvalidArgument("choose a bucket in the list Location")
@@ -93,12 +93,12 @@ def start(view: View) -> Response:
         mime_type = _mime_type(given)
         parse_form(mime_type)  # before anything is written
         body: dict[str, Any] = {"gcsDestination": {"uriPrefix": destination, "mimeType": mime_type}}
-        if (filter_uri := _filter_uri(view, destination)) is not None:
+        if (filter_uri := _filter_uri(call, destination)) is not None:
             body["filterConfig"] = {"resourcePathsGcsUri": filter_uri}
-        answer = view.api.send("POST", f"{view.store}:export", body)
+        answer = call.api.send("POST", f"{call.store}:export", body)
     except StatusError as error:
-        return form(view, error)
-    return started(view, answer)
+        return show_form(call, error)
+    return go_to_operation(call, answer)
 
 
 def _mime_type(given: dict[str, str]) -> str:
@@ -106,9 +106,9 @@ def _mime_type(given: dict[str, str]) -> str:
     return f"{kind}; transfer-syntax={syntax}" if syntax else kind
 
 
-def _filter_uri(view: View, destination: str) -> str | None:
-    """The filter file, None for all instances. What was picked or typed is written beside the export, as its record."""
-    given = view.form
+def _filter_uri(call: PageCall, destination: str) -> str | None:
+    """The filter file; None for all instances. What was picked or typed is written next to the export as a record."""
+    given = call.form
     kind = given.get("filter", "all")
     if kind == "all":
         return None
@@ -119,32 +119,32 @@ def _filter_uri(view: View, destination: str) -> str | None:
     elif kind == "studies":
         lines = [f"/studies/{uid.strip()}" for uid in given.get("studies", "").splitlines() if uid.strip()]
     else:
-        lines = _searched(view)
+        lines = _list_found_studies(call)
     lines = [line for line in lines if line.strip()]
     if not lines:
         raise InvalidArgument("the filter names no study: nothing would be exported")
     data = ("\n".join(lines) + "\n").encode()
     if len(data) > _MAX_FILTER:
-        raise InvalidArgument(f"a filter of more than {_MAX_FILTER >> 20} MB must lie in a bucket: give its path")
-    return _written(view, destination, data)
+        raise InvalidArgument(f"a filter of more than {_MAX_FILTER >> 20} MB must be a file in a bucket: give its path")
+    return _write_filter(call, destination, data)
 
 
-def _searched(view: View) -> list[str]:
-    """The studies of a search. Raises InvalidArgument for more than fit."""
-    query = {name: view.form[name] for name in PARAMETERS if view.form.get(name)}
+def _list_found_studies(call: PageCall) -> list[str]:
+    """The studies that a search finds. Raises InvalidArgument for more than ``_MAX_STUDIES``."""
+    query = {name: call.form[name] for name in PARAMETERS if call.form.get(name)}
     lines: list[str] = []
-    while page := found_studies(view, query, _PAGE, len(lines)):
+    while page := find_studies(call, query, _PAGE, len(lines)):
         lines += [f"/studies/{study.uid}" for study in page]
-        if len(lines) > _MOST_STUDIES:
-            raise InvalidArgument(f"the search finds more than {_MOST_STUDIES:,} studies; narrow it, or export all")
+        if len(lines) > _MAX_STUDIES:
+            raise InvalidArgument(f"the search finds more than {_MAX_STUDIES:,} studies; narrow it, or export all")
     return lines
 
 
-def _written(view: View, destination: str, data: bytes) -> str:
-    view.api.caller.require(f"healthcare.{PERMISSION}", view.store)
+def _write_filter(call: PageCall, destination: str, data: bytes) -> str:
+    call.api.caller.require(f"healthcare.{PERMISSION}", call.store)
     place = parse_prefix(destination)
     name = f"filter-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}.txt"
-    bucket = view.context.seams.bucket(BucketUse(place.bucket, "write", place.key + name, str(view.dataset), "console"))
+    bucket = call.context.seams.bucket(BucketUse(place.bucket, "write", place.key + name, str(call.dataset), "console"))
     bucket.put(place.key + name, [data])
     bucket.flush()
     return f"gs://{place.bucket}/{place.key}{name}"

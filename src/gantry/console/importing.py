@@ -1,4 +1,4 @@
-"""*Import to DICOM store*: a bucket, a folder of it or a pattern, and what that matches before anything begins."""
+"""*Import to DICOM store*: a bucket, folder or pattern, and a preview of what it matches."""
 
 from __future__ import annotations
 
@@ -8,46 +8,46 @@ from typing import Any
 from starlette.responses import Response
 
 from gantry.api.methods import PREVIEW_IMPORT
-from gantry.console.operations import started
-from gantry.console.views import Crumb, View, address_of, crumbs_of
+from gantry.console.operations import go_to_operation
+from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.errors import InvalidArgument, StatusError
 from gantry.operations.import_dicom_data import list_matching
 from gantry.resources import BlobStorageClass, ObjectMeta
 from gantry.seams import Bucket, BucketUse
 from gantry.storage.uris import UriPattern, is_bucket_name
 
-_SHOWN, _COUNTED, _SECONDS = 20, 10_000, 1.0
-_FOLDERS, _FILES = 500, 50
+_SHOWN, _COUNTED, _SECONDS = 20, 10_000, 1.0  # of a preview: objects shown, objects counted, time for counting
+_FOLDERS, _FILES = 500, 50  # shown of one folder
 
 
-def form(view: View, error: StatusError | None = None) -> Response:
-    view.api.get(str(view.store))
-    given = {"bucket": "", "uri": view.query.get("uri", ""), "storage_class": "STANDARD"} | view.form
-    return view.show(
+def show_form(call: PageCall, error: StatusError | None = None) -> Response:
+    call.api.get(str(call.store))
+    values = {"bucket": "", "uri": call.query.get("uri", ""), "storage_class": "STANDARD"} | call.form
+    return call.show(
         "import.html",
         200 if error is None else error.http,
-        crumbs=(*crumbs_of(view.store), Crumb("Import", "")),
-        name=view.store,
-        here=f"{address_of(view.store)}/import",
-        buckets=view.context.seams.buckets(str(view.dataset), "read"),
+        crumbs=(*crumbs_of(call.store), Crumb("Import", "")),
+        name=call.store,
+        here=f"{address_of(call.store)}/import",
+        buckets=call.context.seams.buckets(str(call.dataset), "read"),
         classes=list(BlobStorageClass),
-        given=given,
-        is_advanced=bool(given["uri"]) or given.get("modify") == "on",
+        given=values,
+        is_advanced=bool(values["uri"]) or values.get("modify") == "on",
         error=error,
     )
 
 
-def start(view: View) -> Response:
-    """The whole bucket or the chosen folder, unless the path was modified."""
+def start(call: PageCall) -> Response:
+    """Start an import of the whole bucket or the chosen folder, unless the path was modified."""
     try:
         body = {
-            "gcsSource": {"uri": _uri(view.form)},
-            "blobStorageSettings": {"blobStorageClass": view.form.get("storage_class", "STANDARD")},
+            "gcsSource": {"uri": _uri(call.form)},
+            "blobStorageSettings": {"blobStorageClass": call.form.get("storage_class", "STANDARD")},
         }
-        answer: dict[str, Any] = view.api.send("POST", f"{view.store}:import", body)
+        answer: dict[str, Any] = call.api.send("POST", f"{call.store}:import", body)
     except StatusError as error:
-        return form(view, error)
-    return started(view, answer)
+        return show_form(call, error)
+    return go_to_operation(call, answer)
 
 
 def _uri(given: dict[str, str]) -> str:
@@ -59,34 +59,34 @@ def _uri(given: dict[str, str]) -> str:
     return f"gs://{given['bucket']}/{given.get('prefix', '')}**"
 
 
-def folders(view: View) -> Response:
-    """What lies directly in a folder of a bucket."""
-    bucket, prefix = view.query.get("bucket", ""), view.query.get("prefix", "")
+def list_folders(call: PageCall) -> Response:
+    """The folders and objects directly in a folder of a bucket."""
+    bucket, prefix = call.query.get("bucket", ""), call.query.get("prefix", "")
     if not bucket:
-        return view.show("import_folders.html", bucket="", folders=(), files=(), parts=(), here="", prefix="")
-    source = open_source(view, bucket, prefix)
-    found = source.folders(prefix, _FOLDERS + 1)
+        return call.show("import_folders.html", bucket="", folders=(), files=(), parts=(), here="", prefix="")
+    source = open_source(call, bucket, prefix)
+    names = source.folders(prefix, _FOLDERS + 1)
     files = []
     for each in source.list(prefix, depth=prefix.count("/")):
         files.append(each)
         if len(files) > _FILES:
             break
     parts = prefix.split("/")[:-1]
-    return view.show(
+    return call.show(
         "import_folders.html",
-        here=f"{address_of(view.store)}/import",
+        here=f"{address_of(call.store)}/import",
         bucket=bucket,
         prefix=prefix,
         parts=[(part, "/".join(parts[: at + 1]) + "/") for at, part in enumerate(parts)],
-        folders=[(each if _is_text(each) else "", each[len(prefix) :]) for each in found[:_FOLDERS]],
-        more_folders=len(found) > _FOLDERS,
+        folders=[(each if _is_text(each) else "", each[len(prefix) :]) for each in names[:_FOLDERS]],
+        more_folders=len(names) > _FOLDERS,
         files=[(each, each.key[len(prefix) :]) for each in files[:_FILES]],
         more_files=len(files) > _FILES,
     )
 
 
 def _is_text(name: str) -> bool:
-    """Whether an address can hold a name; the API cannot import what it cannot write."""
+    """Whether a name is Unicode text; the API cannot import an object with another name."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -94,17 +94,17 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def preview(view: View) -> Response:
-    """How many objects a path matches, and the first of them; counting ends after a second."""
+def show_preview(call: PageCall) -> Response:
+    """How many objects a path matches, and the first of them. Counting ends after a second."""
     try:
-        pattern = UriPattern.parse(_uri(dict(view.query)))
-        source = open_source(view, pattern.bucket, pattern.prefix)
+        pattern = UriPattern.parse(_uri(dict(call.query)))
+        source = open_source(call, pattern.bucket, pattern.prefix)
     except StatusError as error:
-        return view.show("import_preview.html", error=error, first=(), count=0, size=0, complete=True, pattern="")
+        return call.show("import_preview.html", error=error, first=(), count=0, size=0, complete=True, pattern="")
     until = time.monotonic() + _SECONDS
     first: list[ObjectMeta] = []
     count, size, complete = 0, 0, True
-    # A listing that matches nothing for long must end, too.
+    # Listing all names lets the loop end in time where nothing matches.
     walk = source.list(pattern.prefix, depth=pattern.depth) if pattern.has_wildcard else list_matching(source, pattern)
     for found in walk:
         if count == _COUNTED or time.monotonic() > until:
@@ -115,7 +115,7 @@ def preview(view: View) -> Response:
         count, size = count + 1, size + found.size
         if len(first) < _SHOWN:
             first.append(found)
-    return view.show(
+    return call.show(
         "import_preview.html",
         error=None,
         first=first,
@@ -126,12 +126,12 @@ def preview(view: View) -> Response:
     )
 
 
-def open_source(view: View, bucket: str, prefix: str) -> Bucket:
-    """Whoever may not import sees no names either; the audit log has a line for who has seen some.
+def open_source(call: PageCall, bucket: str, prefix: str) -> Bucket:
+    """Open a bucket to show its names: only to callers who may import, with a line in the audit log.
 
     Raises InvalidArgument, PermissionDenied, NotFound.
     """
-    with view.api.use(PREVIEW_IMPORT, view.ids):
+    with call.api.use(PREVIEW_IMPORT, call.ids):
         if not is_bucket_name(bucket):
             raise InvalidArgument(f"{bucket[:100]!r} is not a bucket name")
-        return view.context.seams.bucket(BucketUse(bucket, "read", prefix, str(view.dataset)))
+        return call.context.seams.bucket(BucketUse(bucket, "read", prefix, str(call.dataset)))

@@ -1,4 +1,4 @@
-"""Operations: their list, one that is watched, its errors."""
+"""Operations: their list, the page of one, its errors."""
 
 from __future__ import annotations
 
@@ -17,19 +17,20 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from gantry.api.wire import log_entry_json
-from gantry.console.charts import Point, line_chart
-from gantry.console.rendering import attachment
-from gantry.console.views import Crumb, View, address_of, crumbs_of
+from gantry.console.charts import Point, draw_line_chart
+from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
+from gantry.console.rendering import send_attachment
 from gantry.errors import Code
+from gantry.log_entries import LogEntry
 from gantry.names import OperationName, ResourcePath, url_path
 from gantry.operation_state import State, state_of
-from gantry.resources import LogEntry, Method, Operation
+from gantry.resources import Method, Operation
 from gantry.whole_numbers import read_number
 
 PAGE = 50
 _ENTRIES = 100
 _CHUNK = 1000
-_RECENT = 30.0  # seconds of which the rate is told
+_RECENT = 30.0  # seconds over which the rate is averaged, as on the command line
 TITLES = {
     Method.IMPORT_DICOM_DATA: "Import",
     Method.EXPORT_DICOM_DATA: "Export",
@@ -43,34 +44,34 @@ TITLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
-    """``kind`` is the shape that shows it: ok, running, partial, failed, cancelled."""
+class Badge:
+    """How a state is shown. ``kind`` is the icon: ok, running, partial, failed, cancelled."""
 
     kind: str
     word: str
 
 
-_STATUSES = {
-    State.RUNNING: Status("running", "Running"),
-    State.CANCELLING: Status("running", "Cancelling"),
-    State.SUCCEEDED: Status("ok", "OK"),
-    State.PARTIAL: Status("partial", "Finished with errors"),
-    State.FAILED: Status("failed", "Failed"),
-    State.CANCELLED: Status("cancelled", "Cancelled"),
+_BADGES = {
+    State.RUNNING: Badge("running", "Running"),
+    State.CANCELLING: Badge("running", "Cancelling"),
+    State.SUCCEEDED: Badge("ok", "OK"),
+    State.PARTIAL: Badge("partial", "Finished with errors"),
+    State.FAILED: Badge("failed", "Failed"),
+    State.CANCELLED: Badge("cancelled", "Cancelled"),
 }
 
 
-def status_of(value: Operation) -> Status:
+def badge_of(value: Operation) -> Badge:
     code = value.error.code if value.error else Code.OK
-    return _STATUSES[state_of(value.done, value.cancel_requested, code, value.counter.success)]
+    return _BADGES[state_of(value.done, value.cancel_requested, code, value.counter.success)]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """An operation as a row of the list or the head of its page. ``percent`` and ``left`` are None while unknown."""
+class OperationRow:
+    """An operation in the list, or at the head of its page. ``percent`` and ``left`` are None while unknown."""
 
     value: Operation
-    status: Status
+    status: Badge
     title: str
     address: str
     subject: str
@@ -80,15 +81,15 @@ class Shown:
     left: float | None
 
 
-def shown_of(value: Operation, points: Sequence[tuple[datetime, int]] = ()) -> Shown:
+def row_of(value: Operation, points: Sequence[tuple[datetime, int]] = ()) -> OperationRow:
     counter = value.counter
     done, total = counter.success + counter.failure, counter.success + counter.failure + counter.pending
     seconds = ((value.end_time or datetime.now(UTC)) - value.create_time).total_seconds()
     rate = _rate(value, points, done, seconds)
     known = not value.done and total > 0
-    return Shown(
+    return OperationRow(
         value,
-        status_of(value),
+        badge_of(value),
         TITLES[value.method],
         address_of(value.name),
         subject_of(value),
@@ -110,7 +111,7 @@ def _rate(value: Operation, points: Sequence[tuple[datetime, int]], done: int, s
 
 
 def subject_of(value: Operation) -> str:
-    """Where it reads from or writes to."""
+    """The path, source or destination of an operation."""
     request = value.request
     if "path" in request:
         return str(ResourcePath(*request["path"]))
@@ -120,19 +121,20 @@ def subject_of(value: Operation) -> str:
 # The list -------------------------------------------------------------------------------------------------------------
 
 
-def listed(view: View) -> Response:
+def list_operations(call: PageCall) -> Response:
     """The tab *Operations* of a dataset, the newest first."""
-    query = {"pageSize": str(PAGE)} | ({"pageToken": view.query["page"]} if view.query.get("page") else {})
-    found = view.api.get(f"{view.dataset}/operations", **query)
-    index = view.context.seams.index
-    names = [OperationName.parse(view.dataset, item["name"].rpartition("/")[2]) for item in found.get("operations", ())]
-    rows = [shown_of(index.operations.get_operation(name)) for name in names]
-    return view.show(
+    query = {"pageSize": str(PAGE)} | ({"pageToken": call.query["page"]} if call.query.get("page") else {})
+    listing = call.api.get(f"{call.dataset}/operations", **query)
+    index = call.context.seams.index
+    texts = [item["name"].rpartition("/")[2] for item in listing.get("operations", ())]
+    ids = [OperationName.parse(call.dataset, text).id for text in texts]
+    rows = [row_of(each) for each in index.operations.get_operations(call.dataset, ids)]
+    return call.show(
         "operations.html",
-        crumbs=crumbs_of(view.dataset),
-        name=view.dataset,
+        crumbs=crumbs_of(call.dataset),
+        name=call.dataset,
         rows=rows,
-        more=found.get("nextPageToken", ""),
+        more=listing.get("nextPageToken", ""),
         running=any(not row.value.done for row in rows),
         tab="operations",
     )
@@ -141,42 +143,42 @@ def listed(view: View) -> Response:
 # One of them ----------------------------------------------------------------------------------------------------------
 
 
-def _operation(view: View) -> Operation:
+def _operation(call: PageCall) -> Operation:
     """Raises PermissionDenied, NotFound."""
-    name = OperationName.parse(view.dataset, view.ids[3])
-    view.api.get(str(name))
-    return view.context.seams.index.operations.get_operation(name)
+    name = OperationName.parse(call.dataset, call.ids[3])
+    call.api.get(str(name))
+    return call.context.seams.index.operations.get_operation(name)
 
 
-def shown(view: View) -> Response:
-    return _page(view, "operation.html")
+def show_operation(call: PageCall) -> Response:
+    return _page(call, "operation.html")
 
 
-def progress(view: View) -> Response:
-    """The part of the page that changes while an operation runs."""
-    return _page(view, "operation_progress.html")
+def show_progress(call: PageCall) -> Response:
+    """The part of the page that is updated while an operation runs."""
+    return _page(call, "operation_progress.html")
 
 
-def _page(view: View, template: str) -> Response:
-    value = _operation(view)
-    points = view.context.seams.index.operations.list_progress(value.name)
-    counts, complete = view.context.seams.index.logs.count_entries(value.name)
-    answer = view.show(
+def _page(call: PageCall, template: str) -> Response:
+    value = _operation(call)
+    points = call.context.seams.index.operations.list_progress(value.name)
+    counts, complete = call.context.seams.index.logs.count_entries(value.name)
+    answer = call.show(
         template,
         crumbs=(*crumbs_of(value.name.dataset), Crumb("Operations", f"{address_of(value.name.dataset)}/operations")),
-        operation=shown_of(value, points),
+        operation=row_of(value, points),
         chart=_throughput(value, points),
         reasons=[(severity.name, code, count) for (severity, code), count in counts.items()],
         complete=complete,
         store_address=address_of(value.store) if value.store else "",
     )
-    if value.done and view.is_part:
+    if value.done and call.is_part:
         answer.headers["hx-trigger"] = "ended"
     return answer
 
 
 def _throughput(value: Operation, points: Sequence[tuple[datetime, int]]) -> Markup | str:
-    """Objects per second over the time that it took; "" before there is a line to draw."""
+    """Objects per second over the time of the operation; "" with too few points for a line."""
     steps = [(value.create_time, 0), *points]
     done = value.counter.success + value.counter.failure
     if value.end_time is not None and done > steps[-1][1]:
@@ -185,29 +187,29 @@ def _throughput(value: Operation, points: Sequence[tuple[datetime, int]]) -> Mar
         Point(now.timestamp(), (after - before) / max((now - then).total_seconds(), 0.05))
         for (then, before), (now, after) in pairwise(steps)
     ]
-    return line_chart(rates, "Objects per second", "/s", is_short=True) if len(rates) > 3 else ""
+    return draw_line_chart(rates, "Objects per second", "/s", is_short=True) if len(rates) > 3 else ""
 
 
-def cancel(view: View) -> Response:
-    name = OperationName.parse(view.dataset, view.ids[3])
-    view.api.send("POST", f"{name}:cancel")
-    return view.go(address_of(name))
+def cancel(call: PageCall) -> Response:
+    name = OperationName.parse(call.dataset, call.ids[3])
+    call.api.send("POST", f"{name}:cancel")
+    return call.go(address_of(name))
 
 
 # Its errors -----------------------------------------------------------------------------------------------------------
 
 
-def errors(view: View) -> Response:
-    """A page of the error log: those of a reason, those with a text."""
-    value = _operation(view)
-    text, code = view.query.get("q", "").strip()[:200], _code(view.query.get("code", ""))
-    after = view.query.get("after", "")
-    search = view.context.seams.index.logs.search_entries
-    found, more = search(value.name, text, code, _ENTRIES, read_number(after) or 0)
-    return view.show(
+def list_errors(call: PageCall) -> Response:
+    """A page of the error log, filtered by code and text."""
+    value = _operation(call)
+    text, code = call.query.get("q", "").strip()[:200], _code(call.query.get("code", ""))
+    after = call.query.get("after", "")
+    search = call.context.seams.index.logs.search_entries
+    entries, more = search(value.name, text, code, _ENTRIES, read_number(after) or 0)
+    return call.show(
         "operation_errors.html",
-        operation=shown_of(value),
-        rows=[(entry, what_to_do(value, entry)) for entry in found],
+        operation=row_of(value),
+        rows=[(entry, link_of(value, entry)) for entry in entries],
         more=more,
         query=text,
         code=code.name if code else "",
@@ -219,8 +221,8 @@ def _code(text: str) -> Code | None:
     return Code[text] if text in Code.__members__ else None
 
 
-def what_to_do(value: Operation, entry: LogEntry) -> tuple[str, str]:
-    """Address and words of what helps with an object that failed; empty where nothing does."""
+def link_of(value: Operation, entry: LogEntry) -> tuple[str, str]:
+    """Address and label of a link for an object that failed; empty without one."""
     resource = entry.failure.resource
     if value.store is not None and resource.startswith("gs://") and value.method is Method.IMPORT_DICOM_DATA:
         return f"{address_of(value.store)}/import?uri={quote(resource, safe='')}", "Import again"
@@ -229,25 +231,25 @@ def what_to_do(value: Operation, entry: LogEntry) -> tuple[str, str]:
     return "", ""
 
 
-def _pages(view: View, name: OperationName) -> Iterator[list[LogEntry]]:
+def _pages(call: PageCall, name: OperationName) -> Iterator[list[LogEntry]]:
     after = 0
-    while entries := view.context.seams.index.logs.list_failures(name, _CHUNK, after):
+    while entries := call.context.seams.index.logs.list_failures(name, _CHUNK, after):
         yield entries
         after = entries[-1].seq
 
 
-def download_csv(view: View) -> ASGIApp:
-    """All of the error log, for a spreadsheet."""
-    value = _operation(view)
+def download_csv(call: PageCall) -> ASGIApp:
+    """The whole error log, for a spreadsheet."""
+    value = _operation(call)
 
     def pieces() -> Iterator[bytes]:
         yield b"time,severity,code,object,message\r\n"
-        for entries in _pages(view, value.name):
+        for entries in _pages(call, value.name):
             held = io.StringIO()
             csv.writer(held).writerows(map(_cells, entries))
             yield held.getvalue().encode("utf-8", "backslashreplace")
 
-    return attachment(pieces(), "text/csv; charset=utf-8", f"errors-{value.name.id}.csv")
+    return send_attachment(pieces(), "text/csv; charset=utf-8", f"errors-{value.name.id}.csv")
 
 
 def _cells(entry: LogEntry) -> tuple[str, ...]:
@@ -257,22 +259,22 @@ def _cells(entry: LogEntry) -> tuple[str, ...]:
 
 
 def as_text(cell: str) -> str:
-    """A spreadsheet runs a cell that begins like this as a formula, whoever named the object."""
+    """Quote a cell that a spreadsheet would run as a formula: names of objects come from others."""
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
 
 
-def download_ndjson(view: View) -> ASGIApp:
-    """All of the error log, an entry of Cloud Logging on each line."""
-    value = _operation(view)
+def download_ndjson(call: PageCall) -> ASGIApp:
+    """The whole error log, one entry of Cloud Logging on each line."""
+    value = _operation(call)
 
     def pieces() -> Iterator[bytes]:
-        for entries in _pages(view, value.name):
+        for entries in _pages(call, value.name):
             lines = (json.dumps(log_entry_json(value, entry), ensure_ascii=False) + "\n" for entry in entries)
             yield "".join(lines).encode("utf-8", "backslashreplace")
 
-    return attachment(pieces(), "application/x-ndjson", f"errors-{value.name.id}.ndjson")
+    return send_attachment(pieces(), "application/x-ndjson", f"errors-{value.name.id}.ndjson")
 
 
-def started(view: View, answer: dict[str, Any]) -> Response:
-    """To the page of an operation that has just begun."""
-    return view.go(address_of(answer["name"]))
+def go_to_operation(call: PageCall, answer: dict[str, Any]) -> Response:
+    """Redirect to the page of an operation that has just started."""
+    return call.go(address_of(answer["name"]))

@@ -1,4 +1,4 @@
-"""Pages of the console: templates, which escape whatever they show, and the files that these need."""
+"""Pages of the console: templates, which escape all values, and the static files that they need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 from gantry.api.attachments import attachment_header
 from gantry.api.call import Context
 from gantry.api.paths import page_path
-from gantry.api.streaming import streamed
+from gantry.api.streaming import begin_stream
 from gantry.api.web import Answer
 from gantry.errors import NotFound
 from gantry.names import url_path
@@ -35,30 +35,34 @@ _HEADERS = {
 }
 
 
-def page(template: str, status: int = 200, **values: Any) -> Response:
-    """``template`` with ``values``, as a page of its own."""
+def render_page(template: str, status: int = 200, **values: Any) -> Response:
+    """Render ``template`` with ``values``."""
     text = _environment().get_template(template).render(values)
-    # Names of files need not be text; what is none of it is shown as a question mark.
+    # Names of files may hold bytes that are not text; these are shown as question marks.
     return Response(text.encode("utf-8", "replace"), status, _HEADERS, "text/html; charset=utf-8")
 
 
-def attachment(pieces: Iterator[bytes], kind: str, name: str) -> ASGIApp:
-    """A file to keep, made while it is sent; cut off where it cannot be made whole."""
-    return streamed(Answer(b"", kind, headers={"content-disposition": attachment_header(name)}), pieces)
+def send_attachment(pieces: Iterator[bytes], kind: str, name: str) -> ASGIApp:
+    """A download that is produced while it is sent; an error closes the connection before the end."""
+    return begin_stream(Answer(b"", kind, headers={"content-disposition": attachment_header(name)}), pieces)
 
 
 @cache
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=PackageLoader("gantry.console"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    made.globals |= {"static": _address, "address_of": lambda name: f"/console/{url_path(name)}", "url_path": url_path}
-    made.filters |= {"size": size, "number": number, "when": when, "duration": duration}
-    return made
+    environment.globals |= {
+        "static": _address,
+        "address_of": lambda name: f"/console/{url_path(name)}",
+        "url_path": url_path,
+    }
+    environment.filters |= {"size": size, "number": number, "when": when, "duration": duration}
+    return environment
 
 
 def size(count: float) -> str:
-    """Bytes for people, in powers of 1024."""
+    """A number of bytes, in KiB, MiB, …"""
     for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
         if count < 1024:
             return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
@@ -71,9 +75,9 @@ def number(count: float) -> str:
 
 
 def when(time: datetime | str) -> Markup:
-    """A time that the page's script shows as the reader's locale has it."""
-    found = datetime.fromisoformat(time) if isinstance(time, str) else time
-    shown = found.astimezone(UTC)
+    """A time in UTC, which the script of the page shows in the reader's locale."""
+    moment = datetime.fromisoformat(time) if isinstance(time, str) else time
+    shown = moment.astimezone(UTC)
     return Markup('<time datetime="{}">{} UTC</time>').format(shown.isoformat(), shown.strftime("%Y-%m-%d %H:%M:%S"))
 
 
@@ -98,9 +102,9 @@ def _digest(name: str) -> str:
 
 
 def static(context: Context, request: Request) -> Response:
-    """``/static/DIGEST/NAME``: one of the files beside this module, for ever. Raises NotFound."""
+    """``/static/DIGEST/NAME``: a file of ``static/``, which browsers may keep for a year. Raises NotFound."""
     name = "/".join(page_path(request.scope)[1:])
-    if name not in _names():
+    if name not in _list_static_names():
         raise NotFound(f"there is no such file: /static/{name}")
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     headers = {
@@ -109,16 +113,16 @@ def static(context: Context, request: Request) -> Response:
         "vary": "accept-encoding",
     }
     if "gzip" in request.headers.get("accept-encoding", ""):
-        return Response(_packed(name), 200, headers | {"content-encoding": "gzip"}, kind)
+        return Response(_compress(name), 200, headers | {"content-encoding": "gzip"}, kind)
     return Response((_STATIC / name).read_bytes(), 200, headers, kind)
 
 
 @cache
-def _packed(name: str) -> bytes:
-    # Pages are not: they say what the reader alone may know beside what others can make them say (BREACH).
+def _compress(name: str) -> bytes:
+    # Pages are not compressed: they hold private data next to text that others can choose (the BREACH attack).
     return gzip.compress((_STATIC / name).read_bytes(), mtime=0)
 
 
 @cache
-def _names() -> frozenset[str]:
+def _list_static_names() -> frozenset[str]:
     return frozenset(path.name for path in _STATIC.iterdir())

@@ -1,4 +1,4 @@
-"""Searches for studies that somebody has given a name."""
+"""Saved searches for studies."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from starlette.responses import Response
 
-from gantry.console.views import View, address_of
+from gantry.console.page_call import PageCall, address_of
 from gantry.errors import InvalidArgument
 
 PARAMETERS = {
@@ -17,37 +17,37 @@ PARAMETERS = {
     "ModalitiesInStudy": "Modality",
     "StudyDescription": "Description",
 }
-_MAX_NAME, _MAX_VALUE = 100, 500
+_MAX_NAME, _MAX_VALUE = 100, 500  # characters
 
 
-def saved(view: View) -> dict[str, str]:
-    """Name → query of those of the caller."""
-    return view.context.seams.index.saved_searches.list_searches(view.store, view.api.caller.name)
+def list_saved(call: PageCall) -> dict[str, str]:
+    """The saved searches of the caller: name → query."""
+    return call.context.seams.index.saved_searches.list_searches(call.store, call.api.caller.name)
 
 
-def save(view: View) -> Response:
-    """Raises InvalidArgument, ResourceExhausted; PermissionDenied for who may not search."""
-    _may_search(view)
-    name = view.form.get("name", "").strip()
-    query = {key: view.form[key][:_MAX_VALUE] for key in PARAMETERS if view.form.get(key)}
+def save(call: PageCall) -> Response:
+    """Raises InvalidArgument, ResourceExhausted, or PermissionDenied for callers who may not search."""
+    _require_search(call)
+    name = call.form.get("name", "").strip()
+    query = {key: call.form[key][:_MAX_VALUE] for key in PARAMETERS if call.form.get(key)}
     if not name or len(name) > _MAX_NAME or not query:
         raise InvalidArgument(
-            f"a saved search needs a name of at most {_MAX_NAME} characters, and something to look for"
+            f"a saved search needs a name of at most {_MAX_NAME} characters, and at least one condition"
         )
-    view.context.seams.index.saved_searches.save_search(view.store, view.api.caller.name, name, urlencode(query))
-    return view.go(f"{address_of(view.store)}/studies?{urlencode(query)}")
+    call.context.seams.index.saved_searches.save_search(call.store, call.api.caller.name, name, urlencode(query))
+    return call.go(f"{address_of(call.store)}/studies?{urlencode(query)}")
 
 
-def forget(view: View) -> Response:
-    _may_search(view)
-    view.context.seams.index.saved_searches.delete_search(view.store, view.api.caller.name, view.form.get("name", ""))
-    return view.go(f"{address_of(view.store)}/studies")
+def forget(call: PageCall) -> Response:
+    _require_search(call)
+    call.context.seams.index.saved_searches.delete_search(call.store, call.api.caller.name, call.form.get("name", ""))
+    return call.go(f"{address_of(call.store)}/studies")
 
 
-def _may_search(view: View) -> None:
-    view.api.caller.require("healthcare.dicomStores.dicomWebRead", view.store)
+def _require_search(call: PageCall) -> None:
+    call.api.caller.require("healthcare.dicomStores.dicomWebRead", call.store)
 
 
-def words_of(query: str) -> str:
-    """What a query looks for, readable."""
+def describe_query(query: str) -> str:
+    """The conditions of a query, to read."""
     return ", ".join(f"{PARAMETERS.get(key, key)}: {value}" for key, value in parse_qsl(query))

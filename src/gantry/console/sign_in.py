@@ -1,4 +1,4 @@
-"""Signing in and out with a browser, as whom a token or the OpenID Connect issuer says."""
+"""Sign in and out with a browser, by a token or at the OpenID Connect issuer."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from gantry.api.forms import read_form
 from gantry.api.inside import record
 from gantry.api.paths import page_path
 from gantry.api.sessions import SIGN_IN, local_path
-from gantry.console.rendering import page
+from gantry.console.rendering import render_page
 from gantry.errors import NotFound, PermissionDenied, StatusError, Unauthenticated
 from gantry.iam.policies import Principal
 
 _HOME = "/console/"
-_ASIDE = "gantry-asked"
-_ASIDE_SECONDS = 600
+_REQUEST = "gantry-asked"
+_REQUEST_SECONDS = 600  # to sign in at the issuer
 
 
 def sign_in(context: Context, request: Request) -> Response:
-    """``/sign-in`` asks for a token, ``/sign-in/oidc`` sends to the issuer, which sends to ``/sign-in/callback``."""
+    """``/sign-in``: a form for a token. ``/sign-in/oidc``: to the issuer, which sends to ``/sign-in/callback``."""
     target = local_path(request.query_params.get("next", ""), _HOME)
     if (access := context.access) is None:
         return RedirectResponse(target, 303)
     path = page_path(request.scope)
     if not path:
-        return _asking(access, target)
+        return _show_form(access, target)
     if access.sign_in is not None and path == ["oidc"]:
-        return _sent(access, target)
+        return _send_to_issuer(access, target)
     if access.sign_in is not None and path == ["callback"]:
-        return _back(context, access, request)
+        return _finish_at_issuer(context, access, request)
     raise _no_page()
 
 
 def take_token(context: Context, request: Request, body: bytes) -> Response:
-    """The form of ``/sign-in``. Raises PermissionDenied for one that another site has sent."""
+    """Take the form of ``/sign-in``. Raises PermissionDenied for a form that another site has sent."""
     if (access := context.access) is None or page_path(request.scope):
         raise _no_page()
     form = read_form(body)
@@ -52,12 +52,12 @@ def take_token(context: Context, request: Request, body: bytes) -> Response:
     except PermissionDenied:
         raise
     except StatusError as error:
-        return _refuse(access, target, error, _refusal(error))
-    return _begun(context, access, request, who, target)
+        return _refuse(access, target, error, _explain(error))
+    return _begin_session(context, access, request, who, target)
 
 
 def sign_out(context: Context, request: Request, body: bytes) -> Response:
-    """End the session, here as well as in the browser."""
+    """End the session on the server and in the browser."""
     answer = RedirectResponse(SIGN_IN, 303)
     if (access := context.access) is not None:
         access.sessions.origins.require_own("POST", request.headers)
@@ -65,61 +65,61 @@ def sign_out(context: Context, request: Request, body: bytes) -> Response:
     return answer
 
 
-def _asking(access: Access, target: str, error: str = "", status: int = 200) -> Response:
-    return page("sign_in.html", status, target=target, error=error, with_issuer=access.sign_in is not None)
+def _show_form(access: Access, target: str, error: str = "", status: int = 200) -> Response:
+    return render_page("sign_in.html", status, target=target, error=error, with_issuer=access.sign_in is not None)
 
 
 def _refuse(access: Access, target: str, error: StatusError, text: str) -> Response:
-    answer = _asking(access, target, text, error.http)
+    answer = _show_form(access, target, text, error.http)
     if error.retry_after:
         answer.headers["retry-after"] = str(error.retry_after)
     return answer
 
 
-def _refusal(error: StatusError) -> str:
+def _explain(error: StatusError) -> str:
     if isinstance(error, Unauthenticated):
-        return "This token is not known here. Copy it whole; it may also have ended."
+        return "This token is not known here. Check that it is complete and has not expired."
     return error.message
 
 
-def _begun(context: Context, access: Access, request: Request, who: Principal, target: str) -> Response:
+def _begin_session(context: Context, access: Access, request: Request, who: Principal, target: str) -> Response:
     answer = RedirectResponse(target, 303)
     access.sessions.begin(context.seams, who, access.session_hours, request.headers, answer)
     return answer
 
 
-def _sent(access: Access, target: str) -> Response:
-    """To the issuer; what was asked of it waits in a cookie."""
-    assert access.sign_in is not None  # noqa: S101 - its caller has seen it
+def _send_to_issuer(access: Access, target: str) -> Response:
+    """Redirect to the issuer; a cookie keeps the request."""
+    assert access.sign_in is not None  # noqa: S101 - its caller has checked it
     try:
-        address, asked = access.sign_in.begin()
+        address, sent = access.sign_in.begin()
     except StatusError as error:
         return _refuse(access, target, error, error.message)
     answer = RedirectResponse(address, 303)
-    _set_aside(access, answer, json.dumps([target, *asked]), _ASIDE_SECONDS)
+    _keep_request(access, answer, json.dumps([target, *sent]), _REQUEST_SECONDS)
     return answer
 
 
-def _back(context: Context, access: Access, request: Request) -> Response:
-    """From the issuer. Its word is good for the hours of a session, whatever its own token is good for."""
+def _finish_at_issuer(context: Context, access: Access, request: Request) -> Response:
+    """Take the issuer's answer. The session lasts for its own hours, however long the issuer's token is valid."""
     assert access.sign_in is not None  # noqa: S101
-    if (kept := _asked(access, request)) is None:
-        return _asking(access, _HOME, "This browser has not asked to sign in, or too long ago; begin again.", 401)
-    target, *asked = kept
+    if (kept := _read_request(access, request)) is None:
+        return _show_form(access, _HOME, "This browser has no open sign-in, or it took too long. Sign in again.", 401)
+    target, *sent = kept
     try:
         with record(context, request, methods.SIGN_IN) as line, access.attempts.watch(request.scope):
-            line.who = found = access.sign_in.finish(asked, request.query_params)
+            line.who = who = access.sign_in.finish(sent, request.query_params)
     except StatusError as error:
         answer = _refuse(access, target, error, error.message)
     else:
-        answer = _begun(context, access, request, Principal(found.name, found.members), target)
-    _set_aside(access, answer, "", 0)
+        answer = _begin_session(context, access, request, Principal(who.name, who.members), target)
+    _keep_request(access, answer, "", 0)
     return answer
 
 
-def _asked(access: Access, request: Request) -> Sequence[str] | None:
+def _read_request(access: Access, request: Request) -> Sequence[str] | None:
     """Target, state, nonce and verifier."""
-    text = access.sessions.get(request.headers, f"{access.sessions.prefix}{_ASIDE}")
+    text = access.sessions.get(request.headers, f"{access.sessions.prefix}{_REQUEST}")
     try:
         value = json.loads(bytes.fromhex(text))
     except ValueError:
@@ -129,9 +129,9 @@ def _asked(access: Access, request: Request) -> Sequence[str] | None:
     return local_path(value[0], _HOME), *value[1:]
 
 
-def _set_aside(access: Access, answer: Response, text: str, seconds: int) -> None:
-    access.sessions.set(answer, f"{access.sessions.prefix}{_ASIDE}", text.encode().hex(), seconds)
+def _keep_request(access: Access, answer: Response, text: str, seconds: int) -> None:
+    access.sessions.set(answer, f"{access.sessions.prefix}{_REQUEST}", text.encode().hex(), seconds)
 
 
 def _no_page() -> NotFound:
-    return NotFound("there is no such page; signing in begins at /sign-in")
+    return NotFound("there is no such page; sign in at /sign-in")

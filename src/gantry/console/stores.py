@@ -1,4 +1,4 @@
-"""DICOM stores: what one holds, making, changing and deleting them."""
+"""DICOM stores: their contents; create, edit and delete them."""
 
 from __future__ import annotations
 
@@ -6,35 +6,35 @@ from typing import Any
 
 from starlette.responses import Response
 
-from gantry.api.effects import kept_without_effect
+from gantry.api.effects import list_without_effect
 from gantry.api.viewer import is_installed
-from gantry.console.charts import Point, line_chart
-from gantry.console.deleting import ask, confirmed
-from gantry.console.views import Crumb, View, address_of, crumbs_of
+from gantry.console.charts import Point, draw_line_chart
+from gantry.console.deleting import require_confirmation, show_question
+from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.errors import InvalidArgument, StatusError
 from gantry.resources import Growth
 
 _DAY = 86_400
 
 
-def overview(view: View) -> Response:
-    """Metrics, with how the store has grown."""
-    name = view.store
-    store = view.api.get(str(name))
-    metrics = view.api.get(f"{name}:getDICOMStoreMetrics")
-    grown = view.context.seams.index.metrics.list_growth(name)
-    return view.show(
+def show_store(call: PageCall) -> Response:
+    """The tab *Overview*: metrics and growth."""
+    name = call.store
+    store = call.api.get(str(name))
+    metrics = call.api.get(f"{name}:getDICOMStoreMetrics")
+    grown = call.context.seams.index.metrics.list_growth(name)
+    return call.show(
         "store.html",
         crumbs=crumbs_of(name),
         name=name,
         store=store,
         metrics={key: int(value) for key, value in metrics.items() if key != "name"},
         classes=_by_class(grown),
-        modalities=view.context.seams.index.metrics.list_modalities(name),
+        modalities=call.context.seams.index.metrics.list_modalities(name),
         chart=_chart(grown),
         tab="overview",
-        kept=kept_without_effect(store),
-        with_viewer=is_installed(view.context.viewer),
+        kept=list_without_effect(store),
+        with_viewer=is_installed(call.context.viewer),
     )
 
 
@@ -48,82 +48,82 @@ def _by_class(grown: list[Growth]) -> list[tuple[str, int, int]]:
 
 
 def _chart(grown: list[Growth]) -> str:
-    """Instances over the days, from none on the day before the first."""
+    """Instances by day, from 0 on the day before the first."""
     days: dict[int, int] = {grown[0].day - 1: 0} if grown else {}
     total = 0
     for each in grown:
         total += each.instances
         days[each.day] = total
     points = [Point(day * _DAY, count) for day, count in days.items()]
-    return line_chart(points, "Instances") if len(points) > 1 else ""
+    return draw_line_chart(points, "Instances") if len(points) > 1 else ""
 
 
-def create_form(view: View, error: StatusError | None = None) -> Response:
-    view.api.get(str(view.dataset))
-    return view.show(
+def show_create_form(call: PageCall, error: StatusError | None = None) -> Response:
+    call.api.get(str(call.dataset))
+    return call.show(
         "store_create.html",
         200 if error is None else error.http,
-        crumbs=(*crumbs_of(view.dataset), Crumb("Create data store", "")),
-        name=view.dataset,
-        given={"store": "", "labels": ""} | view.form,
+        crumbs=(*crumbs_of(call.dataset), Crumb("Create data store", "")),
+        name=call.dataset,
+        given={"store": "", "labels": ""} | call.form,
         error=error,
     )
 
 
-def create(view: View) -> Response:
-    store = view.form.get("store", "").strip()
+def create(call: PageCall) -> Response:
+    store = call.form.get("store", "").strip()
     try:
-        body = {"labels": _labels(view.form.get("labels", ""))}
-        view.api.send("POST", f"{view.dataset}/dicomStores", body, {"dicomStoreId": store})
+        body = {"labels": _labels(call.form.get("labels", ""))}
+        call.api.send("POST", f"{call.dataset}/dicomStores", body, {"dicomStoreId": store})
     except StatusError as error:
-        return create_form(view, error)
-    return view.go(address_of(f"{view.dataset}/dicomStores/{store}"))
+        return show_create_form(call, error)
+    return call.go(address_of(f"{call.dataset}/dicomStores/{store}"))
 
 
 def _labels(text: str) -> dict[str, str]:
     """``key=value``, one on a line. Raises InvalidArgument."""
-    found: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for line in filter(None, (line.strip() for line in text.splitlines())):
         key, equals, value = line.partition("=")
-        if not equals or key.strip() in found:
-            raise InvalidArgument(f"labels: {line[:100]!r} is not a new KEY=VALUE")
-        found[key.strip()] = value.strip()
-    return found
+        if not equals or key.strip() in labels:
+            raise InvalidArgument(f"labels: {line[:100]!r} is not KEY=VALUE, or repeats a key")
+        labels[key.strip()] = value.strip()
+    return labels
 
 
-def edit_form(view: View, error: StatusError | None = None) -> Response:
-    store = view.api.get(str(view.store))
+def show_edit_form(call: PageCall, error: StatusError | None = None) -> Response:
+    store = call.api.get(str(call.store))
     labels = "\n".join(f"{key}={value}" for key, value in store.get("labels", {}).items())
-    return view.show(
+    return call.show(
         "store_edit.html",
         200 if error is None else error.http,
-        crumbs=(*crumbs_of(view.store), Crumb("Edit", "")),
-        name=view.store,
-        given={"labels": labels} | view.form,
+        crumbs=(*crumbs_of(call.store), Crumb("Edit", "")),
+        name=call.store,
+        given={"labels": labels} | call.form,
         error=error,
     )
 
 
-def edit(view: View) -> Response:
+def edit(call: PageCall) -> Response:
     try:
-        body = {"labels": _labels(view.form.get("labels", ""))}
-        view.api.send("PATCH", str(view.store), body, {"updateMask": "labels"})
+        body = {"labels": _labels(call.form.get("labels", ""))}
+        call.api.send("PATCH", str(call.store), body, {"updateMask": "labels"})
     except StatusError as error:
-        return edit_form(view, error)
-    return view.go(address_of(view.store))
+        return show_edit_form(call, error)
+    return call.go(address_of(call.store))
 
 
-def delete_form(view: View, error: StatusError | None = None) -> Response:
-    name = view.store
-    metrics: dict[str, Any] = view.api.get(f"{name}:getDICOMStoreMetrics")
+def show_delete_form(call: PageCall, error: StatusError | None = None) -> Response:
+    name = call.store
+    metrics: dict[str, Any] = call.api.get(f"{name}:getDICOMStoreMetrics")
     held = int(metrics.get("instanceCount", 0)), int(metrics.get("blobStorageSizeBytes", 0))
-    return ask(view, "DICOM store", name.store, address_of(name), crumbs_of(name), held, error)
+    return show_question(call, "DICOM store", name.store, address_of(name), crumbs_of(name), held, error)
 
 
-def delete(view: View) -> Response:
+def delete(call: PageCall) -> Response:
     try:
-        confirmed(view, view.store.store)
-        view.api.send("DELETE", str(view.store))
+        require_confirmation(call, call.store.store)
+        call.api.send("DELETE", str(call.store))
     except StatusError as error:
-        return delete_form(view, error)
-    return view.go(address_of(view.dataset))
+        return show_delete_form(call, error)
+    return call.go(address_of(call.dataset))

@@ -1,4 +1,4 @@
-"""Studies: searching, and what lies in one down to the instance."""
+"""Studies: search, and the pages of a study, series and instance."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from starlette.responses import Response
 
 from gantry.api.viewer import BASE as VIEWER
 from gantry.api.viewer import is_installed
-from gantry.console.deleting import ask, confirmed
-from gantry.console.searches import PARAMETERS, saved, words_of
-from gantry.console.tags import matching, rows_of
-from gantry.console.views import Crumb, View, address_of, crumbs_of
+from gantry.console.deleting import require_confirmation, show_question
+from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
+from gantry.console.searches import PARAMETERS, describe_query, list_saved
+from gantry.console.tags import filter_tags, list_tags
 from gantry.errors import StatusError
 from gantry.names import ResourcePath, url_path
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.whole_numbers import read_number
 
 PAGE = 50
 _DAY, _RANGE = re.compile(r"(\d{4})-(\d\d)-(\d\d)"), re.compile(r"\s*(?:to|–|-)\s*")
-_SERIES, _INSTANCES, _TAGS = 500, 200, 1000
+_SERIES, _INSTANCES, _TAGS = 500, 200, 1000  # shown on one page
 _MAX_OFFSET = 10**8
-_MOST_SERIES = 5000  # what one search gives
+_MAX_SERIES = 5000  # the limit of one search
 _LEVELS = ("study", "series", "instance")
 _GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A study, series or instance as a search finds it."""
+    """A study, series or instance in DICOM JSON, as a search returns it."""
 
     found: dict[str, Any]
 
     def text(self, tag: str) -> str:
-        """The values of an attribute, readable; of a name all component groups, the alphabetic one first."""
+        """The values of an attribute as text; of a name all component groups, the alphabetic one first."""
         values = self.found.get(tag, {}).get("Value", ())
         return ", ".join(filter(None, map(as_text, values)))
 
@@ -73,31 +73,31 @@ def as_date(text: str) -> str:
     return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if len(text) == 8 and text.isdigit() else text
 
 
-def found_studies(view: View, query: dict[str, str], limit: int, offset: int = 0) -> list[Row]:
-    asked = {name: value.strip() for name, value in query.items() if value.strip()}
+def find_studies(call: PageCall, query: dict[str, str], limit: int, offset: int = 0) -> list[Row]:
+    conditions = {name: value.strip() for name, value in query.items() if value.strip()}
     for name in ("PatientName", "StudyDescription"):
-        if name in asked and "*" not in asked[name] and "?" not in asked[name]:
-            asked[name] = f"*{asked[name]}*"
-    if "StudyDate" in asked:
-        asked["StudyDate"] = _RANGE.sub("-", _DAY.sub(r"\1\2\3", asked["StudyDate"]))
+        if name in conditions and "*" not in conditions[name] and "?" not in conditions[name]:
+            conditions[name] = f"*{conditions[name]}*"
+    if "StudyDate" in conditions:
+        conditions["StudyDate"] = _RANGE.sub("-", _DAY.sub(r"\1\2\3", conditions["StudyDate"]))
     page = {"limit": str(limit), "offset": str(offset), "includefield": "StudyDescription"}
-    return [Row(item) for item in view.api.get(f"{view.store}/dicomWeb/studies", **asked, **page)]
+    return [Row(item) for item in call.api.get(f"{call.store}/dicomWeb/studies", **conditions, **page)]
 
 
-def listed(view: View) -> Response:
-    query = {name: view.query[name] for name in PARAMETERS if view.query.get(name)}
-    offset = read_number(view.query.get("offset", ""), _MAX_OFFSET) or 0
+def list_studies(call: PageCall) -> Response:
+    query = {name: call.query[name] for name in PARAMETERS if call.query.get(name)}
+    offset = read_number(call.query.get("offset", ""), _MAX_OFFSET) or 0
     rows, error = [], None
     try:
-        rows = found_studies(view, query, PAGE + 1, offset)
+        rows = find_studies(call, query, PAGE + 1, offset)
     except StatusError as problem:
         if problem.http in (401, 403, 404):
             raise
         error = problem
-    return view.show(
+    return call.show(
         "studies.html",
-        crumbs=crumbs_of(view.store),
-        name=view.store,
+        crumbs=crumbs_of(call.store),
+        name=call.store,
         rows=rows[:PAGE],
         query=query,
         parameters=PARAMETERS,
@@ -106,101 +106,101 @@ def listed(view: View) -> Response:
         before=f"?{urlencode(query | {'offset': max(offset - PAGE, 0)})}" if offset else "",
         after=f"?{urlencode(query | {'offset': offset + PAGE})}" if len(rows) > PAGE else "",
         search=urlencode(query),
-        saved=[(name, text, words_of(text)) for name, text in saved(view).items()],
+        saved=[(name, text, describe_query(text)) for name, text in list_saved(call).items()],
         tab="studies",
     )
 
 
-def _web(view: View) -> str:
-    return f"{view.store}/dicomWeb/{view.path}"
+def _web(call: PageCall) -> str:
+    return f"{call.store}/dicomWeb/{call.path}"
 
 
-def _here(view: View) -> str:
-    """The address of the page of what is shown."""
-    return address_of(f"{view.store}/{view.path}")
+def _here(call: PageCall) -> str:
+    """The address of this page."""
+    return address_of(f"{call.store}/{call.path}")
 
 
-def study(view: View) -> Response:
-    uid = view.ids[4]
-    (found, *_) = view.api.get(f"{view.store}/dicomWeb/studies", StudyInstanceUID=uid, includefield="all") or [None]
+def show_study(call: PageCall) -> Response:
+    uid = call.ids[4]
+    (found, *_) = call.api.get(f"{call.store}/dicomWeb/studies", StudyInstanceUID=uid, includefield="all") or [None]
     if found is None:
-        view.api.get(f"{_web(view)}/metadata")  # says why
-    offset = read_number(view.query.get("offset", ""), _MAX_OFFSET) or 0
-    series = [Row(item) for item in view.api.get(f"{_web(view)}/series", limit=str(_MOST_SERIES))]
+        call.api.get(f"{_web(call)}/metadata")  # raises the reason
+    offset = read_number(call.query.get("offset", ""), _MAX_OFFSET) or 0
+    series = [Row(item) for item in call.api.get(f"{_web(call)}/series", limit=str(_MAX_SERIES))]
     series.sort(key=lambda row: (_order(row, "00200011"), row.uid))
     row = Row(found or {})
-    metrics = view.api.get(f"{_web(view)}:getStudyMetrics")
-    return view.show(
+    metrics = call.api.get(f"{_web(call)}:getStudyMetrics")
+    return call.show(
         "study.html",
-        crumbs=_crumbs(view)[:-1],
-        store=view.store,
+        crumbs=_crumbs(call)[:-1],
+        store=call.store,
         study=row,
         uid=uid,
-        here=_here(view),
-        web=f"/v1/{url_path(_web(view))}",
+        here=_here(call),
+        web=f"/v1/{url_path(_web(call))}",
         series=series[offset : offset + _SERIES],
         bytes=int(metrics.get("blobStorageSizeBytes", 0)),
-        viewer=_viewer(view),
+        viewer=_viewer(call),
         **_neighbours(offset, _SERIES, len(series)),
     )
 
 
-def _viewer(view: View) -> str:
-    """The address of the study in OHIF, where that is installed."""
-    if not is_installed(view.context.viewer):
+def _viewer(call: PageCall) -> str:
+    """The address of the study in OHIF; "" if OHIF is not installed."""
+    if not is_installed(call.context.viewer):
         return ""
-    return f"{VIEWER}{url_path(view.store)}/viewer?{urlencode({'StudyInstanceUIDs': view.path.study})}"
+    return f"{VIEWER}{url_path(call.store)}/viewer?{urlencode({'StudyInstanceUIDs': call.path.study})}"
 
 
-def series(view: View) -> Response:
-    """Its instances by InstanceNumber: all are sorted before the page is cut, from what the index has of each."""
-    path = view.path
-    offset = read_number(view.query.get("offset", ""), _MAX_OFFSET) or 0
-    found = view.api.get(f"{view.store}/dicomWeb/studies/{path.study}/series", SeriesInstanceUID=path.series)
-    with view.api.begin("GET", f"{_web(view)}/instances"):
-        rows = sorted(view.context.seams.index.instances.list_below(view.store, path), key=_place)
-    return view.show(
+def show_series(call: PageCall) -> Response:
+    """A page of the instances of a series, sorted by InstanceNumber from the index."""
+    path = call.path
+    offset = read_number(call.query.get("offset", ""), _MAX_OFFSET) or 0
+    found = call.api.get(f"{call.store}/dicomWeb/studies/{path.study}/series", SeriesInstanceUID=path.series)
+    with call.api.begin("GET", f"{_web(call)}/instances"):
+        rows = sorted(call.context.seams.index.instances.list_below(call.store, path), key=_place)
+    return call.show(
         "series.html",
-        crumbs=_crumbs(view)[:-1],
-        store=view.store,
+        crumbs=_crumbs(call)[:-1],
+        store=call.store,
         uid=path.series,
         series=Row(found[0] if found else {}),
-        here=_here(view),
-        web=f"/v1/{url_path(_web(view))}",
+        here=_here(call),
+        web=f"/v1/{url_path(_web(call))}",
         rows=rows[offset : offset + _INSTANCES],
-        viewer=_viewer(view),
+        viewer=_viewer(call),
         **_neighbours(offset, _INSTANCES, len(rows)),
     )
 
 
-def _place(row: FoundInstance) -> tuple[float, str]:
+def _place(row: StoredInstance) -> tuple[float, str]:
     number = row.instance_number
     return math.inf if number is None else number, row.sop_instance_uid
 
 
 def _neighbours(offset: int, size: int, count: int) -> dict[str, Any]:
-    """Addresses of the pages ``before`` and ``after`` one, empty where there is none."""
+    """The addresses of the pages ``before`` and ``after``; empty without one."""
     return {
         "before": f"?offset={max(offset - size, 0)}" if offset else "",
         "after": f"?offset={offset + size}" if count > offset + size else "",
     }
 
 
-def instance(view: View) -> Response:
-    """A picture of each frame, and the tags; ``q`` narrows these."""
-    path = view.path
-    (found,) = view.api.get(f"{_web(view)}/metadata")
-    row, query = Row(found), view.query.get("q", "").strip()[:100]
-    tags = matching(rows_of(found), query)
+def show_instance(call: PageCall) -> Response:
+    """The frames and the tags of an instance; ``q`` filters the tags."""
+    path = call.path
+    (found,) = call.api.get(f"{_web(call)}/metadata")
+    row, query = Row(found), call.query.get("q", "").strip()[:100]
+    tags = filter_tags(list_tags(found), query)
     shown = [row for row, _ in zip(tags, range(_TAGS + 1), strict=False)]
-    info = view.api.get(f"{_web(view)}:getStorageInfo")
-    return view.show(
-        "instance_tags.html" if view.is_part else "instance.html",
-        crumbs=_crumbs(view)[:-1],
-        store=view.store,
+    info = call.api.get(f"{_web(call)}:getStorageInfo")
+    return call.show(
+        "instance_tags.html" if call.is_part else "instance.html",
+        crumbs=_crumbs(call)[:-1],
+        store=call.store,
         path=path,
-        here=_here(view),
-        web=f"/v1/{url_path(_web(view))}",
+        here=_here(call),
+        web=f"/v1/{url_path(_web(call))}",
         row=row,
         frames=max(1, int(_number_of(row, "00280008") or 1)),
         has_pixels="7FE00010" in found or "7FE00008" in found or "7FE00009" in found,
@@ -214,7 +214,7 @@ def instance(view: View) -> Response:
 
 
 def _window(row: Row) -> tuple[float, float] | None:
-    """Centre and width of a grey picture: as the instance asks, else all that pixels can be (PS3.3 §C.11.2)."""
+    """Centre and width of a grey picture: of the instance, else of the whole range of pixel values (PS3.3 §C.11.2)."""
     if not row.text("00280004").startswith("MONOCHROME"):
         return None
     centre, width = (_number_of(row, tag) for tag in ("00281050", "00281051"))
@@ -231,16 +231,16 @@ def _window(row: Row) -> tuple[float, float] | None:
 def _number_of(row: Row, tag: str) -> float | None:
     """The first value."""
     try:
-        found = float(row.text(tag).split(",")[0])
+        value = float(row.text(tag).split(",")[0])
     except ValueError:
         return None
-    return found if math.isfinite(found) else None
+    return value if math.isfinite(value) else None
 
 
 def _order(row: Row, tag: str) -> float:
-    """What says no number comes last."""
-    found = _number_of(row, tag)
-    return math.inf if found is None else found
+    """The number to sort by; rows without one come last."""
+    value = _number_of(row, tag)
+    return math.inf if value is None else value
 
 
 def _rate(row: Row) -> float:
@@ -251,42 +251,42 @@ def _rate(row: Row) -> float:
     return 12.0
 
 
-def _crumbs(view: View) -> tuple[Crumb, ...]:
-    here = address_of(view.store)
+def _crumbs(call: PageCall) -> tuple[Crumb, ...]:
+    here = address_of(call.store)
     names = ("Study", "Series", "Instance")
-    crumbs = [*crumbs_of(view.store), Crumb("Studies", f"{here}/studies")]
+    crumbs = [*crumbs_of(call.store), Crumb("Studies", f"{here}/studies")]
     uids: list[str] = []
-    for level, name, uid in zip(("studies", "series", "instances"), names, view.ids[4:], strict=False):
+    for level, name, uid in zip(("studies", "series", "instances"), names, call.ids[4:], strict=False):
         uids += [level, uid]
         crumbs.append(Crumb(name, f"{here}/{url_path('/'.join(uids))}"))
     return tuple(crumbs)
 
 
-def delete_form(view: View, error: StatusError | None = None) -> Response:
-    """Of a study, a series or an instance."""
-    kind = _LEVELS[len(view.ids) - 5]
-    return ask(view, kind, view.ids[-1], _here(view), _crumbs(view), _held(view), error)
+def show_delete_form(call: PageCall, error: StatusError | None = None) -> Response:
+    """The form to delete a study, series or instance."""
+    kind = _LEVELS[len(call.ids) - 5]
+    return show_question(call, kind, call.ids[-1], _here(call), _crumbs(call), _held(call), error)
 
 
-def _held(view: View) -> tuple[int, int]:
-    """Instances and bytes below the address."""
-    level = _LEVELS[len(view.ids) - 5]
+def _held(call: PageCall) -> tuple[int, int]:
+    """The number of instances and bytes that would be deleted."""
+    level = _LEVELS[len(call.ids) - 5]
     if level == "instance":
-        return 1, int(view.api.get(f"{_web(view)}:getStorageInfo")["blobStorageInfo"]["sizeBytes"])
-    metrics = view.api.get(f"{_web(view)}:get{level.capitalize()}Metrics")
+        return 1, int(call.api.get(f"{_web(call)}:getStorageInfo")["blobStorageInfo"]["sizeBytes"])
+    metrics = call.api.get(f"{_web(call)}:get{level.capitalize()}Metrics")
     return int(metrics.get("instanceCount", 0)), int(metrics.get("blobStorageSizeBytes", 0))
 
 
-def delete(view: View) -> Response:
-    """To what it lay in, where that is still there."""
+def delete(call: PageCall) -> Response:
+    """Delete, then show the parent, if it still exists."""
     try:
-        confirmed(view, view.ids[-1])
-        view.api.send("DELETE", _web(view))
+        require_confirmation(call, call.ids[-1])
+        call.api.send("DELETE", _web(call))
     except StatusError as error:
-        return delete_form(view, error)
-    *above, _ = filter(None, view.path)
+        return show_delete_form(call, error)
+    *above, _ = filter(None, call.path)
     path = ResourcePath(*above) if above else None
-    index = view.context.seams.index
-    if path is None or not index.instances.count_below(index.resources.get_dicom_store(view.store).id, path):
-        return view.go(f"{address_of(view.store)}/studies")
-    return view.go(address_of(f"{view.store}/{path}"))
+    index = call.context.seams.index
+    if path is None or not index.instances.count_below(index.resources.get_dicom_store(call.store).id, path):
+        return call.go(f"{address_of(call.store)}/studies")
+    return call.go(address_of(f"{call.store}/{path}"))

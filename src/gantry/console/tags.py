@@ -1,4 +1,4 @@
-"""The attributes of an instance as a table, sequences below what they are in."""
+"""The attributes of an instance as rows of a table, with the items of sequences indented."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from gantry.dicom.dictionary import keyword_of
 
-_MAX_VALUES, _MAX_CHARACTERS, _MAX_DEPTH = 20, 300, 20
+_MAX_VALUES, _MAX_CHARACTERS, _MAX_DEPTH = 20, 300, 20  # shown of one element; deeper sequences show their length
 
 
 class Tag(NamedTuple):
-    """``depth`` is how many sequences it lies in."""
+    """A row of the table. ``depth`` is its indent."""
 
     depth: int
     tag: str
@@ -20,9 +20,9 @@ class Tag(NamedTuple):
     value: str
 
 
-def rows_of(found: dict[str, Any], depth: int = 0) -> Iterator[Tag]:
-    """Of an instance in the DICOM JSON model (PS3.18 §F.2), one after the other as they are asked for."""
-    for tag, element in sorted(found.items()):
+def list_tags(data_set: dict[str, Any], depth: int = 0) -> Iterator[Tag]:
+    """The rows of an instance in the DICOM JSON model (PS3.18 §F.2), made one by one."""
+    for tag, element in sorted(data_set.items()):
         vr, values = element.get("vr", ""), element.get("Value", ())
         label, keyword = f"({tag[:4]},{tag[4:]})", keyword_of(int(tag, 16))
         if vr != "SQ":
@@ -32,7 +32,7 @@ def rows_of(found: dict[str, Any], depth: int = 0) -> Iterator[Tag]:
         if depth < _MAX_DEPTH:
             for number, item in enumerate(values, 1):
                 yield Tag(depth + 1, "", f"Item {number}", "", "")
-                yield from rows_of(item, depth + 2)
+                yield from list_tags(item, depth + 2)
 
 
 def _value(element: dict[str, Any], values: Any) -> str:
@@ -51,8 +51,8 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def matching(rows: Iterable[Tag], query: str) -> Iterator[Tag]:
-    """Those with a text in tag, keyword or value; all for none."""
+def filter_tags(rows: Iterable[Tag], query: str) -> Iterator[Tag]:
+    """The rows that have ``query`` in tag, keyword or value; all for an empty query."""
     wanted = query.lower()
     digits = wanted.strip("()").replace(",", "")
     for row in rows:

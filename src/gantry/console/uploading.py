@@ -1,19 +1,19 @@
-"""*Upload files*: a folder dragged onto the page, stored by the browser in pieces through STOW-RS."""
+"""*Upload files*: the browser sends a folder or files through STOW-RS, in pieces."""
 
 from __future__ import annotations
 
 from starlette.responses import Response
 
-from gantry.console.views import Crumb, View, address_of, crumbs_of
+from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.names import url_path
 
 
-def form(view: View) -> Response:
-    view.api.get(str(view.store))
-    return view.show(
+def show_form(call: PageCall) -> Response:
+    call.api.get(str(call.store))
+    return call.show(
         "upload.html",
-        crumbs=(*crumbs_of(view.store), Crumb("Upload", "")),
-        name=view.store,
-        here=address_of(view.store),
-        stow=f"/v1/{url_path(view.store)}/dicomWeb/studies",
+        crumbs=(*crumbs_of(call.store), Crumb("Upload", "")),
+        name=call.store,
+        here=address_of(call.store),
+        stow=f"/v1/{url_path(call.store)}/dicomWeb/studies",
     )

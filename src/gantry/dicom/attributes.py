@@ -28,9 +28,10 @@ from gantry.dicom.tags import (
     STUDY_ID,
     STUDY_TIME,
 )
+from gantry.dicom.vr import NAME_GROUPS
 from gantry.errors import StatusError
 from gantry.json_text import parse_json
-from gantry.resources import Said, SeriesAttributes, StudyAttributes
+from gantry.resources import HeaderAttributes, SeriesAttributes, StudyAttributes
 
 logger = logging.getLogger(__name__)
 
@@ -106,19 +107,23 @@ _STUDY, _SERIES = frozenset(STUDY_DEFAULT + STUDY_MORE), frozenset(SERIES_DEFAUL
 _MAX_MEMBER = 16 << 10
 
 
-def read_attributes(header_bytes: HeaderBytes, study: StudyAttributes | None = None) -> Said:
+def read_attributes(header_bytes: HeaderBytes, study: StudyAttributes | None = None) -> HeaderAttributes:
     """What a header says of its study and series. An attribute that cannot be read is left out, and no other.
 
     A ``study`` that another header has described is taken as it is.
     """
-    found, whole = _found(header_bytes, _STUDY | _SERIES if study is None else _SERIES)
-    elements = _parsed(found)
+    found, whole = _read_members(header_bytes, _STUDY | _SERIES if study is None else _SERIES)
+    elements = _parse_members(found)
     members = {tag: found[tag] for tag in elements}
-    texts = {tag: _joined(element) for tag, element in elements.items() if element["vr"] != "SQ"}
-    return Said(study or _study(members, texts), _series(members, texts), whole and len(elements) == len(found))
+    texts = {tag: _join_values(element) for tag, element in elements.items() if element["vr"] != "SQ"}
+    return HeaderAttributes(
+        study or _describe_study(members, texts),
+        _describe_series(members, texts),
+        whole and len(elements) == len(found),
+    )
 
 
-def _study(members: dict[int, str], texts: dict[int, str]) -> StudyAttributes:
+def _describe_study(members: dict[int, str], texts: dict[int, str]) -> StudyAttributes:
     return StudyAttributes(
         patient_name=texts.get(PATIENT_NAME, ""),
         patient_id=texts.get(PATIENT_ID, ""),
@@ -128,41 +133,39 @@ def _study(members: dict[int, str], texts: dict[int, str]) -> StudyAttributes:
         study_time=texts.get(STUDY_TIME, ""),
         study_description=texts.get(STUDY_DESCRIPTION, ""),
         study_id=texts.get(STUDY_ID, ""),
-        members=_joined_members(members, STUDY_DEFAULT),
-        more_members=_joined_members(members, STUDY_MORE),
+        members=_join_members(members, STUDY_DEFAULT),
+        more_members=_join_members(members, STUDY_MORE),
     )
 
 
-def _series(members: dict[int, str], texts: dict[int, str]) -> SeriesAttributes:
+def _describe_series(members: dict[int, str], texts: dict[int, str]) -> SeriesAttributes:
     return SeriesAttributes(
         modality=texts.get(MODALITY, ""),
         series_number=texts.get(SERIES_NUMBER, ""),
         series_description=texts.get(SERIES_DESCRIPTION, ""),
         start_date=texts.get(PROCEDURE_STEP_START_DATE, ""),
-        members=_joined_members(members, SERIES_DEFAULT),
-        more_members=_joined_members(members, SERIES_MORE),
+        members=_join_members(members, SERIES_DEFAULT),
+        more_members=_join_members(members, SERIES_MORE),
     )
 
 
-def _found(header_bytes: HeaderBytes, wanted: frozenset[int]) -> tuple[dict[int, str], bool]:
+def _read_members(header_bytes: HeaderBytes, wanted: frozenset[int]) -> tuple[dict[int, str], bool]:
     """Members by tag, and whether all that are there could be read.
 
     Members longer than ``_MAX_MEMBER`` are left to the metadata: every search would carry them.
     """
     try:
-        found, whole = fragments(header_bytes, wanted), True
-    except StatusError:
-        found, whole = _one_by_one(header_bytes, wanted), False
-    except Exception:
-        # Whatever a header is made of, an instance whose structure is whole is stored, and found by the rest of it.
-        logger.exception("a header cannot be read in one go")
-        found, whole = _one_by_one(header_bytes, wanted), False
-    return {tag: member for tag, member in found.items() if 0 < len(member) <= _MAX_MEMBER}, whole and all(
-        found.values()
-    )
+        members, whole = fragments(header_bytes, wanted), True
+    except Exception as error:
+        # An instance whose structure is complete is stored, and is found by the attributes that can be read.
+        if not isinstance(error, StatusError):
+            logger.exception("a header cannot be read in one go")
+        members, whole = _read_one_by_one(header_bytes, wanted), False
+    short = {tag: member for tag, member in members.items() if 0 < len(member) <= _MAX_MEMBER}
+    return short, whole and all(members.values())
 
 
-def _one_by_one(header_bytes: HeaderBytes, wanted: frozenset[int]) -> dict[int, str]:
+def _read_one_by_one(header_bytes: HeaderBytes, wanted: frozenset[int]) -> dict[int, str]:
     """Without those that cannot be read. Every one costs a walk, so a header too long to be kept is not worth it."""
     found: dict[int, str] = {}
     if len(header_bytes.body) <= MAX_HEADER:
@@ -172,11 +175,11 @@ def _one_by_one(header_bytes: HeaderBytes, wanted: frozenset[int]) -> dict[int, 
     return found
 
 
-def _joined_members(members: dict[int, str], tags: Iterable[int]) -> str:
+def _join_members(members: dict[int, str], tags: Iterable[int]) -> str:
     return ",".join(members[tag] for tag in sorted(tags) if tag in members)
 
 
-def _parsed(found: dict[int, str]) -> dict[int, dict[str, Any]]:
+def _parse_members(found: dict[int, str]) -> dict[int, dict[str, Any]]:
     """Elements by tag, without those that are no values: JSON that is nested too deep, an address of bulk data."""
     try:
         every = parse_json(f"{{{','.join(found.values())}}}")
@@ -193,14 +196,14 @@ def _parse_one_by_one(members: Iterable[str]) -> dict[str, Any]:
     return every
 
 
-def _joined(element: dict[str, Any]) -> str:
+def _join_values(element: dict[str, Any]) -> str:
     """A text as it is looked for: several values joined by a backslash, component groups by ``=``."""
-    text = "\\".join(_text(value) for value in element.get("Value", ()))[:MAX_TEXT]
+    text = "\\".join(_format_value(value) for value in element.get("Value", ()))[:MAX_TEXT]
     return _CONTROL.sub("", _SPACES.sub(" ", text)).strip() if _CONTROL.search(text) else text
 
 
-def _text(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, dict):
-        groups = (value.get(group, "") for group in ("Alphabetic", "Ideographic", "Phonetic"))
+        groups = (value.get(group, "") for group in NAME_GROUPS)
         return "=".join(groups).rstrip("=")
     return "" if value is None else str(value)

@@ -12,7 +12,9 @@ from gantry.errors import InvalidArgument
 MAX_TILES = 65535
 _DCT = (0xC0, 0xC1, 0xC2)
 _SOF = frozenset((*_DCT, 0xC3, 0xF7))
-_ALONE = frozenset((0x01, *range(0xD0, 0xD9)))
+STANDALONE_MARKERS = frozenset((0x01, *range(0xD0, 0xD9)))
+"""JPEG markers without a length: TEM, RSTn, SOI (ITU-T T.81 §B.1.1.3)."""
+
 _JXL_BOX = b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 _JXL_RATIOS = ((1, 1), (1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 
@@ -39,13 +41,13 @@ def read_stream(data: bytes) -> Stream:
     """Recognise a JPEG, JPEG-LS, JPEG 2000 or JPEG XL bitstream by its magic. Raises InvalidArgument."""
     try:
         if data.startswith(b"\xff\xd8"):
-            return _jpeg(data)
+            return _read_jpeg(data)
         if data.startswith(b"\xff\x4f\xff\x51"):
-            return _j2k(data, 0)
+            return _read_j2k(data, 0)
         if data.startswith(b"\x00\x00\x00\x0cjP  "):
-            return _j2k(data, codestream_start(data, (b"jp2c",)))
+            return _read_j2k(data, find_codestream(data, (b"jp2c",)))
         if data.startswith((b"\xff\x0a", _JXL_BOX)):
-            return _jxl(data)
+            return _read_jxl(data)
     except (StructError, IndexError, ValueError) as error:
         raise InvalidArgument("the header of a compressed frame is incomplete") from error
     raise InvalidArgument(
@@ -53,7 +55,7 @@ def read_stream(data: bytes) -> Stream:
     )
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+def _read_segments(data: bytes) -> Iterator[tuple[int, int]]:
     """Marker and place of the parameters of each JPEG marker segment up to the first scan (ITU-T T.81 §B.1)."""
     at = 2
     while True:
@@ -62,7 +64,7 @@ def _segments(data: bytes) -> Iterator[tuple[int, int]]:
         marker = data[at + 1]
         if marker == 0xFF:
             at += 1
-        elif marker in _ALONE:
+        elif marker in STANDALONE_MARKERS:
             at += 2
         else:
             yield marker, at + 4
@@ -71,9 +73,9 @@ def _segments(data: bytes) -> Iterator[tuple[int, int]]:
             at += 2 + max(2, unpack_from(">H", data, at + 2)[0])
 
 
-def _jpeg(data: bytes) -> Stream:
+def _read_jpeg(data: bytes) -> Stream:
     adobe, jfif, found, near = -1, False, None, 0
-    for marker, at in _segments(data):
+    for marker, at in _read_segments(data):
         if marker == 0xEE and data[at : at + 5] == b"Adobe":
             adobe = data[at + 11]
         elif marker == 0xE0 and data[at : at + 4] == b"JFIF":
@@ -94,7 +96,7 @@ def _jpeg(data: bytes) -> Stream:
     return Stream(rows, columns, samples, precision, False, process, is_rgb, lossy)
 
 
-def _j2k(data: bytes, start: int) -> Stream:
+def _read_j2k(data: bytes, start: int) -> Stream:
     """SIZ (ISO/IEC 15444-1 §A.5.1). All components must be alike, as the samples of DICOM are."""
     right, bottom, left, top, tile_width, tile_height, tile_x, tile_y, samples = unpack_from(">8IH", data, start + 8)
     if not tile_width or not tile_height or samples not in (1, 2, 3, 4) or left >= right or top >= bottom:
@@ -106,13 +108,13 @@ def _j2k(data: bytes, start: int) -> Stream:
         raise InvalidArgument("the components of a JPEG 2000 frame differ in size or precision")
     depth = formats[0][0]
     precision, signed = (depth & 0x7F) + 1, depth >= 0x80
-    reversible, transformed = _coding_style(data, start)
+    reversible, transformed = _read_coding_style(data, start)
     return Stream(
         bottom - top, right - left, samples, precision, signed, lossy=not reversible, is_transformed=transformed
     )
 
 
-def _coding_style(data: bytes, start: int) -> tuple[bool, bool]:
+def _read_coding_style(data: bytes, start: int) -> tuple[bool, bool]:
     """COD (ISO/IEC 15444-1 §A.6.1): the wavelet is 5/3, not 9/7; there is a multiple component transformation."""
     at = start + 2
     while (marker := unpack_from(">H", data, at)[0]) != 0xFF90:
@@ -122,9 +124,9 @@ def _coding_style(data: bytes, start: int) -> tuple[bool, bool]:
     return True, False
 
 
-def _jxl(data: bytes) -> Stream:
+def _read_jxl(data: bytes) -> Stream:
     """SizeHeader (ISO/IEC 18181-1 §D.2). Samples and precision come from the decoded image."""
-    code = data if data.startswith(b"\xff\x0a") else _jxl_codestream(data)
+    code = data if data.startswith(b"\xff\x0a") else _read_jxl_codestream(data)
     bits = int.from_bytes(code[2:18].ljust(16, b"\0"), "little")
 
     def take(count: int) -> int:
@@ -143,12 +145,12 @@ def _jxl(data: bytes) -> Stream:
     return Stream(rows, columns, 0)
 
 
-def _jxl_codestream(data: bytes) -> bytes:
-    start = codestream_start(data, (b"jxlc", b"jxlp"))
+def _read_jxl_codestream(data: bytes) -> bytes:
+    start = find_codestream(data, (b"jxlc", b"jxlp"))
     return bytes(data[start : start + 32])
 
 
-def codestream_start(data: bytes, kinds: tuple[bytes, ...]) -> int:
+def find_codestream(data: bytes, kinds: tuple[bytes, ...]) -> int:
     """Where the codestream begins in the boxes of ISO/IEC 15444-1 §I.4 or 18181-2, whatever other boxes hold."""
     at = 0
     while at + 8 <= len(data):

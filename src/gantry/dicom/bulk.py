@@ -7,15 +7,14 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from gantry.dicom.buffers import Readable
-from gantry.dicom.deflated import Inflated
+from gantry.dicom.buffers import FileValue, Readable
 from gantry.dicom.elements import DataSet, Element, are_fragments
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.part10 import (
     MAX_LIVE_HEADER,
     MAX_SEQUENCES,
-    META_START,
     InstanceIdentity,
+    open_data_set,
     read_header,
     read_header_bytes,
 )
@@ -38,7 +37,7 @@ class Encapsulated(NamedTuple):
 
 
 MAX_VALUE = 256 << 20
-"""Bytes of a value that is inflated, or put into the other byte order, in memory."""
+"""Bytes of a value that is put into the other byte order, in memory."""
 
 _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _NUMBER = re.compile(r"[0-9]{1,6}")
@@ -57,8 +56,8 @@ def parse_bulk_path(text: str) -> BulkPath:
     return tuple(int(part, 10 if place % 2 else 16) for place, part in enumerate(parts))
 
 
-def find_bulk(opened: Readable, path: BulkPath) -> tuple[int, int] | bytes | Encapsulated:
-    """Place and length of a value in the file, or the value where it does not lie there as it is asked for.
+def find_bulk(opened: Readable, path: BulkPath) -> FileValue | bytes | Encapsulated:
+    """A value where it lies in the file, or in the inflated dataset; else its bytes, where they are another way.
 
     Values are little endian. Encapsulated pixel data has no such value. Raises NotFound; FailedPrecondition for what
     takes too much memory.
@@ -72,11 +71,11 @@ def find_bulk(opened: Readable, path: BulkPath) -> tuple[int, int] | bytes | Enc
     element, siblings = find_element(data_set, path)
     if element.start in data_set.cuts:
         places = [position for position, _ in header_bytes.cuts]
-        return _long_value(opened, header, element, layout.cuts[places.index(element.start)])
+        return _locate_long_value(opened, header, element, layout.cuts[places.index(element.start)])
     if element.tag == PIXEL_DATA and element.has_fragments:
         return Encapsulated(0, 0, path)
     value = bytes(data_set.data[element.value : element.stop])
-    return swap_words(value, _swapped_size(data_set, element, siblings))
+    return swap_words(value, _measure_words(data_set, element, siblings))
 
 
 def find_element(data_set: DataSet, path: BulkPath) -> tuple[Element, list[Element]]:
@@ -87,17 +86,17 @@ def find_element(data_set: DataSet, path: BulkPath) -> tuple[Element, list[Eleme
     elements = data_set.elements()
     try:
         for tag, number in zip(path[:-1:2], path[1::2], strict=True):
-            sequence, _ = _first(elements, tag)
+            sequence, _ = _find_first(elements, tag)
             item = next(islice(data_set.read_items(sequence), number, None), None)
             if item is None:
                 raise NotFound(_NONE)
             elements = item.elements()
-        return _first(elements, path[-1])
+        return _find_first(elements, path[-1])
     except InvalidArgument:
         raise NotFound(_NONE) from None
 
 
-def _first(elements: Iterable[Element], tag: int) -> tuple[Element, list[Element]]:
+def _find_first(elements: Iterable[Element], tag: int) -> tuple[Element, list[Element]]:
     before: list[Element] = []
     for element in elements:
         if element.tag == tag:
@@ -106,7 +105,7 @@ def _first(elements: Iterable[Element], tag: int) -> tuple[Element, list[Element
     raise NotFound(_NONE)
 
 
-def _swapped_size(data_set: DataSet, element: Element, siblings: list[Element]) -> int:
+def _measure_words(data_set: DataSet, element: Element, siblings: list[Element]) -> int:
     """Bytes of the words that are big endian; 1 where none are."""
     if not element.is_big_endian:
         return 1
@@ -117,33 +116,30 @@ def _swapped_size(data_set: DataSet, element: Element, siblings: list[Element]) 
     return word_size(element.tag, element.vr, bits)
 
 
-def _long_value(
+def _locate_long_value(
     opened: Readable, header: InstanceIdentity, element: Element, cut: Cut
-) -> tuple[int, int] | bytes | Encapsulated:
-    """A value that the header bytes leave out; those of deflated datasets have no place in the file."""
-    layout = header.layout
+) -> FileValue | bytes | Encapsulated:
+    """A value that the header bytes leave out."""
     start, length = cut.start + cut.header, cut.length
-    read = Inflated(opened.read_at, layout.meta_end, opened.size).read_at if layout.deflated else opened.read_at
-    if read(cut.start, cut.header).endswith(UNDEFINED.to_bytes(4, "little")):
+    where = open_data_set(opened, header.layout)
+    if where.read_at(cut.start, cut.header).endswith(UNDEFINED.to_bytes(4, "little")):
         if element.tag == PIXEL_DATA and are_fragments(element.tag, element.vr):
             return Encapsulated(start, start + length, (PIXEL_DATA,))
         length -= _DELIMITER
     bits = header.numbers.get(BITS_ALLOCATED, 0)
     size = word_size(element.tag, element.vr, bits) if element.is_big_endian else 1
-    if size == 1 and not layout.deflated:
-        return start, length
+    if size == 1:
+        return FileValue(where, start, length)
     if length > MAX_VALUE:
-        raise FailedPrecondition(
-            f"the value has {length} bytes; of deflated and big endian ones up to {MAX_VALUE} are given"
-        )
-    return swap_words(read(cut.start + cut.header, length), size)
+        raise FailedPrecondition(f"the value has {length} bytes; of big endian ones up to {MAX_VALUE} are given")
+    return swap_words(where.read_at(start, length), size)
 
 
-def cut_values(header_bytes: HeaderBytes) -> Iterator[tuple[int, Element, int]]:
-    """Place in the file, element in the header bytes and length of each value that was left out of a data set.
+def list_cut_values(header_bytes: HeaderBytes, start: int) -> Iterator[tuple[int, Element, int]]:
+    """Place, element in the header bytes and length of each value that was left out of a data set.
 
-    Of one that is not deflated."""
-    data_set, left_out = header_bytes.data_set(), META_START + len(header_bytes.meta)
+    ``start`` is where the data set begins in the file; 0 for places in one that is inflated."""
+    data_set, left_out = header_bytes.data_set(), start
     for position, length in header_bytes.cuts:
         element = data_set.read_element(position, len(header_bytes.body), header_bytes.encoding)
         yield left_out + element.value, element, length

@@ -26,22 +26,22 @@ def shape_of(image: ImagePixel) -> tuple[int, ...]:
     return shape if image.samples_per_pixel == 1 else (*shape, image.samples_per_pixel)
 
 
-def native_frame(value: Sliceable, number: int, image: ImagePixel) -> Pixels:
+def read_native_frame(value: Sliceable, number: int, image: ImagePixel) -> Pixels:
     """Frame ``number`` from 0, as stored: colour by pixel, whatever lies above the high bit kept."""
     if image.bits_allocated == 1:
-        return _single_bits(value, number, image)
+        return _read_single_bits(value, number, image)
     size = image.frame_bits // 8
     data = value[number * size : (number + 1) * size]
     cells = np.frombuffer(data, cell_type(image))
     if image.photometric_interpretation.endswith("_422"):
-        return _from_422(cells, image)
+        return _expand_422(cells, image)
     if image.samples_per_pixel > 1 and image.planar_configuration:
         planes = cells.reshape(image.samples_per_pixel, image.rows, image.columns)
         return np.ascontiguousarray(planes.transpose(1, 2, 0))
     return cells.reshape(shape_of(image))
 
 
-def _single_bits(value: Sliceable, number: int, image: ImagePixel) -> Pixels:
+def _read_single_bits(value: Sliceable, number: int, image: ImagePixel) -> Pixels:
     """Bits follow each other from the lowest of each byte; a frame may begin inside a byte."""
     first = image.frame_bits * number
     start, end = first // 8, (first + image.frame_bits + 7) // 8
@@ -50,7 +50,7 @@ def _single_bits(value: Sliceable, number: int, image: ImagePixel) -> Pixels:
     return bits.reshape(shape_of(image))
 
 
-def _from_422(cells: Pixels, image: ImagePixel) -> Pixels:
+def _expand_422(cells: Pixels, image: ImagePixel) -> Pixels:
     """Two luminance samples, then the two chroma samples that both share (PS3.3 §C.7.6.3.1.2)."""
     if image.columns % 2:
         cells = np.resize(cells, -(-cells.size // 4) * 4)
@@ -62,7 +62,7 @@ def _from_422(cells: Pixels, image: ImagePixel) -> Pixels:
     return full.reshape(-1, 3)[: image.rows * image.columns].reshape(image.rows, image.columns, 3)
 
 
-def pixel_values(cells: Pixels, image: ImagePixel) -> Pixels:
+def extract_values(cells: Pixels, image: ImagePixel) -> Pixels:
     """The values of the stored bits alone, with their sign (PS3.5 §8.1.1)."""
     if image.is_float or image.bits_stored == image.bits_allocated or image.bits_allocated == 1:
         return cells

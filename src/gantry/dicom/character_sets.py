@@ -49,7 +49,7 @@ class Repertoire(NamedTuple):
 
 def _skip_pair(error: UnicodeError) -> tuple[str, int]:
     """For sets of pairs whose bytes are both in GL or both in GR (ISO/IEC 2022)."""
-    data, start = _place(error)
+    data, start = _locate_error(error)
     pair = data[start : start + 2]
     is_pair = len(pair) == 2 and pair[0] & 0x7F > 0x20 and not (pair[0] ^ pair[1]) & 0x80
     return UNKNOWN, start + (2 if is_pair else 1)
@@ -60,12 +60,12 @@ _GB_CHARACTER = re.compile(rb"[\x81-\xfe](?:[\x30-\x39][\x81-\xfe][\x30-\x39]|[\
 
 def _skip_gb(error: UnicodeError) -> tuple[str, int]:
     """For GBK and GB18030, by the ranges of their bytes."""
-    data, start = _place(error)
+    data, start = _locate_error(error)
     found = _GB_CHARACTER.match(data, start)
     return UNKNOWN, found.end() if found else start + 1
 
 
-def _place(error: UnicodeError) -> tuple[bytes, int]:
+def _locate_error(error: UnicodeError) -> tuple[bytes, int]:
     if not isinstance(error, UnicodeDecodeError):
         raise error
     return error.object, error.start
@@ -169,7 +169,7 @@ _CODECS = frozenset(
 """Python's codecs in which ASCII is ASCII. Some files have such a name in the place of a Defined Term."""
 
 
-def _letters(name: str) -> str:
+def _strip_term(name: str) -> str:
     return re.sub(r"[^0-9A-Z]", "", name.upper())
 
 
@@ -177,7 +177,7 @@ _UTF_8, _GBK, _GB18030 = _of_codec("utf-8"), _of_codec("gbk", errors=_GB), _of_c
 _ALONE = {"ISOIR192": _UTF_8, "ISO2022IR192": _UTF_8}
 _ALONE |= {"GBK": _GBK, "ISO2022GBK": _GBK, "GB18030": _GB18030, "ISO2022GB18030": _GB18030}
 _NAMES = {name: codec for name, codec in aliases.items() if codec in _CODECS} | {codec: codec for codec in _CODECS}
-_BY_NAME = {_letters(name): codec for name, codec in _NAMES.items()}
+_BY_NAME = {_strip_term(name): codec for name, codec in _NAMES.items()}
 _BY_NAME |= {"ISO88591": "latin_1"}
 LONGEST = 1024
 """Characters of a SpecificCharacterSet that are looked at: 60 Defined Terms."""
@@ -190,17 +190,17 @@ def repertoire(character_set: str) -> Repertoire:
     one. Names of common codecs count too. A first value that is unknown is read as the default repertoire; a later
     one, like one that cannot be used with code extensions, is left out.
     """
-    return _repertoire(character_set[:LONGEST])
+    return _build_repertoire(character_set[:LONGEST])
 
 
 @lru_cache(maxsize=128)
-def _repertoire(character_set: str) -> Repertoire:
-    term, *more = map(_letters, character_set.split("\\"))
-    alone = _alone(term)
+def _build_repertoire(character_set: str) -> Repertoire:
+    term, *more = map(_strip_term, character_set.split("\\"))
+    alone = _find_alone(term)
     if alone:
         return Repertoire(alone, alone, extends=False)
-    numbers = [_number(name) for name in more]
-    number = _number(term) or "6"
+    numbers = [_find_number(name) for name in more]
+    number = _find_number(term) or "6"
     if number in _NOT_FIRST:
         numbers.insert(0, number)
     others = tuple(_SETS[found] for found in dict.fromkeys(numbers) if found not in ("", "6"))
@@ -210,15 +210,15 @@ def _repertoire(character_set: str) -> Repertoire:
     return Repertoire(_DEFAULT if first.in_g0 else first, _DEFAULT, others)
 
 
-def _number(term: str) -> str:
+def _find_number(term: str) -> str:
     found = _TERM.fullmatch(term)
     return found[1] if found and found[1] in _SETS else ""
 
 
-def _alone(term: str) -> CodedSet | None:
+def _find_alone(term: str) -> CodedSet | None:
     """A set that takes no escape sequences."""
     if term in _ALONE:
         return _ALONE[term]
-    if term not in _BY_NAME or _number(term):
+    if term not in _BY_NAME or _find_number(term):
         return None
     return _of_codec(_BY_NAME[term])

@@ -12,18 +12,18 @@ def tag_of(text: str) -> int | None:
     """The tag of a keyword or of 8 hexadecimal digits (PS3.18 §8.3.4.1); None for neither."""
     if _HEX.fullmatch(text):
         return int(text, 16)
-    return _keywords().get(text)
+    return _load_keywords().get(text)
 
 
 @cache
-def _keywords() -> dict[str, int]:
+def _load_keywords() -> dict[str, int]:
     from pydicom._dicom_dict import DicomDictionary
 
     return {entry[4]: tag for tag, entry in DicomDictionary.items() if entry[4]}
 
 
 @cache
-def _vrs() -> dict[int, str]:
+def _load_vrs() -> dict[int, str]:
     from pydicom._dicom_dict import DicomDictionary
 
     return {tag: entry[0] for tag, entry in DicomDictionary.items()}
@@ -38,15 +38,15 @@ def keyword_of(tag: int) -> str:
 
 def vr_of(tag: int) -> str:
     """The VR, or those there is a choice of (``US or SS``); UN for private and unknown elements."""
-    found = _vrs().get(tag)
+    found = _load_vrs().get(tag)
     if found is not None:
         return found
     if tag >> 16 & 1:
         return "LO" if 0x0010 <= tag & 0xFFFF <= 0x00FF else "UN"
-    return _repeated(tag)
+    return _find_repeated_vr(tag)
 
 
-def _repeated(tag: int) -> str:
+def _find_repeated_vr(tag: int) -> str:
     """Elements of repeating groups, like overlays (60xx,xxxx)."""
     from pydicom.datadict import dictionary_VR
 

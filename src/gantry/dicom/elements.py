@@ -12,9 +12,19 @@ from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
 
+from gantry.dicom import forms
 from gantry.dicom.buffers import Buffer
 from gantry.dicom.dictionary import vr_of
-from gantry.dicom.tags import ITEM, ITEM_END, PIXEL_DATA, PIXEL_REPRESENTATION, PIXEL_TAGS, SEQUENCE_END, UNDEFINED
+from gantry.dicom.tags import (
+    ITEM,
+    ITEM_END,
+    PIXEL_DATA,
+    PIXEL_REPRESENTATION,
+    PIXEL_TAGS,
+    SEQUENCE_END,
+    UNDEFINED,
+    format_tag,
+)
 from gantry.dicom.vr import LONG, SHORT
 from gantry.errors import InvalidArgument
 
@@ -27,8 +37,6 @@ _WORTH_KEEPING = 256  # bytes: the end of something shorter is found again as fa
 _MOST_COMPARED = 4096  # bytes: longer sequences are seldom the same
 PLACEHOLDERS = frozenset((b"  ", b"--", b"??"))
 _LETTERS = SHORT.keys() | LONG.keys()
-
-IMPLICIT_LE_UID, EXPLICIT_BE_UID = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,19 +54,22 @@ class Encoding:
     length: Struct
 
 
-def _encoding(explicit: bool, order: str) -> Encoding:
+def _make_encoding(explicit: bool, order: str) -> Encoding:
     item = Struct(order + "HHI")
     return Encoding(explicit, order, Struct(order + "HH2sH") if explicit else item, item, Struct(order + "I"))
 
 
-EXPLICIT_LE, EXPLICIT_BE, IMPLICIT_LE = _encoding(True, "<"), _encoding(True, ">"), _encoding(False, "<")
+EXPLICIT_LE, EXPLICIT_BE, IMPLICIT_LE = _make_encoding(True, "<"), _make_encoding(True, ">"), _make_encoding(False, "<")
+
+
+def choose_encoding(explicit: bool, little: bool) -> Encoding:
+    """Implicit VR is always little endian (PS3.5 §A.1)."""
+    return IMPLICIT_LE if not explicit else EXPLICIT_LE if little else EXPLICIT_BE
 
 
 def encoding_of(transfer_syntax: str) -> Encoding:
     """Unknown transfer syntaxes are explicit little endian, as all encapsulated ones are (PS3.5 §A.4)."""
-    if transfer_syntax == IMPLICIT_LE_UID:
-        return IMPLICIT_LE
-    return EXPLICIT_BE if transfer_syntax == EXPLICIT_BE_UID else EXPLICIT_LE
+    return choose_encoding(transfer_syntax != forms.IMPLICIT_LE, transfer_syntax != forms.EXPLICIT_BE)
 
 
 class Element(NamedTuple):
@@ -109,8 +120,7 @@ def are_fragments(tag: int, vr: str) -> bool:
 
 
 def broken(tag: int, at: int) -> InvalidArgument:
-    name = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-    return InvalidArgument(f"{name} at byte {at} of the dataset ends behind what it is in")
+    return InvalidArgument(f"{format_tag(tag)} at byte {at} of the dataset ends behind what it is in")
 
 
 Head = tuple[int, str, int, int]
@@ -137,10 +147,10 @@ def read_head(data: Buffer, at: int, end: int, encoding: Encoding) -> Head:
         return tag, vr, at + 12, encoding.length.unpack_from(data, at + 8)[0]
     if letters in PLACEHOLDERS:
         return tag, "", at + 8, length
-    return _unknown_head(data, at, end, tag, letters, length, encoding)
+    return _read_odd_head(data, at, end, tag, letters, length, encoding)
 
 
-def _unknown_head(data: Buffer, at: int, end: int, tag: int, letters: bytes, length: int, encoding: Encoding) -> Head:
+def _read_odd_head(data: Buffer, at: int, end: int, tag: int, letters: bytes, length: int, encoding: Encoding) -> Head:
     """Implicit form where there are no letters. Unknown ones have a 16-bit length, unless that is 0 and nothing follows
     it: then the 32-bit form of PS3.5 §7.1.2, which newer VRs have."""
     if not (letters.isalpha() and letters.isupper()):
@@ -345,10 +355,10 @@ class DataSet:
         """
         vr = resolve_vr(element.tag, element.vr, signed)
         if signed < 0 and vr in ("US", "SS") and element.vr in ("", "UN") and "or" in vr_of(element.tag):
-            return "SS" if self._pixel_representation(element.end, end, element.encoding) == 1 else "US"
+            return "SS" if self._find_pixel_representation(element.end, end, element.encoding) == 1 else "US"
         return vr
 
-    def _pixel_representation(self, at: int, end: int, encoding: Encoding) -> int:
+    def _find_pixel_representation(self, at: int, end: int, encoding: Encoding) -> int:
         """That of an element from ``at`` on. For the places that were passed it is the same, and is remembered: those
         between elements of this data set, as an item that ends where it does may have another one."""
         passed, signed = self._ahead.get(end, (set[int](), -1))

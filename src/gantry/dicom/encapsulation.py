@@ -37,13 +37,13 @@ class FrameTable:
         extended: tuple[bytes, bytes] | None = None,
         frame_size: int | None = None,
     ) -> None:
-        table = _item(value, 0)
+        table = _read_item(value, 0)
         if table is None:
             raise InvalidArgument("the encapsulated pixel data has no items")
         self.frames, self._is_rle, self._frame_size = frames, is_rle, frame_size
         self._first = table[0] + table[1]
         self._extended = extended if extended and min(map(len, extended)) >= 8 * frames else None
-        self._basic = _offsets(value, table, frames)
+        self._basic = _read_offsets(value, table, frames)
         self._starts: array[int] | None = None
         self._fragments: list[Extent] = []
         if self._extended is None and self._basic is None:
@@ -57,31 +57,31 @@ class FrameTable:
 
     def extents(self, value: Sliceable, number: int) -> list[Extent]:
         """The fragments of frame ``number`` from 0."""
-        found = self._by_extended(value, number) or self._by_basic(value, number)
+        found = self._find_by_extended(value, number) or self._find_by_basic(value, number)
         if found:
             return found
         starts = self._walk(value)
         end = starts[number + 1] if number + 1 < len(starts) else len(self._fragments)
         return self._fragments[starts[number] : end]
 
-    def _by_extended(self, value: Sliceable, number: int) -> list[Extent] | None:
+    def _find_by_extended(self, value: Sliceable, number: int) -> list[Extent] | None:
         if self._extended is None:
             return None
         offset, length = (unpack_from("<Q", table, 8 * number)[0] for table in self._extended)
         try:
-            found = _item(value, self._first + offset)
+            found = _read_item(value, self._first + offset)
         except InvalidArgument:
             return None
         return [(found[0], length)] if found and length <= found[1] else None
 
-    def _by_basic(self, value: Sliceable, number: int) -> list[Extent] | None:
+    def _find_by_basic(self, value: Sliceable, number: int) -> list[Extent] | None:
         if self._basic is None:
             return None
         at = self._first + self._basic[number]
         end = self._first + self._basic[number + 1] if number + 1 < self.frames else None
         found: list[Extent] = []
         try:
-            while at != end and (item := _item(value, at)) is not None:
+            while at != end and (item := _read_item(value, at)) is not None:
                 found.append(item)
                 at = sum(item)
                 if (end is not None and at > end) or len(found) > _MAX_FRAGMENTS:
@@ -96,10 +96,10 @@ class FrameTable:
             self._fragments = list(fragments(value, self._first))
             if not self._fragments:
                 raise InvalidArgument("the encapsulated pixel data has no fragments")
-            self._starts = array("I", self._guessed(value))
+            self._starts = array("I", self._guess_starts(value))
         return self._starts
 
-    def _guessed(self, value: Sliceable) -> Sequence[int]:
+    def _guess_starts(self, value: Sliceable) -> Sequence[int]:
         found, frames = self._fragments, self.frames
         if len(found) == frames:
             return range(frames)
@@ -160,7 +160,7 @@ class EncodedFrames(Sequence[bytes]):
         return b"".join(self._value[at : at + length] for at, length in self._table.extents(self._value, number))
 
 
-def _item(value: Sliceable, at: int) -> Extent | None:
+def _read_item(value: Sliceable, at: int) -> Extent | None:
     """The item at a place; None at the end. Raises InvalidArgument for something else."""
     if at + 8 > len(value):
         return None
@@ -175,7 +175,7 @@ def _item(value: Sliceable, at: int) -> Extent | None:
 def fragments(value: Sliceable, at: int = 0) -> Iterator[Extent]:
     """Items from a place on; from 0 on the first is the Basic Offset Table. Raises as ``FrameTable`` does."""
     for _ in range(_MAX_FRAGMENTS):
-        found = _item(value, at)
+        found = _read_item(value, at)
         if found is None:
             return
         yield found
@@ -183,7 +183,7 @@ def fragments(value: Sliceable, at: int = 0) -> Iterator[Extent]:
     raise FailedPrecondition(f"the pixel data has more than {_MAX_FRAGMENTS} fragments")
 
 
-def _offsets(value: Sliceable, table: Extent, frames: int) -> array[int] | None:
+def _read_offsets(value: Sliceable, table: Extent, frames: int) -> array[int] | None:
     """The Basic Offset Table, where there is one and it grows."""
     at, length = table
     if length != 4 * frames or length > _MAX_TABLE:

@@ -12,14 +12,13 @@ from typing import Any
 import numpy as np
 
 from gantry.dicom import forms
-from gantry.dicom.cells import pack_cells, pixel_values
-from gantry.dicom.codecs import Frame, decode_frame, largest_difference, same_pixels
+from gantry.dicom.cells import extract_values, pack_cells
+from gantry.dicom.codecs import PASSED_ON, Frame, decode_frame, find_largest_difference, have_same_pixels
 from gantry.dicom.colour import to_rgb
 from gantry.dicom.image_source import ImagePixel
 from gantry.dicom.stream_ends import find_end
-from gantry.errors import FailedPrecondition, Internal, StatusError
+from gantry.errors import FailedPrecondition, Internal
 
-JPEG_QUALITY = 90
 JPEG_LS_NEAR_ERROR = 2
 _KEEPS_CELLS = frozenset((forms.RLE, forms.DEFLATED_FRAME))
 _HTJ2K = frozenset((forms.HTJ2K_LOSSLESS, forms.HTJ2K_RPCL, forms.HTJ2K))
@@ -36,10 +35,10 @@ def encode_frame(transfer_syntax_uid: str, frame: Frame) -> tuple[bytes, ImagePi
     require_encodable(transfer_syntax_uid, frame.image)
     if transfer_syntax_uid not in _KEEPS_CELLS:
         image = replace(frame.image, high_bit=frame.image.bits_stored - 1)
-        frame = Frame(np.ascontiguousarray(pixel_values(frame.pixels, frame.image)), image)
+        frame = Frame(np.ascontiguousarray(extract_values(frame.pixels, frame.image)), image)
     try:
         data, image = ENCODERS[transfer_syntax_uid](frame)
-    except (KeyboardInterrupt, SystemExit, StatusError, ImportError, MemoryError):
+    except PASSED_ON:
         raise
     except BaseException as error:
         logger.error("a frame does not encode to transfer syntax %s", transfer_syntax_uid, exc_info=error)
@@ -51,10 +50,10 @@ def encode_frame(transfer_syntax_uid: str, frame: Frame) -> tuple[bytes, ImagePi
 def _verify(transfer_syntax_uid: str, frame: Frame, data: bytes, image: ImagePixel) -> None:
     again = decode_frame(transfer_syntax_uid, data, image)
     if transfer_syntax_uid not in forms.LOSSY_TARGETS:
-        if not same_pixels(frame.pixels, again.pixels):
+        if not have_same_pixels(frame.pixels, again.pixels):
             raise Internal("the encoder changed pixels")
     elif transfer_syntax_uid == forms.JPEG_LS_NEAR:
-        if largest_difference(frame.pixels, again.pixels) > JPEG_LS_NEAR_ERROR:
+        if find_largest_difference(frame.pixels, again.pixels) > JPEG_LS_NEAR_ERROR:
             raise Internal("the encoder changed pixels by more than it may")
     elif frame.pixels.shape != again.pixels.shape:
         raise Internal("the encoder changed the size of the image")
@@ -62,12 +61,12 @@ def _verify(transfer_syntax_uid: str, frame: Frame, data: bytes, image: ImagePix
 
 def require_encodable(transfer_syntax_uid: str, image: ImagePixel) -> None:
     """Raises FailedPrecondition."""
-    reason = _unfit(transfer_syntax_uid, image)
+    reason = _find_obstacle(transfer_syntax_uid, image)
     if reason:
         raise FailedPrecondition(f"transfer syntax {transfer_syntax_uid} cannot hold {reason}")
 
 
-def _unfit(syntax: str, image: ImagePixel) -> str:
+def _find_obstacle(syntax: str, image: ImagePixel) -> str:
     bits, stored, signed = image.bits_allocated, image.bits_stored, bool(image.pixel_representation)
     if image.is_float:
         return "float pixel data"
@@ -96,7 +95,7 @@ def _unfit(syntax: str, image: ImagePixel) -> str:
 # --- the encoders: values of the stored bits, colour by pixel
 
 
-def _jpeg_lossy(frame: Frame) -> Encoded:
+def _encode_jpeg_lossy(frame: Frame) -> Encoded:
     """Baseline for 8 bits, with chroma halved across as YBR_FULL_422 has it; 12 bits for grey, extended process."""
     import imagecodecs
 
@@ -104,17 +103,21 @@ def _jpeg_lossy(frame: Frame) -> Encoded:
     if image.samples_per_pixel == 3:
         rgb = to_rgb(frame.pixels, image)
         data = imagecodecs.jpeg8_encode(
-            rgb.astype(np.uint8, copy=False), JPEG_QUALITY, colorspace="RGB", outcolorspace="YCBCR", subsampling="422"
+            rgb.astype(np.uint8, copy=False),
+            forms.JPEG_QUALITY,
+            colorspace="RGB",
+            outcolorspace="YCBCR",
+            subsampling="422",
         )
         return data, replace(image, photometric_interpretation="YBR_FULL_422", bits_allocated=8)
     if image.bits_stored <= 8:
-        data = imagecodecs.jpeg8_encode(frame.pixels.astype(np.uint8, copy=False), JPEG_QUALITY)
+        data = imagecodecs.jpeg8_encode(frame.pixels.astype(np.uint8, copy=False), forms.JPEG_QUALITY)
         return data, replace(image, bits_allocated=8, bits_stored=8, high_bit=7)
-    data = imagecodecs.jpeg8_encode(frame.pixels, JPEG_QUALITY, bitspersample=12)
+    data = imagecodecs.jpeg8_encode(frame.pixels, forms.JPEG_QUALITY, bitspersample=12)
     return data, replace(image, bits_stored=12, high_bit=11)
 
 
-def _jpeg_lossless(frame: Frame) -> Encoded:
+def _encode_jpeg_lossless(frame: Frame) -> Encoded:
     """Process 14, selection value 1. Signed pixels take the whole cell, so that no decoder needs to extend a sign."""
     import imagecodecs
 
@@ -124,31 +127,31 @@ def _jpeg_lossless(frame: Frame) -> Encoded:
     if image.samples_per_pixel == 3:
         options |= {"colorspace": "RGB", "outcolorspace": "RGB"}
     data = imagecodecs.jpeg8_encode(pixels.view(f"u{pixels.dtype.itemsize}"), **options)
-    return (_without_application_data(data) if image.samples_per_pixel == 3 else data), image
+    return (_remove_application_data(data) if image.samples_per_pixel == 3 else data), image
 
 
-def _jpeg_ls(frame: Frame) -> Encoded:
-    return _charls(frame, 0)
+def _encode_jpeg_ls(frame: Frame) -> Encoded:
+    return _encode_charls(frame, 0)
 
 
-def _jpeg_ls_near(frame: Frame) -> Encoded:
+def _encode_jpeg_ls_near(frame: Frame) -> Encoded:
     """Where the error would leave the range of the stored bits, 4095 + 2 in 12 bits, the frame stays lossless."""
     image, least, most = frame.image, int(frame.pixels.min()), int(frame.pixels.max())
     low = -(1 << image.bits_stored - 1) if image.pixel_representation else 0
     high = low + (1 << image.bits_stored) - 1
     near = JPEG_LS_NEAR_ERROR
     fits = image.bits_stored == image.bits_allocated and not image.pixel_representation
-    return _charls(frame, near if fits or (low + near <= least and most <= high - near) else 0)
+    return _encode_charls(frame, near if fits or (low + near <= least and most <= high - near) else 0)
 
 
-def _charls(frame: Frame, near: int) -> Encoded:
+def _encode_charls(frame: Frame, near: int) -> Encoded:
     import imagecodecs
 
     pixels = frame.pixels.view(f"u{frame.pixels.dtype.itemsize}")
-    return _without_application_data(imagecodecs.jpegls_encode(pixels, near)), frame.image
+    return _remove_application_data(imagecodecs.jpegls_encode(pixels, near)), frame.image
 
 
-def _without_application_data(data: bytes | bytearray) -> bytes:
+def _remove_application_data(data: bytes | bytearray) -> bytes:
     """Without APPn: SPIFF is no part of the DICOM bitstream, and Adobe's colour mark contradicts YBR_FULL."""
     at = 2
     while data[at] == 0xFF and 0xE0 <= data[at + 1] <= 0xEF:
@@ -156,7 +159,7 @@ def _without_application_data(data: bytes | bytearray) -> bytes:
     return bytes(data[:2] + data[at:])
 
 
-def _j2k(frame: Frame) -> Encoded:
+def _encode_j2k(frame: Frame) -> Encoded:
     """Reversible, with the reversible colour transformation for RGB; for .91 too: no loss that nobody asked for."""
     import imagecodecs
 
@@ -175,7 +178,7 @@ def _j2k(frame: Frame) -> Encoded:
     return data, replace(image, photometric_interpretation="YBR_RCT") if is_rgb else image
 
 
-def _htj2k(frame: Frame) -> Encoded:
+def _encode_htj2k(frame: Frame) -> Encoded:
     """Reversible, RPCL, tile-part lengths, the lowest resolution at most 64 × 64: what .202 demands suits all three."""
     import imagecodecs
 
@@ -187,7 +190,7 @@ def _htj2k(frame: Frame) -> Encoded:
     return data, replace(image, photometric_interpretation="YBR_RCT") if is_rgb else image
 
 
-def _jxl(frame: Frame) -> Encoded:
+def _encode_jxl(frame: Frame) -> Encoded:
     import imagecodecs
 
     data = imagecodecs.jpegxl_encode(
@@ -201,11 +204,11 @@ def _jxl(frame: Frame) -> Encoded:
     return data, frame.image
 
 
-def _jxl_of_jpeg(frame: Frame) -> Encoded:
+def _refuse_jxl_of_jpeg(frame: Frame) -> Encoded:
     raise FailedPrecondition("only a JPEG Baseline bitstream can be recompressed to JPEG XL")
 
 
-def _rle(frame: Frame) -> Encoded:
+def _encode_rle(frame: Frame) -> Encoded:
     from rle.rle import encode_frame as encode_rle
 
     image = frame.image
@@ -233,7 +236,7 @@ def recompress_jpeg(data: bytes) -> bytes:
         end = find_end(data)
         recompressed = bytes(imagecodecs.jpegxl_encode_jpeg(data[:end], usecontainer=True, numthreads=1))
         again = imagecodecs.jpegxl_decode_jpeg(recompressed, numthreads=1)
-    except (KeyboardInterrupt, SystemExit, StatusError, ImportError, MemoryError):
+    except PASSED_ON:
         raise
     except BaseException as error:
         logger.info("a JPEG frame is not recompressed", exc_info=error)
@@ -244,14 +247,14 @@ def recompress_jpeg(data: bytes) -> bytes:
 
 
 ENCODERS: dict[str, Callable[[Frame], Encoded]] = {
-    **dict.fromkeys((forms.JPEG_BASELINE, forms.JPEG_EXTENDED), _jpeg_lossy),
-    **dict.fromkeys((forms.JPEG_LOSSLESS, forms.JPEG_LOSSLESS_SV1), _jpeg_lossless),
-    **dict.fromkeys((forms.J2K_LOSSLESS, forms.J2K), _j2k),
-    **dict.fromkeys(_HTJ2K, _htj2k),
-    **dict.fromkeys(_JPEG_XL, _jxl),
-    forms.JPEG_LS: _jpeg_ls,
-    forms.JPEG_LS_NEAR: _jpeg_ls_near,
-    forms.JXL_JPEG: _jxl_of_jpeg,
-    forms.RLE: _rle,
+    **dict.fromkeys((forms.JPEG_BASELINE, forms.JPEG_EXTENDED), _encode_jpeg_lossy),
+    **dict.fromkeys((forms.JPEG_LOSSLESS, forms.JPEG_LOSSLESS_SV1), _encode_jpeg_lossless),
+    **dict.fromkeys((forms.J2K_LOSSLESS, forms.J2K), _encode_j2k),
+    **dict.fromkeys(_HTJ2K, _encode_htj2k),
+    **dict.fromkeys(_JPEG_XL, _encode_jxl),
+    forms.JPEG_LS: _encode_jpeg_ls,
+    forms.JPEG_LS_NEAR: _encode_jpeg_ls_near,
+    forms.JXL_JPEG: _refuse_jxl_of_jpeg,
+    forms.RLE: _encode_rle,
     forms.DEFLATED_FRAME: _deflate,
 }

@@ -59,11 +59,11 @@ _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 def describe_foreign(start: bytes, size: int) -> str:
     """What an object of ``size`` bytes is that begins with ``start``; "" where nothing is known about it."""
-    name = _name(start[:size], size)
+    name = _identify(start[:size], size)
     return name and f"this is {name}, not a DICOM file{_HINTS.get(name, '')}"
 
 
-def _name(start: bytes, size: int) -> str:
+def _identify(start: bytes, size: int) -> str:
     for magic, name in _MAGIC:
         if start.startswith(magic):
             return name
@@ -71,7 +71,7 @@ def _name(start: bytes, size: int) -> str:
         return _ZEROS if len(start) == size else _BEGINS_WITH_ZEROS
     if start[_TAR_AT : _TAR_AT + 5] == b"ustar":
         return "a tar archive"
-    return "a NIfTI image" if _is_nifti(start) else _name_text(start)
+    return "a NIfTI image" if _is_nifti(start) else _identify_text(start)
 
 
 def _is_nifti(start: bytes) -> bool:
@@ -82,7 +82,7 @@ def _is_nifti(start: bytes) -> bool:
     return False
 
 
-def _name_text(start: bytes) -> str:
+def _identify_text(start: bytes) -> str:
     """UTF-8 or Latin letters; UTF-16 by its byte order mark."""
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         start = start.decode("utf-16", "replace").encode()

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from gantry.errors import InvalidArgument, invalid_field
 
+JPEG_QUALITY = 90
+"""Of lossy JPEG, from 1 to 100: the default of viewers that ask for none."""
+
 FIELD = "gcsDestination.mimeType"
 
 IMPLICIT_LE, EXPLICIT_LE, EXPLICIT_BE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
@@ -88,25 +91,25 @@ def parse_form(mime_type: str) -> Form:
     head, separator, rest = mime_type.partition(";")
     media_type = head.strip().lower()
     if media_type not in SYNTAXES:
-        raise _refusal(f"{mime_type[:100]!r} is none of {', '.join(SYNTAXES)}")
+        raise _refuse(f"{mime_type[:100]!r} is none of {', '.join(SYNTAXES)}")
     allowed = SYNTAXES[media_type]
     if not rest.strip():
         return Form(media_type, allowed[0])
     found = _PARAMETER.fullmatch(separator + rest)
     if not found:
-        raise _refusal(f"{mime_type[:100]!r} has something other than a transfer-syntax after {media_type}")
+        raise _refuse(f"{mime_type[:100]!r} has something other than a transfer-syntax after {media_type}")
     syntax = AS_STORED if found[2] == "*" else found[2]
     if not found[2] or syntax not in allowed:
-        raise _refusal(f"transfer syntax {found[2][:70]!r} cannot be made; {media_type} {_choice(media_type)}")
+        raise _refuse(f"transfer syntax {found[2][:70]!r} cannot be made; {media_type} {_list_choices(media_type)}")
     return Form(media_type, syntax)
 
 
-def _choice(media_type: str) -> str:
+def _list_choices(media_type: str) -> str:
     if media_type == PNG:
         return "takes no transfer-syntax"
     names = ("*" if syntax == AS_STORED else syntax for syntax in SYNTAXES[media_type])
     return f"takes transfer-syntax={', '.join(names)}"
 
 
-def _refusal(description: str) -> InvalidArgument:
+def _refuse(description: str) -> InvalidArgument:
     return invalid_field(FIELD, description)

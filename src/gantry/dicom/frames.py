@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from gantry.dicom.image_source import ImagePixel, Source, encoded_frames, native_value, true_422
+from gantry.dicom.image_source import ImagePixel, Source, correct_422, read_encoded_frames, read_native_value
 from gantry.errors import OutOfRange, StatusError
 
 if TYPE_CHECKING:
@@ -14,23 +14,25 @@ if TYPE_CHECKING:
 Beat = Callable[[], None]
 
 
-def frames_of(source: Source, image: ImagePixel, beat: Beat, wanted: Sequence[int] | None = None) -> Iterator[Frame]:
+def decode_frames(
+    source: Source, image: ImagePixel, beat: Beat, wanted: Sequence[int] | None = None
+) -> Iterator[Frame]:
     """Frames decoded, one at a time: all, or those ``wanted``, by numbers from 0. Raises OutOfRange."""
-    from gantry.dicom.cells import describe_interleaved, native_frame
+    from gantry.dicom.cells import describe_interleaved, read_native_frame
     from gantry.dicom.codecs import Frame
 
-    numbers = frame_numbers(image, wanted)
+    numbers = require_frame_numbers(image, wanted)
     if source.encapsulated:
-        bitstreams = encoded_frames(source, image)
+        bitstreams = read_encoded_frames(source, image)
         for number in numbers:
             beat()
             yield _decode_numbered(source, image, bitstreams, number)
         return
-    value = native_value(source, image)
-    described = true_422(len(value), image)
+    value = read_native_value(source, image)
+    described = correct_422(len(value), image)
     for number in numbers:
         beat()
-        yield Frame(native_frame(value, number, described), describe_interleaved(described))
+        yield Frame(read_native_frame(value, number, described), describe_interleaved(described))
 
 
 def _decode_numbered(source: Source, image: ImagePixel, bitstreams: Sequence[bytes], number: int) -> Frame:
@@ -47,7 +49,22 @@ def _decode_numbered(source: Source, image: ImagePixel, bitstreams: Sequence[byt
         raise type(error)(f"frame {number + 1}{mark}{of_a_frame}") from None
 
 
-def frame_numbers(image: ImagePixel, wanted: Sequence[int] | None) -> Sequence[int]:
+def read_stored_frames(source: Source, image: ImagePixel, beat: Beat, numbers: Sequence[int]) -> Iterator[bytes]:
+    """Frames as they are stored, by numbers from 0: bitstreams, or native cells of 8 bits or more, also by plane."""
+    if source.encapsulated:
+        bitstreams = read_encoded_frames(source, image)
+        for number in numbers:
+            beat()
+            yield bitstreams[number]
+        return
+    value = read_native_value(source, image)
+    size = correct_422(len(value), image).frame_bits // 8
+    for number in numbers:
+        beat()
+        yield bytes(value[number * size : (number + 1) * size])
+
+
+def require_frame_numbers(image: ImagePixel, wanted: Sequence[int] | None) -> Sequence[int]:
     """Raises OutOfRange for a frame that is not there."""
     if wanted is None:
         return range(image.number_of_frames)

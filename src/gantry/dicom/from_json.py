@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from gantry.dicom.file_meta import explicit_head, implicit_head, write_meta
-from gantry.dicom.forms import DEFLATED_LE, EXPLICIT_BE, FRAME_TYPES, IMPLICIT_LE, NATIVE_TARGETS
+from gantry.dicom.forms import EXPLICIT_BE, FRAME_TYPES, IMPLICIT_LE, NATIVE_TARGETS
 from gantry.dicom.json_elements import KINDS, Attributes, ElementEncoder, by_tag, name_of, shown, write_head
+from gantry.dicom.part10 import DEFLATED_UIDS
 from gantry.dicom.tags import (
     AVAILABLE_TRANSFER_SYNTAX,
     CHARACTER_SET,
@@ -27,8 +28,8 @@ _BULK_VRS = ("OB", "OW", "UN")
 _MAX_DEFINED = UNDEFINED - 1
 _TYPES = {uid: media_type for media_type, syntaxes in FRAME_TYPES for uid in syntaxes}
 _TYPES |= dict.fromkeys(("1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93"), "image/jpx")
-_REFUSED = (EXPLICIT_BE, DEFLATED_LE, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205")
-"""Big endian, and those whose dataset is deflated (PS3.5 §A.3, §A.5, §A.6)."""
+_REFUSED = DEFLATED_UIDS | {EXPLICIT_BE}
+"""Transfer syntaxes that cannot be written from JSON (PS3.5 §A.3, §A.5, §A.6)."""
 
 
 class SplitFile(NamedTuple):
@@ -46,14 +47,14 @@ class SplitFile(NamedTuple):
 def encode_instance(attributes: Any) -> SplitFile:
     """Raises InvalidArgument, which names the attribute."""
     every = by_tag(attributes)
-    sop_class, uid, *_ = (_required_uid(every, tag) for tag in IDENTITY)
+    sop_class, uid, *_ = (_require_uid(every, tag) for tag in IDENTITY)
     if every.get(CHARACTER_SET, {}).get("Value") != [UTF_8]:
         raise InvalidArgument(f"{name_of(CHARACTER_SET)} is missing or not {UTF_8}: JSON is UTF-8")
     is_available = AVAILABLE_TRANSFER_SYNTAX in every and TRANSFER_SYNTAX not in every
-    syntax = _required_uid(every, AVAILABLE_TRANSFER_SYNTAX if is_available else TRANSFER_SYNTAX)
+    syntax = _require_uid(every, AVAILABLE_TRANSFER_SYNTAX if is_available else TRANSFER_SYNTAX)
     if syntax in _REFUSED:
         raise InvalidArgument(f"{name_of(TRANSFER_SYNTAX)} {syntax} cannot be stored from JSON")
-    bulk = _bulk_tag(every)
+    bulk = _find_bulk_tag(every)
     encoder = ElementEncoder(syntax == IMPLICIT_LE, UTF_8)
     plain = {tag: element for tag, element in every.items() if tag >> 16 != 2 and tag != bulk}
     meta = write_meta(sop_class, uid, syntax)
@@ -95,7 +96,7 @@ def check_bulk_type(file: SplitFile, content_type: str) -> None:
         raise InvalidArgument(f"bulk data in {named[1][:70]}, but the TransferSyntaxUID is {file.transfer_syntax_uid}")
 
 
-def _required_uid(every: Attributes, tag: int) -> str:
+def _require_uid(every: Attributes, tag: int) -> str:
     values = every.get(tag, {}).get("Value")
     if not isinstance(values, list) or not values or not values[0]:
         raise InvalidArgument(f"{name_of(tag)} is missing")
@@ -104,7 +105,7 @@ def _required_uid(every: Attributes, tag: int) -> str:
     return values[0]
 
 
-def _bulk_tag(every: Attributes) -> int | None:
+def _find_bulk_tag(every: Attributes) -> int | None:
     """The element with a BulkDataURI, where there is one (spec §10.2.8)."""
     found = [tag for tag, element in every.items() if "BulkDataURI" in element]
     if len(found) > 1:

@@ -6,7 +6,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import NamedTuple
 
-from gantry.dicom.elements import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, DataSet, Encoding, resolve_vr
+from gantry.dicom.elements import EXPLICIT_LE, DataSet, Encoding, choose_encoding, resolve_vr
 from gantry.errors import DataLoss
 
 _HEAD = Struct("<BBHI")  # version, flags, number of cuts, length of the meta group
@@ -35,7 +35,7 @@ class HeaderBytes(NamedTuple):
 
     @property
     def encoding(self) -> Encoding:
-        return IMPLICIT_LE if not self.explicit else EXPLICIT_LE if self.little else EXPLICIT_BE
+        return choose_encoding(self.explicit, self.little)
 
     @property
     def lacks_sequences(self) -> bool:

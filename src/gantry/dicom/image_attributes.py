@@ -40,7 +40,7 @@ def is_needed(tag: int) -> bool:
     return (group in _GROUPS and tag not in PIXEL_TAGS) or (group & 0xFFE1 == 0x6000 and tag & 0xFFFF in _OVERLAY_BITS)
 
 
-def attribute_bytes(data_set: DataSet, element: Element, scope: Scope) -> bytes:
+def extract_attribute(data_set: DataSet, element: Element, scope: Scope) -> bytes:
     """An element in the form that pydicom is given; nothing for one that cannot be put into it."""
     target = IMPLICIT_LE if data_set.encoding is IMPLICIT_LE else EXPLICIT_LE
     if is_as_wanted(data_set, element, target):
@@ -52,7 +52,7 @@ def attribute_bytes(data_set: DataSet, element: Element, scope: Scope) -> bytes:
 
 
 def parse_attributes(pieces: Iterable[tuple[int, bytes]], data_set: DataSet) -> Dataset:
-    """Tags and elements, as ``attribute_bytes`` gives them, as a dataset that reads a value when it is asked for one;
+    """Tags and elements, as ``extract_attribute`` gives them, as a dataset that reads a value when it is asked for one;
     of those with the same tag the first."""
     encoding = IMPLICIT_LE if data_set.encoding is IMPLICIT_LE else EXPLICIT_LE
     found: dict[BaseTag, DataElement | RawDataElement] = {}

@@ -105,21 +105,21 @@ def read_image_pixel(source: Source) -> ImagePixel:
     """Read and check the declared attributes. Raises InvalidArgument or FailedPrecondition."""
     ds = source.ds
     is_float = require_pixels(source).tag != PIXEL_DATA
-    frames = _number(ds, "NumberOfFrames", 1) or 1
-    bits = _number(ds, "BitsAllocated")
-    stored = bits if is_float else _number(ds, "BitsStored", bits)
-    photometric = _text(ds, "PhotometricInterpretation").strip().upper()
+    frames = _read_number(ds, "NumberOfFrames", 1) or 1
+    bits = _read_number(ds, "BitsAllocated")
+    stored = bits if is_float else _read_number(ds, "BitsStored", bits)
+    photometric = _read_text(ds, "PhotometricInterpretation").strip().upper()
     found = ImagePixel(
-        rows=_number(ds, "Rows"),
-        columns=_number(ds, "Columns"),
+        rows=_read_number(ds, "Rows"),
+        columns=_read_number(ds, "Columns"),
         number_of_frames=frames,
-        samples_per_pixel=_number(ds, "SamplesPerPixel", 3 if photometric in COLOUR else 1),
+        samples_per_pixel=_read_number(ds, "SamplesPerPixel", 3 if photometric in COLOUR else 1),
         bits_allocated=bits,
         bits_stored=stored,
-        high_bit=stored - 1 if is_float else _number(ds, "HighBit", stored - 1),
-        pixel_representation=_number(ds, "PixelRepresentation", 0),
+        high_bit=stored - 1 if is_float else _read_number(ds, "HighBit", stored - 1),
+        pixel_representation=_read_number(ds, "PixelRepresentation", 0),
         photometric_interpretation=photometric or "MONOCHROME2",
-        planar_configuration=_number(ds, "PlanarConfiguration", 0),
+        planar_configuration=_read_number(ds, "PlanarConfiguration", 0),
         is_float=is_float,
         is_multi_frame=frames > 1,
     )
@@ -127,7 +127,7 @@ def read_image_pixel(source: Source) -> ImagePixel:
     return found
 
 
-def _number(ds: Any, keyword: str, default: int | None = None) -> int:
+def _read_number(ds: Any, keyword: str, default: int | None = None) -> int:
     """An attribute with one whole number. Raises InvalidArgument."""
     raw = ds.get_item(keyword)
     if isinstance(raw, RawDataElement) and raw.VR == "US" and raw.value is not None and len(raw.value) == 2:
@@ -145,7 +145,7 @@ def _number(ds: Any, keyword: str, default: int | None = None) -> int:
         raise InvalidArgument(f"{keyword} is not one whole number, so the pixels cannot be read") from None
 
 
-def _text(ds: Any, keyword: str) -> str:
+def _read_text(ds: Any, keyword: str) -> str:
     try:
         return str(ds.get(keyword) or "")
     except Exception:
@@ -171,7 +171,7 @@ def _require_sense(found: ImagePixel) -> None:
         raise FailedPrecondition(f"a frame has {found.decoded_bytes} bytes; up to {MAX_FRAME} can be decoded")
 
 
-def true_422(length: int, image: ImagePixel) -> ImagePixel:
+def correct_422(length: int, image: ImagePixel) -> ImagePixel:
     """Some writers say YBR_FULL_422 over samples that are all there. ``length`` is that of the whole value in bytes."""
     full = replace(image, photometric_interpretation="YBR_FULL")
     if image.photometric_interpretation == "YBR_FULL_422" and length >= full.frame_bits * full.number_of_frames // 8:
@@ -179,7 +179,7 @@ def true_422(length: int, image: ImagePixel) -> ImagePixel:
     return image
 
 
-def native_value(source: Source, image: ImagePixel) -> Sliceable:
+def read_native_value(source: Source, image: ImagePixel) -> Sliceable:
     """The value of native pixel data, at least as long as the declared frames need. Raises InvalidArgument."""
     element = require_pixels(source)
     if element.undefined_length:
@@ -190,12 +190,12 @@ def native_value(source: Source, image: ImagePixel) -> Sliceable:
     return element.value
 
 
-def encoded_frames(source: Source, image: ImagePixel) -> EncodedFrames:
+def read_encoded_frames(source: Source, image: ImagePixel) -> EncodedFrames:
     """The bitstreams of the frames of encapsulated pixel data. Raises InvalidArgument."""
-    return EncodedFrames(require_pixels(source).value, frame_table(source, image))
+    return EncodedFrames(require_pixels(source).value, read_frame_table(source, image))
 
 
-def frame_table(source: Source, image: ImagePixel) -> FrameTable:
+def read_frame_table(source: Source, image: ImagePixel) -> FrameTable:
     """Where the frames of encapsulated pixel data lie. Raises InvalidArgument."""
     if image.is_float:
         raise FailedPrecondition("float pixel data is never encapsulated")
@@ -206,5 +206,5 @@ def frame_table(source: Source, image: ImagePixel) -> FrameTable:
     extended = (bytes(tables[0].value), bytes(tables[1].value)) if tables[0] and tables[1] else None
     is_rle, frame_size = source.transfer_syntax_uid == RLE, None
     if source.transfer_syntax_uid == ENCAPSULATED_LE:
-        frame_size = (true_422(len(element.value), image).frame_bits + 7) // 8
+        frame_size = (correct_422(len(element.value), image).frame_bits + 7) // 8
     return FrameTable(element.value, image.number_of_frames, is_rle, extended, frame_size)

@@ -87,14 +87,9 @@ def draft_elements(
     context_changes = draft.is_plain
     if not draft.is_plain:
         elements, context = put_in_order(data_set, elements, context)
-    texts, place, parts, leaves, has_members = (
-        _texts.of(context),
-        Place(context, is_fixed),
-        draft.parts,
-        draft.leaves,
-        False,
-    )
-    longest = _LONGEST_KEY if context.depth < MAX_DEPTH - _LEVELS_OF_A_KEY else 0
+    texts, place, parts, leaves = _texts.of(context), Place(context, is_fixed), draft.parts, draft.leaves
+    has_members = False
+    longest = _longest_key(context)
     for element in elements:
         tag, vr, start, _, _, stop, _ = element
         key = bytes(data[start:stop]) if stop - start < longest and start not in cuts else b""

@@ -21,7 +21,7 @@ from gantry.dicom.file_meta import explicit_head, implicit_head
 from gantry.dicom.tags import CHARACTER_SET, ITEM, SEQUENCE_END, UNDEFINED, is_group_length
 from gantry.dicom.text import encode
 from gantry.dicom.value_forms import Unwritable, require_form, shorten_decimal
-from gantry.dicom.vr import NUMBERS, OCTETS, ONE_TEXT, SHORT, TABLE, TEXT
+from gantry.dicom.vr import NAME_GROUPS, NUMBERS, OCTETS, ONE_TEXT, SHORT, TABLE, TEXT
 from gantry.errors import InvalidArgument
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,6 @@ _TAG = re.compile(r"[0-9A-Fa-f]{8}")
 _INTEGER = re.compile(r"[+-]?[0-9]{1,20}")
 _INTEGERS = frozenset(("SS", "US", "SL", "UL", "SV", "UV"))
 _NO_NUMBERS = {"NaN": "nan", "Infinity": "inf", "-Infinity": "-inf", "inf": "inf", "-inf": "-inf"}
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 
 Attributes = dict[int, dict[str, Any]]
 """Elements of the DICOM JSON model by tag."""
@@ -120,7 +119,7 @@ class ElementEncoder(NamedTuple):
                     raise Unwritable("no BulkDataURI can be in a sequence")
                 return self._encode_bulk(tag, vr, *self.find_bulk(element["BulkDataURI"], tag, vr))
             if vr == "SQ":
-                value = self._encode_items(_values(element), where, depth)
+                value = self._encode_items(_read_values(element), where, depth)
                 return write_head(tag, vr, len(value), self.implicit) + value
             value = self._encode_value(vr, element)
             value += (b"\0" if vr == "UI" or vr in OCTETS else b" ") * (len(value) % 2)
@@ -148,16 +147,16 @@ class ElementEncoder(NamedTuple):
     def _encode_value(self, vr: str, element: dict[str, Any]) -> bytes:
         """Raises Unwritable."""
         if vr in OCTETS:
-            return _octets(vr, element)
-        values = _values(element)
+            return _encode_octets(vr, element)
+        values = _read_values(element)
         if vr == "AT":
-            return b"".join(map(_tag, values))
+            return b"".join(map(_encode_tag, values))
         if vr in NUMBERS:
-            return b"".join(_number(vr, value) for value in values)
+            return b"".join(_encode_number(vr, value) for value in values)
         is_strict = not self.known or to_json(element) not in self.known
         if vr in ONE_TEXT and len(values) > 1:
             raise Unwritable(f"{vr} has one value, not {len(values)}")
-        return b"\\".join(_text(vr, value, is_strict, self.character_set) for value in values)
+        return b"\\".join(_encode_text(vr, value, is_strict, self.character_set) for value in values)
 
 
 def character_set_of(element: Any) -> str:
@@ -176,7 +175,7 @@ def write_head(tag: int, vr: str, length: int, implicit: bool) -> bytes:
     return explicit_head(tag, vr, length)
 
 
-def _values(element: Mapping[str, Any]) -> list[Any]:
+def _read_values(element: Mapping[str, Any]) -> list[Any]:
     values = element.get("Value", [])
     if not isinstance(values, list):
         raise Unwritable("Value is no array")
@@ -185,7 +184,7 @@ def _values(element: Mapping[str, Any]) -> list[Any]:
     return values
 
 
-def _octets(vr: str, element: dict[str, Any]) -> bytes:
+def _encode_octets(vr: str, element: dict[str, Any]) -> bytes:
     text = element.get("InlineBinary", "")
     if "Value" in element or not isinstance(text, str):
         raise Unwritable(f"{vr} has an InlineBinary, a string")
@@ -198,21 +197,21 @@ def _octets(vr: str, element: dict[str, Any]) -> bytes:
     return value
 
 
-def _number(vr: str, value: Any) -> bytes:
-    number = _integer(vr, value) if vr in _INTEGERS else _float(vr, value)
+def _encode_number(vr: str, value: Any) -> bytes:
+    number = _parse_integer(vr, value) if vr in _INTEGERS else _parse_float(vr, value)
     try:
         return pack("<" + NUMBERS[vr].letter, number)
     except (StructError, OverflowError):
         raise Unwritable(f"{shown(value)} does not fit {vr}") from None
 
 
-def _tag(value: Any) -> bytes:
+def _encode_tag(value: Any) -> bytes:
     if not isinstance(value, str) or not _TAG.fullmatch(value):
         raise Unwritable(f"{shown(value)} is not the 8 hexadecimal digits of a tag")
     return pack("<HH", int(value[:4], 16), int(value[4:], 16))
 
 
-def _integer(vr: str, value: Any) -> int:
+def _parse_integer(vr: str, value: Any) -> int:
     """64-bit ones may be text, as many a JSON parser has no such numbers (PS3.18 §F.2.3)."""
     if isinstance(value, str) and vr in ("SV", "UV") and _INTEGER.fullmatch(value):
         return int(value)
@@ -223,7 +222,7 @@ def _integer(vr: str, value: Any) -> int:
     return value
 
 
-def _float(vr: str, value: Any) -> float:
+def _parse_float(vr: str, value: Any) -> float:
     if isinstance(value, str) and value in _NO_NUMBERS:
         return float(_NO_NUMBERS[value])
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
@@ -231,13 +230,13 @@ def _float(vr: str, value: Any) -> float:
     return float(value)
 
 
-def _text(vr: str, value: Any, strict: bool, character_set: str) -> bytes:
+def _encode_text(vr: str, value: Any, strict: bool, character_set: str) -> bytes:
     if value is None:
         return b""
     if vr == "PN":
-        text = _name_text(value)
+        text = _join_name(value)
     elif vr in ("DS", "IS") and not isinstance(value, str):
-        text = _decimal(vr, value, strict)
+        text = _format_decimal(vr, value, strict)
     else:
         text = value
     if not isinstance(text, str):
@@ -254,20 +253,20 @@ def _text(vr: str, value: Any, strict: bool, character_set: str) -> bytes:
     return encode(text, character_set)
 
 
-def _decimal(vr: str, value: Any, strict: bool) -> str:
+def _format_decimal(vr: str, value: Any, strict: bool) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
         raise Unwritable(f"{shown(value)} is no number that {vr} can be")
     if vr == "IS" and strict:
-        return str(_integer(vr, value))
+        return str(_parse_integer(vr, value))
     text = repr(value)
     return text if len(text) <= 16 else shorten_decimal(float(value))
 
 
-def _name_text(value: Any) -> str:
+def _join_name(value: Any) -> str:
     """The component groups of PS3.18 §F.2.2, joined as in PS3.5 §6.2."""
-    if not isinstance(value, dict) or value.keys() - set(_GROUPS):
-        raise Unwritable(f"a PN is an object of {', '.join(_GROUPS)}")
-    groups = [value.get(group, "") for group in _GROUPS]
+    if not isinstance(value, dict) or value.keys() - set(NAME_GROUPS):
+        raise Unwritable(f"a PN is an object of {', '.join(NAME_GROUPS)}")
+    groups = [value.get(group, "") for group in NAME_GROUPS]
     if not all(isinstance(group, str) and "=" not in group for group in groups):
         raise Unwritable("a component group is a string without =")
     return "=".join(groups).rstrip("=")

@@ -115,7 +115,7 @@ class Template:
             if one.parts[part:leaf_part] != other.parts[part:twin_part]:
                 return None
             if data[start:end] != other_data[twin_start:twin_end] or BULK_MEMBER in other.parts[twin_part]:
-                slot = _slot(other_data, other, twin)
+                slot = _make_slot(other_data, other, twin)
                 if slot is None:
                     return None
                 raw = bytes(other_data[begun:twin_start])
@@ -176,7 +176,7 @@ def _are_twins(leaf: Leaf, twin: Leaf) -> bool:
     return place.context[:3] == other_place.context[:3] and place.context.depth == other_place.context.depth
 
 
-def _slot(data: Buffer, draft: Draft, leaf: Leaf) -> Slot | None:
+def _make_slot(data: Buffer, draft: Draft, leaf: Leaf) -> Slot | None:
     """None for what the texts of other elements depend on, or that depends on later ones."""
     (tag, _, start, _, _, end, _), _, (context, is_fixed) = leaf
     letters = bytes(data[start + 4 : start + 6]) if context.encoding.explicit else b""

@@ -13,7 +13,7 @@ from gantry.dicom.dictionary import vr_of
 from gantry.dicom.elements import Encoding
 from gantry.dicom.tags import CHARACTER_SET, PIXEL_REPRESENTATION
 from gantry.dicom.text import decoders, split_names, split_values
-from gantry.dicom.vr import NUMBERS, ONE_TEXT, TABLE, TEXT
+from gantry.dicom.vr import NAME_GROUPS, NUMBERS, ONE_TEXT, TABLE, TEXT
 from gantry.dicom.words import swap_words
 
 MAX_INLINE_OCTETS, MAX_INLINE_VALUES = 2048, 512
@@ -25,7 +25,6 @@ _MAX_NUMBER = 32
 """Characters: a DS has 16, an IS 12 (PS3.5 §6.2); what is longer by far is no number that somebody meant."""
 
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
-_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _dumps = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -78,13 +77,13 @@ def write_numbers(value: bytes, tag: int, vr: str, context: Context) -> str:
     if vr == "AT":
         texts = [f'"{group:04X}{element:04X}"' for group, element in zip(numbers[::2], numbers[1::2], strict=True)]
     elif vr in ("FD", "FL"):
-        texts = [repr(number) if isfinite(number) else _name_of(number) for number in numbers]
+        texts = [repr(number) if isfinite(number) else _name_special(number) for number in numbers]
     else:
         texts = [str(number) for number in numbers]
     return write_member(tag, vr, f',"Value":[{",".join(texts)}]')
 
 
-def _name_of(number: float) -> str:
+def _name_special(number: float) -> str:
     """What is no number in JSON (§F.2.3)."""
     return '"NaN"' if number != number else '"Infinity"' if number > 0 else '"-Infinity"'
 
@@ -124,7 +123,7 @@ def _write_number(text: str) -> str:
 def _write_names(found: list[list[str]], tag: int) -> str:
     names = []
     for part in found:
-        groups = zip(_GROUPS, (group.strip("\0 ") for group in part), strict=False)
+        groups = zip(NAME_GROUPS, (group.strip("\0 ") for group in part), strict=False)
         members = ",".join(f'"{group}":{_dumps(text)}' for group, text in groups if text)
         names.append(f"{{{members}}}" if members else "null")
     if names == ["null"]:

@@ -10,10 +10,11 @@ from gantry.dicom.cells import Pixels
 from gantry.dicom.image_attributes import read_value
 from gantry.errors import InvalidArgument
 
-_MAX_ENTRIES = 1 << 16
+MAX_ENTRIES = 1 << 16
+"""Of a table: its descriptor has 16 bits for the count, 0 standing for this (PS3.3 §C.11.1.1.1)."""
 
 
-def usable_lut(sequence: Any) -> Any:
+def find_usable_lut(sequence: Any) -> Any:
     """The first item that has a descriptor and data; None without one."""
     try:
         return next((item for item in sequence or () if _has_table(item)), None)
@@ -38,18 +39,18 @@ def look_up(values: Pixels, item: Any, is_signed: bool) -> tuple[Pixels, float]:
     count, first, bits = (int(number) & 0xFFFF for number in item.get("LUTDescriptor"))
     if is_signed and first >= 0x8000:
         first -= 0x10000
-    entries = _entries(item.get("LUTData"), count or _MAX_ENTRIES)
+    entries = _read_entries(item.get("LUTData"), count or MAX_ENTRIES)
     top = max((1 << min(max(bits, 1), 16)) - 1, int(entries.max()))
     return entries[np.clip(values - first, 0, len(entries) - 1)].astype(np.float64), float(top)
 
 
-def _entries(data: Any, count: int) -> Pixels:
+def _read_entries(data: Any, count: int) -> Pixels:
     """Words, or bytes where there are just enough of those."""
     if isinstance(data, bytes):
         wide = len(data) >= 2 * count
         entries: Pixels = np.frombuffer(data[: 2 * count if wide else count], "<u2" if wide else np.uint8)
     else:
-        numbers = [data] if isinstance(data, int) else list(data[:_MAX_ENTRIES])
+        numbers = [data] if isinstance(data, int) else list(data[:MAX_ENTRIES])
         entries = np.asarray(numbers, np.int64) & 0xFFFF
         if len(entries) * 2 in (count, count + 1):
             entries = entries.astype("<u2").view(np.uint8)

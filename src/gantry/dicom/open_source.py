@@ -6,37 +6,40 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import NamedTuple
 
-from gantry.dicom.buffers import Buffer, FileValue, Readable
-from gantry.dicom.bulk import BulkPath, cut_values, find_element
-from gantry.dicom.deflated import Inflated
+from gantry.dicom.buffers import Buffer, FileValue, Held, Readable
+from gantry.dicom.bulk import BulkPath, find_element, list_cut_values
 from gantry.dicom.elements import DataSet, Element, Item
 from gantry.dicom.encapsulation import FrameTable
 from gantry.dicom.header_bytes import HeaderBytes
-from gantry.dicom.image_attributes import FIRST_NEEDED, attribute_bytes, is_needed, parse_attributes
+from gantry.dicom.image_attributes import FIRST_NEEDED, extract_attribute, is_needed, parse_attributes
 from gantry.dicom.image_source import (
     MAX_FILE,
     NATIVE,
     PixelElement,
     Source,
-    frame_table,
-    native_value,
+    correct_422,
+    read_frame_table,
     read_image_pixel,
+    read_native_value,
     require_frames,
     require_pixels,
-    true_422,
 )
 from gantry.dicom.part10 import (
     DEFLATED_UIDS,
     MAX_LIVE_HEADER,
     META_START,
     InstanceIdentity,
+    open_data_set,
     read_header,
     read_header_bytes,
 )
 from gantry.dicom.rewriting import Placed, place_elements, swap_to_little_endian
-from gantry.dicom.tags import PIXEL_TAGS
+from gantry.dicom.tags import BITS_ALLOCATED, COLUMNS, NUMBER_OF_FRAMES, PIXEL_TAGS, ROWS
 from gantry.dicom.traversal import Scope
 from gantry.errors import FailedPrecondition, NotFound, StatusError
+
+_MOST_SAMPLES = 3
+"""Of a pixel (PS3.3 §C.7.6.3.1.1)."""
 
 
 class WholeInstance:
@@ -77,11 +80,23 @@ def read_instance(opened: Readable) -> WholeInstance:
     layout = header.layout
     body: Buffer = memoryview(data)[layout.start : layout.end]
     if layout.deflated:
-        if layout.end > MAX_FILE:
-            raise FailedPrecondition(f"the dataset inflates to more than {MAX_FILE} bytes")
-        body = Inflated(lambda at, length: data[at : at + length], layout.meta_end, len(data)).read_at(0, layout.end)
+        _require_inflatable(header)
+        body = open_data_set(Held(data), layout).read_at(0, layout.end)
     ends = ((start - layout.start, end - layout.start) for start, end in layout.ends)
     return WholeInstance(data, header, DataSet(body, layout.encoding, ends=ends))
+
+
+def _require_inflatable(header: InstanceIdentity) -> None:
+    """As much as its header and the picture that it declares need: a megabyte of zeros takes a kilobyte, and would be
+    held several times. Raises FailedPrecondition."""
+    numbers, size = header.numbers, header.layout.end
+    cells = numbers.get(ROWS, 0) * numbers.get(COLUMNS, 0) * max(1, numbers.get(NUMBER_OF_FRAMES, 1))
+    picture = cells * _MOST_SAMPLES * numbers.get(BITS_ALLOCATED, 0) // 8
+    most = min(MAX_FILE, MAX_LIVE_HEADER + picture)
+    if size > most:
+        raise FailedPrecondition(
+            f"the dataset inflates to {size} bytes; up to {most} can be transcoded, by the picture that it declares"
+        )
 
 
 def _read_source(data_set: DataSet, placed: Iterable[Placed], header: InstanceIdentity) -> Source:
@@ -95,27 +110,33 @@ def _read_source(data_set: DataSet, placed: Iterable[Placed], header: InstanceId
             value = swap_to_little_endian(data_set, element, scope.resolve_vr(element), scope.bits)
             pixels = PixelElement(tag, value, element.undefined_length)
         elif is_needed(tag):
-            needed.append((tag, attribute_bytes(data_set, element, scope)))
+            needed.append((tag, extract_attribute(data_set, element, scope)))
     return Source(parse_attributes(needed, data_set), pixels, header.transfer_syntax_uid, header.sop_class_uid)
 
 
 def open_source(opened: Readable, path: BulkPath = ()) -> Source:
     """The pixels of an instance of any size; with ``path``, to its Pixel Data, those of an icon in it.
 
-    Those whose pixels have no place in the file (deflated) or are to be swapped (big endian) are read as a whole.
+    Those whose pixels are to be swapped (big endian) are read as a whole.
     Raises InvalidArgument, FailedPrecondition, NotFound.
     """
     header = read_header(opened.read_at, opened.size)
     require_frames(header.transfer_syntax_uid)
     if len(path) > 1:
         return open_icon(read_instance(opened), path)
-    if header.layout.little and not header.layout.deflated:
-        header_bytes = read_header_bytes(opened.read_at, opened.size, header.layout, MAX_LIVE_HEADER)
+    layout = header.layout
+    if layout.little:
+        header_bytes = read_header_bytes(opened.read_at, opened.size, layout, MAX_LIVE_HEADER)
         if header_bytes is not None:
-            found = read_pixels(opened, header_bytes, header.transfer_syntax_uid, header.sop_class_uid)
+            found = _pixels_of(opened, header_bytes, header)
             if found is not None:
                 return found
     return read_instance(opened).source
+
+
+def count_frames(opened: Readable) -> int:
+    """As many as whoever decodes them gives. Raises InvalidArgument, FailedPrecondition, NotFound."""
+    return read_image_pixel(open_source(opened)).number_of_frames
 
 
 def open_icon(instance: WholeInstance, path: BulkPath) -> Source:
@@ -140,26 +161,41 @@ def read_pixels(
     """From a header that was read before; None where the pixels do not lie in the file as it has them."""
     if not header_bytes.little or transfer_syntax_uid in DEFLATED_UIDS:
         return None
+    start = META_START + len(header_bytes.meta)
+    return _read_pixels(opened, start, header_bytes, transfer_syntax_uid, sop_class_uid)
+
+
+def _pixels_of(opened: Readable, header_bytes: HeaderBytes, header: InstanceIdentity) -> Source | None:
+    """Those of a deflated instance too, which are inflated as they are read: never as a whole, whatever they become."""
+    layout = header.layout
+    where = open_data_set(opened, layout)
+    return _read_pixels(where, layout.start, header_bytes, header.transfer_syntax_uid, header.sop_class_uid)
+
+
+def _read_pixels(
+    opened: Readable, start: int, header_bytes: HeaderBytes, transfer_syntax_uid: str, sop_class_uid: str
+) -> Source | None:
+    """``start`` is where the data set begins in ``opened``."""
     data_set, needed, pixels = header_bytes.data_set(), [], None
     scope = Scope(data_set, len(header_bytes.body))
     for element in data_set.elements():
         scope = scope.after(element)
         if is_needed(element.tag) and element.start not in data_set.cuts:
-            needed.append((element.tag, attribute_bytes(data_set, element, scope)))
+            needed.append((element.tag, extract_attribute(data_set, element, scope)))
     size = sum(len(data) for _, data in needed)
-    for place, element, length in cut_values(header_bytes):
+    for place, element, length in list_cut_values(header_bytes, start):
         head = header_bytes.body[element.start : element.value]
         if element.tag in PIXEL_TAGS and pixels is None:
             if opened.read_at(place - len(head), len(head)) != head:
                 return None
-            pixels = _pixels_in_file(opened, element, head, place, length)
+            pixels = _locate_pixels(opened, element, head, place, length)
         elif is_needed(element.tag) and size + length <= MAX_LIVE_HEADER:
             needed.append((element.tag, head + opened.read_at(place, length)))
             size += length
     return Source(parse_attributes(needed, data_set), pixels, transfer_syntax_uid, sop_class_uid)
 
 
-def _pixels_in_file(opened: Readable, element: Element, head: bytes, place: int, length: int) -> PixelElement:
+def _locate_pixels(opened: Readable, element: Element, head: bytes, place: int, length: int) -> PixelElement:
     undefined = head.endswith(b"\xff\xff\xff\xff")
     return PixelElement(element.tag, FileValue(opened, place, length - 8 * undefined), undefined)
 
@@ -200,8 +236,12 @@ def _stored_frames(source: Source) -> StoredFrames | None:
     image, value = read_image_pixel(source), require_pixels(source).value
     assert isinstance(value, FileValue)  # noqa: S101 - it is ``read_pixels``'s
     if source.encapsulated:
-        return StoredFrames(value.start, len(value), image.number_of_frames, 0, frame_table(source, image))
-    bits = true_422(len(value), image).frame_bits
-    if image.bits_allocated < 8 or bits % 8 or len(native_value(source, image)) * 8 < bits * image.number_of_frames:
+        return StoredFrames(value.start, len(value), image.number_of_frames, 0, read_frame_table(source, image))
+    bits = correct_422(len(value), image).frame_bits
+    if (
+        image.bits_allocated < 8
+        or bits % 8
+        or len(read_native_value(source, image)) * 8 < bits * image.number_of_frames
+    ):
         return None
     return StoredFrames(value.start, len(value), image.number_of_frames, bits // 8, None)

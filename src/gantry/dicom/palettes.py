@@ -8,10 +8,10 @@ import numpy as np
 
 from gantry.dicom.cells import Pixels
 from gantry.dicom.image_attributes import read_value
+from gantry.dicom.look_up_tables import MAX_ENTRIES
 from gantry.errors import InvalidArgument
 
 _CHANNELS = ("Red", "Green", "Blue")
-_MAX_ENTRIES = 1 << 16
 _BLOCK = 1 << 15  # pixels: indices take eight times the room of a byte
 _MAX_NESTING = 4
 _DISCRETE, _LINEAR, _INDIRECT = 0, 1, 2
@@ -42,10 +42,10 @@ def palette_to_rgb(pixels: Pixels, ds: Any) -> Pixels:
 def _read_table(ds: Any, name: str, is_signed: bool) -> _Table:
     count, first, bits = _read_descriptor(ds, name)
     first -= (1 << 16) * (is_signed and first >= 1 << 15)  # US or SS, as the pixels are signed or not
-    data = _words(ds, f"{name}PaletteColorLookupTableData")
-    segments = _words(ds, f"Segmented{name}PaletteColorLookupTableData")
+    data = _read_words(ds, f"{name}PaletteColorLookupTableData")
+    segments = _read_words(ds, f"Segmented{name}PaletteColorLookupTableData")
     if data is not None:
-        entries = _entries(data, count)
+        entries = _cut_entries(data, count)
     elif segments is not None:
         parts = segments.view(np.uint8) if bits == 8 else segments
         entries = np.array(_expand(parts, 0, len(parts), [], count, _MAX_NESTING)[:count], parts.dtype)
@@ -68,23 +68,23 @@ def _read_descriptor(ds: Any, name: str) -> tuple[int, int, int]:
         raise InvalidArgument(f"{keyword} is not three whole numbers") from None
     if bits not in (8, 16):
         raise InvalidArgument(f"{keyword} has {bits} bits for an entry; there can be 8 or 16")
-    return (count & 0xFFFF) or _MAX_ENTRIES, first & 0xFFFF, bits
+    return (count & 0xFFFF) or MAX_ENTRIES, first & 0xFFFF, bits
 
 
-def _words(ds: Any, keyword: str) -> Pixels | None:
+def _read_words(ds: Any, keyword: str) -> Pixels | None:
     """A value as little endian words, whatever its VR; an odd last byte goes. None where there is none."""
     value = read_value(ds, keyword)
     if value is None:
         return None
     if not isinstance(value, bytes):
-        numbers = [value] if isinstance(value, int) else list(value)[: _MAX_ENTRIES + 1]
+        numbers = [value] if isinstance(value, int) else list(value)[: MAX_ENTRIES + 1]
         value = b"".join((int(number) & 0xFFFF).to_bytes(2, "little") for number in numbers)
-    if len(value) > 2 * _MAX_ENTRIES:
+    if len(value) > 2 * MAX_ENTRIES:
         raise InvalidArgument(f"{keyword} has more entries than 16 bits can number")
     return np.frombuffer(value[: len(value) // 2 * 2], "<u2")
 
 
-def _entries(data: Pixels, count: int) -> Pixels:
+def _cut_entries(data: Pixels, count: int) -> Pixels:
     """Words, or bytes where there are just enough of those, whatever the descriptor has for bits."""
     if data.nbytes in (count, count + 1):
         return data.view(np.uint8)[:count]
@@ -106,7 +106,7 @@ def _expand(data: Pixels, at: int, most: int, made: list[int], count: int, nesti
             made += data[at : at + length].tolist()
             at += length
         elif kind == _LINEAR and made and at < len(data):
-            made += _line(made[-1], int(data[at]), length)
+            made += _interpolate(made[-1], int(data[at]), length)
             at += 1
         elif kind == _INDIRECT and made and nesting:
             words = 4 // data.itemsize  # a place in bytes, in 32 bits
@@ -118,7 +118,7 @@ def _expand(data: Pixels, at: int, most: int, made: list[int], count: int, nesti
     return made
 
 
-def _line(start: int, end: int, length: int) -> list[int]:
+def _interpolate(start: int, end: int, length: int) -> list[int]:
     """``length`` entries after ``start`` up to ``end``."""
     steps = np.arange(1, length + 1)
     return [] if not length else np.rint(start + steps * ((end - start) / length)).astype(np.int64).tolist()

@@ -32,9 +32,11 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from gantry.dicom.buffers import Readable
 from gantry.dicom.deflated import Inflated
-from gantry.dicom.elements import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, Encoding, encoding_of
+from gantry.dicom.elements import Encoding, choose_encoding, encoding_of
 from gantry.dicom.foreign import describe_foreign
+from gantry.dicom.forms import DEFLATED_LE
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.tags import (
     INSTANCE_NUMBER,
@@ -63,7 +65,7 @@ _LONG_WALK, _MOST_ENDS = 1024, 1000
 """From how many bytes on, and for how many values, the header bytes say where a value of undefined length ends."""
 
 
-DEFLATED_UIDS = frozenset(("1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"))
+DEFLATED_UIDS = frozenset((DEFLATED_LE, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"))
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,12}")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
@@ -92,7 +94,7 @@ class Layout:
 
     @property
     def encoding(self) -> Encoding:
-        return IMPLICIT_LE if not self.explicit else EXPLICIT_LE if self.little else EXPLICIT_BE
+        return choose_encoding(self.explicit, self.little)
 
 
 _NOWHERE = Layout(0, 0, 0, (), True, True, False)
@@ -136,12 +138,12 @@ def read_header(read_at: ReadAt, size: int) -> InstanceIdentity:
     walk.dataset(encoding_of(transfer_syntax))
     encoding = walk.encoding
     return InstanceIdentity(
-        study_instance_uid=_uid(walk.found, STUDY),
-        series_instance_uid=_uid(walk.found, SERIES),
-        sop_instance_uid=_uid(walk.found, SOP_INSTANCE),
-        sop_class_uid=_uid(walk.found, SOP_CLASS),
+        study_instance_uid=_read_uid(walk.found, STUDY),
+        series_instance_uid=_read_uid(walk.found, SERIES),
+        sop_instance_uid=_read_uid(walk.found, SOP_INSTANCE),
+        sop_class_uid=_read_uid(walk.found, SOP_CLASS),
         transfer_syntax_uid=transfer_syntax,
-        numbers=_numbers(walk),
+        numbers=_read_numbers(walk),
         layout=Layout(
             meta_end,
             start,
@@ -170,11 +172,20 @@ def read_header_bytes(read_at: ReadAt, size: int, layout: Layout, most: int = MA
         at = cut.start + cut.header + cut.length
     if at < layout.end:
         pieces.append(read_body(at, layout.end - at))
-    return HeaderBytes(meta, b"".join(pieces), tuple(cuts), layout.explicit, layout.little, _ends_in_body(layout))
+    return HeaderBytes(meta, b"".join(pieces), tuple(cuts), layout.explicit, layout.little, _list_ends(layout))
 
 
-def _ends_in_body(layout: Layout) -> tuple[tuple[int, int], ...]:
+def open_data_set(opened: Readable, layout: Layout) -> Readable:
+    """What the places of a layout are places of: the object itself, or its dataset as it is inflated."""
+    if not layout.deflated:
+        return opened
+    return Inflated(opened.read_at, layout.meta_end, opened.size, layout.end)
+
+
+def _list_ends(layout: Layout) -> tuple[tuple[int, int], ...]:
     """Where values of undefined length begin and end once what is cut is gone. Short ones are walked soon enough."""
+    if not layout.ends:
+        return ()
     cuts = {cut.start + cut.header: cut.length for cut in layout.cuts}
     starts, found, gone = sorted(cuts, reverse=True), [], layout.start
     for start, end in layout.ends:
@@ -185,7 +196,7 @@ def _ends_in_body(layout: Layout) -> tuple[tuple[int, int], ...]:
     return tuple(found[:_MOST_ENDS])
 
 
-def _numbers(walk: Walk) -> dict[int, int]:
+def _read_numbers(walk: Walk) -> dict[int, int]:
     """Words where two binary bytes stand, decimal text elsewhere (IS)."""
     order: Literal["little", "big"] = "big" if walk.encoding.order == ">" else "little"
     found = {}
@@ -227,10 +238,10 @@ def _read_meta(walk: Walk) -> str:
         raise InvalidArgument(f"the file meta group has more than {MAX_META_ELEMENTS} elements")
     if walk.found.get(MEDIA_CLASS, b"").rstrip(b"\0 ") == _DICOMDIR_CLASS.encode():
         raise InvalidArgument("this is a DICOMDIR (a media directory), which lists instances but is none itself")
-    return _uid(walk.found, TRANSFER_SYNTAX)
+    return _read_uid(walk.found, TRANSFER_SYNTAX)
 
 
-def _uid(found: dict[int, bytes], tag: int) -> str:
+def _read_uid(found: dict[int, bytes], tag: int) -> str:
     """A UID as PS3.5 §9.1 has it, but for leading zeros in a component, which many identifiers in use contain."""
     where = "the file meta group" if tag == TRANSFER_SYNTAX else "the dataset"
     if tag not in found:

@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from gantry.dicom.cells import Pixels, pixel_values
+from gantry.dicom import forms
+from gantry.dicom.cells import Pixels, extract_values
 from gantry.dicom.codecs import Frame
 from gantry.dicom.colour import to_rgb
 from gantry.dicom.image_attributes import read_value
 from gantry.dicom.image_source import ImagePixel
-from gantry.dicom.look_up_tables import look_up, usable_lut
+from gantry.dicom.look_up_tables import find_usable_lut, look_up
 from gantry.dicom.palettes import palette_to_rgb
 from gantry.dicom.windows import NO_NUMBER, Window, first_number, ramp, read_window, window
 from gantry.errors import FailedPrecondition, InvalidArgument
 
-JPEG_QUALITY = 90
 PNG_LEVEL = 1
 _MAX_TABLE = 1 << 17
 _FAR = 4096
@@ -54,22 +54,22 @@ def render_frame(frame: Frame, ds: Any, number: int, window: Window | None = Non
     image = frame.image
     if image.is_float:
         raise FailedPrecondition("float pixel data cannot be rendered")
-    values = pixel_values(frame.pixels, image)
+    values = extract_values(frame.pixels, image)
     photometric = image.photometric_interpretation
     if photometric == "PALETTE COLOR":
         return palette_to_rgb(values, ds)
     if image.samples_per_pixel == 3:
         rgb = to_rgb(values, image)
-        return _eight_bits(rgb, image.bits_stored)
+        return _scale_to_eight_bits(rgb, image.bits_stored)
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise FailedPrecondition(f"PhotometricInterpretation {photometric} cannot be rendered")
-    grey = grey_parameters(ds, number, image)
+    grey = read_grey_parameters(ds, number, image)
     if window is not None:
         grey = replace(grey, voi_lut=None, center=window.center, width=window.width, function=window.function)
-    return grey_picture(values, grey)
+    return render_grey(values, grey)
 
 
-def _eight_bits(rgb: Pixels, bits: int) -> Pixels:
+def _scale_to_eight_bits(rgb: Pixels, bits: int) -> Pixels:
     if bits > 8:
         return (rgb >> (bits - 8)).astype(np.uint8)
     if bits == 8:
@@ -80,10 +80,10 @@ def _eight_bits(rgb: Pixels, bits: int) -> Pixels:
 # --- the parameters
 
 
-def grey_parameters(ds: Any, number: int, image: ImagePixel) -> Grey:
+def read_grey_parameters(ds: Any, number: int, image: ImagePixel) -> Grey:
     """From the frame's functional groups, else the shared ones, else the top level (PS3.3 §C.7.6.16)."""
-    modality = _group(ds, number, "PixelValueTransformationSequence") or ds
-    window = _group(ds, number, "FrameVOILUTSequence") or ds
+    modality = _find_group(ds, number, "PixelValueTransformationSequence") or ds
+    window = _find_group(ds, number, "FrameVOILUTSequence") or ds
     shown = read_window(window)
     slope, intercept = _read_rescale(modality, "RescaleSlope"), _read_rescale(modality, "RescaleIntercept")
     if not slope or intercept is None:
@@ -93,27 +93,27 @@ def grey_parameters(ds: Any, number: int, image: ImagePixel) -> Grey:
     return Grey(
         slope=slope,
         intercept=intercept,
-        modality_lut=_item(ds, "ModalityLUTSequence"),
-        voi_lut=usable_lut(window.get("VOILUTSequence")),
+        modality_lut=_first_item(ds, "ModalityLUTSequence"),
+        voi_lut=find_usable_lut(window.get("VOILUTSequence")),
         center=shown.center if shown else None,
         width=shown.width if shown else 0.0,
         function=shown.function if shown else "LINEAR",
         inverted=image.photometric_interpretation == "MONOCHROME1" or ds.get("PresentationLUTShape") == "INVERSE",
-        padding=_padding(ds, signed),
+        padding=_read_padding(ds, signed),
         stored=(lowest, lowest + (1 << image.bits_stored) - 1),
     )
 
 
-def _group(ds: Any, number: int, keyword: str) -> Any:
+def _find_group(ds: Any, number: int, keyword: str) -> Any:
     """The item of a functional group macro for one frame; the frame's own goes before the shared one."""
     per_frame = ds.get("PerFrameFunctionalGroupsSequence")
-    if per_frame and number < len(per_frame) and (found := _item(per_frame[number], keyword)):
+    if per_frame and number < len(per_frame) and (found := _first_item(per_frame[number], keyword)):
         return found
-    shared = _item(ds, "SharedFunctionalGroupsSequence")
-    return _item(shared, keyword) if shared is not None else None
+    shared = _first_item(ds, "SharedFunctionalGroupsSequence")
+    return _first_item(shared, keyword) if shared is not None else None
 
 
-def _item(ds: Any, keyword: str) -> Any:
+def _first_item(ds: Any, keyword: str) -> Any:
     sequence = ds.get(keyword)
     try:
         return sequence[0] if sequence is not None and len(sequence) else None
@@ -130,7 +130,7 @@ def _read_rescale(ds: Any, keyword: str) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _padding(ds: Any, signed: bool) -> tuple[int, int] | None:
+def _read_padding(ds: Any, signed: bool) -> tuple[int, int] | None:
     """PixelPaddingValue, up to PixelPaddingRangeLimit where there is one (PS3.3 §C.7.5.1.1.2)."""
     value = read_value(ds, "PixelPaddingValue")
     if not isinstance(value, int):
@@ -147,23 +147,23 @@ def _padding(ds: Any, signed: bool) -> tuple[int, int] | None:
 # --- stored values to greys
 
 
-def grey_picture(values: Pixels, grey: Grey) -> Pixels:
+def render_grey(values: Pixels, grey: Grey) -> Pixels:
     """One table look-up per pixel where the values span little enough, else the formulas on all pixels."""
     least, most = int(values.min()), int(values.max())
-    line = _line(grey, max(-least, most))
+    line = _fit_line(grey, max(-least, most))
     if line is not None:
-        return _along(line, values)
-    bounds = _bounds(values, grey, least, most)
+        return _apply_line(line, values)
+    bounds = _find_bounds(values, grey, least, most)
     if most - least >= _MAX_TABLE or least < -_MAX_TABLE:
-        return _greys(values, grey, bounds)
+        return _compute_greys(values, grey, bounds)
     # Indices below zero count from the end, as in any array: no pass over the pixels to move them.
     first, last = (least, most) if least > _FAR else (0, max(most, 0))
     stored = np.concatenate((np.arange(first, last + 1), np.arange(min(least, 0), 0)))
-    table = _greys(stored, grey, bounds)
-    return _looked_up_in_blocks(table, values, first)
+    table = _compute_greys(stored, grey, bounds)
+    return _apply_table(table, values, first)
 
 
-def _line(grey: Grey, largest: int) -> tuple[float, float] | None:
+def _fit_line(grey: Grey, largest: int) -> tuple[float, float] | None:
     """Factor and offset from stored values to greys, where rescale and window are a line that 32-bit floats follow."""
     if grey.center is None or grey.modality_lut is not None or grey.voi_lut is not None or grey.function == "SIGMOID":
         return None
@@ -176,7 +176,7 @@ def _line(grey: Grey, largest: int) -> tuple[float, float] | None:
     return (factor, offset) if max(abs(factor) * largest, abs(offset)) < _EXACT else None
 
 
-def _along(line: tuple[float, float], values: Pixels) -> Pixels:
+def _apply_line(line: tuple[float, float], values: Pixels) -> Pixels:
     """In blocks, as floats take four times the room of greys."""
     factor, offset = np.float32(line[0]), np.float32(line[1] + 0.5)
     flat = values.reshape(-1)
@@ -189,7 +189,7 @@ def _along(line: tuple[float, float], values: Pixels) -> Pixels:
     return greys.reshape(values.shape)
 
 
-def _looked_up_in_blocks(table: Pixels, values: Pixels, first: int) -> Pixels:
+def _apply_table(table: Pixels, values: Pixels, first: int) -> Pixels:
     """``table[values - first]``, in blocks that stay in the cache: numpy wants indices of 64 bits."""
     flat = values.reshape(-1)
     greys = np.empty(flat.shape, np.uint8)
@@ -201,7 +201,7 @@ def _looked_up_in_blocks(table: Pixels, values: Pixels, first: int) -> Pixels:
     return greys.reshape(values.shape)
 
 
-def _bounds(values: Pixels, grey: Grey, least: int, most: int) -> tuple[int, int]:
+def _find_bounds(values: Pixels, grey: Grey, least: int, most: int) -> tuple[int, int]:
     """The stored values that become black and white where no window is.
 
     Up to 8 bits they are P-Values as they are, so that frames and tiles can be compared (PS3.3 §A.8.4.4); else the
@@ -217,10 +217,10 @@ def _bounds(values: Pixels, grey: Grey, least: int, most: int) -> tuple[int, int
     return (least, most) if least < most else grey.stored
 
 
-def _greys(stored: Pixels, grey: Grey, bounds: tuple[int, int]) -> Pixels:
+def _compute_greys(stored: Pixels, grey: Grey, bounds: tuple[int, int]) -> Pixels:
     """Padding that counts for no extreme is black, whatever the polarity. A window shows it as any other value."""
-    values = _modality(stored, grey)
-    shown = _voi(values, grey, _ends(stored, values, grey, bounds))
+    values = _apply_modality(stored, grey)
+    shown = _apply_voi(values, grey, _find_ends(stored, values, grey, bounds))
     greys: Pixels = np.clip(np.rint(shown * 255), 0, 255).astype(np.uint8)
     if grey.inverted:
         greys = 255 - greys
@@ -229,22 +229,22 @@ def _greys(stored: Pixels, grey: Grey, bounds: tuple[int, int]) -> Pixels:
     return greys
 
 
-def _modality(stored: Pixels, grey: Grey) -> Pixels:
+def _apply_modality(stored: Pixels, grey: Grey) -> Pixels:
     if grey.modality_lut is not None:
         return look_up(stored, grey.modality_lut, grey.stored[0] < 0)[0]
     return stored * grey.slope + grey.intercept
 
 
-def _ends(stored: Pixels, values: Pixels, grey: Grey, bounds: tuple[int, int]) -> tuple[float, float]:
+def _find_ends(stored: Pixels, values: Pixels, grey: Grey, bounds: tuple[int, int]) -> tuple[float, float]:
     """The extremes after the modality transformation; a table may have them anywhere between the bounds."""
     if grey.modality_lut is None:
-        values = _modality(np.array(bounds, np.int64), grey)
+        values = _apply_modality(np.array(bounds, np.int64), grey)
     elif (kept := values[(stored >= bounds[0]) & (stored <= bounds[1])]).size:
         values = kept
     return float(values.min()), float(values.max())
 
 
-def _voi(values: Pixels, grey: Grey, ends: tuple[float, float]) -> Pixels:
+def _apply_voi(values: Pixels, grey: Grey, ends: tuple[float, float]) -> Pixels:
     """Values to 0 … 1."""
     if grey.voi_lut is not None:
         found, top = look_up(np.rint(values).astype(np.int64), grey.voi_lut, _may_be_negative(grey))
@@ -265,7 +265,13 @@ def _may_be_negative(grey: Grey) -> bool:
 # --- pictures to files
 
 
-def to_jpeg(shown: Pixels, quality: int = JPEG_QUALITY) -> bytes:
+def require_media_type(image: ImagePixel, media_type: str) -> None:
+    """Raises FailedPrecondition for colour of more than 8 bits as JPEG."""
+    if media_type == forms.JPEG and image.samples_per_pixel == 3 and image.bits_stored > 8:
+        raise FailedPrecondition(f"colour of {image.bits_stored} bits per sample cannot become JPEG")
+
+
+def to_jpeg(shown: Pixels, quality: int = forms.JPEG_QUALITY) -> bytes:
     import imagecodecs
 
     return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(shown), quality))

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from gantry.dicom import forms
 from gantry.dicom.forms import Form
-from gantry.errors import FailedPrecondition, Internal, InvalidArgument, StatusError
+from gantry.errors import FailedPrecondition, InvalidArgument, StatusError
 
 if TYPE_CHECKING:
     from gantry.dicom.buffers import Readable
-    from gantry.dicom.codecs import Frame
     from gantry.dicom.image_source import ImagePixel, Source
 
 _NOT_INSTALLED = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 logger = logging.getLogger(__name__)
 
 
@@ -36,10 +35,10 @@ class Part(NamedTuple):
 
 def represent(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[Part]:
     """The files of an instance in a form; ``beat`` is called before every frame. Raises StatusError alone."""
-    return contain_errors(_parts(opened, form, beat))
+    return contain_errors(_write_parts(opened, form, beat))
 
 
-def contain_errors(made: Iterator[Made]) -> Iterator[Made]:
+def contain_errors(made: Iterator[Result]) -> Iterator[Result]:
     """What codecs make of untrusted bytes, with every error of theirs as a StatusError in our words.
 
     What a library says, its paths and its tracebacks are for the log, and never for a caller.
@@ -53,12 +52,12 @@ def contain_errors(made: Iterator[Made]) -> Iterator[Made]:
         raise FailedPrecondition(_NOT_INSTALLED) from None
     except MemoryError:
         raise FailedPrecondition("the instance needs more memory than there is") from None
-    except BaseException as error:  # the panics of a codec in Rust are no Exceptions
+    except BaseException as error:  # a panic of a codec in Rust is not an Exception
         logger.warning("an instance cannot be read for its pixels", exc_info=error)
         raise InvalidArgument("the instance cannot be read: its header or its pixels are damaged") from None
 
 
-def _parts(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[Part]:
+def _write_parts(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[Part]:
     from gantry.dicom.image_source import read_image_pixel, require_frames
     from gantry.dicom.open_source import read_instance
     from gantry.dicom.transcoding import transcode
@@ -72,50 +71,30 @@ def _parts(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[P
         return
     source = instance.source
     image = read_image_pixel(source)
-    files = (
-        _octets(source, image, form, beat) if form.media_type == forms.OCTETS else _pictures(source, image, form, beat)
-    )
+    write = _write_octets if form.media_type == forms.OCTETS else _render_pictures
     extension = {forms.JPEG: ".jpg", forms.PNG: ".png"}.get(form.media_type, "")
-    for number, data in enumerate(files, 1):
+    for number, data in enumerate(write(source, image, form, beat), 1):
         yield Part(number if image.is_multi_frame else 0, extension, data)
 
 
-def _octets(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
+def _write_octets(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
     """Raw frames: explicit little endian cells, or the bytes of the stored frame."""
-    from gantry.dicom.frames import frames_of
-    from gantry.dicom.image_source import encoded_frames, native_value, true_422
+    from gantry.dicom.frames import decode_frames, read_stored_frames
 
-    if form.transfer_syntax_uid == forms.AS_STORED and source.encapsulated:
-        for data in encoded_frames(source, image):
-            beat()
-            yield data
-    elif form.transfer_syntax_uid == forms.AS_STORED and image.bits_allocated > 1:
-        value = native_value(source, image)
-        size = true_422(len(value), image).frame_bits // 8
-        for start in range(0, size * image.number_of_frames, size):
-            beat()
-            yield bytes(value[start : start + size])
+    if form.transfer_syntax_uid == forms.AS_STORED and (source.encapsulated or image.bits_allocated > 1):
+        yield from read_stored_frames(source, image, beat, range(image.number_of_frames))
     else:
         from gantry.dicom.cells import pack_cells
 
-        for frame in frames_of(source, image, beat):
+        for frame in decode_frames(source, image, beat):
             yield bytes(pack_cells(frame.pixels, frame.image))
 
 
-def _pictures(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
-    from gantry.dicom.frames import frames_of
-    from gantry.dicom.rendering import render_frame, to_jpeg, to_png
+def _render_pictures(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:
+    from gantry.dicom.frames import decode_frames
+    from gantry.dicom.rendering import render_frame, require_media_type, to_jpeg, to_png
 
     write = to_jpeg if form.media_type == forms.JPEG else to_png
-    for number, frame in enumerate(frames_of(source, image, beat)):
-        _require_shown(frame, form)
+    for number, frame in enumerate(decode_frames(source, image, beat)):
+        require_media_type(frame.image, form.media_type)
         yield write(render_frame(frame, source.ds, number))
-
-
-def _require_shown(frame: Frame, form: Form) -> None:
-    """Colour of more than 8 bits has no JPEG in this API."""
-    image = frame.image
-    if form.media_type == forms.JPEG and image.samples_per_pixel == 3 and image.bits_stored > 8:
-        raise FailedPrecondition(f"colour of {image.bits_stored} bits per sample cannot become JPEG")
-    if not frame.pixels.size:
-        raise Internal("a frame without pixels")

@@ -7,14 +7,13 @@ order apart: what they mean need not be known for that. What was written is read
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from struct import pack
 from typing import NamedTuple
 
 from gantry.dicom.buffers import Buffer
 from gantry.dicom.elements import IMPLICIT_LE, DataSet, Element, Encoding, is_sequence, read_head
 from gantry.dicom.file_meta import explicit_head, implicit_head
-from gantry.dicom.tags import ITEM, ITEM_END, PIXEL_DATA, SEQUENCE_END, UNDEFINED, is_group_length
+from gantry.dicom.tags import ITEM, ITEM_END, PIXEL_DATA, SEQUENCE_END, UNDEFINED, format_tag, is_group_length
 from gantry.dicom.traversal import CONTEXT_OF_VALUES, Kind, Scope, Step, read_steps
 from gantry.dicom.vr import fits
 from gantry.dicom.words import swap_words, word_size
@@ -104,10 +103,10 @@ def rewrite_element(data_set: DataSet, element: Element, scope: Scope, target: E
     if not is_sequence(element, vr):
         return _rewrite_value(data_set, element, vr, scope.bits, target)
     try:
-        steps = _steps_of(data_set, element, scope)
+        steps = _read_steps(data_set, element, scope)
         if _has_plain_heads(data_set, element, target) or all(is_as_wanted(data_set, s.element, target) for s in steps):
             return (data_set.data[element.start : element.end],)
-        return _rewrite_sequence(data_set, _steps_of(data_set, element, scope), target)
+        return _rewrite_sequence(data_set, _read_steps(data_set, element, scope), target)
     except InvalidArgument:
         return _copy_unread(data_set, element, target)
 
@@ -128,7 +127,7 @@ def _has_plain_heads(data_set: DataSet, sequence: Element, target: Encoding) -> 
     return at == end
 
 
-def _steps_of(data_set: DataSet, element: Element, scope: Scope) -> Iterator[Step]:
+def _read_steps(data_set: DataSet, element: Element, scope: Scope) -> Iterator[Step]:
     return read_steps(data_set, iter((element,)), scope)
 
 
@@ -147,7 +146,7 @@ def _rewrite_value(data_set: DataSet, element: Element, vr: str, bits: int, targ
     tag, value = element.tag, swap_to_little_endian(data_set, element, vr, bits)
     if element.has_fragments:
         if not target.explicit:
-            raise FailedPrecondition(f"{_name(tag)} is encapsulated, which implicit VR cannot be")
+            raise FailedPrecondition(f"{format_tag(tag)} is encapsulated, which implicit VR cannot be")
         return (explicit_head(tag, "OB", UNDEFINED), value, _SEQUENCE_END)
     if tag == PIXEL_DATA and bits > 8:
         vr = "OW"  # PS3.5 §A.2, whatever was written
@@ -205,17 +204,13 @@ def _copy_unread(data_set: DataSet, element: Element, target: Encoding) -> Seque
         return (data_set.data[element.start : element.end],)
     if element.inner is not IMPLICIT_LE:
         raise FailedPrecondition(
-            f"{_name(element.tag)} has items that cannot be told apart, so they cannot be written in another VR form; "
-            "the instance can be had as it is stored"
+            f"{format_tag(element.tag)} has items that cannot be told apart, so they cannot be written in another VR "
+            "form; the instance can be had as it is stored"
         )
     is_open = element.undefined_length
     value = data_set.data[element.value : element.stop]
     head = _write_head(element.tag, "UN", UNDEFINED if is_open else len(value), target)
     return (head, value, _SEQUENCE_END if is_open else b"")
-
-
-def _name(tag: int) -> str:
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
 
 
 # --- the proof
@@ -264,12 +259,13 @@ def _is_same(old: DataSet, placed: Sequence[Placed], changes: Changes, new: Data
 def _find_end_of_run(kept: Sequence[Placed], number: int, before: int | None) -> int:
     """Behind the last of those elements from a place on that follow each other in the old data set, and that come
     before a tag."""
-    place, end = number, -1
-    for (tag, _, start, _, _, stop, _), _ in islice(kept, number, None):
+    end = -1
+    for place in range(number, len(kept)):
+        tag, _, start, _, _, stop, _ = kept[place][0]
         if (before is not None and tag > before) or (start != end and end >= 0):
-            break
-        place, end = place + 1, stop
-    return place
+            return place
+        end = stop
+    return len(kept)
 
 
 def _has_value(new: DataSet, element: Element, value: Buffer) -> bool:

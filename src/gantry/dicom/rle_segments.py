@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 def decode_planes(data: bytes, planes: int, pixels: int, width: int) -> Pixels:
     """``planes`` × ``pixels`` cells of ``width`` bytes, unsigned. Raises InvalidArgument for a frame with fewer."""
     extents = segment_extents(data, planes * width)
-    found = _by_library(data, pixels, width)
+    found = _decode_by_library(data, pixels, width)
     if found is None:
         cells = np.empty((planes, pixels, width), np.uint8)
         for number, (start, end) in enumerate(extents):
@@ -33,7 +33,7 @@ def decode_planes(data: bytes, planes: int, pixels: int, width: int) -> Pixels:
     return found.view(f"<u{width}").reshape(planes, pixels)
 
 
-def _by_library(data: bytes, pixels: int, width: int) -> Pixels | None:
+def _decode_by_library(data: bytes, pixels: int, width: int) -> Pixels | None:
     """None for what it does not take. It panics at some frames, which is no ``Exception``."""
     from rle.rle import decode_frame
 

@@ -35,6 +35,11 @@ OFFSET_TABLE, OFFSET_TABLE_LENGTHS, TOTAL_PIXEL_LENGTH = 0x7FE00001, 0x7FE00002,
 TRAILING_PADDING = 0xFFFCFFFC
 
 
+def format_tag(tag: int) -> str:
+    """``(gggg,eeee)``, as the standard writes tags."""
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
 def is_group_length(tag: int) -> bool:
     """(gggg,0000), retired (PS3.5 §7.2)."""
     return not tag & 0xFFFF

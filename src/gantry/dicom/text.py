@@ -35,18 +35,18 @@ _OUTSIDE = re.compile(
 
 def decoders(character_set: str) -> tuple[Decode, Decode]:
     """For text, and for person names, whose component groups and components each begin anew."""
-    reader = _reader(character_set[:LONGEST])
+    reader = _make_reader(character_set[:LONGEST])
     return reader.text, reader.names
 
 
 def split_values(value: bytes, character_set: str) -> list[str]:
     """The values of text that can have several (LO, SH, UC). Padding before a backslash stays."""
-    return _reader(character_set[:LONGEST]).values(value).split("\\")
+    return _make_reader(character_set[:LONGEST]).values(value).split("\\")
 
 
 def split_names(value: bytes, character_set: str) -> list[list[str]]:
     """The values of PN, each as its component groups (PS3.5 §6.2.1)."""
-    text = _reader(character_set[:LONGEST]).names(value)
+    text = _make_reader(character_set[:LONGEST]).names(value)
     return [name.split("=") for name in text.split("\\")]
 
 
@@ -59,18 +59,21 @@ class _Reader(NamedTuple):
 
 
 @lru_cache(maxsize=128)
-def _reader(character_set: str) -> _Reader:
+def _make_reader(character_set: str) -> _Reader:
     known = repertoire(character_set)
     first = known.first.decode
-    read = (_extended(first, delimiters) if known.extends else _alone(first) for delimiters in _KINDS)
+    read = (
+        _make_extended_decoder(first, delimiters) if known.extends else _make_plain_decoder(first)
+        for delimiters in _KINDS
+    )
     return _Reader(*read)
 
 
-def _alone(first: Decode) -> Decode:
+def _make_plain_decoder(first: Decode) -> Decode:
     return lambda value: first(value.rstrip(_PADDING))
 
 
-def _extended(first: Decode, delimiters: re.Pattern[bytes]) -> Decode:
+def _make_extended_decoder(first: Decode, delimiters: re.Pattern[bytes]) -> Decode:
     """With escape sequences; ``first`` reads the first character set."""
 
     def decode(value: bytes) -> str:
@@ -103,7 +106,7 @@ def _decode_kanji(value: bytes, first: Decode) -> str | None:
 def _decode_one_set(value: bytes) -> str | None:
     """ASCII and one set in G1, in one go; None for what has anything else, or needs to know where that set ends."""
     at = value.index(_ESC) + 1
-    coded, length = _invoked(value[at : at + 3])
+    coded, length = _find_invoked(value[at : at + 3])
     escape = _ESC + value[at : at + length]
     if coded is None or not coded.escape or coded.in_g0:
         return None
@@ -118,7 +121,7 @@ def _decode_pieces(value: bytes, first: Decode, delimiters: re.Pattern[bytes]) -
     texts, single = [first(head)], first
     kanji: Decode | None = None
     for piece in pieces:
-        coded, at = _invoked(piece)
+        coded, at = _find_invoked(piece)
         if coded is None:
             texts.append(UNKNOWN)
             kanji, single = None, first
@@ -141,7 +144,7 @@ def _decode_pieces(value: bytes, first: Decode, delimiters: re.Pattern[bytes]) -
     return "".join(texts)
 
 
-def _invoked(piece: bytes) -> tuple[CodedSet | None, int]:
+def _find_invoked(piece: bytes) -> tuple[CodedSet | None, int]:
     """The set that the start of ``piece`` asks for, and where what follows begins."""
     coded = ESCAPES.get(piece[:2])
     if coded:
@@ -187,7 +190,7 @@ def encode(text: str, character_set: str) -> bytes:
     value = _encode_at_once(known.written, text)
     if value is None and known.others:
         value = _Writer(known).write(text)
-    if value is None or (known.extends and not _comes_back(value, text, character_set)):
+    if value is None or (known.extends and not _is_reversible(value, text, character_set)):
         raise Unwritable(
             f"{text[:100]!r} is not in SpecificCharacterSet {character_set[:100]!r}; ISO_IR 192 has all characters"
         )
@@ -202,7 +205,7 @@ def _encode_at_once(coded: CodedSet, text: str) -> bytes | None:
     return value if coded.decode(value) == text else None
 
 
-def _comes_back(value: bytes, text: str, character_set: str) -> bool:
+def _is_reversible(value: bytes, text: str, character_set: str) -> bool:
     """An ESC of the text itself does not."""
     text = text.rstrip("\0 ")
     return _ESC not in value or all(decode(value) == text for decode in decoders(character_set))

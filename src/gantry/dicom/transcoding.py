@@ -20,8 +20,8 @@ from gantry.dicom.buffers import Buffer
 from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet
 from gantry.dicom.encapsulation import encapsulate
 from gantry.dicom.file_meta import write_meta
-from gantry.dicom.frames import Beat, frames_of
-from gantry.dicom.image_source import MAX_FILE, ImagePixel, Source, encoded_frames, read_image_pixel
+from gantry.dicom.frames import Beat, decode_frames
+from gantry.dicom.image_source import MAX_FILE, ImagePixel, Source, read_encoded_frames, read_image_pixel
 from gantry.dicom.open_source import WholeInstance
 from gantry.dicom.rewriting import Changes, NewElement, number_element, require_same, rewrite, text_element
 from gantry.dicom.tags import (
@@ -62,7 +62,7 @@ def transcode(instance: WholeInstance, transfer_syntax_uid: str, beat: Beat) -> 
     if not instance.has_pixels:
         name = str(UID(instance.header.sop_class_uid).name)
         raise FailedPrecondition(f"has no pixel data to compress: it is a {name}")
-    return _write_file(instance, _new_elements(instance, transfer_syntax_uid, beat), transfer_syntax_uid)
+    return _write_file(instance, _build_changes(instance, transfer_syntax_uid, beat), transfer_syntax_uid)
 
 
 def _write_file(instance: WholeInstance, changes: Changes, syntax: str) -> bytes:
@@ -79,9 +79,9 @@ def _write_file(instance: WholeInstance, changes: Changes, syntax: str) -> bytes
     return b"".join((meta, body, b"\0" * (len(body) % 2)))
 
 
-def _new_elements(instance: WholeInstance, syntax: str, beat: Beat) -> Changes:
+def _build_changes(instance: WholeInstance, syntax: str, beat: Beat) -> Changes:
     """What replaces the pixels and their description; None where an element goes."""
-    from gantry.dicom.icons import native_icons
+    from gantry.dicom.icons import convert_icons
 
     source = instance.source
     image = read_image_pixel(source)
@@ -91,23 +91,23 @@ def _new_elements(instance: WholeInstance, syntax: str, beat: Beat) -> Changes:
     if syntax in forms.NATIVE_TARGETS:
         if image.decoded_bytes * image.number_of_frames > MAX_FILE:
             raise FailedPrecondition(f"the pixels would take more than {MAX_FILE} bytes")
-        value, after = _as_native(source, image, beat)
+        value, after = _decode_to_native(source, image, beat)
         vr = "OW" if image.bits_allocated > 8 or syntax == forms.IMPLICIT_LE else "OB"
     else:
-        frames, after = _as_encoded(source, image, syntax, beat)
+        frames, after = _encode_frames(source, image, syntax, beat)
         value, vr = encapsulate(frames), "OB"
         if syntax in _METHODS:
             before = image.frame_bits // 8 * image.number_of_frames
-            changes |= _lossy_marks(source, syntax, before / max(1, sum(map(len, frames))))
+            changes |= _mark_loss(source, syntax, before / max(1, sum(map(len, frames))))
     if after.bits_stored > image.bits_stored:
         _require_no_overlay_in_pixels(instance, syntax)  # a bitstream of whole cells, whatever BitsStored says
     if LOSSY_COMPRESSION not in changes and _hides_a_loss(source, image):
         changes[LOSSY_COMPRESSION] = text_element("CS", "01")
     pixels = NewElement(vr, value, syntax not in forms.NATIVE_TARGETS)
-    return changes | native_icons(instance) | _description(source.ds, after) | {PIXEL_DATA: pixels}
+    return changes | convert_icons(instance) | _describe_pixels(source.ds, after) | {PIXEL_DATA: pixels}
 
 
-def _as_native(source: Source, image: ImagePixel, beat: Beat) -> tuple[Buffer, ImagePixel]:
+def _decode_to_native(source: Source, image: ImagePixel, beat: Beat) -> tuple[Buffer, ImagePixel]:
     import numpy as np
 
     from gantry.dicom.cells import pack_cells
@@ -115,30 +115,30 @@ def _as_native(source: Source, image: ImagePixel, beat: Beat) -> tuple[Buffer, I
     if image.bits_allocated == 1:
         value: Buffer
         bits, after = [], image
-        for frame in frames_of(source, image, beat):
+        for frame in decode_frames(source, image, beat):
             bits.append(frame.pixels.reshape(-1))
             after = frame.image
         value = np.packbits(np.concatenate(bits), bitorder="little").tobytes()
     else:
         parts, after = list[Buffer](), image
-        for frame in frames_of(source, image, beat):
+        for frame in decode_frames(source, image, beat):
             parts.append(pack_cells(frame.pixels, frame.image))
-            after = _widest(after, frame.image)
+            after = _keep_widest(after, frame.image)
         value = b"".join(parts) if len(parts) > 1 else parts[0]
     return b"".join((value, b"\0")) if len(value) % 2 else value, after
 
 
-def _as_encoded(source: Source, image: ImagePixel, syntax: str, beat: Beat) -> tuple[list[bytes], ImagePixel]:
+def _encode_frames(source: Source, image: ImagePixel, syntax: str, beat: Beat) -> tuple[list[bytes], ImagePixel]:
     from gantry.dicom.encoders import encode_frame, require_encodable
 
     if syntax == forms.JXL_JPEG:
-        return _recompressed(source, image, beat), image
+        return _recompress(source, image, beat), image
     # The codec may change what is declared (YBR_RCT to RGB), so only the plain refusals can be made this early.
     require_encodable(syntax, image)
     found, size, after = [], 0, image
-    for frame in frames_of(source, image, beat):
+    for frame in decode_frames(source, image, beat):
         data, described = encode_frame(syntax, frame)
-        after = _widest(after, described)
+        after = _keep_widest(after, described)
         found.append(data)
         size += len(data)
         if size > MAX_FILE:
@@ -146,21 +146,21 @@ def _as_encoded(source: Source, image: ImagePixel, syntax: str, beat: Beat) -> t
     return found, after
 
 
-def _widest(known: ImagePixel, latest: ImagePixel) -> ImagePixel:
+def _keep_widest(known: ImagePixel, latest: ImagePixel) -> ImagePixel:
     """Frames of an instance share their attributes: where a bitstream has more bits than declared, the most count."""
     if known.bits_stored <= latest.bits_stored:
         return latest
     return replace(latest, bits_stored=known.bits_stored, high_bit=known.high_bit)
 
 
-def _recompressed(source: Source, image: ImagePixel, beat: Beat) -> list[bytes]:
+def _recompress(source: Source, image: ImagePixel, beat: Beat) -> list[bytes]:
     from gantry.dicom.codecs import decode_frame
     from gantry.dicom.encoders import recompress_jpeg
 
     if source.transfer_syntax_uid != forms.JPEG_BASELINE:
         raise FailedPrecondition("only JPEG Baseline instances can be recompressed to JPEG XL")
     found = []
-    for data in encoded_frames(source, image):
+    for data in read_encoded_frames(source, image):
         beat()
         decode_frame(source.transfer_syntax_uid, data, image)
         found.append(recompress_jpeg(data))
@@ -194,10 +194,10 @@ def _hides_a_loss(source: Source, image: ImagePixel) -> bool:
         return False
     if source.transfer_syntax_uid in _WHOLE_CELLS:
         return False
-    return read_stream(encoded_frames(source, image)[0]).lossy
+    return read_stream(read_encoded_frames(source, image)[0]).lossy
 
 
-def _description(ds: Any, image: ImagePixel) -> Changes:
+def _describe_pixels(ds: Any, image: ImagePixel) -> Changes:
     """The Image Pixel attributes that a new encoding changes; those that are right already stay as bytes."""
     wanted: dict[int, tuple[str, int | str]] = {
         SAMPLES_PER_PIXEL: ("SamplesPerPixel", image.samples_per_pixel),
@@ -217,7 +217,7 @@ def _description(ds: Any, image: ImagePixel) -> Changes:
     return found
 
 
-def _lossy_marks(source: Source, syntax: str, ratio: float) -> Changes:
+def _mark_loss(source: Source, syntax: str, ratio: float) -> Changes:
     """LossyImageCompression and, one value more for each step, ratio and method (PS3.3 §C.7.6.1.1.5)."""
     ratios, methods = _values_of(source.ds, LOSSY_RATIO), _values_of(source.ds, LOSSY_METHOD)
     if len(methods) == len(ratios) - 1:  # the last step was not named, but its bitstream is here

@@ -50,19 +50,19 @@ def rebuild(
     try:
         before = parse_json(dicom_json(header_bytes, bulk_uri))
         hidden = frozenset(tag for tag, *_ in elements if f"{tag:08X}" not in before)
-        changed, gone = _changes(before, attributes, hidden)
-        anew = changed | _in_new_character_set(before, changed, gone, hidden)
-        every = list(_every(before, bulk_uri))
+        changed, gone = _find_changes(before, attributes, hidden)
+        anew = changed | _list_converted(before, changed, gone, hidden)
+        every = list(_walk_elements(before, bulk_uri))
         bulk = {
             place: str(element["vr"])
             for place, element in every
             if "BulkDataURI" in element and "/" in place[len(bulk_uri) + 1 :]
         }
         known = frozenset(to_json(element) for _, element in every)
-        find = _old_values(data_set, bulk_uri, bulk)
-        encoder = ElementEncoder(not header_bytes.explicit, _new_character_set(before, changed, gone), known, find)
+        find = _make_bulk_finder(data_set, bulk_uri, bulk)
+        encoder = ElementEncoder(not header_bytes.explicit, _find_character_set(before, changed, gone), known, find)
         pieces: list[tuple[int, bytes | Cut]] = [(tag, encoder.encode({tag: anew[tag]})) for tag in anew]
-        _require_same_bulk(bulk, list(_every({f"{tag:08X}": anew[tag] for tag in anew}, bulk_uri)))
+        _require_same_bulk(bulk, list(_walk_elements({f"{tag:08X}": anew[tag] for tag in anew}, bulk_uri)))
     except RecursionError:
         raise InvalidArgument("the attributes are nested too deep") from None
     left_out = anew.keys() | gone
@@ -76,17 +76,17 @@ def rebuild(
     return _stream(opened, meta, pieces)
 
 
-def _every(attributes: Mapping[str, Any], address: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _walk_elements(attributes: Mapping[str, Any], address: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """All elements, those of items too, each with the address that its bulk data would have there."""
     for key, element in attributes.items():
         place = f"{address}/{key.upper()}"
         yield place, element
         if element["vr"] == "SQ":
             for number, item in enumerate(element.get("Value", ())):
-                yield from _every(item, f"{place}/{number}")
+                yield from _walk_elements(item, f"{place}/{number}")
 
 
-def _changes(before: dict[str, Any], attributes: Any, hidden: frozenset[int]) -> tuple[Attributes, frozenset[int]]:
+def _find_changes(before: dict[str, Any], attributes: Any, hidden: frozenset[int]) -> tuple[Attributes, frozenset[int]]:
     """The elements that are new or other ones, and the tags of those that are no more. Raises InvalidArgument."""
     if not isinstance(attributes, dict) or len({key.upper() for key in attributes}) < len(attributes):
         raise InvalidArgument("the attributes are no JSON object, or one is there in upper and in lower case")
@@ -104,17 +104,17 @@ def _changes(before: dict[str, Any], attributes: Any, hidden: frozenset[int]) ->
     return changed, gone
 
 
-def _new_character_set(before: dict[str, Any], changed: Attributes, gone: frozenset[int]) -> str:
+def _find_character_set(before: dict[str, Any], changed: Attributes, gone: frozenset[int]) -> str:
     element = changed.get(CHARACTER_SET, before.get(f"{CHARACTER_SET:08X}"))
     return "" if CHARACTER_SET in gone else character_set_of(element)
 
 
-def _in_new_character_set(
+def _list_converted(
     before: dict[str, Any], changed: Attributes, gone: frozenset[int], hidden: frozenset[int]
 ) -> Attributes:
     """Elements with text that stay the same, but not as bytes. Raises InvalidArgument for what cannot be converted."""
     old = character_set_of(before.get(f"{CHARACTER_SET:08X}"))
-    if old == _new_character_set(before, changed, gone):
+    if old == _find_character_set(before, changed, gone):
         return {}
     found = {}
     for key, element in before.items():
@@ -129,7 +129,7 @@ def _in_new_character_set(
     return {tag: element for tag, element in found.items() if "BulkDataURI" not in element}
 
 
-def _old_values(data_set: DataSet, bulk_uri: str, bulk: dict[str, str]) -> Callable[[Any, int, str], BulkValue]:
+def _make_bulk_finder(data_set: DataSet, bulk_uri: str, bulk: dict[str, str]) -> Callable[[Any, int, str], BulkValue]:
     """Finds bulk values in items; ``bulk`` are their VRs by address. Raises Unwritable or FailedPrecondition."""
 
     def find(uri: Any, tag: int, vr: str) -> BulkValue:

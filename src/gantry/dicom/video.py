@@ -28,7 +28,7 @@ class Video:
         self.size = self._starts[-1]
         if not self.size:
             raise InvalidArgument("the encapsulated pixel data has no fragments")
-        self.media_type = _container(self.read_at(0, _PACKET + 1)) or video_types(syntax)[0]
+        self.media_type = _recognise_container(self.read_at(0, _PACKET + 1)) or video_types(syntax)[0]
 
     def read_at(self, offset: int, length: int) -> bytes:
         """At most ``length`` bytes from ``offset``; fewer at the end of a fragment, none at the end of the stream."""
@@ -40,7 +40,7 @@ class Video:
         return self._value[start + inside : start + min(size, inside + length)]
 
 
-def _container(head: bytes) -> str:
+def _recognise_container(head: bytes) -> str:
     """By the letters of MP4 (ISO/IEC 14496-12 §4.3), the start codes and the sync bytes of MPEG (ISO/IEC 13818-1)."""
     if head[4:8] == b"ftyp":
         return MP4

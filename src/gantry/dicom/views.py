@@ -41,19 +41,19 @@ class View:
     media_type: str
     viewport: Viewport | None = None
     window: tuple[float, float, str] | None = None
-    quality: int = 90
+    quality: int = forms.JPEG_QUALITY
 
 
 def rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Callable[[], None]) -> Iterator[bytes]:
     """Frames as JPEG or PNG: all, or those ``wanted`` by numbers from 0. Raises StatusError alone."""
-    return contain_errors(_rendered(opened, view, wanted, beat))
+    return contain_errors(_render(opened, view, wanted, beat))
 
 
-def _rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Callable[[], None]) -> Iterator[bytes]:
-    from gantry.dicom.frames import frame_numbers, frames_of
+def _render(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Callable[[], None]) -> Iterator[bytes]:
+    from gantry.dicom.frames import decode_frames, require_frame_numbers
     from gantry.dicom.image_source import read_image_pixel
     from gantry.dicom.open_source import open_source
-    from gantry.dicom.rendering import render_frame, to_jpeg, to_png
+    from gantry.dicom.rendering import render_frame, require_media_type, to_jpeg, to_png
     from gantry.dicom.windows import Window, require_window
 
     window = None if view.window is None else Window(*view.window)
@@ -62,19 +62,18 @@ def _rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: 
     beat()
     source = open_source(opened)
     image = read_image_pixel(source)
-    numbers = frame_numbers(image, wanted)
+    numbers = require_frame_numbers(image, wanted)
     if view.viewport is not None and image.decoded_bytes > MAX_VIEW_FRAME:
         raise FailedPrecondition(f"a frame has {image.decoded_bytes} bytes; up to {MAX_VIEW_FRAME} can be scaled")
-    for number, frame in zip(numbers, frames_of(source, image, beat, numbers), strict=True):
-        if view.media_type == forms.JPEG and frame.image.samples_per_pixel == 3 and frame.image.bits_stored > 8:
-            raise FailedPrecondition(f"colour of {frame.image.bits_stored} bits per sample cannot become JPEG")
+    for number, frame in zip(numbers, decode_frames(source, image, beat, numbers), strict=True):
+        require_media_type(frame.image, view.media_type)
         shown = render_frame(frame, source.ds, number, window)
         if view.viewport is not None:
-            shown = _fitted(shown, view.viewport)
+            shown = _fit(shown, view.viewport)
         yield to_jpeg(shown, view.quality) if view.media_type == forms.JPEG else to_png(shown)
 
 
-def _fitted(shown: Pixels, viewport: Viewport) -> Pixels:
+def _fit(shown: Pixels, viewport: Viewport) -> Pixels:
     """The part of the picture, as large as fits into the viewport with its proportions kept."""
     import numpy as np
     from PIL import Image
@@ -96,19 +95,6 @@ def _extent(asked: int | None, left: int) -> tuple[int, bool]:
     return (left, False) if asked is None else (abs(asked), asked < 0)
 
 
-def count_frames(opened: Readable, beat: Callable[[], None]) -> Iterator[int]:
-    """How many frames an instance has, as the one value. Raises StatusError alone."""
-    return contain_errors(_counted(opened, beat))
-
-
-def _counted(opened: Readable, beat: Callable[[], None]) -> Iterator[int]:
-    from gantry.dicom.image_source import read_image_pixel
-    from gantry.dicom.open_source import open_source
-
-    beat()
-    yield read_image_pixel(open_source(opened)).number_of_frames
-
-
 def frame_bitstreams(
     opened: Readable,
     transfer_syntax_uid: str,
@@ -120,42 +106,35 @@ def frame_bitstreams(
 
     With ``path``, to its Pixel Data, those of an icon in the instance.
     """
-    return contain_errors(_bitstreams(opened, transfer_syntax_uid, wanted, beat, path))
+    return contain_errors(_read_bitstreams(opened, transfer_syntax_uid, wanted, beat, path))
 
 
-def _bitstreams(
+def _read_bitstreams(
     opened: Readable, syntax: str, wanted: Sequence[int] | None, beat: Callable[[], None], path: tuple[int, ...]
 ) -> Iterator[bytes]:
-    from gantry.dicom.frames import frame_numbers, frames_of
-    from gantry.dicom.image_source import encoded_frames, native_value, read_image_pixel, true_422
+    from gantry.dicom.frames import decode_frames, read_stored_frames, require_frame_numbers
+    from gantry.dicom.image_source import read_image_pixel
     from gantry.dicom.open_source import open_source
 
     beat()
     source = open_source(opened, path)
     image = read_image_pixel(source)
-    numbers = frame_numbers(image, wanted)
+    numbers = require_frame_numbers(image, wanted)
     if image.decoded_bytes * len(numbers) > MAX_BYTES:
         raise FailedPrecondition(f"{len(numbers)} frames have more than {MAX_BYTES} bytes; ask for fewer")
-    if source.encapsulated and syntax in (forms.AS_STORED, source.transfer_syntax_uid):
-        bitstreams = encoded_frames(source, image)
-        for number in numbers:
-            beat()
-            yield bitstreams[number]
-    elif syntax in _NATIVE and not source.encapsulated and image.bits_allocated > 1:
-        # As stored, colour planes too: whoever reads them goes by the metadata.
-        value = native_value(source, image)
-        size = true_422(len(value), image).frame_bits // 8
-        for number in numbers:
-            yield bytes(value[number * size : (number + 1) * size])
+    stored = (forms.AS_STORED, source.transfer_syntax_uid) if source.encapsulated else _NATIVE
+    if syntax in stored and (source.encapsulated or image.bits_allocated > 1):
+        # Colour planes stay as they are: the metadata describes them.
+        yield from read_stored_frames(source, image, beat, numbers)
     elif syntax in _NATIVE:
         from gantry.dicom.cells import pack_cells
 
         by_plane = source.encapsulated and image.samples_per_pixel > 1 and image.planar_configuration
-        for frame in frames_of(source, image, beat, numbers):
+        for frame in decode_frames(source, image, beat, numbers):
             cells = frame.pixels.transpose(2, 0, 1) if by_plane else frame.pixels
             yield bytes(pack_cells(cells, frame.image))
     else:
         from gantry.dicom.encoders import encode_frame
 
-        for frame in frames_of(source, image, beat, numbers):
+        for frame in decode_frames(source, image, beat, numbers):
             yield encode_frame(syntax, frame)[0]

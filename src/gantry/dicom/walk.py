@@ -35,6 +35,7 @@ from gantry.dicom.tags import (
     STUDY,
     TRANSFER_SYNTAX,
     UNDEFINED,
+    format_tag,
 )
 from gantry.dicom.vr import BINARY, LONG, SHORT
 from gantry.errors import InvalidArgument
@@ -90,7 +91,7 @@ class _Open(NamedTuple):
 
 
 def tag_name(tag: int) -> str:
-    text = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    text = format_tag(tag)
     return f"{_NAMES[tag]} {text}" if tag in _NAMES else text
 
 
@@ -169,7 +170,7 @@ class Walk:
     def skip(self, tag: int, header: int, length: int) -> None:
         if length == UNDEFINED:
             raise InvalidArgument(f"{tag_name(tag)} at byte {self.pos} has an undefined length, not allowed there")
-        if header + length > self.remaining():
+        if header + length > self.size - self.pos:
             raise self.truncated(tag, self.pos, header, length)
         self.pos += header + length
 
@@ -242,20 +243,19 @@ class Walk:
         explicit, unpack, unpack_length = encoding.explicit, encoding.element.unpack_from, encoding.length.unpack_from
         short_vrs, long_vrs, undefined = SHORT, LONG, UNDEFINED
         noted_elements, long_value = (_NO_ELEMENTS, undefined) if self.open else (_NOTED_ELEMENTS, LONG_VALUE)
-        window, base, pos, size = self.window, self.base, self.pos, self.size
+        window, size, at = self.window, self.size, self.pos - self.base
         limit = len(window) - 12
-        start, tag, header, length = pos, self.last, 8, 0
+        start, tag, header, length = at, self.last, 8, 0  # start and at are places in the window
         group, element, vr = tag >> 16, tag & 0xFFFF, b""
         for _ in self.ticks:
-            at = pos - base
             if at > limit:
-                if pos > size:
-                    raise self.truncated(group << 16 | element, start, header, length)
-                if size - pos < 8:
+                self.pos = self.base + at
+                if self.pos > size:
+                    raise self.truncated(group << 16 | element, self.base + start, header, length)
+                if size - self.pos < 8:
                     break
-                self.pos = pos
                 self.load()
-                window, base, at, limit = self.window, pos, 0, len(self.window) - 12
+                window, at, limit = self.window, 0, len(self.window) - 12
             if explicit:
                 next_group, next_element, vr, next_length = unpack(window, at)
                 if vr in short_vrs:
@@ -273,18 +273,18 @@ class Walk:
                     break
             group, element, length = next_group, next_element, next_length
             if element in noted_elements and (tag := group << 16 | element) in _NOTED:
-                self.pos = pos
+                self.pos = self.base + at
                 self.note(tag, header, length)
-                window, base, limit = self.window, self.base, len(self.window) - 12
+                window, at, limit = self.window, self.pos - self.base, len(self.window) - 12
             if length > long_value or group >= 0x7FE0:
                 if group == 0xFFFE:  # PS3.5 §7.5: no item or delimiter has a VR
-                    raise InvalidArgument(f"{tag_name(group << 16 | element)} has a VR at byte {pos}")
-                self.cut(group << 16 | element, vr.decode() if explicit else "", Cut(pos, header, length))
-            start = pos
-            pos += header + length
+                    raise InvalidArgument(f"{tag_name(group << 16 | element)} has a VR at byte {self.base + at}")
+                self.cut(group << 16 | element, vr.decode() if explicit else "", Cut(self.base + at, header, length))
+            start = at
+            at += header + length
         else:
             raise InvalidArgument(_TOO_MANY)
-        self.pos, self.last = pos, group << 16 | element
+        self.pos, self.last = self.base + at, group << 16 | element
 
     def cut(self, tag: int, vr: str, value: Cut) -> None:
         """Note a value that header bytes leave out. In implicit form nobody knows which private values are binary."""

@@ -1,4 +1,4 @@
-"""Policies: who has which role on a resource, and whether that is enough (spec §12.2)."""
+"""Policies: who has which role on a resource (spec §12.2)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_BINDINGS, MAX_MEMBERS = 1500, 1500
 """In all bindings of a policy together, as in Cloud IAM (its page "Quotas and limits")."""
 MAX_CONDITIONS = 250
 MAX_CHARACTERS = 256 * 1024
-"""Of a policy as JSON: every call below its resource needs it. 1,500 addresses of 100 characters have room."""
+"""Of a policy as JSON, which every call below its resource reads. 1,500 addresses of 100 characters fit."""
 _MAX_TEXTS = {"expression": 4096, "title": 100, "description": 256, "location": 256}
 """Characters in the parts of a condition."""
 EVERYBODY = "allAuthenticatedUsers"
@@ -28,10 +28,10 @@ _MEMBER = re.compile(r"(?:deleted:)?(user|serviceAccount|group|domain|principal|
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Who asks. ``name`` is for people and logs; ``members`` are all the ways in which a policy may mean them.
+    """A caller. ``name`` is for people and logs; ``members`` are all members of policies that include the caller.
 
-    ``credential`` names what they have shown, where it can be taken back; ``ends``, in seconds since 1970, is when it
-    does by itself.
+    ``credential`` names the token or key that was used, if it can be withdrawn; ``ends`` is when it expires, in seconds
+    since 1970.
     """
 
     name: str
@@ -41,10 +41,10 @@ class Principal:
 
 
 def principal(member: str, groups: Iterable[str] = (), credential: str = "", ends: float = math.inf) -> Principal:
-    """Of ``user:EMAIL`` or ``serviceAccount:EMAIL`` and the groups they are in."""
-    member = _folded(member)
+    """The caller ``user:EMAIL`` or ``serviceAccount:EMAIL``, who is in ``groups``."""
+    member = _fold(member)
     domain = f"domain:{member.rpartition('@')[2]}"
-    return Principal(member, frozenset((member, domain, EVERYBODY, *map(_folded, groups))), credential, ends)
+    return Principal(member, frozenset((member, domain, EVERYBODY, *map(_fold, groups))), credential, ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Binding:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """``audit_configs`` are kept as they were given."""
+    """``audit_configs`` are kept as they were sent."""
 
     bindings: tuple[Binding, ...] = ()
     audit_configs: tuple[Any, ...] = field(default=(), hash=False)
@@ -76,7 +76,7 @@ class Policy:
     def to_json(self) -> dict[str, Any]:
         answer: dict[str, Any] = {}
         if self.bindings:
-            answer = {"version": self.version, "bindings": [_binding_json(each) for each in self.bindings]}
+            answer = {"version": self.version, "bindings": [_write_binding(each) for each in self.bindings]}
         if self.audit_configs:
             answer["auditConfigs"] = list(self.audit_configs)
         return answer
@@ -86,9 +86,9 @@ class Policy:
 
     @classmethod
     def from_text(cls, text: str) -> Policy:
-        """What ``to_text`` wrote, or nothing."""
+        """The inverse of ``to_text``; "" is the empty policy."""
         value = json.loads(text or "{}")
-        return cls(tuple(map(_binding, value.get("bindings", ()))), tuple(value.get("auditConfigs", ())))
+        return cls(tuple(map(_read_binding, value.get("bindings", ()))), tuple(value.get("auditConfigs", ())))
 
 
 def etag_of(text: str) -> str:
@@ -96,7 +96,7 @@ def etag_of(text: str) -> str:
     return base64.b64encode(blake2b(text.encode(), digest_size=8).digest()).decode()
 
 
-def _binding_json(binding: Binding) -> dict[str, Any]:
+def _write_binding(binding: Binding) -> dict[str, Any]:
     found: dict[str, Any] = {"role": binding.role, "members": list(binding.members)}
     if (condition := binding.condition) is not None:
         parts = {name: getattr(condition, name) for name in ("expression", "title", "description", "location")}
@@ -104,13 +104,13 @@ def _binding_json(binding: Binding) -> dict[str, Any]:
     return found
 
 
-def _binding(value: dict[str, Any]) -> Binding:
+def _read_binding(value: dict[str, Any]) -> Binding:
     condition = value.get("condition")
     return Binding(value["role"], tuple(value["members"]), None if condition is None else Condition(**condition))
 
 
 def check_bindings(bindings: Iterable[Binding], roles: Roles) -> tuple[Binding, ...]:
-    """Bindings that may be set: without those that nobody is in. Raises InvalidArgument, which names what is wrong."""
+    """The bindings that have members. Raises InvalidArgument, which names what is wrong."""
     given = [each for each in bindings if each.members]
     if len(given) > MAX_BINDINGS or sum(len(each.members) for each in given) > MAX_MEMBERS:
         raise InvalidArgument(f"policy: has more than {MAX_BINDINGS} bindings or {MAX_MEMBERS} members")
@@ -123,7 +123,7 @@ def check_bindings(bindings: Iterable[Binding], roles: Roles) -> tuple[Binding, 
             check_member(member)
         if binding.condition is not None:
             _check_condition(binding.condition)
-    return tuple(replace(each, members=tuple(map(_folded, each.members))) for each in given)
+    return tuple(replace(each, members=tuple(map(_fold, each.members))) for each in given)
 
 
 def _check_condition(condition: Condition) -> None:
@@ -134,25 +134,25 @@ def _check_condition(condition: Condition) -> None:
 
 
 def write_policy(policy: Policy) -> str:
-    """The text that is kept. Raises InvalidArgument for a policy that is too large."""
+    """The text to store. Raises InvalidArgument for a policy that is too large."""
     text = policy.to_text()
     if len(text) > MAX_CHARACTERS:
         raise InvalidArgument(f"policy: has more than {MAX_CHARACTERS} characters as JSON")
     return text
 
 
-def _folded(member: str) -> str:
-    """Addresses are the same in any case."""
+def _fold(member: str) -> str:
+    """Case does not count in addresses and names of groups."""
     kind, colon, name = member.partition(":")
     return f"{kind}{colon}{name.lower()}" if kind in ("user", "serviceAccount", "group", "domain") else member
 
 
 def check_member(member: str) -> None:
-    """Raises InvalidArgument for what cannot stand in a policy."""
+    """Raises InvalidArgument for a member that a policy cannot have."""
     if member == "allUsers":
-        raise InvalidArgument("policy: allUsers is refused: images of patients are shown to nobody unknown")
+        raise InvalidArgument("policy: allUsers is refused: images of patients are never public")
     if member != EVERYBODY and not _MEMBER.fullmatch(member):
         raise InvalidArgument(
-            f"policy: {member[:200]!r} is no member; write user:EMAIL, serviceAccount:EMAIL, group:NAME, "
+            f"policy: {member[:200]!r} is not a member; write user:EMAIL, serviceAccount:EMAIL, group:NAME, "
             f"domain:DOMAIN or {EVERYBODY}"
         )

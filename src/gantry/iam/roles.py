@@ -12,9 +12,9 @@ _STORES = (
     *("get", "getIamPolicy", "import", "list", "setIamPolicy", "update"),
 )
 _OPERATIONS = ("cancel", "get", "list")
-_PLACES = ("healthcare.locations.get", "healthcare.locations.list")
+_LOCATIONS = ("healthcare.locations.get", "healthcare.locations.list")
 _PROJECT = ("resourcemanager.projects.get", "resourcemanager.projects.list")
-_OF_PROJECT = ("resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy")
+_PROJECT_POLICIES = ("resourcemanager.projects.getIamPolicy", "resourcemanager.projects.setIamPolicy")
 _LOGS = "logging.logEntries.list"
 
 
@@ -27,23 +27,23 @@ PERMISSIONS = frozenset(
         *_of("datasets", _DATASETS),
         *_of("dicomStores", _STORES),
         *_of("operations", _OPERATIONS),
-        *(*_PLACES, *_PROJECT, *_OF_PROJECT, _LOGS),
+        *(*_LOCATIONS, *_PROJECT, *_PROJECT_POLICIES, _LOGS),
     )
 )
-"""Every permission that something is checked for."""
+"""Every permission that a method requires."""
 
 
 def _role(datasets: str, stores: str, operations: str) -> frozenset[str]:
     of_kinds = (("datasets", datasets), ("dicomStores", stores), ("operations", operations))
-    return frozenset(_PLACES + _PROJECT).union(*(_of(kind, names.split()) for kind, names in of_kinds))
+    return frozenset(_LOCATIONS + _PROJECT).union(*(_of(kind, names.split()) for kind, names in of_kinds))
 
 
 _READING = ("get", "list", "getIamPolicy", "dicomWebRead")
 _VIEWER = frozenset(name for name in PERMISSIONS if name.rpartition(".")[2] in _READING)
-_RULING = ("healthcare.datasets.setIamPolicy", "healthcare.dicomStores.setIamPolicy", _OF_PROJECT[1])
+_SETTING_POLICIES = ("healthcare.datasets.setIamPolicy", "healthcare.dicomStores.setIamPolicy", _PROJECT_POLICIES[1])
 PREDEFINED: Mapping[str, frozenset[str]] = {
     "roles/viewer": _VIEWER,
-    "roles/editor": PERMISSIONS.difference(_RULING),
+    "roles/editor": PERMISSIONS.difference(_SETTING_POLICIES),
     "roles/owner": PERMISSIONS,
     "roles/healthcare.datasetViewer": _role("get list", "", "get"),
     "roles/healthcare.datasetAdmin": _role(" ".join(_DATASETS), "", "cancel get list"),
@@ -59,13 +59,13 @@ PREDEFINED: Mapping[str, frozenset[str]] = {
 
 
 class Roles:
-    """What each role may do. ``custom`` is role → permissions. Raises InvalidArgument, which names what is wrong."""
+    """The permissions of each role. ``custom`` is role → permissions. Raises InvalidArgument for a wrong name."""
 
     def __init__(self, custom: Mapping[str, Iterable[str]] | None = None) -> None:
         self._known = dict(PREDEFINED)
         for name, permissions in (custom or {}).items():
             if not name.startswith(("projects/", "organizations/")) or "/roles/" not in name:
-                raise InvalidArgument(f"custom role {name!r} is not called projects/PROJECT/roles/NAME")
+                raise InvalidArgument(f"custom role {name!r} must be named projects/PROJECT/roles/NAME")
             found = frozenset(permissions)
             if wrong := sorted(found - PERMISSIONS):
                 raise InvalidArgument(f"custom role {name!r}: there is no permission {wrong[0]!r}")
@@ -75,5 +75,5 @@ class Roles:
         return role in self._known
 
     def grants(self, role: str, permission: str) -> bool:
-        """False for a role that is not there (any more)."""
+        """False for a role that does not exist (any more)."""
         return permission in self._known.get(role, ())

@@ -1,4 +1,4 @@
-"""Sessions of browsers: somebody who has signed in, for some hours."""
+"""Sessions of browsers that have signed in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gantry.iam.policies import Principal
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """``ends`` is in seconds since 1970. What ``who.credential`` names must still be good whenever it is used."""
+    """``ends`` is in seconds since 1970. Each use requires that ``who.credential`` is still valid."""
 
     who: Principal
     ends: int

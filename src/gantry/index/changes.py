@@ -9,9 +9,9 @@ from sqlalchemy import Connection, Row, bindparam, update
 
 from gantry.errors import Code, Status
 from gantry.index.counting import Delta, change_counts, discard_blobs
-from gantry.index.lookups import find_rows, parse_position
+from gantry.index.lookups import find_rows
 from gantry.index.tables import instance
-from gantry.resources import Change, Failure, Instance
+from gantry.resources import Change, Failure, StoredInstance
 
 _Place = tuple[int, str]
 _Made = Mapping[_Place, tuple[Row[Any], Change]]
@@ -22,7 +22,7 @@ def apply_changes(connection: Connection, store_id: int, changes: Sequence[Chang
 
     A blob that no row names afterwards, the old one or a copy that came too late, becomes garbage.
     """
-    wanted = {parse_position(change.position): change for change in changes}
+    wanted = {(change.instance.series_id, change.instance.sop_instance_uid): change for change in changes}
     rows = find_rows(connection, wanted)
     made = {
         place: (rows[place], change)
@@ -59,10 +59,10 @@ def _update(connection: Connection, made: _Made, now: int) -> None:
     connection.execute(statement.values(new), [dict(zip(names, each, strict=True)) for each in values])
 
 
-def too_late(read: Instance, there: bool) -> Failure:
+def too_late(read: StoredInstance, there: bool) -> Failure:
     """For an instance that is not as it was read any more, or not ``there``."""
     if there:
-        status = Status(Code.ABORTED, "this instance was changed or moved meanwhile; start the operation again")
+        status = Status(Code.ABORTED, "this instance was changed or moved meanwhile", "start the operation again")
     else:
         status = Status(Code.NOT_FOUND, "this instance was deleted meanwhile")
     return Failure(read.path, status)

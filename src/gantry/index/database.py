@@ -95,6 +95,7 @@ def _open(url: str, connections: int) -> Engine:
         isolation_level="AUTOCOMMIT",
         pool_size=connections,
         max_overflow=0,
+        pool_use_lifo=True,  # the connection whose cache is warm; the others' caches stay empty
         pool_timeout=WAIT,
         connect_args={"timeout": WAIT, "check_same_thread": False},
     )

@@ -16,37 +16,41 @@ from gantry.index.counting import Delta, change_counts
 from gantry.index.database import Part
 from gantry.index.filling import fill_rows
 from gantry.index.insertion import NO_PACK, Placed, columns_of, insert_packs
-from gantry.index.lookups import find_places, find_rows, select_instances, to_instance
+from gantry.index.lookups import find_places, find_rows
 from gantry.index.retelling import retell_series, retell_study, series_said, study_said
+from gantry.index.stored import select_stored
 from gantry.index.tables import dicom_store, instance, series, study
 from gantry.index.terms import tell_modalities
 from gantry.resources import (
     READER,
-    HeaderPlace,
     Instance,
     OutdatedSeries,
     OutdatedStudy,
     SeriesAttributes,
+    StoredInstance,
     StudyAttributes,
 )
-
-_LAST = 1 << 62  # behind every pack: an instance without one does not say when in its batch it came
 
 
 class Descriptions(Part):
     """Promises: ``index_protocols.DescriptionIndex``."""
 
-    def list_undescribed(self, limit: int) -> list[tuple[int, Instance]]:
-        query = select_instances().add_columns(study.c.store_id).where(instance.c.pack_number.is_(None))
+    def list_undescribed(self, limit: int) -> list[tuple[int, StoredInstance]]:
+        query = select_stored().add_columns(study.c.store_id).where(instance.c.pack_number.is_(None))
         query = query.join(dicom_store, dicom_store.c.id == study.c.store_id).where(dicom_store.c.deleted.is_(False))
         with self.database.read() as connection:
-            return [(row.store_id, to_instance(row)) for row in connection.execute(query.limit(limit))]
+            return [(row.store_id, StoredInstance._make(row[:-1])) for row in connection.execute(query.limit(limit))]
 
     def describe(self, store_id: int, instances: Sequence[Instance]) -> None:
         with self.database.write() as connection:
-            places = find_places(connection, store_id, instances)
+            places = find_places(connection, store_id, [item.uids for item in instances])
             rows = {places[place]: row for place, row in find_rows(connection, places).items()}
-            there = [(rows[item.uids], item) for item in instances if item.uids in rows]
+            # Not where it was stored anew, or moved, since it was read: its header is another one, or is read again.
+            there = [
+                (row, item)
+                for item in instances
+                if (row := rows.get(item.uids)) and row.pack_number is None and row.blob_key == item.blob_key
+            ]
             placed = [Placed(row.study_id, row.series_id, item) for row, item in there]
             packs = insert_packs(connection, placed)
             for item in placed:
@@ -69,28 +73,26 @@ class Descriptions(Part):
         with self.database.read() as connection:
             return [_series(row) for row in connection.execute(query.order_by(series.c.id).limit(limit))]
 
-    def list_first_in_series(self, series_id: int, limit: int) -> list[HeaderPlace]:
+    def list_first_in_series(self, series_id: int, limit: int) -> list[StoredInstance]:
         return self._first(instance.c.series_id == series_id, limit)
 
-    def list_first_in_study(self, study_id: int, limit: int) -> list[HeaderPlace]:
+    def list_first_in_study(self, study_id: int, limit: int) -> list[StoredInstance]:
         numbers = select(series.c.id).where(series.c.study_id == study_id)
         return self._first(instance.c.series_id.in_(numbers), limit)
 
-    def _first(self, which: Any, limit: int) -> list[HeaderPlace]:
-        # A batch has one time; in it, packs and their numbers are in the order of the instances.
-        pack_id = func.coalesce(instance.c.pack_id, _LAST)
-        columns = instance.c.series_id, instance.c.sop_instance_uid, instance.c.blob_key, instance.c.create_time
-        query = select(*columns, instance.c.pack_id, instance.c.pack_number, pack_id.label("place")).where(which)
-        query = query.order_by(instance.c.create_time, pack_id, instance.c.pack_number, instance.c.sop_instance_uid)
+    def _first(self, which: Any, limit: int) -> list[StoredInstance]:
+        """As ``StoredInstance.order`` sorts them."""
+        order = instance.c.create_time, instance.c.pack_id.is_(None), instance.c.pack_id, instance.c.pack_number
+        query = select_stored().where(which).order_by(*order, instance.c.sop_instance_uid).limit(limit)
         with self.database.read() as connection:
-            return [_place(row) for row in connection.execute(query.limit(limit))]
+            return list(map(StoredInstance._make, connection.execute(query)))
 
-    def are_there(self, places: Iterable[HeaderPlace]) -> bool:
+    def are_there(self, places: Iterable[StoredInstance]) -> bool:
         with self.database.read() as connection:
             return _are_there(connection, places)
 
     def redescribe_series(
-        self, study_id: int, before: OutdatedSeries, said: SeriesAttributes, places: Iterable[HeaderPlace]
+        self, study_id: int, before: OutdatedSeries, said: SeriesAttributes, places: Iterable[StoredInstance]
     ) -> bool:
         with self.database.write() as connection:
             mine = series.c.id == before.id, dicom_store.c.id == series.c.store_id, dicom_store.c.deleted.is_(False)
@@ -101,7 +103,7 @@ class Descriptions(Part):
             tell_modalities(connection, {study_id})
         return True
 
-    def redescribe_study(self, before: OutdatedStudy, said: StudyAttributes, places: Iterable[HeaderPlace]) -> bool:
+    def redescribe_study(self, before: OutdatedStudy, said: StudyAttributes, places: Iterable[StoredInstance]) -> bool:
         with self.database.write() as connection:
             row = connection.execute(select(study).where(study.c.id == before.id)).one_or_none()
             if row is None or _outdated(row) != before or not _are_there(connection, places):
@@ -132,7 +134,7 @@ def _mark(connection: Connection, studies: Sequence[OutdatedStudy]) -> None:
     connection.execute(update(study).where(study.c.id.in_(numbers)).values(described_by=READER))
 
 
-def _are_there(connection: Connection, places: Iterable[HeaderPlace]) -> bool:
+def _are_there(connection: Connection, places: Iterable[StoredInstance]) -> bool:
     keys = {(place.series_id, place.sop_instance_uid): place.blob_key for place in places}
     rows = find_rows(connection, keys)
     return all(key in rows and rows[key].blob_key == blob_key for key, blob_key in keys.items())
@@ -145,9 +147,3 @@ def _outdated(row: Row[Any]) -> OutdatedStudy:
 
 def _series(row: Row[Any]) -> OutdatedSeries:
     return OutdatedSeries(row.id, row.series_instance_uid, series_said(row), row.instance_count)
-
-
-def _place(row: Any) -> HeaderPlace:
-    number = NO_PACK if row.pack_number is None else row.pack_number
-    order = row.create_time, row.place, number
-    return HeaderPlace(order, row.series_id, row.sop_instance_uid, row.blob_key, row.pack_id, number)

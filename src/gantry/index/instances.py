@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import func, select
 
 from gantry.errors import NotFound
 from gantry.index.clock import from_micros
 from gantry.index.database import Part
-from gantry.index.lookups import find_blobs, parse_position, select_instances
+from gantry.index.lookups import find_stored
 from gantry.index.paths import find_path, is_below, is_instance, no_such_path
 from gantry.index.resource_rows import get_store_id, get_store_row
-from gantry.index.searching import INSTANCE_ROW
+from gantry.index.stored import select_stored
 from gantry.index.tables import header_pack, instance, series, study
-from gantry.index.walking import walk_series, walk_store
+from gantry.index.walking import (
+    IN_STORE,
+    in_series,
+    name_path,
+    parse_position,
+    read_below,
+    walk_below,
+    walk_series,
+    walk_store,
+)
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
-from gantry.resources import Instance, StorageInfo
-
-PAGE = 1000  # instances per query
+from gantry.resources import StorageInfo, StoredInstance, Uids
 
 
 class Instances(Part):
     """Promises: ``index_protocols.InstanceIndex``."""
 
-    def find_blobs(self, store_id: int, instances: Sequence[Instance]) -> dict[tuple[str, str, str], str]:
+    def find_stored(self, store_id: int, uids: Iterable[Uids]) -> dict[Uids, StoredInstance]:
         with self.database.read() as connection:
-            return find_blobs(connection, store_id, instances)
+            return find_stored(connection, store_id, uids)
 
     def count_in_store(self, store_id: int) -> int:
         query = select(func.coalesce(func.sum(series.c.instance_count), 0)).select_from(series)
@@ -36,7 +42,7 @@ class Instances(Part):
         with self.database.read() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def walk_store(self, store_id: int, after: str = "") -> Iterator[tuple[str, Instance]]:
+    def walk_store(self, store_id: int, after: str = "") -> Iterator[StoredInstance]:
         return walk_store(self.database, store_id, after)
 
     def require(self, store: DicomStoreName, path: ResourcePath) -> None:
@@ -47,7 +53,8 @@ class Instances(Part):
         with self.database.read() as connection:
             _, series_id = find_path(connection, get_store_row(connection, store).id, path)
             wanted = instance.c.series_id == series_id, is_instance(path.instance)
-            row = connection.execute(select_instances().where(*wanted).order_by(None)).one_or_none()
+            columns = instance.c.size, instance.c.storage_class, instance.c.storage_class_update_time
+            row = connection.execute(select(*columns, instance.c.structured_size).where(*wanted)).one_or_none()
         if row is None:
             raise no_such_path(path)
         updated = from_micros(row.storage_class_update_time)
@@ -64,7 +71,7 @@ class Instances(Part):
             query = select(func.coalesce(func.sum(series.c.instance_count), 0)).where(*is_below(*found))
             return int(connection.execute(query).scalar_one())
 
-    def walk_below(self, store_id: int, path: ResourcePath, after: str = "") -> Iterator[tuple[str, Instance]]:
+    def walk_below(self, store_id: int, path: ResourcePath, after: str = "") -> Iterator[StoredInstance]:
         with self.database.read() as connection:
             try:
                 study_id, series_id = find_path(connection, store_id, path)
@@ -72,35 +79,24 @@ class Instances(Part):
                 return
             ids = select(series.c.id).where(*is_below(study_id, series_id))
             numbers = sorted(connection.execute(ids).scalars())
-        last, uid = parse_position(after)
-        query = select_instances().where(study.c.store_id + 0 == store_id)  # not deleted since
-        if path.instance:
-            query = query.where(is_instance(path.instance))
+        query = in_series(IN_STORE, is_instance(path.instance)) if path.instance else in_series(IN_STORE)
+        first, _ = parse_position(after)
         for number in numbers:
-            if number >= last:
-                yield from walk_series(self.database, query, number, uid if number == last else "")
+            if number >= first:
+                yield from walk_series(self.database, query, number, after, store=store_id)
 
-    def list_below(self, store: DicomStoreName, path: ResourcePath) -> Iterator[FoundInstance]:
+    def list_below(self, store: DicomStoreName, path: ResourcePath) -> Iterator[StoredInstance]:
         depth = sum(map(bool, path))
-        values: dict[str, Any] = {"study": path.study, "series": path.series, "instance": path.instance}
+        values: dict[str, Any] = path._asdict()
         with self.database.read() as connection:
             values["store"] = get_store_id(connection, store)
-            rows = connection.execute(_FIRST[depth], values).all()
-        if not rows:
-            raise NotFound(f"{path} does not exist in this DICOM store")
-        return self._rest(values, depth, rows)
-
-    def _rest(self, values: dict[str, Any], depth: int, rows: Sequence[Any]) -> Iterator[FoundInstance]:
-        while True:
-            yield from map(FoundInstance._make, rows)
-            if len(rows) < PAGE:
-                return
-            values |= {"after_series": rows[-1].series_instance_uid, "after": rows[-1].sop_instance_uid}
-            with self.database.read() as connection:
-                rows = connection.execute(_NEXT[depth], values).all()
+            first = read_below(connection, depth, values)
+        if not first:
+            raise no_such_path(path)
+        return walk_below(self.database, depth, values, first)
 
     def list_transfer_syntaxes(self, store: DicomStoreName, path: ResourcePath) -> list[str]:
-        values: dict[str, Any] = {"study": path.study, "series": path.series, "instance": path.instance}
+        values: dict[str, Any] = path._asdict()
         with self.database.read() as connection:
             values["store"] = get_store_id(connection, store)
             return list(connection.execute(_SYNTAXES[sum(map(bool, path))], values).scalars())
@@ -111,31 +107,7 @@ class Instances(Part):
             return {row.id: row.data for row in connection.execute(query)}
 
 
-def _below(depth: int) -> Select[Any]:
-    query = _named(select(*INSTANCE_ROW), depth)
-    return query.order_by(series.c.series_instance_uid, instance.c.sop_instance_uid).limit(PAGE)
-
-
-def _named(query: Select[Any], depth: int) -> Select[Any]:
-    """Rows of what a path of so many UIDs names."""
-    query = query.join_from(study, series, series.c.study_id == study.c.id)
-    query = query.join(instance, instance.c.series_id == series.c.id)
-    query = query.where(study.c.store_id == bindparam("store"), study.c.study_instance_uid == bindparam("study"))
-    if depth > 1:
-        query = query.where(series.c.series_instance_uid == bindparam("series"))
-    if depth > 2:
-        query = query.where(instance.c.sop_instance_uid == bindparam("instance"))
-    return query
-
-
-def _after(depth: int) -> Select[Any]:
-    """The rest of a series and the series behind it."""
-    same = series.c.series_instance_uid == bindparam("after_series")
-    later = series.c.series_instance_uid > bindparam("after_series")
-    rest = same & (instance.c.sop_instance_uid > bindparam("after"))
-    return _below(depth).where(series.c.series_instance_uid >= bindparam("after_series"), rest | later)
-
-
-_FIRST = {depth: _below(depth) for depth in (1, 2, 3)}
-_NEXT = {depth: _after(depth) for depth in (1, 2, 3)}
-_SYNTAXES = {depth: _named(select(instance.c.transfer_syntax_uid).distinct(), depth) for depth in (1, 2, 3)}
+_SYNTAXES = {
+    depth: name_path(select_stored().with_only_columns(instance.c.transfer_syntax_uid).distinct(), depth)
+    for depth in (1, 2, 3)
+}

@@ -25,8 +25,9 @@ from gantry.index.database import Part
 from gantry.index.log_rows import select_entries, select_errors, to_log_entry
 from gantry.index.operation_rows import select_operations, to_operation
 from gantry.index.tables import dataset, failure, operation
+from gantry.log_entries import LogEntry, LogFilter, LogPosition, Severity
 from gantry.names import OperationName
-from gantry.resources import Failure, LogEntry, LogFilter, LogPosition, Operation, Severity
+from gantry.resources import Failure, Operation
 
 SCAN = 100_000  # entries looked at by one call at most
 _COUNTED = 100_000  # entries of an operation that are grouped at most
@@ -121,7 +122,7 @@ class Logs(Part):
 
     def get_first_failure(self, name: OperationName) -> Failure:
         with self.database.read() as connection:
-            return select_errors(connection, name.id, 1)[0]
+            return select_errors(connection, [name.id], 1)[name.id][0]
 
     def list_failures(self, name: OperationName, limit: int, after: int = 0) -> list[LogEntry]:
         with self.database.read() as connection:

@@ -1,42 +1,40 @@
-"""Rows by pairs of keys, many at once; and instances as rows and values."""
+"""Rows by pairs of keys, many at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, select
+from sqlalchemy import Connection, Row, Select, Table, bindparam, select
 
+from gantry.index.stored import select_stored
 from gantry.index.tables import dicom_store, instance, series, study
-from gantry.resources import Instance
+from gantry.resources import StoredInstance, Uids
 
 CHUNK = 100  # rows looked up by one query
-Uids = tuple[str, str, str]  # of study, series and instance
+_FIRSTS: Any = bindparam("firsts", expanding=True)
+_SECONDS: Any = bindparam("seconds", expanding=True)
+_PLACE = itemgetter(*map(StoredInstance._fields.index, ("series_id", "sop_instance_uid")))
 
 
-def find_blobs(connection: Connection, store_id: int, instances: Sequence[Instance]) -> dict[Uids, str]:
-    """Blob keys of those of ``instances`` whose UIDs are stored already, by UIDs."""
-    keys = find_places(connection, store_id, instances)
-    columns = instance.c.series_id, instance.c.sop_instance_uid, instance.c.blob_key
-    return {keys[pair]: blob_key for pair, blob_key in look_up_pairs(connection, keys, *columns).items()}
+def find_stored(connection: Connection, store_id: int, uids: Iterable[Uids]) -> dict[Uids, StoredInstance]:
+    """Those of the instances with these UIDs that are stored."""
+    places = find_places(connection, store_id, uids)
+    columns = instance.c.series_id, instance.c.sop_instance_uid
+    rows = select_pairs(connection, select_stored(), places, *columns, pair_of=_PLACE)
+    return {item.uids: item for item in map(StoredInstance._make, rows)}
 
 
-def find_places(connection: Connection, store_id: int, instances: Sequence[Instance]) -> dict[tuple[int, str], Uids]:
-    """Number of the series and SOP Instance UID → UIDs, of those whose series is there."""
-    studies = look_up_ids(connection, study, store_id, {item.study_instance_uid for item in instances})
-    wanted = {
-        (studies[item.study_instance_uid], item.series_instance_uid)
-        for item in instances
-        if item.study_instance_uid in studies
-    }
+def find_places(connection: Connection, store_id: int, uids: Iterable[Uids]) -> dict[tuple[int, str], Uids]:
+    """Number of the series and SOP Instance UID → UIDs, of those whose series exists."""
+    uids = list(uids)
+    studies = look_up_ids(connection, study, store_id, {each[0] for each in uids})
+    wanted = {(studies[each[0]], each[1]) for each in uids if each[0] in studies}
     if not wanted:
         return {}
     numbers = look_up_pairs(connection, wanted, series.c.study_id, series.c.series_instance_uid, series.c.id)
-    return {
-        (numbers[pair], item.sop_instance_uid): item.uids
-        for item in instances
-        if (pair := (studies.get(item.study_instance_uid, 0), item.series_instance_uid)) in numbers
-    }
+    return {(numbers[pair], each[2]): each for each in uids if (pair := (studies.get(each[0], 0), each[1])) in numbers}
 
 
 def find_rows(connection: Connection, places: Iterable[tuple[int, str]]) -> dict[tuple[int, str], Row[Any]]:
@@ -65,46 +63,24 @@ def look_up_pairs(
 
 
 def select_pairs(
-    connection: Connection, query: Select[Any], wanted: Iterable[tuple[Any, Any]], first: Any, second: Any
+    connection: Connection,
+    query: Select[Any],
+    wanted: Iterable[tuple[Any, Any]],
+    first: Any,
+    second: Any,
+    pair_of: Callable[[Any], tuple[Any, ...]] = itemgetter(0, 1),
 ) -> Iterator[Any]:
-    """Rows of a query, whose first two columns are ``first`` and ``second``, where that pair is in ``wanted``.
+    """Rows of a query where the columns (first, second), which ``pair_of`` a row gives, are in ``wanted``.
 
     Two INs probe an index on (first, second) once per combination, few in a short sorted chunk; ``(a, b) IN (…)``
     would scan the table in SQLite.
     """
     pairs = sorted(wanted)
+    # One statement for all chunks: making it anew for each would take longer than running it.
+    query = query.where(first.in_(_FIRSTS), second.in_(_SECONDS))
     for start in range(0, len(pairs), CHUNK):
         chunk = set(pairs[start : start + CHUNK])
         firsts, seconds = ({pair[side] for pair in chunk} for side in (0, 1))
-        condition = first.in_(sorted(firsts)), second.in_(sorted(seconds))
-        for row in connection.execute(query.where(*condition)):
-            if (row[0], row[1]) in chunk:
+        for row in connection.execute(query, {"firsts": sorted(firsts), "seconds": sorted(seconds)}):
+            if pair_of(row) in chunk:
                 yield row
-
-
-def select_instances() -> Select[Any]:
-    return (
-        select(study.c.study_instance_uid, series.c.series_instance_uid, instance)
-        .select_from(series)
-        .join(study, study.c.id == series.c.study_id)
-        .join(instance, instance.c.series_id == series.c.id)
-        .order_by(series.c.id, instance.c.sop_instance_uid)
-    )
-
-
-def parse_position(text: str) -> tuple[int, str]:
-    series_id, _, uid = text.partition("/")
-    return int(series_id or 0), uid
-
-
-def to_instance(row: Row[Any]) -> Instance:
-    return Instance(
-        row.study_instance_uid,
-        row.series_instance_uid,
-        row.sop_instance_uid,
-        row.sop_class_uid,
-        row.transfer_syntax_uid,
-        row.blob_key,
-        row.size,
-        row.storage_class,
-    )

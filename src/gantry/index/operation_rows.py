@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select
+from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from gantry.errors import Code, NotFound, Status
 from gantry.index.clock import from_micros
@@ -17,6 +18,7 @@ from gantry.names import DatasetName, OperationName, parse_dicom_store_name
 from gantry.resources import Failure, Method, Operation, ProgressCounter
 
 MAX_SAMPLES = 10
+NO_DATASET = 0  # no operation can be found in it
 
 _POINT = 1_000_000  # microseconds between two points of progress at least
 
@@ -34,15 +36,32 @@ def select_operations() -> Select[Any]:
 
 def get_operation(connection: Connection, name: OperationName) -> Operation:
     """With its first failures as samples. Raises NotFound."""
-    wanted = select_operations().where(operation.c.id == name.id, *is_in_dataset(name.dataset))
-    row = connection.execute(wanted).one_or_none()
-    if row is None:
+    operations = get_operations(connection, name.dataset, [name.id])
+    if not operations:
         raise NotFound(f"operation {name} does not exist")
-    return to_operation(row, select_samples(connection, row))
+    return operations[0]
+
+
+def get_operations(connection: Connection, parent: DatasetName, numbers: Sequence[int]) -> list[Operation]:
+    """Newest first, with their first failures as samples; those that do not exist are missing."""
+    query = select_operations().where(operation.c.id.in_(numbers), *is_in_dataset(parent))
+    return to_operations(connection, connection.execute(query.order_by(operation.c.id.desc())).all())
+
+
+def to_operations(connection: Connection, rows: Sequence[Row[Any]]) -> list[Operation]:
+    """With their samples, in the order of ``rows``."""
+    samples = select_samples(connection, rows)
+    return [to_operation(row, samples.get(row.id, ())) for row in rows]
 
 
 def is_in_dataset(name: DatasetName) -> tuple[Any, ...]:
     return dataset.c.project == name.project, dataset.c.location == name.location, dataset.c.dataset == name.dataset
+
+
+def hide_operations(connection: Connection, dataset_id: int, now: int) -> None:
+    """Those of a dataset that goes: they are over, nothing finds them, and ``retention`` removes them in pieces."""
+    values = {"dataset_id": NO_DATASET, "runner": "", "end_time": func.coalesce(operation.c.end_time, now)}
+    connection.execute(update(operation).where(operation.c.dataset_id == dataset_id).values(values))
 
 
 def to_operation(row: Row[Any], samples: tuple[Failure, ...] = ()) -> Operation:
@@ -65,10 +84,10 @@ def to_operation(row: Row[Any], samples: tuple[Failure, ...] = ()) -> Operation:
     )
 
 
-def select_samples(connection: Connection, row: Row[Any]) -> tuple[Failure, ...]:
-    if row.error_code is None:
-        return ()
-    return select_errors(connection, row.id, MAX_SAMPLES)
+def select_samples(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, tuple[Failure, ...]]:
+    """The first failures of those operations that ended in an error, by their numbers."""
+    failed = [row.id for row in rows if row.error_code is not None]
+    return select_errors(connection, failed, MAX_SAMPLES)
 
 
 def note_progress(connection: Connection, row: Row[Any], done: int, now: int) -> None:

@@ -1,4 +1,33 @@
-"""Operations, their counters and their error logs."""
+"""Operations, and how they go from state to state.
+
+=========  =====================================================================================================
+state      the row
+=========  =====================================================================================================
+waiting    ``end_time`` is NULL, ``runner`` is ""
+running    ``end_time`` is NULL, ``runner`` names the runner that has claimed it
+stopping   running, and ``cancel_requested``: its runner ends it after the present batch
+done       ``end_time`` is set; ``error_code`` says whether it failed (CANCELLED: it was cancelled)
+hidden     done, and ``dataset_id`` is that of no dataset: nothing finds it, and it is removed in pieces
+=========  =====================================================================================================
+
+=================  ======================================  ===================================================
+call               from → to                               else
+=================  ======================================  ===================================================
+create_operation   — → waiting                             NotFound, ResourceExhausted: no row
+claim_operation    waiting, or running of another runner   None: nothing changes; one's own is not claimed again
+                   → running, one ``attempt`` more
+commit_batch       running → running                       TakenOver, unless it is this runner's own
+request_cancel     waiting → done, running → stopping      NotFound; done: nothing changes
+release_operation  running → waiting                       nothing changes, unless it is this attempt's own
+finish_operation   running → done                          TakenOver, unless it is this runner's own
+expire_operations  done → hidden                           those that are not done stay
+delete_dataset     any → hidden                            whoever runs it meets TakenOver
+purge_operation    hidden → —                              False: none is hidden
+=================  ======================================  ===================================================
+
+A dataset's creation and the deletion of a study or series are done when they are created. A process that ends leaves
+its operations running; the next one has another name, and claims them.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +38,11 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
-from gantry.errors import Aborted, NotFound, ResourceExhausted, Status
+from gantry.errors import NotFound, ResourceExhausted, Status, TakenOver
 from gantry.index.changes import apply_changes
 from gantry.index.clock import from_micros
+from gantry.index.counting import discard_blobs
 from gantry.index.database import Part
 from gantry.index.filling import add_instances
 from gantry.index.filter_paths import add_selection
@@ -21,26 +50,20 @@ from gantry.index.log_rows import insert_entries
 from gantry.index.operation_rows import (
     count_open_operations,
     get_operation,
+    get_operations,
     is_in_dataset,
     make_id,
     note_progress,
     select_operations,
-    select_samples,
     to_operation,
+    to_operations,
 )
 from gantry.index.replacement import replace_instances
 from gantry.index.resource_rows import get_dataset_row, get_store_row
-from gantry.index.tables import dicom_store, garbage, operation, progress, selection
+from gantry.index.tables import dicom_store, operation, progress, selection
+from gantry.log_entries import Severity
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
-from gantry.resources import (
-    CANCELLED,
-    Batch,
-    Committed,
-    Failure,
-    Method,
-    Operation,
-    Severity,
-)
+from gantry.resources import CANCELLED, Batch, Committed, Failure, Method, Operation
 
 
 class Operations(Part):
@@ -79,8 +102,12 @@ class Operations(Part):
 
     def claim_operation(self, runner: str) -> Operation | None:
         query = select(operation.c.id).where(operation.c.end_time.is_(None), operation.c.runner != runner)
+        query = query.order_by(operation.c.id).limit(1)
+        with self.database.read() as connection:  # a runner without work writes nothing
+            if connection.execute(query).scalar() is None:
+                return None
         with self.database.write() as connection:
-            found = connection.execute(query.order_by(operation.c.id).limit(1)).scalar()
+            found = connection.execute(query).scalar()
             if found is None:
                 return None
             connection.execute(
@@ -91,12 +118,16 @@ class Operations(Part):
 
     def release_operation(self, value: Operation, runner: str) -> None:
         with self.database.write() as connection:
-            mine = operation.c.id == value.name.id, operation.c.runner == runner
+            mine = operation.c.id == value.name.id, operation.c.runner == runner, operation.c.attempt == value.attempt
             connection.execute(update(operation).where(*mine).values(runner=""))
 
     def get_operation(self, name: OperationName) -> Operation:
         with self.database.read() as connection:
             return get_operation(connection, name)
+
+    def get_operations(self, parent: DatasetName, numbers: Sequence[int]) -> list[Operation]:
+        with self.database.read() as connection:
+            return get_operations(connection, parent, numbers)
 
     def list_operations(
         self,
@@ -114,8 +145,9 @@ class Operations(Part):
                 query = query.where(operation.c.end_time.is_not(None) if done else operation.c.end_time.is_(None))
             if method is not None:
                 query = query.where(operation.c.method == method)
-            rows = connection.execute(query.order_by(operation.c.id.desc()).limit(limit)).all()
-            return [to_operation(row, select_samples(connection, row)) for row in rows]
+            return to_operations(
+                connection, connection.execute(query.order_by(operation.c.id.desc()).limit(limit)).all()
+            )
 
     def request_cancel(self, name: OperationName) -> int:
         with self.database.write() as connection:
@@ -144,10 +176,7 @@ class Operations(Part):
             lost = apply_changes(connection, value.store_id, batch.changes, now) if batch.changes else ()
             if batch.replacements:
                 lost += replace_instances(connection, batch.replacements, now)
-            if batch.garbage:
-                connection.execute(
-                    upsert(garbage).on_conflict_do_nothing(), [{"blob_key": key} for key in batch.garbage]
-                )
+            discard_blobs(connection, batch.garbage)
             warnings = [*batch.warnings]
             if batch.selection:
                 warnings += add_selection(connection, row.id, value.store_id, batch.selection)
@@ -188,7 +217,7 @@ class Operations(Part):
             )
         ).one_or_none()
         if row is None:
-            raise Aborted(f"operation {value.name} is not this runner's any more")
+            raise TakenOver(f"operation {value.name} is not this runner's any more")
         if needs_store and value.store_id:
             alive = select(dicom_store.c.id).where(dicom_store.c.id == value.store_id, dicom_store.c.deleted.is_(False))
             if connection.execute(alive).one_or_none() is None:

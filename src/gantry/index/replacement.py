@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, bindparam, select, update
 from gantry.index.changes import too_late
 from gantry.index.counting import Delta, change_counts, discard_blobs
 from gantry.index.insertion import Placed, columns_of, insert_packs
-from gantry.index.lookups import find_rows, parse_position
+from gantry.index.lookups import find_rows
 from gantry.index.removal import blank_headers
 from gantry.index.retelling import retell_series, retell_study, series_said, study_said
 from gantry.index.tables import instance, series, study
@@ -26,11 +26,11 @@ def replace_instances(connection: Connection, replacements: Sequence[Replacement
 
     A blob that no row names afterwards, the old one or a new one that came too late, becomes garbage.
     """
-    rows = find_rows(connection, (parse_position(item.position) for item in replacements))
+    rows = find_rows(connection, map(_place, replacements))
     made: _Made = []
     failures, dead = [], []
     for item in replacements:
-        row = rows.get(parse_position(item.position))
+        row = rows.get(_place(item))
         if row is not None and row.blob_key == item.before.blob_key:
             made.append((row, item))
             dead.append(row.blob_key)
@@ -45,6 +45,10 @@ def replace_instances(connection: Connection, replacements: Sequence[Replacement
         _follow(connection, made)
     discard_blobs(connection, dead)
     return tuple(failures)
+
+
+def _place(item: Replacement) -> tuple[int, str]:
+    return item.before.series_id, item.before.sop_instance_uid
 
 
 def _count(row: Row[Any], item: Replacement) -> Delta:

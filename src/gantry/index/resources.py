@@ -9,9 +9,9 @@ from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
 from gantry.index.database import Part
-from gantry.index.operation_rows import get_operation, insert_done_operation
+from gantry.index.operation_rows import get_operation, hide_operations, insert_done_operation
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row, to_dataset, to_dicom_store, to_settings
-from gantry.index.tables import dataset, dicom_store, failure, operation, selection
+from gantry.index.tables import dataset, dicom_store
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName
 from gantry.resources import Dataset, DicomStore, Method, Operation
 
@@ -69,10 +69,7 @@ class Resources(Part):
     def delete_dataset(self, name: DatasetName) -> None:
         with self.database.write() as connection:
             row = get_dataset_row(connection, name)
-            operations = select(operation.c.id).where(operation.c.dataset_id == row.id)
-            for table in (failure, selection):
-                connection.execute(delete(table).where(table.c.operation_id.in_(operations)))
-            connection.execute(delete(operation).where(operation.c.dataset_id == row.id))
+            hide_operations(connection, row.id, self.database.now())
             connection.execute(update(dicom_store).where(dicom_store.c.dataset_id == row.id).values(deleted=True))
             connection.execute(delete(dataset).where(dataset.c.id == row.id))
 

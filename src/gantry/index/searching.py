@@ -23,11 +23,13 @@ from sqlalchemy import (
 
 from gantry.index.database import Part
 from gantry.index.resource_rows import get_store_id
+from gantry.index.stored import select_stored
 from gantry.index.tables import TERMS, TEXT_FIELDS, instance, series, study, study_modality, study_term, study_text
 from gantry.matching import name_keys
 from gantry.moments import FIRST, LAST, full_range
 from gantry.names import DicomStoreName
-from gantry.queries import FoundInstance, FoundSeries, FoundStudy, Level, Match, Operator, Query
+from gantry.queries import FoundSeries, FoundStudy, Level, Match, Operator, Query
+from gantry.resources import StoredInstance
 
 _LAST = "\U0010ffff"
 _TIMES = ("study_time",)
@@ -40,11 +42,6 @@ _SERIES_ROW = [
     *(series.c[name] for name in FoundSeries._fields[1:5]),
     study.c.members.label("study_members"),
     study.c.more_members.label("study_more_members"),
-]
-INSTANCE_ROW = [
-    study.c.study_instance_uid,
-    series.c.series_instance_uid,
-    *(instance.c[name] for name in FoundInstance._fields[2:]),
 ]
 
 
@@ -76,8 +73,8 @@ class Search(Part):
     def search_series(self, store: DicomStoreName, query: Query) -> list[FoundSeries]:
         return [FoundSeries(*row) for row in self._search(store, query)]
 
-    def search_instances(self, store: DicomStoreName, query: Query) -> list[FoundInstance]:
-        return [FoundInstance(*row) for row in self._search(store, query)]
+    def search_instances(self, store: DicomStoreName, query: Query) -> list[StoredInstance]:
+        return [StoredInstance._make(row) for row in self._search(store, query)]
 
     def _search(self, store: DicomStoreName, query: Query) -> Sequence[Any]:
         values: dict[str, Any] = {"limit": query.limit, "offset": query.offset}
@@ -194,9 +191,7 @@ def _series(rare: bool) -> Select[Any]:
 
 
 def _instances(rare: bool) -> Select[Any]:
-    query = select(*INSTANCE_ROW).join_from(series, study, study.c.id == series.c.study_id)
-    query = query.join(instance, instance.c.series_id == series.c.id)
-    return query.order_by(_series_uid(rare), series.c.id, instance.c.sop_instance_uid)
+    return select_stored().order_by(_series_uid(rare), series.c.id, instance.c.sop_instance_uid)
 
 
 def _series_uid(rare: bool) -> ColumnElement[str]:

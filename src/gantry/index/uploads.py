@@ -7,16 +7,14 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, false, insert, select
 
-from gantry.errors import AlreadyExists, NotFound
+from gantry.errors import Aborted, AlreadyExists, NotFound
 from gantry.index.database import Part
 from gantry.index.filling import add_instances
-from gantry.index.lookups import find_blobs, find_places, find_rows
+from gantry.index.lookups import find_places, find_rows, find_stored
 from gantry.index.removal import remove_instances
 from gantry.index.replacement import replace_instances
 from gantry.index.tables import dicom_store, upload
-from gantry.resources import Failure, Instance, Replacement
-
-Uids = tuple[str, str, str]
+from gantry.resources import Failure, Instance, Replacement, Uids
 
 
 class Uploads(Part):
@@ -33,7 +31,7 @@ class Uploads(Part):
                 self._insert(store_id, new)
             except AlreadyExists:
                 with self.database.read() as connection:
-                    present |= find_blobs(connection, store_id, new).keys()
+                    present |= find_stored(connection, store_id, [item.uids for item in new]).keys()
             else:
                 return present
 
@@ -44,7 +42,7 @@ class Uploads(Part):
             _require_store(connection, store_id)
             now = self.database.now()
             if replace:
-                instances = _make_room(connection, store_id, instances, now)
+                _make_room(connection, store_id, instances, now)
             add_instances(connection, store_id, instances, now)
 
     def replace_instance(self, replacement: Replacement) -> Failure | None:
@@ -66,14 +64,15 @@ class Uploads(Part):
             return [(row.id, row.store_id) for row in connection.execute(select(upload))]
 
 
-def _make_room(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Sequence[Instance]:
-    """Remove the rows of those that are there. ``instances``, each in the storage class that it had."""
-    places = find_places(connection, store_id, instances)
+def _make_room(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> None:
+    """Remove the rows of those that are stored. Raises Aborted where one of them has another storage class."""
+    classes = {item.uids: item.storage_class for item in instances}
+    places = find_places(connection, store_id, [item.uids for item in instances])
     rows = find_rows(connection, places)
+    if any(row.storage_class != classes[places[place]] for place, row in rows.items()):
+        raise Aborted("an instance has another storage class than the one that is stored")
     if rows:
         remove_instances(connection, store_id, list(rows.values()), now)
-    classes = {places[place]: row.storage_class for place, row in rows.items()}
-    return [item._replace(storage_class=classes.get(item.uids, item.storage_class)) for item in instances]
 
 
 def _require_store(connection: Connection, store_id: int) -> None:

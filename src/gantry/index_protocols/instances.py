@@ -6,10 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
 from gantry.resources import (
     Failure,
-    HeaderPlace,
     Instance,
     Method,
     Operation,
@@ -18,26 +16,25 @@ from gantry.resources import (
     Replacement,
     SeriesAttributes,
     StorageInfo,
+    StoredInstance,
     StudyAttributes,
+    Uids,
 )
-
-Uids = tuple[str, str, str]
-"""Study, Series and SOP Instance UID."""
 
 
 class InstanceIndex(Protocol):
     """What is stored. An instance's identity is the whole triple (study, series, SOP instance) inside one store."""
 
-    def find_blobs(self, store_id: int, instances: Sequence[Instance]) -> dict[tuple[str, str, str], str]:
-        """Blob keys of those of ``instances`` whose UIDs are stored already, by UIDs."""
+    def find_stored(self, store_id: int, uids: Iterable[Uids]) -> dict[Uids, StoredInstance]:
+        """Those of the instances with these UIDs that are stored."""
         ...
 
     def count_in_store(self, store_id: int) -> int:
         """All instances of a store."""
         ...
 
-    def walk_store(self, store_id: int, after: str = "") -> Iterator[tuple[str, Instance]]:
-        """Instances with their positions, in an order that stays; those after the position ``after``."""
+    def walk_store(self, store_id: int, after: str = "") -> Iterator[StoredInstance]:
+        """All instances behind the position ``after``, in the order of their positions, which never changes."""
         ...
 
     def require(self, store: DicomStoreName, path: ResourcePath) -> None:
@@ -52,11 +49,11 @@ class InstanceIndex(Protocol):
         """How many instances a path names; 0 when it names nothing."""
         ...
 
-    def walk_below(self, store_id: int, path: ResourcePath, after: str = "") -> Iterator[tuple[str, Instance]]:
+    def walk_below(self, store_id: int, path: ResourcePath, after: str = "") -> Iterator[StoredInstance]:
         """Like ``walk_store``, those that a path names; nothing when it names nothing."""
         ...
 
-    def list_below(self, store: DicomStoreName, path: ResourcePath) -> Iterator[FoundInstance]:
+    def list_below(self, store: DicomStoreName, path: ResourcePath) -> Iterator[StoredInstance]:
         """The instances a path names, by Series, then SOP Instance UID. Raises NotFound when there is none.
 
         Pages are read as they are asked for: what is stored or deleted meanwhile may be among them or not.
@@ -79,7 +76,7 @@ class SelectionIndex(Protocol):
         """How many instances."""
         ...
 
-    def walk_selected(self, operation_id: int, after: str = "") -> Iterator[tuple[str, Instance]]:
+    def walk_selected(self, operation_id: int, after: str = "") -> Iterator[StoredInstance]:
         """Like ``walk_store``: each instance once, however many paths name it."""
         ...
 
@@ -90,7 +87,9 @@ class UploadIndex(Protocol):
     def store_instances(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> set[Uids]:
         """Insert instances in one transaction; the UIDs of those that are there already, which stay as they are.
 
-        With ``replace`` these are replaced, and their blobs become garbage. Raises NotFound when the store is gone.
+        With ``replace`` these are replaced, and their blobs become garbage. Raises NotFound when the store is gone, and
+        Aborted when an instance to be replaced has another storage class: the caller looks it up, since the bytes must
+        lie in the place of that class.
         """
         ...
 
@@ -153,12 +152,12 @@ class GarbageIndex(Protocol):
 class DescriptionIndex(Protocol):
     """What rows say of headers, brought up to date in the background."""
 
-    def list_undescribed(self, limit: int) -> list[tuple[int, Instance]]:
+    def list_undescribed(self, limit: int) -> list[tuple[int, StoredInstance]]:
         """Instances whose header nobody has looked at yet, with the numbers of their stores; none of deleted stores."""
         ...
 
     def describe(self, store_id: int, instances: Sequence[Instance]) -> None:
-        """Write down what their headers say; nothing of those that are gone, or have no description."""
+        """Write down what their headers say; nothing of those that are gone, changed or described meanwhile."""
         ...
 
     def count_outdated(self) -> int:
@@ -173,25 +172,25 @@ class DescriptionIndex(Protocol):
         """The series of a study whose numbers are above ``after``, in their order."""
         ...
 
-    def list_first_in_series(self, series_id: int, limit: int) -> list[HeaderPlace]:
+    def list_first_in_series(self, series_id: int, limit: int) -> list[StoredInstance]:
         """Where the headers of those instances are that came first."""
         ...
 
-    def list_first_in_study(self, study_id: int, limit: int) -> list[HeaderPlace]:
+    def list_first_in_study(self, study_id: int, limit: int) -> list[StoredInstance]:
         """The same of all series of a study."""
         ...
 
-    def are_there(self, places: Iterable[HeaderPlace]) -> bool:
+    def are_there(self, places: Iterable[StoredInstance]) -> bool:
         """Whether the instances are there, with the bytes that they had."""
         ...
 
     def redescribe_series(
-        self, study_id: int, before: OutdatedSeries, said: SeriesAttributes, places: Iterable[HeaderPlace]
+        self, study_id: int, before: OutdatedSeries, said: SeriesAttributes, places: Iterable[StoredInstance]
     ) -> bool:
         """False where something has changed since ``before`` and ``places`` were read: nothing is written then."""
         ...
 
-    def redescribe_study(self, before: OutdatedStudy, said: StudyAttributes, places: Iterable[HeaderPlace]) -> bool:
+    def redescribe_study(self, before: OutdatedStudy, said: StudyAttributes, places: Iterable[StoredInstance]) -> bool:
         """The same of a study, which is up to date then."""
         ...
 

@@ -7,18 +7,9 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from gantry.errors import Code, Status
+from gantry.log_entries import LogEntry, LogFilter, LogPosition, Severity
 from gantry.names import DatasetName, OperationName
-from gantry.resources import (
-    Batch,
-    Committed,
-    Failure,
-    LogEntry,
-    LogFilter,
-    LogPosition,
-    Method,
-    Operation,
-    Severity,
-)
+from gantry.resources import Batch, Committed, Failure, Method, Operation
 
 
 class OperationIndex(Protocol):
@@ -51,6 +42,13 @@ class OperationIndex(Protocol):
         """With its first failures as samples. Raises NotFound."""
         ...
 
+    def get_operations(self, parent: DatasetName, numbers: Sequence[int]) -> list[Operation]:
+        """Like ``get_operation``, for the operations of a dataset with these numbers, newest first.
+
+        Those that do not exist are missing.
+        """
+        ...
+
     def list_operations(
         self,
         parent: DatasetName,
@@ -77,14 +75,14 @@ class OperationIndex(Protocol):
         """Rows, counters, log and checkpoint of one batch in one transaction.
 
         Raises AlreadyExists when an instance was stored by someone else meanwhile (nothing is written then),
-        NotFound when the DICOM store is gone, Aborted when the operation is another runner's or gone.
+        NotFound when the DICOM store is gone, TakenOver when the operation is another runner's or gone.
         """
         ...
 
     def finish_operation(
         self, value: Operation, runner: str, error: Status | None, entries: Sequence[Failure] = ()
     ) -> None:
-        """Mark it done. ``entries`` go to the error log without being counted. Raises Aborted.
+        """Mark it done. ``entries`` go to the error log without being counted. Raises TakenOver.
 
         Without entries it ran to its end, so nothing is pending: what was counted and is not there any more is gone.
         """

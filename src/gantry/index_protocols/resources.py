@@ -38,7 +38,7 @@ class ResourceIndex(Protocol):
         ...
 
     def delete_dataset(self, name: DatasetName) -> None:
-        """Remove a dataset with its stores and operations. Raises NotFound."""
+        """Hide a dataset with its stores and operations at once; their rows go later, in pieces. Raises NotFound."""
         ...
 
     def create_dicom_store(self, value: DicomStore) -> None:

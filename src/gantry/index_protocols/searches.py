@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance, FoundSeries, FoundStudy, Query
+from gantry.queries import FoundSeries, FoundStudy, Query
 from gantry.resources import (
     Growth,
     Metrics,
+    StoredInstance,
 )
 
 
@@ -23,7 +24,7 @@ class SearchIndex(Protocol):
         """By Series Instance UID. Raises NotFound for the store."""
         ...
 
-    def search_instances(self, store: DicomStoreName, query: Query) -> list[FoundInstance]:
+    def search_instances(self, store: DicomStoreName, query: Query) -> list[StoredInstance]:
         """By Series, then SOP Instance UID. Raises NotFound for the store."""
         ...
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
 
-from gantry.errors import Aborted, Cancelled, Internal, Interrupted, StatusError
+from gantry.errors import Cancelled, Internal, Interrupted, StatusError, TakenOver
 from gantry.operations.blob_keys import sweep_attempt, sweep_uncommitted
 from gantry.operations.commits import Totals, commit, finish
 from gantry.operations.export_dicom_data import export_dicom_data
@@ -33,7 +33,7 @@ VERBS: dict[Method, Verb] = {
 def run_operation(seams: Seams, operation: Operation, runner: str, stopping: threading.Event, totals: Totals) -> None:
     """Until the operation is done, or ``stopping`` is set: then it stays claimed, and goes on at its checkpoint.
 
-    Raises Aborted where it is another runner's by now, and Interrupted.
+    Raises TakenOver where it is another runner's by now, and Interrupted.
     """
     committed, error, subject = operation.blob_prefix, None, ""
     check, stop = listen(seams, operation, stopping), until(stopping)
@@ -48,7 +48,7 @@ def run_operation(seams: Seams, operation: Operation, runner: str, stopping: thr
                     if cancelled:
                         raise Cancelled(CANCELLED.message)
                     check()
-        except Aborted:
+        except TakenOver:
             sweep_attempt(seams, operation, committed)
             raise
         except (Interrupted, Stopping):

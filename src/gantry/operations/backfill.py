@@ -9,7 +9,7 @@ from itertools import groupby
 
 from gantry.ingest import describe_stored
 from gantry.operations.interruption import until
-from gantry.resources import Instance
+from gantry.resources import Instance, StoredInstance
 from gantry.seams import Check, Seams, WorkerDied, result_of
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ def describe_old(seams: Seams, stopping: threading.Event) -> None:
             seams.index.description.describe(store_id, _describe(seams, instances, until(stopping)))
 
 
-def _describe(seams: Seams, instances: Sequence[Instance], check: Check) -> list[Instance]:
+def _describe(seams: Seams, instances: Sequence[StoredInstance], check: Check) -> list[Instance]:
     """One that a worker dies of stays as it is: its file is there all the same."""
     try:
         future = seams.executor.submit(describe_stored, instances, blobs=seams.blobs)
@@ -34,5 +34,5 @@ def _describe(seams: Seams, instances: Sequence[Instance], check: Check) -> list
         return list(found)
     except WorkerDied:
         if len(instances) < 2:
-            return list(instances)
+            return [item.to_instance() for item in instances]
     return [found for item in instances for found in _describe(seams, [item], check)]

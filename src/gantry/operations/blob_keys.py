@@ -13,7 +13,7 @@ from string import ascii_lowercase
 
 from gantry.errors import Code
 from gantry.resources import Failure, Method, Operation
-from gantry.seams import Check, Seams
+from gantry.seams import Check, Seams, without_gaps
 
 _WRITING = (
     Method.IMPORT_DICOM_DATA,
@@ -97,7 +97,7 @@ def _sweep_old(
 ) -> None:
     """By number: among the old names ``10000-`` sorts before ``9999-``. Looks at every blob of the operation."""
     last = _old_position(operation, committed)
-    for found in seams.blobs.list(place + prefix, check=check):
+    for found in without_gaps(seams.blobs.list(place + prefix, check=check)):
         position = _old_position(operation, found.key.removeprefix(place))
         if not position or position > last:
             seams.blobs.delete(found.key)

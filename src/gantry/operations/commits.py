@@ -7,13 +7,13 @@ import threading
 from collections import Counter
 from contextlib import suppress
 
-from gantry.errors import Aborted, AlreadyExists, Code, NotFound, Status, StatusError
+from gantry.errors import AlreadyExists, Code, NotFound, Status, StatusError, TakenOver
 from gantry.operations.blob_keys import sweep_uncommitted
 from gantry.operations.import_dicom_data import settle
 from gantry.operations.interruption import go_on
 from gantry.operations.retention import tell_failures
 from gantry.operations.sweeper import sweep_some_garbage
-from gantry.resources import Batch, Failure, Method, Operation
+from gantry.resources import Batch, Failure, Method, Operation, StoredInstance, Uids
 from gantry.seams import Check, Seams
 
 logger = logging.getLogger(__name__)
@@ -40,19 +40,20 @@ class Totals:
 
 def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals: Totals, check: Check = go_on) -> bool:
     """Write one batch; True when the operation is to be cancelled."""
-    stored: dict[tuple[str, str, str], str] = {}
+    stored: dict[Uids, StoredInstance] = {}
+    uids = [item.uids for item in batch.instances]
     while True:
         settled = settle(seams, batch, stored, check)
         if any(failure.status.code is Code.DATA_LOSS for failure in settled.failures[len(batch.failures) :]):
             # Bytes that could not be read may have been moved just then, and stand somewhere else now.
-            before, stored = stored, seams.index.instances.find_blobs(operation.store_id, batch.instances)
+            before, stored = stored, seams.index.instances.find_stored(operation.store_id, uids)
             if stored != before:
                 continue
         try:
             committed = seams.index.operations.commit_batch(operation, runner, settled)
         except AlreadyExists:
             # Looking only now keeps the ordinary case, nothing stored before, free of a look-up per instance.
-            stored = seams.index.instances.find_blobs(operation.store_id, batch.instances)
+            stored = seams.index.instances.find_stored(operation.store_id, uids)
             continue
         totals.add(operation.method, settled, committed.lost)
         tell_failures(seams, operation, committed.logged)
@@ -67,12 +68,12 @@ def finish(
 ) -> None:
     """Name the outcome and mark the operation done; ``error`` is one of the operation, not of an object.
 
-    ``subject`` is what that error is about, if not what was asked for. Raises Aborted.
+    ``subject`` is what that error is about, if not what was asked for. Raises TakenOver.
     """
     try:
         sweep_uncommitted(seams, operation, check)
     except NotFound:
-        raise Aborted(f"operation {operation.name} was deleted while it ran") from None
+        raise TakenOver(f"operation {operation.name} was deleted while it ran") from None
     entries = () if error is None else (Failure(subject or operation.subject, error),)
     seams.index.operations.finish_operation(operation, runner, error or _partial_failure(seams, operation), entries)
     tell_failures(seams, operation, len(entries))

@@ -18,7 +18,14 @@ from gantry.header_packs import unpack
 from gantry.ingest import AWAY, describe_headers
 from gantry.merging import fold
 from gantry.operations.interruption import Stopping, until
-from gantry.resources import HeaderPlace, OutdatedSeries, OutdatedStudy, Said, SeriesAttributes, StudyAttributes
+from gantry.resources import (
+    HeaderAttributes,
+    OutdatedSeries,
+    OutdatedStudy,
+    SeriesAttributes,
+    StoredInstance,
+    StudyAttributes,
+)
 from gantry.seams import Seams, WorkerDied, result_of
 
 logger = logging.getLogger(__name__)
@@ -36,8 +43,8 @@ Attributes = TypeVar("Attributes", StudyAttributes, SeriesAttributes)
 class _Heard(NamedTuple):
     """What the header of an instance says of its study and series."""
 
-    place: HeaderPlace
-    said: Said
+    place: StoredInstance
+    said: HeaderAttributes
 
 
 class _Changed(Exception):
@@ -159,7 +166,7 @@ class _Work:
             raise _Changed
         self.stopping.wait(min(time.monotonic() - began, _MOST_PAUSE))
 
-    def _hear(self, places: Sequence[HeaderPlace]) -> list[_Heard]:
+    def _hear(self, places: Sequence[StoredInstance]) -> list[_Heard]:
         """What the headers say that can be read."""
         found = self._describe([self._header(place) for place in places])
         unread = [place for place, said in zip(places, found, strict=True) if said is None]
@@ -167,9 +174,9 @@ class _Work:
             raise _Changed
         return [_Heard(place, said) for place, said in zip(places, found, strict=True) if said is not None]
 
-    def _header(self, place: HeaderPlace) -> bytes | str:
+    def _header(self, place: StoredInstance) -> bytes | str:
         """As the index has it; otherwise the key of the blob."""
-        if place.pack_id is None:
+        if place.pack_id is None or place.pack_number is None:
             return place.blob_key
         packs = self.seams.index.instances.get_header_packs([place.pack_id])
         if place.pack_id not in packs:
@@ -184,7 +191,7 @@ class _Work:
             raise _Changed
         return entry
 
-    def _describe(self, headers: Sequence[bytes | str]) -> list[Said | None]:
+    def _describe(self, headers: Sequence[bytes | str]) -> list[HeaderAttributes | None]:
         """One that a worker dies of is one that cannot be read."""
         try:
             future = self.seams.executor.submit(describe_headers, headers, blobs=self.seams.blobs)

@@ -13,8 +13,8 @@ from gantry.dicom.forms import AS_STORED, DICOM, Form, parse_form
 from gantry.errors import DeadlineExceeded, ResourceExhausted, StatusError
 from gantry.operations.bucket_use import bucket_use
 from gantry.operations.interruption import go_on
-from gantry.operations.over_instances import Placed, Work, over_instances
-from gantry.resources import Batch, Failure, Instance, Operation
+from gantry.operations.over_instances import Work, over_instances
+from gantry.resources import Batch, Failure, Operation, StoredInstance
 from gantry.seams import BlobStore, Check, OpenedObject, Seams, beat
 from gantry.storage.uris import parse_prefix
 
@@ -31,14 +31,14 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     destination = seams.bucket(bucket_use(operation, prefix.bucket, "write", prefix.key))
     write = partial(export_batch, blobs=seams.blobs, destination=destination, prefix=prefix.key, form=form)
 
-    def submit(_number: int, placed: Sequence[Placed], _offset: int) -> Future[list[Failure | None]]:
-        return seams.executor.submit(write, [instance for _, instance in placed])
+    def submit(_number: int, instances: Sequence[StoredInstance], _offset: int) -> Future[list[Failure | None]]:
+        return seams.executor.submit(write, list(instances))
 
-    def to_batch(_number: int, _placed: Sequence[Placed], outcomes: Sequence[Failure | None]) -> Batch:
+    def to_batch(_number: int, _instances: Sequence[StoredInstance], outcomes: Sequence[Failure | None]) -> Batch:
         return Batch("", success=outcomes.count(None))
 
-    def on_drop(placed: Sequence[Placed]) -> None:
-        for directory in {each for _, instance in placed for each in _directories(prefix.key, instance, form)}:
+    def on_drop(instances: Sequence[StoredInstance]) -> None:
+        for directory in {each for instance in instances for each in _directories(prefix.key, instance, form)}:
             destination.delete_unfinished(directory)
 
     limits = {} if form == AS_THEY_ARE else {"max_items": CODEC_ITEMS, "max_bytes": CODEC_BYTES}
@@ -47,7 +47,7 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
 
 
 def export_batch(
-    instances: Sequence[Instance], *, blobs: BlobStore, destination: BlobStore, prefix: str, form: Form
+    instances: Sequence[StoredInstance], *, blobs: BlobStore, destination: BlobStore, prefix: str, form: Form
 ) -> list[Failure | None]:
     """Write ``{prefix}{study}/{series}/{instance}[/{frame}]{extension}``, over what is there; durable on return.
 
@@ -67,7 +67,7 @@ def export_batch(
     return outcomes
 
 
-def _directories(prefix: str, instance: Instance, form: Form) -> tuple[str, ...]:
+def _directories(prefix: str, instance: StoredInstance, form: Form) -> tuple[str, ...]:
     """Where the file of an instance is written, and those of its frames."""
     series = prefix + "/".join(instance.uids[:-1])
     return (series,) if form == AS_THEY_ARE else (series, f"{series}/{instance.sop_instance_uid}")

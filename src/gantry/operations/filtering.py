@@ -13,7 +13,7 @@ from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.bucket_use import bucket_use
 from gantry.operations.filter_file import SHAPE, Line, explain, read_lines
 from gantry.operations.interruption import go_on
-from gantry.resources import Batch, Failure, Instance, Operation, Selected
+from gantry.resources import Batch, Failure, Operation, Selected, StoredInstance
 from gantry.seams import Check, Seams
 from gantry.storage.uris import StorageUri
 
@@ -56,13 +56,13 @@ def _chunks(seams: Seams, operation: Operation, uri: StorageUri, check: Check) -
     except Cancelled:
         raise
     except StatusError as error:
-        failed = type(error)(f"the filter file {uri} cannot be read: {error.message}")
+        failed = error.within(f"the filter file {uri} cannot be read")
         failed.resource = str(uri)
         raise failed from None
 
 
-def chosen(seams: Seams, operation: Operation) -> tuple[int, Iterator[tuple[str, Instance]]]:
-    """How many instances the operation is about, and those that it has not done yet, with their positions.
+def chosen(seams: Seams, operation: Operation) -> tuple[int, Iterator[StoredInstance]]:
+    """How many instances the operation is about, and those that it has not done yet.
 
     A filter file must have been read.
     """

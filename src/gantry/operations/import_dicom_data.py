@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -15,7 +16,7 @@ from gantry.operations.blob_keys import batch_prefix, blob_key, half_written
 from gantry.operations.bucket_use import bucket_use
 from gantry.operations.interruption import Stopping, go_on, until
 from gantry.operations.matching_nothing import what_is_there
-from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation
+from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation, StoredInstance, Uids
 from gantry.seams import BlobStore, Check, Seams, WorkerDied
 from gantry.storage.uris import UriPattern
 
@@ -48,15 +49,17 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
         return died(printable(source_uri + item.key), _READING, error)
 
     found = list_matching(source, pattern, operation.checkpoint, check)
-    done = operation.counter.success + operation.counter.failure
+    done, checkpoint = operation.counter.success + operation.counter.failure, operation.checkpoint
     with Count(source, pattern) as count:
         batches = cut(found, lambda item: item.size)
         with closing(run_in_order(submit, batches, seams.window, on_death, check)) as results:
             for number, objects, outcomes in results:
                 done += len(objects)
+                # A directory that fails half way is told of after what lies in it: the checkpoint never goes back.
+                checkpoint = max(checkpoint, *(item.key for item in objects), key=os.fsencode)
                 keys = [blob_key(directory(number), item) for item in range(len(objects))]
                 yield Batch(
-                    checkpoint=objects[-1].key,
+                    checkpoint=checkpoint,
                     instances=tuple(item for item in outcomes if isinstance(item, Instance)),
                     failures=tuple(item for item in outcomes if isinstance(item, Failure)),
                     listed=max(count.value, done),
@@ -87,14 +90,14 @@ def list_matching(
                 yield found
 
 
-def settle(seams: Seams, batch: Batch, stored: Mapping[tuple[str, str, str], str], check: Check = go_on) -> Batch:
-    """Decide about instances whose UIDs are taken, by ``stored`` (UIDs → blob key) or earlier in the batch.
+def settle(seams: Seams, batch: Batch, stored: Mapping[Uids, StoredInstance], check: Check = go_on) -> Batch:
+    """Decide about instances whose UIDs are taken, by ``stored`` or earlier in the batch.
 
     Identical bytes are a success without a second copy; other bytes are a failure, and the first ones stay.
     """
     if not batch.instances:
         return batch
-    taken = dict(stored)
+    taken = {uids: item.blob_key for uids, item in stored.items()}
     owners = ((item, taken.setdefault(item.uids, item.blob_key)) for item in batch.instances)
     doubles = [(item, owner) for item, owner in owners if owner != item.blob_key]
     if not doubles:
@@ -124,7 +127,7 @@ def _refusal(item: Instance, verdict: bool | Status) -> Failure | None:
     if verdict is False:
         message = "an instance with these UIDs exists and its content differs (checksum mismatch); it was kept"
         return Failure(item.resource, Status(Code.ALREADY_EXISTS, f"{message}: {item.path}"))
-    message = f"an instance with these UIDs exists, but its bytes cannot be compared ({verdict.message})"
+    message = f"an instance with these UIDs exists, but its bytes cannot be compared ({verdict.what})"
     return Failure(item.resource, Status(Code.DATA_LOSS, f"{message}: {item.path}"))
 
 

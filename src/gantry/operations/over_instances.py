@@ -7,34 +7,33 @@ from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
 from gantry.operations.batches import cut, died, run_batch, run_in_order
 from gantry.operations.filtering import chosen, read_filter, refused_before
 from gantry.operations.second_look import look_again
-from gantry.resources import Batch, Failure, Instance, Operation
+from gantry.resources import Batch, Failure, Operation, StoredInstance
 from gantry.seams import Check, Seams, WorkerDied
 
 Out = TypeVar("Out")
-Placed = tuple[str, Instance]
-"""An instance and its position in a walk."""
 
 
 @dataclass(frozen=True)
 class Work(Generic[Out]):
     """What is done to instances. ``doing`` is for people: "wrote this instance".
 
-    ``submit(number, placed, offset)`` starts a batch, its items numbered from ``offset`` on. ``to_batch(number, placed,
-    outcomes)`` is what there is to commit; checkpoint, failures and total are added. ``again`` makes outcomes of
-    instances whose bytes were moved meanwhile; without it they are submitted once more, under numbers that the batch
-    has not used. ``on_drop`` gets what was under way when the operation was interrupted.
+    ``submit(number, instances, offset)`` starts a batch, its items numbered from ``offset`` on. ``to_batch(number,
+    instances, outcomes)`` is what there is to commit; checkpoint, failures and total are added. ``again`` makes
+    outcomes of instances whose bytes were moved meanwhile; without it they are submitted once more, under numbers that
+    the batch has not used. ``on_drop`` gets what was under way when the operation was interrupted.
     """
 
     doing: str
-    submit: Callable[[int, Sequence[Placed], int], Future[list[Out | Failure]]]
-    to_batch: Callable[[int, Sequence[Placed], Sequence[Out | Failure]], Batch]
-    again: Callable[[Sequence[Placed]], list[Out | Failure]] | None = None
-    on_drop: Callable[[Sequence[Placed]], None] = lambda _: None
+    submit: Callable[[int, Sequence[StoredInstance], int], Future[list[Out | Failure]]]
+    to_batch: Callable[[int, Sequence[StoredInstance], Sequence[Out | Failure]], Batch]
+    again: Callable[[Sequence[StoredInstance]], list[Out | Failure]] | None = None
+    on_drop: Callable[[Sequence[StoredInstance]], None] = lambda _: None
     limits: dict[str, Any] = field(default_factory=dict)
 
 
@@ -46,21 +45,21 @@ def over_instances(seams: Seams, operation: Operation, work: Work[Out], check: C
         yield batch
     count, found = chosen(seams, operation)
 
-    def on_death(placed: Placed, error: WorkerDied) -> Out | Failure:
-        return died(placed[1].path, work.doing, error)
+    def on_death(instance: StoredInstance, error: WorkerDied) -> Out | Failure:
+        return died(instance.path, work.doing, error)
 
-    def again(number: int, used: int, placed: Sequence[Placed]) -> list[Out | Failure]:
-        return run_batch(lambda items, offset: work.submit(number, items, used + offset), placed, on_death, check)
+    def again(number: int, used: int, moved: Sequence[StoredInstance]) -> list[Out | Failure]:
+        return run_batch(lambda items, offset: work.submit(number, items, used + offset), moved, on_death, check)
 
-    batches = cut(found, lambda placed: placed[1].size, **work.limits)
+    batches = cut(found, attrgetter("size"), **work.limits)
     results = run_in_order(work.submit, batches, seams.window, on_death, check, work.on_drop)
     with closing(results):
-        for number, placed, first in results:
-            run = work.again or partial(again, number, len(placed))
-            outcomes = look_again(seams, operation.store_id, placed, first, run)
+        for number, instances, first in results:
+            run = work.again or partial(again, number, len(instances))
+            outcomes = look_again(seams, operation.store_id, instances, first, run)
             yield replace(
-                work.to_batch(number, placed, outcomes),
-                checkpoint=placed[-1][0],
+                work.to_batch(number, instances, outcomes),
+                checkpoint=instances[-1].position,
                 failures=tuple(outcome for outcome in outcomes if isinstance(outcome, Failure)),
                 listed=refused + count,
             )

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from contextlib import suppress
 
-from gantry.errors import Aborted, Interrupted, NotFound
+from gantry.errors import Interrupted, NotFound, TakenOver
 from gantry.operations.attempt import run_operation
 from gantry.operations.blob_keys import sweep_uncommitted
 from gantry.operations.commits import Totals
@@ -37,7 +37,7 @@ class Runner:
         self._active: dict[int, int] = {}  # operation id → store id
         self._seams = seams
         self._wake = threading.Semaphore(0)
-        self._broken_off: deque[Operation] = deque()  # not given back yet
+        self._broken_off: deque[tuple[Operation, bool]] = deque()  # not given back yet; whether its bytes are swept
         self._stopping = threading.Event()
         self._sweeps = Sweeps(chores(seams, self._stopping, lambda: set(self._active.values())), self._stopping)
         works = [(f"runner-{number}", self._work) for number in range(slots)]
@@ -94,17 +94,20 @@ class Runner:
         """Let operations that broke off be claimed again. Raises Interrupted, and they stay on the list.
 
         What they have not committed is removed first: one that is cancelled before anybody claims it ends as it is.
+        That is done once. A release that ends in an error may have been written: another attempt may be under way.
         """
         with suppress(IndexError):
             while True:
-                operation = self._broken_off.popleft()
+                operation, swept = self._broken_off.popleft()
                 try:
-                    sweep_uncommitted(self._seams, operation, until(self._stopping))
+                    if not swept:
+                        sweep_uncommitted(self._seams, operation, until(self._stopping))
+                        swept = True
                     self._seams.index.operations.release_operation(operation, self.id)
                 except NotFound:
                     continue  # it was deleted
                 except Exception:
-                    self._broken_off.append(operation)
+                    self._broken_off.append((operation, swept))
                     raise
 
     def _run(self, operation: Operation) -> None:
@@ -112,15 +115,15 @@ class Runner:
         logger.info("operation %s: attempt %d begins", operation.name, operation.attempt)
         try:
             run_operation(self._seams, operation, self.id, self._stopping, self.totals)
-        except Aborted as error:
+        except TakenOver as error:
             logger.warning("%s", error.message)
         except Interrupted as error:
             logger.warning("operation %s: attempt %d broke off: %s", operation.name, operation.attempt, error.message)
             self._stopping.wait(5)
-            self._broken_off.append(operation)
+            self._broken_off.append((operation, False))
         except Exception:
             logger.exception("operation %s: attempt %d broke off", operation.name, operation.attempt)
             self._stopping.wait(5)
-            self._broken_off.append(operation)
+            self._broken_off.append((operation, False))
         finally:
             del self._active[operation.name.id]

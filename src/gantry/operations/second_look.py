@@ -6,19 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from gantry.errors import Code
-from gantry.resources import Failure, Instance
+from gantry.resources import Failure, StoredInstance
 from gantry.seams import Seams
 
 Out = TypeVar("Out")
-Placed = tuple[str, Instance]
 
 
 def look_again(
     seams: Seams,
     store_id: int,
-    placed: Sequence[Placed],
+    instances: Sequence[StoredInstance],
     outcomes: Sequence[Out | Failure],
-    run: Callable[[Sequence[Placed]], Sequence[Out | Failure]],
+    run: Callable[[Sequence[StoredInstance]], Sequence[Out | Failure]],
 ) -> list[Out | Failure]:
     """The outcomes, those that were NotFound replaced by what ``run`` makes of where the bytes are now.
 
@@ -26,13 +25,13 @@ def look_again(
     """
     found = list(outcomes)
     gone = [number for number, outcome in enumerate(found) if _is_gone(outcome)]
-    keys = seams.index.instances.find_blobs(store_id, [placed[number][1] for number in gone])
+    now = seams.index.instances.find_stored(store_id, [instances[number].uids for number in gone])
     moved = []
     for number in gone:
-        position, instance = placed[number]
-        key = keys.get(instance.uids, instance.blob_key)
-        if key != instance.blob_key:
-            moved.append((number, (position, instance._replace(blob_key=key))))
+        before = instances[number]
+        after = now.get(before.uids, before)
+        if after.blob_key != before.blob_key:
+            moved.append((number, after))
     if moved:
         again = run([item for _, item in moved])
         for (number, _), outcome in zip(moved, again, strict=True):

@@ -11,8 +11,8 @@ from gantry.containment import contain
 from gantry.errors import Code, ResourceExhausted, Status, StatusError
 from gantry.operations.blob_keys import batch_prefix, blob_key, half_written, place_in
 from gantry.operations.interruption import go_on
-from gantry.operations.over_instances import Placed, Work, over_instances
-from gantry.resources import Batch, Change, Failure, Instance, Operation
+from gantry.operations.over_instances import Work, over_instances
+from gantry.resources import Batch, Change, Failure, Operation, StoredInstance
 from gantry.seams import BlobStore, Check, Seams
 
 
@@ -25,15 +25,14 @@ def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check =
     place = seams.place_of(storage_class)
     copy = partial(copy_batch, blobs=seams.blobs, place=place)
 
-    def submit(number: int, placed: Sequence[Placed], offset: int) -> Future[list[str | Failure]]:
-        instances = [instance for _, instance in placed]
-        return seams.executor.submit(copy, instances, offset, blob_prefix=batch_prefix(operation, number))
+    def submit(number: int, instances: Sequence[StoredInstance], offset: int) -> Future[list[str | Failure]]:
+        return seams.executor.submit(copy, list(instances), offset, blob_prefix=batch_prefix(operation, number))
 
-    def to_batch(number: int, placed: Sequence[Placed], outcomes: Sequence[str | Failure]) -> Batch:
+    def to_batch(number: int, instances: Sequence[StoredInstance], outcomes: Sequence[str | Failure]) -> Batch:
         prefix = batch_prefix(operation, number)
-        changes = _changes(placed, outcomes, storage_class)
+        changes = _changes(instances, outcomes, storage_class)
         success = sum(isinstance(outcome, str) for outcome in outcomes) - len(changes)
-        garbage = half_written(outcomes, [blob_key(f"{place}/{prefix}", item) for item in range(len(placed))])
+        garbage = half_written(outcomes, [blob_key(f"{place}/{prefix}", item) for item in range(len(instances))])
         return Batch("", changes=changes, success=success, blob_prefix=prefix, garbage=garbage)
 
     work = Work[str]("copied this instance", submit, to_batch, again=_moved)
@@ -41,7 +40,7 @@ def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check =
 
 
 def copy_batch(
-    instances: Sequence[Instance], offset: int = 0, *, blobs: BlobStore, place: str, blob_prefix: str
+    instances: Sequence[StoredInstance], offset: int = 0, *, blobs: BlobStore, place: str, blob_prefix: str
 ) -> list[str | Failure]:
     """The blob keys of instances once their bytes are in ``place``: those that are not yet are copied there.
 
@@ -75,14 +74,16 @@ def _copy(blobs: BlobStore, source: str, target: str) -> str:
     return target
 
 
-def _changes(placed: Sequence[Placed], outcomes: Sequence[str | Failure], storage_class: str) -> tuple[Change, ...]:
+def _changes(
+    instances: Sequence[StoredInstance], outcomes: Sequence[str | Failure], storage_class: str
+) -> tuple[Change, ...]:
     return tuple(
-        Change(position, instance, storage_class, key)
-        for (position, instance), key in zip(placed, outcomes, strict=True)
+        Change(instance, storage_class, key)
+        for instance, key in zip(instances, outcomes, strict=True)
         if isinstance(key, str) and (key, storage_class) != (instance.blob_key, instance.storage_class)
     )
 
 
-def _moved(placed: Sequence[Placed]) -> list[str | Failure]:
-    status = Status(Code.ABORTED, "another operation moved this instance meanwhile; start this one again")
-    return [Failure(instance.path, status) for _, instance in placed]
+def _moved(instances: Sequence[StoredInstance]) -> list[str | Failure]:
+    status = Status(Code.ABORTED, "another operation moved this instance meanwhile", "start this one again")
+    return [Failure(instance.path, status) for instance in instances]

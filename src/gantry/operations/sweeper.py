@@ -47,14 +47,20 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
 
 
 def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> None:
-    """Remove rows, then bytes, of deleted DICOM stores, but of none that an operation still writes to. Raises
-    Stopping."""
+    """Remove rows, then bytes, of deleted DICOM stores, but of none that an operation still writes to.
+
+    A store whose bytes cannot all be deleted is told of and stays for the next time. Raises Stopping.
+    """
     for store_id in seams.index.garbage.list_deleted_stores():
         if store_id in busy:
             continue
         while not seams.index.garbage.purge_store(store_id):
             if stopping.is_set():
                 return
-        for place in seams.places:
-            seams.blobs.delete_prefix(f"{place}/{store_id}/", check=until(stopping))
+        try:
+            for place in seams.places:
+                seams.blobs.delete_prefix(f"{place}/{store_id}/", check=until(stopping))
+        except StatusError as error:
+            logger.warning("store %d is deleted, but not all of its bytes: %s", store_id, error.message)
+            continue
         seams.index.garbage.forget_store(store_id)

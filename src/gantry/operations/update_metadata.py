@@ -7,8 +7,8 @@ from concurrent.futures import Future
 
 from gantry.operations.blob_keys import batch_prefix, blob_key, half_written
 from gantry.operations.interruption import go_on
-from gantry.operations.over_instances import Placed, Work, over_instances
-from gantry.resources import Batch, Failure, Operation, Replacement
+from gantry.operations.over_instances import Work, over_instances
+from gantry.resources import Batch, Failure, Operation, Replacement, StoredInstance
 from gantry.seams import Check, Seams
 from gantry.studies.update import update_batch
 
@@ -19,22 +19,24 @@ def update_metadata(seams: Seams, operation: Operation, check: Check = go_on) ->
     """Batches from the checkpoint on. An instance that the patch does not fit is a failure and stays as it is."""
     patch, web_url = operation.request["patch"], operation.request["web_url"]
 
-    def keys(number: int, placed: Sequence[Placed], offset: int) -> list[str]:
+    def keys(number: int, instances: Sequence[StoredInstance], offset: int) -> list[str]:
         prefix = batch_prefix(operation, number)
-        places = (seams.place_of(instance.storage_class) for _, instance in placed)
+        places = (seams.place_of(instance.storage_class) for instance in instances)
         return [blob_key(f"{place}/{prefix}", offset + item) for item, place in enumerate(places)]
 
-    def submit(number: int, placed: Sequence[Placed], offset: int) -> Future[list[_Outcome]]:
-        made = keys(number, placed, offset)
-        return seams.executor.submit(update_batch, list(placed), made, patch=patch, web_url=web_url, blobs=seams.blobs)
+    def submit(number: int, instances: Sequence[StoredInstance], offset: int) -> Future[list[_Outcome]]:
+        made = keys(number, instances, offset)
+        return seams.executor.submit(
+            update_batch, list(instances), made, patch=patch, web_url=web_url, blobs=seams.blobs
+        )
 
-    def to_batch(number: int, placed: Sequence[Placed], outcomes: Sequence[_Outcome]) -> Batch:
+    def to_batch(number: int, instances: Sequence[StoredInstance], outcomes: Sequence[_Outcome]) -> Batch:
         return Batch(
             "",
             replacements=tuple(item for item in outcomes if isinstance(item, Replacement)),
             success=outcomes.count(None),
             blob_prefix=batch_prefix(operation, number),
-            garbage=half_written(outcomes, keys(number, placed, 0)),
+            garbage=half_written(outcomes, keys(number, instances, 0)),
         )
 
     work = Work[Replacement | None]("updated this instance", submit, to_batch)

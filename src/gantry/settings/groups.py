@@ -1,4 +1,4 @@
-"""All settings, in groups. To add one, add a field: flags, help, docs/settings.md and checks follow from it.
+"""All settings, in groups. To add one, add a field: the flag, its help and docs/settings.md are made from it.
 
 ``GANTRY_WRITE_DOCS=1 ./run test tests/docs/test_settings_page.py`` writes the page again.
 """
@@ -46,7 +46,7 @@ class ServerSettings:
     tls_cert: str = setting(
         "",
         readers.FILE,
-        "Certificate chain in PEM: serve https. Needs tls_key.",
+        "Certificate chain in PEM. With it the server speaks https. Needs tls_key.",
         '"/etc/gantry/chain.pem"',
         absent="none: http",
         flag=True,
@@ -57,7 +57,7 @@ class ServerSettings:
     trusted_proxies: tuple[str, ...] = setting(
         (),
         readers.NETWORKS,
-        "Proxies whose Forwarded or X-Forwarded-For header says who the client is.",
+        "Proxies whose Forwarded or X-Forwarded-For header is trusted for the address of the client.",
         '["10.0.0.0/8"]',
         more="The audit log and limits per address use that address.",
         absent="none",
@@ -65,26 +65,30 @@ class ServerSettings:
     upload_min_bytes_per_second: int = setting(
         1000,
         readers.number(0, 1_000_000_000),
-        "Bytes a second that a client must send of a body, averaged over each minute after the first 10 seconds. "
+        "Bytes per second that a client must send of a request body, averaged over each minute after the first 10 "
+        "seconds. "
         "Slower uploads are ended with 504. 0: no limit.",
         "10000",
-        more="Time in which the client waits for the server does not count.",
+        more="The time in which the client waits for the server does not count.",
     )
     upload_max_seconds: int = setting(
-        43_200, readers.number(1, 31_536_000), "Seconds that a client may take for one body, whatever its size.", "3600"
+        43_200,
+        readers.number(1, 31_536_000),
+        "Seconds that a client may take to send a request body of any size.",
+        "3600",
     )
     workers: int = setting(
         0,
         readers.number(0, 1024),
         "Processes that read and copy objects.",
         "8",
-        absent="one per core, but 4 to 16",
+        absent="one per core, at least 4 and at most 16",
         flag=True,
     )
     log_json: bool = setting(
         False,
         readers.TRUTH,
-        "Write each failure as a line of JSON on stdout.",
+        "Write each object that fails as a line of JSON to stdout.",
         "true",
         more="See [logs.md](howto/logs.md).",
         flag=True,
@@ -98,7 +102,7 @@ class StorageSettings:
     data: str = setting(
         "gantry-data",
         readers.DIRECTORY,
-        "Directory of the index and of the stored instances. One server uses it at a time.",
+        "Directory of the index and the stored instances. Only one server can use it at a time.",
         '"/srv/gantry"',
         flag=True,
     )
@@ -113,14 +117,14 @@ class StorageSettings:
     bucket_rules: tuple[BucketRule, ...] = setting(
         (),
         readers.RULES,
-        "Which buckets imports and exports may read and write.",
+        "The buckets that imports and exports may read and write.",
         '[{name = "incoming-*", read = true}]',
         more="See [access.md](howto/access.md#buckets).",
         absent="all",
     )
     storage_classes: Mapping[str, str] = table(
         readers.DIRECTORIES,
-        "Directories of storage classes; a class without one is stored in data.",
+        "Directories of storage classes. Instances of the other classes are stored in data.",
         '{ARCHIVE = "/mnt/archive"}',
         more="In the environment: `ARCHIVE=/mnt/archive,…`. See [storage-classes.md](howto/storage-classes.md).",
         absent="none",
@@ -128,7 +132,7 @@ class StorageSettings:
     retention_days: int = setting(
         30,
         readers.number(0, 36_500),
-        "Days for which finished operations and their error logs are kept. 0: for ever.",
+        "Days for which finished operations and their error logs are kept. 0: never removed.",
         "90",
         flag=True,
     )
@@ -148,7 +152,7 @@ class ApiSettings:
     strict_search: bool = setting(
         False,
         readers.TRUTH,
-        "Accept and answer exactly those DICOMweb searches that the Cloud Healthcare API does.",
+        "Search as the Cloud Healthcare API does: only its attributes, no wildcards and lists, only its answers.",
         "true",
         more="See [conformance.md](conformance.md).",
         flag=True,
@@ -156,13 +160,13 @@ class ApiSettings:
     max_operations: int = setting(
         1000,
         readers.number(0, 1_000_000),
-        "Operations of a project that may wait or run at a time. More are refused with 429. 0: no limit.",
+        "Operations of one project that may wait or run at a time. Further ones are refused with 429. 0: no limit.",
         "100",
     )
     accept_without_effect: tuple[str, ...] = setting(
         (),
         readers.WITHOUT_EFFECT,
-        "Settings of resources that are accepted and kept although nothing is done with them.",
+        "Fields of resources that are accepted and stored although this server does nothing with them.",
         '["notificationConfig", "streamConfigs"]',
         more="See [below](#what-would-have-no-effect).",
         absent="none",
@@ -176,7 +180,7 @@ class AccessSettings:
     auth: str = setting(
         "none",
         readers.choice("none", "required"),
-        "required: callers must be known and have the permission that a call needs.",
+        "none: callers are not authenticated. required: each call needs a credential and a permission.",
         '"required"',
         more="See [access.md](howto/access.md).",
         flag=True,
@@ -184,7 +188,7 @@ class AccessSettings:
     admins: tuple[str, ...] = setting(
         (),
         readers.MEMBERS,
-        "Members who may do everything.",
+        "Members with all permissions on all projects.",
         '["user:ada@example.org", "group:pacs-admins"]',
         absent="none",
         flag=True,
@@ -193,13 +197,13 @@ class AccessSettings:
         readers.ROLES,
         "Roles of your own, with their permissions.",
         '{"projects/p/roles/importer" = ["healthcare.dicomStores.import"]}',
-        more="In the settings file alone.",
+        more="Only in the settings file.",
         absent="none",
     )
     tokens_file: str = setting(
         "",
         readers.FILE,
-        "File of access tokens, each with the member it belongs to.",
+        "File of access tokens, one on each line, with the member it stands for.",
         '"/etc/gantry/tokens"',
         more="See [access.md](howto/access.md#tokens).",
         absent="none",
@@ -211,14 +215,14 @@ class AccessSettings:
     failed_sign_ins_per_minute: int = setting(
         30,
         readers.number(0, 65_535),
-        "Wrong credentials that an address may send to /token and /sign-in in a minute. More are refused with 429. "
-        "0: no limit.",
+        "Wrong credentials that one address may send to /token and /sign-in per minute. Further attempts are refused "
+        "with 429. 0: no limit.",
         "10",
     )
     audit_log: str = setting(
         "",
         readers.FILE,
-        "File to which every call is written, a line of JSON each: who did what.",
+        "File to which each call is written as a line of JSON: who called which method on what.",
         '"/var/log/gantry/audit.jsonl"',
         more="See [access.md](howto/access.md#audit-log).",
         absent="none",
@@ -233,7 +237,7 @@ class OidcSettings:
     oidc_issuer: str = setting(
         "",
         readers.ISSUER,
-        "OpenID Connect issuer whose tokens are accepted, beside those of this server.",
+        "OpenID Connect issuer whose tokens are accepted, besides those of this server.",
         '"https://login.example.org/realms/hospital"',
         more="See [access.md](howto/access.md#openid-connect).",
         absent="none",
@@ -250,25 +254,25 @@ class OidcSettings:
     oidc_email_claim: str = setting("email", readers.CLAIM, "Claim with the caller's e-mail address.", '"upn"')
     oidc_groups_claim: str = setting("groups", readers.CLAIM, "Claim with the caller's groups.", '"roles"')
     oidc_require_email_verified: bool = setting(
-        False, readers.TRUTH, "Refuse a token that does not say whether its e-mail address is verified.", "true"
+        False, readers.TRUTH, "Refuse tokens without the claim email_verified.", "true"
     )
     oidc_jwks_uri: str = setting(
         "",
         readers.SAFE_URL,
         "Address of the issuer's keys.",
         '"https://login.example.org/keys"',
-        absent="as the issuer's discovery document says",
+        absent="from the issuer's discovery document",
     )
     oidc_client_id: str = setting(
         "",
         readers.TEXT,
-        "Client as which browsers sign in at the issuer.",
+        "Client id with which browsers sign in at the issuer.",
         '"gantry-console"',
         more="See [access.md](howto/access.md#browsers).",
         absent="none: browsers sign in with a token",
     )
     oidc_client_secret: str = setting(
-        "", readers.TEXT, "Secret of that client, if it has one.", '"…"', absent="none", secret=True
+        "", readers.TEXT, "Client secret, if the client has one.", '"…"', absent="none", secret=True
     )
 
 

@@ -1,4 +1,4 @@
-"""Settings as a server uses them: read from flags, the environment and a TOML file, and checked together."""
+"""The settings of a server: read from flags, the environment and a TOML file, and checked together."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from gantry.settings.setting import read_value, settings_of
 from gantry.system_errors import describe_os_error
 
 _TOML_PLACE, _TOML_END = re.compile(r"at line (\d+), column (\d+)"), re.compile("at end of document")
-_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - refused without an address of their own
+_EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - refused without public_url
 
 
 @dataclass(frozen=True)
 class Settings(OidcSettings, AccessSettings, ApiSettings, StorageSettings, ServerSettings):
-    """What a server needs to know. Each may come from a flag, ``GANTRY_NAME``, or ``name`` in the TOML file."""
+    """All settings. Each may come from a flag, from ``GANTRY_NAME``, or from ``name`` in the TOML file."""
 
     @property
     def url(self) -> str:
-        """Base of every address the server prints or answers with."""
+        """Base of every address that the server prints or sends."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url.rstrip("/") or f"http{'s' if self.tls_cert else ''}://{host}:{self.port}"
 
     @property
     def buckets_path(self) -> Path:
-        """The directory whose directories are the buckets."""
+        """The directory of the buckets."""
         return Path(self.buckets).absolute() if self.buckets else Path(self.data).absolute() / "buckets"
 
 
 def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: str = "") -> Settings:
     """Flags win over the environment, the environment over the file. Raises InvalidArgument naming the setting."""
-    given = _read_file(file) if file else {}
+    values = _read_file(file) if file else {}
     known = settings_of(Settings)
     for name in known:
         if (text := environ.get(f"GANTRY_{name.upper()}")) is not None:
-            given[name] = text
+            values[name] = text
         if flags.get(name) is not None:
-            given[name] = flags[name]
-    settings = Settings(**{name: read_value(name, known[name], value) for name, value in given.items()})
+            values[name] = flags[name]
+    settings = Settings(**{name: read_value(name, known[name], value) for name, value in values.items()})
     _check_access(settings)
     _check_addresses(settings)
     _check_files(settings)
@@ -70,7 +70,7 @@ def _read_file(path: str) -> dict[str, Any]:
 
 
 def _place_of(error: tomllib.TOMLDecodeError) -> str:
-    """Where the text stops being TOML, as far as the library says it."""
+    """Where the TOML is wrong, if the library says it."""
     place = _TOML_PLACE.search(str(error))
     if place:
         return f" at line {place[1]}, column {place[2]}"
@@ -80,40 +80,40 @@ def _place_of(error: tomllib.TOMLDecodeError) -> str:
 def _check_access(settings: Settings) -> None:
     if settings.auth == "none" and settings.host not in LOOPBACK:
         raise InvalidArgument(
-            f"host: {settings.host!r} is a public address, and this server asks nobody who they are. "
+            f"host: {settings.host!r} is not a loopback address, and with auth = none callers are not authenticated. "
             "Set auth = required, or listen on 127.0.0.1 behind a proxy that authenticates"
         )
     if settings.auth == "none" and (settings.tokens_file or settings.oidc_issuer or settings.admins):
-        raise InvalidArgument("auth: is none, so nobody is asked for a token; set auth = required")
+        raise InvalidArgument("auth: is none, so tokens are not checked; set auth = required")
     if settings.oidc_client_id and not settings.oidc_issuer:
         raise InvalidArgument("oidc_client_id: needs oidc_issuer, at which browsers sign in")
     if settings.oidc_issuer and not settings.oidc_audience:
-        raise InvalidArgument("oidc_audience: is needed with oidc_issuer: tokens for others are not for this server")
+        raise InvalidArgument("oidc_audience: is needed with oidc_issuer: tokens for other audiences are refused")
 
 
 def _check_addresses(settings: Settings) -> None:
     if settings.host in _EVERYWHERE and not settings.public_url:
         raise InvalidArgument(
-            f"public_url: is needed with host {settings.host!r}, which is no address that clients know"
+            f"public_url: is needed with host {settings.host!r}, which is not an address that clients can use"
         )
     if bool(settings.tls_cert) != bool(settings.tls_key):
         raise InvalidArgument("tls_cert, tls_key: are needed together")
 
 
 def _check_files(settings: Settings) -> None:
-    """Files that are read later are named at the start."""
+    """Raises InvalidArgument for files that could not be read later."""
     for name in ("tokens_file", "tls_cert", "tls_key"):
         if path := getattr(settings, name):
             try:
                 os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
             except (OSError, ValueError) as error:
-                reason = describe_os_error(error) if isinstance(error, OSError) else "this is no path"
+                reason = describe_os_error(error) if isinstance(error, OSError) else "this is not a path"
                 raise InvalidArgument(f"{name} {path}: cannot be read: {reason}") from None
     if settings.tls_cert:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")
         except (OSError, ValueError):
             raise InvalidArgument(
-                f"tls_cert {settings.tls_cert}, tls_key {settings.tls_key}: are no certificate chain in PEM and the "
+                f"tls_cert {settings.tls_cert}, tls_key {settings.tls_key}: must be a certificate chain in PEM and the "
                 "private key of its first certificate, without a password"
             ) from None

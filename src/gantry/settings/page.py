@@ -20,8 +20,8 @@ def write_tables() -> str:
 
 def _row(each: Field[Any]) -> str:
     about = about_field(each)
-    flag = f"`--{_dashed(each.name)}`" if about.flag else ""
-    default = about.absent or f"`{_plain(each.default)}`"
+    flag = f"`--{_flag_name(each.name)}`" if about.flag else ""
+    default = about.absent or f"`{_format_default(each.default)}`"
     meaning = f"{about.help} {about.more}".strip()
     cells = (
         flag,
@@ -35,25 +35,25 @@ def _row(each: Field[Any]) -> str:
 
 
 def add_flags(command: argparse.ArgumentParser) -> None:
-    """A flag for each setting that has one; what it is given is read with all other settings."""
+    """Add a flag for each setting that has one; ``load_settings`` reads the values."""
     for name, about, default in _flags():
         help = f"{about.help} Default: {about.absent or default}.".replace("%", "%%")
         if about.reader.metavar:
-            command.add_argument(f"--{_dashed(name)}", metavar=about.reader.metavar, help=help)
+            command.add_argument(f"--{_flag_name(name)}", metavar=about.reader.metavar, help=help)
         else:
-            command.add_argument(f"--{_dashed(name)}", action="store_const", const=True, help=help)
+            command.add_argument(f"--{_flag_name(name)}", action="store_const", const=True, help=help)
 
 
 def _flags() -> Iterator[tuple[str, Setting, str]]:
     for group in GROUPS:
         for each in fields(group):
             if (about := about_field(each)).flag:
-                yield each.name, about, _plain(each.default)
+                yield each.name, about, _format_default(each.default)
 
 
-def _dashed(name: str) -> str:
+def _flag_name(name: str) -> str:
     return name.replace("_", "-")
 
 
-def _plain(default: object) -> str:
+def _format_default(default: object) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)

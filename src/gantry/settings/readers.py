@@ -45,16 +45,16 @@ def choice(*words: str) -> Reader:
 
 
 def list_of(wanted: str, check: Callable[[str], object], least: int = 0, metavar: str = "LIST") -> Reader:
-    """A list, or text with commas between; blank text is the list of nothing. ``check`` raises, or gives False."""
+    """A list, or text with commas; blank text is the empty list. ``check`` raises or returns False for a wrong part."""
 
     def read(value: Any) -> tuple[str, ...]:
         parts = (value.split(",") if value.strip() else []) if isinstance(value, str) else value
         if not isinstance(parts, list):
             raise TypeError
-        found = tuple(part.strip() for part in parts)
-        if len(found) < least or any(not part or check(part) is False for part in found):
+        values = tuple(part.strip() for part in parts)
+        if len(values) < least or any(not part or check(part) is False for part in values):
             raise ValueError
-        return found
+        return values
 
     return Reader(wanted, read, metavar)
 
@@ -71,9 +71,9 @@ def text_that(wanted: str, holds: Callable[[str], object], metavar: str) -> Read
 
 
 def _read_truth(value: Any) -> bool:
-    if (found := _TRUTH.get(str(value).lower())) is None:
+    if (truth := _TRUTH.get(str(value).lower())) is None:
         raise ValueError
-    return found
+    return truth
 
 
 def _is_path(text: str) -> bool:
@@ -81,12 +81,12 @@ def _is_path(text: str) -> bool:
 
 
 def _is_host(text: str) -> bool:
-    """``""`` is every address of this machine. Raises ValueError."""
+    """``""`` means all addresses of this machine. Raises ValueError."""
     return not text or _HOST.fullmatch(text) is not None or bool(str(ip_address(text)))
 
 
 def _is_base(url: str) -> bool:
-    """The API must lie at the root of its host: clients drop a path (as Node's does)."""
+    """Without a path: some clients, such as Google's for Node, drop it."""
     parts = split_http(url)
     return not url or (parts is not None and parts.path in ("", "/") and not _has_query(url))
 
@@ -110,12 +110,12 @@ def _read_directories(value: Any) -> dict[str, str]:
     """Storage class → absolute directory."""
     pairs: Sequence[Any]
     pairs = [part.split("=", 1) for part in value.split(",") if part] if isinstance(value, str) else [*value.items()]
-    found = {}
+    directories = {}
     for storage_class, directory in pairs:
         if storage_class not in list(BlobStorageClass) or not isinstance(directory, str) or not directory:
             raise ValueError
-        found[storage_class] = str(Path(directory).absolute())
-    return found
+        directories[storage_class] = str(Path(directory).absolute())
+    return directories
 
 
 def _read_rules(value: Any) -> tuple[BucketRule, ...]:
@@ -143,18 +143,18 @@ BASE_URL = text_that("an http or https address without a path, like https://dico
 ISSUER = text_that("an https address without a query, like https://login.example.org/realms/r", _is_issuer, "URL")
 SAFE_URL = text_that("an https address", lambda url: not url or is_safe(url), "URL")
 NETWORKS = list_of("a list of addresses or networks, like 10.0.0.0/8", ip_network)
-LOCATIONS = list_of("a list of names of letters, digits, - and _", lambda text: bool(_LOCATION.fullmatch(text)), 1)
+LOCATIONS = list_of("a list of names made of letters, digits, - and _", lambda text: bool(_LOCATION.fullmatch(text)), 1)
 _KINDS = "user:EMAIL, serviceAccount:EMAIL, group:NAME or domain:DOMAIN"
 MEMBERS = list_of(f"a list of members, each {_KINDS}", _is_member, metavar="MEMBERS")
-ROLES = Reader("a table of the settings file, of roles with lists of permissions", _read_roles)
-RULES = Reader("a list of tables of the settings file", _read_rules)
+ROLES = Reader("a table of roles, each with a list of permissions, in the settings file", _read_roles)
+RULES = Reader("a list of tables in the settings file", _read_rules)
 DIRECTORIES = Reader(
     f"a table, or CLASS=DIRECTORY,…, with classes of {', '.join(BlobStorageClass)}", _read_directories, "LIST"
 )
 
 
 def _read_without_effect(value: Any) -> tuple[str, ...]:
-    return effects.known_names(_NAMES.read(value))
+    return effects.read_names(_NAMES.read(value))
 
 
 _NAMES = list_of("a list of names", bool)

@@ -1,4 +1,4 @@
-"""One setting: its default, who reads it, and all that is written about it in the help and in docs/settings.md."""
+"""One setting: its default, its reader, and its texts in the help and in docs/settings.md."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _MAX_SHOWN = 100  # characters of a wrong value
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """``read`` takes text of a flag or of the environment, or a value of the TOML file. Raises ValueError or TypeError
-    for what is not ``wanted``, a phrase that follows "is not"."""
+    """``read`` takes the text of a flag or variable, or a value of the TOML file. It raises ValueError or TypeError for
+    a wrong value. ``wanted`` describes a right one, after the words "is not"."""
 
     wanted: str
     read: Callable[[Any], Any]
@@ -24,9 +24,9 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """``help`` is a sentence in plain text; ``more`` follows it in the page alone, in Markdown. ``example`` is a value
-    as in the TOML file. ``absent`` says what holds where nothing is set, if not the default. ``flag``: ``gantry serve``
-    has a flag for it. ``secret``: its value is never shown."""
+    """``help``: sentences in plain text; ``more``: Markdown that follows them in the page only. ``example``: a value as
+    in the TOML file. ``absent``: what applies if nothing is set, where the default does not say it. ``flag``: ``gantry
+    serve`` has a flag for it. ``secret``: the value is never shown."""
 
     reader: Reader
     help: str
@@ -44,7 +44,7 @@ def setting(default: Any, reader: Reader, help: str, example: str, **more: Any) 
 
 
 def table(reader: Reader, help: str, example: str, **more: Any) -> Any:
-    """A field whose value is a table, empty where nothing is set."""
+    """A field whose value is a table; empty by default."""
     return field(default_factory=dict, metadata={_KEY: Setting(reader, help, example, **more)})
 
 
@@ -59,7 +59,7 @@ def about_field(each: Field[Any]) -> Setting:
 
 
 def read_value(name: str, about: Setting, value: Any) -> Any:
-    """Raises InvalidArgument, which names the setting and says what is wanted."""
+    """Raises InvalidArgument, which names the setting and describes a right value."""
     try:
         return about.reader.read(value)
     except (TypeError, ValueError, AttributeError):

@@ -29,9 +29,9 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.resources import ObjectMeta
-from gantry.seams import Check, OpenedObject
+from gantry.seams import Check, OpenedObject, without_gaps
 from gantry.storage.beneath import make_directories, open_beneath, open_directory
-from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
+from gantry.storage.local_listing import READABLE, TEMPORARY, Part, describe, walk
 from gantry.system_errors import describe_os_error
 
 _COPY_CHUNK = 64 << 20
@@ -97,11 +97,21 @@ class LocalBlobStore:
         self.root = os.fsencode(os.path.realpath(root))
         self._suffix = b"." + os.fsencode(writer or str(os.getpid()))
         self._write_once = write_once
+        self._identity = _identity(self.root)
         # Open from the first write to the next flush: a write error in between is told to this descriptor only.
         self._watch: int | None = None
 
     def exists(self) -> bool:
-        return os.path.isdir(self.root)
+        return os.path.isdir(self.root) and not self._is_away()
+
+    def _is_away(self) -> bool:
+        """Whether the directory is not the one that was there at first: a disk that is not mounted any more."""
+        return self._identity is not None and _identity(self.root) != self._identity
+
+    def _require(self) -> None:
+        """For those who conclude from what is not there. Raises Unavailable."""
+        if self._is_away():
+            raise Unavailable("the directory is not there any more; is it mounted?")
 
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
@@ -147,7 +157,7 @@ class LocalBlobStore:
         except OSError as error:
             raise _read_error(error) from None
         if stat.S_ISDIR(found.st_mode):
-            raise NotFound("is a directory; use ** to import what lies below it")
+            raise NotFound("is a directory", advice="use ** to import what lies below it")
         return describe(found, name)
 
     def open(self, key: str) -> LocalObject:
@@ -181,7 +191,10 @@ class LocalBlobStore:
         return self._write(key, fill)
 
     def delete(self, key: str) -> None:
-        """Remove an object, and the directories that are empty then. Deleting what is not there is no error."""
+        """Remove an object, and the directories that are empty then. Deleting what is not there is no error.
+
+        Raises Unavailable where the bucket's directory itself is gone, or is another one.
+        """
         try:
             name = self._name(key)
         except NotFound:
@@ -191,6 +204,7 @@ class LocalBlobStore:
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise _write_error(error, key) from None
+            self._require()
         with contextlib.suppress(OSError):  # one that is not empty, or that must stay, ends the climb
             while name := name.rpartition(b"/")[0]:
                 self._in_directory(name, os.rmdir)
@@ -198,11 +212,12 @@ class LocalBlobStore:
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Remove every object below ``prefix`` whose key sorts after ``start_after``; how many there were."""
         count = 0
-        for found in self.list(prefix, start_after, check=check):
+        for found in without_gaps(self.list(prefix, start_after, check=check)):
             if check is not None:
                 check()
             self.delete(found.key)
             count += 1
+        self._require()
         return count
 
     def delete_unfinished(self, directory: str) -> None:
@@ -315,6 +330,15 @@ class LocalBlobStore:
             self._in_directory(name, os.unlink)
 
 
+def _identity(root: bytes) -> tuple[int, int] | None:
+    """Which directory it is, whatever is mounted there later; None where there is none."""
+    try:
+        found = os.stat(root)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _go_on() -> None:
     """For listings that nobody interrupts."""
 
@@ -373,7 +397,7 @@ def _read_error(error: OSError) -> StatusError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return NotFound("no such object")
     if error.errno in (errno.EACCES, errno.EPERM):
-        return PermissionDenied("the server may not read this object; give its user read permission")
+        return PermissionDenied("the server may not read this object", advice=READABLE)
     if error.errno in (errno.ELOOP, errno.EMLINK):
         return PermissionDenied("is a symbolic link; links inside a bucket are not followed")
     if error.errno in (errno.ENXIO, errno.EISDIR):

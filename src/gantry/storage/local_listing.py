@@ -16,6 +16,7 @@ from gantry.storage.beneath import open_directory
 from gantry.system_errors import describe_os_error
 
 TEMPORARY = b".~gantry-"
+READABLE = "give its user read permission"
 SLICE = 500  # entries that are looked at before they are handed on: no directory stays open meanwhile
 WINDOW = 100_000  # names of one directory held at once; a larger directory is read in several passes
 
@@ -57,7 +58,7 @@ def walk(root: bytes, part: Part, check: Check) -> Iterator[ObjectMeta]:
             if len(open_directories) == 1:
                 raise
             name, found = b"", None
-            if base > part.start_after:
+            if base != part.start_after:  # else it has been told of already
                 yield ObjectMeta(os.fsdecode(base), 0, error.message)
         if not name:
             open_directories.pop()
@@ -141,7 +142,7 @@ def _next_names(fd: int, base: bytes, part: Part, after: bytes, check: Check) ->
 
 def _list_error(error: OSError) -> StatusError:
     if isinstance(error, PermissionError):
-        return PermissionDenied("the server may not list this directory; give its user read permission")
+        return PermissionDenied("the server may not list this directory", advice=READABLE)
     return Unavailable(f"the directory cannot be listed ({describe_os_error(error)})")
 
 

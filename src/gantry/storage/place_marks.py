@@ -93,7 +93,8 @@ def _claim(storage_class: str, root: str, mark: str, known: bool) -> None:
         return
     if found is not None:
         raise FailedPrecondition(
-            f"storage_classes: {root} holds the {storage_class} blobs of another server; choose another directory"
+            f"storage_classes: {root} holds the {storage_class} blobs of another server",
+            advice="choose another directory",
         )
     if known:
         raise FailedPrecondition(
@@ -102,7 +103,9 @@ def _claim(storage_class: str, root: str, mark: str, known: bool) -> None:
     try:
         os.makedirs(root, exist_ok=True)
         if any(Path(root, storage_class).glob("*")):
-            raise FailedPrecondition(f"storage_classes: {root}/{storage_class} is not empty; choose another directory")
+            raise FailedPrecondition(
+                f"storage_classes: {root}/{storage_class} is not empty", advice="choose another directory"
+            )
         _write(_mark_path(storage_class, root), mark)
     except OSError as error:
         raise FailedPrecondition(f"storage_classes: {root} cannot be used ({describe_os_error(error)})") from None

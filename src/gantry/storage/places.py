@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from gantry.errors import FailedPrecondition
+from gantry.errors import FailedPrecondition, Unavailable
 from gantry.resources import ObjectMeta
-from gantry.seams import BlobStore, Check, OpenedObject
+from gantry.seams import BlobStore, Check, OpenedObject, without_gaps
 
 
 class PlacedBlobStore:
@@ -52,11 +52,13 @@ class PlacedBlobStore:
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """A prefix that names no place reaches into all of them."""
         count = 0
-        for found in self.list(prefix, start_after, check=check):
+        for found in without_gaps(self.list(prefix, start_after, check=check)):
             if check is not None:
                 check()
             self.delete(found.key)
             count += 1
+        if not self.exists():
+            raise Unavailable("the directory of a storage class is not there any more; is it mounted?")
         return count
 
     def flush(self) -> None:

@@ -11,10 +11,10 @@ from gantry.dicom import forms
 from gantry.dicom.open_source import StoredFrames, stored_frames
 from gantry.errors import DataLoss, FailedPrecondition, NotFound
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
 from gantry.studies.headers import one_header
-from gantry.studies.pixel_work import WORTH_A_CALL, frames_of_blob, in_runs, made_of
+from gantry.studies.pixel_work import frames_of_blob, in_runs
 from gantry.studies.retrieve import open_blob
 
 MAX_FRAMES_BYTES = 1 << 30
@@ -35,7 +35,7 @@ class FramePlaces:
         self._known: OrderedDict[str, tuple[StoredFrames, int]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def of(self, seams: Seams, store: DicomStoreName, row: FoundInstance, blob: OpenedObject) -> StoredFrames | None:
+    def of(self, seams: Seams, store: DicomStoreName, row: StoredInstance, blob: OpenedObject) -> StoredFrames | None:
         """None where a worker has to look at the pixels."""
         with self._lock:
             found, _ = self._known.get(blob.key, (None, 0))
@@ -62,7 +62,7 @@ Frame = Iterator[bytes]
 
 
 def frames(
-    seams: Seams, places: FramePlaces, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int], syntax: str
+    seams: Seams, places: FramePlaces, store: DicomStoreName, row: StoredInstance, numbers: Sequence[int], syntax: str
 ) -> Generator[Frame, None, None]:
     """Frames by numbers from 0, no more of them in memory than are worth a call of a worker.
 
@@ -77,17 +77,14 @@ def frames(
 
 
 def _decode_some(
-    seams: Seams, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int], syntax: str
+    seams: Seams, store: DicomStoreName, row: StoredInstance, numbers: Sequence[int], syntax: str
 ) -> Generator[Frame, None, None]:
-    def decode(left: Sequence[int]) -> list[bytes]:
-        return made_of(seams, store, row, frames_of_blob, transfer_syntax_uid=syntax, wanted=left, most=WORTH_A_CALL)
-
-    for data in in_runs(numbers, decode):
+    for data in in_runs(seams, store, row, frames_of_blob, numbers, transfer_syntax_uid=syntax):
         yield iter((data,))
 
 
 def _open_stored(
-    seams: Seams, places: FramePlaces, store: DicomStoreName, row: FoundInstance, numbers: Sequence[int]
+    seams: Seams, places: FramePlaces, store: DicomStoreName, row: StoredInstance, numbers: Sequence[int]
 ) -> tuple[OpenedObject, list[list[Extent]]] | None:
     """The file, opened, and where the frames lie in it; None where a worker has to look."""
     blob = open_blob(seams, store, row)
@@ -97,16 +94,18 @@ def _open_stored(
         where = places.of(seams, store, row, blob)
         if where is not None and all(0 <= number < where.frames for number in numbers):
             extents = [where.extents(blob, number) for number in numbers]
-            if sum(length for frame in extents for _, length in frame) > MAX_FRAMES_BYTES:
-                raise FailedPrecondition(
-                    f"{len(numbers)} frames have more than {MAX_FRAMES_BYTES} bytes; ask for fewer"
-                )
+            _require_few_bytes(extents)
             return blob, extents
     except BaseException:
         blob.__exit__(None, None, None)
         raise
     blob.__exit__(None, None, None)
     return None
+
+
+def _require_few_bytes(extents: list[list[Extent]]) -> None:
+    if sum(length for frame in extents for _, length in frame) > MAX_FRAMES_BYTES:
+        raise FailedPrecondition(f"{len(extents)} frames have more than {MAX_FRAMES_BYTES} bytes; ask for fewer")
 
 
 def _read_stored(blob: OpenedObject, extents: list[list[Extent]]) -> Generator[Frame, None, None]:

@@ -13,7 +13,7 @@ from gantry.dicom.part10 import MAX_LIVE_HEADER, MAX_SEQUENCES, read_header, rea
 from gantry.errors import DataLoss, FailedPrecondition, Interrupted, NotFound, StatusError
 from gantry.header_packs import unpack
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import Seams
 
 logger = logging.getLogger(__name__)
@@ -29,12 +29,12 @@ _Packs = OrderedDict[int, list[bytes]]
 class Found(NamedTuple):
     """An instance as it is now, with its header, or with why that cannot be read."""
 
-    row: FoundInstance
+    row: StoredInstance
     header: HeaderBytes | None
     error: StatusError | None = None
 
 
-def with_headers(seams: Seams, store: DicomStoreName, rows: Iterable[FoundInstance]) -> Iterator[Found]:
+def with_headers(seams: Seams, store: DicomStoreName, rows: Iterable[StoredInstance]) -> Iterator[Found]:
     """Each row with its header, in order. Rows that are deleted meanwhile are left out; those that are changed or moved
     meanwhile are looked up once more. A header that cannot be read is that row's error. Raises Interrupted.
     """
@@ -61,7 +61,7 @@ def _load(seams: Seams, wanted: set[int], packs: _Packs) -> None:
             packs[number] = []
 
 
-def _found(seams: Seams, store: DicomStoreName, row: FoundInstance, packs: _Packs) -> Found | None:
+def _found(seams: Seams, store: DicomStoreName, row: StoredInstance, packs: _Packs) -> Found | None:
     """None for an instance that is gone."""
     try:
         for _ in range(_LOOKS):
@@ -82,7 +82,7 @@ def _found(seams: Seams, store: DicomStoreName, row: FoundInstance, packs: _Pack
     return Found(row, None, DataLoss("its header was changed again and again while it was read"))
 
 
-def _header(seams: Seams, row: FoundInstance, packs: _Packs) -> HeaderBytes | None:
+def _header(seams: Seams, row: StoredInstance, packs: _Packs) -> HeaderBytes | None:
     """None where it is not there any more."""
     if row.pack_id is None:
         return live_header(seams, row)
@@ -103,7 +103,7 @@ def _header(seams: Seams, row: FoundInstance, packs: _Packs) -> HeaderBytes | No
     return live_header(seams, row) if found is not None and found.lacks_sequences else found
 
 
-def live_header(seams: Seams, row: FoundInstance) -> HeaderBytes | None:
+def live_header(seams: Seams, row: StoredInstance) -> HeaderBytes | None:
     """Read from the blob: headers too long for the index, or with sequences that are, and those of an older Gantry."""
     try:
         with seams.blobs.open(row.blob_key) as blob:
@@ -117,7 +117,7 @@ def live_header(seams: Seams, row: FoundInstance) -> HeaderBytes | None:
     return found
 
 
-def one_header(seams: Seams, store: DicomStoreName, row: FoundInstance) -> HeaderBytes:
+def one_header(seams: Seams, store: DicomStoreName, row: StoredInstance) -> HeaderBytes:
     """Raises DataLoss where it is gone, and StatusError where it cannot be read."""
     for found in with_headers(seams, store, [row]):
         if found.header is None:
@@ -126,24 +126,24 @@ def one_header(seams: Seams, store: DicomStoreName, row: FoundInstance) -> Heade
     raise DataLoss(f"instance {row.sop_instance_uid} is gone; it may have been deleted just now")
 
 
-def named(row: FoundInstance, error: StatusError | None) -> StatusError:
+def named(row: StoredInstance, error: StatusError | None) -> StatusError:
     """The error with the instance in front; of the same kind."""
     found = error or DataLoss("its header cannot be read")
     return type(found)(f"instance {row.sop_instance_uid}: {found.message}", found.details)
 
 
-def tell(row: FoundInstance, error: StatusError | None, answer: str) -> None:
+def tell(row: StoredInstance, error: StatusError | None, answer: str) -> None:
     """Into the log: an answer lacks attributes of an instance."""
     reason = named(row, error).message
     logger.warning("%s: the %s has its UIDs alone: %s", _path(row), answer, reason)
 
 
-def _path(row: FoundInstance) -> str:
+def _path(row: StoredInstance) -> str:
     return str(ResourcePath(*row.uids))
 
 
-def _chunks(rows: Iterable[FoundInstance]) -> Iterator[Sequence[FoundInstance]]:
-    chunk: list[FoundInstance] = []
+def _chunks(rows: Iterable[StoredInstance]) -> Iterator[Sequence[StoredInstance]]:
+    chunk: list[StoredInstance] = []
     for row in rows:
         chunk.append(row)
         if len(chunk) == _CHUNK:

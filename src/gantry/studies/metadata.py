@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from gantry.containment import contain
 from gantry.dicom.json_model import JsonWriter
-from gantry.dicom.xml_model import native_xml
+from gantry.dicom.xml_model import PrivateKeywords, native_xml
 from gantry.errors import DataLoss, StatusError
 from gantry.json_text import parse_with_digits
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.headers import Found, named, tell, with_headers
 
@@ -59,6 +59,15 @@ class Remembered:
         elif etag and size <= _MAX_BODY:
             self._keep(etag, b"".join(held))
 
+    def noting(self, etag: str, pieces: Iterator[bytes], unread: Collection[object]) -> Iterator[bytes]:
+        """The pieces, which are not kept; once all have been drawn, ``is_whole`` knows whether they lack something."""
+        yield from pieces
+        if unread:
+            self._lacks(etag)
+        else:
+            with self._lock:
+                self._lacking.pop(etag, None)
+
     def is_whole(self, etag: str) -> bool:
         """False where the last answer lacked an instance that could not be read: it may be readable by now."""
         with self._lock:
@@ -88,7 +97,7 @@ class Metadata(NamedTuple):
 
     etag: str
     objects: Iterator[str]
-    unread: list[FoundInstance]
+    unread: list[StoredInstance]
 
 
 def metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_url: str) -> Metadata:
@@ -97,27 +106,27 @@ def metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_url: s
     rows = seams.index.instances.list_below(store, path)
     first = list(islice(rows, MAX_REMEMBERED_ROWS + 1))
     etag = _etag(first, web_url) if len(first) <= MAX_REMEMBERED_ROWS else ""
-    unread: list[FoundInstance] = []
+    unread: list[StoredInstance] = []
     return Metadata(etag, _objects(seams, store, chain(first, rows), web_url, bool(path.instance), unread), unread)
 
 
-def object_xml(text: str) -> bytes:
+def object_xml(text: str, private: PrivateKeywords | None = None) -> bytes:
     """A DICOM JSON object as a document of the Native DICOM Model (PS3.19 §A.1); of its UIDs, where it cannot be."""
     found = parse_with_digits(text)
     uid = str(found.get("00080018", {}).get("Value", [""])[0])
     try:
         with contain(f"instance {uid}", "while its attributes were written as XML"):
-            return native_xml(found)
+            return native_xml(found, private)
     except StatusError:
         return native_xml({tag: found[tag] for tag in _IDENTITY if tag in found})
 
 
-def etag_of(row: FoundInstance, *about: object) -> str:
+def etag_of(row: StoredInstance, *about: object) -> str:
     """One that changes with the bytes of an instance, and with what is asked of it."""
     return _etag([row], *about)
 
 
-def _etag(rows: list[FoundInstance], *about: object) -> str:
+def _etag(rows: list[StoredInstance], *about: object) -> str:
     """A pack, like a blob, is never written twice under its number, so what they hold need not be read."""
     digest = blake2b(repr(about).encode(), digest_size=16)
     for row in rows:
@@ -128,10 +137,10 @@ def _etag(rows: list[FoundInstance], *about: object) -> str:
 def _objects(
     seams: Seams,
     store: DicomStoreName,
-    rows: Iterator[FoundInstance],
+    rows: Iterator[StoredInstance],
     web_url: str,
     alone: bool,
-    unread: list[FoundInstance],
+    unread: list[StoredInstance],
 ) -> Iterator[str]:
     writer = JsonWriter()
     for found in with_headers(seams, store, rows):
@@ -155,7 +164,7 @@ def json_of(found: Found, writer: JsonWriter, web_url: str) -> str:
         return writer.write(found.header, f"{web_url}/{path}/bulkdata")
 
 
-def identity(row: FoundInstance) -> str:
+def identity(row: StoredInstance) -> str:
     """What the index knows of an instance whose header cannot be read, as a DICOM JSON object."""
     study, series, sop = row.uids
     uids = (row.sop_class_uid, sop, row.transfer_syntax_uid, study, series)

@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 from gantry.containment import contain
 from gantry.dicom.bulk import BulkPath
 from gantry.dicom.forms import DICOM, Form
-from gantry.dicom.views import View, count_frames, frame_bitstreams, rendered
-from gantry.errors import Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
+from gantry.dicom.open_source import count_frames
+from gantry.dicom.views import View, frame_bitstreams, rendered
+from gantry.errors import Aborted, Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls, result_of
 from gantry.studies.departure import require_client
 
@@ -26,7 +27,7 @@ worker for each of them would take longer than most frames."""
 _STOPS = "the server is stopping; ask again once it runs"
 _LOOKS = 3  # at where the bytes of an instance have just been moved
 WORTH_A_CALL = 16 << 20
-"""Bytes of frames; less, and opening the instance again would be felt."""
+"""Bytes of frames or pictures that one call of a worker gives; with fewer, opening the instance again would be felt."""
 
 Made = TypeVar("Made")
 
@@ -48,7 +49,11 @@ def render_blob(
 
 
 def count_frames_of_blob(blob_key: str, *, blobs: BlobStore) -> int:
-    return _watched(blob_key, blobs, count_frames)[0]
+    def count(opened: Any, watch: Callable[[], None]) -> Iterator[int]:
+        watch()
+        yield count_frames(opened)
+
+    return _watched(blob_key, blobs, count)[0]
 
 
 def frames_of_blob(
@@ -95,23 +100,67 @@ def _watched(blob_key: str, blobs: BlobStore, make: Callable[[Any, Callable[[], 
         return list(make(opened, next_frame))
 
 
+def in_runs(
+    seams: Seams,
+    store: DicomStoreName,
+    row: StoredInstance,
+    function: Callable[..., list[bytes]],
+    wanted: Sequence[int] | None,
+    **options: Any,
+) -> Generator[bytes, None, None]:
+    """What ``render_blob`` or ``frames_of_blob`` gives for each frame, by numbers from 0, or for all of them.
+
+    Each call of a worker gets all numbers that are left, and makes as many as are worth it; no more are held. Raises
+    StatusError alone.
+    """
+    goes_on = False
+    while wanted is None or wanted:
+        made = made_of(seams, store, row, function, goes_on=goes_on, wanted=wanted, most=WORTH_A_CALL, **options)
+        if not made:
+            raise DataLoss(f"no frame of instance {row.sop_instance_uid} can be read")
+        if wanted is None:
+            wanted = range(len(made) if sum(map(len, made)) < WORTH_A_CALL else _count_frames(seams, store, row))
+        wanted, goes_on = wanted[len(made) :], True
+        made.reverse()
+        while made:  # let go as they are sent
+            yield made.pop()
+
+
+def _count_frames(seams: Seams, store: DicomStoreName, row: StoredInstance) -> int:
+    return made_of(seams, store, row, count_frames_of_blob, goes_on=True)
+
+
 def made_of(
-    seams: Seams, store: DicomStoreName, row: FoundInstance, function: Callable[..., Made], **options: Any
+    seams: Seams,
+    store: DicomStoreName,
+    row: StoredInstance,
+    function: Callable[..., Made],
+    *,
+    goes_on: bool = False,
+    **options: Any,
 ) -> Made:
-    """Call a function above for one instance, wherever its bytes are by then. Raises StatusError alone."""
-    return finished(seams, store, row, submit(seams, row, function, **options), function, **options)
+    """Call a function above for one instance, wherever its bytes are by then.
+
+    ``goes_on``: the answer has begun, so bytes that have been replaced meanwhile would be mixed with those before.
+    Raises StatusError alone.
+    """
+    future = submit(seams, row, function, **options)
+    return finished(seams, store, row, future, function, goes_on=goes_on, **options)
 
 
 def finished(
     seams: Seams,
     store: DicomStoreName,
-    row: FoundInstance,
+    row: StoredInstance,
     future: Future[Made],
     function: Callable[..., Made],
+    *,
+    goes_on: bool = False,
     **options: Any,
 ) -> Made:
     """What ``submit`` was asked for; again, where the bytes have been moved meanwhile. Raises StatusError alone, for an
-    instance that was deleted meanwhile NotFound, and DataLoss where only its bytes are gone."""
+    instance that was deleted meanwhile NotFound, for one that was replaced while an answer ``goes_on`` Aborted, and
+    DataLoss where only its bytes are gone."""
     for _ in range(_LOOKS):
         try:
             return result(future)
@@ -119,11 +168,18 @@ def finished(
             moved = next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
         if moved.blob_key == row.blob_key:
             break
+        if goes_on and _content(moved) != _content(row):
+            raise Aborted(f"instance {row.sop_instance_uid} was replaced while it was sent; send the request again")
         row, future = moved, submit(seams, moved, function, **options)
     raise DataLoss(f"the file of instance {row.sop_instance_uid} is gone")
 
 
-def submit(seams: Seams, row: FoundInstance, function: Callable[..., Made], **options: Any) -> Future[Made]:
+def _content(row: StoredInstance) -> tuple[object, ...]:
+    """What stays when the bytes are moved to another place, and does not when others take their place."""
+    return row.size, row.transfer_syntax_uid, row.pack_id, row.pack_number
+
+
+def submit(seams: Seams, row: StoredInstance, function: Callable[..., Made], **options: Any) -> Future[Made]:
     """Raises Cancelled where the client has gone, and Unavailable while the server stops."""
     require_client()
     try:
@@ -145,19 +201,6 @@ def result(future: Future[Made]) -> Made:
         raise DeadlineExceeded(f"a frame takes longer than {FRAME_SECONDS} seconds; its data may be damaged") from None
     except WorkerDied:
         raise FailedPrecondition("the worker process died while it decoded this instance; it may be damaged") from None
-
-
-def in_runs(numbers: Sequence[int], make: Callable[[Sequence[int]], list[Made]]) -> Generator[Made, None, None]:
-    """What ``make`` gives for each number. It is asked for all that are left, and makes as many as are worth a call of
-    a worker; no more are held."""
-    while numbers:
-        made = make(numbers)
-        if not made:
-            raise DataLoss("a worker gives no frame of this instance")
-        numbers = numbers[len(made) :]
-        made.reverse()
-        while made:  # let go as they are sent
-            yield made.pop()
 
 
 def in_order(calls: Iterator[Callable[[], Future[Made]]], window: int) -> Generator[Future[Made], None, None]:

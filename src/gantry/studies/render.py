@@ -8,9 +8,9 @@ from gantry.dicom.forms import video_types
 from gantry.dicom.views import MAX_VIEW_SIDE, View, Viewport
 from gantry.errors import NotFound
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import Seams
-from gantry.studies.pixel_work import WORTH_A_CALL, count_frames_of_blob, in_runs, made_of, render_blob
+from gantry.studies.pixel_work import in_runs, render_blob
 
 _LOOKED_AT = 1000
 
@@ -18,27 +18,21 @@ __all__ = ["MAX_VIEW_SIDE", "View", "Viewport", "pictures", "representative"]
 
 
 def pictures(
-    seams: Seams, store: DicomStoreName, row: FoundInstance, view: View, wanted: Sequence[int] | None
+    seams: Seams, store: DicomStoreName, row: StoredInstance, view: View, wanted: Sequence[int] | None
 ) -> Generator[bytes, None, None]:
-    """Frames by numbers from 0, or all, as JPEG or PNG, a few at a time in memory. Raises StatusError alone."""
-    if wanted is None and (row.number_of_frames or 1) == 1:
-        yield from made_of(seams, store, row, render_blob, view=view, wanted=None)
-        return
-    if wanted is None:
-        wanted = range(made_of(seams, store, row, count_frames_of_blob))
+    """Frames by numbers from 0, or all, as JPEG or PNG, no more in memory than are worth a call of a worker.
 
-    def render(left: Sequence[int]) -> list[bytes]:
-        return made_of(seams, store, row, render_blob, view=view, wanted=left, most=WORTH_A_CALL)
-
-    yield from in_runs(wanted, render)
+    Raises StatusError alone.
+    """
+    return in_runs(seams, store, row, render_blob, wanted, view=view)
 
 
-def representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> tuple[FoundInstance, int]:
+def representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> tuple[StoredInstance, int]:
     """The instance in the middle of the first series that has images, and its middle frame, from 0.
 
     Of a long study only the beginning is looked at. Raises NotFound where nothing has rows and columns.
     """
-    series: dict[str, list[FoundInstance]] = {}
+    series: dict[str, list[StoredInstance]] = {}
     for number, row in enumerate(seams.index.instances.list_below(store, path)):
         if number >= _LOOKED_AT:
             break

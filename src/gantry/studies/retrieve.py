@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from gantry.containment import contain
 from gantry.dicom import forms
+from gantry.dicom.buffers import Sliceable
 from gantry.dicom.bulk import BulkPath, Encapsulated, find_bulk, parse_bulk_path
+from gantry.dicom.open_source import count_frames
 from gantry.dicom.video import Video
 from gantry.errors import (
     DataLoss,
@@ -23,20 +25,11 @@ from gantry.errors import (
     StatusError,
 )
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance
+from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
-from gantry.studies.decoded_value import DecodedValue
+from gantry.studies.decoded_frames import DecodedFrames
 from gantry.studies.headers import named
-from gantry.studies.pixel_work import (
-    WORTH_A_CALL,
-    count_frames_of_blob,
-    finished,
-    frames_of_blob,
-    in_order,
-    made_of,
-    submit,
-    transcode_blob,
-)
+from gantry.studies.pixel_work import finished, frames_of_blob, in_order, made_of, submit, transcode_blob
 
 logger = logging.getLogger(__name__)
 
@@ -67,45 +60,44 @@ __all__ = [
 class Piece(NamedTuple):
     """Some bytes of an instance; ``begins`` is it where they are the first ones."""
 
-    begins: FoundInstance | None
+    begins: StoredInstance | None
     data: bytes
 
 
 class Value(NamedTuple):
-    """Bytes to be given: ``size`` bytes of an open blob from ``start`` on, a video in it, decoded frames, or ``data``.
+    """Bytes to be given: all of an open blob, or a ``value`` or a video in it, or ``data``.
 
     Whoever has it closes it.
     """
 
     blob: OpenedObject | None
-    start: int
     size: int
     data: bytes = b""
+    value: Sliceable | None = None
     video: Video | None = None
-    frames: DecodedValue | None = None
 
     @classmethod
     def of(cls, data: bytes) -> Value:
-        return cls(None, 0, len(data), data)
+        return cls(None, len(data), data)
 
     def read(self, start: int, length: int) -> bytes:
         """At most ``length`` bytes from ``start`` of the value."""
         length = min(length, self.size - start)
         if self.video is not None:
             return self.video.read_at(start, length)
-        if self.frames is not None:
-            return self.frames.read_at(start, length)
-        return self.data[start : start + length] if self.blob is None else self.blob.read_at(self.start + start, length)
+        if self.value is not None:
+            return bytes(self.value[start : start + length])
+        return self.data[start : start + length] if self.blob is None else self.blob.read_at(start, length)
 
     def close(self) -> None:
         if self.blob is not None:
             self.blob.__exit__(None, None, None)
 
 
-def instance(seams: Seams, store: DicomStoreName, row: FoundInstance, syntax: str, explicit: bool) -> Value:
+def instance(seams: Seams, store: DicomStoreName, row: StoredInstance, syntax: str, explicit: bool) -> Value:
     """One instance in a transfer syntax, as ``instances`` gives it."""
     if syntax in (ANY, row.transfer_syntax_uid):
-        return _opened(seams, store, row, 0, None)
+        return _opened(seams, store, row)
     _require_transcodable(seams, store, ResourcePath(*row.uids), syntax, explicit)
     try:
         return Value.of(made_of(seams, store, row, transcode_blob, transfer_syntax_uid=syntax))
@@ -113,11 +105,11 @@ def instance(seams: Seams, store: DicomStoreName, row: FoundInstance, syntax: st
         raise named(row, not_acceptable(error)) from None
 
 
-def _opened(seams: Seams, store: DicomStoreName, row: FoundInstance, start: int, size: int | None) -> Value:
+def _opened(seams: Seams, store: DicomStoreName, row: StoredInstance) -> Value:
     blob = open_blob(seams, store, row)
     if blob is None:
         raise NotFound(f"instance {row.sop_instance_uid} was deleted just now")
-    return Value(blob, start, blob.size if size is None else size)
+    return Value(blob, blob.size)
 
 
 def instances(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: str, explicit: bool) -> Iterator[Piece]:
@@ -163,7 +155,7 @@ def _require_transcodable(seams: Seams, store: DicomStoreName, path: ResourcePat
             raise next((named(row, error) for row in rows), error)
 
 
-def open_blob(seams: Seams, store: DicomStoreName, row: FoundInstance) -> OpenedObject | None:
+def open_blob(seams: Seams, store: DicomStoreName, row: StoredInstance) -> OpenedObject | None:
     """Where the bytes are now; None for an instance that was deleted meanwhile. Raises DataLoss where they are gone."""
     for _ in range(_LOOKS):
         try:
@@ -186,8 +178,8 @@ class _Sending:
         self.seams, self.store, self.syntax = seams, store, syntax
         self.failure: StatusError | None = None
 
-    def pieces(self, rows: Iterator[FoundInstance]) -> Iterator[Piece]:
-        waiting: list[FoundInstance] = []
+    def pieces(self, rows: Iterator[StoredInstance]) -> Iterator[Piece]:
+        waiting: list[StoredInstance] = []
         for row in rows:
             if not self._is_ready(row):
                 waiting.append(row)
@@ -201,17 +193,17 @@ class _Sending:
         if self.failure is not None:
             raise self.failure
 
-    def _is_ready(self, row: FoundInstance) -> bool:
+    def _is_ready(self, row: StoredInstance) -> bool:
         return self.syntax in (ANY, row.transfer_syntax_uid)
 
-    def _stored(self, row: FoundInstance) -> Iterator[Piece]:
+    def _stored(self, row: StoredInstance) -> Iterator[Piece]:
         """One that breaks off half way ends the answer: what follows would be taken for the rest of it."""
         try:
             blob = open_blob(self.seams, self.store, row)
         except StatusError as error:
             self._fail(row, error)
             return
-        begins: FoundInstance | None = row
+        begins: StoredInstance | None = row
         try:
             with blob or nullcontext():
                 for chunk in blob.chunks() if blob else ():
@@ -222,7 +214,7 @@ class _Sending:
                 raise named(row, error) from None
             self._fail(row, error)
 
-    def _made(self, rows: Sequence[FoundInstance]) -> Iterator[Piece]:
+    def _made(self, rows: Sequence[StoredInstance]) -> Iterator[Piece]:
         options = {"transfer_syntax_uid": self.syntax}
         calls = (partial(submit, self.seams, row, transcode_blob, **options) for row in rows)
         futures = in_order(calls, _window(self.seams, rows))
@@ -237,7 +229,7 @@ class _Sending:
                     continue
                 yield Piece(row, data)
 
-    def _fail(self, row: FoundInstance, error: StatusError) -> None:
+    def _fail(self, row: StoredInstance, error: StatusError) -> None:
         if isinstance(error, Interrupted):
             raise error
         told = named(row, error)
@@ -253,7 +245,7 @@ def not_acceptable(error: StatusError) -> StatusError:
     return error
 
 
-def _window(seams: Seams, rows: Sequence[FoundInstance]) -> int:
+def _window(seams: Seams, rows: Sequence[StoredInstance]) -> int:
     """How many may be worked on at a time, so that those that wait for their turn stay within memory."""
     return max(1, min(seams.window, _AHEAD // max(1, *(row.size for row in rows)))) if rows else 1
 
@@ -261,20 +253,20 @@ def _window(seams: Seams, rows: Sequence[FoundInstance]) -> int:
 # --- bulk data
 
 
-def video_type(seams: Seams, store: DicomStoreName, row: FoundInstance) -> str:
+def video_type(seams: Seams, store: DicomStoreName, row: StoredInstance) -> str:
     """The media type of what is stored as a video. Raises StatusError for one that cannot be read."""
     value = bulk(seams, store, row, PIXEL_DATA)
     value.close()
     return value.video.media_type if value.video else forms.OCTETS
 
 
-def bulk(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath) -> Value:
+def bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: BulkPath) -> Value:
     """The value of an element, little endian; of encapsulated pixel data the stream if it is a video, else the decoded
     frames, one after the other.
 
     Raises NotFound where there is none.
     """
-    value = _opened(seams, store, row, 0, None)
+    value = _opened(seams, store, row)
     assert value.blob is not None  # noqa: S101
     try:
         with contain(str(ResourcePath(*row.uids)), "while its bulk data were looked for"):
@@ -282,26 +274,21 @@ def bulk(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath
             if isinstance(found, Encapsulated) and len(path) == 1 and forms.video_types(row.transfer_syntax_uid):
                 made = Video(value.blob, found.start, found.end, row.transfer_syntax_uid)
                 return value._replace(size=made.size, video=made)
+            count = count_frames(value.blob) if isinstance(found, Encapsulated) and len(path) == 1 else 0
     except BaseException:
         value.close()
         raise
+    if count:
+        value.close()
+        frames = DecodedFrames(seams, store, row, count)
+        return Value(None, len(frames), value=frames)
     if isinstance(found, Encapsulated):
         value.close()
-        return _decoded(seams, store, row, found.path)
+        decoded = made_of(
+            seams, store, row, frames_of_blob, transfer_syntax_uid=forms.EXPLICIT_LE, wanted=None, path=found.path
+        )
+        return Value.of(b"".join(decoded))
     if isinstance(found, bytes):
         value.close()
         return Value.of(found)
-    return value._replace(start=found[0], size=found[1])
-
-
-def _decoded(seams: Seams, store: DicomStoreName, row: FoundInstance, path: BulkPath) -> Value:
-    """Of several frames a few at a time are held; an icon is one."""
-    options = {"transfer_syntax_uid": forms.EXPLICIT_LE, "path": path}
-    if len(path) > 1 or (row.number_of_frames or 1) == 1:
-        return Value.of(b"".join(made_of(seams, store, row, frames_of_blob, wanted=None, **options)))
-
-    def decode(left: Sequence[int]) -> list[bytes]:
-        return made_of(seams, store, row, frames_of_blob, wanted=left, most=WORTH_A_CALL, **options)
-
-    frames = DecodedValue(made_of(seams, store, row, count_frames_of_blob), decode)
-    return Value(None, 0, frames.size, frames=frames)
+    return value._replace(size=len(found), value=found)

@@ -34,7 +34,8 @@ from gantry.dicom.tags import (
 from gantry.errors import DataLoss, StatusError
 from gantry.json_text import parse_json
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance, FoundSeries, FoundStudy, Level, Query
+from gantry.queries import FoundSeries, FoundStudy, Level, Query
+from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.headers import Found, tell, with_headers
 from gantry.studies.metadata import json_of
@@ -51,7 +52,7 @@ _NUMBERS = (
     ("bits_allocated", BITS_ALLOCATED, "US"),
 )
 _PAGE = 1000
-Row = TypeVar("Row", FoundSeries, FoundInstance)
+Row = TypeVar("Row", FoundSeries, StoredInstance)
 _OWN = frozenset((SOP_INSTANCE, SOP_CLASS, STUDY, SERIES, *(tag for _, tag, _ in _NUMBERS)))
 
 
@@ -74,7 +75,7 @@ def _found_series(seams: Seams, store: DicomStoreName, search: Search) -> Iterab
     return _part(matching_series(rows, search.inside), search.query)
 
 
-def _found_instances(seams: Seams, store: DicomStoreName, search: Search) -> Iterable[FoundInstance]:
+def _found_instances(seams: Seams, store: DicomStoreName, search: Search) -> Iterable[StoredInstance]:
     if not search.inside:
         return seams.index.search.search_instances(store, search.query)
     rows = _pages(search.query, lambda page: seams.index.search.search_instances(store, page), lambda row: row[1:3])
@@ -175,7 +176,7 @@ def _members(found: dict[str, Any]) -> str:
 
 
 def _instances(
-    seams: Seams, store: DicomStoreName, rows: Iterable[FoundInstance], search: Search, web_url: str
+    seams: Seams, store: DicomStoreName, rows: Iterable[StoredInstance], search: Search, web_url: str
 ) -> Iterator[str]:
     """Headers are read only for attributes that the index has no columns for. One that cannot be read costs these
     attributes of that instance."""
@@ -211,7 +212,7 @@ def _fields(found: Found, wanted: frozenset[int], web_url: str) -> list[str]:
     return [text for tag, text in texts.items() if text and tag not in _OWN]
 
 
-def _instance(row: FoundInstance, search: Search, web_url: str, more: list[str]) -> str:
+def _instance(row: StoredInstance, search: Search, web_url: str, more: list[str]) -> str:
     members = [_ONLINE, _uid(SOP_CLASS, row.sop_class_uid), _uid(SOP_INSTANCE, row.sop_instance_uid)]
     members += [_uid(STUDY, row.study_instance_uid), _uid(SERIES, row.series_instance_uid)]
     members += (_number(tag, vr, value) for name, tag, vr in _NUMBERS if (value := getattr(row, name)) is not None)
@@ -223,7 +224,7 @@ def _instance(row: FoundInstance, search: Search, web_url: str, more: list[str])
     return f"{{{','.join([_UTF8, *members, *kept])}}}"
 
 
-def _instance_url(row: FoundInstance, web_url: str) -> str:
+def _instance_url(row: StoredInstance, web_url: str) -> str:
     study, series, instance = row.uids
     return f"{web_url}/studies/{study}/series/{series}/instances/{instance}"
 

@@ -20,7 +20,8 @@ from gantry.json_text import parse_json
 from gantry.matching import name_keys, pattern_key, search_key
 from gantry.moments import FIRST, overlaps, parse_range, span
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundInstance, FoundSeries, Level
+from gantry.queries import FoundSeries, Level
+from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.headers import Found, named, with_headers
 
@@ -70,8 +71,8 @@ def matching_series(rows: Iterable[FoundSeries], wanted: Sequence[Inside]) -> It
 
 
 def matching_instances(
-    seams: Seams, store: DicomStoreName, rows: Iterable[FoundInstance], wanted: Sequence[Inside]
-) -> Iterator[FoundInstance]:
+    seams: Seams, store: DicomStoreName, rows: Iterable[StoredInstance], wanted: Sequence[Inside]
+) -> Iterator[StoredInstance]:
     """By their headers. One that cannot be read matches nothing, and the log says so."""
     tags = frozenset(each.tags[0] for each in wanted)
     for found in with_headers(seams, store, rows):

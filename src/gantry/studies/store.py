@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from gantry.names import DicomStoreName
 from gantry.operations.blob_keys import blob_key
 from gantry.resources import BlobStorageClass, Instance
 from gantry.seams import BlobStore, Seams
+from gantry.studies.replacing import replace_all
 from gantry.studies.uploads import Request, Uploads
 
 BATCH_ITEMS, BATCH_BYTES = 256, 256 << 20
@@ -70,11 +70,12 @@ class Incoming(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """``sop_class_uid`` and ``sop_instance_uid`` are empty for what is no DICOM."""
+    """The UIDs are empty for what is no DICOM."""
 
     sop_class_uid: str
     sop_instance_uid: str
     status: Status
+    study_instance_uid: str = ""
 
 
 @dataclass
@@ -86,8 +87,8 @@ class Stored:
 
     @property
     def study(self) -> str:
-        """The Study Instance UID, where all that was stored has the same."""
-        studies = {item.study_instance_uid for item in self.instances}
+        """The Study Instance UID, where all that was stored has the same; all that was refused, if nothing was."""
+        studies = {item.study_instance_uid for item in self.instances or self.refused}
         return studies.pop() if len(studies) == 1 else ""
 
 
@@ -191,25 +192,35 @@ class _Request:
         batch, self.batch, self.bytes = self._without_doubles(), [], 0
         if not batch:
             return
+        written = [item.instance for item in batch]
         try:
             found = [item for item in describe(batch) if isinstance(item, Instance)]
             self.blobs.flush()
-            present = self.seams.index.uploads.store_instances(self.request.store_id, found, self.replace)
+            stored, present = self._store(found, written)
         except BaseException as error:
-            self._settle([item.instance for item in batch], error)
+            self._settle([item.instance for item in batch], written, error)
             return
-        for item in found:
-            if item.uids in present:
+        self.done.instances += [item._replace(description=None) for item in stored]
+        self.done.refused += [_refused(item, _exists(item)) for item in present]
+        kept = {item.blob_key for item in stored}
+        for item in written:
+            if item.blob_key not in kept:
                 self._delete(item.blob_key)
-                self.done.refused.append(_refused(item, _exists(item)))
-            else:
-                self.done.instances.append(item._replace(description=None))
 
-    def _settle(self, batch: list[Instance], error: BaseException) -> None:
+    def _store(self, new: list[Instance], written: list[Instance]) -> tuple[list[Instance], list[Instance]]:
+        """Those that are stored, and those that existed already and stay as they are."""
+        store_id = self.request.store_id
+        if self.replace:
+            return replace_all(self.seams, self.blobs, store_id, new, written), []
+        present = self.seams.index.uploads.store_instances(store_id, new)
+        return [item for item in new if item.uids not in present], [item for item in new if item.uids in present]
+
+    def _settle(self, batch: list[Instance], written: list[Instance], error: BaseException) -> None:
         """After a commit that ended in an error: what has rows nevertheless is stored. Raises the error of the rest."""
-        kept = self.request.settle(self.seams, batch)
-        self.done.instances += [item for item in batch if item.blob_key in kept]
-        lost = [item for item in batch if item.blob_key not in kept]
+        kept = self.request.settle(self.seams, written)
+        stored = {item.uids: item for item in written if item.blob_key in kept}
+        self.done.instances += stored.values()
+        lost = [item for item in batch if item.uids not in stored]
         if not isinstance(error, StatusError) or (lost and not self.done.instances):
             raise error
         self.done.refused += [_refused(item, error.status) for item in lost]
@@ -232,12 +243,11 @@ class _Request:
             self._delete(item.instance.blob_key)
 
     def _delete(self, key: str) -> None:
-        with suppress(StatusError):
-            self.blobs.delete(key)
+        self.request.discard(self.blobs, key)
 
 
 def _refused(item: Instance, status: Status) -> Refused:
-    return Refused(item.sop_class_uid, item.sop_instance_uid, status)
+    return Refused(item.sop_class_uid, item.sop_instance_uid, status, item.study_instance_uid)
 
 
 def _exists(item: Instance) -> Status:

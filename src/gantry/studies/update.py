@@ -19,14 +19,11 @@ from gantry.json_patch import apply_patch, require_patch
 from gantry.json_text import parse_json
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.blob_keys import blob_key
-from gantry.resources import Failure, Instance, Replacement
+from gantry.resources import Failure, Instance, Replacement, StoredInstance
 from gantry.seams import BlobStore, Seams
 from gantry.studies.uploads import Request, Uploads
 
-__all__ = ["Placed", "require_patch", "update_batch", "update_instance"]
-
-Placed = tuple[str, Instance]
-"""An instance and its position in a walk."""
+__all__ = ["require_patch", "update_batch", "update_instance"]
 
 
 def update_instance(
@@ -35,37 +32,35 @@ def update_instance(
     """Before the answer. Raises NotFound, InvalidArgument for a patch that does not fit, Aborted for a race lost."""
     require_patch(patch)
     store_id = seams.index.resources.get_dicom_store(name).id
-    for position, instance in seams.index.instances.walk_below(store_id, path):
-        with uploads.request(store_id, instance.storage_class) as request:
+    for instance in seams.index.instances.walk_below(store_id, path):
+        now = _where_it_is(seams, store_id, instance)
+        with uploads.request(store_id, now.storage_class) as request:
             blobs = copy.deepcopy(seams.blobs)  # a flush tells of the writes of one writer
             key = blob_key(request.directory, 0)
-            found = _update(_where_it_is(seams, store_id, instance), key, patch, web_url, blobs)
+            found = _update(now, key, patch, web_url, blobs)
             if found is not None:
-                _commit(seams, blobs, request, position, found)
+                _commit(seams, blobs, request, now, found)
         return
     raise NotFound(f"{path} does not exist in this DICOM store")
 
 
-def _where_it_is(seams: Seams, store_id: int, instance: Instance) -> Instance:
-    """The instance with the place that its bytes may have been moved to just now."""
+def _where_it_is(seams: Seams, store_id: int, instance: StoredInstance) -> StoredInstance:
+    """The instance with the place and storage class that its bytes may have been moved to just now."""
     try:
         with seams.blobs.open(instance.blob_key):
             return instance
     except NotFound:
-        keys = seams.index.instances.find_blobs(store_id, [instance])
-        return instance._replace(blob_key=keys.get(instance.uids, instance.blob_key))
+        return seams.index.instances.find_stored(store_id, [instance.uids]).get(instance.uids, instance)
 
 
-def _commit(seams: Seams, blobs: BlobStore, request: Request, position: str, found: tuple[Read, Read]) -> None:
+def _commit(seams: Seams, blobs: BlobStore, request: Request, stored: StoredInstance, found: tuple[Read, Read]) -> None:
     """An error that comes after the row has been written is none: the row is looked at."""
     before, read = found
     try:
         (after,) = describe([read])
         assert isinstance(after, Instance)  # noqa: S101 - it was read
         blobs.flush()
-        failed = seams.index.uploads.replace_instance(
-            Replacement(position, before.instance, after, *attributes_of(before))
-        )
+        failed = seams.index.uploads.replace_instance(Replacement(stored, after, *attributes_of(before)))
     except BaseException as error:
         kept = request.settle(seams, [read.instance])
         if not kept or not isinstance(error, StatusError):
@@ -76,7 +71,7 @@ def _commit(seams: Seams, blobs: BlobStore, request: Request, position: str, fou
 
 
 def update_batch(
-    placed: Sequence[Placed], keys: Sequence[str], *, patch: Any, web_url: str, blobs: BlobStore
+    instances: Sequence[StoredInstance], keys: Sequence[str], *, patch: Any, web_url: str, blobs: BlobStore
 ) -> list[Replacement | Failure | None]:
     """Write patched copies as the blobs ``keys``; one outcome per instance, in order, durable on return.
 
@@ -85,7 +80,7 @@ def update_batch(
     """
     outcomes: list[Replacement | Failure | None] = []
     read: list[Read] = []
-    for (position, instance), key in zip(placed, keys, strict=True):
+    for instance, key in zip(instances, keys, strict=True):
         try:
             found = _update(instance, key, patch, web_url, blobs)
         except ResourceExhausted:
@@ -98,7 +93,7 @@ def update_batch(
             continue
         before, after = found
         read.append(after)
-        outcomes.append(Replacement(position, instance, after.instance, *attributes_of(before)))
+        outcomes.append(Replacement(instance, after.instance, *attributes_of(before)))
     described = map(_as_it_is, describe(read), read)
     blobs.flush()
     return [item._replace(after=next(described)) if isinstance(item, Replacement) else item for item in outcomes]
@@ -111,13 +106,15 @@ def _as_it_is(after: Instance | Failure, read: Read) -> Instance:
     return after._replace(description=after.description._replace(study=study, series=series))
 
 
-def _update(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
+def _update(instance: StoredInstance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
     """The instance as it was, and as it is in the blob ``key``; None where nothing changes. Raises StatusError."""
     with contain(instance.path, "while it was patched"):
         return _rewritten(instance, key, patch, web_url, blobs)
 
 
-def _rewritten(instance: Instance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
+def _rewritten(
+    instance: StoredInstance, key: str, patch: Any, web_url: str, blobs: BlobStore
+) -> tuple[Read, Read] | None:
     with blobs.open(instance.blob_key) as opened:
         header = read_header(opened.read_at, opened.size)
         header_bytes = read_header_bytes(opened.read_at, opened.size, header.layout, MAX_LIVE_HEADER)
@@ -131,11 +128,11 @@ def _rewritten(instance: Instance, key: str, patch: Any, web_url: str, blobs: Bl
         size = blobs.put(key, rebuild(opened, header, header_bytes, bulk_uri, wanted))
     try:
         with blobs.open(key) as made:
-            after = identify(made, key, size, instance.storage_class, instance.resource)
+            after = identify(made, key, size, instance.storage_class, instance.path)
         if after.instance.uids != instance.uids:
             raise InvalidArgument("the patch changes a UID of the instance")
     except Exception:
         with suppress(StatusError):
             blobs.delete(key)
         raise
-    return Read(instance, header, header_bytes), after
+    return Read(instance.to_instance(), header, header_bytes), after

@@ -2,7 +2,7 @@
 
 A lot is written down before anything lies in it and crossed out when all its requests have ended. What a crash leaves
 behind is then in the lots that are still there at the next start, and nowhere else. A lot in which a request has left
-bytes of which nobody could say whether a row names them stays written down, too.
+bytes that could not be deleted, or of which nobody could say whether a row names them, stays written down, too.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from gantry.dicom.part10 import read_header
-from gantry.errors import StatusError
-from gantry.resources import Instance
-from gantry.seams import Seams
+from gantry.errors import StatusError, Unavailable
+from gantry.ingest import AWAY
+from gantry.resources import Instance, Uids
+from gantry.seams import BlobStore, Seams, without_gaps
 
 logger = logging.getLogger(__name__)
 
@@ -41,17 +42,24 @@ class Request:
         cannot be asked, nothing is deleted before the next start, and none are known.
         """
         try:
-            named = seams.index.instances.find_blobs(self.store_id, written)
+            stored = seams.index.instances.find_stored(self.store_id, [item.uids for item in written])
         except Exception:
             logger.exception("%s: which of %d blobs have rows is not known; they stay", self.directory, len(written))
             self._lot.unsettled = True
             return set()
-        kept = {item.blob_key for item in written if named.get(item.uids) == item.blob_key}
+        kept = {item.blob_key for item in stored.values()} & {item.blob_key for item in written}
         for item in written:
             if item.blob_key not in kept:
-                with suppress(StatusError):
-                    seams.blobs.delete(item.blob_key)
+                self.discard(seams.blobs, item.blob_key)
         return kept
+
+    def discard(self, blobs: BlobStore, key: str) -> None:
+        """Delete a blob that no row names; where that fails, the next start does it."""
+        try:
+            blobs.delete(key)
+        except StatusError as error:
+            logger.warning("%s has no row, but cannot be deleted before the next start: %s", key, error.message)
+            self._lot.unsettled = True
 
 
 @dataclass
@@ -109,7 +117,10 @@ class Uploads:
 
 
 def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading.Event) -> None:
-    """Remove what requests of an earlier process left without a row. ``left``: its lots, crossed out one by one."""
+    """Remove what requests of an earlier process left without a row. ``left``: its lots, crossed out one by one.
+
+    Raises what the blob store and the index raise; such a lot stays in ``left``.
+    """
     while left and not stopping.is_set():
         lot, store_id = left[0]
         for place in seams.places:
@@ -117,30 +128,34 @@ def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading
                 if stopping.is_set():
                     return
                 _sweep(seams, store_id, keys)
+        if not seams.blobs.exists():
+            raise Unavailable("a directory of blobs is not there any more; is it mounted?")
         seams.index.uploads.end_upload(lot)
         left.pop(0)
 
 
 def _batches(seams: Seams, prefix: str) -> Iterator[list[str]]:
-    found = seams.blobs.list(prefix)
+    found = without_gaps(seams.blobs.list(prefix))
     while keys := [item.key for item in islice(found, _CHUNK)]:
         yield keys
 
 
 def _sweep(seams: Seams, store_id: int, keys: list[str]) -> None:
-    written = {key: _identity(seams, key) for key in keys}
-    present = seams.index.instances.find_blobs(store_id, [item for item in written.values() if item is not None])
-    for key, item in written.items():
-        if item is None or present.get(item.uids) != key:
+    uids = (found for key in keys if (found := _read_uids(seams, key)) is not None)
+    named = {item.blob_key for item in seams.index.instances.find_stored(store_id, uids).values()}
+    for key in keys:
+        if key not in named:
             seams.blobs.delete(key)
 
 
-def _identity(seams: Seams, key: str) -> Instance | None:
-    """None for what is no whole instance: half a file that nobody was told of."""
+def _read_uids(seams: Seams, key: str) -> Uids | None:
+    """None for what is no whole instance: half a file that nobody was told of. Raises one of AWAY where that cannot be
+    known now."""
     try:
         with seams.blobs.open(key) as blob:
             found = read_header(blob.read_at, blob.size)
-            uids = found.study_instance_uid, found.series_instance_uid, found.sop_instance_uid
-            return Instance(*uids, found.sop_class_uid, found.transfer_syntax_uid, key, blob.size)
+            return found.study_instance_uid, found.series_instance_uid, found.sop_instance_uid
+    except AWAY:
+        raise
     except StatusError:
         return None

@@ -1,14 +1,14 @@
-// Small helps: times as the reader's locale has them, menus that close, forms that show what is chosen.
+// Times in the reader's locale, menus that close, forms that show the fields of the chosen option.
 "use strict";
 
-const shown = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const format = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
-function localTimes(root) {
+function showLocalTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
-    const found = new Date(time.dateTime);
-    if (!isNaN(found)) {
+    const date = new Date(time.dateTime);
+    if (!isNaN(date)) {
       time.title = time.dateTime;
-      time.textContent = shown.format(found);
+      time.textContent = format.format(date);
     }
   }
 }
@@ -17,7 +17,7 @@ function closeMenus(but) {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (menu !== but) menu.open = false;
 }
 
-function confirmations(root) {
+function requireConfirmations(root) {
   for (const input of root.querySelectorAll("input[data-expected]")) {
     const button = input.form.querySelector("button");
     const check = () => { button.disabled = input.value.trim() !== input.dataset.expected; };
@@ -26,8 +26,8 @@ function confirmations(root) {
   }
 }
 
-// Fields that belong to one choice of several are shown with it.
-function choices(root) {
+// Shows only the fields of the chosen option.
+function showChoices(root) {
   for (const set of root.querySelectorAll("fieldset[data-choice]")) {
     const check = () => {
       const chosen = set.querySelector(`input[name="${set.dataset.choice}"]:checked`);
@@ -38,7 +38,7 @@ function choices(root) {
   }
 }
 
-function transferSyntaxes() {
+function filterTransferSyntaxes() {
   const kind = document.getElementById("mime_type"), syntax = document.getElementById("syntax");
   if (!kind || !syntax) return;
   const check = () => {
@@ -51,7 +51,7 @@ function transferSyntaxes() {
   check();
 }
 
-function modifiedPath() {
+function fillPath() {
   const modify = document.getElementById("modify"), uri = document.getElementById("uri");
   if (!modify || !uri) return;
   const check = () => {
@@ -65,7 +65,7 @@ function modifiedPath() {
   check();
 }
 
-function fileFields() {
+function readChosenFiles() {
   for (const input of document.querySelectorAll("input[data-fills]")) {
     input.addEventListener("change", async () => {
       if (input.files[0]) document.getElementById(input.dataset.fills).value = await input.files[0].text();
@@ -82,25 +82,25 @@ document.addEventListener("keydown", (event) => {
 });
 document.addEventListener("htmx:afterSwap", (event) => {
   const root = event.detail.target.isConnected ? event.detail.target : document;
-  localTimes(root.parentElement ?? document);
+  showLocalTimes(root.parentElement ?? document);
   if (document.querySelector("[data-announce=folder]") && event.detail.target.id === "folders") {
     document.body.dispatchEvent(new Event("folder"));
   }
 });
-// An open menu must not vanish under the hand that is about to use it.
+// The list is not updated while a menu in it is open.
 document.addEventListener("htmx:beforeRequest", (event) => {
   if (event.detail.elt.querySelector?.("details.menu[open]") && event.detail.requestConfig.triggeringEvent === undefined) {
     event.preventDefault();
   }
 });
-// Errors of parts are shown where the part would be.
+// Errors of a part of the page are shown in its place.
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (event.detail.xhr.status >= 400 && event.detail.xhr.status < 500) event.detail.shouldSwap = true;
 });
 
-localTimes(document);
-confirmations(document);
-choices(document);
-transferSyntaxes();
-modifiedPath();
-fileFields();
+showLocalTimes(document);
+requireConfirmations(document);
+showChoices(document);
+filterTransferSyntaxes();
+fillPath();
+readChosenFiles();

@@ -6,19 +6,19 @@ const image = document.getElementById("picture");
 const [frame, centre, width] = ["frame", "centre", "width"].map((id) => document.getElementById(id));
 const play = document.getElementById("play");
 const frames = Number(box.dataset.frames);
-let windowed = false;
+let hasWindow = false;
 let timer = 0;
 
 function address(number) {
   const query = new URLSearchParams({ viewport: "1024,1024" });
-  if (windowed) query.set("window", `${Number(centre.value)},${Number(width.value)},${Number(width.value) < 1 ? "linear-exact" : "linear"}`);
+  if (hasWindow) query.set("window", `${Number(centre.value)},${Number(width.value)},${Number(width.value) < 1 ? "linear-exact" : "linear"}`);
   return `${box.dataset.web}/frames/${number}/rendered?${query}`;
 }
 
 let wanted = "";
 let loading = false;
 
-// One picture is asked for at a time: the newest that is wanted.
+// Loads one picture at a time, always the newest wanted one.
 async function show() {
   const number = frame ? Number(frame.value) : 1;
   wanted = address(number);
@@ -61,14 +61,14 @@ play?.addEventListener("click", () => {
 });
 for (const input of [centre, width]) {
   input?.addEventListener("input", () => {
-    windowed = true;
+    hasWindow = true;
     document.getElementById("centre-value").value = Number(centre.value).toFixed(1);
     document.getElementById("width-value").value = Number(width.value).toFixed(1);
     show();
   });
 }
 document.getElementById("reset")?.addEventListener("click", () => {
-  windowed = false;
+  hasWindow = false;
   for (const input of [centre, width]) {
     input.value = input.defaultValue;
     document.getElementById(`${input.id}-value`).value = Number(input.defaultValue).toFixed(1);

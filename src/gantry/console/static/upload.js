@@ -1,15 +1,16 @@
-// Files of this computer through STOW-RS (PS3.18 §10.5), in pieces, each answered file by file.
+// Stores files of this computer through STOW-RS (PS3.18 §10.5), in pieces; each answer names every file.
 "use strict";
 
-const PIECE_FILES = 64, PIECE_BYTES = 32 << 20, SHOWN = 1000;
+const PIECE_FILES = 64, PIECE_BYTES = 32 << 20; // small enough to show progress and to stop soon
+const SHOWN = 1000; // rows of errors
 const drop = document.getElementById("drop");
 const state = document.getElementById("upload-state");
 const errors = document.getElementById("upload-errors");
 const count = { stored: 0, failed: 0, left: 0, sent: 0 };
 let queue = [], total = 0, running = false;
-let upload = new AbortController(); // Stop ends it for good; files that are added later begin another one
+let upload = new AbortController(); // Stop aborts it; files that are added later start a new one
 
-function tell() {
+function showProgress() {
   for (const name of ["stored", "failed", "left"]) document.getElementById(name).textContent = count[name].toLocaleString();
   document.getElementById("sent").textContent = `${(count.sent / (1 << 20)).toFixed(1)} MiB`;
   const bar = document.getElementById("upload-progress");
@@ -17,7 +18,7 @@ function tell() {
   bar.value = count.stored + count.failed;
 }
 
-function complain(name, message) {
+function showError(name, message) {
   count.failed += 1;
   errors.hidden = false;
   const body = errors.querySelector("tbody");
@@ -40,8 +41,8 @@ function nextPiece() {
   return piece;
 }
 
-// SOP Instance UID of a file (PS3.10 §7.1), by which the answer tells what became of it; "" where there is none.
-async function uidOf(file) {
+// SOP Instance UID of a file (PS3.10 §7.1), by which the answer names it; "" without one.
+async function readUid(file) {
   const data = new DataView(await file.slice(0, 4096).arrayBuffer());
   const text = (at, length) => String.fromCharCode(...new Uint8Array(data.buffer, at, length));
   if (data.byteLength < 140 || text(128, 4) !== "DICM") return "";
@@ -55,7 +56,7 @@ async function uidOf(file) {
   return "";
 }
 
-// A part of its own for each file.
+// One part for each file.
 async function send(piece, signal) {
   const boundary = `gantry-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
   const parts = [];
@@ -68,19 +69,19 @@ async function send(piece, signal) {
     signal,
   });
   const text = await answer.text();
-  let found;
-  try { found = JSON.parse(text); } catch { throw new Error(`the server answered ${answer.status}`); }
-  if (found.error) throw Object.assign(new Error(found.error.message), { final: [401, 403, 404].includes(answer.status) });
-  const object = Array.isArray(found) ? found[0] : found;
+  let result;
+  try { result = JSON.parse(text); } catch { throw new Error(`the server answered ${answer.status}`); }
+  if (result.error) throw Object.assign(new Error(result.error.message), { final: [401, 403, 404].includes(answer.status) });
+  const object = Array.isArray(result) ? result[0] : result;
   const items = (tag) => (object[tag]?.Value ?? []).map((item) => ({
     uid: item["00081155"]?.Value?.[0] ?? "", reason: item["00091097"]?.Value?.[0] ?? "it was refused",
   }));
   return { stored: items("00081199"), failed: items("00081198") };
 }
 
-// What the server has answered counts, also where Stop came in between; then nothing is left.
+// A file with an answer counts, even after Stop, which sets the rest to 0.
 function finish(item, reason, signal) {
-  if (reason) complain(item.name, reason);
+  if (reason) showError(item.name, reason);
   else count.stored += 1;
   count.sent += item.file.size;
   if (!signal.aborted) count.left -= 1;
@@ -98,23 +99,23 @@ async function sendPiece(piece, signal) {
     } else {
       for (const item of piece) finish(item, error.message, signal);
     }
-    tell();
+    showProgress();
     return;
   }
   const stored = new Set(answer.stored.map(({ uid }) => uid));
   const failed = new Map(answer.failed.map(({ uid, reason }) => [uid, reason]));
   const unknown = [];
   for (const item of piece) {
-    const uid = piece.length === 1 ? [...stored, ...failed.keys()][0] ?? "" : await uidOf(item.file);
+    const uid = piece.length === 1 ? [...stored, ...failed.keys()][0] ?? "" : await readUid(item.file);
     if (stored.has(uid)) finish(item, "", signal);
     else if (failed.has(uid) && (uid || piece.length === 1)) finish(item, failed.get(uid), signal);
     else unknown.push(item);
   }
-  tell();
-  // What the answer does not name was not stored: one by one it is clear why.
+  showProgress();
+  // Files that the answer does not name were not stored; sent one by one, each gets its own reason.
   if (piece.length > 1) for (const item of unknown) await sendPiece([item], signal);
-  else for (const item of unknown) finish(item, "the server did not say what became of it", signal);
-  tell();
+  else for (const item of unknown) finish(item, "the server's answer does not name this file", signal);
+  showProgress();
 }
 
 async function run() {
@@ -129,24 +130,24 @@ async function run() {
 }
 
 function add(files) {
-  const found = files.filter(({ name }) => !/(^|\/)(\.DS_Store|Thumbs\.db)$/.test(name));
-  if (!found.length) return;
-  queue.push(...found);
-  total += found.length;
-  count.left += found.length;
+  const added = files.filter(({ name }) => !/(^|\/)(\.DS_Store|Thumbs\.db)$/.test(name));
+  if (!added.length) return;
+  queue.push(...added);
+  total += added.length;
+  count.left += added.length;
   if (upload.signal.aborted) upload = new AbortController();
   document.getElementById("stop").disabled = false;
-  tell();
+  showProgress();
   run();
 }
 
 async function walk(entry) {
   if (entry.isFile) return [{ name: entry.fullPath.slice(1), file: await new Promise((good, bad) => entry.file(good, bad)) }];
-  const reader = entry.createReader(), found = [];
+  const reader = entry.createReader(), files = [];
   for (;;) {
     const entries = await new Promise((good, bad) => reader.readEntries(good, bad));
-    if (!entries.length) return found;
-    for (const each of entries) found.push(...await walk(each));
+    if (!entries.length) return files;
+    for (const each of entries) files.push(...await walk(each));
   }
 }
 
@@ -165,5 +166,5 @@ drop.addEventListener("drop", async (event) => {
   const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
   for (const entry of entries) add(await walk(entry));
 });
-document.getElementById("stop").addEventListener("click", () => { upload.abort(); queue = []; count.left = 0; tell(); });
+document.getElementById("stop").addEventListener("click", () => { upload.abort(); queue = []; count.left = 0; showProgress(); });
 addEventListener("beforeunload", (event) => { if (running) event.preventDefault(); });

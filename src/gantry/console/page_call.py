@@ -1,4 +1,4 @@
-"""What a page is made from: who asks, for what, and how it is shown."""
+"""One request for a page of the console: the caller, the resource, and how to answer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 
 from gantry.api.call import Context
 from gantry.api.inside import Inside
-from gantry.console.rendering import page
+from gantry.console.rendering import render_page
 from gantry.names import DatasetName, DicomStoreName, ResourcePath, url_path
 
 BASE = "/console"
@@ -23,8 +23,8 @@ class Crumb:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """``ids`` are the variable parts of the address; ``form`` has the fields of a POST, the last of each."""
+class PageCall:
+    """``ids``: the variable parts of the address. ``form``: the fields of a POST, the last one of each name."""
 
     context: Context
     request: Request
@@ -51,7 +51,7 @@ class View:
 
     @property
     def is_part(self) -> bool:
-        """Whether a piece of the page is asked for, by a page that is shown already."""
+        """Whether the request is for a part of a page, sent by htmx."""
         return "hx-request" in self.request.headers
 
     def may(self, permission: str, resource: Any) -> bool:
@@ -60,14 +60,14 @@ class View:
     def show(self, template: str, status: int = 200, *, crumbs: tuple[Crumb, ...] = (), **values: Any) -> Response:
         who = self.api.caller.name.partition(":")[2]
         here = (Crumb("Datasets", f"{BASE}/"), *crumbs)
-        return page(template, status, base=BASE, who=who, crumbs=here, **values)
+        return render_page(template, status, base=BASE, who=who, crumbs=here, **values)
 
     def go(self, address: str) -> Response:
         return RedirectResponse(f"{BASE}/{address}" if not address.startswith("/") else address, 303)
 
 
 def address_of(name: object) -> str:
-    """Of the page of a resource."""
+    """The address of the page of a resource."""
     return f"{BASE}/{url_path(name)}"
 
 

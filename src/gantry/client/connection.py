@@ -1,4 +1,4 @@
-"""What a command knows: the server, where names begin, and the short forms in which people write them."""
+"""The connection flags of a command: the server, project and location, and the short names that they complete."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from gantry.whole_numbers import read_number
 _DEFAULT = ("http://127.0.0.1:8080", "gantry", "us-central1")
 
 
-class Session:
-    """The connection flags of one command."""
+class Connection:
+    """A server, and the location that short names are in."""
 
     def __init__(self, server: str, token: str, project: str, location: str) -> None:
         """Raises InvalidArgument."""
@@ -32,7 +32,7 @@ class Session:
         self.location = LocationName(project, location)
 
     @classmethod
-    def of(cls, args: Namespace) -> Session:
+    def of(cls, args: Namespace) -> Connection:
         return cls(args.server, args.token, args.project, args.location)
 
     def store(self, text: str) -> DicomStoreName:
@@ -65,17 +65,17 @@ class Session:
             return self.dataset(text)
         if store := os.environ.get("GANTRY_STORE"):
             return self.store(store).parent
-        found = [item["name"] for item in self.api.list(f"{self.location}/datasets")]
-        if not found:
-            raise NotFound(f"there is no dataset in {self.location}; `gantry stores create DATASET/STORE` makes one")
-        if len(found) > 1:
-            ids = sorted(name.rpartition("/")[2] for name in found)
+        datasets = [item["name"] for item in self.api.list(f"{self.location}/datasets")]
+        if not datasets:
+            raise NotFound(f"there is no dataset in {self.location}; `gantry stores create DATASET/STORE` creates one")
+        if len(datasets) > 1:
+            ids = sorted(name.rpartition("/")[2] for name in datasets)
             listed = ", ".join(ids[:10]) + (", …" if len(ids) > 10 else "")
             raise InvalidArgument(f"which dataset? Give --dataset, one of {listed}")
-        return self.dataset(found[0])
+        return self.dataset(datasets[0])
 
     def operation(self, text: str, dataset: str | None) -> OperationName:
-        """A number, with its dataset, or the full name. Raises InvalidArgument."""
+        """A number in ``dataset``, or the full name. Raises InvalidArgument."""
         parent, _, number = text.rpartition("/operations/")
         id = read_number(number)
         if id is not None and text == number:
@@ -87,7 +87,7 @@ class Session:
         )
 
     def command(self, verb: str, name: str) -> str:
-        """A command line about the operation ``name``, to be copied."""
+        """The command line ``gantry operations VERB`` for the operation ``name``, to copy."""
         operation = self.operation(name, None)
         place = operation.dataset.parent
         program = os.environ.get("GANTRY_PROGRAM") or "gantry"

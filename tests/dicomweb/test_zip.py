@@ -1,0 +1,88 @@
+"""A study or series as a ZIP archive: ``Accept: application/zip`` (our addition)."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import pytest
+
+from tests.dicomweb.instances import instance
+from tests.support.answers import refused
+from tests.support.gantry import Gantry
+from tests.support.server import GantryServer
+from tests.support.web import Web
+
+A, B, C = ("1.2.1", "1.2.1.1", "1.2.1.1.1"), ("1.2.1", "1.2.1.1", "1.2.1.1.2"), ("1.2.1", "1.2.1.2", "1.2.1.2.1")
+ZIP = "application/zip"
+
+
+@pytest.fixture
+def web(gantry: Gantry) -> Web:
+    web = Web(gantry)
+    web.stored(*map(instance, (A, B, C)))
+    return web
+
+
+def entries(data: bytes) -> dict[str, bytes]:
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert archive.testzip() is None
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.mark.parametrize(("path", "uids"), [("studies/1.2.1", (A, B, C)), ("studies/1.2.1/series/1.2.1.1", (A, B))])
+@pytest.mark.parametrize("accept", [ZIP, f"{ZIP}; transfer-syntax=*", f"text/plain, {ZIP};q=0.5", "application/*"])
+def test_the_files_as_they_are_stored(web: Web, path: str, uids: tuple[tuple[str, ...], ...], accept: str) -> None:
+    response = web.get(path, accept)
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == ZIP
+    last = path.rpartition("/")[2]
+    assert response.headers["content-disposition"] == f'attachment; filename="{last}.zip"'
+    assert entries(response.content) == {"/".join(each) + ".dcm": instance(each) for each in uids}
+
+
+def test_the_query_may_ask_for_it(web: Web) -> None:
+    """PS3.18 §8.3.3.1"""
+    response = web.gantry.request("GET", f"{web.root}/studies/1.2.1?accept={ZIP}")
+    assert len(entries(response.content)) == 3
+
+
+def test_those_who_read_it_as_it_comes_can_tell_its_entries_apart(web: Web) -> None:
+    """Deflated entries end by themselves, stored ones do not; sizes behind them are 64 bits wide."""
+    data = web.get("studies/1.2.1", ZIP).content
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        for entry in archive.infolist():
+            assert (entry.compress_type, entry.flag_bits & 8) == (zipfile.ZIP_DEFLATED, 8)
+            assert entry.extract_version == 45, "ZIP64"
+
+
+@pytest.mark.parametrize("accept", ["*/*", f'multipart/related; type="application/dicom", {ZIP};q=0.9'])
+def test_parts_come_first(web: Web, accept: str) -> None:
+    assert web.get("studies/1.2.1", accept).headers["content-type"].startswith("multipart/related")
+
+
+def test_what_is_not_there_is_not_found(web: Web) -> None:
+    refused(web.get("studies/9.9", ZIP), "NOT_FOUND")
+    refused(web.get("studies/1.2.1/series/9", ZIP), "NOT_FOUND")
+
+
+@pytest.mark.parametrize("accept", [f"{ZIP}; transfer-syntax=1.2.840.10008.1.2.1", "application/x-zip"])
+def test_other_forms_are_not_to_be_had(web: Web, accept: str) -> None:
+    response = web.get("studies/1.2.1", accept)
+    assert response.status_code == 406
+    assert ZIP in response.json()["error"]["message"]
+
+
+def test_an_instance_alone_has_no_archive(web: Web) -> None:
+    assert web.get(f"studies/{A[0]}/series/{A[1]}/instances/{A[2]}", ZIP).status_code == 406
+
+
+def test_a_strict_server_has_none(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("strict")
+    server = GantryServer(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "1"})
+    try:
+        web = Web(Gantry(server))
+        web.stored(instance(A))
+        assert web.get("studies/1.2.1", ZIP).status_code == 406
+    finally:
+        server.stop()

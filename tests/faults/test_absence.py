@@ -1,0 +1,221 @@
+"""What cannot be read is not taken for what is not there: no byte that has a row goes, none without a row is forgotten,
+and no operation ends as if it had seen all."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry.errors import Aborted, Code, Interrupted, Unavailable
+from gantry.names import ResourcePath
+from gantry.operations.attempt import run_operation
+from gantry.operations.batches import FIRST_ITEMS
+from gantry.operations.commits import Totals, commit
+from gantry.operations.import_dicom_data import import_dicom_data
+from gantry.operations.runner import Runner
+from gantry.operations.sweeper import sweep_garbage, sweep_stores
+from gantry.resources import Method
+from gantry.seams import Check
+from gantry.storage import local_listing
+from gantry.storage.local import LocalBlobStore
+from gantry.studies.store import Incoming, store
+from gantry.studies.uploads import Uploads, sweep_uploads
+from tests.dicomweb.instances import instance
+from tests.faults.house import DATASET, STORE, House
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+def lock(monkeypatch: pytest.MonkeyPatch, directory: bytes) -> None:
+    """A directory cannot be listed."""
+    entries = local_listing._entries
+
+    def locked(root: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
+        if base == directory:
+            raise Unavailable("the directory cannot be listed (input/output error)")
+        yield from entries(root, base, part, check)
+
+    monkeypatch.setattr(local_listing, "_entries", locked)
+
+
+def upload(house: House) -> str:
+    """The key of an instance whose lot is still written down, as a crash leaves it."""
+    incoming = Incoming("part", iter([instance(("1.2.1", "1.2.1.1", "1.2.1.1.0"))]))
+    return store(house.seams, Uploads(house.seams), STORE, [incoming]).instances[0].blob_key
+
+
+def test_a_read_that_fails_costs_no_upload_its_bytes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = upload(house)
+    left = house.seams.index.uploads.list_uploads()
+
+    def refuse(*_: object) -> Any:
+        raise Unavailable("cannot be read (input/output error)")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalBlobStore, "open", refuse)
+        with pytest.raises(Unavailable):
+            sweep_uploads(house.seams, left, threading.Event())
+    assert house.blobs() == {key}
+    assert len(left) == len(house.seams.index.uploads.list_uploads()) == 1
+    sweep_uploads(house.seams, left, threading.Event())
+    assert (house.blobs(), house.seams.index.uploads.list_uploads()) == ({key}, [])
+
+
+def test_a_lot_that_cannot_be_listed_stays_written_down(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    upload(house)
+    left = house.seams.index.uploads.list_uploads()
+    lock(monkeypatch, b"main/1/stow/1/0001/")
+    with pytest.raises(Unavailable, match="input/output"):
+        sweep_uploads(house.seams, left, threading.Event())
+    assert len(left) == len(house.seams.index.uploads.list_uploads()) == 1
+
+
+def test_a_deleted_store_is_not_forgotten_while_its_bytes_are_there(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("main/1/7/a1-a0/000/0000.dcm", "main/1/8/a1-a0/000/0000.dcm"):
+        house.seams.blobs.put(key, [b"x"])
+    house.seams.index.resources.delete_dicom_store(STORE)
+    with monkeypatch.context() as broken:
+        lock(broken, b"main/1/7/")
+        sweep_stores(house.seams, threading.Event(), set())
+    assert house.blobs() == {"main/1/7/a1-a0/000/0000.dcm"}
+    assert house.seams.index.garbage.list_deleted_stores() == [1]
+    sweep_stores(house.seams, threading.Event(), set())
+    assert (house.blobs(), house.seams.index.garbage.list_deleted_stores()) == (set(), [])
+
+
+def test_what_follows_a_checkpoint_and_cannot_be_listed_is_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of the rest of a directory would be missing, and the import a success."""
+    commit_first(house)
+    lock(monkeypatch, b"000/")
+    house.carry_to_the_end()
+    failures = house.seams.index.logs.list_last_failures(house.created.name, 100)
+    assert "gs://source/000/" in [entry.failure.resource for entry in failures]
+
+
+def test_a_directory_that_fails_half_way_is_not_begun_anew(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = local_listing._entries
+
+    def broken_off(root: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
+        found = entries(root, base, part, check)
+        yield from islice(found, FIRST_ITEMS - 1) if base == b"000/" else found
+        if base == b"000/":
+            raise Unavailable("the directory cannot be listed (input/output error)")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(local_listing, "_entries", broken_off)
+        commit_first(house)
+    counter = house.carry_to_the_end().counter
+    assert (counter.success, counter.failure) == (house.scene.success, house.scene.failure + 1)
+
+
+def commit_first(house: House) -> None:
+    """One attempt that commits its first batch and ends there."""
+    operation = house.claim("first")
+    with closing(import_dicom_data(house.seams, operation)) as batches:
+        commit(house.seams, operation, "first", next(batches), Totals())
+
+
+class Changing:
+    """A bucket whose file is written to while it is read."""
+
+    def open(self, _key: str) -> Any:
+        return self
+
+    def __enter__(self) -> Changing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def chunks(self) -> Iterator[bytes]:
+        yield b"/studies/1.2\n"
+        raise Aborted("was changed by someone else while it was read")
+
+
+def test_a_filter_file_that_changes_ends_its_operation(house: House) -> None:
+    operations = house.seams.index.operations
+    operations.request_cancel(house.created.name)
+    request = {"storage_class": "ARCHIVE", "filter_uri": "gs://source/filter"}
+    created = operations.create_operation(DATASET, "v1", Method.SET_BLOB_STORAGE_SETTINGS, request, str(STORE))
+    bucket: Any = lambda _use: Changing()  # noqa: E731
+    run_operation(replace(house.seams, bucket=bucket), house.claim("r"), "r", threading.Event(), Totals())
+    error = operations.get_operation(created.name).error
+    assert error is not None and error.code is Code.ABORTED and "filter file" in error.message
+
+
+def test_a_release_that_was_written_after_all_disturbs_no_later_attempt(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operations = house.seams.index.operations
+    runner = Runner(house.seams, slots=1)
+    runner._broken_off.append((house.claim(runner.id), False))
+    release = operations.release_operation
+
+    def unsure(*args: Any) -> None:
+        release(*args)
+        raise Interrupted("the index cannot be used right now")
+
+    with monkeypatch.context() as broken, pytest.raises(Interrupted):
+        broken.setattr(operations, "release_operation", unsure)
+        runner._give_back()
+    later = house.claim(runner.id)
+    key = f"main/1/{later.name.id}/a2-a0/000/0000.dcm"
+    house.seams.blobs.put(key, [b"under way"])
+    runner._give_back()
+    assert house.blobs() == {key}
+    assert operations.claim_operation(runner.id) is None, "it would run twice at once"
+
+
+def test_a_refused_upload_that_cannot_be_deleted_goes_at_the_next_start(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = upload(house)
+    house.seams.index.uploads.end_upload(1)
+    uploads = Uploads(house.seams)
+
+    def refuse(*_: object) -> None:
+        raise Unavailable("cannot be written (input/output error)")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalBlobStore, "delete", refuse)
+        again = Incoming("part", iter([instance(("1.2.1", "1.2.1.1", "1.2.1.1.0"))]))
+        assert len(store(house.seams, uploads, STORE, [again]).refused) == 1
+    uploads.close()
+    assert len(house.blobs()) == 2
+    sweep_uploads(house.seams, house.seams.index.uploads.list_uploads(), threading.Event())
+    assert house.blobs() == {key}
+
+
+def test_bytes_on_a_disk_that_is_not_mounted_are_not_forgotten(house: House) -> None:
+    key = upload(house)
+    left = house.seams.index.uploads.list_uploads()
+    house.seams.index.deletion.delete_instance(STORE, ResourcePath("1.2.1", "1.2.1.1", "1.2.1.1.0"))
+    house.seams.index.resources.delete_dicom_store(STORE)
+    blobs, elsewhere = house.data / "blobs", house.data / "elsewhere"
+    blobs.rename(elsewhere)
+    blobs.mkdir()
+    sweep_garbage(house.seams)
+    sweep_stores(house.seams, threading.Event(), set())
+    with pytest.raises(Unavailable, match="mounted"):
+        sweep_uploads(house.seams, left, threading.Event())
+    blobs.rmdir()
+    elsewhere.rename(blobs)
+    index = house.seams.index
+    assert (house.blobs(), index.garbage.list_blobs()) == ({key}, [key])
+    assert (index.garbage.list_deleted_stores(), len(index.uploads.list_uploads())) == ([1], 1)
+    sweep_garbage(house.seams)
+    assert (house.blobs(), index.garbage.list_blobs()) == (set(), [])

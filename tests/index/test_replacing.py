@@ -1,0 +1,81 @@
+"""Instances that are stored instead of those that are there: PUT of the studies path."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from gantry.errors import Aborted, NotFound
+from gantry.index.sql import SqlIndex
+from gantry.names import ResourcePath
+from gantry.resources import Batch, Change, DicomStore, Instance, Operation, StudyAttributes
+from tests.index.test_sqlite import plans
+from tests.index.values import RUNNER, STORE, item, metrics_of, said, stored
+
+
+def new(number: int, key: str) -> Instance:
+    return said(item(number))._replace(blob_key=key, storage_class="STANDARD")
+
+
+def test_many_at_once_are_all_stored_and_the_last_one_stays(index: SqlIndex, store: DicomStore) -> None:
+    """None is refused, though none was there when each of them began."""
+    keys = [f"k/{number}" for number in range(8)]
+    for uid in range(10):
+        with ThreadPoolExecutor(len(keys)) as threads:
+            calls = [
+                threads.submit(index.uploads.store_instances, store.id, [new(uid, f"{uid}/{key}")], True)
+                for key in keys
+            ]
+            assert [call.result() for call in calls] == [set()] * len(keys)
+    left = {each.blob_key for each in stored(index, store)}
+    assert len(left) == 10
+    assert left | set(index.garbage.list_blobs()) == {f"{uid}/{key}" for uid in range(10) for key in keys}
+    assert len(index.garbage.list_blobs()) == 10 * (len(keys) - 1)
+
+
+@pytest.mark.parametrize("name", ["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"])
+def test_an_instance_of_another_storage_class_is_not_replaced(index: SqlIndex, operation: Operation, name: str) -> None:
+    """The caller has written the bytes to the place of a class: that must be the class of the row."""
+    index.uploads.store_instances(operation.store_id, [new(1, "a"), new(2, "b")])
+    before = next(index.instances.walk_store(operation.store_id))
+    index.operations.commit_batch(operation, RUNNER, Batch("a", changes=(Change(before, name, "a"),)))
+    again = [new(number, f"again/{number}") for number in (1, 2, 3)]
+    if name != "STANDARD":
+        with pytest.raises(Aborted):
+            index.uploads.store_instances(operation.store_id, again, True)
+        assert {each.blob_key for each in stored(index, index.resources.get_dicom_store(STORE))} == {"a", "b"}
+    again[0] = again[0]._replace(storage_class=name)
+    index.uploads.store_instances(operation.store_id, again, True)
+    found = {each.sop_instance_uid: each for each in stored(index, index.resources.get_dicom_store(STORE))}
+    assert [found[f"9.{number}"].storage_class for number in (1, 2, 3)] == [name, "STANDARD", "STANDARD"]
+    assert found["9.1"].blob_key == "again/1"
+
+
+def test_what_is_stored_instead_says_what_the_study_is(index: SqlIndex, store: DicomStore) -> None:
+    index.uploads.store_instances(store.id, [new(1, "a"), new(2, "b")])
+    other = [said(new(number, f"c/{number}"), StudyAttributes("Roe^Jane", "P2")) for number in (1, 2)]
+    index.uploads.store_instances(store.id, other, True)
+    assert index.metrics.get_metrics(STORE) == metrics_of(other)
+    rows = list(index.instances.list_below(STORE, ResourcePath("1.2")))
+    assert [row.blob_key for row in rows] == ["c/1", "c/2"]
+    assert len(index.instances.get_header_packs([row.pack_id for row in rows if row.pack_id])) == 1
+    assert sorted(index.garbage.list_blobs()) == ["a", "b"]
+
+
+def test_replacing_many_costs_as_many_statements_as_a_few(sqlite_index: SqlIndex, store: DicomStore) -> None:
+    """Of one series in one batch."""
+    counts = []
+    for start, count in ((0, 5), (100, 80)):
+        for key in ("a", "b"):
+            batch = [new(number, f"{key}/{number}") for number in range(start, start + count)]
+            with plans(sqlite_index) as steps:
+                sqlite_index.uploads.store_instances(store.id, batch, True)
+        counts.append(len(steps))
+    assert counts[1] < counts[0] + 10
+
+
+def test_a_store_that_is_gone_takes_none(index: SqlIndex, store: DicomStore) -> None:
+    index.resources.delete_dicom_store(STORE)
+    with pytest.raises(NotFound):
+        index.uploads.store_instances(store.id, [new(1, "a")], True)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gantry.containment import contain
 from gantry.dicom import forms
@@ -215,7 +215,7 @@ class _Sending:
             self._fail(row, error)
 
     def _made(self, rows: Sequence[StoredInstance]) -> Iterator[Piece]:
-        options = {"transfer_syntax_uid": self.syntax}
+        options: dict[str, Any] = {"transfer_syntax_uid": self.syntax}
         calls = (partial(submit, self.seams, row, transcode_blob, **options) for row in rows)
         futures = in_order(calls, _window(self.seams, rows))
         with closing(futures):

@@ -68,18 +68,18 @@ class Row:
 
 
 class Worker:
-    """Frames of a megabyte each, made by as many calls as ``frames_of_blob`` needs."""
+    """Frames of a megabyte each, made by as many calls as ``decode_blob`` needs."""
 
     def __init__(self) -> None:
         self.calls: list[list[int]] = []
 
-    def made(self, *where: Any, goes_on: bool, wanted: Sequence[int] | None = (), most: int = 0, **rest: Any) -> Any:
-        if where[-1] is pixel_work.count_frames_of_blob:
+    def made(self, *where: Any, continues: bool, wanted: Sequence[int] | None = (), most: int = 0, **rest: Any) -> Any:
+        if where[-1] is pixel_work.count_blob_frames:
             return COUNT
-        assert goes_on == bool(self.calls), "only what follows must be of the same bytes"
+        assert continues == bool(self.calls), "only what follows must be of the same bytes"
         wanted = range(COUNT) if wanted is None else wanted
         self.calls.append(list(wanted))
-        return list(pixel_work._first(self._frames(wanted), most))
+        return list(pixel_work._take_until(self._frames(wanted), most))
 
     def _frames(self, wanted: Sequence[int]) -> Iterator[bytes]:
         yield from (frame(number) for number in wanted)
@@ -87,7 +87,7 @@ class Worker:
 
 def test_a_worker_makes_a_few_frames_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = Worker()
-    monkeypatch.setattr(pixel_work, "made_of", worker.made)
+    monkeypatch.setattr(pixel_work, "run_pixel_work", worker.made)
     none: Any = None
     drawn = module._decode_some(none, none, cast(Any, Row()), list(range(COUNT)), "")
     assert [b"".join(each) for each in drawn] == [frame(number) for number in range(COUNT)]
@@ -96,7 +96,7 @@ def test_a_worker_makes_a_few_frames_at_a_time(monkeypatch: pytest.MonkeyPatch) 
 
 def test_nothing_is_made_ahead_of_what_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     worker = Worker()
-    monkeypatch.setattr(pixel_work, "made_of", worker.made)
+    monkeypatch.setattr(pixel_work, "run_pixel_work", worker.made)
     none: Any = None
     drawn = module._decode_some(none, none, cast(Any, Row()), list(range(COUNT)), "")
     for _ in range(16):
@@ -121,8 +121,8 @@ def test_a_frame_is_read_in_pieces() -> None:
 @pytest.mark.parametrize("wanted", [None, list(range(COUNT))])
 def test_pictures_are_made_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch, wanted: list[int] | None) -> None:
     worker, none, row = Worker(), cast(Any, None), cast(Any, Row())
-    monkeypatch.setattr(pixel_work, "made_of", worker.made)
-    drawn = render.pictures(none, none, row, none, wanted)
+    monkeypatch.setattr(pixel_work, "run_pixel_work", worker.made)
+    drawn = render.render_images(none, none, row, none, wanted)
     assert [next(drawn) for _ in range(16)] == [frame(number) for number in range(16)]
     assert len(worker.calls) == 1
     assert list(drawn) == [frame(number) for number in range(16, COUNT)]
@@ -135,17 +135,17 @@ def test_pictures_that_one_call_makes_are_not_counted(monkeypatch: pytest.Monkey
 
     def made(*where: Any, **rest: Any) -> Any:
         calls.append(where[-1])
-        return 2 if where[-1] is pixel_work.count_frames_of_blob else [bytes(size), bytes(size)]
+        return 2 if where[-1] is pixel_work.count_blob_frames else [bytes(size), bytes(size)]
 
     none, row = cast(Any, None), cast(Any, Row())
-    monkeypatch.setattr(pixel_work, "made_of", made)
-    assert [len(picture) for picture in render.pictures(none, none, row, none, None)] == [size, size]
-    assert calls == [pixel_work.render_blob] + [pixel_work.count_frames_of_blob] * (size > 10)
+    monkeypatch.setattr(pixel_work, "run_pixel_work", made)
+    assert [len(picture) for picture in render.render_images(none, none, row, none, None)] == [size, size]
+    assert calls == [pixel_work.render_blob] + [pixel_work.count_blob_frames] * (size > 10)
 
 
 def test_decoded_bulk_data_is_made_a_few_frames_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     worker, none, row = Worker(), cast(Any, None), cast(Any, Row())
-    monkeypatch.setattr(decoded_frames, "made_of", worker.made)
+    monkeypatch.setattr(decoded_frames, "run_pixel_work", worker.made)
     frames = DecodedFrames(none, none, row, COUNT)
     value = Value(None, len(frames), value=frames)
     assert value.size == COUNT * SIDE * SIDE and len(worker.calls) == 1
@@ -158,7 +158,7 @@ def test_decoded_bulk_data_is_made_a_few_frames_at_a_time(monkeypatch: pytest.Mo
 
 def test_frames_of_different_sizes_are_no_one_value(monkeypatch: pytest.MonkeyPatch) -> None:
     runs = iter(([b"ab", b"cd"], [b"e"]))
-    monkeypatch.setattr(decoded_frames, "made_of", lambda *where, **rest: next(runs))
+    monkeypatch.setattr(decoded_frames, "run_pixel_work", lambda *where, **rest: next(runs))
     none = cast(Any, None)
     frames = DecodedFrames(none, none, none, 3)
     assert frames[1:4] == b"bcd"
@@ -168,9 +168,9 @@ def test_frames_of_different_sizes_are_no_one_value(monkeypatch: pytest.MonkeyPa
 
 def test_a_worker_that_gives_nothing_ends_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     none, row = cast(Any, None), cast(Any, Row())
-    monkeypatch.setattr(pixel_work, "made_of", lambda *where, **rest: [])
+    monkeypatch.setattr(pixel_work, "run_pixel_work", lambda *where, **rest: [])
     with pytest.raises(DataLoss):
-        list(pixel_work.in_runs(none, none, row, pixel_work.frames_of_blob, [0, 1]))
+        list(pixel_work.stream_frames(none, none, row, pixel_work.decode_blob, [0, 1]))
 
 
 class Moved:
@@ -200,15 +200,15 @@ BEFORE = StoredInstance(*A, "1.2", RLE, "main/1", 10, "STANDARD", 1, 0, 1, COUNT
     ("changes", "is_same"),
     [({}, True), ({"pack_id": 7}, False), ({"pack_number": 0}, False), ({"size": 11}, False)],
 )
-def test_an_answer_goes_on_with_the_same_bytes_alone(changes: dict[str, Any], is_same: bool) -> None:
+def test_an_answer_continues_with_the_same_bytes_alone(changes: dict[str, Any], is_same: bool) -> None:
     """In another place they are the same; those of an instance stored over it are not."""
     seams, none = cast(Any, Moved(BEFORE, BEFORE._replace(blob_key="cheap/2", **changes))), cast(Any, None)
-    assert pixel_work.made_of(seams, none, BEFORE, pixel_work.frames_of_blob) == [b"cheap/2"]
+    assert pixel_work.run_pixel_work(seams, none, BEFORE, pixel_work.decode_blob) == [b"cheap/2"]
     if is_same:
-        assert pixel_work.made_of(seams, none, BEFORE, pixel_work.frames_of_blob, goes_on=True) == [b"cheap/2"]
+        assert pixel_work.run_pixel_work(seams, none, BEFORE, pixel_work.decode_blob, continues=True) == [b"cheap/2"]
         return
     with pytest.raises(Aborted, match="was replaced"):
-        pixel_work.made_of(seams, none, BEFORE, pixel_work.frames_of_blob, goes_on=True)
+        pixel_work.run_pixel_work(seams, none, BEFORE, pixel_work.decode_blob, continues=True)
 
 
 def rle(pixels: bytes) -> bytes:

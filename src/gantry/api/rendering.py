@@ -17,9 +17,9 @@ from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument
 from gantry.resources import StoredInstance
-from gantry.studies.metadata import etag_of
-from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, pictures, representative
-from gantry.studies.retrieve import PIXEL_DATA, Value, bulk
+from gantry.studies.metadata import make_etag
+from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, choose_representative, render_images
+from gantry.studies.retrieve import PIXEL_DATA, Value, read_bulk
 from gantry.whole_numbers import read_number
 
 _OFFERS = tuple(
@@ -45,9 +45,9 @@ def _video(call: Call, row: StoredInstance) -> Answer:
         raise InvalidArgument(f"{names[0]}: a video is sent as it is stored")
 
     def value() -> Value:
-        return bulk(call.context.seams, call.dicom_store, row, PIXEL_DATA)
+        return read_bulk(call.context.seams, call.dicom_store, row, PIXEL_DATA)
 
-    return answer_value(call, value, offer.type, etag_of(row, "video", offer.type))
+    return answer_value(call, value, offer.type, make_etag(row, "video", offer.type))
 
 
 @WebHandler
@@ -58,7 +58,7 @@ def render_frames(call: Call) -> Answer:
 @WebHandler
 def render_thumbnail(call: Call) -> Answer:
     """A small picture from the middle of a study, a series or an instance, or of the named frames."""
-    row, number = representative(call.context.seams, call.dicom_store, call.path)
+    row, number = choose_representative(call.context.seams, call.dicom_store, call.path)
     numbers = [frame - 1 for frame in parse_frame_list(call.ids[7])] if len(call.ids) > 7 else [number]
     return _render(call, row, numbers, _THUMBNAIL)
 
@@ -71,11 +71,11 @@ def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Vi
             offer = Offer(offer.type, True, (), "")  # a list of frames is always answered in parts
         else:
             numbers = numbers or [0]
-    etag = etag_of(row, "rendered", view, numbers, offer.multipart)
+    etag = make_etag(row, "rendered", view, numbers, offer.multipart)
     headers = {"etag": etag}
     if matches(call.headers.get("if-none-match", ""), etag):
         return Answer(b"", status=304, headers=headers)
-    images = pictures(call.context.seams, call.dicom_store, row, view, numbers)
+    images = render_images(call.context.seams, call.dicom_store, row, view, numbers)
     if not offer.multipart:
         return Answer(next(images), offer.type, headers=headers)
     boundary = new_boundary()

@@ -1,6 +1,6 @@
-"""Whether the client of a request is still there, for work that only makes sense while it is.
+"""Whether the client of a request is still connected, for work that is useless after it has gone.
 
-The HTTP side calls ``watch`` for a request and ``leave`` when its client has gone; threads that work for the request
+The API calls ``watch`` for a request and ``leave`` when its client has disconnected; threads that work for the request
 inherit its context.
 """
 
@@ -15,19 +15,19 @@ _left: ContextVar[threading.Event | None] = ContextVar("client_left", default=No
 
 
 def watch() -> None:
-    """Begin a request in this context."""
+    """Begin to watch the client of a request in this context."""
     _left.set(threading.Event())
 
 
 def leave() -> None:
-    """The client of this context's request has gone."""
+    """Record that the client of this context's request has disconnected."""
     left = _left.get()
     if left is not None:
         left.set()
 
 
 def require_client() -> None:
-    """Raises Cancelled where the client has gone: nobody would read the answer."""
+    """Raises Cancelled where the client has disconnected."""
     left = _left.get()
     if left is not None and left.is_set():
         raise Cancelled("the client has closed the connection")

@@ -20,7 +20,8 @@ from gantry.storage.local import LocalBlobStore
 from gantry.storage.places import PlacedBlobStore
 from gantry.studies.store import Incoming, Stored, store
 from gantry.studies.update import update_instance
-from gantry.studies.uploads import Uploads, sweep_uploads
+from gantry.studies.upload_sweeps import sweep_uploads
+from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
 from tests.index.values import DATASET, RUNNER, STORE, begin
 

@@ -16,7 +16,7 @@ from gantry.names import ResourcePath
 from gantry.queries import Level
 from gantry.resources import Dataset, DicomStore
 from gantry.seams import Seams
-from gantry.storage.local import LocalBlobStore
+from gantry.storage.local_blobs import LocalBlobs
 from gantry.studies.frames import FramePlaces, read_frames
 from gantry.studies.metadata import read_metadata
 from gantry.studies.retrieve import PIXEL_DATA, read_bulk
@@ -39,7 +39,7 @@ def seams(tmp_path: Path) -> Iterator[Seams]:
     index.resources.create_dataset(Dataset(DATASET), "v1")
     index.resources.create_dicom_store(DicomStore(STORE))
     nobody: Any = None
-    yield Seams(index, LocalBlobStore(str(tmp_path / "blobs"), write_once=True), nobody, nobody, nobody, 2)
+    yield Seams(index, LocalBlobs(str(tmp_path / "blobs")), nobody, nobody, nobody, 2)
     index.close()
 
 

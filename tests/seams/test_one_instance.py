@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -28,7 +29,10 @@ from gantry.operations.set_blob_storage_settings import copy_batch
 from gantry.queries import Level
 from gantry.resources import Dataset, DicomStore, Failure, Replacement, StoredInstance
 from gantry.seams import Seams
-from gantry.storage.local import LocalBlobStore
+from gantry.storage import local, segments
+from gantry.storage.local import LocalBlobStore, LocalObject
+from gantry.storage.local_blobs import LocalBlobs
+from gantry.storage.local_writer import OWN_BYTES
 from gantry.studies import metadata as of_metadata
 from gantry.studies import retrieve, search_answers, search_inside, store_json
 from gantry.studies.headers import read_headers
@@ -41,6 +45,7 @@ from gantry.studies.update import update_batch, update_instance
 from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import IMPLICIT_LE, instance
 from tests.index.values import DATASET, STORE
+from tests.support.blobs import find_blobs
 
 STUDY = ResourcePath("1.2.1")
 COUNT = 5
@@ -61,7 +66,7 @@ class Inline:
         return future
 
 
-class Blobs(LocalBlobStore):
+class Blobs(LocalBlobs):
     """One whose ``bad`` blob makes an unexpected error."""
 
     bad = ""
@@ -80,14 +85,15 @@ def seams(tmp_path: Path) -> Iterator[Seams]:
     index.resources.create_dataset(Dataset(DATASET), "v1")
     index.resources.create_dicom_store(DicomStore(STORE))
     inline: Any = Inline()
-    made = Seams(index, Blobs(str(tmp_path / "blobs"), write_once=True), inline, inline, inline, 2)
+    made = Seams(index, Blobs(str(tmp_path / "blobs")), inline, inline, inline, 2)
     fill(made, COUNT)
     yield made
     index.close()
 
 
-def fill(seams: Seams, count: int, syntax: str = EXPLICIT_LE, start: int = 0) -> None:
-    data = (instance(("1.2.1", "1.2.1.1", f"1.2.1.1.{n}"), syntax) for n in range(start, start + count))
+def fill(seams: Seams, count: int, syntax: str = EXPLICIT_LE, start: int = 0, pixel_bytes: int = 0) -> None:
+    more: dict[str, Any] = {"PixelData": bytes(pixel_bytes)} if pixel_bytes else {}
+    data = (instance(("1.2.1", "1.2.1.1", f"1.2.1.1.{n}"), syntax, **more) for n in range(start, start + count))
     found = store(seams, Uploads(seams), STORE, [Incoming("one", iter([each])) for each in data], replace=True)
     assert len(found.instances) == count
 
@@ -318,43 +324,84 @@ def outcomes(seams: Seams, tmp_path: Path, verb: str) -> list[Any]:
         return list(export_batch(items, blobs=seams.blobs, destination=out, prefix="", form=AS_THEY_ARE))
     if verb == "copy":
         return list(copy_batch(items, blobs=seams.blobs, place="ARCHIVE", blob_prefix="1/2/3"))
-    keys = [f"main/1/9/{number}.dcm" for number in range(COUNT)]
-    return list(update_batch(items, keys, patch=NAME, web_url="http://h", blobs=seams.blobs))
+    places = ["main"] * COUNT
+    return list(update_batch(items, places, "1/9", patch=NAME, web_url="http://h", blobs=seams.blobs))
 
 
-class Breaking:
-    """Blobs whose copies break in the middle; what is removed is written down."""
+class Stuck(LocalBlobs):
+    """Nothing can be deleted; what was tried is written down."""
 
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-        self.deleted: list[str] = []
-
-    @contextmanager
-    def open(self, key: str) -> Iterator[str]:
-        yield key
-
-    def copy_from(self, _source: str, _key: str) -> int:
-        raise self.error
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self.tried: list[str] = []
 
     def delete(self, key: str) -> None:
-        self.deleted.append(key)
+        self.tried.append(key)
         raise Unavailable("it cannot be removed either")
 
-    def flush(self) -> None:
-        pass
+
+def break_copies(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Copies break in the middle."""
+
+    def half(source: LocalObject, fd: int) -> int:
+        os.write(fd, source.read_at(0, source.size // 2))
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(local, "copy_range", half)
 
 
-def test_half_a_copy_to_another_place_is_removed_and_its_own_error_counts(seams: Seams) -> None:
-    item = stored(seams)[0]
-    blobs = Breaking(Unavailable("the disk is gone"))
-    (outcome,) = copy_batch([item], 7, blobs=cast(Any, blobs), place="ARCHIVE", blob_prefix="1/2/3")
-    assert isinstance(outcome, Failure)
-    assert (outcome.resource, outcome.status.message) == (item.path, "the disk is gone")
-    assert blobs.deleted == ["ARCHIVE/1/2/3/0007.dcm"]
-    full = Breaking(ResourceExhausted("the disk is full"))
-    with pytest.raises(ResourceExhausted, match="the disk is full"):
-        copy_batch([item], blobs=cast(Any, full), place="ARCHIVE", blob_prefix="1/2/3")
-    assert full.deleted == ["ARCHIVE/1/2/3/0000.dcm"]
+@pytest.mark.parametrize("stuck", [False, True])
+def test_half_a_copy_to_another_place_is_removed_and_its_own_error_counts(
+    seams: Seams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: bool
+) -> None:
+    """Of an instance that gets a file of its own; even where that cannot be removed, too."""
+    fill(seams, 1, start=COUNT, pixel_bytes=OWN_BYTES)
+    item = rows(seams)[f"1.2.1.1.{COUNT}"]
+    before = find_blobs(tmp_path / "blobs").keys()
+    blobs = Stuck(str(tmp_path / "blobs")) if stuck else seams.blobs
+    break_copies(monkeypatch, errno.EIO)
+    (outcome,) = copy_batch([item], 7, blobs=blobs, place="ARCHIVE", blob_prefix="1/2/3")
+    assert isinstance(outcome, Failure) and outcome.resource == item.path
+    assert "read or write error" in outcome.status.message
+    break_copies(monkeypatch, errno.ENOSPC)
+    with pytest.raises(ResourceExhausted, match="disk is full"):
+        copy_batch([item], blobs=blobs, place="ARCHIVE", blob_prefix="1/2/3")
+    left = find_blobs(tmp_path / "blobs").keys() - before
+    if not isinstance(blobs, Stuck):
+        assert left == set()
+        return
+    assert left == set(blobs.tried), "each was tried"
+    assert sorted(key.split("-")[0] for key in left) == ["ARCHIVE/1/2/3.0000", "ARCHIVE/1/2/3.0007"]
+
+
+@pytest.mark.parametrize("number, error", [(errno.EIO, Unavailable), (errno.ENOSPC, ResourceExhausted)])
+def test_half_a_copy_into_a_segment_is_removed_and_its_neighbours_stay(
+    seams: Seams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[StatusError]
+) -> None:
+    items = stored(seams)[:3]
+    before = find_blobs(tmp_path / "blobs").keys()
+    whole = segments.write_at
+    calls = iter(range(2))
+
+    def write(fd: int, data: bytes, offset: int) -> None:
+        if next(calls, 0) == 1:
+            whole(fd, data[: len(data) // 2], offset)
+            raise OSError(number, os.strerror(number))
+        whole(fd, data, offset)
+
+    monkeypatch.setattr(segments, "write_at", write)
+    if error is ResourceExhausted:
+        with pytest.raises(ResourceExhausted, match="disk is full"):
+            copy_batch(items, blobs=seams.blobs, place="ARCHIVE", blob_prefix="1/2/3")
+        assert find_blobs(tmp_path / "blobs").keys() == before
+        assert all(each.key.startswith("main/") for each in seams.blobs.list())
+        return
+    first, failed, last = copy_batch(items, blobs=seams.blobs, place="ARCHIVE", blob_prefix="1/2/3")
+    assert isinstance(failed, Failure) and failed.resource == items[1].path
+    found = find_blobs(tmp_path / "blobs")
+    assert found.keys() - before == {first, last}
+    for item, key in ((items[0], first), (items[2], last)):
+        assert isinstance(key, str) and found[key].read() == found[item.blob_key].read()
 
 
 @pytest.mark.parametrize("verb, good", [("export", type(None)), ("copy", str), ("patch", Replacement)])

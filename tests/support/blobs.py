@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import errno
 import os
+from bisect import bisect
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from gantry.errors import NotFound
 from gantry.storage.contents import MAGIC, read_tables
 from gantry.storage.extents import ALIGNMENT, SUFFIX, Extent, align, parse_extent
 from gantry.storage.local import LocalBlobStore
@@ -50,7 +52,7 @@ def find_blobs(root: Path) -> dict[str, BlobOnDisk]:
         for name in names:
             path = Path(directory, name)
             key = os.path.relpath(path, root)
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotFound):
                 if name.endswith(SUFFIX):
                     found |= _find_in_segment(root, path, key)
                 elif "/" in key:  # not the mark of a storage class's directory
@@ -88,9 +90,10 @@ def _find_in_segment(root: Path, path: Path, key: str) -> dict[str, BlobOnDisk]:
     lengths = _lengths(root, key)
     starts = [at for at in range(0, len(data), ALIGNMENT) if data[at + 128 : at + 132] == b"DICM"]
     tables = [at for at in range(0, len(data), ALIGNMENT) if data.startswith(MAGIC, at)]
+    ends = sorted({*starts, *tables, len(data)})
     found = {}
     for start in starts:
-        following = min((at for at in (*starts, *tables) if at > start), default=len(data))
+        following = ends[bisect(ends, start)]
         length = lengths.get(start, following - start)
         found[str(Extent(key, start, length))] = BlobOnDisk(path, start, length)
     return found

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from gantry.errors import NotFound
 from gantry.storage.contents import MAGIC, read_tables
 from gantry.storage.extents import ALIGNMENT, SUFFIX, Extent, parse_extent
 from gantry.storage.local import LocalBlobStore
@@ -49,7 +50,7 @@ def find_blobs(root: Path) -> dict[str, BlobOnDisk]:
         for name in names:
             path = Path(directory, name)
             key = os.path.relpath(path, root)
-            with suppress(FileNotFoundError):
+            with suppress(FileNotFoundError, NotFound):
                 if name.endswith(SUFFIX):
                     found |= _find_in_segment(root, path, key)
                 elif "/" in key:  # not the mark of a storage class's directory
@@ -58,9 +59,13 @@ def find_blobs(root: Path) -> dict[str, BlobOnDisk]:
 
 
 def used_bytes(root: Path) -> int:
-    """What the disk counts for all files below a directory, as ``du`` does."""
-    paths = (Path(directory, name) for directory, _, names in os.walk(root) for name in names)
-    return sum(path.lstat().st_blocks * 512 for path in paths)
+    """What the disk counts for all files below a directory, as ``du`` does; they may vanish meanwhile."""
+    total = 0
+    for directory, _, names in os.walk(root):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += Path(directory, name).lstat().st_blocks * 512
+    return total
 
 
 def _find_in_segment(root: Path, path: Path, key: str) -> dict[str, BlobOnDisk]:

@@ -61,12 +61,16 @@ def find_blobs(root: Path) -> dict[str, BlobOnDisk]:
 
 
 def used_bytes(root: Path) -> int:
-    """The bytes of all files below a directory that are no holes, in whole blocks.
+    """The bytes of all files below a directory that are no holes, in whole blocks; files may vanish meanwhile.
 
     ``du`` shows more where a file has many holes: a file system needs blocks of its own to say where its parts lie.
     """
-    paths = (Path(directory, name) for directory, _, names in os.walk(root) for name in names)
-    return sum(_data_bytes(path) for path in paths)
+    total = 0
+    for directory, _, names in os.walk(root):
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += _data_bytes(Path(directory, name))
+    return total
 
 
 def _data_bytes(path: Path) -> int:

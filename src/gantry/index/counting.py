@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gantry.index.blob_keys import find_segments
-from gantry.index.bulk import Bulk
+from gantry.index.statements import Statement
 from gantry.index.tables import garbage, segment, series, series_tally, study, tally
 from gantry.storage.extents import align
 
@@ -26,8 +26,7 @@ DAY = 86_400_000_000  # microseconds
 class Delta(NamedTuple):
     """Instances and bytes that a series has more, or less, of one storage class.
 
-    With a ``segment_id`` it is one instance, which has come into that segment, and ends there at ``segment_end``, or
-    gone from it.
+    With a ``segment_id`` it is one instance, which has come into that segment, at ``segment_offset``, or gone from it.
     """
 
     study_id: int
@@ -37,20 +36,20 @@ class Delta(NamedTuple):
     blob_bytes: int
     structured_bytes: int = 0
     segment_id: int | None = None
-    segment_end: int = 0
+    segment_offset: int | None = None
 
 
 def change_counts(connection: Connection, store_id: int, deltas: Iterable[Delta], now: int) -> None:
     """Add what rows below a store have gained and lost."""
     sums: dict[tuple[int, int, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     in_segments = []
-    for study_id, series_id, storage_class, instances, blob_bytes, structured_bytes, segment_id, end in deltas:
+    for study_id, series_id, storage_class, instances, blob_bytes, structured_bytes, segment_id, offset in deltas:
         sum_ = sums[study_id, series_id, storage_class]
         sum_[0] += instances
         sum_[1] += blob_bytes
         sum_[2] += structured_bytes
         if segment_id is not None:
-            in_segments.append((segment_id, instances, blob_bytes, end))
+            in_segments.append((segment_id, instances, blob_bytes, offset))
     by_study: dict[int, list[int]] = defaultdict(lambda: [0])
     by_series: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
     of_store: dict[str, list[int]] = defaultdict(lambda: [0, 0])
@@ -78,7 +77,7 @@ def count_out(connection: Connection, store_id: int, which: ColumnElement[bool],
 
 def free_segments(connection: Connection, freed: Iterable[tuple[int, int]]) -> None:
     """Instances go whose series count no more: the number of the segment of each, and its size."""
-    _change_segments(connection, [(number, -1, -size, 0) for number, size in freed])
+    _change_segments(connection, [(number, -1, -size, None) for number, size in freed])
 
 
 def seal_segments(connection: Connection, keys: Iterable[str]) -> None:
@@ -94,16 +93,16 @@ def discard_blobs(connection: Connection, keys: Iterable[str]) -> None:
     _GARBAGE.run(connection, [(key,) for key in keys])
 
 
-def _change_segments(connection: Connection, changes: Iterable[tuple[int, int, int, int]]) -> None:
-    """``changes``: number of the segment, 1 or -1 instance, its bytes with that sign, where it ends."""
+def _change_segments(connection: Connection, changes: Iterable[tuple[int, int, int, int | None]]) -> None:
+    """``changes``: number of the segment, 1 or -1 instance, its bytes with that sign, where it is if it has come."""
     sums: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for number, instances, size, end in changes:
+    for number, instances, size, offset in changes:
         sum_ = sums[number]
         sum_[0] += instances
         sum_[1] += instances * align(abs(size))
-        if end > sum_[2]:
-            sum_[2] = end
-    _SEGMENT.run(connection, [(*sum_, row) for row, sum_ in sums.items()])
+        if offset is not None and offset + size > sum_[2]:
+            sum_[2] = offset + size
+    _SEGMENT.run(connection, [(more, size, align(end), row) for row, (more, size, end) in sums.items()])
     less = [number for number, (more, _, _) in sums.items() if more < 0]
     found = find_segments(connection, segment.c.id, less)
     _give_up(connection, {row.key for row in found if row.sealed and not row.live_instances})
@@ -132,32 +131,32 @@ def _sums(table: Table, *names: str) -> dict[Any, ColumnElement[Any]]:
     return {table.c[name]: table.c[name] + bindparam(f"more_{name}") for name in names}
 
 
-def _adding(table: Table, *names: str) -> Bulk:
+def _adding(table: Table, *names: str) -> Statement:
     """Adds to columns of the row with a number, which comes last."""
     statement = update(table).where(table.c.id == bindparam("row")).ordered_values(*_sums(table, *names).items())
-    return Bulk(statement, *(f"more_{name}" for name in names), "row")
+    return Statement(statement, *(f"more_{name}" for name in names), "row")
 
 
-def _adding_or_making(table: Table, *keys: str) -> Bulk:
+def _adding_or_making(table: Table, *keys: str) -> Statement:
     """Adds instances and bytes to the row with these keys, or makes it."""
     sums = ("instances", "blob_bytes")
     row = upsert(table).values({name: bindparam(name) for name in keys + sums})
     row = row.on_conflict_do_update(
         index_elements=list(keys), set_={name: table.c[name] + row.excluded[name] for name in sums}
     )
-    return Bulk(row, *keys, *sums)
+    return Statement(row, *keys, *sums)
 
 
 _STUDY = _adding(study, "instance_count")
 _SERIES = _adding(series, "instance_count", "blob_bytes", "structured_bytes")
 _SERIES_TALLY = _adding_or_making(series_tally, "series_id", "storage_class")
 _TALLY = _adding_or_making(tally, "store_id", "storage_class", "day")
-_GARBAGE = Bulk(upsert(garbage).values(blob_key=bindparam("key")).on_conflict_do_nothing(), "key")
-_FORGET_INSIDE = Bulk(
+_GARBAGE = Statement(upsert(garbage).values(blob_key=bindparam("key")).on_conflict_do_nothing(), "key")
+_FORGET_INSIDE = Statement(
     delete(garbage).where(garbage.c.blob_key > bindparam("first"), garbage.c.blob_key < bindparam("end")),
     *("first", "end"),
 )
-_SEGMENT = Bulk(
+_SEGMENT = Statement(
     update(segment)
     .where(segment.c.id == bindparam("row"))
     .ordered_values(
@@ -166,5 +165,5 @@ _SEGMENT = Bulk(
     ),
     *("more_live_instances", "more_live_bytes", "end", "row"),
 )
-_SEAL = Bulk(update(segment).where(segment.c.id == bindparam("row")).values(sealed=true()), "row")
-_FORGET_SEGMENT = Bulk(delete(segment).where(segment.c.key == bindparam("gone")), "gone")
+_SEAL = Statement(update(segment).where(segment.c.id == bindparam("row")).values(sealed=true()), "row")
+_FORGET_SEGMENT = Statement(delete(segment).where(segment.c.key == bindparam("gone")), "gone")

@@ -15,9 +15,9 @@ from sqlalchemy.exc import IntegrityError
 from gantry.errors import AlreadyExists
 from gantry.header_packs import pack, unpack
 from gantry.index.blob_keys import BlobPlace, place_blobs
-from gantry.index.bulk import insert_numbered, inserting
 from gantry.index.counting import Delta, change_counts
 from gantry.index.lookups import look_up_pairs
+from gantry.index.statements import Numbering, inserting
 from gantry.index.tables import header_pack, instance, series, study
 from gantry.index.terms import join_modalities, make_findable, tell_modalities
 from gantry.resources import READER, Description, Instance, SeriesAttributes, StudyAttributes
@@ -28,11 +28,11 @@ _NO_NUMBERS = (None,) * len(_NUMBERS)
 _NO_STUDY, _NO_SERIES = StudyAttributes(), SeriesAttributes()
 _HEADER = ("structured_size", *_NUMBERS, "pack_id", "pack_number")
 
-_STUDIES = inserting(
+_STUDIES = Numbering(
     study, "store_id", "study_instance_uid", *StudyAttributes._fields, "modalities", "series_count", "described_by"
 )
-_SERIES = inserting(series, "study_id", "series_instance_uid", "store_id", *SeriesAttributes._fields)
-_PACKS = inserting(header_pack, "series_id", "data")
+_SERIES = Numbering(series, "study_id", "series_instance_uid", "store_id", *SeriesAttributes._fields)
+_PACKS = Numbering(header_pack, "series_id", "data")
 _INSTANCES = inserting(
     instance,
     *("series_id", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "blob_key", "size", "storage_class"),
@@ -82,7 +82,7 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
 
 def _count(item: Placed, blob: BlobPlace) -> Delta:
     new = item.instance
-    counts = 1, new.size, new.structured_size, blob.segment_id, blob.end(new.size)
+    counts = 1, new.size, new.structured_size, blob.segment_id, blob.segment_offset
     return Delta(item.study_id, item.series_id, new.storage_class, *counts)
 
 
@@ -141,7 +141,7 @@ def _ensure_studies(
     ]
     if not rows:
         return found, {}
-    new = dict(zip(sorted(said), insert_numbered(connection, study, _STUDIES, rows), strict=True))
+    new = dict(zip(sorted(said), _STUDIES.insert(connection, rows), strict=True))
     by_number = {new[uid]: said[uid] for uid in new}
     make_findable(connection, store_id, by_number, {new[uid]: join_modalities(modalities[uid]) for uid in new})
     return found | new, by_number
@@ -151,16 +151,14 @@ def _ensure_series(
     connection: Connection, store_id: int, studies: dict[str, int], series_of: dict[str, dict[str, Instance]]
 ) -> tuple[dict[tuple[int, str], int], dict[int, SeriesAttributes]]:
     """Numbers of the series by study and UID, made where they are missing; what the new ones say, by their numbers."""
-    first = {
-        (studies[study_uid], uid): item for study_uid, every in series_of.items() for uid, item in every.items()
-    }
+    first = {(studies[study_uid], uid): item for study_uid, every in series_of.items() for uid, item in every.items()}
     columns = series.c.study_id, series.c.series_instance_uid, series.c.id
     found = look_up_pairs(connection, first.keys(), *columns)
     missing = sorted(first.keys() - found.keys())
     if not missing:
         return found, {}
     rows = [(*key, store_id, *_said_of_series(first[key])) for key in missing]
-    new = dict(zip(missing, insert_numbered(connection, series, _SERIES, rows), strict=True))
+    new = dict(zip(missing, _SERIES.insert(connection, rows), strict=True))
     return found | new, {new[key]: _said_of_series(first[key]) for key in missing}
 
 
@@ -188,7 +186,7 @@ def insert_packs(connection: Connection, placed: Sequence[Placed]) -> Packs:
             data = pack([entries[number] for number in wanted])
         rows.append((series_id, data))
         places.append({number: place for place, number in enumerate(wanted)})
-    numbers = insert_numbered(connection, header_pack, _PACKS, rows) if rows else []
+    numbers = _PACKS.insert(connection, rows)
     return {
         (series_id, id(said)): (number, place[said.number])
         for (series_id, _), said_by, number, place in zip(users, users.values(), numbers, places, strict=True)

@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_, update
 
-from gantry.index.bulk import inserting
+from gantry.index.statements import Statement, inserting
 from gantry.index.tables import TERMS, TEXT_FIELDS, series, study, study_modality, study_term, study_text
 from gantry.matching import name_keys, search_key, tokens
 from gantry.resources import StudyAttributes
 
-
 _TERMS = inserting(study_term, *study_term.columns.keys())
 _TEXTS = inserting(study_text, "rowid", *TEXT_FIELDS)
 _MODALITIES = inserting(study_modality, *study_modality.columns.keys())
+
+_STUDY: Any = bindparam("study")
+_TOLD = ("modalities", "series_count")
+_SERIES_MODALITIES = Statement(select(series.c.modality).where(series.c.study_id == _STUDY), "study")
+_STUDY_MODALITIES = Statement(
+    select(study.c.store_id, study.c.study_date, study.c.modalities).where(study.c.id == _STUDY), "study"
+)
+_TELL = Statement(
+    update(study).where(study.c.id == _STUDY).ordered_values(*((study.c[name], bindparam(name)) for name in _TOLD)),
+    *(*_TOLD, "study"),
+)
 
 
 def make_findable(
@@ -69,14 +79,11 @@ def text_of(field: str, value: str) -> str:
 def tell_modalities(connection: Connection, studies: set[int]) -> None:
     """Bring the modalities of studies up to date, and how many series they have."""
     for study_id in studies:
-        query = select(series.c.modality).where(series.c.study_id == study_id)
-        every = list(connection.execute(query).scalars())
+        every = list(_SERIES_MODALITIES.execute(connection, study_id).scalars())
         joined = join_modalities(every)
         present = _split(joined)
-        is_study = study.c.id == study_id
-        row = connection.execute(select(study.c.store_id, study.c.study_date, study.c.modalities).where(is_study)).one()
-        changed = {"series_count": len(every), "modalities": joined}
-        connection.execute(update(study).where(is_study).values(changed))
+        row = _STUDY_MODALITIES.execute(connection, study_id).one()
+        _TELL.run(connection, [(joined, len(every), study_id)])
         before = _split(row.modalities)
         key = {"store_id": row.store_id, "study_date": row.study_date, "study_id": study_id}
         for modality in set(before) - set(present):

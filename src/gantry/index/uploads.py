@@ -9,17 +9,22 @@ from sqlalchemy import Connection, delete, false, insert, select
 
 from gantry.errors import Aborted, AlreadyExists, NotFound
 from gantry.index.counting import seal_segments
-from gantry.index.database import Part
+from gantry.index.database import Database, Part
 from gantry.index.filling import add_instances
 from gantry.index.lookups import find_places, find_rows, find_stored
 from gantry.index.removal import remove_instances
 from gantry.index.replacement import replace_instances
+from gantry.index.shared_transactions import SharedTransactions
 from gantry.index.tables import dicom_store, instance, upload
 from gantry.resources import Failure, Instance, Replacement, Uids
 
 
 class Uploads(Part):
-    """Promises: ``index_protocols.UploadIndex``."""
+    """Promises: ``index_protocols.UploadIndex``. Requests that store at the same time share a transaction."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._shared = SharedTransactions(database)
 
     def store_instances(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> set[Uids]:
         present: set[Uids] = set()
@@ -39,12 +44,15 @@ class Uploads(Part):
     def _insert(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> None:
         if not instances:
             return
-        with self.database.write() as connection:
+
+        def write(connection: Connection) -> None:
             _require_store(connection, store_id)
             now = self.database.now()
             if replace:
                 _make_room(connection, store_id, instances, now)
             add_instances(connection, store_id, instances, now)
+
+        self._shared.run(write)
 
     def replace_instance(self, replacement: Replacement) -> Failure | None:
         with self.database.write() as connection:

@@ -145,6 +145,11 @@ class DataDirectory:
         os.close(self.lock)
 
 
+def open_index(data: Path) -> SqlIndex:
+    """The index in a data directory."""
+    return SqlIndex(f"sqlite:///{data / 'index.sqlite'}")
+
+
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories, a process pool."""
     blobs: dict[str, Blobs] = {
@@ -154,7 +159,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     # More workers than a small machine has cores: while one waits for the disk another reads and copies.
     workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
     return Seams(
-        index=SqlIndex(f"sqlite:///{directory.path / 'index.sqlite'}"),
+        index=open_index(directory.path),
         blobs=PlacedBlobStore(blobs),
         bucket=partial(open_bucket, str(settings.buckets_path), settings.bucket_rules),
         executor=WorkerPool(workers, keep_open=(directory.lock,)),

@@ -255,11 +255,7 @@ class BlobWriterSuite:
         (key,) = write(blobs, [b"kept"])
         wrong = [Extent("main/none.seg", 0, 10), Extent("main/../x.seg", 0, 10)]
         if extent := parse_extent(key):
-            wrong += [
-                Extent(extent.segment, 1 << 30, 10),
-                Extent(extent.segment, 0, 1 << 30),
-                extent._replace(length=0),
-            ]
+            wrong += [Extent(extent.segment, at, length) for at, length in ((1 << 30, 10), (0, 1 << 30), (0, 0))]
         for each in wrong:
             with pytest.raises(NotFound):
                 blobs.open(str(each))

@@ -68,10 +68,13 @@ class TestWithoutLocks(BlobWriterSuite):
         monkeypatch.setattr(range_locks, "_SET", None)
 
 
-@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="there is no file system in memory")  # noqa: S108
+MEMORY = Path("/dev/shm")  # noqa: S108
+
+
+@pytest.mark.skipif(not MEMORY.is_dir(), reason="there is no file system in memory")
 class TestInMemory(BlobWriterSuite):
     @pytest.fixture
     def root(self) -> Iterator[Path]:
-        path = Path(tempfile.mkdtemp(dir="/dev/shm"))
+        path = Path(tempfile.mkdtemp(dir=MEMORY))
         yield path
         shutil.rmtree(path)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from fractions import Fraction
 
 from gantry.api.accept import Offer, media_type_text
@@ -75,11 +77,16 @@ def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Vi
         return Answer(b"", status=304, headers=headers)
     images = render_images(call.context.seams, call.dicom_store, row, view, numbers)
     if not offer.multipart:
-        return Answer(images[0], offer.type, headers=headers)
+        return Answer(next(images), offer.type, headers=headers)
     boundary = new_boundary()
-    parts = (part_head(boundary, {"content-type": offer.type}) + picture for picture in images)
-    body = b"".join(parts) + close_delimiter(boundary)
-    return Answer(body, media_type_text(offer, "", boundary), headers=headers)
+    return Answer(_in_parts(images, offer.type, boundary), media_type_text(offer, "", boundary), headers=headers)
+
+
+def _in_parts(images: Generator[bytes, None, None], content_type: str, boundary: str) -> Iterator[bytes]:
+    with closing(images):
+        for picture in images:
+            yield part_head(boundary, {"content-type": content_type}) + picture
+    yield close_delimiter(boundary)
 
 
 def _view(call: Call, offer: Offer, size: Viewport | None) -> View:

@@ -9,24 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Row, String, case, cast, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, String, case, cast, select
 
 from gantry.errors import Internal
+from gantry.index.statements import Numbering
 from gantry.index.tables import instance, segment
 from gantry.storage.extents import Extent, parse_extent
 
 CHUNK = 500  # segments looked up by one query
 
-_IN_SEGMENT = (
-    select(segment.c.key + "@" + cast(instance.c.segment_offset, String) + "+" + cast(instance.c.size, String))
-    .where(segment.c.id == instance.c.segment_id)
-    .correlate(instance)
-    .scalar_subquery()
-)
-BLOB_KEY: ColumnElement[Any] = case((instance.c.segment_id.is_(None), instance.c.blob_key), else_=_IN_SEGMENT).label(
-    "blob_key"
-)
-"""A row's blob key, as ``storage.extents`` writes it, in any query on ``instance``."""
+_OFFSET, _SIZE = (cast(instance.c[name], String) for name in ("segment_offset", "size"))
+BLOB_KEY: ColumnElement[Any] = case(
+    (instance.c.segment_id.is_(None), instance.c.blob_key), else_=segment.c.key + "@" + _OFFSET + "+" + _SIZE
+).label("blob_key")
+"""A row's blob key, as ``storage.extents`` writes it, in a query made by ``join_segments``."""
+
+
+def join_segments(query: Select[Any]) -> Select[Any]:
+    """A query on ``instance`` with the segments: a join costs half of what a query inside of it would."""
+    return query.outerjoin_from(instance, segment, segment.c.id == instance.c.segment_id)
+
+
+_SEGMENTS = Numbering(segment, "store_id", "key")
 
 
 class BlobPlace(NamedTuple):
@@ -35,10 +39,6 @@ class BlobPlace(NamedTuple):
     blob_key: str
     segment_id: int | None = None
     segment_offset: int | None = None
-
-    def end(self, size: int) -> int:
-        """Where, in its segment, the next instance may begin; 0 for an object of its own."""
-        return 0 if self.segment_offset is None else Extent("", self.segment_offset, size).end
 
 
 def place_blobs(connection: Connection, store_id: int, blobs: Iterable[tuple[str, int]]) -> dict[str, BlobPlace]:
@@ -71,12 +71,7 @@ def find_segments(connection: Connection, column: ColumnElement[Any], values: It
 
 def _ensure_segments(connection: Connection, store_id: int, keys: set[str]) -> dict[str, int]:
     """Numbers of segments, made where they are missing."""
-    found = _find_segments(connection, keys)
-    if missing := sorted(keys - found.keys()):
-        connection.execute(insert(segment), [{"store_id": store_id, "key": key} for key in missing])
-        found |= _find_segments(connection, missing)
-    return found
-
-
-def _find_segments(connection: Connection, keys: Iterable[str]) -> dict[str, int]:
-    return {row.key: row.id for row in find_segments(connection, segment.c.key, keys)}
+    found = {row.key: row.id for row in find_segments(connection, segment.c.key, keys)}
+    missing = sorted(keys - found.keys())
+    made = _SEGMENTS.insert(connection, [(store_id, key) for key in missing])
+    return found | dict(zip(missing, made, strict=True))

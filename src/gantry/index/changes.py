@@ -49,7 +49,7 @@ def _count(made: _Made, blobs: Mapping[str, BlobPlace]) -> Iterator[Delta]:
     for row, change in made.values():
         series, blob = (row.study_id, row.series_id), blobs[change.blob_key]
         yield Delta(*series, row.storage_class, -1, -row.size, 0, row.segment_id)
-        yield Delta(*series, change.storage_class, 1, row.size, 0, blob.segment_id, blob.end(row.size))
+        yield Delta(*series, change.storage_class, 1, row.size, 0, blob.segment_id, blob.segment_offset)
 
 
 def _update(connection: Connection, made: _Made, blobs: Mapping[str, BlobPlace], now: int) -> None:

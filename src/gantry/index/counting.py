@@ -9,13 +9,14 @@ a whole.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Table, bindparam, delete, func, select, true, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from gantry.index.blob_keys import find_segments
+from gantry.index.statements import Statement
 from gantry.index.tables import garbage, segment, series, series_tally, study, tally
 from gantry.storage.extents import align
 
@@ -25,8 +26,7 @@ DAY = 86_400_000_000  # microseconds
 class Delta(NamedTuple):
     """Instances and bytes that a series has more, or less, of one storage class.
 
-    With a ``segment_id`` it is one instance, which has come into that segment, and ends there at ``segment_end``, or
-    gone from it.
+    With a ``segment_id`` it is one instance, which has come into that segment, at ``segment_offset``, or gone from it.
     """
 
     study_id: int
@@ -36,35 +36,31 @@ class Delta(NamedTuple):
     blob_bytes: int
     structured_bytes: int = 0
     segment_id: int | None = None
-    segment_end: int = 0
+    segment_offset: int | None = None
 
 
 def change_counts(connection: Connection, store_id: int, deltas: Iterable[Delta], now: int) -> None:
     """Add what rows below a store have gained and lost."""
-    by_study: dict[int, int] = defaultdict(int)
-    by_series: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
-    by_class: dict[tuple[int, str], list[int]] = defaultdict(lambda: [0, 0])
+    sums: dict[tuple[int, int, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     in_segments = []
-    for study_id, series_id, storage_class, instances, blob_bytes, structured_bytes, segment_id, end in deltas:
-        by_study[study_id] += instances
-        _add(by_series[series_id], instances, blob_bytes, structured_bytes)
-        _add(by_class[series_id, storage_class], instances, blob_bytes)
+    for study_id, series_id, storage_class, instances, blob_bytes, structured_bytes, segment_id, offset in deltas:
+        sum_ = sums[study_id, series_id, storage_class]
+        sum_[0] += instances
+        sum_[1] += blob_bytes
+        sum_[2] += structured_bytes
         if segment_id is not None:
-            in_segments.append((segment_id, instances, blob_bytes, end))
-    _execute(connection, _STUDY, [{"row": row, "more": more} for row, more in by_study.items() if more])
-    _execute(
-        connection,
-        _SERIES,
-        [{"row": row, "more": n, "blob": b, "structured": s} for row, (n, b, s) in by_series.items() if n or b or s],
-    )
-    _execute(
-        connection,
-        _SERIES_TALLY,
-        [{"row": row, "class": name, "more": n, "blob": b} for (row, name), (n, b) in by_class.items() if n or b],
-    )
+            in_segments.append((segment_id, instances, blob_bytes, offset))
+    by_study: dict[int, list[int]] = defaultdict(lambda: [0])
+    by_series: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
     of_store: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for (_, storage_class), counts in by_class.items():
-        _add(of_store[storage_class], *counts)
+    for (study_id, series_id, storage_class), (instances, blob_bytes, structured_bytes) in sums.items():
+        _add(by_study[study_id], instances)
+        _add(by_series[series_id], instances, blob_bytes, structured_bytes)
+        _add(of_store[storage_class], instances, blob_bytes)
+    _STUDY.run(connection, [(*counts, row) for row, counts in by_study.items() if any(counts)])
+    _SERIES.run(connection, [(*counts, row) for row, counts in by_series.items() if any(counts)])
+    by_class = [(row, name, *counts[:2]) for (_, row, name), counts in sums.items() if any(counts[:2])]
+    _SERIES_TALLY.run(connection, by_class)
     _add_to_tally(connection, store_id, of_store, now)
     _change_segments(connection, in_segments)
 
@@ -81,32 +77,33 @@ def count_out(connection: Connection, store_id: int, which: ColumnElement[bool],
 
 def free_segments(connection: Connection, freed: Iterable[tuple[int, int]]) -> None:
     """Instances go whose series count no more: the number of the segment of each, and its size."""
-    _change_segments(connection, [(number, -1, -size, 0) for number, size in freed])
+    _change_segments(connection, [(number, -1, -size, None) for number, size in freed])
 
 
 def seal_segments(connection: Connection, keys: Iterable[str]) -> None:
     """Nothing more comes into these segments. Those that no row names become garbage, known or not."""
     keys = set(keys)
     found = list(find_segments(connection, segment.c.key, keys))
-    _execute(connection, _SEAL, [{"row": row.id} for row in found if not row.sealed])
+    _SEAL.run(connection, [(row.id,) for row in found if not row.sealed])
     _give_up(connection, keys - {row.key for row in found if row.live_instances})
 
 
 def discard_blobs(connection: Connection, keys: Iterable[str]) -> None:
     """Blobs that no row names any more are removed by the sweeper. One that is in the list already stays in it."""
-    _execute(connection, _GARBAGE, [{"blob_key": key} for key in keys])
+    _GARBAGE.run(connection, [(key,) for key in keys])
 
 
-def _change_segments(connection: Connection, changes: Iterable[tuple[int, int, int, int]]) -> None:
-    """``changes``: number of the segment, 1 or -1 instance, its bytes with that sign, where it ends."""
-    sums: dict[int, list[int]] = defaultdict(lambda: [0, 0])
-    ends: dict[int, int] = defaultdict(int)
-    for number, instances, size, end in changes:
-        _add(sums[number], instances, instances * align(abs(size)))
-        ends[number] = max(ends[number], end)
-    rows = [{"row": row, "more": more, "blob": size, "end": ends[row]} for row, (more, size) in sums.items()]
-    _execute(connection, _SEGMENT, rows)
-    less = [number for number, (more, _) in sums.items() if more < 0]
+def _change_segments(connection: Connection, changes: Iterable[tuple[int, int, int, int | None]]) -> None:
+    """``changes``: number of the segment, 1 or -1 instance, its bytes with that sign, where it is if it has come."""
+    sums: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for number, instances, size, offset in changes:
+        sum_ = sums[number]
+        sum_[0] += instances
+        sum_[1] += instances * align(abs(size))
+        if offset is not None and offset + size > sum_[2]:
+            sum_[2] = offset + size
+    _SEGMENT.run(connection, [(more, size, align(end), row) for row, (more, size, end) in sums.items()])
+    less = [number for number, (more, _, _) in sums.items() if more < 0]
     found = find_segments(connection, segment.c.id, less)
     _give_up(connection, {row.key for row in found if row.sealed and not row.live_instances})
 
@@ -114,9 +111,9 @@ def _change_segments(connection: Connection, changes: Iterable[tuple[int, int, i
 def _give_up(connection: Connection, keys: Iterable[str]) -> None:
     """Segments of which nothing is left: their keys stand for all that was in them."""
     keys = sorted(keys)
-    _execute(connection, _FORGET_INSIDE, [{"first": f"{key}@", "end": f"{key}A"} for key in keys])  # A follows @
+    _FORGET_INSIDE.run(connection, [(f"{key}@", f"{key}A") for key in keys])  # A follows @
     discard_blobs(connection, keys)
-    _execute(connection, _FORGET_SEGMENT, [{"gone": key} for key in keys])
+    _FORGET_SEGMENT.run(connection, [(key,) for key in keys])
 
 
 def _add(counts: list[int], *more: int) -> None:
@@ -125,61 +122,48 @@ def _add(counts: list[int], *more: int) -> None:
 
 
 def _add_to_tally(connection: Connection, store_id: int, changes: dict[str, list[int]], now: int) -> None:
-    rows = [
-        {"row": store_id, "class": name, "day": now // DAY, "more": count, "blob": size}
-        for name, (count, size) in changes.items()
-        if count or size
-    ]
-    _execute(connection, _TALLY, rows)
+    day = now // DAY
+    rows = [(store_id, name, day, *counts) for name, counts in changes.items() if any(counts)]
+    _TALLY.run(connection, rows)
 
 
-def _execute(connection: Connection, statement: Any, rows: Sequence[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(statement, rows)
+def _sums(table: Table, *names: str) -> dict[Any, ColumnElement[Any]]:
+    return {table.c[name]: table.c[name] + bindparam(f"more_{name}") for name in names}
 
 
-_STUDY = (
-    update(study)
-    .where(study.c.id == bindparam("row"))
-    .values({study.c.instance_count: study.c.instance_count + bindparam("more")})
-)
-_SERIES = (
-    update(series)
-    .where(series.c.id == bindparam("row"))
-    .values(
-        {
-            series.c.instance_count: series.c.instance_count + bindparam("more"),
-            series.c.blob_bytes: series.c.blob_bytes + bindparam("blob"),
-            series.c.structured_bytes: series.c.structured_bytes + bindparam("structured"),
-        }
+def _adding(table: Table, *names: str) -> Statement:
+    """Adds to columns of the row with a number, which comes last."""
+    statement = update(table).where(table.c.id == bindparam("row")).ordered_values(*_sums(table, *names).items())
+    return Statement(statement, *(f"more_{name}" for name in names), "row")
+
+
+def _adding_or_making(table: Table, *keys: str) -> Statement:
+    """Adds instances and bytes to the row with these keys, or makes it."""
+    sums = ("instances", "blob_bytes")
+    row = upsert(table).values({name: bindparam(name) for name in keys + sums})
+    row = row.on_conflict_do_update(
+        index_elements=list(keys), set_={name: table.c[name] + row.excluded[name] for name in sums}
     )
+    return Statement(row, *keys, *sums)
+
+
+_STUDY = _adding(study, "instance_count")
+_SERIES = _adding(series, "instance_count", "blob_bytes", "structured_bytes")
+_SERIES_TALLY = _adding_or_making(series_tally, "series_id", "storage_class")
+_TALLY = _adding_or_making(tally, "store_id", "storage_class", "day")
+_GARBAGE = Statement(upsert(garbage).values(blob_key=bindparam("key")).on_conflict_do_nothing(), "key")
+_FORGET_INSIDE = Statement(
+    delete(garbage).where(garbage.c.blob_key > bindparam("first"), garbage.c.blob_key < bindparam("end")),
+    *("first", "end"),
 )
-
-
-def _adding(table: Any, **keys: str) -> Any:
-    """A statement that adds ``more`` instances and ``blob`` bytes to a row, or makes it."""
-    row = upsert(table).values(
-        {name: bindparam(value) for name, value in keys.items()}
-        | {"instances": bindparam("more"), "blob_bytes": bindparam("blob")}
-    )
-    sums = {name: table.c[name] + row.excluded[name] for name in ("instances", "blob_bytes")}
-    return row.on_conflict_do_update(index_elements=list(keys), set_=sums)
-
-
-_SERIES_TALLY = _adding(series_tally, series_id="row", storage_class="class")
-_TALLY = _adding(tally, store_id="row", storage_class="class", day="day")
-_GARBAGE = upsert(garbage).on_conflict_do_nothing()
-_FORGET_INSIDE = delete(garbage).where(garbage.c.blob_key > bindparam("first"), garbage.c.blob_key < bindparam("end"))
-_SEGMENT = (
+_SEGMENT = Statement(
     update(segment)
     .where(segment.c.id == bindparam("row"))
-    .values(
-        {
-            segment.c.live_instances: segment.c.live_instances + bindparam("more"),
-            segment.c.live_bytes: segment.c.live_bytes + bindparam("blob"),
-            segment.c.bytes: func.max(segment.c.bytes, bindparam("end")),
-        }
-    )
+    .ordered_values(
+        *_sums(segment, "live_instances", "live_bytes").items(),
+        (segment.c.bytes, func.max(segment.c.bytes, bindparam("end"))),
+    ),
+    *("more_live_instances", "more_live_bytes", "end", "row"),
 )
-_SEAL = update(segment).where(segment.c.id == bindparam("row")).values(sealed=True)
-_FORGET_SEGMENT = delete(segment).where(segment.c.key == bindparam("gone"))
+_SEAL = Statement(update(segment).where(segment.c.id == bindparam("row")).values(sealed=true()), "row")
+_FORGET_SEGMENT = Statement(delete(segment).where(segment.c.key == bindparam("gone")), "gone")

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Row, func, select, tuple_, update
 from gantry.index.counting import Delta, change_counts
 from gantry.index.database import Part
 from gantry.index.filling import fill_rows
-from gantry.index.insertion import NO_PACK, Placed, columns_of, insert_packs
+from gantry.index.insertion import NO_PACK, Packs, Placed, columns_of, insert_packs
 from gantry.index.lookups import find_places, find_rows
 from gantry.index.retelling import retell_series, retell_study, series_said, study_said
 from gantry.index.stored import select_stored
@@ -122,7 +122,7 @@ def _grow(row: Row[Any], item: Instance) -> Delta:
     return Delta(row.study_id, row.series_id, row.storage_class, 0, 0, more)
 
 
-def _write_header(connection: Connection, item: Placed, packs: dict[tuple[int, int], tuple[int, int]]) -> None:
+def _write_header(connection: Connection, item: Placed, packs: Packs) -> None:
     new = item.instance
     row = (instance.c.series_id == item.series_id) & (instance.c.sop_instance_uid == new.sop_instance_uid)
     values = {"pack_number": NO_PACK} if new.description is None else columns_of(item, packs)

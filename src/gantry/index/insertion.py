@@ -1,12 +1,15 @@
-"""New instances become rows, with the studies, series, terms and headers that belong to them."""
+"""New instances become rows, with the studies, series, terms and headers that belong to them.
+
+What a batch needs is looked up, and written, by one statement for all of it: the cost of a statement would be that of
+many rows.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, insert
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
@@ -14,22 +17,33 @@ from gantry.header_packs import pack, unpack
 from gantry.index.blob_keys import BlobPlace, place_blobs
 from gantry.index.counting import Delta, change_counts
 from gantry.index.lookups import look_up_pairs
-from gantry.index.tables import (
-    header_pack,
-    instance,
-    series,
-    study,
-)
-from gantry.index.terms import make_findable, tell_modalities
+from gantry.index.statements import Numbering, inserting
+from gantry.index.tables import header_pack, instance, series, study
+from gantry.index.terms import join_modalities, make_findable, tell_modalities
 from gantry.resources import READER, Description, Instance, SeriesAttributes, StudyAttributes
 
 NO_PACK = -1
 _NUMBERS = ("instance_number", "number_of_frames", "rows", "columns", "bits_allocated")
+_NO_NUMBERS = (None,) * len(_NUMBERS)
 _NO_STUDY, _NO_SERIES = StudyAttributes(), SeriesAttributes()
+_HEADER = ("structured_size", *_NUMBERS, "pack_id", "pack_number")
+
+_STUDIES = Numbering(
+    study, "store_id", "study_instance_uid", *StudyAttributes._fields, "modalities", "series_count", "described_by"
+)
+_SERIES = Numbering(series, "study_id", "series_instance_uid", "store_id", *SeriesAttributes._fields)
+_PACKS = Numbering(header_pack, "series_id", "data")
+_INSTANCES = inserting(
+    instance,
+    *("series_id", "sop_instance_uid", "sop_class_uid", "transfer_syntax_uid", "blob_key", "size", "storage_class"),
+    *("storage_class_update_time", "create_time", *_HEADER, "segment_id", "segment_offset"),
+)
+
+Packs = dict[tuple[int, int], tuple[int | None, int]]
+"""Series and identity of a description → the number of a pack, and the place in it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """An instance and the numbers of its study and series."""
 
     study_id: int
@@ -37,10 +51,21 @@ class Placed:
     instance: Instance
 
 
-def insert_instances(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> list[Placed]:
+class Inserted(NamedTuple):
+    """What came with a batch: its instances, and what its new studies and series say, by their numbers."""
+
+    placed: list[Placed]
+    studies: dict[int, StudyAttributes]
+    series: dict[int, SeriesAttributes]
+
+
+def insert_instances(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Inserted:
     """New rows with their studies and series. Raises AlreadyExists when one of them is there."""
-    studies = _ensure_studies(connection, store_id, instances)
-    all_series = _ensure_series(connection, store_id, studies, instances)
+    series_of = _series_of(instances)
+    studies, new_studies = _ensure_studies(connection, store_id, instances, series_of)
+    all_series, new_series = _ensure_series(connection, store_id, studies, series_of)
+    grown = {study_id for (study_id, _), number in all_series.items() if number in new_series}
+    tell_modalities(connection, grown - new_studies.keys())
     placed = []
     for item in instances:
         study_id = studies[item.study_instance_uid]
@@ -48,105 +73,103 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
     packs = insert_packs(connection, placed)
     blobs = place_blobs(connection, store_id, ((item.blob_key, item.size) for item in instances))
     try:
-        connection.execute(insert(instance), [_row(item, packs, blobs, now) for item in placed])
+        _INSTANCES.run(connection, sorted(_rows(placed, packs, blobs, now)))
     except IntegrityError:
         raise AlreadyExists("an instance of this batch was stored by another operation meanwhile") from None
     change_counts(connection, store_id, (_count(item, blobs[item.instance.blob_key]) for item in placed), now)
-    return placed
+    return Inserted(placed, new_studies, new_series)
 
 
 def _count(item: Placed, blob: BlobPlace) -> Delta:
     new = item.instance
-    counts = 1, new.size, new.structured_size, blob.segment_id, blob.end(new.size)
+    counts = 1, new.size, new.structured_size, blob.segment_id, blob.segment_offset
     return Delta(item.study_id, item.series_id, new.storage_class, *counts)
 
 
-def _row(
-    item: Placed, packs: dict[tuple[int, int], tuple[int, int]], blobs: dict[str, BlobPlace], now: int
-) -> dict[str, Any]:
-    new = item.instance
-    return (
-        columns_of(item, packs)
-        | blobs[new.blob_key]._asdict()
-        | {
-            "series_id": item.series_id,
-            "sop_instance_uid": new.sop_instance_uid,
-            "sop_class_uid": new.sop_class_uid,
-            "transfer_syntax_uid": new.transfer_syntax_uid,
-            "size": new.size,
-            "storage_class": new.storage_class,
-            "storage_class_update_time": now,
-            "create_time": now,
-        }
-    )
+def _rows(
+    placed: Iterable[Placed], packs: Packs, blobs: dict[str, BlobPlace], now: int
+) -> Iterable[tuple[int | str | None, ...]]:
+    for item in placed:
+        _, _, uid, sop_class, syntax, key, size, storage_class, _, _ = new = item.instance
+        own, segment_id, offset = blobs[key]
+        header = _header_of(item.series_id, new, packs)
+        yield item.series_id, uid, sop_class, syntax, own, size, storage_class, now, now, *header, segment_id, offset
 
 
-def columns_of(item: Placed, packs: dict[tuple[int, int], tuple[int, int]]) -> dict[str, Any]:
+def columns_of(item: Placed, packs: Packs) -> dict[str, Any]:
     """What a row says of the header of its instance."""
-    said = item.instance.description
-    pack_id, number = packs.get((item.series_id, id(said)), (None, NO_PACK))
-    numbers = {name: said and getattr(said, name) for name in _NUMBERS}
-    return numbers | {"structured_size": item.instance.structured_size, "pack_id": pack_id, "pack_number": number}
+    return dict(zip(_HEADER, _header_of(item.series_id, item.instance, packs), strict=True))
+
+
+def _header_of(series_id: int, new: Instance, packs: Packs) -> tuple[int | None, ...]:
+    said = new.description
+    if said is None:
+        return (new.uids_size, *_NO_NUMBERS, None, NO_PACK)
+    numbers = said.instance_number, said.number_of_frames, said.rows, said.columns, said.bits_allocated
+    return (said.size, *numbers, *packs.get((series_id, id(said)), (None, NO_PACK)))
 
 
 # --- studies and series
 
 
-def _ensure_studies(connection: Connection, store_id: int, instances: Sequence[Instance]) -> dict[str, int]:
-    """Numbers of the studies by UID, made where they are missing."""
-    first: dict[str, Instance] = {}
+def _series_of(instances: Sequence[Instance]) -> dict[str, dict[str, Instance]]:
+    """The first instance of each series, by the UIDs of study and series."""
+    found: dict[str, dict[str, Instance]] = {}
     for item in instances:
-        first.setdefault(item.study_instance_uid, item)
-    columns = study.c.store_id, study.c.study_instance_uid, study.c.id
-    found = look_up_pairs(connection, {(store_id, uid) for uid in first}, *columns)
-    missing = sorted(first.keys() - {uid for _, uid in found})
-    if missing:
-        said = {uid: _study_of(first[uid]) for uid in missing}
-        rows = [
-            {"store_id": store_id, "study_instance_uid": uid, "described_by": READER} | said[uid]._asdict()
-            for uid in missing
-        ]
-        connection.execute(insert(study), rows)
-        new = look_up_pairs(connection, {(store_id, uid) for uid in missing}, *columns)
-        make_findable(connection, store_id, {new[store_id, uid]: said[uid] for uid in missing})
-        found |= new
-    return {uid: number for (_, uid), number in found.items()}
-
-
-def _study_of(item: Instance) -> StudyAttributes:
-    return item.description.study if item.description is not None else _NO_STUDY
-
-
-def _ensure_series(
-    connection: Connection, store_id: int, studies: dict[str, int], instances: Sequence[Instance]
-) -> dict[tuple[int, str], int]:
-    """Numbers of the series by study and UID, made where they are missing."""
-    first: dict[tuple[int, str], Instance] = {}
-    for item in instances:
-        first.setdefault((studies[item.study_instance_uid], item.series_instance_uid), item)
-    columns = series.c.study_id, series.c.series_instance_uid, series.c.id
-    found = look_up_pairs(connection, first.keys(), *columns)
-    missing = sorted(first.keys() - found.keys())
-    if missing:
-        rows = [
-            {"store_id": store_id, "study_id": study_id, "series_instance_uid": uid}
-            | _series_of(first[study_id, uid])._asdict()
-            for study_id, uid in missing
-        ]
-        connection.execute(insert(series), rows)
-        found |= look_up_pairs(connection, set(missing), *columns)
-        tell_modalities(connection, {study_id for study_id, _ in missing})
+        found.setdefault(item.study_instance_uid, {}).setdefault(item.series_instance_uid, item)
     return found
 
 
-def _series_of(item: Instance) -> SeriesAttributes:
+def _ensure_studies(
+    connection: Connection,
+    store_id: int,
+    instances: Sequence[Instance],
+    series_of: dict[str, dict[str, Instance]],
+) -> tuple[dict[str, int], dict[int, StudyAttributes]]:
+    """Numbers of the studies by UID, made where they are missing; what the new ones say, by their numbers."""
+    columns = study.c.store_id, study.c.study_instance_uid, study.c.id
+    pairs = look_up_pairs(connection, [(store_id, uid) for uid in series_of], *columns)
+    found = {uid: number for (_, uid), number in pairs.items()}
+    said: dict[str, StudyAttributes] = {}
+    for item in instances:
+        if (uid := item.study_instance_uid) not in found and uid not in said:
+            said[uid] = item.description.study if item.description is not None else _NO_STUDY
+    modalities = {uid: [_said_of_series(item).modality for item in series_of[uid].values()] for uid in said}
+    rows = [
+        (store_id, uid, *said[uid], join_modalities(modalities[uid]), len(modalities[uid]), READER)
+        for uid in sorted(said)
+    ]
+    if not rows:
+        return found, {}
+    new = dict(zip(sorted(said), _STUDIES.insert(connection, rows), strict=True))
+    by_number = {new[uid]: said[uid] for uid in new}
+    make_findable(connection, store_id, by_number, {new[uid]: join_modalities(modalities[uid]) for uid in new})
+    return found | new, by_number
+
+
+def _ensure_series(
+    connection: Connection, store_id: int, studies: dict[str, int], series_of: dict[str, dict[str, Instance]]
+) -> tuple[dict[tuple[int, str], int], dict[int, SeriesAttributes]]:
+    """Numbers of the series by study and UID, made where they are missing; what the new ones say, by their numbers."""
+    first = {(studies[study_uid], uid): item for study_uid, every in series_of.items() for uid, item in every.items()}
+    columns = series.c.study_id, series.c.series_instance_uid, series.c.id
+    found = look_up_pairs(connection, first.keys(), *columns)
+    missing = sorted(first.keys() - found.keys())
+    if not missing:
+        return found, {}
+    rows = [(*key, store_id, *_said_of_series(first[key])) for key in missing]
+    new = dict(zip(missing, _SERIES.insert(connection, rows), strict=True))
+    return found | new, {new[key]: _said_of_series(first[key]) for key in missing}
+
+
+def _said_of_series(item: Instance) -> SeriesAttributes:
     return item.description.series if item.description is not None else _NO_SERIES
 
 
 # --- headers
 
 
-def insert_packs(connection: Connection, placed: Sequence[Placed]) -> dict[tuple[int, int], tuple[int, int]]:
+def insert_packs(connection: Connection, placed: Sequence[Placed]) -> Packs:
     """For each description, by series and identity, the pack that holds its header, and where in it.
 
     A pack holds what is stored and nothing else: where instances of a batch were refused, it is made anew.
@@ -155,15 +178,17 @@ def insert_packs(connection: Connection, placed: Sequence[Placed]) -> dict[tuple
     for item in placed:
         if (said := item.instance.description) is not None and said.pack:
             users.setdefault((item.series_id, said.pack), []).append(said)
-    found: dict[tuple[int, int], tuple[int, int]] = {}
+    rows, places = [], []
     for (series_id, data), said_by in users.items():
         wanted = sorted({said.number for said in said_by})
         if len(wanted) < said_by[0].packed:
             entries = unpack(data)
             data = pack([entries[number] for number in wanted])
-        places = {number: place for place, number in enumerate(wanted)}
-        row = {"series_id": series_id, "data": data}
-        pack_id = connection.execute(insert(header_pack), row).inserted_primary_key
-        for said in said_by:
-            found[series_id, id(said)] = (pack_id[0] if pack_id else 0, places[said.number])
-    return found
+        rows.append((series_id, data))
+        places.append({number: place for place, number in enumerate(wanted)})
+    numbers = _PACKS.insert(connection, rows)
+    return {
+        (series_id, id(said)): (number, place[said.number])
+        for (series_id, _), said_by, number, place in zip(users, users.values(), numbers, places, strict=True)
+        for said in said_by
+    }

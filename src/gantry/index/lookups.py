@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, bindparam, select
 
-from gantry.index.blob_keys import BLOB_KEY
+from gantry.index.blob_keys import BLOB_KEY, join_segments
 from gantry.index.stored import select_stored
 from gantry.index.tables import dicom_store, instance, series, study
 from gantry.resources import StoredInstance, Uids
@@ -46,7 +46,7 @@ def find_rows(connection: Connection, places: Iterable[tuple[int, str]]) -> dict
     )
     query = query.join(study, study.c.id == series.c.study_id)
     query = query.join(dicom_store, dicom_store.c.id == study.c.store_id).where(dicom_store.c.deleted.is_(False))
-    rows = select_pairs(connection, query, places, instance.c.series_id, instance.c.sop_instance_uid)
+    rows = select_pairs(connection, join_segments(query), places, instance.c.series_id, instance.c.sop_instance_uid)
     return {(row.series_id, row.sop_instance_uid): row for row in rows}
 
 

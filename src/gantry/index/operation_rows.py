@@ -8,11 +8,12 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
 from gantry.errors import Code, NotFound, Status
 from gantry.index.clock import from_micros
 from gantry.index.log_rows import select_errors
+from gantry.index.statements import Statement
 from gantry.index.tables import dataset, operation, progress
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
 from gantry.resources import Failure, Method, Operation, ProgressCounter
@@ -21,6 +22,9 @@ MAX_SAMPLES = 10
 NO_DATASET = 0  # no operation can be found in it
 
 _POINT = 1_000_000  # microseconds between two points of progress at least
+_LAST_POINT = Statement(
+    select(func.max(progress.c.time)).where(progress.c.operation_id == bindparam("number")), "number"
+)
 
 
 def count_open_operations(connection: Connection, project: str) -> int:
@@ -92,8 +96,7 @@ def select_samples(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int
 
 def note_progress(connection: Connection, row: Row[Any], done: int, now: int) -> None:
     """A point now and then: their number grows with the logarithm of the time."""
-    query = select(func.max(progress.c.time)).where(progress.c.operation_id == row.id)
-    last = connection.execute(query).scalar() or 0
+    last = _LAST_POINT.execute(connection, row.id).scalar() or 0
     if now - last >= max(_POINT, (now - row.create_time) // 200):
         connection.execute(insert(progress), {"operation_id": row.id, "time": now, "done": done})
 

@@ -37,7 +37,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
 from gantry.errors import NotFound, ResourceExhausted, Status, TakenOver
 from gantry.index.changes import apply_changes
@@ -60,6 +60,7 @@ from gantry.index.operation_rows import (
 )
 from gantry.index.replacement import replace_instances
 from gantry.index.resource_rows import get_dataset_row, get_store_row
+from gantry.index.statements import Statement
 from gantry.index.tables import dicom_store, operation, progress, selection
 from gantry.log_entries import Severity
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
@@ -183,20 +184,12 @@ class Operations(Part):
                 warnings += add_selection(connection, row.id, value.store_id, batch.selection)
             insert_entries(connection, row, now, batch.failures + lost)
             insert_entries(connection, row, now, warnings, Severity.WARNING)
-            connection.execute(
-                update(operation)
-                .where(operation.c.id == value.name.id)
-                .values(
-                    success=operation.c.success + batch.succeeded - len(lost),
-                    failure=operation.c.failure + len(batch.failures) + len(lost),
-                    listed=max(row.listed, batch.listed),
-                    checkpoint=os.fsencode(batch.checkpoint) or row.checkpoint,
-                    blob_prefix=batch.blob_prefix or row.blob_prefix,
-                )
-            )
+            counts = batch.succeeded - len(lost), len(batch.failures) + len(lost), max(row.listed, batch.listed)
+            place = os.fsencode(batch.checkpoint) or row.checkpoint, batch.blob_prefix or row.blob_prefix
+            _COUNT.run(connection, [(*counts, *place, row.id)])
             note_progress(connection, row, row.success + row.failure + batch.succeeded + len(batch.failures), now)
             logged = len(batch.failures) + len(lost) + len(warnings)
-            return Committed(row.cancel_requested, len(lost), logged)
+            return Committed(bool(row.cancel_requested), len(lost), logged)
 
     def finish_operation(
         self, value: Operation, runner: str, error: Status | None, entries: Sequence[Failure] = ()
@@ -212,18 +205,34 @@ class Operations(Part):
             return [(from_micros(row.time), row.done) for row in rows]
 
     def _own(self, connection: Connection, value: Operation, runner: str, needs_store: bool = True) -> Row[Any]:
-        row = connection.execute(
-            select(operation).where(
-                operation.c.id == value.name.id, operation.c.runner == runner, operation.c.end_time.is_(None)
-            )
-        ).one_or_none()
+        row = _OWN.execute(connection, value.name.id, runner).one_or_none()
         if row is None:
             raise TakenOver(f"operation {value.name} is not this runner's any more")
-        if needs_store and value.store_id:
-            alive = select(dicom_store.c.id).where(dicom_store.c.id == value.store_id, dicom_store.c.deleted.is_(False))
-            if connection.execute(alive).one_or_none() is None:
-                raise NotFound(f"DICOM store {value.store} was deleted while the operation ran")
+        if needs_store and value.store_id and _ALIVE.execute(connection, value.store_id).one_or_none() is None:
+            raise NotFound(f"DICOM store {value.store} was deleted while the operation ran")
         return row
+
+
+_NUMBER: Any = bindparam("number")
+_OWN = Statement(
+    select(operation).where(
+        operation.c.id == _NUMBER, operation.c.runner == bindparam("by"), operation.c.end_time.is_(None)
+    ),
+    *("number", "by"),
+)
+_ALIVE = Statement(
+    select(dicom_store.c.id).where(dicom_store.c.id == _NUMBER, dicom_store.c.deleted.is_(False)), "number"
+)
+_COUNT = Statement(
+    update(operation)
+    .where(operation.c.id == _NUMBER)
+    .ordered_values(
+        (operation.c.success, operation.c.success + bindparam("succeeded")),
+        (operation.c.failure, operation.c.failure + bindparam("failed")),
+        *((operation.c[name], bindparam(name)) for name in ("listed", "checkpoint", "blob_prefix")),
+    ),
+    *("succeeded", "failed", "listed", "checkpoint", "blob_prefix", "number"),
+)
 
 
 def _finish(connection: Connection, row: Row[Any], now: int, error: Status | None, entries: Sequence[Failure]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, select, tuple_
 
-from gantry.index.blob_keys import BLOB_KEY
+from gantry.index.blob_keys import BLOB_KEY, join_segments
 from gantry.index.counting import discard_blobs, free_segments, seal_segments
 from gantry.index.removal import remove_study
 from gantry.index.tables import header_pack, instance, segment, series, series_tally, study
@@ -35,7 +35,7 @@ def _purge_instances(connection: Connection, numbers: Any, limit: int, keep_list
     key = instance.c.series_id, instance.c.sop_instance_uid
     victims = select(*key).where(instance.c.series_id.in_(numbers)).limit(limit)
     columns = BLOB_KEY, instance.c.segment_id, instance.c.size
-    rows = connection.execute(victims.with_only_columns(*columns)).all()
+    rows = connection.execute(join_segments(victims.with_only_columns(*columns))).all()
     if keep_list:
         discard_blobs(connection, (row.blob_key for row in rows))
     count = connection.execute(delete(instance).where(tuple_(*key).in_(victims))).rowcount

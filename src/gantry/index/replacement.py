@@ -58,7 +58,7 @@ def _count(made: _Made, blobs: dict[str, BlobPlace]) -> Iterator[Delta]:
     for row, item in made:
         where, new, blob = (row.study_id, row.series_id, row.storage_class), item.after, blobs[item.after.blob_key]
         yield Delta(*where, -1, -row.size, -row.structured_size, row.segment_id)
-        yield Delta(*where, 1, new.size, new.structured_size, blob.segment_id, blob.end(new.size))
+        yield Delta(*where, 1, new.size, new.structured_size, blob.segment_id, blob.segment_offset)
 
 
 def _update(connection: Connection, made: _Made, blobs: dict[str, BlobPlace]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Select, select
 
-from gantry.index.blob_keys import BLOB_KEY
+from gantry.index.blob_keys import BLOB_KEY, join_segments
 from gantry.index.tables import instance, series, study
 from gantry.resources import StoredInstance
 
@@ -23,4 +23,4 @@ _COLUMNS = [
 def select_stored() -> Select[Any]:
     """Instances with their series and studies; conditions and order are the caller's."""
     query = select(*_COLUMNS).join_from(series, study, study.c.id == series.c.study_id)
-    return query.join(instance, instance.c.series_id == series.c.id)
+    return join_segments(query.join(instance, instance.c.series_id == series.c.id))

@@ -14,7 +14,7 @@ from gantry.index.filling import add_instances
 from gantry.index.lookups import find_places, find_rows, find_stored
 from gantry.index.removal import remove_instances
 from gantry.index.replacement import replace_instances
-from gantry.index.tables import dicom_store, upload
+from gantry.index.tables import dicom_store, instance, upload
 from gantry.resources import Failure, Instance, Replacement, Uids
 
 
@@ -60,6 +60,10 @@ class Uploads(Part):
         with self.database.write() as connection:
             seal_segments(connection, segments)
             connection.execute(delete(upload).where(upload.c.id == number))
+
+    def find_named(self, keys: Sequence[str]) -> set[str]:
+        with self.database.read() as connection:
+            return set(connection.execute(select(instance.c.blob_key).where(instance.c.blob_key.in_(keys))).scalars())
 
     def list_uploads(self) -> list[tuple[int, int]]:
         with self.database.read() as connection:

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam
 
 from gantry.index.database import Database
+from gantry.index.statements import fetch_tuples
 from gantry.index.stored import select_stored
 from gantry.index.tables import instance, series, study
 from gantry.resources import StoredInstance
@@ -33,7 +34,7 @@ def parse_position(text: str) -> tuple[int, str]:
 
 def read_page(connection: Connection, query: Select[Any], values: dict[str, Any]) -> list[StoredInstance]:
     """``query`` binds ``page``, the number of rows."""
-    return list(map(StoredInstance._make, connection.execute(query, values | {"page": PAGE})))
+    return list(map(StoredInstance._make, fetch_tuples(connection, query, values | {"page": PAGE})))
 
 
 def read_pages(database: Database, queries: Sequence[Select[Any]], values: dict[str, Any]) -> Iterator[StoredInstance]:

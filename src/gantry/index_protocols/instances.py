@@ -105,6 +105,10 @@ class UploadIndex(Protocol):
         """Remove a lot and seal its segments: one that no row names is given up, now or when its last row goes."""
         ...
 
+    def find_named(self, keys: Sequence[str]) -> set[str]:
+        """Those of at most a few hundred keys of objects that hold one blob each which a row names. Reads all rows."""
+        ...
+
     def list_uploads(self) -> list[tuple[int, int]]:
         """(lot, store id) of all lots."""
         ...

@@ -44,12 +44,15 @@ class BatchWriters:
         for writer in self._writers.values():
             writer.flush()
 
+    def close(self) -> tuple[str, ...]:
+        """The keys of the segments that were written. What was not flushed is removed."""
+        return tuple(key for writer in self._writers.values() for key in writer.close())
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        for writer in self._writers.values():
-            writer.close()
+        self.close()
 
 
 class Tries:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from gantry.operations.backfill import describe_old
+from gantry.operations.compaction import compact_segments
 from gantry.operations.describe_anew import describe_anew
 from gantry.operations.interruption import Stopping
 from gantry.operations.retention import sweep_operations
@@ -45,6 +46,7 @@ def make_chores(seams: Seams, stopping: threading.Event, busy: Callable[[], set[
         Chore("deleted stores", lambda: sweep_stores(seams, stopping, busy()), 5, woken=True),
         Chore("old operations", partial(sweep_operations, seams, stopping), 60, woken=True),
         Chore("uploads", partial(sweep_uploads, seams, left, stopping), 0),
+        Chore("sparse segments", partial(compact_segments, seams, stopping), 600, long=True),
         Chore("descriptions", partial(_describe, seams, stopping), 0, long=True),
     ]
 

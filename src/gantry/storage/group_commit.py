@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from gantry.errors import StatusError, Unavailable
 
+BROKEN_OFF = Unavailable("the disk may not have kept what was written: the sync was broken off")
+
 
 class _Round:
     def __init__(self) -> None:
@@ -45,7 +47,7 @@ class GroupCommit:
         except StatusError as error:
             mine.error = error
         except BaseException:
-            mine.error = Unavailable("the disk may not have kept what was written: the sync was broken off")
+            mine.error = BROKEN_OFF
             raise
         finally:
             self._changed.acquire()

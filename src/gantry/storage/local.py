@@ -63,7 +63,7 @@ class LocalObject(OpenedObject):
 
     def chunks(self) -> Iterator[bytes]:
         offset = 0
-        while chunk := self.read_at(offset, min(_READ_CHUNK, self.size - offset)):
+        while offset < self.size and (chunk := self.read_at(offset, min(_READ_CHUNK, self.size - offset))):
             offset += len(chunk)
             yield chunk
         self.check_whole(offset)

@@ -40,13 +40,15 @@ class LocalBlobs(LocalBlobStore):
         if extent is None:
             return super().delete(key)
         try:
-            free_extent(self.root, self._name(extent.segment), extent)
+            name = self._name(extent.segment)
+        except NotFound:
+            return None
+        try:
+            free_extent(self.root, name, extent)
         except OSError as error:
             if error.errno not in GONE:
                 raise translate_write_error(error, key) from None
             self._require()
-        except NotFound:
-            pass  # the key can be no path
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
         failed: dict[str, StatusError] = {}

@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 
-from gantry.errors import Aborted, NotFound, Unavailable
+from gantry.errors import Aborted, FailedPrecondition, NotFound, Unavailable
 from gantry.seams import OpenedObject
 from gantry.storage.beneath import open_beneath
 from gantry.storage.extents import Extent
@@ -94,7 +94,7 @@ def open_to_free(root: bytes, name: bytes) -> int:
 def free_locked(fd: int, start: int, end: int, key: str) -> None:
     """Raises OSError, Unavailable while somebody reads a part of it. The lock ends when ``fd`` is closed."""
     if not stat.S_ISREG(os.fstat(fd).st_mode):
-        raise NotFound(f"{key}: is not a regular file")
+        raise FailedPrecondition(f"{key}: something that is no regular file stands in the place of its segment")
     if claim(fd, start, end - start) is Lock.REFUSED:
         raise Unavailable(f"{key}: is being read", advice="it can be deleted when that has ended")
     free_range(fd, start, end - start)

@@ -13,7 +13,7 @@ from gantry.resources import Uids
 from gantry.seams import OpenedObject
 from gantry.storage.durable import Part
 from gantry.storage.extents import align, parse_extent
-from gantry.storage.group_commit import GroupCommit
+from gantry.storage.group_commit import BROKEN_OFF, GroupCommit
 from gantry.storage.local import LocalBlobStore, fill_from, translate_write_error, write_chunks
 from gantry.storage.local_extents import CHECKED, looks_freed
 from gantry.storage.new_files import NewFiles
@@ -101,9 +101,9 @@ class LocalWriter:
                 self._own.sync(own)
                 self._segments.sync(steps)
                 self._files.sync_names()
-        except StatusError as error:
+        except BaseException as error:
             for part in (*own, *(step.segment for step in steps)):
-                part.error = error
+                part.error = error if isinstance(error, StatusError) else BROKEN_OFF
             raise
         finally:
             self._own.settle(own)

@@ -7,10 +7,7 @@ from gantry.errors import DataLoss
 from gantry.names import DicomStoreName
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
-from gantry.studies.pixel_work import decode_blob, run_pixel_work
-
-WORTH_A_CALL = 16 << 20
-"""Bytes of frames per call of a worker: with less, opening the instance again takes too long."""
+from gantry.studies.pixel_work import WORTH_A_CALL, decode_blob, run_pixel_work
 
 
 class DecodedFrames:
@@ -25,7 +22,7 @@ class DecodedFrames:
         self._seams, self._store, self._row = seams, store, row
         self._count = count
         self._first = 0  # index of the first frame in ``_held``
-        self._held = self._decode(0)
+        self._held = self._decode(0, continues=False)
         self._frame_size = max(1, len(self._held[0]))
 
     def __len__(self) -> int:
@@ -43,19 +40,20 @@ class DecodedFrames:
     def _frame(self, number: int) -> bytes:
         if not self._first <= number < self._first + len(self._held):
             self._held = []  # never two batches in memory
-            self._first, self._held = number, self._decode(number)
+            self._first, self._held = number, self._decode(number, continues=True)
         frame = self._held[number - self._first]
         if len(frame) != self._frame_size:
             raise DataLoss(f"frame {number + 1} has {len(frame)} bytes, the first one has {self._frame_size}")
         return frame
 
-    def _decode(self, first: int) -> list[bytes]:
+    def _decode(self, first: int, *, continues: bool) -> list[bytes]:
         wanted = range(first, self._count)
         return run_pixel_work(
             self._seams,
             self._store,
             self._row,
             decode_blob,
+            continues=continues,
             transfer_syntax_uid=forms.EXPLICIT_LE,
             wanted=wanted,
             most=WORTH_A_CALL,

@@ -13,9 +13,8 @@ from gantry.errors import DataLoss, FailedPrecondition, NotFound
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
-from gantry.studies.decoded_frames import WORTH_A_CALL
 from gantry.studies.headers import read_one_header
-from gantry.studies.pixel_work import decode_blob, run_pixel_work
+from gantry.studies.pixel_work import decode_blob, stream_frames
 from gantry.studies.retrieve import open_blob
 
 MAX_FRAMES_BYTES = 1 << 30  # of all frames of one response
@@ -80,15 +79,8 @@ def read_frames(
 def _decode_some(
     seams: Seams, store: DicomStoreName, row: StoredInstance, numbers: Sequence[int], syntax: str
 ) -> Generator[Frame, None, None]:
-    """Decode the frames in several worker calls, each up to _WORTH_A_CALL bytes."""
-    while numbers:
-        decoded = run_pixel_work(
-            seams, store, row, decode_blob, transfer_syntax_uid=syntax, wanted=numbers, most=WORTH_A_CALL
-        )
-        numbers = numbers[len(decoded) :]
-        decoded.reverse()
-        while decoded:  # frees each frame once it is sent
-            yield iter((decoded.pop(),))
+    for frame in stream_frames(seams, store, row, decode_blob, numbers, transfer_syntax_uid=syntax):
+        yield iter((frame,))
 
 
 def _open_stored(

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from gantry.containment import contain
 from gantry.dicom.bulk import BulkPath
 from gantry.dicom.forms import DICOM, Form
+from gantry.dicom.open_source import count_frames
 from gantry.dicom.views import View, frame_bitstreams, rendered
-from gantry.errors import Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
+from gantry.errors import Aborted, Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls, wait_for_result
@@ -25,6 +26,9 @@ LEFT_SECONDS = 2
 a new worker takes longer than most frames."""
 _STOPS = "the server is stopping; ask again once it runs"
 _LOOKS = 3  # at where the bytes of an instance have just been moved
+WORTH_A_CALL = 16 << 20
+"""Bytes of frames or images per call of a worker: with less, opening the instance again takes too long."""
+
 Out = TypeVar("Out")
 
 
@@ -37,8 +41,19 @@ def transcode_blob(blob_key: str, *, blobs: BlobStore, transfer_syntax_uid: str)
     )[0].data
 
 
-def render_blob(blob_key: str, *, blobs: BlobStore, view: View, wanted: Sequence[int] | None) -> list[bytes]:
-    return _run_watched(blob_key, blobs, lambda opened, watch: rendered(opened, view, wanted, watch))
+def render_blob(
+    blob_key: str, *, blobs: BlobStore, view: View, wanted: Sequence[int] | None, most: int = 0
+) -> list[bytes]:
+    """Images of frames; stops once they have ``most`` bytes, 0 for no limit."""
+    return _run_watched(blob_key, blobs, lambda opened, watch: _take_until(rendered(opened, view, wanted, watch), most))
+
+
+def count_blob_frames(blob_key: str, *, blobs: BlobStore) -> int:
+    def count(opened: Any, watch: Callable[[], None]) -> Iterator[int]:
+        watch()
+        yield count_frames(opened)
+
+    return _run_watched(blob_key, blobs, count)[0]
 
 
 def decode_blob(
@@ -90,11 +105,53 @@ def _run_watched(
         return list(make(opened, next_frame))
 
 
+def stream_frames(
+    seams: Seams,
+    store: DicomStoreName,
+    row: StoredInstance,
+    function: Callable[..., list[bytes]],
+    wanted: Sequence[int] | None,
+    **options: Any,
+) -> Generator[bytes, None, None]:
+    """The results of ``render_blob`` or ``decode_blob`` for each frame: by numbers from 0, or for all of them.
+
+    They are made in several worker calls, each up to WORTH_A_CALL bytes; no more are in memory. Raises only
+    StatusError.
+    """
+    continues = False
+    while wanted is None or wanted:
+        made = run_pixel_work(
+            seams, store, row, function, continues=continues, wanted=wanted, most=WORTH_A_CALL, **options
+        )
+        if not made:
+            raise DataLoss(f"no frame of instance {row.sop_instance_uid} can be read")
+        if wanted is None:
+            wanted = range(len(made) if sum(map(len, made)) < WORTH_A_CALL else _count_frames(seams, store, row))
+        wanted, continues = wanted[len(made) :], True
+        made.reverse()
+        while made:  # frees each frame once it is sent
+            yield made.pop()
+
+
+def _count_frames(seams: Seams, store: DicomStoreName, row: StoredInstance) -> int:
+    return run_pixel_work(seams, store, row, count_blob_frames, continues=True)
+
+
 def run_pixel_work(
-    seams: Seams, store: DicomStoreName, row: StoredInstance, function: Callable[..., Out], **options: Any
+    seams: Seams,
+    store: DicomStoreName,
+    row: StoredInstance,
+    function: Callable[..., Out],
+    *,
+    continues: bool = False,
+    **options: Any,
 ) -> Out:
-    """Run one of the functions above in a worker for one instance. Raises only StatusError."""
-    return finish(seams, store, row, submit(seams, row, function, **options), function, **options)
+    """Run one of the functions above in a worker for one instance. Raises only StatusError.
+
+    ``continues``: earlier frames have been sent already, so the instance must not have been replaced since then.
+    """
+    future = submit(seams, row, function, **options)
+    return finish(seams, store, row, future, function, continues=continues, **options)
 
 
 def finish(
@@ -103,11 +160,14 @@ def finish(
     row: StoredInstance,
     future: Future[Out],
     function: Callable[..., Out],
+    *,
+    continues: bool = False,
     **options: Any,
 ) -> Out:
     """The result of a call of ``submit``, which is repeated where the blob was moved meanwhile.
 
-    Raises only StatusError: NotFound where the instance was deleted meanwhile, DataLoss where only its blob is gone.
+    Raises only StatusError: NotFound where the instance was deleted meanwhile, DataLoss where only its blob is
+    gone, Aborted where it was replaced by another one and the answer ``continues``.
     """
     for _ in range(_LOOKS):
         try:
@@ -116,8 +176,15 @@ def finish(
             moved = next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
         if moved.blob_key == row.blob_key:
             break
+        if continues and _describe_content(moved) != _describe_content(row):
+            raise Aborted(f"instance {row.sop_instance_uid} was replaced while it was sent; send the request again")
         row, future = moved, submit(seams, moved, function, **options)
     raise DataLoss(f"the file of instance {row.sop_instance_uid} is gone")
+
+
+def _describe_content(row: StoredInstance) -> tuple[object, ...]:
+    """Values that a move to another place does not change, and that a replacement of the instance does."""
+    return row.size, row.transfer_syntax_uid, row.pack_id, row.pack_number
 
 
 def submit(seams: Seams, row: StoredInstance, function: Callable[..., Out], **options: Any) -> Future[Out]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from gantry.dicom.forms import video_types
 from gantry.dicom.views import MAX_VIEW_SIDE, View, Viewport
@@ -10,7 +10,7 @@ from gantry.errors import NotFound
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
-from gantry.studies.pixel_work import render_blob, run_pixel_work
+from gantry.studies.pixel_work import render_blob, stream_frames
 
 _LOOKED_AT = 1000  # instances of a study: a thumbnail must be fast
 
@@ -19,9 +19,9 @@ __all__ = ["MAX_VIEW_SIDE", "View", "Viewport", "choose_representative", "render
 
 def render_images(
     seams: Seams, store: DicomStoreName, row: StoredInstance, view: View, wanted: Sequence[int] | None
-) -> list[bytes]:
-    """Frames by numbers from 0, or all, as JPEG or PNG. Raises only StatusError."""
-    return run_pixel_work(seams, store, row, render_blob, view=view, wanted=wanted)
+) -> Generator[bytes, None, None]:
+    """Frames by numbers from 0, or all, as JPEG or PNG; a few megabytes in memory. Raises only StatusError."""
+    return stream_frames(seams, store, row, render_blob, wanted, view=view)
 
 
 def choose_representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> tuple[StoredInstance, int]:

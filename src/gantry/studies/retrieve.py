@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gantry.containment import contain
 from gantry.dicom import forms
@@ -217,7 +217,7 @@ class _Sender:
             self._fail(row, error)
 
     def _send_transcoded(self, rows: Sequence[StoredInstance]) -> Iterator[Piece]:
-        options = {"transfer_syntax_uid": self.syntax}
+        options: dict[str, Any] = {"transfer_syntax_uid": self.syntax}
         calls = (partial(submit, self.seams, row, transcode_blob, **options) for row in rows)
         futures = submit_in_order(calls, _choose_window(self.seams, rows))
         with closing(futures):

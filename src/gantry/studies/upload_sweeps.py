@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator
 from itertools import islice
@@ -13,8 +12,6 @@ from gantry.ingest import AWAY
 from gantry.resources import StoredInstance, Uids
 from gantry.seams import Seams, without_gaps
 from gantry.storage.extents import SUFFIX
-
-logger = logging.getLogger(__name__)
 
 _CHUNK = 200  # blobs looked up in one query
 
@@ -69,12 +66,14 @@ def _is_at(stored: StoredInstance | None, key: str) -> bool:
 
 
 def _delete_objects(seams: Seams, store_id: int, keys: list[str]) -> None:
-    """Objects of their own. One that cannot be read may have a row: it stays, and the log says so."""
+    """Objects of their own that no row names. Those that cannot be read are looked for in all rows of the index."""
     uids = {key: _read_uids(seams, key) for key in keys}
     known = [each for each in uids.values() if each is not None]
     named = {item.blob_key for item in seams.index.instances.find_stored(store_id, known).values()}
+    if unread := [key for key in keys if uids[key] is None]:
+        named |= seams.index.uploads.find_named(unread)
     for key in keys:
-        if uids[key] is not None and key not in named:
+        if key not in named:
             seams.blobs.delete(key)
 
 
@@ -86,6 +85,5 @@ def _read_uids(seams: Seams, key: str) -> Uids | None:
             return header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid
     except AWAY:
         raise
-    except StatusError as error:
-        logger.warning("%s was left by an upload and cannot be read; it stays: %s", key, error.message)
+    except StatusError:
         return None

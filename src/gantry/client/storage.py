@@ -7,6 +7,7 @@ import json
 import os
 import threading
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from gantry.client.terminal import note, say
@@ -14,6 +15,7 @@ from gantry.config import DataDirectory, open_index, open_seams
 from gantry.errors import NotFound
 from gantry.operations.compaction import compact_files, compact_segments
 from gantry.operations.sweeper import sweep_garbage
+from gantry.seams import Seams
 from gantry.settings.loading import Settings, load_settings
 
 
@@ -46,8 +48,11 @@ def compact(args: argparse.Namespace) -> int:
     with closing(DataDirectory(settings)) as directory:
         seams = open_seams(settings, directory)
         try:
-            for store_id in seams.index.segments.list_stores():
-                compact_files(seams, store_id, never, _tell)
+            if settings.layout == "files":
+                note("layout = files: small files stay what they are")
+            else:
+                for store_id in seams.index.segments.list_stores():
+                    compact_files(seams, store_id, never, partial(_end_batch, seams))
             compact_segments(seams, never)
             sweep_garbage(seams)
         finally:
@@ -57,7 +62,9 @@ def compact(args: argparse.Namespace) -> int:
     return 0
 
 
-def _tell(seen: int, moved: int) -> None:
+def _end_batch(seams: Seams, seen: int, moved: int) -> None:
+    """The files go at once: otherwise the disk would have to hold the whole store twice."""
+    sweep_garbage(seams)
     note(f"{seen} instances looked at, {moved} moved")
 
 

@@ -135,6 +135,7 @@ class StorageSettings:
         "How new instances lie on the disk. segments: small ones share files of 64 MiB. files: each has a file of its "
         "own. What is stored already stays readable.",
         '"files"',
+        more="See [storage-on-disk.md](howto/storage-on-disk.md).",
     )
     retention_days: int = setting(
         30,

@@ -64,18 +64,20 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks fairness", description=__doc__)
     parser.add_argument("--rows", type=int, default=400_000, help="instances of the study that goes (%(default)s)")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each kind of pressure (%(default)s)")
+    parser.add_argument("--only", default="", help="the kinds of pressure whose names contain this")
     parser.add_argument("--dir", help="work in a new directory inside this one")
     options = parser.parse_args(arguments)
     with work_directory(options.dir) as work:
-        return _measure(work, options.rows, options.seconds)
+        return _measure(work, options)
 
 
-def _measure(work: Path, rows: int, seconds: float) -> int:
+def _measure(work: Path, options: argparse.Namespace) -> int:
     slow = []
-    with _scene(work, rows) as scene:
+    with _scene(work, options.rows) as scene:
         print(f"{'ms':28}{'path':12}{'requests':>9}{'p50':>8}{'p99':>8}{'most':>8}")
         for name, press in _kinds(scene).items():
-            slow += _phase(scene, name, press, seconds)
+            if options.only in name:
+                slow += _phase(scene, name, press, options.seconds)
         stopped = _stop(scene)
     print(f"\nSIGTERM under all of it: ended within {stopped:.1f} s (at most {STOP_SECONDS:g})")
     for line in slow:

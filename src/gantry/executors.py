@@ -31,6 +31,9 @@ logger = logging.getLogger(__name__)
 _Waiting = tuple["_Call", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 _PAUSES = (0.1, 0.5, 1, 2, 4, 8, 15, 30)  # seconds between attempts to start a process
 _STARTS = 20  # a call that no worker has begun is nobody's fault: another one gets it, unless none ever starts
+NICENESS = 10
+"""How far workers stand back for the server's own threads where there is less processor time than work (nice(2)): at 10
+a process gets a tenth of what one at 0 gets (``sched_prio_to_weight`` in Linux). Idle processors are used in full."""
 _MAIN = "import sys; from gantry.executors import work; work(int(sys.argv[1]), int(sys.argv[2]))"
 
 
@@ -253,6 +256,7 @@ class _Worker:
 def work(descriptor: int, lifeline: int) -> None:
     """Main function of a worker process: calls come in over a socket until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICENESS)
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     connection = Connection(descriptor)
     hear_beats(lambda seconds: connection.send_bytes(pickle.dumps(seconds)))

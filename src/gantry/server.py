@@ -41,7 +41,6 @@ from gantry.studies.uploads import Uploads
 logger = logging.getLogger(__name__)
 
 _PAGES: dict[str, PageHandler] = {
-    "healthz": pages.healthz,
     "readyz": pages.readyz,
     "metrics": pages.metrics,
     "logs": pages.logs,
@@ -53,6 +52,7 @@ _PAGES: dict[str, PageHandler] = {
     "$discovery": discovery.rest,
     "discovery": discovery.rest,
 }
+_INSTANT: dict[str, PageHandler] = {"healthz": pages.healthz}
 _FORMS: dict[str, FormHandler] = {
     "token": tokens.give_token,
     "console": console.act,
@@ -82,7 +82,7 @@ class Gantry:
         self.seams = seams
         self.runner = Runner(seams)
         self.uploads = Uploads(seams)
-        self.app = App(_context(settings, self, edge), _PAGES, _FORMS)
+        self.app = App(_context(settings, self, edge), _PAGES, _FORMS, _INSTANT)
 
     def start(self) -> None:
         self.runner.start()

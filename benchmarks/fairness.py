@@ -33,6 +33,8 @@ from benchmarks.service import Service
 LIMIT_MS = 100.0
 """Small reads answer within it at the 99th percentile."""
 STOP_SECONDS = 20.0
+_BEGIN_SECONDS = 3.0
+"""Until all clients of a kind have begun: processes that start are no load that a server has of its clients."""
 _FRAMES = 200
 _STUDY = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 
@@ -89,7 +91,7 @@ def _phase(scene: Scene, name: str, press: Callable[[ExitStack], None], seconds:
     """One kind of pressure; the paths that were too slow."""
     with ExitStack() as stack:
         press(stack)
-        time.sleep(1)
+        time.sleep(_BEGIN_SECONDS)
         found = probe(Probe(scene.service.url, list(scene.paths()), seconds))
     slow = []
     for path, times in found.items():

@@ -34,7 +34,8 @@ _STARTS = 20  # a call that no worker has begun is nobody's fault: another one g
 NICENESS = 10
 """How far workers stand back for the server's own threads where there is less processor time than work (nice(2)): at 10
 a process gets a tenth of what one at 0 gets (``sched_prio_to_weight`` in Linux). Idle processors are used in full."""
-_MAIN = "import sys; from gantry.executors import work; work(int(sys.argv[1]), int(sys.argv[2]))"
+# First of all, because to import libraries takes a new worker longer than most calls.
+_MAIN = f"import os, sys; os.nice({NICENESS}); from gantry.executors import work; work(*map(int, sys.argv[1:]))"
 
 
 class _Call(Call[Any]):
@@ -256,7 +257,6 @@ class _Worker:
 def work(descriptor: int, lifeline: int) -> None:
     """Main function of a worker process: calls come in over a socket until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.nice(NICENESS)
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     connection = Connection(descriptor)
     hear_beats(lambda seconds: connection.send_bytes(pickle.dumps(seconds)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -62,6 +63,10 @@ _FORMS: dict[str, FormHandler] = {
 
 _SWITCH_SECONDS = 0.0005
 """The event loop must not wait 5 ms, Python's default, behind each thread that is at work."""
+
+
+_GARBAGE_OBJECTS = 10_000
+"""New objects between two searches for cycles of garbage, instead of Python's 700."""
 
 
 class Edge:
@@ -212,9 +217,18 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            _keep_pauses_short()
             self._gantry.start()
             # With a log on stdout every line there is JSON.
             print(_greeting(self._settings), file=sys.stderr if self._settings.log_json else sys.stdout, flush=True)
+
+
+def _keep_pauses_short() -> None:
+    """Every thread stands still while Python looks for cycles of garbage, for 100 ms and more if it looks through all
+    that was imported, too: that stays, so it is left out from here on."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_OBJECTS, *gc.get_threshold()[1:])
 
 
 def _greeting(settings: Settings) -> str:

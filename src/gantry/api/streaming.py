@@ -8,13 +8,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from gantry.api.web import Answer
 from gantry.errors import StatusError
-from gantry.studies.departure import leave, watch
+from gantry.studies.departure import leave, require_client, watch
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +99,8 @@ async def _wait_until_gone(receive: Receive) -> None:
 
 @asynccontextmanager
 async def watch_client(request: Request) -> AsyncIterator[None]:
-    """During the block, and in the answer after it, work in threads is stopped when the client disconnects.
+    """During the block, and in the answer after it, work in threads is stopped when the client disconnects. What waits
+    for a thread is not begun: the block is left with Cancelled.
 
     Only for requests without a body: watching would take the bytes of a body.
     """
@@ -107,15 +109,24 @@ async def watch_client(request: Request) -> AsyncIterator[None]:
         yield
         return
     tasks: list[asyncio.Future[None]] = []
+    scope = CancelScope()
     begin = asyncio.get_running_loop().call_later(
-        _WATCH_SECONDS, lambda: tasks.append(asyncio.ensure_future(_wait_until_gone(request.receive)))
+        _WATCH_SECONDS, lambda: tasks.append(asyncio.ensure_future(_cancel_when_gone(request.receive, scope)))
     )
     try:
-        yield
+        with scope:
+            yield
     finally:
         begin.cancel()
         for task in tasks:
             task.cancel()
+    if scope.cancelled_caught:
+        require_client()
+
+
+async def _cancel_when_gone(receive: Receive, scope: CancelScope) -> None:
+    await _wait_until_gone(receive)
+    scope.cancel()  # of waits in the event loop: a thread that has begun ends by itself
 
 
 def _close(pieces: Iterator[bytes]) -> None:

@@ -139,7 +139,9 @@ class Call(Future[Out]):
 
 
 class Workers(Executor):
-    """Processes that calls run in."""
+    """Processes that calls run in, ``size`` at a time."""
+
+    size: int
 
     def end(self, seconds: float = 0) -> None:
         """Take no more calls, cancel those that wait, and end those that are not done in so many seconds."""

@@ -61,7 +61,7 @@ class App:
     ) -> None:
         self._context = context
         self._pages, self._forms, self._instant = pages, forms, instant
-        self._intake, self._lanes = Intake(context.pace), Lanes()
+        self._intake, self._lanes = Intake(context.pace), Lanes(context.seams.pixels.size)
         self._origins = Origins(context.public_url) if context.access is None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

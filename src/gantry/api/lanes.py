@@ -24,16 +24,20 @@ class Lane(Enum):
     LONG = "long"
 
 
-PLACES = MappingProxyType({Lane.READ: 8, Lane.SEARCH: 4, Lane.WRITE: 16, Lane.PICTURE: 16, Lane.LONG: 16})
+PLACES = MappingProxyType({Lane.READ: 8, Lane.SEARCH: 4, Lane.WRITE: 16, Lane.LONG: 16})
 """Threads of each lane. Reads and searches only compete for the GIL with more of them; those that write wait for one
-writer; for PICTURE and LONG it is as many as keep the workers of a large machine (16) and its disks busy."""
+writer; those of LONG, for the workers of a large machine (16) and for disks."""
+
+PICTURES_PER_WORKER = 2
+"""Threads of PICTURE: one waits for its picture, the next has one ready for the worker to begin."""
 
 
 class Lanes:
-    """The limits of one server."""
+    """The limits of one server that has so many workers for pixels."""
 
-    def __init__(self) -> None:
-        self._limiters = {lane: CapacityLimiter(places) for lane, places in PLACES.items()}
+    def __init__(self, pixel_workers: int) -> None:
+        places = {**PLACES, Lane.PICTURE: PICTURES_PER_WORKER * pixel_workers}
+        self._limiters = {lane: CapacityLimiter(places[lane]) for lane in Lane}
 
     def __getitem__(self, lane: Lane) -> CapacityLimiter:
         return self._limiters[lane]

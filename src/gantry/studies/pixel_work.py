@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
@@ -14,8 +15,8 @@ from gantry.dicom.views import View, frame_bitstreams, rendered
 from gantry.errors import Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
-from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls, result_of
-from gantry.studies.departure import require_client
+from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls
+from gantry.studies.departure import on_leave, require_client
 
 FRAME_SECONDS = 60
 INSTANCE_SECONDS = 600
@@ -125,7 +126,8 @@ def submit(seams: Seams, row: StoredInstance, function: Callable[..., Made], **o
 def result(future: Future[Made]) -> Made:
     """What ``submit`` began. Where the client goes meanwhile it is cancelled, or ended if it lasts."""
     try:
-        return result_of(future, require_client)
+        _wait(future)
+        return future.result()
     except Cancelled:
         end_calls([future], LEFT_SECONDS)
         raise
@@ -135,6 +137,16 @@ def result(future: Future[Made]) -> Made:
         raise DeadlineExceeded(f"a frame takes longer than {FRAME_SECONDS} seconds; its data may be damaged") from None
     except WorkerDied:
         raise FailedPrecondition("the worker process died while it decoded this instance; it may be damaged") from None
+
+
+def _wait(future: Future[Any]) -> None:
+    """Raises Cancelled as soon as the client goes: its place is for the next one."""
+    woken = threading.Event()
+    future.add_done_callback(lambda _: woken.set())
+    with on_leave(woken.set):
+        woken.wait()
+    if not future.done():
+        require_client()
 
 
 def in_order(calls: Iterator[Callable[[], Future[Made]]], window: int) -> Generator[Future[Made], None, None]:

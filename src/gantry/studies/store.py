@@ -19,6 +19,7 @@ from gantry.names import DicomStoreName
 from gantry.operations.blob_keys import blob_key
 from gantry.resources import BlobStorageClass, Instance
 from gantry.seams import BlobStore, Seams
+from gantry.studies.places import without_place
 from gantry.studies.replacing import replace_all
 from gantry.studies.uploads import Request, Uploads
 
@@ -195,7 +196,8 @@ class _Request:
         written = [item.instance for item in batch]
         try:
             found = [item for item in describe(batch) if isinstance(item, Instance)]
-            self.blobs.flush()
+            with without_place():
+                self.blobs.flush()
             stored, present = self._store(found, written)
         except BaseException as error:
             self._settle([item.instance for item in batch], written, error)

@@ -40,7 +40,7 @@ Begun = tuple[Answer, list[bytes]]
 MAX_QUERY_BYTES = 1 << 20
 """Of a query that is sent in the body: above what servers usually take in an address (8 to 64 KiB)."""
 
-_WAITING = ("sign-in",)
+_SIGN_IN = ("sign-in", "token")
 """Pages that may wait for an issuer of tokens."""
 
 _WITH_BODY = ("POST", "PATCH", "PUT")
@@ -91,15 +91,15 @@ class App:
     async def _page(self, request: Request, segments: list[str]) -> ASGIApp:
         if request.method == "POST" and segments[0] in self._forms:
             body = await self._form(request, self._client(request), MAX_FORM_BYTES)
-            form = self._forms[segments[0]]
-            return await run_sync(form, self._context, request, body, limiter=self._lanes[Lane.WRITE])
+            form, lane = self._forms[segments[0]], Lane.SIGN_IN if segments[0] in _SIGN_IN else Lane.WRITE
+            return await run_sync(form, self._context, request, body, limiter=self._lanes[lane])
         is_read = request.method in ("GET", "HEAD")
         if is_read and segments[0] in self._instant:
             return self._instant[segments[0]](self._context, request)
         page = self._pages.get(segments[0])
         if page is None or not is_read:
             raise NotFound(f"no such page: {_verb(request)} {request.url.path[:200]}; the API begins at /v1/projects")
-        lane = Lane.WRITE if segments[0] in _WAITING else Lane.READ
+        lane = Lane.SIGN_IN if segments[0] in _SIGN_IN else Lane.READ
         async with watch_client(request):
             return await run_sync(_show, page, self._context, request, limiter=self._lanes[lane])
 

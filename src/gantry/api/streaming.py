@@ -59,13 +59,16 @@ class StreamedAnswer:
             await run_sync(_close, self._rest)
 
     async def _send_all(self, send: Send, gone: asyncio.Future[None]) -> None:
-        pieces, ended = self._first, False
+        """More is drawn once the client has taken what was sent before: for one that reads nothing no more is held."""
+        pieces, self._first, ended = self._first, [], False
         while pieces and not gone.done():
-            following = None if ended else asyncio.ensure_future(run_sync(draw, self._rest))
+            following: asyncio.Future[tuple[list[bytes], bool]] | None = None
             try:
                 for piece in pieces:
                     async with asyncio.timeout(SEND_SECONDS):
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    if following is None and not ended:
+                        following = asyncio.ensure_future(run_sync(draw, self._rest))
             finally:
                 pieces, ended = await following if following else ([], True)
         if not gone.done():

@@ -27,7 +27,7 @@ BODY_SECONDS = 60.0
 GRACE_SECONDS, WINDOW_SECONDS = 10.0, 60.0
 """The rate of a client is measured after the first ten seconds, over each minute."""
 
-WORKING = 8
+WORKING = 4
 """Uploads that work at a time. More only compete for the interpreter's lock (the GIL), which others wait for, too."""
 
 OPEN, OPEN_EACH = 256, 128

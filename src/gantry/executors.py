@@ -31,7 +31,11 @@ logger = logging.getLogger(__name__)
 _Waiting = tuple["_Call", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 _PAUSES = (0.1, 0.5, 1, 2, 4, 8, 15, 30)  # seconds between attempts to start a process
 _STARTS = 20  # workers that may die before they begin a call: then the call did not cause it and is tried again
-_MAIN = "import sys; from gantry.executors import work; work(int(sys.argv[1]), int(sys.argv[2]))"
+NICENESS = 10
+"""How far workers stand back for the server's own threads where there is less processor time than work (nice(2)): at 10
+a process gets a tenth of what one at 0 gets (``sched_prio_to_weight`` in Linux). Idle processors are used in full."""
+# First of all, because to import libraries takes a new worker longer than most calls.
+_MAIN = f"import os, sys; os.nice({NICENESS}); from gantry.executors import work; work(*map(int, sys.argv[1:]))"
 
 
 class _Call(Call[Any]):

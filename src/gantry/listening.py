@@ -11,6 +11,10 @@ from contextlib import ExitStack, contextmanager
 from gantry.errors import FailedPrecondition, InvalidArgument
 from gantry.system_errors import describe_os_error
 
+HANDLES = 32
+"""Of each listening socket. libuv, since 1.45, takes one new connection a turn of the event loop from each of them
+(https://github.com/libuv/libuv/pull/3696): by one alone, clients that come and go would keep others from coming in."""
+
 
 @contextmanager
 def bind(host: str, port: int) -> Iterator[list[socket.socket]]:
@@ -29,7 +33,12 @@ def bind(host: str, port: int) -> Iterator[list[socket.socket]]:
                 f"host {host}, port {port}: {reason}",
                 advice="stop the program that listens there, or choose another --host or --port",
             ) from None
-        yield sockets
+        yield [each for made in sockets for each in (made, *_duplicate(opened, made))]
+
+
+def _duplicate(opened: ExitStack, made: socket.socket) -> list[socket.socket]:
+    """More handles of the same socket, with the same queue of connections."""
+    return [opened.enter_context(made.dup()) for _ in range(HANDLES - 1)]
 
 
 def _bind(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:

@@ -197,7 +197,9 @@ class Call(Future[Out]):
 
 
 class Workers(Executor):
-    """An executor whose calls run in worker processes."""
+    """An executor whose calls run in worker processes, ``size`` at a time."""
+
+    size: int
 
     def end(self, seconds: float = 0) -> None:
         """Accept no more calls, cancel waiting calls, and end calls that still run after so many seconds."""

@@ -93,6 +93,12 @@ def test_a_request_without_a_body_is_answered_in_one_thread(house: House, verb: 
     assert house.last_line()[1] == 0
 
 
+def test_health_waits_for_no_thread(house: House) -> None:
+    for verb in ("GET", "HEAD"):
+        assert house.call(verb, "/healthz").status_code == 200
+        assert not house.hops
+
+
 def test_a_request_with_a_body_is_admitted_before_it_is_read(house: House) -> None:
     answer = house.call("PATCH", f"{STORE}?updateMask=labels", json={"labels": {"a": "b"}})
     assert answer.status_code == 200

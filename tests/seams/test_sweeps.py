@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from gantry.operations import sweeps as sweeps_module
 from gantry.operations.interruption import Stopping
+from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.operations.sweeps import Chore, Sweeps
 
 
@@ -140,3 +144,68 @@ def test_what_lasts_holds_up_nothing() -> None:
     house.until("often", 5)
     go.set()
     house.end(sweeps)
+
+
+class Rests(threading.Event):
+    """Notes how long each wait would be, and does not wait; in wait number ``stops_at`` the server stops."""
+
+    def __init__(self, stops_at: int = 0) -> None:
+        super().__init__()
+        self.stops_at, self.seconds = stops_at, list[float]()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout or 0.0)
+        return len(self.seconds) == self.stops_at
+
+
+PIECE = 0.02
+
+
+class Garbage:
+    """Rows in four pieces and blobs in three lists of one, each of which takes PIECE seconds."""
+
+    def __init__(self) -> None:
+        self.rows, self.blobs = 4, ["c", "b", "a"]
+
+    def purge_removed(self) -> bool:
+        time.sleep(PIECE)
+        self.rows -= 1
+        return not self.rows
+
+    def purge_store(self, _: int) -> bool:
+        return self.purge_removed()
+
+    def list_blobs(self, after: str, _: int) -> list[str]:
+        time.sleep(PIECE)
+        return [self.blobs.pop()] if self.blobs else []
+
+    def forget_blobs(self, _: list[str]) -> None:
+        pass
+
+    def list_deleted_stores(self) -> list[int]:
+        return [1]
+
+    forget_store = forget_blobs
+
+
+def seams_of(garbage: Garbage) -> Any:
+    blobs = SimpleNamespace(delete=lambda key: None, delete_prefix=lambda *_, **__: 0)
+    return SimpleNamespace(index=SimpleNamespace(garbage=garbage), blobs=blobs, places=("main",))
+
+
+def test_each_piece_of_a_sweep_is_followed_by_a_rest_as_long_as_itself() -> None:
+    garbage, rests = Garbage(), Rests()
+    sweep_garbage(seams_of(garbage), rests)
+    assert not garbage.rows and not garbage.blobs
+    assert len(rests.seconds) == 3 + 3 and min(rests.seconds) >= PIECE
+    garbage, rests = Garbage(), Rests()
+    sweep_stores(seams_of(garbage), rests, busy=set())
+    assert not garbage.rows
+    assert len(rests.seconds) == 3 and min(rests.seconds) >= PIECE
+
+
+@pytest.mark.parametrize("stops_at", [1, 2, 3, 4, 6])
+def test_a_sweep_ends_in_the_rest_in_which_the_server_stops(stops_at: int) -> None:
+    rests = Rests(stops_at)
+    sweep_garbage(seams_of(Garbage()), rests)
+    assert len(rests.seconds) == stops_at

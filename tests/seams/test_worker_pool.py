@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gantry.executors import WorkerPool
+from gantry.executors import NICENESS, WorkerPool
 from gantry.seams import CallEnded, WorkerTimedOut, end_calls
 from tests.seams import calls
 from tests.seams.executor_suite import ExecutorSuite
@@ -45,6 +45,12 @@ def test_a_call_without_a_sign_of_life_is_ended_and_the_others_go_on(executor: W
         hanging.result(timeout=30)
     assert [future.result(timeout=30) for future in others] == list(range(1, 21))
     assert {executor.submit(os.getpid).result() for _ in range(20)}
+
+
+def test_workers_stand_back_for_the_server(executor: WorkerPool) -> None:
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    assert executor.submit(os.getpriority, os.PRIO_PROCESS, 0).result(60) == min(mine + NICENESS, 19)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == mine
 
 
 def test_a_worker_that_dies_before_it_has_begun_costs_no_call() -> None:
@@ -219,7 +225,7 @@ def test_an_interrupt_from_the_terminal_does_not_reach_the_workers() -> None:
 PARENT = """
 import os, sys, time
 from pathlib import Path
-from gantry.executors import WorkerPool
+from gantry.executors import NICENESS, WorkerPool
 from gantry.seams import WorkerTimedOut
 from tests.seams import calls
 pool = WorkerPool(2)

@@ -7,9 +7,11 @@ import re
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from fractions import Fraction
+from functools import partial
 
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.call import Call
+from gantry.api.lanes import Lane
 from gantry.api.multipart import close_delimiter, new_boundary, part_head
 from gantry.api.ranges import matches
 from gantry.api.retrieving import answer_value, find_instance, parse_frame_list, video_offers
@@ -28,10 +30,11 @@ _OFFERS = tuple(
 _THUMBNAIL = Viewport(128, 128)
 _SIDE, _DECIMAL = re.compile(r"[0-9]{1,6}"), re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
+_pictures = partial(WebHandler, lane=Lane.PICTURE)
 _KNOWN = ("accept", "quality", "viewport", "window")
 
 
-@WebHandler
+@_pictures
 def render_instance(call: Call) -> Answer:
     """The first frame as a picture, or all of them in a multipart answer; a video as it is stored."""
     row = find_instance(call)
@@ -50,12 +53,12 @@ def _video(call: Call, row: StoredInstance) -> Answer:
     return answer_value(call, value, offer.type, make_etag(row, "video", offer.type))
 
 
-@WebHandler
+@_pictures
 def render_frames(call: Call) -> Answer:
     return _render(call, find_instance(call), [number - 1 for number in parse_frame_list(call.ids[7])])
 
 
-@WebHandler
+@_pictures
 def render_thumbnail(call: Call) -> Answer:
     """A small picture from the middle of a study, a series or an instance, or of the named frames."""
     row, number = choose_representative(call.context.seams, call.dicom_store, call.path)

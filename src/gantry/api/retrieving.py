@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.attachments import attachment_header
 from gantry.api.call import Call
+from gantry.api.lanes import Lane
 from gantry.api.multipart import close_delimiter, new_boundary, part_head
 from gantry.api.ranges import matches, parse_range
 from gantry.api.searching import DICOM_JSON, OBJECTS, json_array, xml_parts
@@ -95,7 +97,7 @@ def _names_syntax(call: Call, syntax: str) -> bool:
     return any(item.transfer_syntax == syntax for item in call.accepted())
 
 
-@WebHandler
+@partial(WebHandler, lane=Lane.READ)
 def retrieve_metadata(call: Call) -> Answer:
     offer, _ = call.negotiate(OBJECTS)
     found = read_metadata(call.context.seams, call.dicom_store, call.path, call.web_url)

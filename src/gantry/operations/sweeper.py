@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
+from functools import partial
 
 from gantry.errors import StatusError
 from gantry.operations.interruption import make_stop_check
@@ -19,13 +22,29 @@ def sweep_garbage(seams: Seams, stopping: threading.Event | None = None) -> None
 
     Each step is a short transaction, so that other writers have their turn.
     """
-    while not seams.index.garbage.purge_removed():
-        if stopping is not None and stopping.is_set():
-            return
     last = ""
-    while last := sweep_some_garbage(seams, last):
-        if stopping is not None and stopping.is_set():
-            return
+
+    def sweep_more() -> bool:
+        nonlocal last
+        last = sweep_some_garbage(seams, last)
+        return not last
+
+    if _in_pieces(seams.index.garbage.purge_removed, stopping):
+        _in_pieces(sweep_more, stopping)
+
+
+def _in_pieces(piece: Callable[[], bool], stopping: threading.Event | None) -> bool:
+    """Call ``piece`` until it returns True; False where the server stops.
+
+    In a server each piece is followed by a rest as long as itself: nobody waits for this work, and half of the time is
+    left to those who do.
+    """
+    while True:
+        begun = time.monotonic()
+        if piece():
+            return True
+        if stopping is not None and stopping.wait(time.monotonic() - begun):
+            return False
 
 
 def sweep_some_garbage(seams: Seams, after: str = "") -> str:
@@ -54,9 +73,8 @@ def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> Non
     for store_id in seams.index.garbage.list_deleted_stores():
         if store_id in busy:
             continue
-        while not seams.index.garbage.purge_store(store_id):
-            if stopping.is_set():
-                return
+        if not _in_pieces(partial(seams.index.garbage.purge_store, store_id), stopping):
+            return
         try:
             for place in seams.places:
                 seams.blobs.delete_prefix(f"{place}/{store_id}/", check=make_stop_check(stopping))

@@ -7,27 +7,71 @@ inherit its context.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 from gantry.errors import Cancelled
 
-_left: ContextVar[threading.Event | None] = ContextVar("client_left", default=None)
+
+class _Client:
+    """One client, and what is called when it goes."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._calls: list[Callable[[], object]] = []
+        self.has_left = False
+
+    def leave(self) -> None:
+        with self._lock:
+            self.has_left = True
+            calls = list(self._calls)
+        for call in calls:
+            call()
+
+    def add(self, call: Callable[[], object]) -> None:
+        with self._lock:
+            self._calls.append(call)
+            has_left = self.has_left
+        if has_left:
+            call()
+
+    def remove(self, call: Callable[[], object]) -> None:
+        with self._lock:
+            self._calls.remove(call)
+
+
+_client: ContextVar[_Client | None] = ContextVar("client", default=None)
 
 
 def watch() -> None:
-    """Begin to watch the client of a request in this context."""
-    _left.set(threading.Event())
+    """Begin a request in this context."""
+    _client.set(_Client())
 
 
 def leave() -> None:
-    """Record that the client of this context's request has disconnected."""
-    left = _left.get()
-    if left is not None:
-        left.set()
+    """The client of this context's request has gone."""
+    client = _client.get()
+    if client is not None:
+        client.leave()
+
+
+@contextmanager
+def on_leave(call: Callable[[], object]) -> Iterator[None]:
+    """``call`` is called once the client goes within the block, from another thread; at once where it has gone."""
+    client = _client.get()
+    if client is None:
+        yield
+        return
+    client.add(call)
+    try:
+        yield
+    finally:
+        client.remove(call)
 
 
 def require_client() -> None:
-    """Raises Cancelled where the client has disconnected."""
-    left = _left.get()
-    if left is not None and left.is_set():
+    """Raises Cancelled where the client has gone: nobody would read the answer."""
+    client = _client.get()
+    if client is not None and client.has_left:
         raise Cancelled("the client has closed the connection")

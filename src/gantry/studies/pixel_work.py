@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
@@ -15,8 +16,8 @@ from gantry.dicom.views import View, frame_bitstreams, rendered
 from gantry.errors import Aborted, Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
-from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls, wait_for_result
-from gantry.studies.departure import require_client
+from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls
+from gantry.studies.departure import on_leave, require_client
 
 FRAME_SECONDS = 60  # far more than the largest frame takes; damaged data can keep a codec busy for ever
 INSTANCE_SECONDS = 600  # clients do not wait longer
@@ -199,7 +200,8 @@ def submit(seams: Seams, row: StoredInstance, function: Callable[..., Out], **op
 def wait_for_pixels(future: Future[Out]) -> Out:
     """The result of a call. If the client disconnects meanwhile, the call is cancelled, or ended after LEFT_SECONDS."""
     try:
-        return wait_for_result(future, require_client)
+        _wait(future)
+        return future.result()
     except Cancelled:
         end_calls([future], LEFT_SECONDS)
         raise
@@ -209,6 +211,16 @@ def wait_for_pixels(future: Future[Out]) -> Out:
         raise DeadlineExceeded(f"a frame takes longer than {FRAME_SECONDS} seconds; its data may be damaged") from None
     except WorkerDied:
         raise FailedPrecondition("the worker process died while it decoded this instance; it may be damaged") from None
+
+
+def _wait(future: Future[Any]) -> None:
+    """Raises Cancelled as soon as the client goes: its place is for the next one."""
+    woken = threading.Event()
+    future.add_done_callback(lambda _: woken.set())
+    with on_leave(woken.set):
+        woken.wait()
+    if not future.done():
+        require_client()
 
 
 def submit_in_order(calls: Iterator[Callable[[], Future[Out]]], window: int) -> Generator[Future[Out], None, None]:

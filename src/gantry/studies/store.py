@@ -18,6 +18,7 @@ from gantry.ingest import identify
 from gantry.names import DicomStoreName
 from gantry.resources import BlobStorageClass, Instance
 from gantry.seams import Seams
+from gantry.studies.places import without_place
 from gantry.studies.replacing import replace_all
 from gantry.studies.uploads import Request, Uploads
 
@@ -181,7 +182,8 @@ class _Request:
         written = [item.instance for item in batch]
         try:
             found = [item for item in describe(batch) if isinstance(item, Instance)]
-            self.request.flush()
+            with without_place():
+                self.request.flush()
             stored, present = self._store(found, written)
         except BaseException as error:
             self._settle([item.instance for item in batch], written, error)

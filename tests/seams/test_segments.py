@@ -6,10 +6,11 @@ import errno
 import os
 import resource
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,47 +102,65 @@ def test_files_of_full_segments_do_not_stay_open(blobs: LocalBlobs, monkeypatch:
 
 @pytest.mark.parametrize(("less", "own"), [(1, False), (0, True), (-1, True)])
 def test_from_a_size_on_an_instance_has_a_file_of_its_own(blobs: LocalBlobs, less: int, own: bool) -> None:
-    data = instance(local_writer.OWN_BYTES - less)
+    """A smaller one where the size is not known before: so much is held in memory."""
     writer = blobs.writer(PREFIX)
+    data = instance(local_writer.HELD_BYTES - less)
     found = [writer.put([data], uids(1))[0], writer.put([data[:5], data[5:]], uids(2))[0]]
-    found.append(writer.copy_from(Elsewhere(data), uids(3)))
+    found.append(writer.copy_from(Elsewhere(instance(local_writer.OWN_BYTES - less)), uids(3)))
     assert [parse_extent(key) is None for key in found] == [own] * 3
     writer.close()
 
 
-def test_a_file_is_copied_by_the_kernel_or_with_one_read(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
-    blobs.put("main/small", [instance(1 << 20)])
-    blobs.put("main/large", [instance(local_writer.OWN_BYTES)])
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [
+        (39_000, ["pread", "pwrite", "fstat"]),
+        (600_000, ["preadv", "pwrite", "preadv", "pwrite", "pread", "pwrite", "fstat"]),
+        (512 << 10, ["preadv", "pwrite", "preadv", "pwrite", "fstat"]),
+        (local_writer.OWN_BYTES, ["copy_file_range", "fstat"]),
+    ],
+)
+def test_a_file_is_copied_with_few_calls(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, size: int, wanted: list[str]
+) -> None:
+    blobs.put("main/source", [instance(size)])
     calls: list[str] = []
-    for name in ("pread", "copy_file_range", "pwrite", "write", "fstat"):
+    for name in ("pread", "preadv", "copy_file_range", "pwrite", "write", "fstat"):
         real = getattr(os, name)
         monkeypatch.setattr(os, name, lambda *given, _name=name, _real=real: calls.append(_name) or _real(*given))
     writer = blobs.writer(PREFIX)
-    for key, wanted in (("main/small", ["pread", "fstat", "pwrite"]), ("main/large", ["copy_file_range", "fstat"])):
-        with blobs.open(key) as source:
-            calls.clear()
-            copied = writer.copy_from(source, uids(1))
-            assert calls == wanted
-        assert read(blobs, copied) == read(blobs, key)
+    with blobs.open("main/source") as source:
+        calls.clear()
+        copied = writer.copy_from(source, uids(1))
+        done = list(calls)
+    assert (done, read(blobs, copied)) == (wanted, instance(size))
     writer.close()
 
 
+@pytest.mark.parametrize("size", [5000, 600_000, 9_000_000])
+@pytest.mark.parametrize("change", ["grows", "shrinks", "is written over"])
 def test_a_source_that_is_written_to_while_it_is_read_is_aborted(
-    blobs: LocalBlobs, root: Path, monkeypatch: pytest.MonkeyPatch
+    blobs: LocalBlobs, root: Path, monkeypatch: pytest.MonkeyPatch, size: int, change: str
 ) -> None:
-    blobs.put("main/source", [b"s" * 5000])
+    blobs.put("main/source", [b"s" * size])
+    sizes = {"grows": size + 1, "shrinks": size // 2, "is written over": size}
     writer = blobs.writer(PREFIX)
-    real = os.pread
 
-    def meanwhile(*given: int) -> bytes:
-        found = real(*given)
-        os.utime(root / "main/source", ns=(1, 1))
-        return found
+    def changing(call: Callable[..., Any]) -> Callable[..., Any]:
+        def meanwhile(*given: Any) -> Any:
+            found = call(*given)
+            os.truncate(root / "main/source", sizes[change])
+            os.utime(root / "main/source", ns=(1, 1))
+            return found
 
-    with blobs.open("main/source") as source:
-        monkeypatch.setattr(os, "pread", meanwhile)
+        return meanwhile
+
+    with blobs.open("main/source") as source, monkeypatch.context() as busy:
+        for name in ("pread", "preadv", "copy_file_range"):
+            busy.setattr(os, name, changing(getattr(os, name)))
         with pytest.raises(Aborted):
             writer.copy_from(source, uids(1))
+    writer.flush()
     writer.close()
     assert keys(blobs) == ["main/source"]
 

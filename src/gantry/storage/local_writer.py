@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 
@@ -14,14 +14,18 @@ from gantry.seams import OpenedObject
 from gantry.storage.durable import Part
 from gantry.storage.extents import align, parse_extent
 from gantry.storage.group_commit import BROKEN_OFF, GroupCommit
-from gantry.storage.local import LocalBlobStore, fill_from, translate_write_error, write_chunks
+from gantry.storage.local import LocalBlobStore, LocalObject, fill_from, translate_write_error, write_chunks
 from gantry.storage.local_extents import CHECKED, looks_freed
 from gantry.storage.new_files import NewFiles
 from gantry.storage.own_objects import OwnObjects
+from gantry.storage.pieces import read_pieces
 from gantry.storage.segments import Segments, most_segment_bytes
 
-OWN_BYTES = 2 << 20
+OWN_BYTES = 8 << 20
 """Instances of so many bytes or more get a file of their own (docs/decisions/0016-segments.md)."""
+
+HELD_BYTES = 4 << 20
+"""Bytes of an instance of unknown size that are held in memory; a larger one gets a file of its own, too."""
 
 
 class _Mine(threading.local):
@@ -46,17 +50,19 @@ class LocalWriter:
         with self._errors():
             if uids is None:
                 return self._write_own(lambda fd: write_chunks(fd, chunks))
-            data, rest = _gather(chunks, self._own_bytes)
-            if rest is None and self._goes_into_segment(data):
-                return self._append(data, uids), len(data)
-            return self._write_own(lambda fd: write_chunks(fd, chain((data,), rest or ())))
+            held, rest = _gather(chunks, min(self._own_bytes, HELD_BYTES))
+            size = sum(map(len, held))
+            if size < HELD_BYTES and self._goes_into_segment(held, size):
+                return self._append(held, size, uids), size
+            return self._write_own(lambda fd: write_chunks(fd, chain(held, rest)))
 
     def copy_from(self, source: OpenedObject, uids: Uids) -> str:
         with self._errors():
             if source.size < self._own_bytes:
-                data = b"".join(source.chunks())
-                if self._goes_into_segment(data):
-                    return self._append(data, uids)
+                pieces = read_pieces(source) if isinstance(source, LocalObject) else source.chunks()
+                held, rest = _gather(pieces, CHECKED)
+                if self._goes_into_segment(held, source.size):
+                    return self._append(chain(held, rest), source.size, uids)
             return self._write_own(fill_from(source))[0]
 
     def discard(self, key: str) -> None:
@@ -76,14 +82,14 @@ class LocalWriter:
         self._own.close()
         return self._segments.close()
 
-    def _goes_into_segment(self, data: bytes) -> bool:
+    def _goes_into_segment(self, start: Sequence[bytes], size: int) -> bool:
         """A range that begins with nothing but zeros would look like one that was freed."""
-        if len(data) >= self._own_bytes or align(len(data)) > most_segment_bytes():
+        if size >= self._own_bytes or align(size) > most_segment_bytes():
             return False
-        return not looks_freed(data[:CHECKED])
+        return not all(looks_freed(chunk[:CHECKED]) for chunk in start[:CHECKED])
 
-    def _append(self, data: bytes, uids: Uids) -> str:
-        segment, key = self._segments.append(data, uids)
+    def _append(self, chunks: Iterable[bytes], size: int, uids: Uids) -> str:
+        segment, key = self._segments.append(chunks, size, uids)
         self._mine.parts.add(segment)
         return key
 
@@ -117,15 +123,12 @@ class LocalWriter:
             raise translate_write_error(error, self._prefix) from None
 
 
-def _gather(chunks: Iterable[bytes], most: int) -> tuple[bytes, Iterator[bytes] | None]:
-    """The bytes of an object of less than ``most``; of a larger one those up to there, and the other chunks."""
+def _gather(chunks: Iterable[bytes], most: int) -> tuple[list[bytes], Iterator[bytes]]:
+    """So many chunks that they have ``most`` bytes, or all of them; and the others."""
     left = iter(chunks)
     held: list[bytes] = []
     size = 0
-    while size < most:
-        chunk = next(left, None)
-        if chunk is None:
-            return b"".join(held), None
+    while size < most and (chunk := next(left, None)) is not None:
         held.append(chunk)
         size += len(chunk)
-    return b"".join(held), left
+    return held, left

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from gantry.errors import FailedPrecondition
-from gantry.storage.durable import Part, sync_file
+from gantry.storage.durable import Part, start_writing, sync_file
 from gantry.storage.new_files import NewFiles
 
 SUFFIX = ".dcm"
@@ -35,6 +35,7 @@ class OwnObjects:
         part = Part(*self._files.create(SUFFIX))
         try:
             size = fill(part.fd)
+            start_writing(part.fd)
             self._keep(part)
         except BaseException:
             os.close(part.fd)

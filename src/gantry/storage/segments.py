@@ -6,15 +6,16 @@ import copy
 import logging
 import os
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
 import google_crc32c
 
-from gantry.errors import FailedPrecondition
+from gantry.errors import Aborted, FailedPrecondition
 from gantry.resources import Uids
 from gantry.storage.contents import Row, encode_table
-from gantry.storage.durable import Part, most_file_bytes, sync_file
+from gantry.storage.durable import Part, most_file_bytes, start_writing, sync_file
 from gantry.storage.extents import SUFFIX, Extent, align
 from gantry.storage.holes import free_range
 from gantry.storage.local import write_at
@@ -25,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 SEGMENT_BYTES = 64 << 20
 """Measured (docs/decisions/0016-segments.md): from 32 MiB on the creation of a file does not show any more."""
+
+WRITE_BEHIND_BYTES = 8 << 20
+"""So much is handed to the disk at once while the next is written: the sync at the end finds little left."""
 
 _FOR_TABLES = 8  # one part in so many of the largest file is kept free for tables of contents
 
@@ -38,6 +42,7 @@ class Segment(Part):
     def __init__(self, key: str, fd: int) -> None:
         super().__init__(key, fd)
         self.end = 0
+        self.started = 0
         self.writing = 0
         self.rows: list[Row] = []
         self.lost: list[Row] = []
@@ -81,20 +86,21 @@ class Segments:
         self._all: list[Segment] = []
         self._closed = False
 
-    def append(self, data: bytes, uids: Uids) -> tuple[Segment, str]:
+    def append(self, chunks: Iterable[bytes], length: int, uids: Uids) -> tuple[Segment, str]:
         """Write an instance of at most ``most_segment_bytes()``; its key.
 
-        Raises OSError, FailedPrecondition after ``close``, and the error of a sync that failed meanwhile.
+        Raises what ``chunks`` raise, Aborted where they do not have ``length`` bytes, OSError, FailedPrecondition after
+        ``close``, and the error of a sync that failed meanwhile.
         """
-        crc = google_crc32c.value(data)
-        segment, offset = self._reserve(len(data))
+        segment, offset = self._reserve(length)
         try:
-            write_at(segment.fd, data, offset)
+            crc = _write(segment.fd, chunks, offset, length)
         except BaseException:
-            self._give_back(segment, offset, len(data))
+            self._give_back(segment, offset, length)
             raise
-        self._complete(segment, Row(offset, len(data), uids, crc))
-        return segment, str(Extent(segment.key, offset, len(data)))
+        self._complete(segment, Row(offset, length, uids, crc))
+        self._write_behind(segment)
+        return segment, str(Extent(segment.key, offset, length))
 
     def _reserve(self, length: int) -> tuple[Segment, int]:
         with self._lock:
@@ -111,6 +117,14 @@ class Segments:
                 segment.lost.append(row)
                 raise copy.copy(segment.error)
             segment.rows.append(row)
+
+    def _write_behind(self, segment: Segment) -> None:
+        with self._lock:
+            start, end = segment.started, segment.end
+            if end - start < WRITE_BEHIND_BYTES or segment.fd < 0:
+                return
+            segment.started = end
+            start_writing(segment.fd, start, end - start)
 
     def _end_write(self, segment: Segment) -> None:
         segment.writing -= 1
@@ -182,6 +196,20 @@ class Segments:
             segment.free_lost()
             segment.close()
         return tuple(each.key for each in self._all if each.is_durable or not self._files.remove(each.key))
+
+
+def _write(fd: int, chunks: Iterable[bytes], offset: int, length: int) -> int:
+    """The CRC32C of what was written."""
+    crc = written = 0
+    for chunk in chunks:
+        if written + len(chunk) > length:
+            raise Aborted(f"has more than the {length} bytes it was said to have")
+        write_at(fd, chunk, offset + written)
+        crc = google_crc32c.extend(crc, chunk)
+        written += len(chunk)
+    if written < length:
+        raise Aborted(f"only {written} of {length} bytes could be read")
+    return crc
 
 
 def most_segment_bytes() -> int:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.dicomweb.instances import instance
 from tests.faults.older import GARBLED, contents, garble, index_of_schema, outdated, put_back
+from tests.support.blobs import find_blobs
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
@@ -230,8 +231,10 @@ def test_files_that_cannot_be_read_are_told_and_no_other_is_held_up(aged: Aged) 
             "SELECT series.id FROM series JOIN study ON study.id = series.study_id WHERE study_instance_uid = '1.3.4'"
         )
         index.execute(f"UPDATE header_pack SET data = x'00' WHERE series_id IN ({lost})")
-        for (key,) in index.execute(f"SELECT blob_key FROM instance WHERE series_id IN ({lost})"):
-            (server.data / "blobs" / key).write_bytes(b"nothing")
+        damaged = index.execute(f"SELECT sop_instance_uid FROM instance WHERE series_id IN ({lost})").fetchall()
+    for blob in find_blobs(server.data / "blobs").values():
+        if any(uid.encode() + b"\0" in blob.read() for (uid,) in damaged):
+            blob.write(b"nothing".ljust(blob.length, b"\0"))
     server.start()
     wait_until_done(server)
     web = Web(gantry)

@@ -24,15 +24,15 @@ STOP_SECONDS = 20
 SLOW = """
 import os, sys, time
 
-copy = os.copy_file_range
+def slow(call):
+    def hang(*arguments):
+        if os.path.exists(os.environ["SLOW"]):
+            open(os.environ["SLOW"] + ".began", "w").close()
+            time.sleep(600)
+        return call(*arguments)
+    return hang
 
-def slow(*arguments):
-    if os.path.exists(os.environ["SLOW"]):
-        open(os.environ["SLOW"] + ".began", "w").close()
-        time.sleep(600)
-    return copy(*arguments)
-
-os.copy_file_range = slow
+os.copy_file_range, os.pwrite = slow(os.copy_file_range), slow(os.pwrite)
 """
 
 

@@ -33,6 +33,10 @@ _PAUSES = (0.1, 0.5, 1, 2, 4, 8, 15, 30)  # seconds between attempts to start a 
 _STARTS = 20  # a call that no worker has begun is nobody's fault: another one gets it, unless none ever starts
 _MAIN = "import sys; from gantry.executors import work; work(int(sys.argv[1]), int(sys.argv[2]))"
 
+_KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 20)}
+"""Bytes, for glibc (mallopt(3)), unless the environment has others: what a frame needs stays with the worker. To give
+it back after each frame, and to get it again page by page, took longer than to paint the frame."""
+
 
 class _Call(Call[Any]):
     """Knows the worker that it is with, from ``give_to`` to ``take_back``."""
@@ -211,6 +215,7 @@ class _Worker:
                 pass_fds=(theirs.fileno(), lifeline, *keep_open),
                 stdin=subprocess.DEVNULL,
                 process_group=0,
+                env=_KEPT_MEMORY | os.environ,
             )
         self._connection = Connection(ours.detach())
         self.pid = self._process.pid

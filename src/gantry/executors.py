@@ -37,6 +37,10 @@ a process gets a tenth of what one at 0 gets (``sched_prio_to_weight`` in Linux)
 # First of all, because to import libraries takes a new worker longer than most calls.
 _MAIN = f"import os, sys; os.nice({NICENESS}); from gantry.executors import work; work(*map(int, sys.argv[1:]))"
 
+_KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 20)}
+"""Bytes, for glibc (mallopt(3)), unless the environment has others: what a frame needs stays with the worker. To give
+it back after each frame, and to get it again page by page, took longer than to paint the frame."""
+
 
 class _Call(Call[Any]):
     """Knows the worker that runs it, from ``give_to`` to ``take_back``."""
@@ -214,6 +218,7 @@ class _Worker:
                 pass_fds=(theirs.fileno(), lifeline, *keep_open),
                 stdin=subprocess.DEVNULL,
                 process_group=0,
+                env=_KEPT_MEMORY | os.environ,
             )
         self._connection = Connection(ours.detach())
         self.pid = self._process.pid

@@ -102,8 +102,14 @@ class BlobWriterSuite:
 
     @pytest.mark.parametrize("data", [b"", bytes(1), bytes(512), bytes(513), bytes(5000), bytes(4096) + b"end"])
     def test_bytes_that_say_nothing_are_kept_too(self, blobs: Blobs, data: bytes) -> None:
-        found = write(blobs, [b"before", data, b"after"])
-        assert [read(blobs, key) for key in found] == [b"before", data, b"after"]
+        writer = blobs.writer(PREFIX)
+        found = [writer.put([b"before"], uids(1))[0], writer.put([data], uids(2))[0]]
+        found += [writer.put(in_chunks(data, length), uids(3))[0] for length in (1, 300, 600, 4096)]
+        found += [writer.put([b"", data, b""], uids(4))[0], writer.copy_from(Elsewhere(data), uids(5))]
+        found.append(writer.put([b"after"], uids(6))[0])
+        writer.flush()
+        writer.close()
+        assert [read(blobs, key) for key in found] == [b"before", *[data] * 7, b"after"]
 
     def test_neighbours_are_never_read(self, blobs: Blobs) -> None:
         for size in (100, 4096, 5000):

@@ -121,6 +121,20 @@ def test_a_table_that_no_writer_makes_is_none(blobs: LocalBlobs, content: bytes)
         assert list(contents.read_tables(opened)) == []
 
 
+def test_tables_inside_of_instances_are_not_even_read(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them may say that it is as long as the rest of the segment."""
+    block = contents._HEAD.pack(contents.MAGIC, 1 << 20, 0).ljust(ALIGNMENT, b"\1")
+    found = write(blobs, [block * 500, b"other"])
+    segment = extent_of(found[0]).segment
+    reads: list[int] = []
+    with blobs.open(segment) as opened:
+        real = opened.read_at
+        monkeypatch.setattr(opened, "read_at", lambda *given: reads.append(given[1]) or real(*given))
+        (table,) = contents.read_tables(opened)
+    assert [each.key for each in table.entries] == found
+    assert sum(reads) < 3 * opened.size + contents._WINDOW
+
+
 def test_tables_are_found_wherever_they_stand(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contents, "_WINDOW", 8192)
     writer = blobs.writer(PREFIX)

@@ -35,13 +35,15 @@ class Syncs:
 
     def __init__(self) -> None:
         self.count = 0
+        self._lock = threading.Lock()
         self.failing = False
         self.begun, self.may_end = threading.Semaphore(0), threading.Event()
         self.may_end.set()
         self._real = os.fdatasync
 
     def __call__(self, fd: int) -> None:
-        self.count += 1
+        with self._lock:
+            self.count += 1
         self.begun.release()
         assert self.may_end.wait(30)
         if self.failing:

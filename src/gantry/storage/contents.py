@@ -30,7 +30,7 @@ from gantry.storage.extents import ALIGNMENT, Entry, Extent, align, parse_extent
 VERSION = 1
 MAGIC = b"\x89GANTRY-TOC\r\n\x1a\n\x00"  # as PNG's: no text, and damaged by whoever changes the ends of lines
 _HEAD = struct.Struct("<16sII")
-_MOST_PAYLOAD = 64 << 20
+_MOST_PAYLOAD = 16 << 20  # a segment of 64 MiB has at most 16,384 instances, with some 200 bytes for each
 _WINDOW = 4 << 20  # bytes read at once while tables are looked for; a multiple of ALIGNMENT
 
 
@@ -63,8 +63,15 @@ def encode_table(segment: str, rows: Sequence[Row], offset: int) -> bytes:
 def read_tables(opened: OpenedObject, segment: str = "") -> Iterator[Table]:
     """The tables of a segment in the order of their offsets. ``segment`` is its key where that is not the one of
     ``opened``. What is damaged is no table. Raises what reading raises."""
-    found = [table for offset in _candidates(opened) if (table := _read(opened, offset, segment or opened.key))]
-    return iter(_without_copies(found))
+    kept: list[Table] = []
+    listed: set[int] = set()
+    # From the last one on: what lies in an instance that a later table lists is not even read.
+    for offset in reversed(list(_candidates(opened))):
+        if offset not in listed and (table := _read(opened, offset, segment or opened.key)):
+            kept.append(table)
+            for extent in extents_of(table):
+                listed.update(range(extent.offset, extent.end, ALIGNMENT))
+    return reversed(kept)
 
 
 def _candidates(opened: OpenedObject) -> Iterator[int]:
@@ -114,18 +121,6 @@ def _entry(segment: str, table: int, offset: int, length: int, *rest: Any) -> En
     if not all(isinstance(uid, str) for uid in (study, series, instance)):
         raise TypeError
     return Entry(str(Extent(segment, offset, length)), (study, series, instance), crc)
-
-
-def _without_copies(found: Sequence[Table]) -> list[Table]:
-    """Without the blocks that lie in an instance that a table behind them lists."""
-    kept: list[Table] = []
-    taken: set[int] = set()
-    for table in reversed(found):
-        if table.offset not in taken:
-            kept.append(table)
-            for extent in extents_of(table):
-                taken.update(range(extent.offset, extent.end, ALIGNMENT))
-    return kept[::-1]
 
 
 def extents_of(table: Table) -> list[Extent]:

@@ -6,7 +6,7 @@ import copy
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 
 from gantry.errors import StatusError
 from gantry.resources import Uids
@@ -86,7 +86,7 @@ class LocalWriter:
         """A range that begins with nothing but zeros would look like one that was freed."""
         if size >= self._own_bytes or align(size) > most_segment_bytes():
             return False
-        return not all(looks_freed(chunk[:CHECKED]) for chunk in start[:CHECKED])
+        return not looks_freed(_first_bytes(start))
 
     def _append(self, chunks: Iterable[bytes], size: int, uids: Uids) -> str:
         segment, key = self._segments.append(chunks, size, uids)
@@ -121,6 +121,11 @@ class LocalWriter:
             yield
         except OSError as error:
             raise translate_write_error(error, self._prefix) from None
+
+
+def _first_bytes(chunks: Sequence[bytes]) -> bytes:
+    """As many as say whether a range was freed."""
+    return b"".join(islice((chunk[:CHECKED] for chunk in chunks if chunk), CHECKED))[:CHECKED]
 
 
 def _gather(chunks: Iterable[bytes], most: int) -> tuple[list[bytes], Iterator[bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from gantry.errors import FailedPrecondition
 from gantry.storage.durable import Part, start_writing, sync_file
@@ -13,6 +14,10 @@ from gantry.storage.new_files import NewFiles
 SUFFIX = ".dcm"
 MOST_OPEN = 64
 """Files that stay open until they are synced: with 1,024 descriptors (the usual limit) several writers have room."""
+
+SYNCS = 8
+"""Syncs at a time: file systems put those that wait together into one commit. One after the other, 512 files of 39 kB
+take 2.6 times as long."""
 
 
 class OwnObjects:
@@ -57,8 +62,13 @@ class OwnObjects:
 
     def sync(self, taken: list[Part]) -> None:
         """Raises Unavailable."""
-        for part in taken:
-            sync_file(part.fd)
+        if len(taken) < 2:
+            for part in taken:
+                sync_file(part.fd)
+            return
+        with ThreadPoolExecutor(min(SYNCS, len(taken))) as pool:
+            for done in [pool.submit(sync_file, part.fd) for part in taken]:
+                done.result()
 
     def settle(self, taken: list[Part]) -> None:
         """After the sync, whether it succeeded or not."""

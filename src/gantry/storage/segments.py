@@ -120,11 +120,11 @@ class Segments:
 
     def _write_behind(self, segment: Segment) -> None:
         with self._lock:
-            start, end = segment.started, segment.end
-            if end - start < WRITE_BEHIND_BYTES or segment.fd < 0:
+            fd, start, end = segment.fd, segment.started, segment.end
+            if end - start < WRITE_BEHIND_BYTES or fd < 0:
                 return
             segment.started = end
-            start_writing(segment.fd, start, end - start)
+        start_writing(fd, start, end - start)  # may wait for the disk, so others must be able to go on
 
     def _end_write(self, segment: Segment) -> None:
         segment.writing -= 1

@@ -120,7 +120,7 @@ class Aged(NamedTuple):
 
 @pytest.fixture
 def aged(tmp_path: Path) -> Iterator[Aged]:
-    server = GantryServer(tmp_path / "data", tmp_path / "buckets")
+    server = GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_LAYOUT": "files"})  # as it wrote them
     gantry = Gantry(server)
     web = Web(gantry)
     spread = [(study, series) for study in range(STUDIES) for series in range(1 + study % 2)]
@@ -129,6 +129,7 @@ def aged(tmp_path: Path) -> Iterator[Aged]:
     right = contents(server.data)
     garble(server.data)
     put_back(server.data)
+    server.env = {}
     yield Aged(server, gantry, right)
     if server.process.poll() is None:
         server.stop()

@@ -19,6 +19,7 @@ MAX_FUNCTION_LINES = 60
 LAYERS = {
     "domain": (
         *("errors", "names", "queries", "resources", "log_entries", "matching", "merging", "moments", "header_packs"),
+        *("short_members",),
         *("json_patch", "json_text", "operation_state", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),

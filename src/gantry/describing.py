@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from gantry.dicom.attributes import read_attributes
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.part10 import InstanceIdentity
 from gantry.dicom.tags import BITS_ALLOCATED, COLUMNS, INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS
-from gantry.header_packs import PACK_BYTES, PACK_ITEMS, pack
+from gantry.header_packs import FEW_ITEMS, PACK_BYTES, PACK_ITEMS, SHARED_BYTES, SHARED_ITEMS, pack
 from gantry.matching import date_key, time_key
 from gantry.merging import fill
 from gantry.resources import Description, Failure, HeaderAttributes, Instance, SeriesAttributes, StudyAttributes
@@ -39,36 +41,65 @@ class Read:
         return replace(self, instance=self.instance._replace(blob_key=blob_key))
 
 
+_Items = list[tuple[int, Read]]
+_Series = dict[tuple[str, str], _Items]
+
+
 def describe(outcomes: Sequence[Read | Failure]) -> list[Instance | Failure]:
     """Add descriptions to the instances. Where a header is too long to be kept, the description has no pack."""
     found: list[Instance | Failure] = [item.instance if isinstance(item, Read) else item for item in outcomes]
-    studies: dict[str, StudyAttributes] = {}
-    for (uid, _), places in _group_by_series(outcomes).items():
-        items = [item for place in places if isinstance(item := outcomes[place], Read)]
-        said = _describe_series(items, studies.get(uid))
-        study = said.study
-        if said.whole:
-            studies[uid] = study  # one object for all its instances: pickled once on the way out of a worker
-        for start, chunk in _split_into_packs(items):
-            kept = [entry for _, entry in chunk if entry]
+    all_series = _group_by_series(outcomes)
+    said = _describe_all(all_series)
+    for items, most, size in _group(all_series):
+        for chunk in _split_into_packs(items, most, size):
+            kept = [entry for _, _, entry in chunk if entry]
             data = pack(kept) if kept else b""
-            for number, (item, _) in enumerate(chunk):
-                described = _make_description(item, (study, said.series), data, len(kept), number)
-                found[places[start + number]] = item.instance._replace(description=described)
+            for number, (place, item, _) in enumerate(chunk):
+                described = _make_description(item, said[item.instance.uids[:2]], data, len(kept), number)
+                found[place] = item.instance._replace(description=described)
     return found
 
 
-def _group_by_series(outcomes: Sequence[Read | Failure]) -> dict[tuple[str, str], list[int]]:
-    """(Study, Series Instance UID) → positions in ``outcomes`` of instances that were read, in order."""
-    found: dict[tuple[str, str], list[int]] = {}
+def _group_by_series(outcomes: Sequence[Read | Failure]) -> _Series:
+    """Those that were read, with their places in ``outcomes``, in their order."""
+    found: _Series = {}
     for place, item in enumerate(outcomes):
         if isinstance(item, Read):
-            found.setdefault(item.instance.uids[:2], []).append(place)
+            found.setdefault(item.instance.uids[:2], []).append((place, item))
     return found
+
+
+def _describe_all(all_series: _Series) -> dict[tuple[str, str], tuple[StudyAttributes, SeriesAttributes]]:
+    found = {}
+    studies: dict[str, StudyAttributes] = {}
+    for uids, items in all_series.items():
+        said = _describe_series([item for _, item in items], studies.get(uids[0]))
+        if said.whole:
+            studies[uids[0]] = said.study  # one object for all its instances, on their way out of a worker
+        found[uids] = said.study, said.series
+    return found
+
+
+def _group(all_series: _Series) -> Iterator[tuple[_Items, int, int]]:
+    """Instances whose headers may share packs, and how many headers and bytes a pack holds.
+
+    Each series has its own, but for studies of few instances: alone, their headers would be six times as long. They
+    stay in the order of the batch.
+    """
+    of_study: Counter[str] = Counter()
+    for (study_uid, _), items in all_series.items():
+        of_study[study_uid] += len(items)
+    few: _Items = []
+    for (study_uid, _), items in all_series.items():
+        if of_study[study_uid] > FEW_ITEMS:
+            yield items, PACK_ITEMS, PACK_BYTES
+        else:
+            few += items
+    yield sorted(few, key=itemgetter(0)), SHARED_ITEMS, SHARED_BYTES
 
 
 def describe_study_and_series(read: Read) -> tuple[StudyAttributes, SeriesAttributes]:
-    """The attributes of study and series in a header."""
+    """What a header says of its study and series."""
     said = _describe_read(read)
     return said.study, said.series
 
@@ -110,16 +141,16 @@ def _describe_read(read: Read, study: StudyAttributes | None = None) -> HeaderAt
     return said
 
 
-def _split_into_packs(items: Sequence[Read]) -> list[tuple[int, list[tuple[Read, bytes]]]]:
-    """(start, [(item, header as bytes)]) of each pack. A header that is too long is alone, as empty bytes."""
-    chunks: list[tuple[int, list[tuple[Read, bytes]]]] = []
+def _split_into_packs(items: _Items, most: int, most_bytes: int) -> list[list[tuple[int, Read, bytes]]]:
+    """Items with their headers as bytes, by packs; one whose header is too long is alone, without."""
+    chunks: list[list[tuple[int, Read, bytes]]] = []
     size, full = 0, True
-    for place, item in enumerate(items):
+    for place, item in items:
         entry = item.header_bytes.to_bytes() if item.header_bytes is not None else b""
-        if full or not entry or len(chunks[-1][1]) >= PACK_ITEMS or size + len(entry) > PACK_BYTES:
-            chunks.append((place, []))
+        if full or not entry or len(chunks[-1]) >= most or size + len(entry) > most_bytes:
+            chunks.append([])
             size = 0
-        chunks[-1][1].append((item, entry))
+        chunks[-1].append((place, item, entry))
         size += len(entry)
         full = not entry
     return chunks

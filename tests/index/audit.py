@@ -58,8 +58,11 @@ _ORPHANS = {
     "WHERE series.store_id <> study.store_id",
     "an instance without its series": f"SELECT blob_key FROM instance WHERE series_id {_OF_NOTHING} series)",
     "an instance without its header pack": "SELECT blob_key FROM instance WHERE pack_id IS NOT NULL AND pack_id "
-    "NOT IN (SELECT id FROM header_pack WHERE header_pack.series_id = instance.series_id)",
-    "a header pack without its series": f"SELECT id FROM header_pack WHERE series_id {_OF_NOTHING} series)",
+    "NOT IN (SELECT id FROM header_pack WHERE header_pack.series_id IN (instance.series_id, 0))",
+    "a header pack without its series": "SELECT id FROM header_pack WHERE series_id <> 0 "
+    f"AND series_id {_OF_NOTHING} series)",
+    "a header pack of several series that no instance uses": "SELECT id FROM header_pack WHERE series_id = 0 "
+    "AND id NOT IN (SELECT pack_id FROM instance WHERE pack_id IS NOT NULL)",
     "a header pack that no instance of a living store uses": "SELECT header_pack.id FROM header_pack JOIN series "
     f"ON series.id = header_pack.series_id WHERE series.store_id {_ALIVE} AND header_pack.id NOT IN "
     "(SELECT pack_id FROM instance WHERE pack_id IS NOT NULL)",

@@ -105,7 +105,19 @@ class Calls:
                 blob_key=self.key(store_id, size), storage_class=self.random.choice(CLASSES), size=size
             )
             found[each.uids] = self.describe(each)
-        return list(found.values())
+        return self.share_packs(list(found.values()))
+
+    def share_packs(self, new: list[Instance]) -> list[Instance]:
+        """Now and then the headers of all of them are in one pack."""
+        if self.random.random() < 0.5:
+            return new
+        described = [each for each in new if each.description is not None]
+        together = pack([each.blob_key.encode() for each in described])
+        for number, each in enumerate(described):
+            assert each.description is not None
+            said = each.description._replace(pack=together, packed=len(described), number=number)
+            new[new.index(each)] = each._replace(description=said)
+        return new
 
     def key(self, store_id: int, size: int) -> str:
         """A blob of its own or a place in one of the segments that are written to, each place once."""
@@ -341,7 +353,19 @@ VERBS = sorted(
     for name in vars(Calls)
     if not name.startswith("_")
     and name
-    not in ("step", "store", "store_id", "new", "key", "sealed", "describe", "path", "operation", "some_stored")
+    not in (
+        "step",
+        "store",
+        "store_id",
+        "new",
+        "share_packs",
+        "key",
+        "sealed",
+        "describe",
+        "path",
+        "operation",
+        "some_stored",
+    )
     and name != "purge_all"
 )
 

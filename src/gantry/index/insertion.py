@@ -17,12 +17,13 @@ from gantry.header_packs import pack, unpack
 from gantry.index.blob_keys import BlobPlace, place_blobs
 from gantry.index.counting import Delta, change_counts
 from gantry.index.lookups import look_up_pairs
+from gantry.index.retelling import columns_said
 from gantry.index.statements import Numbering, inserting
 from gantry.index.tables import header_pack, instance, series, study
 from gantry.index.terms import join_modalities, make_findable, tell_modalities
 from gantry.resources import READER, Description, Instance, SeriesAttributes, StudyAttributes
 
-NO_PACK = -1
+NO_PACK, SHARED = -1, 0  # instead of the number of a place in a pack; of the series of a pack
 _NUMBERS = ("instance_number", "number_of_frames", "rows", "columns", "bits_allocated")
 _NO_NUMBERS = (None,) * len(_NUMBERS)
 _NO_STUDY, _NO_SERIES = StudyAttributes(), SeriesAttributes()
@@ -136,7 +137,7 @@ def _ensure_studies(
             said[uid] = item.description.study if item.description is not None else _NO_STUDY
     modalities = {uid: [_said_of_series(item).modality for item in series_of[uid].values()] for uid in said}
     rows = [
-        (store_id, uid, *said[uid], join_modalities(modalities[uid]), len(modalities[uid]), READER)
+        (store_id, uid, *columns_said(said[uid]), join_modalities(modalities[uid]), len(modalities[uid]), READER)
         for uid in sorted(said)
     ]
     if not rows:
@@ -157,7 +158,7 @@ def _ensure_series(
     missing = sorted(first.keys() - found.keys())
     if not missing:
         return found, {}
-    rows = [(*key, store_id, *_said_of_series(first[key])) for key in missing]
+    rows = [(*key, store_id, *columns_said(_said_of_series(first[key]))) for key in missing]
     new = dict(zip(missing, _SERIES.insert(connection, rows), strict=True))
     return found | new, {new[key]: _said_of_series(first[key]) for key in missing}
 
@@ -174,21 +175,23 @@ def insert_packs(connection: Connection, placed: Sequence[Placed]) -> Packs:
 
     A pack holds what is stored and nothing else: where instances of a batch were refused, it is made anew.
     """
-    users: dict[tuple[int, bytes], list[Description]] = {}
+    users: dict[tuple[int, bytes], list[tuple[int, Description]]] = {}
     for item in placed:
         if (said := item.instance.description) is not None and said.pack:
-            users.setdefault((item.series_id, said.pack), []).append(said)
+            alone = item.series_id if said.packed == 1 else SHARED
+            users.setdefault((alone, said.pack), []).append((item.series_id, said))
     rows, places = [], []
-    for (series_id, data), said_by in users.items():
-        wanted = sorted({said.number for said in said_by})
-        if len(wanted) < said_by[0].packed:
+    for (_, data), said_by in users.items():
+        wanted = sorted({said.number for _, said in said_by})
+        if len(wanted) < said_by[0][1].packed:
             entries = unpack(data)
             data = pack([entries[number] for number in wanted])
-        rows.append((series_id, data))
+        all_series = {series_id for series_id, _ in said_by}
+        rows.append((all_series.pop() if len(all_series) == 1 else SHARED, data))
         places.append({number: place for place, number in enumerate(wanted)})
     numbers = _PACKS.insert(connection, rows)
     return {
         (series_id, id(said)): (number, place[said.number])
-        for (series_id, _), said_by, number, place in zip(users, users.values(), numbers, places, strict=True)
-        for said in said_by
+        for said_by, number, place in zip(users.values(), numbers, places, strict=True)
+        for series_id, said in said_by
     }

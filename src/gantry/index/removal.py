@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, select, update
 from gantry.errors import DataLoss
 from gantry.header_packs import pack, unpack
 from gantry.index.counting import Delta, change_counts, discard_blobs
-from gantry.index.insertion import NO_PACK
+from gantry.index.insertion import NO_PACK, SHARED
 from gantry.index.lookups import CHUNK
 from gantry.index.tables import (
     header_pack,
@@ -90,9 +90,26 @@ def blank_headers(connection: Connection, rows: Sequence[Row[Any]]) -> None:
             connection.execute(delete(header_pack).where(is_pack))
 
 
+def blank_shared_headers(connection: Connection, rows: Sequence[Row[Any]]) -> None:
+    """The same for those in packs of several series, which do not go with one of them."""
+    wanted = sorted({row.pack_id for row in rows if row.pack_id is not None})
+    shared: set[int] = set()
+    for start in range(0, len(wanted), CHUNK):
+        chunk = header_pack.c.id.in_(wanted[start : start + CHUNK])
+        query = select(header_pack.c.id).where(chunk, header_pack.c.series_id == SHARED)
+        shared |= set(connection.execute(query).scalars())
+    blank_headers(connection, [row for row in rows if row.pack_id in shared])
+
+
 def _give_up(connection: Connection, row: Row[Any]) -> None:
-    """A pack that is damaged goes; the headers of those that are in it are read from their files from now on."""
+    """A pack that is damaged goes; the headers of those that are in it are read from their files from now on.
+
+    Who else uses one of several series is not known: it stays for them, without anything in it.
+    """
     logger.error("header pack %d is damaged; it is removed, and the headers are read from the files", row.id)
+    if row.series_id == SHARED:
+        connection.execute(update(header_pack).where(header_pack.c.id == row.id).values(data=b""))
+        return
     users = instance.c.series_id == row.series_id, instance.c.pack_id == row.id
     connection.execute(update(instance).where(*users).values(pack_id=None, pack_number=NO_PACK))
     connection.execute(delete(header_pack).where(header_pack.c.id == row.id))

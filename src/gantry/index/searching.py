@@ -23,25 +23,27 @@ from sqlalchemy import (
 
 from gantry.index.database import Part
 from gantry.index.resource_rows import get_store_id
+from gantry.index.statements import fetch_tuples
 from gantry.index.stored import select_stored
 from gantry.index.tables import TERMS, TEXT_FIELDS, instance, series, study, study_modality, study_term, study_text
 from gantry.matching import name_keys
 from gantry.moments import FIRST, LAST, make_span
 from gantry.names import DicomStoreName
 from gantry.queries import FoundSeries, FoundStudy, Level, Match, Operator, Query
-from gantry.resources import StoredInstance
+from gantry.resources import SeriesAttributes, StoredInstance, StudyAttributes
+from gantry.short_members import lengthen_series, lengthen_study
 
 _LAST = "\U0010ffff"
 _TIMES = ("study_time",)
 _MODALITIES = {"modality": "globs", "modalities_in_study": "modalities"}
 _TRIGRAM = 3
 _TABLES = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
-_STUDY_ROW = [study.c[name] for name in FoundStudy._fields]
+_STUDY_SAID = [study.c[name] for name in StudyAttributes._fields]
+_SERIES_SAID = [series.c[name] for name in SeriesAttributes._fields]
+_STUDY_ROW = [*_STUDY_SAID, *(study.c[name] for name in FoundStudy._fields if name not in StudyAttributes._fields)]
 _SERIES_ROW = [
-    study.c.study_instance_uid,
-    *(series.c[name] for name in FoundSeries._fields[1:5]),
-    study.c.members.label("study_members"),
-    study.c.more_members.label("study_more_members"),
+    *(*_STUDY_SAID, *_SERIES_SAID),
+    *(study.c.study_instance_uid, series.c.series_instance_uid, series.c.instance_count),
 ]
 
 
@@ -68,10 +70,10 @@ class Search(Part):
     """Every search reads an index in the order of its answer: nothing in it grows with the instances of a store."""
 
     def search_studies(self, store: DicomStoreName, query: Query) -> list[FoundStudy]:
-        return [FoundStudy(*row) for row in self._search(store, query)]
+        return list(map(_found_study, self._search(store, query)))
 
     def search_series(self, store: DicomStoreName, query: Query) -> list[FoundSeries]:
-        return [FoundSeries(*row) for row in self._search(store, query)]
+        return list(map(_found_series, self._search(store, query)))
 
     def search_instances(self, store: DicomStoreName, query: Query) -> list[StoredInstance]:
         return [StoredInstance._make(row) for row in self._search(store, query)]
@@ -88,7 +90,17 @@ class Search(Part):
         shape = _Shape(query.level, sum(map(bool, query.path)), len(query.after), tuple(conditions))
         with self.database.read() as connection:
             values["store"] = get_store_id(connection, store)
-            return connection.execute(_statement(shape), values).all()
+            return fetch_tuples(connection, _statement(shape), values)
+
+
+def _found_study(row: Any) -> FoundStudy:
+    uid, *others = row[len(_STUDY_SAID) :]
+    return FoundStudy(uid, *lengthen_study(row[: len(_STUDY_SAID)]), *others)
+
+
+def _found_series(row: Any) -> FoundSeries:
+    study_said, said, (study_uid, uid, count) = row[: len(_STUDY_SAID)], row[len(_STUDY_SAID) : -3], row[-3:]
+    return FoundSeries(study_uid, uid, *lengthen_series(said), count, *lengthen_study(study_said))
 
 
 # --- matches to conditions and their values

@@ -153,7 +153,7 @@ series_tally = Table(
     sqlite_with_rowid=False,
 )
 
-# Headers of several instances of a series, as ``dicom.header_bytes`` packs them.
+# Headers of several instances, as ``header_packs`` packs them: of one series, or of several and then of series 0.
 header_pack = Table(
     "header_pack",
     metadata,

@@ -19,14 +19,14 @@ logger = logging.getLogger(__name__)
 
 
 _TRIES = 8
-"""How many instances of a series are looked at, when those before them could not be read in full."""
+"""Instances of a series that are read at most, when those before could not be read in full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
     """An instance whose header has been read; ``header_bytes`` is None where it is too long to be kept.
 
-    ``said`` is what such a header says, which was read and let go at once.
+    ``said`` are the attributes of a header that is too long.
     """
 
     instance: Instance
@@ -36,26 +36,26 @@ class Read:
 
 
 def describe(outcomes: Sequence[Read | Failure]) -> list[Instance | Failure]:
-    """The instances, with descriptions. One whose header is too long to be kept has one without a pack."""
+    """Add descriptions to the instances. Where a header is too long to be kept, the description has no pack."""
     found: list[Instance | Failure] = [item.instance if isinstance(item, Read) else item for item in outcomes]
     studies: dict[str, StudyAttributes] = {}
-    for (uid, _), places in _by_series(outcomes).items():
+    for (uid, _), places in _group_by_series(outcomes).items():
         items = [item for place in places if isinstance(item := outcomes[place], Read)]
         said = _describe_series(items, studies.get(uid))
         study = said.study
         if said.whole:
-            studies[uid] = study  # one object for all its instances, on their way out of a worker
-        for start, chunk in _split_chunks(items):
+            studies[uid] = study  # one object for all its instances: pickled once on the way out of a worker
+        for start, chunk in _split_into_packs(items):
             kept = [entry for _, entry in chunk if entry]
             data = pack(kept) if kept else b""
             for number, (item, _) in enumerate(chunk):
-                described = _build_description(item, (study, said.series), data, len(kept), number)
+                described = _make_description(item, (study, said.series), data, len(kept), number)
                 found[places[start + number]] = item.instance._replace(description=described)
     return found
 
 
-def _by_series(outcomes: Sequence[Read | Failure]) -> dict[tuple[str, str], list[int]]:
-    """Places in ``outcomes`` of those that were read, in their order."""
+def _group_by_series(outcomes: Sequence[Read | Failure]) -> dict[tuple[str, str], list[int]]:
+    """(Study, Series Instance UID) → positions in ``outcomes`` of instances that were read, in order."""
     found: dict[tuple[str, str], list[int]] = {}
     for place, item in enumerate(outcomes):
         if isinstance(item, Read):
@@ -63,21 +63,21 @@ def _by_series(outcomes: Sequence[Read | Failure]) -> dict[tuple[str, str], list
     return found
 
 
-def attributes_of(read: Read) -> tuple[StudyAttributes, SeriesAttributes]:
-    """What a header says of its study and series."""
-    said = _describe_one(read)
+def describe_study_and_series(read: Read) -> tuple[StudyAttributes, SeriesAttributes]:
+    """The attributes of study and series in a header."""
+    said = _describe_read(read)
     return said.study, said.series
 
 
 def describe_header(header_bytes: HeaderBytes, study: StudyAttributes | None = None) -> HeaderAttributes:
-    """What a header says; never an error, since an instance whose structure is whole is found by its UIDs at least.
+    """The attributes in a header. Raises nothing: an instance whose structure is whole can be found by its UIDs.
 
-    A ``study`` that another header has described is taken as it is.
+    A ``study`` that was read from another header is used as it is.
     """
     try:
         said = read_attributes(header_bytes, study)
     except Exception:
-        logger.exception("a header cannot be described")
+        logger.exception("the attributes of a header cannot be read")
         return HeaderAttributes()
     if study is None:
         dated = said.study
@@ -87,17 +87,17 @@ def describe_header(header_bytes: HeaderBytes, study: StudyAttributes | None = N
 
 
 def _describe_series(items: Sequence[Read], study: StudyAttributes | None) -> HeaderAttributes:
-    """What the first one says. Where not all of it can be read, the next ones fill what is missing."""
-    found = _describe_one(items[0], study)
+    """The attributes in the first header. Where it cannot be read in full, the next ones fill the gaps."""
+    found = _describe_read(items[0], study)
     for item in items[1:_TRIES]:
         if found.whole:
             break
-        more = _describe_one(item)
+        more = _describe_read(item)
         found = HeaderAttributes(fill(found.study, more.study), fill(found.series, more.series), more.whole)
     return found
 
 
-def _describe_one(read: Read, study: StudyAttributes | None = None) -> HeaderAttributes:
+def _describe_read(read: Read, study: StudyAttributes | None = None) -> HeaderAttributes:
     if read.header_bytes is None:
         return read.said or HeaderAttributes()
     said = describe_header(read.header_bytes, study)
@@ -106,8 +106,8 @@ def _describe_one(read: Read, study: StudyAttributes | None = None) -> HeaderAtt
     return said
 
 
-def _split_chunks(items: Sequence[Read]) -> list[tuple[int, list[tuple[Read, bytes]]]]:
-    """Where each chunk starts, and its items with their headers as bytes; one that is too long is alone, without."""
+def _split_into_packs(items: Sequence[Read]) -> list[tuple[int, list[tuple[Read, bytes]]]]:
+    """(start, [(item, header as bytes)]) of each pack. A header that is too long is alone, as empty bytes."""
     chunks: list[tuple[int, list[tuple[Read, bytes]]]] = []
     size, full = 0, True
     for place, item in enumerate(items):
@@ -121,7 +121,7 @@ def _split_chunks(items: Sequence[Read]) -> list[tuple[int, list[tuple[Read, byt
     return chunks
 
 
-def _build_description(
+def _make_description(
     item: Read, attributes: tuple[StudyAttributes, SeriesAttributes], data: bytes, packed: int, number: int
 ) -> Description:
     kept = item.header_bytes

@@ -61,7 +61,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         tokens.chmod(0o600)
         settings |= {"tokens_file": str(tokens), "admins": ("user:ada@example.org",)}
     made = Settings(data=str(tmp_path / "data"), **settings)
-    with server.opened(made, server.Edge(made)) as gantry:
+    with server.open_server(made, server.Edge(made)) as gantry:
         found = House(gantry, tmp_path / "audit")
         for module in (app, intake, streaming):
             monkeypatch.setattr(module, "run_sync", found.run_sync)

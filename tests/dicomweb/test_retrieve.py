@@ -122,7 +122,7 @@ def test_what_nobody_can_decode_is_told_before_anything_is_sent(gantry: Gantry) 
     response = web.get(uid_path(A[0]))
     assert response.status_code == 406
     message = response.json()["error"]["message"]
-    assert "1.2.840.10008.1.2.4.102" in message and "transfer-syntax=*" in message and "where none is named" in message
+    assert "1.2.840.10008.1.2.4.102" in message and "transfer-syntax=*" in message and "which is the default" in message
     assert f"instance {B[2]}:" in message
     assert "where none is named" not in web.get(uid_path(A[0]), EXPLICIT).json()["error"]["message"]
     assert [part.data for part in parts_of(web.get(uid_path(A[0]), AS_STORED))][1] == strange

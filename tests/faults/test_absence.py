@@ -40,14 +40,14 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 def lock(monkeypatch: pytest.MonkeyPatch, directory: bytes) -> None:
     """A directory cannot be listed."""
-    entries = local_listing._entries
+    entries = local_listing._list_entries
 
     def locked(root: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
         if base == directory:
             raise Unavailable("the directory cannot be listed (input/output error)")
         yield from entries(root, base, part, check)
 
-    monkeypatch.setattr(local_listing, "_entries", locked)
+    monkeypatch.setattr(local_listing, "_list_entries", locked)
 
 
 def upload(house: House) -> str:
@@ -107,7 +107,7 @@ def test_what_follows_a_checkpoint_and_cannot_be_listed_is_told(house: House, mo
 
 
 def test_a_directory_that_fails_half_way_is_not_begun_anew(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = local_listing._entries
+    entries = local_listing._list_entries
 
     def broken_off(root: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
         found = entries(root, base, part, check)
@@ -116,7 +116,7 @@ def test_a_directory_that_fails_half_way_is_not_begun_anew(house: House, monkeyp
             raise Unavailable("the directory cannot be listed (input/output error)")
 
     with monkeypatch.context() as broken:
-        broken.setattr(local_listing, "_entries", broken_off)
+        broken.setattr(local_listing, "_list_entries", broken_off)
         commit_first(house)
     counter = house.carry_to_the_end().counter
     assert (counter.success, counter.failure) == (house.scene.success, house.scene.failure + 1)
@@ -162,7 +162,7 @@ def test_a_release_that_was_written_after_all_disturbs_no_later_attempt(
 ) -> None:
     operations = house.seams.index.operations
     runner = Runner(house.seams, slots=1)
-    runner._broken_off.append((house.claim(runner.id), False))
+    runner._interrupted.append((house.claim(runner.id), False))
     release = operations.release_operation
 
     def unsure(*args: Any) -> None:
@@ -171,11 +171,11 @@ def test_a_release_that_was_written_after_all_disturbs_no_later_attempt(
 
     with monkeypatch.context() as broken, pytest.raises(Interrupted):
         broken.setattr(operations, "release_operation", unsure)
-        runner._give_back()
+        runner._release_interrupted()
     later = house.claim(runner.id)
     key = f"main/1/{later.name.id}/a2-a0/000/0000.dcm"
     house.seams.blobs.put(key, [b"under way"])
-    runner._give_back()
+    runner._release_interrupted()
     assert house.blobs() == {key}
     assert operations.claim_operation(runner.id) is None, "it would run twice at once"
 

@@ -16,7 +16,7 @@ from gantry import executors
 from gantry.errors import Code, Interrupted, PermissionDenied, Status
 from gantry.executors import WorkerPool
 from gantry.operations import commits
-from gantry.operations.blob_keys import half_written
+from gantry.operations.blob_keys import list_half_written
 from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Batch, Failure
@@ -166,4 +166,4 @@ def test_what_a_dead_worker_left_is_swept(house: House) -> None:
     ]
     sweep_garbage(house.seams)
     assert house.blobs() == {instance.blob_key for instance in house.seams.index.instances.walk_store(1)}
-    assert list(half_written(["key"], ["main/1/2/0000.dcm"])) == []
+    assert list(list_half_written(["key"], ["main/1/2/0000.dcm"])) == []

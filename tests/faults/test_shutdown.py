@@ -54,7 +54,7 @@ def ends(server: GantryServer) -> None:
     server.process.send_signal(signal.SIGTERM)
     server.process.wait(timeout=STOP_SECONDS)
     assert server.process.returncode == 0
-    for word in ("Traceback", "something does not stop"):
+    for word in ("Traceback", "a thread does not stop"):
         assert word not in server.log_text(), server.log_text()[-4000:]
 
 

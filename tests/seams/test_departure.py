@@ -17,7 +17,7 @@ from gantry.errors import Cancelled, Unavailable
 from gantry.executors import WorkerPool
 from gantry.studies import pixel_work
 from gantry.studies.departure import leave, on_leave, require_client, watch
-from gantry.studies.pixel_work import result, submit
+from gantry.studies.pixel_work import submit, wait_for_pixels
 from tests.seams import calls
 
 ROOT = str(Path(__file__).parents[2])
@@ -100,7 +100,7 @@ def test_what_waits_is_not_begun_and_what_lasts_is_ended(pool: WorkerPool, tmp_p
 
     def wait(request: Request, future: Any) -> None:
         try:
-            request.run(result, future)
+            request.run(wait_for_pixels, future)
         except BaseException as error:
             errors.append(type(error))
 
@@ -134,6 +134,6 @@ def test_whoever_waits_while_the_server_stops_is_told_so(pool: WorkerPool, tmp_p
     pool.end()
     for future in (lasting, waiting):
         with pytest.raises(Unavailable, match="stopping"):
-            result(future)
+            wait_for_pixels(future)
     with pytest.raises(Unavailable, match="stopping"):
         begin(pool, calls.touch_blob, tmp_path / "ran")

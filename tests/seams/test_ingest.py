@@ -10,7 +10,7 @@ import pytest
 
 from gantry import ingest
 from gantry.errors import Aborted, Code, ResourceExhausted, Status, Unavailable
-from gantry.ingest import ingest_batch, printable, same_bytes
+from gantry.ingest import compare_bytes, ingest_batch, make_printable
 from gantry.resources import Failure, Instance, ObjectMeta
 from gantry.seams import OpenedObject
 from gantry.storage.local import LocalBlobStore
@@ -222,8 +222,8 @@ def test_a_mistake_about_one_header_is_that_objects_alone(
 def test_names_that_are_not_utf_8_can_be_printed(run: Run) -> None:
     outcome = run("d/\udcff\udcfe.dcm")[0]
     assert outcome.resource == "gs://b/d/??.dcm"
-    assert printable("gs://b/\udcff") == "gs://b/?"
-    assert printable("é/日本") == "é/日本"
+    assert make_printable("gs://b/\udcff") == "gs://b/?"
+    assert make_printable("é/日本") == "é/日本"
 
 
 def test_same_bytes(blobs: LocalBlobStore) -> None:
@@ -233,7 +233,7 @@ def test_same_bytes(blobs: LocalBlobStore) -> None:
     for key, data in contents.items():
         blobs.put(key, [data])
     pairs = [("a", "b"), ("a", "c"), ("a", "d"), ("e", "f"), ("e", "a"), ("g", "h"), ("g", "i")]
-    assert same_bytes(pairs, blobs=blobs) == [True, False, False, True, False, True, False]
+    assert compare_bytes(pairs, blobs=blobs) == [True, False, False, True, False, True, False]
 
 
 class Remote(OpenedObject):
@@ -272,7 +272,7 @@ class RemoteStore(LocalBlobStore):
 def test_chunks_of_any_size_are_compared(monkeypatch: pytest.MonkeyPatch, window: int) -> None:
     monkeypatch.setattr(ingest, "COMPARED_BYTES", window)
     store = RemoteStore({"a": b"0123456789", "bb": b"0123456789", "cccc": b"012345678-"})
-    assert same_bytes([("a", "bb"), ("a", "cccc"), ("cccc", "bb")], blobs=store) == [True, False, False]
+    assert compare_bytes([("a", "bb"), ("a", "cccc"), ("cccc", "bb")], blobs=store) == [True, False, False]
 
 
 @pytest.mark.parametrize("window", [3, 1000])
@@ -282,6 +282,6 @@ def test_a_file_that_was_cut_after_it_was_opened_costs_its_own_comparison_alone(
 ) -> None:
     monkeypatch.setattr(ingest, "COMPARED_BYTES", window)
     store = RemoteStore(dict.fromkeys("abcd", b"0123456789"), cut)
-    verdict, other = same_bytes([("a", "b"), ("c", "d")], blobs=store)
+    verdict, other = compare_bytes([("a", "b"), ("c", "d")], blobs=store)
     assert isinstance(verdict, Status) and verdict.code is Code.ABORTED and "of 10 bytes" in verdict.message
     assert other is True

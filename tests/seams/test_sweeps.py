@@ -10,16 +10,27 @@ from typing import Any
 
 import pytest
 
+from gantry.operations import sweeps as sweeps_module
 from gantry.operations.interruption import Stopping
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.operations.sweeps import Chore, Sweeps
+
+
+class Waits(threading.Event):
+    """Counts how often somebody waits for it."""
+
+    count = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.count += 1
+        return super().wait(timeout)
 
 
 class House:
     """Chores that count how often they ran."""
 
     def __init__(self) -> None:
-        self.stopping = threading.Event()
+        self.stopping, self.wake = Waits(), Waits()
         self.ran: list[str] = []
         self.reached: dict[tuple[str, int], threading.Event] = {}
 
@@ -34,6 +45,7 @@ class House:
 
     def run(self, *chores: Chore) -> Sweeps:
         sweeps = Sweeps(chores, self.stopping)
+        sweeps._wake = self.wake
         self.threads = [threading.Thread(target=work, daemon=True) for work in sweeps.works]
         for thread in self.threads:
             thread.start()
@@ -96,6 +108,32 @@ def test_an_error_costs_no_other_chore_and_what_is_done_once_is_tried_again(capl
     house.until("bad", 3)
     house.until("stopped", 3)
     house.end(sweeps)
+
+
+@pytest.mark.parametrize("woken", [False, True])
+def test_between_two_times_nothing_runs(woken: bool) -> None:
+    """A thread that looks again and again whether it is time takes a core."""
+    house = House()
+    sweeps = house.run(house.chore("garbage", 0.2, woken=woken))
+    house.until("garbage", 4)
+    house.end(sweeps)
+    assert 3 <= house.stopping.count + house.wake.count <= 30
+
+
+def test_what_is_done_once_and_fails_is_tried_again_until_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps_module, "_AGAIN_SECONDS", 0.01)
+    house = House()
+    faults = [RuntimeError("a bug"), Stopping()]
+
+    def fail_twice() -> None:
+        if faults:
+            raise faults.pop()
+
+    sweeps = house.run(house.chore("once", 0, fail_twice), house.chore("often", 0.01))
+    house.until("once", 3)
+    house.until("often", house.ran.count("often") + 5)
+    house.end(sweeps)
+    assert house.ran.count("once") == 3
 
 
 def test_what_lasts_holds_up_nothing() -> None:

@@ -20,7 +20,7 @@ from gantry.resources import Dataset, DicomStore
 from gantry.seams import Seams
 from gantry.storage.local import LocalBlobStore
 from gantry.studies.store import Incoming, Stored, store
-from gantry.studies.store_json import incoming_of_json
+from gantry.studies.store_json import read_json_parts
 from gantry.studies.update import update_instance
 from gantry.studies.uploads import Uploads, sweep_uploads
 from tests.dicomweb.instances import instance
@@ -204,13 +204,13 @@ def test_a_temporary_directory_without_room(
     """Each instance with bulk data is refused in words that say what to do; nothing breaks off."""
     with monkeypatch.context() as patch:
         patch.setattr(tempfile, "TemporaryFile", file)
-        problems = [item.problem for item in incoming_of_json(parts())]
+        problems = [item.problem for item in read_json_parts(parts())]
         assert [type(problem) for problem in problems] == [error, error]
         for problem in problems:
             assert problem is not None and "temporary directory" in problem.message and "TMPDIR" in problem.message
             assert "xyz" not in problem.message
         with pytest.raises(error, match="temporary directory"):
-            store(seams, Uploads(seams), STORE, incoming_of_json(parts()))
+            store(seams, Uploads(seams), STORE, read_json_parts(parts()))
     assert blobs(seams) == set()
-    found = store(seams, Uploads(seams), STORE, incoming_of_json(parts()))
+    found = store(seams, Uploads(seams), STORE, read_json_parts(parts()))
     assert (len(found.instances), found.refused) == (2, [])

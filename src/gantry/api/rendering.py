@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from fractions import Fraction
 from functools import partial
 
@@ -17,9 +19,9 @@ from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument
 from gantry.resources import StoredInstance
-from gantry.studies.metadata import etag_of
-from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, pictures, representative
-from gantry.studies.retrieve import PIXEL_DATA, Value, bulk
+from gantry.studies.metadata import make_etag
+from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, choose_representative, render_images
+from gantry.studies.retrieve import PIXEL_DATA, Value, read_bulk
 from gantry.whole_numbers import read_number
 
 _OFFERS = tuple(
@@ -46,9 +48,9 @@ def _video(call: Call, row: StoredInstance) -> Answer:
         raise InvalidArgument(f"{names[0]}: a video is sent as it is stored")
 
     def value() -> Value:
-        return bulk(call.context.seams, call.dicom_store, row, PIXEL_DATA)
+        return read_bulk(call.context.seams, call.dicom_store, row, PIXEL_DATA)
 
-    return answer_value(call, value, offer.type, etag_of(row, "video", offer.type))
+    return answer_value(call, value, offer.type, make_etag(row, "video", offer.type))
 
 
 @_pictures
@@ -59,7 +61,7 @@ def render_frames(call: Call) -> Answer:
 @_pictures
 def render_thumbnail(call: Call) -> Answer:
     """A small picture from the middle of a study, a series or an instance, or of the named frames."""
-    row, number = representative(call.context.seams, call.dicom_store, call.path)
+    row, number = choose_representative(call.context.seams, call.dicom_store, call.path)
     numbers = [frame - 1 for frame in parse_frame_list(call.ids[7])] if len(call.ids) > 7 else [number]
     return _render(call, row, numbers, _THUMBNAIL)
 
@@ -72,17 +74,22 @@ def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Vi
             offer = Offer(offer.type, True, (), "")  # a list of frames is always answered in parts
         else:
             numbers = numbers or [0]
-    etag = etag_of(row, "rendered", view, numbers, offer.multipart)
+    etag = make_etag(row, "rendered", view, numbers, offer.multipart)
     headers = {"etag": etag}
     if matches(call.headers.get("if-none-match", ""), etag):
         return Answer(b"", status=304, headers=headers)
-    images = pictures(call.context.seams, call.dicom_store, row, view, numbers)
+    images = render_images(call.context.seams, call.dicom_store, row, view, numbers)
     if not offer.multipart:
-        return Answer(images[0], offer.type, headers=headers)
+        return Answer(next(images), offer.type, headers=headers)
     boundary = new_boundary()
-    parts = (part_head(boundary, {"content-type": offer.type}) + picture for picture in images)
-    body = b"".join(parts) + close_delimiter(boundary)
-    return Answer(body, media_type_text(offer, "", boundary), headers=headers)
+    return Answer(_in_parts(images, offer.type, boundary), media_type_text(offer, "", boundary), headers=headers)
+
+
+def _in_parts(images: Generator[bytes, None, None], content_type: str, boundary: str) -> Iterator[bytes]:
+    with closing(images):
+        for picture in images:
+            yield part_head(boundary, {"content-type": content_type}) + picture
+    yield close_delimiter(boundary)
 
 
 def _view(call: Call, offer: Offer, size: Viewport | None) -> View:

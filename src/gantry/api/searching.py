@@ -11,7 +11,7 @@ from gantry.api.lanes import Lane
 from gantry.api.multipart import close_delimiter, new_boundary, part_head
 from gantry.api.web import Answer, Later, WebHandler
 from gantry.queries import Level
-from gantry.studies.metadata import object_xml
+from gantry.studies.metadata import write_xml
 from gantry.studies.search import Search, parse_search
 from gantry.studies.search_answers import find
 
@@ -71,5 +71,5 @@ def json_array(objects: Iterable[str]) -> Iterator[bytes]:
 
 def _xml_parts(objects: Iterable[str], boundary: str) -> Iterator[bytes]:
     for text in objects:
-        yield part_head(boundary, {"content-type": DICOM_XML}) + object_xml(text)
+        yield part_head(boundary, {"content-type": DICOM_XML}) + write_xml(text)
     yield close_delimiter(boundary)

@@ -1,4 +1,4 @@
-"""What the index promises: a Protocol for each of its readers. ``index.sql`` keeps the promises in SQLite."""
+"""The port of the index: a Protocol for each subject. ``index.sql`` implements them with SQLite."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gantry.index_protocols.searches import MetricsIndex, SavedSearchIndex, Sear
 
 
 class Index(Protocol):
-    """All of it. Safe to use from many threads.
+    """The whole index. Safe to use from many threads.
 
-    Each call is a transaction of its own. Raises Interrupted where the index cannot be used just now.
+    Each call is one transaction. Raises Interrupted where the index is temporarily unavailable.
     """
 
     @property
@@ -66,5 +66,5 @@ class Index(Protocol):
     def description(self) -> DescriptionIndex: ...
 
     def close(self) -> None:
-        """Nothing of the index may be used afterwards."""
+        """Close the index; it cannot be used afterwards."""
         ...

@@ -1,4 +1,4 @@
-"""``setBlobStorageSettings``: another storage class for instances, and another place for their bytes if it has one."""
+"""``setBlobStorageSettings``: another storage class for instances, and another place for their bytes if needed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import partial
 
 from gantry.containment import contain
 from gantry.errors import Code, ResourceExhausted, Status, StatusError
-from gantry.operations.blob_keys import batch_prefix, blob_key, half_written, place_in
+from gantry.operations.blob_keys import batch_prefix, blob_key, list_half_written, parse_place
 from gantry.operations.interruption import go_on
-from gantry.operations.over_instances import Work, over_instances
+from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Change, Failure, Operation, StoredInstance
 from gantry.seams import BlobStore, Check, Seams
 
@@ -19,7 +19,7 @@ from gantry.seams import BlobStore, Check, Seams
 def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
     """Batches from the checkpoint on. Raises NotFound for a missing filter file or its bucket.
 
-    What has the class already, in the right place, is a success and is left as it is.
+    Instances that have the class already, in the right place, are successes and are not changed.
     """
     storage_class = operation.request["storage_class"]
     place = seams.place_of(storage_class)
@@ -30,27 +30,27 @@ def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check =
 
     def to_batch(number: int, instances: Sequence[StoredInstance], outcomes: Sequence[str | Failure]) -> Batch:
         prefix = batch_prefix(operation, number)
-        changes = _changes(instances, outcomes, storage_class)
+        changes = _list_changes(instances, outcomes, storage_class)
         success = sum(isinstance(outcome, str) for outcome in outcomes) - len(changes)
-        garbage = half_written(outcomes, [blob_key(f"{place}/{prefix}", item) for item in range(len(instances))])
+        garbage = list_half_written(outcomes, [blob_key(f"{place}/{prefix}", item) for item in range(len(instances))])
         return Batch("", changes=changes, success=success, blob_prefix=prefix, garbage=garbage)
 
-    work = Work[str]("copied this instance", submit, to_batch, again=_moved)
-    yield from over_instances(seams, operation, work, check)
+    work = Work[str]("copied this instance", submit, to_batch, again=_fail_moved)
+    yield from process_instances(seams, operation, work, check)
 
 
 def copy_batch(
     instances: Sequence[StoredInstance], offset: int = 0, *, blobs: BlobStore, place: str, blob_prefix: str
 ) -> list[str | Failure]:
-    """The blob keys of instances once their bytes are in ``place``: those that are not yet are copied there.
+    """Copy the bytes of instances to ``place`` unless they are there; the blob key of each instance.
 
-    Copies are numbered from ``offset`` on and durable on return. What is wrong with one instance becomes its Failure;
+    Copies are numbered from ``offset`` on and durable on return. An error of one instance becomes its Failure;
     ResourceExhausted (the disk of that place is full) is raised.
     """
     outcomes: list[str | Failure] = []
     for number, instance in enumerate(instances, offset):
         try:
-            if place_in(instance.blob_key) == place:
+            if parse_place(instance.blob_key) == place:
                 outcomes.append(instance.blob_key)
                 continue
             with contain(instance.path, "while it was copied to another place"):
@@ -74,7 +74,7 @@ def _copy(blobs: BlobStore, source: str, target: str) -> str:
     return target
 
 
-def _changes(
+def _list_changes(
     instances: Sequence[StoredInstance], outcomes: Sequence[str | Failure], storage_class: str
 ) -> tuple[Change, ...]:
     return tuple(
@@ -84,6 +84,6 @@ def _changes(
     )
 
 
-def _moved(instances: Sequence[StoredInstance]) -> list[str | Failure]:
+def _fail_moved(instances: Sequence[StoredInstance]) -> list[str | Failure]:
     status = Status(Code.ABORTED, "another operation moved this instance meanwhile", "start this one again")
     return [Failure(instance.path, status) for instance in instances]

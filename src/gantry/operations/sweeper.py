@@ -1,4 +1,4 @@
-"""Removes bytes that nothing points to any more."""
+"""Removes blobs that no row names, and deleted DICOM stores."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from collections.abc import Callable
 from functools import partial
 
 from gantry.errors import StatusError
-from gantry.operations.interruption import until
+from gantry.operations.interruption import make_stop_check
 from gantry.seams import Seams
 
 logger = logging.getLogger(__name__)
 
-GARBAGE_KEYS = 500  # blobs deleted in a row: 0.1 s where nothing else uses the disk
+GARBAGE_KEYS = 500  # blobs deleted in a row: 0.1 s on an idle disk
 
 
 def sweep_garbage(seams: Seams, stopping: threading.Event | None = None) -> None:
-    """Remove rows of deleted studies and series, then all blobs without a row; safe to repeat after a crash.
+    """Remove rows of deleted studies and series, then all blobs without a row. Safe to repeat after a crash.
 
-    Each step is a short transaction, so that others can write in between.
+    Each step is a short transaction, so that other writers have their turn.
     """
     last = ""
 
@@ -48,9 +48,9 @@ def _in_pieces(piece: Callable[[], bool], stopping: threading.Event | None) -> b
 
 
 def sweep_some_garbage(seams: Seams, after: str = "") -> str:
-    """A bounded piece of that work: the blobs that follow the key ``after``. The last key; empty: none was left.
+    """Delete up to GARBAGE_KEYS blobs that follow the key ``after``. Returns the last key; empty when none was left.
 
-    A blob that cannot be deleted is told of and stays in the list for the next time.
+    A blob that cannot be deleted is logged and stays listed for the next sweep.
     """
     keys = seams.index.garbage.list_blobs(after, GARBAGE_KEYS)
     deleted = []
@@ -59,16 +59,16 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
             seams.blobs.delete(key)
             deleted.append(key)
         except StatusError as error:
-            logger.warning("%s holds nothing any more, but cannot be deleted: %s", key, error.message)
+            logger.warning("%s is no longer used, but cannot be deleted: %s", key, error.message)
     if deleted:
         seams.index.garbage.forget_blobs(deleted)
     return keys[-1] if keys else ""
 
 
 def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> None:
-    """Remove rows, then bytes, of deleted DICOM stores, but of none that an operation still writes to.
+    """Remove rows, then blobs, of deleted DICOM stores, except ``busy`` ones, which operations still write to.
 
-    A store whose bytes cannot all be deleted is told of and stays for the next time. Raises Stopping.
+    A store whose blobs cannot all be deleted is logged, and tried again by the next sweep. Raises Stopping.
     """
     for store_id in seams.index.garbage.list_deleted_stores():
         if store_id in busy:
@@ -77,8 +77,8 @@ def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> Non
             return
         try:
             for place in seams.places:
-                seams.blobs.delete_prefix(f"{place}/{store_id}/", check=until(stopping))
+                seams.blobs.delete_prefix(f"{place}/{store_id}/", check=make_stop_check(stopping))
         except StatusError as error:
-            logger.warning("store %d is deleted, but not all of its bytes: %s", store_id, error.message)
+            logger.warning("store %d is deleted, but not all of its blobs: %s", store_id, error.message)
             continue
         seams.index.garbage.forget_store(store_id)

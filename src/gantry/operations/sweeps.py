@@ -1,4 +1,5 @@
-"""What a server does beside operations: removing bytes, old operations and half an upload; describing anew."""
+"""The background work of a server besides operations: removal of blobs, old operations and incomplete uploads; reading
+headers again after an upgrade."""
 
 from __future__ import annotations
 
@@ -19,14 +20,14 @@ from gantry.studies.uploads import sweep_uploads
 
 logger = logging.getLogger(__name__)
 
-_AGAIN_SECONDS = 5  # after an error that nobody foresaw
+_AGAIN_SECONDS = 5  # after an unexpected error
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Work that comes again: ``seconds`` after it ended, 0 for work that is done once.
+    """Recurring work: it runs again ``seconds`` after its end, or only once for 0.
 
-    ``woken`` chores also run as soon as bytes are given up. One that lasts ``long`` has a thread of its own.
+    ``woken`` chores also run as soon as blobs lose their rows. A ``long`` chore has its own thread.
     """
 
     name: str
@@ -36,9 +37,9 @@ class Chore:
     long: bool = False
 
 
-def chores(seams: Seams, stopping: threading.Event, busy: Callable[[], set[int]]) -> list[Chore]:
-    """``busy``: the stores that operations write to just now."""
-    left = seams.index.uploads.list_uploads()  # before this process begins any
+def make_chores(seams: Seams, stopping: threading.Event, busy: Callable[[], set[int]]) -> list[Chore]:
+    """All chores. ``busy`` returns the ids of the stores that operations are writing to."""
+    left = seams.index.uploads.list_uploads()  # read before this process begins any upload
     return [
         Chore("garbage", partial(sweep_garbage, seams, stopping), 5, woken=True),
         Chore("deleted stores", lambda: sweep_stores(seams, stopping, busy()), 5, woken=True),
@@ -49,13 +50,13 @@ def chores(seams: Seams, stopping: threading.Event, busy: Callable[[], set[int]]
 
 
 def _describe(seams: Seams, stopping: threading.Event) -> None:
-    """What an older version has stored: this may take hours."""
+    """Read headers again after an upgrade: this may take hours."""
     describe_old(seams, stopping)
     describe_anew(seams, stopping)
 
 
 class Sweeps:
-    """Runs chores until ``stopping`` is set: each function of ``works`` is for a thread."""
+    """Runs chores until ``stopping`` is set. Each function in ``works`` is to be run in its own thread."""
 
     def __init__(self, chores: Sequence[Chore], stopping: threading.Event) -> None:
         self._stopping = stopping
@@ -65,7 +66,7 @@ class Sweeps:
         self.works = [partial(self._work, group) for group in groups if group]
 
     def wake(self) -> None:
-        """Bytes were given up, or the server stops."""
+        """Run the ``woken`` chores now, or end, if the server stops."""
         self._wake.set()
 
     def _work(self, chores: Sequence[Chore]) -> None:
@@ -88,12 +89,12 @@ class Sweeps:
         (self._wake if woken else self._stopping).wait(max(0.0, seconds))
 
     def _run(self, chore: Chore) -> bool:
-        """False where it is to be tried again."""
+        """Run a chore; False where it must be tried again."""
         try:
             chore.function()
         except Stopping:
             return False
         except Exception:
-            logger.exception("sweeping %s met an error that nobody foresaw; it is tried again", chore.name)
+            logger.exception("an unexpected error in the background work %r; it is tried again", chore.name)
             return False
         return True

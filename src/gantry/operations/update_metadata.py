@@ -1,13 +1,13 @@
-"""``updateMetadata`` of a study or series: a JSON Patch applied to each of its instances (spec §10.2.11)."""
+"""``updateMetadata`` of a study or series: a JSON Patch applied to each of its instances."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 
-from gantry.operations.blob_keys import batch_prefix, blob_key, half_written
+from gantry.operations.blob_keys import batch_prefix, blob_key, list_half_written
 from gantry.operations.interruption import go_on
-from gantry.operations.over_instances import Work, over_instances
+from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Failure, Operation, Replacement, StoredInstance
 from gantry.seams import Check, Seams
 from gantry.studies.update import update_batch
@@ -16,7 +16,7 @@ _Outcome = Replacement | Failure | None
 
 
 def update_metadata(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
-    """Batches from the checkpoint on. An instance that the patch does not fit is a failure and stays as it is."""
+    """Batches from the checkpoint on. An instance that the patch does not fit is a failure and is not changed."""
     patch, web_url = operation.request["patch"], operation.request["web_url"]
 
     def keys(number: int, instances: Sequence[StoredInstance], offset: int) -> list[str]:
@@ -25,9 +25,9 @@ def update_metadata(seams: Seams, operation: Operation, check: Check = go_on) ->
         return [blob_key(f"{place}/{prefix}", offset + item) for item, place in enumerate(places)]
 
     def submit(number: int, instances: Sequence[StoredInstance], offset: int) -> Future[list[_Outcome]]:
-        made = keys(number, instances, offset)
+        blob_keys = keys(number, instances, offset)
         return seams.executor.submit(
-            update_batch, list(instances), made, patch=patch, web_url=web_url, blobs=seams.blobs
+            update_batch, list(instances), blob_keys, patch=patch, web_url=web_url, blobs=seams.blobs
         )
 
     def to_batch(number: int, instances: Sequence[StoredInstance], outcomes: Sequence[_Outcome]) -> Batch:
@@ -36,8 +36,8 @@ def update_metadata(seams: Seams, operation: Operation, check: Check = go_on) ->
             replacements=tuple(item for item in outcomes if isinstance(item, Replacement)),
             success=outcomes.count(None),
             blob_prefix=batch_prefix(operation, number),
-            garbage=half_written(outcomes, keys(number, instances, 0)),
+            garbage=list_half_written(outcomes, keys(number, instances, 0)),
         )
 
     work = Work[Replacement | None]("updated this instance", submit, to_batch)
-    yield from over_instances(seams, operation, work, check)
+    yield from process_instances(seams, operation, work, check)

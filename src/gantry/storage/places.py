@@ -1,4 +1,4 @@
-"""Blobs on several disks: the first segment of a key names the place that holds it."""
+"""Blobs on several disks: the first segment of a key names its place."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from gantry.seams import BlobStore, Check, OpenedObject, without_gaps
 
 
 class PlacedBlobStore:
-    """One bucket made of several. Every key of a place begins with its name, inside the place too.
+    """One bucket made of several. Every key begins with the name of its place, in the directory of the place too.
 
-    Raises FailedPrecondition for a key of a place that is not there: its bytes are somewhere, so it is not NotFound.
+    Raises FailedPrecondition for a key of an unknown place: its bytes exist, so NotFound would be wrong.
     """
 
     def __init__(self, places: Mapping[str, BlobStore]) -> None:
@@ -24,7 +24,7 @@ class PlacedBlobStore:
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
     ) -> Iterator[ObjectMeta]:
-        """One place after the other, which is the order of the keys: names of places are plain letters."""
+        """List one place after the other: that is the order of the keys, because places have names of plain letters."""
         for place, store in self._places.items():
             inside = f"{place}/"
             if prefix.startswith(inside):
@@ -45,24 +45,24 @@ class PlacedBlobStore:
         return self._store(key).copy_from(source, key)
 
     def delete(self, key: str) -> None:
-        """A place that is not there any more was empty when it went, so nothing is deleted there."""
+        """Delete a blob; does nothing in an unknown place, which was empty when it was removed from the settings."""
         if key.partition("/")[0] in self._places:
             self._store(key).delete(key)
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """A prefix that names no place reaches into all of them."""
+        """Delete by prefix; a prefix that contains no place applies to all of them."""
         count = 0
-        for found in without_gaps(self.list(prefix, start_after, check=check)):
+        for entry in without_gaps(self.list(prefix, start_after, check=check)):
             if check is not None:
                 check()
-            self.delete(found.key)
+            self.delete(entry.key)
             count += 1
         if not self.exists():
             raise Unavailable("the directory of a storage class is not there any more; is it mounted?")
         return count
 
     def flush(self) -> None:
-        """One sync for every place that was written to."""
+        """Flush every place that was written to."""
         for store in self._places.values():
             store.flush()
 

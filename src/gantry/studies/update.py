@@ -1,4 +1,4 @@
-"""Update of metadata by JSON Patch (RFC 6902): a new file around the old values, in place of the old one."""
+"""Update of metadata by JSON Patch (RFC 6902): the instance gets a new file that contains the old values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from gantry.containment import contain
-from gantry.describing import Read, attributes_of, describe
+from gantry.describing import Read, describe, describe_study_and_series
 from gantry.dicom.json_model import dicom_json
 from gantry.dicom.part10 import MAX_LIVE_HEADER, read_header, read_header_bytes
 from gantry.dicom.updating import rebuild
@@ -29,23 +29,24 @@ __all__ = ["require_patch", "update_batch", "update_instance"]
 def update_instance(
     seams: Seams, uploads: Uploads, name: DicomStoreName, path: ResourcePath, patch: Any, web_url: str
 ) -> None:
-    """Before the answer. Raises NotFound, InvalidArgument for a patch that does not fit, Aborted for a race lost."""
+    """Patch one instance. Raises NotFound, InvalidArgument for a patch that does not fit, and Aborted where the
+    instance was changed meanwhile."""
     require_patch(patch)
     store_id = seams.index.resources.get_dicom_store(name).id
     for instance in seams.index.instances.walk_below(store_id, path):
-        now = _where_it_is(seams, store_id, instance)
+        now = _locate(seams, store_id, instance)
         with uploads.request(store_id, now.storage_class) as request:
-            blobs = copy.deepcopy(seams.blobs)  # a flush tells of the writes of one writer
+            blobs = copy.deepcopy(seams.blobs)  # a flush reports the errors of one writer
             key = blob_key(request.directory, 0)
-            found = _update(now, key, patch, web_url, blobs)
-            if found is not None:
-                _commit(seams, blobs, request, now, found)
+            updated = _update(now, key, patch, web_url, blobs)
+            if updated is not None:
+                _commit(seams, blobs, request, now, updated)
         return
     raise NotFound(f"{path} does not exist in this DICOM store")
 
 
-def _where_it_is(seams: Seams, store_id: int, instance: StoredInstance) -> StoredInstance:
-    """The instance with the place and storage class that its bytes may have been moved to just now."""
+def _locate(seams: Seams, store_id: int, instance: StoredInstance) -> StoredInstance:
+    """The instance with its present blob key and storage class, which may have changed meanwhile."""
     try:
         with seams.blobs.open(instance.blob_key):
             return instance
@@ -53,14 +54,16 @@ def _where_it_is(seams: Seams, store_id: int, instance: StoredInstance) -> Store
         return seams.index.instances.find_stored(store_id, [instance.uids]).get(instance.uids, instance)
 
 
-def _commit(seams: Seams, blobs: BlobStore, request: Request, stored: StoredInstance, found: tuple[Read, Read]) -> None:
-    """An error that comes after the row has been written is none: the row is looked at."""
-    before, read = found
+def _commit(
+    seams: Seams, blobs: BlobStore, request: Request, stored: StoredInstance, updated: tuple[Read, Read]
+) -> None:
+    """Write the row. An error that is raised although the row was written is ignored."""
+    before, read = updated
     try:
         (after,) = describe([read])
         assert isinstance(after, Instance)  # noqa: S101 - it was read
         blobs.flush()
-        failed = seams.index.uploads.replace_instance(Replacement(stored, after, *attributes_of(before)))
+        failed = seams.index.uploads.replace_instance(Replacement(stored, after, *describe_study_and_series(before)))
     except BaseException as error:
         kept = request.settle(seams, [read.instance])
         if not kept or not isinstance(error, StatusError):
@@ -75,44 +78,44 @@ def update_batch(
 ) -> list[Replacement | Failure | None]:
     """Write patched copies as the blobs ``keys``; one outcome per instance, in order, durable on return.
 
-    None stands for an instance that the patch leaves as it is: nothing is written for it. What is wrong with one
-    becomes its Failure; ResourceExhausted (our own disk is full) is raised.
+    None stands for an instance that the patch does not change: nothing is written for it. An error of one instance
+    becomes its Failure; ResourceExhausted (the server's own disk is full) is raised.
     """
     outcomes: list[Replacement | Failure | None] = []
     read: list[Read] = []
     for instance, key in zip(instances, keys, strict=True):
         try:
-            found = _update(instance, key, patch, web_url, blobs)
+            updated = _update(instance, key, patch, web_url, blobs)
         except ResourceExhausted:
             raise
         except StatusError as error:
             outcomes.append(Failure(instance.path, error.status))
             continue
-        if found is None:
+        if updated is None:
             outcomes.append(None)
             continue
-        before, after = found
+        before, after = updated
         read.append(after)
-        outcomes.append(Replacement(instance, after.instance, *attributes_of(before)))
-    described = map(_as_it_is, describe(read), read)
+        outcomes.append(Replacement(instance, after.instance, *describe_study_and_series(before)))
+    described = map(_describe_by_own_header, describe(read), read)
     blobs.flush()
     return [item._replace(after=next(described)) if isinstance(item, Replacement) else item for item in outcomes]
 
 
-def _as_it_is(after: Instance | Failure, read: Read) -> Instance:
-    """With what its own header says, not the first one of its series: it is compared with what it said before."""
+def _describe_by_own_header(after: Instance | Failure, read: Read) -> Instance:
+    """Use the attributes of its own header, not of the first in its series: they are compared with its old ones."""
     assert isinstance(after, Instance) and after.description is not None  # noqa: S101 - it was read
-    study, series = attributes_of(read)
+    study, series = describe_study_and_series(read)
     return after._replace(description=after.description._replace(study=study, series=series))
 
 
 def _update(instance: StoredInstance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
-    """The instance as it was, and as it is in the blob ``key``; None where nothing changes. Raises StatusError."""
+    """The old instance, and the new one in the blob ``key``; None where nothing changes. Raises StatusError."""
     with contain(instance.path, "while it was patched"):
-        return _rewritten(instance, key, patch, web_url, blobs)
+        return _rewrite(instance, key, patch, web_url, blobs)
 
 
-def _rewritten(
+def _rewrite(
     instance: StoredInstance, key: str, patch: Any, web_url: str, blobs: BlobStore
 ) -> tuple[Read, Read] | None:
     with blobs.open(instance.blob_key) as opened:

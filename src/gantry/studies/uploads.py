@@ -1,8 +1,8 @@
-"""Where uploaded bytes lie before a row names them: ``PLACE/STORE/stow/LOT/REQUEST/NUMBER.dcm``.
+"""Blobs of uploads: ``PLACE/STORE/stow/LOT/REQUEST/NUMBER.dcm``. A lot is a group of requests.
 
-A lot is written down before anything lies in it and crossed out when all its requests have ended. What a crash leaves
-behind is then in the lots that are still there at the next start, and nowhere else. A lot in which a request has left
-bytes that could not be deleted, or of which nobody could say whether a row names them, stays written down, too.
+A lot has a row in the index from before its first blob until all its requests have ended. So the blobs that a crash
+leaves behind are in the lots whose rows exist at the next start. A lot also keeps its row if a blob of it could not be
+deleted, or if it is not known whether a row names the blob.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from gantry.seams import BlobStore, Seams, without_gaps
 
 logger = logging.getLogger(__name__)
 
-LOT_REQUESTS, LOT_SECONDS = 1000, 600
-_CHUNK = 200
+LOT_REQUESTS, LOT_SECONDS = 1000, 600  # one commit for so many requests, and little to search after a crash
+_CHUNK = 200  # blobs looked up in one query
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``directory`` is for the blobs of one request."""
+    """An upload; ``directory`` is the prefix of its blobs."""
 
     store_id: int
     directory: str
     _lot: _Lot
 
     def settle(self, seams: Seams, written: Sequence[Instance]) -> set[str]:
-        """Delete the blobs of instances whose commit ended in an error, but for those that a row names after all.
+        """After a commit that raised an error: delete the blobs without rows; the keys of blobs that have rows.
 
-        An error may reach us after the rows have been written. The keys of the blobs that rows name; where the index
-        cannot be asked, nothing is deleted before the next start, and none are known.
+        An error may be raised although the rows were written. Where the index cannot be read, nothing is deleted
+        before the next start, and the result is empty.
         """
         try:
             stored = seams.index.instances.find_stored(self.store_id, [item.uids for item in written])
@@ -85,7 +85,7 @@ class Uploads:
 
     @contextmanager
     def request(self, store_id: int, storage_class: str) -> Iterator[Request]:
-        """A directory of its own for each request."""
+        """A new directory for the blobs of a request, while the block runs."""
         with self._lock:
             lot = self._current.get(store_id)
             if lot is None or lot.is_full:
@@ -104,7 +104,7 @@ class Uploads:
                     self._retire(lot)
 
     def close(self) -> None:
-        """Cross out what no request is using any more."""
+        """Remove the rows of lots that no request uses any more."""
         with self._lock:
             for lot in self._current.values():
                 self._retire(lot)
@@ -112,19 +112,19 @@ class Uploads:
 
     def _retire(self, lot: _Lot | None) -> None:
         if lot is not None and not lot.open and not lot.unsettled:
-            with suppress(StatusError):  # the next start looks through it
+            with suppress(StatusError):  # the next start removes it
                 self._seams.index.uploads.end_upload(lot.id)
 
 
 def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading.Event) -> None:
-    """Remove what requests of an earlier process left without a row. ``left``: its lots, crossed out one by one.
+    """Remove blobs without rows of an earlier process. ``left``: its lots, removed from the list one by one.
 
-    Raises what the blob store and the index raise; such a lot stays in ``left``.
+    Raises the errors of the blob store and the index; the lot then stays in ``left``.
     """
     while left and not stopping.is_set():
         lot, store_id = left[0]
         for place in seams.places:
-            for keys in _batches(seams, f"{place}/{store_id}/stow/{lot}/"):
+            for keys in _list_batches(seams, f"{place}/{store_id}/stow/{lot}/"):
                 if stopping.is_set():
                     return
                 _sweep(seams, store_id, keys)
@@ -134,9 +134,9 @@ def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading
         left.pop(0)
 
 
-def _batches(seams: Seams, prefix: str) -> Iterator[list[str]]:
-    found = without_gaps(seams.blobs.list(prefix))
-    while keys := [item.key for item in islice(found, _CHUNK)]:
+def _list_batches(seams: Seams, prefix: str) -> Iterator[list[str]]:
+    entries = without_gaps(seams.blobs.list(prefix))
+    while keys := [item.key for item in islice(entries, _CHUNK)]:
         yield keys
 
 
@@ -149,8 +149,7 @@ def _sweep(seams: Seams, store_id: int, keys: list[str]) -> None:
 
 
 def _read_uids(seams: Seams, key: str) -> Uids | None:
-    """None for what is no whole instance: half a file that nobody was told of. Raises one of AWAY where that cannot be
-    known now."""
+    """The UIDs in a blob; None for an incomplete file. Raises one of AWAY where the blob cannot be read now."""
     try:
         with seams.blobs.open(key) as blob:
             found = read_header(blob.read_at, blob.size)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gantry.dicom.part10 import read_header
 from gantry.errors import Aborted, Code, Interrupted, Unavailable
 from gantry.names import ResourcePath
 from gantry.operations.attempt import run_operation
@@ -24,6 +25,7 @@ from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.resources import Method
 from gantry.seams import Check
 from gantry.storage import local_blobs, local_listing
+from gantry.storage.contents import MAGIC
 from gantry.storage.extents import object_of
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
@@ -33,6 +35,7 @@ from gantry.studies.upload_sweeps import sweep_uploads
 from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
 from tests.faults.house import DATASET, STORE, House
+from tests.support.blobs import find_blobs
 
 
 @pytest.fixture
@@ -217,6 +220,27 @@ def test_a_refused_upload_that_cannot_be_deleted_goes_at_the_next_start(
     sweep_garbage(house.seams)
     assert house.blobs() == {key}
     house.check_disks()
+
+
+def test_a_table_of_contents_that_is_damaged_costs_no_instance_its_bytes(house: House) -> None:
+    """The index says how many there are: where the tables name fewer, nothing is freed."""
+    uploads = Uploads(house.seams)
+    for number in range(2):
+        incoming = Incoming("part", iter([instance(("1.2.1", "1.2.1.1", f"1.2.1.1.{number}"))]))
+        assert store(house.seams, uploads, STORE, [incoming]).refused == []
+    keys = {row.blob_key for row in house.seams.index.instances.walk_store(1)}
+    (segment,) = set(map(object_of, keys))
+    path = house.data / "blobs" / segment
+    damaged = bytearray(path.read_bytes())
+    damaged[damaged.index(MAGIC) + len(MAGIC) + 10] ^= 1
+    path.write_bytes(damaged)
+    before = find_blobs(house.data / "blobs").keys()
+    sweep_uploads(house.seams, house.seams.index.uploads.list_uploads(), threading.Event())
+    assert find_blobs(house.data / "blobs").keys() == before
+    assert house.seams.index.uploads.list_uploads() == []
+    for key in keys:
+        with house.seams.blobs.open(key) as blob:
+            assert read_header(blob.read_at, blob.size).study_instance_uid == "1.2.1"
 
 
 @pytest.mark.parametrize("pixel_bytes", [4, OWN_BYTES])

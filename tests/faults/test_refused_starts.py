@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from tests.faults.house import House
+from tests.faults.scene import blobs
 
 
 @pytest.fixture
@@ -78,10 +79,10 @@ def broken(tmp_path: Path, name: str, taken: int) -> tuple[dict[str, str], str]:
 )
 def test_it_has_worked_on_nothing(tmp_path: Path, data: Path, taken: int, name: str) -> None:
     settings, said = broken(tmp_path, name, taken)
-    before = (data / "index.sqlite").read_bytes(), sorted(path for path in data.rglob("*.dcm"))
+    before = (data / "index.sqlite").read_bytes(), blobs(data)
     code, output = start(Path(settings.pop("GANTRY_DATA", data)), **{"GANTRY_PORT": "0"} | settings)
     assert code not in (0, -9) and said in output, output
     assert "Traceback" not in output
     assert "attempt" not in output
-    assert ((data / "index.sqlite").read_bytes(), sorted(data.rglob("*.dcm"))) == before
+    assert ((data / "index.sqlite").read_bytes(), blobs(data)) == before
     assert attempts(data) == 0

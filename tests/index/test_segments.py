@@ -224,3 +224,10 @@ def test_a_batch_costs_as_many_statements_whatever_it_holds(sqlite_index: SqlInd
             commit(sqlite_index, operation, *new, segments=())
         counts.append(len(steps))
     assert counts[1] <= counts[0]
+
+
+def test_live_instances_are_counted(index: SqlIndex, operation: Operation) -> None:
+    commit(index, operation, inside(1), inside(2), inside(3, B), segments=(A, B))
+    assert [index.segments.count_live(key) for key in (A, B, "main/1/none.seg")] == [2, 1, 0]
+    index.deletion.delete_instance(STORE, ResourcePath(*inside(1).uids))
+    assert index.segments.count_live(A) == 1

@@ -43,6 +43,11 @@ class Segments(Part):
             seal_segments(connection, segments)
         return lost
 
+    def count_live(self, key: str) -> int:
+        query = select(segment.c.live_instances).where(segment.c.key == key)
+        with self.database.read() as connection:
+            return int(connection.execute(query).scalar() or 0)
+
     def list_stores(self) -> list[int]:
         with self.database.read() as connection:
             return [row.id for row in connection.execute(_NAMES.order_by(dicom_store.c.id))]

@@ -24,6 +24,10 @@ class SegmentIndex(Protocol):
         """
         ...
 
+    def count_live(self, key: str) -> int:
+        """How many rows name bytes in the segment ``key``; 0 for one that the index does not know."""
+        ...
+
     def list_stores(self) -> list[int]:
         """The numbers of all DICOM stores but deleted ones."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from itertools import islice
@@ -12,6 +13,8 @@ from gantry.ingest import AWAY
 from gantry.resources import StoredInstance, Uids
 from gantry.seams import Seams, without_gaps
 from gantry.storage.extents import SUFFIX
+
+logger = logging.getLogger(__name__)
 
 _CHUNK = 200  # blobs looked up in one query
 
@@ -52,12 +55,18 @@ def _sweep(seams: Seams, store_id: int, keys: list[str]) -> list[str]:
 
 
 def _free_rest(seams: Seams, store_id: int, segment: str) -> None:
-    """Rows are written after the table of contents that names their instances, so none is missing from the tables."""
+    """Rows are written after the table of contents that names their instances, so none is missing from the tables.
+
+    Where the index has more rows than that, a table is damaged: then all stays as long as the segment.
+    """
     live: list[str] = []
     entries = seams.blobs.entries(segment)
     while chunk := list(islice(entries, _CHUNK)):
         stored = seams.index.instances.find_stored(store_id, [entry.uids for entry in chunk])
         live += [entry.key for entry in chunk if _is_at(stored.get(entry.uids), entry.key)]
+    if len(live) < seams.index.segments.count_live(segment):
+        logger.warning("%s: more instances have rows than its tables of contents name; nothing in it is freed", segment)
+        return
     seams.blobs.free_rest(segment, live)
 
 

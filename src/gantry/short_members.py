@@ -62,6 +62,7 @@ def _read_line(fields: Sequence[str], line: str) -> _Member:
     return _Member(f'{bare},"Value":[{before}', f"{after}]}}", f"{bare}}}", place)
 
 
+_UNKNOWN = "", _Member("", "", "", None)
 _STUDY_TABLES = _Table(StudyAttributes._fields, _STUDY), _Table(StudyAttributes._fields, _STUDY_MORE)
 _SERIES_TABLES = _Table(SeriesAttributes._fields, _SERIES), _Table(SeriesAttributes._fields, _SERIES_MORE)
 _PLAIN = re.compile(r'"([0-9A-F]{8}":\{"vr":"[A-Z]{2})"(?:,"Value":\[(?:\{"Alphabetic":)?"?([^"\\,{}[\]]+)"?\}?\])?\}')
@@ -92,21 +93,39 @@ def lengthen_series(columns: tuple[str, ...]) -> tuple[str, str]:
 def _shorten(text: str, columns: Sequence[str], table: _Table) -> str:
     if not text or _SPLIT.search(text):
         return text
+    for shorten_all in (_shorten_plain, _shorten_each):
+        short = shorten_all(text, columns, table)
+        if _restore(short, columns, table) == text:
+            return short
+    return text
+
+
+def _shorten_plain(text: str, columns: Sequence[str], table: _Table) -> str:
+    """The usual case: every member is plain and in the table. Of other texts something else comes out."""
+    found = [_SHORT]
+    for head, value in _PLAIN.findall(text):
+        code, member = table.by_tag.get(head, _UNKNOWN)
+        said = "" if member.column is None else columns[member.column]
+        found.append(code if value == said else code + value)
+    return "".join(found)
+
+
+def _shorten_each(text: str, columns: Sequence[str], table: _Table) -> str:
+    """A member that has no short form is there in full."""
     parts, at = [_SHORT], 0
     while at < len(text):
         plain = _PLAIN.match(text, at)
         end = plain.end() if plain else _find_end(text, at)
         parts += (plain and _shorten_member(plain, columns, table)) or (_WHOLE, text[at:end])
         at = end + 1
-    short = "".join(parts)
-    return short if _restore(short, columns, table) == text else text
+    return "".join(parts)
 
 
 def _shorten_member(plain: re.Match[str], columns: Sequence[str], table: _Table) -> tuple[str, ...]:
     """Nothing for one that has no short form."""
     head, value = plain.groups("")
-    code, member = table.by_tag.get(head, ("", None))
-    if member is None:
+    code, member = table.by_tag.get(head, _UNKNOWN)
+    if member is _UNKNOWN[1]:
         return ()
     if value == ("" if member.column is None else columns[member.column]):
         return (code,)

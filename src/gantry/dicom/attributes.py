@@ -104,6 +104,12 @@ SERIES_MORE = (
     0x00081010,  # StationName
 )
 _STUDY, _SERIES = frozenset(STUDY_DEFAULT + STUDY_MORE), frozenset(SERIES_DEFAULT + SERIES_MORE)
+_LOOKED_FOR = frozenset(
+    (
+        *(PATIENT_NAME, PATIENT_ID, ACCESSION_NUMBER, REFERRING_PHYSICIAN_NAME, STUDY_DATE, STUDY_TIME),
+        *(STUDY_DESCRIPTION, STUDY_ID, MODALITY, SERIES_NUMBER, SERIES_DESCRIPTION, PROCEDURE_STEP_START_DATE),
+    )
+)
 _MAX_MEMBER = 16 << 10
 
 
@@ -115,7 +121,9 @@ def read_attributes(header_bytes: HeaderBytes, study: StudyAttributes | None = N
     found, whole = _read_members(header_bytes, _STUDY | _SERIES if study is None else _SERIES)
     elements = _parse_members(found)
     members = {tag: found[tag] for tag in elements}
-    texts = {tag: _join_values(element) for tag, element in elements.items() if element["vr"] != "SQ"}
+    texts = {
+        tag: _join_values(element) for tag, element in elements.items() if tag in _LOOKED_FOR and element["vr"] != "SQ"
+    }
     return HeaderAttributes(
         study or _describe_study(members, texts),
         _describe_series(members, texts),

@@ -141,7 +141,10 @@ class GarbageIndex(Protocol):
         ...
 
     def purge_store(self, store_id: int, limit: int = ...) -> bool:
-        """Remove up to ``limit`` rows of a deleted store; True once none is left."""
+        """Remove up to ``limit`` rows of a deleted store; True once none is left.
+
+        Its segments go, too, but for those that hold what was deleted from it before and is still to be removed.
+        """
         ...
 
     def forget_store(self, store_id: int) -> None:
@@ -149,7 +152,10 @@ class GarbageIndex(Protocol):
         ...
 
     def list_blobs(self, after: str = "", limit: int = 1000) -> list[str]:
-        """Keys of blobs without a row, in order, after the key ``after``."""
+        """Keys of blobs that have lost their row, in order; those after the key ``after``.
+
+        The key of a segment stands for all that is in it: nothing inside of it is listed then.
+        """
         ...
 
     def forget_blobs(self, keys: Sequence[str]) -> None: ...

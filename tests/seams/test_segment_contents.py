@@ -67,6 +67,20 @@ def test_an_instance_that_holds_a_table_is_not_believed(blobs: LocalBlobs) -> No
     assert said(blobs, segment) == [first]
 
 
+def test_a_table_in_what_was_never_flushed_is_not_believed(blobs: LocalBlobs) -> None:
+    """No table lists the instance it lies in, as after a crash. Copied from another place, it says so itself."""
+    writer = blobs.writer(PREFIX)
+    first, _ = writer.put([instance(5000)], uids(1))
+    segment = extent_of(first).segment
+    writer.flush()
+    hostile = b"".join(
+        table_of(segment, offset, Extent(segment, 0, 100)).ljust(ALIGNMENT, b"\1") for offset in (0, 4096, 8192)
+    )
+    second, _ = writer.put([hostile], uids(2))
+    assert extent_of(second).offset == 12_288
+    assert said(blobs, segment) == [first]
+
+
 @pytest.mark.parametrize(
     "change",
     [

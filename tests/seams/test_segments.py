@@ -111,6 +111,15 @@ def test_from_a_size_on_an_instance_has_a_file_of_its_own(blobs: LocalBlobs, les
     writer.close()
 
 
+@pytest.mark.parametrize("lengths", [(128,), (1, 127), (0, 100, 28), (511, 1)])
+def test_zeros_before_a_file_do_not_give_it_a_file_of_its_own(blobs: LocalBlobs, lengths: tuple[int, ...]) -> None:
+    writer = blobs.writer(PREFIX)
+    key, _ = writer.put([*map(bytes, lengths), b"DICM"], uids(1))
+    assert (parse_extent(key) is None) is (sum(lengths) == 512)
+    assert read(blobs, key) == bytes(sum(lengths)) + b"DICM"
+    writer.close()
+
+
 @pytest.mark.parametrize(
     ("size", "wanted"),
     [

@@ -156,7 +156,7 @@ class Segments:
     def take(self) -> list[Step]:
         """What is to be synced now."""
         with self._lock:
-            return [self._step(segment) for segment in self._all if segment.rows and segment.error is None]
+            return [self._step(segment) for segment in self._all if segment.rows]
 
     def _step(self, segment: Segment) -> Step:
         rows, segment.rows = segment.rows, []

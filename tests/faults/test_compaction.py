@@ -19,7 +19,7 @@ from gantry.names import ResourcePath
 from gantry.operations.compaction import compact_files, compact_segments
 from gantry.operations.sweeper import sweep_garbage
 from gantry.seams import Seams
-from gantry.storage.extents import SUFFIX, align, parse_extent
+from gantry.storage.extents import SUFFIX, align, object_of, parse_extent
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.places import PlacedBlobStore
 from gantry.studies.upload_sweeps import sweep_uploads
@@ -173,6 +173,40 @@ def test_a_crash_at_any_step_loses_nothing_and_leaves_nothing(house: House, part
 
 def test_an_index_that_is_away_leaves_all_as_it_was(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     left = thin_out(house)
+
+    def away(*_: object, **__: object) -> None:
+        raise Unavailable("the index is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(house.seams.index.segments), "move_instances", away)
+        with pytest.raises(Unavailable):
+            compact_segments(house.seams, NEVER)
+    sweep_garbage(house.seams)
+    check(house, left)
+
+
+def test_a_segment_that_is_gone_holds_up_no_other(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    left = thin_out(house)
+    instances = list(house.seams.index.instances.walk_store(1))
+    segments = sorted({object_of(each.blob_key) for each in instances if parse_extent(each.blob_key)})
+    assert len(segments) > 1
+    (house.data / "blobs" / segments[0]).unlink()
+    compact_segments(house.seams, NEVER)
+    assert segments[0] in caplog.text
+    for each in house.seams.index.instances.walk_store(1):
+        if object_of(each.blob_key) != segments[0]:
+            assert object_of(each.blob_key) not in segments
+            with house.seams.blobs.open(each.blob_key) as opened:
+                assert opened.read_at(0, opened.size) == left[each.path]
+
+
+def test_copies_with_files_of_their_own_that_no_row_came_to_name_go(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the setting ``layout = "files"`` no segment stands for what was copied."""
+    left = thin_out(house)
+    places = {"main": LocalBlobs(str(house.data / "blobs"), shared=False)}
+    house.seams = replace(house.seams, blobs=PlacedBlobStore(places))
 
     def away(*_: object, **__: object) -> None:
         raise Unavailable("the index is away")

@@ -182,6 +182,20 @@ def test_a_move_leaves_the_class_and_its_time_and_the_old_segment_goes(index: Sq
     assert [each.key for each in sparse(index, 1.1)] == [B]
 
 
+def test_a_move_does_not_take_back_a_class_that_was_set_meanwhile(index: SqlIndex, operation: Operation) -> None:
+    """A class without a place of its own is set without a new key, so the key does not tell of it."""
+    commit(index, operation, inside(1))
+    (read,) = index.instances.walk_store(operation.store_id)
+    changed = Change(read, "ARCHIVE", read.blob_key)
+    index.operations.commit_batch(operation, RUNNER, Batch("b", changes=(changed,)))
+    before = index.instances.get_storage_info(STORE, ResourcePath(*read.uids))
+    move = Change(read, read.storage_class, inside(1, B).blob_key)
+    assert index.segments.move_instances(operation.store_id, [move], [B]) == ()
+    assert index.instances.get_storage_info(STORE, ResourcePath(*read.uids)) == before
+    assert before.storage_class == "ARCHIVE"
+    assert [each.blob_key for each in index.instances.walk_store(operation.store_id)] == [inside(1, B).blob_key]
+
+
 @pytest.mark.parametrize("path", [ResourcePath("1.2"), ResourcePath("1.2", "1.2.1")])
 def test_what_is_deleted_in_pieces_leaves_its_segments_piece_by_piece(
     index: SqlIndex, operation: Operation, path: ResourcePath

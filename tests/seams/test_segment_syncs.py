@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from gantry.errors import NotFound, Unavailable
 from gantry.storage import contents, durable, local_writer
 from gantry.storage.local_blobs import LocalBlobs
 from tests.seams.blob_store_suite import keys, read
-from tests.seams.blob_writer_suite import PREFIX, instance, uids, write
+from tests.seams.blob_writer_suite import PREFIX, Elsewhere, instance, uids, write
 from tests.seams.segment_support import extent_of, refuse
 
 
@@ -225,6 +225,51 @@ def test_a_directory_whose_sync_fails_fails_the_flush(blobs: LocalBlobs, monkeyp
                 writer.flush()
         assert writer.close() == ()
         assert keys(blobs) == []
+
+
+def test_a_name_whose_sync_failed_for_others_is_synced_by_the_next_flush(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file was being written while others asked for a sync, so nothing marks it as one of theirs."""
+    writer = blobs.writer(PREFIX)
+
+    def slow() -> Iterator[bytes]:
+        yield instance(600)
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", refuse(errno.EIO))
+            with ThreadPoolExecutor(1) as pool:
+                assert isinstance(pool.submit(writer.flush).exception(30), Unavailable)
+
+    class Slow(Elsewhere):
+        def chunks(self) -> Iterator[bytes]:
+            return slow()
+
+    writer.copy_from(Slow(instance(600)), uids(1))
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    writer.flush()
+    assert len(synced) == 1 + PREFIX.count("/")
+    writer.close()
+
+
+def test_segments_whose_sync_failed_hold_no_descriptor_and_keep_what_was_on_the_disk(
+    blobs: LocalBlobs, syncs: Syncs
+) -> None:
+    """A disk that refuses every sync must not cost the server a descriptor for each request."""
+    writer = blobs.writer(PREFIX)
+    kept, _ = writer.put([b"kept"], uids(0))
+    writer.flush()
+    syncs.failing = True
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(1, 20):
+        writer.put([instance(1000, number)], uids(number))
+        with pytest.raises(Unavailable):
+            writer.flush()
+    assert len(os.listdir("/proc/self/fd")) <= before
+    syncs.failing = False
+    assert writer.close() == (extent_of(kept).segment,)
+    assert read(blobs, kept) == b"kept"
+    assert keys(blobs) == [extent_of(kept).segment]
 
 
 def test_a_file_system_that_syncs_no_directories(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,15 +18,18 @@ _Place = tuple[int, str]
 _Made = Mapping[_Place, tuple[Row[Any], Change]]
 
 
-def apply_changes(connection: Connection, store_id: int, changes: Sequence[Change], now: int) -> tuple[Failure, ...]:
+def apply_changes(
+    connection: Connection, store_id: int, changes: Sequence[Change], now: int, moves: bool = False
+) -> tuple[Failure, ...]:
     """Change class and blob of every row that is still as it was read; the failures of those that are not.
 
+    ``moves``: only the blobs change. The class may be another one than was read, with the same blob: it stays.
     A blob that no row names afterwards, the old one or a copy that came too late, becomes garbage.
     """
     wanted = {(change.instance.series_id, change.instance.sop_instance_uid): change for change in changes}
     rows = find_rows(connection, wanted)
     made = {
-        place: (rows[place], change)
+        place: (rows[place], change._replace(storage_class=rows[place].storage_class) if moves else change)
         for place, change in wanted.items()
         if place in rows and rows[place].blob_key == change.instance.blob_key
     }

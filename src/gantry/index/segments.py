@@ -39,7 +39,7 @@ class Segments(Part):
 
     def move_instances(self, store_id: int, moves: Sequence[Change], segments: Sequence[str]) -> tuple[Failure, ...]:
         with self.database.write() as connection:
-            lost = apply_changes(connection, store_id, moves, self.database.now())
+            lost = apply_changes(connection, store_id, moves, self.database.now(), moves=True)
             seal_segments(connection, segments)
         return lost
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 
 from gantry.containment import contain
@@ -17,9 +18,10 @@ from gantry.errors import ResourceExhausted, StatusError
 from gantry.operations.batch_writers import BatchWriters
 from gantry.operations.batches import cut
 from gantry.operations.blob_keys import parse_place
-from gantry.resources import Change, StoredInstance
+from gantry.resources import Change, Segment, StoredInstance
 from gantry.seams import Seams
 from gantry.storage.extents import parse_extent
+from gantry.studies.upload_sweeps import sweep_uploads
 
 logger = logging.getLogger(__name__)
 
@@ -33,13 +35,14 @@ _CHUNK = 200  # instances looked up in one query
 
 
 def compact_segments(seams: Seams, stopping: threading.Event) -> None:
-    """Rewrite segments of which little is left. An instance that cannot be read is logged and stays where it is."""
+    """Rewrite segments of which little is left. A segment or an instance that cannot be read is logged and stays where
+    it is."""
     after = ""
     while segments := seams.index.segments.list_sparse(_SEGMENTS, SPARSE, after):
         for segment in segments:
             if stopping.is_set():
                 return
-            move(seams, segment.store_id, list(_list_live(seams, segment.store_id, segment.key)))
+            move(seams, segment.store_id, _list_movable(seams, segment))
         after = segments[-1].key
 
 
@@ -61,17 +64,17 @@ def move(seams: Seams, store_id: int, instances: Sequence[StoredInstance]) -> in
     if not instances:
         return 0
     lot = seams.index.uploads.begin_upload(store_id)
-    segments: tuple[str, ...] = ()
     try:
-        writers = BatchWriters(seams.blobs, f"{store_id}/stow/{lot}/")
-        try:
+        with BatchWriters(seams.blobs, f"{store_id}/stow/{lot}/") as writers:
             changes = [change for each in instances if (change := _copy(seams, writers, each)) is not None]
             writers.flush()
-        finally:
             segments = writers.close()
         lost = seams.index.segments.move_instances(store_id, changes, segments)
-    finally:
-        seams.index.uploads.end_upload(lot, segments)
+    except BaseException:
+        with suppress(StatusError):  # the next start does it
+            sweep_uploads(seams, [(lot, store_id)], threading.Event())
+        raise
+    seams.index.uploads.end_upload(lot, segments)
     return len(changes) - len(lost)
 
 
@@ -85,6 +88,14 @@ def _copy(seams: Seams, writers: BatchWriters, instance: StoredInstance) -> Chan
         logger.warning("%s cannot be moved and stays where it is: %s", instance.path, error.message)
         return None
     return Change(instance, instance.storage_class, key)
+
+
+def _list_movable(seams: Seams, segment: Segment) -> list[StoredInstance]:
+    try:
+        return list(_list_live(seams, segment.store_id, segment.key))
+    except StatusError as error:
+        logger.warning("%s cannot be read and stays as it is: %s", segment.key, error.message)
+        return []
 
 
 def _list_live(seams: Seams, store_id: int, segment: str) -> Iterator[StoredInstance]:

@@ -43,10 +43,16 @@ class NewFiles:
 
     def sync_names(self) -> None:
         """Return when the names of all files made so far are on disk: all directories that lead to them are synced,
-        for any of them may be new. Raises Unavailable."""
+        for any of them may be new. Raises Unavailable; the next call tries again what this one has not synced, for a
+        file that is still being written is not known to those who wait for this call."""
         with self._lock:
             changed, self._changed = self._changed, set()
-        sync_directories(self._store.root, changed)
+        try:
+            sync_directories(self._store.root, changed)
+        except BaseException:
+            with self._lock:
+                self._changed |= changed
+            raise
 
     def remove(self, key: str) -> bool:
         """Whether a file that no row names is gone."""

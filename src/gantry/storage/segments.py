@@ -36,7 +36,7 @@ _FOR_TABLES = 8  # one part in so many of the largest file is kept free for tabl
 class Segment(Part):
     """``end`` is where the next thing begins. ``rows`` are whole instances that stand in no table yet.
 
-    ``lost`` are those of a sync that failed.
+    ``lost`` are those of a sync that failed; ``is_given_up`` says that it has failed, and what was in it is known.
     """
 
     def __init__(self, key: str, fd: int) -> None:
@@ -47,6 +47,7 @@ class Segment(Part):
         self.rows: list[Row] = []
         self.lost: list[Row] = []
         self.is_durable = False  # it has a table on disk
+        self.is_given_up = False
 
     def reserve(self, length: int) -> int:
         """The offset of so many bytes."""
@@ -55,7 +56,8 @@ class Segment(Part):
 
     def free_lost(self) -> None:
         """Free what stands in no table that is on disk."""
-        for row in (*self.rows, *self.lost):
+        rows, self.rows, self.lost = (*self.rows, *self.lost), [], []
+        for row in rows:
             try:
                 free_range(self.fd, row.offset, align(row.length))
             except OSError as error:
@@ -112,11 +114,10 @@ class Segments:
 
     def _complete(self, segment: Segment, row: Row) -> None:
         with self._lock:
+            (segment.rows if segment.error is None else segment.lost).append(row)
             self._end_write(segment)
             if segment.error is not None:
-                segment.lost.append(row)
                 raise copy.copy(segment.error)
-            segment.rows.append(row)
 
     def _write_behind(self, segment: Segment) -> None:
         with self._lock:
@@ -128,6 +129,7 @@ class Segments:
 
     def _end_write(self, segment: Segment) -> None:
         segment.writing -= 1
+        self._close_failed(segment)
         self._lock.notify_all()
 
     def _with_room(self, length: int) -> Segment:
@@ -177,15 +179,22 @@ class Segments:
                 if segment.error is None:
                     segment.is_durable = True
                 else:
-                    segment.lost += [*rows, *segment.rows]
-                    segment.rows = []
+                    segment.lost += rows
+                    segment.is_given_up = True
+                    self._close_failed(segment)
             self._close_files()
 
     def _close_files(self) -> None:
         """Of segments that are full and on disk."""
         for segment in self._all:
-            if segment is not self._current and not (segment.writing or segment.rows or segment.lost):
+            if segment is not self._current and segment.error is None and not (segment.writing or segment.rows):
                 segment.close()
+
+    def _close_failed(self, segment: Segment) -> None:
+        """A disk that refuses every sync costs no descriptor for each."""
+        if segment.is_given_up and not segment.writing:
+            segment.free_lost()
+            segment.close()
 
     def close(self) -> tuple[str, ...]:
         """The keys of the segments; those in which nothing is on disk are removed, and all that is in no table."""

@@ -32,9 +32,9 @@ _Waiting = tuple["_Call", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 _PAUSES = (0.1, 0.5, 1, 2, 4, 8, 15, 30)  # seconds between attempts to start a process
 _STARTS = 20  # workers that may die before they begin a call: then the call did not cause it and is tried again
 NICENESS = 10
-"""How far workers stand back for the server's own threads where there is less processor time than work (nice(2)): at 10
-a process gets a tenth of what one at 0 gets (``sched_prio_to_weight`` in Linux). Idle processors are used in full."""
-# First of all, because to import libraries takes a new worker longer than most calls.
+"""The nice value that workers add to the server's: while processors are scarce, a worker gets a tenth of the time of a
+thread of the server (``sched_prio_to_weight`` in Linux). Idle processors are used in full."""
+# First of all, because importing the libraries takes a new worker longer than most calls.
 _MAIN = f"import os, sys; os.nice({NICENESS}); from gantry.executors import work; work(*map(int, sys.argv[1:]))"
 
 _KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 20)}

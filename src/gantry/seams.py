@@ -197,7 +197,7 @@ class Call(Future[Out]):
 
 
 class Workers(Executor):
-    """An executor whose calls run in worker processes, ``size`` at a time."""
+    """An executor whose calls run in worker processes, ``size`` of them at a time."""
 
     size: int
 

@@ -226,8 +226,8 @@ class _Server(uvicorn.Server):
 
 
 def _keep_pauses_short() -> None:
-    """Every thread stands still while Python looks for cycles of garbage, for 100 ms and more if it looks through all
-    that was imported, too: that stays, so it is left out from here on."""
+    """Python stops all threads while it looks for cycles of garbage: 100 ms and more if it looks through all imported
+    modules. They stay, so they are left out from here on."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE_OBJECTS, *gc.get_threshold()[1:])

@@ -35,7 +35,7 @@ SECONDS = 60.0
 @pytest.fixture
 def gantry(tmp_path: Path) -> Iterator[server.Gantry]:
     settings = Settings(data=str(tmp_path / "data"), auth="none", workers=1)
-    with server.opened(settings, server.Edge(settings)) as made:
+    with server.open_server(settings, server.Edge(settings)) as made:
 
         async def prepare(client: httpx.AsyncClient) -> None:
             await client.post(f"{DATASET.rpartition('/')[0]}?datasetId=d")

@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gantry.index.sql import SqlIndex
 from gantry.storage.contents import MAGIC
 from gantry.storage.extents import ALIGNMENT, align, object_of
 from gantry.storage.local_blobs import LocalBlobs
+from tests.faults.kill import check_disk
 from tests.faults.scene import files
 from tests.support.blobs import BlobOnDisk, find_blobs, used_bytes
 from tests.support.dicom import make_instance
@@ -35,15 +35,6 @@ def server(tmp_path: Path) -> Iterator[GantryServer]:
 
 def blobs(server: GantryServer) -> dict[str, BlobOnDisk]:
     return find_blobs(server.data / "blobs")
-
-
-def stored_keys(server: GantryServer) -> set[str]:
-    """What the index names."""
-    index = SqlIndex(f"sqlite:///{server.data / 'index.sqlite'}")
-    try:
-        return {item.blob_key for item in index.instances.walk_store(1)}
-    finally:
-        index.close()
 
 
 def kill(server: GantryServer) -> None:
@@ -102,9 +93,8 @@ def test_a_kill_at_any_time(server: GantryServer, requests: int) -> None:
     found = {value(item, "00080018") for item in web.search("instances", limit=50000)}
     assert found >= set(answered), "what was answered is there"
     assert len(found) % PER_REQUEST == 0, "a request that fits one batch is there as a whole or not at all"
-    named = stored_keys(server)
-    assert blobs(server).keys() == named
-    server.wait_until(lambda: files(server.data / "blobs") == set(map(object_of, named)))
+    check_disk(server)
+    assert len(blobs(server)) == len(found)
     for study in {uid.split(".")[1] for uid in found}:
         parts = parts_of(web.get(f"studies/1.{study}", AS_STORED))
         assert {part.data for part in parts} == {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, false, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from gantry.errors import Aborted, AlreadyExists, NotFound
 from gantry.index.counting import seal_segments
@@ -15,6 +15,7 @@ from gantry.index.lookups import find_places, find_rows, find_stored
 from gantry.index.removal import remove_instances
 from gantry.index.replacement import replace_instances
 from gantry.index.shared_transactions import SharedTransactions
+from gantry.index.statements import Statement
 from gantry.index.tables import dicom_store, instance, upload
 from gantry.resources import Failure, Instance, Replacement, Uids
 
@@ -90,6 +91,10 @@ def _make_room(connection: Connection, store_id: int, instances: Sequence[Instan
 
 
 def _require_store(connection: Connection, store_id: int) -> None:
-    alive = select(dicom_store.c.id).where(dicom_store.c.id == store_id, dicom_store.c.deleted == false())
-    if connection.execute(alive).first() is None:
+    if _ALIVE.execute(connection, store_id).first() is None:
         raise NotFound("the DICOM store was deleted just now")
+
+
+_ALIVE = Statement(
+    select(dicom_store.c.id).where(dicom_store.c.id == bindparam("id"), dicom_store.c.deleted.is_(False)), "id"
+)

@@ -45,12 +45,12 @@ _client: ContextVar[_Client | None] = ContextVar("client", default=None)
 
 
 def watch() -> None:
-    """Begin a request in this context."""
+    """Begin to watch the client of a request in this context."""
     _client.set(_Client())
 
 
 def leave() -> None:
-    """The client of this context's request has gone."""
+    """Record that the client of this context's request has disconnected."""
     client = _client.get()
     if client is not None:
         client.leave()
@@ -58,7 +58,7 @@ def leave() -> None:
 
 @contextmanager
 def on_leave(call: Callable[[], object]) -> Iterator[None]:
-    """``call`` is called once the client goes within the block, from another thread; at once where it has gone."""
+    """``call`` is called when the client disconnects during the block; at once if it has disconnected before."""
     client = _client.get()
     if client is None:
         yield
@@ -71,7 +71,7 @@ def on_leave(call: Callable[[], object]) -> Iterator[None]:
 
 
 def require_client() -> None:
-    """Raises Cancelled where the client has gone: nobody would read the answer."""
+    """Raises Cancelled where the client has disconnected."""
     client = _client.get()
     if client is not None and client.has_left:
         raise Cancelled("the client has closed the connection")

@@ -214,7 +214,7 @@ def wait_for_pixels(future: Future[Out]) -> Out:
 
 
 def _wait(future: Future[Any]) -> None:
-    """Raises Cancelled as soon as the client goes: its place is for the next one."""
+    """Raises Cancelled as soon as the client disconnects: the thread is free for the next request."""
     woken = threading.Event()
     future.add_done_callback(lambda _: woken.set())
     with on_leave(woken.set):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gantry.errors import Internal
+from gantry.errors import AlreadyExists, Internal
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
 from gantry.resources import (
@@ -25,7 +25,7 @@ from gantry.resources import (
 from gantry.storage.extents import Extent
 from tests.index.audit import audit, audit_orphans
 from tests.index.test_sqlite import plans
-from tests.index.values import RUNNER, STORE, item, stored
+from tests.index.values import RUNNER, STORE, item, said, stored
 
 A, B = "main/1/7/a1-a0/000.0000-0000-0011223344556677.seg", "cold/1/stow/3/0000-8899aabbccddeeff.seg"
 BLOCK = 4096
@@ -245,3 +245,15 @@ def test_live_instances_are_counted(index: SqlIndex, operation: Operation) -> No
     assert [index.segments.count_live(key) for key in (A, B, "main/1/none.seg")] == [2, 1, 0]
     index.deletion.delete_instance(STORE, ResourcePath(*inside(1).uids))
     assert index.segments.count_live(A) == 1
+
+
+def test_a_batch_that_names_an_instance_twice_is_refused_whatever_its_header_lacks(
+    index: SqlIndex, operation: Operation
+) -> None:
+    first = said(item(1))._replace(blob_key="main/1/a.seg@0+101")
+    assert first.description is not None
+    other = first.description._replace(instance_number=None)
+    second = first._replace(blob_key="main/1/a.seg@4096+101", description=other)
+    with pytest.raises(AlreadyExists):
+        index.operations.commit_batch(operation, RUNNER, Batch("a", (first, second)))
+    assert list(index.instances.walk_store(operation.store_id)) == []

@@ -118,7 +118,87 @@ def test_an_error_that_nobody_foresaw_is_that_writes_alone(database: Counted) ->
     assert numbers(database) == {0, 2}
 
 
-def test_a_turn_that_never_comes_is_an_error_of_that_call_alone(
+def test_a_turn_that_never_comes_is_waited_for_together(database: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = SharedTransactions(database)
+    with monkeypatch.context() as patch:
+        patch.setattr("gantry.index.database.WAIT", 0.01)
+        with Database.write(database):
+            found = run_all(shared, database, [add(number) for number in range(12)])
+    assert all(isinstance(each, Interrupted) for each in found)
+    assert database.transactions <= 2, "every write has waited for a turn of its own, one after the other"
+    assert shared._waiting == []
+
+
+def test_an_interrupted_thread_stops_no_other_write(database: Counted) -> None:
+    shared = SharedTransactions(database)
+
+    def interrupt(connection: Connection) -> int:
+        raise KeyboardInterrupt
+
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(shared.run, interrupt)
+        while not shared._running:
+            pass
+        second = threads.submit(shared.run, add(1))
+        while len(shared._waiting) < 2:
+            pass
+        database.hold.set()
+        with pytest.raises(KeyboardInterrupt):
+            first.result()
+        with pytest.raises(Interrupted):
+            second.result()
+    assert shared.run(add(2)) == 4
+    assert numbers(database) == {2}
+
+
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_write_whose_thread_is_interrupted_is_over_when_it_returns(database: Counted, taken: bool) -> None:
+    shared = SharedTransactions(database)
+    go_on = threading.Event()
+
+    class Interrupting(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            if timeout is None and threading.current_thread().name == "interrupted" and not go_on.is_set():
+                if taken:
+                    super().wait(0.01)  # lets the first thread take it
+                    if shared._waiting:
+                        return True
+                go_on.set()
+                raise KeyboardInterrupt
+            return super().wait(timeout)
+
+    shared._changed = Interrupting()
+    seen: list[set[int]] = []
+
+    def run() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            shared.run(add(2))
+        seen.append(numbers(database))
+
+    def first(connection: Connection) -> int:
+        assert go_on.wait(30)
+        return add(1)(connection)
+
+    with ThreadPoolExecutor(1) as threads:
+        leading = threads.submit(shared.run, first)
+        while not shared._running:
+            pass
+        other = threading.Thread(target=run, name="interrupted")
+        other.start()
+        if taken:
+            while len(shared._waiting) < 2:
+                pass
+        else:
+            assert go_on.wait(30)
+            other.join()
+        database.hold.set()
+        assert leading.result() == 2
+        other.join()
+    assert seen == [{1, 2} if taken else set()]
+    assert numbers(database) == ({1, 2} if taken else {1})
+
+
+def test_a_turn_that_never_comes_is_an_an_error_of_that_call_alone(
     database: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shared = SharedTransactions(database)

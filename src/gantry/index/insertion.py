@@ -7,6 +7,7 @@ many rows.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
@@ -27,6 +28,7 @@ NO_PACK, SHARED = -1, 0  # instead of the number of a place in a pack; of the se
 _NUMBERS = ("instance_number", "number_of_frames", "rows", "columns", "bits_allocated")
 _NO_NUMBERS = (None,) * len(_NUMBERS)
 _NO_STUDY, _NO_SERIES = StudyAttributes(), SeriesAttributes()
+_PLACE = itemgetter(0, 1)  # of a row: the order of the table
 _HEADER = ("structured_size", *_NUMBERS, "pack_id", "pack_number")
 
 _STUDIES = Numbering(
@@ -74,7 +76,7 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
     packs = insert_packs(connection, placed)
     blobs = place_blobs(connection, store_id, ((item.blob_key, item.size) for item in instances))
     try:
-        _INSTANCES.run(connection, sorted(_rows(placed, packs, blobs, now)))
+        _INSTANCES.run(connection, sorted(_rows(placed, packs, blobs, now), key=_PLACE))
     except IntegrityError:
         raise AlreadyExists("an instance of this batch was stored by another operation meanwhile") from None
     change_counts(connection, store_id, (_count(item, blobs[item.instance.blob_key]) for item in placed), now)

@@ -60,14 +60,26 @@ class SharedTransactions:
             self._waiting.append(mine)
             while not mine.done:
                 if self._running:
-                    self._changed.wait()
+                    self._wait(mine)
                 else:
                     self._lead(mine)
         return mine.get()
 
+    def _wait(self, mine: _Write[Any]) -> None:
+        """Where the thread is interrupted, its write does not happen, or has happened when the error is raised."""
+        try:
+            self._changed.wait()
+        except BaseException:
+            if mine in self._waiting:
+                self._waiting.remove(mine)
+            else:
+                self._changed.wait_for(lambda: mine.done)
+            raise
+
     def _lead(self, mine: _Write[Any]) -> None:
         """Write for all who have come until it is this thread's turn. Whoever comes later waits for the next time."""
         self._running = True
+        waiting = list(self._waiting)
         self._changed.release()
         taken: list[_Write[Any]] = []
         failed: BaseException | None = None
@@ -81,7 +93,7 @@ class SharedTransactions:
         finally:
             self._changed.acquire()
             self._running = False
-            self._finish(taken, mine, failed)
+            self._finish(taken or self._give_up(waiting, mine, failed), mine, failed)
             self._changed.notify_all()
 
     def _take(self, mine: _Write[Any]) -> list[_Write[Any]]:
@@ -91,11 +103,18 @@ class SharedTransactions:
             self._waiting = others[MOST - 1 :]
         return taken
 
+    def _give_up(
+        self, waiting: list[_Write[Any]], mine: _Write[Any], failed: BaseException | None
+    ) -> list[_Write[Any]]:
+        """The writes whose turn did not come: all that have waited for it as long as this thread. Would each of them
+        wait for a turn of its own, the last one would wait for the sum of all."""
+        lost = waiting if isinstance(failed, Exception) else [mine]
+        self._waiting = [each for each in self._waiting if each not in lost]
+        return lost
+
     def _finish(self, taken: list[_Write[Any]], mine: _Write[Any], failed: BaseException | None) -> None:
-        if mine in self._waiting:  # its turn did not come
-            self._waiting.remove(mine)
-            taken = [mine]
         for each in taken:
             each.done = True
             if failed is not None:
-                each.error = failed
+                is_theirs = each is mine or isinstance(failed, Exception)
+                each.error = failed if is_theirs else Interrupted("the server ended this write; try again")

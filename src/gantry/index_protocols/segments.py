@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from gantry.resources import Change, Failure, Segment, SegmentTotals
@@ -22,6 +22,11 @@ class SegmentIndex(Protocol):
 
         ``segments`` are those that the bytes were copied to: they are sealed. What no row names then becomes garbage.
         """
+        ...
+
+    def list_named(self, key: str, known: Collection[str]) -> list[str]:
+        """The keys of the blobs in a segment that rows name, where some of them are ``known``. Reads all rows where
+        more are counted than are known."""
         ...
 
     def list_stores(self) -> list[int]:

@@ -240,13 +240,6 @@ def test_a_batch_costs_as_many_statements_whatever_it_holds(sqlite_index: SqlInd
     assert counts[1] <= counts[0]
 
 
-def test_live_instances_are_counted(index: SqlIndex, operation: Operation) -> None:
-    commit(index, operation, inside(1), inside(2), inside(3, B), segments=(A, B))
-    assert [index.segments.count_live(key) for key in (A, B, "main/1/none.seg")] == [2, 1, 0]
-    index.deletion.delete_instance(STORE, ResourcePath(*inside(1).uids))
-    assert index.segments.count_live(A) == 1
-
-
 def test_a_batch_that_names_an_instance_twice_is_refused_whatever_its_header_lacks(
     index: SqlIndex, operation: Operation
 ) -> None:

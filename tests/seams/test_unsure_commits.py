@@ -20,6 +20,8 @@ from gantry.names import ResourcePath
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Dataset, DicomStore
 from gantry.seams import Seams
+from gantry.storage.contents import MAGIC
+from gantry.storage.extents import object_of
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.studies.store import Incoming, Stored, store
 from gantry.studies.store_json import read_json_parts
@@ -28,6 +30,7 @@ from gantry.studies.upload_sweeps import sweep_uploads
 from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
 from tests.index.values import DATASET, STORE
+from tests.seams.blob_store_suite import read
 from tests.support.blobs import find_blobs
 
 NAME = [{"op": "replace", "path": "/00100010/Value/0", "value": {"Alphabetic": "New^Name"}}]
@@ -130,6 +133,18 @@ def test_what_cannot_be_known_is_settled_at_the_next_start(seams: Seams, index: 
     sweep_uploads(seams, lots, threading.Event())
     assert blobs(seams) == named(index) and len(named(index)) == left
     assert index.uploads.list_uploads() == []
+
+
+def test_rows_keep_their_bytes_where_a_table_of_contents_is_damaged(seams: Seams, index: Index) -> None:
+    """After a crash the tables say what lies in a segment, but the rows say what stays."""
+    stored(seams, Uploads(seams), 2)
+    before = {item.blob_key: read(seams.blobs, item.blob_key) for item in index.instances.walk_store(1)}
+    (segment,) = {object_of(key) for key in before}
+    path = Path(os.fsdecode(seams.blobs.root), segment)  # type: ignore[attr-defined]
+    path.write_bytes(path.read_bytes().replace(MAGIC, bytes(len(MAGIC))))
+    sweep_uploads(seams, index.uploads.list_uploads(), threading.Event())
+    sweep_garbage(seams)
+    assert {key: read(seams.blobs, key) for key in named(index)} == before
 
 
 @pytest.mark.parametrize("fails, blind, files", [("before", False, 1), ("after", False, 2), ("after", True, 2)])

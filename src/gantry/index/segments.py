@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import func, select
 
+from gantry.index.blob_keys import BLOB_KEY, join_segments
 from gantry.index.changes import apply_changes
 from gantry.index.counting import seal_segments
 from gantry.index.database import Part
-from gantry.index.tables import dataset, dicom_store, segment
+from gantry.index.tables import dataset, dicom_store, instance, segment
 from gantry.names import DicomStoreName
 from gantry.resources import Change, Failure, Segment, SegmentTotals
 
@@ -43,10 +44,14 @@ class Segments(Part):
             seal_segments(connection, segments)
         return lost
 
-    def count_live(self, key: str) -> int:
-        query = select(segment.c.live_instances).where(segment.c.key == key)
+    def list_named(self, key: str, known: Collection[str]) -> list[str]:
+        columns = segment.c.id, segment.c.live_instances
         with self.database.read() as connection:
-            return int(connection.execute(query).scalar() or 0)
+            row = connection.execute(select(*columns).where(segment.c.key == key)).one_or_none()
+            if row is None or row.live_instances <= len(known):
+                return list(known)
+            inside = join_segments(select(BLOB_KEY).select_from(instance)).where(instance.c.segment_id == row.id)
+            return list(connection.execute(inside).scalars())
 
     def list_stores(self) -> list[int]:
         with self.database.read() as connection:

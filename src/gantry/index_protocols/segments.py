@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from gantry.resources import Change, Failure, Segment, SegmentTotals
@@ -24,8 +24,9 @@ class SegmentIndex(Protocol):
         """
         ...
 
-    def count_live(self, key: str) -> int:
-        """How many rows name bytes in the segment ``key``; 0 for one that the index does not know."""
+    def list_named(self, key: str, known: Collection[str]) -> list[str]:
+        """The keys of the blobs in a segment that rows name, where some of them are ``known``. Reads all rows where
+        more are counted than are known."""
         ...
 
     def list_stores(self) -> list[int]:

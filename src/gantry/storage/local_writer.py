@@ -69,6 +69,8 @@ class LocalWriter:
         extent = parse_extent(key)
         if extent is not None:
             self._segments.discard(extent)
+        else:
+            self._own.discard(key)
         self._store.delete(key)
 
     def flush(self) -> None:

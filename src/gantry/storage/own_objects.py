@@ -54,6 +54,14 @@ class OwnObjects:
                 raise FailedPrecondition(f"{part.key}: its writer was closed meanwhile")
             self._written.append(part)
 
+    def discard(self, key: str) -> None:
+        """Close a file that is to be deleted: the disk keeps its bytes as long as it is open."""
+        with self._lock:
+            found = [part for part in self._written if part.key == key]
+            self._written = [part for part in self._written if part.key != key]
+        for part in found:
+            os.close(part.fd)
+
     def take(self) -> list[Part]:
         """What is to be synced now."""
         with self._lock:

@@ -55,19 +55,14 @@ def _sweep(seams: Seams, store_id: int, keys: list[str]) -> list[str]:
 
 
 def _free_rest(seams: Seams, store_id: int, segment: str) -> None:
-    """Rows are written after the table of contents that names their instances, so none is missing from the tables.
-
-    Where the index has more rows than that, a table is damaged: then all stays as long as the segment.
-    """
+    """Rows are written after the table of contents that names their instances, so none is missing from the tables,
+    unless one is damaged: then the index has counted more."""
     live: list[str] = []
     entries = seams.blobs.entries(segment)
     while chunk := list(islice(entries, _CHUNK)):
         stored = seams.index.instances.find_stored(store_id, [entry.uids for entry in chunk])
         live += [entry.key for entry in chunk if _is_at(stored.get(entry.uids), entry.key)]
-    if len(live) < seams.index.segments.count_live(segment):
-        logger.warning("%s: more instances have rows than its tables of contents name; nothing in it is freed", segment)
-        return
-    seams.blobs.free_rest(segment, live)
+    seams.blobs.free_rest(segment, seams.index.segments.list_named(segment, live))
 
 
 def _is_at(stored: StoredInstance | None, key: str) -> bool:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from gantry.errors import StatusError
+from gantry.operations.blob_keys import parse_place
 from gantry.resources import Instance
 from gantry.seams import BlobWriter, Seams
 
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 LOT_REQUESTS, LOT_SECONDS = 10_000, 600
 """One commit of the index for so many requests, and little to search after a crash."""
+
+MOST_LOTS = 100
+"""Of a process, but for those in use: each holds a file open, and a process may have 1,024 (the usual limit)."""
 
 
 @dataclass(slots=True)
@@ -66,7 +70,7 @@ class Request:
     def discard(self, key: str) -> None:
         """Delete a blob that no row names; where that fails, the next start does it."""
         try:
-            self.seams.blobs.delete(key)
+            self._lot.writer(self.seams, self.store_id, parse_place(key)).discard(key)
         except StatusError as error:
             logger.warning("%s has no row, but cannot be deleted before the next start: %s", key, error.message)
             self._lot.unsettled = True
@@ -111,8 +115,9 @@ class Uploads:
         with self._lock:
             lot = self._current.get(store_id)
             if lot is None or lot.is_full:
-                self._retire(lot)
-                lot = self._current[store_id] = _Lot(self._seams.index.uploads.begin_upload(store_id))
+                lot = self._begin(store_id)
+            self._current.pop(store_id, None)
+            self._current[store_id] = lot  # the last one: the least recently used come first
             lot.requests += 1
             lot.open += 1
         try:
@@ -123,6 +128,16 @@ class Uploads:
                 if self._current.get(store_id) is not lot:
                     self._retire(lot)
 
+    def _begin(self, store_id: int) -> _Lot:
+        """A new lot of a store. Lots whose time is over end, of whatever store: it may get no upload any more."""
+        begun = _Lot(self._seams.index.uploads.begin_upload(store_id))
+        over = [number for number, lot in self._current.items() if lot.is_full]
+        rest = [number for number in self._current if number not in over]
+        over += rest[: max(0, len(rest) - MOST_LOTS + 1)]
+        for number in over:
+            self._retire(self._current.pop(number))
+        return begun
+
     def close(self) -> None:
         """Remove the rows of lots that no request uses any more."""
         with self._lock:
@@ -130,9 +145,9 @@ class Uploads:
                 self._retire(lot)
             self._current.clear()
 
-    def _retire(self, lot: _Lot | None) -> None:
+    def _retire(self, lot: _Lot) -> None:
         """Seal the segments of a lot that nobody uses, and remove its row."""
-        if lot is None or lot.open:
+        if lot.open:
             return
         with suppress(StatusError):  # the next start does the rest
             segments = lot.close()

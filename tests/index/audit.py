@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, text
+from collections import defaultdict
+
+from sqlalchemy import Connection, select, text
+
+from gantry.header_packs import unpack
+from gantry.index.retelling import study_said
+from gantry.index.tables import (
+    TEXT_FIELDS,
+    dicom_store,
+    header_pack,
+    instance,
+    series,
+    study,
+    study_modality,
+    study_term,
+    study_text,
+)
+from gantry.index.terms import join_modalities, terms_of, text_of
+from gantry.resources import path_of
 
 _ROWS = "FROM instance JOIN series ON series.id = series_id JOIN study ON study.id = series.study_id"
 _ALIVE = "IN (SELECT id FROM dicom_store WHERE NOT deleted)"
@@ -112,3 +130,43 @@ def audit_orphans(connection: Connection) -> None:
     """No row, in whatever table, belongs to something that does not exist."""
     for what, query in _ORPHANS.items():
         assert connection.execute(text(query)).all() == [], f"there is {what}"
+
+
+def audit_headers(connection: Connection) -> None:
+    """Each instance has the header that says its path, and no pack holds one more: not of what is deleted.
+
+    Packs of a series that is deleted go with it.
+    """
+    packs = {row.id: (row.series_id, unpack(row.data)) for row in connection.execute(select(header_pack))}
+    used: dict[int, list[int]] = defaultdict(list)
+    names = study.c.study_instance_uid, series.c.series_instance_uid, instance.c.sop_instance_uid
+    rows = select(*names, instance.c.pack_id, instance.c.pack_number).join_from(instance, series).join(study)
+    for *uids, pack_id, number in connection.execute(rows.where(instance.c.pack_id.is_not(None))):
+        header = packs[pack_id][1][number].decode()
+        assert header.split(" ")[0] == path_of((uids[0], uids[1], uids[2])), "an instance has the header of another"
+        used[pack_id].append(number)
+    alive = select(series.c.id).join(dicom_store, dicom_store.c.id == series.c.store_id)
+    kept = {0, *connection.execute(alive.where(dicom_store.c.deleted.is_(False))).scalars()}
+    for pack_id, (series_id, entries) in packs.items():
+        if series_id in kept:
+            filled = [number for number, entry in enumerate(entries) if entry]
+            assert sorted(used[pack_id]) == filled, "a pack has headers that no instance has"
+
+
+def audit_terms(connection: Connection) -> None:
+    """What finds a study of a living store is what its row says, and its row says the modalities of its series."""
+    alive = select(dicom_store.c.id).where(dicom_store.c.deleted.is_(False))
+    studies = connection.execute(select(study).where(study.c.store_id.in_(alive))).all()
+    texts = {row[0]: tuple(row[1:]) for row in connection.execute(select(study_text))}
+    terms, modalities = set(), set()
+    for row in studies:
+        every = connection.execute(select(series.c.modality).where(series.c.study_id == row.id)).scalars()
+        assert row.modalities == join_modalities(every), "a study has other modalities than its series"
+        said = study_said(row)
+        terms |= set(terms_of(row.store_id, row.id, said))
+        modalities |= {(row.store_id, each, row.study_date, row.id) for each in row.modalities.split("\\") if each}
+        wanted = tuple(text_of(field, getattr(said, field)) for field in TEXT_FIELDS)
+        assert texts[row.id] == wanted, "a study has other texts than its row"
+    for table, rows in ((study_term, terms), (study_modality, modalities)):
+        found = connection.execute(select(table).where(table.c.store_id.in_(alive)))
+        assert set(map(tuple, found)) == rows, f"{table.name} is not what rows say"

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import event, func, select, update
 
 from gantry.errors import AlreadyExists, Code, Status, StatusError
-from gantry.header_packs import pack
+from gantry.header_packs import pack, unpack
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import instance, metadata
 from gantry.names import DatasetName, DicomStoreName, ResourcePath
@@ -33,7 +33,7 @@ from gantry.resources import (
     StudyAttributes,
 )
 from gantry.storage.extents import Extent
-from tests.index.audit import audit, audit_orphans
+from tests.index.audit import audit, audit_headers, audit_orphans, audit_terms
 from tests.index.values import RUNNER, failed, item, said, selected
 
 DATASETS = [DatasetName("p", "l", name) for name in "ab"]
@@ -112,7 +112,7 @@ class Calls:
         if self.random.random() < 0.5:
             return new
         described = [each for each in new if each.description is not None]
-        together = pack([each.blob_key.encode() for each in described])
+        together = pack([unpack(each.description.pack)[0] for each in described if each.description is not None])
         for number, each in enumerate(described):
             assert each.description is not None
             said = each.description._replace(pack=together, packed=len(described), number=number)
@@ -141,7 +141,8 @@ class Calls:
         )
         series = SeriesAttributes(self.random.choice(("CT", "MR\\PT", "")))
         described = said(each, study, series)
-        header = pack([each.blob_key.encode()])  # two headers are never the same
+        # It says whose it is, and two headers are never the same.
+        header = pack([f"{each.path} {next(self.keys)}".encode()])
         assert described.description is not None
         return described._replace(description=described.description._replace(pack=header))
 
@@ -374,6 +375,8 @@ def check(index: SqlIndex) -> None:
     with index.database.read() as connection:
         audit(connection)
         audit_orphans(connection)
+        audit_headers(connection)
+        audit_terms(connection)
 
 
 def run(index: SqlIndex, seed: int, call: Callable[[Calls], None]) -> Calls:

@@ -1,7 +1,8 @@
 """``python -m benchmarks import|export|growth``: rates of the real server beside ``cp -r && sync -f``.
 
 ``dicomweb`` measures DICOMweb beside Orthanc, ``search`` searches in a small and a large index, ``console`` pages,
-``fairness`` small requests under pressure, ``hostile`` a mixed hostile load.
+``fairness`` small requests under pressure, ``hostile`` a mixed hostile load, ``pixels`` pictures and codecs on
+one core.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _OTHERS = {
     "console": "console_latency",
     "fairness": "fairness",
     "hostile": "hostile",
+    "pixels": "pixel_rate",
 }
 BENCHMARKS = {"import": import_rounds, "export": export_rounds, "growth": growth_steps}
 

@@ -2,7 +2,8 @@
 
 Health, a store, an operation, a search and the metadata of an instance are asked for at a steady pace, on a quiet
 server and beside each kind of pressure: pictures, pictures that nobody waits for, uploads, clients that send or read a
-few bytes a second, the deletion of a large study, and all of them together.
+few bytes a second, the deletion of a large study, and all of them together. The clients that press run at a low
+priority (nice): they are not the product, and on machines of their own they would take no processor time from it.
 """
 
 from __future__ import annotations
@@ -33,19 +34,22 @@ from benchmarks.service import Service
 LIMIT_MS = 100.0
 """Small reads answer within it at the 99th percentile."""
 STOP_SECONDS = 20.0
+ALL_CLIENTS = "all but the deletion"
+_BEGIN_SECONDS = 3.0
+"""Until all clients of a kind have begun: processes that start are no load that a server has of its clients."""
 _FRAMES = 200
 _STUDY = 'multipart/related; type="application/dicom"; transfer-syntax=*'
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A server with a large study in the store ``bench``, and small and multi-frame instances in ``small``."""
+    """A server with two ``large`` studies in the store ``bench``, and small and multi-frame instances in ``small``."""
 
     service: Service
     study: str
     pictures: str
     files: tuple[str, ...]
-    large: str
+    large: tuple[str, ...]
     operation: str
 
     def paths(self) -> dict[str, str]:
@@ -62,20 +66,22 @@ class Scene:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks fairness", description=__doc__)
-    parser.add_argument("--rows", type=int, default=400_000, help="instances of the study that goes (%(default)s)")
+    parser.add_argument("--rows", type=int, default=400_000, help="instances of a study that is deleted (%(default)s)")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each kind of pressure (%(default)s)")
+    parser.add_argument("--only", default="", help="the kinds of pressure whose names contain this")
     parser.add_argument("--dir", help="work in a new directory inside this one")
     options = parser.parse_args(arguments)
     with work_directory(options.dir) as work:
-        return _measure(work, options.rows, options.seconds)
+        return _measure(work, options)
 
 
-def _measure(work: Path, rows: int, seconds: float) -> int:
+def _measure(work: Path, options: argparse.Namespace) -> int:
     slow = []
-    with _scene(work, rows) as scene:
+    with _scene(work, options.rows) as scene:
         print(f"{'ms':28}{'path':12}{'requests':>9}{'p50':>8}{'p99':>8}{'most':>8}")
         for name, press in _kinds(scene).items():
-            slow += _phase(scene, name, press, seconds)
+            if options.only in name:
+                slow += _phase(scene, name, press, options.seconds)
         stopped = _stop(scene)
     print(f"\nSIGTERM under all of it: ended within {stopped:.1f} s (at most {STOP_SECONDS:g})")
     for line in slow:
@@ -87,7 +93,7 @@ def _phase(scene: Scene, name: str, press: Callable[[ExitStack], None], seconds:
     """One kind of pressure; the paths that were too slow."""
     with ExitStack() as stack:
         press(stack)
-        time.sleep(1)
+        time.sleep(_BEGIN_SECONDS)
         found = probe(Probe(scene.service.url, list(scene.paths()), seconds))
     slow = []
     for path, times in found.items():
@@ -112,13 +118,18 @@ def _kinds(scene: Scene) -> dict[str, Callable[[ExitStack], None]]:
         "64 slow readers": Pressure("read_slowly", base, scene.study, 64, accept=_STUDY),
     }
     alone = {name: _starting(plan) for name, plan in plans.items()}
-    delete = _deleting(scene)
+    deletion, last = (_deleting(scene, study) for study in scene.large)
 
-    def everything(stack: ExitStack) -> None:
+    def together(stack: ExitStack) -> None:
         for each in alone.values():
             each(stack)
 
-    return {"nothing": lambda _: None} | alone | {"a deletion": delete, "all but the deletion": everything}
+    def everything(stack: ExitStack) -> None:
+        together(stack)
+        last(stack)
+
+    quiet: dict[str, Callable[[ExitStack], None]] = {"nothing": lambda _: None}
+    return quiet | alone | {"a deletion": deletion, ALL_CLIENTS: together, "all of them": everything}
 
 
 def _starting(plan: Pressure) -> Callable[[ExitStack], None]:
@@ -128,14 +139,14 @@ def _starting(plan: Pressure) -> Callable[[ExitStack], None]:
     return start
 
 
-def _deleting(scene: Scene) -> Callable[[ExitStack], None]:
+def _deleting(scene: Scene, study: str) -> Callable[[ExitStack], None]:
     def delete() -> None:
         start = time.perf_counter()
-        answer = httpx.delete(f"{scene.service.url}{scene.large}", timeout=600, trust_env=False)
+        answer = httpx.delete(f"{scene.service.url}{study}", timeout=600, trust_env=False)
         print(f"{'':28}the deletion: HTTP {answer.status_code} after {time.perf_counter() - start:.1f} s", flush=True)
 
     def begin(stack: ExitStack) -> None:
-        thread = threading.Timer(2, delete)
+        thread = threading.Timer(_BEGIN_SECONDS + 1, delete)
         thread.start()
         stack.callback(thread.join)
 
@@ -145,7 +156,7 @@ def _deleting(scene: Scene) -> Callable[[ExitStack], None]:
 def _stop(scene: Scene) -> float:
     """Seconds from SIGTERM to the end of the process, under all kinds of pressure."""
     with ExitStack() as stack:
-        _kinds(scene)["all but the deletion"](stack)
+        _kinds(scene)[ALL_CLIENTS](stack)
         time.sleep(5)
         start = time.perf_counter()
         scene.service.signal(signal.SIGTERM)
@@ -163,7 +174,7 @@ def _scene(work: Path, rows: int) -> Iterator[Scene]:
     with Service(work / "data", work / "buckets") as service:
         for store in ("bench", "small"):
             service.create_store(store)
-        print(f"{rows:,} instances written in {fill_index(work / 'data', rows, studies=1):.0f} s", flush=True)
+        print(f"{2 * rows:,} instances written in {fill_index(work / 'data', 2 * rows, studies=2):.0f} s", flush=True)
         operation = service.start_import("small", "gs://small/**.dcm")
         service.wait(operation)
         picture = _store(service, pictures)
@@ -205,9 +216,9 @@ def _files(corpus: Corpus) -> tuple[str, ...]:
     return tuple(str(corpus.directory / item.path) for item in corpus.slices[:4])
 
 
-def _large(service: Service) -> str:
-    found = httpx.get(f"{service.web('bench')}/studies?limit=1", timeout=60, trust_env=False).json()
-    return f"{_path(service, 'bench')}/studies/{found[0]['0020000D']['Value'][0]}"
+def _large(service: Service) -> tuple[str, ...]:
+    found = httpx.get(f"{service.web('bench')}/studies", timeout=60, trust_env=False).json()
+    return tuple(f"{_path(service, 'bench')}/studies/{each['0020000D']['Value'][0]}" for each in found)
 
 
 def _path(service: Service, store: str) -> str:

@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+_NICENESS = 10
+"""Of the processes that press: on another machine, as clients are, they would take nothing from the server."""
 _BOUNDARY = "gantry-benchmark"
 
 
@@ -133,7 +135,7 @@ class Pressing:
         self.answers: dict[str, int] = {}
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "benchmarks.pressure"]
+        command = ["nice", "-n", str(_NICENESS), sys.executable, "-m", "benchmarks.pressure"]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self._process.stdin
         self._process.stdin.write(json.dumps(asdict(self.plan)))

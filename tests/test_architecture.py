@@ -1,4 +1,4 @@
-"""The plan of the house, held by reading what imports what."""
+"""The layers of ARCHITECTURE.md, checked by reading the imports of all modules."""
 
 from __future__ import annotations
 
@@ -15,51 +15,67 @@ SOURCE = Path(gantry.__file__).parent
 MAX_FILE_LINES = 450
 MAX_FUNCTION_LINES = 60
 
-# Room → its modules. A name ending in a dot stands for everything below.
-ROOMS = {
-    "words": (
+# Layer → its modules. A name ending in a dot means the whole package.
+LAYERS = {
+    "domain": (
         *("errors", "names", "queries", "resources", "log_entries", "matching", "merging", "moments", "header_packs"),
         *("short_members",),
         *("json_patch", "json_text", "operation_state", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
-    "seams": ("seams", "index_protocols.", "system_errors"),
+    "ports": ("seams", "index_protocols.", "system_errors"),
     "dicom": ("dicom.",),
-    "verbs": ("ingest", "containment", "describing", "operations.", "studies."),
+    "services": ("ingest", "containment", "describing", "operations.", "studies."),
     "storage": ("storage.",),
     "index": ("index.",),
     "executors": ("executors",),
     "access": ("access.",),
     "api": ("api.",),
     "console": ("console.",),
-    "door": ("", "__main__", "cli", "config", "connections", "listening", "server", "demo", "client.", "settings."),
+    "entry points": (
+        "",
+        "__main__",
+        "cli",
+        "config",
+        "connections",
+        "listening",
+        "server",
+        "demo",
+        "client.",
+        "settings.",
+    ),
 }
-# Room → rooms that it may import, besides itself. The door may import all.
-ARROWS = {
-    "words": (),
-    "seams": ("words",),
-    "dicom": ("words", "seams"),
-    "verbs": ("words", "seams", "dicom"),
-    "storage": ("words", "seams"),
-    "index": ("words", "seams"),
-    "executors": ("words", "seams"),
-    "access": ("words", "seams"),
-    "api": ("words", "seams", "verbs"),
-    "console": ("words", "seams", "dicom", "verbs", "api"),
-    "door": tuple(ROOMS),
+# Layer → layers that it may import, besides itself. Entry points may import all.
+ALLOWED = {
+    "domain": (),
+    "ports": ("domain",),
+    "dicom": ("domain", "ports"),
+    "services": ("domain", "ports", "dicom"),
+    "storage": ("domain", "ports"),
+    "index": ("domain", "ports"),
+    "executors": ("domain", "ports"),
+    "access": ("domain", "ports"),
+    "api": ("domain", "ports", "services"),
+    "console": ("domain", "ports", "dicom", "services", "api"),
+    "entry points": tuple(LAYERS),
 }
-# The version of Gantry goes into what it writes.
+# The version of Gantry is written into files.
 EXCEPTIONS = {("dicom.file_meta", "", "__version__")}
-PARTS = {"SqlIndex": "index.sql", "LocalBlobStore": "storage.local", "WorkerPool": "executors"}
-# Modules that need an extra. All others must start without, so these are imported only where they are called.
+ADAPTERS = {
+    "SqlIndex": "index.sql",
+    "LocalBlobStore": "storage.local",
+    "LocalBlobs": "storage.local_blobs",
+    "WorkerPool": "executors",
+}
+# Modules that need an extra. The others must work without, so these are imported only inside functions.
 NEED_EXTRAS = {
     *(f"dicom.{name}" for name in ("cells", "codecs", "colour", "encoders", "icons", "rendering")),
     *(f"dicom.{name}" for name in ("look_up_tables", "palettes", "rle_segments", "windows")),
     *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
 }
 EXTRAS = ("numpy", "imagecodecs", "openjpeg", "rle", "PIL", "jwt", "cryptography")
-CIRCLES: set[frozenset[str]] = set()
-"""Circles of modules that are still to be cut; none may be added."""
+CYCLES: set[frozenset[str]] = set()
+"""Import cycles that still exist; none may be added."""
 
 PURE = {
     *("__future__", "abc", "base64", "collections", "contextlib", "dataclasses", "datetime", "enum", "functools"),
@@ -94,7 +110,7 @@ MODULES = {
 
 
 def imports(importer: str, node: ast.AST, type_only: bool = False) -> Iterator[Import]:
-    """Every import of a module, inside functions too; those under ``if TYPE_CHECKING`` are marked."""
+    """Every import of a module, also inside functions; those under ``if TYPE_CHECKING`` are marked."""
     if isinstance(node, ast.Import):
         for alias in node.names:
             yield Import(importer, alias.name, "", type_only)
@@ -124,47 +140,48 @@ def target(found: Import) -> str:
     return found.module.removeprefix("gantry").removeprefix(".")
 
 
-def room(module: str) -> str:
-    for name, members in ROOMS.items():
+def layer_of(module: str) -> str:
+    for name, members in LAYERS.items():
         for member in members:
             package = member.endswith(".") and f"{module}.".startswith(member)
             if module == member or package:
                 return name
-    raise AssertionError(f"{module} stands in no room: give it a place in ROOMS")
+    raise AssertionError(f"{module} is in no layer: add it to LAYERS")
 
 
-def test_every_module_has_a_room() -> None:
+def test_every_module_is_in_a_layer() -> None:
     packages = {name for name in MODULES if any(other.startswith(f"{name}.") for other in MODULES)}
     for name in MODULES.keys() - packages:
-        assert room(name)
+        assert layer_of(name)
     assert len(MODULES) > 30
 
 
-@pytest.mark.parametrize("name", ROOMS)
-def test_arrows(name: str) -> None:
-    allowed = (name, *ARROWS[name])
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_imports_only_the_layers_below_it(name: str) -> None:
+    allowed = (name, *ALLOWED[name])
     wrong = [
         str(found)
         for found in OURS
-        if room(found.importer) == name
+        if layer_of(found.importer) == name
         and not found.type_only
-        and room(target(found)) not in allowed
+        and layer_of(target(found)) not in allowed
         and (found.importer, target(found), found.name) not in EXCEPTIONS
     ]
     assert wrong == []
 
 
-def test_for_types_alone_no_module_looks_at_a_wall() -> None:
+def test_imports_for_types_alone_follow_the_same_rules() -> None:
     wrong = [
         str(found)
         for found in OURS
-        if found.type_only and room(target(found)) not in (room(found.importer), *ARROWS[room(found.importer)])
+        if found.type_only
+        and layer_of(target(found)) not in (layer_of(found.importer), *ALLOWED[layer_of(found.importer)])
     ]
     assert wrong == []
 
 
-def test_words_use_nothing_that_reads_or_writes() -> None:
-    pure = {name for name in MODULES if name and room(name) == "words"}
+def test_the_domain_neither_reads_nor_writes() -> None:
+    pure = {name for name in MODULES if name and layer_of(name) == "domain"}
     wrong = [
         str(found)
         for found in ALL
@@ -180,47 +197,47 @@ def test_words_use_nothing_that_reads_or_writes() -> None:
     assert calls == []
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_only_the_wiring_names_the_parts(part: str) -> None:
+@pytest.mark.parametrize("part", ADAPTERS)
+def test_only_the_wiring_names_the_adapters(part: str) -> None:
     named = {found.importer for found in OURS if found.name == part and not found.type_only}
-    assert {importer for importer in named if room(importer) != room(PARTS[part])} == {"config"}
+    assert {importer for importer in named if layer_of(importer) != layer_of(ADAPTERS[part])} == {"config"}
 
 
-def test_what_talks_sql_stands_in_the_index() -> None:
+def test_only_the_index_uses_sql() -> None:
     wrong = [
         str(found)
         for found in ALL
-        if found.module.split(".")[0] in ("sqlalchemy", "alembic", "sqlite3") and room(found.importer) != "index"
+        if found.module.split(".")[0] in ("sqlalchemy", "alembic", "sqlite3") and layer_of(found.importer) != "index"
     ]
     assert wrong == []
 
 
-def test_what_talks_http_stands_in_the_api_the_console_or_at_the_door() -> None:
-    """``access`` asks issuers for their keys and tokens."""
+def test_only_api_console_and_entry_points_use_http() -> None:
+    """Also ``access``, which fetches keys and tokens of issuers."""
     libraries = ("starlette", "uvicorn", "pydantic", "httpx")
     wrong = [
         str(found)
         for found in ALL
         if found.module.split(".")[0] in libraries
-        and room(found.importer) not in ("api", "console", "door")
-        and not (room(found.importer) == "access" and found.module == "httpx")
+        and layer_of(found.importer) not in ("api", "console", "entry points")
+        and not (layer_of(found.importer) == "access" and found.module == "httpx")
     ]
     assert wrong == []
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    """Imports for types alone and inside functions count: whoever reads one module of a circle has to read them all."""
+    """Imports for types alone and inside functions count too."""
     graph: dict[str, set[str]] = {name: set() for name in MODULES}
     for found in OURS:
         graph[found.importer].add(target(found))
-    assert _circles(graph) == CIRCLES
+    assert _cycles(graph) == CYCLES
 
 
-def _circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+def _cycles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
     """The largest sets of modules that all reach each other."""
     reach = {name: _reachable(graph, name) for name in graph}
-    circles = {frozenset(other for other in reach[name] if name in reach[other]) for name in graph}
-    return circles - {frozenset()}
+    cycles = {frozenset(other for other in reach[name] if name in reach[other]) for name in graph}
+    return cycles - {frozenset()}
 
 
 def _reachable(graph: dict[str, set[str]], name: str) -> set[str]:
@@ -233,12 +250,12 @@ def _reachable(graph: dict[str, set[str]], name: str) -> set[str]:
     return reached
 
 
-def test_what_an_import_runs_through_never_loads_pydicom_or_a_codec() -> None:
+def test_an_import_loads_neither_pydicom_nor_a_codec() -> None:
     libraries = ("pydicom", "numpy", "imagecodecs", "openjpeg", "rle", "PIL")
     loading = {found.importer for found in ALL if found.module.split(".")[0] in libraries}
     hot = {*(f"dicom.{name}" for name in ("part10", "walk", "elements", "tags", "vr", "buffers", "deflated", "forms"))}
     assert not loading & hot
-    assert {importer for importer in loading if room(importer) != "dicom"} <= {"demo", "client.samples"}
+    assert {importer for importer in loading if layer_of(importer) != "dicom"} <= {"demo", "client.samples"}
 
 
 def at_start(node: ast.AST) -> Iterator[ast.AST]:
@@ -263,12 +280,12 @@ def test_without_extras_every_other_module_can_be_imported() -> None:
     assert sorted(wrong) == []
 
 
-def test_files_can_be_read_in_one_sitting() -> None:
+def test_files_are_short() -> None:
     lengths = {str(path.relative_to(SOURCE)): len(path.read_text().splitlines()) for path in SOURCE.rglob("*.py")}
     assert {name: length for name, length in lengths.items() if length > MAX_FILE_LINES} == {}
 
 
-def test_functions_fit_on_a_screen() -> None:
+def test_functions_are_short() -> None:
     lengths = {
         f"{path.relative_to(SOURCE)}: {node.name}": (node.end_lineno or 0) - node.lineno + 1
         for path in SOURCE.rglob("*.py")

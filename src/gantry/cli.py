@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. A command is imported when it runs, so that ``--help`` costs nothing."""
+"""The command line: parse, call, print. A command is imported only when it runs, so that ``--help`` is fast."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run a command and give its exit code. Errors become one line on stderr."""
+    """Run a command; its exit code. An error is printed as one line on stderr."""
     args = parser().parse_args(arguments)
     from gantry.client.terminal import discard_stdout, escape_unencodable, note, print_error
 
@@ -49,7 +49,7 @@ def _command(args: argparse.Namespace) -> int:
 
 
 def serve(args: argparse.Namespace) -> int:
-    """Load the settings and serve until a signal."""
+    """Load the settings and run the server until a signal stops it."""
     from gantry.server import serve as serve_until_signal
     from gantry.settings.loading import load_settings
 

@@ -1,4 +1,4 @@
-"""Wiring: from settings to parts. The only file that names the parts behind the seams."""
+"""Wiring: from settings to adapters. The only module that names the adapters behind the ports."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from gantry.executors import WorkerPool
 from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
 from gantry.index.sql import SqlIndex
-from gantry.seams import MAIN, BlobStore, BucketUse, Seams
+from gantry.seams import MAIN, Blobs, BucketUse, Seams
 from gantry.settings.loading import Settings
-from gantry.storage.bucket_rules import BucketRule, may_use, require
+from gantry.storage.bucket_rules import BucketRule, may_use, require_access
 from gantry.storage.local import LocalBlobStore
+from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.place_marks import keep_places
 from gantry.storage.places import PlacedBlobStore
 from gantry.storage.uris import is_bucket_name
@@ -41,26 +42,26 @@ logger = logging.getLogger(__name__)
 
 
 def open_access(settings: Settings) -> Access | None:
-    """How callers are known; None where nobody is asked. Raises InvalidArgument."""
+    """How callers are authenticated; None where they are not. Raises InvalidArgument."""
     if settings.auth == "none":
         return None
     if not settings.admins:
-        logger.warning("no admins are set: unless policies are there already, nobody may do anything")
+        logger.warning("no admins are set: unless policies are stored already, no call is permitted")
     admins = check_bindings([Binding("roles/owner", settings.admins)], roles := Roles(settings.custom_roles))
     above = read_grants(Policy(admins))
     sessions = Sessions(settings.url)
     attempts = FailedAttempts(settings.failed_sign_ins_per_minute, Proxies(settings.trusted_proxies).client)
     verifiers: list[Verifier] = [StaticTokens(settings.tokens_file)] if settings.tokens_file else []
     try:
-        accounts = service_accounts_of(Path(settings.data).absolute(), settings.url)
+        accounts = open_service_accounts(Path(settings.data).absolute(), settings.url)
     except FailedPrecondition:
         if settings.oidc_issuer or not verifiers:
             raise
         return Access(verifiers, sessions, attempts, roles, above, session_hours=settings.session_hours)
     from gantry.access.endpoint import TokenEndpoint
 
-    issuer = _issuer(settings) if settings.oidc_issuer else None
-    tokens = _oidc(settings, issuer, settings.oidc_audience) if issuer is not None else None
+    issuer = _make_issuer(settings) if settings.oidc_issuer else None
+    tokens = _make_oidc_tokens(settings, issuer, settings.oidc_audience) if issuer is not None else None
     verifiers += [accounts, *([tokens] if tokens is not None else [])]
     return Access(
         verifiers,
@@ -69,34 +70,34 @@ def open_access(settings: Settings) -> Access | None:
         roles,
         above,
         TokenEndpoint(accounts, tokens),
-        _sign_in(settings, issuer) if issuer is not None and settings.oidc_client_id else None,
+        _make_sign_in(settings, issuer) if issuer is not None and settings.oidc_client_id else None,
         settings.session_hours,
     )
 
 
-def _issuer(settings: Settings) -> Issuer:
+def _make_issuer(settings: Settings) -> Issuer:
     from gantry.access.issuer import Issuer
 
     return Issuer(settings.oidc_issuer, settings.oidc_jwks_uri)
 
 
-def _sign_in(settings: Settings, issuer: Issuer) -> OidcSignIn:
+def _make_sign_in(settings: Settings, issuer: Issuer) -> OidcSignIn:
     from gantry.access.sign_in import OidcSignIn
 
-    tokens = _oidc(settings, issuer, settings.oidc_client_id)  # an ID token is for the client that asked
+    tokens = _make_oidc_tokens(settings, issuer, settings.oidc_client_id)  # an ID token's audience is the client
     redirect = f"{settings.url}{CALLBACK}"
     return OidcSignIn(issuer, settings.oidc_client_id, settings.oidc_client_secret, redirect, tokens)
 
 
-def _oidc(settings: Settings, issuer: Issuer, audience: str) -> OidcTokens:
+def _make_oidc_tokens(settings: Settings, issuer: Issuer, audience: str) -> OidcTokens:
     from gantry.access.oidc import ClaimNames, OidcTokens
 
     names = ClaimNames(settings.oidc_email_claim, settings.oidc_groups_claim, settings.oidc_require_email_verified)
     return OidcTokens(issuer, audience, names)
 
 
-def service_accounts_of(data: Path, url: str = "") -> ServiceAccounts:
-    """Those of a server's data directory. Raises FailedPrecondition where the libraries for it are not installed."""
+def open_service_accounts(data: Path, url: str = "") -> ServiceAccounts:
+    """The accounts in a data directory. Raises FailedPrecondition where the libraries for it are not installed."""
     try:
         from gantry.access.service_accounts import ServiceAccounts
     except ImportError:
@@ -107,7 +108,7 @@ def service_accounts_of(data: Path, url: str = "") -> ServiceAccounts:
 
 
 class DataDirectory:
-    """The directory of one server: index, blobs, buckets. Held by one process and its workers at a time."""
+    """The directory of one server: index, blobs, buckets. One process and its workers lock it at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self.path = Path(settings.data).absolute()
@@ -126,7 +127,7 @@ class DataDirectory:
             raise
 
     def _acquire(self, seconds: float = 10.0) -> None:
-        # Workers hold the lock too: after kill -9 the next server waits here until the last of them has ended.
+        # Workers hold the lock too: after kill -9 the next server waits here until the last worker has ended.
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -144,16 +145,21 @@ class DataDirectory:
         os.close(self.lock)
 
 
+def open_index(data: Path) -> SqlIndex:
+    """The index in a data directory."""
+    return SqlIndex(f"sqlite:///{data / 'index.sqlite'}")
+
+
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories, a process pool."""
-    blobs: dict[str, BlobStore] = {
-        place: LocalBlobStore(root, write_once=True)
+    blobs: dict[str, Blobs] = {
+        place: LocalBlobs(root, settings.layout == "segments")
         for place, root in ({MAIN: str(directory.path / "blobs")} | dict(settings.storage_classes)).items()
     }
     # More workers than a small machine has cores: while one waits for the disk another reads and copies.
     workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
     return Seams(
-        index=SqlIndex(f"sqlite:///{directory.path / 'index.sqlite'}"),
+        index=open_index(directory.path),
         blobs=PlacedBlobStore(blobs),
         bucket=partial(open_bucket, str(settings.buckets_path), settings.bucket_rules),
         executor=WorkerPool(workers, keep_open=(directory.lock,)),
@@ -173,13 +179,15 @@ def list_buckets(root: str, rules: Sequence[BucketRule], dataset: str, right: st
 
 def open_bucket(root: str, rules: Sequence[BucketRule], use: BucketUse) -> LocalBlobStore:
     """``gs://name`` as a directory below ``root``. Raises PermissionDenied, then NotFound."""
-    require(rules, use)
+    require_access(rules, use)
     bucket = LocalBlobStore(os.path.join(root, use.bucket), use.writer)
     if not bucket.exists():
-        # Where buckets lie is for whoever runs the server, not for callers.
+        # The path of a bucket is for the administrator of the server, not for callers.
         logger.warning(
             "bucket gs://%s does not exist (operation %s of %s): its directory would be %s",
             *(use.bucket, use.writer or "none", use.dataset, os.path.join(root, use.bucket)),
         )
-        raise NotFound(f"bucket gs://{use.bucket} does not exist", advice="whoever runs the server can create it")
+        raise NotFound(
+            f"bucket gs://{use.bucket} does not exist", advice="the administrator of the server can create it"
+        )
     return bucket

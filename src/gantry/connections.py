@@ -1,4 +1,7 @@
-"""Connections of clients that send too much of a head, take too long about it, or are too many: told, and closed."""
+"""Limits for connections: size of the request head, time to send it, number of connections.
+
+A connection past a limit gets an error response and is closed.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,24 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30.0
 REST_SECONDS = 60.0
-"""For the rest of a body that has been answered already: clients read the answer once they have sent all of it."""
+"""Time to send the rest of a body after the response: some clients read the response only when all is sent."""
 
-_MOST_DESCRIPTORS = 1 << 16
+_MOST_DESCRIPTORS = 1 << 16  # more than clients of one server need; asyncio's selector takes memory for each
 
 
 class LimitedProtocol(HttpToolsProtocol):
-    """uvicorn reads a request line and headers of any length, at any pace (RFC 6585 §5, RFC 9110 §15.5.9)."""
+    """Adds limits, because uvicorn reads headers of any length at any speed (RFC 6585 §5, RFC 9110 §15.5.9)."""
 
-    limit = 1000  # of connections at a time; each is a file descriptor, which operations need, too
-    _head: int | None = None  # bytes of a head that is not complete; None between its end and the next one
+    limit = 1000  # connections at a time; each takes a file descriptor, and operations need descriptors too
+    _head: int | None = None  # bytes of the head received so far; None once it is complete
     _timer: asyncio.TimerHandle | None = None
-    _in_body = False  # between a head and the end of its body, which may come behind the answer
-    _around = 0  # bytes since the last ones of a body: of extensions of chunks, and of trailers
+    _in_body = False  # from the end of a head to the end of its body, which may come after the response
+    _around = 0  # bytes of chunk extensions or trailers since the last bytes of the body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if len(self.connections) > self.limit:
-            self._refuse(503, "this server has as many connections as it can take; try again", "UNAVAILABLE")
+            self._refuse(503, "this server has too many connections; try again later", "UNAVAILABLE")
             return
         self._begin()
 
@@ -42,10 +45,10 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._in_body and self._timer is None:
                 self._timer = self.loop.call_later(REST_SECONDS, self.transport.close)
             elif not self._in_body and self._head is None:
-                self._begin()  # something after a pause, be it a request or not
+                self._begin()  # the first bytes after a pause
         if self._head is not None:
             self._head += len(data)
-            # What follows the head in its last packet is not of it, so a packet more is no harm.
+            # The last packet of a head may hold body bytes too, so one packet more is allowed.
             if self._head > MAX_HEAD_BYTES + len(data):
                 self._refuse(431, f"the headers of the request have more than {MAX_HEAD_BYTES} bytes")
                 return
@@ -63,7 +66,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A trailer is no header, and none is defined that says anything here (RFC 9110 §6.5.1)."""
+        """Ignore trailers: they are not headers, and none is defined that matters here (RFC 9110 §6.5.1)."""
         if not self._in_body:
             super().on_header(name, value)
 
@@ -81,15 +84,15 @@ class LimitedProtocol(HttpToolsProtocol):
         self._in_body = False
         super().on_message_complete()
         if self.cycle and self.cycle.response_complete and not self.transport.is_closing():
-            # It was answered before its end; a client that says nothing from here on is not waited for without end.
+            # It was answered before its body ended: without a timer a silent client would keep the connection for ever.
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
     def send_400_response(self, msg: str) -> None:
-        """What is no HTTP, in the shape that other errors have."""
-        self._refuse(400, "this is not a request of HTTP/1.1")
+        """Refuse what is not HTTP with the same JSON as other errors."""
+        self._refuse(400, "this is not an HTTP/1.1 request")
 
     def _begin(self) -> None:
         self._end()
@@ -103,7 +106,7 @@ class LimitedProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _too_slow(self) -> None:
-        self._refuse(408, f"the headers of the request did not come within {HEAD_SECONDS:g} seconds")
+        self._refuse(408, f"the headers of the request did not arrive within {HEAD_SECONDS:g} seconds")
 
     def _refuse(self, code: int, message: str, status: str = "INVALID_ARGUMENT") -> None:
         self._end()
@@ -120,14 +123,14 @@ class LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def _is_answering(self) -> bool:
-        """Whether another answer is under way, or has been given to this request: then words would be taken for it."""
+        """Whether a response has begun, or was sent to this request: an error would be read as a part of it."""
         if self.cycle is None:
             return False
         return self.cycle.response_started if self._in_body else not self.cycle.response_complete
 
 
-def limited() -> type[LimitedProtocol]:
-    """Of this process: as many connections as leave half of its descriptors to its own work."""
+def make_limited_protocol() -> type[LimitedProtocol]:
+    """The protocol for this process: connections may use half of its file descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < most:

@@ -1,4 +1,4 @@
-"""One instance's trouble stays that instance's: what nobody foresaw becomes an error like any other."""
+"""An unexpected exception about one object becomes a StatusError, so that other objects are not affected."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ logger = logging.getLogger(__name__)
 
 
 class contain:
-    """Let nothing but StatusError out: a mistake of ours about one object must not cost any other.
+    """Context manager that raises only StatusError: a bug met on one object must not affect any other.
 
-    ``resource`` is the object, ``doing`` what was being done to it ("while its header was read"). The exception goes to
-    the log with its traceback, and Internal out, in words that hold nothing of it. Not a generator: this stands around
-    what is done for each of thousands of instances.
+    ``resource`` is the object, ``doing`` what was being done to it ("while its header was read"). The exception is
+    logged with its traceback, and Internal is raised without its text. A class, because a generator is slower, and
+    this runs for each of thousands of instances.
     """
 
     __slots__ = ("doing", "resource")
@@ -29,5 +29,5 @@ class contain:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if error is None or isinstance(error, StatusError) or not isinstance(error, Exception):
             return
-        logger.error("%s: an error that nobody foresaw %s", self.resource, self.doing, exc_info=error)
-        raise Internal(f"an error that nobody foresaw {self.doing}; the server's log has the details") from None
+        logger.error("%s: an unexpected error %s", self.resource, self.doing, exc_info=error)
+        raise Internal(f"an unexpected error {self.doing}; the server's log has the details") from None

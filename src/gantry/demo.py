@@ -1,4 +1,4 @@
-"""``gantry demo``: real files through a real server, and the proof that they came out as they went in."""
+"""``gantry demo``: import and export of real files with a real server, and a comparison byte by byte."""
 
 from __future__ import annotations
 
@@ -33,29 +33,29 @@ _STOP_SECONDS = 20.0
 
 
 class Difference(Exception):
-    """Something came out otherwise than expected."""
+    """A result is not as expected."""
 
 
 def demo(args: Namespace) -> int:
-    """Run the demo: 0 when all is as expected, 1 when not. On a terminal the server stays until Ctrl-C."""
+    """Run the demo: 0 when all is as expected, 1 when not. On a terminal the server runs until Ctrl-C."""
     folder = Path(args.data).absolute()
     buckets = folder / "buckets"
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGHUP, _leave)
+    signal.signal(signal.SIGTERM, _exit_on_signal)
+    signal.signal(signal.SIGHUP, _exit_on_signal)
     say(Text("\nGantry demo\n", "bold"))
-    port = _free_port(args.port)
-    _clear(folder)
-    _step(1, "Lay out real DICOM files as a bucket")
+    port = _find_free_port(args.port)
+    _make_folder(folder)
+    _say_step(1, "Lay out real DICOM files as a bucket")
     sources = lay_out(buckets / "demo-in")
-    _result(f"gs://demo-in: {_kinds(sources)}", f"and a broken one, {BROKEN}")
+    _say_result(f"gs://demo-in: {_count_kinds(sources)}", f"and a broken one, {BROKEN}")
     try:
-        _step(2, "Start a server")
-        with _server(folder, buckets, port) as (process, connection):
-            _result(f"{connection.api.server}, data in {_short(folder)}")
-            operations = _carry(connection, buckets, sources)
+        _say_step(2, "Start a server")
+        with _run_server(folder, buckets, port) as (process, connection):
+            _say_result(f"{connection.api.server}, data in {_shorten_path(folder)}")
+            operations = _run_steps(connection, buckets, sources)
             _show(connection, operations, folder)
             if sys.stdin.isatty() and sys.stdout.isatty():
-                _stay(process)
+                _keep_running(process)
     except (Difference, StatusError) as error:
         say(Text(f"\n✗ {printable(str(error))}", "bold red"))
         return 1
@@ -63,8 +63,8 @@ def demo(args: Namespace) -> int:
 
 
 @contextmanager
-def _server(folder: Path, buckets: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Connection]]:
-    """A server of its own for the time of the block."""
+def _run_server(folder: Path, buckets: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Connection]]:
+    """A server that runs for the time of the block."""
     (buckets / "demo-out").mkdir()
     command = [sys.executable, "-m", "gantry", "serve", "--port", str(port)]
     command += ["--data", str(folder / "data"), "--buckets", str(buckets)]
@@ -87,7 +87,7 @@ def _server(folder: Path, buckets: Path, port: int) -> Iterator[tuple[subprocess
             process.wait()
 
 
-def _free_port(wanted: int | None) -> int:
+def _find_free_port(wanted: int | None) -> int:
     """The wanted port, or 8080, or any. Raises FailedPrecondition when it is taken."""
     for port in (wanted,) if wanted else (8080, 0):
         with socket.socket() as probe:
@@ -109,36 +109,40 @@ def _await_start(process: subprocess.Popen[bytes], connection: Connection, log: 
             time.sleep(0.1)
         else:
             return
-    said = log.read_text(errors="replace").strip().splitlines()
-    raise Difference(f"the server did not start: {said[-1] if said else 'it said nothing'} ({log})")
+    lines = log.read_text(errors="replace").strip().splitlines()
+    raise Difference(f"the server did not start: {lines[-1] if lines else 'it logged nothing'} ({log})")
 
 
-def _carry(connection: Connection, buckets: Path, sources: dict[str, Source]) -> tuple[OperationView, OperationView]:
+def _run_steps(
+    connection: Connection, buckets: Path, sources: dict[str, Source]
+) -> tuple[OperationView, OperationView]:
     """Store, import, export, comparison; the two operations. Raises Difference."""
     api = connection.api
     store = connection.store("demo/main")
-    _step(3, "Create a dataset and a DICOM store in it")
+    _say_step(3, "Create a dataset and a DICOM store in it")
     api.post(f"{store.parent.parent}/datasets", {}, datasetId=store.dataset)
     api.post(f"{store.parent}/dicomStores", {}, dicomStoreId=store.store)
-    _result(str(store))
-    _step(4, "Import gs://demo-in/**")
+    _say_result(str(store))
+    _say_step(4, "Import gs://demo-in/**")
     started = api.post(f"{store}:import", {"gcsSource": {"uri": "gs://demo-in/**"}})
     imported = follow(api, started["name"])
     say(Text("   ").append_text(format_headline(imported)))
     _check_import(connection, imported, len(sources))
-    _step(5, "Export to gs://demo-out/export")
+    _say_step(5, "Export to gs://demo-out/export")
     started = api.post(f"{store}:export", {"gcsDestination": {"uriPrefix": "gs://demo-out/export"}})
     exported = follow(api, started["name"])
     say(Text("   ").append_text(format_headline(exported)))
     _expect("exported", exported.success, len(sources))
-    _step(6, "Compare every exported file with the one that went in")
+    _say_step(6, "Compare every exported file with the one that went in")
     size = _compare(buckets / "demo-out" / "export", sources)
-    _result(f"{len(sources)} of {len(sources)} identical, byte for byte ({size / 1e6:.1f} MB, SHA-256)", style="green")
+    _say_result(
+        f"{len(sources)} of {len(sources)} identical, byte for byte ({size / 1e6:.1f} MB, SHA-256)", style="green"
+    )
     return imported, exported
 
 
 def _check_import(connection: Connection, imported: OperationView, expected: int) -> None:
-    """The good ones are in, and the log names the broken one."""
+    """Check the counts, and that the log names the broken file. Raises Difference."""
     failures = [
         (entry["jsonPayload"].get("source", ""), entry["jsonPayload"]["error"]["message"])
         for entry in connection.api.log(imported.name)
@@ -147,11 +151,11 @@ def _check_import(connection: Connection, imported: OperationView, expected: int
         say(Text(" ").append_text(format_failure(resource, reason)))
     _expect("imported", imported.success, expected)
     _expect("failed", [resource for resource, _ in failures], [f"gs://demo-in/{BROKEN}"])
-    _result("as it should be: the good ones are in, the broken one is named", style="green")
+    _say_result("as expected: the good files are stored, the log names the broken one", style="green")
 
 
 def _compare(folder: Path, sources: dict[str, Source]) -> int:
-    """The number of bytes that are the same. Raises Difference when any file is not, or is missing, or too many."""
+    """The number of bytes compared. Raises Difference for a file that differs, is missing or was not expected."""
     found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     _expect("exported files", sorted(found), sorted(f"{uids}.dcm" for uids in sources))
     for uids, source in sources.items():
@@ -174,12 +178,12 @@ def _show(connection: Connection, operations: tuple[OperationView, OperationView
         ("the import", f"{url}/v1/{imported.name}"),
         ("its errors", imported.logs_url),
         ("the export", f"{url}/v1/{exported.name}"),
-        ("what went in", _short(folder / "buckets" / "demo-in")),
-        ("what came out", _short(folder / "buckets" / "demo-out" / "export")),
-        ("the server's log", _short(folder / "server.log")),
+        ("what went in", _shorten_path(folder / "buckets" / "demo-in")),
+        ("what came out", _shorten_path(folder / "buckets" / "demo-out" / "export")),
+        ("the server's log", _shorten_path(folder / "server.log")),
     ):
         say(Text.assemble((f"  {label:<18}", "dim"), printable(value)))
-    say(Text("\nTalk to it\n", "bold"))
+    say(Text("\nUse it\n", "bold"))
     say(f"  {connection.command('errors', imported.name)}")
     say(f"  {connection.command('describe', exported.name)}")
     say(f"  export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/")
@@ -189,26 +193,26 @@ def _show(connection: Connection, operations: tuple[OperationView, OperationView
     say()
 
 
-def _stay(process: subprocess.Popen[bytes]) -> None:
-    say(Text("The server is up. Ctrl-C stops it.", "bold green"))
+def _keep_running(process: subprocess.Popen[bytes]) -> None:
+    say(Text("The server is running. Ctrl-C stops it.", "bold green"))
     try:
         process.wait()
     except KeyboardInterrupt:
         say(Text("\nstopping", "dim"))
         return
-    raise Difference("the server has ended by itself")
+    raise Difference("the server ended unexpectedly")
 
 
-def _step(number: int, title: str) -> None:
+def _say_step(number: int, title: str) -> None:
     say(Text.assemble((f"{number}  ", "bold cyan"), (title, "bold")))
 
 
-def _result(*lines: str, style: str = "") -> None:
+def _say_result(*lines: str, style: str = "") -> None:
     for line in lines:
         say(Text(f"   {printable(line)}", style))
 
 
-def _kinds(sources: dict[str, Source]) -> str:
+def _count_kinds(sources: dict[str, Source]) -> str:
     """``129 files: 64 ct, 25 ot, … and 11 others``."""
     kinds = Counter(source.key.split("/")[1] for source in sources.values())
     often = kinds.most_common(5)
@@ -216,26 +220,26 @@ def _kinds(sources: dict[str, Source]) -> str:
     return f"{len(sources)} files: {', '.join(f'{count} {kind}' for kind, count in often)} and {rest} others"
 
 
-def _short(path: Path) -> str:
+def _shorten_path(path: Path) -> str:
     """Relative to where the user is, when below it."""
     here = Path.cwd()
     return f"./{path.relative_to(here)}" if path.is_relative_to(here) else str(path)
 
 
-def _clear(folder: Path) -> None:
-    """An empty directory that is ours. Raises FailedPrecondition rather than remove what the demo did not make."""
+def _make_folder(folder: Path) -> None:
+    """Make an empty directory. Raises FailedPrecondition where it holds what the demo did not make."""
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / _MARK).exists())):
-        raise FailedPrecondition(f"{folder} holds something else than a demo; name another directory with --data")
+        raise FailedPrecondition(f"{folder} holds files that are not of a demo; name another directory with --data")
     if (lock := folder / "data" / "lock").exists():
         with lock.open() as held:
             try:
                 fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise FailedPrecondition(f"the server of another demo is up in {folder}; stop it first") from None
+                raise FailedPrecondition(f"the server of another demo is running in {folder}; stop it first") from None
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / _MARK).touch()
 
 
-def _leave(*_: object) -> None:
+def _exit_on_signal(*_: object) -> None:
     raise SystemExit(143)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 
 from gantry.dicom.attributes import read_attributes
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 _TRIES = 8
-"""How many instances of a series are looked at, when those before them could not be read in full."""
+"""Instances of a series that are read at most, when those before could not be read in full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
     """An instance whose header has been read; ``header_bytes`` is None where it is too long to be kept.
 
-    ``said`` is what such a header says, which was read and let go at once.
+    ``said`` are the attributes of a header that is too long.
     """
 
     instance: Instance
@@ -36,27 +36,31 @@ class Read:
     header_bytes: HeaderBytes | None
     said: HeaderAttributes | None = None
 
+    def at(self, blob_key: str) -> Read:
+        """The same, with bytes that lie at ``blob_key``."""
+        return replace(self, instance=self.instance._replace(blob_key=blob_key))
+
 
 _Items = list[tuple[int, Read]]
 _Series = dict[tuple[str, str], _Items]
 
 
 def describe(outcomes: Sequence[Read | Failure]) -> list[Instance | Failure]:
-    """The instances, with descriptions. One whose header is too long to be kept has one without a pack."""
+    """Add descriptions to the instances. Where a header is too long to be kept, the description has no pack."""
     found: list[Instance | Failure] = [item.instance if isinstance(item, Read) else item for item in outcomes]
-    all_series = _by_series(outcomes)
+    all_series = _group_by_series(outcomes)
     said = _describe_all(all_series)
     for items, most, size in _group(all_series):
-        for chunk in _split_chunks(items, most, size):
+        for chunk in _split_into_packs(items, most, size):
             kept = [entry for _, _, entry in chunk if entry]
             data = pack(kept) if kept else b""
             for number, (place, item, _) in enumerate(chunk):
-                described = _build_description(item, said[item.instance.uids[:2]], data, len(kept), number)
+                described = _make_description(item, said[item.instance.uids[:2]], data, len(kept), number)
                 found[place] = item.instance._replace(description=described)
     return found
 
 
-def _by_series(outcomes: Sequence[Read | Failure]) -> _Series:
+def _group_by_series(outcomes: Sequence[Read | Failure]) -> _Series:
     """Those that were read, with their places in ``outcomes``, in their order."""
     found: _Series = {}
     for place, item in enumerate(outcomes):
@@ -94,21 +98,21 @@ def _group(all_series: _Series) -> Iterator[tuple[_Items, int, int]]:
     yield sorted(few, key=itemgetter(0)), SHARED_ITEMS, SHARED_BYTES
 
 
-def attributes_of(read: Read) -> tuple[StudyAttributes, SeriesAttributes]:
+def describe_study_and_series(read: Read) -> tuple[StudyAttributes, SeriesAttributes]:
     """What a header says of its study and series."""
-    said = _describe_one(read)
+    said = _describe_read(read)
     return said.study, said.series
 
 
 def describe_header(header_bytes: HeaderBytes, study: StudyAttributes | None = None) -> HeaderAttributes:
-    """What a header says; never an error, since an instance whose structure is whole is found by its UIDs at least.
+    """The attributes in a header. Raises nothing: an instance whose structure is whole can be found by its UIDs.
 
-    A ``study`` that another header has described is taken as it is.
+    A ``study`` that was read from another header is used as it is.
     """
     try:
         said = read_attributes(header_bytes, study)
     except Exception:
-        logger.exception("a header cannot be described")
+        logger.exception("the attributes of a header cannot be read")
         return HeaderAttributes()
     if study is None:
         dated = said.study
@@ -118,17 +122,17 @@ def describe_header(header_bytes: HeaderBytes, study: StudyAttributes | None = N
 
 
 def _describe_series(items: Sequence[Read], study: StudyAttributes | None) -> HeaderAttributes:
-    """What the first one says. Where not all of it can be read, the next ones fill what is missing."""
-    found = _describe_one(items[0], study)
+    """The attributes in the first header. Where it cannot be read in full, the next ones fill the gaps."""
+    found = _describe_read(items[0], study)
     for item in items[1:_TRIES]:
         if found.whole:
             break
-        more = _describe_one(item)
+        more = _describe_read(item)
         found = HeaderAttributes(fill(found.study, more.study), fill(found.series, more.series), more.whole)
     return found
 
 
-def _describe_one(read: Read, study: StudyAttributes | None = None) -> HeaderAttributes:
+def _describe_read(read: Read, study: StudyAttributes | None = None) -> HeaderAttributes:
     if read.header_bytes is None:
         return read.said or HeaderAttributes()
     said = describe_header(read.header_bytes, study)
@@ -137,7 +141,7 @@ def _describe_one(read: Read, study: StudyAttributes | None = None) -> HeaderAtt
     return said
 
 
-def _split_chunks(items: _Items, most: int, most_bytes: int) -> list[list[tuple[int, Read, bytes]]]:
+def _split_into_packs(items: _Items, most: int, most_bytes: int) -> list[list[tuple[int, Read, bytes]]]:
     """Items with their headers as bytes, by packs; one whose header is too long is alone, without."""
     chunks: list[list[tuple[int, Read, bytes]]] = []
     size, full = 0, True
@@ -152,7 +156,7 @@ def _split_chunks(items: _Items, most: int, most_bytes: int) -> list[list[tuple[
     return chunks
 
 
-def _build_description(
+def _make_description(
     item: Read, attributes: tuple[StudyAttributes, SeriesAttributes], data: bytes, packed: int, number: int
 ) -> Description:
     kept = item.header_bytes

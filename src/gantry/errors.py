@@ -1,4 +1,4 @@
-"""Every error that may cross a seam, one class per ``google.rpc.Code`` that Gantry uses.
+"""Every error that may pass a port or reach a caller: one class per ``google.rpc.Code``.
 
     StatusError
     ├── Cancelled 1 (HTTP 499)           ├── PermissionDenied 7 (403)    ├── Unimplemented 12 (501)
@@ -8,9 +8,9 @@
     ├── NotFound 5 (404)                 └── OutOfRange 11 (400)         └── Unauthenticated 16 (401)
     └── AlreadyExists 6 (409)
 
-Four borders convert, nothing else does: a wall or ``dicom`` turns its library's exceptions into a
-``StatusError``; ``containment`` turns what nobody foresaw about one instance into ``Internal``; ``ingest`` and the
-verbs turn one object's ``StatusError`` into a ``Failure`` value; ``api.responses`` turns a ``StatusError`` into the
+Errors are converted in four places only: adapters and ``dicom`` turn the exceptions of their libraries into a
+``StatusError``; ``containment`` turns an unexpected exception about one instance into ``Internal``; ``ingest`` and the
+services turn the ``StatusError`` of one object into a ``Failure``; ``api.responses`` turns a ``StatusError`` into the
 JSON error body.
 """
 
@@ -45,7 +45,7 @@ class Code(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A code, what happened to what, and what to do about it. What is written down and read back is all in ``what``."""
+    """A code, what happened, and what to do about it. A status read from the index has its whole text in ``what``."""
 
     code: Code
     what: str
@@ -53,23 +53,23 @@ class Status:
 
     @property
     def message(self) -> str:
-        """Both, for people."""
+        """``what`` and ``advice`` as sentences."""
         return _sentences(self.what, self.advice)
 
 
 MAX_MESSAGE, _MAX_FIELD = 1500, 200
-"""Characters of a message, and of the name of a field: both may repeat what a client has sent. Our longest messages
-have about 1,300."""
+"""Characters of a message, and of a field's name: both may repeat what a client sent. The longest messages have about
+1,300."""
 
 
 def shorten(text: str, most: int = MAX_MESSAGE) -> str:
-    """Without its middle where it is long: a message begins with what is wrong, and ends with what to do."""
+    """Cut the middle out of a long text: a message begins with what is wrong and ends with what to do."""
     tail = most // 3
     return text if len(text) <= most else f"{text[: most - tail - 3]} … {text[-tail:]}"
 
 
 def _sentences(what: str, advice: str) -> str:
-    """``What happened. What to do``: the second is kept whole where the first has to be cut."""
+    """``What happened. What to do``: only the first is cut when both are too long."""
     if not advice:
         return shorten(what)
     most = MAX_MESSAGE - len(advice) - 2
@@ -78,15 +78,15 @@ def _sentences(what: str, advice: str) -> str:
 
 
 class StatusError(Exception):
-    """Base of all errors that callers may see. ``details`` go into the body's ``error.details`` as they are."""
+    """Base of all errors that callers may see. ``details`` are copied to ``error.details`` of the body."""
 
     code: ClassVar[Code] = Code.UNKNOWN
     http: ClassVar[int] = 500
-    resource: str = ""  # what it is about, where that is not what the operation was started for
-    retry_after: int = 0  # seconds after which to try again, 0 where nothing is known (RFC 9110 §10.2.3)
+    resource: str = ""  # the object it is about, where that is not the operation's own subject
+    retry_after: int = 0  # seconds after which to try again, 0 if unknown (RFC 9110 §10.2.3)
 
     def __init__(self, what: str, details: tuple[dict[str, Any], ...] = (), advice: str = "") -> None:
-        """``what`` happened, to what; ``advice``: what to do about it, as a sentence of its own."""
+        """``what`` happened, to which object; ``advice``: what to do, as a sentence without capital and full stop."""
         super().__init__(_sentences(what, advice))
         self.what, self.advice = shorten(what), advice
         self.details = details
@@ -103,7 +103,7 @@ class StatusError(Exception):
         return Status(self.code, self.what, self.advice)
 
     def within(self, context: str) -> Self:
-        """The same error, said of something larger: ``context: what``. The advice stays at the end."""
+        """The same error with a context in front: ``context: what``. The advice stays at the end."""
         return type(self)(f"{context}: {self.what}", self.details, self.advice)
 
 
@@ -148,7 +148,7 @@ class Aborted(StatusError):
 
 
 class TakenOver(Aborted):
-    """An operation is not this runner's any more: another one has it, or it was deleted."""
+    """The operation no longer belongs to this runner: another one has claimed it, or it was deleted."""
 
 
 class OutOfRange(StatusError):
@@ -168,17 +168,17 @@ class Unavailable(StatusError):
 
 
 class Interrupted(Unavailable):
-    """A part of this server is away for a moment: an operation breaks off and goes on at its checkpoint."""
+    """A part of this server is temporarily unavailable: an operation stops and continues at its checkpoint."""
 
 
 class NotAcceptable(InvalidArgument):
-    """None of the media types and transfer syntaxes that a client accepts can be made (RFC 9110 §15.5.7)."""
+    """None of the media types and transfer syntaxes that the client accepts can be produced (RFC 9110 §15.5.7)."""
 
     http = 406
 
 
 class BrokenBody(InvalidArgument):
-    """The body of a request cannot be read as its headers declare it: nothing behind the fault is known."""
+    """The body of a request is not what its headers declare: nothing after the fault can be read."""
 
 
 class DataLoss(StatusError):
@@ -193,7 +193,7 @@ Late = TypeVar("Late", bound=StatusError)
 
 
 def retry_later(error: Late, seconds: int) -> Late:
-    """The error, with the seconds after which it is worth to try again: the answer's ``Retry-After``."""
+    """Set the seconds after which to try again: the ``Retry-After`` header. Returns the error."""
     error.retry_after = seconds
     return error
 

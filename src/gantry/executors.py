@@ -1,8 +1,8 @@
-"""A pool of worker processes that outlives its workers.
+"""A pool of worker processes that survives the death of a worker.
 
-Each worker is a child with a socket of its own and a thread in the parent that feeds it, so it is always known which
-call a dead worker took with it: that call alone fails with ``WorkerDied`` and a new worker takes the place. Workers
-end with their parent, however it ends.
+Each worker is a child process with its own socket and its own thread in the parent. So the call that a dead worker was
+running is known: only that call fails, with ``WorkerDied``, and a new worker is started. Workers end with their parent,
+however it ends.
 """
 
 from __future__ import annotations
@@ -30,12 +30,20 @@ logger = logging.getLogger(__name__)
 
 _Waiting = tuple["_Call", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 _PAUSES = (0.1, 0.5, 1, 2, 4, 8, 15, 30)  # seconds between attempts to start a process
-_STARTS = 20  # a call that no worker has begun is nobody's fault: another one gets it, unless none ever starts
-_MAIN = "import sys; from gantry.executors import work; work(int(sys.argv[1]), int(sys.argv[2]))"
+_STARTS = 20  # workers that may die before they begin a call: then the call did not cause it and is tried again
+NICENESS = 10
+"""The nice value that workers add to the server's: while processors are scarce, a worker gets a tenth of the time of a
+thread of the server (``sched_prio_to_weight`` in Linux). Idle processors are used in full."""
+# First of all, because importing the libraries takes a new worker longer than most calls.
+_MAIN = f"import os, sys; os.nice({NICENESS}); from gantry.executors import work; work(*map(int, sys.argv[1:]))"
+
+_KEPT_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(4 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 20)}
+"""Bytes, for glibc (mallopt(3)), unless the environment has others: what a frame needs stays with the worker. To give
+it back after each frame, and to get it again page by page, took longer than to paint the frame."""
 
 
 class _Call(Call[Any]):
-    """Knows the worker that it is with, from ``give_to`` to ``take_back``."""
+    """Knows the worker that runs it, from ``give_to`` to ``take_back``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,7 +59,7 @@ class _Call(Call[Any]):
                     self._worker.kill()
 
     def give_to(self, worker: _Worker) -> bool:
-        """False where it is not wanted any more."""
+        """False where the call was ended before."""
         with self._lock:
             if not self.ended:
                 self._worker = worker
@@ -63,11 +71,10 @@ class _Call(Call[Any]):
 
 
 class WorkerPool(Workers):
-    """``concurrent.futures.Executor`` over processes. ``keep_open``: descriptors that every worker holds too.
+    """``concurrent.futures.Executor`` over processes. ``keep_open``: descriptors that every worker keeps open too.
 
-    With ``lazy`` each worker is started for its first call.
-
-    Functions and arguments are pickled; an exception of the function comes back as itself.
+    With ``lazy`` a worker starts with its first call. Functions and arguments are pickled; an exception of the function
+    is the exception of the future.
     """
 
     def __init__(self, size: int, keep_open: tuple[int, ...] = (), lazy: bool = False) -> None:
@@ -78,7 +85,7 @@ class WorkerPool(Workers):
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._running: set[_Call] = set()
-        # Its write end closes with this process, even at kill -9: that is how workers learn of it.
+        # The write end closes when this process ends, even by kill -9: workers notice that.
         self._pipe: tuple[int, ...] = os.pipe()
         self._lifeline = self._pipe[0]
         self._threads = [
@@ -96,7 +103,7 @@ class WorkerPool(Workers):
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Stop taking calls. Calls under way are finished; with ``cancel_futures`` waiting ones are dropped."""
+        """Accept no more calls. Running calls are finished; with ``cancel_futures`` waiting calls are cancelled."""
         with self._lock:
             first = not self._closing.is_set()
             self._closing.set()
@@ -117,7 +124,7 @@ class WorkerPool(Workers):
             self._pipe = ()
 
     def end(self, seconds: float = 0) -> None:
-        """As promised by ``Workers``. Calls that are ended fail with CallEnded."""
+        """See ``Workers.end``. Calls that are ended fail with CallEnded."""
         self.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             running = list(self._running)
@@ -133,12 +140,12 @@ class WorkerPool(Workers):
                 if waiting is None:
                     ends += 1
                 elif waiting[0].cancel():
-                    waiting[0].set_running_or_notify_cancel()  # whoever waits for it learns of it only now
-        for _ in range(ends):  # those are for the threads
+                    waiting[0].set_running_or_notify_cancel()  # wakes those who wait for the future
+        for _ in range(ends):  # the threads need their end marks back
             self._calls.put(None)
 
     def _feed(self) -> None:
-        """Life of one worker's thread: start the worker, hand it calls, replace it when it dies."""
+        """Run in one worker's thread: start the worker, send it calls, replace it when it dies."""
         worker: _Worker | None = None
         if not self._lazy:
             with suppress(OSError):  # the first call tries again
@@ -161,7 +168,7 @@ class WorkerPool(Workers):
             worker.close()
 
     def _run(self, worker: _Worker | None, message: bytes, call: _Call) -> _Worker | None:
-        """Have a call answered; the worker that lives afterwards, if one does."""
+        """Run a call in the worker. Returns the worker that is alive afterwards, or None."""
         for attempt in range(1, _STARTS + 1):
             try:
                 worker = worker or self._start()
@@ -177,8 +184,8 @@ class WorkerPool(Workers):
                 if not call.ended:
                     logger.warning("worker process %d died; a new one takes its place", worker.pid)
                 worker.close()
-                took_it_along, worker = worker.began, None
-                if took_it_along or call.ended or attempt == _STARTS:
+                had_begun, worker = worker.began, None
+                if had_begun or call.ended or attempt == _STARTS:
                     call.set_exception(CallEnded("the call was ended") if call.ended else error)
                     break
             except Exception as error:
@@ -190,7 +197,7 @@ class WorkerPool(Workers):
         return worker
 
     def _start(self) -> _Worker:
-        """A new worker. Raises Interrupted when the system gives no process for a minute, or while closing."""
+        """Start a worker. Raises Interrupted when no process can be started for a minute, or while closing."""
         for pause in (*_PAUSES, None):
             try:
                 return _Worker(self._lifeline, self._keep_open)
@@ -211,6 +218,7 @@ class _Worker:
                 pass_fds=(theirs.fileno(), lifeline, *keep_open),
                 stdin=subprocess.DEVNULL,
                 process_group=0,
+                env=_KEPT_MEMORY | os.environ,
             )
         self._connection = Connection(ours.detach())
         self.pid = self._process.pid
@@ -219,7 +227,7 @@ class _Worker:
     def call(self, message: bytes) -> tuple[bool, Any]:
         """Whether the call succeeded, and its value or exception. Raises WorkerDied, WorkerTimedOut.
 
-        ``began`` tells afterwards whether the worker had the call when it died: the first thing it sends is a beat.
+        ``began`` says afterwards whether the worker had begun the call when it died: it sends a beat first.
         """
         allowed: float | None = None
         self.began = False
@@ -238,7 +246,7 @@ class _Worker:
             raise WorkerDied("the worker process died") from None
 
     def kill(self) -> None:
-        """From any thread: the call that it has fails with WorkerDied."""
+        """Safe from any thread: its running call fails with WorkerDied."""
         self._process.kill()
 
     def close(self) -> None:
@@ -251,7 +259,7 @@ class _Worker:
 
 
 def work(descriptor: int, lifeline: int) -> None:
-    """Main function of a worker process: calls come in over a socket until it closes."""
+    """Main function of a worker process: read calls from a socket until it closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(lifeline,), daemon=True).start()
     connection = Connection(descriptor)
@@ -261,12 +269,12 @@ def work(descriptor: int, lifeline: int) -> None:
             message = connection.recv_bytes()
         except (EOFError, OSError):
             return
-        connection.send_bytes(_answer(message))
+        connection.send_bytes(_run_call(message))
 
 
-def _answer(message: bytes) -> bytes:
-    """The first beat is given once the call is loaded: loading takes a new worker longer than many a call takes, and
-    what ends the worker until then is not the call."""
+def _run_call(message: bytes) -> bytes:
+    """Run a call; its pickled result. The first beat is sent once the call is loaded: loading imports modules, which
+    may take longer than the call, and a worker that dies before it has not died of the call."""
     try:
         fn, args, kwargs = pickle.loads(message)  # noqa: S301 - from our own parent over a private socket
         beat(None)
@@ -275,7 +283,7 @@ def _answer(message: bytes) -> bytes:
         try:
             return pickle.dumps((False, error), pickle.HIGHEST_PROTOCOL)
         except Exception:
-            logger.exception("an error of a call cannot be sent to the server: %r", error)
+            logger.exception("the exception of a call cannot be pickled: %r", error)
             return pickle.dumps(
                 (False, RuntimeError(f"a call failed with {type(error).__name__}")), pickle.HIGHEST_PROTOCOL
             )

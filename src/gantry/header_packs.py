@@ -1,4 +1,4 @@
-"""Headers of a series, or of several small studies, compressed together: they are so much alike that each costs some
+"""Headers of a series, or of several small studies, compressed together: they are so similar that each takes a few
 hundred bytes."""
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ import zstandard
 from gantry.errors import DataLoss
 
 PACK_ITEMS, PACK_BYTES = 64, 1 << 20
-"""How many headers, and bytes of headers, go into one pack: all of them are read to get at one."""
+"""Headers, and bytes of headers, in one pack at most: reading one header means reading its whole pack."""
 FEW_ITEMS, SHARED_ITEMS, SHARED_BYTES = 16, 32, 1 << 18
 """How many instances of a batch a study has at most to share packs with others, and what goes into such a pack: less,
 since who reads one of its headers will seldom want another. A radiograph's needs 950 bytes alone, 240 among 16, 205
 among 32 and 190 among 64."""
 
 _LENGTH = Struct("<I")
-_LEVEL = 1
-_MAX_BYTES = 64 << 20
+_LEVEL = 1  # of Zstandard: the fastest; headers of a series are similar enough for it
+_MAX_BYTES = 64 << 20  # far more than any pack holds: a limit for damaged data
 
 
 def pack(entries: Sequence[bytes]) -> bytes:
@@ -29,10 +29,12 @@ def pack(entries: Sequence[bytes]) -> bytes:
 
 
 def unpack(data: bytes) -> list[bytes]:
-    """Raises DataLoss for what ``pack`` has not written."""
+    """The entries of a pack. Raises DataLoss for data that ``pack`` did not write."""
     try:
-        if zstandard.frame_content_size(data) > _MAX_BYTES:  # it is allocated at once, and max_output_size not asked
-            raise DataLoss("headers in the index are damaged: they claim to be longer than any pack is")
+        if (
+            zstandard.frame_content_size(data) > _MAX_BYTES
+        ):  # a declared size is allocated without a look at max_output_size
+            raise DataLoss("headers in the index are damaged: their declared size is too large")
         plain = zstandard.ZstdDecompressor().decompress(data, max_output_size=_MAX_BYTES)
     except zstandard.ZstdError:
         raise DataLoss("headers in the index are damaged") from None
@@ -41,9 +43,9 @@ def unpack(data: bytes) -> list[bytes]:
         at = _LENGTH.size * (count + 1)
         lengths = [length for (length,) in _LENGTH.iter_unpack(plain[_LENGTH.size : at])]
     except StructError:
-        raise DataLoss("headers in the index are damaged: their lengths are cut off") from None
+        raise DataLoss("headers in the index are damaged: their lengths are incomplete") from None
     if len(lengths) != count or at + sum(lengths) != len(plain):
-        raise DataLoss("headers in the index are damaged: they are not as long as they should be")
+        raise DataLoss("headers in the index are damaged: their lengths are wrong")
     entries = []
     for length in lengths:
         entries.append(plain[at : at + length])

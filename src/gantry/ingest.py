@@ -1,14 +1,14 @@
-"""One object's way in: open, read the header, copy the bytes. Runs in any process, knows no index."""
+"""Import of objects: open, read the header, copy the bytes. Runs in any process and does not use the index."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing
 
 from gantry.containment import contain
 from gantry.describing import Read, describe, describe_header
-from gantry.dicom.buffers import Readable
+from gantry.dicom.buffers import Held, Readable
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.part10 import MAX_LIVE_HEADER, InstanceIdentity, read_header, read_header_bytes
 from gantry.errors import (
@@ -21,16 +21,18 @@ from gantry.errors import (
     StatusError,
     Unavailable,
 )
-from gantry.operations.blob_keys import blob_key
+from gantry.operations.batch_writers import item_prefix
 from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance
-from gantry.seams import BlobStore, OpenedObject
+from gantry.seams import Blobs, BlobStore, BlobWriter, OpenedObject
 
 logger = logging.getLogger(__name__)
 
 MAX_OBJECT_BYTES = 100 << 30
 COMPARED_BYTES = 1 << 20  # of each of two objects at a time
+SMALL_BYTES = 1 << 20
+"""Up to here an object is held in memory: reading it once takes less time than reading its parts and copying it."""
 AWAY = (Interrupted, PermissionDenied, ResourceExhausted, Unavailable)
-"""Errors that say nothing of an object: later it may be read."""
+"""Errors that are not about the object itself: it may be readable later."""
 
 
 def ingest_batch(
@@ -39,34 +41,35 @@ def ingest_batch(
     *,
     source: BlobStore,
     source_uri: str,
-    blobs: BlobStore,
+    blobs: Blobs,
     blob_prefix: str,
     storage_class: str,
 ) -> list[Instance | Failure]:
-    """Bring objects into ``blobs`` under ``blob_prefix``; one outcome per object, in order, durable on return.
+    """Bring objects into ``blobs``; one outcome per object, in order, durable on return.
 
-    Blobs are numbered from ``offset`` on.
+    ``blob_prefix`` is where the batch writes to; ``offset`` is the number of the first object in the batch.
     What is wrong with one object becomes its Failure; ResourceExhausted (our own disk is full) is raised.
     """
     outcomes: list[Read | Failure] = []
-    for number, found in enumerate(objects, offset):
-        resource = printable(source_uri + found.key)
-        try:
-            outcomes.append(_ingest(found, resource, source, blobs, blob_key(blob_prefix, number), storage_class))
-        except ResourceExhausted:
-            raise
-        except StatusError as error:
-            outcomes.append(Failure(resource, error.status))
-    described = describe(outcomes)
-    blobs.flush()
+    with closing(blobs.writer(item_prefix(blob_prefix, offset))) as writer:
+        for found in objects:
+            resource = make_printable(source_uri + found.key)
+            try:
+                outcomes.append(_ingest(found, resource, source, writer, storage_class))
+            except ResourceExhausted:
+                raise
+            except StatusError as error:
+                outcomes.append(Failure(resource, error.status))
+        described = describe(outcomes)
+        writer.flush()
     return described
 
 
 def identify(opened: Readable, blob_key: str, size: int, storage_class: str, resource: str) -> Read:
-    """Read the header of an object whose bytes are, or will be, the blob ``blob_key``. Raises StatusError."""
+    """Read the header of an object that is, or will be, the blob ``blob_key``. Raises StatusError."""
     if size > MAX_OBJECT_BYTES:
         raise FailedPrecondition(f"{size} bytes are more than the {MAX_OBJECT_BYTES} an object may have")
-    header, header_bytes, said = _read(opened, size, resource)
+    header, header_bytes, said = _read_header(opened, size, resource)
     instance = Instance(
         header.study_instance_uid,
         header.series_instance_uid,
@@ -81,10 +84,13 @@ def identify(opened: Readable, blob_key: str, size: int, storage_class: str, res
     return Read(instance, header, header_bytes, said)
 
 
-def _read(
+def _read_header(
     opened: Readable, size: int, resource: str
 ) -> tuple[InstanceIdentity, HeaderBytes | None, HeaderAttributes | None]:
-    """A header to be kept, or what one says that is too long for that. Raises StatusError alone."""
+    """(identity, header, None), or (identity, None, attributes) for a header too long to be kept.
+
+    Raises only StatusError.
+    """
     with contain(resource, "while its header was read"):
         header = read_header(opened.read_at, size)
         header_bytes = read_header_bytes(opened.read_at, size, header.layout)
@@ -95,7 +101,7 @@ def _read(
 
 
 def describe_stored(instances: Sequence[StoredInstance], *, blobs: BlobStore) -> list[Instance]:
-    """Stored instances with what their headers say; without, where the bytes are gone or cannot be read."""
+    """Add descriptions to stored instances; those whose bytes cannot be read are returned as they are."""
     read: list[Read | Failure] = []
     for item in instances:
         try:
@@ -110,20 +116,20 @@ def describe_stored(instances: Sequence[StoredInstance], *, blobs: BlobStore) ->
 
 
 def describe_headers(headers: Sequence[bytes | str], *, blobs: BlobStore) -> list[HeaderAttributes | None]:
-    """What headers say: those out of a pack, and those of blobs by their keys. None for one that cannot be read.
+    """The attributes of headers, each given as the bytes in its pack or as the key of its blob; None if unreadable.
 
     Raises one of AWAY where a blob cannot be reached now.
     """
     return [
-        describe_header(HeaderBytes.from_bytes(each)) if isinstance(each, bytes) else _said_in(each, blobs)
+        describe_header(HeaderBytes.from_bytes(each)) if isinstance(each, bytes) else _describe_blob(each, blobs)
         for each in headers
     ]
 
 
-def _said_in(key: str, blobs: BlobStore) -> HeaderAttributes | None:
+def _describe_blob(key: str, blobs: BlobStore) -> HeaderAttributes | None:
     try:
         with blobs.open(key) as opened:
-            _, header_bytes, said = _read(opened, opened.size, key)
+            _, header_bytes, said = _read_header(opened, opened.size, key)
     except AWAY:
         raise
     except StatusError as error:
@@ -132,51 +138,48 @@ def _said_in(key: str, blobs: BlobStore) -> HeaderAttributes | None:
     return said if header_bytes is None else describe_header(header_bytes)
 
 
-def same_bytes(pairs: Sequence[tuple[str, str]], *, blobs: BlobStore) -> list[bool | Status]:
-    """For each pair of blob keys, whether both hold the same bytes, or why that cannot be told."""
+def compare_bytes(pairs: Sequence[tuple[str, str]], *, blobs: BlobStore) -> list[bool | Status]:
+    """For each pair of blob keys: whether both hold the same bytes, or why they cannot be compared."""
     verdicts: list[bool | Status] = []
     for first, second in pairs:
         try:
             with contain(first, "while it was compared"):
-                verdicts.append(_same(blobs, first, second))
+                verdicts.append(_compare(blobs, first, second))
         except StatusError as error:
             verdicts.append(error.status)
     return verdicts
 
 
-def printable(text: str) -> str:
-    """A key as it may stand in logs and answers: what is not UTF-8 becomes ``?``."""
+def make_printable(text: str) -> str:
+    """A key for logs and answers: what is not UTF-8 becomes ``?``."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _ingest(
-    found: ObjectMeta, resource: str, source: BlobStore, blobs: BlobStore, blob_key: str, storage_class: str
-) -> Read:
+def _ingest(found: ObjectMeta, resource: str, source: BlobStore, writer: BlobWriter, storage_class: str) -> Read:
+    """A small object is read once: its header, its checksum and its copy come from the same bytes."""
     if found.problem:
         raise FailedPrecondition(found.problem)
     with source.open(found.key) as opened:
-        read = identify(opened, blob_key, opened.size, storage_class, resource)
-        try:
-            blobs.copy_from(opened, blob_key)
-        except StatusError:
-            with suppress(StatusError):
-                blobs.delete(blob_key)
-            raise
-    return read
+        if opened.size > SMALL_BYTES:
+            read = identify(opened, "", opened.size, storage_class, resource)
+            return read.at(writer.copy_from(opened, read.instance.uids))
+        data = b"".join(opened.chunks())
+    read = identify(Held(data), "", len(data), storage_class, resource)
+    return read.at(writer.put((data,), read.instance.uids)[0])
 
 
-def _same(blobs: BlobStore, first: str, second: str) -> bool:
-    """By windows of a fixed size: stores hand out chunks as they like."""
+def _compare(blobs: BlobStore, first: str, second: str) -> bool:
+    """Compare windows of a fixed size: the chunks of two stores may differ in size."""
     with blobs.open(first) as one, blobs.open(second) as other:
         if one.size != other.size:
             return False
-        return all(_window(one, at) == _window(other, at) for at in range(0, one.size, COMPARED_BYTES))
+        return all(_read_window(one, at) == _read_window(other, at) for at in range(0, one.size, COMPARED_BYTES))
 
 
-def _window(opened: OpenedObject, at: int) -> bytes:
-    """Raises Aborted where bytes are missing that were there when the object was opened."""
+def _read_window(opened: OpenedObject, at: int) -> bytes:
+    """Raises Aborted where the object has fewer bytes than when it was opened."""
     wanted = min(COMPARED_BYTES, opened.size - at)
-    found = opened.read_at(at, wanted)
-    if len(found) != wanted:
-        raise Aborted(f"only {at + len(found)} of {opened.size} bytes could be read")
-    return found
+    data = opened.read_at(at, wanted)
+    if len(data) != wanted:
+        raise Aborted(f"only {at + len(data)} of {opened.size} bytes could be read")
+    return data

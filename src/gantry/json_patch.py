@@ -9,16 +9,16 @@ from typing import Any
 
 from gantry.errors import InvalidArgument
 
-MAX_OPERATIONS = 10_000
-MAX_TOKENS = 1000
+MAX_OPERATIONS = 10_000  # applied one by one, while the client waits
+MAX_TOKENS = 1000  # of a pointer: more than MAX_DEPTH, so that only depth decides
 MAX_DEPTH = 610
-"""Metadata has 200 levels of sequences (``dicom/elements.py``), of three levels of JSON each, and a little more."""
+"""Metadata has at most 200 levels of sequences (``dicom/elements.py``), each three levels of JSON, and a few more."""
 MAX_COPIED = 64 << 20
-"""Characters of JSON that operations may add or copy: a copy of the whole into itself doubles it."""
+"""Characters of JSON that operations may add or copy: copying the whole document into itself doubles it."""
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,15}")
 _BAD_ESCAPE = re.compile(r"~(?![01])")
-_NEEDED = {
+_MEMBERS = {
     "add": ("value",),
     "remove": (),
     "replace": ("value",),
@@ -30,27 +30,27 @@ _Path = list[str]
 
 
 class _Wrong(Exception):
-    """What is wrong with an operation; its number and path come in front."""
+    """What is wrong with an operation; its number and path are put in front."""
 
 
 def apply_patch(document: Any, patch: Any) -> Any:
-    """A new document; both arguments stay as they are. All operations or none (RFC 6902 §5).
+    """A new document; the arguments are not changed. All operations are applied or none (RFC 6902 §5).
 
-    Both are what ``json.loads`` gives. Raises InvalidArgument, which names the operation by its number, from 1, and
-    path; also for more than MAX_OPERATIONS, and for a document that nests deeper than MAX_DEPTH.
+    Both arguments are values of ``json.loads``. Raises InvalidArgument, which names the operation by its number, from
+    1, and path; also for more than MAX_OPERATIONS, and for a result nested deeper than MAX_DEPTH.
     """
     work = _Work(document)
-    _each(patch, work.apply)
+    _apply_each(patch, work.apply)
     _require_shallow(work.root)
     return work.root
 
 
 def require_patch(patch: Any) -> None:
-    """Raises InvalidArgument for what cannot be applied to any document."""
-    _each(patch, _read)
+    """Raises InvalidArgument for a patch that no document could fit."""
+    _apply_each(patch, _parse_operation)
 
 
-def _each(patch: Any, apply: Callable[[Any], object]) -> None:
+def _apply_each(patch: Any, apply: Callable[[Any], object]) -> None:
     if not isinstance(patch, list):
         raise InvalidArgument("a JSON Patch is an array of operations (RFC 6902 §3)")
     if len(patch) > MAX_OPERATIONS:
@@ -59,26 +59,30 @@ def _each(patch: Any, apply: Callable[[Any], object]) -> None:
         try:
             apply(operation)
         except _Wrong as error:
-            raise InvalidArgument(f"operation {number} of the JSON Patch{_what(operation)}: {error}") from None
+            raise InvalidArgument(
+                f"operation {number} of the JSON Patch{_name_operation(operation)}: {error}"
+            ) from None
         except RecursionError:
-            raise InvalidArgument(f"operation {number} of the JSON Patch{_what(operation)}: nested too deep") from None
+            raise InvalidArgument(
+                f"operation {number} of the JSON Patch{_name_operation(operation)}: nested too deep"
+            ) from None
 
 
-def _read(operation: Any) -> tuple[str, _Path, _Path]:
+def _parse_operation(operation: Any) -> tuple[str, _Path, _Path]:
     """``op``, ``path`` and ``from`` of an operation."""
     if not isinstance(operation, dict):
         raise _Wrong("is no JSON object")
     op = operation.get("op")
-    if not isinstance(op, str) or op not in _NEEDED:
-        raise _Wrong(f"op is none of {', '.join(_NEEDED)}")
-    for member in _NEEDED[op]:
+    if not isinstance(op, str) or op not in _MEMBERS:
+        raise _Wrong(f"op is none of {', '.join(_MEMBERS)}")
+    for member in _MEMBERS[op]:
         if member not in operation:
             raise _Wrong(f"has no {member!r}")
-    source = _pointer(operation["from"], "from") if "from" in _NEEDED[op] else []
-    return op, _pointer(operation.get("path"), "path"), source
+    source = _parse_pointer(operation["from"], "from") if "from" in _MEMBERS[op] else []
+    return op, _parse_pointer(operation.get("path"), "path"), source
 
 
-def _what(operation: Any) -> str:
+def _name_operation(operation: Any) -> str:
     if not isinstance(operation, dict):
         return ""
     names = (operation.get(key) for key in ("op", "path"))
@@ -86,7 +90,7 @@ def _what(operation: Any) -> str:
 
 
 class _Work:
-    """The document while it is changed; nothing in it is shared with the arguments, or with another place in it."""
+    """The document while it is changed. It shares no value with the arguments, and no value appears in it twice."""
 
     def __init__(self, document: Any) -> None:
         try:
@@ -96,7 +100,7 @@ class _Work:
         self.left = MAX_COPIED
 
     def apply(self, operation: Any) -> None:
-        op, path, source = _read(operation)
+        op, path, source = _parse_operation(operation)
         if op in ("move", "copy"):
             self._transfer(source, path, op == "move")
         elif op == "add":
@@ -105,8 +109,8 @@ class _Work:
             self._remove(path)
         elif op == "replace":
             self._replace(path, self._copy(operation["value"]))
-        elif not _same(self._get(path), operation["value"]):
-            raise _Wrong("the value there is another one")
+        elif not _is_equal(self._get(path), operation["value"]):
+            raise _Wrong("the value there is different")
 
     def _copy(self, value: Any) -> Any:
         text = json.dumps(value)
@@ -128,10 +132,10 @@ class _Work:
             self._add(path, value)
 
     def _get(self, path: _Path) -> Any:
-        found = self.root
+        value = self.root
         for token in path:
-            found = found[_place(found, token)]
-        return found
+            value = value[_find_member(value, token)]
+        return value
 
     def _add(self, path: _Path, value: Any) -> None:
         if not path:
@@ -139,27 +143,27 @@ class _Work:
             return
         parent, token = self._get(path[:-1]), path[-1]
         if isinstance(parent, list):
-            parent.insert(len(parent) if token == "-" else _index(token, len(parent)), value)  # noqa: S105
+            parent.insert(len(parent) if token == "-" else _parse_index(token, len(parent)), value)  # noqa: S105
         elif isinstance(parent, dict):
             parent[token] = value
         else:
-            raise _Wrong(f"what {token[:100]!r} is to be added to is neither object nor array")
+            raise _Wrong(f"{token[:100]!r} cannot be added to what is neither object nor array")
 
     def _remove(self, path: _Path) -> None:
         if not path:
             raise _Wrong("the whole document cannot be removed")
         parent = self._get(path[:-1])
-        del parent[_place(parent, path[-1])]
+        del parent[_find_member(parent, path[-1])]
 
     def _replace(self, path: _Path, value: Any) -> None:
         if not path:
             self.root = value
             return
         parent = self._get(path[:-1])
-        parent[_place(parent, path[-1])] = value
+        parent[_find_member(parent, path[-1])] = value
 
 
-def _pointer(text: Any, name: str) -> _Path:
+def _parse_pointer(text: Any, name: str) -> _Path:
     """The reference tokens, unescaped: ``~1`` first, so that ``~01`` becomes ``~1`` (RFC 6901 §4)."""
     if not isinstance(text, str):
         raise _Wrong(f"{name} is no string")
@@ -173,16 +177,16 @@ def _pointer(text: Any, name: str) -> _Path:
     return tokens
 
 
-def _place(parent: Any, token: str) -> Any:
+def _find_member(parent: Any, token: str) -> Any:
     """The key of a member that exists, or the index of an element that does."""
     if isinstance(parent, list):
-        return _index(token, len(parent) - 1)
+        return _parse_index(token, len(parent) - 1)
     if not isinstance(parent, dict) or token not in parent:
         raise _Wrong(f"there is no {token[:100]!r}")
     return token
 
 
-def _index(token: str, last: int) -> int:
+def _parse_index(token: str, last: int) -> int:
     if not _INDEX.fullmatch(token):
         raise _Wrong(f"{token[:100]!r} is no index of an element that exists (RFC 6901 §4)")
     if int(token) > last:
@@ -190,17 +194,17 @@ def _index(token: str, last: int) -> int:
     return int(token)
 
 
-def _same(one: Any, other: Any) -> bool:
-    """Equal as RFC 6902 §4.6 has it: 1 is 1.0 but not true."""
+def _is_equal(one: Any, other: Any) -> bool:
+    """Equality of RFC 6902 §4.6: 1 equals 1.0 but not true."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(_is_equal(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(map(_is_equal, one, other))
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def _require_shallow(root: Any) -> None:
-    """Whoever works on the document next may call himself for each level."""
+    """Raises InvalidArgument for a document that is too deep for recursive functions."""
     level = [root]
     for _ in range(MAX_DEPTH + 1):
         below: list[Any] = []

@@ -1,4 +1,4 @@
-"""Where a server listens: its sockets and its certificate, checked before anything else is touched."""
+"""The sockets and the certificate of a server, checked before anything is opened or written."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from contextlib import ExitStack, contextmanager
 
 from gantry.errors import FailedPrecondition, InvalidArgument
 from gantry.system_errors import describe_os_error
+
+HANDLES = 32
+"""Of each listening socket. libuv, since 1.45, takes one new connection a turn of the event loop from each of them
+(https://github.com/libuv/libuv/pull/3696): by one alone, clients that come and go would keep others from coming in."""
 
 
 @contextmanager
@@ -27,28 +31,33 @@ def bind(host: str, port: int) -> Iterator[list[socket.socket]]:
             reason = describe_os_error(error)
             raise FailedPrecondition(
                 f"host {host}, port {port}: {reason}",
-                advice="stop whoever listens there, or choose another --host or --port",
+                advice="stop the program that listens there, or choose another --host or --port",
             ) from None
-        yield sockets
+        yield [each for made in sockets for each in (made, *_duplicate(opened, made))]
+
+
+def _duplicate(opened: ExitStack, made: socket.socket) -> list[socket.socket]:
+    """More handles of the same socket, with the same queue of connections."""
+    return [opened.enter_context(made.dup()) for _ in range(HANDLES - 1)]
 
 
 def _bind(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:
-    """As asyncio does it."""
-    made = socket.socket(family, socket.SOCK_STREAM)
+    """Bind with the options that asyncio sets."""
+    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
         if os.name == "posix":
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
         if family == socket.AF_INET6:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
-        made.bind(address)
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
+        bound.bind(address)
     except BaseException:
-        made.close()
+        bound.close()
         raise
-    return made
+    return bound
 
 
 def require_certificate(certificate: str, key: str) -> None:
-    """Raises InvalidArgument where TLS could not begin with these files (PEM). Empty names stand for no TLS."""
+    """Raises InvalidArgument where these files (PEM) cannot be used for TLS. Empty names mean no TLS."""
     if not certificate:
         return
     for setting, path in (("tls_cert", certificate), ("tls_key", key)):

@@ -1,4 +1,4 @@
-"""Entries of the error logs of operations, and what selects them. Frozen values, no I/O, no JSON."""
+"""Entries of the error logs of operations, and filters for them. Frozen values, no I/O, no JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gantry.resources import Failure
 
 
 class Severity(IntEnum):
-    """How bad an entry of a log is; names and numbers are those of Cloud Logging."""
+    """Severity of a log entry; names and numbers are those of Cloud Logging."""
 
     DEFAULT = 0
     DEBUG = 100
@@ -52,7 +52,7 @@ class LogFilter:
 
 
 class LogPosition(NamedTuple):
-    """Where an entry stands in the order of time."""
+    """Position of an entry in the order of time; ``time`` in microseconds since 1970."""
 
     time: int
     operation: int

@@ -1,5 +1,4 @@
-"""How texts are compared in searches, whether stored or asked for: without case, accents and width; dates and times in
-one form."""
+"""Keys by which searches compare texts: without case, accents and width; dates and times in one form."""
 
 from __future__ import annotations
 
@@ -16,10 +15,10 @@ _OLD_TIME = re.compile(r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]*)?)?")
 
 
 def search_key(text: str) -> str:
-    """Case and compatibility forms folded; accents of Latin, Greek and Cyrillic letters removed.
+    """Fold case and compatibility forms; remove accents of Latin, Greek and Cyrillic letters.
 
     Empty for spaces alone. A text of which nothing would be left, such as an accent without a letter, is its own key:
-    else it would be found by nothing, and a search for it would find everything.
+    a search for an empty key would find everything.
     """
     if text.isascii():
         return text.strip().lower() or text.strip(" ")
@@ -28,7 +27,7 @@ def search_key(text: str) -> str:
 
 
 def pattern_key(pattern: str) -> str:
-    """As ``search_key``, of a text with wildcards, which alone would find everything."""
+    """Like ``search_key``, for a text with wildcards. The key is never wildcards alone, which would find everything."""
     key = search_key(pattern)
     if key.strip("*? ") or not pattern.strip("*? "):
         return key
@@ -41,24 +40,24 @@ def name_keys(name: str, fold: Callable[[str], str] = search_key) -> list[str]:
     return [key for key in keys if key]
 
 
-def tokens(text: str) -> list[str]:
-    """The words of a name, as keys, in the order they come; each once. A component without a word is one itself."""
-    found: dict[str, None] = {}
+def split_words(text: str) -> list[str]:
+    """The different words of a name, as keys, in order. A component without letters or digits is a word itself."""
+    unique: dict[str, None] = {}
     for component in _COMPONENTS.split(text):
         keys = [search_key(part) for part in _BETWEEN.split(component)]
         words = [word for key in keys for word in _BETWEEN.split(key) if word] or [search_key(component)]
-        found |= dict.fromkeys(filter(None, words))
-    return list(found)
+        unique |= dict.fromkeys(filter(None, words))
+    return list(unique)
 
 
 def date_key(text: str) -> str:
-    """A date as YYYYMMDD where it is written as YYYY.MM.DD; anything else as it is, without spaces around it."""
+    """YYYY.MM.DD becomes YYYYMMDD; other text is returned without spaces around it."""
     text = text.strip()
-    found = _OLD_DATE.fullmatch(text)
-    return "".join(found.groups()) if found else text
+    match = _OLD_DATE.fullmatch(text)
+    return "".join(match.groups()) if match else text
 
 
 def time_key(text: str) -> str:
-    """A time as HHMMSS.FFFFFF where it is written as HH:MM:SS.FFFFFF; anything else as it is, without spaces."""
+    """HH:MM:SS.FFFFFF becomes HHMMSS.FFFFFF; other text is returned without spaces around it."""
     text = text.strip()
     return text.replace(":", "") if _OLD_TIME.fullmatch(text) else text

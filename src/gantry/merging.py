@@ -1,4 +1,4 @@
-"""What several instances say of one study, or of one series, put together attribute by attribute."""
+"""The attributes of a study or series, merged from several of its instances."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _Parts = dict[tuple[str, str], str]
 _LISTS = ("members", "more_members")
 _PATIENT = (("patient_name", ""), ("patient_id", ""))
 _EMPTY = re.compile(r'"[^"]*":\{"vr":"[A-Z]{2}"\}')
-_decode = json.JSONDecoder(parse_int=str).raw_decode  # only where a value ends matters here
+_decode = json.JSONDecoder(parse_int=str).raw_decode  # used only to find where a value ends
 
 
 def fill(row: Attributes, said: Attributes) -> Attributes:
-    """``row`` with those attributes of ``said`` that it has none of.
+    """``row`` with those attributes of ``said`` that it lacks.
 
-    A study takes nothing from an instance with another PatientName or PatientID: half of one patient and half of
-    another would be worse than a gap.
+    A study takes nothing from an instance with another PatientName or PatientID: a mix of two patients would be worse
+    than a gap.
     """
     if row == said:
         return row
@@ -35,18 +35,18 @@ def fill(row: Attributes, said: Attributes) -> Attributes:
 
 
 def fold(every: Iterable[Attributes]) -> Attributes | None:
-    """The first one, filled by those after it; None where there is none."""
-    found: Attributes | None = None
+    """The first one, filled by those after it; None for no items."""
+    merged: Attributes | None = None
     for said in every:
-        found = said if found is None else fill(found, said)
-    return found
+        merged = said if merged is None else fill(merged, said)
+    return merged
 
 
 def follow(row: Attributes, before: Attributes, after: Attributes) -> Attributes:
-    """``row`` after an instance that said ``before`` of it has come to say ``after``.
+    """``row`` once the attributes of one instance have changed from ``before`` to ``after``.
 
-    Where the instance said anything else than the row does, the row is not by this instance, and stays. Otherwise what
-    it said is replaced, and what the row has from other instances stays.
+    Where ``before`` differs from the row, the row is from other instances and does not change. Otherwise the values of
+    this instance are replaced, and those from other instances are kept.
     """
     if before == after:
         return row
@@ -59,21 +59,21 @@ def follow(row: Attributes, before: Attributes, after: Attributes) -> Attributes
 
 
 def _split(said: Attributes) -> _Parts:
-    """Columns by name, members of the lists by list and tag; without columns that are empty."""
-    found: _Parts = {}
+    """(column, "") → text for columns that are not empty, and (list, tag) → member for the lists."""
+    parts: _Parts = {}
     for name, text in said._asdict().items():
         if name not in _LISTS:
-            found |= {(name, ""): text} if text else {}
+            parts |= {(name, ""): text} if text else {}
             continue
         try:
-            found |= {(name, tag): member for tag, member in _split_members(text)}
-        except (ValueError, RecursionError):  # written by an older version: it stays as it is, in one piece
-            found[name, ""] = text
-    return found
+            parts |= {(name, tag): member for tag, member in _split_members(text)}
+        except (ValueError, RecursionError):  # written by an older version: kept whole
+            parts[name, ""] = text
+    return parts
 
 
 def _split_members(text: str) -> Iterable[tuple[str, str]]:
-    """Members of a DICOM JSON object, joined by commas, with their tags."""
+    """(tag, member) of a DICOM JSON object's members, which are joined by commas."""
     at = 0
     while at < len(text):
         tag, colon = _decode(text, at)

@@ -1,4 +1,4 @@
-"""Resource names: parsed once where a request comes in, printed once where an answer goes out."""
+"""Resource names: parsed when a request arrives, printed when the answer is written."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ class ResourcePath(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class OperationName:
-    """``…/datasets/{dataset}/operations/{digits}``. An operation belongs to the dataset, whatever started it."""
+    """``…/datasets/{dataset}/operations/{digits}``. An operation belongs to its dataset, not to a DICOM store."""
 
     dataset: DatasetName
     id: int
 
     @classmethod
     def parse(cls, dataset: DatasetName, text: str) -> OperationName:
-        """Text that cannot be the number of an operation becomes -1, which none has."""
+        """Text that cannot be the number of an operation becomes -1, which no operation has."""
         number = read_number(text)
         return cls(dataset, -1 if number is None else number)
 
@@ -92,11 +92,11 @@ class OperationName:
 
 
 def is_path_segment(text: str) -> bool:
-    """Whether a text can stand between two slashes of an address and mean the same to everybody who reads it.
+    """Whether a text can be a segment of an address that all clients, proxies and servers read alike.
 
-    Clients and proxies resolve ``.`` and ``..`` (RFC 3986 §5.2.4), also percent-encoded and with parameters behind
-    ``;``; what follows a colon may be a method of the API. Characters that are not shown (Unicode categories C and Z,
-    but the space) change how a line of a log reads.
+    Clients and proxies resolve ``.`` and ``..`` (RFC 3986 §5.2.4), also percent-encoded and with parameters after
+    ``;``; a method of the API may follow a colon. Characters that are not printed (Unicode categories C and Z, except
+    the space) can forge or hide parts of a log line.
     """
     return text != "" and "/" not in text and text.isprintable() and not _DOTS.fullmatch(text)
 
@@ -112,14 +112,14 @@ def check_segments(*texts: str) -> None:
 
 
 def check_uids(path: ResourcePath) -> None:
-    """Raises InvalidArgument for what is no UID: 1 to 64 digits and periods (PS3.5 §9.1)."""
+    """Raises InvalidArgument for a text that is not a UID: 1 to 64 digits and periods (PS3.5 §9.1)."""
     for uid in filter(None, path):
         if not _UID.fullmatch(uid):
             raise InvalidArgument(f"{uid!r} is no UID, which has 1 to 64 digits and periods")
 
 
 def url_path(name: object) -> str:
-    """The name of a resource, or a path below one, as it stands in an address (RFC 3986 §3.3): ASCII alone."""
+    """The name of a resource, or a path below one, percent-encoded for an address (RFC 3986 §3.3)."""
     return quote(str(name), safe="/:")
 
 
@@ -147,7 +147,7 @@ def parse_dataset_name(text: str) -> DatasetName:
 
 
 def parse_dicom_store_name(text: str) -> DicomStoreName:
-    """The full name as text, as it stands in operations and on the command line. Raises InvalidArgument."""
+    """The full name as text. Raises InvalidArgument."""
     return DicomStoreName(*_parse(text, "datasets", "dicomStores"))
 
 

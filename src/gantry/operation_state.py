@@ -17,7 +17,7 @@ class State(StrEnum):
 
 
 def state_of(done: bool, cancel_requested: bool, code: int, success: int) -> State:
-    """``code`` is that of the error that the operation ended with, 0 for none; ``success`` counts objects."""
+    """``code`` is the ``google.rpc.Code`` of the operation's error, 0 for none; ``success`` is a count of objects."""
     if not done:
         return State.CANCELLING if cancel_requested else State.RUNNING
     if code == Code.OK:

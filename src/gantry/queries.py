@@ -1,4 +1,4 @@
-"""A search as a value: what is looked for, how it must match, which part of the answer is wanted (PS3.18 §10.6)."""
+"""A search as a value: its level, its conditions, and the part of the results that is wanted (PS3.18 §10.6)."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Level(StrEnum):
 
 
 class Operator(StrEnum):
-    """``EQUALS`` any of the values. ``RANGE`` from the first value to the second, both inclusive, "" for an open end.
-    ``WILDCARD``: ``*`` and ``?`` in the values, folded by ``matching``: any of several for modalities, else
-    the first. ``WORDS``: one of the values begins a word of the name."""
+    """``EQUALS``: any of the values. ``RANGE``: from the first value to the second, both inclusive, "" for an open end.
+    ``WILDCARD``: values with ``*`` and ``?``, as keys of ``matching``: any of them for modalities, else the first.
+    ``WORDS``: a word of the name begins with one of the values."""
 
     EQUALS = "equals"
     RANGE = "range"
@@ -27,7 +27,7 @@ class Operator(StrEnum):
 
 
 class Match(NamedTuple):
-    """A condition on a field of the index; fields are columns of ``index.tables`` and ``modalities_in_study``."""
+    """A condition on a field of the index: a column of ``index.tables``, or ``modalities_in_study``."""
 
     level: Level
     field: str
@@ -39,7 +39,8 @@ class Match(NamedTuple):
 class Query:
     """``path`` are the UIDs of the address above the level. Every match must hold.
 
-    ``after``: the Series, for instances also the SOP Instance UID behind which the answer begins; in one study alone.
+    ``after``: the results begin after this Series Instance UID, for instances also this SOP Instance UID; only for
+    searches in one study.
     """
 
     level: Level
@@ -51,7 +52,7 @@ class Query:
 
 
 class FoundStudy(NamedTuple):
-    """``modalities`` are joined by backslashes; for ``members`` see ``StudyAttributes``."""
+    """``modalities`` are joined by backslashes. For ``members`` see ``StudyAttributes``."""
 
     study_instance_uid: str
     members: str
@@ -62,7 +63,7 @@ class FoundStudy(NamedTuple):
 
 
 class FoundSeries(NamedTuple):
-    """The members of its study are there as well."""
+    """A series with the members of its study."""
 
     study_instance_uid: str
     series_instance_uid: str

@@ -1,4 +1,4 @@
-"""The values that travel between the rooms. Frozen, no I/O, no JSON."""
+"""The values that services and adapters exchange. Frozen, no I/O, no JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class DicomStore:
-    """``id`` is the index's own number, never reused; it names the store's directory of blobs."""
+    """``id`` is a number of the index that is never reused; it names the store's directory of blobs."""
 
     name: DicomStoreName
     id: int = 0
@@ -48,8 +48,8 @@ class ObjectMeta(NamedTuple):
 
 
 class StudyAttributes(NamedTuple):
-    """What a study is found by; "" where absent. ``members`` and ``more_members`` are members of a DICOM JSON object,
-    joined by commas: what a search answers by default, and what only ``includefield`` asks for."""
+    """Attributes of a study for searches; "" where absent. ``members`` and ``more_members`` are members of a DICOM JSON
+    object, joined by commas: those that every search returns, and those that only ``includefield`` returns."""
 
     patient_name: str = ""
     patient_id: str = ""
@@ -64,7 +64,7 @@ class StudyAttributes(NamedTuple):
 
 
 class SeriesAttributes(NamedTuple):
-    """The same of a series."""
+    """Attributes of a series, as those of a study."""
 
     modality: str = ""
     series_number: str = ""
@@ -75,12 +75,12 @@ class SeriesAttributes(NamedTuple):
 
 
 READER = 1
-"""Which reader describes studies and series. One more whenever it says something else of a header than before: rows of
-an older one are then described anew in the background."""
+"""Version of the code that reads the attributes of studies and series. Increase it when that code reads a header
+differently: rows of older versions are then updated in the background."""
 
 
 class HeaderAttributes(NamedTuple):
-    """What one header says of its study and series. ``whole`` is False where an attribute could not be read."""
+    """The attributes of study and series in one header. ``whole`` is False where one could not be read."""
 
     study: StudyAttributes = StudyAttributes()
     series: SeriesAttributes = SeriesAttributes()
@@ -88,9 +88,9 @@ class HeaderAttributes(NamedTuple):
 
 
 class OutdatedStudy(NamedTuple):
-    """A study that an older reader has described; ``said`` and the counts are those of its row when it was read.
+    """A study whose row was written by an older READER; ``said`` are the attributes of its row.
 
-    ``position`` is its place among all of them.
+    ``position`` is its place in the order of ``list_outdated_studies``.
     """
 
     position: tuple[int, int]
@@ -105,7 +105,7 @@ class OutdatedStudy(NamedTuple):
 
 
 class OutdatedSeries(NamedTuple):
-    """A series of such a study."""
+    """A series of an ``OutdatedStudy``."""
 
     id: int
     series_instance_uid: str
@@ -124,10 +124,10 @@ def path_of(uids: Uids) -> str:
 
 
 class Description(NamedTuple):
-    """What an instance's header says. Instances of one batch share the attributes and the pack of their series.
+    """What the index keeps of an instance's header. Instances of one batch share attributes and pack of their series.
 
-    ``pack`` holds ``packed`` headers, this one's at ``number``; it is empty where the header is too long to be kept.
-    ``size`` is how many bytes the index counts for it.
+    ``pack`` holds ``packed`` headers, this one at ``number``; it is empty where the header is too long to be kept.
+    ``size`` is the number of bytes that the index counts for it.
     """
 
     study: StudyAttributes
@@ -144,9 +144,9 @@ class Description(NamedTuple):
 
 
 class Instance(NamedTuple):
-    """An instance that is to be stored: its identity, where its bytes are, how many.
+    """An instance to be stored: its UIDs, the key of its blob, its size in bytes.
 
-    ``resource`` is where it came from. ``description`` is there where its header could be read.
+    ``resource`` is where it came from. ``description`` is set where its header could be read.
     """
 
     study_instance_uid: str
@@ -172,7 +172,7 @@ class Instance(NamedTuple):
 
     @property
     def structured_size(self) -> int:
-        """Bytes of the header that the index keeps; without one, of the text of five UIDs."""
+        """Bytes of the header that the index keeps, else ``uids_size``."""
         return self.description.size if self.description is not None else self.uids_size
 
     @property
@@ -182,11 +182,11 @@ class Instance(NamedTuple):
 
 
 class StoredInstance(NamedTuple):
-    """An instance as the index has it: the one value that every reader of stored instances gets.
+    """An instance in the index.
 
-    The first eight fields are those of ``Instance``. ``series_id`` is the index's number of the series, ``create_time``
-    in microseconds since 1970 UTC. The header is number ``pack_number`` of the pack ``pack_id``, without a pack in the
-    file alone; ``pack_number`` is None where the header was never read.
+    The first eight fields are those of ``Instance``. ``series_id`` is the id of the series in the index,
+    ``create_time`` in microseconds since 1970 UTC. The header is number ``pack_number`` in the pack ``pack_id``, or
+    only in the file if there is no pack; ``pack_number`` is None where the header was never read.
     """
 
     study_instance_uid: str
@@ -236,7 +236,7 @@ class StoredInstance(NamedTuple):
 class Change(NamedTuple):
     """A storage class for an instance that was read as ``instance``.
 
-    ``blob_key`` is where its bytes are from then on; another key than before means that they were copied.
+    ``blob_key`` is the new key of its bytes; it differs from the old key if they were copied.
     """
 
     instance: StoredInstance
@@ -249,7 +249,7 @@ class Change(NamedTuple):
 
 
 class StorageInfo(NamedTuple):
-    """How one instance is stored. Sizes in bytes; ``structured_size`` is that of what the index keeps of its header."""
+    """How one instance is stored. Sizes in bytes; ``structured_size`` is that of its header in the index."""
 
     size: int
     storage_class: str
@@ -258,7 +258,7 @@ class StorageInfo(NamedTuple):
 
 
 class Metrics(NamedTuple):
-    """What lies below a DICOM store, a study or a series."""
+    """Counts and bytes of a DICOM store, a study or a series."""
 
     studies: int
     series: int
@@ -299,7 +299,7 @@ class SegmentTotals(NamedTuple):
 
 
 class Selected(NamedTuple):
-    """A path that a filter file names. ``resource`` is the line."""
+    """A path in a filter file. ``resource`` names its line."""
 
     resource: str
     path: ResourcePath
@@ -314,7 +314,7 @@ class Failure(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ProgressCounter:
-    """Counts of an operation. ``listed`` is how many objects are known to belong to it, once counted."""
+    """Counts of objects of an operation. ``listed`` are all that belong to it, as far as they have been counted."""
 
     listed: int = 0
     success: int = 0
@@ -330,14 +330,14 @@ class Batch:
     """Outcomes of one batch, ready to be committed in one transaction.
 
     ``checkpoint`` is the last position of the batch in its listing: work resumes after it.
-    ``instances`` are new rows; ``success`` counts what succeeded without one (duplicates, exported instances).
-    ``listed`` is how many objects have been counted so far. ``blob_prefix`` is where the batch's new blobs lie:
-    blobs of the operation that sort after the last committed prefix belong to nobody. ``garbage`` are blobs of the
-    batch that get no row. ``selection`` are paths of a filter file: what they name now is remembered with the
-    operation, and those that name nothing go to the log as warnings.
-    ``changes`` are storage classes for rows that are there, ``replacements`` new contents. ``warnings`` go to the log
-    and are not counted. ``segments`` are the keys of all segments that were written for the batch: they are sealed by
-    its commit, and one that no row names becomes garbage.
+    ``instances`` are new rows; ``success`` counts successes without a row (duplicates, exported instances).
+    ``listed`` is how many objects have been counted so far. ``blob_prefix`` is the prefix of the batch's new blobs:
+    blobs of the operation that sort after the last committed prefix are not in use. ``garbage`` are blobs of the
+    batch that get no row. ``selection`` are paths of a filter file: the instances they name now are stored with the
+    operation, and a path that names none becomes a warning in the log.
+    ``changes`` are storage classes for existing rows, ``replacements`` new contents. ``warnings`` are logged and not
+    counted. ``segments`` are the keys of all segments that were written for the batch: they are sealed by its commit,
+    and one that no row names becomes garbage.
     """
 
     checkpoint: str
@@ -359,8 +359,8 @@ class Batch:
 
 
 class Committed(NamedTuple):
-    """What a commit found: whether a cancel was asked for, how many changes and replacements came too late and failed,
-    and how many entries of the log were written."""
+    """Result of a commit: whether a cancel was requested, how many changes and replacements failed because their rows
+    had changed, and how many log entries were written."""
 
     cancel_requested: bool
     lost: int = 0
@@ -370,7 +370,7 @@ class Committed(NamedTuple):
 class Replacement(NamedTuple):
     """New bytes and a new header for an instance that was read as ``before``.
 
-    ``after`` has the same UIDs. ``study_before`` and ``series_before`` are what the old header said of both.
+    ``after`` has the same UIDs. ``study_before`` and ``series_before`` are the attributes in the old header.
     """
 
     before: StoredInstance
@@ -380,7 +380,7 @@ class Replacement(NamedTuple):
 
 
 class Method(StrEnum):
-    """What started an operation: the tail of ``apiMethodName`` and the type of its answer."""
+    """The method that started an operation: the last part of ``apiMethodName``."""
 
     CREATE_DATASET = "dataset.DatasetService.CreateDataset"
     IMPORT_DICOM_DATA = "dicom.DicomService.ImportDicomData"
@@ -394,7 +394,7 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A long-running operation. ``request`` is the validated request, enough to begin again after a crash."""
+    """A long-running operation. ``request`` is the validated request, enough to resume after a crash."""
 
     name: OperationName
     version: str
@@ -418,17 +418,17 @@ class Operation:
 
     @property
     def subject(self) -> str:
-        """What an error of the whole operation is about: the address that it was started with, else its store."""
+        """The object that an error of the whole operation names: the address in its request, else its store."""
         fields = ("uri", "uri_prefix", "filter_uri")
         return str(next((self.request[field] for field in fields if self.request.get(field)), self.store))
 
 
 CANCELLED = Status(Code.CANCELLED, "the operation was cancelled; what was done before remains")
-"""How an operation ends that somebody has cancelled."""
+"""The error of a cancelled operation."""
 
 
 class Growth(NamedTuple):
-    """What a store gained (or lost) on a ``day`` since 1970, of one storage class."""
+    """Instances and bytes that a store gained (or lost) on a ``day`` (days since 1970), of one storage class."""
 
     day: int
     storage_class: str

@@ -1,27 +1,28 @@
-"""What the verbs may touch: the promises that every storage and every executor keeps."""
+"""The ports of the services: what they need of storage and executors. Adapters implement them."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
 
-from gantry.errors import Unavailable
+from gantry.errors import StatusError, Unavailable
 from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
 from gantry.resources import ObjectMeta, Operation, Uids
+from gantry.storage.extents import Entry
 
-MAIN = "main"  # the place of every storage class that has none of its own
+MAIN = "main"  # the place of every storage class that has no directory of its own
 
 
 Check = Callable[[], None]
-"""Called several times a second by what may last; what it raises ends the work."""
+"""Called several times a second by work that may take long; an exception that it raises ends the work."""
 
-LISTEN_SECONDS = 0.25  # between two looks at a call that is waited for
-GRACE_SECONDS = 0.5  # what a call that is not wanted any more gets to end by itself: most need less
+LISTEN_SECONDS = 0.25  # between two calls of a check: a cancel takes effect within a second
+GRACE_SECONDS = 0.5  # time for a call that is no longer wanted to end by itself: most need less
 Out = TypeVar("Out")
 
 
@@ -37,8 +38,8 @@ class OpenedObject(ABC):
 
     @abstractmethod
     def chunks(self) -> Iterator[bytes]:
-        """All bytes, in pieces of bounded size. Raises Aborted where they are not those of the object as it was opened:
-        it was cut, or written to, while it was read."""
+        """All bytes, in pieces of bounded size. Raises Aborted where the object was shortened or written to while it
+        was read."""
 
     @abstractmethod
     def __enter__(self) -> Self: ...
@@ -50,8 +51,8 @@ class OpenedObject(ABC):
 
 
 def without_gaps(found: Iterable[ObjectMeta]) -> Iterator[ObjectMeta]:
-    """For those who conclude from what is not listed: the objects of a listing, then Unavailable if a directory could
-    not be read."""
+    """The objects of a listing, for callers that take unlisted objects for missing. Raises Unavailable at the end if a
+    directory could not be read."""
     gap: ObjectMeta | None = None
     for each in found:
         if each.problem and each.key.endswith("/"):
@@ -66,7 +67,7 @@ class BlobStore(Protocol):
     """One bucket. Raises NotFound, PermissionDenied and Unavailable; can be pickled and sent to a worker."""
 
     def exists(self) -> bool:
-        """True when the bucket is there."""
+        """Whether the bucket exists."""
         ...
 
     def list(
@@ -74,7 +75,7 @@ class BlobStore(Protocol):
     ) -> Iterator[ObjectMeta]:
         """Objects by prefix, sorted by the UTF-8 bytes of their keys; ``depth``: at most so many ``/`` in a key.
 
-        ``check`` is called again and again, also while nothing is found.
+        ``check`` is called regularly, also while no object is found.
         """
         ...
 
@@ -85,32 +86,32 @@ class BlobStore(Protocol):
     def open(self, key: str) -> OpenedObject: ...
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Write one object, whole or not at all; the number of bytes."""
+        """Write one object, whole or not at all. Returns the number of bytes."""
         ...
 
     def copy_from(self, source: OpenedObject, key: str) -> int:
-        """Write one object with the bytes of another; the number of bytes."""
+        """Write one object with the bytes of another. Returns the number of bytes."""
         ...
 
     def delete(self, key: str) -> None: ...
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Raises Unavailable where not all could be found, after all others are deleted."""
+        """Raises Unavailable where not all objects could be listed, after all others are deleted."""
         ...
 
     def flush(self) -> None:
-        """Return when all that was written before is durable. Raises Unavailable when it is not."""
+        """Return when all earlier writes are durable. Raises Unavailable when they are not."""
         ...
 
 
 class Bucket(BlobStore, Protocol):
-    def folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
-        """The prefixes, ending in ``/``, that lie directly below ``prefix`` (empty, or ending in ``/``); the first ones
-        by their bytes. Raises PermissionDenied, Unavailable; what is not there has none."""
+    def list_folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
+        """The first ``limit`` prefixes, ending in ``/``, directly below ``prefix`` (empty, or ending in ``/``), sorted
+        by their bytes; none if ``prefix`` does not exist. Raises PermissionDenied, Unavailable."""
         ...
 
     def delete_unfinished(self, directory: str) -> None:
-        """Remove what writers of this use that were ended half way have left directly below ``directory``."""
+        """Remove temporary files of this writer directly below ``directory``: it was killed while it wrote them."""
         ...
 
 
@@ -118,8 +119,9 @@ class BlobWriter(Protocol):
     """Writes the bytes of instances under keys that it chooses; no two keys are ever the same, in any process.
 
     What is written is durable after ``flush``, not before: only then may a row name it. Safe to use from many threads:
-    calls of ``flush`` that wait at the same time share one sync. Raises ResourceExhausted where the disk is full, and
-    PermissionDenied, Unavailable, and Aborted where a source changes while it is read.
+    calls of ``flush`` that wait at the same time share one sync. A thread flushes what it has written itself: where a
+    sync of its bytes failed that another thread had asked for, its own next ``flush`` says so. Raises ResourceExhausted
+    where the disk is full, and PermissionDenied, Unavailable, and Aborted where a source changes while it is read.
     """
 
     def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
@@ -131,13 +133,17 @@ class BlobWriter(Protocol):
         """Write the bytes of an open object; the key."""
         ...
 
+    def discard(self, key: str) -> None:
+        """Delete what this writer has written as ``key`` and nobody has been told of."""
+        ...
+
     def flush(self) -> None:
         """Return when all that was written before this call is durable, with its table of contents."""
         ...
 
     def close(self) -> tuple[str, ...]:
         """Write no more. The keys of the segments this writer has written, none where each instance has its own
-        object. What was not flushed is removed."""
+        object. What was not flushed, and a segment with nothing in it, is removed."""
         ...
 
 
@@ -150,17 +156,32 @@ class Blobs(BlobStore, Protocol):
         """A writer whose keys begin with ``prefix``, which begins with the name of a place."""
         ...
 
+    def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
+        """Delete blobs as ``delete`` does, durable on return; the errors of those that could not be deleted."""
+        ...
+
+    def entries(self, segment: str) -> Iterator[Entry]:
+        """What the tables of contents of a segment say, without the instances that have been freed since. What was
+        written but not flushed before a crash stands in none. Raises NotFound, Unavailable."""
+        ...
+
+    def free_rest(self, segment: str, live: Collection[str]) -> None:
+        """Free all bytes of a segment that nobody writes to any more but those of the keys ``live`` and its tables of
+        contents; the whole segment where none is live. An object of its own is deleted unless ``live`` has its key.
+        Raises Unavailable while somebody reads what is to be freed."""
+        ...
+
 
 class WorkerDied(Exception):
-    """What an executor's future raises when the process that carried the call ended before it answered."""
+    """The worker process ended before its call returned."""
 
 
 class CallEnded(WorkerDied):
-    """The process was ended because nobody wants the answer any more, or because the server stops."""
+    """The process was ended because its result is no longer wanted, or because the server stops."""
 
 
 class WorkerTimedOut(WorkerDied):
-    """The process was ended, because the call gave no sign of life in the ``seconds`` it had asked for."""
+    """The process was ended because the call did not ``beat`` within the ``seconds`` that it had announced."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"no sign of life for {seconds:g} seconds")
@@ -168,31 +189,33 @@ class WorkerTimedOut(WorkerDied):
 
 
 class Call(Future[Out]):
-    """A call that runs in a process of its own."""
+    """A call that runs in a worker process."""
 
     def end(self) -> None:
-        """Cancel it; where it has begun, end its process, so that it fails with CallEnded."""
+        """Cancel it; where it has begun, kill its process, so that it fails with CallEnded."""
         self.cancel()
 
 
 class Workers(Executor):
-    """Processes that calls run in."""
+    """An executor whose calls run in worker processes, ``size`` of them at a time."""
+
+    size: int
 
     def end(self, seconds: float = 0) -> None:
-        """Take no more calls, cancel those that wait, and end those that are not done in so many seconds."""
+        """Accept no more calls, cancel waiting calls, and end calls that still run after so many seconds."""
         self.shutdown(cancel_futures=True)
 
 
-def result_of(future: Future[Out], check: Check) -> Out:
-    """The result of a call; ``check`` is called while it is waited for."""
+def wait_for_result(future: Future[Out], check: Check) -> Out:
+    """The result of a call. Calls ``check`` while waiting."""
     while not wait([future], LISTEN_SECONDS).done:
         check()
     return future.result()
 
 
 def end_calls(futures: Sequence[Future[Any]], seconds: float = GRACE_SECONDS) -> set[Future[Any]]:
-    """Return when none of the calls is running: those that have not begun are cancelled, those that are not done in so
-    many seconds are ended. The latter."""
+    """Return when none of the calls runs: those that have not begun are cancelled, those that still run after so many
+    seconds are ended. Returns the latter."""
     late = wait([future for future in futures if not future.cancel()], seconds).not_done
     for future in late:
         if isinstance(future, Call):
@@ -202,17 +225,16 @@ def end_calls(futures: Sequence[Future[Any]], seconds: float = GRACE_SECONDS) ->
 
 
 def beat(seconds: float | None) -> None:
-    """Tell from inside a call that it is alive, and that it will beat again or answer within ``seconds``.
+    """Report from inside a call that it is alive, and that it will beat again or return within ``seconds``.
 
-    A call that never beats may take as long as it likes, and so may one that beats with None. Outside a worker process
-    nothing happens.
+    A call that never beats, or beats with None, has no time limit. Does nothing outside a worker process.
     """
-    for hear in _listeners:
-        hear(seconds)
+    for listener in _listeners:
+        listener(seconds)
 
 
 def hear_beats(listener: Callable[[float | None], None]) -> None:
-    """For executors: ``listener`` hears the beats of this process."""
+    """For executors: call ``listener`` for every beat of this process."""
     _listeners.append(listener)
 
 
@@ -220,9 +242,9 @@ _listeners: list[Callable[[float | None], None]] = []
 
 
 class BucketUse(NamedTuple):
-    """What an operation wants of a bucket: to ``read`` or to ``write`` keys that begin with ``prefix``.
+    """An operation's use of a bucket: it will ``read`` or ``write`` keys that begin with ``prefix``.
 
-    ``dataset`` is the full name of the one it works for; ``writer`` tells its temporary names from those of others.
+    ``dataset`` is the full name of its dataset; ``writer`` makes its temporary names unique.
     """
 
     bucket: str
@@ -234,13 +256,13 @@ class BucketUse(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Seams:
-    """The parts that settings choose. ``bucket`` raises NotFound for one that is not there, PermissionDenied;
-    ``buckets`` are the names of those that a dataset may read or write.
+    """The adapters that the settings choose. ``bucket`` opens a bucket and raises NotFound, PermissionDenied;
+    ``buckets`` returns the names of those that a dataset may read or write.
 
-    ``executor`` runs the batches of operations, ``pixels`` what a request waits for.
-    ``window`` is how many batches of an operation may be under way. ``places`` are the first segments that keys in
+    ``executor`` runs the batches of operations, ``pixels`` the pixel work of requests.
+    ``window`` is how many batches of an operation may run at a time. ``places`` are the first segments that keys in
     ``blobs`` may have: ``main``, and each storage class that has a directory of its own. ``retention_days`` is how long
-    finished operations are kept, 0 for ever. ``listener`` hears of the entries of error logs once they are committed.
+    finished operations are kept, 0 for ever. ``listener`` gets the entries of error logs once they are committed.
     """
 
     index: Index
@@ -255,5 +277,5 @@ class Seams:
     buckets: Callable[[str, Literal["read", "write"]], Sequence[str]] = lambda dataset, right: ()
 
     def place_of(self, storage_class: str) -> str:
-        """Where new bytes of a storage class go."""
+        """The place for new bytes of a storage class."""
         return storage_class if storage_class in self.places else MAIN

@@ -1,9 +1,10 @@
-"""A running server: the application, its runner, its life from start to signal."""
+"""A running server: the application and its runner, from start to the signal that stops it."""
 
 from __future__ import annotations
 
 import asyncio
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -29,7 +30,7 @@ from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
 from gantry.api.logging import JsonLines
 from gantry.config import DataDirectory, open_access, open_seams
-from gantry.connections import limited
+from gantry.connections import make_limited_protocol
 from gantry.console import app as console
 from gantry.console import rendering, sign_in
 from gantry.listening import bind, require_certificate
@@ -41,7 +42,6 @@ from gantry.studies.uploads import Uploads
 logger = logging.getLogger(__name__)
 
 _PAGES: dict[str, PageHandler] = {
-    "healthz": pages.healthz,
     "readyz": pages.readyz,
     "metrics": pages.metrics,
     "logs": pages.logs,
@@ -53,6 +53,7 @@ _PAGES: dict[str, PageHandler] = {
     "$discovery": discovery.rest,
     "discovery": discovery.rest,
 }
+_INSTANT: dict[str, PageHandler] = {"healthz": pages.healthz}
 _FORMS: dict[str, FormHandler] = {
     "token": tokens.give_token,
     "console": console.act,
@@ -61,11 +62,15 @@ _FORMS: dict[str, FormHandler] = {
 }
 
 _SWITCH_SECONDS = 0.0005
-"""The event loop must not wait 5 ms, Python's default, behind each thread that is at work."""
+"""Python's default makes the event loop wait up to 5 ms for each thread that is busy."""
+
+
+_GARBAGE_OBJECTS = 10_000
+"""New objects between two searches for cycles of garbage, instead of Python's 700."""
 
 
 class Edge:
-    """Who may call, and where calls are written down: what can be refused before anything is opened."""
+    """Certificate, access and audit log: what a start can refuse before anything is opened."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises InvalidArgument, FailedPrecondition."""
@@ -76,26 +81,26 @@ class Edge:
 
 
 class Gantry:
-    """A server's parts. Nothing works on operations before ``start``."""
+    """The parts of a server. No operation runs before ``start``."""
 
     def __init__(self, settings: Settings, seams: Seams, edge: Edge) -> None:
         self.seams = seams
         self.runner = Runner(seams)
         self.uploads = Uploads(seams)
-        self.app = App(_context(settings, self, edge), _PAGES, _FORMS)
+        self.app = App(_make_context(settings, self, edge), _PAGES, _FORMS, _INSTANT)
 
     def start(self) -> None:
         self.runner.start()
 
 
 _PIXEL_SECONDS, _CLIENT_SECONDS, _END_SECONDS = 5, 8, 18
-"""After the signal: how long pixel work may go on, how long clients may read and write, and when the process ends
-whatever happens. Whoever stops services waits for 20 s and more, then kills."""
+"""After the signal: how long pixel work may continue, how long clients may read and write, and when the process ends in
+any case. Service managers wait 20 s or more before they kill."""
 
 
 @contextmanager
-def opened(settings: Settings, edge: Edge) -> Iterator[Gantry]:
-    """The application with everything behind it, for as long as the block lasts."""
+def open_server(settings: Settings, edge: Edge) -> Iterator[Gantry]:
+    """Open the data directory and all parts of a server for the time of the block."""
     directory = DataDirectory(settings)
     try:
         seams = open_seams(settings, directory)
@@ -118,7 +123,7 @@ def opened(settings: Settings, edge: Edge) -> Iterator[Gantry]:
         directory.close()
 
 
-def _context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
+def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
     return Context(
         gantry.seams,
         gantry.runner.notify,
@@ -138,15 +143,15 @@ def _context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
 
 
 def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C. Operations that are under way go on at the next start.
+    """Serve until SIGTERM or Ctrl-C. Running operations continue at the next start.
 
-    A start that is refused has opened no index and has worked on nothing. Raises InvalidArgument, FailedPrecondition.
+    A start that is refused has opened no index and changed nothing. Raises InvalidArgument, FailedPrecondition.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     edge = Edge(settings)
-    with bind(settings.host, settings.port) as sockets, opened(settings, edge) as gantry:
+    with bind(settings.host, settings.port) as sockets, open_server(settings, edge) as gantry:
         config = uvicorn.Config(
             _Entry(gantry.app),
             log_config=None,
@@ -154,9 +159,9 @@ def serve(settings: Settings) -> None:
             lifespan="off",
             timeout_graceful_shutdown=_CLIENT_SECONDS,
             server_header=False,
-            http=limited(),
-            ws="none",  # a library that happens to be installed must not take connections out of these limits
-            proxy_headers=False,  # ``Proxies`` reads what those that are trusted say
+            http=make_limited_protocol(),
+            ws="none",  # an installed WebSocket library must not take connections out of these limits
+            proxy_headers=False,  # ``Proxies`` reads the headers of trusted proxies
             ssl_certfile=settings.tls_cert or None,
             ssl_keyfile=settings.tls_key or None,
         )
@@ -165,7 +170,7 @@ def serve(settings: Settings) -> None:
 
 
 class _Entry:
-    """The application; requests that the end of the server breaks off are no errors of it."""
+    """The application. A request that is interrupted by the end of the server is logged as a warning."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -174,12 +179,12 @@ class _Entry:
         try:
             await self._app(scope, receive, send)
         except asyncio.CancelledError:
-            logger.warning("%s: broken off, the server stops", scope.get("path", ""))
+            logger.warning("%s: interrupted, because the server stops", scope.get("path", ""))
 
 
-def _end() -> None:
-    """The process ends as if it had been killed, which it is made for: a system call hangs, of a disk that is gone."""
-    logger.warning("something does not stop; ending without it, operations go on at the next start")
+def _kill_process() -> None:
+    """End the process at once: a system call hangs, such as one on a disk that is gone. A kill loses nothing."""
+    logger.warning("a thread does not stop; the process ends without it, operations continue at the next start")
     faulthandler.dump_traceback(all_threads=True)
     os._exit(0)
 
@@ -191,7 +196,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # uvicorn would raise the signal again when it has shut down, before our own end has been put in order.
+        # uvicorn would raise the signal again after its shutdown, before our own parts have been closed.
         signals = (signal.SIGINT, signal.SIGTERM)
         before = {number: signal.signal(number, self.handle_exit) for number in signals}
         try:
@@ -201,10 +206,10 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Operations stop at once, pixel work that somebody waits for a little later, and in the end everything."""
+        """Stop operations at once, pixel work after _PIXEL_SECONDS, and the process after _END_SECONDS in any case."""
         self._gantry.runner.begin_stop()
         asyncio.get_running_loop().call_later(_PIXEL_SECONDS, self._gantry.seams.pixels.end)
-        last = threading.Timer(_END_SECONDS, _end)
+        last = threading.Timer(_END_SECONDS, _kill_process)
         last.daemon = True
         last.start()
         await super().shutdown(sockets)
@@ -212,40 +217,49 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            _keep_pauses_short()
             self._gantry.start()
             # With a log on stdout every line there is JSON.
-            print(_greeting(self._settings), file=sys.stderr if self._settings.log_json else sys.stdout, flush=True)
+            print(
+                _write_greeting(self._settings), file=sys.stderr if self._settings.log_json else sys.stdout, flush=True
+            )
 
 
-def _greeting(settings: Settings) -> str:
+def _keep_pauses_short() -> None:
+    """Python stops all threads while it looks for cycles of garbage: 100 ms and more if it looks through all imported
+    modules. They stay, so they are left out from here on."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_OBJECTS, *gc.get_threshold()[1:])
+
+
+def _write_greeting(settings: Settings) -> str:
     url = settings.url
     token = (
-        "DISABLE_CREDENTIALS=true"
-        if settings.auth == "none"
-        else "ACCESS_TOKEN_FILE=FILE  # with a token that is known"
+        "DISABLE_CREDENTIALS=true" if settings.auth == "none" else "ACCESS_TOKEN_FILE=FILE  # a file with a valid token"
     )
     kept = f"  accepted without effect: {names}\n" if (names := ", ".join(settings.accept_without_effect)) else ""
     return (
-        f"Gantry is ready at {url}; people open it in a browser\n"
+        f"Gantry is ready at {url}; open it in a browser\n"
         f"  gs://BUCKET/path is {settings.buckets_path}/BUCKET/path\n"
         f"{kept}"
-        "  point gcloud at it:\n"
+        "  to use it with gcloud:\n"
         f"    export CLOUDSDK_API_ENDPOINT_OVERRIDES_HEALTHCARE={url}/\n"
         f"    export CLOUDSDK_AUTH_{token}\n"
-        "  Ctrl-C stops it; operations under way go on at the next start."
+        "  Ctrl-C stops it; running operations continue at the next start."
     )
 
 
 class _Collector(Collector):
-    """What the runner has done since the server started."""
+    """Metrics of the runner since the server started."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("gantry_operations_running", "Operations under way.", value=self._runner.running)
+        yield GaugeMetricFamily("gantry_operations_running", "Operations that are running.", value=self._runner.running)
         objects = CounterMetricFamily(
-            "gantry_objects", "Objects and instances carried since start.", labels=["method", "outcome"]
+            "gantry_objects", "Objects and instances processed since start.", labels=["method", "outcome"]
         )
         for (method, outcome), count in self._runner.totals.read().items():
             objects.add_metric([method, outcome], count)

@@ -1,7 +1,6 @@
-"""What the operating system refuses, in our own words.
+"""Errors of the operating system as messages for users.
 
-The system's text differs between systems, may hold a path, and is for the log. Whoever reads an answer, an error log or
-a message at the start reads what stands here.
+The system's own text differs between systems and may hold a path, so it is only logged.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ _WORDS = {
 
 
 def describe_os_error(error: BaseException) -> str:
-    """What is wrong, without a capital and a full stop. What has no words here goes to the log."""
+    """A message without capital and full stop. An error that has none here is logged."""
     if isinstance(error, socket.gaierror):
         return "no address is known for that name"
     if isinstance(error, ssl.SSLError):
@@ -58,6 +57,6 @@ def describe_os_error(error: BaseException) -> str:
         return _WORDS[errno.ETIMEDOUT]
     words = _WORDS.get(error.errno or 0) if isinstance(error, OSError) else None
     if words is None:
-        logger.warning("the system refuses a call: %s", error)
+        logger.warning("a system call failed: %s", error)
         return "the system refuses it; the log has the details"
     return words

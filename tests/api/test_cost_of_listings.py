@@ -31,7 +31,7 @@ ADDRESSES = [
 @pytest.fixture
 def gantry(tmp_path: Path) -> Iterator[server.Gantry]:
     settings = Settings(data=str(tmp_path / "data"), workers=1)
-    with server.opened(settings, server.Edge(settings)) as opened:
+    with server.open_server(settings, server.Edge(settings)) as opened:
         index = opened.seams.index
         index.resources.create_dataset(Dataset(STORE.parent), "v1")
         index.resources.create_dicom_store(DicomStore(STORE))

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from tests.support.answers import refused, violated_field
+from tests.support.blobs import find_blobs
 from tests.support.dicom import IMPLICIT_LITTLE_ENDIAN, JPEG_BASELINE, make_instance
 from tests.support.gantry import Gantry
 from tests.support.server import Json, counts, pending
@@ -453,24 +454,30 @@ class TestLog:
         assert gantry.failures(operation).keys() == {"caf?.dcm"}
 
 
-@pytest.mark.parametrize("damage", ["gone", "empty"])
-def test_a_stored_instance_whose_bytes_are_gone_is_not_a_success(gantry: Gantry, damage: str) -> None:
+@pytest.mark.parametrize("pixels", [bytes(16), bytes(3 << 20)], ids=["in a segment", "in a file of its own"])
+@pytest.mark.parametrize("damage", ["gone", "empty", "lost"])
+def test_a_stored_instance_whose_bytes_are_gone_is_not_a_success(gantry: Gantry, damage: str, pixels: bytes) -> None:
     """Nobody can say that the object is stored already; the others of the import are not touched by it."""
-    before = set((gantry.server.data / "blobs").rglob("*.dcm"))
-    gantry.put(gantry.bucket, "a.dcm", make_instance("1.2", "1.3", "1.4"))
+    before = set(find_blobs(gantry.server.data / "blobs"))
+    gantry.put(gantry.bucket, "a.dcm", make_instance("1.2", "1.3", "1.4", pixels))
     assert counts(gantry.import_("a.dcm")) == (1, 0)
-    (blob,) = set((gantry.server.data / "blobs").rglob("*.dcm")) - before
-    blob.chmod(0o600)
+    found = find_blobs(gantry.server.data / "blobs")
+    (key,) = set(found) - before
+    blob = found[key]
+    assert blob.path.suffix == (".seg" if len(pixels) == 16 else ".dcm")
+    blob.path.chmod(0o600)
     if damage == "gone":
-        blob.unlink()
+        blob.path.unlink()
+    elif damage == "empty":
+        blob.path.write_bytes(b"")
     else:
-        blob.write_bytes(b"")
+        blob.remove()
     gantry.put(gantry.bucket, "b.dcm", make_instance("1.2", "1.3", "1.5"))
     operation = gantry.import_("**")
     assert counts(operation) == (1, 1)
     ((key, status),) = gantry.failures(operation).items()
     assert key == "a.dcm"
-    if damage == "gone":
+    if damage != "empty" or blob.path.suffix == ".seg":
         assert (status["code"], "cannot be compared" in status["message"]) == (15, True), status
     else:
         assert status["code"] in (6, 15), status

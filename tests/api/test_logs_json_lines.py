@@ -19,7 +19,7 @@ from gantry.api.logging import JsonLines
 from gantry.errors import InvalidArgument, Status, Unavailable
 from gantry.log_entries import LogEntry
 from gantry.names import DatasetName, OperationName
-from gantry.operations.retention import tell_failures
+from gantry.operations.retention import report_failures
 from gantry.resources import Failure, Method, Operation
 from gantry.seams import Seams
 from tests.support.gantry import Gantry
@@ -107,6 +107,6 @@ def test_entries_that_cannot_be_read_back_do_not_end_the_operation(caplog: pytes
     unused: Any = None
     index: Any = SimpleNamespace(logs=NoLogs())
     seams = Seams(index, unused, unused, unused, unused, 1, listener=JsonLines(io.StringIO()))
-    tell_failures(seams, OPERATION, 3)
-    assert "3 failures were not told: the index cannot be used right now" in caplog.text
-    tell_failures(seams, OPERATION, 0)
+    report_failures(seams, OPERATION, 3)
+    assert "3 failures were not reported: the index cannot be used right now" in caplog.text
+    report_failures(seams, OPERATION, 0)

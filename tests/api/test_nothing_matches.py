@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gantry.operations.matching_nothing import MOST_KEYS, what_is_there
+from gantry.operations.no_match import MOST_KEYS, describe_source
 from gantry.resources import ObjectMeta
 from gantry.storage.uris import UriPattern
 from tests.support.answers import refused, violated_field
@@ -53,7 +53,7 @@ class Endless:
 
 def test_a_large_bucket_is_not_read_to_its_end() -> None:
     bucket = Endless()
-    text = what_is_there(bucket, UriPattern.parse("gs://b/d/**.dcm"))  # type: ignore[arg-type]
+    text = describe_source(bucket, UriPattern.parse("gs://b/d/**.dcm"))  # type: ignore[arg-type]
     assert text == "1,000 or more objects begin with gs://b/d/ (.ima: 1000); write gs://b/d/** to import them all"
     assert bucket.read <= MOST_KEYS + 1
 

@@ -61,7 +61,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
         tokens.chmod(0o600)
         settings |= {"tokens_file": str(tokens), "admins": ("user:ada@example.org",)}
     made = Settings(data=str(tmp_path / "data"), **settings)
-    with server.opened(made, server.Edge(made)) as gantry:
+    with server.open_server(made, server.Edge(made)) as gantry:
         found = House(gantry, tmp_path / "audit")
         for module in (app, intake, streaming):
             monkeypatch.setattr(module, "run_sync", found.run_sync)
@@ -91,6 +91,12 @@ def test_a_request_without_a_body_is_answered_in_one_thread(house: House, verb: 
     assert answer.status_code == 200, answer.text
     assert len(house.hops) == 1, house.hops
     assert house.last_line()[1] == 0
+
+
+def test_health_waits_for_no_thread(house: House) -> None:
+    for verb in ("GET", "HEAD"):
+        assert house.call(verb, "/healthz").status_code == 200
+        assert not house.hops
 
 
 def test_a_request_with_a_body_is_admitted_before_it_is_read(house: House) -> None:

@@ -48,7 +48,7 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
     monkeypatch.setattr(Runner, "notify", count("runner"))
     monkeypatch.setattr(Runner, "sweep", count("sweeper"))
     settings = Settings(data=str(tmp_path / "data"), workers=1)
-    with server.opened(settings, server.Edge(settings)) as gantry:
+    with server.open_server(settings, server.Edge(settings)) as gantry:
         made = House(gantry, woken)
         made.call("POST", f"{DATASETS}?datasetId=d")
         made.call("POST", f"{DATASETS}/d/dicomStores?dicomStoreId=s")

@@ -10,7 +10,20 @@ import json
 from itertools import permutations, product
 
 import pytest
-from tests.support.datasets import BIG_UID, EXPLICIT_UID, FILES, IMPLICIT_UID, SYNTAXES, Made, dataset, element, part10
+from tests.support.datasets import (
+    BIG_UID,
+    EXPLICIT_UID,
+    FILES,
+    IMPLICIT_UID,
+    SYNTAXES,
+    Made,
+    dataset,
+    element,
+    head,
+    item,
+    part10,
+    sequence,
+)
 from tests.support.files import header_bytes_of
 from tests.support.plain_reader import BIG, EXPLICIT, IMPLICIT, Encoding
 
@@ -115,3 +128,50 @@ def test_every_made_file_between_two_of_another() -> None:
             expected = alone[position]
             assert json.loads(writer.write(headers[position], "u")) == json.loads(expected), names[number]
         assert other is headers[number]
+
+
+# Items, of which the third one is compared with the two before ------------------------------------------------------
+
+CODES, MEANING = 0x00081032, 0x00080104
+
+
+def meaning(text: str, *more: Made, encoding: Encoding = EXPLICIT) -> list[Made]:
+    return [element(MEANING, "LO", text, encoding), *more]
+
+
+@pytest.mark.parametrize("defined", [True, False])
+@pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT, BIG])
+def test_an_element_more_in_the_third_item(encoding: Encoding, defined: bool) -> None:
+    more = element(0x00080105, "CS", "DCMR", encoding)
+    items = [meaning(text, encoding=encoding) for text in ("AA", "BB")] + [meaning("CC", more, encoding=encoding)]
+    found = json.loads(dicom_json(header([sequence(CODES, items, encoding, defined=defined)], encoding), "u"))
+    values = [[value["Value"] for value in item.values()] for item in found[f"{CODES:08X}"]["Value"]]
+    assert values == [[["AA"]], [["BB"]], [["CC"], ["DCMR"]]]
+
+
+@pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT])
+def test_a_value_that_reaches_beyond_its_item_in_the_third_header(encoding: Encoding) -> None:
+    """The item of the others has the same length, and what follows it the same bytes."""
+    after = element(0x00081090, "LO", "Scanner ", encoding)[1]
+
+    def one(text: str, beyond: bytes = b"") -> HeaderBytes:
+        long = element(MEANING, "LO", text.encode() + beyond, encoding)[1]
+        value = item([(MEANING, long[: len(long) - len(beyond)])], encoding)
+        codes = CODES, head(CODES, "SQ", len(value), encoding) + value
+        return header([codes, (0x00081090, beyond + after)], encoding)
+
+    last, writer = one("CC", after), JsonWriter()
+    for before in (one("AA"), one("BB"), one("AB")):
+        writer.write(before, "u")
+    found = json.loads(writer.write(last, "u"))
+    assert found[f"{CODES:08X}"] == {"vr": "UN", "BulkDataURI": f"u/{CODES:08X}"}
+    assert found["00081090"]["Value"] == ["Scanner"]
+
+
+def test_a_group_length_in_alike_headers_leaves_no_mark() -> None:
+    """It is no member of the object, and no comma either (PS3.18 §F.2.2)."""
+    headers = [
+        header([element(0x00080000, "UL", bytes([number, 0, 0, 0]), EXPLICIT)], number=number) for number in range(4)
+    ]
+    alike(headers)
+    alike(headers[:1] * 4)

@@ -72,7 +72,7 @@ def test_the_library_is_given_the_elements_that_were_told_apart() -> None:
     plain = FILES["16-bits-explicit"]
     at = plain.index(pack("<HH", 0x7FE0, 0x0010))
     ds = read_instance(Held(plain[:at] + more + plain[at:])).source.ds
-    assert ds.Rows != 0x6363 and ds[0x00283010].value[1].CodeValue == ds[0x00289145].value[0].CodeValue == "C1"
+    assert ds.get("Rows") != 0x6363 and ds[0x00283010].value[1].CodeValue == ds[0x00289145].value[0].CodeValue == "C1"
 
 
 def test_heads_without_a_vr_are_written_anew_at_any_depth() -> None:

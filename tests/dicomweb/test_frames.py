@@ -13,6 +13,7 @@ import pytest
 from gantry.dicom import forms
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.support.answers import refused
+from tests.support.blobs import find_blobs
 from tests.support.gantry import Gantry
 from tests.support.web import Web, parts_of, uid_path
 
@@ -131,16 +132,18 @@ def test_a_range_of_a_frame(gantry: Gantry) -> None:
     assert (response.status_code, response.content) == (206, ds.PixelData[10:20])
 
 
-def test_a_file_that_was_cut_off_is_told_of(gantry: Gantry) -> None:
+@pytest.mark.parametrize("frames, suffix, words", [(1, ".seg", "is gone"), (300, ".dcm", "shorter")])
+def test_a_file_that_was_cut_off_is_reported(gantry: Gantry, frames: int, suffix: str, words: str) -> None:
     """The index still says where its frames were; half a frame is not given as one."""
-    web, data = Web(gantry), instance(UIDS, Rows=100, Columns=100, PixelData=os.urandom(10_000))
+    pixels = os.urandom(10_000) * frames
+    web, data = Web(gantry), instance(UIDS, Rows=100, Columns=100, NumberOfFrames=frames, PixelData=pixels)
     web.stored(data)
-    path = f"{uid_path(*UIDS)}/frames/1"
+    path = f"{uid_path(*UIDS)}/frames/{frames}"
     assert web.get(path).status_code == 200
-    (blob,) = (each for each in gantry.server.data.glob("blobs/**/*.dcm") if each.read_bytes() == data)
-    blob.chmod(0o600)
-    with blob.open("r+b") as file:
-        file.truncate(9000)
+    (blob,) = (each for each in find_blobs(gantry.server.data / "blobs").values() if each.read() == data)
+    assert blob.path.suffix == suffix
+    blob.path.chmod(0o600)
+    os.truncate(blob.path, blob.offset + len(data) - 1000)
     response = web.get(path)
     assert response.status_code >= 400
-    assert "shorter" in response.json()["error"]["message"]
+    assert words in response.json()["error"]["message"]

@@ -17,7 +17,7 @@ from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_model import JsonWriter, dicom_json, fragments
 from gantry.dicom.part10 import read_header, read_header_bytes
 from gantry.errors import InvalidArgument
-from gantry.studies.metadata import object_xml
+from gantry.studies.metadata import write_xml
 from tests.dicomweb.instances import packaged
 from tests.support.dicom import element
 
@@ -305,5 +305,5 @@ def test_every_packaged_file_gives_json() -> None:
 @pytest.mark.parametrize("digits", ["1e3", "1.50", "-0", "0.1", "1000"])
 def test_numbers_in_xml_are_as_they_are_written(digits: str) -> None:
     """PS3.19 §A.1: the value, and not what a parser of JSON makes of it."""
-    found = object_xml(dicom_json(explicit(element(0x0020, 0x0013, b"IS", digits)), "u"))
+    found = write_xml(dicom_json(explicit(element(0x0020, 0x0013, b"IS", digits)), "u"))
     assert f'<Value number="1">{digits}</Value>'.encode() in found

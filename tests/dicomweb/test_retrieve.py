@@ -10,6 +10,7 @@ import pytest
 from gantry.dicom import forms
 from tests.dicomweb.instances import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, instance, packaged, uids_of
 from tests.support.answers import refused
+from tests.support.blobs import find_blobs
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.raw import RawConnection
@@ -122,7 +123,7 @@ def test_what_nobody_can_decode_is_told_before_anything_is_sent(gantry: Gantry) 
     response = web.get(uid_path(A[0]))
     assert response.status_code == 406
     message = response.json()["error"]["message"]
-    assert "1.2.840.10008.1.2.4.102" in message and "transfer-syntax=*" in message and "where none is named" in message
+    assert "1.2.840.10008.1.2.4.102" in message and "transfer-syntax=*" in message and "which is the default" in message
     assert f"instance {B[2]}:" in message
     assert "where none is named" not in web.get(uid_path(A[0]), EXPLICIT).json()["error"]["message"]
     assert [part.data for part in parts_of(web.get(uid_path(A[0]), AS_STORED))][1] == strange
@@ -196,16 +197,20 @@ def test_other_content_has_another_tag(web: Web) -> None:
 # Streams --------------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_bytes_come_before_the_last_are_read(gantry: Gantry) -> None:
-    """The first part is here while the file of the last is not even there any more."""
-    web = Web(gantry)
-    for number in range(10, 24):
-        web.stored(instance(("1.6", "1.6.1", f"1.6.1.{number}"), PixelData=bytes(2 << 20)))
-    last = sorted((gantry.server.data / "blobs").rglob("*.dcm"), key=lambda path: path.stat().st_mtime)[-1]
+@pytest.mark.parametrize("size, suffix", [(900_000, ".seg"), (2 << 20, ".dcm")])
+def test_the_first_bytes_come_before_the_last_are_read(gantry: Gantry, size: int, suffix: str) -> None:
+    """The first part is here while the bytes of the last are not even there any more."""
+    web, root = Web(gantry), gantry.server.data / "blobs"
+    for number in range(10, 10 + (28 << 20) // size):
+        before = set(find_blobs(root))
+        web.stored(instance(("1.6", "1.6.1", f"1.6.1.{number}"), PixelData=bytes(size)))
+    found = find_blobs(root)
+    (last,) = (found[key] for key in set(found) - before)
+    assert last.path.suffix == suffix
     with RawConnection(gantry.server) as connection:
         connection.send(f"{get(web, '1.6')}Connection: close\r\n\r\n".encode())
         assert b"200 OK" in connection.receive(b"DICM")
-        last.unlink()
+        last.remove()
         rest = connection.receive()
     assert not rest.endswith(b"0\r\n\r\n"), "an answer that cannot be whole must not look whole"
     assert web.search("instances")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import socket
 import zlib
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pydicom.uid import JPEGBaseline8Bit
 
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.support.answers import refused
+from tests.support.blobs import find_blobs, used_bytes
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.server import Json
@@ -262,10 +262,22 @@ def test_what_cannot_be_stored_leaves_nothing_on_the_disk(gantry: Gantry) -> Non
     assert blobs(gantry) == before
 
 
+@pytest.mark.parametrize("size", [10_000, 2_000_000, 3_000_000])
+def test_what_was_written_and_then_refused_leaves_nothing_on_the_disk(gantry: Gantry, size: int) -> None:
+    """In a segment beside others, and in files of their own."""
+    web = Web(gantry)
+    web.stored(instance(B))
+    root = gantry.server.data / "blobs"
+    before, used = blobs(gantry), used_bytes(root)
+    assert web.store(instance(A, PixelData=bytes(size)), study=OTHER[0]).status_code == 409
+    assert web.store(instance(B, PixelData=bytes(size))).status_code == 409
+    assert blobs(gantry) == before
+    assert used_bytes(root) < used + size
+    assert stored_bytes(web, B) == instance(B)
+
+
 def blobs(gantry: Gantry) -> set[str]:
-    """``os.walk`` goes past directories that are removed meanwhile."""
-    found = os.walk(gantry.server.data / "blobs")
-    return {os.path.join(place, name) for place, _, names in found for name in names if name.endswith(".dcm")}
+    return set(find_blobs(gantry.server.data / "blobs"))
 
 
 def test_a_body_that_was_cut_short_keeps_what_was_whole(gantry: Gantry) -> None:

@@ -104,6 +104,6 @@ def test_objects_are_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
         def chunks(self) -> Iterator[bytes]:
             yield b"[{},{},{}]"
 
-    found = store_json.incoming_of_json(iter([Part()]))
+    found = store_json.read_json_parts(iter([Part()]))
     assert next(found).problem is not None
     assert len(read) == 3 + 1

@@ -8,6 +8,7 @@ import pytest
 
 from tests.dicomweb.instances import instance
 from tests.support.answers import refused
+from tests.support.blobs import find_blobs
 from tests.support.gantry import Gantry
 from tests.support.web import JSON, ONE_AS_STORED, Web, multipart, uid_path, value, values
 
@@ -46,9 +47,9 @@ def test_what_clients_remember_of_it_is_out_of_date(web: Web) -> None:
 def blobs(web: Web) -> set[bytes]:
     """The bytes of every blob on the disk of the server; the sweeper may be at work."""
     found = set()
-    for path in (web.gantry.server.data / "blobs").rglob("*.dcm"):
+    for blob in find_blobs(web.gantry.server.data / "blobs").values():
         with suppress(FileNotFoundError):
-            found.add(path.read_bytes())
+            found.add(blob.read())
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from gantry.operations.commits import Totals
 from gantry.resources import Dataset, DicomStore, Method, Operation
 from gantry.seams import Seams
 from gantry.settings.loading import Settings
-from tests.faults.scene import Scene, blobs, placed
+from gantry.storage.extents import object_of
+from tests.faults.scene import Scene, blobs, files, placed
 
 DATASET = DatasetName("p", "us-central1", "d")
 STORE = DicomStoreName("p", "us-central1", "d", "s")
@@ -57,8 +59,18 @@ class House:
         assert operation.counter.pending == 0
         rows = {instance.blob_key: "/".join(instance.uids) for instance in self.seams.index.instances.walk_store(1)}
         assert set(rows.values()) == set(self.scene.stored)
-        assert self.blobs() == set(rows)
+        self.check_disks()
+        for instance in self.seams.index.instances.walk_store(1):
+            with self.seams.blobs.open(instance.blob_key) as blob:
+                data = blob.read_at(0, blob.size)
+            assert hashlib.sha256(data).hexdigest() == self.scene.stored["/".join(instance.uids)]
         assert self.seams.index.garbage.list_blobs() == []
+
+    def check_disks(self) -> None:
+        """Every row has its bytes, and nothing else lies on the disks: no blob, and no file that holds none."""
+        keys = {instance.blob_key for instance in self.seams.index.instances.walk_store(1)}
+        assert self.blobs() == keys
+        assert files(self.data / "blobs").union(*map(files, self.places)) == set(map(object_of, keys))
 
     def blobs(self) -> set[str]:
         """Keys of every blob on every disk, orphans included."""

@@ -1,10 +1,13 @@
-"""kill -9 at random moments."""
+"""kill -9 at random moments, and what may lie on the disk afterwards."""
 
 from __future__ import annotations
 
 import random
 import time
 
+from gantry.index.sql import SqlIndex
+from gantry.storage.extents import object_of
+from tests.faults.scene import blobs, files
 from tests.support.server import GantryServer
 
 
@@ -20,3 +23,22 @@ def kill_during(server: GantryServer, operation: str, kills: int, chance: random
             break
         inside += 1
     return inside
+
+
+def stored_keys(server: GantryServer) -> set[str]:
+    """What the index names, of all DICOM stores."""
+    index = SqlIndex(f"sqlite:///{server.data / 'index.sqlite'}")
+    try:
+        return {item.blob_key for number in index.segments.list_stores() for item in index.instances.walk_store(number)}
+    finally:
+        index.close()
+
+
+def check_disk(server: GantryServer) -> None:
+    """Soon every row has its bytes, and nothing else lies there: no blob, and no file that holds none."""
+
+    def is_so() -> bool:
+        named = stored_keys(server)
+        return blobs(server.data) == named and files(server.data / "blobs") == set(map(object_of, named))
+
+    server.wait_until(is_so)

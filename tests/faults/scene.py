@@ -7,6 +7,7 @@ import os
 import random
 from pathlib import Path
 
+from tests.support.blobs import find_blobs
 from tests.support.dicom import make_instance
 
 
@@ -73,15 +74,17 @@ def exported(directory: Path) -> dict[str, str]:
 
 
 def blobs(data: Path) -> set[str]:
-    """Every file below a server's blobs, orphans included."""
-    return _files(data / "blobs")
+    """Keys of every blob below a server's blobs, orphans included, without its index."""
+    return placed(data / "blobs")
 
 
 def placed(directory: Path) -> set[str]:
     """Keys of every blob in the directory of a storage class."""
-    return {name for name in _files(directory) if "/" in name}
+    return set(find_blobs(directory))
 
 
-def _files(root: Path) -> set[str]:
-    """Directories may vanish meanwhile, which ``os.walk`` takes as it comes."""
-    return {os.path.relpath(os.path.join(at, name), root) for at, _, names in os.walk(root) for name in names}
+def files(root: Path) -> set[str]:
+    """Names of all files of a directory of blobs, below it. Directories may vanish meanwhile, which ``os.walk`` takes
+    as it comes."""
+    found = {os.path.relpath(os.path.join(at, name), root) for at, _, names in os.walk(root) for name in names}
+    return {name for name in found if "/" in name}  # not the mark of a storage class's directory

@@ -23,10 +23,14 @@ from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.resources import Method
 from gantry.seams import Check
-from gantry.storage import local_listing
+from gantry.storage import local_blobs, local_listing
+from gantry.storage.extents import object_of
 from gantry.storage.local import LocalBlobStore
+from gantry.storage.local_blobs import LocalBlobs
+from gantry.storage.local_writer import OWN_BYTES
 from gantry.studies.store import Incoming, store
-from gantry.studies.uploads import Uploads, sweep_uploads
+from gantry.studies.upload_sweeps import sweep_uploads
+from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
 from tests.faults.house import DATASET, STORE, House
 
@@ -40,24 +44,38 @@ def house(tmp_path: Path) -> Iterator[House]:
 
 def lock(monkeypatch: pytest.MonkeyPatch, directory: bytes) -> None:
     """A directory cannot be listed."""
-    entries = local_listing._entries
+    entries = local_listing._list_entries
 
     def locked(root: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
         if base == directory:
             raise Unavailable("the directory cannot be listed (input/output error)")
         yield from entries(root, base, part, check)
 
-    monkeypatch.setattr(local_listing, "_entries", locked)
+    monkeypatch.setattr(local_listing, "_list_entries", locked)
 
 
-def upload(house: House) -> str:
+def upload(house: House, pixel_bytes: int = 4) -> str:
     """The key of an instance whose lot is still written down, as a crash leaves it."""
-    incoming = Incoming("part", iter([instance(("1.2.1", "1.2.1.1", "1.2.1.1.0"))]))
+    data = instance(("1.2.1", "1.2.1.1", "1.2.1.1.0"), PixelData=bytes(pixel_bytes))
+    incoming = Incoming("part", iter([data]))
     return store(house.seams, Uploads(house.seams), STORE, [incoming]).instances[0].blob_key
 
 
-def test_a_read_that_fails_costs_no_upload_its_bytes(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    key = upload(house)
+def put(house: House, prefix: str) -> set[str]:
+    """The keys of an instance in a segment and of one with a file of its own."""
+    writer = house.seams.blobs.writer(prefix)
+    data = instance(("1.2.1", "1.2.1.1", "1.2.1.1.0"))
+    keys = {writer.put([data], ("1.2.1", "1.2.1.1", "1.2.1.1.0"))[0], writer.put([data])[0]}
+    writer.flush()
+    writer.close()
+    return keys
+
+
+@pytest.mark.parametrize("pixel_bytes", [4, OWN_BYTES])
+def test_a_read_that_fails_costs_no_upload_its_bytes(
+    house: House, monkeypatch: pytest.MonkeyPatch, pixel_bytes: int
+) -> None:
+    key = upload(house, pixel_bytes)
     left = house.seams.index.uploads.list_uploads()
 
     def refuse(*_: object) -> Any:
@@ -65,6 +83,7 @@ def test_a_read_that_fails_costs_no_upload_its_bytes(house: House, monkeypatch: 
 
     with monkeypatch.context() as broken:
         broken.setattr(LocalBlobStore, "open", refuse)
+        broken.setattr(local_blobs, "open_extent", refuse)
         with pytest.raises(Unavailable):
             sweep_uploads(house.seams, left, threading.Event())
     assert house.blobs() == {key}
@@ -76,7 +95,7 @@ def test_a_read_that_fails_costs_no_upload_its_bytes(house: House, monkeypatch: 
 def test_a_lot_that_cannot_be_listed_stays_written_down(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     upload(house)
     left = house.seams.index.uploads.list_uploads()
-    lock(monkeypatch, b"main/1/stow/1/0001/")
+    lock(monkeypatch, b"main/1/stow/1/")
     with pytest.raises(Unavailable, match="input/output"):
         sweep_uploads(house.seams, left, threading.Event())
     assert len(left) == len(house.seams.index.uploads.list_uploads()) == 1
@@ -85,13 +104,12 @@ def test_a_lot_that_cannot_be_listed_stays_written_down(house: House, monkeypatc
 def test_a_deleted_store_is_not_forgotten_while_its_bytes_are_there(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for key in ("main/1/7/a1-a0/000/0000.dcm", "main/1/8/a1-a0/000/0000.dcm"):
-        house.seams.blobs.put(key, [b"x"])
+    kept, gone = (put(house, f"main/1/{operation}/a1-a0/000.0000-") for operation in (7, 8))
     house.seams.index.resources.delete_dicom_store(STORE)
     with monkeypatch.context() as broken:
         lock(broken, b"main/1/7/")
         sweep_stores(house.seams, threading.Event(), set())
-    assert house.blobs() == {"main/1/7/a1-a0/000/0000.dcm"}
+    assert house.blobs() == kept and not kept & gone
     assert house.seams.index.garbage.list_deleted_stores() == [1]
     sweep_stores(house.seams, threading.Event(), set())
     assert (house.blobs(), house.seams.index.garbage.list_deleted_stores()) == (set(), [])
@@ -107,7 +125,7 @@ def test_what_follows_a_checkpoint_and_cannot_be_listed_is_told(house: House, mo
 
 
 def test_a_directory_that_fails_half_way_is_not_begun_anew(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    entries = local_listing._entries
+    entries = local_listing._list_entries
 
     def broken_off(root: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
         found = entries(root, base, part, check)
@@ -116,7 +134,7 @@ def test_a_directory_that_fails_half_way_is_not_begun_anew(house: House, monkeyp
             raise Unavailable("the directory cannot be listed (input/output error)")
 
     with monkeypatch.context() as broken:
-        broken.setattr(local_listing, "_entries", broken_off)
+        broken.setattr(local_listing, "_list_entries", broken_off)
         commit_first(house)
     counter = house.carry_to_the_end().counter
     assert (counter.success, counter.failure) == (house.scene.success, house.scene.failure + 1)
@@ -162,7 +180,7 @@ def test_a_release_that_was_written_after_all_disturbs_no_later_attempt(
 ) -> None:
     operations = house.seams.index.operations
     runner = Runner(house.seams, slots=1)
-    runner._broken_off.append((house.claim(runner.id), False))
+    runner._interrupted.append((house.claim(runner.id), False))
     release = operations.release_operation
 
     def unsure(*args: Any) -> None:
@@ -171,12 +189,11 @@ def test_a_release_that_was_written_after_all_disturbs_no_later_attempt(
 
     with monkeypatch.context() as broken, pytest.raises(Interrupted):
         broken.setattr(operations, "release_operation", unsure)
-        runner._give_back()
+        runner._release_interrupted()
     later = house.claim(runner.id)
-    key = f"main/1/{later.name.id}/a2-a0/000/0000.dcm"
-    house.seams.blobs.put(key, [b"under way"])
-    runner._give_back()
-    assert house.blobs() == {key}
+    keys = put(house, f"main/1/{later.name.id}/a2-a0/000.0000-")
+    runner._release_interrupted()
+    assert house.blobs() == keys
     assert operations.claim_operation(runner.id) is None, "it would run twice at once"
 
 
@@ -191,17 +208,20 @@ def test_a_refused_upload_that_cannot_be_deleted_goes_at_the_next_start(
         raise Unavailable("cannot be written (input/output error)")
 
     with monkeypatch.context() as broken:
-        broken.setattr(LocalBlobStore, "delete", refuse)
+        broken.setattr(LocalBlobs, "delete", refuse)
         again = Incoming("part", iter([instance(("1.2.1", "1.2.1.1", "1.2.1.1.0"))]))
         assert len(store(house.seams, uploads, STORE, [again]).refused) == 1
     uploads.close()
     assert len(house.blobs()) == 2
     sweep_uploads(house.seams, house.seams.index.uploads.list_uploads(), threading.Event())
+    sweep_garbage(house.seams)
     assert house.blobs() == {key}
+    house.check_disks()
 
 
-def test_bytes_on_a_disk_that_is_not_mounted_are_not_forgotten(house: House) -> None:
-    key = upload(house)
+@pytest.mark.parametrize("pixel_bytes", [4, OWN_BYTES])
+def test_bytes_on_a_disk_that_is_not_mounted_are_not_forgotten(house: House, pixel_bytes: int) -> None:
+    key = upload(house, pixel_bytes)
     left = house.seams.index.uploads.list_uploads()
     house.seams.index.deletion.delete_instance(STORE, ResourcePath("1.2.1", "1.2.1.1", "1.2.1.1.0"))
     house.seams.index.resources.delete_dicom_store(STORE)
@@ -215,7 +235,8 @@ def test_bytes_on_a_disk_that_is_not_mounted_are_not_forgotten(house: House) -> 
     blobs.rmdir()
     elsewhere.rename(blobs)
     index = house.seams.index
-    assert (house.blobs(), index.garbage.list_blobs()) == ({key}, [key])
+    assert (house.blobs(), index.garbage.list_blobs()) == ({key}, [object_of(key)])
     assert (index.garbage.list_deleted_stores(), len(index.uploads.list_uploads())) == ([1], 1)
     sweep_garbage(house.seams)
     assert (house.blobs(), index.garbage.list_blobs()) == (set(), [])
+    house.check_disks()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 from collections.abc import Iterator
@@ -19,9 +20,10 @@ from gantry.operations.export_dicom_data import export_dicom_data
 from gantry.operations.import_dicom_data import import_dicom_data
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.resources import Method, Operation
+from gantry.storage.extents import object_of
 from tests.faults.house import DATASET, STORE, House
 from tests.faults.kill import kill_during
-from tests.faults.scene import Scene, blobs, exported, placed
+from tests.faults.scene import Scene, blobs, exported, files, placed
 from tests.support.server import GantryServer, counts
 
 
@@ -48,10 +50,12 @@ class Moving(House):
         assert {instance.storage_class for instance in found} == {"ARCHIVE"}
         assert {instance.blob_key.split("/")[0] for instance in found} == {place}
         sweep_garbage(self.seams)
-        assert self.blobs() == {instance.blob_key for instance in found}
+        self.check_disks()
         for instance in found:
             with self.seams.blobs.open(instance.blob_key) as blob:
                 assert blob.size == instance.size
+                digest = hashlib.sha256(blob.read_at(0, blob.size)).hexdigest()
+            assert digest == self.scene.stored["/".join(instance.uids)]
 
 
 @pytest.fixture
@@ -82,7 +86,9 @@ def test_crash_after_a_commit_before_the_old_bytes_are_swept(house: Moving) -> N
     with closing(verb.set_blob_storage_settings(house.seams, operation)) as batches:
         for batch in batches:
             house.seams.index.operations.commit_batch(operation, "first", batch)
-    assert set(house.seams.index.garbage.list_blobs()) <= blobs(house.data)
+    garbage = house.seams.index.garbage.list_blobs()
+    assert set(map(object_of, garbage)) <= files(house.data / "blobs")
+    assert {key for key in garbage if object_of(key) != key} <= blobs(house.data), "no bytes went before their row"
     house.check_moved(house.carry_to_the_end())
 
 
@@ -124,7 +130,10 @@ def test_the_class_can_be_set_where_it_has_no_disk_of_its_own(house: Moving) -> 
         Method.SET_BLOB_STORAGE_SETTINGS, {"storage_class": "NEARLINE", "filter_uri": "gs://source/filter"}
     )
     house.carry_to_the_end()
-    assert blobs(house.data) == house.blobs() == {item.blob_key for item in house.seams.index.instances.walk_store(1)}
+    sweep_garbage(house.seams)
+    house.check_disks()
+    assert blobs(house.data) == house.blobs()
+    assert {item.storage_class for item in house.seams.index.instances.walk_store(1)} == {"NEARLINE"}
 
 
 def test_instances_that_are_deleted_meanwhile_are_told_and_leave_no_copy(house: Moving) -> None:
@@ -141,7 +150,7 @@ def test_instances_that_are_deleted_meanwhile_are_told_and_leave_no_copy(house: 
     assert counter.failure == deleted
     assert counter.success == len(house.scene.stored) - deleted
     sweep_garbage(house.seams)
-    assert house.blobs() == {item.blob_key for item in house.seams.index.instances.walk_store(1)}
+    house.check_disks()
 
 
 def test_a_store_that_is_deleted_meanwhile_leaves_nothing_anywhere(house: Moving) -> None:
@@ -158,6 +167,7 @@ def test_a_store_that_is_deleted_meanwhile_leaves_nothing_anywhere(house: Moving
     sweep_garbage(house.seams)
     sweep_stores(house.seams, threading.Event(), busy=set())
     assert house.blobs() == set()
+    house.check_disks()
     assert house.seams.index.garbage.list_deleted_stores() == []
 
 

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from gantry.errors import ResourceExhausted
 from gantry.operations import import_dicom_data as verb
+from gantry.operations.batches import FIRST_ITEMS, MAX_ITEMS
 from gantry.operations.blob_keys import sweep_attempt
 from gantry.operations.commits import Totals, commit, finish
 from gantry.operations.sweeper import sweep_garbage
-from gantry.seams import OpenedObject
-from gantry.storage.local import LocalBlobStore
+from gantry.resources import Uids
+from gantry.seams import BlobWriter, OpenedObject
+from gantry.storage.local_blobs import LocalBlobs
 from tests.faults.house import House
 from tests.faults.scene import blobs
+from tests.support.writers import WrappedWriter
 
 
 @pytest.fixture
@@ -83,20 +87,53 @@ def test_a_runner_that_lost_its_operation_writes_nothing(house: House) -> None:
     house.check(finished)
 
 
-class FullDisk(LocalBlobStore):
-    """A blob store whose disk is full after 300 objects."""
+class Full(WrappedWriter):
+    """There is room for so many more instances."""
 
-    def copy_from(self, source: OpenedObject, key: str) -> int:
-        if sum(1 for _ in self.list()) > 300:
+    def __init__(self, writer: BlobWriter, room: int) -> None:
+        super().__init__(writer)
+        self.room = room
+
+    def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
+        self._take_room()
+        return super().put(chunks, uids)
+
+    def copy_from(self, source: OpenedObject, uids: Uids) -> str:
+        self._take_room()
+        return super().copy_from(source, uids)
+
+    def _take_room(self) -> None:
+        self.room -= 1
+        if self.room < 0:
             raise ResourceExhausted("cannot be written, the disk is full")
-        return super().copy_from(source, key)
 
 
-def test_a_full_disk_ends_the_operation_and_keeps_what_was_stored(house: House) -> None:
-    full = FullDisk(str(house.data / "blobs"), write_once=True)
-    seams = replace(house.seams, blobs=full)
+class FullDisk(LocalBlobs):
+    """A blob store whose disk is full in the middle of the third batch of an import, whoever writes first."""
+
+    def writer(self, prefix: str) -> Any:
+        number = int(prefix.rpartition("/")[2].partition(".")[0])
+        return Full(super().writer(prefix), 20) if number >= 2 else super().writer(prefix)
+
+
+def count_first(count: verb.Count) -> verb.Count:
+    """All objects are counted before the first batch begins."""
+    count._thread.start()
+    count._thread.join()
+    return count
+
+
+def test_a_full_disk_ends_the_operation_and_keeps_what_was_stored(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verb.Count, "__enter__", count_first)
+    seams = replace(house.seams, blobs=FullDisk(str(house.data / "blobs")))
     operation = house.carry_to_the_end(seams)
     assert operation.error is not None and operation.error.code == ResourceExhausted.code
-    assert operation.counter.success + operation.counter.failure < house.scene.count
-    assert operation.counter.pending == house.scene.count - operation.counter.success - operation.counter.failure
-    assert len(blobs(house.data)) == house.seams.index.instances.count_in_store(1)
+    done = operation.counter.success + operation.counter.failure
+    assert done == sum(min(FIRST_ITEMS << number, MAX_ITEMS) for number in range(2)), "two batches"
+    assert operation.counter.pending == house.scene.count - done
+    sweep_garbage(house.seams)
+    house.check_disks()
+    stored = {"/".join(item.uids) for item in house.seams.index.instances.walk_store(1)}
+    assert stored <= set(house.scene.stored) and len(stored) == house.seams.index.instances.count_in_store(1) > 0

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.kill import check_disk
 from tests.faults.scene import blobs, exported
 from tests.support.dicom import make_instance
 from tests.support.server import GantryServer, counts
@@ -72,6 +73,7 @@ def test_a_store_whose_purge_is_killed_goes_and_its_namesake_stays(server: Gantr
     assert counts(server.wait(server.export(store, "gs://out"))) == (1, 0)
     (name,) = exported(server.buckets / "out")
     assert name == "1.2.1/1.2.1.1/9.1"
+    check_disk(server)
 
 
 def test_a_study_that_is_deleted_before_a_kill_stays_deleted(server: GantryServer) -> None:
@@ -83,6 +85,7 @@ def test_a_study_that_is_deleted_before_a_kill_stays_deleted(server: GantryServe
     server.wait_until(lambda: len(blobs(server.data)) == COUNT // 3 and rows(server, "garbage") == 0)
     assert counts(server.wait(server.export(store, "gs://out"))) == (COUNT // 3, 0)
     assert {name.split("/")[0] for name in exported(server.buckets / "out")} == {"1.2.2"}
+    check_disk(server)
 
 
 def test_a_study_that_is_deleted_while_it_is_imported_holds_what_came_after(server: GantryServer) -> None:
@@ -104,3 +107,4 @@ def test_bytes_of_single_instances_go_from_the_disk(server: GantryServer) -> Non
         server.call("DELETE", f"v1/{store}/dicomWeb/studies/1.2.2/series/1.2.2.{number % 70}/instances/9.{number}")
     server.wait_until(lambda: len(blobs(server.data)) == COUNT - 20)
     assert rows(server, "instance") == COUNT - 20
+    check_disk(server)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import replace
 from pathlib import Path
@@ -13,16 +13,21 @@ from typing import Any
 import pytest
 
 from gantry import executors
-from gantry.errors import Code, Interrupted, PermissionDenied, Status
+from gantry.errors import Code, Interrupted, PermissionDenied, Status, StatusError
 from gantry.executors import WorkerPool
+from gantry.names import ResourcePath
 from gantry.operations import commits
-from gantry.operations.blob_keys import half_written
+from gantry.operations.batch_writers import Tries, item_prefix
 from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Batch, Failure
-from gantry.seams import BucketUse, Seams, WorkerDied
-from tests.faults.house import House
+from gantry.seams import BlobWriter, BucketUse, Seams, WorkerDied
+from gantry.storage.extents import object_of
+from gantry.studies.store import Incoming, store
+from gantry.studies.uploads import Uploads
+from tests.faults.house import STORE, House
 from tests.seams import calls
+from tests.support.dicom import make_instance
 
 
 @pytest.fixture
@@ -79,25 +84,51 @@ class Stubborn:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._blobs, name)
 
-    def delete(self, key: str) -> None:
-        if key == self.key:
-            raise PermissionDenied("the directory cannot be written")
-        self._blobs.delete(key)
+    def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
+        failed = self._blobs.delete_all([key for key in keys if key != self.key])
+        return failed | {key: PermissionDenied("the directory cannot be written") for key in keys if key == self.key}
 
 
-def test_a_blob_that_cannot_be_deleted_hinders_neither_the_others_nor_an_operation(house: House) -> None:
-    blobs: Any = Stubborn(house.seams, "main/9/a.dcm")
-    seams = replace(house.seams, blobs=blobs)
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_blob_that_cannot_be_deleted_hinders_neither_the_others_nor_an_operation(house: House, shared: bool) -> None:
+    """A file of its own, or a segment."""
     operation = house.claim("r")
-    keys = ("main/9/a.dcm", "main/9/b.dcm")
-    for key in keys:
-        seams.blobs.put(key, [b"old"])
-    commits.commit(seams, operation, "r", Batch("", garbage=keys), commits.Totals())
-    assert seams.index.garbage.list_blobs() == ["main/9/a.dcm"]
+    keys = []
+    for number in range(2):
+        uids = ("1.2", "1.2.1", f"1.2.1.{number}")
+        writer = house.seams.blobs.writer(f"main/9/{number}-")
+        keys.append(writer.put([make_instance(*uids)], uids if shared else None)[0])
+        writer.flush()
+        writer.close()
+    assert house.blobs() == set(keys)
+    stuck = object_of(keys[0])
+    blobs: Any = Stubborn(house.seams, stuck)
+    seams = replace(house.seams, blobs=blobs)
+    commits.commit(seams, operation, "r", Batch("", garbage=tuple(keys)), commits.Totals())
+    assert seams.index.garbage.list_blobs() == [stuck]
     sweep_garbage(seams)
-    assert (seams.index.garbage.list_blobs(), house.blobs()) == (["main/9/a.dcm"], {"main/9/a.dcm"})
+    assert (seams.index.garbage.list_blobs(), house.blobs()) == ([stuck], {keys[0]})
     sweep_garbage(house.seams)
     assert (seams.index.garbage.list_blobs(), house.blobs()) == ([], set())
+    house.check_disks()
+
+
+def test_an_instance_that_is_being_read_stays_and_those_beside_it_go(house: House) -> None:
+    uids = [("1.2", "1.2.1", f"1.2.1.{number}") for number in range(3)]
+    uploads, data = Uploads(house.seams), [make_instance(*each) for each in uids]
+    stored = store(house.seams, uploads, STORE, [Incoming("part", iter([each])) for each in data]).instances
+    keys = [item.blob_key for item in stored]
+    assert len(set(map(object_of, keys))) == 1
+    with house.seams.blobs.open(keys[0]) as reader:
+        for each in uids[:2]:
+            house.seams.index.deletion.delete_instance(STORE, ResourcePath(*each))
+        sweep_garbage(house.seams)
+        assert (house.seams.index.garbage.list_blobs(), house.blobs()) == ([keys[0]], {keys[0], keys[2]})
+        assert reader.read_at(0, reader.size) == data[0]
+    sweep_garbage(house.seams)
+    assert (house.seams.index.garbage.list_blobs(), house.blobs()) == ([], {keys[2]})
+    uploads.close()
+    house.check_disks()
 
 
 def test_a_full_disk_is_named_as_the_reason(house: House) -> None:
@@ -146,24 +177,50 @@ class Deadly(Executor):
 
     def __init__(self, seams: Seams, name: str) -> None:
         self.seams, self.name = seams, name
+        self.left: list[BlobWriter] = []
 
     def submit(self, fn: Any, /, objects: Any, *offset: int, **more: Any) -> Future[Any]:
         future: Future[Any] = Future()
         numbers = [number for number, found in enumerate(objects, *offset) if getattr(found, "key", "") == self.name]
         if numbers:
-            self.seams.blobs.put(f"{more['blob_prefix']}/{numbers[0]:04d}.dcm", [b"half"])
+            self._write_some(item_prefix(more["blob_prefix"], *offset or (0,)))
             future.set_exception(WorkerDied("the worker process died"))
         else:
             future.set_result(fn(objects, *offset, **more))
         return future
 
+    def _write_some(self, prefix: str) -> None:
+        """In a segment and in a file of its own: what is durable, and what was never flushed."""
+        uids = ("1.9", "1.9.1", "1.9.1.1")
+        writer = self.seams.blobs.writer(prefix)
+        for _ in range(2):
+            writer.put([make_instance(*uids)], uids)
+            writer.put([b"half"])
+            if not self.left:
+                writer.flush()
+            self.left.append(writer)
+
 
 def test_what_a_dead_worker_left_is_swept(house: House) -> None:
     name = next(iter(house.seams.bucket(BucketUse("source", "read", "", "d")).list())).key
-    operation = house.carry_to_the_end(replace(house.seams, executor=Deadly(house.seams, name)))
+    deadly: Any = Deadly(house.seams, name)
+    operation = house.carry_to_the_end(replace(house.seams, executor=deadly))
+    assert len(deadly.left) > 2, "it was tried again"
     assert "gs://source/" + name in [
         entry.failure.resource for entry in house.seams.index.logs.list_failures(operation.name, 1000)
     ]
     sweep_garbage(house.seams)
-    assert house.blobs() == {instance.blob_key for instance in house.seams.index.instances.walk_store(1)}
-    assert list(half_written(["key"], ["main/1/2/0000.dcm"])) == []
+    house.check_disks()
+
+
+def test_after_a_call_that_ended_nothing_is_looked_for(house: House) -> None:
+    """Only after a second one: most batches need no listing."""
+    writer = house.seams.blobs.writer(item_prefix("main/1/2/a1-a0/000", 0))
+    key, _ = writer.put([b"half"])
+    writer.flush()
+    for begun, used, left in ((1, "", ()), (2, "", (key,)), (2, key, ())):
+        tries = Tries(house.seams)
+        for _ in range(begun):
+            tries.add(0)
+        assert tries.find_left(0, ["main/1/2/a1-a0/000"], [used]) == left
+    writer.close()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kill import kill_during
+from tests.faults.kill import check_disk, kill_during
 from tests.faults.scene import Scene, blobs, exported
 from tests.support.server import GantryServer, counts
 
@@ -21,6 +21,7 @@ def _check_import(server: GantryServer, store: str, operation: str, scene: Scene
     (server.buckets / "out").mkdir()
     assert counts(server.wait(server.export(store, "gs://out"))) == (len(scene.stored), 0)
     assert exported(server.buckets / "out") == scene.stored
+    check_disk(server)
     assert len(blobs(server.data)) == len(scene.stored)
     assert scene.read_fingerprint() == scene.fingerprint
 

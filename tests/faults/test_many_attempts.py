@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from gantry import ingest
 from gantry.operations import blob_keys
 from gantry.operations import import_dicom_data as verb
 from gantry.operations.blob_keys import sweep_uncommitted
 from gantry.operations.commits import Totals, commit
 from gantry.resources import Operation
+from gantry.storage.local_blobs import LocalBlobs
+from gantry.storage.places import PlacedBlobStore
 from tests.faults.house import House
 
 
@@ -50,8 +57,21 @@ def test_attempts_may_gain_a_digit(house: House, attempts: int) -> None:
     house.check(house.carry_to_the_end())
 
 
-def earlier_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The names of an older version."""
+class Here(Executor):
+    """Calls are made at once, in this process."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(fn(*args, **kwargs))
+        return future
+
+
+EARLIER = re.compile(r"main/1/\d+/\d{4,}-\d{6}/\d{3}/\d{4}-[0-9a-f]{16}\.dcm")
+
+
+@contextmanager
+def earlier_form(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """The names of an older version: a directory for each batch, a file for each instance."""
 
     def attempt(operation: Operation) -> str:
         return f"{blob_keys.operation_prefix(operation)}{operation.attempt:04d}-"
@@ -59,7 +79,15 @@ def earlier_form(monkeypatch: pytest.MonkeyPatch) -> None:
     def batch(operation: Operation, number: int) -> str:
         return f"{attempt(operation)}{number // 1000:06d}/{number % 1000:03d}"
 
-    monkeypatch.setattr(verb, "batch_prefix", batch)
+    today = house.seams
+    files: Any = {"main": LocalBlobs(str(house.data / "blobs"), shared=False)}
+    here: Any = Here()
+    with monkeypatch.context() as older:
+        older.setattr(verb, "batch_prefix", batch)
+        older.setattr(ingest, "item_prefix", lambda directory, _offset: f"{directory}/")
+        house.seams = replace(today, blobs=PlacedBlobStore(files), executor=here)
+        yield older
+    house.seams = today
 
 
 @pytest.mark.parametrize("attempts", [3, 9998, 10_001])
@@ -68,9 +96,9 @@ def test_an_upgrade_in_the_middle_keeps_what_the_older_version_committed(
 ) -> None:
     """The last attempt of the older version has committed one batch and written others."""
     had(house, attempts - 1)
-    with monkeypatch.context() as older:
-        earlier_form(older)
+    with earlier_form(house, monkeypatch):
         breaks_off(house, committed=2)
+    assert all(EARLIER.fullmatch(key) for key in house.blobs())
     breaks_off(house)
     breaks_off(house)
     house.check(house.carry_to_the_end())
@@ -79,8 +107,7 @@ def test_an_upgrade_in_the_middle_keeps_what_the_older_version_committed(
 def test_an_older_version_may_have_committed_on_both_sides_of_ten_thousand(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as older:
-        earlier_form(older)
+    with earlier_form(house, monkeypatch) as older:
         older.setattr(blob_keys, "_sweep", lambda *_: None)  # it would remove what is committed
         had(house, 9998)
         breaks_off(house)

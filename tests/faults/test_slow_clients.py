@@ -108,7 +108,8 @@ def test_more_connections_than_there_may_be(port: int, monkeypatch: pytest.Monke
 def test_half_of_the_descriptors_are_left_to_operations() -> None:
     script = (
         "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 1024));"
-        "from gantry.connections import limited; print(limited().limit, resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+        "from gantry.connections import make_limited_protocol as make;"
+        "print(make().limit, resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert told.stdout.split() == ["512", "1024"]

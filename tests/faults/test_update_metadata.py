@@ -18,10 +18,11 @@ from gantry.operations.commits import Totals, commit
 from gantry.operations.sweeper import sweep_garbage
 from gantry.operations.update_metadata import update_metadata
 from gantry.resources import Method, Operation, Replacement
+from gantry.storage.extents import object_of
 from gantry.studies.update import update_batch
 from tests.faults.house import DATASET, STORE, House
 from tests.faults.kill import kill_during
-from tests.faults.scene import blobs
+from tests.faults.scene import blobs, files
 from tests.support.dicom import make_instance
 from tests.support.server import GantryServer, counts
 
@@ -62,7 +63,7 @@ class Updating(House):
                 assert blob.size == instance.size
                 assert pydicom.dcmread(BytesIO(blob.read_at(0, blob.size))).PatientID == ["a", "b"]
         sweep_garbage(self.seams)
-        assert self.blobs() == {instance.blob_key for instance in self.seams.index.instances.walk_store(1)}
+        self.check_disks()
         metrics = self.seams.index.metrics.get_metrics(STORE, ResourcePath(STUDY))
         assert (metrics.instances, metrics.blob_bytes) == (len(found), sum(instance.size for instance in found))
 
@@ -94,7 +95,9 @@ def test_crash_after_a_commit_before_the_old_bytes_are_swept(house: Updating) ->
     with closing(update_metadata(house.seams, operation)) as batches:
         for batch in batches:
             house.seams.index.operations.commit_batch(operation, "first", batch)
-    assert set(house.seams.index.garbage.list_blobs()) <= blobs(house.data)
+    garbage = house.seams.index.garbage.list_blobs()
+    assert set(map(object_of, garbage)) <= files(house.data / "blobs")
+    assert {key for key in garbage if object_of(key) != key} <= blobs(house.data), "no bytes went before their row"
     house.check_updated(house.carry_to_the_end())
 
 
@@ -117,16 +120,18 @@ def test_an_instance_that_is_changed_meanwhile_is_told_and_keeps_that_change(hou
     with closing(update_metadata(house.seams, operation)) as batches:
         batch = next(batches)
         before = batch.replacements[0].before
-        key = f"main/{operation.store_id}/other.dcm"
-        (made,) = update_batch([before], [key], patch=other, web_url="http://h", blobs=house.seams.blobs)
+        prefix = f"{operation.store_id}/other-"
+        (made,) = update_batch([before], ["main"], prefix, patch=other, web_url="http://h", blobs=house.seams.blobs)
         assert isinstance(made, Replacement)
+        key = made.after.blob_key
+        assert key.startswith(f"main/{prefix}")
         assert house.seams.index.uploads.replace_instance(made) is None
         for each in chain([batch], batches):
             commit(house.seams, operation, "first", each, Totals())
     (entry,) = house.seams.index.logs.list_failures(operation.name, 10)
     assert (entry.failure.status.code, entry.failure.resource) == (Code.ABORTED, before.path)
     sweep_garbage(house.seams)
-    assert house.blobs() == {instance.blob_key for instance in house.seams.index.instances.walk_store(1)}
+    house.check_disks()
     with house.seams.blobs.open(key) as blob:
         assert pydicom.dcmread(BytesIO(blob.read_at(0, blob.size))).PatientID == ["a", "other"]
 

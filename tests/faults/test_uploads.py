@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -11,6 +12,12 @@ from pathlib import Path
 import httpx
 import pytest
 
+from gantry.storage.contents import MAGIC
+from gantry.storage.extents import ALIGNMENT, align, object_of
+from gantry.storage.local_blobs import LocalBlobs
+from tests.faults.kill import check_disk
+from tests.faults.scene import files
+from tests.support.blobs import BlobOnDisk, find_blobs, used_bytes
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
@@ -26,8 +33,8 @@ def server(tmp_path: Path) -> Iterator[GantryServer]:
     made.stop()
 
 
-def blobs(server: GantryServer) -> set[Path]:
-    return set((server.data / "blobs").rglob("*.dcm"))
+def blobs(server: GantryServer) -> dict[str, BlobOnDisk]:
+    return find_blobs(server.data / "blobs")
 
 
 def kill(server: GantryServer) -> None:
@@ -86,8 +93,8 @@ def test_a_kill_at_any_time(server: GantryServer, requests: int) -> None:
     found = {value(item, "00080018") for item in web.search("instances", limit=50000)}
     assert found >= set(answered), "what was answered is there"
     assert len(found) % PER_REQUEST == 0, "a request that fits one batch is there as a whole or not at all"
-    named = {key for (key,) in rows(server, "SELECT blob_key FROM instance")}
-    assert {str(path.relative_to(server.data / "blobs")) for path in blobs(server)} == named
+    check_disk(server)
+    assert len(blobs(server)) == len(found)
     for study in {uid.split(".")[1] for uid in found}:
         parts = parts_of(web.get(f"studies/1.{study}", AS_STORED))
         assert {part.data for part in parts} == {
@@ -97,17 +104,53 @@ def test_a_kill_at_any_time(server: GantryServer, requests: int) -> None:
 
 def test_what_a_killed_process_has_written_is_removed_and_what_it_committed_is_not(server: GantryServer) -> None:
     web = Web(Gantry(server))
-    web.stored(make_instance("1.1", "1.1.1", "1.1.1.1"))
-    (lot,) = {path.parents[2] for path in blobs(server)}
-    orphans = [lot / "0077" / "000000" / f"{number:04d}.dcm" for number in range(3)]
-    orphans[0].parent.mkdir(parents=True)
-    orphans[0].write_bytes(make_instance("1.1", "1.1.1", "1.1.1.2"))
-    orphans[1].write_bytes(b"half")
-    orphans[2].write_bytes(make_instance("1.1", "1.1.1", "1.1.1.1"))
+    data = make_instance("1.1", "1.1.1", "1.1.1.1")
+    web.stored(data)
+    ((key, blob),) = blobs(server).items()
+    lot = blob.path.parent
+    assert str(lot.relative_to(server.data / "blobs")) == "main/1/stow/1"
+    leave_in_segment(blob.path)
+    leave_in_other_files(server, lot.relative_to(server.data / "blobs"))
+    assert len(blobs(server)) == 1 + 2 + 3 + 3
     kill(server)
     settled(server)
-    assert len(blobs(server)) == 1 and not any(path.exists() for path in orphans)
+    server.wait_until(lambda: files(server.data / "blobs") == {object_of(key)})
+    assert blobs(server).keys() == {key} and blob.read() == data
+    tables = [at for at in range(0, blob.path.stat().st_size, ALIGNMENT) if is_table(blob.path, at)]
+    assert used_bytes(lot) <= ALIGNMENT * (2 + 2 * len(tables)), "what was freed takes no room"
     assert len(web.search("instances")) == 1
+
+
+UNKNOWN = ("1.1", "1.1.1", "1.1.1.2")
+
+
+def leave_in_segment(path: Path) -> None:
+    """What a process writes to a segment and is killed: an instance that no table lists, half of another, garbage."""
+    with path.open("r+b") as file:
+        for data in (make_instance(*UNKNOWN), make_instance(*UNKNOWN)[:-100], b"half" * 2000):
+            file.seek(align(file.seek(0, os.SEEK_END)))
+            file.write(data)
+
+
+def leave_in_other_files(server: GantryServer, lot: Path) -> None:
+    """Segments and objects of their own without a row: whole, with a table or without, and broken off."""
+    store = LocalBlobs(str(server.data / "blobs"))
+    writer = store.writer(f"{lot}/")
+    for number in range(3):
+        writer.put([make_instance("1.1", "1.1.1", f"1.1.1.{number}")], ("1.1", "1.1.1", f"1.1.1.{number}"))
+    writer.flush()
+    for number in range(2):
+        writer.put([make_instance("1.1", "1.1.1", f"1.1.1.{number}")])
+    writer.flush()
+    writer.close()
+    (server.data / "blobs" / lot / "0077-0123456789abcdef.dcm").write_bytes(b"half")
+    (server.data / "blobs" / lot / "0077-0123456789abcdef.seg").write_bytes(b"half")
+
+
+def is_table(path: Path, offset: int) -> bool:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def test_a_clean_end_leaves_no_lot(server: GantryServer) -> None:

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from gantry.operations.batches import ATTEMPTS_ALONE
+from tests.faults.kill import check_disk
 from tests.faults.scene import Scene, blobs
 from tests.support.processes import children
 from tests.support.server import GantryServer, counts
@@ -39,6 +40,7 @@ def test_an_import_whose_workers_are_killed_ends_as_if_undisturbed(tmp_path: Pat
         # The first death costs a batch, and fewer than ATTEMPTS_ALONE are left: whatever they hit, no object fails.
         killed = _kill_one_after_the_other(server, operation, ATTEMPTS_ALONE)
         assert counts(server.wait(operation)) == (scene.success, scene.failure)
+        check_disk(server)
         assert len(blobs(server.data)) == len(scene.stored)
         assert killed >= 1
         assert 1 <= server.log_text().count(_REPLACED) <= killed

@@ -9,6 +9,7 @@ from contextlib import suppress
 import pytest
 
 from tests.hostile.neighbours import UIDS, Neighbours
+from tests.support.blobs import used_bytes
 from tests.support.dicom import make_instance
 from tests.support.web import multipart
 
@@ -117,19 +118,11 @@ def test_a_part_without_end_is_given_back(neighbours: Neighbours) -> None:
     lines = head(
         "POST", f"{neighbours.web.root}/studies", f"Content-Type: {content_type}", "Transfer-Encoding: chunked"
     )
-    before = sum(path.stat().st_size for path in neighbours.gantry.server.data.rglob("*") if path.is_file())
+    before = used_bytes(neighbours.gantry.server.data)
     with socket.create_connection(("127.0.0.1", neighbours.gantry.server.port), timeout=60) as connection:
         connection.sendall(lines.replace("\n", "\r\n").encode() + b"\r\n\r\n" + chunk(body))
         for _ in range(50):
             connection.sendall(chunk(PIECE))
 
-    def given_back() -> bool:
-        found = (path for path in neighbours.gantry.server.data.rglob("*") if path.is_file())
-        now = 0
-        for path in found:
-            with suppress(FileNotFoundError):
-                now += path.stat().st_size
-        return now < before + (8 << 20)
-
-    neighbours.gantry.server.wait_until(given_back)
+    neighbours.gantry.server.wait_until(lambda: used_bytes(neighbours.gantry.server.data) < before + (8 << 20))
     assert neighbours.web.search("instances") == []

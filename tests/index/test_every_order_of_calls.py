@@ -249,7 +249,7 @@ class Calls:
             self.index.segments.move_instances(each.store_id, moves, self.sealed(each.store_id))
 
     def seal(self) -> None:
-        self.index.uploads.seal(self.sealed(self.store_id()))
+        self.index.uploads.end_upload(0, self.sealed(self.store_id()))
 
     def _replacements(self, store_id: int) -> list[Replacement]:
         return [

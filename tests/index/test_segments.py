@@ -106,7 +106,7 @@ def test_an_open_segment_stays_until_it_is_sealed(index: SqlIndex, store: DicomS
     assert index.garbage.list_blobs() == [inside(1).blob_key]
     assert sparse(index) == []
     index.uploads.store_instances(store.id, [inside(2)])
-    index.uploads.seal([A])
+    index.uploads.end_upload(0, [A])
     assert index.garbage.list_blobs() == [inside(1).blob_key]
     assert [each.key for each in sparse(index)] == [A]
     index.deletion.delete_instance(STORE, ResourcePath(*inside(2).uids))
@@ -117,15 +117,15 @@ def test_a_segment_that_no_row_has_named_becomes_garbage(index: SqlIndex, operat
     refused = Batch("a", (item(1),), garbage=(inside(1).blob_key,), segments=(A,))
     index.operations.commit_batch(operation, RUNNER, refused)
     assert index.garbage.list_blobs() == [A]
-    index.uploads.seal([B])
+    index.uploads.end_upload(0, [B])
     assert sorted(index.garbage.list_blobs()) == sorted([A, B])
 
 
 def test_an_empty_segment_goes_when_it_is_sealed(index: SqlIndex, store: DicomStore) -> None:
     index.uploads.store_instances(store.id, [inside(1)])
     index.deletion.delete_instance(STORE, ResourcePath(*inside(1).uids))
-    index.uploads.seal([A])
-    index.uploads.seal([A])
+    index.uploads.end_upload(0, [A])
+    index.uploads.end_upload(0, [A])
     assert index.garbage.list_blobs() == [A]
     assert index.segments.list_totals() == []
 

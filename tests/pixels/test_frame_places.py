@@ -30,7 +30,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> dict[str, Growing]:
         return found.setdefault(blob.key, Growing())
 
     monkeypatch.setattr(module, "stored_frames", look)
-    monkeypatch.setattr(module, "one_header", lambda *_: None)
+    monkeypatch.setattr(module, "read_one_header", lambda *_: None)
     return found
 
 

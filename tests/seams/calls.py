@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -110,3 +111,12 @@ def load_once_in_vain(path: Path) -> str:
 
 def give_back(value: object) -> object:
     return value
+
+
+def count_page_faults(rounds: int, size: int) -> int:
+    """Of as many rounds, each of which needs three buffers of a size in bytes at a time and lets them go."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(rounds):
+        buffers = [b"x" * size for _ in range(3)]
+        buffers.clear()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from gantry.errors import Code, Status, Unavailable
 from gantry.executors import WorkerDied
-from gantry.operations.batches import ATTEMPTS_ALONE, FIRST_ITEMS, MAX_BYTES, MAX_ITEMS, cut, died, run_in_order
+from gantry.operations.batches import (
+    ATTEMPTS_ALONE,
+    FIRST_ITEMS,
+    MAX_BYTES,
+    MAX_ITEMS,
+    cut,
+    describe_death,
+    run_in_order,
+)
 from gantry.seams import WorkerTimedOut
 
 
@@ -198,11 +206,11 @@ def test_closing_drops_what_has_not_begun_and_waits_for_what_has() -> None:
 
 
 def test_an_item_that_kills_its_worker_is_an_internal_failure() -> None:
-    failure = died("gs://b/a", "read this object", WorkerDied("the worker process died"))
+    failure = describe_death("gs://b/a", "read this object", WorkerDied("the worker process died"))
     assert failure.resource == "gs://b/a"
     assert failure.status == Status(Code.INTERNAL, "the worker process died while it read this object")
 
 
 def test_an_item_that_takes_too_long_has_exceeded_its_deadline() -> None:
-    failure = died("gs://b/a", "wrote this instance", WorkerTimedOut(60))
+    failure = describe_death("gs://b/a", "wrote this instance", WorkerTimedOut(60))
     assert failure.status.code is Code.DEADLINE_EXCEEDED and "60 seconds" in failure.status.message

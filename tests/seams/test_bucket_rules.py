@@ -10,7 +10,7 @@ import pytest
 from gantry.errors import InvalidArgument, PermissionDenied
 from gantry.seams import BucketUse
 from gantry.settings.loading import load_settings
-from gantry.storage.bucket_rules import BucketRule, require
+from gantry.storage.bucket_rules import BucketRule, require_access
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
@@ -32,8 +32,8 @@ RULES = (
     ],
 )
 def test_what_a_rule_allows(use: BucketUse) -> None:
-    require(RULES, use)
-    require((), use)
+    require_access(RULES, use)
+    require_access((), use)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_what_a_rule_allows(use: BucketUse) -> None:
 )
 def test_what_no_rule_allows(use: BucketUse, words: str) -> None:
     with pytest.raises(PermissionDenied) as denied:
-        require(RULES, use)
+        require_access(RULES, use)
     assert words in denied.value.message
 
 

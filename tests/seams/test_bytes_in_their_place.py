@@ -13,16 +13,23 @@ import pytest
 from gantry.errors import Aborted, Interrupted, NotFound
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
+from gantry.operations.batch_writers import with_segments
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Batch, Change, Dataset, DicomStore, StoredInstance
-from gantry.seams import BlobStore, Seams
-from gantry.storage.local import LocalBlobStore
+from gantry.seams import Blobs, Seams
+from gantry.storage import segments
+from gantry.storage.extents import object_of
+from gantry.storage.local_blobs import LocalBlobs
+from gantry.storage.local_writer import LocalWriter
 from gantry.storage.places import PlacedBlobStore
+from gantry.storage.segments import Segments
 from gantry.studies.store import Incoming, Stored, store
 from gantry.studies.update import update_instance
-from gantry.studies.uploads import Uploads, sweep_uploads
+from gantry.studies.upload_sweeps import sweep_uploads
+from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
 from tests.index.values import DATASET, RUNNER, STORE, begin
+from tests.support.blobs import find_blobs
 
 PLACES = ("main", "ARCHIVE", "COLDLINE")
 CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
@@ -31,10 +38,10 @@ PATCH = [{"op": "add", "path": "/00100020", "value": {"vr": "LO", "Value": ["new
 
 
 def open_parts(tmp_path: Path) -> Seams:
-    blobs: dict[str, BlobStore] = {}
+    blobs: dict[str, Blobs] = {}
     for place in PLACES:
         (tmp_path / place).mkdir(exist_ok=True)
-        blobs[place] = LocalBlobStore(str(tmp_path / place), write_once=True)
+        blobs[place] = LocalBlobs(str(tmp_path / place))
     unused: Any = None
     index = SqlIndex(f"sqlite:///{tmp_path / 'index.sqlite'}")
     return Seams(index, PlacedBlobStore(blobs), unused, unused, unused, 1, places=PLACES)
@@ -69,12 +76,15 @@ def move(seams: Seams, storage_class: str, number: int = 0) -> None:
     before = rows(seams)[f"1.2.1.1.{number}"]
     key = before.blob_key
     if key.partition("/")[0] != seams.place_of(storage_class):
-        key = f"{seams.place_of(storage_class)}/1/7/{os.urandom(4).hex()}.dcm"
+        writer = seams.blobs.writer(f"{seams.place_of(storage_class)}/1/7/")
         with seams.blobs.open(before.blob_key) as source:
-            seams.blobs.copy_from(source, key)
+            key = writer.copy_from(source, before.uids)
+        writer.flush()
+        writer.close()
     index: Any = seams.index
     operation = begin(index)
-    index.operations.commit_batch(operation, RUNNER, Batch("a", changes=(Change(before, storage_class, key),)))
+    batch = with_segments(Batch("a", changes=(Change(before, storage_class, key),)))
+    index.operations.commit_batch(operation, RUNNER, batch)
     index.operations.finish_operation(operation, RUNNER, None)
 
 
@@ -82,8 +92,8 @@ def rows(seams: Seams) -> dict[str, StoredInstance]:
     return {row.sop_instance_uid: row for row in seams.index.instances.walk_store(1)}
 
 
-def check(seams: Seams, classes: Sequence[str], text: str = "") -> None:
-    """Every row has its class, and bytes in the place of it; no other bytes are left anywhere."""
+def check(seams: Seams, tmp_path: Path, classes: Sequence[str], text: str = "") -> None:
+    """Every row has its class, and bytes in the place of it; no other bytes, and no other file, are left anywhere."""
     sweep_garbage(seams)
     found = rows(seams)
     assert [found[f"1.2.1.1.{number}"].storage_class for number in range(len(classes))] == list(classes)
@@ -91,17 +101,21 @@ def check(seams: Seams, classes: Sequence[str], text: str = "") -> None:
         assert row.blob_key.partition("/")[0] == seams.place_of(row.storage_class)
         with seams.blobs.open(row.blob_key) as blob:
             assert blob.size == row.size and text.encode() in blob.read_at(0, blob.size)
-    assert {item.key for item in seams.blobs.list()} == {row.blob_key for row in found.values()}
+    keys = {row.blob_key for row in found.values()}
+    assert {key for place in PLACES for key in find_blobs(tmp_path / place)} == keys
+    assert {item.key for item in seams.blobs.list()} == set(map(object_of, keys))
 
 
 @pytest.mark.parametrize("size", [0, 3 << 20])
 @pytest.mark.parametrize("storage_class", CLASSES)
-def test_what_is_stored_instead_goes_to_the_place_of_the_class(seams: Seams, storage_class: str, size: int) -> None:
+def test_what_is_stored_instead_goes_to_the_place_of_the_class(
+    seams: Seams, tmp_path: Path, storage_class: str, size: int
+) -> None:
     put(seams, "old")
     move(seams, storage_class)
     done = put(seams, "new", size=size)
     assert len(done.instances) == 2 and done.refused == []
-    check(seams, [storage_class, "STANDARD"], "new")
+    check(seams, tmp_path, [storage_class, "STANDARD"], "new")
 
 
 class Meanwhile:
@@ -127,7 +141,7 @@ class Meanwhile:
     ],
 )
 def test_classes_that_change_between_two_looks(
-    seams: Seams, monkeypatch: pytest.MonkeyPatch, classes: tuple[str, ...]
+    seams: Seams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: tuple[str, ...]
 ) -> None:
     put(seams, "old")
     move(seams, "NEARLINE", 1)
@@ -136,11 +150,11 @@ def test_classes_that_change_between_two_looks(
     monkeypatch.setattr(seams.index.uploads, "store_instances", changing)
     done = put(seams, "new")
     assert len(done.instances) == 2 and done.refused == [] and changing.actions == []
-    check(seams, [classes[-1], "NEARLINE"], "new")
+    check(seams, tmp_path, [classes[-1], "NEARLINE"], "new")
 
 
 def test_classes_that_never_stop_changing_are_an_error_and_leave_nothing(
-    seams: Seams, monkeypatch: pytest.MonkeyPatch
+    seams: Seams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(seams, "old")
     actions = [lambda number=number: move(seams, ("ARCHIVE", "COLDLINE")[number % 2]) for number in range(50)]
@@ -149,11 +163,11 @@ def test_classes_that_never_stop_changing_are_an_error_and_leave_nothing(
     with pytest.raises(Aborted, match="again and again"):
         put(seams, "new")
     monkeypatch.undo()
-    check(seams, [rows(seams)[ONE.instance].storage_class, "STANDARD"], "old")
+    check(seams, tmp_path, [rows(seams)[ONE.instance].storage_class, "STANDARD"], "old")
 
 
 def test_an_instance_that_is_deleted_meanwhile_is_stored_as_a_new_one(
-    seams: Seams, monkeypatch: pytest.MonkeyPatch
+    seams: Seams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(seams, "old")
     move(seams, "ARCHIVE")
@@ -163,11 +177,13 @@ def test_an_instance_that_is_deleted_meanwhile_is_stored_as_a_new_one(
     )
     monkeypatch.setattr(seams.index.uploads, "store_instances", changing)
     assert len(put(seams, "new").instances) == 2
-    check(seams, [rows(seams)[ONE.instance].storage_class, "STANDARD"], "new")
+    check(seams, tmp_path, [rows(seams)[ONE.instance].storage_class, "STANDARD"], "new")
 
 
 @pytest.mark.parametrize("written", [False, True])
-def test_an_error_of_the_index_after_the_copy(seams: Seams, monkeypatch: pytest.MonkeyPatch, written: bool) -> None:
+def test_an_error_of_the_index_after_the_copy(
+    seams: Seams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
     """Before the rows are written, or after."""
     put(seams, "old")
     move(seams, "ARCHIVE")
@@ -186,10 +202,10 @@ def test_an_error_of_the_index_after_the_copy(seams: Seams, monkeypatch: pytest.
     else:
         with pytest.raises(Interrupted):
             put(seams, "new")
-    check(seams, ["ARCHIVE", "STANDARD"], "new" if written else "old")
+    check(seams, tmp_path, ["ARCHIVE", "STANDARD"], "new" if written else "old")
 
 
-STEPS = 9
+STEPS = 22
 
 
 @pytest.mark.parametrize("step", range(STEPS))
@@ -211,7 +227,7 @@ def test_a_kill_at_any_step_leaves_no_bytes_behind(tmp_path: Path, step: int) ->
     texts = {_read_text(seams, row) for row in rows(seams).values()}
     assert len(texts) == 1, "both are replaced, or none"
     assert os.waitstatus_to_exitcode(status) == (7 if step < STEPS - 1 else 0)
-    check(seams, ["ARCHIVE", "STANDARD"], texts.pop())
+    check(seams, tmp_path, ["ARCHIVE", "STANDARD"], texts.pop())
     seams.index.close()
 
 
@@ -223,11 +239,15 @@ def _run_and_die(tmp_path: Path, step: int) -> None:
             (seams.index.uploads, "store_instances"),
             (seams.index.uploads, "end_upload"),
             (seams.index.instances, "find_stored"),
-            (LocalBlobStore, "put"),
-            (LocalBlobStore, "copy_from"),
-            (LocalBlobStore, "delete"),
+            (LocalWriter, "put"),
+            (LocalWriter, "copy_from"),
+            (LocalWriter, "flush"),
+            (LocalWriter, "close"),
+            (Segments, "sync"),
+            (LocalBlobs, "delete"),
         ):
             setattr(part, name, _die_before(getattr(part, name), left))
+        segments.write_at = _die_half_way(segments.write_at, left)
         put(seams, "new")
     finally:
         os._exit(0)
@@ -242,6 +262,16 @@ def _die_before(function: Callable[..., Any], left: Iterator[int]) -> Callable[.
     return call
 
 
+def _die_half_way(write: Callable[[int, bytes, int], None], left: Iterator[int]) -> Callable[[int, bytes, int], None]:
+    def call(fd: int, data: bytes, offset: int) -> None:
+        if next(left, None) is None:
+            write(fd, data[: len(data) // 2], offset)
+            os._exit(7)
+        write(fd, data, offset)
+
+    return call
+
+
 def _read_text(seams: Seams, row: StoredInstance) -> str:
     with seams.blobs.open(row.blob_key) as blob:
         data = blob.read_at(0, blob.size)
@@ -250,7 +280,7 @@ def _read_text(seams: Seams, row: StoredInstance) -> str:
 
 @pytest.mark.parametrize("storage_class", CLASSES)
 def test_a_patch_of_an_instance_that_was_moved_just_now(
-    seams: Seams, monkeypatch: pytest.MonkeyPatch, storage_class: str
+    seams: Seams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, storage_class: str
 ) -> None:
     """It was read before its class changed, and its bytes were moved and swept since."""
     put(seams, "old")
@@ -265,4 +295,4 @@ def test_a_patch_of_an_instance_that_was_moved_just_now(
     update_instance(seams, uploads, STORE, ONE, PATCH, "http://h")
     uploads.close()
     assert rows(seams)[ONE.instance].blob_key.partition("/")[2].startswith("1/stow/")
-    check(seams, [storage_class, "STANDARD"], "old")
+    check(seams, tmp_path, [storage_class, "STANDARD"], "old")

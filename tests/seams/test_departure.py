@@ -16,8 +16,8 @@ import pytest
 from gantry.errors import Cancelled, Unavailable
 from gantry.executors import WorkerPool
 from gantry.studies import pixel_work
-from gantry.studies.departure import leave, require_client, watch
-from gantry.studies.pixel_work import result, submit
+from gantry.studies.departure import leave, on_leave, require_client, watch
+from gantry.studies.pixel_work import submit, wait_for_pixels
 from tests.seams import calls
 
 ROOT = str(Path(__file__).parents[2])
@@ -71,6 +71,27 @@ def test_only_the_client_that_left_has_left() -> None:
         one.run(require_client)
 
 
+def test_who_waits_for_the_client_to_leave_is_called_once_and_only_within_the_block() -> None:
+    calls_made: list[str] = []
+
+    def wait(request: Request, name: str, goes: bool) -> None:
+        with on_leave(lambda: calls_made.append(name)):
+            if goes:
+                request.leave()
+
+    before, within, after = Request(), Request(), Request()
+    before.leave()
+    before.run(wait, before, "before", False)
+    within.run(wait, within, "within", True)
+    within.leave()
+    after.run(wait, after, "after", False)
+    after.leave()
+    assert calls_made == ["before", "within"]
+    with on_leave(lambda: calls_made.append("nobody")):
+        leave()
+    assert calls_made == ["before", "within"]
+
+
 def test_what_waits_is_not_begun_and_what_lasts_is_ended(pool: WorkerPool, tmp_path: Path) -> None:
     first, second = Request(), Request()
     lasting = first.run(begin, pool, calls.wait_for_blob, tmp_path / "never")
@@ -79,7 +100,7 @@ def test_what_waits_is_not_begun_and_what_lasts_is_ended(pool: WorkerPool, tmp_p
 
     def wait(request: Request, future: Any) -> None:
         try:
-            request.run(result, future)
+            request.run(wait_for_pixels, future)
         except BaseException as error:
             errors.append(type(error))
 
@@ -113,6 +134,6 @@ def test_whoever_waits_while_the_server_stops_is_told_so(pool: WorkerPool, tmp_p
     pool.end()
     for future in (lasting, waiting):
         with pytest.raises(Unavailable, match="stopping"):
-            result(future)
+            wait_for_pixels(future)
     with pytest.raises(Unavailable, match="stopping"):
         begin(pool, calls.touch_blob, tmp_path / "ran")

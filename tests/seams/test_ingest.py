@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,14 @@ import pytest
 
 from gantry import ingest
 from gantry.errors import Aborted, Code, ResourceExhausted, Status, Unavailable
-from gantry.ingest import ingest_batch, printable, same_bytes
+from gantry.ingest import compare_bytes, ingest_batch, make_printable
 from gantry.resources import Failure, Instance, ObjectMeta
 from gantry.seams import OpenedObject
+from gantry.storage import own_objects, segments
 from gantry.storage.local import LocalBlobStore
+from gantry.storage.local_blobs import LocalBlobs
+from gantry.storage.local_writer import OWN_BYTES
+from tests.support.blobs import find_blobs
 from tests.support.dicom import EXPLICIT_LITTLE_ENDIAN, SECONDARY_CAPTURE, make_instance
 
 Run = Callable[..., list[Instance | Failure]]
@@ -26,13 +32,13 @@ def source(tmp_path: Path) -> LocalBlobStore:
 
 
 @pytest.fixture
-def blobs(tmp_path: Path) -> LocalBlobStore:
+def blobs(tmp_path: Path) -> LocalBlobs:
     (tmp_path / "blobs").mkdir()
-    return LocalBlobStore(str(tmp_path / "blobs"), write_once=True)
+    return LocalBlobs(str(tmp_path / "blobs"))
 
 
 @pytest.fixture
-def run(source: LocalBlobStore, blobs: LocalBlobStore) -> Run:
+def run(source: LocalBlobStore, blobs: LocalBlobs) -> Run:
     def call(*keys: str | ObjectMeta, offset: int = 0, **changed: Any) -> list[Instance | Failure]:
         found = [key if isinstance(key, ObjectMeta) else ObjectMeta(key, 0) for key in keys]
         how = {
@@ -47,8 +53,14 @@ def run(source: LocalBlobStore, blobs: LocalBlobStore) -> Run:
     return call
 
 
-def stored(blobs: LocalBlobStore) -> list[str]:
-    return [found.key for found in blobs.list()]
+def stored(blobs: LocalBlobs) -> dict[str, bytes]:
+    """What lies on the disk, whether anybody knows of it or not, by its key."""
+    return {key: found.read() for key, found in find_blobs(Path(os.fsdecode(blobs.root))).items()}
+
+
+def key_of(outcome: Instance | Failure) -> str:
+    assert isinstance(outcome, Instance)
+    return outcome.blob_key
 
 
 def code_of(outcome: Instance | Failure) -> Code:
@@ -56,7 +68,7 @@ def code_of(outcome: Instance | Failure) -> Code:
     return outcome.status.code
 
 
-def test_an_object_becomes_an_instance_and_a_blob(source: LocalBlobStore, blobs: LocalBlobStore, run: Run) -> None:
+def test_an_object_becomes_an_instance_and_a_blob(source: LocalBlobStore, blobs: LocalBlobs, run: Run) -> None:
     data = make_instance("1.2", "1.2.3", "1.2.3.4")
     source.put("d/a.dcm", [data])
     (outcome,) = run("d/a.dcm")
@@ -69,31 +81,50 @@ def test_an_object_becomes_an_instance_and_a_blob(source: LocalBlobStore, blobs:
             "1.2.3.4",
             SECONDARY_CAPTURE,
             EXPLICIT_LITTLE_ENDIAN,
-            "1/2/0000.dcm",
+            outcome.blob_key,
             len(data),
             "ARCHIVE",
             "gs://b/d/a.dcm",
         )
     )
-    with blobs.open("1/2/0000.dcm") as opened:
+    assert outcome.blob_key.startswith("1/2.0000-")
+    with blobs.open(outcome.blob_key) as opened:
         assert b"".join(opened.chunks()) == data
+    assert stored(blobs) == {outcome.blob_key: data}
 
 
-def test_there_is_one_outcome_per_object_in_order(source: LocalBlobStore, blobs: LocalBlobStore, run: Run) -> None:
-    for name in ("a", "c"):
-        source.put(name, [make_instance(sop=f"1.{len(name)}{ord(name)}")])
+def test_there_is_one_outcome_per_object_in_order(source: LocalBlobStore, blobs: LocalBlobs, run: Run) -> None:
+    contents = {name: make_instance(sop=f"1.{len(name)}{ord(name)}") for name in ("a", "c")}
+    for name, data in contents.items():
+        source.put(name, [data])
     source.put("b", [b"not DICOM"])
     outcomes = run("c", "b", "none", "a")
     assert [outcome.resource for outcome in outcomes] == ["gs://b/c", "gs://b/b", "gs://b/none", "gs://b/a"]
     assert [isinstance(outcome, Instance) for outcome in outcomes] == [True, False, False, True]
-    assert stored(blobs) == ["1/2/0000.dcm", "1/2/0003.dcm"]
+    assert stored(blobs) == {key_of(outcomes[0]): contents["c"], key_of(outcomes[3]): contents["a"]}
 
 
-def test_blobs_are_numbered_from_the_offset(source: LocalBlobStore, blobs: LocalBlobStore, run: Run) -> None:
+def test_keys_say_where_in_the_batch_a_call_begins_and_never_repeat(
+    source: LocalBlobStore, blobs: LocalBlobs, run: Run
+) -> None:
+    """A batch whose worker died is run again in parts: none of them meets what the others have left."""
+    data = make_instance()
     for name in ("a", "b"):
-        source.put(name, [make_instance()])
-    run("a", "b", offset=41)
-    assert stored(blobs) == ["1/2/0041.dcm", "1/2/0042.dcm"]
+        source.put(name, [data])
+    keys = [key_of(outcome) for _ in range(2) for outcome in run("a", "b", offset=41)]
+    assert all(key.startswith("1/2.0041-") for key in keys)
+    assert len(set(keys)) == 4
+    assert stored(blobs) == dict.fromkeys(keys, data)
+
+
+@pytest.mark.parametrize("size", [ingest.SMALL_BYTES - 1000, ingest.SMALL_BYTES + 1, OWN_BYTES + 1])
+def test_bytes_of_every_size_are_stored_as_they_are(
+    source: LocalBlobStore, blobs: LocalBlobs, run: Run, size: int
+) -> None:
+    data = make_instance(pixel_bytes=size)
+    source.put("a", [data])
+    (outcome,) = run("a")
+    assert stored(blobs) == {key_of(outcome): data}
 
 
 def test_nothing_comes_of_nothing(run: Run) -> None:
@@ -112,11 +143,11 @@ def test_nothing_comes_of_nothing(run: Run) -> None:
     ids=["empty", "text", "preamble", "cut", "no study"],
 )
 def test_what_is_not_a_dicom_instance_is_a_failure_without_a_blob(
-    source: LocalBlobStore, blobs: LocalBlobStore, run: Run, data: bytes, code: Code
+    source: LocalBlobStore, blobs: LocalBlobs, run: Run, data: bytes, code: Code
 ) -> None:
     source.put("a", [data])
     assert code_of(run("a")[0]) == code
-    assert stored(blobs) == []
+    assert stored(blobs) == {}
 
 
 def test_an_entry_with_a_problem_is_a_failure_that_says_so(run: Run) -> None:
@@ -129,77 +160,115 @@ def test_an_object_that_has_gone_is_a_failure(run: Run) -> None:
 
 
 def test_an_object_that_is_too_large_is_a_failure(
-    source: LocalBlobStore, blobs: LocalBlobStore, run: Run, monkeypatch: pytest.MonkeyPatch
+    source: LocalBlobStore, blobs: LocalBlobs, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = make_instance()
     source.put("a", [data])
     monkeypatch.setattr(ingest, "MAX_OBJECT_BYTES", len(data) - 1)
     assert code_of(run("a")[0]) == Code.FAILED_PRECONDITION
-    assert stored(blobs) == []
+    assert stored(blobs) == {}
     monkeypatch.setattr(ingest, "MAX_OBJECT_BYTES", len(data))
     assert isinstance(run("a")[0], Instance)
 
 
-class BrokenStore(LocalBlobStore):
-    """Writes the blob and then breaks with ``error``, as storage that fails late does."""
+class Changing(LocalBlobStore):
+    """Breaks with ``error`` when half of an object has been read."""
 
     def __init__(self, root: str, error: Exception) -> None:
-        super().__init__(root, write_once=True)
+        super().__init__(root)
         self.error = error
 
-    def copy_from(self, source: OpenedObject, key: str) -> int:
-        super().copy_from(source, key)
-        raise self.error
+    def open(self, key: str) -> Any:
+        with super().open(key) as opened:
+            return Breaking(key, opened.read_at(0, opened.size), opened.size, self.error)
 
 
-def test_a_copy_that_fails_is_a_failure_and_leaves_no_blob(source: LocalBlobStore, run: Run, tmp_path: Path) -> None:
-    broken = BrokenStore(str(tmp_path / "blobs"), Aborted("was changed"))
-    source.put("a", [make_instance()])
-    assert code_of(run("a", blobs=broken)[0]) == Code.ABORTED
-    assert stored(broken) == []
+SIZES = [0, ingest.SMALL_BYTES, OWN_BYTES]
+"""Of pixels: read at once, copied into a segment, copied into an object of its own."""
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_copy_that_fails_is_a_failure_and_leaves_no_blob(
+    source: LocalBlobStore, blobs: LocalBlobs, run: Run, tmp_path: Path, size: int
+) -> None:
+    changing = Changing(str(tmp_path / "source"), Aborted("was changed"))
+    source.put("a", [make_instance(pixel_bytes=size)])
+    assert code_of(run("a", source=changing)[0]) == Code.ABORTED
+    assert stored(blobs) == {}
+    assert list(blobs.list()) == []
 
 
 def test_a_copy_that_fails_and_whose_rest_cannot_be_removed_is_reported_as_the_first(
-    source: LocalBlobStore, run: Run, tmp_path: Path
+    source: LocalBlobStore, blobs: LocalBlobs, run: Run, tmp_path: Path
 ) -> None:
-    class Stuck(BrokenStore):
+    asked: list[str] = []
+
+    class Stuck(LocalBlobs):
         def delete(self, key: str) -> None:
+            asked.append(key)
             raise Unavailable(f"{key} stays")
 
-    source.put("a", [make_instance()])
-    (outcome,) = run("a", blobs=Stuck(str(tmp_path / "blobs"), Aborted("changed while it was read")))
+    source.put("a", [make_instance(pixel_bytes=OWN_BYTES)])
+    changing = Changing(str(tmp_path / "source"), Aborted("changed while it was read"))
+    (outcome,) = run("a", source=changing, blobs=Stuck(str(tmp_path / "blobs")))
     assert isinstance(outcome, Failure)
     assert outcome.status == Status(Code.ABORTED, "changed while it was read")
+    assert asked == list(stored(blobs)), "it was tried"
 
 
-def test_a_full_disk_of_ours_is_an_error_of_the_batch(source: LocalBlobStore, run: Run, tmp_path: Path) -> None:
-    broken = BrokenStore(str(tmp_path / "blobs"), ResourceExhausted("the disk is full"))
-    source.put("a", [make_instance()])
-    with pytest.raises(ResourceExhausted):
-        run("a", blobs=broken)
-    assert stored(broken) == []
+def write_half(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """The next writes of instances break half way, as on a full disk."""
+    whole = segments.write_at
+
+    def write(fd: int, data: bytes, offset: int) -> None:
+        whole(fd, data[: len(data) // 2], offset)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(segments, "write_at", write)
 
 
-def test_what_cannot_be_made_durable_is_not_reported_as_stored(
-    source: LocalBlobStore, run: Run, tmp_path: Path
+def test_a_full_disk_of_ours_is_an_error_of_the_batch(
+    source: LocalBlobStore, blobs: LocalBlobs, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Unflushable(LocalBlobStore):
-        def flush(self) -> None:
-            raise Unavailable("the disk refused")
-
     source.put("a", [make_instance()])
-    with pytest.raises(Unavailable):
-        run("a", blobs=Unflushable(str(tmp_path / "blobs"), write_once=True))
+    write_half(monkeypatch, errno.ENOSPC)
+    with pytest.raises(ResourceExhausted):
+        run("a")
+    assert stored(blobs) == {}
+    assert list(blobs.list()) == []
 
 
-def test_a_bug_is_not_hidden_as_a_failure_of_the_object(source: LocalBlobStore, run: Run, tmp_path: Path) -> None:
-    source.put("a", [make_instance()])
+@pytest.mark.parametrize("size", SIZES)
+def test_what_cannot_be_made_durable_is_not_reported_as_stored(
+    source: LocalBlobStore, blobs: LocalBlobs, run: Run, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    def refuse(_fd: int) -> None:
+        raise Unavailable("the disk refused")
+
+    source.put("a", [make_instance(pixel_bytes=size)])
+    for module in (segments, own_objects):
+        monkeypatch.setattr(module, "sync_file", refuse)
+    with pytest.raises(Unavailable, match="the disk refused"):
+        run("a")
+    assert stored(blobs) == {}
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_bug_is_not_hidden_as_a_failure_of_the_object(
+    source: LocalBlobStore, run: Run, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    source.put("a", [make_instance(pixel_bytes=size)])
+    monkeypatch.setattr(segments, "write_at", fail)
+    monkeypatch.setattr(own_objects.OwnObjects, "write", fail)
     with pytest.raises(ZeroDivisionError):
-        run("a", blobs=BrokenStore(str(tmp_path / "blobs"), ZeroDivisionError()))
+        run("a")
 
 
 def test_a_mistake_about_one_header_is_that_objects_alone(
-    source: LocalBlobStore, blobs: LocalBlobStore, run: Run, monkeypatch: pytest.MonkeyPatch
+    source: LocalBlobStore, blobs: LocalBlobs, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(3):
         source.put(f"{number}.dcm", [make_instance("1.2", "1.3", f"1.99.{number}")])
@@ -216,24 +285,24 @@ def test_a_mistake_about_one_header_is_that_objects_alone(
     first, failed, last = run("0.dcm", "1.dcm", "2.dcm")
     assert isinstance(first, Instance) and isinstance(last, Instance)
     assert code_of(failed) is Code.INTERNAL
-    assert stored(blobs) == ["1/2/0000.dcm", "1/2/0002.dcm"]
+    assert stored(blobs).keys() == {key_of(first), key_of(last)}
 
 
 def test_names_that_are_not_utf_8_can_be_printed(run: Run) -> None:
     outcome = run("d/\udcff\udcfe.dcm")[0]
     assert outcome.resource == "gs://b/d/??.dcm"
-    assert printable("gs://b/\udcff") == "gs://b/?"
-    assert printable("é/日本") == "é/日本"
+    assert make_printable("gs://b/\udcff") == "gs://b/?"
+    assert make_printable("é/日本") == "é/日本"
 
 
-def test_same_bytes(blobs: LocalBlobStore) -> None:
+def test_same_bytes(blobs: LocalBlobs) -> None:
     large = bytes(3_000_000)
     contents = {"a": b"123", "b": b"123", "c": b"124", "d": b"1234", "e": b"", "f": b""}
     contents |= {"g": large, "h": large, "i": large[:-1] + b"1"}
     for key, data in contents.items():
         blobs.put(key, [data])
     pairs = [("a", "b"), ("a", "c"), ("a", "d"), ("e", "f"), ("e", "a"), ("g", "h"), ("g", "i")]
-    assert same_bytes(pairs, blobs=blobs) == [True, False, False, True, False, True, False]
+    assert compare_bytes(pairs, blobs=blobs) == [True, False, False, True, False, True, False]
 
 
 class Remote(OpenedObject):
@@ -256,6 +325,18 @@ class Remote(OpenedObject):
         pass
 
 
+class Breaking(Remote):
+    """Breaks with ``error`` behind the first half of its bytes."""
+
+    def __init__(self, key: str, data: bytes, size: int, error: Exception) -> None:
+        super().__init__(key, data, size)
+        self.error = error
+
+    def chunks(self) -> Iterator[bytes]:
+        yield self.data[: self.size // 2]
+        raise self.error
+
+
 class RemoteStore(LocalBlobStore):
     """``cut``: what is missing at the end of each object by the time it is read."""
 
@@ -272,7 +353,7 @@ class RemoteStore(LocalBlobStore):
 def test_chunks_of_any_size_are_compared(monkeypatch: pytest.MonkeyPatch, window: int) -> None:
     monkeypatch.setattr(ingest, "COMPARED_BYTES", window)
     store = RemoteStore({"a": b"0123456789", "bb": b"0123456789", "cccc": b"012345678-"})
-    assert same_bytes([("a", "bb"), ("a", "cccc"), ("cccc", "bb")], blobs=store) == [True, False, False]
+    assert compare_bytes([("a", "bb"), ("a", "cccc"), ("cccc", "bb")], blobs=store) == [True, False, False]
 
 
 @pytest.mark.parametrize("window", [3, 1000])
@@ -282,6 +363,6 @@ def test_a_file_that_was_cut_after_it_was_opened_costs_its_own_comparison_alone(
 ) -> None:
     monkeypatch.setattr(ingest, "COMPARED_BYTES", window)
     store = RemoteStore(dict.fromkeys("abcd", b"0123456789"), cut)
-    verdict, other = same_bytes([("a", "b"), ("c", "d")], blobs=store)
+    verdict, other = compare_bytes([("a", "b"), ("c", "d")], blobs=store)
     assert isinstance(verdict, Status) and verdict.code is Code.ABORTED and "of 10 bytes" in verdict.message
     assert other is True

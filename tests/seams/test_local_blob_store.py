@@ -459,11 +459,11 @@ def test_the_kernel_that_refuses_to_keep_what_was_written(
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOTCONN, errno.ESTALE])
 def test_other_errors_of_the_disk_are_unavailable(store: LocalBlobStore, number: int) -> None:
-    """For reading and for writing, in our words for what the system said."""
+    """For reading and for writing, without the text of the system."""
     error = OSError(number, os.strerror(number))
     with pytest.raises(Unavailable, match=re.escape(describe_os_error(error))):
         store.put("a", failing(OSError(number, os.strerror(number))))
-    assert isinstance(local._read_error(OSError(number, os.strerror(number))), Unavailable)
+    assert isinstance(local.translate_read_error(OSError(number, os.strerror(number))), Unavailable)
 
 
 def test_no_call_keeps_a_descriptor(store: LocalBlobStore, root: Path) -> None:
@@ -559,7 +559,8 @@ def test_a_copy_that_the_disk_breaks_leaves_the_old_object(
     def broken(*_: int) -> int:
         raise OSError(number, os.strerror(number))
 
-    fill(store, ["source", "target"])
+    store.put("source", [b"s"])
+    store.put("target", [b"x"])
     monkeypatch.setattr(os, "copy_file_range", broken)
     with store.open("source") as opened, pytest.raises(kind) as caught:
         store.copy_from(opened, "target")
@@ -668,14 +669,14 @@ def test_a_pickled_store_keeps_its_way_of_writing(root: Path) -> None:
 
 def test_a_directory_that_cannot_be_read_is_told_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A listing that goes on after the entry of that directory does not give it again."""
-    entries = local_listing._entries
+    entries = local_listing._list_entries
 
     def locked(place: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
         if base == b"locked/":
             raise PermissionDenied("the directory cannot be read")
         yield from entries(place, base, part, check)
 
-    monkeypatch.setattr(local_listing, "_entries", locked)
+    monkeypatch.setattr(local_listing, "_list_entries", locked)
     store = LocalBlobStore(str(root))
     for key in ("a", "locked/b", "z"):
         store.put(key, [b"x"])
@@ -747,11 +748,11 @@ def test_folders_lie_directly_below_a_prefix(tmp_path: Path) -> None:
     store = LocalBlobStore(str(tmp_path))
     for key in KEYS:
         store.put(key, [b"x"])
-    assert store.folders() == ["a-/", "a/", "d e/", "éa/"]
-    assert store.folders("a/") == ["a/c/"]
-    assert store.folders("a/c/") == ["a/c/e/"]
-    assert store.folders(limit=2) == ["a-/", "a/"]
-    assert store.folders("a/b/") == store.folders("none/") == store.folders("a.dcm/") == []
+    assert store.list_folders() == ["a-/", "a/", "d e/", "éa/"]
+    assert store.list_folders("a/") == ["a/c/"]
+    assert store.list_folders("a/c/") == ["a/c/e/"]
+    assert store.list_folders(limit=2) == ["a-/", "a/"]
+    assert store.list_folders("a/b/") == store.list_folders("none/") == store.list_folders("a.dcm/") == []
 
 
 @pytest.mark.parametrize("prefix", ["../", "/", "//", "a/../", "./", "link/", "a\0/", "a//"])
@@ -760,9 +761,9 @@ def test_no_folder_outside_is_told(tmp_path: Path, prefix: str) -> None:
     (tmp_path / "outside" / "x").mkdir(parents=True)
     (tmp_path / "root" / "link").symlink_to(tmp_path / "outside")
     store = LocalBlobStore(str(tmp_path / "root"))
-    assert "link/" not in store.folders()
+    assert "link/" not in store.list_folders()
     try:
-        assert not any("x" in each or "outside" in each for each in store.folders(prefix))
+        assert not any("x" in each or "outside" in each for each in store.list_folders(prefix))
     except StatusError:
         pass
 

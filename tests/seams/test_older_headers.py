@@ -16,10 +16,10 @@ from gantry.names import ResourcePath
 from gantry.queries import Level
 from gantry.resources import Dataset, DicomStore
 from gantry.seams import Seams
-from gantry.storage.local import LocalBlobStore
-from gantry.studies.frames import FramePlaces, frames
-from gantry.studies.metadata import metadata
-from gantry.studies.retrieve import PIXEL_DATA, bulk
+from gantry.storage.local_blobs import LocalBlobs
+from gantry.studies.frames import FramePlaces, read_frames
+from gantry.studies.metadata import read_metadata
+from gantry.studies.retrieve import PIXEL_DATA, read_bulk
 from gantry.studies.search import parse_search
 from gantry.studies.search_answers import find
 from gantry.studies.store import Incoming, store
@@ -39,7 +39,7 @@ def seams(tmp_path: Path) -> Iterator[Seams]:
     index.resources.create_dataset(Dataset(DATASET), "v1")
     index.resources.create_dicom_store(DicomStore(STORE))
     nobody: Any = None
-    yield Seams(index, LocalBlobStore(str(tmp_path / "blobs"), write_once=True), nobody, nobody, nobody, 2)
+    yield Seams(index, LocalBlobs(str(tmp_path / "blobs")), nobody, nobody, nobody, 2)
     index.close()
 
 
@@ -55,7 +55,7 @@ def older(request: pytest.FixtureRequest, seams: Seams) -> Older:
 
 
 def attributes(seams: Seams) -> dict[str, Any]:
-    (found,) = metadata(seams, STORE, PATH, "http://h").objects
+    (found,) = read_metadata(seams, STORE, PATH, "http://h").objects
     return dict(json.loads(found))
 
 
@@ -78,8 +78,8 @@ def test_metadata(seams: Seams, older: Older) -> None:
 
 def test_frames_and_bulk_data(seams: Seams, older: Older) -> None:
     (row,) = seams.index.instances.list_below(STORE, PATH)
-    assert [b"".join(frame) for frame in frames(seams, FramePlaces(), STORE, row, [0], "")] == [PIXELS]
-    value = bulk(seams, STORE, row, PIXEL_DATA)
+    assert [b"".join(frame) for frame in read_frames(seams, FramePlaces(), STORE, row, [0], "")] == [PIXELS]
+    value = read_bulk(seams, STORE, row, PIXEL_DATA)
     assert value.read(0, value.size) == PIXELS
     value.close()
 

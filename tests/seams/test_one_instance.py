@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -28,12 +29,15 @@ from gantry.operations.set_blob_storage_settings import copy_batch
 from gantry.queries import Level
 from gantry.resources import Dataset, DicomStore, Failure, Replacement, StoredInstance
 from gantry.seams import Seams
-from gantry.storage.local import LocalBlobStore
+from gantry.storage import local, segments
+from gantry.storage.local import LocalBlobStore, LocalObject
+from gantry.storage.local_blobs import LocalBlobs
+from gantry.storage.local_writer import OWN_BYTES
 from gantry.studies import metadata as of_metadata
 from gantry.studies import retrieve, search_answers, search_inside, store_json
-from gantry.studies.headers import with_headers
-from gantry.studies.metadata import Remembered, metadata, object_xml
-from gantry.studies.retrieve import instances
+from gantry.studies.headers import read_headers
+from gantry.studies.metadata import MetadataCache, read_metadata, write_xml
+from gantry.studies.retrieve import read_instances
 from gantry.studies.search import parse_search
 from gantry.studies.search_answers import find
 from gantry.studies.store import Incoming, store
@@ -41,6 +45,7 @@ from gantry.studies.update import update_batch, update_instance
 from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import IMPLICIT_LE, instance
 from tests.index.values import DATASET, STORE
+from tests.support.blobs import find_blobs
 
 STUDY = ResourcePath("1.2.1")
 COUNT = 5
@@ -61,8 +66,8 @@ class Inline:
         return future
 
 
-class Blobs(LocalBlobStore):
-    """One whose ``bad`` blob makes an error that nobody foresaw."""
+class Blobs(LocalBlobs):
+    """One whose ``bad`` blob makes an unexpected error."""
 
     bad = ""
 
@@ -80,14 +85,15 @@ def seams(tmp_path: Path) -> Iterator[Seams]:
     index.resources.create_dataset(Dataset(DATASET), "v1")
     index.resources.create_dicom_store(DicomStore(STORE))
     inline: Any = Inline()
-    made = Seams(index, Blobs(str(tmp_path / "blobs"), write_once=True), inline, inline, inline, 2)
+    made = Seams(index, Blobs(str(tmp_path / "blobs")), inline, inline, inline, 2)
     fill(made, COUNT)
     yield made
     index.close()
 
 
-def fill(seams: Seams, count: int, syntax: str = EXPLICIT_LE, start: int = 0) -> None:
-    data = (instance(("1.2.1", "1.2.1.1", f"1.2.1.1.{n}"), syntax) for n in range(start, start + count))
+def fill(seams: Seams, count: int, syntax: str = EXPLICIT_LE, start: int = 0, pixel_bytes: int = 0) -> None:
+    more: dict[str, Any] = {"PixelData": bytes(pixel_bytes)} if pixel_bytes else {}
+    data = (instance(("1.2.1", "1.2.1.1", f"1.2.1.1.{n}"), syntax, **more) for n in range(start, start + count))
     found = store(seams, Uploads(seams), STORE, [Incoming("one", iter([each])) for each in data], replace=True)
     assert len(found.instances) == count
 
@@ -105,7 +111,7 @@ def stored(seams: Seams) -> list[StoredInstance]:
 
 
 def objects(seams: Seams, path: ResourcePath = STUDY) -> list[Any]:
-    return [json.loads(text) for text in metadata(seams, STORE, path, "http://h").objects]
+    return [json.loads(text) for text in read_metadata(seams, STORE, path, "http://h").objects]
 
 
 def mistaken(whole: Callable[..., Any]) -> Callable[..., Any]:
@@ -141,22 +147,22 @@ def test_metadata_of_a_study(seams: Seams, monkeypatch: pytest.MonkeyPatch, capl
 
 def test_metadata_of_that_instance_alone(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(of_metadata.JsonWriter, "write", mistaken(of_metadata.JsonWriter.write))
-    with pytest.raises(Internal, match=f"instance {BAD}: an error that nobody foresaw") as caught:
+    with pytest.raises(Internal, match=f"instance {BAD}: an unexpected error") as caught:
         objects(seams, ResourcePath("1.2.1", "1.2.1.1", BAD))
-    assert "this" not in caught.value.message.split("foresaw")[1]
+    assert "foresaw" not in caught.value.message
 
 
 def test_an_answer_that_lacks_something_is_not_remembered(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(of_metadata.JsonWriter, "write", mistaken(of_metadata.JsonWriter.write))
-        found = metadata(seams, STORE, STUDY, "http://h")
-        remembered = Remembered()
+        found = read_metadata(seams, STORE, STUDY, "http://h")
+        remembered = MetadataCache()
         pieces = (text.encode() for text in found.objects)
-        assert len(list(remembered.keeping(found.etag, pieces, found.unread))) == COUNT
+        assert len(list(remembered.keep_pieces(found.etag, pieces, found.unread))) == COUNT
         assert remembered.get(found.etag) is None and not remembered.is_whole(found.etag)
-    again = metadata(seams, STORE, STUDY, "http://h")
+    again = read_metadata(seams, STORE, STUDY, "http://h")
     assert again.etag == found.etag
-    list(remembered.keeping(again.etag, (text.encode() for text in again.objects), again.unread))
+    list(remembered.keep_pieces(again.etag, (text.encode() for text in again.objects), again.unread))
     assert remembered.get(again.etag) is not None and remembered.is_whole(again.etag)
 
 
@@ -190,7 +196,7 @@ def test_metadata_as_xml(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
         return whole(attributes, *options)
 
     monkeypatch.setattr(of_metadata, "native_xml", failing)
-    texts = [object_xml(text) for text in metadata(seams, STORE, STUDY, "http://h").objects]
+    texts = [write_xml(text) for text in read_metadata(seams, STORE, STUDY, "http://h").objects]
     assert [b"PersonName" in text for text in texts] == [uid != BAD for uid in EVERY]
     assert BAD.encode() in texts[2]
 
@@ -241,7 +247,7 @@ def test_a_search_inside_of_many_headers_pages_by_key(seams: Seams, monkeypatch:
 
 def test_an_instance_that_is_patched_meanwhile_is_there_as_it_is_now(seams: Seams) -> None:
     fill(seams, 150, start=9000)  # behind those whose headers are read together with the first ones
-    texts = metadata(seams, STORE, STUDY, "http://h").objects
+    texts = read_metadata(seams, STORE, STUDY, "http://h").objects
     found = [json.loads(next(texts))]
     last = max(rows(seams))
     update_instance(seams, Uploads(seams), STORE, ResourcePath("1.2.1", "1.2.1.1", last), NAME, "http://h")
@@ -253,7 +259,7 @@ def test_an_instance_that_is_patched_meanwhile_is_there_as_it_is_now(seams: Seam
 def test_an_instance_that_is_deleted_meanwhile_is_left_out(seams: Seams) -> None:
     found = list(rows(seams).values())
     seams.index.deletion.delete_instance(STORE, ResourcePath(*found[2].uids))
-    assert [each.row.sop_instance_uid for each in with_headers(seams, STORE, found)] == [
+    assert [each.row.sop_instance_uid for each in read_headers(seams, STORE, found)] == [
         uid for uid in EVERY if uid != BAD
     ]
 
@@ -261,7 +267,7 @@ def test_an_instance_that_is_deleted_meanwhile_is_left_out(seams: Seams) -> None
 def test_an_instance_whose_file_was_moved_meanwhile_is_found(seams: Seams) -> None:
     """Where the index has no header of it, it is read from the file."""
     stale = [row._replace(pack_id=None, pack_number=-1, blob_key="main/1/before.dcm") for row in rows(seams).values()]
-    assert all(each.header is not None for each in with_headers(seams, STORE, stale))
+    assert all(each.header is not None for each in read_headers(seams, STORE, stale))
 
 
 def test_a_file_that_is_gone_is_that_instances_error(seams: Seams) -> None:
@@ -318,43 +324,84 @@ def outcomes(seams: Seams, tmp_path: Path, verb: str) -> list[Any]:
         return list(export_batch(items, blobs=seams.blobs, destination=out, prefix="", form=AS_THEY_ARE))
     if verb == "copy":
         return list(copy_batch(items, blobs=seams.blobs, place="ARCHIVE", blob_prefix="1/2/3"))
-    keys = [f"main/1/9/{number}.dcm" for number in range(COUNT)]
-    return list(update_batch(items, keys, patch=NAME, web_url="http://h", blobs=seams.blobs))
+    places = ["main"] * COUNT
+    return list(update_batch(items, places, "1/9", patch=NAME, web_url="http://h", blobs=seams.blobs))
 
 
-class Breaking:
-    """Blobs whose copies break in the middle; what is removed is written down."""
+class Stuck(LocalBlobs):
+    """Nothing can be deleted; what was tried is written down."""
 
-    def __init__(self, error: Exception) -> None:
-        self.error = error
-        self.deleted: list[str] = []
-
-    @contextmanager
-    def open(self, key: str) -> Iterator[str]:
-        yield key
-
-    def copy_from(self, _source: str, _key: str) -> int:
-        raise self.error
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self.tried: list[str] = []
 
     def delete(self, key: str) -> None:
-        self.deleted.append(key)
+        self.tried.append(key)
         raise Unavailable("it cannot be removed either")
 
-    def flush(self) -> None:
-        pass
+
+def break_copies(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Copies break in the middle."""
+
+    def half(source: LocalObject, fd: int) -> int:
+        os.write(fd, source.read_at(0, source.size // 2))
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(local, "copy_range", half)
 
 
-def test_half_a_copy_to_another_place_is_removed_and_its_own_error_counts(seams: Seams) -> None:
-    item = stored(seams)[0]
-    blobs = Breaking(Unavailable("the disk is gone"))
-    (outcome,) = copy_batch([item], 7, blobs=cast(Any, blobs), place="ARCHIVE", blob_prefix="1/2/3")
-    assert isinstance(outcome, Failure)
-    assert (outcome.resource, outcome.status.message) == (item.path, "the disk is gone")
-    assert blobs.deleted == ["ARCHIVE/1/2/3/0007.dcm"]
-    full = Breaking(ResourceExhausted("the disk is full"))
-    with pytest.raises(ResourceExhausted, match="the disk is full"):
-        copy_batch([item], blobs=cast(Any, full), place="ARCHIVE", blob_prefix="1/2/3")
-    assert full.deleted == ["ARCHIVE/1/2/3/0000.dcm"]
+@pytest.mark.parametrize("stuck", [False, True])
+def test_half_a_copy_to_another_place_is_removed_and_its_own_error_counts(
+    seams: Seams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stuck: bool
+) -> None:
+    """Of an instance that gets a file of its own; even where that cannot be removed, too."""
+    fill(seams, 1, start=COUNT, pixel_bytes=OWN_BYTES)
+    item = rows(seams)[f"1.2.1.1.{COUNT}"]
+    before = find_blobs(tmp_path / "blobs").keys()
+    blobs = Stuck(str(tmp_path / "blobs")) if stuck else seams.blobs
+    break_copies(monkeypatch, errno.EIO)
+    (outcome,) = copy_batch([item], 7, blobs=blobs, place="ARCHIVE", blob_prefix="1/2/3")
+    assert isinstance(outcome, Failure) and outcome.resource == item.path
+    assert "read or write error" in outcome.status.message
+    break_copies(monkeypatch, errno.ENOSPC)
+    with pytest.raises(ResourceExhausted, match="disk is full"):
+        copy_batch([item], blobs=blobs, place="ARCHIVE", blob_prefix="1/2/3")
+    left = find_blobs(tmp_path / "blobs").keys() - before
+    if not isinstance(blobs, Stuck):
+        assert left == set()
+        return
+    assert left == set(blobs.tried), "each was tried"
+    assert sorted(key.split("-")[0] for key in left) == ["ARCHIVE/1/2/3.0000", "ARCHIVE/1/2/3.0007"]
+
+
+@pytest.mark.parametrize("number, error", [(errno.EIO, Unavailable), (errno.ENOSPC, ResourceExhausted)])
+def test_half_a_copy_into_a_segment_is_removed_and_its_neighbours_stay(
+    seams: Seams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[StatusError]
+) -> None:
+    items = stored(seams)[:3]
+    before = find_blobs(tmp_path / "blobs").keys()
+    whole = segments.write_at
+    calls = iter(range(2))
+
+    def write(fd: int, data: bytes, offset: int) -> None:
+        if next(calls, 0) == 1:
+            whole(fd, data[: len(data) // 2], offset)
+            raise OSError(number, os.strerror(number))
+        whole(fd, data, offset)
+
+    monkeypatch.setattr(segments, "write_at", write)
+    if error is ResourceExhausted:
+        with pytest.raises(ResourceExhausted, match="disk is full"):
+            copy_batch(items, blobs=seams.blobs, place="ARCHIVE", blob_prefix="1/2/3")
+        assert find_blobs(tmp_path / "blobs").keys() == before
+        assert all(each.key.startswith("main/") for each in seams.blobs.list())
+        return
+    first, failed, last = copy_batch(items, blobs=seams.blobs, place="ARCHIVE", blob_prefix="1/2/3")
+    assert isinstance(failed, Failure) and failed.resource == items[1].path
+    found = find_blobs(tmp_path / "blobs")
+    assert found.keys() - before == {first, last}
+    for item, key in ((items[0], first), (items[2], last)):
+        assert isinstance(key, str) and found[key].read() == found[item.blob_key].read()
 
 
 @pytest.mark.parametrize("verb, good", [("export", type(None)), ("copy", str), ("patch", Replacement)])
@@ -373,7 +420,7 @@ def sent(seams: Seams, syntax: str) -> tuple[list[str], StatusError | None]:
     """The UIDs of instances in an answer, and what ended it."""
     found = []
     try:
-        for piece in instances(seams, STORE, STUDY, syntax, True):
+        for piece in read_instances(seams, STORE, STUDY, syntax, True):
             found += [piece.begins.sop_instance_uid] if piece.begins else []
     except StatusError as error:
         return found, error
@@ -455,7 +502,7 @@ def test_an_instance_of_dicom_json(seams: Seams, monkeypatch: pytest.MonkeyPatch
         uids |= {"0020000E": "1.2.9.1", "00020010": EXPLICIT_LE}
         made.append({tag: {"vr": "UI", "Value": [uid]} for tag, uid in uids.items()})
         made[-1]["00080005"] = {"vr": "CS", "Value": ["ISO_IR 192"]}
-    found = store(seams, Uploads(seams), STORE, store_json.incoming_of_json(iter([Part(made)])))
+    found = store(seams, Uploads(seams), STORE, store_json.read_json_parts(iter([Part(made)])))
     assert [item.sop_instance_uid for item in found.instances] == ["1.2.9.1.1", "1.2.9.1.2", "1.2.9.1.3"]
     (refused,) = found.refused
     assert refused.status.code is Code.INTERNAL and "instance 1" in refused.status.message

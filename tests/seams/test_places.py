@@ -181,6 +181,16 @@ def test_a_directory_that_is_not_mounted_is_refused(data: Path, cheap: Path) -> 
     assert blob.read_bytes() == b"blob"
 
 
+def test_a_mark_that_cannot_be_read_is_not_taken_for_a_directory_that_is_not_mounted(data: Path, cheap: Path) -> None:
+    """Whoever reads the message must not mount a disk over the blobs. A directory is what root cannot read too."""
+    keep_places(data, {"ARCHIVE": str(cheap)})
+    (cheap / "ARCHIVE.gantry").unlink()
+    (cheap / "ARCHIVE.gantry").mkdir()
+    for wanted in ({"ARCHIVE": str(cheap)}, {}):
+        with pytest.raises(FailedPrecondition, match="cannot be read"):
+            keep_places(data, wanted)
+
+
 def test_another_directory_for_the_same_class_is_refused(data: Path, cheap: Path) -> None:
     keep_places(data, {"ARCHIVE": str(cheap)})
     with pytest.raises(FailedPrecondition, match="lie in"):

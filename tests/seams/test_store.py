@@ -10,30 +10,40 @@ import pytest
 from gantry.errors import ResourceExhausted
 from gantry.index.sql import SqlIndex
 from gantry.resources import Dataset, DicomStore, Instance
-from gantry.seams import Seams
-from gantry.storage.local import LocalBlobStore
+from gantry.seams import BlobWriter, Seams
+from gantry.storage.local_blobs import LocalBlobs
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
 from tests.index.values import DATASET, STORE
+from tests.support.blobs import find_blobs
 from tests.support.dicom import make_instance
+from tests.support.writers import WrappedWriter
 
 EVENTS: list[str] = []
 
 
-class Blobs(LocalBlobStore):
-    """Tells of syncs; ``room`` is for so many instances."""
+class Writer(WrappedWriter):
+    """Tells of syncs."""
 
-    room = 10_000
-
-    def put(self, key: str, chunks: Any) -> int:
+    def put(self, chunks: Any, uids: Any = None) -> tuple[str, int]:
         Blobs.room -= 1
         if Blobs.room < 0:
-            raise ResourceExhausted(f"{key}: cannot be written, the disk is full")
-        return super().put(key, chunks)
+            raise ResourceExhausted("cannot be written, the disk is full")
+        return super().put(chunks, uids)
 
     def flush(self) -> None:
         super().flush()
         EVENTS.append("bytes are durable")
+
+
+class Blobs(LocalBlobs):
+    """``room`` is for so many instances."""
+
+    room = 10_000
+
+    def writer(self, prefix: str) -> Any:
+        writer: BlobWriter = super().writer(prefix)
+        return Writer(writer)
 
 
 class Index(SqlIndex):
@@ -57,7 +67,7 @@ def seams(tmp_path: Path) -> Seams:
     index.resources.create_dataset(Dataset(DATASET), "v1")
     index.resources.create_dicom_store(DicomStore(STORE))
     unused: Any = None
-    return Seams(index, Blobs(str(tmp_path / "blobs"), write_once=True), unused, unused, unused, 1)
+    return Seams(index, Blobs(str(tmp_path / "blobs")), unused, unused, unused, 1)
 
 
 def incoming(count: int) -> list[Incoming]:
@@ -78,10 +88,13 @@ def test_a_full_disk_after_some_are_stored_is_told_of_the_rest(seams: Seams, tmp
     assert len(found.instances) == 300 and len(found.refused) == 10
     assert all("disk is full" in item.status.message for item in found.refused)
     assert all(isinstance(item, Instance) for item in found.instances)
-    assert len(list((tmp_path / "blobs").rglob("*.dcm"))) == 300
+    lying = find_blobs(tmp_path / "blobs")
+    assert len(lying) == 300
+    assert lying.keys() == {item.blob_key for item in seams.index.instances.walk_store(1)}
 
 
-def test_a_disk_that_is_full_from_the_start_is_an_error_of_the_server(seams: Seams) -> None:
+def test_a_disk_that_is_full_from_the_start_is_an_error_of_the_server(seams: Seams, tmp_path: Path) -> None:
     Blobs.room = 0
     with pytest.raises(ResourceExhausted):
         store(seams, Uploads(seams), STORE, incoming(3))
+    assert find_blobs(tmp_path / "blobs") == {}

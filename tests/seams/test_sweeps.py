@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
+
+from gantry.operations import sweeps as sweeps_module
 from gantry.operations.interruption import Stopping
+from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.operations.sweeps import Chore, Sweeps
+
+
+class Waits(threading.Event):
+    """Counts how often somebody waits for it."""
+
+    count = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.count += 1
+        return super().wait(timeout)
 
 
 class House:
     """Chores that count how often they ran."""
 
     def __init__(self) -> None:
-        self.stopping = threading.Event()
+        self.stopping, self.wake = Waits(), Waits()
         self.ran: list[str] = []
         self.reached: dict[tuple[str, int], threading.Event] = {}
 
@@ -28,6 +45,7 @@ class House:
 
     def run(self, *chores: Chore) -> Sweeps:
         sweeps = Sweeps(chores, self.stopping)
+        sweeps._wake = self.wake
         self.threads = [threading.Thread(target=work, daemon=True) for work in sweeps.works]
         for thread in self.threads:
             thread.start()
@@ -92,6 +110,32 @@ def test_an_error_costs_no_other_chore_and_what_is_done_once_is_tried_again(capl
     house.end(sweeps)
 
 
+@pytest.mark.parametrize("woken", [False, True])
+def test_between_two_times_nothing_runs(woken: bool) -> None:
+    """A thread that looks again and again whether it is time takes a core."""
+    house = House()
+    sweeps = house.run(house.chore("garbage", 0.2, woken=woken))
+    house.until("garbage", 4)
+    house.end(sweeps)
+    assert 3 <= house.stopping.count + house.wake.count <= 30
+
+
+def test_what_is_done_once_and_fails_is_tried_again_until_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeps_module, "_AGAIN_SECONDS", 0.01)
+    house = House()
+    faults = [RuntimeError("a bug"), Stopping()]
+
+    def fail_twice() -> None:
+        if faults:
+            raise faults.pop()
+
+    sweeps = house.run(house.chore("once", 0, fail_twice), house.chore("often", 0.01))
+    house.until("once", 3)
+    house.until("often", house.ran.count("often") + 5)
+    house.end(sweeps)
+    assert house.ran.count("once") == 3
+
+
 def test_what_lasts_holds_up_nothing() -> None:
     house = House()
     go = threading.Event()
@@ -100,3 +144,68 @@ def test_what_lasts_holds_up_nothing() -> None:
     house.until("often", 5)
     go.set()
     house.end(sweeps)
+
+
+class Rests(threading.Event):
+    """Notes how long each wait would be, and does not wait; in wait number ``stops_at`` the server stops."""
+
+    def __init__(self, stops_at: int = 0) -> None:
+        super().__init__()
+        self.stops_at, self.seconds = stops_at, list[float]()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.seconds.append(timeout or 0.0)
+        return len(self.seconds) == self.stops_at
+
+
+PIECE = 0.02
+
+
+class Garbage:
+    """Rows in four pieces and blobs in three lists of one, each of which takes PIECE seconds."""
+
+    def __init__(self) -> None:
+        self.rows, self.blobs = 4, ["c", "b", "a"]
+
+    def purge_removed(self) -> bool:
+        time.sleep(PIECE)
+        self.rows -= 1
+        return not self.rows
+
+    def purge_store(self, _: int) -> bool:
+        return self.purge_removed()
+
+    def list_blobs(self, after: str, _: int) -> list[str]:
+        time.sleep(PIECE)
+        return [self.blobs.pop()] if self.blobs else []
+
+    def forget_blobs(self, _: list[str]) -> None:
+        pass
+
+    def list_deleted_stores(self) -> list[int]:
+        return [1]
+
+    forget_store = forget_blobs
+
+
+def seams_of(garbage: Garbage) -> Any:
+    blobs = SimpleNamespace(delete=lambda key: None, delete_prefix=lambda *_, **__: 0)
+    return SimpleNamespace(index=SimpleNamespace(garbage=garbage), blobs=blobs, places=("main",))
+
+
+def test_each_piece_of_a_sweep_is_followed_by_a_rest_as_long_as_itself() -> None:
+    garbage, rests = Garbage(), Rests()
+    sweep_garbage(seams_of(garbage), rests)
+    assert not garbage.rows and not garbage.blobs
+    assert len(rests.seconds) == 3 + 3 and min(rests.seconds) >= PIECE
+    garbage, rests = Garbage(), Rests()
+    sweep_stores(seams_of(garbage), rests, busy=set())
+    assert not garbage.rows
+    assert len(rests.seconds) == 3 and min(rests.seconds) >= PIECE
+
+
+@pytest.mark.parametrize("stops_at", [1, 2, 3, 4, 6])
+def test_a_sweep_ends_in_the_rest_in_which_the_server_stops(stops_at: int) -> None:
+    rests = Rests(stops_at)
+    sweep_garbage(seams_of(Garbage()), rests)
+    assert len(rests.seconds) == stops_at

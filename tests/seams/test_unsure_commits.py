@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,15 +17,18 @@ import pytest
 from gantry.errors import Interrupted, NotFound, ResourceExhausted, Unavailable
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
+from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Dataset, DicomStore
 from gantry.seams import Seams
-from gantry.storage.local import LocalBlobStore
+from gantry.storage.local_blobs import LocalBlobs
 from gantry.studies.store import Incoming, Stored, store
-from gantry.studies.store_json import incoming_of_json
+from gantry.studies.store_json import read_json_parts
 from gantry.studies.update import update_instance
-from gantry.studies.uploads import Uploads, sweep_uploads
+from gantry.studies.upload_sweeps import sweep_uploads
+from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
 from tests.index.values import DATASET, STORE
+from tests.support.blobs import find_blobs
 
 NAME = [{"op": "replace", "path": "/00100010/Value/0", "value": {"Alphabetic": "New^Name"}}]
 ONE = ResourcePath("1.2.1", "1.2.1.1", "1.2.1.1.0")
@@ -71,7 +75,7 @@ def index(tmp_path: Path) -> Iterator[Index]:
 def seams(tmp_path: Path, index: Index) -> Seams:
     (tmp_path / "blobs").mkdir()
     unused: Any = None
-    return Seams(index, LocalBlobStore(str(tmp_path / "blobs"), write_once=True), unused, unused, unused, 1)
+    return Seams(index, LocalBlobs(str(tmp_path / "blobs")), unused, unused, unused, 1)
 
 
 def incoming(count: int) -> list[Incoming]:
@@ -83,7 +87,9 @@ def stored(seams: Seams, uploads: Uploads, count: int = 3, replace: bool = False
 
 
 def blobs(seams: Seams) -> set[str]:
-    return {item.key for item in seams.blobs.list()}
+    """What lies on the disk, whether anybody knows of it or not."""
+    assert isinstance(seams.blobs, LocalBlobs)
+    return set(find_blobs(Path(os.fsdecode(seams.blobs.root))))
 
 
 def named(index: Index) -> set[str]:
@@ -106,6 +112,8 @@ def test_rows_that_were_not_written_leave_no_bytes(seams: Seams, index: Index) -
     assert blobs(seams) == set()
     uploads.close()
     assert index.uploads.list_uploads() == []
+    sweep_garbage(seams)
+    assert list(seams.blobs.list()) == [], "nor the files that the bytes have shared"
 
 
 @pytest.mark.parametrize("fails, left", [("before", 0), ("after", 3)])
@@ -204,13 +212,13 @@ def test_a_temporary_directory_without_room(
     """Each instance with bulk data is refused in words that say what to do; nothing breaks off."""
     with monkeypatch.context() as patch:
         patch.setattr(tempfile, "TemporaryFile", file)
-        problems = [item.problem for item in incoming_of_json(parts())]
+        problems = [item.problem for item in read_json_parts(parts())]
         assert [type(problem) for problem in problems] == [error, error]
         for problem in problems:
             assert problem is not None and "temporary directory" in problem.message and "TMPDIR" in problem.message
             assert "xyz" not in problem.message
         with pytest.raises(error, match="temporary directory"):
-            store(seams, Uploads(seams), STORE, incoming_of_json(parts()))
+            store(seams, Uploads(seams), STORE, read_json_parts(parts()))
     assert blobs(seams) == set()
-    found = store(seams, Uploads(seams), STORE, incoming_of_json(parts()))
+    found = store(seams, Uploads(seams), STORE, read_json_parts(parts()))
     assert (len(found.instances), found.refused) == (2, [])

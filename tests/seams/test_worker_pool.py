@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gantry.executors import WorkerPool
+from gantry.executors import NICENESS, WorkerPool
 from gantry.seams import CallEnded, WorkerTimedOut, end_calls
 from tests.seams import calls
 from tests.seams.executor_suite import ExecutorSuite
@@ -45,6 +47,12 @@ def test_a_call_without_a_sign_of_life_is_ended_and_the_others_go_on(executor: W
         hanging.result(timeout=30)
     assert [future.result(timeout=30) for future in others] == list(range(1, 21))
     assert {executor.submit(os.getpid).result() for _ in range(20)}
+
+
+def test_workers_stand_back_for_the_server(executor: WorkerPool) -> None:
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
+    assert executor.submit(os.getpriority, os.PRIO_PROCESS, 0).result(60) == min(mine + NICENESS, 19)
+    assert os.getpriority(os.PRIO_PROCESS, 0) == mine
 
 
 def test_a_worker_that_dies_before_it_has_begun_costs_no_call() -> None:
@@ -219,7 +227,7 @@ def test_an_interrupt_from_the_terminal_does_not_reach_the_workers() -> None:
 PARENT = """
 import os, sys, time
 from pathlib import Path
-from gantry.executors import WorkerPool
+from gantry.executors import NICENESS, WorkerPool
 from gantry.seams import WorkerTimedOut
 from tests.seams import calls
 pool = WorkerPool(2)
@@ -251,3 +259,21 @@ def test_calls_of_many_threads_reach_their_own_answers() -> None:
     starts = (0, 1000, 2000, 3000)
     with WorkerPool(2) as pool, ThreadPoolExecutor(4) as callers:
         assert list(callers.map(ask, starts)) == [list(range(start, start + 50)) for start in starts]
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no such setting")
+def test_a_worker_keeps_the_memory_that_each_frame_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is given back to the system comes again in pages, each of which costs a fault."""
+    for name in ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"):
+        monkeypatch.delenv(name, raising=False)
+    size, rounds = 1 << 19, 50
+    pages = 3 * size // resource.getpagesize()
+    with WorkerPool(1) as pool:
+        pool.submit(calls.count_page_faults, 1, size).result(timeout=30)
+        assert pool.submit(calls.count_page_faults, rounds, size).result(timeout=30) < pages * rounds / 10
+
+
+def test_an_operator_may_say_how_much_memory_workers_keep(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MALLOC_TRIM_THRESHOLD_", "131072")
+    with WorkerPool(1) as pool:
+        assert pool.submit(os.getenv, "MALLOC_TRIM_THRESHOLD_").result(timeout=30) == "131072"

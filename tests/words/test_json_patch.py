@@ -74,9 +74,9 @@ def test_the_examples_of_appendix_a(example: str) -> None:
 @pytest.mark.parametrize(
     ("document", "patch", "words"),
     [
-        ({"baz": "qux"}, one("test", "/baz", value="bar"), "the value there is another one"),  # A.9
+        ({"baz": "qux"}, one("test", "/baz", value="bar"), "the value there is different"),  # A.9
         ({"foo": "bar"}, one("add", "/baz/bat", value="qux"), "there is no 'baz'"),  # A.12
-        ({"/": 9, "~1": 10}, one("test", "/~01", value="10"), "another one"),  # A.15
+        ({"/": 9, "~1": 10}, one("test", "/~01", value="10"), "is different"),  # A.15
     ],
 )
 def test_the_errors_of_appendix_a(document: Json, patch: Json, words: str) -> None:
@@ -98,7 +98,7 @@ class TestPointers:
     @pytest.mark.parametrize(("path", "value"), _EVERY)
     def test_each_names_its_value(self, path: str, value: Json) -> None:
         assert apply_patch(_DOCUMENT, one("test", path, value=value)) == _DOCUMENT
-        refuse(_DOCUMENT, one("test", path, value="another"), "another one")
+        refuse(_DOCUMENT, one("test", path, value="another"), "is different")
 
     def test_an_empty_token_is_a_key(self) -> None:
         assert apply_patch({"": {"": 1}}, one("replace", "//", value=2)) == {"": {"": 2}}
@@ -274,7 +274,7 @@ class TestEquality:
 
     @pytest.mark.parametrize(("there", "value"), _DIFFERENT)
     def test_different(self, there: Json, value: Json) -> None:
-        refuse({"x": there}, one("test", "/x", value=value), "another one")
+        refuse({"x": there}, one("test", "/x", value=value), "is different")
 
     def test_what_is_not_there_is_not_null(self) -> None:
         refuse({}, one("test", "/x", value=None), "there is no 'x'")

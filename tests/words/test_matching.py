@@ -7,7 +7,7 @@ from unicodedata import normalize
 
 import pytest
 
-from gantry.matching import name_keys, pattern_key, search_key, tokens
+from gantry.matching import name_keys, pattern_key, search_key, split_words
 
 CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
 DELIMITERS = frozenset(" ^=")
@@ -21,7 +21,7 @@ def folded(text: str) -> str:
 
 def test_no_character_folds_to_nothing() -> None:
     """All of Unicode: a lone U+037A, an accent or a wide space is a name like another; PS3.5 §6.2 pads with U+0020."""
-    lost = [hex(ord(char)) for char in CHARACTERS if not (search_key(char) and name_keys(char) and tokens(char))]
+    lost = [hex(ord(char)) for char in CHARACTERS if not (search_key(char) and name_keys(char) and split_words(char))]
     assert lost == [hex(ord(char)) for char in sorted(DELIMITERS)]
 
 
@@ -32,20 +32,20 @@ def test_what_folds_to_something_has_the_key_that_indexes_hold() -> None:
     for text in (f"Aé{char} B" for char in sample):
         key = folded(text)
         assert search_key(text) == key
-        assert tokens(text) == list(dict.fromkeys(word for word in re.split(r"[\s^=,.\-]+", key) if word)), text
+        assert split_words(text) == list(dict.fromkeys(word for word in re.split(r"[\s^=,.\-]+", key) if word)), text
 
 
 def test_a_component_that_would_fold_to_nothing_is_among_the_words() -> None:
     folding_to_nothing = [char for char in CHARACTERS if not folded(char) and char not in DELIMITERS]
     assert len(folding_to_nothing) > 100
     for char in (*folding_to_nothing, *",.-\u2026"):
-        assert set(tokens(char)) <= set(tokens(f"Given^{char}=Given^Other")), hex(ord(char))
-        assert set(tokens(char)) <= set(tokens(f"{char}^Given")), hex(ord(char))
+        assert set(split_words(char)) <= set(split_words(f"Given^{char}=Given^Other")), hex(ord(char))
+        assert set(split_words(char)) <= set(split_words(f"{char}^Given")), hex(ord(char))
 
 
 @pytest.mark.parametrize("text", ["", " ", "^", "^^ =^", "="])
 def test_names_of_delimiters_and_padding_are_empty(text: str) -> None:
-    assert name_keys(text) == tokens(text) == []
+    assert name_keys(text) == split_words(text) == []
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_names_of_delimiters_and_padding_are_empty(text: str) -> None:
 )
 def test_words_of_names(name: str, words: list[str]) -> None:
     """A component that has none is one itself."""
-    assert tokens(name) == words
+    assert split_words(name) == words
 
 
 @pytest.mark.parametrize(

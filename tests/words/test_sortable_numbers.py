@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gantry.names import DatasetName, OperationName
-from gantry.operations.blob_keys import batch_prefix, sortable
+from gantry.operations.blob_keys import batch_prefix, format_sortable
 from gantry.resources import Method, Operation
 from gantry.seams import MAIN
 
@@ -23,12 +23,12 @@ def _operation(attempt: int) -> Operation:
 
 @given(_NUMBERS, _NUMBERS)
 def test_texts_sort_as_their_numbers(one: int, other: int) -> None:
-    assert (sortable(one).encode() < sortable(other).encode()) == (one < other)
-    assert (sortable(one) == sortable(other)) == (one == other)
+    assert (format_sortable(one).encode() < format_sortable(other).encode()) == (one < other)
+    assert (format_sortable(one) == format_sortable(other)) == (one == other)
 
 
 def test_every_step_over_a_power_of_ten_goes_up() -> None:
-    texts = [sortable(number).encode() for number in sorted(_EDGES)]
+    texts = [format_sortable(number).encode() for number in sorted(_EDGES)]
     assert texts == sorted(texts)
 
 

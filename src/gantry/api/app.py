@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 
-from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -21,25 +20,28 @@ from gantry.api.body import MAX_BODY_BYTES, MAX_FORM_BYTES, Body
 from gantry.api.call import Call, Context, Handler
 from gantry.api.field_selection import parse_fields, select
 from gantry.api.intake import Intake
+from gantry.api.lanes import Lane, Lanes
 from gantry.api.method import ApiMethod
 from gantry.api.origins import Origins
 from gantry.api.paths import segments_of
 from gantry.api.responses import error_response, json_response
 from gantry.api.streaming import StreamedAnswer, draw, watch_client
 from gantry.api.visit import Visit
-from gantry.api.web import Answer, WebHandler
+from gantry.api.web import Answer, Later, WebHandler
 from gantry.errors import Code, Internal, NotFound, StatusError, Unimplemented
 from gantry.names import API_VERSIONS
+from gantry.studies.departure import require_client
 
 logger = logging.getLogger(__name__)
 
 PageHandler = Callable[[Context, Request], ASGIApp]
 FormHandler = Callable[[Context, Request, bytes], ASGIApp]
+Begun = tuple[Answer, list[bytes]]
 MAX_QUERY_BYTES = 1 << 20
 """Of a query that is sent in the body: above what servers usually take in an address (8 to 64 KiB)."""
 
-QUICK = 4
-"""Searches that run at a time: more threads would only wait for each other."""
+_SIGN_IN = ("sign-in", "token")
+"""Pages that may wait for an issuer of tokens."""
 
 _WITH_BODY = ("POST", "PATCH", "PUT")
 _OVERRIDABLE = {"GET", "PUT", "PATCH", "DELETE"}
@@ -47,13 +49,19 @@ _ROUTERS = dict.fromkeys(API_VERSIONS, methods.route) | {cloud_logging.VERSION: 
 
 
 class App:
-    """ASGI application. ``pages`` are GET pages by their first path segment (health, metrics, logs), ``forms`` take
-    the body of a POST, also by first segment."""
+    """ASGI application. ``pages`` are GET pages by their first path segment (metrics, logs), ``forms`` take the body
+    of a POST, also by first segment. ``instant`` pages wait for nothing: the event loop answers them itself."""
 
-    def __init__(self, context: Context, pages: dict[str, PageHandler], forms: Mapping[str, FormHandler]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        pages: Mapping[str, PageHandler],
+        forms: Mapping[str, FormHandler],
+        instant: Mapping[str, PageHandler],
+    ) -> None:
         self._context = context
-        self._pages, self._forms = pages, forms
-        self._intake, self._quick = Intake(context.pace), CapacityLimiter(QUICK)
+        self._pages, self._forms, self._instant = pages, forms, instant
+        self._intake, self._lanes = Intake(context.pace), Lanes(context.seams.pixels.size)
         self._origins = Origins(context.public_url) if context.access is None else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,11 +91,17 @@ class App:
     async def _page(self, request: Request, segments: list[str]) -> ASGIApp:
         if request.method == "POST" and segments[0] in self._forms:
             body = await self._form(request, self._client(request), MAX_FORM_BYTES)
-            return await run_sync(self._forms[segments[0]], self._context, request, body)
+            form, lane = self._forms[segments[0]], Lane.SIGN_IN if segments[0] in _SIGN_IN else Lane.WRITE
+            return await run_sync(form, self._context, request, body, limiter=self._lanes[lane])
+        is_read = request.method in ("GET", "HEAD")
+        if is_read and segments[0] in self._instant:
+            return self._instant[segments[0]](self._context, request)
         page = self._pages.get(segments[0])
-        if page is None or request.method not in ("GET", "HEAD"):
+        if page is None or not is_read:
             raise NotFound(f"no such page: {_verb(request)} {request.url.path[:200]}; the API begins at /v1/projects")
-        return await run_sync(page, self._context, request)
+        lane = Lane.SIGN_IN if segments[0] in _SIGN_IN else Lane.READ
+        async with watch_client(request):
+            return await run_sync(_show, page, self._context, request, limiter=self._lanes[lane])
 
     async def _form(self, request: Request, caller: str, most: int) -> bytes:
         """The body of a form, without its gzip. Raises InvalidArgument past ``most`` bytes."""
@@ -116,7 +130,7 @@ class App:
     async def _take(self, visit: Visit) -> ASGIApp:
         """The answer to a request with a body, of which nothing is read before it is known who may send it."""
         if visit.is_guarded:
-            await run_sync(visit.admit)
+            await run_sync(visit.admit, limiter=self._lanes[Lane.READ])
         request, handler = visit.request, visit.method.handler
         caller = visit.caller.name or self._client(request)
         if visit.method.verb not in _WITH_BODY:
@@ -131,22 +145,31 @@ class App:
         async with AsyncExitStack() as stack:
             data = await self._intake.read(request, MAX_BODY_BYTES, caller, stack)
             call = replace(call, content=Body.of_bytes(data, request.headers))
-            return await run_sync(_answer_json, handler, call)
+            return await run_sync(_answer_json, handler, call, limiter=self._lanes[Lane.WRITE])
 
     async def _answer(self, visit: Visit, make_call: Callable[[], Call]) -> ASGIApp:
         """The answer of a method without a body; ``make_call`` and its handler run in one thread."""
         handler = visit.method.handler
-        if not isinstance(handler, WebHandler):
-            return await run_sync(_begin_json, visit.method, make_call)
         async with watch_client(visit.request):
-            limiter = self._quick if handler.quick else None
-            return _response(*await run_sync(_begin, handler, make_call, limiter=limiter))
+            if not isinstance(handler, WebHandler):
+                lane = Lane.READ if visit.method.verb == "GET" else Lane.WRITE
+                return await run_sync(_begin_json, visit.method, make_call, limiter=self._lanes[lane])
+            begun = await run_sync(_begin, handler, make_call, limiter=self._lanes[handler.lane])
+            if isinstance(begun, Later):
+                begun = await run_sync(_begin_later, begun, limiter=self._lanes[begun.lane])
+            return _response(*begun)
 
     def _client(self, request: Request) -> str:
         return self._context.proxies.client(request.scope)
 
 
+def _show(page: PageHandler, context: Context, request: Request) -> ASGIApp:
+    require_client()
+    return page(context, request)
+
+
 def _begin_json(method: ApiMethod, make_call: Callable[[], Call]) -> Response:
+    require_client()
     call, handler = make_call(), method.handler
     if handler is None or isinstance(handler, WebHandler):
         raise _unimplemented(method)
@@ -166,20 +189,32 @@ def _unimplemented(method: ApiMethod) -> Unimplemented:
     )
 
 
-def _begin(handler: WebHandler, make_call: Callable[[], Call]) -> tuple[Answer, list[bytes]]:
+def _begin(handler: WebHandler, make_call: Callable[[], Call]) -> Begun | Later:
+    """A client that has left while its request waited for a thread costs nothing more. Raises Cancelled for it."""
+    require_client()
+    answer = handler.call(make_call())
+    return answer if isinstance(answer, Later) else _first(answer)
+
+
+def _begin_later(later: Later) -> Begun:
+    require_client()
+    return _first(later.make())
+
+
+def _first(answer: Answer) -> Begun:
     """The answer with its first pieces. A short one is returned whole: each change of threads costs a tenth of a ms.
 
     An error up to here can still set the status of the answer.
     """
-    answer = handler.call(make_call())
     if isinstance(answer.body, bytes):
         return answer, []
     first, ended = draw(answer.body)
     return (replace(answer, body=b"".join(first)), []) if ended else (answer, first)
 
 
-def _upload(handler: WebHandler, call: Call, read: Callable[[], bytes]) -> tuple[Answer, list[bytes]]:
-    return _begin(handler, lambda: replace(call, content=Body(read, call.headers)))
+def _upload(handler: WebHandler, call: Call, read: Callable[[], bytes]) -> Begun:
+    answer = handler.call(replace(call, content=Body(read, call.headers)))
+    return _first(answer.make() if isinstance(answer, Later) else answer)
 
 
 def _response(answer: Answer, first: list[bytes]) -> ASGIApp:

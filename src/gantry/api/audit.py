@@ -5,6 +5,7 @@ A line names a resource and a permission. It has nothing of the request or the a
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import os
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 _ADMIN = ("create", "patch", "delete", "setIamPolicy")
 _TYPE = "type.googleapis.com/google.cloud.audit.AuditLog"
 _MAX_AGENT = 200
+_PROCESS, _numbers = secrets.token_hex(8), itertools.count()
+"""What makes ids of lines unique. A call of the system for each would let other threads in, and the event loop wait."""
 
 
 class Audit:
@@ -94,7 +97,7 @@ def _entry(
         "status": {"code": int(code)} if code is not Code.OK else {},
     }
     return {
-        "insertId": secrets.token_hex(8),
+        "insertId": f"{_PROCESS}{next(_numbers):010x}",
         "logName": f"projects/{project}/logs/cloudaudit.googleapis.com%2F{log}",
         "timestamp": timestamp(datetime.now(UTC)),
         "severity": "NOTICE" if is_admin and code is Code.OK else "INFO" if code is Code.OK else "ERROR",

@@ -21,7 +21,7 @@ from gantry.iam.policies import Principal
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath, url_path
 from gantry.seams import Seams
 from gantry.studies.frames import FramePlaces
-from gantry.studies.metadata import Remembered
+from gantry.studies.metadata import MetadataCache
 from gantry.studies.uploads import Uploads
 
 
@@ -72,7 +72,7 @@ class Context:
     public_url: str
     strict_search: bool = False
     viewer: Path | None = None
-    remembered: Remembered = field(default_factory=Remembered)
+    remembered: MetadataCache = field(default_factory=MetadataCache)
     frame_places: FramePlaces = field(default_factory=FramePlaces)
     access: Access | None = None
     audit: AuditSink | None = None

@@ -17,7 +17,7 @@ from gantry.api.call import Call, Context
 from gantry.api.method import ApiMethod
 from gantry.api.searching import DICOM_JSON
 from gantry.api.visit import caller_of_request
-from gantry.api.web import WebHandler
+from gantry.api.web import Later, WebHandler
 from gantry.errors import Code, StatusError
 from gantry.iam.policies import Principal
 from gantry.json_text import parse_json
@@ -103,5 +103,7 @@ class Inside:
         if not isinstance(handler, WebHandler):
             return handler(call)
         answer = handler.call(call)
+        if isinstance(answer, Later):
+            answer = answer.make()
         data = answer.body if isinstance(answer.body, bytes) else b"".join(answer.body)
         return parse_json(data) if data else []

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from anyio import CapacityLimiter, from_thread
@@ -17,6 +18,7 @@ from starlette.types import Scope
 
 from gantry.api.body import too_large
 from gantry.errors import DeadlineExceeded
+from gantry.studies.places import offer_place
 from gantry.studies.spool import Spool
 
 BODY_SECONDS = 60.0
@@ -25,11 +27,11 @@ BODY_SECONDS = 60.0
 GRACE_SECONDS, WINDOW_SECONDS = 10.0, 60.0
 """The rate of a client is measured after the first ten seconds, over each minute."""
 
-WORKING = 64
-"""Uploads that run at a time, in threads of their own: other requests keep the usual threads."""
+WORKING = 4
+"""Uploads that work at a time. More only compete for the interpreter's lock (the GIL), which others wait for, too."""
 
 OPEN, OPEN_EACH = 256, 128
-"""Uploads that have a thread, running or waiting for their client: in all, and of one caller."""
+"""Uploads that have a thread, working or waiting for their client or a disk: in all, and of one caller."""
 
 LARGE, LARGE_EACH = 16, 8
 """Bodies of SMALL to 10 MiB that are held whole at a time: in all, and of one caller. All take 160 MiB."""
@@ -206,6 +208,7 @@ class Intake:
         await reader.begin()
         async with self._open.hold(caller):
             await reader.enter()
+            offer_place(partial(from_thread.run_sync, reader.leave), partial(from_thread.run, reader.enter))
             try:
                 return await run_sync(work, reader.read, limiter=self._threads)
             finally:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from fractions import Fraction
+from functools import partial
 
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.call import Call
+from gantry.api.lanes import Lane
 from gantry.api.multipart import close_delimiter, new_boundary, part_head
 from gantry.api.ranges import matches
 from gantry.api.retrieving import answer_value, find_instance, parse_frame_list, video_offers
@@ -15,9 +19,9 @@ from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument
 from gantry.resources import StoredInstance
-from gantry.studies.metadata import etag_of
-from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, pictures, representative
-from gantry.studies.retrieve import PIXEL_DATA, Value, bulk
+from gantry.studies.metadata import make_etag
+from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, choose_representative, render_images
+from gantry.studies.retrieve import PIXEL_DATA, Value, read_bulk
 from gantry.whole_numbers import read_number
 
 _OFFERS = tuple(
@@ -26,10 +30,11 @@ _OFFERS = tuple(
 _THUMBNAIL = Viewport(128, 128)
 _SIDE, _DECIMAL = re.compile(r"[0-9]{1,6}"), re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
+_pictures = partial(WebHandler, lane=Lane.PICTURE)
 _KNOWN = ("accept", "quality", "viewport", "window")
 
 
-@WebHandler
+@_pictures
 def render_instance(call: Call) -> Answer:
     """The first frame as a picture, or all of them in a multipart answer; a video as it is stored."""
     row = find_instance(call)
@@ -43,20 +48,20 @@ def _video(call: Call, row: StoredInstance) -> Answer:
         raise InvalidArgument(f"{names[0]}: a video is sent as it is stored")
 
     def value() -> Value:
-        return bulk(call.context.seams, call.dicom_store, row, PIXEL_DATA)
+        return read_bulk(call.context.seams, call.dicom_store, row, PIXEL_DATA)
 
-    return answer_value(call, value, offer.type, etag_of(row, "video", offer.type))
+    return answer_value(call, value, offer.type, make_etag(row, "video", offer.type))
 
 
-@WebHandler
+@_pictures
 def render_frames(call: Call) -> Answer:
     return _render(call, find_instance(call), [number - 1 for number in parse_frame_list(call.ids[7])])
 
 
-@WebHandler
+@_pictures
 def render_thumbnail(call: Call) -> Answer:
     """A small picture from the middle of a study, a series or an instance, or of the named frames."""
-    row, number = representative(call.context.seams, call.dicom_store, call.path)
+    row, number = choose_representative(call.context.seams, call.dicom_store, call.path)
     numbers = [frame - 1 for frame in parse_frame_list(call.ids[7])] if len(call.ids) > 7 else [number]
     return _render(call, row, numbers, _THUMBNAIL)
 
@@ -69,17 +74,22 @@ def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Vi
             offer = Offer(offer.type, True, (), "")  # a list of frames is always answered in parts
         else:
             numbers = numbers or [0]
-    etag = etag_of(row, "rendered", view, numbers, offer.multipart)
+    etag = make_etag(row, "rendered", view, numbers, offer.multipart)
     headers = {"etag": etag}
     if matches(call.headers.get("if-none-match", ""), etag):
         return Answer(b"", status=304, headers=headers)
-    images = pictures(call.context.seams, call.dicom_store, row, view, numbers)
+    images = render_images(call.context.seams, call.dicom_store, row, view, numbers)
     if not offer.multipart:
-        return Answer(images[0], offer.type, headers=headers)
+        return Answer(next(images), offer.type, headers=headers)
     boundary = new_boundary()
-    parts = (part_head(boundary, {"content-type": offer.type}) + picture for picture in images)
-    body = b"".join(parts) + close_delimiter(boundary)
-    return Answer(body, media_type_text(offer, "", boundary), headers=headers)
+    return Answer(_in_parts(images, offer.type, boundary), media_type_text(offer, "", boundary), headers=headers)
+
+
+def _in_parts(images: Generator[bytes, None, None], content_type: str, boundary: str) -> Iterator[bytes]:
+    with closing(images):
+        for picture in images:
+            yield part_head(boundary, {"content-type": content_type}) + picture
+    yield close_delimiter(boundary)
 
 
 def _view(call: Call, offer: Offer, size: Viewport | None) -> View:

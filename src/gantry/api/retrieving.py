@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.attachments import attachment_header
 from gantry.api.call import Call
+from gantry.api.lanes import Lane
 from gantry.api.multipart import close_delimiter, new_boundary, part_head
 from gantry.api.ranges import matches, parse_range
 from gantry.api.searching import DICOM_JSON, OBJECTS, json_array, xml_parts
@@ -16,17 +18,17 @@ from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument, Unavailable
 from gantry.resources import StoredInstance
-from gantry.studies.frames import Frame, frames
-from gantry.studies.metadata import etag_of, metadata
+from gantry.studies.frames import Frame, read_frames
+from gantry.studies.metadata import make_etag, read_metadata
 from gantry.studies.retrieve import (
     ANY,
     PIXEL_DATA,
     Value,
-    bulk,
-    instance,
-    instances,
     parse_bulk_path,
-    video_type,
+    read_bulk,
+    read_instance,
+    read_instances,
+    read_video_type,
 )
 from gantry.studies.zipping import ZIP, zip_instances
 
@@ -62,14 +64,14 @@ def retrieve_instance(call: Call) -> Answer:
     row = find_instance(call)
 
     def value() -> Value:
-        return instance(call.context.seams, call.dicom_store, row, syntax, _names_syntax(call, syntax))
+        return read_instance(call.context.seams, call.dicom_store, row, syntax, _names_syntax(call, syntax))
 
     stored = row.transfer_syntax_uid if syntax == ANY else syntax
-    return answer_value(call, value, f"{forms.DICOM}; transfer-syntax={stored}", etag_of(row, "instance", syntax))
+    return answer_value(call, value, f"{forms.DICOM}; transfer-syntax={stored}", make_etag(row, "instance", syntax))
 
 
 def _in_parts(call: Call, syntax: str) -> Answer:
-    pieces = instances(call.context.seams, call.dicom_store, call.path, syntax, _names_syntax(call, syntax))
+    pieces = read_instances(call.context.seams, call.dicom_store, call.path, syntax, _names_syntax(call, syntax))
     boundary = new_boundary()
 
     def body() -> Iterator[bytes]:
@@ -84,7 +86,7 @@ def _in_parts(call: Call, syntax: str) -> Answer:
 
 
 def _in_archive(call: Call) -> Answer:
-    pieces = instances(call.context.seams, call.dicom_store, call.path, ANY, explicit=True)
+    pieces = read_instances(call.context.seams, call.dicom_store, call.path, ANY, explicit=True)
     name = call.path.series or call.path.study
     headers = {"content-disposition": attachment_header(f"{name}.zip")}
     return Answer(zip_instances(pieces), ZIP, headers=headers)
@@ -95,10 +97,10 @@ def _names_syntax(call: Call, syntax: str) -> bool:
     return any(item.transfer_syntax == syntax for item in call.accepted())
 
 
-@WebHandler
+@partial(WebHandler, lane=Lane.READ)
 def retrieve_metadata(call: Call) -> Answer:
     offer, _ = call.negotiate(OBJECTS)
-    found = metadata(call.context.seams, call.dicom_store, call.path, call.web_url)
+    found = read_metadata(call.context.seams, call.dicom_store, call.path, call.web_url)
     etag = found.etag and f'{found.etag[:-1]}{"-xml" if offer.multipart else ""}"'
     remembered = call.context.remembered
     if etag and matches(call.headers.get("if-none-match", ""), etag) and remembered.is_whole(etag):
@@ -106,11 +108,11 @@ def retrieve_metadata(call: Call) -> Answer:
     headers = {"etag": etag} if etag else {}
     if offer.multipart:
         body, content_type = xml_parts(offer, found.objects)
-        return Answer(remembered.noting(etag, body, found.unread) if etag else body, content_type, headers=headers)
+        return Answer(remembered.pass_pieces(etag, body, found.unread) if etag else body, content_type, headers=headers)
     kept = remembered.get(etag) if etag else None
     if kept is not None:
         return Answer(kept, DICOM_JSON, headers=headers)
-    return Answer(remembered.keeping(etag, json_array(found.objects), found.unread), DICOM_JSON, headers=headers)
+    return Answer(remembered.keep_pieces(etag, json_array(found.objects), found.unread), DICOM_JSON, headers=headers)
 
 
 @WebHandler
@@ -126,12 +128,12 @@ def retrieve_frames(call: Call) -> Answer:
 
     def find() -> Generator[Frame, None, None]:
         context, indices = call.context, [number - 1 for number in numbers]
-        return frames(context.seams, context.frame_places, call.dicom_store, row, indices, wanted)
+        return read_frames(context.seams, context.frame_places, call.dicom_store, row, indices, wanted)
 
     if not offer.multipart:
-        etag = etag_of(row, "frame", numbers, content_type)
+        etag = make_etag(row, "frame", numbers, content_type)
         return answer_value(call, lambda: Value.of(_join(find())), content_type, etag)
-    headers = {"etag": etag_of(row, "frames", numbers, content_type)}
+    headers = {"etag": make_etag(row, "frames", numbers, content_type)}
     if matches(call.headers.get("if-none-match", ""), headers["etag"]):
         return Answer(b"", status=304, headers=headers)
     boundary = new_boundary()
@@ -181,10 +183,10 @@ def retrieve_bulkdata(call: Call) -> Answer:
     offer, _ = call.negotiate(_BULK + video_offers(call, row, (True, False)) if is_video else _BULK)
 
     def value() -> Value:
-        return bulk(call.context.seams, call.dicom_store, row, path)
+        return read_bulk(call.context.seams, call.dicom_store, row, path)
 
     if not offer.multipart:
-        return answer_value(call, value, offer.type, etag_of(row, "bulkdata", path, offer.type))
+        return answer_value(call, value, offer.type, make_etag(row, "bulkdata", path, offer.type))
     found, boundary = value(), new_boundary()
     location = f"{call.web_url}/{call.path}/bulkdata/{call.ids[7].strip('/')}"
 
@@ -198,7 +200,7 @@ def retrieve_bulkdata(call: Call) -> Answer:
 
 def video_offers(call: Call, row: StoredInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
     """The media types of a video: the one of its bytes, then those of its transfer syntax."""
-    by_bytes = video_type(call.context.seams, call.dicom_store, row)
+    by_bytes = read_video_type(call.context.seams, call.dicom_store, row)
     types = dict.fromkeys((by_bytes, *forms.video_types(row.transfer_syntax_uid)))
     return tuple(Offer(media_type, parts, (), "") for parts in multipart for media_type in types)
 

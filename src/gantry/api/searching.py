@@ -7,11 +7,12 @@ from itertools import chain
 
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.call import Call
+from gantry.api.lanes import Lane
 from gantry.api.multipart import close_delimiter, new_boundary, part_head
-from gantry.api.web import Answer, WebHandler
+from gantry.api.web import Answer, Later, WebHandler
 from gantry.queries import Level
-from gantry.studies.metadata import object_xml
-from gantry.studies.search import parse_search
+from gantry.studies.metadata import write_xml
+from gantry.studies.search import Search, parse_search
 from gantry.studies.search_answers import find
 
 DICOM_JSON, DICOM_XML = "application/dicom+json", "application/dicom+xml"
@@ -20,16 +21,22 @@ _JOIN = 64 << 10
 
 
 def _search(level: Level) -> WebHandler:
-    def handle(call: Call) -> Answer:
+    def handle(call: Call) -> Answer | Later:
         offer, _ = call.negotiate(OBJECTS)
         search = parse_search(level, call.path, call.parameters, call.context.strict_search)
-        found = find(call.context.seams, call.dicom_store, search, call.web_url)
-        first = next(found, None)
-        if first is None:
-            return Answer(b"", status=204)
-        return objects_answer(offer, chain((first,), found))
+        if search.inside:  # it may read the headers of a whole study before it finds anything
+            return Later(Lane.LONG, lambda: _find(call, search, offer))
+        return _find(call, search, offer)
 
-    return WebHandler(handle, quick=True)
+    return WebHandler(handle, Lane.SEARCH)
+
+
+def _find(call: Call, search: Search, offer: Offer) -> Answer:
+    found = find(call.context.seams, call.dicom_store, search, call.web_url)
+    first = next(found, None)
+    if first is None:
+        return Answer(b"", status=204)
+    return objects_answer(offer, chain((first,), found))
 
 
 search_studies, search_series, search_instances = map(_search, Level)
@@ -64,5 +71,5 @@ def json_array(objects: Iterable[str]) -> Iterator[bytes]:
 
 def _xml_parts(objects: Iterable[str], boundary: str) -> Iterator[bytes]:
     for text in objects:
-        yield part_head(boundary, {"content-type": DICOM_XML}) + object_xml(text)
+        yield part_head(boundary, {"content-type": DICOM_XML}) + write_xml(text)
     yield close_delimiter(boundary)

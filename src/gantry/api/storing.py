@@ -15,9 +15,9 @@ from gantry.api.web import Answer, WebHandler
 from gantry.dicom.forms import DICOM
 from gantry.errors import InvalidArgument, StatusError
 from gantry.names import ResourcePath
-from gantry.studies.metadata import object_xml
+from gantry.studies.metadata import write_xml
 from gantry.studies.store import Incoming, Refused, Stored, store
-from gantry.studies.store_json import incoming_of_json
+from gantry.studies.store_json import read_json_parts
 
 PROCESSING_FAILURE = 0x0110
 """The one FailureReason of the API (PS3.18 §I.2.2); FailureDetail has the text for people."""
@@ -41,7 +41,7 @@ def _handler(replace: bool) -> WebHandler:
         if replace:
             call.context.sweep()
         if offer.type == DICOM_XML:
-            return Answer(object_xml(answer, _PRIVATE_KEYWORDS), DICOM_XML, status)
+            return Answer(write_xml(answer, _PRIVATE_KEYWORDS), DICOM_XML, status)
         return Answer(answer.encode("utf-8", "replace"), DICOM_JSON, status)
 
     return WebHandler(handle)
@@ -62,7 +62,7 @@ def _incoming(call: Call, replace: bool) -> Iterator[Incoming]:
         root = parameters.get("type", "").lower()
         boundary = parameters.get("boundary", "")
         if root == DICOM_JSON and not replace:
-            return incoming_of_json(parts(read, boundary))
+            return read_json_parts(parts(read, boundary))
         if root not in ("", DICOM):
             raise InvalidArgument(f"Content-Type: multipart/related with type {root[:100]!r} cannot be stored here")
         return _parts(read, boundary)

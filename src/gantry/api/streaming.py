@@ -8,13 +8,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from gantry.api.web import Answer
 from gantry.errors import StatusError
-from gantry.studies.departure import leave, watch
+from gantry.studies.departure import leave, require_client, watch
 
 logger = logging.getLogger(__name__)
 
@@ -58,13 +59,16 @@ class StreamedAnswer:
             await run_sync(_close, self._rest)
 
     async def _send_all(self, send: Send, gone: asyncio.Future[None]) -> None:
-        pieces, ended = self._first, False
+        """More is drawn once the client has taken what was sent before: for one that reads nothing no more is held."""
+        pieces, self._first, ended = self._first, [], False
         while pieces and not gone.done():
-            following = None if ended else asyncio.ensure_future(run_sync(draw, self._rest))
+            following: asyncio.Future[tuple[list[bytes], bool]] | None = None
             try:
                 for piece in pieces:
                     async with asyncio.timeout(SEND_SECONDS):
                         await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    if following is None and not ended:
+                        following = asyncio.ensure_future(run_sync(draw, self._rest))
             finally:
                 pieces, ended = await following if following else ([], True)
         if not gone.done():
@@ -98,7 +102,8 @@ async def _wait_until_gone(receive: Receive) -> None:
 
 @asynccontextmanager
 async def watch_client(request: Request) -> AsyncIterator[None]:
-    """During the block, and in the answer after it, work in threads is stopped when the client disconnects.
+    """During the block, and in the answer after it, work in threads is stopped when the client disconnects. What waits
+    for a thread is not begun: the block is left with Cancelled.
 
     Only for requests without a body: watching would take the bytes of a body.
     """
@@ -107,15 +112,24 @@ async def watch_client(request: Request) -> AsyncIterator[None]:
         yield
         return
     tasks: list[asyncio.Future[None]] = []
+    scope = CancelScope()
     begin = asyncio.get_running_loop().call_later(
-        _WATCH_SECONDS, lambda: tasks.append(asyncio.ensure_future(_wait_until_gone(request.receive)))
+        _WATCH_SECONDS, lambda: tasks.append(asyncio.ensure_future(_cancel_when_gone(request.receive, scope)))
     )
     try:
-        yield
+        with scope:
+            yield
     finally:
         begin.cancel()
         for task in tasks:
             task.cancel()
+    if scope.cancelled_caught:
+        require_client()
+
+
+async def _cancel_when_gone(receive: Receive, scope: CancelScope) -> None:
+    await _wait_until_gone(receive)
+    scope.cancel()  # of waits in the event loop: a thread that has begun ends by itself
 
 
 def _close(pieces: Iterator[bytes]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gantry.api.call import Call
+from gantry.api.lanes import Lane
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +20,15 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class WebHandler(NamedTuple):
-    """Marks a handler of the method table that reads and writes streams. ``quick`` ones only read the index."""
+class Later(NamedTuple):
+    """In the place of an answer: ``make`` makes it, in a thread of another lane."""
 
-    call: Callable[[Call], Answer]
-    quick: bool = False
+    lane: Lane
+    make: Callable[[], Answer]
+
+
+class WebHandler(NamedTuple):
+    """Marks a handler of the method table that reads and writes streams. It runs in a thread of its ``lane``."""
+
+    call: Callable[[Call], Answer | Later]
+    lane: Lane = Lane.LONG

@@ -77,6 +77,15 @@ examples:
   gantry viewer install --data /srv/gantry --from ohif-app-3.13.2.tgz
 """
 
+_STORAGE = """\
+A segment is a file that many instances share. A running server rewrites segments that have lost most of their
+instances; files of older versions are moved by `compact`, while no server uses the directory.
+
+examples:
+  gantry storage show
+  gantry storage compact --data /srv/gantry
+"""
+
 _SERVICE_ACCOUNTS = """\
 examples:
   gantry service-accounts create pacs --out pacs.json
@@ -140,6 +149,7 @@ def parser() -> _Parser:
     _add_operations(commands)
     _add_stores(commands)
     _add_datasets(commands)
+    _add_storage(commands)
     _add_viewer(commands)
     _add_service_accounts(commands)
     demo = _add(commands, "demo", "demo:demo", "show an import and an export of real files", _DEMO, remote=False)
@@ -297,6 +307,19 @@ def _add_viewer(commands: _Commands[_Parser]) -> None:
     command.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
     command.add_argument("--version", metavar="V", default="3.13.2", help="of @ohif/app (default: 3.13.2)")
     command.add_argument("--from", dest="source", metavar="FILE", help="a package that is already downloaded")
+
+
+def _add_storage(commands: _Commands[_Parser]) -> None:
+    help = "show how the bytes of instances lie on the server's disks"
+    group = _add_group(commands, "storage", help, _STORAGE)
+    run = "client.storage"
+    show = _add(group, "show", f"{run}:show", "segments, bytes in use and freed, by store", remote=False, json=True)
+    compact = _add(group, "compact", f"{run}:compact", "move small files of older versions into segments", remote=False)
+    for command in (show, compact):
+        command.add_argument(
+            "--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)"
+        )
+        command.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")
 
 
 def _add_service_accounts(commands: _Commands[_Parser]) -> None:

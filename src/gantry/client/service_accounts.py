@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gantry.client.terminal import note, say
-from gantry.config import service_accounts_of
+from gantry.config import open_service_accounts
 from gantry.errors import AlreadyExists, ResourceExhausted
 from gantry.system_errors import describe_os_error
 
@@ -56,7 +56,7 @@ def delete(args: argparse.Namespace) -> int:
 
 
 def _accounts(args: argparse.Namespace) -> ServiceAccounts:
-    return service_accounts_of(Path(args.data or os.environ.get("GANTRY_DATA") or "gantry-data").absolute())
+    return open_service_accounts(Path(args.data or os.environ.get("GANTRY_DATA") or "gantry-data").absolute())
 
 
 def _time(seconds: int) -> str:

@@ -65,7 +65,7 @@ def list_folders(call: PageCall) -> Response:
     if not bucket:
         return call.show("import_folders.html", bucket="", folders=(), files=(), parts=(), here="", prefix="")
     source = open_source(call, bucket, prefix)
-    names = source.folders(prefix, _FOLDERS + 1)
+    names = source.list_folders(prefix, _FOLDERS + 1)
     files = []
     for each in source.list(prefix, depth=prefix.count("/")):
         files.append(each)

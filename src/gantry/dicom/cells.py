@@ -100,4 +100,6 @@ def pack_cells(cells: Pixels, image: ImagePixel) -> Buffer:
 def describe_interleaved(image: ImagePixel) -> ImagePixel:
     """How the arrays that this module gives are to be described."""
     photometric = image.photometric_interpretation.replace("YBR_FULL_422", "YBR_FULL")
+    if not image.planar_configuration and photometric == image.photometric_interpretation:
+        return image
     return replace(image, planar_configuration=0, photometric_interpretation=photometric)

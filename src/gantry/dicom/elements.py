@@ -7,7 +7,7 @@ inside is proven here, when somebody looks: what is broken raises InvalidArgumen
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from struct import Struct
 from typing import NamedTuple
@@ -227,7 +227,7 @@ class DataSet:
         """The top level as if it were one."""
         return Item(self, 0, len(self.data), len(self.data), self.encoding)
 
-    def elements(self, wanted: frozenset[int] | None = None) -> Iterator[Element]:
+    def elements(self, wanted: Container[int] | None = None) -> Iterator[Element]:
         """All elements of the top level, or those with a tag ``wanted``, in the order of the bytes.
 
         Raises InvalidArgument.
@@ -235,7 +235,7 @@ class DataSet:
         return self.read_elements(0, len(self.data), self.encoding, wanted=wanted)
 
     def read_elements(
-        self, at: int, end: int, encoding: Encoding, in_item: bool = False, wanted: frozenset[int] | None = None
+        self, at: int, end: int, encoding: Encoding, in_item: bool = False, wanted: Container[int] | None = None
     ) -> Iterator[Element]:
         """The elements between two places; those of an ``in_item`` end with its delimiter. Raises InvalidArgument."""
         data, cuts, explicit, short = self.data, self.cuts, encoding.explicit, SHORT

@@ -68,7 +68,7 @@ def require_frame_numbers(image: ImagePixel, wanted: Sequence[int] | None) -> Se
     """Raises OutOfRange for a frame that is not there."""
     if wanted is None:
         return range(image.number_of_frames)
-    for number in wanted:
+    for number in (*wanted[:1], *wanted[-1:]) if isinstance(wanted, range) else wanted:
         if not 0 <= number < image.number_of_frames:
             raise OutOfRange(f"frame {number + 1} does not exist; the instance has {image.number_of_frames}")
     return wanted

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydicom.dataelem import RawDataElement
 from pydicom.uid import UID
 
 from gantry.dicom.buffers import Sliceable
@@ -68,7 +67,7 @@ class PixelElement:
 class Source:
     """The pixels of an instance, or of an icon in it, and the attributes that say how to read and show them.
 
-    ``ds`` is a dataset of pydicom. It and the pixels are little endian, whatever the file is.
+    ``ds`` are ``image_attributes.Attributes``. They and the pixels are little endian, whatever the file is.
     """
 
     ds: Any
@@ -129,9 +128,6 @@ def read_image_pixel(source: Source) -> ImagePixel:
 
 def _read_number(ds: Any, keyword: str, default: int | None = None) -> int:
     """An attribute with one whole number. Raises InvalidArgument."""
-    raw = ds.get_item(keyword)
-    if isinstance(raw, RawDataElement) and raw.VR == "US" and raw.value is not None and len(raw.value) == 2:
-        return int.from_bytes(raw.value, "little")  # spares a DataElement each
     try:
         value = ds.get(keyword)
         if value is None or value == "":
@@ -173,10 +169,10 @@ def _require_sense(found: ImagePixel) -> None:
 
 def correct_422(length: int, image: ImagePixel) -> ImagePixel:
     """Some writers say YBR_FULL_422 over samples that are all there. ``length`` is that of the whole value in bytes."""
+    if image.photometric_interpretation != "YBR_FULL_422":
+        return image
     full = replace(image, photometric_interpretation="YBR_FULL")
-    if image.photometric_interpretation == "YBR_FULL_422" and length >= full.frame_bits * full.number_of_frames // 8:
-        return full
-    return image
+    return full if length >= full.frame_bits * full.number_of_frames // 8 else image
 
 
 def read_native_value(source: Source, image: ImagePixel) -> Sliceable:

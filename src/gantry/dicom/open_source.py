@@ -8,10 +8,17 @@ from typing import NamedTuple
 
 from gantry.dicom.buffers import Buffer, FileValue, Held, Readable
 from gantry.dicom.bulk import BulkPath, find_element, list_cut_values
-from gantry.dicom.elements import DataSet, Element, Item
+from gantry.dicom.elements import DataSet, Element, Item, read_head
 from gantry.dicom.encapsulation import FrameTable
 from gantry.dicom.header_bytes import HeaderBytes
-from gantry.dicom.image_attributes import FIRST_NEEDED, extract_attribute, is_needed, parse_attributes
+from gantry.dicom.image_attributes import (
+    NEEDED,
+    PICTURES,
+    Attributes,
+    extract_attribute,
+    is_needed,
+    parse_attributes,
+)
 from gantry.dicom.image_source import (
     MAX_FILE,
     NATIVE,
@@ -32,10 +39,11 @@ from gantry.dicom.part10 import (
     open_data_set,
     read_header,
     read_header_bytes,
+    read_watched,
 )
 from gantry.dicom.rewriting import Placed, place_elements, swap_to_little_endian
-from gantry.dicom.tags import BITS_ALLOCATED, COLUMNS, NUMBER_OF_FRAMES, PIXEL_TAGS, ROWS
-from gantry.dicom.traversal import Scope
+from gantry.dicom.tags import BITS_ALLOCATED, COLUMNS, NUMBER_OF_FRAMES, PIXEL_TAGS, ROWS, UNDEFINED
+from gantry.dicom.traversal import CONTEXT_OF_VALUES, Scope
 from gantry.errors import FailedPrecondition, NotFound, StatusError
 
 _MOST_SAMPLES = 3
@@ -48,12 +56,17 @@ class WholeInstance:
     def __init__(self, data: bytes, header: InstanceIdentity, data_set: DataSet) -> None:
         self.data, self.header, self.data_set = data, header, data_set
         self.meta = data[META_START : header.layout.meta_end]
-        self.placed = place_elements(data_set)
+
+    @cached_property
+    def placed(self) -> list[Placed]:
+        """Its elements in the order of their tags. Raises InvalidArgument."""
+        return place_elements(self.data_set)
 
     @cached_property
     def source(self) -> Source:
         """Its pixels. Raises InvalidArgument where the attributes that describe them cannot be read."""
-        return _read_source(self.data_set, self.placed, self.header)
+        scope = Scope(self.data_set, len(self.data_set.data))
+        return _read_source(self.data_set, self.data_set.elements(NEEDED), scope, self.header)
 
     @cached_property
     def tags(self) -> frozenset[int]:
@@ -71,10 +84,7 @@ class WholeInstance:
 
 def read_instance(opened: Readable) -> WholeInstance:
     """Raises InvalidArgument for what is no Part 10 instance, FailedPrecondition for what is too large."""
-    if opened.size > MAX_FILE:
-        raise FailedPrecondition(
-            f"the instance has {opened.size} bytes; up to {MAX_FILE} can be transcoded or rendered"
-        )
+    require_size(opened)
     data = opened.read_at(0, opened.size)
     header = read_header(lambda offset, length: data[offset : offset + length], len(data))
     layout = header.layout
@@ -84,6 +94,14 @@ def read_instance(opened: Readable) -> WholeInstance:
         body = open_data_set(Held(data), layout).read_at(0, layout.end)
     ends = ((start - layout.start, end - layout.start) for start, end in layout.ends)
     return WholeInstance(data, header, DataSet(body, layout.encoding, ends=ends))
+
+
+def require_size(opened: Readable) -> None:
+    """Raises FailedPrecondition for an instance that is too large to be converted as a whole."""
+    if opened.size > MAX_FILE:
+        raise FailedPrecondition(
+            f"the instance has {opened.size} bytes; up to {MAX_FILE} can be transcoded or rendered"
+        )
 
 
 def _require_inflatable(header: InstanceIdentity) -> None:
@@ -99,13 +117,13 @@ def _require_inflatable(header: InstanceIdentity) -> None:
         )
 
 
-def _read_source(data_set: DataSet, placed: Iterable[Placed], header: InstanceIdentity) -> Source:
+def _read_source(data_set: DataSet, elements: Iterable[Element], scope: Scope, header: InstanceIdentity) -> Source:
     """From the elements of a data set or item that is in memory as a whole."""
     needed, pixels = [], None
-    for element, scope in placed:
+    for element in elements:
         tag = element[0]
-        if tag < FIRST_NEEDED:
-            continue
+        if tag in CONTEXT_OF_VALUES:
+            scope = scope.after(element)
         if tag in PIXEL_TAGS and pixels is None:
             value = swap_to_little_endian(data_set, element, scope.resolve_vr(element), scope.bits)
             pixels = PixelElement(tag, value, element.undefined_length)
@@ -120,11 +138,13 @@ def open_source(opened: Readable, path: BulkPath = ()) -> Source:
     Those whose pixels are to be swapped (big endian) are read as a whole.
     Raises InvalidArgument, FailedPrecondition, NotFound.
     """
-    header = read_header(opened.read_at, opened.size)
+    header, watched = read_watched(opened.read_at, opened.size, PICTURES)
     require_frames(header.transfer_syntax_uid)
     if len(path) > 1:
         return open_icon(read_instance(opened), path)
     layout = header.layout
+    if watched is not None:
+        return _place_pixels(opened, header, Attributes(watched, layout.encoding, PICTURES.tags))
     if layout.little:
         header_bytes = read_header_bytes(opened.read_at, opened.size, layout, MAX_LIVE_HEADER)
         if header_bytes is not None:
@@ -132,6 +152,20 @@ def open_source(opened: Readable, path: BulkPath = ()) -> Source:
             if found is not None:
                 return found
     return read_instance(opened).source
+
+
+def _place_pixels(opened: Readable, header: InstanceIdentity, attributes: Attributes) -> Source:
+    """Pixel data of any length are among the values that header bytes leave out."""
+    layout, pixels = header.layout, None
+    for cut in layout.cuts:
+        head = opened.read_at(cut.start, cut.header)
+        tag, _, _, length = read_head(head, 0, cut.header, layout.encoding)
+        if tag in PIXEL_TAGS:
+            is_open = length == UNDEFINED
+            value = FileValue(opened, cut.start + cut.header, cut.length - 8 * is_open)
+            pixels = PixelElement(tag, value, is_open)
+            break
+    return Source(attributes, pixels, header.transfer_syntax_uid, header.sop_class_uid)
 
 
 def count_frames(opened: Readable) -> int:
@@ -152,7 +186,7 @@ def open_icon(instance: WholeInstance, path: BulkPath) -> Source:
 def read_icon(instance: WholeInstance, item: Item) -> Source:
     """The pixels of an item of a sequence. Raises InvalidArgument."""
     scope = Scope(instance.data_set, item.find_stop())
-    return _read_source(instance.data_set, ((element, scope) for element in item.elements()), instance.header)
+    return _read_source(instance.data_set, item.elements(), scope, instance.header)
 
 
 def read_pixels(
@@ -178,10 +212,12 @@ def _read_pixels(
     """``start`` is where the data set begins in ``opened``."""
     data_set, needed, pixels = header_bytes.data_set(), [], None
     scope = Scope(data_set, len(header_bytes.body))
-    for element in data_set.elements():
-        scope = scope.after(element)
-        if is_needed(element.tag) and element.start not in data_set.cuts:
-            needed.append((element.tag, extract_attribute(data_set, element, scope)))
+    for element in data_set.elements(NEEDED):
+        tag = element[0]
+        if tag in CONTEXT_OF_VALUES:
+            scope = scope.after(element)
+        if is_needed(tag) and element.start not in data_set.cuts:
+            needed.append((tag, extract_attribute(data_set, element, scope)))
     size = sum(len(data) for _, data in needed)
     for place, element, length in list_cut_values(header_bytes, start):
         head = header_bytes.body[element.start : element.value]

@@ -49,7 +49,7 @@ from gantry.dicom.tags import (
     TRANSFER_SYNTAX,
 )
 from gantry.dicom.vr import LONG, SHORT
-from gantry.dicom.walk import Cut, ReadAt, Walk, tag_name
+from gantry.dicom.walk import Cut, ReadAt, Walk, Watch, tag_name
 from gantry.errors import InvalidArgument
 
 MAX_META_ELEMENTS = 1000
@@ -70,6 +70,7 @@ _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,12}")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 
+_LETTERS = SHORT.keys() | LONG.keys()
 _BARE_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
 
@@ -125,6 +126,12 @@ def read_header(read_at: ReadAt, size: int) -> InstanceIdentity:
     value is refused, as readers would disagree about what the instance is. Reads go forward only; where a request is
     dear and a file has thousands of fragments, let ``read_at`` read ahead.
     """
+    return read_watched(read_at, size, None)[0]
+
+
+def read_watched(read_at: ReadAt, size: int, watch: Watch | None) -> tuple[InstanceIdentity, dict[int, bytes] | None]:
+    """``read_header``, and in the same pass the elements of a watch by tag, as ``Walk.watch`` has them; None where
+    there is one of them that it does not keep, or where the data set is not little endian or deflated."""
     if size == 0:
         raise InvalidArgument("empty DICOM instance found: the object has no bytes")
     walk = Walk(read_at, size, "the object")
@@ -135,9 +142,11 @@ def read_header(read_at: ReadAt, size: int) -> InstanceIdentity:
     if deflated:
         inflated = Inflated(read_at, walk.pos, size)
         walk, start = Walk(inflated.read_at, inflated.measure(), "the inflated dataset"), 0
+    if watch is not None:
+        walk.watch(watch)
     walk.dataset(encoding_of(transfer_syntax))
     encoding = walk.encoding
-    return InstanceIdentity(
+    identity = InstanceIdentity(
         study_instance_uid=_read_uid(walk.found, STUDY),
         series_instance_uid=_read_uid(walk.found, SERIES),
         sop_instance_uid=_read_uid(walk.found, SOP_INSTANCE),
@@ -155,6 +164,8 @@ def read_header(read_at: ReadAt, size: int) -> InstanceIdentity:
             tuple(walk.ends),
         ),
     )
+    is_whole = not (walk.is_partial or deflated) and encoding.order == "<"
+    return identity, walk.watched if is_whole else None
 
 
 def read_header_bytes(read_at: ReadAt, size: int, layout: Layout, most: int = MAX_HEADER) -> HeaderBytes | None:
@@ -218,7 +229,7 @@ def _require_part10(walk: Walk) -> None:
             raise InvalidArgument(message)
         bare = ", though a dataset seems to begin at once" if start[:2] in _BARE_GROUPS else ""
         raise InvalidArgument(f"not a DICOM file: the 128-byte preamble and the DICM prefix are missing{bare}")
-    if start[132:134] != b"\x02\x00" or start[136:138] not in SHORT.keys() | LONG.keys():
+    if start[132:134] != b"\x02\x00" or start[136:138] not in _LETTERS:
         raise InvalidArgument("not a DICOM file: no file meta group (0002,xxxx) follows the letters DICM at byte 128")
     walk.pos = META_START
 

@@ -26,7 +26,8 @@ from gantry.errors import FailedPrecondition, InvalidArgument
 PNG_LEVEL = 1
 _MAX_TABLE = 1 << 17
 _FAR = 4096
-_BLOCK, _LINE_BLOCK = 1 << 14, 1 << 18
+_BLOCK, _LINE_BLOCK = 1 << 14, 1 << 17
+_BLACK, _WHITE = np.float32(0), np.float32(255)
 _EXACT = 1 << 14  # greys: up to there 24 bits of mantissa leave 1/1000 of a grey
 
 
@@ -149,6 +150,9 @@ def _read_padding(ds: Any, signed: bool) -> tuple[int, int] | None:
 
 def render_grey(values: Pixels, grey: Grey) -> Pixels:
     """One table look-up per pixel where the values span little enough, else the formulas on all pixels."""
+    line = _fit_line(grey, max(-grey.stored[0], grey.stored[1]))
+    if line is not None:
+        return _apply_line(line, values)
     least, most = int(values.min()), int(values.max())
     line = _fit_line(grey, max(-least, most))
     if line is not None:
@@ -180,12 +184,14 @@ def _apply_line(line: tuple[float, float], values: Pixels) -> Pixels:
     """In blocks, as floats take four times the room of greys."""
     factor, offset = np.float32(line[0]), np.float32(line[1] + 0.5)
     flat = values.reshape(-1)
-    greys = np.empty(flat.shape, np.uint8)
+    greys, floats = np.empty(flat.shape, np.uint8), np.empty(min(flat.size, _LINE_BLOCK), np.float32)
     for start in range(0, flat.size, _LINE_BLOCK):
-        shown = flat[start : start + _LINE_BLOCK].astype(np.float32)
+        block = flat[start : start + _LINE_BLOCK]
+        shown = floats[: block.size]
+        np.copyto(shown, block, casting="unsafe")
         shown *= factor
         shown += offset
-        greys[start : start + _LINE_BLOCK] = np.clip(shown, 0, 255, out=shown)
+        np.copyto(greys[start : start + _LINE_BLOCK], shown.clip(_BLACK, _WHITE, out=shown), casting="unsafe")
     return greys.reshape(values.shape)
 
 

@@ -58,23 +58,32 @@ def contain_errors(made: Iterator[Result]) -> Iterator[Result]:
 
 
 def _write_parts(opened: Readable, form: Form, beat: Callable[[], None]) -> Iterator[Part]:
-    from gantry.dicom.image_source import read_image_pixel, require_frames
-    from gantry.dicom.open_source import read_instance
-    from gantry.dicom.transcoding import transcode
+    from gantry.dicom.image_source import read_image_pixel
+    from gantry.dicom.open_source import open_source, require_size
 
     beat()
-    instance = read_instance(opened)
-    stored = instance.header.transfer_syntax_uid
-    require_frames(stored)
     if form.media_type == forms.DICOM:
-        yield Part(0, ".dcm", transcode(instance, form.transfer_syntax_uid or stored, beat))
+        yield Part(0, ".dcm", _write_instance(opened, form.transfer_syntax_uid, beat))
         return
-    source = instance.source
+    require_size(opened)
+    source = open_source(opened)
     image = read_image_pixel(source)
     write = _write_octets if form.media_type == forms.OCTETS else _render_pictures
     extension = {forms.JPEG: ".jpg", forms.PNG: ".png"}.get(form.media_type, "")
     for number, data in enumerate(write(source, image, form, beat), 1):
         yield Part(number if image.is_multi_frame else 0, extension, data)
+
+
+def _write_instance(opened: Readable, syntax: str, beat: Callable[[], None]) -> bytes:
+    """``syntax`` ``""`` stands for the stored one."""
+    from gantry.dicom.image_source import require_frames
+    from gantry.dicom.open_source import read_instance
+    from gantry.dicom.transcoding import transcode
+
+    instance = read_instance(opened)
+    stored = instance.header.transfer_syntax_uid
+    require_frames(stored)
+    return transcode(instance, syntax or stored, beat)
 
 
 def _write_octets(source: Source, image: ImagePixel, form: Form, beat: Callable[[], None]) -> Iterator[bytes]:

@@ -51,6 +51,7 @@ MAX_ELEMENTS = 10_000_000
 MAX_PADDING = 64 * 1024
 MAX_UID_VALUE = 256
 MAX_KEPT_VALUE = 64
+MAX_WATCHED_VALUE = 256
 LONG_VALUE, LONG_SEQUENCE = 4096, 1 << 20
 """Top-level values longer than this are left out of the header bytes: binary ones and pixels; sequences and text."""
 
@@ -65,7 +66,7 @@ _UIDS = {
     SOP_CLASS: "SOPClassUID",
 }
 _KEPT = frozenset((INSTANCE_NUMBER, NUMBER_OF_FRAMES, ROWS, COLUMNS, BITS_ALLOCATED))
-_NOTED = _UIDS.keys() | _KEPT
+_NOTED = frozenset(_UIDS.keys() | _KEPT)
 _NOTED_ELEMENTS = frozenset(tag & 0xFFFF for tag in (STUDY, SERIES, SOP_INSTANCE, SOP_CLASS, *_KEPT))
 _NO_ELEMENTS: frozenset[int] = frozenset()
 _NAMES = _UIDS | {
@@ -104,6 +105,18 @@ class Cut(NamedTuple):
     is_sequence: bool = False
 
 
+class Watch(NamedTuple):
+    """Tags of elements to keep; ``noted`` and ``noted_elements`` are what the walk looks out for then."""
+
+    tags: frozenset[int]
+    noted: frozenset[int]
+    noted_elements: frozenset[int]
+
+    @classmethod
+    def of(cls, tags: frozenset[int]) -> Watch:
+        return cls(tags, tags | _NOTED, frozenset(tag & 0xFFFF for tag in tags) | _NOTED_ELEMENTS)
+
+
 class Walk:
     """One pass over an object: ``pos`` in ``window``, which begins at ``base``; ``open`` is what we are inside of.
 
@@ -113,8 +126,8 @@ class Walk:
     """
 
     __slots__ = (
-        *("base", "cuts", "encoding", "end", "ends", "found", "kept", "last", "open", "pos", "read", "size", "step"),
-        *("ticks", "what", "window"),
+        *("base", "cuts", "encoding", "end", "ends", "found", "is_partial", "kept", "last", "noted", "noted_elements"),
+        *("open", "pos", "read", "size", "step", "ticks", "watched", "watched_tags", "what", "window"),
     )
 
     def __init__(self, read_at: ReadAt, size: int, what: str) -> None:
@@ -129,7 +142,18 @@ class Walk:
         self.cuts: list[Cut] = []
         self.ends: list[tuple[int, int]] = []
         self.ticks: Iterator[None] = repeat(None, MAX_ELEMENTS)
+        self.noted, self.noted_elements = _NOTED, _NOTED_ELEMENTS
+        self.watched_tags = _NO_ELEMENTS
+        self.watched: dict[int, bytes] = {}
+        self.is_partial = False
         self.load()
+
+    def watch(self, watch: Watch) -> None:
+        """Keep elements of the top level in ``watched``, head and value as they stand, the first one of each tag.
+
+        ``is_partial`` says afterwards that one of them is too long for that, or not as simple.
+        """
+        self.watched_tags, self.noted, self.noted_elements = watch
 
     # --- the window
 
@@ -187,6 +211,10 @@ class Walk:
 
     def note(self, tag: int, header: int, length: int) -> None:
         """Keep the UID at ``pos``, or another short value."""
+        if tag in self.watched_tags:
+            self.keep(tag, header, length)
+            if tag not in _NOTED:
+                return
         if tag in _KEPT:
             if length <= MAX_KEPT_VALUE and header + length <= self.remaining():
                 at = self.need(header + length) + header
@@ -201,6 +229,14 @@ class Walk:
         known = self.found.setdefault(tag, value)
         if known is not value and known.rstrip(b"\0 ") != value.rstrip(b"\0 "):
             raise InvalidArgument(f"{tag_name(tag)} occurs twice with different values, again at byte {self.pos}")
+
+    def keep(self, tag: int, header: int, length: int) -> None:
+        """Keep the element at ``pos``."""
+        if length > MAX_WATCHED_VALUE or header + length > self.remaining():
+            self.is_partial = True
+            return
+        at = self.need(header + length)
+        self.watched.setdefault(tag, self.window[at : at + header + length])
 
     # --- the walk
 
@@ -242,7 +278,8 @@ class Walk:
         encoding = self.encoding
         explicit, unpack, unpack_length = encoding.explicit, encoding.element.unpack_from, encoding.length.unpack_from
         short_vrs, long_vrs, undefined = SHORT, LONG, UNDEFINED
-        noted_elements, long_value = (_NO_ELEMENTS, undefined) if self.open else (_NOTED_ELEMENTS, LONG_VALUE)
+        noted = self.noted
+        noted_elements, long_value = (_NO_ELEMENTS, undefined) if self.open else (self.noted_elements, LONG_VALUE)
         window, size, at = self.window, self.size, self.pos - self.base
         limit = len(window) - 12
         start, tag, header, length = at, self.last, 8, 0  # start and at are places in the window
@@ -272,7 +309,7 @@ class Walk:
                 if next_length == undefined or next_group == 0xFFFE or not next_group:
                     break
             group, element, length = next_group, next_element, next_length
-            if element in noted_elements and (tag := group << 16 | element) in _NOTED:
+            if element in noted_elements and (tag := group << 16 | element) in noted:
                 self.pos = self.base + at
                 self.note(tag, header, length)
                 window, at, limit = self.window, self.pos - self.base, len(self.window) - 12
@@ -315,6 +352,8 @@ class Walk:
         """Handle what the loops leave alone: delimiters, undefined lengths, and elements without a known VR."""
         tag, vr, header, length = self.peek()
         parent = self.open[-1] if self.open else None
+        if parent is None and tag in self.watched_tags:
+            self.is_partial = True
         expects_item = parent is not None and not parent.is_item
         if tag in _DELIMITERS:
             if parent is None or parent.is_item != (tag == ITEM_END):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import ColumnElement, Connection, Row, Select, String, case, cast, select
 
 from gantry.errors import Internal
-from gantry.index.statements import Numbering
+from gantry.index.statements import FEW, Numbering, by_columns
 from gantry.index.tables import instance, segment
 from gantry.storage.extents import Extent, parse_extent
 
@@ -65,6 +65,10 @@ def place_blobs(connection: Connection, store_id: int, blobs: Iterable[tuple[str
 def find_segments(connection: Connection, column: ColumnElement[Any], values: Iterable[Any]) -> Iterator[Row[Any]]:
     """Rows of segments whose ``column`` has one of ``values``."""
     wanted = sorted(values)
+    if len(wanted) <= FEW:
+        for value in wanted:
+            yield from by_columns(column).execute(connection, value)
+        return
     for start in range(0, len(wanted), CHUNK):
         yield from connection.execute(select(segment).where(column.in_(wanted[start : start + CHUNK])))
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row, Table, select
 from gantry.index.insertion import Placed, insert_instances
 from gantry.index.lookups import CHUNK
 from gantry.index.retelling import retell_series, retell_study, series_said, study_said
+from gantry.index.statements import FEW, by_columns
 from gantry.index.tables import series, study
 from gantry.index.terms import tell_modalities
 from gantry.merging import Attributes, fill
@@ -78,6 +79,10 @@ def _fill_studies(connection: Connection, said: Mapping[int, Iterable[StudyAttri
 
 
 def _rows(connection: Connection, table: Table, numbers: Sequence[int]) -> Iterator[Row[Any]]:
+    if len(numbers) <= FEW:
+        for number in numbers:
+            yield from by_columns(table.c.id).execute(connection, number)
+        return
     for start in range(0, len(numbers), CHUNK):
         query = select(table).where(table.c.id.in_(numbers[start : start + CHUNK]))
         yield from connection.execute(query).all()

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, Table, bindparam, select
 
 from gantry.index.blob_keys import BLOB_KEY, join_segments
+from gantry.index.statements import FEW, by_columns
 from gantry.index.stored import select_stored
 from gantry.index.tables import dicom_store, instance, series, study
 from gantry.resources import StoredInstance, Uids
@@ -60,6 +61,10 @@ def look_up_pairs(
     connection: Connection, wanted: Iterable[tuple[Any, Any]], first: Any, second: Any, value: Any
 ) -> dict[Any, Any]:
     """``value`` of every row whose (first, second) is in ``wanted``, by that pair."""
+    wanted = list(wanted)
+    if len(wanted) <= FEW:
+        one = by_columns(first, second, of=(value,))
+        return {pair: row[0] for pair in wanted for row in one.execute(connection, *pair)}
     rows = select_pairs(connection, select(first, second, value), wanted, first, second)
     return {(one, other): found for one, other, found in rows}
 

@@ -27,7 +27,7 @@ from gantry.index.statements import fetch_tuples
 from gantry.index.stored import select_stored
 from gantry.index.tables import TERMS, TEXT_FIELDS, instance, series, study, study_modality, study_term, study_text
 from gantry.matching import name_keys
-from gantry.moments import FIRST, LAST, full_range
+from gantry.moments import FIRST, LAST, make_span
 from gantry.names import DicomStoreName
 from gantry.queries import FoundSeries, FoundStudy, Level, Match, Operator, Query
 from gantry.resources import SeriesAttributes, StoredInstance, StudyAttributes
@@ -120,7 +120,7 @@ def _condition(match: Match) -> tuple[_Condition, tuple[Any, ...]]:
     if operator is Operator.EQUALS:
         return _Condition("in", level, field), (list(values),)
     if operator is Operator.RANGE and field in _TIMES:
-        return _Condition("times", level, field), full_range("TM", *values)
+        return _Condition("times", level, field), make_span("TM", *values)
     if operator is Operator.RANGE:
         return _Condition("range", level, field), (values[0], values[1] + _LAST)
     if operator is Operator.WORDS:

@@ -43,6 +43,10 @@ class Segments(Part):
             seal_segments(connection, segments)
         return lost
 
+    def list_stores(self) -> list[int]:
+        with self.database.read() as connection:
+            return [row.id for row in connection.execute(_NAMES.order_by(dicom_store.c.id))]
+
     def list_totals(self) -> list[SegmentTotals]:
         with self.database.read() as connection:
             rows = connection.execute(_TOTALS).all()

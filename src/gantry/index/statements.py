@@ -6,6 +6,7 @@ For what runs with every batch: SQLAlchemy's work for each statement, and for ea
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Dialect, Select, Table, bindparam, func, insert, select
@@ -42,6 +43,19 @@ class Statement:
             raise ValueError(f"values are {self._names}, but the statement takes {compiled.positiontup}")
         text = self._texts[dialect.name] = str(compiled)
         return text
+
+
+FEW = 4
+"""Up to so many rows are looked up one by one: an IN with values of any number costs five times as much for one row."""
+
+
+@cache
+def by_columns(*columns: Any, of: Any = None) -> Statement:
+    """The rows where ``columns`` have the values that are given: all columns of their table, or those of ``of``."""
+    shown = of if of is not None else (columns[0].table,)
+    names = [f"given_{number}" for number in range(len(columns))]
+    conditions = [column == bindparam(name) for column, name in zip(columns, names, strict=True)]
+    return Statement(select(*shown).where(*conditions), *names)
 
 
 def inserting(table: Any, *names: str) -> Statement:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, select, tuple_, updat
 
 from gantry.index.statements import Statement, inserting
 from gantry.index.tables import TERMS, TEXT_FIELDS, series, study, study_modality, study_term, study_text
-from gantry.matching import name_keys, search_key, tokens
+from gantry.matching import name_keys, search_key, split_words
 from gantry.resources import StudyAttributes
 
 _TERMS = inserting(study_term, *study_term.columns.keys())
@@ -64,7 +64,7 @@ def terms_of(store_id: int, study_id: int, said: Any) -> Iterable[tuple[int, int
     """Rows of ``study_term`` for a study with the attributes ``said``."""
     for field, (of_groups, of_words) in TERMS.items():
         name = getattr(said, field)
-        for kind, terms in ((of_groups, dict.fromkeys(name_keys(name))), (of_words, tokens(name))):
+        for kind, terms in ((of_groups, dict.fromkeys(name_keys(name))), (of_words, split_words(name))):
             for term in terms:
                 yield store_id, kind, term, study_id
 

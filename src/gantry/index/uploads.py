@@ -5,21 +5,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, false, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from gantry.errors import Aborted, AlreadyExists, NotFound
 from gantry.index.counting import seal_segments
-from gantry.index.database import Part
+from gantry.index.database import Database, Part
 from gantry.index.filling import add_instances
 from gantry.index.lookups import find_places, find_rows, find_stored
 from gantry.index.removal import remove_instances
 from gantry.index.replacement import replace_instances
-from gantry.index.tables import dicom_store, upload
+from gantry.index.shared_transactions import SharedTransactions
+from gantry.index.statements import Statement
+from gantry.index.tables import dicom_store, instance, upload
 from gantry.resources import Failure, Instance, Replacement, Uids
 
 
 class Uploads(Part):
-    """Promises: ``index_protocols.UploadIndex``."""
+    """Promises: ``index_protocols.UploadIndex``. Requests that store at the same time share a transaction."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self._shared = SharedTransactions(database)
 
     def store_instances(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> set[Uids]:
         present: set[Uids] = set()
@@ -39,20 +45,19 @@ class Uploads(Part):
     def _insert(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> None:
         if not instances:
             return
-        with self.database.write() as connection:
+
+        def write(connection: Connection) -> None:
             _require_store(connection, store_id)
             now = self.database.now()
             if replace:
                 _make_room(connection, store_id, instances, now)
             add_instances(connection, store_id, instances, now)
 
+        self._shared.run(write)
+
     def replace_instance(self, replacement: Replacement) -> Failure | None:
         with self.database.write() as connection:
             return next(iter(replace_instances(connection, [replacement], self.database.now())), None)
-
-    def seal(self, keys: Sequence[str]) -> None:
-        with self.database.write() as connection:
-            seal_segments(connection, keys)
 
     def begin_upload(self, store_id: int) -> int:
         with self.database.write() as connection:
@@ -60,9 +65,14 @@ class Uploads(Part):
             found: Any = connection.execute(insert(upload), {"store_id": store_id}).inserted_primary_key
             return int(found[0])
 
-    def end_upload(self, number: int) -> None:
+    def end_upload(self, number: int, segments: Sequence[str] = ()) -> None:
         with self.database.write() as connection:
+            seal_segments(connection, segments)
             connection.execute(delete(upload).where(upload.c.id == number))
+
+    def find_named(self, keys: Sequence[str]) -> set[str]:
+        with self.database.read() as connection:
+            return set(connection.execute(select(instance.c.blob_key).where(instance.c.blob_key.in_(keys))).scalars())
 
     def list_uploads(self) -> list[tuple[int, int]]:
         with self.database.read() as connection:
@@ -81,6 +91,10 @@ def _make_room(connection: Connection, store_id: int, instances: Sequence[Instan
 
 
 def _require_store(connection: Connection, store_id: int) -> None:
-    alive = select(dicom_store.c.id).where(dicom_store.c.id == store_id, dicom_store.c.deleted == false())
-    if connection.execute(alive).first() is None:
+    if _ALIVE.execute(connection, store_id).first() is None:
         raise NotFound("the DICOM store was deleted just now")
+
+
+_ALIVE = Statement(
+    select(dicom_store.c.id).where(dicom_store.c.id == bindparam("id"), dicom_store.c.deleted.is_(False)), "id"
+)

@@ -1,4 +1,4 @@
-"""What the index promises: a Protocol for each of its readers. ``index.sql`` keeps the promises in SQLite."""
+"""The port of the index: a Protocol for each subject. ``index.sql`` implements them with SQLite."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from gantry.index_protocols.segments import SegmentIndex
 
 
 class Index(Protocol):
-    """All of it. Safe to use from many threads.
+    """The whole index. Safe to use from many threads.
 
-    Each call is a transaction of its own. Raises Interrupted where the index cannot be used just now.
+    Each call is one transaction. Raises Interrupted where the index is temporarily unavailable.
     """
 
     @property
@@ -70,5 +70,5 @@ class Index(Protocol):
     def description(self) -> DescriptionIndex: ...
 
     def close(self) -> None:
-        """Nothing of the index may be used afterwards."""
+        """Close the index; it cannot be used afterwards."""
         ...

@@ -1,4 +1,4 @@
-"""Instances: what is stored, how it comes, and how it goes."""
+"""Instances: reading, storing and deleting them."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from gantry.resources import (
 
 
 class InstanceIndex(Protocol):
-    """What is stored. An instance's identity is the whole triple (study, series, SOP instance) inside one store."""
+    """Stored instances. An instance is identified by all three UIDs (study, series, SOP instance) in one store."""
 
     def find_stored(self, store_id: int, uids: Iterable[Uids]) -> dict[Uids, StoredInstance]:
-        """Those of the instances with these UIDs that are stored."""
+        """UIDs → instance, for those of ``uids`` that are stored."""
         ...
 
     def count_in_store(self, store_id: int) -> int:
@@ -34,11 +34,11 @@ class InstanceIndex(Protocol):
         ...
 
     def walk_store(self, store_id: int, after: str = "") -> Iterator[StoredInstance]:
-        """All instances behind the position ``after``, in the order of their positions, which never changes."""
+        """All instances after the position ``after``, in the order of their positions, which never changes."""
         ...
 
     def require(self, store: DicomStoreName, path: ResourcePath) -> None:
-        """Raises NotFound when the store is not there, or nothing that ``path`` names is in it."""
+        """Raises NotFound when the store does not exist, or ``path`` does not exist in it."""
         ...
 
     def get_storage_info(self, store: DicomStoreName, path: ResourcePath) -> StorageInfo:
@@ -46,31 +46,31 @@ class InstanceIndex(Protocol):
         ...
 
     def count_below(self, store_id: int, path: ResourcePath) -> int:
-        """How many instances a path names; 0 when it names nothing."""
+        """How many instances are below a path; 0 when it does not exist."""
         ...
 
     def walk_below(self, store_id: int, path: ResourcePath, after: str = "") -> Iterator[StoredInstance]:
-        """Like ``walk_store``, those that a path names; nothing when it names nothing."""
+        """Like ``walk_store``, for the instances below a path; nothing when it does not exist."""
         ...
 
     def list_below(self, store: DicomStoreName, path: ResourcePath) -> Iterator[StoredInstance]:
-        """The instances a path names, by Series, then SOP Instance UID. Raises NotFound when there is none.
+        """The instances below a path, by Series, then SOP Instance UID. Raises NotFound when there is none.
 
-        Pages are read as they are asked for: what is stored or deleted meanwhile may be among them or not.
+        Read page by page: instances that are stored or deleted meanwhile may be included or not.
         """
         ...
 
     def list_transfer_syntaxes(self, store: DicomStoreName, path: ResourcePath) -> list[str]:
-        """Those of the instances a path names, each once."""
+        """The different transfer syntaxes of the instances below a path."""
         ...
 
     def get_header_packs(self, numbers: Sequence[int]) -> dict[int, bytes]:
-        """Packs by their numbers; those that are gone are missing."""
+        """Number → pack; packs that were deleted are missing."""
         ...
 
 
 class SelectionIndex(Protocol):
-    """What the filter file of the operation of a number has selected."""
+    """The instances that the filter file of an operation has selected."""
 
     def count_selected(self, operation_id: int) -> int:
         """How many instances."""
@@ -82,57 +82,58 @@ class SelectionIndex(Protocol):
 
 
 class UploadIndex(Protocol):
-    """Instances that come one request at a time, and the lots that their bytes are written to."""
+    """Instances stored by requests, and the lots that their bytes are written to (see ``studies.uploads``)."""
 
     def store_instances(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> set[Uids]:
-        """Insert instances in one transaction; the UIDs of those that are there already, which stay as they are.
+        """Insert instances in one transaction. Returns the UIDs of those that existed; these are not changed.
 
-        With ``replace`` these are replaced, and their blobs become garbage. Raises NotFound when the store is gone, and
-        Aborted when an instance to be replaced has another storage class: the caller looks it up, since the bytes must
-        lie in the place of that class.
+        With ``replace`` they are replaced, and their old blobs become garbage. Raises NotFound when the store is
+        deleted, and Aborted when an instance to be replaced has another storage class: the caller must read it first,
+        because the bytes must be in the place of that class.
         """
         ...
 
     def replace_instance(self, replacement: Replacement) -> Failure | None:
-        """New bytes and a new header for an instance; the failure if it is not as it was read any more."""
-        ...
-
-    def seal(self, keys: Sequence[str]) -> None:
-        """Nothing more is written to these segments. Those that no row names become garbage: call it after the last
-        instance in them was stored."""
+        """Give an instance new bytes and a new header; a Failure where it has changed since it was read."""
         ...
 
     def begin_upload(self, store_id: int) -> int:
-        """A new lot. Raises NotFound when the store is gone."""
+        """A new lot; its number. Raises NotFound when the store is deleted."""
         ...
 
-    def end_upload(self, number: int) -> None: ...
+    def end_upload(self, number: int, segments: Sequence[str] = ()) -> None:
+        """Remove a lot and seal its segments: one that no row names is given up, now or when its last row goes."""
+        ...
+
+    def find_named(self, keys: Sequence[str]) -> set[str]:
+        """Those of at most a few hundred keys of objects that hold one blob each which a row names. Reads all rows."""
+        ...
 
     def list_uploads(self) -> list[tuple[int, int]]:
-        """Lots with the numbers of their stores."""
+        """(lot, store id) of all lots."""
         ...
 
 
 class DeletionIndex(Protocol):
-    """One short transaction each, however much it removes: what is deleted is gone at once as a whole.
+    """Deletion in one short transaction, however much is deleted.
 
-    The same UIDs can be stored again right afterwards. Rows and blobs go later; see ``GarbageIndex.purge_removed``.
+    The same UIDs can be stored again at once. Rows and blobs are removed later; see ``GarbageIndex.purge_removed``.
     """
 
     def delete_below(self, store: DicomStoreName, path: ResourcePath, version: str, method: Method) -> Operation:
-        """Remove a study or series; the operation that did it, done already. Raises NotFound."""
+        """Remove a study or series; the finished operation. Raises NotFound."""
         ...
 
     def delete_instance(self, store: DicomStoreName, path: ResourcePath) -> None:
-        """Remove one instance, and its series and study when they are empty then. Raises NotFound."""
+        """Remove one instance, and its series and study if they become empty. Raises NotFound."""
         ...
 
 
 class GarbageIndex(Protocol):
-    """What the sweeper removes: blobs that have lost their rows, and what lies below deleted stores."""
+    """What the sweeper removes: blobs without rows, and the contents of deleted stores."""
 
     def list_deleted_stores(self) -> list[int]:
-        """Numbers of stores that are deleted but not yet purged."""
+        """Ids of stores that are deleted but not yet purged."""
         ...
 
     def purge_removed(self, limit: int = ...) -> bool:
@@ -140,18 +141,18 @@ class GarbageIndex(Protocol):
         ...
 
     def purge_store(self, store_id: int, limit: int = ...) -> bool:
-        """Remove up to ``limit`` rows below a deleted store; True once none is left.
+        """Remove up to ``limit`` rows of a deleted store; True once none is left.
 
         Its segments go, too, but for those that hold what was deleted from it before and is still to be removed.
         """
         ...
 
     def forget_store(self, store_id: int) -> None:
-        """Remove the last trace of a purged store; nothing happens to one that is not deleted."""
+        """Remove the row of a purged store; does nothing to a store that is not deleted."""
         ...
 
     def list_blobs(self, after: str = "", limit: int = 1000) -> list[str]:
-        """Keys of blobs that have lost their row, in order; those after the key ``after``.
+        """Keys of blobs without a row, in order, after the key ``after``.
 
         The key of a segment stands for all that is in it: nothing inside of it is listed then.
         """
@@ -161,50 +162,50 @@ class GarbageIndex(Protocol):
 
 
 class DescriptionIndex(Protocol):
-    """What rows say of headers, brought up to date in the background."""
+    """Attributes read from headers, updated in the background after an upgrade."""
 
     def list_undescribed(self, limit: int) -> list[tuple[int, StoredInstance]]:
-        """Instances whose header nobody has looked at yet, with the numbers of their stores; none of deleted stores."""
+        """(store id, instance) for instances whose header was never read; none of deleted stores."""
         ...
 
     def describe(self, store_id: int, instances: Sequence[Instance]) -> None:
-        """Write down what their headers say; nothing of those that are gone, changed or described meanwhile."""
+        """Store the descriptions of instances; skip those without one, or deleted, changed or described since."""
         ...
 
     def count_outdated(self) -> int:
-        """Studies that an older reader has described."""
+        """How many studies have a row of an older READER."""
         ...
 
     def list_outdated_studies(self, after: tuple[int, int], limit: int) -> list[OutdatedStudy]:
-        """Those whose position is behind ``after``, in their order."""
+        """Studies with a row of an older READER, in order, after the position ``after``."""
         ...
 
     def list_series(self, study_id: int, after: int, limit: int) -> list[OutdatedSeries]:
-        """The series of a study whose numbers are above ``after``, in their order."""
+        """The series of a study with ids above ``after``, in order."""
         ...
 
     def list_first_in_series(self, series_id: int, limit: int) -> list[StoredInstance]:
-        """Where the headers of those instances are that came first."""
+        """Places of the headers of the instances that were stored first."""
         ...
 
     def list_first_in_study(self, study_id: int, limit: int) -> list[StoredInstance]:
-        """The same of all series of a study."""
+        """Like ``list_first_in_series``, for all series of a study."""
         ...
 
     def are_there(self, places: Iterable[StoredInstance]) -> bool:
-        """Whether the instances are there, with the bytes that they had."""
+        """Whether all these instances exist with the same bytes as before."""
         ...
 
     def redescribe_series(
         self, study_id: int, before: OutdatedSeries, said: SeriesAttributes, places: Iterable[StoredInstance]
     ) -> bool:
-        """False where something has changed since ``before`` and ``places`` were read: nothing is written then."""
+        """False, and nothing is written, where the series or the instances have changed since they were read."""
         ...
 
     def redescribe_study(self, before: OutdatedStudy, said: StudyAttributes, places: Iterable[StoredInstance]) -> bool:
-        """The same of a study, which is up to date then."""
+        """Like ``redescribe_series``, for a study, which then has the current READER."""
         ...
 
     def mark_described(self, studies: Sequence[OutdatedStudy]) -> None:
-        """They are up to date, and say what they should. Those that are gone are none."""
+        """Set the current READER for studies whose attributes are right. Skips studies that were deleted."""
         ...

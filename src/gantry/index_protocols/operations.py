@@ -13,7 +13,7 @@ from gantry.resources import Batch, Committed, Failure, Method, Operation
 
 
 class OperationIndex(Protocol):
-    """Operations. Every write of a runner is fenced: it takes effect only while the operation is that runner's own."""
+    """Operations. A runner's write takes effect only while the operation is claimed by that runner (fencing)."""
 
     def create_operation(
         self,
@@ -24,14 +24,14 @@ class OperationIndex(Protocol):
         store: str = "",
         most: int = 0,
     ) -> Operation:
-        """A new operation waiting for a runner. ``store`` is the full name of its DICOM store.
+        """A new operation that waits for a runner. ``store`` is the full name of its DICOM store.
 
-        Raises NotFound, and ResourceExhausted where ``most`` operations of the project are not done; 0 for no limit.
+        Raises NotFound, and ResourceExhausted where the project has ``most`` unfinished operations; 0 for no limit.
         """
         ...
 
     def claim_operation(self, runner: str) -> Operation | None:
-        """Make the oldest operation that is neither done nor this runner's its own; None when there is none."""
+        """Claim the oldest unfinished operation that this runner has not claimed; None when there is none."""
         ...
 
     def release_operation(self, value: Operation, runner: str) -> None:
@@ -39,7 +39,7 @@ class OperationIndex(Protocol):
         ...
 
     def get_operation(self, name: OperationName) -> Operation:
-        """With its first failures as samples. Raises NotFound."""
+        """The operation with its first failures as samples. Raises NotFound."""
         ...
 
     def get_operations(self, parent: DatasetName, numbers: Sequence[int]) -> list[Operation]:
@@ -61,48 +61,48 @@ class OperationIndex(Protocol):
         ...
 
     def request_cancel(self, name: OperationName) -> int:
-        """Cancel an operation: one that waits for a runner ends here, of another one the runner is asked to stop.
+        """Cancel an operation: a waiting one ends in this call, a running one is marked so that its runner stops.
 
-        Nothing changes where it is done. How many entries of its error log were written. Raises NotFound.
+        Does nothing to a finished operation. Returns the number of log entries written. Raises NotFound.
         """
         ...
 
     def cancel_requested(self, name: OperationName) -> bool:
-        """Whether a cancel was asked for; False for an operation that is not there any more."""
+        """Whether a cancel was requested; False for an operation that was deleted."""
         ...
 
     def commit_batch(self, value: Operation, runner: str, batch: Batch) -> Committed:
         """Rows, counters, log and checkpoint of one batch in one transaction.
 
-        Raises AlreadyExists when an instance was stored by someone else meanwhile (nothing is written then),
-        NotFound when the DICOM store is gone, TakenOver when the operation is another runner's or gone.
+        Raises AlreadyExists, and writes nothing, when an instance was stored by another call meanwhile; NotFound when
+        the DICOM store was deleted; TakenOver when another runner has claimed the operation, or it was deleted.
         """
         ...
 
     def finish_operation(
         self, value: Operation, runner: str, error: Status | None, entries: Sequence[Failure] = ()
     ) -> None:
-        """Mark it done. ``entries`` go to the error log without being counted. Raises TakenOver.
+        """Mark an operation done. ``entries`` are written to its error log and not counted. Raises TakenOver.
 
-        Without entries it ran to its end, so nothing is pending: what was counted and is not there any more is gone.
+        Without entries it ran to completion: its count of pending objects becomes 0, even if objects disappeared.
         """
         ...
 
     def list_progress(self, name: OperationName) -> list[tuple[datetime, int]]:
-        """How many objects were done by when, in the order of time."""
+        """(time, objects done by then), in the order of time."""
         ...
 
 
 class LogIndex(Protocol):
-    """The error logs of operations. What a call looks at is bounded, whatever its filter."""
+    """The error logs of operations. Each call reads a bounded number of entries, whatever its filter."""
 
     def find_failures(
         self, wanted: LogFilter, limit: int, after: LogPosition | None = None, newest_first: bool = True
     ) -> tuple[list[tuple[Operation, LogEntry]], LogPosition | None]:
-        """Up to ``limit`` entries that ``wanted`` holds for, after the position ``after``, with their operations.
+        """Up to ``limit`` entries that match ``wanted``, after the position ``after``, with their operations.
 
-        The second value is where to go on, None at the end. A call that meets many entries of others may give
-        fewer than ``limit``, even none, and still tell where to go on.
+        The second value is the position to continue after, None at the end. A call may return fewer than ``limit``
+        entries, even none, before the end.
         """
         ...
 
@@ -111,8 +111,8 @@ class LogIndex(Protocol):
         ...
 
     def count_entries(self, name: OperationName) -> tuple[dict[tuple[Severity, Code], int], bool]:
-        """How many entries of an operation's log there are by severity and code, the worst and most frequent first;
-        False when not all were counted.
+        """(severity, code) → count of an operation's log entries, the most severe and most frequent first; the second
+        value is False when not all were counted.
 
         Counting stops after the first hundred thousand.
         """
@@ -123,7 +123,8 @@ class LogIndex(Protocol):
     ) -> tuple[list[LogEntry], int]:
         """Entries of an operation's log after number ``after``, of ``code``, with ``text`` in their object or message.
 
-        The second value is where to go on, 0 at the end; a call looks at SCAN entries at most, so it may give none.
+        The second value is the number to continue after, 0 at the end. A call reads SCAN entries at most, so it may
+        return none before the end.
         """
         ...
 
@@ -132,21 +133,21 @@ class LogIndex(Protocol):
         ...
 
     def get_first_failure(self, name: OperationName) -> Failure:
-        """The first of the entries that are errors; there must be one."""
+        """The first entry that is an error; there must be one."""
         ...
 
     def list_failures(self, name: OperationName, limit: int, after: int = 0) -> list[LogEntry]:
-        """The error log in the order of commits, entries after number ``after``."""
+        """Entries of the error log after number ``after``, in the order of commits."""
         ...
 
 
 class RetentionIndex(Protocol):
-    """Operations that have been kept long enough."""
+    """Removal of operations that are older than the retention."""
 
     def expire_operations(self, before: datetime, limit: int = 500) -> int:
-        """Hide up to ``limit`` operations that ended before a time: nothing finds them any more. How many."""
+        """Hide up to ``limit`` operations that ended before a time. Returns their number."""
         ...
 
     def purge_operation(self) -> bool:
-        """Remove a hidden operation, or a part of its log, in one bounded transaction; False when there is none."""
+        """Remove a hidden operation, or a part of its log, in one bounded transaction; False when none is left."""
         ...

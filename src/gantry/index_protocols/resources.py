@@ -1,4 +1,4 @@
-"""Datasets, DICOM stores, their policies, and browsers that have signed in."""
+"""Datasets, DICOM stores, their policies, and sessions of browsers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ResourceIndex(Protocol):
     """Datasets and DICOM stores. Names are unique; a deleted name can be used again at once."""
 
     def create_dataset(self, value: Dataset, version: str) -> Operation:
-        """A dataset and the operation that made it, done already. Raises AlreadyExists."""
+        """Create a dataset; the finished operation. Raises AlreadyExists."""
         ...
 
     def get_dataset(self, name: DatasetName) -> Dataset:
@@ -26,19 +26,19 @@ class ResourceIndex(Protocol):
         ...
 
     def list_datasets(self, parent: LocationName, limit: int, after: str = "") -> list[Dataset]:
-        """Up to ``limit`` datasets of a location by id, those after the id ``after``."""
+        """Up to ``limit`` datasets of a location, sorted by id, after the id ``after``."""
         ...
 
     def list_dataset_names(self, limit: int, after: DatasetName | None = None) -> list[DatasetName]:
-        """Up to ``limit`` datasets of all projects and locations, in the order of their names."""
+        """Up to ``limit`` datasets of all projects and locations, sorted by name."""
         ...
 
     def change_dataset(self, name: DatasetName, change: Callable[[Dataset], Dataset]) -> Dataset:
-        """Replace the settings by what ``change`` makes of the present ones, in one transaction. Raises NotFound."""
+        """Replace a dataset by ``change(dataset)`` in one transaction; the new one. Raises NotFound."""
         ...
 
     def delete_dataset(self, name: DatasetName) -> None:
-        """Hide a dataset with its stores and operations at once; their rows go later, in pieces. Raises NotFound."""
+        """Hide a dataset with its stores and operations at once; their rows are removed later. Raises NotFound."""
         ...
 
     def create_dicom_store(self, value: DicomStore) -> None:
@@ -50,40 +50,41 @@ class ResourceIndex(Protocol):
         ...
 
     def list_dicom_stores(self, parent: DatasetName, limit: int, after: str = "") -> list[DicomStore]:
-        """Up to ``limit`` stores of a dataset by id, those after the id ``after``. Raises NotFound."""
+        """Up to ``limit`` stores of a dataset, sorted by id, after the id ``after``. Raises NotFound."""
         ...
 
     def change_dicom_store(self, name: DicomStoreName, change: Callable[[DicomStore], DicomStore]) -> DicomStore:
-        """Replace the settings by what ``change`` makes of the present ones, in one transaction. Raises NotFound."""
+        """Replace a store by ``change(store)`` in one transaction; the new one. Raises NotFound."""
         ...
 
     def delete_dicom_store(self, name: DicomStoreName) -> None:
-        """Hide a store at once; its instances go when the sweeper comes by. Raises NotFound."""
+        """Hide a store at once; the sweeper removes its instances later. Raises NotFound."""
         ...
 
 
 class AccessIndex(Protocol):
-    """Policies, and browsers that have signed in. ``name`` is a project's id, or the name of a dataset or DICOM store;
-    ``key`` is a digest of what the browser holds, ``now`` is in seconds since 1970."""
+    """Policies, and sessions of browsers. ``name`` is the id of a project, or the name of a dataset or DICOM store;
+    ``key`` is a digest of the session cookie, ``now`` is in seconds since 1970."""
 
     def list_policies(self, name: str | DatasetName | DicomStoreName) -> tuple[str, ...]:
-        """The policies that count for a resource; fewer where it or what it lies in is not there."""
+        """The policies of a resource and of its parents; fewer where one of them does not exist."""
         ...
 
     def get_policy(self, name: str | DatasetName | DicomStoreName) -> str:
-        """Of the resource alone, "" without one. Raises NotFound; not for projects, which are simply there."""
+        """The policy of the resource alone, "" without one. Raises NotFound, but not for projects, which always
+        exist."""
         ...
 
     def change_policy(self, name: str | DatasetName | DicomStoreName, change: Callable[[str], str]) -> str:
-        """Replace a policy by what ``change`` makes of it, in one transaction; the new one. Raises NotFound."""
+        """Replace a policy by ``change(policy)`` in one transaction; the new one. Raises NotFound."""
         ...
 
     def begin_session(self, key: bytes, begun: Session, now: int) -> None:
-        """Sessions that have ended are forgotten in passing."""
+        """Store a new session. Also removes expired sessions."""
         ...
 
     def find_session(self, key: bytes, now: int) -> Session | None:
-        """None for one that never was, or has ended."""
+        """None for a session that does not exist or has expired."""
         ...
 
     def end_session(self, key: bytes) -> None: ...

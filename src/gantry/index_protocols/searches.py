@@ -1,4 +1,4 @@
-"""Searches, and how much is stored."""
+"""Searches and metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gantry.resources import (
 
 
 class SearchIndex(Protocol):
-    """Every search reads an index in the order of its answer: nothing in it grows with the instances of a store."""
+    """Searches. Their cost does not grow with the number of instances in the store."""
 
     def search_studies(self, store: DicomStoreName, query: Query) -> list[FoundStudy]:
         """Latest study date first. Raises NotFound for the store."""
@@ -30,37 +30,37 @@ class SearchIndex(Protocol):
 
 
 class SavedSearchIndex(Protocol):
-    """Searches that people have given names. ``owner`` is the name of a caller.
+    """Searches saved by users under a name. ``owner`` is the name of a caller.
 
-    Raises NotFound where the store is not there.
+    Raises NotFound where the store does not exist.
     """
 
     def save_search(self, store: DicomStoreName, owner: str, name: str, query: str) -> None:
-        """Under a name that is taken, instead of what was there. Raises ResourceExhausted past MOST."""
+        """Save a search, or replace the one of that name. Raises ResourceExhausted for more than MOST."""
         ...
 
     def list_searches(self, store: DicomStoreName, owner: str) -> dict[str, str]:
-        """Name → query, in the order of names."""
+        """Name → query, sorted by name."""
         ...
 
     def delete_search(self, store: DicomStoreName, owner: str, name: str) -> None: ...
 
 
 class MetricsIndex(Protocol):
-    """How much is stored. No call reads instances to count them."""
+    """Counts of what is stored. They are kept in the index; no call counts instances."""
 
     def get_metrics(self, store: DicomStoreName, path: ResourcePath | None = None) -> Metrics:
-        """Of a store, or of the study or series ``path``. Raises NotFound."""
+        """Metrics of a store, or of the study or series ``path``. Raises NotFound."""
         ...
 
     def list_growth(self, store: DicomStoreName) -> list[Growth]:
-        """By day and storage class, in the order of days. Raises NotFound."""
+        """Growth by day and storage class, in the order of days. Raises NotFound."""
         ...
 
     def list_store_sizes(self, parent: DatasetName) -> dict[str, tuple[int, int]]:
-        """Instances and bytes of the stores of a dataset that ever held anything, by their ids."""
+        """Store id → (instances, bytes), for the stores of a dataset that ever held an instance."""
         ...
 
     def list_modalities(self, store: DicomStoreName) -> list[tuple[str, int, int, int]]:
-        """Modality, series, instances and bytes of what a store holds, the most instances first. Raises NotFound."""
+        """(modality, series, instances, bytes) of a store, the most instances first. Raises NotFound."""
         ...

@@ -24,6 +24,10 @@ class SegmentIndex(Protocol):
         """
         ...
 
+    def list_stores(self) -> list[int]:
+        """The numbers of all DICOM stores but deleted ones."""
+        ...
+
     def list_totals(self) -> list[SegmentTotals]:
         """All segments, by store and place."""
         ...

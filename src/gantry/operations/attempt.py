@@ -1,4 +1,4 @@
-"""One attempt at an operation: from its checkpoint to its end, or to where it is interrupted."""
+"""One attempt at an operation: from its checkpoint to its end, or until it is interrupted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gantry.operations.blob_keys import sweep_attempt, sweep_uncommitted
 from gantry.operations.commits import Totals, commit, finish
 from gantry.operations.export_dicom_data import export_dicom_data
 from gantry.operations.import_dicom_data import import_dicom_data
-from gantry.operations.interruption import Stopping, listen, until
+from gantry.operations.interruption import Stopping, make_check, make_stop_check
 from gantry.operations.set_blob_storage_settings import set_blob_storage_settings
 from gantry.operations.update_metadata import update_metadata
 from gantry.resources import CANCELLED, Batch, Method, Operation
@@ -31,12 +31,12 @@ VERBS: dict[Method, Verb] = {
 
 
 def run_operation(seams: Seams, operation: Operation, runner: str, stopping: threading.Event, totals: Totals) -> None:
-    """Until the operation is done, or ``stopping`` is set: then it stays claimed, and goes on at its checkpoint.
+    """Run until the operation is done, or until ``stopping`` is set: then it stays claimed for the next start.
 
-    Raises TakenOver where it is another runner's by now, and Interrupted.
+    Raises TakenOver where another runner has claimed it meanwhile, and Interrupted.
     """
     committed, error, subject = operation.blob_prefix, None, ""
-    check, stop = listen(seams, operation, stopping), until(stopping)
+    check, stop = make_check(seams, operation, stopping), make_stop_check(stopping)
     try:
         try:
             sweep_uncommitted(seams, operation, stop)
@@ -60,4 +60,4 @@ def run_operation(seams: Seams, operation: Operation, runner: str, stopping: thr
             error = Internal("an internal error; the server's log has the details").status
         finish(seams, operation, runner, error, subject, stop)
     except Stopping:
-        logger.info("operation %s: attempt %d stops; it goes on at the next start", operation.name, operation.attempt)
+        logger.info("operation %s: attempt %d stops; it continues at the next start", operation.name, operation.attempt)

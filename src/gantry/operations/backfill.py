@@ -1,4 +1,4 @@
-"""Reads the headers of instances that an older Gantry has stored, so that searches find them too."""
+"""Reads the headers of instances that an older version stored without attributes, so that searches find them."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from gantry.ingest import describe_stored
-from gantry.operations.interruption import until
+from gantry.operations.interruption import make_stop_check
 from gantry.resources import Instance, StoredInstance
-from gantry.seams import Check, Seams, WorkerDied, result_of
+from gantry.seams import Check, Seams, WorkerDied, wait_for_result
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 200
+_BATCH = 200  # instances in one call of a worker: a second or so
 
 
 def describe_old(seams: Seams, stopping: threading.Event) -> None:
-    """A batch at a time until there is none; what is done stays done. Raises Stopping."""
-    while not stopping.is_set() and (found := seams.index.description.list_undescribed(_BATCH)):
-        logger.info("reading the headers of %d instances that an older version stored", len(found))
-        for store_id, group in groupby(found, key=lambda pair: pair[0]):
+    """Work in batches until none is left; each batch is committed. Raises Stopping."""
+    while not stopping.is_set() and (pairs := seams.index.description.list_undescribed(_BATCH)):
+        logger.info("reading the headers of %d instances that an older version stored", len(pairs))
+        for store_id, group in groupby(pairs, key=lambda pair: pair[0]):
             instances = [item for _, item in group]
-            seams.index.description.describe(store_id, _describe(seams, instances, until(stopping)))
+            seams.index.description.describe(store_id, _describe(seams, instances, make_stop_check(stopping)))
 
 
 def _describe(seams: Seams, instances: Sequence[StoredInstance], check: Check) -> list[Instance]:
-    """One that a worker dies of stays as it is: its file is there all the same."""
+    """Describe a batch; if its worker dies, each instance alone. One that a worker dies of stays undescribed."""
     try:
         future = seams.executor.submit(describe_stored, instances, blobs=seams.blobs)
-        found = result_of(future, check)
-        return list(found)
+        described: list[Instance] = wait_for_result(future, check)
+        return described
     except WorkerDied:
         if len(instances) < 2:
             return [item.to_instance() for item in instances]
-    return [found for item in instances for found in _describe(seams, [item], check)]
+    return [described for item in instances for described in _describe(seams, [item], check)]

@@ -1,4 +1,4 @@
-"""Cutting work into batches and running them in order, a bounded number ahead."""
+"""Cuts work into batches and runs them in order, a bounded number ahead."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from typing import TypeVar
 from gantry.errors import Code, Status
 from gantry.operations.interruption import go_on
 from gantry.resources import Failure
-from gantry.seams import Check, WorkerDied, WorkerTimedOut, end_calls, result_of
+from gantry.seams import Check, WorkerDied, WorkerTimedOut, end_calls, wait_for_result
 
-MAX_ITEMS = 512
-MAX_BYTES = 128 << 20
-FIRST_ITEMS = 32
+MAX_ITEMS, MAX_BYTES = 512, 128 << 20  # a batch takes about a second: the unit of progress and of loss in a crash
+FIRST_ITEMS = 32  # items of the first batch
 ATTEMPTS_ALONE = 3
-"""How often an item is tried alone once its batch has lost its worker. Only deaths while it runs count (``executors``):
-three in a row, of a worker that does nothing else, are no chance any more."""
+"""How often an item is tried alone after the worker of its batch has died. Only deaths while it runs count (see
+``executors``): three in a row, of a worker that does nothing else, are caused by the item."""
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -28,9 +27,9 @@ Submit = Callable[[int, Sequence[In], int], "Future[list[Out]]"]
 def cut(
     items: Iterable[In], size_of: Callable[[In], int], max_items: int = MAX_ITEMS, max_bytes: int = MAX_BYTES
 ) -> Iterator[list[In]]:
-    """Batches of at most ``max_items`` items and ``max_bytes`` bytes, so that each is a bounded piece of time.
+    """Batches of at most ``max_items`` items and ``max_bytes`` bytes, so that each takes a bounded time.
 
-    The first ones are small: progress shows at once, and small operations use all workers.
+    The first ones are small, so that progress shows early and small operations use all workers.
     """
     batch: list[In] = []
     size, limit = 0, min(FIRST_ITEMS, max_items)
@@ -52,49 +51,49 @@ def run_in_order(
     check: Check = go_on,
     on_drop: Callable[[Sequence[In]], None] = lambda _: None,
 ) -> Generator[tuple[int, Sequence[In], list[Out]], None, None]:
-    """Yield (number, batch, outcomes) in the order of ``batches``, at most ``window`` of them under way.
+    """Yield (number, batch, outcomes) in the order of ``batches``, while at most ``window`` of them run.
 
-    ``submit(number, items, offset)`` starts the items of a batch from ``offset`` on; ``outcomes_of`` says what
-    becomes of dead workers. ``check`` is called while workers are waited for; what it raises ends the work.
-    Closing the generator ends what is under way; ``on_drop`` gets each batch whose worker was ended for that.
+    ``submit(number, items, offset)`` starts the items of a batch from ``offset`` on. For dead workers see
+    ``collect_outcomes``. ``check`` is called while waiting; an exception that it raises ends the work.
+    Closing the generator ends running batches; ``on_drop`` is called with each batch whose worker was killed.
     """
-    under_way: deque[tuple[int, Sequence[In], Future[list[Out]]]] = deque()
+    running: deque[tuple[int, Sequence[In], Future[list[Out]]]] = deque()
 
-    def oldest() -> tuple[int, Sequence[In], list[Out]]:
-        number, batch, future = under_way[0]
-        outcomes = outcomes_of(future, partial(submit, number), batch, on_death, check)
-        under_way.popleft()
+    def collect_oldest() -> tuple[int, Sequence[In], list[Out]]:
+        number, batch, future = running[0]
+        outcomes = collect_outcomes(future, partial(submit, number), batch, on_death, check)
+        running.popleft()
         return number, batch, outcomes
 
     try:
         for number, batch in enumerate(batches):
-            under_way.append((number, batch, submit(number, batch, 0)))
-            if len(under_way) >= window:
-                yield oldest()
-        while under_way:
-            yield oldest()
+            running.append((number, batch, submit(number, batch, 0)))
+            if len(running) >= window:
+                yield collect_oldest()
+        while running:
+            yield collect_oldest()
     finally:
-        ended = end_calls([future for _, _, future in under_way])
-        for _, batch, future in under_way:
+        ended = end_calls([future for _, _, future in running])
+        for _, batch, future in running:
             if future in ended:
                 on_drop(batch)
 
 
-def outcomes_of(
+def collect_outcomes(
     future: Future[list[Out]],
     submit: Callable[[Sequence[In], int], Future[list[Out]]],
     batch: Sequence[In],
     on_death: Callable[[In, WorkerDied], Out],
     check: Check = go_on,
 ) -> list[Out]:
-    """The outcomes of a batch under way. If its worker died, the batch is run again item by item.
+    """Wait for the outcomes of a batch. If its worker died, the batch is run again item by item.
 
-    An item whose worker dies every time, or runs out of time, gets ``on_death``; the others are not touched by it.
+    The outcome of an item whose worker dies every time, or runs out of time, is ``on_death``.
     """
     try:
-        return result_of(future, check)
+        return wait_for_result(future, check)
     except WorkerDied:
-        return [_alone(submit, item, offset, on_death, check) for offset, item in enumerate(batch)]
+        return [_run_alone(submit, item, offset, on_death, check) for offset, item in enumerate(batch)]
 
 
 def run_batch(
@@ -103,23 +102,23 @@ def run_batch(
     on_death: Callable[[In, WorkerDied], Out],
     check: Check = go_on,
 ) -> list[Out]:
-    """The outcomes of one batch by itself, as ``outcomes_of``; its call is ended where ``check`` raises."""
+    """Run one batch and collect its outcomes; its call is ended where ``check`` raises."""
     future = submit(batch, 0)
     try:
-        return outcomes_of(future, submit, batch, on_death, check)
+        return collect_outcomes(future, submit, batch, on_death, check)
     finally:
         end_calls([future])
 
 
-def died(resource: str, doing: str, error: WorkerDied) -> Failure:
-    """The outcome of an item whose worker died with it, even alone. ``doing``: "read this object"."""
+def describe_death(resource: str, doing: str, error: WorkerDied) -> Failure:
+    """The outcome of an item whose worker died. ``doing``: "read this object"."""
     if isinstance(error, WorkerTimedOut):
         message = f"a frame takes longer than {error.seconds:g} seconds; its data may be damaged"
         return Failure(resource, Status(Code.DEADLINE_EXCEEDED, message))
     return Failure(resource, Status(Code.INTERNAL, f"the worker process died while it {doing}"))
 
 
-def _alone(
+def _run_alone(
     submit: Callable[[Sequence[In], int], Future[list[Out]]],
     item: In,
     offset: int,
@@ -129,9 +128,9 @@ def _alone(
     for attempt in range(1, ATTEMPTS_ALONE + 1):
         future = submit([item], offset)
         try:
-            return result_of(future, check)[0]
+            return wait_for_result(future, check)[0]
         except WorkerDied as error:
-            # Once may be chance: the machine was short of memory, somebody killed the process. Time is no chance.
+            # The item may not be the cause: memory was short, or somebody killed the process. A time limit is certain.
             if attempt == ATTEMPTS_ALONE or isinstance(error, WorkerTimedOut):
                 return on_death(item, error)
         finally:

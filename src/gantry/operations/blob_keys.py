@@ -1,18 +1,16 @@
-"""Where the bytes of an operation lie: ``PLACE/STORE/OPERATION/ATTEMPT-GROUP/BATCH/NUMBER.dcm``.
+"""Keys of the blobs of an operation: ``PLACE/STORE/OPERATION/ATTEMPT-GROUP/BATCH.ITEM-…`` (``batch_writers``).
 
-Prefixes stand without the place: names of later batches sort after earlier ones, in whichever place each of them is.
-ATTEMPT and GROUP are written by ``sortable``, so that this holds however many there are. Names of an earlier form,
-``0001-000000/000``, begin with a digit: they sort before the letters of today.
+Prefixes do not contain the place: later batches sort after earlier ones, in whatever place each of them is.
+ATTEMPT and GROUP are written by ``format_sortable``, so that any number of them sorts correctly. Names of older
+versions, ``0001-000000/000``, begin with a digit and so sort before today's, which begin with a letter.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from string import ascii_lowercase
 
-from gantry.errors import Code
-from gantry.resources import Failure, Method, Operation
+from gantry.resources import Method, Operation
 from gantry.seams import Check, Seams, without_gaps
 
 _WRITING = (
@@ -23,19 +21,19 @@ _WRITING = (
 )
 
 
-_BATCHES = 1000  # in a group: three digits are enough, and no directory grows without end
+_BATCHES = 1000  # in a group: three digits, and a directory of bounded size
 _OLD = re.compile(r"(\d+)-(\d+)/(\d+)")
-_OLD_ATTEMPTS = 9999  # up to here the old names sort as their numbers do
+_OLD_ATTEMPTS = 9999  # old names have four digits, so up to here they sort like their numbers
 
 
-def sortable(number: int) -> str:
-    """Digits of a number, 0 or more, behind their count: texts sort as their numbers do, of any length.
+def format_sortable(number: int) -> str:
+    """A number, 0 or more, as its count of digits and its digits: these texts sort like their numbers.
 
-    The count is a letter: ``a7``, ``b10``, ``c999``. From 26 digits on it is ``z`` and the sortable count.
+    The count is a letter: ``a7``, ``b10``, ``c999``. From 26 digits on it is ``z`` and the count in this same form.
     """
     digits = str(number)
     most = len(ascii_lowercase)
-    count = ascii_lowercase[len(digits) - 1] if len(digits) < most else f"z{sortable(len(digits))}"
+    count = ascii_lowercase[len(digits) - 1] if len(digits) < most else f"z{format_sortable(len(digits))}"
     return count + digits
 
 
@@ -44,39 +42,25 @@ def operation_prefix(operation: Operation) -> str:
 
 
 def attempt_prefix(operation: Operation) -> str:
-    return f"{operation_prefix(operation)}{sortable(operation.attempt)}-"
+    return f"{operation_prefix(operation)}{format_sortable(operation.attempt)}-"
 
 
 def batch_prefix(operation: Operation, number: int) -> str:
-    return f"{attempt_prefix(operation)}{sortable(number // _BATCHES)}/{number % _BATCHES:03d}"
+    return f"{attempt_prefix(operation)}{format_sortable(number // _BATCHES)}/{number % _BATCHES:03d}"
 
 
-def blob_key(directory: str, number: int) -> str:
-    """Of an item of a batch, by its number in the batch. No order is needed here: a batch is committed as a whole."""
-    return f"{directory}/{number:04d}.dcm"
-
-
-def half_written(outcomes: Sequence[object], keys: Sequence[str]) -> tuple[str, ...]:
-    """Those of the items' keys where a worker that died may have left a part of the bytes."""
-    return tuple(
-        key
-        for outcome, key in zip(outcomes, keys, strict=True)
-        if isinstance(outcome, Failure) and outcome.status.code is Code.INTERNAL
-    )
-
-
-def place_in(blob_key: str) -> str:
+def parse_place(blob_key: str) -> str:
     """The place of a blob."""
     return blob_key.partition("/")[0]
 
 
 def sweep_attempt(seams: Seams, operation: Operation, committed: str) -> None:
-    """Remove what this attempt wrote after ``committed``: the operation went to somebody else meanwhile."""
+    """Remove what this attempt wrote after ``committed``, once another runner has claimed the operation."""
     _sweep(seams, operation, attempt_prefix(operation), committed)
 
 
 def sweep_uncommitted(seams: Seams, operation: Operation, check: Check | None = None) -> None:
-    """Remove blobs of batches that were written but never committed: nothing points to them."""
+    """Remove blobs of batches that were written but never committed: no row names them."""
     committed = seams.index.operations.get_operation(operation.name).blob_prefix
     _sweep(seams, operation, operation_prefix(operation), committed, check)
 
@@ -84,9 +68,9 @@ def sweep_uncommitted(seams: Seams, operation: Operation, check: Check | None = 
 def _sweep(seams: Seams, operation: Operation, prefix: str, committed: str, check: Check | None = None) -> None:
     if operation.method not in _WRITING:
         return
-    # Settings may have changed since an earlier attempt, so its bytes may be in any place.
+    # The settings may have changed since an earlier attempt, so its blobs may be in any place.
     for place in seams.places:
-        if operation.attempt > _OLD_ATTEMPTS and _old_position(operation, committed):
+        if operation.attempt > _OLD_ATTEMPTS and _parse_old_position(operation, committed):
             _sweep_old(seams, operation, f"{place}/", prefix, committed, check)
         else:
             seams.blobs.delete_prefix(f"{place}/{prefix}", f"{place}/{committed}/~" if committed else "", check)
@@ -95,15 +79,15 @@ def _sweep(seams: Seams, operation: Operation, prefix: str, committed: str, chec
 def _sweep_old(
     seams: Seams, operation: Operation, place: str, prefix: str, committed: str, check: Check | None
 ) -> None:
-    """By number: among the old names ``10000-`` sorts before ``9999-``. Looks at every blob of the operation."""
-    last = _old_position(operation, committed)
-    for found in without_gaps(seams.blobs.list(place + prefix, check=check)):
-        position = _old_position(operation, found.key.removeprefix(place))
+    """Compare numbers: of the old names, ``10000-`` sorts before ``9999-``. Lists every blob of the operation."""
+    last = _parse_old_position(operation, committed)
+    for blob in without_gaps(seams.blobs.list(place + prefix, check=check)):
+        position = _parse_old_position(operation, blob.key.removeprefix(place))
         if not position or position > last:
-            seams.blobs.delete(found.key)
+            seams.blobs.delete(blob.key)
 
 
-def _old_position(operation: Operation, key: str) -> tuple[int, ...]:
-    """Attempt, group and batch of a name in the earlier form; empty for one of today's form."""
+def _parse_old_position(operation: Operation, key: str) -> tuple[int, ...]:
+    """(attempt, group, batch) of a name in the old form; empty for any other name."""
     match = _OLD.match(key.removeprefix(operation_prefix(operation)))
     return tuple(map(int, match.groups())) if match else ()

@@ -1,4 +1,4 @@
-"""What an operation wants of a bucket."""
+"""How an operation uses a bucket."""
 
 from __future__ import annotations
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from gantry.names import OperationName
-from gantry.operations.retention import tell_failures
+from gantry.operations.retention import report_failures
 from gantry.seams import Seams
 
 
 def cancel(seams: Seams, name: OperationName) -> None:
-    """One that waits for a runner is done when this returns; one that runs stops soon. Raises NotFound."""
+    """Cancel an operation. One that waits for a runner ends here; a running one stops soon. Raises NotFound."""
     written = seams.index.operations.request_cancel(name)
     if written:
-        tell_failures(seams, seams.index.operations.get_operation(name), written)
+        report_failures(seams, seams.index.operations.get_operation(name), written)

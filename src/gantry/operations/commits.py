@@ -1,4 +1,4 @@
-"""Writes what an operation has done. The only module that commits batches."""
+"""Commits the batches of an operation and its end. The only module that commits batches."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from collections import Counter
 from contextlib import suppress
 
 from gantry.errors import AlreadyExists, Code, NotFound, Status, StatusError, TakenOver
+from gantry.operations.batch_writers import with_segments
 from gantry.operations.blob_keys import sweep_uncommitted
 from gantry.operations.import_dicom_data import settle
 from gantry.operations.interruption import go_on
-from gantry.operations.retention import tell_failures
+from gantry.operations.retention import report_failures
 from gantry.operations.sweeper import sweep_some_garbage
 from gantry.resources import Batch, Failure, Method, Operation, StoredInstance, Uids
 from gantry.seams import Check, Seams
@@ -20,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 class Totals:
-    """Objects that were worked on since the start, by (method, outcome)."""
+    """Counts of processed objects since the start of the server, by (method, outcome)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def add(self, method: Method, batch: Batch, lost: int) -> None:
-        """``lost`` are changes and replacements of the batch that failed after all."""
+        """``lost`` are changes and replacements of the batch that failed when they were committed."""
         name = method.value.rpartition(".")[2]
         with self._lock:
             self._counts[name, "success"] += batch.succeeded - lost
@@ -39,26 +40,26 @@ class Totals:
 
 
 def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals: Totals, check: Check = go_on) -> bool:
-    """Write one batch; True when the operation is to be cancelled."""
+    """Commit one batch; True when a cancel of the operation was requested."""
     stored: dict[Uids, StoredInstance] = {}
     uids = [item.uids for item in batch.instances]
     while True:
         settled = settle(seams, batch, stored, check)
         if any(failure.status.code is Code.DATA_LOSS for failure in settled.failures[len(batch.failures) :]):
-            # Bytes that could not be read may have been moved just then, and stand somewhere else now.
+            # Blobs that could not be read may have been moved just then: look up where they are now.
             before, stored = stored, seams.index.instances.find_stored(operation.store_id, uids)
             if stored != before:
                 continue
         try:
-            committed = seams.index.operations.commit_batch(operation, runner, settled)
+            committed = seams.index.operations.commit_batch(operation, runner, with_segments(settled))
         except AlreadyExists:
-            # Looking only now keeps the ordinary case, nothing stored before, free of a look-up per instance.
+            # Looked up only now: the usual case, where nothing is stored yet, needs no look-up.
             stored = seams.index.instances.find_stored(operation.store_id, uids)
             continue
         totals.add(operation.method, settled, committed.lost)
-        tell_failures(seams, operation, committed.logged)
+        report_failures(seams, operation, committed.logged)
         if settled.garbage or settled.changes or settled.replacements:
-            with suppress(StatusError):  # what is committed stands; the sweeper comes by again
+            with suppress(StatusError):  # the batch is committed; the sweeper tries again later
                 sweep_some_garbage(seams)
         return committed.cancel_requested
 
@@ -66,21 +67,23 @@ def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals
 def finish(
     seams: Seams, operation: Operation, runner: str, error: Status | None, subject: str = "", check: Check = go_on
 ) -> None:
-    """Name the outcome and mark the operation done; ``error`` is one of the operation, not of an object.
+    """Mark the operation done. ``error`` is an error of the whole operation, not of one object.
 
-    ``subject`` is what that error is about, if not what was asked for. Raises TakenOver.
+    ``subject`` is the object that the error is about, if it is not ``operation.subject``. Raises TakenOver.
     """
     try:
         sweep_uncommitted(seams, operation, check)
     except NotFound:
         raise TakenOver(f"operation {operation.name} was deleted while it ran") from None
     entries = () if error is None else (Failure(subject or operation.subject, error),)
-    seams.index.operations.finish_operation(operation, runner, error or _partial_failure(seams, operation), entries)
-    tell_failures(seams, operation, len(entries))
+    seams.index.operations.finish_operation(
+        operation, runner, error or _describe_partial_failure(seams, operation), entries
+    )
+    report_failures(seams, operation, len(entries))
     logger.info("operation %s: done", operation.name)
 
 
-def _partial_failure(seams: Seams, operation: Operation) -> Status | None:
+def _describe_partial_failure(seams: Seams, operation: Operation) -> Status | None:
     counter = seams.index.operations.get_operation(operation.name).counter
     if not counter.failure:
         return None

@@ -1,7 +1,7 @@
-"""Describes studies and series anew that an older reader has described, so that searches answer what is in the files.
+"""Reads the attributes of studies and series again after an upgrade that reads headers differently (``READER``).
 
-A study after the other, in the background: what is done is marked, and never done again. Headers are read in worker
-processes, a few at a time, and what changes is written in small transactions.
+One study after the other, in the background; each is marked when it is done. Headers are read in worker processes, a
+few at a time, and changes are written in small transactions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gantry.errors import DataLoss
 from gantry.header_packs import unpack
 from gantry.ingest import AWAY, describe_headers
 from gantry.merging import fold
-from gantry.operations.interruption import Stopping, until
+from gantry.operations.interruption import Stopping, make_stop_check
 from gantry.resources import (
     HeaderAttributes,
     OutdatedSeries,
@@ -26,44 +26,44 @@ from gantry.resources import (
     StoredInstance,
     StudyAttributes,
 )
-from gantry.seams import Seams, WorkerDied, result_of
+from gantry.seams import Seams, WorkerDied, wait_for_result
 
 logger = logging.getLogger(__name__)
 
 _STUDIES = 20  # marked in one transaction
-_SERIES = 32  # headers read in one call: 32 MiB at the very most
-_TRIES = 8  # instances that are asked where the first one says too little
-_KEPT = 64  # different descriptions of one study that are held
-_MOST_PAUSE = 1.0  # seconds
-_TELL_SECONDS = 30
-_WAIT_SECONDS = 5
+_SERIES = 32  # headers read in one call: at most 32 MiB
+_TRIES = 8  # instances that are read where the first one is not enough
+_KEPT = 64  # different descriptions of one study that are compared
+_MOST_PAUSE = 1.0  # seconds after a transaction
+_REPORT_SECONDS = 30  # between two lines of the log
+_WAIT_SECONDS = 5  # before studies that have just changed are tried again
 Attributes = TypeVar("Attributes", StudyAttributes, SeriesAttributes)
 
 
-class _Heard(NamedTuple):
-    """What the header of an instance says of its study and series."""
+class _Answer(NamedTuple):
+    """The attributes of study and series in the header of one instance."""
 
     place: StoredInstance
     said: HeaderAttributes
 
 
 class _Changed(Exception):
-    """Something was stored, changed or deleted just now: the study is looked at once more, later."""
+    """An instance was stored, changed or deleted just now: the study must be tried again later."""
 
 
 def describe_anew(seams: Seams, stopping: threading.Event) -> None:
-    """Until there is no study of an older reader, or ``stopping``.
+    """Work until no study of an older READER is left, or until ``stopping`` is set.
 
-    Those whose files cannot be reached now are left to the next start.
+    Studies whose files cannot be reached now are left for the next start.
     """
     total = seams.index.description.count_outdated()
     if not total:
         return
-    logger.info("describing anew: an older version has described %d studies", total)
+    logger.info("reading attributes again: %d studies were read by an older version", total)
     work = _Work(seams, stopping, total)
     while work.go_through() and not stopping.wait(_WAIT_SECONDS):
         pass
-    work.tell("ended" if not stopping.is_set() else "goes on at the next start")
+    work.report("finished" if not stopping.is_set() else "continues at the next start")
 
 
 class _Work:
@@ -71,10 +71,10 @@ class _Work:
         self.seams, self.stopping, self.total = seams, stopping, total
         self.done = self.changed = 0
         self.away: set[tuple[int, int]] = set()  # positions of studies that cannot be reached now
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
 
     def go_through(self) -> bool:
-        """All studies once; whether one of them has to be looked at once more."""
+        """Try each study once; whether one of them must be tried again."""
         after, again = (0, 0), False
         while studies := self.seams.index.description.list_outdated_studies(after, _STUDIES):
             after = studies[-1].position
@@ -85,7 +85,7 @@ class _Work:
                 if study.position in self.away:
                     continue
                 try:
-                    if self._study(study):
+                    if self._redescribe_study(study):
                         right.append(study)
                     self.done += 1
                 except _Changed:
@@ -94,88 +94,90 @@ class _Work:
                     break
                 except AWAY as error:
                     self.away.add(study.position)
-                    logger.warning("study %s cannot be described anew now: %s", study.study_instance_uid, error)
-                except Exception:  # of one study; the others do not wait for it
+                    logger.warning("study %s: its headers cannot be read now: %s", study.study_instance_uid, error)
+                except Exception:  # must not stop the other studies
                     self.away.add(study.position)
-                    logger.exception("study %s: an error that nobody foresaw", study.study_instance_uid)
+                    logger.exception("study %s: an unexpected error", study.study_instance_uid)
             if right:
                 self.seams.index.description.mark_described(right)
-            self._tell_at_times()
+            self._report_at_times()
             if self.stopping.is_set():
                 return False
         return again
 
-    def tell(self, word: str) -> None:
-        """How far it has come."""
+    def report(self, word: str) -> None:
+        """Log the progress."""
         counts = self.done, self.total, self.changed, len(self.away)
-        logger.info("describing anew: %d of %d studies, %d of them changed, %d out of reach; %s", *counts, word)
+        logger.info("reading attributes again: %d of %d studies, %d changed, %d not readable now; %s", *counts, word)
 
-    def _tell_at_times(self) -> None:
-        if time.monotonic() - self._told >= _TELL_SECONDS:
-            self._told = time.monotonic()
-            self.tell("under way")
+    def _report_at_times(self) -> None:
+        if time.monotonic() - self._reported >= _REPORT_SECONDS:
+            self._reported = time.monotonic()
+            self.report("running")
 
     # --- one study
 
-    def _study(self, study: OutdatedStudy) -> bool:
-        """Describe it with its series; True where its row is right as it is. Raises _Changed, and those of AWAY."""
-        heard: list[_Heard] = []
+    def _redescribe_study(self, study: OutdatedStudy) -> bool:
+        """Update a study and its series; True where its row was right. Raises _Changed, and the errors of AWAY."""
+        answers: list[_Answer] = []
         after = 0
         while page := self.seams.index.description.list_series(study.id, after, _SERIES):
             after = page[-1].id
-            heard = _first_of_each(heard + self._all_series(study, page))
+            answers = _keep_first_of_each(answers + self._redescribe_all_series(study, page))
             if self.stopping.is_set():
                 raise _Changed
-        if not any(item.said.whole and item.said.study == study.said for item in heard):
-            heard = _first_of_each(
-                heard + self._hear(self.seams.index.description.list_first_in_study(study.id, _TRIES))
+        if not any(item.said.whole and item.said.study == study.said for item in answers):
+            answers = _keep_first_of_each(
+                answers + self._read_answers(self.seams.index.description.list_first_in_study(study.id, _TRIES))
             )
-        said = _decide(study.said, [item.said.study for item in heard])
-        if not heard:
-            logger.warning("study %s: none of its headers can be read; it stays as it is", study.study_instance_uid)
+        said = _decide(study.said, [item.said.study for item in answers])
+        if not answers:
+            logger.warning("study %s: no header can be read; it is not changed", study.study_instance_uid)
         if said == study.said:
             return True
-        self._write(lambda: self.seams.index.description.redescribe_study(study, said, [item.place for item in heard]))
+        self._write(
+            lambda: self.seams.index.description.redescribe_study(study, said, [item.place for item in answers])
+        )
         self.changed += 1
         return False
 
-    def _all_series(self, study: OutdatedStudy, page: Sequence[OutdatedSeries]) -> list[_Heard]:
+    def _redescribe_all_series(self, study: OutdatedStudy, page: Sequence[OutdatedSeries]) -> list[_Answer]:
         first = [place for item in page for place in self.seams.index.description.list_first_in_series(item.id, 1)]
-        heard = self._hear(first)
+        answers = self._read_answers(first)
         for item in page:
-            mine = [each for each in heard if each.place.series_id == item.id]
+            mine = [each for each in answers if each.place.series_id == item.id]
             if not any(each.said.whole and each.said.series == item.said for each in mine):
-                mine = self._hear(self.seams.index.description.list_first_in_series(item.id, _TRIES))
-                heard += mine
-                self._series(study, item, mine)
-        return heard
+                mine = self._read_answers(self.seams.index.description.list_first_in_series(item.id, _TRIES))
+                answers += mine
+                self._redescribe_series(study, item, mine)
+        return answers
 
-    def _series(self, study: OutdatedStudy, before: OutdatedSeries, heard: Sequence[_Heard]) -> None:
-        said = _decide(before.said, [item.said.series for item in heard])
-        if not heard:
+    def _redescribe_series(self, study: OutdatedStudy, before: OutdatedSeries, answers: Sequence[_Answer]) -> None:
+        said = _decide(before.said, [item.said.series for item in answers])
+        if not answers:
             uids = study.study_instance_uid, before.series_instance_uid
-            logger.warning("study %s: no header of its series %s can be read; it stays as it is", *uids)
+            logger.warning("study %s: no header of series %s can be read; the series is not changed", *uids)
         if said != before.said:
-            places = [item.place for item in heard]
+            places = [item.place for item in answers]
             self._write(lambda: self.seams.index.description.redescribe_series(study.id, before, said, places))
 
     def _write(self, write: Callable[[], bool]) -> None:
-        """Then wait as long as that took: whoever else wants to write comes in between."""
+        """Run a transaction, then wait as long as it took, so that other writers have their turn."""
         began = time.monotonic()
         if not write():
             raise _Changed
         self.stopping.wait(min(time.monotonic() - began, _MOST_PAUSE))
 
-    def _hear(self, places: Sequence[StoredInstance]) -> list[_Heard]:
-        """What the headers say that can be read."""
-        found = self._describe([self._header(place) for place in places])
-        unread = [place for place, said in zip(places, found, strict=True) if said is None]
+    def _read_answers(self, places: Sequence[StoredInstance]) -> list[_Answer]:
+        """The attributes of the headers that can be read. Raises _Changed."""
+        attributes = self._describe([self._find_header(place) for place in places])
+        unread = [place for place, said in zip(places, attributes, strict=True) if said is None]
         if unread and not self.seams.index.description.are_there(unread):
             raise _Changed
-        return [_Heard(place, said) for place, said in zip(places, found, strict=True) if said is not None]
+        return [_Answer(place, said) for place, said in zip(places, attributes, strict=True) if said is not None]
 
-    def _header(self, place: StoredInstance) -> bytes | str:
-        """As the index has it; otherwise the key of the blob."""
+    def _find_header(self, place: StoredInstance) -> bytes | str:
+        """The header as bytes from its pack, else the key of its blob. Raises _Changed."""
         if place.pack_id is None or place.pack_number is None:
             return place.blob_key
         packs = self.seams.index.instances.get_header_packs([place.pack_id])
@@ -192,30 +194,30 @@ class _Work:
         return entry
 
     def _describe(self, headers: Sequence[bytes | str]) -> list[HeaderAttributes | None]:
-        """One that a worker dies of is one that cannot be read."""
+        """The attributes of headers; None for one that cannot be read, or that a worker dies of."""
         try:
             future = self.seams.executor.submit(describe_headers, headers, blobs=self.seams.blobs)
-            found = result_of(future, until(self.stopping))
-            return list(found)
+            attributes: list[HeaderAttributes | None] = wait_for_result(future, make_stop_check(self.stopping))
+            return attributes
         except WorkerDied:
             if len(headers) < 2:
                 return [None]
         return [said for header in headers for said in self._describe([header])]
 
 
-def _first_of_each(heard: Sequence[_Heard]) -> list[_Heard]:
-    """In the order in which they were stored; of those that say the same of the study, the first."""
-    found: dict[StudyAttributes, _Heard] = {}
-    for item in sorted(heard, key=lambda each: (not each.said.whole, each.place.order)):
-        found.setdefault(item.said.study, item)
-    return sorted(found.values(), key=lambda each: each.place.order)[:_KEPT]
+def _keep_first_of_each(answers: Sequence[_Answer]) -> list[_Answer]:
+    """The first answer for each different study description, in the order in which the instances were stored."""
+    first: dict[StudyAttributes, _Answer] = {}
+    for item in sorted(answers, key=lambda each: (not each.said.whole, each.place.order)):
+        first.setdefault(item.said.study, item)
+    return sorted(first.values(), key=lambda each: each.place.order)[:_KEPT]
 
 
-def _decide(row: Attributes, heard: Sequence[Attributes]) -> Attributes:
-    """What a row should say: what it says, if one of its instances does; else what the first one says.
+def _decide(row: Attributes, answers: Sequence[Attributes]) -> Attributes:
+    """The right attributes for a row: its own if one of its instances has them, else those of the first instance.
 
-    What that leaves open is from the others, as where instances come in. Where none says anything the row stays.
+    Gaps are filled from the other instances, as when instances are stored. Without any attributes the row is kept.
     """
-    said = [each for each in heard if each != type(row)()]
+    said = [each for each in answers if each != type(row)()]
     base = [row] if row in said else []
     return fold(base + said) or row

@@ -13,15 +13,15 @@ from gantry.dicom.forms import AS_STORED, DICOM, Form, parse_form
 from gantry.errors import DeadlineExceeded, ResourceExhausted, StatusError
 from gantry.operations.bucket_use import bucket_use
 from gantry.operations.interruption import go_on
-from gantry.operations.over_instances import Work, over_instances
+from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Failure, Operation, StoredInstance
 from gantry.seams import BlobStore, Check, OpenedObject, Seams, beat
 from gantry.storage.uris import parse_prefix
 
-FRAME_SECONDS = 60
-INSTANCE_SECONDS = 1800
+FRAME_SECONDS = 60  # far more than the largest frame takes; damaged data can keep a codec busy for ever
+INSTANCE_SECONDS = 1800  # of one instance with very many frames
 AS_THEY_ARE = Form(DICOM, AS_STORED)
-CODEC_ITEMS, CODEC_BYTES = 32, 16 << 20  # a batch that codecs work on takes longer per item and per byte
+CODEC_ITEMS, CODEC_BYTES = 32, 16 << 20  # limits of a batch that is transcoded: each item and byte takes longer
 
 
 def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
@@ -38,20 +38,20 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
         return Batch("", success=outcomes.count(None))
 
     def on_drop(instances: Sequence[StoredInstance]) -> None:
-        for directory in {each for instance in instances for each in _directories(prefix.key, instance, form)}:
+        for directory in {each for instance in instances for each in _list_directories(prefix.key, instance, form)}:
             destination.delete_unfinished(directory)
 
     limits = {} if form == AS_THEY_ARE else {"max_items": CODEC_ITEMS, "max_bytes": CODEC_BYTES}
     work = Work[None]("wrote this instance", submit, to_batch, on_drop=on_drop, limits=limits)
-    yield from over_instances(seams, operation, work, check)
+    yield from process_instances(seams, operation, work, check)
 
 
 def export_batch(
     instances: Sequence[StoredInstance], *, blobs: BlobStore, destination: BlobStore, prefix: str, form: Form
 ) -> list[Failure | None]:
-    """Write ``{prefix}{study}/{series}/{instance}[/{frame}]{extension}``, over what is there; durable on return.
+    """Write ``{prefix}{study}/{series}/{instance}[/{frame}]{extension}``, replacing older files; durable on return.
 
-    What is wrong with one instance becomes its Failure; ResourceExhausted (the destination is full) is raised.
+    An error of one instance becomes its Failure; ResourceExhausted (the destination is full) is raised.
     """
     outcomes: list[Failure | None] = []
     for instance in instances:
@@ -67,14 +67,14 @@ def export_batch(
     return outcomes
 
 
-def _directories(prefix: str, instance: StoredInstance, form: Form) -> tuple[str, ...]:
-    """Where the file of an instance is written, and those of its frames."""
+def _list_directories(prefix: str, instance: StoredInstance, form: Form) -> tuple[str, ...]:
+    """The directories of an instance's file, and of the files of its frames."""
     series = prefix + "/".join(instance.uids[:-1])
     return (series,) if form == AS_THEY_ARE else (series, f"{series}/{instance.sop_instance_uid}")
 
 
 def _write(blob: OpenedObject, destination: BlobStore, name: str, form: Form) -> None:
-    """All files of one instance, or none: what was written of one that fails is removed again."""
+    """Write all files of one instance, or none: after an error the files written so far are removed."""
     if form == AS_THEY_ARE:
         destination.copy_from(blob, f"{name}.dcm")
         return
@@ -82,21 +82,21 @@ def _write(blob: OpenedObject, destination: BlobStore, name: str, form: Form) ->
 
     written: list[str] = []
     try:
-        for part in represent(blob, form, _watch(time.monotonic() + INSTANCE_SECONDS)):
+        for part in represent(blob, form, _make_watch(time.monotonic() + INSTANCE_SECONDS)):
             key = f"{name}/{part.frame}{part.extension}" if part.frame else f"{name}{part.extension}"
             destination.put(key, [part.data])
             written.append(key)
     except Exception:
         for key in written:
-            with suppress(StatusError):  # what is wrong with the instance is what must be told
+            with suppress(StatusError):  # the error of the instance is the one to report
                 destination.delete(key)
         raise
     finally:
         beat(None)
 
 
-def _watch(deadline: float) -> Callable[[], None]:
-    """What is called before each frame: the codec gets FRAME_SECONDS for it, the instance no more than its time."""
+def _make_watch(deadline: float) -> Callable[[], None]:
+    """A function to call before each frame: it limits the frame to FRAME_SECONDS, the instance to ``deadline``."""
 
     def next_frame() -> None:
         if time.monotonic() > deadline:

@@ -1,8 +1,8 @@
-"""Filter files: one path per line, ``/studies/U[/series/U[/instances/U]]``, as people and programs write them.
+"""Filter files: one path per line, ``/studies/U[/series/U[/instances/U]]``.
 
-Text is UTF-8, or what a byte order mark says (Windows PowerShell 5.1 writes UTF-16 with ``>``). Lines end in LF, CRLF
-or CR. A line may be in quotes, as BigQuery writes them, and may be the full name of something in this DICOM store,
-with an address before it.
+Text is UTF-8, unless a byte order mark says otherwise (Windows PowerShell 5.1 writes UTF-16 with ``>``). Lines end in
+LF, CRLF or CR. A line may be in quotes, as BigQuery writes them, and may be the full name of a study, series or
+instance of this DICOM store, also with the address of a server before it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from urllib.parse import unquote
 from gantry.names import DicomStoreName, ResourcePath
 
 MAX_LINE_BYTES = 2048
-"""Of a line as UTF-8: a full name has two ids of 256 characters and three UIDs of 64."""
+"""Of a line in UTF-8: enough for a full name with two ids of 256 characters and three UIDs of 64."""
 
 SHAPE = "/studies/STUDY[/series/SERIES[/instances/INSTANCE]]"
 QUERY = (
     "SELECT CONCAT('/studies/', StudyInstanceUID, '/series/', SeriesInstanceUID, '/instances/', SOPInstanceUID) "
     "AS path FROM `PROJECT.DATASET.TABLE`"
 )
-"""What makes such lines out of a table of instances in BigQuery."""
+"""A BigQuery query that makes such lines out of a table of instances."""
 
-_MAX_SHOWN = 200
+_MAX_SHOWN = 200  # characters of a line in a message
 _UID = r"[0-9.]{1,64}"
 _PATH = re.compile(rf"/?studies/({_UID})(?:/series/({_UID})(?:/instances/({_UID}))?)?/?")
 _FULL = re.compile(r"(?P<host>(?:https?:)?//[^/]+/|/)?(?:v1(?:beta1|alpha2)?/)?(?P<name>projects/.*)")
@@ -42,8 +42,8 @@ _MARKS = (
 
 
 class Line(NamedTuple):
-    """One line by its number (from 1). ``path`` is None when the line is not a path. ``text`` is the line, cut to a
-    length that can be shown."""
+    """One line with its number (from 1). ``path`` is None when the line is not a path. ``text`` is the line, cut for
+    messages."""
 
     number: int
     text: str
@@ -51,14 +51,14 @@ class Line(NamedTuple):
 
 
 def read_lines(chunks: Iterable[bytes], store: DicomStoreName | None = None) -> Iterator[Line]:
-    """Lines that mean something: without blank ones and without a CSV header, a first line that begins with a letter
-    or ``_`` and has no ``/``. ``store`` is the one whose full names are paths."""
+    """Lines without blank ones and without a CSV header: a first line that begins with a letter or ``_`` and has no
+    ``/``. ``store`` is the DICOM store whose full names are accepted."""
     for number, raw in enumerate(_split(_decode(chunks)), 1):
         text = raw.strip().strip('"').strip()
         if not text or (number == 1 and _is_header(text)):
             continue
         fits = len(raw.encode("utf-8", "replace")) <= MAX_LINE_BYTES
-        yield Line(number, text[:_MAX_SHOWN], _path(text, store) if fits else None)
+        yield Line(number, text[:_MAX_SHOWN], _parse_path(text, store) if fits else None)
 
 
 def _is_header(text: str) -> bool:
@@ -69,54 +69,54 @@ def explain(line: Line, store: DicomStoreName | None) -> str:
     """Why a line is not a path, and what to write."""
     shown = repr(line.text)
     full = _FULL.fullmatch(line.text)
-    if full is not None and not _is_below(_name(full), store):
+    if full is not None and not _is_below(_read_name(full), store):
         return f"{shown} is not in this DICOM store, {store}; write paths of this store: {SHAPE}"
     if _THREE_UIDS.fullmatch(line.text):
         return f"{shown} is not a path but a row of UIDs; write {SHAPE}. In BigQuery: {QUERY}"
     return f"{shown} is not a path; write {SHAPE}"
 
 
-def _path(text: str, store: DicomStoreName | None) -> ResourcePath | None:
+def _parse_path(text: str, store: DicomStoreName | None) -> ResourcePath | None:
     full = _FULL.fullmatch(text)
     if full is not None:
-        name, prefix = _name(full), f"{store}/dicomWeb/"
+        name, prefix = _read_name(full), f"{store}/dicomWeb/"
         text = name.removeprefix(prefix) if name.startswith(prefix) else ""
     match = _PATH.fullmatch(text)
     return None if match is None else ResourcePath(*match.groups(""))
 
 
-def _name(full: re.Match[str]) -> str:
+def _read_name(full: re.Match[str]) -> str:
     """The resource name; in an address it is percent-encoded."""
     return unquote(full["name"]) if full["host"] else full["name"]
 
 
 def _is_below(name: str, store: DicomStoreName | None) -> bool:
-    """``name`` may have been cut."""
+    """Whether a name, which may have been cut, is in the store."""
     prefix = f"{store}/dicomWeb/"
     return name.startswith(prefix) or (len(name) >= _MAX_SHOWN // 2 and prefix.startswith(name))
 
 
 def _decode(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Text with LF at the end of every line. What is no character becomes U+FFFD."""
+    """Text with LF at the end of every line. Bytes that cannot be decoded become U+FFFD."""
     decoder: IncrementalNewlineDecoder | None = None
     held = b""
     for chunk in chunks:
         held += chunk
         if decoder is None and len(held) >= len(codecs.BOM_UTF32_LE):
-            decoder = _decoder_of(held)
+            decoder = _make_decoder(held)
         if decoder is not None:
             yield decoder.decode(held)
             held = b""
-    yield (decoder or _decoder_of(held)).decode(held, final=True)
+    yield (decoder or _make_decoder(held)).decode(held, final=True)
 
 
-def _decoder_of(start: bytes) -> IncrementalNewlineDecoder:
+def _make_decoder(start: bytes) -> IncrementalNewlineDecoder:
     encoding = next((name for mark, name in _MARKS if start.startswith(mark)), "utf-8")
     return IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)("replace"), translate=True)
 
 
 def _split(texts: Iterable[str]) -> Iterator[str]:
-    """Lines without their ends; what a line holds beyond MAX_LINE_BYTES is dropped, so memory stays bounded."""
+    """Lines without their ends. A line is cut after MAX_LINE_BYTES, so that memory stays bounded."""
     rest = ""
     for text in texts:
         *lines, rest = (rest + text).split("\n")

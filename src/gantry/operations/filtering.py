@@ -1,4 +1,4 @@
-"""Which instances an operation is about: all of a store, those below a path, or those that its filter file names.
+"""The instances of an operation: all of a store, those below a path, or those that its filter file names.
 
 A checkpoint is ``line=N`` while the filter file is read, then a position in the index, or ``nothing``.
 """
@@ -19,35 +19,37 @@ from gantry.storage.uris import StorageUri
 
 _LINES = 5000  # of a filter file per transaction
 _LINE = "line="
-_NOTHING = "nothing"  # the checkpoint of a filter file that has been read and has no line
+_NOTHING = "nothing"  # the checkpoint after a filter file without any line
 
 
 def read_filter(seams: Seams, operation: Operation, check: Check = go_on) -> Iterator[Batch]:
-    """Batches that remember the paths of the filter file; each line that is not a path is a failure.
+    """Batches that store the paths of the filter file; each line that is not a path is a failure.
 
-    A filter file without any line is a warning. Nothing when there is no filter, or when it has been read. Raises
+    A filter file without any line is a warning. No batches without a filter, or when it has been read before. Raises
     NotFound for a missing bucket or filter file, Aborted for a file that is written to while it is read.
     """
     if _is_filtered(operation) and _is_reading(operation):
         uri = StorageUri.parse(operation.request["filter_uri"])
         done = int(operation.checkpoint.removeprefix(_LINE) or 0)
         lines = (
-            line for line in read_lines(_chunks(seams, operation, uri, check), operation.store) if line.number > done
+            line
+            for line in read_lines(_read_chunks(seams, operation, uri, check), operation.store)
+            if line.number > done
         )
-        found = False
+        has_lines = False
         while chunk := list(islice(lines, _LINES)):
-            found = True
+            has_lines = True
             yield Batch(
                 checkpoint=f"{_LINE}{chunk[-1].number}",
-                selection=tuple(Selected(_name(uri, line), line.path) for line in chunk if line.path is not None),
-                failures=tuple(_refused(uri, line, operation.store) for line in chunk if line.path is None),
+                selection=tuple(Selected(_name_line(uri, line), line.path) for line in chunk if line.path is not None),
+                failures=tuple(_make_failure(uri, line, operation.store) for line in chunk if line.path is None),
             )
-        if not operation.checkpoint and not found:
-            yield Batch(checkpoint=_NOTHING, warnings=(_selects_nothing(uri),))
+        if not operation.checkpoint and not has_lines:
+            yield Batch(checkpoint=_NOTHING, warnings=(_make_empty_warning(uri),))
 
 
-def _chunks(seams: Seams, operation: Operation, uri: StorageUri, check: Check) -> Iterator[bytes]:
-    """The bytes of a filter file. Raises the error of whatever went wrong with it, in words that name the file."""
+def _read_chunks(seams: Seams, operation: Operation, uri: StorageUri, check: Check) -> Iterator[bytes]:
+    """The bytes of a filter file. Raises StatusError, which names the file."""
     try:
         with seams.bucket(bucket_use(operation, uri.bucket, "read", uri.key)).open(uri.key) as opened:
             for chunk in opened.chunks():
@@ -61,12 +63,12 @@ def _chunks(seams: Seams, operation: Operation, uri: StorageUri, check: Check) -
         raise failed from None
 
 
-def chosen(seams: Seams, operation: Operation) -> tuple[int, Iterator[StoredInstance]]:
-    """How many instances the operation is about, and those that it has not done yet.
+def list_instances(seams: Seams, operation: Operation) -> tuple[int, Iterator[StoredInstance]]:
+    """The count of all instances of the operation, and those after its checkpoint.
 
-    A filter file must have been read.
+    A filter file must have been read before.
     """
-    index, store_id, start = seams.index, operation.store_id, _start_of(operation)
+    index, store_id, start = seams.index, operation.store_id, _find_start(operation)
     if "path" in operation.request:
         path = ResourcePath(*operation.request["path"])
         return index.instances.count_below(store_id, path), index.instances.walk_below(store_id, path, start)
@@ -78,12 +80,12 @@ def chosen(seams: Seams, operation: Operation) -> tuple[int, Iterator[StoredInst
     return index.instances.count_in_store(store_id), index.instances.walk_store(store_id, start)
 
 
-def refused_before(operation: Operation) -> int:
-    """How many lines of the filter file were failures when the operation was taken up."""
+def count_refused_before(operation: Operation) -> int:
+    """How many lines of the filter file were failures before this attempt."""
     return operation.counter.failure if _is_reading(operation) else 0
 
 
-def _start_of(operation: Operation) -> str:
+def _find_start(operation: Operation) -> str:
     return "" if _is_reading(operation) else operation.checkpoint
 
 
@@ -95,14 +97,14 @@ def _is_reading(operation: Operation) -> bool:
     return not operation.checkpoint or operation.checkpoint.startswith(_LINE)
 
 
-def _refused(uri: StorageUri, line: Line, store: DicomStoreName | None) -> Failure:
-    return Failure(_name(uri, line), Status(Code.INVALID_ARGUMENT, explain(line, store)))
+def _make_failure(uri: StorageUri, line: Line, store: DicomStoreName | None) -> Failure:
+    return Failure(_name_line(uri, line), Status(Code.INVALID_ARGUMENT, explain(line, store)))
 
 
-def _selects_nothing(uri: StorageUri) -> Failure:
+def _make_empty_warning(uri: StorageUri) -> Failure:
     message = f"the filter file names nothing, so nothing was selected; each line must be {SHAPE}"
     return Failure(str(uri), Status(Code.NOT_FOUND, message))
 
 
-def _name(uri: StorageUri, line: Line) -> str:
+def _name_line(uri: StorageUri, line: Line) -> str:
     return f"{uri}#line={line.number}"

@@ -10,12 +10,13 @@ from contextlib import closing
 from dataclasses import replace
 
 from gantry.errors import Code, NotFound, Status, StatusError
-from gantry.ingest import ingest_batch, printable, same_bytes
-from gantry.operations.batches import cut, died, run_batch, run_in_order
-from gantry.operations.blob_keys import batch_prefix, blob_key, half_written
+from gantry.ingest import compare_bytes, ingest_batch, make_printable
+from gantry.operations.batch_writers import Tries
+from gantry.operations.batches import cut, describe_death, run_batch, run_in_order
+from gantry.operations.blob_keys import batch_prefix
 from gantry.operations.bucket_use import bucket_use
-from gantry.operations.interruption import Stopping, go_on, until
-from gantry.operations.matching_nothing import what_is_there
+from gantry.operations.interruption import Stopping, go_on, make_stop_check
+from gantry.operations.no_match import describe_source
 from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation, StoredInstance, Uids
 from gantry.seams import BlobStore, Check, Seams, WorkerDied
 from gantry.storage.uris import UriPattern
@@ -33,7 +34,10 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     def directory(number: int) -> str:
         return f"{place}/{batch_prefix(operation, number)}"
 
+    tries = Tries(seams)
+
     def submit(number: int, objects: Sequence[ObjectMeta], offset: int) -> Future[list[Instance | Failure]]:
+        tries.add(number)
         return seams.executor.submit(
             ingest_batch,
             list(objects),
@@ -46,36 +50,35 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
         )
 
     def on_death(item: ObjectMeta, error: WorkerDied) -> Failure:
-        return died(printable(source_uri + item.key), _READING, error)
+        return describe_death(make_printable(source_uri + item.key), _READING, error)
 
-    found = list_matching(source, pattern, operation.checkpoint, check)
+    entries = list_matching(source, pattern, operation.checkpoint, check)
     done, checkpoint = operation.counter.success + operation.counter.failure, operation.checkpoint
     with Count(source, pattern) as count:
-        batches = cut(found, lambda item: item.size)
+        batches = cut(entries, lambda item: item.size)
         with closing(run_in_order(submit, batches, seams.window, on_death, check)) as results:
             for number, objects, outcomes in results:
                 done += len(objects)
-                # A directory that fails half way is told of after what lies in it: the checkpoint never goes back.
+                # A directory that fails half way is listed after the objects in it: the checkpoint never goes back.
                 checkpoint = max(checkpoint, *(item.key for item in objects), key=os.fsencode)
-                keys = [blob_key(directory(number), item) for item in range(len(objects))]
+                instances = tuple(item for item in outcomes if isinstance(item, Instance))
                 yield Batch(
                     checkpoint=checkpoint,
-                    instances=tuple(item for item in outcomes if isinstance(item, Instance)),
+                    instances=instances,
                     failures=tuple(item for item in outcomes if isinstance(item, Failure)),
                     listed=max(count.value, done),
                     blob_prefix=batch_prefix(operation, number),
-                    garbage=half_written(outcomes, keys),
+                    garbage=tries.find_left(number, (directory(number),), (item.blob_key for item in instances)),
                 )
     if not done:
-        raise NotFound(f"{printable(str(pattern))} matches no object: {what_is_there(source, pattern, check)}")
+        raise NotFound(f"{make_printable(str(pattern))} matches no object: {describe_source(source, pattern, check)}")
 
 
 def list_matching(
     source: BlobStore, pattern: UriPattern, start_after: str = "", check: Check = go_on
 ) -> Iterator[ObjectMeta]:
-    """Objects that the pattern names, sorted by key. An entry that hinders the listing itself always belongs to it.
-
-    ``check`` is called also while nothing matches.
+    """Objects that match the pattern, sorted by key. A directory that cannot be listed is always included, with its
+    problem. ``check`` is called regularly, also while nothing matches.
     """
     if not pattern.has_wildcard:
         try:
@@ -84,16 +87,16 @@ def list_matching(
         except NotFound:
             return
     else:
-        for found in source.list(pattern.prefix, start_after, pattern.depth, check):
+        for entry in source.list(pattern.prefix, start_after, pattern.depth, check):
             check()
-            if pattern.matches(found.key) or (found.problem and found.key.endswith("/")):
-                yield found
+            if pattern.matches(entry.key) or (entry.problem and entry.key.endswith("/")):
+                yield entry
 
 
 def settle(seams: Seams, batch: Batch, stored: Mapping[Uids, StoredInstance], check: Check = go_on) -> Batch:
-    """Decide about instances whose UIDs are taken, by ``stored`` or earlier in the batch.
+    """Settle instances whose UIDs exist already, in ``stored`` or earlier in the batch.
 
-    Identical bytes are a success without a second copy; other bytes are a failure, and the first ones stay.
+    Identical bytes are a success without a second copy; different bytes are a failure, and the first instance is kept.
     """
     if not batch.instances:
         return batch
@@ -104,7 +107,7 @@ def settle(seams: Seams, batch: Batch, stored: Mapping[Uids, StoredInstance], ch
         return batch
     verdicts = _compare(seams, [(item.blob_key, owner) for item, owner in doubles], check)
     refused = tuple(item.blob_key for item, _ in doubles)
-    failures = (_refusal(item, verdict) for (item, _), verdict in zip(doubles, verdicts, strict=True))
+    failures = (_make_failure(item, verdict) for (item, _), verdict in zip(doubles, verdicts, strict=True))
     return replace(
         batch,
         instances=tuple(item for item in batch.instances if item.blob_key not in refused),
@@ -116,12 +119,12 @@ def settle(seams: Seams, batch: Batch, stored: Mapping[Uids, StoredInstance], ch
 
 def _compare(seams: Seams, pairs: list[tuple[str, str]], check: Check) -> list[bool | Status]:
     def submit(items: Sequence[tuple[str, str]], _offset: int) -> Future[list[bool | Status]]:
-        return seams.executor.submit(same_bytes, list(items), blobs=seams.blobs)
+        return seams.executor.submit(compare_bytes, list(items), blobs=seams.blobs)
 
-    return run_batch(submit, pairs, lambda pair, error: died(pair[0], "read them", error).status, check)
+    return run_batch(submit, pairs, lambda pair, error: describe_death(pair[0], "read them", error).status, check)
 
 
-def _refusal(item: Instance, verdict: bool | Status) -> Failure | None:
+def _make_failure(item: Instance, verdict: bool | Status) -> Failure | None:
     if verdict is True:
         return None
     if verdict is False:
@@ -132,7 +135,7 @@ def _refusal(item: Instance, verdict: bool | Status) -> Failure | None:
 
 
 class Count:
-    """Counts the objects of an operation ahead of the work, so that ``pending`` means what remains."""
+    """Counts the objects of an operation in a thread, ahead of the work, so that ``pending`` is what remains."""
 
     def __init__(self, source: BlobStore, pattern: UriPattern) -> None:
         self.value = 0
@@ -141,10 +144,10 @@ class Count:
 
     def _count(self, source: BlobStore, pattern: UriPattern) -> None:
         try:
-            for number, _ in enumerate(list_matching(source, pattern, check=until(self._stop)), 1):
+            for number, _ in enumerate(list_matching(source, pattern, check=make_stop_check(self._stop)), 1):
                 self.value = number
         except (StatusError, Stopping):
-            return  # the listing that does the work meets the same error and reports it
+            return  # the listing of the import itself meets the same error and reports it
 
     def __enter__(self) -> Count:
         self._thread.start()

@@ -1,6 +1,6 @@
-"""When work is to stop half way: a caller has cancelled its operation, or the server stops.
+"""How work is interrupted: its operation was cancelled, or the server stops.
 
-Whatever may last calls a ``Check`` several times a second, also where it finds nothing. What it raises ends the work.
+Work that may take long calls a ``Check`` several times a second. An exception that it raises ends the work.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from gantry.errors import Cancelled, StatusError
 from gantry.resources import CANCELLED, Operation
 from gantry.seams import Check, Seams
 
-ASK_SECONDS = 0.25
-"""How often the index is asked for a cancel: callers see it within a second, and a query takes 0.1 ms."""
+POLL_SECONDS = 0.25
+"""Between two queries for a cancel: it takes effect within a second, and a query takes 0.1 ms."""
 
 
 class Stopping(Exception):
-    """The server stops: what is under way goes on at its checkpoint, at the next start."""
+    """The server stops: operations continue at their checkpoint at the next start."""
 
 
 def go_on() -> None:
-    """The check of work that nothing interrupts."""
+    """The check of work that is never interrupted."""
 
 
-def until(stopping: threading.Event) -> Check:
+def make_stop_check(stopping: threading.Event) -> Check:
     """A check that raises Stopping once the event is set."""
 
     def check() -> None:
@@ -34,16 +34,16 @@ def until(stopping: threading.Event) -> Check:
     return check
 
 
-def listen(seams: Seams, operation: Operation, stopping: threading.Event) -> Check:
-    """The check of an operation under way: raises Stopping, or Cancelled where its cancel is asked for."""
-    asked = -ASK_SECONDS
+def make_check(seams: Seams, operation: Operation, stopping: threading.Event) -> Check:
+    """The check of a running operation: raises Stopping, or Cancelled once its cancel was requested."""
+    last_query = -POLL_SECONDS
 
     def check() -> None:
-        nonlocal asked
+        nonlocal last_query
         if stopping.is_set():
             raise Stopping
-        if time.monotonic() - asked >= ASK_SECONDS:
-            asked = time.monotonic()
+        if time.monotonic() - last_query >= POLL_SECONDS:
+            last_query = time.monotonic()
             if _is_cancelled(seams, operation):
                 raise Cancelled(CANCELLED.message)
 
@@ -54,4 +54,4 @@ def _is_cancelled(seams: Seams, operation: Operation) -> bool:
     try:
         return seams.index.operations.cancel_requested(operation.name)
     except StatusError:
-        return False  # not known now: it is asked again, and a commit would say what is wrong with the index
+        return False  # the next query tries again, and the next commit reports the error of the index

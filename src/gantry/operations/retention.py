@@ -1,4 +1,4 @@
-"""How long finished operations are kept, and who hears of their failures meanwhile."""
+"""Removes old operations, and passes failures on to the listener."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ logger = logging.getLogger(__name__)
 
 
 def sweep_operations(seams: Seams, stopping: threading.Event) -> None:
-    """Remove finished operations that are older than the retention, with their logs; running ones never.
+    """Remove finished operations that are older than the retention, with their logs.
 
-    They are hidden first, then removed in bounded transactions: a crash in between leaves nothing half visible, and
-    the next sweep goes on. Returns soon after ``stopping`` is set.
+    They are hidden first, then removed in bounded transactions: a crash in between leaves nothing partly visible, and
+    the next sweep continues. Returns soon after ``stopping`` is set.
     """
     if seams.retention_days:
         before = datetime.now(UTC) - timedelta(days=seams.retention_days)
@@ -27,13 +27,13 @@ def sweep_operations(seams: Seams, stopping: threading.Event) -> None:
         pass
 
 
-def tell_failures(seams: Seams, operation: Operation, count: int) -> None:
-    """Hand the last ``count`` entries of an operation's error log, just committed, to whoever listens.
+def report_failures(seams: Seams, operation: Operation, count: int) -> None:
+    """Pass the last ``count`` entries of an operation's error log, just committed, to the listener.
 
-    What is committed stands, told or not: trouble here never ends the operation.
+    An error here is logged and does not affect the operation.
     """
     if count and seams.listener is not None:
         try:
             seams.listener(operation, seams.index.logs.list_last_failures(operation.name, count))
         except StatusError as error:
-            logger.warning("operation %s: %d failures were not told: %s", operation.name, count, error.message)
+            logger.warning("operation %s: %d failures were not reported: %s", operation.name, count, error.message)

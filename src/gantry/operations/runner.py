@@ -13,22 +13,23 @@ from gantry.errors import Interrupted, NotFound, TakenOver
 from gantry.operations.attempt import run_operation
 from gantry.operations.blob_keys import sweep_uncommitted
 from gantry.operations.commits import Totals
-from gantry.operations.interruption import until
-from gantry.operations.sweeps import Sweeps, chores
+from gantry.operations.interruption import make_stop_check
+from gantry.operations.sweeps import Sweeps, make_chores
 from gantry.resources import Operation
 from gantry.seams import Seams
 
 logger = logging.getLogger(__name__)
 
-_LOOK_SECONDS = 5  # for operations that nobody said were there: those that another server gave back
+_LOOK_SECONDS = 5  # between two looks for operations that came without ``notify``
+_PAUSE_SECONDS = 5  # after an interrupted attempt: the cause may still be there
 _STOP_SECONDS = 8
-"""Threads hear the end within a second; one that hangs in a system call must not hold up the process."""
+"""Threads stop within a second; one that hangs in a system call must not delay the end of the process."""
 
 
 class Runner:
-    """Runs operations in threads of its own, ``slots`` at a time, from ``start`` to ``stop``; sweeps meanwhile.
+    """Runs operations and sweeps in threads of its own, ``slots`` operations at a time, from ``start`` to ``stop``.
 
-    What is under way at ``stop`` stays claimed and is taken up at the checkpoint by the next runner.
+    An operation that is running at ``stop`` stays claimed; the next runner continues it at its checkpoint.
     """
 
     def __init__(self, seams: Seams, slots: int = 4) -> None:
@@ -37,9 +38,9 @@ class Runner:
         self._active: dict[int, int] = {}  # operation id → store id
         self._seams = seams
         self._wake = threading.Semaphore(0)
-        self._broken_off: deque[tuple[Operation, bool]] = deque()  # not given back yet; whether its bytes are swept
+        self._interrupted: deque[tuple[Operation, bool]] = deque()  # not released yet; whether its blobs are swept
         self._stopping = threading.Event()
-        self._sweeps = Sweeps(chores(seams, self._stopping, lambda: set(self._active.values())), self._stopping)
+        self._sweeps = Sweeps(make_chores(seams, self._stopping, lambda: set(self._active.values())), self._stopping)
         works = [(f"runner-{number}", self._work) for number in range(slots)]
         works += [(f"sweeper-{number}", work) for number, work in enumerate(self._sweeps.works)]
         self._threads = [threading.Thread(target=work, name=name, daemon=True) for name, work in works]
@@ -50,19 +51,19 @@ class Runner:
 
     @property
     def running(self) -> int:
-        """Operations under way."""
+        """How many operations are running."""
         return len(self._active)
 
     def notify(self) -> None:
-        """There is a new operation."""
+        """Report that there is a new operation."""
         self._wake.release()
 
     def sweep(self) -> None:
-        """There are bytes that nothing points to any more: something was deleted or replaced."""
+        """Report that blobs have lost their rows: something was deleted or replaced."""
         self._sweeps.wake()
 
     def begin_stop(self) -> None:
-        """Say that the server stops; returns at once."""
+        """Tell all threads to stop; returns at once."""
         self._stopping.set()
         self._sweeps.wake()
         for _ in self._threads:
@@ -73,41 +74,41 @@ class Runner:
         self.begin_stop()
         deadline = time.monotonic() + _STOP_SECONDS
         for thread in self._threads:
-            if thread.ident is not None:  # it was started
+            if thread.ident is not None:  # None for a thread that was never started
                 thread.join(max(0.0, deadline - time.monotonic()))
                 if thread.is_alive():
-                    logger.warning("%s does not stop; what it does is taken up at the next start", thread.name)
+                    logger.warning("%s does not stop; its work continues at the next start", thread.name)
 
     def _work(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._give_back()
+                self._release_interrupted()
                 operation = self._seams.index.operations.claim_operation(self.id)
                 if operation is not None:
                     self._run(operation)
                     continue
             except Exception:
-                logger.exception("a runner met an error it did not expect; it goes on")
+                logger.exception("an unexpected error in a runner; it continues")
             self._wake.acquire(timeout=_LOOK_SECONDS)
 
-    def _give_back(self) -> None:
-        """Let operations that broke off be claimed again. Raises Interrupted, and they stay on the list.
+    def _release_interrupted(self) -> None:
+        """Release interrupted operations, so that they can be claimed again. Raises Interrupted; they stay listed then.
 
-        What they have not committed is removed first: one that is cancelled before anybody claims it ends as it is.
-        That is done once. A release that ends in an error may have been written: another attempt may be under way.
+        Their uncommitted blobs are removed first, because one that is cancelled before it is claimed ends at once.
+        They are removed once: a release that raised an error may have been written, and another attempt may run.
         """
         with suppress(IndexError):
             while True:
-                operation, swept = self._broken_off.popleft()
+                operation, swept = self._interrupted.popleft()
                 try:
                     if not swept:
-                        sweep_uncommitted(self._seams, operation, until(self._stopping))
+                        sweep_uncommitted(self._seams, operation, make_stop_check(self._stopping))
                         swept = True
                     self._seams.index.operations.release_operation(operation, self.id)
                 except NotFound:
                     continue  # it was deleted
                 except Exception:
-                    self._broken_off.append((operation, swept))
+                    self._interrupted.append((operation, swept))
                     raise
 
     def _run(self, operation: Operation) -> None:
@@ -118,12 +119,12 @@ class Runner:
         except TakenOver as error:
             logger.warning("%s", error.message)
         except Interrupted as error:
-            logger.warning("operation %s: attempt %d broke off: %s", operation.name, operation.attempt, error.message)
-            self._stopping.wait(5)
-            self._broken_off.append((operation, False))
+            logger.warning("operation %s: attempt %d interrupted: %s", operation.name, operation.attempt, error.message)
+            self._stopping.wait(_PAUSE_SECONDS)
+            self._interrupted.append((operation, False))
         except Exception:
-            logger.exception("operation %s: attempt %d broke off", operation.name, operation.attempt)
-            self._stopping.wait(5)
-            self._broken_off.append((operation, False))
+            logger.exception("operation %s: attempt %d interrupted", operation.name, operation.attempt)
+            self._stopping.wait(_PAUSE_SECONDS)
+            self._interrupted.append((operation, False))
         finally:
             del self._active[operation.name.id]

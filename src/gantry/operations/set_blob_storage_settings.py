@@ -1,80 +1,78 @@
-"""``setBlobStorageSettings``: another storage class for instances, and another place for their bytes if it has one."""
+"""``setBlobStorageSettings``: another storage class for instances, and another place for their bytes if needed."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
 
 from gantry.containment import contain
 from gantry.errors import Code, ResourceExhausted, Status, StatusError
-from gantry.operations.blob_keys import batch_prefix, blob_key, half_written, place_in
+from gantry.operations.batch_writers import BatchWriters, Tries, item_prefix
+from gantry.operations.blob_keys import batch_prefix, parse_place
 from gantry.operations.interruption import go_on
-from gantry.operations.over_instances import Work, over_instances
+from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Change, Failure, Operation, StoredInstance
-from gantry.seams import BlobStore, Check, Seams
+from gantry.seams import Blobs, BlobStore, BlobWriter, Check, Seams
 
 
 def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
     """Batches from the checkpoint on. Raises NotFound for a missing filter file or its bucket.
 
-    What has the class already, in the right place, is a success and is left as it is.
+    Instances that have the class already, in the right place, are successes and are not changed.
     """
     storage_class = operation.request["storage_class"]
     place = seams.place_of(storage_class)
     copy = partial(copy_batch, blobs=seams.blobs, place=place)
 
+    tries = Tries(seams)
+
     def submit(number: int, instances: Sequence[StoredInstance], offset: int) -> Future[list[str | Failure]]:
+        tries.add(number)
         return seams.executor.submit(copy, list(instances), offset, blob_prefix=batch_prefix(operation, number))
 
     def to_batch(number: int, instances: Sequence[StoredInstance], outcomes: Sequence[str | Failure]) -> Batch:
         prefix = batch_prefix(operation, number)
-        changes = _changes(instances, outcomes, storage_class)
+        changes = _list_changes(instances, outcomes, storage_class)
         success = sum(isinstance(outcome, str) for outcome in outcomes) - len(changes)
-        garbage = half_written(outcomes, [blob_key(f"{place}/{prefix}", item) for item in range(len(instances))])
+        garbage = tries.find_left(number, (f"{place}/{prefix}",), (change.blob_key for change in changes))
         return Batch("", changes=changes, success=success, blob_prefix=prefix, garbage=garbage)
 
-    work = Work[str]("copied this instance", submit, to_batch, again=_moved)
-    yield from over_instances(seams, operation, work, check)
+    work = Work[str]("copied this instance", submit, to_batch, again=_fail_moved)
+    yield from process_instances(seams, operation, work, check)
 
 
 def copy_batch(
-    instances: Sequence[StoredInstance], offset: int = 0, *, blobs: BlobStore, place: str, blob_prefix: str
+    instances: Sequence[StoredInstance], offset: int = 0, *, blobs: Blobs, place: str, blob_prefix: str
 ) -> list[str | Failure]:
-    """The blob keys of instances once their bytes are in ``place``: those that are not yet are copied there.
+    """Copy the bytes of instances to ``place`` unless they are there; the blob key of each instance.
 
-    Copies are numbered from ``offset`` on and durable on return. What is wrong with one instance becomes its Failure;
-    ResourceExhausted (the disk of that place is full) is raised.
+    Copies are durable on return. What is wrong with one instance becomes its Failure; ResourceExhausted (the disk of
+    that place is full) is raised.
     """
     outcomes: list[str | Failure] = []
-    for number, instance in enumerate(instances, offset):
-        try:
-            if place_in(instance.blob_key) == place:
-                outcomes.append(instance.blob_key)
-                continue
-            with contain(instance.path, "while it was copied to another place"):
-                outcomes.append(_copy(blobs, instance.blob_key, blob_key(f"{place}/{blob_prefix}", number)))
-        except ResourceExhausted:
-            raise
-        except StatusError as error:
-            outcomes.append(Failure(instance.path, error.status))
-    blobs.flush()
+    with BatchWriters(blobs, item_prefix(blob_prefix, offset)) as writers:
+        for instance in instances:
+            try:
+                if parse_place(instance.blob_key) == place:
+                    outcomes.append(instance.blob_key)
+                    continue
+                with contain(instance.path, "while it was copied to another place"):
+                    outcomes.append(_copy(blobs, instance, writers.at(place)))
+            except ResourceExhausted:
+                raise
+            except StatusError as error:
+                outcomes.append(Failure(instance.path, error.status))
+        writers.flush()
     return outcomes
 
 
-def _copy(blobs: BlobStore, source: str, target: str) -> str:
-    try:
-        with blobs.open(source) as opened:
-            blobs.copy_from(opened, target)
-    except Exception:
-        with suppress(StatusError):
-            blobs.delete(target)
-        raise
-    return target
+def _copy(blobs: BlobStore, instance: StoredInstance, writer: BlobWriter) -> str:
+    with blobs.open(instance.blob_key) as opened:
+        return writer.copy_from(opened, instance.uids)
 
 
-def _changes(
+def _list_changes(
     instances: Sequence[StoredInstance], outcomes: Sequence[str | Failure], storage_class: str
 ) -> tuple[Change, ...]:
     return tuple(
@@ -84,6 +82,6 @@ def _changes(
     )
 
 
-def _moved(instances: Sequence[StoredInstance]) -> list[str | Failure]:
+def _fail_moved(instances: Sequence[StoredInstance]) -> list[str | Failure]:
     status = Status(Code.ABORTED, "another operation moved this instance meanwhile", "start this one again")
     return [Failure(instance.path, status) for instance in instances]

@@ -1,66 +1,84 @@
-"""Removes bytes that nothing points to any more."""
+"""Removes blobs that no row names, and deleted DICOM stores."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
+from functools import partial
 
 from gantry.errors import StatusError
-from gantry.operations.interruption import until
+from gantry.operations.interruption import make_stop_check
 from gantry.seams import Seams
 
 logger = logging.getLogger(__name__)
 
-GARBAGE_KEYS = 500  # blobs deleted in a row: 0.1 s where nothing else uses the disk
+GARBAGE_KEYS = 500  # blobs deleted in a row: 0.1 s on an idle disk
 
 
 def sweep_garbage(seams: Seams, stopping: threading.Event | None = None) -> None:
-    """Remove rows of deleted studies and series, then all blobs without a row; safe to repeat after a crash.
+    """Remove rows of deleted studies and series, then all blobs without a row. Safe to repeat after a crash.
 
-    Each step is a short transaction, so that others can write in between.
+    Each step is a short transaction, so that other writers have their turn.
     """
-    while not seams.index.garbage.purge_removed():
-        if stopping is not None and stopping.is_set():
-            return
     last = ""
-    while last := sweep_some_garbage(seams, last):
-        if stopping is not None and stopping.is_set():
-            return
+
+    def sweep_more() -> bool:
+        nonlocal last
+        last = sweep_some_garbage(seams, last)
+        return not last
+
+    if _in_pieces(seams.index.garbage.purge_removed, stopping):
+        _in_pieces(sweep_more, stopping)
+
+
+def _in_pieces(piece: Callable[[], bool], stopping: threading.Event | None) -> bool:
+    """Call ``piece`` until it returns True; False where the server stops.
+
+    In a server each piece is followed by a rest as long as itself: nobody waits for this work, and half of the time is
+    left to those who do.
+    """
+    while True:
+        begun = time.monotonic()
+        if piece():
+            return True
+        if stopping is not None and stopping.wait(time.monotonic() - begun):
+            return False
 
 
 def sweep_some_garbage(seams: Seams, after: str = "") -> str:
-    """A bounded piece of that work: the blobs that follow the key ``after``. The last key; empty: none was left.
+    """Delete up to GARBAGE_KEYS blobs that follow the key ``after``. Returns the last key; empty when none was left.
 
-    A blob that cannot be deleted is told of and stays in the list for the next time.
+    They are forgotten once they are gone from the disk for good. One that cannot be deleted, or is being read, stays
+    listed for the next sweep.
     """
     keys = seams.index.garbage.list_blobs(after, GARBAGE_KEYS)
-    deleted = []
-    for key in keys:
-        try:
-            seams.blobs.delete(key)
-            deleted.append(key)
-        except StatusError as error:
-            logger.warning("%s holds nothing any more, but cannot be deleted: %s", key, error.message)
-    if deleted:
+    failed = seams.blobs.delete_all(keys)
+    if failed:
+        key, error = next(iter(failed.items()))
+        logger.warning(
+            "%d blobs are no longer used, but cannot be deleted yet; the first: %s: %s", len(failed), key, error.message
+        )
+    if deleted := [key for key in keys if key not in failed]:
         seams.index.garbage.forget_blobs(deleted)
     return keys[-1] if keys else ""
 
 
 def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> None:
-    """Remove rows, then bytes, of deleted DICOM stores, but of none that an operation still writes to.
+    """Remove rows, then blobs, of deleted DICOM stores, except ``busy`` ones, which operations still write to.
 
-    A store whose bytes cannot all be deleted is told of and stays for the next time. Raises Stopping.
+    A store whose blobs cannot all be deleted is logged, and tried again by the next sweep. Raises Stopping.
     """
     for store_id in seams.index.garbage.list_deleted_stores():
         if store_id in busy:
             continue
-        while not seams.index.garbage.purge_store(store_id):
-            if stopping.is_set():
-                return
+        if not _in_pieces(partial(seams.index.garbage.purge_store, store_id), stopping):
+            return
         try:
             for place in seams.places:
-                seams.blobs.delete_prefix(f"{place}/{store_id}/", check=until(stopping))
+                seams.blobs.delete_prefix(f"{place}/{store_id}/", check=make_stop_check(stopping))
         except StatusError as error:
-            logger.warning("store %d is deleted, but not all of its bytes: %s", store_id, error.message)
+            logger.warning("store %d is deleted, but not all of its blobs: %s", store_id, error.message)
             continue
         seams.index.garbage.forget_store(store_id)

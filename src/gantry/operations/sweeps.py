@@ -1,4 +1,5 @@
-"""What a server does beside operations: removing bytes, old operations and half an upload; describing anew."""
+"""The background work of a server besides operations: removal of blobs, old operations and incomplete uploads; reading
+headers again after an upgrade."""
 
 from __future__ import annotations
 
@@ -10,23 +11,24 @@ from dataclasses import dataclass
 from functools import partial
 
 from gantry.operations.backfill import describe_old
+from gantry.operations.compaction import compact_segments
 from gantry.operations.describe_anew import describe_anew
 from gantry.operations.interruption import Stopping
 from gantry.operations.retention import sweep_operations
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.seams import Seams
-from gantry.studies.uploads import sweep_uploads
+from gantry.studies.upload_sweeps import sweep_uploads
 
 logger = logging.getLogger(__name__)
 
-_AGAIN_SECONDS = 5  # after an error that nobody foresaw
+_AGAIN_SECONDS = 5  # after an unexpected error
 
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """Work that comes again: ``seconds`` after it ended, 0 for work that is done once.
+    """Recurring work: it runs again ``seconds`` after its end, or only once for 0.
 
-    ``woken`` chores also run as soon as bytes are given up. One that lasts ``long`` has a thread of its own.
+    ``woken`` chores also run as soon as blobs lose their rows. A ``long`` chore has its own thread.
     """
 
     name: str
@@ -36,26 +38,27 @@ class Chore:
     long: bool = False
 
 
-def chores(seams: Seams, stopping: threading.Event, busy: Callable[[], set[int]]) -> list[Chore]:
-    """``busy``: the stores that operations write to just now."""
-    left = seams.index.uploads.list_uploads()  # before this process begins any
+def make_chores(seams: Seams, stopping: threading.Event, busy: Callable[[], set[int]]) -> list[Chore]:
+    """All chores. ``busy`` returns the ids of the stores that operations are writing to."""
+    left = seams.index.uploads.list_uploads()  # read before this process begins any upload
     return [
         Chore("garbage", partial(sweep_garbage, seams, stopping), 5, woken=True),
         Chore("deleted stores", lambda: sweep_stores(seams, stopping, busy()), 5, woken=True),
         Chore("old operations", partial(sweep_operations, seams, stopping), 60, woken=True),
         Chore("uploads", partial(sweep_uploads, seams, left, stopping), 0),
+        Chore("sparse segments", partial(compact_segments, seams, stopping), 600, long=True),
         Chore("descriptions", partial(_describe, seams, stopping), 0, long=True),
     ]
 
 
 def _describe(seams: Seams, stopping: threading.Event) -> None:
-    """What an older version has stored: this may take hours."""
+    """Read headers again after an upgrade: this may take hours."""
     describe_old(seams, stopping)
     describe_anew(seams, stopping)
 
 
 class Sweeps:
-    """Runs chores until ``stopping`` is set: each function of ``works`` is for a thread."""
+    """Runs chores until ``stopping`` is set. Each function in ``works`` is to be run in its own thread."""
 
     def __init__(self, chores: Sequence[Chore], stopping: threading.Event) -> None:
         self._stopping = stopping
@@ -65,7 +68,7 @@ class Sweeps:
         self.works = [partial(self._work, group) for group in groups if group]
 
     def wake(self) -> None:
-        """Bytes were given up, or the server stops."""
+        """Run the ``woken`` chores now, or end, if the server stops."""
         self._wake.set()
 
     def _work(self, chores: Sequence[Chore]) -> None:
@@ -88,12 +91,12 @@ class Sweeps:
         (self._wake if woken else self._stopping).wait(max(0.0, seconds))
 
     def _run(self, chore: Chore) -> bool:
-        """False where it is to be tried again."""
+        """Run a chore; False where it must be tried again."""
         try:
             chore.function()
         except Stopping:
             return False
         except Exception:
-            logger.exception("sweeping %s met an error that nobody foresaw; it is tried again", chore.name)
+            logger.exception("an unexpected error in the background work %r; it is tried again", chore.name)
             return False
         return True

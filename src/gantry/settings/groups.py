@@ -129,6 +129,14 @@ class StorageSettings:
         more="In the environment: `ARCHIVE=/mnt/archive,…`. See [storage-classes.md](howto/storage-classes.md).",
         absent="none",
     )
+    layout: str = setting(
+        "segments",
+        readers.choice("segments", "files"),
+        "How new instances lie on the disk. segments: small ones share files of 64 MiB. files: each has a file of its "
+        "own. What is stored already stays readable.",
+        '"files"',
+        more="See [storage-on-disk.md](howto/storage-on-disk.md).",
+    )
     retention_days: int = setting(
         30,
         readers.number(0, 36_500),

@@ -1,6 +1,6 @@
-"""Opening files and directories below a root without following a symbolic link on the way.
+"""Opens files and directories below a root without following symbolic links.
 
-Linux answers in one system call (openat2); elsewhere every directory on the way is opened in turn.
+Linux does it in one system call (openat2); elsewhere every directory of the path is opened in turn.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import ctypes
 import errno
 import os
 import sys
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
-_OPENAT2 = 437
+_OPENAT2 = 437  # number of the system call, the same on all architectures (Linux 5.6)
 _AT_FDCWD = -100
 _RESOLVE = 0x02 | 0x04  # RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS
+_ATTEMPTS = 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -26,16 +28,16 @@ _HOW_SIZE = ctypes.sizeof(_OpenHow)
 
 
 @cache
-def _how(flags: int, mode: int) -> Any:
-    """A pointer, made once: making one takes longer than opening a file."""
+def _make_how(flags: int, mode: int) -> Any:
+    """A pointer to the argument of openat2. Cached, because making one takes longer than opening a file."""
     return ctypes.pointer(_OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE))
 
 
 def open_beneath(root: bytes, name: bytes, flags: int, mode: int = 0) -> int:
-    """A descriptor of ``root/name``; ``root`` holds no link itself. Raises OSError, ELOOP for a link on the way."""
+    """A descriptor of ``root/name``; ``root`` must not contain links. Raises OSError, ELOOP for a link in ``name``."""
     if _libc is not None:
         path = root + b"/" + name if name else root
-        fd: int = _libc.syscall(_OPENAT2, _AT_FDCWD, path, _how(flags, mode), _HOW_SIZE)
+        fd: int = _libc.syscall(_OPENAT2, _AT_FDCWD, path, _make_how(flags, mode), _HOW_SIZE)
         if fd >= 0:
             return fd
         number = ctypes.get_errno()
@@ -44,13 +46,25 @@ def open_beneath(root: bytes, name: bytes, flags: int, mode: int = 0) -> int:
     return _open_step_by_step(root, name, flags, mode)
 
 
+def create_beneath(root: bytes, name: bytes, flags: int) -> int:
+    """A descriptor of a file that is made, and every directory on the way to it. Raises OSError."""
+    for _ in range(_ATTEMPTS):
+        try:
+            return open_beneath(root, name, flags | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            # Whoever deletes the last object of a directory removes it too, maybe just now.
+            with suppress(FileNotFoundError):
+                make_directories(root, name.rpartition(b"/")[0])
+    return open_beneath(root, name, flags | os.O_CREAT, 0o644)
+
+
 def open_directory(root: bytes, name: bytes) -> int:
     """A descriptor of the directory ``root/name``, or of ``root`` when ``name`` is empty."""
     return open_beneath(root, name, _DIRECTORY)
 
 
 def make_directories(root: bytes, name: bytes) -> None:
-    """Make ``root/name`` and every directory on the way that is missing."""
+    """Make ``root/name`` with all missing parent directories."""
     fd = os.open(root, _DIRECTORY)
     try:
         for segment in name.split(b"/"):

@@ -1,4 +1,4 @@
-"""Which buckets operations may read and write: what the settings allow, and nothing else once they allow anything."""
+"""Rules for the buckets that operations may read and write. Without rules every bucket is allowed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RIGHTS = {"read": "storage.objects.get and storage.objects.list", "write": "sto
 
 @dataclass(frozen=True, slots=True)
 class BucketRule:
-    """``name`` may hold ``*`` and ``?``. ``prefix`` is how keys must begin; ``datasets`` are full names, () for all."""
+    """``name`` may hold ``*`` and ``?``. Keys must begin with ``prefix``; ``datasets`` are full names, () for all."""
 
     name: str
     read: bool = False
@@ -25,13 +25,13 @@ class BucketRule:
 
     @classmethod
     def parse(cls, value: Mapping[str, Any]) -> BucketRule:
-        """Raises InvalidArgument, which names what is wrong."""
+        """Read a rule of the settings. Raises InvalidArgument, which names the fault."""
         known = {"name": str, "read": bool, "write": bool, "prefix": str, "datasets": list}
         if not isinstance(value, Mapping) or not value.get("name"):
             raise InvalidArgument("bucket_rules: each needs the name of a bucket")
-        for key, given in value.items():
-            if key not in known or not isinstance(given, known[key]):
-                raise InvalidArgument(f"bucket_rules: {key} = {given!r} of {value['name']!r} is not understood")
+        for key, item in value.items():
+            if key not in known or not isinstance(item, known[key]):
+                raise InvalidArgument(f"bucket_rules: {key} = {item!r} of {value['name']!r} is not understood")
         if not (value.get("read") or value.get("write")):
             raise InvalidArgument(f"bucket_rules: {value['name']!r} needs read = true or write = true")
         return cls(**{**value, "datasets": tuple(value.get("datasets", ()))})
@@ -53,8 +53,8 @@ def may_use(rules: Sequence[BucketRule], name: str, right: str, dataset: str) ->
     )
 
 
-def require(rules: Sequence[BucketRule], use: BucketUse) -> None:
-    """Raises PermissionDenied, which says what right is missing. Without rules everything is allowed."""
+def require_access(rules: Sequence[BucketRule], use: BucketUse) -> None:
+    """Raises PermissionDenied, which names the missing right, unless a rule allows the use or there are no rules."""
     if rules and not any(rule.covers(use) for rule in rules):
         raise PermissionDenied(
             f"this server does not have {_RIGHTS[use.right]} access to gs://{use.bucket}/{use.prefix} for "

@@ -9,11 +9,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from gantry.resources import Uids
+
 ALIGNMENT = 4096
 """The block of the usual file systems: an instance shares no block with another, so its blocks can be freed alone."""
 
 SUFFIX = ".seg"
-_ADDRESS = re.compile(rf"(.+{re.escape(SUFFIX)})@(\d+)\+(\d+)", re.DOTALL)
+_ADDRESS = re.compile(rf"(.+{re.escape(SUFFIX)})@([0-9]{{1,15}})\+([0-9]{{1,15}})", re.DOTALL)
 
 
 class Extent(NamedTuple):
@@ -32,6 +34,15 @@ class Extent(NamedTuple):
         return align(self.offset + self.length)
 
 
+class Entry(NamedTuple):
+    """What a segment says of one instance: the key of its bytes, its UIDs, and the CRC32C of the bytes (RFC 3720
+    §12.1) where they passed through us."""
+
+    key: str
+    uids: Uids
+    crc32c: int | None
+
+
 def parse_extent(key: str) -> Extent | None:
     """The extent that a blob's key names; None for an object of its own."""
     match = _ADDRESS.fullmatch(key)
@@ -41,3 +52,9 @@ def parse_extent(key: str) -> Extent | None:
 def align(size: int) -> int:
     """The next multiple of ALIGNMENT, ``size`` itself where it is one."""
     return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def object_of(key: str) -> str:
+    """The object that holds a blob: its segment, or the blob itself."""
+    extent = parse_extent(key)
+    return extent.segment if extent else key

@@ -1,7 +1,7 @@
-"""Object storage in a directory: keys are paths, nothing is normalised, nothing outside the directory is reached.
+"""Object storage in a directory: keys are paths, never normalised, and never lead out of the directory.
 
-Durability comes per batch: ``flush`` returns when all that was written before is on disk. A key that a path cannot
-be (empty, ``.`` or ``..`` segments, NUL, a segment over 255 bytes) names no object here.
+``flush`` makes all earlier writes durable at once. A key that cannot be a path (empty, ``.`` or ``..`` segments, NUL, a
+segment of more than 255 bytes) names no object.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ from gantry.errors import (
 )
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject, without_gaps
-from gantry.storage.beneath import make_directories, open_beneath, open_directory
+from gantry.storage.beneath import create_beneath, open_beneath, open_directory
+from gantry.storage.durable import most_file_bytes, refused
 from gantry.storage.local_listing import READABLE, TEMPORARY, Part, describe, walk
 from gantry.system_errors import describe_os_error
 
-_COPY_CHUNK = 64 << 20
+_COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
 _READ_CHUNK = 1 << 20
-_ATTEMPTS = 20
 _NO_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _OPEN = os.O_RDONLY | os.O_NONBLOCK  # a pipe must not make the reader wait for a writer
 _Filler = Callable[[int], int]
@@ -44,7 +44,11 @@ _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 
 class LocalObject(OpenedObject):
-    """An open file: what is read and what is copied are the same bytes, whatever happens to the name meanwhile."""
+    """An open file: what is read and what is copied are the same bytes, whatever happens to the name meanwhile.
+
+    The object begins at the byte ``base`` of the file that ``fd`` is open for."""
+
+    base = 0
 
     def __init__(self, fd: int, key: str) -> None:
         self.fd, self.key = fd, key
@@ -53,13 +57,13 @@ class LocalObject(OpenedObject):
 
     def read_at(self, offset: int, length: int) -> bytes:
         try:
-            return os.pread(self.fd, length, offset)
+            return os.pread(self.fd, length, self.base + offset)
         except OSError as error:
-            raise _read_error(error) from None
+            raise translate_read_error(error) from None
 
     def chunks(self) -> Iterator[bytes]:
         offset = 0
-        while chunk := self.read_at(offset, min(_READ_CHUNK, self.size - offset)):
+        while offset < self.size and (chunk := self.read_at(offset, min(_READ_CHUNK, self.size - offset))):
             offset += len(chunk)
             yield chunk
         self.check_whole(offset)
@@ -72,10 +76,10 @@ class LocalObject(OpenedObject):
         os.close(self.fd)
 
     def check_whole(self, read: int) -> None:
-        """Raises Aborted where the ``read`` bytes are not all there were, or where the file was written to since."""
+        """Raises Aborted where fewer than ``size`` bytes were ``read``, or the file was written to since."""
         now = os.fstat(self.fd)
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
-            raise Aborted("was changed by someone else while it was read")
+            raise Aborted("was changed by another program while it was read")
         if read != self.size:
             raise Aborted(f"only {read} of {self.size} bytes could be read")
 
@@ -87,39 +91,39 @@ class LocalObject(OpenedObject):
 
 
 class LocalBlobStore:
-    """One directory as a bucket. ``writer`` tells temporary names of different writers apart.
+    """One directory as a bucket. ``writer`` makes the temporary names of a writer unique.
 
-    With ``write_once`` objects are written under their own names: for keys that nobody reads before their writer has
-    told of them. Otherwise an object appears, or is replaced, whole.
+    With ``write_once`` objects are written under their final names: for keys that nobody reads before they are
+    committed. Otherwise an object appears, or is replaced, as a whole.
     """
 
     def __init__(self, root: str, writer: str = "", write_once: bool = False) -> None:
         self.root = os.fsencode(os.path.realpath(root))
         self._suffix = b"." + os.fsencode(writer or str(os.getpid()))
         self._write_once = write_once
-        self._identity = _identity(self.root)
-        # Open from the first write to the next flush: a write error in between is told to this descriptor only.
+        self._identity = _identify(self.root)
+        # Open from the first write to the next flush: write errors in between are reported to this descriptor only.
         self._watch: int | None = None
 
     def exists(self) -> bool:
         return os.path.isdir(self.root) and not self._is_away()
 
     def _is_away(self) -> bool:
-        """Whether the directory is not the one that was there at first: a disk that is not mounted any more."""
-        return self._identity is not None and _identity(self.root) != self._identity
+        """Whether the directory is not the one of the start, because its disk is no longer mounted."""
+        return self._identity is not None and _identify(self.root) != self._identity
 
     def _require(self) -> None:
-        """For those who conclude from what is not there. Raises Unavailable."""
+        """Before a missing object is taken for deleted. Raises Unavailable."""
         if self._is_away():
             raise Unavailable("the directory is not there any more; is it mounted?")
 
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
     ) -> Iterator[ObjectMeta]:
-        """Objects whose keys begin with ``prefix``, sorted by the bytes of their keys, those after ``start_after``.
+        """Objects whose keys begin with ``prefix`` and sort after ``start_after``, sorted by the bytes of their keys.
 
-        ``depth`` limits the number of ``/`` in a key. What stands in the way of a complete listing (an unreadable
-        directory, a link) is an entry with a ``problem``, never a silent gap.
+        ``depth`` limits the number of ``/`` in a key. What cannot be listed (an unreadable directory, a link) is an
+        entry with a ``problem``.
         """
         try:
             part = Part(os.fsencode(prefix), os.fsencode(start_after), depth)
@@ -128,14 +132,14 @@ class LocalBlobStore:
             return iter(())
         return walk(self.root, part, check or _go_on)
 
-    def folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
+    def list_folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
         above = prefix.rstrip("/")
         try:
             fd = open_directory(self.root, self._name(above) if above else b"")
         except (NotFound, FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise _read_error(error) from None
+            raise translate_read_error(error) from None
         try:
             with os.scandir(fd) as entries:
                 names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
@@ -151,21 +155,21 @@ class LocalBlobStore:
         try:
             fd = open_directory(self.root, directory)
             try:
-                found = os.stat(last, dir_fd=fd, follow_symlinks=False)
+                status = os.stat(last, dir_fd=fd, follow_symlinks=False)
             finally:
                 os.close(fd)
         except OSError as error:
-            raise _read_error(error) from None
-        if stat.S_ISDIR(found.st_mode):
+            raise translate_read_error(error) from None
+        if stat.S_ISDIR(status.st_mode):
             raise NotFound("is a directory", advice="use ** to import what lies below it")
-        return describe(found, name)
+        return describe(status, name)
 
     def open(self, key: str) -> LocalObject:
         """Raises NotFound, PermissionDenied, Unavailable."""
         try:
             opened = LocalObject(open_beneath(self.root, self._name(key), _OPEN), key)
         except OSError as error:
-            raise _read_error(error) from None
+            raise translate_read_error(error) from None
         if not opened.is_file:
             opened.close()
             raise NotFound("is not a regular file")
@@ -173,27 +177,16 @@ class LocalBlobStore:
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         """Write an object; the number of bytes. Raises ResourceExhausted when the disk is full."""
-
-        def write(fd: int) -> int:
-            return sum(_write_all(fd, chunk) for chunk in chunks)
-
-        return self._write(key, write)
+        return self._write(key, lambda fd: write_chunks(fd, chunks))
 
     def copy_from(self, source: OpenedObject, key: str) -> int:
         """Write an object from an open one; within one machine the kernel moves the bytes."""
-        if not isinstance(source, LocalObject):
-            return self.put(key, source.chunks())
-
-        def fill(fd: int) -> int:
-            source.check_whole(_copy_range(source, fd))
-            return source.size
-
-        return self._write(key, fill)
+        return self._write(key, fill_from(source))
 
     def delete(self, key: str) -> None:
-        """Remove an object, and the directories that are empty then. Deleting what is not there is no error.
+        """Remove an object, and directories that become empty. Deleting a missing object is no error.
 
-        Raises Unavailable where the bucket's directory itself is gone, or is another one.
+        Raises Unavailable where the bucket's directory itself is missing, or is another one.
         """
         try:
             name = self._name(key)
@@ -203,26 +196,25 @@ class LocalBlobStore:
             self._in_directory(name, os.unlink)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                raise _write_error(error, key) from None
+                raise translate_write_error(error, key) from None
             self._require()
-        with contextlib.suppress(OSError):  # one that is not empty, or that must stay, ends the climb
+        with contextlib.suppress(OSError):  # stops at a directory that is not empty or cannot be removed
             while name := name.rpartition(b"/")[0]:
                 self._in_directory(name, os.rmdir)
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Remove every object below ``prefix`` whose key sorts after ``start_after``; how many there were."""
+        """Remove every object below ``prefix`` whose key sorts after ``start_after``. Returns their number."""
         count = 0
-        for found in without_gaps(self.list(prefix, start_after, check=check)):
+        for entry in without_gaps(self.list(prefix, start_after, check=check)):
             if check is not None:
                 check()
-            self.delete(found.key)
+            self.delete(entry.key)
             count += 1
         self._require()
         return count
 
     def delete_unfinished(self, directory: str) -> None:
-        """Remove the temporary files of this writer that lie directly in ``directory``: a writer that was killed left
-        them there. What is not there has none."""
+        """Remove the temporary files of this writer directly in ``directory``: it was killed while it wrote them."""
         try:
             fd = open_directory(self.root, self._name(directory.rstrip("/")))
         except (OSError, NotFound):
@@ -233,18 +225,18 @@ class LocalBlobStore:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=fd)
         except OSError as error:
-            raise _write_error(error, directory) from None
+            raise translate_write_error(error, directory) from None
         finally:
             os.close(fd)
 
     def flush(self) -> None:
-        """Return when everything this object has written is on disk: one sync of the file system for all of it."""
+        """Return when all earlier writes of this object are on disk, by one sync of the file system."""
         if self._watch is None:
             return
         try:
             _syncfs(self._watch)
         except OSError as error:
-            raise Unavailable(f"the disk refused to keep what was written: {describe_os_error(error)}") from None
+            raise refused(error) from None
         finally:
             self._unwatch()
 
@@ -270,6 +262,13 @@ class LocalBlobStore:
                 raise NotFound("the name cannot be a path in a directory, so no such object exists")
         return name
 
+    def name_to_write(self, key: str) -> bytes:
+        """The same for writers. Raises InvalidArgument."""
+        try:
+            return self._name(key)
+        except NotFound as error:
+            raise InvalidArgument(f"{key}: {error.message}") from None
+
     def _in_directory(self, name: bytes, act: Callable[..., object]) -> None:
         """Call ``act`` with the last segment of ``name`` and the descriptor of the directory that holds it."""
         directory, _, last = name.rpartition(b"/")
@@ -280,10 +279,7 @@ class LocalBlobStore:
             os.close(fd)
 
     def _write(self, key: str, fill: _Filler) -> int:
-        try:
-            name = self._name(key)
-        except NotFound as error:
-            raise InvalidArgument(f"{key}: {error.message}") from None
+        name = self.name_to_write(key)
         directory, slash, last = name.rpartition(b"/")
         target = name if self._write_once else directory + slash + self._temporary(last)
         try:
@@ -300,23 +296,16 @@ class LocalBlobStore:
                 self._discard(target)
                 raise
         except OSError as error:
-            raise _write_error(error, key) from None
+            raise translate_write_error(error, key) from None
 
     def _temporary(self, name: bytes) -> bytes:
-        """A name that no object has and no other writer uses, short enough whatever ``name`` is."""
+        """A name that no object has and no other writer uses. Its length does not depend on ``name``."""
         return TEMPORARY + hashlib.sha256(name).hexdigest()[:32].encode() + self._suffix
 
     def _create(self, name: bytes) -> int:
         if self._watch is None:
             self._watch = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
-        for _ in range(_ATTEMPTS):
-            try:
-                return open_beneath(self.root, name, _CREATE, 0o644)
-            except FileNotFoundError:
-                # Whoever deletes the last object of a directory removes it too, maybe just now.
-                with contextlib.suppress(FileNotFoundError):
-                    make_directories(self.root, name.rpartition(b"/")[0])
-        return open_beneath(self.root, name, _CREATE, 0o644)
+        return create_beneath(self.root, name, _CREATE)
 
     def _replace(self, directory: bytes, source: bytes, target: bytes) -> None:
         fd = open_directory(self.root, directory)
@@ -330,36 +319,62 @@ class LocalBlobStore:
             self._in_directory(name, os.unlink)
 
 
-def _identity(root: bytes) -> tuple[int, int] | None:
-    """Which directory it is, whatever is mounted there later; None where there is none."""
+def _identify(root: bytes) -> tuple[int, int] | None:
+    """The device and inode of a directory: another directory may be mounted there later. None if it does not exist."""
     try:
-        found = os.stat(root)
+        status = os.stat(root)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _go_on() -> None:
-    """For listings that nobody interrupts."""
+    """The check of listings that are never interrupted."""
 
 
-def _copy_range(source: LocalObject, target: int) -> int:
+def copy_range(source: LocalObject, target: int) -> int:
     """Copy what the source had when it was opened, not what is written to it since; the number of bytes."""
     copied = 0
     try:
-        while done := os.copy_file_range(source.fd, target, min(_COPY_CHUNK, source.size - copied), copied, copied):
+        while left := min(_COPY_CHUNK, source.size - copied):
+            done = os.copy_file_range(source.fd, target, left, source.base + copied, copied)
+            if not done:
+                break
             copied += done
     except (AttributeError, OSError) as error:
-        # Not every pair of file systems can do it, nor every system: then the bytes go through us.
+        # Not all systems and file systems support it: then the bytes are copied through this process.
         if isinstance(error, OSError) and error.errno not in _NO_COPY:
             raise
         os.lseek(target, copied, os.SEEK_SET)
         while chunk := source.read_at(copied, min(_READ_CHUNK, source.size - copied)):
-            copied += _write_all(target, chunk)
+            copied += write_all(target, chunk)
     return copied
 
 
-def _write_all(fd: int, chunk: bytes) -> int:
+def fill_from(source: OpenedObject) -> _Filler:
+    """Writes the bytes of an open object to a descriptor; within one machine the kernel moves them."""
+    if not isinstance(source, LocalObject):
+        return lambda fd: write_chunks(fd, source.chunks())
+
+    def fill(fd: int) -> int:
+        source.check_whole(copy_range(source, fd))
+        return source.size
+
+    return fill
+
+
+def write_chunks(fd: int, chunks: Iterable[bytes]) -> int:
+    return sum(write_all(fd, chunk) for chunk in chunks)
+
+
+def write_at(fd: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, offset)
+        view, offset = view[done:], offset + done
+
+
+def write_all(fd: int, chunk: bytes) -> int:
     view = memoryview(chunk)
     while view:
         view = view[os.write(fd, view) :]
@@ -393,7 +408,7 @@ def _syncfs(fd: int) -> None:
         _linux_syncfs(fd)
 
 
-def _read_error(error: OSError) -> StatusError:
+def translate_read_error(error: OSError) -> StatusError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
         return NotFound("no such object")
     if error.errno in (errno.EACCES, errno.EPERM):
@@ -405,11 +420,16 @@ def _read_error(error: OSError) -> StatusError:
     return Unavailable(f"cannot be read ({describe_os_error(error)})")
 
 
-def _write_error(error: OSError, key: str) -> StatusError:
+def translate_write_error(error: OSError, key: str) -> StatusError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return ResourceExhausted(f"{key}: cannot be written, the disk is full")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP):
         return PermissionDenied(f"{key}: the server may not write here ({describe_os_error(error)})")
     if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
         return FailedPrecondition(f"{key}: another object stands in the way ({describe_os_error(error)})")
+    if error.errno == errno.EFBIG and (most := most_file_bytes()):
+        return FailedPrecondition(
+            f"{key}: cannot be written, the server's process may not write files of more than {most} bytes",
+            advice="raise that limit (ulimit -f; LimitFSIZE in a unit of systemd) and start the server again",
+        )
     return Unavailable(f"{key}: cannot be written ({describe_os_error(error)})")

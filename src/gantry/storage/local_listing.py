@@ -1,4 +1,4 @@
-"""Walking a directory tree in the order of object keys, in bounded memory."""
+"""Lists a directory tree in the order of object keys, in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from gantry.system_errors import describe_os_error
 
 TEMPORARY = b".~gantry-"
 READABLE = "give its user read permission"
-SLICE = 500  # entries that are looked at before they are handed on: no directory stays open meanwhile
-WINDOW = 100_000  # names of one directory held at once; a larger directory is read in several passes
+SLICE = 500  # entries of which the status is read at a time; the directory is closed in between
+WINDOW = 100_000  # names of one directory in memory; a larger directory is read in several passes
 
 
 class Part(NamedTuple):
@@ -29,7 +29,7 @@ class Part(NamedTuple):
     depth: int | None
 
     def reaches(self, key: bytes) -> bool:
-        """False when nothing at or below ``key`` is wanted; a directory's key ends in ``/``."""
+        """False when no wanted key is at or below ``key``; a directory's key ends in ``/``."""
         if self.depth is not None and key.count(b"/") > self.depth:
             return False
         if not key.endswith(b"/"):
@@ -39,17 +39,17 @@ class Part(NamedTuple):
 
 
 def walk(root: bytes, part: Part, check: Check) -> Iterator[ObjectMeta]:
-    """Objects below ``root`` sorted by the bytes of their keys. ``check`` is called for each directory, and for
-    each slice of its names, found or not.
+    """Objects below ``root`` sorted by the bytes of their keys. ``check`` is called for each directory, and for each
+    slice of its names.
 
-    Raises PermissionDenied or Unavailable when ``root`` itself cannot be read; below it, a directory that cannot be
-    read, a link, or anything that is neither file nor directory is an entry with a problem.
+    Raises PermissionDenied or Unavailable when ``root`` itself cannot be read. Below it, a directory that cannot be
+    read, a link, or a special file is an entry with a problem.
     """
     above = part.prefix.rpartition(b"/")[0]
     base = above + b"/" if above else b""
     if base and not part.reaches(base):
         return
-    open_directories = [(base, _entries(root, base, part, check))]
+    open_directories = [(base, _list_entries(root, base, part, check))]
     while open_directories:
         base, entries = open_directories[-1]
         try:
@@ -58,27 +58,27 @@ def walk(root: bytes, part: Part, check: Check) -> Iterator[ObjectMeta]:
             if len(open_directories) == 1:
                 raise
             name, found = b"", None
-            if base != part.start_after:  # else it has been told of already
+            if base != part.start_after:  # else it has been reported already
                 yield ObjectMeta(os.fsdecode(base), 0, error.message)
         if not name:
             open_directories.pop()
         elif found is None:
-            open_directories.append((base + name, _entries(root, base + name, part, check)))
+            open_directories.append((base + name, _list_entries(root, base + name, part, check)))
         else:
             yield found
 
 
-def describe(found: os.stat_result, key: bytes) -> ObjectMeta:
-    """An entry by its status."""
+def describe(status: os.stat_result, key: bytes) -> ObjectMeta:
+    """The entry of a file, with a problem if it cannot be opened."""
     name = os.fsdecode(key)
-    if stat.S_ISREG(found.st_mode):
-        return ObjectMeta(name, found.st_size, "" if _is_utf8(key) else "the object's name is not UTF-8; rename it")
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISREG(status.st_mode):
+        return ObjectMeta(name, status.st_size, "" if _is_utf8(key) else "the object's name is not UTF-8; rename it")
+    if stat.S_ISLNK(status.st_mode):
         return ObjectMeta(name, 0, "is a symbolic link; links inside a bucket are not followed")
     return ObjectMeta(name, 0, "is not a regular file")
 
 
-def _entries(root: bytes, base: bytes, part: Part, check: Check) -> Iterator[tuple[bytes, ObjectMeta | None]]:
+def _list_entries(root: bytes, base: bytes, part: Part, check: Check) -> Iterator[tuple[bytes, ObjectMeta | None]]:
     """Names of one directory in key order, directories with their ``/`` and None, the others with what they are.
 
     The ``/`` counts in the order, which is what puts ``a.dcm`` before ``a/b.dcm``.
@@ -86,24 +86,24 @@ def _entries(root: bytes, base: bytes, part: Part, check: Check) -> Iterator[tup
     after, complete = b"", False
     while not complete:
         try:
-            with _opened(root, base) as fd:
-                names, complete = _next_names(fd, base, part, after, check)
+            with _open(root, base) as fd:
+                names, complete = _read_names(fd, base, part, after, check)
             for start in range(0, len(names), SLICE):
                 check()
-                with _opened(root, base) as fd:
+                with _open(root, base) as fd:
                     found = [(name, _describe(fd, name, base)) for name in names[start : start + SLICE]]
                 yield from (entry for entry in found if entry[1] is not None or entry[0].endswith(b"/"))
         except (FileNotFoundError, NotADirectoryError):
-            return  # not there, or removed since it was listed: no objects
+            return  # it does not exist, or was removed since it was listed: no objects
         except OSError as error:
             if error.errno == errno.ELOOP:
-                return  # only a link leads there
-            raise _list_error(error) from None
+                return  # a link is in its path
+            raise _translate_list_error(error) from None
         after = names[-1] if names else b""
 
 
 @contextmanager
-def _opened(root: bytes, base: bytes) -> Iterator[int]:
+def _open(root: bytes, base: bytes) -> Iterator[int]:
     fd = open_directory(root, base.rstrip(b"/"))
     try:
         yield fd
@@ -120,7 +120,7 @@ def _describe(fd: int, name: bytes, base: bytes) -> ObjectMeta | None:
         return None
 
 
-def _next_names(fd: int, base: bytes, part: Part, after: bytes, check: Check) -> tuple[list[bytes], bool]:
+def _read_names(fd: int, base: bytes, part: Part, after: bytes, check: Check) -> tuple[list[bytes], bool]:
     """The next names of a directory in order, and whether they are the last."""
     kept: list[bytes] = []
     complete = True
@@ -140,7 +140,7 @@ def _next_names(fd: int, base: bytes, part: Part, after: bytes, check: Check) ->
     return (kept, True) if complete else (kept[:WINDOW], False)
 
 
-def _list_error(error: OSError) -> StatusError:
+def _translate_list_error(error: OSError) -> StatusError:
     if isinstance(error, PermissionError):
         return PermissionDenied("the server may not list this directory", advice=READABLE)
     return Unavailable(f"the directory cannot be listed ({describe_os_error(error)})")

@@ -1,7 +1,7 @@
-"""Which directory belongs to which storage class, written down on both sides.
+"""Records which directory belongs to which storage class, in the data directory and in the directory itself.
 
-Blobs in a directory that is not mounted, that was given to another server or that the settings forgot would look like
-lost bytes; a start that meets such a directory is refused instead.
+If a directory is not mounted, belongs to another server or was removed from the settings, its blobs would seem to be
+lost. Then the start is refused.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _RECORD = "places.json"
 
 
 def keep_places(data: Path, wanted: Mapping[str, str]) -> None:
-    """Take ``wanted`` (storage class → directory) as the places of the server whose data directory is ``data``.
+    """Record ``wanted`` (storage class → directory) as the places of the server whose data directory is ``data``.
 
-    Directories are made where they are new. Raises FailedPrecondition where blobs would get out of reach.
+    New directories are made. Raises FailedPrecondition where blobs could no longer be found.
     """
-    mark, known = _read(data)
+    mark, known = _read_record(data)
     if not wanted and not known:
         return
     gone = known.keys() - wanted.keys()
@@ -35,7 +35,7 @@ def keep_places(data: Path, wanted: Mapping[str, str]) -> None:
                 f"storage_classes: the blobs of {storage_class} lie in {root}, not in {wanted[storage_class]}. To move "
                 f"them, stop every server, move {root}/{storage_class} and its mark, and correct {data / _RECORD}"
             )
-    # The record holds the mark before any directory does, and a directory has it before blobs can lie there.
+    # The record gets the mark before any directory does, and a directory gets it before any blob.
     record = data / _RECORD
     _write_record(record, mark, known)
     for storage_class, root in wanted.items():
@@ -45,7 +45,7 @@ def keep_places(data: Path, wanted: Mapping[str, str]) -> None:
         _mark_path(storage_class, known[storage_class]).unlink(missing_ok=True)
 
 
-def _read(data: Path) -> tuple[str, dict[str, str]]:
+def _read_record(data: Path) -> tuple[str, dict[str, str]]:
     try:
         record = json.loads((data / _RECORD).read_text(encoding="utf-8"))
         return str(record["mark"]), dict(record["places"])
@@ -70,7 +70,7 @@ def _mark_path(storage_class: str, root: str) -> Path:
     return Path(root) / f"{storage_class}.gantry"
 
 
-def _mark_in(storage_class: str, root: str) -> str | None:
+def _read_mark(storage_class: str, root: str) -> str | None:
     try:
         return _mark_path(storage_class, root).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -80,7 +80,7 @@ def _mark_in(storage_class: str, root: str) -> str | None:
 
 
 def _check_empty(storage_class: str, root: str, mark: str) -> None:
-    here = _mark_in(storage_class, root) == mark
+    here = _read_mark(storage_class, root) == mark
     if not here or any(names for _, _, names in os.walk(os.path.join(root, storage_class))):
         raise FailedPrecondition(
             f"storage_classes: {storage_class} has blobs in {root}. Keep the setting until their class is changed"
@@ -88,10 +88,10 @@ def _check_empty(storage_class: str, root: str, mark: str) -> None:
 
 
 def _claim(storage_class: str, root: str, mark: str, known: bool) -> None:
-    found = _mark_in(storage_class, root)
-    if found == mark:
+    present = _read_mark(storage_class, root)
+    if present == mark:
         return
-    if found is not None:
+    if present is not None:
         raise FailedPrecondition(
             f"storage_classes: {root} holds the {storage_class} blobs of another server",
             advice="choose another directory",
@@ -112,7 +112,7 @@ def _claim(storage_class: str, root: str, mark: str, known: bool) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """The whole text, on disk when this returns."""
+    """Replace a file; durable on return."""
     temporary = path.with_name(f".{path.name}.new")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)

@@ -1,21 +1,22 @@
-"""Blobs on several disks: the first segment of a key names the place that holds it."""
+"""Blobs on several disks: the first segment of a key names its place."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from gantry.errors import FailedPrecondition, Unavailable
+from gantry.errors import FailedPrecondition, StatusError, Unavailable
 from gantry.resources import ObjectMeta
-from gantry.seams import BlobStore, Check, OpenedObject, without_gaps
+from gantry.seams import Blobs, BlobWriter, Check, OpenedObject, without_gaps
+from gantry.storage.extents import Entry
 
 
 class PlacedBlobStore:
-    """One bucket made of several. Every key of a place begins with its name, inside the place too.
+    """One bucket made of several. Every key begins with the name of its place, in the directory of the place too.
 
-    Raises FailedPrecondition for a key of a place that is not there: its bytes are somewhere, so it is not NotFound.
+    Raises FailedPrecondition for a key of an unknown place: its bytes exist, so NotFound would be wrong.
     """
 
-    def __init__(self, places: Mapping[str, BlobStore]) -> None:
+    def __init__(self, places: Mapping[str, Blobs]) -> None:
         self._places = dict(sorted(places.items()))
 
     def exists(self) -> bool:
@@ -24,7 +25,7 @@ class PlacedBlobStore:
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
     ) -> Iterator[ObjectMeta]:
-        """One place after the other, which is the order of the keys: names of places are plain letters."""
+        """List one place after the other: that is the order of the keys, because places have names of plain letters."""
         for place, store in self._places.items():
             inside = f"{place}/"
             if prefix.startswith(inside):
@@ -45,28 +46,44 @@ class PlacedBlobStore:
         return self._store(key).copy_from(source, key)
 
     def delete(self, key: str) -> None:
-        """A place that is not there any more was empty when it went, so nothing is deleted there."""
+        """Delete a blob; does nothing in an unknown place, which was empty when it was removed from the settings."""
         if key.partition("/")[0] in self._places:
             self._store(key).delete(key)
 
+    def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
+        failed: dict[str, StatusError] = {}
+        for place, store in self._places.items():
+            mine = [key for key in keys if key.partition("/")[0] == place]
+            failed |= store.delete_all(mine) if mine else {}
+        return failed
+
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """A prefix that names no place reaches into all of them."""
+        """Delete by prefix; a prefix that contains no place applies to all of them."""
         count = 0
-        for found in without_gaps(self.list(prefix, start_after, check=check)):
+        for entry in without_gaps(self.list(prefix, start_after, check=check)):
             if check is not None:
                 check()
-            self.delete(found.key)
+            self.delete(entry.key)
             count += 1
         if not self.exists():
             raise Unavailable("the directory of a storage class is not there any more; is it mounted?")
         return count
 
     def flush(self) -> None:
-        """One sync for every place that was written to."""
+        """Flush every place that was written to."""
         for store in self._places.values():
             store.flush()
 
-    def _store(self, key: str) -> BlobStore:
+    def writer(self, prefix: str) -> BlobWriter:
+        return self._store(prefix).writer(prefix)
+
+    def entries(self, segment: str) -> Iterator[Entry]:
+        return self._store(segment).entries(segment)
+
+    def free_rest(self, segment: str, live: Collection[str]) -> None:
+        self._store(segment).free_rest(segment, live)
+
+    def _store(self, key: str) -> Blobs:
         place = key.partition("/")[0]
         try:
             return self._places[place]

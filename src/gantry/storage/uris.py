@@ -1,4 +1,4 @@
-"""``gs://`` addresses and the three wildcards of an import. Keys are never normalised: every code point counts."""
+"""``gs://`` addresses and the three wildcards of an import. Keys are never normalised (Unicode, ``.``, ``//``)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from gantry.errors import InvalidArgument
 
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,220}[a-z0-9])?")
 _EXTENSION = re.compile(r"(?:\.[^./*?]+)*")
-MAX_KEY_BYTES = 1024
+MAX_KEY_BYTES = 1024  # the limit of Cloud Storage for object names
 
 
 @dataclass(frozen=True, slots=True)
 class StorageUri:
-    """One place in object storage: ``gs://bucket/key``. ``key`` is empty for the bucket itself."""
+    """An address in object storage: ``gs://bucket/key``. ``key`` is empty for the bucket itself."""
 
     bucket: str
     key: str = ""
@@ -23,8 +23,8 @@ class StorageUri:
     @classmethod
     def parse(cls, text: str) -> StorageUri:
         """Split ``gs://bucket[/key]``. Raises InvalidArgument for other schemes and impossible bucket names."""
-        scheme, found, rest = text.partition("://")
-        if not found or scheme != "gs":
+        scheme, separator, rest = text.partition("://")
+        if not separator or scheme != "gs":
             raise InvalidArgument(f"{text!r} is not a Cloud Storage address: write gs://BUCKET/OBJECT")
         bucket, _, key = rest.partition("/")
         if "*" in bucket or "?" in bucket:
@@ -77,7 +77,7 @@ class UriPattern:
 
     @classmethod
     def parse(cls, text: str) -> UriPattern:
-        """Raises InvalidArgument where the form ``gs://bucket/object_pattern`` is not met."""
+        """Parse ``gs://bucket/object_pattern``. Raises InvalidArgument."""
         uri = StorageUri.parse(text)
         if not uri.key:
             raise InvalidArgument(f"{text!r} names no object: use gs://{uri.bucket}/** to import the whole bucket")
@@ -98,7 +98,7 @@ class UriPattern:
 
     @cached_property
     def prefix(self) -> str:
-        """The literal text before the first wildcard: the part that a listing can be narrowed to."""
+        """The literal text before the first wildcard: the prefix of the listing."""
         return re.split(r"[*?]", self.pattern, maxsplit=1)[0]
 
     @property
@@ -114,8 +114,8 @@ class UriPattern:
         )
         if not rest:
             return re.compile(head, re.DOTALL)
-        # Each piece may stand where it first fits, as the next star can cover what is left: atomic groups keep the
-        # time linear, where plain stars would try every combination.
+        # Each piece can be matched at its first occurrence, because the next star matches the rest. Atomic groups keep
+        # the time linear; plain stars would try every combination.
         middle = "".join(f"(?>{star}?{piece})" for piece in rest[:-1])
         return re.compile(head + middle + star + rest[-1], re.DOTALL)
 

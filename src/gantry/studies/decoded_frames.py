@@ -1,4 +1,4 @@
-"""Frames of an instance one after the other, as one long value of which a few are decoded at a time."""
+"""All frames of an instance as one value; only a few frames are decoded at a time."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ from gantry.errors import DataLoss
 from gantry.names import DicomStoreName
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
-from gantry.studies.pixel_work import frames_of_blob, made_of
-
-WORTH_A_CALL = 16 << 20
-"""Bytes of frames that one call of a worker gives; with fewer, opening the instance again would be felt."""
+from gantry.studies.pixel_work import WORTH_A_CALL, decode_blob, run_pixel_work
 
 
 class DecodedFrames:
-    """The first frames are decoded at once, so that an error has a status of its own; the others as they are read.
+    """The decoded frames, one after the other. The first ones are decoded at once, so that an error sets the status
+    of the response; the others when they are read.
 
-    There are ``count`` of them, by the file: the index knows of none where it cannot read their number. All have the
-    same size in bytes. Raises StatusError.
+    ``count`` is read from the file, because the index has no number of frames where it could not read it. All frames
+    have the same size in bytes. Raises StatusError.
     """
 
     def __init__(self, seams: Seams, store: DicomStoreName, row: StoredInstance, count: int) -> None:
         self._seams, self._store, self._row = seams, store, row
         self._count = count
-        self._first = 0  # the number of the first frame of ``_held``
-        self._held = self._decode(0)
+        self._first = 0  # index of the first frame in ``_held``
+        self._held = self._decode(0, continues=False)
         self._frame_size = max(1, len(self._held[0]))
 
     def __len__(self) -> int:
@@ -41,20 +39,21 @@ class DecodedFrames:
 
     def _frame(self, number: int) -> bytes:
         if not self._first <= number < self._first + len(self._held):
-            self._held = []  # two batches are never there at a time
-            self._first, self._held = number, self._decode(number)
+            self._held = []  # never two batches in memory
+            self._first, self._held = number, self._decode(number, continues=True)
         frame = self._held[number - self._first]
         if len(frame) != self._frame_size:
             raise DataLoss(f"frame {number + 1} has {len(frame)} bytes, the first one has {self._frame_size}")
         return frame
 
-    def _decode(self, first: int) -> list[bytes]:
+    def _decode(self, first: int, *, continues: bool) -> list[bytes]:
         wanted = range(first, self._count)
-        return made_of(
+        return run_pixel_work(
             self._seams,
             self._store,
             self._row,
-            frames_of_blob,
+            decode_blob,
+            continues=continues,
             transfer_syntax_uid=forms.EXPLICIT_LE,
             wanted=wanted,
             most=WORTH_A_CALL,

@@ -1,4 +1,4 @@
-"""Frames of an instance as bitstreams (PS3.18 §10.4.1.1.6): stored ones out of the blob, others by workers."""
+"""Frames of an instance as bitstreams (PS3.18 §10.4.1.1.6): read from the blob, or transcoded by workers."""
 
 from __future__ import annotations
 
@@ -13,22 +13,21 @@ from gantry.errors import DataLoss, FailedPrecondition, NotFound
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
-from gantry.studies.decoded_frames import WORTH_A_CALL
-from gantry.studies.headers import one_header
-from gantry.studies.pixel_work import frames_of_blob, made_of
+from gantry.studies.headers import read_one_header
+from gantry.studies.pixel_work import decode_blob, stream_frames
 from gantry.studies.retrieve import open_blob
 
-MAX_FRAMES_BYTES = 1 << 30
-_MOST_REMEMBERED = 64 << 20
-_PIECE = 1 << 20
+MAX_FRAMES_BYTES = 1 << 30  # of all frames of one response
+_MOST_REMEMBERED = 64 << 20  # bytes of tables in memory
+_PIECE = 1 << 20  # bytes read at a time
 Extent = tuple[int, int]
 _NATIVE = (forms.EXPLICIT_LE, forms.IMPLICIT_LE)
 
 
 class FramePlaces:
-    """Where the frames of the latest instances lie, up to a number of bytes: a slide is asked for tile by tile.
+    """A cache of the positions of frames in blobs, up to a number of bytes: viewers read a slide tile by tile.
 
-    A blob never changes, so what is known of it stays true.
+    A blob never changes, so the entries stay valid.
     """
 
     def __init__(self, most: int = _MOST_REMEMBERED) -> None:
@@ -37,37 +36,37 @@ class FramePlaces:
         self._lock = threading.Lock()
 
     def of(self, seams: Seams, store: DicomStoreName, row: StoredInstance, blob: OpenedObject) -> StoredFrames | None:
-        """None where a worker has to look at the pixels."""
+        """The positions of the frames; None where a worker has to decode the pixels."""
         with self._lock:
-            found, _ = self._known.get(blob.key, (None, 0))
-        if found is None:
-            header = one_header(seams, store, row)
-            with contain(str(ResourcePath(*row.uids)), "while its frames were looked for"):
-                found = stored_frames(blob, header, row.transfer_syntax_uid)
-        if found is not None:
-            self._keep(blob.key, found)
-        return found
+            table, _ = self._known.get(blob.key, (None, 0))
+        if table is None:
+            header = read_one_header(seams, store, row)
+            with contain(str(ResourcePath(*row.uids)), "while its frames were located"):
+                table = stored_frames(blob, header, row.transfer_syntax_uid)
+        if table is not None:
+            self._keep(blob.key, table)
+        return table
 
-    def _keep(self, key: str, found: StoredFrames) -> None:
-        """As the latest, measured anew: a table grows when it has to look at the fragments after all."""
+    def _keep(self, key: str, table: StoredFrames) -> None:
+        """Store a table as the latest, with its present size: a table grows when it has to read the fragments."""
         with self._lock:
-            self._held -= self._known.pop(key, (found, 0))[1]
-            self._known[key] = found, found.memory
+            self._held -= self._known.pop(key, (table, 0))[1]
+            self._known[key] = table, table.memory
             self._held += self._known[key][1]
             while self._held > self._most:
                 self._held -= self._known.popitem(last=False)[1][1]
 
 
 Frame = Iterator[bytes]
-"""The pieces of one frame, to be drawn before the next frame is asked for."""
+"""The pieces of one frame, to be read before the next frame."""
 
 
-def frames(
+def read_frames(
     seams: Seams, places: FramePlaces, store: DicomStoreName, row: StoredInstance, numbers: Sequence[int], syntax: str
 ) -> Generator[Frame, None, None]:
-    """Frames by numbers from 0, no more of them in memory than are worth a call of a worker.
+    """Frames by numbers from 0; at most the frames of one worker call are in memory.
 
-    ``syntax`` ``""`` stands for the stored one. Raises OutOfRange before the first frame, StatusError.
+    ``syntax`` ``""`` means the stored one. Raises OutOfRange before the first frame, StatusError.
     """
     is_native = row.transfer_syntax_uid in _NATIVE and syntax in forms.NATIVE_TARGETS
     if is_native or syntax in ("", row.transfer_syntax_uid):
@@ -80,21 +79,14 @@ def frames(
 def _decode_some(
     seams: Seams, store: DicomStoreName, row: StoredInstance, numbers: Sequence[int], syntax: str
 ) -> Generator[Frame, None, None]:
-    """Each call of a worker looks at all numbers that are left, and decodes as many as are worth it."""
-    while numbers:
-        decoded = made_of(
-            seams, store, row, frames_of_blob, transfer_syntax_uid=syntax, wanted=numbers, most=WORTH_A_CALL
-        )
-        numbers = numbers[len(decoded) :]
-        decoded.reverse()
-        while decoded:  # let go as they are sent
-            yield iter((decoded.pop(),))
+    for frame in stream_frames(seams, store, row, decode_blob, numbers, transfer_syntax_uid=syntax):
+        yield iter((frame,))
 
 
 def _open_stored(
     seams: Seams, places: FramePlaces, store: DicomStoreName, row: StoredInstance, numbers: Sequence[int]
 ) -> tuple[OpenedObject, list[list[Extent]]] | None:
-    """The file, opened, and where the frames lie in it; None where a worker has to look."""
+    """The open blob and the extents of each frame; None where a worker has to decode the pixels."""
     blob = open_blob(seams, store, row)
     if blob is None:
         raise NotFound("the instance was deleted just now")

@@ -1,4 +1,4 @@
-"""Headers of instances: out of the index, or out of the blob where the index has none."""
+"""Headers of instances: read from the index, or from the blob where the index has none."""
 
 from __future__ import annotations
 
@@ -18,31 +18,33 @@ from gantry.seams import Seams
 
 logger = logging.getLogger(__name__)
 
-_CHUNK = 64
-_KEPT_PACKS = 32
+_CHUNK = 64  # rows whose packs are read in one query
+_KEPT_PACKS = 32  # in memory between two chunks
 _LOOKS = 3
-"""How often an instance that has just been changed is looked up, before its header counts as lost."""
+"""How often an instance that was changed meanwhile is looked up before its header counts as lost."""
 
 _Packs = OrderedDict[int, list[bytes]]
 
 
-class Found(NamedTuple):
-    """An instance as it is now, with its header, or with why that cannot be read."""
+class FoundHeader(NamedTuple):
+    """An instance with its header, or with the error for why it cannot be read."""
 
     row: StoredInstance
     header: HeaderBytes | None
     error: StatusError | None = None
 
 
-def with_headers(seams: Seams, store: DicomStoreName, rows: Iterable[StoredInstance]) -> Iterator[Found]:
-    """Each row with its header, in order. Rows that are deleted meanwhile are left out; those that are changed or moved
-    meanwhile are looked up once more. A header that cannot be read is that row's error. Raises Interrupted.
+def read_headers(seams: Seams, store: DicomStoreName, rows: Iterable[StoredInstance]) -> Iterator[FoundHeader]:
+    """Each row with its header, in order. Raises Interrupted.
+
+    Rows that are deleted meanwhile are left out; rows that are changed or moved meanwhile are looked up again. A header
+    that cannot be read is the error of its row.
     """
     packs: _Packs = OrderedDict()
     for chunk in _chunks(rows):
         _load(seams, {row.pack_id for row in chunk if row.pack_id is not None}, packs)
         for row in chunk:
-            found = _found(seams, store, row, packs)
+            found = _find_header(seams, store, row, packs)
             if found is not None:
                 yield found
         while len(packs) > _KEPT_PACKS:
@@ -50,7 +52,7 @@ def with_headers(seams: Seams, store: DicomStoreName, rows: Iterable[StoredInsta
 
 
 def _load(seams: Seams, wanted: set[int], packs: _Packs) -> None:
-    """A pack that is damaged has no headers."""
+    """Load packs that are missing in ``packs``. A damaged pack becomes an empty one."""
     missing = sorted(wanted - packs.keys())
     for number, data in (seams.index.instances.get_header_packs(missing) if missing else {}).items():
         try:
@@ -61,37 +63,37 @@ def _load(seams: Seams, wanted: set[int], packs: _Packs) -> None:
             packs[number] = []
 
 
-def _found(seams: Seams, store: DicomStoreName, row: StoredInstance, packs: _Packs) -> Found | None:
-    """None for an instance that is gone."""
+def _find_header(seams: Seams, store: DicomStoreName, row: StoredInstance, packs: _Packs) -> FoundHeader | None:
+    """The header of a row; None for an instance that was deleted."""
     try:
         for _ in range(_LOOKS):
             with contain(ResourcePath(*row.uids), "while its header was read"):
-                header = _header(seams, row, packs)
+                header = _read_header(seams, row, packs)
             if header is not None:
-                return Found(row, header)
+                return FoundHeader(row, header)
             before, row = row, next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
             if (row.blob_key, row.pack_id, row.pack_number) == (before.blob_key, before.pack_id, before.pack_number):
-                return Found(row, None, DataLoss("its header is gone, or its file"))
+                return FoundHeader(row, None, DataLoss("its header or its file is missing"))
             _load(seams, {row.pack_id} if row.pack_id is not None else set(), packs)
     except NotFound:
         return None
     except Interrupted:
         raise
     except StatusError as error:
-        return Found(row, None, error)
-    return Found(row, None, DataLoss("its header was changed again and again while it was read"))
+        return FoundHeader(row, None, error)
+    return FoundHeader(row, None, DataLoss("its header was changed repeatedly while it was read"))
 
 
-def _header(seams: Seams, row: StoredInstance, packs: _Packs) -> HeaderBytes | None:
-    """None where it is not there any more."""
+def _read_header(seams: Seams, row: StoredInstance, packs: _Packs) -> HeaderBytes | None:
+    """The header from its pack, else from the blob; None where both are gone."""
     if row.pack_id is None:
-        return live_header(seams, row)
+        return read_live_header(seams, row)
     entries = packs.get(row.pack_id)
     if entries is None:
         return None
     packs.move_to_end(row.pack_id)
     if not entries:
-        return live_header(seams, row)
+        return read_live_header(seams, row)
     if row.pack_number is None:
         return None
     try:
@@ -99,12 +101,12 @@ def _header(seams: Seams, row: StoredInstance, packs: _Packs) -> HeaderBytes | N
         found = HeaderBytes.from_bytes(entry) if entry else None
     except (DataLoss, IndexError):
         logger.error("the header of %s is damaged in the index; it is read from the file", _path(row))
-        return live_header(seams, row)
-    return live_header(seams, row) if found is not None and found.lacks_sequences else found
+        return read_live_header(seams, row)
+    return read_live_header(seams, row) if found is not None and found.lacks_sequences else found
 
 
-def live_header(seams: Seams, row: StoredInstance) -> HeaderBytes | None:
-    """Read from the blob: headers too long for the index, or with sequences that are, and those of an older Gantry."""
+def read_live_header(seams: Seams, row: StoredInstance) -> HeaderBytes | None:
+    """Read a header from the blob: one that is too long for the index, or not in it yet. None if the blob is gone."""
     try:
         with seams.blobs.open(row.blob_key) as blob:
             header = read_header(blob.read_at, blob.size)
@@ -117,25 +119,25 @@ def live_header(seams: Seams, row: StoredInstance) -> HeaderBytes | None:
     return found
 
 
-def one_header(seams: Seams, store: DicomStoreName, row: StoredInstance) -> HeaderBytes:
-    """Raises DataLoss where it is gone, and StatusError where it cannot be read."""
-    for found in with_headers(seams, store, [row]):
+def read_one_header(seams: Seams, store: DicomStoreName, row: StoredInstance) -> HeaderBytes:
+    """The header of one instance. Raises DataLoss where it is gone, and StatusError where it cannot be read."""
+    for found in read_headers(seams, store, [row]):
         if found.header is None:
-            raise named(row, found.error)
+            raise name_instance(row, found.error)
         return found.header
     raise DataLoss(f"instance {row.sop_instance_uid} is gone; it may have been deleted just now")
 
 
-def named(row: StoredInstance, error: StatusError | None) -> StatusError:
-    """The error with the instance in front; of the same kind."""
-    found = error or DataLoss("its header cannot be read")
-    return type(found)(f"instance {row.sop_instance_uid}: {found.message}", found.details)
+def name_instance(row: StoredInstance, error: StatusError | None) -> StatusError:
+    """The same error with the instance in front of its message."""
+    error = error or DataLoss("its header cannot be read")
+    return type(error)(f"instance {row.sop_instance_uid}: {error.message}", error.details)
 
 
-def tell(row: StoredInstance, error: StatusError | None, answer: str) -> None:
-    """Into the log: an answer lacks attributes of an instance."""
-    reason = named(row, error).message
-    logger.warning("%s: the %s has its UIDs alone: %s", _path(row), answer, reason)
+def log_unread(row: StoredInstance, error: StatusError | None, answer: str) -> None:
+    """Log that an answer contains only the UIDs of an instance."""
+    reason = name_instance(row, error).message
+    logger.warning("%s: the %s contains only its UIDs: %s", _path(row), answer, reason)
 
 
 def _path(row: StoredInstance) -> str:

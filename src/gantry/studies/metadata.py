@@ -1,6 +1,6 @@
-"""Metadata of a study, a series or an instance as DICOM JSON (PS3.18 §10.4.1.1.2), with a memory of what was asked for.
+"""Metadata of a study, a series or an instance as DICOM JSON (PS3.18 §10.4.1.1.2), with a cache.
 
-Making JSON costs far more than reading headers, and viewers ask for the same series again and again.
+Writing JSON is far more expensive than reading headers, and viewers request the same series repeatedly.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from gantry.json_text import parse_with_digits
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
-from gantry.studies.headers import Found, named, tell, with_headers
+from gantry.studies.headers import FoundHeader, log_unread, name_instance, read_headers
 
-MAX_REMEMBERED_ROWS = 10_000
-_MAX_BODY, _MAX_BODIES = 8 << 20, 64 << 20
-_MAX_LACKING = 10_000
+MAX_REMEMBERED_ROWS = 10_000  # instances of an answer that gets an ETag: the rows are held in memory to compute it
+_MAX_BODY, _MAX_BODIES = 8 << 20, 64 << 20  # bytes of one cached answer, and of all
+_MAX_LACKING = 10_000  # ETags in memory
 # SOPClassUID, SOPInstanceUID, AvailableTransferSyntaxUID, StudyInstanceUID, SeriesInstanceUID
 _IDENTITY = ("00080016", "00080018", "00083002", "0020000D", "0020000E")
 
 
-class Remembered:
-    """Whole answers by ETag, the latest ones, up to a number of bytes."""
+class MetadataCache:
+    """A cache of complete answers by ETag: the latest ones, up to a number of bytes."""
 
     def __init__(self, most: int = _MAX_BODIES) -> None:
         self._most, self._held = most, 0
@@ -45,8 +45,8 @@ class Remembered:
                 self._bodies.move_to_end(etag)
             return self._bodies.get(etag)
 
-    def keeping(self, etag: str, pieces: Iterator[bytes], unread: Collection[object] = ()) -> Iterator[bytes]:
-        """The pieces; once all have been drawn the whole is kept, unless it is long, has no ETag or lacks something."""
+    def keep_pieces(self, etag: str, pieces: Iterator[bytes], unread: Collection[object] = ()) -> Iterator[bytes]:
+        """Yield the pieces; then cache the answer, unless it is long, has no ETag or lacks ``unread`` instances."""
         held: list[bytes] = []
         size = 0
         for piece in pieces:
@@ -59,8 +59,8 @@ class Remembered:
         elif etag and size <= _MAX_BODY:
             self._keep(etag, b"".join(held))
 
-    def noting(self, etag: str, pieces: Iterator[bytes], unread: Collection[object]) -> Iterator[bytes]:
-        """The pieces, which are not kept; once all have been drawn, ``is_whole`` knows whether they lack something."""
+    def pass_pieces(self, etag: str, pieces: Iterator[bytes], unread: Collection[object]) -> Iterator[bytes]:
+        """Pass pieces on without caching them; after the last one, record for ``is_whole`` whether some are missing."""
         yield from pieces
         if unread:
             self._lacks(etag)
@@ -69,7 +69,7 @@ class Remembered:
                 self._lacking.pop(etag, None)
 
     def is_whole(self, etag: str) -> bool:
-        """False where the last answer lacked an instance that could not be read: it may be readable by now."""
+        """False where the last answer lacked an instance that could not be read then: it may be readable now."""
         with self._lock:
             return etag not in self._lacking
 
@@ -90,9 +90,9 @@ class Remembered:
 
 
 class Metadata(NamedTuple):
-    """``etag`` is empty where there are too many instances to tell one; ``objects`` are JSON texts.
+    """``etag`` is empty for more than MAX_REMEMBERED_ROWS instances; ``objects`` are JSON texts.
 
-    ``unread`` are the instances that could not be read, once their objects have been drawn.
+    ``unread`` are the instances that could not be read; it is filled while ``objects`` are read.
     """
 
     etag: str
@@ -100,41 +100,46 @@ class Metadata(NamedTuple):
     unread: list[StoredInstance]
 
 
-def metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_url: str) -> Metadata:
-    """Raises NotFound. An instance that cannot be read is there with its UIDs; where it is the only one that was asked
-    for, its error is raised, once the first object is drawn."""
+def read_metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_url: str) -> Metadata:
+    """The metadata below a path. Raises NotFound.
+
+    An instance that cannot be read is included with its UIDs. If ``path`` is that instance, its error is raised when
+    the first object is read.
+    """
     rows = seams.index.instances.list_below(store, path)
     first = list(islice(rows, MAX_REMEMBERED_ROWS + 1))
-    etag = _etag(first, web_url) if len(first) <= MAX_REMEMBERED_ROWS else ""
+    etag = _make_etag(first, web_url) if len(first) <= MAX_REMEMBERED_ROWS else ""
     unread: list[StoredInstance] = []
-    return Metadata(etag, _objects(seams, store, chain(first, rows), web_url, bool(path.instance), unread), unread)
+    return Metadata(
+        etag, _write_objects(seams, store, chain(first, rows), web_url, bool(path.instance), unread), unread
+    )
 
 
-def object_xml(text: str, private: PrivateKeywords | None = None) -> bytes:
-    """A DICOM JSON object as a document of the Native DICOM Model (PS3.19 §A.1); of its UIDs, where it cannot be."""
-    found = parse_with_digits(text)
-    uid = str(found.get("00080018", {}).get("Value", [""])[0])
+def write_xml(text: str, private: PrivateKeywords | None = None) -> bytes:
+    """A DICOM JSON object as a document of the Native DICOM Model (PS3.19 §A.1); only its UIDs if that fails."""
+    attributes = parse_with_digits(text)
+    uid = str(attributes.get("00080018", {}).get("Value", [""])[0])
     try:
         with contain(f"instance {uid}", "while its attributes were written as XML"):
-            return native_xml(found, private)
+            return native_xml(attributes, private)
     except StatusError:
-        return native_xml({tag: found[tag] for tag in _IDENTITY if tag in found})
+        return native_xml({tag: attributes[tag] for tag in _IDENTITY if tag in attributes})
 
 
-def etag_of(row: StoredInstance, *about: object) -> str:
-    """One that changes with the bytes of an instance, and with what is asked of it."""
-    return _etag([row], *about)
+def make_etag(row: StoredInstance, *about: object) -> str:
+    """An ETag that changes with the bytes of an instance, and with ``about``, the parameters of the request."""
+    return _make_etag([row], *about)
 
 
-def _etag(rows: list[StoredInstance], *about: object) -> str:
-    """A pack, like a blob, is never written twice under its number, so what they hold need not be read."""
+def _make_etag(rows: list[StoredInstance], *about: object) -> str:
+    """Computed from pack numbers and blob keys: their contents never change, so they need not be read."""
     digest = blake2b(repr(about).encode(), digest_size=16)
     for row in rows:
         digest.update(f"{row.blob_key} {row.pack_id} {row.pack_number} {'/'.join(row.uids)}\n".encode())
     return f'"{digest.hexdigest()}"'
 
 
-def _objects(
+def _write_objects(
     seams: Seams,
     store: DicomStoreName,
     rows: Iterator[StoredInstance],
@@ -143,20 +148,20 @@ def _objects(
     unread: list[StoredInstance],
 ) -> Iterator[str]:
     writer = JsonWriter()
-    for found in with_headers(seams, store, rows):
+    for found in read_headers(seams, store, rows):
         try:
-            text = json_of(found, writer, web_url)
+            text = write_json(found, writer, web_url)
         except StatusError as error:
             if alone:
-                raise named(found.row, error) from None
-            tell(found.row, error, "metadata")
+                raise name_instance(found.row, error) from None
+            log_unread(found.row, error, "metadata")
             unread.append(found.row)
-            text = identity(found.row)
+            text = write_identity(found.row)
         yield text
 
 
-def json_of(found: Found, writer: JsonWriter, web_url: str) -> str:
-    """All attributes of an instance. Raises StatusError alone."""
+def write_json(found: FoundHeader, writer: JsonWriter, web_url: str) -> str:
+    """All attributes of an instance as DICOM JSON. Raises only StatusError."""
     if found.header is None:
         raise found.error or DataLoss("its header cannot be read")
     path = str(ResourcePath(*found.row.uids))
@@ -164,8 +169,8 @@ def json_of(found: Found, writer: JsonWriter, web_url: str) -> str:
         return writer.write(found.header, f"{web_url}/{path}/bulkdata")
 
 
-def identity(row: StoredInstance) -> str:
-    """What the index knows of an instance whose header cannot be read, as a DICOM JSON object."""
+def write_identity(row: StoredInstance) -> str:
+    """The UIDs of an instance whose header cannot be read, as a DICOM JSON object."""
     study, series, sop = row.uids
     uids = (row.sop_class_uid, sop, row.transfer_syntax_uid, study, series)
     members = {tag: {"vr": "UI", "Value": [uid]} for tag, uid in zip(_IDENTITY, uids, strict=True)}

@@ -1,7 +1,8 @@
-"""Pixels of single instances, made in workers: what a request needs now, beside the batches of operations."""
+"""Pixel work for requests, one instance per call, in workers that operations do not use."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
@@ -10,38 +11,53 @@ from typing import Any, TypeVar
 from gantry.containment import contain
 from gantry.dicom.bulk import BulkPath
 from gantry.dicom.forms import DICOM, Form
+from gantry.dicom.open_source import count_frames
 from gantry.dicom.views import View, frame_bitstreams, rendered
-from gantry.errors import Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
+from gantry.errors import Aborted, Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
-from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls, result_of
-from gantry.studies.departure import require_client
+from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls
+from gantry.studies.departure import on_leave, require_client
 
-FRAME_SECONDS = 60
-INSTANCE_SECONDS = 600
-BEAT_SECONDS = 1
+FRAME_SECONDS = 60  # far more than the largest frame takes; damaged data can keep a codec busy for ever
+INSTANCE_SECONDS = 600  # clients do not wait longer
+BEAT_SECONDS = 1  # between two beats, since each is a message to the server
 LEFT_SECONDS = 2
-"""What work that has begun gets once its client has gone: viewers drop requests while somebody scrolls, and ending a
-worker for each of them would take longer than most frames."""
+"""Time for running work once its client has disconnected: viewers drop requests while the user scrolls, and starting
+a new worker takes longer than most frames."""
 _STOPS = "the server is stopping; ask again once it runs"
 _LOOKS = 3  # at where the bytes of an instance have just been moved
-Made = TypeVar("Made")
+WORTH_A_CALL = 16 << 20
+"""Bytes of frames or images per call of a worker: with less, opening the instance again takes too long."""
+
+Out = TypeVar("Out")
 
 
 def transcode_blob(blob_key: str, *, blobs: BlobStore, transfer_syntax_uid: str) -> bytes:
     """The instance in another transfer syntax."""
     from gantry.dicom.representations import represent
 
-    return _watched(blob_key, blobs, lambda opened, watch: represent(opened, Form(DICOM, transfer_syntax_uid), watch))[
-        0
-    ].data
+    return _run_watched(
+        blob_key, blobs, lambda opened, watch: represent(opened, Form(DICOM, transfer_syntax_uid), watch)
+    )[0].data
 
 
-def render_blob(blob_key: str, *, blobs: BlobStore, view: View, wanted: Sequence[int] | None) -> list[bytes]:
-    return _watched(blob_key, blobs, lambda opened, watch: rendered(opened, view, wanted, watch))
+def render_blob(
+    blob_key: str, *, blobs: BlobStore, view: View, wanted: Sequence[int] | None, most: int = 0
+) -> list[bytes]:
+    """Images of frames; stops once they have ``most`` bytes, 0 for no limit."""
+    return _run_watched(blob_key, blobs, lambda opened, watch: _take_until(rendered(opened, view, wanted, watch), most))
 
 
-def frames_of_blob(
+def count_blob_frames(blob_key: str, *, blobs: BlobStore) -> int:
+    def count(opened: Any, watch: Callable[[], None]) -> Iterator[int]:
+        watch()
+        yield count_frames(opened)
+
+    return _run_watched(blob_key, blobs, count)[0]
+
+
+def decode_blob(
     blob_key: str,
     *,
     blobs: BlobStore,
@@ -50,16 +66,19 @@ def frames_of_blob(
     path: BulkPath = (),
     most: int = 0,
 ) -> list[bytes]:
-    """Those of an icon, where ``path`` leads to its Pixel Data. No more once ``most`` bytes are made, 0 for all."""
+    """Frames as bitstreams; those of an icon where ``path`` leads to its Pixel Data.
+
+    Stops once ``most`` bytes are decoded, 0 for no limit.
+    """
 
     def make(opened: Any, watch: Callable[[], None]) -> Iterator[bytes]:
-        return _first(frame_bitstreams(opened, transfer_syntax_uid, wanted, watch, path), most)
+        return _take_until(frame_bitstreams(opened, transfer_syntax_uid, wanted, watch, path), most)
 
-    return _watched(blob_key, blobs, make)
+    return _run_watched(blob_key, blobs, make)
 
 
-def _first(frames: Iterator[bytes], most: int) -> Iterator[bytes]:
-    """At least one, and then as long as less than ``most`` bytes were given."""
+def _take_until(frames: Iterator[bytes], most: int) -> Iterator[bytes]:
+    """Yield frames until they have ``most`` bytes or more; at least one."""
     size = 0
     for frame in frames:
         yield frame
@@ -68,8 +87,10 @@ def _first(frames: Iterator[bytes], most: int) -> Iterator[bytes]:
             return
 
 
-def _watched(blob_key: str, blobs: BlobStore, make: Callable[[Any, Callable[[], None]], Iterable[Made]]) -> list[Made]:
-    """A frame gets FRAME_SECONDS, the instance no more than its time. Somebody waits, so beats are few."""
+def _run_watched(
+    blob_key: str, blobs: BlobStore, make: Callable[[Any, Callable[[], None]], Iterable[Out]]
+) -> list[Out]:
+    """Run ``make`` with a limit of FRAME_SECONDS for each frame and INSTANCE_SECONDS for all of them."""
     begun, last = time.monotonic(), float(-BEAT_SECONDS)
 
     def next_frame() -> None:
@@ -85,47 +106,102 @@ def _watched(blob_key: str, blobs: BlobStore, make: Callable[[Any, Callable[[], 
         return list(make(opened, next_frame))
 
 
-def made_of(
-    seams: Seams, store: DicomStoreName, row: StoredInstance, function: Callable[..., Made], **options: Any
-) -> Made:
-    """Call a function above for one instance, wherever its bytes are by then. Raises StatusError alone."""
-    return finished(seams, store, row, submit(seams, row, function, **options), function, **options)
-
-
-def finished(
+def stream_frames(
     seams: Seams,
     store: DicomStoreName,
     row: StoredInstance,
-    future: Future[Made],
-    function: Callable[..., Made],
+    function: Callable[..., list[bytes]],
+    wanted: Sequence[int] | None,
     **options: Any,
-) -> Made:
-    """What ``submit`` was asked for; again, where the bytes have been moved meanwhile. Raises StatusError alone, for an
-    instance that was deleted meanwhile NotFound, and DataLoss where only its bytes are gone."""
+) -> Generator[bytes, None, None]:
+    """The results of ``render_blob`` or ``decode_blob`` for each frame: by numbers from 0, or for all of them.
+
+    They are made in several worker calls, each up to WORTH_A_CALL bytes; no more are in memory. Raises only
+    StatusError.
+    """
+    continues = False
+    while wanted is None or wanted:
+        made = run_pixel_work(
+            seams, store, row, function, continues=continues, wanted=wanted, most=WORTH_A_CALL, **options
+        )
+        if not made:
+            raise DataLoss(f"no frame of instance {row.sop_instance_uid} can be read")
+        if wanted is None:
+            wanted = range(len(made) if sum(map(len, made)) < WORTH_A_CALL else _count_frames(seams, store, row))
+        wanted, continues = wanted[len(made) :], True
+        made.reverse()
+        while made:  # frees each frame once it is sent
+            yield made.pop()
+
+
+def _count_frames(seams: Seams, store: DicomStoreName, row: StoredInstance) -> int:
+    return run_pixel_work(seams, store, row, count_blob_frames, continues=True)
+
+
+def run_pixel_work(
+    seams: Seams,
+    store: DicomStoreName,
+    row: StoredInstance,
+    function: Callable[..., Out],
+    *,
+    continues: bool = False,
+    **options: Any,
+) -> Out:
+    """Run one of the functions above in a worker for one instance. Raises only StatusError.
+
+    ``continues``: earlier frames have been sent already, so the instance must not have been replaced since then.
+    """
+    future = submit(seams, row, function, **options)
+    return finish(seams, store, row, future, function, continues=continues, **options)
+
+
+def finish(
+    seams: Seams,
+    store: DicomStoreName,
+    row: StoredInstance,
+    future: Future[Out],
+    function: Callable[..., Out],
+    *,
+    continues: bool = False,
+    **options: Any,
+) -> Out:
+    """The result of a call of ``submit``, which is repeated where the blob was moved meanwhile.
+
+    Raises only StatusError: NotFound where the instance was deleted meanwhile, DataLoss where only its blob is
+    gone, Aborted where it was replaced by another one and the answer ``continues``.
+    """
     for _ in range(_LOOKS):
         try:
-            return result(future)
+            return wait_for_pixels(future)
         except NotFound:
             moved = next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
         if moved.blob_key == row.blob_key:
             break
+        if continues and _describe_content(moved) != _describe_content(row):
+            raise Aborted(f"instance {row.sop_instance_uid} was replaced while it was sent; send the request again")
         row, future = moved, submit(seams, moved, function, **options)
     raise DataLoss(f"the file of instance {row.sop_instance_uid} is gone")
 
 
-def submit(seams: Seams, row: StoredInstance, function: Callable[..., Made], **options: Any) -> Future[Made]:
-    """Raises Cancelled where the client has gone, and Unavailable while the server stops."""
+def _describe_content(row: StoredInstance) -> tuple[object, ...]:
+    """Values that a move to another place does not change, and that a replacement of the instance does."""
+    return row.size, row.transfer_syntax_uid, row.pack_id, row.pack_number
+
+
+def submit(seams: Seams, row: StoredInstance, function: Callable[..., Out], **options: Any) -> Future[Out]:
+    """Start a call. Raises Cancelled where the client has disconnected, and Unavailable while the server stops."""
     require_client()
     try:
         return seams.pixels.submit(function, row.blob_key, blobs=seams.blobs, **options)
-    except RuntimeError:  # what an executor raises that takes no more calls
+    except RuntimeError:  # raised by an executor that is shut down
         raise Unavailable(_STOPS) from None
 
 
-def result(future: Future[Made]) -> Made:
-    """What ``submit`` began. Where the client goes meanwhile it is cancelled, or ended if it lasts."""
+def wait_for_pixels(future: Future[Out]) -> Out:
+    """The result of a call. If the client disconnects meanwhile, the call is cancelled, or ended after LEFT_SECONDS."""
     try:
-        return result_of(future, require_client)
+        _wait(future)
+        return future.result()
     except Cancelled:
         end_calls([future], LEFT_SECONDS)
         raise
@@ -137,16 +213,26 @@ def result(future: Future[Made]) -> Made:
         raise FailedPrecondition("the worker process died while it decoded this instance; it may be damaged") from None
 
 
-def in_order(calls: Iterator[Callable[[], Future[Made]]], window: int) -> Generator[Future[Made], None, None]:
-    """Futures in the order of the calls, for ``result``; at most ``window`` of them under way."""
-    under_way: list[Future[Made]] = []
+def _wait(future: Future[Any]) -> None:
+    """Raises Cancelled as soon as the client disconnects: the thread is free for the next request."""
+    woken = threading.Event()
+    future.add_done_callback(lambda _: woken.set())
+    with on_leave(woken.set):
+        woken.wait()
+    if not future.done():
+        require_client()
+
+
+def submit_in_order(calls: Iterator[Callable[[], Future[Out]]], window: int) -> Generator[Future[Out], None, None]:
+    """Futures in the order of the calls, for ``wait_for_pixels``; at most ``window`` of them run at a time."""
+    running: list[Future[Out]] = []
     try:
         for call in calls:
-            under_way.append(call())
-            if len(under_way) >= window:
-                yield under_way.pop(0)
-        while under_way:
-            yield under_way.pop(0)
+            running.append(call())
+            if len(running) >= window:
+                yield running.pop(0)
+        while running:
+            yield running.pop(0)
     finally:
-        for future in under_way:
+        for future in running:
             future.cancel()

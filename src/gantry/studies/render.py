@@ -1,8 +1,8 @@
-"""Rendering of instances, and which instance stands for a series or a study (PS3.18 §10.4)."""
+"""Rendering of instances, and the instance that represents a series or a study (PS3.18 §10.4)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 
 from gantry.dicom.forms import video_types
 from gantry.dicom.views import MAX_VIEW_SIDE, View, Viewport
@@ -10,24 +10,24 @@ from gantry.errors import NotFound
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
-from gantry.studies.pixel_work import made_of, render_blob
+from gantry.studies.pixel_work import render_blob, stream_frames
 
-_LOOKED_AT = 1000
+_LOOKED_AT = 1000  # instances of a study: a thumbnail must be fast
 
-__all__ = ["MAX_VIEW_SIDE", "View", "Viewport", "pictures", "representative"]
+__all__ = ["MAX_VIEW_SIDE", "View", "Viewport", "choose_representative", "render_images"]
 
 
-def pictures(
+def render_images(
     seams: Seams, store: DicomStoreName, row: StoredInstance, view: View, wanted: Sequence[int] | None
-) -> list[bytes]:
-    """Frames by numbers from 0, or all, as JPEG or PNG. Raises StatusError alone."""
-    return made_of(seams, store, row, render_blob, view=view, wanted=wanted)
+) -> Generator[bytes, None, None]:
+    """Frames by numbers from 0, or all, as JPEG or PNG; a few megabytes in memory. Raises only StatusError."""
+    return stream_frames(seams, store, row, render_blob, wanted, view=view)
 
 
-def representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> tuple[StoredInstance, int]:
-    """The instance in the middle of the first series that has images, and its middle frame, from 0.
+def choose_representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> tuple[StoredInstance, int]:
+    """The instance in the middle of the first series with images, and the number of its middle frame, from 0.
 
-    Of a long study only the beginning is looked at. Raises NotFound where nothing has rows and columns.
+    Only the first _LOOKED_AT instances are read. Raises NotFound where none of them is an image.
     """
     series: dict[str, list[StoredInstance]] = {}
     for number, row in enumerate(seams.index.instances.list_below(store, path)):
@@ -36,7 +36,7 @@ def representative(seams: Seams, store: DicomStoreName, path: ResourcePath) -> t
         if row.rows and row.columns and not video_types(row.transfer_syntax_uid):
             series.setdefault(row.series_instance_uid, []).append(row)
     if not series:
-        raise NotFound(f"{path} has no image that could stand for it")
+        raise NotFound(f"{path} has no image")
     rows = sorted(next(iter(series.values())), key=lambda row: row.instance_number or 0)
     middle = rows[len(rows) // 2]
     return middle, (middle.number_of_frames or 1) // 2 if (middle.number_of_frames or 1) > 1 else 0

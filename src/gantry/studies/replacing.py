@@ -1,8 +1,8 @@
-"""Instances stored over others (PUT): each keeps its storage class, and its bytes lie in the place of that class.
+"""Replaces stored instances (PUT): each keeps its storage class, and its blob is in the place of that class.
 
 An upload is written to the place of STANDARD, before anything is known of it. The index refuses it while the stored
-instance has another class; its bytes are then copied to the place of that class, under the key that they have, in the
-same lot. So a crash between two steps leaves nothing but blobs of a lot, which the next start sweeps.
+instance has another class; its bytes are then copied to the place of that class, in the same lot. So a crash between
+two steps leaves nothing but blobs of a lot, which the next start sweeps.
 """
 
 from __future__ import annotations
@@ -10,46 +10,47 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gantry.errors import Aborted
-from gantry.operations.blob_keys import place_in
+from gantry.operations.blob_keys import parse_place
 from gantry.resources import Instance, StoredInstance
-from gantry.seams import BlobStore, Seams
+from gantry.seams import Seams
+from gantry.studies.uploads import Request
 
 _TRIES = 10
-"""Another try follows only where a change of class was committed since the last one: more than two are rare."""
+"""A try is repeated only if a change of class was committed since the last one: more than two are rare."""
 
 
 def replace_all(
-    seams: Seams, blobs: BlobStore, store_id: int, instances: Sequence[Instance], written: list[Instance]
+    seams: Seams, request: Request, instances: Sequence[Instance], written: list[Instance]
 ) -> list[Instance]:
-    """Store instances, in place of those with the same UIDs; as they are stored then.
+    """Store instances and replace those with the same UIDs. Returns them as stored.
 
-    ``written`` are all instances whose bytes this request has written; copies are added to it before they are written.
+    ``written`` are all instances whose bytes this request has written; copies are added to it.
     Raises Aborted where the classes change again and again, and what the blob store and the index raise.
     """
-    wanted = list(instances)
+    wanted, store_id = list(instances), request.store_id
     for _ in range(_TRIES):
         try:
             seams.index.uploads.store_instances(store_id, wanted, replace=True)
         except Aborted:
             stored = seams.index.instances.find_stored(store_id, [item.uids for item in wanted])
-            wanted = [_move(seams, blobs, item, stored.get(item.uids), written) for item in wanted]
-            blobs.flush()
+            wanted = [_move(seams, request, item, stored.get(item.uids), written) for item in wanted]
+            request.flush()
         else:
             return wanted
     raise Aborted("the storage class of an instance is changed again and again; send the request again")
 
 
 def _move(
-    seams: Seams, blobs: BlobStore, item: Instance, stored: StoredInstance | None, written: list[Instance]
+    seams: Seams, request: Request, item: Instance, stored: StoredInstance | None, written: list[Instance]
 ) -> Instance:
-    """The instance with the storage class of the one that is stored, and with bytes in the place of that class."""
+    """The instance with the storage class of the stored one, and with its blob in the place of that class."""
     if stored is None:
         return item
     place = seams.place_of(stored.storage_class)
-    _, _, rest = item.blob_key.partition("/")
-    moved = item._replace(storage_class=stored.storage_class, blob_key=f"{place}/{rest}")
-    if place_in(item.blob_key) != place and moved.blob_key not in {each.blob_key for each in written}:
+    moved = item._replace(storage_class=stored.storage_class)
+    if parse_place(item.blob_key) != place:
+        with seams.blobs.open(item.blob_key) as source:
+            key = request.writer(stored.storage_class).copy_from(source, item.uids)
+        moved = moved._replace(blob_key=key)
         written.append(moved._replace(description=None))
-        with blobs.open(item.blob_key) as source:
-            blobs.copy_from(source, moved.blob_key)
     return moved

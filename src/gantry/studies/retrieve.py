@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gantry.containment import contain
 from gantry.dicom import forms
@@ -28,46 +28,46 @@ from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
 from gantry.studies.decoded_frames import DecodedFrames
-from gantry.studies.headers import named
-from gantry.studies.pixel_work import finished, frames_of_blob, in_order, made_of, submit, transcode_blob
+from gantry.studies.headers import name_instance
+from gantry.studies.pixel_work import decode_blob, finish, run_pixel_work, submit, submit_in_order, transcode_blob
 
 logger = logging.getLogger(__name__)
 
 ANY = "*"
 PIXEL_DATA: BulkPath = (0x7FE00010,)
-_AHEAD = 256 << 20
-_MOST_WAITING = 64
+_AHEAD = 256 << 20  # bytes of instances that are transcoded at a time
+_MOST_WAITING = 64  # instances collected for transcoding before the first of them is sent
 HELD_BACK = 16 << 20
-"""Bytes that are made before the first one goes out: until then an error still has a status of its own."""
+"""Bytes that are made before the first one is sent: until then an error can still set the status of the response."""
 
 _LOOKS = 3
-"""How often an instance whose bytes have just been moved is looked up."""
+"""How often an instance whose blob was moved meanwhile is looked up."""
 
 __all__ = [
     "ANY",
     "PIXEL_DATA",
     "Piece",
     "Value",
-    "bulk",
-    "instance",
-    "instances",
     "open_blob",
     "parse_bulk_path",
-    "video_type",
+    "read_bulk",
+    "read_instance",
+    "read_instances",
+    "read_video_type",
 ]
 
 
 class Piece(NamedTuple):
-    """Some bytes of an instance; ``begins`` is it where they are the first ones."""
+    """Some bytes of an instance; ``begins`` is the instance where they are its first bytes, else None."""
 
     begins: StoredInstance | None
     data: bytes
 
 
 class Value(NamedTuple):
-    """Bytes to be given: all of an open blob, or a ``value`` or a video in it, or ``data``.
+    """Bytes to send: all of an open blob, or a ``value`` or a video in it, or ``data``.
 
-    Whoever has it closes it.
+    The caller must close it.
     """
 
     blob: OpenedObject | None
@@ -94,41 +94,43 @@ class Value(NamedTuple):
             self.blob.__exit__(None, None, None)
 
 
-def instance(seams: Seams, store: DicomStoreName, row: StoredInstance, syntax: str, explicit: bool) -> Value:
+def read_instance(seams: Seams, store: DicomStoreName, row: StoredInstance, syntax: str, explicit: bool) -> Value:
     """One instance in a transfer syntax, as ``instances`` gives it."""
     if syntax in (ANY, row.transfer_syntax_uid):
-        return _opened(seams, store, row)
+        return _open(seams, store, row)
     _require_transcodable(seams, store, ResourcePath(*row.uids), syntax, explicit)
     try:
-        return Value.of(made_of(seams, store, row, transcode_blob, transfer_syntax_uid=syntax))
+        return Value.of(run_pixel_work(seams, store, row, transcode_blob, transfer_syntax_uid=syntax))
     except StatusError as error:
-        raise named(row, not_acceptable(error)) from None
+        raise name_instance(row, translate_to_406(error)) from None
 
 
-def _opened(seams: Seams, store: DicomStoreName, row: StoredInstance) -> Value:
+def _open(seams: Seams, store: DicomStoreName, row: StoredInstance) -> Value:
     blob = open_blob(seams, store, row)
     if blob is None:
         raise NotFound(f"instance {row.sop_instance_uid} was deleted just now")
     return Value(blob, blob.size)
 
 
-def instances(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: str, explicit: bool) -> Iterator[Piece]:
-    """All instances of a path in a transfer syntax, ``*`` for as they are stored.
+def read_instances(
+    seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: str, explicit: bool
+) -> Iterator[Piece]:
+    """All instances of a path in a transfer syntax, ``*`` for the stored one.
 
-    Nothing is answered unless every transfer syntax can be had in that one: NotAcceptable says which one cannot.
-    ``explicit``: the syntax was asked for by the client. What is wrong with one instance is raised with its UID, behind
-    the pieces of the others, or before them where it is found while the first HELD_BACK bytes are made; for one that
-    cannot be transcoded it is NotAcceptable. Raises NotFound.
+    Raises NotFound; NotAcceptable, before anything is sent, where a stored transfer syntax cannot be transcoded.
+    ``explicit``: the client named the syntax. The error of one instance is raised with its UID after the pieces of the
+    others, or before them if it occurs while the first HELD_BACK bytes are made; it is NotAcceptable for an instance
+    that cannot be transcoded.
     """
     rows = seams.index.instances.list_below(store, path)
-    sending = _Sending(seams, store, syntax)
+    sending = _Sender(seams, store, syntax)
     if syntax == ANY:
-        return sending.pieces(rows)
+        return sending.send(rows)
     _require_transcodable(seams, store, path, syntax, explicit)
-    return _held_back(sending, sending.pieces(rows))
+    return _hold_back(sending, sending.send(rows))
 
 
-def _held_back(sending: _Sending, pieces: Iterator[Piece]) -> Iterator[Piece]:
+def _hold_back(sending: _Sender, pieces: Iterator[Piece]) -> Iterator[Piece]:
     held: deque[Piece] = deque()
     size = 0
     for piece in pieces:
@@ -138,7 +140,7 @@ def _held_back(sending: _Sending, pieces: Iterator[Piece]) -> Iterator[Piece]:
             break
     if sending.failure is not None:
         raise sending.failure
-    while held:  # let go as they are sent: a slow client keeps no more than what it waits for
+    while held:  # frees each piece once it is sent
         yield held.popleft()
     yield from pieces
 
@@ -146,17 +148,17 @@ def _held_back(sending: _Sending, pieces: Iterator[Piece]) -> Iterator[Piece]:
 def _require_transcodable(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: str, explicit: bool) -> None:
     for stored in seams.index.instances.list_transfer_syntaxes(store, path):
         if stored not in forms.DECODABLE and stored != syntax:
-            asked = f"transfer syntax {syntax}" + ("" if explicit else ", which is meant where none is named")
+            target = f"transfer syntax {syntax}" + ("" if explicit else ", which is the default")
             error = NotAcceptable(
-                f"it is stored in transfer syntax {stored}, which cannot be transcoded to {asked}; "
+                f"it is stored in transfer syntax {stored}, which cannot be transcoded to {target}; "
                 "ask for transfer-syntax=*"
             )
             rows = (row for row in seams.index.instances.list_below(store, path) if row.transfer_syntax_uid == stored)
-            raise next((named(row, error) for row in rows), error)
+            raise next((name_instance(row, error) for row in rows), error)
 
 
 def open_blob(seams: Seams, store: DicomStoreName, row: StoredInstance) -> OpenedObject | None:
-    """Where the bytes are now; None for an instance that was deleted meanwhile. Raises DataLoss where they are gone."""
+    """Open the blob of an instance; None if the instance was deleted. Raises DataLoss where only its blob is gone."""
     for _ in range(_LOOKS):
         try:
             return seams.blobs.open(row.blob_key)
@@ -171,33 +173,33 @@ def open_blob(seams: Seams, store: DicomStoreName, row: StoredInstance) -> Opene
     raise DataLoss(f"the file of instance {row.sop_instance_uid} is gone")
 
 
-class _Sending:
-    """One answer: runs of instances that need no work are sent as they are; others are worked on a few ahead."""
+class _Sender:
+    """Sends one answer: instances as they are stored, or transcoded by workers, a few at a time."""
 
     def __init__(self, seams: Seams, store: DicomStoreName, syntax: str) -> None:
         self.seams, self.store, self.syntax = seams, store, syntax
         self.failure: StatusError | None = None
 
-    def pieces(self, rows: Iterator[StoredInstance]) -> Iterator[Piece]:
+    def send(self, rows: Iterator[StoredInstance]) -> Iterator[Piece]:
         waiting: list[StoredInstance] = []
         for row in rows:
-            if not self._is_ready(row):
+            if not self._is_as_stored(row):
                 waiting.append(row)
                 if len(waiting) < _MOST_WAITING:
                     continue
-            yield from self._made(waiting)
+            yield from self._send_transcoded(waiting)
             waiting.clear()
-            if self._is_ready(row):
-                yield from self._stored(row)
-        yield from self._made(waiting)
+            if self._is_as_stored(row):
+                yield from self._send_stored(row)
+        yield from self._send_transcoded(waiting)
         if self.failure is not None:
             raise self.failure
 
-    def _is_ready(self, row: StoredInstance) -> bool:
+    def _is_as_stored(self, row: StoredInstance) -> bool:
         return self.syntax in (ANY, row.transfer_syntax_uid)
 
-    def _stored(self, row: StoredInstance) -> Iterator[Piece]:
-        """One that breaks off half way ends the answer: what follows would be taken for the rest of it."""
+    def _send_stored(self, row: StoredInstance) -> Iterator[Piece]:
+        """Send a stored instance. An error in its middle ends the answer: other bytes would seem to belong to it."""
         try:
             blob = open_blob(self.seams, self.store, row)
         except StatusError as error:
@@ -211,69 +213,68 @@ class _Sending:
                     begins = None
         except StatusError as error:
             if begins is None:
-                raise named(row, error) from None
+                raise name_instance(row, error) from None
             self._fail(row, error)
 
-    def _made(self, rows: Sequence[StoredInstance]) -> Iterator[Piece]:
-        options = {"transfer_syntax_uid": self.syntax}
+    def _send_transcoded(self, rows: Sequence[StoredInstance]) -> Iterator[Piece]:
+        options: dict[str, Any] = {"transfer_syntax_uid": self.syntax}
         calls = (partial(submit, self.seams, row, transcode_blob, **options) for row in rows)
-        futures = in_order(calls, _window(self.seams, rows))
+        futures = submit_in_order(calls, _choose_window(self.seams, rows))
         with closing(futures):
             for row, future in zip(rows, futures, strict=True):
                 try:
-                    data = finished(self.seams, self.store, row, future, transcode_blob, **options)
+                    data = finish(self.seams, self.store, row, future, transcode_blob, **options)
                 except NotFound:
                     continue  # deleted meanwhile
                 except StatusError as error:
-                    self._fail(row, not_acceptable(error))
+                    self._fail(row, translate_to_406(error))
                     continue
                 yield Piece(row, data)
 
     def _fail(self, row: StoredInstance, error: StatusError) -> None:
         if isinstance(error, Interrupted):
             raise error
-        told = named(row, error)
-        logger.warning("%s is left out of an answer: %s", ResourcePath(*row.uids), told.message)
-        self.failure = self.failure or told
+        failure = name_instance(row, error)
+        logger.warning("%s is left out of an answer: %s", ResourcePath(*row.uids), failure.message)
+        self.failure = self.failure or failure
 
 
-def not_acceptable(error: StatusError) -> StatusError:
-    """What is the matter with the instance as the answer to a request for a transfer syntax: 406, not 400, because the
-    request is right (PS3.18 §8.7.8, RFC 9110 §15.5.7)."""
+def translate_to_406(error: StatusError) -> StatusError:
+    """Turn an error of an instance that cannot be transcoded into 406: the request itself is valid, so 400 would be
+    wrong (PS3.18 §8.7.8, RFC 9110 §15.5.7)."""
     if isinstance(error, FailedPrecondition | InvalidArgument):
         return NotAcceptable(f"{error.message}; ask for transfer-syntax=*")
     return error
 
 
-def _window(seams: Seams, rows: Sequence[StoredInstance]) -> int:
-    """How many may be worked on at a time, so that those that wait for their turn stay within memory."""
+def _choose_window(seams: Seams, rows: Sequence[StoredInstance]) -> int:
+    """How many instances may be transcoded at a time, so that they take at most _AHEAD bytes of memory."""
     return max(1, min(seams.window, _AHEAD // max(1, *(row.size for row in rows)))) if rows else 1
 
 
 # --- bulk data
 
 
-def video_type(seams: Seams, store: DicomStoreName, row: StoredInstance) -> str:
-    """The media type of what is stored as a video. Raises StatusError for one that cannot be read."""
-    value = bulk(seams, store, row, PIXEL_DATA)
+def read_video_type(seams: Seams, store: DicomStoreName, row: StoredInstance) -> str:
+    """The media type of a stored video. Raises StatusError for one that cannot be read."""
+    value = read_bulk(seams, store, row, PIXEL_DATA)
     value.close()
     return value.video.media_type if value.video else forms.OCTETS
 
 
-def bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: BulkPath) -> Value:
-    """The value of an element, little endian; of encapsulated pixel data the stream if it is a video, else the decoded
-    frames, one after the other.
+def read_bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: BulkPath) -> Value:
+    """The value of an element, little endian. Raises NotFound where there is none.
 
-    Raises NotFound where there is none.
+    Of encapsulated pixel data: the stream if it is a video, else the decoded frames, one after the other.
     """
-    value = _opened(seams, store, row)
+    value = _open(seams, store, row)
     assert value.blob is not None  # noqa: S101
     try:
-        with contain(str(ResourcePath(*row.uids)), "while its bulk data were looked for"):
+        with contain(str(ResourcePath(*row.uids)), "while its bulk data were located"):
             found = find_bulk(value.blob, path)
             if isinstance(found, Encapsulated) and len(path) == 1 and forms.video_types(row.transfer_syntax_uid):
-                made = Video(value.blob, found.start, found.end, row.transfer_syntax_uid)
-                return value._replace(size=made.size, video=made)
+                video = Video(value.blob, found.start, found.end, row.transfer_syntax_uid)
+                return value._replace(size=video.size, video=video)
             count = count_frames(value.blob) if isinstance(found, Encapsulated) and len(path) == 1 else 0
     except BaseException:
         value.close()
@@ -284,8 +285,8 @@ def bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: BulkPat
         return Value(None, len(frames), value=frames)
     if isinstance(found, Encapsulated):
         value.close()
-        decoded = made_of(
-            seams, store, row, frames_of_blob, transfer_syntax_uid=forms.EXPLICIT_LE, wanted=None, path=found.path
+        decoded = run_pixel_work(
+            seams, store, row, decode_blob, transfer_syntax_uid=forms.EXPLICIT_LE, wanted=None, path=found.path
         )
         return Value.of(b"".join(decoded))
     if isinstance(found, bytes):

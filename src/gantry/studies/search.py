@@ -1,8 +1,7 @@
-"""QIDO-RS (PS3.18 §10.6): parameters of a search → ``Query``, rows → DICOM JSON.
+"""QIDO-RS (PS3.18 §10.6): parses the parameters of a search.
 
-Every attribute that can be searched for is served by an index; any other is refused, or in one study left to
-``search_inside``. In strict mode the attributes, the
-matching and the answers are those of the Cloud Healthcare API and nothing more.
+Attributes of ``_ATTRIBUTES`` are searched in the index. Others are refused, or, in one study, matched by
+``search_inside``. In strict mode attributes, matching and answers are exactly those of the Cloud Healthcare API.
 """
 
 from __future__ import annotations
@@ -40,17 +39,18 @@ from gantry.dicom.tags import (
     STUDY_TIME,
 )
 from gantry.errors import InvalidArgument
-from gantry.matching import pattern_key, tokens
+from gantry.matching import pattern_key, split_words
 from gantry.moments import parse_ends
 from gantry.names import ResourcePath
 from gantry.queries import Level, Match, Operator, Query
 from gantry.studies.search_inside import Inside, is_universal, parse_inside
 from gantry.whole_numbers import read_number
 
-MAX_OFFSET = 1_000_000
-MAX_CONDITIONS, MAX_TEXT, MAX_WORDS, MAX_PATTERNS = 50, 1024, 50, 50
+MAX_OFFSET = 1_000_000  # rows that a search may skip: it reads all of them
+MAX_CONDITIONS, MAX_TEXT, MAX_WORDS, MAX_PATTERNS = 50, 1024, 50, 50  # keep the SQL statement and its time bounded
+# Default and maximum of ``limit``: those of the Cloud Healthcare API.
 _LIMITS = {Level.STUDY: (100, 5000), Level.SERIES: (100, 5000), Level.INSTANCE: (1000, 50_000)}
-_MAX_VALUES = 1000
+_MAX_VALUES = 1000  # parameters of one SQL statement
 _ABOVE = {
     Level.STUDY: (Level.STUDY,),
     Level.SERIES: (Level.STUDY, Level.SERIES),
@@ -59,7 +59,7 @@ _ABOVE = {
 _OF_THE_REQUEST = ("accept", "charset")  # PS3.18 §8.3.3
 _UID_LIST = re.compile(r"[0-9.]{1,64}(?:[,\\][0-9.]{1,64})*")
 
-# What OHIF 3.13 puts into ``includefield`` of every search for studies and series: Modality, ModalitiesInStudy, counts.
+# OHIF 3.13 sends these in ``includefield`` of every search for studies and series.
 _ALWAYS_ASKED_FOR = frozenset(
     (MODALITY, MODALITIES_IN_STUDY, STUDY_SERIES_COUNT, STUDY_INSTANCE_COUNT, SERIES_INSTANCE_COUNT)
 )
@@ -96,7 +96,7 @@ _ATTRIBUTES = {
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """``fields`` are the tags of ``includefield``; ``every`` stands for ``all``. ``inside`` no index knows."""
+    """``fields`` are the tags of ``includefield``; ``every`` means ``all``. ``inside`` are conditions without index."""
 
     query: Query
     fields: frozenset[int] = frozenset()
@@ -109,72 +109,72 @@ class Search:
 
 
 def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[str, str]], strict: bool) -> Search:
-    """Raises InvalidArgument, which names the parameter."""
+    """Parse the parameters of a request. Raises InvalidArgument, which names the parameter."""
     matches: list[Match] = []
     fields: set[int] = set()
     every = fuzzy = False
     limit, offset = _LIMITS[level][0], 0
-    asked = []
+    conditions = []
     for name, value in parameters:
         if name == "limit":
-            limit = _number(name, value, _LIMITS[level][1])
+            limit = _parse_number(name, value, _LIMITS[level][1])
         elif name == "offset":
-            offset = _number(name, value, MAX_OFFSET)
+            offset = _parse_number(name, value, MAX_OFFSET)
         elif name == "fuzzymatching":
-            fuzzy = _truth(name, value)
+            fuzzy = _parse_boolean(name, value)
         elif name == "includefield":
             words = [word.strip() for word in value.split(",") if word.strip()]
             every = every or "all" in words
-            fields.update(_field(word, level, strict) for word in words if word != "all")
+            fields.update(_parse_field(word, level, strict) for word in words if word != "all")
         elif name not in _OF_THE_REQUEST:
-            asked.append((name, value))
-    if len(asked) > MAX_CONDITIONS:
-        raise InvalidArgument(f"a search has {len(asked)} conditions; {MAX_CONDITIONS} is the most")
+            conditions.append((name, value))
+    if len(conditions) > MAX_CONDITIONS:
+        raise InvalidArgument(f"the search has {len(conditions)} conditions; up to {MAX_CONDITIONS} are allowed")
     inside: list[Inside] = []
-    for name, value in asked:
+    for name, value in conditions:
         if path.study and not strict and tag_of(name) not in _ATTRIBUTES:
-            found = parse_inside(name, _checked(name, "text", value), level)
-            if found is not None:
-                inside += () if is_universal(value) else (found,)
+            condition = parse_inside(name, _check(name, "text", value), level)
+            if condition is not None:
+                inside += () if is_universal(value) else (condition,)
                 continue
-        attribute = _attribute(name, level, strict)
-        matches.extend(_matches(name, attribute, value, fuzzy, strict))
+        attribute = _find_attribute(name, level, strict)
+        matches.extend(_parse_matches(name, attribute, value, fuzzy, strict))
     return Search(Query(level, path, tuple(matches), limit, offset), frozenset(fields), every, strict, tuple(inside))
 
 
-def _number(name: str, value: str, most: int) -> int:
+def _parse_number(name: str, value: str, most: int) -> int:
     number = read_number(value, most)
     if number is None:
         raise InvalidArgument(f"{name}: {value[:100]!r} is not a number from 0 to {most}")
     return number
 
 
-def _truth(name: str, value: str) -> bool:
+def _parse_boolean(name: str, value: str) -> bool:
     if value.lower() not in ("true", "false"):
         raise InvalidArgument(f"{name}: {value[:100]!r} is neither true nor false")
     return value.lower() == "true"
 
 
-def _field(word: str, level: Level, strict: bool) -> int:
+def _parse_field(word: str, level: Level, strict: bool) -> int:
     tag = tag_of(word.partition(".")[0])
-    if tag is None or (strict and level is not Level.INSTANCE and tag not in _strict_fields(level)):
+    if tag is None or (strict and level is not Level.INSTANCE and tag not in _list_strict_fields(level)):
         raise InvalidArgument(f"includefield: unknown/unsupported QIDO attribute: {word[:100]}")
     return tag
 
 
-def _strict_fields(level: Level) -> frozenset[int]:
+def _list_strict_fields(level: Level) -> frozenset[int]:
     levels = {Level.STUDY: (STUDY_DEFAULT, STUDY_MORE), Level.SERIES: (SERIES_DEFAULT, SERIES_MORE)}
     found = {tag for above in _ABOVE[level] for tags in levels.get(above, ()) for tag in tags}
     return frozenset(found | {CHARACTER_SET, INSTANCE_AVAILABILITY, STUDY, SERIES} | _ALWAYS_ASKED_FOR)
 
 
-def _attribute(name: str, level: Level, strict: bool) -> _Attribute:
+def _find_attribute(name: str, level: Level, strict: bool) -> _Attribute:
     tag = tag_of(name)
     found = _ATTRIBUTES.get(tag) if tag is not None else None
     if found is None or (strict and not found.strict):
         known = ", ".join(sorted(keyword_of(tag) for tag, item in _ATTRIBUTES.items() if item.strict or not strict))
         below = "" if strict else "; series and instances of one study (studies/UID/…) are searched by any attribute"
-        raise InvalidArgument(f"unknown/unsupported QIDO attribute: {name[:100]}. Searches know {known}{below}")
+        raise InvalidArgument(f"unknown/unsupported QIDO attribute: {name[:100]}. Searches support {known}{below}")
     if found.level not in _ABOVE[level]:
         raise InvalidArgument(
             f"unknown/unsupported QIDO attribute: {name[:100]} belongs to a {found.level}; search there"
@@ -182,89 +182,89 @@ def _attribute(name: str, level: Level, strict: bool) -> _Attribute:
     return found
 
 
-def _matches(name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:
+def _parse_matches(name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:
     """The conditions of one parameter; none for an empty value or ``*`` (PS3.4 §C.2.2.2.3, universal matching)."""
-    _checked(name, attribute.kind, value)
+    _check(name, attribute.kind, value)
     if value and (strict or not is_universal(value)):
         yield from _KINDS[attribute.kind](name, attribute, value, fuzzy, strict)
 
 
-def _checked(name: str, kind: str, value: str) -> str:
-    """The value. Raises InvalidArgument for one that is out of bounds."""
+def _check(name: str, kind: str, value: str) -> str:
+    """Return the value. Raises InvalidArgument for one that is too long or holds NUL."""
     if "\0" in value:
         raise InvalidArgument(f"{name}: holds a NUL character")
-    if kind in ("text", "name") and (len(value) > MAX_TEXT or len(tokens(value)) > MAX_WORDS):
+    if kind in ("text", "name") and (len(value) > MAX_TEXT or len(split_words(value)) > MAX_WORDS):
         raise InvalidArgument(f"{name}: is longer than {MAX_TEXT} characters or {MAX_WORDS} words")
     return value
 
 
-def _uid(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
+def _match_uid(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
     if not _UID_LIST.fullmatch(value) or (strict and not _UID_LIST.fullmatch(value.replace(",", "x"))):
         raise InvalidArgument(f"{name}: {value[:100]!r} is no UID{'' if strict else ' and no list of UIDs'}")
-    yield _equals(name, attribute, re.split(r"[,\\]", value))
+    yield _make_equals(name, attribute, re.split(r"[,\\]", value))
 
 
-def _code(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
+def _match_code(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
     if strict:
-        yield _equals(name, attribute, [value])
+        yield _make_equals(name, attribute, [value])
         return
     values = [found for word in re.split(r"[,\\]", value) if (found := word.strip().upper())]
     if not values or "*" in values:
         return
     if not {"*", "?"} & set(value):
-        yield _equals(name, attribute, values)
+        yield _make_equals(name, attribute, values)
         return
     if len(values) > MAX_PATTERNS or len(value) > MAX_TEXT:
         raise InvalidArgument(f"{name}: has wildcards in more than {MAX_PATTERNS} values or {MAX_TEXT} characters")
     yield Match(attribute.level, attribute.field, Operator.WILDCARD, tuple(map(pattern_key, values)))
 
 
-def _integer(name: str, attribute: _Attribute, value: str, _fuzzy: bool, _strict: bool) -> Iterator[Match]:
+def _match_integer(name: str, attribute: _Attribute, value: str, _fuzzy: bool, _strict: bool) -> Iterator[Match]:
     if not re.fullmatch(r"[+-]?[0-9]{1,12}", value.strip()):
         raise InvalidArgument(f"{name}: {value[:100]!r} is not a number")
-    yield _equals(name, attribute, [str(int(value))])
+    yield _make_equals(name, attribute, [str(int(value))])
 
 
-def _text(_name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
-    """Single values match exactly, wildcards without case: what people type into a search box (see conformance)."""
+def _match_text(_name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
+    """Single values match exactly, wildcards ignore case (see docs/conformance.md)."""
     if not strict and {"*", "?"} & set(value):
         yield Match(attribute.level, attribute.field, Operator.WILDCARD, (pattern_key(value),))
         return
     yield Match(attribute.level, attribute.field, Operator.EQUALS, (value,))
     if attribute.field == "study_description" and not {"*", "?"} & set(value):
-        # Has no index of its own; the one of its trigrams finds the candidates.
+        # The column has no index; the index of its trigrams finds the candidates.
         yield Match(attribute.level, attribute.field, Operator.WILDCARD, (pattern_key(value),))
 
 
-def _name(_name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:
+def _match_name(_name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:
     wild = {"*", "?"} & set(value)
     if fuzzy and (strict or not wild):
-        yield Match(attribute.level, attribute.field, Operator.WORDS, tuple(tokens(value)))
+        yield Match(attribute.level, attribute.field, Operator.WORDS, tuple(split_words(value)))
     elif wild and not strict:
         yield Match(attribute.level, attribute.field, Operator.WILDCARD, (pattern_key(value),))
     else:
         yield Match(attribute.level, attribute.field, Operator.EQUALS, (value,))
 
 
-def _range(vr: str) -> Callable[..., Iterator[Match]]:
+def _match_range(vr: str) -> Callable[..., Iterator[Match]]:
     def parse(name: str, attribute: _Attribute, value: str, _fuzzy: bool, _strict: bool) -> Iterator[Match]:
         yield Match(attribute.level, attribute.field, Operator.RANGE, parse_ends(name, vr, value))
 
     return parse
 
 
-def _equals(name: str, attribute: _Attribute, values: Sequence[str]) -> Match:
+def _make_equals(name: str, attribute: _Attribute, values: Sequence[str]) -> Match:
     if len(values) > _MAX_VALUES:
         raise InvalidArgument(f"{name}: has more than {_MAX_VALUES} values")
     return Match(attribute.level, attribute.field, Operator.EQUALS, tuple(values))
 
 
 _KINDS = {
-    "uid": _uid,
-    "code": _code,
-    "integer": _integer,
-    "text": _text,
-    "name": _name,
-    "date": _range("DA"),
-    "time": _range("TM"),
+    "uid": _match_uid,
+    "code": _match_code,
+    "integer": _match_integer,
+    "text": _match_text,
+    "name": _match_name,
+    "date": _match_range("DA"),
+    "time": _match_range("TM"),
 }

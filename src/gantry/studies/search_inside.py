@@ -1,6 +1,6 @@
-"""Matching of attributes that have no index, inside sequences too, where the address names the study (PS3.18 §8.3.4.1).
+"""Searches by attributes without an index, also in sequences, in one study (PS3.18 §8.3.4.1).
 
-A study's headers are few enough to be looked through; those of a store are not.
+Each header of the study is read; for a whole store that would take too long.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from gantry.dicom.json_model import fragments
 from gantry.errors import DataLoss, InvalidArgument, StatusError
 from gantry.json_text import parse_json
 from gantry.matching import name_keys, pattern_key, search_key
-from gantry.moments import FIRST, overlaps, parse_range, span
+from gantry.moments import FIRST, overlaps, parse_range, parse_span
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.queries import FoundSeries, Level
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
-from gantry.studies.headers import Found, named, with_headers
+from gantry.studies.headers import FoundHeader, name_instance, read_headers
 
 logger = logging.getLogger(__name__)
 
-MAX_DEPTH = 8
+MAX_DEPTH = 8  # of a path through sequences
 _NUMBERS = frozenset(("DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV"))
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,3})?")
 _SERIES = frozenset(SERIES_DEFAULT + SERIES_MORE)
 
 
 class Inside(NamedTuple):
-    """One of the values at ``tags``, the path to a data element through items of sequences, must match."""
+    """A condition: one of the values at ``tags``, a path through items of sequences, must match."""
 
     tags: tuple[int, ...]
     matches: Callable[[Any], bool]
 
 
 def parse_inside(name: str, value: str, level: Level) -> Inside | None:
-    """None for what cannot be looked for like this. Raises InvalidArgument for a value that is none.
+    """None for an attribute that cannot be searched like this. Raises InvalidArgument for an invalid value.
 
-    ``is_universal`` values match everything, whether the attribute is there or not; so they are no condition.
+    Values that are ``is_universal`` match everything, even without the attribute; the caller must drop them.
     """
     tags = [tag_of(part) for part in name.split(".")]
     if level is Level.STUDY or len(tags) > MAX_DEPTH or None in tags:
@@ -54,7 +54,7 @@ def parse_inside(name: str, value: str, level: Level) -> Inside | None:
         return None
     if level is Level.SERIES and path[0] not in _SERIES:
         return None
-    return Inside(path, _matcher(name, vrs[-1], value))
+    return Inside(path, _make_matcher(name, vrs[-1], value))
 
 
 def is_universal(value: str) -> bool:
@@ -62,31 +62,31 @@ def is_universal(value: str) -> bool:
     return not value.strip("*")
 
 
-def matching_series(rows: Iterable[FoundSeries], wanted: Sequence[Inside]) -> Iterator[FoundSeries]:
-    """By what the index answers searches with: the attributes of the first instance of each."""
+def match_series(rows: Iterable[FoundSeries], wanted: Sequence[Inside]) -> Iterator[FoundSeries]:
+    """Match series by the attributes in the index, which are those of their first instances."""
     for row in rows:
         members = ",".join(filter(None, (row.members, row.more_members)))
         if _fits(parse_json(f"{{{members}}}"), wanted):
             yield row
 
 
-def matching_instances(
+def match_instances(
     seams: Seams, store: DicomStoreName, rows: Iterable[StoredInstance], wanted: Sequence[Inside]
 ) -> Iterator[StoredInstance]:
-    """By their headers. One that cannot be read matches nothing, and the log says so."""
+    """Match instances by their headers. One that cannot be read matches nothing and is logged."""
     tags = frozenset(each.tags[0] for each in wanted)
-    for found in with_headers(seams, store, rows):
+    for found in read_headers(seams, store, rows):
         try:
             fits = _header_fits(found, tags, wanted)
         except StatusError as error:
-            logger.warning("a search passes over an instance: %s", named(found.row, error).message)
+            logger.warning("an instance is left out of a search: %s", name_instance(found.row, error).message)
             continue
         if fits:
             yield found.row
 
 
-def _header_fits(found: Found, tags: frozenset[int], wanted: Sequence[Inside]) -> bool:
-    """Raises StatusError alone."""
+def _header_fits(found: FoundHeader, tags: frozenset[int], wanted: Sequence[Inside]) -> bool:
+    """Whether a header matches. Raises only StatusError."""
     if found.header is None:
         raise found.error or DataLoss("its header cannot be read")
     with contain(ResourcePath(*found.row.uids), "while its header was searched"):
@@ -95,56 +95,56 @@ def _header_fits(found: Found, tags: frozenset[int], wanted: Sequence[Inside]) -
 
 
 def _fits(attributes: dict[str, Any], wanted: Iterable[Inside]) -> bool:
-    return all(any(map(each.matches, _values(attributes, each.tags))) for each in wanted)
+    return all(any(map(each.matches, _list_values(attributes, each.tags))) for each in wanted)
 
 
-def _values(attributes: dict[str, Any], tags: tuple[int, ...]) -> Iterator[Any]:
-    """Those at a path, one by one."""
+def _list_values(attributes: dict[str, Any], tags: tuple[int, ...]) -> Iterator[Any]:
+    """The values at a path, one by one."""
     values = attributes.get(f"{tags[0]:08X}", {}).get("Value", [])
     if len(tags) == 1:
         yield from values
     for item in values if len(tags) > 1 else ():
         if isinstance(item, dict):
-            yield from _values(item, tags[1:])
+            yield from _list_values(item, tags[1:])
 
 
 # --- what a value must be like (PS3.4 §C.2.2.2)
 
 
-def _matcher(name: str, vr: str, value: str) -> Callable[[Any], bool]:
+def _make_matcher(name: str, vr: str, value: str) -> Callable[[Any], bool]:
     if is_universal(value):
         return lambda found: True
     if vr == "UI":
         uids = frozenset(re.split(r"[,\\]", value))
         return lambda found: isinstance(found, str) and found in uids
     if vr in FIRST:
-        return _moment(name, vr, value)
+        return _match_moment(name, vr, value)
     if vr.split(" ")[0] in _NUMBERS:
-        return _number(name, value)
+        return _match_number(name, value)
     if vr == "PN":
-        return _name(value)
-    return _text(value)
+        return _match_name(value)
+    return _match_text(value)
 
 
-def _moment(name: str, vr: str, value: str) -> Callable[[Any], bool]:
-    asked = parse_range(name, vr, value)
+def _match_moment(name: str, vr: str, value: str) -> Callable[[Any], bool]:
+    wanted = parse_range(name, vr, value)
 
     def matches(found: Any) -> bool:
-        stored = span(vr, found) if isinstance(found, str) else None
-        return stored is not None and overlaps(asked, stored)
+        stored = parse_span(vr, found) if isinstance(found, str) else None
+        return stored is not None and overlaps(wanted, stored)
 
     return matches
 
 
-def _number(name: str, value: str) -> Callable[[Any], bool]:
+def _match_number(name: str, value: str) -> Callable[[Any], bool]:
     if not _DECIMAL.fullmatch(value.strip()) or not math.isfinite(number := float(value)):
         raise InvalidArgument(f"{name}: {value[:100]!r} is not a number")
     return lambda found: isinstance(found, int | float) and found == number
 
 
-def _name(value: str) -> Callable[[Any], bool]:
-    """Any component group of a name, like names of the index."""
-    groups = [_pattern(key) for key in name_keys(value, pattern_key)]
+def _match_name(value: str) -> Callable[[Any], bool]:
+    """Match any component group of a name, as the index does."""
+    groups = [_compile_pattern(key) for key in name_keys(value, pattern_key)]
 
     def matches(found: Any) -> bool:
         keys = [key for text in found.values() for key in name_keys(str(text))] if isinstance(found, dict) else []
@@ -153,15 +153,15 @@ def _name(value: str) -> Callable[[Any], bool]:
     return matches
 
 
-def _text(value: str) -> Callable[[Any], bool]:
+def _match_text(value: str) -> Callable[[Any], bool]:
     if {"*", "?"} & set(value):
-        pattern = _pattern(pattern_key(value))
+        pattern = _compile_pattern(pattern_key(value))
         return lambda found: found is not None and pattern.fullmatch(search_key(str(found))) is not None
     return lambda found: found is not None and str(found) == value
 
 
-def _pattern(key: str) -> re.Pattern[str]:
-    """What stands between two ``*`` is looked for once and not again, so that no pattern takes long."""
+def _compile_pattern(key: str) -> re.Pattern[str]:
+    """Atomic groups: the text between two ``*`` is searched only once, so that the time stays linear."""
     first, *rest = ("".join("." if char == "?" else re.escape(char) for char in part) for part in key.split("*"))
     middle = "".join(f"(?>.*?{part})" for part in rest[:-1] if part)
     return re.compile(first + middle + (f".*{rest[-1]}" if rest else ""), re.DOTALL)

@@ -1,4 +1,4 @@
-"""A body of a request, or a part of it, in the temporary directory until all of it has come."""
+"""A file in the temporary directory that holds the body of a request, or a part of it, until all of it has come."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Spool:
 
     def __init__(self) -> None:
         self.size = 0
-        with _translated():
+        with _translate_errors():
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - ``close`` is for whoever has it
 
     def fill(self, chunks: Iterable[bytes]) -> int:
-        """The number of bytes. What drawing the chunks raises goes through."""
+        """Write the chunks. Returns the number of bytes. Errors of ``chunks`` are passed on."""
         for chunk in chunks:
-            with _translated():
+            with _translate_errors():
                 self._write(memoryview(chunk))
             self.size += len(chunk)
         return self.size
@@ -34,10 +34,10 @@ class Spool:
             data = data[self._file.write(data) :]
 
     def chunks(self) -> Iterator[bytes]:
-        with _translated():
+        with _translate_errors():
             self._file.seek(0)
         while True:
-            with _translated():
+            with _translate_errors():
                 chunk = self._file.read(_PIECE)
             if not chunk:
                 return
@@ -48,20 +48,20 @@ class Spool:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _error(error) from None
+        raise _translate(error) from None
 
 
-def _error(error: OSError) -> StatusError:
+def _translate(error: OSError) -> StatusError:
     if error.errno in _FULL:
         return ResourceExhausted(
-            "the temporary directory of the server is full; large bodies are kept there until they have come whole; "
-            "make room there, or set TMPDIR to a directory on a larger disk"
+            "the temporary directory of the server is full; large bodies are kept there until all of them has come; "
+            "free space there, or set TMPDIR to a directory on a larger disk"
         )
     return Unavailable(
-        "the temporary directory of the server cannot be used, and large bodies are kept there until they have "
-        "come whole; the directory that TMPDIR names must be there, and the server must be allowed to write to it"
+        "the temporary directory of the server cannot be used, and large bodies are kept there until all of them has "
+        "come; the directory that TMPDIR names must exist, and the server must have permission to write to it"
     )

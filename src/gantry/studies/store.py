@@ -1,55 +1,42 @@
-"""STOW-RS (PS3.18 §10.5): instances of one request into blobs, then into the index, a batch at a time.
+"""STOW-RS (PS3.18 §10.5): writes the instances of one request to blobs, then to the index, batch by batch.
 
-An instance counts as stored when its bytes and its row are on disk. What is wrong with one is told of that one; what
-is wrong with the server after some are stored is told of the rest, so that the answer is always complete.
+An instance counts as stored when its bytes and its row are on disk. An error of one instance is reported for that
+instance; an error of the server, after some are stored, is reported for the rest. So the answer is always complete.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import NamedTuple
 
 from gantry.describing import Read, describe
+from gantry.dicom.buffers import Held
 from gantry.errors import AlreadyExists, BrokenBody, Code, InvalidArgument, Status, StatusError
 from gantry.ingest import identify
 from gantry.names import DicomStoreName
-from gantry.operations.blob_keys import blob_key
 from gantry.resources import BlobStorageClass, Instance
-from gantry.seams import BlobStore, Seams
+from gantry.seams import Seams
+from gantry.studies.places import without_place
 from gantry.studies.replacing import replace_all
 from gantry.studies.uploads import Request, Uploads
 
-BATCH_ITEMS, BATCH_BYTES = 256, 256 << 20
-_MOST_HELD = 1 << 20
+BATCH_ITEMS, BATCH_BYTES = 256, 256 << 20  # one sync and one commit per batch
+_MOST_HELD = 1 << 20  # bytes: a shorter instance is checked in memory before it is written
 _CLASS = BlobStorageClass.STANDARD.value
-_OF_THE_REQUEST = (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED)
+_ABOUT_REQUEST = (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE, Code.DEADLINE_EXCEEDED)
 
 MAX_UNREADABLE = 1000
-"""Items of a request that are no instance; then the rest is not looked at. Each of them costs as much as an instance,
-but hardly anything to send."""
+"""Items of a request that are not instances; after that the rest is not read. Each takes the server as much time
+as an instance, but the client almost none."""
 
 
 class _TooManyUnreadable(InvalidArgument):
-    """The request is no upload of instances."""
+    """The request does not contain instances."""
 
 
-class Held(NamedTuple):
-    """The bytes of an instance in memory."""
-
-    data: bytes
-
-    @property
-    def size(self) -> int:
-        return len(self.data)
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        return self.data[offset : offset + length]
-
-
-def _held(chunks: Iterator[bytes]) -> tuple[list[bytes], bool]:
+def _read_start(chunks: Iterator[bytes]) -> tuple[list[bytes], bool]:
     """The first megabyte or so, and whether that was all."""
     held: list[bytes] = []
     size = 0
@@ -62,7 +49,7 @@ def _held(chunks: Iterator[bytes]) -> tuple[list[bytes], bool]:
 
 
 class Incoming(NamedTuple):
-    """One instance of a request: its bytes, or why they cannot be had. ``name`` is for people."""
+    """One instance of a request: its bytes, or the error why they cannot be read. ``name`` is for messages."""
 
     name: str
     chunks: Iterator[bytes]
@@ -70,7 +57,7 @@ class Incoming(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The UIDs are empty for what is no DICOM."""
+    """An instance that was not stored. The UIDs are empty for what is not DICOM."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -80,14 +67,15 @@ class Refused(NamedTuple):
 
 @dataclass
 class Stored:
-    """What became of a request."""
+    """The result of a request."""
 
     instances: list[Instance] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
 
     @property
     def study(self) -> str:
-        """The Study Instance UID, where all that was stored has the same; all that was refused, if nothing was."""
+        """The Study Instance UID, if it is the same for all stored instances (if none: for all refused ones), else
+        ""."""
         studies = {item.study_instance_uid for item in self.instances or self.refused}
         return studies.pop() if len(studies) == 1 else ""
 
@@ -100,19 +88,19 @@ def store(
     study: str = "",
     replace: bool = False,
 ) -> Stored:
-    """Store all instances that can be stored. ``study``: the UID they must have. ``replace`` those that are there.
+    """Store all instances that can be stored. ``study``: the UID they must have. ``replace`` existing ones.
 
-    Raises NotFound for the store, and the error of a server that can store nothing at all.
+    Raises NotFound for the store, and the error of the server if it can store nothing at all.
     """
     store_id = seams.index.resources.get_dicom_store(name).id
-    with uploads.request(store_id, _CLASS) as request:
-        # A copy of its own: a flush tells of the writes of one writer.
-        return _Request(seams, copy.deepcopy(seams.blobs), request, study, replace).run(incoming)
+    with uploads.request(store_id) as request:
+        return _Request(seams, request, study, replace).run(incoming)
 
 
 class _Request:
-    def __init__(self, seams: Seams, blobs: BlobStore, request: Request, study: str, replace: bool) -> None:
-        self.seams, self.blobs, self.request = seams, blobs, request
+    def __init__(self, seams: Seams, request: Request, study: str, replace: bool) -> None:
+        self.seams, self.request = seams, request
+        self.writer = request.writer(_CLASS)
         self.study, self.replace = study, replace
         self.batch: list[Read] = []
         self.bytes = 0
@@ -134,47 +122,46 @@ class _Request:
         return self.done
 
     def _take_all(self, incoming: Iterable[Incoming]) -> None:
-        for number, item in enumerate(incoming):
-            self._take(item, blob_key(f"{self.request.directory}/{number // 1000:06d}", number % 1000))
+        for item in incoming:
+            self._take(item)
             if len(self.batch) >= BATCH_ITEMS or self.bytes >= BATCH_BYTES:
                 self._commit()
 
-    def _take(self, item: Incoming, key: str) -> None:
+    def _take(self, item: Incoming) -> None:
         try:
             if item.problem is not None:
                 raise item.problem
-            read = self._written(item, key)
+            read = self._write(item)
         except StatusError as error:
             self._refuse(error, Refused("", "", Status(error.code, f"{item.name}: {error.message}")))
             return
         if self.study and read.instance.study_instance_uid != self.study:
-            self._delete(key)
+            self._delete(read.instance.blob_key)
             message = f"its StudyInstanceUID is {read.instance.study_instance_uid}, the address says {self.study}"
-            self._refuse(InvalidArgument(message), _refused(read.instance, InvalidArgument(message).status))
+            self._refuse(InvalidArgument(message), _make_refused(read.instance, InvalidArgument(message).status))
             return
         self.batch.append(read)
         self.bytes += read.instance.size
 
-    def _written(self, item: Incoming, key: str) -> Read:
-        """The instance as the blob ``key``. Of a short one the header is read before it is written."""
+    def _write(self, item: Incoming) -> Read:
+        """The instance with the key of its blob. Of a short one the header is read before it is written."""
         chunks = iter(item.chunks)
-        held, ended = _held(chunks)
+        held, ended = _read_start(chunks)
         if ended:
-            data = Held(b"".join(held))
-            read = identify(data, key, data.size, _CLASS, item.name)
-            self.blobs.put(key, (data.data,))
-            return read
-        size = self.blobs.put(key, chain(held, chunks))
+            data = b"".join(held)
+            read = identify(Held(data), "", len(data), _CLASS, item.name)
+            return read.at(self.writer.put((data,), read.instance.uids)[0])
+        key, size = self.writer.put(chain(held, chunks))
         try:
-            with self.blobs.open(key) as blob:
+            with self.seams.blobs.open(key) as blob:
                 return identify(blob, key, size, _CLASS, item.name)
         except Exception:
             self._delete(key)
             raise
 
     def _refuse(self, error: StatusError, refused: Refused) -> None:
-        """What is wrong with all of a request, before anything of it is stored, is the answer itself."""
-        if not self.done.instances and (isinstance(error, BrokenBody) or self._is_of_all(error)):
+        """Record a refused instance. An error of the whole request, before anything is stored, is raised."""
+        if not self.done.instances and (isinstance(error, BrokenBody) or self._is_about_request(error)):
             raise error
         self.done.refused.append(refused)
         if refused.sop_instance_uid:
@@ -182,57 +169,58 @@ class _Request:
         self.unreadable += 1
         if self.unreadable >= MAX_UNREADABLE:
             raise _TooManyUnreadable(
-                f"{MAX_UNREADABLE} parts or objects of the request are no DICOM instance; the rest was not looked at"
+                f"{MAX_UNREADABLE} parts or objects of the request are not DICOM instances; the rest was not read"
             )
 
-    def _is_of_all(self, error: StatusError) -> bool:
-        return error.code in _OF_THE_REQUEST and not self.batch
+    def _is_about_request(self, error: StatusError) -> bool:
+        return error.code in _ABOUT_REQUEST and not self.batch
 
     def _commit(self) -> None:
-        batch, self.batch, self.bytes = self._without_doubles(), [], 0
+        batch, self.batch, self.bytes = self._drop_doubles(), [], 0
         if not batch:
             return
         written = [item.instance for item in batch]
         try:
             found = [item for item in describe(batch) if isinstance(item, Instance)]
-            self.blobs.flush()
+            with without_place():
+                self.request.flush()
             stored, present = self._store(found, written)
         except BaseException as error:
             self._settle([item.instance for item in batch], written, error)
             return
         self.done.instances += [item._replace(description=None) for item in stored]
-        self.done.refused += [_refused(item, _exists(item)) for item in present]
+        self.done.refused += [_make_refused(item, _make_exists_status(item)) for item in present]
         kept = {item.blob_key for item in stored}
         for item in written:
             if item.blob_key not in kept:
                 self._delete(item.blob_key)
 
     def _store(self, new: list[Instance], written: list[Instance]) -> tuple[list[Instance], list[Instance]]:
-        """Those that are stored, and those that existed already and stay as they are."""
+        """(stored, present): ``present`` existed already and are not changed."""
         store_id = self.request.store_id
         if self.replace:
-            return replace_all(self.seams, self.blobs, store_id, new, written), []
+            return replace_all(self.seams, self.request, new, written), []
         present = self.seams.index.uploads.store_instances(store_id, new)
         return [item for item in new if item.uids not in present], [item for item in new if item.uids in present]
 
     def _settle(self, batch: list[Instance], written: list[Instance], error: BaseException) -> None:
         """After a commit that ended in an error: what has rows nevertheless is stored. Raises the error of the rest."""
-        kept = self.request.settle(self.seams, written)
+        kept = self.request.settle(written)
         stored = {item.uids: item for item in written if item.blob_key in kept}
         self.done.instances += stored.values()
         lost = [item for item in batch if item.uids not in stored]
         if not isinstance(error, StatusError) or (lost and not self.done.instances):
             raise error
-        self.done.refused += [_refused(item, error.status) for item in lost]
+        self.done.refused += [_make_refused(item, error.status) for item in lost]
 
-    def _without_doubles(self) -> list[Read]:
-        """The second of two instances with the same UIDs in one batch is refused like one that is stored already."""
+    def _drop_doubles(self) -> list[Read]:
+        """Refuse the second of two instances with the same UIDs in one batch, like one that exists already."""
         seen: set[tuple[str, str, str]] = set()
         kept = []
         for item in self.batch:
             if item.instance.uids in seen:
                 self._delete(item.instance.blob_key)
-                self.done.refused.append(_refused(item.instance, _exists(item.instance)))
+                self.done.refused.append(_make_refused(item.instance, _make_exists_status(item.instance)))
             else:
                 seen.add(item.instance.uids)
                 kept.append(item)
@@ -243,12 +231,12 @@ class _Request:
             self._delete(item.instance.blob_key)
 
     def _delete(self, key: str) -> None:
-        self.request.discard(self.blobs, key)
+        self.request.discard(key)
 
 
-def _refused(item: Instance, status: Status) -> Refused:
+def _make_refused(item: Instance, status: Status) -> Refused:
     return Refused(item.sop_class_uid, item.sop_instance_uid, status, item.study_instance_uid)
 
 
-def _exists(item: Instance) -> Status:
+def _make_exists_status(item: Instance) -> Status:
     return AlreadyExists(f"an instance with these UIDs already exists: {item.path}").status

@@ -1,4 +1,4 @@
-"""STOW-RS of DICOM JSON and bulk data (PS3.18 §10.5.2; spec §10.2.8)."""
+"""STOW-RS of DICOM JSON and bulk data (PS3.18 §10.5.2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gantry.json_text import charset_of, decode_text, locate_fault, parse_items,
 from gantry.studies.spool import Spool
 from gantry.studies.store import Incoming
 
-MAX_METADATA, MAX_VALUES = 64 << 20, 8_000_000
+MAX_METADATA, MAX_VALUES = 64 << 20, 8_000_000  # bytes and values of the JSON part: it is read into memory
 
 
 class BodyPart(Protocol):
@@ -25,16 +25,16 @@ class BodyPart(Protocol):
     def chunks(self) -> Iterator[bytes]: ...
 
 
-def incoming_of_json(parts: Iterator[Any]) -> Iterator[Incoming]:
-    """Instances without bulk data at once, the others as their part comes by, whatever their order.
+def read_json_parts(parts: Iterator[Any]) -> Iterator[Incoming]:
+    """Yield instances without bulk data first, the others when their part arrives, in any order.
 
-    Raises InvalidArgument where the first part is no DICOM JSON.
+    Raises InvalidArgument where the first part is not DICOM JSON.
     """
     first = next(parts, None)
     if first is None or first.content_type not in ("application/dicom+json", "application/json"):
         raise InvalidArgument("the first part must be application/dicom+json: the attributes of all instances")
     waiting: dict[str, SplitFile] = {}
-    for number, attributes in enumerate(_objects(first), 1):
+    for number, attributes in enumerate(_parse_objects(first), 1):
         name = f"instance {number}"
         try:
             with contain(name, "while its attributes were read"):
@@ -47,20 +47,23 @@ def incoming_of_json(parts: Iterator[Any]) -> Iterator[Incoming]:
         if found.bulk_uri:
             waiting[found.bulk_uri] = found
         else:
-            yield Incoming(name, _contained(name, file_chunks(found, (), 0)))
-    yield from _with_bulk(parts, waiting)
+            yield Incoming(name, _contain_chunks(name, file_chunks(found, (), 0)))
+    yield from _add_bulk_data(parts, waiting)
     for found in waiting.values():
         missing = InvalidArgument(f"no part has the Content-Location {found.bulk_uri[:200]!r}")
         yield Incoming(f"instance {found.sop_instance_uid}", iter(()), missing)
 
 
-def _objects(part: BodyPart) -> Iterator[Any]:
-    """One at a time: objects take many times the memory of their text. Raises InvalidArgument before the first one."""
+def _parse_objects(part: BodyPart) -> Iterator[Any]:
+    """Parse one object at a time, because objects take many times the memory of their text.
+
+    Raises InvalidArgument before the first object.
+    """
     text = decode_text(_read_all(part), charset_of(part.headers.get("content-type", "")))
     try:
         require_few_values(text, MAX_VALUES)
         for _ in parse_items(text):
-            pass  # a fault at the end is a fault of the whole, before anything is stored
+            pass  # so that a fault at the end is found before anything is stored
     except (ValueError, RecursionError) as error:
         raise InvalidArgument(f"the first part cannot be read as JSON{locate_fault(error)}") from None
     return parse_items(text)
@@ -76,7 +79,7 @@ def _read_all(part: BodyPart) -> bytes:
     return b"".join(held)
 
 
-def _with_bulk(parts: Iterator[Any], waiting: dict[str, SplitFile]) -> Iterator[Incoming]:
+def _add_bulk_data(parts: Iterator[Any], waiting: dict[str, SplitFile]) -> Iterator[Incoming]:
     for part in parts:
         location = part.headers.get("content-location", "").strip()
         found = waiting.pop(location, None)
@@ -90,7 +93,7 @@ def _with_bulk(parts: Iterator[Any], waiting: dict[str, SplitFile]) -> Iterator[
         except InvalidArgument as error:
             yield Incoming(name, iter(()), error)
             continue
-        # Its length stands before it in the file, so it has to be known first.
+        # In the file the length comes before the value, so it must be known first.
         try:
             spool = Spool()
         except StatusError as error:
@@ -105,10 +108,10 @@ def _with_bulk(parts: Iterator[Any], waiting: dict[str, SplitFile]) -> Iterator[
             except (ResourceExhausted, Unavailable) as error:  # the rest of the part is skipped
                 yield Incoming(name, iter(()), error)
                 continue
-            yield Incoming(name, _contained(name, file_chunks(found, spool.chunks(), size)))
+            yield Incoming(name, _contain_chunks(name, file_chunks(found, spool.chunks(), size)))
 
 
-def _contained(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The file of one instance, made as it is drawn. Nothing is read from the request any more."""
+def _contain_chunks(name: str, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The file of one instance, written while it is read. ``contain`` is safe: nothing is read from the request."""
     with contain(name, "while its file was made"):
         yield from chunks

@@ -1,15 +1,14 @@
-"""Update of metadata by JSON Patch (RFC 6902): a new file around the old values, in place of the old one."""
+"""Update of metadata by JSON Patch (RFC 6902): the instance gets a new file that contains the old values."""
 
 from __future__ import annotations
 
-import copy
 import json
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 from gantry.containment import contain
-from gantry.describing import Read, attributes_of, describe
+from gantry.describing import Read, describe, describe_study_and_series
 from gantry.dicom.json_model import dicom_json
 from gantry.dicom.part10 import MAX_LIVE_HEADER, read_header, read_header_bytes
 from gantry.dicom.updating import rebuild
@@ -18,9 +17,9 @@ from gantry.ingest import identify
 from gantry.json_patch import apply_patch, require_patch
 from gantry.json_text import parse_json
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.operations.blob_keys import blob_key
+from gantry.operations.batch_writers import BatchWriters
 from gantry.resources import Failure, Instance, Replacement, StoredInstance
-from gantry.seams import BlobStore, Seams
+from gantry.seams import Blobs, BlobWriter, Seams
 from gantry.studies.uploads import Request, Uploads
 
 __all__ = ["require_patch", "update_batch", "update_instance"]
@@ -29,23 +28,22 @@ __all__ = ["require_patch", "update_batch", "update_instance"]
 def update_instance(
     seams: Seams, uploads: Uploads, name: DicomStoreName, path: ResourcePath, patch: Any, web_url: str
 ) -> None:
-    """Before the answer. Raises NotFound, InvalidArgument for a patch that does not fit, Aborted for a race lost."""
+    """Patch one instance. Raises NotFound, InvalidArgument for a patch that does not fit, and Aborted where the
+    instance was changed meanwhile."""
     require_patch(patch)
     store_id = seams.index.resources.get_dicom_store(name).id
     for instance in seams.index.instances.walk_below(store_id, path):
-        now = _where_it_is(seams, store_id, instance)
-        with uploads.request(store_id, now.storage_class) as request:
-            blobs = copy.deepcopy(seams.blobs)  # a flush tells of the writes of one writer
-            key = blob_key(request.directory, 0)
-            found = _update(now, key, patch, web_url, blobs)
+        now = _locate(seams, store_id, instance)
+        with uploads.request(store_id) as request:
+            found = _update(now, request.writer(now.storage_class), patch, web_url, seams.blobs)
             if found is not None:
-                _commit(seams, blobs, request, now, found)
+                _commit(seams, request, now, found)
         return
     raise NotFound(f"{path} does not exist in this DICOM store")
 
 
-def _where_it_is(seams: Seams, store_id: int, instance: StoredInstance) -> StoredInstance:
-    """The instance with the place and storage class that its bytes may have been moved to just now."""
+def _locate(seams: Seams, store_id: int, instance: StoredInstance) -> StoredInstance:
+    """The instance with its present blob key and storage class, which may have changed meanwhile."""
     try:
         with seams.blobs.open(instance.blob_key):
             return instance
@@ -53,16 +51,16 @@ def _where_it_is(seams: Seams, store_id: int, instance: StoredInstance) -> Store
         return seams.index.instances.find_stored(store_id, [instance.uids]).get(instance.uids, instance)
 
 
-def _commit(seams: Seams, blobs: BlobStore, request: Request, stored: StoredInstance, found: tuple[Read, Read]) -> None:
+def _commit(seams: Seams, request: Request, stored: StoredInstance, found: tuple[Read, Read]) -> None:
     """An error that comes after the row has been written is none: the row is looked at."""
     before, read = found
     try:
         (after,) = describe([read])
         assert isinstance(after, Instance)  # noqa: S101 - it was read
-        blobs.flush()
-        failed = seams.index.uploads.replace_instance(Replacement(stored, after, *attributes_of(before)))
+        request.flush()
+        failed = seams.index.uploads.replace_instance(Replacement(stored, after, *describe_study_and_series(before)))
     except BaseException as error:
-        kept = request.settle(seams, [read.instance])
+        kept = request.settle([read.instance])
         if not kept or not isinstance(error, StatusError):
             raise
         return
@@ -71,49 +69,59 @@ def _commit(seams: Seams, blobs: BlobStore, request: Request, stored: StoredInst
 
 
 def update_batch(
-    instances: Sequence[StoredInstance], keys: Sequence[str], *, patch: Any, web_url: str, blobs: BlobStore
+    instances: Sequence[StoredInstance],
+    places: Sequence[str],
+    prefix: str,
+    *,
+    patch: Any,
+    web_url: str,
+    blobs: Blobs,
 ) -> list[Replacement | Failure | None]:
-    """Write patched copies as the blobs ``keys``; one outcome per instance, in order, durable on return.
+    """Write patched copies, each to its place; one outcome per instance, in order, durable on return.
 
+    ``prefix`` is where the call writes to in each place.
     None stands for an instance that the patch leaves as it is: nothing is written for it. What is wrong with one
     becomes its Failure; ResourceExhausted (our own disk is full) is raised.
     """
     outcomes: list[Replacement | Failure | None] = []
     read: list[Read] = []
-    for instance, key in zip(instances, keys, strict=True):
-        try:
-            found = _update(instance, key, patch, web_url, blobs)
-        except ResourceExhausted:
-            raise
-        except StatusError as error:
-            outcomes.append(Failure(instance.path, error.status))
-            continue
-        if found is None:
-            outcomes.append(None)
-            continue
-        before, after = found
-        read.append(after)
-        outcomes.append(Replacement(instance, after.instance, *attributes_of(before)))
-    described = map(_as_it_is, describe(read), read)
-    blobs.flush()
+    with BatchWriters(blobs, prefix) as writers:
+        for instance, place in zip(instances, places, strict=True):
+            try:
+                found = _update(instance, writers.at(place), patch, web_url, blobs)
+            except ResourceExhausted:
+                raise
+            except StatusError as error:
+                outcomes.append(Failure(instance.path, error.status))
+                continue
+            if found is None:
+                outcomes.append(None)
+                continue
+            before, after = found
+            read.append(after)
+            outcomes.append(Replacement(instance, after.instance, *describe_study_and_series(before)))
+        described = map(_describe_by_own_header, describe(read), read)
+        writers.flush()
     return [item._replace(after=next(described)) if isinstance(item, Replacement) else item for item in outcomes]
 
 
-def _as_it_is(after: Instance | Failure, read: Read) -> Instance:
-    """With what its own header says, not the first one of its series: it is compared with what it said before."""
+def _describe_by_own_header(after: Instance | Failure, read: Read) -> Instance:
+    """Use the attributes of its own header, not of the first in its series: they are compared with its old ones."""
     assert isinstance(after, Instance) and after.description is not None  # noqa: S101 - it was read
-    study, series = attributes_of(read)
+    study, series = describe_study_and_series(read)
     return after._replace(description=after.description._replace(study=study, series=series))
 
 
-def _update(instance: StoredInstance, key: str, patch: Any, web_url: str, blobs: BlobStore) -> tuple[Read, Read] | None:
-    """The instance as it was, and as it is in the blob ``key``; None where nothing changes. Raises StatusError."""
+def _update(
+    instance: StoredInstance, writer: BlobWriter, patch: Any, web_url: str, blobs: Blobs
+) -> tuple[Read, Read] | None:
+    """The instance as it was, and as ``writer`` has written it; None where nothing changes. Raises StatusError."""
     with contain(instance.path, "while it was patched"):
-        return _rewritten(instance, key, patch, web_url, blobs)
+        return _rewrite(instance, writer, patch, web_url, blobs)
 
 
-def _rewritten(
-    instance: StoredInstance, key: str, patch: Any, web_url: str, blobs: BlobStore
+def _rewrite(
+    instance: StoredInstance, writer: BlobWriter, patch: Any, web_url: str, blobs: Blobs
 ) -> tuple[Read, Read] | None:
     with blobs.open(instance.blob_key) as opened:
         header = read_header(opened.read_at, opened.size)
@@ -125,7 +133,7 @@ def _rewritten(
         wanted = apply_patch(attributes, patch)
         if json.dumps(wanted) == json.dumps(attributes):
             return None
-        size = blobs.put(key, rebuild(opened, header, header_bytes, bulk_uri, wanted))
+        key, size = writer.put(rebuild(opened, header, header_bytes, bulk_uri, wanted), instance.uids)
     try:
         with blobs.open(key) as made:
             after = identify(made, key, size, instance.storage_class, instance.path)
@@ -133,6 +141,6 @@ def _rewritten(
             raise InvalidArgument("the patch changes a UID of the instance")
     except Exception:
         with suppress(StatusError):
-            blobs.delete(key)
+            writer.discard(key)
         raise
     return Read(instance.to_instance(), header, header_bytes), after

@@ -1,8 +1,8 @@
-"""Where uploaded bytes lie before a row names them: ``PLACE/STORE/stow/LOT/REQUEST/NUMBER.dcm``.
+"""Blobs of uploads: ``PLACE/STORE/stow/LOT/…``. A lot is a group of requests that write into the same segments.
 
-A lot is written down before anything lies in it and crossed out when all its requests have ended. What a crash leaves
-behind is then in the lots that are still there at the next start, and nowhere else. A lot in which a request has left
-bytes that could not be deleted, or of which nobody could say whether a row names them, stays written down, too.
+A lot has a row in the index from before its first blob until all its requests have ended. So what a crash leaves behind
+is in the lots whose rows exist at the next start (``upload_sweeps``). A lot also keeps its row where it is not known
+whether all its blobs have rows, or where a blob without a row could not be deleted.
 """
 
 from __future__ import annotations
@@ -13,50 +13,60 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import islice
 
-from gantry.dicom.part10 import read_header
-from gantry.errors import StatusError, Unavailable
-from gantry.ingest import AWAY
-from gantry.resources import Instance, Uids
-from gantry.seams import BlobStore, Seams, without_gaps
+from gantry.errors import StatusError
+from gantry.resources import Instance
+from gantry.seams import BlobWriter, Seams
 
 logger = logging.getLogger(__name__)
 
-LOT_REQUESTS, LOT_SECONDS = 1000, 600
-_CHUNK = 200
+LOT_REQUESTS, LOT_SECONDS = 10_000, 600
+"""One commit of the index for so many requests, and little to search after a crash."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
-    """``directory`` is for the blobs of one request."""
+    """An upload to a DICOM store, with the writers of its lot."""
 
+    seams: Seams
     store_id: int
-    directory: str
     _lot: _Lot
+    _used: list[BlobWriter] = field(default_factory=list)
 
-    def settle(self, seams: Seams, written: Sequence[Instance]) -> set[str]:
-        """Delete the blobs of instances whose commit ended in an error, but for those that a row names after all.
+    def writer(self, storage_class: str) -> BlobWriter:
+        """For the bytes of instances of a storage class."""
+        writer = self._lot.writer(self.seams, self.store_id, self.seams.place_of(storage_class))
+        if writer not in self._used:
+            self._used.append(writer)
+        return writer
 
-        An error may reach us after the rows have been written. The keys of the blobs that rows name; where the index
-        cannot be asked, nothing is deleted before the next start, and none are known.
+    def flush(self) -> None:
+        """Return when all that this request has written is durable; requests that wait together share a sync."""
+        for writer in self._used:
+            writer.flush()
+
+    def settle(self, written: Sequence[Instance]) -> set[str]:
+        """After a commit that raised an error: delete the blobs without rows; the keys of blobs that have rows.
+
+        An error may be raised although the rows were written. Where the index cannot be read, nothing is deleted
+        before the next start, and the result is empty.
         """
         try:
-            stored = seams.index.instances.find_stored(self.store_id, [item.uids for item in written])
+            stored = self.seams.index.instances.find_stored(self.store_id, [item.uids for item in written])
         except Exception:
-            logger.exception("%s: which of %d blobs have rows is not known; they stay", self.directory, len(written))
+            logger.exception("lot %d: which of %d blobs have rows is not known; they stay", self._lot.id, len(written))
             self._lot.unsettled = True
             return set()
         kept = {item.blob_key for item in stored.values()} & {item.blob_key for item in written}
         for item in written:
             if item.blob_key not in kept:
-                self.discard(seams.blobs, item.blob_key)
+                self.discard(item.blob_key)
         return kept
 
-    def discard(self, blobs: BlobStore, key: str) -> None:
+    def discard(self, key: str) -> None:
         """Delete a blob that no row names; where that fails, the next start does it."""
         try:
-            blobs.delete(key)
+            self.seams.blobs.delete(key)
         except StatusError as error:
             logger.warning("%s has no row, but cannot be deleted before the next start: %s", key, error.message)
             self._lot.unsettled = True
@@ -69,10 +79,22 @@ class _Lot:
     requests: int = 0
     open: int = 0
     unsettled: bool = False
+    _writers: dict[str, BlobWriter] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def is_full(self) -> bool:
         return self.requests >= LOT_REQUESTS or time.monotonic() - self.begun > LOT_SECONDS
+
+    def writer(self, seams: Seams, store_id: int, place: str) -> BlobWriter:
+        with self._lock:
+            if place not in self._writers:
+                self._writers[place] = seams.blobs.writer(f"{place}/{store_id}/stow/{self.id}/")
+            return self._writers[place]
+
+    def close(self) -> list[str]:
+        """The segments that were written."""
+        return [key for writer in self._writers.values() for key in writer.close()]
 
 
 class Uploads:
@@ -84,8 +106,8 @@ class Uploads:
         self._current: dict[int, _Lot] = {}
 
     @contextmanager
-    def request(self, store_id: int, storage_class: str) -> Iterator[Request]:
-        """A directory of its own for each request."""
+    def request(self, store_id: int) -> Iterator[Request]:
+        """A request that writes to the store while the block runs."""
         with self._lock:
             lot = self._current.get(store_id)
             if lot is None or lot.is_full:
@@ -93,10 +115,8 @@ class Uploads:
                 lot = self._current[store_id] = _Lot(self._seams.index.uploads.begin_upload(store_id))
             lot.requests += 1
             lot.open += 1
-            number = lot.requests
-        place = self._seams.place_of(storage_class)
         try:
-            yield Request(store_id, f"{place}/{store_id}/stow/{lot.id}/{number:04d}", lot)
+            yield Request(self._seams, store_id, lot)
         finally:
             with self._lock:
                 lot.open -= 1
@@ -104,58 +124,17 @@ class Uploads:
                     self._retire(lot)
 
     def close(self) -> None:
-        """Cross out what no request is using any more."""
+        """Remove the rows of lots that no request uses any more."""
         with self._lock:
             for lot in self._current.values():
                 self._retire(lot)
             self._current.clear()
 
     def _retire(self, lot: _Lot | None) -> None:
-        if lot is not None and not lot.open and not lot.unsettled:
-            with suppress(StatusError):  # the next start looks through it
-                self._seams.index.uploads.end_upload(lot.id)
-
-
-def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading.Event) -> None:
-    """Remove what requests of an earlier process left without a row. ``left``: its lots, crossed out one by one.
-
-    Raises what the blob store and the index raise; such a lot stays in ``left``.
-    """
-    while left and not stopping.is_set():
-        lot, store_id = left[0]
-        for place in seams.places:
-            for keys in _batches(seams, f"{place}/{store_id}/stow/{lot}/"):
-                if stopping.is_set():
-                    return
-                _sweep(seams, store_id, keys)
-        if not seams.blobs.exists():
-            raise Unavailable("a directory of blobs is not there any more; is it mounted?")
-        seams.index.uploads.end_upload(lot)
-        left.pop(0)
-
-
-def _batches(seams: Seams, prefix: str) -> Iterator[list[str]]:
-    found = without_gaps(seams.blobs.list(prefix))
-    while keys := [item.key for item in islice(found, _CHUNK)]:
-        yield keys
-
-
-def _sweep(seams: Seams, store_id: int, keys: list[str]) -> None:
-    uids = (found for key in keys if (found := _read_uids(seams, key)) is not None)
-    named = {item.blob_key for item in seams.index.instances.find_stored(store_id, uids).values()}
-    for key in keys:
-        if key not in named:
-            seams.blobs.delete(key)
-
-
-def _read_uids(seams: Seams, key: str) -> Uids | None:
-    """None for what is no whole instance: half a file that nobody was told of. Raises one of AWAY where that cannot be
-    known now."""
-    try:
-        with seams.blobs.open(key) as blob:
-            found = read_header(blob.read_at, blob.size)
-            return found.study_instance_uid, found.series_instance_uid, found.sop_instance_uid
-    except AWAY:
-        raise
-    except StatusError:
-        return None
+        """Seal the segments of a lot that nobody uses, and remove its row."""
+        if lot is None or lot.open:
+            return
+        with suppress(StatusError):  # the next start does the rest
+            segments = lot.close()
+            if not lot.unsettled:
+                self._seams.index.uploads.end_upload(lot.id, segments)

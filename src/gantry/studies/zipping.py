@@ -1,4 +1,4 @@
-"""Instances as one ZIP archive, made while it is sent. Memory holds a piece and the names of the entries."""
+"""Instances as one ZIP archive, written while it is sent. Memory holds one piece and the names of the entries."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _PIECE = 1 << 20
 
 
 def zip_instances(pieces: Iterable[Piece]) -> Iterator[bytes]:
-    """An archive of ``STUDY/SERIES/INSTANCE.dcm``. An error among the pieces ends it without its directory, so that no
-    reader takes it for whole.
+    """An archive of ``STUDY/SERIES/INSTANCE.dcm``. After an error it has no central directory, so that readers see that
+    it is incomplete.
 
-    Entries are deflated at level 0, which adds five bytes to 64 KiB: those who read an archive as it comes need to see
-    where each entry ends, and ZIP has that for deflated ones only (APPNOTE.TXT 4.4.4, bit 3). Sizes are 64 bits wide.
+    Entries are deflated at level 0, which adds five bytes to 64 KiB: readers of a stream must find the end of each
+    entry, and ZIP allows that only for deflated entries (APPNOTE.TXT 4.4.4, bit 3). Sizes are 64 bits wide.
     """
     out = _Sink()
     archive = zipfile.ZipFile(cast(Any, out), "w", zipfile.ZIP_DEFLATED, compresslevel=0)
@@ -29,14 +29,14 @@ def zip_instances(pieces: Iterable[Piece]) -> Iterator[bytes]:
                 if entry is not None:
                     entry.close()
                 entry = archive.open(f"{'/'.join(row.uids)}.dcm", "w", force_zip64=True)
-            assert entry is not None  # noqa: S101 - the first piece of an instance says so
+            assert entry is not None  # noqa: S101 - the first piece has ``begins``
             entry.write(piece.data)
             yield from out.take(_PIECE)
         if entry is not None:
             entry.close()
         archive.close()
     except BaseException:
-        with suppress(Exception):  # what it would still write goes nowhere
+        with suppress(Exception):  # its output is discarded
             if entry is not None:
                 entry.close()
             archive.close()
@@ -45,7 +45,7 @@ def zip_instances(pieces: Iterable[Piece]) -> Iterator[bytes]:
 
 
 class _Sink:
-    """What an archive writes to and a response reads from; it cannot go back."""
+    """A file that cannot seek: the archive writes to it and the response takes from it."""
 
     def __init__(self) -> None:
         self._held: list[bytes] = []
@@ -60,7 +60,7 @@ class _Sink:
         return
 
     def take(self, least: int = 0) -> Iterator[bytes]:
-        """What there is, if it is more than ``least``."""
+        """All bytes held, if there are more than ``least``."""
         if self._size > least:
-            found, self._held, self._size = b"".join(self._held), [], 0
-            yield found
+            data, self._held, self._size = b"".join(self._held), [], 0
+            yield data

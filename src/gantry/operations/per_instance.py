@@ -1,4 +1,4 @@
-"""One shape of three operations: do something to each instance that is chosen, in batches, from the checkpoint on."""
+"""What three operations have in common: process each selected instance, in batches, from the checkpoint on."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from gantry.operations.batches import cut, died, run_batch, run_in_order
-from gantry.operations.filtering import chosen, read_filter, refused_before
-from gantry.operations.second_look import look_again
+from gantry.operations.batches import cut, describe_death, run_batch, run_in_order
+from gantry.operations.filtering import count_refused_before, list_instances, read_filter
+from gantry.operations.moved_blobs import retry_moved
 from gantry.resources import Batch, Failure, Operation, StoredInstance
 from gantry.seams import Check, Seams, WorkerDied
 
@@ -21,12 +21,12 @@ Out = TypeVar("Out")
 
 @dataclass(frozen=True)
 class Work(Generic[Out]):
-    """What is done to instances. ``doing`` is for people: "wrote this instance".
+    """What is done to instances. ``doing`` is for messages: "wrote this instance".
 
     ``submit(number, instances, offset)`` starts a batch, its items numbered from ``offset`` on. ``to_batch(number,
-    instances, outcomes)`` is what there is to commit; checkpoint, failures and total are added. ``again`` makes
-    outcomes of instances whose bytes were moved meanwhile; without it they are submitted once more, under numbers that
-    the batch has not used. ``on_drop`` gets what was under way when the operation was interrupted.
+    instances, outcomes)`` returns the batch to commit; checkpoint, failures and total are added. ``again`` returns the
+    outcomes of instances whose blobs were moved meanwhile; without it they are submitted again, under numbers that the
+    batch has not used. ``on_drop`` is called with each batch that was killed by an interruption.
     """
 
     doing: str
@@ -37,26 +37,28 @@ class Work(Generic[Out]):
     limits: dict[str, Any] = field(default_factory=dict)
 
 
-def over_instances(seams: Seams, operation: Operation, work: Work[Out], check: Check) -> Generator[Batch, None, None]:
+def process_instances(
+    seams: Seams, operation: Operation, work: Work[Out], check: Check
+) -> Generator[Batch, None, None]:
     """Batches from the checkpoint on. Raises NotFound for a missing filter file or its bucket."""
-    refused = refused_before(operation)
+    refused = count_refused_before(operation)
     for batch in read_filter(seams, operation, check):
         refused += len(batch.failures)
         yield batch
-    count, found = chosen(seams, operation)
+    count, selected = list_instances(seams, operation)
 
     def on_death(instance: StoredInstance, error: WorkerDied) -> Out | Failure:
-        return died(instance.path, work.doing, error)
+        return describe_death(instance.path, work.doing, error)
 
     def again(number: int, used: int, moved: Sequence[StoredInstance]) -> list[Out | Failure]:
         return run_batch(lambda items, offset: work.submit(number, items, used + offset), moved, on_death, check)
 
-    batches = cut(found, attrgetter("size"), **work.limits)
+    batches = cut(selected, attrgetter("size"), **work.limits)
     results = run_in_order(work.submit, batches, seams.window, on_death, check, work.on_drop)
     with closing(results):
         for number, instances, first in results:
             run = work.again or partial(again, number, len(instances))
-            outcomes = look_again(seams, operation.store_id, instances, first, run)
+            outcomes = retry_moved(seams, operation.store_id, instances, first, run)
             yield replace(
                 work.to_batch(number, instances, outcomes),
                 checkpoint=instances[-1].position,

@@ -1,4 +1,4 @@
-"""Bytes that were moved to another place after an operation had read where they were."""
+"""Retries instances whose blobs were moved to another place after an operation had read their keys."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from gantry.seams import Seams
 Out = TypeVar("Out")
 
 
-def look_again(
+def retry_moved(
     seams: Seams,
     store_id: int,
     instances: Sequence[StoredInstance],
     outcomes: Sequence[Out | Failure],
     run: Callable[[Sequence[StoredInstance]], Sequence[Out | Failure]],
 ) -> list[Out | Failure]:
-    """The outcomes, those that were NotFound replaced by what ``run`` makes of where the bytes are now.
+    """The outcomes, where those that were NotFound are replaced by the outcomes of ``run`` with the present keys.
 
-    Instances that have not moved, or are not there any more, keep their outcome.
+    Instances that were not moved, or were deleted, keep their outcome.
     """
-    found = list(outcomes)
-    gone = [number for number, outcome in enumerate(found) if _is_gone(outcome)]
+    final = list(outcomes)
+    gone = [number for number, outcome in enumerate(final) if _is_gone(outcome)]
     now = seams.index.instances.find_stored(store_id, [instances[number].uids for number in gone])
     moved = []
     for number in gone:
@@ -35,8 +35,8 @@ def look_again(
     if moved:
         again = run([item for _, item in moved])
         for (number, _), outcome in zip(moved, again, strict=True):
-            found[number] = outcome
-    return found
+            final[number] = outcome
+    return final
 
 
 def _is_gone(outcome: object) -> bool:

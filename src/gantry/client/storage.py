@@ -1,0 +1,80 @@
+"""``gantry storage``: how the bytes of instances lie on the disks of a server, and moving them together."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import threading
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from gantry.client.terminal import note, say
+from gantry.config import DataDirectory, open_index, open_seams
+from gantry.errors import NotFound
+from gantry.operations.compaction import compact_files, compact_segments
+from gantry.operations.sweeper import sweep_garbage
+from gantry.seams import Seams
+from gantry.settings.loading import Settings, load_settings
+
+
+def show(args: argparse.Namespace) -> int:
+    """Print the segments of every store; a running server may go on meanwhile. Raises NotFound."""
+    with closing(open_index(_require_data(_load(args)))) as index:
+        totals = index.segments.list_totals()
+    if args.json:
+        print(json.dumps([each._asdict() | {"store": str(each.store or "")} for each in totals], indent=2))
+        return 0
+    for each in totals:
+        name = each.store or f"(deleted store {each.store_id})"
+        say(
+            f"{name}  {each.place}: {each.segments} segments, {each.live_instances} instances, "
+            f"{each.live_bytes} bytes in use, {each.freed_bytes} freed"
+        )
+    if not totals:
+        note(
+            "there are no segments; instances of 2 MiB and more, and those of older versions, have a file of their own"
+        )
+    return 0
+
+
+def compact(args: argparse.Namespace) -> int:
+    """Move small files of older versions into segments and rewrite sparse segments. Raises FailedPrecondition while a
+    server uses the directory."""
+    settings = _load(args)
+    _require_data(settings)
+    never = threading.Event()
+    with closing(DataDirectory(settings)) as directory:
+        seams = open_seams(settings, directory)
+        try:
+            if settings.layout == "files":
+                note("layout = files: small files stay what they are")
+            else:
+                for store_id in seams.index.segments.list_stores():
+                    compact_files(seams, store_id, never, partial(_end_batch, seams))
+            compact_segments(seams, never)
+            sweep_garbage(seams)
+        finally:
+            seams.executor.end()
+            seams.pixels.end()
+            seams.index.close()
+    return 0
+
+
+def _end_batch(seams: Seams, seen: int, moved: int) -> None:
+    """The files go at once: otherwise the disk would have to hold the whole store twice."""
+    sweep_garbage(seams)
+    note(f"{seen} instances looked at, {moved} moved")
+
+
+def _load(args: argparse.Namespace) -> Settings:
+    flags = {"data": args.data} if args.data else {}
+    return load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
+
+
+def _require_data(settings: Settings) -> Path:
+    path = Path(settings.data).absolute()
+    if not (path / "index.sqlite").is_file():
+        raise NotFound(f"{path} holds no index", advice="name the directory of a server with --data")
+    return path

@@ -1,0 +1,78 @@
+"""Where a batch writes the bytes of its instances, and what workers that died have left of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
+from types import TracebackType
+from typing import Self
+
+from gantry.resources import Batch
+from gantry.seams import Blobs, BlobWriter, Seams, without_gaps
+from gantry.storage.extents import object_of, parse_extent
+
+
+def item_prefix(directory: str, offset: int) -> str:
+    """Of what one call writes: the items of a batch from ``offset`` on. No two calls under way have the same."""
+    return f"{directory}.{offset:04d}-"
+
+
+def with_segments(batch: Batch) -> Batch:
+    """The batch with the segments that were written for it, and for no other: its commit seals them."""
+    keys = [item.blob_key for item in batch.instances]
+    keys += [item.blob_key for item in batch.changes if item.copied]
+    keys += [item.after.blob_key for item in batch.replacements]
+    segments = {extent.segment for key in (*keys, *batch.garbage) if (extent := parse_extent(key))}
+    return replace(batch, segments=tuple(sorted(segments)))
+
+
+class BatchWriters:
+    """The writers of one call, one for each place that it writes to. ``prefix`` is without the place."""
+
+    def __init__(self, blobs: Blobs, prefix: str) -> None:
+        self._blobs, self._prefix = blobs, prefix
+        self._writers: dict[str, BlobWriter] = {}
+
+    def at(self, place: str) -> BlobWriter:
+        if place not in self._writers:
+            self._writers[place] = self._blobs.writer(f"{place}/{self._prefix}")
+        return self._writers[place]
+
+    def flush(self) -> None:
+        """Return when all that was written is durable."""
+        for writer in self._writers.values():
+            writer.flush()
+
+    def close(self) -> tuple[str, ...]:
+        """The keys of the segments that were written. What was not flushed is removed."""
+        return tuple(key for writer in self._writers.values() for key in writer.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+
+class Tries:
+    """Counts the calls of each batch: after more than one, a worker has died and may have left bytes."""
+
+    def __init__(self, seams: Seams) -> None:
+        self._seams = seams
+        self._counts: Counter[int] = Counter()
+
+    def add(self, number: int) -> None:
+        """A call of a batch begins."""
+        self._counts[number] += 1
+
+    def find_left(self, number: int, directories: Iterable[str], keys: Iterable[str]) -> tuple[str, ...]:
+        """Objects of a batch whose calls have ended, but for those that hold the blobs ``keys``.
+
+        ``directories`` are where the batch writes to, with the place. Raises Unavailable.
+        """
+        if self._counts.pop(number, 0) < 2:  # the usual case: nothing to look for
+            return ()
+        used = set(map(object_of, keys))
+        found = (item.key for each in directories for item in without_gaps(self._seams.blobs.list(f"{each}.")))
+        return tuple(key for key in found if key not in used)

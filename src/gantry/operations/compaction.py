@@ -1,0 +1,100 @@
+"""Moves instances into new segments: what is left of a segment that has lost most of its instances, and files of
+older versions.
+
+Copies are written and durable first; then one transaction makes the rows name them and gives the old bytes up. They are
+written in a lot, like uploads, so what a crash leaves of them is removed at the next start (``studies.upload_sweeps``).
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+from gantry.containment import contain
+from gantry.errors import ResourceExhausted, StatusError
+from gantry.operations.batch_writers import BatchWriters
+from gantry.operations.batches import cut
+from gantry.operations.blob_keys import parse_place
+from gantry.resources import Change, StoredInstance
+from gantry.seams import Seams
+from gantry.storage.extents import parse_extent
+
+logger = logging.getLogger(__name__)
+
+SPARSE = 0.25
+"""A segment is rewritten when less than this share of its bytes is in use: the copies then cost a third of what is
+freed, or less, where the file system keeps the blocks of deleted instances."""
+
+FILE_BYTES = 2 << 20  # larger instances have a file of their own anyway: storage.local_writer.OWN_BYTES
+_SEGMENTS = 20  # looked at in one query
+_CHUNK = 200  # instances looked up in one query
+
+
+def compact_segments(seams: Seams, stopping: threading.Event) -> None:
+    """Rewrite segments of which little is left. An instance that cannot be read is logged and stays where it is."""
+    after = ""
+    while segments := seams.index.segments.list_sparse(_SEGMENTS, SPARSE, after):
+        for segment in segments:
+            if stopping.is_set():
+                return
+            move(seams, segment.store_id, list(_list_live(seams, segment.store_id, segment.key)))
+        after = segments[-1].key
+
+
+def compact_files(seams: Seams, store_id: int, stopping: threading.Event, tell: Callable[[int, int], None]) -> None:
+    """Move the instances of a store that have a small file of their own. ``tell`` gets how many instances were looked
+    at and how many were moved, in all. It may be run again after it was interrupted."""
+    seen = moved = 0
+    batches = cut(seams.index.instances.walk_store(store_id), lambda instance: instance.size)
+    for instances in batches:
+        if stopping.is_set():
+            return
+        moved += move(seams, store_id, [each for each in instances if _is_small_file(each)])
+        seen += len(instances)
+        tell(seen, moved)
+
+
+def move(seams: Seams, store_id: int, instances: Sequence[StoredInstance]) -> int:
+    """Copy instances into new segments in the same place; how many rows name their copies now."""
+    if not instances:
+        return 0
+    lot = seams.index.uploads.begin_upload(store_id)
+    segments: tuple[str, ...] = ()
+    try:
+        writers = BatchWriters(seams.blobs, f"{store_id}/stow/{lot}/")
+        try:
+            changes = [change for each in instances if (change := _copy(seams, writers, each)) is not None]
+            writers.flush()
+        finally:
+            segments = writers.close()
+        lost = seams.index.segments.move_instances(store_id, changes, segments)
+    finally:
+        seams.index.uploads.end_upload(lot, segments)
+    return len(changes) - len(lost)
+
+
+def _copy(seams: Seams, writers: BatchWriters, instance: StoredInstance) -> Change | None:
+    try:
+        with contain(instance.path, "while it was moved"), seams.blobs.open(instance.blob_key) as opened:
+            key = writers.at(parse_place(instance.blob_key)).copy_from(opened, instance.uids)
+    except ResourceExhausted:
+        raise
+    except StatusError as error:
+        logger.warning("%s cannot be moved and stays where it is: %s", instance.path, error.message)
+        return None
+    return Change(instance, instance.storage_class, key)
+
+
+def _list_live(seams: Seams, store_id: int, segment: str) -> Iterator[StoredInstance]:
+    """The instances whose rows name bytes in a segment, by its tables of contents."""
+    found = seams.blobs.entries(segment)
+    while entries := list(islice(found, _CHUNK)):
+        stored = seams.index.instances.find_stored(store_id, [entry.uids for entry in entries])
+        keys = {entry.key for entry in entries}
+        yield from (instance for instance in stored.values() if instance.blob_key in keys)
+
+
+def _is_small_file(instance: StoredInstance) -> bool:
+    return instance.size < FILE_BYTES and parse_extent(instance.blob_key) is None

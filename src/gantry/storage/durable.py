@@ -1,0 +1,65 @@
+"""Bytes that outlive a crash of the system, and the files that hold them while they are written."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import sys
+from collections.abc import Callable
+
+from gantry.errors import StatusError, Unavailable
+from gantry.system_errors import describe_os_error
+
+_WRITE = 0x02  # SYNC_FILE_RANGE_WRITE
+_fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has none
+
+
+class Part:
+    """A file that a writer writes. ``error`` is why nobody knows which of its last bytes are on the disk."""
+
+    def __init__(self, key: str, fd: int) -> None:
+        self.key, self.fd = key, fd
+        self.error: StatusError | None = None
+
+
+def sync_file(fd: int) -> None:
+    """Return when the bytes of a file are on disk. Raises Unavailable."""
+    try:
+        _fdatasync(fd)
+    except OSError as error:
+        raise refused(error) from None
+
+
+def start_writing(fd: int, offset: int = 0, length: int = 0) -> None:
+    """Let the disk begin with a range that is to be synced later; a ``length`` of 0: all to the end.
+
+    It promises nothing: what fails here is reported by the sync (sync_file_range(2)).
+    """
+    if _sync_file_range is not None:
+        _sync_file_range(fd, offset, length, _WRITE)
+
+
+def _load() -> Callable[[int, int, int, int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        function = ctypes.CDLL(None, use_errno=True).sync_file_range
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    call: Callable[[int, int, int, int], int] = function
+    return call
+
+
+_sync_file_range = _load()
+
+
+def most_file_bytes() -> int:
+    """How large a file of this process may be; 0 for no limit but that of the file system."""
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return 0 if most == resource.RLIM_INFINITY else most
+
+
+def refused(error: OSError) -> Unavailable:
+    return Unavailable(f"the disk refused to keep what was written: {describe_os_error(error)}")

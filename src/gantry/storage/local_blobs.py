@@ -1,0 +1,118 @@
+"""The bytes of stored instances in a directory: files of their own, and ranges of segments."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
+
+from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
+from gantry.storage.contents import read_tables
+from gantry.storage.extents import Entry, Extent, align, parse_extent
+from gantry.storage.local import LocalBlobStore, LocalObject, translate_read_error, translate_write_error
+from gantry.storage.local_deletion import free_extents, group_by_segment
+from gantry.storage.local_extents import GONE, free_extent, free_locked, is_freed, open_extent, open_to_free
+from gantry.storage.local_writer import OWN_BYTES, LocalWriter
+from gantry.storage.new_files import sync_directories
+
+
+class LocalBlobs(LocalBlobStore):
+    """One directory of blobs. ``shared``: small instances share segments; otherwise each has a file of its own."""
+
+    def __init__(self, root: str, shared: bool = True) -> None:
+        super().__init__(root, write_once=True)
+        self._own_bytes = OWN_BYTES if shared else 0
+
+    def writer(self, prefix: str) -> LocalWriter:
+        return LocalWriter(self, prefix, self._own_bytes)
+
+    def open(self, key: str) -> LocalObject:
+        extent = parse_extent(key)
+        if extent is None:
+            return super().open(key)
+        try:
+            return open_extent(self.root, self._name(extent.segment), extent)
+        except OSError as error:
+            raise translate_read_error(error) from None
+
+    def delete(self, key: str) -> None:
+        extent = parse_extent(key)
+        if extent is None:
+            return super().delete(key)
+        try:
+            name = self._name(extent.segment)
+        except NotFound:
+            return None
+        try:
+            free_extent(self.root, name, extent)
+        except OSError as error:
+            if error.errno not in GONE:
+                raise translate_write_error(error, key) from None
+            self._require()
+
+    def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
+        failed: dict[str, StatusError] = {}
+        for segment, extents in group_by_segment(keys):
+            with suppress(NotFound):  # the key can be no path
+                failed |= free_extents(self.root, self._name(segment), extents)
+        objects = [key for key in keys if parse_extent(key) is None]
+        for key in objects:
+            try:
+                super().delete(key)
+            except StatusError as error:
+                failed[key] = error
+        try:
+            if objects:
+                sync_directories(self.root, {os.fsencode(key.rpartition("/")[0]) for key in objects})
+            self._require()
+        except StatusError as error:
+            failed |= dict.fromkeys(keys, error)
+        return failed
+
+    def entries(self, segment: str) -> Iterator[Entry]:
+        with super().open(segment) as opened:
+            for table in read_tables(opened):
+                for entry in table.entries:
+                    extent = parse_extent(entry.key)
+                    if extent is not None and not is_freed(opened, extent.offset, extent.length):
+                        yield entry
+
+    def free_rest(self, segment: str, live: Collection[str]) -> None:
+        if not live:
+            return self.delete(segment)
+        if segment in live:
+            return None
+        kept = [_inside(segment, key) for key in live]
+        try:
+            fd = open_to_free(self.root, self._name(segment))
+            try:
+                _free_gaps(fd, segment, kept)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            gone = error.errno in GONE
+            raise (translate_read_error(error) if gone else translate_write_error(error, segment)) from None
+
+
+def _inside(segment: str, key: str) -> Extent:
+    extent = parse_extent(key)
+    if extent is None or extent.segment != segment:
+        raise InvalidArgument(f"{key} does not lie in {segment}")
+    return extent
+
+
+def _free_gaps(fd: int, segment: str, live: Collection[Extent]) -> None:
+    """Free all but the ranges ``live`` and the tables. What is being read stays, and the last such is reported."""
+    opened = LocalObject(fd, segment)
+    kept = [(each.offset, each.end) for each in live]
+    kept += [(table.offset, align(table.end)) for table in read_tables(opened)]
+    start, busy = 0, None
+    for offset, end in (*sorted(kept), (align(opened.size), 0)):
+        if start < offset:
+            try:
+                free_locked(fd, start, offset, segment)
+            except Unavailable as error:
+                busy = error
+        start = max(start, end)
+    if busy is not None:
+        raise busy

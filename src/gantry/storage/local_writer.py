@@ -1,0 +1,139 @@
+"""Writing instances into a directory: small ones share segments, large ones have a file of their own."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+
+from gantry.errors import StatusError
+from gantry.resources import Uids
+from gantry.seams import OpenedObject
+from gantry.storage.durable import Part
+from gantry.storage.extents import align, parse_extent
+from gantry.storage.group_commit import BROKEN_OFF, GroupCommit
+from gantry.storage.local import LocalBlobStore, LocalObject, fill_from, translate_write_error, write_chunks
+from gantry.storage.local_extents import CHECKED, looks_freed
+from gantry.storage.new_files import NewFiles
+from gantry.storage.own_objects import OwnObjects
+from gantry.storage.pieces import read_pieces
+from gantry.storage.segments import Segments, most_segment_bytes
+
+OWN_BYTES = 8 << 20
+"""Instances of so many bytes or more get a file of their own (docs/decisions/0016-segments.md)."""
+
+HELD_BYTES = 4 << 20
+"""Bytes of an instance of unknown size that are held in memory; a larger one gets a file of its own, too."""
+
+
+class _Mine(threading.local):
+    """The files that a thread has written to since its last flush."""
+
+    def __init__(self) -> None:
+        self.parts: set[Part] = set()
+
+
+class LocalWriter:
+    """``own_bytes``: the size from which an instance has a file of its own; 0 for all of them."""
+
+    def __init__(self, store: LocalBlobStore, prefix: str, own_bytes: int = OWN_BYTES) -> None:
+        self._store, self._prefix, self._own_bytes = store, prefix, own_bytes
+        self._files = NewFiles(store, prefix)
+        self._segments = Segments(self._files)
+        self._own = OwnObjects(self._files)
+        self._commit = GroupCommit(self._sync)
+        self._mine = _Mine()
+
+    def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
+        with self._errors():
+            if uids is None:
+                return self._write_own(lambda fd: write_chunks(fd, chunks))
+            held, rest = _gather(chunks, min(self._own_bytes, HELD_BYTES))
+            size = sum(map(len, held))
+            if size < HELD_BYTES and self._goes_into_segment(held, size):
+                return self._append(held, size, uids), size
+            return self._write_own(lambda fd: write_chunks(fd, chain(held, rest)))
+
+    def copy_from(self, source: OpenedObject, uids: Uids) -> str:
+        with self._errors():
+            if source.size < self._own_bytes:
+                pieces = read_pieces(source) if isinstance(source, LocalObject) else source.chunks()
+                held, rest = _gather(pieces, CHECKED)
+                if self._goes_into_segment(held, source.size):
+                    return self._append(chain(held, rest), source.size, uids)
+            return self._write_own(fill_from(source))[0]
+
+    def discard(self, key: str) -> None:
+        extent = parse_extent(key)
+        if extent is not None:
+            self._segments.discard(extent)
+        self._store.delete(key)
+
+    def flush(self) -> None:
+        mine, self._mine.parts = self._mine.parts, set()
+        self._commit.run()
+        for part in mine:
+            if part.error is not None:
+                raise copy.copy(part.error)
+
+    def close(self) -> tuple[str, ...]:
+        self._own.close()
+        return self._segments.close()
+
+    def _goes_into_segment(self, start: Sequence[bytes], size: int) -> bool:
+        """A range that begins with nothing but zeros would look like one that was freed."""
+        if size >= self._own_bytes or align(size) > most_segment_bytes():
+            return False
+        return not looks_freed(_first_bytes(start))
+
+    def _append(self, chunks: Iterable[bytes], size: int, uids: Uids) -> str:
+        segment, key = self._segments.append(chunks, size, uids)
+        self._mine.parts.add(segment)
+        return key
+
+    def _write_own(self, fill: Callable[[int], int]) -> tuple[str, int]:
+        if self._own.is_full:
+            self._commit.run()
+        part, size = self._own.write(fill)
+        self._mine.parts.add(part)
+        return part.key, size
+
+    def _sync(self) -> None:
+        own, steps = self._own.take(), self._segments.take()
+        try:
+            with self._errors():
+                self._own.sync(own)
+                self._segments.sync(steps)
+                self._files.sync_names()
+        except BaseException as error:
+            for part in (*own, *(step.segment for step in steps)):
+                part.error = error if isinstance(error, StatusError) else BROKEN_OFF
+            raise
+        finally:
+            self._own.settle(own)
+            self._segments.settle(steps)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise translate_write_error(error, self._prefix) from None
+
+
+def _first_bytes(chunks: Sequence[bytes]) -> bytes:
+    """As many as say whether a range was freed."""
+    return b"".join(islice((chunk[:CHECKED] for chunk in chunks if chunk), CHECKED))[:CHECKED]
+
+
+def _gather(chunks: Iterable[bytes], most: int) -> tuple[list[bytes], Iterator[bytes]]:
+    """So many chunks that they have ``most`` bytes, or all of them; and the others."""
+    left = iter(chunks)
+    held: list[bytes] = []
+    size = 0
+    while size < most and (chunk := next(left, None)) is not None:
+        held.append(chunk)
+        size += len(chunk)
+    return held, left

@@ -1,0 +1,86 @@
+"""New files that nobody else writes to, and the syncing of their names."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import secrets
+import threading
+from collections.abc import Collection
+from itertools import count
+
+from gantry.errors import StatusError
+from gantry.storage.beneath import create_beneath, open_directory
+from gantry.storage.durable import refused
+from gantry.storage.local import LocalBlobStore
+
+logger = logging.getLogger(__name__)
+
+_CREATE = os.O_RDWR | os.O_EXCL
+
+
+class NewFiles:
+    """Makes files whose names begin with ``prefix``, a path below the store's directory, and never repeat.
+
+    Safe to use from many threads.
+    """
+
+    def __init__(self, store: LocalBlobStore, prefix: str) -> None:
+        self._store, self._prefix = store, prefix
+        self._numbers = count()
+        self._lock = threading.Lock()
+        self._changed: set[bytes] = set()
+
+    def create(self, suffix: str) -> tuple[str, int]:
+        """The key of a new file, and a descriptor to write and read it. Raises OSError, InvalidArgument."""
+        key = f"{self._prefix}{next(self._numbers):04d}-{secrets.token_hex(8)}{suffix}"
+        name = self._store.name_to_write(key)
+        fd = create_beneath(self._store.root, name, _CREATE)
+        with self._lock:
+            self._changed.add(name.rpartition(b"/")[0])
+        return key, fd
+
+    def sync_names(self) -> None:
+        """Return when the names of all files made so far are on disk: all directories that lead to them are synced,
+        for any of them may be new. Raises Unavailable."""
+        with self._lock:
+            changed, self._changed = self._changed, set()
+        sync_directories(self._store.root, changed)
+
+    def remove(self, key: str) -> bool:
+        """Whether a file that no row names is gone."""
+        try:
+            self._store.delete(key)
+        except StatusError as error:
+            logger.warning("%s was not finished, but cannot be deleted: %s", key, error.message)
+            return False
+        return True
+
+
+def sync_directories(root: bytes, names: Collection[bytes]) -> None:
+    """Return when the names in these directories, and in those above them, are on disk. Raises Unavailable."""
+    for directory in sorted({above for each in names for above in _climb(each)}, reverse=True):
+        try:
+            _sync_directory(root, directory)
+        except FileNotFoundError:
+            pass  # all that lay in it is deleted already
+        except OSError as error:
+            raise refused(error) from None
+
+
+def _climb(directory: bytes) -> list[bytes]:
+    """The directory and those above it, the root too."""
+    parts = directory.split(b"/") if directory else []
+    return [b"/".join(parts[:length]) for length in range(len(parts) + 1)]
+
+
+def _sync_directory(root: bytes, name: bytes) -> None:
+    fd = open_directory(root, name)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems keep names by themselves and have no such call
+            raise
+    finally:
+        os.close(fd)

@@ -1,0 +1,218 @@
+"""Segments: files that instances share. One writer appends to one of them until it is full, then to the next."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+import google_crc32c
+
+from gantry.errors import Aborted, FailedPrecondition
+from gantry.resources import Uids
+from gantry.storage.contents import Row, encode_table
+from gantry.storage.durable import Part, most_file_bytes, start_writing, sync_file
+from gantry.storage.extents import SUFFIX, Extent, align
+from gantry.storage.holes import free_range
+from gantry.storage.local import write_at
+from gantry.storage.new_files import NewFiles
+from gantry.system_errors import describe_os_error
+
+logger = logging.getLogger(__name__)
+
+SEGMENT_BYTES = 64 << 20
+"""Measured (docs/decisions/0016-segments.md): from 32 MiB on the creation of a file does not show any more."""
+
+WRITE_BEHIND_BYTES = 8 << 20
+"""So much is handed to the disk at once while the next is written: the sync at the end finds little left."""
+
+_FOR_TABLES = 8  # one part in so many of the largest file is kept free for tables of contents
+
+
+class Segment(Part):
+    """``end`` is where the next thing begins. ``rows`` are whole instances that stand in no table yet.
+
+    ``lost`` are those of a sync that failed.
+    """
+
+    def __init__(self, key: str, fd: int) -> None:
+        super().__init__(key, fd)
+        self.end = 0
+        self.started = 0
+        self.writing = 0
+        self.rows: list[Row] = []
+        self.lost: list[Row] = []
+        self.is_durable = False  # it has a table on disk
+
+    def reserve(self, length: int) -> int:
+        """The offset of so many bytes."""
+        offset, self.end = self.end, align(self.end + length)
+        return offset
+
+    def free_lost(self) -> None:
+        """Free what stands in no table that is on disk."""
+        for row in (*self.rows, *self.lost):
+            try:
+                free_range(self.fd, row.offset, align(row.length))
+            except OSError as error:
+                logger.warning("%s: what was not finished keeps its place: %s", self.key, describe_os_error(error))
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+        self.fd = -1
+
+
+class Step(NamedTuple):
+    """A table that is to be written, and its rows."""
+
+    segment: Segment
+    rows: list[Row]
+    offset: int
+    table: bytes
+
+
+class Segments:
+    """The segments of one writer. Safe to use from many threads: bytes are written outside of the lock."""
+
+    def __init__(self, files: NewFiles) -> None:
+        self._files = files
+        self._lock = threading.Condition()
+        self._current: Segment | None = None
+        self._all: list[Segment] = []
+        self._closed = False
+
+    def append(self, chunks: Iterable[bytes], length: int, uids: Uids) -> tuple[Segment, str]:
+        """Write an instance of at most ``most_segment_bytes()``; its key.
+
+        Raises what ``chunks`` raise, Aborted where they do not have ``length`` bytes, OSError, FailedPrecondition after
+        ``close``, and the error of a sync that failed meanwhile.
+        """
+        segment, offset = self._reserve(length)
+        try:
+            crc = _write(segment.fd, chunks, offset, length)
+        except BaseException:
+            self._give_back(segment, offset, length)
+            raise
+        self._complete(segment, Row(offset, length, uids, crc))
+        self._write_behind(segment)
+        return segment, str(Extent(segment.key, offset, length))
+
+    def _reserve(self, length: int) -> tuple[Segment, int]:
+        with self._lock:
+            if self._closed:
+                raise FailedPrecondition("the writer is closed")
+            segment = self._with_room(length)
+            segment.writing += 1
+            return segment, segment.reserve(length)
+
+    def _complete(self, segment: Segment, row: Row) -> None:
+        with self._lock:
+            self._end_write(segment)
+            if segment.error is not None:
+                segment.lost.append(row)
+                raise copy.copy(segment.error)
+            segment.rows.append(row)
+
+    def _write_behind(self, segment: Segment) -> None:
+        with self._lock:
+            fd, start, end = segment.fd, segment.started, segment.end
+            if end - start < WRITE_BEHIND_BYTES or fd < 0:
+                return
+            segment.started = end
+        start_writing(fd, start, end - start)  # may wait for the disk, so others must be able to go on
+
+    def _end_write(self, segment: Segment) -> None:
+        segment.writing -= 1
+        self._lock.notify_all()
+
+    def _with_room(self, length: int) -> Segment:
+        current = self._current
+        if current is None or current.error is not None or current.end + align(length) > most_segment_bytes():
+            current = self._current = Segment(*self._files.create(SUFFIX))
+            self._all.append(current)
+        return current
+
+    def _give_back(self, segment: Segment, offset: int, length: int) -> None:
+        """Nothing of a write that failed stays: its range is a hole, or the place of the next instance."""
+        with suppress(OSError):
+            free_range(segment.fd, offset, align(length))
+        with self._lock:
+            self._end_write(segment)
+            if segment.end == align(offset + length):
+                segment.end = offset
+
+    def discard(self, extent: Extent) -> None:
+        """Keep an instance out of the next table; a table that is written already still lists it."""
+        with self._lock:
+            for segment in self._all:
+                if segment.key == extent.segment:
+                    segment.rows = [row for row in segment.rows if row.offset != extent.offset]
+
+    def take(self) -> list[Step]:
+        """What is to be synced now."""
+        with self._lock:
+            return [self._step(segment) for segment in self._all if segment.rows and segment.error is None]
+
+    def _step(self, segment: Segment) -> Step:
+        rows, segment.rows = segment.rows, []
+        table = encode_table(segment.key, rows, segment.end)
+        return Step(segment, rows, segment.reserve(len(table)), table)
+
+    def sync(self, taken: list[Step]) -> None:
+        """Raises OSError, Unavailable."""
+        for step in taken:
+            write_at(step.segment.fd, step.table, step.offset)
+        for step in taken:
+            sync_file(step.segment.fd)
+
+    def settle(self, taken: list[Step]) -> None:
+        """After the sync, whether it succeeded or not."""
+        with self._lock:
+            for segment, rows, _, _ in taken:
+                if segment.error is None:
+                    segment.is_durable = True
+                else:
+                    segment.lost += [*rows, *segment.rows]
+                    segment.rows = []
+            self._close_files()
+
+    def _close_files(self) -> None:
+        """Of segments that are full and on disk."""
+        for segment in self._all:
+            if segment is not self._current and not (segment.writing or segment.rows or segment.lost):
+                segment.close()
+
+    def close(self) -> tuple[str, ...]:
+        """The keys of the segments; those in which nothing is on disk are removed, and all that is in no table."""
+        with self._lock:
+            self._closed = True
+            self._lock.wait_for(lambda: not any(segment.writing for segment in self._all))
+        for segment in self._all:
+            segment.free_lost()
+            segment.close()
+        return tuple(each.key for each in self._all if each.is_durable or not self._files.remove(each.key))
+
+
+def _write(fd: int, chunks: Iterable[bytes], offset: int, length: int) -> int:
+    """The CRC32C of what was written."""
+    crc = written = 0
+    for chunk in chunks:
+        if written + len(chunk) > length:
+            raise Aborted(f"has more than the {length} bytes it was said to have")
+        write_at(fd, chunk, offset + written)
+        crc = google_crc32c.extend(crc, chunk)
+        written += len(chunk)
+    if written < length:
+        raise Aborted(f"only {written} of {length} bytes could be read")
+    return crc
+
+
+def most_segment_bytes() -> int:
+    """Where a segment is full: less where the process may not write files as large as that."""
+    most = most_file_bytes()
+    return min(SEGMENT_BYTES, most - most // _FOR_TABLES) if most else SEGMENT_BYTES

@@ -1,0 +1,89 @@
+"""What uploads of an earlier process have left without rows: the index says which bytes have rows, and they stay."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from itertools import islice
+
+from gantry.dicom.part10 import read_header
+from gantry.errors import StatusError, Unavailable
+from gantry.ingest import AWAY
+from gantry.resources import StoredInstance, Uids
+from gantry.seams import Seams, without_gaps
+from gantry.storage.extents import SUFFIX
+
+_CHUNK = 200  # blobs looked up in one query
+
+
+def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading.Event) -> None:
+    """Remove blobs without rows of an earlier process. ``left``: its lots, removed from the list one by one.
+
+    Raises what the blob store and the index raise; such a lot stays in ``left``.
+    """
+    while left and not stopping.is_set():
+        lot, store_id = left[0]
+        segments: list[str] = []
+        for place in seams.places:
+            for keys in _list_batches(seams, f"{place}/{store_id}/stow/{lot}/"):
+                if stopping.is_set():
+                    return
+                segments += _sweep(seams, store_id, keys)
+        if not seams.blobs.exists():
+            raise Unavailable("a directory of blobs is not there any more; is it mounted?")
+        seams.blobs.flush()
+        seams.index.uploads.end_upload(lot, segments)
+        left.pop(0)
+
+
+def _list_batches(seams: Seams, prefix: str) -> Iterator[list[str]]:
+    found = without_gaps(seams.blobs.list(prefix))
+    while keys := [item.key for item in islice(found, _CHUNK)]:
+        yield keys
+
+
+def _sweep(seams: Seams, store_id: int, keys: list[str]) -> list[str]:
+    """Free what has no row; those of the keys that are segments."""
+    segments = [key for key in keys if key.endswith(SUFFIX)]
+    for key in segments:
+        _free_rest(seams, store_id, key)
+    _delete_objects(seams, store_id, [key for key in keys if not key.endswith(SUFFIX)])
+    return segments
+
+
+def _free_rest(seams: Seams, store_id: int, segment: str) -> None:
+    """Rows are written after the table of contents that names their instances, so none is missing from the tables."""
+    live: list[str] = []
+    entries = seams.blobs.entries(segment)
+    while chunk := list(islice(entries, _CHUNK)):
+        stored = seams.index.instances.find_stored(store_id, [entry.uids for entry in chunk])
+        live += [entry.key for entry in chunk if _is_at(stored.get(entry.uids), entry.key)]
+    seams.blobs.free_rest(segment, live)
+
+
+def _is_at(stored: StoredInstance | None, key: str) -> bool:
+    return stored is not None and stored.blob_key == key
+
+
+def _delete_objects(seams: Seams, store_id: int, keys: list[str]) -> None:
+    """Objects of their own that no row names. Those that cannot be read are looked for in all rows of the index."""
+    uids = {key: _read_uids(seams, key) for key in keys}
+    known = [each for each in uids.values() if each is not None]
+    named = {item.blob_key for item in seams.index.instances.find_stored(store_id, known).values()}
+    if unread := [key for key in keys if uids[key] is None]:
+        named |= seams.index.uploads.find_named(unread)
+    for key in keys:
+        if key not in named:
+            seams.blobs.delete(key)
+
+
+def _read_uids(seams: Seams, key: str) -> Uids | None:
+    """None for what is no whole instance. Raises one of AWAY where that cannot be known now."""
+    try:
+        with seams.blobs.open(key) as blob:
+            header = read_header(blob.read_at, blob.size)
+            return header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid
+    except AWAY:
+        raise
+    except StatusError:
+        return None

@@ -1,0 +1,192 @@
+"""What is short is answered while all threads for what is long are taken; what a client has left is not begun."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import httpx
+import pytest
+
+from gantry import server
+from gantry.api import app, intake
+from gantry.api.lanes import Lane
+from gantry.settings.loading import Settings
+from gantry.storage.places import PlacedBlobStore
+from tests.support.dicom import make_instance
+
+DATASET = "/v1/projects/p/locations/us-central1/datasets/d"
+STORE = f"{DATASET}/dicomStores/s"
+STUDIES = f"{STORE}/dicomWeb/studies"
+INSTANCE = f"{STUDIES}/1.2/series/1.2.3/instances/1.2.3.4"
+OPERATION = f"{DATASET}/operations/1"
+DICOM = {"content-type": "application/dicom"}
+READS = (STORE, f"{STORE}:getIamPolicy", f"{STUDIES}/1.2/metadata", f"{INSTANCE}/metadata", "/readyz", "/console/")
+SEARCHES = (f"{STUDIES}?limit=1", f"{STORE}/dicomWeb/instances?limit=1")
+FILES = (INSTANCE, f"{STUDIES}/1.2")
+ANY = {"accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'}
+SECONDS = 60.0
+"""Much longer than an answer takes, and much shorter than a thread would be waited for that never comes."""
+
+
+@pytest.fixture
+def gantry(tmp_path: Path) -> Iterator[server.Gantry]:
+    settings = Settings(data=str(tmp_path / "data"), auth="none", workers=1)
+    with server.open_server(settings, server.Edge(settings)) as made:
+
+        async def prepare(client: httpx.AsyncClient) -> None:
+            await client.post(f"{DATASET.rpartition('/')[0]}?datasetId=d")
+            await client.post(f"{STORE.rpartition('/')[0]}?dicomStoreId=s")
+            data = make_instance("1.2", "1.2.3", "1.2.3.4")
+            assert (await client.post(STUDIES, content=data, headers=DICOM)).status_code == 200
+
+        run(made, prepare)
+        yield made
+
+
+def run(gantry: server.Gantry, work: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
+    async def begin() -> Any:
+        transport = httpx.ASGITransport(gantry.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8080") as client:
+            return await asyncio.wait_for(work(client), SECONDS)
+
+    return asyncio.run(begin())
+
+
+def _all_but(lane: Lane) -> tuple[Lane, ...]:
+    return tuple(each for each in Lane if each is not lane)
+
+
+async def take(limiter: anyio.CapacityLimiter) -> None:
+    """All its places."""
+    for _ in range(int(limiter.available_tokens)):
+        limiter.acquire_on_behalf_of_nowait(object())
+
+
+@pytest.mark.parametrize(
+    ("full", "paths"),
+    [
+        (_all_but(Lane.READ), ("/healthz", *READS)),
+        (_all_but(Lane.SEARCH), ("/healthz", *SEARCHES)),
+        (_all_but(Lane.LONG), ("/healthz", *FILES)),
+        (tuple(Lane), ("/healthz",)),
+    ],
+)
+def test_no_lane_waits_for_another(gantry: server.Gantry, full: tuple[Lane, ...], paths: tuple[str, ...]) -> None:
+    async def work(client: httpx.AsyncClient) -> list[int]:
+        await take(anyio.to_thread.current_default_thread_limiter())
+        for lane in full:
+            await take(gantry.app._lanes[lane])
+        return [(await client.get(path, headers=ANY if path in FILES else {})).status_code for path in paths]
+
+    assert run(gantry, work) == [200] * len(paths)
+
+
+@pytest.mark.parametrize(
+    ("lane", "verb", "path"),
+    [
+        *((Lane.READ, "GET", path) for path in (STORE, OPERATION, f"{STUDIES}/1.2/metadata", "/console/", "/metrics")),
+        *((Lane.SEARCH, "GET", path) for path in SEARCHES),
+        *((Lane.PICTURE, "GET", f"{INSTANCE}/{kind}") for kind in ("rendered", "thumbnail", "frames/1/rendered")),
+        *((Lane.LONG, "GET", path) for path in (*FILES, f"{INSTANCE}/frames/1", f"{INSTANCE}/bulkdata/7FE00010")),
+        (Lane.WRITE, "DELETE", f"{STUDIES}/9.9"),
+        (Lane.WRITE, "PATCH", f"{STORE}?updateMask=labels"),
+        (Lane.SIGN_IN, "GET", "/sign-in"),
+        (Lane.SIGN_IN, "POST", "/token"),
+    ],
+)
+def test_each_request_has_its_lane(
+    gantry: server.Gantry, monkeypatch: pytest.MonkeyPatch, lane: Lane, verb: str, path: str
+) -> None:
+    assert _lanes_of(gantry, monkeypatch, verb, path) == [lane]
+
+
+def test_a_search_that_reads_all_headers_of_a_study_leaves_the_lane_of_searches(
+    gantry: server.Gantry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = f"{STUDIES}/1.2/instances?ProtocolName=x"
+    assert _lanes_of(gantry, monkeypatch, "GET", path) == [Lane.SEARCH, Lane.LONG]
+
+
+def _lanes_of(gantry: server.Gantry, monkeypatch: pytest.MonkeyPatch, verb: str, path: str) -> list[Lane]:
+    """Of the threads that a request is answered in."""
+    used: list[Lane] = []
+
+    async def run_sync(function: Callable[..., Any], *args: Any, limiter: Any = None) -> Any:
+        used.extend(lane for lane in Lane if gantry.app._lanes[lane] is limiter)
+        return await anyio.to_thread.run_sync(function, *args, limiter=limiter)
+
+    monkeypatch.setattr(app, "run_sync", run_sync)
+    run(gantry, lambda client: client.request(verb, path, json={"labels": {}} if verb == "PATCH" else None))
+    return used
+
+
+@pytest.mark.parametrize(
+    ("lane", "path"),
+    [
+        (Lane.READ, STORE),
+        (Lane.READ, "/console/"),
+        (Lane.SEARCH, STUDIES),
+        (Lane.PICTURE, f"{INSTANCE}/rendered"),
+        (Lane.LONG, INSTANCE),
+    ],
+)
+def test_what_waits_for_a_thread_is_not_begun_once_its_client_has_left(
+    gantry: server.Gantry, monkeypatch: pytest.MonkeyPatch, lane: Lane, path: str
+) -> None:
+    begun = []
+    for name in ("_begin", "_begin_json", "_show"):
+        monkeypatch.setattr(app, name, lambda *_, name=name: begun.append(name))
+
+    async def work(client: httpx.AsyncClient) -> list[Any]:
+        await take(gantry.app._lanes[lane])
+        sent: list[Any] = []
+
+        async def leave() -> Any:
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"",
+            "headers": [(b"host", b"127.0.0.1")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8080),
+            "scheme": "http", "http_version": "1.1", "root_path": "",
+        }  # fmt: skip
+        await gantry.app(scope, leave, send)
+        return sent
+
+    assert run(gantry, work)[0]["status"] == 499
+    assert not begun
+
+
+def test_an_upload_has_no_place_among_those_that_work_while_the_disk_is_waited_for(
+    gantry: server.Gantry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places: list[int] = []
+    flush, read = PlacedBlobStore.flush, intake._Reader.read
+
+    def count(*_: Any) -> None:
+        places.append(gantry.app._intake._working.borrowed_tokens)
+
+    def flush_and_count(blobs: PlacedBlobStore) -> None:
+        count()
+        flush(blobs)
+
+    def read_and_count(reader: Any) -> bytes:
+        count()
+        return read(reader)
+
+    monkeypatch.setattr(PlacedBlobStore, "flush", flush_and_count)
+    monkeypatch.setattr(intake._Reader, "read", read_and_count)
+
+    async def work(client: httpx.AsyncClient) -> None:
+        data = make_instance("1.2", "1.2.3", "1.2.3.5")
+        assert (await client.post(STUDIES, content=data, headers=DICOM)).status_code == 200
+
+    run(gantry, work)
+    assert places[0] == 1 and places[-1] == 0
+    assert gantry.app._intake._working.borrowed_tokens == 0

@@ -1,0 +1,234 @@
+"""What is left of segments moves together, whatever step a crash comes at; nothing else changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry.errors import Unavailable
+from gantry.names import ResourcePath
+from gantry.operations.compaction import compact_files, compact_segments
+from gantry.operations.sweeper import sweep_garbage
+from gantry.seams import Seams
+from gantry.storage.extents import SUFFIX, align, parse_extent
+from gantry.storage.local_blobs import LocalBlobs
+from gantry.storage.places import PlacedBlobStore
+from gantry.studies.upload_sweeps import sweep_uploads
+from tests.faults.house import STORE, House
+from tests.support.blobs import find_blobs, used_bytes
+
+NEVER = threading.Event()
+KEPT = 12  # every so many instances stay
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+def read_all(house: House) -> dict[str, bytes]:
+    """What is stored, by its path, read by way of the store of blobs."""
+    found = {}
+    for instance in house.seams.index.instances.walk_store(1):
+        with house.seams.blobs.open(instance.blob_key) as opened:
+            found[instance.path] = b"".join(opened.chunks())
+    return found
+
+
+def thin_out(house: House) -> dict[str, bytes]:
+    """Import, then delete most instances; those that are left."""
+    house.carry_to_the_end()
+    for number, instance in enumerate(list(house.seams.index.instances.walk_store(1))):
+        if number % KEPT:
+            house.seams.index.deletion.delete_instance(STORE, ResourcePath(*instance.uids))
+    sweep_garbage(house.seams)
+    return read_all(house)
+
+
+def objects(house: House) -> set[Path]:
+    return {blob.path for blob in find_blobs(house.data / "blobs").values()}
+
+
+def check(house: House, left: dict[str, bytes]) -> None:
+    """The instances that are left, and no byte of anything else: the disk is counted."""
+    assert read_all(house) == left
+    rows = {instance.blob_key for instance in house.seams.index.instances.walk_store(1)}
+    assert set(find_blobs(house.data / "blobs")) == rows
+    assert house.seams.index.garbage.list_blobs() == []
+    assert house.seams.index.uploads.list_uploads() == []
+    segments = {extent.segment for key in rows if (extent := parse_extent(key))}
+    tables = sum(bytes_of_tables(house.data / "blobs", segment) for segment in segments)
+    assert used_bytes(house.data / "blobs") == sum(align(len(data)) for data in left.values()) + tables
+
+
+def bytes_of_tables(root: Path, segment: str) -> int:
+    from gantry.storage.contents import read_tables
+
+    with LocalBlobs(str(root)).open(segment) as opened:
+        return sum(align(table.end - table.offset) for table in read_tables(opened))
+
+
+def test_what_is_left_of_segments_moves_together(house: House) -> None:
+    left = thin_out(house)
+    before = objects(house)
+    check(house, left)
+    compact_segments(house.seams, NEVER)
+    sweep_garbage(house.seams)
+    check(house, left)
+    after = objects(house)
+    assert not before & after
+    assert len(after) <= len(before)
+    compact_segments(house.seams, NEVER)
+    sweep_garbage(house.seams)
+    assert objects(house) == after  # there is nothing more to do
+
+
+def test_a_segment_of_which_enough_is_left_stays(house: House) -> None:
+    house.carry_to_the_end()
+    before, left = objects(house), read_all(house)
+    compact_segments(house.seams, NEVER)
+    assert objects(house) == before
+    check(house, left)
+
+
+def test_an_instance_that_cannot_be_read_stays_and_the_others_move(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = thin_out(house)
+    instances = list(house.seams.index.instances.walk_store(1))
+    damaged = instances[3]
+    find_blobs(house.data / "blobs")[damaged.blob_key].remove()
+    compact_segments(house.seams, NEVER)
+    sweep_garbage(house.seams)
+    now = {each.path: each.blob_key for each in house.seams.index.instances.walk_store(1)}
+    assert now[damaged.path] == damaged.blob_key
+    assert all(now[each.path] != each.blob_key for each in instances if each is not damaged)
+    del left[damaged.path]
+    for path, data in left.items():
+        with house.seams.blobs.open(now[path]) as opened:
+            assert opened.read_at(0, opened.size) == data
+
+
+class _Cut(Exception):
+    pass
+
+
+class _Broken:
+    """Calls go on to the real part until the one that is named, which does nothing."""
+
+    def __init__(self, part: Any, name: str, done: bool) -> None:
+        self._part, self._name, self._done = part, name, done
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._part, name)
+        if name != self._name:
+            return found
+
+        def cut(*args: Any, **kw: Any) -> Any:
+            if self._done:
+                found(*args, **kw)
+            raise _Cut
+
+        return cut
+
+
+def broken(seams: Seams, part: str, name: str, done: bool) -> Seams:
+    """``name`` of a part of the index ends everything, before it does anything or after."""
+
+    class Index:
+        def __getattr__(self, wanted: str) -> Any:
+            found = getattr(seams.index, wanted)
+            return _Broken(found, name, done) if wanted == part else found
+
+    return replace(seams, index=Index())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize(
+    ("part", "name"), [("uploads", "begin_upload"), ("segments", "move_instances"), ("uploads", "end_upload")]
+)
+def test_a_crash_at_any_step_loses_nothing_and_leaves_nothing(house: House, part: str, name: str, done: bool) -> None:
+    left = thin_out(house)
+    with pytest.raises(_Cut):
+        compact_segments(broken(house.seams, part, name, done), NEVER)
+    assert read_all(house) == left
+    sweep_uploads(house.seams, house.seams.index.uploads.list_uploads(), NEVER)
+    sweep_garbage(house.seams)
+    check(house, left)
+    compact_segments(house.seams, NEVER)
+    sweep_garbage(house.seams)
+    check(house, left)
+
+
+def test_an_index_that_is_away_leaves_all_as_it_was(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = thin_out(house)
+
+    def away(*_: object, **__: object) -> None:
+        raise Unavailable("the index is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(house.seams.index.segments), "move_instances", away)
+        with pytest.raises(Unavailable):
+            compact_segments(house.seams, NEVER)
+    sweep_garbage(house.seams)
+    check(house, left)
+
+
+def test_small_files_of_older_versions_move_into_segments(house: House) -> None:
+    places = {"main": LocalBlobs(str(house.data / "blobs"), shared=False)}
+    segments, house.seams = house.seams, replace(house.seams, blobs=PlacedBlobStore(places))
+    house.carry_to_the_end()
+    left = read_all(house)
+    assert not any(path.suffix == SUFFIX for path in objects(house))
+    house.seams = segments
+    told: list[tuple[int, int]] = []
+    compact_files(house.seams, 1, NEVER, lambda seen, moved: told.append((seen, moved)))
+    sweep_garbage(house.seams)
+    assert all(path.suffix == SUFFIX for path in objects(house))
+    assert told[-1] == (len(left), len(left))
+    check(house, left)
+    compact_files(house.seams, 1, NEVER, lambda seen, moved: told.append((seen, moved)))
+    assert told[-1] == (len(left), 0)
+
+
+def test_the_command_moves_files_and_shows_what_lies_where(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    house.seams = replace(
+        house.seams, blobs=PlacedBlobStore({"main": LocalBlobs(str(house.data / "blobs"), shared=False)})
+    )
+    house.carry_to_the_end()
+    left = read_all(house)
+    refused = gantry("storage", "compact", "--data", str(house.data), data=tmp_path, wait=20)
+    assert refused.returncode != 0
+    assert "is in use by another gantry server" in refused.stderr
+    house.close()
+    done = gantry("storage", "compact", "--data", str(house.data), data=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"{len(left)} instances looked at, {len(left)} moved" in done.stderr
+    shown = gantry("storage", "show", "--json", "--data", str(house.data), data=tmp_path)
+    (totals,) = json.loads(shown.stdout)
+    assert totals["live_instances"] == len(left)
+    assert totals["live_bytes"] == sum(align(len(data)) for data in left.values())
+    assert totals["store"] == str(STORE)
+    text = gantry("storage", "show", "--data", str(house.data), data=tmp_path).stdout
+    assert f"{len(left)} instances" in text
+    nowhere = gantry("storage", "show", "--data", str(tmp_path / "nowhere"), data=tmp_path)
+    assert nowhere.returncode == 2
+    assert "holds no index" in nowhere.stderr
+
+
+def gantry(*arguments: str, data: Path, wait: float = 120) -> subprocess.CompletedProcess[str]:
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GANTRY_")}
+    command = [sys.executable, "-m", "gantry", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=data, env=environ, timeout=wait, check=False)

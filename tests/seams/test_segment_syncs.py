@@ -1,0 +1,283 @@
+"""What is on the disk when a flush returns: syncs that many share, and syncs that fail."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from gantry.errors import NotFound, Unavailable
+from gantry.storage import contents, durable, local_writer
+from gantry.storage.local_blobs import LocalBlobs
+from tests.seams.blob_store_suite import keys, read
+from tests.seams.blob_writer_suite import PREFIX, instance, uids, write
+from tests.seams.segment_support import extent_of, refuse
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> LocalBlobs:
+    (tmp_path / "blobs").mkdir()
+    return LocalBlobs(str(tmp_path / "blobs"))
+
+
+@pytest.fixture
+def root(blobs: LocalBlobs) -> Path:
+    return Path(os.fsdecode(blobs.root))
+
+
+class Syncs:
+    """In the place of fdatasync: counts, waits where it is told to, and fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._lock = threading.Lock()
+        self.failing = False
+        self.begun, self.may_end = threading.Semaphore(0), threading.Event()
+        self.may_end.set()
+        self._real = os.fdatasync
+
+    def __call__(self, fd: int) -> None:
+        with self._lock:
+            self.count += 1
+        self.begun.release()
+        assert self.may_end.wait(30)
+        if self.failing:
+            raise OSError(errno.EIO, "Input/output error")
+        self._real(fd)
+
+
+@pytest.fixture
+def syncs(monkeypatch: pytest.MonkeyPatch) -> Syncs:
+    made = Syncs()
+    monkeypatch.setattr(durable, "_fdatasync", made)
+    return made
+
+
+def waiting(writer: local_writer.LocalWriter) -> int:
+    """Threads that wait for the sync of others."""
+    return len(writer._commit._changed._waiters)  # type: ignore[attr-defined]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    reached = threading.Event()
+    for _ in range(3000):
+        if condition():
+            return
+        reached.wait(0.01)
+    raise AssertionError("it never came to that")
+
+
+def test_those_who_wait_at_the_same_time_share_a_sync_and_a_table(blobs: LocalBlobs, syncs: Syncs) -> None:
+    writer = blobs.writer(PREFIX)
+
+    def request(number: int) -> str:
+        key, _ = writer.put([instance(1000, number)], uids(number))
+        writer.flush()
+        return key
+
+    syncs.may_end.clear()
+    with ThreadPoolExecutor(21) as pool:
+        first = pool.submit(request, 0)
+        assert syncs.begun.acquire(timeout=30)
+        others = [pool.submit(request, number) for number in range(1, 21)]
+        wait_until(lambda: waiting(writer) == 20)
+        assert not any(each.done() for each in (first, *others))
+        syncs.may_end.set()
+        found = [each.result(30) for each in (first, *others)]
+    assert syncs.count == 2
+    segment = extent_of(found[0]).segment
+    with blobs.open(segment) as opened:
+        assert [len(table.entries) for table in contents.read_tables(opened)] == [1, 20]
+    assert writer.close() == (segment,)
+
+
+def test_nobody_is_answered_by_a_sync_that_began_before_its_bytes_were_written(blobs: LocalBlobs, syncs: Syncs) -> None:
+    writer = blobs.writer(PREFIX)
+    writer.put([b"first"], uids(1))
+    syncs.may_end.clear()
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(writer.flush)
+        assert syncs.begun.acquire(timeout=30)
+        key, _ = writer.put([b"second"], uids(2))
+        second = pool.submit(writer.flush)
+        wait_until(lambda: waiting(writer) == 1)
+        syncs.may_end.set()
+        first.result(30)
+        second.result(30)
+    assert syncs.count == 2
+    assert key in [each.key for each in blobs.entries(extent_of(key).segment)]
+
+
+def test_everything_of_a_batch_needs_one_sync_for_each_file(blobs: LocalBlobs, syncs: Syncs) -> None:
+    write(blobs, [instance(1000, seed) for seed in range(50)] + [instance(9_000_000)] * 2)
+    assert syncs.count == 3
+    writer = blobs.writer(PREFIX)
+    writer.flush()
+    writer.close()
+    assert syncs.count == 3
+
+
+def test_names_are_on_the_disk_after_the_bytes_and_with_them_those_of_new_directories(
+    blobs: LocalBlobs, root: Path, monkeypatch: pytest.MonkeyPatch, syncs: Syncs
+) -> None:
+    synced: list[str] = []
+    real = os.fsync
+
+    def fsync(fd: int) -> None:
+        synced.append(os.path.relpath(os.readlink(f"/proc/self/fd/{fd}"), root))
+        assert syncs.count == 1
+        real(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    writer = blobs.writer("main/7/op/000.0000-")
+    writer.put([b"1"], uids(1))
+    assert synced == []
+    writer.flush()
+    assert synced == ["main/7/op", "main/7", "main", "."]
+    syncs.count = 1
+    writer.flush()
+    assert len(synced) == 4
+    writer.close()
+
+
+def test_a_sync_that_fails_fails_all_who_wait_for_it_and_ends_the_segment(blobs: LocalBlobs, syncs: Syncs) -> None:
+    writer = blobs.writer(PREFIX)
+    before, _ = writer.put([b"before"], uids(0))
+    writer.flush()
+
+    def request(number: int) -> str:
+        key, _ = writer.put([instance(1000, number)], uids(number))
+        writer.flush()
+        return key
+
+    syncs.may_end.clear()
+    with ThreadPoolExecutor(9) as pool:
+        first = pool.submit(request, 1)
+        assert syncs.begun.acquire(timeout=30) and syncs.begun.acquire(timeout=30)
+        others = [pool.submit(request, number) for number in range(2, 10)]
+        wait_until(lambda: waiting(writer) == 8)
+        syncs.failing = True
+        syncs.may_end.set()
+        errors = [each.exception(30) for each in (first, *others)]
+    assert all(isinstance(error, Unavailable) and "refused to keep" in error.message for error in errors)
+    assert len({id(error) for error in errors}) == 9
+    syncs.failing = False
+    after, _ = writer.put([b"after"], uids(20))
+    writer.flush()
+    assert extent_of(after).segment != extent_of(before).segment
+    assert set(writer.close()) == {extent_of(before).segment, extent_of(after).segment}
+    assert (read(blobs, before), read(blobs, after)) == (b"before", b"after")
+    assert [each.key for each in blobs.entries(extent_of(before).segment)] == [before]
+
+
+def test_whoever_was_not_waiting_hears_of_a_sync_that_failed_for_its_bytes_too(blobs: LocalBlobs, syncs: Syncs) -> None:
+    """Another thread had asked for it. The next flush alone would find nothing that is not on the disk."""
+    writer = blobs.writer(PREFIX)
+    kinds = [instance(1000), instance(9_000_000)]
+    for data in kinds:
+        writer.put([data], uids(1))
+        syncs.failing = True
+        with ThreadPoolExecutor(1) as pool:
+            assert isinstance(pool.submit(writer.flush).exception(30), Unavailable)
+        syncs.failing = False
+        with pytest.raises(Unavailable, match="refused to keep"):
+            writer.flush()
+        key, _ = writer.put([data], uids(2))
+        writer.flush()
+        assert read(blobs, key) == data
+    writer.close()
+
+
+def test_what_is_being_written_while_a_sync_fails_is_not_kept(
+    blobs: LocalBlobs, syncs: Syncs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = blobs.writer(PREFIX)
+    writer.put([b"first"], uids(1))
+    real = os.pwrite
+
+    def slow(fd: int, data: bytes, offset: int) -> int:
+        monkeypatch.setattr(os, "pwrite", real)
+        syncs.failing = True
+        with ThreadPoolExecutor(1) as pool:
+            assert isinstance(pool.submit(writer.flush).exception(30), Unavailable)
+        syncs.failing = False
+        return real(fd, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", slow)
+    with pytest.raises(Unavailable, match="refused to keep"):
+        writer.put([b"second"], uids(2))
+    assert writer.close() == ()
+    assert keys(blobs) == []
+
+
+def test_a_directory_whose_sync_fails_fails_the_flush(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    for data in (b"small", instance(9_000_000)):
+        writer = blobs.writer(PREFIX)
+        writer.put([data], uids(1))
+        with monkeypatch.context() as broken:
+            broken.setattr(os, "fsync", refuse(errno.EIO))
+            with pytest.raises(Unavailable, match="refused to keep"):
+                writer.flush()
+        assert writer.close() == ()
+        assert keys(blobs) == []
+
+
+def test_a_file_system_that_syncs_no_directories(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", refuse(errno.EINVAL))
+    (key,) = write(blobs, [b"bytes"])
+    assert read(blobs, key) == b"bytes"
+
+
+def test_a_sync_that_is_broken_off_answers_nobody_with_success(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, syncs: Syncs
+) -> None:
+    writer = blobs.writer(PREFIX)
+    writer.put([b"first"], uids(1))
+    syncs.may_end.clear()
+
+    def broken(_fd: int) -> None:
+        syncs.begun.release()
+        syncs.may_end.wait(30)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(durable, "_fdatasync", broken)
+    errors: list[BaseException] = []
+
+    def flush() -> None:
+        try:
+            writer.flush()
+        except BaseException as error:
+            errors.append(error)
+
+    first = threading.Thread(target=flush)
+    first.start()
+    assert syncs.begun.acquire(timeout=30)
+    second = threading.Thread(target=lambda: (writer.put([b"second"], uids(2)), flush()))
+    second.start()
+    wait_until(lambda: waiting(writer) == 1)
+    syncs.may_end.set()
+    first.join(30)
+    second.join(30)
+    assert [type(error) for error in errors] == [KeyboardInterrupt, Unavailable]
+    with pytest.raises(KeyboardInterrupt):
+        writer.put([b"third"], uids(3))
+        writer.flush()
+    assert writer.close() == ()
+    assert keys(blobs) == []
+
+
+def test_a_segment_that_cannot_be_removed_is_named_so_that_somebody_else_does(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    writer = blobs.writer(PREFIX)
+    key, _ = writer.put([b"never flushed"], uids(1))
+    monkeypatch.setattr(os, "unlink", refuse(errno.EIO))
+    assert writer.close() == (extent_of(key).segment,)
+    assert "cannot be deleted" in caplog.text
+    with pytest.raises(NotFound):
+        blobs.open(key)

@@ -414,3 +414,18 @@ def found_first(count: int) -> list[int]:
     """Studies with MR, latest first."""
     order = sorted(range(0, STUDIES, 5), key=lambda number: study(number).study_date, reverse=True)
     return order[:count]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_the_first_instance_does_not_say_is_of_those_after_it(
+    index: SqlIndex, store: DicomStore, together: bool
+) -> None:
+    """Whether they come in one batch, where the study is new, or one after the other."""
+    of_series = '"00180015":{"vr":"CS","Value":["HIP"]}'
+    first = said(item(1), StudyAttributes("Doe^John", "P1"), SeriesAttributes("CT"))
+    later = said(item(2), StudyAttributes("Doe^John", "P1", "A1"), SeriesAttributes("CT", "7", more_members=of_series))
+    for batch in [[first, later]] if together else [[first], [later]]:
+        index.uploads.store_instances(store.id, batch)
+    assert [found.study_instance_uid for found in found_by(index, "accession_number", Operator.EQUALS, "A1")] == ["1.2"]
+    (found,) = index.search.search_series(STORE, Query(Level.SERIES, ROOT, limit=10))
+    assert found.more_members == of_series

@@ -23,7 +23,7 @@ from gantry.resources import (
     SeriesAttributes,
     StudyAttributes,
 )
-from tests.index.values import DATASET, RUNNER, STORE
+from tests.index.values import DATASET, RUNNER, STORE, found_by, item, said
 
 NAMES = ("Doe^John", "Müller^Jürgen", "Yamada^Tarou=山田^太郎=やまだ^たろう", "O'Neill [x]^Ann", "", "van der Berg^Jo")
 WORDS = ("CT Brain", "MR knee left", "Thorax", "", "50% [a]")

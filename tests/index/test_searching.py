@@ -23,7 +23,8 @@ from gantry.resources import (
     SeriesAttributes,
     StudyAttributes,
 )
-from tests.index.values import DATASET, RUNNER, STORE, found_by, item, said
+from tests.index import values
+from tests.index.values import DATASET, RUNNER, STORE, found_by
 
 NAMES = ("Doe^John", "Müller^Jürgen", "Yamada^Tarou=山田^太郎=やまだ^たろう", "O'Neill [x]^Ann", "", "van der Berg^Jo")
 WORDS = ("CT Brain", "MR knee left", "Thorax", "", "50% [a]")
@@ -422,8 +423,10 @@ def test_what_the_first_instance_does_not_say_is_of_those_after_it(
 ) -> None:
     """Whether they come in one batch, where the study is new, or one after the other."""
     of_series = '"00180015":{"vr":"CS","Value":["HIP"]}'
-    first = said(item(1), StudyAttributes("Doe^John", "P1"), SeriesAttributes("CT"))
-    later = said(item(2), StudyAttributes("Doe^John", "P1", "A1"), SeriesAttributes("CT", "7", more_members=of_series))
+    first = values.said(values.item(1), StudyAttributes("Doe^John", "P1"), SeriesAttributes("CT"))
+    later = values.said(
+        values.item(2), StudyAttributes("Doe^John", "P1", "A1"), SeriesAttributes("CT", "7", more_members=of_series)
+    )
     for batch in [[first, later]] if together else [[first], [later]]:
         index.uploads.store_instances(store.id, batch)
     assert [found.study_instance_uid for found in found_by(index, "accession_number", Operator.EQUALS, "A1")] == ["1.2"]

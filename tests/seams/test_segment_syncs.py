@@ -316,6 +316,17 @@ def test_a_sync_that_is_broken_off_answers_nobody_with_success(
     assert keys(blobs) == []
 
 
+def test_what_is_freed_of_a_segment_is_free_on_the_disk(blobs: LocalBlobs, syncs: Syncs) -> None:
+    """Nothing names the rest afterwards: what came back with a crash of the system would stay for ever."""
+    kept, gone = write(blobs, [instance(1000, 1), instance(1000, 2)])
+    before = syncs.count
+    blobs.free_rest(extent_of(kept).segment, [kept])
+    assert syncs.count == before + 1
+    assert read(blobs, kept) == instance(1000, 1)
+    with pytest.raises(NotFound):
+        blobs.open(gone)
+
+
 def test_a_segment_that_cannot_be_removed_is_named_so_that_somebody_else_does(
     blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

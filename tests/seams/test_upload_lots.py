@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gantry.errors import Unavailable
 from gantry.index.sql import SqlIndex
 from gantry.names import DicomStoreName
 from gantry.resources import Dataset, DicomStore
 from gantry.seams import Seams
+from gantry.storage.extents import Entry
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.studies import uploads as lots
 from gantry.studies.store import Incoming, store
+from gantry.studies.upload_sweeps import sweep_uploads
 from gantry.studies.uploads import Uploads
 from tests.index.values import DATASET, STORE
 from tests.support.dicom import make_instance
@@ -76,6 +80,49 @@ def test_a_lot_whose_time_is_over_ends_with_the_next_that_begins(seams: Seams, m
     assert len(open_blobs(seams)) == 1
     assert [lot for lot, _ in seams.index.uploads.list_uploads()] == [2]
     uploads.close()
+
+
+def test_a_lot_that_cannot_be_read_holds_up_no_other(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [make_store(seams, f"s{number}") for number in range(3)]
+    for name in names:
+        upload(seams, Uploads(seams), name, make_instance("1.1", "1.1.1", "1.1.1.1"))
+    left = seams.index.uploads.list_uploads()
+    assert len(left) == 3
+    entries = LocalBlobs.entries
+
+    def refuse(blobs: LocalBlobs, segment: str) -> Iterator[Entry]:
+        if segment.startswith("main/1/"):
+            raise Unavailable("cannot be read (Input/output error)")
+        return entries(blobs, segment)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalBlobs, "entries", refuse)
+        with pytest.raises(Unavailable):
+            sweep_uploads(seams, left, threading.Event())
+    assert left == seams.index.uploads.list_uploads() == [(1, 1)]
+    sweep_uploads(seams, left, threading.Event())
+    assert left == seams.index.uploads.list_uploads() == []
+
+
+def test_objects_without_a_row_are_gone_from_the_disk_before_their_lot(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lot = seams.index.uploads.begin_upload(seams.index.resources.get_dicom_store(make_store(seams, "s")).id)
+    writer = seams.blobs.writer(f"main/1/stow/{lot}/")
+    writer.put([make_instance("1.1", "1.1.1", "1.1.1.1")])
+    writer.flush()
+    writer.close()
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    end = seams.index.uploads.end_upload
+
+    def end_upload(number: int, segments: Sequence[str]) -> None:
+        assert synced
+        end(number, segments)
+
+    monkeypatch.setattr(seams.index.uploads, "end_upload", end_upload)
+    sweep_uploads(seams, seams.index.uploads.list_uploads(), threading.Event())
+    assert list(seams.blobs.list()) == [] and seams.index.uploads.list_uploads() == []
 
 
 def test_what_is_refused_holds_no_file_that_was_deleted(seams: Seams) -> None:

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.storage.contents import read_tables
+from gantry.storage.durable import sync_file
 from gantry.storage.extents import Entry, Extent, align, parse_extent
 from gantry.storage.local import LocalBlobStore, LocalObject, translate_read_error, translate_write_error
 from gantry.storage.local_deletion import free_extents, group_by_segment
@@ -87,6 +88,7 @@ class LocalBlobs(LocalBlobStore):
             fd = open_to_free(self.root, self._name(segment))
             try:
                 _free_gaps(fd, segment, kept)
+                sync_file(fd)
             finally:
                 os.close(fd)
         except OSError as error:

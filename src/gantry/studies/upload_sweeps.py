@@ -22,21 +22,33 @@ _CHUNK = 200  # blobs looked up in one query
 def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading.Event) -> None:
     """Remove blobs without rows of an earlier process. ``left``: its lots, removed from the list one by one.
 
-    Raises what the blob store and the index raise; such a lot stays in ``left``.
+    Raises what the blob store and the index raise, after all other lots; such a lot stays in ``left``.
     """
-    while left and not stopping.is_set():
-        lot, store_id = left[0]
-        segments: list[str] = []
-        for place in seams.places:
-            for keys in _list_batches(seams, f"{place}/{store_id}/stow/{lot}/"):
-                if stopping.is_set():
-                    return
-                segments += _sweep(seams, store_id, keys)
-        if not seams.blobs.exists():
-            raise Unavailable("a directory of blobs is not there any more; is it mounted?")
-        seams.blobs.flush()
-        seams.index.uploads.end_upload(lot, segments)
-        left.pop(0)
+    failed: StatusError | None = None
+    for lot, store_id in list(left):
+        try:
+            if not _sweep_lot(seams, lot, store_id, stopping):
+                return
+        except StatusError as error:
+            failed = failed or error
+        else:
+            left.remove((lot, store_id))
+    if failed is not None:
+        raise failed
+
+
+def _sweep_lot(seams: Seams, lot: int, store_id: int, stopping: threading.Event) -> bool:
+    """False where the server stops."""
+    segments: list[str] = []
+    for place in seams.places:
+        for keys in _list_batches(seams, f"{place}/{store_id}/stow/{lot}/"):
+            if stopping.is_set():
+                return False
+            segments += _sweep(seams, store_id, keys)
+    if not seams.blobs.exists():
+        raise Unavailable("a directory of blobs is not there any more; is it mounted?")
+    seams.index.uploads.end_upload(lot, segments)
+    return True
 
 
 def _list_batches(seams: Seams, prefix: str) -> Iterator[list[str]]:
@@ -76,9 +88,8 @@ def _delete_objects(seams: Seams, store_id: int, keys: list[str]) -> None:
     named = {item.blob_key for item in seams.index.instances.find_stored(store_id, known).values()}
     if unread := [key for key in keys if uids[key] is None]:
         named |= seams.index.uploads.find_named(unread)
-    for key in keys:
-        if key not in named:
-            seams.blobs.delete(key)
+    for error in seams.blobs.delete_all([key for key in keys if key not in named]).values():
+        raise error
 
 
 def _read_uids(seams: Seams, key: str) -> Uids | None:

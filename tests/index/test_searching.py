@@ -23,6 +23,7 @@ from gantry.resources import (
     SeriesAttributes,
     StudyAttributes,
 )
+from tests.index import values
 from tests.index.values import DATASET, RUNNER, STORE
 
 NAMES = ("Doe^John", "Müller^Jürgen", "Yamada^Tarou=山田^太郎=やまだ^たろう", "O'Neill [x]^Ann", "", "van der Berg^Jo")
@@ -422,10 +423,12 @@ def test_what_the_first_instance_does_not_say_is_of_those_after_it(
 ) -> None:
     """Whether they come in one batch, where the study is new, or one after the other."""
     of_series = '"00180015":{"vr":"CS","Value":["HIP"]}'
-    first = said(item(1), StudyAttributes("Doe^John", "P1"), SeriesAttributes("CT"))
-    later = said(item(2), StudyAttributes("Doe^John", "P1", "A1"), SeriesAttributes("CT", "7", more_members=of_series))
+    first = values.said(values.item(1), StudyAttributes("Doe^John", "P1"), SeriesAttributes("CT"))
+    more = SeriesAttributes("CT", "7", more_members=of_series)
+    later = values.said(values.item(2), StudyAttributes("Doe^John", "P1", "A1"), more)
     for batch in [[first, later]] if together else [[first], [later]]:
         index.uploads.store_instances(store.id, batch)
-    assert [found.study_instance_uid for found in found_by(index, "accession_number", Operator.EQUALS, "A1")] == ["1.2"]
+    (named,) = values.found_by(index, "accession_number", Operator.EQUALS, "A1")
+    assert named.study_instance_uid == "1.2"
     (found,) = index.search.search_series(STORE, Query(Level.SERIES, ROOT, limit=10))
     assert found.more_members == of_series

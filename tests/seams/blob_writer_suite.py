@@ -186,6 +186,20 @@ class BlobWriterSuite:
         assert writer.close() == ()
         assert keys(blobs) == []
 
+    @pytest.mark.parametrize("size", [5000, 9_000_000])
+    @pytest.mark.parametrize("difference", [-1, 1])
+    def test_a_source_that_has_another_size_than_it_says_is_not_stored(
+        self, blobs: Blobs, size: int, difference: int
+    ) -> None:
+        writer = blobs.writer(PREFIX)
+        source = Elsewhere(instance(size))
+        source.size += difference
+        with pytest.raises(Aborted):
+            writer.copy_from(source, uids(1))
+        writer.flush()
+        writer.close()
+        assert keys(blobs) == []
+
     def test_a_prefix_that_can_be_no_key_is_refused(self, blobs: Blobs) -> None:
         for prefix in ("main/../x", "main//x", "main/a\0"):
             with pytest.raises(InvalidArgument):

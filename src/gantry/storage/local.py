@@ -353,11 +353,12 @@ def copy_range(source: LocalObject, target: int) -> int:
 
 def fill_from(source: OpenedObject) -> _Filler:
     """Writes the bytes of an open object to a descriptor; within one machine the kernel moves them."""
-    if not isinstance(source, LocalObject):
-        return lambda fd: write_chunks(fd, source.chunks())
 
     def fill(fd: int) -> int:
-        source.check_whole(copy_range(source, fd))
+        if isinstance(source, LocalObject):
+            source.check_whole(copy_range(source, fd))
+        elif (written := write_chunks(fd, source.chunks())) != source.size:
+            raise Aborted(f"{written} bytes came where there should be {source.size}")
         return source.size
 
     return fill

@@ -212,12 +212,12 @@ def _write(fd: int, chunks: Iterable[bytes], offset: int, length: int) -> int:
     crc = written = 0
     for chunk in chunks:
         if written + len(chunk) > length:
-            raise Aborted(f"has more than the {length} bytes it was said to have")
+            raise Aborted(f"more than {length} bytes came")
         write_at(fd, chunk, offset + written)
         crc = google_crc32c.extend(crc, chunk)
         written += len(chunk)
     if written < length:
-        raise Aborted(f"only {written} of {length} bytes could be read")
+        raise Aborted(f"{written} bytes came where there should be {length}")
     return crc
 
 

@@ -26,10 +26,9 @@ from gantry.resources import Method
 from gantry.seams import Check
 from gantry.storage import local_blobs, local_listing
 from gantry.storage.contents import MAGIC
-from gantry.storage.extents import object_of
+from gantry.storage.extents import OWN_BYTES, object_of
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
-from gantry.storage.local_writer import OWN_BYTES
 from gantry.studies.store import Incoming, store
 from gantry.studies.upload_sweeps import sweep_uploads
 from gantry.studies.uploads import Uploads

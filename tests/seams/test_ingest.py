@@ -16,9 +16,9 @@ from gantry.ingest import compare_bytes, ingest_batch, make_printable
 from gantry.resources import Failure, Instance, ObjectMeta
 from gantry.seams import OpenedObject
 from gantry.storage import own_objects, segments
+from gantry.storage.extents import OWN_BYTES
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
-from gantry.storage.local_writer import OWN_BYTES
 from tests.support.blobs import find_blobs
 from tests.support.dicom import EXPLICIT_LITTLE_ENDIAN, SECONDARY_CAPTURE, make_instance
 

@@ -30,9 +30,9 @@ from gantry.queries import Level
 from gantry.resources import Dataset, DicomStore, Failure, Replacement, StoredInstance
 from gantry.seams import Seams
 from gantry.storage import local, segments
+from gantry.storage.extents import OWN_BYTES
 from gantry.storage.local import LocalBlobStore, LocalObject
 from gantry.storage.local_blobs import LocalBlobs
-from gantry.storage.local_writer import OWN_BYTES
 from gantry.studies import metadata as of_metadata
 from gantry.studies import retrieve, search_answers, search_inside, store_json
 from gantry.studies.headers import read_headers

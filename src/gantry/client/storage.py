@@ -34,7 +34,7 @@ def show(args: argparse.Namespace) -> int:
         )
     if not totals:
         note(
-            "there are no segments; instances of 2 MiB and more, and those of older versions, have a file of their own"
+            "there are no segments; instances of 8 MiB and more, and those of older versions, have a file of their own"
         )
     return 0
 

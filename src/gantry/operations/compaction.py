@@ -20,7 +20,7 @@ from gantry.operations.batches import cut
 from gantry.operations.blob_keys import parse_place
 from gantry.resources import Change, Segment, StoredInstance
 from gantry.seams import Seams
-from gantry.storage.extents import parse_extent
+from gantry.storage.extents import OWN_BYTES, parse_extent
 from gantry.studies.upload_sweeps import sweep_uploads
 
 logger = logging.getLogger(__name__)
@@ -29,7 +29,6 @@ SPARSE = 0.25
 """A segment is rewritten when less than this share of its bytes is in use: the copies then cost a third of what is
 freed, or less, where the file system keeps the blocks of deleted instances."""
 
-FILE_BYTES = 2 << 20  # larger instances have a file of their own anyway: storage.local_writer.OWN_BYTES
 _SEGMENTS = 20  # looked at in one query
 _CHUNK = 200  # instances looked up in one query
 
@@ -108,4 +107,4 @@ def _list_live(seams: Seams, store_id: int, segment: str) -> Iterator[StoredInst
 
 
 def _is_small_file(instance: StoredInstance) -> bool:
-    return instance.size < FILE_BYTES and parse_extent(instance.blob_key) is None
+    return instance.size < OWN_BYTES and parse_extent(instance.blob_key) is None

@@ -14,6 +14,9 @@ from gantry.resources import Uids
 ALIGNMENT = 4096
 """The block of the usual file systems: an instance shares no block with another, so its blocks can be freed alone."""
 
+OWN_BYTES = 8 << 20
+"""Instances of so many bytes or more get an object of their own: docs/decisions/0016-segments.md."""
+
 SUFFIX = ".seg"
 _ADDRESS = re.compile(rf"(.+{re.escape(SUFFIX)})@([0-9]{{1,15}})\+([0-9]{{1,15}})", re.DOTALL)
 

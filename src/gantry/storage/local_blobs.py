@@ -9,11 +9,11 @@ from contextlib import suppress
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.storage.contents import read_tables
 from gantry.storage.durable import sync_file
-from gantry.storage.extents import Entry, Extent, align, parse_extent
+from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
 from gantry.storage.local import LocalBlobStore, LocalObject, translate_read_error, translate_write_error
 from gantry.storage.local_deletion import free_extents, group_by_segment
 from gantry.storage.local_extents import GONE, free_extent, free_locked, is_freed, open_extent, open_to_free
-from gantry.storage.local_writer import OWN_BYTES, LocalWriter
+from gantry.storage.local_writer import LocalWriter
 from gantry.storage.new_files import sync_directories
 
 

@@ -12,7 +12,7 @@ from gantry.errors import StatusError
 from gantry.resources import Uids
 from gantry.seams import OpenedObject
 from gantry.storage.durable import Part
-from gantry.storage.extents import align, parse_extent
+from gantry.storage.extents import OWN_BYTES, align, parse_extent
 from gantry.storage.group_commit import BROKEN_OFF, GroupCommit
 from gantry.storage.local import LocalBlobStore, LocalObject, fill_from, translate_write_error, write_chunks
 from gantry.storage.local_extents import CHECKED, looks_freed
@@ -20,9 +20,6 @@ from gantry.storage.new_files import NewFiles
 from gantry.storage.own_objects import OwnObjects
 from gantry.storage.pieces import read_pieces
 from gantry.storage.segments import Segments, most_segment_bytes
-
-OWN_BYTES = 8 << 20
-"""Instances of so many bytes or more get a file of their own (docs/decisions/0016-segments.md)."""
 
 HELD_BYTES = 4 << 20
 """Bytes of an instance of unknown size that are held in memory; a larger one gets a file of its own, too."""

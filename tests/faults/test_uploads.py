@@ -162,6 +162,22 @@ def test_a_clean_end_leaves_no_lot(server: GantryServer) -> None:
     server.start()
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed by Linux alone")
+def test_a_deleted_store_leaves_no_open_file(server: GantryServer) -> None:
+    """The disk keeps the bytes of a file without a name as long as it is open."""
+    gantry = Gantry(server)
+    Web(gantry).stored(make_instance("1.1", "1.1.1", "1.1.1.1"))
+    gantry.call("DELETE", f"v1/{gantry.store}")
+
+    def open_blobs() -> list[str]:
+        below = Path(f"/proc/{server.process.pid}/fd")
+        return [path for each in below.iterdir() if "/stow/" in (path := os.readlink(each))]
+
+    server.wait_until(lambda: files(server.data / "blobs") == set())
+    assert open_blobs() == []
+    assert rows(server, "SELECT * FROM upload") == []
+
+
 def test_two_requests_for_the_same_instance(server: GantryServer) -> None:
     """One wins, the other is told; never both, never none."""
     web = Web(Gantry(server))

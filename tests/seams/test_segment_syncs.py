@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gantry.errors import NotFound, Unavailable
-from gantry.storage import contents, durable, local_writer
+from gantry.storage import contents, durable, local_writer, segments
 from gantry.storage.local_blobs import LocalBlobs
 from tests.seams.blob_store_suite import keys, read
 from tests.seams.blob_writer_suite import PREFIX, Elsewhere, instance, uids, write
@@ -325,6 +325,46 @@ def test_what_is_freed_of_a_segment_is_free_on_the_disk(blobs: LocalBlobs, syncs
     assert read(blobs, kept) == instance(1000, 1)
     with pytest.raises(NotFound):
         blobs.open(gone)
+
+
+def test_a_file_that_cannot_be_closed_after_its_sync_costs_no_other_its_bytes(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network file systems report late errors there; the sync has already said that the bytes are kept."""
+    writer = blobs.writer(PREFIX)
+    small, _ = writer.put([b"small"], uids(1))
+    large, _ = writer.put([instance(9_000_000)], uids(2))
+    real = os.close
+
+    def close(fd: int) -> None:
+        is_own = os.readlink(f"/proc/self/fd/{fd}").endswith(".dcm")
+        real(fd)
+        if is_own:
+            raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "close", close)
+        writer.flush()
+    assert writer.close() == (extent_of(small).segment,)
+    assert (read(blobs, small), read(blobs, large)) == (b"small", instance(9_000_000))
+
+
+def test_a_table_for_which_memory_is_short_is_written_by_the_next_flush(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = blobs.writer(PREFIX)
+    key, _ = writer.put([b"bytes"], uids(1))
+
+    def short(*_: object) -> bytes:
+        raise MemoryError
+
+    with monkeypatch.context() as broken:
+        broken.setattr(segments, "encode_table", short)
+        with ThreadPoolExecutor(1) as pool:
+            assert isinstance(pool.submit(writer.flush).exception(30), MemoryError)
+    writer.flush()
+    assert [each.key for each in blobs.entries(extent_of(key).segment)] == [key]
+    assert writer.close() == (extent_of(key).segment,)
 
 
 def test_a_segment_that_cannot_be_removed_is_named_so_that_somebody_else_does(

@@ -81,6 +81,7 @@ def patch_dataset(call: Call) -> Json:
 
 def delete_dataset(call: Call) -> Json:
     call.context.seams.index.resources.delete_dataset(call.dataset)
+    call.context.uploads.end_deleted()
     call.context.sweep()
     return {}
 
@@ -129,6 +130,7 @@ def patch_dicom_store(call: Call) -> Json:
 
 def delete_dicom_store(call: Call) -> Json:
     call.context.seams.index.resources.delete_dicom_store(call.dicom_store)
+    call.context.uploads.end_deleted()
     call.context.sweep()
     return {}
 

@@ -100,7 +100,7 @@ class LocalWriter:
         return part.key, size
 
     def _sync(self) -> None:
-        own, steps = self._own.take(), self._segments.take()
+        steps, own = self._segments.take(), self._own.take()
         try:
             with self._errors():
                 self._own.sync(own)
@@ -111,8 +111,8 @@ class LocalWriter:
                 part.error = error if isinstance(error, StatusError) else BROKEN_OFF
             raise
         finally:
-            self._own.settle(own)
             self._segments.settle(steps)
+            self._own.settle(own)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from gantry.errors import FailedPrecondition
 from gantry.storage.durable import Part, start_writing, sync_file
@@ -81,7 +82,8 @@ class OwnObjects:
     def settle(self, taken: list[Part]) -> None:
         """After the sync, whether it succeeded or not."""
         for part in taken:
-            os.close(part.fd)
+            with suppress(OSError):  # the sync has said what was kept
+                os.close(part.fd)
         with self._lock:
             self._lost += [part for part in taken if part.error is not None]
 

@@ -161,8 +161,9 @@ class Segments:
             return [self._step(segment) for segment in self._all if segment.rows]
 
     def _step(self, segment: Segment) -> Step:
-        rows, segment.rows = segment.rows, []
+        rows = segment.rows
         table = encode_table(segment.key, rows, segment.end)
+        segment.rows = []  # not before: where memory is short, the next flush must find them
         return Step(segment, rows, segment.reserve(len(table)), table)
 
     def sync(self, taken: list[Step]) -> None:

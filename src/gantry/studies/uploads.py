@@ -138,6 +138,13 @@ class Uploads:
             self._retire(self._current.pop(number))
         return begun
 
+    def end_deleted(self) -> None:
+        """End the lots of stores that were deleted: the disk keeps the bytes of their open files."""
+        deleted = self._seams.index.garbage.list_deleted_stores()
+        with self._lock:
+            for store_id in self._current.keys() & set(deleted):
+                self._retire(self._current.pop(store_id))
+
     def close(self) -> None:
         """Remove the rows of lots that no request uses any more."""
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -260,6 +261,7 @@ def test_segments_whose_sync_failed_hold_no_descriptor_and_keep_what_was_on_the_
     kept, _ = writer.put([b"kept"], uids(0))
     writer.flush()
     syncs.failing = True
+    gc.collect()
     before = len(os.listdir("/proc/self/fd"))
     for number in range(1, 20):
         writer.put([instance(1000, number)], uids(number))

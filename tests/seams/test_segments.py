@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import resource
 import threading
@@ -85,6 +86,7 @@ def test_a_full_segment_is_followed_by_another(blobs: LocalBlobs, monkeypatch: p
 
 def test_files_of_full_segments_do_not_stay_open(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 16_384)
+    gc.collect()  # what earlier tests have left open
     before = len(os.listdir("/proc/self/fd"))
     writer = blobs.writer(PREFIX)
     for number in range(100):

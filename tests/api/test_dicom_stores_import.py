@@ -7,6 +7,7 @@ import json
 import httpx
 import pytest
 
+from gantry.storage.extents import OWN_BYTES
 from tests.support.answers import refused, violated_field
 from tests.support.blobs import find_blobs
 from tests.support.dicom import IMPLICIT_LITTLE_ENDIAN, JPEG_BASELINE, make_instance
@@ -454,7 +455,7 @@ class TestLog:
         assert gantry.failures(operation).keys() == {"caf?.dcm"}
 
 
-@pytest.mark.parametrize("pixels", [bytes(16), bytes(3 << 20)], ids=["in a segment", "in a file of its own"])
+@pytest.mark.parametrize("pixels", [bytes(16), bytes(OWN_BYTES)], ids=["in a segment", "in a file of its own"])
 @pytest.mark.parametrize("damage", ["gone", "empty", "lost"])
 def test_a_stored_instance_whose_bytes_are_gone_is_not_a_success(gantry: Gantry, damage: str, pixels: bytes) -> None:
     """Nobody can say that the object is stored already; the others of the import are not touched by it."""

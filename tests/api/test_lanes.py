@@ -15,7 +15,7 @@ from gantry import server
 from gantry.api import app, intake
 from gantry.api.lanes import Lane
 from gantry.settings.loading import Settings
-from gantry.storage.places import PlacedBlobStore
+from gantry.storage.local_writer import LocalWriter
 from tests.support.dicom import make_instance
 
 DATASET = "/v1/projects/p/locations/us-central1/datasets/d"
@@ -167,20 +167,20 @@ def test_an_upload_has_no_place_among_those_that_work_while_the_disk_is_waited_f
     gantry: server.Gantry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places: list[int] = []
-    flush, read = PlacedBlobStore.flush, intake._Reader.read
+    flush, read = LocalWriter.flush, intake._Reader.read
 
     def count(*_: Any) -> None:
         places.append(gantry.app._intake._working.borrowed_tokens)
 
-    def flush_and_count(blobs: PlacedBlobStore) -> None:
+    def flush_and_count(writer: LocalWriter) -> None:
         count()
-        flush(blobs)
+        flush(writer)
 
     def read_and_count(reader: Any) -> bytes:
         count()
         return read(reader)
 
-    monkeypatch.setattr(PlacedBlobStore, "flush", flush_and_count)
+    monkeypatch.setattr(LocalWriter, "flush", flush_and_count)
     monkeypatch.setattr(intake._Reader, "read", read_and_count)
 
     async def work(client: httpx.AsyncClient) -> None:

@@ -189,7 +189,7 @@ class Garbage:
 
 
 def seams_of(garbage: Garbage) -> Any:
-    blobs = SimpleNamespace(delete=lambda key: None, delete_prefix=lambda *_, **__: 0)
+    blobs = SimpleNamespace(delete_all=lambda keys: {}, delete_prefix=lambda *_, **__: 0)
     return SimpleNamespace(index=SimpleNamespace(garbage=garbage), blobs=blobs, places=("main",))
 
 

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, tuple_
+from sqlalchemy import Connection, bindparam, delete, select
 
 from gantry.index.blob_keys import BLOB_KEY, join_segments
 from gantry.index.counting import discard_blobs, free_segments, seal_segments
 from gantry.index.removal import blank_shared_headers, remove_study
+from gantry.index.statements import Statement
 from gantry.index.tables import header_pack, instance, segment, series, series_tally, study
 
 PIECE = 1000  # rows removed by one transaction: about 50 ms
 _PACKS = 50  # packs of headers removed by one transaction; each may have many pages
+
+
+_DELETE_INSTANCE = Statement(
+    delete(instance).where(
+        instance.c.series_id == bindparam("series"), instance.c.sop_instance_uid == bindparam("instance")
+    ),
+    *("series", "instance"),
+)
 
 
 def purge(connection: Connection, store_id: int, limit: int, keep_list: bool) -> bool:
@@ -33,15 +42,15 @@ def purge(connection: Connection, store_id: int, limit: int, keep_list: bool) ->
 
 def _purge_instances(connection: Connection, numbers: Any, limit: int, keep_list: bool) -> int:
     key = instance.c.series_id, instance.c.sop_instance_uid
-    victims = select(*key).where(instance.c.series_id.in_(numbers)).limit(limit)
     columns = BLOB_KEY, instance.c.segment_id, instance.c.size, instance.c.pack_id, instance.c.pack_number
-    rows = connection.execute(join_segments(victims.with_only_columns(*columns))).all()
+    victims = select(*key, *columns).where(instance.c.series_id.in_(numbers)).limit(limit)
+    rows = connection.execute(join_segments(victims)).all()
     if keep_list:
         discard_blobs(connection, (row.blob_key for row in rows))
-    count = connection.execute(delete(instance).where(tuple_(*key).in_(victims))).rowcount
+    _DELETE_INSTANCE.run(connection, [(row.series_id, row.sop_instance_uid) for row in rows])
     blank_shared_headers(connection, rows)
     free_segments(connection, ((row.segment_id, row.size) for row in rows if row.segment_id is not None))
-    return count
+    return len(rows)
 
 
 def _purge_packs(connection: Connection, numbers: Any, limit: int) -> int:

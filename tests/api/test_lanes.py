@@ -61,7 +61,7 @@ def _all_but(lane: Lane) -> tuple[Lane, ...]:
 
 
 async def take(limiter: anyio.CapacityLimiter) -> None:
-    """All its places."""
+    """All its slots."""
     for _ in range(int(limiter.available_tokens)):
         limiter.acquire_on_behalf_of_nowait(object())
 
@@ -163,14 +163,14 @@ def test_what_waits_for_a_thread_is_not_begun_once_its_client_has_left(
     assert not begun
 
 
-def test_an_upload_has_no_place_among_those_that_work_while_the_disk_is_waited_for(
+def test_an_upload_has_no_slot_among_those_that_work_while_the_disk_is_waited_for(
     gantry: server.Gantry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    places: list[int] = []
+    slots: list[int] = []
     flush, read = LocalWriter.flush, intake._Reader.read
 
     def count(*_: Any) -> None:
-        places.append(gantry.app._intake._working.borrowed_tokens)
+        slots.append(gantry.app._intake._working.borrowed_tokens)
 
     def flush_and_count(writer: LocalWriter) -> None:
         count()
@@ -188,5 +188,5 @@ def test_an_upload_has_no_place_among_those_that_work_while_the_disk_is_waited_f
         assert (await client.post(STUDIES, content=data, headers=DICOM)).status_code == 200
 
     run(gantry, work)
-    assert places[0] == 1 and places[-1] == 0
+    assert slots[0] == 1 and slots[-1] == 0
     assert gantry.app._intake._working.borrowed_tokens == 0

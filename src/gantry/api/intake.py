@@ -18,8 +18,8 @@ from starlette.types import Scope
 
 from gantry.api.body import too_large
 from gantry.errors import DeadlineExceeded
-from gantry.studies.places import offer_place
 from gantry.studies.spool import Spool
+from gantry.studies.work_slots import offer_slot
 
 BODY_SECONDS = 60.0
 """How long a client may send nothing before its request fails."""
@@ -144,7 +144,7 @@ class Shares:
 
     @asynccontextmanager
     async def hold(self, caller: str) -> AsyncIterator[None]:
-        """Wait for a place and hold it. The caller's own limit is checked first, so that its queue blocks no others."""
+        """Wait for a slot and hold it. The caller's own limit is checked first, so that its queue blocks no others."""
         own, users = self._own.get(caller) or (asyncio.Semaphore(self._each), 0)
         self._own[caller] = own, users + 1
         try:
@@ -208,7 +208,7 @@ class Intake:
         await reader.begin()
         async with self._open.hold(caller):
             await reader.enter()
-            offer_place(partial(from_thread.run_sync, reader.leave), partial(from_thread.run, reader.enter))
+            offer_slot(partial(from_thread.run_sync, reader.leave), partial(from_thread.run, reader.enter))
             try:
                 return await run_sync(work, reader.read, limiter=self._threads)
             finally:

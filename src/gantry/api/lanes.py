@@ -1,7 +1,7 @@
 """Which threads a request is answered in: what is short never waits for a thread behind what is long.
 
 All threads of a process take turns at the interpreter's lock (the GIL), so more of them than keep the processors busy
-make each of them slower. Whoever waits for a place in a lane waits in the event loop and takes no turns.
+make each of them slower. Whoever waits for a slot in a lane waits in the event loop and takes no turns.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Lane(Enum):
     LONG = "long"
 
 
-PLACES = MappingProxyType({Lane.READ: 8, Lane.SEARCH: 4, Lane.WRITE: 4, Lane.SIGN_IN: 16})
+SLOTS = MappingProxyType({Lane.READ: 8, Lane.SEARCH: 4, Lane.WRITE: 4, Lane.SIGN_IN: 16})
 """Threads of each lane. More that read, search or write would only compete for the GIL: two keep it in use, and one
 thread writes at a time. Those that sign in wait for an issuer, without the GIL."""
 
@@ -38,8 +38,8 @@ class Lanes:
 
     def __init__(self, pixel_workers: int) -> None:
         waiting = PER_WORKER * pixel_workers
-        places = {**PLACES, Lane.PICTURE: waiting, Lane.LONG: waiting}
-        self._limiters = {lane: CapacityLimiter(places[lane]) for lane in Lane}
+        slots = {**SLOTS, Lane.PICTURE: waiting, Lane.LONG: waiting}
+        self._limiters = {lane: CapacityLimiter(slots[lane]) for lane in Lane}
 
     def __getitem__(self, lane: Lane) -> CapacityLimiter:
         return self._limiters[lane]

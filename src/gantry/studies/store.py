@@ -18,9 +18,9 @@ from gantry.ingest import identify
 from gantry.names import DicomStoreName
 from gantry.resources import BlobStorageClass, Instance
 from gantry.seams import Seams
-from gantry.studies.places import without_place
 from gantry.studies.replacing import replace_all
 from gantry.studies.uploads import Request, Uploads
+from gantry.studies.work_slots import without_slot
 
 BATCH_ITEMS, BATCH_BYTES = 256, 256 << 20  # one sync and one commit per batch
 _MOST_HELD = 1 << 20  # bytes: a shorter instance is checked in memory before it is written
@@ -182,7 +182,7 @@ class _Request:
         written = [item.instance for item in batch]
         try:
             found = [item for item in describe(batch) if isinstance(item, Instance)]
-            with without_place():
+            with without_slot():
                 self.request.flush()
             stored, present = self._store(found, written)
         except BaseException as error:

@@ -257,6 +257,9 @@ def test_the_command_moves_files_and_shows_what_lies_where(tmp_path: Path) -> No
     assert totals["store"] == str(STORE)
     text = gantry("storage", "show", "--data", str(house.data), data=tmp_path).stdout
     assert f"{len(left)} instances" in text
+    for arguments in (["--data", str(house.data)], ["--data", str(house.data), "show"]):
+        assert gantry("storage", *arguments, data=tmp_path).stdout == text
+    assert json.loads(gantry("storage", "--json", "--data", str(house.data), data=tmp_path).stdout) == [totals]
     nowhere = gantry("storage", "show", "--data", str(tmp_path / "nowhere"), data=tmp_path)
     assert nowhere.returncode == 2
     assert "holds no index" in nowhere.stderr

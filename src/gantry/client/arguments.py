@@ -82,7 +82,7 @@ A segment is a file that many instances share. A running server rewrites segment
 instances; files of older versions are moved by `compact`, while no server uses the directory.
 
 examples:
-  gantry storage show
+  gantry storage
   gantry storage compact --data /srv/gantry
 """
 
@@ -310,16 +310,20 @@ def _add_viewer(commands: _Commands[_Parser]) -> None:
 
 
 def _add_storage(commands: _Commands[_Parser]) -> None:
-    help = "show how the bytes of instances lie on the server's disks"
-    group = _add_group(commands, "storage", help, _STORAGE)
-    run = "client.storage"
-    show = _add(group, "show", f"{run}:show", "segments, bytes in use and freed, by store", remote=False, json=True)
+    run, help = "client.storage", "show how the bytes of instances lie on the server's disks"
+    storage = _add(commands, "storage", f"{run}:show", help, _STORAGE, remote=False, json=True)
+    group = storage.add_subparsers(title="commands", metavar="COMMAND")
+    show = _add(group, "show", f"{run}:show", "segments, bytes in use and freed, by store", remote=False)
     compact = _add(group, "compact", f"{run}:compact", "move small files of older versions into segments", remote=False)
-    for command in (show, compact):
+    show.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print only JSON on stdout")
+    for command, default in ((storage, None), (show, argparse.SUPPRESS), (compact, argparse.SUPPRESS)):
         command.add_argument(
-            "--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)"
+            "--data",
+            metavar="DIR",
+            default=default,  # what stands before the name of the command counts, too
+            help="the server's directory (GANTRY_DATA; default: ./gantry-data)",
         )
-        command.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")
+        command.add_argument("--config", metavar="FILE", default=default, help="the server's settings (GANTRY_CONFIG)")
 
 
 def _add_service_accounts(commands: _Commands[_Parser]) -> None:

@@ -69,6 +69,7 @@ def test_a_store_whose_purge_is_killed_goes_and_its_namesake_stays(server: Gantr
         server.start()
     assert counts(server.wait(importing)) == (1, 0)
     server.wait_until(lambda: len(blobs(server.data)) == 1 and rows(server, "dicom_store") == 1)
+    server.wait_until(lambda: rows(server, "garbage") == 0)
     assert [rows(server, table) for table in ("study", "series", "instance", "garbage")] == [1, 1, 1, 0]
     assert counts(server.wait(server.export(store, "gs://out"))) == (1, 0)
     (name,) = exported(server.buckets / "out")

@@ -14,16 +14,17 @@ from typing import Any
 
 import pytest
 
-from gantry.errors import Unavailable
+from gantry.errors import Aborted, Unavailable
 from gantry.names import ResourcePath
-from gantry.operations.compaction import compact_files, compact_segments
+from gantry.operations.compaction import compact_files, compact_segments, move
 from gantry.operations.sweeper import sweep_garbage
+from gantry.resources import Method
 from gantry.seams import Seams
 from gantry.storage.extents import SUFFIX, align, object_of, parse_extent
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.places import PlacedBlobStore
 from gantry.studies.upload_sweeps import sweep_uploads
-from tests.faults.house import STORE, House
+from tests.faults.house import DATASET, STORE, House
 from tests.support.blobs import find_blobs, used_bytes
 
 NEVER = threading.Event()
@@ -269,3 +270,25 @@ def gantry(*arguments: str, data: Path, wait: float = 120) -> subprocess.Complet
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GANTRY_")}
     command = [sys.executable, "-m", "gantry", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=data, env=environ, timeout=wait, check=False)
+
+
+def test_while_an_operation_is_not_done_nothing_moves(house: House) -> None:
+    """It has read where the bytes are, and would report a move as a change by somebody else."""
+    left = thin_out(house)
+    before = objects(house)
+    request = {"storage_class": "ARCHIVE", "filter_uri": ""}
+    index = house.seams.index
+    made = index.operations.create_operation(DATASET, "v1", Method.SET_BLOB_STORAGE_SETTINGS, request, str(STORE))
+    compact_segments(house.seams, NEVER)
+    assert objects(house) == before
+    with pytest.raises(Aborted, match="not done"):
+        move(house.seams, 1, list(index.instances.walk_store(1)))
+    sweep_garbage(house.seams)
+    check(house, left)
+    claimed = house.claim("one")
+    assert claimed.name == made.name
+    index.operations.finish_operation(claimed, "one", None)
+    compact_segments(house.seams, NEVER)
+    sweep_garbage(house.seams)
+    assert not objects(house) & before
+    check(house, left)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, select, update
 
-from gantry.errors import AlreadyExists, Code, Status, StatusError
+from gantry.errors import Aborted, AlreadyExists, Code, Status, StatusError
 from gantry.header_packs import pack, unpack
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import instance, metadata
@@ -247,6 +247,10 @@ class Calls:
             moves = [Change(row, row.storage_class, self.key(each.store_id, row.size)) for row in inside]
             if self.random.random() < 0.3:
                 self.delete_instance()
+            if self.index.segments.is_busy(each.store_id):
+                with pytest.raises(Aborted):
+                    self.index.segments.move_instances(each.store_id, moves, ())
+                continue
             self.index.segments.move_instances(each.store_id, moves, self.sealed(each.store_id))
 
     def seal(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gantry.errors import AlreadyExists, Internal
+from gantry.errors import Aborted, AlreadyExists, Internal
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
 from gantry.resources import (
@@ -175,6 +175,11 @@ def test_a_move_leaves_the_class_and_its_time_and_the_old_segment_goes(index: Sq
     before = index.instances.get_storage_info(STORE, path)
     moves = [Change(row, row.storage_class, row.blob_key.replace(A, B)) for row in rows]
     index.deletion.delete_instance(STORE, ResourcePath(*rows[2].uids))
+    assert index.segments.is_busy(operation.store_id)
+    with pytest.raises(Aborted, match="not done"):  # it would take the move for a change by somebody else
+        index.segments.move_instances(operation.store_id, moves, [B])
+    index.operations.finish_operation(operation, RUNNER, None)
+    assert not index.segments.is_busy(operation.store_id)
     lost = index.segments.move_instances(operation.store_id, moves, [B])
     assert [failure.resource for failure in lost] == [rows[2].path]
     assert index.instances.get_storage_info(STORE, path) == before
@@ -188,6 +193,7 @@ def test_a_move_does_not_take_back_a_class_that_was_set_meanwhile(index: SqlInde
     (read,) = index.instances.walk_store(operation.store_id)
     changed = Change(read, "ARCHIVE", read.blob_key)
     index.operations.commit_batch(operation, RUNNER, Batch("b", changes=(changed,)))
+    index.operations.finish_operation(operation, RUNNER, None)
     before = index.instances.get_storage_info(STORE, ResourcePath(*read.uids))
     move = Change(read, read.storage_class, inside(1, B).blob_key)
     assert index.segments.move_instances(operation.store_id, [move], [B]) == ()

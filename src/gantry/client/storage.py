@@ -12,7 +12,7 @@ from pathlib import Path
 
 from gantry.client.terminal import note, say
 from gantry.config import DataDirectory, open_index, open_seams
-from gantry.errors import NotFound
+from gantry.errors import Aborted, NotFound
 from gantry.operations.compaction import compact_files, compact_segments
 from gantry.operations.sweeper import sweep_garbage
 from gantry.seams import Seams
@@ -52,7 +52,10 @@ def compact(args: argparse.Namespace) -> int:
                 note("layout = files: small files stay what they are")
             else:
                 for store_id in seams.index.segments.list_stores():
-                    compact_files(seams, store_id, never, partial(_end_batch, seams))
+                    try:
+                        compact_files(seams, store_id, never, partial(_end_batch, seams))
+                    except Aborted as error:
+                        note(error.message)
             compact_segments(seams, never)
             sweep_garbage(seams)
         finally:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 
+from gantry.errors import Aborted
 from gantry.index.blob_keys import BLOB_KEY, join_segments
 from gantry.index.changes import apply_changes
 from gantry.index.counting import seal_segments
 from gantry.index.database import Part
-from gantry.index.tables import dataset, dicom_store, instance, segment
+from gantry.index.tables import dataset, dicom_store, instance, operation, segment
 from gantry.names import DicomStoreName
 from gantry.resources import Change, Failure, Segment, SegmentTotals
 
@@ -28,6 +29,11 @@ _NAMES = (
 )
 
 
+def _is_busy(connection: Connection, store_id: int) -> bool:
+    mine = operation.c.end_time.is_(None), operation.c.store_id == store_id
+    return connection.execute(select(operation.c.id).where(*mine).limit(1)).first() is not None
+
+
 class Segments(Part):
     """Promises: ``index_protocols.SegmentIndex``."""
 
@@ -38,8 +44,14 @@ class Segments(Part):
         with self.database.read() as connection:
             return [Segment._make(row) for row in connection.execute(query.order_by(segment.c.key).limit(limit))]
 
+    def is_busy(self, store_id: int) -> bool:
+        with self.database.read() as connection:
+            return _is_busy(connection, store_id)
+
     def move_instances(self, store_id: int, moves: Sequence[Change], segments: Sequence[str]) -> tuple[Failure, ...]:
         with self.database.write() as connection:
+            if _is_busy(connection, store_id):
+                raise Aborted("an operation of this DICOM store is not done; its instances are moved afterwards")
             lost = apply_changes(connection, store_id, moves, self.database.now(), moves=True)
             seal_segments(connection, segments)
         return lost

@@ -16,9 +16,14 @@ class SegmentIndex(Protocol):
         those after the key ``after``; none of deleted stores."""
         ...
 
+    def is_busy(self, store_id: int) -> bool:
+        """Whether an operation of the store is not done."""
+        ...
+
     def move_instances(self, store_id: int, moves: Sequence[Change], segments: Sequence[str]) -> tuple[Failure, ...]:
         """Bytes that were copied elsewhere are used from there, in one transaction; the failures of instances that
-        are not as they were read any more.
+        are not as they were read any more. Raises Aborted while an operation of the store is not done: it has read
+        where the bytes are, and would take a move for a change by somebody else.
 
         ``segments`` are those that the bytes were copied to: they are sealed. What no row names then becomes garbage.
         """

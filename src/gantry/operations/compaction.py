@@ -14,7 +14,7 @@ from contextlib import suppress
 from itertools import islice
 
 from gantry.containment import contain
-from gantry.errors import ResourceExhausted, StatusError
+from gantry.errors import Aborted, ResourceExhausted, StatusError
 from gantry.operations.batch_writers import BatchWriters
 from gantry.operations.batches import cut
 from gantry.operations.blob_keys import parse_place
@@ -41,13 +41,16 @@ def compact_segments(seams: Seams, stopping: threading.Event) -> None:
         for segment in segments:
             if stopping.is_set():
                 return
-            move(seams, segment.store_id, _list_movable(seams, segment))
+            if not seams.index.segments.is_busy(segment.store_id):
+                with suppress(Aborted):  # an operation has begun meanwhile: the next time
+                    move(seams, segment.store_id, _list_movable(seams, segment))
         after = segments[-1].key
 
 
 def compact_files(seams: Seams, store_id: int, stopping: threading.Event, tell: Callable[[int, int], None]) -> None:
     """Move the instances of a store that have a small file of their own. ``tell`` gets how many instances were looked
-    at and how many were moved, in all. It may be run again after it was interrupted."""
+    at and how many were moved, in all. It may be run again after it was interrupted. Raises Aborted while an operation
+    of the store is not done."""
     seen = moved = 0
     batches = cut(seams.index.instances.walk_store(store_id), lambda instance: instance.size)
     for instances in batches:

@@ -11,6 +11,7 @@ from gantry.studies.retrieve import Piece
 
 ZIP = "application/zip"
 _PIECE = 1 << 20
+_ZIP64_VERSION = 45  # APPNOTE.TXT 4.4.3.2
 
 
 def zip_instances(pieces: Iterable[Piece]) -> Iterator[bytes]:
@@ -28,7 +29,7 @@ def zip_instances(pieces: Iterable[Piece]) -> Iterator[bytes]:
             if (row := piece.begins) is not None:
                 if entry is not None:
                     entry.close()
-                entry = archive.open(f"{'/'.join(row.uids)}.dcm", "w", force_zip64=True)
+                entry = archive.open(_describe_entry(f"{'/'.join(row.uids)}.dcm"), "w", force_zip64=True)
             assert entry is not None  # noqa: S101 - the first piece has ``begins``
             entry.write(piece.data)
             yield from out.take(_PIECE)
@@ -42,6 +43,15 @@ def zip_instances(pieces: Iterable[Piece]) -> Iterator[bytes]:
             archive.close()
         raise
     yield from out.take()
+
+
+def _describe_entry(name: str) -> zipfile.ZipInfo:
+    """Of an entry whose sizes are 64 bits wide: early versions of Python 3.11 forget to say so."""
+    info = zipfile.ZipInfo(name)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    info.extract_version = info.create_version = _ZIP64_VERSION
+    setattr(info, "_compresslevel", 0)  # noqa: B010 - public as compress_level from Python 3.13 on
+    return info
 
 
 class _Sink:

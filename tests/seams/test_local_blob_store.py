@@ -814,3 +814,13 @@ def test_a_copy_does_not_run_after_a_file_that_grows(
     with store.open("source") as opened, pytest.raises(Aborted):
         store.copy_from(opened, "target")
     assert keys(store) == ["source"]
+
+
+def test_what_was_written_to_a_disk_that_is_not_mounted_any_more_is_not_durable(
+    store: LocalBlobStore, root: Path
+) -> None:
+    store.put("a", [b"bytes"])
+    root.rename(root.with_name("elsewhere"))
+    root.mkdir()
+    with pytest.raises(Unavailable, match="mounted"):
+        store.flush()

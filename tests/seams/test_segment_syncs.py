@@ -379,3 +379,25 @@ def test_a_segment_that_cannot_be_removed_is_named_so_that_somebody_else_does(
     assert "cannot be deleted" in caplog.text
     with pytest.raises(NotFound):
         blobs.open(key)
+
+
+# Disks that are away --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("same_directories", [False, True])
+def test_what_lies_on_a_disk_that_is_not_mounted_any_more_is_not_durable(
+    blobs: LocalBlobs, root: Path, same_directories: bool
+) -> None:
+    """Its files are open and can be synced, but nobody finds them below the directory any more."""
+    writer = blobs.writer(PREFIX)
+    writer.put([instance(5000)], uids(1))
+    writer.flush()
+    writer.put([instance(5000)], uids(2))
+    root.rename(root.with_name("elsewhere"))
+    (root / PREFIX if same_directories else root / "empty").parent.mkdir(parents=True)
+    with pytest.raises(Unavailable, match="mounted"):
+        writer.flush()
+    writer = blobs.writer(PREFIX)
+    writer.put([instance(5000)], uids(3))
+    with pytest.raises(Unavailable, match="mounted"):
+        writer.flush()

@@ -112,8 +112,8 @@ class LocalBlobStore:
         """Whether the directory is not the one of the start, because its disk is no longer mounted."""
         return self._identity is not None and _identify(self.root) != self._identity
 
-    def _require(self) -> None:
-        """Before a missing object is taken for deleted. Raises Unavailable."""
+    def require_mounted(self) -> None:
+        """Before a missing object is taken for deleted, or one that was synced for durable. Raises Unavailable."""
         if self._is_away():
             raise Unavailable("the directory is not there any more; is it mounted?")
 
@@ -197,7 +197,7 @@ class LocalBlobStore:
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
                 raise translate_write_error(error, key) from None
-            self._require()
+            self.require_mounted()
         with contextlib.suppress(OSError):  # stops at a directory that is not empty or cannot be removed
             while name := name.rpartition(b"/")[0]:
                 self._in_directory(name, os.rmdir)
@@ -210,7 +210,7 @@ class LocalBlobStore:
                 check()
             self.delete(entry.key)
             count += 1
-        self._require()
+        self.require_mounted()
         return count
 
     def delete_unfinished(self, directory: str) -> None:
@@ -239,6 +239,7 @@ class LocalBlobStore:
             raise refused(error) from None
         finally:
             self._unwatch()
+        self.require_mounted()
 
     def __del__(self) -> None:
         self._unwatch()

@@ -49,7 +49,7 @@ class LocalBlobs(LocalBlobStore):
         except OSError as error:
             if error.errno not in GONE:
                 raise translate_write_error(error, key) from None
-            self._require()
+            self.require_mounted()
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
         failed: dict[str, StatusError] = {}
@@ -65,7 +65,7 @@ class LocalBlobs(LocalBlobStore):
         try:
             if objects:
                 sync_directories(self.root, {os.fsencode(key.rpartition("/")[0]) for key in objects})
-            self._require()
+            self.require_mounted()
         except StatusError as error:
             failed |= dict.fromkeys(keys, error)
         return failed

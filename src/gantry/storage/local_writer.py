@@ -106,6 +106,7 @@ class LocalWriter:
                 self._own.sync(own)
                 self._segments.sync(steps)
                 self._files.sync_names()
+            self._store.require_mounted()  # what is synced may lie on a disk that nobody finds here any more
         except BaseException as error:
             for part in (*own, *(step.segment for step in steps)):
                 part.error = error if isinstance(error, StatusError) else BROKEN_OFF

@@ -12,7 +12,7 @@ from tests.support.dicom import element
 
 from gantry.dicom import transcoding
 from gantry.dicom.buffers import Held
-from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet
+from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet, Encoding
 from gantry.dicom.forms import IMPLICIT_LE as IMPLICIT_LE_UID
 from gantry.dicom.open_source import read_instance
 from gantry.dicom.part10 import read_header, read_header_bytes
@@ -56,6 +56,22 @@ def test_anything_else_than_the_old_data_set_is_a_mistake(tampered: bytes, targe
         wrong = tampered
     with pytest.raises(Internal):
         require_same(old, place_elements(old), {}, DataSet(wrong, target))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("stored", [EXPLICIT_LE, IMPLICIT_LE])
+@pytest.mark.parametrize(("vr", "other"), [(b"SH", b"LO"), (b"PN", b"UN"), (b"SQ", b"OB")])
+def test_the_same_bytes_under_another_vr_are_a_mistake(stored: Encoding, vr: bytes, other: bytes) -> None:
+    """At the top level and in items."""
+    explicit = DataSet(element(0x0008, 0x0000, b"UL", pack("<I", 0)) + WHOLE, EXPLICIT_LE)
+    old = DataSet(b"".join(rewrite(explicit, place_elements(explicit), {}, stored)), stored)
+    right = b"".join(rewrite(old, place_elements(old), {}, EXPLICIT_LE))
+    require_same(old, place_elements(old), {}, DataSet(right, EXPLICIT_LE))
+    at = right.index(vr)
+    is_short = other == b"UN" and vr == b"PN"
+    head = other + b"\0\0" + pack("<I", 8) if is_short else other
+    wrong = right[:at] + head + right[at + (4 if is_short else 2) :]
+    with pytest.raises(Internal):
+        require_same(old, place_elements(old), {}, DataSet(wrong, EXPLICIT_LE))
 
 
 def test_an_instance_that_was_written_wrong_does_not_leave(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,15 +143,25 @@ def is_as_wanted(data_set: DataSet, element: Element, target: Encoding) -> bool:
 def _rewrite_value(data_set: DataSet, element: Element, vr: str, bits: int, target: Encoding) -> Sequence[Buffer]:
     if is_as_wanted(data_set, element, target):
         return (data_set.data[element.start : element.end],)
-    tag, value = element.tag, swap_to_little_endian(data_set, element, vr, bits)
-    if element.has_fragments:
-        if not target.explicit:
-            raise FailedPrecondition(f"{format_tag(tag)} is encapsulated, which implicit VR cannot be")
-        return (explicit_head(tag, "OB", UNDEFINED), value, _SEQUENCE_END)
-    if tag == PIXEL_DATA and bits > 8:
-        vr = "OW"  # PS3.5 §A.2, whatever was written
-    length = UNDEFINED if element.undefined_length else len(value)
-    return (_write_head(tag, vr, length, target), value, *((_SEQUENCE_END,) if element.undefined_length else ()))
+    value, is_open = swap_to_little_endian(data_set, element, vr, bits), element.undefined_length
+    length = UNDEFINED if is_open else len(value)
+    if target.explicit:
+        head = explicit_head(element.tag, choose_vr(element, vr, bits, len(value)), length)
+    elif element.has_fragments:
+        raise FailedPrecondition(f"{format_tag(element.tag)} is encapsulated, which implicit VR cannot be")
+    else:
+        head = implicit_head(element.tag, length)
+    return (head, value, _SEQUENCE_END) if is_open else (head, value)
+
+
+def choose_vr(element: Element, vr: str, bits: int, size: int) -> str:
+    """The VR that is written for a value of ``size`` bytes; ``vr`` and ``bits`` as a ``Step`` has them."""
+    is_open = element.undefined_length
+    if is_open and element.has_fragments:
+        return "OB"
+    if element.tag == PIXEL_DATA and bits > 8:
+        return "OW"  # PS3.5 §A.2, whatever was written
+    return vr if is_open or fits(vr, size) else "UN"
 
 
 def swap_to_little_endian(data_set: DataSet, element: Element, vr: str, bits: int) -> Buffer:
@@ -276,8 +286,18 @@ def _has_same_value(old: DataSet, one: Element, scope: Scope, new: DataSet, othe
     """The same bytes; or the same values in the same items, whatever their heads and byte order."""
     is_alike = one.stop - one.value == other.stop - other.value and one.encoding.order == "<"
     if is_alike and _are_same_bytes(old.data, one.value, one.stop, new.data, other.value):
-        return True
+        return not other.encoding.explicit or _has_written_vr(old, one, scope.resolve_vr(one), scope.bits, other)
     return _have_same_contents(old, read_steps(old, iter((one,)), scope), new, other)
+
+
+def _has_written_vr(old: DataSet, one: Element, vr: str, bits: int, other: Element) -> bool:
+    """Whether ``other`` has the VR that is written for ``one``. A sequence without a VR may be UN (``_copy_unread``)."""
+    _, written, _, value, stop, _, target = other
+    if not target.explicit:
+        return True
+    if is_sequence(one, vr):
+        return written == "SQ" or (written == "UN" and one.vr != "SQ")
+    return written == (one.vr if is_as_wanted(old, one, target) else choose_vr(one, vr, bits, stop - value))
 
 
 def _are_same_bytes(old: Buffer, start: int, stop: int, new: Buffer, at: int) -> bool:
@@ -295,6 +315,8 @@ def _have_same_contents(old: DataSet, steps: Iterator[Step], new: DataSet, other
                 continue
             found = next(elements[-1], None)
             if found is None or found.tag != step.element.tag:
+                return False
+            if not _has_written_vr(old, step.element, step.vr, step.bits, found):
                 return False
             if kind is Kind.SEQUENCE:
                 sequences.append(new.read_items(found))

@@ -291,7 +291,7 @@ def _has_same_value(old: DataSet, one: Element, scope: Scope, new: DataSet, othe
 
 
 def _has_written_vr(old: DataSet, one: Element, vr: str, bits: int, other: Element) -> bool:
-    """Whether ``other`` has the VR that is written for ``one``. A sequence without a VR may be UN (``_copy_unread``)."""
+    """Whether ``other`` has the VR that is written for ``one``; without one a sequence may be UN (``_copy_unread``)."""
     _, written, _, value, stop, _, target = other
     if not target.explicit:
         return True

@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import DatabaseError
 
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index.clock import read_clock
-from gantry.index.refusals import describe_sqlite_error
+from gantry.index.commits import Commits, throw_away_damaged, write_again
+from gantry.index.refusals import Damaged, describe_sqlite_error, translated
 from gantry.index.writer_queue import WriterQueue
 
 logger = logging.getLogger(__name__)
@@ -36,39 +36,61 @@ class Database:
     def __init__(self, url: str, now: Callable[[], int] = read_clock) -> None:
         self.now = now
         self.engine, self.writer = _open(url, READERS), _open(url, 1)
-        self._queue = WriterQueue()
+        self._queue, self._commits = WriterQueue(), Commits()
+        self.trouble = ""
+        """What was last found damaged in the file, in one sentence."""
         try:
             _migrate(self.engine, url)
         except DatabaseError as error:
             raise FailedPrecondition(
                 f"{self.engine.url.database} cannot be used as an index: {describe_sqlite_error(error)}"
             ) from None
+        # While it is open SQLite does not read the write-ahead log anew, in which a failed transaction may stand.
+        self._anchor = _open(url, 1).connect()
+        self._anchor.exec_driver_sql("SELECT count(*) FROM sqlite_master").close()
 
     def close(self) -> None:
+        self._anchor.close()
+        self._anchor.engine.dispose()
         self.engine.dispose()
         self.writer.dispose()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Raises Interrupted where SQLite cannot read, or all connections are busy for too long."""
-        with _translated(), self.engine.connect() as connection:
+        with self._translated(), self.engine.connect() as connection, throw_away_damaged(connection):
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Raises Interrupted where it is not this thread's turn in time, or SQLite cannot write."""
+        """Raises Interrupted where it is not this thread's turn in time, or SQLite cannot write; then nothing was
+        written. Raises OutcomeUnknown where that is not certain: see ``settle``."""
         with self._queue.take_turn(WAIT) as mine:
             if not mine:
                 raise Interrupted("the index is too busy right now: other writers are waiting; try again")
-            with _translated(), self.writer.connect() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                except BaseException:
-                    with suppress(OperationalError):  # SQLite has done it by itself where the disk is full
-                        connection.exec_driver_sql("ROLLBACK")
-                    raise
-                connection.exec_driver_sql("COMMIT")
+            with (
+                self._translated(),
+                self.writer.connect() as connection,
+                throw_away_damaged(connection),
+                self._commits.transaction(connection),
+            ):
+                yield connection
+
+    def settle(self) -> None:
+        """Return once it is certain what earlier transactions have written, and all of it is durable: only then may
+        bytes be deleted that no row names. Raises Interrupted."""
+        if not self._commits.certain:
+            with self.write() as connection:
+                write_again(connection)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            with translated():
+                yield
+        except Damaged as error:
+            self.trouble = error.message
+            raise
 
 
 class Part:
@@ -76,16 +98,6 @@ class Part:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        raise Interrupted(f"the index cannot be used right now: {describe_sqlite_error(error)}") from error
-    except PoolTimeout as error:
-        raise Interrupted("the index is too busy right now") from error
 
 
 def _open(url: str, connections: int) -> Engine:

@@ -45,6 +45,9 @@ class SqlIndex:
         self.segments = Segments(self.database)
         self.description = Descriptions(self.database)
 
+    def settle(self) -> None:
+        self.database.settle()
+
     def close(self) -> None:
         """Nothing of the index may be used afterwards."""
         self.database.close()

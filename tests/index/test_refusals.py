@@ -14,7 +14,8 @@ def test_a_file_that_is_no_index(tmp_path: Path, caplog: pytest.LogCaptureFixtur
     (tmp_path / "index.sqlite").write_bytes(b"rubbish" * 1000)
     with pytest.raises(FailedPrecondition) as caught:
         Database(f"sqlite:///{tmp_path}/index.sqlite")
-    assert caught.value.message.endswith("cannot be used as an index: its file is no SQLite database")
+    assert caught.value.what.endswith("cannot be used as an index: its file is no SQLite database")
+    assert "gantry storage rebuild" in caught.value.message
     assert "file is not a database" in caplog.text
 
 

@@ -9,13 +9,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, select, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index.clock import read_clock
-from gantry.index.refusals import describe_sqlite_error
+from gantry.index.refusals import RESTORE, describe_sqlite_error, is_damage
+from gantry.index.tables import metadata, upload
 from gantry.index.writer_queue import WriterQueue
 
 logger = logging.getLogger(__name__)
@@ -30,18 +31,21 @@ class Database:
     """``read`` sees a snapshot per statement, ``write`` is one serialised, durable transaction.
 
     Writers take turns at one connection and never hold one of the readers', so that reads go on while they wait.
-    ``now`` reads the clock: microseconds since 1970 UTC.
+    ``url`` may be the path of a file. ``now`` reads the clock: microseconds since 1970 UTC.
     """
 
-    def __init__(self, url: str, now: Callable[[], int] = read_clock) -> None:
+    def __init__(self, url: str | Path, now: Callable[[], int] = read_clock) -> None:
         self.now = now
         self.engine, self.writer = _open(url, READERS), _open(url, 1)
         self._queue = WriterQueue()
         try:
-            _migrate(self.engine, url)
+            _migrate(self.engine)
+            _read_all_tables(self.engine)
         except DatabaseError as error:
+            self.close()
             raise FailedPrecondition(
-                f"{self.engine.url.database} cannot be used as an index: {describe_sqlite_error(error)}"
+                f"{self.engine.url.database} cannot be used as an index: {describe_sqlite_error(error)}",
+                advice=RESTORE if is_damage(error) else "",
             ) from None
 
     def close(self) -> None:
@@ -88,10 +92,11 @@ def _translated() -> Iterator[None]:
         raise Interrupted("the index is too busy right now") from error
 
 
-def _open(url: str, connections: int) -> Engine:
+def _open(url: str | Path, connections: int) -> Engine:
     # AUTOCOMMIT hands transactions to ``write``: the driver's own late BEGIN would let two writers deadlock.
     engine = create_engine(
-        url,
+        # In the text of a URL, some characters of a path mean something else.
+        URL.create("sqlite", database=str(url)) if isinstance(url, Path) else url,
         isolation_level="AUTOCOMMIT",
         pool_size=connections,
         max_overflow=0,
@@ -108,7 +113,15 @@ def _open(url: str, connections: int) -> Engine:
     return engine
 
 
-def _migrate(engine: Engine, url: str) -> None:
+def _read_all_tables(engine: Engine) -> None:
+    """A start finds damage, not the first call that needs the table. Raises DatabaseError."""
+    with engine.connect() as connection:
+        for each in metadata.sorted_tables:
+            connection.execute(select(each).limit(1)).all()
+        connection.execute(select(upload)).all()  # every start reads all of it
+
+
+def _migrate(engine: Engine) -> None:
     """Bring the schema up to date; an index written by a newer Gantry is refused."""
     with engine.connect() as connection:
         known = connection.execute(
@@ -122,7 +135,7 @@ def _migrate(engine: Engine, url: str) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    config.attributes["url"] = engine.url
     try:
         command.upgrade(config, "head")
     except CommandError as error:

@@ -21,6 +21,10 @@ _WORDS = {
     sqlite3.SQLITE_CANTOPEN: "its file cannot be opened",
     sqlite3.SQLITE_NOTADB: "its file is no SQLite database",
 }
+_DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+RESTORE = "put it back from a backup, or move it away and make a new one with `gantry storage rebuild`"
+"""What to do about damage."""
+
 _PRIMARY = 0xFF
 """The bits of an extended result code that hold the primary one."""
 
@@ -28,5 +32,14 @@ _PRIMARY = 0xFF
 def describe_sqlite_error(error: DBAPIError) -> str:
     """What is wrong, without a capital and a full stop. What SQLite says goes to the log."""
     logger.warning("the index refuses a statement: %s", error.orig)
-    code = getattr(error.orig, "sqlite_errorcode", 0) & _PRIMARY
+    code = _code(error)
     return _WORDS.get(code, "SQLite refuses a statement; the log has the details")
+
+
+def is_damage(error: DBAPIError) -> bool:
+    """Whether the file holds something that SQLite cannot have written."""
+    return _code(error) in _DAMAGE
+
+
+def _code(error: DBAPIError) -> int:
+    return int(getattr(error.orig, "sqlite_errorcode", 0)) & _PRIMARY

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, select, text
 from sqlalchemy.exc import DatabaseError
 
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index.clock import read_clock
 from gantry.index.commits import Commits, throw_away_damaged, write_again
-from gantry.index.refusals import Damaged, describe_sqlite_error, translated
+from gantry.index.refusals import RESTORE, BadText, Damaged, describe_sqlite_error, is_damage, translated
+from gantry.index.tables import metadata, upload
 from gantry.index.writer_queue import WriterQueue
 
 logger = logging.getLogger(__name__)
@@ -30,30 +31,30 @@ class Database:
     """``read`` sees a snapshot per statement, ``write`` is one serialised, durable transaction.
 
     Writers take turns at one connection and never hold one of the readers', so that reads go on while they wait.
-    ``now`` reads the clock: microseconds since 1970 UTC.
+    ``url`` may be the path of a file. ``now`` reads the clock: microseconds since 1970 UTC.
     """
 
-    def __init__(self, url: str, now: Callable[[], int] = read_clock) -> None:
+    def __init__(self, url: str | Path, now: Callable[[], int] = read_clock) -> None:
         self.now = now
-        self.engine, self.writer = _open(url, READERS), _open(url, 1)
+        self._texts = _Texts()
+        self.engine, self.writer, self._anchor = (_open(url, most, self._texts) for most in (READERS, 1, 1))
         self._queue, self._commits = WriterQueue(), Commits()
         self.trouble = ""
         """What was last found damaged in the file, in one sentence."""
         try:
-            _migrate(self.engine, url)
+            _migrate(self.engine)
+            _read_all_tables(self.engine)
+            _keep_open(self._anchor)
         except DatabaseError as error:
+            self.close()
             raise FailedPrecondition(
-                f"{self.engine.url.database} cannot be used as an index: {describe_sqlite_error(error)}"
+                f"{self.engine.url.database} cannot be used as an index: {describe_sqlite_error(error)}",
+                advice=RESTORE if is_damage(error) else "",
             ) from None
-        # While it is open SQLite does not read the write-ahead log anew, in which a failed transaction may stand.
-        self._anchor = _open(url, 1).connect()
-        self._anchor.exec_driver_sql("SELECT count(*) FROM sqlite_master").close()
 
     def close(self) -> None:
-        self._anchor.close()
-        self._anchor.engine.dispose()
-        self.engine.dispose()
-        self.writer.dispose()
+        for engine in (self.engine, self.writer, self._anchor):
+            engine.dispose()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -89,7 +90,12 @@ class Database:
             with translated():
                 yield
         except Damaged as error:
-            self.trouble = error.message
+            self.trouble = error.what
+            raise
+        except BadText:
+            self._texts.replace = True
+            self.engine.dispose()
+            self.writer.dispose()
             raise
 
 
@@ -100,10 +106,18 @@ class Part:
         self.database = database
 
 
-def _open(url: str, connections: int) -> Engine:
+class _Texts:
+    """How texts are read. ``replace``: one that is damaged has U+FFFD where it is no UTF-8, so that the rest of its
+    row, and all other rows, can be read. That costs time, so it begins once such a text is met."""
+
+    replace = False
+
+
+def _open(url: str | Path, connections: int, texts: _Texts) -> Engine:
     # AUTOCOMMIT hands transactions to ``write``: the driver's own late BEGIN would let two writers deadlock.
     engine = create_engine(
-        url,
+        # In the text of a URL, some characters of a path mean something else.
+        URL.create("sqlite", database=str(url)) if isinstance(url, Path) else url,
         isolation_level="AUTOCOMMIT",
         pool_size=connections,
         max_overflow=0,
@@ -116,11 +130,28 @@ def _open(url: str, connections: int) -> Engine:
     def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16384"):
             connection.execute(f"PRAGMA {pragma}")
+        if texts.replace:
+            connection.text_factory = lambda data: data.decode(errors="replace")
 
     return engine
 
 
-def _migrate(engine: Engine, url: str) -> None:
+def _keep_open(engine: Engine) -> None:
+    """While one connection is open SQLite does not read the write-ahead log anew, in which a failed transaction may
+    stand."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").close()
+
+
+def _read_all_tables(engine: Engine) -> None:
+    """A start finds damage, not the first call that needs the table. Raises DatabaseError."""
+    with engine.connect() as connection:
+        for each in metadata.sorted_tables:
+            connection.execute(select(each).limit(1)).all()
+        connection.execute(select(upload)).all()  # every start reads all of it
+
+
+def _migrate(engine: Engine) -> None:
     """Bring the schema up to date; an index written by a newer Gantry is refused."""
     with engine.connect() as connection:
         known = connection.execute(
@@ -134,7 +165,7 @@ def _migrate(engine: Engine, url: str) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    config.attributes["url"] = engine.url
     try:
         command.upgrade(config, "head")
     except CommandError as error:

@@ -41,6 +41,9 @@ _VALUE = {sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE, 
 """Errors of one value of a row: the same call never succeeds, the same call with other rows does."""
 
 _TAKEN = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID}
+RESTORE = "put it back from a backup, or move it away and make a new one with `gantry storage rebuild`"
+"""What to do about damage."""
+
 _PRIMARY = 0xFF
 """The bits of an extended result code that hold the primary one."""
 
@@ -53,6 +56,10 @@ class Damaged(Interrupted):
     """The file of the index is damaged, or was read wrongly."""
 
 
+class BadText(Interrupted):
+    """A text in a row is not UTF-8."""
+
+
 class BadValue(DataLoss):
     """A row has a value that the index cannot hold."""
 
@@ -63,7 +70,7 @@ class OutcomeUnknown(Interrupted):
 
 def describe_sqlite_error(error: DriverError) -> str:
     """What is wrong, without a capital and a full stop. What SQLite says goes to the log."""
-    logger.warning("the index refuses a statement: %s", error)
+    logger.warning("the index refuses a statement: %s", _original(error))
     return (_PASSING | _DAMAGE).get(_code(error) & _PRIMARY, "SQLite refuses a statement; the log has the details")
 
 
@@ -73,6 +80,7 @@ def is_taken(error: DriverError) -> bool:
 
 
 def is_damage(error: BaseException) -> bool:
+    """Whether the file holds something that SQLite cannot have written, or seemed to."""
     return isinstance(error, DriverError) and _code(error) & _PRIMARY in _DAMAGE
 
 
@@ -87,7 +95,9 @@ def translate(error: Exception) -> StatusError:
     assert isinstance(error, DriverError)  # noqa: S101 - ``translated`` catches no others
     code, words = _code(error) & _PRIMARY, describe_sqlite_error(error)
     if code in _DAMAGE:
-        return Damaged(f"the index cannot be read: {words}")
+        return Damaged(f"the index cannot be read: {words}", advice=RESTORE)
+    if _is_bad_text(error):
+        return BadText("a text in the index is damaged; it is read in another way from now on", advice="try again")
     if code in _PASSING or _is_closed(error):
         return Interrupted(f"the index cannot be used right now: {words}")
     if code in _VALUE or _is_of_data(error):
@@ -111,8 +121,13 @@ def _original(error: DriverError) -> object:
     return error.orig if isinstance(error, DBAPIError) else error
 
 
+def _is_bad_text(error: DriverError) -> bool:
+    """The driver cannot decode it: an error of its own, without a result code."""
+    return isinstance(_original(error), sqlite3.OperationalError) and not _code(error)
+
+
 def _is_of_data(error: DriverError) -> bool:
-    """The driver's own, without a result code: a value of a type that it does not know, a text that is not UTF-8."""
+    """An error of the driver itself about a value: its type, for instance."""
     return not _code(error)
 
 

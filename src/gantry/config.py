@@ -17,12 +17,13 @@ from gantry.api.attempts import FailedAttempts
 from gantry.api.forwarded import Proxies
 from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
-from gantry.errors import FailedPrecondition, NotFound
+from gantry.errors import FailedPrecondition, NotFound, PermissionDenied
 from gantry.executors import WorkerPool
 from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
 from gantry.index.sql import SqlIndex
 from gantry.seams import MAIN, Blobs, BucketUse, Seams
+from gantry.settings.directories import check_directories, overlaps_data, require_usable
 from gantry.settings.loading import Settings
 from gantry.storage.bucket_rules import BucketRule, may_use, require_access
 from gantry.storage.local import LocalBlobStore
@@ -112,6 +113,7 @@ class DataDirectory:
 
     def __init__(self, settings: Settings) -> None:
         self.path = Path(settings.data).absolute()
+        check_directories(self.path, settings.buckets_path, settings.storage_classes)
         try:
             for path in (self.path, self.path / "blobs", settings.buckets_path):
                 path.mkdir(parents=True, exist_ok=True)
@@ -121,6 +123,7 @@ class DataDirectory:
             raise FailedPrecondition(f"data, buckets: {path} cannot be made: {describe_os_error(error)}") from None
         self._acquire()
         try:
+            require_usable(self.path / "blobs")
             keep_places(self.path, settings.storage_classes)
         except BaseException:
             self.close()
@@ -147,7 +150,7 @@ class DataDirectory:
 
 def open_index(data: Path) -> SqlIndex:
     """The index in a data directory."""
-    return SqlIndex(f"sqlite:///{data / 'index.sqlite'}")
+    return SqlIndex(data / "index.sqlite")
 
 
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
@@ -161,7 +164,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     return Seams(
         index=open_index(directory.path),
         blobs=PlacedBlobStore(blobs),
-        bucket=partial(open_bucket, str(settings.buckets_path), settings.bucket_rules),
+        bucket=partial(open_bucket, directory.path, str(settings.buckets_path), settings.bucket_rules),
         executor=WorkerPool(workers, keep_open=(directory.lock,)),
         pixels=WorkerPool(max(2, min(os.cpu_count() or 1, 16)), keep_open=(directory.lock,), lazy=True),
         window=workers * 2,
@@ -177,9 +180,14 @@ def list_buckets(root: str, rules: Sequence[BucketRule], dataset: str, right: st
     return [name for name in names if is_bucket_name(name) and may_use(rules, name, right, dataset)]
 
 
-def open_bucket(root: str, rules: Sequence[BucketRule], use: BucketUse) -> LocalBlobStore:
+def open_bucket(data: Path, root: str, rules: Sequence[BucketRule], use: BucketUse) -> LocalBlobStore:
     """``gs://name`` as a directory below ``root``. Raises PermissionDenied, then NotFound."""
     require_access(rules, use)
+    if overlaps_data(data, os.path.join(root, use.bucket)):
+        logger.error("bucket gs://%s is a link to the server's own files; nobody may use it", use.bucket)
+        raise PermissionDenied(
+            f"bucket gs://{use.bucket} is a link to files of the server itself", advice="remove the link"
+        )
     bucket = LocalBlobStore(os.path.join(root, use.bucket), use.writer)
     if not bucket.exists():
         # The path of a bucket is for the administrator of the server, not for callers.

@@ -35,9 +35,10 @@ class GantryServer:
         workers: int = 2,
         env: dict[str, str] | None = None,
         python: Path | str = sys.executable,
+        log: Path | None = None,
     ) -> None:
         self.data, self.buckets = Path(data), Path(buckets)
-        self.log = self.data.parent / f"{self.data.name}.log"
+        self.log = log or self.data.parent / f"{self.data.name}.log"
         self.port, self.workers, self.env = port, workers, env or {}
         self.python = str(python)
         self.buckets.mkdir(parents=True, exist_ok=True)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DatabaseError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy import URL, Connection, Engine, create_engine, event, select, text
+from sqlalchemy.exc import DatabaseError
 
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index.clock import read_clock
-from gantry.index.refusals import describe_sqlite_error
+from gantry.index.commits import Commits, throw_away_damaged, write_again
+from gantry.index.refusals import RESTORE, BadText, Damaged, describe_sqlite_error, is_damage, translated
+from gantry.index.tables import metadata, upload
 from gantry.index.writer_queue import WriterQueue
 
 logger = logging.getLogger(__name__)
@@ -30,45 +31,72 @@ class Database:
     """``read`` sees a snapshot per statement, ``write`` is one serialised, durable transaction.
 
     Writers take turns at one connection and never hold one of the readers', so that reads go on while they wait.
-    ``now`` reads the clock: microseconds since 1970 UTC.
+    ``url`` may be the path of a file. ``now`` reads the clock: microseconds since 1970 UTC.
     """
 
-    def __init__(self, url: str, now: Callable[[], int] = read_clock) -> None:
+    def __init__(self, url: str | Path, now: Callable[[], int] = read_clock) -> None:
         self.now = now
-        self.engine, self.writer = _open(url, READERS), _open(url, 1)
-        self._queue = WriterQueue()
+        self._texts = _Texts()
+        self.engine, self.writer, self._anchor = (_open(url, most, self._texts) for most in (READERS, 1, 1))
+        self._queue, self._commits = WriterQueue(), Commits()
+        self.trouble = ""
+        """What was last found damaged in the file, in one sentence."""
         try:
-            _migrate(self.engine, url)
+            _migrate(self.engine)
+            _read_all_tables(self.engine)
+            _keep_open(self._anchor)
         except DatabaseError as error:
+            self.close()
             raise FailedPrecondition(
-                f"{self.engine.url.database} cannot be used as an index: {describe_sqlite_error(error)}"
+                f"{self.engine.url.database} cannot be used as an index: {describe_sqlite_error(error)}",
+                advice=RESTORE if is_damage(error) else "",
             ) from None
 
     def close(self) -> None:
-        self.engine.dispose()
-        self.writer.dispose()
+        for engine in (self.engine, self.writer, self._anchor):
+            engine.dispose()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Raises Interrupted where SQLite cannot read, or all connections are busy for too long."""
-        with _translated(), self.engine.connect() as connection:
+        with self._translated(), self.engine.connect() as connection, throw_away_damaged(connection):
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """Raises Interrupted where it is not this thread's turn in time, or SQLite cannot write."""
+        """Raises Interrupted where it is not this thread's turn in time, or SQLite cannot write; then nothing was
+        written. Raises OutcomeUnknown where that is not certain: see ``settle``."""
         with self._queue.take_turn(WAIT) as mine:
             if not mine:
                 raise Interrupted("the index is too busy right now: other writers are waiting; try again")
-            with _translated(), self.writer.connect() as connection:
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
-                try:
-                    yield connection
-                except BaseException:
-                    with suppress(OperationalError):  # SQLite has done it by itself where the disk is full
-                        connection.exec_driver_sql("ROLLBACK")
-                    raise
-                connection.exec_driver_sql("COMMIT")
+            with (
+                self._translated(),
+                self.writer.connect() as connection,
+                throw_away_damaged(connection),
+                self._commits.transaction(connection),
+            ):
+                yield connection
+
+    def settle(self) -> None:
+        """Return once it is certain what earlier transactions have written, and all of it is durable: only then may
+        bytes be deleted that no row names. Raises Interrupted."""
+        if not self._commits.certain:
+            with self.write() as connection:
+                write_again(connection)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            with translated():
+                yield
+        except Damaged as error:
+            self.trouble = error.what
+            raise
+        except BadText:
+            self._texts.replace = True
+            self.engine.dispose()
+            self.writer.dispose()
+            raise
 
 
 class Part:
@@ -78,20 +106,18 @@ class Part:
         self.database = database
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        raise Interrupted(f"the index cannot be used right now: {describe_sqlite_error(error)}") from error
-    except PoolTimeout as error:
-        raise Interrupted("the index is too busy right now") from error
+class _Texts:
+    """How texts are read. ``replace``: one that is damaged has U+FFFD where it is no UTF-8, so that the rest of its
+    row, and all other rows, can be read. That costs time, so it begins once such a text is met."""
+
+    replace = False
 
 
-def _open(url: str, connections: int) -> Engine:
+def _open(url: str | Path, connections: int, texts: _Texts) -> Engine:
     # AUTOCOMMIT hands transactions to ``write``: the driver's own late BEGIN would let two writers deadlock.
     engine = create_engine(
-        url,
+        # In the text of a URL, some characters of a path mean something else.
+        URL.create("sqlite", database=str(url)) if isinstance(url, Path) else url,
         isolation_level="AUTOCOMMIT",
         pool_size=connections,
         max_overflow=0,
@@ -104,11 +130,28 @@ def _open(url: str, connections: int) -> Engine:
     def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16384"):
             connection.execute(f"PRAGMA {pragma}")
+        if texts.replace:
+            connection.text_factory = lambda data: data.decode(errors="replace")
 
     return engine
 
 
-def _migrate(engine: Engine, url: str) -> None:
+def _keep_open(engine: Engine) -> None:
+    """While one connection is open SQLite does not read the write-ahead log anew, in which a failed transaction may
+    stand."""
+    with engine.connect() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").close()
+
+
+def _read_all_tables(engine: Engine) -> None:
+    """A start finds damage, not the first call that needs the table. Raises DatabaseError."""
+    with engine.connect() as connection:
+        for each in metadata.sorted_tables:
+            connection.execute(select(each).limit(1)).all()
+        connection.execute(select(upload)).all()  # every start reads all of it
+
+
+def _migrate(engine: Engine) -> None:
     """Bring the schema up to date; an index written by a newer Gantry is refused."""
     with engine.connect() as connection:
         known = connection.execute(
@@ -122,7 +165,7 @@ def _migrate(engine: Engine, url: str) -> None:
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    config.attributes["url"] = engine.url
     try:
         command.upgrade(config, "head")
     except CommandError as error:

@@ -18,6 +18,7 @@ from gantry.header_packs import pack, unpack
 from gantry.index.blob_keys import BlobPlace, place_blobs
 from gantry.index.counting import Delta, change_counts
 from gantry.index.lookups import look_up_pairs
+from gantry.index.refusals import is_taken
 from gantry.index.retelling import columns_said
 from gantry.index.statements import Numbering, inserting
 from gantry.index.tables import header_pack, instance, series, study
@@ -77,7 +78,9 @@ def insert_instances(connection: Connection, store_id: int, instances: Sequence[
     blobs = place_blobs(connection, store_id, ((item.blob_key, item.size) for item in instances))
     try:
         _INSTANCES.run(connection, sorted(_rows(placed, packs, blobs, now), key=_PLACE))
-    except IntegrityError:
+    except IntegrityError as error:
+        if not is_taken(error):
+            raise
         raise AlreadyExists("an instance of this batch was stored by another operation meanwhile") from None
     change_counts(connection, store_id, (_count(item, blobs[item.instance.blob_key]) for item in placed), now)
     return Inserted(placed, new_studies, new_series)

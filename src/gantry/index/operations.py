@@ -60,11 +60,12 @@ from gantry.index.operation_rows import (
 )
 from gantry.index.replacement import replace_instances
 from gantry.index.resource_rows import get_dataset_row, get_store_row
+from gantry.index.sound_rows import write_sound
 from gantry.index.statements import Statement
 from gantry.index.tables import dicom_store, operation, progress, selection
 from gantry.log_entries import Severity
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
-from gantry.resources import CANCELLED, Batch, Committed, Failure, Method, Operation
+from gantry.resources import CANCELLED, Batch, Committed, Failure, Instance, Method, Operation, Replacement
 
 
 class Operations(Part):
@@ -172,11 +173,9 @@ class Operations(Part):
     def commit_batch(self, value: Operation, runner: str, batch: Batch) -> Committed:
         with self.database.write() as connection:
             row, now = self._own(connection, value, runner), self.database.now()
-            if batch.instances:
-                add_instances(connection, value.store_id, batch.instances, now)
-            lost = apply_changes(connection, value.store_id, batch.changes, now) if batch.changes else ()
-            if batch.replacements:
-                lost += replace_instances(connection, batch.replacements, now)
+            lost = _add(connection, value.store_id, batch.instances, now)
+            lost += apply_changes(connection, value.store_id, batch.changes, now) if batch.changes else ()
+            lost += _replace(connection, batch.replacements, now)
             discard_blobs(connection, batch.garbage)
             seal_segments(connection, batch.segments)
             warnings = [*batch.warnings]
@@ -211,6 +210,26 @@ class Operations(Part):
         if needs_store and value.store_id and _ALIVE.execute(connection, value.store_id).one_or_none() is None:
             raise NotFound(f"DICOM store {value.store} was deleted while the operation ran")
         return row
+
+
+def _add(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> tuple[Failure, ...]:
+    """New rows; the failures of instances that the index cannot hold, whose blobs become garbage."""
+    refused = write_sound(connection, instances, lambda some: add_instances(connection, store_id, some, now))
+    discard_blobs(connection, [instances[number].blob_key for number in refused])
+    return tuple(Failure(instances[n].resource or instances[n].path, error.status) for n, error in refused.items())
+
+
+def _replace(connection: Connection, replacements: Sequence[Replacement], now: int) -> tuple[Failure, ...]:
+    """The same for instances that are there."""
+    lost: list[Failure] = []
+
+    def replace(some: Sequence[Replacement]) -> None:
+        lost.extend(replace_instances(connection, some, now))
+
+    refused = write_sound(connection, replacements, replace)
+    discard_blobs(connection, [replacements[number].after.blob_key for number in refused])
+    lost += [Failure(replacements[number].before.path, error.status) for number, error in refused.items()]
+    return tuple(lost)
 
 
 _NUMBER: Any = bindparam("number")

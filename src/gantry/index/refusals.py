@@ -1,32 +1,136 @@
-"""What SQLite refuses, in our own words: by its result code (sqlite.org/rescode.html), never its text."""
+"""What SQLite refuses, by its result code (sqlite.org/rescode.html), never its text: what it means for the caller, and
+in our own words. The only place that sorts errors of the index."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from gantry.errors import DataLoss, Internal, Interrupted, StatusError
 
 logger = logging.getLogger(__name__)
 
-_WORDS = {
+_PASSING = {
     sqlite3.SQLITE_PERM: "the server's user may not use its file",
     sqlite3.SQLITE_BUSY: "another process holds its lock",
     sqlite3.SQLITE_LOCKED: "another process holds its lock",
     sqlite3.SQLITE_NOMEM: "there is not enough memory",
     sqlite3.SQLITE_READONLY: "its file is read-only",
+    sqlite3.SQLITE_INTERRUPT: "a statement was interrupted",
     sqlite3.SQLITE_IOERR: "the disk reports a read or write error",
-    sqlite3.SQLITE_CORRUPT: "its file is damaged",
     sqlite3.SQLITE_FULL: "the disk is full",
     sqlite3.SQLITE_CANTOPEN: "its file cannot be opened",
+    sqlite3.SQLITE_PROTOCOL: "its lock cannot be had",
+    sqlite3.SQLITE_SCHEMA: "its tables have changed meanwhile",
+    sqlite3.SQLITE_NOLFS: "its file is too large for the file system",
+}
+"""Errors of the disk, the system or other processes: the same call may succeed later."""
+
+_DAMAGE = {
+    sqlite3.SQLITE_CORRUPT: "its file is damaged",
     sqlite3.SQLITE_NOTADB: "its file is no SQLite database",
 }
+"""What was read is not what was written. It may have been read wrongly, so the next call reads on a new connection."""
+
+_VALUE = {sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_CONSTRAINT}
+"""Errors of one value of a row: the same call never succeeds, the same call with other rows does."""
+
+_TAKEN = {sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_CONSTRAINT_ROWID}
+RESTORE = "put it back from a backup, or move it away and make a new one with `gantry storage rebuild`"
+"""What to do about damage."""
+
 _PRIMARY = 0xFF
 """The bits of an extended result code that hold the primary one."""
 
+DriverError = DBAPIError | sqlite3.Error
+VALUE_ERRORS = (OverflowError, UnicodeError)
+"""What the driver itself raises for a value: a number of more than 64 bits, a text that is no Unicode."""
 
-def describe_sqlite_error(error: DBAPIError) -> str:
+
+class Damaged(Interrupted):
+    """The file of the index is damaged, or was read wrongly."""
+
+
+class BadText(Interrupted):
+    """A text in a row is not UTF-8."""
+
+
+class BadValue(DataLoss):
+    """A row has a value that the index cannot hold."""
+
+
+class OutcomeUnknown(Interrupted):
+    """A transaction may have been written, or not: it is not known, and will be once the index can be written again."""
+
+
+def describe_sqlite_error(error: DriverError) -> str:
     """What is wrong, without a capital and a full stop. What SQLite says goes to the log."""
-    logger.warning("the index refuses a statement: %s", error.orig)
-    code = getattr(error.orig, "sqlite_errorcode", 0) & _PRIMARY
-    return _WORDS.get(code, "SQLite refuses a statement; the log has the details")
+    logger.warning("the index refuses a statement: %s", _original(error))
+    return (_PASSING | _DAMAGE).get(_code(error) & _PRIMARY, "SQLite refuses a statement; the log has the details")
+
+
+def is_taken(error: DriverError) -> bool:
+    """Whether a row with the same key exists."""
+    return _code(error) in _TAKEN
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether the file holds something that SQLite cannot have written, or seemed to."""
+    return isinstance(error, DriverError) and _code(error) & _PRIMARY in _DAMAGE
+
+
+def translate(error: Exception) -> StatusError:
+    """The error for callers: Interrupted where the same call may succeed later, BadValue where a value is the cause,
+    else Internal."""
+    if isinstance(error, PoolTimeout):
+        return Interrupted("the index is too busy right now")
+    if isinstance(error, VALUE_ERRORS):
+        logger.warning("the index cannot hold a value: %s", error)
+        return BadValue("a value of its row cannot be kept in the index; the server's log has the details")
+    assert isinstance(error, DriverError)  # noqa: S101 - ``translated`` catches no others
+    code, words = _code(error) & _PRIMARY, describe_sqlite_error(error)
+    if code in _DAMAGE:
+        return Damaged(f"the index cannot be read: {words}", advice=RESTORE)
+    if _is_bad_text(error):
+        return BadText("a text in the index is damaged; it is read in another way from now on", advice="try again")
+    if code in _PASSING or _is_closed(error):
+        return Interrupted(f"the index cannot be used right now: {words}")
+    if code in _VALUE or _is_of_data(error):
+        return BadValue("a value of its row cannot be kept in the index; the server's log has the details")
+    return Internal(f"the index refuses a statement: {words}")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, sqlite3.Error, PoolTimeout, *VALUE_ERRORS) as error:
+        raise translate(error) from error
+
+
+def _code(error: DriverError) -> int:
+    return int(getattr(_original(error), "sqlite_errorcode", 0))
+
+
+def _original(error: DriverError) -> object:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _is_bad_text(error: DriverError) -> bool:
+    """The driver cannot decode it: an error of its own, without a result code."""
+    return isinstance(_original(error), sqlite3.OperationalError) and not _code(error)
+
+
+def _is_of_data(error: DriverError) -> bool:
+    """An error of the driver itself about a value: its type, for instance."""
+    return not _code(error)
+
+
+def _is_closed(error: DriverError) -> bool:
+    """The index was closed meanwhile: the server stops."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import OperationalError
 
-from gantry.errors import Interrupted
+from gantry.errors import Internal, Interrupted
 from gantry.index.database import Database
+from gantry.index.refusals import translated
 
 MOST = 50
 """Writes in one transaction: other writers wait for all of them, some 20 ms where each stores one instance."""
@@ -29,8 +29,9 @@ class _Write(Generic[Out]):
         """In a part of the transaction that is undone where the write is refused. Raises what breaks all of it."""
         connection.exec_driver_sql("SAVEPOINT shared")
         try:
-            self._results.append(self._act(connection))
-        except (OperationalError, Interrupted):
+            with translated():
+                self._results.append(self._act(connection))
+        except (Interrupted, Internal):
             raise
         except Exception as error:  # whatever it is, it is about this write alone
             self.error = error

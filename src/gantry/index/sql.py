@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from gantry.index.access import Access
 from gantry.index.clock import read_clock
@@ -26,7 +27,7 @@ from gantry.index.uploads import Uploads
 class SqlIndex:
     """Everything Gantry knows, in SQLite. Safe to use from many threads. Promises: ``index_protocols.Index``."""
 
-    def __init__(self, url: str, now: Callable[[], int] = read_clock) -> None:
+    def __init__(self, url: str | Path, now: Callable[[], int] = read_clock) -> None:
         """``now`` reads the clock: microseconds since 1970 UTC."""
         self.database = Database(url, now)
         self.resources = Resources(self.database)
@@ -44,6 +45,9 @@ class SqlIndex:
         self.garbage = Garbage(self.database)
         self.segments = Segments(self.database)
         self.description = Descriptions(self.database)
+
+    def settle(self) -> None:
+        self.database.settle()
 
     def close(self) -> None:
         """Nothing of the index may be used afterwards."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
@@ -12,6 +13,7 @@ from gantry.index.counting import seal_segments
 from gantry.index.database import Database, Part
 from gantry.index.filling import add_instances
 from gantry.index.lookups import find_places, find_rows, find_stored
+from gantry.index.refusals import BadValue
 from gantry.index.removal import remove_instances
 from gantry.index.replacement import replace_instances
 from gantry.index.shared_transactions import SharedTransactions
@@ -30,17 +32,27 @@ class Uploads(Part):
     def store_instances(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> set[Uids]:
         present: set[Uids] = set()
         if replace:
-            self._insert(store_id, instances, replace=True)
+            self._insert_sound(store_id, instances, replace=True)
             return present
         while True:
             new = [item for item in instances if item.uids not in present]
             try:
-                self._insert(store_id, new)
+                self._insert_sound(store_id, new)
             except AlreadyExists:
                 with self.database.read() as connection:
                     present |= find_stored(connection, store_id, [item.uids for item in new]).keys()
             else:
                 return present
+
+    def _insert_sound(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> None:
+        """As ``_insert``. Where it raises BadValue, all instances are stored that the index can hold."""
+        try:
+            self._insert(store_id, instances, replace)
+        except BadValue:
+            for item in instances if len(instances) > 1 else ():
+                with suppress(BadValue, AlreadyExists):
+                    self._insert(store_id, [item], replace)
+            raise
 
     def _insert(self, store_id: int, instances: Sequence[Instance], replace: bool = False) -> None:
         if not instances:

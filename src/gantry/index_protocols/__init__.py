@@ -21,7 +21,8 @@ from gantry.index_protocols.segments import SegmentIndex
 class Index(Protocol):
     """The whole index. Safe to use from many threads.
 
-    Each call is one transaction. Raises Interrupted where the index is temporarily unavailable.
+    Each call is one transaction. Raises Interrupted where the index is temporarily unavailable: then nothing was
+    written, unless it is OutcomeUnknown (``index.refusals``), whose message says so. See ``settle``.
     """
 
     @property
@@ -68,6 +69,11 @@ class Index(Protocol):
 
     @property
     def description(self) -> DescriptionIndex: ...
+
+    def settle(self) -> None:
+        """Return once it is certain what earlier calls have written, those that raised an error included, and all of
+        it is durable. Bytes are deleted only after it. Raises Interrupted."""
+        ...
 
     def close(self) -> None:
         """Close the index; it cannot be used afterwards."""

@@ -89,7 +89,8 @@ class UploadIndex(Protocol):
 
         With ``replace`` they are replaced, and their old blobs become garbage. Raises NotFound when the store is
         deleted, and Aborted when an instance to be replaced has another storage class: the caller must read it first,
-        because the bytes must be in the place of that class.
+        because the bytes must be in the place of that class. Raises DataLoss where the index cannot hold a value of an
+        instance, after all others are stored.
         """
         ...
 

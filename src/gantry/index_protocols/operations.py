@@ -72,7 +72,8 @@ class OperationIndex(Protocol):
         ...
 
     def commit_batch(self, value: Operation, runner: str, batch: Batch) -> Committed:
-        """Rows, counters, log and checkpoint of one batch in one transaction.
+        """Rows, counters, log and checkpoint of one batch in one transaction. An instance with a value that the index
+        cannot hold becomes a failure with DATA_LOSS.
 
         Raises AlreadyExists, and writes nothing, when an instance was stored by another call meanwhile; NotFound when
         the DICOM store was deleted; TakenOver when another runner has claimed the operation, or it was deleted.

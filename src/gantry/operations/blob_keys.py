@@ -61,6 +61,7 @@ def sweep_attempt(seams: Seams, operation: Operation, committed: str) -> None:
 
 def sweep_uncommitted(seams: Seams, operation: Operation, check: Check | None = None) -> None:
     """Remove blobs of batches that were written but never committed: no row names them."""
+    seams.index.settle()  # before it says what is committed
     committed = seams.index.operations.get_operation(operation.name).blob_prefix
     _sweep(seams, operation, operation_prefix(operation), committed, check)
 

@@ -53,6 +53,7 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
     They are forgotten once they are gone from the disk for good. One that cannot be deleted, or is being read, stays
     listed for the next sweep.
     """
+    seams.index.settle()
     keys = seams.index.garbage.list_blobs(after, GARBAGE_KEYS)
     failed = seams.blobs.delete_all(keys)
     if failed:
@@ -70,6 +71,7 @@ def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> Non
 
     A store whose blobs cannot all be deleted is logged, and tried again by the next sweep. Raises Stopping.
     """
+    seams.index.settle()
     for store_id in seams.index.garbage.list_deleted_stores():
         if store_id in busy:
             continue

@@ -40,6 +40,7 @@ def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading
 def _sweep_lot(seams: Seams, lot: int, store_id: int, stopping: threading.Event) -> bool:
     """False where the server stops."""
     segments: list[str] = []
+    seams.index.settle()
     for place in seams.places:
         for keys in _list_batches(seams, f"{place}/{store_id}/stow/{lot}/"):
             if stopping.is_set():

@@ -56,6 +56,7 @@ class Request:
         before the next start, and the result is empty.
         """
         try:
+            self.seams.index.settle()
             stored = self.seams.index.instances.find_stored(self.store_id, [item.uids for item in written])
         except Exception:
             logger.exception("lot %d: which of %d blobs have rows is not known; they stay", self._lot.id, len(written))

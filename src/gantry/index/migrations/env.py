@@ -11,7 +11,7 @@ from sqlalchemy import Connection, create_engine, event
 
 from gantry.index.tables import metadata
 
-engine = create_engine(context.config.get_main_option("sqlalchemy.url", ""))
+engine = create_engine(context.config.attributes.get("url") or context.config.get_main_option("sqlalchemy.url", ""))
 
 
 @event.listens_for(engine, "connect")

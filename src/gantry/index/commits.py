@@ -1,0 +1,103 @@
+"""Transactions, and what is known of one whose COMMIT has failed.
+
+Where its sync fails, a transaction stands in the write-ahead log, but no connection sees it. After a crash SQLite reads
+the log anew and may find it there, so it comes back. It is gone for certain once another transaction was written over
+it, which begins at the same place of the log, and synced: the checksums of what follows it do not fit any more
+(sqlite.org/walformat.html).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from gantry.index.refusals import OutcomeUnknown, describe_sqlite_error, is_damage
+
+logger = logging.getLogger(__name__)
+
+
+class Commits:
+    """``certain``: all transactions so far are either durable or gone for good. It is not certain at the start: what a
+    process has written that was killed is seen, and may not be durable yet."""
+
+    def __init__(self) -> None:
+        self.certain = False
+
+    @contextmanager
+    def transaction(self, connection: Connection) -> Iterator[None]:
+        """One durable transaction, or none where the block raises an error.
+
+        Raises what SQLite raises where nothing was written, and OutcomeUnknown where that is not certain.
+        """
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            _roll_back(connection)
+            raise
+        self._commit(connection)
+        self.certain = True
+
+    def _commit(self, connection: Connection) -> None:
+        try:
+            connection.exec_driver_sql("COMMIT")
+        except BaseException as error:
+            self.certain = False
+            _replace(connection)
+            self._undo(connection, error)
+            raise
+
+    def _undo(self, connection: Connection, error: BaseException) -> None:
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            write_again(connection)
+            connection.exec_driver_sql("COMMIT")
+        except DBAPIError as again:
+            _replace(connection)
+            words = describe_sqlite_error(error if isinstance(error, DBAPIError) else again)
+            raise OutcomeUnknown(
+                f"the index could not be written: {words}; whether the change was made is not known",
+                advice="look before you try again",
+            ) from error
+        self.certain = True
+
+
+def write_again(connection: Connection) -> None:
+    """Write something that changes nothing: the user version (sqlite.org/pragma.html) as it is, with its page."""
+    version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA user_version = {int(version)}")
+
+
+@contextmanager
+def throw_away_damaged(connection: Connection) -> Iterator[None]:
+    """A connection that has read damage is not used again: what it has in its memory may be wrong."""
+    try:
+        yield
+    except Exception as error:
+        if is_damage(error):
+            _replace(connection)
+        raise
+
+
+def _roll_back(connection: Connection) -> None:
+    """SQLite may have done it by itself, where the disk is full. A connection that cannot is thrown away."""
+    if connection.invalidated:
+        return
+    try:
+        with suppress(DBAPIError):
+            connection.exec_driver_sql("ROLLBACK")
+        if getattr(connection.connection.driver_connection, "in_transaction", False):
+            _replace(connection)
+    except DBAPIError:
+        _replace(connection)
+
+
+def _replace(connection: Connection) -> None:
+    """From here on the connection is a new one to the same file."""
+    with suppress(DBAPIError):
+        connection.invalidate()
+        connection.rollback()

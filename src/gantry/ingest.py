@@ -23,7 +23,7 @@ from gantry.errors import (
 )
 from gantry.operations.batch_writers import item_prefix
 from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance
-from gantry.seams import Blobs, BlobStore, BlobWriter, OpenedObject
+from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, BlobWriter, OpenedObject, beat, beat_for
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ def ingest_batch(
     with closing(blobs.writer(item_prefix(blob_prefix, offset))) as writer:
         for found in objects:
             resource = make_printable(source_uri + found.key)
+            beat_for(found.size)
             try:
                 outcomes.append(_ingest(found, resource, source, writer, storage_class))
             except ResourceExhausted:
@@ -61,6 +62,7 @@ def ingest_batch(
             except StatusError as error:
                 outcomes.append(Failure(resource, error.status))
         described = describe(outcomes)
+        beat(SYNC_SECONDS)
         writer.flush()
     return described
 
@@ -171,6 +173,7 @@ def _ingest(found: ObjectMeta, resource: str, source: BlobStore, writer: BlobWri
 def _compare(blobs: BlobStore, first: str, second: str) -> bool:
     """Compare windows of a fixed size: the chunks of two stores may differ in size."""
     with blobs.open(first) as one, blobs.open(second) as other:
+        beat_for(one.size + other.size)
         if one.size != other.size:
             return False
         return all(_read_window(one, at) == _read_window(other, at) for at in range(0, one.size, COMPARED_BYTES))

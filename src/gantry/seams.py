@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
 from gantry.errors import StatusError, Unavailable
 from gantry.index_protocols import Index
@@ -23,6 +24,12 @@ Check = Callable[[], None]
 
 LISTEN_SECONDS = 0.25  # between two calls of a check: a cancel takes effect within a second
 GRACE_SECONDS = 0.5  # time for a call that is no longer wanted to end by itself: most need less
+SILENT_SECONDS = 30.0  # without a sign of life: then whoever waits for it is told
+CALL_SECONDS, CALL_BYTES = 60.0, 1_000_000
+"""How long a worker may be silent about an object: so long, and a second more for so many bytes, which is slower than
+any disk or network that is worth waiting for. Then another worker takes its place."""
+SYNC_SECONDS = 600.0  # how long a sync may take: a disk that others write to, too, may have much to do first
+_BEAT_SECONDS = 1.0  # between two signs of life: each wakes a thread of the server
 Out = TypeVar("Out")
 
 
@@ -188,8 +195,22 @@ class WorkerTimedOut(WorkerDied):
         self.seconds = seconds
 
 
+@runtime_checkable
+class HearsSilence(Protocol):
+    """A check that wants to know when the call it waits for gives no sign of life."""
+
+    def hear_silence(self, seconds: float) -> None:
+        """``seconds``: since the last sign; 0 when there is one again."""
+        ...
+
+
 class Call(Future[Out]):
     """A call that runs in a worker process."""
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last sign of life, 0 where it does not run."""
+        return 0.0
 
     def end(self) -> None:
         """Cancel it; where it has begun, kill its process, so that it fails with CallEnded."""
@@ -207,9 +228,14 @@ class Workers(Executor):
 
 
 def wait_for_result(future: Future[Out], check: Check) -> Out:
-    """The result of a call. Calls ``check`` while waiting."""
+    """The result of a call. Calls ``check`` while waiting, and tells it of silence where it hears it."""
+    silent = False
     while not wait([future], LISTEN_SECONDS).done:
         check()
+        silence = future.silence if isinstance(future, Call) else 0.0
+        if isinstance(check, HearsSilence) and (silent or silence >= SILENT_SECONDS):
+            silent = silence >= SILENT_SECONDS
+            check.hear_silence(silence if silent else 0.0)
     return future.result()
 
 
@@ -227,10 +253,42 @@ def end_calls(futures: Sequence[Future[Any]], seconds: float = GRACE_SECONDS) ->
 def beat(seconds: float | None) -> None:
     """Report from inside a call that it is alive, and that it will beat again or return within ``seconds``.
 
-    A call that never beats, or beats with None, has no time limit. Does nothing outside a worker process.
+    A call that never beats, or beats with None, has no time limit. Does nothing outside a worker process. It costs
+    little: a beat that says nothing new is left out.
     """
-    for listener in _listeners:
-        listener(seconds)
+    if _listeners and _last.is_news(seconds):
+        for listener in _listeners:
+            listener(seconds)
+
+
+def beat_for(size: int) -> None:
+    """Report that the next sign of life comes once so many bytes are read or written, or before."""
+    beat(CALL_SECONDS + size / CALL_BYTES)
+
+
+def beat_again() -> None:
+    """Report that it goes on, and that it will beat again within the time that it has announced last."""
+    if _last.seconds is not None:
+        beat(_last.seconds)
+
+
+class _LastBeat:
+    """``seconds`` is what was announced last."""
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+        self._at = 0.0
+
+    def is_news(self, seconds: float | None) -> bool:
+        now = time.monotonic()
+        covered = seconds is not None and self.seconds is not None and seconds <= self.seconds
+        if covered and now - self._at < _BEAT_SECONDS:
+            return False
+        self.seconds, self._at = seconds, now
+        return True
+
+
+_last = _LastBeat()
 
 
 def hear_beats(listener: Callable[[float | None], None]) -> None:

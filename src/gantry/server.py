@@ -139,6 +139,7 @@ def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
         proxies=edge.proxies,
         accept_without_effect=settings.accept_without_effect,
         sweep=gantry.runner.sweep,
+        waiting=gantry.runner.waits.find,
     )
 
 
@@ -258,6 +259,10 @@ class _Collector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("gantry_operations_running", "Operations that are running.", value=self._runner.running)
+        waiting = GaugeMetricFamily("gantry_operations_waiting", "Operations that wait, by what for.", labels=["for"])
+        for cause, count in self._runner.waits.count().items():
+            waiting.add_metric([cause.value], count)
+        yield waiting
         objects = CounterMetricFamily(
             "gantry_objects", "Objects and instances processed since start.", labels=["method", "outcome"]
         )

@@ -16,7 +16,7 @@ from gantry import executors
 from gantry.errors import Code, Interrupted, PermissionDenied, Status, StatusError
 from gantry.executors import WorkerPool
 from gantry.names import ResourcePath
-from gantry.operations import commits
+from gantry.operations import commits, waits
 from gantry.operations.batch_writers import Tries, item_prefix
 from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage
@@ -53,7 +53,7 @@ def failing(function: Callable[..., Any], *numbers: int) -> Callable[..., Any]:
 
 @pytest.mark.parametrize(
     "faults",
-    [{"commit_batch": (2,)}, {"commit_batch": (1, 3), "release_operation": (1, 2)}, {"finish_operation": (1,)}],
+    [{"commit_batch": (2,)}, {"commit_batch": (1, 3), "claim_again": (1, 2)}, {"finish_operation": (1,)}],
 )
 def test_an_operation_goes_on_when_the_index_does(
     house: House, faults: dict[str, tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
@@ -61,8 +61,9 @@ def test_an_operation_goes_on_when_the_index_does(
     for name, numbers in faults.items():
         operations = house.seams.index.operations
         monkeypatch.setattr(operations, name, failing(getattr(operations, name), *numbers))
+    monkeypatch.setattr(waits, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr("gantry.operations.runner._WAIT_SECONDS", 0.01)
     runner = Runner(house.seams, slots=1)
-    monkeypatch.setattr(runner._stopping, "wait", lambda _seconds: None)
     runner.start()
     deadline = time.monotonic() + 60
     while not house.seams.index.operations.get_operation(house.created.name).done and time.monotonic() < deadline:

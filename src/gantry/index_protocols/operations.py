@@ -34,8 +34,9 @@ class OperationIndex(Protocol):
         """Claim the oldest unfinished operation that this runner has not claimed; None when there is none."""
         ...
 
-    def release_operation(self, value: Operation, runner: str) -> None:
-        """Give an operation back, to be claimed again."""
+    def claim_again(self, value: Operation, runner: str) -> Operation | None:
+        """Begin another attempt at an operation that this runner has claimed; None where it is its own no longer. It
+        may be repeated after an error."""
         ...
 
     def get_operation(self, name: OperationName) -> Operation:

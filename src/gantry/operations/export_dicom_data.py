@@ -15,7 +15,7 @@ from gantry.operations.bucket_use import bucket_use
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Failure, Operation, StoredInstance
-from gantry.seams import BlobStore, Check, OpenedObject, Seams, beat
+from gantry.seams import SYNC_SECONDS, BlobStore, Check, OpenedObject, Seams, beat, beat_for
 from gantry.storage.uris import parse_prefix
 
 FRAME_SECONDS = 60  # far more than the largest frame takes; damaged data can keep a codec busy for ever
@@ -55,6 +55,7 @@ def export_batch(
     """
     outcomes: list[Failure | None] = []
     for instance in instances:
+        beat_for(instance.size)
         try:
             with contain(instance.path, "while it was exported"), blobs.open(instance.blob_key) as blob:
                 _write(blob, destination, prefix + "/".join(instance.uids), form)
@@ -63,6 +64,7 @@ def export_batch(
             raise
         except StatusError as error:
             outcomes.append(Failure(instance.path, error.status))
+    beat(SYNC_SECONDS)
     destination.flush()
     return outcomes
 

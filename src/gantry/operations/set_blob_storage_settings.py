@@ -13,7 +13,7 @@ from gantry.operations.blob_keys import batch_prefix, parse_place
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Change, Failure, Operation, StoredInstance
-from gantry.seams import Blobs, BlobStore, BlobWriter, Check, Seams
+from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, BlobWriter, Check, Seams, beat, beat_for
 
 
 def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
@@ -53,6 +53,7 @@ def copy_batch(
     outcomes: list[str | Failure] = []
     with BatchWriters(blobs, item_prefix(blob_prefix, offset)) as writers:
         for instance in instances:
+            beat_for(instance.size)
             try:
                 if parse_place(instance.blob_key) == place:
                     outcomes.append(instance.blob_key)
@@ -63,6 +64,7 @@ def copy_batch(
                 raise
             except StatusError as error:
                 outcomes.append(Failure(instance.path, error.status))
+        beat(SYNC_SECONDS)
         writers.flush()
     return outcomes
 

@@ -29,7 +29,7 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.resources import ObjectMeta
-from gantry.seams import Check, OpenedObject, without_gaps
+from gantry.seams import Check, OpenedObject, beat_again, without_gaps
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
 from gantry.storage.durable import most_file_bytes, refused
 from gantry.storage.local_listing import READABLE, TEMPORARY, Part, describe, walk
@@ -65,6 +65,7 @@ class LocalObject(OpenedObject):
         offset = 0
         while offset < self.size and (chunk := self.read_at(offset, min(_READ_CHUNK, self.size - offset))):
             offset += len(chunk)
+            beat_again()
             yield chunk
         self.check_whole(offset)
 
@@ -338,6 +339,7 @@ def copy_range(source: LocalObject, target: int) -> int:
     copied = 0
     try:
         while left := min(_COPY_CHUNK, source.size - copied):
+            beat_again()
             done = os.copy_file_range(source.fd, target, left, source.base + copied, copied)
             if not done:
                 break
@@ -348,6 +350,7 @@ def copy_range(source: LocalObject, target: int) -> int:
             raise
         os.lseek(target, copied, os.SEEK_SET)
         while chunk := source.read_at(copied, min(_READ_CHUNK, source.size - copied)):
+            beat_again()
             copied += write_all(target, chunk)
     return copied
 

@@ -19,7 +19,7 @@ from gantry.json_text import parse_json
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.batch_writers import BatchWriters
 from gantry.resources import Failure, Instance, Replacement, StoredInstance
-from gantry.seams import Blobs, BlobWriter, Seams
+from gantry.seams import SYNC_SECONDS, Blobs, BlobWriter, Seams, beat, beat_for
 from gantry.studies.uploads import Request, Uploads
 
 __all__ = ["require_patch", "update_batch", "update_instance"]
@@ -87,6 +87,7 @@ def update_batch(
     read: list[Read] = []
     with BatchWriters(blobs, prefix) as writers:
         for instance, place in zip(instances, places, strict=True):
+            beat_for(instance.size)
             try:
                 found = _update(instance, writers.at(place), patch, web_url, blobs)
             except ResourceExhausted:
@@ -101,6 +102,7 @@ def update_batch(
             read.append(after)
             outcomes.append(Replacement(instance, after.instance, *describe_study_and_series(before)))
         described = map(_describe_by_own_header, describe(read), read)
+        beat(SYNC_SECONDS)
         writers.flush()
     return [item._replace(after=next(described)) if isinstance(item, Replacement) else item for item in outcomes]
 

@@ -25,6 +25,7 @@ from gantry.index.sql import SqlIndex
 from gantry.seams import MAIN, Blobs, BucketUse, Seams
 from gantry.settings.loading import Settings
 from gantry.storage.bucket_rules import BucketRule, may_use, require_access
+from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.place_marks import keep_places
@@ -121,7 +122,7 @@ class DataDirectory:
             raise FailedPrecondition(f"data, buckets: {path} cannot be made: {describe_os_error(error)}") from None
         self._acquire()
         try:
-            keep_places(self.path, settings.storage_classes)
+            self.marks = keep_places(self.path, settings.storage_classes)
         except BaseException:
             self.close()
             raise
@@ -153,7 +154,7 @@ def open_index(data: Path) -> SqlIndex:
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories, a process pool."""
     blobs: dict[str, Blobs] = {
-        place: LocalBlobs(root, settings.layout == "segments")
+        place: LocalBlobs(root, settings.layout == "segments", _name_place(place), directory.marks[place])
         for place, root in ({MAIN: str(directory.path / "blobs")} | dict(settings.storage_classes)).items()
     }
     # More workers than a small machine has cores: while one waits for the disk another reads and copies.
@@ -171,6 +172,11 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     )
 
 
+def _name_place(place: str) -> str:
+    """What messages call the directory of a place."""
+    return "the data directory" if place == MAIN else f"the directory of storage class {place}"
+
+
 def list_buckets(root: str, rules: Sequence[BucketRule], dataset: str, right: str) -> list[str]:
     """The directories below ``root`` whose names a bucket can have."""
     names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
@@ -180,12 +186,14 @@ def list_buckets(root: str, rules: Sequence[BucketRule], dataset: str, right: st
 def open_bucket(root: str, rules: Sequence[BucketRule], use: BucketUse) -> LocalBlobStore:
     """``gs://name`` as a directory below ``root``. Raises PermissionDenied, then NotFound."""
     require_access(rules, use)
-    bucket = LocalBlobStore(os.path.join(root, use.bucket), use.writer)
+    path = os.path.join(root, use.bucket)
+    disk = Disk(f"bucket gs://{use.bucket}", os.fsencode(os.path.realpath(path)), is_bucket=True)
+    bucket = LocalBlobStore(path, use.writer, disk=disk)
     if not bucket.exists():
         # The path of a bucket is for the administrator of the server, not for callers.
         logger.warning(
             "bucket gs://%s does not exist (operation %s of %s): its directory would be %s",
-            *(use.bucket, use.writer or "none", use.dataset, os.path.join(root, use.bucket)),
+            *(use.bucket, use.writer or "none", use.dataset, path),
         )
         raise NotFound(
             f"bucket gs://{use.bucket} does not exist", advice="the administrator of the server can create it"

@@ -48,7 +48,7 @@ def ingest_batch(
     """Bring objects into ``blobs``; one outcome per object, in order, durable on return.
 
     ``blob_prefix`` is where the batch writes to; ``offset`` is the number of the first object in the batch.
-    What is wrong with one object becomes its Failure; ResourceExhausted (our own disk is full) is raised.
+    What is wrong with one object becomes its Failure; what an operation waits for (``waits_for``) is raised.
     """
     outcomes: list[Read | Failure] = []
     with closing(blobs.writer(item_prefix(blob_prefix, offset))) as writer:
@@ -57,10 +57,12 @@ def ingest_batch(
             beat_for(found.size)
             try:
                 outcomes.append(_ingest(found, resource, source, writer, storage_class))
-            except ResourceExhausted:
-                raise
             except StatusError as error:
+                if error.waits_for is not None:
+                    raise
+                source.require_mounted()  # of a bucket that is away no object is lost
                 outcomes.append(Failure(resource, error.status))
+        source.require_mounted()  # else it may have been another disk that was read
         described = describe(outcomes)
         beat(SYNC_SECONDS)
         writer.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -337,7 +338,7 @@ class Batch:
     operation, and a path that names none becomes a warning in the log.
     ``changes`` are storage classes for existing rows, ``replacements`` new contents. ``warnings`` are logged and not
     counted. ``segments`` are the keys of all segments that were written for the batch: they are sealed by its commit,
-    and one that no row names becomes garbage.
+    and one that no row names becomes garbage. ``facts`` are kept with the request of the operation, for later attempts.
     """
 
     checkpoint: str
@@ -352,6 +353,7 @@ class Batch:
     replacements: tuple[Replacement, ...] = ()
     warnings: tuple[Failure, ...] = ()
     segments: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def succeeded(self) -> int:

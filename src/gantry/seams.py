@@ -6,10 +6,11 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
+from gantry.backoff import Backoff
 from gantry.errors import StatusError, Unavailable
 from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
@@ -77,6 +78,11 @@ class BlobStore(Protocol):
         """Whether the bucket exists."""
         ...
 
+    def require_mounted(self) -> None:
+        """Raises BucketAway, DiskAway where its directory is not the one that was opened: its disk is not mounted any
+        more."""
+        ...
+
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
     ) -> Iterator[ObjectMeta]:
@@ -112,6 +118,15 @@ class BlobStore(Protocol):
 
 
 class Bucket(BlobStore, Protocol):
+    @property
+    def identity(self) -> str:
+        """What tells this bucket from another one in its place, also after a restart of the system."""
+        ...
+
+    def is_same(self, identity: str) -> bool:
+        """Whether it is the bucket that had this ``identity`` before."""
+        ...
+
     def list_folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
         """The first ``limit`` prefixes, ending in ``/``, directly below ``prefix`` (empty, or ending in ``/``), sorted
         by their bytes; none if ``prefix`` does not exist. Raises PermissionDenied, Unavailable."""
@@ -165,6 +180,14 @@ class Blobs(BlobStore, Protocol):
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
         """Delete blobs as ``delete`` does, durable on return; the errors of those that could not be deleted."""
+        ...
+
+    def missing_places(self) -> dict[str, str]:
+        """Place → why it cannot be used: its disk is not mounted, or cannot be read. Empty where all are there."""
+        ...
+
+    def find_absence(self) -> str:
+        """Why the directory is not there, to follow its name; "" where it is."""
         ...
 
     def entries(self, segment: str) -> Iterator[Entry]:
@@ -321,6 +344,7 @@ class Seams:
     ``window`` is how many batches of an operation may run at a time. ``places`` are the first segments that keys in
     ``blobs`` may have: ``main``, and each storage class that has a directory of its own. ``retention_days`` is how long
     finished operations are kept, 0 for ever. ``listener`` gets the entries of error logs once they are committed.
+    ``undeletable`` are garbage and deleted stores that could not be removed from the disk.
     """
 
     index: Index
@@ -333,6 +357,7 @@ class Seams:
     retention_days: int = 30
     listener: Callable[[Operation, Sequence[LogEntry]], None] | None = None
     buckets: Callable[[str, Literal["read", "write"]], Sequence[str]] = lambda dataset, right: ()
+    undeletable: Backoff = field(default_factory=Backoff)
 
     def place_of(self, storage_class: str) -> str:
         """The place for new bytes of a storage class."""

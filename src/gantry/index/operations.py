@@ -188,6 +188,9 @@ class Operations(Part):
                 warnings += add_selection(connection, row.id, value.store_id, batch.selection)
             insert_entries(connection, row, now, batch.failures + lost)
             insert_entries(connection, row, now, warnings, Severity.WARNING)
+            if batch.facts:
+                facts = json.dumps(json.loads(row.request) | dict(batch.facts))
+                connection.execute(update(operation).where(operation.c.id == row.id).values(request=facts))
             counts = batch.succeeded - len(lost), len(batch.failures) + len(lost), max(row.listed, batch.listed)
             place = os.fsencode(batch.checkpoint) or row.checkpoint, batch.blob_prefix or row.blob_prefix
             _COUNT.run(connection, [(*counts, *place, row.id)])

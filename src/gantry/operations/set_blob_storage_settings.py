@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from functools import partial
 
 from gantry.containment import contain
-from gantry.errors import Code, ResourceExhausted, Status, StatusError
+from gantry.errors import Code, Status, StatusError
 from gantry.operations.batch_writers import BatchWriters, Tries, item_prefix
 from gantry.operations.blob_keys import batch_prefix, parse_place
 from gantry.operations.interruption import go_on
@@ -47,8 +47,8 @@ def copy_batch(
 ) -> list[str | Failure]:
     """Copy the bytes of instances to ``place`` unless they are there; the blob key of each instance.
 
-    Copies are durable on return. What is wrong with one instance becomes its Failure; ResourceExhausted (the disk of
-    that place is full) is raised.
+    Copies are durable on return. What is wrong with one instance becomes its Failure; what an operation
+    waits for (``waits_for``) is raised.
     """
     outcomes: list[str | Failure] = []
     with BatchWriters(blobs, item_prefix(blob_prefix, offset)) as writers:
@@ -60,9 +60,9 @@ def copy_batch(
                     continue
                 with contain(instance.path, "while it was copied to another place"):
                     outcomes.append(_copy(blobs, instance, writers.at(place)))
-            except ResourceExhausted:
-                raise
             except StatusError as error:
+                if error.waits_for is not None:
+                    raise
                 outcomes.append(Failure(instance.path, error.status))
         beat(SYNC_SECONDS)
         writers.flush()

@@ -16,24 +16,14 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-from gantry.errors import (
-    Aborted,
-    FailedPrecondition,
-    InvalidArgument,
-    NotFound,
-    PermissionDenied,
-    ResourceExhausted,
-    StatusError,
-    Unavailable,
-)
+from gantry.errors import Aborted, InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject, beat_again, without_gaps
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
-from gantry.storage.durable import most_file_bytes, refused
-from gantry.storage.local_listing import READABLE, TEMPORARY, Part, describe, walk
-from gantry.system_errors import describe_os_error
+from gantry.storage.disks import Disk, translate_delete_error, translate_read_error
+from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
 
 _COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
 _READ_CHUNK = 1 << 20
@@ -94,12 +84,13 @@ class LocalObject(OpenedObject):
 class LocalBlobStore:
     """One directory as a bucket. ``writer`` makes the temporary names of a writer unique.
 
-    With ``write_once`` objects are written under their final names: for keys that nobody reads before they are
-    committed. Otherwise an object appears, or is replaced, as a whole.
+    ``disk`` is where the directory lies, for messages. With ``write_once`` objects are written under their final names:
+    for keys that nobody reads before they are committed. Otherwise an object appears, or is replaced, as a whole.
     """
 
-    def __init__(self, root: str, writer: str = "", write_once: bool = False) -> None:
+    def __init__(self, root: str, writer: str = "", write_once: bool = False, disk: Disk | None = None) -> None:
         self.root = os.fsencode(os.path.realpath(root))
+        self.disk = disk or Disk("bucket", self.root, is_bucket=not write_once)
         self._suffix = b"." + os.fsencode(writer or str(os.getpid()))
         self._write_once = write_once
         self._identity = _identify(self.root)
@@ -113,10 +104,28 @@ class LocalBlobStore:
         """Whether the directory is not the one of the start, because its disk is no longer mounted."""
         return self._identity is not None and _identify(self.root) != self._identity
 
+    def find_absence(self) -> str:
+        """Why the directory is not the one of the start, to follow the name of its disk; "" where it is."""
+        return "is not there any more; is it mounted?" if self._is_away() else ""
+
     def require_mounted(self) -> None:
-        """Before a missing object is taken for deleted, or one that was synced for durable. Raises Unavailable."""
+        """Before anything is written, before a missing object is taken for deleted, and one that was synced for
+        durable. Raises BucketAway, DiskAway."""
+        if why := self.find_absence():
+            raise self.disk.away(why)
+
+    def require_same(self) -> None:
+        """``require_mounted``, but only what costs next to nothing: for every file that is made."""
         if self._is_away():
-            raise Unavailable("the directory is not there any more; is it mounted?")
+            self.require_mounted()
+
+    @property
+    def identity(self) -> str:
+        """What tells the directory from another one in its place, also after a restart of the system."""
+        return identify_root(self.root)
+
+    def is_same(self, identity: str) -> bool:
+        return is_same_root(identity, self.identity)
 
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
@@ -124,14 +133,16 @@ class LocalBlobStore:
         """Objects whose keys begin with ``prefix`` and sort after ``start_after``, sorted by the bytes of their keys.
 
         ``depth`` limits the number of ``/`` in a key. What cannot be listed (an unreadable directory, a link) is an
-        entry with a ``problem``.
+        entry with a ``problem``, in a bucket also a directory that is removed meanwhile. Raises BucketAway, DiskAway at
+        the end where the disk is not mounted any more.
         """
         try:
-            part = Part(os.fsencode(prefix), os.fsencode(start_after), depth)
+            part = Part(os.fsencode(prefix), os.fsencode(start_after), depth, self.disk.is_bucket)
             self._name(prefix.rpartition("/")[0] or "root")
         except (UnicodeEncodeError, NotFound):
-            return iter(())
-        return walk(self.root, part, check or _go_on)
+            return
+        yield from walk(self.root, part, check or _go_on)
+        self.require_mounted()
 
     def list_folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
         above = prefix.rstrip("/")
@@ -140,7 +151,7 @@ class LocalBlobStore:
         except (NotFound, FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise translate_read_error(error) from None
+            raise self.disk.translate_read_error(error) from None
         try:
             with os.scandir(fd) as entries:
                 names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
@@ -160,7 +171,7 @@ class LocalBlobStore:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise translate_read_error(error) from None
+            raise self.disk.translate_read_error(error) from None
         if stat.S_ISDIR(status.st_mode):
             raise NotFound("is a directory", advice="use ** to import what lies below it")
         return describe(status, name)
@@ -170,7 +181,7 @@ class LocalBlobStore:
         try:
             opened = LocalObject(open_beneath(self.root, self._name(key), _OPEN), key)
         except OSError as error:
-            raise translate_read_error(error) from None
+            raise self.disk.translate_read_error(error) from None
         if not opened.is_file:
             opened.close()
             raise NotFound("is not a regular file")
@@ -197,22 +208,18 @@ class LocalBlobStore:
             self._in_directory(name, os.unlink)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                raise translate_write_error(error, key) from None
+                raise translate_delete_error(error, key) from None
             self.require_mounted()
         with contextlib.suppress(OSError):  # stops at a directory that is not empty or cannot be removed
             while name := name.rpartition(b"/")[0]:
                 self._in_directory(name, os.rmdir)
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Remove every object below ``prefix`` whose key sorts after ``start_after``. Returns their number."""
-        count = 0
-        for entry in without_gaps(self.list(prefix, start_after, check=check)):
-            if check is not None:
-                check()
-            self.delete(entry.key)
-            count += 1
-        self.require_mounted()
-        return count
+        """Remove every object below ``prefix`` whose key sorts after ``start_after``. Returns their number.
+
+        Raises the error of one that cannot be removed, after all others are.
+        """
+        return delete_each(self, prefix, start_after, check)
 
     def delete_unfinished(self, directory: str) -> None:
         """Remove the temporary files of this writer directly in ``directory``: it was killed while it wrote them."""
@@ -226,7 +233,7 @@ class LocalBlobStore:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=fd)
         except OSError as error:
-            raise translate_write_error(error, directory) from None
+            raise translate_delete_error(error, directory) from None
         finally:
             os.close(fd)
 
@@ -237,7 +244,7 @@ class LocalBlobStore:
         try:
             _syncfs(self._watch)
         except OSError as error:
-            raise refused(error) from None
+            raise self.disk.translate_sync_error(error) from None
         finally:
             self._unwatch()
         self.require_mounted()
@@ -298,13 +305,14 @@ class LocalBlobStore:
                 self._discard(target)
                 raise
         except OSError as error:
-            raise translate_write_error(error, key) from None
+            raise self.disk.translate_write_error(error, key) from None
 
     def _temporary(self, name: bytes) -> bytes:
         """A name that no object has and no other writer uses. Its length does not depend on ``name``."""
         return TEMPORARY + hashlib.sha256(name).hexdigest()[:32].encode() + self._suffix
 
     def _create(self, name: bytes) -> int:
+        self.require_mounted()
         if self._watch is None:
             self._watch = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
         return create_beneath(self.root, name, _CREATE)
@@ -328,6 +336,56 @@ def _identify(root: bytes) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+class Removable(Protocol):
+    def list(
+        self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
+    ) -> Iterator[ObjectMeta]: ...
+
+    def delete(self, key: str) -> None: ...
+
+    def require_mounted(self) -> None: ...
+
+
+def delete_each(store: Removable, prefix: str, start_after: str, check: Check | None) -> int:
+    """``delete_prefix`` of a store: what cannot be removed, or listed, hinders nothing beside it."""
+    count, failed = 0, None
+    found = without_gaps(store.list(prefix, start_after, check=check))
+    try:
+        for entry in found:
+            if check is not None:
+                check()
+            try:
+                store.delete(entry.key)
+                count += 1
+            except StatusError as error:
+                if error.waits_for is not None:
+                    raise
+                failed = failed or error
+    except Unavailable as error:
+        failed = failed or error
+    if failed is not None:
+        raise failed
+    store.require_mounted()
+    return count
+
+
+def identify_root(root: bytes) -> str:
+    """Its inode, its device, and the file system's own number (statvfs(3)); "" if it does not exist. The number of the
+    device may change with the system's start, that of a file system may be the device's."""
+    try:
+        return f"{os.stat(root).st_ino}:{os.stat(root).st_dev}:{os.statvfs(root).f_fsid}"
+    except OSError:
+        return ""
+
+
+def is_same_root(before: str, now: str) -> bool:
+    """Whether two results of ``identify_root`` are of one directory."""
+    if not before or not now:
+        return before == now
+    (inode, *disks), (other, *others) = before.split(":"), now.split(":")
+    return inode == other and any(one == two for one, two in zip(disks, others, strict=True))
 
 
 def _go_on() -> None:
@@ -411,30 +469,3 @@ def _syncfs(fd: int) -> None:
         os.sync()
     else:
         _linux_syncfs(fd)
-
-
-def translate_read_error(error: OSError) -> StatusError:
-    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-        return NotFound("no such object")
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return PermissionDenied("the server may not read this object", advice=READABLE)
-    if error.errno in (errno.ELOOP, errno.EMLINK):
-        return PermissionDenied("is a symbolic link; links inside a bucket are not followed")
-    if error.errno in (errno.ENXIO, errno.EISDIR):
-        return NotFound("is not a regular file")
-    return Unavailable(f"cannot be read ({describe_os_error(error)})")
-
-
-def translate_write_error(error: OSError, key: str) -> StatusError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ResourceExhausted(f"{key}: cannot be written, the disk is full")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP):
-        return PermissionDenied(f"{key}: the server may not write here ({describe_os_error(error)})")
-    if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
-        return FailedPrecondition(f"{key}: another object stands in the way ({describe_os_error(error)})")
-    if error.errno == errno.EFBIG and (most := most_file_bytes()):
-        return FailedPrecondition(
-            f"{key}: cannot be written, the server's process may not write files of more than {most} bytes",
-            advice="raise that limit (ulimit -f; LimitFSIZE in a unit of systemd) and start the server again",
-        )
-    return Unavailable(f"{key}: cannot be written ({describe_os_error(error)})")

@@ -12,7 +12,7 @@ from gantry.describing import Read, describe, describe_study_and_series
 from gantry.dicom.json_model import dicom_json
 from gantry.dicom.part10 import MAX_LIVE_HEADER, read_header, read_header_bytes
 from gantry.dicom.updating import rebuild
-from gantry.errors import Aborted, Code, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, StatusError
+from gantry.errors import Aborted, Code, FailedPrecondition, InvalidArgument, NotFound, StatusError
 from gantry.ingest import identify
 from gantry.json_patch import apply_patch, require_patch
 from gantry.json_text import parse_json
@@ -81,7 +81,8 @@ def update_batch(
 
     ``prefix`` is where the call writes to in each place.
     None stands for an instance that the patch leaves as it is: nothing is written for it. What is wrong with one
-    becomes its Failure; ResourceExhausted (our own disk is full) is raised.
+    becomes its Failure; what an operation
+    waits for (``waits_for``) is raised.
     """
     outcomes: list[Replacement | Failure | None] = []
     read: list[Read] = []
@@ -90,9 +91,9 @@ def update_batch(
             beat_for(instance.size)
             try:
                 found = _update(instance, writers.at(place), patch, web_url, blobs)
-            except ResourceExhausted:
-                raise
             except StatusError as error:
+                if error.waits_for is not None:
+                    raise
                 outcomes.append(Failure(instance.path, error.status))
                 continue
             if found is None:

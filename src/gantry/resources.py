@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -338,7 +337,7 @@ class Batch:
     operation, and a path that names none becomes a warning in the log.
     ``changes`` are storage classes for existing rows, ``replacements`` new contents. ``warnings`` are logged and not
     counted. ``segments`` are the keys of all segments that were written for the batch: they are sealed by its commit,
-    and one that no row names becomes garbage. ``facts`` are kept with the request of the operation, for later attempts.
+    and one that no row names becomes garbage.
     """
 
     checkpoint: str
@@ -353,7 +352,6 @@ class Batch:
     replacements: tuple[Replacement, ...] = ()
     warnings: tuple[Failure, ...] = ()
     segments: tuple[str, ...] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def succeeded(self) -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gantry.backoff import Backoff
 from gantry.dicom.part10 import read_header
 from gantry.errors import Aborted, Code, Interrupted, Unavailable
 from gantry.names import ResourcePath
@@ -49,10 +50,10 @@ def lock(monkeypatch: pytest.MonkeyPatch, directory: bytes) -> None:
     """A directory cannot be listed."""
     entries = local_listing._list_entries
 
-    def locked(root: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
+    def locked(root: bytes, base: bytes, part: local_listing.Part, check: Check, **known: bool) -> Iterator[Any]:
         if base == directory:
             raise Unavailable("the directory cannot be listed (input/output error)")
-        yield from entries(root, base, part, check)
+        yield from entries(root, base, part, check, **known)
 
     monkeypatch.setattr(local_listing, "_list_entries", locked)
 
@@ -114,7 +115,7 @@ def test_a_deleted_store_is_not_forgotten_while_its_bytes_are_there(
         sweep_stores(house.seams, threading.Event(), set())
     assert house.blobs() == kept and not kept & gone
     assert house.seams.index.garbage.list_deleted_stores() == [1]
-    sweep_stores(house.seams, threading.Event(), set())
+    sweep_stores(replace(house.seams, undeletable=Backoff()), threading.Event(), set())
     assert (house.blobs(), house.seams.index.garbage.list_deleted_stores()) == (set(), [])
 
 
@@ -130,8 +131,8 @@ def test_what_follows_a_checkpoint_and_cannot_be_listed_is_told(house: House, mo
 def test_a_directory_that_fails_half_way_is_not_begun_anew(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = local_listing._list_entries
 
-    def broken_off(root: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
-        found = entries(root, base, part, check)
+    def broken_off(root: bytes, base: bytes, part: local_listing.Part, check: Check, **known: bool) -> Iterator[Any]:
+        found = entries(root, base, part, check, **known)
         yield from islice(found, FIRST_ITEMS - 1) if base == b"000/" else found
         if base == b"000/":
             raise Unavailable("the directory cannot be listed (input/output error)")
@@ -152,6 +153,11 @@ def commit_first(house: House) -> None:
 
 class Changing:
     """A bucket whose file is written to while it is read."""
+
+    identity = "1:2:3"
+
+    def require_mounted(self) -> None:
+        pass
 
     def open(self, _key: str) -> Any:
         return self

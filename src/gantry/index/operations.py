@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -169,6 +169,14 @@ class Operations(Part):
             _finish(connection, row, self.database.now(), CANCELLED, cancelled)
             return 1
 
+    def add_to_request(self, name: OperationName, facts: Mapping[str, str]) -> None:
+        with self.database.write() as connection:
+            mine = operation.c.id == name.id
+            text = connection.execute(select(operation.c.request).where(mine)).scalar()
+            if text is not None:
+                values = {"request": json.dumps(dict(facts) | json.loads(text))}
+                connection.execute(update(operation).where(mine).values(values))
+
     def cancel_requested(self, name: OperationName) -> bool:
         with self.database.read() as connection:
             return bool(connection.execute(select(operation.c.cancel_requested).filter_by(id=name.id)).scalar())
@@ -188,9 +196,6 @@ class Operations(Part):
                 warnings += add_selection(connection, row.id, value.store_id, batch.selection)
             insert_entries(connection, row, now, batch.failures + lost)
             insert_entries(connection, row, now, warnings, Severity.WARNING)
-            if batch.facts:
-                facts = json.dumps(json.loads(row.request) | dict(batch.facts))
-                connection.execute(update(operation).where(operation.c.id == row.id).values(request=facts))
             counts = batch.succeeded - len(lost), len(batch.failures) + len(lost), max(row.listed, batch.listed)
             place = os.fsencode(batch.checkpoint) or row.checkpoint, batch.blob_prefix or row.blob_prefix
             _COUNT.run(connection, [(*counts, *place, row.id)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -66,6 +66,11 @@ class OperationIndex(Protocol):
 
         Does nothing to a finished operation. Returns the number of log entries written. Raises NotFound.
         """
+        ...
+
+    def add_to_request(self, name: OperationName, facts: Mapping[str, str]) -> None:
+        """Keep what later attempts must know with the request; what it says already stays. Does nothing to one that was
+        deleted."""
         ...
 
     def cancel_requested(self, name: OperationName) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from gantry.errors import BucketAway, NotFound
-from gantry.resources import Batch, Operation
+from gantry.resources import Operation
 from gantry.seams import Bucket, BucketUse, Seams
 
 _ADVICE = "mount it; if it is gone for good, cancel the operation and start it again"
@@ -13,8 +13,8 @@ _ADVICE = "mount it; if it is gone for good, cancel the operation and start it a
 
 def open_bucket(
     seams: Seams, operation: Operation, bucket: str, right: Literal["read", "write"], prefix: str
-) -> tuple[Bucket, tuple[Batch, ...]]:
-    """The bucket, and what is to be committed before anything is read from it or written to it.
+) -> Bucket:
+    """The bucket. What tells it from another one is kept with the operation, before anything is read or written.
 
     Raises PermissionDenied, and NotFound where it does not exist. Where it was there when the operation began and is
     not any more, or is another one, raises BucketAway: it is not mounted yet.
@@ -29,7 +29,7 @@ def open_bucket(
             raise
         raise BucketAway(f"bucket {fact} was there and is not any more", advice=_ADVICE) from None
     if not before:
-        return found, (Batch("", facts={fact: found.identity}),)
-    if not found.is_same(before):
+        seams.index.operations.add_to_request(operation.name, {fact: found.identity})
+    elif not found.is_same(before):
         raise BucketAway(f"bucket {fact} is not the directory that the operation began with", advice=_ADVICE)
-    return found, ()
+    return found

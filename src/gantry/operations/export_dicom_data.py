@@ -28,8 +28,7 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     """Batches from the checkpoint on. Raises NotFound for a missing bucket or filter file, BucketAway."""
     prefix = parse_prefix(operation.request["uri_prefix"])
     form = parse_form(operation.request.get("mime_type") or DICOM)
-    destination, first = open_bucket(seams, operation, prefix.bucket, "write", prefix.key)
-    yield from first
+    destination = open_bucket(seams, operation, prefix.bucket, "write", prefix.key)
     write = partial(export_batch, blobs=seams.blobs, destination=destination, prefix=prefix.key, form=form)
 
     def submit(_number: int, instances: Sequence[StoredInstance], _offset: int) -> Future[list[Failure | None]]:

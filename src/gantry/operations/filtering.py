@@ -31,8 +31,7 @@ def read_filter(seams: Seams, operation: Operation, check: Check = go_on) -> Ite
     """
     if _is_filtered(operation) and _is_reading(operation):
         uri = StorageUri.parse(operation.request["filter_uri"])
-        bucket, first = _open_bucket(seams, operation, uri)
-        yield from first
+        bucket = _open_bucket(seams, operation, uri)
         done = int(operation.checkpoint.removeprefix(_LINE) or 0)
         lines = (line for line in read_lines(_read_chunks(bucket, uri, check), operation.store) if line.number > done)
         has_lines = False
@@ -47,7 +46,7 @@ def read_filter(seams: Seams, operation: Operation, check: Check = go_on) -> Ite
             yield Batch(checkpoint=_NOTHING, warnings=(_make_empty_warning(uri),))
 
 
-def _open_bucket(seams: Seams, operation: Operation, uri: StorageUri) -> tuple[Bucket, tuple[Batch, ...]]:
+def _open_bucket(seams: Seams, operation: Operation, uri: StorageUri) -> Bucket:
     with _naming(uri):
         return open_bucket(seams, operation, uri.bucket, "read", uri.key)
 

@@ -30,8 +30,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     """Batches from the checkpoint on. Raises NotFound for a missing bucket and for a pattern that matches nothing, and
     BucketAway."""
     pattern = UriPattern.parse(operation.request["uri"])
-    source, first = open_bucket(seams, operation, pattern.bucket, "read", pattern.prefix)
-    yield from first
+    source = open_bucket(seams, operation, pattern.bucket, "read", pattern.prefix)
     source_uri = f"gs://{pattern.bucket}/"
     place = seams.place_of(operation.request["storage_class"])
 

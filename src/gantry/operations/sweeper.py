@@ -57,7 +57,8 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
     listed = seams.index.garbage.list_blobs(after, GARBAGE_KEYS)
     keys = [key for key in listed if seams.undeletable.is_due(key)]
     failed = _delete(seams, keys)
-    new = [key for key in failed if seams.undeletable.fail(key)]
+    # While a disk is away nothing is said against any of its blobs: they go as soon as it is back.
+    new = [key for key, error in failed.items() if error.waits_for is None and seams.undeletable.fail(key)]
     if new:
         logger.warning(
             "%d more blobs are no longer used, but cannot be deleted yet (%d in all); the first: %s: %s",
@@ -99,7 +100,7 @@ def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> Non
         if failed is None:
             seams.index.garbage.forget_store(store_id)
             seams.undeletable.succeed(name)
-        elif seams.undeletable.fail(name):
+        elif failed.waits_for is None and seams.undeletable.fail(name):
             logger.warning("store %d is deleted, but not all of its blobs: %s", store_id, failed.message)
 
 

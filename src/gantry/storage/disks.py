@@ -48,18 +48,19 @@ class Disk:
 
     def full(self, number: int) -> StatusError:
         """There is no room for an error of the system of this number."""
+        what = f"{self.name} cannot be written"
         if number == errno.EDQUOT:
-            return NoRoom(f"the quota of {self.name} is used up", advice="raise it, or delete what is not needed")
+            return NoRoom(f"{what}, its disk quota is used up", advice="raise it, or delete what is not needed")
         free = _read_free(self.root)
         if free is None:
-            return NoRoom(f"{self.name} is full", advice="make room on it")
+            return NoRoom(f"{what}, the disk is full", advice="make room on it")
         if not free[1]:
             return NoRoom(
-                f"{self.name} has no free inodes ({free[0]:,} bytes are free)",
-                advice="delete files that are not needed, or give it a file system with more inodes",
+                f"{what}, its disk has no free inodes ({free[0]:,} bytes are free)",
+                advice="delete files that are not needed, or use a file system with more inodes",
             )
         inodes = "" if free[1] < 0 else f" and {free[1]:,} inodes"
-        return NoRoom(f"{self.name} is full: {free[0]:,} bytes{inodes} are free", advice="make room on it")
+        return NoRoom(f"{what}, the disk is full ({free[0]:,} bytes{inodes} are free)", advice="make room on it")
 
     def translate_write_error(self, error: OSError, key: str) -> StatusError:
         """``key`` is the object that could not be written."""
@@ -74,6 +75,8 @@ class Disk:
                 advice="raise that limit (ulimit -f; LimitFSIZE in a unit of systemd) and start the server again",
             )
         words = describe_os_error(error)
+        if error.errno == errno.EEXIST and not self.is_bucket:
+            return FailedPrecondition(f"{self.name}: another file stands in the way ({words})")
         if error.errno in SHORT:
             return DiskAway(f"{self.name} cannot be written: {words}")
         if not self.is_bucket:

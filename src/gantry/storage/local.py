@@ -16,18 +16,19 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from gantry.errors import Aborted, InvalidArgument, NotFound, StatusError, Unavailable
+from gantry.errors import Aborted, InvalidArgument, NotFound
 from gantry.resources import ObjectMeta
-from gantry.seams import Check, OpenedObject, beat_again, without_gaps
+from gantry.seams import Check, OpenedObject, beat_again
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
-from gantry.storage.disks import Disk, translate_delete_error, translate_read_error
+from gantry.storage.disks import FULL, Disk, translate_delete_error, translate_read_error
 from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
+from gantry.storage.removal import delete_each
+from gantry.storage.roots import find_root, identify_root, is_same_root
 
 _COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
 _READ_CHUNK = 1 << 20
-_NO_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _OPEN = os.O_RDONLY | os.O_NONBLOCK  # a pipe must not make the reader wait for a writer
 _Filler = Callable[[int], int]
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -93,7 +94,7 @@ class LocalBlobStore:
         self.disk = disk or Disk("bucket", self.root, is_bucket=not write_once)
         self._suffix = b"." + os.fsencode(writer or str(os.getpid()))
         self._write_once = write_once
-        self._identity = _identify(self.root)
+        self._identity = find_root(self.root)
         # Open from the first write to the next flush: write errors in between are reported to this descriptor only.
         self._watch: int | None = None
 
@@ -102,11 +103,11 @@ class LocalBlobStore:
 
     def _is_away(self) -> bool:
         """Whether the directory is not the one of the start, because its disk is no longer mounted."""
-        return self._identity is not None and _identify(self.root) != self._identity
+        return self._identity is not None and find_root(self.root) != self._identity
 
     def find_absence(self) -> str:
         """Why the directory is not the one of the start, to follow the name of its disk; "" where it is."""
-        return "is not there any more; is it mounted?" if self._is_away() else ""
+        return "is not there any more; it may not be mounted" if self._is_away() else ""
 
     def require_mounted(self) -> None:
         """Before anything is written, before a missing object is taken for deleted, and one that was synced for
@@ -329,71 +330,28 @@ class LocalBlobStore:
             self._in_directory(name, os.unlink)
 
 
-def _identify(root: bytes) -> tuple[int, int] | None:
-    """The device and inode of a directory: another directory may be mounted there later. None if it does not exist."""
-    try:
-        status = os.stat(root)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-class Removable(Protocol):
-    def list(
-        self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
-    ) -> Iterator[ObjectMeta]: ...
-
-    def delete(self, key: str) -> None: ...
-
-    def require_mounted(self) -> None: ...
-
-
-def delete_each(store: Removable, prefix: str, start_after: str, check: Check | None) -> int:
-    """``delete_prefix`` of a store: what cannot be removed, or listed, hinders nothing beside it."""
-    count, failed = 0, None
-    found = without_gaps(store.list(prefix, start_after, check=check))
-    try:
-        for entry in found:
-            if check is not None:
-                check()
-            try:
-                store.delete(entry.key)
-                count += 1
-            except StatusError as error:
-                if error.waits_for is not None:
-                    raise
-                failed = failed or error
-    except Unavailable as error:
-        failed = failed or error
-    if failed is not None:
-        raise failed
-    store.require_mounted()
-    return count
-
-
-def identify_root(root: bytes) -> str:
-    """Its inode, its device, and the file system's own number (statvfs(3)); "" if it does not exist. The number of the
-    device may change with the system's start, that of a file system may be the device's."""
-    try:
-        return f"{os.stat(root).st_ino}:{os.stat(root).st_dev}:{os.statvfs(root).f_fsid}"
-    except OSError:
-        return ""
-
-
-def is_same_root(before: str, now: str) -> bool:
-    """Whether two results of ``identify_root`` are of one directory."""
-    if not before or not now:
-        return before == now
-    (inode, *disks), (other, *others) = before.split(":"), now.split(":")
-    return inode == other and any(one == two for one, two in zip(disks, others, strict=True))
-
-
 def _go_on() -> None:
     """The check of listings that are never interrupted."""
 
 
 def copy_range(source: LocalObject, target: int) -> int:
-    """Copy what the source had when it was opened, not what is written to it since; the number of bytes."""
+    """Copy what the source had when it was opened, not what is written to it since; the number of bytes.
+
+    Not all systems and file systems let the kernel copy, and its errors do not say which side they are of: then the
+    bytes are copied through this process.
+    """
+    copied = _copy_in_kernel(source, target)
+    if copied == source.size:
+        return copied
+    os.lseek(target, copied, os.SEEK_SET)
+    while chunk := source.read_at(copied, min(_READ_CHUNK, source.size - copied)):
+        beat_again()
+        copied += write_all(target, chunk)
+    return copied
+
+
+def _copy_in_kernel(source: LocalObject, target: int) -> int:
+    """How many bytes the kernel has copied. Raises OSError where there is no room for more."""
     copied = 0
     try:
         while left := min(_COPY_CHUNK, source.size - copied):
@@ -402,14 +360,11 @@ def copy_range(source: LocalObject, target: int) -> int:
             if not done:
                 break
             copied += done
-    except (AttributeError, OSError) as error:
-        # Not all systems and file systems support it: then the bytes are copied through this process.
-        if isinstance(error, OSError) and error.errno not in _NO_COPY:
+    except AttributeError:
+        pass  # not on this system
+    except OSError as error:
+        if error.errno in (*FULL, errno.EFBIG):
             raise
-        os.lseek(target, copied, os.SEEK_SET)
-        while chunk := source.read_at(copied, min(_READ_CHUNK, source.size - copied)):
-            beat_again()
-            copied += write_all(target, chunk)
     return copied
 
 

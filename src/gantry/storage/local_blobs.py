@@ -131,12 +131,12 @@ def _compare_mark(path: str, wanted: str) -> str:
         with open(path, encoding="utf-8") as file:
             found = file.read(len(wanted) + 1)
     except FileNotFoundError:
-        return "is not there any more; is it mounted?"
+        return "is not there any more; it may not be mounted"
     except OSError as error:
         return f"cannot be read: {describe_os_error(error)}"
     except ValueError:
         found = ""
-    return "" if found == wanted else "is that of another server now; what is mounted there?"
+    return "" if found == wanted else "is that of another server now; another disk may be mounted there"
 
 
 def _inside(segment: str, key: str) -> Extent:

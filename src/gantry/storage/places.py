@@ -8,7 +8,7 @@ from gantry.errors import FailedPrecondition, StatusError
 from gantry.resources import ObjectMeta
 from gantry.seams import Blobs, BlobWriter, Check, OpenedObject
 from gantry.storage.extents import Entry
-from gantry.storage.local import delete_each
+from gantry.storage.removal import delete_each
 
 
 class PlacedBlobStore:

@@ -26,6 +26,7 @@ from gantry.seams import MAIN, Blobs, BucketUse, Seams
 from gantry.settings.directories import check_directories, overlaps_data, require_usable
 from gantry.settings.loading import Settings
 from gantry.storage.bucket_rules import BucketRule, may_use, require_access
+from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.place_marks import keep_places
@@ -124,7 +125,7 @@ class DataDirectory:
         self._acquire()
         try:
             require_usable(self.path / "blobs")
-            keep_places(self.path, settings.storage_classes)
+            self.marks = keep_places(self.path, settings.storage_classes)
         except BaseException:
             self.close()
             raise
@@ -156,7 +157,7 @@ def open_index(data: Path) -> SqlIndex:
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories, a process pool."""
     blobs: dict[str, Blobs] = {
-        place: LocalBlobs(root, settings.layout == "segments")
+        place: LocalBlobs(root, settings.layout == "segments", _name_place(place), directory.marks[place])
         for place, root in ({MAIN: str(directory.path / "blobs")} | dict(settings.storage_classes)).items()
     }
     # More workers than a small machine has cores: while one waits for the disk another reads and copies.
@@ -174,6 +175,11 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     )
 
 
+def _name_place(place: str) -> str:
+    """What messages call the directory of a place."""
+    return "the data directory" if place == MAIN else f"the directory of storage class {place}"
+
+
 def list_buckets(root: str, rules: Sequence[BucketRule], dataset: str, right: str) -> list[str]:
     """The directories below ``root`` whose names a bucket can have."""
     names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
@@ -183,17 +189,19 @@ def list_buckets(root: str, rules: Sequence[BucketRule], dataset: str, right: st
 def open_bucket(data: Path, root: str, rules: Sequence[BucketRule], use: BucketUse) -> LocalBlobStore:
     """``gs://name`` as a directory below ``root``. Raises PermissionDenied, then NotFound."""
     require_access(rules, use)
-    if overlaps_data(data, os.path.join(root, use.bucket)):
+    path = os.path.join(root, use.bucket)
+    if overlaps_data(data, path):
         logger.error("bucket gs://%s is a link to the server's own files; nobody may use it", use.bucket)
         raise PermissionDenied(
             f"bucket gs://{use.bucket} is a link to files of the server itself", advice="remove the link"
         )
-    bucket = LocalBlobStore(os.path.join(root, use.bucket), use.writer)
+    disk = Disk(f"bucket gs://{use.bucket}", os.fsencode(os.path.realpath(path)), is_bucket=True)
+    bucket = LocalBlobStore(path, use.writer, disk=disk)
     if not bucket.exists():
         # The path of a bucket is for the administrator of the server, not for callers.
         logger.warning(
             "bucket gs://%s does not exist (operation %s of %s): its directory would be %s",
-            *(use.bucket, use.writer or "none", use.dataset, os.path.join(root, use.bucket)),
+            *(use.bucket, use.writer or "none", use.dataset, path),
         )
         raise NotFound(
             f"bucket gs://{use.bucket} does not exist", advice="the administrator of the server can create it"

@@ -17,7 +17,7 @@ JSON error body.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any, ClassVar, Self, TypeVar
 
 
@@ -41,6 +41,16 @@ class Code(IntEnum):
     UNAVAILABLE = 14
     DATA_LOSS = 15
     UNAUTHENTICATED = 16
+
+
+class Wait(StrEnum):
+    """What an operation waits for."""
+
+    ROOM = "ROOM"
+    BUCKET = "BUCKET"
+    DISK = "DISK"
+    INDEX = "INDEX"
+    WORKER = "WORKER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,7 @@ class StatusError(Exception):
     http: ClassVar[int] = 500
     resource: str = ""  # the object it is about, where that is not the operation's own subject
     retry_after: int = 0  # seconds after which to try again, 0 if unknown (RFC 9110 §10.2.3)
+    waits_for: ClassVar[Wait | None] = None  # an operation that meets it waits for this and goes on at its checkpoint
 
     def __init__(self, what: str, details: tuple[dict[str, Any], ...] = (), advice: str = "") -> None:
         """``what`` happened, to which object; ``advice``: what to do, as a sentence without capital and full stop."""
@@ -168,7 +179,33 @@ class Unavailable(StatusError):
 
 
 class Interrupted(Unavailable):
-    """A part of this server is temporarily unavailable: an operation stops and continues at its checkpoint."""
+    """A part of this server is temporarily unavailable: an operation waits and continues at its checkpoint."""
+
+    waits_for = Wait.INDEX
+
+
+class DiskAway(Interrupted):
+    """A disk of this server's own is not mounted, or cannot be written."""
+
+    waits_for = Wait.DISK
+
+
+class BucketAway(Interrupted):
+    """The bucket of an operation is not the one it began with: it is not mounted, or another one is."""
+
+    waits_for = Wait.BUCKET
+
+
+class NoWorker(Interrupted):
+    """No worker process can be started, or several in a row have given no sign of life."""
+
+    waits_for = Wait.WORKER
+
+
+class NoRoom(ResourceExhausted):
+    """A disk is full."""
+
+    waits_for = Wait.ROOM
 
 
 class NotAcceptable(InvalidArgument):

@@ -16,13 +16,14 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import wait
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from gantry.errors import Interrupted
+from gantry.errors import NoWorker
 from gantry.seams import Call, CallEnded, WorkerDied, Workers, WorkerTimedOut, beat, hear_beats
 from gantry.system_errors import describe_os_error
 
@@ -31,6 +32,7 @@ logger = logging.getLogger(__name__)
 _Waiting = tuple["_Call", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 _PAUSES = (0.1, 0.5, 1, 2, 4, 8, 15, 30)  # seconds between attempts to start a process
 _STARTS = 20  # workers that may die before they begin a call: then the call did not cause it and is tried again
+_CLOSE_SECONDS = 2  # for a worker to end by itself, and then to be killed
 NICENESS = 10
 """The nice value that workers add to the server's: while processors are scarce, a worker gets a tenth of the time of a
 thread of the server (``sched_prio_to_weight`` in Linux). Idle processors are used in full."""
@@ -57,6 +59,11 @@ class _Call(Call[Any]):
                 self.ended = True
                 if self._worker is not None:
                     self._worker.kill()
+
+    @property
+    def silence(self) -> float:
+        with self._lock:
+            return 0.0 if self._worker is None else time.monotonic() - self._worker.heard
 
     def give_to(self, worker: _Worker) -> bool:
         """False where the call was ended before."""
@@ -183,10 +190,12 @@ class WorkerPool(Workers):
                 assert worker is not None  # noqa: S101 - it is the one that died
                 if not call.ended:
                     logger.warning("worker process %d died; a new one takes its place", worker.pid)
-                worker.close()
-                had_begun, worker = worker.began, None
-                if had_begun or call.ended or attempt == _STARTS:
+                dead, worker = worker, None
+                is_over = dead.began or call.ended or attempt == _STARTS
+                if is_over:
                     call.set_exception(CallEnded("the call was ended") if call.ended else error)
+                dead.close()  # afterwards: a process that hangs in a system call takes its time
+                if is_over:
                     break
             except Exception as error:
                 call.set_exception(error)
@@ -197,13 +206,13 @@ class WorkerPool(Workers):
         return worker
 
     def _start(self) -> _Worker:
-        """Start a worker. Raises Interrupted when no process can be started for a minute, or while closing."""
+        """Start a worker. Raises NoWorker when no process can be started for a minute, or while closing."""
         for pause in (*_PAUSES, None):
             try:
                 return _Worker(self._lifeline, self._keep_open)
             except OSError as error:
                 if pause is None or self._closing.is_set():
-                    raise Interrupted(f"no worker process can be started: {describe_os_error(error)}") from error
+                    raise NoWorker(f"no worker process can be started: {describe_os_error(error)}") from error
                 logger.warning("no worker process can be started (%s); trying again in %g s", error, pause)
                 self._closing.wait(pause)
         raise AssertionError("unreachable")
@@ -223,6 +232,7 @@ class _Worker:
         self._connection = Connection(ours.detach())
         self.pid = self._process.pid
         self.began = False
+        self.heard = time.monotonic()
 
     def call(self, message: bytes) -> tuple[bool, Any]:
         """Whether the call succeeded, and its value or exception. Raises WorkerDied, WorkerTimedOut.
@@ -230,7 +240,7 @@ class _Worker:
         ``began`` says afterwards whether the worker had begun the call when it died: it sends a beat first.
         """
         allowed: float | None = None
-        self.began = False
+        self.began, self.heard = False, time.monotonic()
         try:
             self._connection.send_bytes(message)
             while True:
@@ -238,7 +248,7 @@ class _Worker:
                     self._process.kill()
                     raise WorkerTimedOut(allowed or 0)
                 answer = pickle.loads(self._connection.recv_bytes())  # noqa: S301 - from our own child
-                self.began = True
+                self.began, self.heard = True, time.monotonic()
                 if isinstance(answer, tuple):
                     return answer
                 allowed = answer
@@ -246,16 +256,22 @@ class _Worker:
             raise WorkerDied("the worker process died") from None
 
     def kill(self) -> None:
-        """Safe from any thread: its running call fails with WorkerDied."""
+        """Safe from any thread: its running call fails with WorkerDied, at once, even if the process hangs in a system
+        call and ends later."""
         self._process.kill()
+        with suppress(OSError), socket.socket(fileno=os.dup(self._connection.fileno())) as ours:
+            ours.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        """Return when the process has ended, or after ``_CLOSE_SECONDS``: nobody waits for one that hangs."""
         self._connection.close()
-        try:
-            self._process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        for _ in range(2):
+            try:
+                self._process.wait(timeout=_CLOSE_SECONDS)
+                return
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+        logger.warning("worker process %d hangs in a system call; it ends when that does", self.pid)
 
 
 def work(descriptor: int, lifeline: int) -> None:

@@ -23,7 +23,7 @@ from gantry.errors import (
 )
 from gantry.operations.batch_writers import item_prefix
 from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance
-from gantry.seams import Blobs, BlobStore, BlobWriter, OpenedObject
+from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, BlobWriter, OpenedObject, beat, beat_for
 
 logger = logging.getLogger(__name__)
 
@@ -48,19 +48,23 @@ def ingest_batch(
     """Bring objects into ``blobs``; one outcome per object, in order, durable on return.
 
     ``blob_prefix`` is where the batch writes to; ``offset`` is the number of the first object in the batch.
-    What is wrong with one object becomes its Failure; ResourceExhausted (our own disk is full) is raised.
+    What is wrong with one object becomes its Failure; what an operation waits for (``waits_for``) is raised.
     """
     outcomes: list[Read | Failure] = []
     with closing(blobs.writer(item_prefix(blob_prefix, offset))) as writer:
         for found in objects:
             resource = make_printable(source_uri + found.key)
+            beat_for(found.size)
             try:
                 outcomes.append(_ingest(found, resource, source, writer, storage_class))
-            except ResourceExhausted:
-                raise
             except StatusError as error:
+                if error.waits_for is not None:
+                    raise
+                source.require_mounted()  # of a bucket that is away no object is lost
                 outcomes.append(Failure(resource, error.status))
+        source.require_mounted()  # else it may have been another disk that was read
         described = describe(outcomes)
+        beat(SYNC_SECONDS)
         writer.flush()
     return described
 
@@ -171,6 +175,7 @@ def _ingest(found: ObjectMeta, resource: str, source: BlobStore, writer: BlobWri
 def _compare(blobs: BlobStore, first: str, second: str) -> bool:
     """Compare windows of a fixed size: the chunks of two stores may differ in size."""
     with blobs.open(first) as one, blobs.open(second) as other:
+        beat_for(one.size + other.size)
         if one.size != other.size:
             return False
         return all(_read_window(one, at) == _read_window(other, at) for at in range(0, one.size, COMPARED_BYTES))

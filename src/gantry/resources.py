@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from gantry.errors import Code, Status
+from gantry.errors import Code, Status, Wait
 from gantry.names import DatasetName, DicomStoreName, OperationName, ResourcePath
 
 
@@ -421,6 +421,16 @@ class Operation:
         """The object that an error of the whole operation names: the address in its request, else its store."""
         fields = ("uri", "uri_prefix", "filter_uri")
         return str(next((self.request[field] for field in fields if self.request.get(field)), self.store))
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An operation waits: what for, since when, and what to do. ``next_attempt`` is None while it is being tried."""
+
+    cause: Wait
+    since: datetime
+    next_attempt: datetime | None
+    message: str
 
 
 CANCELLED = Status(Code.CANCELLED, "the operation was cancelled; what was done before remains")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
 
+from gantry.backoff import Backoff
 from gantry.errors import StatusError, Unavailable
 from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
@@ -23,6 +25,12 @@ Check = Callable[[], None]
 
 LISTEN_SECONDS = 0.25  # between two calls of a check: a cancel takes effect within a second
 GRACE_SECONDS = 0.5  # time for a call that is no longer wanted to end by itself: most need less
+SILENT_SECONDS = 30.0  # without a sign of life: then whoever waits for it is told
+CALL_SECONDS, CALL_BYTES = 60.0, 1_000_000
+"""How long a worker may be silent about an object: so long, and a second more for so many bytes, which is slower than
+any disk or network that is worth waiting for. Then another worker takes its place."""
+SYNC_SECONDS = 600.0  # how long a sync may take: a disk that others write to, too, may have much to do first
+_BEAT_SECONDS = 1.0  # between two signs of life: each wakes a thread of the server
 Out = TypeVar("Out")
 
 
@@ -70,6 +78,11 @@ class BlobStore(Protocol):
         """Whether the bucket exists."""
         ...
 
+    def require_mounted(self) -> None:
+        """Raises BucketAway, DiskAway where its directory is not the one that was opened: its disk is not mounted any
+        more."""
+        ...
+
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
     ) -> Iterator[ObjectMeta]:
@@ -105,6 +118,15 @@ class BlobStore(Protocol):
 
 
 class Bucket(BlobStore, Protocol):
+    @property
+    def identity(self) -> str:
+        """What tells this bucket from another one in its place, also after a restart of the system."""
+        ...
+
+    def is_same(self, identity: str) -> bool:
+        """Whether it is the bucket that had this ``identity`` before."""
+        ...
+
     def list_folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
         """The first ``limit`` prefixes, ending in ``/``, directly below ``prefix`` (empty, or ending in ``/``), sorted
         by their bytes; none if ``prefix`` does not exist. Raises PermissionDenied, Unavailable."""
@@ -160,6 +182,14 @@ class Blobs(BlobStore, Protocol):
         """Delete blobs as ``delete`` does, durable on return; the errors of those that could not be deleted."""
         ...
 
+    def missing_places(self) -> dict[str, str]:
+        """Place → why it cannot be used: its disk is not mounted, or cannot be read. Empty where all are there."""
+        ...
+
+    def find_absence(self) -> str:
+        """Why the directory is not there, to follow its name; "" where it is."""
+        ...
+
     def entries(self, segment: str) -> Iterator[Entry]:
         """What the tables of contents of a segment say, without the instances that have been freed since. What was
         written but not flushed before a crash stands in none. Raises NotFound, Unavailable."""
@@ -188,8 +218,22 @@ class WorkerTimedOut(WorkerDied):
         self.seconds = seconds
 
 
+@runtime_checkable
+class HearsSilence(Protocol):
+    """A check that wants to know when the call it waits for gives no sign of life."""
+
+    def hear_silence(self, seconds: float) -> None:
+        """``seconds``: since the last sign; 0 when there is one again."""
+        ...
+
+
 class Call(Future[Out]):
     """A call that runs in a worker process."""
+
+    @property
+    def silence(self) -> float:
+        """Seconds since the last sign of life, 0 where it does not run."""
+        return 0.0
 
     def end(self) -> None:
         """Cancel it; where it has begun, kill its process, so that it fails with CallEnded."""
@@ -207,9 +251,14 @@ class Workers(Executor):
 
 
 def wait_for_result(future: Future[Out], check: Check) -> Out:
-    """The result of a call. Calls ``check`` while waiting."""
+    """The result of a call. Calls ``check`` while waiting, and tells it of silence where it hears it."""
+    silent = False
     while not wait([future], LISTEN_SECONDS).done:
         check()
+        silence = future.silence if isinstance(future, Call) else 0.0
+        if isinstance(check, HearsSilence) and (silent or silence >= SILENT_SECONDS):
+            silent = silence >= SILENT_SECONDS
+            check.hear_silence(silence if silent else 0.0)
     return future.result()
 
 
@@ -227,10 +276,42 @@ def end_calls(futures: Sequence[Future[Any]], seconds: float = GRACE_SECONDS) ->
 def beat(seconds: float | None) -> None:
     """Report from inside a call that it is alive, and that it will beat again or return within ``seconds``.
 
-    A call that never beats, or beats with None, has no time limit. Does nothing outside a worker process.
+    A call that never beats, or beats with None, has no time limit. Does nothing outside a worker process. It costs
+    little: a beat that says nothing new is left out.
     """
-    for listener in _listeners:
-        listener(seconds)
+    if _listeners and _last.is_news(seconds):
+        for listener in _listeners:
+            listener(seconds)
+
+
+def beat_for(size: int) -> None:
+    """Report that the next sign of life comes once so many bytes are read or written, or before."""
+    beat(CALL_SECONDS + size / CALL_BYTES)
+
+
+def beat_again() -> None:
+    """Report that it goes on, and that it will beat again within the time that it has announced last."""
+    if _last.seconds is not None:
+        beat(_last.seconds)
+
+
+class _LastBeat:
+    """``seconds`` is what was announced last."""
+
+    def __init__(self) -> None:
+        self.seconds: float | None = None
+        self._at = 0.0
+
+    def is_news(self, seconds: float | None) -> bool:
+        now = time.monotonic()
+        covered = seconds is not None and self.seconds is not None and seconds <= self.seconds
+        if covered and now - self._at < _BEAT_SECONDS:
+            return False
+        self.seconds, self._at = seconds, now
+        return True
+
+
+_last = _LastBeat()
 
 
 def hear_beats(listener: Callable[[float | None], None]) -> None:
@@ -263,6 +344,7 @@ class Seams:
     ``window`` is how many batches of an operation may run at a time. ``places`` are the first segments that keys in
     ``blobs`` may have: ``main``, and each storage class that has a directory of its own. ``retention_days`` is how long
     finished operations are kept, 0 for ever. ``listener`` gets the entries of error logs once they are committed.
+    ``undeletable`` are garbage and deleted stores that could not be removed from the disk.
     """
 
     index: Index
@@ -275,6 +357,7 @@ class Seams:
     retention_days: int = 30
     listener: Callable[[Operation, Sequence[LogEntry]], None] | None = None
     buckets: Callable[[str, Literal["read", "write"]], Sequence[str]] = lambda dataset, right: ()
+    undeletable: Backoff = field(default_factory=Backoff)
 
     def place_of(self, storage_class: str) -> str:
         """The place for new bytes of a storage class."""

@@ -107,7 +107,7 @@ def open_server(settings: Settings, edge: Edge) -> Iterator[Gantry]:
         if settings.log_json:
             seams = replace(seams, listener=JsonLines(sys.stdout))
         gantry = Gantry(settings, seams, edge)
-        collector = _Collector(gantry.runner)
+        collector = _Collector(gantry.runner, seams)
         REGISTRY.register(collector)
         try:
             yield gantry
@@ -139,6 +139,7 @@ def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
         proxies=edge.proxies,
         accept_without_effect=settings.accept_without_effect,
         sweep=gantry.runner.sweep,
+        waiting=gantry.runner.waits.find,
     )
 
 
@@ -253,11 +254,20 @@ def _write_greeting(settings: Settings) -> str:
 class _Collector(Collector):
     """Metrics of the runner since the server started."""
 
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
+    def __init__(self, runner: Runner, seams: Seams) -> None:
+        self._runner, self._seams = runner, seams
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("gantry_operations_running", "Operations that are running.", value=self._runner.running)
+        waiting = GaugeMetricFamily("gantry_operations_waiting", "Operations that wait, by what for.", labels=["for"])
+        for cause, count in self._runner.waits.count().items():
+            waiting.add_metric([cause.value], count)
+        yield waiting
+        yield GaugeMetricFamily(
+            "gantry_undeletable",
+            "Unused blobs, and deleted DICOM stores, that could not be removed from the disk yet.",
+            value=self._seams.undeletable.count,
+        )
         objects = CounterMetricFamily(
             "gantry_objects", "Objects and instances processed since start.", labels=["method", "outcome"]
         )

@@ -13,9 +13,11 @@ from typing import Any
 
 import pytest
 
+from gantry.backoff import Backoff
 from gantry.dicom.part10 import read_header
 from gantry.errors import Aborted, Code, Interrupted, Unavailable
 from gantry.names import ResourcePath
+from gantry.operations import waits
 from gantry.operations.attempt import run_operation
 from gantry.operations.batches import FIRST_ITEMS
 from gantry.operations.commits import Totals, commit
@@ -48,10 +50,10 @@ def lock(monkeypatch: pytest.MonkeyPatch, directory: bytes) -> None:
     """A directory cannot be listed."""
     entries = local_listing._list_entries
 
-    def locked(root: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
+    def locked(root: bytes, base: bytes, part: local_listing.Part, check: Check, **known: bool) -> Iterator[Any]:
         if base == directory:
             raise Unavailable("the directory cannot be listed (input/output error)")
-        yield from entries(root, base, part, check)
+        yield from entries(root, base, part, check, **known)
 
     monkeypatch.setattr(local_listing, "_list_entries", locked)
 
@@ -113,7 +115,7 @@ def test_a_deleted_store_is_not_forgotten_while_its_bytes_are_there(
         sweep_stores(house.seams, threading.Event(), set())
     assert house.blobs() == kept and not kept & gone
     assert house.seams.index.garbage.list_deleted_stores() == [1]
-    sweep_stores(house.seams, threading.Event(), set())
+    sweep_stores(replace(house.seams, undeletable=Backoff()), threading.Event(), set())
     assert (house.blobs(), house.seams.index.garbage.list_deleted_stores()) == (set(), [])
 
 
@@ -129,8 +131,8 @@ def test_what_follows_a_checkpoint_and_cannot_be_listed_is_told(house: House, mo
 def test_a_directory_that_fails_half_way_is_not_begun_anew(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     entries = local_listing._list_entries
 
-    def broken_off(root: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
-        found = entries(root, base, part, check)
+    def broken_off(root: bytes, base: bytes, part: local_listing.Part, check: Check, **known: bool) -> Iterator[Any]:
+        found = entries(root, base, part, check, **known)
         yield from islice(found, FIRST_ITEMS - 1) if base == b"000/" else found
         if base == b"000/":
             raise Unavailable("the directory cannot be listed (input/output error)")
@@ -151,6 +153,11 @@ def commit_first(house: House) -> None:
 
 class Changing:
     """A bucket whose file is written to while it is read."""
+
+    identity = "1:2:3"
+
+    def require_mounted(self) -> None:
+        pass
 
     def open(self, _key: str) -> Any:
         return self
@@ -177,26 +184,24 @@ def test_a_filter_file_that_changes_ends_its_operation(house: House) -> None:
     assert error is not None and error.code is Code.ABORTED and "filter file" in error.message
 
 
-def test_a_release_that_was_written_after_all_disturbs_no_later_attempt(
-    house: House, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_attempt_that_was_begun_after_all_runs_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     operations = house.seams.index.operations
     runner = Runner(house.seams, slots=1)
-    runner._interrupted.append((house.claim(runner.id), False))
-    release = operations.release_operation
+    runner._wait(house.claim(runner.id), Interrupted("the index cannot be used right now"))
+    claim_again = operations.claim_again
 
     def unsure(*args: Any) -> None:
-        release(*args)
+        claim_again(*args)
         raise Interrupted("the index cannot be used right now")
 
-    with monkeypatch.context() as broken, pytest.raises(Interrupted):
-        broken.setattr(operations, "release_operation", unsure)
-        runner._release_interrupted()
-    later = house.claim(runner.id)
-    keys = put(house, f"main/1/{later.name.id}/a2-a0/000.0000-")
-    runner._release_interrupted()
-    assert house.blobs() == keys
-    assert operations.claim_operation(runner.id) is None, "it would run twice at once"
+    monkeypatch.setattr(waits, "FIRST_SECONDS", 0.0)
+    runner.waits._entries = {number: replace(entry, due=0.0) for number, entry in runner.waits._entries.items()}
+    with monkeypatch.context() as broken:
+        broken.setattr(operations, "claim_again", unsure)
+        assert runner._claim_due() is None
+    again = runner._claim_due()
+    assert again is not None and again.name == house.created.name
+    assert runner._claim_due() is None and operations.claim_operation(runner.id) is None, "it would run twice at once"
 
 
 def test_a_refused_upload_that_cannot_be_deleted_goes_at_the_next_start(

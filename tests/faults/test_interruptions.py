@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from gantry import executors
+from gantry.backoff import Backoff
 from gantry.errors import Code, Interrupted, PermissionDenied, Status, StatusError
 from gantry.executors import WorkerPool
 from gantry.names import ResourcePath
-from gantry.operations import commits
+from gantry.operations import commits, waits
 from gantry.operations.batch_writers import Tries, item_prefix
 from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage
@@ -53,7 +54,7 @@ def failing(function: Callable[..., Any], *numbers: int) -> Callable[..., Any]:
 
 @pytest.mark.parametrize(
     "faults",
-    [{"commit_batch": (2,)}, {"commit_batch": (1, 3), "release_operation": (1, 2)}, {"finish_operation": (1,)}],
+    [{"commit_batch": (2,)}, {"commit_batch": (1, 3), "claim_again": (1, 2)}, {"finish_operation": (1,)}],
 )
 def test_an_operation_goes_on_when_the_index_does(
     house: House, faults: dict[str, tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
@@ -61,8 +62,9 @@ def test_an_operation_goes_on_when_the_index_does(
     for name, numbers in faults.items():
         operations = house.seams.index.operations
         monkeypatch.setattr(operations, name, failing(getattr(operations, name), *numbers))
+    monkeypatch.setattr(waits, "FIRST_SECONDS", 0.01)
+    monkeypatch.setattr("gantry.operations.runner._WAIT_SECONDS", 0.01)
     runner = Runner(house.seams, slots=1)
-    monkeypatch.setattr(runner._stopping, "wait", lambda _seconds: None)
     runner.start()
     deadline = time.monotonic() + 60
     while not house.seams.index.operations.get_operation(house.created.name).done and time.monotonic() < deadline:
@@ -108,7 +110,7 @@ def test_a_blob_that_cannot_be_deleted_hinders_neither_the_others_nor_an_operati
     assert seams.index.garbage.list_blobs() == [stuck]
     sweep_garbage(seams)
     assert (seams.index.garbage.list_blobs(), house.blobs()) == ([stuck], {keys[0]})
-    sweep_garbage(house.seams)
+    sweep_garbage(replace(house.seams, undeletable=Backoff()))
     assert (seams.index.garbage.list_blobs(), house.blobs()) == ([], set())
     house.check_disks()
 
@@ -125,7 +127,7 @@ def test_an_instance_that_is_being_read_stays_and_those_beside_it_go(house: Hous
         sweep_garbage(house.seams)
         assert (house.seams.index.garbage.list_blobs(), house.blobs()) == ([keys[0]], {keys[0], keys[2]})
         assert reader.read_at(0, reader.size) == data[0]
-    sweep_garbage(house.seams)
+    sweep_garbage(replace(house.seams, undeletable=Backoff()))
     assert (house.seams.index.garbage.list_blobs(), house.blobs()) == ([], {keys[2]})
     uploads.close()
     house.check_disks()

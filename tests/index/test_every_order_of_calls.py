@@ -191,10 +191,12 @@ class Calls:
         if claimed is not None:
             self.running.append(claimed)
 
-    def release(self) -> None:
+    def claim_again(self) -> None:
         operation = self.operation()
-        self.index.operations.release_operation(operation, RUNNER)
         self.running.remove(operation)
+        again = self.index.operations.claim_again(operation, RUNNER)
+        if again is not None:
+            self.running.append(again)
 
     def cancel(self) -> None:
         self.index.operations.request_cancel(self.operation().name)

@@ -381,14 +381,10 @@ class TestIndex:
         assert index.operations.claim_operation(RUNNER) is None
         assert index.operations.request_cancel(waiting.name) == 0
 
-    def test_one_that_was_given_back_is_cancelled_at_once_and_keeps_its_counts(
-        self, index: SqlIndex, operation: Operation
-    ) -> None:
+    def test_one_that_is_tried_again_keeps_its_counts(self, index: SqlIndex, operation: Operation) -> None:
         index.operations.commit_batch(operation, RUNNER, Batch("a", success=3, listed=9))
-        index.operations.release_operation(operation, RUNNER)
-        assert index.operations.request_cancel(operation.name) == 1
-        done = index.operations.get_operation(operation.name)
-        assert (done.error, done.counter) == (CANCELLED, ProgressCounter(9, 3, 0))
+        again = index.operations.claim_again(operation, RUNNER)
+        assert again is not None and (again.attempt, again.counter) == (2, ProgressCounter(9, 3, 0))
 
     def test_a_runner_hears_of_a_cancel_whenever_it_asks(self, index: SqlIndex, operation: Operation) -> None:
         assert not index.operations.cancel_requested(operation.name)

@@ -155,19 +155,18 @@ def test_done_it_cannot_be_cancelled_and_hidden_it_is_not_there(index: SqlIndex,
         index.operations.request_cancel(value.name)
 
 
-def test_released_it_waits_and_keeps_its_checkpoint_and_cancel(index: SqlIndex, store: DicomStore) -> None:
+def test_claimed_again_it_keeps_its_checkpoint_and_cancel(index: SqlIndex, store: DicomStore) -> None:
     value = stopping(index)
     index.operations.commit_batch(value, RUNNER, Batch("a"))
-    index.operations.release_operation(value, RUNNER)
-    again = index.operations.claim_operation(RUNNER)
+    again = index.operations.claim_again(value, RUNNER)
     assert again is not None and (again.attempt, again.checkpoint, again.cancel_requested) == (2, "a", True)
 
 
-@pytest.mark.parametrize("state", [of_another, done])
-def test_not_ones_own_it_is_not_released(index: SqlIndex, store: DicomStore, state: State) -> None:
+@pytest.mark.parametrize("state", [of_another, done, hidden])
+def test_not_ones_own_it_is_not_claimed_again(index: SqlIndex, store: DicomStore, state: State) -> None:
     value = state(index)
-    index.operations.release_operation(value, RUNNER)
-    if state is done:
+    assert index.operations.claim_again(value, RUNNER) is None
+    if state is not of_another:
         assert index.operations.claim_operation(RUNNER) is None
     else:
         assert index.operations.claim_operation(OTHER) is None, "it is still the other runner's own"

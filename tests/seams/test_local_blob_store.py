@@ -562,11 +562,30 @@ def test_a_copy_that_the_disk_breaks_leaves_the_old_object(
     store.put("source", [b"s"])
     store.put("target", [b"x"])
     monkeypatch.setattr(os, "copy_file_range", broken)
+    monkeypatch.setattr(os, "write", broken)
     with store.open("source") as opened, pytest.raises(kind) as caught:
         store.copy_from(opened, "target")
     assert os.strerror(number) not in caught.value.message
     assert tree(root) == ["source", "target"]
     assert read(store, "target") == b"x"
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EPERM, errno.ENOENT, errno.ETXTBSY, errno.EBADF, 0])
+def test_what_the_kernel_does_not_copy_is_copied_here(
+    store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Its error may be of either side, and some systems forbid the call, or answer that nothing was copied."""
+
+    def refuse(*_: int) -> int:
+        if number:
+            raise OSError(number, os.strerror(number))
+        return 0
+
+    store.put("source", [b"s" * 3_000_000])
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    with store.open("source") as opened:
+        store.copy_from(opened, "target")
+    assert read(store, "target") == b"s" * 3_000_000
 
 
 @pytest.mark.parametrize("change", ["grows", "shrinks", "is written over"])
@@ -671,10 +690,10 @@ def test_a_directory_that_cannot_be_read_is_told_once(root: Path, monkeypatch: p
     """A listing that goes on after the entry of that directory does not give it again."""
     entries = local_listing._list_entries
 
-    def locked(place: bytes, base: bytes, part: local_listing.Part, check: Check) -> Iterator[Any]:
+    def locked(place: bytes, base: bytes, part: local_listing.Part, check: Check, **known: bool) -> Iterator[Any]:
         if base == b"locked/":
             raise PermissionDenied("the directory cannot be read")
-        yield from entries(place, base, part, check)
+        yield from entries(place, base, part, check, **known)
 
     monkeypatch.setattr(local_listing, "_list_entries", locked)
     store = LocalBlobStore(str(root))

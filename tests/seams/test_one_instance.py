@@ -20,7 +20,17 @@ from gantry.api.call import Call, Context
 from gantry.api.retrieving import retrieve_metadata
 from gantry.api.web import Answer
 from gantry.dicom.forms import EXPLICIT_LE
-from gantry.errors import Code, DataLoss, Internal, NotAcceptable, ResourceExhausted, StatusError, Unavailable
+from gantry.errors import (
+    Code,
+    DataLoss,
+    DiskAway,
+    Internal,
+    NoRoom,
+    NotAcceptable,
+    ResourceExhausted,
+    StatusError,
+    Unavailable,
+)
 from gantry.header_packs import pack
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
@@ -360,9 +370,8 @@ def test_half_a_copy_to_another_place_is_removed_and_its_own_error_counts(
     before = find_blobs(tmp_path / "blobs").keys()
     blobs = Stuck(str(tmp_path / "blobs")) if stuck else seams.blobs
     break_copies(monkeypatch, errno.EIO)
-    (outcome,) = copy_batch([item], 7, blobs=blobs, place="ARCHIVE", blob_prefix="1/2/3")
-    assert isinstance(outcome, Failure) and outcome.resource == item.path
-    assert "read or write error" in outcome.status.message
+    with pytest.raises(DiskAway, match="read or write error"):
+        copy_batch([item], 7, blobs=blobs, place="ARCHIVE", blob_prefix="1/2/3")
     break_copies(monkeypatch, errno.ENOSPC)
     with pytest.raises(ResourceExhausted, match="disk is full"):
         copy_batch([item], blobs=blobs, place="ARCHIVE", blob_prefix="1/2/3")
@@ -374,8 +383,8 @@ def test_half_a_copy_to_another_place_is_removed_and_its_own_error_counts(
     assert sorted(key.split("-")[0] for key in left) == ["ARCHIVE/1/2/3.0000", "ARCHIVE/1/2/3.0007"]
 
 
-@pytest.mark.parametrize("number, error", [(errno.EIO, Unavailable), (errno.ENOSPC, ResourceExhausted)])
-def test_half_a_copy_into_a_segment_is_removed_and_its_neighbours_stay(
+@pytest.mark.parametrize("number, error", [(errno.EIO, DiskAway), (errno.ENOSPC, NoRoom)])
+def test_half_a_copy_into_a_segment_is_removed_and_the_call_ends(
     seams: Seams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, error: type[StatusError]
 ) -> None:
     items = stored(seams)[:3]
@@ -390,18 +399,10 @@ def test_half_a_copy_into_a_segment_is_removed_and_its_neighbours_stay(
         whole(fd, data, offset)
 
     monkeypatch.setattr(segments, "write_at", write)
-    if error is ResourceExhausted:
-        with pytest.raises(ResourceExhausted, match="disk is full"):
-            copy_batch(items, blobs=seams.blobs, place="ARCHIVE", blob_prefix="1/2/3")
-        assert find_blobs(tmp_path / "blobs").keys() == before
-        assert all(each.key.startswith("main/") for each in seams.blobs.list())
-        return
-    first, failed, last = copy_batch(items, blobs=seams.blobs, place="ARCHIVE", blob_prefix="1/2/3")
-    assert isinstance(failed, Failure) and failed.resource == items[1].path
-    found = find_blobs(tmp_path / "blobs")
-    assert found.keys() - before == {first, last}
-    for item, key in ((items[0], first), (items[2], last)):
-        assert isinstance(key, str) and found[key].read() == found[item.blob_key].read()
+    with pytest.raises(error, match="cannot be written"):
+        copy_batch(items, blobs=seams.blobs, place="ARCHIVE", blob_prefix="1/2/3")
+    assert find_blobs(tmp_path / "blobs").keys() == before
+    assert all(each.key.startswith("main/") for each in seams.blobs.list())
 
 
 @pytest.mark.parametrize("verb, good", [("export", type(None)), ("copy", str), ("patch", Replacement)])

@@ -132,9 +132,31 @@ def put_blob(cheap: Path) -> Path:
     return path
 
 
-def test_without_places_nothing_is_written_down(data: Path) -> None:
+def test_the_directory_of_all_other_blobs_is_marked(data: Path) -> None:
+    marks = keep_places(data, {})
+    ((place, (path, mark)),) = marks.items()
+    assert (place, path) == ("main", str(data / "blobs" / "main.gantry"))
+    assert (data / "blobs" / "main.gantry").read_text() == mark
+    assert keep_places(data, {}) == marks
+
+
+def test_a_data_directory_of_an_older_version_is_marked_at_its_first_start(data: Path, cheap: Path) -> None:
+    keep_places(data, {"ARCHIVE": str(cheap)})
+    record = json.loads((data / "places.json").read_text())
+    del record["main"]
+    (data / "places.json").write_text(json.dumps(record))
+    (data / "blobs" / "main.gantry").unlink()
+    marks = keep_places(data, {"ARCHIVE": str(cheap)})
+    assert sorted(marks) == ["ARCHIVE", "main"] and (data / "blobs" / "main.gantry").exists()
+
+
+@pytest.mark.parametrize("other", ["", "0" * 32])
+def test_blobs_that_are_not_mounted_refuse_the_start(data: Path, other: str) -> None:
     keep_places(data, {})
-    assert list(data.iterdir()) == []
+    mark = data / "blobs" / "main.gantry"
+    mark.write_text(other) if other else mark.unlink()
+    with pytest.raises(FailedPrecondition, match="mounted"):
+        keep_places(data, {})
 
 
 def test_a_new_directory_is_made_and_taken_again_at_every_start(data: Path, cheap: Path) -> None:

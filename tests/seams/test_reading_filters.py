@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -32,6 +33,7 @@ OPERATION = Operation(
 class _Seams:
     def __init__(self, root: Path) -> None:
         self._root = root
+        self.index = SimpleNamespace(operations=SimpleNamespace(add_to_request=lambda *_: None))
 
     def bucket(self, use: Any) -> LocalBlobStore:
         return LocalBlobStore(str(self._root))

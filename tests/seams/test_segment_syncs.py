@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gantry.errors import NotFound, Unavailable
+from gantry.errors import DiskAway, NotFound, Unavailable
 from gantry.storage import contents, durable, local_writer, segments
 from gantry.storage.local_blobs import LocalBlobs
 from tests.seams.blob_store_suite import keys, read
@@ -397,7 +397,7 @@ def test_what_lies_on_a_disk_that_is_not_mounted_any_more_is_not_durable(
     (root / PREFIX if same_directories else root / "empty").parent.mkdir(parents=True)
     with pytest.raises(Unavailable, match="mounted"):
         writer.flush()
-    writer = blobs.writer(PREFIX)
-    writer.put([instance(5000)], uids(3))
-    with pytest.raises(Unavailable, match="mounted"):
-        writer.flush()
+    with pytest.raises(DiskAway, match="mounted"):
+        writer.put([instance(5000)])
+    with pytest.raises(DiskAway, match="mounted"):
+        blobs.writer(PREFIX)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from gantry.backoff import Backoff
 from gantry.operations import sweeps as sweeps_module
 from gantry.operations.interruption import Stopping
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
@@ -190,7 +191,7 @@ class Garbage:
 
 def seams_of(garbage: Garbage) -> Any:
     blobs = SimpleNamespace(delete_all=lambda keys: {}, delete_prefix=lambda *_, **__: 0)
-    return SimpleNamespace(index=SimpleNamespace(garbage=garbage), blobs=blobs, places=("main",))
+    return SimpleNamespace(index=SimpleNamespace(garbage=garbage), blobs=blobs, places=("main",), undeletable=Backoff())
 
 
 def test_each_piece_of_a_sweep_is_followed_by_a_rest_as_long_as_itself() -> None:

@@ -19,6 +19,7 @@ from gantry.api.parameters import Pair, by_name, drop_system
 from gantry.errors import Code, NotAcceptable
 from gantry.iam.policies import Principal
 from gantry.names import DatasetName, DicomStoreName, LocationName, OperationName, ResourcePath, url_path
+from gantry.resources import Waiting
 from gantry.seams import Seams
 from gantry.studies.frames import FramePlaces
 from gantry.studies.metadata import MetadataCache
@@ -56,7 +57,8 @@ class AuditSink(Protocol):
 class Context:
     """The parts of the server that handlers use.
 
-    ``notify`` reports a new operation to the runner, ``sweep`` reports blobs that can be removed. ``locations`` are the
+    ``notify`` reports a new operation to the runner, ``sweep`` reports blobs that can be removed;
+    ``waiting`` says what the operation of a number waits for. ``locations`` are the
     ids of the locations that are served. ``uploads`` writes stored instances, ``remembered`` holds answers that are
     expensive to compute, ``frame_places`` the positions of frames. ``strict_search`` is a setting. ``viewer`` is the
     directory of the installed viewer. ``access`` is None if callers are not authenticated, ``audit`` if no audit log is
@@ -81,6 +83,7 @@ class Context:
     proxies: Proxies = field(default_factory=Proxies)
     accept_without_effect: tuple[str, ...] = ()
     sweep: Callable[[], None] = lambda: None
+    waiting: Callable[[int], Waiting | None] = lambda number: None
 
 
 @dataclass(frozen=True, slots=True)

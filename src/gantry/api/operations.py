@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from gantry.api.call import Call
@@ -21,7 +22,7 @@ from gantry.api.wire import (
 from gantry.dicom.forms import DICOM, parse_form
 from gantry.errors import InvalidArgument, Unimplemented, invalid_field
 from gantry.operations.cancel import cancel
-from gantry.resources import BlobStorageClass, Method
+from gantry.resources import BlobStorageClass, Method, Operation
 from gantry.storage.uris import StorageUri, UriPattern, parse_prefix
 
 Read = TypeVar("Read")
@@ -62,7 +63,7 @@ def export_dicom_data(call: Call) -> Json:
 
 
 def get_operation(call: Call) -> Json:
-    return operation_json(call.context.seams.index.operations.get_operation(call.operation), call.context.public_url)
+    return _write(call, call.context.seams.index.operations.get_operation(call.operation))
 
 
 def list_operations(call: Call) -> Json:
@@ -83,8 +84,11 @@ def list_operations(call: Call) -> Json:
         done=None if done is None else done == "true",
         method=method and ".".join(method.split(".")[-3:]),
     )
-    url = call.context.public_url
-    return page.answer("operations", rows, lambda row: operation_json(row, url), lambda row: str(row.name.id))
+    return page.answer("operations", rows, partial(_write, call), lambda row: str(row.name.id))
+
+
+def _write(call: Call, value: Operation) -> Json:
+    return operation_json(value, call.context.public_url, call.context.waiting(value.name.id))
 
 
 def cancel_operation(call: Call) -> Json:

@@ -14,7 +14,17 @@ from gantry.api.messages import Json, Message
 from gantry.errors import Status
 from gantry.log_entries import LogEntry
 from gantry.names import url_path
-from gantry.resources import Dataset, DicomStore, Failure, Method, Metrics, Operation, ProgressCounter, StorageInfo
+from gantry.resources import (
+    Dataset,
+    DicomStore,
+    Failure,
+    Method,
+    Metrics,
+    Operation,
+    ProgressCounter,
+    StorageInfo,
+    Waiting,
+)
 
 _TYPES = "type.googleapis.com/"
 _PACKAGE = "google.cloud.healthcare"
@@ -127,8 +137,11 @@ def dicom_store_json(value: DicomStore) -> Json:
     )
 
 
-def operation_json(value: Operation, public_url: str) -> Json:
-    """An Operation; its types have the API version that started it, in answers of every version."""
+def operation_json(value: Operation, public_url: str, waiting: Waiting | None = None) -> Json:
+    """An Operation; its types have the API version that started it, in answers of every version.
+
+    ``waiting`` is a field of our own, which clients of the API ignore (docs/howto/operations.md).
+    """
     package = f"{_PACKAGE}.{value.version}"
     metadata = _without_defaults(
         {
@@ -139,6 +152,7 @@ def operation_json(value: Operation, public_url: str) -> Json:
             "logsUrl": f"{public_url}/logs/{url_path(value.name)}",
             "counter": counter_json(value.counter),
             "cancelRequested": value.cancel_requested,
+            "waiting": None if waiting is None or value.done else waiting_json(waiting),
         }
     )
     answer: Json = {"name": str(value.name), "metadata": metadata}
@@ -149,6 +163,18 @@ def operation_json(value: Operation, public_url: str) -> Json:
         else:
             answer["error"] = _error(value, value.error, package)
     return answer
+
+
+def waiting_json(value: Waiting) -> Json:
+    """What an operation waits for. Without ``nextAttemptTime`` it is being tried just now."""
+    return _without_defaults(
+        {
+            "for": value.cause.value,
+            "since": timestamp(value.since),
+            "nextAttemptTime": None if value.next_attempt is None else timestamp(value.next_attempt),
+            "message": value.message,
+        }
+    )
 
 
 def counter_json(value: ProgressCounter) -> Json:

@@ -48,6 +48,8 @@ def describe(args: Namespace) -> int:
             ("pending", f"{view.total - view.finished:,}"),
             ("started", view.create_time.isoformat(" ", "seconds")),
             ("took" if view.done else "running for", format_duration(view.seconds)),
+            ("waits for", view.waits_for),
+            ("next attempt", view.next_attempt.isoformat(" ", "seconds") if view.next_attempt else ""),
             ("error", str(view.error.get("message", ""))),
             ("logs", view.logs_url),
         )

@@ -46,6 +46,8 @@ def follow(api: Api, name: str) -> OperationView:
                     watch.note("the server is back")
                     lost, pause = 0.0, FIRST_PAUSE
                 watch.show(view)
+                if view.wait_message:
+                    watch.note(f"waiting: {view.wait_message}")
                 if view.done:
                     return view
             time.sleep(pause)

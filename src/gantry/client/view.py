@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from gantry.client.terminal import format_duration
 from gantry.operation_state import State, state_of
 
 
@@ -46,7 +47,31 @@ class OperationView:
     @property
     def state(self) -> State:
         cancel_requested = bool(self._metadata.get("cancelRequested"))
-        return state_of(self.done, cancel_requested, int(self.error.get("code", 0)), self.success)
+        code = int(self.error.get("code", 0))
+        return state_of(self.done, cancel_requested, code, self.success, bool(self._waiting))
+
+    @property
+    def waits_for(self) -> str:
+        """What it waits for, since when, and what to do; "" where it does not wait."""
+        if not self._waiting:
+            return ""
+        since = datetime.fromisoformat(self._waiting["since"])
+        took = format_duration((datetime.now(UTC) - since).total_seconds())
+        return f"{str(self._waiting['for']).lower()}, for {took}: {self.wait_message}"
+
+    @property
+    def wait_message(self) -> str:
+        """What it waits for and what to do; the same as long as it waits for the same."""
+        return str(self._waiting.get("message", ""))
+
+    @property
+    def next_attempt(self) -> datetime | None:
+        text = self._waiting.get("nextAttemptTime")
+        return datetime.fromisoformat(text) if text else None
+
+    @property
+    def _waiting(self) -> dict[str, Any]:
+        return dict(self._metadata.get("waiting") or {})
 
     @property
     def samples(self) -> list[tuple[str, str]]:

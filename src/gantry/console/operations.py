@@ -24,7 +24,7 @@ from gantry.errors import Code
 from gantry.log_entries import LogEntry
 from gantry.names import OperationName, ResourcePath, url_path
 from gantry.operation_state import State, state_of
-from gantry.resources import Method, Operation
+from gantry.resources import Method, Operation, Waiting
 from gantry.whole_numbers import read_number
 
 PAGE = 50
@@ -53,6 +53,7 @@ class Badge:
 
 _BADGES = {
     State.RUNNING: Badge("running", "Running"),
+    State.WAITING: Badge("partial", "Waiting"),
     State.CANCELLING: Badge("running", "Cancelling"),
     State.SUCCEEDED: Badge("ok", "OK"),
     State.PARTIAL: Badge("partial", "Finished with errors"),
@@ -61,9 +62,9 @@ _BADGES = {
 }
 
 
-def badge_of(value: Operation) -> Badge:
+def badge_of(value: Operation, waits: bool = False) -> Badge:
     code = value.error.code if value.error else Code.OK
-    return _BADGES[state_of(value.done, value.cancel_requested, code, value.counter.success)]
+    return _BADGES[state_of(value.done, value.cancel_requested, code, value.counter.success, waits)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,16 @@ class OperationRow:
     rate: float
     percent: float | None
     left: float | None
+    waiting: Waiting | None = None
+
+    @property
+    def waiting_seconds(self) -> float:
+        return 0.0 if self.waiting is None else (datetime.now(UTC) - self.waiting.since).total_seconds()
 
 
-def row_of(value: Operation, points: Sequence[tuple[datetime, int]] = ()) -> OperationRow:
+def row_of(
+    value: Operation, points: Sequence[tuple[datetime, int]] = (), waiting: Waiting | None = None
+) -> OperationRow:
     counter = value.counter
     done, total = counter.success + counter.failure, counter.success + counter.failure + counter.pending
     seconds = ((value.end_time or datetime.now(UTC)) - value.create_time).total_seconds()
@@ -89,7 +97,7 @@ def row_of(value: Operation, points: Sequence[tuple[datetime, int]] = ()) -> Ope
     known = not value.done and total > 0
     return OperationRow(
         value,
-        badge_of(value),
+        badge_of(value, waiting is not None),
         TITLES[value.method],
         address_of(value.name),
         subject_of(value),
@@ -97,6 +105,7 @@ def row_of(value: Operation, points: Sequence[tuple[datetime, int]] = ()) -> Ope
         rate,
         100 * done / total if known else None,
         counter.pending / rate if known and rate and counter.pending else None,
+        None if value.done else waiting,
     )
 
 
@@ -128,7 +137,8 @@ def list_operations(call: PageCall) -> Response:
     index = call.context.seams.index
     texts = [item["name"].rpartition("/")[2] for item in listing.get("operations", ())]
     ids = [OperationName.parse(call.dataset, text).id for text in texts]
-    rows = [row_of(each) for each in index.operations.get_operations(call.dataset, ids)]
+    found = index.operations.get_operations(call.dataset, ids)
+    rows = [row_of(each, waiting=call.context.waiting(each.name.id)) for each in found]
     return call.show(
         "operations.html",
         crumbs=crumbs_of(call.dataset),
@@ -166,7 +176,7 @@ def _page(call: PageCall, template: str) -> Response:
     answer = call.show(
         template,
         crumbs=(*crumbs_of(value.name.dataset), Crumb("Operations", f"{address_of(value.name.dataset)}/operations")),
-        operation=row_of(value, points),
+        operation=row_of(value, points, call.context.waiting(value.name.id)),
         chart=_throughput(value, points),
         reasons=[(severity.name, code, count) for (severity, code), count in counts.items()],
         complete=complete,

@@ -18,7 +18,7 @@ claim_operation    waiting, or running of another runner   None: nothing changes
                    → running, one ``attempt`` more
 commit_batch       running → running                       TakenOver, unless it is this runner's own
 request_cancel     waiting → done, running → stopping      NotFound; done: nothing changes
-release_operation  running → waiting                       nothing changes, unless it is this attempt's own
+claim_again        running → running, one ``attempt`` more  None: it is not this runner's own any more
 finish_operation   running → done                          TakenOver, unless it is this runner's own
 expire_operations  done → hidden                           those that are not done stay
 delete_dataset     any → hidden                            whoever runs it meets TakenOver
@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -118,10 +118,14 @@ class Operations(Part):
             row = connection.execute(select_operations().where(operation.c.id == found)).one()
             return to_operation(row)
 
-    def release_operation(self, value: Operation, runner: str) -> None:
+    def claim_again(self, value: Operation, runner: str) -> Operation | None:
         with self.database.write() as connection:
-            mine = operation.c.id == value.name.id, operation.c.runner == runner, operation.c.attempt == value.attempt
-            connection.execute(update(operation).where(*mine).values(runner=""))
+            row = _OWN.execute(connection, value.name.id, runner).one_or_none()
+            if row is None:
+                return None
+            mine = operation.c.id == row.id
+            connection.execute(update(operation).where(mine).values(attempt=operation.c.attempt + 1))
+            return to_operation(connection.execute(select_operations().where(mine)).one())
 
     def get_operation(self, name: OperationName) -> Operation:
         with self.database.read() as connection:
@@ -165,6 +169,14 @@ class Operations(Part):
             cancelled = (Failure(to_operation(row).subject, CANCELLED),)
             _finish(connection, row, self.database.now(), CANCELLED, cancelled)
             return 1
+
+    def add_to_request(self, name: OperationName, facts: Mapping[str, str]) -> None:
+        with self.database.write() as connection:
+            mine = operation.c.id == name.id
+            text = connection.execute(select(operation.c.request).where(mine)).scalar()
+            if text is not None:
+                values = {"request": json.dumps(dict(facts) | json.loads(text))}
+                connection.execute(update(operation).where(mine).values(values))
 
     def cancel_requested(self, name: OperationName) -> bool:
         with self.database.read() as connection:

@@ -152,6 +152,10 @@ class GarbageIndex(Protocol):
         """Remove the row of a purged store; does nothing to a store that is not deleted."""
         ...
 
+    def add_blobs(self, keys: Sequence[str]) -> None:
+        """List blobs that have no row and could not be deleted at once."""
+        ...
+
     def list_blobs(self, after: str = "", limit: int = 1000) -> list[str]:
         """Keys of blobs that have lost their row, in order; those after the key ``after``.
 

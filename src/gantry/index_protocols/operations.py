@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -34,8 +34,9 @@ class OperationIndex(Protocol):
         """Claim the oldest unfinished operation that this runner has not claimed; None when there is none."""
         ...
 
-    def release_operation(self, value: Operation, runner: str) -> None:
-        """Give an operation back, to be claimed again."""
+    def claim_again(self, value: Operation, runner: str) -> Operation | None:
+        """Begin another attempt at an operation that this runner has claimed; None where it is its own no longer. It
+        may be repeated after an error."""
         ...
 
     def get_operation(self, name: OperationName) -> Operation:
@@ -65,6 +66,11 @@ class OperationIndex(Protocol):
 
         Does nothing to a finished operation. Returns the number of log entries written. Raises NotFound.
         """
+        ...
+
+    def add_to_request(self, name: OperationName, facts: Mapping[str, str]) -> None:
+        """Keep what later attempts must know with the request; what it says already stays. Does nothing to one that was
+        deleted."""
         ...
 
     def cancel_requested(self, name: OperationName) -> bool:

@@ -7,14 +7,15 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
 
-from gantry.errors import Cancelled, Internal, Interrupted, StatusError, TakenOver
+from gantry.errors import Cancelled, Internal, StatusError, TakenOver
 from gantry.operations.blob_keys import sweep_attempt, sweep_uncommitted
 from gantry.operations.commits import Totals, commit, finish
 from gantry.operations.export_dicom_data import export_dicom_data
 from gantry.operations.import_dicom_data import import_dicom_data
-from gantry.operations.interruption import Stopping, make_check, make_stop_check
+from gantry.operations.interruption import OperationCheck, Stopping, make_stop_check
 from gantry.operations.set_blob_storage_settings import set_blob_storage_settings
 from gantry.operations.update_metadata import update_metadata
+from gantry.operations.waits import Waits
 from gantry.resources import CANCELLED, Batch, Method, Operation
 from gantry.seams import Check, Seams
 
@@ -30,30 +31,41 @@ VERBS: dict[Method, Verb] = {
 }
 
 
-def run_operation(seams: Seams, operation: Operation, runner: str, stopping: threading.Event, totals: Totals) -> None:
+def run_operation(
+    seams: Seams,
+    operation: Operation,
+    runner: str,
+    stopping: threading.Event,
+    totals: Totals,
+    waits: Waits | None = None,
+) -> None:
     """Run until the operation is done, or until ``stopping`` is set: then it stays claimed for the next start.
 
-    Raises TakenOver where another runner has claimed it meanwhile, and Interrupted.
+    Raises TakenOver where another runner has claimed it meanwhile, and the errors that it waits after (``waits_for``).
     """
+    waits = waits or Waits()
     committed, error, subject = operation.blob_prefix, None, ""
-    check, stop = make_check(seams, operation, stopping), make_stop_check(stopping)
+    check, stop = OperationCheck(seams, operation, stopping, waits), make_stop_check(stopping)
     try:
         try:
-            sweep_uncommitted(seams, operation, stop)
             check()
+            sweep_uncommitted(seams, operation, check)
             with closing(VERBS[operation.method](seams, operation, check)) as batches:
                 for batch in batches:
                     cancelled = commit(seams, operation, runner, batch, totals, check)
                     committed = batch.blob_prefix or committed
+                    waits.end(operation.name.id)
                     if cancelled:
                         raise Cancelled(CANCELLED.message)
                     check()
         except TakenOver:
             sweep_attempt(seams, operation, committed)
             raise
-        except (Interrupted, Stopping):
+        except Stopping:
             raise
         except StatusError as failed:
+            if failed.waits_for is not None:
+                raise
             error, subject = failed.status, failed.resource
         except Exception:
             logger.exception("operation %s failed", operation.name)

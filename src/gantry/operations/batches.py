@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
-from gantry.errors import Code, Status
+from gantry.errors import Code, NoWorker, Status
 from gantry.operations.interruption import go_on
 from gantry.resources import Failure
 from gantry.seams import Check, WorkerDied, WorkerTimedOut, end_calls, wait_for_result
@@ -18,6 +18,9 @@ FIRST_ITEMS = 32  # items of the first batch
 ATTEMPTS_ALONE = 3
 """How often an item is tried alone after the worker of its batch has died. Only deaths while it runs count (see
 ``executors``): three in a row, of a worker that does nothing else, are caused by the item."""
+
+SILENT_ITEMS = 3
+"""So many objects in a row run out of time: then their disk hangs, or their bucket, and none of them is the cause."""
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -88,12 +91,37 @@ def collect_outcomes(
 ) -> list[Out]:
     """Wait for the outcomes of a batch. If its worker died, the batch is run again item by item.
 
-    The outcome of an item whose worker dies every time, or runs out of time, is ``on_death``.
+    The outcome of an item whose worker dies every time, or runs out of time, is ``on_death``. Raises NoWorker where
+    several in a row run out of time.
     """
     try:
         return wait_for_result(future, check)
     except WorkerDied:
-        return [_run_alone(submit, item, offset, on_death, check) for offset, item in enumerate(batch)]
+        return _run_one_by_one(submit, batch, on_death, check)
+
+
+def _run_one_by_one(
+    submit: Callable[[Sequence[In], int], Future[list[Out]]],
+    batch: Sequence[In],
+    on_death: Callable[[In, WorkerDied], Out],
+    check: Check,
+) -> list[Out]:
+    """Raises NoWorker where several items in a row give no sign of life: then it is not the items that hang."""
+    silent = 0
+
+    def on_silence(item: In, error: WorkerDied) -> Out:
+        nonlocal silent
+        silent = silent + 1 if isinstance(error, WorkerTimedOut) else 0
+        if silent >= SILENT_ITEMS:
+            raise NoWorker(f"{silent} objects in a row gave no sign of life; what they are read from may not answer")
+        return on_death(item, error)
+
+    outcomes: list[Out] = []
+    for offset, item in enumerate(batch):
+        before = silent
+        outcomes.append(_run_alone(submit, item, offset, on_silence, check))
+        silent = silent if silent > before else 0
+    return outcomes
 
 
 def run_batch(
@@ -113,7 +141,10 @@ def run_batch(
 def describe_death(resource: str, doing: str, error: WorkerDied) -> Failure:
     """The outcome of an item whose worker died. ``doing``: "read this object"."""
     if isinstance(error, WorkerTimedOut):
-        message = f"a frame takes longer than {error.seconds:g} seconds; its data may be damaged"
+        message = (
+            f"there was no sign of life for {error.seconds:g} seconds while the worker {doing}; its data may be "
+            "damaged, or its disk does not answer"
+        )
         return Failure(resource, Status(Code.DEADLINE_EXCEEDED, message))
     return Failure(resource, Status(Code.INTERNAL, f"the worker process died while it {doing}"))
 

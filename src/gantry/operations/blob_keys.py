@@ -7,11 +7,15 @@ versions, ``0001-000000/000``, begin with a digit and so sort before today's, wh
 
 from __future__ import annotations
 
+import logging
 import re
 from string import ascii_lowercase
 
+from gantry.errors import Cancelled, StatusError
 from gantry.resources import Method, Operation
 from gantry.seams import Check, Seams, without_gaps
+
+logger = logging.getLogger(__name__)
 
 _WRITING = (
     Method.IMPORT_DICOM_DATA,
@@ -60,21 +64,59 @@ def sweep_attempt(seams: Seams, operation: Operation, committed: str) -> None:
 
 
 def sweep_uncommitted(seams: Seams, operation: Operation, check: Check | None = None) -> None:
-    """Remove blobs of batches that were written but never committed: no row names them."""
+    """Remove blobs of batches that were written but never committed: no row names them. What cannot be removed now
+    stays for the next attempt, or for the end of the operation."""
     seams.index.settle()  # before it says what is committed
     committed = seams.index.operations.get_operation(operation.name).blob_prefix
-    _sweep(seams, operation, operation_prefix(operation), committed, check)
+    for error in _sweep(seams, operation, operation_prefix(operation), committed, check).values():
+        logger.warning("operation %s: what was not committed stays for now: %s", operation.name, error.message)
 
 
-def _sweep(seams: Seams, operation: Operation, prefix: str, committed: str, check: Check | None = None) -> None:
-    if operation.method not in _WRITING:
-        return
+def sweep_at_end(seams: Seams, operation: Operation, check: Check | None = None) -> None:
+    """The same, before the operation ends: what cannot be removed now becomes garbage, which is swept again."""
+    seams.index.settle()
+    committed = seams.index.operations.get_operation(operation.name).blob_prefix
+    failed = _sweep(seams, operation, operation_prefix(operation), committed, check)
+    if failed and not _parse_old_position(operation, committed):  # old names do not sort like their numbers
+        seams.index.garbage.add_blobs([format_rest(*_range(operation, place, committed)) for place in failed])
+
+
+def _range(operation: Operation, place: str, committed: str) -> tuple[str, str]:
+    prefix = operation_prefix(operation)
+    return f"{place}/{prefix}", f"{place}/{committed}/~" if committed else ""
+
+
+_REST = ">"  # stands in no key of a blob
+
+
+def format_rest(prefix: str, start_after: str) -> str:
+    """In the list of garbage: all blobs below ``prefix`` that sort after ``start_after``."""
+    return f"{prefix}{_REST}{start_after}"
+
+
+def parse_rest(key: str) -> tuple[str, str] | None:
+    """(prefix, start after); None for the key of a blob."""
+    prefix, mark, start_after = key.partition(_REST)
+    return (prefix, start_after) if mark else None
+
+
+def _sweep(
+    seams: Seams, operation: Operation, prefix: str, committed: str, check: Check | None = None
+) -> dict[str, StatusError]:
+    """Place → why not all could be removed there."""
+    failed: dict[str, StatusError] = {}
     # The settings may have changed since an earlier attempt, so its blobs may be in any place.
-    for place in seams.places:
-        if operation.attempt > _OLD_ATTEMPTS and _parse_old_position(operation, committed):
-            _sweep_old(seams, operation, f"{place}/", prefix, committed, check)
-        else:
-            seams.blobs.delete_prefix(f"{place}/{prefix}", f"{place}/{committed}/~" if committed else "", check)
+    for place in seams.places if operation.method in _WRITING else ():
+        try:
+            if operation.attempt > _OLD_ATTEMPTS and _parse_old_position(operation, committed):
+                _sweep_old(seams, operation, f"{place}/", prefix, committed, check)
+            else:
+                seams.blobs.delete_prefix(f"{place}/{prefix}", f"{place}/{committed}/~" if committed else "", check)
+        except Cancelled:
+            raise
+        except StatusError as error:
+            failed[place] = error
+    return failed
 
 
 def _sweep_old(

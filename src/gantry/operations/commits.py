@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from gantry.errors import AlreadyExists, Code, NotFound, Status, StatusError, TakenOver
 from gantry.operations.batch_writers import with_segments
-from gantry.operations.blob_keys import sweep_uncommitted
+from gantry.operations.blob_keys import sweep_at_end
 from gantry.operations.import_dicom_data import settle
 from gantry.operations.interruption import go_on
 from gantry.operations.retention import report_failures
@@ -72,7 +72,7 @@ def finish(
     ``subject`` is the object that the error is about, if it is not ``operation.subject``. Raises TakenOver.
     """
     try:
-        sweep_uncommitted(seams, operation, check)
+        sweep_at_end(seams, operation, check)
     except NotFound:
         raise TakenOver(f"operation {operation.name} was deleted while it ran") from None
     entries = () if error is None else (Failure(subject or operation.subject, error),)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from itertools import islice
 
 from gantry.containment import contain
-from gantry.errors import Aborted, ResourceExhausted, StatusError
+from gantry.errors import Aborted, StatusError
 from gantry.operations.batch_writers import BatchWriters
 from gantry.operations.batches import cut
 from gantry.operations.blob_keys import parse_place
@@ -84,9 +84,9 @@ def _copy(seams: Seams, writers: BatchWriters, instance: StoredInstance) -> Chan
     try:
         with contain(instance.path, "while it was moved"), seams.blobs.open(instance.blob_key) as opened:
             key = writers.at(parse_place(instance.blob_key)).copy_from(opened, instance.uids)
-    except ResourceExhausted:
-        raise
     except StatusError as error:
+        if error.waits_for is not None:
+            raise
         logger.warning("%s cannot be moved and stays where it is: %s", instance.path, error.message)
         return None
     return Change(instance, instance.storage_class, key)

@@ -10,12 +10,12 @@ from functools import partial
 
 from gantry.containment import contain
 from gantry.dicom.forms import AS_STORED, DICOM, Form, parse_form
-from gantry.errors import DeadlineExceeded, ResourceExhausted, StatusError
-from gantry.operations.bucket_use import bucket_use
+from gantry.errors import DeadlineExceeded, StatusError
+from gantry.operations.bucket_use import open_bucket
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Failure, Operation, StoredInstance
-from gantry.seams import BlobStore, Check, OpenedObject, Seams, beat
+from gantry.seams import SYNC_SECONDS, BlobStore, Check, OpenedObject, Seams, beat, beat_for
 from gantry.storage.uris import parse_prefix
 
 FRAME_SECONDS = 60  # far more than the largest frame takes; damaged data can keep a codec busy for ever
@@ -25,10 +25,10 @@ CODEC_ITEMS, CODEC_BYTES = 32, 16 << 20  # limits of a batch that is transcoded:
 
 
 def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
-    """Batches from the checkpoint on. Raises NotFound for a missing bucket or filter file."""
+    """Batches from the checkpoint on. Raises NotFound for a missing bucket or filter file, BucketAway."""
     prefix = parse_prefix(operation.request["uri_prefix"])
     form = parse_form(operation.request.get("mime_type") or DICOM)
-    destination = seams.bucket(bucket_use(operation, prefix.bucket, "write", prefix.key))
+    destination = open_bucket(seams, operation, prefix.bucket, "write", prefix.key)
     write = partial(export_batch, blobs=seams.blobs, destination=destination, prefix=prefix.key, form=form)
 
     def submit(_number: int, instances: Sequence[StoredInstance], _offset: int) -> Future[list[Failure | None]]:
@@ -51,18 +51,22 @@ def export_batch(
 ) -> list[Failure | None]:
     """Write ``{prefix}{study}/{series}/{instance}[/{frame}]{extension}``, replacing older files; durable on return.
 
-    An error of one instance becomes its Failure; ResourceExhausted (the destination is full) is raised.
+    An error of one instance becomes its Failure; what an operation
+    waits for (``waits_for``) is raised.
     """
     outcomes: list[Failure | None] = []
     for instance in instances:
+        beat_for(instance.size)
         try:
             with contain(instance.path, "while it was exported"), blobs.open(instance.blob_key) as blob:
                 _write(blob, destination, prefix + "/".join(instance.uids), form)
             outcomes.append(None)
-        except ResourceExhausted:
-            raise
         except StatusError as error:
+            if error.waits_for is not None:
+                raise
+            destination.require_mounted()
             outcomes.append(Failure(instance.path, error.status))
+    beat(SYNC_SECONDS)
     destination.flush()
     return outcomes
 

@@ -6,15 +6,16 @@ A checkpoint is ``line=N`` while the filter file is read, then a position in the
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 
 from gantry.errors import Cancelled, Code, Status, StatusError
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.operations.bucket_use import bucket_use
+from gantry.operations.bucket_use import open_bucket
 from gantry.operations.filter_file import SHAPE, Line, explain, read_lines
 from gantry.operations.interruption import go_on
 from gantry.resources import Batch, Failure, Operation, Selected, StoredInstance
-from gantry.seams import Check, Seams
+from gantry.seams import Bucket, Check, Seams
 from gantry.storage.uris import StorageUri
 
 _LINES = 5000  # of a filter file per transaction
@@ -30,12 +31,9 @@ def read_filter(seams: Seams, operation: Operation, check: Check = go_on) -> Ite
     """
     if _is_filtered(operation) and _is_reading(operation):
         uri = StorageUri.parse(operation.request["filter_uri"])
+        bucket = _open_bucket(seams, operation, uri)
         done = int(operation.checkpoint.removeprefix(_LINE) or 0)
-        lines = (
-            line
-            for line in read_lines(_read_chunks(seams, operation, uri, check), operation.store)
-            if line.number > done
-        )
+        lines = (line for line in read_lines(_read_chunks(bucket, uri, check), operation.store) if line.number > done)
         has_lines = False
         while chunk := list(islice(lines, _LINES)):
             has_lines = True
@@ -48,16 +46,34 @@ def read_filter(seams: Seams, operation: Operation, check: Check = go_on) -> Ite
             yield Batch(checkpoint=_NOTHING, warnings=(_make_empty_warning(uri),))
 
 
-def _read_chunks(seams: Seams, operation: Operation, uri: StorageUri, check: Check) -> Iterator[bytes]:
+def _open_bucket(seams: Seams, operation: Operation, uri: StorageUri) -> Bucket:
+    with _naming(uri):
+        return open_bucket(seams, operation, uri.bucket, "read", uri.key)
+
+
+def _read_chunks(bucket: Bucket, uri: StorageUri, check: Check) -> Iterator[bytes]:
     """The bytes of a filter file. Raises StatusError, which names the file."""
+    with _naming(uri):
+        try:
+            with bucket.open(uri.key) as opened:
+                for chunk in opened.chunks():
+                    check()
+                    yield chunk
+        except StatusError:
+            bucket.require_mounted()
+            raise
+
+
+@contextmanager
+def _naming(uri: StorageUri) -> Iterator[None]:
+    """Errors name the filter file, but for those that are not about it."""
     try:
-        with seams.bucket(bucket_use(operation, uri.bucket, "read", uri.key)).open(uri.key) as opened:
-            for chunk in opened.chunks():
-                check()
-                yield chunk
+        yield
     except Cancelled:
         raise
     except StatusError as error:
+        if error.waits_for is not None:
+            raise
         failed = error.within(f"the filter file {uri} cannot be read")
         failed.resource = str(uri)
         raise failed from None

@@ -14,20 +14,23 @@ from gantry.ingest import compare_bytes, ingest_batch, make_printable
 from gantry.operations.batch_writers import Tries
 from gantry.operations.batches import cut, describe_death, run_batch, run_in_order
 from gantry.operations.blob_keys import batch_prefix
-from gantry.operations.bucket_use import bucket_use
+from gantry.operations.bucket_use import open_bucket
 from gantry.operations.interruption import Stopping, go_on, make_stop_check
 from gantry.operations.no_match import describe_source
 from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation, StoredInstance, Uids
 from gantry.seams import BlobStore, Check, Seams, WorkerDied
 from gantry.storage.uris import UriPattern
 
+_COUNT_SECONDS = 2.0  # for the count to end; in a bucket that does not answer it hangs, and is left alone
+
 _READING = "read this object; the object may be malformed beyond what can be read"
 
 
 def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
-    """Batches from the checkpoint on. Raises NotFound for a missing bucket and for a pattern that matches nothing."""
+    """Batches from the checkpoint on. Raises NotFound for a missing bucket and for a pattern that matches nothing, and
+    BucketAway."""
     pattern = UriPattern.parse(operation.request["uri"])
-    source = seams.bucket(bucket_use(operation, pattern.bucket, "read", pattern.prefix))
+    source = open_bucket(seams, operation, pattern.bucket, "read", pattern.prefix)
     source_uri = f"gs://{pattern.bucket}/"
     place = seams.place_of(operation.request["storage_class"])
 
@@ -70,8 +73,16 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
                     blob_prefix=batch_prefix(operation, number),
                     garbage=tries.find_left(number, (directory(number),), (item.blob_key for item in instances)),
                 )
+    source.require_mounted()
     if not done:
         raise NotFound(f"{make_printable(str(pattern))} matches no object: {describe_source(source, pattern, check)}")
+    counted = seams.index.operations.get_operation(operation.name).counter
+    if missing := max(counted.listed, count.value) - done:
+        yield Batch("", warnings=(Failure(operation.subject, Status(Code.NOT_FOUND, _describe_missing(missing))),))
+
+
+def _describe_missing(count: int) -> str:
+    return f"{count:,} objects were counted, and gone when it was their turn; they were removed, or a disk was"
 
 
 def list_matching(
@@ -155,4 +166,4 @@ class Count:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_COUNT_SECONDS)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 import time
 
-from gantry.errors import Cancelled, StatusError
+from gantry.errors import Cancelled, StatusError, Wait
+from gantry.operations.waits import Waits
 from gantry.resources import CANCELLED, Operation
 from gantry.seams import Check, Seams
 
@@ -34,20 +35,35 @@ def make_stop_check(stopping: threading.Event) -> Check:
     return check
 
 
-def make_check(seams: Seams, operation: Operation, stopping: threading.Event) -> Check:
+class OperationCheck:
     """The check of a running operation: raises Stopping, or Cancelled once its cancel was requested."""
-    last_query = -POLL_SECONDS
 
-    def check() -> None:
-        nonlocal last_query
-        if stopping.is_set():
-            raise Stopping
-        if time.monotonic() - last_query >= POLL_SECONDS:
-            last_query = time.monotonic()
-            if _is_cancelled(seams, operation):
+    def __init__(self, seams: Seams, operation: Operation, stopping: threading.Event, waits: Waits) -> None:
+        self._seams, self._operation, self._waits = seams, operation, waits
+        self._stop = make_stop_check(stopping)
+        self._last_query = -POLL_SECONDS
+
+    def __call__(self) -> None:
+        self._waits.beat(self._operation.name.id)
+        self._stop()
+        if time.monotonic() - self._last_query >= POLL_SECONDS:
+            self._last_query = time.monotonic()
+            if _is_cancelled(self._seams, self._operation):
                 raise Cancelled(CANCELLED.message)
 
-    return check
+    def hear_silence(self, seconds: float) -> None:
+        """The worker that the operation waits for hangs, or goes on."""
+        if seconds:
+            self._waits.note(self._operation.name.id, Wait.WORKER, describe_silence(seconds))
+        else:
+            self._waits.end(self._operation.name.id)
+
+
+def describe_silence(seconds: float) -> str:
+    return (
+        f"a worker process has given no sign of life for {seconds:.0f} s; the disk or the network that it reads from "
+        "may not answer"
+    )
 
 
 def _is_cancelled(seams: Seams, operation: Operation) -> bool:

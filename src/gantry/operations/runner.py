@@ -6,22 +6,25 @@ import logging
 import secrets
 import threading
 import time
-from collections import deque
 from contextlib import suppress
 
-from gantry.errors import Interrupted, NotFound, TakenOver
+from gantry.errors import Internal, StatusError, TakenOver, Wait
 from gantry.operations.attempt import run_operation
-from gantry.operations.blob_keys import sweep_uncommitted
-from gantry.operations.commits import Totals
-from gantry.operations.interruption import make_stop_check
+from gantry.operations.commits import Totals, finish
+from gantry.operations.interruption import Stopping, make_stop_check
 from gantry.operations.sweeps import Sweeps, make_chores
-from gantry.resources import Operation
-from gantry.seams import Seams
+from gantry.operations.waits import Waits
+from gantry.resources import CANCELLED, Method, Operation
+from gantry.seams import SILENT_SECONDS, Seams
 
 logger = logging.getLogger(__name__)
 
 _LOOK_SECONDS = 5  # between two looks for operations that came without ``notify``
-_PAUSE_SECONDS = 5  # after an interrupted attempt: the cause may still be there
+_WAIT_SECONDS = 0.5  # between two looks at waiting operations: a cancel takes effect within a second
+_HANG_SECONDS = 5.0
+"""Without a sign of life, until a cancel is carried out without the thread that runs the operation."""
+
+_BUCKETS = (Method.IMPORT_DICOM_DATA, Method.EXPORT_DICOM_DATA)
 _STOP_SECONDS = 8
 """Threads stop within a second; one that hangs in a system call must not delay the end of the process."""
 
@@ -29,25 +32,31 @@ _STOP_SECONDS = 8
 class Runner:
     """Runs operations and sweeps in threads of its own, ``slots`` operations at a time, from ``start`` to ``stop``.
 
-    An operation that is running at ``stop`` stays claimed; the next runner continues it at its checkpoint.
+    An operation that is running at ``stop`` stays claimed; the next runner continues it at its checkpoint. One that
+    waits takes no slot.
     """
 
     def __init__(self, seams: Seams, slots: int = 4) -> None:
         self.id = secrets.token_hex(8)
         self.totals = Totals()
-        self._active: dict[int, int] = {}  # operation id → store id
+        self.waits = Waits()
+        self._active: dict[int, Operation] = {}
+        self._stuck: set[int] = set()  # those of ``_active`` whose threads hang
         self._seams = seams
         self._wake = threading.Semaphore(0)
-        self._interrupted: deque[tuple[Operation, bool]] = deque()  # not released yet; whether its blobs are swept
         self._stopping = threading.Event()
-        self._sweeps = Sweeps(make_chores(seams, self._stopping, lambda: set(self._active.values())), self._stopping)
+        self._sweeps = Sweeps(make_chores(seams, self._stopping, self._list_busy_stores), self._stopping)
         works = [(f"runner-{number}", self._work) for number in range(slots)]
         works += [(f"sweeper-{number}", work) for number, work in enumerate(self._sweeps.works)]
+        works.append(("waits", self._watch))
         self._threads = [threading.Thread(target=work, name=name, daemon=True) for name, work in works]
 
     def start(self) -> None:
         for thread in self._threads:
             thread.start()
+
+    def _list_busy_stores(self) -> set[int]:
+        return {operation.store_id for operation in list(self._active.values())}
 
     @property
     def running(self) -> int:
@@ -82,8 +91,9 @@ class Runner:
     def _work(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._release_interrupted()
-                operation = self._seams.index.operations.claim_operation(self.id)
+                if self._is_surplus():
+                    return
+                operation = self._claim_due() or self._seams.index.operations.claim_operation(self.id)
                 if operation is not None:
                     self._run(operation)
                     continue
@@ -91,40 +101,94 @@ class Runner:
                 logger.exception("an unexpected error in a runner; it continues")
             self._wake.acquire(timeout=_LOOK_SECONDS)
 
-    def _release_interrupted(self) -> None:
-        """Release interrupted operations, so that they can be claimed again. Raises Interrupted; they stay listed then.
+    def _is_surplus(self) -> bool:
+        """Whether a thread that hung is back, and another one works in its stead."""
+        for number in self._stuck - self._active.keys():
+            self._stuck.discard(number)
+            return True
+        return False
 
-        Their uncommitted blobs are removed first, because one that is cancelled before it is claimed ends at once.
-        They are removed once: a release that raised an error may have been written, and another attempt may run.
-        """
-        with suppress(IndexError):
-            while True:
-                operation, swept = self._interrupted.popleft()
-                try:
-                    if not swept:
-                        sweep_uncommitted(self._seams, operation, make_stop_check(self._stopping))
-                        swept = True
-                    self._seams.index.operations.release_operation(operation, self.id)
-                except NotFound:
-                    continue  # it was deleted
-                except Exception:
-                    self._interrupted.append((operation, swept))
-                    raise
+    def _claim_due(self) -> Operation | None:
+        """Claim an operation again that has waited long enough. It stays claimed meanwhile, so that no other runner
+        takes it."""
+        while (operation := self.waits.take_due()) is not None:
+            try:
+                again = self._seams.index.operations.claim_again(operation, self.id)
+            except StatusError as error:
+                self._wait(operation, error)
+                return None
+            if again is not None:
+                return again
+            self.waits.end(operation.name.id)  # it was deleted
+        return None
+
+    def _watch(self) -> None:
+        """Look after operations that wait, and after those whose threads hang."""
+        while not self._stopping.wait(_WAIT_SECONDS):
+            try:
+                for operation in self.waits.list_waiting():
+                    if self._seams.index.operations.cancel_requested(operation.name):
+                        self._cancel(operation)
+                for operation in list(self._active.values()):
+                    self._look_after(operation)
+            except StatusError:
+                pass  # the index is away: the next look tries again
+            except Exception:
+                logger.exception("an unexpected error while operations wait; they wait on")
+            if self.waits.has_due():
+                self.notify()
+
+    def _look_after(self, operation: Operation) -> None:
+        """A thread hangs in a system call where a disk or a bucket does not answer. Others go on in its stead, and a
+        cancel ends the operation without it: whatever it does afterwards, the operation is its own no longer."""
+        number, silence = operation.name.id, self.waits.silence(operation.name.id)
+        if silence >= SILENT_SECONDS:
+            cause = Wait.BUCKET if operation.method in _BUCKETS else Wait.DISK
+            self.waits.note(number, cause, f"nothing has moved for {silence:.0f} s; a disk or a bucket does not answer")
+            if number not in self._stuck:
+                self._stuck.add(number)
+                threading.Thread(target=self._work, name=f"runner-beside-{number}", daemon=True).start()
+        if silence >= _HANG_SECONDS and self._seams.index.operations.cancel_requested(operation.name):
+            with suppress(TakenOver, Stopping):
+                finish(self._seams, operation, self.id, CANCELLED, check=make_stop_check(self._stopping))
+            self.waits.end(number)
+
+    def _cancel(self, operation: Operation) -> None:
+        if not self.waits.take(operation):
+            return  # its next attempt has begun, and ends it
+        try:
+            finish(self._seams, operation, self.id, CANCELLED, check=make_stop_check(self._stopping))
+        except (TakenOver, Stopping):
+            pass
+        except Exception as error:
+            self._wait(operation, error)
+            return
+        self.waits.end(operation.name.id)
 
     def _run(self, operation: Operation) -> None:
-        self._active[operation.name.id] = operation.store_id
+        number = operation.name.id
+        self._active[number] = operation
+        self.waits.beat(number)
         logger.info("operation %s: attempt %d begins", operation.name, operation.attempt)
         try:
-            run_operation(self._seams, operation, self.id, self._stopping, self.totals)
+            run_operation(self._seams, operation, self.id, self._stopping, self.totals, self.waits)
         except TakenOver as error:
             logger.warning("%s", error.message)
-        except Interrupted as error:
-            logger.warning("operation %s: attempt %d interrupted: %s", operation.name, operation.attempt, error.message)
-            self._stopping.wait(_PAUSE_SECONDS)
-            self._interrupted.append((operation, False))
-        except Exception:
-            logger.exception("operation %s: attempt %d interrupted", operation.name, operation.attempt)
-            self._stopping.wait(_PAUSE_SECONDS)
-            self._interrupted.append((operation, False))
+        except Exception as error:
+            self._wait(operation, error)
+            return
         finally:
-            del self._active[operation.name.id]
+            self.waits.stop(number)
+            del self._active[number]
+        self.waits.end(number)
+
+    def _wait(self, operation: Operation, error: Exception) -> None:
+        """Try again later; what is not expected is logged with its traceback."""
+        if not isinstance(error, StatusError):
+            logger.error("operation %s: attempt %d failed", operation.name, operation.attempt, exc_info=error)
+            error = Internal("an internal error; the server's log has the details")
+        seconds = self.waits.begin(operation, error, error.waits_for or Wait.INDEX)
+        logger.warning(
+            "operation %s: attempt %d interrupted, the next one is in %.0f s: %s",
+            *(operation.name, operation.attempt, seconds, error.message),
+        )

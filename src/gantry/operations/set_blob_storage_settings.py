@@ -7,13 +7,13 @@ from concurrent.futures import Future
 from functools import partial
 
 from gantry.containment import contain
-from gantry.errors import Code, ResourceExhausted, Status, StatusError
+from gantry.errors import Code, Status, StatusError
 from gantry.operations.batch_writers import BatchWriters, Tries, item_prefix
 from gantry.operations.blob_keys import batch_prefix, parse_place
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Change, Failure, Operation, StoredInstance
-from gantry.seams import Blobs, BlobStore, BlobWriter, Check, Seams
+from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, BlobWriter, Check, Seams, beat, beat_for
 
 
 def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
@@ -47,22 +47,24 @@ def copy_batch(
 ) -> list[str | Failure]:
     """Copy the bytes of instances to ``place`` unless they are there; the blob key of each instance.
 
-    Copies are durable on return. What is wrong with one instance becomes its Failure; ResourceExhausted (the disk of
-    that place is full) is raised.
+    Copies are durable on return. What is wrong with one instance becomes its Failure; what an operation
+    waits for (``waits_for``) is raised.
     """
     outcomes: list[str | Failure] = []
     with BatchWriters(blobs, item_prefix(blob_prefix, offset)) as writers:
         for instance in instances:
+            beat_for(instance.size)
             try:
                 if parse_place(instance.blob_key) == place:
                     outcomes.append(instance.blob_key)
                     continue
                 with contain(instance.path, "while it was copied to another place"):
                     outcomes.append(_copy(blobs, instance, writers.at(place)))
-            except ResourceExhausted:
-                raise
             except StatusError as error:
+                if error.waits_for is not None:
+                    raise
                 outcomes.append(Failure(instance.path, error.status))
+        beat(SYNC_SECONDS)
         writers.flush()
     return outcomes
 

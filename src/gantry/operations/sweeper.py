@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from gantry.errors import StatusError
+from gantry.operations.blob_keys import parse_rest
 from gantry.operations.interruption import make_stop_check
-from gantry.seams import Seams
+from gantry.seams import Check, Seams
 
 logger = logging.getLogger(__name__)
 
@@ -51,36 +52,66 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
     """Delete up to GARBAGE_KEYS blobs that follow the key ``after``. Returns the last key; empty when none was left.
 
     They are forgotten once they are gone from the disk for good. One that cannot be deleted, or is being read, stays
-    listed for the next sweep.
+    listed, and is tried again less and less often.
     """
     seams.index.settle()
-    keys = seams.index.garbage.list_blobs(after, GARBAGE_KEYS)
-    failed = seams.blobs.delete_all(keys)
-    if failed:
-        key, error = next(iter(failed.items()))
+    listed = seams.index.garbage.list_blobs(after, GARBAGE_KEYS)
+    keys = [key for key in listed if seams.undeletable.is_due(key)]
+    failed = _delete(seams, keys)
+    # While a disk is away nothing is said against any of its blobs: they go as soon as it is back.
+    new = [key for key, error in failed.items() if error.waits_for is None and seams.undeletable.fail(key)]
+    if new:
         logger.warning(
-            "%d blobs are no longer used, but cannot be deleted yet; the first: %s: %s", len(failed), key, error.message
+            "%d more blobs are no longer used, but cannot be deleted yet (%d in all); the first: %s: %s",
+            *(len(new), seams.undeletable.count, new[0], failed[new[0]].message),
         )
     if deleted := [key for key in keys if key not in failed]:
         seams.index.garbage.forget_blobs(deleted)
-    return keys[-1] if keys else ""
+    for key in deleted:
+        seams.undeletable.succeed(key)
+    return listed[-1] if listed else ""
+
+
+def _delete(seams: Seams, keys: Sequence[str]) -> dict[str, StatusError]:
+    """The errors of those that could not be deleted. Some keys stand for all that an operation has left."""
+    rests = {key: rest for key in keys if (rest := parse_rest(key)) is not None}
+    blobs = [key for key in keys if key not in rests]
+    failed = dict(seams.blobs.delete_all(blobs)) if blobs else {}
+    for key, (prefix, start_after) in rests.items():
+        try:
+            seams.blobs.delete_prefix(prefix, start_after)
+        except StatusError as error:
+            failed[key] = error
+    return failed
 
 
 def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> None:
     """Remove rows, then blobs, of deleted DICOM stores, except ``busy`` ones, which operations still write to.
 
-    A store whose blobs cannot all be deleted is logged, and tried again by the next sweep. Raises Stopping.
+    A store of which a blob cannot be deleted loses all others; it is logged, and tried again less and less often. It
+    hinders no store beside it. Raises Stopping.
     """
     seams.index.settle()
     for store_id in seams.index.garbage.list_deleted_stores():
-        if store_id in busy:
+        name = f"store {store_id}"
+        if store_id in busy or not seams.undeletable.is_due(name):
             continue
         if not _in_pieces(partial(seams.index.garbage.purge_store, store_id), stopping):
             return
+        failed = _delete_store(seams, store_id, make_stop_check(stopping))
+        if failed is None:
+            seams.index.garbage.forget_store(store_id)
+            seams.undeletable.succeed(name)
+        elif failed.waits_for is None and seams.undeletable.fail(name):
+            logger.warning("store %d is deleted, but not all of its blobs: %s", store_id, failed.message)
+
+
+def _delete_store(seams: Seams, store_id: int, check: Check) -> StatusError | None:
+    """The first error, after all else is deleted."""
+    failed: StatusError | None = None
+    for place in seams.places:
         try:
-            for place in seams.places:
-                seams.blobs.delete_prefix(f"{place}/{store_id}/", check=make_stop_check(stopping))
+            seams.blobs.delete_prefix(f"{place}/{store_id}/", check=check)
         except StatusError as error:
-            logger.warning("store %d is deleted, but not all of its blobs: %s", store_id, error.message)
-            continue
-        seams.index.garbage.forget_store(store_id)
+            failed = failed or error
+    return failed

@@ -8,8 +8,7 @@ import resource
 import sys
 from collections.abc import Callable
 
-from gantry.errors import StatusError, Unavailable
-from gantry.system_errors import describe_os_error
+from gantry.errors import StatusError
 
 _WRITE = 0x02  # SYNC_FILE_RANGE_WRITE
 _fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has none
@@ -23,12 +22,16 @@ class Part:
         self.error: StatusError | None = None
 
 
+class NotKept(OSError):
+    """A sync failed: nobody knows what of that which was written is on the disk."""
+
+
 def sync_file(fd: int) -> None:
-    """Return when the bytes of a file are on disk. Raises Unavailable."""
+    """Return when the bytes of a file are on disk. Raises NotKept."""
     try:
         _fdatasync(fd)
     except OSError as error:
-        raise refused(error) from None
+        raise NotKept(error.errno, error.strerror) from None
 
 
 def start_writing(fd: int, offset: int = 0, length: int = 0) -> None:
@@ -59,7 +62,3 @@ def most_file_bytes() -> int:
     """How large a file of this process may be; 0 for no limit but that of the file system."""
     most = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     return 0 if most == resource.RLIM_INFINITY else most
-
-
-def refused(error: OSError) -> Unavailable:
-    return Unavailable(f"the disk refused to keep what was written: {describe_os_error(error)}")

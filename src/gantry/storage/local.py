@@ -18,26 +18,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from gantry.errors import (
-    Aborted,
-    FailedPrecondition,
-    InvalidArgument,
-    NotFound,
-    PermissionDenied,
-    ResourceExhausted,
-    StatusError,
-    Unavailable,
-)
+from gantry.errors import Aborted, InvalidArgument, NotFound
 from gantry.resources import ObjectMeta
-from gantry.seams import Check, OpenedObject, without_gaps
+from gantry.seams import Check, OpenedObject, beat_again
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
-from gantry.storage.durable import most_file_bytes, refused
-from gantry.storage.local_listing import READABLE, TEMPORARY, Part, describe, walk
-from gantry.system_errors import describe_os_error
+from gantry.storage.disks import FULL, Disk, translate_delete_error, translate_read_error
+from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
+from gantry.storage.removal import delete_each
+from gantry.storage.roots import find_root, identify_root, is_same_root
 
 _COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
 _READ_CHUNK = 1 << 20
-_NO_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
 _OPEN = os.O_RDONLY | os.O_NONBLOCK  # a pipe must not make the reader wait for a writer
 _Filler = Callable[[int], int]
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -65,6 +56,7 @@ class LocalObject(OpenedObject):
         offset = 0
         while offset < self.size and (chunk := self.read_at(offset, min(_READ_CHUNK, self.size - offset))):
             offset += len(chunk)
+            beat_again()
             yield chunk
         self.check_whole(offset)
 
@@ -93,15 +85,16 @@ class LocalObject(OpenedObject):
 class LocalBlobStore:
     """One directory as a bucket. ``writer`` makes the temporary names of a writer unique.
 
-    With ``write_once`` objects are written under their final names: for keys that nobody reads before they are
-    committed. Otherwise an object appears, or is replaced, as a whole.
+    ``disk`` is where the directory lies, for messages. With ``write_once`` objects are written under their final names:
+    for keys that nobody reads before they are committed. Otherwise an object appears, or is replaced, as a whole.
     """
 
-    def __init__(self, root: str, writer: str = "", write_once: bool = False) -> None:
+    def __init__(self, root: str, writer: str = "", write_once: bool = False, disk: Disk | None = None) -> None:
         self.root = os.fsencode(os.path.realpath(root))
+        self.disk = disk or Disk("bucket", self.root, is_bucket=not write_once)
         self._suffix = b"." + os.fsencode(writer or str(os.getpid()))
         self._write_once = write_once
-        self._identity = _identify(self.root)
+        self._identity = find_root(self.root)
         # Open from the first write to the next flush: write errors in between are reported to this descriptor only.
         self._watch: int | None = None
 
@@ -110,12 +103,30 @@ class LocalBlobStore:
 
     def _is_away(self) -> bool:
         """Whether the directory is not the one of the start, because its disk is no longer mounted."""
-        return self._identity is not None and _identify(self.root) != self._identity
+        return self._identity is not None and find_root(self.root) != self._identity
+
+    def find_absence(self) -> str:
+        """Why the directory is not the one of the start, to follow the name of its disk; "" where it is."""
+        return "is not there any more; it may not be mounted" if self._is_away() else ""
 
     def require_mounted(self) -> None:
-        """Before a missing object is taken for deleted, or one that was synced for durable. Raises Unavailable."""
+        """Before anything is written, before a missing object is taken for deleted, and one that was synced for
+        durable. Raises BucketAway, DiskAway."""
+        if why := self.find_absence():
+            raise self.disk.away(why)
+
+    def require_same(self) -> None:
+        """``require_mounted``, but only what costs next to nothing: for every file that is made."""
         if self._is_away():
-            raise Unavailable("the directory is not there any more; is it mounted?")
+            self.require_mounted()
+
+    @property
+    def identity(self) -> str:
+        """What tells the directory from another one in its place, also after a restart of the system."""
+        return identify_root(self.root)
+
+    def is_same(self, identity: str) -> bool:
+        return is_same_root(identity, self.identity)
 
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
@@ -123,14 +134,16 @@ class LocalBlobStore:
         """Objects whose keys begin with ``prefix`` and sort after ``start_after``, sorted by the bytes of their keys.
 
         ``depth`` limits the number of ``/`` in a key. What cannot be listed (an unreadable directory, a link) is an
-        entry with a ``problem``.
+        entry with a ``problem``, in a bucket also a directory that is removed meanwhile. Raises BucketAway, DiskAway at
+        the end where the disk is not mounted any more.
         """
         try:
-            part = Part(os.fsencode(prefix), os.fsencode(start_after), depth)
+            part = Part(os.fsencode(prefix), os.fsencode(start_after), depth, self.disk.is_bucket)
             self._name(prefix.rpartition("/")[0] or "root")
         except (UnicodeEncodeError, NotFound):
-            return iter(())
-        return walk(self.root, part, check or _go_on)
+            return
+        yield from walk(self.root, part, check or _go_on)
+        self.require_mounted()
 
     def list_folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
         above = prefix.rstrip("/")
@@ -139,7 +152,7 @@ class LocalBlobStore:
         except (NotFound, FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise translate_read_error(error) from None
+            raise self.disk.translate_read_error(error) from None
         try:
             with os.scandir(fd) as entries:
                 names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
@@ -159,7 +172,7 @@ class LocalBlobStore:
             finally:
                 os.close(fd)
         except OSError as error:
-            raise translate_read_error(error) from None
+            raise self.disk.translate_read_error(error) from None
         if stat.S_ISDIR(status.st_mode):
             raise NotFound("is a directory", advice="use ** to import what lies below it")
         return describe(status, name)
@@ -169,7 +182,7 @@ class LocalBlobStore:
         try:
             opened = LocalObject(open_beneath(self.root, self._name(key), _OPEN), key)
         except OSError as error:
-            raise translate_read_error(error) from None
+            raise self.disk.translate_read_error(error) from None
         if not opened.is_file:
             opened.close()
             raise NotFound("is not a regular file")
@@ -196,22 +209,18 @@ class LocalBlobStore:
             self._in_directory(name, os.unlink)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                raise translate_write_error(error, key) from None
+                raise translate_delete_error(error, key) from None
             self.require_mounted()
         with contextlib.suppress(OSError):  # stops at a directory that is not empty or cannot be removed
             while name := name.rpartition(b"/")[0]:
                 self._in_directory(name, os.rmdir)
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Remove every object below ``prefix`` whose key sorts after ``start_after``. Returns their number."""
-        count = 0
-        for entry in without_gaps(self.list(prefix, start_after, check=check)):
-            if check is not None:
-                check()
-            self.delete(entry.key)
-            count += 1
-        self.require_mounted()
-        return count
+        """Remove every object below ``prefix`` whose key sorts after ``start_after``. Returns their number.
+
+        Raises the error of one that cannot be removed, after all others are.
+        """
+        return delete_each(self, prefix, start_after, check)
 
     def delete_unfinished(self, directory: str) -> None:
         """Remove the temporary files of this writer directly in ``directory``: it was killed while it wrote them."""
@@ -225,7 +234,7 @@ class LocalBlobStore:
                     with contextlib.suppress(FileNotFoundError):
                         os.unlink(name, dir_fd=fd)
         except OSError as error:
-            raise translate_write_error(error, directory) from None
+            raise translate_delete_error(error, directory) from None
         finally:
             os.close(fd)
 
@@ -236,7 +245,7 @@ class LocalBlobStore:
         try:
             _syncfs(self._watch)
         except OSError as error:
-            raise refused(error) from None
+            raise self.disk.translate_sync_error(error) from None
         finally:
             self._unwatch()
         self.require_mounted()
@@ -297,13 +306,14 @@ class LocalBlobStore:
                 self._discard(target)
                 raise
         except OSError as error:
-            raise translate_write_error(error, key) from None
+            raise self.disk.translate_write_error(error, key) from None
 
     def _temporary(self, name: bytes) -> bytes:
         """A name that no object has and no other writer uses. Its length does not depend on ``name``."""
         return TEMPORARY + hashlib.sha256(name).hexdigest()[:32].encode() + self._suffix
 
     def _create(self, name: bytes) -> int:
+        self.require_mounted()
         if self._watch is None:
             self._watch = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
         return create_beneath(self.root, name, _CREATE)
@@ -320,35 +330,41 @@ class LocalBlobStore:
             self._in_directory(name, os.unlink)
 
 
-def _identify(root: bytes) -> tuple[int, int] | None:
-    """The device and inode of a directory: another directory may be mounted there later. None if it does not exist."""
-    try:
-        status = os.stat(root)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
 def _go_on() -> None:
     """The check of listings that are never interrupted."""
 
 
 def copy_range(source: LocalObject, target: int) -> int:
-    """Copy what the source had when it was opened, not what is written to it since; the number of bytes."""
+    """Copy what the source had when it was opened, not what is written to it since; the number of bytes.
+
+    Not all systems and file systems let the kernel copy, and its errors do not say which side they are of: then the
+    bytes are copied through this process.
+    """
+    copied = _copy_in_kernel(source, target)
+    if copied == source.size:
+        return copied
+    os.lseek(target, copied, os.SEEK_SET)
+    while chunk := source.read_at(copied, min(_READ_CHUNK, source.size - copied)):
+        beat_again()
+        copied += write_all(target, chunk)
+    return copied
+
+
+def _copy_in_kernel(source: LocalObject, target: int) -> int:
+    """How many bytes the kernel has copied. Raises OSError where there is no room for more."""
     copied = 0
     try:
         while left := min(_COPY_CHUNK, source.size - copied):
+            beat_again()
             done = os.copy_file_range(source.fd, target, left, source.base + copied, copied)
             if not done:
                 break
             copied += done
-    except (AttributeError, OSError) as error:
-        # Not all systems and file systems support it: then the bytes are copied through this process.
-        if isinstance(error, OSError) and error.errno not in _NO_COPY:
+    except AttributeError:
+        pass  # not on this system
+    except OSError as error:
+        if error.errno in (*FULL, errno.EFBIG):
             raise
-        os.lseek(target, copied, os.SEEK_SET)
-        while chunk := source.read_at(copied, min(_READ_CHUNK, source.size - copied)):
-            copied += write_all(target, chunk)
     return copied
 
 
@@ -408,30 +424,3 @@ def _syncfs(fd: int) -> None:
         os.sync()
     else:
         _linux_syncfs(fd)
-
-
-def translate_read_error(error: OSError) -> StatusError:
-    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-        return NotFound("no such object")
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return PermissionDenied("the server may not read this object", advice=READABLE)
-    if error.errno in (errno.ELOOP, errno.EMLINK):
-        return PermissionDenied("is a symbolic link; links inside a bucket are not followed")
-    if error.errno in (errno.ENXIO, errno.EISDIR):
-        return NotFound("is not a regular file")
-    return Unavailable(f"cannot be read ({describe_os_error(error)})")
-
-
-def translate_write_error(error: OSError, key: str) -> StatusError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ResourceExhausted(f"{key}: cannot be written, the disk is full")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP):
-        return PermissionDenied(f"{key}: the server may not write here ({describe_os_error(error)})")
-    if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
-        return FailedPrecondition(f"{key}: another object stands in the way ({describe_os_error(error)})")
-    if error.errno == errno.EFBIG and (most := most_file_bytes()):
-        return FailedPrecondition(
-            f"{key}: cannot be written, the server's process may not write files of more than {most} bytes",
-            advice="raise that limit (ulimit -f; LimitFSIZE in a unit of systemd) and start the server again",
-        )
-    return Unavailable(f"{key}: cannot be written ({describe_os_error(error)})")

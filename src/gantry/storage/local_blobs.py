@@ -7,34 +7,58 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
+from gantry.seams import MAIN
 from gantry.storage.contents import read_tables
+from gantry.storage.disks import Disk, translate_delete_error
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
-from gantry.storage.local import LocalBlobStore, LocalObject, translate_read_error, translate_write_error
+from gantry.storage.local import LocalBlobStore, LocalObject
 from gantry.storage.local_deletion import free_extents, group_by_segment
 from gantry.storage.local_extents import GONE, free_extent, free_locked, is_freed, open_extent, open_to_free
 from gantry.storage.local_writer import LocalWriter
 from gantry.storage.new_files import sync_directories
+from gantry.system_errors import describe_os_error
 
 
 class LocalBlobs(LocalBlobStore):
-    """One directory of blobs. ``shared``: small instances share segments; otherwise each has a file of its own."""
+    """One directory of blobs. ``shared``: small instances share segments; otherwise each has a file of its own.
 
-    def __init__(self, root: str, shared: bool = True) -> None:
-        super().__init__(root, write_once=True)
+    ``mark`` is the path of a file and what stands in it: it says that the directory is the server's own.
+    """
+
+    def __init__(
+        self, root: str, shared: bool = True, name: str = "the data directory", mark: tuple[str, str] | None = None
+    ) -> None:
+        super().__init__(root, write_once=True, disk=Disk(name, os.fsencode(os.path.realpath(root))))
         self._own_bytes = OWN_BYTES if shared else 0
+        self._mark = mark
+
+    def missing_places(self) -> dict[str, str]:
+        why = self.find_absence()
+        return {MAIN: why} if why else {}
+
+    def find_absence(self) -> str:
+        return super().find_absence() or ("" if self._mark is None else _compare_mark(*self._mark))
 
     def writer(self, prefix: str) -> LocalWriter:
+        self.require_mounted()
         return LocalWriter(self, prefix, self._own_bytes)
 
     def open(self, key: str) -> LocalObject:
+        try:
+            return self._open(key)
+        except NotFound:
+            self.require_mounted()
+            raise
+
+    def _open(self, key: str) -> LocalObject:
         extent = parse_extent(key)
         if extent is None:
             return super().open(key)
         try:
             return open_extent(self.root, self._name(extent.segment), extent)
         except OSError as error:
-            raise translate_read_error(error) from None
+            raise self.disk.translate_read_error(error) from None
 
     def delete(self, key: str) -> None:
         extent = parse_extent(key)
@@ -48,10 +72,12 @@ class LocalBlobs(LocalBlobStore):
             free_extent(self.root, name, extent)
         except OSError as error:
             if error.errno not in GONE:
-                raise translate_write_error(error, key) from None
+                raise translate_delete_error(error, key) from None
             self.require_mounted()
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
+        if why := self.find_absence():
+            return dict.fromkeys(keys, self.disk.away(why))
         failed: dict[str, StatusError] = {}
         for segment, extents in group_by_segment(keys):
             with suppress(NotFound):  # the key can be no path
@@ -66,6 +92,8 @@ class LocalBlobs(LocalBlobStore):
             if objects:
                 sync_directories(self.root, {os.fsencode(key.rpartition("/")[0]) for key in objects})
             self.require_mounted()
+        except OSError as error:
+            failed |= dict.fromkeys(keys, self.disk.translate_write_error(error, ""))
         except StatusError as error:
             failed |= dict.fromkeys(keys, error)
         return failed
@@ -93,7 +121,22 @@ class LocalBlobs(LocalBlobStore):
                 os.close(fd)
         except OSError as error:
             gone = error.errno in GONE
-            raise (translate_read_error(error) if gone else translate_write_error(error, segment)) from None
+            translated = self.disk.translate_read_error(error) if gone else translate_delete_error(error, segment)
+            raise translated from None
+
+
+def _compare_mark(path: str, wanted: str) -> str:
+    """Why a mark is not what it should be; "" where it is."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = file.read(len(wanted) + 1)
+    except FileNotFoundError:
+        return "is not there any more; it may not be mounted"
+    except OSError as error:
+        return f"cannot be read: {describe_os_error(error)}"
+    except ValueError:
+        found = ""
+    return "" if found == wanted else "is that of another server now; another disk may be mounted there"
 
 
 def _inside(segment: str, key: str) -> Extent:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from gantry.errors import StatusError
+from gantry.storage.disks import translate_delete_error
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import Extent, parse_extent
-from gantry.storage.local import translate_write_error
 from gantry.storage.local_extents import GONE, free_locked, open_to_free
 
 Failed = dict[str, StatusError]
@@ -36,7 +36,7 @@ def free_extents(root: bytes, name: bytes, extents: Sequence[Extent]) -> Failed:
             os.close(fd)
     except OSError as error:
         if error.errno not in GONE:
-            failed |= {str(each): translate_write_error(error, str(each)) for each in extents}
+            failed |= {str(each): translate_delete_error(error, str(each)) for each in extents}
     except StatusError as error:  # nobody knows which of them are free on the disk
         failed |= {str(each): error for each in extents}
     return failed

@@ -13,20 +13,25 @@ from gantry.errors import PermissionDenied, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check
 from gantry.storage.beneath import open_directory
+from gantry.storage.disks import READABLE
 from gantry.system_errors import describe_os_error
 
 TEMPORARY = b".~gantry-"
-READABLE = "give its user read permission"
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 SLICE = 500  # entries of which the status is read at a time; the directory is closed in between
 WINDOW = 100_000  # names of one directory in memory; a larger directory is read in several passes
 
 
 class Part(NamedTuple):
-    """Which keys are wanted: by prefix, after a key, and (unless None) with at most ``depth`` separators."""
+    """Which keys are wanted: by prefix, after a key, and (unless None) with at most ``depth`` separators.
+
+    ``gaps``: a directory that is removed while it is listed is reported, too. Otherwise it has no objects.
+    """
 
     prefix: bytes
     start_after: bytes
     depth: int | None
+    gaps: bool = False
 
     def reaches(self, key: bytes) -> bool:
         """False when no wanted key is at or below ``key``; a directory's key ends in ``/``."""
@@ -49,14 +54,14 @@ def walk(root: bytes, part: Part, check: Check) -> Iterator[ObjectMeta]:
     base = above + b"/" if above else b""
     if base and not part.reaches(base):
         return
-    open_directories = [(base, _list_entries(root, base, part, check))]
+    open_directories = [(base, _list_entries(root, base, part, check, is_known=False))]
     while open_directories:
         base, entries = open_directories[-1]
         try:
             name, found = next(entries, (b"", None))
         except StatusError as error:
             if len(open_directories) == 1:
-                raise
+                raise error.within(os.fsdecode(base).encode("utf-8", "replace").decode()) if base else error from None
             name, found = b"", None
             if base != part.start_after:  # else it has been reported already
                 yield ObjectMeta(os.fsdecode(base), 0, error.message)
@@ -78,28 +83,41 @@ def describe(status: os.stat_result, key: bytes) -> ObjectMeta:
     return ObjectMeta(name, 0, "is not a regular file")
 
 
-def _list_entries(root: bytes, base: bytes, part: Part, check: Check) -> Iterator[tuple[bytes, ObjectMeta | None]]:
+def _list_entries(
+    root: bytes, base: bytes, part: Part, check: Check, is_known: bool = True
+) -> Iterator[tuple[bytes, ObjectMeta | None]]:
     """Names of one directory in key order, directories with their ``/`` and None, the others with what they are.
 
-    The ``/`` counts in the order, which is what puts ``a.dcm`` before ``a/b.dcm``.
+    The ``/`` counts in the order, which is what puts ``a.dcm`` before ``a/b.dcm``. ``is_known``: it was there a moment
+    ago. Raises StatusError where it cannot be read, or is not the same directory to its end.
     """
     after, complete = b"", False
+    identity: tuple[int, int] | None = None
     while not complete:
         try:
             with _open(root, base) as fd:
+                identity = _require_same(fd, identity)
                 names, complete = _read_names(fd, base, part, after, check)
             for start in range(0, len(names), SLICE):
                 check()
                 with _open(root, base) as fd:
+                    _require_same(fd, identity)
                     found = [(name, _describe(fd, name, base)) for name in names[start : start + SLICE]]
                 yield from (entry for entry in found if entry[1] is not None or entry[0].endswith(b"/"))
-        except (FileNotFoundError, NotADirectoryError):
-            return  # it does not exist, or was removed since it was listed: no objects
         except OSError as error:
-            if error.errno == errno.ELOOP:
-                return  # a link is in its path
+            if error.errno in _GONE and not (part.gaps and (is_known or identity is not None)):
+                return  # it does not exist, or was removed since it was listed, or a link is in its path: no objects
             raise _translate_list_error(error) from None
         after = names[-1] if names else b""
+
+
+def _require_same(fd: int, before: tuple[int, int] | None) -> tuple[int, int]:
+    """Raises ESTALE where another directory has come in the place of one whose names are being read."""
+    status = os.fstat(fd)
+    now = status.st_dev, status.st_ino
+    if before not in (None, now):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+    return now
 
 
 @contextmanager
@@ -118,6 +136,8 @@ def _describe(fd: int, name: bytes, base: bytes) -> ObjectMeta | None:
         return describe(os.stat(name, dir_fd=fd, follow_symlinks=False), base + name)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        return ObjectMeta(os.fsdecode(base + name), 0, f"cannot be read ({describe_os_error(error)})")
 
 
 def _read_names(fd: int, base: bytes, part: Part, after: bytes, check: Check) -> tuple[list[bytes], bool]:
@@ -143,6 +163,8 @@ def _read_names(fd: int, base: bytes, part: Part, after: bytes, check: Check) ->
 def _translate_list_error(error: OSError) -> StatusError:
     if isinstance(error, PermissionError):
         return PermissionDenied("the server may not list this directory", advice=READABLE)
+    if error.errno in _GONE:
+        return Unavailable("the directory was removed while it was listed")
     return Unavailable(f"the directory cannot be listed ({describe_os_error(error)})")
 
 

@@ -14,7 +14,7 @@ from gantry.seams import OpenedObject
 from gantry.storage.durable import Part
 from gantry.storage.extents import OWN_BYTES, align, parse_extent
 from gantry.storage.group_commit import BROKEN_OFF, GroupCommit
-from gantry.storage.local import LocalBlobStore, LocalObject, fill_from, translate_write_error, write_chunks
+from gantry.storage.local import LocalBlobStore, LocalObject, fill_from, write_chunks
 from gantry.storage.local_extents import CHECKED, looks_freed
 from gantry.storage.new_files import NewFiles
 from gantry.storage.own_objects import OwnObjects
@@ -120,7 +120,7 @@ class LocalWriter:
         try:
             yield
         except OSError as error:
-            raise translate_write_error(error, self._prefix) from None
+            raise self._store.disk.translate_write_error(error, self._prefix) from None
 
 
 def _first_bytes(chunks: Sequence[bytes]) -> bytes:

@@ -12,7 +12,7 @@ from itertools import count
 
 from gantry.errors import StatusError
 from gantry.storage.beneath import create_beneath, open_directory
-from gantry.storage.durable import refused
+from gantry.storage.durable import NotKept
 from gantry.storage.local import LocalBlobStore
 
 logger = logging.getLogger(__name__)
@@ -33,9 +33,10 @@ class NewFiles:
         self._changed: set[bytes] = set()
 
     def create(self, suffix: str) -> tuple[str, int]:
-        """The key of a new file, and a descriptor to write and read it. Raises OSError, InvalidArgument."""
+        """The key of a new file, and a descriptor to write and read it. Raises OSError, InvalidArgument, DiskAway."""
         key = f"{self._prefix}{next(self._numbers):04d}-{secrets.token_hex(8)}{suffix}"
         name = self._store.name_to_write(key)
+        self._store.require_same()
         fd = create_beneath(self._store.root, name, _CREATE)
         with self._lock:
             self._changed.add(name.rpartition(b"/")[0])
@@ -43,7 +44,7 @@ class NewFiles:
 
     def sync_names(self) -> None:
         """Return when the names of all files made so far are on disk: all directories that lead to them are synced,
-        for any of them may be new. Raises Unavailable; the next call tries again what this one has not synced, for a
+        for any of them may be new. Raises NotKept; the next call tries again what this one has not synced, for a
         file that is still being written is not known to those who wait for this call."""
         with self._lock:
             changed, self._changed = self._changed, set()
@@ -65,14 +66,14 @@ class NewFiles:
 
 
 def sync_directories(root: bytes, names: Collection[bytes]) -> None:
-    """Return when the names in these directories, and in those above them, are on disk. Raises Unavailable."""
+    """Return when the names in these directories, and in those above them, are on disk. Raises NotKept."""
     for directory in sorted({above for each in names for above in _climb(each)}, reverse=True):
         try:
             _sync_directory(root, directory)
         except FileNotFoundError:
             pass  # all that lay in it is deleted already
         except OSError as error:
-            raise refused(error) from None
+            raise NotKept(error.errno, error.strerror) from None
 
 
 def _climb(directory: bytes) -> list[bytes]:

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from gantry.storage.disks import translate_read_error
 from gantry.storage.local import LocalObject
 
 PIECE_BYTES = 256 << 10
@@ -28,12 +29,12 @@ _buffer = _Buffer()
 def read_pieces(source: LocalObject) -> Iterator[bytes]:
     """All bytes of a file. A piece holds them until the next one is asked for, and is no more than a buffer then.
 
-    Raises OSError, and Aborted as ``OpenedObject.chunks`` does.
+    Raises what ``OpenedObject.chunks`` does.
     """
     offset = 0
     while source.size - offset >= PIECE_BYTES:
         piece = _buffer.bytes
-        if os.preadv(source.fd, [piece], source.base + offset) != PIECE_BYTES:
+        if _read(source, piece, offset) != PIECE_BYTES:
             break  # cut meanwhile
         offset += PIECE_BYTES
         yield piece
@@ -41,3 +42,10 @@ def read_pieces(source: LocalObject) -> Iterator[bytes]:
         offset += len(rest)
         yield rest
     source.check_whole(offset)
+
+
+def _read(source: LocalObject, piece: Any, offset: int) -> int:
+    try:
+        return os.preadv(source.fd, [piece], source.base + offset)
+    except OSError as error:
+        raise translate_read_error(error) from None

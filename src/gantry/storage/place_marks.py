@@ -1,7 +1,8 @@
-"""Records which directory belongs to which storage class, in the data directory and in the directory itself.
+"""Records which directory belongs to which storage class, in the data directory and in the directory itself, and marks
+the directory of all other blobs.
 
 If a directory is not mounted, belongs to another server or was removed from the settings, its blobs would seem to be
-lost. Then the start is refused.
+lost. Then the start is refused; a running server compares the marks before it writes and deletes (``local_blobs``).
 """
 
 from __future__ import annotations
@@ -13,19 +14,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gantry.errors import FailedPrecondition
+from gantry.seams import MAIN
 from gantry.system_errors import describe_os_error
 
 _RECORD = "places.json"
+_BLOBS = "blobs"
 
 
-def keep_places(data: Path, wanted: Mapping[str, str]) -> None:
-    """Record ``wanted`` (storage class → directory) as the places of the server whose data directory is ``data``.
+def keep_places(data: Path, wanted: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    """Record ``wanted`` (storage class → directory) as the places of the server whose data directory is ``data``, and
+    mark ``data/blobs`` as its own. Place → path of its mark, and what stands in it.
 
     New directories are made. Raises FailedPrecondition where blobs could no longer be found.
     """
-    mark, known = _read_record(data)
-    if not wanted and not known:
-        return
+    mark, known, has_main = _read_record(data)
+    main = data / _BLOBS
+    if has_main and _read_mark(MAIN, str(main)) != mark:
+        raise FailedPrecondition(f"{main} is not the directory that holds the blobs of this server; is it mounted?")
     gone = known.keys() - wanted.keys()
     for storage_class, root in known.items():
         if storage_class in gone:
@@ -37,20 +42,33 @@ def keep_places(data: Path, wanted: Mapping[str, str]) -> None:
             )
     # The record gets the mark before any directory does, and a directory gets it before any blob.
     record = data / _RECORD
-    _write_record(record, mark, known)
+    _write_record(record, mark, known, has_main)
     for storage_class, root in wanted.items():
         _claim(storage_class, root, mark, storage_class in known)
-    _write_record(record, mark, wanted)
+    if not has_main:
+        _mark_main(main, mark)
+    _write_record(record, mark, wanted, has_main=True)
     for storage_class in gone:
         _mark_path(storage_class, known[storage_class]).unlink(missing_ok=True)
+    places = {MAIN: str(main), **wanted}
+    return {place: (str(_mark_path(place, root)), mark) for place, root in places.items()}
 
 
-def _read_record(data: Path) -> tuple[str, dict[str, str]]:
+def _mark_main(main: Path, mark: str) -> None:
+    try:
+        main.mkdir(parents=True, exist_ok=True)
+        _write(_mark_path(MAIN, str(main)), mark)
+    except OSError as error:
+        raise FailedPrecondition(f"{main} cannot be written: {describe_os_error(error)}") from None
+
+
+def _read_record(data: Path) -> tuple[str, dict[str, str], bool]:
+    """The mark, the places of storage classes, and whether the directory of all other blobs is marked."""
     try:
         record = json.loads((data / _RECORD).read_text(encoding="utf-8"))
-        return str(record["mark"]), dict(record["places"])
+        return str(record["mark"]), dict(record["places"]), bool(record.get(MAIN))
     except FileNotFoundError:
-        return secrets.token_hex(16), {}
+        return secrets.token_hex(16), {}, False
     except OSError as error:
         raise FailedPrecondition(f"{data / _RECORD} cannot be read: {describe_os_error(error)}") from None
     except (ValueError, KeyError, TypeError):
@@ -59,9 +77,12 @@ def _read_record(data: Path) -> tuple[str, dict[str, str]]:
         ) from None
 
 
-def _write_record(path: Path, mark: str, places: Mapping[str, str]) -> None:
+def _write_record(path: Path, mark: str, places: Mapping[str, str], has_main: bool) -> None:
+    text = json.dumps({"mark": mark, "places": dict(places), MAIN: has_main})
     try:
-        _write(path, json.dumps({"mark": mark, "places": dict(places)}))
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return
+        _write(path, text)
     except OSError as error:
         raise FailedPrecondition(f"{path} cannot be written: {describe_os_error(error)}") from None
 
@@ -76,7 +97,7 @@ def _read_mark(storage_class: str, root: str) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise FailedPrecondition(f"storage_classes: {root} cannot be read ({describe_os_error(error)})") from None
+        raise FailedPrecondition(f"{root} cannot be read ({describe_os_error(error)})") from None
 
 
 def _check_empty(storage_class: str, root: str, mark: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-from gantry.errors import FailedPrecondition, StatusError, Unavailable
+from gantry.errors import FailedPrecondition, StatusError
 from gantry.resources import ObjectMeta
-from gantry.seams import Blobs, BlobWriter, Check, OpenedObject, without_gaps
+from gantry.seams import Blobs, BlobWriter, Check, OpenedObject
 from gantry.storage.extents import Entry
+from gantry.storage.removal import delete_each
 
 
 class PlacedBlobStore:
@@ -20,7 +21,10 @@ class PlacedBlobStore:
         self._places = dict(sorted(places.items()))
 
     def exists(self) -> bool:
-        return all(store.exists() for store in self._places.values())
+        return not self.missing_places() and all(store.exists() for store in self._places.values())
+
+    def find_absence(self) -> str:
+        return next(iter(self.missing_places().values()), "")
 
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
@@ -59,15 +63,21 @@ class PlacedBlobStore:
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Delete by prefix; a prefix that contains no place applies to all of them."""
-        count = 0
-        for entry in without_gaps(self.list(prefix, start_after, check=check)):
-            if check is not None:
-                check()
-            self.delete(entry.key)
-            count += 1
-        if not self.exists():
-            raise Unavailable("the directory of a storage class is not there any more; is it mounted?")
-        return count
+        store = self._places.get(prefix.partition("/")[0]) if "/" in prefix else None
+        return (
+            delete_each(self, prefix, start_after, check)
+            if store is None
+            else store.delete_prefix(prefix, start_after, check)
+        )
+
+    def missing_places(self) -> dict[str, str]:
+        """The places whose disk is not there, or cannot be read: why, as a sentence to follow the name of the place."""
+        return {place: why for place, store in self._places.items() if (why := store.find_absence())}
+
+    def require_mounted(self) -> None:
+        """Raises DiskAway where a place is missing."""
+        for store in self._places.values():
+            store.require_mounted()
 
     def flush(self) -> None:
         """Flush every place that was written to."""

@@ -12,14 +12,14 @@ from gantry.describing import Read, describe, describe_study_and_series
 from gantry.dicom.json_model import dicom_json
 from gantry.dicom.part10 import MAX_LIVE_HEADER, read_header, read_header_bytes
 from gantry.dicom.updating import rebuild
-from gantry.errors import Aborted, Code, FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted, StatusError
+from gantry.errors import Aborted, Code, FailedPrecondition, InvalidArgument, NotFound, StatusError
 from gantry.ingest import identify
 from gantry.json_patch import apply_patch, require_patch
 from gantry.json_text import parse_json
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.batch_writers import BatchWriters
 from gantry.resources import Failure, Instance, Replacement, StoredInstance
-from gantry.seams import Blobs, BlobWriter, Seams
+from gantry.seams import SYNC_SECONDS, Blobs, BlobWriter, Seams, beat, beat_for
 from gantry.studies.uploads import Request, Uploads
 
 __all__ = ["require_patch", "update_batch", "update_instance"]
@@ -81,17 +81,19 @@ def update_batch(
 
     ``prefix`` is where the call writes to in each place.
     None stands for an instance that the patch leaves as it is: nothing is written for it. What is wrong with one
-    becomes its Failure; ResourceExhausted (our own disk is full) is raised.
+    becomes its Failure; what an operation
+    waits for (``waits_for``) is raised.
     """
     outcomes: list[Replacement | Failure | None] = []
     read: list[Read] = []
     with BatchWriters(blobs, prefix) as writers:
         for instance, place in zip(instances, places, strict=True):
+            beat_for(instance.size)
             try:
                 found = _update(instance, writers.at(place), patch, web_url, blobs)
-            except ResourceExhausted:
-                raise
             except StatusError as error:
+                if error.waits_for is not None:
+                    raise
                 outcomes.append(Failure(instance.path, error.status))
                 continue
             if found is None:
@@ -101,6 +103,7 @@ def update_batch(
             read.append(after)
             outcomes.append(Replacement(instance, after.instance, *describe_study_and_series(before)))
         described = map(_describe_by_own_header, describe(read), read)
+        beat(SYNC_SECONDS)
         writers.flush()
     return [item._replace(after=next(described)) if isinstance(item, Replacement) else item for item in outcomes]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from gantry.dicom.part10 import read_header
-from gantry.errors import StatusError, Unavailable
+from gantry.errors import StatusError
 from gantry.ingest import AWAY
 from gantry.resources import StoredInstance, Uids
 from gantry.seams import Seams, without_gaps
@@ -46,8 +46,7 @@ def _sweep_lot(seams: Seams, lot: int, store_id: int, stopping: threading.Event)
             if stopping.is_set():
                 return False
             segments += _sweep(seams, store_id, keys)
-    if not seams.blobs.exists():
-        raise Unavailable("a directory of blobs is not there any more; is it mounted?")
+    seams.blobs.require_mounted()
     seams.index.uploads.end_upload(lot, segments)
     return True
 

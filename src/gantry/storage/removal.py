@@ -1,0 +1,43 @@
+"""Removing many objects of a store, whatever cannot be removed among them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from gantry.errors import StatusError, Unavailable
+from gantry.resources import ObjectMeta
+from gantry.seams import Check, without_gaps
+
+
+class Removable(Protocol):
+    def list(
+        self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
+    ) -> Iterator[ObjectMeta]: ...
+
+    def delete(self, key: str) -> None: ...
+
+    def require_mounted(self) -> None: ...
+
+
+def delete_each(store: Removable, prefix: str, start_after: str, check: Check | None) -> int:
+    """``delete_prefix`` of a store: what cannot be removed, or listed, hinders nothing beside it."""
+    count, failed = 0, None
+    found = without_gaps(store.list(prefix, start_after, check=check))
+    try:
+        for entry in found:
+            if check is not None:
+                check()
+            try:
+                store.delete(entry.key)
+                count += 1
+            except StatusError as error:
+                if error.waits_for is not None:
+                    raise
+                failed = failed or error
+    except Unavailable as error:
+        failed = failed or error
+    if failed is not None:
+        raise failed
+    store.require_mounted()
+    return count

@@ -1,0 +1,31 @@
+"""The directory that a store lies in, and what tells it from another one that is mounted in its place."""
+
+from __future__ import annotations
+
+import os
+
+
+def find_root(root: bytes) -> tuple[int, int] | None:
+    """The device and inode of a directory: another directory may be mounted there later. None if it does not exist."""
+    try:
+        status = os.stat(root)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def identify_root(root: bytes) -> str:
+    """Its inode, its device, and the file system's own number (statvfs(3)); "" if it does not exist. The number of the
+    device may change with the system's start, that of a file system may be the device's."""
+    try:
+        return f"{os.stat(root).st_ino}:{os.stat(root).st_dev}:{os.statvfs(root).f_fsid}"
+    except OSError:
+        return ""
+
+
+def is_same_root(before: str, now: str) -> bool:
+    """Whether two results of ``identify_root`` are of one directory."""
+    if not before or not now:
+        return before == now
+    (inode, *disks), (other, *others) = before.split(":"), now.split(":")
+    return inode == other and any(one == two for one, two in zip(disks, others, strict=True))

@@ -36,8 +36,8 @@ class Audit:
     """Appends to a file, which log rotation may move away. Raises InvalidArgument if it cannot be created.
 
     ``proxies`` are trusted to name their clients. A line that cannot be written is counted and reported
-    (``AuditFile``), and the call keeps its own answer. With ``is_required`` each call has a line before it acts, too, and is refused
-    where that line cannot be written.
+    (``AuditFile``), and the call keeps its own answer. With ``is_required`` each call has a line before it acts, too,
+    and is refused where that line cannot be written.
     """
 
     def __init__(self, path: str, proxies: Proxies, is_required: bool = False) -> None:

@@ -112,8 +112,9 @@ class LimitedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
+            (end,) = upgrade.args  # of the head
             if self._is_upgrade:
-                self._parse_without_upgrade(data[upgrade.args[0] :])
+                self._parse_without_upgrade(data[end:])
         except httptools.HttpParserError:
             self.send_400_response("")
 

@@ -36,7 +36,7 @@ _PROCESS, _numbers = secrets.token_hex(8), itertools.count()
 
 
 class Audit:
-    """Appends to a file, which log rotation may move away. Raises InvalidArgument if it cannot be created.
+    """Appends to a file, which log rotation may move away. Raises InvalidArgument if it cannot be created. Thread-safe.
 
     ``proxies`` are trusted to name their clients. A line that cannot be written is reported in the log, and the call
     goes on.
@@ -63,7 +63,7 @@ class Audit:
             "callerSuppliedUserAgent": request.headers.get("user-agent", "")[:_MAX_AGENT],
         }
         line = json.dumps(_entry(source, version, method, ids, who, code), ensure_ascii=False)
-        self._file.emit(logging.LogRecord("audit", logging.INFO, "", 0, line, None, None))
+        self._file.handle(logging.LogRecord("audit", logging.INFO, "", 0, line, None, None))
 
 
 class _File(WatchedFileHandler):

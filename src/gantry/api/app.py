@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 
-from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -91,7 +90,7 @@ class App:
         if request.method == "POST" and segments[0] in self._forms:
             body = await self._form(request, self._client(request), MAX_FORM_BYTES)
             form, lane = self._forms[segments[0]], Lane.SIGN_IN if segments[0] in _SIGN_IN else Lane.WRITE
-            return await run_sync(form, self._context, request, body, limiter=self._lanes[lane])
+            return await self._lanes.run(lane, form, self._context, request, body)
         is_read = request.method in ("GET", "HEAD")
         if is_read and segments[0] in self._instant:
             return self._instant[segments[0]](self._context, request)
@@ -100,7 +99,7 @@ class App:
             raise NotFound(f"no such page: {_verb(request)} {request.url.path[:200]}; the API begins at /v1/projects")
         lane = Lane.SIGN_IN if segments[0] in _SIGN_IN else Lane.READ
         async with watch_client(request):
-            return await run_sync(_show, page, self._context, request, limiter=self._lanes[lane])
+            return await self._lanes.run(lane, _show, page, self._context, request)
 
     async def _form(self, request: Request, caller: str, most: int) -> bytes:
         """The body of a form, without its gzip. Raises InvalidArgument past ``most`` bytes."""
@@ -125,7 +124,7 @@ class App:
     async def _take(self, visit: Visit) -> ASGIApp:
         """The answer to a request with a body, of which nothing is read before it is known who may send it."""
         if visit.is_guarded:
-            await run_sync(visit.run, visit.admit, limiter=self._lanes[Lane.READ])
+            await self._lanes.run(Lane.READ, visit.run, visit.admit)
         request, handler = visit.request, visit.method.handler
         caller = visit.caller.name or self._client(request)
         if visit.method.verb not in _WITH_BODY:
@@ -141,7 +140,7 @@ class App:
         async with AsyncExitStack() as stack:
             data = await self._intake.read(request, MAX_BODY_BYTES, caller, stack)
             call = replace(call, content=Body.of_bytes(data, request.headers))
-            return await run_sync(visit.run, _answer_json, handler, call, limiter=self._lanes[Lane.WRITE])
+            return await self._lanes.run(Lane.WRITE, visit.run, _answer_json, handler, call)
 
     async def _answer(self, visit: Visit, make_call: Callable[[], Call]) -> ASGIApp:
         """The answer of a method without a body; ``make_call`` and its handler run in one thread."""
@@ -149,10 +148,10 @@ class App:
         async with watch_client(visit.request):
             if not isinstance(handler, WebHandler):
                 lane = Lane.READ if visit.method.verb == "GET" else Lane.WRITE
-                return await run_sync(visit.run, _begin_json, visit.method, make_call, limiter=self._lanes[lane])
-            begun = await run_sync(visit.run, _begin, handler, make_call, limiter=self._lanes[handler.lane])
+                return await self._lanes.run(lane, visit.run, _begin_json, visit.method, make_call)
+            begun = await self._lanes.run(handler.lane, visit.run, _begin, handler, make_call)
             if isinstance(begun, Later):
-                begun = await run_sync(visit.run, _begin_later, begun, limiter=self._lanes[begun.lane])
+                begun = await self._lanes.run(begun.lane, visit.run, _begin_later, begun)
             return _response(*begun)
 
     def _client(self, request: Request) -> str:

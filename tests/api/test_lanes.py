@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import wait
@@ -16,6 +17,7 @@ import pytest
 from gantry import server
 from gantry.api import app, intake
 from gantry.api.lanes import SLOTS, Lane, Lanes
+from gantry.errors import NotFound
 from gantry.settings.loading import Settings
 from gantry.storage.local_writer import LocalWriter
 from tests.support.dicom import make_instance
@@ -189,14 +191,18 @@ def test_a_thread_takes_the_next_of_its_lane_while_the_event_loop_is_busy() -> N
 
 
 def test_whoever_is_cancelled_leaves_the_queue_and_waits_for_what_has_begun() -> None:
-    begun, end, ended = threading.Event(), threading.Event(), []
+    begun, end = threading.Event(), threading.Event()
+    ended: list[Any] = []
+    problems: list[Any] = []
 
     def hold() -> None:
         begun.set()
         end.wait(SECONDS)
         ended.append(True)
+        raise NotFound("nobody waits for this any more")
 
     async def work() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, problem: problems.append(problem))
         lanes = Lanes(1)
         held = [asyncio.ensure_future(lanes.run(Lane.READ, hold)) for _ in range(SLOTS[Lane.READ])]
         await asyncio.to_thread(begun.wait, SECONDS)
@@ -209,8 +215,11 @@ def test_whoever_is_cancelled_leaves_the_queue_and_waits_for_what_has_begun() ->
         end.set()
         await asyncio.wait(held)
         assert held[0].cancelled() and ended == [True] * len(held)
+        assert all(isinstance(each.exception(), NotFound) for each in held[1:])
 
     asyncio.run(work())
+    gc.collect()
+    assert not problems
 
 
 def test_an_upload_has_no_slot_among_those_that_work_while_the_disk_is_waited_for(

@@ -63,5 +63,5 @@ class Lanes:
         except asyncio.CancelledError:
             if not begun.cancel():
                 with CancelScope(shield=True):
-                    await asyncio.wait([asyncio.wrap_future(begun)])
+                    await asyncio.gather(asyncio.wrap_future(begun), return_exceptions=True)
             raise

@@ -49,7 +49,7 @@ from gantry.dicom.tags import (
     TRANSFER_SYNTAX,
 )
 from gantry.dicom.vr import LONG, SHORT
-from gantry.dicom.walk import Cut, ReadAt, Walk, Watch, tag_name
+from gantry.dicom.walk import KNOWN_META, Cut, ReadAt, Walk, Watch, tag_name
 from gantry.errors import InvalidArgument
 
 MAX_META_ELEMENTS = 1000
@@ -236,7 +236,7 @@ def _require_part10(walk: Walk) -> None:
 
 def _read_meta(walk: Walk) -> str:
     """Walk group 0002, leave ``walk`` at the dataset, and give the transfer syntax."""
-    for _ in range(MAX_META_ELEMENTS):
+    for _ in range(MAX_META_ELEMENTS - walk.pass_known(KNOWN_META).elements):
         if walk.remaining() < 8:
             break
         tag, _vr, header, length = walk.peek()

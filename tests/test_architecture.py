@@ -41,6 +41,7 @@ LAYERS = {
         "listening",
         "server",
         "demo",
+        "generations",
         "client.",
         "settings.",
     ),

@@ -31,15 +31,23 @@ _PRIMARY = 0xFF
 
 def describe_sqlite_error(error: DBAPIError) -> str:
     """What is wrong, without a capital and a full stop. What SQLite says goes to the log."""
-    logger.warning("the index refuses a statement: %s", error.orig)
-    code = _code(error)
-    return _WORDS.get(code, "SQLite refuses a statement; the log has the details")
+    return describe_sqlite_code(_code(error), error.orig)
+
+
+def describe_sqlite_code(code: int, said: BaseException | None) -> str:
+    """The same by a result code, with what SQLite ``said``."""
+    logger.warning("the index refuses a statement: %s", said)
+    return _WORDS.get(code & _PRIMARY, "SQLite refuses a statement; the log has the details")
 
 
 def is_damage(error: DBAPIError) -> bool:
     """Whether the file holds something that SQLite cannot have written."""
-    return _code(error) in _DAMAGE
+    return is_damage_code(_code(error))
+
+
+def is_damage_code(code: int) -> bool:
+    return code & _PRIMARY in _DAMAGE
 
 
 def _code(error: DBAPIError) -> int:
-    return int(getattr(error.orig, "sqlite_errorcode", 0)) & _PRIMARY
+    return int(getattr(error.orig, "sqlite_errorcode", 0))

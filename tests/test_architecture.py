@@ -42,6 +42,7 @@ LAYERS = {
         "listening",
         "server",
         "demo",
+        "generations",
         "client.",
         "settings.",
     ),

@@ -19,6 +19,7 @@ from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
 from gantry.errors import FailedPrecondition, NotFound, PermissionDenied
 from gantry.executors import WorkerPool
+from gantry.generations import join, require_index
 from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
 from gantry.index.sql import SqlIndex
@@ -109,10 +110,14 @@ def open_service_accounts(data: Path, url: str = "") -> ServiceAccounts:
     return ServiceAccounts(data / "service-accounts", (url, f"{url}/", f"{url}/token") if url else ())
 
 
+INDEX = "index.sqlite"
+
+
 class DataDirectory:
     """The directory of one server: index, blobs, buckets. One process and its workers lock it at a time."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, rebuilding: bool = False) -> None:
+        """``rebuilding``: the index may be missing. Raises FailedPrecondition, InvalidArgument."""
         self.path = Path(settings.data).absolute()
         check_directories(self.path, settings.buckets_path, settings.storage_classes)
         try:
@@ -126,6 +131,9 @@ class DataDirectory:
         try:
             require_usable(self.path / "blobs")
             self.marks = keep_places(self.path, settings.storage_classes)
+            self.places = {MAIN: str(self.path / "blobs")} | dict(settings.storage_classes)
+            if not rebuilding:
+                require_index(self.path / INDEX, self.places)
         except BaseException:
             self.close()
             raise
@@ -151,19 +159,21 @@ class DataDirectory:
 
 def open_index(data: Path) -> SqlIndex:
     """The index in a data directory."""
-    return SqlIndex(data / "index.sqlite")
+    return SqlIndex(data / INDEX)
 
 
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories, a process pool."""
     blobs: dict[str, Blobs] = {
         place: LocalBlobs(root, settings.layout == "segments", _name_place(place), directory.marks[place])
-        for place, root in ({MAIN: str(directory.path / "blobs")} | dict(settings.storage_classes)).items()
+        for place, root in directory.places.items()
     }
     # More workers than a small machine has cores: while one waits for the disk another reads and copies.
     workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
+    index = open_index(directory.path)
+    index.database.witness = join(index.generations, directory.places)
     return Seams(
-        index=open_index(directory.path),
+        index=index,
         blobs=PlacedBlobStore(blobs),
         bucket=partial(open_bucket, directory.path, str(settings.buckets_path), settings.bucket_rules),
         executor=WorkerPool(workers, keep_open=(directory.lock,)),

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, select, text
 from sqlalchemy.exc import DatabaseError
@@ -23,7 +23,8 @@ logger = logging.getLogger(__name__)
 
 READERS = 10  # connections; each may fill its cache of 16 MiB
 WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
-SCHEMA_VERSION = "0011"
+SCHEMA_VERSION = "0012"
+_COUNT = "UPDATE generation SET commits = commits + 1 WHERE id = 1 RETURNING commits"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -36,6 +37,7 @@ class Database:
 
     def __init__(self, url: str | Path, now: Callable[[], int] = read_clock) -> None:
         self.now = now
+        self.witness: Witness = _NoWitness()
         self._texts = _Texts()
         self.engine, self.writer, self._anchor = (_open(url, most, self._texts) for most in (READERS, 1, 1))
         self._queue, self._commits = WriterQueue(), Commits()
@@ -55,6 +57,7 @@ class Database:
     def close(self) -> None:
         for engine in (self.engine, self.writer, self._anchor):
             engine.dispose()
+        self.witness.close()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -76,6 +79,8 @@ class Database:
                 self._commits.transaction(connection),
             ):
                 yield connection
+                number = connection.exec_driver_sql(_COUNT).scalar_one()
+            self.witness.note(number)
 
     def settle(self) -> None:
         """Return once it is certain what earlier transactions have written, and all of it is durable: only then may
@@ -97,6 +102,22 @@ class Database:
             self.engine.dispose()
             self.writer.dispose()
             raise
+
+
+class Witness(Protocol):
+    """Keeps the number of the last transaction outside of the index."""
+
+    def note(self, commits: int) -> None:
+        """A transaction is on disk. Returns at once."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class _NoWitness:
+    def note(self, commits: int) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Part:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import random
+import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +14,7 @@ from gantry.errors import Code, NotFound, Status
 from gantry.index.clock import from_micros
 from gantry.index.log_rows import select_errors
 from gantry.index.statements import Statement
-from gantry.index.tables import dataset, operation, progress
+from gantry.index.tables import dataset, operation, progress, trail
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
 from gantry.resources import Failure, Method, Operation, ProgressCounter
 
@@ -25,6 +25,10 @@ _POINT = 1_000_000  # microseconds between two points of progress at least
 _LAST_POINT = Statement(
     select(func.max(progress.c.time)).where(progress.c.operation_id == bindparam("number")), "number"
 )
+_LAST_MILLISECOND = (1 << 42) - 1  # in the year 2109; behind it there is room for as many numbers again
+_STEP_BITS = 30
+_LAST_ID = Statement(select(func.max(operation.c.id)))
+_TRAIL = Statement(select(func.max(trail.c.time)))
 
 
 def count_open_operations(connection: Connection, project: str) -> int:
@@ -64,7 +68,8 @@ def is_in_dataset(name: DatasetName) -> tuple[Any, ...]:
 
 def hide_operations(connection: Connection, dataset_id: int, now: int) -> None:
     """Those of a dataset that goes: they are over, nothing finds them, and ``retention`` removes them in pieces."""
-    values = {"dataset_id": NO_DATASET, "runner": "", "end_time": func.coalesce(operation.c.end_time, now)}
+    end = latest(connection, now)
+    values = {"dataset_id": NO_DATASET, "runner": "", "end_time": func.coalesce(operation.c.end_time, end)}
     connection.execute(update(operation).where(operation.c.dataset_id == dataset_id).values(values))
 
 
@@ -101,15 +106,32 @@ def note_progress(connection: Connection, row: Row[Any], done: int, now: int) ->
         connection.execute(insert(progress), {"operation_id": row.id, "time": now, "done": done})
 
 
+def latest(connection: Connection, now: int) -> int:
+    """When something ends: not before the time up to which the clock was followed. Where it was set back, what ends
+    now would look old when it is right again."""
+    return max(now, _TRAIL.execute(connection).scalar() or 0)
+
+
 def insert_done_operation(
     connection: Connection, now: int, *, method: Method, request: dict[str, Any] | None = None, **columns: Any
 ) -> int:
     """An operation that was over when it was created; its number."""
-    row = {"id": make_id(now), "method": method.value, "request": json.dumps(request or {}), "checkpoint": b""}
-    connection.execute(insert(operation), row | columns | {"create_time": now, "end_time": now})
+    row = {
+        "id": make_id(connection, now),
+        "method": method.value,
+        "request": json.dumps(request or {}),
+        "checkpoint": b"",
+    }
+    end = latest(connection, now)
+    connection.execute(insert(operation), row | columns | {"create_time": now, "end_time": end})
     return int(row["id"])
 
 
-def make_id(now: int) -> int:
-    """Nineteen digits that sort by creation: milliseconds, then chance."""
-    return (now // 1000 << 20) | random.SystemRandom().getrandbits(20)
+def make_id(connection: Connection, now: int) -> int:
+    """A number above all that are there: milliseconds, then chance. Where the clock was set back, or stands still, it
+    follows the last number by chance, so that an index put back from a backup does not repeat those it does not know.
+    """
+    milliseconds = min(max(now // 1000, 0), _LAST_MILLISECOND)
+    made = (milliseconds << 20) | secrets.randbits(20)
+    last = _LAST_ID.execute(connection).scalar() or 0
+    return made if made > last else int(last) + 1 + secrets.randbits(_STEP_BITS)

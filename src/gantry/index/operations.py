@@ -52,6 +52,7 @@ from gantry.index.operation_rows import (
     get_operation,
     get_operations,
     is_in_dataset,
+    latest,
     make_id,
     note_progress,
     select_operations,
@@ -89,7 +90,7 @@ class Operations(Part):
                     "wait for some of them to end, or cancel some"
                 )
             row = {
-                "id": make_id(now),
+                "id": make_id(connection, now),
                 "dataset_id": get_dataset_row(connection, parent).id,
                 "store": store,
                 "store_id": store_id,
@@ -273,7 +274,7 @@ def _finish(connection: Connection, row: Row[Any], now: int, error: Status | Non
         update(operation)
         .where(operation.c.id == row.id)
         .values(
-            end_time=max(now, row.create_time),
+            end_time=max(latest(connection, now), row.create_time),
             listed=row.listed if entries else row.success + row.failure,
             error_code=None if error is None else int(error.code),
             error_message=None if error is None else error.message,

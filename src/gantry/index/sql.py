@@ -11,6 +11,7 @@ from gantry.index.database import Database
 from gantry.index.deletion import Deletion
 from gantry.index.description import Descriptions
 from gantry.index.garbage import Garbage
+from gantry.index.generations import Generations
 from gantry.index.instances import Instances
 from gantry.index.logs import Logs
 from gantry.index.metrics import StoreMetrics
@@ -44,6 +45,7 @@ class SqlIndex:
         self.deletion = Deletion(self.database)
         self.garbage = Garbage(self.database)
         self.segments = Segments(self.database)
+        self.generations = Generations(self.database)
         self.description = Descriptions(self.database)
 
     def settle(self) -> None:

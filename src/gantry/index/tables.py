@@ -336,3 +336,20 @@ session = Table(
     Column("ends", BigInteger, nullable=False, index=True),
     sqlite_with_rowid=False,
 )
+
+# One row. ``mark`` is that of the places of blobs, too. Every transaction adds one to ``commits``, and the places are
+# told, so that an older index put back beside newer blobs is noticed. ``rebuilding``: not all blobs have rows yet.
+generation = Table(
+    "generation",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("mark", Text, nullable=False),
+    _count("commits"),
+    Column("rebuilding", Boolean, nullable=False, server_default=text("0")),
+)
+
+# The places that have the mark.
+generation_place = Table("generation_place", metadata, Column("place", Text, primary_key=True), sqlite_with_rowid=False)
+
+# One row: how far the clock has been followed; see ``retention``.
+trail = Table("trail", metadata, Column("id", Integer, primary_key=True), Column("time", BigInteger, nullable=False))

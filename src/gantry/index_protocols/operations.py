@@ -151,6 +151,11 @@ class LogIndex(Protocol):
 class RetentionIndex(Protocol):
     """Removal of operations that are older than the retention."""
 
+    def follow_clock(self) -> datetime:
+        """The present time, as far as it is sure: a clock that jumps ahead is followed slowly, and one that is set back
+        at once. To be called again and again; what happens in between is not seen."""
+        ...
+
     def expire_operations(self, before: datetime, limit: int = 500) -> int:
         """Hide up to ``limit`` operations that ended before a time. Returns their number."""
         ...

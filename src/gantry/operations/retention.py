@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from gantry.errors import StatusError
 from gantry.resources import Operation
@@ -20,7 +20,7 @@ def sweep_operations(seams: Seams, stopping: threading.Event) -> None:
     the next sweep continues. Returns soon after ``stopping`` is set.
     """
     if seams.retention_days:
-        before = datetime.now(UTC) - timedelta(days=seams.retention_days)
+        before = seams.index.retention.follow_clock() - timedelta(days=seams.retention_days)
         while seams.index.retention.expire_operations(before) and not stopping.is_set():
             pass
     while not stopping.is_set() and seams.index.retention.purge_operation():

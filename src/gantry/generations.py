@@ -1,0 +1,91 @@
+"""Whether an index and the blobs in its places belong together: looked at by every start, before anything is written.
+
+Index and places have the same mark. The places also know how many transactions that index had written: an index that
+has fewer was put back from a backup, beside blobs that it does not know. They stay: see ``Generations.follow``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from gantry.errors import FailedPrecondition
+from gantry.index.generations import Generation, Generations, read_generation
+from gantry.operations.blob_keys import format_sortable
+from gantry.storage.generation_marks import Mark, MarkWriter, holds_blobs, read_mark, write_mark
+
+logger = logging.getLogger(__name__)
+
+REBUILD = "`gantry storage rebuild` makes a new one from the stored instances"
+
+
+def require_index(path: Path, places: Mapping[str, str]) -> None:
+    """Refuse a start in which rows and blobs do not fit. ``places``: place → the directory that holds its directory.
+
+    Changes nothing. Raises FailedPrecondition.
+    """
+    found = read_generation(path)
+    if found is None:
+        _require_empty(path, places)
+        return
+    if found.rebuilding:
+        raise FailedPrecondition(
+            f"{path} is not complete: a rebuild has not ended", advice="run `gantry storage rebuild` again"
+        )
+    for place, root in places.items():
+        mark = read_mark(root, place)
+        # An index that has no place yet was made, or brought up to date, just now: ``join`` was interrupted.
+        if mark is not None and mark.mark != found.mark and found.places and holds_blobs(root, place):
+            raise FailedPrecondition(
+                f"{path} and {root}/{place} do not belong together: the blobs there are those of another index",
+                advice=f"put back the index or the blobs that belong to the other, or move one of them away; {REBUILD}",
+            )
+        if mark is None and place in found.places:
+            raise FailedPrecondition(
+                f"{path} and {root}/{place} do not belong together: the directory has no mark, so it is not the one "
+                "that holds the blobs of this index; is it mounted?",
+                advice="mount it, or put it back from a backup with its file "
+                f"{place}.generation, which stands beside it",
+            )
+
+
+def _require_empty(path: Path, places: Mapping[str, str]) -> None:
+    for place, root in places.items():
+        if holds_blobs(root, place):
+            state = "is empty" if path.exists() else "is missing"
+            raise FailedPrecondition(
+                f"{path} {state}, but {root}/{place} holds stored instances",
+                advice=f"put the index back from a backup; or {REBUILD}; or, to begin anew, move {root}/{place} away",
+            )
+
+
+def join(generations: Generations, places: Mapping[str, str]) -> MarkWriter:
+    """Give the mark of the index to places that have none, and go on with an older index. Returns what tells the places
+    of transactions. Raises FailedPrecondition."""
+    found = generations.get()
+    marks = {place: read_mark(root, place) for place, root in places.items()}
+    # Blobs that have a mark already, and an index of an older version: that was put back from a backup as well.
+    written = (mark.commits for place, mark in marks.items() if mark and _is_known(mark, found, places[place], place))
+    commits = max(found.commits, *written, 0)
+    if commits > found.commits:
+        logger.warning(
+            "the index is older than the blobs beside it: it has %d of %d transactions. Instances that were stored "
+            "since are not in it; their bytes stay, and `gantry storage rebuild` can take them up",
+            *(found.commits, commits),
+        )
+        generations.follow(commits, _prefix_of)
+    for place, mark in marks.items():
+        if mark is None or mark.mark != found.mark:
+            write_mark(places[place], place, Mark(found.mark, 0))
+        if place not in found.places:
+            generations.add_place(place)
+    return MarkWriter(places)
+
+
+def _is_known(mark: Mark, found: Generation, root: str, place: str) -> bool:
+    return mark.mark == found.mark or holds_blobs(root, place)
+
+
+def _prefix_of(store_id: int, operation: int, attempt: int) -> str:
+    return f"{store_id}/{operation}/{format_sortable(attempt)}-"

@@ -1,0 +1,116 @@
+"""The generation of an index: what must agree with the blobs beside it. ``gantry.generations`` compares them."""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import NamedTuple
+
+from sqlalchemy import Connection, delete, select, text, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from gantry.errors import FailedPrecondition
+from gantry.index.database import Part
+from gantry.index.refusals import RESTORE, describe_sqlite_error, is_damage
+from gantry.index.tables import dicom_store, generation, generation_place, operation, upload
+
+JUMP_BITS = 40
+"""Numbers that an index gives out go on behind a random one of so many bits where it may have given out others that it
+does not know: two such jumps meet with a chance of one in 10^12, and 2^63 has room for millions of them."""
+
+ATTEMPTS = 1_000_000_000
+"""More than an operation has: one begins every five seconds at most."""
+
+PrefixOf = Callable[[int, int, int], str]
+"""Store, operation, attempt → what the keys of its blobs begin with."""
+
+
+class Generation(NamedTuple):
+    """``mark`` is empty in the index of an older version."""
+
+    mark: str
+    commits: int = 0
+    rebuilding: bool = False
+    places: frozenset[str] = frozenset()
+
+
+def read_generation(path: Path) -> Generation | None:
+    """That of an index which is not open; None where there is no index: no file, or one without tables. Changes
+    nothing. Raises FailedPrecondition where the file cannot be read."""
+    if not path.exists():
+        return None
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=30)) as connection:
+            return _read(connection)
+    except sqlite3.Error as error:
+        raise FailedPrecondition(
+            f"{path} cannot be used as an index: {describe_sqlite_error(error)}",
+            advice=RESTORE if is_damage(error) else "",
+        ) from None
+
+
+def _read(connection: sqlite3.Connection) -> Generation | None:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if "alembic_version" not in tables:
+        return None
+    if "generation" not in tables:
+        return Generation("")
+    row = connection.execute("SELECT mark, commits, rebuilding FROM generation").fetchone()
+    places = frozenset(place for (place,) in connection.execute("SELECT place FROM generation_place"))
+    return Generation(row[0], row[1], bool(row[2]), places)
+
+
+class Generations(Part):
+    """What the start of a server reads and writes."""
+
+    def get(self) -> Generation:
+        with self.database.read() as connection:
+            row = connection.execute(select(generation)).one()
+            places = connection.execute(select(generation_place.c.place)).scalars()
+            return Generation(row.mark, row.commits, row.rebuilding, frozenset(places))
+
+    def add_place(self, place: str) -> None:
+        """The place has the mark, durably."""
+        with self.database.write() as connection:
+            connection.execute(upsert(generation_place).values(place=place).on_conflict_do_nothing())
+
+    def begin_rebuilding(self, mark: str) -> None:
+        """Rows are made for blobs that have none. ``mark`` is that of the blobs, empty to keep the present one."""
+        with self.database.write() as connection:
+            connection.execute(update(generation).values({"rebuilding": True} | ({"mark": mark} if mark else {})))
+
+    def end_rebuilding(self) -> None:
+        with self.database.write() as connection:
+            connection.execute(update(generation).values(rebuilding=False))
+
+    def follow(self, commits: int, prefix_of: PrefixOf) -> None:
+        """Go on beside blobs that ``commits`` transactions have written, of which this index does not know all.
+
+        What it has not finished may have been finished by those. So it gives up the right to delete what it does not
+        know: uploads and operations that are not done begin behind everything that may be there. And the numbers of
+        stores and uploads jump, so that no directory is used twice.
+        """
+        with self.database.write() as connection:
+            connection.execute(delete(upload))
+            _restart_operations(connection, prefix_of)
+            for table in (dicom_store, upload):
+                _jump(connection, table.name)
+            connection.execute(update(generation).values(commits=commits + 1))
+
+
+def _restart_operations(connection: Connection, prefix_of: PrefixOf) -> None:
+    columns = operation.c.id, operation.c.store_id, operation.c.attempt
+    for row in connection.execute(select(*columns).where(operation.c.end_time.is_(None))).all():
+        attempt = row.attempt + ATTEMPTS
+        values = {"attempt": attempt, "blob_prefix": prefix_of(row.store_id, row.id, attempt)}
+        connection.execute(update(operation).where(operation.c.id == row.id).values(values))
+
+
+def _jump(connection: Connection, table: str) -> None:
+    """The next number of a table with numbers that are never used again (sqlite.org/autoinc.html)."""
+    far = {"name": table, "far": secrets.randbits(JUMP_BITS)}
+    if not connection.execute(text("UPDATE sqlite_sequence SET seq = seq + :far WHERE name = :name"), far).rowcount:
+        connection.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :far)"), far)

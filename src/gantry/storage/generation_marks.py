@@ -1,0 +1,145 @@
+"""Marks of places: which index their blobs belong to, and how far that index has come.
+
+``ROOT/PLACE.generation`` stands beside the directory ``ROOT/PLACE`` of the blobs: two lines, the mark and the number of
+the last transaction that was reported, in digits of a fixed count. The number is written in place, soon after the
+transaction and not before, and is on the disk some seconds later. So it never says more than the index that has written
+it, and an index that says less is an older one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from gantry.errors import FailedPrecondition
+from gantry.system_errors import describe_os_error
+
+logger = logging.getLogger(__name__)
+
+_DIGITS = 20  # of 2^63, and one more
+_FORM = re.compile(rf"([0-9a-f]{{32}})\n([0-9]{{{_DIGITS}}})\n")
+_NUMBER_AT = 33  # bytes before the number
+_SYNC_SECONDS = 5
+
+
+class Mark(NamedTuple):
+    mark: str
+    commits: int
+
+
+def mark_path(root: str, place: str) -> Path:
+    return Path(root) / f"{place}.generation"
+
+
+def read_mark(root: str, place: str) -> Mark | None:
+    """None where the place has none. Raises FailedPrecondition."""
+    path = mark_path(root, place)
+    try:
+        found = _FORM.fullmatch(path.read_text(encoding="ascii", errors="replace"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise FailedPrecondition(f"{path} cannot be read: {describe_os_error(error)}") from None
+    if not found:
+        raise FailedPrecondition(
+            f"{path} is damaged: it says which index the blobs beside it belong to", advice="put it back from a backup"
+        )
+    return Mark(found[1], int(found[2]))
+
+
+def write_mark(root: str, place: str, mark: Mark) -> None:
+    """Durable on return. Raises FailedPrecondition."""
+    path = mark_path(root, place)
+    temporary = path.with_name(f".{path.name}.new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="ascii") as file:
+            file.write(f"{mark.mark}\n{mark.commits:0{_DIGITS}d}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+    except OSError as error:
+        raise FailedPrecondition(f"{path} cannot be written: {describe_os_error(error)}") from None
+
+
+def holds_blobs(root: str, place: str) -> bool:
+    """Whether there is any file in the directory of a place."""
+    return any(names for _, _, names in os.walk(os.path.join(root, place)))
+
+
+class MarkWriter:
+    """Writes the number of the last transaction into the marks of all places, in a thread of its own: a disk that hangs
+    holds nobody up. ``places``: place → root."""
+
+    def __init__(self, places: Mapping[str, str]) -> None:
+        """Raises FailedPrecondition."""
+        self._files = {place: _open(root, place) for place, root in places.items()}
+        self._commits = self._written = self._synced = 0
+        self._wake = threading.Event()
+        self._closing = False
+        self._failed: set[str] = set()
+        self._thread = threading.Thread(target=self._work, name="marks", daemon=True)
+        self._thread.start()
+
+    def note(self, commits: int) -> None:
+        self._commits = commits
+        self._wake.set()
+
+    def close(self) -> None:
+        """Return when the last number is on the disks, or soon where one of them hangs."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(_SYNC_SECONDS)
+
+    def _work(self) -> None:
+        last = time.monotonic()
+        while not self._closing:
+            self._wake.wait(_SYNC_SECONDS if self._synced < self._written else None)
+            self._wake.clear()
+            self._write()
+            if self._closing or time.monotonic() - last >= _SYNC_SECONDS:
+                self._sync()
+                last = time.monotonic()
+        for fd in self._files.values():
+            os.close(fd)
+
+    def _write(self) -> None:
+        commits = self._commits
+        if commits != self._written:
+            self._on_each(lambda fd: os.pwrite(fd, f"{commits:0{_DIGITS}d}".encode(), _NUMBER_AT))
+            self._written = commits
+
+    def _sync(self) -> None:
+        if self._synced != self._written:
+            self._on_each(os.fsync)
+            self._synced = self._written
+
+    def _on_each(self, act: Callable[[int], object]) -> None:
+        for place, fd in self._files.items():
+            try:
+                act(fd)
+            except OSError as error:
+                if place not in self._failed:
+                    logger.warning("the mark of %s cannot be written: %s", place, describe_os_error(error))
+                self._failed.add(place)
+            else:
+                self._failed.discard(place)
+
+
+def _open(root: str, place: str) -> int:
+    path = mark_path(root, place)
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise FailedPrecondition(f"{path} cannot be written: {describe_os_error(error)}") from None

@@ -57,8 +57,9 @@ def test_run_installs_once_and_again_after_a_change(copy: Path) -> None:
 
 def test_run_knows_the_tasks(copy: Path) -> None:
     calls(copy)
-    assert calls(copy, "test", "-k", "a b") == ["pytest -n 2 -m not slow -k a b"]
-    assert calls(copy, "test-slow") == ["pytest -m slow"]
+    assert calls(copy, "test", "-k", "a b") == ["pytest -p no:randomly -n 2 -m not slow -k a b"]
+    assert calls(copy, "test-slow") == ["pytest -p no:randomly -m slow"]
+    assert calls(copy, "test-random", "tests/api") == ["pytest -n 2 -m not slow --randomly-seed=1 tests/api"]
     audit = f"pip-audit --require-hashes --disable-pip --requirement {copy}/requirements/dev.txt"
     assert calls(copy, "audit") == [audit]
     check, forms = "check-jsonschema --quiet --builtin-schema vendor.", ".github/ISSUE_TEMPLATE"
@@ -71,6 +72,6 @@ def test_run_knows_the_tasks(copy: Path) -> None:
         "actionlint ",
     ]
     assert calls(copy, "lint") == lint
-    assert calls(copy, "check") == [*lint, audit, "pytest -n 2 -m not slow"]
+    assert calls(copy, "check") == [*lint, audit, "pytest -p no:randomly -n 2 -m not slow"]
     assert calls(copy, "bench", "import_rate") == ["python -m benchmarks import_rate"]
     assert calls(copy, "serve", "--port", "1") == ["gantry serve --port 1"]

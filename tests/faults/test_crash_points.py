@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gantry.errors import ResourceExhausted
+from gantry.errors import NoRoom
 from gantry.operations import import_dicom_data as verb
 from gantry.operations.batches import FIRST_ITEMS, MAX_ITEMS
 from gantry.operations.blob_keys import sweep_attempt
@@ -105,7 +105,7 @@ class Full(WrappedWriter):
     def _take_room(self) -> None:
         self.room -= 1
         if self.room < 0:
-            raise ResourceExhausted("cannot be written, the disk is full")
+            raise NoRoom("cannot be written, the disk is full")
 
 
 class FullDisk(LocalBlobs):
@@ -123,13 +123,15 @@ def count_first(count: verb.Count) -> verb.Count:
     return count
 
 
-def test_a_full_disk_ends_the_operation_and_keeps_what_was_stored(
+def test_on_a_full_disk_the_operation_waits_and_keeps_what_was_stored(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(verb.Count, "__enter__", count_first)
     seams = replace(house.seams, blobs=FullDisk(str(house.data / "blobs")))
-    operation = house.carry_to_the_end(seams)
-    assert operation.error is not None and operation.error.code == ResourceExhausted.code
+    with pytest.raises(NoRoom):
+        house.carry_to_the_end(seams)
+    operation = house.seams.index.operations.get_operation(house.created.name)
+    assert not operation.done
     done = operation.counter.success + operation.counter.failure
     assert done == sum(min(FIRST_ITEMS << number, MAX_ITEMS) for number in range(2)), "two batches"
     assert operation.counter.pending == house.scene.count - done

@@ -7,12 +7,13 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
+from gantry.storage.extents import OWN_BYTES
 from tests.dicomweb.instances import instance
 from tests.faults.failing import Faults
 from tests.faults.mounts import away, mounted, remount
@@ -29,10 +30,13 @@ def serving(tmp_path: Path, **env: str) -> Iterator[GantryServer]:
     try:
         yield server
     finally:
-        server.process.kill()
-        server.process.wait()
-        for worker in children(server.process.pid):
-            os.kill(worker, signal.SIGKILL)
+        if server.process.poll() is None:
+            workers = children(server.process.pid)
+            server.process.kill()
+            server.process.wait()
+            for worker in workers:  # those that hang, or were stopped, do not end with their server
+                with suppress(ProcessLookupError):
+                    os.kill(worker, signal.SIGKILL)
 
 
 def waiting(server: GantryServer, name: str) -> Json:
@@ -144,7 +148,7 @@ def test_a_disk_of_the_server_that_goes_away_is_waited_for(tmp_path: Path) -> No
         server = stack.enter_context(serving(tmp_path))
         scene = Scene(server.buckets / "source", 2500)
         store = server.create_store("d", "s")
-        assert stow(server, store, 1).status_code == 200
+        assert stow(server, store, 1, OWN_BYTES).status_code == 200
         name = server.import_(store, "gs://source/**")
         server.wait_until(lambda: sum(counts(server.operation(name))) > 0)
         with away(blobs):
@@ -159,7 +163,7 @@ def test_a_disk_of_the_server_that_goes_away_is_waited_for(tmp_path: Path) -> No
             assert list(blobs.rglob("*")) == []
         assert counts(server.wait(name)) == (scene.success, scene.failure)
         # What was deleted while the disk was away goes when it is back.
-        server.wait_until(lambda: not list(blobs.rglob("main/*/stow/*/*.seg")))
+        server.wait_until(lambda: not list(blobs.rglob("main/*/stow/*/*.dcm")))
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO])

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gantry.errors import Code, Status, Unavailable
+from gantry.errors import Code, NoWorker, Status, Unavailable
 from gantry.executors import WorkerDied
 from gantry.operations.batches import (
     ATTEMPTS_ALONE,
@@ -214,3 +214,28 @@ def test_an_item_that_kills_its_worker_is_an_internal_failure() -> None:
 def test_an_item_that_takes_too_long_has_exceeded_its_deadline() -> None:
     failure = describe_death("gs://b/a", "wrote this instance", WorkerTimedOut(60))
     assert failure.status.code is Code.DEADLINE_EXCEEDED and "60 seconds" in failure.status.message
+
+
+def hanging(*items: int) -> list[int]:
+    """The outcomes of ten items, of which these take their workers with them without a sign of life."""
+
+    def submit(_number: int, batch: Sequence[int], _offset: int) -> Future[list[int]]:
+        future: Future[list[int]] = Future()
+        if set(items) & set(batch):
+            future.set_exception(WorkerTimedOut(60))
+        else:
+            future.set_result([10 * item for item in batch])
+        return future
+
+    with closing(run_in_order(submit, [list(range(10))], 1, lambda item, _error: -item)) as results:
+        return [outcome for _, _, outcomes in results for outcome in outcomes]
+
+
+@pytest.mark.parametrize("items", [(3,), (3, 4), (1, 2, 4, 5, 7, 8)])
+def test_what_hangs_alone_is_the_cause_itself(items: tuple[int, ...]) -> None:
+    assert hanging(*items) == [-item if item in items else 10 * item for item in range(10)]
+
+
+def test_several_in_a_row_that_hang_are_not_the_cause() -> None:
+    with pytest.raises(NoWorker, match="3 objects in a row"):
+        hanging(3, 4, 5)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import closing, suppress
 
 from gantry.errors import Cancelled, Internal, StatusError, TakenOver
 from gantry.operations.blob_keys import sweep_attempt, sweep_uncommitted
@@ -65,6 +65,8 @@ def run_operation(
             raise
         except StatusError as failed:
             if failed.waits_for is not None:
+                with suppress(StatusError):  # while it waits it takes no room; the next attempt tries again
+                    sweep_uncommitted(seams, operation, stop)
                 raise
             error, subject = failed.status, failed.resource
         except Exception:

@@ -73,7 +73,7 @@ def sync_directories(root: bytes, names: Collection[bytes]) -> None:
         except FileNotFoundError:
             pass  # all that lay in it is deleted already
         except OSError as error:
-            raise NotKept(error.errno, error.strerror) from None
+            raise NotKept(error.errno, os.strerror(error.errno or errno.EIO)) from None
 
 
 def _climb(directory: bytes) -> list[bytes]:

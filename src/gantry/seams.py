@@ -160,6 +160,14 @@ class Blobs(BlobStore, Protocol):
         """Delete blobs as ``delete`` does, durable on return; the errors of those that could not be deleted."""
         ...
 
+    def missing_places(self) -> dict[str, str]:
+        """Place → why it cannot be used, as a sentence without a full stop. Empty where all are there."""
+        ...
+
+    def full_places(self) -> dict[str, str]:
+        """Place → that its disk has no room for instances. Empty where all have."""
+        ...
+
     def entries(self, segment: str) -> Iterator[Entry]:
         """What the tables of contents of a segment say, without the instances that have been freed since. What was
         written but not flushed before a crash stands in none. Raises NotFound, Unavailable."""

@@ -49,6 +49,9 @@ class Audit:
         except OSError as error:
             raise InvalidArgument(f"audit_log {path}: {describe_os_error(error)}") from None
 
+    def find_trouble(self) -> str:
+        return self._file.find_trouble()
+
     def record(
         self,
         request: Request,
@@ -72,6 +75,13 @@ class _File(WatchedFileHandler):
     def _open(self) -> TextIOWrapper:
         fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         return open(fd, "a", encoding=self.encoding, errors=self.errors)
+
+    def find_trouble(self) -> str:
+        try:
+            os.close(os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            return f"the audit log cannot be written: {describe_os_error(error)}"
+        return ""
 
     def handleError(self, record: logging.LogRecord) -> None:
         logger.exception("a line of the audit log cannot be written")

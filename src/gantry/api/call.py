@@ -51,6 +51,10 @@ class AuditSink(Protocol):
         code: Code,
     ) -> None: ...
 
+    def find_trouble(self) -> str:
+        """Why no line can be written now, in one sentence without a full stop; "" where it can."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Context:

@@ -23,12 +23,6 @@ def healthz(_context: Context, _request: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
-def readyz(context: Context, _request: Request) -> Response:
-    """Answers if the index does. Raises Unavailable."""
-    context.seams.index.garbage.list_deleted_stores()
-    return PlainTextResponse("ok\n")
-
-
 def metrics(context: Context, request: Request) -> Response:
     """Prometheus text format, for authenticated callers."""
     Inside(context, request)

@@ -9,7 +9,7 @@ import time
 from collections import deque
 from contextlib import suppress
 
-from gantry.errors import Interrupted, NotFound, TakenOver
+from gantry.errors import Interrupted, NotFound, StatusError, TakenOver
 from gantry.operations.attempt import run_operation
 from gantry.operations.blob_keys import sweep_uncommitted
 from gantry.operations.commits import Totals
@@ -87,6 +87,8 @@ class Runner:
                 if operation is not None:
                     self._run(operation)
                     continue
+            except StatusError as error:
+                logger.warning("operations wait: %s", error.message)
             except Exception:
                 logger.exception("an unexpected error in a runner; it continues")
             self._wake.acquire(timeout=_LOOK_SECONDS)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
+from gantry.seams import MAIN
 from gantry.storage.contents import read_tables
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
@@ -15,6 +16,7 @@ from gantry.storage.local_deletion import free_extents, group_by_segment
 from gantry.storage.local_extents import GONE, free_extent, free_locked, is_freed, open_extent, open_to_free
 from gantry.storage.local_writer import LocalWriter
 from gantry.storage.new_files import sync_directories
+from gantry.storage.room import read_room
 
 
 class LocalBlobs(LocalBlobStore):
@@ -26,6 +28,21 @@ class LocalBlobs(LocalBlobStore):
 
     def writer(self, prefix: str) -> LocalWriter:
         return LocalWriter(self, prefix, self._own_bytes)
+
+    def missing_places(self) -> dict[str, str]:
+        """Of the only place that this is."""
+        try:
+            there = self.exists()
+            self.require_mounted()
+        except StatusError as error:
+            return {MAIN: error.message}
+        return {} if there else {MAIN: "its directory is not there; is it mounted?"}
+
+    def full_places(self) -> dict[str, str]:
+        room = read_room(self.root)
+        if room is None or room[0] >= room[1]:
+            return {}
+        return {MAIN: f"its disk is full: {room[0]:,} bytes are free, of which {room[1]:,} are left to the index"}
 
     def open(self, key: str) -> LocalObject:
         extent = parse_extent(key)

@@ -52,7 +52,8 @@ def damage(server: GantryServer, table: str) -> None:
     store = server.create_store("d", "s")
     for number in range(60):
         data = instance((f"1.{number}", f"1.{number}.1", f"1.{number}.1.1"), PatientName=f"N{number}" * 20)
-        server.call("POST", f"v1/{store}/dicomWeb/studies", content=data, headers={"content-type": "application/dicom"})
+        address, headers = f"v1/{store}/dicomWeb/studies", {"content-type": "application/dicom"}
+        assert server.request("POST", address, content=data, headers=headers).status_code == 200
     server.stop()
     path = server.data / "index.sqlite"
     with sqlite3.connect(path) as connection:

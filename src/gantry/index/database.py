@@ -131,7 +131,7 @@ def with_reserve(
     """For what makes room, or ends what takes it: where the disk is full it is done once more, with the reserve."""
 
     @wraps(call)
-    def run(self: Subject, *args: Given.args, **kw: Given.kwargs) -> Result:
+    def run(self: Subject, /, *args: Given.args, **kw: Given.kwargs) -> Result:
         try:
             return call(self, *args, **kw)
         except Full:

@@ -186,6 +186,10 @@ class Blobs(BlobStore, Protocol):
         """Place → why it cannot be used: its disk is not mounted, or cannot be read. Empty where all are there."""
         ...
 
+    def full_places(self) -> dict[str, str]:
+        """Place → that its disk has no room for instances. Empty where all have."""
+        ...
+
     def find_absence(self) -> str:
         """Why the directory is not there, to follow its name; "" where it is."""
         ...

@@ -21,7 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from starlette.types import Receive, Scope, Send
 
-from gantry.api import discovery, pages, tokens, viewer
+from gantry.api import discovery, pages, readiness, tokens, viewer
 from gantry.api.app import App, FormHandler, PageHandler
 from gantry.api.audit import Audit
 from gantry.api.call import Context
@@ -42,7 +42,7 @@ from gantry.studies.uploads import Uploads
 logger = logging.getLogger(__name__)
 
 _PAGES: dict[str, PageHandler] = {
-    "readyz": pages.readyz,
+    "readyz": readiness.readyz,
     "metrics": pages.metrics,
     "logs": pages.logs,
     "viewer": viewer.viewer,

@@ -41,7 +41,7 @@ class Audit:
     """
 
     def __init__(self, path: str, proxies: Proxies, is_required: bool = False) -> None:
-        self._proxies, self._is_required = proxies, is_required
+        self._proxies, self.is_required = proxies, is_required
         self.file = AuditFile(path)
         try:
             self.file.open()
@@ -52,7 +52,7 @@ class Audit:
         self, request: Request, version: str, method: MethodInfo, ids: Sequence[str], who: Caller | Principal
     ) -> str:
         """Before a call acts: the id of the call, "" where lines are not required. Raises Unavailable."""
-        if not self._is_required:
+        if not self.is_required:
             return ""
         call = _make_id()
         if not self._write(request, version, method, ids, who, Code.OK, {"id": call, "first": True}):
@@ -78,11 +78,6 @@ class Audit:
     def describe_loss(self) -> str:
         """What is wrong with the log now, "" for nothing. It tries to write what could not be written before."""
         return self.file.describe_loss()
-
-    def require(self) -> None:
-        """Raises Unavailable where every call would be refused."""
-        if self._is_required and self.describe_loss():
-            raise Unavailable("the audit log cannot be written, so every call is refused")
 
     def _write(
         self,

@@ -57,9 +57,14 @@ class AuditSink(Protocol):
         call: str = "",
     ) -> None: ...
 
-    def describe_loss(self) -> str: ...
+    @property
+    def is_required(self) -> bool:
+        """Whether calls are refused while no line can be written."""
+        ...
 
-    def require(self) -> None: ...
+    def describe_loss(self) -> str:
+        """Why no line can be written now, in one sentence without a full stop; "" where it can."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

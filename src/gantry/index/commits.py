@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from gantry.index.refusals import OutcomeUnknown, describe_sqlite_error, is_damage
+from gantry.index.refusals import OutcomeUnknown, describe_sqlite_error, is_damage, is_full
+from gantry.index.reserve import Reserve
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +25,9 @@ class Commits:
     """``certain``: all transactions so far are either durable or gone for good. It is not certain at the start: what a
     process has written that was killed is seen, and may not be durable yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, reserve: Reserve) -> None:
         self.certain = False
+        self._reserve = reserve
 
     @contextmanager
     def transaction(self, connection: Connection) -> Iterator[None]:
@@ -33,11 +35,13 @@ class Commits:
 
         Raises what SQLite raises where nothing was written, and OutcomeUnknown where that is not certain.
         """
+        self._reserve.make_room()
         connection.exec_driver_sql("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
+        except BaseException as error:
             _roll_back(connection)
+            self._give_room(error)
             raise
         self._commit(connection)
         self.certain = True
@@ -48,8 +52,14 @@ class Commits:
         except BaseException as error:
             self.certain = False
             _replace(connection)
+            self._give_room(error)
             self._undo(connection, error)
             raise
+
+    def _give_room(self, error: BaseException) -> None:
+        """A quota may be used up while the disk has room."""
+        if is_full(error):
+            self._reserve.give_up()
 
     def _undo(self, connection: Connection, error: BaseException) -> None:
         try:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, select, text
 from sqlalchemy.exc import DatabaseError
@@ -15,9 +16,14 @@ from sqlalchemy.exc import DatabaseError
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index.clock import read_clock
 from gantry.index.commits import Commits, throw_away_damaged, write_again
-from gantry.index.refusals import RESTORE, BadText, Damaged, describe_sqlite_error, is_damage, translated
+from gantry.index.examination import Examination
+from gantry.index.refusals import RESTORE, BadText, Damaged, Full, describe_sqlite_error, is_damage, translated
+from gantry.index.reserve import Reserve
 from gantry.index.tables import metadata, upload
 from gantry.index.writer_queue import WriterQueue
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 logger = logging.getLogger(__name__)
 
@@ -40,9 +46,10 @@ class Database:
         self.witness: Witness = _NoWitness()
         self._texts = _Texts()
         self.engine, self.writer, self._anchor = (_open(url, most, self._texts) for most in (READERS, 1, 1))
-        self._queue, self._commits = WriterQueue(), Commits()
-        self.trouble = ""
-        """What was last found damaged in the file, in one sentence."""
+        self.reserve = Reserve(_file_of(self.engine))
+        self._queue, self._commits = WriterQueue(), Commits(self.reserve)
+        self.examination = Examination(_file_of(self.engine), lambda: _open(url, 1, self._texts))
+        self.reserve.make_room()
         try:
             _migrate(self.engine)
             _read_all_tables(self.engine)
@@ -89,13 +96,22 @@ class Database:
             with self.write() as connection:
                 write_again(connection)
 
+    def shorten_log(self) -> None:
+        """Write the write-ahead log to the index, so that its room is free. Others may need it: then it stays."""
+        with suppress(Interrupted), self.read() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
+
+    def find_troubles(self) -> list[str]:
+        self.examination.run_short()
+        return list(filter(None, (self.examination.trouble, self.reserve.shortage)))
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             with translated():
                 yield
         except Damaged as error:
-            self.trouble = error.what
+            self.examination.note(error.message)
             raise
         except BadText:
             self._texts.replace = True
@@ -127,6 +143,25 @@ class Part:
         self.database = database
 
 
+Subject = TypeVar("Subject", bound=Part)
+
+
+def with_reserve(
+    call: Callable[Concatenate[Subject, Given], Result],
+) -> Callable[Concatenate[Subject, Given], Result]:
+    """For what makes room, or ends what takes it: where the disk is full it is done once more, with the reserve."""
+
+    @wraps(call)
+    def run(self: Subject, /, *args: Given.args, **kw: Given.kwargs) -> Result:
+        try:
+            return call(self, *args, **kw)
+        except Full:
+            self.database.shorten_log()
+            return call(self, *args, **kw)
+
+    return run
+
+
 class _Texts:
     """How texts are read. ``replace``: one that is damaged has U+FFFD where it is no UTF-8, so that the rest of its
     row, and all other rows, can be read. That costs time, so it begins once such a text is met."""
@@ -155,6 +190,11 @@ def _open(url: str | Path, connections: int, texts: _Texts) -> Engine:
             connection.text_factory = lambda data: data.decode(errors="replace")
 
     return engine
+
+
+def _file_of(engine: Engine) -> Path | None:
+    name = engine.url.database
+    return None if not name or name == ":memory:" else Path(name)
 
 
 def _keep_open(engine: Engine) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from gantry.index.counting import count_out
-from gantry.index.database import Part
+from gantry.index.database import Part, with_reserve
 from gantry.index.lookups import find_rows
 from gantry.index.operation_rows import get_operation, insert_done_operation
 from gantry.index.paths import find_path, no_such_path
@@ -27,6 +27,7 @@ from gantry.resources import READER, Method, Operation
 class Deletion(Part):
     """Promises: ``index_protocols.DeletionIndex``."""
 
+    @with_reserve
     def delete_below(self, store: DicomStoreName, path: ResourcePath, version: str, method: Method) -> Operation:
         with self.database.write() as connection:
             row, now = get_store_row(connection, store), self.database.now()
@@ -41,6 +42,7 @@ class Deletion(Part):
             number = insert_done_operation(connection, now, method=method, request=request, **names)
             return get_operation(connection, OperationName(store.parent, number))
 
+    @with_reserve
     def delete_instance(self, store: DicomStoreName, path: ResourcePath) -> None:
         with self.database.write() as connection:
             store_id = get_store_row(connection, store).id

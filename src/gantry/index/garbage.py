@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import delete, select
 
 from gantry.index.counting import discard_blobs
-from gantry.index.database import Part
+from gantry.index.database import Part, with_reserve
 from gantry.index.purging import PIECE, purge
 from gantry.index.tables import dicom_store, garbage, saved_search, tally
 
@@ -22,10 +22,12 @@ class Garbage(Part):
         with self.database.read() as connection:
             return list(connection.execute(query).scalars())
 
+    @with_reserve
     def purge_store(self, store_id: int, limit: int = PIECE) -> bool:
         with self.database.write() as connection:
             return purge(connection, store_id, limit, keep_list=False)
 
+    @with_reserve
     def forget_store(self, store_id: int) -> None:
         with self.database.write() as connection:
             connection.execute(delete(dicom_store).where(dicom_store.c.id == store_id, dicom_store.c.deleted.is_(True)))
@@ -33,6 +35,7 @@ class Garbage(Part):
                 gone = table.c.store_id.not_in(select(dicom_store.c.id))
                 connection.execute(delete(table).where(table.c.store_id == store_id, gone))
 
+    @with_reserve
     def purge_removed(self, limit: int = PIECE) -> bool:
         with self.database.read() as connection:
             number = connection.execute(select(dicom_store.c.id).where(*_IS_REMOVED).limit(1)).scalar()
@@ -52,6 +55,7 @@ class Garbage(Part):
         with self.database.read() as connection:
             return list(connection.execute(query.limit(limit)).scalars())
 
+    @with_reserve
     def forget_blobs(self, keys: Sequence[str]) -> None:
         with self.database.write() as connection:
             connection.execute(delete(garbage).where(garbage.c.blob_key.in_(keys)))

@@ -43,7 +43,7 @@ from gantry.errors import NotFound, ResourceExhausted, Status, TakenOver
 from gantry.index.changes import apply_changes
 from gantry.index.clock import from_micros
 from gantry.index.counting import discard_blobs, seal_segments
-from gantry.index.database import Part
+from gantry.index.database import Part, with_reserve
 from gantry.index.filling import add_instances
 from gantry.index.filter_paths import add_selection
 from gantry.index.log_rows import insert_entries
@@ -156,6 +156,7 @@ class Operations(Part):
                 connection, connection.execute(query.order_by(operation.c.id.desc()).limit(limit)).all()
             )
 
+    @with_reserve
     def request_cancel(self, name: OperationName) -> int:
         with self.database.write() as connection:
             wanted = select_operations().where(operation.c.id == name.id, *is_in_dataset(name.dataset))

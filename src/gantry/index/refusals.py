@@ -56,6 +56,10 @@ class Damaged(Interrupted):
     """The file of the index is damaged, or was read wrongly."""
 
 
+class Full(Interrupted):
+    """There is no room on the disk."""
+
+
 class BadText(Interrupted):
     """A text in a row is not UTF-8."""
 
@@ -79,6 +83,11 @@ def is_taken(error: DriverError) -> bool:
     return _code(error) in _TAKEN
 
 
+def is_full(error: BaseException) -> bool:
+    """Whether there is no room, as far as SQLite says: a quota that is used up is an error of writing for it."""
+    return isinstance(error, DriverError) and _code(error) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE)
+
+
 def is_damage(error: BaseException) -> bool:
     """Whether the file holds something that SQLite cannot have written, or seemed to."""
     return isinstance(error, DriverError) and _code(error) & _PRIMARY in _DAMAGE
@@ -98,6 +107,8 @@ def translate(error: Exception) -> StatusError:
         return Damaged(f"the index cannot be read: {words}", advice=RESTORE)
     if _is_bad_text(error):
         return BadText("a text in the index is damaged; it is read in another way from now on", advice="try again")
+    if is_full(error):
+        return Full(f"the index cannot be used right now: {words}", advice="make room on its disk")
     if code in _PASSING or _is_closed(error):
         return Interrupted(f"the index cannot be used right now: {words}")
     if code in _VALUE or _is_of_data(error):

@@ -8,7 +8,7 @@ from sqlalchemy import delete, insert, select, tuple_, update
 from sqlalchemy.exc import IntegrityError
 
 from gantry.errors import AlreadyExists
-from gantry.index.database import Part
+from gantry.index.database import Part, with_reserve
 from gantry.index.operation_rows import get_operation, hide_operations, insert_done_operation
 from gantry.index.resource_rows import IS_ALIVE, get_dataset_row, get_store_row, to_dataset, to_dicom_store, to_settings
 from gantry.index.tables import dataset, dicom_store
@@ -66,6 +66,7 @@ class Resources(Part):
             connection.execute(update(dataset).where(dataset.c.id == row.id).values(settings))
         return value
 
+    @with_reserve
     def delete_dataset(self, name: DatasetName) -> None:
         with self.database.write() as connection:
             row = get_dataset_row(connection, name)
@@ -105,6 +106,7 @@ class Resources(Part):
             )
         return value
 
+    @with_reserve
     def delete_dicom_store(self, name: DicomStoreName) -> None:
         with self.database.write() as connection:
             row = get_store_row(connection, name)

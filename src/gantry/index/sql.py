@@ -51,6 +51,15 @@ class SqlIndex:
     def settle(self) -> None:
         self.database.settle()
 
+    def keep_reserve(self) -> None:
+        self.database.reserve.take()
+
+    def examine(self) -> None:
+        self.database.examination.run()
+
+    def find_troubles(self) -> list[str]:
+        return self.database.find_troubles()
+
     def close(self) -> None:
         """Nothing of the index may be used afterwards."""
         self.database.close()

@@ -75,6 +75,18 @@ class Index(Protocol):
         it is durable. Bytes are deleted only after it. Raises Interrupted."""
         ...
 
+    def keep_reserve(self) -> None:
+        """Keep room on the disk, so that deletions can be written when it is full. To be called now and then."""
+        ...
+
+    def examine(self) -> None:
+        """Look for damage, if it is long ago that this was done. It may take minutes."""
+        ...
+
+    def find_troubles(self) -> list[str]:
+        """What is wrong with the index for longer than one call, each in one sentence without a full stop."""
+        ...
+
     def close(self) -> None:
         """Close the index; it cannot be used afterwards."""
         ...

@@ -97,6 +97,8 @@ class Runner:
                 if operation is not None:
                     self._run(operation)
                     continue
+            except StatusError as error:
+                logger.warning("operations wait: %s", error.message)
             except Exception:
                 logger.exception("an unexpected error in a runner; it continues")
             self._wake.acquire(timeout=_LOOK_SECONDS)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from gantry.errors import StatusError
 from gantry.operations.backfill import describe_old
 from gantry.operations.compaction import compact_segments
 from gantry.operations.describe_anew import describe_anew
@@ -42,10 +43,12 @@ def make_chores(seams: Seams, stopping: threading.Event, busy: Callable[[], set[
     """All chores. ``busy`` returns the ids of the stores that operations are writing to."""
     left = seams.index.uploads.list_uploads()  # read before this process begins any upload
     return [
+        Chore("room for the index", seams.index.keep_reserve, 10),
         Chore("garbage", partial(sweep_garbage, seams, stopping), 5, woken=True),
         Chore("deleted stores", lambda: sweep_stores(seams, stopping, busy()), 5, woken=True),
         Chore("old operations", partial(sweep_operations, seams, stopping), 60, woken=True),
         Chore("uploads", partial(sweep_uploads, seams, left, stopping), 0),
+        Chore("examination of the index", seams.index.examine, 5, long=True),
         Chore("sparse segments", partial(compact_segments, seams, stopping), 600, long=True),
         Chore("descriptions", partial(_describe, seams, stopping), 0, long=True),
     ]
@@ -95,6 +98,9 @@ class Sweeps:
         try:
             chore.function()
         except Stopping:
+            return False
+        except StatusError as error:
+            logger.warning("the background work %r is tried again: %s", chore.name, error.message)
             return False
         except Exception:
             logger.exception("an unexpected error in the background work %r; it is tried again", chore.name)

@@ -17,6 +17,7 @@ from gantry.storage.local_deletion import free_extents, group_by_segment
 from gantry.storage.local_extents import GONE, free_extent, free_locked, is_freed, open_extent, open_to_free
 from gantry.storage.local_writer import LocalWriter
 from gantry.storage.new_files import sync_directories
+from gantry.storage.room import read_room
 from gantry.system_errors import describe_os_error
 
 
@@ -43,6 +44,12 @@ class LocalBlobs(LocalBlobStore):
     def writer(self, prefix: str) -> LocalWriter:
         self.require_mounted()
         return LocalWriter(self, prefix, self._own_bytes)
+
+    def full_places(self) -> dict[str, str]:
+        room = read_room(self.root)
+        if room is None or room[0] >= room[1]:
+            return {}
+        return {MAIN: f"its disk is full: {room[0]:,} bytes are free, of which {room[1]:,} are left to the index"}
 
     def open(self, key: str) -> LocalObject:
         try:

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from gantry.errors import FailedPrecondition
@@ -133,7 +134,10 @@ def _claim(storage_class: str, root: str, mark: str, known: bool) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace a file; durable on return."""
+    """Replace a file; durable on return. One that says the same stays: a start on a full disk writes nothing."""
+    with suppress(OSError):
+        if path.read_text(encoding="utf-8") == text:
+            return
     temporary = path.with_name(f".{path.name}.new")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)

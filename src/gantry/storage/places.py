@@ -87,6 +87,10 @@ class PlacedBlobStore:
     def writer(self, prefix: str) -> BlobWriter:
         return self._store(prefix).writer(prefix)
 
+    def full_places(self) -> dict[str, str]:
+        found = (store.full_places() for store in self._places.values())
+        return {place: next(iter(each.values())) for place, each in zip(self._places, found, strict=True) if each}
+
     def entries(self, segment: str) -> Iterator[Entry]:
         return self._store(segment).entries(segment)
 

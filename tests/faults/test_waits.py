@@ -229,13 +229,13 @@ def test_a_worker_that_hangs_is_told_and_holds_nobody(tmp_path: Path, kind: str)
     with Faults(tmp_path) as faults, serving(tmp_path, **faults.env) as server:
         scene = Scene(server.buckets / "source", 40)
         store = server.create_store("d", "s")
-        with faults.failing("read", path="source/000/000030", mode="hang"):
+        with faults.failing("read", path="source/000/000030", mode="hang") as rule:
             name = server.import_(store, "gs://source/**")
             if kind == "silent":
                 said = until_it_waits(server, name, "WORKER")
                 assert "no sign of life" in said["message"]
             else:
-                server.wait_until(lambda: sum(counts(server.operation(name))) > 0)
+                server.wait_until(lambda: rule.seen > 0)
                 if kind == "cancel":
                     cancelled(server, name)
                 else:

@@ -31,7 +31,7 @@ def sync_file(fd: int) -> None:
     try:
         _fdatasync(fd)
     except OSError as error:
-        raise NotKept(error.errno, error.strerror) from None
+        raise NotKept(error.errno, "the sync failed") from None
 
 
 def start_writing(fd: int, offset: int = 0, length: int = 0) -> None:

@@ -76,7 +76,7 @@ def sync_directories(root: bytes, names: Collection[bytes]) -> None:
         except FileNotFoundError:
             pass  # all that lay in it is deleted already
         except OSError as error:
-            raise NotKept(error.errno, error.strerror) from None
+            raise NotKept(error.errno, "the sync failed") from None
 
 
 def _climb(directory: bytes) -> list[bytes]:

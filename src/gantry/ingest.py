@@ -112,6 +112,8 @@ def describe_stored(instances: Sequence[StoredInstance], *, blobs: BlobStore) ->
             with contain(item.path, "while it was described"), blobs.open(item.blob_key) as opened:
                 read.append(identify(opened, item.blob_key, opened.size, item.storage_class, item.path))
         except StatusError as error:
+            if error.waits_for is not None:
+                raise
             read.append(Failure(item.path, error.status))
     described = describe(read)
     return [
@@ -150,6 +152,8 @@ def compare_bytes(pairs: Sequence[tuple[str, str]], *, blobs: BlobStore) -> list
             with contain(first, "while it was compared"):
                 verdicts.append(_compare(blobs, first, second))
         except StatusError as error:
+            if error.waits_for is not None:
+                raise
             verdicts.append(error.status)
     return verdicts
 

@@ -62,8 +62,8 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
     new = [key for key, error in failed.items() if error.waits_for is None and seams.undeletable.fail(key)]
     if new:
         logger.warning(
-            "%d more blobs are no longer used, but cannot be deleted yet (%d in all); the first: %s: %s",
-            *(len(new), seams.undeletable.count, new[0], failed[new[0]].message),
+            "%d more blobs are no longer used, but cannot be deleted yet (%d in all); the first: %s",
+            *(len(new), seams.undeletable.count, failed[new[0]].message),
         )
     if deleted := [key for key in keys if key not in failed]:
         seams.index.garbage.forget_blobs(deleted)

@@ -33,11 +33,15 @@ def _make_how(flags: int, mode: int) -> Any:
     return ctypes.pointer(_OpenHow(flags | os.O_CLOEXEC, mode, _RESOLVE))
 
 
-def open_beneath(root: bytes, name: bytes, flags: int, mode: int = 0) -> int:
-    """A descriptor of ``root/name``; ``root`` must not contain links. Raises OSError, ELOOP for a link in ``name``."""
+Root = bytes | int
+"""A directory by its path, which must not contain links, or open: then it is the same one whatever is mounted since."""
+
+
+def open_beneath(root: Root, name: bytes, flags: int, mode: int = 0) -> int:
+    """A descriptor of ``root/name``. Raises OSError, ELOOP for a link in ``name``."""
     if _libc is not None:
-        path = root + b"/" + name if name else root
-        fd: int = _libc.syscall(_OPENAT2, _AT_FDCWD, path, _make_how(flags, mode), _HOW_SIZE)
+        at, path = _split(root, name)
+        fd: int = _libc.syscall(_OPENAT2, at, path, _make_how(flags, mode), _HOW_SIZE)
         if fd >= 0:
             return fd
         number = ctypes.get_errno()
@@ -46,7 +50,18 @@ def open_beneath(root: bytes, name: bytes, flags: int, mode: int = 0) -> int:
     return _open_step_by_step(root, name, flags, mode)
 
 
-def create_beneath(root: bytes, name: bytes, flags: int) -> int:
+def _split(root: Root, name: bytes) -> tuple[int, bytes]:
+    """The directory to begin in, and the path from there."""
+    if isinstance(root, int):
+        return root, name or b"."
+    return _AT_FDCWD, root + b"/" + name if name else root
+
+
+def _open_root(root: Root) -> int:
+    return os.open(b".", _DIRECTORY, dir_fd=root) if isinstance(root, int) else os.open(root, _DIRECTORY)
+
+
+def create_beneath(root: Root, name: bytes, flags: int) -> int:
     """A descriptor of a file that is made, and every directory on the way to it. Raises OSError."""
     for _ in range(_ATTEMPTS):
         try:
@@ -58,14 +73,14 @@ def create_beneath(root: bytes, name: bytes, flags: int) -> int:
     return open_beneath(root, name, flags | os.O_CREAT, 0o644)
 
 
-def open_directory(root: bytes, name: bytes) -> int:
+def open_directory(root: Root, name: bytes) -> int:
     """A descriptor of the directory ``root/name``, or of ``root`` when ``name`` is empty."""
     return open_beneath(root, name, _DIRECTORY)
 
 
-def make_directories(root: bytes, name: bytes) -> None:
+def make_directories(root: Root, name: bytes) -> None:
     """Make ``root/name`` with all missing parent directories."""
-    fd = os.open(root, _DIRECTORY)
+    fd = _open_root(root)
     try:
         for segment in name.split(b"/"):
             try:
@@ -79,11 +94,11 @@ def make_directories(root: bytes, name: bytes) -> None:
         os.close(fd)
 
 
-def _open_step_by_step(root: bytes, name: bytes, flags: int, mode: int) -> int:
+def _open_step_by_step(root: Root, name: bytes, flags: int, mode: int) -> int:
     if not name:
-        return os.open(root, flags | os.O_CLOEXEC, mode)
+        return os.open(root, flags | os.O_CLOEXEC, mode) if isinstance(root, bytes) else _open_root(root)
     *directories, last = name.split(b"/")
-    fd = os.open(root, _DIRECTORY)
+    fd = _open_root(root)
     try:
         for segment in directories:
             below = os.open(segment, _DIRECTORY | os.O_NOFOLLOW, dir_fd=fd)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import resource
 import sys
@@ -32,7 +31,7 @@ def sync_file(fd: int) -> None:
     try:
         _fdatasync(fd)
     except OSError as error:
-        raise NotKept(error.errno, os.strerror(error.errno or errno.EIO)) from None
+        raise NotKept(error.errno, "the sync failed") from None
 
 
 def start_writing(fd: int, offset: int = 0, length: int = 0) -> None:

@@ -120,6 +120,17 @@ class LocalBlobStore:
         if self._is_away():
             self.require_mounted()
 
+    def open_root(self) -> int:
+        """A descriptor of the directory: what is made beneath it is never made below a mount point whose disk is away.
+        Raises OSError, BucketAway, DiskAway."""
+        fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        status = os.fstat(fd)
+        if self._identity not in (None, (status.st_dev, status.st_ino)):
+            os.close(fd)
+            self.require_mounted()
+            raise self.disk.away("was away for a moment")
+        return fd
+
     @property
     def identity(self) -> str:
         """What tells the directory from another one in its place, also after a restart of the system."""
@@ -313,13 +324,14 @@ class LocalBlobStore:
         return TEMPORARY + hashlib.sha256(name).hexdigest()[:32].encode() + self._suffix
 
     def _create(self, name: bytes) -> int:
-        self.require_mounted()
         if self._watch is None:
-            self._watch = os.open(self.root, os.O_RDONLY | os.O_CLOEXEC)
-        return create_beneath(self.root, name, _CREATE)
+            self._watch = self.open_root()
+        else:
+            self.require_same()
+        return create_beneath(self._watch, name, _CREATE)
 
     def _replace(self, directory: bytes, source: bytes, target: bytes) -> None:
-        fd = open_directory(self.root, directory)
+        fd = open_directory(self.root if self._watch is None else self._watch, directory)
         try:
             os.rename(os.path.basename(source), os.path.basename(target), src_dir_fd=fd, dst_dir_fd=fd)
         finally:

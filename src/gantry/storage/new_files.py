@@ -36,8 +36,11 @@ class NewFiles:
         """The key of a new file, and a descriptor to write and read it. Raises OSError, InvalidArgument, DiskAway."""
         key = f"{self._prefix}{next(self._numbers):04d}-{secrets.token_hex(8)}{suffix}"
         name = self._store.name_to_write(key)
-        self._store.require_same()
-        fd = create_beneath(self._store.root, name, _CREATE)
+        root = self._store.open_root()
+        try:
+            fd = create_beneath(root, name, _CREATE)
+        finally:
+            os.close(root)
         with self._lock:
             self._changed.add(name.rpartition(b"/")[0])
         return key, fd
@@ -73,7 +76,7 @@ def sync_directories(root: bytes, names: Collection[bytes]) -> None:
         except FileNotFoundError:
             pass  # all that lay in it is deleted already
         except OSError as error:
-            raise NotKept(error.errno, os.strerror(error.errno or errno.EIO)) from None
+            raise NotKept(error.errno, "the sync failed") from None
 
 
 def _climb(directory: bytes) -> list[bytes]:

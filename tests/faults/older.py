@@ -33,6 +33,33 @@ def index_of_schema(path: Path, revision: str) -> sqlite3.Connection:
     return sqlite3.connect(path)
 
 
+_ROWS = """
+INSERT INTO dataset (id, project, location, dataset) VALUES (1, 'p', 'us-central1', 'd');
+INSERT INTO dicom_store (id, dataset_id, store, settings) VALUES (1, 1, 's', '{}');
+INSERT INTO study (id, store_id, study_instance_uid) VALUES (1, 1, '1.2');
+INSERT INTO series (id, study_id, series_instance_uid, instance_count, blob_bytes) VALUES (1, 1, '1.2.1', 3, 3);
+INSERT INTO instance (series_id, sop_instance_uid, sop_class_uid, transfer_syntax_uid, blob_key, size, storage_class,
+    storage_class_update_time, create_time)
+    SELECT 1, '1.2.1.' || column1, '1', '1', 'main/1/7/' || column1 || '.dcm', 1, 'STANDARD', 0, 0
+    FROM (VALUES (1), (2), (3));
+INSERT INTO operation (id, dataset_id, store_id, store, version, method, request, create_time, end_time, checkpoint)
+    VALUES (7, 1, 1, '', 'v1', 'dicom.DicomService.ImportDicomData', '{}', 0, 0, x''),
+    (8, 1, 1, 'projects/p/locations/us-central1/datasets/d/dicomStores/s', 'v1',
+    'dicom.DicomService.ExportDicomData', '{}', 0, NULL, x'');
+INSERT INTO failure (operation_id, seq, time, resource, code, message) VALUES (7, 1, 0, 'a', 3, 'b');
+INSERT INTO garbage VALUES ('main/1/7/9.dcm');
+"""
+"""In columns that every schema has."""
+
+REVISIONS = [f"{number:04d}" for number in range(1, 12)]
+"""Every schema before the present one."""
+
+
+def fill_older(index: sqlite3.Connection) -> None:
+    """A store with three instances, operations and garbage, in an index of any schema."""
+    index.executescript(_ROWS)
+
+
 def garble(data: Path, spare: str = "") -> None:
     """Studies say ``GARBLED``, and series nothing, as where an older reader could not read their headers.
 

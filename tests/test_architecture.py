@@ -25,7 +25,10 @@ LAYERS = {
     ),
     "ports": ("seams", "index_protocols.", "system_errors"),
     "dicom": ("dicom.",),
-    "services": ("ingest", "containment", "describing", "operations.", "studies."),
+    "services": (
+        *("ingest", "containment", "describing", "stored_bytes", "healing"),
+        *("operations.", "studies.", "checking."),
+    ),
     "storage": ("storage.",),
     "index": ("index.",),
     "executors": ("executors",),

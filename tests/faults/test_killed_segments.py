@@ -95,7 +95,9 @@ class Clients:
         name = self.chance.choice(("STANDARD", "ARCHIVE"))
         study = f"1.{self.chance.randrange(7)}"
         address = f"{self.web.root}/studies/{study}:setBlobStorageSettings"
-        self.web.gantry.request("POST", address.replace("v1/", "v1beta1/", 1), json={"blobStorageClass": name})
+        self.web.gantry.request(
+            "POST", address.replace("v1/", "v1beta1/", 1), json={"blobStorageSettings": {"blobStorageClass": name}}
+        )
 
     def work(self, stop: threading.Event, seed: int) -> None:
         chance = random.Random(seed)

@@ -17,6 +17,7 @@ from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Failure, Operation, StoredInstance
 from gantry.seams import BlobStore, Check, OpenedObject, Seams, beat
 from gantry.storage.uris import parse_prefix
+from gantry.stored_bytes import open_stored
 
 FRAME_SECONDS = 60  # far more than the largest frame takes; damaged data can keep a codec busy for ever
 INSTANCE_SECONDS = 1800  # of one instance with very many frames
@@ -56,7 +57,7 @@ def export_batch(
     outcomes: list[Failure | None] = []
     for instance in instances:
         try:
-            with contain(instance.path, "while it was exported"), blobs.open(instance.blob_key) as blob:
+            with contain(instance.path, "while it was exported"), _open(blobs, instance) as blob:
                 _write(blob, destination, prefix + "/".join(instance.uids), form)
             outcomes.append(None)
         except ResourceExhausted:
@@ -65,6 +66,10 @@ def export_batch(
             outcomes.append(Failure(instance.path, error.status))
     destination.flush()
     return outcomes
+
+
+def _open(blobs: BlobStore, instance: StoredInstance) -> OpenedObject:
+    return open_stored(blobs, instance.blob_key, instance.size)
 
 
 def _list_directories(prefix: str, instance: StoredInstance, form: Form) -> tuple[str, ...]:

@@ -37,7 +37,9 @@ from gantry.system_errors import describe_os_error
 
 _COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
 _READ_CHUNK = 1 << 20
-_NO_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+_NO_COPY = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EIO)
+"""The kernel cannot copy here; or the disk has failed, and only reading and writing says which of the two disks."""
+
 _OPEN = os.O_RDONLY | os.O_NONBLOCK  # a pipe must not make the reader wait for a writer
 _Filler = Callable[[int], int]
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -57,9 +59,19 @@ class LocalObject(OpenedObject):
 
     def read_at(self, offset: int, length: int) -> bytes:
         try:
-            return os.pread(self.fd, length, self.base + offset)
+            data = os.pread(self.fd, length, self.base + offset)
+            while len(data) < min(length, self.size - offset):  # a system may return less than there is
+                more = os.pread(self.fd, length - len(data), self.base + offset + len(data))
+                if not more:
+                    break
+                data += more
+            return data
         except OSError as error:
-            raise translate_read_error(error) from None
+            raise self.translate(error) from None
+
+    def translate(self, error: OSError) -> StatusError:
+        """What an error of reading means for this object."""
+        return translate_read_error(error)
 
     def chunks(self) -> Iterator[bytes]:
         offset = 0

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
-from gantry.storage.contents import read_tables
+from gantry.storage.contents import find_crc32c, read_tables
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
 from gantry.storage.local import LocalBlobStore, LocalObject, translate_read_error, translate_write_error
@@ -15,6 +15,7 @@ from gantry.storage.local_deletion import free_extents, group_by_segment
 from gantry.storage.local_extents import GONE, free_extent, free_locked, is_freed, open_extent, open_to_free
 from gantry.storage.local_writer import LocalWriter
 from gantry.storage.new_files import sync_directories
+from gantry.storage.own_files import open_own_file, translate_stored_error
 
 
 class LocalBlobs(LocalBlobStore):
@@ -29,12 +30,15 @@ class LocalBlobs(LocalBlobStore):
 
     def open(self, key: str) -> LocalObject:
         extent = parse_extent(key)
-        if extent is None:
-            return super().open(key)
         try:
+            if extent is None:
+                return open_own_file(self.root, self._name(key), key)
             return open_extent(self.root, self._name(extent.segment), extent)
-        except OSError as error:
-            raise translate_read_error(error) from None
+        except (OSError, NotFound) as error:
+            found = translate_stored_error(error) if isinstance(error, OSError) else error
+            if isinstance(found, NotFound):
+                self.require_mounted()
+            raise found from None
 
     def delete(self, key: str) -> None:
         extent = parse_extent(key)
@@ -77,6 +81,13 @@ class LocalBlobs(LocalBlobStore):
                     extent = parse_extent(entry.key)
                     if extent is not None and not is_freed(opened, extent.offset, extent.length):
                         yield entry
+
+    def read_crc32c(self, key: str) -> int | None:
+        extent = parse_extent(key)
+        if extent is None:
+            return None
+        with super().open(extent.segment) as opened:
+            return find_crc32c(opened, extent)
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         if not live:

@@ -18,8 +18,18 @@ MAX_FUNCTION_LINES = 60
 # Layer → its modules. A name ending in a dot means the whole package.
 LAYERS = {
     "domain": (
-        *("errors", "names", "queries", "resources", "log_entries", "matching", "merging", "moments", "header_packs"),
-        *("short_members",),
+        *(
+            "errors",
+            "names",
+            "queries",
+            "resources",
+            "log_entries",
+            "matching",
+            "merging",
+            "moments",
+            "header_packs",
+        ),
+        *("findings", "short_members"),
         *("json_patch", "json_text", "operation_state", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),

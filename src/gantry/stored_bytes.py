@@ -14,13 +14,17 @@ from gantry.seams import Blobs, BlobStore, OpenedObject
 HEAL = "store or import the original again"
 
 
+class WrongSize(DataLoss):
+    """There are more or fewer bytes than were stored."""
+
+
 def open_stored(blobs: BlobStore, key: str, size: int) -> OpenedObject:
     """Open the bytes of an instance. Raises DataLoss where they are not ``size`` bytes or the disk cannot read them,
     NotFound where nothing is there: they may have been moved, so the caller looks the row up again (``make_lost``)."""
     opened = blobs.open(key)
     if opened.size != size:
         with opened:
-            raise DataLoss(f"its bytes are damaged: {opened.size} of {size} are there", advice=HEAL)
+            raise WrongSize(f"its bytes are damaged: {opened.size} of {size} are there", advice=HEAL)
     return opened
 
 
@@ -29,8 +33,12 @@ def make_lost(uid: str) -> DataLoss:
     return DataLoss(f"the bytes of instance {uid} are lost: its file is gone", advice=HEAL)
 
 
-def find_damage(blobs: Blobs, key: str, size: int, uids: Uids) -> str:
-    """Read all bytes of an instance; what is wrong with them, or "". Raises what ``open_stored`` raises."""
+UNKNOWN = -1
+
+
+def find_damage(blobs: Blobs, key: str, size: int, uids: Uids, written: int | None = UNKNOWN) -> str:
+    """Read all bytes of an instance; what is wrong with them, or "". ``written`` is their CRC32C, None where nobody
+    knows it, UNKNOWN to look it up. Raises what ``open_stored`` raises."""
     with open_stored(blobs, key, size) as opened, contain(key, "while its bytes were checked"):
         try:
             header = read_header(opened.read_at, size)
@@ -39,7 +47,7 @@ def find_damage(blobs: Blobs, key: str, size: int, uids: Uids) -> str:
         found = header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid
         if found != uids:
             return f"its bytes are those of another instance: {path_of(found)}"
-        written = blobs.read_crc32c(key)
+        written = blobs.read_crc32c(key) if written == UNKNOWN else written
         if written is not None and _sum(opened) != written:
             return "its bytes are damaged: their checksum (CRC32C) is not the one they were written with"
     return ""

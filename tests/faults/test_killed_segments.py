@@ -20,6 +20,7 @@ from gantry.storage.contents import read_tables
 from gantry.storage.extents import SUFFIX, align
 from gantry.storage.local_blobs import LocalBlobs
 from tests.support.blobs import find_blobs, used_bytes
+from tests.support.checked import check_clean
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
@@ -151,6 +152,7 @@ def check_all(server: GantryServer, clients: Clients, cheap: Path) -> None:
     uids = [uid for (uid,) in rows(server, "SELECT sop_instance_uid FROM instance")]
     assert len(uids) == len(set(uids)), "nothing is there twice"
     assert set(uids) <= there
+    check_clean(server.data)
     check_disk(server, (server.data / "blobs", cheap))
 
 

@@ -1,5 +1,6 @@
 """What finds studies, compared with what their rows say: terms of names, texts for wildcards, modalities."""
 
+# ruff: noqa: S608 - queries are made of the constants of these modules alone
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
@@ -26,9 +27,7 @@ _TABLES = (
 def find_wrong_terms(connection: Connection) -> Iterator[Finding]:
     """What is wanted is collected in tables of this connection alone, which SQLite keeps on the disk."""
     for table, columns, types in _TABLES:
-        connection.exec_driver_sql(
-            f"CREATE TEMP TABLE wanted_{table} ({types}, PRIMARY KEY ({columns})) WITHOUT ROWID"
-        )
+        connection.exec_driver_sql(f"CREATE TEMP TABLE wanted_{table} ({types}, PRIMARY KEY ({columns})) WITHOUT ROWID")
     for rows in _pages(connection):
         yield from _compare_texts(connection, rows)
         yield from _compare_modalities(connection, rows)

@@ -19,8 +19,8 @@ class PackUser(NamedTuple):
 
 
 class PackUsers(NamedTuple):
-    """A pack of headers with the instances that have theirs in it, in the order of their numbers. ``data`` is None where
-    the pack is missing; ``is_alive`` is False for one that goes with a series that was deleted."""
+    """A pack of headers with the instances that have theirs in it, in the order of their numbers. ``data`` is None
+    where the pack is missing; ``is_alive`` is False for one that goes with a series that was deleted."""
 
     id: int
     data: bytes | None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from gantry.errors import FailedPrecondition
@@ -43,6 +43,30 @@ def keep_places(data: Path, wanted: Mapping[str, str]) -> None:
     _write_record(record, mark, wanted)
     for storage_class in gone:
         _mark_path(storage_class, known[storage_class]).unlink(missing_ok=True)
+
+
+def find_wrong_marks(data: Path) -> Iterator[str]:
+    """What is wrong with the record and with the marks in the directories of storage classes; changes nothing."""
+    try:
+        mark, known = _read_record(data)
+    except FailedPrecondition as error:
+        yield error.what
+        return
+    for storage_class, root in known.items():
+        try:
+            found = _read_mark(storage_class, root)
+        except FailedPrecondition as error:
+            yield error.what
+            continue
+        if found is None:
+            yield f"{root} has no mark that it holds the {storage_class} blobs of this server; is it mounted?"
+        elif found != mark:
+            yield f"{root} holds the {storage_class} blobs of another server"
+
+
+def read_places(data: Path) -> dict[str, str]:
+    """Storage class → directory, of the server whose data directory is ``data``. Raises FailedPrecondition."""
+    return _read_record(data)[1]
 
 
 def _read_record(data: Path) -> tuple[str, dict[str, str]]:

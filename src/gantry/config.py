@@ -6,7 +6,8 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +18,15 @@ from gantry.api.attempts import FailedAttempts
 from gantry.api.forwarded import Proxies
 from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
+from gantry.checking.directory import Checked
 from gantry.errors import FailedPrecondition, NotFound, PermissionDenied
 from gantry.executors import WorkerPool
+from gantry.findings import Finding, Kind
 from gantry.generations import join, require_index
 from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
+from gantry.index.checks import ReadOnlyIndex
+from gantry.index.read_only import ReadOnlyDatabase
 from gantry.index.sql import SqlIndex
 from gantry.seams import MAIN, Blobs, BucketUse, Seams
 from gantry.settings.directories import check_directories, overlaps_data, require_usable
@@ -30,7 +35,7 @@ from gantry.storage.bucket_rules import BucketRule, may_use, require_access
 from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
-from gantry.storage.place_marks import keep_places
+from gantry.storage.place_marks import find_wrong_marks, keep_places, read_places
 from gantry.storage.places import PlacedBlobStore
 from gantry.storage.uris import is_bucket_name
 from gantry.system_errors import describe_os_error
@@ -160,6 +165,48 @@ class DataDirectory:
 def open_index(data: Path) -> SqlIndex:
     """The index in a data directory."""
     return SqlIndex(data / INDEX)
+
+
+@contextmanager
+def open_checked(data: Path, reads: bool = False) -> Iterator[Checked]:
+    """A data directory for ``gantry check``, opened only to read it. A server that is started while the block runs
+    waits for its end; one that runs already goes on. Raises NotFound, FailedPrecondition."""
+    if not (data / "index.sqlite").is_file():
+        raise NotFound(f"{data} holds no index", advice="name the directory of a server with --data")
+    with _hold_still(data) as is_used:
+        roots = {MAIN: str(data / "blobs")} | read_places(data)
+        blobs = PlacedBlobStore({place: LocalBlobs(root) for place, root in roots.items()})
+        index = ReadOnlyIndex(ReadOnlyDatabase(data / "index.sqlite", is_used))
+        try:
+            yield Checked(index, blobs, tuple(roots), is_used, reads, _list_marks(data))
+        finally:
+            index.close()
+
+
+def _list_marks(data: Path) -> tuple[Callable[[], Iterator[Finding]], ...]:
+    """What finds wrong marks: one function for each kind of mark."""
+    return (lambda: (Finding(Kind.MARK_WRONG, str(data), wrong) for wrong in find_wrong_marks(data)),)
+
+
+@contextmanager
+def _hold_still(data: Path) -> Iterator[bool]:
+    """Whether a server uses the directory; where none does, none begins to while the block runs."""
+    try:
+        lock = os.open(data / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:  # a copy without it, which no server has used yet
+        yield False
+        return
+    except OSError as error:
+        raise FailedPrecondition(f"{data / 'lock'} cannot be opened: {describe_os_error(error)}") from None
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            is_used = False
+        except BlockingIOError:
+            is_used = True
+        yield is_used
+    finally:
+        os.close(lock)
 
 
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:

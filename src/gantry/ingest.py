@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import closing
+from typing import NamedTuple
 
 from gantry.containment import contain
 from gantry.describing import Read, describe, describe_header
@@ -13,8 +14,11 @@ from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.part10 import MAX_LIVE_HEADER, InstanceIdentity, read_header, read_header_bytes
 from gantry.errors import (
     Aborted,
+    Code,
+    DataLoss,
     FailedPrecondition,
     Interrupted,
+    NotFound,
     PermissionDenied,
     ResourceExhausted,
     Status,
@@ -22,8 +26,9 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.operations.batch_writers import item_prefix
-from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance
+from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance, Uids
 from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, BlobWriter, OpenedObject, beat, beat_for
+from gantry.stored_bytes import find_damage, open_stored
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +36,20 @@ MAX_OBJECT_BYTES = 100 << 30
 COMPARED_BYTES = 1 << 20  # of each of two objects at a time
 SMALL_BYTES = 1 << 20
 """Up to here an object is held in memory: reading it once takes less time than reading its parts and copying it."""
+_FOUND_WANTING = (Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION)
+"""Of bytes that were read: they are no DICOM instance, or one that is not accepted."""
+
 AWAY = (Interrupted, PermissionDenied, ResourceExhausted, Unavailable)
 """Errors that are not about the object itself: it may be readable later."""
+
+
+class Pair(NamedTuple):
+    """New bytes, and those of a stored instance with the same UIDs: their keys, and the size in its row."""
+
+    new: str
+    stored: str
+    size: int
+    uids: Uids
 
 
 def ingest_batch(
@@ -104,20 +121,21 @@ def _read_header(
         return header, None, describe_header(long) if long is not None else None
 
 
-def describe_stored(instances: Sequence[StoredInstance], *, blobs: BlobStore) -> list[Instance]:
-    """Add descriptions to stored instances; those whose bytes cannot be read are returned as they are."""
+def describe_stored(instances: Sequence[StoredInstance], *, blobs: BlobStore) -> list[Instance | Failure]:
+    """Add descriptions to stored instances. One whose bytes were read and are no instance is returned as it is: there
+    is nothing to describe. One that could not be read is a Failure, and may be readable later."""
     read: list[Read | Failure] = []
     for item in instances:
         try:
-            with contain(item.path, "while it was described"), blobs.open(item.blob_key) as opened:
+            with contain(item.path, "while it was described"), open_stored(blobs, item.blob_key, item.size) as opened:
                 read.append(identify(opened, item.blob_key, opened.size, item.storage_class, item.path))
         except StatusError as error:
             if error.waits_for is not None:
                 raise
             read.append(Failure(item.path, error.status))
-    described = describe(read)
     return [
-        new if isinstance(new, Instance) else old.to_instance() for new, old in zip(described, instances, strict=True)
+        old.to_instance() if isinstance(new, Failure) and new.status.code in _FOUND_WANTING else new
+        for new, old in zip(describe(read), instances, strict=True)
     ]
 
 
@@ -144,13 +162,14 @@ def _describe_blob(key: str, blobs: BlobStore) -> HeaderAttributes | None:
     return said if header_bytes is None else describe_header(header_bytes)
 
 
-def compare_bytes(pairs: Sequence[tuple[str, str]], *, blobs: BlobStore) -> list[bool | Status]:
-    """For each pair of blob keys: whether both hold the same bytes, or why they cannot be compared."""
+def compare_bytes(pairs: Sequence[Pair], *, blobs: Blobs) -> list[bool | Status]:
+    """For each pair: whether both have the same bytes, or why they cannot be compared. DATA_LOSS and NOT_FOUND are
+    about the stored bytes: they are damaged or not there, so that there is nothing to compare with."""
     verdicts: list[bool | Status] = []
-    for first, second in pairs:
+    for pair in pairs:
         try:
-            with contain(first, "while it was compared"):
-                verdicts.append(_compare(blobs, first, second))
+            with contain(pair.new, "while it was compared"):
+                verdicts.append(_compare(blobs, pair))
         except StatusError as error:
             if error.waits_for is not None:
                 raise
@@ -176,13 +195,56 @@ def _ingest(found: ObjectMeta, resource: str, source: BlobStore, writer: BlobWri
     return read.at(writer.put((data,), read.instance.uids)[0])
 
 
-def _compare(blobs: BlobStore, first: str, second: str) -> bool:
+def _compare(blobs: Blobs, pair: Pair) -> bool:
+    """Bytes that differ from the stored ones are refused only where those are what was stored.
+
+    Stored bytes that the disk cannot read now count as lost for as many bytes alone: they may be readable later.
+    """
+    new = _open_new(blobs, pair.new)
+    with new:
+        try:
+            if _have_same_bytes(blobs, new, pair):
+                return True
+            damage = find_damage(blobs, pair.stored, pair.size, pair.uids)
+        except DataLoss:
+            if new.size != pair.size and _has_size(blobs, pair):
+                return False
+            raise
+    if damage:
+        raise DataLoss(damage)
+    return False
+
+
+def _open_new(blobs: Blobs, key: str) -> OpenedObject:
+    """Bytes that were written just now. Raises Unavailable."""
+    try:
+        return blobs.open(key)
+    except (DataLoss, NotFound) as error:
+        raise Unavailable(f"the new bytes cannot be read: {error.what}") from None
+
+
+def _has_size(blobs: Blobs, pair: Pair) -> bool:
+    try:
+        with open_stored(blobs, pair.stored, pair.size):
+            return True
+    except StatusError:
+        return False
+
+
+def _have_same_bytes(blobs: Blobs, new: OpenedObject, pair: Pair) -> bool:
     """Compare windows of a fixed size: the chunks of two stores may differ in size."""
-    with blobs.open(first) as one, blobs.open(second) as other:
-        beat_for(one.size + other.size)
-        if one.size != other.size:
+    with open_stored(blobs, pair.stored, pair.size) as stored:
+        beat_for(new.size + stored.size)
+        if new.size != stored.size:
             return False
-        return all(_read_window(one, at) == _read_window(other, at) for at in range(0, one.size, COMPARED_BYTES))
+        for at in range(0, new.size, COMPARED_BYTES):
+            try:
+                wanted = _read_window(new, at)
+            except DataLoss as error:
+                raise Unavailable(f"the new bytes cannot be read: {error.what}") from None
+            if wanted != _read_window(stored, at):
+                return False
+    return True
 
 
 def _read_window(opened: OpenedObject, at: int) -> bytes:

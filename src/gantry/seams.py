@@ -172,7 +172,11 @@ class BlobWriter(Protocol):
 class Blobs(BlobStore, Protocol):
     """Where the bytes of stored instances lie. A blob's key may be an address inside a segment
     (``storage.extents``): ``open`` opens what it names, ``delete`` frees exactly that and nothing beside it, and raises
-    Unavailable while somebody reads it. The key of a segment itself deletes it with all that it holds."""
+    Unavailable while somebody reads it. The key of a segment itself deletes it with all that it holds.
+
+    ``open``, and reading what it has opened, raise DataLoss where the disk cannot read the bytes; NotFound says that
+    nothing is there.
+    """
 
     def writer(self, prefix: str) -> BlobWriter:
         """A writer whose keys begin with ``prefix``, which begins with the name of a place."""
@@ -197,6 +201,11 @@ class Blobs(BlobStore, Protocol):
     def entries(self, segment: str) -> Iterator[Entry]:
         """What the tables of contents of a segment say, without the instances that have been freed since. What was
         written but not flushed before a crash stands in none. Raises NotFound, Unavailable."""
+        ...
+
+    def read_crc32c(self, key: str) -> int | None:
+        """The CRC32C that the bytes of a blob were written with, as the tables of contents of its segment say it; None
+        where none does. Raises NotFound, Unavailable."""
         ...
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:

@@ -15,6 +15,7 @@ from gantry.seams import Seams
 from gantry.settings.loading import Settings
 from gantry.storage.extents import object_of
 from tests.faults.scene import Scene, blobs, files, placed
+from tests.support.checked import check_clean
 
 DATASET = DatasetName("p", "us-central1", "d")
 STORE = DicomStoreName("p", "us-central1", "d", "s")
@@ -68,6 +69,7 @@ class House:
 
     def check_disks(self) -> None:
         """Every row has its bytes, and nothing else lies on the disks: no blob, and no file that holds none."""
+        check_clean(self.data)
         keys = {instance.blob_key for instance in self.seams.index.instances.walk_store(1)}
         assert self.blobs() == keys
         assert files(self.data / "blobs").union(*map(files, self.places)) == set(map(object_of, keys))

@@ -24,6 +24,7 @@ from gantry.storage.extents import object_of
 from tests.faults.house import DATASET, STORE, House
 from tests.faults.kill import kill_during
 from tests.faults.scene import Scene, blobs, exported, files, placed
+from tests.support.checked import check_clean
 from tests.support.server import GantryServer, counts
 
 
@@ -213,5 +214,6 @@ def test_a_change_killed_again_and_again_ends_as_if_undisturbed(tmp_path: Path, 
         server.wait_until(lambda: blobs(server.data) == set())
         assert len(placed(cheap)) == len(scene.stored)
         server.stop()
+        check_clean(server.data)
     finally:
         server.process.kill()

@@ -26,6 +26,7 @@ from gantry.storage.places import PlacedBlobStore
 from gantry.studies.upload_sweeps import sweep_uploads
 from tests.faults.house import DATASET, STORE, House
 from tests.support.blobs import find_blobs, used_bytes
+from tests.support.checked import check_clean
 
 NEVER = threading.Event()
 KEPT = 12  # every so many instances stay
@@ -64,6 +65,7 @@ def objects(house: House) -> set[Path]:
 def check(house: House, left: dict[str, bytes]) -> None:
     """The instances that are left, and no byte of anything else: the disk is counted."""
     assert read_all(house) == left
+    check_clean(house.data)
     rows = {instance.blob_key for instance in house.seams.index.instances.walk_store(1)}
     assert set(find_blobs(house.data / "blobs")) == rows
     assert house.seams.index.garbage.list_blobs() == []

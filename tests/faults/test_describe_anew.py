@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from gantry.config import DataDirectory, open_seams
-from gantry.errors import Unavailable
+from gantry.errors import DataLoss, NotFound, Unavailable
 from gantry.header_packs import pack, unpack
 from gantry.names import ResourcePath
 from gantry.operations import describe_anew as module
@@ -23,11 +23,13 @@ from gantry.operations.describe_anew import describe_anew
 from gantry.resources import Dataset, DicomStore
 from gantry.seams import Seams, WorkerDied
 from gantry.settings.loading import Settings
+from gantry.storage import local_blobs
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
 from tests.faults.house import DATASET, STORE
 from tests.faults.older import contents, garble, outdated
+from tests.support.blobs import find_blobs
 
 STUDIES = 5
 
@@ -190,7 +192,33 @@ def test_a_file_that_kills_its_worker_leaves_the_others_of_its_batch_described(o
     with older.seams.index.database.engine.begin() as connection:
         found = connection.exec_driver_sql("SELECT sop_instance_uid, rows, pack_number FROM instance").all()
     assert len(found) == 4 * STUDIES
-    assert [tuple(row) for row in found if row.rows is None or row.pack_number < 0] == [("1.3.3.0.0", None, -1)]
+    assert [tuple(row) for row in found if row.rows is None or row.pack_number < 0] == [("1.3.3.0.0", None, None)]
+
+
+@pytest.mark.parametrize("trouble", [Unavailable("the disk is away"), DataLoss("cannot be read"), NotFound("gone")])
+def test_a_file_that_cannot_be_read_is_tried_again(
+    older: Older, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """Only what was read and is no instance is marked: it would not be found for ever."""
+    with older.seams.index.database.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM header_pack")
+        connection.exec_driver_sql("UPDATE instance SET pack_id = NULL, pack_number = NULL, rows = NULL")
+
+    def refuse(*_: object) -> object:
+        raise trouble
+
+    with monkeypatch.context() as broken:
+        broken.setattr(local_blobs, "open_extent", refuse)
+        assert describe_old(older.seams, threading.Event())
+    assert undescribed(older) == 4 * STUDIES
+    for blob in list(find_blobs(older.data / "blobs").values())[:1]:
+        blob.write(b"no DICOM", at=124)
+    assert not describe_old(older.seams, threading.Event())
+    assert undescribed(older) == 0
+
+
+def undescribed(older: Older) -> int:
+    return len(older.seams.index.description.list_undescribed(100))
 
 
 def test_where_the_first_header_cannot_be_read_the_next_one_counts(older: Older) -> None:

@@ -22,6 +22,7 @@ from gantry.seams import Call, CallEnded, Seams
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.uris import UriPattern
 from tests.faults.house import DATASET, STORE, House
+from tests.support.checked import check_clean
 
 PATCH = [{"op": "add", "path": "/00100010", "value": {"vr": "PN", "Value": [{"Alphabetic": "New"}]}}]
 
@@ -30,6 +31,7 @@ PATCH = [{"op": "add", "path": "/00100010", "value": {"vr": "PN", "Value": [{"Al
 def house(tmp_path: Path) -> Iterator[House]:
     made = House(tmp_path, {"ARCHIVE": str(tmp_path / "archive")})
     yield made
+    check_clean(made.data)
     made.close()
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.faults.kill import check_disk, kill_during
 from tests.faults.scene import Scene, blobs, exported
+from tests.support.checked import check_clean
 from tests.support.server import GantryServer, counts
 
 
@@ -35,6 +36,7 @@ def _imports_as_if_undisturbed(tmp_path: Path, count: int, kills: int, pixel_byt
         inside = kill_during(server, operation, kills, random.Random(count))
         _check_import(server, store, operation, scene)
         server.stop()
+        check_clean(server.data)
         return inside
     finally:
         server.process.kill()
@@ -62,6 +64,7 @@ def test_an_export_killed_again_and_again_writes_every_instance_once(tmp_path: P
         assert counts(server.wait(operation)) == (len(scene.stored), 0)
         assert exported(server.buckets / "out" / "deep" / "er") == scene.stored
         server.stop()
+        check_clean(server.data)
     finally:
         server.process.kill()
 
@@ -76,5 +79,6 @@ def test_a_stopped_server_goes_on_at_the_next_start(tmp_path: Path) -> None:
         _check_import(server, store, operation, scene)
         assert "attempt 2 begins" in server.log_text()
         server.stop()
+        check_clean(server.data)
     finally:
         server.process.kill()

@@ -20,6 +20,7 @@ from gantry.storage.contents import read_tables
 from gantry.storage.extents import SUFFIX, align
 from gantry.storage.local_blobs import LocalBlobs
 from tests.support.blobs import find_blobs, used_bytes
+from tests.support.checked import check_clean
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
@@ -95,7 +96,9 @@ class Clients:
         name = self.chance.choice(("STANDARD", "ARCHIVE"))
         study = f"1.{self.chance.randrange(7)}"
         address = f"{self.web.root}/studies/{study}:setBlobStorageSettings"
-        self.web.gantry.request("POST", address.replace("v1/", "v1beta1/", 1), json={"blobStorageClass": name})
+        self.web.gantry.request(
+            "POST", address.replace("v1/", "v1beta1/", 1), json={"blobStorageSettings": {"blobStorageClass": name}}
+        )
 
     def work(self, stop: threading.Event, seed: int) -> None:
         chance = random.Random(seed)
@@ -149,6 +152,7 @@ def check_all(server: GantryServer, clients: Clients, cheap: Path) -> None:
     uids = [uid for (uid,) in rows(server, "SELECT sop_instance_uid FROM instance")]
     assert len(uids) == len(set(uids)), "nothing is there twice"
     assert set(uids) <= there
+    check_clean(server.data)
     check_disk(server, (server.data / "blobs", cheap))
 
 

@@ -23,6 +23,7 @@ from gantry.studies.update import update_batch
 from tests.faults.house import DATASET, STORE, House
 from tests.faults.kill import kill_during
 from tests.faults.scene import blobs, files
+from tests.support.checked import check_clean
 from tests.support.dicom import make_instance
 from tests.support.server import GantryServer, counts
 
@@ -159,5 +160,6 @@ def test_an_update_killed_again_and_again_is_applied_once(tmp_path: Path, kills:
         server.restart()
         server.wait_until(lambda: len(blobs(server.data)) == total)
         server.stop()
+        check_clean(server.data)
     finally:
         server.process.kill()

@@ -18,6 +18,7 @@ from gantry.storage.local_blobs import LocalBlobs
 from tests.faults.kill import check_disk
 from tests.faults.scene import files
 from tests.support.blobs import BlobOnDisk, find_blobs, used_bytes
+from tests.support.checked import check_clean
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
@@ -31,6 +32,7 @@ def server(tmp_path: Path) -> Iterator[GantryServer]:
     made = GantryServer(tmp_path / "data", tmp_path / "buckets")
     yield made
     made.stop()
+    check_clean(made.data)
 
 
 def blobs(server: GantryServer) -> dict[str, BlobOnDisk]:

@@ -63,7 +63,7 @@ def touch_blob(path: Path, *, blobs: object) -> None:
     path.touch()
 
 
-def wait_for_blob(path: Path, *, blobs: object) -> bool:
+def wait_for_blob(path: Path, *, blobs: object, size: int) -> bool:
     return wait_for(path)
 
 

@@ -40,7 +40,7 @@ def seams_of(pool: WorkerPool) -> Any:
 
 def begin(pool: WorkerPool, function: Callable[..., Any], path: Path) -> Any:
     """``submit`` with a path in the place of a blob key."""
-    row: Any = SimpleNamespace(blob_key=path)
+    row: Any = SimpleNamespace(blob_key=path, size=0)
     return submit(seams_of(pool), row, function)
 
 

@@ -562,7 +562,7 @@ def test_a_copy_that_the_disk_breaks_leaves_the_old_object(
     store.put("source", [b"s"])
     store.put("target", [b"x"])
     monkeypatch.setattr(os, "copy_file_range", broken)
-    monkeypatch.setattr(os, "write", broken)
+    monkeypatch.setattr(os, "write", broken)  # tried next: the kernel does not say which disk it was
     with store.open("source") as opened, pytest.raises(kind) as caught:
         store.copy_from(opened, "target")
     assert os.strerror(number) not in caught.value.message

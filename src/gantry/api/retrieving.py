@@ -16,7 +16,7 @@ from gantry.api.ranges import matches, parse_range
 from gantry.api.searching import DICOM_JSON, OBJECTS, json_array, xml_parts
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
-from gantry.errors import InvalidArgument, Unavailable
+from gantry.errors import DataLoss, InvalidArgument
 from gantry.resources import StoredInstance
 from gantry.studies.frames import Frame, read_frames
 from gantry.studies.metadata import make_etag, read_metadata
@@ -237,12 +237,12 @@ def answer_value(call: Call, make: Callable[[], Value], content_type: str, etag:
 
 
 def read_pieces(value: Value, start: int, length: int) -> Iterator[bytes]:
-    """The bytes of a value; closes it. Raises Unavailable if bytes are missing."""
+    """The bytes of a value; closes it. Raises DataLoss if bytes are missing."""
     try:
         while length:
             piece = value.read(start, min(length, _PIECE))
             if not piece:
-                raise Unavailable("the file of an instance is shorter than it was")
+                raise DataLoss("the file of an instance is shorter than it was")
             yield piece
             start, length = start + len(piece), length - len(piece)
     finally:

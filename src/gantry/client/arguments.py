@@ -86,6 +86,15 @@ examples:
   gantry storage compact --data /srv/gantry
 """
 
+_CHECK = """\
+Changes nothing. A server may run on the directory meanwhile. Exit code: 0 nothing is wrong, 1 something is, 2 not
+all of it could be checked.
+
+examples:
+  gantry check --data /srv/gantry
+  gantry check --read --json | jq 'select(.kind == "content-wrong")'
+"""
+
 _SERVICE_ACCOUNTS = """\
 examples:
   gantry service-accounts create pacs --out pacs.json
@@ -150,6 +159,7 @@ def parser() -> _Parser:
     _add_stores(commands)
     _add_datasets(commands)
     _add_storage(commands)
+    _add_check(commands)
     _add_viewer(commands)
     _add_service_accounts(commands)
     demo = _add(commands, "demo", "demo:demo", "show an import and an export of real files", _DEMO, remote=False)
@@ -324,6 +334,15 @@ def _add_storage(commands: _Commands[_Parser]) -> None:
             help="the server's directory (GANTRY_DATA; default: ./gantry-data)",
         )
         command.add_argument("--config", metavar="FILE", default=default, help="the server's settings (GANTRY_CONFIG)")
+
+
+def _add_check(commands: _Commands[_Parser]) -> None:
+    help = "check that all that is stored agrees with itself"
+    check = _add(commands, "check", "client.check:check_directory", help, _CHECK, remote=False)
+    check.add_argument("--json", action="store_true", help="print JSON on stdout, one object per line")
+    check.add_argument("--read", action="store_true", help="read all bytes, and compare their checksums")
+    check.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
+    check.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")
 
 
 def _add_service_accounts(commands: _Commands[_Parser]) -> None:

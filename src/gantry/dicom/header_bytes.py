@@ -7,7 +7,9 @@ from struct import error as StructError
 from typing import NamedTuple
 
 from gantry.dicom.elements import EXPLICIT_LE, DataSet, Encoding, choose_encoding, resolve_vr
+from gantry.dicom.tags import SERIES, SOP_INSTANCE, STUDY
 from gantry.errors import DataLoss
+from gantry.resources import Uids
 
 _HEAD = Struct("<BBHI")  # version, flags, number of cuts, length of the meta group
 _ENDS = Struct("<H")  # number of ends, from version 2 on
@@ -91,3 +93,14 @@ class HeaderBytes(NamedTuple):
             bool(flags & _LITTLE),
             tuple(_END.iter_unpack(data[at_ends:at_meta])),
         )
+
+
+def read_uids(header: HeaderBytes) -> Uids:
+    """Study, Series and SOP Instance UID, the first occurrence of each; "" where one is absent. Raises InvalidArgument
+    for what is no data set."""
+    found: dict[int, str] = {}
+    data_set = header.data_set()
+    for element in data_set.elements((STUDY, SERIES, SOP_INSTANCE)):
+        value = bytes(data_set.data[element.value : element.stop])
+        found.setdefault(element.tag, value.decode("ascii", "replace").strip("\0 "))
+    return found.get(STUDY, ""), found.get(SERIES, ""), found.get(SOP_INSTANCE, "")

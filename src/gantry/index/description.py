@@ -35,8 +35,10 @@ from gantry.resources import (
 class Descriptions(Part):
     """Promises: ``index_protocols.DescriptionIndex``."""
 
-    def list_undescribed(self, limit: int) -> list[tuple[int, StoredInstance]]:
+    def list_undescribed(self, limit: int, after: tuple[int, str] = (0, "")) -> list[tuple[int, StoredInstance]]:
+        place = instance.c.series_id, instance.c.sop_instance_uid
         query = select_stored().add_columns(study.c.store_id).where(instance.c.pack_number.is_(None))
+        query = query.where(tuple_(*place) > tuple_(*after)).order_by(*place)
         query = query.join(dicom_store, dicom_store.c.id == study.c.store_id).where(dicom_store.c.deleted.is_(False))
         with self.database.read() as connection:
             return [(row.store_id, StoredInstance._make(row[:-1])) for row in connection.execute(query.limit(limit))]

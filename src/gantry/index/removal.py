@@ -74,13 +74,15 @@ def blank_headers(connection: Connection, rows: Sequence[Row[Any]]) -> None:
             numbers.setdefault(row.pack_id, []).append(row.pack_number)
     for pack_id, blank in numbers.items():
         is_pack = header_pack.c.id == pack_id
-        row = connection.execute(select(header_pack).where(is_pack)).one()
+        found = connection.execute(select(header_pack).where(is_pack)).one_or_none()
+        if found is None:  # lost: there is nothing left in it
+            continue
         try:
-            entries = unpack(row.data)
+            entries = unpack(found.data)
         except DataLoss:
             entries = []
         if max(blank) >= len(entries):
-            _give_up(connection, row)
+            _give_up(connection, found)
             continue
         for number in blank:
             entries[number] = b""

@@ -169,8 +169,9 @@ class GarbageIndex(Protocol):
 class DescriptionIndex(Protocol):
     """Attributes read from headers, updated in the background after an upgrade."""
 
-    def list_undescribed(self, limit: int) -> list[tuple[int, StoredInstance]]:
-        """(store id, instance) for instances whose header was never read; none of deleted stores."""
+    def list_undescribed(self, limit: int, after: tuple[int, str] = (0, "")) -> list[tuple[int, StoredInstance]]:
+        """(store id, instance) for instances whose header was never read, in the order of series and UID, after such a
+        place; none of deleted stores."""
         ...
 
     def describe(self, store_id: int, instances: Sequence[Instance]) -> None:

@@ -45,8 +45,8 @@ def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals
     uids = [item.uids for item in batch.instances]
     while True:
         settled = settle(seams, batch, stored, check)
-        if any(failure.status.code is Code.DATA_LOSS for failure in settled.failures[len(batch.failures) :]):
-            # Blobs that could not be read may have been moved just then: look up where they are now.
+        if _has_doubts(batch, settled):
+            # Bytes that could not be read may have been moved just then: look up where they are now.
             before, stored = stored, seams.index.instances.find_stored(operation.store_id, uids)
             if stored != before:
                 continue
@@ -62,6 +62,12 @@ def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals
             with suppress(StatusError):  # the batch is committed; the sweeper tries again later
                 sweep_some_garbage(seams)
         return committed.cancel_requested
+
+
+def _has_doubts(batch: Batch, settled: Batch) -> bool:
+    """Whether stored bytes were not found to be whole when the batch was settled."""
+    lost = any(failure.status.code is Code.DATA_LOSS for failure in settled.failures[len(batch.failures) :])
+    return lost or len(settled.replacements) > len(batch.replacements)
 
 
 def finish(

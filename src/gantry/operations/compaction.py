@@ -19,8 +19,9 @@ from gantry.operations.batch_writers import BatchWriters
 from gantry.operations.batches import cut
 from gantry.operations.blob_keys import parse_place
 from gantry.resources import Change, Segment, StoredInstance
-from gantry.seams import Seams
+from gantry.seams import OpenedObject, Seams
 from gantry.storage.extents import OWN_BYTES, parse_extent
+from gantry.stored_bytes import open_stored
 from gantry.studies.upload_sweeps import sweep_uploads
 
 logger = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ def move(seams: Seams, store_id: int, instances: Sequence[StoredInstance]) -> in
 
 def _copy(seams: Seams, writers: BatchWriters, instance: StoredInstance) -> Change | None:
     try:
-        with contain(instance.path, "while it was moved"), seams.blobs.open(instance.blob_key) as opened:
+        with contain(instance.path, "while it was moved"), _open(seams, instance) as opened:
             key = writers.at(parse_place(instance.blob_key)).copy_from(opened, instance.uids)
     except StatusError as error:
         if error.waits_for is not None:
@@ -90,6 +91,10 @@ def _copy(seams: Seams, writers: BatchWriters, instance: StoredInstance) -> Chan
         logger.warning("%s cannot be moved and stays where it is: %s", instance.path, error.message)
         return None
     return Change(instance, instance.storage_class, key)
+
+
+def _open(seams: Seams, instance: StoredInstance) -> OpenedObject:
+    return open_stored(seams.blobs, instance.blob_key, instance.size)
 
 
 def _list_movable(seams: Seams, segment: Segment) -> list[StoredInstance]:

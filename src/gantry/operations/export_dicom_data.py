@@ -17,6 +17,7 @@ from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Failure, Operation, StoredInstance
 from gantry.seams import SYNC_SECONDS, BlobStore, Check, OpenedObject, Seams, beat, beat_for
 from gantry.storage.uris import parse_prefix
+from gantry.stored_bytes import open_stored
 
 FRAME_SECONDS = 60  # far more than the largest frame takes; damaged data can keep a codec busy for ever
 INSTANCE_SECONDS = 1800  # of one instance with very many frames
@@ -58,7 +59,7 @@ def export_batch(
     for instance in instances:
         beat_for(instance.size)
         try:
-            with contain(instance.path, "while it was exported"), blobs.open(instance.blob_key) as blob:
+            with contain(instance.path, "while it was exported"), _open(blobs, instance) as blob:
                 _write(blob, destination, prefix + "/".join(instance.uids), form)
             outcomes.append(None)
         except StatusError as error:
@@ -69,6 +70,10 @@ def export_batch(
     beat(SYNC_SECONDS)
     destination.flush()
     return outcomes
+
+
+def _open(blobs: BlobStore, instance: StoredInstance) -> OpenedObject:
+    return open_stored(blobs, instance.blob_key, instance.size)
 
 
 def _list_directories(prefix: str, instance: StoredInstance, form: Form) -> tuple[str, ...]:

@@ -8,16 +8,18 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
+from typing import NamedTuple
 
 from gantry.errors import Code, NotFound, Status, StatusError
-from gantry.ingest import compare_bytes, ingest_batch, make_printable
+from gantry.healing import find_damaged_headers, is_lost, make_replacement
+from gantry.ingest import Pair, compare_bytes, ingest_batch, make_printable
 from gantry.operations.batch_writers import Tries
 from gantry.operations.batches import cut, describe_death, run_batch, run_in_order
 from gantry.operations.blob_keys import batch_prefix
 from gantry.operations.bucket_use import open_bucket
 from gantry.operations.interruption import Stopping, go_on, make_stop_check
 from gantry.operations.no_match import describe_source
-from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation, StoredInstance, Uids
+from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation, Replacement, StoredInstance, Uids
 from gantry.seams import BlobStore, Check, Seams, WorkerDied
 from gantry.storage.uris import UriPattern
 
@@ -104,45 +106,77 @@ def list_matching(
                 yield entry
 
 
+class _Owner(NamedTuple):
+    """What new bytes with the same UIDs are compared with; ``row`` is None for an instance of the same batch."""
+
+    key: str
+    size: int
+    row: StoredInstance | None = None
+
+
 def settle(seams: Seams, batch: Batch, stored: Mapping[Uids, StoredInstance], check: Check = go_on) -> Batch:
     """Settle instances whose UIDs exist already, in ``stored`` or earlier in the batch.
 
     Identical bytes are a success without a second copy; different bytes are a failure, and the first instance is kept.
+    A stored instance whose bytes or header are damaged gets the new ones: the first that come.
     """
-    if not batch.instances:
-        return batch
-    taken = {uids: item.blob_key for uids, item in stored.items()}
-    owners = ((item, taken.setdefault(item.uids, item.blob_key)) for item in batch.instances)
-    doubles = [(item, owner) for item, owner in owners if owner != item.blob_key]
-    if not doubles:
-        return batch
-    verdicts = _compare(seams, [(item.blob_key, owner) for item, owner in doubles], check)
-    refused = tuple(item.blob_key for item, _ in doubles)
-    failures = (_make_failure(item, verdict) for (item, _), verdict in zip(doubles, verdicts, strict=True))
-    return replace(
-        batch,
-        instances=tuple(item for item in batch.instances if item.blob_key not in refused),
-        success=batch.success + verdicts.count(True),
-        failures=batch.failures + tuple(failure for failure in failures if failure is not None),
-        garbage=batch.garbage + refused,
-    )
+    owners = {uids: _Owner(row.blob_key, row.size, row) for uids, row in stored.items()}
+    new: list[Instance] = []
+    doubles: list[Instance] = []
+    for item in batch.instances:
+        (doubles if item.uids in owners else new).append(item)
+        owners.setdefault(item.uids, _Owner(item.blob_key, item.size))
+    healed: list[Replacement] = []
+    while doubles:
+        compared = [(item, owners[item.uids]) for item in doubles]
+        verdicts = _compare(seams, compared, check)
+        damaged = _find_damaged(seams, compared, verdicts)
+        doubles, refused, failures = [], [], []
+        for (item, owner), verdict in zip(compared, verdicts, strict=True):
+            if owners[item.uids] is not owner:
+                doubles.append(item)  # the first that came has taken the place of what it was compared with
+            elif owner.row is not None and (is_lost(verdict) or item.uids in damaged):
+                healed.append(make_replacement(seams, owner.row, item))
+                owners[item.uids] = _Owner(item.blob_key, item.size)
+            else:
+                refused.append(item.blob_key)
+                failures += _make_failures(item, verdict)
+        batch = replace(
+            batch,
+            success=batch.success + len(refused) - len(failures),
+            failures=(*batch.failures, *failures),
+            garbage=(*batch.garbage, *refused),
+        )
+    return replace(batch, instances=tuple(new), replacements=(*batch.replacements, *healed))
 
 
-def _compare(seams: Seams, pairs: list[tuple[str, str]], check: Check) -> list[bool | Status]:
-    def submit(items: Sequence[tuple[str, str]], _offset: int) -> Future[list[bool | Status]]:
+def _compare(seams: Seams, compared: Sequence[tuple[Instance, _Owner]], check: Check) -> list[bool | Status]:
+    def submit(items: Sequence[Pair], _offset: int) -> Future[list[bool | Status]]:
         return seams.executor.submit(compare_bytes, list(items), blobs=seams.blobs)
 
-    return run_batch(submit, pairs, lambda pair, error: describe_death(pair[0], "read them", error).status, check)
+    def on_death(pair: Pair, error: WorkerDied) -> Status:
+        return describe_death(pair.new, "read them", error).status
+
+    pairs = [Pair(item.blob_key, owner.key, owner.size, item.uids) for item, owner in compared]
+    return run_batch(submit, pairs, on_death, check)
 
 
-def _make_failure(item: Instance, verdict: bool | Status) -> Failure | None:
+def _find_damaged(
+    seams: Seams, compared: Sequence[tuple[Instance, _Owner]], verdicts: Sequence[bool | Status]
+) -> set[Uids]:
+    """Those that have come again with the same bytes, and whose stored headers are damaged."""
+    same = [owner.row for (_, owner), verdict in zip(compared, verdicts, strict=True) if verdict is True]
+    return find_damaged_headers(seams, [row for row in same if row is not None])
+
+
+def _make_failures(item: Instance, verdict: bool | Status) -> list[Failure]:
     if verdict is True:
-        return None
+        return []
     if verdict is False:
         message = "an instance with these UIDs exists and its content differs (checksum mismatch); it was kept"
-        return Failure(item.resource, Status(Code.ALREADY_EXISTS, f"{message}: {item.path}"))
+        return [Failure(item.resource, Status(Code.ALREADY_EXISTS, f"{message}: {item.path}"))]
     message = f"an instance with these UIDs exists, but its bytes cannot be compared ({verdict.what})"
-    return Failure(item.resource, Status(Code.DATA_LOSS, f"{message}: {item.path}"))
+    return [Failure(item.resource, Status(Code.DATA_LOSS, f"{message}: {item.path}"))]
 
 
 class Count:

@@ -13,7 +13,8 @@ from gantry.operations.blob_keys import batch_prefix, parse_place
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Change, Failure, Operation, StoredInstance
-from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, BlobWriter, Check, Seams, beat, beat_for
+from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, Check, Seams, beat, beat_for
+from gantry.stored_bytes import open_stored
 
 
 def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
@@ -45,7 +46,8 @@ def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check =
 def copy_batch(
     instances: Sequence[StoredInstance], offset: int = 0, *, blobs: Blobs, place: str, blob_prefix: str
 ) -> list[str | Failure]:
-    """Copy the bytes of instances to ``place`` unless they are there; the blob key of each instance.
+    """Copy the bytes of instances to ``place`` unless they are there; the blob key of each instance. Bytes that stay
+    where they are must be whole, too.
 
     Copies are durable on return. What is wrong with one instance becomes its Failure; what an operation
     waits for (``waits_for``) is raised.
@@ -55,11 +57,8 @@ def copy_batch(
         for instance in instances:
             beat_for(instance.size)
             try:
-                if parse_place(instance.blob_key) == place:
-                    outcomes.append(instance.blob_key)
-                    continue
                 with contain(instance.path, "while it was copied to another place"):
-                    outcomes.append(_copy(blobs, instance, writers.at(place)))
+                    outcomes.append(_copy(blobs, instance, writers, place))
             except StatusError as error:
                 if error.waits_for is not None:
                     raise
@@ -69,9 +68,11 @@ def copy_batch(
     return outcomes
 
 
-def _copy(blobs: BlobStore, instance: StoredInstance, writer: BlobWriter) -> str:
-    with blobs.open(instance.blob_key) as opened:
-        return writer.copy_from(opened, instance.uids)
+def _copy(blobs: BlobStore, instance: StoredInstance, writers: BatchWriters, place: str) -> str:
+    with open_stored(blobs, instance.blob_key, instance.size) as opened:
+        if parse_place(instance.blob_key) == place:
+            return instance.blob_key
+        return writers.at(place).copy_from(opened, instance.uids)
 
 
 def _list_changes(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from gantry.errors import StatusError
-from gantry.operations.backfill import describe_old
+from gantry.operations.backfill import describe_old, describe_rest
 from gantry.operations.compaction import compact_segments
 from gantry.operations.describe_anew import describe_anew
 from gantry.operations.interruption import Stopping
@@ -56,8 +56,10 @@ def make_chores(seams: Seams, stopping: threading.Event, busy: Callable[[], set[
 
 def _describe(seams: Seams, stopping: threading.Event) -> None:
     """Read headers again after an upgrade: this may take hours."""
-    describe_old(seams, stopping)
+    some_left = describe_old(seams, stopping)
     describe_anew(seams, stopping)
+    if some_left:
+        describe_rest(seams, stopping)
 
 
 class Sweeps:

@@ -74,8 +74,19 @@ def read_tables(opened: OpenedObject, segment: str = "") -> Iterator[Table]:
     return reversed(kept)
 
 
-def _candidates(opened: OpenedObject) -> Iterator[int]:
-    for start in range(0, opened.size, _WINDOW):
+def find_crc32c(opened: OpenedObject, extent: Extent) -> int | None:
+    """What the first table behind an instance that lists it says of its bytes; None where none does, or it does not
+    say it. Reads the segment no further than that."""
+    for offset in _candidates(opened, extent.end):
+        table = _read(opened, offset, extent.segment)
+        for entry in table.entries if table else ():
+            if entry.key == str(extent):
+                return entry.crc32c
+    return None
+
+
+def _candidates(opened: OpenedObject, first: int = 0) -> Iterator[int]:
+    for start in range(first, opened.size, _WINDOW):
         window = opened.read_at(start, _WINDOW)
         at = window.find(MAGIC)
         while at >= 0:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from gantry.errors import Aborted, InvalidArgument, NotFound
+from gantry.errors import Aborted, InvalidArgument, NotFound, StatusError
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject, beat_again
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
@@ -48,9 +48,19 @@ class LocalObject(OpenedObject):
 
     def read_at(self, offset: int, length: int) -> bytes:
         try:
-            return os.pread(self.fd, length, self.base + offset)
+            data = os.pread(self.fd, length, self.base + offset)
+            while len(data) < min(length, self.size - offset):  # a system may return less than there is
+                more = os.pread(self.fd, length - len(data), self.base + offset + len(data))
+                if not more:
+                    break
+                data += more
+            return data
         except OSError as error:
-            raise translate_read_error(error) from None
+            raise self.translate(error) from None
+
+    def translate(self, error: OSError) -> StatusError:
+        """What an error of reading means for this object."""
+        return translate_read_error(error)
 
     def chunks(self) -> Iterator[bytes]:
         offset = 0

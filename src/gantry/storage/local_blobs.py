@@ -8,8 +8,8 @@ from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.seams import MAIN
-from gantry.storage.contents import read_tables
-from gantry.storage.disks import Disk, translate_delete_error
+from gantry.storage.contents import find_crc32c, read_tables
+from gantry.storage.disks import SHORT, Disk, translate_delete_error
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
 from gantry.storage.local import LocalBlobStore, LocalObject
@@ -17,6 +17,7 @@ from gantry.storage.local_deletion import free_extents, group_by_segment
 from gantry.storage.local_extents import GONE, free_extent, free_locked, is_freed, open_extent, open_to_free
 from gantry.storage.local_writer import LocalWriter
 from gantry.storage.new_files import sync_directories
+from gantry.storage.own_files import open_own_file, translate_stored_error
 from gantry.storage.room import read_room
 from gantry.system_errors import describe_os_error
 
@@ -60,12 +61,14 @@ class LocalBlobs(LocalBlobStore):
 
     def _open(self, key: str) -> LocalObject:
         extent = parse_extent(key)
-        if extent is None:
-            return super().open(key)
         try:
+            if extent is None:
+                return open_own_file(self.root, self._name(key), key)
             return open_extent(self.root, self._name(extent.segment), extent)
         except OSError as error:
-            raise self.disk.translate_read_error(error) from None
+            if error.errno in SHORT:
+                raise self.disk.translate_read_error(error) from None
+            raise translate_stored_error(error) from None
 
     def delete(self, key: str) -> None:
         extent = parse_extent(key)
@@ -112,6 +115,13 @@ class LocalBlobs(LocalBlobStore):
                     extent = parse_extent(entry.key)
                     if extent is not None and not is_freed(opened, extent.offset, extent.length):
                         yield entry
+
+    def read_crc32c(self, key: str) -> int | None:
+        extent = parse_extent(key)
+        if extent is None:
+            return None
+        with super().open(extent.segment) as opened:
+            return find_crc32c(opened, extent)
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         if not live:

@@ -11,12 +11,13 @@ import errno
 import os
 import stat
 
-from gantry.errors import Aborted, FailedPrecondition, NotFound, Unavailable
+from gantry.errors import Aborted, DataLoss, FailedPrecondition, NotFound, StatusError, Unavailable
 from gantry.seams import OpenedObject
 from gantry.storage.beneath import open_beneath
 from gantry.storage.extents import Extent
 from gantry.storage.holes import free_range
 from gantry.storage.local import LocalObject
+from gantry.storage.own_files import translate_stored_error
 from gantry.storage.range_locks import Lock, claim, share
 
 GONE = (errno.ENOENT, errno.ENOTDIR)
@@ -49,10 +50,13 @@ class LocalExtent(LocalObject):
     def read_at(self, offset: int, length: int) -> bytes:
         return super().read_at(offset, max(0, min(length, self.size - offset)))
 
+    def translate(self, error: OSError) -> StatusError:
+        return translate_stored_error(error)
+
     def check_whole(self, read: int) -> None:
         """The file may grow, and lose other ranges: that is no change of this object."""
         if read != self.size:
-            raise Aborted(f"only {read} of {self.size} bytes could be read")
+            raise DataLoss(f"only {read} of {self.size} bytes could be read")
         if self._lock is Lock.ABSENT and is_freed(self, 0, self.size):
             raise Aborted("was deleted while it was read")
 

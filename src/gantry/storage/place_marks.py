@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -61,6 +61,31 @@ def _mark_main(main: Path, mark: str) -> None:
         _write(_mark_path(MAIN, str(main)), mark)
     except OSError as error:
         raise FailedPrecondition(f"{main} cannot be written: {describe_os_error(error)}") from None
+
+
+def find_wrong_marks(data: Path) -> Iterator[str]:
+    """What is wrong with the record and with the marks in the directories of storage classes; changes nothing."""
+    try:
+        mark, known, has_main = _read_record(data)
+    except FailedPrecondition as error:
+        yield error.what
+        return
+    marked = {MAIN: str(data / "blobs")} | known if has_main else known
+    for storage_class, root in marked.items():
+        try:
+            found = _read_mark(storage_class, root)
+        except FailedPrecondition as error:
+            yield error.what
+            continue
+        if found is None:
+            yield f"{root} has no mark that it holds the {storage_class} blobs of this server; is it mounted?"
+        elif found != mark:
+            yield f"{root} holds the {storage_class} blobs of another server"
+
+
+def read_places(data: Path) -> dict[str, str]:
+    """Storage class → directory, of the server whose data directory is ``data``. Raises FailedPrecondition."""
+    return _read_record(data)[1]
 
 
 def _read_record(data: Path) -> tuple[str, dict[str, str], bool]:

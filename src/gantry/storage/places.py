@@ -94,6 +94,9 @@ class PlacedBlobStore:
     def entries(self, segment: str) -> Iterator[Entry]:
         return self._store(segment).entries(segment)
 
+    def read_crc32c(self, key: str) -> int | None:
+        return self._store(key).read_crc32c(key)
+
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         self._store(segment).free_rest(segment, live)
 

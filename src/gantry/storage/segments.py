@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import google_crc32c
 
-from gantry.errors import Aborted, FailedPrecondition
+from gantry.errors import Aborted, FailedPrecondition, Unavailable
 from gantry.resources import Uids
 from gantry.storage.contents import Row, encode_table
 from gantry.storage.durable import Part, most_file_bytes, start_writing, sync_file
@@ -48,6 +48,11 @@ class Segment(Part):
         self.lost: list[Row] = []
         self.is_durable = False  # it has a table on disk
         self.is_given_up = False
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether its file has lost its name: nobody would find again what is written to it."""
+        return self.fd >= 0 and os.fstat(self.fd).st_nlink == 0
 
     def reserve(self, length: int) -> int:
         """The offset of so many bytes."""
@@ -138,7 +143,8 @@ class Segments:
 
     def _with_room(self, length: int) -> Segment:
         current = self._current
-        if current is None or current.error is not None or current.end + align(length) > self.most_bytes:
+        is_full = current is not None and current.end + align(length) > self.most_bytes
+        if current is None or current.error is not None or is_full or current.is_removed:
             current = self._current = Segment(*self._files.create(SUFFIX))
             self._all.append(current)
         return current
@@ -173,6 +179,8 @@ class Segments:
     def sync(self, taken: list[Step]) -> None:
         """Raises OSError, Unavailable."""
         for step in taken:
+            if step.segment.is_removed:
+                raise Unavailable(f"{step.segment.key} was removed by another program while it was written to")
             write_at(step.segment.fd, step.table, step.offset)
         for step in taken:
             sync_file(step.segment.fd)

@@ -15,6 +15,7 @@ from gantry.header_packs import unpack
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
+from gantry.stored_bytes import make_lost, open_stored
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def _find_header(seams: Seams, store: DicomStoreName, row: StoredInstance, packs
                 return FoundHeader(row, header)
             before, row = row, next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
             if (row.blob_key, row.pack_id, row.pack_number) == (before.blob_key, before.pack_id, before.pack_number):
-                return FoundHeader(row, None, DataLoss("its header or its file is missing"))
+                return _find_lost(seams, row)
             _load(seams, {row.pack_id} if row.pack_id is not None else set(), packs)
     except NotFound:
         return None
@@ -82,6 +83,15 @@ def _find_header(seams: Seams, store: DicomStoreName, row: StoredInstance, packs
     except StatusError as error:
         return FoundHeader(row, None, error)
     return FoundHeader(row, None, DataLoss("its header was changed repeatedly while it was read"))
+
+
+def _find_lost(seams: Seams, row: StoredInstance) -> FoundHeader:
+    """Of an instance whose pack, or whose place in it, is missing: what its file says."""
+    header = read_live_header(seams, row) if row.pack_id is not None else None
+    if header is None:
+        return FoundHeader(row, None, make_lost(row.sop_instance_uid))
+    logger.error("the header of %s is missing in the index; it is read from the file", _path(row))
+    return FoundHeader(row, header)
 
 
 def _read_header(seams: Seams, row: StoredInstance, packs: _Packs) -> HeaderBytes | None:
@@ -108,7 +118,7 @@ def _read_header(seams: Seams, row: StoredInstance, packs: _Packs) -> HeaderByte
 def read_live_header(seams: Seams, row: StoredInstance) -> HeaderBytes | None:
     """Read a header from the blob: one that is too long for the index, or not in it yet. None if the blob is gone."""
     try:
-        with seams.blobs.open(row.blob_key) as blob:
+        with open_stored(seams.blobs, row.blob_key, row.size) as blob:
             header = read_header(blob.read_at, blob.size)
             layout = header.layout.with_sequences(MAX_SEQUENCES)
             found = read_header_bytes(blob.read_at, blob.size, layout, MAX_LIVE_HEADER)

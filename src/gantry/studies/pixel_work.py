@@ -1,4 +1,7 @@
-"""Pixel work for requests, one instance per call, in workers that operations do not use."""
+"""Pixel work for requests, one instance per call, in workers that operations do not use.
+
+The functions that run in workers get the key and the ``size`` of the bytes of an instance.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from gantry.errors import Aborted, Cancelled, DataLoss, DeadlineExceeded, Failed
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls
+from gantry.stored_bytes import make_lost, open_stored
 from gantry.studies.departure import on_leave, require_client
 
 FRAME_SECONDS = 60  # far more than the largest frame takes; damaged data can keep a codec busy for ever
@@ -33,34 +37,39 @@ WORTH_A_CALL = 16 << 20
 Out = TypeVar("Out")
 
 
-def transcode_blob(blob_key: str, *, blobs: BlobStore, transfer_syntax_uid: str) -> bytes:
+def transcode_blob(blob_key: str, *, blobs: BlobStore, size: int, transfer_syntax_uid: str) -> bytes:
     """The instance in another transfer syntax."""
     from gantry.dicom.representations import represent
 
     return _run_watched(
-        blob_key, blobs, lambda opened, watch: represent(opened, Form(DICOM, transfer_syntax_uid), watch)
+        blob_key, blobs, size, lambda opened, watch: represent(opened, Form(DICOM, transfer_syntax_uid), watch)
     )[0].data
 
 
 def render_blob(
-    blob_key: str, *, blobs: BlobStore, view: View, wanted: Sequence[int] | None, most: int = 0
+    blob_key: str, *, blobs: BlobStore, size: int, view: View, wanted: Sequence[int] | None, most: int = 0
 ) -> list[bytes]:
     """Images of frames; stops once they have ``most`` bytes, 0 for no limit."""
-    return _run_watched(blob_key, blobs, lambda opened, watch: _take_until(rendered(opened, view, wanted, watch), most))
+
+    def make(opened: Any, watch: Callable[[], None]) -> Iterator[bytes]:
+        return _take_until(rendered(opened, view, wanted, watch), most)
+
+    return _run_watched(blob_key, blobs, size, make)
 
 
-def count_blob_frames(blob_key: str, *, blobs: BlobStore) -> int:
+def count_blob_frames(blob_key: str, *, blobs: BlobStore, size: int) -> int:
     def count(opened: Any, watch: Callable[[], None]) -> Iterator[int]:
         watch()
         yield count_frames(opened)
 
-    return _run_watched(blob_key, blobs, count)[0]
+    return _run_watched(blob_key, blobs, size, count)[0]
 
 
 def decode_blob(
     blob_key: str,
     *,
     blobs: BlobStore,
+    size: int,
     transfer_syntax_uid: str,
     wanted: Sequence[int] | None,
     path: BulkPath = (),
@@ -74,7 +83,7 @@ def decode_blob(
     def make(opened: Any, watch: Callable[[], None]) -> Iterator[bytes]:
         return _take_until(frame_bitstreams(opened, transfer_syntax_uid, wanted, watch, path), most)
 
-    return _run_watched(blob_key, blobs, make)
+    return _run_watched(blob_key, blobs, size, make)
 
 
 def _take_until(frames: Iterator[bytes], most: int) -> Iterator[bytes]:
@@ -88,7 +97,7 @@ def _take_until(frames: Iterator[bytes], most: int) -> Iterator[bytes]:
 
 
 def _run_watched(
-    blob_key: str, blobs: BlobStore, make: Callable[[Any, Callable[[], None]], Iterable[Out]]
+    blob_key: str, blobs: BlobStore, size: int, make: Callable[[Any, Callable[[], None]], Iterable[Out]]
 ) -> list[Out]:
     """Run ``make`` with a limit of FRAME_SECONDS for each frame and INSTANCE_SECONDS for all of them."""
     begun, last = time.monotonic(), float(-BEAT_SECONDS)
@@ -102,7 +111,7 @@ def _run_watched(
             last = now
             beat(FRAME_SECONDS)
 
-    with contain(blob_key, "while its pixels were read"), blobs.open(blob_key) as opened:
+    with contain(blob_key, "while its pixels were read"), open_stored(blobs, blob_key, size) as opened:
         return list(make(opened, next_frame))
 
 
@@ -180,7 +189,7 @@ def finish(
         if continues and _describe_content(moved) != _describe_content(row):
             raise Aborted(f"instance {row.sop_instance_uid} was replaced while it was sent; send the request again")
         row, future = moved, submit(seams, moved, function, **options)
-    raise DataLoss(f"the file of instance {row.sop_instance_uid} is gone")
+    raise make_lost(row.sop_instance_uid)
 
 
 def _describe_content(row: StoredInstance) -> tuple[object, ...]:
@@ -192,7 +201,7 @@ def submit(seams: Seams, row: StoredInstance, function: Callable[..., Out], **op
     """Start a call. Raises Cancelled where the client has disconnected, and Unavailable while the server stops."""
     require_client()
     try:
-        return seams.pixels.submit(function, row.blob_key, blobs=seams.blobs, **options)
+        return seams.pixels.submit(function, row.blob_key, blobs=seams.blobs, size=row.size, **options)
     except RuntimeError:  # raised by an executor that is shut down
         raise Unavailable(_STOPS) from None
 

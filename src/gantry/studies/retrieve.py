@@ -16,7 +16,6 @@ from gantry.dicom.bulk import BulkPath, Encapsulated, find_bulk, parse_bulk_path
 from gantry.dicom.open_source import count_frames
 from gantry.dicom.video import Video
 from gantry.errors import (
-    DataLoss,
     FailedPrecondition,
     Interrupted,
     InvalidArgument,
@@ -27,6 +26,7 @@ from gantry.errors import (
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
+from gantry.stored_bytes import make_lost, open_stored
 from gantry.studies.decoded_frames import DecodedFrames
 from gantry.studies.headers import name_instance
 from gantry.studies.pixel_work import decode_blob, finish, run_pixel_work, submit, submit_in_order, transcode_blob
@@ -158,10 +158,11 @@ def _require_transcodable(seams: Seams, store: DicomStoreName, path: ResourcePat
 
 
 def open_blob(seams: Seams, store: DicomStoreName, row: StoredInstance) -> OpenedObject | None:
-    """Open the blob of an instance; None if the instance was deleted. Raises DataLoss where only its blob is gone."""
+    """Open the blob of an instance; None if the instance was deleted. Raises DataLoss where only its blob is gone, or
+    is not what its row says."""
     for _ in range(_LOOKS):
         try:
-            return seams.blobs.open(row.blob_key)
+            return open_stored(seams.blobs, row.blob_key, row.size)
         except NotFound:
             before = row
         try:
@@ -170,7 +171,7 @@ def open_blob(seams: Seams, store: DicomStoreName, row: StoredInstance) -> Opene
             return None
         if row.blob_key == before.blob_key:
             break
-    raise DataLoss(f"the file of instance {row.sop_instance_uid} is gone")
+    raise make_lost(row.sop_instance_uid)
 
 
 class _Sender:

@@ -18,6 +18,7 @@ from gantry.ingest import identify
 from gantry.names import DicomStoreName
 from gantry.resources import BlobStorageClass, Instance
 from gantry.seams import Seams
+from gantry.studies.damaged import heal
 from gantry.studies.replacing import replace_all
 from gantry.studies.uploads import Request, Uploads
 from gantry.studies.work_slots import without_slot
@@ -201,7 +202,11 @@ class _Request:
         if self.replace:
             return replace_all(self.seams, self.request, new, written), []
         present = self.seams.index.uploads.store_instances(store_id, new)
-        return [item for item in new if item.uids not in present], [item for item in new if item.uids in present]
+        stored = [item for item in new if item.uids not in present]
+        doubles = [item for item in new if item.uids in present]
+        healed = heal(self.seams, store_id, doubles) if doubles else set()
+        stored += [item for item in doubles if item.uids in healed]
+        return stored, [item for item in doubles if item.uids not in healed]
 
     def _settle(self, batch: list[Instance], written: list[Instance], error: BaseException) -> None:
         """After a commit that ended in an error: what has rows nevertheless is stored. Raises the error of the rest."""

@@ -20,6 +20,7 @@ from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.batch_writers import BatchWriters
 from gantry.resources import Failure, Instance, Replacement, StoredInstance
 from gantry.seams import SYNC_SECONDS, Blobs, BlobWriter, Seams, beat, beat_for
+from gantry.stored_bytes import make_lost, open_stored
 from gantry.studies.uploads import Request, Uploads
 
 __all__ = ["require_patch", "update_batch", "update_instance"]
@@ -35,7 +36,10 @@ def update_instance(
     for instance in seams.index.instances.walk_below(store_id, path):
         now = _locate(seams, store_id, instance)
         with uploads.request(store_id) as request:
-            found = _update(now, request.writer(now.storage_class), patch, web_url, seams.blobs)
+            try:
+                found = _update(now, request.writer(now.storage_class), patch, web_url, seams.blobs)
+            except NotFound:
+                raise _explain_gone(seams, store_id, now) from None
             if found is not None:
                 _commit(seams, request, now, found)
         return
@@ -49,6 +53,16 @@ def _locate(seams: Seams, store_id: int, instance: StoredInstance) -> StoredInst
             return instance
     except NotFound:
         return seams.index.instances.find_stored(store_id, [instance.uids]).get(instance.uids, instance)
+
+
+def _explain_gone(seams: Seams, store_id: int, instance: StoredInstance) -> StatusError:
+    """Why there are no bytes at the place where they were looked for just now."""
+    now = seams.index.instances.find_stored(store_id, [instance.uids]).get(instance.uids)
+    if now is None:
+        return NotFound(f"instance {instance.sop_instance_uid} was deleted just now")
+    if now.blob_key != instance.blob_key:
+        return Aborted(f"instance {instance.sop_instance_uid} was changed or moved just now", advice="try again")
+    return make_lost(instance.sop_instance_uid)
 
 
 def _commit(seams: Seams, request: Request, stored: StoredInstance, found: tuple[Read, Read]) -> None:
@@ -126,7 +140,7 @@ def _update(
 def _rewrite(
     instance: StoredInstance, writer: BlobWriter, patch: Any, web_url: str, blobs: Blobs
 ) -> tuple[Read, Read] | None:
-    with blobs.open(instance.blob_key) as opened:
+    with open_stored(blobs, instance.blob_key, instance.size) as opened:
         header = read_header(opened.read_at, opened.size)
         header_bytes = read_header_bytes(opened.read_at, opened.size, header.layout, MAX_LIVE_HEADER)
         if header_bytes is None:

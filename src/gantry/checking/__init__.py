@@ -1,0 +1,1 @@
+"""``gantry check``: does all that is stored agree with itself? Nothing is changed."""

@@ -1,0 +1,80 @@
+"""The bytes in segments: those of the rows, by their checksums, and no others. Reads all of them, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gantry.checking.directory import Checked
+from gantry.errors import NotFound, StatusError
+from gantry.findings import Finding, Kind
+from gantry.index_protocols.checks import Extents
+from gantry.resources import Uids, path_of
+from gantry.storage.extents import Entry, Extent
+from gantry.stored_bytes import find_damage
+
+_TOLD = 10_000
+
+
+def check_contents(checked: Checked) -> Iterator[Finding]:
+    if not checked.reads:
+        return
+    done = 0
+    for segment in checked.index.checks.walk_segments():
+        try:
+            entries = {entry.key: entry for entry in checked.blobs.entries(segment.key)}
+        except NotFound:
+            continue  # its instances are found to be missing by ``checking.stored``
+        except StatusError as error:
+            yield Finding(Kind.NOT_CHECKED, segment.key, error.what)
+            continue
+        for offset, size, uids in segment.instances:
+            key = str(Extent(segment.key, offset, size))
+            found = _check_one(checked, segment.store_id, key, uids, entries.pop(key, None))
+            if found is not None and _is_still_at(checked, segment.store_id, key, uids):
+                yield found
+            done += 1
+            if done % _TOLD == 0:
+                checked.tell("contents of segments", done)
+        yield from _check_rest(checked, segment, entries)
+
+
+def _check_one(checked: Checked, store_id: int, key: str, uids: Uids, entry: Entry | None) -> Finding | None:
+    path = path_of(uids)
+    if entry is None:
+        try:
+            checked.blobs.open(key).__exit__(None, None, None)
+        except StatusError:
+            return None  # found by ``checking.stored``
+        return Finding(Kind.SEGMENT_WRONG, path, f"no table of contents lists {key}")
+    if entry.uids != uids:
+        return Finding(Kind.SEGMENT_WRONG, path, f"the table of contents says that {key} is {path_of(entry.uids)}")
+    try:
+        damage = find_damage(checked.blobs, key, int(key.rpartition("+")[2]), uids, entry.crc32c)
+    except StatusError as error:
+        return Finding(Kind.BYTES_UNREADABLE, path, f"{key}: {error.what}")
+    return Finding(Kind.CONTENT_WRONG, path, damage) if damage else None
+
+
+def _is_still_at(checked: Checked, store_id: int, key: str, uids: Uids) -> bool:
+    checked.wait()
+    now = checked.index.instances.find_stored(store_id, [uids]).get(uids)
+    return now is not None and now.blob_key == key
+
+
+def _check_rest(checked: Checked, segment: Extents, left: dict[str, Entry]) -> Iterator[Finding]:
+    """What tables list and no row names. It is no fault before the segment is sealed, or while it waits to be freed."""
+    if not segment.is_sealed or not left:
+        return
+    checked.wait()
+    for key, entry in left.items():
+        waits = key in checked.index.garbage.list_blobs(key[:-1], 2)
+        if not waits and not _is_still_at(checked, segment.store_id, key, entry.uids) and _has_bytes(checked, key):
+            yield Finding(Kind.BYTES_UNKNOWN, key, f"no row names these bytes of {path_of(entry.uids)}")
+
+
+def _has_bytes(checked: Checked, key: str) -> bool:
+    try:
+        checked.blobs.open(key).__exit__(None, None, None)
+    except StatusError:
+        return False
+    return True

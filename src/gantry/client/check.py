@@ -1,0 +1,71 @@
+"""``gantry check``: does all that is stored in a data directory agree with itself? Nothing is changed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections import Counter
+from pathlib import Path
+
+from gantry.checking.directory import Checked
+from gantry.checking.run import check
+from gantry.client.terminal import note, print_error, printable, say
+from gantry.config import open_checked
+from gantry.errors import StatusError
+from gantry.findings import Finding, Kind
+from gantry.settings.loading import load_settings
+
+CLEAN, FOUND, NOT_CHECKED = 0, 1, 2  # exit codes
+
+
+def check_directory(args: argparse.Namespace) -> int:
+    """Print each finding as it is found, then a summary; the exit code."""
+    try:
+        with open_checked(_find_data(args), args.read) as checked:
+            checked.tell = lambda name, done: note(f"{name}: {done}" if done else f"{name} …")
+            return _report(checked, args.json)
+    except StatusError as error:
+        print_error(error.message)
+        return NOT_CHECKED
+
+
+def _find_data(args: argparse.Namespace) -> Path:
+    flags = {"data": args.data} if args.data else {}
+    settings = load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
+    return Path(settings.data).absolute()
+
+
+def _report(checked: Checked, as_json: bool) -> int:
+    begun, kinds = time.monotonic(), Counter[Kind]()
+    if checked.is_used:
+        note("a server uses this directory: what seems wrong is looked at twice")
+    for found in check(checked):
+        kinds[found.kind] += 1
+        _print(found, as_json)
+    _summarise(checked, kinds, time.monotonic() - begun, as_json)
+    if kinds[Kind.NOT_CHECKED]:
+        return NOT_CHECKED
+    return FOUND if kinds else CLEAN
+
+
+def _print(found: Finding, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"kind": found.kind.value, "resource": found.resource, "message": found.message}))
+    else:
+        say(printable(f"{found.kind.value}  {found.resource}: {found.message}"))
+
+
+def _summarise(checked: Checked, kinds: Counter[Kind], seconds: float, as_json: bool) -> None:
+    findings = kinds.total() - kinds[Kind.NOT_CHECKED]
+    if as_json:
+        counts = {"findings": findings, "notChecked": kinds[Kind.NOT_CHECKED]}
+        counts |= {"instances": checked.instances, "bytes": checked.bytes}
+        modes = {"read": checked.reads, "serverRunning": checked.is_used, "seconds": round(seconds, 1)}
+        print(json.dumps({"summary": counts | modes}))
+        return
+    what = f"{checked.instances} instances, {checked.bytes} bytes, {seconds:.1f} s"
+    say(f"{findings} findings: {what}" if findings else f"nothing is wrong: {what}")
+    if kinds[Kind.NOT_CHECKED]:
+        say(f"{kinds[Kind.NOT_CHECKED]} parts could not be checked")

@@ -1,0 +1,71 @@
+"""An index that is only read, beside a running server or without one. Nothing in its directory is changed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, QueuePool, create_engine, text
+from sqlalchemy.exc import DatabaseError
+
+from gantry.errors import FailedPrecondition, Unavailable
+from gantry.index.clock import read_clock
+from gantry.index.database import SCHEMA_VERSION, WAIT, Database
+from gantry.index.refusals import describe_sqlite_error
+
+
+class ReadOnlyDatabase(Database):
+    """``is_used``: a server may write to it meanwhile. Raises FailedPrecondition for an index of another version."""
+
+    def __init__(self, path: Path, is_used: bool) -> None:
+        self.now = read_clock
+        # An index that was closed is one file; without ``immutable`` SQLite would make others beside it.
+        alone = not is_used and not path.with_name(f"{path.name}-wal").exists()
+        uri = f"file:{quote(str(path))}?mode=ro" + ("&immutable=1" if alone else "")
+
+        def connect() -> sqlite3.Connection:
+            return sqlite3.connect(uri, uri=True, timeout=WAIT, check_same_thread=False)
+
+        options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "poolclass": QueuePool, "pool_size": 4}
+        self.engine = self.writer = create_engine("sqlite://", creator=connect, **options)
+        self._require_version(path)
+
+    def _require_version(self, path: Path) -> None:
+        try:
+            with self.read() as connection:
+                found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        except Unavailable as error:
+            raise FailedPrecondition(f"{path} cannot be read as an index: {error.what}") from None
+        if found != SCHEMA_VERSION:
+            raise FailedPrecondition(
+                f"{path} was written by another version of Gantry",
+                advice="start the server of this version on it once, or check it with the version that has written it",
+            )
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Raises Unavailable."""
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except DatabaseError as error:
+            raise Unavailable(f"the index cannot be read: {describe_sqlite_error(error)}") from None
+
+    @contextmanager
+    def read_snapshot(self) -> Iterator[Connection]:
+        """All that is read in the block is of one moment. Raises Unavailable."""
+        with self.read() as connection:
+            connection.exec_driver_sql("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.exec_driver_sql("ROLLBACK")
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        raise FailedPrecondition("this index is only read")
+        yield

@@ -1,0 +1,60 @@
+"""The bytes of a stored instance: opened only where they are as many as its row says, and looked at more closely where
+there is a doubt. What is wrong with them is DataLoss of that instance, whoever reads them."""
+
+from __future__ import annotations
+
+import google_crc32c
+
+from gantry.containment import contain
+from gantry.dicom.part10 import read_header
+from gantry.errors import DataLoss, InvalidArgument
+from gantry.resources import Uids, path_of
+from gantry.seams import Blobs, BlobStore, OpenedObject
+
+HEAL = "store or import the original again"
+
+
+class WrongSize(DataLoss):
+    """There are more or fewer bytes than were stored."""
+
+
+def open_stored(blobs: BlobStore, key: str, size: int) -> OpenedObject:
+    """Open the bytes of an instance. Raises DataLoss where they are not ``size`` bytes or the disk cannot read them,
+    NotFound where nothing is there: they may have been moved, so the caller looks the row up again (``make_lost``)."""
+    opened = blobs.open(key)
+    if opened.size != size:
+        with opened:
+            raise WrongSize(f"its bytes are damaged: {opened.size} of {size} are there", advice=HEAL)
+    return opened
+
+
+def make_lost(uid: str) -> DataLoss:
+    """The error of an instance whose row names bytes that are not there."""
+    return DataLoss(f"the bytes of instance {uid} are lost: its file is gone", advice=HEAL)
+
+
+UNKNOWN = -1
+
+
+def find_damage(blobs: Blobs, key: str, size: int, uids: Uids, written: int | None = UNKNOWN) -> str:
+    """Read all bytes of an instance; what is wrong with them, or "". ``written`` is their CRC32C, None where nobody
+    knows it, UNKNOWN to look it up. Raises what ``open_stored`` raises."""
+    with open_stored(blobs, key, size) as opened, contain(key, "while its bytes were checked"):
+        try:
+            header = read_header(opened.read_at, size)
+        except InvalidArgument as error:
+            return f"its bytes are damaged: they are no whole DICOM instance any more ({error.what})"
+        found = header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid
+        if found != uids:
+            return f"its bytes are those of another instance: {path_of(found)}"
+        written = blobs.read_crc32c(key) if written == UNKNOWN else written
+        if written is not None and _sum(opened) != written:
+            return "its bytes are damaged: their checksum (CRC32C) is not the one they were written with"
+    return ""
+
+
+def _sum(opened: OpenedObject) -> int:
+    crc = 0
+    for chunk in opened.chunks():
+        crc = google_crc32c.extend(crc, chunk)
+    return crc

@@ -190,7 +190,7 @@ class Garbage:
 
 def seams_of(garbage: Garbage) -> Any:
     blobs = SimpleNamespace(delete_all=lambda keys: {}, delete_prefix=lambda *_, **__: 0)
-    return SimpleNamespace(index=SimpleNamespace(garbage=garbage), blobs=blobs, places=("main",))
+    return SimpleNamespace(index=SimpleNamespace(garbage=garbage, settle=lambda: None), blobs=blobs, places=("main",))
 
 
 def test_each_piece_of_a_sweep_is_followed_by_a_rest_as_long_as_itself() -> None:

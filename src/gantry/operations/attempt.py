@@ -41,6 +41,8 @@ def run_operation(seams: Seams, operation: Operation, runner: str, stopping: thr
         try:
             sweep_uncommitted(seams, operation, stop)
             check()
+            if operation.store_id:
+                seams.records.keep([operation.store_id])
             with closing(VERBS[operation.method](seams, operation, check)) as batches:
                 for batch in batches:
                     cancelled = commit(seams, operation, runner, batch, totals, check)

@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from gantry.errors import StatusError
@@ -51,9 +52,11 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
     """Delete up to GARBAGE_KEYS blobs that follow the key ``after``. Returns the last key; empty when none was left.
 
     They are forgotten once they are gone from the disk for good. One that cannot be deleted, or is being read, stays
-    listed for the next sweep.
+    listed for the next sweep. Does nothing while a backup is made.
     """
     keys = seams.index.garbage.list_blobs(after, GARBAGE_KEYS)
+    if seams.is_held():  # asked last: what was listed before a copy of the index is not in the copy
+        return ""
     failed = seams.blobs.delete_all(keys)
     if failed:
         key, error = next(iter(failed.items()))
@@ -71,8 +74,12 @@ def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> Non
     A store whose blobs cannot all be deleted is logged, and tried again by the next sweep. Raises Stopping.
     """
     for store_id in seams.index.garbage.list_deleted_stores():
+        if seams.is_held():
+            return
         if store_id in busy:
             continue
+        with suppress(StatusError):  # a full disk holds up no deletion
+            seams.records.forget(store_id)
         if not _in_pieces(partial(seams.index.garbage.purge_store, store_id), stopping):
             return
         try:

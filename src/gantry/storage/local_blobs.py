@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
-from gantry.storage.contents import read_tables
+from gantry.storage.contents import extents_of, read_tables
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
 from gantry.storage.local import LocalBlobStore, LocalObject, translate_read_error, translate_write_error
@@ -15,6 +17,8 @@ from gantry.storage.local_deletion import free_extents, group_by_segment
 from gantry.storage.local_extents import GONE, free_extent, free_locked, is_freed, open_extent, open_to_free
 from gantry.storage.local_writer import LocalWriter
 from gantry.storage.new_files import sync_directories
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 
 
 class LocalBlobs(LocalBlobStore):
@@ -77,6 +81,16 @@ class LocalBlobs(LocalBlobStore):
                     extent = parse_extent(entry.key)
                     if extent is not None and not is_freed(opened, extent.offset, extent.length):
                         yield entry
+
+    def count_freed(self, segment: str) -> int:
+        with super().open(segment) as opened:
+            listed = [extent for table in read_tables(opened) for extent in extents_of(table)]
+            return sum(is_freed(opened, extent.offset, extent.length) for extent in listed)
+
+    def list_store_ids(self) -> list[int]:
+        below = [folder for place in self.list_folders() for folder in self.list_folders(place, sys.maxsize)]
+        names = {folder.rstrip("/").rpartition("/")[2] for folder in below}
+        return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         if not live:

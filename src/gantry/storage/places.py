@@ -22,6 +22,12 @@ class PlacedBlobStore:
     def exists(self) -> bool:
         return all(store.exists() for store in self._places.values())
 
+    def count_freed(self, segment: str) -> int:
+        return self._store(segment).count_freed(segment)
+
+    def list_store_ids(self) -> list[int]:
+        return sorted({number for store in self._places.values() for number in store.list_store_ids()})
+
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
     ) -> Iterator[ObjectMeta]:

@@ -19,24 +19,28 @@ from gantry.api.forwarded import Proxies
 from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
 from gantry.checking.directory import Checked
-from gantry.errors import FailedPrecondition, NotFound, PermissionDenied
+from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError
 from gantry.executors import WorkerPool
 from gantry.findings import Finding, Kind
-from gantry.generations import join, require_index
+from gantry.generations import find_mark, join, require_index, require_same_mark
 from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
 from gantry.index.checks import ReadOnlyIndex
+from gantry.index.generations import read_generation
 from gantry.index.read_only import ReadOnlyDatabase
 from gantry.index.sql import SqlIndex
+from gantry.names import DicomStoreName
 from gantry.seams import MAIN, Blobs, BucketUse, Seams
 from gantry.settings.directories import check_directories, overlaps_data, require_usable
 from gantry.settings.loading import Settings
 from gantry.storage.bucket_rules import BucketRule, may_use, require_access
 from gantry.storage.disks import Disk
+from gantry.storage.hold import Hold
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.place_marks import find_wrong_marks, keep_places, read_places
 from gantry.storage.places import PlacedBlobStore
+from gantry.storage.store_records import LocalStoreRecords, read_records
 from gantry.storage.uris import is_bucket_name
 from gantry.system_errors import describe_os_error
 
@@ -123,7 +127,7 @@ class DataDirectory:
 
     def __init__(self, settings: Settings, rebuilding: bool = False) -> None:
         """``rebuilding``: the index may be missing. Raises FailedPrecondition, InvalidArgument."""
-        self.path = Path(settings.data).absolute()
+        self.path, self.rebuilding = Path(settings.data).absolute(), rebuilding
         check_directories(self.path, settings.buckets_path, settings.storage_classes)
         try:
             for path in (self.path, self.path / "blobs", settings.buckets_path):
@@ -137,7 +141,9 @@ class DataDirectory:
             require_usable(self.path / "blobs")
             self.marks = keep_places(self.path, settings.storage_classes)
             self.places = {MAIN: str(self.path / "blobs")} | dict(settings.storage_classes)
-            if not rebuilding:
+            if rebuilding:
+                require_same_mark(self.path / INDEX, read_generation(self.path / INDEX), self.places)
+            else:
                 require_index(self.path / INDEX, self.places)
         except BaseException:
             self.close()
@@ -209,6 +215,15 @@ def _hold_still(data: Path) -> Iterator[bool]:
         os.close(lock)
 
 
+def read_store_names(directory: DataDirectory) -> dict[int, DicomStoreName | None]:
+    """The names of stores by number, as they are kept beside the blobs; None for stores that were deleted."""
+    found: dict[int, DicomStoreName | None] = {}
+    for place, root in directory.places.items():
+        for number, name in read_records(root, place).items():
+            found[number] = None if name is None or found.get(number, name) is None else name
+    return found
+
+
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories, a process pool."""
     blobs: dict[str, Blobs] = {
@@ -218,7 +233,15 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     # More workers than a small machine has cores: while one waits for the disk another reads and copies.
     workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
     index = open_index(directory.path)
+    if directory.rebuilding:
+        index.generations.begin_rebuilding(find_mark(directory.places))
     index.database.witness = join(index.generations, directory.places)
+    records = LocalStoreRecords(directory.places, index.segments.find_names)
+    if not directory.rebuilding:
+        try:
+            records.keep(index.segments.list_stores())
+        except StatusError as error:  # a full disk: the names are kept before the next blob at the latest
+            logger.warning("the names of the DICOM stores cannot be kept now: %s", error.message)
     return Seams(
         index=index,
         blobs=PlacedBlobStore(blobs),
@@ -228,6 +251,8 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         window=workers * 2,
         places=tuple(blobs),
         retention_days=settings.retention_days,
+        records=records,
+        is_held=Hold(directory.path / "hold").is_held,
         buckets=partial(list_buckets, str(settings.buckets_path), settings.bucket_rules),
     )
 

@@ -26,27 +26,35 @@ def require_index(path: Path, places: Mapping[str, str]) -> None:
     Changes nothing. Raises FailedPrecondition.
     """
     found = read_generation(path)
-    if found is None:
+    if found is None or not (found.places or found.has_stores):
         _require_empty(path, places)
         return
     if found.rebuilding:
         raise FailedPrecondition(
             f"{path} is not complete: a rebuild has not ended", advice="run `gantry storage rebuild` again"
         )
+    require_same_mark(path, found, places)
     for place, root in places.items():
-        mark = read_mark(root, place)
-        # An index that has no place yet was made, or brought up to date, just now: ``join`` was interrupted.
-        if mark is not None and mark.mark != found.mark and found.places and holds_blobs(root, place):
-            raise FailedPrecondition(
-                f"{path} and {root}/{place} do not belong together: the blobs there are those of another index",
-                advice=f"put back the index or the blobs that belong to the other, or move one of them away; {REBUILD}",
-            )
-        if mark is None and place in found.places:
+        if place in found.places and read_mark(root, place) is None:
             raise FailedPrecondition(
                 f"{path} and {root}/{place} do not belong together: the directory has no mark, so it is not the one "
                 "that holds the blobs of this index; is it mounted?",
                 advice="mount it, or put it back from a backup with its file "
                 f"{place}.generation, which stands beside it",
+            )
+
+
+def require_same_mark(path: Path, found: Generation | None, places: Mapping[str, str]) -> None:
+    """Raises FailedPrecondition where a place has blobs of another index."""
+    for place, root in places.items():
+        mark = read_mark(root, place)
+        # An index that has no place yet was made, or brought up to date, just now: ``join`` was interrupted.
+        if found is None or not found.places or mark is None or mark.mark == found.mark:
+            continue
+        if holds_blobs(root, place):
+            raise FailedPrecondition(
+                f"{path} and {root}/{place} do not belong together: the blobs there are those of another index",
+                advice=f"put back the index or the blobs that belong to the other, or move one of them away; {REBUILD}",
             )
 
 
@@ -58,6 +66,17 @@ def _require_empty(path: Path, places: Mapping[str, str]) -> None:
                 f"{path} {state}, but {root}/{place} holds stored instances",
                 advice=f"put the index back from a backup; or {REBUILD}; or, to begin anew, move {root}/{place} away",
             )
+
+
+def find_mark(places: Mapping[str, str]) -> str:
+    """The mark that all places have; empty where none has one. Raises FailedPrecondition where they have several."""
+    marks = {mark.mark: f"{root}/{place}" for place, root in places.items() if (mark := read_mark(root, place))}
+    if len(marks) > 1:
+        raise FailedPrecondition(
+            f"{' and '.join(sorted(marks.values()))} do not belong together: they are the blobs of different indexes",
+            advice="name directories that were used together",
+        )
+    return next(iter(marks), "")
 
 
 def join(generations: Generations, places: Mapping[str, str]) -> MarkWriter:

@@ -208,11 +208,43 @@ class Blobs(BlobStore, Protocol):
         where none does. Raises NotFound, Unavailable."""
         ...
 
+    def count_freed(self, segment: str) -> int:
+        """How many instances its tables of contents list that have been freed since. Raises NotFound, Unavailable."""
+        ...
+
+    def list_store_ids(self) -> list[int]:
+        """The numbers of the stores that have a directory of blobs, sorted."""
+        ...
+
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         """Free all bytes of a segment that nobody writes to any more but those of the keys ``live`` and its tables of
         contents; the whole segment where none is live. An object of its own is deleted unless ``live`` has its key.
         Raises Unavailable while somebody reads what is to be freed."""
         ...
+
+
+class StoreRecords(Protocol):
+    """Keeps the names of stores beside their blobs."""
+
+    def keep(self, store_ids: Collection[int]) -> None:
+        """Return when the names of these stores can be found without the index. Raises ResourceExhausted,
+        PermissionDenied, Unavailable."""
+        ...
+
+    def forget(self, store_id: int) -> None:
+        """The store was deleted. Raises as ``keep`` does."""
+        ...
+
+
+class NoRecords:
+    """Where nobody asks for the names."""
+
+    def keep(self, store_ids: Collection[int]) -> None: ...
+
+    def forget(self, store_id: int) -> None: ...
+
+
+NO_RECORDS = NoRecords()
 
 
 class WorkerDied(Exception):
@@ -353,6 +385,8 @@ class Seams:
     """The adapters that the settings choose. ``bucket`` opens a bucket and raises NotFound, PermissionDenied;
     ``buckets`` returns the names of those that a dataset may read or write.
 
+    ``is_held`` says that no blob that had a row may be deleted now, because a backup is made.
+
     ``executor`` runs the batches of operations, ``pixels`` the pixel work of requests.
     ``window`` is how many batches of an operation may run at a time. ``places`` are the first segments that keys in
     ``blobs`` may have: ``main``, and each storage class that has a directory of its own. ``retention_days`` is how long
@@ -371,6 +405,8 @@ class Seams:
     listener: Callable[[Operation, Sequence[LogEntry]], None] | None = None
     buckets: Callable[[str, Literal["read", "write"]], Sequence[str]] = lambda dataset, right: ()
     undeletable: Backoff = field(default_factory=Backoff)
+    records: StoreRecords = NO_RECORDS
+    is_held: Callable[[], bool] = lambda: False
 
     def place_of(self, storage_class: str) -> str:
         """The place for new bytes of a storage class."""

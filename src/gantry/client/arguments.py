@@ -95,6 +95,16 @@ examples:
   gantry check --read --json | jq 'select(.kind == "content-wrong")'
 """
 
+_REBUILD = """\
+For a server whose index.sqlite is lost, and for an older index that was put back: stop the server, run it, start the
+server. It takes up every instance whose bytes are there, also those of uploads and imports that were interrupted, and
+deletes nothing. It can be interrupted and run again. The exit code is 1 where some could not be taken up.
+
+examples:
+  gantry storage rebuild --data /srv/gantry
+  gantry storage rebuild --store 3=projects/p/locations/us-central1/datasets/d/dicomStores/s
+"""
+
 _SERVICE_ACCOUNTS = """\
 examples:
   gantry service-accounts create pacs --out pacs.json
@@ -325,8 +335,15 @@ def _add_storage(commands: _Commands[_Parser]) -> None:
     group = storage.add_subparsers(title="commands", metavar="COMMAND")
     show = _add(group, "show", f"{run}:show", "segments, bytes in use and freed, by store", remote=False)
     compact = _add(group, "compact", f"{run}:compact", "move small files of older versions into segments", remote=False)
-    show.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print only JSON on stdout")
-    for command, default in ((storage, None), (show, argparse.SUPPRESS), (compact, argparse.SUPPRESS)):
+    help = "make a lost index again from the stored instances"
+    rebuild = _add(group, "rebuild", "client.rebuild:rebuild", help, _REBUILD, remote=False)
+    rebuild.add_argument(
+        "--store", metavar="NUMBER=NAME", action="append", help="the name of a store whose name is not known any more"
+    )
+    for command in (show, rebuild):
+        command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print only JSON on stdout")
+    every = (show, compact, rebuild)
+    for command, default in ((storage, None), *((each, argparse.SUPPRESS) for each in every)):
         command.add_argument(
             "--data",
             metavar="DIR",

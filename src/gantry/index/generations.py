@@ -29,12 +29,13 @@ PrefixOf = Callable[[int, int, int], str]
 
 
 class Generation(NamedTuple):
-    """``mark`` is empty in the index of an older version."""
+    """``mark`` is empty in the index of an older version. ``has_stores``: there is a DICOM store in it."""
 
     mark: str
     commits: int = 0
     rebuilding: bool = False
     places: frozenset[str] = frozenset()
+    has_stores: bool = True
 
 
 def read_generation(path: Path) -> Generation | None:
@@ -60,7 +61,8 @@ def _read(connection: sqlite3.Connection) -> Generation | None:
         return Generation("")
     row = connection.execute("SELECT mark, commits, rebuilding FROM generation").fetchone()
     places = frozenset(place for (place,) in connection.execute("SELECT place FROM generation_place"))
-    return Generation(row[0], row[1], bool(row[2]), places)
+    stores = connection.execute("SELECT count(*) FROM (SELECT 1 FROM dicom_store LIMIT 1)").fetchone()[0]
+    return Generation(row[0], row[1], bool(row[2]), places, bool(stores))
 
 
 class Generations(Part):
@@ -81,10 +83,6 @@ class Generations(Part):
         """Rows are made for blobs that have none. ``mark`` is that of the blobs, empty to keep the present one."""
         with self.database.write() as connection:
             connection.execute(update(generation).values({"rebuilding": True} | ({"mark": mark} if mark else {})))
-
-    def end_rebuilding(self) -> None:
-        with self.database.write() as connection:
-            connection.execute(update(generation).values(rebuilding=False))
 
     def follow(self, commits: int, prefix_of: PrefixOf) -> None:
         """Go on beside blobs that ``commits`` transactions have written, of which this index does not know all.

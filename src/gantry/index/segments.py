@@ -69,6 +69,11 @@ class Segments(Part):
         with self.database.read() as connection:
             return [row.id for row in connection.execute(_NAMES.order_by(dicom_store.c.id))]
 
+    def find_names(self, store_ids: Collection[int]) -> dict[int, DicomStoreName]:
+        with self.database.read() as connection:
+            rows = connection.execute(_NAMES.where(dicom_store.c.id.in_(store_ids)))
+            return {row[0]: DicomStoreName(*row[1:]) for row in rows}
+
     def list_totals(self) -> list[SegmentTotals]:
         with self.database.read() as connection:
             rows = connection.execute(_TOTALS).all()

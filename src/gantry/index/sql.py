@@ -17,6 +17,7 @@ from gantry.index.logs import Logs
 from gantry.index.metrics import StoreMetrics
 from gantry.index.operations import Operations
 from gantry.index.resources import Resources
+from gantry.index.restoration import Restoration
 from gantry.index.retention import Retention
 from gantry.index.saved_searches import SavedSearches
 from gantry.index.searching import Search
@@ -45,6 +46,7 @@ class SqlIndex:
         self.deletion = Deletion(self.database)
         self.garbage = Garbage(self.database)
         self.segments = Segments(self.database)
+        self.restoration = Restoration(self.database)
         self.generations = Generations(self.database)
         self.description = Descriptions(self.database)
 

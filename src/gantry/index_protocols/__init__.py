@@ -14,6 +14,7 @@ from gantry.index_protocols.instances import (
 )
 from gantry.index_protocols.operations import LogIndex, OperationIndex, RetentionIndex
 from gantry.index_protocols.resources import AccessIndex, ResourceIndex
+from gantry.index_protocols.restoration import RestorationIndex
 from gantry.index_protocols.searches import MetricsIndex, SavedSearchIndex, SearchIndex
 from gantry.index_protocols.segments import SegmentIndex
 
@@ -69,6 +70,9 @@ class Index(Protocol):
 
     @property
     def description(self) -> DescriptionIndex: ...
+
+    @property
+    def restoration(self) -> RestorationIndex: ...
 
     def settle(self) -> None:
         """Return once it is certain what earlier calls have written, those that raised an error included, and all of

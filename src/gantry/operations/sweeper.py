@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from gantry.errors import StatusError
@@ -52,10 +53,12 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
     """Delete up to GARBAGE_KEYS blobs that follow the key ``after``. Returns the last key; empty when none was left.
 
     They are forgotten once they are gone from the disk for good. One that cannot be deleted, or is being read, stays
-    listed, and is tried again less and less often.
+    listed, and is tried again less and less often. Does nothing while a backup is made.
     """
     seams.index.settle()
     listed = seams.index.garbage.list_blobs(after, GARBAGE_KEYS)
+    if seams.is_held():  # asked last: what was listed before a copy of the index is not in the copy
+        return ""
     keys = [key for key in listed if seams.undeletable.is_due(key)]
     failed = _delete(seams, keys)
     # While a disk is away nothing is said against any of its blobs: they go as soon as it is back.
@@ -93,9 +96,13 @@ def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> Non
     """
     seams.index.settle()
     for store_id in seams.index.garbage.list_deleted_stores():
+        if seams.is_held():
+            return
         name = f"store {store_id}"
         if store_id in busy or not seams.undeletable.is_due(name):
             continue
+        with suppress(StatusError):  # a full disk holds up no deletion
+            seams.records.forget(store_id)
         if not _in_pieces(partial(seams.index.garbage.purge_store, store_id), stopping):
             return
         failed = _delete_store(seams, store_id, make_stop_check(stopping))

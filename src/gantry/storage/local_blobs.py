@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.seams import MAIN
-from gantry.storage.contents import find_crc32c, read_tables
+from gantry.storage.contents import extents_of, find_crc32c, read_tables
 from gantry.storage.disks import SHORT, Disk, translate_delete_error
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
@@ -20,6 +22,8 @@ from gantry.storage.new_files import sync_directories
 from gantry.storage.own_files import open_own_file, translate_stored_error
 from gantry.storage.room import read_room
 from gantry.system_errors import describe_os_error
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,18}")
 
 
 class LocalBlobs(LocalBlobStore):
@@ -122,6 +126,16 @@ class LocalBlobs(LocalBlobStore):
             return None
         with super().open(extent.segment) as opened:
             return find_crc32c(opened, extent)
+
+    def count_freed(self, segment: str) -> int:
+        with super().open(segment) as opened:
+            listed = [extent for table in read_tables(opened) for extent in extents_of(table)]
+            return sum(is_freed(opened, extent.offset, extent.length) for extent in listed)
+
+    def list_store_ids(self) -> list[int]:
+        below = [folder for place in self.list_folders() for folder in self.list_folders(place, sys.maxsize)]
+        names = {folder.rstrip("/").rpartition("/")[2] for folder in below}
+        return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         if not live:

@@ -26,6 +26,12 @@ class PlacedBlobStore:
     def find_absence(self) -> str:
         return next(iter(self.missing_places().values()), "")
 
+    def count_freed(self, segment: str) -> int:
+        return self._store(segment).count_freed(segment)
+
+    def list_store_ids(self) -> list[int]:
+        return sorted({number for store in self._places.values() for number in store.list_store_ids()})
+
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
     ) -> Iterator[ObjectMeta]:

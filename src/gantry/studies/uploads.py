@@ -131,6 +131,7 @@ class Uploads:
 
     def _begin(self, store_id: int) -> _Lot:
         """A new lot of a store. Lots whose time is over end, of whatever store: it may get no upload any more."""
+        self._seams.records.keep([store_id])
         begun = _Lot(self._seams.index.uploads.begin_upload(store_id))
         over = [number for number, lot in self._current.items() if lot.is_full]
         rest = [number for number in self._current if number not in over]

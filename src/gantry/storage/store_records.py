@@ -1,0 +1,100 @@
+"""What the DICOM stores are called whose blobs lie in a place: ``ROOT/PLACE.stores``, beside the blobs' directory.
+
+One line of JSON for each: ``{"store": 1, "name": "projects/…"}``, or ``{"store": 1, "deleted": true}`` later. A store
+has its line before its first blob, so that an index that is lost can be made again with the right names.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from gantry.errors import FailedPrecondition, StatusError
+from gantry.names import DicomStoreName, parse_dicom_store_name
+from gantry.storage.disks import Disk
+from gantry.system_errors import describe_os_error
+
+Names = Callable[[Collection[int]], Mapping[int, DicomStoreName]]
+"""The names of stores by their numbers, as the index has them; without those that are deleted."""
+
+
+def records_path(root: str, place: str) -> Path:
+    return Path(root) / f"{place}.stores"
+
+
+def read_records(root: str, place: str) -> dict[int, DicomStoreName | None]:
+    """By number; None for a store that was deleted. A line that was cut is left out. Raises FailedPrecondition."""
+    path = records_path(root, place)
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise FailedPrecondition(f"{path} cannot be read: {describe_os_error(error)}") from None
+    found: dict[int, DicomStoreName | None] = {}
+    for line in text.splitlines():
+        with suppress(ValueError, KeyError, TypeError, StatusError):
+            record = json.loads(line)
+            found[int(record["store"])] = None if "deleted" in record else parse_dicom_store_name(record["name"])
+    return found
+
+
+class LocalStoreRecords:
+    """The records of all places. Safe to use from many threads. ``places``: place → root."""
+
+    def __init__(self, places: Mapping[str, str], names: Names) -> None:
+        """Raises FailedPrecondition."""
+        self._places, self._names = places, names
+        self._lock = threading.Lock()
+        self._known = {place: read_records(root, place) for place, root in places.items()}
+        self._kept: set[int] = set()
+
+    def keep(self, store_ids: Collection[int]) -> None:
+        """Return when the names of these stores are durable in every place. Raises ResourceExhausted, PermissionDenied,
+        Unavailable."""
+        if self._kept.issuperset(store_ids):
+            return
+        with self._lock:
+            names = self._names([each for each in store_ids if each not in self._kept])
+            for place, root in self._places.items():
+                new = {number: name for number, name in names.items() if self._known[place].get(number) != name}
+                _append(root, place, [{"store": number, "name": str(name)} for number, name in new.items()])
+                self._known[place] |= new
+            self._kept |= names.keys()
+
+    def forget(self, store_id: int) -> None:
+        """The store was deleted: nothing of it is to come back."""
+        with self._lock:
+            self._kept.discard(store_id)
+            for place, root in self._places.items():
+                if self._known[place].get(store_id) is not None:
+                    _append(root, place, [{"store": store_id, "deleted": True}])
+                    self._known[place][store_id] = None
+
+
+def _append(root: str, place: str, records: list[dict[str, object]]) -> None:
+    if not records:
+        return
+    path = records_path(root, place)
+    # A line that was cut by a crash must not swallow the next one, so each begins with the end of a line.
+    data = "".join(f"\n{json.dumps(record)}" for record in records) + "\n"
+    try:
+        is_new = not path.exists()
+        with path.open("ab") as file:
+            file.write(data.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            directory = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(directory)
+            finally:
+                os.close(directory)
+    except OSError as error:
+        raise Disk(f"the directory of {place} blobs", os.fsencode(root)).translate_write_error(
+            error, path.name
+        ) from None

@@ -155,9 +155,9 @@ def test_rows_whose_bytes_are_gone_take_those_that_are_there(server: GantryServe
     web = Web(gantry)
     web.stored(made(1, 1), made(1, 2))
     copy_index(server.data, copy)
-    path = f"v1beta1/{gantry.store}:setBlobStorageSettings"
-    body = {"resource": gantry.store, "blobStorageSettings": {"blob_storage_class": "NEARLINE"}}
-    answer = gantry.request("POST", path, json=body)
+    path = f"{gantry.store}/dicomWeb/studies/1.2.1"
+    body = {"blobStorageSettings": {"blob_storage_class": "NEARLINE"}}
+    answer = gantry.request("POST", f"v1beta1/{path}:setBlobStorageSettings", json=body | {"resource": path})
     assert answer.status_code == 200, answer.text
     gantry.wait(answer.json()["name"], version="v1beta1")
     settle(server, uploads=False)

@@ -79,6 +79,11 @@ class Generations(Part):
         with self.database.write() as connection:
             connection.execute(upsert(generation_place).values(place=place).on_conflict_do_nothing())
 
+    def remove_place(self, place: str) -> None:
+        """The settings name it no more, and it holds no blobs: it may come back as another directory."""
+        with self.database.write() as connection:
+            connection.execute(delete(generation_place).where(generation_place.c.place == place))
+
     def begin_rebuilding(self, mark: str) -> None:
         """Rows are made for blobs that have none. ``mark`` is that of the blobs, empty to keep the present one."""
         with self.database.write() as connection:

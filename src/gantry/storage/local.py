@@ -97,14 +97,17 @@ class LocalBlobStore:
 
     ``disk`` is where the directory lies, for messages. With ``write_once`` objects are written under their final names:
     for keys that nobody reads before they are committed. Otherwise an object appears, or is replaced, as a whole.
+    ``server`` tells the data directory of the server from another one (``identify_root``).
     """
 
-    def __init__(self, root: str, writer: str = "", write_once: bool = False, disk: Disk | None = None) -> None:
+    def __init__(
+        self, root: str, writer: str = "", write_once: bool = False, disk: Disk | None = None, server: str = ""
+    ) -> None:
         self.root = os.fsencode(os.path.realpath(root))
         self.disk = disk or Disk("bucket", self.root, is_bucket=not write_once)
         self._suffix = b"." + os.fsencode(writer or str(os.getpid()))
         self._write_once = write_once
-        self._identity = find_root(self.root)
+        self._identity, self._server = find_root(self.root), server
         # Open from the first write to the next flush: write errors in between are reported to this descriptor only.
         self._watch: int | None = None
 
@@ -144,10 +147,15 @@ class LocalBlobStore:
     @property
     def identity(self) -> str:
         """What tells the directory from another one in its place, also after a restart of the system."""
-        return identify_root(self.root)
+        return f"{identify_root(self.root)} {self._server}".strip()
 
     def is_same(self, identity: str) -> bool:
-        return is_same_root(identity, self.identity)
+        """Whether it is the directory of that identity. Of a data directory that was copied, or put back from a backup,
+        the buckets are other ones, too."""
+        root, _, server = identity.partition(" ")
+        if server and not is_same_root(server, self._server):
+            return True
+        return is_same_root(root, identify_root(self.root))
 
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None

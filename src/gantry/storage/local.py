@@ -25,7 +25,7 @@ from gantry.storage.beneath import create_beneath, open_beneath, open_directory
 from gantry.storage.disks import FULL, Disk, translate_delete_error, translate_read_error
 from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
 from gantry.storage.removal import delete_each
-from gantry.storage.roots import find_root, identify_root, is_same_root
+from gantry.storage.roots import find_root, identify_root, is_same_bucket
 
 _COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
 _READ_CHUNK = 1 << 20
@@ -97,7 +97,7 @@ class LocalBlobStore:
 
     ``disk`` is where the directory lies, for messages. With ``write_once`` objects are written under their final names:
     for keys that nobody reads before they are committed. Otherwise an object appears, or is replaced, as a whole.
-    ``server`` tells the data directory of the server from another one (``identify_root``).
+    ``server`` is the identity of the server's data directory (``identify_root``).
     """
 
     def __init__(
@@ -150,12 +150,7 @@ class LocalBlobStore:
         return f"{identify_root(self.root)} {self._server}".strip()
 
     def is_same(self, identity: str) -> bool:
-        """Whether it is the directory of that identity. Of a data directory that was copied, or put back from a backup,
-        the buckets are other ones, too."""
-        root, _, server = identity.partition(" ")
-        if server and not is_same_root(server, self._server):
-            return True
-        return is_same_root(root, identify_root(self.root))
+        return is_same_bucket(identity, self.identity)
 
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
@@ -227,9 +222,7 @@ class LocalBlobStore:
 
     def delete(self, key: str) -> None:
         """Remove an object, and directories that become empty. Deleting a missing object is no error.
-
-        Raises Unavailable where the bucket's directory itself is missing, or is another one.
-        """
+        Raises Unavailable where the bucket's directory itself is missing, or is another one."""
         try:
             name = self._name(key)
         except NotFound:

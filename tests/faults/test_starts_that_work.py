@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from gantry.storage.hold import MOST_SECONDS, Hold
+from gantry.studies.upload_sweeps import sweep_uploads
+from tests.faults.house import House
 from tests.faults.mounts import mounted, remount
 from tests.faults.scene import Scene
 from tests.faults.test_lost_index import made
@@ -78,3 +81,20 @@ def test_a_hold_of_a_clock_that_was_wrong_counts_no_more(tmp_path: Path) -> None
     for seconds in (-2 * MOST_SECONDS, 2 * MOST_SECONDS):
         os.utime(tmp_path / "hold", (time.time() + seconds,) * 2)
         assert not hold.is_held()
+
+
+def test_what_uploads_have_left_stays_while_a_backup_is_made(tmp_path: Path) -> None:
+    house = House(tmp_path)
+    lot = house.seams.index.uploads.begin_upload(1)
+    writer = house.seams.blobs.writer(f"main/1/stow/{lot}/")
+    key, _ = writer.put((made(1, 1),), ("1.2.1", "1.2.1.1", "1.2.1.1.1"))
+    writer.flush()
+    writer.close()
+    left = [(lot, 1)]
+    (house.data / "hold").touch()
+    sweep_uploads(house.seams, left, threading.Event())
+    assert house.seams.index.uploads.list_uploads() == left and key in house.blobs()
+    (house.data / "hold").unlink()
+    sweep_uploads(house.seams, left, threading.Event())
+    assert house.seams.index.uploads.list_uploads() == [] and not house.blobs()
+    house.close()

@@ -40,6 +40,7 @@ from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.place_marks import find_wrong_marks, keep_places, read_places
 from gantry.storage.places import PlacedBlobStore
+from gantry.storage.roots import identify_root
 from gantry.storage.store_records import LocalStoreRecords, read_records
 from gantry.storage.uris import is_bucket_name
 from gantry.system_errors import describe_os_error
@@ -278,7 +279,7 @@ def open_bucket(data: Path, root: str, rules: Sequence[BucketRule], use: BucketU
             f"bucket gs://{use.bucket} is a link to files of the server itself", advice="remove the link"
         )
     disk = Disk(f"bucket gs://{use.bucket}", os.fsencode(os.path.realpath(path)), is_bucket=True)
-    bucket = LocalBlobStore(path, use.writer, disk=disk)
+    bucket = LocalBlobStore(path, use.writer, disk=disk, server=identify_root(os.fsencode(data)))
     if not bucket.exists():
         # The path of a bucket is for the administrator of the server, not for callers.
         logger.warning(

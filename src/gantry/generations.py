@@ -99,6 +99,8 @@ def join(generations: Generations, places: Mapping[str, str]) -> MarkWriter:
             write_mark(places[place], place, Mark(found.mark, 0))
         if place not in found.places:
             generations.add_place(place)
+    for place in found.places - places.keys():  # ``keep_places`` has seen that it is empty
+        generations.remove_place(place)
     return MarkWriter(places)
 
 

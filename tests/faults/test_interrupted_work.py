@@ -159,7 +159,7 @@ def test_an_operation_ends_while_its_listing_still_matches_nothing(
 
     monkeypatch.setattr(LocalBlobStore, "list", endless)
     monkeypatch.setattr(attempts, "sweep_uncommitted", lambda *_: None)
-    monkeypatch.setattr("gantry.operations.commits.sweep_at_end", lambda *_: None)
+    monkeypatch.setattr("gantry.operations.commits.sweep_at_end", lambda *_: [])
     acts: dict[str, Callable[[threading.Event], None]] = {
         "cancel": lambda _: cancel(house.seams, house.created.name),
         "stop": threading.Event.set,

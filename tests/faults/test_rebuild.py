@@ -6,10 +6,12 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -240,3 +242,33 @@ def test_no_rebuild_while_a_server_runs_or_over_blobs_of_another(server: GantryS
     assert total(rebuild(server), "known") == 1
     server.start()
     assert Web(gantry).get(uid_path("1.2.1", "1.2.1.1", "1.2.1.1.1")).status_code == 200
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_beside_its_own_index_it_takes_up_nothing_that_an_operation_will_remove(
+    server: GantryServer, cancelled: bool
+) -> None:
+    """An import was interrupted: what it had written and not committed is written again, or removed."""
+    gantry = Gantry(server)
+    for number in range(4000):
+        gantry.put(gantry.bucket, f"{number:04d}.dcm", made(number % 9, number))
+    name = server.import_(gantry.store, f"gs://{gantry.bucket}/**")
+    server.wait_until(lambda: counts(server.operation(name))[0] > 0)
+    server.kill9()
+    time.sleep(1)  # its workers end
+    if cancelled:
+        rows = "SELECT store_id, id, blob_prefix FROM operation WHERE end_time IS NULL"
+        [(store_id, number, prefix)] = query(server.data, rows)
+        with closing(sqlite3.connect(server.data / "index.sqlite")) as connection, connection:
+            connection.execute("UPDATE operation SET end_time = create_time, error_code = 1, error_message = ''")
+            rest = f"main/{store_id}/{number}/>main/{prefix}/~"
+            connection.execute("INSERT INTO garbage VALUES (?)", (rest,))
+    (server.data / "hold").touch()
+    assert total(rebuild(server), "restored") == 0
+    (server.data / "hold").unlink()
+    server.start()
+    if not cancelled:
+        assert counts(server.wait(name)) == (4000, 0)
+    settle(server, uploads=False)
+    held = gantry.stored()
+    assert all(held.values()) and (cancelled or len(held) == 4000)

@@ -192,7 +192,10 @@ class Garbage:
 def seams_of(garbage: Garbage) -> Any:
     blobs = SimpleNamespace(delete_all=lambda keys: {}, delete_prefix=lambda *_, **__: 0)
     index = SimpleNamespace(garbage=garbage, settle=lambda: None)
-    return SimpleNamespace(index=index, blobs=blobs, places=("main",), undeletable=Backoff())
+    records = SimpleNamespace(forget=lambda _: None)
+    return SimpleNamespace(
+        index=index, blobs=blobs, places=("main",), undeletable=Backoff(), is_held=lambda: False, records=records
+    )
 
 
 def test_each_piece_of_a_sweep_is_followed_by_a_rest_as_long_as_itself() -> None:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
 
-from gantry.index.tables import dicom_store, garbage, instance, operation, segment, upload
+from gantry.index.rests import find_garbage
+from gantry.index.tables import dicom_store, instance, operation, segment, upload
 
 _LOT = re.compile(r"[^/]+/(\d+)/stow/(\d+)/")
 _OPERATION = re.compile(r"[^/]+/(\d+)/(\d+)/")
@@ -15,7 +16,7 @@ _OPERATION = re.compile(r"[^/]+/(\d+)/(\d+)/")
 
 def find_unclaimed(connection: Connection, objects: Sequence[str]) -> set[str]:
     left = set(objects) - _in_column(connection, segment.c.key, objects)
-    left -= _in_column(connection, garbage.c.blob_key, left)
+    left -= find_garbage(connection, left)
     stores = set(connection.execute(select(dicom_store.c.id).where(dicom_store.c.deleted.is_(True))).scalars())
     lots = set(connection.execute(select(upload.c.id)).scalars())
     running = set(connection.execute(select(operation.c.id).where(operation.c.end_time.is_(None))).scalars())

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, select
 
-from gantry.index.counting import discard_blobs
 from gantry.index.database import Part, with_reserve
 from gantry.index.purging import PIECE, purge
 from gantry.index.tables import dicom_store, garbage, saved_search, tally
@@ -45,10 +44,6 @@ class Garbage(Part):
             if purge(connection, number, limit, keep_list=True):
                 connection.execute(delete(dicom_store).where(dicom_store.c.id == number, *_IS_REMOVED))
         return False
-
-    def add_blobs(self, keys: Sequence[str]) -> None:
-        with self.database.write() as connection:
-            discard_blobs(connection, keys)
 
     def list_blobs(self, after: str = "", limit: int = 1000) -> list[str]:
         query = select(garbage.c.blob_key).where(garbage.c.blob_key > after).order_by(garbage.c.blob_key)

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from gantry.errors import FailedPrecondition
 from gantry.index.database import Part
 from gantry.index.refusals import RESTORE, describe_sqlite_error, is_damage
+from gantry.index.reserve import Reserve
 from gantry.index.tables import dicom_store, generation, generation_place, operation, upload
 
 JUMP_BITS = 40
@@ -40,9 +41,10 @@ class Generation(NamedTuple):
 
 def read_generation(path: Path) -> Generation | None:
     """That of an index which is not open; None where there is no index: no file, or one without tables. Changes
-    nothing. Raises FailedPrecondition where the file cannot be read."""
+    nothing in it. Raises FailedPrecondition where the file cannot be read."""
     if not path.exists():
         return None
+    Reserve(path).make_room()  # SQLite needs some even to read
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=30)) as connection:
             return _read(connection)
@@ -78,6 +80,11 @@ class Generations(Part):
         """The place has the mark, durably."""
         with self.database.write() as connection:
             connection.execute(upsert(generation_place).values(place=place).on_conflict_do_nothing())
+
+    def remove_place(self, place: str) -> None:
+        """The settings name it no more, and it holds no blobs: it may come back as another directory."""
+        with self.database.write() as connection:
+            connection.execute(delete(generation_place).where(generation_place.c.place == place))
 
     def begin_rebuilding(self, mark: str) -> None:
         """Rows are made for blobs that have none. ``mark`` is that of the blobs, empty to keep the present one."""

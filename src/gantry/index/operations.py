@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -205,10 +205,16 @@ class Operations(Part):
             return Committed(bool(row.cancel_requested), len(lost), logged)
 
     def finish_operation(
-        self, value: Operation, runner: str, error: Status | None, entries: Sequence[Failure] = ()
+        self,
+        value: Operation,
+        runner: str,
+        error: Status | None,
+        entries: Sequence[Failure] = (),
+        list_garbage: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
         with self.database.write() as connection:
             row = self._own(connection, value, runner, needs_store=False)
+            discard_blobs(connection, list_garbage(row.blob_prefix) if list_garbage is not None else ())
             _finish(connection, row, self.database.now(), error, entries)
 
     def list_progress(self, name: OperationName) -> list[tuple[datetime, int]]:

@@ -10,7 +10,8 @@ from gantry.errors import AlreadyExists
 from gantry.index.counting import seal_segments
 from gantry.index.database import Part
 from gantry.index.resource_rows import to_settings
-from gantry.index.tables import dataset, dicom_store, garbage, generation, segment
+from gantry.index.rests import find_garbage
+from gantry.index.tables import dataset, dicom_store, generation, segment
 from gantry.names import DicomStoreName
 from gantry.resources import DicomStore
 
@@ -42,8 +43,7 @@ class Restoration(Part):
 
     def list_garbage(self, keys: Collection[str]) -> set[str]:
         with self.database.read() as connection:
-            found = connection.execute(select(garbage.c.blob_key).where(garbage.c.blob_key.in_(keys)))
-            return set(found.scalars())
+            return find_garbage(connection, keys)
 
     def seal(self, segments: Sequence[str]) -> None:
         named = select(segment.c.key).where(segment.c.key.in_(segments), segment.c.live_instances > 0)

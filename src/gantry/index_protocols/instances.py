@@ -152,14 +152,11 @@ class GarbageIndex(Protocol):
         """Remove the row of a purged store; does nothing to a store that is not deleted."""
         ...
 
-    def add_blobs(self, keys: Sequence[str]) -> None:
-        """List blobs that have no row and could not be deleted at once."""
-        ...
-
     def list_blobs(self, after: str = "", limit: int = 1000) -> list[str]:
         """Keys of blobs that have lost their row, in order; those after the key ``after``.
 
-        The key of a segment stands for all that is in it: nothing inside of it is listed then.
+        The key of a segment stands for all that is in it: nothing inside of it is listed then. What an operation has
+        left may be listed as one key, too: see ``rests``.
         """
         ...
 

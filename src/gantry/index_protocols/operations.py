@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -87,9 +87,17 @@ class OperationIndex(Protocol):
         ...
 
     def finish_operation(
-        self, value: Operation, runner: str, error: Status | None, entries: Sequence[Failure] = ()
+        self,
+        value: Operation,
+        runner: str,
+        error: Status | None,
+        entries: Sequence[Failure] = (),
+        list_garbage: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
         """Mark an operation done. ``entries`` are written to its error log and not counted. Raises TakenOver.
+
+        What ``list_garbage`` returns for the last committed prefix becomes garbage in the same transaction: before it
+        another attempt may commit more, after it none can.
 
         Without entries it ran to completion: its count of pending objects becomes 0, even if objects disappeared.
         """

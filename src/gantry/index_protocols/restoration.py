@@ -21,7 +21,8 @@ class RestorationIndex(Protocol):
         ...
 
     def list_garbage(self, keys: Collection[str]) -> set[str]:
-        """Those of the keys that were given up and are to be deleted."""
+        """Those of the keys that were given up and are to be deleted, and what operations that are not done have not
+        committed: they delete it when they go on."""
         ...
 
     def seal(self, segments: Sequence[str]) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from string import ascii_lowercase
 
 from gantry.errors import Cancelled, StatusError
 from gantry.resources import Method, Operation
+from gantry.rests import make_rest
 from gantry.seams import Check, Seams, without_gaps
 
 logger = logging.getLogger(__name__)
@@ -72,32 +74,20 @@ def sweep_uncommitted(seams: Seams, operation: Operation, check: Check | None = 
         logger.warning("operation %s: what was not committed stays for now: %s", operation.name, error.message)
 
 
-def sweep_at_end(seams: Seams, operation: Operation, check: Check | None = None) -> None:
-    """The same, before the operation ends: what cannot be removed now becomes garbage, which is swept again."""
+def sweep_at_end(seams: Seams, operation: Operation, check: Check | None = None) -> list[str]:
+    """The same, before the operation ends. Returns the places where something cannot be removed now: see
+    ``list_rests``."""
     seams.index.settle()
     committed = seams.index.operations.get_operation(operation.name).blob_prefix
-    failed = _sweep(seams, operation, operation_prefix(operation), committed, check)
-    if failed and not _parse_old_position(operation, committed):  # old names do not sort like their numbers
-        seams.index.garbage.add_blobs([format_rest(*_range(operation, place, committed)) for place in failed])
+    return list(_sweep(seams, operation, operation_prefix(operation), committed, check))
 
 
-def _range(operation: Operation, place: str, committed: str) -> tuple[str, str]:
-    prefix = operation_prefix(operation)
-    return f"{place}/{prefix}", f"{place}/{committed}/~" if committed else ""
-
-
-_REST = ">"  # stands in no key of a blob
-
-
-def format_rest(prefix: str, start_after: str) -> str:
-    """In the list of garbage: all blobs below ``prefix`` that sort after ``start_after``."""
-    return f"{prefix}{_REST}{start_after}"
-
-
-def parse_rest(key: str) -> tuple[str, str] | None:
-    """(prefix, start after); None for the key of a blob."""
-    prefix, mark, start_after = key.partition(_REST)
-    return (prefix, start_after) if mark else None
+def list_rests(operation: Operation, places: Sequence[str], committed: str) -> list[str]:
+    """What an operation that is over has left in these places, for the list of garbage. It must not be there before:
+    another attempt may commit more, which sorts after ``committed`` too."""
+    if operation.method not in _WRITING or _parse_old_position(operation, committed):
+        return []  # old names do not sort like their numbers
+    return [str(make_rest(place, operation_prefix(operation), committed)) for place in places]
 
 
 def _sweep(
@@ -111,7 +101,7 @@ def _sweep(
             if operation.attempt > _OLD_ATTEMPTS and _parse_old_position(operation, committed):
                 _sweep_old(seams, operation, f"{place}/", prefix, committed, check)
             else:
-                seams.blobs.delete_prefix(f"{place}/{prefix}", f"{place}/{committed}/~" if committed else "", check)
+                seams.blobs.delete_prefix(*make_rest(place, prefix, committed), check)
         except Cancelled:
             raise
         except StatusError as error:

@@ -6,15 +6,16 @@ import logging
 import threading
 from collections import Counter
 from contextlib import suppress
+from functools import partial
 
 from gantry.errors import AlreadyExists, Code, NotFound, Status, StatusError, TakenOver
 from gantry.operations.batch_writers import with_segments
-from gantry.operations.blob_keys import sweep_at_end
+from gantry.operations.blob_keys import list_rests, sweep_at_end
 from gantry.operations.import_dicom_data import settle
 from gantry.operations.interruption import go_on
 from gantry.operations.retention import report_failures
 from gantry.operations.sweeper import sweep_some_garbage
-from gantry.resources import Batch, Failure, Method, Operation, StoredInstance, Uids
+from gantry.resources import CANCELLED, Batch, Failure, Method, Operation, StoredInstance, Uids
 from gantry.seams import Check, Seams
 
 logger = logging.getLogger(__name__)
@@ -78,15 +79,25 @@ def finish(
     ``subject`` is the object that the error is about, if it is not ``operation.subject``. Raises TakenOver.
     """
     try:
-        sweep_at_end(seams, operation, check)
+        left = sweep_at_end(seams, operation, check)
     except NotFound:
         raise TakenOver(f"operation {operation.name} was deleted while it ran") from None
+    error_or_partial = error or _describe_partial_failure(seams, operation)
     entries = () if error is None else (Failure(subject or operation.subject, error),)
-    seams.index.operations.finish_operation(
-        operation, runner, error or _describe_partial_failure(seams, operation), entries
-    )
+    rests = partial(list_rests, operation, left)
+    seams.index.operations.finish_operation(operation, runner, error_or_partial, entries, rests)
     report_failures(seams, operation, len(entries))
     logger.info("operation %s: done", operation.name)
+
+
+def cancel(seams: Seams, operation: Operation, runner: str) -> None:
+    """Mark an operation cancelled whose thread hangs, or that has none. It touches no disk but that of the index, and
+    the thread may come back and commit a batch just now: what is not committed becomes garbage. Raises TakenOver."""
+    entries = (Failure(operation.subject, CANCELLED),)
+    rests = partial(list_rests, operation, seams.places)
+    seams.index.operations.finish_operation(operation, runner, CANCELLED, entries, rests)
+    report_failures(seams, operation, len(entries))
+    logger.info("operation %s: cancelled", operation.name)
 
 
 def _describe_partial_failure(seams: Seams, operation: Operation) -> Status | None:

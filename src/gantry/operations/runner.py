@@ -10,11 +10,10 @@ from contextlib import suppress
 
 from gantry.errors import Internal, StatusError, TakenOver, Wait
 from gantry.operations.attempt import run_operation
-from gantry.operations.commits import Totals, finish
-from gantry.operations.interruption import Stopping, make_stop_check
+from gantry.operations.commits import Totals, cancel
 from gantry.operations.sweeps import Sweeps, make_chores
 from gantry.operations.waits import Waits
-from gantry.resources import CANCELLED, Method, Operation
+from gantry.resources import Method, Operation
 from gantry.seams import SILENT_SECONDS, Seams
 
 logger = logging.getLogger(__name__)
@@ -151,16 +150,18 @@ class Runner:
                 self._stuck.add(number)
                 threading.Thread(target=self._work, name=f"runner-beside-{number}", daemon=True).start()
         if silence >= _HANG_SECONDS and self._seams.index.operations.cancel_requested(operation.name):
-            with suppress(TakenOver, Stopping):
-                finish(self._seams, operation, self.id, CANCELLED, check=make_stop_check(self._stopping))
+            with suppress(TakenOver):
+                cancel(self._seams, operation, self.id)
+                self.sweep()
             self.waits.end(number)
 
     def _cancel(self, operation: Operation) -> None:
         if not self.waits.take(operation):
             return  # its next attempt has begun, and ends it
         try:
-            finish(self._seams, operation, self.id, CANCELLED, check=make_stop_check(self._stopping))
-        except (TakenOver, Stopping):
+            cancel(self._seams, operation, self.id)
+            self.sweep()
+        except TakenOver:
             pass
         except Exception as error:
             self._wait(operation, error)

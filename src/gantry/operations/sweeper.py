@@ -10,8 +10,8 @@ from contextlib import suppress
 from functools import partial
 
 from gantry.errors import StatusError
-from gantry.operations.blob_keys import parse_rest
 from gantry.operations.interruption import make_stop_check
+from gantry.rests import parse_rest
 from gantry.seams import Check, Seams
 
 logger = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ it, and an index that says less is an older one.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import re
@@ -84,7 +85,8 @@ class MarkWriter:
 
     def __init__(self, places: Mapping[str, str]) -> None:
         """Raises FailedPrecondition."""
-        self._files = {place: _open(root, place) for place, root in places.items()}
+        opened = {place: _open(root, place) for place, root in places.items()}
+        self._files = {place: fd for place, fd in opened.items() if fd is not None}
         self._commits = self._written = self._synced = 0
         self._wake = threading.Event()
         self._closing = False
@@ -137,9 +139,13 @@ class MarkWriter:
                 self._failed.discard(place)
 
 
-def _open(root: str, place: str) -> int:
+def _open(root: str, place: str) -> int | None:
+    """None on a disk that is read-only: nothing new comes to it, and what is there can be read."""
     path = mark_path(root, place)
     try:
         return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except OSError as error:
+        if error.errno == errno.EROFS:
+            logger.warning("%s cannot be written: %s", path, describe_os_error(error))
+            return None
         raise FailedPrecondition(f"{path} cannot be written: {describe_os_error(error)}") from None

@@ -26,8 +26,8 @@ class Hold:
         except OSError:
             self._say(None)
             return False
-        held = age < MOST_SECONDS
-        self._say("is there: bytes of what is deleted stay" if held else "is older than a day, and counts no more")
+        held = abs(age) < MOST_SECONDS  # it is younger than now where a clock was wrong
+        self._say("is there: bytes of what is deleted stay" if held else "is not of today, and counts no more")
         return held
 
     def _say(self, what: str | None) -> None:

@@ -25,7 +25,7 @@ from gantry.storage.beneath import create_beneath, open_beneath, open_directory
 from gantry.storage.disks import FULL, Disk, translate_delete_error, translate_read_error
 from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
 from gantry.storage.removal import delete_each
-from gantry.storage.roots import find_root, identify_root, is_same_root
+from gantry.storage.roots import find_root, identify_root, is_same_bucket
 
 _COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
 _READ_CHUNK = 1 << 20
@@ -97,14 +97,17 @@ class LocalBlobStore:
 
     ``disk`` is where the directory lies, for messages. With ``write_once`` objects are written under their final names:
     for keys that nobody reads before they are committed. Otherwise an object appears, or is replaced, as a whole.
+    ``server`` is the identity of the server's data directory (``identify_root``).
     """
 
-    def __init__(self, root: str, writer: str = "", write_once: bool = False, disk: Disk | None = None) -> None:
+    def __init__(
+        self, root: str, writer: str = "", write_once: bool = False, disk: Disk | None = None, server: str = ""
+    ) -> None:
         self.root = os.fsencode(os.path.realpath(root))
         self.disk = disk or Disk("bucket", self.root, is_bucket=not write_once)
         self._suffix = b"." + os.fsencode(writer or str(os.getpid()))
         self._write_once = write_once
-        self._identity = find_root(self.root)
+        self._identity, self._server = find_root(self.root), server
         # Open from the first write to the next flush: write errors in between are reported to this descriptor only.
         self._watch: int | None = None
 
@@ -144,10 +147,10 @@ class LocalBlobStore:
     @property
     def identity(self) -> str:
         """What tells the directory from another one in its place, also after a restart of the system."""
-        return identify_root(self.root)
+        return f"{identify_root(self.root)} {self._server}".strip()
 
     def is_same(self, identity: str) -> bool:
-        return is_same_root(identity, self.identity)
+        return is_same_bucket(identity, self.identity)
 
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
@@ -219,9 +222,7 @@ class LocalBlobStore:
 
     def delete(self, key: str) -> None:
         """Remove an object, and directories that become empty. Deleting a missing object is no error.
-
-        Raises Unavailable where the bucket's directory itself is missing, or is another one.
-        """
+        Raises Unavailable where the bucket's directory itself is missing, or is another one."""
         try:
             name = self._name(key)
         except NotFound:

@@ -39,7 +39,8 @@ def keep_places(data: Path, wanted: Mapping[str, str]) -> dict[str, tuple[str, s
         elif wanted[storage_class] != root:
             raise FailedPrecondition(
                 f"storage_classes: the blobs of {storage_class} lie in {root}, not in {wanted[storage_class]}. To move "
-                f"them, stop every server, move {root}/{storage_class} and its mark, and correct {data / _RECORD}"
+                f"them, stop every server, move {root}/{storage_class} and the files {storage_class}.* beside it, and "
+                f"correct {data / _RECORD}"
             )
     # The record gets the mark before any directory does, and a directory gets it before any blob.
     record = data / _RECORD

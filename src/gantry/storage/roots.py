@@ -29,3 +29,10 @@ def is_same_root(before: str, now: str) -> bool:
         return before == now
     (inode, *disks), (other, *others) = before.split(":"), now.split(":")
     return inode == other and any(one == two for one, two in zip(disks, others, strict=True))
+
+
+def is_same_bucket(before: str, now: str) -> bool:
+    """The same of a bucket, where the identity of the data directory may follow after a space. Of a data directory that
+    was copied, or put back from a backup, the buckets are other ones, too: then nothing is known of them."""
+    (bucket, _, data), (other, _, others) = before.partition(" "), now.partition(" ")
+    return (bool(data) and not is_same_root(data, others)) or is_same_root(bucket, other)

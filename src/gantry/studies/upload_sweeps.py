@@ -38,12 +38,12 @@ def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading
 
 
 def _sweep_lot(seams: Seams, lot: int, store_id: int, stopping: threading.Event) -> bool:
-    """False where the server stops."""
+    """False where the server stops, or a backup is made: then the next start does it."""
     segments: list[str] = []
     seams.index.settle()
     for place in seams.places:
         for keys in _list_batches(seams, f"{place}/{store_id}/stow/{lot}/"):
-            if stopping.is_set():
+            if stopping.is_set() or seams.is_held():  # the copy of the index may name what has no row now
                 return False
             segments += _sweep(seams, store_id, keys)
     seams.blobs.require_mounted()

@@ -1,0 +1,105 @@
+"""What operations leave behind that cannot be removed when they end: it goes later, and nothing else goes with it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry.errors import Interrupted, Unavailable
+from gantry.operations.attempt import run_operation
+from gantry.operations.commits import Totals, commit
+from gantry.operations.import_dicom_data import import_dicom_data
+from gantry.operations.runner import Runner
+from gantry.operations.sweeper import sweep_garbage
+from gantry.storage.places import PlacedBlobStore
+from tests.faults.house import House
+from tests.support.checked import check_clean
+from tests.support.dicom import make_instance
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+def refuse(error: Exception) -> Any:
+    def call(*_args: Any, **_kw: Any) -> Any:
+        raise error
+
+    return call
+
+
+def every_row_has_bytes(house: House) -> int:
+    rows = list(house.seams.index.instances.walk_store(1))
+    for row in rows:
+        with house.seams.blobs.open(row.blob_key) as blob:
+            assert blob.size == row.size
+    return len(rows)
+
+
+def test_what_is_committed_after_an_end_that_failed_is_no_rest(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index fails when the operation is to end, and objects come before it is tried again."""
+    operation = house.claim("one")
+    with monkeypatch.context() as faults:
+        faults.setattr(PlacedBlobStore, "delete_prefix", refuse(Unavailable("one file cannot be deleted")))
+        faults.setattr(house.seams.index.operations, "finish_operation", refuse(Interrupted("the index is away")))
+        with pytest.raises(Interrupted):
+            run_operation(house.seams, operation, "one", threading.Event(), Totals())
+    before = every_row_has_bytes(house)
+    house.scene._put("zzz-late.dcm", make_instance("1.2.77", "1.2.77.1", "1.2.77.1.1"))
+    again = house.seams.index.operations.claim_again(operation, "one")
+    assert again is not None
+    with monkeypatch.context() as faults:
+        faults.setattr(PlacedBlobStore, "delete_prefix", refuse(Unavailable("one file cannot be deleted")))
+        run_operation(house.seams, again, "one", threading.Event(), Totals())
+    sweep_garbage(house.seams)
+    assert every_row_has_bytes(house) == before + 1
+    assert house.seams.index.garbage.list_blobs() == []
+    house.check_disks()
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_thread_that_comes_back_while_its_operation_is_cancelled_keeps_what_it_commits(
+    house: House, monkeypatch: pytest.MonkeyPatch, committed: bool
+) -> None:
+    runner = Runner(house.seams, slots=1)
+    operation = house.claim(runner.id)
+    house.seams.index.operations.request_cancel(operation.name)
+    batches = import_dicom_data(house.seams, operation)
+    batch = next(batches)
+    finish = house.seams.index.operations.finish_operation
+
+    def come_back(*args: Any, **kw: Any) -> None:
+        if committed:
+            commit(house.seams, operation, runner.id, batch, Totals())
+        finish(*args, **kw)
+
+    monkeypatch.setattr(house.seams.index.operations, "finish_operation", come_back)
+    runner.waits._beats[operation.name.id] = time.monotonic() - 10
+    runner._look_after(operation)
+    batches.close()
+    assert house.seams.index.operations.get_operation(operation.name).done
+    sweep_garbage(house.seams)
+    assert (every_row_has_bytes(house) > 0) is committed
+
+
+def test_a_check_knows_what_is_still_to_be_removed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    batches = import_dicom_data(house.seams, operation := house.claim("one"))
+    batch = next(batches)
+    batches.close()
+    house.seams.index.operations.request_cancel(operation.name)
+    with monkeypatch.context() as faults:
+        faults.setattr(PlacedBlobStore, "delete_prefix", refuse(Unavailable("one file cannot be deleted")))
+        run_operation(house.seams, operation, "one", threading.Event(), Totals())
+    assert batch.instances and house.blobs()
+    assert house.seams.index.operations.get_operation(operation.name).done
+    check_clean(house.data)
+    sweep_garbage(house.seams)
+    house.check_disks()

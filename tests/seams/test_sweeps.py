@@ -14,6 +14,7 @@ from gantry.operations import sweeps as sweeps_module
 from gantry.operations.interruption import Stopping
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.operations.sweeps import Chore, Sweeps
+from gantry.seams import NO_RECORDS
 
 
 class Waits(threading.Event):
@@ -190,7 +191,8 @@ class Garbage:
 
 def seams_of(garbage: Garbage) -> Any:
     blobs = SimpleNamespace(delete_all=lambda keys: {}, delete_prefix=lambda *_, **__: 0)
-    return SimpleNamespace(index=SimpleNamespace(garbage=garbage), blobs=blobs, places=("main",))
+    index = SimpleNamespace(garbage=garbage)
+    return SimpleNamespace(index=index, blobs=blobs, places=("main",), is_held=lambda: False, records=NO_RECORDS)
 
 
 def test_each_piece_of_a_sweep_is_followed_by_a_rest_as_long_as_itself() -> None:

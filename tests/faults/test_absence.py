@@ -87,6 +87,7 @@ def test_a_read_that_fails_costs_no_upload_its_bytes(
     with monkeypatch.context() as broken:
         broken.setattr(local_blobs, "open_own_file", refuse)
         broken.setattr(local_blobs, "open_extent", refuse)
+        broken.setattr(local_blobs.LocalBlobStore, "open", refuse)
         with pytest.raises(Unavailable):
             sweep_uploads(house.seams, left, threading.Event())
     assert house.blobs() == {key}

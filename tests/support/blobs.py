@@ -68,6 +68,8 @@ def used_bytes(root: Path) -> int:
     total = 0
     for directory, _, names in os.walk(root):
         for name in names:
+            if name.endswith((".generation", ".stores")):  # of a place, beside its blobs
+                continue
             with suppress(FileNotFoundError):
                 total += _data_bytes(Path(directory, name))
     return total

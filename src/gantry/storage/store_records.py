@@ -13,9 +13,10 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from gantry.errors import FailedPrecondition, StatusError
+from gantry.errors import FailedPrecondition, StatusError, Unavailable
 from gantry.names import DicomStoreName, parse_dicom_store_name
 from gantry.storage.disks import Disk
+from gantry.storage.generation_marks import mark_path
 from gantry.system_errors import describe_os_error
 
 Names = Callable[[Collection[int]], Mapping[int, DicomStoreName]]
@@ -80,6 +81,8 @@ def _append(root: str, place: str, records: list[dict[str, object]]) -> None:
     if not records:
         return
     path = records_path(root, place)
+    if not mark_path(root, place).exists():
+        raise Unavailable(f"the directory of {place} is not there any more; is it mounted?")
     # A line that was cut by a crash must not swallow the next one, so each begins with the end of a line.
     data = "".join(f"\n{json.dumps(record)}" for record in records) + "\n"
     try:

@@ -29,6 +29,7 @@ from gantry.seams import Check
 from gantry.storage import local_blobs, local_listing
 from gantry.storage.contents import MAGIC
 from gantry.storage.extents import OWN_BYTES, object_of
+from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.studies.store import Incoming, store
 from gantry.studies.upload_sweeps import sweep_uploads
@@ -85,6 +86,7 @@ def test_a_read_that_fails_costs_no_upload_its_bytes(
         raise Unavailable("cannot be read (input/output error)")
 
     with monkeypatch.context() as broken:
+        broken.setattr(LocalBlobStore, "open", refuse)
         broken.setattr(local_blobs, "open_own_file", refuse)
         broken.setattr(local_blobs, "open_extent", refuse)
         broken.setattr(local_blobs.LocalBlobStore, "open", refuse)

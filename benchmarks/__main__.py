@@ -2,7 +2,7 @@
 
 ``dicomweb`` measures DICOMweb beside Orthanc, ``search`` searches in a small and a large index, ``console`` pages,
 ``fairness`` small requests under pressure, ``hostile`` a mixed hostile load, ``pixels`` pictures and codecs on
-one core.
+one core, ``scale`` imports, memory and uploads with a large index.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _OTHERS = {
     "fairness": "fairness",
     "hostile": "hostile",
     "pixels": "pixel_rate",
+    "scale": "at_scale",
 }
 BENCHMARKS = {"import": import_rounds, "export": export_rounds, "growth": growth_steps}
 

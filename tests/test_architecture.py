@@ -23,7 +23,7 @@ LAYERS = {
         *("json_patch", "json_text", "operation_state", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
-    "ports": ("seams", "index_protocols.", "system_errors"),
+    "ports": ("seams", "index_protocols.", "pauses", "system_errors"),
     "dicom": ("dicom.",),
     "services": ("ingest", "containment", "describing", "operations.", "studies."),
     "storage": ("storage.",),

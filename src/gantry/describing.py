@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from operator import itemgetter
 
 from gantry.dicom.attributes import read_attributes
@@ -38,7 +38,7 @@ class Read:
 
     def at(self, blob_key: str) -> Read:
         """The same, with bytes that lie at ``blob_key``."""
-        return replace(self, instance=self.instance._replace(blob_key=blob_key))
+        return Read(self.instance._replace(blob_key=blob_key), self.header, self.header_bytes, self.said)
 
 
 _Items = list[tuple[int, Read]]

@@ -19,10 +19,12 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import wait
 from contextlib import suppress
+from functools import cache
 from multiprocessing.connection import Connection
 from typing import Any
 
 from gantry.errors import Interrupted
+from gantry.pauses import keep_pauses_short
 from gantry.seams import Call, CallEnded, WorkerDied, Workers, WorkerTimedOut, beat, hear_beats
 from gantry.system_errors import describe_os_error
 
@@ -277,6 +279,7 @@ def _run_call(message: bytes) -> bytes:
     may take longer than the call, and a worker that dies before it has not died of the call."""
     try:
         fn, args, kwargs = pickle.loads(message)  # noqa: S301 - from our own parent over a private socket
+        _settle()
         beat(None)
         return pickle.dumps((True, fn(*args, **kwargs)), pickle.HIGHEST_PROTOCOL)
     except Exception as error:
@@ -287,6 +290,12 @@ def _run_call(message: bytes) -> bytes:
             return pickle.dumps(
                 (False, RuntimeError(f"a call failed with {type(error).__name__}")), pickle.HIGHEST_PROTOCOL
             )
+
+
+@cache
+def _settle() -> None:
+    """With the first call, which has imported its modules."""
+    keep_pauses_short()
 
 
 def _end_with_parent(lifeline: int) -> None:

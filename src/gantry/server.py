@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
-import gc
 import logging
 import os
 import signal
@@ -35,6 +34,7 @@ from gantry.console import app as console
 from gantry.console import rendering, sign_in
 from gantry.listening import bind, require_certificate
 from gantry.operations.runner import Runner
+from gantry.pauses import keep_pauses_short
 from gantry.seams import Seams
 from gantry.settings.loading import Settings
 from gantry.studies.uploads import Uploads
@@ -63,10 +63,6 @@ _FORMS: dict[str, FormHandler] = {
 
 _SWITCH_SECONDS = 0.0005
 """Python's default makes the event loop wait up to 5 ms for each thread that is busy."""
-
-
-_GARBAGE_OBJECTS = 10_000
-"""New objects between two searches for cycles of garbage, instead of Python's 700."""
 
 
 class Edge:
@@ -217,20 +213,12 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
-            _keep_pauses_short()
+            keep_pauses_short()
             self._gantry.start()
             # With a log on stdout every line there is JSON.
             print(
                 _write_greeting(self._settings), file=sys.stderr if self._settings.log_json else sys.stdout, flush=True
             )
-
-
-def _keep_pauses_short() -> None:
-    """Python stops all threads while it looks for cycles of garbage: 100 ms and more if it looks through all imported
-    modules. They stay, so they are left out from here on."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GARBAGE_OBJECTS, *gc.get_threshold()[1:])
 
 
 def _write_greeting(settings: Settings) -> str:

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Literal
 
 from gantry.dicom.buffers import Readable
@@ -49,7 +50,7 @@ from gantry.dicom.tags import (
     TRANSFER_SYNTAX,
 )
 from gantry.dicom.vr import LONG, SHORT
-from gantry.dicom.walk import Cut, ReadAt, Walk, Watch, tag_name
+from gantry.dicom.walk import KNOWN_META, Cut, ReadAt, Walk, Watch, tag_name
 from gantry.errors import InvalidArgument
 
 MAX_META_ELEMENTS = 1000
@@ -236,7 +237,7 @@ def _require_part10(walk: Walk) -> None:
 
 def _read_meta(walk: Walk) -> str:
     """Walk group 0002, leave ``walk`` at the dataset, and give the transfer syntax."""
-    for _ in range(MAX_META_ELEMENTS):
+    for _ in range(MAX_META_ELEMENTS - walk.pass_known(KNOWN_META).elements):
         if walk.remaining() < 8:
             break
         tag, _vr, header, length = walk.peek()
@@ -257,7 +258,12 @@ def _read_uid(found: dict[int, bytes], tag: int) -> str:
     where = "the file meta group" if tag == TRANSFER_SYNTAX else "the dataset"
     if tag not in found:
         raise InvalidArgument(f"{tag_name(tag)} is missing from {where}")
-    text = found[tag].rstrip(b"\0 ").decode("latin-1")
+    check = _check_uid if tag == SOP_INSTANCE else _check_shared_uid
+    return check(found[tag], tag, where)
+
+
+def _check_uid(value: bytes, tag: int, where: str) -> str:
+    text = value.rstrip(b"\0 ").decode("latin-1")
     if not text:
         raise InvalidArgument(f"{tag_name(tag)} is empty in {where}")
     if not _UID.fullmatch(text):
@@ -265,3 +271,7 @@ def _read_uid(found: dict[int, bytes], tag: int) -> str:
     if len(text) > 64:
         raise InvalidArgument(f"{tag_name(tag)} has {len(text)} characters, more than the 64 of a UID")
     return text
+
+
+_check_shared_uid = lru_cache(256)(_check_uid)
+"""For UIDs that many instances have: they share one string, on their way out of a worker too."""

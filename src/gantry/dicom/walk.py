@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from gantry.dicom.dictionary import vr_of
 from gantry.dicom.elements import (
+    EXPLICIT_BE,
     EXPLICIT_LE,
     IMPLICIT_LE,
     PLACEHOLDERS,
@@ -17,6 +18,7 @@ from gantry.dicom.elements import (
     inner_encoding,
     read_head,
 )
+from gantry.dicom.known_heads import Kept, KnownHeads, Passed
 from gantry.dicom.tags import (
     BITS_ALLOCATED,
     COLUMNS,
@@ -77,6 +79,14 @@ _NAMES = _UIDS | {
     0x0040A730: "ContentSequence",
     0x00420011: "EncapsulatedDocument",
 }
+
+_KEPT_VALUES = dict.fromkeys(_UIDS, Kept(MAX_UID_VALUE, 0)) | dict.fromkeys(_KEPT, Kept(MAX_KEPT_VALUE, 1))
+KNOWN_META = KnownHeads(EXPLICIT_LE, range(2, 3), LONG_VALUE, _KEPT_VALUES)
+_KNOWN = {
+    each: KnownHeads(each, range(3, 0x7FE0), LONG_VALUE, _KEPT_VALUES)
+    for each in (EXPLICIT_LE, EXPLICIT_BE, IMPLICIT_LE)
+}
+"""Heads of other files, by encoding: only what ``Walk.elements`` would pass without a further look."""
 
 
 class _Open(NamedTuple):
@@ -244,6 +254,9 @@ class Walk:
         """Walk from ``pos`` to the end of the object."""
         self.encoding = self.actual(declared)
         self.end = self.size
+        if not self.watched_tags:
+            passed = self.pass_known(_KNOWN[self.encoding])
+            self.last, self.ticks = passed.last, repeat(None, MAX_ELEMENTS - passed.elements)
         while True:
             if self.open and not self.open[-1].is_item:
                 self.items()
@@ -260,6 +273,14 @@ class Walk:
             if not self.is_padding():
                 raise InvalidArgument(f"{self.what} ends inside the header of an element, at byte {self.pos}")
             self.end = self.pos
+
+    def pass_known(self, known: KnownHeads) -> Passed:
+        """Pass elements that stand at ``pos`` as they did in other files, if any."""
+        start = self.pos - self.base
+        limit = min(start + self.remaining(), len(self.window))
+        passed = known.follow(self.window, start, limit, (self.found, self.kept))
+        self.pos = self.base + passed.at
+        return passed
 
     def actual(self, declared: Encoding) -> Encoding:
         """The encoding of the first element: VR letters or not, whatever the transfer syntax says."""

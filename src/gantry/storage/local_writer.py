@@ -19,7 +19,7 @@ from gantry.storage.local_extents import CHECKED, looks_freed
 from gantry.storage.new_files import NewFiles
 from gantry.storage.own_objects import OwnObjects
 from gantry.storage.pieces import read_pieces
-from gantry.storage.segments import Segments, most_segment_bytes
+from gantry.storage.segments import Segments
 
 HELD_BYTES = 4 << 20
 """Bytes of an instance of unknown size that are held in memory; a larger one gets a file of its own, too."""
@@ -83,7 +83,7 @@ class LocalWriter:
 
     def _goes_into_segment(self, start: Sequence[bytes], size: int) -> bool:
         """A range that begins with nothing but zeros would look like one that was freed."""
-        if size >= self._own_bytes or align(size) > most_segment_bytes():
+        if size >= self._own_bytes or align(size) > self._segments.most_bytes:
             return False
         return not looks_freed(_first_bytes(start))
 
@@ -125,6 +125,8 @@ class LocalWriter:
 
 def _first_bytes(chunks: Sequence[bytes]) -> bytes:
     """As many as say whether a range was freed."""
+    if chunks and len(chunks[0]) >= CHECKED:
+        return chunks[0][:CHECKED]
     return b"".join(islice((chunk[:CHECKED] for chunk in chunks if chunk), CHECKED))[:CHECKED]
 
 

@@ -79,17 +79,21 @@ class Step(NamedTuple):
 
 
 class Segments:
-    """The segments of one writer. Safe to use from many threads: bytes are written outside of the lock."""
+    """The segments of one writer. Safe to use from many threads: bytes are written outside of the lock.
+
+    An instance has at most ``most_bytes``, in whole blocks.
+    """
 
     def __init__(self, files: NewFiles) -> None:
         self._files = files
+        self.most_bytes = _most_segment_bytes()
         self._lock = threading.Condition()
         self._current: Segment | None = None
         self._all: list[Segment] = []
         self._closed = False
 
     def append(self, chunks: Iterable[bytes], length: int, uids: Uids) -> tuple[Segment, str]:
-        """Write an instance of at most ``most_segment_bytes()``; its key.
+        """Write an instance of at most ``most_bytes``; its key.
 
         Raises what ``chunks`` raise, Aborted where they do not have ``length`` bytes, OSError, FailedPrecondition after
         ``close``, and the error of a sync that failed meanwhile.
@@ -134,7 +138,7 @@ class Segments:
 
     def _with_room(self, length: int) -> Segment:
         current = self._current
-        if current is None or current.error is not None or current.end + align(length) > most_segment_bytes():
+        if current is None or current.error is not None or current.end + align(length) > self.most_bytes:
             current = self._current = Segment(*self._files.create(SUFFIX))
             self._all.append(current)
         return current
@@ -222,7 +226,7 @@ def _write(fd: int, chunks: Iterable[bytes], offset: int, length: int) -> int:
     return crc
 
 
-def most_segment_bytes() -> int:
+def _most_segment_bytes() -> int:
     """Where a segment is full: less where the process may not write files as large as that."""
     most = most_file_bytes()
     return min(SEGMENT_BYTES, most - most // _FOR_TABLES) if most else SEGMENT_BYTES

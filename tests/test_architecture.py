@@ -37,6 +37,7 @@ LAYERS = {
         "__main__",
         "cli",
         "config",
+        "closing",
         "connections",
         "listening",
         "server",

@@ -20,8 +20,8 @@ READERS = ("search", "match", "fullmatch")  # of a pattern: what it finds is che
 LOGGING = ("debug", "info", "warning", "error", "exception", "critical")
 
 
-ALLOWED = {"json_text": ["str(error)"], "index.refusals": ["error.orig"]}
-"""Of a class of ours, after isinstance; for its result code."""
+ALLOWED = {"json_text": ["str(error)"], "index.refusals": ["error.orig"], "connections": ["upgrade.args"]}
+"""Of a class of ours, after isinstance; for its result code; a position in a head."""
 
 
 def own_classes() -> set[str]:

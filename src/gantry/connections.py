@@ -10,12 +10,22 @@ import json
 import resource
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from gantry.api.intake import IS_UNREAD
+from gantry.closing import Wire
 
 MAX_HEAD_BYTES = 64 << 10
 HEAD_SECONDS = 30.0
-REST_SECONDS = 60.0
-"""Time to send the rest of a body after the response: some clients read the response only when all is sent."""
+REST_SECONDS, REST_BYTES = 60.0, 8 << 20
+"""Time to send the rest of a body after the response, and its size: some clients read the response only when all is
+sent. A connection with more to come is closed (RFC 9112 §9.3)."""
+
+_SHORT = 2.0, 1 << 20  # seconds and bytes read after a refusal: what came was no request
+
+SPARE = 64
+"""Connections over the limit that are closed with care, so that their clients can read why."""
 
 _MOST_DESCRIPTORS = 1 << 16  # more than clients of one server need; asyncio's selector takes memory for each
 
@@ -28,9 +38,15 @@ class LimitedProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _in_body = False  # from the end of a head to the end of its body, which may come after the response
     _around = 0  # bytes of chunk extensions or trailers since the last bytes of the body
+    _left = 0  # bytes of the body that are declared and have not come
+    _rest = 0  # bytes that came of the body after the response
+    _is_deaf = False  # nothing more is read: what came is not HTTP, or was refused
+    _is_upgrade = False  # the head asks for another protocol
+    transport: Wire  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        wire = Wire(transport, self.loop, self._may_be_sent_more, self._begin_linger)
+        super().connection_made(wire)  # type: ignore[arg-type]
         if len(self.connections) > self.limit:
             self._refuse(503, "this server has too many connections; try again later", "UNAVAILABLE")
             return
@@ -38,9 +54,32 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end()
+        self.transport.forget()
         super().connection_lost(exc)
 
+    def eof_received(self) -> None:
+        """The transport closes itself once everything is sent."""
+        self.transport.watch()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self.transport.watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.transport.unwatch()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self.transport.is_lingering:
+            self.transport.close_now()
+
     def data_received(self, data: bytes) -> None:
+        if self.transport.is_lingering:
+            self.transport.drop(len(data))
+            return
+        if self._is_deaf:
+            return
         if self.timeout_keep_alive_task is not None:
             if self._in_body and self._timer is None:
                 self._timer = self.loop.call_later(REST_SECONDS, self.transport.close)
@@ -57,7 +96,41 @@ class LimitedProtocol(HttpToolsProtocol):
             if self._around > MAX_HEAD_BYTES + len(data):
                 self._refuse(431, f"around the body of the request are more than {MAX_HEAD_BYTES} bytes")
                 return
-        super().data_received(data)
+            if self.cycle.response_complete and not self._is_short(len(data)):
+                return
+        self._parse(data)
+
+    def _is_short(self, more: int) -> bool:
+        """Whether the rest of a body that was answered is within its limit. Else the connection is closed."""
+        self._rest += more
+        if self._rest > REST_BYTES:
+            self.transport.close()
+        return self._rest <= REST_BYTES
+
+    def _parse(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            (end,) = upgrade.args  # of the head
+            if self._is_upgrade:
+                self._parse_without_upgrade(data[end:])
+        except httptools.HttpParserError:
+            self.send_400_response("")
+
+    def _parse_without_upgrade(self, rest: bytes) -> None:
+        """Read the head again, without its wish for another protocol, which a server may ignore (RFC 9110 §7.8).
+
+        The parser takes whatever follows such a head for that protocol, also the body.
+        """
+        version, method = self.parser.get_http_version(), self.parser.get_method()
+        head = b"%s %s HTTP/%s\r\n" % (method, self.url, version.encode())
+        kept = [(name, value) for name, value in self.headers if name not in (b"upgrade", b"http2-settings")]
+        for name, value in kept:
+            head += b"%s: %s\r\n" % (name, _without_upgrade(value) if name == b"connection" else value)
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._parse(head + b"\r\n" + rest)
 
     def on_message_begin(self) -> None:
         self._unset_keepalive_if_required()
@@ -72,14 +145,24 @@ class LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._end()
-        self._in_body, self._around = True, 0
+        self._is_upgrade = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
+        if self._is_upgrade:
+            return
+        self._in_body, self._around, self._rest = True, 0, 0
+        self._left = next((_length(value) for name, value in self.headers if name == b"content-length"), 0)
+        if self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False  # RFC 9110 §10.1.1
+        self.scope[IS_UNREAD] = self._is_unread  # type: ignore[literal-required]
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._around = 0
+        self._left -= len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._is_upgrade:
+            return
         self._end()
         self._in_body = False
         super().on_message_complete()
@@ -112,21 +195,59 @@ class LimitedProtocol(HttpToolsProtocol):
         self._end()
         if self.transport.is_closing():
             return
+        self._is_deaf = True
         if self._is_answering():
-            self.transport.close()
+            self._end_after_answers()
             return
         error: dict[str, Any] = {"code": code, "message": message, "status": status}
         body = json.dumps({"error": error}).encode() + b"\n"
         head = f"HTTP/1.1 {code} Refused\r\ncontent-type: application/json; charset=UTF-8\r\nconnection: close\r\n"
         head += "x-content-type-options: nosniff\r\ncache-control: private, no-store\r\n"
         self.transport.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
-        self.transport.close()
+        self.transport.close(*_SHORT)
+
+    def _end_after_answers(self) -> None:
+        """What came is refused, but requests before it are being answered."""
+        if self._in_body:
+            self.transport.close(*_SHORT)
+        else:
+            self.cycle.keep_alive = False
+
+    def _is_unread(self) -> bool:
+        """Whether, when an answer begins, too much of its request is still to come for the connection to serve another.
+
+        A client that waits to be told to send its body may send it all the same, or not (RFC 9110 §10.1.1).
+        """
+        return self._in_body and (self.cycle.waiting_for_100_continue or self._left > REST_BYTES)
+
+    def _may_be_sent_more(self) -> bool:
+        if len(self.connections) > self.limit + SPARE:
+            return False
+        return self._in_body or self._is_deaf or bool(self.pipeline) or self.flow.read_paused
+
+    def _begin_linger(self) -> None:
+        self._end()
+        self.flow.resume_reading()
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True  # for whoever still makes the answer
+            self.cycle.message_event.set()
 
     def _is_answering(self) -> bool:
         """Whether a response has begun, or was sent to this request: an error would be read as a part of it."""
         if self.cycle is None:
             return False
         return self.cycle.response_started if self._in_body else not self.cycle.response_complete
+
+
+def _length(value: bytes) -> int:
+    """Of Content-Length, which the parser has checked."""
+    return int(value.split(b",")[0])
+
+
+def _without_upgrade(value: bytes) -> bytes:
+    """Of Connection: the other options."""
+    options = (option.strip() for option in value.split(b","))
+    return b", ".join(option for option in options if option.lower() not in (b"upgrade", b"http2-settings"))
 
 
 def make_limited_protocol() -> type[LimitedProtocol]:

@@ -73,7 +73,7 @@ class Edge:
         require_certificate(settings.tls_cert, settings.tls_key)
         self.access = open_access(settings)
         self.proxies = Proxies(settings.trusted_proxies)
-        self.audit = Audit(settings.audit_log, self.proxies) if settings.audit_log else None
+        self.audit = Audit(settings.audit_log, self.proxies, settings.audit_required) if settings.audit_log else None
 
 
 class Gantry:
@@ -103,7 +103,7 @@ def open_server(settings: Settings, edge: Edge) -> Iterator[Gantry]:
         if settings.log_json:
             seams = replace(seams, listener=JsonLines(sys.stdout))
         gantry = Gantry(settings, seams, edge)
-        collector = _Collector(gantry.runner)
+        collector = _Collector(gantry.runner, edge.audit)
         REGISTRY.register(collector)
         try:
             yield gantry
@@ -239,10 +239,10 @@ def _write_greeting(settings: Settings) -> str:
 
 
 class _Collector(Collector):
-    """Metrics of the runner since the server started."""
+    """Metrics of the runner and the audit log since the server started."""
 
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
+    def __init__(self, runner: Runner, audit: Audit | None) -> None:
+        self._runner, self._audit = runner, audit
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("gantry_operations_running", "Operations that are running.", value=self._runner.running)
@@ -252,3 +252,5 @@ class _Collector(Collector):
         for (method, outcome), count in self._runner.totals.read().items():
             objects.add_metric([method, outcome], count)
         yield objects
+        lost = self._audit.file.lost if self._audit else 0
+        yield CounterMetricFamily("gantry_audit_lines_lost", "Lines of the audit log that are lost.", value=lost)

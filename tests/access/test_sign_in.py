@@ -275,5 +275,7 @@ def test_an_issuer_that_is_away(guarded: Guarded, issuer: Issuer, monkeypatch: p
     guarded.server.restart()  # it has not been asked yet
     monkeypatch.setattr(issuer, "down", True)
     answer = browser(guarded).get("/sign-in/oidc")
+    monkeypatch.undo()
+    guarded.server.restart()  # it remembers the failure for some seconds, which is not for other tests
     assert answer.status_code == 503 and "cannot be reached" in answer.text
     assert 'name="token"' in answer.text

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-_TOOLS = "python pytest ruff mypy pip-audit gantry"
+_TOOLS = "python pytest ruff mypy zizmor check-jsonschema actionlint pip-audit gantry"
 _PYTHON = """#!/bin/sh
 echo "$(basename "$0") $*" >> "$CALLS"
 case "$*" in
@@ -57,10 +57,21 @@ def test_run_installs_once_and_again_after_a_change(copy: Path) -> None:
 
 def test_run_knows_the_tasks(copy: Path) -> None:
     calls(copy)
-    assert calls(copy, "test", "-k", "a b") == ["pytest -n 2 -m not slow -k a b"]
-    assert calls(copy, "test-slow") == ["pytest -m slow"]
+    assert calls(copy, "test", "-k", "a b") == ["pytest -p no:randomly -n 2 -m not slow -k a b"]
+    assert calls(copy, "test-slow") == ["pytest -p no:randomly -m slow"]
+    assert calls(copy, "test-random", "tests/api") == ["pytest -n 2 -m not slow --randomly-seed=1 tests/api"]
     audit = f"pip-audit --require-hashes --disable-pip --requirement {copy}/requirements/dev.txt"
     assert calls(copy, "audit") == [audit]
-    assert calls(copy, "check") == ["ruff check", "ruff format --check", "mypy ", audit, "pytest -n 2 -m not slow"]
+    check, forms = "check-jsonschema --quiet --builtin-schema vendor.", ".github/ISSUE_TEMPLATE"
+    lint = [
+        *("ruff check", "ruff format --check", "mypy ", "zizmor --offline --quiet --persona pedantic .github"),
+        f"{check}github-workflows .github/workflows/*.yml",
+        f"{check}dependabot .github/dependabot.yml",
+        f"{check}github-issue-config {forms}/config.yml",
+        f"{check}github-issue-forms {forms}/bug.yml {forms}/feature.yml",
+        "actionlint ",
+    ]
+    assert calls(copy, "lint") == lint
+    assert calls(copy, "check") == [*lint, audit, "pytest -p no:randomly -n 2 -m not slow"]
     assert calls(copy, "bench", "import_rate") == ["python -m benchmarks import_rate"]
     assert calls(copy, "serve", "--port", "1") == ["gantry serve --port 1"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
+import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from email.parser import Parser
@@ -20,9 +23,10 @@ from tests.docs.test_readme import from_nothing, shell
 from tests.support.answers import refused
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
+from tests.support.missing import not_tested
 from tests.support.server import GantryServer, Json, counts
 from tests.support.web import ONE_AS_STORED, Web, uid_path
-from tests.support.wheel import build_wheel, install_wheel
+from tests.support.wheel import ROOT, build_sdist, build_wheel, install_wheel
 
 CODECS = ("numpy", "imagecodecs", "PIL", "openjpeg", "rle")
 _PIXELS = ("cells", "codecs", "colour", "encoders", "icons", "look_up_tables", "palettes", "rendering", "rle_segments")
@@ -81,6 +85,30 @@ def test_the_wheel_has_a_name_of_its_own(wheel: Path) -> None:
     assert len(asked_for) > 10
     assert not [each for each in asked_for if each.startswith("gantry")], "dev asks for an extra of somebody else"
     assert commands.split() == ["[console_scripts]", "gantry", "=", "gantry.cli:main"]
+
+
+def test_the_wheel_holds_what_a_wheel_should(wheel: Path) -> None:
+    """No tests, no caches, nothing beside the package, no file twice (https://github.com/jwodder/check-wheel-contents)."""
+    if importlib.util.find_spec("check_wheel_contents") is None:
+        not_tested("check-wheel-contents is not installed")
+    command = [sys.executable, "-m", "check_wheel_contents", str(wheel)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_source_archive_installs_and_brings_its_tests(tmp_path: Path) -> None:
+    sdist = build_sdist(tmp_path / "sdist")
+    folder = f"gantry_dicom-{__version__}"
+    assert sdist.name == f"{folder}.tar.gz"
+    with tarfile.open(sdist) as opened:
+        names = {name.removeprefix(f"{folder}/") for name in opened.getnames()}
+    tests = {str(path.relative_to(ROOT)) for path in ROOT.glob("tests/**/*.py")}
+    assert len(tests) > 100 and tests <= names
+    assert {"pyproject.toml", "run", "LICENSE", "CONTRIBUTING.md", "requirements/dev.txt", "PKG-INFO"} <= names
+    assert not [name for name in names if name.startswith((".venv", ".git/")) or "__pycache__" in name]
+    scripts = install_wheel(sdist, tmp_path / "installed")
+    done = subprocess.run([scripts / "gantry", "--version"], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.split() == ["gantry", __version__]
 
 
 def test_only_what_works_on_pixels_or_on_signed_tokens_needs_an_extra(scripts: Path) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -17,8 +17,8 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 
-from gantry import connections
-from gantry.api import intake, streaming
+from gantry import closing, connections
+from gantry.api import intake
 from gantry.api.intake import read_pieces
 from gantry.api.streaming import StreamedAnswer
 from gantry.api.web import Answer
@@ -35,8 +35,42 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
         await send({"type": "http.response.body", "body": b"begun", "more_body": True})
         await asyncio.sleep(2)
+    elif scope["path"] == "/stream":
+        made = endless()
+        await StreamedAnswer(Answer(made, "text/plain"), [next(made)], made)(scope, receive, send)
+    elif scope["path"] in ("/whole", "/cut"):
+        headers = {"connection": "close"} if scope["query_string"] else {}
+        answer = PlainTextResponse("x" * WHOLE, headers=headers)
+        if scope["path"] == "/cut":
+            answer.headers["content-length"] = str(2 * WHOLE)
+            send = without_end(send)
+        await answer(scope, receive, send)
     else:
         await PlainTextResponse("hello")(scope, receive, send)
+
+
+WHOLE = 20 << 20
+"""More than any system keeps for a connection."""
+
+CLOSED: list[str] = []
+RUNNING: dict[int, uvicorn.Server] = {}
+
+
+def endless() -> Iterator[bytes]:
+    try:
+        while True:
+            yield b"x" * 100_000
+    finally:
+        CLOSED.append("closed")
+
+
+def without_end(send: Any) -> Any:
+    """An answer that breaks half way."""
+
+    async def send_on(message: Any) -> None:
+        await send(message | {"more_body": True} if message["type"] == "http.response.body" else message)
+
+    return send_on
 
 
 @pytest.fixture
@@ -61,7 +95,9 @@ def serve(keep_alive: int) -> Iterator[int]:
     thread.start()
     while not server.started:
         time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()[1]
+    port = server.servers[0].sockets[0].getsockname()[1]
+    RUNNING[port] = server
+    yield port
     server.should_exit = True
     thread.join()
 
@@ -265,31 +301,59 @@ def test_a_body_that_stops(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asyncio.run(read()) == [b"begun"]
 
 
-def test_a_client_that_reads_nothing(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """The answer is broken off, and what it was made of is closed."""
-    monkeypatch.setattr(streaming, "SEND_SECONDS", 0.05)
-    closed: list[bool] = []
+@pytest.fixture
+def impatient_port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    """Of a server whose clients must read."""
+    monkeypatch.setattr(closing, "SEND_SECONDS", 0.3)
+    yield from serve(keep_alive=1)
 
-    def body() -> Iterator[bytes]:
-        try:
-            while True:
-                yield b"x" * 1000
-        finally:
-            closed.append(True)
 
-    sent = []
+def connect_and_ask(port: int, path: str) -> socket.socket:
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(20)
+    connection.connect(("127.0.0.1", port))
+    connection.sendall(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+    return connection
 
-    async def send(message: Any) -> None:
-        sent.append(message)
-        if message["type"] == "http.response.body":
-            await asyncio.sleep(60)
 
-    async def receive() -> Any:
-        await asyncio.sleep(60)
+def wait_for(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
-    made = body()
-    answer = StreamedAnswer(Answer(made, "text/plain"), [next(made)], made)
-    asyncio.run(answer({"type": "http", "method": "GET", "path": "/x"}, receive, send))
-    assert closed == [True]
-    assert "reads nothing" in caplog.text
-    assert not any(message.get("more_body") is False for message in sent), "it must not look complete"
+
+@pytest.mark.parametrize("path", ["/stream", "/whole", "/cut", "/whole?close"])
+@pytest.mark.parametrize("is_half_closed", [False, True])
+def test_a_client_that_reads_nothing(
+    impatient_port: int, path: str, is_half_closed: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its connection is reset, and what the answer was made of is let go: also where all of the answer is made, where
+    the server has closed the connection already, and where the client has closed its side."""
+    CLOSED.clear()
+    connections = RUNNING[impatient_port].server_state.connections
+    with connect_and_ask(impatient_port, path) as connection:
+        wait_for(lambda: len(connections) == 1)
+        if is_half_closed:
+            time.sleep(0.1)
+            connection.shutdown(socket.SHUT_WR)
+        wait_for(lambda: not connections)
+        if not is_half_closed:
+            wait_for(lambda: "read nothing" in caplog.text)
+        wait_for(lambda: path != "/stream" or CLOSED == ["closed"])
+        found = everything(connection)
+        assert len(found) < WHOLE and b"\r\n0\r\n\r\n" not in found, "it must not look complete"
+
+
+def test_a_client_that_reads_slowly_gets_everything(impatient_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It reads what it must in each span, so that it takes several spans."""
+    monkeypatch.setattr(closing, "SEND_SECONDS", 1.0)
+    with connect_and_ask(impatient_port, "/whole") as connection:
+        found, begun = 0, time.monotonic()
+        while time.monotonic() < begun + 4:
+            found += len(connection.recv(200_000))
+            time.sleep(0.05)
+        while found < WHOLE and (data := connection.recv(1 << 20)):
+            found += len(data)
+        assert found >= WHOLE

@@ -1,4 +1,4 @@
-"""The wheel as a user installs it: without extras, into an empty virtual environment."""
+"""The wheel, and the source archive, as a user installs them: without extras, into an empty virtual environment."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ ROOT = Path(__file__).parents[2]
 
 def build_wheel(directory: Path) -> Path:
     """Build the wheel of this tree into ``directory``."""
-    command = (sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(directory))
+    return _build("wheel", directory, "*.whl")
+
+
+def build_sdist(directory: Path) -> Path:
+    """Build the source archive of this tree into ``directory``."""
+    return _build("sdist", directory, "*.tar.gz")
+
+
+def _build(target: str, directory: Path, pattern: str) -> Path:
+    command = (sys.executable, "-m", "hatchling", "build", "--target", target, "--directory", str(directory))
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    (wheel,) = directory.glob("*.whl")
-    return wheel
+    (built,) = directory.glob(pattern)
+    return built
 
 
 def install_wheel(wheel: Path, directory: Path) -> Path:

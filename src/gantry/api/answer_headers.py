@@ -9,7 +9,7 @@ from __future__ import annotations
 from starlette.datastructures import MutableHeaders
 from starlette.types import Message, Scope, Send
 
-from gantry.api.intake import is_given_up
+from gantry.api.intake import must_close
 
 _RUN_NOTHING = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
 _SHOWN = {
@@ -24,7 +24,7 @@ our own pages."""
 def with_headers(send: Send, is_guarded: bool, scope: Scope) -> Send:
     """``send`` that completes the head of the answer. ``is_guarded``: answers depend on who is calling.
 
-    Whatever the answer is, a connection whose client was given up is closed behind it (RFC 9112 §9.6).
+    A connection that cannot serve another request is closed behind the answer (RFC 9112 §9.6).
     """
     depends_on = ("Accept", "Authorization", "Cookie") if is_guarded else ("Accept",)
 
@@ -33,7 +33,7 @@ def with_headers(send: Send, is_guarded: bool, scope: Scope) -> Send:
             headers = MutableHeaders(raw=list(message.get("headers", ())))
             _limit_content(headers)
             _limit_caches(headers, message["status"], depends_on)
-            if is_given_up(scope):
+            if must_close(scope):
                 headers["connection"] = "close"
             message = {**message, "headers": headers.raw}
         await send(message)

@@ -124,8 +124,7 @@ class App:
             code = error.code
             raise
         finally:
-            if self._context.audit is not None:
-                self._context.audit.record(request, version, method, ids, visit.caller, code)
+            visit.record(code)
 
     async def _take(self, visit: Visit) -> ASGIApp:
         """The answer to a request with a body, of which nothing is read before it is known who may send it."""

@@ -1,4 +1,4 @@
-"""Who did what to which resource: one line of JSON per call, in the form of Cloud Audit Logs.
+"""Who did what to which resource: a line of JSON per call, in the form of Cloud Audit Logs.
 
 A line names a resource and a permission. It has nothing of the request or the answer: no query, no message, no token.
 """
@@ -7,29 +7,26 @@ from __future__ import annotations
 
 import itertools
 import json
-import logging
-import os
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from io import TextIOWrapper
-from logging.handlers import WatchedFileHandler
 
 from starlette.requests import Request
 
 from gantry.api.access import Caller, full_name, resource_of
+from gantry.api.audit_file import AuditFile
 from gantry.api.call import MethodInfo
 from gantry.api.forwarded import Proxies
 from gantry.api.messages import Json
 from gantry.api.wire import timestamp
-from gantry.errors import Code, InvalidArgument
+from gantry.errors import Code, InvalidArgument, Unavailable
 from gantry.iam.policies import Principal
 from gantry.system_errors import describe_os_error
 
-logger = logging.getLogger(__name__)
-
 _ADMIN = ("create", "patch", "delete", "setIamPolicy")
 _TYPE = "type.googleapis.com/google.cloud.audit.AuditLog"
+_PRODUCER = "healthcare.googleapis.com"
+"""Of LogEntry.operation, which joins the lines of one call (first, last)."""
 _MAX_AGENT = 200
 _PROCESS, _numbers = secrets.token_hex(8), itertools.count()
 """What makes ids of lines unique. A call of the system for each would let other threads in, and the event loop wait."""
@@ -38,16 +35,32 @@ _PROCESS, _numbers = secrets.token_hex(8), itertools.count()
 class Audit:
     """Appends to a file, which log rotation may move away. Raises InvalidArgument if it cannot be created.
 
-    ``proxies`` are trusted to name their clients. A line that cannot be written is reported in the log, and the call
-    goes on.
+    ``proxies`` are trusted to name their clients. A line that cannot be written is counted and reported
+    (``AuditFile``), and the call keeps its own answer. With ``is_required`` each call has a line before it acts, too,
+    and is refused where that line cannot be written.
     """
 
-    def __init__(self, path: str, proxies: Proxies) -> None:
-        self._proxies = proxies
+    def __init__(self, path: str, proxies: Proxies, is_required: bool = False) -> None:
+        self._proxies, self._is_required = proxies, is_required
+        self.file = AuditFile(path)
         try:
-            self._file = _File(path, encoding="utf-8", errors="backslashreplace")
+            self.file.open()
         except OSError as error:
             raise InvalidArgument(f"audit_log {path}: {describe_os_error(error)}") from None
+
+    def begin(
+        self, request: Request, version: str, method: MethodInfo, ids: Sequence[str], who: Caller | Principal
+    ) -> str:
+        """Before a call acts: the id of the call, "" where lines are not required. Raises Unavailable."""
+        if not self._is_required:
+            return ""
+        call = _make_id()
+        if not self._write(request, version, method, ids, who, Code.OK, {"id": call, "first": True}):
+            raise Unavailable(
+                "the audit log cannot be written, and this server answers no call without it",
+                advice="make room for it, or mount its disk again; the server's log has the reason",
+            )
+        return call
 
     def record(
         self,
@@ -57,24 +70,38 @@ class Audit:
         ids: Sequence[str],
         who: Caller | Principal,
         code: Code,
+        call: str = "",
     ) -> None:
+        """After a call: its outcome. ``call`` is what ``begin`` returned."""
+        self._write(request, version, method, ids, who, code, {"id": call, "last": True} if call else {})
+
+    def describe_loss(self) -> str:
+        """What is wrong with the log now, "" for nothing. It tries to write what could not be written before."""
+        return self.file.describe_loss()
+
+    def require(self) -> None:
+        """Raises Unavailable where every call would be refused."""
+        if self._is_required and self.describe_loss():
+            raise Unavailable("the audit log cannot be written, so every call is refused")
+
+    def _write(
+        self,
+        request: Request,
+        version: str,
+        method: MethodInfo,
+        ids: Sequence[str],
+        who: Caller | Principal,
+        code: Code,
+        part: Json,
+    ) -> bool:
         source = {
             "callerIp": self._proxies.client(request.scope),
             "callerSuppliedUserAgent": request.headers.get("user-agent", "")[:_MAX_AGENT],
         }
-        line = json.dumps(_entry(source, version, method, ids, who, code), ensure_ascii=False)
-        self._file.emit(logging.LogRecord("audit", logging.INFO, "", 0, line, None, None))
-
-
-class _File(WatchedFileHandler):
-    """Only its owner may read it, also after rotation."""
-
-    def _open(self) -> TextIOWrapper:
-        fd = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        return open(fd, "a", encoding=self.encoding, errors=self.errors)
-
-    def handleError(self, record: logging.LogRecord) -> None:
-        logger.exception("a line of the audit log cannot be written")
+        entry = _entry(source, version, method, ids, who, code)
+        if part:
+            entry["operation"] = part | {"producer": _PRODUCER}
+        return self.file.append(json.dumps(entry, ensure_ascii=False))
 
 
 def _entry(
@@ -88,7 +115,7 @@ def _entry(
     granted = code not in (Code.PERMISSION_DENIED, Code.UNAUTHENTICATED)
     payload: Json = {
         "@type": _TYPE,
-        "serviceName": "healthcare.googleapis.com",
+        "serviceName": _PRODUCER,
         "methodName": _method_name(version, method),
         "resourceName": name,
         "authenticationInfo": {"principalEmail": who.name.partition(":")[2]} if who.name else {},
@@ -97,13 +124,17 @@ def _entry(
         "status": {"code": int(code)} if code is not Code.OK else {},
     }
     return {
-        "insertId": f"{_PROCESS}{next(_numbers):010x}",
+        "insertId": _make_id(),
         "logName": f"projects/{project}/logs/cloudaudit.googleapis.com%2F{log}",
         "timestamp": timestamp(datetime.now(UTC)),
         "severity": "NOTICE" if is_admin and code is Code.OK else "INFO" if code is Code.OK else "ERROR",
         "resource": {"type": "audited_resource", "labels": {"project_id": project, "method": method.id}},
         "protoPayload": payload,
     }
+
+
+def _make_id() -> str:
+    return f"{_PROCESS}{next(_numbers):010x}"
 
 
 def _method_name(version: str, method: MethodInfo) -> str:

@@ -39,7 +39,11 @@ class MethodInfo(Protocol):
 
 
 class AuditSink(Protocol):
-    """Takes one line of the audit log per call."""
+    """Takes one line of the audit log per call, two where lines are required; ``Audit`` says what methods do."""
+
+    def begin(
+        self, request: Request, version: str, method: MethodInfo, ids: Sequence[str], who: Caller | Principal
+    ) -> str: ...
 
     def record(
         self,
@@ -49,7 +53,12 @@ class AuditSink(Protocol):
         ids: Sequence[str],
         who: Caller | Principal,
         code: Code,
+        call: str = "",
     ) -> None: ...
+
+    def describe_loss(self) -> str: ...
+
+    def require(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

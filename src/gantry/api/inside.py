@@ -37,9 +37,14 @@ class Line:
 def record(
     context: Context, request: Request, method: ApiMethod, ids: tuple[str, ...] = (), who: Caller = ANYBODY
 ) -> Iterator[Line]:
-    """Write one line of the audit log for the block, with the code of the StatusError that leaves it."""
-    line, code = Line(who), Code.INTERNAL
+    """Write one line of the audit log for the block, with the code of the StatusError that leaves it.
+
+    Raises Unavailable before the block where a line is required and cannot be written.
+    """
+    line, code, call = Line(who), Code.INTERNAL, ""
     try:
+        if context.audit is not None:
+            call = context.audit.begin(request, VERSION, method, ids, who)
         yield line
         code = Code.OK
     except StatusError as error:
@@ -47,7 +52,7 @@ def record(
         raise
     finally:
         if context.audit is not None:
-            context.audit.record(request, VERSION, method, ids, line.who, code)
+            context.audit.record(request, VERSION, method, ids, line.who, code, call)
 
 
 class Inside:

@@ -42,6 +42,9 @@ FIRST = 64 << 10
 
 _PIECE = 1 << 20
 _GIVEN_UP = "gantry.given_up"  # in the scope of a request
+IS_UNREAD = "gantry.is_unread"
+"""In the scope of a request: a function; whether too much of the body is still to come for a further request."""
+
 Result = TypeVar("Result")
 
 
@@ -123,9 +126,10 @@ async def read_pieces(request: Request, pace: Pace | None = None) -> AsyncIterat
             yield data
 
 
-def is_given_up(scope: Scope) -> bool:
-    """Whether the client of a request was too slow: also where a part of what it sent has been stored."""
-    return _GIVEN_UP in scope
+def must_close(scope: Scope) -> bool:
+    """Whether a connection cannot serve another request: its client was too slow, also where a part of what it sent has
+    been stored, or has too much of the body still to send (RFC 9112 §9.3)."""
+    return _GIVEN_UP in scope or (IS_UNREAD in scope and scope[IS_UNREAD]())
 
 
 def require_declared(request: Request, most: int) -> None:

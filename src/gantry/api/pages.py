@@ -24,9 +24,14 @@ def healthz(_context: Context, _request: Request) -> Response:
 
 
 def readyz(context: Context, _request: Request) -> Response:
-    """Answers if the index does. Raises Unavailable."""
+    """Answers if calls would be answered: the index does, and the audit log is written where it must be. Lines of the
+    audit log that are lost are reported, too. Raises Unavailable."""
     context.seams.index.garbage.list_deleted_stores()
-    return PlainTextResponse("ok\n")
+    if context.audit is None:
+        return PlainTextResponse("ok\n")
+    context.audit.require()
+    loss = context.audit.describe_loss()
+    return PlainTextResponse(f"ok, but lines of the audit log are lost: {loss}\n" if loss else "ok\n")
 
 
 def metrics(context: Context, request: Request) -> Response:

@@ -19,9 +19,6 @@ from gantry.studies.departure import leave, require_client, watch
 
 logger = logging.getLogger(__name__)
 
-SEND_SECONDS = 120.0
-"""How long a client may read nothing before its answer is broken off."""
-
 _PIECE = 1 << 20
 _WATCH_SECONDS = 0.05  # seconds of a request after which a task watches its client; most are shorter
 _PATIENCE = 0.05  # seconds after which the pieces made so far are sent
@@ -49,8 +46,6 @@ class StreamedAnswer:
         gone = asyncio.ensure_future(_wait_until_gone(receive))
         try:
             await self._send_all(send, gone)
-        except TimeoutError:
-            logger.warning("%s: broken off: the client reads nothing for %g seconds", scope["path"], SEND_SECONDS)
         except StatusError as error:
             # uvicorn closes the connection if an answer has no end.
             logger.warning("%s: broken off half way: %s", scope["path"], error.message)
@@ -59,14 +54,14 @@ class StreamedAnswer:
             await run_sync(_close, self._rest)
 
     async def _send_all(self, send: Send, gone: asyncio.Future[None]) -> None:
-        """More is drawn once the client has taken what was sent before: for one that reads nothing no more is held."""
+        """More is drawn once the client has taken what was sent before: for one that reads nothing no more is held, and
+        the connection closes it in the end (``gantry.closing``)."""
         pieces, self._first, ended = self._first, [], False
         while pieces and not gone.done():
             following: asyncio.Future[tuple[list[bytes], bool]] | None = None
             try:
                 for piece in pieces:
-                    async with asyncio.timeout(SEND_SECONDS):
-                        await send({"type": "http.response.body", "body": piece, "more_body": True})
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
                     if following is None and not ended:
                         following = asyncio.ensure_future(run_sync(draw, self._rest))
             finally:

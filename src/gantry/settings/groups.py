@@ -236,6 +236,13 @@ class AccessSettings:
         absent="none",
         flag=True,
     )
+    audit_required: bool = setting(
+        False,
+        readers.TRUTH,
+        "Refuse calls with 503 while the audit log cannot be written. Needs audit_log.",
+        "true",
+        more="Each call then has two lines, one before it acts.",
+    )
 
 
 @dataclass(frozen=True)

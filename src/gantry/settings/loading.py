@@ -85,6 +85,8 @@ def _check_access(settings: Settings) -> None:
         )
     if settings.auth == "none" and (settings.tokens_file or settings.oidc_issuer or settings.admins):
         raise InvalidArgument("auth: is none, so tokens are not checked; set auth = required")
+    if settings.audit_required and not settings.audit_log:
+        raise InvalidArgument("audit_required: needs audit_log, the file to write to")
     if settings.oidc_client_id and not settings.oidc_issuer:
         raise InvalidArgument("oidc_client_id: needs oidc_issuer, at which browsers sign in")
     if settings.oidc_issuer and not settings.oidc_audience:

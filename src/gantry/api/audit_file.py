@@ -1,0 +1,111 @@
+"""The file of the audit log: lines are written whole or not at all; those that are lost are counted and reported."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+
+from gantry.system_errors import describe_os_error
+
+logger = logging.getLogger(__name__)
+
+REPORT_SECONDS, MOST_REPORT_SECONDS = 60.0, 3600.0
+"""While lines are lost, the log says so at once, after a minute, and then each time after twice as long."""
+
+_ROOM = 4096  # bytes of a long line
+
+
+class AuditFile:
+    """Appends lines to a file that only its owner may read. Whoever moves or deletes it makes the next line open a new
+    one: its directory may be gone, or its disk full, for any time. Threads may share it.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path, self._fd = os.path.abspath(path), -1
+        self._lock = threading.Lock()
+        self._problem, self._problems = "", 0
+        self._next_report, self._pause = 0.0, REPORT_SECONDS
+        self.lost = 0
+
+    def open(self) -> None:
+        """Raises OSError."""
+        with self._lock:
+            self._reopen()
+
+    def append(self, line: str) -> bool:
+        """False where the line is lost."""
+        data = line.encode("utf-8", "backslashreplace") + b"\n"
+        with self._lock:
+            try:
+                self._reopen()
+                self._write(data)
+            except OSError as error:
+                self.lost += 1
+                self._problems += 1
+                self._report(describe_os_error(error))
+                return False
+            if self._problem:
+                self._end_problem()
+            return True
+
+    def describe_loss(self) -> str:
+        """Why no line can be written now, "" where it can."""
+        with self._lock:
+            try:
+                self._reopen()
+                self._try_room()
+            except OSError as error:
+                return describe_os_error(error)
+            return ""
+
+    def _reopen(self) -> None:
+        """Open the file unless it is the one that is open. Raises OSError."""
+        if self._fd >= 0:
+            try:
+                there, ours = os.stat(self._path), os.fstat(self._fd)
+            except FileNotFoundError:
+                pass
+            else:
+                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
+                    return
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
+    def _write(self, data: bytes) -> None:
+        """Raises OSError, and then nothing of ``data`` stays: a part of a line would spoil the next one."""
+        written = 0
+        try:
+            while written < len(data):
+                written += os.write(self._fd, data[written:])
+        except OSError:
+            self._take_back(written)
+            raise
+
+    def _take_back(self, written: int) -> None:
+        if written:
+            os.ftruncate(self._fd, max(0, os.fstat(self._fd).st_size - written))
+
+    def _try_room(self) -> None:
+        """While lines are lost, find out whether one would fit. Raises OSError.
+
+        After a kill in between, the next line begins with spaces, which JSON allows (RFC 8259 §2).
+        """
+        if self._problem:
+            self._write(b" " * _ROOM)
+            self._take_back(_ROOM)
+            self._end_problem()
+
+    def _report(self, problem: str) -> None:
+        now = time.monotonic()
+        if self._problem and now < self._next_report:
+            return
+        self._pause = min(2 * self._pause, MOST_REPORT_SECONDS) if self._problem else REPORT_SECONDS
+        self._problem, self._next_report = problem, now + self._pause
+        logger.error("audit_log %s: %s: lines are lost (%d so far)", self._path, problem, self._problems)
+
+    def _end_problem(self) -> None:
+        logger.warning("audit_log %s: written again; %d lines were lost", self._path, self._problems)
+        self._problem, self._problems = "", 0

@@ -1,0 +1,189 @@
+"""The audit log's directory is gone or its disk is full: calls keep their own answers and the loss is reported; where
+lines are required, no call acts without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from gantry.api.audit_file import AuditFile
+from tests.dicomweb.instances import instance
+from tests.support.server import GantryServer, Json
+from tests.support.web import multipart
+
+DATASETS = "v1/projects/p/locations/us-central1/datasets"
+WEB = f"{DATASETS}/d/dicomStores/s/dicomWeb/studies"
+
+
+class Audited:
+    """A server whose audit log is in a directory of its own."""
+
+    def __init__(self, home: Path, **env: str) -> None:
+        self.directory = home / "audit"
+        self.directory.mkdir()
+        self.file = self.directory / "audit.jsonl"
+        env = {"GANTRY_AUDIT_LOG": str(self.file)} | env
+        self.server = GantryServer(home / "data", home / "buckets", env=env)
+        self.server.create_store("d", "s")
+
+    def lose(self, how: str) -> None:
+        if how == "gone":
+            shutil.rmtree(self.directory)
+        elif how == "a file in its place":
+            shutil.rmtree(self.directory)
+            self.directory.write_text("")
+        elif how == "a directory in its place":
+            self.file.unlink()
+            self.file.mkdir()
+        else:
+            self.file.unlink()
+            self.file.symlink_to("/dev/full")
+
+    def mend(self) -> None:
+        if self.directory.is_dir():
+            shutil.rmtree(self.directory)
+        else:
+            self.directory.unlink(missing_ok=True)
+        self.directory.mkdir()
+
+    def lines(self) -> list[Json]:
+        return [json.loads(line) for line in self.file.read_text().splitlines()]
+
+    def lost(self) -> float:
+        """The metric."""
+        text = self.server.request("GET", "metrics").text
+        return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("gantry_audit_lines_lost_"))
+
+    def every_call(self) -> dict[str, httpx.Response]:
+        """A call of each kind: API, DICOMweb, an upload, a page, a form, and calls that fail by themselves."""
+        kind, body = multipart([instance(("1.2", "1.3", "1.4"))])
+        headers, ask = {"content-type": kind}, self.server.request
+        fields = {"project": "p", "location": "us-central1", "dataset": "by-form"}
+        return {
+            "get": ask("GET", f"{DATASETS}/d"),
+            "create": ask("POST", f"{DATASETS}?datasetId=new"),
+            "store": ask("POST", WEB, content=body, headers=headers),
+            "search": ask("GET", WEB),
+            "delete": ask("DELETE", f"{WEB}/1.2"),
+            "page": ask("GET", "console/"),
+            "form": ask("POST", "console/create", data=fields),
+            "not found": ask("GET", f"{DATASETS}/other"),
+            "refused": ask("POST", f"{DATASETS}?datasetId=a/b"),
+        }
+
+
+@pytest.fixture
+def audited(tmp_path: Path) -> Iterator[Audited]:
+    made = Audited(tmp_path)
+    yield made
+    assert "Traceback" not in made.server.log_text()
+    made.server.stop()
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[Audited]:
+    made = Audited(tmp_path, GANTRY_AUDIT_REQUIRED="true")
+    yield made
+    assert "Traceback" not in made.server.log_text()
+    made.server.stop()
+
+
+WAYS = ("gone", "a file in its place", "a directory in its place", "full")
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_call_keeps_its_own_answer_and_the_loss_is_reported(audited: Audited, how: str) -> None:
+    right = {name: response.status_code for name, response in audited.every_call().items()}
+    assert right["not found"] == 404 and right["refused"] == 400 and right["create"] == right["store"] == 200
+    for name in ("new", "by-form"):
+        audited.server.call("DELETE", f"{DATASETS}/{name}")
+    assert audited.server.request("GET", "readyz").text == "ok\n" and audited.lost() == 0
+    audited.lose(how)
+    again = {name: response.status_code for name, response in audited.every_call().items()}
+    assert again == right and right["form"] == 303
+    assert audited.lost() >= len(again)
+    assert audited.server.log_text().count("lines are lost") == 1, "it is said once, not for each line"
+    ready = audited.server.request("GET", "readyz")
+    assert ready.status_code == 200 and "audit log" in ready.text
+    audited.mend()
+    assert audited.server.request("GET", "readyz").text == "ok\n"
+    audited.server.call("GET", f"{DATASETS}/d")
+    assert [line["protoPayload"]["resourceName"] for line in audited.lines()] == [f"{DATASETS}/d".removeprefix("v1/")]
+    assert "written again" in audited.server.log_text()
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_where_lines_are_required_nothing_acts_without_one(strict: Audited, how: str) -> None:
+    strict.lose(how)
+    answers = strict.every_call()
+    for name, response in answers.items():
+        assert response.status_code == 503, name
+        if name not in ("page", "form"):
+            error = response.json()["error"]
+            assert error["status"] == "UNAVAILABLE" and "audit log" in error["message"]
+            assert str(strict.directory) not in error["message"]
+    assert strict.server.request("GET", "readyz").status_code == 503
+    assert strict.server.request("GET", "healthz").status_code == 200
+    strict.mend()
+    assert strict.server.request("GET", "readyz").text == "ok\n", "nobody has to call for it to be ready again"
+    names = [item["name"] for item in strict.server.call("GET", DATASETS)["datasets"]]
+    assert [name.rpartition("/")[2] for name in names] == ["d"], "a refused call has acted"
+    assert strict.server.request("GET", WEB).status_code in (200, 204)
+
+
+def test_a_required_line_comes_before_the_call_and_one_after_it(strict: Audited) -> None:
+    strict.file.unlink()
+    strict.server.request("GET", f"{DATASETS}/other")
+    first, last = strict.lines()
+    assert first["operation"].pop("first") and last["operation"].pop("last")
+    assert first["operation"] == last["operation"] and first["insertId"] != last["insertId"]
+    assert (first["protoPayload"]["status"], last["protoPayload"]["status"]) == ({}, {"code": 5})
+
+
+def test_required_without_a_file_is_refused_at_the_start(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="audit_required: needs audit_log"):
+        GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_AUDIT_REQUIRED": "true"})
+
+
+def test_a_line_for_which_there_is_not_enough_room_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of a line would make the next one unreadable."""
+    room, write = [10], os.write
+
+    def write_some(fd: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        written = write(fd, data[: room[0]])
+        room[0] -= written
+        return written
+
+    path = tmp_path / "audit.jsonl"
+    file = AuditFile(str(path))
+    monkeypatch.setattr(os, "write", write_some)
+    assert file.append("a") and not file.append("a line of more") and file.lost == 1
+    assert path.read_text() == "a\n"
+    assert file.describe_loss() and path.read_text() == "a\n"
+    room[0] = 100_000
+    assert file.describe_loss() == "" and path.read_text() == "a\n"
+    assert file.append("b") and path.read_text() == "a\nb\n"
+
+
+def test_reports_become_rarer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("gantry.api.audit_file.time.monotonic", lambda: now[0])
+    file = AuditFile(str(tmp_path / "gone" / "audit.jsonl"))
+    for _ in range(24 * 60):  # a day, a call each minute
+        assert not file.append("x")
+        now[0] += 60
+    assert 24 <= caplog.text.count("lines are lost") <= 32
+    (tmp_path / "gone").mkdir()
+    assert file.append("x") and "1440 lines were lost" in caplog.text

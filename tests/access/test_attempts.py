@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +63,44 @@ def test_what_is_good_is_not_counted() -> None:
     assert {door.attempt("192.0.2.1", "ada") for _ in range(1000)} == {"good"}
     assert {door.attempt("192.0.2.1", "ada", PermissionDenied("x")) for _ in range(1000)} == {"wrong"}
     assert door.attempts._levels == {}
+
+
+@pytest.mark.parametrize("by_account", [False, True])
+def test_guesses_at_the_same_moment_are_no_more_than_the_limit(by_account: bool) -> None:
+    """Each has begun before another has failed."""
+    door, tried, lock = Door(per_minute=3), [], threading.Lock()
+    door.fail("192.0.2.1", 1, "ada" if by_account else "")
+
+    def guess(number: int) -> str:
+        try:
+            with door.attempts.watch({"address": "192.0.2.1"}, "ada" if by_account else ""):
+                with lock:
+                    tried.append(number)
+                time.sleep(0.05)
+                raise Unauthenticated("x")
+        except ResourceExhausted:
+            return "wait"
+        except Unauthenticated:
+            return "wrong"
+
+    with ThreadPoolExecutor(12) as threads:
+        assert sorted(threads.map(guess, range(12))) == ["wait"] * 10 + ["wrong"] * 2
+    assert len(tried) == 2
+    assert not door.attempts._running
+
+
+def test_many_that_are_good_at_the_same_moment_are_all_served() -> None:
+    door = Door(per_minute=2)
+    door.fail("192.0.2.1", 1, "ada")
+
+    def sign_in(number: int) -> str:
+        with door.attempts.watch({"address": "192.0.2.1"}, "ada"):
+            time.sleep(0.01)
+        return "good"
+
+    with ThreadPoolExecutor(12) as threads:
+        assert set(threads.map(sign_in, range(12))) == {"good"}
+    assert not door.attempts._running
 
 
 def test_any_number_where_the_setting_says_so() -> None:

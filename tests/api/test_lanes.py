@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio.to_thread
 import httpx
 import pytest
 
 from gantry import server
 from gantry.api import app, intake
-from gantry.api.lanes import Lane
+from gantry.api.lanes import SLOTS, Lane, Lanes
+from gantry.errors import NotFound
 from gantry.settings.loading import Settings
 from gantry.storage.local_writer import LocalWriter
 from tests.support.dicom import make_instance
@@ -60,10 +64,18 @@ def _all_but(lane: Lane) -> tuple[Lane, ...]:
     return tuple(each for each in Lane if each is not lane)
 
 
-async def take(limiter: anyio.CapacityLimiter) -> None:
-    """All its slots."""
-    for _ in range(int(limiter.available_tokens)):
-        limiter.acquire_on_behalf_of_nowait(object())
+@contextmanager
+def take(gantry: server.Gantry, *lanes: Lane) -> Iterator[None]:
+    """All threads of these lanes are busy during the block."""
+    end, tasks = threading.Event(), []
+    for lane in lanes:
+        pool = gantry.app._lanes._pools[lane]
+        tasks += [pool.submit(end.wait, 2 * SECONDS) for _ in range(pool._max_workers)]
+    try:
+        yield
+    finally:
+        end.set()
+        wait(tasks)
 
 
 @pytest.mark.parametrize(
@@ -77,10 +89,8 @@ async def take(limiter: anyio.CapacityLimiter) -> None:
 )
 def test_no_lane_waits_for_another(gantry: server.Gantry, full: tuple[Lane, ...], paths: tuple[str, ...]) -> None:
     async def work(client: httpx.AsyncClient) -> list[int]:
-        await take(anyio.to_thread.current_default_thread_limiter())
-        for lane in full:
-            await take(gantry.app._lanes[lane])
-        return [(await client.get(path, headers=ANY if path in FILES else {})).status_code for path in paths]
+        with take(gantry, *full):
+            return [(await client.get(path, headers=ANY if path in FILES else {})).status_code for path in paths]
 
     assert run(gantry, work) == [200] * len(paths)
 
@@ -115,11 +125,12 @@ def _lanes_of(gantry: server.Gantry, monkeypatch: pytest.MonkeyPatch, verb: str,
     """Of the threads that a request is answered in."""
     used: list[Lane] = []
 
-    async def run_sync(function: Callable[..., Any], *args: Any, limiter: Any = None) -> Any:
-        used.extend(lane for lane in Lane if gantry.app._lanes[lane] is limiter)
-        return await anyio.to_thread.run_sync(function, *args, limiter=limiter)
+    async def run_in(lanes: Lanes, lane: Lane, work: Callable[..., Any], *arguments: Any) -> Any:
+        used.append(lane)
+        return await run_in_lane(lanes, lane, work, *arguments)
 
-    monkeypatch.setattr(app, "run_sync", run_sync)
+    run_in_lane = Lanes.run
+    monkeypatch.setattr(Lanes, "run", run_in)
     run(gantry, lambda client: client.request(verb, path, json={"labels": {}} if verb == "PATCH" else None))
     return used
 
@@ -142,7 +153,6 @@ def test_what_waits_for_a_thread_is_not_begun_once_its_client_has_left(
         monkeypatch.setattr(app, name, lambda *_, name=name: begun.append(name))
 
     async def work(client: httpx.AsyncClient) -> list[Any]:
-        await take(gantry.app._lanes[lane])
         sent: list[Any] = []
 
         async def leave() -> Any:
@@ -156,11 +166,60 @@ def test_what_waits_for_a_thread_is_not_begun_once_its_client_has_left(
             "headers": [(b"host", b"127.0.0.1")], "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 8080),
             "scheme": "http", "http_version": "1.1", "root_path": "",
         }  # fmt: skip
-        await gantry.app(scope, leave, send)
+        with take(gantry, lane):
+            await gantry.app(scope, leave, send)
         return sent
 
     assert run(gantry, work)[0]["status"] == 499
     assert not begun
+
+
+def test_a_thread_takes_the_next_of_its_lane_while_the_event_loop_is_busy() -> None:
+    """A busy loop would otherwise limit how much short work a lane does."""
+    done = threading.Semaphore(0)
+
+    async def work() -> None:
+        lanes = Lanes(1)
+        count = 3 * SLOTS[Lane.READ]
+        waiting = [asyncio.ensure_future(lanes.run(Lane.READ, done.release)) for _ in range(count)]
+        await asyncio.sleep(0)
+        for _ in range(count):
+            assert done.acquire(timeout=SECONDS)  # the event loop stands still meanwhile
+        await asyncio.gather(*waiting)
+
+    asyncio.run(work())
+
+
+def test_whoever_is_cancelled_leaves_the_queue_and_waits_for_what_has_begun() -> None:
+    begun, end = threading.Event(), threading.Event()
+    ended: list[Any] = []
+    problems: list[Any] = []
+
+    def hold() -> None:
+        begun.set()
+        end.wait(SECONDS)
+        ended.append(True)
+        raise NotFound("nobody waits for this any more")
+
+    async def work() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, problem: problems.append(problem))
+        lanes = Lanes(1)
+        held = [asyncio.ensure_future(lanes.run(Lane.READ, hold)) for _ in range(SLOTS[Lane.READ])]
+        await asyncio.to_thread(begun.wait, SECONDS)
+        queued = asyncio.ensure_future(lanes.run(Lane.READ, ended.append, "queued"))
+        await asyncio.sleep(0.05)
+        queued.cancel()
+        held[0].cancel()
+        await asyncio.wait([queued])
+        assert queued.cancelled() and not held[0].done()
+        end.set()
+        await asyncio.wait(held)
+        assert held[0].cancelled() and ended == [True] * len(held)
+        assert all(isinstance(each.exception(), NotFound) for each in held[1:])
+
+    asyncio.run(work())
+    gc.collect()
+    assert not problems
 
 
 def test_an_upload_has_no_slot_among_those_that_work_while_the_disk_is_waited_for(

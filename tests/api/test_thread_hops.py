@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import httpx
 import pytest
 
 from gantry import server
-from gantry.api import app, intake, streaming
+from gantry.api import intake, streaming
+from gantry.api.audit import Audit
+from gantry.api.lanes import Lane
 from gantry.settings.loading import Settings
 from tests.support.dicom import make_instance
 
@@ -33,6 +36,13 @@ class House:
     async def run_sync(self, function: Callable[..., Any], *args: Any, **more: Any) -> Any:
         self.hops.append(function)
         return await anyio.to_thread.run_sync(function, *args, **more)
+
+    def run_in_lane(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        async def run_and_count(lane: Lane, work: Callable[..., Any], *arguments: Any) -> Any:
+            self.hops.append(work)
+            return await run(lane, work, *arguments)
+
+        return run_and_count
 
     def call(self, verb: str, path: str, who: str = "ada", **more: Any) -> httpx.Response:
         headers = {"authorization": f"Bearer {TOKENS[who]}"} if who in TOKENS else {}
@@ -63,8 +73,9 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.Fixtu
     made = Settings(data=str(tmp_path / "data"), **settings)
     with server.open_server(made, server.Edge(made)) as gantry:
         found = House(gantry, tmp_path / "audit")
-        for module in (app, intake, streaming):
+        for module in (intake, streaming):
             monkeypatch.setattr(module, "run_sync", found.run_sync)
+        monkeypatch.setattr(gantry.app._lanes, "run", found.run_in_lane(gantry.app._lanes.run))
         found.call("POST", f"{DATASETS}?datasetId=d")
         found.call("POST", f"{DATASETS}/d/dicomStores?dicomStoreId=s")
         data = make_instance("1.2", "1.2.3", "1.2.3.4")
@@ -118,6 +129,31 @@ def test_whoever_may_not_is_named_in_the_audit_log(house: House, path: str) -> N
     assert house.last_line() == ("ada@example.org", 0)
     assert house.call("GET", f"{STORE}-none").status_code == 404
     assert house.last_line() == ("ada@example.org", 5)
+
+
+def test_the_event_loop_writes_no_line_of_the_audit_log(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would keep all others waiting for the file."""
+    threads, record = [], Audit.record
+
+    def record_and_note(*arguments: Any) -> None:
+        threads.append(threading.current_thread())
+        record(*arguments)
+
+    monkeypatch.setattr(Audit, "record", record_and_note)
+    for verb, path, more in (
+        ("GET", STORE, {}),
+        ("GET", f"{STORE}-none", {}),
+        ("GET", f"{STUDIES}/1.2/series/1.2.3/instances/1.2.3.4", {}),
+        ("GET", STUDIES, {"who": "nobody"}),
+        ("PATCH", f"{STORE}?updateMask=labels", {"json": {"labels": {"a": "b"}}}),
+        ("PATCH", f"{STORE}?updateMask=labels", {"content": b"{"}),
+        ("PATCH", f"{STORE}?updateMask=labels", {"content": b"{", "who": "nobody"}),
+        ("POST", STUDIES, {"content": b"no DICOM", "headers": {"content-type": "application/dicom"}}),
+        ("DELETE", f"{STUDIES}/9.9", {}),
+    ):
+        house.call(verb, path, **more)
+    assert len(threads) == 9
+    assert threading.main_thread() not in threads
 
 
 @pytest.mark.parametrize("house", ["required"], indirect=True)

@@ -236,6 +236,18 @@ def test_who_signs_in_and_who_is_refused_has_a_line(guarded: Guarded) -> None:
     assert "wrong-token" not in (guarded.server.data.parent / "audit.jsonl").read_text()
 
 
+def test_who_signs_out_has_a_line(guarded: Guarded) -> None:
+    client, before = signed_in(guarded, "bob"), len(new_lines(guarded))
+    assert client.post("/sign-out", headers={"sec-fetch-site": "cross-site"}).status_code == 403
+    assert client.post("/sign-out", headers=OWN).status_code == 303
+    assert client.post("/sign-out", headers=OWN).status_code == 303
+    assert new_lines(guarded, before) == [
+        ("", "gantry.signOut", "sign-out", 7),
+        ("bob", "gantry.signOut", "sign-out", 0),
+        ("", "gantry.signOut", "sign-out", 0),
+    ]
+
+
 @pytest.mark.parametrize("path", ["metrics", f"console/{STORE}", f"logs/{DATASET}/operations/1", f"viewer/{STORE}/"])
 def test_a_token_that_is_refused_has_a_line(guarded: Guarded, path: str) -> None:
     before = len(new_lines(guarded))

@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 
-from anyio.to_thread import run_sync
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -27,7 +26,7 @@ from gantry.api.paths import segments_of
 from gantry.api.responses import error_response, json_response
 from gantry.api.streaming import StreamedAnswer, draw, watch_client
 from gantry.api.visit import Visit
-from gantry.api.web import Answer, Later, WebHandler
+from gantry.api.web import Answer, Begun, Later, WebHandler
 from gantry.errors import Code, Internal, NotFound, StatusError, Unimplemented
 from gantry.names import API_VERSIONS
 from gantry.studies.departure import require_client
@@ -36,7 +35,6 @@ logger = logging.getLogger(__name__)
 
 PageHandler = Callable[[Context, Request], ASGIApp]
 FormHandler = Callable[[Context, Request, bytes], ASGIApp]
-Begun = tuple[Answer, list[bytes]]
 MAX_QUERY_BYTES = 1 << 20
 """Of a query that is sent in the body: above what servers usually take in an address (8 to 64 KiB)."""
 
@@ -92,7 +90,7 @@ class App:
         if request.method == "POST" and segments[0] in self._forms:
             body = await self._form(request, self._client(request), MAX_FORM_BYTES)
             form, lane = self._forms[segments[0]], Lane.SIGN_IN if segments[0] in _SIGN_IN else Lane.WRITE
-            return await run_sync(form, self._context, request, body, limiter=self._lanes[lane])
+            return await self._lanes.run(lane, form, self._context, request, body)
         is_read = request.method in ("GET", "HEAD")
         if is_read and segments[0] in self._instant:
             return self._instant[segments[0]](self._context, request)
@@ -101,7 +99,7 @@ class App:
             raise NotFound(f"no such page: {_verb(request)} {request.url.path[:200]}; the API begins at /v1/projects")
         lane = Lane.SIGN_IN if segments[0] in _SIGN_IN else Lane.READ
         async with watch_client(request):
-            return await run_sync(_show, page, self._context, request, limiter=self._lanes[lane])
+            return await self._lanes.run(lane, _show, page, self._context, request)
 
     async def _form(self, request: Request, caller: str, most: int) -> bytes:
         """The body of a form, without its gzip. Raises InvalidArgument past ``most`` bytes."""
@@ -112,24 +110,21 @@ class App:
     async def _call(self, request: Request, version: str, segments: list[str]) -> ASGIApp:
         verb = _verb(request)
         method, ids = _ROUTERS[version](verb, version, segments or [""])
-        visit, code = Visit(self._context, request, version, method, ids), Code.INTERNAL
+        visit = Visit(self._context, request, version, method, ids)
         try:
             if method.verb in _WITH_BODY or (request.method == "POST" and verb == "GET"):
-                response = await self._take(visit)
-            else:
-                response = await self._answer(visit, visit.admitted_call)
-            code = Code.OK if getattr(response, "status_code", 200) < 400 else Code.UNKNOWN  # a part was refused
-            return response
+                return await self._take(visit)
+            return await self._answer(visit, visit.admitted_call)
         except StatusError as error:
-            code = error.code
+            visit.record(error.code)
             raise
         finally:
-            visit.record(code)
+            visit.record(Code.INTERNAL)  # unless it is recorded
 
     async def _take(self, visit: Visit) -> ASGIApp:
         """The answer to a request with a body, of which nothing is read before it is known who may send it."""
         if visit.is_guarded:
-            await run_sync(visit.admit, limiter=self._lanes[Lane.READ])
+            await self._lanes.run(Lane.READ, visit.run, visit.admit)
         request, handler = visit.request, visit.method.handler
         caller = visit.caller.name or self._client(request)
         if visit.method.verb not in _WITH_BODY:
@@ -140,11 +135,12 @@ class App:
         if handler is None:
             raise _unimplemented(visit.method)
         if isinstance(handler, WebHandler):
-            return _response(*await self._intake.upload(request, caller, partial(_upload, handler, call)))
+            upload = partial(visit.run, _upload, handler, call)
+            return _response(*await self._intake.upload(request, caller, upload))
         async with AsyncExitStack() as stack:
             data = await self._intake.read(request, MAX_BODY_BYTES, caller, stack)
             call = replace(call, content=Body.of_bytes(data, request.headers))
-            return await run_sync(_answer_json, handler, call, limiter=self._lanes[Lane.WRITE])
+            return await self._lanes.run(Lane.WRITE, visit.run, _answer_json, handler, call)
 
     async def _answer(self, visit: Visit, make_call: Callable[[], Call]) -> ASGIApp:
         """The answer of a method without a body; ``make_call`` and its handler run in one thread."""
@@ -152,10 +148,10 @@ class App:
         async with watch_client(visit.request):
             if not isinstance(handler, WebHandler):
                 lane = Lane.READ if visit.method.verb == "GET" else Lane.WRITE
-                return await run_sync(_begin_json, visit.method, make_call, limiter=self._lanes[lane])
-            begun = await run_sync(_begin, handler, make_call, limiter=self._lanes[handler.lane])
+                return await self._lanes.run(lane, visit.run, _begin_json, visit.method, make_call)
+            begun = await self._lanes.run(handler.lane, visit.run, _begin, handler, make_call)
             if isinstance(begun, Later):
-                begun = await run_sync(_begin_later, begun, limiter=self._lanes[begun.lane])
+                begun = await self._lanes.run(begun.lane, visit.run, _begin_later, begun)
             return _response(*begun)
 
     def _client(self, request: Request) -> str:

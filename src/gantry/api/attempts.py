@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
-from threading import Lock
+from threading import Condition
 
 from starlette.types import Scope
 
@@ -33,36 +33,63 @@ class FailedAttempts:
     ) -> None:
         self._limit, self._client, self._clock = per_minute, client, clock
         self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()  # key → failures, time of the last
-        self._lock = Lock()
+        self._running: Counter[str] = Counter()  # key → blocks that have not ended
+        self._changed = Condition()
 
     @contextmanager
     def watch(self, scope: Scope, account: str = "") -> Iterator[None]:
-        """Count the block if it raises Unauthenticated. Raises ResourceExhausted after too many failures."""
+        """Count the block if it raises Unauthenticated. Raises ResourceExhausted after too many failures.
+
+        Where blocks that run could still use up the limit, one more waits for them: many guesses at the same moment
+        are no more than the limit, and none that may be right is refused because others are not finished.
+        """
+        if not self._limit:
+            yield
+            return
         keys = [_network(self._client(scope))] + ([_digest(account)] if account else [])
-        if self._limit:
-            self._require_few(keys)
+        self._begin(keys)
+        is_wrong = False
         try:
             yield
         except Unauthenticated:
-            self._count(keys)
+            is_wrong = True
             raise
+        finally:
+            self._end(keys, is_wrong)
+
+    def _begin(self, keys: list[str]) -> None:
+        with self._changed:
+            self._require_few(keys)
+            while self._worst([self._level(key) + self._running[key] for key in keys]) > self._limit - 1:
+                self._changed.wait()
+                self._require_few(keys)
+            self._running.update(keys)
+
+    def _end(self, keys: list[str], is_wrong: bool) -> None:
+        with self._changed:
+            if is_wrong:
+                self._count(keys)
+            self._running -= Counter(keys)  # this drops what is zero
+            self._changed.notify_all()
 
     def _require_few(self, keys: list[str]) -> None:
-        with self._lock:
-            own, *others = map(self._level, keys)
-        worst = max([own, *others]) if own else 0.0
+        worst = self._worst([self._level(key) for key in keys])
         if worst > self._limit - 1:
             seconds = math.ceil((worst - self._limit + 1) * 60 / self._limit)
             error = ResourceExhausted(f"too many wrong credentials from this address; try again in {seconds} s")
             raise retry_later(error, seconds)
 
+    @staticmethod
+    def _worst(failures: list[float]) -> float:
+        """Of an address and an account. The account counts only where the address has failures, too."""
+        return max(failures) if failures[0] else 0.0
+
     def _count(self, keys: list[str]) -> None:
-        with self._lock:
-            for key in keys:
-                self._levels[key] = (self._level(key) + 1, self._clock())
-                self._levels.move_to_end(key)
-            while len(self._levels) > MAX_KEYS:
-                self._levels.popitem(last=False)
+        for key in keys:
+            self._levels[key] = (self._level(key) + 1, self._clock())
+            self._levels.move_to_end(key)
+        while len(self._levels) > MAX_KEYS:
+            self._levels.popitem(last=False)
 
     def _level(self, key: str) -> float:
         failures, when = self._levels.get(key, (0.0, 0.0))

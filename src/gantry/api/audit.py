@@ -33,7 +33,7 @@ _PROCESS, _numbers = secrets.token_hex(8), itertools.count()
 
 
 class Audit:
-    """Appends to a file, which log rotation may move away. Raises InvalidArgument if it cannot be created.
+    """Appends to a file, which log rotation may move away. Raises InvalidArgument if it cannot be created. Thread-safe.
 
     ``proxies`` are trusted to name their clients. A line that cannot be written is counted and reported
     (``AuditFile``), and the call keeps its own answer. With ``is_required`` each call has a line before it acts, too,

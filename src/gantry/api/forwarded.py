@@ -37,6 +37,8 @@ class Proxies:
         return address
 
     def _is_proxy(self, text: str) -> bool:
+        if not self._networks:
+            return False
         try:
             address = ip_address(text)
         except ValueError:

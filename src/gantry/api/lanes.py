@@ -1,15 +1,22 @@
 """Which threads a request is answered in: what is short never waits for a thread behind what is long.
 
 All threads of a process take turns at the interpreter's lock (the GIL), so more of them than keep the processors busy
-make each of them slower. Whoever waits for a slot in a lane waits in the event loop and takes no turns.
+make each of them slower. Work that waits for a thread of its lane waits in a queue and takes no turns.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from enum import Enum
 from types import MappingProxyType
+from typing import TypeVar
 
-from anyio import CapacityLimiter
+from anyio import CancelScope
+
+Result = TypeVar("Result")
 
 
 class Lane(Enum):
@@ -34,12 +41,27 @@ PER_WORKER = 2
 
 
 class Lanes:
-    """The limits of one server that has so many workers for pixels."""
+    """The threads of one server that has so many workers for pixels.
+
+    A thread that is done takes the next of its lane by itself. If it waited for the event loop to give it one, a busy
+    event loop would limit each lane to its slots times the turns of the loop in a second, however short the work is.
+    """
 
     def __init__(self, pixel_workers: int) -> None:
         waiting = PER_WORKER * pixel_workers
         slots = {**SLOTS, Lane.PICTURE: waiting, Lane.LONG: waiting}
-        self._limiters = {lane: CapacityLimiter(slots[lane]) for lane in Lane}
+        self._pools = {lane: ThreadPoolExecutor(slots[lane], lane.value) for lane in Lane}
 
-    def __getitem__(self, lane: Lane) -> CapacityLimiter:
-        return self._limiters[lane]
+    async def run(self, lane: Lane, work: Callable[..., Result], *arguments: object) -> Result:
+        """Run ``work`` in a thread of the lane, first come, first served, in the context of the caller.
+
+        A caller that is cancelled leaves the queue; once its work has begun, the end of the work is awaited.
+        """
+        begun = self._pools[lane].submit(copy_context().run, work, *arguments)
+        try:
+            return await asyncio.wrap_future(begun)
+        except asyncio.CancelledError:
+            if not begun.cancel():
+                with CancelScope(shield=True):
+                    await asyncio.gather(asyncio.wrap_future(begun), return_exceptions=True)
+            raise

@@ -135,6 +135,7 @@ OWN: tuple[ApiMethod, ...] = (
 
 SHOW_PAGE = M("gantry.showPage", "GET", "pages", "")
 SIGN_IN = M("gantry.signIn", "POST", "sign-in", "")
+SIGN_OUT = M("gantry.signOut", "POST", "sign-out", "")
 GIVE_TOKEN = M("gantry.giveToken", "POST", "token", "")
 LIST_DATASETS = M("datasets.list", "GET", "datasets", "")
 PREVIEW_IMPORT = M("datasets.dicomStores.previewImport", "GET", _STORE, "healthcare.dicomStores.import")

@@ -1,14 +1,21 @@
-"""One request to a method: who is calling and whether they may, found in the thread that answers it."""
+"""One request to a method: who is calling and whether they may, found and recorded in the thread that answers it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from starlette.requests import Request
+from starlette.responses import Response
 
 from gantry.api.access import ANYBODY, Caller, caller_of, resource_of
 from gantry.api.call import Call, Context
 from gantry.api.method import ApiMethod
 from gantry.api.parameters import parse_pairs
-from gantry.errors import Code
+from gantry.api.web import Begun, Later
+from gantry.errors import Code, StatusError
+
+Made = TypeVar("Made", bound=Response | Begun | Later | None)
 
 
 class Visit:
@@ -21,6 +28,7 @@ class Visit:
         self.version, self.ids = version, ids
         self.caller: Caller = ANYBODY
         self.form = self._audited = ""
+        self._is_recorded = False
 
     @property
     def is_guarded(self) -> bool:
@@ -43,11 +51,6 @@ class Visit:
         query = "&".join(filter(None, (_query(self.request), self.form)))
         return Call(self.context, self.version, self.ids, parse_pairs(query), self.request.headers, caller=self.caller)
 
-    def record(self, code: Code) -> None:
-        """Write the call's line of the audit log."""
-        if self.context.audit is not None:
-            self.context.audit.record(*self._line(), code, self._audited)
-
     def _line(self) -> tuple[Request, str, ApiMethod, tuple[str, ...], Caller]:
         return self.request, self.version, self.method, self.ids, self.caller
 
@@ -55,6 +58,34 @@ class Visit:
         """Both in one thread: each change of threads takes a tenth of a millisecond, more than most answers."""
         self.admit()
         return self.call()
+
+    def run(self, work: Callable[..., Made], *arguments: object) -> Made:
+        """Run a part of the work in a thread. The part that answers, or fails, writes the line of the audit log.
+
+        The event loop would keep all other requests waiting for the file, and then for its turn at the GIL.
+        """
+        try:
+            made = work(*arguments)
+        except StatusError as error:
+            self.record(error.code)
+            raise
+        if status := _status_of(made):
+            self.record(Code.OK if status < 400 else Code.UNKNOWN)  # a part was refused
+        return made
+
+    def record(self, code: Code) -> None:
+        """Write the line of the audit log, once: only the first ``code`` counts."""
+        if self._is_recorded or self.context.audit is None:
+            return
+        self._is_recorded = True
+        self.context.audit.record(*self._line(), code, self._audited)
+
+
+def _status_of(made: Response | Begun | Later | None) -> int:
+    """0 for what is not an answer yet."""
+    if isinstance(made, Response):
+        return made.status_code
+    return 0 if made is None or isinstance(made, Later) else made[0].status
 
 
 def caller_of_request(context: Context, request: Request) -> Caller:

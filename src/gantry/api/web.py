@@ -27,6 +27,10 @@ class Later(NamedTuple):
     make: Callable[[], Answer]
 
 
+Begun = tuple[Answer, list[bytes]]
+"""An answer, and the first pieces of its body where that is an iterator."""
+
+
 class WebHandler(NamedTuple):
     """Marks a handler of the method table that reads and writes streams. It runs in a thread of its ``lane``."""
 

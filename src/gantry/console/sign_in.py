@@ -57,11 +57,14 @@ def take_token(context: Context, request: Request, body: bytes) -> Response:
 
 
 def sign_out(context: Context, request: Request, body: bytes) -> Response:
-    """End the session on the server and in the browser."""
+    """End the session on the server and in the browser. Raises PermissionDenied for a form of another site."""
     answer = RedirectResponse(SIGN_IN, 303)
     if (access := context.access) is not None:
-        access.sessions.origins.require_own("POST", request.headers)
-        access.sessions.end(context.seams, request.headers, answer)
+        with record(context, request, methods.SIGN_OUT) as line:
+            access.sessions.origins.require_own("POST", request.headers)
+            if session := access.sessions.of(context.seams, "POST", request.headers):
+                line.who = session.who
+            access.sessions.end(context.seams, request.headers, answer)
     return answer
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -89,13 +91,18 @@ def _process_bytes(pid: int) -> int:
 
 def _children(pid: int) -> list[int]:
     found = []
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
-                found += [int(child) for child in file.read().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        pass
+    for thread in _threads(pid):
+        # A thread that ends meanwhile has no children; those of the others are still read.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += [int(child) for child in Path(f"/proc/{pid}/task/{thread}/children").read_text("ascii").split()]
     return found
+
+
+def _threads(pid: int) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{pid}/task")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 class MemorySampler:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     not_,
     or_,
     select,
+    true,
 )
 
 from gantry.index.database import Part
@@ -292,7 +293,7 @@ def _each_modality() -> CTE:
 def _names(condition: _Condition, name: str) -> ColumnElement[bool]:
     kind = TERMS[condition.field][0]
     wanted = (study_term.c.term == bindparam(f"{name}{place}") for place in range(condition.parts))
-    return and_(*(study.c.id.in_(_term_query(kind, term)) for term in wanted))
+    return and_(true(), *(study.c.id.in_(_term_query(kind, term)) for term in wanted))
 
 
 def _name_prefix(condition: _Condition, name: str) -> ColumnElement[bool]:
@@ -302,7 +303,8 @@ def _name_prefix(condition: _Condition, name: str) -> ColumnElement[bool]:
 def _words(condition: _Condition, name: str) -> ColumnElement[bool]:
     kind = TERMS[condition.field][1]
     words = (_term_query(kind, _begins(name, 2 * place)) for place in range(condition.parts))
-    return or_(*(study.c.id.in_(word) for word in words))
+    # Nothing but marks has no word: universal matching (PS3.4 §C.2.2.2.3).
+    return or_(*(study.c.id.in_(word) for word in words)) if condition.parts else true()
 
 
 def _begins(name: str, place: int) -> ColumnElement[bool]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import google_crc32c
 
-from gantry.errors import Aborted, FailedPrecondition, Unavailable
+from gantry.errors import Aborted, DiskAway, FailedPrecondition
 from gantry.resources import Uids
 from gantry.storage.contents import Row, encode_table
 from gantry.storage.durable import Part, most_file_bytes, start_writing, sync_file
@@ -178,10 +178,11 @@ class Segments:
         return Step(segment, rows, segment.reserve(len(table)), table)
 
     def sync(self, taken: list[Step]) -> None:
-        """Raises OSError, Unavailable."""
+        """Raises OSError, DiskAway."""
         for step in taken:
             if step.segment.is_removed:
-                raise Unavailable(f"{step.segment.key} was removed by another program while it was written to")
+                logger.error("%s was removed by another program while it was written to", step.segment.key)
+                raise DiskAway("a file of stored instances was removed by another program while it was written to")
             write_at(step.segment.fd, step.table, step.offset)
         for step in taken:
             sync_file(step.segment.fd)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from gantry.errors import FailedPrecondition, StatusError, Unavailable
+from gantry.errors import DiskAway, FailedPrecondition, StatusError
 from gantry.names import DicomStoreName, parse_dicom_store_name
 from gantry.storage.disks import Disk
 from gantry.storage.generation_marks import mark_path
@@ -82,7 +82,7 @@ def _append(root: str, place: str, records: list[dict[str, object]]) -> None:
         return
     path = records_path(root, place)
     if not mark_path(root, place).exists():
-        raise Unavailable(f"the directory of {place} is not there any more; is it mounted?")
+        raise DiskAway(f"the directory of {place} blobs is not there any more", advice="mount it where it was")
     # A line that was cut by a crash must not swallow the next one, so each begins with the end of a line.
     data = "".join(f"\n{json.dumps(record)}" for record in records) + "\n"
     try:

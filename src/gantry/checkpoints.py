@@ -6,8 +6,6 @@ again, but not reported again. NUL is in no key and sorts before all that is, so
 
 from __future__ import annotations
 
-import os
-
 from gantry.resources import ObjectMeta
 
 _NUL = "\0"
@@ -17,12 +15,17 @@ def advance(checkpoint: str, entry: ObjectMeta) -> str:
     """The checkpoint behind ``entry``. A directory that fails half way comes after the objects in it: the checkpoint
     never goes back."""
     last, *reported = checkpoint.split(_NUL)
-    if os.fsencode(entry.key) > os.fsencode(last):
+    if _sorted_by(entry.key) > _sorted_by(last):
         last, before = entry.key, last
         reported += [before] if before.endswith("/") else []
     elif entry.problem and last.startswith(entry.key):
         reported.append(entry.key)
     return _NUL.join((last, *(each for each in reported if last.startswith(each))))
+
+
+def _sorted_by(key: str) -> bytes:
+    """Its bytes, also those that are no UTF-8 (PEP 383)."""
+    return key.encode("utf-8", "surrogateescape")
 
 
 def list_reported(checkpoint: bytes) -> list[bytes]:

@@ -99,7 +99,8 @@ class BlobStore(Protocol):
     def open(self, key: str) -> OpenedObject: ...
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Write one object, whole or not at all. Returns the number of bytes."""
+        """Write one object, whole or not at all. Returns the number of bytes. An older object of this key stays until
+        the new one takes its place, in ``flush`` at the latest."""
         ...
 
     def copy_from(self, source: OpenedObject, key: str) -> int:

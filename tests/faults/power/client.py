@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from tests.faults.power.journal import Journal, Json
-from tests.faults.power.promises import GONE, THERE, State, state_of
+from tests.faults.power.promises import ANY, GONE, THERE, State, state_of
 from tests.support.server import LOCATION, PROJECT, GantryServer, counts
 from tests.support.web import ONE_AS_STORED, multipart, uid_path
 
@@ -88,7 +88,9 @@ class Client:
     def export(self, store: str, prefix: str) -> str:
         new = {f"{prefix}/{path}.dcm": data for path, data in self.held[store].items()}
         states: States = {name: [state_of(data)] for name, data in new.items()}
-        self.journal.note({"objects": {name: [_state(self.objects.get(name)), *states[name]] for name in new}})
+        # Until it is counted, a new object may have its name and not its bytes; an older one stays until it is replaced.
+        before = {name: [state_of(self.objects[name])] if name in self.objects else [ANY] for name in new}
+        self.journal.note({"objects": {name: [*before[name], *states[name]] for name in new}})
         self.objects |= new
         name = self.server.export(store, f"gs://{prefix}")
         return self._begin(name, "export", store, (len(new), 0), {}, states)

@@ -166,7 +166,8 @@ class BlobWriter(Protocol):
 
     def close(self) -> tuple[str, ...]:
         """Write no more. The keys of the segments this writer has written, none where each instance has its own
-        object. What was not flushed, and a segment with nothing in it, is removed."""
+        object. What was not flushed, and a segment with nothing in it, is removed. Durable on return: nothing that was
+        discarded or removed comes back after a crash."""
         ...
 
 
@@ -181,6 +182,15 @@ class Blobs(BlobStore, Protocol):
 
     def writer(self, prefix: str) -> BlobWriter:
         """A writer whose keys begin with ``prefix``, which begins with the name of a place."""
+        ...
+
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
+        """Durable on return. Raises Unavailable where not all objects could be listed, after all others are
+        deleted."""
+        ...
+
+    def sync_removed(self, directories: set[str]) -> None:
+        """Return when blobs that were deleted directly below these prefixes cannot come back. Raises Unavailable."""
         ...
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:

@@ -9,12 +9,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.faults.older import put_back
-from tests.faults.power.client import Client
 from tests.faults.power.cuts import Result, cut
 from tests.faults.power.recording import Recording
-from tests.faults.power.scenes import fill_buckets, make, run_all, run_operations, run_requests, store_each
-from tests.support.server import GantryServer
+from tests.faults.power.scenes import fill_buckets, run_all, run_requests
 
 MEMORY = Path("/dev/shm")  # noqa: S108
 

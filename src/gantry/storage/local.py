@@ -249,6 +249,9 @@ class LocalBlobStore:
         """
         return delete_each(self, prefix, start_after, check)
 
+    def sync_removed(self, directories: set[str]) -> None:
+        """What was removed from a bucket, and comes back, is no loss."""
+
     def delete_unfinished(self, directory: str) -> None:
         """Remove the temporary files of this writer directly in ``directory``: it was killed while it wrote them."""
         try:

@@ -103,14 +103,17 @@ class LocalBlobs(LocalBlobStore):
             except StatusError as error:
                 failed[key] = error
         try:
-            if objects:
-                sync_directories(self.root, {os.fsencode(key.rpartition("/")[0]) for key in objects})
+            self.sync_removed({key.rpartition("/")[0] for key in objects})
             self.require_mounted()
-        except OSError as error:
-            failed |= dict.fromkeys(keys, self.disk.translate_write_error(error, ""))
         except StatusError as error:
             failed |= dict.fromkeys(keys, error)
         return failed
+
+    def sync_removed(self, directories: set[str]) -> None:
+        try:
+            sync_directories(self.root, {os.fsencode(each) for each in directories})
+        except OSError as error:
+            raise self.disk.translate_write_error(error, "") from None
 
     def entries(self, segment: str) -> Iterator[Entry]:
         with super().open(segment) as opened:
@@ -139,7 +142,7 @@ class LocalBlobs(LocalBlobStore):
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         if not live:
-            return self.delete(segment)
+            return self._delete_for_good(segment)
         if segment in live:
             return None
         kept = [_inside(segment, key) for key in live]
@@ -154,6 +157,10 @@ class LocalBlobs(LocalBlobStore):
             gone = error.errno in GONE
             translated = self.disk.translate_read_error(error) if gone else translate_delete_error(error, segment)
             raise translated from None
+
+    def _delete_for_good(self, segment: str) -> None:
+        for error in self.delete_all([segment]).values():
+            raise error
 
 
 def _compare_mark(path: str, wanted: str) -> str:

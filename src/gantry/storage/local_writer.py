@@ -15,6 +15,7 @@ from gantry.storage.durable import Part
 from gantry.storage.extents import OWN_BYTES, align, parse_extent
 from gantry.storage.group_commit import BROKEN_OFF, GroupCommit
 from gantry.storage.local import LocalBlobStore, LocalObject, fill_from, write_chunks
+from gantry.storage.local_deletion import free_extents, group_by_segment
 from gantry.storage.local_extents import CHECKED, looks_freed
 from gantry.storage.new_files import NewFiles
 from gantry.storage.own_objects import OwnObjects
@@ -43,6 +44,7 @@ class LocalWriter:
         self._own = OwnObjects(self._files)
         self._commit = GroupCommit(self._sync)
         self._mine = _Mine()
+        self._discarded: list[str] = []  # extents
 
     def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
         with self._errors():
@@ -69,8 +71,10 @@ class LocalWriter:
         extent = parse_extent(key)
         if extent is not None:
             self._segments.discard(extent)
+            self._discarded.append(key)
         else:
             self._own.discard(key)
+            self._files.note_removed(key)
         self._store.delete(key)
 
     def flush(self) -> None:
@@ -81,8 +85,15 @@ class LocalWriter:
                 raise copy.copy(part.error)
 
     def close(self) -> tuple[str, ...]:
-        self._own.close()
-        return self._segments.close()
+        """Durable on return: nothing that was discarded or not finished comes back. Raises StatusError."""
+        with self._errors():
+            self._own.close()
+            segments = self._segments.close()
+            for segment, extents in group_by_segment(self._discarded):
+                for error in free_extents(self._store.root, self._store.name_to_write(segment), extents).values():
+                    raise error
+            self._files.sync_removed()
+        return segments
 
     def _goes_into_segment(self, start: Sequence[bytes], size: int) -> bool:
         """A range that begins with nothing but zeros would look like one that was freed."""

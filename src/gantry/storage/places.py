@@ -67,6 +67,10 @@ class PlacedBlobStore:
             failed |= store.delete_all(mine) if mine else {}
         return failed
 
+    def sync_removed(self, directories: set[str]) -> None:
+        for place, store in self._places.items():
+            store.sync_removed({each for each in directories if each.partition("/")[0] == place})
+
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Delete by prefix; a prefix that contains no place applies to all of them."""
         store = self._places.get(prefix.partition("/")[0]) if "/" in prefix else None

@@ -88,7 +88,7 @@ class Client:
     def export(self, store: str, prefix: str) -> str:
         new = {f"{prefix}/{path}.dcm": data for path, data in self.held[store].items()}
         states: States = {name: [state_of(data)] for name, data in new.items()}
-        # Until it is counted, a new object may have its name and not its bytes; an older one stays until it is replaced.
+        # Until it is counted, a new object may have its name and not its bytes; an older one stays until then.
         before = {name: [state_of(self.objects[name])] if name in self.objects else [ANY] for name in new}
         self.journal.note({"objects": {name: [*before[name], *states[name]] for name in new}})
         self.objects |= new

@@ -134,7 +134,7 @@ def test_zeros_before_a_file_do_not_give_it_a_file_of_its_own(blobs: LocalBlobs,
 def test_a_file_is_copied_with_few_calls(
     blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, size: int, wanted: list[str]
 ) -> None:
-    """The first fstat asks whether the directory is still there, the last one whether the source has changed."""
+    """The first fstat asks whether the segment is still there, the last one whether the source has changed."""
     blobs.put("main/source", [instance(size)])
     calls: list[str] = []
     for name in ("pread", "preadv", "copy_file_range", "pwrite", "write", "fstat"):

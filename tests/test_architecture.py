@@ -33,7 +33,7 @@ LAYERS = {
         *("json_patch", "json_text", "operation_state", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
-    "ports": ("seams", "backoff", "index_protocols.", "pauses", "system_errors"),
+    "ports": ("seams", "backoff", "index_protocols.", "pauses", "system_errors", "durable_files"),
     "dicom": ("dicom.",),
     "services": (
         *("ingest", "containment", "describing", "stored_bytes", "healing"),

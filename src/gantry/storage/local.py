@@ -25,13 +25,16 @@ from gantry.storage.beneath import create_beneath, open_beneath, open_directory
 from gantry.storage.disks import FULL, Disk, translate_delete_error, translate_read_error
 from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
 from gantry.storage.removal import delete_each
-from gantry.storage.roots import find_root, identify_root, is_same_bucket
+from gantry.storage.roots import Identity, find_root, identify, identify_root, is_same_bucket
 
 _COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
 _READ_CHUNK = 1 << 20
 _OPEN = os.O_RDONLY | os.O_NONBLOCK  # a pipe must not make the reader wait for a writer
 _Filler = Callable[[int], int]
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+
+ABSENT = "is not there any more; it may not be mounted"
+"""To follow the name of a disk."""
 
 
 class LocalObject(OpenedObject):
@@ -120,7 +123,7 @@ class LocalBlobStore:
 
     def find_absence(self) -> str:
         """Why the directory is not the one of the start, to follow the name of its disk; "" where it is."""
-        return "is not there any more; it may not be mounted" if self._is_away() else ""
+        return ABSENT if self._is_away() else ""
 
     def require_mounted(self) -> None:
         """Before anything is written, before a missing object is taken for deleted, and one that was synced for
@@ -133,16 +136,24 @@ class LocalBlobStore:
         if self._is_away():
             self.require_mounted()
 
-    def open_root(self) -> int:
-        """A descriptor of the directory: what is made beneath it is never made below a mount point whose disk is away.
-        Raises OSError, BucketAway, DiskAway."""
+    def open_root(self) -> tuple[int, Identity]:
+        """A descriptor of the directory, and which one it is: what is made beneath it is never made below a mount point
+        whose disk is away. Raises OSError, BucketAway, DiskAway."""
         fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        status = os.fstat(fd)
-        if self._identity not in (None, (status.st_dev, status.st_ino)):
+        try:
+            opened = identify(os.fstat(fd))
+            if self._identity not in (None, opened):
+                self.require_mounted()  # it may know that it is the same directory nevertheless
+                self.require_root(opened)
+        except BaseException:
             os.close(fd)
-            self.require_mounted()
+            raise
+        return fd, opened
+
+    def require_root(self, made_in: Identity) -> None:
+        """The directory is still the one that a file was made in. Raises BucketAway, DiskAway."""
+        if self._identity not in (None, made_in):
             raise self.disk.away("was away for a moment")
-        return fd
 
     @property
     def identity(self) -> str:
@@ -336,7 +347,7 @@ class LocalBlobStore:
 
     def _create(self, name: bytes) -> int:
         if self._watch is None:
-            self._watch = self.open_root()
+            self._watch, _ = self.open_root()
         else:
             self.require_same()
         return create_beneath(self._watch, name, _CREATE)

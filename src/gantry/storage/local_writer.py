@@ -104,14 +104,17 @@ class LocalWriter:
 
     def _sync(self) -> None:
         steps, own = self._segments.take(), self._own.take()
+        parts: list[Part] = [*own, *(step.segment for step in steps)]
         try:
             with self._errors():
                 self._own.sync(own)
                 self._segments.sync(steps)
                 self._files.sync_names()
             self._store.require_mounted()  # what is synced may lie on a disk that nobody finds here any more
+            for part in parts:
+                self._store.require_root(part.made_in)
         except BaseException as error:
-            for part in (*own, *(step.segment for step in steps)):
+            for part in parts:
                 part.error = error if isinstance(error, StatusError) else BROKEN_OFF
             raise
         finally:

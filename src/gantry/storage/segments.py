@@ -20,6 +20,7 @@ from gantry.storage.extents import SUFFIX, Extent, align
 from gantry.storage.holes import free_range
 from gantry.storage.local import write_at
 from gantry.storage.new_files import NewFiles
+from gantry.storage.roots import Identity
 from gantry.system_errors import describe_os_error
 
 logger = logging.getLogger(__name__)
@@ -39,8 +40,8 @@ class Segment(Part):
     ``lost`` are those of a sync that failed; ``is_given_up`` says that it has failed, and what was in it is known.
     """
 
-    def __init__(self, key: str, fd: int) -> None:
-        super().__init__(key, fd)
+    def __init__(self, key: str, fd: int, made_in: Identity) -> None:
+        super().__init__(key, fd, made_in)
         self.end = 0
         self.started = 0
         self.writing = 0

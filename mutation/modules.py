@@ -52,13 +52,17 @@ PARTS = {
         "faults/test_damaged_bytes.py api/test_dicom_stores_import.py",
     ),
     "storage": Part(
-        "storage/local*.py storage/segments.py storage/contents.py storage/extents.py storage/places.py "
-        "storage/place_marks.py storage/disks.py storage/durable.py storage/own_*.py storage/new_files.py "
-        "storage/group_commit.py storage/holes.py storage/range_locks.py storage/removal.py storage/roots.py "
-        "storage/room.py storage/store_records.py storage/generation_marks.py storage/pieces.py storage/hold.py",
+        "storage/local*.py storage/segments.py storage/contents.py storage/extents.py storage/disks.py "
+        "storage/durable.py storage/own_*.py storage/new_files.py storage/group_commit.py storage/holes.py "
+        "storage/range_locks.py storage/removal.py storage/pieces.py",
         "seams/test_local_blobs.py seams/test_segments.py seams/test_segment_contents.py seams/test_places.py "
-        "seams/test_local_blob_store.py seams/test_segment_syncs.py seams/test_bytes_in_their_place.py "
-        "faults/test_refused_starts.py faults/test_absence.py faults/test_lost_index.py faults/test_rebuild.py",
+        "seams/test_local_blob_store.py seams/test_segment_syncs.py seams/test_bytes_in_their_place.py",
+    ),
+    "places": Part(
+        "storage/places.py storage/place_marks.py storage/roots.py storage/room.py storage/store_records.py "
+        "storage/generation_marks.py storage/hold.py generations.py",
+        "seams/test_places.py seams/test_bytes_in_their_place.py faults/test_lost_index.py faults/test_rebuild.py "
+        "faults/test_refused_starts.py faults/test_refused_directories.py faults/test_starts_that_work.py",
     ),
     "listing": Part(
         "storage/beneath.py storage/local_listing.py storage/bucket_rules.py",

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from gantry.errors import Aborted, InvalidArgument, NotFound, StatusError
+from gantry.errors import Aborted, InvalidArgument, NotFound, PermissionDenied, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject, beat_again
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
@@ -169,15 +169,19 @@ class LocalBlobStore:
         """Objects whose keys begin with ``prefix`` and sort after ``start_after``, sorted by the bytes of their keys.
 
         ``depth`` limits the number of ``/`` in a key. What cannot be listed (an unreadable directory, a link) is an
-        entry with a ``problem``, in a bucket also a directory that is removed meanwhile. Raises BucketAway, DiskAway at
-        the end where the disk is not mounted any more.
+        entry with a ``problem``, in a bucket also a directory that is removed meanwhile. Raises BucketAway, DiskAway
+        where the disk is not mounted any more, at the end of the listing or where it breaks off.
         """
         try:
             part = Part(os.fsencode(prefix), os.fsencode(start_after), depth, self.disk.is_bucket)
             self._name(prefix.rpartition("/")[0] or "root")
         except (UnicodeEncodeError, NotFound):
             return
-        yield from walk(self.root, part, check or _go_on)
+        try:
+            yield from walk(self.root, part, check or _go_on)
+        except (PermissionDenied, Unavailable):
+            self.require_mounted()
+            raise
         self.require_mounted()
 
     def list_folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
@@ -185,19 +189,24 @@ class LocalBlobStore:
         try:
             fd = open_directory(self.root, self._name(above) if above else b"")
         except (NotFound, FileNotFoundError, NotADirectoryError):
+            self.require_mounted()
             return []
         except OSError as error:
+            self.require_mounted()
             raise self.disk.translate_read_error(error) from None
         try:
             with os.scandir(fd) as entries:
                 names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
                 found = heapq.nsmallest(limit, (name + b"/" for name in names if not name.startswith(TEMPORARY)))
+        except OSError as error:
+            self.require_mounted()
+            raise self.disk.translate_read_error(error) from None
         finally:
             os.close(fd)
         return [f"{above}/{os.fsdecode(name)}" if above else os.fsdecode(name) for name in found]
 
     def head(self, key: str) -> ObjectMeta:
-        """Raises NotFound."""
+        """Raises NotFound, PermissionDenied, Unavailable."""
         name = self._name(key)
         directory, _, last = name.rpartition(b"/")
         try:
@@ -207,6 +216,7 @@ class LocalBlobStore:
             finally:
                 os.close(fd)
         except OSError as error:
+            self.require_mounted()
             raise self.disk.translate_read_error(error) from None
         if stat.S_ISDIR(status.st_mode):
             raise NotFound("is a directory", advice="use ** to import what lies below it")

@@ -83,7 +83,7 @@ def _run_pytest(copy: Path, tests: Sequence[str]) -> None:
         sys.path[:0] = [str(copy / "src"), str(copy)]
         os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
         os.environ["TMPDIR"] = tempfile.tempdir = str(copy.parent)
-        options = ["-q", "-x", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider", "-m", "not slow", "--tb=short"]
+        options = ["-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider", "-m", "not slow", "--tb=line"]
         code = int(import_module("pytest").main([*options, *tests]))
     finally:
         os._exit(code)

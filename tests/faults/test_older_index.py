@@ -19,6 +19,8 @@ from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
 from tests.support.web import Web, uid_path, value
 
+pytestmark = pytest.mark.slow
+
 STUDY, SERIES = "1.2.1", "1.2.1.1"
 
 
@@ -32,19 +34,20 @@ def old(tmp_path: Path) -> Path:
     index.execute("INSERT INTO dataset (id, project, location, dataset) VALUES (1, 'p', 'us-central1', 'd')")
     index.execute("INSERT INTO dicom_store (id, dataset_id, store, settings) VALUES (1, 1, 's', '{}')")
     index.execute("INSERT INTO study (id, store_id, study_instance_uid) VALUES (1, 1, ?)", (STUDY,))
+    said = {"PatientName": "Doe^John", "StudyDate": "20240105", "StudyDescription": "Old study", "Modality": "MR"}
+    sops = [f"{SERIES}.{number}" for number in range(3)]
+    files = [instance((STUDY, SERIES, sop), InstanceNumber=number, **said) for number, sop in enumerate(sops)]
+    files[0] = make_instance()[:-5]
     index.execute(
         "INSERT INTO series (id, study_id, series_instance_uid, instance_count, blob_bytes, structured_bytes) "
-        "VALUES (1, 1, ?, 3, 3000, 129)",
-        (SERIES,),
+        "VALUES (1, 1, ?, 3, ?, 129)",
+        (SERIES, sum(map(len, files))),
     )
-    said = {"PatientName": "Doe^John", "StudyDate": "20240105", "StudyDescription": "Old study", "Modality": "MR"}
-    for number in range(3):
-        sop = f"{SERIES}.{number}"
-        content = instance((STUDY, SERIES, sop), InstanceNumber=number, **said) if number else make_instance()[:-5]
+    for number, (sop, content) in enumerate(zip(sops, files, strict=True)):
         (blobs / f"{number}.dcm").write_bytes(content)
         index.execute(
-            "INSERT INTO instance VALUES (1, ?, '1.2', '1.2.840.10008.1.2.1', ?, 1000, 'STANDARD', 0, 0)",
-            (sop, f"main/1/7/{number}.dcm"),
+            "INSERT INTO instance VALUES (1, ?, '1.2', '1.2.840.10008.1.2.1', ?, ?, 'STANDARD', 0, 0)",
+            (sop, f"main/1/7/{number}.dcm", len(content)),
         )
     index.commit()
     index.close()

@@ -22,6 +22,7 @@ import pytest
 
 from gantry.errors import (
     Aborted,
+    BucketAway,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
@@ -32,6 +33,7 @@ from gantry.errors import (
 )
 from gantry.seams import Check, OpenedObject
 from gantry.storage import beneath, durable, local, local_listing
+from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
 from gantry.system_errors import describe_os_error
 from tests.seams.blob_store_suite import KEYS, BlobStoreSuite, failing, fill, keys, read
@@ -908,3 +910,60 @@ def test_what_was_written_to_a_disk_that_is_not_mounted_any_more_is_not_durable(
     root.mkdir()
     with pytest.raises(Unavailable, match="mounted"):
         store.flush()
+
+
+# Disks that are away --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bucket(root: Path) -> LocalBlobStore:
+    return LocalBlobStore(str(root), disk=Disk("bucket gs://b", os.fsencode(root), is_bucket=True))
+
+
+def take_away(root: Path) -> None:
+    """What an umount leaves: the mount point, which is another directory."""
+    root.rename(root.with_name("elsewhere"))
+    root.mkdir()
+
+
+def die(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A FUSE or network file system whose server has gone: the directory is there, and every call fails."""
+    real = os.stat
+
+    def stat(path: Any, **given: Any) -> os.stat_result:
+        if path == os.fsencode(root):
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        return real(path, **given)
+
+    def refuse(*_: Any) -> int:
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(local, "open_directory", refuse)
+    monkeypatch.setattr(local_listing, "open_directory", refuse)
+
+
+@pytest.mark.parametrize("how", ["taken away", "dead"])
+@pytest.mark.parametrize("below", ["", "below/"])
+def test_a_bucket_that_goes_away_while_it_is_listed_is_away(
+    bucket: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, how: str, below: str
+) -> None:
+    fill(bucket, [f"{below}{number:04}" for number in range(3 * local_listing.SLICE)])
+    listed = bucket.list(below)
+    first = [next(listed).key for _ in range(10)]
+    take_away(root) if how == "taken away" else die(root, monkeypatch)
+    with pytest.raises(BucketAway, match="bucket gs://b"):
+        first += [entry.key for entry in listed]
+    assert len(first) < 3 * local_listing.SLICE
+
+
+@pytest.mark.parametrize("how", ["taken away", "dead"])
+def test_an_object_of_a_bucket_that_is_away_is_not_missing(
+    bucket: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    fill(bucket, ["a/b"])
+    take_away(root) if how == "taken away" else die(root, monkeypatch)
+    with pytest.raises(BucketAway, match="bucket gs://b"):
+        bucket.head("a/b")
+    with pytest.raises(BucketAway, match="bucket gs://b"):
+        bucket.list_folders("a/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import gc
 import os
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import pytest
 
 from gantry.errors import DiskAway, NotFound, Unavailable
 from gantry.storage import contents, durable, local_writer, segments
+from gantry.storage.extents import OWN_BYTES
 from gantry.storage.local_blobs import LocalBlobs
 from tests.seams.blob_store_suite import keys, read
 from tests.seams.blob_writer_suite import PREFIX, Elsewhere, instance, uids, write
@@ -401,3 +403,60 @@ def test_what_lies_on_a_disk_that_is_not_mounted_any_more_is_not_durable(
         writer.put([instance(5000)])
     with pytest.raises(DiskAway, match="mounted"):
         blobs.writer(PREFIX)
+
+
+@pytest.fixture
+def marked(tmp_path: Path) -> LocalBlobs:
+    (tmp_path / "blobs").mkdir()
+    path = tmp_path / "blobs" / "main.gantry"
+    path.write_text("mark")
+    return LocalBlobs(str(tmp_path / "blobs"), mark=(str(path), "mark"))
+
+
+def come_back(root: Path, mark: str = "mark") -> None:
+    """The same files in another directory, as on a disk that the system gives another number."""
+    elsewhere = root.with_name("elsewhere")
+    root.rename(elsewhere)
+    shutil.copytree(elsewhere, root)
+    (root / "main.gantry").write_text(mark)
+
+
+def test_a_disk_that_comes_back_under_another_number_is_known_by_its_mark(marked: LocalBlobs) -> None:
+    root = Path(os.fsdecode(marked.root))
+    (key,) = write(marked, [instance(5000)])
+    come_back(root)
+    assert marked.find_absence() == "" and marked.missing_places() == {}
+    assert read(marked, write(marked, [instance(6000)])[0]) == instance(6000)
+    assert read(marked, key) == instance(5000)
+    assert marked.delete_all([key]) == {}
+
+
+def test_a_file_is_made_at_once_on_a_disk_that_has_come_back(marked: LocalBlobs) -> None:
+    """No other call has looked at the disk meanwhile."""
+    writer = marked.writer(PREFIX)
+    come_back(Path(os.fsdecode(marked.root)))
+    key = writer.put([instance(5000)], uids(1))[0]
+    writer.flush()
+    assert read(marked, key) == instance(5000)
+
+
+@pytest.mark.parametrize("size", [5000, OWN_BYTES])
+def test_what_was_written_before_a_disk_came_back_is_not_durable(marked: LocalBlobs, size: int) -> None:
+    """Its files are open on what was mounted before; the next ones are made on the disk."""
+    writer = marked.writer(PREFIX)
+    writer.put([instance(size)], uids(1))
+    come_back(Path(os.fsdecode(marked.root)))
+    with pytest.raises(DiskAway, match="was away for a moment"):
+        writer.flush()
+    key = writer.put([instance(size)], uids(2))[0]
+    writer.flush()
+    assert read(marked, key) == instance(size)
+
+
+def test_the_disk_of_another_server_is_not_taken(marked: LocalBlobs) -> None:
+    come_back(Path(os.fsdecode(marked.root)), "other")
+    assert "another server" in marked.find_absence()
+    with pytest.raises(DiskAway, match="another server"):
+        marked.open_root()
+    with pytest.raises(DiskAway, match="another server"):
+        write(marked, [instance(5000)])

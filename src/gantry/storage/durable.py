@@ -10,16 +10,18 @@ from collections.abc import Callable
 from typing import Any
 
 from gantry.errors import StatusError
+from gantry.storage.roots import Identity
 
 _WRITE = 0x02  # SYNC_FILE_RANGE_WRITE
 _fdatasync = getattr(os, "fdatasync", os.fsync)  # macOS has none
 
 
 class Part:
-    """A file that a writer writes. ``error`` is why nobody knows which of its last bytes are on the disk."""
+    """A file that a writer writes, in the directory ``made_in``. ``error`` is why nobody knows which of its last bytes
+    are on the disk."""
 
-    def __init__(self, key: str, fd: int) -> None:
-        self.key, self.fd = key, fd
+    def __init__(self, key: str, fd: int, made_in: Identity) -> None:
+        self.key, self.fd, self.made_in = key, fd, made_in
         self.error: StatusError | None = None
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from gantry.errors import Aborted, InvalidArgument, NotFound, StatusError
+from gantry.errors import Aborted, InvalidArgument, NotFound, PermissionDenied, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject, beat_again
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
@@ -27,13 +27,16 @@ from gantry.storage.durable import sync_file_system
 from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
 from gantry.storage.removal import delete_each
 from gantry.storage.replacements import Replacements
-from gantry.storage.roots import find_root, identify_root, is_same_bucket
+from gantry.storage.roots import Identity, find_root, identify, identify_root, is_same_bucket
 
 _COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
 _READ_CHUNK = 1 << 20
 _OPEN = os.O_RDONLY | os.O_NONBLOCK  # a pipe must not make the reader wait for a writer
 _Filler = Callable[[int], int]
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+
+ABSENT = "is not there any more; it may not be mounted"
+"""To follow the name of a disk."""
 
 
 class LocalObject(OpenedObject):
@@ -123,7 +126,7 @@ class LocalBlobStore:
 
     def find_absence(self) -> str:
         """Why the directory is not the one of the start, to follow the name of its disk; "" where it is."""
-        return "is not there any more; it may not be mounted" if self._is_away() else ""
+        return ABSENT if self._is_away() else ""
 
     def require_mounted(self) -> None:
         """Before anything is written, before a missing object is taken for deleted, and one that was synced for
@@ -136,16 +139,24 @@ class LocalBlobStore:
         if self._is_away():
             self.require_mounted()
 
-    def open_root(self) -> int:
-        """A descriptor of the directory: what is made beneath it is never made below a mount point whose disk is away.
-        Raises OSError, BucketAway, DiskAway."""
+    def open_root(self) -> tuple[int, Identity]:
+        """A descriptor of the directory, and which one it is: what is made beneath it is never made below a mount point
+        whose disk is away. Raises OSError, BucketAway, DiskAway."""
         fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        status = os.fstat(fd)
-        if self._identity not in (None, (status.st_dev, status.st_ino)):
+        try:
+            opened = identify(os.fstat(fd))
+            if self._identity not in (None, opened):
+                self.require_mounted()  # it may know that it is the same directory nevertheless
+                self.require_root(opened)
+        except BaseException:
             os.close(fd)
-            self.require_mounted()
+            raise
+        return fd, opened
+
+    def require_root(self, made_in: Identity) -> None:
+        """The directory is still the one that a file was made in. Raises BucketAway, DiskAway."""
+        if self._identity not in (None, made_in):
             raise self.disk.away("was away for a moment")
-        return fd
 
     @property
     def identity(self) -> str:
@@ -161,15 +172,19 @@ class LocalBlobStore:
         """Objects whose keys begin with ``prefix`` and sort after ``start_after``, sorted by the bytes of their keys.
 
         ``depth`` limits the number of ``/`` in a key. What cannot be listed (an unreadable directory, a link) is an
-        entry with a ``problem``, in a bucket also a directory that is removed meanwhile. Raises BucketAway, DiskAway at
-        the end where the disk is not mounted any more.
+        entry with a ``problem``, in a bucket also a directory that is removed meanwhile. Raises BucketAway, DiskAway
+        where the disk is not mounted any more, at the end of the listing or where it breaks off.
         """
         try:
             part = Part(os.fsencode(prefix), os.fsencode(start_after), depth, self.disk.is_bucket)
             self._name(prefix.rpartition("/")[0] or "root")
         except (UnicodeEncodeError, NotFound):
             return
-        yield from walk(self.root, part, check or _go_on)
+        try:
+            yield from walk(self.root, part, check or _go_on)
+        except (PermissionDenied, Unavailable):
+            self.require_mounted()
+            raise
         self.require_mounted()
 
     def list_folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
@@ -177,19 +192,24 @@ class LocalBlobStore:
         try:
             fd = open_directory(self.root, self._name(above) if above else b"")
         except (NotFound, FileNotFoundError, NotADirectoryError):
+            self.require_mounted()
             return []
         except OSError as error:
+            self.require_mounted()
             raise self.disk.translate_read_error(error) from None
         try:
             with os.scandir(fd) as entries:
                 names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
                 found = heapq.nsmallest(limit, (name + b"/" for name in names if not name.startswith(TEMPORARY)))
+        except OSError as error:
+            self.require_mounted()
+            raise self.disk.translate_read_error(error) from None
         finally:
             os.close(fd)
         return [f"{above}/{os.fsdecode(name)}" if above else os.fsdecode(name) for name in found]
 
     def head(self, key: str) -> ObjectMeta:
-        """Raises NotFound."""
+        """Raises NotFound, PermissionDenied, Unavailable."""
         name = self._name(key)
         directory, _, last = name.rpartition(b"/")
         try:
@@ -199,6 +219,7 @@ class LocalBlobStore:
             finally:
                 os.close(fd)
         except OSError as error:
+            self.require_mounted()
             raise self.disk.translate_read_error(error) from None
         if stat.S_ISDIR(status.st_mode):
             raise NotFound("is a directory", advice="use ** to import what lies below it")
@@ -350,7 +371,7 @@ class LocalBlobStore:
 
     def _create(self, name: bytes) -> int:
         if self._watch is None:
-            self._watch = self.open_root()
+            self._watch, _ = self.open_root()
         else:
             self.require_same()
         return create_beneath(self._watch, name, _CREATE)

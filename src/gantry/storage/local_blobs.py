@@ -10,17 +10,18 @@ from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.seams import MAIN
-from gantry.storage.contents import extents_of, find_crc32c, read_tables
+from gantry.storage.contents import extents_of, find_crc32cs, read_tables
 from gantry.storage.disks import SHORT, Disk, translate_delete_error
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
-from gantry.storage.local import LocalBlobStore, LocalObject
+from gantry.storage.local import ABSENT, LocalBlobStore, LocalObject
 from gantry.storage.local_deletion import free_extents, group_by_segment
 from gantry.storage.local_extents import GONE, free_extent, free_locked, is_freed, open_extent, open_to_free
 from gantry.storage.local_writer import LocalWriter
 from gantry.storage.new_files import sync_directories
 from gantry.storage.own_files import open_own_file, translate_stored_error
 from gantry.storage.room import read_room
+from gantry.storage.roots import identify
 from gantry.system_errors import describe_os_error
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,18}")
@@ -44,7 +45,19 @@ class LocalBlobs(LocalBlobStore):
         return {MAIN: why} if why else {}
 
     def find_absence(self) -> str:
-        return super().find_absence() or ("" if self._mark is None else _compare_mark(*self._mark))
+        """A disk may come back with another device number: where it has the mark, it is the same one."""
+        if self._mark is None:
+            return super().find_absence()
+        try:
+            root = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            return _describe_absence(error)
+        try:
+            if not (why := _compare_mark(root, *self._mark)):
+                self._identity = identify(os.fstat(root))
+            return why
+        finally:
+            os.close(root)
 
     def writer(self, prefix: str) -> LocalWriter:
         self.require_mounted()
@@ -123,12 +136,12 @@ class LocalBlobs(LocalBlobStore):
                     if extent is not None and not is_freed(opened, extent.offset, extent.length):
                         yield entry
 
-    def read_crc32c(self, key: str) -> int | None:
-        extent = parse_extent(key)
-        if extent is None:
-            return None
-        with super().open(extent.segment) as opened:
-            return find_crc32c(opened, extent)
+    def read_crc32cs(self, keys: Collection[str]) -> dict[str, int | None]:
+        extents = [extent for key in keys if (extent := parse_extent(key))]
+        if not extents:
+            return dict.fromkeys(keys)
+        with super().open(extents[0].segment) as opened:
+            return find_crc32cs(opened, extents)
 
     def count_freed(self, segment: str) -> int:
         with super().open(segment) as opened:
@@ -163,18 +176,23 @@ class LocalBlobs(LocalBlobStore):
             raise error
 
 
-def _compare_mark(path: str, wanted: str) -> str:
-    """Why a mark is not what it should be; "" where it is."""
+def _compare_mark(root: int, path: str, wanted: str) -> str:
+    """Why the mark in the open directory ``root`` is not what it should be; "" where it is."""
     try:
-        with open(path, encoding="utf-8") as file:
+        fd = os.open(os.path.basename(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
+        with open(fd, encoding="utf-8") as file:
             found = file.read(len(wanted) + 1)
-    except FileNotFoundError:
-        return "is not there any more; it may not be mounted"
     except OSError as error:
-        return f"cannot be read: {describe_os_error(error)}"
+        return _describe_absence(error)
     except ValueError:
         found = ""
     return "" if found == wanted else "is that of another server now; another disk may be mounted there"
+
+
+def _describe_absence(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return ABSENT
+    return f"cannot be read: {describe_os_error(error)}"
 
 
 def _inside(segment: str, key: str) -> Extent:

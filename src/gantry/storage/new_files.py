@@ -14,6 +14,7 @@ from gantry.errors import StatusError
 from gantry.storage.beneath import create_beneath, open_directory
 from gantry.storage.durable import NotKept
 from gantry.storage.local import LocalBlobStore
+from gantry.storage.roots import Identity
 
 logger = logging.getLogger(__name__)
 
@@ -33,18 +34,19 @@ class NewFiles:
         self._changed: set[bytes] = set()
         self._removed: set[str] = set()
 
-    def create(self, suffix: str) -> tuple[str, int]:
-        """The key of a new file, and a descriptor to write and read it. Raises OSError, InvalidArgument, DiskAway."""
+    def create(self, suffix: str) -> tuple[str, int, Identity]:
+        """The key of a new file, a descriptor to write and read it, and the store's directory that it is made in.
+        Raises OSError, InvalidArgument, DiskAway."""
         key = f"{self._prefix}{next(self._numbers):04d}-{secrets.token_hex(8)}{suffix}"
         name = self._store.name_to_write(key)
-        root = self._store.open_root()
+        root, made_in = self._store.open_root()
         try:
             fd = create_beneath(root, name, _CREATE)
         finally:
             os.close(root)
         with self._lock:
             self._changed.add(name.rpartition(b"/")[0])
-        return key, fd
+        return key, fd, made_in
 
     def sync_names(self) -> None:
         """Return when the names of all files made so far are on disk: all directories that lead to them are synced,

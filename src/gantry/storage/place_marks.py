@@ -31,8 +31,8 @@ def keep_places(data: Path, wanted: Mapping[str, str]) -> dict[str, tuple[str, s
     """
     mark, known, has_main = _read_record(data)
     main = data / _BLOBS
-    if has_main and _read_mark(MAIN, str(main)) != mark:
-        raise FailedPrecondition(f"{main} is not the directory that holds the blobs of this server; is it mounted?")
+    if has_main:
+        _check_main(main, mark)
     gone = known.keys() - wanted.keys()
     for storage_class, root in known.items():
         if storage_class in gone:
@@ -55,6 +55,17 @@ def keep_places(data: Path, wanted: Mapping[str, str]) -> dict[str, tuple[str, s
         _mark_path(storage_class, known[storage_class]).unlink(missing_ok=True)
     places = {MAIN: str(main), **wanted}
     return {place: (str(_mark_path(place, root)), mark) for place, root in places.items()}
+
+
+def _check_main(main: Path, mark: str) -> None:
+    present = _read_mark(MAIN, str(main))
+    if present is None:
+        raise FailedPrecondition(f"{main} is not the directory that holds the blobs of this server; is it mounted?")
+    if present != mark:
+        raise FailedPrecondition(
+            f"{main} and {main.parent / _RECORD} do not belong together: it holds the blobs of another server",
+            advice="put the right directory there",
+        )
 
 
 def _mark_main(main: Path, mark: str) -> None:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import os
 
+Identity = tuple[int, int]
+"""The device and inode of a directory: another directory may be mounted there later."""
 
-def find_root(root: bytes) -> tuple[int, int] | None:
-    """The device and inode of a directory: another directory may be mounted there later. None if it does not exist."""
+
+def find_root(root: bytes) -> Identity | None:
+    """None if it does not exist."""
     try:
-        status = os.stat(root)
+        return identify(os.stat(root))
     except OSError:
         return None
+
+
+def identify(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino
 
 

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(tried.output[-4000:], "\nThe tests cannot be run.")
             return 1
         print(f"{len(mutants)} mutants; the tests take {tried.seconds:.0f} s", flush=True)
-        survivors = [each for each in mutants if tried.survives(each, options.seconds)]
+        survivors = [each for each in mutants if tried.survives(each, options.seconds, options.callers)]
     score = 1 - len(survivors) / max(len(mutants), 1)
     print(f"{options.part}: {len(mutants)} mutants, {len(survivors)} survive, score {score:.2f}")
     return int(score < options.least)
@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=40, help="how many")
     parser.add_argument("--least", type=float, default=0, help="exit code 1 below this score")
     parser.add_argument("--seconds", type=float, help="the limit of each mutant; without it, several times the tests'")
+    parser.add_argument("--callers", action="store_true", help="only tests that call the function in process, if any")
     parser.add_argument("--tests", nargs="+", help="tests to run in place of those of the part")
     return parser
 
@@ -78,11 +79,11 @@ class Tried:
         self._calls = json.loads(calls.read_text()) if calls.exists() else {}
         self._copy, self._tests = copy, [*tests, *(f"--deselect={test}" for test in broken)]
 
-    def survives(self, mutant: dict[str, Any], limit: float | None) -> bool:
+    def survives(self, mutant: dict[str, Any], limit: float | None, callers: bool) -> bool:
         """Whether all tests pass with a mutant. A survivor is printed as a diff, any other as one line."""
         path, line = self._copy / mutant["path"], mutant["line"]
         before = path.read_text(encoding="utf-8")
-        first = CallersFirst(find_callers(self._calls, path, before, line))
+        first = CallersFirst(find_callers(self._calls, path, before, line), callers)
         with mutated(path, mutant["source"]):
             limit = limit or self.seconds * SLOWER + MORE_SECONDS
             code, seconds = run_tests(self._copy, ["-x", *self._tests], limit, first)

@@ -43,14 +43,16 @@ class CallRecorder:
 
 
 class CallersFirst:
-    """A pytest plugin that runs these tests before all others."""
+    """A pytest plugin that runs these tests before all others, or without them if they ``suffice``."""
 
-    def __init__(self, callers: Collection[str]) -> None:
-        self._callers = frozenset(callers)
+    def __init__(self, callers: Collection[str], suffice: bool = False) -> None:
+        self._callers, self._suffice = frozenset(callers), suffice
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: item.nodeid not in self._callers)
+        if self._suffice and self._callers:
+            items[:] = [item for item in items if item.nodeid in self._callers]
 
 
 def find_callers(calls: dict[str, list[str]], path: Path, source: str, line: int) -> list[str]:

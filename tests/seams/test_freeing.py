@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gantry.errors import DataLoss, NoRoom, NotFound, StatusError, Unavailable
-from gantry.storage import holes, local_deletion, room
+from gantry.errors import DataLoss, DiskAway, NoRoom, NotFound, StatusError, Unavailable
+from gantry.storage import holes, local_blobs, local_deletion, room
 from gantry.storage.disks import Disk
 from gantry.storage.local_blobs import LocalBlobs
 from tests.seams.blob_store_suite import keys, read
@@ -59,6 +59,20 @@ def test_what_a_disk_does_not_free_has_failed_as_a_whole(
     failed = blobs.delete_all([*found, away])
     assert set(failed) == set(found)
     assert all(key in error.message for key, error in failed.items())
+
+
+def test_a_disk_that_goes_while_files_are_deleted_has_deleted_nothing_for_sure(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    found = write(blobs, [instance(9_000_000), instance(5000)])
+
+    def go(*_: object) -> None:
+        (tmp_path / "blobs").rename(tmp_path / "unmounted")
+        (tmp_path / "blobs").mkdir()
+
+    monkeypatch.setattr(local_blobs, "sync_directories", go)
+    failed = blobs.delete_all(found)
+    assert set(failed) == set(found) and all(isinstance(error, DiskAway) for error in failed.values())
 
 
 def answers(*numbers: int) -> Callable[..., int]:

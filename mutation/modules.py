@@ -55,8 +55,9 @@ PARTS = {
         "storage/local*.py storage/segments.py storage/contents.py storage/extents.py storage/disks.py "
         "storage/durable.py storage/own_*.py storage/new_files.py storage/group_commit.py storage/holes.py "
         "storage/range_locks.py storage/removal.py storage/pieces.py",
-        "seams/test_local_blobs.py seams/test_segments.py seams/test_segment_contents.py seams/test_places.py "
-        "seams/test_local_blob_store.py seams/test_segment_syncs.py seams/test_bytes_in_their_place.py",
+        "seams/test_local_blobs.py seams/test_freeing.py seams/test_segments.py seams/test_segment_contents.py "
+        "seams/test_places.py seams/test_local_blob_store.py seams/test_segment_syncs.py "
+        "seams/test_bytes_in_their_place.py",
     ),
     "places": Part(
         "storage/places.py storage/place_marks.py storage/roots.py storage/room.py storage/store_records.py "
@@ -80,7 +81,7 @@ PARTS = {
     "uris": Part(
         "storage/uris.py matching.py names.py whole_numbers.py header_packs.py",
         "words/test_uris.py words/test_matching.py words/test_names.py words/test_whole_numbers.py "
-        "words/test_header_packs.py corpus/test_wildcards.py dicomweb/test_query_grammar.py dicomweb/test_names.py",
+        "words/test_header_packs.py corpus/test_wildcards.py",
     ),
     "access": Part("access/*.py", "access"),
     "api-auth": Part(

@@ -136,6 +136,29 @@ def test_a_table_that_no_writer_makes_is_none(blobs: LocalBlobs, content: bytes)
         assert list(contents.read_tables(opened)) == []
 
 
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        (b'0,100,"1","2","3",7', 1),
+        (b'0,100,1,"2","3",7', 0),
+        (b'0,100,"1",2,"3",7', 0),
+        (b'0,100,"1","2",null,7', 0),
+        (b'1,100,"1","2","3",7', 0),
+        (b'0,4096,"1","2","3",7', 1),
+        (b'0,4097,"1","2","3",7', 0),
+        (b'0,0,"1","2","3",7', 0),
+        (b'0,100,"1","2","3"', 0),
+    ],
+)
+def test_each_row_of_a_table_is_a_range_before_it_with_three_uids(blobs: LocalBlobs, row: bytes, found: int) -> None:
+    content = b'{"version":1,"segment":"main/a.seg","offset":4096,"entries":[[%b]]}' % row
+    payload = contents.zstandard.ZstdCompressor().compress(content)
+    head = contents._HEAD.pack(contents.MAGIC, len(payload), google_crc32c.value(payload))
+    blobs.put("main/a.seg", [b"\1" * 4096 + head + payload])
+    with blobs.open("main/a.seg") as opened:
+        assert sum(len(table.entries) for table in contents.read_tables(opened)) == found
+
+
 def test_tables_inside_of_instances_are_not_even_read(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them may say that it is as long as the rest of the segment."""
     block = contents._HEAD.pack(contents.MAGIC, 1 << 20, 0).ljust(ALIGNMENT, b"\1")

@@ -314,7 +314,7 @@ def test_without_locks_a_reader_is_told_that_its_bytes_went(blobs: LocalBlobs, m
             list(opened.chunks())
 
 
-@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_file_system_that_knows_no_locks(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     (key,) = write(blobs, [b"bytes"])
     monkeypatch.setattr("gantry.storage.range_locks.fcntl.fcntl", refuse(number))

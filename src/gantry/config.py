@@ -6,7 +6,7 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from gantry.index.generations import read_generation
 from gantry.index.read_only import ReadOnlyDatabase
 from gantry.index.sql import SqlIndex
 from gantry.names import DicomStoreName
-from gantry.seams import MAIN, Blobs, BucketUse, Seams
+from gantry.seams import MAIN, BucketUse, Seams
 from gantry.settings.directories import check_directories, overlaps_data, require_usable
 from gantry.settings.loading import Settings
 from gantry.storage.bucket_rules import BucketRule, may_use, require_access
@@ -228,7 +228,7 @@ def read_store_names(directory: DataDirectory) -> dict[int, DicomStoreName | Non
 
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories, a process pool."""
-    blobs: dict[str, Blobs] = {
+    blobs: dict[str, LocalBlobs] = {
         place: LocalBlobs(root, settings.layout == "segments", _name_place(place), directory.marks[place])
         for place, root in directory.places.items()
     }
@@ -236,7 +236,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
     index = open_index(directory.path)
     if directory.rebuilding:
-        index.generations.begin_rebuilding(find_mark(directory.places))
+        index.generations.begin_rebuilding(find_mark(directory.places), *_find_numbers(blobs))
     index.database.witness = join(index.generations, directory.places)
     records = LocalStoreRecords(directory.places, index.segments.find_names)
     if not directory.rebuilding:
@@ -257,6 +257,13 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         is_held=Hold(directory.path / "hold").is_held,
         buckets=partial(list_buckets, str(settings.buckets_path), settings.bucket_rules),
     )
+
+
+def _find_numbers(blobs: Mapping[str, LocalBlobs]) -> tuple[int, int]:
+    """The highest numbers of stores and of uploads that stand on the disks."""
+    stores = [(place, number) for place, each in blobs.items() for number in each.list_numbers(place)]
+    uploads = [number for place, store in stores for number in blobs[place].list_numbers(f"{place}/{store}/stow")]
+    return max((number for _, number in stores), default=0), max(uploads, default=0)
 
 
 def _name_place(place: str) -> str:

@@ -177,8 +177,8 @@ class Blobs(BlobStore, Protocol):
     (``storage.extents``): ``open`` opens what it names, ``delete`` frees exactly that and nothing beside it, and raises
     Unavailable while somebody reads it. The key of a segment itself deletes it with all that it holds.
 
-    ``open``, and reading what it has opened, raise DataLoss where the disk cannot read the bytes; NotFound says that
-    nothing is there.
+    ``open``, and reading what it has opened, raise Unreadable where the disk cannot read the bytes now, and another
+    DataLoss where something else stands in their place; NotFound says that nothing is there.
     """
 
     def writer(self, prefix: str) -> BlobWriter:

@@ -89,9 +89,15 @@ class Generations(Part):
         with self.database.write() as connection:
             connection.execute(delete(generation_place).where(generation_place.c.place == place))
 
-    def begin_rebuilding(self, mark: str) -> None:
-        """Rows are made for blobs that have none. ``mark`` is that of the blobs, empty to keep the present one."""
+    def begin_rebuilding(self, mark: str, stores: int = 0, uploads: int = 0) -> None:
+        """Rows are made for blobs that have none. ``mark`` is that of the blobs, empty to keep the present one.
+
+        ``stores`` and ``uploads`` are the highest numbers that stand on the disks: those that are given out from now on
+        are beyond them. A store whose name nobody knows keeps its blobs.
+        """
         with self.database.write() as connection:
+            _jump(connection, dicom_store.name, stores)
+            _jump(connection, upload.name, uploads)
             connection.execute(update(generation).values({"rebuilding": True} | ({"mark": mark} if mark else {})))
 
     def follow(self, commits: int, prefix_of: PrefixOf) -> None:
@@ -120,8 +126,10 @@ def _restart_operations(connection: Connection, commits: int, prefix_of: PrefixO
         connection.execute(update(operation).where(operation.c.id == row.id).values(values))
 
 
-def _jump(connection: Connection, table: str) -> None:
-    """The next number of a table with numbers that are never used again (sqlite.org/autoinc.html)."""
-    far = {"name": table, "far": secrets.randbits(JUMP_BITS)}
-    if not connection.execute(text("UPDATE sqlite_sequence SET seq = seq + :far WHERE name = :name"), far).rowcount:
-        connection.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :far)"), far)
+def _jump(connection: Connection, table: str, above: int = 0) -> None:
+    """The next number of a table with numbers that are never used again (sqlite.org/autoinc.html) is beyond those
+    before, and beyond ``above``."""
+    far = {"name": table, "far": secrets.randbits(JUMP_BITS), "above": above}
+    raised = "UPDATE sqlite_sequence SET seq = max(seq, :above) + :far WHERE name = :name"
+    if not connection.execute(text(raised), far).rowcount:
+        connection.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES (:name, :above + :far)"), far)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from gantry.containment import contain
 from gantry.describing import Read, describe
-from gantry.errors import AlreadyExists, Code, DataLoss, StatusError
+from gantry.errors import AlreadyExists, Code, DataLoss, StatusError, Unreadable
 from gantry.ingest import identify
 from gantry.names import DicomStoreName
 from gantry.operations.batches import cut, describe_death, run_in_order
@@ -238,5 +238,7 @@ def _is_there(blobs: BlobStore, row: StoredInstance) -> bool:
     try:
         with blobs.open(row.blob_key) as opened:
             return opened.size == row.size
+    except Unreadable:
+        return True  # it may be readable later
     except StatusError as error:
         return error.code not in (Code.NOT_FOUND, Code.DATA_LOSS)

@@ -25,6 +25,7 @@ from gantry.storage.roots import identify
 from gantry.system_errors import describe_os_error
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,18}")
+_MOST_NUMBER = 1 << 62  # half of what the index can hold: it gives out none so high
 
 
 class LocalBlobs(LocalBlobStore):
@@ -149,9 +150,12 @@ class LocalBlobs(LocalBlobStore):
             return sum(is_freed(opened, extent.offset, extent.length) for extent in listed)
 
     def list_store_ids(self) -> list[int]:
-        below = [folder for place in self.list_folders() for folder in self.list_folders(place, sys.maxsize)]
-        names = {folder.rstrip("/").rpartition("/")[2] for folder in below}
-        return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
+        return sorted({number for place in self.list_folders() for number in self.list_numbers(place)})
+
+    def list_numbers(self, prefix: str) -> list[int]:
+        """The directories below ``prefix`` whose names are numbers, as the index gives them to stores and uploads."""
+        names = (folder.rstrip("/").rpartition("/")[2] for folder in self.list_folders(prefix, sys.maxsize))
+        return [int(name) for name in names if _NUMBER.fullmatch(name) and int(name) < _MOST_NUMBER]
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         if not live:

@@ -134,11 +134,6 @@ class LocalBlobStore:
         if why := self.find_absence():
             raise self.disk.away(why)
 
-    def require_same(self) -> None:
-        """``require_mounted``, but only what costs next to nothing: for every file that is made."""
-        if self._is_away():
-            self.require_mounted()
-
     def open_root(self) -> tuple[int, Identity]:
         """A descriptor of the directory, and which one it is: what is made beneath it is never made below a mount point
         whose disk is away. Raises OSError, BucketAway, DiskAway."""
@@ -372,8 +367,6 @@ class LocalBlobStore:
     def _create(self, name: bytes) -> int:
         if self._watch is None:
             self._watch, _ = self.open_root()
-        else:
-            self.require_same()
         return create_beneath(self._watch, name, _CREATE)
 
     def _discard(self, name: bytes) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from gantry.settings.loading import Settings
-from tests.faults.power.client import Client
+from tests.faults.power.client import Client, hold
 from tests.faults.power.disk import Disks
 from tests.faults.power.journal import Journal
 from tests.support.server import GantryServer
@@ -50,20 +50,19 @@ class Recording:
     def start(self, env: dict[str, str] | None = None) -> GantryServer:
         classes = {"GANTRY_STORAGE_CLASSES": f"ARCHIVE={self.home / 'near'}", "GANTRY_LAYOUT": self.layout}
         log = self.directory / "log"
-        return GantryServer(
-            self.home / "data", self.home / "buckets", workers=1, env=classes | (env or {}), log=log
-        )
+        return GantryServer(self.home / "data", self.home / "buckets", workers=1, env=classes | (env or {}), log=log)
 
     @contextmanager
-    def run(self) -> Iterator[Client]:
-        """The server runs, and is stopped in the end."""
+    def run(self, held: Mapping[str, Mapping[str, bytes]] | None = None) -> Iterator[Client]:
+        """The server runs, and is stopped in the end. ``held``: store → instances that are there before."""
         roots = [self.home / name if name else self.home for name in DISKS]
         with (self.directory / "disks").open("wb") as file:
             pickle.dump((self.home, self.layout, Disks(roots)), file)
         journal = Journal(self.directory / "journal", roots)
+        hold(journal, held or {})
         server = self.start(journal.env)
         try:
-            yield Client(server, journal, self.sources)
+            yield Client(server, journal, self.sources, held or {})
             server.stop()
         finally:
             server.process.kill()

@@ -19,6 +19,7 @@ from gantry.api.forwarded import Proxies
 from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
 from gantry.checking.directory import Checked
+from gantry.durable_files import make_directory
 from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError
 from gantry.executors import WorkerPool
 from gantry.findings import Finding, Kind
@@ -132,7 +133,7 @@ class DataDirectory:
         check_directories(self.path, settings.buckets_path, settings.storage_classes)
         try:
             for path in (self.path, self.path / "blobs", settings.buckets_path):
-                path.mkdir(parents=True, exist_ok=True)
+                make_directory(path)
             path = self.path / "lock"
             self.lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:

@@ -151,8 +151,9 @@ class BlobWriter(Protocol):
         own."""
         ...
 
-    def copy_from(self, source: OpenedObject, uids: Uids) -> str:
-        """Write the bytes of an open object; the key."""
+    def copy_from(self, source: OpenedObject, uids: Uids, written: int | None = None) -> str:
+        """Write the bytes of an open object; the key. ``written``: the CRC32C they were written with, None where nobody
+        knows it. Raises DataLoss where they have another one now: no copy is made of damaged bytes."""
         ...
 
     def discard(self, key: str) -> None:
@@ -203,9 +204,10 @@ class Blobs(BlobStore, Protocol):
         written but not flushed before a crash stands in none. Raises NotFound, Unavailable."""
         ...
 
-    def read_crc32c(self, key: str) -> int | None:
-        """The CRC32C that the bytes of a blob were written with, as the tables of contents of its segment say it; None
-        where none does. Raises NotFound, Unavailable."""
+    def read_crc32cs(self, keys: Collection[str]) -> dict[str, int | None]:
+        """The CRC32Cs that the bytes of blobs were written with, as the tables of contents of their segment say it;
+        None where none does. ``keys`` lie in one segment, or are one object of its own. Raises NotFound, Unavailable.
+        """
         ...
 
     def count_freed(self, segment: str) -> int:

@@ -14,7 +14,7 @@ import pytest
 
 from gantry import executors
 from gantry.backoff import Backoff
-from gantry.errors import Code, Interrupted, PermissionDenied, Status, StatusError
+from gantry.errors import Code, DiskAway, Interrupted, PermissionDenied, Status, StatusError, Unavailable
 from gantry.executors import WorkerPool
 from gantry.names import ResourcePath
 from gantry.operations import commits, waits
@@ -26,6 +26,7 @@ from gantry.seams import BlobWriter, BucketUse, Seams, WorkerDied
 from gantry.storage.extents import object_of
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
+from tests.faults.failing import fail_method
 from tests.faults.house import STORE, House
 from tests.seams import calls
 from tests.support.dicom import make_instance
@@ -226,3 +227,14 @@ def test_after_a_call_that_ended_nothing_is_looked_for(house: House) -> None:
             tries.add(0)
         assert tries.find_left(0, ["main/1/2/a1-a0/000"], [used]) == left
     writer.close()
+
+
+@pytest.mark.parametrize("problem", [Unavailable("input/output error"), PermissionDenied("the server may not list it")])
+def test_what_dead_workers_left_and_cannot_be_listed_is_waited_for(house: House, problem: StatusError) -> None:
+    """The directory is the server's own: no client can do anything about it, and none learns its keys."""
+    tries = Tries(house.seams)
+    tries.add(0)
+    tries.add(0)
+    with fail_method(house.seams.blobs, "list", problem), pytest.raises(DiskAway) as raised:
+        tries.find_left(0, ["main/1/2/a1-a0/000"], [])
+    assert "main/" not in raised.value.message

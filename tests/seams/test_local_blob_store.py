@@ -21,6 +21,7 @@ import pytest
 
 from gantry.errors import (
     Aborted,
+    BucketAway,
     FailedPrecondition,
     InvalidArgument,
     NotFound,
@@ -30,7 +31,8 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.seams import Check, OpenedObject
-from gantry.storage import beneath, local, local_listing
+from gantry.storage import beneath, durable, local, local_listing
+from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
 from gantry.system_errors import describe_os_error
 from tests.seams.blob_store_suite import KEYS, BlobStoreSuite, failing, fill, keys, read
@@ -432,7 +434,7 @@ def test_a_write_error_that_only_the_sync_tells_is_not_lost(
         raise OSError(errno.EIO, "Input/output error")
 
     store.put("a", [b"a"])
-    monkeypatch.setattr(local, "_syncfs", fails)
+    monkeypatch.setattr(local, "sync_file_system", fails)
     with pytest.raises(Unavailable, match="refused to keep"):
         store.flush()
     store.flush()  # nothing was written since
@@ -449,9 +451,9 @@ def test_the_kernel_that_refuses_to_keep_what_was_written(
             ctypes.set_errno(errno.EIO)
             return -1
 
-    monkeypatch.setattr(local.sys, "platform", "linux")
-    monkeypatch.setattr(local.ctypes, "CDLL", lambda *_, **__: Library)
-    monkeypatch.setattr(local, "_linux_syncfs", local._load_syncfs())
+    monkeypatch.setattr(durable.sys, "platform", "linux")
+    monkeypatch.setattr(durable.ctypes, "CDLL", lambda *_, **__: Library)
+    monkeypatch.setattr(durable, "_linux_syncfs", durable._load_syncfs())
     store.put("a", [b"a"])
     with pytest.raises(Unavailable, match="refused to keep"):
         store.flush()
@@ -863,3 +865,60 @@ def test_a_directory_that_another_one_replaces_while_it_is_listed(
         store.put(f"d/{name}", [b"1"])
     with pytest.raises(Unavailable):
         list(found)
+
+
+# Disks that are away --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bucket(root: Path) -> LocalBlobStore:
+    return LocalBlobStore(str(root), disk=Disk("bucket gs://b", os.fsencode(root), is_bucket=True))
+
+
+def take_away(root: Path) -> None:
+    """What an umount leaves: the mount point, which is another directory."""
+    root.rename(root.with_name("elsewhere"))
+    root.mkdir()
+
+
+def die(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A FUSE or network file system whose server has gone: the directory is there, and every call fails."""
+    real = os.stat
+
+    def stat(path: Any, **given: Any) -> os.stat_result:
+        if path == os.fsencode(root):
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+        return real(path, **given)
+
+    def refuse(*_: Any) -> int:
+        raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    monkeypatch.setattr(os, "stat", stat)
+    monkeypatch.setattr(local, "open_directory", refuse)
+    monkeypatch.setattr(local_listing, "open_directory", refuse)
+
+
+@pytest.mark.parametrize("how", ["taken away", "dead"])
+@pytest.mark.parametrize("below", ["", "below/"])
+def test_a_bucket_that_goes_away_while_it_is_listed_is_away(
+    bucket: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, how: str, below: str
+) -> None:
+    fill(bucket, [f"{below}{number:04}" for number in range(3 * local_listing.SLICE)])
+    listed = bucket.list(below)
+    first = [next(listed).key for _ in range(10)]
+    take_away(root) if how == "taken away" else die(root, monkeypatch)
+    with pytest.raises(BucketAway, match="bucket gs://b"):
+        first += [entry.key for entry in listed]
+    assert len(first) < 3 * local_listing.SLICE
+
+
+@pytest.mark.parametrize("how", ["taken away", "dead"])
+def test_an_object_of_a_bucket_that_is_away_is_not_missing(
+    bucket: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    fill(bucket, ["a/b"])
+    take_away(root) if how == "taken away" else die(root, monkeypatch)
+    with pytest.raises(BucketAway, match="bucket gs://b"):
+        bucket.head("a/b")
+    with pytest.raises(BucketAway, match="bucket gs://b"):
+        bucket.list_folders("a/")

@@ -25,7 +25,7 @@ from gantry.api.origins import Origins
 from gantry.api.paths import segments_of
 from gantry.api.responses import error_response, json_response
 from gantry.api.streaming import StreamedAnswer, draw, watch_client
-from gantry.api.visit import Visit
+from gantry.api.visit import Made, Visit
 from gantry.api.web import Answer, Begun, Later, WebHandler
 from gantry.errors import Code, Internal, NotFound, StatusError, Unimplemented
 from gantry.names import API_VERSIONS
@@ -123,15 +123,15 @@ class App:
 
     async def _take(self, visit: Visit) -> ASGIApp:
         """The answer to a request with a body, of which nothing is read before it is known who may send it."""
-        if visit.is_guarded:
-            await self._lanes.run(Lane.READ, visit.run, visit.admit)
         request, handler = visit.request, visit.method.handler
-        caller = visit.caller.name or self._client(request)
         if visit.method.verb not in _WITH_BODY:
             # A query too long for a URL comes as a form in the body.
-            visit.form = (await self._form(request, caller, MAX_QUERY_BYTES)).decode("utf-8", "replace")
+            await self._before_body(visit, visit.admit)
+            form = await self._form(request, visit.caller.name or self._client(request), MAX_QUERY_BYTES)
+            visit.form = form.decode("utf-8", "replace")
             return await self._answer(visit, visit.call)
-        call = visit.call()
+        call = await self._before_body(visit, visit.admitted_call)
+        caller = visit.caller.name or self._client(request)
         if handler is None:
             raise _unimplemented(visit.method)
         if isinstance(handler, WebHandler):
@@ -141,6 +141,12 @@ class App:
             data = await self._intake.read(request, MAX_BODY_BYTES, caller, stack)
             call = replace(call, content=Body.of_bytes(data, request.headers))
             return await self._lanes.run(Lane.WRITE, visit.run, _answer_json, handler, call)
+
+    async def _before_body(self, visit: Visit, work: Callable[[], Made]) -> Made:
+        """In a thread where it reads the index or writes the audit log; the event loop waits for no disk."""
+        if visit.is_guarded or visit.is_announced:
+            return await self._lanes.run(Lane.READ, visit.run, work)
+        return work()
 
     async def _answer(self, visit: Visit, make_call: Callable[[], Call]) -> ASGIApp:
         """The answer of a method without a body; ``make_call`` and its handler run in one thread."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +23,7 @@ JUMP_BITS = 40
 does not know: two such jumps meet with a chance of one in 10^12, and 2^63 has room for millions of them."""
 
 ATTEMPTS = 1_000_000_000
-"""More than an operation has: one begins every five seconds at most."""
+"""More than an operation has in an index that has never followed: one begins every five seconds at most."""
 
 PrefixOf = Callable[[int, int, int], str]
 """Store, operation, attempt → what the keys of its blobs begin with."""
@@ -76,10 +76,13 @@ class Generations(Part):
             places = connection.execute(select(generation_place.c.place)).scalars()
             return Generation(row.mark, row.commits, row.rebuilding, frozenset(places))
 
-    def add_place(self, place: str) -> None:
-        """The place has the mark, durably."""
+    def add_places(self, places: Collection[str]) -> None:
+        """The places have the mark, durably."""
+        if not places:
+            return
         with self.database.write() as connection:
-            connection.execute(upsert(generation_place).values(place=place).on_conflict_do_nothing())
+            rows = [{"place": place} for place in sorted(places)]
+            connection.execute(upsert(generation_place).on_conflict_do_nothing(), rows)
 
     def remove_place(self, place: str) -> None:
         """The settings name it no more, and it holds no blobs: it may come back as another directory."""
@@ -96,20 +99,23 @@ class Generations(Part):
 
         What it has not finished may have been finished by those. So it gives up the right to delete what it does not
         know: uploads and operations that are not done begin behind everything that may be there. And the numbers of
-        stores and uploads jump, so that no directory is used twice.
+        stores and uploads jump, so that no directory is used twice. ``commits`` rises with each call, also where the
+        same copy of an index is put back again.
         """
         with self.database.write() as connection:
             connection.execute(delete(upload))
-            _restart_operations(connection, prefix_of)
+            _restart_operations(connection, commits, prefix_of)
             for table in (dicom_store, upload):
                 _jump(connection, table.name)
             connection.execute(update(generation).values(commits=commits + 1))
 
 
-def _restart_operations(connection: Connection, prefix_of: PrefixOf) -> None:
+def _restart_operations(connection: Connection, commits: int, prefix_of: PrefixOf) -> None:
+    """Each attempt begins with a transaction, so none was ever numbered higher than ATTEMPTS and their number, in
+    whatever index beside these blobs."""
     columns = operation.c.id, operation.c.store_id, operation.c.attempt
     for row in connection.execute(select(*columns).where(operation.c.end_time.is_(None))).all():
-        attempt = row.attempt + ATTEMPTS
+        attempt = max(row.attempt + 1, ATTEMPTS + commits)
         values = {"attempt": attempt, "blob_prefix": prefix_of(row.store_id, row.id, attempt)}
         connection.execute(update(operation).where(operation.c.id == row.id).values(values))
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 
-from gantry.resources import Batch
+from gantry.errors import DiskAway, StatusError
+from gantry.resources import Batch, ObjectMeta
 from gantry.seams import Blobs, BlobWriter, Seams, without_gaps
 from gantry.storage.extents import object_of, parse_extent
+
+logger = logging.getLogger(__name__)
 
 
 def item_prefix(directory: str, offset: int) -> str:
@@ -69,10 +73,19 @@ class Tries:
     def find_left(self, number: int, directories: Iterable[str], keys: Iterable[str]) -> tuple[str, ...]:
         """Objects of a batch whose calls have ended, but for those that hold the blobs ``keys``.
 
-        ``directories`` are where the batch writes to, with the place. Raises Unavailable.
+        ``directories`` are where the batch writes to, with the place. Raises DiskAway where they cannot be listed.
         """
         if self._counts.pop(number, 0) < 2:  # the usual case: nothing to look for
             return ()
         used = set(map(object_of, keys))
-        found = (item.key for each in directories for item in without_gaps(self._seams.blobs.list(f"{each}.")))
+        found = (item.key for each in directories for item in self._list(f"{each}."))
         return tuple(key for key in found if key not in used)
+
+    def _list(self, prefix: str) -> Iterator[ObjectMeta]:
+        try:
+            yield from without_gaps(self._seams.blobs.list(prefix))
+        except StatusError as error:
+            if error.waits_for is not None:
+                raise
+            logger.warning("what was written below %s cannot be listed: %s", prefix, error.message)
+            raise DiskAway("the directory of stored instances cannot be listed; the log has the details") from None

@@ -29,7 +29,9 @@ def describe_source(source: BlobStore, pattern: UriPattern, check: Check = go_on
         keys = [entry.key for entry in islice(source.list(prefix, check=check), MOST_KEYS)]
     except Cancelled:
         raise
-    except StatusError:
+    except StatusError as error:
+        if error.waits_for is not None:
+            raise
         keys = []
     if not keys:
         return f"nothing begins with {below}" if pattern.has_wildcard else "there is no object of this name"

@@ -7,22 +7,21 @@ segment of more than 255 bytes) names no object.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import hashlib
 import heapq
 import os
 import stat
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from gantry.errors import Aborted, InvalidArgument, NotFound, StatusError
+from gantry.errors import Aborted, InvalidArgument, NotFound, PermissionDenied, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject, beat_again
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
 from gantry.storage.disks import FULL, Disk, translate_delete_error, translate_read_error
+from gantry.storage.durable import sync_file_system
 from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
 from gantry.storage.removal import delete_each
 from gantry.storage.roots import Identity, find_root, identify, identify_root, is_same_bucket
@@ -169,15 +168,19 @@ class LocalBlobStore:
         """Objects whose keys begin with ``prefix`` and sort after ``start_after``, sorted by the bytes of their keys.
 
         ``depth`` limits the number of ``/`` in a key. What cannot be listed (an unreadable directory, a link) is an
-        entry with a ``problem``, in a bucket also a directory that is removed meanwhile. Raises BucketAway, DiskAway at
-        the end where the disk is not mounted any more.
+        entry with a ``problem``, in a bucket also a directory that is removed meanwhile. Raises BucketAway, DiskAway
+        where the disk is not mounted any more, at the end of the listing or where it breaks off.
         """
         try:
             part = Part(os.fsencode(prefix), os.fsencode(start_after), depth, self.disk.is_bucket)
             self._name(prefix.rpartition("/")[0] or "root")
         except (UnicodeEncodeError, NotFound):
             return
-        yield from walk(self.root, part, check or _go_on)
+        try:
+            yield from walk(self.root, part, check or _go_on)
+        except (PermissionDenied, Unavailable):
+            self.require_mounted()
+            raise
         self.require_mounted()
 
     def list_folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
@@ -185,19 +188,24 @@ class LocalBlobStore:
         try:
             fd = open_directory(self.root, self._name(above) if above else b"")
         except (NotFound, FileNotFoundError, NotADirectoryError):
+            self.require_mounted()
             return []
         except OSError as error:
+            self.require_mounted()
             raise self.disk.translate_read_error(error) from None
         try:
             with os.scandir(fd) as entries:
                 names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
                 found = heapq.nsmallest(limit, (name + b"/" for name in names if not name.startswith(TEMPORARY)))
+        except OSError as error:
+            self.require_mounted()
+            raise self.disk.translate_read_error(error) from None
         finally:
             os.close(fd)
         return [f"{above}/{os.fsdecode(name)}" if above else os.fsdecode(name) for name in found]
 
     def head(self, key: str) -> ObjectMeta:
-        """Raises NotFound."""
+        """Raises NotFound, PermissionDenied, Unavailable."""
         name = self._name(key)
         directory, _, last = name.rpartition(b"/")
         try:
@@ -207,6 +215,7 @@ class LocalBlobStore:
             finally:
                 os.close(fd)
         except OSError as error:
+            self.require_mounted()
             raise self.disk.translate_read_error(error) from None
         if stat.S_ISDIR(status.st_mode):
             raise NotFound("is a directory", advice="use ** to import what lies below it")
@@ -276,7 +285,7 @@ class LocalBlobStore:
         if self._watch is None:
             return
         try:
-            _syncfs(self._watch)
+            sync_file_system(self._watch)
         except OSError as error:
             raise self.disk.translate_sync_error(error) from None
         finally:
@@ -431,30 +440,3 @@ def write_all(fd: int, chunk: bytes) -> int:
     while view:
         view = view[os.write(fd, view) :]
     return len(chunk)
-
-
-def _load_syncfs() -> _Filler | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        function = ctypes.CDLL(None, use_errno=True).syncfs
-    except (OSError, AttributeError):
-        return None
-
-    def syncfs(fd: int) -> int:
-        if function(fd) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        return 0
-
-    return syncfs
-
-
-_linux_syncfs = _load_syncfs()
-
-
-def _syncfs(fd: int) -> None:
-    if _linux_syncfs is None:
-        os.sync()
-    else:
-        _linux_syncfs(fd)

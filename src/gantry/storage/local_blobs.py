@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.seams import MAIN
-from gantry.storage.contents import extents_of, find_crc32c, read_tables
+from gantry.storage.contents import extents_of, find_crc32cs, read_tables
 from gantry.storage.disks import SHORT, Disk, translate_delete_error
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
@@ -133,12 +133,12 @@ class LocalBlobs(LocalBlobStore):
                     if extent is not None and not is_freed(opened, extent.offset, extent.length):
                         yield entry
 
-    def read_crc32c(self, key: str) -> int | None:
-        extent = parse_extent(key)
-        if extent is None:
-            return None
-        with super().open(extent.segment) as opened:
-            return find_crc32c(opened, extent)
+    def read_crc32cs(self, keys: Collection[str]) -> dict[str, int | None]:
+        extents = [extent for key in keys if (extent := parse_extent(key))]
+        if not extents:
+            return dict.fromkeys(keys)
+        with super().open(extents[0].segment) as opened:
+            return find_crc32cs(opened, extents)
 
     def count_freed(self, segment: str) -> int:
         with super().open(segment) as opened:

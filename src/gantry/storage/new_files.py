@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import secrets
@@ -10,6 +9,7 @@ import threading
 from collections.abc import Collection
 from itertools import count
 
+from gantry.durable_files import sync_names
 from gantry.errors import StatusError
 from gantry.storage.beneath import create_beneath, open_directory
 from gantry.storage.durable import NotKept
@@ -90,9 +90,6 @@ def _climb(directory: bytes) -> list[bytes]:
 def _sync_directory(root: bytes, name: bytes) -> None:
     fd = open_directory(root, name)
     try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems keep names by themselves and have no such call
-            raise
+        sync_names(fd)
     finally:
         os.close(fd)

@@ -100,8 +100,8 @@ class PlacedBlobStore:
     def entries(self, segment: str) -> Iterator[Entry]:
         return self._store(segment).entries(segment)
 
-    def read_crc32c(self, key: str) -> int | None:
-        return self._store(key).read_crc32c(key)
+    def read_crc32cs(self, keys: Collection[str]) -> dict[str, int | None]:
+        return self._store(next(iter(keys), "")).read_crc32cs(keys)
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         self._store(segment).free_rest(segment, live)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import google_crc32c
 
+from gantry.checksums import require_sum
 from gantry.errors import Aborted, FailedPrecondition, Unavailable
 from gantry.resources import Uids
 from gantry.storage.contents import Row, encode_table
@@ -98,15 +99,18 @@ class Segments:
         self._all: list[Segment] = []
         self._closed = False
 
-    def append(self, chunks: Iterable[bytes], length: int, uids: Uids) -> tuple[Segment, str]:
-        """Write an instance of at most ``most_bytes``; its key.
+    def append(
+        self, chunks: Iterable[bytes], length: int, uids: Uids, written: int | None = None
+    ) -> tuple[Segment, str]:
+        """Write an instance of at most ``most_bytes``; its key. ``written`` is the CRC32C that it has to have, if any.
 
-        Raises what ``chunks`` raise, Aborted where they do not have ``length`` bytes, OSError, FailedPrecondition after
-        ``close``, and the error of a sync that failed meanwhile.
+        Raises what ``chunks`` raise, Aborted where they do not have ``length`` bytes, DataLoss where they have another
+        CRC32C, OSError, FailedPrecondition after ``close``, and the error of a sync that failed meanwhile.
         """
         segment, offset = self._reserve(length)
         try:
             crc = _write(segment.fd, chunks, offset, length)
+            require_sum(crc, written)
         except BaseException:
             self._give_back(segment, offset, length)
             raise

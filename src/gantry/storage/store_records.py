@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from gantry.durable_files import sync_directory
 from gantry.errors import FailedPrecondition, StatusError, Unavailable
 from gantry.names import DicomStoreName, parse_dicom_store_name
 from gantry.storage.disks import Disk
@@ -92,11 +93,7 @@ def _append(root: str, place: str, records: list[dict[str, object]]) -> None:
             file.flush()
             os.fsync(file.fileno())
         if is_new:
-            directory = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync_directory(path.parent)
     except OSError as error:
         raise Disk(f"the directory of {place} blobs", os.fsencode(root)).translate_write_error(
             error, path.name

@@ -123,3 +123,13 @@ def test_headers_are_described_from_packs_and_from_blobs(blobs: LocalBlobs, tmp_
     of_pack, of_blob, none = describe_headers([entry, outcome.blob_key, bad], blobs=blobs)
     assert of_pack == of_blob and of_pack is not None and none is None
     assert (of_pack.study, of_pack.series) == (outcome.description.study, outcome.description.series)
+
+
+def test_stored_bytes_that_cannot_be_read_now_are_kept_before_new_ones_of_another_size(blobs: LocalBlobs) -> None:
+    """They may be readable later; the new ones are others for sure. Where some are missing, they are lost."""
+    failing = Failing(blobs.root.decode())
+    stored, new = write(blobs, DATA), write(blobs, DATA + bytes(8))
+    failing.failing, failing.error = stored, DataLoss("the disk cannot read them")
+    assert compare(failing, new, stored) is False
+    (verdict,) = compare_bytes([Pair(new, stored, len(DATA) - 1, UIDS)], blobs=blobs)
+    assert isinstance(verdict, Status) and verdict.code is Code.DATA_LOSS

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import pytest
 
 from gantry.errors import Code, DataLoss, NotFound, Status
@@ -14,6 +15,7 @@ from gantry.resources import Instance, ObjectMeta
 from gantry.seams import OpenedObject
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
+from gantry.stored_bytes import require_as_written
 from tests.dicomweb.instances import instance
 
 UIDS = ("1.2", "1.2.3", "1.2.3.4")
@@ -54,7 +56,7 @@ def test_bytes_that_differ_from_whole_ones_are_refused(blobs: LocalBlobs) -> Non
     assert compare(blobs, write(blobs, DATA), stored) is True
 
 
-@pytest.mark.parametrize("at", [len(DATA) - 1, 200])
+@pytest.mark.parametrize("at", [len(DATA) - 1, 200, 129])
 def test_bytes_that_differ_from_damaged_ones_have_nothing_to_be_compared_with(blobs: LocalBlobs, at: int) -> None:
     stored, new = write(blobs, DATA), write(blobs, DATA)
     damage(blobs, stored, at)
@@ -133,3 +135,12 @@ def test_stored_bytes_that_cannot_be_read_now_are_kept_before_new_ones_of_anothe
     assert compare(failing, new, stored) is False
     (verdict,) = compare_bytes([Pair(new, stored, len(DATA) - 1, UIDS)], blobs=blobs)
     assert isinstance(verdict, Status) and verdict.code is Code.DATA_LOSS
+
+
+def test_bytes_are_as_they_were_written_where_their_checksum_is_known(blobs: LocalBlobs) -> None:
+    key = write(blobs, DATA)
+    with blobs.open(key) as opened:
+        require_as_written(opened, google_crc32c.value(DATA))
+        require_as_written(opened, None)
+        with pytest.raises(DataLoss):
+            require_as_written(opened, google_crc32c.value(DATA) ^ 1)

@@ -72,7 +72,7 @@ class Tried:
         calls = copy.parent / "calls"
         code, self.seconds = run_tests(copy, tests, FIRST_SECONDS, CallRecorder(copy / SOURCE, calls))
         self.output = (copy.parent / "output").read_text(errors="replace")
-        broken = re.findall(r"^FAILED (\S+)", self.output, re.MULTILINE)
+        broken = re.findall(r"^FAILED (.+?)(?: - .*)?$", self.output, re.MULTILINE)
         for test in broken:
             print(f"{test} fails without a change, so it is left out")
         self.works = not code or bool(broken)

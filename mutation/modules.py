@@ -48,7 +48,9 @@ PARTS = {
     ),
     "ingest": Part(
         "ingest.py containment.py describing.py stored_bytes.py healing.py",
-        "seams/test_ingest.py seams/test_one_instance.py seams/test_batches.py dicomweb/test_descriptions.py "
+        "seams/test_ingest.py seams/test_comparing.py seams/test_healing.py seams/test_describing.py "
+        "seams/test_one_instance.py seams/test_batches.py "
+        "dicomweb/test_descriptions.py "
         "faults/test_damaged_bytes.py api/test_dicom_stores_import.py",
     ),
     "storage": Part(

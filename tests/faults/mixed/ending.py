@@ -53,14 +53,18 @@ def _judge(caller: Caller, started: Started, operation: Json) -> bool:
         return False
     error = operation.get("error", {})
     caller.check_words(str(error), started.name)
-    caller.journal.write(f"caller {caller.number}", f"{started.kind} {started.name} is done: {counts(operation)} {error}"[:300])
+    caller.journal.write(
+        f"caller {caller.number}", f"{started.kind} {started.name} is done: {counts(operation)} {error}"[:300]
+    )
     if started.lost_store:
         return True
     is_whole = not error or bool(_PARTIAL.search(error["message"]))
     if not is_whole:
         _judge_early_end(caller, started, error)
     report = _Report(caller, started, counts(operation), failures, is_whole)
-    require(is_whole or "pending" not in operation["metadata"].get("counter", {}) or started.is_cancelled, str(operation))
+    require(
+        is_whole or "pending" not in operation["metadata"].get("counter", {}) or started.is_cancelled, str(operation)
+    )
     report.judge()
     return True
 
@@ -237,7 +241,7 @@ class _Report:
 
 
 def _word(outcome: Outcome | None) -> str:
-    """"" where its turn has not come."""
+    """ "" where its turn has not come."""
     return outcome.word if outcome is not None else ""
 
 

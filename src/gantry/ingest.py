@@ -129,6 +129,7 @@ def describe_stored(instances: Sequence[StoredInstance], *, blobs: BlobStore) ->
     is nothing to describe. One that could not be read is a Failure, and may be readable later."""
     read: list[Read | Failure] = []
     for item in instances:
+        beat_for(item.size)
         try:
             with contain(item.path, "while it was described"), open_stored(blobs, item.blob_key, item.size) as opened:
                 read.append(identify(opened, item.blob_key, opened.size, item.storage_class, item.path))
@@ -147,15 +148,19 @@ def describe_headers(headers: Sequence[bytes | str], *, blobs: BlobStore) -> lis
 
     Raises one of AWAY where a blob cannot be reached now.
     """
-    return [
-        describe_header(HeaderBytes.from_bytes(each)) if isinstance(each, bytes) else _describe_blob(each, blobs)
-        for each in headers
-    ]
+    return [_describe_bytes(each) if isinstance(each, bytes) else _describe_blob(each, blobs) for each in headers]
+
+
+def _describe_bytes(header: bytes) -> HeaderAttributes:
+    beat_for(len(header))
+    return describe_header(HeaderBytes.from_bytes(header))
 
 
 def _describe_blob(key: str, blobs: BlobStore) -> HeaderAttributes | None:
+    beat_for(0)
     try:
         with blobs.open(key) as opened:
+            beat_for(opened.size)
             _, header_bytes, said = _read_header(opened, opened.size, key)
     except AWAY:
         raise

@@ -12,8 +12,8 @@ import pytest
 
 from gantry import ingest
 from gantry.errors import Aborted, Code, ResourceExhausted, Status, Unavailable
-from gantry.ingest import Pair, compare_bytes, ingest_batch, make_printable
-from gantry.resources import Failure, Instance, ObjectMeta
+from gantry.ingest import Pair, compare_bytes, describe_headers, describe_stored, ingest_batch, make_printable
+from gantry.resources import Failure, Instance, ObjectMeta, StoredInstance
 from gantry.seams import OpenedObject
 from gantry.storage import own_objects, segments
 from gantry.storage.extents import OWN_BYTES
@@ -380,3 +380,20 @@ def test_a_file_that_was_cut_after_it_was_opened_costs_its_own_comparison_alone(
     verdict, other = compare([("a", "b"), ("c", "d")], store)
     assert isinstance(verdict, Status) and verdict.code is Code.ABORTED and "of 10 bytes" in verdict.message
     assert other is True
+
+
+def test_headers_that_are_read_again_give_signs_of_life(
+    run: Run, source: LocalBlobStore, blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that hangs in one of them is noticed, and the next one gets as much time as its size needs."""
+    for number in range(2):
+        source.put(str(number), [make_instance(sop=f"1.2.{number}")])
+    stored_now = [item for item in run("0", "1") if isinstance(item, Instance)]
+    rows = [StoredInstance(*item[:8], 1, 0, *[None] * 7) for item in stored_now]
+    announced: list[int] = []
+    monkeypatch.setattr(ingest, "beat_for", announced.append)
+    assert all(isinstance(item, Instance) for item in describe_stored(rows, blobs=blobs))
+    assert announced == [row.size for row in rows]
+    announced.clear()
+    assert None not in describe_headers([row.blob_key for row in rows], blobs=blobs)
+    assert announced == [0, rows[0].size, 0, rows[1].size]

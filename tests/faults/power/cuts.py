@@ -12,17 +12,20 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import logging
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from tests.faults.power.disk import Disks, by_chance
 from tests.faults.power.journal import Kind, read_journal
 from tests.faults.power.promises import Promises
 from tests.faults.power.recording import Recording, load, settings_of
+from tests.faults.power.restart import Restart, write_tree
 
 Tree = dict[str, bytes | None]
 ROOT = Path(__file__).parents[3]
@@ -52,6 +55,23 @@ def list_cuts(journal: Path, disks: Disks, promises: Promises) -> Iterator[int]:
     yield -1
 
 
+def count_cuts(recording: Recording) -> int:
+    _, _, disks = load(recording.directory)
+    return sum(1 for _ in list_cuts(recording.directory / "journal", disks, Promises()))
+
+
+def go_on(recording: Recording, wanted: int, directory: Path) -> Recording:
+    """A recording that begins with what the disks held at a cut, and with what was promised then."""
+    recorded, layout, disks = load(recording.directory)
+    journal = recording.directory / "journal"
+    cut = next(islice(list_cuts(journal, disks, Promises()), wanted, None))
+    after = Recording(directory, layout)
+    write_tree(disks.read(), after.home, recorded)
+    notes = (record for record in read_journal(journal) if record.kind is Kind.NOTE)
+    after.notes = [record.note for record in notes if cut < 0 or record.number < cut]
+    return after
+
+
 def digest(tree: Tree) -> str:
     """Of all but the memory that processes share while they use the index."""
     found = hashlib.sha256()
@@ -63,8 +83,6 @@ def digest(tree: Tree) -> str:
 
 
 def try_cuts(directory: Path, every: int, variants: int, part: int, parts: int) -> Result:
-    from tests.faults.power.restart import Restart, write_tree
-
     recorded, layout, disks = load(directory)
     promises, result = Promises(), Result()
     with tempfile.TemporaryDirectory(dir=directory) as memory:
@@ -103,6 +121,7 @@ def cut(recording: Recording, every: int = 1, variants: int = 1, parts: int = 2)
 
 
 def main() -> None:
+    logging.disable(logging.WARNING)
     directory, *numbers = sys.argv[1:]
     result = try_cuts(Path(directory), *map(int, numbers))
     print(json.dumps({"disks": sorted(result.disks), "wrong": result.wrong, "mapped": sorted(result.mapped)}))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from itertools import islice
 from string import ascii_lowercase
 
 from gantry.errors import Cancelled, StatusError
@@ -114,10 +115,12 @@ def _sweep_old(
 ) -> None:
     """Compare numbers: of the old names, ``10000-`` sorts before ``9999-``. Lists every blob of the operation."""
     last = _parse_old_position(operation, committed)
-    for blob in without_gaps(seams.blobs.list(place + prefix, check=check)):
-        position = _parse_old_position(operation, blob.key.removeprefix(place))
-        if not position or position > last:
-            seams.blobs.delete(blob.key)
+    listed = without_gaps(seams.blobs.list(place + prefix, check=check))
+    positions = ((blob.key, _parse_old_position(operation, blob.key.removeprefix(place))) for blob in listed)
+    later = (key for key, position in positions if not position or position > last)
+    while keys := list(islice(later, _BATCHES)):
+        for error in seams.blobs.delete_all(keys).values():
+            raise error
 
 
 def _parse_old_position(operation: Operation, key: str) -> tuple[int, ...]:

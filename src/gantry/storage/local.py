@@ -14,7 +14,7 @@ import heapq
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,6 +22,7 @@ from gantry.errors import Aborted, InvalidArgument, NotFound, StatusError
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject, beat_again
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
+from gantry.storage.directory_syncs import sync_directories
 from gantry.storage.disks import FULL, Disk, translate_delete_error, translate_read_error
 from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
 from gantry.storage.removal import delete_each
@@ -237,8 +238,16 @@ class LocalBlobStore:
             while name := name.rpartition(b"/")[0]:
                 self._in_directory(name, os.rmdir)
 
+    def sync_names(self, directories: Collection[str]) -> None:
+        """Return when the disk knows which objects lie directly in these directories and in those above. Raises
+        Unavailable."""
+        try:
+            sync_directories(self.root, [os.fsencode(each) for each in directories])
+        except OSError as error:
+            raise self.disk.translate_sync_error(error) from None
+
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Remove every object below ``prefix`` whose key sorts after ``start_after``. Returns their number.
+        """Remove every object below ``prefix`` whose key sorts after ``start_after``, durably. Returns their number.
 
         Raises the error of one that cannot be removed, after all others are.
         """

@@ -10,7 +10,8 @@ from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.seams import MAIN
-from gantry.storage.contents import extents_of, find_crc32cs, read_tables
+from gantry.storage.contents import count_unlisted, extents_of, find_crc32cs, find_gaps, read_tables
+from gantry.storage.directory_syncs import sync_directories
 from gantry.storage.disks import SHORT, Disk, translate_delete_error
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
@@ -18,7 +19,6 @@ from gantry.storage.local import LocalBlobStore, LocalObject
 from gantry.storage.local_deletion import free_extents, group_by_segment
 from gantry.storage.local_extents import GONE, free_extent, free_locked, is_freed, open_extent, open_to_free
 from gantry.storage.local_writer import LocalWriter
-from gantry.storage.new_files import sync_directories
 from gantry.storage.own_files import open_own_file, translate_stored_error
 from gantry.storage.room import read_room
 from gantry.system_errors import describe_os_error
@@ -133,6 +133,10 @@ class LocalBlobs(LocalBlobStore):
             listed = [extent for table in read_tables(opened) for extent in extents_of(table)]
             return sum(is_freed(opened, extent.offset, extent.length) for extent in listed)
 
+    def count_unlisted(self, segment: str, named: Collection[str]) -> int:
+        with super().open(segment) as opened:
+            return count_unlisted(opened, [_inside(segment, key) for key in named])
+
     def list_store_ids(self) -> list[int]:
         return sorted({number for place in self.list_folders() for number in self.list_numbers(place)})
 
@@ -143,9 +147,11 @@ class LocalBlobs(LocalBlobStore):
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         if not live:
-            return self.delete(segment)
+            for error in self.delete_all([segment]).values():
+                raise error
+            return
         if segment in live:
-            return None
+            return
         kept = [_inside(segment, key) for key in live]
         try:
             fd = open_to_free(self.root, self._name(segment))
@@ -186,13 +192,11 @@ def _free_gaps(fd: int, segment: str, live: Collection[Extent]) -> None:
     opened = LocalObject(fd, segment)
     kept = [(each.offset, each.end) for each in live]
     kept += [(table.offset, align(table.end)) for table in read_tables(opened)]
-    start, busy = 0, None
-    for offset, end in (*sorted(kept), (align(opened.size), 0)):
-        if start < offset:
-            try:
-                free_locked(fd, start, offset, segment)
-            except Unavailable as error:
-                busy = error
-        start = max(start, end)
+    busy = None
+    for start, end in find_gaps(kept, opened.size):
+        try:
+            free_locked(fd, start, end, segment)
+        except Unavailable as error:
+            busy = error
     if busy is not None:
         raise busy

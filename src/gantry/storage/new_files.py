@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import secrets
 import threading
-from collections.abc import Collection
 from itertools import count
 
 from gantry.errors import StatusError
-from gantry.storage.beneath import create_beneath, open_directory
-from gantry.storage.durable import NotKept
+from gantry.storage.beneath import create_beneath
+from gantry.storage.directory_syncs import sync_directories
 from gantry.storage.local import LocalBlobStore
 
 logger = logging.getLogger(__name__)
@@ -66,31 +64,3 @@ class NewFiles:
             logger.warning("%s was not finished, but cannot be deleted: %s", key, error.message)
             return False
         return True
-
-
-def sync_directories(root: bytes, names: Collection[bytes]) -> None:
-    """Return when the names in these directories, and in those above them, are on disk. Raises NotKept."""
-    for directory in sorted({above for each in names for above in _climb(each)}, reverse=True):
-        try:
-            _sync_directory(root, directory)
-        except FileNotFoundError:
-            pass  # all that lay in it is deleted already
-        except OSError as error:
-            raise NotKept(error.errno, "the sync failed") from None
-
-
-def _climb(directory: bytes) -> list[bytes]:
-    """The directory and those above it, the root too."""
-    parts = directory.split(b"/") if directory else []
-    return [b"/".join(parts[:length]) for length in range(len(parts) + 1)]
-
-
-def _sync_directory(root: bytes, name: bytes) -> None:
-    fd = open_directory(root, name)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems keep names by themselves and have no such call
-            raise
-    finally:
-        os.close(fd)

@@ -29,6 +29,9 @@ class PlacedBlobStore:
     def count_freed(self, segment: str) -> int:
         return self._store(segment).count_freed(segment)
 
+    def count_unlisted(self, segment: str, named: Collection[str]) -> int:
+        return self._store(segment).count_unlisted(segment, named)
+
     def list_store_ids(self) -> list[int]:
         return sorted({number for store in self._places.values() for number in store.list_store_ids()})
 
@@ -75,6 +78,10 @@ class PlacedBlobStore:
             if store is None
             else store.delete_prefix(prefix, start_after, check)
         )
+
+    def sync_names(self, directories: Collection[str]) -> None:
+        for place, store in self._places.items():
+            store.sync_names([each for each in directories if f"{each}/".startswith(f"{place}/")])
 
     def missing_places(self) -> dict[str, str]:
         """The places whose disk is not there, or cannot be read: why, as a sentence to follow the name of the place."""

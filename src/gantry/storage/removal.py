@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Protocol
 
 from gantry.errors import StatusError, Unavailable
@@ -17,12 +17,15 @@ class Removable(Protocol):
 
     def delete(self, key: str) -> None: ...
 
+    def sync_names(self, directories: Collection[str]) -> None: ...
+
     def require_mounted(self) -> None: ...
 
 
 def delete_each(store: Removable, prefix: str, start_after: str, check: Check | None) -> int:
-    """``delete_prefix`` of a store: what cannot be removed, or listed, hinders nothing beside it."""
+    """``delete_prefix`` of a store, durable on return: what cannot be removed, or listed, hinders nothing beside it."""
     count, failed = 0, None
+    changed: set[str] = set()
     found = without_gaps(store.list(prefix, start_after, check=check))
     try:
         for entry in found:
@@ -31,6 +34,7 @@ def delete_each(store: Removable, prefix: str, start_after: str, check: Check | 
             try:
                 store.delete(entry.key)
                 count += 1
+                changed.add(entry.key.rpartition("/")[0])
             except StatusError as error:
                 if error.waits_for is not None:
                     raise
@@ -39,5 +43,6 @@ def delete_each(store: Removable, prefix: str, start_after: str, check: Check | 
         failed = failed or error
     if failed is not None:
         raise failed
+    store.sync_names(changed)
     store.require_mounted()
     return count

@@ -30,7 +30,7 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.seams import Check, OpenedObject
-from gantry.storage import beneath, local, local_listing
+from gantry.storage import beneath, durable, local, local_listing
 from gantry.storage.local import LocalBlobStore
 from gantry.system_errors import describe_os_error
 from tests.seams.blob_store_suite import KEYS, BlobStoreSuite, failing, fill, keys, read
@@ -432,7 +432,7 @@ def test_a_write_error_that_only_the_sync_tells_is_not_lost(
         raise OSError(errno.EIO, "Input/output error")
 
     store.put("a", [b"a"])
-    monkeypatch.setattr(local, "_syncfs", fails)
+    monkeypatch.setattr(local, "sync_file_system", fails)
     with pytest.raises(Unavailable, match="refused to keep"):
         store.flush()
     store.flush()  # nothing was written since
@@ -449,9 +449,9 @@ def test_the_kernel_that_refuses_to_keep_what_was_written(
             ctypes.set_errno(errno.EIO)
             return -1
 
-    monkeypatch.setattr(local.sys, "platform", "linux")
-    monkeypatch.setattr(local.ctypes, "CDLL", lambda *_, **__: Library)
-    monkeypatch.setattr(local, "_linux_syncfs", local._load_syncfs())
+    monkeypatch.setattr(durable.sys, "platform", "linux")
+    monkeypatch.setattr(durable.ctypes, "CDLL", lambda *_, **__: Library)
+    monkeypatch.setattr(durable, "_linux_syncfs", durable._load_syncfs())
     store.put("a", [b"a"])
     with pytest.raises(Unavailable, match="refused to keep"):
         store.flush()

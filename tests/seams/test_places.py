@@ -96,7 +96,7 @@ def test_a_flush_is_one_of_every_place_that_was_written_to(
     def fails(_fd: int) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("gantry.storage.local._syncfs", fails)
+    monkeypatch.setattr("gantry.storage.local.sync_file_system", fails)
     store.flush()
     for place in PLACES:
         store.put(f"{place}/a", [b""])

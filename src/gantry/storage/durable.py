@@ -58,6 +58,28 @@ def _load() -> Callable[[int, int, int, int], int] | None:
 _sync_file_range = _load()
 
 
+def sync_file_system(fd: int) -> None:
+    """Return when all that was written to the file system of a file is on disk. Raises OSError."""
+    if _linux_syncfs is None:
+        os.sync()
+    elif _linux_syncfs(fd) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _load_syncfs() -> Callable[[int], int] | None:
+    if not sys.platform.startswith("linux"):
+        return None
+    try:
+        call: Callable[[int], int] = ctypes.CDLL(None, use_errno=True).syncfs
+    except (OSError, AttributeError):
+        return None
+    return call
+
+
+_linux_syncfs = _load_syncfs()
+
+
 def most_file_bytes() -> int:
     """How large a file of this process may be; 0 for no limit but that of the file system."""
     most = resource.getrlimit(resource.RLIMIT_FSIZE)[0]

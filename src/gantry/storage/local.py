@@ -7,13 +7,11 @@ segment of more than 255 bytes) names no object.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import hashlib
 import heapq
 import os
 import stat
-import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +22,7 @@ from gantry.seams import Check, OpenedObject, beat_again
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
 from gantry.storage.directory_syncs import sync_directories
 from gantry.storage.disks import FULL, Disk, translate_delete_error, translate_read_error
+from gantry.storage.durable import sync_file_system
 from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
 from gantry.storage.removal import delete_each
 from gantry.storage.roots import find_root, identify_root, is_same_bucket
@@ -274,7 +273,7 @@ class LocalBlobStore:
         if self._watch is None:
             return
         try:
-            _syncfs(self._watch)
+            sync_file_system(self._watch)
         except OSError as error:
             raise self.disk.translate_sync_error(error) from None
         finally:
@@ -429,30 +428,3 @@ def write_all(fd: int, chunk: bytes) -> int:
     while view:
         view = view[os.write(fd, view) :]
     return len(chunk)
-
-
-def _load_syncfs() -> _Filler | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        function = ctypes.CDLL(None, use_errno=True).syncfs
-    except (OSError, AttributeError):
-        return None
-
-    def syncfs(fd: int) -> int:
-        if function(fd) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        return 0
-
-    return syncfs
-
-
-_linux_syncfs = _load_syncfs()
-
-
-def _syncfs(fd: int) -> None:
-    if _linux_syncfs is None:
-        os.sync()
-    else:
-        _linux_syncfs(fd)

@@ -236,7 +236,8 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
     index = open_index(directory.path)
     if directory.rebuilding:
-        index.generations.begin_rebuilding(find_mark(directory.places), *_find_numbers(blobs))
+        mark = find_mark(directory.places, index.generations.get().mark)
+        index.generations.begin_rebuilding(mark, *_find_numbers(blobs))
     index.database.witness = join(index.generations, directory.places)
     records = LocalStoreRecords(directory.places, index.segments.find_names)
     if not directory.rebuilding:

@@ -110,7 +110,7 @@ class BlobStore(Protocol):
     def delete(self, key: str) -> None: ...
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Raises Unavailable where not all objects could be listed, after all others are deleted."""
+        """Durable on return. Raises Unavailable where not all objects could be listed, after all others are deleted."""
         ...
 
     def flush(self) -> None:
@@ -223,6 +223,11 @@ class Blobs(BlobStore, Protocol):
 
     def count_freed(self, segment: str) -> int:
         """How many instances its tables of contents list that have been freed since. Raises NotFound, Unavailable."""
+        ...
+
+    def count_unlisted(self, segment: str, named: Collection[str]) -> int:
+        """How many bytes of a segment, in whole blocks, no table of contents lists, without those of the keys
+        ``named``: a table is damaged, or a crash came before they were flushed. Raises NotFound, Unavailable."""
         ...
 
     def list_store_ids(self) -> list[int]:

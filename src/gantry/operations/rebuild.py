@@ -28,6 +28,7 @@ MAX_NAMED = 100
 """Blobs that a summary names, of those that cannot be taken up; the others are counted."""
 
 _CHUNK = 200  # instances looked up in one query
+_UNLISTED = "a table of contents is damaged, or a write was interrupted: no table lists"
 
 
 class Blob(NamedTuple):
@@ -159,6 +160,8 @@ class _Restoration:
             for entry in self._seams.blobs.entries(segment):
                 extent = parse_extent(entry.key)
                 yield Blob(entry.key, extent.length if extent else 0, entry.uids)
+            if unlisted := self._seams.blobs.count_unlisted(segment, ()):
+                self._refuse(segment, f"{_UNLISTED} {unlisted} bytes; they stay")
         except StatusError as error:
             self._refuse(segment, error.message)
 

@@ -259,7 +259,7 @@ class LocalBlobStore:
                 self._in_directory(name, os.rmdir)
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Remove every object below ``prefix`` whose key sorts after ``start_after``. Returns their number.
+        """Remove every object below ``prefix`` whose key sorts after ``start_after``, durably. Returns their number.
 
         Raises the error of one that cannot be removed, after all others are.
         """

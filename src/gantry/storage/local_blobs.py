@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.seams import MAIN
-from gantry.storage.contents import extents_of, find_crc32cs, read_tables
+from gantry.storage.contents import count_unlisted, extents_of, find_crc32cs, read_tables
 from gantry.storage.disks import SHORT, Disk, translate_delete_error
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
@@ -127,7 +127,7 @@ class LocalBlobs(LocalBlobStore):
         try:
             sync_directories(self.root, {os.fsencode(each) for each in directories})
         except OSError as error:
-            raise self.disk.translate_write_error(error, "") from None
+            raise self.disk.translate_sync_error(error) from None
 
     def entries(self, segment: str) -> Iterator[Entry]:
         with super().open(segment) as opened:
@@ -148,6 +148,10 @@ class LocalBlobs(LocalBlobStore):
         with super().open(segment) as opened:
             listed = [extent for table in read_tables(opened) for extent in extents_of(table)]
             return sum(is_freed(opened, extent.offset, extent.length) for extent in listed)
+
+    def count_unlisted(self, segment: str, named: Collection[str]) -> int:
+        with super().open(segment) as opened:
+            return count_unlisted(opened, [_inside(segment, key) for key in named])
 
     def list_store_ids(self) -> list[int]:
         return sorted({number for place in self.list_folders() for number in self.list_numbers(place)})

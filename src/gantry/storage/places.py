@@ -29,6 +29,9 @@ class PlacedBlobStore:
     def count_freed(self, segment: str) -> int:
         return self._store(segment).count_freed(segment)
 
+    def count_unlisted(self, segment: str, named: Collection[str]) -> int:
+        return self._store(segment).count_unlisted(segment, named)
+
     def list_store_ids(self) -> list[int]:
         return sorted({number for store in self._places.values() for number in store.list_store_ids()})
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 import pytest
 
 from tests.faults.older import put_back
-from tests.faults.power.cuts import Result, count_cuts, cut, go_on
+from tests.faults.power.cuts import SHARED, Result, count_cuts, cut, find_unrecorded, go_on
 from tests.faults.power.recording import Recording, kill
 from tests.faults.power.scenes import (
     fill_buckets,
@@ -40,7 +40,7 @@ def require_all_kept(found: Result, disks: int) -> None:
     """``disks``: how many different ones there were at least."""
     assert found.wrong == [], "\n".join(found.wrong[:20])
     assert len(found.disks) >= disks
-    assert all(path.endswith("index.sqlite-shm") for path in found.mapped), "written through memory: not recorded"
+    assert all(path.endswith(SHARED) for path in found.mapped), "written through memory: not recorded"
 
 
 def test_cuts_while_everything_is_done(directory: Path) -> None:
@@ -49,6 +49,7 @@ def test_cuts_while_everything_is_done(directory: Path) -> None:
     fill_buckets(recording, 12)
     with recording.run() as client:
         run_all(client)
+    assert find_unrecorded(recording) == set()
     require_all_kept(cut(recording, every=12), 30)
 
 

@@ -28,6 +28,9 @@ from tests.faults.power.recording import Recording, load, settings_of
 from tests.faults.power.restart import Restart, write_tree
 
 Tree = dict[str, bytes | None]
+SHARED = "index.sqlite-shm"
+"""Memory that processes share while they use the index. SQLite makes it anew where nobody uses it."""
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -72,11 +75,27 @@ def go_on(recording: Recording, wanted: int, directory: Path) -> Recording:
     return after
 
 
+def find_unrecorded(recording: Recording) -> set[str]:
+    """Names of files that are others than the journal says: a change was made by a call that it does not know."""
+    _, _, disks = load(recording.directory)
+    for _ in list_cuts(recording.directory / "journal", disks, Promises()):
+        pass
+    said = disks.read(lambda: True)
+    found = {str(path.relative_to(recording.home)): path for path in recording.home.rglob("*")}
+    wrong = said.keys() ^ found.keys()
+    wrong |= {name for name in said.keys() & found.keys() if said[name] != _read(found[name])}
+    return {name for name in wrong if not name.endswith(SHARED)}
+
+
+def _read(path: Path) -> bytes | None:
+    return None if path.is_dir() else path.read_bytes()
+
+
 def digest(tree: Tree) -> str:
-    """Of all but the memory that processes share while they use the index."""
+    """Of all but SHARED."""
     found = hashlib.sha256()
     for name, content in sorted(tree.items()):
-        if not name.endswith("-shm"):
+        if not name.endswith(SHARED):
             data = b"directory" if content is None else hashlib.sha256(content).digest()
             found.update(name.encode() + b"\0" + data)
     return found.hexdigest()

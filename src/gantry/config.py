@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
 from gantry.checking.directory import Checked
 from gantry.durable_files import make_directory
-from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError
+from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError, Unavailable
 from gantry.executors import WorkerPool
 from gantry.findings import Finding, Kind
 from gantry.generations import find_mark, join, require_index, require_same_mark
@@ -263,8 +263,11 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
 def _find_numbers(blobs: Mapping[str, LocalBlobs]) -> tuple[int, int]:
     """The highest numbers of stores and of uploads that stand on the disks."""
     stores = [(place, number) for place, each in blobs.items() for number in each.list_numbers(place)]
-    uploads = [number for place, store in stores for number in blobs[place].list_numbers(f"{place}/{store}/stow")]
-    return max((number for _, number in stores), default=0), max(uploads, default=0)
+    highest = 0
+    for place, store in stores:
+        with suppress(Unavailable):  # the rebuild reports it
+            highest = max(highest, *blobs[place].list_numbers(f"{place}/{store}/stow"), 0)
+    return max((number for _, number in stores), default=0), highest
 
 
 def _name_place(place: str) -> str:

@@ -92,13 +92,17 @@ class Generations(Part):
     def begin_rebuilding(self, mark: str, stores: int = 0, uploads: int = 0) -> None:
         """Rows are made for blobs that have none. ``mark`` is that of the blobs, empty to keep the present one.
 
+        An index that has no store is not complete before the end, so that no server starts with it.
         ``stores`` and ``uploads`` are the highest numbers that stand on the disks: those that are given out from now on
         are beyond them. A store whose name nobody knows keeps its blobs.
         """
         with self.database.write() as connection:
             _jump(connection, dicom_store.name, stores)
             _jump(connection, upload.name, uploads)
-            connection.execute(update(generation).values({"rebuilding": True} | ({"mark": mark} if mark else {})))
+            is_new = connection.execute(select(dicom_store.c.id).limit(1)).first() is None
+            values = ({"rebuilding": True} if is_new else {}) | ({"mark": mark} if mark else {})
+            if values:
+                connection.execute(update(generation).values(values))
 
     def follow(self, commits: int, prefix_of: PrefixOf) -> None:
         """Go on beside blobs that ``commits`` transactions have written, of which this index does not know all.

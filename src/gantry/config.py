@@ -23,6 +23,7 @@ from gantry.durable_files import make_directory
 from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError, Unavailable
 from gantry.executors import WorkerPool
 from gantry.findings import Finding, Kind
+from gantry.generation_checks import find_missing_names, find_wrong_generations
 from gantry.generations import find_mark, join, require_index, require_same_mark
 from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
@@ -186,14 +187,20 @@ def open_checked(data: Path, reads: bool = False) -> Iterator[Checked]:
         blobs = PlacedBlobStore({place: LocalBlobs(root) for place, root in roots.items()})
         index = ReadOnlyIndex(ReadOnlyDatabase(data / "index.sqlite", is_used))
         try:
-            yield Checked(index, blobs, tuple(roots), is_used, reads, _list_marks(data))
+            yield Checked(index, blobs, tuple(roots), is_used, reads, _list_marks(data, index, roots))
         finally:
             index.close()
 
 
-def _list_marks(data: Path) -> tuple[Callable[[], Iterator[Finding]], ...]:
+def _list_marks(
+    data: Path, index: ReadOnlyIndex, places: Mapping[str, str]
+) -> tuple[Callable[[], Iterator[Finding]], ...]:
     """What finds wrong marks: one function for each kind of mark."""
-    return (lambda: (Finding(Kind.MARK_WRONG, str(data), wrong) for wrong in find_wrong_marks(data)),)
+    return (
+        lambda: (Finding(Kind.MARK_WRONG, str(data), wrong) for wrong in find_wrong_marks(data)),
+        lambda: find_wrong_generations(index, data / INDEX, places),
+        lambda: find_missing_names(index, places),
+    )
 
 
 @contextmanager

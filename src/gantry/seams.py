@@ -198,16 +198,13 @@ class Blobs(BlobStore, Protocol):
         """Delete blobs as ``delete`` does, durable on return; the errors of those that could not be deleted."""
         ...
 
-    def missing_places(self) -> dict[str, str]:
-        """Place → why it cannot be used: its disk is not mounted, or cannot be read. Empty where all are there."""
+    def find_absence(self, place: str = "") -> str:
+        """Why the directory of a place, or of any of them, is not there or cannot be read, to follow its name; "" where
+        it is."""
         ...
 
-    def full_places(self) -> dict[str, str]:
-        """Place → that its disk has no room for instances. Empty where all have."""
-        ...
-
-    def find_absence(self) -> str:
-        """Why the directory is not there, to follow its name; "" where it is."""
+    def find_shortage(self, place: str) -> str:
+        """That the disk of a place has no room for instances, as a sentence; "" where it has."""
         ...
 
     def entries(self, segment: str) -> Iterator[Entry]:

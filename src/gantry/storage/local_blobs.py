@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
-from gantry.seams import MAIN
 from gantry.storage.contents import count_unlisted, extents_of, find_crc32cs, read_tables
 from gantry.storage.disks import SHORT, Disk, translate_delete_error
 from gantry.storage.durable import sync_file
@@ -41,11 +40,7 @@ class LocalBlobs(LocalBlobStore):
         self._own_bytes = OWN_BYTES if shared else 0
         self._mark = mark
 
-    def missing_places(self) -> dict[str, str]:
-        why = self.find_absence()
-        return {MAIN: why} if why else {}
-
-    def find_absence(self) -> str:
+    def find_absence(self, place: str = "") -> str:
         """A disk may come back with another device number: where it has the mark, it is the same one."""
         if self._mark is None:
             return super().find_absence()
@@ -64,11 +59,11 @@ class LocalBlobs(LocalBlobStore):
         self.require_mounted()
         return LocalWriter(self, prefix, self._own_bytes)
 
-    def full_places(self) -> dict[str, str]:
+    def find_shortage(self, place: str) -> str:
         room = read_room(self.root)
         if room is None or room[0] >= room[1]:
-            return {}
-        return {MAIN: f"its disk is full: {room[0]:,} bytes are free, of which {room[1]:,} are left to the index"}
+            return ""
+        return f"its disk is full: {room[0]:,} bytes are free, of which {room[1]:,} are left to the index"
 
     def open(self, key: str) -> LocalObject:
         try:

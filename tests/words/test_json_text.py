@@ -1,0 +1,36 @@
+"""Numbers and limits in JSON of clients."""
+
+from __future__ import annotations
+
+import pytest
+
+from gantry.json_text import TooManyValues, charset_of, parse_json, require_few_values
+
+
+@pytest.mark.parametrize(("digits", "kind"), [(1, int), (32, int), (33, str), (5000, str)])
+def test_a_number_of_more_digits_than_any_value_has_stays_text(digits: int, kind: type) -> None:
+    """Python needs time that grows with their square."""
+    (found,) = parse_json(f"[{'7' * digits}]")
+    assert type(found) is kind and str(found) == "7" * digits
+
+
+@pytest.mark.parametrize("text", ["[1,2,3]", "[{},{}]", "[[[]]]", '{"a":1,"b":2}'])
+def test_values_are_counted_before_they_are_parsed(text: str) -> None:
+    count = sum(text.count(each) for each in ",[{")
+    require_few_values(text, count)
+    with pytest.raises(TooManyValues, match=f"more than {count - 1} values"):
+        require_few_values(text, count - 1)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "charset"),
+    [
+        ("application/json", ""),
+        ("application/json; charset=UTF-8", "UTF-8"),
+        ('application/json;boundary=x; CharSet = "latin-1"', "latin-1"),
+        ("application/json; charset='ascii'", "ascii"),
+        ("charset=utf-8", ""),
+    ],
+)
+def test_a_content_type_names_its_charset(content_type: str, charset: str) -> None:
+    assert charset_of(content_type) == charset

@@ -38,8 +38,8 @@ PARTS = {
     ),
     "from-json": Part(
         "dicom/from_json.py dicom/json_elements.py dicom/file_meta.py dicom/updating.py json_patch.py json_text.py",
-        "words/test_json_patch.py dicom/test_from_json.py dicom/test_json_elements.py dicom/test_updating.py "
-        "dicom/test_round_trips.py dicomweb/test_store_json.py dicomweb/test_update_metadata.py",
+        "words/test_json_patch.py words/test_json_text.py dicom/test_from_json.py dicom/test_json_elements.py "
+        "dicom/test_updating.py dicom/test_round_trips.py dicomweb/test_store_json.py dicomweb/test_update_metadata.py",
     ),
     "rewriting": Part(
         "dicom/rewriting.py dicom/transcoding.py dicom/file_meta.py",

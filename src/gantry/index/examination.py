@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine
@@ -39,8 +40,9 @@ class Examination:
 
     def run_short(self) -> None:
         """Examine an index of which it takes no time."""
-        if self._file is not None and os.path.getsize(self._file) <= _SHORT_BYTES:
-            self.run()
+        with suppress(OSError):  # then nothing is known of it, and whoever reads it meets the error
+            if self._file is not None and os.path.getsize(self._file) <= _SHORT_BYTES:
+                self.run()
 
     def run(self) -> None:
         """Examine the index if its time has come. Where it cannot be opened, what was found before stays."""

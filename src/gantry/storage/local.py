@@ -43,7 +43,11 @@ class LocalObject(OpenedObject):
 
     def __init__(self, fd: int, key: str) -> None:
         self.fd, self.key = fd, key
-        self._stat = os.fstat(fd)
+        try:
+            self._stat = os.fstat(fd)
+        except OSError:
+            os.close(fd)
+            raise
         self.size = self._stat.st_size
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -79,7 +83,10 @@ class LocalObject(OpenedObject):
 
     def check_whole(self, read: int) -> None:
         """Raises Aborted where fewer than ``size`` bytes were ``read``, or the file was written to since."""
-        now = os.fstat(self.fd)
+        try:
+            now = os.fstat(self.fd)
+        except OSError as error:
+            raise self.translate(error) from None
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise Aborted("was changed by another program while it was read")
         if read != self.size:
@@ -137,7 +144,11 @@ class LocalBlobStore:
         """A descriptor of the directory: what is made beneath it is never made below a mount point whose disk is away.
         Raises OSError, BucketAway, DiskAway."""
         fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        status = os.fstat(fd)
+        try:
+            status = os.fstat(fd)
+        except OSError:
+            os.close(fd)
+            raise
         if self._identity not in (None, (status.st_dev, status.st_ino)):
             os.close(fd)
             self.require_mounted()
@@ -181,6 +192,8 @@ class LocalBlobStore:
             with os.scandir(fd) as entries:
                 names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
                 found = heapq.nsmallest(limit, (name + b"/" for name in names if not name.startswith(TEMPORARY)))
+        except OSError as error:
+            raise self.disk.translate_read_error(error) from None
         finally:
             os.close(fd)
         return [f"{above}/{os.fsdecode(name)}" if above else os.fsdecode(name) for name in found]

@@ -75,9 +75,9 @@ def test_an_error_of_the_disk_leaves_no_descriptor(
 
 def test_a_file_that_cannot_be_looked_at_when_it_was_read(tmp_path: Path) -> None:
     (tmp_path / "1.dcm").write_bytes(b"x")
-    with LocalBlobStore(str(tmp_path)).open("1.dcm") as opened:
-        with mock.patch("os.fstat", side_effect=OSError(errno.EIO, "no")), pytest.raises(StatusError):
-            list(opened.chunks())
+    opened = LocalBlobStore(str(tmp_path)).open("1.dcm")
+    with opened, mock.patch("os.fstat", side_effect=OSError(errno.EIO, "no")), pytest.raises(StatusError):
+        list(opened.chunks())
 
 
 def test_an_index_that_cannot_be_looked_at(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
+from gantry.storage.extents import object_of
 from tests.faults.failing import Faults
 from tests.faults.kill import stored_keys
 from tests.faults.mixed.caller import Caller, Store
@@ -19,8 +20,6 @@ from tests.faults.scene import files, placed
 from tests.support.checked import findings
 from tests.support.server import GantryServer, counts
 from tests.support.web import JSON, uid_path
-
-from gantry.storage.extents import object_of
 
 _END_SECONDS = 60
 _LEFT = ("garbage", "upload")  # tables of what is still to be removed
@@ -68,7 +67,7 @@ def _check_operations(server: GantryServer, callers: Sequence[Caller]) -> None:
             callers[0].check_words(str(done.get("error", "")), done["name"])
 
 
-# Instances --------------------------------------------------------------------------------------------------------------
+# Instances -----------------------------------------------------------------------------------------------------------
 
 
 def _read_back(caller: Caller, place: Store) -> dict[Uids, Content]:
@@ -128,7 +127,7 @@ def _uids_of(path: Path, directory: Path) -> Uids:
     return study, series, name.removesuffix(".dcm")
 
 
-# What is left -----------------------------------------------------------------------------------------------------------
+# What is left --------------------------------------------------------------------------------------------------------
 
 
 def _places(server: GantryServer) -> dict[str, Path]:

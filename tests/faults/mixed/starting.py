@@ -172,7 +172,7 @@ def cancel(caller: Caller) -> None:
         require(allowed, f"cancel: {answer.status} {answer.text}")
 
 
-# The private store and dataset ------------------------------------------------------------------------------------------
+# The private store and dataset ---------------------------------------------------------------------------------------
 
 
 def delete_store(caller: Caller) -> None:

@@ -29,7 +29,7 @@ def make_new(caller: Caller) -> Content:
     return Content(version, choose_size(caller, version))
 
 
-# Storing ------------------------------------------------------------------------------------------------------------
+# Storing -------------------------------------------------------------------------------------------------------------
 
 
 def store(caller: Caller) -> None:
@@ -124,7 +124,7 @@ def _maybe_stored(content: Content) -> Callable[[Held], list[Held]]:
     return lambda held: [held, content] if held is None else [held, *_stored(content, True)(held)]
 
 
-# Changing and deleting ------------------------------------------------------------------------------------------------
+# Changing and deleting -----------------------------------------------------------------------------------------------
 
 
 def patch(caller: Caller) -> None:
@@ -165,7 +165,7 @@ def delete(caller: Caller) -> None:
             state.change("DELETE, unknown", lambda held: [held, None])
 
 
-# Reading --------------------------------------------------------------------------------------------------------------
+# Reading -------------------------------------------------------------------------------------------------------------
 
 
 def retrieve(caller: Caller) -> None:

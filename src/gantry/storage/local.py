@@ -48,7 +48,11 @@ class LocalObject(OpenedObject):
 
     def __init__(self, fd: int, key: str) -> None:
         self.fd, self.key = fd, key
-        self._stat = os.fstat(fd)
+        try:
+            self._stat = os.fstat(fd)
+        except OSError:
+            os.close(fd)
+            raise
         self.size = self._stat.st_size
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -84,7 +88,10 @@ class LocalObject(OpenedObject):
 
     def check_whole(self, read: int) -> None:
         """Raises Aborted where fewer than ``size`` bytes were ``read``, or the file was written to since."""
-        now = os.fstat(self.fd)
+        try:
+            now = os.fstat(self.fd)
+        except OSError as error:
+            raise self.translate(error) from None
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise Aborted("was changed by another program while it was read")
         if read != self.size:

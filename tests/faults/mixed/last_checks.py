@@ -31,6 +31,11 @@ def check_all(server: GantryServer, callers: Sequence[Caller], journal: Journal,
         caller.is_journaled = False
     journal.write("checks", "all operations are done")
     _check_operations(server, callers)
+    for caller in callers:
+        for (
+            started
+        ) in caller.started:  # of those whose names nobody knows anything may be done, and nothing comes later
+            started.drop()
     stores = [(callers, callers[0].common), *(([caller], caller.private) for caller in callers)]
     for number, (owners, place) in enumerate(stores):
         known = {uids: content for owner in owners for uids, content in _read_back(owner, place).items()}
@@ -62,7 +67,7 @@ def _check_operations(server: GantryServer, callers: Sequence[Caller]) -> None:
             callers[0].check_words(str(done.get("error", "")), done["name"])
 
 
-# Instances --------------------------------------------------------------------------------------------------------------
+# Instances -----------------------------------------------------------------------------------------------------------
 
 
 def _read_back(caller: Caller, place: Store) -> dict[Uids, Content]:
@@ -122,7 +127,7 @@ def _uids_of(path: Path, directory: Path) -> Uids:
     return study, series, name.removesuffix(".dcm")
 
 
-# What is left -----------------------------------------------------------------------------------------------------------
+# What is left --------------------------------------------------------------------------------------------------------
 
 
 def _places(server: GantryServer) -> dict[str, Path]:

@@ -237,9 +237,10 @@ class Blobs(BlobStore, Protocol):
 class StoreRecords(Protocol):
     """Keeps the names of stores beside their blobs."""
 
-    def keep(self, store_ids: Collection[int]) -> None:
-        """Return when the names of these stores can be found without the index. Raises ResourceExhausted,
-        PermissionDenied, Unavailable."""
+    def keep(self, store_ids: Collection[int], place: str) -> None:
+        """Return when the names of these stores can be found without the index, beside the blobs of a place: before
+        the first of them is written there. No other place has a part in it. Raises ResourceExhausted, PermissionDenied,
+        Unavailable."""
         ...
 
     def forget(self, store_id: int) -> None:
@@ -250,7 +251,7 @@ class StoreRecords(Protocol):
 class NoRecords:
     """Where nobody asks for the names."""
 
-    def keep(self, store_ids: Collection[int]) -> None: ...
+    def keep(self, store_ids: Collection[int], place: str) -> None: ...
 
     def forget(self, store_id: int) -> None: ...
 

@@ -224,7 +224,13 @@ class Blobs(BlobStore, Protocol):
         ...
 
     def list_store_ids(self) -> list[int]:
-        """The numbers of the stores that have a directory of blobs, sorted."""
+        """The numbers of the stores that have a directory of blobs, sorted. What lies beside the directories of places
+        is none of ours, and not looked at."""
+        ...
+
+    def list_numbers(self, prefix: str) -> list[int]:
+        """The directories directly below ``prefix``, without ``/`` at its end, whose names are numbers that the index
+        gives to stores and uploads. Raises Unavailable."""
         ...
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:

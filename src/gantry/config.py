@@ -248,10 +248,11 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     index.database.witness = join(index.generations, directory.places)
     records = LocalStoreRecords(directory.places, index.segments.find_names)
     if not directory.rebuilding:
-        try:
-            records.keep(index.segments.list_stores())
-        except StatusError as error:  # a full disk: the names are kept before the next blob at the latest
-            logger.warning("the names of the DICOM stores cannot be kept now: %s", error.message)
+        for place in directory.places:
+            try:
+                records.keep(index.segments.list_stores(), place)
+            except StatusError as error:  # a full disk: the names are kept before the next blob there at the latest
+                logger.warning("the names of the DICOM stores cannot be kept in %s now: %s", place, error.message)
     return Seams(
         index=index,
         blobs=PlacedBlobStore(blobs),

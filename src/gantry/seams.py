@@ -228,7 +228,13 @@ class Blobs(BlobStore, Protocol):
         ...
 
     def list_store_ids(self) -> list[int]:
-        """The numbers of the stores that have a directory of blobs, sorted."""
+        """The numbers of the stores that have a directory of blobs, sorted. What lies beside the directories of places
+        is none of ours, and not looked at."""
+        ...
+
+    def list_numbers(self, prefix: str) -> list[int]:
+        """The directories directly below ``prefix``, without ``/`` at its end, whose names are numbers that the index
+        gives to stores and uploads. Raises Unavailable."""
         ...
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
@@ -241,9 +247,10 @@ class Blobs(BlobStore, Protocol):
 class StoreRecords(Protocol):
     """Keeps the names of stores beside their blobs."""
 
-    def keep(self, store_ids: Collection[int]) -> None:
-        """Return when the names of these stores can be found without the index. Raises ResourceExhausted,
-        PermissionDenied, Unavailable."""
+    def keep(self, store_ids: Collection[int], place: str) -> None:
+        """Return when the names of these stores can be found without the index, beside the blobs of a place: before
+        the first of them is written there. No other place has a part in it. Raises ResourceExhausted, PermissionDenied,
+        Unavailable."""
         ...
 
     def forget(self, store_id: int) -> None:
@@ -254,7 +261,7 @@ class StoreRecords(Protocol):
 class NoRecords:
     """Where nobody asks for the names."""
 
-    def keep(self, store_ids: Collection[int]) -> None: ...
+    def keep(self, store_ids: Collection[int], place: str) -> None: ...
 
     def forget(self, store_id: int) -> None: ...
 

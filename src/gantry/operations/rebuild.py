@@ -93,15 +93,22 @@ def _restore_store(seams: Seams, found: StoreSummary, names: dict[int, DicomStor
     name = present.get(found.store_id, names.get(found.store_id))
     deleted = (found.store_id in present or found.store_id in names) and name is None
     found.name = str(name or "")
+    newer = max((number for number, other in names.items() if other == name), default=0)
+    another = f"give another name with --store {found.store_id}=projects/…/dicomStores/…"
     if deleted:
         found.problem = "the store was deleted"
     elif name is None:
         found.problem = f"its name is not known; give it with --store {found.store_id}=projects/…/dicomStores/…"
+    elif found.store_id not in present and newer > found.store_id:
+        found.problem = (
+            f"DICOM store {name} exists already, as store {newer}: this one was deleted before, or was made beside an "
+            f"index that was replaced by an older one. To take it up, {another}"
+        )
     elif found.store_id not in present:
         try:
             seams.index.restoration.restore_store(found.store_id, name)
         except AlreadyExists as error:
-            found.problem = f"{error.message}; give another name with --store {found.store_id}=projects/…/dicomStores/…"
+            found.problem = f"{error.message}; {another}"
     return not found.problem
 
 

@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
+from gantry.resources import BlobStorageClass
+from gantry.seams import MAIN
 from gantry.storage.contents import count_unlisted, extents_of, find_crc32cs, read_tables
 from gantry.storage.disks import SHORT, Disk, translate_delete_error
 from gantry.storage.durable import sync_file
@@ -24,6 +26,7 @@ from gantry.storage.roots import identify
 from gantry.system_errors import describe_os_error
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,18}")
+_PLACES = (MAIN, *(each.value for each in BlobStorageClass))
 _MOST_NUMBER = 1 << 62  # half of what the index can hold: it gives out none so high
 
 
@@ -149,10 +152,9 @@ class LocalBlobs(LocalBlobStore):
             return count_unlisted(opened, [_inside(segment, key) for key in named])
 
     def list_store_ids(self) -> list[int]:
-        return sorted({number for place in self.list_folders() for number in self.list_numbers(place)})
+        return sorted({number for place in _PLACES for number in self.list_numbers(place)})
 
     def list_numbers(self, prefix: str) -> list[int]:
-        """The directories below ``prefix`` whose names are numbers, as the index gives them to stores and uploads."""
         names = (folder.rstrip("/").rpartition("/")[2] for folder in self.list_folders(prefix, sys.maxsize))
         return [int(name) for name in names if _NUMBER.fullmatch(name) and int(name) < _MOST_NUMBER]
 

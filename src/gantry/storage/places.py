@@ -37,7 +37,10 @@ class PlacedBlobStore:
         return self._store(segment).count_unlisted(segment, named)
 
     def list_store_ids(self) -> list[int]:
-        return sorted({number for store in self._places.values() for number in store.list_store_ids()})
+        return sorted({number for place, store in self._places.items() for number in store.list_numbers(place)})
+
+    def list_numbers(self, prefix: str) -> list[int]:
+        return self._store(prefix).list_numbers(prefix)
 
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None

@@ -108,7 +108,8 @@ PARTS = {
     "iam": Part("iam/*.py api/iam.py", "iam/test_conditions.py iam/test_policies.py iam"),
     "methods": Part(
         "api/methods.py api/method.py api/paths.py",
-        "words/test_routes.py test_coverage.py iam/test_matrix.py api/test_paths.py api/test_discovery.py api/test_every_method.py",
+        "words/test_routes.py test_coverage.py iam/test_matrix.py api/test_paths.py "
+        "api/test_discovery.py api/test_every_method.py",
     ),
 }
 

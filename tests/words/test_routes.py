@@ -6,7 +6,8 @@ import pytest
 
 from gantry.api import methods
 from gantry.api.methods import instead_of, route
-from gantry.errors import NotFound
+from gantry.api.paths import page_path, segments_of
+from gantry.errors import InvalidArgument, NotFound
 
 STORES = "projects/p/locations/l/datasets/d/dicomStores"
 STUDY = f"{STORES}/s/dicomWeb/studies/1"
@@ -90,3 +91,38 @@ def test_what_pages_do_has_a_name_for_the_audit_log() -> None:
     ]
     preview = methods.PREVIEW_IMPORT
     assert (preview.id, preview.permission) == ("datasets.dicomStores.previewImport", "healthcare.dicomStores.import")
+
+
+@pytest.mark.parametrize(
+    ("raw", "segments", "of_page"),
+    [
+        (b"/v1/a%3Ab", ["v1", "a:b"], ["a:b"]),
+        (b"/console/x/", ["console", "x", ""], ["x"]),
+        (b"/console/", ["console", ""], []),
+        (b"/", [""], []),
+        (b"/v1/%C3%A9", ["v1", "é"], ["é"]),
+    ],
+)
+def test_segments_are_decoded_one_by_one(raw: bytes, segments: list[str], of_page: list[str]) -> None:
+    scope = {"raw_path": raw, "path": "/not/this"}
+    assert (segments_of(scope), page_path(scope)) == (segments, of_page)
+    assert segments_of({"path": raw.decode()}) == segments
+
+
+@pytest.mark.parametrize(
+    ("raw", "error"),
+    [
+        (b"/v1/a/../b", NotFound),
+        (b"/v1/%2E%2e", NotFound),
+        (b"/v1/./b", NotFound),
+        (b"/v1//b", NotFound),
+        (b"/v1/a//", NotFound),
+        (b"/v1/a%2Fb", InvalidArgument),
+        (b"/v1/a%00", InvalidArgument),
+        (b"/v1/a%0Ab", InvalidArgument),
+        (b"/v1/%FF", InvalidArgument),
+    ],
+)
+def test_a_path_that_others_would_read_in_another_way_is_refused(raw: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        segments_of({"raw_path": raw, "path": "/"})

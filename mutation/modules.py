@@ -73,7 +73,8 @@ PARTS = {
     ),
     "operations": Part(
         "operations/*.py rests.py backoff.py operation_state.py",
-        "words/test_filter_file.py words/test_waits.py seams/test_batches.py seams/test_sweeps.py "
+        "words/test_filter_file.py words/test_waits.py seams/test_batches.py seams/test_idle_runner.py "
+        "seams/test_sweeps.py seams/test_one_instance.py "
         "seams/test_unsure_commits.py seams/test_reading_filters.py api/test_operations_*.py "
         "api/test_dicom_stores_import.py api/test_dicom_stores_export.py api/test_nothing_matches.py "
         "api/test_dicom_stores_set_blob_storage_settings.py faults/test_rests.py faults/test_change_of_class.py "
@@ -107,7 +108,8 @@ PARTS = {
     "iam": Part("iam/*.py api/iam.py", "iam/test_conditions.py iam/test_policies.py iam"),
     "methods": Part(
         "api/methods.py api/method.py api/paths.py",
-        "test_coverage.py iam/test_matrix.py api/test_paths.py api/test_discovery.py api/test_every_method.py",
+        "words/test_routes.py test_coverage.py iam/test_matrix.py api/test_paths.py "
+        "api/test_discovery.py api/test_every_method.py",
     ),
 }
 

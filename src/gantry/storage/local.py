@@ -84,7 +84,10 @@ class LocalObject(OpenedObject):
         return stat.S_ISREG(self._stat.st_mode)
 
     def close(self) -> None:
-        os.close(self.fd)
+        """Safe to call twice: the number may belong to another file by then."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def check_whole(self, read: int) -> None:
         """Raises Aborted where fewer than ``size`` bytes were ``read``, or the file was written to since."""

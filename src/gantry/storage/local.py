@@ -92,10 +92,13 @@ class LocalObject(OpenedObject):
     def check_whole(self, read: int) -> None:
         """Raises Aborted where fewer than ``size`` bytes were ``read``, or the file was written to since."""
         try:
-            now = os.fstat(self.fd)
+            now, then = os.fstat(self.fd), self._stat
         except OSError as error:
             raise self.translate(error) from None
-        if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
+        # The time of a change of the file's data cannot be set back. One that lost its name, or got another, has a new
+        # one too, and the same bytes.
+        is_touched = now.st_ctime_ns != then.st_ctime_ns and now.st_nlink == then.st_nlink
+        if is_touched or (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
             raise Aborted("was changed by another program while it was read")
         if read != self.size:
             raise Aborted(f"only {read} of {self.size} bytes could be read")

@@ -171,3 +171,8 @@ def test_roles_of_the_settings_have_permissions_that_there_are() -> None:
             Roles({name: []})
     with pytest.raises(InvalidArgument, match=re.escape("there is no permission 'healthcare.datasets.fly'")):
         Roles({CUSTOM: ["healthcare.datasets.get", "healthcare.datasets.fly"]})
+
+
+def test_a_caller_is_the_same_with_whatever_token() -> None:
+    assert principal("user:a@b", (), "one", 1.0) == principal("user:A@B", (), "two", 2.0)
+    assert principal("user:a@b") != principal("user:a@b", ["group:g"])

@@ -3,14 +3,17 @@ start works and leaves nothing behind. What the disks hold after a cut says ``po
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 import pytest
 
 from tests.faults.older import put_back
-from tests.faults.power.cuts import Result, cut
+from tests.faults.power.cuts import SHARED, Result, count_cuts, cut, find_unrecorded, go_on
 from tests.faults.power.recording import Recording, kill
 from tests.faults.power.scenes import (
     fill_buckets,
@@ -37,7 +40,7 @@ def require_all_kept(found: Result, disks: int) -> None:
     """``disks``: how many different ones there were at least."""
     assert found.wrong == [], "\n".join(found.wrong[:20])
     assert len(found.disks) >= disks
-    assert all(path.endswith("index.sqlite-shm") for path in found.mapped), "written through memory: not recorded"
+    assert all(path.endswith(SHARED) for path in found.mapped), "written through memory: not recorded"
 
 
 def test_cuts_while_everything_is_done(directory: Path) -> None:
@@ -46,6 +49,7 @@ def test_cuts_while_everything_is_done(directory: Path) -> None:
     fill_buckets(recording, 12)
     with recording.run() as client:
         run_all(client)
+    assert find_unrecorded(recording) == set()
     require_all_kept(cut(recording, every=12), 30)
 
 
@@ -105,7 +109,34 @@ def test_a_cut_at_any_step_of_an_upgrade(directory: Path, layout: str) -> None:
     recording = Recording(directory, layout)
     held = fill_older(recording)
     with recording.run(held) as client:
-        for store, instances in held.items():
+        for store in held:
             store_each(client, store, "1.7", range(6))
             client.delete(store, "1.6/1.6.0")
     require_all_kept(cut(recording, variants=3), 100)
+
+
+def is_all_done(data: Path) -> bool:
+    """No operation, lot, garbage or deleted store is left."""
+    with closing(sqlite3.connect(data / "index.sqlite")) as index:
+        counts = ("operation WHERE end_time IS NULL", "upload", "garbage", "dicom_store WHERE deleted")
+        return not any(index.execute(f"SELECT count(*) FROM {each}").fetchone()[0] for each in counts)
+
+
+@pytest.mark.slow
+def test_a_second_cut_while_a_start_does_what_the_first_has_left(directory: Path) -> None:
+    """At six moments of requests and operations, and then at each step of the start that follows."""
+    (directory / "first").mkdir()
+    first = Recording(directory / "first")
+    fill_buckets(first, 40)
+    with first.run() as client:
+        run_operations(client, 40)
+        run_requests(client)
+    count, disks = count_cuts(first), 0
+    for number in range(count // 8, count, count // 7):
+        second = go_on(first, number, Path(mkdtemp(dir=directory)))
+        with second.run() as client:
+            client.server.wait_until(partial(is_all_done, second.home / "data"))
+        found = cut(second)
+        require_all_kept(found, 3)
+        disks += len(found.disks)
+    assert disks >= 60

@@ -337,3 +337,27 @@ def test_an_unreadable_part_hides_no_checksum_that_stands_elsewhere(blobs: Local
         counting = Counting(opened, range(table.offset, table.offset + 16))
         with pytest.raises(Unavailable):
             contents.find_crc32cs(counting, [extent_of(made[0][0])])
+
+
+# Bytes that no table lists --------------------------------------------------------------------------------------------
+
+
+def test_bytes_that_no_table_lists_are_counted(blobs: LocalBlobs, root: Path) -> None:
+    writer = blobs.writer(PREFIX)
+    first = [writer.put([instance(5000, seed)], uids(seed))[0] for seed in range(3)]
+    writer.flush()
+    second, _ = writer.put([instance(3000)], uids(4))
+    segment = extent_of(second).segment
+    assert blobs.count_unlisted(segment, ()) == 4096, "it was not flushed"
+    assert blobs.count_unlisted(segment, [second]) == 0
+    writer.flush()
+    writer.close()
+    blobs.delete(first[1])
+    assert blobs.count_unlisted(segment, ()) == 0
+    with blobs.open(segment) as opened:
+        offset = next(iter(contents.read_tables(opened))).offset
+    with (root / segment).open("r+b") as file:
+        file.seek(offset + 40)
+        file.write(b"\0\0\0\0")
+    assert blobs.count_unlisted(segment, ()) == 2 * 8192 + 4096, "a freed one is none"
+    assert blobs.count_unlisted(segment, first) == 4096, "the table itself"

@@ -35,6 +35,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     source = open_bucket(seams, operation, pattern.bucket, "read", pattern.prefix)
     source_uri = f"gs://{pattern.bucket}/"
     place = seams.place_of(operation.request["storage_class"])
+    seams.records.keep([operation.store_id], place)
 
     def directory(number: int) -> str:
         return f"{place}/{batch_prefix(operation, number)}"

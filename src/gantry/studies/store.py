@@ -37,6 +37,14 @@ class _TooManyUnreadable(InvalidArgument):
     """The request does not contain instances."""
 
 
+class _NotWritten(Exception):
+    """The instance was read, but not written."""
+
+    def __init__(self, instance: Instance, error: StatusError) -> None:
+        super().__init__(error.message)
+        self.instance, self.error = instance, error
+
+
 def _read_start(chunks: Iterator[bytes]) -> tuple[list[bytes], bool]:
     """The first megabyte or so, and whether that was all."""
     held: list[bytes] = []
@@ -133,6 +141,9 @@ class _Request:
             if item.problem is not None:
                 raise item.problem
             read = self._write(item)
+        except _NotWritten as failed:
+            self._refuse(failed.error, _make_refused(failed.instance, failed.error.status))
+            return
         except StatusError as error:
             self._refuse(error, Refused("", "", Status(error.code, f"{item.name}: {error.message}")))
             return
@@ -151,7 +162,10 @@ class _Request:
         if ended:
             data = b"".join(held)
             read = identify(Held(data), "", len(data), _CLASS, item.name)
-            return read.at(self.writer.put((data,), read.instance.uids)[0])
+            try:
+                return read.at(self.writer.put((data,), read.instance.uids)[0])
+            except StatusError as error:
+                raise _NotWritten(read.instance, error) from error
         key, size = self.writer.put(chain(held, chunks))
         try:
             with self.seams.blobs.open(key) as blob:

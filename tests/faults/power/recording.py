@@ -11,7 +11,7 @@ from pathlib import Path
 from gantry.settings.loading import Settings
 from tests.faults.power.client import Client, hold
 from tests.faults.power.disk import Disks
-from tests.faults.power.journal import Journal
+from tests.faults.power.journal import Journal, Json
 from tests.support.server import GantryServer
 
 DISKS = ("", "near", "buckets", "data/blobs")
@@ -38,6 +38,7 @@ class Recording:
         self.directory, self.layout = directory, layout
         self.home = directory / "home"
         self.sources: dict[str, tuple[str, bytes]] = {}
+        self.notes: list[Json] = []  # what was promised before
         (self.home / "buckets" / "out").mkdir(parents=True)
 
     def put(self, name: str, path: str, data: bytes) -> None:
@@ -59,6 +60,8 @@ class Recording:
         with (self.directory / "disks").open("wb") as file:
             pickle.dump((self.home, self.layout, Disks(roots)), file)
         journal = Journal(self.directory / "journal", roots)
+        for note in self.notes:
+            journal.note(note)
         hold(journal, held or {})
         server = self.start(journal.env)
         try:

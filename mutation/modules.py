@@ -105,7 +105,10 @@ PARTS = {
         "api/multipart.py api/accept.py",
         "dicomweb/test_multipart.py dicomweb/test_accept.py dicomweb/test_store.py dicomweb/test_retrieve.py",
     ),
-    "iam": Part("iam/*.py api/iam.py", "iam/test_conditions.py iam/test_policies.py iam"),
+    "iam": Part(
+        "iam/*.py api/iam.py",
+        "words/test_policies.py iam/test_conditions.py iam/test_policies.py api/test_without_effect.py iam",
+    ),
     "methods": Part(
         "api/methods.py api/method.py api/paths.py",
         "words/test_routes.py test_coverage.py iam/test_matrix.py api/test_paths.py "

@@ -18,7 +18,7 @@ from gantry.dicom.open_source import read_instance
 from gantry.dicom.part10 import read_header, read_header_bytes
 from gantry.dicom.rewriting import place_elements, require_same, rewrite
 from gantry.dicom.traversal import Scope, read_steps
-from gantry.errors import Internal, InvalidArgument
+from gantry.errors import FailedPrecondition, Internal, InvalidArgument
 
 
 def item(content: bytes) -> bytes:
@@ -126,3 +126,23 @@ def test_stray_delimiters_between_items_are_passed_over() -> None:
     sequence, name = data_set.elements()
     assert [len(list(each.elements())) for each in data_set.read_items(sequence)] == [1, 1]
     assert name.tag == 0x00100010
+
+
+def test_fragments_get_a_head_without_a_length() -> None:
+    """Pixels of a compressed file whose heads have no VR, as some writers leave them."""
+    fragments = pack("<HHI", 0xFFFE, 0xE000, 0) + pack("<HHI", 0xFFFE, 0xE000, 4) + b"abcd"
+    end = pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    old = DataSet(pack("<HHI", 0x7FE0, 0x0010, 0xFFFFFFFF) + fragments + end, IMPLICIT_LE)
+    placed = place_elements(old)
+    made = b"".join(rewrite(old, placed, {}, EXPLICIT_LE))
+    assert made == pack("<HH2s2xI", 0x7FE0, 0x0010, b"OB", 0xFFFFFFFF) + fragments + end
+    require_same(old, placed, {}, DataSet(made, EXPLICIT_LE))
+
+
+def test_a_sequence_whose_items_cannot_be_told_apart_stays_as_it_is_in_its_own_encoding() -> None:
+    broken = element(0x0008, 0x1032, b"SQ", bytes(range(1, 9)))
+    old = DataSet(broken + NAME, EXPLICIT_LE)
+    placed = place_elements(old)
+    assert b"".join(rewrite(old, placed, {}, EXPLICIT_LE)) == broken + NAME
+    with pytest.raises(FailedPrecondition, match="cannot be told apart"):
+        rewrite(old, placed, {}, IMPLICIT_LE)

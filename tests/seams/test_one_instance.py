@@ -414,6 +414,36 @@ def test_every_operation(seams: Seams, tmp_path: Path, verb: str, good: type) ->
     assert "the server's log" in found[2].status.message and "main/" not in found[2].status.message
 
 
+@pytest.mark.parametrize("verb", ["export", "copy", "patch"])
+@pytest.mark.parametrize("error", [DiskAway("away"), NoRoom("full")])
+def test_what_passes_ends_the_call_and_is_no_failure(
+    seams: Seams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, verb: str, error: StatusError
+) -> None:
+    """The operation waits for it; a Failure would be final."""
+    whole = Blobs.open
+
+    def open_(blobs: Blobs, key: str) -> Any:
+        if key == Blobs.bad:
+            raise error
+        return whole(blobs, key)
+
+    monkeypatch.setattr(Blobs, "open", open_)
+    with pytest.raises(type(error)):
+        outcomes(seams, tmp_path, verb)
+
+
+def test_an_instance_whose_bytes_are_not_as_many_as_its_row_says_is_not_exported(seams: Seams, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    out = LocalBlobStore(str(tmp_path / "out"))
+    items = stored(seams)
+    items[1] = items[1]._replace(size=items[1].size + 8)
+    found = export_batch(items, blobs=seams.blobs, destination=out, prefix="p/", form=AS_THEY_ARE)
+    assert [each.status.code if each else None for each in found] == [None, Code.DATA_LOSS, None, None, None]
+    assert sorted(each.key for each in out.list()) == sorted(
+        f"p/{'/'.join(item.uids)}.dcm" for item in items if item is not items[1]
+    )
+
+
 # Retrieval ------------------------------------------------------------------------------------------------------------
 
 

@@ -222,6 +222,10 @@ class DataLoss(StatusError):
     code, http = Code.DATA_LOSS, 500
 
 
+class Unreadable(DataLoss):
+    """The disk cannot give stored bytes back now; it may be able to later."""
+
+
 class Unauthenticated(StatusError):
     code, http = Code.UNAUTHENTICATED, 401
 

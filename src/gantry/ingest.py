@@ -24,6 +24,7 @@ from gantry.errors import (
     Status,
     StatusError,
     Unavailable,
+    Unreadable,
 )
 from gantry.operations.batch_writers import item_prefix
 from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance, Uids
@@ -198,7 +199,7 @@ def _ingest(found: ObjectMeta, resource: str, source: BlobStore, writer: BlobWri
 def _compare(blobs: Blobs, pair: Pair) -> bool:
     """Bytes that differ from the stored ones are refused only where those are what was stored.
 
-    Stored bytes that the disk cannot read now count as lost for as many bytes alone: they may be readable later.
+    Stored bytes that the disk cannot give back now count as lost for as many bytes alone: they may be readable later.
     """
     new = _open_new(blobs, pair.new)
     with new:
@@ -206,8 +207,8 @@ def _compare(blobs: Blobs, pair: Pair) -> bool:
             if _have_same_bytes(blobs, new, pair):
                 return True
             damage = find_damage(blobs, pair.stored, pair.size, pair.uids)
-        except DataLoss:
-            if new.size != pair.size and _has_size(blobs, pair):
+        except Unreadable:
+            if new.size != pair.size:
                 return False
             raise
     if damage:
@@ -221,14 +222,6 @@ def _open_new(blobs: Blobs, key: str) -> OpenedObject:
         return blobs.open(key)
     except (DataLoss, NotFound) as error:
         raise Unavailable(f"the new bytes cannot be read: {error.what}") from None
-
-
-def _has_size(blobs: Blobs, pair: Pair) -> bool:
-    try:
-        with open_stored(blobs, pair.stored, pair.size):
-            return True
-    except StatusError:
-        return False
 
 
 def _have_same_bytes(blobs: Blobs, new: OpenedObject, pair: Pair) -> bool:

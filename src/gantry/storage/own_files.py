@@ -9,15 +9,16 @@ from __future__ import annotations
 import errno
 import os
 
-from gantry.errors import DataLoss, NotFound, PermissionDenied, StatusError, Unavailable
+from gantry.errors import DataLoss, NotFound, PermissionDenied, StatusError, Unavailable, Unreadable
 from gantry.storage.beneath import open_beneath
 from gantry.storage.disks import READABLE, translate_read_error
 from gantry.storage.local import LocalObject
 from gantry.system_errors import describe_os_error
 
 _READ = os.O_RDONLY | os.O_NONBLOCK
-_DAMAGED = (errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO), errno.ELOOP, errno.EMLINK)
-"""The disk or the file system has lost them, or a link stands in their place."""
+_UNREADABLE = (errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO))
+_LINK = (errno.ELOOP, errno.EMLINK)
+"""A link stands in their place."""
 
 
 class OwnFile(LocalObject):
@@ -38,8 +39,9 @@ def open_own_file(root: bytes, name: bytes, key: str) -> OwnFile:
 
 def translate_stored_error(error: OSError) -> StatusError:
     """NotFound where nothing is there, DataLoss where the disk cannot give it back, else Unavailable."""
-    if error.errno in _DAMAGED:
-        return DataLoss(f"its bytes cannot be read ({describe_os_error(error)})")
+    if error.errno in (*_UNREADABLE, *_LINK):
+        kind = Unreadable if error.errno in _UNREADABLE else DataLoss
+        return kind(f"its bytes cannot be read ({describe_os_error(error)})")
     translated = translate_read_error(error)
     if isinstance(translated, PermissionDenied):
         return Unavailable("the server may not read its own file of this instance", advice=READABLE)

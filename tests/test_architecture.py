@@ -55,6 +55,7 @@ LAYERS = {
         "listening",
         "server",
         "demo",
+        "generation_checks",
         "generations",
         "client.",
         "settings.",

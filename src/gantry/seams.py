@@ -110,7 +110,7 @@ class BlobStore(Protocol):
     def delete(self, key: str) -> None: ...
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Raises Unavailable where not all objects could be listed, after all others are deleted."""
+        """Durable on return. Raises Unavailable where not all objects could be listed, after all others are deleted."""
         ...
 
     def flush(self) -> None:
@@ -177,8 +177,8 @@ class Blobs(BlobStore, Protocol):
     (``storage.extents``): ``open`` opens what it names, ``delete`` frees exactly that and nothing beside it, and raises
     Unavailable while somebody reads it. The key of a segment itself deletes it with all that it holds.
 
-    ``open``, and reading what it has opened, raise DataLoss where the disk cannot read the bytes; NotFound says that
-    nothing is there.
+    ``open``, and reading what it has opened, raise Unreadable where the disk cannot read the bytes now, and another
+    DataLoss where something else stands in their place; NotFound says that nothing is there.
     """
 
     def writer(self, prefix: str) -> BlobWriter:
@@ -198,16 +198,13 @@ class Blobs(BlobStore, Protocol):
         """Delete blobs as ``delete`` does, durable on return; the errors of those that could not be deleted."""
         ...
 
-    def missing_places(self) -> dict[str, str]:
-        """Place → why it cannot be used: its disk is not mounted, or cannot be read. Empty where all are there."""
+    def find_absence(self, place: str = "") -> str:
+        """Why the directory of a place, or of any of them, is not there or cannot be read, to follow its name; "" where
+        it is."""
         ...
 
-    def full_places(self) -> dict[str, str]:
-        """Place → that its disk has no room for instances. Empty where all have."""
-        ...
-
-    def find_absence(self) -> str:
-        """Why the directory is not there, to follow its name; "" where it is."""
+    def find_shortage(self, place: str) -> str:
+        """That the disk of a place has no room for instances, as a sentence; "" where it has."""
         ...
 
     def entries(self, segment: str) -> Iterator[Entry]:
@@ -225,8 +222,19 @@ class Blobs(BlobStore, Protocol):
         """How many instances its tables of contents list that have been freed since. Raises NotFound, Unavailable."""
         ...
 
+    def count_unlisted(self, segment: str, named: Collection[str]) -> int:
+        """How many bytes of a segment, in whole blocks, no table of contents lists, without those of the keys
+        ``named``: a table is damaged, or a crash came before they were flushed. Raises NotFound, Unavailable."""
+        ...
+
     def list_store_ids(self) -> list[int]:
-        """The numbers of the stores that have a directory of blobs, sorted."""
+        """The numbers of the stores that have a directory of blobs, sorted. What lies beside the directories of places
+        is none of ours, and not looked at."""
+        ...
+
+    def list_numbers(self, prefix: str) -> list[int]:
+        """The directories directly below ``prefix``, without ``/`` at its end, whose names are numbers that the index
+        gives to stores and uploads. Raises Unavailable."""
         ...
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
@@ -239,9 +247,10 @@ class Blobs(BlobStore, Protocol):
 class StoreRecords(Protocol):
     """Keeps the names of stores beside their blobs."""
 
-    def keep(self, store_ids: Collection[int]) -> None:
-        """Return when the names of these stores can be found without the index. Raises ResourceExhausted,
-        PermissionDenied, Unavailable."""
+    def keep(self, store_ids: Collection[int], place: str) -> None:
+        """Return when the names of these stores can be found without the index, beside the blobs of a place: before
+        the first of them is written there. No other place has a part in it. Raises ResourceExhausted, PermissionDenied,
+        Unavailable."""
         ...
 
     def forget(self, store_id: int) -> None:
@@ -252,7 +261,7 @@ class StoreRecords(Protocol):
 class NoRecords:
     """Where nobody asks for the names."""
 
-    def keep(self, store_ids: Collection[int]) -> None: ...
+    def keep(self, store_ids: Collection[int], place: str) -> None: ...
 
     def forget(self, store_id: int) -> None: ...
 

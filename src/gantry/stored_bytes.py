@@ -51,7 +51,7 @@ def find_damage(blobs: Blobs, key: str, size: int, uids: Uids, written: int | No
         if found != uids:
             return f"its bytes are those of another instance: {path_of(found)}"
         written = blobs.read_crc32cs([key])[key] if written == UNKNOWN else written
-        if written is not None and _sum(opened) != written:
+        if written is not None and read_crc32c(opened) != written:
             return OTHER_SUM
     return ""
 
@@ -77,10 +77,11 @@ class WrittenSums:
 def require_as_written(opened: OpenedObject, written: int | None) -> None:
     """Read all bytes of an instance; raises DataLoss where they do not have the CRC32C ``written``."""
     if written is not None:
-        require_sum(_sum(opened), written)
+        require_sum(read_crc32c(opened), written)
 
 
-def _sum(opened: OpenedObject) -> int:
+def read_crc32c(opened: OpenedObject) -> int:
+    """The CRC32C of all bytes of an object."""
     crc = 0
     for chunk in opened.chunks():
         crc = google_crc32c.extend(crc, chunk)

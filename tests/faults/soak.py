@@ -1,9 +1,9 @@
 """Callers, failing disks and dying processes at once, seed after seed: ``python -m tests.faults.soak``.
 
-    ./run soak                     # 10 minutes, from a seed that the clock chooses
-    ./run soak --minutes 480       # a night
-    ./run soak --seed 17           # one seed again
-    ./run soak --seed 1 --seeds 200
+./run soak                     # 10 minutes, from a seed that the clock chooses
+./run soak --minutes 480       # a night
+./run soak --seed 17           # one seed again
+./run soak --seed 1 --seeds 200
 """
 
 from __future__ import annotations
@@ -49,12 +49,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
 def _run(seed: int) -> bool:
     directory, begun = Path(tempfile.mkdtemp(prefix=f"soak-{seed}-")), time.monotonic()
     try:
-        run_seed(directory / "seed", seed)
+        summary = run_seed(directory / "seed", seed)
     except Contradiction as error:
         print(f"{error}\nIts directory: {directory}. To run it again: ./run soak --seed {seed}", flush=True)
         return False
     directory.rmdir()
-    print(f"seed {seed}: clean, {time.monotonic() - begun:.1f} s", flush=True)
+    print(f"seed {seed}: clean, {time.monotonic() - begun:.1f} s; {summary}", flush=True)
     return True
 
 

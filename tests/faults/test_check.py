@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from gantry.checking import directory
+from gantry.config import open_checked
 from gantry.findings import Kind
 from gantry.header_packs import pack, unpack
 from gantry.index.sql import SqlIndex
@@ -276,6 +277,62 @@ def test_marks_of_places(home: Path, data: Path) -> None:
     assert [found.kind for found in findings(data)] == [Kind.MARK_WRONG]
 
 
+def generation(home: Path, place: str) -> Path:
+    return (home / "data" / "blobs" if place == "main" else home / "cheap") / f"{place}.generation"
+
+
+@pytest.mark.parametrize("place", ["main", "ARCHIVE"])
+@pytest.mark.parametrize("damage", ["gone", "of another index", "of a newer index", "cut"])
+def test_blobs_that_are_not_those_of_the_index(home: Path, data: Path, place: str, damage: str) -> None:
+    mark = generation(home, place)
+    text = mark.read_text()
+    if damage == "gone":
+        mark.unlink()
+    elif damage == "cut":
+        mark.write_text(text[:20])
+    elif damage == "of another index":
+        mark.write_text("0" * 32 + text[32:])
+    else:
+        mark.write_text(f"{text[:33]}{999_999:020d}\n")
+    (found,) = findings(data)
+    assert (found.kind, found.resource) == (Kind.MARK_WRONG, str(mark))
+    if damage == "of a newer index":
+        assert "999,999 transactions" in found.message
+
+
+def test_a_rebuild_that_has_not_ended_is_found(data: Path) -> None:
+    change(data, "UPDATE generation SET rebuilding = 1")
+    (found,) = findings(data)
+    assert found.kind is Kind.MARK_WRONG and "rebuild" in found.message
+
+
+@pytest.mark.parametrize("place", ["main", "ARCHIVE"])
+@pytest.mark.parametrize("line", ["", '{"store": 1, "deleted": true}', '{"store": 1, "name": "projects/p"}'])
+def test_a_store_whose_name_is_not_kept_beside_its_blobs(home: Path, data: Path, place: str, line: str) -> None:
+    generation(home, place).with_suffix(".stores").write_text(line)
+    (found,) = findings(data)
+    assert found.kind is Kind.MARK_WRONG and "store 1" in found.message
+
+
+def test_a_store_without_blobs_needs_no_name(home: Path, data: Path) -> None:
+    change(data, "INSERT INTO dicom_store (dataset_id, store, settings) VALUES (1, 'new', '{}')")
+    check_clean(data)
+
+
+def test_an_entry_that_a_lookup_of_the_index_has_lost(data: Path) -> None:
+    name, ((sql,),) = "study_patient", read(data, "SELECT sql FROM sqlite_master WHERE name = 'study_patient'")
+    rename = "UPDATE sqlite_master SET sql = '{}' WHERE name = '{}'"
+    change(data, "PRAGMA writable_schema = ON", rename.format(f"{sql} WHERE id < 0", name))
+    change(data, f"REINDEX {name}", "PRAGMA writable_schema = ON", rename.format(sql, name))
+    found = findings(data)
+    assert {each.kind for each in found} == {Kind.INDEX_DAMAGED} and name in found[0].message
+
+
+def test_a_text_that_is_damaged_is_found_and_the_rest_is_checked(data: Path) -> None:
+    change(data, "UPDATE dicom_store SET settings = CAST(x'7b7dff' AS TEXT)")
+    assert [(each.kind, each.resource) for each in findings(data)] == [(Kind.INDEX_DAMAGED, "dicom_store 1")]
+
+
 # Beside a server ------------------------------------------------------------------------------------------------------
 
 
@@ -359,3 +416,25 @@ def test_a_table_of_contents_that_is_damaged(data: Path) -> None:
         file.seek(at + 24)
         file.write(b"\xff" * 8)
     assert {found.kind for found in findings(data)} == {Kind.SEGMENT_WRONG}
+
+
+@pytest.mark.parametrize("walk", ["walk_packs", "walk_segments"])
+def test_the_log_of_the_index_can_begin_anew_while_a_check_reads(busy: House, walk: str) -> None:
+    with open_checked(busy.data) as checked:
+        found = getattr(checked.index.checks, walk)()
+        next(found)
+        with sqlite3.connect(busy.data / "index.sqlite") as connection:
+            (is_busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        connection.close()
+        assert not is_busy
+        found.close()
+
+
+def test_what_was_deleted_since_a_check_began_is_no_finding(busy: House) -> None:
+    with open_checked(busy.data) as checked:
+        packs = checked.index.checks.walk_packs()
+        next(packs)
+        for study in {each.study_instance_uid for each in busy.seams.index.instances.walk_store(1)}:
+            busy.seams.index.deletion.delete_below(STORE, ResourcePath(study), "v1", Method.DELETE_STUDY)
+        sweep_garbage(busy.seams)
+        assert not any(pack.users for pack in packs)

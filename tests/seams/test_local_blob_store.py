@@ -836,8 +836,10 @@ def test_folders_lie_directly_below_a_prefix(tmp_path: Path) -> None:
         store.put(key, [b"x"])
     assert store.list_folders() == ["a-/", "a/", "d e/", "éa/"]
     assert store.list_folders("a/") == ["a/c/"]
-    assert store.list_folders("a/c/") == ["a/c/e/"]
+    assert store.list_folders("a/c/") == store.list_folders("a/c") == ["a/c/e/"]
     assert store.list_folders(limit=2) == ["a-/", "a/"]
+    store.put("aX/X/1", [b"x"])
+    assert store.list_folders("aX/") == ["aX/X/"]
     assert store.list_folders("a/b/") == store.list_folders("none/") == store.list_folders("a.dcm/") == []
 
 
@@ -967,3 +969,21 @@ def test_an_object_of_a_bucket_that_is_away_is_not_missing(
         bucket.head("a/b")
     with pytest.raises(BucketAway, match="bucket gs://b"):
         bucket.list_folders("a/")
+
+
+def test_a_directory_that_another_one_replaces_while_it_is_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its names are those of the first: what is there now would be missed without a word."""
+    monkeypatch.setattr(local_listing, "SLICE", 1)
+    store = LocalBlobStore(str(tmp_path))
+    for name in ("a", "b", "c"):
+        store.put(f"d/{name}", [b"1"])
+    found = store.list("d/")
+    assert next(found).key == "d/a"
+    (tmp_path / "d").rename(tmp_path / "e")
+    (tmp_path / "d").mkdir()
+    for name in ("b", "x"):
+        store.put(f"d/{name}", [b"1"])
+    with pytest.raises(Unavailable):
+        list(found)

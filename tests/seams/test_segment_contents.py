@@ -136,6 +136,29 @@ def test_a_table_that_no_writer_makes_is_none(blobs: LocalBlobs, content: bytes)
         assert list(contents.read_tables(opened)) == []
 
 
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        (b'0,100,"1","2","3",7', 1),
+        (b'0,100,1,"2","3",7', 0),
+        (b'0,100,"1",2,"3",7', 0),
+        (b'0,100,"1","2",null,7', 0),
+        (b'1,100,"1","2","3",7', 0),
+        (b'0,4096,"1","2","3",7', 1),
+        (b'0,4097,"1","2","3",7', 0),
+        (b'0,0,"1","2","3",7', 0),
+        (b'0,100,"1","2","3"', 0),
+    ],
+)
+def test_each_row_of_a_table_is_a_range_before_it_with_three_uids(blobs: LocalBlobs, row: bytes, found: int) -> None:
+    content = b'{"version":1,"segment":"main/a.seg","offset":4096,"entries":[[%b]]}' % row
+    payload = contents.zstandard.ZstdCompressor().compress(content)
+    head = contents._HEAD.pack(contents.MAGIC, len(payload), google_crc32c.value(payload))
+    blobs.put("main/a.seg", [b"\1" * 4096 + head + payload])
+    with blobs.open("main/a.seg") as opened:
+        assert sum(len(table.entries) for table in contents.read_tables(opened)) == found
+
+
 def test_tables_inside_of_instances_are_not_even_read(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them may say that it is as long as the rest of the segment."""
     block = contents._HEAD.pack(contents.MAGIC, 1 << 20, 0).ljust(ALIGNMENT, b"\1")
@@ -314,3 +337,27 @@ def test_an_unreadable_part_hides_no_checksum_that_stands_elsewhere(blobs: Local
         counting = Counting(opened, range(table.offset, table.offset + 16))
         with pytest.raises(Unavailable):
             contents.find_crc32cs(counting, [extent_of(made[0][0])])
+
+
+# Bytes that no table lists --------------------------------------------------------------------------------------------
+
+
+def test_bytes_that_no_table_lists_are_counted(blobs: LocalBlobs, root: Path) -> None:
+    writer = blobs.writer(PREFIX)
+    first = [writer.put([instance(5000, seed)], uids(seed))[0] for seed in range(3)]
+    writer.flush()
+    second, _ = writer.put([instance(3000)], uids(4))
+    segment = extent_of(second).segment
+    assert blobs.count_unlisted(segment, ()) == 4096, "it was not flushed"
+    assert blobs.count_unlisted(segment, [second]) == 0
+    writer.flush()
+    writer.close()
+    blobs.delete(first[1])
+    assert blobs.count_unlisted(segment, ()) == 0
+    with blobs.open(segment) as opened:
+        offset = next(iter(contents.read_tables(opened))).offset
+    with (root / segment).open("r+b") as file:
+        file.seek(offset + 40)
+        file.write(b"\0\0\0\0")
+    assert blobs.count_unlisted(segment, ()) == 2 * 8192 + 4096, "a freed one is none"
+    assert blobs.count_unlisted(segment, first) == 4096, "the table itself"

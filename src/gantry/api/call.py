@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +15,7 @@ from gantry.api.access import ANYBODY, Access, Caller
 from gantry.api.body import Body
 from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
+from gantry.api.looking import Look
 from gantry.api.parameters import Pair, by_name, drop_system
 from gantry.errors import Code, NotAcceptable
 from gantry.iam.policies import Principal
@@ -78,7 +79,7 @@ class Context:
     directory of the installed viewer. ``access`` is None if callers are not authenticated, ``audit`` if no audit log is
     written. ``most_operations`` of a project may run at a time, 0 for any number. ``pace`` is how fast clients must
     send a body; ``proxies`` are trusted to name their clients. ``accept_without_effect`` names the fields that are kept
-    although nothing is done with them.
+    although nothing is done with them. ``looks`` are what ``/readyz`` looks at, by part.
     """
 
     seams: Seams
@@ -98,6 +99,7 @@ class Context:
     accept_without_effect: tuple[str, ...] = ()
     sweep: Callable[[], None] = lambda: None
     waiting: Callable[[int], Waiting | None] = lambda number: None
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,12 +226,11 @@ def answer_value(call: Call, make: Callable[[], Value], content_type: str, etag:
         status = 200 if wanted is None else 206
         if wanted is not None:
             headers["content-range"] = f"bytes {start}-{start + length - 1}/{value.size}"
-        if length <= _WHOLE:
-            data = b"".join(read_pieces(value, start, length))
-            return Answer(data, content_type, status, headers)
     except BaseException:
         value.close()
         raise
+    if length <= _WHOLE:
+        return Answer(b"".join(read_pieces(value, start, length)), content_type, status, headers)
     headers["content-length"] = str(length)
     return Answer(read_pieces(value, start, length), content_type, status, headers)
 

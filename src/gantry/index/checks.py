@@ -1,40 +1,49 @@
-"""What ``gantry check`` reads of the index. Each call sees one moment of it, whatever a server writes meanwhile."""
+"""What ``gantry check`` reads of the index, whatever a server writes meanwhile.
+
+Each query sees one moment of it. No moment is kept for long: SQLite could not begin its write-ahead log anew meanwhile
+(sqlite.org/wal.html), which would grow beside the server.
+"""
 
 # ruff: noqa: S608 - queries are made of the constants of these modules alone
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
-from operator import itemgetter
 
 from sqlalchemy import Connection
 
-from gantry.findings import Finding, Kind
+from gantry.findings import Finding
 from gantry.index.check_counts import ALIVE, find_wrong_counts
+from gantry.index.check_damage import find_damage
 from gantry.index.check_files import find_unclaimed
 from gantry.index.check_rows import find_overlaps, find_wrong_rows
 from gantry.index.check_terms import find_wrong_terms
 from gantry.index.garbage import Garbage
+from gantry.index.generations import Generations
 from gantry.index.instances import Instances
-from gantry.index.read_only import ReadOnlyDatabase
+from gantry.index.read_only import ReadOnlyDatabase, one_moment
 from gantry.index.segments import Segments
 from gantry.index_protocols.checks import Extents, PackUser, PackUsers
 
-_MOST_DAMAGE = 100  # lines of SQLite: one damaged page can make thousands
-# Sorted on the disk by SQLite: there is no index for either, and the whole of it may not fit in memory.
+# Sorted by SQLite, in tables of the connection alone that it keeps on the disk: there is no index for either. They are
+# filled by one statement, and read afterwards one by one, together with what the rows say then.
 _PACK_USERS = """
-    SELECT pack_id, pack_number, study_instance_uid, series_instance_uid, sop_instance_uid
-    FROM instance JOIN series ON series.id = series_id JOIN study ON study.id = series.study_id
-    WHERE pack_id IS NOT NULL ORDER BY pack_id, pack_number
+    INSERT INTO found SELECT pack_id, series_id, sop_instance_uid FROM instance
+    WHERE pack_id IS NOT NULL ORDER BY 1, 2, 3
 """
 _PACK = f"SELECT data, series_id = 0 OR series_id IN (SELECT id FROM series WHERE store_id {ALIVE}) FROM header_pack "
 _EXTENTS = f"""
-    SELECT segment.id, key, segment.store_id, sealed, segment_offset, size,
-    study_instance_uid, series_instance_uid, sop_instance_uid
-    FROM segment JOIN instance ON segment_id = segment.id
-    JOIN series ON series.id = series_id JOIN study ON study.id = series.study_id
-    WHERE segment.store_id {ALIVE} ORDER BY segment.id, segment_offset
+    INSERT INTO found SELECT segment_id, series_id, sop_instance_uid FROM instance
+    JOIN segment ON segment.id = segment_id WHERE segment.store_id {ALIVE} ORDER BY 1, 2, 3
 """
+_SEGMENT = "SELECT key, store_id, sealed FROM segment WHERE id = ?"
+_NEXT = "SELECT min(number) FROM found WHERE number > ?"
+_UIDS = """
+    study_instance_uid, series_instance_uid, sop_instance_uid
+    FROM found JOIN instance USING (series_id, sop_instance_uid)
+    JOIN series ON series.id = series_id JOIN study ON study.id = series.study_id WHERE found.number = ? AND
+"""
+_USERS = f"SELECT coalesce(pack_number, -1), {_UIDS} pack_id = found.number ORDER BY 1"
+_PLACES = f"SELECT segment_offset, size, {_UIDS} segment_id = found.number ORDER BY 1"
 
 
 class Checks:
@@ -45,47 +54,62 @@ class Checks:
 
     def find_damage(self) -> Iterator[Finding]:
         with self.database.read() as connection:
-            for (line,) in connection.exec_driver_sql(f"PRAGMA quick_check({_MOST_DAMAGE})"):
-                if line != "ok":
-                    yield Finding(Kind.INDEX_DAMAGED, "index.sqlite", str(line).replace("\n", " ")[:300])
+            yield from find_damage(connection)
 
     def find_wrong_counts(self) -> Iterator[Finding]:
-        return self._in_snapshot(find_wrong_counts)
+        return self._in_snapshots(find_wrong_counts)
 
     def find_wrong_rows(self) -> Iterator[Finding]:
-        return self._in_snapshot(find_wrong_rows)
+        return self._in_snapshots(find_wrong_rows)
 
     def find_overlaps(self) -> Iterator[Finding]:
-        return self._in_snapshot(find_overlaps)
+        return self._in_snapshots(find_overlaps)
 
     def find_wrong_terms(self) -> Iterator[Finding]:
-        return self._in_snapshot(find_wrong_terms)
+        with self.database.read_snapshot() as connection:
+            yield from find_wrong_terms(connection)
 
     def walk_packs(self) -> Iterator[PackUsers]:
-        with self.database.read_snapshot() as connection:
-            for number, rows in groupby(connection.exec_driver_sql(_PACK_USERS), itemgetter(0)):
-                users = [PackUser(-1 if row[1] is None else row[1], (row[2], row[3], row[4])) for row in rows]
-                found = connection.exec_driver_sql(f"{_PACK} WHERE id = ?", (number,)).one_or_none()
-                yield (
-                    PackUsers(number, None, users, True)
-                    if found is None
-                    else PackUsers(number, found[0], users, bool(found[1]))
-                )
+        with self.database.read() as connection:
+            for number in _walk(connection, _PACK_USERS):
+                with one_moment(connection):
+                    rows = connection.exec_driver_sql(_USERS, (number,)).all()
+                    found = connection.exec_driver_sql(f"{_PACK} WHERE id = ?", (number,)).one_or_none()
+                users = [PackUser(row[0], (row[1], row[2], row[3])) for row in rows]
+                if found is not None:
+                    yield PackUsers(number, found[0], users, bool(found[1]))
+                elif users:
+                    yield PackUsers(number, None, users, True)
 
     def walk_segments(self) -> Iterator[Extents]:
-        with self.database.read_snapshot() as connection:
-            for (_, key, store_id, sealed), rows in groupby(
-                connection.exec_driver_sql(_EXTENTS), itemgetter(0, 1, 2, 3)
-            ):
-                yield Extents(key, store_id, bool(sealed), [(row[4], row[5], (row[6], row[7], row[8])) for row in rows])
+        with self.database.read() as connection:
+            for number in _walk(connection, _EXTENTS):
+                with one_moment(connection):
+                    rows = connection.exec_driver_sql(_PLACES, (number,)).all()
+                    found = connection.exec_driver_sql(_SEGMENT, (number,)).one_or_none()
+                if found is not None:
+                    places = [(row[0], row[1], (row[2], row[3], row[4])) for row in rows]
+                    yield Extents(found[0], found[1], bool(found[2]), places)
 
     def find_unclaimed(self, objects: Sequence[str]) -> set[str]:
         with self.database.read_snapshot() as connection:
             return find_unclaimed(connection, objects)
 
-    def _in_snapshot(self, find: Callable[[Connection], Iterator[Finding]]) -> Iterator[Finding]:
-        with self.database.read_snapshot() as connection:
+    def _in_snapshots(self, find: Callable[[Connection], Iterator[Finding]]) -> Iterator[Finding]:
+        """Each of its queries sees one moment."""
+        with self.database.read() as connection:
             yield from find(connection)
+
+
+def _walk(connection: Connection, fill: str) -> Iterator[int]:
+    """Fill the table ``found``; the numbers in it, in order, without a statement that stays open meanwhile."""
+    connection.exec_driver_sql("DROP TABLE IF EXISTS temp.found")
+    columns = "number, series_id, sop_instance_uid"
+    connection.exec_driver_sql(f"CREATE TEMP TABLE found ({columns}, PRIMARY KEY ({columns})) WITHOUT ROWID")
+    connection.exec_driver_sql(fill)
+    last: int | None = -1
+    while (last := connection.exec_driver_sql(_NEXT, (last,)).scalar()) is not None:
+        yield last
 
 
 class ReadOnlyIndex:
@@ -97,6 +121,7 @@ class ReadOnlyIndex:
         self.instances = Instances(database)
         self.segments = Segments(database)
         self.garbage = Garbage(database)
+        self.generations = Generations(database)
 
     def close(self) -> None:
         self.database.engine.dispose()

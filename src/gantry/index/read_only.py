@@ -28,7 +28,9 @@ class ReadOnlyDatabase(Database):
         uri = f"file:{quote(str(path))}?mode=ro" + ("&immutable=1" if alone else "")
 
         def connect() -> sqlite3.Connection:
-            return sqlite3.connect(uri, uri=True, timeout=WAIT, check_same_thread=False)
+            made = sqlite3.connect(uri, uri=True, timeout=WAIT, check_same_thread=False)
+            made.text_factory = lambda data: data.decode(errors="replace")  # ``check_damage`` finds what is damaged
+            return made
 
         options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT", "poolclass": QueuePool, "pool_size": 4}
         self.engine = self.writer = create_engine("sqlite://", creator=connect, **options)
@@ -58,14 +60,20 @@ class ReadOnlyDatabase(Database):
     @contextmanager
     def read_snapshot(self) -> Iterator[Connection]:
         """All that is read in the block is of one moment. Raises Unavailable."""
-        with self.read() as connection:
-            connection.exec_driver_sql("BEGIN")
-            try:
-                yield connection
-            finally:
-                connection.exec_driver_sql("ROLLBACK")
+        with self.read() as connection, one_moment(connection):
+            yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         raise FailedPrecondition("this index is only read")
         yield
+
+
+@contextmanager
+def one_moment(connection: Connection) -> Iterator[None]:
+    """All that a connection reads in the block is of one moment."""
+    connection.exec_driver_sql("BEGIN")
+    try:
+        yield
+    finally:
+        connection.exec_driver_sql("ROLLBACK")

@@ -24,6 +24,7 @@ def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check =
     """
     storage_class = operation.request["storage_class"]
     place = seams.place_of(storage_class)
+    seams.records.keep([operation.store_id], place)
     copy = partial(copy_batch, blobs=seams.blobs, place=place)
 
     tries = Tries(seams)

@@ -113,6 +113,35 @@ def _search(opened: OpenedObject, start: int, segment: str) -> Iterator[Table]:
         raise failed
 
 
+def count_unlisted(opened: OpenedObject, named: Collection[Extent]) -> int:
+    """Bytes of a segment, in whole blocks, that are part of no table, are listed by none, and are not in the extents
+    ``named``. Zeros count as nothing: they were freed, or never written."""
+    covered = [(extent.offset, extent.end) for extent in named]
+    for table in read_tables(opened):
+        covered += [(extent.offset, extent.end) for extent in extents_of(table)]
+        covered.append((table.offset, align(table.end)))
+    gaps = find_gaps(covered, opened.size)
+    return sum(
+        _count_data(opened, at, min(at + _WINDOW, end)) for start, end in gaps for at in range(start, end, _WINDOW)
+    )
+
+
+def find_gaps(covered: Collection[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """The ranges of a segment of ``size`` bytes, in whole blocks, that lie in none of the ``covered``."""
+    start = 0
+    for offset, end in (*sorted(covered), (align(size), 0)):
+        if start < offset:
+            yield start, offset
+        start = max(start, end)
+
+
+def _count_data(opened: OpenedObject, start: int, end: int) -> int:
+    window = opened.read_at(start, end - start)
+    if not window.strip(b"\0"):
+        return 0
+    return ALIGNMENT * sum(any(window[at : at + ALIGNMENT]) for at in range(0, len(window), ALIGNMENT))
+
+
 def _candidates(opened: OpenedObject) -> Iterator[int]:
     for start in range(0, opened.size, _WINDOW):
         yield from _find_candidates(opened, start)

@@ -48,7 +48,11 @@ class LocalObject(OpenedObject):
 
     def __init__(self, fd: int, key: str) -> None:
         self.fd, self.key = fd, key
-        self._stat = os.fstat(fd)
+        try:
+            self._stat = os.fstat(fd)
+        except OSError:
+            os.close(fd)
+            raise
         self.size = self._stat.st_size
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -80,11 +84,17 @@ class LocalObject(OpenedObject):
         return stat.S_ISREG(self._stat.st_mode)
 
     def close(self) -> None:
-        os.close(self.fd)
+        """Safe to call twice: the number may belong to another file by then."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def check_whole(self, read: int) -> None:
         """Raises Aborted where fewer than ``size`` bytes were ``read``, or the file was written to since."""
-        now = os.fstat(self.fd)
+        try:
+            now = os.fstat(self.fd)
+        except OSError as error:
+            raise self.translate(error) from None
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise Aborted("was changed by another program while it was read")
         if read != self.size:
@@ -133,11 +143,6 @@ class LocalBlobStore:
         durable. Raises BucketAway, DiskAway."""
         if why := self.find_absence():
             raise self.disk.away(why)
-
-    def require_same(self) -> None:
-        """``require_mounted``, but only what costs next to nothing: for every file that is made."""
-        if self._is_away():
-            self.require_mounted()
 
     def open_root(self) -> tuple[int, Identity]:
         """A descriptor of the directory, and which one it is: what is made beneath it is never made below a mount point
@@ -264,7 +269,7 @@ class LocalBlobStore:
                 self._in_directory(name, os.rmdir)
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Remove every object below ``prefix`` whose key sorts after ``start_after``. Returns their number.
+        """Remove every object below ``prefix`` whose key sorts after ``start_after``, durably. Returns their number.
 
         Raises the error of one that cannot be removed, after all others are.
         """
@@ -372,8 +377,6 @@ class LocalBlobStore:
     def _create(self, name: bytes) -> int:
         if self._watch is None:
             self._watch, _ = self.open_root()
-        else:
-            self.require_same()
         return create_beneath(self._watch, name, _CREATE)
 
     def _discard(self, name: bytes) -> None:

@@ -23,7 +23,7 @@ from gantry.storage.local_extents import CHECKED, looks_freed
 from gantry.storage.new_files import NewFiles
 from gantry.storage.own_objects import OwnObjects
 from gantry.storage.pieces import read_pieces
-from gantry.storage.room import leave_room, require_room
+from gantry.storage.room import Room
 from gantry.storage.segments import Segments
 
 HELD_BYTES = 4 << 20
@@ -48,10 +48,11 @@ class LocalWriter:
         self._commit = GroupCommit(self._sync)
         self._mine = _Mine()
         self._discarded: list[str] = []  # extents
+        self._room = Room(store.root)
 
     def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
         with self._errors():
-            chunks = leave_room(self._store.root, chunks)
+            chunks = self._room.take_each(chunks)
             if uids is None:
                 return self._write_own(lambda fd: write_chunks(fd, chunks))
             held, rest = _gather(chunks, min(self._own_bytes, HELD_BYTES))
@@ -62,7 +63,7 @@ class LocalWriter:
 
     def copy_from(self, source: OpenedObject, uids: Uids, written: int | None = None) -> str:
         with self._errors():
-            require_room(self._store.root, source.size)
+            self._room.take(source.size)
             if source.size < self._own_bytes:
                 pieces = read_pieces(source) if isinstance(source, LocalObject) else source.chunks()
                 held, rest = _gather(pieces, CHECKED)

@@ -160,7 +160,7 @@ class Segments:
     def _with_room(self, length: int) -> Segment:
         current = self._current
         is_full = current is not None and current.end + align(length) > self.most_bytes
-        if current is None or current.error is not None or is_full or current.is_removed:
+        if current is None or current.error is not None or is_full:
             current = self._current = Segment(*self._files.create(SUFFIX))
             self._all.append(current)
         return current

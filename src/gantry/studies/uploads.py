@@ -39,7 +39,9 @@ class Request:
 
     def writer(self, storage_class: str) -> BlobWriter:
         """For the bytes of instances of a storage class."""
-        writer = self._lot.writer(self.seams, self.store_id, self.seams.place_of(storage_class))
+        place = self.seams.place_of(storage_class)
+        self.seams.records.keep([self.store_id], place)  # outside of all locks: the disk of a class may hang
+        writer = self._lot.writer(self.seams, self.store_id, place)
         if writer not in self._used:
             self._used.append(writer)
         return writer
@@ -58,8 +60,11 @@ class Request:
         try:
             self.seams.index.settle()
             stored = self.seams.index.instances.find_stored(self.store_id, [item.uids for item in written])
-        except Exception:
-            logger.exception("lot %d: which of %d blobs have rows is not known; they stay", self._lot.id, len(written))
+        except Exception as error:
+            said = error.message if isinstance(error, StatusError) else "an unexpected error"
+            trace = None if isinstance(error, StatusError) else error
+            what = "lot %d: which of %d blobs have rows is not known; they stay: %s"
+            logger.warning(what, self._lot.id, len(written), said, exc_info=trace)
             self._lot.unsettled = True
             return set()
         kept = {item.blob_key for item in stored.values()} & {item.blob_key for item in written}
@@ -131,7 +136,6 @@ class Uploads:
 
     def _begin(self, store_id: int) -> _Lot:
         """A new lot of a store. Lots whose time is over end, of whatever store: it may get no upload any more."""
-        self._seams.records.keep([store_id])
         begun = _Lot(self._seams.index.uploads.begin_upload(store_id))
         over = [number for number, lot in self._current.items() if lot.is_full]
         rest = [number for number in self._current if number not in over]

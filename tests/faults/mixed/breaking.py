@@ -34,20 +34,22 @@ class Kind(NamedTuple):
     places: tuple[str, ...]
     errors: tuple[int, ...] = (errno.EIO,)
     modes: tuple[Mode, ...] = ("fail",)
+    weight: int = 1
 
 
 _OWN, _WRITTEN = ("blobs", "cold"), ("blobs", "cold", "out")
 KINDS = (
-    Kind(("read",), ("blobs", "cold", "index", "source"), (errno.EIO,), ("fail", "short", "hang")),
-    Kind(("open",), ("blobs", "cold", "source", "out"), (errno.EIO, errno.EMFILE, errno.EPERM), ("fail", "hang")),
-    Kind(("open",), ("index",), (errno.EMFILE, errno.EIO)),
-    Kind(("write",), (*_WRITTEN, "index"), (errno.EIO, errno.ENOSPC, errno.EROFS), ("fail", "short", "hang")),
+    Kind(("read",), ("blobs", "cold", "index", "source"), (errno.EIO,), ("fail", "short", "hang"), 3),
+    Kind(("open",), ("blobs", "cold", "source", "out"), (errno.EIO, errno.EMFILE, errno.EPERM), ("fail", "hang"), 3),
+    Kind(("open", "stat"), ("index",), (errno.EMFILE, errno.EIO)),
+    Kind(("write",), (*_WRITTEN, "index"), (errno.EIO, errno.ENOSPC, errno.EROFS), ("fail", "short", "hang"), 4),
     Kind(("copy_file_range",), _WRITTEN, (errno.EIO, errno.ENOSPC, errno.EPERM), ("fail", "short", "hang")),
     Kind(
         ("fsync", "fdatasync", "syncfs"),
-        (*_WRITTEN, "index", "index"),
+        (*_WRITTEN, "index"),
         (errno.EIO, errno.ENOSPC),
         ("fail", "fail when done", "hang"),
+        4,
     ),
     Kind(("unlink",), _WRITTEN, (errno.EPERM, errno.EIO, errno.EROFS), ("fail", "fail when done")),
     Kind(("rename",), _WRITTEN, (errno.EIO, errno.ENOSPC, errno.EROFS), ("fail", "fail when done")),
@@ -60,9 +62,13 @@ KINDS = (
     Kind(("stat",), ("blobs", "cold"), (errno.EIO,), ("fail", "hang")),
 )
 
-MAX_RULES = 5  # at a time
-FAULT_SECONDS = (0.05, 1.2)
-PAUSE_SECONDS = (0.01, 0.15)
+WEIGHTS = {"blobs": 4, "index": 4, "source": 2, "out": 2, "cold": 2}
+"""How often a place is chosen, among those of a kind."""
+
+MAX_RULES = 6  # at a time
+UNMET_SECONDS = 2.0  # a fault that no call has met stays so much longer
+FAULT_SECONDS = (0.05, 0.8)
+PAUSE_SECONDS = (0.01, 0.1)
 
 
 class Breaker:
@@ -75,6 +81,7 @@ class Breaker:
         self.chance = random.Random(seed)
         self.starts_left = most_starts
         self.error: BaseException | None = None
+        self.failed = self.rules = 0  # calls that failed, and rules that some call met
         self._rules: list[tuple[float, Rule, Trouble]] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="breaker", daemon=True)
@@ -99,10 +106,10 @@ class Breaker:
 
     def _break(self) -> None:
         number = self.chance.random()
-        if number < 0.03 and self.starts_left:
+        if number < 0.02 and self.starts_left:
             self.starts_left -= 1
             self.start_again(self.chance.random() < 0.6)
-        elif number < 0.06:
+        elif number < 0.05:
             self._stop_worker()
         elif number < 0.08:
             self._kill_worker()
@@ -110,8 +117,9 @@ class Breaker:
             self._begin_rule()
 
     def _begin_rule(self) -> None:
-        kind = self.chance.choice(KINDS)
-        place, mode = self.chance.choice(kind.places), self.chance.choice(kind.modes)
+        (kind,) = self.chance.choices(KINDS, [kind.weight for kind in KINDS])
+        (place,) = self.chance.choices(kind.places, [WEIGHTS[place] for place in kind.places])
+        mode = self.chance.choice(kind.modes)
         error, after = self.chance.choice(kind.errors), self.chance.choice((0, 0, 0, 1, 3))
         times = self.chance.choice((1, 2, 5, None))
         seconds = self.chance.uniform(*FAULT_SECONDS)
@@ -122,12 +130,18 @@ class Breaker:
         self._rules.append((time.monotonic() + seconds, rule, trouble))
 
     def _end_rules(self, now: float = float("inf")) -> None:
-        for entry in [entry for entry in self._rules if entry[0] <= now]:
+        for entry in [entry for entry in self._rules if self._is_over(entry, now)]:
             self._rules.remove(entry)
             _, rule, trouble = entry
             rule.end()
             self.troubles.end(trouble)
+            self.failed += rule.failed
+            self.rules += bool(rule.failed)
             self.journal.write("breaker", f"{trouble.place}: ends after {rule.failed} calls: {trouble.what}")
+
+    def _is_over(self, entry: tuple[float, Rule, Trouble], now: float) -> bool:
+        due, rule, _ = entry
+        return due <= (now if rule.failed else now - UNMET_SECONDS)
 
     def start_again(self, killed: bool) -> None:
         """kill -9 or SIGTERM, then a start. What hangs goes on first: a server that is stopped waits for it."""

@@ -41,11 +41,11 @@ CALLERS, STARTS = 4, 2
 class Mixed:
     """One seed. ``steps`` are those of each caller."""
 
-    def __init__(self, directory: Path, seed: int, steps: int = 25) -> None:
+    def __init__(self, directory: Path, seed: int, steps: int = 150) -> None:
         self.directory, self.seed, self.steps = directory, seed, steps
         self.journal, self.troubles = Journal(), Troubles()
         self.chance = random.Random(f"{seed} scene")
-        self._ended = threading.Event()
+        self.summary = ""
 
     def run(self) -> None:
         """Raises Contradiction, with all that was done."""
@@ -95,6 +95,7 @@ class Mixed:
         for thread in threads:
             thread.join()
         breaker.stop()
+        self.summary = f"{breaker.rules} faults were met by {breaker.failed} calls"
         if errors:
             raise errors[0]
         self.step = "the start after all"
@@ -119,8 +120,10 @@ class Mixed:
             errors.append(error)
 
 
-def run_seed(directory: Path, seed: int, steps: int = 25) -> None:
-    """Raises Contradiction. What it has made is removed where all went well."""
+def run_seed(directory: Path, seed: int, steps: int = 150) -> str:
+    """What was met, for people. Raises Contradiction. What it has made is removed where all went well."""
     directory.mkdir(parents=True)
-    Mixed(directory, seed, steps).run()
+    mixed = Mixed(directory, seed, steps)
+    mixed.run()
     shutil.rmtree(directory)
+    return mixed.summary

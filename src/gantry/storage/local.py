@@ -442,13 +442,6 @@ def write_chunks(fd: int, chunks: Iterable[bytes]) -> int:
     return sum(write_all(fd, chunk) for chunk in chunks)
 
 
-def write_at(fd: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        done = os.pwrite(fd, view, offset)
-        view, offset = view[done:], offset + done
-
-
 def write_all(fd: int, chunk: bytes) -> int:
     view = memoryview(chunk)
     while view:

@@ -19,7 +19,6 @@ from gantry.storage.contents import Row, encode_table
 from gantry.storage.durable import Part, most_file_bytes, start_writing, sync_file
 from gantry.storage.extents import SUFFIX, Extent, align
 from gantry.storage.holes import free_range
-from gantry.storage.local import write_at
 from gantry.storage.new_files import NewFiles
 from gantry.storage.roots import Identity
 from gantry.system_errors import describe_os_error
@@ -251,6 +250,13 @@ def _write(fd: int, chunks: Iterable[bytes], offset: int, length: int) -> int:
     if written < length:
         raise Aborted(f"{written} bytes came where there should be {length}")
     return crc
+
+
+def write_at(fd: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, offset)
+        view, offset = view[done:], offset + done
 
 
 def _most_segment_bytes() -> int:

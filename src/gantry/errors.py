@@ -154,6 +154,10 @@ class FailedPrecondition(StatusError):
     code, http = Code.FAILED_PRECONDITION, 400
 
 
+class UnsuitableForm(FailedPrecondition):
+    """A media type or transfer syntax that cannot hold these pixels; another one may."""
+
+
 class Aborted(StatusError):
     code, http = Code.ABORTED, 409
 
@@ -164,6 +168,12 @@ class TakenOver(Aborted):
 
 class OutOfRange(StatusError):
     code, http = Code.OUT_OF_RANGE, 400
+
+
+class NoSuchFrame(OutOfRange):
+    """A frame beyond the end (PS3.18 §10.4.3.1). It is no NotFound: that is about the instance or its bytes."""
+
+    code, http = Code.NOT_FOUND, 404
 
 
 class Unimplemented(StatusError):

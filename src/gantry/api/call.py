@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from gantry.api.accept import MediaRange, Offer, choose, parse_accept
+from gantry.api.accept import Choice, MediaRange, Offer, parse_accept, rank
 from gantry.api.access import ANYBODY, Access, Caller
 from gantry.api.body import Body
 from gantry.api.forwarded import Proxies
@@ -161,15 +161,19 @@ class Call:
         values = [value for name, value in self.pairs if name == "accept"]
         return parse_accept(values or self.headers.getlist("accept"))
 
-    def negotiate(self, offers: Sequence[Offer]) -> tuple[Offer, str]:
+    def negotiate(self, offers: Sequence[Offer]) -> Choice:
         """The offer to answer with, and the transfer syntax. Raises NotAcceptable."""
-        choice = choose(self.accepted(), offers)
-        if choice is None:
+        return self.rank(offers)[0]
+
+    def rank(self, offers: Sequence[Offer], stored: Sequence[str] = ()) -> list[Choice]:
+        """All acceptable offers, the preferred first, as ``accept.rank``. Raises NotAcceptable if there is none."""
+        choices = rank(self.accepted(), offers, stored)
+        if not choices:
             raise NotAcceptable(
                 f"none of what Accept asks for can be made: {', '.join(self.headers.getlist('accept'))[:300]}. "
                 f"This resource comes as {'; '.join(_describe(offer) for offer in offers)}"
             )
-        return choice
+        return choices
 
 
 def _describe(offer: Offer) -> str:

@@ -10,6 +10,7 @@ from fractions import Fraction
 from functools import partial
 
 from gantry.api.accept import Offer, media_type_text
+from gantry.api.alternatives import answer_first, begin
 from gantry.api.call import Call
 from gantry.api.lanes import Lane
 from gantry.api.multipart import close_delimiter, new_boundary, part_head
@@ -67,7 +68,12 @@ def render_thumbnail(call: Call) -> Answer:
 
 
 def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
-    offer, _ = call.negotiate(_OFFERS)
+    return answer_first(call.rank(_OFFERS), partial(_render_as, call, row, numbers, size))
+
+
+def _render_as(
+    call: Call, row: StoredInstance, numbers: list[int] | None, size: Viewport | None, offer: Offer, _: str
+) -> Answer:
     view = _view(call, offer, size)
     if not offer.multipart:
         if numbers is not None and len(numbers) > 1:
@@ -82,7 +88,7 @@ def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Vi
     if not offer.multipart:
         return Answer(next(images), offer.type, headers=headers)
     boundary = new_boundary()
-    return Answer(_in_parts(images, offer.type, boundary), media_type_text(offer, "", boundary), headers=headers)
+    return Answer(_in_parts(begin(images), offer.type, boundary), media_type_text(offer, "", boundary), headers=headers)
 
 
 def _in_parts(images: Generator[bytes, None, None], content_type: str, boundary: str) -> Iterator[bytes]:

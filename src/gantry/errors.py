@@ -180,6 +180,19 @@ class Unimplemented(StatusError):
     code, http = Code.UNIMPLEMENTED, 501
 
 
+class MethodNotAllowed(Unimplemented):
+    """The resource has other methods, ``allowed`` (RFC 9110 §15.5.6)."""
+
+    http = 405
+    allowed: tuple[str, ...] = ()
+
+
+class UnsupportedMediaType(InvalidArgument):
+    """A body of another media type than those that can be stored (RFC 9110 §15.5.16)."""
+
+    http = 415
+
+
 class Internal(StatusError):
     code, http = Code.INTERNAL, 500
 

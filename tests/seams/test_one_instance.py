@@ -218,7 +218,7 @@ def test_results_of_a_search(
     monkeypatch.setattr(of_metadata.JsonWriter, "write", mistaken(of_metadata.JsonWriter.write))
     monkeypatch.setattr(search_answers, "fragments", mistaken(search_answers.fragments))
     search = parse_search(Level.INSTANCE, STUDY, [("includefield", field)], False)
-    found = [json.loads(text) for text in find(seams, STORE, search, "http://h")]
+    found = [json.loads(text) for text in find(seams, STORE, search, "http://h").objects]
     assert uids_of(found) == EVERY
     assert ["00100010" in each for each in found] == [uid != BAD for uid in EVERY]
     assert BAD in caplog.text
@@ -229,7 +229,7 @@ def test_a_search_inside_of_headers(
 ) -> None:
     monkeypatch.setattr(search_inside, "fragments", mistaken(search_inside.fragments))
     search = parse_search(Level.INSTANCE, STUDY, [("SamplesPerPixel", "1")], False)
-    found = [json.loads(text) for text in find(seams, STORE, search, "http://h")]
+    found = [json.loads(text) for text in find(seams, STORE, search, "http://h").objects]
     assert uids_of(found) == [uid for uid in EVERY if uid != BAD]
     assert BAD in caplog.text
 
@@ -243,7 +243,7 @@ def test_a_search_inside_of_many_headers_pages_by_key(seams: Seams, monkeypatch:
         seams.index.search, "search_instances", lambda name, query: asked.append(query) or whole(name, query)
     )
     search = parse_search(Level.INSTANCE, STUDY, [("SamplesPerPixel", "1")], False)
-    found = [json.loads(text) for text in find(seams, STORE, search, "http://h")]
+    found = [json.loads(text) for text in find(seams, STORE, search, "http://h").objects]
     assert uids_of(found) == EVERY
     assert [(query.offset, query.after) for query in asked] == [
         (0, ()),

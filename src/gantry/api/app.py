@@ -27,7 +27,7 @@ from gantry.api.responses import error_response, json_response
 from gantry.api.streaming import StreamedAnswer, draw, watch_client
 from gantry.api.visit import Made, Visit
 from gantry.api.web import Answer, Begun, Later, WebHandler
-from gantry.errors import Code, Internal, NotFound, StatusError, Unimplemented
+from gantry.errors import Code, Internal, MethodNotAllowed, NotFound, StatusError, Unimplemented
 from gantry.names import API_VERSIONS
 from gantry.studies.departure import require_client
 
@@ -109,7 +109,12 @@ class App:
 
     async def _call(self, request: Request, version: str, segments: list[str]) -> ASGIApp:
         verb = _verb(request)
-        method, ids = _ROUTERS[version](verb, version, segments or [""])
+        try:
+            method, ids = _ROUTERS[version](verb, version, segments or [""])
+        except MethodNotAllowed as error:
+            if verb != "OPTIONS":
+                raise
+            return Response(status_code=204, headers={"allow": ", ".join(error.allowed)})
         visit = Visit(self._context, request, version, method, ids)
         try:
             if method.verb in _WITH_BODY or (request.method == "POST" and verb == "GET"):

@@ -13,12 +13,13 @@ from gantry.api.alternatives import answer_first, begin
 from gantry.api.attachments import attachment_header
 from gantry.api.call import Call
 from gantry.api.lanes import Lane
-from gantry.api.multipart import close_delimiter, new_boundary, part_head
+from gantry.api.multipart import Delimiters
 from gantry.api.ranges import matches, parse_range
 from gantry.api.searching import DICOM_JSON, OBJECTS, json_array, xml_parts
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import DataLoss, InvalidArgument, StatusError
+from gantry.names import ResourcePath
 from gantry.resources import StoredInstance
 from gantry.studies.frames import Frame, read_frames
 from gantry.studies.metadata import make_etag, read_metadata
@@ -104,17 +105,19 @@ def _in_parts(call: Call) -> Answer:
 
     wants_stored = all(choice.syntax == ANY for choice in rank(accepted, [_PARTS])[:1])
     sent = read_instances(call.context.seams, call.dicom_store, call.path, keep_stored if wants_stored else plan)
-    boundary = new_boundary()
+    between = Delimiters()
 
     def body() -> Iterator[bytes]:
         for piece in sent.pieces:
             if piece.begins is not None:
-                yield part_head(boundary, {"content-type": f"{forms.DICOM}; transfer-syntax={piece.syntax}"})
+                place = f"{call.web_url}/{ResourcePath(*piece.begins.uids)}"
+                content_type = f"{forms.DICOM}; transfer-syntax={piece.syntax}"
+                yield between.head({"content-type": content_type, "content-location": place})
             yield piece.data
-        yield close_delimiter(boundary)
+        yield between.end()
 
     headers = {"warning": _describe_left_out(sent.left_out)} if sent.left_out else {}
-    return Answer(body(), media_type_text(_PARTS, "", boundary), headers=headers)
+    return Answer(body(), media_type_text(_PARTS, "", between.boundary), headers=headers)
 
 
 def _describe_left_out(failures: Sequence[StatusError]) -> str:
@@ -175,10 +178,10 @@ def _answer_frames(call: Call, row: StoredInstance, numbers: Sequence[int], offe
     headers = {"etag": make_etag(row, "frames", numbers, content_type)}
     if matches(call.headers.get("if-none-match", ""), headers["etag"]):
         return Answer(b"", status=304, headers=headers)
-    boundary = new_boundary()
+    between = Delimiters()
     root = Offer(content_type.partition(";")[0], True, (), "")
-    parts = _frames_in_parts(begin(find()), numbers, content_type, f"{call.web_url}/{call.path}/frames", boundary)
-    return Answer(parts, media_type_text(root, "", boundary), headers=headers)
+    parts = _frames_in_parts(begin(find()), numbers, content_type, f"{call.web_url}/{call.path}/frames", between)
+    return Answer(parts, media_type_text(root, "", between.boundary), headers=headers)
 
 
 def _join(found: Generator[Frame, None, None]) -> bytes:
@@ -187,13 +190,13 @@ def _join(found: Generator[Frame, None, None]) -> bytes:
 
 
 def _frames_in_parts(
-    found: Generator[Frame, None, None], numbers: Sequence[int], content_type: str, place: str, boundary: str
+    found: Generator[Frame, None, None], numbers: Sequence[int], content_type: str, place: str, between: Delimiters
 ) -> Iterator[bytes]:
     with closing(found):
         for number, frame in zip(numbers, found, strict=True):
-            yield part_head(boundary, {"content-type": content_type, "content-location": f"{place}/{number}"})
+            yield between.head({"content-type": content_type, "content-location": f"{place}/{number}"})
             yield from frame
-    yield close_delimiter(boundary)
+    yield between.end()
 
 
 def _frame_type(row: StoredInstance, offer: Offer, syntax: str) -> str:
@@ -226,15 +229,15 @@ def retrieve_bulkdata(call: Call) -> Answer:
 
     if not offer.multipart:
         return answer_value(call, value, offer.type, make_etag(row, "bulkdata", path, offer.type))
-    found, boundary = value(), new_boundary()
+    found, between = value(), Delimiters()
     location = f"{call.web_url}/{call.path}/bulkdata/{call.ids[7].strip('/')}"
 
     def body() -> Iterator[bytes]:
-        yield part_head(boundary, {"content-type": offer.type, "content-location": location})
+        yield between.head({"content-type": offer.type, "content-location": location})
         yield from read_pieces(found, 0, found.size)
-        yield close_delimiter(boundary)
+        yield between.end()
 
-    return Answer(body(), media_type_text(offer, "", boundary))
+    return Answer(body(), media_type_text(offer, "", between.boundary))
 
 
 def video_offers(call: Call, row: StoredInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from gantry.containment import contain
 from gantry.dicom.json_model import JsonWriter, fragments
@@ -56,32 +56,50 @@ Row = TypeVar("Row", FoundSeries, StoredInstance)
 _OWN = frozenset((SOP_INSTANCE, SOP_CLASS, STUDY, SERIES, *(tag for _, tag, _ in _NUMBERS)))
 
 
-def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> Iterator[str]:
-    """The JSON objects in order. ``web_url`` is the address of the store's ``dicomWeb``. Raises NotFound at once."""
+class Found(NamedTuple):
+    """The JSON objects of results in order, and whether there are more behind the limit; False where finding that out
+    would read the headers of more instances."""
+
+    objects: Iterator[str]
+    has_more: bool = False
+
+
+def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> Found:
+    """``web_url`` is the address of the store's ``dicomWeb``. Raises NotFound at once."""
     if not search.query.limit:
         seams.index.resources.get_dicom_store(store)
-        return iter(())
+        return Found(iter(()))
     if search.query.level is Level.STUDY:
-        return (_write_study(row, search, web_url) for row in seams.index.search.search_studies(store, search.query))
+        studies, has_more = _search_page(lambda query: seams.index.search.search_studies(store, query), search.query)
+        return Found((_write_study(row, search, web_url) for row in studies), has_more)
     if search.query.level is Level.SERIES:
-        return (_write_series(row, search, web_url) for row in _find_series(seams, store, search))
-    return _write_instances(seams, store, _find_instances(seams, store, search), search, web_url)
+        series, has_more = _find_series(seams, store, search)
+        return Found((_write_series(row, search, web_url) for row in series), has_more)
+    instances, has_more = _find_instances(seams, store, search)
+    return Found(_write_instances(seams, store, instances, search, web_url), has_more)
 
 
-def _find_series(seams: Seams, store: DicomStoreName, search: Search) -> Iterable[FoundSeries]:
+def _search_page(search: Callable[[Query], list[Any]], query: Query) -> tuple[list[Any], bool]:
+    """The results of a query up to its limit, and whether there is one more."""
+    rows = search(replace(query, limit=query.limit + 1))
+    has_more = len(rows) > query.limit
+    return rows[: query.limit], has_more
+
+
+def _find_series(seams: Seams, store: DicomStoreName, search: Search) -> tuple[Iterable[FoundSeries], bool]:
     if not search.inside:
-        return seams.index.search.search_series(store, search.query)
+        return _search_page(lambda query: seams.index.search.search_series(store, query), search.query)
     rows = _read_pages(search.query, lambda page: seams.index.search.search_series(store, page), lambda row: row[1:2])
-    return _cut_page(match_series(rows, search.inside), search.query)
+    return _cut_page(match_series(rows, search.inside), search.query), False
 
 
-def _find_instances(seams: Seams, store: DicomStoreName, search: Search) -> Iterable[StoredInstance]:
+def _find_instances(seams: Seams, store: DicomStoreName, search: Search) -> tuple[Iterable[StoredInstance], bool]:
     if not search.inside:
-        return seams.index.search.search_instances(store, search.query)
+        return _search_page(lambda query: seams.index.search.search_instances(store, query), search.query)
     rows = _read_pages(
         search.query, lambda page: seams.index.search.search_instances(store, page), lambda row: row[1:3]
     )
-    return _cut_page(match_instances(seams, store, rows, search.inside), search.query)
+    return _cut_page(match_instances(seams, store, rows, search.inside), search.query), False
 
 
 def _read_pages(

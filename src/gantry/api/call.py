@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from gantry.api.access import ANYBODY, Access, Caller
 from gantry.api.body import Body
 from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
+from gantry.api.origins import Origins
 from gantry.api.parameters import Pair, by_name, drop_system
 from gantry.errors import Code, NotAcceptable
 from gantry.iam.policies import Principal
@@ -78,7 +80,7 @@ class Context:
     directory of the installed viewer. ``access`` is None if callers are not authenticated, ``audit`` if no audit log is
     written. ``most_operations`` of a project may run at a time, 0 for any number. ``pace`` is how fast clients must
     send a body; ``proxies`` are trusted to name their clients. ``accept_without_effect`` names the fields that are kept
-    although nothing is done with them.
+    although nothing is done with them. Pages of ``allowed_origins`` may use the API from a browser.
     """
 
     seams: Seams
@@ -98,6 +100,14 @@ class Context:
     accept_without_effect: tuple[str, ...] = ()
     sweep: Callable[[], None] = lambda: None
     waiting: Callable[[int], Waiting | None] = lambda number: None
+    allowed_origins: tuple[str, ...] = ()
+
+    @property
+    def origins(self) -> Origins:
+        return _make_origins(self.public_url, self.allowed_origins)
+
+
+_make_origins = cache(Origins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +163,10 @@ class Call:
 
     @property
     def web_url(self) -> str:
-        """The address of the store's ``dicomWeb``, from the configured base: the header ``Host`` may be wrong."""
-        return f"{self.context.public_url}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
+        """The address of the store's ``dicomWeb``; that by which the caller came where it is an allowed one, as the
+        header ``Host`` may be wrong."""
+        base = self.context.origins.choose_base(self.headers.get("host", ""))
+        return f"{base}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
 
     def accepted(self) -> list[MediaRange]:
         """The query parameter ``accept`` replaces the header (PS3.18 §8.3.3.1). Raises InvalidArgument."""

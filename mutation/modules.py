@@ -38,8 +38,8 @@ PARTS = {
     ),
     "from-json": Part(
         "dicom/from_json.py dicom/json_elements.py dicom/file_meta.py dicom/updating.py json_patch.py json_text.py",
-        "words/test_json_patch.py dicom/test_from_json.py dicom/test_json_elements.py dicom/test_updating.py "
-        "dicom/test_round_trips.py dicomweb/test_store_json.py dicomweb/test_update_metadata.py",
+        "words/test_json_patch.py words/test_json_text.py dicom/test_from_json.py dicom/test_json_elements.py "
+        "dicom/test_updating.py dicom/test_round_trips.py dicomweb/test_store_json.py dicomweb/test_update_metadata.py",
     ),
     "rewriting": Part(
         "dicom/rewriting.py dicom/transcoding.py dicom/file_meta.py",
@@ -48,15 +48,18 @@ PARTS = {
     ),
     "ingest": Part(
         "ingest.py containment.py describing.py stored_bytes.py healing.py",
-        "seams/test_ingest.py seams/test_one_instance.py seams/test_batches.py dicomweb/test_descriptions.py "
+        "seams/test_ingest.py seams/test_comparing.py seams/test_healing.py seams/test_describing.py "
+        "seams/test_one_instance.py seams/test_batches.py "
+        "dicomweb/test_descriptions.py "
         "faults/test_damaged_bytes.py api/test_dicom_stores_import.py",
     ),
     "storage": Part(
         "storage/local*.py storage/segments.py storage/contents.py storage/extents.py storage/disks.py "
         "storage/durable.py storage/own_*.py storage/new_files.py storage/group_commit.py storage/holes.py "
         "storage/range_locks.py storage/removal.py storage/pieces.py",
-        "seams/test_local_blobs.py seams/test_segments.py seams/test_segment_contents.py seams/test_places.py "
-        "seams/test_local_blob_store.py seams/test_segment_syncs.py seams/test_bytes_in_their_place.py",
+        "seams/test_local_blobs.py seams/test_freeing.py seams/test_segments.py seams/test_segment_contents.py "
+        "seams/test_places.py seams/test_local_blob_store.py seams/test_segment_syncs.py "
+        "seams/test_bytes_in_their_place.py",
     ),
     "places": Part(
         "storage/places.py storage/place_marks.py storage/roots.py storage/room.py storage/store_records.py "
@@ -80,7 +83,7 @@ PARTS = {
     "uris": Part(
         "storage/uris.py matching.py names.py whole_numbers.py header_packs.py",
         "words/test_uris.py words/test_matching.py words/test_names.py words/test_whole_numbers.py "
-        "words/test_header_packs.py corpus/test_wildcards.py dicomweb/test_query_grammar.py dicomweb/test_names.py",
+        "words/test_header_packs.py corpus/test_wildcards.py",
     ),
     "access": Part("access/*.py", "access"),
     "api-auth": Part(

@@ -58,12 +58,12 @@ def mutated(path: Path, source: str) -> Iterator[None]:
         path.write_text(before, encoding="utf-8")
 
 
-def run_tests(copy: Path, tests: Sequence[str], seconds: float) -> tuple[int, float]:
+def run_tests(copy: Path, tests: Sequence[str], seconds: float, plugin: object) -> tuple[int, float]:
     """pytest's exit code, or TIMED_OUT, and how long it took. What it wrote is in ``output`` beside the copy."""
     start = time.monotonic()
     child = os.fork()
     if not child:
-        _run_pytest(copy, tests)
+        _run_pytest(copy, tests, plugin)
     try:
         code = _wait(child, start + seconds)
     finally:
@@ -71,11 +71,12 @@ def run_tests(copy: Path, tests: Sequence[str], seconds: float) -> tuple[int, fl
     return code, time.monotonic() - start
 
 
-def _run_pytest(copy: Path, tests: Sequence[str]) -> None:
+def _run_pytest(copy: Path, tests: Sequence[str], plugin: object) -> None:
     """In the child: never returns."""
     code = 70
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         output = os.open(copy.parent / "output", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -83,8 +84,8 @@ def _run_pytest(copy: Path, tests: Sequence[str]) -> None:
         sys.path[:0] = [str(copy / "src"), str(copy)]
         os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
         os.environ["TMPDIR"] = tempfile.tempdir = str(copy.parent)
-        options = ["-q", "-x", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider", "-m", "not slow", "--tb=short"]
-        code = int(import_module("pytest").main([*options, *tests]))
+        options = ["-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider", "-m", "not slow", "--tb=line"]
+        code = int(import_module("pytest").main([*options, *tests], plugins=[plugin]))
     finally:
         os._exit(code)
 

@@ -6,8 +6,8 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,9 +20,10 @@ from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
 from gantry.checking.directory import Checked
 from gantry.durable_files import make_directory
-from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError
+from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError, Unavailable
 from gantry.executors import WorkerPool
 from gantry.findings import Finding, Kind
+from gantry.generation_checks import find_missing_names, find_wrong_generations
 from gantry.generations import find_mark, join, require_index, require_same_mark
 from gantry.iam.policies import Binding, Policy, check_bindings
 from gantry.iam.roles import Roles
@@ -31,7 +32,7 @@ from gantry.index.generations import read_generation
 from gantry.index.read_only import ReadOnlyDatabase
 from gantry.index.sql import SqlIndex
 from gantry.names import DicomStoreName
-from gantry.seams import MAIN, Blobs, BucketUse, Seams
+from gantry.seams import MAIN, BucketUse, Seams
 from gantry.settings.directories import check_directories, overlaps_data, require_usable
 from gantry.settings.loading import Settings
 from gantry.storage.bucket_rules import BucketRule, may_use, require_access
@@ -186,14 +187,20 @@ def open_checked(data: Path, reads: bool = False) -> Iterator[Checked]:
         blobs = PlacedBlobStore({place: LocalBlobs(root) for place, root in roots.items()})
         index = ReadOnlyIndex(ReadOnlyDatabase(data / "index.sqlite", is_used))
         try:
-            yield Checked(index, blobs, tuple(roots), is_used, reads, _list_marks(data))
+            yield Checked(index, blobs, tuple(roots), is_used, reads, _list_marks(data, index, roots))
         finally:
             index.close()
 
 
-def _list_marks(data: Path) -> tuple[Callable[[], Iterator[Finding]], ...]:
+def _list_marks(
+    data: Path, index: ReadOnlyIndex, places: Mapping[str, str]
+) -> tuple[Callable[[], Iterator[Finding]], ...]:
     """What finds wrong marks: one function for each kind of mark."""
-    return (lambda: (Finding(Kind.MARK_WRONG, str(data), wrong) for wrong in find_wrong_marks(data)),)
+    return (
+        lambda: (Finding(Kind.MARK_WRONG, str(data), wrong) for wrong in find_wrong_marks(data)),
+        lambda: find_wrong_generations(index, data / INDEX, places),
+        lambda: find_missing_names(index, places),
+    )
 
 
 @contextmanager
@@ -228,7 +235,7 @@ def read_store_names(directory: DataDirectory) -> dict[int, DicomStoreName | Non
 
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories, a process pool."""
-    blobs: dict[str, Blobs] = {
+    blobs: dict[str, LocalBlobs] = {
         place: LocalBlobs(root, settings.layout == "segments", _name_place(place), directory.marks[place])
         for place, root in directory.places.items()
     }
@@ -236,7 +243,8 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
     index = open_index(directory.path)
     if directory.rebuilding:
-        index.generations.begin_rebuilding(find_mark(directory.places))
+        mark = find_mark(directory.places, index.generations.get().mark)
+        index.generations.begin_rebuilding(mark, *_find_numbers(blobs))
     index.database.witness = join(index.generations, directory.places)
     records = LocalStoreRecords(directory.places, index.segments.find_names)
     if not directory.rebuilding:
@@ -257,6 +265,16 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         is_held=Hold(directory.path / "hold").is_held,
         buckets=partial(list_buckets, str(settings.buckets_path), settings.bucket_rules),
     )
+
+
+def _find_numbers(blobs: Mapping[str, LocalBlobs]) -> tuple[int, int]:
+    """The highest numbers of stores and of uploads that stand on the disks."""
+    stores = [(place, number) for place, each in blobs.items() for number in each.list_numbers(place)]
+    highest = 0
+    for place, store in stores:
+        with suppress(Unavailable):  # the rebuild reports it
+            highest = max(highest, *blobs[place].list_numbers(f"{place}/{store}/stow"), 0)
+    return max((number for _, number in stores), default=0), highest
 
 
 def _name_place(place: str) -> str:

@@ -245,6 +245,10 @@ class DataLoss(StatusError):
     code, http = Code.DATA_LOSS, 500
 
 
+class Unreadable(DataLoss):
+    """The disk cannot read stored bytes now. They may be readable later, so nothing may take their place."""
+
+
 class Unauthenticated(StatusError):
     code, http = Code.UNAUTHENTICATED, 401
 

@@ -13,6 +13,7 @@ import pickle
 import queue
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -35,6 +36,10 @@ _Waiting = tuple["_Call", Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 _PAUSES = (0.1, 0.5, 1, 2, 4, 8, 15, 30)  # seconds between attempts to start a process
 _STARTS = 20  # workers that may die before they begin a call: then the call did not cause it and is tried again
 _CLOSE_SECONDS = 2  # for a worker to end by itself, and then to be killed
+_BEGIN_SECONDS = 60
+"""For a worker to take a call and give its first sign of life. A new one imports its modules before, in a second; one
+that does not begin has been stopped, or hangs, and another takes the call."""
+
 NICENESS = 10
 """The nice value that workers add to the server's: while processors are scarce, a worker gets a tenth of the time of a
 thread of the server (``sched_prio_to_weight`` in Linux). Idle processors are used in full."""
@@ -223,6 +228,7 @@ class WorkerPool(Workers):
 class _Worker:
     def __init__(self, lifeline: int, keep_open: tuple[int, ...]) -> None:
         ours, theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", _BEGIN_SECONDS, 0))
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _MAIN, str(theirs.fileno()), str(lifeline)],
@@ -241,7 +247,7 @@ class _Worker:
 
         ``began`` says afterwards whether the worker had begun the call when it died: it sends a beat first.
         """
-        allowed: float | None = None
+        allowed: float | None = _BEGIN_SECONDS
         self.began, self.heard = False, time.monotonic()
         try:
             self._connection.send_bytes(message)
@@ -284,10 +290,9 @@ def work(descriptor: int, lifeline: int) -> None:
     hear_beats(lambda seconds: connection.send_bytes(pickle.dumps(seconds)))
     while True:
         try:
-            message = connection.recv_bytes()
-        except (EOFError, OSError):
+            connection.send_bytes(_run_call(connection.recv_bytes()))
+        except (EOFError, OSError):  # nobody is there any more, who would have the answer
             return
-        connection.send_bytes(_run_call(message))
 
 
 def _run_call(message: bytes) -> bytes:

@@ -72,9 +72,12 @@ def _require_empty(path: Path, places: Mapping[str, str]) -> None:
             )
 
 
-def find_mark(places: Mapping[str, str]) -> str:
-    """The mark that all places have; empty where none has one. Raises FailedPrecondition where they have several."""
+def find_mark(places: Mapping[str, str], own: str) -> str:
+    """The mark that all places have; empty where none has one. ``own`` is that of the index: where one place has it
+    already, ``join`` was interrupted. Raises FailedPrecondition where they have several."""
     marks = {mark.mark: f"{root}/{place}" for place, root in places.items() if (mark := read_mark(root, place))}
+    if own in marks:
+        return own
     if len(marks) > 1:
         raise FailedPrecondition(
             f"{' and '.join(sorted(marks.values()))} do not belong together: they are the blobs of different indexes",

@@ -137,6 +137,7 @@ def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
         sweep=gantry.runner.sweep,
         waiting=gantry.runner.waits.find,
         allowed_origins=settings.allowed_origins,
+        looks=readiness.make_looks(gantry.seams),
     )
 
 

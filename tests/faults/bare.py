@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from gantry.config import DataDirectory, open_seams, read_store_names
 from gantry.names import DatasetName, DicomStoreName
@@ -31,15 +32,19 @@ def made(study: int, number: int, pixel_bytes: int = 2000) -> bytes:
 class Bare:
     """``near``: with a directory for the storage class NEARLINE. The first ``opened`` makes the store STORE."""
 
-    def __init__(self, base: Path, near: bool = False) -> None:
-        self.base, self.data = base, base / "data"
+    def __init__(self, base: Path, near: bool = False, layout: str = "segments") -> None:
+        self.base, self.data, self.layout = base, base / "data", layout
         self.classes = {"NEARLINE": str(base / "near")} if near else {}
         self.roots = [self.data / "blobs", *map(Path, self.classes.values())]
 
     @contextmanager
     def opened(self, rebuilding: bool = False) -> Iterator[Seams]:
         settings = Settings(
-            data=str(self.data), buckets=str(self.base / "buckets"), workers=1, storage_classes=self.classes
+            data=str(self.data),
+            buckets=str(self.base / "buckets"),
+            workers=1,
+            storage_classes=self.classes,
+            layout=self.layout,
         )
         is_new = not (self.data / "index.sqlite").exists() and not rebuilding
         self.directory = DataDirectory(settings, rebuilding=rebuilding)
@@ -89,8 +94,11 @@ def list_rows(seams: Seams, store_id: int = 1) -> list[StoredInstance]:
 
 
 def begin_import(seams: Seams, uri: str) -> None:
-    request = {"uri": uri, "storage_class": "STANDARD"}
-    seams.index.operations.create_operation(DATASET, "v1", Method.IMPORT_DICOM_DATA, request, str(STORE))
+    begin(seams, Method.IMPORT_DICOM_DATA, {"uri": uri, "storage_class": "STANDARD"})
+
+
+def begin(seams: Seams, method: Method, request: dict[str, Any]) -> None:
+    seams.index.operations.create_operation(DATASET, "v1", method, request, str(STORE))
 
 
 def claim_and_run(seams: Seams, runner: str) -> Operation:

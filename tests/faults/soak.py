@@ -1,9 +1,9 @@
 """Callers, failing disks and dying processes at once, seed after seed: ``python -m tests.faults.soak``.
 
-    ./run soak                     # 10 minutes, from a seed that the clock chooses
-    ./run soak --minutes 480       # a night
-    ./run soak --seed 17           # one seed again
-    ./run soak --seed 1 --seeds 200
+./run soak                     # 10 minutes, from a seed that the clock chooses
+./run soak --minutes 480       # a night
+./run soak --seed 17           # one seed again
+./run soak --seed 1 --seeds 200
 """
 
 from __future__ import annotations

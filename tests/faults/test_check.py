@@ -276,6 +276,48 @@ def test_marks_of_places(home: Path, data: Path) -> None:
     assert [found.kind for found in findings(data)] == [Kind.MARK_WRONG]
 
 
+def generation(home: Path, place: str) -> Path:
+    return (home / "data" / "blobs" if place == "main" else home / "cheap") / f"{place}.generation"
+
+
+@pytest.mark.parametrize("place", ["main", "ARCHIVE"])
+@pytest.mark.parametrize("damage", ["gone", "of another index", "of a newer index", "cut"])
+def test_blobs_that_are_not_those_of_the_index(home: Path, data: Path, place: str, damage: str) -> None:
+    mark = generation(home, place)
+    text = mark.read_text()
+    if damage == "gone":
+        mark.unlink()
+    elif damage == "cut":
+        mark.write_text(text[:20])
+    elif damage == "of another index":
+        mark.write_text("0" * 32 + text[32:])
+    else:
+        mark.write_text(f"{text[:33]}{999_999:020d}\n")
+    (found,) = findings(data)
+    assert (found.kind, found.resource) == (Kind.MARK_WRONG, str(mark))
+    if damage == "of a newer index":
+        assert "999,999 transactions" in found.message
+
+
+def test_a_rebuild_that_has_not_ended_is_found(data: Path) -> None:
+    change(data, "UPDATE generation SET rebuilding = 1")
+    (found,) = findings(data)
+    assert found.kind is Kind.MARK_WRONG and "rebuild" in found.message
+
+
+@pytest.mark.parametrize("place", ["main", "ARCHIVE"])
+@pytest.mark.parametrize("line", ["", '{"store": 1, "deleted": true}', '{"store": 1, "name": "projects/p"}'])
+def test_a_store_whose_name_is_not_kept_beside_its_blobs(home: Path, data: Path, place: str, line: str) -> None:
+    generation(home, place).with_suffix(".stores").write_text(line)
+    (found,) = findings(data)
+    assert found.kind is Kind.MARK_WRONG and "store 1" in found.message
+
+
+def test_a_store_without_blobs_needs_no_name(home: Path, data: Path) -> None:
+    change(data, "INSERT INTO dicom_store (dataset_id, store, settings) VALUES (1, 'new', '{}')")
+    check_clean(data)
+
+
 # Beside a server ------------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from gantry import generations
 from gantry.errors import FailedPrecondition
+from gantry.index.generations import Generations
 from gantry.storage.generation_marks import Mark, MarkWriter, read_mark, write_mark
 from tests.faults.bare import Bare, begin_import, claim_and_run, made, upload
 from tests.faults.lost import copy_index, put_index_back
@@ -127,8 +129,7 @@ def test_the_marks_are_durable_before_the_index_goes_on(bare: Bare, monkeypatch:
         with pytest.raises(Killed), bare.opened():
             pass
     with bare.opened() as seams:
-        generations = seams.index.generations
-        assert generations.get().commits > before.commits
+        assert seams.index.generations.get().commits > before.commits
 
 
 def test_a_read_only_disk_of_a_storage_class_does_not_refuse_an_older_index(
@@ -149,4 +150,46 @@ def test_a_read_only_disk_of_a_storage_class_does_not_refuse_an_older_index(
     monkeypatch.setattr("gantry.generations.write_mark", write)
     with bare.opened() as seams:
         assert seams.index.uploads.list_uploads() == []
+    assert bare.bytes_on_disk() == before
+
+
+STEPS = ("write_mark:1", "write_mark:2", "follow", "add_places")
+
+
+@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("rebuilding", [False, True])
+def test_a_start_that_is_killed_between_two_places_can_be_made_again(
+    tmp_path: Path, step: str, rebuilding: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over an index of an older version, beside places with marks of their own."""
+    bare = Bare(tmp_path, near=True)
+    with bare.opened() as seams:
+        upload(seams, made(1, 1))
+        writer = seams.blobs.writer("NEARLINE/1/stow/99/")
+        writer.put([made(2, 1)], ("1.2.2", "1.2.2.1", "1.2.2.1.1"))
+        writer.flush()
+        writer.close()
+    before = bare.bytes_on_disk()
+    make_older(bare.data / "index.sqlite")
+    name, _, number = step.partition(":")
+    owner = generations if number else Generations
+    real, calls = getattr(owner, name), []
+
+    class Killed(BaseException):
+        pass
+
+    def act(*given: object) -> None:
+        calls.append(given)
+        real(*given)
+        if len(calls) == int(number or 1):
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, act)
+        with pytest.raises(Killed), bare.opened():
+            pass
+    if rebuilding:
+        assert [each.known for each in bare.rebuild().stores] == [1]
+    with bare.opened() as seams:
+        assert len(list(seams.index.instances.walk_store(1))) == 1 + rebuilding
     assert bare.bytes_on_disk() == before

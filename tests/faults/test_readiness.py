@@ -6,6 +6,7 @@ import errno
 import shutil
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -102,6 +103,19 @@ def test_a_directory_of_blobs_that_is_away(server: GantryServer, tmp_path: Path,
     assert part in parts(server)
     (tmp_path / "elsewhere").rename(tmp_path / directory)
     assert parts(server) == {}
+
+
+def test_a_disk_that_hangs_is_named_and_holds_up_nobody(server: GantryServer, faults: Faults) -> None:
+    store = server.create_store("d", "s")
+    with faults.failing("open", path="/cold", mode="hang") as rule, ThreadPoolExecutor(30) as threads:
+        probes = [threads.submit(httpx.get, f"{server.url}/readyz", timeout=60) for _ in range(30)]
+        assert httpx.get(f"{server.url}/v1/{store}", timeout=60).status_code == 200
+        answers = [probe.result().json() for probe in probes]
+        assert rule.seen <= 2, "one thread looks, however many ask, and one writes the mark"
+    for answer in answers:
+        (part,) = answer["parts"]
+        assert part["part"] == "blobs/COLDLINE" and "gives no answer for" in part["message"]
+    server.wait_until(lambda: not parts(server))
 
 
 def test_an_audit_log_that_cannot_be_written(server: GantryServer, tmp_path: Path) -> None:

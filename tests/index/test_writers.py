@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 import time
@@ -16,6 +17,7 @@ from gantry.index.sql import SqlIndex
 from gantry.index.writer_queue import WriterQueue
 from gantry.resources import DicomStore
 from tests.index.values import STORE, item
+from tests.support.statements import record_statements
 
 
 @pytest.fixture
@@ -88,3 +90,42 @@ def test_who_waits_no_longer_is_passed_over() -> None:
         assert not mine
     with queue.take_turn(0) as mine:
         assert mine
+
+
+def test_a_transaction_costs_no_statement_besides_its_own(sqlite_index: SqlIndex) -> None:
+    """The driver itself begins it, counts it and ends it."""
+    with record_statements(sqlite_index.database) as statements, sqlite_index.database.write() as connection:
+        connection.exec_driver_sql("INSERT OR REPLACE INTO project VALUES ('p', '1')")
+    assert len(statements) == 1
+
+
+def test_every_transaction_that_is_committed_is_counted_and_no_other(sqlite_index: SqlIndex) -> None:
+    class Heard(list[int]):
+        def note(self, commits: int) -> None:
+            self.append(commits)
+
+        def close(self) -> None: ...
+
+    sqlite_index.database.witness = heard = Heard()
+    begun = sqlite_index.generations.get().commits
+    for _ in range(3):
+        with sqlite_index.database.write() as connection:
+            connection.exec_driver_sql("INSERT OR REPLACE INTO project VALUES ('p', '1')")
+        with pytest.raises(ZeroDivisionError), sqlite_index.database.write():
+            _ = 1 / 0
+    assert heard == [begun + 1, begun + 2, begun + 3] and sqlite_index.generations.get().commits == begun + 3
+
+
+def test_room_for_the_index_is_looked_for_once_a_second(
+    sqlite_index: SqlIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = []
+    real = os.statvfs
+    monkeypatch.setattr(os, "statvfs", lambda path: looks.append(path) or real(path))
+    clock = [time.monotonic() + 10]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    for moment in (0, 0.5, 0.9, 1.5, 1.6):
+        clock[0] += moment
+        with sqlite_index.database.write():
+            pass
+    assert len(looks) == 4

@@ -12,8 +12,8 @@ import pytest
 
 from gantry import ingest
 from gantry.errors import Aborted, Code, ResourceExhausted, Status, Unavailable
-from gantry.ingest import Pair, compare_bytes, ingest_batch, make_printable
-from gantry.resources import Failure, Instance, ObjectMeta
+from gantry.ingest import Pair, compare_bytes, describe_headers, describe_stored, ingest_batch, make_printable
+from gantry.resources import Failure, Instance, ObjectMeta, StoredInstance
 from gantry.seams import OpenedObject
 from gantry.storage import own_objects, segments
 from gantry.storage.extents import OWN_BYTES
@@ -298,11 +298,11 @@ def test_names_that_are_not_utf_8_can_be_printed(run: Run) -> None:
 def test_same_bytes(blobs: LocalBlobs) -> None:
     large = bytes(3_000_000)
     contents = {"a": b"123", "b": b"123", "c": b"124", "d": b"1234", "e": b"", "f": b""}
-    contents |= {"g": large, "h": large, "i": large[:-1] + b"1"}
+    contents |= {"g": large, "h": large, "i": large[:-1] + b"1", "j": b"023", "k": b"1" + large[1:]}
     for key, data in contents.items():
         blobs.put(key, [data])
-    pairs = [("a", "b"), ("a", "c"), ("a", "d"), ("e", "f"), ("e", "a"), ("g", "h"), ("g", "i")]
-    wanted = [True, False, False, True, False, True, False]
+    pairs = [("a", "b"), ("a", "c"), ("a", "d"), ("e", "f"), ("e", "a"), ("g", "h"), ("g", "i"), ("a", "j"), ("g", "k")]
+    wanted = [True, False, False, True, False, True, False, False, False]
     assert compare(pairs, blobs) == wanted
 
 
@@ -380,3 +380,20 @@ def test_a_file_that_was_cut_after_it_was_opened_costs_its_own_comparison_alone(
     verdict, other = compare([("a", "b"), ("c", "d")], store)
     assert isinstance(verdict, Status) and verdict.code is Code.ABORTED and "of 10 bytes" in verdict.message
     assert other is True
+
+
+def test_headers_that_are_read_again_give_signs_of_life(
+    run: Run, source: LocalBlobStore, blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that hangs in one of them is noticed, and the next one gets as much time as its size needs."""
+    for number in range(2):
+        source.put(str(number), [make_instance(sop=f"1.2.{number}")])
+    stored_now = [item for item in run("0", "1") if isinstance(item, Instance)]
+    rows = [StoredInstance(*item[:8], 1, 0, *[None] * 7) for item in stored_now]
+    announced: list[int] = []
+    monkeypatch.setattr(ingest, "beat_for", announced.append)
+    assert all(isinstance(item, Instance) for item in describe_stored(rows, blobs=blobs))
+    assert announced == [row.size for row in rows]
+    announced.clear()
+    assert None not in describe_headers([row.blob_key for row in rows], blobs=blobs)
+    assert announced == [0, rows[0].size, 0, rows[1].size]

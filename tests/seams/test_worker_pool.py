@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from gantry import executors
 from gantry.executors import NICENESS, WorkerPool
 from gantry.seams import CallEnded, WorkerTimedOut, end_calls
 from tests.seams import calls
@@ -64,6 +65,21 @@ def test_a_worker_that_dies_before_it_has_begun_costs_no_call() -> None:
             for pid in set(children(os.getpid())) - others:
                 os.kill(pid, signal.SIGKILL)
             assert pool.submit(calls.add, 1, 2).result(timeout=30) == 3
+
+
+@pytest.mark.parametrize("size", [10, 4_000_000])
+def test_a_worker_that_is_stopped_before_it_takes_a_call_is_replaced(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """A long call fills the socket to the worker, so that sending it would not end either."""
+    monkeypatch.setattr(executors, "_BEGIN_SECONDS", 4)
+    others = set(children(os.getpid()))
+    with WorkerPool(1) as pool:
+        assert pool.submit(len, b"x").result(timeout=60) == 1
+        (stopped,) = set(children(os.getpid())) - others
+        os.kill(stopped, signal.SIGSTOP)
+        assert pool.submit(len, bytes(size)).result(timeout=90) == size
+        assert gone({stopped})
 
 
 def test_a_call_that_is_ended_frees_its_worker_and_no_other(executor: WorkerPool, tmp_path: Path) -> None:
@@ -227,6 +243,7 @@ def test_an_interrupt_from_the_terminal_does_not_reach_the_workers() -> None:
 PARENT = """
 import os, sys, time
 from pathlib import Path
+from gantry import executors
 from gantry.executors import NICENESS, WorkerPool
 from gantry.seams import WorkerTimedOut
 from tests.seams import calls

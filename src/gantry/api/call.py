@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from gantry.api.access import ANYBODY, Access, Caller
 from gantry.api.body import Body
 from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
+from gantry.api.looking import Look
 from gantry.api.origins import Origins
 from gantry.api.parameters import Pair, by_name, drop_system
 from gantry.errors import Code, NotAcceptable
@@ -80,7 +81,8 @@ class Context:
     directory of the installed viewer. ``access`` is None if callers are not authenticated, ``audit`` if no audit log is
     written. ``most_operations`` of a project may run at a time, 0 for any number. ``pace`` is how fast clients must
     send a body; ``proxies`` are trusted to name their clients. ``accept_without_effect`` names the fields that are kept
-    although nothing is done with them. Pages of ``allowed_origins`` may use the API from a browser.
+    although nothing is done with them. Pages of ``allowed_origins`` may use the API from a browser. ``looks`` are what
+    ``/readyz`` looks at, by part.
     """
 
     seams: Seams
@@ -101,6 +103,7 @@ class Context:
     sweep: Callable[[], None] = lambda: None
     waiting: Callable[[int], Waiting | None] = lambda number: None
     allowed_origins: tuple[str, ...] = ()
+    looks: Mapping[str, Look] = field(default_factory=dict)
 
     @property
     def origins(self) -> Origins:

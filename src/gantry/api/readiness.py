@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from gantry.api.call import Context
+from gantry.api.looking import Look
 from gantry.api.responses import json_response
-from gantry.errors import StatusError
 from gantry.seams import Seams
 
 
@@ -29,21 +30,27 @@ def readyz(context: Context, _request: Request) -> Response:
 def find_troubles(context: Context) -> Iterator[tuple[str, str]]:
     """(part, sentence) of all that cannot be served now. A part is ``index``, ``blobs/PLACE``, ``disk/PLACE``,
     ``audit``."""
-    seams = context.seams
-    yield from _look("index", lambda: _read_index(seams))
-    yield from ((f"blobs/{place}", message) for place, message in seams.blobs.missing_places().items())
-    yield from ((f"disk/{place}", message) for place, message in seams.blobs.full_places().items())
+    begun = [(part, look.begin()) for part, look in context.looks.items()]
+    yield from ((part, message) for part, found in begun for message in found.get())
     if context.audit is not None and context.audit.is_required and (loss := context.audit.describe_loss()):
         yield "audit", f"the audit log cannot be written: {loss}"
 
 
-def _look(part: str, find: Callable[[], list[str]]) -> Iterator[tuple[str, str]]:
-    try:
-        yield from ((part, message) for message in find())
-    except StatusError as error:
-        yield part, error.message
+def make_looks(seams: Seams) -> dict[str, Look]:
+    """What is looked at, by part."""
+    looks = {"index": Look(partial(_look_at_index, seams))}
+    for place in seams.places:
+        looks[f"blobs/{place}"] = Look(partial(_list, partial(seams.blobs.find_absence, place)))
+    for place in seams.places:
+        looks[f"disk/{place}"] = Look(partial(_list, partial(seams.blobs.find_shortage, place)))
+    return looks
 
 
-def _read_index(seams: Seams) -> list[str]:
+def _list(find: Callable[[], str]) -> list[str]:
+    found = find()
+    return [found] if found else []
+
+
+def _look_at_index(seams: Seams) -> list[str]:
     seams.index.garbage.list_deleted_stores()
     return seams.index.find_troubles()

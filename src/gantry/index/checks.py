@@ -15,6 +15,7 @@ from gantry.index.check_files import find_unclaimed
 from gantry.index.check_rows import find_overlaps, find_wrong_rows
 from gantry.index.check_terms import find_wrong_terms
 from gantry.index.garbage import Garbage
+from gantry.index.generations import Generations
 from gantry.index.instances import Instances
 from gantry.index.read_only import ReadOnlyDatabase
 from gantry.index.segments import Segments
@@ -97,6 +98,7 @@ class ReadOnlyIndex:
         self.instances = Instances(database)
         self.segments = Segments(database)
         self.garbage = Garbage(database)
+        self.generations = Generations(database)
 
     def close(self) -> None:
         self.database.engine.dispose()

@@ -9,13 +9,14 @@ it, which begins at the same place of the log, and synced: the checksums of what
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from gantry.index.refusals import OutcomeUnknown, describe_sqlite_error, is_damage, is_full
+from gantry.index.refusals import DriverError, OutcomeUnknown, describe_sqlite_error, is_damage, is_full
 from gantry.index.reserve import Reserve
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ class Commits:
         Raises what SQLite raises where nothing was written, and OutcomeUnknown where that is not certain.
         """
         self._reserve.make_room()
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        driver_of(connection).execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException as error:
@@ -48,7 +49,7 @@ class Commits:
 
     def _commit(self, connection: Connection) -> None:
         try:
-            connection.exec_driver_sql("COMMIT")
+            driver_of(connection).execute("COMMIT")
         except BaseException as error:
             self.certain = False
             _replace(connection)
@@ -68,12 +69,19 @@ class Commits:
             connection.exec_driver_sql("COMMIT")
         except DBAPIError as again:
             _replace(connection)
-            words = describe_sqlite_error(error if isinstance(error, DBAPIError) else again)
+            words = describe_sqlite_error(error if isinstance(error, DriverError) else again)
             raise OutcomeUnknown(
                 f"the index could not be written: {words}; whether the change was made is not known",
                 advice="look before you try again",
             ) from error
         self.certain = True
+
+
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """For what every transaction does: SQLAlchemy's own way takes ten times as long. Raises what the driver raises."""
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - the index is SQLite
+    return driver
 
 
 def write_again(connection: Connection) -> None:

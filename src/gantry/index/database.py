@@ -10,13 +10,14 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select, text
 from sqlalchemy.exc import DatabaseError
 
 from gantry.errors import FailedPrecondition, Interrupted
 from gantry.index.clock import read_clock
-from gantry.index.commits import Commits, throw_away_damaged, write_again
+from gantry.index.commits import Commits, driver_of, throw_away_damaged, write_again
 from gantry.index.examination import Examination
+from gantry.index.index_file import IndexFile
 from gantry.index.refusals import RESTORE, BadText, Damaged, Full, describe_sqlite_error, is_damage, translated
 from gantry.index.reserve import Reserve
 from gantry.index.tables import metadata, upload
@@ -30,7 +31,8 @@ logger = logging.getLogger(__name__)
 READERS = 10  # connections; each may fill its cache of 16 MiB
 WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
 SCHEMA_VERSION = "0012"
-_COUNT = "UPDATE generation SET commits = commits + 1 WHERE id = 1 RETURNING commits"
+_COUNT = "UPDATE generation SET commits = commits + 1 WHERE id = 1"
+_READ_COUNT = "SELECT commits FROM generation WHERE id = 1"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -45,13 +47,15 @@ class Database:
         self.now = now
         self.witness: Witness = _NoWitness()
         self._texts = _Texts()
-        self.engine, self.writer, self._anchor = (_open(url, most, self._texts) for most in (READERS, 1, 1))
-        self.reserve = Reserve(_file_of(self.engine))
+        self.file = IndexFile(_path_of(url))
+        self.engine, self.writer, self._anchor = (self._open(url, most) for most in (READERS, 1, 1))
+        self.reserve = Reserve(self.file.path)
         self._queue, self._commits = WriterQueue(), Commits(self.reserve)
-        self.examination = Examination(_file_of(self.engine), lambda: _open(url, 1, self._texts))
+        self.examination = Examination(self.file, lambda: self._open(url, 1))
         self.reserve.make_room()
         try:
             _migrate(self.engine)
+            self.file.keep()
             _read_all_tables(self.engine)
             _keep_open(self._anchor)
         except DatabaseError as error:
@@ -60,6 +64,11 @@ class Database:
                 f"{self.engine.url.database} cannot be used as an index: {describe_sqlite_error(error)}",
                 advice=RESTORE if is_damage(error) else "",
             ) from None
+
+    def _open(self, url: str | Path, connections: int) -> Engine:
+        engine = _open(url, connections, self._texts)
+        self.file.guard(engine)
+        return engine
 
     def close(self) -> None:
         for engine in (self.engine, self.writer, self._anchor):
@@ -86,7 +95,7 @@ class Database:
                 self._commits.transaction(connection),
             ):
                 yield connection
-                number = connection.exec_driver_sql(_COUNT).scalar_one()
+                number = _count(connection)
             self.witness.note(number)
 
     def settle(self) -> None:
@@ -118,6 +127,14 @@ class Database:
             self.engine.dispose()
             self.writer.dispose()
             raise
+
+
+def _count(connection: Connection) -> int:
+    """Count this transaction; how many there are with it. By the driver's own calls, which cost a tenth of the time."""
+    driver = driver_of(connection)
+    driver.execute(_COUNT)
+    (number,) = driver.execute(_READ_COUNT).fetchone()
+    return int(number)
 
 
 class Witness(Protocol):
@@ -192,8 +209,8 @@ def _open(url: str | Path, connections: int, texts: _Texts) -> Engine:
     return engine
 
 
-def _file_of(engine: Engine) -> Path | None:
-    name = engine.url.database
+def _path_of(url: str | Path) -> Path | None:
+    name = str(url) if isinstance(url, Path) else make_url(url).database
     return None if not name or name == ":memory:" else Path(name)
 
 

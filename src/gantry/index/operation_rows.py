@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import secrets
 from collections.abc import Sequence
@@ -10,13 +11,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
-from gantry.errors import Code, NotFound, Status
+from gantry.errors import Code, DataLoss, InvalidArgument, NotFound, Status
 from gantry.index.clock import from_micros
 from gantry.index.log_rows import select_errors
 from gantry.index.statements import Statement
 from gantry.index.tables import dataset, operation, progress, trail
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
 from gantry.resources import Failure, Method, Operation, ProgressCounter
+
+logger = logging.getLogger(__name__)
 
 MAX_SAMPLES = 10
 NO_DATASET = 0  # no operation can be found in it
@@ -73,13 +76,24 @@ def hide_operations(connection: Connection, dataset_id: int, now: int) -> None:
     connection.execute(update(operation).where(operation.c.dataset_id == dataset_id).values(values))
 
 
+def to_sound_operation(row: Row[Any]) -> Operation:
+    """For whoever runs it. Raises DataLoss where its row is damaged."""
+    try:
+        if not isinstance(json.loads(row.request), dict):
+            raise ValueError
+        return to_operation(row)
+    except (ValueError, InvalidArgument):
+        logger.exception("the row of operation %d in the index is damaged", row.id)
+        raise DataLoss("the row of this operation in the index is damaged", advice="start it again") from None
+
+
 def to_operation(row: Row[Any], samples: tuple[Failure, ...] = ()) -> Operation:
     return Operation(
         name=OperationName(DatasetName(row.project, row.location, row.dataset), row.id),
         version=row.version,
         method=Method(row.method),
         create_time=from_micros(row.create_time),
-        request=json.loads(row.request),
+        request=_read_request(row.request),
         store=parse_dicom_store_name(row.store) if row.store else None,
         store_id=row.store_id,
         end_time=None if row.end_time is None else from_micros(row.end_time),
@@ -91,6 +105,15 @@ def to_operation(row: Row[Any], samples: tuple[Failure, ...] = ()) -> Operation:
         error=None if row.error_code is None else Status(Code(row.error_code), row.error_message),
         samples=samples,
     )
+
+
+def _read_request(text: str) -> dict[str, Any]:
+    """Empty where it is damaged: the operation can be shown, and those beside it."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def select_samples(connection: Connection, rows: Sequence[Row[Any]]) -> dict[int, tuple[Failure, ...]]:

@@ -39,7 +39,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 
-from gantry.errors import NotFound, ResourceExhausted, Status, TakenOver
+from gantry.errors import DataLoss, NotFound, ResourceExhausted, Status, TakenOver
 from gantry.index.changes import apply_changes
 from gantry.index.clock import from_micros
 from gantry.index.counting import discard_blobs, seal_segments
@@ -58,6 +58,7 @@ from gantry.index.operation_rows import (
     select_operations,
     to_operation,
     to_operations,
+    to_sound_operation,
 )
 from gantry.index.replacement import replace_instances
 from gantry.index.resource_rows import get_dataset_row, get_store_row
@@ -106,27 +107,31 @@ class Operations(Part):
     def claim_operation(self, runner: str) -> Operation | None:
         query = select(operation.c.id).where(operation.c.end_time.is_(None), operation.c.runner != runner)
         query = query.order_by(operation.c.id).limit(1)
-        with self.database.read() as connection:  # a runner without work writes nothing
-            if connection.execute(query).scalar() is None:
-                return None
-        with self.database.write() as connection:
-            found = connection.execute(query).scalar()
-            if found is None:
-                return None
-            connection.execute(
-                update(operation).where(operation.c.id == found).values(runner=runner, attempt=operation.c.attempt + 1)
-            )
-            row = connection.execute(select_operations().where(operation.c.id == found)).one()
-            return to_operation(row)
+        while True:
+            with self.database.read() as connection:  # a runner without work writes nothing
+                if connection.execute(query).scalar() is None:
+                    return None
+            with self.database.write() as connection:
+                number = connection.execute(query).scalar()
+                claimed = None if number is None else self._claim(connection, number, runner)
+            if claimed is not None:
+                return claimed
+
+    def _claim(self, connection: Connection, number: int, runner: str) -> Operation | None:
+        """None where its row is damaged: then it has ended in an error, and holds up no other."""
+        mine = operation.c.id == number
+        connection.execute(update(operation).where(mine).values(runner=runner, attempt=operation.c.attempt + 1))
+        row = connection.execute(select_operations().where(mine)).one()
+        try:
+            return to_sound_operation(row)
+        except DataLoss as error:
+            _finish(connection, row, self.database.now(), error.status, ())
+            return None
 
     def claim_again(self, value: Operation, runner: str) -> Operation | None:
         with self.database.write() as connection:
             row = _OWN.execute(connection, value.name.id, runner).one_or_none()
-            if row is None:
-                return None
-            mine = operation.c.id == row.id
-            connection.execute(update(operation).where(mine).values(attempt=operation.c.attempt + 1))
-            return to_operation(connection.execute(select_operations().where(mine)).one())
+            return None if row is None else self._claim(connection, row.id, runner)
 
     def get_operation(self, name: OperationName) -> Operation:
         with self.database.read() as connection:

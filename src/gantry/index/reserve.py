@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,12 +22,15 @@ pages), and then begins anew."""
 _LOW = 4
 """The reserve is given up when less than a quarter of it is free beside it: more than one transaction needs."""
 
+_LOOK_SECONDS = 1.0
+
 
 class Reserve:
     """The reserve of the index in ``file``; none for an index in memory."""
 
     def __init__(self, file: Path | None) -> None:
         self._path = None if file is None else file.with_name(f"{file.name}-reserve")
+        self._due = 0.0
 
     @property
     def shortage(self) -> str:
@@ -50,7 +54,11 @@ class Reserve:
             logger.info("a reserve of %d bytes is kept for the index", size)
 
     def make_room(self) -> None:
-        """Give the reserve up where the disk is nearly full: to be called before each transaction."""
+        """Give the reserve up where the disk is nearly full: to be called before each transaction. It looks once a
+        second: what finds the disk full before gives it up, too (``Commits``)."""
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + _LOOK_SECONDS
         free, size = self._read_room()
         if free < size // _LOW and self.give_up():
             logger.warning(
@@ -67,7 +75,7 @@ class Reserve:
         return False
 
     def _is_there(self) -> bool:
-        return self._path is None or self._path.exists()
+        return self._path is None or os.path.exists(self._path)
 
     def _read_room(self) -> tuple[int, int]:
         """Free bytes, and those of a reserve on this disk; as if there were enough where it does not say."""

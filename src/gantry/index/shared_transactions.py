@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection
 
 from gantry.errors import Internal, Interrupted
+from gantry.index.commits import driver_of
 from gantry.index.database import Database
 from gantry.index.refusals import translated
 
@@ -27,7 +28,7 @@ class _Write(Generic[Out]):
 
     def run(self, connection: Connection) -> None:
         """In a part of the transaction that is undone where the write is refused. Raises what breaks all of it."""
-        connection.exec_driver_sql("SAVEPOINT shared")
+        driver_of(connection).execute("SAVEPOINT shared")
         try:
             with translated():
                 self._results.append(self._act(connection))
@@ -35,8 +36,8 @@ class _Write(Generic[Out]):
             raise
         except Exception as error:  # whatever it is, it is about this write alone
             self.error = error
-            connection.exec_driver_sql("ROLLBACK TO shared")
-        connection.exec_driver_sql("RELEASE shared")
+            driver_of(connection).execute("ROLLBACK TO shared")
+        driver_of(connection).execute("RELEASE shared")
 
     def get(self) -> Out:
         if self.error is not None:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
+from gantry.index.commits import driver_of
 from gantry.index.refusals import BadValue, translated
 
 Item = TypeVar("Item")
@@ -26,13 +27,13 @@ def write_sound(
 
 
 def _try(connection: Connection, items: Sequence[Item], write: Callable[[Sequence[Item]], None]) -> BadValue | None:
-    connection.exec_driver_sql("SAVEPOINT sound")
+    driver_of(connection).execute("SAVEPOINT sound")
     try:
         with translated():
             write(items)
     except BadValue as error:
-        connection.exec_driver_sql("ROLLBACK TO sound")
-        connection.exec_driver_sql("RELEASE sound")
+        driver_of(connection).execute("ROLLBACK TO sound")
+        driver_of(connection).execute("RELEASE sound")
         return error
-    connection.exec_driver_sql("RELEASE sound")
+    driver_of(connection).execute("RELEASE sound")
     return None

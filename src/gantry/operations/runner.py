@@ -41,6 +41,8 @@ class Runner:
         self.waits = Waits()
         self._active: dict[int, Operation] = {}
         self._stuck: set[int] = set()  # those of ``_active`` whose threads hang
+        self._cancelled: set[int] = set()  # those of ``_active`` that were cancelled while their threads hang
+        self._lock = threading.Lock()
         self._seams = seams
         self._wake = threading.Semaphore(0)
         self._stopping = threading.Event()
@@ -74,14 +76,18 @@ class Runner:
         """Tell all threads to stop; returns at once."""
         self._stopping.set()
         self._sweeps.wake()
-        for _ in self._threads:
+        for _ in self._list_threads():
             self._wake.release()
+
+    def _list_threads(self) -> list[threading.Thread]:
+        with self._lock:
+            return list(self._threads)
 
     def stop(self) -> None:
         """Return when every thread has ended, or ``_STOP_SECONDS`` have passed."""
         self.begin_stop()
         deadline = time.monotonic() + _STOP_SECONDS
-        for thread in self._threads:
+        for thread in self._list_threads():
             if thread.ident is not None:  # None for a thread that was never started
                 thread.join(max(0.0, deadline - time.monotonic()))
                 if thread.is_alive():
@@ -104,10 +110,10 @@ class Runner:
 
     def _is_surplus(self) -> bool:
         """Whether a thread that hung is back, and another one works in its stead."""
-        for number in self._stuck - self._active.keys():
-            self._stuck.discard(number)
-            return True
-        return False
+        with self._lock:  # of two threads, one ends
+            back = self._stuck - self._active.keys()
+            self._stuck -= set(list(back)[:1])
+            return bool(back)
 
     def _claim_due(self) -> Operation | None:
         """Claim an operation again that has waited long enough. It stays claimed meanwhile, so that no other runner
@@ -115,12 +121,12 @@ class Runner:
         while (operation := self.waits.take_due()) is not None:
             try:
                 again = self._seams.index.operations.claim_again(operation, self.id)
-            except StatusError as error:
+            except Exception as error:
                 self._wait(operation, error)
                 return None
             if again is not None:
                 return again
-            self.waits.end(operation.name.id)  # it was deleted
+            self.waits.end(operation.name.id)  # it was deleted, or has ended
         return None
 
     def _watch(self) -> None:
@@ -144,16 +150,29 @@ class Runner:
         cancel ends the operation without it: whatever it does afterwards, the operation is its own no longer."""
         number, silence = operation.name.id, self.waits.silence(operation.name.id)
         if silence >= SILENT_SECONDS:
+            self._work_beside(number)
+        if silence < _HANG_SECONDS or number in self._cancelled:
+            return
+        if silence >= SILENT_SECONDS:
             cause = Wait.BUCKET if operation.method in _BUCKETS else Wait.DISK
             self.waits.note(number, cause, f"nothing has moved for {silence:.0f} s; a disk or a bucket does not answer")
-            if number not in self._stuck:
-                self._stuck.add(number)
-                threading.Thread(target=self._work, name=f"runner-beside-{number}", daemon=True).start()
-        if silence >= _HANG_SECONDS and self._seams.index.operations.cancel_requested(operation.name):
+        if self._seams.index.operations.cancel_requested(operation.name):
             with suppress(TakenOver):
                 cancel(self._seams, operation, self.id)
                 self.sweep()
+            self._cancelled.add(number)
             self.waits.end(number)
+
+    def _work_beside(self, number: int) -> None:
+        """Let a thread work in the stead of the one that hangs in an operation."""
+        with self._lock:
+            if number in self._stuck or self._stopping.is_set():
+                return
+            self._stuck.add(number)
+            beside = threading.Thread(target=self._work, name=f"runner-beside-{number}", daemon=True)
+            self._threads = [thread for thread in self._threads if thread.ident is None or thread.is_alive()]
+            self._threads.append(beside)
+            beside.start()
 
     def _cancel(self, operation: Operation) -> None:
         if not self.waits.take(operation):
@@ -183,6 +202,7 @@ class Runner:
         finally:
             self.waits.stop(number)
             del self._active[number]
+            self._cancelled.discard(number)
         self.waits.end(number)
 
     def _wait(self, operation: Operation, error: Exception) -> None:

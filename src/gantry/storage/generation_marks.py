@@ -1,9 +1,9 @@
 """Marks of places: which index their blobs belong to, and how far that index has come.
 
 ``ROOT/PLACE.generation`` stands beside the directory ``ROOT/PLACE`` of the blobs: two lines, the mark and the number of
-the last transaction that was reported, in digits of a fixed count. The number is written in place, soon after the
-transaction and not before, and is on the disk some seconds later. So it never says more than the index that has written
-it, and an index that says less is an older one.
+the last transaction that was reported, in digits of a fixed count. The number is written in place, some tenths of a
+second after the transaction and not before, and is on the disk some seconds later. So it never says more than the index
+that has written it, and an index that says less is an older one.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ _DIGITS = 20  # of 2^63, and one more
 _FORM = re.compile(rf"([0-9a-f]{{32}})\n([0-9]{{{_DIGITS}}})\n")
 _NUMBER_AT = 33  # bytes before the number
 _SYNC_SECONDS = 5
+_REST_SECONDS = 0.2
+"""After each write: however many transactions there are in a second, their numbers are written five times."""
 
 
 class Mark(NamedTuple):
@@ -73,40 +75,45 @@ def holds_blobs(root: str, place: str) -> bool:
 
 class MarkWriter:
     """Writes the number of the last transaction into the marks of all places, in a thread of its own: a disk that hangs
-    holds nobody up. ``places``: place → root."""
+    holds nobody up. ``places``: place → root.
+
+    The files are not kept open: a disk that went away and came back has others, and one with a file open cannot be
+    unmounted.
+    """
 
     def __init__(self, places: Mapping[str, str]) -> None:
         """Raises FailedPrecondition."""
-        opened = {place: _open(root, place) for place, root in places.items()}
-        self._files = {place: fd for place, fd in opened.items() if fd is not None}
+        self._places = {place: root for place, root in places.items() if _is_writable(root, place)}
+        self._marks = {place: read_mark(root, place) for place, root in self._places.items()}
         self._commits = self._written = self._synced = 0
-        self._wake = threading.Event()
-        self._closing = False
+        self._wake, self._closing = threading.Event(), threading.Event()
         self._failed: set[str] = set()
         self._thread = threading.Thread(target=self._work, name="marks", daemon=True)
         self._thread.start()
 
     def note(self, commits: int) -> None:
         self._commits = commits
-        self._wake.set()
+        if not self._wake.is_set():
+            self._wake.set()
 
     def close(self) -> None:
         """Return when the last number is on the disks, or soon where one of them hangs."""
-        self._closing = True
+        self._closing.set()
         self._wake.set()
         self._thread.join(_SYNC_SECONDS)
 
     def _work(self) -> None:
         last = time.monotonic()
-        while not self._closing:
+        while not self._closing.is_set():
             self._wake.wait(_SYNC_SECONDS if self._synced < self._written else None)
             self._wake.clear()
             self._write()
-            if self._closing or time.monotonic() - last >= _SYNC_SECONDS:
+            if time.monotonic() - last >= _SYNC_SECONDS:
                 self._sync()
                 last = time.monotonic()
-        for fd in self._files.values():
-            os.close(fd)
+            self._closing.wait(_REST_SECONDS)
+        self._write()
+        self._sync()
 
     def _write(self) -> None:
         commits = self._commits
@@ -120,24 +127,43 @@ class MarkWriter:
             self._synced = self._written
 
     def _on_each(self, act: Callable[[int], object]) -> None:
-        for place, fd in self._files.items():
+        for place, root in self._places.items():
             try:
-                act(fd)
+                self._on(place, root, act)
             except OSError as error:
-                if place not in self._failed:
-                    logger.warning("the mark of %s cannot be written: %s", place, describe_os_error(error))
-                self._failed.add(place)
+                self._report(place, describe_os_error(error))
             else:
                 self._failed.discard(place)
 
+    def _on(self, place: str, root: str, act: Callable[[int], object]) -> None:
+        wanted = self._marks[place]
+        fd = _open(root, place)
+        try:
+            if wanted is None or os.pread(fd, _NUMBER_AT, 0) != f"{wanted.mark}\n".encode():
+                raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))  # another disk is mounted there
+            act(fd)
+        finally:
+            os.close(fd)
 
-def _open(root: str, place: str) -> int | None:
-    """None on a disk that is read-only: nothing new comes to it, and what is there can be read."""
-    path = mark_path(root, place)
+    def _report(self, place: str, why: str) -> None:
+        """Once, until it can be written again."""
+        if place not in self._failed:
+            logger.warning("the mark of %s cannot be written: %s", place, why)
+        self._failed.add(place)
+
+
+def _open(root: str, place: str) -> int:
+    return os.open(mark_path(root, place), os.O_RDWR | os.O_CLOEXEC)
+
+
+def _is_writable(root: str, place: str) -> bool:
+    """Not on a disk that is read-only: nothing new comes to it, and what is there can be read."""
     try:
-        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        os.close(_open(root, place))
     except OSError as error:
+        path = mark_path(root, place)
         if error.errno == errno.EROFS:
             logger.warning("%s cannot be written: %s", path, describe_os_error(error))
-            return None
+            return False
         raise FailedPrecondition(f"{path} cannot be written: {describe_os_error(error)}") from None
+    return True

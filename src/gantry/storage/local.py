@@ -1,19 +1,19 @@
 """Object storage in a directory: keys are paths, never normalised, and never lead out of the directory.
 
-``flush`` makes all earlier writes durable at once. A key that cannot be a path (empty, ``.`` or ``..`` segments, NUL, a
-segment of more than 255 bytes) names no object.
+``flush`` makes all earlier writes durable at once. An object that takes the place of an older one does so in ``flush``,
+once its bytes are durable: until then the older one is there, whatever happens to the system.
+
+A key that cannot be a path (empty, ``.`` or ``..`` segments, NUL, a segment of more than 255 bytes) names no object.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import hashlib
 import heapq
 import os
 import stat
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -23,8 +23,10 @@ from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject, beat_again
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
 from gantry.storage.disks import FULL, Disk, translate_delete_error, translate_read_error
+from gantry.storage.durable import sync_file_system
 from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
 from gantry.storage.removal import delete_each
+from gantry.storage.replacements import Replacements
 from gantry.storage.roots import Identity, find_root, identify, identify_root, is_same_bucket
 
 _COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
@@ -46,7 +48,11 @@ class LocalObject(OpenedObject):
 
     def __init__(self, fd: int, key: str) -> None:
         self.fd, self.key = fd, key
-        self._stat = os.fstat(fd)
+        try:
+            self._stat = os.fstat(fd)
+        except OSError:
+            os.close(fd)
+            raise
         self.size = self._stat.st_size
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -82,7 +88,10 @@ class LocalObject(OpenedObject):
 
     def check_whole(self, read: int) -> None:
         """Raises Aborted where fewer than ``size`` bytes were ``read``, or the file was written to since."""
-        now = os.fstat(self.fd)
+        try:
+            now = os.fstat(self.fd)
+        except OSError as error:
+            raise self.translate(error) from None
         if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
             raise Aborted("was changed by another program while it was read")
         if read != self.size:
@@ -113,6 +122,7 @@ class LocalBlobStore:
         self._identity, self._server = find_root(self.root), server
         # Open from the first write to the next flush: write errors in between are reported to this descriptor only.
         self._watch: int | None = None
+        self._replacements = Replacements()
 
     def exists(self) -> bool:
         return os.path.isdir(self.root) and not self._is_away()
@@ -130,11 +140,6 @@ class LocalBlobStore:
         durable. Raises BucketAway, DiskAway."""
         if why := self.find_absence():
             raise self.disk.away(why)
-
-    def require_same(self) -> None:
-        """``require_mounted``, but only what costs next to nothing: for every file that is made."""
-        if self._is_away():
-            self.require_mounted()
 
     def open_root(self) -> tuple[int, Identity]:
         """A descriptor of the directory, and which one it is: what is made beneath it is never made below a mount point
@@ -248,6 +253,8 @@ class LocalBlobStore:
             name = self._name(key)
         except NotFound:
             return
+        for temporary in self._replacements.drop(name):
+            self._discard(temporary)
         try:
             self._in_directory(name, os.unlink)
         except OSError as error:
@@ -259,11 +266,14 @@ class LocalBlobStore:
                 self._in_directory(name, os.rmdir)
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Remove every object below ``prefix`` whose key sorts after ``start_after``. Returns their number.
+        """Remove every object below ``prefix`` whose key sorts after ``start_after``, durably. Returns their number.
 
         Raises the error of one that cannot be removed, after all others are.
         """
         return delete_each(self, prefix, start_after, check)
+
+    def sync_removed(self, directories: set[str]) -> None:
+        """What was removed from a bucket, and comes back, is no loss."""
 
     def delete_unfinished(self, directory: str) -> None:
         """Remove the temporary files of this writer directly in ``directory``: it was killed while it wrote them."""
@@ -286,7 +296,10 @@ class LocalBlobStore:
         if self._watch is None:
             return
         try:
-            _syncfs(self._watch)
+            sync_file_system(self._watch)
+            if self._replacements:
+                self._replacements.replace_all(self._watch)
+                sync_file_system(self._watch)
         except OSError as error:
             raise self.disk.translate_sync_error(error) from None
         finally:
@@ -297,9 +310,11 @@ class LocalBlobStore:
         self._unwatch()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_watch": None}
+        return self.__dict__ | {"_watch": None, "_replacements": Replacements()}
 
     def _unwatch(self) -> None:
+        for temporary in self._replacements.drop_all():
+            self._discard(temporary)
         if self._watch is not None:
             os.close(self._watch)
             self._watch = None
@@ -335,6 +350,7 @@ class LocalBlobStore:
         name = self.name_to_write(key)
         directory, slash, last = name.rpartition(b"/")
         target = name if self._write_once else directory + slash + self._temporary(last)
+        self._replacements.drop(name)  # the same temporary file is written anew
         try:
             fd = self._create(target)
             try:
@@ -343,7 +359,7 @@ class LocalBlobStore:
                 finally:
                     os.close(fd)
                 if target != name:
-                    self._replace(directory, target, name)
+                    self._replacements.give_name(self.root if self._watch is None else self._watch, target, name)
                 return size
             except BaseException:
                 self._discard(target)
@@ -358,16 +374,7 @@ class LocalBlobStore:
     def _create(self, name: bytes) -> int:
         if self._watch is None:
             self._watch, _ = self.open_root()
-        else:
-            self.require_same()
         return create_beneath(self._watch, name, _CREATE)
-
-    def _replace(self, directory: bytes, source: bytes, target: bytes) -> None:
-        fd = open_directory(self.root if self._watch is None else self._watch, directory)
-        try:
-            os.rename(os.path.basename(source), os.path.basename(target), src_dir_fd=fd, dst_dir_fd=fd)
-        finally:
-            os.close(fd)
 
     def _discard(self, name: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -441,30 +448,3 @@ def write_all(fd: int, chunk: bytes) -> int:
     while view:
         view = view[os.write(fd, view) :]
     return len(chunk)
-
-
-def _load_syncfs() -> _Filler | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        function = ctypes.CDLL(None, use_errno=True).syncfs
-    except (OSError, AttributeError):
-        return None
-
-    def syncfs(fd: int) -> int:
-        if function(fd) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        return 0
-
-    return syncfs
-
-
-_linux_syncfs = _load_syncfs()
-
-
-def _syncfs(fd: int) -> None:
-    if _linux_syncfs is None:
-        os.sync()
-    else:
-        _linux_syncfs(fd)

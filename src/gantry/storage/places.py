@@ -21,13 +21,20 @@ class PlacedBlobStore:
         self._places = dict(sorted(places.items()))
 
     def exists(self) -> bool:
-        return not self.missing_places() and all(store.exists() for store in self._places.values())
+        return not self.find_absence() and all(store.exists() for store in self._places.values())
 
-    def find_absence(self) -> str:
-        return next(iter(self.missing_places().values()), "")
+    def find_absence(self, place: str = "") -> str:
+        wanted = [self._store(place)] if place else self._places.values()
+        return next(filter(None, (store.find_absence() for store in wanted)), "")
+
+    def find_shortage(self, place: str) -> str:
+        return self._store(place).find_shortage(place)
 
     def count_freed(self, segment: str) -> int:
         return self._store(segment).count_freed(segment)
+
+    def count_unlisted(self, segment: str, named: Collection[str]) -> int:
+        return self._store(segment).count_unlisted(segment, named)
 
     def list_store_ids(self) -> list[int]:
         return sorted({number for store in self._places.values() for number in store.list_store_ids()})
@@ -67,6 +74,10 @@ class PlacedBlobStore:
             failed |= store.delete_all(mine) if mine else {}
         return failed
 
+    def sync_removed(self, directories: set[str]) -> None:
+        for place, store in self._places.items():
+            store.sync_removed({each for each in directories if each.partition("/")[0] == place})
+
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Delete by prefix; a prefix that contains no place applies to all of them."""
         store = self._places.get(prefix.partition("/")[0]) if "/" in prefix else None
@@ -75,10 +86,6 @@ class PlacedBlobStore:
             if store is None
             else store.delete_prefix(prefix, start_after, check)
         )
-
-    def missing_places(self) -> dict[str, str]:
-        """The places whose disk is not there, or cannot be read: why, as a sentence to follow the name of the place."""
-        return {place: why for place, store in self._places.items() if (why := store.find_absence())}
 
     def require_mounted(self) -> None:
         """Raises DiskAway where a place is missing."""
@@ -93,15 +100,11 @@ class PlacedBlobStore:
     def writer(self, prefix: str) -> BlobWriter:
         return self._store(prefix).writer(prefix)
 
-    def full_places(self) -> dict[str, str]:
-        found = (store.full_places() for store in self._places.values())
-        return {place: next(iter(each.values())) for place, each in zip(self._places, found, strict=True) if each}
-
     def entries(self, segment: str) -> Iterator[Entry]:
         return self._store(segment).entries(segment)
 
-    def read_crc32c(self, key: str) -> int | None:
-        return self._store(key).read_crc32c(key)
+    def read_crc32cs(self, keys: Collection[str]) -> dict[str, int | None]:
+        return self._store(next(iter(keys), "")).read_crc32cs(keys)
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         self._store(segment).free_rest(segment, live)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from gantry.durable_files import sync_directory
-from gantry.errors import FailedPrecondition, StatusError, Unavailable
+from gantry.errors import FailedPrecondition, StatusError
 from gantry.names import DicomStoreName, parse_dicom_store_name
 from gantry.storage.disks import Disk
 from gantry.storage.generation_marks import mark_path
@@ -56,8 +56,7 @@ class LocalStoreRecords:
         self._kept: set[int] = set()
 
     def keep(self, store_ids: Collection[int]) -> None:
-        """Return when the names of these stores are durable in every place. Raises ResourceExhausted, PermissionDenied,
-        Unavailable."""
+        """Return when the names of these stores are durable in every place. Raises ResourceExhausted, DiskAway."""
         if self._kept.issuperset(store_ids):
             return
         with self._lock:
@@ -82,11 +81,12 @@ def _append(root: str, place: str, records: list[dict[str, object]]) -> None:
     if not records:
         return
     path = records_path(root, place)
-    if not mark_path(root, place).exists():
-        raise Unavailable(f"the directory of {place} is not there any more; is it mounted?")
     # A line that was cut by a crash must not swallow the next one, so each begins with the end of a line.
     data = "".join(f"\n{json.dumps(record)}" for record in records) + "\n"
+    disk = Disk(f"the directory of {place} blobs", os.fsencode(root))
     try:
+        if not mark_path(root, place).exists():
+            raise disk.away("is not there any more; it may not be mounted")
         is_new = not path.exists()
         with path.open("ab") as file:
             file.write(data.encode())
@@ -95,6 +95,4 @@ def _append(root: str, place: str, records: list[dict[str, object]]) -> None:
         if is_new:
             sync_directory(path.parent)
     except OSError as error:
-        raise Disk(f"the directory of {place} blobs", os.fsencode(root)).translate_write_error(
-            error, path.name
-        ) from None
+        raise disk.translate_write_error(error, path.name) from None

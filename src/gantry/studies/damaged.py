@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from gantry.healing import find_damaged_headers, is_lost, make_replacement
+from gantry.errors import Status
+from gantry.healing import find_damaged_headers, is_lost, make_replacement, make_unknown
 from gantry.ingest import Pair, compare_bytes
 from gantry.resources import Instance, StoredInstance, Uids
 from gantry.seams import Seams
@@ -13,12 +14,13 @@ from gantry.seams import Seams
 logger = logging.getLogger(__name__)
 
 
-def heal(seams: Seams, store_id: int, doubles: Sequence[Instance]) -> set[Uids]:
-    """Replace those of the stored instances that are damaged; their UIDs. ``doubles`` are durable and have no rows.
+def heal(seams: Seams, store_id: int, doubles: Sequence[Instance]) -> tuple[set[Uids], dict[Uids, Status]]:
+    """Replace those of the stored instances that are damaged; their UIDs, and why others could not be compared.
+    ``doubles`` are durable and have no rows.
 
     An instance that is changed or moved at the same time is left as it is. Raises what the index raises.
     """
-    found = _find_damaged(seams, store_id, doubles)
+    found, unknown = _find_damaged(seams, store_id, doubles)
     healed: set[Uids] = set()
     for item in doubles:
         before = found.get(item.uids)
@@ -27,16 +29,23 @@ def heal(seams: Seams, store_id: int, doubles: Sequence[Instance]) -> set[Uids]:
         if seams.index.uploads.replace_instance(make_replacement(seams, before, item)) is None:
             logger.warning("%s was damaged; what was stored just now has taken its place", item.path)
             healed.add(item.uids)
-    return healed
+    return healed, unknown
 
 
-def _find_damaged(seams: Seams, store_id: int, doubles: Sequence[Instance]) -> dict[Uids, StoredInstance]:
+def _find_damaged(
+    seams: Seams, store_id: int, doubles: Sequence[Instance]
+) -> tuple[dict[Uids, StoredInstance], dict[Uids, Status]]:
     """Looked up twice: bytes that are not where they were may have been moved just then."""
     uids = [item.uids for item in doubles]
     before = seams.index.instances.find_stored(store_id, uids)
     there = [(item, row) for item in doubles if (row := before.get(item.uids)) is not None]
     pairs = [Pair(item.blob_key, row.blob_key, row.size, row.uids) for item, row in there]
     verdicts = compare_bytes(pairs, blobs=seams.blobs)
+    unknown = {
+        row.uids: make_unknown(row.path, verdict)
+        for (_, row), verdict in zip(there, verdicts, strict=True)
+        if isinstance(verdict, Status) and not is_lost(verdict)
+    }
     damaged = find_damaged_headers(seams, [row for _, row in there])
     wrong = {
         row.uids: row
@@ -44,4 +53,4 @@ def _find_damaged(seams: Seams, store_id: int, doubles: Sequence[Instance]) -> d
         if is_lost(verdict) or (row.uids in damaged and verdict is True)
     }
     now = seams.index.instances.find_stored(store_id, list(wrong)) if wrong else {}
-    return {uids: row for uids, row in wrong.items() if uids in now and now[uids].blob_key == row.blob_key}
+    return {uids: row for uids, row in wrong.items() if uids in now and now[uids].blob_key == row.blob_key}, unknown

@@ -185,28 +185,31 @@ class _Request:
             found = [item for item in describe(batch) if isinstance(item, Instance)]
             with without_slot():
                 self.request.flush()
-            stored, present = self._store(found, written)
+            stored, refused = self._store(found, written)
         except BaseException as error:
             self._settle([item.instance for item in batch], written, error)
             return
         self.done.instances += [item._replace(description=None) for item in stored]
-        self.done.refused += [_make_refused(item, _make_exists_status(item)) for item in present]
+        self.done.refused += refused
         kept = {item.blob_key for item in stored}
         for item in written:
             if item.blob_key not in kept:
                 self._delete(item.blob_key)
 
-    def _store(self, new: list[Instance], written: list[Instance]) -> tuple[list[Instance], list[Instance]]:
-        """(stored, present): ``present`` existed already and are not changed."""
+    def _store(self, new: list[Instance], written: list[Instance]) -> tuple[list[Instance], list[Refused]]:
+        """(stored, refused): those that existed already are not changed."""
         store_id = self.request.store_id
         if self.replace:
             return replace_all(self.seams, self.request, new, written), []
         present = self.seams.index.uploads.store_instances(store_id, new)
         stored = [item for item in new if item.uids not in present]
         doubles = [item for item in new if item.uids in present]
-        healed = heal(self.seams, store_id, doubles) if doubles else set()
+        if not doubles:
+            return stored, []
+        healed, unknown = heal(self.seams, store_id, doubles)
         stored += [item for item in doubles if item.uids in healed]
-        return stored, [item for item in doubles if item.uids not in healed]
+        refused = [item for item in doubles if item.uids not in healed]
+        return stored, [_make_refused(item, unknown.get(item.uids) or _make_exists_status(item)) for item in refused]
 
     def _settle(self, batch: list[Instance], written: list[Instance], error: BaseException) -> None:
         """After a commit that ended in an error: what has rows nevertheless is stored. Raises the error of the rest."""

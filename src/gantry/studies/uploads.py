@@ -58,8 +58,11 @@ class Request:
         try:
             self.seams.index.settle()
             stored = self.seams.index.instances.find_stored(self.store_id, [item.uids for item in written])
-        except Exception:
-            logger.exception("lot %d: which of %d blobs have rows is not known; they stay", self._lot.id, len(written))
+        except Exception as error:
+            said = error.message if isinstance(error, StatusError) else "an unexpected error"
+            trace = None if isinstance(error, StatusError) else error
+            what = "lot %d: which of %d blobs have rows is not known; they stay: %s"
+            logger.warning(what, self._lot.id, len(written), said, exc_info=trace)
             self._lot.unsettled = True
             return set()
         kept = {item.blob_key for item in stored.values()} & {item.blob_key for item in written}

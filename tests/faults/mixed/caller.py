@@ -114,7 +114,9 @@ class Caller:
                 require(time.monotonic() < begun + _START_SECONDS, f"{method} {path}: nobody answers")
                 time.sleep(0.05)
             except httpx.TransportError as error:
-                require(self.troubles.during(begun), f"{method} {path}: the connection broke without a reason: {error!r}")
+                require(
+                    self.troubles.during(begun), f"{method} {path}: the connection broke without a reason: {error!r}"
+                )
                 return Answer(0, repr(error).encode(), begun)
 
     def _check(self, answer: Answer, what: str) -> None:

@@ -27,7 +27,7 @@ def look_after(caller: Caller, wait_seconds: float = 0) -> None:
     """Judge the caller's operations that are done. With seconds, wait for all of them."""
     deadline = time.monotonic() + wait_seconds
     while True:
-        for started in list(caller.started):
+        for started in [item for item in caller.started if item.name]:
             answer = caller.send("GET", f"v1/{started.name}")
             if answer.is_unknown or answer.status == 429:
                 continue
@@ -40,10 +40,11 @@ def look_after(caller: Caller, wait_seconds: float = 0) -> None:
             caller.check_words(str(operation["metadata"].get("waiting", "")), started.name)
             if operation.get("done") and _judge(caller, started, operation):
                 caller.started.remove(started)
-        if not caller.started or time.monotonic() > deadline:
+        running = [item.name for item in caller.started if item.name]
+        if not running or time.monotonic() > deadline:
             break
         time.sleep(0.05)
-    require(not (wait_seconds and caller.started), f"not done in {wait_seconds} s: {[o.name for o in caller.started]}")
+    require(not (wait_seconds and running), f"not done in {wait_seconds} s: {running}")
 
 
 def _judge(caller: Caller, started: Started, operation: Json) -> bool:
@@ -53,14 +54,18 @@ def _judge(caller: Caller, started: Started, operation: Json) -> bool:
         return False
     error = operation.get("error", {})
     caller.check_words(str(error), started.name)
-    caller.journal.write(f"caller {caller.number}", f"{started.kind} {started.name} is done: {counts(operation)} {error}"[:300])
+    caller.journal.write(
+        f"caller {caller.number}", f"{started.kind} {started.name} is done: {counts(operation)} {error}"[:300]
+    )
     if started.lost_store:
         return True
     is_whole = not error or bool(_PARTIAL.search(error["message"]))
     if not is_whole:
         _judge_early_end(caller, started, error)
     report = _Report(caller, started, counts(operation), failures, is_whole)
-    require(is_whole or "pending" not in operation["metadata"].get("counter", {}) or started.is_cancelled, str(operation))
+    require(
+        is_whole or "pending" not in operation["metadata"].get("counter", {}) or started.is_cancelled, str(operation)
+    )
     report.judge()
     return True
 
@@ -237,7 +242,7 @@ class _Report:
 
 
 def _word(outcome: Outcome | None) -> str:
-    """"" where its turn has not come."""
+    """ "" where its turn has not come."""
     return outcome.word if outcome is not None else ""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
+from gantry.storage.extents import object_of
 from tests.faults.failing import Faults
 from tests.faults.kill import stored_keys
 from tests.faults.mixed.caller import Caller, Store
@@ -20,8 +21,6 @@ from tests.support.checked import findings
 from tests.support.server import GantryServer, counts
 from tests.support.web import JSON, uid_path
 
-from gantry.storage.extents import object_of
-
 _END_SECONDS = 60
 _LEFT = ("garbage", "upload")  # tables of what is still to be removed
 
@@ -32,6 +31,11 @@ def check_all(server: GantryServer, callers: Sequence[Caller], journal: Journal,
         caller.is_journaled = False
     journal.write("checks", "all operations are done")
     _check_operations(server, callers)
+    for caller in callers:
+        for (
+            started
+        ) in caller.started:  # of those whose names nobody knows anything may be done, and nothing comes later
+            started.drop()
     stores = [(callers, callers[0].common), *(([caller], caller.private) for caller in callers)]
     for number, (owners, place) in enumerate(stores):
         known = {uids: content for owner in owners for uids, content in _read_back(owner, place).items()}
@@ -52,14 +56,18 @@ def check_all(server: GantryServer, callers: Sequence[Caller], journal: Journal,
 def _check_operations(server: GantryServer, callers: Sequence[Caller]) -> None:
     """Those whose names nobody knows end, too."""
     for store in (callers[0].common, *(caller.private for caller in callers)):
-        listed = server.call("GET", f"v1/{store.name.rpartition('/dicomStores/')[0]}/operations", params={"pageSize": 1000})
+        listed = server.call(
+            "GET", f"v1/{store.name.rpartition('/dicomStores/')[0]}/operations", params={"pageSize": 1000}
+        )
         for operation in listed.get("operations", []):
             done = server.wait(operation["name"], seconds=_END_SECONDS)
-            require("pending" not in done["metadata"].get("counter", {}) or "error" in done, f"pending at the end: {done}")
+            require(
+                "pending" not in done["metadata"].get("counter", {}) or "error" in done, f"pending at the end: {done}"
+            )
             callers[0].check_words(str(done.get("error", "")), done["name"])
 
 
-# Instances --------------------------------------------------------------------------------------------------------------
+# Instances -----------------------------------------------------------------------------------------------------------
 
 
 def _read_back(caller: Caller, place: Store) -> dict[Uids, Content]:
@@ -119,7 +127,7 @@ def _uids_of(path: Path, directory: Path) -> Uids:
     return study, series, name.removesuffix(".dcm")
 
 
-# What is left -----------------------------------------------------------------------------------------------------------
+# What is left --------------------------------------------------------------------------------------------------------
 
 
 def _places(server: GantryServer) -> dict[str, Path]:
@@ -154,7 +162,9 @@ def _count_rows(data: Path, tables: Iterable[str] = _LEFT) -> dict[str, int]:
     engine = create_engine(f"sqlite:///{data / 'index.sqlite'}")
     with engine.connect() as connection:
         found = {table: connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() for table in tables}
-        found["deleted stores"] = connection.execute(text("SELECT count(*) FROM dicom_store WHERE deleted")).scalar_one()
+        found["deleted stores"] = connection.execute(
+            text("SELECT count(*) FROM dicom_store WHERE deleted")
+        ).scalar_one()
     engine.dispose()
     return {table: count for table, count in found.items() if count}
 

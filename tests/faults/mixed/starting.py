@@ -18,6 +18,7 @@ CLASSES = ("STANDARD", "COLDLINE", "ARCHIVE")
 """COLDLINE has a directory of its own."""
 
 MOST_RUNNING = 3  # of one caller at a time
+MOST_ALIKE = 2  # objects of an import with the same UIDs: each multiplies what may happen
 
 
 def _start(caller: Caller, started: Started, method: str, path: str, body: Any) -> None:
@@ -30,7 +31,7 @@ def _start(caller: Caller, started: Started, method: str, path: str, body: Any) 
     require(answer.status == 200 or answer.is_unknown, f"{method} {path}: {answer.status} {answer.text}")
     if answer.status == 200:
         started.name = answer.json()["name"]
-        caller.started.append(started)
+    caller.started.append(started)
     _begin(started, lambda: _effects(started, body))
 
 
@@ -57,7 +58,7 @@ def _effects(started: Started, body: Any) -> Iterable[tuple[str, State, Effect]]
 
 
 def _new(caller: Caller, kind: str, place: Store, states: dict[Uids, State]) -> Started | None:
-    if sum(bool(item.name) for item in caller.started) >= MOST_RUNNING:
+    if len(caller.started) >= MOST_RUNNING:
         return None
     return Started(kind, place.dataset, place.name, states)
 
@@ -77,6 +78,8 @@ def start_import(caller: Caller, most: int = 0) -> None:
     for number in range(most or caller.chance.choice((3, 12, 40))):
         key = f"{directory}/{number // 16:02d}/{number:04d}.dcm"
         chosen = _choose_object(caller, place)
+        if chosen is not None and _count(started, chosen[0]) >= MOST_ALIKE:
+            continue
         if most and chosen is not None:
             version = caller.next_version()
             chosen = caller.make_uids(STUDIES + 1, 1, number + 1), Content(version, 64 + 32 * version)
@@ -100,6 +103,10 @@ def _choose_object(caller: Caller, place: Store) -> tuple[Uids, Content] | None:
         if contents:
             return known, contents[0]
     return known or caller.choose_uids(), make_new(caller)
+
+
+def _count(started: Started, uids: Uids) -> int:
+    return sum(item is not None and item[0] == uids for item in started.objects.values())
 
 
 def _write(bucket: Path, objects: dict[str, tuple[Uids, Content] | None]) -> None:
@@ -165,7 +172,7 @@ def cancel(caller: Caller) -> None:
         require(allowed, f"cancel: {answer.status} {answer.text}")
 
 
-# The private store and dataset ------------------------------------------------------------------------------------------
+# The private store and dataset ---------------------------------------------------------------------------------------
 
 
 def delete_store(caller: Caller) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from tests.faults.power.journal import Journal, Json
-from tests.faults.power.promises import GONE, THERE, State, state_of
+from tests.faults.power.promises import ANY, GONE, THERE, State, state_of
 from tests.support.server import LOCATION, PROJECT, GantryServer, counts
 from tests.support.web import ONE_AS_STORED, multipart, uid_path
 
@@ -22,10 +22,17 @@ DATASET = f"projects/{PROJECT}/locations/{LOCATION}/datasets/d"
 class Client:
     """Safe to use from many threads, as long as each has studies of its own."""
 
-    def __init__(self, server: GantryServer, journal: Journal, sources: Mapping[str, tuple[str, bytes]]) -> None:
-        """``sources``: object of a bucket → path and bytes of its instance."""
+    def __init__(
+        self,
+        server: GantryServer,
+        journal: Journal,
+        sources: Mapping[str, tuple[str, bytes]],
+        held: Mapping[str, Mapping[str, bytes]],
+    ) -> None:
+        """``sources``: object of a bucket → path and bytes of its instance. ``held``: store → instances, that are there
+        already."""
         self.server, self.journal, self._sources = server, journal, sources
-        self.held: dict[str, dict[str, bytes]] = {}  # store → path → bytes
+        self.held = {store: dict(instances) for store, instances in held.items()}  # store → path → bytes
         self.objects: dict[str, bytes] = {}  # in buckets
         self._begun: dict[str, tuple[str, States, States]] = {}
         self._texts = itertools.count()
@@ -52,11 +59,19 @@ class Client:
         """STOW-RS; PUT replaces."""
         before = self.held[store]
         self._say(store, {path: [_state(before.get(path)), state_of(data)] for path, data in instances.items()})
+        assert self._send(store, instances, method) == 200
+        self._hold(store, instances)
+
+    def refuse(self, store: str, instances: Mapping[str, bytes]) -> None:
+        """STOW-RS of other bytes for instances that are there."""
+        assert instances.keys() <= self.held[store].keys()
+        assert self._send(store, instances, "POST") == 409
+
+    def _send(self, store: str, instances: Mapping[str, bytes], method: str) -> int:
         content_type, body = multipart(instances.values())
         headers = {"content-type": content_type, "accept": "application/dicom+json"}
-        version = BETA if method == "PUT" else "v1"
-        self._request(method, f"{version}/{store}/dicomWeb/studies", content=body, headers=headers)
-        self._hold(store, instances)
+        path = f"{BETA if method == 'PUT' else 'v1'}/{store}/dicomWeb/studies"
+        return self.server.request(method, path, content=body, headers=headers).status_code
 
     def patch(self, store: str, path: str) -> None:
         text, change = self._patch()
@@ -88,7 +103,9 @@ class Client:
     def export(self, store: str, prefix: str) -> str:
         new = {f"{prefix}/{path}.dcm": data for path, data in self.held[store].items()}
         states: States = {name: [state_of(data)] for name, data in new.items()}
-        self.journal.note({"objects": {name: [_state(self.objects.get(name)), *states[name]] for name in new}})
+        # Until it is counted, a new object may have its name and not its bytes; an older one stays until then.
+        before = {name: [state_of(self.objects[name])] if name in self.objects else [ANY] for name in new}
+        self.journal.note({"objects": {name: [*before[name], *states[name]] for name in new}})
         self.objects |= new
         name = self.server.export(store, f"gs://{prefix}")
         return self._begin(name, "export", store, (len(new), 0), {}, states)
@@ -166,3 +183,10 @@ class Client:
 
 def _state(data: bytes | None) -> State:
     return None if data is None else state_of(data)
+
+
+def hold(journal: Journal, held: Mapping[str, Mapping[str, bytes]]) -> None:
+    """Note stores and instances that are there before the first start."""
+    for store, instances in held.items():
+        journal.note({"store": store, "states": [THERE]})
+        journal.note({"store": store, "instances": {path: [state_of(data)] for path, data in instances.items()}})

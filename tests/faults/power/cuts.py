@@ -12,19 +12,25 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import logging
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from tests.faults.power.disk import Disks, by_chance
 from tests.faults.power.journal import Kind, read_journal
 from tests.faults.power.promises import Promises
 from tests.faults.power.recording import Recording, load, settings_of
+from tests.faults.power.restart import Restart, write_tree
 
 Tree = dict[str, bytes | None]
+SHARED = "index.sqlite-shm"
+"""Memory that processes share while they use the index. SQLite makes it anew where nobody uses it."""
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -52,19 +58,50 @@ def list_cuts(journal: Path, disks: Disks, promises: Promises) -> Iterator[int]:
     yield -1
 
 
+def count_cuts(recording: Recording) -> int:
+    _, _, disks = load(recording.directory)
+    return sum(1 for _ in list_cuts(recording.directory / "journal", disks, Promises()))
+
+
+def go_on(recording: Recording, wanted: int, directory: Path) -> Recording:
+    """A recording that begins with what the disks held at a cut, and with what was promised then."""
+    recorded, layout, disks = load(recording.directory)
+    journal = recording.directory / "journal"
+    cut = next(islice(list_cuts(journal, disks, Promises()), wanted, None))
+    after = Recording(directory, layout)
+    write_tree(disks.read(), after.home, recorded)
+    notes = (record for record in read_journal(journal) if record.kind is Kind.NOTE)
+    after.notes = [record.note for record in notes if cut < 0 or record.number < cut]
+    return after
+
+
+def find_unrecorded(recording: Recording) -> set[str]:
+    """Names of files that are others than the journal says: a change was made by a call that it does not know."""
+    _, _, disks = load(recording.directory)
+    for _ in list_cuts(recording.directory / "journal", disks, Promises()):
+        pass
+    said = disks.read(lambda: True)
+    found = {str(path.relative_to(recording.home)): path for path in recording.home.rglob("*")}
+    wrong = said.keys() ^ found.keys()
+    wrong |= {name for name in said.keys() & found.keys() if said[name] != _read(found[name])}
+    return {name for name in wrong if not name.endswith(SHARED)}
+
+
+def _read(path: Path) -> bytes | None:
+    return None if path.is_dir() else path.read_bytes()
+
+
 def digest(tree: Tree) -> str:
-    """Of all but the memory that processes share while they use the index."""
+    """Of all but SHARED."""
     found = hashlib.sha256()
     for name, content in sorted(tree.items()):
-        if not name.endswith("-shm"):
+        if not name.endswith(SHARED):
             data = b"directory" if content is None else hashlib.sha256(content).digest()
             found.update(name.encode() + b"\0" + data)
     return found.hexdigest()
 
 
 def try_cuts(directory: Path, every: int, variants: int, part: int, parts: int) -> Result:
-    from tests.faults.power.restart import Restart, write_tree
-
     recorded, layout, disks = load(directory)
     promises, result = Promises(), Result()
     with tempfile.TemporaryDirectory(dir=directory) as memory:
@@ -103,6 +140,7 @@ def cut(recording: Recording, every: int = 1, variants: int = 1, parts: int = 2)
 
 
 def main() -> None:
+    logging.disable(logging.WARNING)
     directory, *numbers = sys.argv[1:]
     result = try_cuts(Path(directory), *map(int, numbers))
     print(json.dumps({"disks": sorted(result.disks), "wrong": result.wrong, "mapped": sorted(result.mapped)}))

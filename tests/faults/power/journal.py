@@ -1,9 +1,9 @@
 """What a server's files were asked to hold, in order: ``journal.c`` records it in the server and in all its processes.
 
-    journal = Journal(memory / "journal", roots)
-    server = GantryServer(data, buckets, env=journal.env)
-    journal.note({"stored": …})  # what the client was answered, in the same order
-    for record in read_journal(journal.path): …
+journal = Journal(memory / "journal", roots)
+server = GantryServer(data, buckets, env=journal.env)
+journal.note({"stored": …})  # what the client was answered, in the same order
+for record in read_journal(journal.path): …
 """
 
 from __future__ import annotations

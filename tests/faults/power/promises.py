@@ -1,8 +1,8 @@
 """What clients were promised before a cut: notes in the journal, and what has to be true of them afterwards.
 
 A note says what may be there from then on. Before a request it is the old state or the new one; once the request is
-answered only the new one. A state of an instance is None where it is not there, the SHA-256 of its bytes, or ``~TEXT``
-for bytes that contain TEXT.
+answered only the new one. A state of an instance is None where it is not there, the SHA-256 of its bytes, ``~TEXT``
+for bytes that contain TEXT, or ANY.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from tests.faults.power.journal import Json
 
 State = str | None
+ANY = "?"
 THERE, GONE = "there", "gone"
 
 
@@ -21,6 +22,8 @@ def state_of(data: bytes) -> str:
 
 
 def is_in(state: State, data: bytes | None) -> bool:
+    if state == ANY:
+        return True
     if state is None or data is None:
         return state is None and data is None
     return state[1:].encode() in data if state.startswith("~") else state == state_of(data)

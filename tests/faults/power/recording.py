@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from gantry.settings.loading import Settings
-from tests.faults.power.client import Client
+from tests.faults.power.client import Client, hold
 from tests.faults.power.disk import Disks
-from tests.faults.power.journal import Journal
+from tests.faults.power.journal import Journal, Json
 from tests.support.server import GantryServer
 
 DISKS = ("", "near", "buckets", "data/blobs")
@@ -38,6 +38,7 @@ class Recording:
         self.directory, self.layout = directory, layout
         self.home = directory / "home"
         self.sources: dict[str, tuple[str, bytes]] = {}
+        self.notes: list[Json] = []  # what was promised before
         (self.home / "buckets" / "out").mkdir(parents=True)
 
     def put(self, name: str, path: str, data: bytes) -> None:
@@ -50,20 +51,21 @@ class Recording:
     def start(self, env: dict[str, str] | None = None) -> GantryServer:
         classes = {"GANTRY_STORAGE_CLASSES": f"ARCHIVE={self.home / 'near'}", "GANTRY_LAYOUT": self.layout}
         log = self.directory / "log"
-        return GantryServer(
-            self.home / "data", self.home / "buckets", workers=1, env=classes | (env or {}), log=log
-        )
+        return GantryServer(self.home / "data", self.home / "buckets", workers=1, env=classes | (env or {}), log=log)
 
     @contextmanager
-    def run(self) -> Iterator[Client]:
-        """The server runs, and is stopped in the end."""
+    def run(self, held: Mapping[str, Mapping[str, bytes]] | None = None) -> Iterator[Client]:
+        """The server runs, and is stopped in the end. ``held``: store → instances that are there before."""
         roots = [self.home / name if name else self.home for name in DISKS]
         with (self.directory / "disks").open("wb") as file:
             pickle.dump((self.home, self.layout, Disks(roots)), file)
         journal = Journal(self.directory / "journal", roots)
+        for note in self.notes:
+            journal.note(note)
+        hold(journal, held or {})
         server = self.start(journal.env)
         try:
-            yield Client(server, journal, self.sources)
+            yield Client(server, journal, self.sources, held or {})
             server.stop()
         finally:
             server.process.kill()

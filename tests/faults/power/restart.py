@@ -3,7 +3,6 @@ promised is there."""
 
 from __future__ import annotations
 
-import logging
 import re
 import shutil
 import threading
@@ -195,7 +194,3 @@ def _read_blob(seams: Seams, row: StoredInstance) -> bytes:
             return blob.read_at(0, blob.size)
     except StatusError as error:
         return error.message.encode()
-
-
-logging.getLogger("gantry").setLevel(logging.ERROR)
-logging.getLogger("alembic").setLevel(logging.WARNING)

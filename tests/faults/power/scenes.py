@@ -34,6 +34,7 @@ def store_each(client: Client, store: str, study: str, numbers: Sequence[int], s
 def change_study(client: Client, store: str, study: str, times: int) -> None:
     """STOW, PUT, PATCH and DELETE in one study."""
     client.store(store, dict(make(study, 0, number) for number in range(5)))
+    client.refuse(store, dict(make(study, 0, number) for number in range(3)))
     for number in range(5, 5 + times):
         client.store(store, dict([make(study, number % 3, number)]))
         client.store(store, dict([make(study, number % 3, number), make(study, 0, 100 + number)]), method="PUT")
@@ -81,9 +82,21 @@ def run_operations(client: Client, count: int) -> None:
     client.delete_store(store)
 
 
+def fill_segment(client: Client, count: int = 30) -> str:
+    """A store; most of a segment of it is deleted: the next start moves what is left."""
+    store = client.create_store("sparse")
+    client.store(store, dict(make("1.5", number % 2, number) for number in range(count)))
+    client.delete(store, "1.5/1.5.0")
+    for number in range(5, count, 2):
+        client.delete(store, make("1.5", 1, number)[0])
+    return store
+
+
 def run_all(client: Client, times: int = 1, count: int = 12) -> None:
+    """A bit of everything, a kill -9, and a start that goes on."""
     run_requests(client, times)
     run_operations(client, count)
+    fill_segment(client, 10)
     kill(client)
     store = client.create_store("last")
     store_each(client, store, "1.4", range(2))

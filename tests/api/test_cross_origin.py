@@ -168,7 +168,8 @@ def test_an_address_that_is_not_allowed_stands_in_no_answer(public_url: str, hos
 
 @pytest.mark.parametrize(
     "origin", ["viewer.example", "https://viewer.example/", "https://viewer.example/x", "https://VIEWER.example",
-               "null", "https://viewer.example:443", "ftp://viewer.example", "https://u@viewer.example", "https://", "**"],
+               "null", "https://viewer.example:443", "ftp://viewer.example", "https://u@viewer.example",
+               "https://", "**"],
 )  # fmt: skip
 def test_what_is_no_origin_is_refused_at_the_start(origin: str) -> None:
     with pytest.raises(InvalidArgument, match=r"allowed_origins: .* is not a list of origins"):

@@ -8,8 +8,9 @@ import pytest
 
 from tests.dicomweb.instances import instance
 from tests.support.answers import refused
+from tests.support.checked import check_clean
 from tests.support.gantry import Gantry
-from tests.support.web import AS_STORED, JSON, Web, parts_of, uid_path
+from tests.support.web import AS_STORED, JSON, Web, parts_of, uid_path, value
 
 STUDY, SERIES = "1.2.11", "1.2.11.1"
 COUNT = 5
@@ -145,3 +146,22 @@ def test_a_page_says_whether_there_is_more(web: Web, level: str) -> None:
                     response.headers["warning"].startswith("299 ")
                     and "additional results" in response.headers["warning"]
                 )
+
+
+@pytest.mark.parametrize(("label", "status"), [("accept", 200), ("refuse", 409), ("", 409)])
+def test_the_same_bytes_again(web: Web, label: str, status: int) -> None:
+    """As Google: refused. By a label of the store: a success, which Orthanc's "send again" and Beam expect."""
+    labels = {"gantry-identical": label} if label else {"other": "accept"}
+    store = web.root.removesuffix("/dicomWeb")
+    web.gantry.call("PATCH", f"{store}?updateMask=labels", json={"labels": labels})
+    same, new = instance((STUDY, SERIES, f"{SERIES}.1")), instance((STUDY, SERIES, f"{SERIES}.77"))
+    response = web.store(same, new)
+    assert response.status_code == status, response.text
+    referenced = response.json()["00081199"]["Value"]
+    assert {value(item, "00081155") for item in referenced} >= {f"{SERIES}.77"}
+    assert len(referenced) == (2 if status == 200 else 1)
+    other = instance((STUDY, SERIES, f"{SERIES}.1"), PatientName="Other")
+    assert web.store(other).status_code == 409, "other bytes are never a success"
+    path = uid_path(STUDY, SERIES, f"{SERIES}.1")
+    assert web.get(path, "application/dicom; transfer-syntax=*").content == same
+    check_clean(web.gantry.server.data)

@@ -32,8 +32,10 @@ def _handler(replace: bool) -> WebHandler:
         study = call.path.study
         check_uids(ResourcePath(study))
         offer = (choose(call.accepted(), _OFFERS) or (_OFFERS[0], ""))[0]
+        context = call.context
+        incoming = _incoming(call, replace)
         stored = store(
-            call.context.seams, call.context.uploads, call.dicom_store, _incoming(call, replace), study, replace
+            context.seams, context.uploads, call.dicom_store, incoming, study, replace, context.strict_search
         )
         if not stored.instances and not stored.refused:
             raise InvalidArgument("the request holds no instance")

@@ -11,9 +11,10 @@ out (PS3.18 §8.7.7), so its neighbours still count.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from gantry.api.multipart import MULTIPART, parse_content_type
@@ -22,6 +23,9 @@ from gantry.errors import InvalidArgument
 MAX_RANGES = 100
 MAX_CHARACTERS = 8 << 10
 """Of all Accept headers: browsers send some 150 characters in 7 ranges; each range is compared with each offer."""
+
+_REMEMBERED = 256
+"""Headers: the requests of a viewer differ in their paths alone."""
 
 _ANY, _ANY_MULTIPART = "*/*", "multipart/*"
 _ELEMENT = re.compile(r'((?:[^,"]|"(?:[^"\\]|\\.)*")*)(?:,|\Z)')
@@ -93,6 +97,11 @@ def parse_accept(values: Sequence[str]) -> list[MediaRange]:
     text = ",".join(values)
     if len(text) > MAX_CHARACTERS:
         raise InvalidArgument(f"Accept: {len(text)} characters are more than {MAX_CHARACTERS}")
+    return list(_parse(text))
+
+
+@lru_cache(_REMEMBERED)
+def _parse(text: str) -> tuple[MediaRange, ...]:
     elements = _elements(text)
     if len(elements) > MAX_RANGES:
         raise InvalidArgument(f"Accept: {len(elements)} media ranges are more than {MAX_RANGES}")
@@ -101,9 +110,9 @@ def parse_accept(values: Sequence[str]) -> list[MediaRange]:
         with suppress(InvalidArgument):
             ranges.append(_media_range(element))
     if not elements:
-        return [MediaRange(_ANY)]
+        return (MediaRange(_ANY),)
     # sorted() is stable in reverse too: equals stay in the order of writing.
-    return sorted(ranges, key=lambda item: (item.q, item.specificity), reverse=True)
+    return tuple(sorted(ranges, key=lambda item: (item.q, item.specificity), reverse=True))
 
 
 def _elements(text: str) -> list[str]:
@@ -146,18 +155,23 @@ def rank(accepted: Sequence[MediaRange], offers: Sequence[Offer], stored: Sequen
     range gives (RFC 9110 §12.5.1; 0 excludes), then what is stored, if a range names it or its type, then the range as
     ``parse_accept`` has it, then ``offers``.
     """
+    return list(_rank(tuple(accepted), tuple(offers), tuple(stored)))
+
+
+@lru_cache(_REMEMBERED)
+def _rank(accepted: tuple[MediaRange, ...], offers: tuple[Offer, ...], stored: tuple[str, ...]) -> tuple[Choice, ...]:
     found: dict[Choice, tuple[float, bool, int]] = {}
-    for place, wanted in enumerate(accepted):
-        for offer in offers:
-            if not _has_type(wanted, offer):
-                continue
+    for offer in offers:
+        matching = [(place, item) for place, item in enumerate(accepted) if _has_type(item, offer)]
+        weights = _weigh(item for _, item in matching)
+        for place, wanted in matching:
+            names_it = not _is_anything(wanted)
             for syntax in _list_syntaxes(wanted, offer, stored):
-                choice = Choice(offer, syntax)
                 names = stored if syntax in stored else (syntax,)
-                is_stored = syntax in stored and not _is_anything(wanted)
-                key = (-_quality(accepted, offer, names), not is_stored, place)
+                key = (-_quality(weights, names), not (syntax in stored and names_it), place)
+                choice = Choice(offer, syntax)
                 found[choice] = min(key, found.get(choice, key))
-    return sorted((choice for choice, key in found.items() if key[0]), key=found.__getitem__)
+    return tuple(sorted((choice for choice, key in found.items() if key[0]), key=found.__getitem__))
 
 
 def _is_anything(wanted: MediaRange) -> bool:
@@ -197,14 +211,18 @@ def _list_syntaxes(wanted: MediaRange, offer: Offer, stored: Sequence[str]) -> S
     return [*dict.fromkeys((*as_stored, offer.default))] if _STORED not in offer.transfer_syntaxes else [offer.default]
 
 
-def _quality(accepted: Sequence[MediaRange], offer: Offer, names: Sequence[str]) -> float:
-    """The ``q`` of the most specific range that covers an offer (RFC 9110 §12.5.1); the greatest of equal ones."""
-    matching = [
-        (item.specificity, item.q)
-        for item in accepted
-        if _has_type(item, offer) and item.transfer_syntax in ("", "*", *names)
-    ]
-    return max(matching)[1]
+def _weigh(matching: Iterable[MediaRange]) -> dict[str, tuple[tuple[int, int], float]]:
+    """Transfer syntax → specificity and ``q`` of the most specific range with it; the greatest of equal ones."""
+    weights: dict[str, tuple[tuple[int, int], float]] = {}
+    for item in matching:
+        weight = item.specificity, item.q
+        weights[item.transfer_syntax] = max(weight, weights.get(item.transfer_syntax, weight))
+    return weights
+
+
+def _quality(weights: Mapping[str, tuple[tuple[int, int], float]], names: Sequence[str]) -> float:
+    """The ``q`` of the most specific range that covers an offer (RFC 9110 §12.5.1)."""
+    return max(weights[name] for name in ("", "*", *names) if name in weights)[1]
 
 
 def media_type_text(offer: Offer, transfer_syntax: str, boundary: str = "") -> str:

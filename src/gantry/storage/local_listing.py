@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from gantry.checkpoints import list_reported
 from gantry.errors import PermissionDenied, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check
@@ -63,7 +64,7 @@ def walk(root: bytes, part: Part, check: Check) -> Iterator[ObjectMeta]:
             if len(open_directories) == 1:
                 raise error.within(os.fsdecode(base).encode("utf-8", "replace").decode()) if base else error from None
             name, found = b"", None
-            if base != part.start_after:  # else it has been reported already
+            if base not in list_reported(part.start_after):
                 yield ObjectMeta(os.fsdecode(base), 0, error.message)
         if not name:
             open_directories.pop()

@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import errno
 import hashlib
-import heapq
 import os
 import stat
 import sys
@@ -23,9 +22,9 @@ from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject, beat_again
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
 from gantry.storage.disks import FULL, Disk, translate_delete_error, translate_read_error
-from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
+from gantry.storage.local_listing import TEMPORARY, Part, describe, list_directories, walk
 from gantry.storage.removal import delete_each
-from gantry.storage.roots import find_root, identify_root, is_same_bucket
+from gantry.storage.roots import find_root, identify_root, is_same_bucket, stat_or_close
 
 _COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
 _READ_CHUNK = 1 << 20
@@ -43,11 +42,7 @@ class LocalObject(OpenedObject):
 
     def __init__(self, fd: int, key: str) -> None:
         self.fd, self.key = fd, key
-        try:
-            self._stat = os.fstat(fd)
-        except OSError:
-            os.close(fd)
-            raise
+        self._stat = stat_or_close(fd)
         self.size = self._stat.st_size
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -147,11 +142,7 @@ class LocalBlobStore:
         """A descriptor of the directory: what is made beneath it is never made below a mount point whose disk is away.
         Raises OSError, BucketAway, DiskAway."""
         fd = os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            status = os.fstat(fd)
-        except OSError:
-            os.close(fd)
-            raise
+        status = stat_or_close(fd)
         if self._identity not in (None, (status.st_dev, status.st_ino)):
             os.close(fd)
             self.require_mounted()
@@ -186,19 +177,11 @@ class LocalBlobStore:
     def list_folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
         above = prefix.rstrip("/")
         try:
-            fd = open_directory(self.root, self._name(above) if above else b"")
+            found = list_directories(self.root, self._name(above) if above else b"", limit)
         except (NotFound, FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
             raise self.disk.translate_read_error(error) from None
-        try:
-            with os.scandir(fd) as entries:
-                names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
-                found = heapq.nsmallest(limit, (name + b"/" for name in names if not name.startswith(TEMPORARY)))
-        except OSError as error:
-            raise self.disk.translate_read_error(error) from None
-        finally:
-            os.close(fd)
         return [f"{above}/{os.fsdecode(name)}" if above else os.fsdecode(name) for name in found]
 
     def head(self, key: str) -> ObjectMeta:

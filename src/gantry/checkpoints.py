@@ -6,8 +6,6 @@ again, but not reported again. NUL is in no key and sorts before all that is, so
 
 from __future__ import annotations
 
-import os
-
 from gantry.resources import ObjectMeta
 
 _NUL = "\0"
@@ -17,12 +15,17 @@ def advance(checkpoint: str, entry: ObjectMeta) -> str:
     """The checkpoint behind ``entry``. A directory that fails half way comes after the objects in it: the checkpoint
     never goes back."""
     last, *reported = checkpoint.split(_NUL)
-    if os.fsencode(entry.key) > os.fsencode(last):
+    if _encode(entry.key) > _encode(last):
         last, before = entry.key, last
         reported += [before] if before.endswith("/") else []
     elif entry.problem and last.startswith(entry.key):
         reported.append(entry.key)
     return _NUL.join((last, *(each for each in reported if last.startswith(each))))
+
+
+def _encode(key: str) -> bytes:
+    """Keys sort by their bytes; those that are not UTF-8 are as the file system has them."""
+    return key.encode("utf-8", "surrogateescape")
 
 
 def list_reported(checkpoint: bytes) -> list[bytes]:

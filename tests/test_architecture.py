@@ -29,11 +29,11 @@ LAYERS = {
             "moments",
             "header_packs",
         ),
-        *("checkpoints", "findings", "rests", "short_members"),
+        *("checkpoints", "checksums", "findings", "rests", "short_members"),
         *("json_patch", "json_text", "operation_state", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
-    "ports": ("seams", "backoff", "index_protocols.", "pauses", "system_errors"),
+    "ports": ("seams", "backoff", "index_protocols.", "pauses", "system_errors", "durable_files"),
     "dicom": ("dicom.",),
     "services": (
         *("ingest", "containment", "describing", "stored_bytes", "healing"),

@@ -15,7 +15,7 @@ def advance(checkpoint: str, entry: ObjectMeta) -> str:
     """The checkpoint behind ``entry``. A directory that fails half way comes after the objects in it: the checkpoint
     never goes back."""
     last, *reported = checkpoint.split(_NUL)
-    if _sorted_by(entry.key) > _sorted_by(last):
+    if _encode(entry.key) > _encode(last):
         last, before = entry.key, last
         reported += [before] if before.endswith("/") else []
     elif entry.problem and last.startswith(entry.key):
@@ -23,8 +23,8 @@ def advance(checkpoint: str, entry: ObjectMeta) -> str:
     return _NUL.join((last, *(each for each in reported if last.startswith(each))))
 
 
-def _sorted_by(key: str) -> bytes:
-    """Its bytes, also those that are no UTF-8 (PEP 383)."""
+def _encode(key: str) -> bytes:
+    """Keys sort by their bytes; those that are not UTF-8 are as the file system has them."""
     return key.encode("utf-8", "surrogateescape")
 
 

@@ -7,7 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,8 @@ from gantry.api.forwarded import Proxies
 from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
 from gantry.checking.directory import Checked
-from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError
+from gantry.durable_files import make_directory
+from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError, Unavailable
 from gantry.executors import WorkerPool
 from gantry.findings import Finding, Kind
 from gantry.generation_checks import find_missing_names, find_wrong_generations
@@ -31,7 +32,7 @@ from gantry.index.generations import read_generation
 from gantry.index.read_only import ReadOnlyDatabase
 from gantry.index.sql import SqlIndex
 from gantry.names import DicomStoreName
-from gantry.seams import MAIN, Blobs, BucketUse, Seams
+from gantry.seams import MAIN, BucketUse, Seams
 from gantry.settings.directories import check_directories, overlaps_data, require_usable
 from gantry.settings.loading import Settings
 from gantry.storage.bucket_rules import BucketRule, may_use, require_access
@@ -63,7 +64,7 @@ def open_access(settings: Settings) -> Access | None:
         logger.warning("no admins are set: unless policies are stored already, no call is permitted")
     admins = check_bindings([Binding("roles/owner", settings.admins)], roles := Roles(settings.custom_roles))
     above = read_grants(Policy(admins))
-    sessions = Sessions(settings.url)
+    sessions = Sessions(settings.url, settings.allowed_origins)
     attempts = FailedAttempts(settings.failed_sign_ins_per_minute, Proxies(settings.trusted_proxies).client)
     verifiers: list[Verifier] = [StaticTokens(settings.tokens_file)] if settings.tokens_file else []
     try:
@@ -133,7 +134,7 @@ class DataDirectory:
         check_directories(self.path, settings.buckets_path, settings.storage_classes)
         try:
             for path in (self.path, self.path / "blobs", settings.buckets_path):
-                path.mkdir(parents=True, exist_ok=True)
+                make_directory(path)
             path = self.path / "lock"
             self.lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
@@ -234,7 +235,7 @@ def read_store_names(directory: DataDirectory) -> dict[int, DicomStoreName | Non
 
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories, a process pool."""
-    blobs: dict[str, Blobs] = {
+    blobs: dict[str, LocalBlobs] = {
         place: LocalBlobs(root, settings.layout == "segments", _name_place(place), directory.marks[place])
         for place, root in directory.places.items()
     }
@@ -242,14 +243,16 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     workers = settings.workers or max(4, min(os.cpu_count() or 1, 16))
     index = open_index(directory.path)
     if directory.rebuilding:
-        index.generations.begin_rebuilding(find_mark(directory.places))
+        mark = find_mark(directory.places, index.generations.get().mark)
+        index.generations.begin_rebuilding(mark, *_find_numbers(blobs))
     index.database.witness = join(index.generations, directory.places)
     records = LocalStoreRecords(directory.places, index.segments.find_names)
     if not directory.rebuilding:
-        try:
-            records.keep(index.segments.list_stores())
-        except StatusError as error:  # a full disk: the names are kept before the next blob at the latest
-            logger.warning("the names of the DICOM stores cannot be kept now: %s", error.message)
+        for place in directory.places:
+            try:
+                records.keep(index.segments.list_stores(), place)
+            except StatusError as error:  # a full disk: the names are kept before the next blob there at the latest
+                logger.warning("the names of the DICOM stores cannot be kept in %s now: %s", place, error.message)
     return Seams(
         index=index,
         blobs=PlacedBlobStore(blobs),
@@ -263,6 +266,16 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         is_held=Hold(directory.path / "hold").is_held,
         buckets=partial(list_buckets, str(settings.buckets_path), settings.bucket_rules),
     )
+
+
+def _find_numbers(blobs: Mapping[str, LocalBlobs]) -> tuple[int, int]:
+    """The highest numbers of stores and of uploads that stand on the disks."""
+    stores = [(place, number) for place, each in blobs.items() for number in each.list_numbers(place)]
+    highest = 0
+    for place, store in stores:
+        with suppress(Unavailable):  # the rebuild reports it
+            highest = max(highest, *blobs[place].list_numbers(f"{place}/{store}/stow"), 0)
+    return max((number for _, number in stores), default=0), highest
 
 
 def _name_place(place: str) -> str:

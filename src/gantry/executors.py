@@ -290,10 +290,9 @@ def work(descriptor: int, lifeline: int) -> None:
     hear_beats(lambda seconds: connection.send_bytes(pickle.dumps(seconds)))
     while True:
         try:
-            message = connection.recv_bytes()
-        except (EOFError, OSError):
+            connection.send_bytes(_run_call(connection.recv_bytes()))
+        except (EOFError, OSError):  # nobody is there any more, who would have the answer
             return
-        connection.send_bytes(_run_call(message))
 
 
 def _run_call(message: bytes) -> bytes:

@@ -13,9 +13,13 @@ from pathlib import Path
 from gantry.errors import FailedPrecondition
 from gantry.index.generations import Generation, Generations, read_generation
 from gantry.operations.blob_keys import format_sortable
+from gantry.seams import MAIN
 from gantry.storage.generation_marks import Mark, MarkWriter, holds_blobs, read_mark, write_mark
 
 logger = logging.getLogger(__name__)
+
+UNREPORTED = 1000
+"""More transactions in which an attempt begins than a mark can miss: it is on the disk some seconds after them."""
 
 REBUILD = "`gantry storage rebuild` makes a new one from the stored instances"
 
@@ -68,9 +72,12 @@ def _require_empty(path: Path, places: Mapping[str, str]) -> None:
             )
 
 
-def find_mark(places: Mapping[str, str]) -> str:
-    """The mark that all places have; empty where none has one. Raises FailedPrecondition where they have several."""
+def find_mark(places: Mapping[str, str], own: str) -> str:
+    """The mark that all places have; empty where none has one. ``own`` is that of the index: where one place has it
+    already, ``join`` was interrupted. Raises FailedPrecondition where they have several."""
     marks = {mark.mark: f"{root}/{place}" for place, root in places.items() if (mark := read_mark(root, place))}
+    if own in marks:
+        return own
     if len(marks) > 1:
         raise FailedPrecondition(
             f"{' and '.join(sorted(marks.values()))} do not belong together: they are the blobs of different indexes",
@@ -87,21 +94,37 @@ def join(generations: Generations, places: Mapping[str, str]) -> MarkWriter:
     # Blobs that have a mark already, and an index of an older version: that was put back from a backup as well.
     written = (mark.commits for place, mark in marks.items() if mark and _is_known(mark, found, places[place], place))
     commits = max(found.commits, *written, 0)
-    if commits > found.commits:
+    is_older = commits > found.commits
+    if is_older:
         logger.warning(
             "the index is older than the blobs beside it: it has %d of %d transactions. Instances that were stored "
             "since are not in it; their bytes stay, and `gantry storage rebuild` can take them up",
             *(found.commits, commits),
         )
-        generations.follow(commits, _prefix_of)
+        commits += UNREPORTED
+    # All marks come first: an index that names a place before another has its mark would not be let in again.
     for place, mark in marks.items():
         if mark is None or mark.mark != found.mark:
-            write_mark(places[place], place, Mark(found.mark, 0))
-        if place not in found.places:
-            generations.add_place(place)
+            write_mark(places[place], place, Mark(found.mark, commits))
+        elif is_older:
+            _raise_mark(places[place], place, Mark(found.mark, commits))
+    if is_older:
+        generations.follow(commits, _prefix_of)
+    generations.add_places(places.keys() - found.places)
     for place in found.places - places.keys():  # ``keep_places`` has seen that it is empty
         generations.remove_place(place)
     return MarkWriter(places)
+
+
+def _raise_mark(root: str, place: str, mark: Mark) -> None:
+    """The same copy of an index, put back again, must begin behind this one: so the number is on the disk before it
+    goes on. The disk of a storage class may be read-only: that of the data directory counts then."""
+    try:
+        write_mark(root, place, mark)
+    except FailedPrecondition as error:
+        if place == MAIN:
+            raise
+        logger.warning("%s", error.message)
 
 
 def _is_known(mark: Mark, found: Generation, root: str, place: str) -> bool:

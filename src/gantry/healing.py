@@ -20,6 +20,12 @@ def is_lost(verdict: bool | Status) -> bool:
     return isinstance(verdict, Status) and verdict.code in (Code.DATA_LOSS, Code.NOT_FOUND)
 
 
+def make_unknown(path: str, verdict: Status) -> Status:
+    """What is said of new bytes where nobody can say whether they are those that are stored."""
+    message = f"an instance with these UIDs exists, but its bytes cannot be compared ({verdict.what})"
+    return Status(Code.DATA_LOSS, f"{message}: {path}", verdict.advice)
+
+
 def find_damaged_headers(seams: Seams, rows: Sequence[StoredInstance]) -> set[Uids]:
     """Those of the rows whose header pack is missing, damaged, or has the header of another instance."""
     packs = _read_packs(seams, rows)

@@ -24,11 +24,12 @@ from gantry.errors import (
     Status,
     StatusError,
     Unavailable,
+    Unreadable,
 )
 from gantry.operations.batch_writers import item_prefix
 from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance, Uids
 from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, BlobWriter, OpenedObject, beat, beat_for
-from gantry.stored_bytes import find_damage, open_stored
+from gantry.stored_bytes import find_damage, open_stored, read_crc32c
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ SMALL_BYTES = 1 << 20
 """Up to here an object is held in memory: reading it once takes less time than reading its parts and copying it."""
 _FOUND_WANTING = (Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION)
 """Of bytes that were read: they are no DICOM instance, or one that is not accepted."""
+
+_REPLACE = "see to the disk and try again; if the bytes are lost, delete the instance and store the original again"
 
 AWAY = (Interrupted, PermissionDenied, ResourceExhausted, Unavailable)
 """Errors that are not about the object itself: it may be readable later."""
@@ -169,7 +172,7 @@ def _describe_blob(key: str, blobs: BlobStore) -> HeaderAttributes | None:
 
 def compare_bytes(pairs: Sequence[Pair], *, blobs: Blobs) -> list[bool | Status]:
     """For each pair: whether both have the same bytes, or why they cannot be compared. DATA_LOSS and NOT_FOUND are
-    about the stored bytes: they are damaged or not there, so that there is nothing to compare with."""
+    about the stored bytes: they are damaged or not there, so that what is new may take their place."""
     verdicts: list[bool | Status] = []
     for pair in pairs:
         try:
@@ -203,7 +206,7 @@ def _ingest(found: ObjectMeta, resource: str, source: BlobStore, writer: BlobWri
 def _compare(blobs: Blobs, pair: Pair) -> bool:
     """Bytes that differ from the stored ones are refused only where those are what was stored.
 
-    Stored bytes that the disk cannot read now count as lost for as many bytes alone: they may be readable later.
+    Stored bytes that the disk cannot read now may be readable later: nothing but the original may take their place.
     """
     new = _open_new(blobs, pair.new)
     with new:
@@ -211,13 +214,30 @@ def _compare(blobs: Blobs, pair: Pair) -> bool:
             if _have_same_bytes(blobs, new, pair):
                 return True
             damage = find_damage(blobs, pair.stored, pair.size, pair.uids)
-        except DataLoss:
-            if new.size != pair.size and _has_size(blobs, pair):
+        except Unreadable as error:
+            if new.size != pair.size:
                 return False
-            raise
+            _require_original(blobs, new, pair.stored, error)
+            damage = error.what
     if damage:
         raise DataLoss(damage)
     return False
+
+
+def _require_original(blobs: Blobs, new: OpenedObject, stored: str, error: Unreadable) -> None:
+    """Raises Unavailable where nobody can say that the new bytes are those that were stored."""
+    try:
+        written = blobs.read_crc32cs([stored])[stored]
+    except (DataLoss, NotFound, Unavailable) as unknown:
+        if unknown.waits_for is not None:
+            raise
+        written = None
+    try:
+        is_original = written is not None and read_crc32c(new) == written
+    except DataLoss as broken:
+        raise _make_unreadable(broken) from None
+    if not is_original:
+        raise Unavailable(error.what, advice=_REPLACE)
 
 
 def _open_new(blobs: Blobs, key: str) -> OpenedObject:
@@ -225,15 +245,11 @@ def _open_new(blobs: Blobs, key: str) -> OpenedObject:
     try:
         return blobs.open(key)
     except (DataLoss, NotFound) as error:
-        raise Unavailable(f"the new bytes cannot be read: {error.what}") from None
+        raise _make_unreadable(error) from None
 
 
-def _has_size(blobs: Blobs, pair: Pair) -> bool:
-    try:
-        with open_stored(blobs, pair.stored, pair.size):
-            return True
-    except StatusError:
-        return False
+def _make_unreadable(error: StatusError) -> Unavailable:
+    return Unavailable(f"the new bytes cannot be read: {error.what}")
 
 
 def _have_same_bytes(blobs: Blobs, new: OpenedObject, pair: Pair) -> bool:
@@ -246,7 +262,7 @@ def _have_same_bytes(blobs: Blobs, new: OpenedObject, pair: Pair) -> bool:
             try:
                 wanted = _read_window(new, at)
             except DataLoss as error:
-                raise Unavailable(f"the new bytes cannot be read: {error.what}") from None
+                raise _make_unreadable(error) from None
             if wanted != _read_window(stored, at):
                 return False
     return True

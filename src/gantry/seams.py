@@ -99,7 +99,8 @@ class BlobStore(Protocol):
     def open(self, key: str) -> OpenedObject: ...
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        """Write one object, whole or not at all. Returns the number of bytes."""
+        """Write one object, whole or not at all. Returns the number of bytes. An older object of this key stays until
+        the new one takes its place, in ``flush`` at the latest."""
         ...
 
     def copy_from(self, source: OpenedObject, key: str) -> int:
@@ -109,7 +110,7 @@ class BlobStore(Protocol):
     def delete(self, key: str) -> None: ...
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Raises Unavailable where not all objects could be listed, after all others are deleted."""
+        """Durable on return. Raises Unavailable where not all objects could be listed, after all others are deleted."""
         ...
 
     def flush(self) -> None:
@@ -151,8 +152,9 @@ class BlobWriter(Protocol):
         own."""
         ...
 
-    def copy_from(self, source: OpenedObject, uids: Uids) -> str:
-        """Write the bytes of an open object; the key."""
+    def copy_from(self, source: OpenedObject, uids: Uids, written: int | None = None) -> str:
+        """Write the bytes of an open object; the key. ``written``: the CRC32C they were written with, None where nobody
+        knows it. Raises DataLoss where they have another one now: no copy is made of damaged bytes."""
         ...
 
     def discard(self, key: str) -> None:
@@ -165,7 +167,8 @@ class BlobWriter(Protocol):
 
     def close(self) -> tuple[str, ...]:
         """Write no more. The keys of the segments this writer has written, none where each instance has its own
-        object. What was not flushed, and a segment with nothing in it, is removed."""
+        object. What was not flushed, and a segment with nothing in it, is removed. Durable on return: nothing that was
+        discarded or removed comes back after a crash."""
         ...
 
 
@@ -174,12 +177,21 @@ class Blobs(BlobStore, Protocol):
     (``storage.extents``): ``open`` opens what it names, ``delete`` frees exactly that and nothing beside it, and raises
     Unavailable while somebody reads it. The key of a segment itself deletes it with all that it holds.
 
-    ``open``, and reading what it has opened, raise DataLoss where the disk cannot read the bytes; NotFound says that
-    nothing is there.
+    ``open``, and reading what it has opened, raise Unreadable where the disk cannot read the bytes now, and another
+    DataLoss where something else stands in their place; NotFound says that nothing is there.
     """
 
     def writer(self, prefix: str) -> BlobWriter:
         """A writer whose keys begin with ``prefix``, which begins with the name of a place."""
+        ...
+
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
+        """Durable on return. Raises Unavailable where not all objects could be listed, after all others are
+        deleted."""
+        ...
+
+    def sync_removed(self, directories: set[str]) -> None:
+        """Return when blobs that were deleted directly below these prefixes cannot come back. Raises Unavailable."""
         ...
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
@@ -200,17 +212,29 @@ class Blobs(BlobStore, Protocol):
         written but not flushed before a crash stands in none. Raises NotFound, Unavailable."""
         ...
 
-    def read_crc32c(self, key: str) -> int | None:
-        """The CRC32C that the bytes of a blob were written with, as the tables of contents of its segment say it; None
-        where none does. Raises NotFound, Unavailable."""
+    def read_crc32cs(self, keys: Collection[str]) -> dict[str, int | None]:
+        """The CRC32Cs that the bytes of blobs were written with, as the tables of contents of their segment say it;
+        None where none does. ``keys`` lie in one segment, or are one object of its own. Raises NotFound, Unavailable.
+        """
         ...
 
     def count_freed(self, segment: str) -> int:
         """How many instances its tables of contents list that have been freed since. Raises NotFound, Unavailable."""
         ...
 
+    def count_unlisted(self, segment: str, named: Collection[str]) -> int:
+        """How many bytes of a segment, in whole blocks, no table of contents lists, without those of the keys
+        ``named``: a table is damaged, or a crash came before they were flushed. Raises NotFound, Unavailable."""
+        ...
+
     def list_store_ids(self) -> list[int]:
-        """The numbers of the stores that have a directory of blobs, sorted."""
+        """The numbers of the stores that have a directory of blobs, sorted. What lies beside the directories of places
+        is none of ours, and not looked at."""
+        ...
+
+    def list_numbers(self, prefix: str) -> list[int]:
+        """The directories directly below ``prefix``, without ``/`` at its end, whose names are numbers that the index
+        gives to stores and uploads. Raises Unavailable."""
         ...
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
@@ -223,9 +247,10 @@ class Blobs(BlobStore, Protocol):
 class StoreRecords(Protocol):
     """Keeps the names of stores beside their blobs."""
 
-    def keep(self, store_ids: Collection[int]) -> None:
-        """Return when the names of these stores can be found without the index. Raises ResourceExhausted,
-        PermissionDenied, Unavailable."""
+    def keep(self, store_ids: Collection[int], place: str) -> None:
+        """Return when the names of these stores can be found without the index, beside the blobs of a place: before
+        the first of them is written there. No other place has a part in it. Raises ResourceExhausted, PermissionDenied,
+        Unavailable."""
         ...
 
     def forget(self, store_id: int) -> None:
@@ -236,7 +261,7 @@ class StoreRecords(Protocol):
 class NoRecords:
     """Where nobody asks for the names."""
 
-    def keep(self, store_ids: Collection[int]) -> None: ...
+    def keep(self, store_ids: Collection[int], place: str) -> None: ...
 
     def forget(self, store_id: int) -> None: ...
 

@@ -3,15 +3,18 @@ there is a doubt. What is wrong with them is DataLoss of that instance, whoever 
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
+
 import google_crc32c
 
+from gantry.checksums import HEAL, OTHER_SUM, require_sum
 from gantry.containment import contain
 from gantry.dicom.part10 import read_header
 from gantry.errors import DataLoss, InvalidArgument
 from gantry.resources import Uids, path_of
 from gantry.seams import Blobs, BlobStore, OpenedObject
-
-HEAL = "store or import the original again"
+from gantry.storage.extents import object_of
 
 
 class WrongSize(DataLoss):
@@ -47,13 +50,38 @@ def find_damage(blobs: Blobs, key: str, size: int, uids: Uids, written: int | No
         found = header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid
         if found != uids:
             return f"its bytes are those of another instance: {path_of(found)}"
-        written = blobs.read_crc32c(key) if written == UNKNOWN else written
-        if written is not None and _sum(opened) != written:
-            return "its bytes are damaged: their checksum (CRC32C) is not the one they were written with"
+        written = blobs.read_crc32cs([key])[key] if written == UNKNOWN else written
+        if written is not None and read_crc32c(opened) != written:
+            return OTHER_SUM
     return ""
 
 
-def _sum(opened: OpenedObject) -> int:
+class WrittenSums:
+    """The CRC32Cs that the instances at ``keys`` were written with. The tables of contents of a segment are read once,
+    when the first of its instances is asked for."""
+
+    def __init__(self, blobs: Blobs, keys: Iterable[str]) -> None:
+        self._blobs = blobs
+        self._keys: defaultdict[str, list[str]] = defaultdict(list)
+        for key in keys:
+            self._keys[object_of(key)].append(key)
+        self._found: dict[str, int | None] = {}
+
+    def get(self, key: str) -> int | None:
+        """None where nobody knows it. Raises NotFound, Unavailable."""
+        if key not in self._found:
+            self._found |= self._blobs.read_crc32cs(self._keys[object_of(key)])
+        return self._found[key]
+
+
+def require_as_written(opened: OpenedObject, written: int | None) -> None:
+    """Read all bytes of an instance; raises DataLoss where they do not have the CRC32C ``written``."""
+    if written is not None:
+        require_sum(read_crc32c(opened), written)
+
+
+def read_crc32c(opened: OpenedObject) -> int:
+    """The CRC32C of all bytes of an object."""
     crc = 0
     for chunk in opened.chunks():
         crc = google_crc32c.extend(crc, chunk)

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 
 from gantry.api.audit_file import AuditFile
 from tests.dicomweb.instances import instance
+from tests.faults.failing import Faults
 from tests.support.server import GantryServer, Json
 from tests.support.web import multipart
 
@@ -144,6 +146,20 @@ def test_a_required_line_comes_before_the_call_and_one_after_it(strict: Audited)
     assert first["operation"].pop("first") and last["operation"].pop("last")
     assert first["operation"] == last["operation"] and first["insertId"] != last["insertId"]
     assert (first["protoPayload"]["status"], last["protoPayload"]["status"]) == ({}, {"code": 5})
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_a_required_line_that_hangs_holds_no_other_request(tmp_path: Path, method: str) -> None:
+    """The disk of the audit log gives no answer: the calls that wait for it wait in threads."""
+    with Faults(tmp_path) as faults, ThreadPoolExecutor() as pool:
+        audited = Audited(tmp_path, GANTRY_AUDIT_REQUIRED="true", **faults.env)
+        with faults.failing("write", path="audit.jsonl", mode="hang") as rule:
+            waiting = pool.submit(audited.server.request, method, f"{DATASETS}?datasetId=new")
+            audited.server.wait_until(lambda: rule.seen)
+            assert audited.server.request("GET", "healthz").status_code == 200
+            assert not waiting.done()
+        assert waiting.result().status_code == 200
+        audited.server.stop()
 
 
 def test_required_without_a_file_is_refused_at_the_start(tmp_path: Path) -> None:

@@ -12,13 +12,14 @@ from tests.support.dicom import element
 
 from gantry.dicom import transcoding
 from gantry.dicom.buffers import Held
-from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet, Encoding
+from gantry.dicom.elements import EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, DataSet, Encoding
+from gantry.dicom.file_meta import read_meta, write_meta
 from gantry.dicom.forms import IMPLICIT_LE as IMPLICIT_LE_UID
 from gantry.dicom.open_source import read_instance
 from gantry.dicom.part10 import read_header, read_header_bytes
 from gantry.dicom.rewriting import place_elements, require_same, rewrite
 from gantry.dicom.traversal import Scope, read_steps
-from gantry.errors import Internal, InvalidArgument
+from gantry.errors import FailedPrecondition, Internal, InvalidArgument
 
 
 def item(content: bytes) -> bytes:
@@ -126,3 +127,71 @@ def test_stray_delimiters_between_items_are_passed_over() -> None:
     sequence, name = data_set.elements()
     assert [len(list(each.elements())) for each in data_set.read_items(sequence)] == [1, 1]
     assert name.tag == 0x00100010
+
+
+def test_fragments_get_a_head_without_a_length() -> None:
+    """Pixels of a compressed file whose heads have no VR, as some writers leave them."""
+    fragments = pack("<HHI", 0xFFFE, 0xE000, 0) + pack("<HHI", 0xFFFE, 0xE000, 4) + b"abcd"
+    end = pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    old = DataSet(pack("<HHI", 0x7FE0, 0x0010, 0xFFFFFFFF) + fragments + end, IMPLICIT_LE)
+    placed = place_elements(old)
+    made = b"".join(rewrite(old, placed, {}, EXPLICIT_LE))
+    assert made == pack("<HH2s2xI", 0x7FE0, 0x0010, b"OB", 0xFFFFFFFF) + fragments + end
+    require_same(old, placed, {}, DataSet(made, EXPLICIT_LE))
+
+
+def test_a_sequence_whose_items_cannot_be_told_apart_stays_as_it_is_in_its_own_encoding() -> None:
+    broken = element(0x0008, 0x1032, b"SQ", bytes(range(1, 9)))
+    old = DataSet(broken + NAME, EXPLICIT_LE)
+    placed = place_elements(old)
+    assert b"".join(rewrite(old, placed, {}, EXPLICIT_LE)) == broken + NAME
+    with pytest.raises(FailedPrecondition, match="cannot be told apart"):
+        rewrite(old, placed, {}, IMPLICIT_LE)
+
+
+def test_elements_come_in_the_order_of_their_tags() -> None:
+    """PS3.5 §7.1; some writers append what they add."""
+    old = DataSet(NAME + CODES, EXPLICIT_LE)
+    placed = place_elements(old)
+    assert [each.tag for each, _ in placed] == [0x00081032, 0x00100010]
+    assert b"".join(rewrite(old, placed, {}, EXPLICIT_LE)) == CODES + NAME
+
+
+def test_items_without_a_vr_that_cannot_be_told_apart_are_un() -> None:
+    """UN has the bytes of implicit VR (PS3.5 §6.2.2)."""
+    broken = pack("<HHI", 0x0008, 0x1032, 8) + bytes(range(1, 9))
+    old = DataSet(broken, IMPLICIT_LE)
+    made = b"".join(rewrite(old, place_elements(old), {}, EXPLICIT_LE))
+    assert made == pack("<HH2s2xI", 0x0008, 0x1032, b"UN", 8) + bytes(range(1, 9))
+
+
+@pytest.mark.parametrize("target", [EXPLICIT_LE, IMPLICIT_LE])
+def test_words_of_big_endian_are_swapped_and_text_is_not(target: Encoding) -> None:
+    def big(group: int, number: int, vr: bytes, value: bytes) -> bytes:
+        return pack(">HH", group, number) + vr + pack(">H", len(value)) + value
+
+    old = DataSet(
+        big(0x0010, 0x0010, b"PN", b"AB")
+        + big(0x0028, 0x0010, b"US", b"\1\2")
+        + big(0x0028, 0x0009, b"AT", b"\1\2\3\4"),
+        EXPLICIT_BE,
+    )
+    placed = place_elements(old)
+    made = DataSet(b"".join(rewrite(old, placed, {}, target)), target)
+    found = {each.tag: bytes(made.data[each.value : each.stop]) for each in made.elements()}
+    assert found == {0x00100010: b"AB", 0x00280009: b"\2\1\4\3", 0x00280010: b"\2\1"}
+    require_same(old, placed, {}, made)
+
+
+def test_a_meta_group_keeps_what_is_not_of_the_writer() -> None:
+    kept = element(0x0002, 0x0016, b"AE", "SENDER")
+    old = element(0x0002, 0x0000, b"UL", pack("<I", 99)) + element(0x0002, 0x0010, b"UI", "1.2\0") + kept
+    foreign = old + element(0x0008, 0x0005, b"CS", "ISO_IR 6")
+    for meta in (old, foreign, old + b"\2\0"):
+        made = write_meta("1.4", "1.5", "1.6", meta)
+        found = read_meta(made[132:])
+        assert found[0x00020016] == kept and made.count(b"1.6\0") == 1 and b"ISO_IR" not in made
+        assert set(found) == {*range(0x00020001, 0x00020004), 0x00020010, 0x00020012, 0x00020013, 0x00020016}
+        assert made[:140] == bytes(128) + b"DICM" + pack("<HH2sH", 2, 0, b"UL", 4)[:8]
+        assert int.from_bytes(made[140:144], "little") == len(made) - 144
+    assert set(read_meta(write_meta("1.4", "1.5", "1.6")[132:])) == set(found) - {0x00020016}

@@ -263,6 +263,16 @@ class TestCharacterSets:
                 del found[key]
         assert after == expected
 
+    def test_bulk_values_beside_the_text_of_an_item_stay(self) -> None:
+        item = [element(0x00080104, "LO", b"\xe9 ", EXPLICIT), element(0x00281201, "OW", bytes(4000), EXPLICIT)]
+        latin = element(0x00080005, "CS", "ISO_IR 100", EXPLICIT)
+        made = patched(
+            make([latin, sequence(PROCEDURES, [item], EXPLICIT)]), _00080005={"vr": "CS", "Value": ["ISO_IR 192"]}
+        )
+        found = read_file(made).elements
+        assert find(found, (PROCEDURES, 0, 0x00080104))[0].value == "é".encode()
+        assert find(found, (PROCEDURES, 0, 0x00281201))[0].value == bytes(4000)
+
     def test_one_that_does_not_have_the_text(self) -> None:
         refuse(self.DATA, "(00081030) cannot be written", _00080005={"vr": "CS", "Value": ["ISO_IR 144"]})
         refuse(self.DATA, "(00081030) cannot be written", _00080005=None)

@@ -21,6 +21,8 @@ from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
 from tests.support.web import Web
 
+pytestmark = pytest.mark.slow
+
 GANTRY = f'gantry() {{ "{sys.executable}" -m gantry "$@"; }}\npython3() {{ "{sys.executable}" "$@"; }}\n'
 # What these commands need of rsync, for machines that have none: options, then source/ and target/.
 RSYNC = r"""

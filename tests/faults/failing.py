@@ -49,7 +49,6 @@ CALLS = {
 }
 """Names that may be given, and the one that ``shim.c`` knows each by: one system call has several functions."""
 
-_SHIM = Path(__file__).with_name("shim.c")
 _RULES, _CALLS, _TEXT = 16, 128, 512
 _RULE = struct.Struct(f"=iii4xqqq{_CALLS}s{_TEXT}s")  # struct rule of shim.c
 _SEEN_AT = 32  # bytes from the start of a rule
@@ -57,14 +56,16 @@ FLAGS = ("-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-Wno-nonnull
 
 
 @cache
-def build_shim() -> Path:
-    """The compiled shim. Skips the test where it cannot be had, and says why; on CI the test fails instead."""
+def build_library(name: str) -> Path:
+    """``name.c`` beside this file, compiled, for LD_PRELOAD. Skips the test where it cannot be had, and says why; on CI
+    the test fails instead."""
     compiler = shutil.which("cc")
     if sys.platform != "linux" or compiler is None:
-        why = "system calls cannot be made to fail: that needs Linux and a C compiler (cc)"
+        why = "system calls cannot be watched or made to fail: that needs Linux and a C compiler (cc)"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(why)
-    target = Path(tempfile.mkdtemp(prefix="faults-")) / "shim.so"
-    subprocess.run([compiler, *FLAGS, "-o", str(target), str(_SHIM), "-ldl"], check=True)
+    target = Path(tempfile.mkdtemp(prefix="faults-")) / f"{name}.so"
+    source = Path(__file__).with_name(f"{name}.c")
+    subprocess.run([compiler, *FLAGS, "-o", str(target), str(source), "-ldl"], check=True)
     return target
 
 
@@ -96,7 +97,7 @@ class Faults:
     def __init__(self, directory: Path) -> None:
         self.path = Path(directory) / "faults.rules"
         self.path.write_bytes(bytes(_RULE.size * _RULES))
-        self.env = {"LD_PRELOAD": str(build_shim()), "FAULTS_RULES": str(self.path)}
+        self.env = {"LD_PRELOAD": str(build_library("shim")), "FAULTS_RULES": str(self.path)}
         with self.path.open("r+b") as file:
             self._rules = mmap.mmap(file.fileno(), 0)
         self._used = 0

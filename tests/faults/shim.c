@@ -2,27 +2,12 @@
  *
  * FAULTS_RULES names a file that all of them map: struct rule[RULES] below, written by failing.py. So a rule acts at
  * once in processes that run already, and its counts are of all processes together. Without the file nothing fails.
- * Linux, glibc 2.33 or newer. Calls that glibc makes inside itself are not seen, but for those of readdir. */
+ * Calls that glibc makes inside itself are not seen (calls.h), but for those of readdir. */
 #define _GNU_SOURCE
 #include <dirent.h>
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/limits.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdatomic.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
-#include <sys/uio.h>
-#include <time.h>
-#include <unistd.h>
+#include "calls.h"
 
 enum { RULES = 16, CALLS = 128, TEXT = 512 };
 enum mode { FAIL = 0, HANG = 1, SHORT = 2, KILL = 3, FAIL_DONE = 4, EMPTY = 5 };
@@ -53,13 +38,6 @@ static int is_any_active(void) {
     return 0;
 }
 
-static void path_of(int fd, char *out) {
-    char link[32];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    long length = syscall(SYS_readlinkat, AT_FDCWD, link, out, PATH_MAX - 1);
-    out[length < 0 ? 0 : length] = 0;
-}
-
 /* The path of NAME below the directory FD, as text: links and dots stay. */
 static void path_at(int fd, const char *name, char *out) {
     out[0] = 0;
@@ -70,11 +48,6 @@ static void path_at(int fd, const char *name, char *out) {
         if (name[0]) strncat(out, "/", PATH_MAX * 2 - strlen(out) - 1);
     }
     strncat(out, name, PATH_MAX * 2 - strlen(out) - 1);
-}
-
-static void pause_shortly(void) {
-    struct timespec time = {0, 10 * 1000 * 1000};
-    syscall(SYS_nanosleep, &time, NULL);
 }
 
 /* The mode of the rule that says this call fails, with errno set; -1 where it does not. */
@@ -89,7 +62,7 @@ static int judge(const char *call, const char *path, const char *other) {
         if (number < rule->after || (rule->times >= 0 && number >= rule->after + rule->times)) continue;
         if (rule->mode == KILL) syscall(SYS_kill, syscall(SYS_getpid), SIGKILL);
         if (rule->mode == HANG) {
-            while (atomic_load(&rule->active)) pause_shortly();
+            while (atomic_load(&rule->active)) pause_shortly(10 * 1000);
             continue;
         }
         if (rule->mode == FAIL || rule->mode == FAIL_DONE) errno = rule->error;
@@ -119,7 +92,6 @@ static int at_fails(const char *call, int fd, const char *name, int fd2, const c
 
 static size_t halve(size_t count) { return count > 1 ? count / 2 : count; }
 
-#define REAL(name) static __typeof__(&name) real; if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 /* Runs ACT unless it is to fail. FAIL_DONE: it happens and an error is reported all the same. */
 #define GUARD(mode, type, act) do { int mode_ = (mode); \
     if (mode_ == FAIL) return (type)-1; \
@@ -182,7 +154,6 @@ ALLOCATE_POSIX(posix_fallocate, off_t)
 ALLOCATE_POSIX(posix_fallocate64, off64_t)
 
 /* Opening */
-static mode_t mode_of(int flags, va_list args) { return flags & (O_CREAT | __O_TMPFILE) ? va_arg(args, mode_t) : 0; }
 #define OPEN(name) int name(const char *p, int flags, ...) { REAL(name); va_list a; va_start(a, flags); mode_t m = mode_of(flags, a); va_end(a); \
     GUARD(at_fails("open", AT_FDCWD, p, 0, NULL), int, real(p, flags, m)); }
 OPEN(open)

@@ -27,6 +27,8 @@ from tests.faults.scene import Scene, blobs, exported, files, placed
 from tests.support.checked import check_clean
 from tests.support.server import GantryServer, counts
 
+pytestmark = pytest.mark.slow
+
 
 class Moving(House):
     """The scene is imported, and an operation waits that moves all of it to a disk of its own."""

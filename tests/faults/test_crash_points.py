@@ -98,9 +98,9 @@ class Full(WrappedWriter):
         self._take_room()
         return super().put(chunks, uids)
 
-    def copy_from(self, source: OpenedObject, uids: Uids) -> str:
+    def copy_from(self, source: OpenedObject, uids: Uids, written: int | None = None) -> str:
         self._take_room()
-        return super().copy_from(source, uids)
+        return super().copy_from(source, uids, written)
 
     def _take_room(self) -> None:
         self.room -= 1

@@ -14,6 +14,8 @@ from tests.faults.scene import blobs, exported
 from tests.support.dicom import make_instance
 from tests.support.server import GantryServer, counts
 
+pytestmark = pytest.mark.slow
+
 COUNT = 900
 MANY = 3000
 

@@ -64,6 +64,7 @@ class World:
     def close(self) -> None:
         self.faults.end()
         self.server.stop()
+        assert "Traceback" not in self.server.log_text(), "what was to be expected is logged as if it were not"
 
 
 @pytest.fixture

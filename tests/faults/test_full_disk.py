@@ -18,6 +18,8 @@ from tests.support.dicom import make_instance
 from tests.support.server import GantryServer, Json
 from tests.support.small_disks import Kind, fill, small_disk
 
+pytestmark = pytest.mark.slow
+
 DICOM = {"content-type": "application/dicom"}
 
 

@@ -12,6 +12,8 @@ from tests.faults.scene import Scene, blobs, exported
 from tests.support.checked import check_clean
 from tests.support.server import GantryServer, counts
 
+pytestmark = pytest.mark.slow
+
 
 def _check_import(server: GantryServer, store: str, operation: str, scene: Scene) -> None:
     finished = server.wait(operation)

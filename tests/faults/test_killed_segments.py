@@ -26,6 +26,8 @@ from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
 from tests.support.web import Web, value, values
 
+pytestmark = pytest.mark.slow
+
 SIZES = (300, 3000, 4000, 20_000, 60_000, 2_200_000)
 """Of pixel data: several in a block, about a block, several blocks, and one with a file of its own."""
 

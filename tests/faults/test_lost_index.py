@@ -19,6 +19,8 @@ from tests.support.gantry import Gantry
 from tests.support.server import GantryServer, counts
 from tests.support.web import Web, uid_path
 
+pytestmark = pytest.mark.slow
+
 LARGE = 9 << 20  # has a file of its own
 
 

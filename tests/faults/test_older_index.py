@@ -19,6 +19,8 @@ from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
 from tests.support.web import Web, uid_path, value
 
+pytestmark = pytest.mark.slow
+
 STUDY, SERIES = "1.2.1", "1.2.1.1"
 
 

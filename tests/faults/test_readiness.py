@@ -16,6 +16,8 @@ from tests.dicomweb.instances import instance
 from tests.faults.failing import Faults
 from tests.support.server import GantryServer
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def faults(tmp_path: Path) -> Iterator[Faults]:

@@ -27,6 +27,8 @@ from tests.support.gantry import Gantry
 from tests.support.server import GantryServer, counts
 from tests.support.web import Web, uid_path, value
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[GantryServer]:

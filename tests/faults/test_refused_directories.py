@@ -18,6 +18,8 @@ from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer, counts
 
+pytestmark = pytest.mark.slow
+
 NOBODY = 65_534
 
 

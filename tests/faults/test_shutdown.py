@@ -24,6 +24,8 @@ STOP_SECONDS = 20
 SLOW = """
 import os, sys, time
 
+pytestmark = pytest.mark.slow
+
 def slow(call):
     def hang(*arguments):
         if os.path.exists(os.environ["SLOW"]):

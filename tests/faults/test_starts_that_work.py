@@ -22,6 +22,8 @@ from tests.support.gantry import Gantry
 from tests.support.server import counts
 from tests.support.web import Web, uid_path
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_class_that_was_given_up_gets_another_directory(tmp_path: Path) -> None:
     with serving(tmp_path, GANTRY_STORAGE_CLASSES=f"NEARLINE={tmp_path / 'near'}") as server:

@@ -27,6 +27,8 @@ from tests.support.checked import check_clean
 from tests.support.dicom import make_instance
 from tests.support.server import GantryServer, counts
 
+pytestmark = pytest.mark.slow
+
 STUDY = "1.2.3.0"
 ONE_MORE = [
     {"op": "test", "path": "/00100020", "value": {"vr": "LO", "Value": ["a"]}},

@@ -22,6 +22,8 @@ from tests.faults.scene import Scene
 from tests.support.processes import children
 from tests.support.server import GantryServer, Json, counts
 
+pytestmark = pytest.mark.slow
+
 STOW = {"content-type": "application/dicom"}
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+import socket
+import subprocess
+import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from gantry.operations.batches import ATTEMPTS_ALONE
@@ -58,3 +63,22 @@ def test_no_worker_outlives_a_killed_server(tmp_path: Path) -> None:
     while alive := [pid for pid in workers if os.path.exists(f"/proc/{pid}")]:
         assert time.monotonic() < deadline, f"still running: {alive}"
         time.sleep(0.02)
+
+
+def test_a_worker_whose_server_was_killed_during_a_call_ends_in_silence() -> None:
+    ours, theirs = socket.socketpair()
+    read, write = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from gantry.executors import work; work({theirs.fileno()}, {read})"],
+        pass_fds=(theirs.fileno(), read),
+        stderr=subprocess.PIPE,
+    )
+    theirs.close()
+    connection = Connection(ours.detach())
+    connection.send_bytes(pickle.dumps((time.sleep, (0.2,), {})))
+    connection.recv_bytes()  # the call has begun
+    connection.close()
+    assert process.communicate(timeout=60)[1] == b""
+    assert process.returncode == 0
+    os.close(read)
+    os.close(write)

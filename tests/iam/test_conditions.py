@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gantry.errors import InvalidArgument
-from gantry.iam.conditions import MAX_DEPTH, Facts, parse_condition
+from gantry.iam.conditions import MAX_CHARACTERS, MAX_DEPTH, Facts, parse_condition
 
 STORE = "projects/p/locations/l/datasets/d/dicomStores/s"
 FACTS = Facts(datetime(2026, 6, 1, 12, tzinfo=UTC), STORE, "healthcare.googleapis.com/DicomStore")
@@ -163,3 +163,52 @@ def test_any_moment_is_before_or_after_or_refused(expression: str) -> None:
         return
     for time in (datetime.min, datetime.max, FACTS.time):
         assert check(FACTS._replace(time=time.replace(tzinfo=UTC))) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("expression", "words"),
+    [
+        ("true && request.size", "'request.size' is not supported here"),
+        ("resource.name.matches('a')", "'resource.name.matches' is not supported here"),
+        ("resource.name.startsWith(true)", "'true' is not supported here"),
+        ("resource.name.startsWith('a' true)", "'true' is not supported here"),
+        ("timestamp('2030-01-01T00:00:00Z'", "the end is not supported here"),
+        ("true true", "'true' is not supported here"),
+        ("(true", "the end is not supported here"),
+        ("", "the end is not supported here"),
+        ("true && ", "the end is not supported here"),
+        ("true @ false", "'@ false' is not understood"),
+        ("resource.name", "is not true or false"),
+        ("resource.name < request.time", "their types differ"),
+        ("!resource.name", "need operands that are true or false"),
+        ("request.time < timestamp('soon')", "'soon' is not a time"),
+        ("request.time < timestamp('2030-01-01T00:00:00')", "is not a time"),
+    ],
+)
+def test_the_part_that_is_not_understood_is_named(expression: str, words: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        parse_condition(expression)
+    assert words in refused.value.message, refused.value.message
+
+
+@pytest.mark.parametrize(("sign", "depth"), [("(", MAX_DEPTH), ("!", MAX_DEPTH)])
+def test_conditions_may_be_as_deep_as_they_are_allowed_to_be(sign: str, depth: int) -> None:
+    end = ")" if sign == "(" else ""
+    assert parse_condition(sign * depth + "true" + end * depth)(FACTS) is (sign == "(" or depth % 2 == 0)
+    with pytest.raises(InvalidArgument, match=f"deeper than {MAX_DEPTH} levels"):
+        parse_condition(sign * (depth + 1) + "true" + end * (depth + 1))
+
+
+def test_conditions_may_be_as_long_as_they_are_allowed_to_be() -> None:
+    longest = "true" + " " * (MAX_CHARACTERS - 4)
+    assert parse_condition(longest)(FACTS) is True
+    with pytest.raises(InvalidArgument, match=f"longer than {MAX_CHARACTERS} characters"):
+        parse_condition(longest + " ")
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [("true == true", True), ("true == false", False), ("true != false", True), ("true != true", False)],
+)
+def test_truth_can_be_compared_for_equality(expression: str, value: bool) -> None:
+    assert parse_condition(expression)(FACTS) is value

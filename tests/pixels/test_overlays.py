@@ -54,3 +54,17 @@ def test_a_bitstream_of_whole_cells_has_room() -> None:
     whole = bytes(imagecodecs.jpegls_encode(PIXELS | 0x1000))
     encoded = image([whole], 6, 8, syntax=forms.JPEG_LS, bits=BITS, extra=(POSITION,))
     assert "overlay" in refusal(encoded, forms.DICOM, forms.EXPLICIT_LE)
+
+
+@pytest.mark.parametrize(("bits", "is_refused"), [(1, False), (2, True), (16, True)])
+def test_at_bit_0_an_overlay_is_in_the_cells_only_if_it_has_as_many_bits(bits: int, is_refused: bool) -> None:
+    """PS3.3 §C.9.2: OverlayBitsAllocated is 1 where it has data of its own, or none at all."""
+    extra: tuple[Extra, ...] = (
+        (0x6000, 0x100, b"US", struct.pack("<H", bits)),
+        (0x6000, 0x102, b"US", struct.pack("<H", 0)),
+    )
+    native = image(PIXELS.tobytes(), 6, 8, bits=BITS, extra=extra)
+    if is_refused:
+        assert "overlay" in refusal(native, forms.DICOM, forms.J2K_LOSSLESS)
+    else:
+        assert read(transcoded(native, forms.J2K_LOSSLESS))[0x6000, 0x102].value == 0

@@ -298,11 +298,11 @@ def test_names_that_are_not_utf_8_can_be_printed(run: Run) -> None:
 def test_same_bytes(blobs: LocalBlobs) -> None:
     large = bytes(3_000_000)
     contents = {"a": b"123", "b": b"123", "c": b"124", "d": b"1234", "e": b"", "f": b""}
-    contents |= {"g": large, "h": large, "i": large[:-1] + b"1"}
+    contents |= {"g": large, "h": large, "i": large[:-1] + b"1", "j": b"023", "k": b"1" + large[1:]}
     for key, data in contents.items():
         blobs.put(key, [data])
-    pairs = [("a", "b"), ("a", "c"), ("a", "d"), ("e", "f"), ("e", "a"), ("g", "h"), ("g", "i")]
-    wanted = [True, False, False, True, False, True, False]
+    pairs = [("a", "b"), ("a", "c"), ("a", "d"), ("e", "f"), ("e", "a"), ("g", "h"), ("g", "i"), ("a", "j"), ("g", "k")]
+    wanted = [True, False, False, True, False, True, False, False, False]
     assert compare(pairs, blobs) == wanted
 
 

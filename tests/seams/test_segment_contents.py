@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import google_crc32c
 import pytest
 
 from gantry.errors import NotFound, Unavailable
+from gantry.seams import OpenedObject
 from gantry.storage import contents
 from gantry.storage.extents import ALIGNMENT, Extent
 from gantry.storage.local_blobs import LocalBlobs
@@ -135,6 +136,29 @@ def test_a_table_that_no_writer_makes_is_none(blobs: LocalBlobs, content: bytes)
         assert list(contents.read_tables(opened)) == []
 
 
+@pytest.mark.parametrize(
+    ("row", "found"),
+    [
+        (b'0,100,"1","2","3",7', 1),
+        (b'0,100,1,"2","3",7', 0),
+        (b'0,100,"1",2,"3",7', 0),
+        (b'0,100,"1","2",null,7', 0),
+        (b'1,100,"1","2","3",7', 0),
+        (b'0,4096,"1","2","3",7', 1),
+        (b'0,4097,"1","2","3",7', 0),
+        (b'0,0,"1","2","3",7', 0),
+        (b'0,100,"1","2","3"', 0),
+    ],
+)
+def test_each_row_of_a_table_is_a_range_before_it_with_three_uids(blobs: LocalBlobs, row: bytes, found: int) -> None:
+    content = b'{"version":1,"segment":"main/a.seg","offset":4096,"entries":[[%b]]}' % row
+    payload = contents.zstandard.ZstdCompressor().compress(content)
+    head = contents._HEAD.pack(contents.MAGIC, len(payload), google_crc32c.value(payload))
+    blobs.put("main/a.seg", [b"\1" * 4096 + head + payload])
+    with blobs.open("main/a.seg") as opened:
+        assert sum(len(table.entries) for table in contents.read_tables(opened)) == found
+
+
 def test_tables_inside_of_instances_are_not_even_read(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them may say that it is as long as the rest of the segment."""
     block = contents._HEAD.pack(contents.MAGIC, 1 << 20, 0).ljust(ALIGNMENT, b"\1")
@@ -232,3 +256,108 @@ def test_a_killed_writer_leaves_what_was_flushed(blobs: LocalBlobs, root: Path) 
     assert keys(blobs) == [segment]
     assert blocks(root, segment) == 3 * 8192 + ALIGNMENT
     assert [read(blobs, key) for key in flushed] == [instance(5000, seed) for seed in range(3)]
+
+
+# Checksums of instances -----------------------------------------------------------------------------------------------
+
+
+class Counting(OpenedObject):
+    """Says how many bytes were read, and refuses some ranges."""
+
+    def __init__(self, opened: OpenedObject, refused: range = range(0)) -> None:
+        self.opened, self.key, self.size, self.refused, self.count = opened, opened.key, opened.size, refused, 0
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        data = self.opened.read_at(offset, length)
+        if range(max(offset, self.refused.start), min(offset + len(data), self.refused.stop)):
+            raise Unavailable("the disk reports a read error")
+        self.count += len(data)
+        return data
+
+    def chunks(self) -> Iterator[bytes]:
+        return self.opened.chunks()
+
+    def __enter__(self) -> Counting:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def long_segment(blobs: LocalBlobs, flushes: int, per_flush: int) -> list[tuple[str, int]]:
+    """Instances of 1 MB, so many before each table: key and CRC32C."""
+    writer = blobs.writer(PREFIX)
+    found = []
+    for _ in range(flushes):
+        for _ in range(per_flush):
+            data = instance(1_000_000, len(found))
+            found.append((writer.put([data], uids(len(found)))[0], google_crc32c.value(data)))
+        writer.flush()
+    assert len(writer.close()) == 1
+    return found
+
+
+@pytest.mark.parametrize("flushes, per_flush", [(1, 40), (40, 1), (8, 5)])
+def test_checksums_are_found_without_a_look_at_the_instances_themselves(
+    blobs: LocalBlobs, flushes: int, per_flush: int
+) -> None:
+    made = long_segment(blobs, flushes, per_flush)
+    segment = extent_of(made[0][0]).segment
+    with blobs.open(segment) as opened:
+        for wanted in (made, made[3:20], made[::7], made[-1:], made[:1]):
+            counting = Counting(opened)
+            extents = [extent_of(key) for key, _ in reversed(wanted)]
+            assert contents.find_crc32cs(counting, extents) == dict(wanted)
+            assert counting.count <= 9_000_000 * (1 if per_flush == 40 else len(wanted)), "not the whole segment"
+
+
+def test_what_no_table_lists_is_looked_for_once(blobs: LocalBlobs, root: Path) -> None:
+    made = long_segment(blobs, 1, 40)
+    segment = extent_of(made[0][0]).segment
+    with blobs.open(segment) as opened:
+        *_, table = contents.read_tables(opened)
+    with (root / segment).open("r+b") as file:
+        file.seek(table.offset + 30)
+        file.write(b"\0\0\0")
+    with blobs.open(segment) as opened:
+        counting = Counting(opened)
+        some = [key for key, _ in made[::2]]
+        assert contents.find_crc32cs(counting, [extent_of(key) for key in some]) == dict.fromkeys(some)
+        assert counting.count < 2 * opened.size
+
+
+def test_an_unreadable_part_hides_no_checksum_that_stands_elsewhere(blobs: LocalBlobs) -> None:
+    made = long_segment(blobs, 1, 40)
+    segment = extent_of(made[0][0]).segment
+    with blobs.open(segment) as opened:
+        middle = extent_of(made[1][0]).offset
+        counting = Counting(opened, range(middle, middle + 4096))
+        assert contents.find_crc32cs(counting, [extent_of(made[0][0])]) == dict(made[:1])
+        *_, table = contents.read_tables(opened)
+        counting = Counting(opened, range(table.offset, table.offset + 16))
+        with pytest.raises(Unavailable):
+            contents.find_crc32cs(counting, [extent_of(made[0][0])])
+
+
+# Bytes that no table lists --------------------------------------------------------------------------------------------
+
+
+def test_bytes_that_no_table_lists_are_counted(blobs: LocalBlobs, root: Path) -> None:
+    writer = blobs.writer(PREFIX)
+    first = [writer.put([instance(5000, seed)], uids(seed))[0] for seed in range(3)]
+    writer.flush()
+    second, _ = writer.put([instance(3000)], uids(4))
+    segment = extent_of(second).segment
+    assert blobs.count_unlisted(segment, ()) == 4096, "it was not flushed"
+    assert blobs.count_unlisted(segment, [second]) == 0
+    writer.flush()
+    writer.close()
+    blobs.delete(first[1])
+    assert blobs.count_unlisted(segment, ()) == 0
+    with blobs.open(segment) as opened:
+        offset = next(iter(contents.read_tables(opened))).offset
+    with (root / segment).open("r+b") as file:
+        file.seek(offset + 40)
+        file.write(b"\0\0\0\0")
+    assert blobs.count_unlisted(segment, ()) == 2 * 8192 + 4096, "a freed one is none"
+    assert blobs.count_unlisted(segment, first) == 4096, "the table itself"

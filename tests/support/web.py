@@ -81,11 +81,16 @@ def multipart(instances: Iterable[bytes], media_type: str = "application/dicom")
 def parts_of(response: httpx.Response) -> list[Part]:
     """The parts of a multipart answer, cut at the boundary that its Content-Type names (RFC 2046 §5.1.1)."""
     assert response.status_code == 200, response.text[:2000]
+    return cut_parts(response.headers["content-type"], response.content)
+
+
+def cut_parts(content_type: str, body: bytes) -> list[Part]:
+    """The parts of a multipart body."""
     message = Message()
-    message["content-type"] = response.headers["content-type"]
+    message["content-type"] = content_type
     assert message.get_content_type() == "multipart/related"
     delimiter = f"\r\n--{message.get_boundary()}".encode()
-    preamble, *pieces, end = (b"\r\n" + response.content).split(delimiter)
+    preamble, *pieces, end = (b"\r\n" + body).split(delimiter)
     assert preamble in (b"", b"\r\n")
     assert end.strip() == b"--"
     return [_part(piece) for piece in pieces]

@@ -17,8 +17,8 @@ class WrappedWriter:
     def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
         return self.writer.put(chunks, uids)
 
-    def copy_from(self, source: OpenedObject, uids: Uids) -> str:
-        return self.writer.copy_from(source, uids)
+    def copy_from(self, source: OpenedObject, uids: Uids, written: int | None = None) -> str:
+        return self.writer.copy_from(source, uids, written)
 
     def discard(self, key: str) -> None:
         self.writer.discard(key)

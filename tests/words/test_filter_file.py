@@ -103,6 +103,13 @@ SAMPLE = (
 )
 
 
+@pytest.mark.parametrize("data", [b"/studies/1.3\xc3", "\ufeff/studies/1.3".encode("utf-16-le") + b"1"])
+def test_a_file_that_ends_in_the_middle_of_a_character_has_a_last_line_that_is_no_path(data: bytes) -> None:
+    """It was cut: the path that is left could be that of another study."""
+    (line,) = read_lines([data])
+    assert line == Line(1, "/studies/1.3\ufffd", None)
+
+
 def test_it_does_not_matter_where_the_chunks_end() -> None:
     whole = list(read_lines([SAMPLE]))
     assert len(whole) == 5

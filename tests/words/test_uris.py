@@ -221,3 +221,20 @@ def test_a_key_may_hold_what_looks_like_a_scheme(key: str) -> None:
 )  # fmt: skip
 def test_every_piece_between_stars_is_there_in_its_order(pattern: str, key: str, expected: bool) -> None:
     assert UriPattern.parse(f"gs://bucket/{pattern}").matches(key) is expected
+
+
+@pytest.mark.parametrize(("key", "words"), [("a\ud800", "not valid Unicode"), ("a\0b", "NUL")])
+def test_keys_that_no_object_can_have_are_refused(key: str, words: str) -> None:
+    for parse in (StorageUri.parse, UriPattern.parse, parse_prefix):
+        with pytest.raises(InvalidArgument, match=words):
+            parse(f"gs://bucket/{key}")
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_pattern_has_as_many_bytes_as_a_key_at_most(more: int) -> None:
+    text = f"gs://bucket/{'é' * 511}{'x' * (2 + more)}"
+    if not more:
+        assert UriPattern.parse(text).pattern.endswith("xx")
+        return
+    with pytest.raises(InvalidArgument, match="longer than 1024 bytes"):
+        UriPattern.parse(text)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import os
 import re
 import secrets
 import threading
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from gantry.access.reloading import Reloaded
 from gantry.access.signed_tokens import LEEWAY, Claims, read_unverified, verify
+from gantry.durable_files import make_directory, remove_file, replace_file
 from gantry.errors import InvalidArgument, NotFound, Unauthenticated
 from gantry.iam.policies import Principal, principal
 
@@ -89,10 +89,10 @@ class ServiceAccounts:
         return sorted(self._keys.values(), key=lambda key: (key.email, key.created, key.id))
 
     def delete(self, key_id: str) -> None:
-        """Raises NotFound."""
+        """The key is good for nothing from now on, also after a crash of the system. Raises NotFound."""
         if not _KEY_ID.fullmatch(key_id) or not (self._directory / f"{key_id}.json").is_file():
             raise NotFound(f"there is no key {key_id[:50]!r}; gantry service-accounts list shows all keys")
-        (self._directory / f"{key_id}.json").unlink()
+        remove_file(self._directory / f"{key_id}.json")
 
     @property
     def _keys(self) -> dict[str, AccountKey]:
@@ -109,13 +109,8 @@ class ServiceAccounts:
         return keys
 
     def _write(self, name: str, data: bytes) -> None:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = self._directory / f".{name}.{secrets.token_hex(4)}"
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(self._directory / name)
+        make_directory(self._directory, 0o700)
+        replace_file(self._directory / name, self._directory / f".{name}.{secrets.token_hex(4)}", data, 0o600)
 
     # Tokens -----------------------------------------------------------------------------------------------------------
 

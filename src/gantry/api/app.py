@@ -17,17 +17,17 @@ from gantry.api import methods
 from gantry.api.answer_headers import with_headers
 from gantry.api.body import MAX_BODY_BYTES, MAX_FORM_BYTES, Body
 from gantry.api.call import Call, Context, Handler
+from gantry.api.cross_origin import CrossOrigin
 from gantry.api.field_selection import parse_fields, select
 from gantry.api.intake import Intake
 from gantry.api.lanes import Lane, Lanes
 from gantry.api.method import ApiMethod
-from gantry.api.origins import Origins
 from gantry.api.paths import segments_of
 from gantry.api.responses import error_response, json_response
 from gantry.api.streaming import StreamedAnswer, draw, watch_client
-from gantry.api.visit import Visit
+from gantry.api.visit import Made, Visit
 from gantry.api.web import Answer, Begun, Later, WebHandler
-from gantry.errors import Code, Internal, NotFound, StatusError, Unimplemented
+from gantry.errors import Code, Internal, MethodNotAllowed, NotFound, StatusError, Unimplemented
 from gantry.names import API_VERSIONS
 from gantry.studies.departure import require_client
 
@@ -60,13 +60,14 @@ class App:
         self._context = context
         self._pages, self._forms, self._instant = pages, forms, instant
         self._intake, self._lanes = Intake(context.pace), Lanes(context.seams.pixels.size)
-        self._origins = Origins(context.public_url) if context.access is None else None
+        self._origins = context.origins if context.access is None else None
+        self._cross_origin = CrossOrigin(context.allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        send = with_headers(send, self._context.access is not None, scope)
+        send = with_headers(send, self._context.access is not None, scope, self._cross_origin)
         try:
             response = await self._respond(request)
         except StatusError as error:
@@ -108,8 +109,15 @@ class App:
             return Body.of_bytes(data, request.headers).whole(most)
 
     async def _call(self, request: Request, version: str, segments: list[str]) -> ASGIApp:
+        if preflight := self._cross_origin.answer_preflight(request.method, request.headers):
+            return preflight
         verb = _verb(request)
-        method, ids = _ROUTERS[version](verb, version, segments or [""])
+        try:
+            method, ids = _ROUTERS[version](verb, version, segments or [""])
+        except MethodNotAllowed as error:
+            if verb != "OPTIONS":
+                raise
+            return Response(status_code=204, headers={"allow": ", ".join(error.allowed)})
         visit = Visit(self._context, request, version, method, ids)
         try:
             if method.verb in _WITH_BODY or (request.method == "POST" and verb == "GET"):
@@ -123,15 +131,15 @@ class App:
 
     async def _take(self, visit: Visit) -> ASGIApp:
         """The answer to a request with a body, of which nothing is read before it is known who may send it."""
-        if visit.is_guarded:
-            await self._lanes.run(Lane.READ, visit.run, visit.admit)
         request, handler = visit.request, visit.method.handler
-        caller = visit.caller.name or self._client(request)
         if visit.method.verb not in _WITH_BODY:
             # A query too long for a URL comes as a form in the body.
-            visit.form = (await self._form(request, caller, MAX_QUERY_BYTES)).decode("utf-8", "replace")
+            await self._before_body(visit, visit.admit)
+            form = await self._form(request, visit.caller.name or self._client(request), MAX_QUERY_BYTES)
+            visit.form = form.decode("utf-8", "replace")
             return await self._answer(visit, visit.call)
-        call = visit.call()
+        call = await self._before_body(visit, visit.admitted_call)
+        caller = visit.caller.name or self._client(request)
         if handler is None:
             raise _unimplemented(visit.method)
         if isinstance(handler, WebHandler):
@@ -141,6 +149,12 @@ class App:
             data = await self._intake.read(request, MAX_BODY_BYTES, caller, stack)
             call = replace(call, content=Body.of_bytes(data, request.headers))
             return await self._lanes.run(Lane.WRITE, visit.run, _answer_json, handler, call)
+
+    async def _before_body(self, visit: Visit, work: Callable[[], Made]) -> Made:
+        """In a thread where it reads the index or writes the audit log; the event loop waits for no disk."""
+        if visit.is_guarded or visit.is_announced:
+            return await self._lanes.run(Lane.READ, visit.run, work)
+        return work()
 
     async def _answer(self, visit: Visit, make_call: Callable[[], Call]) -> ASGIApp:
         """The answer of a method without a body; ``make_call`` and its handler run in one thread."""

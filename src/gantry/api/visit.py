@@ -15,7 +15,7 @@ from gantry.api.parameters import parse_pairs
 from gantry.api.web import Begun, Later
 from gantry.errors import Code, StatusError
 
-Made = TypeVar("Made", bound=Response | Begun | Later | None)
+Made = TypeVar("Made", bound=Response | Begun | Later | Call | None)
 
 
 class Visit:
@@ -33,6 +33,11 @@ class Visit:
     @property
     def is_guarded(self) -> bool:
         return self.context.access is not None
+
+    @property
+    def is_announced(self) -> bool:
+        """The audit log has a line of the call before it acts."""
+        return self.context.audit is not None and self.context.audit.is_required
 
     def admit(self) -> None:
         """It reads the index, so it is for a thread. Raises Unauthenticated, PermissionDenied."""
@@ -81,11 +86,11 @@ class Visit:
         self.context.audit.record(*self._line(), code, self._audited)
 
 
-def _status_of(made: Response | Begun | Later | None) -> int:
+def _status_of(made: Response | Begun | Later | Call | None) -> int:
     """0 for what is not an answer yet."""
     if isinstance(made, Response):
         return made.status_code
-    return 0 if made is None or isinstance(made, Later) else made[0].status
+    return 0 if made is None or isinstance(made, Later | Call) else made[0].status
 
 
 def caller_of_request(context: Context, request: Request) -> Caller:

@@ -36,6 +36,7 @@ def check_contents(checked: Checked) -> Iterator[Finding]:
             if done % _TOLD == 0:
                 checked.tell("contents of segments", done)
         yield from _check_rest(checked, segment, entries)
+        yield from _check_unlisted(checked, segment)
 
 
 def _check_one(checked: Checked, store_id: int, key: str, uids: Uids, entry: Entry | None) -> Finding | None:
@@ -70,6 +71,22 @@ def _check_rest(checked: Checked, segment: Extents, left: dict[str, Entry]) -> I
         waits = key in checked.index.garbage.list_blobs(key[:-1], 2)
         if not waits and not _is_still_at(checked, segment.store_id, key, entry.uids) and _has_bytes(checked, key):
             yield Finding(Kind.BYTES_UNKNOWN, key, f"no row names these bytes of {path_of(entry.uids)}")
+
+
+def _check_unlisted(checked: Checked, segment: Extents) -> Iterator[Finding]:
+    """Bytes that neither a row names nor a table of contents lists: what a damaged table has listed."""
+    if not segment.is_sealed:
+        return
+    named = [str(Extent(segment.key, offset, size)) for offset, size, _ in segment.instances]
+    try:
+        unlisted = checked.blobs.count_unlisted(segment.key, named)
+    except NotFound:
+        return  # deleted meanwhile
+    except StatusError as error:
+        yield Finding(Kind.NOT_CHECKED, segment.key, error.what)
+        return
+    if unlisted:
+        yield Finding(Kind.SEGMENT_WRONG, segment.key, f"no table of contents lists {unlisted} bytes of it")
 
 
 def _has_bytes(checked: Checked, key: str) -> bool:

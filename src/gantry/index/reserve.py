@@ -75,7 +75,7 @@ class Reserve:
         return False
 
     def _is_there(self) -> bool:
-        return self._path is None or self._path.exists()
+        return self._path is None or os.path.exists(self._path)
 
     def _read_room(self) -> tuple[int, int]:
         """Free bytes, and those of a reserve on this disk; as if there were enough where it does not say."""

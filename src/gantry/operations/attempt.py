@@ -50,8 +50,6 @@ def run_operation(
         try:
             check()
             sweep_uncommitted(seams, operation, check)
-            if operation.store_id:
-                seams.records.keep([operation.store_id])
             with closing(VERBS[operation.method](seams, operation, check)) as batches:
                 for batch in batches:
                     cancelled = commit(seams, operation, runner, batch, totals, check)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Sequence
+from itertools import islice
 from string import ascii_lowercase
 
 from gantry.errors import Cancelled, StatusError
@@ -27,6 +28,7 @@ _WRITING = (
 )
 
 
+_DELETED = 500  # blobs deleted in one call
 _BATCHES = 1000  # in a group: three digits, and a directory of bounded size
 _OLD = re.compile(r"(\d+)-(\d+)/(\d+)")
 _OLD_ATTEMPTS = 9999  # old names have four digits, so up to here they sort like their numbers
@@ -114,10 +116,12 @@ def _sweep_old(
 ) -> None:
     """Compare numbers: of the old names, ``10000-`` sorts before ``9999-``. Lists every blob of the operation."""
     last = _parse_old_position(operation, committed)
-    for blob in without_gaps(seams.blobs.list(place + prefix, check=check)):
-        position = _parse_old_position(operation, blob.key.removeprefix(place))
-        if not position or position > last:
-            seams.blobs.delete(blob.key)
+    found = (blob.key for blob in without_gaps(seams.blobs.list(place + prefix, check=check)))
+    positions = ((key, _parse_old_position(operation, key.removeprefix(place))) for key in found)
+    later = (key for key, position in positions if not position or position > last)
+    while keys := list(islice(later, _DELETED)):
+        for error in seams.blobs.delete_all(keys).values():
+            raise error
 
 
 def _parse_old_position(operation: Operation, key: str) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from gantry.operations.blob_keys import parse_place
 from gantry.resources import Change, Segment, StoredInstance
 from gantry.seams import OpenedObject, Seams
 from gantry.storage.extents import OWN_BYTES, parse_extent
-from gantry.stored_bytes import open_stored
+from gantry.stored_bytes import WrittenSums, open_stored
 from gantry.studies.upload_sweeps import sweep_uploads
 
 logger = logging.getLogger(__name__)
@@ -68,8 +68,9 @@ def move(seams: Seams, store_id: int, instances: Sequence[StoredInstance]) -> in
         return 0
     lot = seams.index.uploads.begin_upload(store_id)
     try:
+        sums = WrittenSums(seams.blobs, [each.blob_key for each in instances])
         with BatchWriters(seams.blobs, f"{store_id}/stow/{lot}/") as writers:
-            changes = [change for each in instances if (change := _copy(seams, writers, each)) is not None]
+            changes = [change for each in instances if (change := _copy(seams, writers, each, sums)) is not None]
             writers.flush()
             segments = writers.close()
         lost = seams.index.segments.move_instances(store_id, changes, segments)
@@ -81,10 +82,11 @@ def move(seams: Seams, store_id: int, instances: Sequence[StoredInstance]) -> in
     return len(changes) - len(lost)
 
 
-def _copy(seams: Seams, writers: BatchWriters, instance: StoredInstance) -> Change | None:
+def _copy(seams: Seams, writers: BatchWriters, instance: StoredInstance, sums: WrittenSums) -> Change | None:
     try:
         with contain(instance.path, "while it was moved"), _open(seams, instance) as opened:
-            key = writers.at(parse_place(instance.blob_key)).copy_from(opened, instance.uids)
+            writer = writers.at(parse_place(instance.blob_key))
+            key = writer.copy_from(opened, instance.uids, sums.get(instance.blob_key))
     except StatusError as error:
         if error.waits_for is not None:
             raise

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from gantry.checkpoints import advance
 from gantry.errors import Code, NotFound, Status, StatusError
-from gantry.healing import find_damaged_headers, is_lost, make_replacement
+from gantry.healing import find_damaged_headers, is_lost, make_replacement, make_unknown
 from gantry.ingest import Pair, compare_bytes, ingest_batch, make_printable
 from gantry.operations.batch_writers import Tries
 from gantry.operations.batches import cut, describe_death, run_batch, run_in_order
@@ -36,6 +36,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     source = open_bucket(seams, operation, pattern.bucket, "read", pattern.prefix)
     source_uri = f"gs://{pattern.bucket}/"
     place = seams.place_of(operation.request["storage_class"])
+    seams.records.keep([operation.store_id], place)
 
     def directory(number: int) -> str:
         return f"{place}/{batch_prefix(operation, number)}"
@@ -175,8 +176,7 @@ def _make_failures(item: Instance, verdict: bool | Status) -> list[Failure]:
     if verdict is False:
         message = "an instance with these UIDs exists and its content differs (checksum mismatch); it was kept"
         return [Failure(item.resource, Status(Code.ALREADY_EXISTS, f"{message}: {item.path}"))]
-    message = f"an instance with these UIDs exists, but its bytes cannot be compared ({verdict.what})"
-    return [Failure(item.resource, Status(Code.DATA_LOSS, f"{message}: {item.path}"))]
+    return [Failure(item.resource, make_unknown(item.path, verdict))]
 
 
 class Count:

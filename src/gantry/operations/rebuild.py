@@ -16,18 +16,19 @@ from typing import Any, NamedTuple
 
 from gantry.containment import contain
 from gantry.describing import Read, describe
-from gantry.errors import AlreadyExists, Code, DataLoss, StatusError
+from gantry.errors import AlreadyExists, Code, DataLoss, StatusError, Unreadable
 from gantry.ingest import identify
 from gantry.names import DicomStoreName
 from gantry.operations.batches import cut, describe_death, run_in_order
-from gantry.resources import BlobStorageClass, Failure, Instance, StoredInstance, Uids
-from gantry.seams import MAIN, BlobStore, Seams, WorkerDied, without_gaps
+from gantry.resources import BlobStorageClass, Failure, Instance, ObjectMeta, StoredInstance, Uids
+from gantry.seams import MAIN, BlobStore, Seams, WorkerDied
 from gantry.storage.extents import SUFFIX, object_of, parse_extent
 
 MAX_NAMED = 100
 """Blobs that a summary names, of those that cannot be taken up; the others are counted."""
 
 _CHUNK = 200  # instances looked up in one query
+_UNLISTED = "a table of contents is damaged, or a write was interrupted: no table lists"
 
 
 class Blob(NamedTuple):
@@ -92,15 +93,22 @@ def _restore_store(seams: Seams, found: StoreSummary, names: dict[int, DicomStor
     name = present.get(found.store_id, names.get(found.store_id))
     deleted = (found.store_id in present or found.store_id in names) and name is None
     found.name = str(name or "")
+    newer = max((number for number, other in names.items() if other == name), default=0)
+    another = f"give another name with --store {found.store_id}=projects/…/dicomStores/…"
     if deleted:
         found.problem = "the store was deleted"
     elif name is None:
         found.problem = f"its name is not known; give it with --store {found.store_id}=projects/…/dicomStores/…"
+    elif found.store_id not in present and newer > found.store_id:
+        found.problem = (
+            f"DICOM store {name} exists already, as store {newer}: this one was deleted before, or was made beside an "
+            f"index that was replaced by an older one. To take it up, {another}"
+        )
     elif found.store_id not in present:
         try:
             seams.index.restoration.restore_store(found.store_id, name)
         except AlreadyExists as error:
-            found.problem = f"{error.message}; give another name with --store {found.store_id}=projects/…/dicomStores/…"
+            found.problem = f"{error.message}; {another}"
     return not found.problem
 
 
@@ -143,7 +151,7 @@ class _Restoration:
 
     def _list_all(self) -> Iterator[Blob]:
         for place in self._seams.places:
-            for each in without_gaps(self._seams.blobs.list(f"{place}/{self._found.store_id}/")):
+            for each in self._list_place(place, self._refuse):
                 if not each.key.endswith(SUFFIX):
                     self._found.objects += 1
                     yield Blob(each.key, each.size)
@@ -153,12 +161,28 @@ class _Restoration:
                     continue
                 yield from self._list_segment(each.key)
 
+    def _list_place(self, place: str, report: Callable[[str, str], None]) -> Iterator[ObjectMeta]:
+        """Objects of the store; what lies in a directory that cannot be read stays as it is. Raises DiskAway."""
+        prefix = f"{place}/{self._found.store_id}/"
+        try:
+            for each in self._seams.blobs.list(prefix):
+                if each.problem and each.key.endswith("/"):
+                    report(each.key, each.problem)
+                else:
+                    yield each
+        except StatusError as error:
+            if error.waits_for is not None:
+                raise
+            report(prefix, error.what)
+
     def _list_segment(self, segment: str) -> Iterator[Blob]:
         try:
             self._found.freed += self._seams.blobs.count_freed(segment)
             for entry in self._seams.blobs.entries(segment):
                 extent = parse_extent(entry.key)
                 yield Blob(entry.key, extent.length if extent else 0, entry.uids)
+            if unlisted := self._seams.blobs.count_unlisted(segment, ()):
+                self._refuse(segment, f"{_UNLISTED} {unlisted} bytes; they stay")
         except StatusError as error:
             self._refuse(segment, error.message)
 
@@ -171,10 +195,25 @@ class _Restoration:
         for each in read:
             if new[each.uids] is not each:
                 self._duplicate(each, new[each.uids].blob_key)
-        present = self._seams.index.uploads.store_instances(self._found.store_id, list(new.values()))
-        self._count([each for uids, each in new.items() if uids not in present])
+        present, refused = self._insert(list(new.values()))
+        self._count([each for uids, each in new.items() if uids not in present and uids not in refused])
         if present:
             self._replace_lost([new[uids] for uids in present])
+
+    def _insert(self, instances: Sequence[Instance]) -> tuple[set[Uids], set[Uids]]:
+        """The UIDs of those that had a row, and of those that the index cannot hold."""
+        insert = partial(self._seams.index.uploads.store_instances, self._found.store_id)
+        try:
+            return set(insert(instances)), set()
+        except DataLoss:  # one by one: which of them is it?
+            present, refused = set[Uids](), set[Uids]()
+        for each in instances:
+            try:
+                present |= set(insert([each]))
+            except DataLoss as error:
+                self._refuse(each.blob_key, error.message)
+                refused.add(each.uids)
+        return present, refused
 
     def _replace_lost(self, instances: Sequence[Instance]) -> None:
         """A row keeps the bytes that it names, unless they are gone."""
@@ -209,7 +248,7 @@ class _Restoration:
     def _seal(self) -> None:
         """Segments of which everything has a row: what is left of them can be moved and deleted as a whole later."""
         for place in self._seams.places:
-            found = without_gaps(self._seams.blobs.list(f"{place}/{self._found.store_id}/"))
+            found = self._list_place(place, lambda *_: None)  # they are reported already
             keys = (each.key for each in found if each.key.endswith(SUFFIX) and each.key not in self._open)
             while chunk := list(islice(keys, _CHUNK)):
                 self._seams.index.restoration.seal(chunk)
@@ -238,5 +277,7 @@ def _is_there(blobs: BlobStore, row: StoredInstance) -> bool:
     try:
         with blobs.open(row.blob_key) as opened:
             return opened.size == row.size
+    except Unreadable:
+        return True  # it may be readable later
     except StatusError as error:
         return error.code not in (Code.NOT_FOUND, Code.DATA_LOSS)

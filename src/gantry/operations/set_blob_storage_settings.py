@@ -13,8 +13,8 @@ from gantry.operations.blob_keys import batch_prefix, parse_place
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Change, Failure, Operation, StoredInstance
-from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, Check, Seams, beat, beat_for
-from gantry.stored_bytes import open_stored
+from gantry.seams import SYNC_SECONDS, Blobs, Check, Seams, beat, beat_for
+from gantry.stored_bytes import WrittenSums, open_stored
 
 
 def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check = go_on) -> Generator[Batch, None, None]:
@@ -24,6 +24,7 @@ def set_blob_storage_settings(seams: Seams, operation: Operation, check: Check =
     """
     storage_class = operation.request["storage_class"]
     place = seams.place_of(storage_class)
+    seams.records.keep([operation.store_id], place)
     copy = partial(copy_batch, blobs=seams.blobs, place=place)
 
     tries = Tries(seams)
@@ -53,12 +54,13 @@ def copy_batch(
     waits for (``waits_for``) is raised.
     """
     outcomes: list[str | Failure] = []
+    sums = WrittenSums(blobs, [instance.blob_key for instance in instances])
     with BatchWriters(blobs, item_prefix(blob_prefix, offset)) as writers:
         for instance in instances:
             beat_for(instance.size)
             try:
                 with contain(instance.path, "while it was copied to another place"):
-                    outcomes.append(_copy(blobs, instance, writers, place))
+                    outcomes.append(_copy(blobs, instance, writers, place, sums))
             except StatusError as error:
                 if error.waits_for is not None:
                     raise
@@ -68,11 +70,11 @@ def copy_batch(
     return outcomes
 
 
-def _copy(blobs: BlobStore, instance: StoredInstance, writers: BatchWriters, place: str) -> str:
+def _copy(blobs: Blobs, instance: StoredInstance, writers: BatchWriters, place: str, sums: WrittenSums) -> str:
     with open_stored(blobs, instance.blob_key, instance.size) as opened:
         if parse_place(instance.blob_key) == place:
             return instance.blob_key
-        return writers.at(place).copy_from(opened, instance.uids)
+        return writers.at(place).copy_from(opened, instance.uids, sums.get(instance.blob_key))
 
 
 def _list_changes(

@@ -109,14 +109,16 @@ def sweep_stores(seams: Seams, stopping: threading.Event, busy: set[int]) -> Non
     hinders no store beside it. Raises Stopping.
     """
     seams.index.settle()
-    for store_id in seams.index.garbage.list_deleted_stores():
+    deleted = seams.index.garbage.list_deleted_stores()
+    for store_id in deleted:
+        with suppress(StatusError):  # a full disk holds up no deletion
+            seams.records.forget(store_id)
+    for store_id in deleted:
         if seams.is_held():
             return
         name = f"store {store_id}"
         if store_id in busy or not seams.undeletable.is_due(name):
             continue
-        with suppress(StatusError):  # a full disk holds up no deletion
-            seams.records.forget(store_id)
         if not _in_pieces(partial(seams.index.garbage.purge_store, store_id), stopping):
             return
         failed = _delete_store(seams, store_id, make_stop_check(stopping))

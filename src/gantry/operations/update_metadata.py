@@ -25,6 +25,8 @@ def update_metadata(seams: Seams, operation: Operation, check: Check = go_on) ->
     def submit(number: int, instances: Sequence[StoredInstance], offset: int) -> Future[list[_Outcome]]:
         tries.add(number)
         places = [seams.place_of(instance.storage_class) for instance in instances]
+        for place in set(places):
+            seams.records.keep([operation.store_id], place)
         prefix = item_prefix(batch_prefix(operation, number), offset)
         return seams.executor.submit(
             update_batch, list(instances), places, prefix, patch=patch, web_url=web_url, blobs=seams.blobs

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import google_crc32c
 import zstandard
 
+from gantry.errors import StatusError
 from gantry.resources import Uids
 from gantry.seams import OpenedObject
 from gantry.storage.extents import ALIGNMENT, Entry, Extent, align, parse_extent
@@ -74,25 +75,86 @@ def read_tables(opened: OpenedObject, segment: str = "") -> Iterator[Table]:
     return reversed(kept)
 
 
-def find_crc32c(opened: OpenedObject, extent: Extent) -> int | None:
-    """What the first table behind an instance that lists it says of its bytes; None where none does, or it does not
-    say it. Reads the segment no further than that."""
-    for offset in _candidates(opened, extent.end):
-        table = _read(opened, offset, extent.segment)
-        for entry in table.entries if table else ():
-            if entry.key == str(extent):
-                return entry.crc32c
-    return None
+def find_crc32cs(opened: OpenedObject, extents: Collection[Extent]) -> dict[str, int | None]:
+    """What the tables of a segment say of the bytes of instances, by their keys; None where none does.
+
+    Reads no more of the segment than that takes: a table stands right behind its instances, or at the end. Raises what
+    reading raises, where something was not found for it.
+    """
+    found: dict[str, int | None] = {}
+    starts = {extent.offset: extent for extent in extents}
+    for extent in sorted(extents):
+        if str(extent) in found:
+            continue
+        start = extent.end
+        while start in starts:  # what is asked for is no table
+            start = starts[start].end
+        for table in _search(opened, start, extent.segment):
+            found |= {entry.key: entry.crc32c for entry in table.entries}
+            if str(extent) in found:
+                break
+        else:  # all tables behind it are known now
+            return {str(each): found.get(str(each)) for each in extents}
+    return {str(each): found[str(each)] for each in extents}
 
 
-def _candidates(opened: OpenedObject, first: int = 0) -> Iterator[int]:
-    for start in range(first, opened.size, _WINDOW):
-        window = opened.read_at(start, _WINDOW)
-        at = window.find(MAGIC)
-        while at >= 0:
-            if at % ALIGNMENT == 0:
-                yield start + at
-            at = window.find(MAGIC, at + 1)
+def _search(opened: OpenedObject, start: int, segment: str) -> Iterator[Table]:
+    """The tables from an offset on: first those that are near, then from the end."""
+    failed: StatusError | None = None
+    windows = list(range(start, opened.size, _WINDOW))
+    for at in windows[:1] + windows[:0:-1]:
+        try:
+            for offset in _find_candidates(opened, at):
+                if table := _read(opened, offset, segment):
+                    yield table
+        except StatusError as error:  # what is asked for may stand elsewhere
+            failed = failed or error
+    if failed is not None:
+        raise failed
+
+
+def count_unlisted(opened: OpenedObject, named: Collection[Extent]) -> int:
+    """Bytes of a segment, in whole blocks, that are part of no table, are listed by none, and are not in the extents
+    ``named``. Zeros count as nothing: they were freed, or never written."""
+    covered = [(extent.offset, extent.end) for extent in named]
+    for table in read_tables(opened):
+        covered += [(extent.offset, extent.end) for extent in extents_of(table)]
+        covered.append((table.offset, align(table.end)))
+    gaps = find_gaps(covered, opened.size)
+    return sum(
+        _count_data(opened, at, min(at + _WINDOW, end)) for start, end in gaps for at in range(start, end, _WINDOW)
+    )
+
+
+def find_gaps(covered: Collection[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
+    """The ranges of a segment of ``size`` bytes, in whole blocks, that lie in none of the ``covered``."""
+    start = 0
+    for offset, end in (*sorted(covered), (align(size), 0)):
+        if start < offset:
+            yield start, offset
+        start = max(start, end)
+
+
+def _count_data(opened: OpenedObject, start: int, end: int) -> int:
+    window = opened.read_at(start, end - start)
+    if not window.strip(b"\0"):
+        return 0
+    return ALIGNMENT * sum(any(window[at : at + ALIGNMENT]) for at in range(0, len(window), ALIGNMENT))
+
+
+def _candidates(opened: OpenedObject) -> Iterator[int]:
+    for start in range(0, opened.size, _WINDOW):
+        yield from _find_candidates(opened, start)
+
+
+def _find_candidates(opened: OpenedObject, start: int) -> Iterator[int]:
+    """Where a table may begin, in the window that begins at ``start``."""
+    window = opened.read_at(start, _WINDOW)
+    at = window.find(MAGIC)
+    while at >= 0:
+        if at % ALIGNMENT == 0:
+            yield start + at
+        at = window.find(MAGIC, at + 1)
 
 
 def _read(opened: OpenedObject, offset: int, segment: str) -> Table | None:

@@ -7,6 +7,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from gantry.errors import StatusError
 from gantry.storage.roots import Identity
@@ -45,41 +46,30 @@ def start_writing(fd: int, offset: int = 0, length: int = 0) -> None:
         _sync_file_range(fd, offset, length, _WRITE)
 
 
-def _load() -> Callable[[int, int, int, int], int] | None:
-    if not sys.platform.startswith("linux"):
-        return None
-    try:
-        function = ctypes.CDLL(None, use_errno=True).sync_file_range
-    except (OSError, AttributeError):
-        return None
-    function.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
-    call: Callable[[int, int, int, int], int] = function
-    return call
-
-
-_sync_file_range = _load()
-
-
 def sync_file_system(fd: int) -> None:
-    """Return when all that was written to the file system of a file is on disk. Raises OSError."""
-    if _linux_syncfs is None:
+    """Return when all that was written to the file system of a descriptor is on the disk. Raises OSError."""
+    if _syncfs is None:
         os.sync()
-    elif _linux_syncfs(fd) != 0:
+    elif _syncfs(fd) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
 
 
-def _load_syncfs() -> Callable[[int], int] | None:
+def _load(name: str, *types: Any) -> Callable[..., int] | None:
+    """A function that Python has no name for; None where the system does not have it."""
     if not sys.platform.startswith("linux"):
         return None
     try:
-        call: Callable[[int], int] = ctypes.CDLL(None, use_errno=True).syncfs
+        function = getattr(ctypes.CDLL(None, use_errno=True), name)
     except (OSError, AttributeError):
         return None
+    function.argtypes = types
+    call: Callable[..., int] = function
     return call
 
 
-_linux_syncfs = _load_syncfs()
+_sync_file_range = _load("sync_file_range", ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+_syncfs = _load("syncfs", ctypes.c_int)
 
 
 def most_file_bytes() -> int:

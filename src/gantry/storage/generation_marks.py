@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from gantry.durable_files import make_directory, replace_file
 from gantry.errors import FailedPrecondition
 from gantry.system_errors import describe_os_error
 
@@ -59,19 +60,10 @@ def read_mark(root: str, place: str) -> Mark | None:
 def write_mark(root: str, place: str, mark: Mark) -> None:
     """Durable on return. Raises FailedPrecondition."""
     path = mark_path(root, place)
-    temporary = path.with_name(f".{path.name}.new")
+    data = f"{mark.mark}\n{mark.commits:0{_DIGITS}d}\n".encode("ascii")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("w", encoding="ascii") as file:
-            file.write(f"{mark.mark}\n{mark.commits:0{_DIGITS}d}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        make_directory(path.parent)
+        replace_file(path, path.with_name(f".{path.name}.new"), data)
     except OSError as error:
         raise FailedPrecondition(f"{path} cannot be written: {describe_os_error(error)}") from None
 

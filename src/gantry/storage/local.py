@@ -1,7 +1,9 @@
 """Object storage in a directory: keys are paths, never normalised, and never lead out of the directory.
 
-``flush`` makes all earlier writes durable at once. A key that cannot be a path (empty, ``.`` or ``..`` segments, NUL, a
-segment of more than 255 bytes) names no object.
+``flush`` makes all earlier writes durable at once. An object that takes the place of an older one does so in ``flush``,
+once its bytes are durable: until then the older one is there, whatever happens to the system.
+
+A key that cannot be a path (empty, ``.`` or ``..`` segments, NUL, a segment of more than 255 bytes) names no object.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import heapq
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,9 +23,10 @@ from gantry.seams import Check, OpenedObject, beat_again
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
 from gantry.storage.disks import FULL, Disk, translate_delete_error, translate_read_error
 from gantry.storage.durable import sync_file_system
-from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
+from gantry.storage.local_listing import TEMPORARY, Part, describe, list_directories, walk
 from gantry.storage.removal import delete_each
-from gantry.storage.roots import Identity, find_root, identify, identify_root, is_same_bucket
+from gantry.storage.replacements import Replacements
+from gantry.storage.roots import Identity, find_root, identify, identify_root, is_same_bucket, stat_or_close
 
 _COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
 _READ_CHUNK = 1 << 20
@@ -45,7 +47,7 @@ class LocalObject(OpenedObject):
 
     def __init__(self, fd: int, key: str) -> None:
         self.fd, self.key = fd, key
-        self._stat = os.fstat(fd)
+        self._stat = stat_or_close(fd)
         self.size = self._stat.st_size
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -77,12 +79,21 @@ class LocalObject(OpenedObject):
         return stat.S_ISREG(self._stat.st_mode)
 
     def close(self) -> None:
-        os.close(self.fd)
+        """Safe to call twice: the number may belong to another file by then."""
+        fd, self.fd = self.fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def check_whole(self, read: int) -> None:
         """Raises Aborted where fewer than ``size`` bytes were ``read``, or the file was written to since."""
-        now = os.fstat(self.fd)
-        if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
+        try:
+            now, then = os.fstat(self.fd), self._stat
+        except OSError as error:
+            raise self.translate(error) from None
+        # The time of a change of the file's data cannot be set back. One that lost its name, or got another, has a new
+        # one too, and the same bytes.
+        is_touched = now.st_ctime_ns != then.st_ctime_ns and now.st_nlink == then.st_nlink
+        if is_touched or (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
             raise Aborted("was changed by another program while it was read")
         if read != self.size:
             raise Aborted(f"only {read} of {self.size} bytes could be read")
@@ -112,6 +123,7 @@ class LocalBlobStore:
         self._identity, self._server = find_root(self.root), server
         # Open from the first write to the next flush: write errors in between are reported to this descriptor only.
         self._watch: int | None = None
+        self._replacements = Replacements()
 
     def exists(self) -> bool:
         return os.path.isdir(self.root) and not self._is_away()
@@ -181,22 +193,13 @@ class LocalBlobStore:
     def list_folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
         above = prefix.rstrip("/")
         try:
-            fd = open_directory(self.root, self._name(above) if above else b"")
+            found = list_directories(self.root, self._name(above) if above else b"", limit)
         except (NotFound, FileNotFoundError, NotADirectoryError):
             self.require_mounted()
             return []
         except OSError as error:
             self.require_mounted()
             raise self.disk.translate_read_error(error) from None
-        try:
-            with os.scandir(fd) as entries:
-                names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
-                found = heapq.nsmallest(limit, (name + b"/" for name in names if not name.startswith(TEMPORARY)))
-        except OSError as error:
-            self.require_mounted()
-            raise self.disk.translate_read_error(error) from None
-        finally:
-            os.close(fd)
         return [f"{above}/{os.fsdecode(name)}" if above else os.fsdecode(name) for name in found]
 
     def head(self, key: str) -> ObjectMeta:
@@ -242,6 +245,8 @@ class LocalBlobStore:
             name = self._name(key)
         except NotFound:
             return
+        for temporary in self._replacements.drop(name):
+            self._discard(temporary)
         try:
             self._in_directory(name, os.unlink)
         except OSError as error:
@@ -253,11 +258,14 @@ class LocalBlobStore:
                 self._in_directory(name, os.rmdir)
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Remove every object below ``prefix`` whose key sorts after ``start_after``. Returns their number.
+        """Remove every object below ``prefix`` whose key sorts after ``start_after``, durably. Returns their number.
 
         Raises the error of one that cannot be removed, after all others are.
         """
         return delete_each(self, prefix, start_after, check)
+
+    def sync_removed(self, directories: set[str]) -> None:
+        """What was removed from a bucket, and comes back, is no loss."""
 
     def delete_unfinished(self, directory: str) -> None:
         """Remove the temporary files of this writer directly in ``directory``: it was killed while it wrote them."""
@@ -281,6 +289,9 @@ class LocalBlobStore:
             return
         try:
             sync_file_system(self._watch)
+            if self._replacements:
+                self._replacements.replace_all(self._watch)
+                sync_file_system(self._watch)
         except OSError as error:
             raise self.disk.translate_sync_error(error) from None
         finally:
@@ -291,9 +302,11 @@ class LocalBlobStore:
         self._unwatch()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_watch": None}
+        return self.__dict__ | {"_watch": None, "_replacements": Replacements()}
 
     def _unwatch(self) -> None:
+        for temporary in self._replacements.drop_all():
+            self._discard(temporary)
         if self._watch is not None:
             os.close(self._watch)
             self._watch = None
@@ -329,6 +342,7 @@ class LocalBlobStore:
         name = self.name_to_write(key)
         directory, slash, last = name.rpartition(b"/")
         target = name if self._write_once else directory + slash + self._temporary(last)
+        self._replacements.drop(name)  # the same temporary file is written anew
         try:
             fd = self._create(target)
             try:
@@ -337,7 +351,7 @@ class LocalBlobStore:
                 finally:
                     os.close(fd)
                 if target != name:
-                    self._replace(directory, target, name)
+                    self._replacements.give_name(self.root if self._watch is None else self._watch, target, name)
                 return size
             except BaseException:
                 self._discard(target)
@@ -353,13 +367,6 @@ class LocalBlobStore:
         if self._watch is None:
             self._watch, _ = self.open_root()
         return create_beneath(self._watch, name, _CREATE)
-
-    def _replace(self, directory: bytes, source: bytes, target: bytes) -> None:
-        fd = open_directory(self.root if self._watch is None else self._watch, directory)
-        try:
-            os.rename(os.path.basename(source), os.path.basename(target), src_dir_fd=fd, dst_dir_fd=fd)
-        finally:
-            os.close(fd)
 
     def _discard(self, name: bytes) -> None:
         with contextlib.suppress(OSError):
@@ -419,13 +426,6 @@ def fill_from(source: OpenedObject) -> _Filler:
 
 def write_chunks(fd: int, chunks: Iterable[bytes]) -> int:
     return sum(write_all(fd, chunk) for chunk in chunks)
-
-
-def write_at(fd: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        done = os.pwrite(fd, view, offset)
-        view, offset = view[done:], offset + done
 
 
 def write_all(fd: int, chunk: bytes) -> int:

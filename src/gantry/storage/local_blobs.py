@@ -9,7 +9,9 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
 from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
-from gantry.storage.contents import extents_of, find_crc32c, read_tables
+from gantry.resources import BlobStorageClass
+from gantry.seams import MAIN
+from gantry.storage.contents import count_unlisted, extents_of, find_crc32cs, read_tables
 from gantry.storage.disks import SHORT, Disk, translate_delete_error
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
@@ -24,6 +26,8 @@ from gantry.storage.roots import identify
 from gantry.system_errors import describe_os_error
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,18}")
+_PLACES = (MAIN, *(each.value for each in BlobStorageClass))
+_MOST_NUMBER = 1 << 62  # half of what the index can hold: it gives out none so high
 
 
 class LocalBlobs(LocalBlobStore):
@@ -111,14 +115,17 @@ class LocalBlobs(LocalBlobStore):
             except StatusError as error:
                 failed[key] = error
         try:
-            if objects:
-                sync_directories(self.root, {os.fsencode(key.rpartition("/")[0]) for key in objects})
+            self.sync_removed({key.rpartition("/")[0] for key in objects})
             self.require_mounted()
-        except OSError as error:
-            failed |= dict.fromkeys(keys, self.disk.translate_write_error(error, ""))
         except StatusError as error:
             failed |= dict.fromkeys(keys, error)
         return failed
+
+    def sync_removed(self, directories: set[str]) -> None:
+        try:
+            sync_directories(self.root, {os.fsencode(each) for each in directories})
+        except OSError as error:
+            raise self.disk.translate_sync_error(error) from None
 
     def entries(self, segment: str) -> Iterator[Entry]:
         with super().open(segment) as opened:
@@ -128,26 +135,32 @@ class LocalBlobs(LocalBlobStore):
                     if extent is not None and not is_freed(opened, extent.offset, extent.length):
                         yield entry
 
-    def read_crc32c(self, key: str) -> int | None:
-        extent = parse_extent(key)
-        if extent is None:
-            return None
-        with super().open(extent.segment) as opened:
-            return find_crc32c(opened, extent)
+    def read_crc32cs(self, keys: Collection[str]) -> dict[str, int | None]:
+        extents = [extent for key in keys if (extent := parse_extent(key))]
+        if not extents:
+            return dict.fromkeys(keys)
+        with super().open(extents[0].segment) as opened:
+            return find_crc32cs(opened, extents)
 
     def count_freed(self, segment: str) -> int:
         with super().open(segment) as opened:
             listed = [extent for table in read_tables(opened) for extent in extents_of(table)]
             return sum(is_freed(opened, extent.offset, extent.length) for extent in listed)
 
+    def count_unlisted(self, segment: str, named: Collection[str]) -> int:
+        with super().open(segment) as opened:
+            return count_unlisted(opened, [_inside(segment, key) for key in named])
+
     def list_store_ids(self) -> list[int]:
-        below = [folder for place in self.list_folders() for folder in self.list_folders(place, sys.maxsize)]
-        names = {folder.rstrip("/").rpartition("/")[2] for folder in below}
-        return sorted(int(name) for name in names if _NUMBER.fullmatch(name))
+        return sorted({number for place in _PLACES for number in self.list_numbers(place)})
+
+    def list_numbers(self, prefix: str) -> list[int]:
+        names = (folder.rstrip("/").rpartition("/")[2] for folder in self.list_folders(prefix, sys.maxsize))
+        return [int(name) for name in names if _NUMBER.fullmatch(name) and int(name) < _MOST_NUMBER]
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         if not live:
-            return self.delete(segment)
+            return self._delete_for_good(segment)
         if segment in live:
             return None
         kept = [_inside(segment, key) for key in live]
@@ -162,6 +175,10 @@ class LocalBlobs(LocalBlobStore):
             gone = error.errno in GONE
             translated = self.disk.translate_read_error(error) if gone else translate_delete_error(error, segment)
             raise translated from None
+
+    def _delete_for_good(self, segment: str) -> None:
+        for error in self.delete_all([segment]).values():
+            raise error
 
 
 def _compare_mark(root: int, path: str, wanted: str) -> str:

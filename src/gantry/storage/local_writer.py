@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain, islice
 
-from gantry.errors import StatusError
+import google_crc32c
+
+from gantry.checksums import require_sum
+from gantry.errors import Aborted, StatusError
 from gantry.resources import Uids
 from gantry.seams import OpenedObject
 from gantry.storage.durable import Part
 from gantry.storage.extents import OWN_BYTES, align, parse_extent
 from gantry.storage.group_commit import BROKEN_OFF, GroupCommit
-from gantry.storage.local import LocalBlobStore, LocalObject, fill_from, write_chunks
+from gantry.storage.local import LocalBlobStore, LocalObject, fill_from, write_all, write_chunks
+from gantry.storage.local_deletion import free_extents, group_by_segment
 from gantry.storage.local_extents import CHECKED, looks_freed
 from gantry.storage.new_files import NewFiles
 from gantry.storage.own_objects import OwnObjects
@@ -43,6 +47,7 @@ class LocalWriter:
         self._own = OwnObjects(self._files)
         self._commit = GroupCommit(self._sync)
         self._mine = _Mine()
+        self._discarded: list[str] = []  # extents
         self._room = Room(store.root)
 
     def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
@@ -56,22 +61,24 @@ class LocalWriter:
                 return self._append(held, size, uids), size
             return self._write_own(lambda fd: write_chunks(fd, chain(held, rest)))
 
-    def copy_from(self, source: OpenedObject, uids: Uids) -> str:
+    def copy_from(self, source: OpenedObject, uids: Uids, written: int | None = None) -> str:
         with self._errors():
             self._room.take(source.size)
             if source.size < self._own_bytes:
                 pieces = read_pieces(source) if isinstance(source, LocalObject) else source.chunks()
                 held, rest = _gather(pieces, CHECKED)
                 if self._goes_into_segment(held, source.size):
-                    return self._append(chain(held, rest), source.size, uids)
-            return self._write_own(fill_from(source))[0]
+                    return self._append(chain(held, rest), source.size, uids, written)
+            return self._write_own(fill_from(source) if written is None else _fill_checked(source, written))[0]
 
     def discard(self, key: str) -> None:
         extent = parse_extent(key)
         if extent is not None:
             self._segments.discard(extent)
+            self._discarded.append(key)
         else:
             self._own.discard(key)
+            self._files.note_removed(key)
         self._store.delete(key)
 
     def flush(self) -> None:
@@ -82,8 +89,15 @@ class LocalWriter:
                 raise copy.copy(part.error)
 
     def close(self) -> tuple[str, ...]:
-        self._own.close()
-        return self._segments.close()
+        """Durable on return: nothing that was discarded or not finished comes back. Raises StatusError."""
+        with self._errors():
+            self._own.close()
+            segments = self._segments.close()
+            for segment, extents in group_by_segment(self._discarded):
+                for error in free_extents(self._store.root, self._store.name_to_write(segment), extents).values():
+                    raise error
+            self._files.sync_removed()
+        return segments
 
     def _goes_into_segment(self, start: Sequence[bytes], size: int) -> bool:
         """A range that begins with nothing but zeros would look like one that was freed."""
@@ -91,8 +105,8 @@ class LocalWriter:
             return False
         return not looks_freed(_first_bytes(start))
 
-    def _append(self, chunks: Iterable[bytes], size: int, uids: Uids) -> str:
-        segment, key = self._segments.append(chunks, size, uids)
+    def _append(self, chunks: Iterable[bytes], size: int, uids: Uids, written: int | None = None) -> str:
+        segment, key = self._segments.append(chunks, size, uids, written)
         self._mine.parts.add(segment)
         return key
 
@@ -128,6 +142,22 @@ class LocalWriter:
             yield
         except OSError as error:
             raise self._store.disk.translate_write_error(error, self._prefix) from None
+
+
+def _fill_checked(source: OpenedObject, written: int) -> Callable[[int], int]:
+    """Writes the bytes of an open object to a descriptor, and raises DataLoss at the end where they are damaged."""
+
+    def fill(fd: int) -> int:
+        crc = size = 0
+        for chunk in source.chunks():
+            size += write_all(fd, chunk)
+            crc = google_crc32c.extend(crc, chunk)
+        if size != source.size:
+            raise Aborted(f"{size} bytes came where there should be {source.size}")
+        require_sum(crc, written)
+        return size
+
+    return fill
 
 
 def _first_bytes(chunks: Sequence[bytes]) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import secrets
@@ -10,6 +9,7 @@ import threading
 from collections.abc import Collection
 from itertools import count
 
+from gantry.durable_files import sync_names
 from gantry.errors import StatusError
 from gantry.storage.beneath import create_beneath, open_directory
 from gantry.storage.durable import NotKept
@@ -32,6 +32,7 @@ class NewFiles:
         self._numbers = count()
         self._lock = threading.Lock()
         self._changed: set[bytes] = set()
+        self._removed: set[str] = set()
 
     def create(self, suffix: str) -> tuple[str, int, Identity]:
         """The key of a new file, a descriptor to write and read it, and the store's directory that it is made in.
@@ -61,13 +62,21 @@ class NewFiles:
             raise
 
     def remove(self, key: str) -> bool:
-        """Whether a file that no row names is gone."""
+        """Whether a file that no row names is gone; for good after ``sync_removed``."""
         try:
             self._store.delete(key)
+            self.note_removed(key)
         except StatusError as error:
             logger.warning("%s was not finished, but cannot be deleted: %s", key, error.message)
             return False
         return True
+
+    def note_removed(self, key: str) -> None:
+        self._removed.add(key.rpartition("/")[0])
+
+    def sync_removed(self) -> None:
+        """Return when nothing that was removed can come back. Raises StatusError."""
+        self._store.sync_removed(self._removed)
 
 
 def sync_directories(root: bytes, names: Collection[bytes]) -> None:
@@ -90,9 +99,6 @@ def _climb(directory: bytes) -> list[bytes]:
 def _sync_directory(root: bytes, name: bytes) -> None:
     fd = open_directory(root, name)
     try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # some file systems keep names by themselves and have no such call
-            raise
+        sync_names(fd)
     finally:
         os.close(fd)

@@ -9,15 +9,18 @@ from __future__ import annotations
 import errno
 import os
 
-from gantry.errors import DataLoss, NotFound, PermissionDenied, StatusError, Unavailable
+from gantry.errors import DataLoss, NotFound, PermissionDenied, StatusError, Unavailable, Unreadable
 from gantry.storage.beneath import open_beneath
 from gantry.storage.disks import READABLE, translate_read_error
 from gantry.storage.local import LocalObject
 from gantry.system_errors import describe_os_error
 
 _READ = os.O_RDONLY | os.O_NONBLOCK
-_DAMAGED = (errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO), errno.ELOOP, errno.EMLINK)
-"""The disk or the file system has lost them, or a link stands in their place."""
+_UNREADABLE = (errno.EIO, errno.EBADMSG, getattr(errno, "EUCLEAN", errno.EIO))
+"""The disk or the file system cannot give them back: they may be lost, or a cable may be loose."""
+
+_LINKS = (errno.ELOOP, errno.EMLINK)
+"""A link stands in their place."""
 
 
 class OwnFile(LocalObject):
@@ -37,8 +40,11 @@ def open_own_file(root: bytes, name: bytes, key: str) -> OwnFile:
 
 
 def translate_stored_error(error: OSError) -> StatusError:
-    """NotFound where nothing is there, DataLoss where the disk cannot give it back, else Unavailable."""
-    if error.errno in _DAMAGED:
+    """NotFound where nothing is there, Unreadable where the disk cannot give it back now, DataLoss where a link stands
+    in its place, else Unavailable."""
+    if error.errno in _UNREADABLE:
+        return Unreadable(f"its bytes cannot be read ({describe_os_error(error)})")
+    if error.errno in _LINKS:
         return DataLoss(f"its bytes cannot be read ({describe_os_error(error)})")
     translated = translate_read_error(error)
     if isinstance(translated, PermissionDenied):

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from gantry.durable_files import make_directory, replace_file
 from gantry.errors import FailedPrecondition
 from gantry.seams import MAIN
 from gantry.system_errors import describe_os_error
@@ -69,7 +70,7 @@ def _check_main(main: Path, mark: str) -> None:
 
 def _mark_main(main: Path, mark: str) -> None:
     try:
-        main.mkdir(parents=True, exist_ok=True)
+        make_directory(main)
         _write(_mark_path(MAIN, str(main)), mark)
     except OSError as error:
         raise FailedPrecondition(f"{main} cannot be written: {describe_os_error(error)}") from None
@@ -160,7 +161,7 @@ def _claim(storage_class: str, root: str, mark: str, known: bool) -> None:
             f"storage_classes: {root} is not the directory that holds the {storage_class} blobs; is it mounted?"
         )
     try:
-        os.makedirs(root, exist_ok=True)
+        make_directory(Path(root))
         if any(Path(root, storage_class).glob("*")):
             raise FailedPrecondition(
                 f"storage_classes: {root}/{storage_class} is not empty", advice="choose another directory"
@@ -175,14 +176,4 @@ def _write(path: Path, text: str) -> None:
     with suppress(OSError):
         if path.read_text(encoding="utf-8") == text:
             return
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    replace_file(path, path.with_name(f".{path.name}.new"), text.encode())

@@ -33,8 +33,14 @@ class PlacedBlobStore:
     def count_freed(self, segment: str) -> int:
         return self._store(segment).count_freed(segment)
 
+    def count_unlisted(self, segment: str, named: Collection[str]) -> int:
+        return self._store(segment).count_unlisted(segment, named)
+
     def list_store_ids(self) -> list[int]:
-        return sorted({number for store in self._places.values() for number in store.list_store_ids()})
+        return sorted({number for place, store in self._places.items() for number in store.list_numbers(place)})
+
+    def list_numbers(self, prefix: str) -> list[int]:
+        return self._store(prefix).list_numbers(prefix)
 
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
@@ -71,6 +77,10 @@ class PlacedBlobStore:
             failed |= store.delete_all(mine) if mine else {}
         return failed
 
+    def sync_removed(self, directories: set[str]) -> None:
+        for place, store in self._places.items():
+            store.sync_removed({each for each in directories if each.partition("/")[0] == place})
+
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Delete by prefix; a prefix that contains no place applies to all of them."""
         store = self._places.get(prefix.partition("/")[0]) if "/" in prefix else None
@@ -96,8 +106,8 @@ class PlacedBlobStore:
     def entries(self, segment: str) -> Iterator[Entry]:
         return self._store(segment).entries(segment)
 
-    def read_crc32c(self, key: str) -> int | None:
-        return self._store(key).read_crc32c(key)
+    def read_crc32cs(self, keys: Collection[str]) -> dict[str, int | None]:
+        return self._store(next(iter(keys), "")).read_crc32cs(keys)
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         self._store(segment).free_rest(segment, live)

@@ -17,12 +17,17 @@ class Removable(Protocol):
 
     def delete(self, key: str) -> None: ...
 
+    def sync_removed(self, directories: set[str]) -> None:
+        """Return when what was removed from these directories cannot come back. Raises StatusError."""
+        ...
+
     def require_mounted(self) -> None: ...
 
 
 def delete_each(store: Removable, prefix: str, start_after: str, check: Check | None) -> int:
     """``delete_prefix`` of a store: what cannot be removed, or listed, hinders nothing beside it."""
     count, failed = 0, None
+    changed: set[str] = set()
     found = without_gaps(store.list(prefix, start_after, check=check))
     try:
         for entry in found:
@@ -30,6 +35,7 @@ def delete_each(store: Removable, prefix: str, start_after: str, check: Check | 
                 check()
             try:
                 store.delete(entry.key)
+                changed.add(entry.key.rpartition("/")[0])
                 count += 1
             except StatusError as error:
                 if error.waits_for is not None:
@@ -37,6 +43,7 @@ def delete_each(store: Removable, prefix: str, start_after: str, check: Check | 
                 failed = failed or error
     except Unavailable as error:
         failed = failed or error
+    store.sync_removed(changed)
     if failed is not None:
         raise failed
     store.require_mounted()

@@ -7,18 +7,18 @@ import logging
 import os
 import threading
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import NamedTuple
 
 import google_crc32c
 
+from gantry.checksums import require_sum
 from gantry.errors import Aborted, DiskAway, FailedPrecondition
 from gantry.resources import Uids
 from gantry.storage.contents import Row, encode_table
 from gantry.storage.durable import Part, most_file_bytes, start_writing, sync_file
 from gantry.storage.extents import SUFFIX, Extent, align
 from gantry.storage.holes import free_range
-from gantry.storage.local import write_at
 from gantry.storage.new_files import NewFiles
 from gantry.storage.roots import Identity
 from gantry.system_errors import describe_os_error
@@ -49,6 +49,7 @@ class Segment(Part):
         self.lost: list[Row] = []
         self.is_durable = False  # it has a table on disk
         self.is_given_up = False
+        self.is_freed = False  # a part of it, and no sync has followed
 
     @property
     def is_removed(self) -> bool:
@@ -60,12 +61,22 @@ class Segment(Part):
         offset, self.end = self.end, align(self.end + length)
         return offset
 
+    def free(self, offset: int, length: int) -> None:
+        """Raises OSError."""
+        free_range(self.fd, offset, align(length))
+        self.is_freed = True
+
+    def sync_freed(self) -> None:
+        """Raises NotKept."""
+        if self.is_freed and self.is_durable and self.fd >= 0:
+            sync_file(self.fd)
+
     def free_lost(self) -> None:
-        """Free what stands in no table that is on disk."""
+        """Free what stands in no table that is on disk; for good after ``sync_freed``."""
         rows, self.rows, self.lost = (*self.rows, *self.lost), [], []
         for row in rows:
             try:
-                free_range(self.fd, row.offset, align(row.length))
+                self.free(row.offset, row.length)
             except OSError as error:
                 logger.warning("%s: what was not finished keeps its place: %s", self.key, describe_os_error(error))
 
@@ -98,15 +109,18 @@ class Segments:
         self._all: list[Segment] = []
         self._closed = False
 
-    def append(self, chunks: Iterable[bytes], length: int, uids: Uids) -> tuple[Segment, str]:
-        """Write an instance of at most ``most_bytes``; its key.
+    def append(
+        self, chunks: Iterable[bytes], length: int, uids: Uids, written: int | None = None
+    ) -> tuple[Segment, str]:
+        """Write an instance of at most ``most_bytes``; its key. ``written`` is the CRC32C that it has to have, if any.
 
-        Raises what ``chunks`` raise, Aborted where they do not have ``length`` bytes, OSError, FailedPrecondition after
-        ``close``, and the error of a sync that failed meanwhile.
+        Raises what ``chunks`` raise, Aborted where they do not have ``length`` bytes, DataLoss where they have another
+        CRC32C, OSError, FailedPrecondition after ``close``, and the error of a sync that failed meanwhile.
         """
         segment, offset = self._reserve(length)
         try:
             crc = _write(segment.fd, chunks, offset, length)
+            require_sum(crc, written)
         except BaseException:
             self._give_back(segment, offset, length)
             raise
@@ -145,15 +159,19 @@ class Segments:
     def _with_room(self, length: int) -> Segment:
         current = self._current
         is_full = current is not None and current.end + align(length) > self.most_bytes
-        if current is None or current.error is not None or is_full:
+        if current is None or current.error is not None or is_full or self._is_lost(current):
             current = self._current = Segment(*self._files.create(SUFFIX))
             self._all.append(current)
         return current
 
+    def _is_lost(self, segment: Segment) -> bool:
+        """Looked at once per sync, by the first instance after it; ``sync`` looks again."""
+        return not segment.rows and not segment.writing and segment.is_removed
+
     def _give_back(self, segment: Segment, offset: int, length: int) -> None:
         """Nothing of a write that failed stays: its range is a hole, or the place of the next instance."""
         with suppress(OSError):
-            free_range(segment.fd, offset, align(length))
+            segment.free(offset, length)
         with self._lock:
             self._end_write(segment)
             if segment.end == align(offset + length):
@@ -212,13 +230,16 @@ class Segments:
             segment.close()
 
     def close(self) -> tuple[str, ...]:
-        """The keys of the segments; those in which nothing is on disk are removed, and all that is in no table."""
+        """The keys of the segments; those in which nothing is on disk are removed, and all that is in no table. Raises
+        NotKept."""
         with self._lock:
             self._closed = True
             self._lock.wait_for(lambda: not any(segment.writing for segment in self._all))
-        for segment in self._all:
-            segment.free_lost()
-            segment.close()
+        with ExitStack() as files:
+            for segment in self._all:
+                files.callback(segment.close)
+                segment.free_lost()
+                segment.sync_freed()
         return tuple(each.key for each in self._all if each.is_durable or not self._files.remove(each.key))
 
 
@@ -234,6 +255,13 @@ def _write(fd: int, chunks: Iterable[bytes], offset: int, length: int) -> int:
     if written < length:
         raise Aborted(f"{written} bytes came where there should be {length}")
     return crc
+
+
+def write_at(fd: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, offset)
+        view, offset = view[done:], offset + done
 
 
 def _most_segment_bytes() -> int:

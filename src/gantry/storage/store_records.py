@@ -13,7 +13,8 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from gantry.errors import DiskAway, FailedPrecondition, StatusError
+from gantry.durable_files import sync_directory
+from gantry.errors import FailedPrecondition, StatusError
 from gantry.names import DicomStoreName, parse_dicom_store_name
 from gantry.storage.disks import Disk
 from gantry.storage.generation_marks import mark_path
@@ -50,54 +51,57 @@ class LocalStoreRecords:
     def __init__(self, places: Mapping[str, str], names: Names) -> None:
         """Raises FailedPrecondition."""
         self._places, self._names = places, names
-        self._lock = threading.Lock()
+        self._locks = {place: threading.Lock() for place in places}  # a disk that hangs holds up its own blobs alone
         self._known = {place: read_records(root, place) for place, root in places.items()}
-        self._kept: set[int] = set()
+        self._kept: dict[str, set[int]] = {place: set() for place in places}
 
-    def keep(self, store_ids: Collection[int]) -> None:
-        """Return when the names of these stores are durable in every place. Raises ResourceExhausted, PermissionDenied,
-        Unavailable."""
-        if self._kept.issuperset(store_ids):
+    def keep(self, store_ids: Collection[int], place: str) -> None:
+        """Return when the names of these stores are durable in the place. Raises ResourceExhausted, DiskAway."""
+        kept, known = self._kept[place], self._known[place]
+        if kept.issuperset(store_ids):
             return
-        with self._lock:
-            names = self._names([each for each in store_ids if each not in self._kept])
-            for place, root in self._places.items():
-                new = {number: name for number, name in names.items() if self._known[place].get(number) != name}
-                _append(root, place, [{"store": number, "name": str(name)} for number, name in new.items()])
-                self._known[place] |= new
-            self._kept |= names.keys()
+        with self._locks[place]:
+            names = self._names([each for each in store_ids if each not in kept])
+            new = {number: name for number, name in names.items() if known.get(number) != name}
+            _append(self._places[place], place, [{"store": number, "name": str(name)} for number, name in new.items()])
+            known |= new
+            kept |= names.keys()
 
     def forget(self, store_id: int) -> None:
-        """The store was deleted: nothing of it is to come back."""
-        with self._lock:
-            self._kept.discard(store_id)
-            for place, root in self._places.items():
-                if self._known[place].get(store_id) is not None:
-                    _append(root, place, [{"store": store_id, "deleted": True}])
-                    self._known[place][store_id] = None
+        """The store was deleted: nothing of it is to come back. Raises the first error, after all other places."""
+        failed: StatusError | None = None
+        for place, root in self._places.items():
+            try:
+                self._forget_in(place, root, store_id)
+            except StatusError as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def _forget_in(self, place: str, root: str, store_id: int) -> None:
+        with self._locks[place]:
+            self._kept[place].discard(store_id)
+            if self._known[place].get(store_id) is not None:
+                _append(root, place, [{"store": store_id, "deleted": True}])
+                self._known[place][store_id] = None
 
 
 def _append(root: str, place: str, records: list[dict[str, object]]) -> None:
     if not records:
         return
     path = records_path(root, place)
-    if not mark_path(root, place).exists():
-        raise DiskAway(f"the directory of {place} blobs is not there any more", advice="mount it where it was")
     # A line that was cut by a crash must not swallow the next one, so each begins with the end of a line.
     data = "".join(f"\n{json.dumps(record)}" for record in records) + "\n"
+    disk = Disk(f"the directory of {place} blobs", os.fsencode(root))
     try:
+        if not mark_path(root, place).exists():
+            raise disk.away("is not there any more; it may not be mounted")
         is_new = not path.exists()
         with path.open("ab") as file:
             file.write(data.encode())
             file.flush()
             os.fsync(file.fileno())
         if is_new:
-            directory = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(directory)
-            finally:
-                os.close(directory)
+            sync_directory(path.parent)
     except OSError as error:
-        raise Disk(f"the directory of {place} blobs", os.fsencode(root)).translate_write_error(
-            error, path.name
-        ) from None
+        raise disk.translate_write_error(error, path.name) from None

@@ -50,7 +50,8 @@ def _move(
     moved = item._replace(storage_class=stored.storage_class)
     if parse_place(item.blob_key) != place:
         with seams.blobs.open(item.blob_key) as source:
-            key = request.writer(stored.storage_class).copy_from(source, item.uids)
+            crc32c = seams.blobs.read_crc32cs([item.blob_key])[item.blob_key]
+            key = request.writer(stored.storage_class).copy_from(source, item.uids, crc32c)
         moved = moved._replace(blob_key=key)
         written.append(moved._replace(description=None))
     return moved

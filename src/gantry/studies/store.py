@@ -23,6 +23,10 @@ from gantry.studies.replacing import replace_all
 from gantry.studies.uploads import Request, Uploads
 from gantry.studies.work_slots import without_slot
 
+IDENTICAL = "gantry-identical"
+"""Label of a store: with the value ``accept``, storing the same bytes again is a success, as clients expect that send
+again what they are not sure of."""
+
 BATCH_ITEMS, BATCH_BYTES = 256, 256 << 20  # one sync and one commit per batch
 _MOST_HELD = 1 << 20  # bytes: a shorter instance is checked in memory before it is written
 _CLASS = BlobStorageClass.STANDARD.value
@@ -35,6 +39,14 @@ as an instance, but the client almost none."""
 
 class _TooManyUnreadable(InvalidArgument):
     """The request does not contain instances."""
+
+
+class _NotWritten(Exception):
+    """The instance was read, but not written."""
+
+    def __init__(self, instance: Instance, error: StatusError) -> None:
+        super().__init__(error.message)
+        self.instance, self.error = instance, error
 
 
 def _read_start(chunks: Iterator[bytes]) -> tuple[list[bytes], bool]:
@@ -88,21 +100,25 @@ def store(
     incoming: Iterable[Incoming],
     study: str = "",
     replace: bool = False,
+    is_strict: bool = False,
 ) -> Stored:
     """Store all instances that can be stored. ``study``: the UID they must have. ``replace`` existing ones.
 
+    What is stored already, byte for byte, is refused as at Google, unless the store has the label IDENTICAL and the
+    server is not ``is_strict``.
     Raises NotFound for the store, and the error of the server if it can store nothing at all.
     """
-    store_id = seams.index.resources.get_dicom_store(name).id
-    with uploads.request(store_id) as request:
-        return _Request(seams, request, study, replace).run(incoming)
+    resource = seams.index.resources.get_dicom_store(name)
+    accepts = not is_strict and resource.labels.get(IDENTICAL) == "accept"
+    with uploads.request(resource.id) as request:
+        return _Request(seams, request, study, replace, accepts).run(incoming)
 
 
 class _Request:
-    def __init__(self, seams: Seams, request: Request, study: str, replace: bool) -> None:
+    def __init__(self, seams: Seams, request: Request, study: str, replace: bool, accepts_same: bool) -> None:
         self.seams, self.request = seams, request
         self.writer = request.writer(_CLASS)
-        self.study, self.replace = study, replace
+        self.study, self.replace, self.accepts_same = study, replace, accepts_same
         self.batch: list[Read] = []
         self.bytes = 0
         self.unreadable = 0
@@ -133,6 +149,9 @@ class _Request:
             if item.problem is not None:
                 raise item.problem
             read = self._write(item)
+        except _NotWritten as failed:
+            self._refuse(failed.error, _make_refused(failed.instance, failed.error.status))
+            return
         except StatusError as error:
             self._refuse(error, Refused("", "", Status(error.code, f"{item.name}: {error.message}")))
             return
@@ -151,7 +170,10 @@ class _Request:
         if ended:
             data = b"".join(held)
             read = identify(Held(data), "", len(data), _CLASS, item.name)
-            return read.at(self.writer.put((data,), read.instance.uids)[0])
+            try:
+                return read.at(self.writer.put((data,), read.instance.uids)[0])
+            except StatusError as error:
+                raise _NotWritten(read.instance, error) from error
         key, size = self.writer.put(chain(held, chunks))
         try:
             with self.seams.blobs.open(key) as blob:
@@ -185,28 +207,33 @@ class _Request:
             found = [item for item in describe(batch) if isinstance(item, Instance)]
             with without_slot():
                 self.request.flush()
-            stored, present = self._store(found, written)
+            stored, refused = self._store(found, written)
         except BaseException as error:
             self._settle([item.instance for item in batch], written, error)
             return
         self.done.instances += [item._replace(description=None) for item in stored]
-        self.done.refused += [_make_refused(item, _make_exists_status(item)) for item in present]
+        self.done.refused += refused
         kept = {item.blob_key for item in stored}
         for item in written:
             if item.blob_key not in kept:
                 self._delete(item.blob_key)
 
-    def _store(self, new: list[Instance], written: list[Instance]) -> tuple[list[Instance], list[Instance]]:
-        """(stored, present): ``present`` existed already and are not changed."""
+    def _store(self, new: list[Instance], written: list[Instance]) -> tuple[list[Instance], list[Refused]]:
+        """(stored, refused): those that existed already are not changed."""
         store_id = self.request.store_id
         if self.replace:
             return replace_all(self.seams, self.request, new, written), []
         present = self.seams.index.uploads.store_instances(store_id, new)
         stored = [item for item in new if item.uids not in present]
         doubles = [item for item in new if item.uids in present]
-        healed = heal(self.seams, store_id, doubles) if doubles else set()
+        if not doubles:
+            return stored, []
+        healed, same, unknown = heal(self.seams, store_id, doubles)
         stored += [item for item in doubles if item.uids in healed]
-        return stored, [item for item in doubles if item.uids not in healed]
+        accepted = same if self.accepts_same else set()
+        self.done.instances += [item._replace(description=None) for item in doubles if item.uids in accepted]
+        refused = [item for item in doubles if item.uids not in healed | accepted]
+        return stored, [_make_refused(item, unknown.get(item.uids) or _make_exists_status(item)) for item in refused]
 
     def _settle(self, batch: list[Instance], written: list[Instance], error: BaseException) -> None:
         """After a commit that ended in an error: what has rows nevertheless is stored. Raises the error of the rest."""

@@ -20,7 +20,7 @@ from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.batch_writers import BatchWriters
 from gantry.resources import Failure, Instance, Replacement, StoredInstance
 from gantry.seams import SYNC_SECONDS, Blobs, BlobWriter, Seams, beat, beat_for
-from gantry.stored_bytes import make_lost, open_stored
+from gantry.stored_bytes import WrittenSums, make_lost, open_stored, require_as_written
 from gantry.studies.uploads import Request, Uploads
 
 __all__ = ["require_patch", "update_batch", "update_instance"]
@@ -37,7 +37,8 @@ def update_instance(
         now = _locate(seams, store_id, instance)
         with uploads.request(store_id) as request:
             try:
-                found = _update(now, request.writer(now.storage_class), patch, web_url, seams.blobs)
+                sums = WrittenSums(seams.blobs, [now.blob_key])
+                found = _update(now, request.writer(now.storage_class), patch, web_url, seams.blobs, sums)
             except NotFound:
                 raise _explain_gone(seams, store_id, now) from None
             if found is not None:
@@ -100,11 +101,12 @@ def update_batch(
     """
     outcomes: list[Replacement | Failure | None] = []
     read: list[Read] = []
+    sums = WrittenSums(blobs, [instance.blob_key for instance in instances])
     with BatchWriters(blobs, prefix) as writers:
         for instance, place in zip(instances, places, strict=True):
             beat_for(instance.size)
             try:
-                found = _update(instance, writers.at(place), patch, web_url, blobs)
+                found = _update(instance, writers.at(place), patch, web_url, blobs, sums)
             except StatusError as error:
                 if error.waits_for is not None:
                     raise
@@ -130,15 +132,15 @@ def _describe_by_own_header(after: Instance | Failure, read: Read) -> Instance:
 
 
 def _update(
-    instance: StoredInstance, writer: BlobWriter, patch: Any, web_url: str, blobs: Blobs
+    instance: StoredInstance, writer: BlobWriter, patch: Any, web_url: str, blobs: Blobs, sums: WrittenSums
 ) -> tuple[Read, Read] | None:
     """The instance as it was, and as ``writer`` has written it; None where nothing changes. Raises StatusError."""
     with contain(instance.path, "while it was patched"):
-        return _rewrite(instance, writer, patch, web_url, blobs)
+        return _rewrite(instance, writer, patch, web_url, blobs, sums)
 
 
 def _rewrite(
-    instance: StoredInstance, writer: BlobWriter, patch: Any, web_url: str, blobs: Blobs
+    instance: StoredInstance, writer: BlobWriter, patch: Any, web_url: str, blobs: Blobs, sums: WrittenSums
 ) -> tuple[Read, Read] | None:
     with open_stored(blobs, instance.blob_key, instance.size) as opened:
         header = read_header(opened.read_at, opened.size)
@@ -150,6 +152,7 @@ def _rewrite(
         wanted = apply_patch(attributes, patch)
         if json.dumps(wanted) == json.dumps(attributes):
             return None
+        require_as_written(opened, sums.get(instance.blob_key))
         key, size = writer.put(rebuild(opened, header, header_bytes, bulk_uri, wanted), instance.uids)
     try:
         with blobs.open(key) as made:

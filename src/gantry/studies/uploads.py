@@ -39,7 +39,9 @@ class Request:
 
     def writer(self, storage_class: str) -> BlobWriter:
         """For the bytes of instances of a storage class."""
-        writer = self._lot.writer(self.seams, self.store_id, self.seams.place_of(storage_class))
+        place = self.seams.place_of(storage_class)
+        self.seams.records.keep([self.store_id], place)  # outside of all locks: the disk of a class may hang
+        writer = self._lot.writer(self.seams, self.store_id, place)
         if writer not in self._used:
             self._used.append(writer)
         return writer
@@ -58,15 +60,21 @@ class Request:
         try:
             self.seams.index.settle()
             stored = self.seams.index.instances.find_stored(self.store_id, [item.uids for item in written])
+        except StatusError as error:
+            return self._leave_all(len(written), error.message)
         except Exception:
-            logger.exception("lot %d: which of %d blobs have rows is not known; they stay", self._lot.id, len(written))
-            self._lot.unsettled = True
-            return set()
+            logger.exception("lot %d: an unexpected error in the index", self._lot.id)
+            return self._leave_all(len(written), "an unexpected error")
         kept = {item.blob_key for item in stored.values()} & {item.blob_key for item in written}
         for item in written:
             if item.blob_key not in kept:
                 self.discard(item.blob_key)
         return kept
+
+    def _leave_all(self, count: int, why: str) -> set[str]:
+        logger.warning("lot %d: which of %d blobs have rows is not known; they stay: %s", self._lot.id, count, why)
+        self._lot.unsettled = True
+        return set()
 
     def discard(self, key: str) -> None:
         """Delete a blob that no row names; where that fails, the next start does it."""
@@ -131,7 +139,6 @@ class Uploads:
 
     def _begin(self, store_id: int) -> _Lot:
         """A new lot of a store. Lots whose time is over end, of whatever store: it may get no upload any more."""
-        self._seams.records.keep([store_id])
         begun = _Lot(self._seams.index.uploads.begin_upload(store_id))
         over = [number for number, lot in self._current.items() if lot.is_full]
         rest = [number for number in self._current if number not in over]

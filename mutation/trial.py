@@ -1,0 +1,108 @@
+"""Runs tests against a copy of the tree, each time in a process of its own that has the libraries already."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+
+COPIED = ("src", "tests", "benchmarks", "mutation", "docs", "requirements", ".github")
+LIBRARIES = ("pytest", "hypothesis", "httpx", "pydantic", "pydicom", "numpy", "sqlalchemy", "starlette", "jinja2")
+TIMED_OUT = -1
+_STEP_SECONDS = 0.02
+
+
+def load_libraries() -> None:
+    """Import what most tests need, so that no trial has to. Gantry itself must come from the copy."""
+    for name in LIBRARIES:
+        import_module(name)
+    if "gantry" in sys.modules:
+        raise RuntimeError("gantry was imported before there was a copy of it")
+
+
+@contextmanager
+def copy_tree(root: Path) -> Iterator[Path]:
+    """A copy in memory where the machine has such a place, so that nobody's files change and many can work at once."""
+    place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+    with tempfile.TemporaryDirectory(prefix="gantry-mutate-", dir=place) as home:
+        os.chmod(home, 0o711)  # noqa: S103 - some tests read as a user without rights
+        copy = Path(home) / "tree"
+        copy.mkdir()
+        for name in COPIED:
+            shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+        for each in root.iterdir():
+            if each.is_file() and each.suffix in {".md", ".toml", ""}:
+                shutil.copy2(each, copy)
+        # By time and size Python does not see a change within one second.
+        compile_all = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash", "src"]
+        subprocess.run(compile_all, cwd=copy, check=True)
+        yield copy
+
+
+@contextmanager
+def mutated(path: Path, source: str) -> Iterator[None]:
+    """The file has another source until the block ends."""
+    before = path.read_text(encoding="utf-8")
+    path.write_text(source, encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
+def run_tests(copy: Path, tests: Sequence[str], seconds: float, plugin: object) -> tuple[int, float]:
+    """pytest's exit code, or TIMED_OUT, and how long it took. What it wrote is in ``output`` beside the copy."""
+    start = time.monotonic()
+    child = os.fork()
+    if not child:
+        _run_pytest(copy, tests, plugin)
+    try:
+        code = _wait(child, start + seconds)
+    finally:
+        _end(child)
+    return code, time.monotonic() - start
+
+
+def _run_pytest(copy: Path, tests: Sequence[str], plugin: object) -> None:
+    """In the child: never returns."""
+    code = 70
+    try:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        output = os.open(copy.parent / "output", os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        os.chdir(copy)
+        sys.path[:0] = [str(copy / "src"), str(copy)]
+        os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])
+        os.environ["TMPDIR"] = tempfile.tempdir = str(copy.parent)
+        options = ["-q", "-n", "0", "-p", "no:randomly", "-p", "no:cacheprovider", "-m", "not slow", "--tb=line"]
+        code = int(import_module("pytest").main([*options, *tests], plugins=[plugin]))
+    finally:
+        os._exit(code)
+
+
+def _wait(child: int, deadline: float) -> int:
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(_STEP_SECONDS)
+    return TIMED_OUT
+
+
+def _end(child: int) -> None:
+    """Nothing that the tests started is left: servers of a test that was ended are in its process group."""
+    try:
+        os.killpg(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    except (ProcessLookupError, ChildProcessError):
+        pass

@@ -113,6 +113,7 @@ class LocalBlobStore:
         self._identity, self._server = find_root(self.root), server
         # Open from the first write to the next flush: write errors in between are reported to this descriptor only.
         self._watch: int | None = None
+        self._others: dict[int, int] = {}  # the same for other devices: a disk may be mounted below the root
 
     def exists(self) -> bool:
         return os.path.isdir(self.root) and not self._is_away()
@@ -272,11 +273,12 @@ class LocalBlobStore:
             os.close(fd)
 
     def flush(self) -> None:
-        """Return when all earlier writes of this object are on disk, by one sync of the file system."""
+        """Return when all earlier writes of this object are on disk, by one sync of each file system written to."""
         if self._watch is None:
             return
         try:
-            sync_file_system(self._watch)
+            for fd in (self._watch, *self._others.values()):
+                sync_file_system(fd)
         except OSError as error:
             raise self.disk.translate_sync_error(error) from None
         finally:
@@ -287,12 +289,13 @@ class LocalBlobStore:
         self._unwatch()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_watch": None}
+        return self.__dict__ | {"_watch": None, "_others": {}}
 
     def _unwatch(self) -> None:
         if self._watch is not None:
-            os.close(self._watch)
-            self._watch = None
+            for fd in (self._watch, *self._others.values()):
+                os.close(fd)
+            self._watch, self._others = None, {}
 
     def _name(self, key: str) -> bytes:
         """The key as a path below the root. Raises NotFound where it cannot be one."""
@@ -329,6 +332,7 @@ class LocalBlobStore:
             fd = self._create(target)
             try:
                 try:
+                    self._watch_device(fd)
                     size = fill(fd)
                 finally:
                     os.close(fd)
@@ -351,6 +355,12 @@ class LocalBlobStore:
         else:
             self.require_same()
         return create_beneath(self._watch, name, _CREATE)
+
+    def _watch_device(self, fd: int) -> None:
+        """Remember the file system of a new file until the next flush."""
+        device = os.fstat(fd).st_dev
+        if self._watch is not None and device not in self._others and device != os.fstat(self._watch).st_dev:
+            self._others[device] = os.dup(fd)
 
     def _replace(self, directory: bytes, source: bytes, target: bytes) -> None:
         fd = open_directory(self.root if self._watch is None else self._watch, directory)

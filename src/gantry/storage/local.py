@@ -124,6 +124,7 @@ class LocalBlobStore:
         # Open from the first write to the next flush: write errors in between are reported to this descriptor only.
         self._watch: int | None = None
         self._replacements = Replacements()
+        self._others: dict[int, int] = {}  # the same for other devices: a disk may be mounted below the root
 
     def exists(self) -> bool:
         return os.path.isdir(self.root) and not self._is_away()
@@ -284,14 +285,14 @@ class LocalBlobStore:
             os.close(fd)
 
     def flush(self) -> None:
-        """Return when all earlier writes of this object are on disk, by one sync of the file system."""
+        """Return when all earlier writes of this object are on disk, by one sync of each file system written to."""
         if self._watch is None:
             return
         try:
-            sync_file_system(self._watch)
+            self._sync_devices()
             if self._replacements:
                 self._replacements.replace_all(self._watch)
-                sync_file_system(self._watch)
+                self._sync_devices()
         except OSError as error:
             raise self.disk.translate_sync_error(error) from None
         finally:
@@ -302,14 +303,15 @@ class LocalBlobStore:
         self._unwatch()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_watch": None, "_replacements": Replacements()}
+        return self.__dict__ | {"_watch": None, "_others": {}, "_replacements": Replacements()}
 
     def _unwatch(self) -> None:
         for temporary in self._replacements.drop_all():
             self._discard(temporary)
         if self._watch is not None:
-            os.close(self._watch)
-            self._watch = None
+            for fd in (self._watch, *self._others.values()):
+                os.close(fd)
+            self._watch, self._others = None, {}
 
     def _name(self, key: str) -> bytes:
         """The key as a path below the root. Raises NotFound where it cannot be one."""
@@ -347,6 +349,7 @@ class LocalBlobStore:
             fd = self._create(target)
             try:
                 try:
+                    self._watch_device(fd)
                     size = fill(fd)
                 finally:
                     os.close(fd)
@@ -367,6 +370,18 @@ class LocalBlobStore:
         if self._watch is None:
             self._watch, _ = self.open_root()
         return create_beneath(self._watch, name, _CREATE)
+
+    def _watch_device(self, fd: int) -> None:
+        """Remember the file system of a new file until the next flush."""
+        device = os.fstat(fd).st_dev
+        if self._watch is not None and device not in self._others and device != os.fstat(self._watch).st_dev:
+            self._others[device] = os.dup(fd)
+
+    def _sync_devices(self) -> None:
+        """Raises OSError."""
+        if self._watch is not None:
+            for fd in (self._watch, *self._others.values()):
+                sync_file_system(fd)
 
     def _discard(self, name: bytes) -> None:
         with contextlib.suppress(OSError):

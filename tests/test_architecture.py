@@ -29,7 +29,7 @@ LAYERS = {
             "moments",
             "header_packs",
         ),
-        *("checksums", "findings", "rests", "short_members"),
+        *("checkpoints", "checksums", "findings", "rests", "short_members"),
         *("json_patch", "json_text", "operation_state", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),

@@ -64,7 +64,7 @@ def open_access(settings: Settings) -> Access | None:
         logger.warning("no admins are set: unless policies are stored already, no call is permitted")
     admins = check_bindings([Binding("roles/owner", settings.admins)], roles := Roles(settings.custom_roles))
     above = read_grants(Policy(admins))
-    sessions = Sessions(settings.url)
+    sessions = Sessions(settings.url, settings.allowed_origins)
     attempts = FailedAttempts(settings.failed_sign_ins_per_minute, Proxies(settings.trusted_proxies).client)
     verifiers: list[Verifier] = [StaticTokens(settings.tokens_file)] if settings.tokens_file else []
     try:

@@ -154,6 +154,10 @@ class FailedPrecondition(StatusError):
     code, http = Code.FAILED_PRECONDITION, 400
 
 
+class UnsuitableForm(FailedPrecondition):
+    """A media type or transfer syntax that cannot hold these pixels; another one may."""
+
+
 class Aborted(StatusError):
     code, http = Code.ABORTED, 409
 
@@ -166,8 +170,27 @@ class OutOfRange(StatusError):
     code, http = Code.OUT_OF_RANGE, 400
 
 
+class NoSuchFrame(OutOfRange):
+    """A frame beyond the end (PS3.18 §10.4.3.1). It is no NotFound: that is about the instance or its bytes."""
+
+    code, http = Code.NOT_FOUND, 404
+
+
 class Unimplemented(StatusError):
     code, http = Code.UNIMPLEMENTED, 501
+
+
+class MethodNotAllowed(Unimplemented):
+    """The resource has other methods, ``allowed`` (RFC 9110 §15.5.6)."""
+
+    http = 405
+    allowed: tuple[str, ...] = ()
+
+
+class UnsupportedMediaType(InvalidArgument):
+    """A body of another media type than those that can be stored (RFC 9110 §15.5.16)."""
+
+    http = 415
 
 
 class Internal(StatusError):

@@ -52,7 +52,8 @@ def _compare(found: Generation, place: str, mark: Mark | None, root: str) -> str
 
 
 def find_missing_names(index: ReadOnlyIndex, places: Mapping[str, str]) -> Iterator[Finding]:
-    """Stores with blobs in a place whose names are not kept beside them: a store has its line before its first blob."""
+    """Stores with instances, and blobs in a place, whose names are not kept there: a store has its line before its
+    first blob."""
     for place, root in places.items():
         numbers = iter(_list_stores(os.path.join(root, place)))
         while some := list(islice(numbers, _NAMES)):
@@ -62,9 +63,13 @@ def find_missing_names(index: ReadOnlyIndex, places: Mapping[str, str]) -> Itera
                 yield Finding(Kind.MARK_WRONG, str(records_path(root, place)), error.what)
                 break
             for number, name in index.segments.find_names(some).items():
-                if records.get(number) != name:
+                if records.get(number) != name and _has_instances(index, number):
                     why = f"store {number} is {name}, which a rebuild would not know"
                     yield Finding(Kind.MARK_WRONG, str(records_path(root, place)), why)
+
+
+def _has_instances(index: ReadOnlyIndex, store_id: int) -> bool:
+    return next(iter(index.instances.walk_store(store_id)), None) is not None
 
 
 def _list_stores(directory: str) -> list[int]:

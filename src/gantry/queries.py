@@ -63,12 +63,11 @@ class FoundStudy(NamedTuple):
 
 
 class FoundSeries(NamedTuple):
-    """A series with the members of its study."""
+    """A series with its study."""
 
     study_instance_uid: str
     series_instance_uid: str
     members: str
     more_members: str
     instance_count: int
-    study_members: str
-    study_more_members: str
+    study: FoundStudy

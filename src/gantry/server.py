@@ -136,6 +136,7 @@ def _make_context(settings: Settings, gantry: Gantry, edge: Edge) -> Context:
         accept_without_effect=settings.accept_without_effect,
         sweep=gantry.runner.sweep,
         waiting=gantry.runner.waits.find,
+        allowed_origins=settings.allowed_origins,
         looks=readiness.make_looks(gantry.seams),
     )
 

@@ -121,7 +121,7 @@ def test_bad_parameters_are_refused_by_name(web: Web, name: str, asked: str) -> 
 
 
 def test_a_viewport_beside_the_picture(web: Web) -> None:
-    refused(web.get(f"{uid_path(*A)}/rendered", params={"viewport": "9,9,64,0,5,5"}), "FAILED_PRECONDITION", "viewport")
+    refused(web.get(f"{uid_path(*A)}/rendered", params={"viewport": "9,9,64,0,5,5"}), "INVALID_ARGUMENT", "viewport")
 
 
 def test_what_the_client_has_is_not_sent_again(web: Web) -> None:
@@ -148,7 +148,7 @@ def test_frames_of_a_clip(gantry: Gantry) -> None:
     assert [part.type for part in found] == ["image/png"] * 2
     found = parts_of(web.get(f"{path}/rendered", 'multipart/related; type="image/png"'))
     assert [part.data for part in found] == [first, second]
-    refused(web.get(f"{path}/frames/3/rendered"), "OUT_OF_RANGE", "frame 3 does not exist")
+    refused(web.get(f"{path}/frames/3/rendered"), "NOT_FOUND", "frame 3 does not exist")
 
 
 def test_an_instance_that_is_no_picture(gantry: Gantry) -> None:

@@ -64,13 +64,20 @@ def test_explicit_little_endian_where_nothing_else_is_asked_for(web: Web, accept
 def test_an_instance_that_cannot_be_had_in_a_syntax_is_not_acceptable(
     gantry: Gantry, path: tuple[str, ...], kind: str
 ) -> None:
-    """PS3.18 §8.7.8: 406, by itself as inside of a study; the answer names it and says how to get it."""
+    """PS3.18 §8.7.8: 406 by itself; inside of a study the others are sent, and a Warning names it. Both say how to get
+    it."""
     web, bad = Web(gantry), ("1.2.5", "1.2.5.1", "1.2.5.1.2")
     bits = {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0, "Rows": 8, "Columns": 8}
     web.stored(instance(("1.2.5", "1.2.5.1", "1.2.5.1.1")), instance(bad, **bits, PixelData=bytes(8)))
     response = web.get(uid_path(*path), f"{kind}; transfer-syntax={forms.JPEG_BASELINE}")
-    assert response.status_code == 406, response.text
-    message = response.json()["error"]["message"]
+    if len(path) == 1:
+        (part,) = parts_of(response)
+        assert part.type == f"application/dicom; transfer-syntax={forms.JPEG_BASELINE}"
+        message = response.headers["warning"]
+        assert message.startswith('299 gantry "1 instance is left out: ')
+    else:
+        assert response.status_code == 406, response.text
+        message = response.json()["error"]["message"]
     assert bad[2] in message and "transfer-syntax=*" in message
     assert len(parts_of(web.get(uid_path("1.2.5"), AS_STORED))) == 2
 
@@ -120,13 +127,19 @@ def test_what_nobody_can_decode_is_told_before_anything_is_sent(gantry: Gantry) 
     web = Web(gantry)
     strange = make_instance(*B, pixel_bytes=4, transfer_syntax="1.2.840.10008.1.2.4.102")
     web.stored(instance(A), strange)
-    response = web.get(uid_path(A[0]))
-    assert response.status_code == 406
-    message = response.json()["error"]["message"]
-    assert "1.2.840.10008.1.2.4.102" in message and "transfer-syntax=*" in message and "which is the default" in message
-    assert f"instance {B[2]}:" in message
-    assert "where none is named" not in web.get(uid_path(A[0]), EXPLICIT).json()["error"]["message"]
-    assert [part.data for part in parts_of(web.get(uid_path(A[0]), AS_STORED))][1] == strange
+    for accept in (EXPLICIT, 'multipart/related; type="application/dicom"'):
+        response = web.get(uid_path(A[0]), accept)
+        assert [part.data for part in parts_of(response)] == [instance(A)]
+        message = response.headers["warning"]
+        assert "1.2.840.10008.1.2.4.102" in message and "transfer-syntax=*" in message
+        assert f"instance {B[2]}:" in message
+        alone = web.get(uid_path(*B), accept)
+        assert alone.status_code == 406 and f"instance {B[2]}:" in alone.json()["error"]["message"]
+    for accept in (AS_STORED, "*/*", "", f"{EXPLICIT}, {AS_STORED};q=0.1"):
+        response = web.get(uid_path(A[0]), accept)
+        assert [part.data for part in parts_of(response)] == [instance(A), strange]
+        assert "warning" not in response.headers
+        assert [part.data for part in parts_of(web.get(uid_path(*B), accept))] == [strange]
 
 
 @pytest.mark.parametrize(

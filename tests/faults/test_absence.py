@@ -3,6 +3,7 @@ and no operation ends as if it had seen all."""
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -21,7 +22,7 @@ from gantry.operations import waits
 from gantry.operations.attempt import run_operation
 from gantry.operations.batches import FIRST_ITEMS
 from gantry.operations.commits import Totals, commit
-from gantry.operations.import_dicom_data import import_dicom_data
+from gantry.operations.import_dicom_data import Count, import_dicom_data
 from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.resources import Method
@@ -37,6 +38,7 @@ from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
 from tests.faults.house import DATASET, STORE, House
 from tests.support.blobs import find_blobs
+from tests.support.dicom import make_instance
 
 
 @pytest.fixture
@@ -144,6 +146,41 @@ def test_a_directory_that_fails_half_way_is_not_begun_anew(house: House, monkeyp
         commit_first(house)
     counter = house.carry_to_the_end().counter
     assert (counter.success, counter.failure) == (house.scene.success, house.scene.failure + 1)
+
+
+def test_a_directory_that_has_failed_half_way_is_reported_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Although the next attempt begins inside of it, and it fails again."""
+    entries = local_listing._list_entries
+
+    def broken_off(root: bytes, base: bytes, part: local_listing.Part, check: Check, **known: bool) -> Iterator[Any]:
+        found = entries(root, base, part, check, **known)
+        yield from islice(found, 3) if base == b"000/" else found
+        if base == b"000/":
+            raise Unavailable("the directory cannot be listed (input/output error)")
+
+    monkeypatch.setattr(local_listing, "_list_entries", broken_off)
+    shutil.rmtree(house.data.parent / "buckets" / "source" / "001")  # nothing follows the directory that fails
+    operation = house.claim("one")
+    with closing(import_dicom_data(house.seams, operation)) as batches:
+        for batch in batches:
+            commit(house.seams, operation, "one", batch, Totals())
+            if any("000/" in failure.resource for failure in batch.failures):
+                break
+    house.carry_to_the_end()
+    failures = house.seams.index.logs.list_failures(house.created.name, 1000)
+    assert [entry.failure.resource for entry in failures].count("gs://source/000/") == 1
+
+
+def test_what_has_come_before_the_checkpoint_is_not_missed(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit_first(house)
+    for number in range(5):
+        house.scene._put(f"000/000000-{number}.dcm", make_instance("1.2.77", "1.2.77.1", f"1.2.77.1.{number}"))
+    monkeypatch.setattr(Count, "__exit__", lambda count, *_: count._thread.join(60))  # all are counted
+    operation, warnings = house.claim("heir"), []
+    for batch in import_dicom_data(house.seams, operation):
+        warnings += batch.warnings
+        commit(house.seams, operation, "heir", batch, Totals())
+    assert warnings == []
 
 
 def commit_first(house: House) -> None:

@@ -11,6 +11,7 @@ from unittest import mock
 import pytest
 
 from gantry.errors import StatusError
+from gantry.storage.extents import OWN_BYTES
 from gantry.storage.local import LocalBlobStore
 from tests.dicomweb.instances import instance
 from tests.faults.failing import Faults
@@ -119,6 +120,28 @@ def test_an_instance_of_several_that_cannot_be_written_is_named(tmp_path: Path) 
         (failed,) = answer.json()["00081198"]["Value"]
         assert failed["00081155"]["Value"] == ["1.4.1"]
         assert len(answer.json()["00081199"]["Value"]) == 2
+
+
+@pytest.mark.parametrize("pixel_bytes", [4, OWN_BYTES], ids=["segment", "own file"])
+@pytest.mark.parametrize("call", ["stat", "open", "read"])
+def test_stored_bytes_that_cannot_be_read_now_are_not_replaced_by_others(
+    tmp_path: Path, call: str, pixel_bytes: int
+) -> None:
+    with Faults(tmp_path) as faults, serving(tmp_path, **faults.env) as server:
+        store = server.create_store("d", "s")
+        assert stow(server, store, 1, pixel_bytes).status_code == 200
+        path = f"v1/{store}/dicomWeb/studies/1.2.9/series/1.2.9.1/instances/1.2.9.1.1"
+        headers = {"accept": "application/dicom; transfer-syntax=*"}
+        before = server.request("GET", path, headers=headers).content
+        (server.buckets / "b").mkdir()
+        other = instance(("1.2.9", "1.2.9.1", "1.2.9.1.1"), PixelData=bytes(1000))
+        (server.buckets / "b" / "other.dcm").write_bytes(other)
+        with faults.failing(call, path="/blobs/main/1/stow/") as rule:
+            done = server.wait(server.import_(store, "gs://b/other.dcm"))
+            assert stow(server, store, 1, 1000).status_code in (409, 503)
+            assert rule.failed
+        assert counts(done) == (0, 1)
+        assert server.request("GET", path, headers=headers).content == before
 
 
 def test_an_index_that_cannot_be_looked_at(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from gantry.errors import InvalidArgument
+from gantry.settings.directories import check_directories
 from tests.faults.test_refused_starts import start
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
@@ -49,6 +51,28 @@ def test_files_of_the_server_are_no_objects_of_buckets(tmp_path: Path, data: str
     line = refused(*start(tmp_path / data, "--buckets", str(tmp_path / buckets), "--port", "0"))
     assert said in line
     assert not (tmp_path / data / "index.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("roots", "said"),
+    [
+        ({"ARCHIVE": "d/blobs/main"}, "the stored instances of the data directory"),
+        ({"ARCHIVE": "d/blobs/main/1"}, "the stored instances of the data directory"),
+        ({"ARCHIVE": "link/blobs/main"}, "the stored instances of the data directory"),
+        ({"ARCHIVE": "d/service-accounts"}, "the server's own files"),
+        ({"ARCHIVE": "c", "COLDLINE": "c/ARCHIVE"}, "the stored instances of ARCHIVE"),
+        ({"ARCHIVE": "c", "COLDLINE": "c/ARCHIVE/1"}, "the stored instances of ARCHIVE"),
+    ],
+)
+def test_blobs_of_a_storage_class_do_not_lie_among_others(tmp_path: Path, roots: dict[str, str], said: str) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "d")
+    with pytest.raises(InvalidArgument, match=said):
+        check_directories(tmp_path / "d", tmp_path / "b", {name: str(tmp_path / root) for name, root in roots.items()})
+
+
+@pytest.mark.parametrize("roots", [{"ARCHIVE": "c", "COLDLINE": "c"}, {"ARCHIVE": "d/blobs"}, {"ARCHIVE": "d/cold"}])
+def test_storage_classes_may_lie_beside_each_other(tmp_path: Path, roots: dict[str, str]) -> None:
+    check_directories(tmp_path / "d", tmp_path / "b", {name: str(tmp_path / root) for name, root in roots.items()})
 
 
 @pytest.mark.parametrize(

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gantry.errors import Interrupted, Unavailable
+from gantry.errors import DiskAway, Interrupted, StatusError, Unavailable
+from gantry.index.counting import discard_blobs
+from gantry.operations import sweeper
 from gantry.operations.attempt import run_operation
 from gantry.operations.commits import Totals, commit
 from gantry.operations.import_dicom_data import import_dicom_data
+from gantry.operations.interruption import Stopping
 from gantry.operations.runner import Runner
-from gantry.operations.sweeper import sweep_garbage
+from gantry.operations.sweeper import sweep_garbage, sweep_some_garbage
 from gantry.storage.places import PlacedBlobStore
 from tests.faults.house import House
 from tests.support.checked import check_clean
@@ -103,3 +106,51 @@ def test_a_check_knows_what_is_still_to_be_removed(house: House, monkeypatch: py
     check_clean(house.data)
     sweep_garbage(house.seams)
     house.check_disks()
+
+
+def test_a_commit_of_another_operation_does_not_sweep_what_one_has_left(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take long; the sweeper does it, and stops when the server does."""
+    leave_a_rest(house, monkeypatch)
+    (rest,) = house.seams.index.garbage.list_blobs()
+    sweep_some_garbage(house.seams)
+    assert house.seams.index.garbage.list_blobs() == [rest] and house.blobs()
+    stopping = threading.Event()
+    stopping.set()
+    with pytest.raises(Stopping):
+        sweep_garbage(house.seams, stopping)
+    assert house.seams.index.garbage.list_blobs() == [rest] and house.blobs()
+    sweep_garbage(house.seams)
+    house.check_disks()
+
+
+def leave_a_rest(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An operation is cancelled after it has written bytes, which cannot be removed just then."""
+    batches = import_dicom_data(house.seams, operation := house.claim("one"))
+    next(batches)
+    batches.close()
+    house.seams.index.operations.request_cancel(operation.name)
+    with monkeypatch.context() as faults:
+        faults.setattr(PlacedBlobStore, "delete_prefix", refuse(Unavailable("one file cannot be deleted")))
+        run_operation(house.seams, operation, "one", threading.Event(), Totals())
+
+
+def test_of_a_place_that_is_away_no_more_than_some_garbage_is_tried(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And all that of the others."""
+    monkeypatch.setattr(sweeper, "GARBAGE_KEYS", 10)
+    keys = [f"{place}/1/stow/1/{number:03}.dcm" for place in ("ARCHIVE", "main") for number in range(100)]
+    with house.seams.index.database.write() as connection:
+        discard_blobs(connection, keys)
+    tried: list[str] = []
+
+    def delete_all(_store: PlacedBlobStore, keys: Sequence[str]) -> dict[str, StatusError]:
+        tried.extend(keys)
+        return {key: DiskAway("it is not mounted") for key in keys if key.startswith("ARCHIVE/")}
+
+    monkeypatch.setattr(PlacedBlobStore, "delete_all", delete_all)
+    sweep_garbage(house.seams)
+    assert [key for key in tried if key.startswith("ARCHIVE/")] == keys[:10]
+    assert [key for key in tried if key.startswith("main/")] == keys[100:]

@@ -88,7 +88,7 @@ def test_frames_and_bulk_data(seams: Seams, older: Older) -> None:
 def test_searches_look_inside(seams: Seams, older: Older, searched: str, finds: bool) -> None:
     asked = [("00400275.00401001", searched), ("includefield", "TextValue")]
     search = parse_search(Level.INSTANCE, ResourcePath(PATH.study), asked, False)
-    found = [json.loads(text) for text in find(seams, STORE, search, "http://h")]
+    found = [json.loads(text) for text in find(seams, STORE, search, "http://h").objects]
     assert [item["0040A160"]["Value"] for item in found] == ([["t" * 9000]] if finds else [])
 
 

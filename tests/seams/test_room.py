@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from gantry.index.reserve import Reserve
 from gantry.storage import room
+from gantry.storage.disks import Disk
+from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.room import Room
 
 MB = 1 << 20
@@ -67,3 +71,13 @@ def test_a_long_instance_is_looked_for_while_it_comes(monkeypatch: pytest.Monkey
     disk.free = 0
     with pytest.raises(OSError):
         list(chunks)
+
+
+def test_a_disk_that_reports_no_blocks_has_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As some file systems of libfuse do."""
+    nothing = SimpleNamespace(f_bavail=0, f_frsize=4096, f_blocks=0, f_files=0, f_favail=0)
+    monkeypatch.setattr(os, "statvfs", lambda _path: nothing)
+    Room(b"/").take(MB)
+    assert LocalBlobs(str(tmp_path)).find_shortage("main") == ""
+    assert Reserve(tmp_path / "index.sqlite").shortage == ""
+    assert "bytes" not in Disk("the disk", b"/").full(errno.ENOSPC).message

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gantry.errors import DiskAway, NotFound, Unavailable
-from gantry.storage import contents, durable, local_writer, segments
+from gantry.storage import contents, durable, local_writer, segments, store_records
 from gantry.storage.extents import OWN_BYTES
 from gantry.storage.local_blobs import LocalBlobs
 from tests.seams.blob_store_suite import keys, read
@@ -460,3 +460,22 @@ def test_the_disk_of_another_server_is_not_taken(marked: LocalBlobs) -> None:
         marked.open_root()
     with pytest.raises(DiskAway, match="another server"):
         write(marked, [instance(5000)])
+
+
+def test_a_segment_that_another_program_removes_is_trouble_of_the_server(blobs: LocalBlobs, root: Path) -> None:
+    """No client learns its key, and whoever writes it tries again with another segment."""
+    writer = blobs.writer(PREFIX)
+    writer.put([instance(5000)], uids(1))
+    for path in root.rglob("*.seg"):
+        path.unlink()
+    with pytest.raises(DiskAway) as raised:
+        writer.flush()
+    assert "main/" not in raised.value.message
+    key = writer.put([instance(5000)], uids(2))[0]
+    writer.flush()
+    assert read(blobs, key) == instance(5000)
+
+
+def test_names_of_stores_are_waited_for_where_their_disk_is_away(tmp_path: Path) -> None:
+    with pytest.raises(DiskAway, match="main"):
+        store_records._append(str(tmp_path), "main", [{"store": 1, "deleted": True}])

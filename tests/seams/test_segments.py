@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gantry.errors import Aborted, FailedPrecondition, NotFound, ResourceExhausted, StatusError, Unavailable
+from gantry.errors import Aborted, DataLoss, FailedPrecondition, NotFound, ResourceExhausted, StatusError, Unavailable
 from gantry.storage import contents, holes, local_extents, local_writer, new_files, segments
 from gantry.storage.extents import ALIGNMENT, Extent, align, parse_extent
 from gantry.storage.local_blobs import LocalBlobs
@@ -506,3 +506,25 @@ def test_directories_may_go_while_others_are_made(blobs: LocalBlobs) -> None:
             stopping.set()
         clearing.result(60)
     assert keys(blobs) == []
+
+
+@pytest.mark.parametrize("size", [300_000, 100_000])
+@pytest.mark.parametrize("number", [errno.EIO, errno.EUCLEAN])
+@pytest.mark.parametrize("shared", [True, False])
+def test_bytes_of_an_instance_that_cannot_be_read_are_lost_whatever_copies_them(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, size: int, number: int, shared: bool
+) -> None:
+    """Long ones are read by another call than short ones."""
+    source = LocalBlobs(os.fsdecode(blobs.root), shared=shared)
+    (key,) = write(source, [instance(size)])
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    with source.open(key) as opened, monkeypatch.context() as broken:
+        for name in ("pread", "preadv"):
+            broken.setattr(os, name, refuse)
+        writer = blobs.writer(PREFIX)
+        with pytest.raises(DataLoss):
+            writer.copy_from(opened, uids(1))
+    writer.close()

@@ -6,9 +6,10 @@ must not take them for a page, a script or a style sheet of this server, whateve
 
 from __future__ import annotations
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Message, Scope, Send
 
+from gantry.api.cross_origin import CrossOrigin
 from gantry.api.intake import must_close
 
 _RUN_NOTHING = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'"
@@ -21,7 +22,7 @@ _SHOWN = {
 our own pages."""
 
 
-def with_headers(send: Send, is_guarded: bool, scope: Scope) -> Send:
+def with_headers(send: Send, is_guarded: bool, scope: Scope, cross_origin: CrossOrigin) -> Send:
     """``send`` that completes the head of the answer. ``is_guarded``: answers depend on who is calling.
 
     A connection that cannot serve another request is closed behind the answer (RFC 9112 §9.6).
@@ -33,6 +34,8 @@ def with_headers(send: Send, is_guarded: bool, scope: Scope) -> Send:
             headers = MutableHeaders(raw=list(message.get("headers", ())))
             _limit_content(headers)
             _limit_caches(headers, message["status"], depends_on)
+            if scope["path"].startswith(("/v1", "/v2")):  # pages are for their own origin alone
+                cross_origin.complete(headers, Headers(scope=scope).get("origin", ""))
             if must_close(scope):
                 headers["connection"] = "close"
             message = {**message, "headers": headers.raw}

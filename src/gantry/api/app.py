@@ -17,17 +17,17 @@ from gantry.api import methods
 from gantry.api.answer_headers import with_headers
 from gantry.api.body import MAX_BODY_BYTES, MAX_FORM_BYTES, Body
 from gantry.api.call import Call, Context, Handler
+from gantry.api.cross_origin import CrossOrigin
 from gantry.api.field_selection import parse_fields, select
 from gantry.api.intake import Intake
 from gantry.api.lanes import Lane, Lanes
 from gantry.api.method import ApiMethod
-from gantry.api.origins import Origins
 from gantry.api.paths import segments_of
 from gantry.api.responses import error_response, json_response
 from gantry.api.streaming import StreamedAnswer, draw, watch_client
 from gantry.api.visit import Made, Visit
 from gantry.api.web import Answer, Begun, Later, WebHandler
-from gantry.errors import Code, Internal, NotFound, StatusError, Unimplemented
+from gantry.errors import Code, Internal, MethodNotAllowed, NotFound, StatusError, Unimplemented
 from gantry.names import API_VERSIONS
 from gantry.studies.departure import require_client
 
@@ -60,13 +60,14 @@ class App:
         self._context = context
         self._pages, self._forms, self._instant = pages, forms, instant
         self._intake, self._lanes = Intake(context.pace), Lanes(context.seams.pixels.size)
-        self._origins = Origins(context.public_url) if context.access is None else None
+        self._origins = context.origins if context.access is None else None
+        self._cross_origin = CrossOrigin(context.allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         request = Request(scope, receive)
-        send = with_headers(send, self._context.access is not None, scope)
+        send = with_headers(send, self._context.access is not None, scope, self._cross_origin)
         try:
             response = await self._respond(request)
         except StatusError as error:
@@ -108,8 +109,15 @@ class App:
             return Body.of_bytes(data, request.headers).whole(most)
 
     async def _call(self, request: Request, version: str, segments: list[str]) -> ASGIApp:
+        if preflight := self._cross_origin.answer_preflight(request.method, request.headers):
+            return preflight
         verb = _verb(request)
-        method, ids = _ROUTERS[version](verb, version, segments or [""])
+        try:
+            method, ids = _ROUTERS[version](verb, version, segments or [""])
+        except MethodNotAllowed as error:
+            if verb != "OPTIONS":
+                raise
+            return Response(status_code=204, headers={"allow": ", ".join(error.allowed)})
         visit = Visit(self._context, request, version, method, ids)
         try:
             if method.verb in _WITH_BODY or (request.method == "POST" and verb == "GET"):

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from gantry.api.accept import MediaRange, Offer, choose, parse_accept
+from gantry.api.accept import Choice, MediaRange, Offer, parse_accept, rank
 from gantry.api.access import ANYBODY, Access, Caller
 from gantry.api.body import Body
 from gantry.api.forwarded import Proxies
 from gantry.api.intake import Pace
 from gantry.api.looking import Look
+from gantry.api.origins import Origins
 from gantry.api.parameters import Pair, by_name, drop_system
 from gantry.errors import Code, NotAcceptable
 from gantry.iam.policies import Principal
@@ -79,7 +81,8 @@ class Context:
     directory of the installed viewer. ``access`` is None if callers are not authenticated, ``audit`` if no audit log is
     written. ``most_operations`` of a project may run at a time, 0 for any number. ``pace`` is how fast clients must
     send a body; ``proxies`` are trusted to name their clients. ``accept_without_effect`` names the fields that are kept
-    although nothing is done with them. ``looks`` are what ``/readyz`` looks at, by part.
+    although nothing is done with them. Pages of ``allowed_origins`` may use the API from a browser. ``looks`` are what
+    ``/readyz`` looks at, by part.
     """
 
     seams: Seams
@@ -99,7 +102,15 @@ class Context:
     accept_without_effect: tuple[str, ...] = ()
     sweep: Callable[[], None] = lambda: None
     waiting: Callable[[int], Waiting | None] = lambda number: None
+    allowed_origins: tuple[str, ...] = ()
     looks: Mapping[str, Look] = field(default_factory=dict)
+
+    @property
+    def origins(self) -> Origins:
+        return _make_origins(self.public_url, self.allowed_origins)
+
+
+_make_origins = cache(Origins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,23 +166,29 @@ class Call:
 
     @property
     def web_url(self) -> str:
-        """The address of the store's ``dicomWeb``, from the configured base: the header ``Host`` may be wrong."""
-        return f"{self.context.public_url}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
+        """The address of the store's ``dicomWeb``; that by which the caller came where it is an allowed one, as the
+        header ``Host`` may be wrong."""
+        base = self.context.origins.choose_base(self.headers.get("host", ""))
+        return f"{base}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
 
     def accepted(self) -> list[MediaRange]:
         """The query parameter ``accept`` replaces the header (PS3.18 §8.3.3.1). Raises InvalidArgument."""
         values = [value for name, value in self.pairs if name == "accept"]
         return parse_accept(values or self.headers.getlist("accept"))
 
-    def negotiate(self, offers: Sequence[Offer]) -> tuple[Offer, str]:
+    def negotiate(self, offers: Sequence[Offer]) -> Choice:
         """The offer to answer with, and the transfer syntax. Raises NotAcceptable."""
-        choice = choose(self.accepted(), offers)
-        if choice is None:
+        return self.rank(offers)[0]
+
+    def rank(self, offers: Sequence[Offer], stored: Sequence[str] = ()) -> list[Choice]:
+        """All acceptable offers, the preferred first, as ``accept.rank``. Raises NotAcceptable if there is none."""
+        choices = rank(self.accepted(), offers, stored)
+        if not choices:
             raise NotAcceptable(
                 f"none of what Accept asks for can be made: {', '.join(self.headers.getlist('accept'))[:300]}. "
                 f"This resource comes as {'; '.join(_describe(offer) for offer in offers)}"
             )
-        return choice
+        return choices
 
 
 def _describe(offer: Offer) -> str:

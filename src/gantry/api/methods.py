@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gantry.api import iam, operations, rendering, resources, retrieving, searching, storage, storing, updating
 from gantry.api.method import BETA, ApiMethod
-from gantry.errors import NotFound
+from gantry.errors import MethodNotAllowed, NotFound
 
 
 def _below(id_prefix: str, path: str, permission_prefix: str, *rows: ApiMethod) -> tuple[ApiMethod, ...]:
@@ -142,6 +144,10 @@ PREVIEW_IMPORT = M("datasets.dicomStores.previewImport", "GET", _STORE, "healthc
 """What pages do without a method of the API. These are recorded in the audit log, and have no path."""
 
 
+_DICOM_WEB = "dicomWeb"
+"""Below it a wrong verb is 405, as PS3.18 §8.5 has it. The API around it answers as Google's does: 404."""
+
+
 class _Node:
     """One path segment in the tree of all paths. ``methods`` by (verb, custom verb)."""
 
@@ -165,7 +171,7 @@ _ROOT = _tree()
 
 
 def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tuple[str, ...]]:
-    """The method of a path below the version, and its ids. Raises NotFound.
+    """The method of a path below the version, and its ids. Raises NotFound, MethodNotAllowed.
 
     A custom verb follows the last colon of the last segment: project ids may hold colons, and UIDs never do. A colon
     with nothing behind it is of the id, so that what is deleted has exactly the name in the path.
@@ -174,12 +180,26 @@ def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tupl
         # The reference writes …/series/UID/:verb in places.
         segments = [*segments[:-2], "".join(segments[-2:])]
     last, _, custom = segments[-1].rpartition(":")
+    others: list[str] = []
     for tail, action in ((last, custom), (segments[-1], "")) if last and custom else ((segments[-1], ""),):
         node, ids = _find([*segments[:-1], tail])
-        method = node.methods.get((verb, action)) if node else None
-        if method is not None and version in method.versions:
-            return method, ids
-    raise NotFound(f"no such method: {verb} /{version}/{'/'.join(segments)}")
+        for (its_verb, its_action), method in node.methods.items() if node else ():
+            if its_action == action and version in method.versions:
+                if its_verb == verb:
+                    return method, ids
+                others.append(its_verb)
+    message = f"no such method: {verb} /{version}/{'/'.join(segments)}"
+    if others and _DICOM_WEB in segments:
+        error = MethodNotAllowed(message)
+        error.allowed = list_allowed(others)
+        raise error
+    raise NotFound(message)
+
+
+def list_allowed(verbs: Sequence[str]) -> tuple[str, ...]:
+    """What the header Allow has: HEAD comes with GET, and OPTIONS is always there (RFC 9110 §10.2.1)."""
+    found = {*verbs, "OPTIONS"} | ({"HEAD"} if "GET" in verbs else set())
+    return tuple(verb for verb in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") if verb in found)
 
 
 def _find(segments: list[str]) -> tuple[_Node | None, tuple[str, ...]]:

@@ -11,6 +11,7 @@ Accepted, because clients do this:
   delimiter may not: bodies are binary, and the LF would be taken from them.
 * A delimiter may follow the empty line at once, as the body of an empty part.
 * What follows ``--boundary--`` on its line is ignored.
+* A boundary may have more than the 70 characters of the RFC.
 * Content-Length of a part is a header like any other: it is often wrong.
 
 Not accepted: a body that ends without ``--boundary--``, because a truncated upload looks the same.
@@ -31,7 +32,10 @@ MAX_HEADER_LINES = 64
 MAX_PADDING = 64
 """Blanks that may follow a boundary on its line; RFC 2046 forbids writing any."""
 
-_BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,\-./:=? ]{0,69}[0-9A-Za-z'()+_,\-./:=?]")
+MAX_BOUNDARY = 256
+"""Characters: RFC 2046 §5.1.1 has 70, and clients write more. Orthanc's boundary is two UUIDs."""
+
+_BOUNDARY = re.compile(rf"[0-9A-Za-z'()+_,\-./:=? ]{{0,{MAX_BOUNDARY - 1}}}[0-9A-Za-z'()+_,\-./:=?]")
 _LINE_REST = re.compile(rb"(--)|[ \t]{0,%d}\r?\n" % MAX_PADDING)
 _LINE_REST_BEGUN = re.compile(rb"-?|[ \t]{0,%d}\r?" % MAX_PADDING)
 
@@ -69,12 +73,13 @@ def parts(read: Callable[[], bytes], boundary: str) -> Iterator[Part]:
     """The parts of a multipart body. ``read`` returns its next bytes, b"" at its end; the body is read to its end.
 
     What is unread of a part is skipped when the next one is requested. Raises InvalidArgument at once for a boundary
-    that RFC 2046 §5.1.1 forbids; later for wrong headers, for headers over the limits, and for a truncated body, unless
-    ``chunks()`` has raised it already.
+    with characters that RFC 2046 §5.1.1 forbids, or more than MAX_BOUNDARY; later for wrong headers, for headers over
+    the limits, and for a truncated body, unless ``chunks()`` has raised it already.
     """
     if not _BOUNDARY.fullmatch(boundary):
         raise InvalidArgument(
-            f"Content-Type: the boundary {boundary[:100]!r} is not 1 to 70 of the characters of RFC 2046 §5.1.1"
+            f"Content-Type: the boundary {boundary[:100]!r} is not 1 to {MAX_BOUNDARY} of the characters of RFC 2046 "
+            "§5.1.1"
         )
     return _walk(_Scanner(read, boundary))
 
@@ -241,20 +246,30 @@ def new_boundary() -> str:
     return f"gantry-{secrets.token_hex(16)}"
 
 
-def part_head(boundary: str, headers: Mapping[str, str]) -> bytes:
-    """A delimiter with its leading CRLF, and the header block; the part's bytes follow.
+class Delimiters:
+    """Writes what stands between the parts of one body. Nothing comes before the first delimiter (PS3.18 §8.6.1.2.1):
+    some readers take the CRLF of an empty preamble for a part."""
 
-    The CRLF of the first one ends an empty preamble (RFC 2046 §5.1.1), so that all delimiters are equal. Raises
-    ValueError for a name that is no token and for control characters in a value.
-    """
-    lines = [f"\r\n--{boundary}"]
-    for name, value in headers.items():
-        if not _FIELD_NAME.fullmatch(name) or _FORBIDDEN_IN_VALUES.search(value):
-            raise ValueError(f"{name[:100]!r}: {value[:100]!r} cannot be a header")
-        lines.append(f"{name.title()}: {value}")
-    return "\r\n".join((*lines, "", "")).encode("latin-1")
+    def __init__(self, boundary: str = "") -> None:
+        self.boundary = boundary or new_boundary()
+        self._line_end = ""
 
+    def head(self, headers: Mapping[str, str]) -> bytes:
+        """A delimiter and the header block of a part; the part's bytes follow.
 
-def close_delimiter(boundary: str) -> bytes:
-    """The close-delimiter (RFC 2046 §5.1.1) that ends the body, behind the last part."""
-    return f"\r\n--{boundary}--\r\n".encode("latin-1")
+        Raises ValueError for a name that is no token and for control characters in a value.
+        """
+        lines = [self._begin_line()]
+        for name, value in headers.items():
+            if not _FIELD_NAME.fullmatch(name) or _FORBIDDEN_IN_VALUES.search(value):
+                raise ValueError(f"{name[:100]!r}: {value[:100]!r} cannot be a header")
+            lines.append(f"{name.title()}: {value}")
+        return "\r\n".join((*lines, "", "")).encode("latin-1")
+
+    def end(self) -> bytes:
+        """The close-delimiter (RFC 2046 §5.1.1) that ends the body, behind the last part."""
+        return f"{self._begin_line()}--\r\n".encode("latin-1")
+
+    def _begin_line(self) -> str:
+        line_end, self._line_end = self._line_end, "\r\n"
+        return f"{line_end}--{self.boundary}"

@@ -5,7 +5,7 @@ A browser sends cookies, and requests to servers on its own machine, on behalf o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -17,19 +17,36 @@ _ELSEWHERE = ("cross-site", "same-site")  # another port of this host is the sam
 
 
 class Origins:
-    """``public_url`` is where browsers find the server."""
+    """``public_url`` is where browsers find the server; pages of ``allowed`` origins may change things, too."""
 
-    def __init__(self, public_url: str) -> None:
+    def __init__(self, public_url: str, allowed: Iterable[str] = ()) -> None:
+        self._public_url = public_url
         self._own = _netloc(public_url)
         self._own_host = urlsplit(public_url).hostname or ""
+        self._allowed = frozenset(allowed) - {"*"}
+        self._names = {_host(origin) for origin in self._allowed} | {self._own_host}
+        # An origin with https is preferred: answers must not lead to a plain one.
+        self._bases = {_netloc(origin): origin for origin in sorted(self._allowed)}
+
+    def choose_base(self, host: str) -> str:
+        """The address of this server in answers: that of the header ``host`` where it is an allowed one, or a name of
+        this machine for a server that has such a name itself; else ``public_url``."""
+        host = host.lower()
+        if host == self._own or not host:
+            return self._public_url
+        if base := self._bases.get(host):
+            return base
+        if _is_loopback(self._own_host) and _is_loopback(_host(f"//{host}")):
+            return f"{urlsplit(self._public_url).scheme}://{host}"
+        return self._public_url
 
     def require_own(self, verb: str, headers: Mapping[str, str]) -> None:
         """For requests with a cookie: raises PermissionDenied unless a page of this server sends the request."""
         site, origin = headers.get("sec-fetch-site", ""), headers.get("origin", "")
         if verb in SAFE:
-            is_own = site not in _ELSEWHERE or headers.get("sec-fetch-mode") == "navigate"
+            is_own = site not in _ELSEWHERE or headers.get("sec-fetch-mode") == "navigate" or origin in self._allowed
         else:
-            is_own = site == "same-origin" or (not site and self._is_own(origin, headers))
+            is_own = site == "same-origin" or origin in self._allowed or (not site and self._is_own(origin, headers))
         if not is_own:
             raise PermissionDenied("a page of another address cannot use the session of this browser; send a token")
 
@@ -40,7 +57,7 @@ class Origins:
         """
         host = headers.get("host", "")
         name = _host(f"//{host}")
-        if host and not _is_loopback(name) and name != self._own_host:
+        if host and not _is_loopback(name) and name not in self._names:
             raise PermissionDenied(
                 f"this server does not have the name {name[:100]!r}; another site may let that name point here. "
                 "Use 127.0.0.1, or set public_url to the address that clients see"
@@ -51,7 +68,9 @@ class Origins:
 
     def _is_own(self, origin: str, headers: Mapping[str, str]) -> bool:
         netloc = _netloc(origin)
-        return bool(netloc) and netloc in (self._own, headers.get("host", "").lower())
+        return bool(netloc) and (
+            netloc in (self._own, headers.get("host", "").lower()) or origin.lower() in self._allowed
+        )
 
 
 def _netloc(url: str) -> str:

@@ -8,16 +8,19 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from fractions import Fraction
 from functools import partial
+from itertools import count
 
 from gantry.api.accept import Offer, media_type_text
+from gantry.api.alternatives import answer_first, begin
 from gantry.api.call import Call
 from gantry.api.lanes import Lane
-from gantry.api.multipart import close_delimiter, new_boundary, part_head
+from gantry.api.multipart import Delimiters
 from gantry.api.ranges import matches
 from gantry.api.retrieving import answer_value, find_instance, parse_frame_list, video_offers
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument
+from gantry.names import ResourcePath
 from gantry.resources import StoredInstance
 from gantry.studies.metadata import make_etag
 from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, choose_representative, render_images
@@ -67,7 +70,12 @@ def render_thumbnail(call: Call) -> Answer:
 
 
 def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
-    offer, _ = call.negotiate(_OFFERS)
+    return answer_first(call.rank(_OFFERS), partial(_render_as, call, row, numbers, size))
+
+
+def _render_as(
+    call: Call, row: StoredInstance, numbers: list[int] | None, size: Viewport | None, offer: Offer, _: str
+) -> Answer:
     view = _view(call, offer, size)
     if not offer.multipart:
         if numbers is not None and len(numbers) > 1:
@@ -81,22 +89,25 @@ def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Vi
     images = render_images(call.context.seams, call.dicom_store, row, view, numbers)
     if not offer.multipart:
         return Answer(next(images), offer.type, headers=headers)
-    boundary = new_boundary()
-    return Answer(_in_parts(images, offer.type, boundary), media_type_text(offer, "", boundary), headers=headers)
+    between = Delimiters()
+    frames = count(1) if numbers is None else (number + 1 for number in numbers)
+    places = (f"{call.web_url}/{ResourcePath(*row.uids)}/frames/{number}/rendered" for number in frames)
+    body = _in_parts(begin(images), offer.type, places, between)
+    return Answer(body, media_type_text(offer, "", between.boundary), headers=headers)
 
 
-def _in_parts(images: Generator[bytes, None, None], content_type: str, boundary: str) -> Iterator[bytes]:
+def _in_parts(
+    images: Generator[bytes, None, None], content_type: str, places: Iterator[str], between: Delimiters
+) -> Iterator[bytes]:
     with closing(images):
         for picture in images:
-            yield part_head(boundary, {"content-type": content_type}) + picture
-    yield close_delimiter(boundary)
+            yield between.head({"content-type": content_type, "content-location": next(places)}) + picture
+    yield between.end()
 
 
 def _view(call: Call, offer: Offer, size: Viewport | None) -> View:
-    values: dict[str, str] = {}
+    values: dict[str, str] = {}  # other parameters are ignored (PS3.18 §8.3)
     for name, value in call.parameters:
-        if name not in _KNOWN:
-            raise InvalidArgument(f"{name[:100]!r} is no parameter of rendered resources; they are {', '.join(_KNOWN)}")
         values.setdefault(name, value)
     return View(
         media_type=offer.type,

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gantry.api.intake import TooSlow
 from gantry.api.ranges import Unsatisfiable
-from gantry.errors import StatusError, Unauthenticated
+from gantry.errors import MethodNotAllowed, StatusError, Unauthenticated
 
 JSON = "application/json; charset=UTF-8"
 
@@ -33,6 +33,8 @@ def error_response(error: StatusError) -> Response:
         response.headers["connection"] = "close"
     if error.retry_after:
         response.headers["retry-after"] = str(error.retry_after)
+    if isinstance(error, MethodNotAllowed):
+        response.headers["allow"] = ", ".join(error.allowed)
     if isinstance(error, Unsatisfiable):
         response.headers["content-range"] = f"bytes */{error.size}"
     return response

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
-from gantry.api.accept import Offer, media_type_text
+from gantry.api.accept import Offer, media_type_text, rank
+from gantry.api.alternatives import answer_first, begin
 from gantry.api.attachments import attachment_header
 from gantry.api.call import Call
 from gantry.api.lanes import Lane
-from gantry.api.multipart import close_delimiter, new_boundary, part_head
+from gantry.api.multipart import Delimiters
 from gantry.api.ranges import matches, parse_range
 from gantry.api.searching import DICOM_JSON, OBJECTS, json_array, xml_parts
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
-from gantry.errors import DataLoss, InvalidArgument
+from gantry.errors import DataLoss, InvalidArgument, StatusError
+from gantry.names import ResourcePath
 from gantry.resources import StoredInstance
 from gantry.studies.frames import Frame, read_frames
 from gantry.studies.metadata import make_etag, read_metadata
@@ -24,6 +27,7 @@ from gantry.studies.retrieve import (
     ANY,
     PIXEL_DATA,
     Value,
+    keep_stored,
     parse_bulk_path,
     read_bulk,
     read_instance,
@@ -36,65 +40,98 @@ _DICOM_SYNTAXES = (forms.EXPLICIT_LE, ANY, *(uid for uid in forms.PRODUCIBLE if 
 _PARTS, _ONE = (Offer(forms.DICOM, multipart, _DICOM_SYNTAXES, forms.EXPLICIT_LE) for multipart in (True, False))
 _ZIP = Offer(ZIP, False, (ANY,), ANY)
 _FRAMES = tuple(
-    Offer(media_type, multipart, syntaxes, syntaxes[0])
+    offer
     for multipart in (True, False)
-    for media_type, syntaxes in ((forms.OCTETS, (forms.EXPLICIT_LE, ANY)), *forms.FRAME_TYPES)
+    for offer in (
+        Offer(forms.OCTETS, multipart, (forms.EXPLICIT_LE, ANY), forms.EXPLICIT_LE),
+        *(
+            Offer(name, multipart, all_, forms.UNNAMED[name][0], forms.UNNAMED[name])
+            for name, all_ in forms.FRAME_TYPES
+        ),
+    )
 )
-_BULK = (Offer(forms.OCTETS, True, (ANY,), ANY), Offer(forms.OCTETS, False, (ANY,), ANY))
+_BULK = tuple(Offer(forms.OCTETS, multipart, (ANY, forms.EXPLICIT_LE), ANY) for multipart in (True, False))
 _FRAME_TYPE = {uid: media_type for media_type, syntaxes in forms.FRAME_TYPES for uid in syntaxes}
 _FRAME_LIST = re.compile(r"[1-9][0-9]{0,9}(?:,[1-9][0-9]{0,9})*")
 _MAX_FRAMES = 10_000  # the list of the first so many has 49,000 characters
 _WHOLE = 4 << 20  # a value of up to this size is sent in one piece, without a stream
+_MAX_WARNING = 500  # characters of the text of a Warning header
 _PIECE = 1 << 20  # of a stream: large enough to read at the speed of a disk
 
 
 @WebHandler
 def retrieve_many(call: Call) -> Answer:
     """A study or a series, in the parts of an answer or, beyond the API, in one ZIP archive."""
-    offer, syntax = call.negotiate((_PARTS,) if call.context.strict_search else (_PARTS, _ZIP))
-    return _in_parts(call, syntax) if offer is _PARTS else _in_archive(call)
+    offer, _ = call.negotiate((_PARTS,) if call.context.strict_search else (_PARTS, _ZIP))
+    return _in_parts(call) if offer is _PARTS else _in_archive(call)
 
 
 @WebHandler
 def retrieve_instance(call: Call) -> Answer:
     """As one part of a multipart answer, or alone: then a client can request a range of its bytes."""
-    offer, syntax = call.negotiate((_PARTS, _ONE))
-    if offer.multipart:
-        return _in_parts(call, syntax)
     row = find_instance(call)
+    stored = row.transfer_syntax_uid
+    choices = call.rank([_add_stored(offer, stored) for offer in (_PARTS, _ONE)], (ANY, stored))
+    if choices[0].offer.multipart:
+        return _in_parts(call)
 
-    def value() -> Value:
-        return read_instance(call.context.seams, call.dicom_store, row, syntax, _names_syntax(call, syntax))
+    def answer(_: Offer, syntax: str) -> Answer:
+        syntax = ANY if syntax == stored else syntax
+        content_type = f"{forms.DICOM}; transfer-syntax={stored if syntax == ANY else syntax}"
+        etag = make_etag(row, "instance", syntax)
+        return answer_value(
+            call, lambda: read_instance(call.context.seams, call.dicom_store, row, syntax), content_type, etag
+        )
 
-    stored = row.transfer_syntax_uid if syntax == ANY else syntax
-    return answer_value(call, value, f"{forms.DICOM}; transfer-syntax={stored}", make_etag(row, "instance", syntax))
+    return answer_first((choice for choice in choices if not choice.offer.multipart), answer)
 
 
-def _in_parts(call: Call, syntax: str) -> Answer:
-    pieces = read_instances(call.context.seams, call.dicom_store, call.path, syntax, _names_syntax(call, syntax))
-    boundary = new_boundary()
+def _add_stored(offer: Offer, stored: str) -> Offer:
+    """What is stored can always be sent, also what nobody can make: a video."""
+    return (
+        offer
+        if stored in offer.transfer_syntaxes
+        else replace(offer, transfer_syntaxes=(*offer.transfer_syntaxes, stored))
+    )
+
+
+def _in_parts(call: Call) -> Answer:
+    accepted = call.accepted()
+
+    def plan(stored: str) -> Sequence[str]:
+        choices = rank(accepted, [_add_stored(_PARTS, stored)], (ANY, stored))
+        syntaxes = dict.fromkeys(stored if syntax == ANY else syntax for _, syntax in choices)
+        return [syntax for syntax in syntaxes if syntax == stored or stored in forms.DECODABLE]
+
+    wants_stored = all(choice.syntax == ANY for choice in rank(accepted, [_PARTS])[:1])
+    sent = read_instances(call.context.seams, call.dicom_store, call.path, keep_stored if wants_stored else plan)
+    between = Delimiters()
 
     def body() -> Iterator[bytes]:
-        for piece in pieces:
+        for piece in sent.pieces:
             if piece.begins is not None:
-                stored = piece.begins.transfer_syntax_uid if syntax == ANY else syntax
-                yield part_head(boundary, {"content-type": f"{forms.DICOM}; transfer-syntax={stored}"})
+                place = f"{call.web_url}/{ResourcePath(*piece.begins.uids)}"
+                content_type = f"{forms.DICOM}; transfer-syntax={piece.syntax}"
+                yield between.head({"content-type": content_type, "content-location": place})
             yield piece.data
-        yield close_delimiter(boundary)
+        yield between.end()
 
-    return Answer(body(), media_type_text(_PARTS, "", boundary))
+    headers = {"warning": _describe_left_out(sent.left_out)} if sent.left_out else {}
+    return Answer(body(), media_type_text(_PARTS, "", between.boundary), headers=headers)
+
+
+def _describe_left_out(failures: Sequence[StatusError]) -> str:
+    """A Warning header (PS3.18 §8.4.3): how many instances are not in the answer, and why the first one is not."""
+    what = f"{len(failures)} instance{'s are' if len(failures) > 1 else ' is'} left out: {failures[0].message}"
+    text = re.sub(r'[^ -~]|["\\]', "?", what)[:_MAX_WARNING]
+    return f'299 gantry "{text}"'
 
 
 def _in_archive(call: Call) -> Answer:
-    pieces = read_instances(call.context.seams, call.dicom_store, call.path, ANY, explicit=True)
+    sent = read_instances(call.context.seams, call.dicom_store, call.path, keep_stored)
     name = call.path.series or call.path.study
     headers = {"content-disposition": attachment_header(f"{name}.zip")}
-    return Answer(zip_instances(pieces), ZIP, headers=headers)
-
-
-def _names_syntax(call: Call, syntax: str) -> bool:
-    """Whether the client named the transfer syntax in Accept."""
-    return any(item.transfer_syntax == syntax for item in call.accepted())
+    return Answer(zip_instances(sent.pieces), ZIP, headers=headers)
 
 
 @partial(WebHandler, lane=Lane.READ)
@@ -118,9 +155,14 @@ def retrieve_metadata(call: Call) -> Answer:
 @WebHandler
 def retrieve_frames(call: Call) -> Answer:
     """Frames by numbers from 1, in their order in the list (PS3.18 §10.4.1.1.6)."""
-    offer, syntax = call.negotiate(_FRAMES)
     numbers = parse_frame_list(call.ids[7])
     row = find_instance(call)
+    stored = row.transfer_syntax_uid
+    same = (ANY, stored, *((forms.EXPLICIT_LE,) if stored in forms.NATIVE_TARGETS else ()))
+    return answer_first(call.rank(_FRAMES, same), partial(_answer_frames, call, row, numbers))
+
+
+def _answer_frames(call: Call, row: StoredInstance, numbers: Sequence[int], offer: Offer, syntax: str) -> Answer:
     wanted = "" if syntax == ANY else syntax
     if not offer.multipart and len(numbers) > 1:
         raise InvalidArgument(f"{len(numbers)} frames need a multipart answer; Accept names a single part")
@@ -136,10 +178,10 @@ def retrieve_frames(call: Call) -> Answer:
     headers = {"etag": make_etag(row, "frames", numbers, content_type)}
     if matches(call.headers.get("if-none-match", ""), headers["etag"]):
         return Answer(b"", status=304, headers=headers)
-    boundary = new_boundary()
+    between = Delimiters()
     root = Offer(content_type.partition(";")[0], True, (), "")
-    parts = _frames_in_parts(find(), numbers, content_type, f"{call.web_url}/{call.path}/frames", boundary)
-    return Answer(parts, media_type_text(root, "", boundary), headers=headers)
+    parts = _frames_in_parts(begin(find()), numbers, content_type, f"{call.web_url}/{call.path}/frames", between)
+    return Answer(parts, media_type_text(root, "", between.boundary), headers=headers)
 
 
 def _join(found: Generator[Frame, None, None]) -> bytes:
@@ -148,13 +190,13 @@ def _join(found: Generator[Frame, None, None]) -> bytes:
 
 
 def _frames_in_parts(
-    found: Generator[Frame, None, None], numbers: Sequence[int], content_type: str, place: str, boundary: str
+    found: Generator[Frame, None, None], numbers: Sequence[int], content_type: str, place: str, between: Delimiters
 ) -> Iterator[bytes]:
     with closing(found):
         for number, frame in zip(numbers, found, strict=True):
-            yield part_head(boundary, {"content-type": content_type, "content-location": f"{place}/{number}"})
+            yield between.head({"content-type": content_type, "content-location": f"{place}/{number}"})
             yield from frame
-    yield close_delimiter(boundary)
+    yield between.end()
 
 
 def _frame_type(row: StoredInstance, offer: Offer, syntax: str) -> str:
@@ -187,15 +229,15 @@ def retrieve_bulkdata(call: Call) -> Answer:
 
     if not offer.multipart:
         return answer_value(call, value, offer.type, make_etag(row, "bulkdata", path, offer.type))
-    found, boundary = value(), new_boundary()
+    found, between = value(), Delimiters()
     location = f"{call.web_url}/{call.path}/bulkdata/{call.ids[7].strip('/')}"
 
     def body() -> Iterator[bytes]:
-        yield part_head(boundary, {"content-type": offer.type, "content-location": location})
+        yield between.head({"content-type": offer.type, "content-location": location})
         yield from read_pieces(found, 0, found.size)
-        yield close_delimiter(boundary)
+        yield between.end()
 
-    return Answer(body(), media_type_text(offer, "", boundary))
+    return Answer(body(), media_type_text(offer, "", between.boundary))
 
 
 def video_offers(call: Call, row: StoredInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:

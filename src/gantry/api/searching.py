@@ -8,7 +8,7 @@ from itertools import chain
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.call import Call
 from gantry.api.lanes import Lane
-from gantry.api.multipart import close_delimiter, new_boundary, part_head
+from gantry.api.multipart import Delimiters
 from gantry.api.web import Answer, Later, WebHandler
 from gantry.queries import Level
 from gantry.studies.metadata import write_xml
@@ -18,6 +18,7 @@ from gantry.studies.search_answers import find
 DICOM_JSON, DICOM_XML = "application/dicom+json", "application/dicom+xml"
 OBJECTS = (Offer(DICOM_JSON, False, (), ""), Offer("application/json", False, (), ""), Offer(DICOM_XML, True, (), ""))
 _JOIN = 64 << 10
+_MORE = "There are additional results that can be requested"  # PS3.18 §8.3.4.4
 
 
 def _search(level: Level) -> WebHandler:
@@ -33,10 +34,13 @@ def _search(level: Level) -> WebHandler:
 
 def _find(call: Call, search: Search, offer: Offer) -> Answer:
     found = find(call.context.seams, call.dicom_store, search, call.web_url)
-    first = next(found, None)
+    first = next(found.objects, None)
     if first is None:
         return Answer(b"", status=204)
-    return objects_answer(offer, chain((first,), found))
+    answer = objects_answer(offer, chain((first,), found.objects))
+    if found.has_more and not search.strict:
+        answer.headers["warning"] = f'299 gantry "{_MORE}"'
+    return answer
 
 
 search_studies, search_series, search_instances = map(_search, Level)
@@ -51,8 +55,8 @@ def objects_answer(offer: Offer, objects: Iterator[str]) -> Answer:
 
 def xml_parts(offer: Offer, objects: Iterable[str]) -> tuple[Iterator[bytes], str]:
     """DICOM JSON objects as one XML document each; and the media type of them all."""
-    boundary = new_boundary()
-    return _xml_parts(objects, boundary), media_type_text(offer, "", boundary)
+    between = Delimiters()
+    return _xml_parts(objects, between), media_type_text(offer, "", between.boundary)
 
 
 def json_array(objects: Iterable[str]) -> Iterator[bytes]:
@@ -69,7 +73,7 @@ def json_array(objects: Iterable[str]) -> Iterator[bytes]:
     yield "".join(held).encode("utf-8", "replace")
 
 
-def _xml_parts(objects: Iterable[str], boundary: str) -> Iterator[bytes]:
+def _xml_parts(objects: Iterable[str], between: Delimiters) -> Iterator[bytes]:
     for text in objects:
-        yield part_head(boundary, {"content-type": DICOM_XML}) + write_xml(text)
-    yield close_delimiter(boundary)
+        yield between.head({"content-type": DICOM_XML}) + write_xml(text)
+    yield between.end()

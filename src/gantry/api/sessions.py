@@ -27,8 +27,8 @@ CALLBACK = f"{SIGN_IN}/callback"
 class Sessions:
     """Sessions of a server at ``public_url``; with https the cookie is for https alone."""
 
-    def __init__(self, public_url: str) -> None:
-        self.origins = Origins(public_url)
+    def __init__(self, public_url: str, allowed_origins: tuple[str, ...] = ()) -> None:
+        self.origins = Origins(public_url, allowed_origins)
         self.secure = urlsplit(public_url).scheme == "https"
         self.prefix = "__Host-" if self.secure else ""
         self._name = f"{self.prefix}gantry-session"

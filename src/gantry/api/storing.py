@@ -13,8 +13,8 @@ from gantry.api.multipart import MULTIPART, parse_content_type, parts
 from gantry.api.searching import DICOM_JSON, DICOM_XML
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom.forms import DICOM
-from gantry.errors import InvalidArgument, StatusError
-from gantry.names import ResourcePath
+from gantry.errors import InvalidArgument, StatusError, UnsupportedMediaType
+from gantry.names import ResourcePath, check_uids
 from gantry.studies.metadata import write_xml
 from gantry.studies.store import Incoming, Refused, Stored, store
 from gantry.studies.store_json import read_json_parts
@@ -30,9 +30,12 @@ _MAGIC_END = 132  # of the preamble and "DICM" (PS3.10 §7.1)
 def _handler(replace: bool) -> WebHandler:
     def handle(call: Call) -> Answer:
         study = call.path.study
+        check_uids(ResourcePath(study))
         offer = (choose(call.accepted(), _OFFERS) or (_OFFERS[0], ""))[0]
+        context = call.context
+        incoming = _incoming(call, replace)
         stored = store(
-            call.context.seams, call.context.uploads, call.dicom_store, _incoming(call, replace), study, replace
+            context.seams, context.uploads, call.dicom_store, incoming, study, replace, context.strict_search
         )
         if not stored.instances and not stored.refused:
             raise InvalidArgument("the request holds no instance")
@@ -64,17 +67,23 @@ def _incoming(call: Call, replace: bool) -> Iterator[Incoming]:
         if root == DICOM_JSON and not replace:
             return read_json_parts(parts(read, boundary))
         if root not in ("", DICOM):
-            raise InvalidArgument(f"Content-Type: multipart/related with type {root[:100]!r} cannot be stored here")
+            raise _unsupported(call, f"multipart/related with type {root[:100]!r} cannot be stored here")
         return _parts(read, boundary)
     if media_type == DICOM:
         return iter([Incoming("the instance", call.content.chunks())])
     first = _at_least(read, _MAGIC_END)
     if first[_MAGIC_END - 4 : _MAGIC_END] == b"DICM":
         return iter([Incoming("the instance", chain((first,), call.content.chunks()))])
-    raise InvalidArgument(
-        f"Content-Type: {text[:100]!r} cannot be stored; send {DICOM} for one instance, or "
-        f'{MULTIPART}; type="{DICOM}"; boundary=…'
+    raise _unsupported(
+        call,
+        f'{text[:100]!r} cannot be stored; send {DICOM} for one instance, or {MULTIPART}; type="{DICOM}"; boundary=…',
     )
+
+
+def _unsupported(call: Call, what: str) -> InvalidArgument:
+    """415 (PS3.18 §10.5.3.1), or 400 as the API has it."""
+    kind = InvalidArgument if call.context.strict_search else UnsupportedMediaType
+    return kind(f"Content-Type: {what}")
 
 
 def _media_type(text: str) -> tuple[str, dict[str, str]]:

@@ -40,8 +40,10 @@ _HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
 }
-# A worker has the policy of its script, and the decoders of JPEG-LS and JPEG 2000 need eval.
-_FILE_HEADERS = _HEADERS | {"content-security-policy": _POLICY.substitute(scripts="'unsafe-eval'")}
+_EVAL = "'unsafe-eval'"
+"""Decoders of JPEG-LS and JPEG 2000 need it, in workers, which have the policy of their script; and the library that
+segmentations are resampled with, in the page."""
+_FILE_HEADERS = _HEADERS | {"content-security-policy": _POLICY.substitute(scripts=_EVAL)}
 _NO_CACHE = _HEADERS | {"cache-control": "private, no-cache"}
 _MISSING_HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
@@ -113,7 +115,7 @@ def _index(directory: Path | None, name: DicomStoreName) -> Response:
     text = (directory / "index.html").read_text(encoding="utf-8")
     text = _ABSOLUTE.sub(rf"\1{BASE}", text).replace('window.PUBLIC_URL="/"', f'window.PUBLIC_URL="{BASE}"')
     text = text.replace(f"{BASE}app-config.js", f"{BASE}{url_path(name)}/app-config.js")  # needs no HTML escapes
-    policy = {"content-security-policy": _POLICY.substitute(scripts=_hashes(text))}
+    policy = {"content-security-policy": _POLICY.substitute(scripts=f"{_EVAL} {_hashes(text)}")}
     return Response(text, media_type="text/html; charset=utf-8", headers=_NO_CACHE | policy)
 
 

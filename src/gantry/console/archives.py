@@ -8,7 +8,7 @@ from gantry.console.page_call import PageCall
 from gantry.console.rendering import send_attachment
 from gantry.errors import NotFound
 from gantry.names import check_uids
-from gantry.studies.retrieve import ANY, read_instances
+from gantry.studies.retrieve import keep_stored, read_instances
 from gantry.studies.zipping import ZIP, zip_instances
 
 
@@ -21,5 +21,5 @@ def download(call: PageCall) -> ASGIApp:
         store_id = index.resources.get_dicom_store(call.store).id
         if not index.instances.count_below(store_id, path):
             raise NotFound(f"{call.store} has no {path}; the page Studies lists what it has")
-    pieces = read_instances(call.context.seams, call.store, path, ANY, explicit=True)
+    pieces = read_instances(call.context.seams, call.store, path, keep_stored).pieces
     return send_attachment(zip_instances(pieces), ZIP, f"{path.series or path.study}.zip")

@@ -19,7 +19,7 @@ from gantry.dicom.cells import Pixels, cell_type, describe_interleaved, extend_s
 from gantry.dicom.image_source import ImagePixel, correct_422
 from gantry.dicom.rle_segments import decode_planes, segment_extents, unpack_segment
 from gantry.dicom.stream_ends import find_end
-from gantry.errors import FailedPrecondition, InvalidArgument, StatusError
+from gantry.errors import FailedPrecondition, InvalidArgument, StatusError, UnsuitableForm
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def decode_frame(transfer_syntax_uid: str, data: bytes, image: ImagePixel) -> Fr
     is_uncompressed = transfer_syntax_uid == forms.ENCAPSULATED_LE
     decoder = _read_uncompressed if is_uncompressed else DECODERS.get(transfer_syntax_uid)
     if decoder is None:
-        raise FailedPrecondition(f"transfer syntax {transfer_syntax_uid} cannot be decoded")
+        raise UnsuitableForm(f"transfer syntax {transfer_syntax_uid} cannot be decoded")
     try:
         return decoder(data, image)
     except PASSED_ON:

@@ -17,7 +17,7 @@ from gantry.dicom.codecs import PASSED_ON, Frame, decode_frame, find_largest_dif
 from gantry.dicom.colour import to_rgb
 from gantry.dicom.image_source import ImagePixel
 from gantry.dicom.stream_ends import find_end
-from gantry.errors import FailedPrecondition, Internal
+from gantry.errors import Internal, UnsuitableForm
 
 JPEG_LS_NEAR_ERROR = 2
 _KEEPS_CELLS = frozenset((forms.RLE, forms.DEFLATED_FRAME))
@@ -63,7 +63,7 @@ def require_encodable(transfer_syntax_uid: str, image: ImagePixel) -> None:
     """Raises FailedPrecondition."""
     reason = _find_obstacle(transfer_syntax_uid, image)
     if reason:
-        raise FailedPrecondition(f"transfer syntax {transfer_syntax_uid} cannot hold {reason}")
+        raise UnsuitableForm(f"transfer syntax {transfer_syntax_uid} cannot hold {reason}")
 
 
 def _find_obstacle(syntax: str, image: ImagePixel) -> str:
@@ -205,7 +205,7 @@ def _encode_jxl(frame: Frame) -> Encoded:
 
 
 def _refuse_jxl_of_jpeg(frame: Frame) -> Encoded:
-    raise FailedPrecondition("only a JPEG Baseline bitstream can be recompressed to JPEG XL")
+    raise UnsuitableForm("only a JPEG Baseline bitstream can be recompressed to JPEG XL")
 
 
 def _encode_rle(frame: Frame) -> Encoded:
@@ -240,7 +240,7 @@ def recompress_jpeg(data: bytes) -> bytes:
         raise
     except BaseException as error:
         logger.info("a JPEG frame is not recompressed", exc_info=error)
-        raise FailedPrecondition("a frame has a kind of JPEG that cannot be recompressed to JPEG XL") from None
+        raise UnsuitableForm("a frame has a kind of JPEG that cannot be recompressed to JPEG XL") from None
     if bytes(again) != data[:end]:
         raise Internal("the encoder changed pixels")
     return recompressed

@@ -59,6 +59,18 @@ FRAME_TYPES = (
 )
 """Media types of compressed frames, and the syntaxes that each can have (PS3.18 §8.7.3.3)."""
 
+UNNAMED = {
+    JPEG: (JPEG_LOSSLESS_SV1, JPEG_LOSSLESS),
+    "image/jls": (JPEG_LS,),
+    "image/jp2": (J2K_LOSSLESS, J2K),
+    "image/jphc": (HTJ2K_LOSSLESS, HTJ2K_RPCL, HTJ2K),
+    "image/jxl": (JXL_LOSSLESS, JXL),
+    "image/dicom-rle": (RLE,),
+    "application/x-deflate": (DEFLATED_FRAME,),
+}
+"""Media type of compressed frames → the syntaxes made for a client that names none, the default of PS3.18 Table 8.7.3-5
+first. None of them loses anything: lossy ones are for those who name them."""
+
 MPEG, MP4, TRANSPORT_STREAM, HEVC = "video/mpeg", "video/mp4", "video/mp2t", "video/h265"
 _VIDEO_PREFIX = "1.2.840.10008.1.2.4."
 _VIDEO: dict[str, tuple[str, ...]] = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from gantry.dicom.image_source import ImagePixel, Source, correct_422, read_encoded_frames, read_native_value
-from gantry.errors import OutOfRange, StatusError
+from gantry.errors import NoSuchFrame, StatusError
 
 if TYPE_CHECKING:
     from gantry.dicom.codecs import Frame
@@ -17,7 +17,7 @@ Beat = Callable[[], None]
 def decode_frames(
     source: Source, image: ImagePixel, beat: Beat, wanted: Sequence[int] | None = None
 ) -> Iterator[Frame]:
-    """Frames decoded, one at a time: all, or those ``wanted``, by numbers from 0. Raises OutOfRange."""
+    """Frames decoded, one at a time: all, or those ``wanted``, by numbers from 0. Raises NoSuchFrame."""
     from gantry.dicom.cells import describe_interleaved, read_native_frame
     from gantry.dicom.codecs import Frame
 
@@ -65,10 +65,10 @@ def read_stored_frames(source: Source, image: ImagePixel, beat: Beat, numbers: S
 
 
 def require_frame_numbers(image: ImagePixel, wanted: Sequence[int] | None) -> Sequence[int]:
-    """Raises OutOfRange for a frame that is not there."""
+    """Raises NoSuchFrame for a frame that is not there (PS3.18 §10.4.1.1.6)."""
     if wanted is None:
         return range(image.number_of_frames)
     for number in (*wanted[:1], *wanted[-1:]) if isinstance(wanted, range) else wanted:
         if not 0 <= number < image.number_of_frames:
-            raise OutOfRange(f"frame {number + 1} does not exist; the instance has {image.number_of_frames}")
+            raise NoSuchFrame(f"frame {number + 1} does not exist; the instance has {image.number_of_frames}")
     return wanted

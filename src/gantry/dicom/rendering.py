@@ -21,7 +21,7 @@ from gantry.dicom.image_source import ImagePixel
 from gantry.dicom.look_up_tables import find_usable_lut, look_up
 from gantry.dicom.palettes import palette_to_rgb
 from gantry.dicom.windows import NO_NUMBER, Window, first_number, ramp, read_window, window
-from gantry.errors import FailedPrecondition, InvalidArgument
+from gantry.errors import FailedPrecondition, InvalidArgument, UnsuitableForm
 
 PNG_LEVEL = 1
 _MAX_TABLE = 1 << 17
@@ -274,7 +274,7 @@ def _may_be_negative(grey: Grey) -> bool:
 def require_media_type(image: ImagePixel, media_type: str) -> None:
     """Raises FailedPrecondition for colour of more than 8 bits as JPEG."""
     if media_type == forms.JPEG and image.samples_per_pixel == 3 and image.bits_stored > 8:
-        raise FailedPrecondition(f"colour of {image.bits_stored} bits per sample cannot become JPEG")
+        raise UnsuitableForm(f"colour of {image.bits_stored} bits per sample cannot become JPEG")
 
 
 def to_jpeg(shown: Pixels, quality: int = forms.JPEG_QUALITY) -> bytes:

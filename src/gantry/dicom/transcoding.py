@@ -39,7 +39,7 @@ from gantry.dicom.tags import (
     SAMPLES_PER_PIXEL,
     TOTAL_PIXEL_LENGTH,
 )
-from gantry.errors import FailedPrecondition
+from gantry.errors import FailedPrecondition, UnsuitableForm
 
 _METHODS = {
     forms.JPEG_BASELINE: "ISO_10918_1",
@@ -158,7 +158,7 @@ def _recompress(source: Source, image: ImagePixel, beat: Beat) -> list[bytes]:
     from gantry.dicom.encoders import recompress_jpeg
 
     if source.transfer_syntax_uid != forms.JPEG_BASELINE:
-        raise FailedPrecondition("only JPEG Baseline instances can be recompressed to JPEG XL")
+        raise UnsuitableForm("only JPEG Baseline instances can be recompressed to JPEG XL")
     found = []
     for data in read_encoded_frames(source, image):
         beat()

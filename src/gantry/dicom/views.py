@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gantry.dicom import forms
 from gantry.dicom.representations import contain_errors
-from gantry.errors import FailedPrecondition
+from gantry.errors import FailedPrecondition, InvalidArgument
 
 if TYPE_CHECKING:
     from gantry.dicom.buffers import Readable
@@ -83,7 +83,7 @@ def _fit(shown: Pixels, viewport: Viewport) -> Pixels:
     height, flip_y = _extent(viewport.source_height, rows - viewport.y)
     part = shown[viewport.y : viewport.y + height, viewport.x : viewport.x + width]
     if not part.size:
-        raise FailedPrecondition(f"the viewport begins outside of the picture of {columns} columns and {rows} rows")
+        raise InvalidArgument(f"the viewport begins outside of the picture of {columns} columns and {rows} rows")
     part = part[:: -1 if flip_y else 1, :: -1 if flip_x else 1]
     rows, columns = part.shape[:2]
     scale = min(viewport.width / columns, viewport.height / rows)
@@ -121,7 +121,7 @@ def _read_bitstreams(
     image = read_image_pixel(source)
     numbers = require_frame_numbers(image, wanted)
     if image.decoded_bytes * len(numbers) > MAX_BYTES:
-        raise FailedPrecondition(f"{len(numbers)} frames have more than {MAX_BYTES} bytes; ask for fewer")
+        raise InvalidArgument(f"{len(numbers)} frames have more than {MAX_BYTES} bytes; ask for fewer")
     stored = (forms.AS_STORED, source.transfer_syntax_uid) if source.encapsulated else _NATIVE
     if syntax in stored and (source.encapsulated or image.bits_allocated > 1):
         # Colour planes stay as they are: the metadata describes them.

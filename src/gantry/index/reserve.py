@@ -83,6 +83,8 @@ class Reserve:
             found = os.statvfs(self._path.parent if self._path is not None else "/")
         except OSError:
             return 2 * RESERVE, RESERVE
+        if not found.f_blocks:
+            return 2 * RESERVE, RESERVE
         return found.f_bavail * found.f_frsize, min(RESERVE, found.f_blocks * found.f_frsize // SHARE)
 
 

@@ -42,10 +42,7 @@ _TABLES = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
 _STUDY_SAID = [study.c[name] for name in StudyAttributes._fields]
 _SERIES_SAID = [series.c[name] for name in SeriesAttributes._fields]
 _STUDY_ROW = [*_STUDY_SAID, *(study.c[name] for name in FoundStudy._fields if name not in StudyAttributes._fields)]
-_SERIES_ROW = [
-    *(*_STUDY_SAID, *_SERIES_SAID),
-    *(study.c.study_instance_uid, series.c.series_instance_uid, series.c.instance_count),
-]
+_SERIES_ROW = [*_SERIES_SAID, series.c.series_instance_uid, series.c.instance_count, *_STUDY_ROW]
 
 
 class _Shape(NamedTuple):
@@ -100,8 +97,10 @@ def _found_study(row: Any) -> FoundStudy:
 
 
 def _found_series(row: Any) -> FoundSeries:
-    study_said, said, (study_uid, uid, count) = row[: len(_STUDY_SAID)], row[len(_STUDY_SAID) : -3], row[-3:]
-    return FoundSeries(study_uid, uid, *lengthen_series(said), count, *lengthen_study(study_said))
+    its_own = len(_SERIES_SAID)
+    uid, count = row[its_own : its_own + 2]
+    its_study = _found_study(row[its_own + 2 :])
+    return FoundSeries(its_study.study_instance_uid, uid, *lengthen_series(row[:its_own]), count, its_study)
 
 
 # --- matches to conditions and their values

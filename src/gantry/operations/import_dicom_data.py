@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
+from functools import reduce
 from typing import NamedTuple
 
+from gantry.checkpoints import advance
 from gantry.errors import Code, NotFound, Status, StatusError
 from gantry.healing import find_damaged_headers, is_lost, make_replacement, make_unknown
 from gantry.ingest import Pair, compare_bytes, ingest_batch, make_printable
@@ -60,13 +61,12 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
 
     entries = list_matching(source, pattern, operation.checkpoint, check)
     done, checkpoint = operation.counter.success + operation.counter.failure, operation.checkpoint
-    with Count(source, pattern) as count:
+    with Count(source, pattern, operation.checkpoint, done) as count:
         batches = cut(entries, lambda item: item.size)
         with closing(run_in_order(submit, batches, seams.window, on_death, check)) as results:
             for number, objects, outcomes in results:
                 done += len(objects)
-                # A directory that fails half way is listed after the objects in it: the checkpoint never goes back.
-                checkpoint = max(checkpoint, *(item.key for item in objects), key=os.fsencode)
+                checkpoint = reduce(advance, objects, checkpoint)
                 instances = tuple(item for item in outcomes if isinstance(item, Instance))
                 yield Batch(
                     checkpoint=checkpoint,
@@ -180,17 +180,20 @@ def _make_failures(item: Instance, verdict: bool | Status) -> list[Failure]:
 
 
 class Count:
-    """Counts the objects of an operation in a thread, ahead of the work, so that ``pending`` is what remains."""
+    """Counts the objects of an operation in a thread, ahead of the work, so that ``pending`` is what remains: those
+    behind its checkpoint, and ``done``. What has come before the checkpoint meanwhile is not part of it."""
 
-    def __init__(self, source: BlobStore, pattern: UriPattern) -> None:
-        self.value = 0
+    def __init__(self, source: BlobStore, pattern: UriPattern, checkpoint: str, done: int) -> None:
+        self.value = done
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._count, args=(source, pattern), name="count", daemon=True)
+        self._thread = threading.Thread(
+            target=self._count, args=(source, pattern, checkpoint), name="count", daemon=True
+        )
 
-    def _count(self, source: BlobStore, pattern: UriPattern) -> None:
+    def _count(self, source: BlobStore, pattern: UriPattern, checkpoint: str) -> None:
         try:
-            for number, _ in enumerate(list_matching(source, pattern, check=make_stop_check(self._stop)), 1):
-                self.value = number
+            for _ in list_matching(source, pattern, checkpoint, make_stop_check(self._stop)):
+                self.value += 1
         except (StatusError, Stopping):
             return  # the listing of the import itself meets the same error and reports it
 

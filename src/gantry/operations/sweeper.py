@@ -5,17 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 
 from gantry.errors import StatusError
-from gantry.operations.interruption import make_stop_check
+from gantry.operations.blob_keys import parse_place
+from gantry.operations.interruption import go_on, make_stop_check
 from gantry.rests import parse_rest
 from gantry.seams import Check, Seams
 
 logger = logging.getLogger(__name__)
 
+_BEHIND_SLASH = "0"  # the character that follows "/"
 GARBAGE_KEYS = 500  # blobs deleted in a row: 0.1 s on an idle disk
 
 
@@ -25,10 +27,11 @@ def sweep_garbage(seams: Seams, stopping: threading.Event | None = None) -> None
     Each step is a short transaction, so that other writers have their turn.
     """
     last = ""
+    check = go_on if stopping is None else make_stop_check(stopping)
 
     def sweep_more() -> bool:
         nonlocal last
-        last = sweep_some_garbage(seams, last)
+        last = sweep_some_garbage(seams, last, check)
         return not last
 
     if _in_pieces(seams.index.garbage.purge_removed, stopping):
@@ -49,18 +52,20 @@ def _in_pieces(piece: Callable[[], bool], stopping: threading.Event | None) -> b
             return False
 
 
-def sweep_some_garbage(seams: Seams, after: str = "") -> str:
-    """Delete up to GARBAGE_KEYS blobs that follow the key ``after``. Returns the last key; empty when none was left.
+def sweep_some_garbage(seams: Seams, after: str = "", check: Check | None = None) -> str:
+    """Delete up to GARBAGE_KEYS blobs that follow the key ``after``. Returns where to go on; empty when none was left.
 
     They are forgotten once they are gone from the disk for good. One that cannot be deleted, or is being read, stays
-    listed, and is tried again less and less often. Does nothing while a backup is made.
+    listed, and is tried again less and less often. Does nothing while a backup is made. What an operation has left may
+    take long, so it stays without a ``check``, which is called meanwhile. Raises what ``check`` raises.
     """
     seams.index.settle()
     listed = seams.index.garbage.list_blobs(after, GARBAGE_KEYS)
     if seams.is_held():  # asked last: what was listed before a copy of the index is not in the copy
         return ""
-    keys = [key for key in listed if seams.undeletable.is_due(key)]
-    failed = _delete(seams, keys)
+    due = [key for key in listed if seams.undeletable.is_due(key)]
+    keys = [key for key in due if check is not None or parse_rest(key) is None]
+    failed = _delete(seams, keys, check)
     # While a disk is away nothing is said against any of its blobs: they go as soon as it is back.
     new = [key for key, error in failed.items() if error.waits_for is None and seams.undeletable.fail(key)]
     if new:
@@ -72,17 +77,26 @@ def sweep_some_garbage(seams: Seams, after: str = "") -> str:
         seams.index.garbage.forget_blobs(deleted)
     for key in deleted:
         seams.undeletable.succeed(key)
-    return listed[-1] if listed else ""
+    return _go_on_behind(listed[-1], keys, failed) if listed else ""
 
 
-def _delete(seams: Seams, keys: Sequence[str]) -> dict[str, StatusError]:
+def _go_on_behind(last: str, keys: Sequence[str], failed: Mapping[str, StatusError]) -> str:
+    """Behind the ``last`` key that was listed; behind all of its place where the disk of the place is away."""
+    place = parse_place(last)
+    errors = [failed.get(key) for key in keys if parse_place(key) == place]
+    if errors and all(error is not None and error.waits_for is not None for error in errors):
+        return f"{place}{_BEHIND_SLASH}"
+    return last
+
+
+def _delete(seams: Seams, keys: Sequence[str], check: Check | None) -> dict[str, StatusError]:
     """The errors of those that could not be deleted. Some keys stand for all that an operation has left."""
     rests = {key: rest for key in keys if (rest := parse_rest(key)) is not None}
     blobs = [key for key in keys if key not in rests]
     failed = dict(seams.blobs.delete_all(blobs)) if blobs else {}
     for key, (prefix, start_after) in rests.items():
         try:
-            seams.blobs.delete_prefix(prefix, start_after)
+            seams.blobs.delete_prefix(prefix, start_after, check)
         except StatusError as error:
             failed[key] = error
     return failed

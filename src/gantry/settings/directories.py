@@ -32,6 +32,26 @@ def check_directories(data: Path, buckets: Path, storage_classes: Mapping[str, s
                 f"buckets: {buckets} lies in {root}, among the stored instances of {storage_class}",
                 advice="choose another directory",
             )
+        _check_storage_class(data, storage_class, storage_classes)
+
+
+def _check_storage_class(data: Path, storage_class: str, roots: Mapping[str, str]) -> None:
+    """No blobs of one place may lie among those of another, nor among other files of the server."""
+    root = roots[storage_class]
+    own = {str(data / name): "the server's own files" for name in OWN if name != "blobs"}
+    own[str(data / "blobs" / "main")] = "the stored instances of the data directory"
+    own |= {os.path.join(each, name): f"the stored instances of {name}" for name, each in roots.items()}
+    for directory, what in own.items():
+        if _is_within(root, directory):
+            raise InvalidArgument(
+                f"storage_classes: {storage_class} is {root}, which lies among {what}",
+                advice="choose another directory",
+            )
+    if _is_within(data, os.path.join(root, storage_class)):
+        raise InvalidArgument(
+            f"data: {data} lies in {root}, among the stored instances of {storage_class}",
+            advice="choose another directory",
+        )
 
 
 def overlaps_data(data: Path, bucket: str) -> bool:

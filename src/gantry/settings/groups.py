@@ -43,6 +43,15 @@ class ServerSettings:
         absent="host and port",
         flag=True,
     )
+    allowed_origins: tuple[str, ...] = setting(
+        (),
+        readers.ORIGINS,
+        "Origins of web pages elsewhere that may use the API from a browser (CORS): viewers, say.",
+        '["https://viewer.example.org"]',
+        more="They may also change what is stored, and an address of this server among them stands in answers to who "
+        "came by it. *: any page may read, without cookies, and change nothing where auth = none.",
+        absent="none",
+    )
     tls_cert: str = setting(
         "",
         readers.FILE,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from gantry.access.addresses import is_safe, split_http
 from gantry.api import effects
@@ -96,6 +97,25 @@ def _is_issuer(url: str) -> bool:
     return not url or (is_safe(url) and not _has_query(url))
 
 
+def _is_origin(text: str) -> bool:
+    """As browsers write them (RFC 6454 §6.1): in lower case, without a path, without the port that is the default."""
+    if text == "*":
+        return True
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return (
+        default is not None
+        and port != default
+        and bool(parts.hostname)
+        and "@" not in parts.netloc
+        and text == f"{parts.scheme}://{parts.netloc}" == text.lower()
+    )
+
+
 def _has_query(url: str) -> bool:
     return "?" in url or "#" in url
 
@@ -142,6 +162,7 @@ HOST = text_that("an IP address or the name of a host", _is_host, "ADDRESS")
 BASE_URL = text_that("an http or https address without a path, like https://dicom.example.org", _is_base, "URL")
 ISSUER = text_that("an https address without a query, like https://login.example.org/realms/r", _is_issuer, "URL")
 SAFE_URL = text_that("an https address", lambda url: not url or is_safe(url), "URL")
+ORIGINS = list_of("a list of origins, like https://viewer.example.org, or *", _is_origin, metavar="ORIGINS")
 NETWORKS = list_of("a list of addresses or networks, like 10.0.0.0/8", ip_network)
 LOCATIONS = list_of("a list of names made of letters, digits, - and _", lambda text: bool(_LOCATION.fullmatch(text)), 1)
 _KINDS = "user:EMAIL, serviceAccount:EMAIL, group:NAME or domain:DOMAIN"

@@ -129,4 +129,6 @@ def _read_free(root: bytes) -> tuple[int, int] | None:
         found = os.statvfs(root)
     except OSError:
         return None
+    if not found.f_blocks:
+        return None
     return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else -1

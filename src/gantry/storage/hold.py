@@ -7,6 +7,8 @@ import os
 import time
 from pathlib import Path
 
+from gantry.system_errors import describe_os_error
+
 logger = logging.getLogger(__name__)
 
 MOST_SECONDS = 86_400
@@ -23,9 +25,12 @@ class Hold:
     def is_held(self) -> bool:
         try:
             age = time.time() - os.stat(self._path).st_mtime
-        except OSError:
+        except FileNotFoundError:
             self._say(None)
             return False
+        except OSError as error:  # it may be there, and what is deleted does not come back
+            self._say(f"cannot be looked at ({describe_os_error(error)}): bytes of what is deleted stay")
+            return True
         held = abs(age) < MOST_SECONDS  # it is younger than now where a clock was wrong
         self._say("is there: bytes of what is deleted stay" if held else "is not of today, and counts no more")
         return held

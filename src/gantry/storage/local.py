@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import heapq
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,10 +23,10 @@ from gantry.seams import Check, OpenedObject, beat_again
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
 from gantry.storage.disks import FULL, Disk, translate_delete_error, translate_read_error
 from gantry.storage.durable import sync_file_system
-from gantry.storage.local_listing import TEMPORARY, Part, describe, walk
+from gantry.storage.local_listing import TEMPORARY, Part, describe, list_directories, walk
 from gantry.storage.removal import delete_each
 from gantry.storage.replacements import Replacements
-from gantry.storage.roots import Identity, find_root, identify, identify_root, is_same_bucket
+from gantry.storage.roots import Identity, find_root, identify, identify_root, is_same_bucket, stat_or_close
 
 _COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
 _READ_CHUNK = 1 << 20
@@ -48,11 +47,7 @@ class LocalObject(OpenedObject):
 
     def __init__(self, fd: int, key: str) -> None:
         self.fd, self.key = fd, key
-        try:
-            self._stat = os.fstat(fd)
-        except OSError:
-            os.close(fd)
-            raise
+        self._stat = stat_or_close(fd)
         self.size = self._stat.st_size
 
     def read_at(self, offset: int, length: int) -> bytes:
@@ -92,10 +87,13 @@ class LocalObject(OpenedObject):
     def check_whole(self, read: int) -> None:
         """Raises Aborted where fewer than ``size`` bytes were ``read``, or the file was written to since."""
         try:
-            now = os.fstat(self.fd)
+            now, then = os.fstat(self.fd), self._stat
         except OSError as error:
             raise self.translate(error) from None
-        if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
+        # The time of a change of the file's data cannot be set back. One that lost its name, or got another, has a new
+        # one too, and the same bytes.
+        is_touched = now.st_ctime_ns != then.st_ctime_ns and now.st_nlink == then.st_nlink
+        if is_touched or (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
             raise Aborted("was changed by another program while it was read")
         if read != self.size:
             raise Aborted(f"only {read} of {self.size} bytes could be read")
@@ -195,22 +193,13 @@ class LocalBlobStore:
     def list_folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
         above = prefix.rstrip("/")
         try:
-            fd = open_directory(self.root, self._name(above) if above else b"")
+            found = list_directories(self.root, self._name(above) if above else b"", limit)
         except (NotFound, FileNotFoundError, NotADirectoryError):
             self.require_mounted()
             return []
         except OSError as error:
             self.require_mounted()
             raise self.disk.translate_read_error(error) from None
-        try:
-            with os.scandir(fd) as entries:
-                names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
-                found = heapq.nsmallest(limit, (name + b"/" for name in names if not name.startswith(TEMPORARY)))
-        except OSError as error:
-            self.require_mounted()
-            raise self.disk.translate_read_error(error) from None
-        finally:
-            os.close(fd)
         return [f"{above}/{os.fsdecode(name)}" if above else os.fsdecode(name) for name in found]
 
     def head(self, key: str) -> ObjectMeta:
@@ -437,13 +426,6 @@ def fill_from(source: OpenedObject) -> _Filler:
 
 def write_chunks(fd: int, chunks: Iterable[bytes]) -> int:
     return sum(write_all(fd, chunk) for chunk in chunks)
-
-
-def write_at(fd: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        done = os.pwrite(fd, view, offset)
-        view, offset = view[done:], offset + done
 
 
 def write_all(fd: int, chunk: bytes) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+import heapq
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from gantry.checkpoints import list_reported
 from gantry.errors import PermissionDenied, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check
@@ -63,7 +65,7 @@ def walk(root: bytes, part: Part, check: Check) -> Iterator[ObjectMeta]:
             if len(open_directories) == 1:
                 raise error.within(os.fsdecode(base).encode("utf-8", "replace").decode()) if base else error from None
             name, found = b"", None
-            if base != part.start_after:  # else it has been reported already
+            if base not in list_reported(part.start_after):
                 yield ObjectMeta(os.fsdecode(base), 0, error.message)
         if not name:
             open_directories.pop()
@@ -109,6 +111,13 @@ def _list_entries(
                 return  # it does not exist, or was removed since it was listed, or a link is in its path: no objects
             raise _translate_list_error(error) from None
         after = names[-1] if names else b""
+
+
+def list_directories(root: bytes, name: bytes, limit: int) -> list[bytes]:
+    """The first names of the directories in ``root/name``, each with a slash at its end. Raises OSError."""
+    with _open(root, name) as fd, os.scandir(fd) as entries:
+        names = (os.fsencode(entry.name) for entry in entries if entry.is_dir(follow_symlinks=False))
+        return heapq.nsmallest(limit, (each + b"/" for each in names if not each.startswith(TEMPORARY)))
 
 
 def _require_same(fd: int, before: tuple[int, int] | None) -> tuple[int, int]:

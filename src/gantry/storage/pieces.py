@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from gantry.storage.disks import translate_read_error
 from gantry.storage.local import LocalObject
 
 PIECE_BYTES = 256 << 10
@@ -48,4 +47,4 @@ def _read(source: LocalObject, piece: Any, offset: int) -> int:
     try:
         return os.preadv(source.fd, [piece], source.base + offset)
     except OSError as error:
-        raise translate_read_error(error) from None
+        raise source.translate(error) from None

@@ -17,10 +17,13 @@ full, where so many writers may write at a time."""
 
 
 def read_room(root: bytes) -> tuple[int, int] | None:
-    """(free, left free) bytes on the disk of a directory; None where it does not say."""
+    """(free, left free) bytes on the disk of a directory; None where it does not say: some file systems of libfuse
+    report no blocks at all."""
     try:
         found = os.statvfs(root)
     except OSError:
+        return None
+    if not found.f_blocks:
         return None
     return found.f_bavail * found.f_frsize, min(_LEFT_FREE, found.f_blocks * found.f_frsize // _SHARE)
 

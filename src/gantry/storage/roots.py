@@ -29,6 +29,15 @@ def identify_root(root: bytes) -> str:
         return ""
 
 
+def stat_or_close(fd: int) -> os.stat_result:
+    """What is said of an open file. Raises OSError, once it is closed."""
+    try:
+        return os.fstat(fd)
+    except OSError:
+        os.close(fd)
+        raise
+
+
 def is_same_root(before: str, now: str) -> bool:
     """Whether two results of ``identify_root`` are of one directory."""
     if not before or not now:

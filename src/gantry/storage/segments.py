@@ -13,13 +13,12 @@ from typing import NamedTuple
 import google_crc32c
 
 from gantry.checksums import require_sum
-from gantry.errors import Aborted, FailedPrecondition, Unavailable
+from gantry.errors import Aborted, DiskAway, FailedPrecondition
 from gantry.resources import Uids
 from gantry.storage.contents import Row, encode_table
 from gantry.storage.durable import Part, most_file_bytes, start_writing, sync_file
 from gantry.storage.extents import SUFFIX, Extent, align
 from gantry.storage.holes import free_range
-from gantry.storage.local import write_at
 from gantry.storage.new_files import NewFiles
 from gantry.storage.roots import Identity
 from gantry.system_errors import describe_os_error
@@ -160,10 +159,14 @@ class Segments:
     def _with_room(self, length: int) -> Segment:
         current = self._current
         is_full = current is not None and current.end + align(length) > self.most_bytes
-        if current is None or current.error is not None or is_full:
+        if current is None or current.error is not None or is_full or self._is_lost(current):
             current = self._current = Segment(*self._files.create(SUFFIX))
             self._all.append(current)
         return current
+
+    def _is_lost(self, segment: Segment) -> bool:
+        """Looked at once per sync, by the first instance after it; ``sync`` looks again."""
+        return not segment.rows and not segment.writing and segment.is_removed
 
     def _give_back(self, segment: Segment, offset: int, length: int) -> None:
         """Nothing of a write that failed stays: its range is a hole, or the place of the next instance."""
@@ -193,10 +196,11 @@ class Segments:
         return Step(segment, rows, segment.reserve(len(table)), table)
 
     def sync(self, taken: list[Step]) -> None:
-        """Raises OSError, Unavailable."""
+        """Raises OSError, DiskAway."""
         for step in taken:
             if step.segment.is_removed:
-                raise Unavailable(f"{step.segment.key} was removed by another program while it was written to")
+                logger.error("%s was removed by another program while it was written to", step.segment.key)
+                raise DiskAway("a file of stored instances was removed by another program while it was written to")
             write_at(step.segment.fd, step.table, step.offset)
         for step in taken:
             sync_file(step.segment.fd)
@@ -251,6 +255,13 @@ def _write(fd: int, chunks: Iterable[bytes], offset: int, length: int) -> int:
     if written < length:
         raise Aborted(f"{written} bytes came where there should be {length}")
     return crc
+
+
+def write_at(fd: int, data: bytes, offset: int) -> None:
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, offset)
+        view, offset = view[done:], offset + done
 
 
 def _most_segment_bytes() -> int:

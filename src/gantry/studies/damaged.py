@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from gantry.errors import Status
 from gantry.healing import find_damaged_headers, is_lost, make_replacement, make_unknown
@@ -14,13 +15,21 @@ from gantry.seams import Seams
 logger = logging.getLogger(__name__)
 
 
-def heal(seams: Seams, store_id: int, doubles: Sequence[Instance]) -> tuple[set[Uids], dict[Uids, Status]]:
-    """Replace those of the stored instances that are damaged; their UIDs, and why others could not be compared.
-    ``doubles`` are durable and have no rows.
+class Doubles(NamedTuple):
+    """UIDs of instances that were stored again: those that were damaged and have the new bytes now, those that have the
+    same bytes, and why others could not be compared. The rest have other bytes."""
+
+    healed: set[Uids]
+    same: set[Uids]
+    unknown: dict[Uids, Status]
+
+
+def heal(seams: Seams, store_id: int, doubles: Sequence[Instance]) -> Doubles:
+    """Replace those of the stored instances that are damaged. ``doubles`` are durable and have no rows.
 
     An instance that is changed or moved at the same time is left as it is. Raises what the index raises.
     """
-    found, unknown = _find_damaged(seams, store_id, doubles)
+    found, same, unknown = _find_damaged(seams, store_id, doubles)
     healed: set[Uids] = set()
     for item in doubles:
         before = found.get(item.uids)
@@ -29,12 +38,12 @@ def heal(seams: Seams, store_id: int, doubles: Sequence[Instance]) -> tuple[set[
         if seams.index.uploads.replace_instance(make_replacement(seams, before, item)) is None:
             logger.warning("%s was damaged; what was stored just now has taken its place", item.path)
             healed.add(item.uids)
-    return healed, unknown
+    return Doubles(healed, same - healed, unknown)
 
 
 def _find_damaged(
     seams: Seams, store_id: int, doubles: Sequence[Instance]
-) -> tuple[dict[Uids, StoredInstance], dict[Uids, Status]]:
+) -> tuple[dict[Uids, StoredInstance], set[Uids], dict[Uids, Status]]:
     """Looked up twice: bytes that are not where they were may have been moved just then."""
     uids = [item.uids for item in doubles]
     before = seams.index.instances.find_stored(store_id, uids)
@@ -53,4 +62,6 @@ def _find_damaged(
         if is_lost(verdict) or (row.uids in damaged and verdict is True)
     }
     now = seams.index.instances.find_stored(store_id, list(wrong)) if wrong else {}
-    return {uids: row for uids, row in wrong.items() if uids in now and now[uids].blob_key == row.blob_key}, unknown
+    same = {row.uids for (_, row), verdict in zip(there, verdicts, strict=True) if verdict is True}
+    still = {uids: row for uids, row in wrong.items() if uids in now and now[uids].blob_key == row.blob_key}
+    return still, same - wrong.keys(), unknown

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from gantry.containment import contain
 from gantry.dicom import forms
 from gantry.dicom.open_source import StoredFrames, stored_frames
-from gantry.errors import DataLoss, FailedPrecondition, NotFound
+from gantry.errors import DataLoss, InvalidArgument, NotFound
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
@@ -66,7 +66,7 @@ def read_frames(
 ) -> Generator[Frame, None, None]:
     """Frames by numbers from 0; at most the frames of one worker call are in memory.
 
-    ``syntax`` ``""`` means the stored one. Raises OutOfRange before the first frame, StatusError.
+    ``syntax`` ``""`` means the stored one. Raises NoSuchFrame before the first frame, StatusError.
     """
     is_native = row.transfer_syntax_uid in _NATIVE and syntax in forms.NATIVE_TARGETS
     if is_native or syntax in ("", row.transfer_syntax_uid):
@@ -105,7 +105,7 @@ def _open_stored(
 
 def _require_few_bytes(extents: list[list[Extent]]) -> None:
     if sum(length for frame in extents for _, length in frame) > MAX_FRAMES_BYTES:
-        raise FailedPrecondition(f"{len(extents)} frames have more than {MAX_FRAMES_BYTES} bytes; ask for fewer")
+        raise InvalidArgument(f"{len(extents)} frames have more than {MAX_FRAMES_BYTES} bytes; ask for fewer")
 
 
 def _read_stored(blob: OpenedObject, extents: list[list[Extent]]) -> Generator[Frame, None, None]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import closing, nullcontext
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, nullcontext, suppress
+from functools import cache, partial
+from typing import NamedTuple
 
 from gantry.containment import contain
 from gantry.dicom import forms
@@ -47,7 +47,10 @@ __all__ = [
     "ANY",
     "PIXEL_DATA",
     "Piece",
+    "Plan",
+    "Sent",
     "Value",
+    "keep_stored",
     "open_blob",
     "parse_bulk_path",
     "read_bulk",
@@ -58,10 +61,29 @@ __all__ = [
 
 
 class Piece(NamedTuple):
-    """Some bytes of an instance; ``begins`` is the instance where they are its first bytes, else None."""
+    """Some bytes of an instance; where they are its first ones, ``begins`` is the instance and ``syntax`` the transfer
+    syntax in which it is sent, else None and ""."""
 
     begins: StoredInstance | None
     data: bytes
+    syntax: str = ""
+
+
+Plan = Callable[[str], Sequence[str]]
+"""Stored transfer syntax → those in which its instances may be sent, the preferred first; none to leave them out."""
+
+
+def keep_stored(stored: str) -> Sequence[str]:
+    """The plan that sends each instance as it is stored."""
+    return (stored,)
+
+
+class Sent(NamedTuple):
+    """The pieces of instances, to be read once, and why some instances are ``left_out``: there is no form of them that
+    the client accepts."""
+
+    pieces: Iterator[Piece]
+    left_out: Sequence[StatusError] = ()
 
 
 class Value(NamedTuple):
@@ -94,11 +116,12 @@ class Value(NamedTuple):
             self.blob.__exit__(None, None, None)
 
 
-def read_instance(seams: Seams, store: DicomStoreName, row: StoredInstance, syntax: str, explicit: bool) -> Value:
-    """One instance in a transfer syntax, as ``instances`` gives it."""
+def read_instance(seams: Seams, store: DicomStoreName, row: StoredInstance, syntax: str) -> Value:
+    """One instance in a transfer syntax, ``*`` for the stored one. Raises NotAcceptable where it cannot be made."""
     if syntax in (ANY, row.transfer_syntax_uid):
         return _open(seams, store, row)
-    _require_transcodable(seams, store, ResourcePath(*row.uids), syntax, explicit)
+    if row.transfer_syntax_uid not in forms.DECODABLE:
+        raise name_instance(row, _refuse_syntax(row.transfer_syntax_uid))
     try:
         return Value.of(run_pixel_work(seams, store, row, transcode_blob, transfer_syntax_uid=syntax))
     except StatusError as error:
@@ -112,25 +135,23 @@ def _open(seams: Seams, store: DicomStoreName, row: StoredInstance) -> Value:
     return Value(blob, blob.size)
 
 
-def read_instances(
-    seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: str, explicit: bool
-) -> Iterator[Piece]:
-    """All instances of a path in a transfer syntax, ``*`` for the stored one.
+def read_instances(seams: Seams, store: DicomStoreName, path: ResourcePath, plan: Plan) -> Sent:
+    """All instances of a path, each in the first transfer syntax of its plan that can be made.
 
-    Raises NotFound; NotAcceptable, before anything is sent, where a stored transfer syntax cannot be transcoded.
-    ``explicit``: the client named the syntax. The error of one instance is raised with its UID after the pieces of the
-    others, or before them if it occurs while the first HELD_BACK bytes are made; it is NotAcceptable for an instance
-    that cannot be transcoded.
+    Raises NotFound; NotAcceptable, before anything is sent, where no instance has a form that the client accepts. The
+    error of one instance is raised with its UID after the pieces of the others, or at once if it occurs while the first
+    HELD_BACK bytes are made; an instance that cannot be transcoded is ``left_out`` then.
     """
     rows = seams.index.instances.list_below(store, path)
-    sending = _Sender(seams, store, syntax)
-    if syntax == ANY:
-        return sending.send(rows)
-    _require_transcodable(seams, store, path, syntax, explicit)
+    sending = _Sender(seams, store, plan)
+    if plan is keep_stored:
+        return Sent(sending.send(rows))
+    _require_one(seams, store, path, plan)
     return _hold_back(sending, sending.send(rows))
 
 
-def _hold_back(sending: _Sender, pieces: Iterator[Piece]) -> Iterator[Piece]:
+def _hold_back(sending: _Sender, pieces: Iterator[Piece]) -> Sent:
+    """Make the first bytes; raises what keeps every instance from being sent."""
     held: deque[Piece] = deque()
     size = 0
     for piece in pieces:
@@ -140,21 +161,32 @@ def _hold_back(sending: _Sender, pieces: Iterator[Piece]) -> Iterator[Piece]:
             break
     if sending.failure is not None:
         raise sending.failure
+    if sending.left_out and not held:
+        raise sending.left_out[0]
+    sending.has_begun = True
+    return Sent(_send_held(held, pieces), tuple(sending.left_out))
+
+
+def _send_held(held: deque[Piece], rest: Iterator[Piece]) -> Iterator[Piece]:
     while held:  # frees each piece once it is sent
         yield held.popleft()
-    yield from pieces
+    yield from rest
 
 
-def _require_transcodable(seams: Seams, store: DicomStoreName, path: ResourcePath, syntax: str, explicit: bool) -> None:
-    for stored in seams.index.instances.list_transfer_syntaxes(store, path):
-        if stored not in forms.DECODABLE and stored != syntax:
-            target = f"transfer syntax {syntax}" + ("" if explicit else ", which is the default")
-            error = NotAcceptable(
-                f"it is stored in transfer syntax {stored}, which cannot be transcoded to {target}; "
-                "ask for transfer-syntax=*"
-            )
-            rows = (row for row in seams.index.instances.list_below(store, path) if row.transfer_syntax_uid == stored)
-            raise next((name_instance(row, error) for row in rows), error)
+def _require_one(seams: Seams, store: DicomStoreName, path: ResourcePath, plan: Plan) -> None:
+    """Raises NotAcceptable, with the UID of an instance, where none below the path can be sent."""
+    stored = seams.index.instances.list_transfer_syntaxes(store, path)
+    if stored and not any(map(plan, stored)):
+        error = _refuse_syntax(stored[0])
+        rows = (row for row in seams.index.instances.list_below(store, path) if row.transfer_syntax_uid == stored[0])
+        raise next((name_instance(row, error) for row in rows), error)
+
+
+def _refuse_syntax(stored: str) -> NotAcceptable:
+    return NotAcceptable(
+        f"it is stored in transfer syntax {stored}, which cannot be transcoded to what Accept asks for, nor to the "
+        "default; ask for transfer-syntax=*"
+    )
 
 
 def open_blob(seams: Seams, store: DicomStoreName, row: StoredInstance) -> OpenedObject | None:
@@ -175,29 +207,36 @@ def open_blob(seams: Seams, store: DicomStoreName, row: StoredInstance) -> Opene
 
 
 class _Sender:
-    """Sends one answer: instances as they are stored, or transcoded by workers, a few at a time."""
+    """Sends one answer: instances as they are stored, or transcoded by workers, a few at a time.
 
-    def __init__(self, seams: Seams, store: DicomStoreName, syntax: str) -> None:
-        self.seams, self.store, self.syntax = seams, store, syntax
+    ``left_out``: instances for which no acceptable form could be made before ``has_begun``, the first byte.
+    """
+
+    def __init__(self, seams: Seams, store: DicomStoreName, plan: Plan) -> None:
+        self.seams, self.store, self.plan = seams, store, cache(plan)
         self.failure: StatusError | None = None
+        self.left_out: list[StatusError] = []
+        self.has_begun = False
 
     def send(self, rows: Iterator[StoredInstance]) -> Iterator[Piece]:
         waiting: list[StoredInstance] = []
         for row in rows:
-            if not self._is_as_stored(row):
+            syntaxes = self.plan(row.transfer_syntax_uid)
+            if not syntaxes:
+                self._fail(row, _refuse_syntax(row.transfer_syntax_uid))
+                continue
+            is_as_stored = syntaxes[0] == row.transfer_syntax_uid
+            if not is_as_stored:
                 waiting.append(row)
                 if len(waiting) < _MOST_WAITING:
                     continue
             yield from self._send_transcoded(waiting)
             waiting.clear()
-            if self._is_as_stored(row):
+            if is_as_stored:
                 yield from self._send_stored(row)
         yield from self._send_transcoded(waiting)
         if self.failure is not None:
             raise self.failure
-
-    def _is_as_stored(self, row: StoredInstance) -> bool:
-        return self.syntax in (ANY, row.transfer_syntax_uid)
 
     def _send_stored(self, row: StoredInstance) -> Iterator[Piece]:
         """Send a stored instance. An error in its middle ends the answer: other bytes would seem to belong to it."""
@@ -210,7 +249,7 @@ class _Sender:
         try:
             with blob or nullcontext():
                 for chunk in blob.chunks() if blob else ():
-                    yield Piece(begins, chunk)
+                    yield Piece(begins, chunk, begins.transfer_syntax_uid if begins else "")
                     begins = None
         except StatusError as error:
             if begins is None:
@@ -218,26 +257,45 @@ class _Sender:
             self._fail(row, error)
 
     def _send_transcoded(self, rows: Sequence[StoredInstance]) -> Iterator[Piece]:
-        options: dict[str, Any] = {"transfer_syntax_uid": self.syntax}
-        calls = (partial(submit, self.seams, row, transcode_blob, **options) for row in rows)
+        wanted = [self.plan(row.transfer_syntax_uid)[0] for row in rows]
+        calls = (
+            partial(submit, self.seams, row, transcode_blob, transfer_syntax_uid=syntax)
+            for row, syntax in zip(rows, wanted, strict=True)
+        )
         futures = submit_in_order(calls, _choose_window(self.seams, rows))
         with closing(futures):
-            for row, future in zip(rows, futures, strict=True):
+            for row, syntax, future in zip(rows, wanted, futures, strict=True):
                 try:
-                    data = finish(self.seams, self.store, row, future, transcode_blob, **options)
+                    data = finish(self.seams, self.store, row, future, transcode_blob, transfer_syntax_uid=syntax)
                 except NotFound:
                     continue  # deleted meanwhile
                 except StatusError as error:
-                    self._fail(row, translate_to_406(error))
+                    yield from self._send_other(row, translate_to_406(error))
                     continue
-                yield Piece(row, data)
+                yield Piece(row, data, syntax)
+
+    def _send_other(self, row: StoredInstance, error: StatusError) -> Iterator[Piece]:
+        """Send an instance in the next form of its plan, where ``error`` says that the first one cannot be made."""
+        others = self.plan(row.transfer_syntax_uid)[1:] if isinstance(error, NotAcceptable) else ()
+        for syntax in others:
+            if syntax == row.transfer_syntax_uid:
+                yield from self._send_stored(row)
+                return
+            with suppress(FailedPrecondition, InvalidArgument):
+                data = run_pixel_work(self.seams, self.store, row, transcode_blob, transfer_syntax_uid=syntax)
+                yield Piece(row, data, syntax)
+                return
+        self._fail(row, error)
 
     def _fail(self, row: StoredInstance, error: StatusError) -> None:
         if isinstance(error, Interrupted):
             raise error
         failure = name_instance(row, error)
         logger.warning("%s is left out of an answer: %s", ResourcePath(*row.uids), failure.message)
-        self.failure = self.failure or failure
+        if isinstance(failure, NotAcceptable) and not self.has_begun:
+            self.left_out.append(failure)
+        else:
+            self.failure = self.failure or failure
 
 
 def translate_to_406(error: StatusError) -> StatusError:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from gantry.dicom.attributes import SERIES_DEFAULT, SERIES_MORE, STUDY_DEFAULT, STUDY_MORE
-from gantry.dicom.dictionary import keyword_of, tag_of
+from gantry.dicom.dictionary import keyword_of, tag_of, vr_of
 from gantry.dicom.tags import (
     ACCESSION_NUMBER,
     CHARACTER_SET,
@@ -57,7 +57,9 @@ _ABOVE = {
     Level.INSTANCE: (Level.STUDY, Level.SERIES, Level.INSTANCE),
 }
 _OF_THE_REQUEST = ("accept", "charset")  # PS3.18 §8.3.3
-_UID_LIST = re.compile(r"[0-9.]{1,64}(?:[,\\][0-9.]{1,64})*")
+_UID_LIST = re.compile(r"[^\0-\x20,*?\\\x7f]{1,64}(?:[,\\][^\0-\x20,*?\\\x7f]{1,64})*")
+"""Any text without blanks and wildcards: files have UIDs with other characters, and a search for one finds nothing, or
+what another server has stored (PS3.5 §9.1 allows digits and periods alone)."""
 
 # OHIF 3.13 sends these in ``includefield`` of every search for studies and series.
 _ALWAYS_ASKED_FOR = frozenset(
@@ -96,13 +98,17 @@ _ATTRIBUTES = {
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """``fields`` are the tags of ``includefield``; ``every`` means ``all``. ``inside`` are conditions without index."""
+    """``fields`` are the tags of ``includefield``; ``every`` means ``all``. ``inside`` are conditions without index.
+
+    ``matched`` are the tags of conditions, which results have, too (PS3.18 §10.6.3.3); none in strict mode.
+    """
 
     query: Query
     fields: frozenset[int] = frozenset()
     every: bool = False
     strict: bool = False
     inside: tuple[Inside, ...] = ()
+    matched: frozenset[int] = frozenset()
 
 
 # --- parameters
@@ -128,6 +134,10 @@ def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[st
             fields.update(_parse_field(word, level, strict) for word in words if word != "all")
         elif name not in _OF_THE_REQUEST:
             conditions.append((name, value))
+    matched = set[int]()
+    if not strict:
+        conditions = _join_uids(conditions)
+        matched.update(tag for name, _ in conditions if (tag := tag_of(name.partition(".")[0])) is not None)
     if len(conditions) > MAX_CONDITIONS:
         raise InvalidArgument(f"the search has {len(conditions)} conditions; up to {MAX_CONDITIONS} are allowed")
     inside: list[Inside] = []
@@ -139,7 +149,27 @@ def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[st
                 continue
         attribute = _find_attribute(name, level, strict)
         matches.extend(_parse_matches(name, attribute, value, fuzzy, strict))
-    return Search(Query(level, path, tuple(matches), limit, offset), frozenset(fields), every, strict, tuple(inside))
+    query = Query(level, path, tuple(matches), limit, offset)
+    return Search(query, frozenset(fields), every, strict, tuple(inside), frozenset(matched))
+
+
+def _join_uids(conditions: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Several parameters for one UID are a list of UIDs, of which one must match (PS3.4 §C.2.2.2.2), as clients mean
+    them: all of them together would match nothing."""
+    joined: list[tuple[str, str]] = []
+    places: dict[tuple[int | None, ...], int] = {}
+    for name, value in conditions:
+        path = tuple(map(tag_of, name.split(".")))
+        if path[-1] is None or vr_of(path[-1]) != "UI":
+            joined.append((name, value))
+        elif path not in places:
+            places[path] = len(joined)
+            joined.append((name, value.strip()))
+        else:
+            first, others = joined[places[path]]
+            either = (others, value.strip())
+            joined[places[path]] = first, "" if any(map(is_universal, either)) else "\\".join(either)
+    return joined
 
 
 def _parse_number(name: str, value: str, most: int) -> int:
@@ -199,7 +229,8 @@ def _check(name: str, kind: str, value: str) -> str:
 
 
 def _match_uid(name: str, attribute: _Attribute, value: str, _fuzzy: bool, strict: bool) -> Iterator[Match]:
-    if not _UID_LIST.fullmatch(value) or (strict and not _UID_LIST.fullmatch(value.replace(",", "x"))):
+    value = value.strip()
+    if not _UID_LIST.fullmatch(value) or (strict and {",", "\\"} & set(value)):
         raise InvalidArgument(f"{name}: {value[:100]!r} is no UID{'' if strict else ' and no list of UIDs'}")
     yield _make_equals(name, attribute, re.split(r"[,\\]", value))
 

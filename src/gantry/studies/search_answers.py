@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from gantry.containment import contain
 from gantry.dicom.json_model import JsonWriter, fragments
@@ -17,33 +16,35 @@ from gantry.dicom.tags import (
     COLUMNS,
     INSTANCE_AVAILABILITY,
     INSTANCE_NUMBER,
-    MODALITIES_IN_STUDY,
     NUMBER_OF_FRAMES,
-    RETRIEVE_URL,
     ROWS,
     SERIES,
-    SERIES_INSTANCE_COUNT,
-    SERIES_NUMBER,
     SOP_CLASS,
     SOP_INSTANCE,
     STUDY,
-    STUDY_INSTANCE_COUNT,
-    STUDY_SERIES_COUNT,
     TIMEZONE_OFFSET,
 )
 from gantry.errors import DataLoss, StatusError
-from gantry.json_text import parse_json
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.queries import FoundSeries, FoundStudy, Level, Query
+from gantry.queries import FoundSeries, Level, Match, Operator, Query
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
+from gantry.studies.answer_members import (
+    ONLINE,
+    UTF8,
+    leave_out,
+    write_address,
+    write_number,
+    write_parents,
+    write_series,
+    write_study,
+    write_uid,
+)
 from gantry.studies.headers import FoundHeader, log_unread, read_headers
 from gantry.studies.metadata import write_json
 from gantry.studies.search import Search
 from gantry.studies.search_inside import match_instances, match_series
 
-_UTF8 = f'"{CHARACTER_SET:08X}":{{"vr":"CS","Value":["ISO_IR 192"]}}'
-_ONLINE = f'"{INSTANCE_AVAILABILITY:08X}":{{"vr":"CS","Value":["ONLINE"]}}'
 _NUMBERS = (
     ("instance_number", INSTANCE_NUMBER, "IS"),
     ("number_of_frames", NUMBER_OF_FRAMES, "IS"),
@@ -52,36 +53,56 @@ _NUMBERS = (
     ("bits_allocated", BITS_ALLOCATED, "US"),
 )
 _PAGE = 1000  # rows of one query
-Row = TypeVar("Row", FoundSeries, StoredInstance)
+_HEADERS = 64  # in memory: some have megabytes
+_MOST_SERIES = 100_000  # with the UIDs of _PAGE series: a UID may be that of several studies' series
+Row = TypeVar("Row", FoundSeries, StoredInstance, FoundHeader)
 _OWN = frozenset((SOP_INSTANCE, SOP_CLASS, STUDY, SERIES, *(tag for _, tag, _ in _NUMBERS)))
 
 
-def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> Iterator[str]:
-    """The JSON objects in order. ``web_url`` is the address of the store's ``dicomWeb``. Raises NotFound at once."""
+class Found(NamedTuple):
+    """The JSON objects of results in order, and whether there are more behind the limit; False where finding that out
+    would read the headers of more instances."""
+
+    objects: Iterator[str]
+    has_more: bool = False
+
+
+def find(seams: Seams, store: DicomStoreName, search: Search, web_url: str) -> Found:
+    """``web_url`` is the address of the store's ``dicomWeb``. Raises NotFound at once."""
     if not search.query.limit:
         seams.index.resources.get_dicom_store(store)
-        return iter(())
+        return Found(iter(()))
     if search.query.level is Level.STUDY:
-        return (_write_study(row, search, web_url) for row in seams.index.search.search_studies(store, search.query))
+        studies, has_more = _search_page(lambda query: seams.index.search.search_studies(store, query), search.query)
+        return Found((write_study(row, search, web_url) for row in studies), has_more)
     if search.query.level is Level.SERIES:
-        return (_write_series(row, search, web_url) for row in _find_series(seams, store, search))
-    return _write_instances(seams, store, _find_instances(seams, store, search), search, web_url)
+        series, has_more = _find_series(seams, store, search)
+        return Found((write_series(row, search, web_url) for row in series), has_more)
+    instances, has_more = _find_instances(seams, store, search)
+    return Found(_write_instances(seams, store, instances, search, web_url), has_more)
 
 
-def _find_series(seams: Seams, store: DicomStoreName, search: Search) -> Iterable[FoundSeries]:
+def _search_page(search: Callable[[Query], list[Any]], query: Query) -> tuple[list[Any], bool]:
+    """The results of a query up to its limit, and whether there is one more."""
+    rows = search(replace(query, limit=query.limit + 1))
+    has_more = len(rows) > query.limit
+    return rows[: query.limit], has_more
+
+
+def _find_series(seams: Seams, store: DicomStoreName, search: Search) -> tuple[Iterable[FoundSeries], bool]:
     if not search.inside:
-        return seams.index.search.search_series(store, search.query)
+        return _search_page(lambda query: seams.index.search.search_series(store, query), search.query)
     rows = _read_pages(search.query, lambda page: seams.index.search.search_series(store, page), lambda row: row[1:2])
-    return _cut_page(match_series(rows, search.inside), search.query)
+    return _cut_page(match_series(rows, search.inside), search.query), False
 
 
-def _find_instances(seams: Seams, store: DicomStoreName, search: Search) -> Iterable[StoredInstance]:
+def _find_instances(seams: Seams, store: DicomStoreName, search: Search) -> tuple[Iterable[StoredInstance], bool]:
     if not search.inside:
-        return seams.index.search.search_instances(store, search.query)
+        return _search_page(lambda query: seams.index.search.search_instances(store, query), search.query)
     rows = _read_pages(
         search.query, lambda page: seams.index.search.search_instances(store, page), lambda row: row[1:3]
     )
-    return _cut_page(match_instances(seams, store, rows, search.inside), search.query)
+    return _cut_page(match_instances(seams, store, rows, search.inside), search.query), False
 
 
 def _read_pages(
@@ -104,115 +125,70 @@ def _cut_page(rows: Iterator[Row], query: Query) -> Iterator[Row]:
     return iter(()) if first is None else chain((first,), part)
 
 
-def _write_study(row: FoundStudy, search: Search, web_url: str) -> str:
-    members = [_UTF8, _ONLINE, _write_uid(STUDY, row.study_instance_uid)]
-    members += filter(None, (row.members, _choose_more_members(row.more_members, search)))
-    if row.modalities and _is_wanted(MODALITIES_IN_STUDY, search):
-        members.append(_write_member(MODALITIES_IN_STUDY, "CS", row.modalities.split("\\")))
-    if not search.strict:
-        members.append(_write_address(f"{web_url}/studies/{row.study_instance_uid}"))
-    counts = ((STUDY_SERIES_COUNT, row.series_count), (STUDY_INSTANCE_COUNT, row.instance_count))
-    members += (_write_number(tag, "IS", count) for tag, count in counts if _is_wanted(tag, search))
-    return f"{{{','.join(members)}}}"
-
-
-def _is_wanted(tag: int, search: Search) -> bool:
-    """For modalities and counts, which the standard requires. Google returns them only if ``includefield`` names them,
-    and so does strict mode."""
-    return not search.strict or tag in search.fields
-
-
-def _write_series(row: FoundSeries, search: Search, web_url: str) -> str:
-    members = [_UTF8, _write_uid(STUDY, row.study_instance_uid), _write_uid(SERIES, row.series_instance_uid)]
-    members += filter(
-        None,
-        (
-            _choose_series_members(row, search),
-            _choose_more_members(row.more_members, search),
-            _choose_study_members(row, search),
-        ),
-    )
-    if not search.strict:
-        address = f"{web_url}/studies/{row.study_instance_uid}/series/{row.series_instance_uid}"
-        members.append(_write_address(address))
-    if _is_wanted(SERIES_INSTANCE_COUNT, search):
-        members.append(_write_number(SERIES_INSTANCE_COUNT, "IS", row.instance_count))
-    return f"{{{','.join(members)}}}"
-
-
-def _choose_series_members(row: FoundSeries, search: Search) -> str:
-    """The members of a series. Google returns SeriesNumber, which the standard requires, only for ``all``."""
-    if not search.strict or search.every or SERIES_NUMBER in search.fields:
-        return row.members
-    return _join_members({tag: element for tag, element in _parse_members(row.members) if tag != "00200011"})
-
-
-def _choose_study_members(row: FoundSeries, search: Search) -> str:
-    """The study's attributes for a series, unless the address names the study (PS3.18 §10.6.3.3).
-
-    Attributes that the series has itself are left out.
-    """
-    named = bool(search.query.path.study)
-    if search.every:
-        wanted, members = None, (row.study_members, row.study_more_members)
-    elif not named and not search.strict:
-        wanted, members = None, (row.study_members, _choose_more_members(row.study_more_members, search))
-    elif search.fields:
-        wanted, members = search.fields, (row.study_members, row.study_more_members)
-    else:
-        return ""
-    taken = row.members + row.more_members
-    found = _parse_members(",".join(filter(None, members)))
-    return _join_members(
-        {
-            tag: element
-            for tag, element in found
-            if (wanted is None or int(tag, 16) in wanted) and f'"{tag}":' not in taken
-        }
-    )
-
-
-def _choose_more_members(members: str, search: Search) -> str:
-    if search.every or not members:
-        return members if search.every else ""
-    if not search.fields:
-        return ""
-    return _join_members({tag: element for tag, element in _parse_members(members) if int(tag, 16) in search.fields})
-
-
-def _parse_members(members: str) -> Iterable[tuple[str, Any]]:
-    return parse_json(f"{{{members}}}").items()  # type: ignore[no-any-return]
-
-
-def _join_members(found: dict[str, Any]) -> str:
-    return json.dumps(found, ensure_ascii=False, separators=(",", ":"))[1:-1]
-
-
 def _write_instances(
     seams: Seams, store: DicomStoreName, rows: Iterable[StoredInstance], search: Search, web_url: str
 ) -> Iterator[str]:
-    """Headers are read only for attributes without a column in the index. An instance whose header cannot be read lacks
+    """Headers are read only for attributes that the index does not have. An instance whose header cannot be read lacks
     these attributes."""
-    wanted = search.fields - _OWN
+    wanted = _list_wanted(search)
+    parents = _Parents(seams, store, search)
     if not search.every and not wanted:
-        for row in rows:
-            yield _write_instance(row, search, web_url, [])
+        for row, above in parents.join(rows, lambda row: row, _PAGE):
+            yield _write_instance(row, search, web_url, above)
         return
     writer = JsonWriter()
-    for found in read_headers(seams, store, rows):
+    for found, above in parents.join(read_headers(seams, store, rows), lambda found: found.row, _HEADERS):
         try:
             if search.every:
                 text = _write_all(found, search, web_url, writer)
             else:
-                text = _write_instance(found.row, search, web_url, _write_fields(found, wanted, web_url))
+                more = _write_fields(found, wanted, web_url)
+                text = _write_instance(found.row, search, web_url, leave_out(above, more), more)
         except StatusError as error:
             log_unread(found.row, error, "result of a search")
-            text = _write_instance(found.row, search, web_url, [])
+            text = _write_instance(found.row, search, web_url, above)
         yield text
 
 
+class _Parents:
+    """Finds what series and studies say about instances, with one query for many of them."""
+
+    def __init__(self, seams: Seams, store: DicomStoreName, search: Search) -> None:
+        self.seams, self.store, self.search = seams, store, search
+        path = search.query.path
+        self._is_needed = not (search.strict or search.every or (path.series and not search.matched))
+
+    def join(self, rows: Iterable[Row], of: Callable[[Row], StoredInstance], size: int) -> Iterator[tuple[Row, str]]:
+        """Each row with the members of its series and its study, "" where they are not asked for; ``size`` rows are in
+        memory."""
+        whole = iter(rows)
+        while chunk := list(islice(whole, size)):
+            members = self._read({of(row).uids[:2] for row in chunk}) if self._is_needed else {}
+            for row in chunk:
+                yield row, members.get(of(row).uids[:2], "")
+
+    def _read(self, series: set[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
+        uids = tuple(sorted({uid for _, uid in series}))
+        match = Match(Level.SERIES, "series_instance_uid", Operator.EQUALS, uids)
+        query = Query(Level.SERIES, ResourcePath(self.search.query.path.study), (match,), limit=_MOST_SERIES)
+        rows = self.seams.index.search.search_series(self.store, query)
+        return {
+            key: write_parents(row, self.search)
+            for row in rows
+            if (key := (row.study_instance_uid, row.series_instance_uid)) in series
+        }
+
+
+def _list_wanted(search: Search) -> frozenset[int]:
+    """The attributes that are read from headers: those of ``includefield``, a private one with its creator, and those
+    of conditions that the index cannot answer."""
+    asked = search.fields | {condition.tags[0] for condition in search.inside}
+    creators = {tag >> 16 << 16 | (tag & 0xFFFF) >> 8 for tag in asked if tag >> 16 & 1 and tag & 0xFFFF > 0xFF}
+    return (asked | creators) - _OWN
+
+
 def _write_all(found: FoundHeader, search: Search, web_url: str, writer: JsonWriter) -> str:
-    members = [_ONLINE] if search.strict else [_ONLINE, _write_address(_make_url(found.row, web_url))]
+    members = [ONLINE] if search.strict else [ONLINE, write_address(_make_url(found.row, web_url))]
     return f"{{{','.join(members)},{write_json(found, writer, web_url)[1:]}"
 
 
@@ -225,37 +201,18 @@ def _write_fields(found: FoundHeader, wanted: frozenset[int], web_url: str) -> l
     return [text for tag, text in texts.items() if text and tag not in _OWN]
 
 
-def _write_instance(row: StoredInstance, search: Search, web_url: str, more: list[str]) -> str:
-    members = [_ONLINE, _write_uid(SOP_CLASS, row.sop_class_uid), _write_uid(SOP_INSTANCE, row.sop_instance_uid)]
-    members += [_write_uid(STUDY, row.study_instance_uid), _write_uid(SERIES, row.series_instance_uid)]
-    members += (
-        _write_number(tag, vr, value) for name, tag, vr in _NUMBERS if (value := getattr(row, name)) is not None
-    )
+def _write_instance(row: StoredInstance, search: Search, web_url: str, above: str, more: Sequence[str] = ()) -> str:
+    members = [ONLINE, write_uid(SOP_CLASS, row.sop_class_uid), write_uid(SOP_INSTANCE, row.sop_instance_uid)]
+    members += [write_uid(STUDY, row.study_instance_uid), write_uid(SERIES, row.series_instance_uid)]
+    members += (write_number(tag, vr, value) for name, tag, vr in _NUMBERS if (value := getattr(row, name)) is not None)
     kept = [text for text in more if not text.startswith((f'"{CHARACTER_SET:08X}"', f'"{INSTANCE_AVAILABILITY:08X}"'))]
     if not search.strict:
-        members.append(_write_address(_make_url(row, web_url)))
+        members.append(write_address(_make_url(row, web_url)))
         if AVAILABLE_TRANSFER_SYNTAX in search.fields:
-            members.append(_write_uid(AVAILABLE_TRANSFER_SYNTAX, row.transfer_syntax_uid))
-    return f"{{{','.join([_UTF8, *members, *kept])}}}"
+            members.append(write_uid(AVAILABLE_TRANSFER_SYNTAX, row.transfer_syntax_uid))
+    return f"{{{','.join([UTF8, *members, *kept, *filter(None, [above])])}}}"
 
 
 def _make_url(row: StoredInstance, web_url: str) -> str:
     study, series, instance = row.uids
     return f"{web_url}/studies/{study}/series/{series}/instances/{instance}"
-
-
-def _write_uid(tag: int, uid: str) -> str:
-    """UIDs contain only digits and periods, so nothing must be escaped."""
-    return f'"{tag:08X}":{{"vr":"UI","Value":["{uid}"]}}'
-
-
-def _write_number(tag: int, vr: str, value: int) -> str:
-    return f'"{tag:08X}":{{"vr":"{vr}","Value":[{value}]}}'
-
-
-def _write_member(tag: int, vr: str, values: list[str]) -> str:
-    return f'"{tag:08X}":{json.dumps({"vr": vr, "Value": values}, ensure_ascii=False, separators=(",", ":"))}'
-
-
-def _write_address(url: str) -> str:
-    return f'"{RETRIEVE_URL:08X}":{{"vr":"UR","Value":{json.dumps([url])}}}'

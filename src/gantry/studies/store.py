@@ -23,6 +23,10 @@ from gantry.studies.replacing import replace_all
 from gantry.studies.uploads import Request, Uploads
 from gantry.studies.work_slots import without_slot
 
+IDENTICAL = "gantry-identical"
+"""Label of a store: with the value ``accept``, storing the same bytes again is a success, as clients expect that send
+again what they are not sure of."""
+
 BATCH_ITEMS, BATCH_BYTES = 256, 256 << 20  # one sync and one commit per batch
 _MOST_HELD = 1 << 20  # bytes: a shorter instance is checked in memory before it is written
 _CLASS = BlobStorageClass.STANDARD.value
@@ -96,21 +100,25 @@ def store(
     incoming: Iterable[Incoming],
     study: str = "",
     replace: bool = False,
+    is_strict: bool = False,
 ) -> Stored:
     """Store all instances that can be stored. ``study``: the UID they must have. ``replace`` existing ones.
 
+    What is stored already, byte for byte, is refused as at Google, unless the store has the label IDENTICAL and the
+    server is not ``is_strict``.
     Raises NotFound for the store, and the error of the server if it can store nothing at all.
     """
-    store_id = seams.index.resources.get_dicom_store(name).id
-    with uploads.request(store_id) as request:
-        return _Request(seams, request, study, replace).run(incoming)
+    resource = seams.index.resources.get_dicom_store(name)
+    accepts = not is_strict and resource.labels.get(IDENTICAL) == "accept"
+    with uploads.request(resource.id) as request:
+        return _Request(seams, request, study, replace, accepts).run(incoming)
 
 
 class _Request:
-    def __init__(self, seams: Seams, request: Request, study: str, replace: bool) -> None:
+    def __init__(self, seams: Seams, request: Request, study: str, replace: bool, accepts_same: bool) -> None:
         self.seams, self.request = seams, request
         self.writer = request.writer(_CLASS)
-        self.study, self.replace = study, replace
+        self.study, self.replace, self.accepts_same = study, replace, accepts_same
         self.batch: list[Read] = []
         self.bytes = 0
         self.unreadable = 0
@@ -220,9 +228,11 @@ class _Request:
         doubles = [item for item in new if item.uids in present]
         if not doubles:
             return stored, []
-        healed, unknown = heal(self.seams, store_id, doubles)
+        healed, same, unknown = heal(self.seams, store_id, doubles)
         stored += [item for item in doubles if item.uids in healed]
-        refused = [item for item in doubles if item.uids not in healed]
+        accepted = same if self.accepts_same else set()
+        self.done.instances += [item._replace(description=None) for item in doubles if item.uids in accepted]
+        refused = [item for item in doubles if item.uids not in healed | accepted]
         return stored, [_make_refused(item, unknown.get(item.uids) or _make_exists_status(item)) for item in refused]
 
     def _settle(self, batch: list[Instance], written: list[Instance], error: BaseException) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from gantry.dicom.part10 import read_header
@@ -43,9 +43,9 @@ def _sweep_lot(seams: Seams, lot: int, store_id: int, stopping: threading.Event)
     seams.index.settle()
     for place in seams.places:
         for keys in _list_batches(seams, f"{place}/{store_id}/stow/{lot}/"):
-            if stopping.is_set() or seams.is_held():  # the copy of the index may name what has no row now
+            if not _sweep(seams, store_id, keys, stopping):
                 return False
-            segments += _sweep(seams, store_id, keys)
+            segments += [key for key in keys if key.endswith(SUFFIX)]
     seams.blobs.require_mounted()
     seams.index.uploads.end_upload(lot, segments)
     return True
@@ -57,16 +57,21 @@ def _list_batches(seams: Seams, prefix: str) -> Iterator[list[str]]:
         yield keys
 
 
-def _sweep(seams: Seams, store_id: int, keys: list[str]) -> list[str]:
-    """Free what has no row; those of the keys that are segments."""
+def _sweep(seams: Seams, store_id: int, keys: list[str], stopping: threading.Event) -> bool:
+    """Free what has no row. False as ``_sweep_lot``, which is asked each time after the rows are read: a copy of the
+    index that is made later has the same ones, and a copy that was begun before may name what has no row now."""
+
+    def may_delete() -> bool:
+        return not (stopping.is_set() or seams.is_held())
+
     segments = [key for key in keys if key.endswith(SUFFIX)]
-    for key in segments:
-        _free_rest(seams, store_id, key)
-    _delete_objects(seams, store_id, [key for key in keys if not key.endswith(SUFFIX)])
-    return segments
+    objects = [key for key in keys if not key.endswith(SUFFIX)]
+    return all(_free_rest(seams, store_id, key, may_delete) for key in segments) and _delete_objects(
+        seams, store_id, objects, may_delete
+    )
 
 
-def _free_rest(seams: Seams, store_id: int, segment: str) -> None:
+def _free_rest(seams: Seams, store_id: int, segment: str, may_delete: Callable[[], bool]) -> bool:
     """Rows are written after the table of contents that names their instances, so none is missing from the tables,
     unless one is damaged: then the index has counted more."""
     live: list[str] = []
@@ -74,22 +79,29 @@ def _free_rest(seams: Seams, store_id: int, segment: str) -> None:
     while chunk := list(islice(entries, _CHUNK)):
         stored = seams.index.instances.find_stored(store_id, [entry.uids for entry in chunk])
         live += [entry.key for entry in chunk if _is_at(stored.get(entry.uids), entry.key)]
-    seams.blobs.free_rest(segment, seams.index.segments.list_named(segment, live))
+    named = seams.index.segments.list_named(segment, live)
+    if not may_delete():
+        return False
+    seams.blobs.free_rest(segment, named)
+    return True
 
 
 def _is_at(stored: StoredInstance | None, key: str) -> bool:
     return stored is not None and stored.blob_key == key
 
 
-def _delete_objects(seams: Seams, store_id: int, keys: list[str]) -> None:
+def _delete_objects(seams: Seams, store_id: int, keys: list[str], may_delete: Callable[[], bool]) -> bool:
     """Objects of their own that no row names. Those that cannot be read are looked for in all rows of the index."""
     uids = {key: _read_uids(seams, key) for key in keys}
     known = [each for each in uids.values() if each is not None]
     named = {item.blob_key for item in seams.index.instances.find_stored(store_id, known).values()}
     if unread := [key for key in keys if uids[key] is None]:
         named |= seams.index.uploads.find_named(unread)
+    if not may_delete():
+        return False
     for error in seams.blobs.delete_all([key for key in keys if key not in named]).values():
         raise error
+    return True
 
 
 def _read_uids(seams: Seams, key: str) -> Uids | None:

@@ -60,18 +60,21 @@ class Request:
         try:
             self.seams.index.settle()
             stored = self.seams.index.instances.find_stored(self.store_id, [item.uids for item in written])
-        except Exception as error:
-            said = error.message if isinstance(error, StatusError) else "an unexpected error"
-            trace = None if isinstance(error, StatusError) else error
-            what = "lot %d: which of %d blobs have rows is not known; they stay: %s"
-            logger.warning(what, self._lot.id, len(written), said, exc_info=trace)
-            self._lot.unsettled = True
-            return set()
+        except StatusError as error:
+            return self._leave_all(len(written), error.message)
+        except Exception:
+            logger.exception("lot %d: an unexpected error in the index", self._lot.id)
+            return self._leave_all(len(written), "an unexpected error")
         kept = {item.blob_key for item in stored.values()} & {item.blob_key for item in written}
         for item in written:
             if item.blob_key not in kept:
                 self.discard(item.blob_key)
         return kept
+
+    def _leave_all(self, count: int, why: str) -> set[str]:
+        logger.warning("lot %d: which of %d blobs have rows is not known; they stay: %s", self._lot.id, count, why)
+        self._lot.unsettled = True
+        return set()
 
     def discard(self, key: str) -> None:
         """Delete a blob that no row names; where that fails, the next start does it."""

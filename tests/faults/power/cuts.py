@@ -43,6 +43,11 @@ class Result:
     wrong: list[str] = field(default_factory=list)
     mapped: set[str] = field(default_factory=set)
 
+    def add(self, other: Result) -> None:
+        self.disks |= other.disks
+        self.wrong += other.wrong
+        self.mapped |= other.mapped
+
 
 def list_cuts(journal: Path, disks: Disks, promises: Promises) -> Iterator[int]:
     """The number of each record that makes another disk: ``disks`` and ``promises`` are as just before it, so that
@@ -129,14 +134,20 @@ def cut(recording: Recording, every: int = 1, variants: int = 1, parts: int = 2)
         for part in range(parts)
     ]
     whole = Result()
-    for process in running:
-        out, _ = process.communicate()
-        assert process.returncode == 0, f"exit code {process.returncode}: {out[-4000:]}"
-        found = json.loads(out.splitlines()[-1])
-        whole.disks |= set(found["disks"])
-        whole.wrong += found["wrong"]
-        whole.mapped |= set(found["mapped"])
+    try:
+        for process in running:
+            whole.add(_read_result(process))
+    finally:
+        for process in running:
+            process.kill()
     return whole
+
+
+def _read_result(process: subprocess.Popen[str]) -> Result:
+    out, _ = process.communicate()
+    assert process.returncode == 0, f"exit code {process.returncode}: {out[-4000:]}"
+    found = json.loads(out.splitlines()[-1])
+    return Result(set(found["disks"]), found["wrong"], set(found["mapped"]))
 
 
 def main() -> None:

@@ -29,6 +29,13 @@ def is_in(state: State, data: bytes | None) -> bool:
     return state[1:].encode() in data if state.startswith("~") else state == state_of(data)
 
 
+def _describe(data: bytes | None) -> str:
+    """What stands in the place of bytes that cannot be read is a message."""
+    if data is None:
+        return "not there"
+    return state_of(data) if b"DICM" in data[:132] else repr(data[:100])
+
+
 @dataclass
 class Store:
     """``instances``: ``study/series/instance`` → states, one of which it has. Others are not there."""
@@ -46,7 +53,7 @@ class Store:
         for path, states in self.instances.items():
             data = found.get(path)
             if not any(is_in(state, data) for state in states):
-                wrong.append(f"{path} is {None if data is None else state_of(data)}, not one of {states}")
+                wrong.append(f"{path} is {_describe(data)}, not one of {states}")
         return wrong
 
 

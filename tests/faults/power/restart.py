@@ -32,7 +32,7 @@ MARK = re.compile(rb"MARK-[0-9a-f]{16}")
 """Each instance has one of its own, so that bytes of deleted ones are found wherever they lie."""
 
 MOST_SECONDS = 60.0  # where something is tried again and again
-ROUNDS = 4  # of sweeps: what one of them gives up the next one removes
+ROUNDS = 4  # of sweeps at most: what one of them gives up the next one removes
 
 
 class Here(Workers):
@@ -115,6 +115,8 @@ class Restart:
                 run_operation(seams, operation, "heir", stopping, Totals())
             for chore in chores:
                 chore.function()
+            if not (seams.index.garbage.list_blobs() or seams.index.garbage.list_deleted_stores()):
+                break
         limit.cancel()
 
     def _compare(self, seams: Seams, promises: Promises) -> Iterator[str]:

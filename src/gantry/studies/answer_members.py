@@ -1,0 +1,163 @@
+"""Members of the DICOM JSON objects that searches answer with, from the index: studies, series, and what instances have
+from both (PS3.18 Tables 10.6.3-3 to -5)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gantry.dicom.tags import (
+    CHARACTER_SET,
+    INSTANCE_AVAILABILITY,
+    MODALITIES_IN_STUDY,
+    RETRIEVE_URL,
+    SERIES,
+    SERIES_INSTANCE_COUNT,
+    SERIES_NUMBER,
+    STUDY,
+    STUDY_INSTANCE_COUNT,
+    STUDY_SERIES_COUNT,
+)
+from gantry.json_text import parse_json
+from gantry.queries import FoundSeries, FoundStudy
+from gantry.studies.search import Search
+
+UTF8 = f'"{CHARACTER_SET:08X}":{{"vr":"CS","Value":["ISO_IR 192"]}}'
+ONLINE = f'"{INSTANCE_AVAILABILITY:08X}":{{"vr":"CS","Value":["ONLINE"]}}'
+
+
+def write_study(row: FoundStudy, search: Search, web_url: str) -> str:
+    members = [UTF8, ONLINE, write_uid(STUDY, row.study_instance_uid)]
+    members += filter(None, (row.members, _choose_more_members(row.more_members, search)))
+    if row.modalities and _is_wanted(MODALITIES_IN_STUDY, search):
+        members.append(_write_member(MODALITIES_IN_STUDY, "CS", row.modalities.split("\\")))
+    if not search.strict:
+        members.append(write_address(f"{web_url}/studies/{row.study_instance_uid}"))
+    counts = ((STUDY_SERIES_COUNT, row.series_count), (STUDY_INSTANCE_COUNT, row.instance_count))
+    members += (write_number(tag, "IS", count) for tag, count in counts if _is_wanted(tag, search))
+    return f"{{{','.join(members)}}}"
+
+
+def _is_wanted(tag: int, search: Search) -> bool:
+    """For modalities and counts, which the standard requires. Google returns them only if ``includefield`` names them,
+    and so does strict mode."""
+    return not search.strict or tag in search.fields
+
+
+def write_series(row: FoundSeries, search: Search, web_url: str) -> str:
+    members = [UTF8, write_uid(STUDY, row.study_instance_uid), write_uid(SERIES, row.series_instance_uid)]
+    members += filter(
+        None,
+        (
+            _choose_series_members(row, search),
+            _choose_more_members(row.more_members, search),
+            _choose_study_members(row, search),
+            _count_study(row, search),
+        ),
+    )
+    if not search.strict:
+        address = f"{web_url}/studies/{row.study_instance_uid}/series/{row.series_instance_uid}"
+        members.append(write_address(address))
+    if _is_wanted(SERIES_INSTANCE_COUNT, search):
+        members.append(write_number(SERIES_INSTANCE_COUNT, "IS", row.instance_count))
+    return f"{{{','.join(members)}}}"
+
+
+def _count_study(row: FoundSeries, search: Search) -> str:
+    """Modalities and counts of the study, where its attributes are in the answer (PS3.18 Table 10.6.3-4)."""
+    of_study, is_whole = row.study, not search.query.path.study and not search.strict
+    asked = search.fields | search.matched
+    members = []
+    if of_study.modalities and (is_whole or MODALITIES_IN_STUDY in asked):
+        members.append(_write_member(MODALITIES_IN_STUDY, "CS", of_study.modalities.split("\\")))
+    counts = ((STUDY_SERIES_COUNT, of_study.series_count), (STUDY_INSTANCE_COUNT, of_study.instance_count))
+    members += (write_number(tag, "IS", count) for tag, count in counts if is_whole or tag in asked)
+    return ",".join(members)
+
+
+def _choose_series_members(row: FoundSeries, search: Search) -> str:
+    """The members of a series. Google returns SeriesNumber, which the standard requires, only for ``all``."""
+    if not search.strict or search.every or SERIES_NUMBER in search.fields:
+        return row.members
+    return _join_members({tag: element for tag, element in _parse_members(row.members) if tag != "00200011"})
+
+
+def _choose_study_members(row: FoundSeries, search: Search) -> str:
+    """The study's attributes for a series, unless the address names the study (PS3.18 §10.6.3.3).
+
+    Attributes that the series has itself are left out.
+    """
+    named, of_study = bool(search.query.path.study), row.study
+    if search.every:
+        wanted, members = None, (of_study.members, of_study.more_members)
+    elif not named and not search.strict:
+        wanted, members = None, (of_study.members, _choose_more_members(of_study.more_members, search))
+    elif search.fields | search.matched:
+        wanted, members = search.fields | search.matched, (of_study.members, of_study.more_members)
+    else:
+        return ""
+    taken = row.members + row.more_members
+    found = _parse_members(",".join(filter(None, members)))
+    return _join_members(
+        {
+            tag: element
+            for tag, element in found
+            if (wanted is None or int(tag, 16) in wanted) and f'"{tag}":' not in taken
+        }
+    )
+
+
+def _choose_more_members(members: str, search: Search) -> str:
+    if search.every or not members:
+        return members if search.every else ""
+    asked = search.fields | search.matched
+    if not asked:
+        return ""
+    return _join_members({tag: element for tag, element in _parse_members(members) if int(tag, 16) in asked})
+
+
+def _parse_members(members: str) -> Iterable[tuple[str, Any]]:
+    return parse_json(f"{{{members}}}").items()  # type: ignore[no-any-return]
+
+
+def _join_members(found: dict[str, Any]) -> str:
+    return json.dumps(found, ensure_ascii=False, separators=(",", ":"))[1:-1]
+
+
+def write_uid(tag: int, uid: str) -> str:
+    """UIDs contain only digits and periods, so nothing must be escaped."""
+    return f'"{tag:08X}":{{"vr":"UI","Value":["{uid}"]}}'
+
+
+def write_number(tag: int, vr: str, value: int) -> str:
+    return f'"{tag:08X}":{{"vr":"{vr}","Value":[{value}]}}'
+
+
+def _write_member(tag: int, vr: str, values: list[str]) -> str:
+    return f'"{tag:08X}":{json.dumps({"vr": vr, "Value": values}, ensure_ascii=False, separators=(",", ":"))}'
+
+
+def write_address(url: str) -> str:
+    return f'"{RETRIEVE_URL:08X}":{{"vr":"UR","Value":{json.dumps([url])}}}'
+
+
+def write_parents(row: FoundSeries, search: Search) -> str:
+    """What the series and the study say about their instances: all of a level that the address does not name, and what
+    conditions name."""
+    path = search.query.path
+    of_series = [row.members, _choose_more_members(row.more_members, search)] if not path.series else []
+    if path.series and search.matched:
+        of_series = [_choose_more_members(",".join(filter(None, (row.members, row.more_members))), search)]
+    members = [*of_series, _choose_study_members(row, search), _count_study(row, search)]
+    if not path.series:
+        members.append(write_number(SERIES_INSTANCE_COUNT, "IS", row.instance_count))
+    return ",".join(filter(None, members))
+
+
+def leave_out(members: str, others: Sequence[str]) -> str:
+    """``members`` without those that ``others`` have."""
+    if not members or not others:
+        return members
+    taken = {text[1:9] for text in others}
+    return _join_members({tag: element for tag, element in _parse_members(members) if tag not in taken})

@@ -24,7 +24,8 @@ def copy(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "run", tmp_path / "run")
     (tmp_path / "pyproject.toml").touch()
     (tmp_path / "requirements").mkdir()
-    (tmp_path / "requirements" / "dev.txt").touch()
+    for name in ("dev.txt", "mutate.txt"):
+        (tmp_path / "requirements" / name).touch()
     (tmp_path / "path").mkdir()
     python = tmp_path / "path" / "python3.11"
     python.write_text(_PYTHON)
@@ -58,7 +59,7 @@ def test_run_installs_once_and_again_after_a_change(copy: Path) -> None:
 def test_run_knows_the_tasks(copy: Path) -> None:
     calls(copy)
     assert calls(copy, "test", "-k", "a b") == ["pytest -p no:randomly -n 2 -m not slow -k a b"]
-    assert calls(copy, "test-slow") == ["pytest -p no:randomly -m slow"]
+    assert calls(copy, "test-slow") == ["pytest -p no:randomly -n 2 -m slow"]
     assert calls(copy, "test-random", "tests/api") == ["pytest -n 2 -m not slow --randomly-seed=1 tests/api"]
     audit = f"pip-audit --require-hashes --disable-pip --requirement {copy}/requirements/dev.txt"
     assert calls(copy, "audit") == [audit]
@@ -75,3 +76,18 @@ def test_run_knows_the_tasks(copy: Path) -> None:
     assert calls(copy, "check") == [*lint, audit, "pytest -p no:randomly -n 2 -m not slow"]
     assert calls(copy, "bench", "import_rate") == ["python -m benchmarks import_rate"]
     assert calls(copy, "serve", "--port", "1") == ["gantry serve --port 1"]
+
+
+def test_mutants_are_made_by_an_environment_of_their_own(copy: Path) -> None:
+    """Made at the first run, and again where the lock is newer."""
+    calls(copy)
+    install = "python -m pip install --quiet --disable-pip-version-check --require-hashes"
+    first = calls(copy, "mutate", "ingest", "--count", "5")
+    assert first == [
+        f"python -m venv {copy}/.venv-mutate",
+        f"{install} --requirement requirements/mutate.txt",
+        "python -m mutation ingest --count 5",
+    ]
+    assert calls(copy, "mutate", "uris") == ["python -m mutation uris"]
+    os.utime(copy / "requirements" / "mutate.txt", (4e9, 4e9))
+    assert calls(copy, "mutate", "uris") == [*first[1:2], "python -m mutation uris"]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from gantry.errors import Code, FailedPrecondition, Internal, Interrupted
 from gantry.index.database import Database
@@ -128,3 +129,8 @@ def test_a_connection_that_has_read_damage_is_not_used_again(tmp_path: Path) -> 
         raise refused(sqlite3.SQLITE_BUSY)
     with database.read() as connection:
         assert connection.connection.driver_connection is used[2], "it is new for damage alone"
+
+
+def test_an_index_that_has_no_free_connection_is_busy() -> None:
+    error = translate(PoolTimeout("QueuePool limit of size 5 overflow 10 reached"))
+    assert isinstance(error, Interrupted) and error.message == "the index is too busy right now"

@@ -8,7 +8,7 @@ from typing import Any
 import google_crc32c
 import pytest
 
-from gantry.errors import Code, DataLoss, NotFound, Status
+from gantry.errors import Code, DataLoss, NotFound, Status, Unreadable
 from gantry.header_packs import unpack
 from gantry.ingest import Pair, compare_bytes, describe_headers, ingest_batch
 from gantry.resources import Instance, ObjectMeta
@@ -127,13 +127,17 @@ def test_headers_are_described_from_packs_and_from_blobs(blobs: LocalBlobs, tmp_
     assert (of_pack.study, of_pack.series) == (outcome.description.study, outcome.description.series)
 
 
-def test_stored_bytes_that_cannot_be_read_now_are_kept_before_new_ones_of_another_size(blobs: LocalBlobs) -> None:
-    """They may be readable later; the new ones are others for sure. Where some are missing, they are lost."""
+def test_stored_bytes_that_cannot_be_read_now_give_way_to_the_original_alone(blobs: LocalBlobs) -> None:
+    """They may be readable later. What has another size is another instance for sure."""
     failing = Failing(blobs.root.decode())
-    stored, new = write(blobs, DATA), write(blobs, DATA + bytes(8))
-    failing.failing, failing.error = stored, DataLoss("the disk cannot read them")
-    assert compare(failing, new, stored) is False
-    (verdict,) = compare_bytes([Pair(new, stored, len(DATA) - 1, UIDS)], blobs=blobs)
+    stored, same = write(blobs, DATA), write(blobs, DATA)
+    longer, other = write(blobs, DATA + bytes(8)), write(blobs, DATA[:-1] + b"\1")
+    failing.failing, failing.error = stored, Unreadable("the disk cannot read them")
+    assert compare(failing, longer, stored) is False
+    for new, code in ((same, Code.DATA_LOSS), (other, Code.UNAVAILABLE)):
+        verdict = compare(failing, new, stored)
+        assert isinstance(verdict, Status) and verdict.code is code and "the disk cannot read them" in verdict.message
+    (verdict,) = compare_bytes([Pair(longer, stored, len(DATA) - 1, UIDS)], blobs=blobs)
     assert isinstance(verdict, Status) and verdict.code is Code.DATA_LOSS
 
 

@@ -11,7 +11,7 @@ import pytest
 from gantry.errors import FailedPrecondition, NotFound, Unavailable
 from gantry.seams import BlobStore
 from gantry.storage.local import LocalBlobStore
-from gantry.storage.place_marks import keep_places
+from gantry.storage.place_marks import find_wrong_marks, keep_places
 from gantry.storage.places import PlacedBlobStore
 from tests.seams.blob_store_suite import fill, keys, read
 
@@ -245,3 +245,24 @@ def test_a_directory_that_cannot_be_made_is_named(data: Path, tmp_path: Path) ->
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(FailedPrecondition, match="file/below"):
         keep_places(data, {"ARCHIVE": str(tmp_path / "file" / "below")})
+
+
+def test_each_mark_that_is_wrong_is_reported(data: Path, cheap: Path, tmp_path: Path) -> None:
+    """Also one that cannot be read; the others are looked at, too."""
+    places = {name: str(tmp_path / name) for name in ("COLDLINE", "NEARLINE")} | {"ARCHIVE": str(cheap)}
+    keep_places(data, places)
+    assert list(find_wrong_marks(data)) == []
+    (tmp_path / "COLDLINE" / "COLDLINE.gantry").unlink()
+    (tmp_path / "NEARLINE" / "NEARLINE.gantry").write_text("0" * 32)
+    (cheap / "ARCHIVE.gantry").unlink()
+    (cheap / "ARCHIVE.gantry").mkdir()
+    found = sorted(find_wrong_marks(data))
+    assert len(found) == 3
+    assert found[0].startswith(f"{tmp_path}/COLDLINE has no mark that it holds the COLDLINE blobs")
+    assert found[1] == f"{tmp_path}/NEARLINE holds the NEARLINE blobs of another server"
+    assert found[2].startswith(f"{cheap} cannot be read")
+    (data / "blobs" / "main.gantry").unlink()
+    assert len(list(find_wrong_marks(data))) == 4
+    (data / "places.json").write_text("{")
+    (line,) = find_wrong_marks(data)
+    assert f"{data}/places.json is damaged" in line

@@ -72,13 +72,32 @@ def test_a_cut_at_any_step_of_operations(directory: Path, layout: str) -> None:
     require_all_kept(cut(recording), 150)
 
 
+def list_segments(data: Path) -> set[int]:
+    """The numbers of those in which there are bytes of instances."""
+    with closing(sqlite3.connect(data / "index.sqlite")) as index:
+        return {number for (number,) in index.execute("SELECT segment_id FROM instance")}
+
+
+@pytest.mark.slow
+def test_a_cut_at_any_step_of_a_start_that_moves_what_is_left_of_segments(directory: Path) -> None:
+    recording = Recording(directory)
+    data = recording.home / "data"
+    with recording.run() as client:
+        fill_segment(client, 20)
+        before = list_segments(data)
+        client.server.restart()
+        client.server.wait_until(lambda: not before & list_segments(data))
+        client.server.wait_until(partial(is_all_done, data))
+    require_all_kept(cut(recording), 60)
+
+
 @pytest.mark.slow
 def test_a_cut_at_any_step_of_a_start_after_a_kill(directory: Path) -> None:
-    """Sweeps, and what is left of a segment is moved to another one."""
+    """Sweeps of what uploads and deletions have left."""
     recording = Recording(directory)
     with recording.run() as client:
         for _ in range(2):
-            store = fill_segment(client, 20)
+            store = fill_segment(client, 10)
             other = client.create_store("other")
             store_each(client, other, "1.2.3", range(3))
             kill(client)

@@ -39,7 +39,7 @@ CALLERS, STEPS, STARTS = 4, 150, 3
 
 
 class Mixed:
-    """One seed. ``steps`` are those of each caller; ``starts`` is how often the server starts again meanwhile, at most."""
+    """One seed. ``steps`` are those of each caller; ``starts`` is how often, at most, the server starts again."""
 
     def __init__(self, directory: Path, seed: int, steps: int = STEPS, starts: int = STARTS) -> None:
         self.directory, self.seed, self.steps, self.starts = directory, seed, steps, starts

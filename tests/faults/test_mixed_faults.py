@@ -14,7 +14,7 @@ from tests.faults.mixed.scene import run_seed
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_short_seed(tmp_path: Path, seed: int) -> None:
-    run_seed(tmp_path / "seed", seed, steps=40)
+    run_seed(tmp_path / "seed", seed, steps=40, starts=1)
 
 
 @pytest.mark.slow

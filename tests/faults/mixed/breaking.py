@@ -128,6 +128,11 @@ class Breaker:
         trouble = self.troubles.begin(place, what, kind.calls)
         rule = self.faults.begin(*kind.calls, path=PATHS[place], error=error, after=after, times=times, mode=mode)
         self._rules.append((time.monotonic() + seconds, rule, trouble))
+        if place == "index" and "fsync" in kind.calls and self.starts_left and self.chance.random() < 0.3:
+            # A commit whose sync fails may be there after a crash: only before another one is written over it.
+            time.sleep(self.chance.uniform(0.02, 0.3))
+            self.starts_left -= 1
+            self.start_again(killed=True)
 
     def _end_rules(self, now: float = float("inf")) -> None:
         for entry in [entry for entry in self._rules if self._is_over(entry, now)]:

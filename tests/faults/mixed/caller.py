@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from tests.faults.mixed.contents import Uids
-from tests.faults.mixed.journal import Contradiction, Journal, require
+from tests.faults.mixed.journal import Journal, require
 from tests.faults.mixed.started import Started
 from tests.faults.mixed.states import State
 from tests.faults.mixed.troubles import Troubles
@@ -41,9 +41,8 @@ class Answer(NamedTuple):
     def is_unknown(self) -> bool:
         return self.status == 0 or self.status >= 500
 
-    def json(self) -> Json:
-        found: Json = json.loads(self.data)
-        return found
+    def json(self) -> Any:
+        return json.loads(self.data)
 
     @property
     def text(self) -> str:
@@ -169,9 +168,6 @@ class Caller:
     def next_version(self) -> int:
         self.versions += 1
         return self.versions
-
-    def fail(self, what: str) -> None:
-        raise Contradiction(what)
 
 
 def _short(answer: Answer) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 from io import BytesIO
+from pathlib import Path
 from typing import NamedTuple
 
 import pydicom
@@ -37,6 +38,12 @@ class Content(NamedTuple):
 def make_bytes(uids: Uids, content: Content) -> bytes:
     """The bytes of an instance that was never patched."""
     return _make(uids, content.version, content.size)
+
+
+def find_uids(path: Path, directory: Path) -> Uids:
+    """Of a file that an export has written to a directory."""
+    study, series, name = path.relative_to(directory).parts
+    return study, series, name.removesuffix(".dcm")
 
 
 @lru_cache(maxsize=2000)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Hashable
-from pathlib import Path
 
 from gantry.resources import path_of
 from tests.faults.mixed.caller import Caller
-from tests.faults.mixed.contents import Content, Uids, read_content
+from tests.faults.mixed.contents import Content, Uids, find_uids, read_content
 from tests.faults.mixed.journal import require
 from tests.faults.mixed.started import Started
 from tests.faults.mixed.states import Outcome, State
@@ -184,7 +183,7 @@ class _Report:
     def _judge_export(self) -> None:
         self._check_names()
         directory = self.caller.server.buckets / self.caller.out / self.started.prefix
-        files = {_uids_of(path, directory): path for path in directory.rglob("*") if path.is_file()}
+        files = {find_uids(path, directory): path for path in directory.rglob("*") if path.is_file()}
         strange = sorted(str(path) for uids, path in files.items() if uids not in self.started.states)
         require(not strange, f"{self}: files that nobody has stored: {strange[:3]}")
         for uids, state in self.started.states.items():
@@ -248,8 +247,3 @@ def _word(outcome: Outcome | None) -> str:
 
 def _end(what: str, state: State, token: Hashable, words: set[str]) -> None:
     state.end(what, token, lambda outcome: _word(outcome) in words)
-
-
-def _uids_of(path: Path, directory: Path) -> Uids:
-    study, series, name = path.relative_to(directory).parts
-    return study, series, name.removesuffix(".dcm")

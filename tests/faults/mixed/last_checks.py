@@ -12,7 +12,7 @@ from gantry.storage.extents import object_of
 from tests.faults.failing import Faults
 from tests.faults.kill import stored_keys
 from tests.faults.mixed.caller import Caller, Store
-from tests.faults.mixed.contents import Content, Uids, read_content
+from tests.faults.mixed.contents import Content, Uids, find_uids, read_content
 from tests.faults.mixed.ending import look_after
 from tests.faults.mixed.journal import Journal, require
 from tests.faults.mixed.verbs import retrieve_one
@@ -99,7 +99,7 @@ def _check_search(caller: Caller, place: Store, known: dict[Uids, Content]) -> N
         if page.status == 204:
             break
         tags = ("0020000D", "0020000E", "00080018")
-        found += [tuple(item[tag]["Value"][0] for tag in tags) for item in page.json()]  # type: ignore[misc]
+        found += [tuple(item[tag]["Value"][0] for tag in tags) for item in page.json()]
     require(sorted(found) == sorted(known), f"{place.name}: a search differs: {set(found) ^ set(known)}")
     metrics = caller.send("GET", f"v1/{place.name}:getDICOMStoreMetrics").json()
     for field, count in (
@@ -115,23 +115,14 @@ def _check_export(server: GantryServer, place: Store, known: dict[Uids, Content]
     out.mkdir()
     done = server.wait(server.export(place.name, f"gs://{bucket}"))
     require("error" not in done and counts(done) == (len(known), 0), f"an export of all {len(known)}: {done}")
-    written = {_uids_of(path, out): path for path in out.rglob("*") if path.is_file()}
+    written = {find_uids(path, out): path for path in out.rglob("*") if path.is_file()}
     require(written.keys() == known.keys(), f"an export of all differs: {written.keys() ^ known.keys()}")
     for uids, path in written.items():
         found = read_content(uids, path.read_bytes())
         require(found.is_same(known[uids]), f"{uids} is exported as {found} and not as {known[uids]}")
 
 
-def _uids_of(path: Path, directory: Path) -> Uids:
-    study, series, name = path.relative_to(directory).parts
-    return study, series, name.removesuffix(".dcm")
-
-
 # What is left --------------------------------------------------------------------------------------------------------
-
-
-def _places(server: GantryServer) -> dict[str, Path]:
-    return {"main": server.data / "blobs" / "main", "COLDLINE": server.data.parent / "cold"}
 
 
 def _check_disk(server: GantryServer) -> None:
@@ -170,7 +161,7 @@ def _count_rows(data: Path, tables: Iterable[str] = _LEFT) -> dict[str, int]:
 
 
 def _check_buckets(server: GantryServer, callers: Sequence[Caller]) -> None:
-    """Exports leave no temporary files, and imports leave their objects alone."""
+    """Exports leave no temporary files."""
     for caller in callers:
         out = server.buckets / caller.out
         strange = [str(path) for path in out.rglob("*") if path.is_file() and path.suffix != ".dcm"]

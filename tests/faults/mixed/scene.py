@@ -35,14 +35,14 @@ VERBS: tuple[tuple[int, Callable[[Caller], None]], ...] = (
 )
 """How often each is chosen, among all."""
 
-CALLERS, STARTS = 4, 2
+CALLERS, STEPS, STARTS = 4, 150, 3
 
 
 class Mixed:
-    """One seed. ``steps`` are those of each caller."""
+    """One seed. ``steps`` are those of each caller; ``starts`` is how often, at most, the server starts again."""
 
-    def __init__(self, directory: Path, seed: int, steps: int = 150) -> None:
-        self.directory, self.seed, self.steps = directory, seed, steps
+    def __init__(self, directory: Path, seed: int, steps: int = STEPS, starts: int = STARTS) -> None:
+        self.directory, self.seed, self.steps, self.starts = directory, seed, steps, starts
         self.journal, self.troubles = Journal(), Troubles()
         self.chance = random.Random(f"{seed} scene")
         self.summary = ""
@@ -86,7 +86,7 @@ class Mixed:
                 starting.make_store(caller, store)
 
     def _work(self, faults: Faults) -> None:
-        breaker = Breaker(self.server, faults, self.troubles, self.journal, f"{self.seed} breaker", STARTS)
+        breaker = Breaker(self.server, faults, self.troubles, self.journal, f"{self.seed} breaker", self.starts)
         breaker.start()
         errors: list[Exception] = []
         threads = [threading.Thread(target=self._call, args=(caller, errors)) for caller in self.callers]
@@ -120,10 +120,10 @@ class Mixed:
             errors.append(error)
 
 
-def run_seed(directory: Path, seed: int, steps: int = 150) -> str:
+def run_seed(directory: Path, seed: int, steps: int = STEPS, starts: int = STARTS) -> str:
     """What was met, for people. Raises Contradiction. What it has made is removed where all went well."""
     directory.mkdir(parents=True)
-    mixed = Mixed(directory, seed, steps)
+    mixed = Mixed(directory, seed, steps, starts)
     mixed.run()
     shutil.rmtree(directory)
     return mixed.summary

@@ -108,4 +108,4 @@ def test_no_json(web: Web) -> None:
 
 def test_not_in_v1(gantry: Gantry) -> None:
     response = Web(gantry).store(instance(A), method="PUT")
-    refused(response, "NOT_FOUND", "no such method")
+    refused(response, "UNIMPLEMENTED", "no such method", http=405)

@@ -125,7 +125,7 @@ def test_an_empty_patch_changes_nothing(web: Web) -> None:
 def test_what_is_not_there(web: Web) -> None:
     refused(patch(web, uids=(*A[:2], "9")), "NOT_FOUND", "does not exist")
     path = f"v1/{web.gantry.store}/dicomWeb/{uid_path(*A)}/metadata"
-    refused(web.gantry.request("PATCH", path, json=[]), "NOT_FOUND", "no such method")
+    refused(web.gantry.request("PATCH", path, json=[]), "UNIMPLEMENTED", "no such method", http=405)
 
 
 @pytest.mark.parametrize("levels", [MAX_DEPTH, MAX_DEPTH + 1, 400])

@@ -16,15 +16,19 @@ HTTP_STATUS = {
 }
 
 
-def refused(response: httpx.Response, status: str, *words: str) -> Json:
-    """Check an error answer (§1.19): HTTP status, body shape, content type, words in the message. Its ``error``."""
-    assert response.status_code == HTTP_STATUS[status], f"{response.status_code} {response.text[:2000]}"
+def refused(response: httpx.Response, status: str, *words: str, http: int = 0) -> Json:
+    """Check an error answer (§1.19): HTTP status, body shape, content type, words in the message. Its ``error``.
+
+    ``http``: the HTTP status where it is not the usual one of ``status``.
+    """
+    http = http or HTTP_STATUS[status]
+    assert response.status_code == http, f"{response.status_code} {response.text[:2000]}"
     assert response.headers["content-type"] == "application/json; charset=UTF-8"
     body = response.json()
     assert body.keys() == {"error"}
     error = body["error"]
     assert error.keys() - {"details"} == {"code", "message", "status"}
-    assert (error["code"], error["status"]) == (HTTP_STATUS[status], status)
+    assert (error["code"], error["status"]) == (http, status)
     for word in words:
         assert word in error["message"], error["message"]
     return error

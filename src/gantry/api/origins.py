@@ -36,7 +36,8 @@ class Origins:
             return self._public_url
         if base := self._bases.get(host):
             return base
-        if _is_loopback(self._own_host) and _is_loopback(_host(f"//{host}")):
+        # Without a port it is the habit of a client that leaves the port out: dicomweb-client of PyPI.
+        if _is_loopback(self._own_host) and _is_loopback(_host(f"//{host}")) and host.rpartition(":")[2].isdigit():
             return f"{urlsplit(self._public_url).scheme}://{host}"
         return self._public_url
 

@@ -112,8 +112,6 @@ BAD_WINDOWS = (
         *(("viewport", text) for text in BAD_VIEWPORTS),
         *(("window", text) for text in BAD_WINDOWS),
         *(("quality", text) for text in ("", "0", "101", "x", "1.5")),
-        ("annotation", "patient"),
-        ("foo", "1"),
     ],
 )
 def test_bad_parameters_are_refused_by_name(web: Web, name: str, asked: str) -> None:

@@ -103,7 +103,7 @@ def test_no_json(web: Web) -> None:
     content_type, body = multipart([b"[]"], JSON)
     headers = {"content-type": content_type}
     response = web.gantry.request("PUT", f"{web.root}/studies", content=body, headers=headers)
-    refused(response, "INVALID_ARGUMENT", JSON)
+    refused(response, "INVALID_ARGUMENT", JSON, http=415)
 
 
 def test_not_in_v1(gantry: Gantry) -> None:

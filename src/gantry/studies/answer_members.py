@@ -67,7 +67,7 @@ def write_series(row: FoundSeries, search: Search, web_url: str) -> str:
 def _count_study(row: FoundSeries, search: Search) -> str:
     """Modalities and counts of the study, where its attributes are in the answer (PS3.18 Table 10.6.3-4)."""
     of_study, is_whole = row.study, not search.query.path.study and not search.strict
-    asked = search.fields | search.matched
+    asked = frozenset() if search.strict else search.fields | search.matched
     members = []
     if of_study.modalities and (is_whole or MODALITIES_IN_STUDY in asked):
         members.append(_write_member(MODALITIES_IN_STUDY, "CS", of_study.modalities.split("\\")))

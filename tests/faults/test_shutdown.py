@@ -19,12 +19,13 @@ from tests.pixels.instances import SOP_INSTANCE, image
 from tests.support.dicom import make_instance
 from tests.support.server import GantryServer, counts
 
+pytestmark = pytest.mark.slow
+
 STOP_SECONDS = 20
 
 SLOW = """
 import os, sys, time
 
-pytestmark = pytest.mark.slow
 
 def slow(call):
     def hang(*arguments):

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from gantry.errors import Aborted, NotFound
+from gantry.errors import Aborted, Code, NotFound
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
 from gantry.resources import Batch, Change, DicomStore, Instance, Operation, StudyAttributes
@@ -79,3 +79,15 @@ def test_a_store_that_is_gone_takes_none(index: SqlIndex, store: DicomStore) -> 
     index.resources.delete_dicom_store(STORE)
     with pytest.raises(NotFound):
         index.uploads.store_instances(store.id, [new(1, "a")], True)
+
+
+def test_the_only_instance_of_a_series_that_is_replaced_was_not_deleted(index: SqlIndex, operation: Operation) -> None:
+    """It comes back in a new series; a change of class that has read it before is too late, and says so."""
+    index.uploads.store_instances(operation.store_id, [new(1, "a")])
+    before = next(index.instances.walk_store(operation.store_id))
+    index.uploads.store_instances(operation.store_id, [new(1, "b")], True)
+    index.operations.commit_batch(operation, RUNNER, Batch("a", changes=(Change(before, "ARCHIVE", "late"),)))
+    (entry,) = index.logs.list_failures(operation.name, 10)
+    assert entry.failure.status.code is Code.ABORTED and "changed or moved" in entry.failure.status.message
+    (row,) = stored(index, index.resources.get_dicom_store(STORE))
+    assert (row.blob_key, row.storage_class) == ("b", "STANDARD")

@@ -10,9 +10,9 @@ from sqlalchemy import Connection, Row, bindparam, update
 from gantry.errors import Code, Status
 from gantry.index.blob_keys import BlobPlace, place_blobs
 from gantry.index.counting import Delta, change_counts, discard_blobs
-from gantry.index.lookups import find_rows
+from gantry.index.lookups import find_places, find_rows
 from gantry.index.tables import instance
-from gantry.resources import Change, Failure, StoredInstance
+from gantry.resources import Change, Failure, StoredInstance, Uids
 
 _Place = tuple[int, str]
 _Made = Mapping[_Place, tuple[Row[Any], Change]]
@@ -44,7 +44,16 @@ def apply_changes(
         blobs = place_blobs(connection, store_id, ((change.blob_key, row.size) for row, change in made.values()))
         _update(connection, made, blobs, now)
         change_counts(connection, store_id, _count(made, blobs), now)
-    return tuple(too_late(change.instance, place in rows) for place, change in lost.items())
+    there = _find_uids(connection, store_id, [change.instance for place, change in lost.items() if place not in rows])
+    return tuple(
+        too_late(change.instance, place in rows or change.instance.uids in there) for place, change in lost.items()
+    )
+
+
+def _find_uids(connection: Connection, store_id: int, instances: Sequence[StoredInstance]) -> set[Uids]:
+    """Those that have been stored again: the only instance of a series comes back in a new series."""
+    places = find_places(connection, store_id, [each.uids for each in instances]) if instances else {}
+    return {places[place] for place in find_rows(connection, places)}
 
 
 def _count(made: _Made, blobs: Mapping[str, BlobPlace]) -> Iterator[Delta]:

@@ -200,7 +200,7 @@ class WorkerPool(Workers):
                 dead, worker = worker, None
                 is_over = dead.began or call.ended or attempt == _STARTS
                 if is_over:
-                    call.set_exception(CallEnded("the call was ended") if call.ended else error)
+                    call.set_exception(_explain_end(call, dead, error))
                 dead.close()  # afterwards: a process that hangs in a system call takes its time
                 if is_over:
                     break
@@ -223,6 +223,13 @@ class WorkerPool(Workers):
                 logger.warning("no worker process can be started (%s); trying again in %g s", error, pause)
                 self._closing.wait(pause)
         raise AssertionError("unreachable")
+
+
+def _explain_end(call: _Call, dead: _Worker, error: WorkerDied) -> Exception:
+    """Workers that end before they begin are no fault of the call: it can be tried again later."""
+    if call.ended:
+        return CallEnded("the call was ended")
+    return error if dead.began else NoWorker("worker processes end as soon as they have started")
 
 
 class _Worker:

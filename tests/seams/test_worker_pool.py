@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from gantry import executors
+from gantry.errors import NoWorker
 from gantry.executors import NICENESS, WorkerPool
 from gantry.seams import CallEnded, WorkerTimedOut, end_calls
 from tests.seams import calls
@@ -80,6 +81,17 @@ def test_a_worker_that_is_stopped_before_it_takes_a_call_is_replaced(
         os.kill(stopped, signal.SIGSTOP)
         assert pool.submit(len, bytes(size)).result(timeout=90) == size
         assert gone({stopped})
+
+
+def test_workers_that_end_at_once_are_no_fault_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that cannot be loaded any more, say: whoever called waits, and the same pool goes on afterwards."""
+    with monkeypatch.context() as broken:
+        broken.setattr(executors, "_MAIN", "raise SystemExit(1)")
+        pool = WorkerPool(1)
+        with pytest.raises(NoWorker, match="as soon as they have started"):
+            pool.submit(os.getpid).result(60)
+    assert pool.submit(os.getpid).result(60) != os.getpid()
+    pool.shutdown()
 
 
 def test_a_call_that_is_ended_frees_its_worker_and_no_other(executor: WorkerPool, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from gantry.errors import Unavailable
 from gantry.seams import Blobs
-from gantry.storage import local
+from gantry.storage import local_listing
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.places import PlacedBlobStore
 
@@ -21,14 +21,14 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in ("NEARLINE/3", "NEARLINE/12", "NEARLINE/x", "main/4", "lost+found/5", "photos/2024", "COLDLINE2/6"):
         (tmp_path / path).mkdir(parents=True)
     (tmp_path / "NEARLINE" / "7").touch()
-    real = local.open_directory
+    real = local_listing.open_directory
 
     def open_directory(root: bytes | int, name: bytes) -> int:
         if b"lost+found" in name or b"photos" in name:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         return real(root, name)
 
-    monkeypatch.setattr(local, "open_directory", open_directory)
+    monkeypatch.setattr(local_listing, "open_directory", open_directory)
     return tmp_path
 
 
@@ -47,6 +47,6 @@ def test_a_place_that_cannot_be_read_is_an_error(root: Path, monkeypatch: pytest
     def refuse(*_: object) -> int:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    monkeypatch.setattr(local, "open_directory", refuse)
+    monkeypatch.setattr(local_listing, "open_directory", refuse)
     with pytest.raises(Unavailable):
         LocalBlobs(str(root)).list_store_ids()

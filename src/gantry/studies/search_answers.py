@@ -146,7 +146,9 @@ def _write_instances(
                 text = _write_instance(found.row, search, web_url, leave_out(above, more), more)
         except StatusError as error:
             log_unread(found.row, error, "result of a search")
-            text = _write_instance(found.row, search, web_url, above)
+            # Not even what its study says: nobody knows whether the instance says the same.
+            known = leave_out(above, [f'"{tag:08X}"' for tag in wanted])
+            text = _write_instance(found.row, search, web_url, known)
         yield text
 
 

@@ -36,7 +36,7 @@ def bare(tmp_path: Path, request: pytest.FixtureRequest) -> Bare:
     if request.param == "of an older version":
         for root, place in zip(built.roots, ("main", "NEARLINE"), strict=True):
             for ending in ("generation", "stores"):
-                (root / f"{place}.{ending}").unlink()
+                (root / f"{place}.{ending}").unlink(missing_ok=True)
     return built
 
 

@@ -57,7 +57,6 @@ def test_bulk_data_has_a_path_of_any_length() -> None:
         ("PUT", f"{STORES}/s", "v1"),
         ("POST", f"{STORES}/s:Import", "v1"),
         ("POST", f"{STORES}/s/x/:import", "v1"),
-        ("PUT", f"{STORES}/s/dicomWeb/studies", "v1"),
         ("POST", "projects/p:getIamPolicy", "v1beta1"),
         ("GET", f"{STORES}/s", "v2"),
         ("GET", f"{STUDY}/*", "v1"),
@@ -66,6 +65,12 @@ def test_bulk_data_has_a_path_of_any_length() -> None:
 def test_other_paths_lead_nowhere(verb: str, path: str, version: str) -> None:
     with pytest.raises(NotFound, match="no such method"):
         routed(verb, path, version)
+
+
+def test_a_path_of_dicomweb_names_the_methods_that_it_has() -> None:
+    with pytest.raises(MethodNotAllowed, match="no such method") as caught:
+        routed("PUT", f"{STORES}/s/dicomWeb/studies", "v1")
+    assert caught.value.allowed == ("GET", "HEAD", "POST", "OPTIONS")
 
 
 def test_previews_of_the_api_have_more_methods() -> None:

@@ -7,7 +7,7 @@ import pytest
 from gantry.api import methods
 from gantry.api.methods import instead_of, route
 from gantry.api.paths import page_path, segments_of
-from gantry.errors import InvalidArgument, NotFound
+from gantry.errors import InvalidArgument, MethodNotAllowed, NotFound
 
 STORES = "projects/p/locations/l/datasets/d/dicomStores"
 STUDY = f"{STORES}/s/dicomWeb/studies/1"

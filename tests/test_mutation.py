@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from mutation.modules import PARTS, SOURCE, TESTS, find_part
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 MUTATE = Path(os.environ.get("GANTRY_MUTATE_PYTHON", ROOT / ".venv-mutate" / "bin" / "python"))
 FILE = ROOT / "src" / "gantry" / "whole_numbers.py"

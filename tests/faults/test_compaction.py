@@ -239,6 +239,7 @@ def test_small_files_of_older_versions_move_into_segments(house: House) -> None:
     assert told[-1] == (len(left), 0)
 
 
+@pytest.mark.slow
 def test_the_command_moves_files_and_shows_what_lies_where(tmp_path: Path) -> None:
     house = House(tmp_path)
     house.seams = replace(

@@ -20,6 +20,8 @@ from tests.faults.test_waits import serving, stow, until_it_waits
 from tests.support.server import counts
 from tests.support.web import JSON, multipart
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("call", ["stat", "open", "write", "fsync"])
 def test_the_names_of_stores_beside_the_blobs(tmp_path: Path, call: str) -> None:

@@ -16,6 +16,8 @@ from tests.faults.failing import Faults
 from tests.support.dicom import make_instance
 from tests.support.server import GantryServer
 
+pytestmark = pytest.mark.slow
+
 WAL = "index.sqlite-wal"
 DICOM = {"content-type": "application/dicom"}
 NAME = [{"op": "replace", "path": "/00100010/Value/0", "value": {"Alphabetic": "New^Name"}}]

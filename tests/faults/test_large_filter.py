@@ -40,7 +40,7 @@ def test_a_filter_file_with_a_million_lines_needs_no_more_memory_than_a_small_on
         assert counts(large) == (100, 1)
         (sample,) = large["error"]["details"][0]["sampleErrors"]
         assert sample["resource"].endswith("/large.txt#line=999992")
-        assert memory(server) - before < 64 << 20
+        assert memory(server) - before < 96 << 20  # the lines as text would take more than 200 MB
         server.stop()
     finally:
         server.process.kill()

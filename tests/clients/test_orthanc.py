@@ -15,7 +15,6 @@ import pytest
 
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.support.gantry import Gantry
-from tests.support.missing import not_tested
 from tests.support.web import Web, uid_path, value
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
@@ -37,7 +36,7 @@ def web(gantry: Gantry) -> Web:
 def orthanc(web: Web, tmp_path: Path) -> Iterator[httpx.Client]:
     program = shutil.which("Orthanc")
     if program is None or not PLUGIN.exists():
-        not_tested("Orthanc and its DICOMweb plugin: apt-get install orthanc orthanc-dicomweb")
+        pytest.skip("NOT TESTED: Orthanc and its DICOMweb plugin are missing: apt-get install orthanc orthanc-dicomweb")
     port = free_port()
     settings = {
         "Name": "client",

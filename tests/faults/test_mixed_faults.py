@@ -12,6 +12,7 @@ import pytest
 from tests.faults.mixed.scene import run_seed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_short_seed(tmp_path: Path, seed: int) -> None:
     run_seed(tmp_path / "seed", seed, steps=40, starts=1)

@@ -25,6 +25,7 @@ def index(sqlite_index: SqlIndex) -> SqlIndex:
     return sqlite_index
 
 
+@pytest.mark.slow
 def test_readers_read_on_while_more_writers_than_connections_wait(
     index: SqlIndex, store: DicomStore, sqlite_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

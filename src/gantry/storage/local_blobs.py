@@ -185,13 +185,13 @@ def _compare_mark(root: int, path: str, wanted: str) -> str:
     """Why the mark in the open directory ``root`` is not what it should be; "" where it is."""
     try:
         fd = os.open(os.path.basename(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
-        with open(fd, encoding="utf-8") as file:
-            found = file.read(len(wanted) + 1)
+        try:  # no file object around it: that takes ten times as long, for each sync
+            found = os.read(fd, len(wanted) + 1)
+        finally:
+            os.close(fd)
     except OSError as error:
         return _describe_absence(error)
-    except ValueError:
-        found = ""
-    return "" if found == wanted else "is that of another server now; another disk may be mounted there"
+    return "" if found == wanted.encode() else "is that of another server now; another disk may be mounted there"
 
 
 def _describe_absence(error: OSError) -> str:

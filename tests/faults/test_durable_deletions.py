@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 
+from gantry.errors import DiskAway
 from gantry.index.counting import discard_blobs
 from gantry.names import DicomStoreName
 from gantry.operations.blob_keys import sweep_at_end
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.resources import Method
 from gantry.seams import Seams
+from gantry.storage.local_blobs import LocalBlobs
 from gantry.studies.upload_sweeps import sweep_uploads
 from tests.faults.bare import STORE, Bare, begin, create_store, made, upload
 
@@ -139,3 +141,15 @@ def test_of_an_upload_of_which_nothing_has_a_row(seams: Seams, monkeypatch: pyte
     disk.require(seams.index.uploads, "end_upload")
     sweep_uploads(seams, [(lot, second)], threading.Event())
     assert disk.forgotten
+
+
+def test_a_disk_that_goes_away_before_the_sync_has_not_kept_a_deletion(tmp_path: Path) -> None:
+    """The directories are not there then, as if all that lay in them were deleted for good."""
+    root = tmp_path / "blobs"
+    (root / "main/1").mkdir(parents=True)
+    blobs = LocalBlobs(str(root))
+    root.rename(tmp_path / "away")
+    root.mkdir()  # the mount point
+    with pytest.raises(DiskAway):
+        blobs.sync_removed({"main/1"})
+    blobs.sync_removed(set())

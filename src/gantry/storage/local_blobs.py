@@ -126,6 +126,8 @@ class LocalBlobs(LocalBlobStore):
             sync_directories(self.root, {os.fsencode(each) for each in directories})
         except OSError as error:
             raise self.disk.translate_sync_error(error) from None
+        if directories:  # a directory that is not there was deleted, or its disk went away before the sync
+            self.require_mounted()
 
     def entries(self, segment: str) -> Iterator[Entry]:
         with super().open(segment) as opened:

@@ -12,6 +12,7 @@ import pytest
 from gantry import generations
 from gantry.errors import FailedPrecondition
 from gantry.index.generations import Generations
+from gantry.seams import Seams
 from gantry.storage.generation_marks import Mark, MarkWriter, read_mark, write_mark
 from tests.faults.bare import Bare, begin_import, claim_and_run, made, upload
 from tests.faults.lost import copy_index, put_index_back
@@ -52,6 +53,13 @@ def test_an_operation_deletes_nothing_that_it_wrote_after_the_copy_was_put_back_
     assert bare.bytes_on_disk() == before
 
 
+def claim(seams: Seams) -> int:
+    """The number of the attempt that begins."""
+    operation = seams.index.operations.claim_operation("again")
+    assert operation is not None
+    return operation.attempt
+
+
 def test_attempts_rise_though_every_number_after_the_start_is_lost_with_the_power(
     bare: Bare, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,9 +69,7 @@ def test_attempts_rise_though_every_number_after_the_start_is_lost_with_the_powe
     for _ in range(3):
         put_back(bare)
         with bare.opened() as seams:
-            operation = seams.index.operations.claim_operation("again")
-            assert operation is not None
-            attempts.append(operation.attempt)
+            attempts.append(claim(seams))
             upload(seams, made(5, 1))
     assert attempts == sorted(set(attempts)), attempts
 
@@ -76,9 +82,7 @@ def test_attempts_rise_whichever_of_several_backups_is_put_back(bare: Bare, tmp_
         with bare.opened() as seams:
             if not attempts:
                 copy_index(bare.data, tmp_path / "second")
-            operation = seams.index.operations.claim_operation("again")
-            assert operation is not None
-            attempts.append(operation.attempt)
+            attempts.append(claim(seams))
     assert attempts == sorted(set(attempts)), attempts
 
 
@@ -101,9 +105,7 @@ def test_attempts_rise_in_an_index_of_an_older_version_too(
     for _ in range(3):
         put_back(bare)
         with bare.opened() as seams:
-            operation = seams.index.operations.claim_operation("again")
-            assert operation is not None
-            attempts.append(operation.attempt)
+            attempts.append(claim(seams))
     assert attempts == sorted(set(attempts)), attempts
 
 

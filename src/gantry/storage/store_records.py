@@ -64,8 +64,8 @@ class LocalStoreRecords:
             names = self._names([each for each in store_ids if each not in kept])
             new = {number: name for number, name in names.items() if known.get(number) != name}
             _append(self._places[place], place, [{"store": number, "name": str(name)} for number, name in new.items()])
-            known |= new
-            kept |= names.keys()
+            known.update(new)
+            kept.update(names)
 
     def forget(self, store_id: int) -> None:
         """The store was deleted: nothing of it is to come back. Raises the first error, after all other places."""

@@ -367,6 +367,27 @@ def test_a_write_that_fails_leaves_no_temporary_file(store: LocalBlobStore, root
     assert tree(root) == ["a", "a/b"]
 
 
+def test_a_temporary_file_that_cannot_be_deleted_now_is_deleted_by_the_flush(
+    store: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_root: object, _path: bytes) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    def chunks() -> Iterator[bytes]:
+        yield b"new"
+        monkeypatch.setattr(local, "open_directory", refuse)
+        raise OSError(errno.EMFILE, "too many open files")
+
+    store.put("a/b", [b"old"])
+    with pytest.raises(Unavailable):
+        store.put("a/b", chunks())
+    monkeypatch.undo()
+    assert len(tree(root)) == 3
+    store.flush()
+    assert tree(root) == ["a", "a/b"]
+    assert read(store, "a/b") == b"old"
+
+
 @pytest.mark.parametrize("error", [Unavailable("gone"), RuntimeError("a bug")])
 def test_write_once_leaves_nothing_of_a_write_that_fails(root: Path, error: Exception) -> None:
     store = LocalBlobStore(str(root), write_once=True)

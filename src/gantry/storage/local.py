@@ -125,6 +125,7 @@ class LocalBlobStore:
         self._watch: int | None = None
         self._replacements = Replacements()
         self._others: dict[int, int] = {}  # the same for other devices: a disk may be mounted below the root
+        self._undeleted: set[bytes] = set()  # temporary files that could not be deleted: tried again at the next flush
 
     def exists(self) -> bool:
         return os.path.isdir(self.root) and not self._is_away()
@@ -303,15 +304,15 @@ class LocalBlobStore:
         self._unwatch()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_watch": None, "_others": {}, "_replacements": Replacements()}
+        return self.__dict__ | {"_watch": None, "_others": {}, "_replacements": Replacements(), "_undeleted": set()}
 
     def _unwatch(self) -> None:
-        for temporary in self._replacements.drop_all():
-            self._discard(temporary)
         if self._watch is not None:
             for fd in (self._watch, *self._others.values()):
                 os.close(fd)
             self._watch, self._others = None, {}
+        for temporary in (*self._replacements.drop_all(), *self._undeleted):
+            self._discard(temporary)
 
     def _name(self, key: str) -> bytes:
         """The key as a path below the root. Raises NotFound where it cannot be one."""
@@ -345,6 +346,7 @@ class LocalBlobStore:
         directory, slash, last = name.rpartition(b"/")
         target = name if self._write_once else directory + slash + self._temporary(last)
         self._replacements.drop(name)  # the same temporary file is written anew
+        self._undeleted.discard(target)
         try:
             fd = self._create(target)
             try:
@@ -384,8 +386,14 @@ class LocalBlobStore:
                 sync_file_system(fd)
 
     def _discard(self, name: bytes) -> None:
-        with contextlib.suppress(OSError):
+        """Delete a file that no row and no reader knows, now or at the next flush."""
+        try:
             self._in_directory(name, os.unlink)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                self._undeleted.add(name)
+                return
+        self._undeleted.discard(name)
 
 
 def _go_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from gantry.api.accept import Choice, MediaRange, Offer, parse_accept, rank
+from gantry.api.accept import Choice, MediaRange, Offer, choose, parse_accept, rank
 from gantry.api.access import ANYBODY, Access, Caller
 from gantry.api.body import Body
 from gantry.api.forwarded import Proxies
@@ -27,6 +28,8 @@ from gantry.seams import Seams
 from gantry.studies.frames import FramePlaces
 from gantry.studies.metadata import MetadataCache
 from gantry.studies.uploads import Uploads
+
+_BLANK_INSIDE = re.compile(r"(?<=\w) (?=\w)")  # of a media type, which has none (RFC 9110 §8.3.1)
 
 
 class MethodInfo(Protocol):
@@ -171,10 +174,19 @@ class Call:
         base = self.context.origins.choose_base(self.headers.get("host", ""))
         return f"{base}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
 
-    def accepted(self) -> list[MediaRange]:
-        """The query parameter ``accept`` replaces the header (PS3.18 §8.3.3.1). Raises InvalidArgument."""
-        values = [value for name, value in self.pairs if name == "accept"]
-        return parse_accept(values or self.headers.getlist("accept"))
+    def accepted(self, offers: Sequence[Offer]) -> list[MediaRange]:
+        """Those of the query parameter ``accept`` if one of the offers is among them, else those of the header
+        (PS3.18 §8.3.3.1, §8.7.8.1). Raises InvalidArgument."""
+        if self._asked_for:
+            asked = parse_accept(self._asked_for)
+            if choose(asked, offers):
+                return asked
+        return parse_accept(self.headers.getlist("accept"))
+
+    @property
+    def _asked_for(self) -> list[str]:
+        """A ``+`` of a query means a blank, but who writes ``accept=application/dicom+json`` means a ``+``."""
+        return [_BLANK_INSIDE.sub("+", value) for name, value in self.pairs if name == "accept"]
 
     def negotiate(self, offers: Sequence[Offer]) -> Choice:
         """The offer to answer with, and the transfer syntax. Raises NotAcceptable."""
@@ -182,10 +194,11 @@ class Call:
 
     def rank(self, offers: Sequence[Offer], stored: Sequence[str] = ()) -> list[Choice]:
         """All acceptable offers, the preferred first, as ``accept.rank``. Raises NotAcceptable if there is none."""
-        choices = rank(self.accepted(), offers, stored)
+        choices = rank(self.accepted(offers), offers, stored)
         if not choices:
+            asked = ", ".join((*self._asked_for, *self.headers.getlist("accept")))
             raise NotAcceptable(
-                f"none of what Accept asks for can be made: {', '.join(self.headers.getlist('accept'))[:300]}. "
+                f"none of what Accept asks for can be made: {asked[:300]}. "
                 f"This resource comes as {'; '.join(_describe(offer) for offer in offers)}"
             )
         return choices

@@ -145,7 +145,7 @@ def test_a_body_that_is_no_json(web: Web, body: bytes) -> None:
     "kind", ['multipart/related; type="application/dicom+xml"; boundary=b', "application/dicom+xml"]
 )
 def test_xml_is_not_stored(web: Web, kind: str) -> None:
-    """PS3.18 Table 10.5.4-1 requires it; the Cloud Healthcare API has it not."""
+    """PS3.18 Table 10.5.4-1 requires it; the Cloud Healthcare API does not have it."""
     body = b"--b\r\nContent-Type: application/dicom+xml\r\n\r\n<NativeDicomModel/>\r\n--b--"
     response = web.gantry.request("POST", f"{web.root}/studies", content=body, headers={"content-type": kind})
     refused(response, "INVALID_ARGUMENT", "cannot be stored", http=415)

@@ -25,7 +25,7 @@ _NOT_THERE = {
     "emptyvaluematching": "Empty Value Matching has not been performed",
     "multiplevaluematching": "Multiple Value Matching has not been performed",
 }
-"""Parameters that a server may have (PS3.18 §8.3.4.5, §8.3.4.6), and what it says where it has them not."""
+"""Parameters that a server may have (PS3.18 §8.3.4.5, §8.3.4.6), and what it says if it does not have them."""
 
 
 def _search(level: Level) -> WebHandler:

@@ -174,12 +174,14 @@ class Call:
         base = self.context.origins.choose_base(self.headers.get("host", ""))
         return f"{base}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
 
-    def accepted(self, offers: Sequence[Offer]) -> list[MediaRange]:
-        """Those of the query parameter ``accept`` if one of the offers is among them, else those of the header
-        (PS3.18 §8.3.3.1, §8.7.8.1). Raises InvalidArgument."""
+    def accepted(self, offers: Sequence[Offer] = ()) -> list[MediaRange]:
+        """What the query parameter ``accept`` names, else what the header does (PS3.18 §8.3.3.1).
+
+        If none of the ``offers`` is in the query, the header counts (§8.7.8.1). Raises InvalidArgument.
+        """
         if self._asked_for:
             asked = parse_accept(self._asked_for)
-            if choose(asked, offers):
+            if not offers or choose(asked, offers):
                 return asked
         return parse_accept(self.headers.getlist("accept"))
 

@@ -364,3 +364,12 @@ def test_answers_are_not_compressed(web: Web, path: str) -> None:
     """Accept-Encoding is an offer of the client (RFC 9110 §12.5.3)."""
     response = web.get(path, "*/*", headers={"accept-encoding": "gzip, deflate, br"})
     assert response.status_code == 200 and "content-encoding" not in response.headers
+
+
+def test_frames_that_are_too_many_for_an_answer(gantry: Gantry) -> None:
+    """PS3.18 §10.4.3.1 has 413; 400 of the Cloud Healthcare API names the limit."""
+    web = Web(gantry)
+    web.stored(instance(A, Rows=512, Columns=512, PixelData=bytes(1 << 18)))
+    response = web.get(f"{ONE}/frames/{','.join(['1'] * 4097)}")
+    refused(response, "INVALID_ARGUMENT", "4097 frames have more than 1073741824 bytes; ask for fewer")
+    assert len(parts_of(web.get(f"{ONE}/frames/1,1"))) == 2

@@ -80,7 +80,7 @@ class TestFiles:
 
     def test_the_split(self) -> None:
         found = encode_instance(instance())
-        assert found[:2] == ("1.2.3.4", EXPLICIT_LE) and found[3:] == (b"", "", 0, "")
+        assert found[:2] == ("1.2.3.4", EXPLICIT_LE) and found[3:] == (b"", "", 0, "", "")
 
     def test_the_available_transfer_syntax_stands_for_the_meta_group(self) -> None:
         """PS3.18 §10.5.2: the metadata of a search has it as (0008,3002)."""

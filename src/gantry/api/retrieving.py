@@ -63,7 +63,7 @@ _PIECE = 1 << 20  # of a stream: large enough to read at the speed of a disk
 def retrieve_many(call: Call) -> Answer:
     """A study or a series, in the parts of an answer or, beyond the API, in one ZIP archive."""
     offer, _ = call.negotiate((_PARTS,) if call.context.strict_search else (_PARTS, _ZIP))
-    return _in_parts(call) if offer is _PARTS else _in_archive(call)
+    return _in_parts(call, _PARTS) if offer is _PARTS else _in_archive(call)
 
 
 @WebHandler
@@ -73,7 +73,7 @@ def retrieve_instance(call: Call) -> Answer:
     stored = row.transfer_syntax_uid
     choices = call.rank([_add_stored(offer, stored) for offer in (_PARTS, _ONE)], (ANY, stored))
     if choices[0].offer.multipart:
-        return _in_parts(call)
+        return _in_parts(call, choices[0].offer)
 
     def answer(_: Offer, syntax: str) -> Answer:
         syntax = ANY if syntax == stored else syntax
@@ -95,8 +95,8 @@ def _add_stored(offer: Offer, stored: str) -> Offer:
     )
 
 
-def _in_parts(call: Call) -> Answer:
-    accepted = call.accepted()
+def _in_parts(call: Call, offer: Offer) -> Answer:
+    accepted = call.accepted((offer,))
 
     def plan(stored: str) -> Sequence[str]:
         choices = rank(accepted, [_add_stored(_PARTS, stored)], (ANY, stored))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 
 from gantry.api.accept import Offer, choose
+from gantry.api.body import Body
 from gantry.api.call import Call
 from gantry.api.messages import Json
 from gantry.api.multipart import MULTIPART, parse_content_type, parts
@@ -31,7 +33,7 @@ def _handler(replace: bool) -> WebHandler:
     def handle(call: Call) -> Answer:
         study = call.path.study
         check_uids(ResourcePath(study))
-        offer = (choose(call.accepted(), _OFFERS) or (_OFFERS[0], ""))[0]
+        offer = (choose(call.accepted(_OFFERS), _OFFERS) or (_OFFERS[0], ""))[0]
         context = call.context
         incoming = _incoming(call, replace)
         stored = store(
@@ -69,6 +71,8 @@ def _incoming(call: Call, replace: bool) -> Iterator[Incoming]:
         if root not in ("", DICOM):
             raise _unsupported(call, f"multipart/related with type {root[:100]!r} cannot be stored here")
         return _parts(read, boundary)
+    if media_type == DICOM_JSON and not replace and not call.context.strict_search:
+        return read_json_parts(iter((_Whole(call.content, call.headers),)))
     if media_type == DICOM:
         return iter([Incoming("the instance", call.content.chunks())])
     first = _at_least(read, _MAGIC_END)
@@ -78,6 +82,18 @@ def _incoming(call: Call, replace: bool) -> Iterator[Incoming]:
         call,
         f'{text[:100]!r} cannot be stored; send {DICOM} for one instance, or {MULTIPART}; type="{DICOM}"; boundary=…',
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A body that is one part: instances as DICOM JSON need no other one if they have no bulk data."""
+
+    content: Body
+    headers: Mapping[str, str]
+    content_type: str = DICOM_JSON
+
+    def chunks(self) -> Iterator[bytes]:
+        return self.content.chunks()
 
 
 def _unsupported(call: Call, what: str) -> InvalidArgument:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from gantry.dicom.file_meta import explicit_head, implicit_head, write_meta
-from gantry.dicom.forms import EXPLICIT_BE, FRAME_TYPES, IMPLICIT_LE, NATIVE_TARGETS
+from gantry.dicom.forms import EXPLICIT_BE, FRAME_TYPES, IMPLICIT_LE, NATIVE_TARGETS, OCTETS, video_types
 from gantry.dicom.json_elements import KINDS, Attributes, ElementEncoder, by_tag, name_of, shown, write_head
 from gantry.dicom.part10 import DEFLATED_UIDS
 from gantry.dicom.tags import (
@@ -28,12 +28,16 @@ _BULK_VRS = ("OB", "OW", "UN")
 _MAX_DEFINED = UNDEFINED - 1
 _TYPES = {uid: media_type for media_type, syntaxes in FRAME_TYPES for uid in syntaxes}
 _TYPES |= dict.fromkeys(("1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93"), "image/jpx")
+_DOCUMENT, _DOCUMENT_TYPE = 0x00420011, 0x00420012
 _REFUSED = DEFLATED_UIDS | {EXPLICIT_BE}
 """Transfer syntaxes that cannot be written from JSON (PS3.5 §A.3, §A.5, §A.6)."""
 
 
 class SplitFile(NamedTuple):
-    """The bytes before and after the bulk value; ``bulk_uri`` is empty, and ``after`` too, where there is none."""
+    """The bytes before and after the bulk value; ``bulk_uri`` is empty, and ``after`` too, where there is none.
+
+    ``document_type`` is the media type that a document names.
+    """
 
     sop_instance_uid: str
     transfer_syntax_uid: str
@@ -42,6 +46,7 @@ class SplitFile(NamedTuple):
     bulk_uri: str = ""
     tag: int = 0
     vr: str = ""
+    document_type: str = ""
 
 
 def encode_instance(attributes: Any) -> SplitFile:
@@ -62,7 +67,13 @@ def encode_instance(attributes: Any) -> SplitFile:
         return SplitFile(uid, syntax, meta + encoder.encode(plain), b"")
     before = encoder.encode({tag: element for tag, element in plain.items() if tag < bulk})
     after = encoder.encode({tag: element for tag, element in plain.items() if tag > bulk})
-    return SplitFile(uid, syntax, meta + before, after, every[bulk]["BulkDataURI"], bulk, every[bulk]["vr"])
+    named = _find_document_type(every) if bulk == _DOCUMENT else ""
+    return SplitFile(uid, syntax, meta + before, after, every[bulk]["BulkDataURI"], bulk, every[bulk]["vr"], named)
+
+
+def _find_document_type(every: Attributes) -> str:
+    named = every.get(_DOCUMENT_TYPE, {}).get("Value")
+    return named[0].strip().lower() if isinstance(named, list) and named and isinstance(named[0], str) else ""
 
 
 def file_chunks(file: SplitFile, bulk: Iterable[bytes], size: int) -> Iterator[bytes]:
@@ -85,12 +96,18 @@ def file_chunks(file: SplitFile, bulk: Iterable[bytes], size: int) -> Iterator[b
 
 
 def check_bulk_type(file: SplitFile, content_type: str) -> None:
-    """Pixels come in the media type of their transfer syntax (spec §10.2.8). Raises InvalidArgument."""
+    """Pixels come in a media type of their transfer syntax, a document in the one that it names, anything as octets
+    (PS3.18 §10.5.1.4). Raises InvalidArgument."""
     media_type, _, parameters = content_type.partition(";")
-    media_type = media_type.strip().lower() or "application/octet-stream"
-    compressed = _TYPES.get(file.transfer_syntax_uid, "")
-    if media_type != "application/octet-stream" and (file.tag != PIXEL_DATA or media_type != compressed):
-        raise InvalidArgument(f"bulk data of type {media_type[:100]!r} does not go with {file.transfer_syntax_uid}")
+    media_type = media_type.strip().lower() or OCTETS
+    fitting = {OCTETS, file.document_type}
+    if file.tag == PIXEL_DATA:
+        fitting |= {_TYPES.get(file.transfer_syntax_uid, ""), *video_types(file.transfer_syntax_uid)}
+    if media_type not in fitting:
+        raise InvalidArgument(
+            f"bulk data of type {media_type[:100]!r} does not go with {file.transfer_syntax_uid}; "
+            f"send {' or '.join(each[:100] for each in sorted(filter(None, fitting)))}"
+        )
     named = re.search(r'transfer-syntax\s*=\s*"?([0-9.*]+)', parameters, re.IGNORECASE)
     if named and named[1] not in ("*", file.transfer_syntax_uid):
         raise InvalidArgument(f"bulk data in {named[1][:70]}, but the TransferSyntaxUID is {file.transfer_syntax_uid}")

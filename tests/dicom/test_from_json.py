@@ -151,7 +151,7 @@ class TestRefused:
         key = f"_{tag}"
         for missing in (None, {"vr": "UI"}, {"vr": "UI", "Value": []}, {"vr": "UI", "Value": [None]}, uid("")):
             refuse(instance(**{key: missing}), f"{name} ({tag}) is missing")
-        wrong = ("1..2", "x", "1.2 ", "1.2\n", "1" * 65, "../1", 1.2, ["1.2"], "٣")
+        wrong = ("1..2", "x/", "1.2 ", "1.2\n", "1" * 65, "../1", 1.2, ["1.2"], "٣")
         for value in wrong:
             refuse(instance(**{key: {"vr": "UI", "Value": [value]}}), f"{name} ({tag}) is not one UID")
         refuse(instance(**{key: {"vr": "UI", "Value": ["1.2", "1.3"]}}), "is not one UID")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from gantry.dicom.file_meta import explicit_head, implicit_head, write_meta
 from gantry.dicom.forms import EXPLICIT_BE, FRAME_TYPES, IMPLICIT_LE, NATIVE_TARGETS, OCTETS, video_types
-from gantry.dicom.json_elements import KINDS, Attributes, ElementEncoder, by_tag, name_of, shown, write_head
+from gantry.dicom.json_elements import KINDS, Attributes, ElementEncoder, by_tag, name_of, shown, to_json, write_head
 from gantry.dicom.part10 import DEFLATED_UIDS
 from gantry.dicom.tags import (
     AVAILABLE_TRANSFER_SYNTAX,
@@ -21,9 +21,9 @@ from gantry.dicom.tags import (
     UNDEFINED,
 )
 from gantry.errors import InvalidArgument
+from gantry.names import is_other_uid, is_uid
 
 UTF_8 = "ISO_IR 192"
-_UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(?:\.[0-9]+)*")
 _BULK_VRS = ("OB", "OW", "UN")
 _MAX_DEFINED = UNDEFINED - 1
 _TYPES = {uid: media_type for media_type, syntaxes in FRAME_TYPES for uid in syntaxes}
@@ -60,7 +60,7 @@ def encode_instance(attributes: Any) -> SplitFile:
     if syntax in _REFUSED:
         raise InvalidArgument(f"{name_of(TRANSFER_SYNTAX)} {syntax} cannot be stored from JSON")
     bulk = _find_bulk_tag(every)
-    encoder = ElementEncoder(syntax == IMPLICIT_LE, UTF_8)
+    encoder = ElementEncoder(syntax == IMPLICIT_LE, UTF_8, known=_find_other_uids(every, attributes))
     plain = {tag: element for tag, element in every.items() if tag >> 16 != 2 and tag != bulk}
     meta = write_meta(sop_class, uid, syntax)
     if bulk is None:
@@ -117,9 +117,27 @@ def _require_uid(every: Attributes, tag: int) -> str:
     values = every.get(tag, {}).get("Value")
     if not isinstance(values, list) or not values or not values[0]:
         raise InvalidArgument(f"{name_of(tag)} is missing")
-    if every[tag]["vr"] != "UI" or len(values) > 1 or not isinstance(values[0], str) or not _UID.fullmatch(values[0]):
+    is_right = is_other_uid if tag in IDENTITY[1:] else is_uid
+    if every[tag]["vr"] != "UI" or len(values) > 1 or not isinstance(values[0], str) or not is_right(values[0]):
         raise InvalidArgument(f"{name_of(tag)} is not one UID: {shown(values[0])}")
     return values[0]
+
+
+def _find_other_uids(every: Attributes, attributes: Any) -> frozenset[str]:
+    """Elements with UIDs that only some stores accept, for an instance that has such UIDs itself: references at any
+    depth have them, too. No others are found."""
+    if all(is_uid(every[tag]["Value"][0]) for tag in IDENTITY):
+        return frozenset()
+    found, waiting = set[str](), [attributes]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict) and value.get("vr") == "UI":
+            uids = value.get("Value")
+            if isinstance(uids, list) and all(isinstance(uid, str) and is_other_uid(uid) for uid in uids):
+                found.add(to_json(value))
+        elif isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+    return frozenset(found)
 
 
 def _find_bulk_tag(every: Attributes) -> int | None:

@@ -29,6 +29,13 @@ def web(gantry: Gantry) -> Web:
     return made
 
 
+def ask_without_accept(web: Web, path: str) -> str:
+    """The head of the answer, in lower case: httpx always sends the header."""
+    with RawConnection(web.gantry.server) as connection:
+        connection.send(f"GET /{web.root}/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        return connection.receive().partition(b"\r\n\r\n")[0].decode().lower()
+
+
 # What a client accepts (§8.3.3.1, §8.4.1, §8.7) -----------------------------------------------------------------------
 
 
@@ -52,6 +59,12 @@ def test_where_the_query_accepts_nothing_that_there_is_the_header_counts(
     response = web.get(path, header, params={"accept": asked})
     assert (response.status_code, response.headers["content-type"]) == (200, expected), response.text
     assert web.get(path, "text/css", params={"accept": asked}).status_code == 406
+
+
+@pytest.mark.parametrize(("asked", "status"), [("image/jp2", 406), ("image/png", 200)])
+def test_without_a_header_the_query_counts_alone(web: Web, asked: str, status: int) -> None:
+    """PS3.18 §8.7.8.1, step 5."""
+    assert ask_without_accept(web, f"{ONE}/rendered?accept={asked}").startswith(f"http/1.1 {status} ")
 
 
 def test_a_study_comes_by_the_header_where_the_query_accepts_nothing_that_there_is(web: Web) -> None:
@@ -218,9 +231,7 @@ def test_no_parameter_changes_a_store_request(web: Web) -> None:
 )
 def test_a_request_without_accept_gets_the_default(web: Web, path: str, kind: str) -> None:
     """PS3.18 §8.7.5 has 406; RFC 9110 §12.5.1 and the Cloud Healthcare API take it for any type."""
-    with RawConnection(web.gantry.server) as connection:
-        connection.send(f"GET /{web.root}/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-        head = connection.receive().partition(b"\r\n\r\n")[0].decode().lower()
+    head = ask_without_accept(web, path)
     assert head.startswith("http/1.1 200") and f"content-type: {kind}" in head, head
 
 

@@ -177,13 +177,15 @@ class Call:
     def accepted(self, offers: Sequence[Offer] = ()) -> list[MediaRange]:
         """What the query parameter ``accept`` names, else what the header does (PS3.18 §8.3.3.1).
 
-        If none of the ``offers`` is in the query, the header counts (§8.7.8.1). Raises InvalidArgument.
+        If none of the ``offers`` is in the query, the header counts, if there is one (§8.7.8.1). Raises
+        InvalidArgument.
         """
+        in_header = self.headers.getlist("accept")
         if self._asked_for:
             asked = parse_accept(self._asked_for)
-            if not offers or choose(asked, offers):
+            if not offers or not in_header or choose(asked, offers):
                 return asked
-        return parse_accept(self.headers.getlist("accept"))
+        return parse_accept(in_header)
 
     @property
     def _asked_for(self) -> list[str]:

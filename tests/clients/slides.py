@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageCms
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import JPEGBaseline8Bit
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 
 SIZE, TILE, LEVELS = 1024, 256, 3
 """Pixels of a side of the largest level and of a tile; each further level has half the pixels of a side."""
@@ -21,9 +21,9 @@ GLASS, TISSUE, CELL = COLOURS = (240, 240, 240), (220, 130, 180), (90, 50, 140)
 ICC_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def slide() -> list[Dataset]:
-    """Pink tissue with violet cells on white glass, the largest level first."""
-    return [_level(number) for number in range(LEVELS)]
+def slide(study: str = STUDY, syntax: str = JPEGBaseline8Bit) -> list[Dataset]:
+    """Pink tissue with violet cells on white glass, the largest level first; in JPEG, RLE, or not compressed."""
+    return [_level(number, study, syntax) for number in range(LEVELS)]
 
 
 def _pixels(number: int) -> np.ndarray:
@@ -36,11 +36,11 @@ def _pixels(number: int) -> np.ndarray:
     return made
 
 
-def _tiles(number: int) -> list[bytes]:
-    """JPEG, row by row."""
+def _tiles(number: int) -> list[np.ndarray]:
+    """Row by row."""
     pixels = _pixels(number)
     places = range(0, SIZE >> number, TILE)
-    return [_jpeg(pixels[row : row + TILE, column : column + TILE]) for row in places for column in places]
+    return [pixels[row : row + TILE, column : column + TILE] for row in places for column in places]
 
 
 def _jpeg(pixels: np.ndarray) -> bytes:
@@ -49,8 +49,8 @@ def _jpeg(pixels: np.ndarray) -> bytes:
     return out.getvalue()
 
 
-def _level(number: int) -> Dataset:
-    ds = _identified(number)
+def _level(number: int, study: str, syntax: str) -> Dataset:
+    ds = _identified(number, study)
     side, spacing = SIZE >> number, MILLIMETRES * 2**number
     tiles = _tiles(number)
     ds.ImageType = [
@@ -66,26 +66,34 @@ def _level(number: int) -> Dataset:
     ds.ImagedVolumeDepth = 0.001
     ds.ImageOrientationSlide = [0, -1, 0, -1, 0, 0]
     ds.DimensionOrganizationType, ds.NumberOfFrames = "TILED_FULL", len(tiles)
-    ds.SamplesPerPixel, ds.PhotometricInterpretation, ds.PlanarConfiguration = 3, "YBR_FULL_422", 0
+    ds.SamplesPerPixel, ds.PlanarConfiguration = 3, 0
     ds.BitsAllocated = ds.BitsStored = 8
     ds.HighBit, ds.PixelRepresentation = 7, 0
-    ds.LossyImageCompression, ds.LossyImageCompressionMethod = "01", "ISO_10918_1"
-    ds.LossyImageCompressionRatio = 10
     ds.SharedFunctionalGroupsSequence = [_shared(spacing)]
-    ds.PixelData = encapsulate(tiles, has_bot=True)
-    ds["PixelData"].is_undefined_length = True
+    ds.file_meta.TransferSyntaxUID = UID(syntax)
+    if syntax == JPEGBaseline8Bit:
+        ds.PhotometricInterpretation, ds.LossyImageCompression = "YBR_FULL_422", "01"
+        ds.LossyImageCompressionMethod, ds.LossyImageCompressionRatio = "ISO_10918_1", 10
+        ds.PixelData = encapsulate([_jpeg(tile) for tile in tiles], has_bot=True)
+        ds["PixelData"].is_undefined_length = True
+    else:
+        ds.PhotometricInterpretation, ds.LossyImageCompression = "RGB", "00"
+        ds.PixelData = b"".join(tile.tobytes() for tile in tiles)
+    ds["PixelData"].VR = "OB"
+    if syntax == RLELossless:
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        ds.compress(RLELossless, generate_instance_uid=False)
     return ds
 
 
-def _identified(number: int) -> Dataset:
+def _identified(number: int, study: str) -> Dataset:
     """All but the image itself."""
     ds = Dataset()
     ds.file_meta = FileMetaDataset()
-    ds.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = SLIDE_IMAGE
-    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{SERIES}.{number + 1}"
-    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.Modality = STUDY, SERIES, "SM"
+    ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{study}.1.{number + 1}"
+    ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.Modality = study, f"{study}.1", "SM"
     ds.StudyDate = ds.ContentDate = "20240203"
     ds.StudyTime = ds.ContentTime = "101500"
     ds.AcquisitionDateTime, ds.StudyID, ds.AccessionNumber = "20240203101500", "1", "A7"
@@ -94,7 +102,7 @@ def _identified(number: int) -> Dataset:
     ds.Manufacturer = ds.ManufacturerModelName = "Test"
     ds.DeviceSerialNumber = ds.SoftwareVersions = "1"
     ds.SeriesNumber, ds.InstanceNumber = 1, number + 1
-    ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = f"{STUDY}.9", "SLIDE_CORNER"
+    ds.FrameOfReferenceUID, ds.PositionReferenceIndicator = f"{study}.9", "SLIDE_CORNER"
     ds.VolumetricProperties, ds.SpecimenLabelInImage, ds.FocusMethod = "VOLUME", "NO", "AUTO"
     ds.BurnedInAnnotation, ds.ExtendedDepthOfField = "NO", "NO"
     ds.ContainerIdentifier, ds.IssuerOfTheContainerIdentifierSequence = "C1", []

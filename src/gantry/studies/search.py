@@ -216,11 +216,9 @@ def _find_attribute(name: str, level: Level, strict: bool) -> _Attribute:
     if found is None or (strict and not found.strict):
         known = ", ".join(_list_known(strict))
         below = "" if strict else "; series and instances of one study (studies/UID/…) are searched by any attribute"
-        raise InvalidArgument(f"unknown/unsupported QIDO attribute: {name[:100]}. Searches support {known}{below}")
+        raise InvalidArgument(f"{_describe_unsupported(name, level)}. Searches support {known}{below}")
     if found.level not in _ABOVE[level]:
-        raise InvalidArgument(
-            f"unknown/unsupported QIDO attribute: {name[:100]} belongs to a {found.level}; search there"
-        )
+        raise InvalidArgument(f"{_describe_unsupported(name, level)}, it belongs to a {found.level}; search there")
     return found
 
 
@@ -236,6 +234,14 @@ def _list_known(strict: bool) -> Iterator[str]:
     yield from sorted(keyword_of(tag) for tag, item in _ATTRIBUTES.items() if item.strict or not strict)
     if not strict:
         yield from (".".join(keyword_of(tag) for tag in tags if tag) for tags in _REQUESTED)
+
+
+def _describe_unsupported(name: str, level: Level) -> str:
+    """Both texts that clients of Google's API look for; the second one has the keyword whatever was sent (wsidicom)."""
+    tag = tag_of(name)
+    keyword = keyword_of(tag) if tag is not None else ""
+    reason = f": {keyword} is not a supported {level} attribute" if keyword else ""
+    return f"unknown/unsupported QIDO attribute: {name[:100]}{reason}"
 
 
 def _parse_matches(name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:

@@ -15,6 +15,7 @@ import pytest
 
 from gantry.names import is_other_uid
 from tests.dicomweb.instances import instance
+from tests.support.apart import serve_apart  # noqa: F401
 from tests.support.checked import check_clean
 from tests.support.gantry import Gantry
 from tests.support.server import counts

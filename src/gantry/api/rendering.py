@@ -40,20 +40,28 @@ _KNOWN = ("accept", "quality", "viewport", "window")
 @_pictures
 def render_instance(call: Call) -> Answer:
     """The first frame as a picture, or all of them in a multipart answer; a video as it is stored."""
-    row = find_instance(call)
+    return render_row(call, find_instance(call))
+
+
+def render_row(call: Call, row: StoredInstance) -> Answer:
     return _video(call, row) if forms.video_types(row.transfer_syntax_uid) else _render(call, row, None)
 
 
 def _video(call: Call, row: StoredInstance) -> Answer:
     """The stored video, whole or the range that a player requests."""
     offer, _ = call.negotiate(video_offers(call, row, (False,)))
-    if names := [name for name, _ in call.parameters if name in _KNOWN and name != "accept"]:
-        raise InvalidArgument(f"{names[0]}: a video is sent as it is stored")
+    require_no_view(call)
 
     def value() -> Value:
         return read_bulk(call.context.seams, call.dicom_store, row, PIXEL_DATA)
 
     return answer_value(call, value, offer.type, make_etag(row, "video", offer.type))
+
+
+def require_no_view(call: Call) -> None:
+    """Raises InvalidArgument where the request asks for a change of a video."""
+    if names := [name for name, _ in call.parameters if name in _KNOWN and name != "accept"]:
+        raise InvalidArgument(f"{names[0]}: a video is sent as it is stored")
 
 
 @_pictures
@@ -76,7 +84,7 @@ def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Vi
 def _render_as(
     call: Call, row: StoredInstance, numbers: list[int] | None, size: Viewport | None, offer: Offer, _: str
 ) -> Answer:
-    view = _view(call, offer, size)
+    view = parse_view(call, offer.type, size)
     if not offer.multipart:
         if numbers is not None and len(numbers) > 1:
             offer = Offer(offer.type, True, (), "")  # a list of frames is always answered in parts
@@ -105,12 +113,12 @@ def _in_parts(
     yield between.end()
 
 
-def _view(call: Call, offer: Offer, size: Viewport | None) -> View:
+def parse_view(call: Call, media_type: str, size: Viewport | None = None) -> View:
     values: dict[str, str] = {}  # other parameters are ignored (PS3.18 §8.3)
     for name, value in call.parameters:
         values.setdefault(name, value)
     return View(
-        media_type=offer.type,
+        media_type=media_type,
         viewport=_viewport(values["viewport"], size is not None) if "viewport" in values else size,
         window=_window(values["window"]) if "window" in values else None,
         quality=_quality(values["quality"]) if "quality" in values else View("").quality,

@@ -116,13 +116,17 @@ def _in_parts(call: Call) -> Answer:
             yield piece.data
         yield between.end()
 
-    headers = {"warning": _describe_left_out(sent.left_out)} if sent.left_out else {}
+    headers = {"warning": describe_left_out(len(sent.left_out), sent.left_out[0])} if sent.left_out else {}
     return Answer(body(), media_type_text(_PARTS, "", between.boundary), headers=headers)
 
 
-def _describe_left_out(failures: Sequence[StatusError]) -> str:
+def describe_left_out(count: int, first: StatusError, what: str = "instance") -> str:
     """A Warning header (PS3.18 §8.4.3): how many instances are not in the answer, and why the first one is not."""
-    what = f"{len(failures)} instance{'s are' if len(failures) > 1 else ' is'} left out: {failures[0].message}"
+    return warn(f"{count} {what}{'s are' if count > 1 else ' is'} left out: {first.message}")
+
+
+def warn(what: str) -> str:
+    """The value of a Warning header (PS3.18 §8.4.3)."""
     text = re.sub(r'[^ -~]|["\\]', "?", what)[:_MAX_WARNING]
     return f'299 gantry "{text}"'
 

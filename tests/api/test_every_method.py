@@ -18,6 +18,7 @@ WEB = (
     *("studies", "series", "instances", "studies/1.2.1/series", "studies/1.2.1/series/1.2.1.1/instances"),
     *(uid_path(*A[:count]) + tail for count in (1, 2, 3) for tail in ("", "/metadata", "/thumbnail")),
     *(uid_path(*A[:count]) + "/rendered" for count in (1, 2)),
+    *(uid_path(*A[:count]) + tail for count in (1, 2, 3) for tail in ("/bulkdata", "/pixeldata")),
     *(f"{uid_path(*A)}/{tail}" for tail in ("rendered", "frames/1", "frames/1/rendered", "bulkdata/7FE00010")),
     f"{uid_path(*A)}:getStorageInfo",
     "studies/1.2.1:getStudyMetrics",

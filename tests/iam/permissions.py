@@ -48,6 +48,8 @@ GET     STUDY/metadata                                      healthcare.dicomStor
 GET     STUDY/instances                                     healthcare.dicomStores.dicomWebRead
 GET     STUDY/series                                        healthcare.dicomStores.dicomWebRead
 GET     STUDY/rendered                                      healthcare.dicomStores.dicomWebRead
+GET     STUDY/bulkdata                                      healthcare.dicomStores.dicomWebRead
+GET     STUDY/pixeldata                                     healthcare.dicomStores.dicomWebRead
 GET     STUDY/thumbnail                                     healthcare.dicomStores.dicomWebRead
 GET     STUDY:getStudyMetrics                               healthcare.dicomStores.dicomWebRead
 POST    STUDY                                               healthcare.dicomStores.dicomWebWrite
@@ -59,6 +61,8 @@ GET     SERIES                                              healthcare.dicomStor
 GET     SERIES/metadata                                     healthcare.dicomStores.dicomWebRead
 GET     SERIES/instances                                    healthcare.dicomStores.dicomWebRead
 GET     SERIES/rendered                                     healthcare.dicomStores.dicomWebRead
+GET     SERIES/bulkdata                                     healthcare.dicomStores.dicomWebRead
+GET     SERIES/pixeldata                                    healthcare.dicomStores.dicomWebRead
 GET     SERIES/thumbnail                                    healthcare.dicomStores.dicomWebRead
 GET     SERIES:getSeriesMetrics                             healthcare.dicomStores.dicomWebRead
 PATCH   SERIES/metadata                                     healthcare.dicomStores.dicomWebUpdate
@@ -67,6 +71,8 @@ POST    SERIES:setBlobStorageSettings                       healthcare.dicomStor
 GET     INSTANCE                                            healthcare.dicomStores.dicomWebRead
 GET     INSTANCE/metadata                                   healthcare.dicomStores.dicomWebRead
 GET     INSTANCE/rendered                                   healthcare.dicomStores.dicomWebRead
+GET     INSTANCE/bulkdata                                   healthcare.dicomStores.dicomWebRead
+GET     INSTANCE/pixeldata                                  healthcare.dicomStores.dicomWebRead
 GET     INSTANCE/thumbnail                                  healthcare.dicomStores.dicomWebRead
 GET     INSTANCE/frames/*                                   healthcare.dicomStores.dicomWebRead
 GET     INSTANCE/frames/*/rendered                          healthcare.dicomStores.dicomWebRead

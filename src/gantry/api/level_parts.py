@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
 
-from gantry.api.accept import Offer, media_type_text
+from gantry.api.accept import MediaRange, Offer, media_type_text, rank
 from gantry.api.call import Call
 from gantry.api.multipart import Delimiters
 from gantry.api.ranges import matches
-from gantry.api.retrieving import describe_left_out
+from gantry.api.retrieving import describe_left_out, read_pieces
 from gantry.api.web import Answer
+from gantry.dicom import forms
 from gantry.errors import FailedPrecondition, InvalidArgument, NotAcceptable, NotFound, StatusError
 from gantry.resources import StoredInstance
 from gantry.studies.metadata import MAX_REMEMBERED_ROWS, make_etag_of
-from gantry.studies.parts import Failures, Gathered, Make, gather_parts
+from gantry.studies.parts import Failures, Gathered, Job, Part, gather_parts
+from gantry.studies.retrieve import ANY, Value
+
+Plan = Callable[[Iterator[StoredInstance]], Iterator[Job]]
 
 
-def answer_parts(call: Call, what: str, make: Make, *about: object) -> Answer:
-    """The parts that ``make`` gives for each instance below the path, in the order of its metadata.
+def answer_parts(call: Call, what: str, plan: Plan, *about: object) -> Answer:
+    """The parts that ``plan`` makes of the instances below the path, in the order of its metadata.
 
     ``what`` they are, in a message; ``about`` are the parameters of the request, Accept apart, for the entity tag,
     which up to MAX_REMEMBERED_ROWS instances have. Raises NotFound where there is none of it, and NotAcceptable where
@@ -30,7 +34,7 @@ def answer_parts(call: Call, what: str, make: Make, *about: object) -> Answer:
     remembered = call.context.remembered
     if etag and matches(call.headers.get("if-none-match", ""), etag) and remembered.is_whole(etag):
         return Answer(b"", status=304, headers=headers)
-    found = gather_parts(call.context.seams, call.dicom_store, rows, make)
+    found = gather_parts(call.context.seams, call.dicom_store, plan(rows))
     if not found.root:
         raise _explain(found.left_out, f"{call.path} has no {what}")
     if found.left_out.first is not None:
@@ -40,6 +44,20 @@ def answer_parts(call: Call, what: str, make: Make, *about: object) -> Answer:
     root = Offer(found.root.partition(";")[0], True)
     content_type = media_type_text(root, "", between.boundary)
     return Answer(remembered.pass_pieces(etag, body, found.unread) if etag else body, content_type, headers=headers)
+
+
+def make_video(
+    accepted: Sequence[MediaRange], row: StoredInstance, value: Value, place: str, first: Sequence[str] = ()
+) -> Generator[Part, None, None]:
+    """The stored video, as the media type of its bytes, of its transfer syntax, or before those as one of ``first``."""
+    by_bytes = value.video.media_type if value.video else forms.OCTETS
+    types = dict.fromkeys((*first, by_bytes, *forms.video_types(row.transfer_syntax_uid)))
+    choices = rank(accepted, [Offer(media_type, True, (ANY,), ANY) for media_type in types])
+    if not choices:
+        value.close()
+        raise NotAcceptable(f"it is a video, {', '.join(types)}, which is not what Accept asks for")
+    headers = {"content-type": choices[0].offer.type, "content-location": place}
+    yield Part(headers, read_pieces(value, 0, value.size))
 
 
 def _list_rows(call: Call, *about: object) -> tuple[Iterator[StoredInstance], str]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gantry.api import (
+    bulk_parts,
     iam,
     operations,
+    pixel_parts,
     rendered_parts,
     rendering,
     resources,
@@ -151,8 +153,17 @@ BEYOND: tuple[ApiMethod, ...] = (
         M("retrieveRendered", "GET", f"{path}/rendered", f"{_DICOM_WEB}Read", rendered_parts.render_below)
         for path in (_STUDY, _SERIES)
     ),
+    *(
+        M(f"retrieve{name}", "GET", f"{path}/{name.lower()}", f"{_DICOM_WEB}Read", handler)
+        for name, handler in (
+            ("Bulkdata", bulk_parts.retrieve_bulk_below),
+            ("Pixeldata", pixel_parts.retrieve_pixels_below),
+        )
+        for path in (_STUDY, _SERIES, _INSTANCE)
+    ),
 )
-"""More services of PS3.18 (§10.4.1.1.3): a server with ``strict_search`` has no such paths, as the API has none."""
+"""More services of PS3.18 (§10.4.1.1.3, §10.4.1.1.5, §10.4.1.1.6): a server with ``strict_search`` has no such paths,
+as the API has none."""
 
 SHOW_PAGE = M("gantry.showPage", "GET", "pages", "")
 SIGN_IN = M("gantry.signIn", "POST", "sign-in", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 
@@ -10,14 +10,13 @@ from gantry.api.accept import MediaRange, Offer, rank
 from gantry.api.alternatives import begin
 from gantry.api.call import Call
 from gantry.api.lanes import Lane
-from gantry.api.level_parts import answer_parts
+from gantry.api.level_parts import answer_parts, make_video
 from gantry.api.rendering import parse_view, render_row, require_no_view
-from gantry.api.retrieving import read_pieces
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import FailedPrecondition, NotAcceptable, UnsuitableForm
 from gantry.resources import StoredInstance
-from gantry.studies.parts import Part
+from gantry.studies.parts import Job, Part
 from gantry.studies.render import View, render_images
 from gantry.studies.retrieve import PIXEL_DATA, read_bulk
 
@@ -38,7 +37,7 @@ def render_below(call: Call) -> Answer:
         if choice.offer.multipart:
             accepted = call.accepted()
             views = [parse_view(call, offer.type) for offer, _ in rank(accepted, _OFFERS[: len(_PICTURES)])]
-            return answer_parts(call, "image", partial(_make_parts, call, call.web_url, accepted, views), views)
+            return answer_parts(call, "image", partial(_plan, call, accepted, views), views)
         only = _find_only(call)
         if only is not None:
             return render_row(call, only)
@@ -62,6 +61,14 @@ def _has_pictures(row: StoredInstance) -> bool:
     return bool((row.rows and row.columns) or forms.video_types(row.transfer_syntax_uid))
 
 
+def _plan(
+    call: Call, accepted: Sequence[MediaRange], views: Sequence[View], rows: Iterator[StoredInstance]
+) -> Iterator[Job]:
+    web_url = call.web_url
+    for row in rows:
+        yield Job(row, partial(_make_parts, call, web_url, accepted, views, row))
+
+
 def _make_parts(
     call: Call, web_url: str, accepted: Sequence[MediaRange], views: Sequence[View], row: StoredInstance
 ) -> Generator[Part, None, None]:
@@ -78,13 +85,7 @@ def _make_video(
 ) -> Generator[Part, None, None]:
     require_no_view(call)
     value = read_bulk(call.context.seams, call.dicom_store, row, PIXEL_DATA)
-    types = dict.fromkeys((value.video.media_type if value.video else "", *forms.video_types(row.transfer_syntax_uid)))
-    choices = rank(accepted, [Offer(media_type, True) for media_type in types])
-    if not choices:
-        value.close()
-        raise NotAcceptable(f"it is a video, {', '.join(types)}, which is not what Accept asks for")
-    headers = {"content-type": choices[0].offer.type, "content-location": f"{address}/rendered"}
-    yield Part(headers, read_pieces(value, 0, value.size))
+    return make_video(accepted, row, value, f"{address}/rendered")
 
 
 def _make_pictures(call: Call, address: str, views: Sequence[View], row: StoredInstance) -> Generator[Part, None, None]:

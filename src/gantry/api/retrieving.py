@@ -39,7 +39,7 @@ from gantry.studies.zipping import ZIP, zip_instances
 _DICOM_SYNTAXES = (forms.EXPLICIT_LE, ANY, *(uid for uid in forms.PRODUCIBLE if uid != forms.EXPLICIT_LE))
 _PARTS, _ONE = (Offer(forms.DICOM, multipart, _DICOM_SYNTAXES, forms.EXPLICIT_LE) for multipart in (True, False))
 _ZIP = Offer(ZIP, False, (ANY,), ANY)
-_FRAMES = tuple(
+FRAMES = tuple(
     offer
     for multipart in (True, False)
     for offer in (
@@ -163,14 +163,14 @@ def retrieve_frames(call: Call) -> Answer:
     row = find_instance(call)
     stored = row.transfer_syntax_uid
     same = (ANY, stored, *((forms.EXPLICIT_LE,) if stored in forms.NATIVE_TARGETS else ()))
-    return answer_first(call.rank(_FRAMES, same), partial(_answer_frames, call, row, numbers))
+    return answer_first(call.rank(FRAMES, same), partial(_answer_frames, call, row, numbers))
 
 
 def _answer_frames(call: Call, row: StoredInstance, numbers: Sequence[int], offer: Offer, syntax: str) -> Answer:
     wanted = "" if syntax == ANY else syntax
     if not offer.multipart and len(numbers) > 1:
         raise InvalidArgument(f"{len(numbers)} frames need a multipart answer; Accept names a single part")
-    content_type = _frame_type(row, offer, syntax)
+    content_type = frame_type(row, offer, syntax)
 
     def find() -> Generator[Frame, None, None]:
         context, indices = call.context, [number - 1 for number in numbers]
@@ -203,7 +203,7 @@ def _frames_in_parts(
     yield between.end()
 
 
-def _frame_type(row: StoredInstance, offer: Offer, syntax: str) -> str:
+def frame_type(row: StoredInstance, offer: Offer, syntax: str) -> str:
     """Stored bitstreams have the media type of their transfer syntax, also if the client accepts ``*``."""
     if syntax == ANY:
         stored = row.transfer_syntax_uid

@@ -40,8 +40,11 @@ class Piece(NamedTuple):
     data: bytes
 
 
-Make = Callable[[StoredInstance], Generator[Part | StatusError, None, None]]
-"""Gives the parts of one instance, and an error for each that cannot be made. It may raise a StatusError, too."""
+class Job(NamedTuple):
+    """``make`` gives the parts of an instance, and an error for each that cannot be made; it may raise one, too."""
+
+    row: StoredInstance
+    make: Callable[[], Generator[Part | StatusError, None, None]]
 
 
 class Failures:
@@ -69,15 +72,15 @@ class Gathered(NamedTuple):
     unread: list[StoredInstance]
 
 
-def gather_parts(seams: Seams, store: DicomStoreName, rows: Iterator[StoredInstance], make: Make) -> Gathered:
-    """The parts that ``make`` gives for each row, in their order; HELD_BACK bytes and one piece are in memory.
+def gather_parts(seams: Seams, store: DicomStoreName, jobs: Iterator[Job]) -> Gathered:
+    """The parts of each instance, in their order; HELD_BACK bytes and one piece are in memory.
 
     What fails once something is sent is raised after all other parts, so that the answer cannot be taken for complete.
     Instances that are deleted meanwhile are left out without an error. Raises Interrupted, and Cancelled where the
     client has disconnected.
     """
-    sender = _Sender(seams, store, make)
-    pieces = sender.send(rows)
+    sender = _Sender(seams, store)
+    pieces = sender.send(jobs)
     held: deque[Piece] = deque()
     size = 0
     for piece in pieces:
@@ -102,17 +105,17 @@ def _send_held(held: deque[Piece], rest: Generator[Piece, None, None], later: Fa
 class _Sender:
     """Sends the parts of one answer. ``is_inside``: a part has begun and has not ended."""
 
-    def __init__(self, seams: Seams, store: DicomStoreName, make: Make) -> None:
-        self.seams, self.store, self.make = seams, store, make
+    def __init__(self, seams: Seams, store: DicomStoreName) -> None:
+        self.seams, self.store = seams, store
         self.failures = Failures()
         self.unread: list[StoredInstance] = []
         self.is_inside = False
 
-    def send(self, rows: Iterator[StoredInstance]) -> Generator[Piece, None, None]:
-        for row in rows:
+    def send(self, jobs: Iterator[Job]) -> Generator[Piece, None, None]:
+        for row, make in jobs:
             try:
-                with contain(ResourcePath(*row.uids), "while its parts were made"):
-                    yield from self._send_instance(row)
+                with contain(ResourcePath(*row.uids), "while its parts were made"), closing(make()) as made:
+                    yield from self._send_instance(row, made)
             except StatusError as error:
                 if self.is_inside:  # other bytes would seem to belong to the part
                     raise name_instance(row, error) from None
@@ -126,14 +129,12 @@ class _Sender:
         if not isinstance(error, _LASTING):
             self.unread[:] = [row]
 
-    def _send_instance(self, row: StoredInstance) -> Iterator[Piece]:
-        made = self.make(row)
-        with closing(made):
-            for part in made:
-                if isinstance(part, StatusError):
-                    self._fail(row, part)
-                else:
-                    yield from self._send_part(part)
+    def _send_instance(self, row: StoredInstance, made: Iterator[Part | StatusError]) -> Iterator[Piece]:
+        for part in made:
+            if isinstance(part, StatusError):
+                self._fail(row, part)
+            else:
+                yield from self._send_part(part)
 
     def _send_part(self, part: Part) -> Iterator[Piece]:
         headers: Mapping[str, str] | None = part.headers

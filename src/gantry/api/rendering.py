@@ -96,7 +96,7 @@ def _render_as(
         return Answer(b"", status=304, headers=headers)
     images = render_images(call.context.seams, call.dicom_store, row, view, numbers)
     if not offer.multipart:
-        return Answer(next(images), offer.type, headers=headers)
+        return answer_value(call, lambda: Value.of(next(images)), offer.type, etag)
     between = Delimiters()
     frames = count(1) if numbers is None else (number + 1 for number in numbers)
     places = (f"{call.web_url}/{ResourcePath(*row.uids)}/frames/{number}/rendered" for number in frames)

@@ -231,17 +231,36 @@ def retrieve_bulkdata(call: Call) -> Answer:
     def value() -> Value:
         return read_bulk(call.context.seams, call.dicom_store, row, path)
 
-    if not offer.multipart:
-        return answer_value(call, value, offer.type, make_etag(row, "bulkdata", path, offer.type))
-    found, between = value(), Delimiters()
     location = f"{call.web_url}/{call.path}/bulkdata/{call.ids[7].strip('/')}"
+    etag = make_etag(row, "bulkdata", path, offer.type, offer.multipart)
+    if not offer.multipart:
+        return answer_value(call, value, offer.type, etag)
+    return _answer_part(call, value, offer, location, "" if call.context.strict_search else etag)
+
+
+def _answer_part(call: Call, make: Callable[[], Value], offer: Offer, location: str, etag: str) -> Answer:
+    """A value in one part, or the requested range of it: the range is that of the value and not of the body, so that
+    Content-Range stands in the part, as in multipart/byteranges (RFC 9110 §15.3.7.2).
+
+    PS3.18 had it so up to 2018 (§6.5.5.2.1 then), and clients in JavaScript and Python ask for it; 2019 and later leave
+    it open. Without ``etag`` it is sent as a whole, as the API does.
+    """
+    headers = {"etag": etag, "accept-ranges": "bytes"} if etag else {}
+    if etag and matches(call.headers.get("if-none-match", ""), etag):
+        return Answer(b"", status=304, headers=headers)
+    value, between = make(), Delimiters()
+    wanted = _choose_range(call, value, etag) if etag else None
+    start, length = wanted or (0, value.size)
+    part = {"content-type": offer.type, "content-location": location}
+    if wanted is not None:
+        part["content-range"] = _describe_range(start, length, value.size)
 
     def body() -> Iterator[bytes]:
-        yield between.head({"content-type": offer.type, "content-location": location})
-        yield from read_pieces(found, 0, found.size)
+        yield between.head(part)
+        yield from read_pieces(value, start, length)
         yield between.end()
 
-    return Answer(body(), media_type_text(offer, "", between.boundary))
+    return Answer(body(), media_type_text(offer, "", between.boundary), 200 if wanted is None else 206, headers)
 
 
 def video_offers(call: Call, row: StoredInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
@@ -265,20 +284,30 @@ def answer_value(call: Call, make: Callable[[], Value], content_type: str, etag:
     if matches(call.headers.get("if-none-match", ""), etag):
         return Answer(b"", status=304, headers=headers)
     value = make()
-    try:
-        if_range = call.headers.get("if-range", etag)
-        wanted = parse_range(call.headers.get("range", ""), value.size) if if_range == etag else None
-        start, length = wanted or (0, value.size)
-        status = 200 if wanted is None else 206
-        if wanted is not None:
-            headers["content-range"] = f"bytes {start}-{start + length - 1}/{value.size}"
-    except BaseException:
-        value.close()
-        raise
+    wanted = _choose_range(call, value, etag)
+    start, length = wanted or (0, value.size)
+    status = 200 if wanted is None else 206
+    if wanted is not None:
+        headers["content-range"] = _describe_range(start, length, value.size)
     if length <= _WHOLE:
         return Answer(b"".join(read_pieces(value, start, length)), content_type, status, headers)
     headers["content-length"] = str(length)
     return Answer(read_pieces(value, start, length), content_type, status, headers)
+
+
+def _choose_range(call: Call, value: Value, etag: str) -> tuple[int, int] | None:
+    """Start and length of the range that is asked for, None for the whole. Closes the value where it raises."""
+    if call.headers.get("if-range", etag) != etag:
+        return None
+    try:
+        return parse_range(call.headers.get("range", ""), value.size)
+    except BaseException:
+        value.close()
+        raise
+
+
+def _describe_range(start: int, length: int, size: int) -> str:
+    return f"bytes {start}-{start + length - 1}/{size}"
 
 
 def read_pieces(value: Value, start: int, length: int) -> Iterator[bytes]:

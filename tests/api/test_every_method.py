@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from gantry.api.methods import METHODS, OWN
+from gantry.api.methods import BEYOND, METHODS, OWN
 from gantry.api.parameters import SYSTEM
 from tests.dicomweb.instances import instance
 from tests.support.answers import refused
@@ -17,6 +17,8 @@ ALSO = ("$alt", "$.alt", "$prettyPrint", "upload_type", "uploadProtocol", "prett
 WEB = (
     *("studies", "series", "instances", "studies/1.2.1/series", "studies/1.2.1/series/1.2.1.1/instances"),
     *(uid_path(*A[:count]) + tail for count in (1, 2, 3) for tail in ("", "/metadata", "/thumbnail")),
+    *(uid_path(*A[:count]) + "/rendered" for count in (1, 2)),
+    *(uid_path(*A[:count]) + tail for count in (1, 2, 3) for tail in ("/bulkdata", "/pixeldata")),
     *(f"{uid_path(*A)}/{tail}" for tail in ("rendered", "frames/1", "frames/1/rendered", "bulkdata/7FE00010")),
     f"{uid_path(*A)}:getStorageInfo",
     "studies/1.2.1:getStudyMetrics",
@@ -93,7 +95,7 @@ def test_a_range_of_head_is_the_range_of_get(web: Web) -> None:
 def test_a_method_has_no_other_verbs(gantry: Gantry) -> None:
     """As Google's front answers them: there is no such method; in DICOMweb as the standard has it (PS3.18 §8.5)."""
     verbs_of: dict[str, set[str]] = {}
-    plain = [method for method in METHODS + OWN if ":" not in method.path]  # ids may hold colons, too
+    plain = [method for method in METHODS + OWN + BEYOND if ":" not in method.path]  # ids may hold colons, too
     for method in plain:
         verbs_of.setdefault(method.path, set()).add(method.verb)
     for path, verbs in verbs_of.items():

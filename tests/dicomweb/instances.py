@@ -33,7 +33,8 @@ def instance(
             delattr(ds, keyword)
         else:
             setattr(ds, keyword, given)
-    ds["PixelData"].VR = "OB" if syntax != IMPLICIT_LE else "OW"
+    if "PixelData" in ds:
+        ds["PixelData"].VR = "OB" if syntax != IMPLICIT_LE else "OW"
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = UID(syntax)
     ds.file_meta.MediaStorageSOPClassUID, ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID

@@ -11,7 +11,7 @@ import pytest
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.support.answers import refused
 from tests.support.gantry import Gantry
-from tests.support.server import Json
+from tests.support.server import GantryServer, Json
 from tests.support.web import Web, parts_of, uid_path
 
 A = ("1.2.1", "1.2.1.1", "1.2.1.1.1")
@@ -141,3 +141,81 @@ def test_addresses_that_are_none(gantry: Gantry, path: str) -> None:
     web = Web(gantry)
     web.stored(instance(A))
     refused(web.get(f"{uid_path(*A)}/bulkdata/{path}", OCTETS), "INVALID_ARGUMENT", path.rpartition("/")[2])
+
+
+# Range ----------------------------------------------------------------------------------------------------------------
+
+PIXELS = f"{uid_path(*A)}/bulkdata/7FE00010"
+VALUE = bytes(range(64))
+PARTS = f'multipart/related; type="{OCTETS}"'
+
+
+def long_value(gantry: Gantry) -> Web:
+    web = Web(gantry)
+    web.stored(instance(A, Rows=8, Columns=8, PixelData=VALUE))
+    return web
+
+
+@pytest.mark.parametrize(
+    ("wanted", "start", "stop"),
+    [
+        ("bytes=0-9", 0, 10),
+        ("bytes=60-", 60, 64),
+        ("bytes=-4", 60, 64),
+        ("bytes=0-999", 0, 64),
+        ("bytes=63-63", 63, 64),
+    ],
+)
+def test_a_range_of_a_value_in_a_part(gantry: Gantry, wanted: str, start: int, stop: int) -> None:
+    """PS3.18 2018b §6.5.5.2.1: only the specified bytes of the bulk data object."""
+    web = long_value(gantry)
+    response = web.get(PIXELS, PARTS, headers={"range": wanted})
+    assert response.status_code == 206 and "content-range" not in response.headers
+    head, _, rest = response.content.partition(b"\r\n\r\n")
+    assert f"Content-Range: bytes {start}-{stop - 1}/64".encode() in head
+    assert f"Content-Location: {web.url}/{PIXELS}".encode() in head
+    assert rest.startswith(VALUE[start:stop] + b"\r\n--")
+    alone = web.get(PIXELS, OCTETS, headers={"range": wanted})
+    assert (alone.status_code, alone.content) == (206, VALUE[start:stop])
+    assert alone.headers["content-range"] == f"bytes {start}-{stop - 1}/64"
+
+
+@pytest.mark.parametrize("accept", [PARTS, OCTETS])
+def test_a_range_that_is_not_there_or_not_one(gantry: Gantry, accept: str) -> None:
+    web = long_value(gantry)
+    beyond = web.get(PIXELS, accept, headers={"range": "bytes=64-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */64")
+    for ignored in ("bytes=1-2,5-6", "lines=1-2", "bytes=x"):
+        response = web.get(PIXELS, accept, headers={"range": ignored})
+        assert response.status_code == 200 and VALUE in response.content
+
+
+@pytest.mark.parametrize("accept", [PARTS, OCTETS])
+def test_conditions_of_a_range(gantry: Gantry, accept: str) -> None:
+    """RFC 9110 §13.1.2, §13.1.5"""
+    web = long_value(gantry)
+    whole = web.get(PIXELS, accept)
+    etag = whole.headers["etag"]
+    assert whole.headers["accept-ranges"] == "bytes"
+    assert web.get(PIXELS, accept, headers={"if-none-match": etag}).status_code == 304
+    assert web.get(PIXELS, accept, headers={"range": "bytes=0-1", "if-range": etag}).status_code == 206
+    assert web.get(PIXELS, accept, headers={"range": "bytes=0-1", "if-range": '"other"'}).status_code == 200
+
+
+def test_a_range_of_a_picture(gantry: Gantry) -> None:
+    web = long_value(gantry)
+    whole = web.get(f"{uid_path(*A)}/rendered", "image/png").content
+    part = web.get(f"{uid_path(*A)}/rendered", "image/png", headers={"range": "bytes=1-3"})
+    assert (part.status_code, part.content) == (206, whole[1:4])
+
+
+def test_a_strict_server_sends_the_whole_value_in_a_part(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = tmp_path_factory.mktemp("strict")
+    server = GantryServer(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "1"})
+    try:
+        web = long_value(Gantry(server))
+        (part,) = parts_of(web.get(PIXELS, PARTS, headers={"range": "bytes=0-9"}))
+        assert part.data == VALUE
+        assert web.get(PIXELS, OCTETS, headers={"range": "bytes=0-9"}).status_code == 206
+    finally:
+        server.stop()

@@ -23,21 +23,21 @@ RENDERED = f"{uid_path(*UIDS)}/rendered"
 HIGH = "1.2.840.10008.1.2.4.102"
 
 
-def video(stream: bytes, syntax: str = HIGH, fragments: int = 1) -> bytes:
+def video(stream: bytes, syntax: str = HIGH, fragments: int = 1, uids: tuple[str, str, str] = UIDS) -> bytes:
     """Ten frames of 64 by 64, as a camera in an endoscope stores them."""
     size = -(-len(stream) // fragments)
     size += size % 2
     items = [stream[at : at + size] for at in range(0, len(stream), size)]
-    return packed(b"".join(map(item, (b"", *items))), syntax)
+    return packed(b"".join(map(item, (b"", *items))), syntax, uids)
 
 
-def packed(items: bytes, syntax: str = HIGH) -> bytes:
+def packed(items: bytes, syntax: str = HIGH, uids: tuple[str, str, str] = UIDS) -> bytes:
     """pydicom wants well-formed pixel data; what is put in its place need not be."""
     marker = item(b"") + item(b"here")
     kind = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.77.1.1.1", "Modality": "ES", "NumberOfFrames": "10"}
     pixel = {"Rows": 64, "Columns": 64, "SamplesPerPixel": 3, "PhotometricInterpretation": "YBR_PARTIAL_420"}
     more = {"PlanarConfiguration": 0, "CineRate": "5", "FrameTime": "200"}
-    return instance(UIDS, syntax, PixelData=marker, **kind, **pixel, **more).replace(marker, items)
+    return instance(uids, syntax, PixelData=marker, **kind, **pixel, **more).replace(marker, items)
 
 
 @pytest.fixture

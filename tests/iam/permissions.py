@@ -1,6 +1,7 @@
 """The permission of each method, spelt out once more: a line of the program's table that changes is seen here.
 
-From the API's reference (spec §12.1); thumbnails and policies of projects are ours, the latter as in Resource Manager.
+From the API's reference (spec §12.1); thumbnails, rendered studies and series, and policies of projects are ours, the
+last as in Resource Manager.
 "" is for methods that tell callers what they themselves may do.
 """
 
@@ -46,6 +47,9 @@ GET     STUDY                                               healthcare.dicomStor
 GET     STUDY/metadata                                      healthcare.dicomStores.dicomWebRead
 GET     STUDY/instances                                     healthcare.dicomStores.dicomWebRead
 GET     STUDY/series                                        healthcare.dicomStores.dicomWebRead
+GET     STUDY/rendered                                      healthcare.dicomStores.dicomWebRead
+GET     STUDY/bulkdata                                      healthcare.dicomStores.dicomWebRead
+GET     STUDY/pixeldata                                     healthcare.dicomStores.dicomWebRead
 GET     STUDY/thumbnail                                     healthcare.dicomStores.dicomWebRead
 GET     STUDY:getStudyMetrics                               healthcare.dicomStores.dicomWebRead
 POST    STUDY                                               healthcare.dicomStores.dicomWebWrite
@@ -56,6 +60,9 @@ POST    STUDY:setBlobStorageSettings                        healthcare.dicomStor
 GET     SERIES                                              healthcare.dicomStores.dicomWebRead
 GET     SERIES/metadata                                     healthcare.dicomStores.dicomWebRead
 GET     SERIES/instances                                    healthcare.dicomStores.dicomWebRead
+GET     SERIES/rendered                                     healthcare.dicomStores.dicomWebRead
+GET     SERIES/bulkdata                                     healthcare.dicomStores.dicomWebRead
+GET     SERIES/pixeldata                                    healthcare.dicomStores.dicomWebRead
 GET     SERIES/thumbnail                                    healthcare.dicomStores.dicomWebRead
 GET     SERIES:getSeriesMetrics                             healthcare.dicomStores.dicomWebRead
 PATCH   SERIES/metadata                                     healthcare.dicomStores.dicomWebUpdate
@@ -64,6 +71,8 @@ POST    SERIES:setBlobStorageSettings                       healthcare.dicomStor
 GET     INSTANCE                                            healthcare.dicomStores.dicomWebRead
 GET     INSTANCE/metadata                                   healthcare.dicomStores.dicomWebRead
 GET     INSTANCE/rendered                                   healthcare.dicomStores.dicomWebRead
+GET     INSTANCE/bulkdata                                   healthcare.dicomStores.dicomWebRead
+GET     INSTANCE/pixeldata                                  healthcare.dicomStores.dicomWebRead
 GET     INSTANCE/thumbnail                                  healthcare.dicomStores.dicomWebRead
 GET     INSTANCE/frames/*                                   healthcare.dicomStores.dicomWebRead
 GET     INSTANCE/frames/*/rendered                          healthcare.dicomStores.dicomWebRead

@@ -45,7 +45,6 @@ _SIGN_IN = ("sign-in", "token")
 
 _WITH_BODY = ("POST", "PATCH", "PUT")
 _OVERRIDABLE = {"GET", "PUT", "PATCH", "DELETE"}
-_ROUTERS = dict.fromkeys(API_VERSIONS, methods.route) | {cloud_logging.VERSION: cloud_logging.route}
 
 
 class App:
@@ -63,6 +62,8 @@ class App:
         self._pages, self._forms, self._instant = pages, forms, instant
         self._intake, self._lanes = Intake(context.pace), Lanes(context.seams.pixels.size)
         self._origins = context.origins if context.access is None else None
+        router = partial(methods.route, is_strict=context.strict_search)
+        self._routers = dict.fromkeys(API_VERSIONS, router) | {cloud_logging.VERSION: cloud_logging.route}
         self._cross_origin = CrossOrigin(context.allowed_origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,7 +89,7 @@ class App:
         segments = segments_of(request.scope)
         if self._origins is not None:
             self._origins.require_local(request.method, request.headers)
-        if segments[0] in _ROUTERS:
+        if segments[0] in self._routers:
             return self._call(request, segments[0], segments[1:])
         return self._page(request, segments)
 
@@ -119,7 +120,7 @@ class App:
         verb = _verb(request)
         require_unconditional(verb, request.headers)
         try:
-            method, ids = _ROUTERS[version](verb, version, segments or [""])
+            method, ids = self._routers[version](verb, version, segments or [""])
         except MethodNotAllowed as error:
             if verb != "OPTIONS":
                 raise

@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gantry.api import iam, operations, rendering, resources, retrieving, searching, storage, storing, updating
+from gantry.api import (
+    bulk_parts,
+    iam,
+    operations,
+    pixel_parts,
+    rendered_parts,
+    rendering,
+    resources,
+    retrieving,
+    searching,
+    storage,
+    storing,
+    updating,
+)
 from gantry.api.method import BETA, ApiMethod
 from gantry.errors import MethodNotAllowed, NotFound
 
@@ -135,6 +148,23 @@ OWN: tuple[ApiMethod, ...] = (
 )
 """Services of PS3.18 that the API does not have (§10.4.1.1.4); policies of projects, as Resource Manager has them."""
 
+BEYOND: tuple[ApiMethod, ...] = (
+    *(
+        M("retrieveRendered", "GET", f"{path}/rendered", f"{_DICOM_WEB}Read", rendered_parts.render_below)
+        for path in (_STUDY, _SERIES)
+    ),
+    *(
+        M(f"retrieve{name}", "GET", f"{path}/{name.lower()}", f"{_DICOM_WEB}Read", handler)
+        for name, handler in (
+            ("Bulkdata", bulk_parts.retrieve_bulk_below),
+            ("Pixeldata", pixel_parts.retrieve_pixels_below),
+        )
+        for path in (_STUDY, _SERIES, _INSTANCE)
+    ),
+)
+"""More services of PS3.18 (§10.4.1.1.3, §10.4.1.1.5, §10.4.1.1.6): a server with ``strict_search`` has no such paths,
+as the API has none."""
+
 SHOW_PAGE = M("gantry.showPage", "GET", "pages", "")
 SIGN_IN = M("gantry.signIn", "POST", "sign-in", "")
 SIGN_OUT = M("gantry.signOut", "POST", "sign-out", "")
@@ -156,9 +186,9 @@ class _Node:
         self.methods: dict[tuple[str, str], ApiMethod] = {}
 
 
-def _tree() -> _Node:
+def _tree(methods: Sequence[ApiMethod]) -> _Node:
     root = _Node()
-    for method in METHODS + OWN:
+    for method in methods:
         path, _, custom = method.path.partition(":")
         node = root
         for segment in path.split("/"):
@@ -167,11 +197,13 @@ def _tree() -> _Node:
     return root
 
 
-_ROOT = _tree()
+_ROOT, _STRICT_ROOT = _tree(METHODS + OWN + BEYOND), _tree(METHODS + OWN)
 
 
-def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tuple[str, ...]]:
-    """The method of a path below the version, and its ids. Raises NotFound, MethodNotAllowed.
+def route(verb: str, version: str, segments: list[str], is_strict: bool = False) -> tuple[ApiMethod, tuple[str, ...]]:
+    """The method of a path below the version, and its ids; ``is_strict`` leaves those of ``BEYOND`` out.
+
+    Raises NotFound, MethodNotAllowed.
 
     A custom verb follows the last colon of the last segment: project ids may hold colons, and UIDs never do. A colon
     with nothing behind it is of the id, so that what is deleted has exactly the name in the path.
@@ -182,7 +214,7 @@ def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tupl
     last, _, custom = segments[-1].rpartition(":")
     others: list[str] = []
     for tail, action in ((last, custom), (segments[-1], "")) if last and custom else ((segments[-1], ""),):
-        node, ids = _find([*segments[:-1], tail])
+        node, ids = _find(_STRICT_ROOT if is_strict else _ROOT, [*segments[:-1], tail])
         for (its_verb, its_action), method in node.methods.items() if node else ():
             if its_action == action and version in method.versions:
                 if its_verb == verb:
@@ -202,9 +234,8 @@ def list_allowed(verbs: Sequence[str]) -> tuple[str, ...]:
     return tuple(verb for verb in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") if verb in found)
 
 
-def _find(segments: list[str]) -> tuple[_Node | None, tuple[str, ...]]:
+def _find(node: _Node, segments: list[str]) -> tuple[_Node | None, tuple[str, ...]]:
     """The node of a path, and its ids. Only a path of bulk data may end in a slash."""
-    node = _ROOT
     ids: list[str] = []
     for position, segment in enumerate(segments):
         if segment in node.children and not segment.startswith("*"):

@@ -39,7 +39,7 @@ from gantry.studies.zipping import ZIP, zip_instances
 _DICOM_SYNTAXES = (forms.EXPLICIT_LE, ANY, *(uid for uid in forms.PRODUCIBLE if uid != forms.EXPLICIT_LE))
 _PARTS, _ONE = (Offer(forms.DICOM, multipart, _DICOM_SYNTAXES, forms.EXPLICIT_LE) for multipart in (True, False))
 _ZIP = Offer(ZIP, False, (ANY,), ANY)
-_FRAMES = tuple(
+FRAMES = tuple(
     offer
     for multipart in (True, False)
     for offer in (
@@ -116,13 +116,17 @@ def _in_parts(call: Call, offer: Offer) -> Answer:
             yield piece.data
         yield between.end()
 
-    headers = {"warning": _describe_left_out(sent.left_out)} if sent.left_out else {}
+    headers = {"warning": describe_left_out(len(sent.left_out), sent.left_out[0])} if sent.left_out else {}
     return Answer(body(), media_type_text(_PARTS, "", between.boundary), headers=headers)
 
 
-def _describe_left_out(failures: Sequence[StatusError]) -> str:
+def describe_left_out(count: int, first: StatusError, what: str = "instance") -> str:
     """A Warning header (PS3.18 §8.4.3): how many instances are not in the answer, and why the first one is not."""
-    what = f"{len(failures)} instance{'s are' if len(failures) > 1 else ' is'} left out: {failures[0].message}"
+    return warn(f"{count} {what}{'s are' if count > 1 else ' is'} left out: {first.message}")
+
+
+def warn(what: str) -> str:
+    """The value of a Warning header (PS3.18 §8.4.3)."""
     text = re.sub(r'[^ -~]|["\\]', "?", what)[:_MAX_WARNING]
     return f'299 gantry "{text}"'
 
@@ -159,14 +163,14 @@ def retrieve_frames(call: Call) -> Answer:
     row = find_instance(call)
     stored = row.transfer_syntax_uid
     same = (ANY, stored, *((forms.EXPLICIT_LE,) if stored in forms.NATIVE_TARGETS else ()))
-    return answer_first(call.rank(_FRAMES, same), partial(_answer_frames, call, row, numbers))
+    return answer_first(call.rank(FRAMES, same), partial(_answer_frames, call, row, numbers))
 
 
 def _answer_frames(call: Call, row: StoredInstance, numbers: Sequence[int], offer: Offer, syntax: str) -> Answer:
     wanted = "" if syntax == ANY else syntax
     if not offer.multipart and len(numbers) > 1:
         raise InvalidArgument(f"{len(numbers)} frames need a multipart answer; Accept names a single part")
-    content_type = _frame_type(row, offer, syntax)
+    content_type = frame_type(row, offer, syntax)
 
     def find() -> Generator[Frame, None, None]:
         context, indices = call.context, [number - 1 for number in numbers]
@@ -199,7 +203,7 @@ def _frames_in_parts(
     yield between.end()
 
 
-def _frame_type(row: StoredInstance, offer: Offer, syntax: str) -> str:
+def frame_type(row: StoredInstance, offer: Offer, syntax: str) -> str:
     """Stored bitstreams have the media type of their transfer syntax, also if the client accepts ``*``."""
     if syntax == ANY:
         stored = row.transfer_syntax_uid
@@ -227,17 +231,36 @@ def retrieve_bulkdata(call: Call) -> Answer:
     def value() -> Value:
         return read_bulk(call.context.seams, call.dicom_store, row, path)
 
-    if not offer.multipart:
-        return answer_value(call, value, offer.type, make_etag(row, "bulkdata", path, offer.type))
-    found, between = value(), Delimiters()
     location = f"{call.web_url}/{call.path}/bulkdata/{call.ids[7].strip('/')}"
+    etag = make_etag(row, "bulkdata", path, offer.type, offer.multipart)
+    if not offer.multipart:
+        return answer_value(call, value, offer.type, etag)
+    return _answer_part(call, value, offer, location, "" if call.context.strict_search else etag)
+
+
+def _answer_part(call: Call, make: Callable[[], Value], offer: Offer, location: str, etag: str) -> Answer:
+    """A value in one part, or the requested range of it: the range is that of the value and not of the body, so that
+    Content-Range stands in the part, as in multipart/byteranges (RFC 9110 §15.3.7.2).
+
+    PS3.18 had it so up to 2018 (§6.5.5.2.1 then), and clients in JavaScript and Python ask for it; 2019 and later leave
+    it open. Without ``etag`` it is sent as a whole, as the API does.
+    """
+    headers = {"etag": etag, "accept-ranges": "bytes"} if etag else {}
+    if etag and matches(call.headers.get("if-none-match", ""), etag):
+        return Answer(b"", status=304, headers=headers)
+    value, between = make(), Delimiters()
+    wanted = _choose_range(call, value, etag) if etag else None
+    start, length = wanted or (0, value.size)
+    part = {"content-type": offer.type, "content-location": location}
+    if wanted is not None:
+        part["content-range"] = _describe_range(start, length, value.size)
 
     def body() -> Iterator[bytes]:
-        yield between.head({"content-type": offer.type, "content-location": location})
-        yield from read_pieces(found, 0, found.size)
+        yield between.head(part)
+        yield from read_pieces(value, start, length)
         yield between.end()
 
-    return Answer(body(), media_type_text(offer, "", between.boundary))
+    return Answer(body(), media_type_text(offer, "", between.boundary), 200 if wanted is None else 206, headers)
 
 
 def video_offers(call: Call, row: StoredInstance, multipart: Sequence[bool]) -> tuple[Offer, ...]:
@@ -261,20 +284,30 @@ def answer_value(call: Call, make: Callable[[], Value], content_type: str, etag:
     if matches(call.headers.get("if-none-match", ""), etag):
         return Answer(b"", status=304, headers=headers)
     value = make()
-    try:
-        if_range = call.headers.get("if-range", etag)
-        wanted = parse_range(call.headers.get("range", ""), value.size) if if_range == etag else None
-        start, length = wanted or (0, value.size)
-        status = 200 if wanted is None else 206
-        if wanted is not None:
-            headers["content-range"] = f"bytes {start}-{start + length - 1}/{value.size}"
-    except BaseException:
-        value.close()
-        raise
+    wanted = _choose_range(call, value, etag)
+    start, length = wanted or (0, value.size)
+    status = 200 if wanted is None else 206
+    if wanted is not None:
+        headers["content-range"] = _describe_range(start, length, value.size)
     if length <= _WHOLE:
         return Answer(b"".join(read_pieces(value, start, length)), content_type, status, headers)
     headers["content-length"] = str(length)
     return Answer(read_pieces(value, start, length), content_type, status, headers)
+
+
+def _choose_range(call: Call, value: Value, etag: str) -> tuple[int, int] | None:
+    """Start and length of the range that is asked for, None for the whole. Closes the value where it raises."""
+    if call.headers.get("if-range", etag) != etag:
+        return None
+    try:
+        return parse_range(call.headers.get("range", ""), value.size)
+    except BaseException:
+        value.close()
+        raise
+
+
+def _describe_range(start: int, length: int, size: int) -> str:
+    return f"bytes {start}-{start + length - 1}/{size}"
 
 
 def read_pieces(value: Value, start: int, length: int) -> Iterator[bytes]:

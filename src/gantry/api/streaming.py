@@ -34,6 +34,7 @@ class StreamedAnswer:
 
     def __init__(self, answer: Answer, first: list[bytes], rest: Iterator[bytes]) -> None:
         self._answer, self._first, self._rest = answer, first, rest
+        self._failure: StatusError | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", self._answer.content_type.encode("latin-1"))]
@@ -63,11 +64,24 @@ class StreamedAnswer:
                 for piece in pieces:
                     await send({"type": "http.response.body", "body": piece, "more_body": True})
                     if following is None and not ended:
-                        following = asyncio.ensure_future(run_sync(draw, self._rest))
+                        following = asyncio.ensure_future(run_sync(self._draw))
             finally:
                 pieces, ended = await following if following else ([], True)
         if not gone.done():
             await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    def _draw(self) -> tuple[list[bytes], bool]:
+        """As ``draw``; what was made before an error is sent before the error is raised."""
+        if self._failure is not None:
+            raise self._failure
+        drawn: list[bytes] = []
+        try:
+            return drawn, _fill(drawn, self._rest)
+        except StatusError as error:
+            if not drawn:
+                raise
+            self._failure = error
+            return drawn, False
 
 
 def begin_stream(answer: Answer, pieces: Iterator[bytes]) -> StreamedAnswer:
@@ -79,14 +93,19 @@ def begin_stream(answer: Answer, pieces: Iterator[bytes]) -> StreamedAnswer:
 def draw(pieces: Iterator[bytes]) -> tuple[list[bytes], bool]:
     """The next pieces, about a megabyte or those of 50 ms; and whether they are the last."""
     drawn: list[bytes] = []
+    return drawn, _fill(drawn, pieces)
+
+
+def _fill(drawn: list[bytes], pieces: Iterator[bytes]) -> bool:
+    """Put the next pieces into ``drawn``; whether they are the last."""
     size, until = 0, time.monotonic() + _PATIENCE
     for piece in pieces:
         if piece:
             drawn.append(piece)
             size += len(piece)
         if size >= _PIECE or len(drawn) >= _MAX_PIECES or (drawn and time.monotonic() > until):
-            return drawn, False
-    return drawn, True
+            return False
+    return True
 
 
 async def _wait_until_gone(receive: Receive) -> None:

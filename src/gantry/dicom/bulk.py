@@ -8,7 +8,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from gantry.dicom.buffers import FileValue, Readable
-from gantry.dicom.elements import DataSet, Element, are_fragments
+from gantry.dicom.elements import DataSet, Element, Item, are_fragments
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.part10 import (
     MAX_LIVE_HEADER,
@@ -57,25 +57,117 @@ def parse_bulk_path(text: str) -> BulkPath:
 
 
 def find_bulk(opened: Readable, path: BulkPath) -> FileValue | bytes | Encapsulated:
-    """A value where it lies in the file, or in the inflated dataset; else its bytes, where they are another way.
+    """One value, as ``BulkReader`` finds it."""
+    return BulkReader(opened).find(path)
 
-    Values are little endian. Encapsulated pixel data has no such value. Raises NotFound; FailedPrecondition for what
-    takes too much memory.
+
+class BulkReader:
+    """The values of one instance by their paths; those in the order of the file are found in one pass."""
+
+    def __init__(self, opened: Readable) -> None:
+        """Raises InvalidArgument."""
+        self._opened = opened
+        self._header = read_header(opened.read_at, opened.size)
+        self._places: dict[tuple[bool, bool], _Place] = {}
+        self._headers: dict[bool, tuple[HeaderBytes, dict[int, Cut]]] = {}
+
+    def find(self, path: BulkPath) -> FileValue | bytes | Encapsulated:
+        """A value where it lies in the file, or in the inflated dataset; else its bytes, where they are another way.
+
+        Values are little endian. Encapsulated pixel data has no such value. Raises NotFound; FailedPrecondition for
+        what takes too much memory.
+        """
+        is_nested = len(path) > 1
+        header_bytes, cuts = self._read_header(is_nested)
+        place = self._find_top(is_nested, path[0] >> 16 == _META_GROUP, header_bytes)
+        try:
+            for tag, number in zip(path[:-1:2], path[1::2], strict=True):
+                place = place.enter(tag, number)
+            element = place.seek(path[-1])
+        except InvalidArgument:
+            raise NotFound(_NONE) from None
+        data_set = place.data_set
+        if element.start in data_set.cuts:
+            return _locate_long_value(self._opened, self._header, element, cuts[element.start])
+        if element.tag == PIXEL_DATA and element.has_fragments:
+            return Encapsulated(0, 0, path)
+        value = bytes(data_set.data[element.value : element.stop])
+        if not element.is_big_endian:
+            return value
+        bits = data_set.read_number(place.bits) if place.bits else 0
+        return swap_words(value, word_size(element.tag, element.vr, bits))
+
+    def _read_header(self, is_nested: bool) -> tuple[HeaderBytes, dict[int, Cut]]:
+        """The header, and what is cut out of it by its place there. Sequences are in it where they are looked into."""
+        if is_nested not in self._headers:
+            layout = self._header.layout.with_sequences(MAX_SEQUENCES if is_nested else 0)
+            header_bytes = read_header_bytes(self._opened.read_at, self._opened.size, layout, MAX_LIVE_HEADER)
+            if header_bytes is None:
+                raise FailedPrecondition(f"the header has more than {MAX_LIVE_HEADER} bytes")
+            positions = (position for position, _ in header_bytes.cuts)
+            self._headers[is_nested] = header_bytes, dict(zip(positions, layout.cuts, strict=True))
+        return self._headers[is_nested]
+
+    def _find_top(self, is_nested: bool, is_meta: bool, header_bytes: HeaderBytes) -> _Place:
+        key = is_nested, is_meta
+        if key not in self._places:
+            data_set = header_bytes.meta_elements() if is_meta else header_bytes.data_set()
+            self._places[key] = _Place(data_set, data_set.as_item())
+        return self._places[key]
+
+
+class _Place:
+    """How far one pass over a data set or an item has come: at an element, and in an item of it.
+
+    ``bits`` is the element BitsAllocated, where that stands before.
     """
-    header = read_header(opened.read_at, opened.size)
-    layout = header.layout.with_sequences(0 if len(path) == 1 else MAX_SEQUENCES)
-    header_bytes = read_header_bytes(opened.read_at, opened.size, layout, MAX_LIVE_HEADER)
-    if header_bytes is None:
-        raise FailedPrecondition(f"the header has more than {MAX_LIVE_HEADER} bytes")
-    data_set = header_bytes.meta_elements() if path[0] >> 16 == _META_GROUP else header_bytes.data_set()
-    element, siblings = find_element(data_set, path)
-    if element.start in data_set.cuts:
-        places = [position for position, _ in header_bytes.cuts]
-        return _locate_long_value(opened, header, element, layout.cuts[places.index(element.start)])
-    if element.tag == PIXEL_DATA and element.has_fragments:
-        return Encapsulated(0, 0, path)
-    value = bytes(data_set.data[element.value : element.stop])
-    return swap_words(value, _measure_words(data_set, element, siblings))
+
+    def __init__(self, data_set: DataSet, item: Item) -> None:
+        self.data_set, self._item = data_set, item
+        self._restart()
+
+    def _restart(self) -> None:
+        self._elements = self._item.elements()
+        self._current: Element | None = None
+        self._last, self._is_ordered = -1, True
+        self.bits: Element | None = None
+        self._leave()
+
+    def _leave(self) -> None:
+        self._items: Iterator[Item] | None = None
+        self._number = -1
+        self._inside: _Place | None = None
+
+    def seek(self, tag: int) -> Element:
+        """Of two elements with one tag it is the first one, as in DICOM JSON. Raises NotFound, InvalidArgument."""
+        if self._current is not None and self._current.tag == tag:
+            return self._current
+        if not self._is_ordered or tag <= self._last:
+            self._restart()
+        self._leave()
+        for element in self._elements:
+            self._is_ordered = self._is_ordered and element.tag > self._last
+            self._last = element.tag
+            if element.tag == BITS_ALLOCATED:
+                self.bits = element
+            if element.tag == tag:
+                self._current = element
+                return element
+        raise NotFound(_NONE)
+
+    def enter(self, tag: int, number: int) -> _Place:
+        """The item of a sequence, by its number from 0. Raises NotFound, InvalidArgument."""
+        sequence = self.seek(tag)
+        if self._inside is not None and number == self._number:
+            return self._inside
+        if self._items is None or number < self._number:
+            self._items, self._number = self.data_set.read_items(sequence), -1
+        item = next(islice(self._items, number - self._number - 1, None), None)
+        if item is None:
+            self._leave()
+            raise NotFound(_NONE)
+        self._number, self._inside = number, _Place(self.data_set, item)
+        return self._inside
 
 
 def find_element(data_set: DataSet, path: BulkPath) -> tuple[Element, list[Element]]:
@@ -103,17 +195,6 @@ def _find_first(elements: Iterable[Element], tag: int) -> tuple[Element, list[El
             return element, before
         before.append(element)
     raise NotFound(_NONE)
-
-
-def _measure_words(data_set: DataSet, element: Element, siblings: list[Element]) -> int:
-    """Bytes of the words that are big endian; 1 where none are."""
-    if not element.is_big_endian:
-        return 1
-    bits = 0
-    for sibling in siblings:
-        if sibling.tag == BITS_ALLOCATED:
-            bits = data_set.read_number(sibling)
-    return word_size(element.tag, element.vr, bits)
 
 
 def _locate_long_value(

@@ -108,7 +108,7 @@ def read_metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_u
     """
     rows = seams.index.instances.list_below(store, path)
     first = list(islice(rows, MAX_REMEMBERED_ROWS + 1))
-    etag = _make_etag(first, web_url) if len(first) <= MAX_REMEMBERED_ROWS else ""
+    etag = make_etag_of(first, web_url) if len(first) <= MAX_REMEMBERED_ROWS else ""
     unread: list[StoredInstance] = []
     return Metadata(
         etag, _write_objects(seams, store, chain(first, rows), web_url, bool(path.instance), unread), unread
@@ -128,11 +128,14 @@ def write_xml(text: str, private: PrivateKeywords | None = None) -> bytes:
 
 def make_etag(row: StoredInstance, *about: object) -> str:
     """An ETag that changes with the bytes of an instance, and with ``about``, the parameters of the request."""
-    return _make_etag([row], *about)
+    return make_etag_of([row], *about)
 
 
-def _make_etag(rows: list[StoredInstance], *about: object) -> str:
-    """Computed from pack numbers and blob keys: their contents never change, so they need not be read."""
+def make_etag_of(rows: list[StoredInstance], *about: object) -> str:
+    """``make_etag`` for several instances, in their order.
+
+    Computed from pack numbers and blob keys: their contents never change, so they need not be read.
+    """
     digest = blake2b(repr(about).encode(), digest_size=16)
     for row in rows:
         digest.update(f"{row.blob_key} {row.pack_id} {row.pack_number} {'/'.join(row.uids)}\n".encode())

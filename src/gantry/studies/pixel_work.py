@@ -186,10 +186,20 @@ def finish(
             moved = next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
         if moved.blob_key == row.blob_key:
             break
-        if continues and _describe_content(moved) != _describe_content(row):
-            raise Aborted(f"instance {row.sop_instance_uid} was replaced while it was sent; send the request again")
+        if continues:
+            _require_same(moved, row)
         row, future = moved, submit(seams, moved, function, **options)
     raise make_lost(row.sop_instance_uid)
+
+
+def require_unchanged(seams: Seams, store: DicomStoreName, row: StoredInstance) -> None:
+    """Raises Aborted where the instance has been replaced since ``row`` was read, and NotFound where it was deleted."""
+    _require_same(next(seams.index.instances.list_below(store, ResourcePath(*row.uids))), row)
+
+
+def _require_same(now: StoredInstance, before: StoredInstance) -> None:
+    if _describe_content(now) != _describe_content(before):
+        raise Aborted(f"instance {before.sop_instance_uid} was replaced while it was sent; send the request again")
 
 
 def _describe_content(row: StoredInstance) -> tuple[object, ...]:

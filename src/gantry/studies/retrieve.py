@@ -50,6 +50,7 @@ __all__ = [
     "Plan",
     "Sent",
     "Value",
+    "describe_bulk",
     "keep_stored",
     "open_blob",
     "parse_bulk_path",
@@ -87,7 +88,7 @@ class Sent(NamedTuple):
 
 
 class Value(NamedTuple):
-    """Bytes to send: all of an open blob, or a ``value`` or a video in it, or ``data``.
+    """Bytes to send: all of an open blob, or a ``value`` or a video, which may be ``is_in_blob``, or ``data``.
 
     The caller must close it.
     """
@@ -97,6 +98,7 @@ class Value(NamedTuple):
     data: bytes = b""
     value: Sliceable | None = None
     video: Video | None = None
+    is_in_blob: bool = False
 
     @classmethod
     def of(cls, data: bytes) -> Value:
@@ -326,29 +328,43 @@ def read_bulk(seams: Seams, store: DicomStoreName, row: StoredInstance, path: Bu
 
     Of encapsulated pixel data: the stream if it is a video, else the decoded frames, one after the other.
     """
-    value = _open(seams, store, row)
-    assert value.blob is not None  # noqa: S101
+    whole = _open(seams, store, row)
+    assert whole.blob is not None  # noqa: S101
     try:
         with contain(str(ResourcePath(*row.uids)), "while its bulk data were located"):
-            found = find_bulk(value.blob, path)
-            if isinstance(found, Encapsulated) and len(path) == 1 and forms.video_types(row.transfer_syntax_uid):
-                video = Video(value.blob, found.start, found.end, row.transfer_syntax_uid)
-                return value._replace(size=video.size, video=video)
-            count = count_frames(value.blob) if isinstance(found, Encapsulated) and len(path) == 1 else 0
+            found = find_bulk(whole.blob, path)
+        value = describe_bulk(seams, store, row, whole.blob, path, found)
     except BaseException:
-        value.close()
+        whole.close()
         raise
-    if count:
-        value.close()
-        frames = DecodedFrames(seams, store, row, count)
-        return Value(None, len(frames), value=frames)
-    if isinstance(found, Encapsulated):
-        value.close()
+    if value.is_in_blob:
+        return value._replace(blob=whole.blob)
+    whole.close()
+    return value
+
+
+def describe_bulk(
+    seams: Seams,
+    store: DicomStoreName,
+    row: StoredInstance,
+    opened: OpenedObject,
+    path: BulkPath,
+    found: Sliceable | bytes | Encapsulated,
+) -> Value:
+    """What was found at a path of an opened instance, as a value. The caller must keep it open as long as the value."""
+    if isinstance(found, bytes):
+        return Value.of(found)
+    if not isinstance(found, Encapsulated):
+        return Value(None, len(found), value=found, is_in_blob=True)
+    if len(path) > 1:
         decoded = run_pixel_work(
             seams, store, row, decode_blob, transfer_syntax_uid=forms.EXPLICIT_LE, wanted=None, path=found.path
         )
         return Value.of(b"".join(decoded))
-    if isinstance(found, bytes):
-        value.close()
-        return Value.of(found)
-    return value._replace(size=len(found), value=found)
+    with contain(str(ResourcePath(*row.uids)), "while its frames were located"):
+        if forms.video_types(row.transfer_syntax_uid):
+            video = Video(opened, found.start, found.end, row.transfer_syntax_uid)
+            return Value(None, video.size, video=video, is_in_blob=True)
+        count = count_frames(opened)
+    frames = DecodedFrames(seams, store, row, count)
+    return Value(None, len(frames), value=frames)

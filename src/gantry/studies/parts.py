@@ -1,0 +1,153 @@
+"""Parts of many instances in one answer (PS3.18 §10.4.3.3): an instance that fails never takes its neighbours away."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from typing import NamedTuple
+
+from gantry.containment import contain
+from gantry.errors import Cancelled, FailedPrecondition, Interrupted, InvalidArgument, NotFound, StatusError
+from gantry.names import DicomStoreName, ResourcePath
+from gantry.resources import StoredInstance
+from gantry.seams import Seams
+from gantry.studies.headers import name_instance
+
+logger = logging.getLogger(__name__)
+
+HELD_BACK = 1 << 20
+"""Bytes that are made before the first one is sent. What fails until then is named in a header of the answer. Some 30
+pictures of a CT, so that the answer of a large study still begins at once."""
+
+
+_LASTING = (FailedPrecondition, InvalidArgument)
+"""Errors that an instance has as long as its bytes are the same; all others may be over when it is read again."""
+
+
+class Part(NamedTuple):
+    """One part: its ``headers``, and its bytes, to be read before the next part."""
+
+    headers: Mapping[str, str]
+    pieces: Iterator[bytes]
+
+
+class Piece(NamedTuple):
+    """Bytes of a part; where they are its first ones, ``headers`` are those of the part, else None."""
+
+    headers: Mapping[str, str] | None
+    data: bytes
+
+
+class Job(NamedTuple):
+    """``make`` gives the parts of an instance, and an error for each that cannot be made; it may raise one, too."""
+
+    row: StoredInstance
+    make: Callable[[], Generator[Part | StatusError, None, None]]
+
+
+class Failures:
+    """How many parts and instances could not be sent, and the error of the first one; with its UID."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: StatusError | None = None
+
+    def add(self, row: StoredInstance, error: StatusError) -> None:
+        failure = name_instance(row, error)
+        logger.warning("%s is left out of an answer: %s", ResourcePath(*row.uids), failure.message)
+        self.count += 1
+        self.first = self.first or failure
+
+
+class Gathered(NamedTuple):
+    """The pieces of all parts, to be read once. ``root`` is the Content-Type of the first part, "" where there is none.
+    ``left_out`` failed before anything is sent. ``unread`` has an instance of which something may be readable next
+    time; it is filled while the pieces are read."""
+
+    pieces: Generator[Piece, None, None]
+    root: str
+    left_out: Failures
+    unread: list[StoredInstance]
+
+
+def gather_parts(seams: Seams, store: DicomStoreName, jobs: Iterator[Job]) -> Gathered:
+    """The parts of each instance, in their order; HELD_BACK bytes and one piece are in memory.
+
+    What fails once something is sent is raised after all other parts, so that the answer cannot be taken for complete.
+    Instances that are deleted meanwhile are left out without an error. Raises Interrupted, and Cancelled where the
+    client has disconnected.
+    """
+    sender = _Sender(seams, store)
+    pieces = sender.send(jobs)
+    held: deque[Piece] = deque()
+    size = 0
+    for piece in pieces:
+        held.append(piece)
+        size += len(piece.data)
+        if size >= HELD_BACK:
+            break
+    left_out, sender.failures = sender.failures, Failures()
+    root = held[0].headers["content-type"] if held and held[0].headers else ""
+    return Gathered(_send_held(held, pieces, sender.failures), root, left_out, sender.unread)
+
+
+def _send_held(held: deque[Piece], rest: Generator[Piece, None, None], later: Failures) -> Generator[Piece, None, None]:
+    with closing(rest):
+        while held:  # frees each piece once it is sent
+            yield held.popleft()
+        yield from rest
+    if later.first is not None:
+        raise later.first
+
+
+class _Sender:
+    """Sends the parts of one answer. ``is_inside``: a part has begun and has not ended."""
+
+    def __init__(self, seams: Seams, store: DicomStoreName) -> None:
+        self.seams, self.store = seams, store
+        self.failures = Failures()
+        self.unread: list[StoredInstance] = []
+        self.is_inside = False
+
+    def send(self, jobs: Iterator[Job]) -> Generator[Piece, None, None]:
+        for row, make in jobs:
+            try:
+                with contain(ResourcePath(*row.uids), "while its parts were made"), closing(make()) as made:
+                    yield from self._send_instance(row, made)
+            except StatusError as error:
+                if self.is_inside:  # other bytes would seem to belong to the part
+                    raise name_instance(row, error) from None
+                if isinstance(error, Cancelled | Interrupted):
+                    raise
+                if not (isinstance(error, NotFound) and self._is_deleted(row)):
+                    self._fail(row, error)
+
+    def _fail(self, row: StoredInstance, error: StatusError) -> None:
+        self.failures.add(row, error)
+        if not isinstance(error, _LASTING):
+            self.unread[:] = [row]
+
+    def _send_instance(self, row: StoredInstance, made: Iterator[Part | StatusError]) -> Iterator[Piece]:
+        for part in made:
+            if isinstance(part, StatusError):
+                self._fail(row, part)
+            else:
+                yield from self._send_part(part)
+
+    def _send_part(self, part: Part) -> Iterator[Piece]:
+        headers: Mapping[str, str] | None = part.headers
+        for data in part.pieces:
+            yield Piece(headers, data)
+            headers, self.is_inside = None, True
+        if headers is not None:  # a value without bytes
+            yield Piece(headers, b"")
+        self.is_inside = False
+
+    def _is_deleted(self, row: StoredInstance) -> bool:
+        try:
+            next(self.seams.index.instances.list_below(self.store, ResourcePath(*row.uids)))
+        except NotFound:
+            return True
+        return False

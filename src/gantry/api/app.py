@@ -43,7 +43,6 @@ _SIGN_IN = ("sign-in", "token")
 
 _WITH_BODY = ("POST", "PATCH", "PUT")
 _OVERRIDABLE = {"GET", "PUT", "PATCH", "DELETE"}
-_ROUTERS = dict.fromkeys(API_VERSIONS, methods.route) | {cloud_logging.VERSION: cloud_logging.route}
 
 
 class App:
@@ -62,6 +61,8 @@ class App:
         self._intake, self._lanes = Intake(context.pace), Lanes(context.seams.pixels.size)
         self._origins = context.origins if context.access is None else None
         self._cross_origin = CrossOrigin(context.allowed_origins)
+        route = partial(methods.route, strict=context.strict_search)
+        self._routers = dict.fromkeys(API_VERSIONS, route) | {cloud_logging.VERSION: cloud_logging.route}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,7 +84,7 @@ class App:
         segments = segments_of(request.scope)
         if self._origins is not None:
             self._origins.require_local(request.method, request.headers)
-        if segments[0] in _ROUTERS:
+        if segments[0] in self._routers:
             return self._call(request, segments[0], segments[1:])
         return self._page(request, segments)
 
@@ -113,7 +114,7 @@ class App:
             return preflight
         verb = _verb(request)
         try:
-            method, ids = _ROUTERS[version](verb, version, segments or [""])
+            method, ids = self._routers[version](verb, version, segments or [""])
         except MethodNotAllowed as error:
             if verb != "OPTIONS":
                 raise

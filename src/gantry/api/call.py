@@ -173,8 +173,10 @@ class Call:
 
     def accepted(self) -> list[MediaRange]:
         """The query parameter ``accept`` replaces the header (PS3.18 §8.3.3.1). Raises InvalidArgument."""
-        values = [value for name, value in self.pairs if name == "accept"]
-        return parse_accept(values or self.headers.getlist("accept"))
+        return parse_accept(self._list_accepts())
+
+    def _list_accepts(self) -> list[str]:
+        return [value for name, value in self.pairs if name == "accept"] or self.headers.getlist("accept")
 
     def negotiate(self, offers: Sequence[Offer]) -> Choice:
         """The offer to answer with, and the transfer syntax. Raises NotAcceptable."""
@@ -185,7 +187,7 @@ class Call:
         choices = rank(self.accepted(), offers, stored)
         if not choices:
             raise NotAcceptable(
-                f"none of what Accept asks for can be made: {', '.join(self.headers.getlist('accept'))[:300]}. "
+                f"none of what Accept asks for can be made: {', '.join(self._list_accepts())[:300]}. "
                 f"This resource comes as {'; '.join(_describe(offer) for offer in offers)}"
             )
         return choices

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from gantry.api import iam, operations, rendering, resources, retrieving, searching, storage, storing, updating
-from gantry.api.method import BETA, ApiMethod
+from gantry.api import (
+    capabilities,
+    iam,
+    operations,
+    rendering,
+    resources,
+    retrieving,
+    searching,
+    storage,
+    storing,
+    updating,
+    wado_uri,
+)
+from gantry.api.method import BETA, ApiMethod, list_allowed
 from gantry.errors import MethodNotAllowed, NotFound
 
 
@@ -123,17 +133,32 @@ def instead_of(method: ApiMethod) -> str:
     return _INSTEAD.get(method.id.rpartition(".")[2], "leave this call out")
 
 
+_CAPABILITIES = capabilities.make_handler(f"{_WEB}/", lambda: METHODS + OWN)
 _PROJECT, _DICOM_WEB = "resourcemanager.projects.", "healthcare.dicomStores.dicomWeb"
 OWN: tuple[ApiMethod, ...] = (
     *(
         M("retrieveThumbnail", "GET", f"{path}/thumbnail", f"{_DICOM_WEB}Read", rendering.render_thumbnail)
         for path in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/*")
     ),
+    *(
+        M(
+            *("retrieveByUri", "GET", path, f"{_DICOM_WEB}Read", wado_uri.retrieve),
+            is_added=True,
+            query_ids=wado_uri.UIDS,
+            audited=_INSTANCE,
+        )
+        for path in (_WEB, f"{_WEB}/", f"{_WEB}/wado")
+    ),
+    *(
+        M("retrieveCapabilities", "OPTIONS", path, f"{_DICOM_WEB}Read", _CAPABILITIES, is_added=True)
+        for path in (_WEB, f"{_WEB}/")
+    ),
     M("projects.getIamPolicy", "POST", "projects/*:getIamPolicy", f"{_PROJECT}getIamPolicy", iam.get_policy, ("v1",)),
     M("projects.setIamPolicy", "POST", "projects/*:setIamPolicy", f"{_PROJECT}setIamPolicy", iam.set_policy, ("v1",)),
     M("projects.testIamPermissions", "POST", "projects/*:testIamPermissions", "", iam.test_permissions, ("v1",)),
 )
-"""Services of PS3.18 that the API does not have (§10.4.1.1.4); policies of projects, as Resource Manager has them."""
+"""Services of PS3.18 that the API does not have (§8.9, §9, §10.4.1.1.4); policies of projects, as Resource Manager has
+them."""
 
 SHOW_PAGE = M("gantry.showPage", "GET", "pages", "")
 SIGN_IN = M("gantry.signIn", "POST", "sign-in", "")
@@ -170,8 +195,9 @@ def _tree() -> _Node:
 _ROOT = _tree()
 
 
-def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tuple[str, ...]]:
-    """The method of a path below the version, and its ids. Raises NotFound, MethodNotAllowed.
+def route(verb: str, version: str, segments: list[str], strict: bool = False) -> tuple[ApiMethod, tuple[str, ...]]:
+    """The method of a path below the version, and its ids; ``strict`` leaves out what is added to the API. Raises
+    NotFound, MethodNotAllowed.
 
     A custom verb follows the last colon of the last segment: project ids may hold colons, and UIDs never do. A colon
     with nothing behind it is of the id, so that what is deleted has exactly the name in the path.
@@ -184,7 +210,7 @@ def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tupl
     for tail, action in ((last, custom), (segments[-1], "")) if last and custom else ((segments[-1], ""),):
         node, ids = _find([*segments[:-1], tail])
         for (its_verb, its_action), method in node.methods.items() if node else ():
-            if its_action == action and version in method.versions:
+            if its_action == action and version in method.versions and not (strict and method.is_added):
                 if its_verb == verb:
                     return method, ids
                 others.append(its_verb)
@@ -194,12 +220,6 @@ def route(verb: str, version: str, segments: list[str]) -> tuple[ApiMethod, tupl
         error.allowed = list_allowed(others)
         raise error
     raise NotFound(message)
-
-
-def list_allowed(verbs: Sequence[str]) -> tuple[str, ...]:
-    """What the header Allow has: HEAD comes with GET, and OPTIONS is always there (RFC 9110 §10.2.1)."""
-    found = {*verbs, "OPTIONS"} | ({"HEAD"} if "GET" in verbs else set())
-    return tuple(verb for verb in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") if verb in found)
 
 
 def _find(segments: list[str]) -> tuple[_Node | None, tuple[str, ...]]:

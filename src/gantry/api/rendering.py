@@ -13,11 +13,12 @@ from itertools import count
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.alternatives import answer_first, begin
 from gantry.api.call import Call
+from gantry.api.documents import DOCUMENTS, REPORTS, find_renderer
 from gantry.api.lanes import Lane
 from gantry.api.multipart import Delimiters
 from gantry.api.ranges import matches
-from gantry.api.retrieving import answer_value, find_instance, parse_frame_list, video_offers
-from gantry.api.web import Answer, WebHandler
+from gantry.api.retrieving import VIDEOS, answer_value, find_instance, parse_frame_list, video_offers
+from gantry.api.web import Answer, Later, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument
 from gantry.names import ResourcePath
@@ -27,20 +28,24 @@ from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, choose_represen
 from gantry.studies.retrieve import PIXEL_DATA, Value, read_bulk
 from gantry.whole_numbers import read_number
 
-_OFFERS = tuple(
+PICTURES = tuple(
     Offer(media_type, multipart, (), "") for multipart in (False, True) for media_type in (forms.JPEG, forms.PNG)
 )
 _THUMBNAIL = Viewport(128, 128)
 _SIDE, _DECIMAL = re.compile(r"[0-9]{1,6}"), re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
-_pictures = partial(WebHandler, lane=Lane.PICTURE)
 _KNOWN = ("accept", "quality", "viewport", "window")
+_pictures = partial(WebHandler, lane=Lane.PICTURE, offers=PICTURES, parameters=lambda: _KNOWN)
+RENDERED = (*PICTURES, *REPORTS, *DOCUMENTS, *(offer for offer in VIDEOS if not offer.multipart))
 
 
-@_pictures
-def render_instance(call: Call) -> Answer:
-    """The first frame as a picture, or all of them in a multipart answer; a video as it is stored."""
+@partial(_pictures, offers=RENDERED)
+def render_instance(call: Call) -> Answer | Later:
+    """The first frame as a picture, or all of them in a multipart answer; a video as it is stored; a report or document
+    in a form that people read."""
     row = find_instance(call)
+    if make := find_renderer(call, row):
+        return Later(Lane.LONG, make)
     return _video(call, row) if forms.video_types(row.transfer_syntax_uid) else _render(call, row, None)
 
 
@@ -70,7 +75,7 @@ def render_thumbnail(call: Call) -> Answer:
 
 
 def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
-    return answer_first(call.rank(_OFFERS), partial(_render_as, call, row, numbers, size))
+    return answer_first(call.rank(PICTURES), partial(_render_as, call, row, numbers, size))
 
 
 def _render_as(

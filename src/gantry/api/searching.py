@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain
 
 from gantry.api.accept import Offer, media_type_text
@@ -12,7 +13,7 @@ from gantry.api.multipart import Delimiters
 from gantry.api.web import Answer, Later, WebHandler
 from gantry.queries import Level
 from gantry.studies.metadata import write_xml
-from gantry.studies.search import Search, parse_search
+from gantry.studies.search import Search, list_parameters, parse_search
 from gantry.studies.search_answers import find
 
 DICOM_JSON, DICOM_XML = "application/dicom+json", "application/dicom+xml"
@@ -29,7 +30,7 @@ def _search(level: Level) -> WebHandler:
             return Later(Lane.LONG, lambda: _find(call, search, offer))
         return _find(call, search, offer)
 
-    return WebHandler(handle, Lane.SEARCH)
+    return WebHandler(handle, Lane.SEARCH, OBJECTS, partial(list_parameters, level))
 
 
 def _find(call: Call, search: Search, offer: Offer) -> Answer:

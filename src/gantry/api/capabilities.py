@@ -96,24 +96,26 @@ def _write_wadl(described: Json) -> Iterator[str]:
 
 
 def _write_method(method: Json) -> Iterator[str]:
-    yield f"<method name={quoteattr(method['name'])}>\n<doc title={quoteattr(method['title'])}/>\n"
-    if method["parameters"] or method["requests"]:
-        yield "<request>\n"
-        for name in method["parameters"]:
-            yield f'<param name={quoteattr(name)} style="query"/>\n'
-        yield from _write_representations(method["requests"])
-        yield "</request>\n"
-    yield "<response>\n"
+    yield f"<method name={quoteattr(method['name'])}>\n<doc title={quoteattr(method['title'])}/>\n<request>\n"
+    yield from _write_accept(method["responses"])
+    for name in method["parameters"]:
+        yield f'<param name={quoteattr(name)} style="query"/>\n'
+    yield from _write_representations(method["requests"])
+    yield "</request>\n<response>\n"
     yield from _write_representations(method["responses"])
     yield "</response>\n</method>\n"
 
 
+def _write_accept(types: Sequence[Json]) -> Iterator[str]:
+    """All that ``Accept`` can name, as PS3.18 §H has it; the first one is the default."""
+    if types:
+        yield f'<param name="Accept" style="header" default={quoteattr(types[0]["mediaType"])}>\n'
+        for item in types:
+            name = item["mediaType"]
+            for value in (name, *(f"{name}; transfer-syntax={uid}" for uid in item["transferSyntaxes"])):
+                yield f"<option value={quoteattr(value)}/>\n"
+        yield "</param>\n"
+
+
 def _write_representations(types: Sequence[Json]) -> Iterator[str]:
-    for item in types:
-        head = f"<representation mediaType={quoteattr(item['mediaType'])}"
-        if not item["transferSyntaxes"]:
-            yield f"{head}/>\n"
-            continue
-        yield f'{head}>\n<param name="transfer-syntax" style="query">\n'
-        yield from (f"<option value={quoteattr(syntax)}/>\n" for syntax in item["transferSyntaxes"])
-        yield "</param>\n</representation>\n"
+    return (f"<representation mediaType={quoteattr(item['mediaType'])}/>\n" for item in types)

@@ -5,6 +5,7 @@ The parameters become those of WADO-RS, and its handlers answer: there is one ne
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -132,7 +133,7 @@ def _retrieve_file(call: Call, asked: Mapping[str, str]) -> Later:
     if syntax and not _SYNTAX.fullmatch(syntax):
         raise InvalidArgument(f"transferSyntax: {syntax[:100]!r} is neither a UID nor *")
     named = f"{forms.DICOM}; transfer-syntax={syntax or ANY}"
-    accept = named if syntax else f"{forms.DICOM}, {named}; q=0.5"
+    accept = named if syntax else f"{forms.DICOM}; transfer-syntax={forms.EXPLICIT_LE}, {named}; q=0.5"
     return _later(retrieve_instance, replace(call, pairs=[("accept", accept)]))
 
 
@@ -178,14 +179,14 @@ def _write_viewport(asked: Mapping[str, str], row: StoredInstance) -> str:
     left, top, right, bottom = _read_region(asked["region"])
     width, height = row.columns or 0, row.rows or 0
     x, y, part_width, part_height = left * width, top * height, (right - left) * width, (bottom - top) * height
-    if not size:  # as many pixels as the part has
-        size = {"columns": _count(part_width), "rows": _count(part_height)}
+    if not size:  # as many pixels as the part touches
+        size = {"columns": _count(x, part_width), "rows": _count(y, part_height)}
     columns, rows = size.get("columns", MAX_VIEW_SIDE), size.get("rows", MAX_VIEW_SIDE)
     return f"{columns},{rows},{x:f},{y:f},{part_width:f},{part_height:f}"
 
 
-def _count(pixels: Decimal) -> int:
-    return min(max(1, -int(-pixels // 1)), MAX_VIEW_SIDE)
+def _count(start: Decimal, length: Decimal) -> int:
+    return min(max(1, math.ceil(start + length) - math.floor(start)), MAX_VIEW_SIDE)
 
 
 def _read_side(name: str, text: str) -> int:

@@ -141,6 +141,10 @@ def test_items_are_nested_as_in_the_document(web: Web) -> None:
     found = page(
         web, report(content("CONTAINER", "Findings", "CONTAINS", inner), content("TEXT", "End", TextValue="x"))
     )
+    assert [(name.tag, name.text_content()) for name in found.iter("h2", "h3", "h4")] == [
+        ("h2", "Findings"),
+        ("h3", "Lesion"),
+    ]
     (site,) = found.xpath("//li[@id='item-1.1.1.1']")
     assert "apex" in site.text_content()
     assert [item.get("id") for item in site.iterancestors("li")] == ["item-1.1.1", "item-1.1"]
@@ -195,7 +199,7 @@ def test_an_item_by_reference_leads_to_the_other_one(web: Web) -> None:
     lost = Dataset()
     lost.RelationshipType, lost.ReferencedContentItemIdentifier = "INFERRED FROM", [1, 77]
     found = page(web, report(seen, again, lost))
-    assert [(link.get("href"), link.text) for link in found.iter("a")] == [("#item-1.1", "see item 1.1")]
+    assert [(link.get("href"), link.text) for link in found.iter("a")] == [("#item-1.1", "see item 1.1 Seen")]
     assert "see item 1.77" in found.text_content()
 
 
@@ -220,7 +224,7 @@ def test_no_value_becomes_markup(web: Web, text: str) -> None:
     data = report(item, coded, unit, uid, title=text[:60], PatientName=text.replace("=", "").replace("\\", "")[:60])
     found = page(web, data)
     assert {element.tag for element in found.iter() if isinstance(element.tag, str)} <= {
-        *("html", "head", "meta", "title", "style", "body", "main", "h1", "dl", "dt", "dd", "ul", "li"),
+        *("html", "head", "meta", "title", "style", "body", "main", "h1", "h2", "dl", "dt", "dd", "ul", "li"),
         *("span", "bdi", "a", "p", "strong"),
     }
     assert len(list(found.iter("style"))) == 1 and len(list(found.iter("h1"))) == 1

@@ -34,7 +34,7 @@ dt{color:#4a5560}dd{margin:0}
 ul{list-style:none;margin:0;padding:0 0 0 1.2em;border-left:1px solid #d5dbe1}
 main>ul{padding:0;border:0}
 li{margin:.25em 0}
-.container>.name{font-weight:600;font-size:1.1em}
+h2,h3,h4,h5,h6{display:inline;font-size:1.1em;font-weight:600;color:#26323c}
 .name{color:#26323c}.relation{color:#5a6570;font-size:.85em}
 bdi{white-space:pre-wrap;overflow-wrap:anywhere}
 a{color:#0b57a4}
@@ -54,7 +54,7 @@ def _write_page(report: Report, web_url: str) -> Iterator[str]:
     if report.facts:
         rows = (f"<dt>{_clean(label)}</dt><dd>{_bdi(text)}</dd>\n" for label, text in report.facts)
         yield f"<dl>\n{''.join(rows)}</dl>\n"
-    numbers = {item.number for item in report.items}
+    names = _list_names(report)
     depth = -1
     for item in report.items:
         if item.depth > depth:
@@ -62,23 +62,25 @@ def _write_page(report: Report, web_url: str) -> Iterator[str]:
         else:
             yield "</li>\n" + "</ul></li>\n" * (depth - item.depth)
         depth = item.depth
-        yield _write_item(item, web_url, numbers)
+        yield _write_item(item, web_url, names)
     yield "</li>\n" + "</ul></li>\n" * depth + "</ul>\n" if depth >= 0 else "<p>This report has no content.</p>\n"
     yield (f"<p><strong>{CUT}</strong></p>\n" if report.is_cut else "") + "</main>\n</body>\n</html>\n"
 
 
-def _write_item(item: ContentItem, web_url: str, numbers: set[str]) -> str:
-    is_container = item.value_type == "CONTAINER"
-    head = f'<li id="item-{item.number}"' + (' class="container">' if is_container else ">")
+def _write_item(item: ContentItem, web_url: str, names: dict[str, str]) -> str:
+    head = f'<li id="item-{item.number}">'
     if relation := _name_relationship(item):
         head += f'<span class="relation">{_clean(relation)}:</span> '
-    if item.name:
-        head += f'<span class="name">{_bdi(item.name)}</span>' + ("" if is_container else ": ")
-    texts = [_bdi(item.text)] if item.text else []
-    texts += [_write_link(item, reference, web_url) for reference in item.references]
+    if item.name and item.value_type == "CONTAINER":
+        level = min(item.depth + 2, 6)
+        head += f"<h{level}>{_bdi(item.name)}</h{level}>"
+    elif item.name:
+        head += f'<span class="name">{_bdi(item.name)}</span>: '
+    texts = [_write_link(item, reference, web_url) for reference in item.references]
+    texts += [_bdi(item.text)] if item.text else []
     if item.target:
-        shown = f"see item {item.target}"
-        texts.append(f'<a href="#item-{item.target}">{shown}</a>' if item.target in numbers else shown)
+        shown = _clean(_write_target(item, names))
+        texts.append(f'<a href="#item-{item.target}">{shown}</a>' if item.target in names else shown)
     return head + " ".join(texts)
 
 
@@ -95,6 +97,15 @@ def _write_link(item: ContentItem, reference: Reference, web_url: str) -> str:
 def _describe(reference: Reference) -> str:
     frames = f", frames {', '.join(map(str, reference.frames))}" if reference.frames else ""
     return reference.uid + frames
+
+
+def _list_names(report: Report) -> dict[str, str]:
+    """The name of each item by its number."""
+    return {item.number: item.name for item in report.items}
+
+
+def _write_target(item: ContentItem, names: dict[str, str]) -> str:
+    return f"see item {item.target} {names.get(item.target, '')}".rstrip()
 
 
 def _name_relationship(item: ContentItem) -> str:
@@ -121,21 +132,22 @@ def _write_lines(report: Report) -> Iterator[str]:
     for label, text in report.facts:
         yield f"{label}: {_plain(text)}"
     yield ""
+    names = _list_names(report)
     for item in report.items:
         blanks = "  " * min(item.depth, _MOST_INDENTS)
-        yield blanks + _write_line(item).replace("\n", f"\n{blanks}  ")
+        yield blanks + _write_line(item, names).replace("\n", f"\n{blanks}  ")
     if report.is_cut:
         yield f"\n{CUT}"
 
 
-def _write_line(item: ContentItem) -> str:
-    texts = [_plain(item.text)] if item.text else []
+def _write_line(item: ContentItem, names: dict[str, str]) -> str:
     kind = _KINDS.get(item.value_type, "object")
-    texts += [f"{kind} {_plain(_describe(reference))}" for reference in item.references]
-    texts += [f"see item {item.target}"] if item.target else []
+    texts = [f"{kind} {_plain(_describe(reference))}" for reference in item.references]
+    texts += [_plain(item.text)] if item.text else []
+    texts += [_plain(_write_target(item, names))] if item.target else []
     relation = _name_relationship(item)
     name = f"[{_plain(relation)}] {_plain(item.name)}" if relation else _plain(item.name)
-    return f"{name}: {' '.join(texts)}" if texts else name
+    return ": ".join(filter(None, (name, " ".join(texts)))) or "-"
 
 
 def _plain(text: str) -> str:

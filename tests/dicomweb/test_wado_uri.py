@@ -200,6 +200,8 @@ def test_a_video(web: Web) -> None:
     web.stored(out.getvalue())
     answer = ask(web, uids_of(data))
     assert (answer.headers["content-type"], answer.content[: len(clip)]) == ("video/mp4", clip)
+    for name in ("frameNumber", "rows", "imageQuality"):
+        refused(ask(web, uids_of(data), **{name: "1"}), "INVALID_ARGUMENT", name, "a video is sent as it is stored")
 
 
 # --- pictures

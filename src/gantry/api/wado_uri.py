@@ -38,7 +38,12 @@ _REFUSED = {
     "presentationSeriesUID": "presentation states are not applied; leave it out, or send windowCenter and windowWidth",
 }
 PARAMETERS = ("requestType", *UIDS, "contentType", "charset", "transferSyntax", *_RENDERING)
-_NAMES = {"window": "windowCenter, windowWidth", "quality": "imageQuality", "frames": "frameNumber"}
+_NAMES = {
+    "window": "windowCenter, windowWidth",
+    "viewport": "rows, columns, region",
+    "quality": "imageQuality",
+    "frames": "frameNumber",
+}
 """Parameter of WADO-RS → those that it was made of, for messages."""
 
 _SYNTAX = re.compile(r"\*|[0-9.]{1,64}")
@@ -63,7 +68,10 @@ def _retrieve(call: Call) -> Later:
         _require_utf8(asked)
         return _later(render_instance, replace(call, pairs=[accept]), Lane.LONG)
     pairs = [accept, *_translate(asked, row)]
-    if number := asked.get("frameNumber", ""):
+    if "frameNumber" in asked:
+        number = asked["frameNumber"]
+        if forms.video_types(row.transfer_syntax_uid):
+            raise InvalidArgument("frameNumber: a video is sent as it is stored")
         if not number.isdecimal():
             raise InvalidArgument(f"frameNumber: {number[:100]!r} is not the number of one frame, from 1")
         return _later(render_frames, replace(call, ids=(*call.ids, number), pairs=pairs))

@@ -9,7 +9,7 @@ from html import escape
 from gantry.dicom.reports import ContentItem, Reference, Report
 
 HTML, TEXT = "text/html", "text/plain"
-CUT = "The rest of this report is not shown: it is too long, or its items are nested too deep."
+CUT = "The rest of this report is not shown: it is too long, is nested too deep, or cannot be read."
 _CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """What HTML cannot hold (WHATWG HTML §13.1.4); line feeds and tabs stay."""
 
@@ -63,7 +63,10 @@ def _write_page(report: Report, web_url: str) -> Iterator[str]:
             yield "</li>\n" + "</ul></li>\n" * (depth - item.depth)
         depth = item.depth
         yield _write_item(item, web_url, names)
-    yield "</li>\n" + "</ul></li>\n" * depth + "</ul>\n" if depth >= 0 else "<p>This report has no content.</p>\n"
+    if depth >= 0:
+        yield "</li>\n" + "</ul></li>\n" * depth + "</ul>\n"
+    elif not report.is_cut:
+        yield "<p>This report has no content.</p>\n"
     yield (f"<p><strong>{CUT}</strong></p>\n" if report.is_cut else "") + "</main>\n</body>\n</html>\n"
 
 

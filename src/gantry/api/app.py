@@ -22,7 +22,7 @@ from gantry.api.field_selection import parse_fields, select
 from gantry.api.hosts import require_host
 from gantry.api.intake import Intake
 from gantry.api.lanes import Lane, Lanes
-from gantry.api.method import ApiMethod
+from gantry.api.method import ApiMethod, list_allowed
 from gantry.api.paths import segments_of
 from gantry.api.preconditions import require_unconditional
 from gantry.api.responses import error_response, json_response
@@ -62,9 +62,9 @@ class App:
         self._pages, self._forms, self._instant = pages, forms, instant
         self._intake, self._lanes = Intake(context.pace), Lanes(context.seams.pixels.size)
         self._origins = context.origins if context.access is None else None
-        router = partial(methods.route, is_strict=context.strict_search)
-        self._routers = dict.fromkeys(API_VERSIONS, router) | {cloud_logging.VERSION: cloud_logging.route}
         self._cross_origin = CrossOrigin(context.allowed_origins)
+        route = partial(methods.route, strict=context.strict_search)
+        self._routers = dict.fromkeys(API_VERSIONS, route) | {cloud_logging.VERSION: cloud_logging.route}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -181,7 +181,7 @@ class App:
 
 async def _describe_server() -> ASGIApp:
     """RFC 9110 §9.3.7."""
-    return Response(status_code=204, headers={"allow": ", ".join(methods.list_allowed(("GET", "DELETE", *_WITH_BODY)))})
+    return Response(status_code=204, headers={"allow": ", ".join(list_allowed(("GET", "DELETE", *_WITH_BODY)))})
 
 
 def _show(page: PageHandler, context: Context, request: Request) -> ASGIApp:

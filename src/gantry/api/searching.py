@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 
 from gantry.api.accept import Offer, media_type_text
@@ -14,7 +15,7 @@ from gantry.api.web import Answer, Later, WebHandler
 from gantry.errors import InvalidArgument
 from gantry.queries import Level
 from gantry.studies.metadata import write_xml
-from gantry.studies.search import Search, parse_search
+from gantry.studies.search import Search, list_parameters, parse_search
 from gantry.studies.search_answers import find
 
 DICOM_JSON, DICOM_XML = "application/dicom+json", "application/dicom+xml"
@@ -38,7 +39,7 @@ def _search(level: Level) -> WebHandler:
             return Later(Lane.LONG, lambda: _find(call, search, offer, warnings))
         return _find(call, search, offer, warnings)
 
-    return WebHandler(handle, Lane.SEARCH)
+    return WebHandler(handle, Lane.SEARCH, OBJECTS, partial(list_parameters, level))
 
 
 def _take_not_there(parameters: Sequence[Pair]) -> tuple[list[Pair], list[str]]:

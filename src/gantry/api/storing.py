@@ -25,6 +25,7 @@ PROCESSING_FAILURE = 0x0110
 """The one FailureReason of the API (PS3.18 §I.2.2); FailureDetail has the text for people."""
 
 _OFFERS = (Offer(DICOM_XML, False, (), ""), Offer(DICOM_JSON, False, (), ""), Offer("application/json", False, (), ""))
+_BODIES, _JSON_BODY = (Offer(DICOM, True), Offer(DICOM, False)), Offer(DICOM_JSON, True)
 _PRIVATE_KEYWORDS = {("GOOGLE", "00090097"): "FailureDetail"}
 _MAGIC_END = 132  # of the preamble and "DICM" (PS3.10 §7.1)
 
@@ -49,7 +50,7 @@ def _handler(replace: bool) -> WebHandler:
             return Answer(write_xml(answer, _PRIVATE_KEYWORDS), DICOM_XML, status)
         return Answer(answer.encode("utf-8", "replace"), DICOM_JSON, status)
 
-    return WebHandler(handle)
+    return WebHandler(handle, offers=_OFFERS, reads=_BODIES if replace else (*_BODIES, _JSON_BODY))
 
 
 store_instances, update_instances = _handler(replace=False), _handler(replace=True)
@@ -66,7 +67,7 @@ def _incoming(call: Call, replace: bool) -> Iterator[Incoming]:
     if media_type == MULTIPART:
         root = parameters.get("type", "").lower()
         boundary = parameters.get("boundary", "")
-        if root == DICOM_JSON and not replace:
+        if root == _JSON_BODY.type and not replace:
             return read_json_parts(parts(read, boundary))
         if root not in ("", DICOM):
             raise _unsupported(call, f"multipart/related with type {root[:100]!r} cannot be stored here")

@@ -60,6 +60,7 @@ _ABOVE = {
     Level.SERIES: (Level.STUDY, Level.SERIES),
     Level.INSTANCE: (Level.STUDY, Level.SERIES, Level.INSTANCE),
 }
+_OF_THE_ANSWER = ("limit", "offset", "fuzzymatching", "includefield")  # §8.3.4
 _OF_THE_REQUEST = ("accept", "charset")  # PS3.18 §8.3.3
 _UID_LIST = re.compile(r"[^\0-\x20,*?\\\x7f]{1,64}(?:[,\\][^\0-\x20,*?\\\x7f]{1,64})*")
 """Any text without blanks and wildcards: files have UIDs with other characters, and a search for one finds nothing, or
@@ -123,6 +124,12 @@ class Search:
 
 
 # --- parameters
+
+
+def list_parameters(level: Level) -> tuple[str, ...]:
+    """The names of all parameters of a search, attributes as keywords: those that the index has."""
+    found = (keyword_of(tag) for tag, attribute in _ATTRIBUTES.items() if attribute.level in _ABOVE[level])
+    return (*_OF_THE_ANSWER, *_OF_THE_REQUEST, *found)
 
 
 def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[str, str]], strict: bool) -> Search:

@@ -86,12 +86,6 @@ def test_head_of_what_is_streamed_makes_no_more_than_its_begin(web: Web) -> None
         same_head(web.gantry, f"/{web.root}/{path}")
 
 
-def test_a_range_of_head_is_the_range_of_get(web: Web) -> None:
-    headers = {"accept": "application/dicom; transfer-syntax=*", "range": "bytes=0-9"}
-    response = web.gantry.request("HEAD", f"{web.root}/{uid_path(*A)}", headers=headers)
-    assert (response.status_code, response.headers["content-length"], response.content) == (206, "10", b"")
-
-
 def test_a_method_has_no_other_verbs(gantry: Gantry) -> None:
     """As Google's front answers them: there is no such method; in DICOMweb as the standard has it (PS3.18 §8.5)."""
     verbs_of: dict[str, set[str]] = {}

@@ -245,10 +245,15 @@ def test_a_window_and_a_quality_are_those_of_wado_rs(web: Web) -> None:
     assert ask(web, windowCenter="96", windowWidth="64", imageQuality="30").content == other.content
 
 
-@pytest.mark.parametrize("name", ["annotation", "nonsense", "alt", "charset", "transferSyntax"])
+@pytest.mark.parametrize("name", ["nonsense", "alt", "charset", "transferSyntax"])
 def test_what_changes_no_picture_is_ignored(web: Web, name: str) -> None:
-    """``annotation`` asks for text on the picture; without it the picture is the same."""
     assert ask(web, **{name: "patient"}).content == ask(web).content
+
+
+def test_annotations_are_those_of_wado_rs(web: Web) -> None:
+    other = web.get(f"{uid_path(*A)}/rendered", "image/jpeg", params={"annotation": "patient", "viewport": "512,512"})
+    assert ask(web, annotation="patient", rows="512", columns="512").content == other.content
+    assert other.content != ask(web, rows="512", columns="512").content
 
 
 BAD = (

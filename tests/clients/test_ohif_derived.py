@@ -73,7 +73,8 @@ def test_a_segmentation_over_its_ct(browser: Browser) -> None:
 
 
 def test_a_label_map_over_its_ct(browser: Browser) -> None:
-    """OHIF takes the colour of the segment before, which is the background: the square is black."""
+    """At another name of the server. OHIF takes the colour of the background for the segment: the square is black."""
+    browser.be_at("localhost")
     before = show(browser, LABEL_MAP, "SEG")
     browser.page.get_by_role("button", name="Yes").click(timeout=60_000)
     shown = browser.until(lambda found: darker(before, found).sum() > 10_000, browser.colours)
@@ -112,9 +113,11 @@ def test_a_measurement_report(browser: Browser) -> None:
     assert extent(tinted(green, 1))[1] > 200
 
 
-def test_a_slide(browser: Browser) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_a_slide(browser: Browser, host: str) -> None:
     """Glass, tissue and cells, out of the tiles of the largest level and of the smallest for the overview; colours by
     the ICC profile, which is fetched as bulk data."""
+    browser.be_at(host)
     asked: list[str] = []
     browser.page.on("response", lambda found: asked.append(f"{found.status} {found.url}"))
     browser.page.goto(f"{browser.base}/microscopy?StudyInstanceUIDs={slides.STUDY}")

@@ -40,11 +40,15 @@ class Wire:
     ) -> None:
         self._transport, self._loop = transport, loop
         self._is_sent_more, self._begin_linger = is_sent_more, begin_linger
-        self.write = transport.write  # without a further call for each piece
         self._silence: asyncio.TimerHandle | None = None
         self._end: asyncio.TimerHandle | None = None
         self._sending: asyncio.TimerHandle | None = None
         self._unsent = self._most = 0
+
+    def write(self, data: bytes) -> None:
+        """Nothing where the connection is closed already: whoever makes the answer hears of it a moment later."""
+        if not self.is_closing():
+            self._transport.write(data)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)

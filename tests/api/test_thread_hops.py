@@ -201,5 +201,5 @@ def test_a_client_given_up_before_anything_was_stored(house: House, monkeypatch:
     for verb, path in (("PATCH", f"{STORE}?updateMask=labels"), ("POST", f"{STORE}:import"), ("POST", STUDIES)):
         headers = {"content-type": "application/dicom"}
         answer = house.call(verb, path, content=body(), headers=headers)
-        assert answer.status_code == 504 and answer.headers["connection"] == "close"
+        assert answer.status_code == 408 and answer.headers["connection"] == "close"
     assert "connection" not in house.call("GET", STORE).headers

@@ -150,7 +150,7 @@ def chunked(chance: random.Random, body: bytes) -> bytes:
     while at < len(body):
         piece = body[at : at + chance.choice((1, 7, 1000, 70_000))]
         at += len(piece)
-        size = f"{len(piece):x}" if chance.random() < 0.999 else chance.choice(("-1", "g", "1;a=b", "fffffffff"))
+        size = f"{len(piece):x}" if chance.random() < 0.999 else chance.choice(("-1", "g", "1;a=b", "0x5", ""))
         out += size.encode() + b"\r\n" + piece + b"\r\n"
     return out + b"0\r\n\r\n"
 

@@ -61,7 +61,9 @@ class Pace:
 
 
 class TooSlow(DeadlineExceeded):
-    """A client sends too slowly. Its connection cannot be used any more."""
+    """A client sends too slowly (RFC 9110 §15.5.9). Its connection cannot be used any more."""
+
+    http = 408
 
 
 class _Clock:

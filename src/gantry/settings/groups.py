@@ -76,7 +76,7 @@ class ServerSettings:
         readers.number(0, 1_000_000_000),
         "Bytes per second that a client must send of a request body, averaged over each minute after the first 10 "
         "seconds. "
-        "Slower uploads are ended with 504. 0: no limit.",
+        "Slower uploads are ended with 408. 0: no limit.",
         "10000",
         more="The time in which the client waits for the server does not count.",
     )

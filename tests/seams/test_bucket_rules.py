@@ -71,6 +71,13 @@ def test_rules_that_are_not_understood(rule: dict[str, Any], words: str) -> None
         BucketRule.parse(rule)
 
 
+def test_a_rule_can_be_compared_with_another() -> None:
+    """Lists of the file become tuples, and what is not said has its default."""
+    rule = BucketRule.parse({"name": "b", "read": True, "datasets": [D]})
+    assert rule == BucketRule("b", read=True, datasets=(D,)) and hash(rule)
+    assert BucketRule.parse({"name": "b", "write": True}) == BucketRule("b", write=True)
+
+
 def test_rules_stand_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "gantry.toml"
     path.write_text('[[bucket_rules]]\nname = "in-*"\nread = true\n')

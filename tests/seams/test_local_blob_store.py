@@ -147,6 +147,37 @@ def test_no_more_names_than_two_windows_are_held(
     assert max(held) == 6
 
 
+@pytest.mark.parametrize("slice_of", [1, 3, 7, 8])
+def test_the_status_of_names_is_read_slice_by_slice(
+    store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch, slice_of: int
+) -> None:
+    names = [f"{number:02d}" for number in range(7)]
+    fill(store, [*names, "03x/below", "zz/below"])
+    monkeypatch.setattr(local_listing, "SLICE", slice_of)
+    assert keys(store) == [*names[:4], "03x/below", *names[4:], "zz/below"]
+
+
+def test_an_object_whose_status_cannot_be_read_is_an_entry_with_a_problem(
+    store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(store, ["a", "b", "c"])
+    stat = os.stat
+
+    def fails(path: object, **more: Any) -> os.stat_result:
+        if path == b"b":
+            raise OSError(errno.EIO, "broken")
+        return stat(path, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(local_listing.os, "stat", fails)
+    found = list(store.list())
+    assert [(each.key, each.size, bool(each.problem)) for each in found] == [
+        ("a", len(read(store, "a")), False),
+        ("b", 0, True),
+        ("c", len(read(store, "c")), False),
+    ]
+    assert found[1].problem.startswith("cannot be read")
+
+
 def test_empty_directories_are_no_objects(store: LocalBlobStore, root: Path) -> None:
     (root / "a" / "b").mkdir(parents=True)
     store.put("c", [b""])
@@ -551,7 +582,12 @@ def test_other_errors_of_the_disk_are_unavailable(store: LocalBlobStore, number:
     assert isinstance(local_objects.translate_read_error(OSError(number, os.strerror(number))), Unavailable)
 
 
-def test_no_call_keeps_a_descriptor(store: LocalBlobStore, root: Path) -> None:
+@pytest.mark.parametrize("has_openat2", [True, False])
+def test_no_call_keeps_a_descriptor(
+    store: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, has_openat2: bool
+) -> None:
+    if not has_openat2:
+        monkeypatch.setattr(beneath, "_libc", None)
     fill(store, ["a", "b/c", "b/d/e"])
     store.flush()
     gc.collect()  # what other tests have left
@@ -564,6 +600,8 @@ def test_no_call_keeps_a_descriptor(store: LocalBlobStore, root: Path) -> None:
                 pass
         list(store.list())
         next(iter(store.list()))
+        store.put("n/e/w", [b"x"])
+        store.delete("n/e/w")
         store.delete("none/x")
         with suppress(StatusError):
             store.put("b/x", failing(OSError(errno.EIO, "broken")))

@@ -7,6 +7,7 @@ import tracemalloc
 import pytest
 import zstandard
 
+from gantry import header_packs
 from gantry.errors import DataLoss
 from gantry.header_packs import pack, unpack
 
@@ -35,6 +36,16 @@ def test_lengths_that_do_not_add_up(plain: bytes) -> None:
 def test_what_is_no_pack(data: bytes) -> None:
     with pytest.raises(DataLoss, match="headers in the index are damaged"):
         unpack(data)
+
+
+def test_a_pack_of_the_largest_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [b"a" * 100, b"b" * 20]
+    size = 4 * 3 + 120
+    monkeypatch.setattr(header_packs, "_MAX_BYTES", size)
+    assert unpack(pack(entries)) == entries
+    monkeypatch.setattr(header_packs, "_MAX_BYTES", size - 1)
+    with pytest.raises(DataLoss, match="too large"):
+        unpack(pack(entries))
 
 
 @pytest.mark.parametrize("says_its_size", [True, False])

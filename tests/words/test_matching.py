@@ -7,7 +7,7 @@ from unicodedata import normalize
 
 import pytest
 
-from gantry.matching import name_keys, pattern_key, search_key, split_words
+from gantry.matching import name_keys, pattern_key, search_key, split_words, time_key
 
 CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
 DELIMITERS = frozenset(" ^=")
@@ -83,3 +83,19 @@ def test_a_pattern_keeps_more_than_its_wildcards(pattern: str, key: str) -> None
 def test_equal_marks_have_equal_keys() -> None:
     """Canonical equivalence (Unicode §3.7)."""
     assert search_key("\u1ffd") == search_key("\u00b4") and search_key("\u0340") == search_key("\u0300")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("10:15", "1015"),
+        ("10:15:30", "101530"),
+        ("10:15:30.5", "101530.5"),
+        (" 101530 ", "101530"),
+        ("10:15:", "10:15:"),
+        ("10:15-11:15", "10:15-11:15"),
+    ],
+)
+def test_times_of_older_standards(text: str, key: str) -> None:
+    """PS3.5 §6.2, note to TM."""
+    assert time_key(text) == key

@@ -10,9 +10,11 @@ from gantry.names import (
     DicomStoreName,
     LocationName,
     OperationName,
+    ResourcePath,
     check_dataset_id,
     check_dicom_store_id,
     check_segments,
+    check_uids,
     is_path_segment,
     parse_dataset_name,
     parse_dicom_store_name,
@@ -133,3 +135,16 @@ def test_full_names_are_parsed() -> None:
 def test_names_of_another_shape_are_refused(text: str) -> None:
     with pytest.raises(InvalidArgument, match="is not projects/P/locations/L/datasets/D/dicomStores/S"):
         parse_dicom_store_name(text)
+
+
+@pytest.mark.parametrize(
+    ("uid", "digits", "other"), [("1.2.3", True, True), ("a_1", False, True), ("a/b", False, False)]
+)
+def test_which_uids_a_path_may_have(uid: str, digits: bool, other: bool) -> None:
+    """Digits alone, unless other characters are asked for."""
+    for takes, is_other in ((digits, {}), (digits, {"other": False}), (other, {"other": True})):
+        if takes:
+            check_uids(ResourcePath(uid, uid, uid), **is_other)
+        else:
+            with pytest.raises(InvalidArgument, match="is no UID"):
+                check_uids(ResourcePath(uid), **is_other)

@@ -62,6 +62,12 @@ def test_every_other_form_is_refused(text: str) -> None:
         UriPattern.parse(text)
 
 
+@pytest.mark.parametrize("bucket", ["b*", "?", "*"])
+def test_wildcards_in_the_name_of_a_bucket_are_named(bucket: str) -> None:
+    with pytest.raises(InvalidArgument, match="wildcards are allowed in the object name only"):
+        UriPattern.parse(f"gs://{bucket}/key")
+
+
 @pytest.mark.parametrize("bucket", ["b", "my-bucket", "a.b.c", "a_b", "0", "a" * 222])
 def test_bucket_names_that_exist(bucket: str) -> None:
     assert StorageUri.parse(f"gs://{bucket}/key") == StorageUri(bucket, "key")

@@ -237,6 +237,12 @@ class NotAcceptable(InvalidArgument):
     http = 406
 
 
+class PreconditionFailed(FailedPrecondition):
+    """A condition that the client has set does not hold (RFC 9110 §15.5.13)."""
+
+    http = 412
+
+
 class BrokenBody(InvalidArgument):
     """The body of a request is not what its headers declare: nothing after the fault can be read."""
 

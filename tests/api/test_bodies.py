@@ -192,7 +192,7 @@ class TestEverywhere:
     @pytest.mark.parametrize("coding", ["gzip, gzip", "deflate", "br", "gzip, deflate", "x-gzip;q=1", "zstd"])
     def test_other_codings_are_named(self, gantry: Gantry, kind: str, coding: str) -> None:
         response = self.send(gantry, kind, gzip.compress(self.body(kind)), **{"content-encoding": coding})
-        refused(response, "INVALID_ARGUMENT", "Content-Encoding")
+        refused(response, "INVALID_ARGUMENT", "Content-Encoding", http=415)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_damaged_gzip_stores_nothing(self, gantry: Gantry, kind: str) -> None:

@@ -165,3 +165,23 @@ def test_the_same_bytes_again(web: Web, label: str, status: int) -> None:
     path = uid_path(STUDY, SERIES, f"{SERIES}.1")
     assert web.get(path, "application/dicom; transfer-syntax=*").content == same
     check_clean(web.gantry.server.data)
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_the_same_bytes_twice_in_one_request(web: Web, is_stored: bool) -> None:
+    """Each is a success, as it is when they are sent one after the other."""
+    store = web.root.removesuffix("/dicomWeb")
+    web.gantry.call("PATCH", f"{store}?updateMask=labels", json={"labels": {"gantry-identical": "accept"}})
+    uids = (STUDY, SERIES, f"{SERIES}.88{int(is_stored)}")
+    same, other = instance(uids), instance(uids, PatientName="Other")
+    if is_stored:
+        assert web.store(same).status_code == 200
+    response = web.store(same, same)
+    assert response.status_code == 200, response.text
+    assert len(response.json()["00081199"]["Value"]) == 2
+    response = web.store(same, other, same)
+    assert response.status_code == 409
+    found = response.json()
+    assert (len(found["00081199"]["Value"]), len(found["00081198"]["Value"])) == (2, 1)
+    assert web.get(uid_path(*uids), "application/dicom; transfer-syntax=*").content == same
+    check_clean(web.gantry.server.data)

@@ -122,6 +122,25 @@ def test_an_empty_patch_changes_nothing(web: Web) -> None:
     assert value(web.metadata(uid_path(*A))[0], PATIENT) == before
 
 
+def test_bulk_data_stays_whatever_address_it_was_read_by(web: Web) -> None:
+    """Metadata is read by one name of the server and version, and sent back by another."""
+    data = instance(A, PatientID="old", EncapsulatedDocument=b"%PDF-1.4" * 1000, MIMETypeOfEncapsulatedDocument="x/y")
+    web.gantry.call("DELETE", f"{web.root}/studies/{A[0]}")
+    web.stored(data)
+    path, port = f"{web.root}/{uid_path(*A)}/metadata", web.gantry.server.port
+    for host, version in ((f"localhost:{port}", "v1beta1"), (f"127.0.0.1:{port}", "v1")):
+        address = path.replace("v1beta1/", f"{version}/", 1)
+        found = web.gantry.request("GET", address, headers={"host": host, "accept": "application/dicom+json"}).json()[0]
+        assert found["00420011"]["BulkDataURI"].startswith(f"http://{host}/{version}/")
+        found[PATIENT]["Value"] = [host]
+        response = web.gantry.request("PATCH", path, json=[replace("", found)])
+        assert response.status_code == 200, response.text
+        after = read(web)
+        assert after.PatientID == host and after.EncapsulatedDocument == b"%PDF-1.4" * 1000
+    found["00420011"]["BulkDataURI"] = found["00420011"]["BulkDataURI"].replace("/dicomStores/", "/dicomStores/other")
+    refused(web.gantry.request("PATCH", path, json=[replace("", found)]), "INVALID_ARGUMENT", "bulk data")
+
+
 def test_what_is_not_there(web: Web) -> None:
     refused(patch(web, uids=(*A[:2], "9")), "NOT_FOUND", "does not exist")
     path = f"v1/{web.gantry.store}/dicomWeb/{uid_path(*A)}/metadata"

@@ -188,7 +188,7 @@ def test_an_operation_ends_while_a_filter_file_says_nothing(
     house.created = house.seams.index.operations.create_operation(
         DATASET, "v1", Method.EXPORT_DICOM_DATA, request, str(STORE)
     )
-    monkeypatch.setattr("gantry.storage.local.LocalObject.chunks", endless)
+    monkeypatch.setattr("gantry.storage.local_objects.LocalObject.chunks", endless)
     acts: dict[str, Callable[[threading.Event], None]] = {
         "cancel": lambda _: cancel(house.seams, house.created.name),
         "stop": threading.Event.set,

@@ -32,7 +32,7 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.seams import Check, OpenedObject
-from gantry.storage import beneath, durable, local, local_listing
+from gantry.storage import beneath, durable, local, local_listing, local_objects
 from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
 from gantry.system_errors import describe_os_error
@@ -367,6 +367,27 @@ def test_a_write_that_fails_leaves_no_temporary_file(store: LocalBlobStore, root
     assert tree(root) == ["a", "a/b"]
 
 
+def test_a_temporary_file_that_cannot_be_deleted_now_is_deleted_by_the_flush(
+    store: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_root: object, _path: bytes) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    def chunks() -> Iterator[bytes]:
+        yield b"new"
+        monkeypatch.setattr(local, "open_directory", refuse)
+        raise OSError(errno.EMFILE, "too many open files")
+
+    store.put("a/b", [b"old"])
+    with pytest.raises(Unavailable):
+        store.put("a/b", chunks())
+    monkeypatch.undo()
+    assert len(tree(root)) == 3
+    store.flush()
+    assert tree(root) == ["a", "a/b"]
+    assert read(store, "a/b") == b"old"
+
+
 @pytest.mark.parametrize("error", [Unavailable("gone"), RuntimeError("a bug")])
 def test_write_once_leaves_nothing_of_a_write_that_fails(root: Path, error: Exception) -> None:
     store = LocalBlobStore(str(root), write_once=True)
@@ -527,7 +548,7 @@ def test_other_errors_of_the_disk_are_unavailable(store: LocalBlobStore, number:
     error = OSError(number, os.strerror(number))
     with pytest.raises(Unavailable, match=re.escape(describe_os_error(error))):
         store.put("a", failing(OSError(number, os.strerror(number))))
-    assert isinstance(local.translate_read_error(OSError(number, os.strerror(number))), Unavailable)
+    assert isinstance(local_objects.translate_read_error(OSError(number, os.strerror(number))), Unavailable)
 
 
 def test_no_call_keeps_a_descriptor(store: LocalBlobStore, root: Path) -> None:
@@ -589,14 +610,14 @@ def copy(store: LocalBlobStore, data: bytes = DATA) -> bytes:
 
 @pytest.mark.parametrize("chunk", [1, 1000, 1001, len(DATA) - 1, len(DATA), len(DATA) + 1])
 def test_copies_of_several_chunks(store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr(local, "_COPY_CHUNK", chunk)
+    monkeypatch.setattr(local_objects, "_COPY_CHUNK", chunk)
     data = DATA if chunk > 1 else DATA[:50]
     assert copy(store, data) == data
 
 
 def test_a_system_without_copy_file_range(store: LocalBlobStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "copy_file_range")
-    monkeypatch.setattr(local, "_READ_CHUNK", 1000)
+    monkeypatch.setattr(local_objects, "_READ_CHUNK", 1000)
     assert copy(store) == DATA
     assert copy(store, b"") == b""
 
@@ -614,7 +635,7 @@ def test_a_file_system_that_refuses_to_copy(
         left.pop()
         return real(*arguments)
 
-    monkeypatch.setattr(local, "_COPY_CHUNK", 1000)
+    monkeypatch.setattr(local_objects, "_COPY_CHUNK", 1000)
     monkeypatch.setattr(os, "copy_file_range", refuse)
     assert copy(store) == DATA
 
@@ -860,7 +881,7 @@ def test_no_folder_outside_is_told(tmp_path: Path, prefix: str) -> None:
 def test_an_object_that_changes_while_its_chunks_are_read_is_aborted(
     store: LocalBlobStore, root: Path, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
-    monkeypatch.setattr(local, "_READ_CHUNK", 10)
+    monkeypatch.setattr(local_objects, "_READ_CHUNK", 10)
     store.put("source", [b"s" * 100])
     with store.open("source") as opened, pytest.raises(Aborted):
         for number, _ in enumerate(opened.chunks()):
@@ -894,8 +915,8 @@ def test_a_copy_does_not_run_after_a_file_that_grows(
             raise OSError(errno.EXDEV, "")
         return copy(*arguments)
 
-    monkeypatch.setattr(local, "_READ_CHUNK", 10)
-    monkeypatch.setattr(local, "_COPY_CHUNK", 10)
+    monkeypatch.setattr(local_objects, "_READ_CHUNK", 10)
+    monkeypatch.setattr(local_objects, "_COPY_CHUNK", 10)
     monkeypatch.setattr(os, "pread", by_reading)
     monkeypatch.setattr(os, "copy_file_range", by_kernel)
     store.put("source", [b"s" * 100])

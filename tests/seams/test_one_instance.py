@@ -39,10 +39,11 @@ from gantry.operations.set_blob_storage_settings import copy_batch
 from gantry.queries import Level
 from gantry.resources import Dataset, DicomStore, Failure, Replacement, StoredInstance
 from gantry.seams import Seams
-from gantry.storage import local, segments
+from gantry.storage import local_objects, segments
 from gantry.storage.extents import OWN_BYTES
-from gantry.storage.local import LocalBlobStore, LocalObject
+from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
+from gantry.storage.local_objects import LocalObject
 from gantry.studies import metadata as of_metadata
 from gantry.studies import retrieve, search_answers, search_inside, store_json
 from gantry.studies.headers import read_headers
@@ -357,7 +358,7 @@ def break_copies(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
         os.write(fd, source.read_at(0, source.size // 2))
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(local, "copy_range", half)
+    monkeypatch.setattr(local_objects, "copy_range", half)
 
 
 @pytest.mark.parametrize("stuck", [False, True])

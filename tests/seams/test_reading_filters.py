@@ -17,8 +17,9 @@ from gantry.names import DatasetName, OperationName
 from gantry.operations.filtering import read_filter
 from gantry.resources import Method, Operation
 from gantry.seams import Seams
-from gantry.storage import local
-from gantry.storage.local import LocalBlobStore, LocalObject
+from gantry.storage import local_objects
+from gantry.storage.local import LocalBlobStore
+from gantry.storage.local_objects import LocalObject
 
 LINES = b"/studies/1.2.3\n" * 20_000
 OPERATION = Operation(
@@ -54,7 +55,7 @@ def _fail(*_: object) -> bytes:
 def test_a_filter_file_that_is_written_to_ends_the_operation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], Any], error: type[StatusError]
 ) -> None:
-    monkeypatch.setattr(local, "_READ_CHUNK", 50_000)
+    monkeypatch.setattr(local_objects, "_READ_CHUNK", 50_000)
     path = tmp_path / "filter"
     path.write_bytes(LINES)
     os.utime(path, ns=(1, 1))
@@ -67,7 +68,7 @@ def test_a_filter_file_that_is_written_to_ends_the_operation(
 
 
 def test_an_error_half_way_names_the_filter_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_READ_CHUNK", 50_000)
+    monkeypatch.setattr(local_objects, "_READ_CHUNK", 50_000)
     (tmp_path / "filter").write_bytes(LINES)
     batches = read_filter(cast(Seams, _Seams(tmp_path)), OPERATION)
     next(batches)

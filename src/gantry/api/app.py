@@ -19,10 +19,12 @@ from gantry.api.body import MAX_BODY_BYTES, MAX_FORM_BYTES, Body
 from gantry.api.call import Call, Context, Handler
 from gantry.api.cross_origin import CrossOrigin
 from gantry.api.field_selection import parse_fields, select
+from gantry.api.hosts import require_host
 from gantry.api.intake import Intake
 from gantry.api.lanes import Lane, Lanes
 from gantry.api.method import ApiMethod
 from gantry.api.paths import segments_of
+from gantry.api.preconditions import require_unconditional
 from gantry.api.responses import error_response, json_response
 from gantry.api.streaming import StreamedAnswer, draw, watch_client
 from gantry.api.visit import Made, Visit
@@ -81,6 +83,9 @@ class App:
         await response(scope, receive, send)
 
     def _respond(self, request: Request) -> Awaitable[ASGIApp]:
+        require_host(request)
+        if request.method == "OPTIONS" and request.scope["path"] == "*":
+            return _describe_server()
         segments = segments_of(request.scope)
         if self._origins is not None:
             self._origins.require_local(request.method, request.headers)
@@ -113,6 +118,7 @@ class App:
         if preflight := self._cross_origin.answer_preflight(request.method, request.headers):
             return preflight
         verb = _verb(request)
+        require_unconditional(verb, request.headers)
         try:
             method, ids = self._routers[version](verb, version, segments or [""])
         except MethodNotAllowed as error:
@@ -171,6 +177,11 @@ class App:
 
     def _client(self, request: Request) -> str:
         return self._context.proxies.client(request.scope)
+
+
+async def _describe_server() -> ASGIApp:
+    """RFC 9110 §9.3.7."""
+    return Response(status_code=204, headers={"allow": ", ".join(methods.list_allowed(("GET", "DELETE", *_WITH_BODY)))})
 
 
 def _show(page: PageHandler, context: Context, request: Request) -> ASGIApp:

@@ -12,7 +12,7 @@ import pyjson5
 from starlette.datastructures import Headers
 
 from gantry.api.gunzip import Gunzip
-from gantry.errors import InvalidArgument
+from gantry.errors import InvalidArgument, UnsupportedMediaType
 from gantry.json_text import (
     NoNumber,
     TooManyValues,
@@ -122,13 +122,13 @@ def too_large(most: int) -> InvalidArgument:
 
 
 def decode(read: Callable[[], bytes], headers: Headers) -> Callable[[], bytes]:
-    """``read`` without the Content-Encoding (RFC 9110 §8.4). Raises InvalidArgument for one that is not supported."""
+    """``read`` without the Content-Encoding (RFC 9110 §8.4). Raises UnsupportedMediaType for another one."""
     text = ",".join(headers.getlist("content-encoding"))
     codings = [name for part in text.split(",") if (name := part.strip().lower()) not in ("", "identity")]
     if not codings:
         return read
     if codings not in (["gzip"], ["x-gzip"]):
-        raise InvalidArgument(f"Content-Encoding {text[:100]!r} is not supported; use gzip, once, or none")
+        raise UnsupportedMediaType(f"Content-Encoding {text[:100]!r} is not supported; use gzip, once, or none")
     return Gunzip(read).read
 
 

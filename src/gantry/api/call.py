@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -111,6 +112,7 @@ class Context:
 
 
 _make_origins = cache(Origins)
+_BLANK_IN_TYPE = re.compile(r"(?<=[A-Za-z0-9]) (?=(?:json|xml)\b)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +175,12 @@ class Call:
 
     def accepted(self) -> list[MediaRange]:
         """The query parameter ``accept`` replaces the header (PS3.18 §8.3.3.1). Raises InvalidArgument."""
-        values = [value for name, value in self.pairs if name == "accept"]
-        return parse_accept(values or self.headers.getlist("accept"))
+        return parse_accept(self._accept)
+
+    @property
+    def _accept(self) -> list[str]:
+        values = [_restore_plus(value) for name, value in self.pairs if name == "accept"]
+        return values or self.headers.getlist("accept")
 
     def negotiate(self, offers: Sequence[Offer]) -> Choice:
         """The offer to answer with, and the transfer syntax. Raises NotAcceptable."""
@@ -185,10 +191,15 @@ class Call:
         choices = rank(self.accepted(), offers, stored)
         if not choices:
             raise NotAcceptable(
-                f"none of what Accept asks for can be made: {', '.join(self.headers.getlist('accept'))[:300]}. "
+                f"none of what Accept asks for can be made: {', '.join(self._accept)[:300]}. "
                 f"This resource comes as {'; '.join(_describe(offer) for offer in offers)}"
             )
         return choices
+
+
+def _restore_plus(text: str) -> str:
+    """``application/dicom+json``, of which a query makes a blank unless the plus is encoded."""
+    return _BLANK_IN_TYPE.sub("+", text)
 
 
 def _describe(offer: Offer) -> str:

@@ -24,7 +24,6 @@ class Origins:
         self._own = _netloc(public_url)
         self._own_host = urlsplit(public_url).hostname or ""
         self._allowed = frozenset(allowed) - {"*"}
-        self._names = {_host(origin) for origin in self._allowed} | {self._own_host}
         # An origin with https is preferred: answers must not lead to a plain one.
         self._bases = {_netloc(origin): origin for origin in sorted(self._allowed)}
 
@@ -58,7 +57,7 @@ class Origins:
         """
         host = headers.get("host", "")
         name = _host(f"//{host}")
-        if host and not _is_loopback(name) and name not in self._names:
+        if host and not _is_loopback(name) and name != self._own_host and host.lower() not in self._bases:
             raise PermissionDenied(
                 f"this server does not have the name {name[:100]!r}; another site may let that name point here. "
                 "Use 127.0.0.1, or set public_url to the address that clients see"
@@ -68,10 +67,12 @@ class Origins:
             raise PermissionDenied(f"a page of {origin[:100]!r} cannot change anything here")
 
     def _is_own(self, origin: str, headers: Mapping[str, str]) -> bool:
-        netloc = _netloc(origin)
-        return bool(netloc) and (
-            netloc in (self._own, headers.get("host", "").lower()) or origin.lower() in self._allowed
-        )
+        """A page of an allowed origin, or of the name by which the request came. That of an allowed origin says too
+        little: it may be led here by plain HTTP, and only its own scheme was allowed."""
+        netloc, host = _netloc(origin), headers.get("host", "").lower()
+        if not netloc:
+            return False
+        return origin.lower() in self._allowed or netloc == self._own or (netloc == host and host not in self._bases)
 
 
 def _netloc(url: str) -> str:

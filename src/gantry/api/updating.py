@@ -14,6 +14,7 @@ from gantry.resources import Method
 from gantry.studies import update
 
 _MAX_VALUES = 1_000_000  # several lookup tables of 65,536 entries
+_BELOW_VERSION = "/projects/"
 _MAX_KEPT = 1 << 20  # bytes; stored with the operation, and read each time that it is shown
 
 
@@ -51,4 +52,22 @@ def _json(answer: dict[str, Any]) -> Answer:
 
 
 def _patch(call: Call, most: int = MAX_BODY_BYTES) -> object:
-    return call.content.json_value(most, _MAX_VALUES)
+    """Bulk data that was read by another address of this server, or another version, is the same bulk data."""
+    patch = call.content.json_value(most, _MAX_VALUES)
+    _use_address(patch, call.web_url)
+    return patch
+
+
+def _use_address(patch: object, web_url: str) -> None:
+    """Write the BulkDataURIs of this store as they are below ``web_url``."""
+    own = web_url.partition(_BELOW_VERSION)[2]
+    left = [patch]
+    while left:
+        value = left.pop()
+        if isinstance(value, list):
+            left += value
+        elif isinstance(value, dict):
+            left += value.values()
+            uri = value.get("BulkDataURI")
+            if isinstance(uri, str) and (there := uri.partition(_BELOW_VERSION)[2]).startswith(f"{own}/"):
+                value["BulkDataURI"] = web_url + there[len(own) :]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -54,7 +55,11 @@ class Visit:
         if self.context.audit is not None:
             self._audited = self.context.audit.begin(*self._line())
         query = "&".join(filter(None, (_query(self.request), self.form)))
-        return Call(self.context, self.version, self.ids, parse_pairs(query), self.request.headers, caller=self.caller)
+        pairs, headers = parse_pairs(query), self.request.headers
+        if self.request.method != "GET" and "range" in headers:
+            # Ranges are of GET alone (RFC 9110 §14.2).
+            headers = Headers(raw=[(name, value) for name, value in headers.raw if name != b"range"])
+        return Call(self.context, self.version, self.ids, pairs, headers, caller=self.caller)
 
     def _line(self) -> tuple[Request, str, ApiMethod, tuple[str, ...], Caller]:
         return self.request, self.version, self.method, self.ids, self.caller

@@ -97,6 +97,9 @@ def _is_issuer(url: str) -> bool:
     return not url or (is_safe(url) and not _has_query(url))
 
 
+_ORIGIN_HOST = re.compile(r"(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?")  # other letters arrive as xn--…
+
+
 def _is_origin(text: str) -> bool:
     """As browsers write them (RFC 6454 §6.1): in lower case, without a path, without the port that is the default."""
     if text == "*":
@@ -110,8 +113,8 @@ def _is_origin(text: str) -> bool:
     return (
         default is not None
         and port != default
-        and bool(parts.hostname)
-        and "@" not in parts.netloc
+        and port != 0
+        and _ORIGIN_HOST.fullmatch(parts.netloc) is not None
         and text == f"{parts.scheme}://{parts.netloc}" == text.lower()
     )
 

@@ -14,95 +14,25 @@ import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from gantry.errors import Aborted, InvalidArgument, NotFound, PermissionDenied, StatusError, Unavailable
+from gantry.errors import InvalidArgument, NotFound, PermissionDenied, Unavailable
 from gantry.resources import ObjectMeta
-from gantry.seams import Check, OpenedObject, beat_again
+from gantry.seams import Check, OpenedObject
 from gantry.storage.beneath import create_beneath, open_beneath, open_directory
-from gantry.storage.disks import FULL, Disk, translate_delete_error, translate_read_error
+from gantry.storage.disks import Disk, translate_delete_error
 from gantry.storage.durable import sync_file_system
 from gantry.storage.local_listing import TEMPORARY, Part, describe, list_directories, walk
+from gantry.storage.local_objects import Filler, LocalObject, fill_from, write_chunks
 from gantry.storage.removal import delete_each
 from gantry.storage.replacements import Replacements
-from gantry.storage.roots import Identity, find_root, identify, identify_root, is_same_bucket, stat_or_close
+from gantry.storage.roots import Identity, find_root, identify, identify_root, is_same_bucket
 
-_COPY_CHUNK = 64 << 20  # copied by the kernel in one call: small enough for a worker to be stopped soon
-_READ_CHUNK = 1 << 20
 _OPEN = os.O_RDONLY | os.O_NONBLOCK  # a pipe must not make the reader wait for a writer
-_Filler = Callable[[int], int]
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
 
 ABSENT = "is not there any more; it may not be mounted"
 """To follow the name of a disk."""
-
-
-class LocalObject(OpenedObject):
-    """An open file: what is read and what is copied are the same bytes, whatever happens to the name meanwhile.
-
-    The object begins at the byte ``base`` of the file that ``fd`` is open for."""
-
-    base = 0
-
-    def __init__(self, fd: int, key: str) -> None:
-        self.fd, self.key = fd, key
-        self._stat = stat_or_close(fd)
-        self.size = self._stat.st_size
-
-    def read_at(self, offset: int, length: int) -> bytes:
-        try:
-            data = os.pread(self.fd, length, self.base + offset)
-            while len(data) < min(length, self.size - offset):  # a system may return less than there is
-                more = os.pread(self.fd, length - len(data), self.base + offset + len(data))
-                if not more:
-                    break
-                data += more
-            return data
-        except OSError as error:
-            raise self.translate(error) from None
-
-    def translate(self, error: OSError) -> StatusError:
-        """What an error of reading means for this object."""
-        return translate_read_error(error)
-
-    def chunks(self) -> Iterator[bytes]:
-        offset = 0
-        while offset < self.size and (chunk := self.read_at(offset, min(_READ_CHUNK, self.size - offset))):
-            offset += len(chunk)
-            beat_again()
-            yield chunk
-        self.check_whole(offset)
-
-    @property
-    def is_file(self) -> bool:
-        return stat.S_ISREG(self._stat.st_mode)
-
-    def close(self) -> None:
-        """Safe to call twice: the number may belong to another file by then."""
-        fd, self.fd = self.fd, -1
-        if fd >= 0:
-            os.close(fd)
-
-    def check_whole(self, read: int) -> None:
-        """Raises Aborted where fewer than ``size`` bytes were ``read``, or the file was written to since."""
-        try:
-            now, then = os.fstat(self.fd), self._stat
-        except OSError as error:
-            raise self.translate(error) from None
-        # The time of a change of the file's data cannot be set back. One that lost its name, or got another, has a new
-        # one too, and the same bytes.
-        is_touched = now.st_ctime_ns != then.st_ctime_ns and now.st_nlink == then.st_nlink
-        if is_touched or (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
-            raise Aborted("was changed by another program while it was read")
-        if read != self.size:
-            raise Aborted(f"only {read} of {self.size} bytes could be read")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
 
 
 class LocalBlobStore:
@@ -125,6 +55,7 @@ class LocalBlobStore:
         self._watch: int | None = None
         self._replacements = Replacements()
         self._others: dict[int, int] = {}  # the same for other devices: a disk may be mounted below the root
+        self._undeleted: set[bytes] = set()  # temporary files that could not be deleted: tried again at the next flush
 
     def exists(self) -> bool:
         return os.path.isdir(self.root) and not self._is_away()
@@ -303,15 +234,15 @@ class LocalBlobStore:
         self._unwatch()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_watch": None, "_others": {}, "_replacements": Replacements()}
+        return self.__dict__ | {"_watch": None, "_others": {}, "_replacements": Replacements(), "_undeleted": set()}
 
     def _unwatch(self) -> None:
-        for temporary in self._replacements.drop_all():
-            self._discard(temporary)
         if self._watch is not None:
             for fd in (self._watch, *self._others.values()):
                 os.close(fd)
             self._watch, self._others = None, {}
+        for temporary in (*self._replacements.drop_all(), *self._undeleted):
+            self._discard(temporary)
 
     def _name(self, key: str) -> bytes:
         """The key as a path below the root. Raises NotFound where it cannot be one."""
@@ -340,11 +271,12 @@ class LocalBlobStore:
         finally:
             os.close(fd)
 
-    def _write(self, key: str, fill: _Filler) -> int:
+    def _write(self, key: str, fill: Filler) -> int:
         name = self.name_to_write(key)
         directory, slash, last = name.rpartition(b"/")
         target = name if self._write_once else directory + slash + self._temporary(last)
         self._replacements.drop(name)  # the same temporary file is written anew
+        self._undeleted.discard(target)
         try:
             fd = self._create(target)
             try:
@@ -384,67 +316,15 @@ class LocalBlobStore:
                 sync_file_system(fd)
 
     def _discard(self, name: bytes) -> None:
-        with contextlib.suppress(OSError):
+        """Delete a file that no row and no reader knows, now or at the next flush."""
+        try:
             self._in_directory(name, os.unlink)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                self._undeleted.add(name)
+                return
+        self._undeleted.discard(name)
 
 
 def _go_on() -> None:
     """The check of listings that are never interrupted."""
-
-
-def copy_range(source: LocalObject, target: int) -> int:
-    """Copy what the source had when it was opened, not what is written to it since; the number of bytes.
-
-    Not all systems and file systems let the kernel copy, and its errors do not say which side they are of: then the
-    bytes are copied through this process.
-    """
-    copied = _copy_in_kernel(source, target)
-    if copied == source.size:
-        return copied
-    os.lseek(target, copied, os.SEEK_SET)
-    while chunk := source.read_at(copied, min(_READ_CHUNK, source.size - copied)):
-        beat_again()
-        copied += write_all(target, chunk)
-    return copied
-
-
-def _copy_in_kernel(source: LocalObject, target: int) -> int:
-    """How many bytes the kernel has copied. Raises OSError where there is no room for more."""
-    copied = 0
-    try:
-        while left := min(_COPY_CHUNK, source.size - copied):
-            beat_again()
-            done = os.copy_file_range(source.fd, target, left, source.base + copied, copied)
-            if not done:
-                break
-            copied += done
-    except AttributeError:
-        pass  # not on this system
-    except OSError as error:
-        if error.errno in (*FULL, errno.EFBIG):
-            raise
-    return copied
-
-
-def fill_from(source: OpenedObject) -> _Filler:
-    """Writes the bytes of an open object to a descriptor; within one machine the kernel moves them."""
-
-    def fill(fd: int) -> int:
-        if isinstance(source, LocalObject):
-            source.check_whole(copy_range(source, fd))
-        elif (written := write_chunks(fd, source.chunks())) != source.size:
-            raise Aborted(f"{written} bytes came where there should be {source.size}")
-        return source.size
-
-    return fill
-
-
-def write_chunks(fd: int, chunks: Iterable[bytes]) -> int:
-    return sum(write_all(fd, chunk) for chunk in chunks)
-
-
-def write_all(fd: int, chunk: bytes) -> int:
-    view = memoryview(chunk)
-    while view:
-        view = view[os.write(fd, view) :]
-    return len(chunk)

@@ -15,9 +15,10 @@ from gantry.storage.contents import count_unlisted, extents_of, find_crc32cs, re
 from gantry.storage.disks import SHORT, Disk, translate_delete_error
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
-from gantry.storage.local import ABSENT, LocalBlobStore, LocalObject
+from gantry.storage.local import ABSENT, LocalBlobStore
 from gantry.storage.local_deletion import free_extents, group_by_segment
 from gantry.storage.local_extents import GONE, free_extent, free_locked, is_freed, open_extent, open_to_free
+from gantry.storage.local_objects import LocalObject
 from gantry.storage.local_writer import LocalWriter
 from gantry.storage.new_files import sync_directories
 from gantry.storage.own_files import open_own_file, translate_stored_error

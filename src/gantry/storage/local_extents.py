@@ -16,7 +16,7 @@ from gantry.seams import OpenedObject
 from gantry.storage.beneath import open_beneath
 from gantry.storage.extents import Extent
 from gantry.storage.holes import free_range
-from gantry.storage.local import LocalObject
+from gantry.storage.local_objects import LocalObject
 from gantry.storage.own_files import translate_stored_error
 from gantry.storage.range_locks import Lock, claim, share
 

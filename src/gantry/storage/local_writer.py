@@ -17,9 +17,10 @@ from gantry.seams import OpenedObject
 from gantry.storage.durable import Part
 from gantry.storage.extents import OWN_BYTES, align, parse_extent
 from gantry.storage.group_commit import BROKEN_OFF, GroupCommit
-from gantry.storage.local import LocalBlobStore, LocalObject, fill_from, write_all, write_chunks
+from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_deletion import free_extents, group_by_segment
 from gantry.storage.local_extents import CHECKED, looks_freed
+from gantry.storage.local_objects import LocalObject, fill_from, write_all, write_chunks
 from gantry.storage.new_files import NewFiles
 from gantry.storage.own_objects import OwnObjects
 from gantry.storage.pieces import read_pieces

@@ -12,7 +12,7 @@ import os
 from gantry.errors import DataLoss, NotFound, PermissionDenied, StatusError, Unavailable, Unreadable
 from gantry.storage.beneath import open_beneath
 from gantry.storage.disks import READABLE, translate_read_error
-from gantry.storage.local import LocalObject
+from gantry.storage.local_objects import LocalObject
 from gantry.system_errors import describe_os_error
 
 _READ = os.O_RDONLY | os.O_NONBLOCK

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-from gantry.storage.local import LocalObject
+from gantry.storage.local_objects import LocalObject
 
 PIECE_BYTES = 256 << 10
 

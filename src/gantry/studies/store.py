@@ -160,6 +160,8 @@ class _Request:
             message = f"its StudyInstanceUID is {read.instance.study_instance_uid}, the address says {self.study}"
             self._refuse(InvalidArgument(message), _make_refused(read.instance, InvalidArgument(message).status))
             return
+        if self.accepts_same and any(each.instance.uids == read.instance.uids for each in self.batch):
+            self._commit()  # what is compared must be stored
         self.batch.append(read)
         self.bytes += read.instance.size
 

@@ -166,6 +166,10 @@ class TakenOver(Aborted):
     """The operation no longer belongs to this runner: another one has claimed it, or it was deleted."""
 
 
+class Replaced(Aborted):
+    """An instance was replaced after its row was read: what that row says is not true of its bytes now."""
+
+
 class OutOfRange(StatusError):
     code, http = Code.OUT_OF_RANGE, 400
 

@@ -10,7 +10,7 @@ import pydicom
 import pytest
 
 from gantry.api.accept import Offer, parse_accept, rank
-from gantry.api.retrieving import _FRAMES
+from gantry.api.retrieving import FRAMES
 from gantry.dicom import forms
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.support.gantry import Gantry
@@ -34,7 +34,7 @@ VIEWER = ", ".join(
 
 def ranked(accept: str, stored: str) -> list[tuple[str, str]]:
     native = (forms.EXPLICIT_LE,) if stored in forms.NATIVE_TARGETS else ()
-    choices = rank(parse_accept([accept]), _FRAMES, ("*", stored, *native))
+    choices = rank(parse_accept([accept]), FRAMES, ("*", stored, *native))
     return [(choice.offer.type, choice.syntax) for choice in choices]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
 
@@ -29,7 +29,7 @@ from gantry.api.responses import error_response, json_response
 from gantry.api.streaming import StreamedAnswer, draw, watch_client
 from gantry.api.visit import Made, Visit
 from gantry.api.web import Answer, Begun, Later, WebHandler
-from gantry.errors import Code, Internal, MethodNotAllowed, NotFound, StatusError, Unimplemented
+from gantry.errors import Code, Internal, MethodNotAllowed, NotFound, Replaced, StatusError, Unimplemented
 from gantry.names import API_VERSIONS
 from gantry.studies.departure import require_client
 
@@ -211,9 +211,19 @@ def _unimplemented(method: ApiMethod) -> Unimplemented:
 
 
 def _begin(handler: WebHandler, make_call: Callable[[], Call]) -> Begun | Later:
-    """A client that has left while its request waited for a thread costs nothing more. Raises Cancelled for it."""
+    """A client that has left while its request waited for a thread costs nothing more. Raises Cancelled for it.
+
+    Where an instance is replaced before anything is sent, the call begins again with what is stored now; once.
+    """
     require_client()
-    answer = handler.call(make_call())
+    call = make_call()
+    with suppress(Replaced):
+        return _make_first(handler, call)
+    return _make_first(handler, call)
+
+
+def _make_first(handler: WebHandler, call: Call) -> Begun | Later:
+    answer = handler.call(call)
     return answer if isinstance(answer, Later) else _first(answer)
 
 

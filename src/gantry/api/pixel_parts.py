@@ -17,8 +17,8 @@ from gantry.errors import FailedPrecondition, InvalidArgument, NotAcceptable, St
 from gantry.resources import StoredInstance
 from gantry.studies.bulk_values import StoredPixels, open_pixels
 from gantry.studies.frames import read_frames
+from gantry.studies.looking_up import find_same
 from gantry.studies.parts import Job, Part
-from gantry.studies.pixel_work import require_unchanged
 from gantry.studies.retrieve import ANY, Value
 
 _FRAMES = tuple(offer for offer in FRAMES if offer.multipart)
@@ -82,14 +82,14 @@ def _make_value(place: str, value: Value) -> Parts:
 
 
 def _make_frames(call: Call, address: str, choice: Choice, pixels: StoredPixels) -> Parts:
-    """Located some at a time. Raises Aborted where the instance is replaced meanwhile."""
+    """Located some at a time. Raises Replaced where the instance is replaced meanwhile."""
     context, store, row, count = call.context, call.dicom_store, pixels.row, pixels.count_frames()
     content_type = frame_type(row, choice.offer, choice.syntax)
     wanted = "" if choice.syntax == ANY else choice.syntax
     step = max(1, min(_MOST_BATCH, _BATCH // ((row.rows or 1) * (row.columns or 1) * _CELL)))
     for first in range(0, count, step):
         if first:
-            require_unchanged(context.seams, store, row)
+            find_same(context.seams, store, row)
         numbers = range(first, min(first + step, count))
         with closing(read_frames(context.seams, context.frame_places, store, row, numbers, wanted)) as frames:
             for number, frame in enumerate(frames, first + 1):

@@ -22,6 +22,7 @@ from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.headers import FoundHeader, log_unread, name_instance, read_headers
+from gantry.studies.looking_up import require_same
 
 MAX_REMEMBERED_ROWS = 10_000  # instances of an answer that gets an ETag: the rows are held in memory to compute it
 _MAX_BODY, _MAX_BODIES = 8 << 20, 64 << 20  # bytes of one cached answer, and of all
@@ -104,15 +105,14 @@ def read_metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_u
     """The metadata below a path. Raises NotFound.
 
     An instance that cannot be read is included with its UIDs. If ``path`` is that instance, its error is raised when
-    the first object is read.
+    the first object is read, as Replaced is where the entity tag is not that of the instance any more.
     """
     rows = seams.index.instances.list_below(store, path)
     first = list(islice(rows, MAX_REMEMBERED_ROWS + 1))
     etag = make_etag_of(first, web_url) if len(first) <= MAX_REMEMBERED_ROWS else ""
     unread: list[StoredInstance] = []
-    return Metadata(
-        etag, _write_objects(seams, store, chain(first, rows), web_url, bool(path.instance), unread), unread
-    )
+    alone = first[0] if path.instance else None
+    return Metadata(etag, _write_objects(seams, store, chain(first, rows), web_url, alone, unread), unread)
 
 
 def write_xml(text: str, private: PrivateKeywords | None = None) -> bytes:
@@ -147,11 +147,13 @@ def _write_objects(
     store: DicomStoreName,
     rows: Iterator[StoredInstance],
     web_url: str,
-    alone: bool,
+    alone: StoredInstance | None,
     unread: list[StoredInstance],
 ) -> Iterator[str]:
     writer = JsonWriter()
     for found in read_headers(seams, store, rows):
+        if alone:
+            require_same(found.row, alone)
         try:
             text = write_json(found, writer, web_url)
         except StatusError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext, suppress
 from functools import cache, partial
 from typing import NamedTuple
@@ -21,14 +21,16 @@ from gantry.errors import (
     InvalidArgument,
     NotAcceptable,
     NotFound,
+    Replaced,
     StatusError,
 )
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.resources import StoredInstance
+from gantry.resources import StoredInstance, Uids
 from gantry.seams import OpenedObject, Seams
 from gantry.stored_bytes import make_lost, open_stored
 from gantry.studies.decoded_frames import DecodedFrames
 from gantry.studies.headers import name_instance
+from gantry.studies.looking_up import find_now, find_same
 from gantry.studies.pixel_work import decode_blob, finish, run_pixel_work, submit, submit_in_order, transcode_blob
 
 logger = logging.getLogger(__name__)
@@ -193,14 +195,14 @@ def _refuse_syntax(stored: str) -> NotAcceptable:
 
 def open_blob(seams: Seams, store: DicomStoreName, row: StoredInstance) -> OpenedObject | None:
     """Open the blob of an instance; None if the instance was deleted. Raises DataLoss where only its blob is gone, or
-    is not what its row says."""
+    is not what its row says, and Replaced where the instance is another one now."""
     for _ in range(_LOOKS):
         try:
             return open_stored(seams.blobs, row.blob_key, row.size)
         except NotFound:
             before = row
         try:
-            row = next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
+            row = find_same(seams, store, row)
         except NotFound:
             return None
         if row.blob_key == before.blob_key:
@@ -219,8 +221,14 @@ class _Sender:
         self.failure: StatusError | None = None
         self.left_out: list[StatusError] = []
         self.has_begun = False
+        self._anew: set[Uids] = set()
 
     def send(self, rows: Iterator[StoredInstance]) -> Iterator[Piece]:
+        yield from self._send_all(rows)
+        if self.failure is not None:
+            raise self.failure
+
+    def _send_all(self, rows: Iterable[StoredInstance]) -> Iterator[Piece]:
         waiting: list[StoredInstance] = []
         for row in rows:
             syntaxes = self.plan(row.transfer_syntax_uid)
@@ -237,13 +245,27 @@ class _Sender:
             if is_as_stored:
                 yield from self._send_stored(row)
         yield from self._send_transcoded(waiting)
-        if self.failure is not None:
-            raise self.failure
+
+    def _send_anew(self, row: StoredInstance, error: Replaced) -> Iterator[Piece]:
+        """Send an instance that was replaced after its row was read, in the form that the plan has for it now. Once:
+        one that is replaced again and again would never be sent."""
+        if row.uids in self._anew:
+            self._fail(row, error)
+            return
+        self._anew.add(row.uids)
+        try:
+            now = find_now(self.seams, self.store, row)
+        except NotFound:
+            return  # deleted meanwhile
+        yield from self._send_all([now])
 
     def _send_stored(self, row: StoredInstance) -> Iterator[Piece]:
         """Send a stored instance. An error in its middle ends the answer: other bytes would seem to belong to it."""
         try:
             blob = open_blob(self.seams, self.store, row)
+        except Replaced as error:
+            yield from self._send_anew(row, error)
+            return
         except StatusError as error:
             self._fail(row, error)
             return
@@ -271,6 +293,9 @@ class _Sender:
                     data = finish(self.seams, self.store, row, future, transcode_blob, transfer_syntax_uid=syntax)
                 except NotFound:
                     continue  # deleted meanwhile
+                except Replaced as error:
+                    yield from self._send_anew(row, error)
+                    continue
                 except StatusError as error:
                     yield from self._send_other(row, translate_to_406(error))
                     continue

@@ -85,8 +85,8 @@ ADAPTERS = {
 }
 # Modules that need an extra. The others must work without, so these are imported only inside functions.
 NEED_EXTRAS = {
-    *(f"dicom.{name}" for name in ("cells", "codecs", "colour", "encoders", "icons", "rendering")),
-    *(f"dicom.{name}" for name in ("look_up_tables", "palettes", "rle_segments", "windows")),
+    *(f"dicom.{name}" for name in ("annotations", "cells", "codecs", "colour", "encoders", "icc_profiles", "icons")),
+    *(f"dicom.{name}" for name in ("look_up_tables", "palettes", "rendering", "rle_segments", "windows")),
     *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
 }
 EXTRAS = ("numpy", "imagecodecs", "openjpeg", "rle", "PIL", "jwt", "cryptography")

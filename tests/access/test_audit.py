@@ -69,6 +69,25 @@ def test_who_did_what_to_which_resource(guarded: Guarded, home: Path) -> None:
         assert word not in text
 
 
+def test_reading_all_of_a_study_has_a_line_and_needs_permission(guarded: Guarded, home: Path) -> None:
+    """PS3.18 §10.4.1.1.3, §10.4.1.1.5, §10.4.1.1.6"""
+    guarded.call("POST", f"v1/{DATASETS}?datasetId=d")
+    guarded.call("POST", f"v1/{DATASETS}/d/dicomStores?dicomStoreId=s")
+    content_type, body = multipart([instance(("1.2", "1.3", "1.4"))])
+    web = f"v1/{STORE}/dicomWeb/studies"
+    assert guarded.request(ADMIN, "POST", web, content=body, headers={"content-type": content_type}).status_code == 200
+    names = {"rendered": "Rendered", "bulkdata": "Bulkdata", "pixeldata": "Pixeldata"}
+    paths = [f"1.2{level}/{tail}" for level in ("", "/series/1.3") for tail in names]
+    paths += [f"1.2/series/1.3/instances/1.4/{tail}" for tail in ("bulkdata", "pixeldata")]
+    expected = []
+    for path in paths:
+        name = f"retrieve{names[path.rpartition('/')[2]]}"
+        for caller, who, status, code in ((ADMIN, "ada", 200, 0), ("bob", "bob", 403, 7)):
+            assert guarded.request(caller, "GET", f"{web}/{path}").status_code == status
+            expected.append((f"{who}@example.org", name, f"{web[3:]}/{path}", code))
+    assert [told(entry) for entry in lines(home)[3:]] == expected
+
+
 def test_a_line_has_the_form_of_cloud_audit_logs(guarded: Guarded, home: Path) -> None:
     guarded.call("POST", f"v1/{DATASETS}?datasetId=d")
     seen = {"user-agent": "x" * 1000, "x-forwarded-for": "10.1.1.1, 192.0.2.1"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 
 from gantry.api.accept import MediaRange, Offer, rank
@@ -11,7 +12,7 @@ from gantry.api.alternatives import begin
 from gantry.api.call import Call
 from gantry.api.lanes import Lane
 from gantry.api.level_parts import answer_parts, make_video
-from gantry.api.rendering import parse_view, render_row, require_no_view
+from gantry.api.rendering import parse_view, render_row, require_no_view, warn_of_annotations
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import FailedPrecondition, NotAcceptable, UnsuitableForm
@@ -37,7 +38,10 @@ def render_below(call: Call) -> Answer:
         if choice.offer.multipart:
             accepted = call.accepted()
             views = [parse_view(call, offer.type) for offer, _ in rank(accepted, _OFFERS[: len(_PICTURES)])]
-            return answer_parts(call, "image", partial(_plan, call, accepted, views), views)
+            answer = answer_parts(call, "image", partial(_plan, call, accepted, views), views)
+            warnings = filter(None, (warn_of_annotations(call).get("warning"), answer.headers.get("warning")))
+            text = ", ".join(warnings)
+            return replace(answer, headers=answer.headers | {"warning": text}) if text else answer
         only = _find_only(call)
         if only is not None:
             return render_row(call, only)

@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Generator, Iterator
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from itertools import count
@@ -16,14 +17,14 @@ from gantry.api.call import Call
 from gantry.api.lanes import Lane
 from gantry.api.multipart import Delimiters
 from gantry.api.ranges import matches
-from gantry.api.retrieving import answer_value, find_instance, parse_frame_list, video_offers
+from gantry.api.retrieving import answer_value, find_instance, parse_frame_list, video_offers, warn
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument
 from gantry.names import ResourcePath
 from gantry.resources import StoredInstance
 from gantry.studies.metadata import make_etag
-from gantry.studies.render import MAX_VIEW_SIDE, View, Viewport, choose_representative, render_images
+from gantry.studies.render import KINDS, MAX_VIEW_SIDE, View, Viewport, choose_representative, render_images
 from gantry.studies.retrieve import PIXEL_DATA, Value, read_bulk
 from gantry.whole_numbers import read_number
 
@@ -33,6 +34,8 @@ _OFFERS = tuple(
 _THUMBNAIL = Viewport(128, 128)
 _SIDE, _DECIMAL = re.compile(r"[0-9]{1,6}"), re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?")
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
+_KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_PROFILES = ("no", "yes", "srgb", "adobergb", "rommrgb", "displayp3")
 _pictures = partial(WebHandler, lane=Lane.PICTURE)
 _KNOWN = ("accept", "quality", "viewport", "window")
 
@@ -91,12 +94,13 @@ def _render_as(
         else:
             numbers = numbers or [0]
     etag = make_etag(row, "rendered", view, numbers, offer.multipart)
-    headers = {"etag": etag}
+    headers = {"etag": etag, **warn_of_annotations(call)}
     if matches(call.headers.get("if-none-match", ""), etag):
         return Answer(b"", status=304, headers=headers)
     images = render_images(call.context.seams, call.dicom_store, row, view, numbers)
     if not offer.multipart:
-        return answer_value(call, lambda: Value.of(next(images)), offer.type, etag)
+        answer = answer_value(call, lambda: Value.of(next(images)), offer.type, etag)
+        return replace(answer, headers=answer.headers | headers)
     between = Delimiters()
     frames = count(1) if numbers is None else (number + 1 for number in numbers)
     places = (f"{call.web_url}/{ResourcePath(*row.uids)}/frames/{number}/rendered" for number in frames)
@@ -117,12 +121,41 @@ def parse_view(call: Call, media_type: str, size: Viewport | None = None) -> Vie
     values: dict[str, str] = {}  # other parameters are ignored (PS3.18 §8.3)
     for name, value in call.parameters:
         values.setdefault(name, value)
+    if call.context.strict_search:
+        values = {name: value for name, value in values.items() if name in _KNOWN}
     return View(
         media_type=media_type,
         viewport=_viewport(values["viewport"], size is not None) if "viewport" in values else size,
         window=_window(values["window"]) if "window" in values else None,
         quality=_quality(values["quality"]) if "quality" in values else View("").quality,
+        annotations=_annotations(values["annotation"])[0] if "annotation" in values else (),
+        icc_profile=_icc_profile(values["iccprofile"]) if "iccprofile" in values else "",
     )
+
+
+def warn_of_annotations(call: Call) -> dict[str, str]:
+    """The header Warning for annotations that are not known, which are left out (PS3.18 §8.3.5.1.1)."""
+    text = next((value for name, value in call.parameters if name == "annotation"), "")
+    unknown = _annotations(text)[1] if text and not call.context.strict_search else ()
+    if not unknown:
+        return {}
+    return {"warning": warn(f"The following annotation values are not supported: {', '.join(unknown)}")}
+
+
+def _annotations(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """A list of keywords (PS3.18 §8.3.5.1.1): those that are known, and the others."""
+    words = [word.strip() for word in text.split(",")]
+    if not all(map(_KEYWORD.fullmatch, words)):
+        raise InvalidArgument(f"annotation: {text[:100]!r} is not a list of keywords; there are {', '.join(KINDS)}")
+    known = tuple(kind for kind in KINDS if kind in words)
+    return known, tuple(dict.fromkeys(word for word in words if word not in KINDS))
+
+
+def _icc_profile(text: str) -> str:
+    """PS3.18 §8.3.5.1.5. Pictures have no profile unless one is asked for."""
+    if text not in _PROFILES:
+        raise InvalidArgument(f"iccprofile: {text[:100]!r} is none of {', '.join(_PROFILES)}")
+    return "" if text == "no" else text
 
 
 def _viewport(text: str, is_thumbnail: bool) -> Viewport:

@@ -153,7 +153,6 @@ class _Place:
             if element.tag == tag:
                 self._current = element
                 return element
-        self._last = 1 << 32  # nothing is left: whatever comes next begins anew
         raise NotFound(_NONE)
 
     def enter(self, tag: int, number: int) -> _Place:

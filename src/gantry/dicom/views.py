@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from gantry.dicom import forms
+from gantry.dicom.bulk import BulkPath, Encapsulated
 from gantry.dicom.representations import contain_errors
-from gantry.errors import FailedPrecondition, InvalidArgument
+from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     from gantry.dicom.buffers import Readable
     from gantry.dicom.cells import Pixels
+    from gantry.dicom.image_source import ImagePixel, Source
 
 MAX_VIEW_FRAME = 50_000_000
 MAX_BYTES = 1 << 30
 MAX_VIEW_SIDE = 10_000
+_PROFILES: tuple[BulkPath, ...] = ((0x00282000,), (0x00480105, 0, 0x00282000))
+_JPEGS = (forms.JPEG_BASELINE, forms.JPEG_EXTENDED)
 _NATIVE = (forms.AS_STORED, *forms.NATIVE_TARGETS)
 
 
@@ -36,12 +41,19 @@ class Viewport(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How to render. ``window`` is center, width and VOI LUT function; ``quality`` from 1 to 100, JPEG only."""
+    """How to render. ``window`` is center, width and VOI LUT function; ``quality`` from 1 to 100, JPEG only.
+
+    ``annotations`` are those that are wanted (PS3.18 §8.3.5.1.1), ``texts`` the lines that they are, for the upper and
+    the lower corner. ``icc_profile`` is ``yes``, a colour space, or "" for none (§8.3.5.1.5).
+    """
 
     media_type: str
     viewport: Viewport | None = None
     window: tuple[float, float, str] | None = None
     quality: int = forms.JPEG_QUALITY
+    annotations: tuple[str, ...] = ()
+    texts: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    icc_profile: str = ""
 
 
 def rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Callable[[], None]) -> Iterator[bytes]:
@@ -53,7 +65,7 @@ def _render(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Ca
     from gantry.dicom.frames import decode_frames, require_frame_numbers
     from gantry.dicom.image_source import read_image_pixel
     from gantry.dicom.open_source import open_source
-    from gantry.dicom.rendering import render_frame, require_media_type, to_jpeg, to_png
+    from gantry.dicom.rendering import render_frame, require_media_type
     from gantry.dicom.windows import Window, require_window
 
     window = None if view.window is None else Window(*view.window)
@@ -70,7 +82,47 @@ def _render(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Ca
         shown = render_frame(frame, source.ds, number, window)
         if view.viewport is not None:
             shown = _fit(shown, view.viewport)
-        yield to_jpeg(shown, view.quality) if view.media_type == forms.JPEG else to_png(shown)
+        yield _finish(shown, view, opened, source, image, number)
+
+
+def _finish(shown: Pixels, view: View, opened: Readable, source: Source, image: ImagePixel, number: int) -> bytes:
+    """Colours, then text, as the pipelines of PS3.4 §N.2 have it, then the file."""
+    from gantry.dicom.rendering import to_jpeg, to_png
+
+    profile = b""
+    if view.icc_profile:
+        from gantry.dicom.icc_profiles import apply_profile
+
+        shown, profile = apply_profile(shown, view.icc_profile, lambda: _read_profile(opened, source, image, number))
+    if any(view.texts):
+        from gantry.dicom.annotations import annotate
+
+        above, below = view.texts
+        of_frame = (f"Frame: {number + 1}/{image.number_of_frames}",) if below and image.is_multi_frame else ()
+        shown = annotate(shown, above, (*below, *of_frame))
+    made = to_jpeg(shown, view.quality) if view.media_type == forms.JPEG else to_png(shown)
+    if not profile:
+        return made
+    from gantry.dicom.icc_profiles import embed_profile
+
+    return embed_profile(made, view.media_type, profile)
+
+
+def _read_profile(opened: Readable, source: Source, image: ImagePixel, number: int) -> bytes | None:
+    """ICCProfile of the data set, or of its first optical path, else what the stored JPEG has; None for none."""
+    from gantry.dicom.bulk import BulkReader
+    from gantry.dicom.icc_profiles import MAX_PROFILE, extract_from_jpeg
+    from gantry.dicom.image_source import read_encoded_frames
+
+    reader = BulkReader(opened)
+    for path in _PROFILES:
+        with suppress(NotFound):
+            found = reader.find(path)
+            if not isinstance(found, Encapsulated) and len(found):
+                return bytes(found[: MAX_PROFILE + 1])
+    if source.encapsulated and source.transfer_syntax_uid in _JPEGS:
+        return extract_from_jpeg(read_encoded_frames(source, image)[number])
+    return None
 
 
 def _fit(shown: Pixels, viewport: Viewport) -> Pixels:

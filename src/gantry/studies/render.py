@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 
 from gantry.dicom.forms import video_types
 from gantry.dicom.views import MAX_VIEW_SIDE, View, Viewport
@@ -10,17 +11,20 @@ from gantry.errors import NotFound
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
+from gantry.studies.annotations import KINDS, read_annotations
 from gantry.studies.pixel_work import render_blob, stream_frames
 
 _LOOKED_AT = 1000  # instances of a study: a thumbnail must be fast
 
-__all__ = ["MAX_VIEW_SIDE", "View", "Viewport", "choose_representative", "render_images"]
+__all__ = ["KINDS", "MAX_VIEW_SIDE", "View", "Viewport", "choose_representative", "render_images"]
 
 
 def render_images(
     seams: Seams, store: DicomStoreName, row: StoredInstance, view: View, wanted: Sequence[int] | None
 ) -> Generator[bytes, None, None]:
     """Frames by numbers from 0, or all, as JPEG or PNG; a few megabytes in memory. Raises only StatusError."""
+    if view.annotations:
+        view = replace(view, texts=read_annotations(seams, store, row, view.annotations))
     return stream_frames(seams, store, row, render_blob, wanted, view=view)
 
 

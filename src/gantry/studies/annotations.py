@@ -1,0 +1,94 @@
+"""What a picture says of the patient and of its technique (PS3.18 §8.3.5.1.1): what its data set says, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gantry.containment import contain
+from gantry.dicom.header_bytes import HeaderBytes
+from gantry.dicom.json_model import fragments
+from gantry.json_text import parse_json
+from gantry.names import DicomStoreName
+from gantry.resources import StoredInstance
+from gantry.seams import Seams
+from gantry.studies.headers import read_one_header
+
+PATIENT, TECHNIQUE = "patient", "technique"
+KINDS = (PATIENT, TECHNIQUE)
+
+_PATIENT = {
+    "00100010": "{}",  # PatientName
+    "00100020": "ID: {}",  # PatientID
+    "00100030": "Born: {}",  # PatientBirthDate
+    "00100040": "Sex: {}",  # PatientSex
+}
+_TECHNIQUE = {
+    "00080060": "{}",  # Modality
+    "00080020": "Study: {}",  # StudyDate
+    "0008103E": "{}",  # SeriesDescription
+    "00200011": "Series: {}",  # SeriesNumber
+    "00200013": "Image: {}",  # InstanceNumber
+    "00200060": "Side: {}",  # Laterality
+    "00200062": "Side: {}",  # ImageLaterality
+    "00185101": "View: {}",  # ViewPosition
+    "00201041": "Location: {} mm",  # SliceLocation
+    "00200032": "Position: {} mm",  # ImagePositionPatient
+    "00180050": "Thickness: {} mm",  # SliceThickness
+    "00180060": "{} kVp",  # KVP
+    "00181151": "{} mA",  # XRayTubeCurrent
+    "00181152": "{} mAs",  # Exposure
+    "00180080": "TR: {} ms",  # RepetitionTime
+    "00180081": "TE: {} ms",  # EchoTime
+    "00180087": "{} T",  # MagneticFieldStrength
+}
+_LINES = {PATIENT: _PATIENT, TECHNIQUE: _TECHNIQUE}
+_WANTED = frozenset(int(tag, 16) for lines in _LINES.values() for tag in lines)
+_MOST_VALUES = 3
+
+
+def read_annotations(
+    seams: Seams, store: DicomStoreName, row: StoredInstance, kinds: Sequence[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The lines of text about the patient and about the technique; those that are not among ``kinds`` are empty.
+
+    Raises StatusError for a header that cannot be read: a picture without the name that was asked for is not sent.
+    """
+    header = read_one_header(seams, store, row)
+    with contain(row.path, "while its annotations were read"):
+        found = _read_members(header)
+        patient, technique = (_write_lines(kind, found) if kind in kinds else () for kind in KINDS)
+        return patient, technique
+
+
+def _read_members(header: HeaderBytes) -> Mapping[str, Any]:
+    members = (member for member in fragments(header, _WANTED).values() if member)
+    found: Mapping[str, Any] = parse_json(f"{{{','.join(members)}}}")
+    return found
+
+
+def _write_lines(kind: str, found: Mapping[str, Any]) -> tuple[str, ...]:
+    texts = ((line, _write_value(found.get(tag, {}))) for tag, line in _LINES[kind].items())
+    return tuple(line.format(text) for line, text in texts if text)
+
+
+def _write_value(member: Mapping[str, Any]) -> str:
+    values = [value for value in member.get("Value", ())[:_MOST_VALUES] if value is not None]
+    if member.get("vr") == "PN":
+        return _write_name(values[0]) if values else ""
+    if member.get("vr") == "DA":
+        return _write_date(str(values[0])) if values else ""
+    return " ".join(str(value) for value in values).strip()
+
+
+def _write_name(groups: Mapping[str, str]) -> str:
+    """``Family, Given Middle`` (PS3.5 §6.2.1.2), of the first group that there is: the alphabetic one comes first."""
+    name = next((groups[group] for group in ("Alphabetic", "Ideographic", "Phonetic") if groups.get(group)), "")
+    parts = [part.strip() for part in name.split("^")]
+    family, given, middle, prefix, suffix = (parts + [""] * 5)[:5]
+    others = " ".join(filter(None, (prefix, given, middle, suffix)))
+    return ", ".join(filter(None, (family, others)))
+
+
+def _write_date(text: str) -> str:
+    return f"{text[:4]}-{text[4:6]}-{text[6:]}" if len(text) == 8 and text.isdecimal() else text

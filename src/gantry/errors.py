@@ -158,6 +158,10 @@ class UnsuitableForm(FailedPrecondition):
     """A media type or transfer syntax that cannot hold these pixels; another one may."""
 
 
+class CrashingPixels(FailedPrecondition):
+    """A worker process died while it decoded an instance: every other form that is decoded may end another one."""
+
+
 class Aborted(StatusError):
     code, http = Code.ABORTED, 409
 

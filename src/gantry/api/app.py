@@ -24,7 +24,7 @@ from gantry.api.intake import Intake
 from gantry.api.lanes import Lane, Lanes
 from gantry.api.method import ApiMethod
 from gantry.api.paths import segments_of
-from gantry.api.preconditions import require_unconditional
+from gantry.api.preconditions import apply_conditions, require_unconditional
 from gantry.api.responses import error_response, json_response
 from gantry.api.streaming import StreamedAnswer, draw, watch_client
 from gantry.api.visit import Made, Visit
@@ -224,7 +224,15 @@ def _begin(handler: WebHandler, make_call: Callable[[], Call]) -> Begun | Later:
 
 def _make_first(handler: WebHandler, call: Call) -> Begun | Later:
     answer = handler.call(call)
-    return answer if isinstance(answer, Later) else _first(answer)
+    if isinstance(answer, Later):
+        return answer._replace(make=partial(_make_later, call, answer))
+    begun, first = _first(answer)
+    answer = apply_conditions(call.headers, begun)
+    return answer, first if answer is begun else []
+
+
+def _make_later(call: Call, later: Later) -> Answer:
+    return apply_conditions(call.headers, later.make())
 
 
 def _begin_later(later: Later) -> Begun:

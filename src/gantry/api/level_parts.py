@@ -9,7 +9,7 @@ from itertools import chain, islice
 from gantry.api.accept import MediaRange, Offer, media_type_text, rank
 from gantry.api.call import Call
 from gantry.api.multipart import Delimiters
-from gantry.api.ranges import matches
+from gantry.api.preconditions import is_known, weaken
 from gantry.api.retrieving import describe_left_out, read_pieces
 from gantry.api.web import Answer
 from gantry.dicom import forms
@@ -32,7 +32,7 @@ def answer_parts(call: Call, what: str, plan: Plan, *about: object) -> Answer:
     rows, etag = _list_rows(call, what, call.web_url, call.accepted(), *about)
     headers = {"etag": etag} if etag else {}
     remembered = call.context.remembered
-    if etag and matches(call.headers.get("if-none-match", ""), etag) and remembered.is_whole(etag):
+    if etag and is_known(call.headers, etag) and remembered.is_whole(etag):
         return Answer(b"", status=304, headers=headers)
     found = gather_parts(call.context.seams, call.dicom_store, plan(rows))
     if not found.root:
@@ -64,7 +64,7 @@ def _list_rows(call: Call, *about: object) -> tuple[Iterator[StoredInstance], st
     """The instances below the path, and an entity tag, "" for too many of them. Raises NotFound."""
     rows = call.context.seams.index.instances.list_below(call.dicom_store, call.path)
     first = list(islice(rows, MAX_REMEMBERED_ROWS + 1))
-    etag = make_etag_of(first, *about) if len(first) <= MAX_REMEMBERED_ROWS else ""
+    etag = weaken(make_etag_of(first, *about)) if len(first) <= MAX_REMEMBERED_ROWS else ""
     return chain(first, rows), etag
 
 

@@ -14,6 +14,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from gantry.containment import contain
+from gantry.dicom.file_meta import IMPLEMENTATION_VERSION_NAME
 from gantry.dicom.json_model import JsonWriter
 from gantry.dicom.xml_model import PrivateKeywords, native_xml
 from gantry.errors import DataLoss, StatusError
@@ -134,9 +135,10 @@ def make_etag(row: StoredInstance, *about: object) -> str:
 def make_etag_of(rows: list[StoredInstance], *about: object) -> str:
     """``make_etag`` for several instances, in their order.
 
-    Computed from pack numbers and blob keys: their contents never change, so they need not be read.
+    Computed from pack numbers and blob keys: their contents never change, so they need not be read. Another version of
+    the program may write other metadata, and its codecs other pixels.
     """
-    digest = blake2b(repr(about).encode(), digest_size=16)
+    digest = blake2b(repr((IMPLEMENTATION_VERSION_NAME, about)).encode(), digest_size=16)
     for row in rows:
         digest.update(f"{row.blob_key} {row.pack_id} {row.pack_number} {'/'.join(row.uids)}\n".encode())
     return f'"{digest.hexdigest()}"'

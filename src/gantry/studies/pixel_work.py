@@ -16,7 +16,7 @@ from gantry.dicom.bulk import BulkPath
 from gantry.dicom.forms import DICOM, Form
 from gantry.dicom.open_source import count_frames
 from gantry.dicom.views import View, frame_bitstreams, rendered
-from gantry.errors import Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
+from gantry.errors import Cancelled, CrashingPixels, DataLoss, DeadlineExceeded, NotFound, Unavailable
 from gantry.names import DicomStoreName
 from gantry.resources import StoredInstance
 from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls
@@ -203,7 +203,7 @@ def wait_for_pixels(future: Future[Out]) -> Out:
     except WorkerTimedOut:
         raise DeadlineExceeded(f"a frame takes longer than {FRAME_SECONDS} seconds; its data may be damaged") from None
     except WorkerDied:
-        raise FailedPrecondition("the worker process died while it decoded this instance; it may be damaged") from None
+        raise CrashingPixels("the worker process died while it decoded this instance; it may be damaged") from None
 
 
 def _wait(future: Future[Any]) -> None:

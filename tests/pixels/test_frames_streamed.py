@@ -121,7 +121,7 @@ def test_a_frame_is_read_in_pieces() -> None:
 def test_pictures_are_made_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch, wanted: list[int] | None) -> None:
     worker, none, row = Worker(), cast(Any, None), cast(Any, Row())
     monkeypatch.setattr(pixel_work, "run_pixel_work", worker.made)
-    drawn = render.render_images(none, none, row, none, wanted)
+    drawn = render.render_images(none, none, row, render.View("image/png"), wanted)
     assert [next(drawn) for _ in range(16)] == [frame(number) for number in range(16)]
     assert len(worker.calls) == 1
     assert list(drawn) == [frame(number) for number in range(16, COUNT)]
@@ -138,7 +138,10 @@ def test_pictures_that_one_call_makes_are_not_counted(monkeypatch: pytest.Monkey
 
     none, row = cast(Any, None), cast(Any, Row())
     monkeypatch.setattr(pixel_work, "run_pixel_work", made)
-    assert [len(picture) for picture in render.render_images(none, none, row, none, None)] == [size, size]
+    assert [len(picture) for picture in render.render_images(none, none, row, render.View("image/png"), None)] == [
+        size,
+        size,
+    ]
     assert calls == [pixel_work.render_blob] + [pixel_work.count_blob_frames] * (size > 10)
 
 

@@ -12,12 +12,15 @@ from gantry.describing import Read, describe, describe_header
 from gantry.dicom.buffers import Held, Readable
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.part10 import MAX_LIVE_HEADER, InstanceIdentity, read_header, read_header_bytes
+from gantry.dicom.tags import SERIES, SOP_INSTANCE, STUDY
+from gantry.dicom.walk import tag_name
 from gantry.errors import (
     Aborted,
     Code,
     DataLoss,
     FailedPrecondition,
     Interrupted,
+    InvalidArgument,
     NotFound,
     PermissionDenied,
     ResourceExhausted,
@@ -26,9 +29,10 @@ from gantry.errors import (
     Unavailable,
     Unreadable,
 )
+from gantry.names import DicomStoreName, is_uid
 from gantry.operations.batch_writers import item_prefix
 from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance, Uids
-from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, BlobWriter, OpenedObject, beat, beat_for
+from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, BlobWriter, OpenedObject, Seams, beat, beat_for
 from gantry.stored_bytes import find_damage, open_stored, read_crc32c
 
 logger = logging.getLogger(__name__)
@@ -41,6 +45,10 @@ _FOUND_WANTING = (Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION)
 """Of bytes that were read: they are no DICOM instance, or one that is not accepted."""
 
 _REPLACE = "see to the disk and try again; if the bytes are lost, delete the instance and store the original again"
+
+UIDS = "gantry-uids"
+"""Label of a store: with the value ``any``, new instances may have Study, Series and SOP Instance UIDs with
+letters."""
 
 AWAY = (Interrupted, PermissionDenied, ResourceExhausted, Unavailable)
 """Errors that are not about the object itself: it may be readable later."""
@@ -64,10 +72,12 @@ def ingest_batch(
     blobs: Blobs,
     blob_prefix: str,
     storage_class: str,
+    other_uids: bool = False,
 ) -> list[Instance | Failure]:
     """Bring objects into ``blobs``; one outcome per object, in order, durable on return.
 
     ``blob_prefix`` is where the batch writes to; ``offset`` is the number of the first object in the batch.
+    ``other_uids``: those that ``require_uids`` refuses are accepted.
     What is wrong with one object becomes its Failure; what an operation waits for (``waits_for``) is raised.
     """
     outcomes: list[Read | Failure] = []
@@ -76,7 +86,7 @@ def ingest_batch(
             resource = make_printable(source_uri + found.key)
             beat_for(found.size)
             try:
-                outcomes.append(_ingest(found, resource, source, writer, storage_class))
+                outcomes.append(_ingest(found, resource, source, writer, storage_class, other_uids))
             except StatusError as error:
                 if error.waits_for is not None:
                     raise
@@ -87,6 +97,21 @@ def ingest_batch(
         beat(SYNC_SECONDS)
         writer.flush()
     return described
+
+
+def accepts_other_uids(seams: Seams, store: DicomStoreName | None) -> bool:
+    """Whether a store accepts what ``require_uids`` refuses. Raises NotFound."""
+    return store is not None and seams.index.resources.get_dicom_store(store).labels.get(UIDS) == "any"
+
+
+def require_uids(read: Read) -> None:
+    """Raises InvalidArgument for UIDs that are not digits and periods (PS3.5 §9.1)."""
+    for tag, uid in zip((STUDY, SERIES, SOP_INSTANCE), read.instance.uids, strict=True):
+        if not is_uid(uid):
+            raise InvalidArgument(
+                f"{tag_name(tag)} is not digits in components separated by periods: {uid!r}; a store accepts it "
+                f"only with the label {UIDS}: any"
+            )
 
 
 def identify(opened: Readable, blob_key: str, size: int, storage_class: str, resource: str) -> Read:
@@ -190,16 +215,22 @@ def make_printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _ingest(found: ObjectMeta, resource: str, source: BlobStore, writer: BlobWriter, storage_class: str) -> Read:
+def _ingest(
+    found: ObjectMeta, resource: str, source: BlobStore, writer: BlobWriter, storage_class: str, other_uids: bool
+) -> Read:
     """A small object is read once: its header, its checksum and its copy come from the same bytes."""
     if found.problem:
         raise FailedPrecondition(found.problem)
     with source.open(found.key) as opened:
         if opened.size > SMALL_BYTES:
             read = identify(opened, "", opened.size, storage_class, resource)
+            if not other_uids:
+                require_uids(read)
             return read.at(writer.copy_from(opened, read.instance.uids))
         data = b"".join(opened.chunks())
     read = identify(Held(data), "", len(data), storage_class, resource)
+    if not other_uids:
+        require_uids(read)
     return read.at(writer.put((data,), read.instance.uids)[0])
 
 

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from unicodedata import normalize
 
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _COMPONENTS = re.compile(r"[\^=]")
+MAX_TEXT = 1024
+# No text in a database or on a page: controls (PostgreSQL refuses U+0000) and halves of surrogate pairs.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_SPACES = re.compile("[\t\n\f\r]+")
 _BETWEEN = re.compile(r"[\s^=,.\-]+")
 # ACR-NEMA 2.0 wrote dates and times like this; readers should take them (PS3.5 §6.2, notes to DA and TM).
 _OLD_DATE = re.compile(r"([0-9]{4})\.([0-9]{2})\.([0-9]{2})")
 _OLD_TIME = re.compile(r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]*)?)?")
+
+
+def join_values(values: Iterable[str]) -> str:
+    """The values of an attribute as searches look for them: joined by a backslash, without controls, of up to
+    ``MAX_TEXT`` characters."""
+    text = "\\".join(values)[:MAX_TEXT]
+    return _CONTROL.sub("", _SPACES.sub(" ", text)).strip() if _CONTROL.search(text) else text
 
 
 def search_key(text: str) -> str:

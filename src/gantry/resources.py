@@ -72,6 +72,7 @@ class SeriesAttributes(NamedTuple):
     start_date: str = ""
     members: str = ""
     more_members: str = ""
+    start_time: str = ""
 
 
 READER = 1

@@ -31,7 +31,7 @@ _STUDY_MORE = (
 )
 _SERIES = (
     *("00080060 CS modality", "00080201 SH", "0008103E LO series_description", "00200011 IS series_number"),
-    *("00400244 DA start_date", "00400245 TM"),
+    *("00400244 DA start_date", "00400245 TM start_time"),
 )
 _SERIES_MORE = (
     *("00080021 DA", "00080031 TM", "00080070 LO", "00081010 SH", "00081050 PN", "00081070 PN", "00081090 LO"),

@@ -51,6 +51,14 @@ def test_every_answer_can_be_read_errors_too(web: Web, path: str, origin: str) -
     assert all(name in exposed for name in ("etag", "warning", "content-range", "content-location", "allow"))
 
 
+@pytest.mark.parametrize("place", ["", "/", "/wado"])
+def test_the_address_of_capabilities_answers_preflights(web: Web, place: str) -> None:
+    answer = web.gantry.request("OPTIONS", f"{web.root}{place}", headers={"origin": VIEWER} | PREFLIGHT)
+    assert (answer.status_code, answer.content, answer.headers[ALLOW]) == (204, b"", VIEWER)
+    plain = ask(web, "OPTIONS", f"{web.root}", VIEWER)
+    assert (plain.status_code, plain.headers[ALLOW]) == (200, VIEWER)
+
+
 @pytest.mark.parametrize(
     "origin", [OTHER, "null", "http://viewer.example", "https://viewer.example:3000", "https://viewer.example.evil.example",
                "https://VIEWER.example/", "*", "https://viewer.example, https://evil.example"],

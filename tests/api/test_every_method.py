@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from gantry.api.methods import BEYOND, METHODS, OWN
+from gantry.api.methods import METHODS, OWN
 from gantry.api.parameters import SYSTEM
 from tests.dicomweb.instances import instance
 from tests.support.answers import refused
@@ -86,16 +86,10 @@ def test_head_of_what_is_streamed_makes_no_more_than_its_begin(web: Web) -> None
         same_head(web.gantry, f"/{web.root}/{path}")
 
 
-def test_a_range_of_head_is_the_range_of_get(web: Web) -> None:
-    headers = {"accept": "application/dicom; transfer-syntax=*", "range": "bytes=0-9"}
-    response = web.gantry.request("HEAD", f"{web.root}/{uid_path(*A)}", headers=headers)
-    assert (response.status_code, response.headers["content-length"], response.content) == (206, "10", b"")
-
-
 def test_a_method_has_no_other_verbs(gantry: Gantry) -> None:
     """As Google's front answers them: there is no such method; in DICOMweb as the standard has it (PS3.18 §8.5)."""
     verbs_of: dict[str, set[str]] = {}
-    plain = [method for method in METHODS + OWN + BEYOND if ":" not in method.path]  # ids may hold colons, too
+    plain = [method for method in METHODS + OWN if ":" not in method.path]  # ids may hold colons, too
     for method in plain:
         verbs_of.setdefault(method.path, set()).add(method.verb)
     for path, verbs in verbs_of.items():

@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 
 from tests.clients.gcloud import Gcloud, found
+from tests.clients.ohif import install
 from tests.support.gantry import Gantry
+
+
+@pytest.fixture(scope="session")
+def viewer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of OHIF, installed once."""
+    data = tmp_path_factory.mktemp("viewer") / "data"
+    install(data)
+    return data / "viewer"
 
 
 @pytest.fixture

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from tests.clients.ohif import Browser, opened, serving
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.dicomweb.test_video import MP4, video
 from tests.dicomweb.test_video import UIDS as VIDEO
 from tests.support.access import ADMIN, Guarded
-from tests.support.gantry import Gantry
-from tests.support.missing import not_tested
-from tests.support.server import GantryServer, counts
+from tests.support.server import counts
 from tests.support.web import JSON, Web, multipart
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-CHROMIUM = shutil.which("chromium")
-ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 GUARDED = "projects/p/locations/us-central1/datasets/d/dicomStores/s"
 CLIP = ("1.2.9", "1.2.9.1", "1.2.9.1.1")
 CT, HEART, JPEG_2000 = (packaged(name) for name in ("CT_small.dcm", "examples_ybr_color.dcm", "examples_jpeg2k.dcm"))
@@ -45,30 +39,10 @@ def page_of_paper() -> bytes:
 PAPER = page_of_paper()
 
 
-def install(data: Path) -> None:
-    """By ``gantry viewer install``; by way of npm where the registry takes nobody else."""
-    command = [sys.executable, "-m", "gantry", "viewer", "install", "--data", str(data)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 3 and shutil.which("npm"):
-        packed = subprocess.run(["npm", "pack", "@ohif/app@3.13.2"], cwd=data.parent, capture_output=True, check=False)
-        if packed.returncode == 0:
-            command += ["--from", str(data.parent / "ohif-app-3.13.2.tgz")]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode == 3:
-        not_tested(f"OHIF cannot be fetched: {done.stderr}")
-    assert done.returncode == 0, done.stderr
-
-
 @pytest.fixture(scope="module")
-def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+def web(viewer: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """A CT, ultrasound, a PDF, a clip of a heart, and one that was made up: ever more white, less black."""
-    if CHROMIUM is None:
-        not_tested("chromium is not installed: apt-get install chromium")
-    home = tmp_path_factory.mktemp("ohif")
-    install(home / "data")
-    server = GantryServer(home / "data", home / "buckets")
-    try:
-        made = Web(Gantry(server))
+    with serving(tmp_path_factory.mktemp("ohif"), viewer) as made:
         frames = b"".join((b"\xff" * 6 * (number + 1) + bytes(64 - 6 * (number + 1))) * 64 for number in range(10))
         clip = {"Rows": 64, "Columns": 64, "NumberOfFrames": 10, "FrameTime": 33, "FrameIncrementPointer": 0x00181063}
         ultrasound = {
@@ -88,69 +62,14 @@ def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
             made.gantry.put(made.gantry.bucket, f"{number}.dcm", data)
         assert counts(made.gantry.import_("*.dcm")) == (len(files), 0)
         yield made
-    finally:
-        server.stop()
-
-
-class Browser:
-    """A page that notes what must not happen: requests to other hosts, answers that are errors, complaints."""
-
-    def __init__(self, page: Any, web: Web) -> None:
-        self.page, self.web = page, web
-        self.trouble: list[str] = []
-        self.be_at("127.0.0.1")
-        page.on("request", lambda request: self._note(request.url))
-        page.on("response", lambda found: found.status >= 400 and self.trouble.append(f"{found.status} {found.url}"))
-        page.on("requestfailed", lambda request: self.trouble.append(f"{request.failure} {request.url}"))
-        page.on("pageerror", lambda error: self.trouble.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and self.trouble.append(said.text))
-
-    def be_at(self, host: str) -> None:
-        """Another name of the server: the one it was not told."""
-        self.origin = f"http://{host}:{self.web.gantry.server.port}"
-        self.base = f"{self.origin}/viewer/{self.web.gantry.store}"
-
-    def _note(self, url: str) -> None:
-        # Chromium's own viewer of PDFs is an extension.
-        if not url.startswith((f"{self.origin}/", "blob:", "data:", "chrome-extension:", "chrome:")):
-            self.trouble.append(f"request to {url}")
-
-    def open_study(self, study: str) -> None:
-        self.page.goto(f"{self.base}/viewer?StudyInstanceUIDs={study}")
-        self.page.wait_for_selector("canvas", timeout=120_000)
-        self.page.get_by_text("Skip all").click(timeout=60_000)  # the tour that a new user is given
-
-    def turn(self, times: int) -> None:
-        """The mouse's wheel, over the image."""
-        box = self.page.locator("canvas").first.bounding_box()
-        self.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-        for _ in range(times):
-            self.page.mouse.wheel(0, 100)
-            self.page.wait_for_timeout(300)
-
-    def picture(self) -> np.ndarray:
-        """The grey values of the middle of the image."""
-        data = self.page.locator("canvas").first.screenshot()
-        grey = np.asarray(Image.open(BytesIO(data)).convert("L"))
-        rows, columns = grey.shape
-        return grey[rows // 4 : -rows // 4, columns // 3 : -columns // 3]
-
-    def until(self, holds: Any) -> np.ndarray:
-        """The first picture of which ``holds`` is true; waits for it."""
-        for _ in range(60):
-            found = self.picture()
-            if holds(found):
-                return found
-            self.page.wait_for_timeout(1000)
-        raise AssertionError(f"the picture has greys from {found.min()} to {found.max()}")
 
 
 @pytest.fixture(scope="module")
-def guarded(web: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+def guarded(viewer: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """A server that asks who is calling, with one of the files."""
     home = tmp_path_factory.mktemp("guarded")
     (home / "data").mkdir()
-    shutil.copytree(web.gantry.server.data / "viewer", home / "data" / "viewer")
+    shutil.copytree(viewer, home / "data" / "viewer")
     made = Guarded(home)
     made.call("POST", "v1/projects/p/locations/us-central1/datasets?datasetId=d")
     made.call("POST", f"v1/{GUARDED.rpartition('/dicomStores')[0]}/dicomStores?dicomStoreId=s")
@@ -164,15 +83,8 @@ def guarded(web: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guar
 
 @pytest.fixture
 def browser(web: Web, tmp_path: Path) -> Iterator[Browser]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        page = chromium.new_page(viewport={"width": 1200, "height": 800})
-        made = Browser(page, web)
+    with opened(web, tmp_path) as made:
         yield made
-        page.screenshot(path=tmp_path / "screen.png")
-        chromium.close()
     assert made.trouble == []
 
 
@@ -270,18 +182,11 @@ def test_signing_in_first(browser: Browser, guarded: Guarded) -> None:
 
 
 @pytest.fixture(scope="module")
-def strict(web: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+def strict(viewer: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
     """A server in strict mode, with two of the files."""
-    home = tmp_path_factory.mktemp("strict")
-    (home / "data").mkdir()
-    shutil.copytree(web.gantry.server.data / "viewer", home / "data" / "viewer")
-    server = GantryServer(home / "data", home / "buckets", env={"GANTRY_STRICT_SEARCH": "true"})
-    try:
-        made = Web(Gantry(server))
+    with serving(tmp_path_factory.mktemp("strict"), viewer, GANTRY_STRICT_SEARCH="true") as made:
         made.stored(CT, JPEG_2000)
         yield made
-    finally:
-        server.stop()
 
 
 def is_by_name(url: str) -> bool:

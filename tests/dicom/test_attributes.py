@@ -11,8 +11,8 @@ import pytest
 from tests.support.dicom import element
 
 from gantry.dicom import attributes
-from gantry.dicom.attributes import MAX_TEXT
 from gantry.dicom.header_bytes import HeaderBytes
+from gantry.matching import MAX_TEXT
 from gantry.resources import HeaderAttributes
 
 NAME = element(0x0010, 0x0010, b"PN", "Doe^John")

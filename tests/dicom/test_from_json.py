@@ -80,7 +80,7 @@ class TestFiles:
 
     def test_the_split(self) -> None:
         found = encode_instance(instance())
-        assert found[:2] == ("1.2.3.4", EXPLICIT_LE) and found[3:] == (b"", "", 0, "")
+        assert found[:2] == ("1.2.3.4", EXPLICIT_LE) and found[3:] == (b"", "", 0, "", "")
 
     def test_the_available_transfer_syntax_stands_for_the_meta_group(self) -> None:
         """PS3.18 §10.5.2: the metadata of a search has it as (0008,3002)."""
@@ -151,7 +151,7 @@ class TestRefused:
         key = f"_{tag}"
         for missing in (None, {"vr": "UI"}, {"vr": "UI", "Value": []}, {"vr": "UI", "Value": [None]}, uid("")):
             refuse(instance(**{key: missing}), f"{name} ({tag}) is missing")
-        wrong = ("1..2", "x", "1.2 ", "1.2\n", "1" * 65, "../1", 1.2, ["1.2"], "٣")
+        wrong = ("1..2", "x/", "1.2 ", "1.2\n", "1" * 65, "../1", 1.2, ["1.2"], "٣")
         for value in wrong:
             refuse(instance(**{key: {"vr": "UI", "Value": [value]}}), f"{name} ({tag}) is not one UID")
         refuse(instance(**{key: {"vr": "UI", "Value": ["1.2", "1.3"]}}), "is not one UID")

@@ -162,6 +162,26 @@ def test_where_no_form_can_be_made(gantry: Gantry) -> None:
         assert response.status_code == 406 and "cannot" in response.json()["error"]["message"], response.text
 
 
+@pytest.mark.parametrize("kind", ["{}", RELATED, "multipart/related; type={}"])
+@pytest.mark.parametrize(("old", "new"), [("image/x-dicom-rle", "image/dicom-rle"), ("Image/X-JLS", "image/jls")])
+def test_media_types_by_their_earlier_names(kind: str, old: str, new: str) -> None:
+    """Those of PS3.18 before 2016, which dicomweb-client and wsidicom still send. The answer has the present name."""
+    for stored in STORED:
+        assert ranked(kind.format(old), stored) == ranked(kind.format(new), stored) != []
+    assert ranked(f"{kind.format(old)};q=0, */*", forms.RLE) == ranked(f"{kind.format(new)};q=0, */*", forms.RLE)
+
+
+def test_a_frame_by_an_earlier_name(gantry: Gantry) -> None:
+    web, data = Web(gantry), packaged("MR_small_RLE.dcm")
+    web.stored(data)
+    path = f"{uid_path(*uids_of(data))}/frames/1"
+    accept = f'multipart/related; type="image/x-dicom-rle"; transfer-syntax={forms.RLE}'
+    (part,) = parts_of(web.get(path, accept))
+    (expected,) = parts_of(web.get(path, accept.replace("x-dicom-rle", "dicom-rle")))
+    assert (part.type, part.data) == (expected.type, expected.data)
+    assert part.type.startswith("image/dicom-rle")
+
+
 BIT = {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0, "Rows": 8, "Columns": 8, "PixelData": bytes(8)}
 BITS = ("1.2.8", "1.2.8.1", "1.2.8.1.1")
 DICOM_PARTS, ONE, SV1 = RELATED.format("application/dicom"), "application/dicom", forms.JPEG_LOSSLESS_SV1

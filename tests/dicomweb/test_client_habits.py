@@ -8,6 +8,7 @@ import pytest
 
 from tests.dicomweb.instances import instance
 from tests.support.answers import refused
+from tests.support.apart import serve_apart  # noqa: F401
 from tests.support.checked import check_clean
 from tests.support.gantry import Gantry
 from tests.support.web import AS_STORED, JSON, Web, parts_of, uid_path, value

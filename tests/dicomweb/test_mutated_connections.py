@@ -16,6 +16,7 @@ import pytest
 
 from tests.dicomweb.connections import Broken, Connection, Reply
 from tests.dicomweb.mutations import Mutations, line, prepare
+from tests.support.apart import serve_apart  # noqa: F401
 from tests.support.checked import check_clean
 from tests.support.gantry import Gantry
 from tests.support.processes import children

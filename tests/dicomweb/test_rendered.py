@@ -149,11 +149,12 @@ def test_frames_of_a_clip(gantry: Gantry) -> None:
     refused(web.get(f"{path}/frames/3/rendered"), "NOT_FOUND", "frame 3 does not exist")
 
 
-def test_an_instance_that_is_no_picture(gantry: Gantry) -> None:
-    """§10.1"""
-    web, data = Web(gantry), packaged("test-SR.dcm")
+@pytest.mark.parametrize("name, below", [("rtplan.dcm", "/rendered"), ("test-SR.dcm", "/frames/1/rendered")])
+def test_an_instance_that_is_no_picture(gantry: Gantry, name: str, below: str) -> None:
+    """§10.1; a report has a page, and no frames."""
+    web, data = Web(gantry), packaged(name)
     web.stored(data)
-    refused(web.get(f"{uid_path(*uids_of(data))}/rendered"), "FAILED_PRECONDITION", "no pixel data")
+    refused(web.get(f"{uid_path(*uids_of(data))}{below}"), "FAILED_PRECONDITION", "no pixel data")
 
 
 def test_what_cannot_be_made(web: Web) -> None:

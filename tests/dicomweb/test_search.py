@@ -578,6 +578,23 @@ def test_strictly_the_fields_that_viewers_always_ask_for(strict: Web, path: str,
         assert (values(found, "00080061"), value(found, "00201206"), value(found, "00201208")) == (["CT", "MR"], 2, 3)
 
 
+@pytest.mark.parametrize(
+    "path, name, keyword",
+    [
+        ("studies/1.2/instances", "SOPClassUID", "SOPClassUID is not a supported instance attribute"),
+        ("instances", "00080016", "SOPClassUID is not a supported instance attribute"),
+        ("series", "SeriesNumber", "SeriesNumber is not a supported series attribute"),
+        ("studies", "00080030", "StudyTime is not a supported study attribute"),
+        ("studies", "Modality", "Modality is not a supported study attribute"),
+        ("series", "00100030", "PatientBirthDate is not a supported series attribute"),
+    ],
+)
+def test_strictly_a_refused_attribute_is_named_by_its_keyword(strict: Web, path: str, name: str, keyword: str) -> None:
+    """§10.1: wsidicom looks for these words in the answer, whether it has sent the keyword or the tag."""
+    refused(strict.get(path, params={name: "1"}), "INVALID_ARGUMENT", keyword)
+    refused(strict.get(path, params={name: "1"}), "INVALID_ARGUMENT", f"unknown/unsupported QIDO attribute: {name}")
+
+
 def test_strictly_the_fields_that_google_has(strict: Web) -> None:
     """§10.4.5, §10.1: the answer that wsidicom falls back on."""
     response = strict.get("studies", params={"includefield": "AvailableTransferSyntaxUID"})

@@ -138,7 +138,7 @@ def test_pages_of_what_matches(web: Web) -> None:
 @pytest.mark.parametrize(
     ("path", "name", "asked"),
     [
-        ("series", f"{REQUEST}.RequestedProcedureID", "RP1"),
+        ("series", f"{REQUEST}.ScheduledProcedureStepDescription", "RP1"),
         ("instances", "SliceThickness", "1"),
         (f"studies?StudyInstanceUID={STUDY}", f"{REQUEST}.RequestedProcedureID", "RP1"),
         (SERIES, "SliceThickness", "1"),

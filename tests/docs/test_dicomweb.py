@@ -139,6 +139,13 @@ def check_pictures(said: dict[str, Said], home: Path) -> None:
     assert imagecodecs.jpeg_decode((home / "small.jpg").read_bytes()).shape[:2] == (128, 128)
 
 
+def check_other_addresses(said: dict[str, Said], home: Path) -> None:
+    one(said, "-o picture.jpg").answer("image/jpeg")
+    assert imagecodecs.jpeg_decode((home / "picture.jpg").read_bytes()).shape[:2] == (300, 300)
+    described = json.loads(one(said, "-X OPTIONS").answer("application/json"))
+    assert "studies/{study}/metadata" in [resource["path"] for resource in described["resources"]]
+
+
 def check_delete(said: dict[str, Said]) -> None:
     """That nothing of the study is left in the end, ``GONE`` has seen."""
     instance, study = [each for command, each in said.items() if "DELETE" in command]
@@ -150,11 +157,12 @@ def test_every_sample_of_the_page(tmp_path: Path) -> None:
     said = run(home(tmp_path))
     # A sample that is added to the page needs an assertion here.
     assert [command.split()[0].partition("=")[0] for command in said] == [
-        "gantry", "gantry", "STORE", "curl", "python", "STUDY", "SERIES", "INSTANCE", *["curl"] * 9,
+        "gantry", "gantry", "STORE", "curl", "python", "STUDY", "SERIES", "INSTANCE", *["curl"] * 11,
     ]  # fmt: skip
     check_store(said)
     check_python(said)
     check_search(said)
     check_retrieve(said, tmp_path)
     check_pictures(said, tmp_path)
+    check_other_addresses(said, tmp_path)
     check_delete(said)

@@ -51,7 +51,7 @@ INSERT INTO garbage VALUES ('main/1/7/9.dcm');
 """
 """In columns that every schema has."""
 
-REVISIONS = [f"{number:04d}" for number in range(1, 12)]
+REVISIONS = [f"{number:04d}" for number in range(1, 13)]
 """Every schema before the present one."""
 
 
@@ -99,6 +99,7 @@ def contents(data: Path) -> dict[str, list[tuple[object, ...]]]:
     queries = {
         "study": "SELECT * FROM study ORDER BY id",
         "series": "SELECT * FROM series ORDER BY id",
+        "requests": "SELECT * FROM series_request ORDER BY 1, 2, 3",
         "terms": "SELECT * FROM study_term ORDER BY 1, 2, 3, 4",
         "modalities": "SELECT * FROM study_modality ORDER BY 1, 2, 3, 4",
         "text": "SELECT rowid, * FROM study_text ORDER BY rowid",

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from pydicom.dataset import Dataset
 
 from gantry.checking import directory
 from gantry.config import open_checked
@@ -41,8 +42,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     house = House(home, {"ARCHIVE": str(home / "cheap")}, "ARCHIVE")
     house.carry_to_the_end()
     uploads = Uploads(house.seams)
+    request = Dataset()
+    request.ScheduledProcedureStepID = "S1"
     for uids, size in ((OWN, 2 << 20), (SMALL, 4)):
-        data = instance(uids, PixelData=os.urandom(size), StudyDescription="Knee")
+        data = instance(uids, PixelData=os.urandom(size), StudyDescription="Knee", RequestAttributesSequence=[request])
         store(house.seams, uploads, STORE, [Incoming("part", iter([data]))])
     uploads.close()
     sweep_garbage(house.seams)
@@ -207,6 +210,9 @@ INDEX = {
     "a modality": (f"UPDATE study_modality SET modality = 'XX' WHERE study_id = {STUDY}", Kind.TERM_WRONG),
     "a text": (f"UPDATE study_text SET study_description = 'arm' WHERE rowid = {STUDY}", Kind.TERM_WRONG),
     "a text without a study": ("INSERT INTO study_text (rowid, patient_id) VALUES (9999, 'x')", Kind.TERM_WRONG),
+    "a request too much": (f"INSERT INTO series_request VALUES ({SERIES}, 'S9', 'R9', 1)", Kind.TERM_WRONG),
+    "a request too few": (f"DELETE FROM series_request WHERE series_id = {SERIES}", Kind.TERM_WRONG),
+    "a request without a series": ("INSERT INTO series_request VALUES (9999, 'S1', 'R1', 1)", Kind.TERM_WRONG),
     "a pack too much": ("INSERT INTO header_pack (series_id, data) VALUES (0, x'00')", Kind.HEADER_WRONG),
     "the end of a segment": (
         "UPDATE segment SET bytes = 1 WHERE id = (SELECT max(id) FROM segment)",

@@ -1,7 +1,7 @@
 """The permission of each method, spelt out once more: a line of the program's table that changes is seen here.
 
-From the API's reference (spec §12.1); thumbnails, rendered studies and series, and policies of projects are ours, the
-last as in Resource Manager.
+From the API's reference (spec §12.1); thumbnails, rendered studies and series, bulk and pixel data of a level,
+WADO-URI, capabilities and policies of projects are ours, the last as in Resource Manager.
 "" is for methods that tell callers what they themselves may do.
 """
 
@@ -38,6 +38,11 @@ GET     STORES/*:getDICOMStoreMetrics                       healthcare.dicomStor
 GET     STORES/*:getIamPolicy                               healthcare.dicomStores.getIamPolicy
 POST    STORES/*:setIamPolicy                               healthcare.dicomStores.setIamPolicy
 POST    STORES/*:testIamPermissions
+GET     WEB                                                 healthcare.dicomStores.dicomWebRead
+GET     WEB/                                                healthcare.dicomStores.dicomWebRead
+GET     WEB/wado                                            healthcare.dicomStores.dicomWebRead
+OPTIONS WEB                                                 healthcare.dicomStores.dicomWebRead
+OPTIONS WEB/                                                healthcare.dicomStores.dicomWebRead
 GET     WEB/studies                                         healthcare.dicomStores.dicomWebRead
 GET     WEB/series                                          healthcare.dicomStores.dicomWebRead
 GET     WEB/instances                                       healthcare.dicomStores.dicomWebRead

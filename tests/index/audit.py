@@ -7,13 +7,15 @@ from collections import defaultdict
 from sqlalchemy import Connection, select, text
 
 from gantry.header_packs import unpack
-from gantry.index.retelling import study_said
+from gantry.index.requests import list_requests
+from gantry.index.retelling import series_said, study_said
 from gantry.index.tables import (
     TEXT_FIELDS,
     dicom_store,
     header_pack,
     instance,
     series,
+    series_request,
     study,
     study_modality,
     study_term,
@@ -85,6 +87,8 @@ _ORPHANS = {
     f"ON series.id = header_pack.series_id WHERE series.store_id {_ALIVE} AND header_pack.id NOT IN "
     "(SELECT pack_id FROM instance WHERE pack_id IS NOT NULL)",
     "counts of a series that does not exist": "SELECT series_id FROM series_tally "
+    f"WHERE series_id {_OF_NOTHING} series)",
+    "requests of a series that does not exist": "SELECT series_id FROM series_request "
     f"WHERE series_id {_OF_NOTHING} series)",
     "counts of a store that does not exist": f"SELECT store_id FROM tally WHERE store_id {_OF_NOTHING} dicom_store)",
     "a term without its study": "SELECT term FROM study_term WHERE NOT EXISTS (SELECT 1 FROM study "
@@ -167,6 +171,11 @@ def audit_terms(connection: Connection) -> None:
         modalities |= {(row.store_id, each, row.study_date, row.id) for each in row.modalities.split("\\") if each}
         wanted = tuple(text_of(field, getattr(said, field)) for field in TEXT_FIELDS)
         assert texts[row.id] == wanted, "a study has other texts than its row"
+    requests = set()
+    for each in connection.execute(select(series).where(series.c.store_id.in_(alive))).all():
+        requests |= {(each.id, *pair, each.store_id) for pair in list_requests(series_said(each).members)}
+    living = series_request.c.series_id.in_(select(series.c.id).where(series.c.store_id.in_(alive)))
+    assert set(map(tuple, connection.execute(select(series_request).where(living)))) == requests
     for table, rows in ((study_term, terms), (study_modality, modalities)):
         found = connection.execute(select(table).where(table.c.store_id.in_(alive)))
         assert set(map(tuple, found)) == rows, f"{table.name} is not what rows say"

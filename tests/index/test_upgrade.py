@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 from alembic import op
+from sqlalchemy import select
 
+from gantry.index.requests import list_requests
+from gantry.index.retelling import series_said
 from gantry.index.sql import SqlIndex
+from gantry.index.tables import series, series_request
 from gantry.names import ResourcePath
 from gantry.resources import Method
 from tests.faults.older import index_of_schema
@@ -96,6 +100,47 @@ def test_segments_come_without_a_row_being_written_anew(tmp_path: Path) -> None:
         pages = range(0, len(before), 4096)
         changed.append(sum(before[at : at + 4096] != after[at : at + 4096] for at in pages))
     assert changed[0] == changed[1] < len(pages) / 10
+
+
+_SAID = {  # of a series: members as older versions have written them → its time, and its requests
+    "\x01\x02\x06\x07101112\x03+0000": ("101112", []),
+    "\x01\x07": ("", []),
+    '\x01\x02\x1e"00400245":{"vr":"TM","Value":["10","11"]}\x05': ("10\\11", []),
+    '\x01\x0709\x1e"00400275":{"vr":"SQ","Value":[{"00400009":{"vr":"SH","Value":["S\\u00e91"]}},{}]}': (
+        "09",
+        [("Sé1", "")],
+    ),
+    '"00400245":{"vr":"TM","Value":["12"]},"00400275":{"vr":"SQ","Value":[{"00401001":{"vr":"SH","Value":["R1"]},'
+    '"00400009":{"vr":"SH","Value":["S1"]}},{"00401001":{"vr":"SH","Value":["R2"]}}]}': (
+        "12",
+        [("", "R2"), ("S1", "R1")],
+    ),
+    '"00400275":{"vr":"SQ"}': ("", []),
+    '"00400275":{"vr"': ("", []),
+    "": ("", []),
+}
+
+
+def test_series_say_when_they_began_and_what_was_requested(tmp_path: Path) -> None:
+    """From what rows have: nobody has to read the headers again, and no search lacks a series until then."""
+    path = tmp_path / "index.sqlite"
+    with closing(index_of_schema(path, "0012")) as connection:
+        connection.executescript(_ROWS)
+        connection.execute("DELETE FROM operation")
+        connection.executemany(
+            "INSERT INTO series (id, study_id, store_id, series_instance_uid, members) VALUES (?, 1, 1, ?, ?)",
+            [(number, f"7.{number}", members) for number, members in enumerate(_SAID, 10)],
+        )
+        connection.commit()
+    index = SqlIndex(f"sqlite:///{path}")
+    with index.database.read() as read:
+        for number, (members, (time, requests)) in enumerate(_SAID.items(), 10):
+            row = read.execute(select(series).where(series.c.id == number)).one()
+            assert row.start_time == time
+            found = read.execute(select(series_request).where(series_request.c.series_id == number)).all()
+            assert [tuple(each) for each in found] == [(number, *pair, 1) for pair in requests]
+            assert {tuple(each)[1:3] for each in found} == set(list_requests(series_said(row).members)), members
+    index.close()
 
 
 @pytest.mark.parametrize("step", ["create_table", "execute", "create_index"])

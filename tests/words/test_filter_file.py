@@ -247,3 +247,26 @@ def test_rows_of_uids_are_failures_that_name_the_query(text: str) -> None:
         assert (line.number, line.path) == (number, None)
         assert SHAPE in explain(line, STORE)
         assert QUERY in explain(line, STORE)
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("/studies/study_1", ("study_1", "", "")),
+        ("studies/a/series/1.b/instances/c-d+e=f@g~", ("a", "1.b", "c-d+e=f@g~")),
+        ("/studies/" + "x" * 64, ("x" * 64, "", "")),
+        ("/studies/" + "x" * 65, None),
+        ("/studies/a..b", None),
+        ("/studies/.a", None),
+        ("/studies/-a", None),
+        ("/studies/a b", None),
+        ("/studies/a%2Fb", None),
+        ("/studies/\u00fc", None),
+        ("/studies/a,b", None),
+    ],
+)
+def test_other_uids_where_a_store_accepts_them(text: str, path: Path | None) -> None:
+    (line,) = read_lines([text.encode()], other_uids=True)
+    assert line.path == path
+    (line,) = read_lines([text.encode()])
+    assert line.path is None

@@ -31,6 +31,8 @@ _ANY, _ANY_MULTIPART = "*/*", "multipart/*"
 _ELEMENT = re.compile(r'((?:[^,"]|"(?:[^"\\]|\\.)*")*)(?:,|\Z)')
 _WEIGHT = re.compile(r"0?\.[0-9]{1,9}|0\.?|1(?:\.0{0,9})?")
 _STORED = "*"
+_RENAMED = {"image/x-dicom-rle": "image/dicom-rle", "image/x-jls": "image/jls"}
+"""Names of PS3.18 before 2016 → present ones (Table 8.7.3-5); dicomweb-client of PyPI and wsidicom send them."""
 _BOUNDARY_TOKEN = re.compile(r"[0-9A-Za-z'+_\-.]+")
 
 
@@ -139,6 +141,7 @@ def _media_range(text: str) -> MediaRange:
         raise InvalidArgument(f"Accept: q={weight[:100]!r} is not a number from 0 to 1")
     root = parameters.pop("type", "").lower() if media_type == MULTIPART else ""
     syntax = parameters.pop("transfer-syntax", "")
+    media_type, root = _RENAMED.get(media_type, media_type), _RENAMED.get(root, root)
     return MediaRange(media_type, root, syntax, float(weight), tuple(parameters.items()))
 
 

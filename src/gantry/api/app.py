@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,7 +23,7 @@ from gantry.api.field_selection import parse_fields, select
 from gantry.api.hosts import require_host
 from gantry.api.intake import Intake
 from gantry.api.lanes import Lane, Lanes
-from gantry.api.method import ApiMethod
+from gantry.api.method import ApiMethod, list_allowed
 from gantry.api.paths import segments_of
 from gantry.api.preconditions import apply_conditions, require_unconditional
 from gantry.api.responses import error_response, json_response
@@ -62,9 +63,9 @@ class App:
         self._pages, self._forms, self._instant = pages, forms, instant
         self._intake, self._lanes = Intake(context.pace), Lanes(context.seams.pixels.size)
         self._origins = context.origins if context.access is None else None
-        router = partial(methods.route, is_strict=context.strict_search)
-        self._routers = dict.fromkeys(API_VERSIONS, router) | {cloud_logging.VERSION: cloud_logging.route}
         self._cross_origin = CrossOrigin(context.allowed_origins)
+        route = partial(methods.route, strict=context.strict_search)
+        self._routers = dict.fromkeys(API_VERSIONS, route) | {cloud_logging.VERSION: cloud_logging.route}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -172,7 +173,7 @@ class App:
                 return await self._lanes.run(lane, visit.run, _begin_json, visit.method, make_call)
             begun = await self._lanes.run(handler.lane, visit.run, _begin, handler, make_call)
             if isinstance(begun, Later):
-                begun = await self._lanes.run(begun.lane, visit.run, _begin_later, begun)
+                begun = await self._lanes.run(begun.lane, visit.run, _begin_later, begun, visit.request.headers)
             return _response(*begun)
 
     def _client(self, request: Request) -> str:
@@ -181,7 +182,7 @@ class App:
 
 async def _describe_server() -> ASGIApp:
     """RFC 9110 §9.3.7."""
-    return Response(status_code=204, headers={"allow": ", ".join(methods.list_allowed(("GET", "DELETE", *_WITH_BODY)))})
+    return Response(status_code=204, headers={"allow": ", ".join(list_allowed(("GET", "DELETE", *_WITH_BODY)))})
 
 
 def _show(page: PageHandler, context: Context, request: Request) -> ASGIApp:
@@ -225,19 +226,25 @@ def _begin(handler: WebHandler, make_call: Callable[[], Call]) -> Begun | Later:
 def _make_first(handler: WebHandler, call: Call) -> Begun | Later:
     answer = handler.call(call)
     if isinstance(answer, Later):
-        return answer._replace(make=partial(_make_later, call, answer))
-    begun, first = _first(answer)
-    answer = apply_conditions(call.headers, begun)
+        return answer._replace(make=partial(_make_again, handler, call, answer))
+    return _condition(call.headers, *_first(answer))
+
+
+def _make_again(handler: WebHandler, call: Call, later: Later) -> Answer:
+    with suppress(Replaced):
+        return later.make()
+    answer = handler.call(call)
+    return answer.make() if isinstance(answer, Later) else answer
+
+
+def _condition(headers: Headers, begun: Answer, first: list[bytes]) -> Begun:
+    answer = apply_conditions(headers, begun)
     return answer, first if answer is begun else []
 
 
-def _make_later(call: Call, later: Later) -> Answer:
-    return apply_conditions(call.headers, later.make())
-
-
-def _begin_later(later: Later) -> Begun:
+def _begin_later(later: Later, headers: Headers) -> Begun:
     require_client()
-    return _first(later.make())
+    return _condition(headers, *_first(later.make()))
 
 
 def _first(answer: Answer) -> Begun:

@@ -21,7 +21,7 @@ from gantry.studies.retrieve import ANY
 _OFFER = Offer(forms.OCTETS, True, (ANY, forms.EXPLICIT_LE), ANY)
 
 
-@WebHandler
+@partial(WebHandler, offers=(_OFFER,))
 def retrieve_bulk_below(call: Call) -> Answer:
     """Every value that the metadata has an address of; each part has that address."""
     call.negotiate((_OFFER,))

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from gantry.api.accept import Choice, MediaRange, Offer, parse_accept, rank
+from gantry.api.accept import Choice, MediaRange, Offer, choose, parse_accept, rank
 from gantry.api.access import ANYBODY, Access, Caller
 from gantry.api.body import Body
 from gantry.api.forwarded import Proxies
@@ -28,6 +28,8 @@ from gantry.seams import Seams
 from gantry.studies.frames import FramePlaces
 from gantry.studies.metadata import MetadataCache
 from gantry.studies.uploads import Uploads
+
+_BLANK_INSIDE = re.compile(r"(?<=\w) (?=\w)")  # of a media type, which has none (RFC 9110 §8.3.1)
 
 
 class MethodInfo(Protocol):
@@ -112,7 +114,6 @@ class Context:
 
 
 _make_origins = cache(Origins)
-_BLANK_IN_TYPE = re.compile(r"(?<=[A-Za-z0-9]) (?=(?:json|xml)\b)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +174,23 @@ class Call:
         base = self.context.origins.choose_base(self.headers.get("host", ""))
         return f"{base}/{self.version}/{url_path(self.dicom_store)}/dicomWeb"
 
-    def accepted(self) -> list[MediaRange]:
-        """The query parameter ``accept`` replaces the header (PS3.18 §8.3.3.1). Raises InvalidArgument."""
-        return parse_accept(self._accept)
+    def accepted(self, offers: Sequence[Offer] = ()) -> list[MediaRange]:
+        """What the query parameter ``accept`` names, else what the header does (PS3.18 §8.3.3.1).
+
+        If none of the ``offers`` is in the query, the header counts, if there is one (§8.7.8.1). Raises
+        InvalidArgument.
+        """
+        in_header = self.headers.getlist("accept")
+        if self._asked_for:
+            asked = parse_accept(self._asked_for)
+            if not offers or not in_header or choose(asked, offers):
+                return asked
+        return parse_accept(in_header)
 
     @property
-    def _accept(self) -> list[str]:
-        values = [_restore_plus(value) for name, value in self.pairs if name == "accept"]
-        return values or self.headers.getlist("accept")
+    def _asked_for(self) -> list[str]:
+        """A ``+`` of a query means a blank, but who writes ``accept=application/dicom+json`` means a ``+``."""
+        return [_BLANK_INSIDE.sub("+", value) for name, value in self.pairs if name == "accept"]
 
     def negotiate(self, offers: Sequence[Offer]) -> Choice:
         """The offer to answer with, and the transfer syntax. Raises NotAcceptable."""
@@ -188,18 +198,14 @@ class Call:
 
     def rank(self, offers: Sequence[Offer], stored: Sequence[str] = ()) -> list[Choice]:
         """All acceptable offers, the preferred first, as ``accept.rank``. Raises NotAcceptable if there is none."""
-        choices = rank(self.accepted(), offers, stored)
+        choices = rank(self.accepted(offers), offers, stored)
         if not choices:
+            asked = ", ".join((*self._asked_for, *self.headers.getlist("accept")))
             raise NotAcceptable(
-                f"none of what Accept asks for can be made: {', '.join(self._accept)[:300]}. "
+                f"none of what Accept asks for can be made: {asked[:300]}. "
                 f"This resource comes as {'; '.join(_describe(offer) for offer in offers)}"
             )
         return choices
-
-
-def _restore_plus(text: str) -> str:
-    """``application/dicom+json``, of which a query makes a blank unless the plus is encoded."""
-    return _BLANK_IN_TYPE.sub("+", text)
 
 
 def _describe(offer: Offer) -> str:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gantry.api import (
     bulk_parts,
+    capabilities,
     iam,
     operations,
     pixel_parts,
@@ -17,8 +16,9 @@ from gantry.api import (
     storage,
     storing,
     updating,
+    wado_uri,
 )
-from gantry.api.method import BETA, ApiMethod
+from gantry.api.method import BETA, ApiMethod, list_allowed
 from gantry.errors import MethodNotAllowed, NotFound
 
 
@@ -136,34 +136,41 @@ def instead_of(method: ApiMethod) -> str:
     return _INSTEAD.get(method.id.rpartition(".")[2], "leave this call out")
 
 
+_CAPABILITIES = capabilities.make_handler(f"{_WEB}/", lambda: METHODS + OWN)
 _PROJECT, _DICOM_WEB = "resourcemanager.projects.", "healthcare.dicomStores.dicomWeb"
 OWN: tuple[ApiMethod, ...] = (
     *(
         M("retrieveThumbnail", "GET", f"{path}/thumbnail", f"{_DICOM_WEB}Read", rendering.render_thumbnail)
         for path in (_STUDY, _SERIES, _INSTANCE, f"{_INSTANCE}/frames/*")
     ),
+    *(
+        M(
+            *("retrieveByUri", "GET", path, f"{_DICOM_WEB}Read", wado_uri.retrieve),
+            is_added=True,
+            query_ids=wado_uri.UIDS,
+            audited=_INSTANCE,
+        )
+        for path in (_WEB, f"{_WEB}/", f"{_WEB}/wado")
+    ),
+    *(
+        M("retrieveCapabilities", "OPTIONS", path, f"{_DICOM_WEB}Read", _CAPABILITIES, is_added=True)
+        for path in (_WEB, f"{_WEB}/")
+    ),
+    *(
+        M(f"retrieve{name}", "GET", f"{path}/{name.lower()}", f"{_DICOM_WEB}Read", handler, is_added=True)
+        for name, handler, paths in (
+            ("Rendered", rendered_parts.render_below, (_STUDY, _SERIES)),
+            ("Bulkdata", bulk_parts.retrieve_bulk_below, (_STUDY, _SERIES, _INSTANCE)),
+            ("Pixeldata", pixel_parts.retrieve_pixels_below, (_STUDY, _SERIES, _INSTANCE)),
+        )
+        for path in paths
+    ),
     M("projects.getIamPolicy", "POST", "projects/*:getIamPolicy", f"{_PROJECT}getIamPolicy", iam.get_policy, ("v1",)),
     M("projects.setIamPolicy", "POST", "projects/*:setIamPolicy", f"{_PROJECT}setIamPolicy", iam.set_policy, ("v1",)),
     M("projects.testIamPermissions", "POST", "projects/*:testIamPermissions", "", iam.test_permissions, ("v1",)),
 )
-"""Services of PS3.18 that the API does not have (§10.4.1.1.4); policies of projects, as Resource Manager has them."""
-
-BEYOND: tuple[ApiMethod, ...] = (
-    *(
-        M("retrieveRendered", "GET", f"{path}/rendered", f"{_DICOM_WEB}Read", rendered_parts.render_below)
-        for path in (_STUDY, _SERIES)
-    ),
-    *(
-        M(f"retrieve{name}", "GET", f"{path}/{name.lower()}", f"{_DICOM_WEB}Read", handler)
-        for name, handler in (
-            ("Bulkdata", bulk_parts.retrieve_bulk_below),
-            ("Pixeldata", pixel_parts.retrieve_pixels_below),
-        )
-        for path in (_STUDY, _SERIES, _INSTANCE)
-    ),
-)
-"""More services of PS3.18 (§10.4.1.1.3, §10.4.1.1.5, §10.4.1.1.6): a server with ``strict_search`` has no such paths,
-as the API has none."""
+"""Services of PS3.18 that the API does not have (§8.9, §9, §10.4.1.1.3 to .6); policies of projects, as in Resource
+Manager."""
 
 SHOW_PAGE = M("gantry.showPage", "GET", "pages", "")
 SIGN_IN = M("gantry.signIn", "POST", "sign-in", "")
@@ -186,9 +193,9 @@ class _Node:
         self.methods: dict[tuple[str, str], ApiMethod] = {}
 
 
-def _tree(methods: Sequence[ApiMethod]) -> _Node:
+def _tree() -> _Node:
     root = _Node()
-    for method in methods:
+    for method in METHODS + OWN:
         path, _, custom = method.path.partition(":")
         node = root
         for segment in path.split("/"):
@@ -197,13 +204,12 @@ def _tree(methods: Sequence[ApiMethod]) -> _Node:
     return root
 
 
-_ROOT, _STRICT_ROOT = _tree(METHODS + OWN + BEYOND), _tree(METHODS + OWN)
+_ROOT = _tree()
 
 
-def route(verb: str, version: str, segments: list[str], is_strict: bool = False) -> tuple[ApiMethod, tuple[str, ...]]:
-    """The method of a path below the version, and its ids; ``is_strict`` leaves those of ``BEYOND`` out.
-
-    Raises NotFound, MethodNotAllowed.
+def route(verb: str, version: str, segments: list[str], strict: bool = False) -> tuple[ApiMethod, tuple[str, ...]]:
+    """The method of a path below the version, and its ids; ``strict`` leaves out what is added to the API. Raises
+    NotFound, MethodNotAllowed.
 
     A custom verb follows the last colon of the last segment: project ids may hold colons, and UIDs never do. A colon
     with nothing behind it is of the id, so that what is deleted has exactly the name in the path.
@@ -214,9 +220,9 @@ def route(verb: str, version: str, segments: list[str], is_strict: bool = False)
     last, _, custom = segments[-1].rpartition(":")
     others: list[str] = []
     for tail, action in ((last, custom), (segments[-1], "")) if last and custom else ((segments[-1], ""),):
-        node, ids = _find(_STRICT_ROOT if is_strict else _ROOT, [*segments[:-1], tail])
+        node, ids = _find([*segments[:-1], tail])
         for (its_verb, its_action), method in node.methods.items() if node else ():
-            if its_action == action and version in method.versions:
+            if its_action == action and version in method.versions and not (strict and method.is_added):
                 if its_verb == verb:
                     return method, ids
                 others.append(its_verb)
@@ -228,14 +234,9 @@ def route(verb: str, version: str, segments: list[str], is_strict: bool = False)
     raise NotFound(message)
 
 
-def list_allowed(verbs: Sequence[str]) -> tuple[str, ...]:
-    """What the header Allow has: HEAD comes with GET, and OPTIONS is always there (RFC 9110 §10.2.1)."""
-    found = {*verbs, "OPTIONS"} | ({"HEAD"} if "GET" in verbs else set())
-    return tuple(verb for verb in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") if verb in found)
-
-
-def _find(node: _Node, segments: list[str]) -> tuple[_Node | None, tuple[str, ...]]:
+def _find(segments: list[str]) -> tuple[_Node | None, tuple[str, ...]]:
     """The node of a path, and its ids. Only a path of bulk data may end in a slash."""
+    node = _ROOT
     ids: list[str] = []
     for position, segment in enumerate(segments):
         if segment in node.children and not segment.startswith("*"):

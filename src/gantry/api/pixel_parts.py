@@ -23,6 +23,7 @@ from gantry.studies.retrieve import ANY, Value
 
 _FRAMES = tuple(offer for offer in FRAMES if offer.multipart)
 _VIDEOS = tuple(Offer(media_type, True) for media_type in forms.VIDEO_TYPES)
+_OFFERS = (*_FRAMES, *_VIDEOS)
 _BATCH, _MOST_BATCH = 64 << 20, 256
 """Bytes and frames that are located at a time: a slide has a million of them."""
 
@@ -31,12 +32,12 @@ _CELL = 6  # bytes of the largest cell: three samples of 16 bits
 Parts = Generator[Part, None, None]
 
 
-@WebHandler
+@partial(WebHandler, offers=_OFFERS)
 def retrieve_pixels_below(call: Call) -> Answer:
     """The pixels of every instance that has any. Uncompressed they are one value, with the address that the metadata
     gives; compressed frames are a part each."""
-    call.negotiate((*_FRAMES, *_VIDEOS))
-    return answer_parts(call, "pixel data", partial(_plan, call, call.accepted()), "pixeldata")
+    call.negotiate(_OFFERS)
+    return answer_parts(call, "pixel data", partial(_plan, call, call.accepted(_OFFERS)), "pixeldata")
 
 
 def _plan(call: Call, accepted: Sequence[MediaRange], rows: Iterator[StoredInstance]) -> Iterator[Job]:

@@ -12,7 +12,7 @@ from gantry.api.alternatives import begin
 from gantry.api.call import Call
 from gantry.api.lanes import Lane
 from gantry.api.level_parts import answer_parts, make_video
-from gantry.api.rendering import parse_view, render_row, require_no_view, warn_of_annotations
+from gantry.api.rendering import PARAMETERS, parse_view, render_row, require_no_view, warn_of_annotations
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
 from gantry.errors import FailedPrecondition, NotAcceptable, UnsuitableForm
@@ -27,7 +27,7 @@ _OFFERS = tuple(
 )
 
 
-@partial(WebHandler, lane=Lane.PICTURE)
+@partial(WebHandler, lane=Lane.PICTURE, offers=_OFFERS, parameters=lambda: PARAMETERS)
 def render_below(call: Call) -> Answer:
     """Every frame of every instance as a picture, and videos as they are stored.
 
@@ -36,7 +36,7 @@ def render_below(call: Call) -> Answer:
     """
     for choice in call.rank(_OFFERS):
         if choice.offer.multipart:
-            accepted = call.accepted()
+            accepted = call.accepted(_OFFERS)
             views = [parse_view(call, offer.type) for offer, _ in rank(accepted, _OFFERS[: len(_PICTURES)])]
             answer = answer_parts(call, "image", partial(_plan, call, accepted, views), views)
             warnings = filter(None, (warn_of_annotations(call).get("warning"), answer.headers.get("warning")))

@@ -14,11 +14,12 @@ from itertools import count
 from gantry.api.accept import Offer, media_type_text
 from gantry.api.alternatives import begin, make_first
 from gantry.api.call import Call
+from gantry.api.documents import DOCUMENTS, REPORTS, find_renderer
 from gantry.api.lanes import Lane
 from gantry.api.multipart import Delimiters
 from gantry.api.preconditions import is_known, weaken
-from gantry.api.retrieving import answer_value, find_instance, parse_frame_list, video_offers, warn
-from gantry.api.web import Answer, WebHandler
+from gantry.api.retrieving import VIDEOS, answer_value, find_instance, parse_frame_list, video_offers, warn
+from gantry.api.web import Answer, Later, WebHandler
 from gantry.dicom import forms
 from gantry.errors import InvalidArgument
 from gantry.names import ResourcePath
@@ -28,7 +29,7 @@ from gantry.studies.render import KINDS, MAX_VIEW_SIDE, View, Viewport, choose_r
 from gantry.studies.retrieve import PIXEL_DATA, Value, read_bulk
 from gantry.whole_numbers import read_number
 
-_OFFERS = tuple(
+PICTURES = tuple(
     Offer(media_type, multipart, (), "") for multipart in (False, True) for media_type in (forms.JPEG, forms.PNG)
 )
 _THUMBNAIL = Viewport(128, 128)
@@ -36,17 +37,24 @@ _SIDE, _DECIMAL = re.compile(r"[0-9]{1,6}"), re.compile(r"[+-]?[0-9]{1,12}(?:\.[
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
 _KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _PROFILES = ("no", "yes", "srgb", "adobergb", "rommrgb", "displayp3")
-_pictures = partial(WebHandler, lane=Lane.PICTURE)
 _KNOWN = ("accept", "quality", "viewport", "window")
+PARAMETERS = (*_KNOWN, "annotation", "iccprofile")
+_pictures = partial(WebHandler, lane=Lane.PICTURE, offers=PICTURES, parameters=lambda: PARAMETERS)
+RENDERED = (*PICTURES, *REPORTS, *DOCUMENTS, *(offer for offer in VIDEOS if not offer.multipart))
 
 
-@_pictures
-def render_instance(call: Call) -> Answer:
-    """The first frame as a picture, or all of them in a multipart answer; a video as it is stored."""
-    return render_row(call, find_instance(call))
+@partial(_pictures, offers=RENDERED)
+def render_instance(call: Call) -> Answer | Later:
+    """The first frame as a picture, or all of them in a multipart answer; a video as it is stored; a report or document
+    in a form that people read."""
+    row = find_instance(call)
+    if make := find_renderer(call, row):
+        return Later(Lane.LONG, make)
+    return render_row(call, row)
 
 
 def render_row(call: Call, row: StoredInstance) -> Answer:
+    """A picture or a video, as ``render_instance``."""
     return _video(call, row) if forms.video_types(row.transfer_syntax_uid) else _render(call, row, None)
 
 
@@ -81,7 +89,7 @@ def render_thumbnail(call: Call) -> Answer:
 
 
 def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
-    return make_first(call.rank(_OFFERS), partial(_render_as, call, row, numbers, size))
+    return make_first(call.rank(PICTURES), partial(_render_as, call, row, numbers, size))
 
 
 def _render_as(

@@ -53,6 +53,9 @@ FRAMES = tuple(
     )
 )
 _BULK = tuple(Offer(forms.OCTETS, multipart, (ANY, forms.EXPLICIT_LE), ANY) for multipart in (True, False))
+VIDEOS = tuple(Offer(media_type, multipart) for multipart in (True, False) for media_type in forms.VIDEO_TYPES)
+"""What ``video_offers`` chooses from."""
+
 _FRAME_TYPE = {uid: media_type for media_type, syntaxes in forms.FRAME_TYPES for uid in syntaxes}
 _FRAME_LIST = re.compile(r"[1-9][0-9]{0,9}(?:,[1-9][0-9]{0,9})*")
 _MAX_FRAMES = 10_000  # the list of the first so many has 49,000 characters
@@ -61,7 +64,7 @@ _MAX_WARNING = 500  # characters of the text of a Warning header
 _PIECE = 1 << 20  # of a stream: large enough to read at the speed of a disk
 
 
-@WebHandler
+@partial(WebHandler, offers=(_PARTS, _ZIP))
 def retrieve_many(call: Call) -> Answer:
     """A study or a series, in the parts of an answer or, beyond the API, in one ZIP archive."""
     parts = _offer_stored(call)
@@ -69,7 +72,7 @@ def retrieve_many(call: Call) -> Answer:
     offers = dict.fromkeys(offer for offer, _ in ranked)  # each instance has its own transfer syntax
     return make_first(
         (Choice(offer, ANY) for offer in offers),
-        lambda offer, _: _answer_all(call) if offer.multipart else _in_archive(call),
+        lambda offer, _: _answer_all(call, offer) if offer.multipart else _in_archive(call),
     )
 
 
@@ -82,7 +85,7 @@ def _offer_stored(call: Call) -> Offer:
     return reduce(_add_stored, stored, _PARTS)
 
 
-@WebHandler
+@partial(WebHandler, offers=(_PARTS, _ONE))
 def retrieve_instance(call: Call) -> Answer:
     """As one part of a multipart answer, or alone: then a client can request a range of its bytes."""
     row = find_instance(call)
@@ -111,9 +114,9 @@ def _add_stored(offer: Offer, stored: str) -> Offer:
     )
 
 
-def _answer_all(call: Call) -> Answer:
+def _answer_all(call: Call, offer: Offer) -> Answer:
     """All instances below the path, each in the first form that Accept has for it."""
-    accepted = call.accepted()
+    accepted = call.accepted((offer,))
 
     def plan(stored: str) -> Sequence[str]:
         choices = rank(accepted, [_add_stored(_PARTS, stored)], (ANY, stored))
@@ -160,7 +163,7 @@ def _in_archive(call: Call) -> Answer:
     return Answer(zip_instances(sent.pieces), ZIP, headers=headers)
 
 
-@partial(WebHandler, lane=Lane.READ)
+@partial(WebHandler, lane=Lane.READ, offers=OBJECTS)
 def retrieve_metadata(call: Call) -> Answer:
     offer, _ = call.negotiate(OBJECTS)
     found = read_metadata(call.context.seams, call.dicom_store, call.path, call.web_url)
@@ -178,7 +181,7 @@ def retrieve_metadata(call: Call) -> Answer:
     return Answer(remembered.keep_pieces(etag, json_array(found.objects), found.unread), DICOM_JSON, headers=headers)
 
 
-@WebHandler
+@partial(WebHandler, offers=FRAMES)
 def retrieve_frames(call: Call) -> Answer:
     """Frames by numbers from 1, in their order in the list (PS3.18 §10.4.1.1.6)."""
     numbers = parse_frame_list(call.ids[7])
@@ -186,7 +189,7 @@ def retrieve_frames(call: Call) -> Answer:
     stored = row.transfer_syntax_uid
     same = (ANY, stored, *((forms.EXPLICIT_LE,) if stored in forms.NATIVE_TARGETS else ()))
     call.rank(FRAMES, same)  # raises where Accept has nothing that frames can be
-    choices = rank_frames(call.accepted(), FRAMES, row, same)
+    choices = rank_frames(call.accepted(FRAMES), FRAMES, row, same)
     fitting = [choice for choice in choices if choice.offer.multipart or len(numbers) == 1]
     if not fitting:
         raise NotAcceptable(
@@ -266,7 +269,7 @@ def parse_frame_list(text: str) -> list[int]:
     return numbers
 
 
-@WebHandler
+@partial(WebHandler, offers=(*_BULK, *VIDEOS))
 def retrieve_bulkdata(call: Call) -> Answer:
     path = parse_bulk_path(call.ids[7])
     row = find_instance(call)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import chain
 
 from gantry.api.accept import Offer, choose
+from gantry.api.body import Body
 from gantry.api.call import Call
 from gantry.api.messages import Json
 from gantry.api.multipart import MULTIPART, parse_content_type, parts
@@ -23,6 +25,7 @@ PROCESSING_FAILURE = 0x0110
 """The one FailureReason of the API (PS3.18 §I.2.2); FailureDetail has the text for people."""
 
 _OFFERS = (Offer(DICOM_XML, False, (), ""), Offer(DICOM_JSON, False, (), ""), Offer("application/json", False, (), ""))
+_BODIES, _JSON_BODY = (Offer(DICOM, True), Offer(DICOM, False)), Offer(DICOM_JSON, True)
 _PRIVATE_KEYWORDS = {("GOOGLE", "00090097"): "FailureDetail"}
 _MAGIC_END = 132  # of the preamble and "DICM" (PS3.10 §7.1)
 
@@ -30,8 +33,8 @@ _MAGIC_END = 132  # of the preamble and "DICM" (PS3.10 §7.1)
 def _handler(replace: bool) -> WebHandler:
     def handle(call: Call) -> Answer:
         study = call.path.study
-        check_uids(ResourcePath(study))
-        offer = (choose(call.accepted(), _OFFERS) or (_OFFERS[0], ""))[0]
+        check_uids(ResourcePath(study), other=True)
+        offer = (choose(call.accepted(_OFFERS), _OFFERS) or (_OFFERS[0], ""))[0]
         context = call.context
         incoming = _incoming(call, replace)
         stored = store(
@@ -47,7 +50,7 @@ def _handler(replace: bool) -> WebHandler:
             return Answer(write_xml(answer, _PRIVATE_KEYWORDS), DICOM_XML, status)
         return Answer(answer.encode("utf-8", "replace"), DICOM_JSON, status)
 
-    return WebHandler(handle)
+    return WebHandler(handle, offers=_OFFERS, reads=_BODIES if replace else (*_BODIES, _JSON_BODY))
 
 
 store_instances, update_instances = _handler(replace=False), _handler(replace=True)
@@ -64,11 +67,13 @@ def _incoming(call: Call, replace: bool) -> Iterator[Incoming]:
     if media_type == MULTIPART:
         root = parameters.get("type", "").lower()
         boundary = parameters.get("boundary", "")
-        if root == DICOM_JSON and not replace:
+        if root == _JSON_BODY.type and not replace:
             return read_json_parts(parts(read, boundary))
         if root not in ("", DICOM):
             raise _unsupported(call, f"multipart/related with type {root[:100]!r} cannot be stored here")
         return _parts(read, boundary)
+    if media_type == DICOM_JSON and not replace and not call.context.strict_search:
+        return read_json_parts(iter((_Whole(call.content, call.headers),)))
     if media_type == DICOM:
         return iter([Incoming("the instance", call.content.chunks())])
     first = _at_least(read, _MAGIC_END)
@@ -78,6 +83,18 @@ def _incoming(call: Call, replace: bool) -> Iterator[Incoming]:
         call,
         f'{text[:100]!r} cannot be stored; send {DICOM} for one instance, or {MULTIPART}; type="{DICOM}"; boundary=…',
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """A body that is one part: instances as DICOM JSON need no other one if they have no bulk data."""
+
+    content: Body
+    headers: Mapping[str, str]
+    content_type: str = DICOM_JSON
+
+    def chunks(self) -> Iterator[bytes]:
+        return self.content.chunks()
 
 
 def _unsupported(call: Call, what: str) -> InvalidArgument:

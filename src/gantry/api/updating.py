@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
+from gantry.api.accept import Offer
 from gantry.api.body import MAX_BODY_BYTES
 from gantry.api.call import Call
 from gantry.api.operations import start_operation
@@ -13,12 +15,13 @@ from gantry.api.web import Answer, WebHandler
 from gantry.resources import Method
 from gantry.studies import update
 
+_JSON = (Offer("application/json", False),)
 _MAX_VALUES = 1_000_000  # several lookup tables of 65,536 entries
 _BELOW_VERSION = "/projects/"
 _MAX_KEPT = 1 << 20  # bytes; stored with the operation, and read each time that it is shown
 
 
-@WebHandler
+@partial(WebHandler, offers=_JSON, reads=_JSON)
 def update_instance(call: Call) -> Answer:
     """The body is a JSON Patch of the DICOM JSON object that the metadata has for the instance."""
     context = call.context
@@ -27,13 +30,13 @@ def update_instance(call: Call) -> Answer:
     return _json({})
 
 
-@WebHandler
+@partial(WebHandler, offers=_JSON, reads=_JSON)
 def update_series(call: Call) -> Answer:
     """The same for every instance of a series; the answer is an operation."""
     return _start(call, Method.UPDATE_SERIES_METADATA)
 
 
-@WebHandler
+@partial(WebHandler, offers=_JSON, reads=_JSON)
 def update_study(call: Call) -> Answer:
     """The same for every instance of a study; the answer is an operation."""
     return _start(call, Method.UPDATE_STUDY_METADATA)

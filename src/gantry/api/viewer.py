@@ -42,7 +42,7 @@ _HEADERS = {
 }
 _EVAL = "'unsafe-eval'"
 """Decoders of JPEG-LS and JPEG 2000 need it, in workers, which have the policy of their script; and the library that
-segmentations are resampled with, in the page."""
+segmentations are read with, in the page."""
 _FILE_HEADERS = _HEADERS | {"content-security-policy": _POLICY.substitute(scripts=_EVAL)}
 _NO_CACHE = _HEADERS | {"cache-control": "private, no-cache"}
 _MISSING_HEADERS = {

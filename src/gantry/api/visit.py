@@ -14,8 +14,10 @@ from gantry.api.call import Call, Context
 from gantry.api.method import ApiMethod
 from gantry.api.parameters import parse_pairs
 from gantry.api.web import Begun, Later
-from gantry.errors import Code, StatusError
+from gantry.errors import Code, InvalidArgument, StatusError
+from gantry.names import is_path_segment
 
+_MAX_ID = 64  # characters of a UID (PS3.5 §9.1)
 Made = TypeVar("Made", bound=Response | Begun | Later | Call | None)
 
 
@@ -54,15 +56,22 @@ class Visit:
         """
         if self.context.audit is not None:
             self._audited = self.context.audit.begin(*self._line())
-        query = "&".join(filter(None, (_query(self.request), self.form)))
-        pairs, headers = parse_pairs(query), self.request.headers
+        pairs, headers = parse_pairs(self._query()), self.request.headers
         if self.request.method != "GET" and "range" in headers:
             # Ranges are of GET alone (RFC 9110 §14.2).
             headers = Headers(raw=[(name, value) for name, value in headers.raw if name != b"range"])
         return Call(self.context, self.version, self.ids, pairs, headers, caller=self.caller)
 
     def _line(self) -> tuple[Request, str, ApiMethod, tuple[str, ...], Caller]:
-        return self.request, self.version, self.method, self.ids, self.caller
+        """With the ids that are in the query: who has seen what is what the audit log is for."""
+        method, ids = self.method, self.ids
+        named = _read_ids(self._query(), method.query_ids)
+        if named:
+            method, ids = method._replace(path=method.audited), (*ids, *named)
+        return self.request, self.version, method, ids, self.caller
+
+    def _query(self) -> str:
+        return "&".join(filter(None, (_query(self.request), self.form)))
 
     def admitted_call(self) -> Call:
         """Both in one thread: each change of threads takes a tenth of a millisecond, more than most answers."""
@@ -89,6 +98,21 @@ class Visit:
             return
         self._is_recorded = True
         self.context.audit.record(*self._line(), code, self._audited)
+
+
+def _read_ids(query: str, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The values of parameters; none where one of them is missing or can be no id."""
+    if not names:
+        return ()
+    try:
+        pairs = parse_pairs(query)
+    except InvalidArgument:
+        return ()
+    values: dict[str, str] = {}
+    for name, value in pairs:
+        values.setdefault(name, value)
+    found = tuple(values.get(name, "") for name in names)
+    return found if all(value and len(value) <= _MAX_ID and is_path_segment(value) for value in found) else ()
 
 
 def _status_of(made: Response | Begun | Later | Call | None) -> int:

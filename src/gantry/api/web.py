@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from gantry.api.accept import Offer
 from gantry.api.call import Call
 from gantry.api.lanes import Lane
 
@@ -32,7 +33,14 @@ Begun = tuple[Answer, list[bytes]]
 
 
 class WebHandler(NamedTuple):
-    """Marks a handler of the method table that reads and writes streams. It runs in a thread of its ``lane``."""
+    """Marks a handler of the method table that reads and writes streams. It runs in a thread of its ``lane``.
+
+    ``offers`` are what it negotiates about, ``parameters`` names those of the query that it reads, and ``reads`` are
+    the media types of bodies: the capabilities list them.
+    """
 
     call: Callable[[Call], Answer | Later]
     lane: Lane = Lane.LONG
+    offers: tuple[Offer, ...] = ()
+    parameters: Callable[[], Sequence[str]] = tuple
+    reads: tuple[Offer, ...] = ()

@@ -6,7 +6,6 @@ UIDs, counts and what is the same for every instance are not here: the index has
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -20,6 +19,7 @@ from gantry.dicom.tags import (
     PATIENT_ID,
     PATIENT_NAME,
     PROCEDURE_STEP_START_DATE,
+    PROCEDURE_STEP_START_TIME,
     REFERRING_PHYSICIAN_NAME,
     SERIES_DESCRIPTION,
     SERIES_NUMBER,
@@ -31,14 +31,10 @@ from gantry.dicom.tags import (
 from gantry.dicom.vr import NAME_GROUPS
 from gantry.errors import StatusError
 from gantry.json_text import parse_json
+from gantry.matching import join_values
 from gantry.resources import HeaderAttributes, SeriesAttributes, StudyAttributes
 
 logger = logging.getLogger(__name__)
-
-MAX_TEXT = 1024
-# No text in a database or on a page: controls (PostgreSQL refuses U+0000) and halves of surrogate pairs.
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_SPACES = re.compile("[\t\n\f\r]+")
 
 STUDY_DEFAULT = (
     0x00080020,  # StudyDate
@@ -108,6 +104,7 @@ _LOOKED_FOR = frozenset(
     (
         *(PATIENT_NAME, PATIENT_ID, ACCESSION_NUMBER, REFERRING_PHYSICIAN_NAME, STUDY_DATE, STUDY_TIME),
         *(STUDY_DESCRIPTION, STUDY_ID, MODALITY, SERIES_NUMBER, SERIES_DESCRIPTION, PROCEDURE_STEP_START_DATE),
+        PROCEDURE_STEP_START_TIME,
     )
 )
 _MAX_MEMBER = 16 << 10
@@ -154,6 +151,7 @@ def _describe_series(members: dict[int, str], texts: dict[int, str]) -> SeriesAt
         start_date=texts.get(PROCEDURE_STEP_START_DATE, ""),
         members=_join_members(members, SERIES_DEFAULT),
         more_members=_join_members(members, SERIES_MORE),
+        start_time=texts.get(PROCEDURE_STEP_START_TIME, ""),
     )
 
 
@@ -206,8 +204,7 @@ def _parse_one_by_one(members: Iterable[str]) -> dict[str, Any]:
 
 def _join_values(element: dict[str, Any]) -> str:
     """A text as it is looked for: several values joined by a backslash, component groups by ``=``."""
-    text = "\\".join(_format_value(value) for value in element.get("Value", ()))[:MAX_TEXT]
-    return _CONTROL.sub("", _SPACES.sub(" ", text)).strip() if _CONTROL.search(text) else text
+    return join_values(map(_format_value, element.get("Value", ())))
 
 
 def _format_value(value: Any) -> str:

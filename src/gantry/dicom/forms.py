@@ -79,7 +79,7 @@ _VIDEO: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("107", "108"), (HEVC,)),
 }
 VIDEO_TYPES = tuple(dict.fromkeys((*(name for names in _VIDEO.values() for name in names), TRANSPORT_STREAM)))
-"""All media types of stored videos."""
+"""All media types of videos: those of their transfer syntaxes, and of bytes that are something else."""
 
 _PARAMETER = re.compile(r'\s*;\s*transfer-syntax\s*=\s*("?)([^";\s]*)\1\s*', re.IGNORECASE)
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from gantry.dicom.file_meta import explicit_head, implicit_head, write_meta
-from gantry.dicom.forms import EXPLICIT_BE, FRAME_TYPES, IMPLICIT_LE, NATIVE_TARGETS
-from gantry.dicom.json_elements import KINDS, Attributes, ElementEncoder, by_tag, name_of, shown, write_head
+from gantry.dicom.forms import EXPLICIT_BE, FRAME_TYPES, IMPLICIT_LE, NATIVE_TARGETS, OCTETS, video_types
+from gantry.dicom.json_elements import KINDS, Attributes, ElementEncoder, by_tag, name_of, shown, to_json, write_head
 from gantry.dicom.part10 import DEFLATED_UIDS
 from gantry.dicom.tags import (
     AVAILABLE_TRANSFER_SYNTAX,
@@ -21,19 +21,23 @@ from gantry.dicom.tags import (
     UNDEFINED,
 )
 from gantry.errors import InvalidArgument
+from gantry.names import is_other_uid, is_uid
 
 UTF_8 = "ISO_IR 192"
-_UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(?:\.[0-9]+)*")
 _BULK_VRS = ("OB", "OW", "UN")
 _MAX_DEFINED = UNDEFINED - 1
 _TYPES = {uid: media_type for media_type, syntaxes in FRAME_TYPES for uid in syntaxes}
 _TYPES |= dict.fromkeys(("1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93"), "image/jpx")
+_DOCUMENT, _DOCUMENT_TYPE = 0x00420011, 0x00420012
 _REFUSED = DEFLATED_UIDS | {EXPLICIT_BE}
 """Transfer syntaxes that cannot be written from JSON (PS3.5 §A.3, §A.5, §A.6)."""
 
 
 class SplitFile(NamedTuple):
-    """The bytes before and after the bulk value; ``bulk_uri`` is empty, and ``after`` too, where there is none."""
+    """The bytes before and after the bulk value; ``bulk_uri`` is empty, and ``after`` too, where there is none.
+
+    ``document_type`` is the media type that a document names.
+    """
 
     sop_instance_uid: str
     transfer_syntax_uid: str
@@ -42,6 +46,7 @@ class SplitFile(NamedTuple):
     bulk_uri: str = ""
     tag: int = 0
     vr: str = ""
+    document_type: str = ""
 
 
 def encode_instance(attributes: Any) -> SplitFile:
@@ -55,14 +60,20 @@ def encode_instance(attributes: Any) -> SplitFile:
     if syntax in _REFUSED:
         raise InvalidArgument(f"{name_of(TRANSFER_SYNTAX)} {syntax} cannot be stored from JSON")
     bulk = _find_bulk_tag(every)
-    encoder = ElementEncoder(syntax == IMPLICIT_LE, UTF_8)
+    encoder = ElementEncoder(syntax == IMPLICIT_LE, UTF_8, known=_find_other_uids(every, attributes))
     plain = {tag: element for tag, element in every.items() if tag >> 16 != 2 and tag != bulk}
     meta = write_meta(sop_class, uid, syntax)
     if bulk is None:
         return SplitFile(uid, syntax, meta + encoder.encode(plain), b"")
     before = encoder.encode({tag: element for tag, element in plain.items() if tag < bulk})
     after = encoder.encode({tag: element for tag, element in plain.items() if tag > bulk})
-    return SplitFile(uid, syntax, meta + before, after, every[bulk]["BulkDataURI"], bulk, every[bulk]["vr"])
+    named = _find_document_type(every) if bulk == _DOCUMENT else ""
+    return SplitFile(uid, syntax, meta + before, after, every[bulk]["BulkDataURI"], bulk, every[bulk]["vr"], named)
+
+
+def _find_document_type(every: Attributes) -> str:
+    named = every.get(_DOCUMENT_TYPE, {}).get("Value")
+    return named[0].strip().lower() if isinstance(named, list) and named and isinstance(named[0], str) else ""
 
 
 def file_chunks(file: SplitFile, bulk: Iterable[bytes], size: int) -> Iterator[bytes]:
@@ -85,12 +96,18 @@ def file_chunks(file: SplitFile, bulk: Iterable[bytes], size: int) -> Iterator[b
 
 
 def check_bulk_type(file: SplitFile, content_type: str) -> None:
-    """Pixels come in the media type of their transfer syntax (spec §10.2.8). Raises InvalidArgument."""
+    """Pixels come in a media type of their transfer syntax, a document in the one that it names, anything as octets
+    (PS3.18 §10.5.1.4). Raises InvalidArgument."""
     media_type, _, parameters = content_type.partition(";")
-    media_type = media_type.strip().lower() or "application/octet-stream"
-    compressed = _TYPES.get(file.transfer_syntax_uid, "")
-    if media_type != "application/octet-stream" and (file.tag != PIXEL_DATA or media_type != compressed):
-        raise InvalidArgument(f"bulk data of type {media_type[:100]!r} does not go with {file.transfer_syntax_uid}")
+    media_type = media_type.strip().lower() or OCTETS
+    fitting = {OCTETS, file.document_type}
+    if file.tag == PIXEL_DATA:
+        fitting |= {_TYPES.get(file.transfer_syntax_uid, ""), *video_types(file.transfer_syntax_uid)}
+    if media_type not in fitting:
+        raise InvalidArgument(
+            f"bulk data of type {media_type[:100]!r} does not go with {file.transfer_syntax_uid}; "
+            f"send {' or '.join(each[:100] for each in sorted(filter(None, fitting)))}"
+        )
     named = re.search(r'transfer-syntax\s*=\s*"?([0-9.*]+)', parameters, re.IGNORECASE)
     if named and named[1] not in ("*", file.transfer_syntax_uid):
         raise InvalidArgument(f"bulk data in {named[1][:70]}, but the TransferSyntaxUID is {file.transfer_syntax_uid}")
@@ -100,9 +117,27 @@ def _require_uid(every: Attributes, tag: int) -> str:
     values = every.get(tag, {}).get("Value")
     if not isinstance(values, list) or not values or not values[0]:
         raise InvalidArgument(f"{name_of(tag)} is missing")
-    if every[tag]["vr"] != "UI" or len(values) > 1 or not isinstance(values[0], str) or not _UID.fullmatch(values[0]):
+    is_right = is_other_uid if tag in IDENTITY[1:] else is_uid
+    if every[tag]["vr"] != "UI" or len(values) > 1 or not isinstance(values[0], str) or not is_right(values[0]):
         raise InvalidArgument(f"{name_of(tag)} is not one UID: {shown(values[0])}")
     return values[0]
+
+
+def _find_other_uids(every: Attributes, attributes: Any) -> frozenset[str]:
+    """Elements with UIDs that only some stores accept, for an instance that has such UIDs itself: references at any
+    depth have them, too. No others are found."""
+    if all(is_uid(every[tag]["Value"][0]) for tag in IDENTITY):
+        return frozenset()
+    found, waiting = set[str](), [attributes]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict) and value.get("vr") == "UI":
+            uids = value.get("Value")
+            if isinstance(uids, list) and all(isinstance(uid, str) and is_other_uid(uid) for uid in uids):
+                found.add(to_json(value))
+        elif isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+    return frozenset(found)
 
 
 def _find_bulk_tag(every: Attributes) -> int | None:

@@ -52,6 +52,7 @@ from gantry.dicom.tags import (
 from gantry.dicom.vr import LONG, SHORT
 from gantry.dicom.walk import KNOWN_META, Cut, ReadAt, Walk, Watch, tag_name
 from gantry.errors import InvalidArgument
+from gantry.names import MAX_UID, is_other_uid
 
 MAX_META_ELEMENTS = 1000
 MAX_HEADER = 1 << 20
@@ -70,6 +71,7 @@ DEFLATED_UIDS = frozenset((DEFLATED_LE, "1.2.840.10008.1.2.4.95", "1.2.840.10008
 _DICOMDIR_CLASS = "1.2.840.10008.1.3.10"
 _INTEGER = re.compile(rb"[+-]?[0-9]{1,12}")
 _UID = re.compile(r"[0-9]+(?:\.[0-9]+)*")
+_NAMES = (STUDY, SERIES, SOP_INSTANCE)  # a store may accept other texts for them; see ``gantry.ingest``
 
 _LETTERS = SHORT.keys() | LONG.keys()
 _BARE_GROUPS = (b"\x02\x00", b"\x08\x00", b"\x00\x08")
@@ -266,10 +268,14 @@ def _check_uid(value: bytes, tag: int, where: str) -> str:
     text = value.rstrip(b"\0 ").decode("latin-1")
     if not text:
         raise InvalidArgument(f"{tag_name(tag)} is empty in {where}")
-    if not _UID.fullmatch(text):
-        raise InvalidArgument(f"{tag_name(tag)} is not digits in components separated by periods: {text[:64]!r}")
-    if len(text) > 64:
-        raise InvalidArgument(f"{tag_name(tag)} has {len(text)} characters, more than the 64 of a UID")
+    is_other = tag in _NAMES and (len(text) > MAX_UID or is_other_uid(text))
+    if not _UID.fullmatch(text) and not is_other:
+        unsafe = ", and not safe in addresses and names of files" if tag in _NAMES else ""
+        raise InvalidArgument(
+            f"{tag_name(tag)} is not digits in components separated by periods{unsafe}: {text[:64]!r}"
+        )
+    if len(text) > MAX_UID:
+        raise InvalidArgument(f"{tag_name(tag)} has {len(text)} characters, more than the {MAX_UID} of a UID")
     return text
 
 

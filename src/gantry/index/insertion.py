@@ -19,6 +19,7 @@ from gantry.index.blob_keys import BlobPlace, place_blobs
 from gantry.index.counting import Delta, change_counts
 from gantry.index.lookups import look_up_pairs
 from gantry.index.refusals import is_taken
+from gantry.index.requests import insert_requests
 from gantry.index.retelling import columns_said
 from gantry.index.statements import Numbering, inserting
 from gantry.index.tables import header_pack, instance, series, study
@@ -165,7 +166,9 @@ def _ensure_series(
         return found, {}
     rows = [(*key, store_id, *columns_said(_said_of_series(first[key]))) for key in missing]
     new = dict(zip(missing, _SERIES.insert(connection, rows), strict=True))
-    return found | new, {new[key]: _said_of_series(first[key]) for key in missing}
+    said = {new[key]: _said_of_series(first[key]) for key in missing}
+    insert_requests(connection, store_id, {number: each.members for number, each in said.items()})
+    return found | new, said
 
 
 def _said_of_series(item: Instance) -> SeriesAttributes:

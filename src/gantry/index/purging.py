@@ -10,7 +10,7 @@ from gantry.index.blob_keys import BLOB_KEY, join_segments
 from gantry.index.counting import discard_blobs, free_segments, seal_segments
 from gantry.index.removal import blank_shared_headers, remove_study
 from gantry.index.statements import Statement
-from gantry.index.tables import header_pack, instance, segment, series, series_tally, study
+from gantry.index.tables import header_pack, instance, segment, series, series_request, series_tally, study
 
 PIECE = 1000  # rows removed by one transaction: about 50 ms
 _PACKS = 50  # packs of headers removed by one transaction; each may have many pages
@@ -60,7 +60,7 @@ def _purge_packs(connection: Connection, numbers: Any, limit: int) -> int:
 
 def _purge_series(connection: Connection, numbers: Any, limit: int) -> int:
     victims = connection.execute(numbers.limit(limit)).scalars().all()
-    for column in (series_tally.c.series_id, series.c.id):
+    for column in (series_tally.c.series_id, series_request.c.series_id, series.c.id):
         connection.execute(delete(column.table).where(column.in_(victims)))
     return len(victims)
 

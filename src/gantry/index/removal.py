@@ -17,6 +17,7 @@ from gantry.index.tables import (
     header_pack,
     instance,
     series,
+    series_request,
     series_tally,
     study,
 )
@@ -47,7 +48,7 @@ def _count(row: Row[Any]) -> Delta:
 def remove_series(connection: Connection, below: tuple[Any, ...]) -> None:
     """Remove series without instances, with their headers. ``below`` are conditions on ``series``."""
     numbers = select(series.c.id).where(*below)
-    for table in (header_pack, series_tally):
+    for table in (header_pack, series_tally, series_request):
         connection.execute(delete(table).where(table.c.series_id.in_(numbers)))
     connection.execute(delete(series).where(*below))
 

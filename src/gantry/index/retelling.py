@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, update
 
+from gantry.index.requests import replace_requests
 from gantry.index.tables import series, study
 from gantry.index.terms import make_findable, make_unfindable, tell_modalities
 from gantry.merging import Attributes
@@ -43,4 +44,5 @@ def retell_study(connection: Connection, row: Row[Any], said: StudyAttributes) -
 
 def retell_series(connection: Connection, row: Row[Any], said: SeriesAttributes) -> None:
     """The modalities of its study are told by the caller, once for all of its series."""
+    replace_requests(connection, row.store_id, row.id, series_said(row).members, said.members)
     connection.execute(update(series).where(series.c.id == row.id).values(columns_said(said)._asdict()))

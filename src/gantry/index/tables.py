@@ -136,10 +136,33 @@ series = Table(
     _count("structured_bytes"),
     Column("store_id", _Id, nullable=False, server_default="0"),
     *map(_text, ("modality", "series_number", "series_description", "start_date", "members", "more_members")),
+    _text("start_time"),
     UniqueConstraint("study_id", "series_instance_uid", name="series_uid"),
     Index("series_store_uid", "store_id", "series_instance_uid"),
     Index("series_modality", "store_id", "modality", "series_instance_uid"),
     sqlite_autoincrement=True,
+)
+# Only of series that say when their procedure step began.
+HAS_START = "start_date || start_time <> ''"
+Index(
+    "series_start",
+    *(series.c[name] for name in ("store_id", "start_date", "start_time")),
+    sqlite_where=text(HAS_START),
+    postgresql_where=text(HAS_START),
+)
+
+# The items of RequestAttributesSequence of a series, each pair of ids once. Rows of a series that was deleted keep the
+# number of the store that it was in until they are removed with it.
+series_request = Table(
+    "series_request",
+    metadata,
+    Column("series_id", _Id, primary_key=True),
+    Column("scheduled_step_id", Text, primary_key=True),
+    Column("requested_procedure_id", Text, primary_key=True),
+    Column("store_id", _Id, nullable=False),
+    Index("request_scheduled_step", "store_id", "scheduled_step_id"),
+    Index("request_procedure", "store_id", "requested_procedure_id"),
+    sqlite_with_rowid=False,
 )
 
 # What a series holds, by storage class.

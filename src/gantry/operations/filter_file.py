@@ -14,7 +14,7 @@ from io import IncrementalNewlineDecoder
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from gantry.names import DicomStoreName, ResourcePath
+from gantry.names import MAX_UID, OTHER_UID, DicomStoreName, ResourcePath
 
 MAX_LINE_BYTES = 2048
 """Of a line in UTF-8: enough for a full name with two ids of 256 characters and three UIDs of 64."""
@@ -28,7 +28,9 @@ QUERY = (
 
 _MAX_SHOWN = 200  # characters of a line in a message
 _UID = r"[0-9.]{1,64}"
-_PATH = re.compile(rf"/?studies/({_UID})(?:/series/({_UID})(?:/instances/({_UID}))?)?/?")
+_PATH, _OTHER_PATH = (
+    re.compile(rf"/?studies/({uid})(?:/series/({uid})(?:/instances/({uid}))?)?/?") for uid in (_UID, OTHER_UID)
+)
 _FULL = re.compile(r"(?P<host>(?:https?:)?//[^/]+/|/)?(?:v1(?:beta1|alpha2)?/)?(?P<name>projects/.*)")
 _THREE_UIDS = re.compile(rf'"?{_UID}"?\s*[,;\t]\s*"?{_UID}"?(?:\s*[,;\t]\s*"?{_UID}"?)?')
 # The longest first: UTF-32's mark begins as that of UTF-16 does.
@@ -50,15 +52,17 @@ class Line(NamedTuple):
     path: ResourcePath | None
 
 
-def read_lines(chunks: Iterable[bytes], store: DicomStoreName | None = None) -> Iterator[Line]:
+def read_lines(
+    chunks: Iterable[bytes], store: DicomStoreName | None = None, other_uids: bool = False
+) -> Iterator[Line]:
     """Lines without blank ones and without a CSV header: a first line that begins with a letter or ``_`` and has no
-    ``/``. ``store`` is the DICOM store whose full names are accepted."""
+    ``/``. ``store`` is the DICOM store whose full names are accepted; ``other_uids``: it accepts UIDs with letters."""
     for number, raw in enumerate(_split(_decode(chunks)), 1):
         text = raw.strip().strip('"').strip()
         if not text or (number == 1 and _is_header(text)):
             continue
         fits = len(raw.encode("utf-8", "replace")) <= MAX_LINE_BYTES
-        yield Line(number, text[:_MAX_SHOWN], _parse_path(text, store) if fits else None)
+        yield Line(number, text[:_MAX_SHOWN], _parse_path(text, store, other_uids) if fits else None)
 
 
 def _is_header(text: str) -> bool:
@@ -76,13 +80,15 @@ def explain(line: Line, store: DicomStoreName | None) -> str:
     return f"{shown} is not a path; write {SHAPE}"
 
 
-def _parse_path(text: str, store: DicomStoreName | None) -> ResourcePath | None:
+def _parse_path(text: str, store: DicomStoreName | None, other_uids: bool) -> ResourcePath | None:
     full = _FULL.fullmatch(text)
     if full is not None:
         name, prefix = _read_name(full), f"{store}/dicomWeb/"
         text = name.removeprefix(prefix) if name.startswith(prefix) else ""
-    match = _PATH.fullmatch(text)
-    return None if match is None else ResourcePath(*match.groups(""))
+    match = _PATH.fullmatch(text) or (_OTHER_PATH.fullmatch(text) if other_uids else None)
+    if match is None or any(len(uid) > MAX_UID for uid in match.groups("")):
+        return None
+    return ResourcePath(*match.groups(""))
 
 
 def _read_name(full: re.Match[str]) -> str:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from itertools import islice
 
 from gantry.errors import Cancelled, Code, Status, StatusError
+from gantry.ingest import accepts_other_uids
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.bucket_use import open_bucket
 from gantry.operations.filter_file import SHAPE, Line, explain, read_lines
@@ -33,7 +34,9 @@ def read_filter(seams: Seams, operation: Operation, check: Check = go_on) -> Ite
         uri = StorageUri.parse(operation.request["filter_uri"])
         bucket = _open_bucket(seams, operation, uri)
         done = int(operation.checkpoint.removeprefix(_LINE) or 0)
-        lines = (line for line in read_lines(_read_chunks(bucket, uri, check), operation.store) if line.number > done)
+        other_uids = accepts_other_uids(seams, operation.store)
+        every = read_lines(_read_chunks(bucket, uri, check), operation.store, other_uids)
+        lines = (line for line in every if line.number > done)
         has_lines = False
         while chunk := list(islice(lines, _LINES)):
             has_lines = True

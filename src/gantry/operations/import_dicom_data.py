@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gantry.checkpoints import advance
 from gantry.errors import Code, NotFound, Status, StatusError
 from gantry.healing import find_damaged_headers, is_lost, make_replacement, make_unknown
-from gantry.ingest import Pair, compare_bytes, ingest_batch, make_printable
+from gantry.ingest import Pair, accepts_other_uids, compare_bytes, ingest_batch, make_printable
 from gantry.operations.batch_writers import Tries
 from gantry.operations.batches import cut, describe_death, run_batch, run_in_order
 from gantry.operations.blob_keys import batch_prefix
@@ -42,6 +42,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
         return f"{place}/{batch_prefix(operation, number)}"
 
     tries = Tries(seams)
+    other_uids = accepts_other_uids(seams, operation.store)
 
     def submit(number: int, objects: Sequence[ObjectMeta], offset: int) -> Future[list[Instance | Failure]]:
         tries.add(number)
@@ -54,6 +55,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
             blobs=seams.blobs,
             blob_prefix=directory(number),
             storage_class=operation.request["storage_class"],
+            other_uids=other_uids,
         )
 
     def on_death(item: ObjectMeta, error: WorkerDied) -> Failure:

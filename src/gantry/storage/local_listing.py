@@ -100,12 +100,15 @@ def _list_entries(
             with _open(root, base) as fd:
                 identity = _require_same(fd, identity)
                 names, complete = _read_names(fd, base, part, after, check)
-            for start in range(0, len(names), SLICE):
+                found = _describe_each(fd, names[:SLICE], base)  # most directories are opened this once
+            check()
+            yield from found
+            for start in range(SLICE, len(names), SLICE):
                 check()
                 with _open(root, base) as fd:
                     _require_same(fd, identity)
-                    found = [(name, _describe(fd, name, base)) for name in names[start : start + SLICE]]
-                yield from (entry for entry in found if entry[1] is not None or entry[0].endswith(b"/"))
+                    found = _describe_each(fd, names[start : start + SLICE], base)
+                yield from found
         except OSError as error:
             if error.errno in _GONE and not (part.gaps and (is_known or identity is not None)):
                 return  # it does not exist, or was removed since it was listed, or a link is in its path: no objects
@@ -136,6 +139,12 @@ def _open(root: bytes, base: bytes) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
+
+
+def _describe_each(fd: int, names: list[bytes], base: bytes) -> list[tuple[bytes, ObjectMeta | None]]:
+    """As ``_list_entries``; without files that are gone."""
+    found = [(name, _describe(fd, name, base)) for name in names]
+    return [entry for entry in found if entry[1] is not None or entry[0].endswith(b"/")]
 
 
 def _describe(fd: int, name: bytes, base: bytes) -> ObjectMeta | None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from gantry.dicom.tags import (
     CHARACTER_SET,
@@ -23,6 +24,8 @@ from gantry.json_text import parse_json
 from gantry.queries import FoundSeries, FoundStudy
 from gantry.studies.search import Search
 
+_KEPT = 256  # studies: their series stand together in nearly every answer
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 UTF8 = f'"{CHARACTER_SET:08X}":{{"vr":"CS","Value":["ISO_IR 192"]}}'
 ONLINE = f'"{INSTANCE_AVAILABILITY:08X}":{{"vr":"CS","Value":["ONLINE"]}}'
 
@@ -31,7 +34,7 @@ def write_study(row: FoundStudy, search: Search, web_url: str) -> str:
     members = [UTF8, ONLINE, write_uid(STUDY, row.study_instance_uid)]
     members += filter(None, (row.members, _choose_more_members(row.more_members, search)))
     if row.modalities and _is_wanted(MODALITIES_IN_STUDY, search):
-        members.append(_write_member(MODALITIES_IN_STUDY, "CS", row.modalities.split("\\")))
+        members.append(_write_modalities(row.modalities))
     if not search.strict:
         members.append(write_address(f"{web_url}/studies/{row.study_instance_uid}"))
     counts = ((STUDY_SERIES_COUNT, row.series_count), (STUDY_INSTANCE_COUNT, row.instance_count))
@@ -70,7 +73,7 @@ def _count_study(row: FoundSeries, search: Search) -> str:
     asked = frozenset() if search.strict else search.fields | search.matched
     members = []
     if of_study.modalities and (is_whole or MODALITIES_IN_STUDY in asked):
-        members.append(_write_member(MODALITIES_IN_STUDY, "CS", of_study.modalities.split("\\")))
+        members.append(_write_modalities(of_study.modalities))
     counts = ((STUDY_SERIES_COUNT, of_study.series_count), (STUDY_INSTANCE_COUNT, of_study.instance_count))
     members += (write_number(tag, "IS", count) for tag, count in counts if is_whole or tag in asked)
     return ",".join(members)
@@ -97,13 +100,14 @@ def _choose_study_members(row: FoundSeries, search: Search) -> str:
         wanted, members = search.fields | search.matched, (of_study.members, of_study.more_members)
     else:
         return ""
-    taken = row.members + row.more_members
-    found = _parse_members(",".join(filter(None, members)))
+    said, taken = _read_study(",".join(filter(None, members))), row.members + row.more_members
+    if wanted is None and not any(start in taken for start in said.starts):
+        return said.text
     return _join_members(
         {
             tag: element
-            for tag, element in found
-            if (wanted is None or int(tag, 16) in wanted) and f'"{tag}":' not in taken
+            for start, (tag, element) in zip(said.starts, said.elements.items(), strict=True)
+            if (wanted is None or int(tag, 16) in wanted) and start not in taken
         }
     )
 
@@ -117,16 +121,31 @@ def _choose_more_members(members: str, search: Search) -> str:
     return _join_members({tag: element for tag, element in _parse_members(members) if int(tag, 16) in asked})
 
 
+class _Said(NamedTuple):
+    """What a study says: elements by tag, how the member of each begins, and the text of them all."""
+
+    elements: dict[str, Any]
+    starts: tuple[str, ...]
+    text: str
+
+
+@lru_cache(maxsize=_KEPT)
+def _read_study(members: str) -> _Said:
+    """All series of a study share what it says, and so do their instances."""
+    elements = dict(_parse_members(members))
+    return _Said(elements, tuple(f'"{tag}":' for tag in elements), _join_members(elements))
+
+
 def _parse_members(members: str) -> Iterable[tuple[str, Any]]:
     return parse_json(f"{{{members}}}").items()  # type: ignore[no-any-return]
 
 
 def _join_members(found: dict[str, Any]) -> str:
-    return json.dumps(found, ensure_ascii=False, separators=(",", ":"))[1:-1]
+    return _encode(found)[1:-1]
 
 
 def write_uid(tag: int, uid: str) -> str:
-    """UIDs contain only digits and periods, so nothing must be escaped."""
+    """Of what UIDs hold nothing must be escaped (see ``OTHER_UID`` in ``names``)."""
     return f'"{tag:08X}":{{"vr":"UI","Value":["{uid}"]}}'
 
 
@@ -134,8 +153,10 @@ def write_number(tag: int, vr: str, value: int) -> str:
     return f'"{tag:08X}":{{"vr":"{vr}","Value":[{value}]}}'
 
 
-def _write_member(tag: int, vr: str, values: list[str]) -> str:
-    return f'"{tag:08X}":{json.dumps({"vr": vr, "Value": values}, ensure_ascii=False, separators=(",", ":"))}'
+@lru_cache(maxsize=_KEPT)
+def _write_modalities(joined: str) -> str:
+    element = {"vr": "CS", "Value": joined.split("\\")}
+    return f'"{MODALITIES_IN_STUDY:08X}":{_encode(element)}'
 
 
 def write_address(url: str) -> str:

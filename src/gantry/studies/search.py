@@ -23,7 +23,11 @@ from gantry.dicom.tags import (
     PATIENT_ID,
     PATIENT_NAME,
     PROCEDURE_STEP_START_DATE,
+    PROCEDURE_STEP_START_TIME,
     REFERRING_PHYSICIAN_NAME,
+    REQUEST_ATTRIBUTES,
+    REQUESTED_PROCEDURE_ID,
+    SCHEDULED_STEP_ID,
     SERIES,
     SERIES_DESCRIPTION,
     SERIES_INSTANCE_COUNT,
@@ -56,6 +60,7 @@ _ABOVE = {
     Level.SERIES: (Level.STUDY, Level.SERIES),
     Level.INSTANCE: (Level.STUDY, Level.SERIES, Level.INSTANCE),
 }
+_OF_THE_ANSWER = ("limit", "offset", "fuzzymatching", "includefield")  # §8.3.4
 _OF_THE_REQUEST = ("accept", "charset")  # PS3.18 §8.3.3
 _UID_LIST = re.compile(r"[^\0-\x20,*?\\\x7f]{1,64}(?:[,\\][^\0-\x20,*?\\\x7f]{1,64})*")
 """Any text without blanks and wildcards: files have UIDs with other characters, and a search for one finds nothing, or
@@ -90,9 +95,16 @@ _ATTRIBUTES = {
     SERIES_NUMBER: _Attribute(Level.SERIES, "series_number", "text", False),
     SERIES_DESCRIPTION: _Attribute(Level.SERIES, "series_description", "text", False),
     PROCEDURE_STEP_START_DATE: _Attribute(Level.SERIES, "start_date", "date", False),
+    PROCEDURE_STEP_START_TIME: _Attribute(Level.SERIES, "start_time", "time", False),
     SOP_INSTANCE: _Attribute(Level.INSTANCE, "sop_instance_uid", "uid", True),
     SOP_CLASS: _Attribute(Level.INSTANCE, "sop_class_uid", "uid", False),
     INSTANCE_NUMBER: _Attribute(Level.INSTANCE, "instance_number", "integer", False),
+}
+
+# In the items of RequestAttributesSequence; all conditions on them hold for one of its items.
+_REQUESTED: dict[tuple[int | None, ...], _Attribute] = {
+    (REQUEST_ATTRIBUTES, SCHEDULED_STEP_ID): _Attribute(Level.SERIES, "scheduled_step_id", "text", False),
+    (REQUEST_ATTRIBUTES, REQUESTED_PROCEDURE_ID): _Attribute(Level.SERIES, "requested_procedure_id", "text", False),
 }
 
 
@@ -112,6 +124,12 @@ class Search:
 
 
 # --- parameters
+
+
+def list_parameters(level: Level) -> tuple[str, ...]:
+    """The names of all parameters of a search, attributes as keywords: those that the index has."""
+    found = (keyword_of(tag) for tag, attribute in _ATTRIBUTES.items() if attribute.level in _ABOVE[level])
+    return (*_OF_THE_ANSWER, *_OF_THE_REQUEST, *found)
 
 
 def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[str, str]], strict: bool) -> Search:
@@ -142,6 +160,8 @@ def parse_search(level: Level, path: ResourcePath, parameters: Iterable[tuple[st
         raise InvalidArgument(f"the search has {len(conditions)} conditions; up to {MAX_CONDITIONS} are allowed")
     inside: list[Inside] = []
     for name, value in conditions:
+        if tag_of(name) == REQUEST_ATTRIBUTES and is_universal(value) and not strict and level is not Level.STUDY:
+            continue  # a sequence without keys (PS3.4 §C.2.2.2.6)
         if path.study and not strict and tag_of(name) not in _ATTRIBUTES:
             condition = parse_inside(name, _check(name, "text", value), level)
             if condition is not None:
@@ -199,17 +219,36 @@ def _list_strict_fields(level: Level) -> frozenset[int]:
 
 
 def _find_attribute(name: str, level: Level, strict: bool) -> _Attribute:
-    tag = tag_of(name)
-    found = _ATTRIBUTES.get(tag) if tag is not None else None
+    found = _get_attribute(name)
     if found is None or (strict and not found.strict):
-        known = ", ".join(sorted(keyword_of(tag) for tag, item in _ATTRIBUTES.items() if item.strict or not strict))
+        known = ", ".join(_list_known(strict))
         below = "" if strict else "; series and instances of one study (studies/UID/…) are searched by any attribute"
-        raise InvalidArgument(f"unknown/unsupported QIDO attribute: {name[:100]}. Searches support {known}{below}")
+        raise InvalidArgument(f"{_describe_unsupported(name, level)}. Searches support {known}{below}")
     if found.level not in _ABOVE[level]:
-        raise InvalidArgument(
-            f"unknown/unsupported QIDO attribute: {name[:100]} belongs to a {found.level}; search there"
-        )
+        raise InvalidArgument(f"{_describe_unsupported(name, level)}, it belongs to a {found.level}; search there")
     return found
+
+
+def _get_attribute(name: str) -> _Attribute | None:
+    tags = tuple(map(tag_of, name.split(".")))
+    if len(tags) > 1:
+        return _REQUESTED.get(tags)
+    return None if tags[0] is None else _ATTRIBUTES.get(tags[0])
+
+
+def _list_known(strict: bool) -> Iterator[str]:
+    """Keywords of what can be searched for in the index."""
+    yield from sorted(keyword_of(tag) for tag, item in _ATTRIBUTES.items() if item.strict or not strict)
+    if not strict:
+        yield from (".".join(keyword_of(tag) for tag in tags if tag) for tags in _REQUESTED)
+
+
+def _describe_unsupported(name: str, level: Level) -> str:
+    """Both texts that clients of Google's API look for; the second one has the keyword whatever was sent (wsidicom)."""
+    tag = tag_of(name)
+    keyword = keyword_of(tag) if tag is not None else ""
+    reason = f": {keyword} is not a supported {level} attribute" if keyword else ""
+    return f"unknown/unsupported QIDO attribute: {name[:100]}{reason}"
 
 
 def _parse_matches(name: str, attribute: _Attribute, value: str, fuzzy: bool, strict: bool) -> Iterator[Match]:

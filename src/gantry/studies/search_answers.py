@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from itertools import chain, islice
+from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
 
 from gantry.containment import contain
@@ -34,7 +36,6 @@ from gantry.studies.answer_members import (
     UTF8,
     leave_out,
     write_address,
-    write_number,
     write_parents,
     write_series,
     write_study,
@@ -52,6 +53,17 @@ _NUMBERS = (
     ("columns", COLUMNS, "US"),
     ("bits_allocated", BITS_ALLOCATED, "US"),
 )
+_END = '"]}'
+_FIRST, _SOP, _STUDY, _SERIES = (
+    start + write_uid(tag, "").removesuffix(_END)
+    for start, tag in (
+        (f"{{{UTF8},{ONLINE},", SOP_CLASS),
+        *((f"{_END},", tag) for tag in (SOP_INSTANCE, STUDY, SERIES)),
+    )
+)
+_STARTS = [f'"{tag:08X}":{{"vr":"{vr}","Value":[' for _, tag, vr in _NUMBERS]
+_get_numbers = attrgetter(*(name for name, _, _ in _NUMBERS))
+_HERE = f'"{CHARACTER_SET:08X}"', f'"{INSTANCE_AVAILABILITY:08X}"'  # in every answer, as this server has them
 _PAGE = 1000  # rows of one query
 _HEADERS = 64  # in memory: some have megabytes
 _MOST_SERIES = 100_000  # with the UIDs of _PAGE series: a UID may be that of several studies' series
@@ -204,15 +216,25 @@ def _write_fields(found: FoundHeader, wanted: frozenset[int], web_url: str) -> l
 
 
 def _write_instance(row: StoredInstance, search: Search, web_url: str, above: str, more: Sequence[str] = ()) -> str:
-    members = [ONLINE, write_uid(SOP_CLASS, row.sop_class_uid), write_uid(SOP_INSTANCE, row.sop_instance_uid)]
-    members += [write_uid(STUDY, row.study_instance_uid), write_uid(SERIES, row.series_instance_uid)]
-    members += (write_number(tag, vr, value) for name, tag, vr in _NUMBERS if (value := getattr(row, name)) is not None)
-    kept = [text for text in more if not text.startswith((f'"{CHARACTER_SET:08X}"', f'"{INSTANCE_AVAILABILITY:08X}"'))]
+    """Written piece by piece: there may be 50,000 of them in an answer. Of what UIDs hold nothing must be escaped."""
+    study, series, uid = row.uids
+    members = [f"{_FIRST}{row.sop_class_uid}{_SOP}{uid}{_STUDY}{study}{_SERIES}{series}{_END}"]
+    members += [
+        f"{start}{value}]}}" for start, value in zip(_STARTS, _get_numbers(row), strict=True) if value is not None
+    ]
     if not search.strict:
-        members.append(write_address(_make_url(row, web_url)))
+        members.append(f"{_start_address(web_url)}/studies/{study}/series/{series}/instances/{uid}{_END}")
         if AVAILABLE_TRANSFER_SYNTAX in search.fields:
             members.append(write_uid(AVAILABLE_TRANSFER_SYNTAX, row.transfer_syntax_uid))
-    return f"{{{','.join([UTF8, *members, *kept, *filter(None, [above])])}}}"
+    members += [text for text in more if not text.startswith(_HERE)]
+    if above:
+        members.append(above)
+    return f"{','.join(members)}}}"
+
+
+@lru_cache(maxsize=16)
+def _start_address(web_url: str) -> str:
+    return write_address(web_url).removesuffix(_END)
 
 
 def _make_url(row: StoredInstance, web_url: str) -> str:

@@ -95,17 +95,22 @@ def _header_fits(found: FoundHeader, tags: frozenset[int], wanted: Sequence[Insi
 
 
 def _fits(attributes: dict[str, Any], wanted: Iterable[Inside]) -> bool:
-    return all(any(map(each.matches, _list_values(attributes, each.tags))) for each in wanted)
+    """Whether attributes match. One item of a sequence must match all that is asked of items (PS3.4 §C.2.2.2.6)."""
+    below: dict[int, list[Inside]] = {}
+    for tags, matches in wanted:
+        if len(tags) > 1:
+            below.setdefault(tags[0], []).append(Inside(tags[1:], matches))
+        elif not any(map(matches, _list_values(attributes, tags[0]))):
+            return False
+    return all(
+        any(_fits(item, inside) for item in _list_values(attributes, tag) if isinstance(item, dict))
+        for tag, inside in below.items()
+    )
 
 
-def _list_values(attributes: dict[str, Any], tags: tuple[int, ...]) -> Iterator[Any]:
-    """The values at a path, one by one."""
-    values = attributes.get(f"{tags[0]:08X}", {}).get("Value", [])
-    if len(tags) == 1:
-        yield from values
-    for item in values if len(tags) > 1 else ():
-        if isinstance(item, dict):
-            yield from _list_values(item, tags[1:])
+def _list_values(attributes: dict[str, Any], tag: int) -> Sequence[Any]:
+    values: Sequence[Any] = attributes.get(f"{tag:08X}", {}).get("Value", ())
+    return values
 
 
 # --- what a value must be like (PS3.4 §C.2.2.2)

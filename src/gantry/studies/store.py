@@ -12,10 +12,10 @@ from itertools import chain
 from typing import NamedTuple
 
 from gantry.describing import Read, describe
-from gantry.dicom.buffers import Held
+from gantry.dicom.buffers import Held, Readable
 from gantry.errors import AlreadyExists, BrokenBody, Code, InvalidArgument, Status, StatusError
-from gantry.ingest import identify
-from gantry.names import DicomStoreName
+from gantry.ingest import UIDS, identify, require_uids
+from gantry.names import DicomStoreName, ResourcePath, check_uids
 from gantry.resources import BlobStorageClass, Instance
 from gantry.seams import Seams
 from gantry.studies.damaged import heal
@@ -110,15 +110,20 @@ def store(
     """
     resource = seams.index.resources.get_dicom_store(name)
     accepts = not is_strict and resource.labels.get(IDENTICAL) == "accept"
+    other_uids = resource.labels.get(UIDS) == "any"
+    check_uids(ResourcePath(study), other_uids)
     with uploads.request(resource.id) as request:
-        return _Request(seams, request, study, replace, accepts).run(incoming)
+        return _Request(seams, request, study, replace, accepts, other_uids).run(incoming)
 
 
 class _Request:
-    def __init__(self, seams: Seams, request: Request, study: str, replace: bool, accepts_same: bool) -> None:
+    def __init__(
+        self, seams: Seams, request: Request, study: str, replace: bool, accepts_same: bool, other_uids: bool
+    ) -> None:
         self.seams, self.request = seams, request
         self.writer = request.writer(_CLASS)
         self.study, self.replace, self.accepts_same = study, replace, accepts_same
+        self.other_uids = other_uids
         self.batch: list[Read] = []
         self.bytes = 0
         self.unreadable = 0
@@ -171,7 +176,7 @@ class _Request:
         held, ended = _read_start(chunks)
         if ended:
             data = b"".join(held)
-            read = identify(Held(data), "", len(data), _CLASS, item.name)
+            read = self._identify(Held(data), "", len(data), item.name)
             try:
                 return read.at(self.writer.put((data,), read.instance.uids)[0])
             except StatusError as error:
@@ -179,10 +184,16 @@ class _Request:
         key, size = self.writer.put(chain(held, chunks))
         try:
             with self.seams.blobs.open(key) as blob:
-                return identify(blob, key, size, _CLASS, item.name)
+                return self._identify(blob, key, size, item.name)
         except Exception:
             self._delete(key)
             raise
+
+    def _identify(self, opened: Readable, key: str, size: int, name: str) -> Read:
+        read = identify(opened, key, size, _CLASS, name)
+        if not self.other_uids:
+            require_uids(read)
+        return read
 
     def _refuse(self, error: StatusError, refused: Refused) -> None:
         """Record a refused instance. An error of the whole request, before anything is stored, is raised."""

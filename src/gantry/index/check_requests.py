@@ -1,0 +1,45 @@
+"""The requests that find series, compared with what the rows of the series say."""
+
+# ruff: noqa: S608 - queries are made of the constants of this module alone
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from sqlalchemy import Connection, select
+
+from gantry.findings import Finding, Kind
+from gantry.index.requests import list_requests
+from gantry.index.retelling import series_said
+from gantry.index.tables import dicom_store, series
+
+_PAGE = 500
+_COLUMNS = "series_id, scheduled_step_id, requested_procedure_id, store_id"
+_TYPES = "series_id INTEGER, scheduled_step_id TEXT, requested_procedure_id TEXT, store_id INTEGER"
+# A series that was deleted keeps its rows until they are removed with it.
+_ALIVE = "SELECT id FROM series WHERE store_id IN (SELECT id FROM dicom_store WHERE NOT deleted)"
+
+
+def find_wrong_requests(connection: Connection) -> Iterator[Finding]:
+    """What is wanted is collected in a table of this connection alone, which SQLite keeps on the disk."""
+    connection.exec_driver_sql(f"CREATE TEMP TABLE wanted_request ({_TYPES}, PRIMARY KEY ({_COLUMNS})) WITHOUT ROWID")
+    _collect(connection)
+    said, wanted = (f"SELECT {_COLUMNS} FROM {table}" for table in ("series_request", "wanted_request"))
+    said += f" WHERE series_id IN ({_ALIVE})"
+    for what, query in (("is missing", f"{wanted} EXCEPT {said}"), ("is too much", f"{said} EXCEPT {wanted}")):
+        for row in connection.exec_driver_sql(query):
+            yield Finding(Kind.TERM_WRONG, f"series {row[0]}", f"{tuple(row[1:3])!r} in series_request {what}")
+    dead = "SELECT series_id FROM series_request WHERE series_id NOT IN (SELECT id FROM series)"
+    for (number,) in islice(connection.exec_driver_sql(dead), 1000):
+        yield Finding(Kind.TERM_WRONG, f"series {number}", "series_request names it, but there is no such series")
+
+
+def _collect(connection: Connection) -> None:
+    alive = select(dicom_store.c.id).where(dicom_store.c.deleted.is_(False))
+    query = select(series).where(series.c.store_id.in_(alive), series.c.members.contains("00400275"))
+    last = 0
+    while rows := connection.execute(query.where(series.c.id > last).order_by(series.c.id).limit(_PAGE)).all():
+        last = rows[-1].id
+        wanted = [(row.id, *pair, row.store_id) for row in rows for pair in list_requests(series_said(row).members)]
+        if wanted:
+            connection.exec_driver_sql("INSERT INTO wanted_request VALUES (?, ?, ?, ?)", wanted)

@@ -1,0 +1,239 @@
+"""Conditions of searches: from a match to a condition and its values, and from a condition to SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    true,
+)
+
+from gantry.index.tables import (
+    TERMS,
+    TEXT_FIELDS,
+    instance,
+    series,
+    series_request,
+    study,
+    study_modality,
+    study_term,
+    study_text,
+)
+from gantry.matching import name_keys
+from gantry.moments import FIRST, LAST, make_span
+from gantry.queries import Level, Match, Operator
+
+_LAST = "\U0010ffff"
+_TIMES = ("study_time", "start_time")
+_MODALITIES = {"modality": "globs", "modalities_in_study": "modalities"}
+_TRIGRAM = 3
+REQUESTED = ("scheduled_step_id", "requested_procedure_id")
+"""Fields of ``series_request``, in which a series may have several rows."""
+_TABLES = {Level.STUDY: study, Level.SERIES: series, Level.INSTANCE: instance}
+
+
+class Condition(NamedTuple):
+    """How one match is looked up; see ``_CONDITIONS``."""
+
+    kind: str
+    level: Level
+    field: str
+    parts: int = 1
+
+
+# --- matches to conditions and their values
+
+
+def read_match(match: Match) -> tuple[Condition, tuple[Any, ...]]:
+    level, field, operator, values = match
+    if field in _MODALITIES and operator is Operator.WILDCARD:
+        patterns = tuple(value.replace("[", "[[]") for value in values)
+        return Condition(_MODALITIES[field], level, field, len(patterns)), patterns
+    if field == "modalities_in_study":
+        one = len(values) == 1
+        return Condition("modality", level, field, 1 if one else 2), (values[0] if one else list(values),)
+    if operator is Operator.EQUALS and field in TERMS:
+        keys = name_keys(values[0])
+        return Condition("names", level, field, len(keys)), tuple(keys)
+    if operator is Operator.EQUALS:
+        return Condition("in", level, field), (list(values),)
+    if operator is Operator.RANGE and field in _TIMES:
+        return Condition("times", level, field), make_span("TM", *values)
+    if operator is Operator.RANGE:
+        return Condition("range", level, field), (values[0], values[1] + _LAST)
+    if operator is Operator.WORDS:
+        return Condition("words", level, field, len(values)), _prefix_bounds(values)
+    return _wildcard(match)
+
+
+def _wildcard(match: Match) -> tuple[Condition, tuple[Any, ...]]:
+    level, field, _, (pattern, *_) = match
+    glob = pattern.replace("[", "[[]")
+    if field not in TEXT_FIELDS:
+        return Condition("glob", level, field), (glob,)
+    start = pattern[:-1]
+    if field in TERMS:
+        if pattern.endswith("*") and not {"*", "?"} & set(start):
+            return Condition("name_prefix", level, field), _prefix_bounds([start])
+        glob = f"*={glob}=*"
+    runs = [run for run in pattern.replace("?", "*").split("*") if len(run) >= _TRIGRAM]
+    if not runs:
+        return Condition("short_text", level, field), (glob,)
+    return Condition("text", level, field), (f"{field} : ({' AND '.join(map(_phrase, runs))})", glob)
+
+
+def _phrase(run: str) -> str:
+    """A string of FTS5's query language."""
+    return '"' + run.replace('"', '""') + '"'
+
+
+def _prefix_bounds(prefixes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(bound for prefix in prefixes for bound in (prefix, prefix + _LAST))
+
+
+# --- conditions to SQL
+
+
+def _column(condition: Condition) -> Any:
+    table = series_request if condition.field in REQUESTED else _TABLES[condition.level]
+    return table.c[condition.field]
+
+
+def _is_in(condition: Condition, name: str) -> ColumnElement[bool]:
+    found: ColumnElement[bool] = _column(condition).in_(bindparam(f"{name}0", expanding=True))
+    return found
+
+
+def _range(condition: Condition, name: str) -> ColumnElement[bool]:
+    """What is stored and is no date is in no range."""
+    column = _column(condition)
+    return and_(column >= bindparam(f"{name}0"), column <= bindparam(f"{name}1"), column.op("GLOB")("[0-9]" * 8 + "*"))
+
+
+def _times(condition: Condition, name: str) -> ColumnElement[bool]:
+    """A time without seconds is the span of its minute, as in ``moments``. Rows of older versions may have colons."""
+    stored = func.replace(_column(condition), ":", "", type_=Text)
+    rest = func.length(stored) + 1
+    first, last = (stored.concat(func.substr(whole["TM"], rest, type_=Text)) for whole in (FIRST, LAST))
+    is_time = stored.op("GLOB")("[0-9][0-9]*"), not_(stored.op("GLOB", is_comparison=True)("*[^0-9.\\]*"))
+    return and_(last >= bindparam(f"{name}0"), first <= bindparam(f"{name}1"), *is_time)
+
+
+def _glob(condition: Condition, name: str) -> ColumnElement[bool]:
+    return _is_like(_column(condition), name, 1)
+
+
+def _globs(condition: Condition, name: str) -> ColumnElement[bool]:
+    return _is_like(_column(condition), name, condition.parts)
+
+
+def _is_like(column: Any, name: str, patterns: int) -> ColumnElement[bool]:
+    return or_(*(func.lower(column).op("GLOB")(bindparam(f"{name}{place}")) for place in range(patterns)))
+
+
+def _modality(condition: Condition, name: str) -> ColumnElement[bool]:
+    same = study_modality.c.store_id == study.c.store_id, study_modality.c.study_id == study.c.id
+    of_date = study_modality.c.study_date == study.c.study_date
+    return exists().where(*same, of_date, is_modality(condition, name)).correlate(study)
+
+
+def is_modality(condition: Condition, name: str) -> ColumnElement[bool]:
+    """By name, or by patterns: these are compared with each modality of the store once, not with each study's."""
+    column = study_modality.c.modality
+    found: ColumnElement[bool]
+    if condition.kind == "modalities":
+        each = _each_modality()
+        found = column.in_(select(each.c.modality).where(_is_like(each.c.modality, name, condition.parts)))
+    elif condition.parts == 1:
+        found = column == bindparam(f"{name}0")
+    else:
+        found = column.in_(bindparam(f"{name}0", expanding=True))
+    return found
+
+
+def _each_modality() -> CTE:
+    """The modalities of the store, from one to the next along the index: SQLite would read all rows for a DISTINCT."""
+    inner = study_modality.alias()
+    in_store = inner.c.store_id == bindparam("store")
+    each = select(func.min(inner.c.modality).label("modality")).where(in_store).cte(recursive=True)
+    following = select(func.min(inner.c.modality)).where(in_store, inner.c.modality > each.c.modality)
+    return each.union_all(select(following.correlate(each).scalar_subquery()).where(each.c.modality.is_not(None)))
+
+
+def _names(condition: Condition, name: str) -> ColumnElement[bool]:
+    kind = TERMS[condition.field][0]
+    wanted = (study_term.c.term == bindparam(f"{name}{place}") for place in range(condition.parts))
+    return and_(true(), *(study.c.id.in_(_term_query(kind, term)) for term in wanted))
+
+
+def _name_prefix(condition: Condition, name: str) -> ColumnElement[bool]:
+    return study.c.id.in_(_term_query(TERMS[condition.field][0], _begins(name, 0)))
+
+
+def _words(condition: Condition, name: str) -> ColumnElement[bool]:
+    kind = TERMS[condition.field][1]
+    words = (_term_query(kind, _begins(name, 2 * place)) for place in range(condition.parts))
+    # Nothing but marks has no word: universal matching (PS3.4 §C.2.2.2.3).
+    return or_(*(study.c.id.in_(word) for word in words)) if condition.parts else true()
+
+
+def _begins(name: str, place: int) -> ColumnElement[bool]:
+    term = study_term.c.term
+    return and_(term >= bindparam(f"{name}{place}"), term < bindparam(f"{name}{place + 1}"))
+
+
+def _term_query(kind: int, *conditions: ColumnElement[bool]) -> Select[Any]:
+    query = select(study_term.c.study_id)
+    return query.where(study_term.c.store_id == bindparam("store"), study_term.c.kind == kind, *conditions)
+
+
+def _text(condition: Condition, name: str) -> ColumnElement[bool]:
+    """Trigrams find the candidates, whatever store they are in; they are compared with the whole pattern."""
+    candidates = literal_column(study_text.name).op("MATCH")(bindparam(f"{name}0"))
+    return study.c.id.in_(select(study_text.c.rowid).where(candidates, _matches_glob(condition, f"{name}1")))
+
+
+def _short_text(condition: Condition, name: str) -> ColumnElement[bool]:
+    """Too short for a trigram: study by study in the order of the answer, until there are enough."""
+    same = study_text.c.rowid == study.c.id
+    return exists(select(study_text.c.rowid).where(same, _matches_glob(condition, f"{name}0")).correlate(study))
+
+
+def _matches_glob(condition: Condition, name: str) -> ColumnElement[bool]:
+    """FTS5 must not see the pattern: it takes one character of three bytes for a trigram, and finds nothing."""
+    found: ColumnElement[bool] = (study_text.c[condition.field] + "").op("GLOB")(bindparam(name))
+    return found
+
+
+_CONDITIONS = {
+    "in": _is_in,
+    "range": _range,
+    "times": _times,
+    "glob": _glob,
+    "globs": _globs,
+    "modality": _modality,
+    "modalities": _modality,
+    "names": _names,
+    "name_prefix": _name_prefix,
+    "words": _words,
+    "text": _text,
+    "short_text": _short_text,
+}
+
+
+def make_clause(condition: Condition, number: int) -> ColumnElement[bool]:
+    """The SQL of a condition, whose values are parameters ``m{number}_0`` and so on."""
+    return _CONDITIONS[condition.kind](condition, f"m{number}_")

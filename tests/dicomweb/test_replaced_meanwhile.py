@@ -20,6 +20,7 @@ from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import StoredInstance
 from gantry.settings.loading import Settings
+from gantry.studies import parts as parts_module
 from tests.dicomweb.instances import IMPLICIT_LE, instance, packaged
 from tests.support.web import cut_parts, multipart, uid_path
 
@@ -201,3 +202,33 @@ def test_each_part_of_a_study_says_what_it_is(house: House, change: Any, accept:
         assert parts[1].data in (old(B), new(B))
     else:
         assert parts[1].type.endswith(f"={asked}")
+
+
+LEVELS = [
+    ("/rendered", 'multipart/related; type="image/png"'),
+    ("/bulkdata", f'multipart/related; type="{OCTETS}"'),
+    ("/pixeldata", f'multipart/related; type="{OCTETS}"'),
+    ("/pixeldata", 'multipart/related; type="image/jls", multipart/related; type="image/*"'),
+]
+
+
+@pytest.mark.parametrize("held_back", [1, 1 << 20], ids=["begun", "held back"])
+@pytest.mark.parametrize("path, accept", LEVELS)
+@pytest.mark.parametrize("change", CHANGES, ids=lambda pair: f"{pair[0].__name__}-{pair[1].__name__}")
+def test_parts_of_a_study_are_those_of_one_instance_or_the_other(
+    house: House, monkeypatch: pytest.MonkeyPatch, change: Any, path: str, accept: str, held_back: int
+) -> None:
+    """Also once others are sent; nothing is missing then."""
+    monkeypatch.setattr(parts_module, "HELD_BACK", held_back)
+    old, new = change
+    house.put(native(A))
+    house.put(old(B))
+    address, answers = f"{uid_path(A[0])}{path}", []
+    answers.append(house.get(address, accept))
+    house.replace_next.append(new(B))
+    answers += [house.get(address, accept), house.get(address, accept)]
+    before, racing, after = (cut_parts(each.headers["content-type"], each.content) for each in answers)
+    assert before != after and racing in (before, after)
+    if held_back > 1 and path != "/bulkdata":  # its headers are looked up one by one, as in metadata
+        assert (answers[1].headers["etag"] == answers[2].headers["etag"]) == (racing == after)
+    assert "warning" not in answers[1].headers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
 
@@ -16,10 +16,8 @@ from gantry.dicom import forms
 from gantry.errors import FailedPrecondition, InvalidArgument, NotAcceptable, NotFound, StatusError
 from gantry.resources import StoredInstance
 from gantry.studies.metadata import MAX_REMEMBERED_ROWS, make_etag_of
-from gantry.studies.parts import Failures, Gathered, Job, Part, gather_parts
+from gantry.studies.parts import Failures, Gathered, Part, Plan, gather_parts
 from gantry.studies.retrieve import ANY, Value
-
-Plan = Callable[[Iterator[StoredInstance]], Iterator[Job]]
 
 
 def answer_parts(call: Call, what: str, plan: Plan, *about: object) -> Answer:
@@ -34,7 +32,7 @@ def answer_parts(call: Call, what: str, plan: Plan, *about: object) -> Answer:
     remembered = call.context.remembered
     if etag and is_known(call.headers, etag) and remembered.is_whole(etag):
         return Answer(b"", status=304, headers=headers)
-    found = gather_parts(call.context.seams, call.dicom_store, plan(rows))
+    found = gather_parts(call.context.seams, call.dicom_store, plan, rows)
     if not found.root:
         raise _explain(found.left_out, f"{call.path} has no {what}")
     if found.left_out.first is not None:

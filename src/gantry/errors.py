@@ -158,12 +158,20 @@ class UnsuitableForm(FailedPrecondition):
     """A media type or transfer syntax that cannot hold these pixels; another one may."""
 
 
+class CrashingPixels(FailedPrecondition):
+    """A worker process died while it decoded an instance: every other form that is decoded may end another one."""
+
+
 class Aborted(StatusError):
     code, http = Code.ABORTED, 409
 
 
 class TakenOver(Aborted):
     """The operation no longer belongs to this runner: another one has claimed it, or it was deleted."""
+
+
+class Replaced(Aborted):
+    """An instance was replaced after its row was read: what that row says is not true of its bytes now."""
 
 
 class OutOfRange(StatusError):

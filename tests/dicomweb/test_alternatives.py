@@ -9,10 +9,24 @@ import numpy as np
 import pydicom
 import pytest
 
-from gantry.api.accept import Offer, parse_accept, rank
+from gantry.api.accept import Choice, Offer, parse_accept, rank
+from gantry.api.alternatives import make_first
 from gantry.api.retrieving import FRAMES
-from gantry.dicom import forms
+from gantry.dicom import forms, frames, views
+from gantry.errors import (
+    CrashingPixels,
+    DataLoss,
+    FailedPrecondition,
+    InvalidArgument,
+    NoSuchFrame,
+    NotAcceptable,
+    Replaced,
+    StatusError,
+    UnsuitableForm,
+)
 from tests.dicomweb.instances import instance, packaged, uids_of
+from tests.pixels.instances import Opened
+from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
 from tests.support.web import Web, parts_of, uid_path
 
@@ -166,3 +180,176 @@ def test_a_frame_by_an_earlier_name(gantry: Gantry) -> None:
     (expected,) = parts_of(web.get(path, accept.replace("x-dicom-rle", "dicom-rle")))
     assert (part.type, part.data) == (expected.type, expected.data)
     assert part.type.startswith("image/dicom-rle")
+
+
+BIT = {"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0, "Rows": 8, "Columns": 8, "PixelData": bytes(8)}
+BITS = ("1.2.8", "1.2.8.1", "1.2.8.1.1")
+DICOM_PARTS, ONE, SV1 = RELATED.format("application/dicom"), "application/dicom", forms.JPEG_LOSSLESS_SV1
+
+
+@pytest.mark.parametrize(
+    ("accept", "expected"),
+    [
+        (f"{DICOM_PARTS}; transfer-syntax={SV1}, {ONE}; transfer-syntax=*;q=0.5", "application/dicom"),
+        (f"{ONE}; transfer-syntax={SV1}, {DICOM_PARTS}; transfer-syntax=*;q=0.5", "multipart/related"),
+        (f"{ONE}; transfer-syntax={SV1}, {DICOM_PARTS}; transfer-syntax={SV1}, {ONE};q=0.1", "application/dicom"),
+        (f"{DICOM_PARTS}; transfer-syntax={SV1}, {ONE}; transfer-syntax={forms.JPEG_LS};q=0.5", ""),
+    ],
+)
+def test_parts_and_a_single_part_follow_each_other(gantry: Gantry, accept: str, expected: str) -> None:
+    """One bit per pixel is no JPEG of any kind."""
+    web = Web(gantry)
+    web.stored(instance(BITS, **BIT))
+    response = web.get(uid_path(*BITS), accept)
+    assert response.status_code == (200 if expected else 406), response.text
+    assert response.headers["content-type"].partition(";")[0] == (expected or "application/json")
+
+
+@pytest.mark.parametrize("level", [1, 2])
+def test_an_archive_follows_parts_that_cannot_be_made(gantry: Gantry, level: int) -> None:
+    web = Web(gantry)
+    web.stored(instance(BITS, **BIT))
+    path = uid_path(*BITS[:level])
+    response = web.get(path, f"{DICOM_PARTS}; transfer-syntax={SV1}, application/zip;q=0.5")
+    assert response.headers["content-type"] == "application/zip"
+    assert web.get(path, f"{DICOM_PARTS}; transfer-syntax={SV1}").status_code == 406
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_a_form_that_is_forbidden_is_not_sent_at_any_level(gantry: Gantry, level: int) -> None:
+    """RFC 9110 §12.4.2"""
+    web, data = Web(gantry), packaged("SC_rgb_jpeg_dcmtk.dcm")
+    stored = str(pydicom.dcmread(BytesIO(data), stop_before_pixels=True).file_meta.TransferSyntaxUID)
+    web.stored(data)
+    path = uid_path(*uids_of(data)[:level])
+    for forbidden in (f"{DICOM_PARTS}; transfer-syntax={stored};q=0", f"{DICOM_PARTS}; transfer-syntax={stored};q=0.0"):
+        assert web.get(path, f"{DICOM_PARTS}; transfer-syntax=*, {forbidden}").status_code == 406
+        (part,) = parts_of(web.get(path, f"{DICOM_PARTS}; transfer-syntax=*, {forbidden}, {DICOM_PARTS};q=0.1"))
+        assert part.type == f"application/dicom; transfer-syntax={forms.EXPLICIT_LE}"
+    other = f"{DICOM_PARTS}; transfer-syntax={forms.J2K};q=0"
+    assert [part.data for part in parts_of(web.get(path, f"{DICOM_PARTS}; transfer-syntax=*, {other}"))] == [data]
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+@pytest.mark.parametrize("q", ["", ";q=0.3"])
+def test_the_stored_syntax_can_be_named_at_every_level(gantry: Gantry, level: int, q: str) -> None:
+    """Also one that nobody can make: a video."""
+    web, uids, syntax = Web(gantry), ("1.2.7", "1.2.7.1", "1.2.7.1.1"), "1.2.840.10008.1.2.4.102"
+    clip = make_instance(*uids, pixel_bytes=4, transfer_syntax=syntax)
+    web.stored(clip)
+    (part,) = parts_of(web.get(uid_path(*uids[:level]), f"{DICOM_PARTS}; transfer-syntax={syntax}{q}"))
+    assert (part.data, part.type) == (clip, f"application/dicom; transfer-syntax={syntax}")
+    assert web.get(uid_path(*uids[:level]), f"{DICOM_PARTS}; transfer-syntax={syntax}0").status_code == 406
+
+
+@pytest.mark.parametrize("name", ["SC_rgb_jpeg_dcmtk.dcm", "MR_small_jp2klossless.dcm", "JPEG2000.dcm"])
+@pytest.mark.parametrize("form", ["{}", RELATED])
+def test_octets_are_no_name_for_a_picture_that_is_forbidden(gantry: Gantry, name: str, form: str) -> None:
+    web, data = Web(gantry), packaged(name)
+    web.stored(data)
+    path = f"{uid_path(*uids_of(data))}/frames/1"
+    octets = form.format("application/octet-stream") + "; transfer-syntax=*"
+    forbidden = f"{form.format('image/jpeg')};q=0, {form.format('image/jp2')};q=0"
+    for accept in (f"{octets}, {forbidden}", f"{octets}, {form.format('image/*')};q=0"):
+        response = web.get(path, accept)
+        assert response.status_code == 406 and "image/" in response.text, (accept, response.headers)
+    assert web.get(path, octets).status_code == 200
+    assert web.get(path, f"{octets}, {form.format('image/jxl')};q=0").status_code == 200
+    for accept in (f"{octets}, {forbidden}, {form.format('application/octet-stream')};q=0.1", f"{octets}, */*;q=0"):
+        response = web.get(path, accept)
+        found = parts_of(response)[0].type if "multipart" in form else response.headers["content-type"]
+        assert found == f"application/octet-stream; transfer-syntax={forms.EXPLICIT_LE}"
+
+
+@pytest.mark.parametrize("accept", ["application/octet-stream", "image/*", "application/octet-stream, image/jls"])
+def test_several_frames_are_not_acceptable_without_parts(gantry: Gantry, accept: str) -> None:
+    """PS3.18 §8.7.8.1: nothing else is wrong with the request."""
+    web, data = Web(gantry), packaged("CT_small.dcm")
+    web.stored(data)
+    path = f"{uid_path(*uids_of(data))}/frames/1,1"
+    response = web.get(path, accept)
+    assert response.status_code == 406 and "multipart" in response.text
+    assert len(parts_of(web.get(path, f"{accept}, {RELATED.format('application/octet-stream')};q=0.1"))) == 2
+
+
+# --- how many are tried
+
+
+def choices_of(*forms_: tuple[str, bool, str]) -> list[Choice]:
+    return [Choice(Offer(media_type, multipart, (syntax,), syntax), syntax) for media_type, multipart, syntax in forms_]
+
+
+EVERY_FORM = choices_of(
+    *((media_type, multipart, uid) for multipart in (True, False) for media_type, uid in COMPRESSED)
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "most"),
+    [
+        (UnsuitableForm("too many bits"), len(COMPRESSED)),
+        (NotAcceptable("no such form"), len(COMPRESSED)),
+        (CrashingPixels("the worker process died"), 1),
+        (InvalidArgument("a frame does not decode"), 1),
+        (FailedPrecondition("a frame is too large"), 1),
+    ],
+)
+def test_only_what_may_succeed_is_tried_after_an_error(error: StatusError, most: int) -> None:
+    """A form is tried once, in parts or alone; what is wrong with the instance is wrong in every form."""
+    tried: list[str] = []
+
+    def make(_: Offer, syntax: str) -> str:
+        tried.append(syntax)
+        raise error
+
+    with pytest.raises(NotAcceptable if most > 1 else type(error)):
+        make_first(EVERY_FORM, make, ("*", forms.EXPLICIT_LE))
+    assert len(tried) == len(set(tried)) == most
+
+
+@pytest.mark.parametrize("error", [CrashingPixels("the worker process died"), InvalidArgument("damaged")])
+def test_what_is_stored_is_sent_where_it_does_not_decode(error: StatusError) -> None:
+    tried: list[str] = []
+
+    def make(_: Offer, syntax: str) -> str:
+        tried.append(syntax)
+        if syntax != forms.RLE:
+            raise error
+        return syntax
+
+    assert make_first(EVERY_FORM, make, ("*", forms.RLE)) == forms.RLE
+    assert len(tried) == 2
+
+
+@pytest.mark.parametrize("exception", [DataLoss("gone"), Replaced("another one"), NoSuchFrame("frame 9")])
+def test_other_errors_end_the_request(exception: StatusError) -> None:
+    tried: list[str] = []
+
+    def make(_: Offer, syntax: str) -> str:
+        tried.append(syntax)
+        raise exception
+
+    with pytest.raises(type(exception)):
+        make_first(EVERY_FORM, make)
+    assert len(tried) == 1
+
+
+DEEP = {"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31, "Rows": 4, "Columns": 4, "PixelData": bytes(64)}
+COLOUR = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0, "Rows": 4, "Columns": 4}
+WORDS = {"BitsAllocated": 16, "BitsStored": 16, "HighBit": 15, "PixelData": bytes(96)}
+
+
+@pytest.mark.parametrize("syntax", [uid for _, uid in COMPRESSED if uid not in (forms.RLE, forms.DEFLATED_FRAME)])
+def test_a_frame_is_not_decoded_for_a_form_that_cannot_hold_it(monkeypatch: pytest.MonkeyPatch, syntax: str) -> None:
+    """A large one takes a second, for each form that is tried."""
+    monkeypatch.setattr(frames, "decode_frames", lambda *_: pytest.fail("decoded"))
+    opened = Opened(instance(BITS, **DEEP))
+    with pytest.raises(UnsuitableForm, match=r"BitsAllocated 32|JPEG Baseline"):
+        next(views.frame_bitstreams(opened, syntax, [0], lambda: None))
+
+
+def test_a_picture_is_not_decoded_for_a_media_type_that_cannot_hold_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "decode_frames", lambda *_: pytest.fail("decoded"))
+    opened = Opened(instance(BITS, **COLOUR, **WORDS))
+    with pytest.raises(UnsuitableForm, match="cannot become JPEG"):
+        next(views.rendered(opened, views.View("image/jpeg"), [0], lambda: None))

@@ -198,7 +198,8 @@ def test_conditions_of_a_range(gantry: Gantry, accept: str) -> None:
     etag = whole.headers["etag"]
     assert whole.headers["accept-ranges"] == "bytes"
     assert web.get(PIXELS, accept, headers={"if-none-match": etag}).status_code == 304
-    assert web.get(PIXELS, accept, headers={"range": "bytes=0-1", "if-range": etag}).status_code == 206
+    expected = 200 if accept == PARTS else 206  # parts have a weak entity tag, which If-Range never matches
+    assert web.get(PIXELS, accept, headers={"range": "bytes=0-1", "if-range": etag}).status_code == expected
     assert web.get(PIXELS, accept, headers={"range": "bytes=0-1", "if-range": '"other"'}).status_code == 200
 
 

@@ -121,14 +121,14 @@ def test_frames_that_are_not_there(gantry: Gantry, name: str, asked: str, accept
     web, path, _ = kept(gantry, name)
     last = max(map(int, asked.split(",")))
     if "," in asked and accept and "multipart" not in accept:
-        refused(web.get(f"{path}/{asked}", accept), "INVALID_ARGUMENT", "multipart")
+        refused(web.get(f"{path}/{asked}", accept), "INVALID_ARGUMENT", "multipart", http=406)
     else:
         refused(web.get(f"{path}/{asked}", accept), "NOT_FOUND", f"frame {last} does not exist")
 
 
 def test_several_frames_are_no_single_part(gantry: Gantry) -> None:
     web, path, _ = kept(gantry, "rtdose.dcm")
-    refused(web.get(f"{path}/1,2", "application/octet-stream"), "INVALID_ARGUMENT", "multipart")
+    refused(web.get(f"{path}/1,2", "application/octet-stream"), "INVALID_ARGUMENT", "multipart", http=406)
 
 
 def test_an_instance_without_pixels(gantry: Gantry) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.datastructures import Headers
 
-from gantry.api.ranges import Unsatisfiable, matches, parse_range
+from gantry.api.preconditions import is_known
+from gantry.api.ranges import Unsatisfiable, parse_range
 from gantry.errors import Code, OutOfRange
 
 
@@ -104,8 +106,6 @@ def test_ranges_are_those_of_slices(size: int, first: int, last: int) -> None:
 @pytest.mark.parametrize(
     ("header", "etag"),
     [
-        ("*", '"a"'),
-        (" * ", 'W/"a"'),
         ('"a"', '"a"'),
         ('W/"a"', '"a"'),
         ('"a"', 'W/"a"'),
@@ -118,7 +118,7 @@ def test_ranges_are_those_of_slices(size: int, first: int, last: int) -> None:
 )
 def test_the_client_has_it(header: str, etag: str) -> None:
     """RFC 9110 §13.1.2, §8.8.3.2: weak comparison with any of the list."""
-    assert matches(header, etag)
+    assert is_known(Headers({"if-none-match": header}), etag)
 
 
 @pytest.mark.parametrize(
@@ -131,6 +131,7 @@ def test_the_client_has_it(header: str, etag: str) -> None:
         ('"b,a"', '"a"'),
         ('"aa"', '"a"'),
         ('"*"', '"a"'),
+        ("*", '"a"'),
         ("*, *", '"a"'),
         ('"a', '"a"'),
         ("", ""),
@@ -139,4 +140,4 @@ def test_the_client_has_it(header: str, etag: str) -> None:
 )
 def test_the_client_has_it_not(header: str, etag: str) -> None:
     """RFC 9110 §13.1.2, §8.8.3: tags are opaque, compared to the letter, and always in quotes."""
-    assert not matches(header, etag)
+    assert not is_known(Headers({"if-none-match": header}), etag)

@@ -249,3 +249,32 @@ def test_bytes_that_were_moved_are_found_where_they_are(gantry: Gantry) -> None:
     body = {"blobStorageSettings": {"blobStorageClass": "ARCHIVE"}}
     gantry.wait(gantry.call("POST", f"{web.root}/studies/{A[0]}:setBlobStorageSettings", json=body)["name"])
     assert web.get(uid_path(*A), ONE_AS_STORED).content == CONTENT[A]
+
+
+@pytest.mark.parametrize("before", [1, 20])
+@pytest.mark.parametrize("kind", ["{}", "{}, application/zip;q=0.5"])
+def test_what_has_no_form_is_left_out_however_much_is_sent_before_it(gantry: Gantry, before: int, kind: str) -> None:
+    """Transfer syntaxes are known before the first byte, so that the header of the answer can say it."""
+    web, clips = Web(gantry), [("1.2.9", "1.2.9.2", f"1.2.9.2.{number}") for number in (1, 2)]
+    large = {"Rows": 1000, "Columns": 1000}
+    for number in range(before):
+        uids = ("1.2.9", "1.2.9.1", f"1.2.9.1.{number}")
+        web.stored(instance(uids, IMPLICIT_LE, PixelData=bytes([number]) * 1_000_000, **large))
+    web.stored(*(make_instance(*clip, pixel_bytes=4, transfer_syntax="1.2.840.10008.1.2.4.102") for clip in clips))
+    response = web.get("studies/1.2.9", kind.format(EXPLICIT))
+    assert len(parts_of(response)) == before
+    assert response.headers["warning"].startswith('299 gantry "2 instances are left out: instance 1.2.9.2.1: ')
+
+
+@pytest.mark.parametrize("path, accept", [("", "application/dicom"), ("", EXPLICIT), ("/frames/1", "image/jls")])
+def test_damage_is_no_matter_of_the_form(gantry: Gantry, path: str, accept: str) -> None:
+    """400 wherever it is met; as it is stored it can still be had."""
+    web, data = Web(gantry), packaged("MR_small_jp2klossless.dcm")
+    at = data.rindex(b"\xff\x4f\xff\x51") + 120
+    web.stored(data[:at] + bytes(2000) + data[at + 2000 :])
+    address = f"{uid_path(*uids_of(data))}{path}"
+    response = web.get(address, accept)
+    assert response.status_code == 400, response.text
+    assert path or "transfer-syntax=*" in response.text
+    stored = web.get(address, f"{accept}, {AS_STORED if not path else 'image/jp2'};q=0.1")
+    assert stored.status_code == 200

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate
 
-from gantry.errors import Aborted, DataLoss, NotFound
+from gantry.errors import DataLoss, NotFound, Replaced
 from gantry.resources import StoredInstance
 from gantry.studies import decoded_frames, pixel_work, render
 from gantry.studies import frames as module
@@ -73,10 +73,9 @@ class Worker:
     def __init__(self) -> None:
         self.calls: list[list[int]] = []
 
-    def made(self, *where: Any, continues: bool, wanted: Sequence[int] | None = (), most: int = 0, **rest: Any) -> Any:
+    def made(self, *where: Any, wanted: Sequence[int] | None = (), most: int = 0, **rest: Any) -> Any:
         if where[-1] is pixel_work.count_blob_frames:
             return COUNT
-        assert continues == bool(self.calls), "only what follows must be of the same bytes"
         wanted = range(COUNT) if wanted is None else wanted
         self.calls.append(list(wanted))
         return list(pixel_work._take_until(self._frames(wanted), most))
@@ -203,15 +202,14 @@ BEFORE = StoredInstance(*A, "1.2", RLE, "main/1", 10, "STANDARD", 1, 0, 1, COUNT
     ("changes", "is_same"),
     [({}, True), ({"pack_id": 7}, False), ({"pack_number": 0}, False), ({"size": 11}, False)],
 )
-def test_an_answer_continues_with_the_same_bytes_alone(changes: dict[str, Any], is_same: bool) -> None:
+def test_an_answer_is_made_of_the_bytes_of_its_row_alone(changes: dict[str, Any], is_same: bool) -> None:
     """In another place they are the same; those of an instance stored over it are not."""
     seams, none = cast(Any, Moved(BEFORE, BEFORE._replace(blob_key="cheap/2", **changes))), cast(Any, None)
-    assert pixel_work.run_pixel_work(seams, none, BEFORE, pixel_work.decode_blob) == [b"cheap/2"]
     if is_same:
-        assert pixel_work.run_pixel_work(seams, none, BEFORE, pixel_work.decode_blob, continues=True) == [b"cheap/2"]
+        assert pixel_work.run_pixel_work(seams, none, BEFORE, pixel_work.decode_blob) == [b"cheap/2"]
         return
-    with pytest.raises(Aborted, match="was replaced"):
-        pixel_work.run_pixel_work(seams, none, BEFORE, pixel_work.decode_blob, continues=True)
+    with pytest.raises(Replaced, match="was replaced"):
+        pixel_work.run_pixel_work(seams, none, BEFORE, pixel_work.decode_blob)
 
 
 def rle(pixels: bytes) -> bytes:

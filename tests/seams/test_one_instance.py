@@ -22,14 +22,20 @@ from gantry.api.web import Answer
 from gantry.dicom.forms import EXPLICIT_LE
 from gantry.errors import (
     Code,
+    CrashingPixels,
     DataLoss,
+    DeadlineExceeded,
     DiskAway,
     Internal,
+    InvalidArgument,
     NoRoom,
     NotAcceptable,
+    NotFound,
+    Replaced,
     ResourceExhausted,
     StatusError,
     Unavailable,
+    UnsuitableForm,
 )
 from gantry.header_packs import pack
 from gantry.index.sql import SqlIndex
@@ -448,11 +454,11 @@ def test_an_instance_whose_bytes_are_not_as_many_as_its_row_says_is_not_exported
 # Retrieval ------------------------------------------------------------------------------------------------------------
 
 
-def sent(seams: Seams, syntax: str) -> tuple[list[str], StatusError | None]:
-    """The UIDs of instances in an answer, and what ended it."""
+def sent(seams: Seams, *syntaxes: str) -> tuple[list[str], StatusError | None]:
+    """The UIDs of instances in an answer, and what ended it. ``syntaxes`` that may be sent, the preferred first."""
     found = []
     try:
-        answer = read_instances(seams, STORE, STUDY, keep_stored if syntax == "*" else lambda _: [syntax])
+        answer = read_instances(seams, STORE, STUDY, keep_stored if "*" in syntaxes else lambda _: syntaxes)
         for piece in answer.pieces:
             found += [piece.begins.sop_instance_uid] if piece.begins else []
     except StatusError as error:
@@ -482,6 +488,67 @@ def test_a_file_that_is_gone_is_told_of_after_the_others(
     found, error = sent(seams, syntax)
     assert found == [uid for uid in EVERY if uid != BAD]
     assert isinstance(error, DataLoss) and BAD in error.message and "main/" not in error.message
+
+
+@pytest.mark.parametrize("held_back", [1, 16 << 20])
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotFound("gone"),
+        DataLoss("its bytes are damaged"),
+        DeadlineExceeded("a frame takes longer than 60 seconds"),
+        InvalidArgument("a frame does not decode"),
+        UnsuitableForm("too many bits"),
+        Replaced("another one"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_second_form_of_one_instance_may_fail_in_any_way(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch, held_back: int, error: StatusError
+) -> None:
+    """The others are sent, unless the error is the status of the answer; what is deleted meanwhile is no error."""
+    bad, first, second = rows(seams)[BAD], "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90"
+
+    def finish(seams: Seams, store: Any, row: StoredInstance, future: Any, *where: Any, **options: Any) -> bytes:
+        if row.uids == bad.uids:
+            raise UnsuitableForm("it cannot hold these pixels")
+        return b"made"
+
+    def run(*where: Any, **options: Any) -> bytes:
+        raise error
+
+    monkeypatch.setattr(retrieve, "HELD_BACK", held_back)
+    monkeypatch.setattr(retrieve, "finish", finish)
+    monkeypatch.setattr(retrieve, "run_pixel_work", run)
+    found, ended = sent(seams, first, second)
+    is_status = held_back > 1 and not isinstance(error, NotFound | InvalidArgument | UnsuitableForm)
+    assert found == ([] if is_status else [uid for uid in EVERY if uid != BAD])
+    if isinstance(error, NotFound):
+        assert ended is None
+    else:
+        assert ended is not None and BAD in ended.message
+        expected = NotAcceptable if isinstance(error, UnsuitableForm | InvalidArgument) else type(error)
+        assert isinstance(ended, expected)
+
+
+@pytest.mark.parametrize("error", [InvalidArgument("a frame does not decode"), CrashingPixels("the worker died")])
+def test_pixels_that_do_not_decode_are_decoded_once(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch, error: StatusError
+) -> None:
+    """They are sent as they are stored where that is acceptable too."""
+    tried = []
+
+    def finish(seams: Seams, store: Any, row: StoredInstance, future: Any, *where: Any, **options: Any) -> bytes:
+        tried.append(row.sop_instance_uid)
+        raise error
+
+    monkeypatch.setattr(retrieve, "finish", finish)
+    monkeypatch.setattr(retrieve, "run_pixel_work", lambda *_, **__: pytest.fail("decoded again"))
+    targets = ("1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.90")
+    found, ended = sent(seams, *targets)
+    assert found == [] and type(ended) is type(error)
+    assert sent(seams, *targets, EXPLICIT_LE) == (EVERY, None)
+    assert tried == [*EVERY, *EVERY]
 
 
 @pytest.mark.parametrize("held_back", [1, 16 << 20])

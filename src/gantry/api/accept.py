@@ -177,6 +177,14 @@ def _rank(accepted: tuple[MediaRange, ...], offers: tuple[Offer, ...], stored: t
     return tuple(sorted((choice for choice, key in found.items() if key[0]), key=found.__getitem__))
 
 
+def forbids(accepted: Sequence[MediaRange], offer: Offer, syntax: str) -> bool:
+    """Whether the most specific range that covers an offer with a transfer syntax has ``q=0`` (RFC 9110 §12.4.2). What
+    no range covers is not forbidden."""
+    weights = _weigh(item for item in accepted if _has_type(item, offer))
+    covered = [name for name in ("", _STORED, syntax) if name in weights]
+    return bool(covered) and _quality(weights, (syntax,)) == 0
+
+
 def _is_anything(wanted: MediaRange) -> bool:
     """It names neither a type nor a transfer syntax: the server's own order stands."""
     if wanted.transfer_syntax:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -24,12 +25,12 @@ from gantry.api.intake import Intake
 from gantry.api.lanes import Lane, Lanes
 from gantry.api.method import ApiMethod, list_allowed
 from gantry.api.paths import segments_of
-from gantry.api.preconditions import require_unconditional
+from gantry.api.preconditions import apply_conditions, require_unconditional
 from gantry.api.responses import error_response, json_response
 from gantry.api.streaming import StreamedAnswer, draw, watch_client
 from gantry.api.visit import Made, Visit
 from gantry.api.web import Answer, Begun, Later, WebHandler
-from gantry.errors import Code, Internal, MethodNotAllowed, NotFound, StatusError, Unimplemented
+from gantry.errors import Code, Internal, MethodNotAllowed, NotFound, Replaced, StatusError, Unimplemented
 from gantry.names import API_VERSIONS
 from gantry.studies.departure import require_client
 
@@ -172,7 +173,7 @@ class App:
                 return await self._lanes.run(lane, visit.run, _begin_json, visit.method, make_call)
             begun = await self._lanes.run(handler.lane, visit.run, _begin, handler, make_call)
             if isinstance(begun, Later):
-                begun = await self._lanes.run(begun.lane, visit.run, _begin_later, begun)
+                begun = await self._lanes.run(begun.lane, visit.run, _begin_later, begun, visit.request.headers)
             return _response(*begun)
 
     def _client(self, request: Request) -> str:
@@ -211,15 +212,39 @@ def _unimplemented(method: ApiMethod) -> Unimplemented:
 
 
 def _begin(handler: WebHandler, make_call: Callable[[], Call]) -> Begun | Later:
-    """A client that has left while its request waited for a thread costs nothing more. Raises Cancelled for it."""
+    """A client that has left while its request waited for a thread costs nothing more. Raises Cancelled for it.
+
+    Where an instance is replaced before anything is sent, the call begins again with what is stored now; once.
+    """
     require_client()
-    answer = handler.call(make_call())
-    return answer if isinstance(answer, Later) else _first(answer)
+    call = make_call()
+    with suppress(Replaced):
+        return _make_first(handler, call)
+    return _make_first(handler, call)
 
 
-def _begin_later(later: Later) -> Begun:
+def _make_first(handler: WebHandler, call: Call) -> Begun | Later:
+    answer = handler.call(call)
+    if isinstance(answer, Later):
+        return answer._replace(make=partial(_make_again, handler, call, answer))
+    return _condition(call.headers, *_first(answer))
+
+
+def _make_again(handler: WebHandler, call: Call, later: Later) -> Answer:
+    with suppress(Replaced):
+        return later.make()
+    answer = handler.call(call)
+    return answer.make() if isinstance(answer, Later) else answer
+
+
+def _condition(headers: Headers, begun: Answer, first: list[bytes]) -> Begun:
+    answer = apply_conditions(headers, begun)
+    return answer, first if answer is begun else []
+
+
+def _begin_later(later: Later, headers: Headers) -> Begun:
     require_client()
-    return _first(later.make())
+    return _condition(headers, *_first(later.make()))
 
 
 def _first(answer: Answer) -> Begun:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from itertools import chain, islice
 
 from gantry.api.accept import MediaRange, Offer, media_type_text, rank
 from gantry.api.call import Call
 from gantry.api.multipart import Delimiters
-from gantry.api.ranges import matches
+from gantry.api.preconditions import is_known, weaken
 from gantry.api.retrieving import describe_left_out, read_pieces
 from gantry.api.web import Answer
 from gantry.dicom import forms
 from gantry.errors import FailedPrecondition, InvalidArgument, NotAcceptable, NotFound, StatusError
 from gantry.resources import StoredInstance
 from gantry.studies.metadata import MAX_REMEMBERED_ROWS, make_etag_of
-from gantry.studies.parts import Failures, Gathered, Job, Part, gather_parts
+from gantry.studies.parts import Failures, Gathered, Part, Plan, gather_parts
 from gantry.studies.retrieve import ANY, Value
-
-Plan = Callable[[Iterator[StoredInstance]], Iterator[Job]]
 
 
 def answer_parts(call: Call, what: str, plan: Plan, *about: object) -> Answer:
@@ -32,9 +30,9 @@ def answer_parts(call: Call, what: str, plan: Plan, *about: object) -> Answer:
     rows, etag = _list_rows(call, what, call.web_url, call.accepted(), *about)
     headers = {"etag": etag} if etag else {}
     remembered = call.context.remembered
-    if etag and matches(call.headers.get("if-none-match", ""), etag) and remembered.is_whole(etag):
+    if etag and is_known(call.headers, etag) and remembered.is_whole(etag):
         return Answer(b"", status=304, headers=headers)
-    found = gather_parts(call.context.seams, call.dicom_store, plan(rows))
+    found = gather_parts(call.context.seams, call.dicom_store, plan, rows)
     if not found.root:
         raise _explain(found.left_out, f"{call.path} has no {what}")
     if found.left_out.first is not None:
@@ -64,7 +62,7 @@ def _list_rows(call: Call, *about: object) -> tuple[Iterator[StoredInstance], st
     """The instances below the path, and an entity tag, "" for too many of them. Raises NotFound."""
     rows = call.context.seams.index.instances.list_below(call.dicom_store, call.path)
     first = list(islice(rows, MAX_REMEMBERED_ROWS + 1))
-    etag = make_etag_of(first, *about) if len(first) <= MAX_REMEMBERED_ROWS else ""
+    etag = weaken(make_etag_of(first, *about)) if len(first) <= MAX_REMEMBERED_ROWS else ""
     return chain(first, rows), etag
 
 

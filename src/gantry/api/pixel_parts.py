@@ -6,19 +6,19 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 
-from gantry.api.accept import Choice, MediaRange, Offer, rank
-from gantry.api.alternatives import begin
+from gantry.api.accept import MediaRange, Offer
+from gantry.api.alternatives import begin, make_first
 from gantry.api.call import Call
 from gantry.api.level_parts import answer_parts, make_video
-from gantry.api.retrieving import FRAMES, frame_type, read_pieces
+from gantry.api.retrieving import FRAMES, frame_type, rank_frames, read_pieces
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
-from gantry.errors import FailedPrecondition, InvalidArgument, NotAcceptable, StatusError, UnsuitableForm
+from gantry.errors import NotAcceptable
 from gantry.resources import StoredInstance
 from gantry.studies.bulk_values import StoredPixels, open_pixels
 from gantry.studies.frames import read_frames
+from gantry.studies.looking_up import find_same
 from gantry.studies.parts import Job, Part
-from gantry.studies.pixel_work import require_unchanged
 from gantry.studies.retrieve import ANY, Value
 
 _FRAMES = tuple(offer for offer in FRAMES if offer.multipart)
@@ -58,23 +58,22 @@ def _make_first(call: Call, address: str, accepted: Sequence[MediaRange], pixels
     row, place = pixels.row, f"{address}/{pixels.address}"
     if forms.video_types(row.transfer_syntax_uid):
         return make_video(accepted, row, pixels.read_value(), place, (forms.OCTETS,))
-    failed: StatusError | None = None
     same = (ANY, row.transfer_syntax_uid, *(() if pixels.is_encapsulated else (forms.EXPLICIT_LE,)))
-    for choice in rank(accepted, _FRAMES, same):
-        try:
-            if _is_value(choice, pixels):
-                return _make_value(place, pixels.read_value())
-            return begin(_make_frames(call, address, choice, pixels))
-        except (FailedPrecondition, InvalidArgument) as error:
-            failed = failed or error
-    if failed is None or isinstance(failed, UnsuitableForm):
-        raise NotAcceptable(failed.message if failed else "its pixel data cannot become what Accept asks for")
-    raise failed
+    choices = rank_frames(accepted, _FRAMES, row, same)
+    if not choices:
+        raise NotAcceptable("its pixel data cannot become what Accept asks for")
+
+    def make(offer: Offer, syntax: str) -> Parts:
+        if _is_value(offer, syntax, pixels):
+            return _make_value(place, pixels.read_value())
+        return begin(_make_frames(call, address, offer, syntax, pixels))
+
+    return make_first(choices, make, same)
 
 
-def _is_value(choice: Choice, pixels: StoredPixels) -> bool:
+def _is_value(offer: Offer, syntax: str, pixels: StoredPixels) -> bool:
     """Whether the pixels are sent as they stand in the element, or decoded into it."""
-    return choice.offer.type == forms.OCTETS and (not pixels.is_encapsulated or choice.syntax == forms.EXPLICIT_LE)
+    return offer.type == forms.OCTETS and (not pixels.is_encapsulated or syntax == forms.EXPLICIT_LE)
 
 
 def _make_value(place: str, value: Value) -> Parts:
@@ -82,15 +81,15 @@ def _make_value(place: str, value: Value) -> Parts:
     yield Part({"content-type": content_type, "content-location": place}, read_pieces(value, 0, value.size))
 
 
-def _make_frames(call: Call, address: str, choice: Choice, pixels: StoredPixels) -> Parts:
-    """Located some at a time. Raises Aborted where the instance is replaced meanwhile."""
+def _make_frames(call: Call, address: str, offer: Offer, syntax: str, pixels: StoredPixels) -> Parts:
+    """Located some at a time. Raises Replaced where the instance is replaced meanwhile."""
     context, store, row, count = call.context, call.dicom_store, pixels.row, pixels.count_frames()
-    content_type = frame_type(row, choice.offer, choice.syntax)
-    wanted = "" if choice.syntax == ANY else choice.syntax
+    content_type = frame_type(row, offer, syntax)
+    wanted = "" if syntax == ANY else syntax
     step = max(1, min(_MOST_BATCH, _BATCH // ((row.rows or 1) * (row.columns or 1) * _CELL)))
     for first in range(0, count, step):
         if first:
-            require_unchanged(context.seams, store, row)
+            find_same(context.seams, store, row)
         numbers = range(first, min(first + step, count))
         with closing(read_frames(context.seams, context.frame_places, store, row, numbers, wanted)) as frames:
             for number, frame in enumerate(frames, first + 1):

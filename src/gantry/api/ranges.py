@@ -1,4 +1,4 @@
-"""Parts of a representation and conditions on it: Range (RFC 9110 §14) and If-None-Match (§13.1.2)."""
+"""Parts of a representation: the header Range (RFC 9110 §14)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import re
 from gantry.errors import OutOfRange
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,100})-([0-9]{0,100})\s*", re.IGNORECASE)
-_ENTITY_TAG = re.compile(r'(?:W/)?("[\x21\x23-\x7e\x80-\xff]*")')
-_ENTITY_TAGS = re.compile(rf"[ \t,]*{_ENTITY_TAG.pattern}(?:[ \t]*,[ \t,]*{_ENTITY_TAG.pattern})*[ \t,]*")
 
 
 class Unsatisfiable(OutOfRange):
@@ -42,15 +40,3 @@ def parse_range(header: str, size: int) -> tuple[int, int] | None:
         error.size = size
         raise error
     return start, end - start
-
-
-def matches(if_none_match: str, etag: str) -> bool:
-    """Whether the client has this representation: ``*``, or ``etag`` in the list by weak comparison (§8.8.3.2).
-
-    ``etag`` is as in the header ETag, with its quotes. A text that is no list of entity tags matches nothing.
-    """
-    if if_none_match.strip() == "*":
-        return True
-    if not _ENTITY_TAGS.fullmatch(if_none_match):
-        return False
-    return etag.removeprefix("W/") in _ENTITY_TAG.findall(if_none_match)

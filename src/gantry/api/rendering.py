@@ -12,12 +12,12 @@ from functools import partial
 from itertools import count
 
 from gantry.api.accept import Offer, media_type_text
-from gantry.api.alternatives import answer_first, begin
+from gantry.api.alternatives import begin, make_first
 from gantry.api.call import Call
 from gantry.api.documents import DOCUMENTS, REPORTS, find_renderer
 from gantry.api.lanes import Lane
 from gantry.api.multipart import Delimiters
-from gantry.api.ranges import matches
+from gantry.api.preconditions import is_known, weaken
 from gantry.api.retrieving import VIDEOS, answer_value, find_instance, parse_frame_list, video_offers, warn
 from gantry.api.web import Answer, Later, WebHandler
 from gantry.dicom import forms
@@ -89,7 +89,7 @@ def render_thumbnail(call: Call) -> Answer:
 
 
 def _render(call: Call, row: StoredInstance, numbers: list[int] | None, size: Viewport | None = None) -> Answer:
-    return answer_first(call.rank(PICTURES), partial(_render_as, call, row, numbers, size))
+    return make_first(call.rank(PICTURES), partial(_render_as, call, row, numbers, size))
 
 
 def _render_as(
@@ -101,9 +101,11 @@ def _render_as(
             offer = Offer(offer.type, True, (), "")  # a list of frames is always answered in parts
         else:
             numbers = numbers or [0]
-    etag = make_etag(row, "rendered", view, numbers, offer.multipart)
+    etag = make_etag(row, "rendered", view, numbers)
+    if offer.multipart:
+        etag = weaken(make_etag(row, "rendered", view, numbers, call.web_url))
     headers = {"etag": etag, **warn_of_annotations(call)}
-    if matches(call.headers.get("if-none-match", ""), etag):
+    if is_known(call.headers, etag):
         return Answer(b"", status=304, headers=headers)
     images = render_images(call.context.seams, call.dicom_store, row, view, numbers)
     if not offer.multipart:

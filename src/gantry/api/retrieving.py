@@ -6,19 +6,20 @@ import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
+from functools import partial, reduce
 
-from gantry.api.accept import Offer, media_type_text, rank
-from gantry.api.alternatives import answer_first, begin
+from gantry.api.accept import Choice, MediaRange, Offer, forbids, media_type_text, rank
+from gantry.api.alternatives import begin, make_first
 from gantry.api.attachments import attachment_header
 from gantry.api.call import Call
 from gantry.api.lanes import Lane
 from gantry.api.multipart import Delimiters
-from gantry.api.ranges import matches, parse_range
+from gantry.api.preconditions import is_known, weaken
+from gantry.api.ranges import parse_range
 from gantry.api.searching import DICOM_JSON, OBJECTS, json_array, xml_parts
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
-from gantry.errors import DataLoss, InvalidArgument, StatusError
+from gantry.errors import DataLoss, InvalidArgument, NotAcceptable, StatusError
 from gantry.names import ResourcePath
 from gantry.resources import StoredInstance
 from gantry.studies.frames import Frame, read_frames
@@ -26,6 +27,7 @@ from gantry.studies.metadata import make_etag, read_metadata
 from gantry.studies.retrieve import (
     ANY,
     PIXEL_DATA,
+    Plan,
     Value,
     keep_stored,
     parse_bulk_path,
@@ -65,8 +67,22 @@ _PIECE = 1 << 20  # of a stream: large enough to read at the speed of a disk
 @partial(WebHandler, offers=(_PARTS, _ZIP))
 def retrieve_many(call: Call) -> Answer:
     """A study or a series, in the parts of an answer or, beyond the API, in one ZIP archive."""
-    offer, _ = call.negotiate((_PARTS,) if call.context.strict_search else (_PARTS, _ZIP))
-    return _in_parts(call, _PARTS) if offer is _PARTS else _in_archive(call)
+    parts = _offer_stored(call)
+    ranked = call.rank((parts,) if call.context.strict_search else (parts, _ZIP))
+    offers = dict.fromkeys(offer for offer, _ in ranked)  # each instance has its own transfer syntax
+    return make_first(
+        (Choice(offer, ANY) for offer in offers),
+        lambda offer, _: _answer_all(call, offer) if offer.multipart else _in_archive(call),
+    )
+
+
+def _offer_stored(call: Call) -> Offer:
+    """Parts in the syntaxes that can be made, and in those that are stored where Accept names another one."""
+    named = {item.transfer_syntax for item in call.accepted()} - {"", *_DICOM_SYNTAXES}
+    if not named:
+        return _PARTS
+    stored = call.context.seams.index.instances.list_transfer_syntaxes(call.dicom_store, call.path)
+    return reduce(_add_stored, stored, _PARTS)
 
 
 @partial(WebHandler, offers=(_PARTS, _ONE))
@@ -74,11 +90,11 @@ def retrieve_instance(call: Call) -> Answer:
     """As one part of a multipart answer, or alone: then a client can request a range of its bytes."""
     row = find_instance(call)
     stored = row.transfer_syntax_uid
-    choices = call.rank([_add_stored(offer, stored) for offer in (_PARTS, _ONE)], (ANY, stored))
-    if choices[0].offer.multipart:
-        return _in_parts(call, choices[0].offer)
+    same = (ANY, stored)
 
-    def answer(_: Offer, syntax: str) -> Answer:
+    def answer(offer: Offer, syntax: str) -> Answer:
+        if offer.multipart:
+            return _in_parts(call, keep_stored if syntax == ANY else lambda _: (syntax,))
         syntax = ANY if syntax == stored else syntax
         content_type = f"{forms.DICOM}; transfer-syntax={stored if syntax == ANY else syntax}"
         etag = make_etag(row, "instance", syntax)
@@ -86,7 +102,7 @@ def retrieve_instance(call: Call) -> Answer:
             call, lambda: read_instance(call.context.seams, call.dicom_store, row, syntax), content_type, etag
         )
 
-    return answer_first((choice for choice in choices if not choice.offer.multipart), answer)
+    return make_first(call.rank([_add_stored(offer, stored) for offer in (_PARTS, _ONE)], same), answer, same)
 
 
 def _add_stored(offer: Offer, stored: str) -> Offer:
@@ -98,7 +114,8 @@ def _add_stored(offer: Offer, stored: str) -> Offer:
     )
 
 
-def _in_parts(call: Call, offer: Offer) -> Answer:
+def _answer_all(call: Call, offer: Offer) -> Answer:
+    """All instances below the path, each in the first form that Accept has for it."""
     accepted = call.accepted((offer,))
 
     def plan(stored: str) -> Sequence[str]:
@@ -106,8 +123,13 @@ def _in_parts(call: Call, offer: Offer) -> Answer:
         syntaxes = dict.fromkeys(stored if syntax == ANY else syntax for _, syntax in choices)
         return [syntax for syntax in syntaxes if syntax == stored or stored in forms.DECODABLE]
 
-    wants_stored = all(choice.syntax == ANY for choice in rank(accepted, [_PARTS])[:1])
-    sent = read_instances(call.context.seams, call.dicom_store, call.path, keep_stored if wants_stored else plan)
+    takes_any = all(item.transfer_syntax in ("", ANY) for item in accepted)  # one that is named may be forbidden
+    wants_stored = takes_any and all(choice.syntax == ANY for choice in rank(accepted, [_PARTS])[:1])
+    return _in_parts(call, keep_stored if wants_stored else plan)
+
+
+def _in_parts(call: Call, plan: Plan) -> Answer:
+    sent = read_instances(call.context.seams, call.dicom_store, call.path, plan)
     between = Delimiters()
 
     def body() -> Iterator[bytes]:
@@ -145,9 +167,9 @@ def _in_archive(call: Call) -> Answer:
 def retrieve_metadata(call: Call) -> Answer:
     offer, _ = call.negotiate(OBJECTS)
     found = read_metadata(call.context.seams, call.dicom_store, call.path, call.web_url)
-    etag = found.etag and f'{found.etag[:-1]}{"-xml" if offer.multipart else ""}"'
+    etag = weaken(f'{found.etag[:-1]}-xml"') if found.etag and offer.multipart else found.etag
     remembered = call.context.remembered
-    if etag and matches(call.headers.get("if-none-match", ""), etag) and remembered.is_whole(etag):
+    if etag and is_known(call.headers, etag) and remembered.is_whole(etag):
         return Answer(b"", status=304, headers={"etag": etag})
     headers = {"etag": etag} if etag else {}
     if offer.multipart:
@@ -166,13 +188,36 @@ def retrieve_frames(call: Call) -> Answer:
     row = find_instance(call)
     stored = row.transfer_syntax_uid
     same = (ANY, stored, *((forms.EXPLICIT_LE,) if stored in forms.NATIVE_TARGETS else ()))
-    return answer_first(call.rank(FRAMES, same), partial(_answer_frames, call, row, numbers))
+    call.rank(FRAMES, same)  # raises where Accept has nothing that frames can be
+    choices = rank_frames(call.accepted(FRAMES), FRAMES, row, same)
+    fitting = [choice for choice in choices if choice.offer.multipart or len(numbers) == 1]
+    if not fitting:
+        raise NotAcceptable(
+            f"{len(numbers)} frames need a multipart answer; Accept names a single part"
+            if choices
+            else f"it is stored as {_FRAME_TYPE[stored]}, which Accept forbids"
+        )
+    return make_first(fitting, partial(_answer_frames, call, row, numbers), same)
+
+
+def rank_frames(
+    accepted: Sequence[MediaRange], offers: Sequence[Offer], row: StoredInstance, stored: Sequence[str]
+) -> list[Choice]:
+    """As ``accept.rank``. Stored bitstreams have the media type of their transfer syntax, which Accept may forbid."""
+    syntax = row.transfer_syntax_uid
+    held = _FRAME_TYPE.get(syntax, forms.OCTETS)
+    forbidden = {
+        multipart: forbids(accepted, Offer(held, multipart, (syntax,), syntax), syntax) for multipart in (True, False)
+    }
+    return [
+        choice
+        for choice in rank(accepted, offers, stored)
+        if choice.syntax != ANY or held == choice.offer.type or not forbidden[choice.offer.multipart]
+    ]
 
 
 def _answer_frames(call: Call, row: StoredInstance, numbers: Sequence[int], offer: Offer, syntax: str) -> Answer:
     wanted = "" if syntax == ANY else syntax
-    if not offer.multipart and len(numbers) > 1:
-        raise InvalidArgument(f"{len(numbers)} frames need a multipart answer; Accept names a single part")
     content_type = frame_type(row, offer, syntax)
 
     def find() -> Generator[Frame, None, None]:
@@ -182,8 +227,8 @@ def _answer_frames(call: Call, row: StoredInstance, numbers: Sequence[int], offe
     if not offer.multipart:
         etag = make_etag(row, "frame", numbers, content_type)
         return answer_value(call, lambda: Value.of(_join(find())), content_type, etag)
-    headers = {"etag": make_etag(row, "frames", numbers, content_type)}
-    if matches(call.headers.get("if-none-match", ""), headers["etag"]):
+    headers = {"etag": weaken(make_etag(row, "frames", numbers, content_type, call.web_url))}
+    if is_known(call.headers, headers["etag"]):
         return Answer(b"", status=304, headers=headers)
     between = Delimiters()
     root = Offer(content_type.partition(";")[0], True, (), "")
@@ -235,9 +280,9 @@ def retrieve_bulkdata(call: Call) -> Answer:
         return read_bulk(call.context.seams, call.dicom_store, row, path)
 
     location = f"{call.web_url}/{call.path}/bulkdata/{call.ids[7].strip('/')}"
-    etag = make_etag(row, "bulkdata", path, offer.type, offer.multipart)
     if not offer.multipart:
-        return answer_value(call, value, offer.type, etag)
+        return answer_value(call, value, offer.type, make_etag(row, "bulkdata", path, offer.type))
+    etag = weaken(make_etag(row, "bulkdata", location, offer.type))
     return _answer_part(call, value, offer, location, "" if call.context.strict_search else etag)
 
 
@@ -249,7 +294,7 @@ def _answer_part(call: Call, make: Callable[[], Value], offer: Offer, location: 
     it open. Without ``etag`` it is sent as a whole, as the API does.
     """
     headers = {"etag": etag, "accept-ranges": "bytes"} if etag else {}
-    if etag and matches(call.headers.get("if-none-match", ""), etag):
+    if etag and is_known(call.headers, etag):
         return Answer(b"", status=304, headers=headers)
     value, between = make(), Delimiters()
     wanted = _choose_range(call, value, etag) if etag else None
@@ -284,7 +329,7 @@ def find_instance(call: Call) -> StoredInstance:
 def answer_value(call: Call, make: Callable[[], Value], content_type: str, etag: str) -> Answer:
     """A whole value, the requested range of it, or 304 if it has not changed (RFC 9110 §13, §14)."""
     headers = {"etag": etag, "accept-ranges": "bytes"}
-    if matches(call.headers.get("if-none-match", ""), etag):
+    if is_known(call.headers, etag):
         return Answer(b"", status=304, headers=headers)
     value = make()
     wanted = _choose_range(call, value, etag)
@@ -299,8 +344,11 @@ def answer_value(call: Call, make: Callable[[], Value], content_type: str, etag:
 
 
 def _choose_range(call: Call, value: Value, etag: str) -> tuple[int, int] | None:
-    """Start and length of the range that is asked for, None for the whole. Closes the value where it raises."""
-    if call.headers.get("if-range", etag) != etag:
+    """Start and length of the range that is asked for, None for the whole. Closes the value where it raises.
+
+    The entity tag of If-Range is compared strongly: a weak one matches nothing (RFC 9110 §13.1.5).
+    """
+    if "if-range" in call.headers and (call.headers["if-range"] != etag or etag.startswith("W/")):
         return None
     try:
         return parse_range(call.headers.get("range", ""), value.size)

@@ -77,6 +77,7 @@ def _render(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Ca
     numbers = require_frame_numbers(image, wanted)
     if view.viewport is not None and image.decoded_bytes > MAX_VIEW_FRAME:
         raise FailedPrecondition(f"a frame has {image.decoded_bytes} bytes; up to {MAX_VIEW_FRAME} can be scaled")
+    require_media_type(image, view.media_type)  # before a frame is decoded, and of what the bitstream has after that
     for number, frame in zip(numbers, decode_frames(source, image, beat, numbers), strict=True):
         require_media_type(frame.image, view.media_type)
         shown = render_frame(frame, source.ds, number, window)
@@ -186,7 +187,8 @@ def _read_bitstreams(
             cells = frame.pixels.transpose(2, 0, 1) if by_plane else frame.pixels
             yield bytes(pack_cells(cells, frame.image))
     else:
-        from gantry.dicom.encoders import encode_frame
+        from gantry.dicom.encoders import encode_frame, require_encodable
 
+        require_encodable(syntax, image)  # before the frame is decoded, which may take seconds
         for frame in decode_frames(source, image, beat, numbers):
             yield encode_frame(syntax, frame)[0]

@@ -13,7 +13,7 @@ from gantry.dicom.buffers import FileValue
 from gantry.dicom.bulk import BulkPath, BulkReader, Encapsulated, parse_bulk_path
 from gantry.dicom.json_model import JsonWriter
 from gantry.dicom.open_source import count_frames
-from gantry.errors import Cancelled, Interrupted, NotFound, StatusError
+from gantry.errors import Cancelled, Interrupted, NotFound, Replaced, StatusError
 from gantry.names import DicomStoreName
 from gantry.resources import StoredInstance
 from gantry.seams import OpenedObject, Seams
@@ -62,7 +62,7 @@ def _read_values(seams: Seams, store: DicomStoreName, web_url: str, writer: Json
             require_client()
             try:
                 yield Addressed(address, _read(seams, store, row, blob, reader, address.removeprefix(prefix)))
-            except (Cancelled, Interrupted):
+            except (Cancelled, Interrupted, Replaced):
                 raise
             except StatusError as error:
                 yield error.within(address)

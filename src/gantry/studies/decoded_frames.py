@@ -22,7 +22,7 @@ class DecodedFrames:
         self._seams, self._store, self._row = seams, store, row
         self._count = count
         self._first = 0  # index of the first frame in ``_held``
-        self._held = self._decode(0, continues=False)
+        self._held = self._decode(0)
         self._frame_size = max(1, len(self._held[0]))
 
     def __len__(self) -> int:
@@ -40,20 +40,19 @@ class DecodedFrames:
     def _frame(self, number: int) -> bytes:
         if not self._first <= number < self._first + len(self._held):
             self._held = []  # never two batches in memory
-            self._first, self._held = number, self._decode(number, continues=True)
+            self._first, self._held = number, self._decode(number)
         frame = self._held[number - self._first]
         if len(frame) != self._frame_size:
             raise DataLoss(f"frame {number + 1} has {len(frame)} bytes, the first one has {self._frame_size}")
         return frame
 
-    def _decode(self, first: int, *, continues: bool) -> list[bytes]:
+    def _decode(self, first: int) -> list[bytes]:
         wanted = range(first, self._count)
         return run_pixel_work(
             self._seams,
             self._store,
             self._row,
             decode_blob,
-            continues=continues,
             transfer_syntax_uid=forms.EXPLICIT_LE,
             wanted=wanted,
             most=WORTH_A_CALL,

@@ -16,6 +16,7 @@ from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.stored_bytes import make_lost, open_stored
+from gantry.studies.looking_up import find_now, require_same
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def _find_header(seams: Seams, store: DicomStoreName, row: StoredInstance, packs
                 header = _read_header(seams, row, packs)
             if header is not None:
                 return FoundHeader(row, header)
-            before, row = row, next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
+            before, row = row, find_now(seams, store, row)
             if (row.blob_key, row.pack_id, row.pack_number) == (before.blob_key, before.pack_id, before.pack_number):
                 return _find_lost(seams, row)
             _load(seams, {row.pack_id} if row.pack_id is not None else set(), packs)
@@ -130,8 +131,10 @@ def read_live_header(seams: Seams, row: StoredInstance) -> HeaderBytes | None:
 
 
 def read_one_header(seams: Seams, store: DicomStoreName, row: StoredInstance) -> HeaderBytes:
-    """The header of one instance. Raises DataLoss where it is gone, and StatusError where it cannot be read."""
+    """The header of one instance. Raises DataLoss where it is gone, Replaced where the instance is another one now, and
+    StatusError where it cannot be read."""
     for found in read_headers(seams, store, [row]):
+        require_same(found.row, row)
         if found.header is None:
             raise name_instance(row, found.error)
         return found.header

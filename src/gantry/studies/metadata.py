@@ -14,6 +14,7 @@ from itertools import chain, islice
 from typing import NamedTuple
 
 from gantry.containment import contain
+from gantry.dicom.file_meta import IMPLEMENTATION_VERSION_NAME
 from gantry.dicom.json_model import JsonWriter
 from gantry.dicom.xml_model import PrivateKeywords, native_xml
 from gantry.errors import DataLoss, StatusError
@@ -22,6 +23,7 @@ from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.headers import FoundHeader, log_unread, name_instance, read_headers
+from gantry.studies.looking_up import require_same
 
 MAX_REMEMBERED_ROWS = 10_000  # instances of an answer that gets an ETag: the rows are held in memory to compute it
 _MAX_BODY, _MAX_BODIES = 8 << 20, 64 << 20  # bytes of one cached answer, and of all
@@ -104,15 +106,14 @@ def read_metadata(seams: Seams, store: DicomStoreName, path: ResourcePath, web_u
     """The metadata below a path. Raises NotFound.
 
     An instance that cannot be read is included with its UIDs. If ``path`` is that instance, its error is raised when
-    the first object is read.
+    the first object is read, as Replaced is where the entity tag is not that of the instance any more.
     """
     rows = seams.index.instances.list_below(store, path)
     first = list(islice(rows, MAX_REMEMBERED_ROWS + 1))
     etag = make_etag_of(first, web_url) if len(first) <= MAX_REMEMBERED_ROWS else ""
     unread: list[StoredInstance] = []
-    return Metadata(
-        etag, _write_objects(seams, store, chain(first, rows), web_url, bool(path.instance), unread), unread
-    )
+    alone = first[0] if path.instance else None
+    return Metadata(etag, _write_objects(seams, store, chain(first, rows), web_url, alone, unread), unread)
 
 
 def write_xml(text: str, private: PrivateKeywords | None = None) -> bytes:
@@ -134,9 +135,10 @@ def make_etag(row: StoredInstance, *about: object) -> str:
 def make_etag_of(rows: list[StoredInstance], *about: object) -> str:
     """``make_etag`` for several instances, in their order.
 
-    Computed from pack numbers and blob keys: their contents never change, so they need not be read.
+    Computed from pack numbers and blob keys: their contents never change, so they need not be read. Another version of
+    the program may write other metadata, and its codecs other pixels.
     """
-    digest = blake2b(repr(about).encode(), digest_size=16)
+    digest = blake2b(repr((IMPLEMENTATION_VERSION_NAME, about)).encode(), digest_size=16)
     for row in rows:
         digest.update(f"{row.blob_key} {row.pack_id} {row.pack_number} {'/'.join(row.uids)}\n".encode())
     return f'"{digest.hexdigest()}"'
@@ -147,11 +149,13 @@ def _write_objects(
     store: DicomStoreName,
     rows: Iterator[StoredInstance],
     web_url: str,
-    alone: bool,
+    alone: StoredInstance | None,
     unread: list[StoredInstance],
 ) -> Iterator[str]:
     writer = JsonWriter()
     for found in read_headers(seams, store, rows):
+        if alone:
+            require_same(found.row, alone)
         try:
             text = write_json(found, writer, web_url)
         except StatusError as error:

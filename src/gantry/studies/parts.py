@@ -5,15 +5,16 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import NamedTuple
 
 from gantry.containment import contain
-from gantry.errors import Cancelled, FailedPrecondition, Interrupted, InvalidArgument, NotFound, StatusError
+from gantry.errors import Cancelled, FailedPrecondition, Interrupted, InvalidArgument, NotFound, Replaced, StatusError
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.headers import name_instance
+from gantry.studies.looking_up import find_now
 
 logger = logging.getLogger(__name__)
 
@@ -72,15 +73,19 @@ class Gathered(NamedTuple):
     unread: list[StoredInstance]
 
 
-def gather_parts(seams: Seams, store: DicomStoreName, jobs: Iterator[Job]) -> Gathered:
-    """The parts of each instance, in their order; HELD_BACK bytes and one piece are in memory.
+Plan = Callable[[Iterator[StoredInstance]], Iterator[Job]]
+
+
+def gather_parts(seams: Seams, store: DicomStoreName, plan: Plan, rows: Iterator[StoredInstance]) -> Gathered:
+    """The parts that ``plan`` makes of each instance, in their order; HELD_BACK bytes and one piece are in memory.
 
     What fails once something is sent is raised after all other parts, so that the answer cannot be taken for complete.
-    Instances that are deleted meanwhile are left out without an error. Raises Interrupted, and Cancelled where the
-    client has disconnected.
+    Instances that are deleted meanwhile are left out without an error; those that are replaced are sent as they are
+    now. Raises Replaced where that happens before something is sent, Interrupted, and Cancelled where the client has
+    disconnected.
     """
-    sender = _Sender(seams, store)
-    pieces = sender.send(jobs)
+    sender = _Sender(seams, store, plan)
+    pieces = sender.send(rows)
     held: deque[Piece] = deque()
     size = 0
     for piece in pieces:
@@ -88,7 +93,7 @@ def gather_parts(seams: Seams, store: DicomStoreName, jobs: Iterator[Job]) -> Ga
         size += len(piece.data)
         if size >= HELD_BACK:
             break
-    left_out, sender.failures = sender.failures, Failures()
+    left_out, sender.failures, sender.has_begun = sender.failures, Failures(), True
     root = held[0].headers["content-type"] if held and held[0].headers else ""
     return Gathered(_send_held(held, pieces, sender.failures), root, left_out, sender.unread)
 
@@ -103,16 +108,19 @@ def _send_held(held: deque[Piece], rest: Generator[Piece, None, None], later: Fa
 
 
 class _Sender:
-    """Sends the parts of one answer. ``is_inside``: a part has begun and has not ended."""
+    """Sends the parts of one answer. ``has_begun``: something is sent. ``is_inside``: a part has begun and not ended.
+    ``sent``: how many parts of the present instance have ended."""
 
-    def __init__(self, seams: Seams, store: DicomStoreName) -> None:
-        self.seams, self.store = seams, store
+    def __init__(self, seams: Seams, store: DicomStoreName, plan: Plan) -> None:
+        self.seams, self.store, self.plan = seams, store, plan
         self.failures = Failures()
         self.unread: list[StoredInstance] = []
-        self.is_inside = False
+        self.has_begun = self.is_inside = False
+        self.sent = 0
 
-    def send(self, jobs: Iterator[Job]) -> Generator[Piece, None, None]:
-        for row, make in jobs:
+    def send(self, rows: Iterator[StoredInstance], is_anew: bool = False) -> Generator[Piece, None, None]:
+        for row, make in self.plan(rows):
+            self.sent = 0
             try:
                 with contain(ResourcePath(*row.uids), "while its parts were made"), closing(make()) as made:
                     yield from self._send_instance(row, made)
@@ -121,8 +129,16 @@ class _Sender:
                     raise name_instance(row, error) from None
                 if isinstance(error, Cancelled | Interrupted):
                     raise
-                if not (isinstance(error, NotFound) and self._is_deleted(row)):
+                if isinstance(error, Replaced) and not self.has_begun:
+                    raise
+                if isinstance(error, Replaced) and not (self.sent or is_anew):
+                    yield from self._send_anew(row)
+                elif not (isinstance(error, NotFound) and self._is_deleted(row)):
                     self._fail(row, error)
+
+    def _send_anew(self, row: StoredInstance) -> Iterator[Piece]:
+        with suppress(NotFound):  # deleted meanwhile
+            yield from self.send(iter([find_now(self.seams, self.store, row)]), is_anew=True)
 
     def _fail(self, row: StoredInstance, error: StatusError) -> None:
         self.failures.add(row, error)
@@ -144,10 +160,11 @@ class _Sender:
         if headers is not None:  # a value without bytes
             yield Piece(headers, b"")
         self.is_inside = False
+        self.sent += 1
 
     def _is_deleted(self, row: StoredInstance) -> bool:
         try:
-            next(self.seams.index.instances.list_below(self.store, ResourcePath(*row.uids)))
+            find_now(self.seams, self.store, row)
         except NotFound:
             return True
         return False

@@ -16,12 +16,13 @@ from gantry.dicom.bulk import BulkPath
 from gantry.dicom.forms import DICOM, Form
 from gantry.dicom.open_source import count_frames
 from gantry.dicom.views import View, frame_bitstreams, rendered
-from gantry.errors import Aborted, Cancelled, DataLoss, DeadlineExceeded, FailedPrecondition, NotFound, Unavailable
-from gantry.names import DicomStoreName, ResourcePath
+from gantry.errors import Cancelled, CrashingPixels, DataLoss, DeadlineExceeded, NotFound, Unavailable
+from gantry.names import DicomStoreName
 from gantry.resources import StoredInstance
 from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls
 from gantry.stored_bytes import make_lost, open_stored
 from gantry.studies.departure import on_leave, require_client
+from gantry.studies.looking_up import find_same
 
 FRAME_SECONDS = 60  # far more than the largest frame takes; damaged data can keep a codec busy for ever
 INSTANCE_SECONDS = 600  # clients do not wait longer
@@ -128,23 +129,20 @@ def stream_frames(
     They are made in several worker calls, each up to WORTH_A_CALL bytes; no more are in memory. Raises only
     StatusError.
     """
-    continues = False
     while wanted is None or wanted:
-        made = run_pixel_work(
-            seams, store, row, function, continues=continues, wanted=wanted, most=WORTH_A_CALL, **options
-        )
+        made = run_pixel_work(seams, store, row, function, wanted=wanted, most=WORTH_A_CALL, **options)
         if not made:
             raise DataLoss(f"no frame of instance {row.sop_instance_uid} can be read")
         if wanted is None:
             wanted = range(len(made) if sum(map(len, made)) < WORTH_A_CALL else _count_frames(seams, store, row))
-        wanted, continues = wanted[len(made) :], True
+        wanted = wanted[len(made) :]
         made.reverse()
         while made:  # frees each frame once it is sent
             yield made.pop()
 
 
 def _count_frames(seams: Seams, store: DicomStoreName, row: StoredInstance) -> int:
-    return run_pixel_work(seams, store, row, count_blob_frames, continues=True)
+    return run_pixel_work(seams, store, row, count_blob_frames)
 
 
 def run_pixel_work(
@@ -152,16 +150,11 @@ def run_pixel_work(
     store: DicomStoreName,
     row: StoredInstance,
     function: Callable[..., Out],
-    *,
-    continues: bool = False,
     **options: Any,
 ) -> Out:
-    """Run one of the functions above in a worker for one instance. Raises only StatusError.
-
-    ``continues``: earlier frames have been sent already, so the instance must not have been replaced since then.
-    """
+    """Run one of the functions above in a worker for one instance. Raises what ``finish`` raises."""
     future = submit(seams, row, function, **options)
-    return finish(seams, store, row, future, function, continues=continues, **options)
+    return finish(seams, store, row, future, function, **options)
 
 
 def finish(
@@ -170,41 +163,22 @@ def finish(
     row: StoredInstance,
     future: Future[Out],
     function: Callable[..., Out],
-    *,
-    continues: bool = False,
     **options: Any,
 ) -> Out:
     """The result of a call of ``submit``, which is repeated where the blob was moved meanwhile.
 
     Raises only StatusError: NotFound where the instance was deleted meanwhile, DataLoss where only its blob is
-    gone, Aborted where it was replaced by another one and the answer ``continues``.
+    gone, Replaced where it is another one now.
     """
     for _ in range(_LOOKS):
         try:
             return wait_for_pixels(future)
         except NotFound:
-            moved = next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
+            moved = find_same(seams, store, row)
         if moved.blob_key == row.blob_key:
             break
-        if continues:
-            _require_same(moved, row)
         row, future = moved, submit(seams, moved, function, **options)
     raise make_lost(row.sop_instance_uid)
-
-
-def require_unchanged(seams: Seams, store: DicomStoreName, row: StoredInstance) -> None:
-    """Raises Aborted where the instance has been replaced since ``row`` was read, and NotFound where it was deleted."""
-    _require_same(next(seams.index.instances.list_below(store, ResourcePath(*row.uids))), row)
-
-
-def _require_same(now: StoredInstance, before: StoredInstance) -> None:
-    if _describe_content(now) != _describe_content(before):
-        raise Aborted(f"instance {before.sop_instance_uid} was replaced while it was sent; send the request again")
-
-
-def _describe_content(row: StoredInstance) -> tuple[object, ...]:
-    """Values that a move to another place does not change, and that a replacement of the instance does."""
-    return row.size, row.transfer_syntax_uid, row.pack_id, row.pack_number
 
 
 def submit(seams: Seams, row: StoredInstance, function: Callable[..., Out], **options: Any) -> Future[Out]:
@@ -229,7 +203,7 @@ def wait_for_pixels(future: Future[Out]) -> Out:
     except WorkerTimedOut:
         raise DeadlineExceeded(f"a frame takes longer than {FRAME_SECONDS} seconds; its data may be damaged") from None
     except WorkerDied:
-        raise FailedPrecondition("the worker process died while it decoded this instance; it may be damaged") from None
+        raise CrashingPixels("the worker process died while it decoded this instance; it may be damaged") from None
 
 
 def _wait(future: Future[Any]) -> None:

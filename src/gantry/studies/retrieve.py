@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, nullcontext, suppress
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -16,19 +16,22 @@ from gantry.dicom.bulk import BulkPath, Encapsulated, find_bulk, parse_bulk_path
 from gantry.dicom.open_source import count_frames
 from gantry.dicom.video import Video
 from gantry.errors import (
+    CrashingPixels,
     FailedPrecondition,
     Interrupted,
     InvalidArgument,
     NotAcceptable,
     NotFound,
+    Replaced,
     StatusError,
 )
 from gantry.names import DicomStoreName, ResourcePath
-from gantry.resources import StoredInstance
+from gantry.resources import StoredInstance, Uids
 from gantry.seams import OpenedObject, Seams
 from gantry.stored_bytes import make_lost, open_stored
 from gantry.studies.decoded_frames import DecodedFrames
 from gantry.studies.headers import name_instance
+from gantry.studies.looking_up import find_now, find_same
 from gantry.studies.pixel_work import decode_blob, finish, run_pixel_work, submit, submit_in_order, transcode_blob
 
 logger = logging.getLogger(__name__)
@@ -39,6 +42,9 @@ _AHEAD = 256 << 20  # bytes of instances that are transcoded at a time
 _MOST_WAITING = 64  # instances collected for transcoding before the first of them is sent
 HELD_BACK = 16 << 20
 """Bytes that are made before the first one is sent: until then an error can still set the status of the response."""
+
+_OF_FORM_OR_PIXELS = (FailedPrecondition, InvalidArgument)
+"""Errors of an instance that cannot be sent in the form that is asked for, and that can be sent as it is stored."""
 
 _LOOKS = 3
 """How often an instance whose blob was moved meanwhile is looked up."""
@@ -127,7 +133,7 @@ def read_instance(seams: Seams, store: DicomStoreName, row: StoredInstance, synt
     try:
         return Value.of(run_pixel_work(seams, store, row, transcode_blob, transfer_syntax_uid=syntax))
     except StatusError as error:
-        raise name_instance(row, translate_to_406(error)) from None
+        raise name_instance(row, explain_transcoding(error)) from None
 
 
 def _open(seams: Seams, store: DicomStoreName, row: StoredInstance) -> Value:
@@ -148,7 +154,10 @@ def read_instances(seams: Seams, store: DicomStoreName, path: ResourcePath, plan
     sending = _Sender(seams, store, plan)
     if plan is keep_stored:
         return Sent(sending.send(rows))
-    _require_one(seams, store, path, plan)
+    without = {uid for uid in seams.index.instances.list_transfer_syntaxes(store, path) if not sending.plan(uid)}
+    if without:  # said before the first byte, wherever these instances are among the others
+        sending.leave_out(seams.index.instances.list_below(store, path), without)
+        rows = (row for row in rows if row.transfer_syntax_uid not in without)
     return _hold_back(sending, sending.send(rows))
 
 
@@ -175,15 +184,6 @@ def _send_held(held: deque[Piece], rest: Iterator[Piece]) -> Iterator[Piece]:
     yield from rest
 
 
-def _require_one(seams: Seams, store: DicomStoreName, path: ResourcePath, plan: Plan) -> None:
-    """Raises NotAcceptable, with the UID of an instance, where none below the path can be sent."""
-    stored = seams.index.instances.list_transfer_syntaxes(store, path)
-    if stored and not any(map(plan, stored)):
-        error = _refuse_syntax(stored[0])
-        rows = (row for row in seams.index.instances.list_below(store, path) if row.transfer_syntax_uid == stored[0])
-        raise next((name_instance(row, error) for row in rows), error)
-
-
 def _refuse_syntax(stored: str) -> NotAcceptable:
     return NotAcceptable(
         f"it is stored in transfer syntax {stored}, which cannot be transcoded to what Accept asks for, nor to the "
@@ -193,14 +193,14 @@ def _refuse_syntax(stored: str) -> NotAcceptable:
 
 def open_blob(seams: Seams, store: DicomStoreName, row: StoredInstance) -> OpenedObject | None:
     """Open the blob of an instance; None if the instance was deleted. Raises DataLoss where only its blob is gone, or
-    is not what its row says."""
+    is not what its row says, and Replaced where the instance is another one now."""
     for _ in range(_LOOKS):
         try:
             return open_stored(seams.blobs, row.blob_key, row.size)
         except NotFound:
             before = row
         try:
-            row = next(seams.index.instances.list_below(store, ResourcePath(*row.uids)))
+            row = find_same(seams, store, row)
         except NotFound:
             return None
         if row.blob_key == before.blob_key:
@@ -219,8 +219,20 @@ class _Sender:
         self.failure: StatusError | None = None
         self.left_out: list[StatusError] = []
         self.has_begun = False
+        self._anew: set[Uids] = set()
 
     def send(self, rows: Iterator[StoredInstance]) -> Iterator[Piece]:
+        yield from self._send_all(rows)
+        if self.failure is not None:
+            raise self.failure
+
+    def leave_out(self, rows: Iterator[StoredInstance], without: Container[str]) -> None:
+        """Record the instances with a transfer syntax for which the plan has no form."""
+        for row in rows:
+            if row.transfer_syntax_uid in without:
+                self._fail(row, _refuse_syntax(row.transfer_syntax_uid))
+
+    def _send_all(self, rows: Iterable[StoredInstance]) -> Iterator[Piece]:
         waiting: list[StoredInstance] = []
         for row in rows:
             syntaxes = self.plan(row.transfer_syntax_uid)
@@ -237,13 +249,27 @@ class _Sender:
             if is_as_stored:
                 yield from self._send_stored(row)
         yield from self._send_transcoded(waiting)
-        if self.failure is not None:
-            raise self.failure
+
+    def _send_anew(self, row: StoredInstance, error: Replaced) -> Iterator[Piece]:
+        """Send an instance that was replaced after its row was read, in the form that the plan has for it now. Once:
+        one that is replaced again and again would never be sent."""
+        if row.uids in self._anew:
+            self._fail(row, error)
+            return
+        self._anew.add(row.uids)
+        try:
+            now = find_now(self.seams, self.store, row)
+        except NotFound:
+            return  # deleted meanwhile
+        yield from self._send_all([now])
 
     def _send_stored(self, row: StoredInstance) -> Iterator[Piece]:
         """Send a stored instance. An error in its middle ends the answer: other bytes would seem to belong to it."""
         try:
             blob = open_blob(self.seams, self.store, row)
+        except Replaced as error:
+            yield from self._send_anew(row, error)
+            return
         except StatusError as error:
             self._fail(row, error)
             return
@@ -271,41 +297,57 @@ class _Sender:
                     data = finish(self.seams, self.store, row, future, transcode_blob, transfer_syntax_uid=syntax)
                 except NotFound:
                     continue  # deleted meanwhile
+                except Replaced as error:
+                    yield from self._send_anew(row, error)
+                    continue
                 except StatusError as error:
-                    yield from self._send_other(row, translate_to_406(error))
+                    yield from self._send_other(row, explain_transcoding(error))
                     continue
                 yield Piece(row, data, syntax)
 
     def _send_other(self, row: StoredInstance, error: StatusError) -> Iterator[Piece]:
         """Send an instance in the next form of its plan, where ``error`` says that the first one cannot be made."""
-        others = self.plan(row.transfer_syntax_uid)[1:] if isinstance(error, NotAcceptable) else ()
-        for syntax in others:
-            if syntax == row.transfer_syntax_uid:
+        latest = error
+        for syntax in self.plan(row.transfer_syntax_uid)[1:]:
+            if syntax == row.transfer_syntax_uid and isinstance(latest, _OF_FORM_OR_PIXELS):
                 yield from self._send_stored(row)
                 return
-            with suppress(FailedPrecondition, InvalidArgument):
+            if not isinstance(latest, NotAcceptable):
+                continue  # its pixels are at fault, so that no other form can be made of them
+            try:
                 data = run_pixel_work(self.seams, self.store, row, transcode_blob, transfer_syntax_uid=syntax)
+            except NotFound:
+                return  # deleted meanwhile
+            except Replaced as replaced:
+                yield from self._send_anew(row, replaced)
+                return
+            except StatusError as other:
+                latest = explain_transcoding(other)
+            else:
                 yield Piece(row, data, syntax)
                 return
-        self._fail(row, error)
+        self._fail(row, error if isinstance(latest, _OF_FORM_OR_PIXELS) else latest)
 
     def _fail(self, row: StoredInstance, error: StatusError) -> None:
         if isinstance(error, Interrupted):
             raise error
         failure = name_instance(row, error)
         logger.warning("%s is left out of an answer: %s", ResourcePath(*row.uids), failure.message)
-        if isinstance(failure, NotAcceptable) and not self.has_begun:
+        if isinstance(failure, _OF_FORM_OR_PIXELS) and not self.has_begun:
             self.left_out.append(failure)
         else:
             self.failure = self.failure or failure
 
 
-def translate_to_406(error: StatusError) -> StatusError:
-    """Turn an error of an instance that cannot be transcoded into 406: the request itself is valid, so 400 would be
-    wrong (PS3.18 §8.7.8, RFC 9110 §15.5.7)."""
-    if isinstance(error, FailedPrecondition | InvalidArgument):
-        return NotAcceptable(f"{error.message}; ask for transfer-syntax=*")
-    return error
+def explain_transcoding(error: StatusError) -> StatusError:
+    """The error of an instance that cannot be transcoded, with what to do about it where there is another way. It is
+    406 where its form is at fault, as the request itself is valid (PS3.18 §8.7.8, RFC 9110 §15.5.7); what is damaged
+    has the status that its frames have."""
+    if not isinstance(error, FailedPrecondition | InvalidArgument):
+        return error
+    is_damaged = isinstance(error, InvalidArgument | CrashingPixels)
+    kind = type(error) if is_damaged else NotAcceptable
+    return kind(f"{error.message}; ask for transfer-syntax=*", error.details)
 
 
 def _choose_window(seams: Seams, rows: Sequence[StoredInstance]) -> int:

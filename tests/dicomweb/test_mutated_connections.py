@@ -105,13 +105,19 @@ class Peer:
         return 1
 
     def pipe(self) -> int:
-        """Several requests at once; the answers come in their order, up to the one that ends the connection."""
+        """Several requests at once; the answers come in their order, up to the one that ends the connection.
+
+        A request that cannot be read ends it behind the answer that is being sent (RFC 9112 §9.3.2).
+        """
         requests = [self.request() for _ in range(self.chance.randint(2, 4))]
         self.connect().send(b"".join(head + body for _, head, body in requests))
-        for verb, head, _ in requests:
-            if self.open is None:
-                break
-            self.receive(verb, head)
+        for number, (verb, head, _) in enumerate(requests):
+            try:
+                if self.open is not None:
+                    self.receive(verb, head)
+            except Broken:
+                assert number, "not even the first request was answered"
+                self.drop()
         return len(requests)
 
     def cut(self) -> int:

@@ -101,7 +101,10 @@ class Peer:
         connection.send(head)
         for start in range(0, len(body), step or 1):
             connection.send(body[start : start + step])
-        self.receive(verb, head)
+        try:
+            self.receive(verb, head)
+        except Broken:
+            raise AssertionError(f"no answer: {head[:2000]!r} {len(body)} {body[:500]!r} … {body[-300:]!r}") from None
         return 1
 
     def pipe(self) -> int:

@@ -149,7 +149,24 @@ def test_requests_that_cannot_be_read_cost_the_series_nothing_else(index: SqlInd
             store.id, [said(item(number, "1.2", f"5.{number}"), series=SeriesAttributes("CT", members=members))]
         )
     assert len(index.search.search_series(STORE, search())) == 3
-    assert len(index.search.search_series(STORE, search((STEP, EQUALS, ("\\X",))))) == 1
+    assert len(index.search.search_series(STORE, search((STEP, EQUALS, ("X",))))) == 1
+
+
+def test_an_item_with_many_values_has_no_more_rows_than_a_key_is_worth(index: SqlIndex, store: DicomStore) -> None:
+    ids = {tag: {"vr": "SH", "Value": list(map(str, range(500)))} for tag in ("00400009", "00401001")}
+    members = f'"00400275":{json.dumps({"vr": "SQ", "Value": [ids]})}'
+    index.uploads.store_instances(store.id, [said(item(1, "1.2", "5"), series=SeriesAttributes("CT", members=members))])
+    with index.database.read() as read:
+        assert read.exec_driver_sql("SELECT count(*) FROM series_request").scalar() == 1000
+
+
+def test_an_id_that_is_too_long_is_found_by_its_whole_text(index: SqlIndex, store: DicomStore) -> None:
+    members = write_members([("é" * 900, "R" * 900)])
+    index.uploads.store_instances(store.id, [said(item(1, "1.2", "5"), series=SeriesAttributes("CT", members=members))])
+    assert len(index.search.search_series(STORE, search((STEP, EQUALS, ("é" * 900,))))) == 1
+    with index.database.read() as read:
+        longest = "SELECT max(length(scheduled_step_id || requested_procedure_id)) FROM series_request"
+        assert read.exec_driver_sql(longest).scalar() == 128
 
 
 def _find(index: SqlIndex, level: Level) -> Any:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     true,
 )
 
+from gantry.index.requests import ID_CHARACTERS
 from gantry.index.tables import (
     TERMS,
     TEXT_FIELDS,
@@ -69,7 +70,8 @@ def read_match(match: Match) -> tuple[Condition, tuple[Any, ...]]:
         keys = name_keys(values[0])
         return Condition("names", level, field, len(keys)), tuple(keys)
     if operator is Operator.EQUALS:
-        return Condition("in", level, field), (list(values),)
+        most = ID_CHARACTERS if field in REQUESTED else None
+        return Condition("in", level, field), ([value[:most] for value in values],)
     if operator is Operator.RANGE and field in _TIMES:
         return Condition("times", level, field), make_span("TM", *values)
     if operator is Operator.RANGE:

@@ -18,7 +18,16 @@ from gantry.index.clock import read_clock
 from gantry.index.commits import Commits, driver_of, throw_away_damaged, write_again
 from gantry.index.examination import Examination
 from gantry.index.index_file import IndexFile
-from gantry.index.refusals import RESTORE, BadText, Damaged, Full, describe_sqlite_error, is_damage, translated
+from gantry.index.refusals import (
+    RESTORE,
+    BadText,
+    Damaged,
+    Full,
+    describe_sqlite_error,
+    is_bad_text,
+    is_damage,
+    translated,
+)
 from gantry.index.reserve import Reserve
 from gantry.index.tables import metadata, upload
 from gantry.index.writer_queue import WriterQueue
@@ -56,7 +65,7 @@ class Database:
         try:
             _migrate(self.engine)
             self.file.keep()
-            _read_all_tables(self.engine)
+            self._read_all_tables()
             _keep_open(self._anchor)
         except DatabaseError as error:
             self.close()
@@ -123,10 +132,24 @@ class Database:
             self.examination.note(error.message)
             raise
         except BadText:
-            self._texts.replace = True
-            self.engine.dispose()
-            self.writer.dispose()
+            self._replace_bad_texts()
             raise
+
+    def _read_all_tables(self) -> None:
+        """A start finds damage, not the first call that needs the table. Raises DatabaseError."""
+        try:
+            _read_all_tables(self.engine)
+        except DatabaseError as error:
+            if not is_bad_text(error):
+                raise
+            self._replace_bad_texts()
+            _read_all_tables(self.engine)
+
+    def _replace_bad_texts(self) -> None:
+        """From now on; connections that read in the other way are closed."""
+        self._texts.replace = True
+        self.engine.dispose()
+        self.writer.dispose()
 
 
 def _count(connection: Connection) -> int:
@@ -222,7 +245,6 @@ def _keep_open(engine: Engine) -> None:
 
 
 def _read_all_tables(engine: Engine) -> None:
-    """A start finds damage, not the first call that needs the table. Raises DatabaseError."""
     with engine.connect() as connection:
         for each in metadata.sorted_tables:
             connection.execute(select(each).limit(1)).all()

@@ -18,7 +18,7 @@ OTHER_UID = r"(?=[A-Za-z0-9_])[A-Za-z0-9_~+=@\-]+(?:\.[A-Za-z0-9_~+=@\-]+)*"
 """A regular expression for texts that some programs use as UIDs: what stands as it is in addresses (RFC 3986 §3.3), in
 names of files and in searches, and is neither hidden nor an option where it is a name of a file. Up to ``MAX_UID``."""
 MAX_UID = 64  # characters (PS3.5 §9.1)
-_NAMED_UID = re.compile(rf"[0-9.]+|{OTHER_UID}")
+_DIGITS = re.compile(r"[0-9.]{1,64}")
 _OTHER_UID = re.compile(OTHER_UID)
 _DOTS = re.compile(r"\.{1,2}(?:[;:].*)?")
 _DICOM_STORE_ID = re.compile(r"[A-Za-z0-9_.\-]{1,256}")
@@ -127,10 +127,13 @@ def is_other_uid(text: str) -> bool:
     return len(text) <= MAX_UID and _OTHER_UID.fullmatch(text) is not None
 
 
-def check_uids(path: ResourcePath) -> None:
-    """Raises InvalidArgument for a text in an address that no instance can have as a UID."""
+def check_uids(path: ResourcePath, other: bool = False) -> None:
+    """Raises InvalidArgument for a text that is not a UID: 1 to 64 digits and periods (PS3.5 §9.1).
+
+    ``other``: what ``is_other_uid`` accepts passes, too.
+    """
     for uid in filter(None, path):
-        if len(uid) > MAX_UID or not _NAMED_UID.fullmatch(uid):
+        if not _DIGITS.fullmatch(uid) and not (other and is_other_uid(uid)):
             raise InvalidArgument(f"{uid!r} is no UID, which has 1 to 64 digits and periods")
 
 

@@ -169,5 +169,14 @@ def test_an_id_that_is_too_long_is_found_by_its_whole_text(index: SqlIndex, stor
         assert read.exec_driver_sql(longest).scalar() == 128
 
 
+def test_what_a_later_instance_says_is_found(index: SqlIndex, store: DicomStore) -> None:
+    """The first one says nothing of requests; the series is described again by the second."""
+    members = write_members([("S1", "R1")])
+    for number, each in enumerate((SeriesAttributes("CT"), SeriesAttributes("CT", members=members, start_time="09"))):
+        index.uploads.store_instances(store.id, [said(item(number, "1.2", "5.1"), series=each)])
+        assert len(index.search.search_series(STORE, search((STEP, EQUALS, ("S1",))))) == number
+        assert len(index.search.search_series(STORE, search((TIME, RANGE, ("09", "09"))))) == number
+
+
 def _find(index: SqlIndex, level: Level) -> Any:
     return index.search.search_series if level is Level.SERIES else index.search.search_instances

@@ -33,7 +33,7 @@ _MAGIC_END = 132  # of the preamble and "DICM" (PS3.10 §7.1)
 def _handler(replace: bool) -> WebHandler:
     def handle(call: Call) -> Answer:
         study = call.path.study
-        check_uids(ResourcePath(study))
+        check_uids(ResourcePath(study), other=True)
         offer = (choose(call.accepted(_OFFERS), _OFFERS) or (_OFFERS[0], ""))[0]
         context = call.context
         incoming = _incoming(call, replace)

@@ -15,11 +15,12 @@ from gantry.studies.zipping import ZIP, zip_instances
 def download(call: PageCall) -> ASGIApp:
     """Send the files as they are stored, in an archive that is written while it is sent. Raises StatusError."""
     path = call.path
-    check_uids(path)
+    check_uids(path, other=True)
     index = call.context.seams.index
     with call.api.begin("GET", f"{call.store}/dicomWeb/{path}"):
         store_id = index.resources.get_dicom_store(call.store).id
         if not index.instances.count_below(store_id, path):
+            check_uids(path)
             raise NotFound(f"{call.store} has no {path}; the page Studies lists what it has")
     pieces = read_instances(call.context.seams, call.store, path, keep_stored).pieces
     return send_attachment(zip_instances(pieces), ZIP, f"{path.series or path.study}.zip")

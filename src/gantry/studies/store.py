@@ -15,7 +15,7 @@ from gantry.describing import Read, describe
 from gantry.dicom.buffers import Held, Readable
 from gantry.errors import AlreadyExists, BrokenBody, Code, InvalidArgument, Status, StatusError
 from gantry.ingest import UIDS, identify, require_uids
-from gantry.names import DicomStoreName, is_uid
+from gantry.names import DicomStoreName, ResourcePath, check_uids
 from gantry.resources import BlobStorageClass, Instance
 from gantry.seams import Seams
 from gantry.studies.damaged import heal
@@ -111,8 +111,7 @@ def store(
     resource = seams.index.resources.get_dicom_store(name)
     accepts = not is_strict and resource.labels.get(IDENTICAL) == "accept"
     other_uids = resource.labels.get(UIDS) == "any"
-    if study and not other_uids and not is_uid(study):
-        raise InvalidArgument(f"{study!r} is no UID, which has 1 to 64 digits and periods")
+    check_uids(ResourcePath(study), other_uids)
     with uploads.request(resource.id) as request:
         return _Request(seams, request, study, replace, accepts, other_uids).run(incoming)
 

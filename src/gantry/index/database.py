@@ -31,6 +31,7 @@ from gantry.index.refusals import (
 from gantry.index.reserve import Reserve
 from gantry.index.tables import metadata, upload
 from gantry.index.writer_queue import WriterQueue
+from gantry.matching import search_key
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -40,6 +41,8 @@ logger = logging.getLogger(__name__)
 READERS = 10  # connections; each may fill its cache of 16 MiB
 WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
 SCHEMA_VERSION = "0013"
+FOLD = "search_key"
+"""A function of SQL that each connection has: the key of a text (see ``matching``), from its bytes in UTF-8."""
 _COUNT = "UPDATE generation SET commits = commits + 1 WHERE id = 1"
 _READ_COUNT = "SELECT commits FROM generation WHERE id = 1"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -226,10 +229,16 @@ def _open(url: str | Path, connections: int, texts: _Texts) -> Engine:
     def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16384"):
             connection.execute(f"PRAGMA {pragma}")
+        connection.create_function(FOLD, 1, _fold, deterministic=True)
         if texts.replace:
             connection.text_factory = lambda data: data.decode(errors="replace")
 
     return engine
+
+
+def _fold(data: bytes | None) -> str | None:
+    """The function ``FOLD``; of a damaged text, the key of what can be read of it."""
+    return None if data is None else search_key(data.decode(errors="replace"))
 
 
 def _path_of(url: str | Path) -> Path | None:

@@ -52,16 +52,17 @@ class Line(NamedTuple):
     path: ResourcePath | None
 
 
-def read_lines(chunks: Iterable[bytes], store: DicomStoreName | None = None) -> Iterator[Line]:
+def read_lines(
+    chunks: Iterable[bytes], store: DicomStoreName | None = None, other_uids: bool = False
+) -> Iterator[Line]:
     """Lines without blank ones and without a CSV header: a first line that begins with a letter or ``_`` and has no
-    ``/``. ``store`` is the DICOM store whose full names are accepted. UIDs may have letters, which not
-    every store accepts."""
+    ``/``. ``store`` is the DICOM store whose full names are accepted; ``other_uids``: UIDs may have letters."""
     for number, raw in enumerate(_split(_decode(chunks)), 1):
         text = raw.strip().strip('"').strip()
         if not text or (number == 1 and _is_header(text)):
             continue
         fits = len(raw.encode("utf-8", "replace")) <= MAX_LINE_BYTES
-        yield Line(number, text[:_MAX_SHOWN], _parse_path(text, store) if fits else None)
+        yield Line(number, text[:_MAX_SHOWN], _parse_path(text, store, other_uids) if fits else None)
 
 
 def _is_header(text: str) -> bool:
@@ -79,12 +80,12 @@ def explain(line: Line, store: DicomStoreName | None) -> str:
     return f"{shown} is not a path; write {SHAPE}"
 
 
-def _parse_path(text: str, store: DicomStoreName | None) -> ResourcePath | None:
+def _parse_path(text: str, store: DicomStoreName | None, other_uids: bool) -> ResourcePath | None:
     full = _FULL.fullmatch(text)
     if full is not None:
         name, prefix = _read_name(full), f"{store}/dicomWeb/"
         text = name.removeprefix(prefix) if name.startswith(prefix) else ""
-    match = _PATH.fullmatch(text) or _OTHER_PATH.fullmatch(text)
+    match = _PATH.fullmatch(text) or (_OTHER_PATH.fullmatch(text) if other_uids else None)
     if match is None or any(len(uid) > MAX_UID for uid in match.groups("")):
         return None
     return ResourcePath(*match.groups(""))

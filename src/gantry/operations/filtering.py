@@ -34,7 +34,7 @@ def read_filter(seams: Seams, operation: Operation, check: Check = go_on) -> Ite
         uri = StorageUri.parse(operation.request["filter_uri"])
         bucket = _open_bucket(seams, operation, uri)
         done = int(operation.checkpoint.removeprefix(_LINE) or 0)
-        every = read_lines(_read_chunks(bucket, uri, check), operation.store)
+        every = read_lines(_read_chunks(bucket, uri, check), operation.store, other_uids=True)
         lines = _refuse_other_uids(seams, operation, (line for line in every if line.number > done))
         has_lines = False
         while chunk := list(islice(lines, _LINES)):

@@ -24,9 +24,13 @@ from tests.support.web import JSON, ONE_AS_STORED, Web, multipart, parts_of, uid
 
 UIDS = "study_000000001", "series-1.a+b", "Image=1@x~y"
 PLAIN = "1.2.1", "1.2.1.1", "1.2.1.1.1"
-SAFE = ("a", "_", "A-1", "1.2.x", "a+b", "a=b", "a@b", "a~b", "x" * 64, "1.02", "0", "1-")
+SAFE = (
+    *("a", "_", "A-1", "1.2.x", "a+b", "a=b", "a@b", "a~b", "x" * 64, "1.02", "0", "1-"),
+    *("jpg", "a.jpg.b", "a.jpg1", "a.xpng"),
+)
 UNSAFE = (
     *("a/b", "a\\b", "a\tb", ".a", "a.", "..", "a..b", "x" * 65, "ü", "a b", "-rf", "~a", "a:b", "a%2Fb", "a?b", "a*"),
+    *("a.jpg", "a.PNG", "1.2.dcm", "a.b.Jpeg"),
     *('a"b', "a#b", "<a>", "a,b", ""),
 )
 

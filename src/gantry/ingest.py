@@ -72,12 +72,10 @@ def ingest_batch(
     blobs: Blobs,
     blob_prefix: str,
     storage_class: str,
-    other_uids: bool = False,
 ) -> list[Instance | Failure]:
     """Bring objects into ``blobs``; one outcome per object, in order, durable on return.
 
     ``blob_prefix`` is where the batch writes to; ``offset`` is the number of the first object in the batch.
-    ``other_uids``: those that ``require_uids`` refuses are accepted.
     What is wrong with one object becomes its Failure; what an operation waits for (``waits_for``) is raised.
     """
     outcomes: list[Read | Failure] = []
@@ -86,7 +84,7 @@ def ingest_batch(
             resource = make_printable(source_uri + found.key)
             beat_for(found.size)
             try:
-                outcomes.append(_ingest(found, resource, source, writer, storage_class, other_uids))
+                outcomes.append(_ingest(found, resource, source, writer, storage_class))
             except StatusError as error:
                 if error.waits_for is not None:
                     raise
@@ -104,14 +102,24 @@ def accepts_other_uids(seams: Seams, store: DicomStoreName | None) -> bool:
     return store is not None and seams.index.resources.get_dicom_store(store).labels.get(UIDS) == "any"
 
 
-def require_uids(read: Read) -> None:
+def require_uids(uids: Uids) -> None:
     """Raises InvalidArgument for UIDs that are not digits and periods (PS3.5 §9.1)."""
-    for tag, uid in zip((STUDY, SERIES, SOP_INSTANCE), read.instance.uids, strict=True):
+    for tag, uid in zip((STUDY, SERIES, SOP_INSTANCE), uids, strict=True):
         if not is_uid(uid):
             raise InvalidArgument(
                 f"{tag_name(tag)} is not digits in components separated by periods: {uid!r}; a store accepts it "
                 f"only with the label {UIDS}: any"
             )
+
+
+def require_uids_or_stored(seams: Seams, store_id: int, uids: Uids) -> None:
+    """As ``require_uids``, but for those of an instance that is stored: it came while the store accepted them, and what
+    comes again may heal it, or replace it."""
+    try:
+        require_uids(uids)
+    except InvalidArgument:
+        if not seams.index.instances.find_stored(store_id, [uids]):
+            raise
 
 
 def identify(opened: Readable, blob_key: str, size: int, storage_class: str, resource: str) -> Read:
@@ -215,22 +223,16 @@ def make_printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _ingest(
-    found: ObjectMeta, resource: str, source: BlobStore, writer: BlobWriter, storage_class: str, other_uids: bool
-) -> Read:
+def _ingest(found: ObjectMeta, resource: str, source: BlobStore, writer: BlobWriter, storage_class: str) -> Read:
     """A small object is read once: its header, its checksum and its copy come from the same bytes."""
     if found.problem:
         raise FailedPrecondition(found.problem)
     with source.open(found.key) as opened:
         if opened.size > SMALL_BYTES:
             read = identify(opened, "", opened.size, storage_class, resource)
-            if not other_uids:
-                require_uids(read)
             return read.at(writer.copy_from(opened, read.instance.uids))
         data = b"".join(opened.chunks())
     read = identify(Held(data), "", len(data), storage_class, resource)
-    if not other_uids:
-        require_uids(read)
     return read.at(writer.put((data,), read.instance.uids)[0])
 
 

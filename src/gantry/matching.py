@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 from unicodedata import normalize
 
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _COMPONENTS = re.compile(r"[\^=]")
 MAX_TEXT = 1024
+NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
+"""The component groups of a PN in the DICOM JSON model, in their order (PS3.18 §F.2.2)."""
 # No text in a database or on a page: controls (PostgreSQL refuses U+0000) and halves of surrogate pairs.
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _SPACES = re.compile("[\t\n\f\r]+")
@@ -23,6 +26,19 @@ def join_values(values: Iterable[str]) -> str:
     ``MAX_TEXT`` characters."""
     text = "\\".join(values)[:MAX_TEXT]
     return _CONTROL.sub("", _SPACES.sub(" ", text)).strip() if _CONTROL.search(text) else text
+
+
+def join_element(element: Mapping[str, Any]) -> str:
+    """The text of an element of DICOM JSON as searches look for it: its values, component groups of names joined by
+    ``=``."""
+    values = element.get("Value")
+    return join_values(map(_format_value, values if isinstance(values, list) else ()))
+
+
+def _format_value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "=".join(str(value.get(group, "")) for group in NAME_GROUPS).rstrip("=")
+    return "" if value is None else str(value)
 
 
 def search_key(text: str) -> str:

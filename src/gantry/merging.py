@@ -66,13 +66,13 @@ def _split(said: Attributes) -> _Parts:
             parts |= {(name, ""): text} if text else {}
             continue
         try:
-            parts |= {(name, tag): member for tag, member in _split_members(text)}
+            parts |= {(name, tag): member for tag, member in split_members(text)}
         except (ValueError, RecursionError):  # written by an older version: kept whole
             parts[name, ""] = text
     return parts
 
 
-def _split_members(text: str) -> Iterable[tuple[str, str]]:
+def split_members(text: str) -> Iterable[tuple[str, str]]:
     """(tag, member) of a DICOM JSON object's members, which are joined by commas."""
     at = 0
     while at < len(text):

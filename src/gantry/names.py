@@ -14,9 +14,11 @@ API_VERSIONS = ("v1", "v1beta1", "v1alpha2")
 
 _DATASET_ID = re.compile(r"[\w.\-]{1,256}")
 _UID = re.compile(r"(?=.{1,64}\Z)[0-9]+(?:\.[0-9]+)*")
-OTHER_UID = r"(?=[A-Za-z0-9_])[A-Za-z0-9_~+=@\-]+(?:\.[A-Za-z0-9_~+=@\-]+)*"
+_SIGN = r"[A-Za-z0-9_~+=@\-]"
+OTHER_UID = rf"(?=[A-Za-z0-9_]){_SIGN}+(?:\.(?!(?i:dcm|jpe?g|png)(?!{_SIGN}|\.)){_SIGN}+)*"
 """A regular expression for texts that some programs use as UIDs: what stands as it is in addresses (RFC 3986 §3.3), in
-names of files and in searches, and is neither hidden nor an option where it is a name of a file. Up to ``MAX_UID``."""
+names of files and in searches, and is neither hidden nor an option where it is a name of a file. None ends as files of
+an export do: the file of ``a`` would be the directory of ``a.jpg``. Up to ``MAX_UID``."""
 MAX_UID = 64  # characters (PS3.5 §9.1)
 _DIGITS = re.compile(r"[0-9.]{1,64}")
 _OTHER_UID = re.compile(OTHER_UID)
@@ -134,7 +136,8 @@ def check_uids(path: ResourcePath, other: bool = False) -> None:
     """
     for uid in filter(None, path):
         if not _DIGITS.fullmatch(uid) and not (other and is_other_uid(uid)):
-            raise InvalidArgument(f"{uid!r} is no UID, which has 1 to 64 digits and periods")
+            signs = "letters, digits and . _ - ~ + = @" if other else "digits and periods"
+            raise InvalidArgument(f"{uid[:100]!r} is no UID, which has 1 to 64 {signs}")
 
 
 def url_path(name: object) -> str:

@@ -150,6 +150,8 @@ def _restore(text: str, columns: Sequence[str], table: _Table) -> str:
         if code == _WHOLE:
             found.append(value)
             continue
+        if code not in by_code:  # a damaged row: what else it says counts
+            continue
         start, end, bare, column = by_code[code]
         if not value and column is not None:
             value = columns[column]

@@ -16,6 +16,7 @@ import pytest
 from gantry.names import is_other_uid
 from tests.dicomweb.instances import instance
 from tests.support.apart import serve_apart  # noqa: F401
+from tests.support.blobs import find_blobs
 from tests.support.checked import check_clean
 from tests.support.gantry import Gantry
 from tests.support.server import counts
@@ -23,9 +24,13 @@ from tests.support.web import JSON, ONE_AS_STORED, Web, multipart, parts_of, uid
 
 UIDS = "study_000000001", "series-1.a+b", "Image=1@x~y"
 PLAIN = "1.2.1", "1.2.1.1", "1.2.1.1.1"
-SAFE = ("a", "_", "A-1", "1.2.x", "a+b", "a=b", "a@b", "a~b", "x" * 64, "1.02", "0", "1-")
+SAFE = (
+    *("a", "_", "A-1", "1.2.x", "a+b", "a=b", "a@b", "a~b", "x" * 64, "1.02", "0", "1-"),
+    *("jpg", "a.jpg.b", "a.jpg1", "a.xpng"),
+)
 UNSAFE = (
     *("a/b", "a\\b", "a\tb", ".a", "a.", "..", "a..b", "x" * 65, "ü", "a b", "-rf", "~a", "a:b", "a%2Fb", "a?b", "a*"),
+    *("a.jpg", "a.PNG", "1.2.dcm", "a.b.Jpeg"),
     *('a"b', "a#b", "<a>", "a,b", ""),
 )
 
@@ -218,3 +223,53 @@ def test_they_stay_when_the_label_goes(web: Web) -> None:
     assert web.get(uid_path(*UIDS), ONE_AS_STORED).status_code == 200
     assert value(web.metadata(uid_path(*UIDS))[0], "0020000D") == UIDS[0]
     check_clean(web.gantry.server.data)
+
+
+@pytest.fixture
+def unlabelled(web: Web) -> Web:
+    """The same store, whose label has gone."""
+    web.stored(instance(PLAIN))
+    relabel(web.gantry, None)
+    return web
+
+
+@pytest.mark.parametrize("way", ["POST", "POST below", "import"])
+def test_they_are_healed_when_the_label_has_gone(web: Web, way: str) -> None:
+    gantry, uids = web.gantry, (UIDS[0], UIDS[1], "lost")
+    data = instance(uids, PatientID=f"only {way}")
+    web.stored(data)
+    relabel(gantry, None)
+    (blob,) = [each for each in find_blobs(gantry.server.data / "blobs").values() if each.read() == data]
+    blob.remove()
+    assert web.get(uid_path(*uids), ONE_AS_STORED).status_code == 500
+    if way == "import":
+        gantry.put(gantry.bucket, "in/1.dcm", data)
+        assert counts(gantry.import_("in/**")) == (1, 0)
+    else:
+        assert web.store(data, study=uids[0] if way == "POST below" else "").status_code == 200
+    assert web.get(uid_path(*uids), ONE_AS_STORED).content == data
+    check_clean(gantry.server.data)
+
+
+def test_they_are_replaced_imported_and_selected_when_the_label_has_gone(unlabelled: Web) -> None:
+    web, gantry, data = unlabelled, unlabelled.gantry, instance(UIDS, PatientID="PUT")
+    assert web.store(data, method="PUT").status_code == 200
+    assert web.get(uid_path(*UIDS), ONE_AS_STORED).content == data
+    new = ("study_2", "a", "b"), (UIDS[0], UIDS[1], "new"), (PLAIN[0], PLAIN[1], "new")
+    for number, each in enumerate((UIDS, *new)):
+        gantry.put(gantry.bucket, f"in/{number}.dcm", data if each is UIDS else instance(each))
+    operation = gantry.import_("in/**")
+    assert counts(operation) == (1, 3)
+    failures = gantry.failures(operation)
+    assert sorted(name.rpartition("/")[2] for name in failures) == ["1.dcm", "2.dcm", "3.dcm"]
+    assert all(each["code"] == 3 and "gantry-uids: any" in each["message"] for each in failures.values())
+    for each in new:
+        assert web.store(instance(each)).status_code == 409
+    lines = [f"/{uid_path(*UIDS)}", f"/{uid_path('study_2')}", f"/{uid_path(PLAIN[0])}"]
+    uri = gantry.put(gantry.bucket, "filter.txt", "\n".join(lines).encode())
+    operation = gantry.export(filterConfig={"resourcePathsGcsUri": uri})
+    assert counts(operation) == (2, 1)
+    (failure,) = gantry.failures(operation).values()
+    assert failure["code"] == 3 and "study_2" in failure["message"]
+    assert sorted(gantry.objects(gantry.out)) == sorted(f"{'/'.join(uids)}.dcm" for uids in (PLAIN, UIDS))
+    check_clean(gantry.server.data)

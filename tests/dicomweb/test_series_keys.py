@@ -111,6 +111,51 @@ def test_other_keys_of_the_sequence_are_refused_with_those_that_are_there(web: W
     assert answer.status_code == 400 and all(key in answer.text for key in KEYS)
 
 
+@pytest.mark.parametrize(
+    ("step", "procedure"),
+    [("S1", ""), ("S2", ""), ("", "R2"), ("s?", "R1"), ("S2", "r*1"), ("S1\\S2", ""), ("S*2", "")],
+)
+def test_each_of_several_values_of_an_id_is_found_alike(web: Web, step: str, procedure: str) -> None:
+    item = Dataset()
+    item.ScheduledProcedureStepID, item.RequestedProcedureID = ["S1", "S2"], ["R1", "R2"]
+    web.stored(instance(("1.3", "1.3.1", "1.3.1.1"), RequestAttributesSequence=[item]))
+    wanted = {key: value for key, value in zip(KEYS, (step, procedure), strict=True) if value}
+    whole, below = (web.search(path, StudyInstanceUID="1.3", **wanted) for path in ("series", "studies/1.3/series"))
+    assert len(whole) == len(below) == (0 if "\\" in step else 1)
+    assert len(web.search("studies/1.3/instances", **wanted)) == len(below)
+
+
+LETTERS = [
+    ("ÄB1", "Ä*"),
+    ("äb1", "Ä?1"),
+    ("Straße", "*ss*"),
+    ("Straße", "STRA*"),
+    ("Ωmega", "ω*"),
+    ("ﬁnal", "fi*"),
+    ("Schädel", "Schä*"),
+    ("Schädel", "*SCHADEL*"),
+    ("İstanbul", "i*"),
+    ("Škoda", "?koda"),
+    ("頭部", "頭*"),
+    ("Ｋｎｅｅ", "knee*"),
+    ("Kopf", "kö*"),  # accents of patterns do not count either
+    (" Knee", "k*"),
+]
+
+
+@pytest.mark.parametrize(("text", "pattern"), LETTERS)
+def test_wildcards_find_letters_of_all_scripts_in_whole_stores_too(web: Web, text: str, pattern: str) -> None:
+    item = Dataset()
+    item.ScheduledProcedureStepID = item.RequestedProcedureID = text
+    said = {"SeriesDescription": text, "StudyID": text, "RequestAttributesSequence": [item], "Modality": "CT"}
+    web.stored(instance(("1.4", "1.4.1", "1.4.1.1"), SpecificCharacterSet="ISO_IR 192", **said))
+    wanted = ["1.4.1"]
+    for name in ("SeriesDescription", "StudyID", *KEYS):
+        for path in ("series", "studies/1.4/series", "instances", "studies/1.4/instances"):
+            found = [value(each, "0020000E") for each in web.search(path, **{name: pattern})]
+            assert found == wanted, (name, path)
+
+
 def test_results_have_what_was_matched(web: Web) -> None:
     (found,) = web.search("series", **{KEYS[1]: "RP2"})
     assert value(found, "00400244") == "20240106" and value(found, "00400245") == "1530"

@@ -384,3 +384,10 @@ def test_frames_that_are_too_many_for_an_answer(gantry: Gantry) -> None:
     response = web.get(f"{ONE}/frames/{','.join(['1'] * 4097)}")
     refused(response, "INVALID_ARGUMENT", "4097 frames have more than 1073741824 bytes; ask for fewer")
     assert len(parts_of(web.get(f"{ONE}/frames/1,1"))) == 2
+
+
+@pytest.mark.parametrize("asked", [f"{JSON};q=0", f"{JSON}; q=0.0, application/json;q=0"])
+def test_what_the_query_forbids_is_not_sent_because_the_header_takes_everything(web: Web, asked: str) -> None:
+    """PS3.18 §8.7.8.1: the header counts only where the query names nothing that there is."""
+    assert web.get("studies", "*/*", params={"accept": asked}).status_code == 406
+    assert web.get("studies", "*/*", params={"accept": "text/html"}).status_code == 200

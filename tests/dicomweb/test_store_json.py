@@ -159,6 +159,29 @@ def test_the_first_part_must_be_json(gantry: Gantry) -> None:
     refused(store(Web(gantry), [], first="text/plain"), "INVALID_ARGUMENT", "first part")
 
 
+@pytest.mark.parametrize("named", ["text/xml;charset=UTF-8", "Text/XML", "text/xml ; charset=utf-8"])
+@pytest.mark.parametrize(
+    "sent", ["text/xml;charset=UTF-8", "text/xml", 'TEXT/xml; charset="utf-8"', "application/octet-stream"]
+)
+def test_a_document_comes_in_its_type_whatever_the_parameters(gantry: Gantry, named: str, sent: str) -> None:
+    web = Web(gantry)
+    said = {"_00420012": {"vr": "LO", "Value": [named]}, "_00420011": {"vr": "OB", "BulkDataURI": "doc"}}
+    response = store(web, [attributes(A, _7FE00010=None, **said)], ("doc", sent, b"<a>1</a>"))
+    assert response.status_code == 200, response.text
+    assert stored(web).EncapsulatedDocument == b"<a>1</a>"
+    assert stored(web).MIMETypeOfEncapsulatedDocument == named
+    (reason,) = reasons(store(web, [attributes(B, _7FE00010=None, **said)], ("doc", "text/html", b"<a>1</a>")))
+    assert "send application/octet-stream or text/xml" in reason
+
+
+def test_a_body_of_json_alone_is_not_said_to_have_parts(gantry: Gantry) -> None:
+    web = Web(gantry)
+    headers = {"content-type": JSON, "accept": JSON}
+    response = web.gantry.request("POST", f"{web.root}/studies", content=b"[{", headers=headers)
+    assert response.status_code == 400 and "part" not in response.json()["error"]["message"]
+    assert "cannot be read as JSON at line 1" in response.text
+
+
 def test_large_bulk_data(gantry: Gantry) -> None:
     web, pixels = Web(gantry), bytes(range(256)) * 40_000
     assert store(web, [attributes()], bulk(content=pixels)).status_code == 200

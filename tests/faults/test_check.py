@@ -45,7 +45,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     request = Dataset()
     request.ScheduledProcedureStepID = "S1"
     for uids, size in ((OWN, 2 << 20), (SMALL, 4)):
-        data = instance(uids, PixelData=os.urandom(size), StudyDescription="Knee", RequestAttributesSequence=[request])
+        said = {"RequestAttributesSequence": [request], "PerformedProcedureStepStartTime": ["1011", "12"]}
+        data = instance(uids, PixelData=os.urandom(size), StudyDescription="Knee", **said)
         store(house.seams, uploads, STORE, [Incoming("part", iter([data]))])
     uploads.close()
     sweep_garbage(house.seams)
@@ -213,6 +214,12 @@ INDEX = {
     "a request too much": (f"INSERT INTO series_request VALUES ({SERIES}, 'S9', 'R9', 1)", Kind.TERM_WRONG),
     "a request too few": (f"DELETE FROM series_request WHERE series_id = {SERIES}", Kind.TERM_WRONG),
     "a request without a series": ("INSERT INTO series_request VALUES (9999, 'S1', 'R1', 1)", Kind.TERM_WRONG),
+    "a start time": ("UPDATE series SET start_time = '11' WHERE start_time <> ''", Kind.TERM_WRONG),
+    "a start time that is missing": ("UPDATE series SET start_time = '' WHERE start_time <> ''", Kind.TERM_WRONG),
+    "a start time that its attributes lack": (
+        "UPDATE series SET start_time = '11', members = replace(members, '00400245', '00400246')",
+        Kind.TERM_WRONG,
+    ),
     "a pack too much": ("INSERT INTO header_pack (series_id, data) VALUES (0, x'00')", Kind.HEADER_WRONG),
     "the end of a segment": (
         "UPDATE segment SET bytes = 1 WHERE id = (SELECT max(id) FROM segment)",

@@ -92,7 +92,7 @@ def _name(value: Any) -> str:
 def test_the_same_is_found_whether_few_have_it_or_many(
     filled: SqlIndex, monkeypatch: pytest.MonkeyPatch, few: int, matches: Any, fits: Callable[[int], bool]
 ) -> None:
-    monkeypatch.setattr(searching, "FEW", few)
+    monkeypatch.setattr(searching, "FEW", dict.fromkeys(searching.FEW, few))
     wanted = [f"5.{number:03d}" for number in range(SERIES) if fits(number)]
     assert wanted
     assert [row.series_instance_uid for row in filled.search.search_series(STORE, search(*matches))] == wanted
@@ -121,16 +121,28 @@ def test_what_few_have_is_looked_up(filled: SqlIndex, level: Level, matches: Any
 def test_what_many_have_is_read_in_the_order_of_the_answer(
     filled: SqlIndex, monkeypatch: pytest.MonkeyPatch, level: Level, matches: Any
 ) -> None:
-    monkeypatch.setattr(searching, "FEW", -1)
+    monkeypatch.setattr(searching, "FEW", dict.fromkeys(searching.FEW, -1))
     with plans(filled) as steps:
         _find(filled, level)(STORE, search(*matches, level=level))
     assert grows(steps) in ([], ["SCAN counted"], ["SCAN counted"] * 2)  # which has an end: FEW
     assert [step for step in steps if "B-TREE" in step] == []
 
 
+def test_the_series_of_a_day_are_looked_up(sqlite_index: SqlIndex, store: DicomStore) -> None:
+    """Their UIDs may be the last ones of the store: read in the order of the answer, they would be found at its end."""
+    days = [SeriesAttributes("CT", start_date=day) for day in ("20240101", "20240102")]
+    each = [said(item(n, "1.2", f"5.{n:05d}"), series=days[n > 3000]) for n in range(6000)]
+    sqlite_index.uploads.store_instances(store.id, each)
+    with plans(sqlite_index) as steps:
+        found = sqlite_index.search.search_series(STORE, search((DATE, RANGE, ("20240102", "20240102")), limit=1))
+    assert [row.series_instance_uid for row in found] == ["5.03001"]
+    assert any(" INDEX series_start" in step for step in steps)
+    assert not [step for step in steps if "SEARCH series USING INDEX series_store_uid" in step]
+
+
 def test_counting_ends_where_many_have_it(filled: SqlIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     """So a search costs the same whatever else is in the store."""
-    monkeypatch.setattr("gantry.index.series_keys.FEW", 3)
+    monkeypatch.setitem(searching.FEW, "request", 3)
     query = searching.count_candidates(
         "request", (searching.read_match(search((STEP, EQUALS, ("S1",))).matches[0])[0],)
     )
@@ -149,7 +161,24 @@ def test_requests_that_cannot_be_read_cost_the_series_nothing_else(index: SqlInd
             store.id, [said(item(number, "1.2", f"5.{number}"), series=SeriesAttributes("CT", members=members))]
         )
     assert len(index.search.search_series(STORE, search())) == 3
-    assert len(index.search.search_series(STORE, search((STEP, EQUALS, ("\\X",))))) == 1
+    assert len(index.search.search_series(STORE, search((STEP, EQUALS, ("X",))))) == 1
+
+
+def test_an_item_with_many_values_has_no_more_rows_than_a_key_is_worth(index: SqlIndex, store: DicomStore) -> None:
+    ids = {tag: {"vr": "SH", "Value": list(map(str, range(500)))} for tag in ("00400009", "00401001")}
+    members = f'"00400275":{json.dumps({"vr": "SQ", "Value": [ids]})}'
+    index.uploads.store_instances(store.id, [said(item(1, "1.2", "5"), series=SeriesAttributes("CT", members=members))])
+    with index.database.read() as read:
+        assert read.exec_driver_sql("SELECT count(*) FROM series_request").scalar() == 1000
+
+
+def test_an_id_that_is_too_long_is_found_by_its_whole_text(index: SqlIndex, store: DicomStore) -> None:
+    members = write_members([("é" * 900, "R" * 900)])
+    index.uploads.store_instances(store.id, [said(item(1, "1.2", "5"), series=SeriesAttributes("CT", members=members))])
+    assert len(index.search.search_series(STORE, search((STEP, EQUALS, ("é" * 900,))))) == 1
+    with index.database.read() as read:
+        longest = "SELECT max(length(scheduled_step_id || requested_procedure_id)) FROM series_request"
+        assert read.exec_driver_sql(longest).scalar() == 128
 
 
 def test_what_a_later_instance_says_is_found(index: SqlIndex, store: DicomStore) -> None:

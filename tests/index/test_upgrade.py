@@ -10,7 +10,7 @@ import pytest
 from alembic import op
 from sqlalchemy import select
 
-from gantry.index.requests import list_requests
+from gantry.index.requests import list_requests, read_start_time
 from gantry.index.retelling import series_said
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import series, series_request
@@ -116,6 +116,36 @@ _SAID = {  # of a series: members as older versions have written them → its ti
         [("", "R2"), ("S1", "R1")],
     ),
     '"00400275":{"vr":"SQ"}': ("", []),
+    # Nested elements are not those of the series.
+    '"00400275":{"vr":"SQ","Value":[{"00400245":{"vr":"TM","Value":["07"]},"00400009":{"vr":"SH","Value":["S1"]}}]}': (
+        "",
+        [("S1", "")],
+    ),
+    '\x01\x02\x1e"00400275":{"vr":"SQ","Value":[{"00400245":{"vr":"TM","Value":["07"]}}]}': ("", []),
+    '\x01\x02\x0708\x1e"00081111":{"vr":"SQ","Value":[{"00400275":{"vr":"SQ","Value":[{"00400009":{"vr":"SH",'
+    '"Value":["S1"]}}]},"00400245":{"vr":"TM","Value":["07"]}}]}': ("08", []),
+    '"00081111":{"vr":"SQ","Value":[{"00400245":{"vr":"TM","Value":["07"]},"00400275":{"vr":"SQ","Value":[]}}]},'
+    '"00400245":{"vr":"TM","Value":["08"]},"00400275":{"vr":"SQ","Value":[{"00401001":{"vr":"SH","Value":["R1"]}}]}': (
+        "08",
+        [("", "R1")],
+    ),
+    # Texts are cleaned as those of series that come now.
+    '"00400275":{"vr":"SQ","Value":[{"00401001":{"vr":"SH","Value":["RP\\t1"]}}]}': ("", [("", "RP 1")]),
+    "\x01\x0710\x7f11\x8012": ("101112", []),
+    f"\x01\x07{'1' * 2000}": ("1" * 1024, []),
+    '"00400245":{"vr":"PN","Value":[{"Alphabetic":"09"}]}': ("09", []),
+    '"00400245":{"vr":"SQ","Value":[{}]}': ("", []),
+    # Several values of one id, each of which must be found.
+    '"00400275":{"vr":"SQ","Value":[{"00400009":{"vr":"SH","Value":["S1",null,"S2"]},'
+    '"00401001":{"vr":"SH","Value":["R1","R2"]}}]}': ("", [("S1", "R1"), ("S1", "R2"), ("S2", "R1"), ("S2", "R2")]),
+    '"00400275":{"vr":"SQ","Value":[{"00400009":{"vr":"PN","Value":[{"Alphabetic":"A"}]}}]}': ("", []),
+    # What was never written like this has no keys, and its neighbours have theirs.
+    '"00400275":{"vr":"SQ","Value":null},"00400245":{"vr":"TM","Value":["08"]}': ("08", []),
+    '"00400275":{"vr":"SQ","Value":[{"00400009":5},{"00400009":{"Value":["S1"]}}]}': ("", [("S1", "")]),
+    '"00400275":5,"00400245":6': ("", []),
+    '"00400275":{"vr":"SQ","Value":"text"},"00400245":{"vr":"TM","Value":null}': ("", []),
+    f'"00400275":{{"vr":"SQ","Value":{"[" * 100_000}': ("", []),
+    "\x01\x02\x0711\x1d\x1b2": ("11", []),
     '"00400275":{"vr"': ("", []),
     "": ("", []),
 }
@@ -136,10 +166,54 @@ def test_series_say_when_they_began_and_what_was_requested(tmp_path: Path) -> No
     with index.database.read() as read:
         for number, (members, (time, requests)) in enumerate(_SAID.items(), 10):
             row = read.execute(select(series).where(series.c.id == number)).one()
-            assert row.start_time == time
+            assert row.start_time == time, members
+            assert read_start_time(series_said(row).members) == time
             found = read.execute(select(series_request).where(series_request.c.series_id == number)).all()
-            assert [tuple(each) for each in found] == [(number, *pair, 1) for pair in requests]
+            assert [tuple(each) for each in found] == [(number, *pair, 1) for pair in requests], members
             assert {tuple(each)[1:3] for each in found} == set(list_requests(series_said(row).members)), members
+    index.close()
+
+
+def test_a_row_that_is_no_text_has_no_keys_and_all_others_have_theirs(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "index.sqlite"
+    with closing(index_of_schema(path, "0012")) as connection:
+        connection.executescript(_ROWS)
+        connection.execute("DELETE FROM operation")
+        for number, members in ((1, b"\x01\x02\x07\x12\xff"), (2, b"\x01\x02\x0712"), (3, b'\xff"00400275":{')):
+            connection.execute("UPDATE series SET members = CAST(? AS TEXT) WHERE id = ?", (members, number))
+        connection.commit()
+    index = SqlIndex(f"sqlite:///{path}")
+    with index.database.read() as read:
+        rows = read.exec_driver_sql("SELECT id, start_time FROM series ORDER BY id").all()
+    assert list(map(tuple, rows)) == [(1, ""), (2, "12"), (3, ""), (4, "")]
+    index.close()
+
+
+def test_a_row_that_cannot_be_read_is_named_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "index.sqlite"
+    with closing(index_of_schema(path, "0012")) as connection:
+        connection.executescript(_ROWS)
+        connection.execute("DELETE FROM operation")
+        connection.execute("UPDATE series SET members = char(1) || char(7) || '1' || id")
+        connection.commit()
+
+    def read(members: str) -> str:
+        if "12" in members:
+            raise KeyError(members)
+        return read_start_time(members)
+
+    monkeypatch.setattr("gantry.index.requests.read_start_time", read)
+    index = SqlIndex(f"sqlite:///{path}")
+    with index.database.read() as connection_read:
+        rows = connection_read.exec_driver_sql("SELECT id, start_time FROM series ORDER BY id").all()
+    assert list(map(tuple, rows)) == [(1, "11"), (2, ""), (3, "13"), (4, "14")]
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "series 2 is found neither by its start time nor by its requests"
+    ]
     index.close()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -183,7 +183,8 @@ class Call:
         in_header = self.headers.getlist("accept")
         if self._asked_for:
             asked = parse_accept(self._asked_for)
-            if not offers or not in_header or choose(asked, offers):
+            forbids_none = [replace(item, q=1.0) for item in asked]  # what is forbidden is named, too
+            if not offers or not in_header or choose(forbids_none, offers):
                 return asked
         return parse_accept(in_header)
 

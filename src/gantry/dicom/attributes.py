@@ -28,10 +28,9 @@ from gantry.dicom.tags import (
     STUDY_ID,
     STUDY_TIME,
 )
-from gantry.dicom.vr import NAME_GROUPS
 from gantry.errors import StatusError
 from gantry.json_text import parse_json
-from gantry.matching import join_values
+from gantry.matching import join_element
 from gantry.resources import HeaderAttributes, SeriesAttributes, StudyAttributes
 
 logger = logging.getLogger(__name__)
@@ -119,7 +118,7 @@ def read_attributes(header_bytes: HeaderBytes, study: StudyAttributes | None = N
     elements = _parse_members(found)
     members = {tag: found[tag] for tag in elements}
     texts = {
-        tag: _join_values(element) for tag, element in elements.items() if tag in _LOOKED_FOR and element["vr"] != "SQ"
+        tag: join_element(element) for tag, element in elements.items() if tag in _LOOKED_FOR and element["vr"] != "SQ"
     }
     return HeaderAttributes(
         study or _describe_study(members, texts),
@@ -200,15 +199,3 @@ def _parse_one_by_one(members: Iterable[str]) -> dict[str, Any]:
         with suppress(ValueError, RecursionError):
             every |= parse_json(f"{{{member}}}")
     return every
-
-
-def _join_values(element: dict[str, Any]) -> str:
-    """A text as it is looked for: several values joined by a backslash, component groups by ``=``."""
-    return join_values(map(_format_value, element.get("Value", ())))
-
-
-def _format_value(value: Any) -> str:
-    if isinstance(value, dict):
-        groups = (value.get(group, "") for group in NAME_GROUPS)
-        return "=".join(groups).rstrip("=")
-    return "" if value is None else str(value)

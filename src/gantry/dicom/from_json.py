@@ -73,7 +73,9 @@ def encode_instance(attributes: Any) -> SplitFile:
 
 def _find_document_type(every: Attributes) -> str:
     named = every.get(_DOCUMENT_TYPE, {}).get("Value")
-    return named[0].strip().lower() if isinstance(named, list) and named and isinstance(named[0], str) else ""
+    if not isinstance(named, list) or not named or not isinstance(named[0], str):
+        return ""
+    return named[0].partition(";")[0].strip().lower()  # without parameters, as the type of the part is compared
 
 
 def file_chunks(file: SplitFile, bulk: Iterable[bytes], size: int) -> Iterator[bytes]:

@@ -21,8 +21,9 @@ from gantry.dicom.file_meta import explicit_head, implicit_head
 from gantry.dicom.tags import CHARACTER_SET, ITEM, SEQUENCE_END, UNDEFINED, is_group_length
 from gantry.dicom.text import encode
 from gantry.dicom.value_forms import Unwritable, require_form, shorten_decimal
-from gantry.dicom.vr import NAME_GROUPS, NUMBERS, OCTETS, ONE_TEXT, SHORT, TABLE, TEXT
+from gantry.dicom.vr import NUMBERS, OCTETS, ONE_TEXT, SHORT, TABLE, TEXT
 from gantry.errors import InvalidArgument
+from gantry.matching import NAME_GROUPS
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,9 @@ from gantry.dicom.dictionary import vr_of
 from gantry.dicom.elements import Encoding
 from gantry.dicom.tags import CHARACTER_SET, PIXEL_REPRESENTATION
 from gantry.dicom.text import decoders, split_names, split_values
-from gantry.dicom.vr import NAME_GROUPS, NUMBERS, ONE_TEXT, TABLE, TEXT
+from gantry.dicom.vr import NUMBERS, ONE_TEXT, TABLE, TEXT
 from gantry.dicom.words import swap_words
+from gantry.matching import NAME_GROUPS
 
 MAX_INLINE_OCTETS, MAX_INLINE_VALUES = 2048, 512
 BULK_MEMBER = '"BulkDataURI"'

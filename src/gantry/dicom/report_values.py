@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from gantry.dicom.vr import NAME_GROUPS
+from gantry.matching import NAME_GROUPS
 
 DataSet = dict[str, Any]
 """A data set or item as DICOM JSON (PS3.18 §F.2), whose numbers are texts with the digits of the file."""

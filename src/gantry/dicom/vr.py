@@ -47,9 +47,6 @@ TEXT = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
 ONE_TEXT = frozenset(("LT", "ST", "UR", "UT"))
 """Texts in which a backslash is a character, as they have one value (PS3.5 §6.2)."""
 
-NAME_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
-"""The component groups of a PN in the DICOM JSON model, in their order (PS3.18 §F.2.2)."""
-
 BINARY = OCTETS | NUMBERS.keys()
 
 

@@ -15,7 +15,7 @@ from gantry.findings import Finding
 from gantry.index.check_counts import ALIVE, find_wrong_counts
 from gantry.index.check_damage import find_damage
 from gantry.index.check_files import find_unclaimed
-from gantry.index.check_requests import find_wrong_requests
+from gantry.index.check_requests import find_wrong_requests, find_wrong_times
 from gantry.index.check_rows import find_overlaps, find_wrong_rows
 from gantry.index.check_terms import find_wrong_terms
 from gantry.index.garbage import Garbage
@@ -69,6 +69,7 @@ class Checks:
     def find_wrong_terms(self) -> Iterator[Finding]:
         with self.database.read_snapshot() as connection:
             yield from find_wrong_terms(connection)
+            yield from find_wrong_times(connection)
             yield from find_wrong_requests(connection)
 
     def walk_packs(self) -> Iterator[PackUsers]:

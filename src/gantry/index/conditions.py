@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    LargeBinary,
     Select,
     Text,
     and_,
     bindparam,
+    case,
+    cast,
     exists,
     func,
     literal_column,
@@ -21,6 +24,8 @@ from sqlalchemy import (
     true,
 )
 
+from gantry.index.database import FOLD
+from gantry.index.requests import ID_CHARACTERS
 from gantry.index.tables import (
     TERMS,
     TEXT_FIELDS,
@@ -69,7 +74,8 @@ def read_match(match: Match) -> tuple[Condition, tuple[Any, ...]]:
         keys = name_keys(values[0])
         return Condition("names", level, field, len(keys)), tuple(keys)
     if operator is Operator.EQUALS:
-        return Condition("in", level, field), (list(values),)
+        most = ID_CHARACTERS if field in REQUESTED else None
+        return Condition("in", level, field), ([value[:most] for value in values],)
     if operator is Operator.RANGE and field in _TIMES:
         return Condition("times", level, field), make_span("TM", *values)
     if operator is Operator.RANGE:
@@ -141,7 +147,15 @@ def _globs(condition: Condition, name: str) -> ColumnElement[bool]:
 
 
 def _is_like(column: Any, name: str, patterns: int) -> ColumnElement[bool]:
-    return or_(*(func.lower(column).op("GLOB")(bindparam(f"{name}{place}")) for place in range(patterns)))
+    return or_(*(_fold(column).op("GLOB")(bindparam(f"{name}{place}")) for place in range(patterns)))
+
+
+def _fold(column: Any) -> ColumnElement[str]:
+    """A text as ``search_key`` folds it. SQLite lowers ASCII alone, but three times as fast as Python: other texts have
+    more bytes than characters."""
+    data = cast(column, LargeBinary)
+    is_ascii = func.length(column) == func.length(data)
+    return case((is_ascii, func.lower(column)), else_=getattr(func, FOLD)(data, type_=Text))
 
 
 def _modality(condition: Condition, name: str) -> ColumnElement[bool]:

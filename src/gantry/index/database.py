@@ -18,10 +18,20 @@ from gantry.index.clock import read_clock
 from gantry.index.commits import Commits, driver_of, throw_away_damaged, write_again
 from gantry.index.examination import Examination
 from gantry.index.index_file import IndexFile
-from gantry.index.refusals import RESTORE, BadText, Damaged, Full, describe_sqlite_error, is_damage, translated
+from gantry.index.refusals import (
+    RESTORE,
+    BadText,
+    Damaged,
+    Full,
+    describe_sqlite_error,
+    is_bad_text,
+    is_damage,
+    translated,
+)
 from gantry.index.reserve import Reserve
 from gantry.index.tables import metadata, upload
 from gantry.index.writer_queue import WriterQueue
+from gantry.matching import search_key
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -31,6 +41,8 @@ logger = logging.getLogger(__name__)
 READERS = 10  # connections; each may fill its cache of 16 MiB
 WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
 SCHEMA_VERSION = "0013"
+FOLD = "search_key"
+"""A function of SQL that each connection has: the key of a text (see ``matching``), from its bytes in UTF-8."""
 _COUNT = "UPDATE generation SET commits = commits + 1 WHERE id = 1"
 _READ_COUNT = "SELECT commits FROM generation WHERE id = 1"
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -56,7 +68,7 @@ class Database:
         try:
             _migrate(self.engine)
             self.file.keep()
-            _read_all_tables(self.engine)
+            self._read_all_tables()
             _keep_open(self._anchor)
         except DatabaseError as error:
             self.close()
@@ -123,10 +135,24 @@ class Database:
             self.examination.note(error.message)
             raise
         except BadText:
-            self._texts.replace = True
-            self.engine.dispose()
-            self.writer.dispose()
+            self._replace_bad_texts()
             raise
+
+    def _read_all_tables(self) -> None:
+        """A start finds damage, not the first call that needs the table. Raises DatabaseError."""
+        try:
+            _read_all_tables(self.engine)
+        except DatabaseError as error:
+            if not is_bad_text(error):
+                raise
+            self._replace_bad_texts()
+            _read_all_tables(self.engine)
+
+    def _replace_bad_texts(self) -> None:
+        """From now on; connections that read in the other way are closed."""
+        self._texts.replace = True
+        self.engine.dispose()
+        self.writer.dispose()
 
 
 def _count(connection: Connection) -> int:
@@ -203,10 +229,16 @@ def _open(url: str | Path, connections: int, texts: _Texts) -> Engine:
     def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16384"):
             connection.execute(f"PRAGMA {pragma}")
+        connection.create_function(FOLD, 1, _fold, deterministic=True)
         if texts.replace:
             connection.text_factory = lambda data: data.decode(errors="replace")
 
     return engine
+
+
+def _fold(data: bytes | None) -> str | None:
+    """The function ``FOLD``; of a damaged text, the key of what can be read of it."""
+    return None if data is None else search_key(data.decode(errors="replace"))
 
 
 def _path_of(url: str | Path) -> Path | None:
@@ -222,7 +254,6 @@ def _keep_open(engine: Engine) -> None:
 
 
 def _read_all_tables(engine: Engine) -> None:
-    """A start finds damage, not the first call that needs the table. Raises DatabaseError."""
     with engine.connect() as connection:
         for each in metadata.sorted_tables:
             connection.execute(select(each).limit(1)).all()

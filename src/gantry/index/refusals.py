@@ -93,6 +93,11 @@ def is_damage(error: BaseException) -> bool:
     return isinstance(error, DriverError) and _code(error) & _PRIMARY in _DAMAGE
 
 
+def is_bad_text(error: DriverError) -> bool:
+    """Whether the driver cannot decode a text: an error of its own, without a result code."""
+    return isinstance(_original(error), sqlite3.OperationalError) and not _code(error)
+
+
 def translate(error: Exception) -> StatusError:
     """The error for callers: Interrupted where the same call may succeed later, BadValue where a value is the cause,
     else Internal."""
@@ -105,7 +110,7 @@ def translate(error: Exception) -> StatusError:
     code, words = _code(error) & _PRIMARY, describe_sqlite_error(error)
     if code in _DAMAGE:
         return Damaged(f"the index cannot be read: {words}", advice=RESTORE)
-    if _is_bad_text(error):
+    if is_bad_text(error):
         return BadText("a text in the index is damaged; it is read in another way from now on", advice="try again")
     if is_full(error):
         return Full(f"the index cannot be used right now: {words}", advice="make room on its disk")
@@ -130,11 +135,6 @@ def _code(error: DriverError) -> int:
 
 def _original(error: DriverError) -> object:
     return error.orig if isinstance(error, DBAPIError) else error
-
-
-def _is_bad_text(error: DriverError) -> bool:
-    """The driver cannot decode it: an error of its own, without a result code."""
-    return isinstance(_original(error), sqlite3.OperationalError) and not _code(error)
 
 
 def _is_of_data(error: DriverError) -> bool:

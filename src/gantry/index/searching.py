@@ -72,7 +72,7 @@ def _find_few(connection: Connection, shape: _Shape, values: dict[str, Any]) -> 
     return frozenset(
         key
         for key in list_keys(shape.conditions)
-        if fetch_tuples(connection, count_candidates(key, shape.conditions), values)[0][0] <= FEW
+        if fetch_tuples(connection, count_candidates(key, shape.conditions), values)[0][0] <= FEW[key]
     )
 
 

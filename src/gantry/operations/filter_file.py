@@ -56,7 +56,7 @@ def read_lines(
     chunks: Iterable[bytes], store: DicomStoreName | None = None, other_uids: bool = False
 ) -> Iterator[Line]:
     """Lines without blank ones and without a CSV header: a first line that begins with a letter or ``_`` and has no
-    ``/``. ``store`` is the DICOM store whose full names are accepted; ``other_uids``: it accepts UIDs with letters."""
+    ``/``. ``store`` is the DICOM store whose full names are accepted; ``other_uids``: UIDs may have letters."""
     for number, raw in enumerate(_split(_decode(chunks)), 1):
         text = raw.strip().strip('"').strip()
         if not text or (number == 1 and _is_header(text)):

@@ -5,7 +5,7 @@ A checkpoint is ``line=N`` while the filter file is read, then a position in the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 
@@ -34,9 +34,8 @@ def read_filter(seams: Seams, operation: Operation, check: Check = go_on) -> Ite
         uri = StorageUri.parse(operation.request["filter_uri"])
         bucket = _open_bucket(seams, operation, uri)
         done = int(operation.checkpoint.removeprefix(_LINE) or 0)
-        other_uids = accepts_other_uids(seams, operation.store)
-        every = read_lines(_read_chunks(bucket, uri, check), operation.store, other_uids)
-        lines = (line for line in every if line.number > done)
+        every = read_lines(_read_chunks(bucket, uri, check), operation.store, other_uids=True)
+        lines = _refuse_other_uids(seams, operation, (line for line in every if line.number > done))
         has_lines = False
         while chunk := list(islice(lines, _LINES)):
             has_lines = True
@@ -47,6 +46,17 @@ def read_filter(seams: Seams, operation: Operation, check: Check = go_on) -> Ite
             )
         if not operation.checkpoint and not has_lines:
             yield Batch(checkpoint=_NOTHING, warnings=(_make_empty_warning(uri),))
+
+
+def _refuse_other_uids(seams: Seams, operation: Operation, lines: Iterable[Line]) -> Iterator[Line]:
+    """Lines with UIDs of letters are no paths where the store neither accepts such UIDs nor has these."""
+    accepts = accepts_other_uids(seams, operation.store)
+    for line in lines:
+        others = () if accepts or line.path is None else [uid for uid in line.path if uid.strip("0123456789.")]
+        if others and line.path and not seams.index.instances.count_below(operation.store_id, line.path):
+            yield line._replace(path=None)
+        else:
+            yield line
 
 
 def _open_bucket(seams: Seams, operation: Operation, uri: StorageUri) -> Bucket:

@@ -11,9 +11,9 @@ from functools import reduce
 from typing import NamedTuple
 
 from gantry.checkpoints import advance
-from gantry.errors import Code, NotFound, Status, StatusError
+from gantry.errors import Code, InvalidArgument, NotFound, Status, StatusError
 from gantry.healing import find_damaged_headers, is_lost, make_replacement, make_unknown
-from gantry.ingest import Pair, accepts_other_uids, compare_bytes, ingest_batch, make_printable
+from gantry.ingest import Pair, accepts_other_uids, compare_bytes, ingest_batch, make_printable, require_uids_or_stored
 from gantry.operations.batch_writers import Tries
 from gantry.operations.batches import cut, describe_death, run_batch, run_in_order
 from gantry.operations.blob_keys import batch_prefix
@@ -55,7 +55,6 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
             blobs=seams.blobs,
             blob_prefix=directory(number),
             storage_class=operation.request["storage_class"],
-            other_uids=other_uids,
         )
 
     def on_death(item: ObjectMeta, error: WorkerDied) -> Failure:
@@ -69,14 +68,16 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
             for number, objects, outcomes in results:
                 done += len(objects)
                 checkpoint = reduce(advance, objects, checkpoint)
-                instances = tuple(item for item in outcomes if isinstance(item, Instance))
+                written = [item for item in outcomes if isinstance(item, Instance)]
+                refused = {} if other_uids else _refuse_other_uids(seams, operation.store_id, written)
+                left = tries.find_left(number, (directory(number),), (item.blob_key for item in written))
                 yield Batch(
                     checkpoint=checkpoint,
-                    instances=instances,
-                    failures=tuple(item for item in outcomes if isinstance(item, Failure)),
+                    instances=tuple(item for item in written if item.blob_key not in refused),
+                    failures=(*(item for item in outcomes if isinstance(item, Failure)), *refused.values()),
                     listed=max(count.value, done),
                     blob_prefix=batch_prefix(operation, number),
-                    garbage=tries.find_left(number, (directory(number),), (item.blob_key for item in instances)),
+                    garbage=(*left, *refused),
                 )
     source.require_mounted()
     if not done:
@@ -84,6 +85,20 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     counted = seams.index.operations.get_operation(operation.name).counter
     if missing := max(counted.listed, count.value) - done:
         yield Batch("", warnings=(Failure(operation.subject, Status(Code.NOT_FOUND, _describe_missing(missing))),))
+
+
+def _refuse_other_uids(seams: Seams, store_id: int, written: Sequence[Instance]) -> dict[str, Failure]:
+    """Failures by the key of the blob: of instances whose UIDs the store does not accept, and does not have either.
+
+    Workers do not use the index, so they have written them.
+    """
+    refused = {}
+    for item in written:
+        try:
+            require_uids_or_stored(seams, store_id, item.uids)
+        except InvalidArgument as error:
+            refused[item.blob_key] = Failure(item.resource, error.status)
+    return refused
 
 
 def _describe_missing(count: int) -> str:

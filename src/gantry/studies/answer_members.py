@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gantry.dicom.tags import (
+    AVAILABLE_TRANSFER_SYNTAX,
     CHARACTER_SET,
     INSTANCE_AVAILABILITY,
     MODALITIES_IN_STUDY,
@@ -21,12 +22,18 @@ from gantry.dicom.tags import (
     STUDY_SERIES_COUNT,
 )
 from gantry.json_text import parse_json
+from gantry.merging import split_members
 from gantry.queries import FoundSeries, FoundStudy
 from gantry.studies.search import Search
 
 _KEPT = 256  # studies: their series stand together in nearly every answer
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 UTF8 = f'"{CHARACTER_SET:08X}":{{"vr":"CS","Value":["ISO_IR 192"]}}'
+COUNTS = frozenset((MODALITIES_IN_STUDY, STUDY_SERIES_COUNT, STUDY_INSTANCE_COUNT, SERIES_INSTANCE_COUNT))
+OF_THE_SERVER = COUNTS | {RETRIEVE_URL, INSTANCE_AVAILABILITY, AVAILABLE_TRANSFER_SYNTAX}
+"""What a server says of what it has: a file that says something else was written by another one."""
+_OF_THE_SERVER = frozenset(f"{tag:08X}" for tag in OF_THE_SERVER)
+_STARTS = tuple(f'"{tag}":' for tag in _OF_THE_SERVER)
 ONLINE = f'"{INSTANCE_AVAILABILITY:08X}":{{"vr":"CS","Value":["ONLINE"]}}'
 
 
@@ -69,7 +76,8 @@ def write_series(row: FoundSeries, search: Search, web_url: str) -> str:
 
 def _count_study(row: FoundSeries, search: Search) -> str:
     """Modalities and counts of the study, where its attributes are in the answer (PS3.18 Table 10.6.3-4)."""
-    of_study, is_whole = row.study, not search.query.path.study and not search.strict
+    of_study = row.study
+    is_whole = not search.strict and (search.every or not search.query.path.study)
     asked = frozenset() if search.strict else search.fields | search.matched
     members = []
     if of_study.modalities and (is_whole or MODALITIES_IN_STUDY in asked):
@@ -165,15 +173,22 @@ def write_address(url: str) -> str:
 
 def write_parents(row: FoundSeries, search: Search) -> str:
     """What the series and the study say about their instances: all of a level that the address does not name, and what
-    conditions name."""
+    conditions name. Where the whole header is in the answer, only what is counted."""
     path = search.query.path
+    counts = _count_study(row, search), _count_series(row, search)
+    if search.every:
+        return ",".join(filter(None, counts))
     of_series = [row.members, _choose_more_members(row.more_members, search)] if not path.series else []
     if path.series and search.matched:
         of_series = [_choose_more_members(",".join(filter(None, (row.members, row.more_members))), search)]
-    members = [*of_series, _choose_study_members(row, search), _count_study(row, search)]
-    if not path.series:
-        members.append(write_number(SERIES_INSTANCE_COUNT, "IS", row.instance_count))
-    return ",".join(filter(None, members))
+    return ",".join(filter(None, (*of_series, _choose_study_members(row, search), *counts)))
+
+
+def _count_series(row: FoundSeries, search: Search) -> str:
+    """For an instance, as ``_count_study``."""
+    if search.query.path.series and not search.every and SERIES_INSTANCE_COUNT not in search.fields | search.matched:
+        return ""
+    return write_number(SERIES_INSTANCE_COUNT, "IS", row.instance_count)
 
 
 def leave_out(members: str, others: Sequence[str]) -> str:
@@ -182,3 +197,10 @@ def leave_out(members: str, others: Sequence[str]) -> str:
         return members
     taken = {text[1:9] for text in others}
     return _join_members({tag: element for tag, element in _parse_members(members) if tag not in taken})
+
+
+def leave_out_server(members: str) -> str:
+    """``members`` of a header without those of ``OF_THE_SERVER``; the others as they were written."""
+    if not any(start in members for start in _STARTS):
+        return members
+    return ",".join(member for tag, member in split_members(members) if tag not in _OF_THE_SERVER)

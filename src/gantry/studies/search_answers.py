@@ -16,7 +16,6 @@ from gantry.dicom.tags import (
     BITS_ALLOCATED,
     CHARACTER_SET,
     COLUMNS,
-    INSTANCE_AVAILABILITY,
     INSTANCE_NUMBER,
     NUMBER_OF_FRAMES,
     ROWS,
@@ -32,9 +31,12 @@ from gantry.queries import FoundSeries, Level, Match, Operator, Query
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.answer_members import (
+    COUNTS,
+    OF_THE_SERVER,
     ONLINE,
     UTF8,
     leave_out,
+    leave_out_server,
     write_address,
     write_parents,
     write_series,
@@ -63,12 +65,11 @@ _FIRST, _SOP, _STUDY, _SERIES = (
 )
 _STARTS = [f'"{tag:08X}":{{"vr":"{vr}","Value":[' for _, tag, vr in _NUMBERS]
 _get_numbers = attrgetter(*(name for name, _, _ in _NUMBERS))
-_HERE = f'"{CHARACTER_SET:08X}"', f'"{INSTANCE_AVAILABILITY:08X}"'  # in every answer, as this server has them
 _PAGE = 1000  # rows of one query
 _HEADERS = 64  # in memory: some have megabytes
 _MOST_SERIES = 100_000  # with the UIDs of _PAGE series: a UID may be that of several studies' series
 Row = TypeVar("Row", FoundSeries, StoredInstance, FoundHeader)
-_OWN = frozenset((SOP_INSTANCE, SOP_CLASS, STUDY, SERIES, *(tag for _, tag, _ in _NUMBERS)))
+_OWN = OF_THE_SERVER | {CHARACTER_SET, SOP_INSTANCE, SOP_CLASS, STUDY, SERIES, *(tag for _, tag, _ in _NUMBERS)}
 
 
 class Found(NamedTuple):
@@ -152,7 +153,7 @@ def _write_instances(
     for found, above in parents.join(read_headers(seams, store, rows), lambda found: found.row, _HEADERS):
         try:
             if search.every:
-                text = _write_all(found, search, web_url, writer)
+                text = _write_all(found, search, web_url, writer, above)
             else:
                 more = _write_fields(found, wanted, web_url)
                 text = _write_instance(found.row, search, web_url, leave_out(above, more), more)
@@ -170,7 +171,8 @@ class _Parents:
     def __init__(self, seams: Seams, store: DicomStoreName, search: Search) -> None:
         self.seams, self.store, self.search = seams, store, search
         path = search.query.path
-        self._is_needed = not (search.strict or search.every or (path.series and not search.matched))
+        counted = search.every or not COUNTS.isdisjoint(search.fields)
+        self._is_needed = not search.strict and bool(counted or not path.series or search.matched)
 
     def join(self, rows: Iterable[Row], of: Callable[[Row], StoredInstance], size: int) -> Iterator[tuple[Row, str]]:
         """Each row with the members of its series and its study, "" where they are not asked for; ``size`` rows are in
@@ -201,9 +203,12 @@ def _list_wanted(search: Search) -> frozenset[int]:
     return (asked | creators) - _OWN
 
 
-def _write_all(found: FoundHeader, search: Search, web_url: str, writer: JsonWriter) -> str:
+def _write_all(found: FoundHeader, search: Search, web_url: str, writer: JsonWriter, above: str) -> str:
     members = [ONLINE] if search.strict else [ONLINE, write_address(_make_url(found.row, web_url))]
-    return f"{{{','.join(members)},{write_json(found, writer, web_url)[1:]}"
+    if AVAILABLE_TRANSFER_SYNTAX in search.fields and not search.strict:
+        members.append(write_uid(AVAILABLE_TRANSFER_SYNTAX, found.row.transfer_syntax_uid))
+    members += filter(None, (above, leave_out_server(write_json(found, writer, web_url)[1:-1])))
+    return f"{{{','.join(members)}}}"
 
 
 def _write_fields(found: FoundHeader, wanted: frozenset[int], web_url: str) -> list[str]:
@@ -226,7 +231,7 @@ def _write_instance(row: StoredInstance, search: Search, web_url: str, above: st
         members.append(f"{_start_address(web_url)}/studies/{study}/series/{series}/instances/{uid}{_END}")
         if AVAILABLE_TRANSFER_SYNTAX in search.fields:
             members.append(write_uid(AVAILABLE_TRANSFER_SYNTAX, row.transfer_syntax_uid))
-    members += [text for text in more if not text.startswith(_HERE)]
+    members += more
     if above:
         members.append(above)
     return f"{','.join(members)}}}"

@@ -159,10 +159,15 @@ def _match_name(value: str) -> Callable[[Any], bool]:
 
 
 def _match_text(value: str) -> Callable[[Any], bool]:
+    """Nothing for an object, which a file has where it gives a text the VR of names: the index has none, either."""
     if {"*", "?"} & set(value):
         pattern = _compile_pattern(pattern_key(value))
-        return lambda found: found is not None and pattern.fullmatch(search_key(str(found))) is not None
-    return lambda found: found is not None and str(found) == value
+        return lambda found: _is_text(found) and pattern.fullmatch(search_key(str(found))) is not None
+    return lambda found: _is_text(found) and str(found) == value
+
+
+def _is_text(found: Any) -> bool:
+    return found is not None and not isinstance(found, dict)
 
 
 def _compile_pattern(key: str) -> re.Pattern[str]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from gantry.describing import Read, describe
 from gantry.dicom.buffers import Held, Readable
 from gantry.errors import AlreadyExists, BrokenBody, Code, InvalidArgument, Status, StatusError
-from gantry.ingest import UIDS, identify, require_uids
+from gantry.ingest import UIDS, identify, require_uids_or_stored
 from gantry.names import DicomStoreName, ResourcePath, check_uids
 from gantry.resources import BlobStorageClass, Instance
 from gantry.seams import Seams
@@ -111,7 +111,8 @@ def store(
     resource = seams.index.resources.get_dicom_store(name)
     accepts = not is_strict and resource.labels.get(IDENTICAL) == "accept"
     other_uids = resource.labels.get(UIDS) == "any"
-    check_uids(ResourcePath(study), other_uids)
+    below = ResourcePath(study)
+    check_uids(below, other_uids or seams.index.instances.count_below(resource.id, below) > 0)
     with uploads.request(resource.id) as request:
         return _Request(seams, request, study, replace, accepts, other_uids).run(incoming)
 
@@ -192,7 +193,7 @@ class _Request:
     def _identify(self, opened: Readable, key: str, size: int, name: str) -> Read:
         read = identify(opened, key, size, _CLASS, name)
         if not self.other_uids:
-            require_uids(read)
+            require_uids_or_stored(self.seams, self.request.store_id, read.instance.uids)
         return read
 
     def _refuse(self, error: StatusError, refused: Refused) -> None:

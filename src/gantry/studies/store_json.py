@@ -65,7 +65,7 @@ def _parse_objects(part: BodyPart) -> Iterator[Any]:
         for _ in parse_items(text):
             pass  # so that a fault at the end is found before anything is stored
     except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"the first part cannot be read as JSON{locate_fault(error)}") from None
+        raise InvalidArgument(f"the attributes of the instances cannot be read as JSON{locate_fault(error)}") from None
     return parse_items(text)
 
 

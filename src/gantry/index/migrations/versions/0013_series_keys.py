@@ -3,26 +3,29 @@
 Both are read from the attributes that rows have already, so that series are found by them from the first search on.
 """
 
-import json
-import re
-from collections.abc import Iterator
+import logging
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
+from gantry.index.requests import list_requests, read_start_time
+from gantry.resources import SeriesAttributes
+from gantry.short_members import lengthen_series
+
 revision = "0013"
 down_revision = "0012"
 
+logger = logging.getLogger("gantry.index.migrations")
+
 _ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 _PAGE = 1000
-_SHORT_TIME = re.compile("\x01[^\x07]*\x07([^\x02-\x1e]+)")  # in short ``members``: behind its code
+# Short ``members`` have the time behind character 7. Bytes, because a text that is damaged may be no UTF-8.
 _FIND = """
-SELECT id, store_id, members FROM series
-WHERE id > :last AND (members LIKE '%00400275%' OR members LIKE '%00400245%' OR instr(members, char(7)))
+SELECT id, store_id, CAST(members AS BLOB) AS members FROM series
+WHERE id > :last AND (members LIKE '%00400275%' OR members LIKE '%00400245%' OR members LIKE '%' || char(7) || '%')
 ORDER BY id LIMIT :page
 """
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def upgrade() -> None:
@@ -47,13 +50,14 @@ def _fill() -> None:
     connection, last = op.get_bind(), 0
     while rows := connection.execute(sa.text(_FIND), {"last": last, "page": _PAGE}).all():
         last = rows[-1].id
-        times = [{"number": row.id, "time": time} for row in rows if (time := _find_time(row.members))]
+        keys = [(row, *_read_keys(row)) for row in rows]
+        times = [{"number": row.id, "time": time} for row, time, _ in keys if time]
         if times:
             connection.execute(sa.text("UPDATE series SET start_time = :time WHERE id = :number"), times)
         requests = [
             {"number": row.id, "store": row.store_id, "step": step, "procedure": procedure}
-            for row in rows
-            for step, procedure in dict.fromkeys(_list_requests(row.members))
+            for row, _, pairs in keys
+            for step, procedure in pairs
         ]
         if requests:
             connection.execute(
@@ -61,31 +65,15 @@ def _fill() -> None:
             )
 
 
-def _find_time(members: str) -> str:
-    short = _SHORT_TIME.match(members)
-    return short[1] if short else _join(_find_element(members, "00400245"))
+def _read_keys(row: Any) -> tuple[str, list[tuple[str, str]]]:
+    """As they are read of a series that comes now: another reading would find another value for the same text.
 
-
-def _list_requests(members: str) -> Iterator[tuple[str, str]]:
-    """The two ids of each item."""
-    for item in _find_element(members, "00400275").get("Value", ()):
-        if isinstance(item, dict):
-            pair = _join(item.get("00400009", {})), _join(item.get("00401001", {}))
-            if any(pair):
-                yield pair
-
-
-def _find_element(members: str, tag: str) -> dict[str, Any]:
-    """An element of DICOM JSON that is there in full, whatever stands around it; none where it cannot be read."""
-    start = members.find(f'"{tag}":{{')
-    if start < 0:
-        return {}
+    A row that cannot be read has no keys, and no other row suffers.
+    """
     try:
-        return dict(json.JSONDecoder().raw_decode(members, start + len(tag) + 3)[0])
-    except (ValueError, RecursionError):
-        return {}
-
-
-def _join(element: dict[str, Any]) -> str:
-    text = "\\".join("" if value is None else str(value) for value in element.get("Value", ()))
-    return _CONTROL.sub("", text[:1024])
+        said = SeriesAttributes(members=row.members.decode("utf-8", "replace"))
+        members, _ = lengthen_series(said)
+        return read_start_time(members), list_requests(members)
+    except Exception:
+        logger.warning("series %s is found neither by its start time nor by its requests", row.id, exc_info=True)
+        return "", []

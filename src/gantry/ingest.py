@@ -98,8 +98,13 @@ def ingest_batch(
 
 
 def accepts_other_uids(seams: Seams, store: DicomStoreName | None) -> bool:
-    """Whether a store accepts what ``require_uids`` refuses. Raises NotFound."""
-    return store is not None and seams.index.resources.get_dicom_store(store).labels.get(UIDS) == "any"
+    """Whether a store accepts what ``require_uids`` refuses; one that is deleted meanwhile does not."""
+    if store is None:
+        return False
+    try:
+        return seams.index.resources.get_dicom_store(store).labels.get(UIDS) == "any"
+    except NotFound:
+        return False  # the first commit of the operation says so
 
 
 def require_uids(uids: Uids) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from gantry.dicom.part10 import InstanceIdentity, read_header
 from gantry.errors import InvalidArgument
+from gantry.ingest import require_uids
 
 CORPUS = os.environ.get("GANTRY_CORPUS", "")
 COLUMNS = ("study_uid", "series_uid", "sop_uid", "sop_class", "transfer_syntax")
@@ -30,10 +31,12 @@ def rows() -> Iterator[object]:
 
 
 def outcome(path: Path) -> InstanceIdentity | str:
-    """The header, or the text of the refusal."""
+    """The header, or the text of the refusal, which for UIDs comes from the store that takes the instance."""
     fd = os.open(path, os.O_RDONLY)
     try:
-        return read_header(lambda offset, length: os.pread(fd, length, offset), os.fstat(fd).st_size)
+        found = read_header(lambda offset, length: os.pread(fd, length, offset), os.fstat(fd).st_size)
+        require_uids((found.study_instance_uid, found.series_instance_uid, found.sop_instance_uid))
+        return found
     except InvalidArgument as error:
         return error.message
     finally:

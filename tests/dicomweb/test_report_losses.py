@@ -200,3 +200,30 @@ def test_items_of_a_measured_value_that_are_none_are_named(web: Web) -> None:
     assert found and after[6:10] == b"\xfe\xff\0\xe0"
     text = shown(web, before + found + after[:6] + b"\xfe\xff\1\xe0" + after[10:])
     assert CUT in text
+
+
+def test_a_coordinate_that_is_no_number_keeps_its_place(web: Web) -> None:
+    data = [1.0, float("nan"), 3.0, float("inf"), 5.0, 6.0]
+    text = shown(web, report(content("SCOORD", "Edge", GraphicType="POLYLINE", GraphicData=data)))
+    assert "5.0, 6.0" in text and "1.0, 3.0" not in text
+
+
+def test_a_name_of_six_parts_is_shown_in_full(web: Web) -> None:
+    """PS3.5 §6.2.1 has five."""
+    assert "MORE" in shown(web, report(content("PNAME", "Reader", PersonName="A^B^C^Dr^PhD^MORE")))
+
+
+def test_an_author_that_is_a_device(web: Web) -> None:
+    """PS3.3 Table 10-1 and §C.17.2: with ObserverType DEV, an author has no name of a person."""
+    device = Dataset()
+    device.ObserverType, device.StationName, device.Manufacturer = "DEV", "CAD1", "Acme"
+    device.ManufacturerModelName, device.DeviceUID = "Finder", "1.2.3.4"
+    nothing = Dataset()
+    nothing.ObserverType = "DEV"
+    text = shown(web, report(AuthorObserverSequence=Sequence([device, nothing])))
+    assert "Author: CAD1, Acme, Finder, 1.2.3.4" in text and text.count("Author:") == 1
+
+
+def test_a_heading_and_its_values_are_two_words(web: Web) -> None:
+    web.stored(report(content("CONTAINER", "Group", TextValue="IMPORTANT")))
+    assert "Group IMPORTANT" in lxml.html.fromstring(web.get(RENDERED).content).text_content()

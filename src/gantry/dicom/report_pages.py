@@ -77,7 +77,7 @@ def _write_item(item: ContentItem, web_url: str, names: dict[str, str]) -> str:
         head += f'<span class="relation">{_clean(relation)}:</span> '
     if item.name and item.value_type == "CONTAINER":
         level = min(item.depth + 2, 6)
-        head += f"<h{level}>{_bdi(item.name)}</h{level}>"
+        head += f"<h{level}>{_bdi(item.name)}</h{level}> "
     elif item.name:
         head += f'<span class="name">{_bdi(item.name)}</span>: '
     texts = [_write_link(item, reference, web_url) for reference in item.references]
@@ -85,7 +85,7 @@ def _write_item(item: ContentItem, web_url: str, names: dict[str, str]) -> str:
     if item.target:
         shown = _clean(_write_target(item, names))
         texts.append(f'<a href="#item-{item.target}">{shown}</a>' if item.target in names else shown)
-    return head + " ".join(texts)
+    return (head + " ".join(texts)).rstrip(" ")
 
 
 def _write_link(item: ContentItem, reference: Reference, web_url: str) -> str:

@@ -77,7 +77,7 @@ def _write_value(value: Any) -> str:
 def _write_name(group: str) -> str:
     """``Family^Given^Middle^Prefix^Suffix`` (PS3.5 §6.2.1) as ``Prefix Given Middle Family, Suffix``, in Latin letters;
     in others the family name stays first."""
-    family, given, middle, prefix, suffix = (*(part.strip() for part in group.split("^")[:5]), *("",) * 5)[:5]
+    family, given, middle, prefix, suffix = (*(part.strip() for part in group.split("^", 4)), *("",) * 5)[:5]
     parts = (prefix, given, middle, family) if _is_latin(group) else (prefix, family, given, middle)
     return " ".join(filter(None, parts)) + (f", {suffix}" if suffix else "")
 

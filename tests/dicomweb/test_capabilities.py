@@ -119,8 +119,20 @@ def below(version: str) -> list[ApiMethod]:
 def test_every_method_of_the_version_is_there_and_no_other(gantry: Gantry, version: str) -> None:
     found = described(Web(gantry, version))
     listed = sorted((method["name"], method["title"]) for resource in found.values() for method in resource["methods"])
-    assert listed == sorted((row.verb, row.id.rpartition(".")[2]) for row in below(version))
+    rows = {(row.verb, row.path.rstrip("/")): row.id.rpartition(".")[2] for row in below(version)}
+    assert listed == sorted((verb, name) for (verb, _), name in rows.items())
     assert ("PUT", "updateInstances") in listed or version == "v1"
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta1"])
+def test_no_resource_has_a_method_twice(gantry: Gantry, version: str) -> None:
+    """The address of the store has two spellings, with a slash at its end and without."""
+    web = Web(gantry, version)
+    found = {path: [item["name"] for item in resource["methods"]] for path, resource in described(web).items()}
+    assert sorted(found[""]) == ["GET", "OPTIONS"]
+    assert all(len(names) == len(set(names)) for names in found.values())
+    for resource in etree.fromstring(ask(web).content).iter(f"{NS}resource"):
+        assert [item.get("name") for item in resource.iter(f"{NS}method")] == found[resource.get("path")]
 
 
 @pytest.mark.parametrize("row", below("v1beta1"), ids=lambda row: f"{row.verb} {row.path.partition('dicomWeb')[2]}")

@@ -48,6 +48,9 @@ def rendered(web: Web, data: bytes, accept: str = "", **headers: str) -> httpx.R
         (ASCII_STL, "", STL, "model/stl", "stl"),
         (AN_OBJ, "model/obj", OBJ, "model/obj", "obj"),
         (AN_MTL, "model/mtl", MTL, "model/mtl", "mtl"),
+        ("\ufeff".encode() + AN_OBJ, "model/obj", OBJ, "model/obj", "obj"),
+        ("\ufeff".encode() + AN_MTL, "model/mtl", MTL, "model/mtl", "mtl"),
+        ("\ufeff".encode() + ASCII_STL, "model/stl", STL, "model/stl", "stl"),
     ],
 )
 def test_a_document_is_sent_as_what_it_is(
@@ -140,6 +143,26 @@ def test_a_declared_type_is_not_believed(web: Web, data: bytes, declared: str, s
     web.stored(document(data or b"\0\0", declared, sop_class))
     answer = web.get(RENDERED)
     refused(answer, "INVALID_ARGUMENT", UIDS[2], http=406)
+
+
+@pytest.mark.parametrize(
+    "prolog",
+    [
+        '<!DOCTYPE a [<!ENTITY b "c">]>',
+        '<?xml version="1.0"?>\n<!DOCTYPE ClinicalDocument SYSTEM "a.dtd" [\n]>\n',
+        "<!-- a --><!DOCTYPE a[]>",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_document_type_with_declarations_is_refused_by_name(web: Web, prolog: str, encoding: str) -> None:
+    data = f'{prolog}<ClinicalDocument xmlns="urn:hl7-org:v3"/>'.encode(encoding)
+    refused(
+        rendered(web, document(data, "text/xml", CDA)), "INVALID_ARGUMENT", "DOCTYPE", "bulkdata/00420011", http=406
+    )
+
+
+def test_other_documents_are_not_refused_for_a_document_type(web: Web) -> None:
+    assert "DOCTYPE" not in rendered(web, document(SVG, "text/xml", CDA)).text
 
 
 def test_an_instance_without_its_document_is_404(web: Web) -> None:

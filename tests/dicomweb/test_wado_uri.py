@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from tests.dicomweb.instances import EXPLICIT_LE, IMPLICIT_LE, instance, packaged, uids_of
-from tests.dicomweb.reports import PDF, content, document, report, without_pixels
+from tests.dicomweb.reports import CDA, PDF, content, document, report, without_pixels
 from tests.support.answers import refused
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
@@ -181,6 +181,17 @@ def test_documents(web: Web) -> None:
     refused(ask(web, uids, contentType="text/html"), "INVALID_ARGUMENT", "application/pdf", http=406)
 
 
+def test_a_character_set_is_asked_of_reports_alone(web: Web) -> None:
+    """The bytes of a document are sent as they are stored, whatever they are written in."""
+    uids = ("1.2.7", "1.2.7.1", "1.2.7.1.1")
+    cda = b'<?xml version="1.0" encoding="iso-8859-1"?><ClinicalDocument xmlns="urn:hl7-org:v3"/>'
+    for data, media_type, sop_class in ((b"%PDF-1.4 ", "application/pdf", PDF), (cda, "text/xml", CDA)):
+        web.stored(document(data, media_type, sop_class))
+        answer = ask(web, uids, charset="iso-8859-1")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, media_type), answer.text
+        assert web.gantry.request("DELETE", f"{web.root}/{uid_path(*uids)}").status_code == 200
+
+
 def test_a_document_of_an_unknown_type_is_sent_as_a_file(web: Web) -> None:
     uids = ("1.2.7", "1.2.7.1", "1.2.7.1.1")
     web.stored(document(b"<html>", "text/html", PDF))
@@ -245,6 +256,20 @@ def test_a_window_and_a_quality_are_those_of_wado_rs(web: Web) -> None:
     assert ask(web, windowCenter="96", windowWidth="64", imageQuality="30").content == other.content
 
 
+@pytest.mark.parametrize(
+    "center, width", [("9.6e1", "64E0"), ("+960e-1", "6.4e+1"), ("96.", "064"), ("960E-01", ".64e2")]
+)
+def test_a_window_is_of_decimal_strings(web: Web, center: str, width: str) -> None:
+    """PS3.18 §9.5.1.2.6, PS3.5 Table 6.2-1: DS may have an exponent."""
+    plain = ask(web, windowCenter="96", windowWidth="64").content
+    assert ask(web, windowCenter=center, windowWidth=width).content == plain
+
+
+@pytest.mark.parametrize("center, width", [("1e99", "1e99"), ("-1e99", "1"), ("0", "1e99"), ("1e-99", "1e99")])
+def test_a_window_far_from_all_values(web: Web, center: str, width: str) -> None:
+    assert ask(web, windowCenter=center, windowWidth=width).status_code == 200
+
+
 @pytest.mark.parametrize("name", ["nonsense", "alt", "charset", "transferSyntax"])
 def test_what_changes_no_picture_is_ignored(web: Web, name: str) -> None:
     assert ask(web, **{name: "patient"}).content == ask(web).content
@@ -263,6 +288,7 @@ BAD = (
     *({"region": text} for text in ("-0.1,0,1,1", "0,0,1e0,1", "0,0,nan,1", "0,1,1,1")),
     *({"windowCenter": "1", "windowWidth": text} for text in ("", "0", "0.5", "-1", "x", "1,linear")),
     *({"windowWidth": "100", "windowCenter": text} for text in ("", "x", "nan", "1\\2")),
+    *({"windowWidth": "100", "windowCenter": text} for text in ("1e", "e1", "1e999", "1e1.5", ".", "-", "0x1", "1_0")),
     {"windowCenter": "1"},
     {"windowWidth": "1"},
     *({"imageQuality": text} for text in ("", "0", "101", "x")),

@@ -41,13 +41,17 @@ def make_handler(above: str, list_methods: Callable[[], Sequence[ApiMethod]]) ->
 
 
 def _describe(base: str, above: str, methods: Sequence[ApiMethod]) -> Json:
-    """``{base, resources: [{path, ids, methods: [{name, id, …}]}]}``; methods of one path are together."""
+    """``{base, resources: [{path, ids, methods: [{name, id, …}]}]}``; methods of one path are together.
+
+    A path with a slash at its end is the same resource, whose methods are listed once.
+    """
     resources: dict[str, Json] = {}
     for method in methods:
         if f"{method.path}/".startswith(above):
             path, ids = _name_ids(method.path.removeprefix(above.rstrip("/")).removeprefix("/"))
             resource = resources.setdefault(path, {"path": path, "ids": ids, "methods": []})
-            resource["methods"].append(_describe_method(method))
+            if all(method.verb != other["name"] for other in resource["methods"]):
+                resource["methods"].append(_describe_method(method))
     return {"base": f"{base}/", "resources": [resources[path] for path in sorted(resources)]}
 
 

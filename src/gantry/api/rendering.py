@@ -34,6 +34,9 @@ PICTURES = tuple(
 )
 _THUMBNAIL = Viewport(128, 128)
 _SIDE, _DECIMAL = re.compile(r"[0-9]{1,6}"), re.compile(r"[+-]?[0-9]{1,12}(?:\.[0-9]{1,12})?")
+_DS = re.compile(r"[+-]?(?:[0-9]{1,12}(?:\.[0-9]{0,12})?|\.[0-9]{1,12})(?:[eE][+-]?[0-9]{1,2})?")
+"""A decimal string, which may have an exponent (PS3.5 Table 6.2-1)."""
+
 _FUNCTIONS = {"linear": "LINEAR", "linear-exact": "LINEAR_EXACT", "sigmoid": "SIGMOID"}
 _KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _PROFILES = ("no", "yes", "srgb", "adobergb", "rommrgb", "displayp3")
@@ -211,7 +214,7 @@ def _window(text: str) -> tuple[float, float, str]:
     """
     parts = [part.strip() for part in text.split(",")]
     name = _FUNCTIONS.get(parts[-1].lower())
-    if len(parts) != 3 or name is None or not all(map(_DECIMAL.fullmatch, parts[:2])):
+    if len(parts) != 3 or name is None or not all(map(_DS.fullmatch, parts[:2])):
         raise InvalidArgument(
             f"window: {text[:100]!r} is not center,width,function; the function is one of {', '.join(_FUNCTIONS)}"
         )

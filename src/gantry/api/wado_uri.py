@@ -28,6 +28,7 @@ from gantry.errors import InvalidArgument, NotAcceptable
 from gantry.names import ResourcePath, is_path_segment
 from gantry.resources import StoredInstance
 from gantry.studies.render import MAX_VIEW_SIDE
+from gantry.studies.reports import is_report
 from gantry.studies.retrieve import ANY
 from gantry.whole_numbers import read_number
 
@@ -67,7 +68,8 @@ def _retrieve(call: Call) -> Later:
         return _retrieve_file(call, asked)
     accept = ("accept", ", ".join(types))
     if documents.find_renderer(call, row):
-        _require_utf8(asked)
+        if is_report(row):
+            _require_utf8(asked)
         return _later(render_instance, _ask(call, [accept]), Lane.LONG)
     pairs = [accept, *_translate(asked, row)]
     if "frameNumber" in asked:

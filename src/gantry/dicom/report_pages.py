@@ -6,14 +6,15 @@ import re
 from collections.abc import Iterator
 from html import escape
 
-from gantry.dicom.reports import ContentItem, Reference, Report
+from gantry.dicom.report_items import MAX_INDENTS, ContentItem, Reference
+from gantry.dicom.reports import Report
 
 HTML, TEXT = "text/html", "text/plain"
-CUT = "The rest of this report is not shown: it is too long, is nested too deep, or cannot be read."
+CUT = "A part of this report is not shown: it is too long, is nested too deep, or cannot be read."
 _CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 """What HTML cannot hold (WHATWG HTML §13.1.4); line feeds and tabs stay."""
 
-_LINES = re.compile("\r\n?|\f")
+_LINES = re.compile("\r\n?|[\v\f\x85\u2028\u2029]")
 _RELATIONSHIPS = {
     "CONTAINS": "",
     "HAS OBS CONTEXT": "observation context",
@@ -24,7 +25,7 @@ _RELATIONSHIPS = {
     "SELECTED FROM": "selected from",
 }
 _KINDS = {"COMPOSITE": "object", "IMAGE": "image", "WAVEFORM": "waveform"}
-_MOST_INDENTS = 20  # of text, so that deep items still have room on the line
+_MAX_NAME = 200  # characters of the name of another item: the whole name stands there
 _STYLE = """
 body{font:16px/1.45 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#1b1b1b;background:#fff}
 h1{font-size:1.6em;margin:0 0 .6em}
@@ -76,7 +77,7 @@ def _write_item(item: ContentItem, web_url: str, names: dict[str, str]) -> str:
         head += f'<span class="relation">{_clean(relation)}:</span> '
     if item.name and item.value_type == "CONTAINER":
         level = min(item.depth + 2, 6)
-        head += f"<h{level}>{_bdi(item.name)}</h{level}>"
+        head += f"<h{level}>{_bdi(item.name)}</h{level}> "
     elif item.name:
         head += f'<span class="name">{_bdi(item.name)}</span>: '
     texts = [_write_link(item, reference, web_url) for reference in item.references]
@@ -84,7 +85,7 @@ def _write_item(item: ContentItem, web_url: str, names: dict[str, str]) -> str:
     if item.target:
         shown = _clean(_write_target(item, names))
         texts.append(f'<a href="#item-{item.target}">{shown}</a>' if item.target in names else shown)
-    return head + " ".join(texts)
+    return (head + " ".join(texts)).rstrip(" ")
 
 
 def _write_link(item: ContentItem, reference: Reference, web_url: str) -> str:
@@ -103,8 +104,12 @@ def _describe(reference: Reference) -> str:
 
 
 def _list_names(report: Report) -> dict[str, str]:
-    """The name of each item by its number."""
-    return {item.number: item.name for item in report.items}
+    """The name of each item by its number, shortened: many items can lead to one."""
+    return {item.number: _shorten(item.name) for item in report.items}
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= _MAX_NAME else f"{name[:_MAX_NAME]}…"
 
 
 def _write_target(item: ContentItem, names: dict[str, str]) -> str:
@@ -130,14 +135,15 @@ def write_text(report: Report) -> bytes:
 
 
 def _write_lines(report: Report) -> Iterator[str]:
-    yield _plain(report.title)
-    yield "=" * min(len(report.title), 80)
+    title = _write_one_line(report.title)
+    yield title
+    yield "=" * min(len(title), 80)
     for label, text in report.facts:
-        yield f"{label}: {_plain(text)}"
+        yield f"{label}: {_write_one_line(text)}"
     yield ""
     names = _list_names(report)
     for item in report.items:
-        blanks = "  " * min(item.depth, _MOST_INDENTS)
+        blanks = "  " * min(item.depth, MAX_INDENTS)
         yield blanks + _write_line(item, names).replace("\n", f"\n{blanks}  ")
     if report.is_cut:
         yield f"\n{CUT}"
@@ -151,6 +157,11 @@ def _write_line(item: ContentItem, names: dict[str, str]) -> str:
     relation = _name_relationship(item)
     name = f"[{_plain(relation)}] {_plain(item.name)}" if relation else _plain(item.name)
     return ": ".join(filter(None, (name, " ".join(texts)))) or "-"
+
+
+def _write_one_line(text: str) -> str:
+    """In the head a line is a fact, and a value must not begin another one."""
+    return _plain(text).replace("\n", " ")
 
 
 def _plain(text: str) -> str:

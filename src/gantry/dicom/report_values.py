@@ -14,8 +14,13 @@ DataSet = dict[str, Any]
 MAX_TEXT = 100_000
 """Characters of one value that are shown."""
 
-TOO_LONG = "(a long value, not shown here)"
-_WHOLE = re.compile("[0-9]{1,10}")
+UNREAD, NOT_SHOWN = "(cannot be read)", "not shown here"
+"""What stands in the place of a value that is there and not on the page."""
+
+TOO_LONG = f"(a long value, {NOT_SHOWN})"
+_REST = f"… (the rest is {NOT_SHOWN})"
+_BYTES = ("BulkDataURI", "InlineBinary")
+_WHOLE = re.compile("0{0,9}[1-9][0-9]{0,9}")
 _DATE = re.compile(r"(\d{4})(\d\d)(\d\d)")
 _TIME = re.compile(r"(\d\d)(\d\d)?(\d\d(?:\.\d{1,6})?)?")
 _DATE_TIME = re.compile(r"(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d(?:\.\d{1,6})?)?([+-]\d{4})?")
@@ -36,18 +41,35 @@ def read_items(data: DataSet, tag: str) -> list[DataSet]:
     return [item for item in read_values(data, tag) if isinstance(item, dict)]
 
 
-def read_text(data: DataSet, tag: str) -> str:
-    """All values of an element as one text; TOO_LONG where only its address is known."""
+def names_loss(text: str) -> bool:
+    """Whether a text says that a part of it is not shown, or could not be read."""
+    return UNREAD in text or NOT_SHOWN in text
+
+
+def has_bytes(data: DataSet, tag: str) -> bool:
+    """Whether an element is there as bytes, without a value that DICOM JSON can show."""
     found = data.get(tag)
-    if isinstance(found, dict) and "BulkDataURI" in found:
-        return TOO_LONG
+    return isinstance(found, dict) and any(member in found for member in _BYTES)
+
+
+def is_unread(data: DataSet, tag: str) -> bool:
+    """Whether a sequence is there and something in it is no item: it has another VR, or is damaged."""
+    return has_bytes(data, tag) or any(not isinstance(value, dict) for value in read_values(data, tag))
+
+
+def read_text(data: DataSet, tag: str) -> str:
+    """All values of an element as one text; TOO_LONG where only its address is known, UNREAD for other bytes."""
+    if has_bytes(data, tag):
+        return TOO_LONG if "BulkDataURI" in data[tag] else UNREAD
     text = ", ".join(filter(None, map(_write_value, read_values(data, tag))))
-    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}{_REST}"
 
 
 def _write_value(value: Any) -> str:
     if not isinstance(value, dict):
         return str(value)
+    if not value.keys() <= set(NAME_GROUPS):  # an item of a sequence, where a text or a name belongs
+        return UNREAD
     groups = [_write_name(str(value[group])) for group in NAME_GROUPS if value.get(group)]
     return groups[0] + (f" ({', '.join(groups[1:])})" if groups[1:] else "") if groups else ""
 
@@ -55,7 +77,7 @@ def _write_value(value: Any) -> str:
 def _write_name(group: str) -> str:
     """``Family^Given^Middle^Prefix^Suffix`` (PS3.5 §6.2.1) as ``Prefix Given Middle Family, Suffix``, in Latin letters;
     in others the family name stays first."""
-    family, given, middle, prefix, suffix = (*(part.strip() for part in group.split("^")[:5]), *("",) * 5)[:5]
+    family, given, middle, prefix, suffix = (*(part.strip() for part in group.split("^", 4)), *("",) * 5)[:5]
     parts = (prefix, given, middle, family) if _is_latin(group) else (prefix, family, given, middle)
     return " ".join(filter(None, parts)) + (f", {suffix}" if suffix else "")
 
@@ -66,8 +88,13 @@ def _is_latin(text: str) -> bool:
 
 
 def read_whole_numbers(data: DataSet, tag: str) -> list[int]:
-    """Values from 1 to 10 digits; others are left out."""
+    """Numbers from 1, of up to 10 digits; `is_number_unread` says whether there are other values."""
     return [int(value) for value in map(str, read_values(data, tag)) if _WHOLE.fullmatch(value)]
+
+
+def is_number_unread(data: DataSet, tag: str) -> bool:
+    """Whether an element is there and one of its values is no whole number from 1."""
+    return has_bytes(data, tag) or len(read_whole_numbers(data, tag)) < len(read_values(data, tag))
 
 
 def read_date(data: DataSet, tag: str) -> str:
@@ -97,7 +124,8 @@ def _format(text: str, form: re.Pattern[str], write: Callable[[list[str]], str])
 
 def read_code(data: DataSet, tag: str) -> str:
     """The meaning of a coded entry (PS3.3 §8.3), its value and scheme where it has no meaning."""
-    return ", ".join(filter(None, (_write_code(item) for item in read_items(data, tag))))
+    unread = UNREAD if is_unread(data, tag) else ""
+    return ", ".join(filter(None, (*map(_write_code, read_items(data, tag)), unread)))
 
 
 def _write_code(item: DataSet) -> str:
@@ -119,4 +147,4 @@ def read_unit(data: DataSet, tag: str) -> str:
         if symbol == "1":
             return ""
         return symbol if symbol and not _ANNOTATION.search(symbol) else _write_code(item)
-    return ""
+    return UNREAD if is_unread(data, tag) else ""

@@ -26,6 +26,7 @@ _LOOKED_AT = 64 << 10  # bytes: the prolog of an XML document comes before its f
 _STL_HEAD, _STL_FACET = 84, 50  # bytes of a binary STL file: head with the number of facets, each facet
 _PROLOG = re.compile(r"(?:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^<>\[]*>)*", re.S)
 _CDA_ROOT = re.compile(r"<(?:[A-Za-z_][\w.-]*:)?ClinicalDocument[\s>]")
+_DECLARATIONS = re.compile(r"<!DOCTYPE[^<>\[]*\[")
 _OBJ_LINE = re.compile(r"(?:#|(?:v|vt|vn|vp|f|l|p|g|o|s|mtllib|usemtl)\s)")
 _MTL_LINE = re.compile(r"(?:#|newmtl\s)")
 
@@ -51,7 +52,7 @@ def _read_lines(start: bytes) -> list[str]:
     """The first lines that are not blank; none of what is no text."""
     if b"\0" in start[:-1]:
         return []
-    return [line.strip() for line in start[:4096].decode("utf-8", "replace").splitlines() if line.strip()]
+    return [line.strip() for line in start[:4096].decode("utf-8-sig", "replace").splitlines() if line.strip()]
 
 
 def _begins_with(line: re.Pattern[str]) -> Callable[[bytes, int], bool]:
@@ -64,10 +65,14 @@ def _is_pdf(start: bytes, _: int) -> bool:
 
 def _is_cda(start: bytes, _: int) -> bool:
     """Its first element is a ClinicalDocument, so it is neither XHTML nor SVG (HL7 CDA R2 §4.1)."""
+    return _follows_prolog(start, _CDA_ROOT)
+
+
+def _follows_prolog(start: bytes, wanted: re.Pattern[str]) -> bool:
     encoding = "utf-16" if start[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     text = start.decode(encoding, "replace")
     prolog = _PROLOG.match(text)
-    return bool(prolog and _CDA_ROOT.match(text, prolog.end()))
+    return bool(prolog and wanted.match(text, prolog.end()))
 
 
 def _is_stl(start: bytes, size: int) -> bool:
@@ -116,12 +121,20 @@ def open_document(seams: Seams, store: DicomStoreName, row: StoredInstance, docu
     value = read_bulk(seams, store, row, (_DOCUMENT,))
     try:
         value = value._replace(size=_measure(value, document))
-        if not document.type.fits(value.read(0, _LOOKED_AT), value.size):
-            raise name_instance(row, _refuse(f"its document is not of the type {document.type.names[0]} it declares"))
+        _require_type(value, document.type, row)
     except BaseException:
         value.close()
         raise
     return value
+
+
+def _require_type(value: Value, kind: DocumentType, row: StoredInstance) -> None:
+    start = value.read(0, _LOOKED_AT)
+    if kind.fits(start, value.size):
+        return
+    if kind is _CDA and _follows_prolog(start, _DECLARATIONS):  # entities can make gigabytes, or read other files
+        raise name_instance(row, _refuse("its document has declarations in its DOCTYPE, with which it is not rendered"))
+    raise name_instance(row, _refuse(f"its document is not of the type {kind.names[0]} it declares"))
 
 
 def _measure(value: Value, document: Document) -> int:

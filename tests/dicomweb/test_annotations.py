@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future
 from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from gantry.dicom.annotations import annotate, fold_text
-from gantry.errors import NotAcceptable
+from gantry.dicom.header_bytes import HeaderBytes
+from gantry.dicom.views import View
+from gantry.errors import NotAcceptable, NotFound, Replaced
+from gantry.names import DicomStoreName
+from gantry.resources import StoredInstance
+from gantry.studies import annotations, headers
+from gantry.studies.headers import FoundHeader
+from gantry.studies.render import render_images
 from tests.dicomweb.instances import instance
 from tests.dicomweb.test_rendered_parts import PNG, STUDY, A, strict
 from tests.support.answers import refused
@@ -186,6 +197,46 @@ def test_an_id_of_several_values_is_drawn_as_it_is_stored(gantry: Gantry) -> Non
     web = Web(gantry)
     web.stored(instance(A, Rows=256, Columns=256, PixelData=GREY.tobytes(), PatientID=["1", "2", "", "4"]))
     assert np.array_equal(shown(web, annotation="patient"), annotate(shown(web), ["Doe, John", "ID: 1\\2\\\\4"], []))
+
+
+OLD = StoredInstance(*A, "1.2", "1.2.840.10008.1.2.1", "old", 9, "STANDARD", 1, 1, 1, None, 4, 4, 8, 1, 0)
+NEW = OLD._replace(blob_key="new", pack_id=2)
+MOVED = OLD._replace(blob_key="moved", storage_class="ARCHIVE")
+STORE = DicomStoreName("p", "us-central1", "d", "s")
+
+
+class Executor:
+    """Renders what it is given as the key of its bytes and the text on it. What was swept is gone."""
+
+    def submit(self, _: object, blob_key: str, *, view: View, **__: object) -> Future[list[bytes]]:
+        made: Future[list[bytes]] = Future()
+        if blob_key == "old":
+            made.set_exception(NotFound("gone"))
+        else:
+            made.set_result([f"{blob_key} {view.texts[0]}".encode()])
+        return made
+
+
+def render_while(now: StoredInstance, monkeypatch: pytest.MonkeyPatch, header_of: StoredInstance) -> list[bytes]:
+    """A picture of the row OLD with the patient on it, while the index already has ``now``."""
+
+    def read(*_: object) -> Iterator[FoundHeader]:
+        yield FoundHeader(header_of, HeaderBytes(b"", b"", (), True, True))
+
+    found = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": header_of.blob_key}]}}
+    monkeypatch.setattr(headers, "read_headers", read)
+    monkeypatch.setattr(annotations, "_read_members", lambda _: found)
+    index = SimpleNamespace(instances=SimpleNamespace(list_below=lambda *_: iter([now])))
+    seams: Any = SimpleNamespace(index=index, pixels=Executor(), blobs=None)
+    return list(render_images(seams, STORE, OLD, View("image/png", annotations=("patient",)), [0]))
+
+
+def test_the_old_name_is_never_on_new_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor the new name on old ones, where an instance is replaced while it is rendered."""
+    for header_of in (OLD, NEW):
+        with pytest.raises(Replaced):
+            render_while(NEW, monkeypatch, header_of)
+    assert render_while(MOVED, monkeypatch, MOVED) == [b"moved ('moved',)"]
 
 
 def test_text_grows_with_the_picture(web: Web) -> None:

@@ -46,7 +46,7 @@ def answer_parts(
     if not found.root:
         raise _explain(found.left_out, f"{call.path} has no {what}")
     if error := found.left_out.first or lacking.first:
-        count = found.left_out.count + lacking.count
+        count = found.left_out.count + lacking.number
         headers = {"warning": describe_left_out(count, error, "part")}
     between = Delimiters()
     body = _write(found, between)
@@ -58,19 +58,20 @@ def answer_parts(
 class Lacking(NamedTuple):
     """How many instances have none of what an answer is made of, and the error of the first one."""
 
-    count: int
+    number: int
     first: StatusError | None
 
 
 def count_lacking(rows: Iterable[StoredInstance], what: str, has_parts: Callable[[StoredInstance], bool]) -> Lacking:
     """Raises Cancelled where the client has disconnected."""
-    count, first = 0, None
+    first: StatusError | None = None
+    number = 0
     for row in rows:
         require_client()
         if not has_parts(row):
-            count += 1
+            number += 1
             first = first or name_instance(row, FailedPrecondition(f"it has no {what}"))
-    return Lacking(count, first)
+    return Lacking(number, first)
 
 
 def _find_lacking(
@@ -80,8 +81,8 @@ def _find_lacking(
     is_all = len(first) <= MAX_REMEMBERED_ROWS
     rows = first if is_all else call.context.seams.index.instances.list_below(call.dicom_store, call.path)
     lacking = count_lacking(rows, what, has_parts)
-    if lacking.count:
-        logger.info("%s: %d instances without %s are left out of an answer", call.path, lacking.count, what)
+    if lacking.number:
+        logger.info("%s: %d instances without %s are left out of an answer", call.path, lacking.number, what)
     return lacking
 
 

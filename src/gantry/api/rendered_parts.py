@@ -46,7 +46,7 @@ def render_below(call: Call) -> Answer:
             return _warn(answer_parts(call, _WHAT, plan, views, has_parts=_has_pictures), warn_of_annotations(call))
         only, lacking = _find_only(call)
         if only is not None:
-            warning = describe_left_out(lacking.count, lacking.first) if lacking.first else ""
+            warning = describe_left_out(lacking.number, lacking.first) if lacking.first else ""
             return _warn(render_row(call, only), {"warning": warning})
     raise NotAcceptable(
         f"{call.path} has more than one image, or none; ask for multipart/related, or for the picture of …/thumbnail"

@@ -96,10 +96,10 @@ def test_elements_in_any_order_are_passed_a_few_times_only(
 
 def test_bits_allocated_counts_only_where_it_stands_before() -> None:
     """In big endian, it says how long the words of OW are (PS3.5 §8.1.1)."""
-    bits = element(0x00280100, "US", b"\x00\x20", BIG)
+    bits = element(0x00280100, "US", b"\x20\x00", BIG)
     pixels = element(0x7FE00010, "OW", b"abcd", BIG)
-    late = element(0x00280010, "US", b"\x00\x02", BIG)
-    for order, words in (([bits, pixels, late], b"dcba"), ([pixels, bits, late], b"badc")):
+    late = element(0x00280010, "US", b"\x02\x00", BIG)
+    for order, words in (([bits, pixels, late], b"cdab"), ([pixels, bits, late], b"abcd")):
         body = dataset([], BIG, uids=UIDS) + sequence(SEQUENCE, [order], BIG)[1]
         reader = BulkReader(Held(part10(body, BIG_UID, sop=UIDS[2])))
         path = (SEQUENCE, 0, 0x7FE00010)

@@ -87,6 +87,8 @@ def test_what_the_data_set_does_not_say_is_not_drawn(gantry: Gantry) -> None:
         ("Who^What?", "ISO_IR 192", "Who, What?"),
         ("Sørensen^Åse", "ISO_IR 192", "Sorensen, Ase"),
         ("Only", "ISO_IR 192", "Only"),
+        ("Only", "", "Only"),
+        ("Müller^É", "\\ISO 2022 IR 100", "Muller, E"),
     ],
 )
 def test_names(gantry: Gantry, name: str, charset: str, line: str) -> None:
@@ -184,13 +186,15 @@ def test_a_picture_never_lacks_the_identity_that_was_asked_for(
     assert len(parts_of(response)) == 1 and A[2] in response.headers["warning"]
 
 
-def test_letters_of_no_known_character_set_are_no_name(gantry: Gantry) -> None:
+@pytest.mark.parametrize("charset", ["          ", "ISO_IR 6  ", "ISO_IR 999", "KOI8-X    "])
+def test_letters_of_no_known_character_set_are_no_name(gantry: Gantry, charset: str) -> None:
     """Bytes of Cyrillic letters would be drawn as other, Latin ones."""
     web = Web(gantry)
     kind = {"Rows": 256, "Columns": 256, "PixelData": GREY.tobytes()}
     data = instance(A, charset="ISO_IR 144", PatientName="Петров", **kind)
-    web.stored(data.replace(b"ISO_IR 144", b"          "))
-    assert web.get(RENDERED, "image/png", params={"annotation": "patient"}).status_code == 406
+    web.stored(data.replace(b"ISO_IR 144", charset.encode()))
+    response = web.get(RENDERED, "image/png", params={"annotation": "patient"})
+    assert response.status_code == 406 and "SpecificCharacterSet" in response.text
 
 
 def test_an_id_of_several_values_is_drawn_as_it_is_stored(gantry: Gantry) -> None:

@@ -17,6 +17,7 @@ from gantry.dicom.encapsulation import EncodedFrames
 from gantry.dicom.icc_profiles import write_profile
 from gantry.dicom.image_source import ImagePixel, Source, read_encoded_frames
 from gantry.dicom.views import View, rendered
+from gantry.errors import FailedPrecondition
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.dicomweb.test_rendered_parts import PNG, STUDY, A
 from tests.support.answers import refused
@@ -190,6 +191,14 @@ def test_optical_paths_with_the_same_profile_need_no_name(gantry: Gantry) -> Non
     same = Sequence([path_of("1", "adobergb"), path_of("2", "adobergb")])
     web = stored(gantry, slide(2, OpticalPathSequence=same))
     assert spaces_of_frames(web, 2) == ["Adobe RGB (1998)"] * 2
+
+
+def test_optical_paths_that_are_too_long_to_be_read_are_not_taken_for_none() -> None:
+    long = path_of("1", "adobergb")
+    long.ICCProfile = write_profile("adobergb").ljust(17 << 20, b"\0")
+    data = slide(1, OpticalPathSequence=Sequence([long]))
+    with pytest.raises(FailedPrecondition, match="OpticalPathSequence"):
+        list(rendered(Held(data), View("image/png", icc_profile="srgb"), [0], lambda: None))
 
 
 @pytest.mark.parametrize("name", ["native", "JPEG"])

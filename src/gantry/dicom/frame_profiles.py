@@ -10,6 +10,7 @@ from gantry.dicom import forms
 from gantry.dicom.bulk import BulkPath, BulkReader, Encapsulated
 from gantry.dicom.icc_profiles import MAX_PROFILE, extract_from_jpeg
 from gantry.dicom.image_source import read_encoded_frames
+from gantry.dicom.part10 import MAX_SEQUENCES
 from gantry.errors import FailedPrecondition, NotFound
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _ICC_PROFILE, _OPTICAL_PATHS, _IDENTIFIER = 0x00282000, 0x00480105, 0x00480106
 _PATH_OF_FRAME = (0x00480207, 0, _IDENTIFIER)  # OpticalPathIdentificationSequence
 _SHARED_GROUPS, _FRAME_GROUPS = 0x52009229, 0x52009230
 _ORGANIZATION, _TILED_FULL = 0x00209311, "TILED_FULL"
+_ADVICE = "ask for iccprofile=no, or leave it out"
 _JPEGS = (forms.JPEG_BASELINE, forms.JPEG_EXTENDED)
 
 
@@ -68,7 +70,17 @@ class FrameProfiles:
                 break
             kept = known.setdefault(profile, profile) if profile else None
             found.append(_OpticalPath(_read_text(identifier), kept))
+        if not found and self._is_too_long():
+            raise FailedPrecondition(f"OpticalPathSequence has more than {MAX_SEQUENCES} bytes", advice=_ADVICE)
         return tuple(found)
+
+    def _is_too_long(self) -> bool:
+        """Whether the sequence of optical paths is there, and is not read."""
+        try:
+            found = self._reader.find((_OPTICAL_PATHS,))
+        except NotFound:
+            return False
+        return isinstance(found, Encapsulated) or len(found) > MAX_SEQUENCES
 
     @cached_property
     def _shared_identifier(self) -> bytes | None:
@@ -92,7 +104,7 @@ class FrameProfiles:
             return self._paths[number * len(self._paths) // self._image.number_of_frames].profile
         raise FailedPrecondition(
             f"frame {number + 1} does not say which of the optical paths it has, and their ICC profiles differ",
-            advice="ask for iccprofile=no, or leave it out",
+            advice=_ADVICE,
         )
 
     def _read(self, path: BulkPath) -> bytes | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gantry.containment import contain
+from gantry.dicom.character_sets import names_letters
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_model import fragments
 from gantry.errors import NotAcceptable
@@ -80,7 +81,8 @@ def _require_identity(found: Mapping[str, Any]) -> None:
         if found.get(tag, {}).keys() - {"vr", "Value"}:  # bytes, or an address of them
             raise NotAcceptable(f"annotation=patient: the element {tag} is no text", advice=advice)
     lines = _write_lines(PATIENT, found)
-    if not found.get(_CHARACTER_SET, {}).get("Value") and not all(map(str.isascii, lines)):
+    character_set = "\\".join(term or "" for term in found.get(_CHARACTER_SET, {}).get("Value", ()))
+    if not all(map(str.isascii, lines)) and not names_letters(character_set):
         raise NotAcceptable(
             "annotation=patient: SpecificCharacterSet does not say what letters these are", advice=advice
         )

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from tests.support.datasets import EXPLICIT_UID, dataset, element, part10, sequence
-from tests.support.plain_reader import EXPLICIT
+from tests.support.datasets import BIG_UID, EXPLICIT_UID, dataset, element, part10, sequence
+from tests.support.plain_reader import BIG, EXPLICIT
 
 from gantry.dicom.buffers import Held
 from gantry.dicom.bulk import BulkPath, BulkReader, find_bulk
+from gantry.dicom.elements import DataSet, Element
 from gantry.errors import NotFound
 
 A, B, C, SEQUENCE = 0x00091001, 0x00091002, 0x00091003, 0x00091010
@@ -56,6 +59,53 @@ def test_of_two_elements_with_one_tag_it_is_the_first() -> None:
     ):
         reader = read(*elements)
         assert [reader.find((tag,)) for tag in (A, C, A, C)] == [b"a1", b"c1", b"a1", b"c1"]
+
+
+def many(order: str) -> list[tuple[int, bytes]]:
+    """200 private values: rising, falling, behind one that is out of order, or mixed."""
+    made = [value(0x00111001 + number, b"%04d" % number) for number in range(200)]
+    if order == "falling":
+        return made[::-1]
+    if order == "mixed":
+        return random.Random(1).sample(made, len(made))
+    return [value(0x00131001, b"late"), *made] if order == "one is late" else made
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("order", ["rising", "falling", "one is late", "mixed"])
+def test_elements_in_any_order_are_passed_a_few_times_only(
+    order: str, nested: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elements = many(order)
+    reader = read(sequence(SEQUENCE, [elements], EXPLICIT)) if nested else read(*elements)
+    passed = 0
+    read_elements = DataSet.read_elements
+
+    def count(*given: Any, **named: Any) -> Iterator[Element]:
+        nonlocal passed
+        for each in read_elements(*given, **named):
+            passed += 1
+            yield each
+
+    monkeypatch.setattr(DataSet, "read_elements", count)
+    above = (SEQUENCE, 0) if nested else ()
+    found = [reader.find((*above, 0x00111001 + number)) for number in range(200)]
+    assert found == [b"%04d" % number for number in range(200)]
+    assert passed < 4 * 200
+
+
+def test_bits_allocated_counts_only_where_it_stands_before() -> None:
+    """In big endian, it says how long the words of OW are (PS3.5 §8.1.1)."""
+    bits = element(0x00280100, "US", b"\x20\x00", BIG)
+    pixels = element(0x7FE00010, "OW", b"abcd", BIG)
+    late = element(0x00280010, "US", b"\x02\x00", BIG)
+    for order, words in (([bits, pixels, late], b"cdab"), ([pixels, bits, late], b"abcd")):
+        body = dataset([], BIG, uids=UIDS) + sequence(SEQUENCE, [order], BIG)[1]
+        reader = BulkReader(Held(part10(body, BIG_UID, sop=UIDS[2])))
+        path = (SEQUENCE, 0, 0x7FE00010)
+        assert reader.find(path) == words
+        reader.find((SEQUENCE, 0, 0x00280010))
+        assert reader.find(path) == words
 
 
 @pytest.mark.parametrize("path", [(B,), (SEQUENCE, 3, A), (SEQUENCE, 0, C), (A, 0, B), (C, 0, A)])

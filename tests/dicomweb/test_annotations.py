@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import Future
 from io import BytesIO
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from gantry.dicom.annotations import annotate, fold_text
+from gantry.dicom.header_bytes import HeaderBytes
+from gantry.dicom.views import View
+from gantry.errors import NotAcceptable, NotFound, Replaced
+from gantry.names import DicomStoreName
+from gantry.resources import StoredInstance
+from gantry.studies import annotations, headers
+from gantry.studies.headers import FoundHeader
+from gantry.studies.render import render_images
 from tests.dicomweb.instances import instance
 from tests.dicomweb.test_rendered_parts import PNG, STUDY, A, strict
 from tests.support.answers import refused
@@ -61,8 +73,9 @@ def test_what_the_data_set_says_is_drawn(web: Web, wanted: str, above: list[str]
 
 def test_what_the_data_set_does_not_say_is_not_drawn(gantry: Gantry) -> None:
     web = Web(gantry)
-    web.stored(instance(A, Rows=256, Columns=256, PixelData=GREY.tobytes(), PatientName="", PatientID=""))
-    assert np.array_equal(shown(web, annotation="patient"), shown(web))
+    web.stored(instance(A, Rows=256, Columns=256, PixelData=GREY.tobytes(), Modality=""))
+    assert np.array_equal(shown(web, annotation="technique"), shown(web))
+    assert np.array_equal(shown(web, annotation="patient"), annotate(shown(web), ["Doe, John", "ID: P1"], []))
 
 
 @pytest.mark.parametrize(
@@ -70,9 +83,12 @@ def test_what_the_data_set_does_not_say_is_not_drawn(gantry: Gantry) -> None:
     [
         ("Gonçalves^João^^Dr", "ISO_IR 100", "Goncalves, Dr Joao"),
         ("Yamada^Tarou=山田^太郎=やまだ^たろう", "\\ISO 2022 IR 87", "Yamada, Tarou"),
-        ("Люксембург^А", "ISO_IR 192", "??????????, ?"),
+        ("A^B^C^Dr^MD^more", "ISO_IR 192", "A, Dr B C MD more"),
+        ("Who^What?", "ISO_IR 192", "Who, What?"),
         ("Sørensen^Åse", "ISO_IR 192", "Sorensen, Ase"),
         ("Only", "ISO_IR 192", "Only"),
+        ("Only", "", "Only"),
+        ("Müller^É", "\\ISO 2022 IR 100", "Muller, E"),
     ],
 )
 def test_names(gantry: Gantry, name: str, charset: str, line: str) -> None:
@@ -99,11 +115,132 @@ def test_text_can_be_read_on_black_and_on_white() -> None:
 @pytest.mark.parametrize("side", [16, 40, 64, 128, 512, 2000])
 def test_lines_that_do_not_fit_are_left_out_whole(side: int) -> None:
     """Letters never touch the edge of the picture, and lines never each other."""
-    lines = ["Doe", "A name that is far too long for a small picture, and for any thumbnail"]
-    made = annotate(np.zeros((side, side), np.uint8), lines, [f"line {number}" for number in range(20)])
+    lines = ["CT", "A series that is far too long for a small picture, and for any thumbnail"]
+    made = annotate(np.zeros((side, side), np.uint8), [], lines + [f"line {number}" for number in range(20)])
     assert not made[0].any() and not made[-1].any() and not made[:, 0].any() and not made[:, -1].any()
-    assert made.any() == (side > 40 or bool(annotate(np.zeros((side, side), np.uint8), ["Doe"], []).any()))
-    assert not annotate(np.zeros((8, 8), np.uint8), ["Doe"], ["CT"]).any()
+    assert made.any() == (side > 40 or bool(annotate(np.zeros((side, side), np.uint8), [], ["CT"]).any()))
+    assert not annotate(np.zeros((8, 8), np.uint8), [], ["CT"]).any()
+
+
+LONG = "Abrahamson-Featherstonehaugh, Wilhelmina Josephine"
+BLACK = np.zeros((128, 128), np.uint8)
+
+
+def test_a_long_name_is_continued_on_the_next_line() -> None:
+    """None of its words is lost, and the lines below it are there as well."""
+    made = annotate(BLACK, [LONG, "ID: X1"], [])
+    parts = ["Abrahamson-", "  Featherstonehaugh,", "  Wilhelmina Josephine", "ID: X1"]
+    assert np.array_equal(made, annotate(BLACK, parts, []))
+    assert not made[:, -1].any()
+
+
+@pytest.mark.parametrize(
+    ("lines", "attribute"),
+    [
+        (["Doe", "ID: " + "1234 " * 8], "PatientID"),
+        (["Doe", "ID: " + "12-34-" * 8], "PatientID"),
+        (["A" * 60], "PatientName"),
+        (["A" * 201], "PatientName"),
+        (["word " * 39, "ID: 1", "Sex: F"], "patient"),
+        (["Петров"], "PatientName"),
+        (["Doe=山田"], "PatientName"),
+        (["Doe \ufffd"], "PatientName"),
+        (["\u0301"], "PatientName"),
+        (["Doe", "ID: Ж1"], "PatientID"),
+        (["Doe", "ID: é1"], "PatientID"),
+        (["Doe", "ID: 1²"], "PatientID"),
+        (["Doe", "Sex: ♀"], "PatientSex"),
+        ([f"line {number}" for number in range(20)], "patient"),
+    ],
+)
+def test_an_identity_that_cannot_be_drawn_as_it_is_is_refused(lines: list[str], attribute: str) -> None:
+    """A part of an ID, or one in other letters, is that of somebody else."""
+    with pytest.raises(NotAcceptable, match=attribute):
+        annotate(BLACK, lines, [])
+
+
+@pytest.mark.parametrize(
+    ("values", "parameters", "why"),
+    [
+        ({"PatientName": LONG}, {"viewport": "40,40"}, "does not fit"),
+        ({"PatientName": "Петров^Иван"}, {}, "PatientName"),
+        ({"PatientID": "Ж1"}, {}, "PatientID"),
+        ({"PatientName": "=山田^太郎", "PatientID": ""}, {}, "PatientName"),
+        ({"PatientName": "", "PatientID": ""}, {}, "neither PatientName nor PatientID"),
+        ({"PatientName": None, "PatientID": None, "PatientBirthDate": "19700102"}, {}, "neither"),
+        ({"PatientName": "^^", "PatientID": ""}, {}, "neither"),
+    ],
+)
+def test_a_picture_never_lacks_the_identity_that_was_asked_for(
+    gantry: Gantry, values: dict[str, object], parameters: dict[str, str], why: str
+) -> None:
+    web = Web(gantry)
+    web.stored(instance(A, Rows=256, Columns=256, PixelData=GREY.tobytes(), **values))
+    for accept in ("image/png", "image/jpeg", PNG):
+        response = web.get(RENDERED, accept, params={"annotation": "patient,technique", **parameters})
+        assert response.status_code == 406 and why in response.text
+        assert web.get(RENDERED, accept, params=parameters).status_code == 200
+    other = (STUDY, f"{STUDY}.8", f"{STUDY}.8.1")
+    web.stored(instance(other, Rows=256, Columns=256, PixelData=GREY.tobytes(), PatientName="D"))
+    response = web.get(f"{uid_path(STUDY)}/rendered", PNG, params={"annotation": "patient", **parameters})
+    assert len(parts_of(response)) == 1 and A[2] in response.headers["warning"]
+
+
+@pytest.mark.parametrize("charset", ["          ", "ISO_IR 6  ", "ISO_IR 999", "KOI8-X    "])
+def test_letters_of_no_known_character_set_are_no_name(gantry: Gantry, charset: str) -> None:
+    """Bytes of Cyrillic letters would be drawn as other, Latin ones."""
+    web = Web(gantry)
+    kind = {"Rows": 256, "Columns": 256, "PixelData": GREY.tobytes()}
+    data = instance(A, charset="ISO_IR 144", PatientName="Петров", **kind)
+    web.stored(data.replace(b"ISO_IR 144", charset.encode()))
+    response = web.get(RENDERED, "image/png", params={"annotation": "patient"})
+    assert response.status_code == 406 and "SpecificCharacterSet" in response.text
+
+
+def test_an_id_of_several_values_is_drawn_as_it_is_stored(gantry: Gantry) -> None:
+    web = Web(gantry)
+    web.stored(instance(A, Rows=256, Columns=256, PixelData=GREY.tobytes(), PatientID=["1", "2", "", "4"]))
+    assert np.array_equal(shown(web, annotation="patient"), annotate(shown(web), ["Doe, John", "ID: 1\\2\\\\4"], []))
+
+
+OLD = StoredInstance(*A, "1.2", "1.2.840.10008.1.2.1", "old", 9, "STANDARD", 1, 1, 1, None, 4, 4, 8, 1, 0)
+NEW = OLD._replace(blob_key="new", pack_id=2)
+MOVED = OLD._replace(blob_key="moved", storage_class="ARCHIVE")
+STORE = DicomStoreName("p", "us-central1", "d", "s")
+
+
+class Executor:
+    """Renders what it is given as the key of its bytes and the text on it. What was swept is gone."""
+
+    def submit(self, _: object, blob_key: str, *, view: View, **__: object) -> Future[list[bytes]]:
+        made: Future[list[bytes]] = Future()
+        if blob_key == "old":
+            made.set_exception(NotFound("gone"))
+        else:
+            made.set_result([f"{blob_key} {view.texts[0]}".encode()])
+        return made
+
+
+def render_while(now: StoredInstance, monkeypatch: pytest.MonkeyPatch, header_of: StoredInstance) -> list[bytes]:
+    """A picture of the row OLD with the patient on it, while the index already has ``now``."""
+
+    def read(*_: object) -> Iterator[FoundHeader]:
+        yield FoundHeader(header_of, HeaderBytes(b"", b"", (), True, True))
+
+    found = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": header_of.blob_key}]}}
+    monkeypatch.setattr(headers, "read_headers", read)
+    monkeypatch.setattr(annotations, "_read_members", lambda _: found)
+    index = SimpleNamespace(instances=SimpleNamespace(list_below=lambda *_: iter([now])))
+    seams: Any = SimpleNamespace(index=index, pixels=Executor(), blobs=None)
+    return list(render_images(seams, STORE, OLD, View("image/png", annotations=("patient",)), [0]))
+
+
+def test_the_old_name_is_never_on_new_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor the new name on old ones, where an instance is replaced while it is rendered."""
+    for header_of in (OLD, NEW):
+        with pytest.raises(Replaced):
+            render_while(NEW, monkeypatch, header_of)
+    assert render_while(MOVED, monkeypatch, MOVED) == [b"moved ('moved',)"]
 
 
 def test_text_grows_with_the_picture(web: Web) -> None:

@@ -10,7 +10,14 @@ from PIL import Image, ImageCms
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from gantry.dicom import frame_profiles
+from gantry.dicom.buffers import Held, Readable
+from gantry.dicom.bulk import BulkReader
+from gantry.dicom.encapsulation import EncodedFrames
 from gantry.dicom.icc_profiles import write_profile
+from gantry.dicom.image_source import ImagePixel, Source, read_encoded_frames
+from gantry.dicom.views import View, rendered
+from gantry.errors import FailedPrecondition
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.dicomweb.test_rendered_parts import PNG, STUDY, A
 from tests.support.answers import refused
@@ -49,7 +56,22 @@ def scanner() -> bytes:
     return write_profile("displayp3").replace(b"mntr", b"scnr")
 
 
-BAD = (b"no profile", write_profile("srgb")[:200], write_profile("srgb").replace(b"RGB ", b"CMYK"))
+def change(at: int, data: bytes) -> bytes:
+    """A profile with other bytes in its header (ICC.1:2001-04 §6.1)."""
+    profile = write_profile("srgb")
+    return profile[:at] + data + profile[at + len(data) :]
+
+
+BAD = {
+    "no profile": b"no profile",
+    "cut off": write_profile("srgb")[:200],
+    "CMYK": write_profile("srgb").replace(b"RGB ", b"CMYK"),
+    "rendering intent 9": change(64, b"\0\0\0\x09"),
+    "device link": change(12, b"link"),
+    "named colours": change(12, b"nmcl"),
+    "abstract": change(12, b"abst"),
+    "no curves": write_profile("srgb").replace(b"rTRC", b"xTRC"),
+}
 
 
 @pytest.mark.parametrize("accept", ["image/png", "image/jpeg"])
@@ -97,6 +119,113 @@ def test_the_profile_of_an_optical_path(gantry: Gantry) -> None:
     assert get(web, iccprofile="yes").info["icc_profile"] == scanner()
 
 
+# Several optical paths ------------------------------------------------------------------------------------------------
+
+
+def path_of(identifier: str, name: str) -> Dataset:
+    made = Dataset()
+    made.OpticalPathIdentifier, made.ICCProfile = identifier, write_profile(name)
+    return made
+
+
+def group_of(identifier: str) -> Dataset:
+    """The functional groups of a frame, or of all."""
+    group, reference = Dataset(), Dataset()
+    reference.OpticalPathIdentifier = identifier
+    group.OpticalPathIdentificationSequence = Sequence([reference])
+    return group
+
+
+def slide(frames: int, **more: object) -> bytes:
+    """Frames of one colour, and three optical paths."""
+    paths = Sequence([path_of("1", "srgb"), path_of("2", "adobergb"), path_of("3", "srgb")])
+    kind = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    pixels = COLOURS.tobytes() * frames
+    more = {"OpticalPathSequence": paths, **more}
+    return instance(A, Rows=8, Columns=8, NumberOfFrames=frames, PixelData=pixels, **kind, **more)
+
+
+def spaces_of_frames(web: Web, frames: int) -> list[str]:
+    found = []
+    for number in range(1, frames + 1):
+        path = f"{uid_path(*A)}/frames/{number}/rendered"
+        own, srgb = (
+            Image.open(BytesIO(web.get(path, "image/png", params={"iccprofile": name}).content))
+            for name in ("yes", "srgb")
+        )
+        found.append(describe(own))
+        assert np.array_equal(np.asarray(srgb), COLOURS) == (describe(own) == "sRGB")
+    together = parts_of(web.get(f"{uid_path(*A)}/rendered", PNG, params={"iccprofile": "yes"}))
+    assert [describe(Image.open(BytesIO(part.data))) for part in together] == found
+    return found
+
+
+def test_a_frame_has_the_profile_of_its_own_optical_path(gantry: Gantry) -> None:
+    frames = Sequence([group_of("2"), group_of("1"), group_of("2"), Dataset()])
+    shared = Sequence([group_of("3")])
+    web = stored(gantry, slide(4, PerFrameFunctionalGroupsSequence=frames, SharedFunctionalGroupsSequence=shared))
+    assert spaces_of_frames(web, 4) == ["Adobe RGB (1998)", "sRGB", "Adobe RGB (1998)", "sRGB"]
+
+
+def test_all_frames_have_the_optical_path_that_they_share(gantry: Gantry) -> None:
+    web = stored(gantry, slide(2, SharedFunctionalGroupsSequence=Sequence([group_of("2")])))
+    assert spaces_of_frames(web, 2) == ["Adobe RGB (1998)"] * 2
+
+
+def test_a_full_tiling_has_the_frames_of_each_path_together(gantry: Gantry) -> None:
+    """PS3.3 §C.7.6.17.3"""
+    web = stored(gantry, slide(6, DimensionOrganizationType="TILED_FULL"))
+    assert spaces_of_frames(web, 6) == ["sRGB"] * 2 + ["Adobe RGB (1998)"] * 2 + ["sRGB"] * 2
+
+
+@pytest.mark.parametrize("groups", [{}, {"SharedFunctionalGroupsSequence": Sequence([group_of("9")])}])
+def test_an_unknown_optical_path_is_refused_where_their_profiles_differ(
+    gantry: Gantry, groups: dict[str, object]
+) -> None:
+    web = stored(gantry, slide(2, **groups))
+    refused(web.get(RENDERED, params={"iccprofile": "srgb"}), "FAILED_PRECONDITION", "optical path")
+    assert web.get(RENDERED, "image/png").status_code == 200
+
+
+def test_optical_paths_with_the_same_profile_need_no_name(gantry: Gantry) -> None:
+    same = Sequence([path_of("1", "adobergb"), path_of("2", "adobergb")])
+    web = stored(gantry, slide(2, OpticalPathSequence=same))
+    assert spaces_of_frames(web, 2) == ["Adobe RGB (1998)"] * 2
+
+
+def test_optical_paths_that_are_too_long_to_be_read_are_not_taken_for_none() -> None:
+    long = path_of("1", "adobergb")
+    long.ICCProfile = write_profile("adobergb").ljust(17 << 20, b"\0")
+    data = slide(1, OpticalPathSequence=Sequence([long]))
+    with pytest.raises(FailedPrecondition, match="OpticalPathSequence"):
+        list(rendered(Held(data), View("image/png", icc_profile="srgb"), [0], lambda: None))
+
+
+@pytest.mark.parametrize("name", ["native", "JPEG"])
+def test_the_profile_of_an_instance_is_read_once_for_all_frames(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As are the places of its frames: a clip has thousands."""
+    data = (
+        packaged("examples_ybr_color.dcm")
+        if name == "JPEG"
+        else slide(30, PerFrameFunctionalGroupsSequence=Sequence([group_of("2")] * 30))
+    )
+    made = {"readers": 0, "tables": 0}
+
+    class Counted(BulkReader):
+        def __init__(self, opened: Readable) -> None:
+            made["readers"] += 1
+            super().__init__(opened)
+
+    def count_tables(source: Source, image: ImagePixel) -> EncodedFrames:
+        made["tables"] += 1
+        return read_encoded_frames(source, image)
+
+    monkeypatch.setattr(frame_profiles, "BulkReader", Counted)
+    monkeypatch.setattr(frame_profiles, "read_encoded_frames", count_tables)
+    pictures = list(rendered(Held(data), View("image/png", icc_profile="yes"), range(6), lambda: None))
+    assert len(pictures) == 6 and made == {"readers": 1, "tables": int(name == "JPEG")}
+
+
 def test_yes_without_a_profile_is_srgb(gantry: Gantry) -> None:
     web = stored(gantry, colour())
     picture = get(web, iccprofile="yes")
@@ -125,9 +254,7 @@ def test_other_values_are_refused(gantry: Gantry, text: str) -> None:
     refused(web.get(RENDERED, params={"iccprofile": text}), "INVALID_ARGUMENT", "iccprofile")
 
 
-@pytest.mark.parametrize(
-    "bad", [b"no profile", write_profile("srgb")[:200], write_profile("srgb").replace(b"RGB ", b"CMYK")]
-)
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD)
 @pytest.mark.parametrize("name", ["yes", "srgb", "adobergb"])
 def test_a_damaged_profile_is_named_and_costs_no_other_picture(gantry: Gantry, bad: bytes, name: str) -> None:
     web = stored(gantry, colour(ICCProfile=bad + bytes(len(bad) % 2)))

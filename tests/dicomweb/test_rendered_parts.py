@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextvars import copy_context
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from PIL import Image
 
+from gantry.errors import Cancelled, CrashingPixels, FailedPrecondition, StatusError
+from gantry.names import DicomStoreName
+from gantry.studies.departure import leave, watch
+from gantry.studies.parts import Job, Part, gather_parts
 from tests.dicomweb.instances import instance, packaged, uids_of
 from tests.dicomweb.test_video import MP4, video
 from tests.support.answers import refused
@@ -130,6 +137,100 @@ def test_one_picture_without_parts(web: Web) -> None:
     assert response.status_code == 406 and "thumbnail" in response.text
     assert len(parts_of(web.get(f"{uid_path(STUDY)}/rendered", "image/png, multipart/related;q=0.5"))) == 3
     assert web.get(f"{uid_path(STUDY)}/rendered", "image/gif").status_code == 406
+
+
+@pytest.mark.parametrize("path", [uid_path("1.2.6"), uid_path("1.2.6", "1.2.6.1")])
+def test_one_picture_is_never_one_of_several_frames(gantry: Gantry, path: str) -> None:
+    web = Web(gantry)
+    uids = ("1.2.6", "1.2.6.1", "1.2.6.1.1")
+    web.stored(instance(uids, NumberOfFrames=3, PixelData=bytes(12)))
+    for accept in ("image/png", "image/jpeg", "image/*"):
+        response = web.get(f"{path}/rendered", accept)
+        assert response.status_code == 406 and "multipart/related" in response.text
+    assert len(parts_of(web.get(f"{path}/rendered", PNG))) == 3
+    assert web.get(f"{uid_path(*uids)}/rendered", "image/png").status_code == 200
+
+
+def test_one_picture_beside_instances_without_any_has_a_warning(gantry: Gantry) -> None:
+    web = Web(gantry)
+    path = f"{uid_path('1.2.6')}/rendered"
+    web.stored(shade(("1.2.6", "1.2.6.1", "1.2.6.1.1"), 70))
+    assert "warning" not in web.get(path, "image/png").headers
+    web.stored(report(("1.2.6", "1.2.6.1", "1.2.6.1.0")), report(("1.2.6", "1.2.6.2", "1.2.6.2.2")))
+    response = web.get(path, "image/png", params={"annotation": "tides"})
+    warning = response.headers["warning"]
+    assert greys([response.content]) == [70] and "tides" in warning
+    assert '299 gantry "2 instances are left out: instance 1.2.6.1.0: it has no image"' in warning
+    unchanged = web.get(path, "image/png", headers={"if-none-match": response.headers["etag"]})
+    assert "2 instances" in unchanged.headers["warning"]
+
+
+@pytest.mark.parametrize("tail", ["rendered", "pixeldata", "bulkdata"])
+def test_a_series_of_reports_has_nothing_of_it(web: Web, tail: str) -> None:
+    only = ("1.2.7", "1.2.7.1", "1.2.7.1.1")
+    web.stored(report(only))
+    for path in (uid_path("1.2.7"), uid_path("1.2.7", "1.2.7.1")):
+        refused(web.get(f"{path}/{tail}"), "NOT_FOUND", "has no")
+
+
+def test_many_reports_are_one_line_of_the_log(web: Web) -> None:
+    """They are counted before anything is sent, wherever they stand."""
+    big = np.random.default_rng(1).integers(0, 256, 1100 * 1100, np.uint8).tobytes()
+    web.stored(instance(("1.2.8", "1.2.8.1", "1.2.8.1.0"), Rows=1100, Columns=1100, PixelData=big))
+    web.stored(*(report(("1.2.8", "1.2.8.2", f"1.2.8.2.{number}")) for number in range(40)))
+    before = web.gantry.server.log_text()
+    response = web.get(f"{uid_path('1.2.8')}/rendered", PNG)
+    assert len(parts_of(response)) == 1 and "40 parts are left out" in response.headers["warning"]
+    log = web.gantry.server.log_text().removeprefix(before)
+    assert log.count("left out of an answer") == 1 and "1.2.8.2." not in log
+
+
+@pytest.mark.parametrize("bad", [broken(BAD), report(REPORT)], ids=["broken", "no picture"])
+def test_an_answer_that_lacks_something_has_no_entity_tag(web: Web, bad: bytes) -> None:
+    """It would be confirmed although more can be read now."""
+    path = f"{uid_path(STUDY)}/rendered"
+    before = web.get(path, PNG).headers["etag"]
+    web.stored(bad)
+    response = web.get(path, PNG, headers={"if-none-match": before})
+    assert "warning" in response.headers and "etag" not in response.headers
+
+
+@pytest.mark.parametrize(("error", "is_lasting"), [(FailedPrecondition, True), (CrashingPixels, False)])
+def test_a_worker_that_died_may_not_die_again(error: type[StatusError], is_lasting: bool) -> None:
+    row: Any = SimpleNamespace(uids=A, sop_instance_uid=A[2])
+
+    def make() -> Generator[Part | StatusError, None, None]:
+        yield error("it")
+
+    seams: Any = None
+    found = gather_parts(
+        seams, DicomStoreName("p", "l", "d", "s"), lambda rows: (Job(row, make) for row in rows), iter([row])
+    )
+    assert found.left_out.count == 1 and (found.unread == []) == is_lasting
+
+
+def test_a_client_that_has_left_ends_the_search_for_parts() -> None:
+    """Also where no instance has a part."""
+    looked_at = 0
+
+    def rows() -> Iterator[Any]:
+        nonlocal looked_at
+        for _ in range(9):
+            looked_at += 1
+            leave()
+            yield SimpleNamespace(uids=A, sop_instance_uid=A[2])
+
+    def make() -> Generator[Part | StatusError, None, None]:
+        yield from ()
+
+    def gather() -> None:
+        watch()
+        seams: Any = None
+        gather_parts(seams, DicomStoreName("p", "l", "d", "s"), lambda found: (Job(row, make) for row in found), rows())
+
+    with pytest.raises(Cancelled):
+        copy_context().run(gather)
+    assert looked_at == 1
 
 
 def test_a_video_is_a_part_for_those_who_take_videos(web: Web) -> None:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from itertools import takewhile
 
 from gantry.api.accept import MediaRange, Offer, rank
 from gantry.api.alternatives import begin
 from gantry.api.call import Call
 from gantry.api.lanes import Lane
-from gantry.api.level_parts import answer_parts, make_video
+from gantry.api.level_parts import Lacking, answer_parts, count_lacking, make_video
 from gantry.api.rendering import PARAMETERS, parse_view, render_row, require_no_view, warn_of_annotations
+from gantry.api.retrieving import describe_left_out
 from gantry.api.web import Answer, WebHandler
 from gantry.dicom import forms
-from gantry.errors import FailedPrecondition, NotAcceptable, UnsuitableForm
+from gantry.errors import NotAcceptable, UnsuitableForm
 from gantry.resources import StoredInstance
 from gantry.studies.parts import Job, Part
 from gantry.studies.render import View, render_images
 from gantry.studies.retrieve import PIXEL_DATA, read_bulk
 
+_WHAT = "image"
 _PICTURES = (forms.JPEG, forms.PNG)
 _OFFERS = tuple(
     Offer(media_type, multipart) for multipart in (True, False) for media_type in (*_PICTURES, *forms.VIDEO_TYPES)
@@ -31,34 +34,47 @@ _OFFERS = tuple(
 def render_below(call: Call) -> Answer:
     """Every frame of every instance as a picture, and videos as they are stored.
 
-    A picture without parts is sent where the study or series has one instance with pictures. Of several instances one
-    picture would be taken for all there is, which is dangerous in a hospital: that is 406, and thumbnails are there.
+    A picture without parts is sent where the study or series has one picture alone; a Warning says how many instances
+    have none. Of several pictures one would be taken for all there is, which is dangerous in a hospital: that is 406,
+    and thumbnails are there.
     """
     for choice in call.rank(_OFFERS):
         if choice.offer.multipart:
             accepted = call.accepted(_OFFERS)
             views = [parse_view(call, offer.type) for offer, _ in rank(accepted, _OFFERS[: len(_PICTURES)])]
-            answer = answer_parts(call, "image", partial(_plan, call, accepted, views), views)
-            warnings = filter(None, (warn_of_annotations(call).get("warning"), answer.headers.get("warning")))
-            text = ", ".join(warnings)
-            return replace(answer, headers=answer.headers | {"warning": text}) if text else answer
-        only = _find_only(call)
+            plan = partial(_plan, call, accepted, views)
+            return _warn(answer_parts(call, _WHAT, plan, views, has_parts=_has_pictures), warn_of_annotations(call))
+        only, lacking = _find_only(call)
         if only is not None:
-            return render_row(call, only)
+            warning = describe_left_out(lacking.number, lacking.first) if lacking.first else ""
+            return _warn(render_row(call, only), {"warning": warning})
     raise NotAcceptable(
         f"{call.path} has more than one image, or none; ask for multipart/related, or for the picture of …/thumbnail"
     )
 
 
-def _find_only(call: Call) -> StoredInstance | None:
-    """The only instance with pictures; None where there are more, or none."""
+def _warn(answer: Answer, more: Mapping[str, str]) -> Answer:
+    """The answer with one more value of the header Warning, if that is not empty."""
+    text = ", ".join(filter(None, (more.get("warning"), answer.headers.get("warning"))))
+    return replace(answer, headers={**answer.headers, "warning": text}) if text else answer
+
+
+def _find_only(call: Call) -> tuple[StoredInstance | None, Lacking]:
+    """The only instance with a picture, and those that have none. No instance where there are more pictures, or none:
+    an image of several frames has several, a video is one."""
     found: list[StoredInstance] = []
-    for row in call.context.seams.index.instances.list_below(call.dicom_store, call.path):
-        if _has_pictures(row):
+
+    def is_picture(row: StoredInstance) -> bool:
+        if has := _has_pictures(row):
             found.append(row)
-        if len(found) > 1:
-            return None
-    return found[0] if found else None
+        return has
+
+    rows = call.context.seams.index.instances.list_below(call.dicom_store, call.path)
+    lacking = count_lacking(takewhile(lambda _: len(found) < 2, rows), _WHAT, is_picture)
+    only = found[0] if len(found) == 1 else None
+    if only and (only.number_of_frames or 1) > 1 and not forms.video_types(only.transfer_syntax_uid):
+        return None, lacking
+    return only, lacking
 
 
 def _has_pictures(row: StoredInstance) -> bool:
@@ -77,8 +93,6 @@ def _make_parts(
     call: Call, web_url: str, accepted: Sequence[MediaRange], views: Sequence[View], row: StoredInstance
 ) -> Generator[Part, None, None]:
     address = f"{web_url}/{row.path}"
-    if not _has_pictures(row):
-        raise FailedPrecondition("the instance has no pixel data")
     if forms.video_types(row.transfer_syntax_uid):
         return _make_video(call, address, accepted, row)
     return _make_pictures(call, address, views, row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
@@ -117,19 +118,18 @@ class BulkReader:
 
 
 class _Place:
-    """How far one pass over a data set or an item has come: at an element, and in an item of it.
+    """How far one pass over a data set or an item has come: at an element, and in an item of it. What would need to go
+    back, as where elements are out of order, first notes where all of them begin: there is no third pass.
 
     ``bits`` is the element BitsAllocated, where that stands before.
     """
 
     def __init__(self, data_set: DataSet, item: Item) -> None:
         self.data_set, self._item = data_set, item
-        self._restart()
-
-    def _restart(self) -> None:
-        self._elements = self._item.elements()
+        self._elements = item.elements()
         self._current: Element | None = None
         self._last, self._is_ordered = -1, True
+        self._starts: dict[int, int] | None = None
         self.bits: Element | None = None
         self._leave()
 
@@ -142,18 +142,40 @@ class _Place:
         """Of two elements with one tag it is the first one, as in DICOM JSON. Raises NotFound, InvalidArgument."""
         if self._current is not None and self._current.tag == tag:
             return self._current
-        if not self._is_ordered or tag <= self._last:
-            self._restart()
+        if self._starts is None and (not self._is_ordered or tag <= self._last):
+            self._starts = self._find_starts()
         self._leave()
+        self._current = self._go_on_to(tag) if self._starts is None else self._read_at(self._starts, tag)
+        return self._current
+
+    def _go_on_to(self, tag: int) -> Element:
         for element in self._elements:
             self._is_ordered = self._is_ordered and element.tag > self._last
             self._last = element.tag
             if element.tag == BITS_ALLOCATED:
                 self.bits = element
             if element.tag == tag:
-                self._current = element
                 return element
         raise NotFound(_NONE)
+
+    def _find_starts(self) -> dict[int, int]:
+        """Where the first element of each tag begins."""
+        found: dict[int, int] = {}
+        with suppress(InvalidArgument):  # nothing can be found behind what is damaged
+            for element in self._item.elements():
+                found.setdefault(element.tag, element.start)
+        return found
+
+    def _read_at(self, starts: dict[int, int], tag: int) -> Element:
+        if tag not in starts:
+            raise NotFound(_NONE)
+        start, bits = starts[tag], starts.get(BITS_ALLOCATED)
+        self.bits = self._read_element(bits) if bits is not None and bits < start else None
+        return self._read_element(start)
+
+    def _read_element(self, start: int) -> Element:
+        end = self._item.stop if self._item.stop >= 0 else self._item.limit
+        return self.data_set.read_element(start, end, self._item.encoding)
 
     def enter(self, tag: int, number: int) -> _Place:
         """The item of a sequence, by its number from 0. Raises NotFound, InvalidArgument."""

@@ -193,6 +193,15 @@ def repertoire(character_set: str) -> Repertoire:
     return _build_repertoire(character_set[:LONGEST])
 
 
+def names_letters(character_set: str) -> bool:
+    """Whether SpecificCharacterSet says what letters there are beyond ASCII. Without that they are read as Latin-1,
+    which may be wrong."""
+    first, *more = map(_strip_term, character_set[:LONGEST].split("\\"))
+    if first and _find_number(first) != "6":
+        return bool(_find_number(first) or _find_alone(first))
+    return any(_find_number(term) not in ("", "6") for term in more)
+
+
 @lru_cache(maxsize=128)
 def _build_repertoire(character_set: str) -> Repertoire:
     term, *more = map(_strip_term, character_set.split("\\"))

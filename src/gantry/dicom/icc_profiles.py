@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +26,7 @@ MAX_PROFILE = 8 << 20
 """Bytes of a profile. Those of scanners have up to 2 MB."""
 
 _D50 = (0.9642, 1.0, 0.8249)  # ICC.1:2001-04 §6.1.11
+_CLASSES = ("scnr", "mntr", "prtr", "spac")  # ICC.1:2001-04 §6.1.5: those of devices and of colour spaces
 _CURVE = 1024  # points: more than 8 bits can tell apart
 _JPEG_CHUNK = 65_535 - 2 - 14  # ICC.1:2001-04 §B.4: after the length, the identifier and two numbers
 _PNG_HEAD = 8 + 25  # signature and IHDR (ISO 15948 §5.2, §11.2.2); iCCP comes right behind
@@ -97,12 +98,25 @@ def apply_profile(shown: Pixels, wanted: str, read: Callable[[], bytes | None]) 
 
 
 def _require_rgb(profile: bytes) -> None:
-    try:
-        space = ImageCms.getOpenProfile(BytesIO(profile)).profile.xcolor_space.strip()
-    except (ImageCms.PyCMSError, OSError):
-        space = ""
-    if space != "RGB" or len(profile) > MAX_PROFILE:
+    if len(profile) > MAX_PROFILE or not _is_usable(profile):
         raise FailedPrecondition(_UNUSABLE)
+
+
+@lru_cache(maxsize=4)
+def _is_usable(profile: bytes) -> bool:
+    """Whether colours of RGB can be brought from it into another space. Others than those who asked for the picture
+    will use it, too. The frames of an instance have the same one, as a rule."""
+    try:
+        opened = ImageCms.getOpenProfile(BytesIO(profile))
+        described = opened.profile
+        if described.xcolor_space.strip() != "RGB" or described.device_class.strip() not in _CLASSES:
+            return False
+        intent = ImageCms.Intent(described.rendering_intent)
+        target = ImageCms.getOpenProfile(BytesIO(write_profile("srgb")))
+        ImageCms.buildTransform(opened, target, "RGB", "RGB", intent)
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return False
+    return True
 
 
 def _convert(shown: Pixels, source: bytes, target: bytes) -> Pixels:

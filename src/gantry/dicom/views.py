@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from gantry.dicom import forms
-from gantry.dicom.bulk import BulkPath, Encapsulated
 from gantry.dicom.representations import contain_errors
-from gantry.errors import FailedPrecondition, InvalidArgument, NotFound
+from gantry.errors import FailedPrecondition, InvalidArgument
 
 if TYPE_CHECKING:
     from gantry.dicom.buffers import Readable
     from gantry.dicom.cells import Pixels
-    from gantry.dicom.image_source import ImagePixel, Source
+    from gantry.dicom.image_source import ImagePixel
 
 MAX_VIEW_FRAME = 50_000_000
 MAX_BYTES = 1 << 30
 MAX_VIEW_SIDE = 10_000
-_PROFILES: tuple[BulkPath, ...] = ((0x00282000,), (0x00480105, 0, 0x00282000))
-_JPEGS = (forms.JPEG_BASELINE, forms.JPEG_EXTENDED)
 _NATIVE = (forms.AS_STORED, *forms.NATIVE_TARGETS)
 
 
@@ -62,6 +59,7 @@ def rendered(opened: Readable, view: View, wanted: Sequence[int] | None, beat: C
 
 
 def _render(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Callable[[], None]) -> Iterator[bytes]:
+    from gantry.dicom.frame_profiles import FrameProfiles
     from gantry.dicom.frames import decode_frames, require_frame_numbers
     from gantry.dicom.image_source import read_image_pixel
     from gantry.dicom.open_source import open_source
@@ -77,16 +75,19 @@ def _render(opened: Readable, view: View, wanted: Sequence[int] | None, beat: Ca
     numbers = require_frame_numbers(image, wanted)
     if view.viewport is not None and image.decoded_bytes > MAX_VIEW_FRAME:
         raise FailedPrecondition(f"a frame has {image.decoded_bytes} bytes; up to {MAX_VIEW_FRAME} can be scaled")
+    profiles = FrameProfiles(opened, source, image)
     require_media_type(image, view.media_type)  # before a frame is decoded, and of what the bitstream has after that
     for number, frame in zip(numbers, decode_frames(source, image, beat, numbers), strict=True):
         require_media_type(frame.image, view.media_type)
         shown = render_frame(frame, source.ds, number, window)
         if view.viewport is not None:
             shown = _fit(shown, view.viewport)
-        yield _finish(shown, view, opened, source, image, number)
+        yield _finish(shown, view, image, number, partial(profiles.find, number))
 
 
-def _finish(shown: Pixels, view: View, opened: Readable, source: Source, image: ImagePixel, number: int) -> bytes:
+def _finish(
+    shown: Pixels, view: View, image: ImagePixel, number: int, read_profile: Callable[[], bytes | None]
+) -> bytes:
     """Colours, then text, as the pipelines of PS3.4 §N.2 have it, then the file."""
     from gantry.dicom.rendering import to_jpeg, to_png
 
@@ -94,7 +95,7 @@ def _finish(shown: Pixels, view: View, opened: Readable, source: Source, image: 
     if view.icc_profile:
         from gantry.dicom.icc_profiles import apply_profile
 
-        shown, profile = apply_profile(shown, view.icc_profile, lambda: _read_profile(opened, source, image, number))
+        shown, profile = apply_profile(shown, view.icc_profile, read_profile)
     if any(view.texts):
         from gantry.dicom.annotations import annotate
 
@@ -107,23 +108,6 @@ def _finish(shown: Pixels, view: View, opened: Readable, source: Source, image: 
     from gantry.dicom.icc_profiles import embed_profile
 
     return embed_profile(made, view.media_type, profile)
-
-
-def _read_profile(opened: Readable, source: Source, image: ImagePixel, number: int) -> bytes | None:
-    """ICCProfile of the data set, or of its first optical path, else what the stored JPEG has; None for none."""
-    from gantry.dicom.bulk import BulkReader
-    from gantry.dicom.icc_profiles import MAX_PROFILE, extract_from_jpeg
-    from gantry.dicom.image_source import read_encoded_frames
-
-    reader = BulkReader(opened)
-    for path in _PROFILES:
-        with suppress(NotFound):
-            found = reader.find(path)
-            if not isinstance(found, Encapsulated) and len(found):
-                return bytes(found[: MAX_PROFILE + 1])
-    if source.encapsulated and source.transfer_syntax_uid in _JPEGS:
-        return extract_from_jpeg(read_encoded_frames(source, image)[number])
-    return None
 
 
 def _fit(shown: Pixels, viewport: Viewport) -> Pixels:

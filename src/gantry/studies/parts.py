@@ -9,10 +9,20 @@ from contextlib import closing, suppress
 from typing import NamedTuple
 
 from gantry.containment import contain
-from gantry.errors import Cancelled, FailedPrecondition, Interrupted, InvalidArgument, NotFound, Replaced, StatusError
+from gantry.errors import (
+    Cancelled,
+    CrashingPixels,
+    FailedPrecondition,
+    Interrupted,
+    InvalidArgument,
+    NotFound,
+    Replaced,
+    StatusError,
+)
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.resources import StoredInstance
 from gantry.seams import Seams
+from gantry.studies.departure import require_client
 from gantry.studies.headers import name_instance
 from gantry.studies.looking_up import find_now
 
@@ -24,7 +34,8 @@ pictures of a CT, so that the answer of a large study still begins at once."""
 
 
 _LASTING = (FailedPrecondition, InvalidArgument)
-"""Errors that an instance has as long as its bytes are the same; all others may be over when it is read again."""
+"""Errors that an instance has as long as its bytes are the same; all others may be over when it is read again. So may
+CrashingPixels: a worker also dies where the machine has no memory left."""
 
 
 class Part(NamedTuple):
@@ -120,6 +131,7 @@ class _Sender:
 
     def send(self, rows: Iterator[StoredInstance], is_anew: bool = False) -> Generator[Piece, None, None]:
         for row, make in self.plan(rows):
+            require_client()  # most instances of a study may have no part
             self.sent = 0
             try:
                 with contain(ResourcePath(*row.uids), "while its parts were made"), closing(make()) as made:
@@ -142,7 +154,7 @@ class _Sender:
 
     def _fail(self, row: StoredInstance, error: StatusError) -> None:
         self.failures.add(row, error)
-        if not isinstance(error, _LASTING):
+        if not isinstance(error, _LASTING) or isinstance(error, CrashingPixels):
             self.unread[:] = [row]
 
     def _send_instance(self, row: StoredInstance, made: Iterator[Part | StatusError]) -> Iterator[Piece]:

@@ -227,3 +227,24 @@ def test_an_author_that_is_a_device(web: Web) -> None:
 def test_a_heading_and_its_values_are_two_words(web: Web) -> None:
     web.stored(report(content("CONTAINER", "Group", TextValue="IMPORTANT")))
     assert "Group IMPORTANT" in lxml.html.fromstring(web.get(RENDERED).content).text_content()
+
+
+@pytest.mark.parametrize("length", [4, 8000])
+def test_a_text_that_is_bytes_is_named(web: Web, length: int) -> None:
+    before, found, after = report(content("TEXT", "Finding", TextValue="x" * length)).partition(b"\x40\0\x60\xa1UT")
+    assert found
+    text = shown(web, before + found[:4] + b"OB" + after)
+    assert f"Finding: {UNREAD}" in text.splitlines() and CUT in text
+
+
+def test_a_relationship_that_is_not_known_is_shown(web: Web) -> None:
+    item = content("TEXT", "Finding", "RULED OUT BY", TextValue="biopsy")
+    assert "[ruled out by] Finding: biopsy" in shown(web, report(item))
+
+
+def test_items_that_are_bytes_are_named_at_the_one_above(web: Web) -> None:
+    data = report(negated(), content("TEXT", "Last", TextValue="still here"))
+    at = data.index(struct.pack("<HH", 0x0040, 0xA730) + b"SQ", data.index(b"Finding")) + 4
+    lines = shown(web, data[:at] + b"UN" + data[at + 2 :]).splitlines()
+    place = lines.index(f"Finding: Malignant; items below {UNREAD}")
+    assert lines[place + 1] == "Last: still here"

@@ -50,6 +50,7 @@ def evidence() -> Sequence:
         ([images(3000, 100)], True),
         ([images(1, 100)] * 1000, True),
         ([content("TEXT", "x", TextValue="\n" * 90_000)] * 30, False),
+        ([content("TEXT", "x", TextValue="'" * 90_000)] * 60, True),
     ],
 )
 def test_what_is_repeated_makes_no_huge_page(web: Web, items: list[Dataset], is_cut: bool, accept: str) -> None:

@@ -6,6 +6,7 @@ A value is shown where it is there, and not where ValueType promises it: an item
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from typing import NamedTuple
 
 from gantry.dicom.report_values import (
@@ -26,8 +27,8 @@ from gantry.dicom.report_values import (
     read_whole_numbers,
 )
 
-CONCEPT, OBSERVED, REFERENCES = "0040A043", "0040A032", "00081199"
-"""ConceptNameCodeSequence, ObservationDateTime, ReferencedSOPSequence."""
+CONTENT, CONCEPT, OBSERVED, REFERENCES = "0040A730", "0040A043", "0040A032", "00081199"
+"""ContentSequence, ConceptNameCodeSequence, ObservationDateTime, ReferencedSOPSequence."""
 
 _VALUE_TYPE, _RELATIONSHIP, _TARGET = "0040A040", "0040A010", "0040DB73"
 _MEASURED, _NUMBER, _FLOAT, _NUMERATOR, _DENOMINATOR = "0040A300", "0040A30A", "0040A161", "0040A162", "0040A163"
@@ -68,11 +69,13 @@ class ContentItem(NamedTuple):
 
 
 def measure(item: ContentItem) -> int:
-    """Characters that an item takes on a page, about: its links and the indents of its lines are counted too."""
+    """Characters that an item takes on a page, about: links, escapes and the indents of lines are counted too."""
     texts = item.texts()
     links = sum(1 + len(reference.frames) for reference in item.references) + bool(item.target)
     indents = 2 * min(item.depth + 1, MAX_INDENTS + 1) * sum(text.count("\n") + text.count("\r") for text in texts)
-    return sum(map(len, texts)) + len(item.number) + 2 * len(item.target) + links * _MARKUP + indents
+    return (
+        sum(len(escape(text)) for text in texts) + len(item.number) + 2 * len(item.target) + links * _MARKUP + indents
+    )
 
 
 def read_item(item: DataSet, depth: int, number: str, paths: dict[str, str]) -> ContentItem:
@@ -116,6 +119,7 @@ def _list_values(item: DataSet, value_type: str) -> Iterator[str]:
     yield _write_graphic(item, 3 if value_type == "SCOORD3D" else 2)
     yield _write_temporal(item)
     yield f"(a table, {NOT_SHOWN})" if _TABLE in item else ""
+    yield f"items below {UNREAD}" if is_unread(item, CONTENT) else ""  # one of them may negate this one
     yield f"see item {UNREAD}" if is_number_unread(item, _TARGET) else ""
 
 

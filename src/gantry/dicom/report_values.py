@@ -6,7 +6,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+<<<<<<< HEAD
 from gantry.matching import NAME_GROUPS
+=======
+from gantry.dicom.vr import NAME_GROUPS, OCTETS
+>>>>>>> rep
 
 DataSet = dict[str, Any]
 """A data set or item as DICOM JSON (PS3.18 §F.2), whose numbers are texts with the digits of the file."""
@@ -58,9 +62,9 @@ def is_unread(data: DataSet, tag: str) -> bool:
 
 
 def read_text(data: DataSet, tag: str) -> str:
-    """All values of an element as one text; TOO_LONG where only its address is known, UNREAD for other bytes."""
+    """All values of an element as one text; UNREAD for bytes, TOO_LONG for others that are bulk data."""
     if has_bytes(data, tag):
-        return TOO_LONG if "BulkDataURI" in data[tag] else UNREAD
+        return UNREAD if data[tag].get("vr") in OCTETS else TOO_LONG
     text = ", ".join(filter(None, map(_write_value, read_values(data, tag))))
     return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}{_REST}"
 

@@ -6,11 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-<<<<<<< HEAD
+from gantry.dicom.vr import OCTETS
 from gantry.matching import NAME_GROUPS
-=======
-from gantry.dicom.vr import NAME_GROUPS, OCTETS
->>>>>>> rep
 
 DataSet = dict[str, Any]
 """A data set or item as DICOM JSON (PS3.18 §F.2), whose numbers are texts with the digits of the file."""

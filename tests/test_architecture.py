@@ -85,7 +85,8 @@ ADAPTERS = {
 }
 # Modules that need an extra. The others must work without, so these are imported only inside functions.
 NEED_EXTRAS = {
-    *(f"dicom.{name}" for name in ("annotations", "cells", "codecs", "colour", "encoders", "icc_profiles", "icons")),
+    *(f"dicom.{name}" for name in ("annotations", "cells", "codecs", "colour", "encoders", "frame_profiles")),
+    *(f"dicom.{name}" for name in ("icc_profiles", "icons")),
     *(f"dicom.{name}" for name in ("look_up_tables", "palettes", "rendering", "rle_segments", "windows")),
     *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
 }

@@ -210,18 +210,23 @@ STORE = DicomStoreName("p", "us-central1", "d", "s")
 
 
 class Executor:
-    """Renders what it is given as the key of its bytes and the text on it. What was swept is gone."""
+    """Renders what it is given as the key of its bytes and the text on it. What was ``swept`` is gone."""
+
+    def __init__(self, swept: str) -> None:
+        self.swept = swept
 
     def submit(self, _: object, blob_key: str, *, view: View, **__: object) -> Future[list[bytes]]:
         made: Future[list[bytes]] = Future()
-        if blob_key == "old":
+        if blob_key == self.swept:
             made.set_exception(NotFound("gone"))
         else:
             made.set_result([f"{blob_key} {view.texts[0]}".encode()])
         return made
 
 
-def render_while(now: StoredInstance, monkeypatch: pytest.MonkeyPatch, header_of: StoredInstance) -> list[bytes]:
+def render_while(
+    now: StoredInstance, monkeypatch: pytest.MonkeyPatch, header_of: StoredInstance, swept: str
+) -> list[bytes]:
     """A picture of the row OLD with the patient on it, while the index already has ``now``."""
 
     def read(*_: object) -> Iterator[FoundHeader]:
@@ -231,16 +236,17 @@ def render_while(now: StoredInstance, monkeypatch: pytest.MonkeyPatch, header_of
     monkeypatch.setattr(headers, "read_headers", read)
     monkeypatch.setattr(annotations, "_read_members", lambda _: found)
     index = SimpleNamespace(instances=SimpleNamespace(list_below=lambda *_: iter([now])))
-    seams: Any = SimpleNamespace(index=index, pixels=Executor(), blobs=None)
+    seams: Any = SimpleNamespace(index=index, pixels=Executor(swept), blobs=None)
     return list(render_images(seams, STORE, OLD, View("image/png", annotations=("patient",)), [0]))
 
 
 def test_the_old_name_is_never_on_new_pixels(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor the new name on old ones, where an instance is replaced while it is rendered."""
-    for header_of in (OLD, NEW):
+    for header_of, swept in ((OLD, "old"), (NEW, "old"), (NEW, "")):
         with pytest.raises(Replaced):
-            render_while(NEW, monkeypatch, header_of)
-    assert render_while(MOVED, monkeypatch, MOVED) == [b"moved ('moved',)"]
+            render_while(NEW, monkeypatch, header_of, swept)
+    assert render_while(OLD, monkeypatch, OLD, "") == [b"old ('old',)"]
+    assert render_while(MOVED, monkeypatch, MOVED, "old") == [b"moved ('moved',)"]
 
 
 def test_text_grows_with_the_picture(web: Web) -> None:

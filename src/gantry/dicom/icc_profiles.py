@@ -107,24 +107,27 @@ def _is_usable(profile: bytes) -> bool:
     """Whether colours of RGB can be brought from it into another space. Others than those who asked for the picture
     will use it, too. The frames of an instance have the same one, as a rule."""
     try:
-        opened = ImageCms.getOpenProfile(BytesIO(profile))
-        described = opened.profile
+        described = ImageCms.getOpenProfile(BytesIO(profile)).profile
         if described.xcolor_space.strip() != "RGB" or described.device_class.strip() not in _CLASSES:
             return False
-        intent = ImageCms.Intent(described.rendering_intent)
-        target = ImageCms.getOpenProfile(BytesIO(write_profile("srgb")))
-        ImageCms.buildTransform(opened, target, "RGB", "RGB", intent)
+        _build_transform(profile, write_profile("srgb"))
     except (ImageCms.PyCMSError, OSError, ValueError):
         return False
     return True
 
 
+@lru_cache(maxsize=4)
+def _build_transform(source: bytes, target: bytes) -> ImageCms.ImageCmsTransform:
+    """Takes longer than its use for a small frame. Raises PyCMSError, OSError, ValueError."""
+    opened = ImageCms.getOpenProfile(BytesIO(source))
+    intent = ImageCms.Intent(ImageCms.getDefaultIntent(opened))
+    return ImageCms.buildTransform(opened, ImageCms.getOpenProfile(BytesIO(target)), "RGB", "RGB", intent)
+
+
 def _convert(shown: Pixels, source: bytes, target: bytes) -> Pixels:
     picture = Image.fromarray(np.ascontiguousarray(shown))
     try:
-        opened = ImageCms.getOpenProfile(BytesIO(source))
-        intent = ImageCms.Intent(ImageCms.getDefaultIntent(opened))
-        made = ImageCms.profileToProfile(picture, opened, ImageCms.getOpenProfile(BytesIO(target)), intent)
+        made = ImageCms.applyTransform(picture, _build_transform(source, target))
     except (ImageCms.PyCMSError, OSError, ValueError):
         raise FailedPrecondition(_UNUSABLE) from None
     return np.asarray(made)

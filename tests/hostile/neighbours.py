@@ -79,9 +79,13 @@ class Neighbours:
 
 def bounded(response: httpx.Response) -> None:
     """An error of the client, in the API's shape, that a person can read."""
-    statuses = {400: ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE"), 404: ("NOT_FOUND",)}
+    statuses = {
+        400: ("INVALID_ARGUMENT", "FAILED_PRECONDITION", "OUT_OF_RANGE"),
+        404: ("NOT_FOUND",),
+        406: ("INVALID_ARGUMENT",),
+    }
     assert response.status_code in statuses, f"{response.status_code} {response.text[:500]}"
-    error = refused(response, response.json()["error"]["status"])
+    error = refused(response, response.json()["error"]["status"], http=response.status_code)
     assert error["status"] in statuses[response.status_code]
     assert 0 < len(error["message"]) < 2000
 

@@ -89,8 +89,10 @@ def test_attempts_rise_whichever_of_several_backups_is_put_back(bare: Bare, tmp_
 def make_older(path: Path) -> None:
     """As a version without marks has written it."""
     with closing(sqlite3.connect(path)) as index, index:
-        for table in ("generation", "generation_place", "trail"):
+        for table in ("generation", "generation_place", "trail", "series_request"):
             index.execute(f"DROP TABLE {table}")
+        index.execute("DROP INDEX series_start")
+        index.execute("ALTER TABLE series DROP COLUMN start_time")
         index.execute("UPDATE alembic_version SET version_num = '0011'")
 
 

@@ -259,8 +259,10 @@ def test_an_index_of_an_older_version_is_an_older_index(server: GantryServer, we
     copy, before_upgrade = server.data.parent / "copy.sqlite", server.data.parent / "before.sqlite"
     copy_index(server.data, copy)
     with sqlite3.connect(copy) as index:
-        for table in ("generation", "generation_place", "trail"):
+        for table in ("generation", "generation_place", "trail", "series_request"):
             index.execute(f"DROP TABLE {table}")
+        index.execute("DROP INDEX series_start")
+        index.execute("ALTER TABLE series DROP COLUMN start_time")
         index.execute("UPDATE alembic_version SET version_num = '0011'")
     copy.rename(before_upgrade)
     web.stored(*(made(4, number) for number in range(20)))

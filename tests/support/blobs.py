@@ -76,6 +76,8 @@ def used_bytes(root: Path) -> int:
 
 
 def _data_bytes(path: Path) -> int:
+    if not path.is_file():  # other tests put pipes in the places of blobs: opening one waits for a writer
+        return 0
     with path.open("rb") as file:
         total = end = 0
         size = os.fstat(file.fileno()).st_size

@@ -108,6 +108,10 @@ class WorkerPool(Workers):
         for thread in self._threads:
             thread.start()
 
+    def __del__(self) -> None:
+        if hasattr(self, "_pipe"):
+            self._close_lifeline()  # of one that was ended: its threads are gone, too
+
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Call[Any]:
         future = _Call()
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import resource
@@ -212,6 +213,22 @@ def test_shutdown_ends_the_workers_and_closes_every_descriptor(tmp_path: Path) -
     pool.shutdown()
     assert gone(pids)
     assert set(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_a_pool_that_was_ended_keeps_no_descriptor(used: bool) -> None:
+    """Nobody waits for its end, as at the end of a server."""
+    before = set(os.listdir("/proc/self/fd"))
+    pool = WorkerPool(2)
+    if used:
+        assert pool.submit(calls.add, 1, 1).result(60) == 2
+    pool.end()
+    del pool
+    deadline = time.monotonic() + 60
+    while set(os.listdir("/proc/self/fd")) != before:
+        assert time.monotonic() < deadline
+        gc.collect()
+        time.sleep(0.05)
 
 
 def test_shutdown_can_drop_what_has_not_begun(tmp_path: Path) -> None:

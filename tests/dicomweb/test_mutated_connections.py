@@ -36,6 +36,7 @@ class Peer:
         self.port, self.mutations, self.chance = gantry.server.port, mutations, mutations.chance
         self.found: Counter[str] = Counter()
         self.open: Connection | None = None
+        self.spoilt = False  # the last request ends the connection, perhaps behind its answer
 
     def request(self) -> tuple[str, bytes, bytes]:
         """Method, head, body."""
@@ -44,7 +45,9 @@ class Peer:
             verb = self.chance.choice(VERBS)
             body = self.chance.choice((b"", b"x" * 10, b"x" * 100_000))
         if body and self.chance.random() < 0.3:
-            headers["Transfer-Encoding"], body = "chunked", chunked(self.chance, body)
+            headers["Transfer-Encoding"], whole = "chunked", chunked(self.chance, body)
+            body = whole if self.chance.random() < 0.97 else spoil(self.chance, whole)
+            self.spoilt |= body is not whole
         elif body or verb in ("POST", "PUT", "PATCH"):
             headers["Content-Length"] = str(len(body))
         if body and self.chance.random() < 0.1:
@@ -59,7 +62,11 @@ class Peer:
     def step(self) -> int:
         """One way of using a connection; the number of requests."""
         way = self.chance.choices((self.ask, self.pipe, self.cut, self.leave, self.lie), (20, 2, 2, 2, 1))[0]
-        return way()
+        done = way()
+        if self.spoilt:
+            self.drop()
+            self.spoilt = False
+        return done
 
     def connect(self) -> Connection:
         """The connection of the step before if it can still be used: nothing may have come on it meanwhile."""
@@ -104,6 +111,8 @@ class Peer:
         try:
             self.receive(verb, head)
         except Broken:
+            if self.spoilt:
+                return 1
             raise AssertionError(f"no answer: {head[:2000]!r} {len(body)} {body[:500]!r} … {body[-300:]!r}") from None
         return 1
 
@@ -154,14 +163,19 @@ class Peer:
 
 
 def chunked(chance: random.Random, body: bytes) -> bytes:
-    """RFC 9112 §7.1, now and then with a size that is wrong."""
+    """RFC 9112 §7.1."""
     out, at = b"", 0
     while at < len(body):
         piece = body[at : at + chance.choice((1, 7, 1000, 70_000))]
         at += len(piece)
-        size = f"{len(piece):x}" if chance.random() < 0.999 else chance.choice(("-1", "g", "1;a=b", "0x5", ""))
-        out += size.encode() + b"\r\n" + piece + b"\r\n"
+        out += f"{len(piece):x}".encode() + b"\r\n" + piece + b"\r\n"
     return out + b"0\r\n\r\n"
+
+
+def spoil(chance: random.Random, body: bytes) -> bytes:
+    """Chunks of which one has a size that is none."""
+    at = body.index(b"\r\n") if chance.random() < 0.5 else body.rindex(b"0\r\n\r\n")
+    return body[:at] + chance.choice((b"-1", b"g", b"0x5", b" ")) + body[at:]
 
 
 def count_held(pid: int) -> tuple[int, int]:

@@ -48,7 +48,7 @@ def check_round(item: dict[str, Any], count: int, size: int) -> None:
 
 
 @needs_proc
-@pytest.mark.parametrize("benchmark", ["import", "export"])
+@pytest.mark.parametrize("benchmark", ["import", pytest.param("export", marks=pytest.mark.slow)])
 def test_transfer(benchmark: str, tmp_path: Path) -> None:
     arguments = ("--count", "40", "--size", "4000", "--per-series", "15", "--rounds", "2", "--workers", "1")
     answer = found(benchmark, *arguments, directory=tmp_path)
@@ -64,6 +64,7 @@ def test_transfer(benchmark: str, tmp_path: Path) -> None:
 
 
 @needs_proc
+@pytest.mark.slow
 def test_growth(tmp_path: Path) -> None:
     answer = found("growth", "--rows", "50", "--batch", "20", directory=tmp_path)
     assert answer["count"] == 50

@@ -18,6 +18,8 @@ from gantry.errors import PermissionDenied, Unavailable
 from tests.support.access import ADMIN, Guarded
 from tests.support.issuer import Issuer
 
+pytestmark = pytest.mark.slow
+
 GENEROUS = 8.0  # seconds; behind a lock 60 callers took minutes
 DATASETS = "v1/projects/p/locations/us-central1/datasets"
 

@@ -97,6 +97,7 @@ def test_the_wheel_holds_what_a_wheel_should(wheel: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_the_source_archive_installs_and_brings_its_tests(tmp_path: Path) -> None:
     sdist = build_sdist(tmp_path / "sdist")
     folder = f"gantry_dicom-{__version__}"

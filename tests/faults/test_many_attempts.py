@@ -23,6 +23,8 @@ from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.places import PlacedBlobStore
 from tests.faults.house import House
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:

@@ -30,6 +30,8 @@ from tests.faults.bare import STORE, Bare, list_rows, made
 from tests.faults.lost import lose_index
 from tests.support.checked import findings
 
+pytestmark = pytest.mark.slow
+
 
 def put_apart(seams: Seams, *groups: list[bytes]) -> None:
     """Instances in one segment, with a table of contents for each group."""

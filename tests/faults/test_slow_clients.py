@@ -25,6 +25,8 @@ from gantry.api.web import Answer
 from gantry.connections import MAX_HEAD_BYTES, LimitedProtocol
 from gantry.errors import DeadlineExceeded
 
+pytestmark = pytest.mark.slow
+
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/headers":

@@ -158,9 +158,10 @@ class TestDeflatedTransferSyntax:
 
     @pytest.mark.parametrize(
         ("size", "most_growth"),
-        [(SMALL, SMALL_GROWTH), pytest.param(GIB * 5 // 8, 200 * MIB, marks=pytest.mark.slow)],
+        [(SMALL, SMALL_GROWTH), (GIB * 5 // 8, 200 * MIB)],
         ids=["160 MiB", "640 MiB"],
     )
+    @pytest.mark.slow
     @pytest.mark.parametrize("element", [PIXELS, PRIVATE], ids=["pixels", "private"])
     def test_what_is_stored_can_be_read_in_every_way(
         self, neighbours: Neighbours, element: bytes, size: int, most_growth: int

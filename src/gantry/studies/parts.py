@@ -24,6 +24,7 @@ from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.departure import require_client
 from gantry.studies.headers import name_instance
+from gantry.studies.holding_back import make_first, send_held
 from gantry.studies.looking_up import find_now
 
 logger = logging.getLogger(__name__)
@@ -97,23 +98,14 @@ def gather_parts(seams: Seams, store: DicomStoreName, plan: Plan, rows: Iterator
     """
     sender = _Sender(seams, store, plan)
     pieces = sender.send(rows)
-    held: deque[Piece] = deque()
-    size = 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece.data)
-        if size >= HELD_BACK:
-            break
+    held = make_first(pieces, HELD_BACK)
     left_out, sender.failures, sender.has_begun = sender.failures, Failures(), True
     root = held[0].headers["content-type"] if held and held[0].headers else ""
     return Gathered(_send_held(held, pieces, sender.failures), root, left_out, sender.unread)
 
 
 def _send_held(held: deque[Piece], rest: Generator[Piece, None, None], later: Failures) -> Generator[Piece, None, None]:
-    with closing(rest):
-        while held:  # frees each piece once it is sent
-            yield held.popleft()
-        yield from rest
+    yield from send_held(held, rest)
     if later.first is not None:
         raise later.first
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from functools import cache, partial
 from typing import NamedTuple
@@ -31,6 +30,7 @@ from gantry.seams import OpenedObject, Seams
 from gantry.stored_bytes import make_lost, open_stored
 from gantry.studies.decoded_frames import DecodedFrames
 from gantry.studies.headers import name_instance
+from gantry.studies.holding_back import make_first, send_held
 from gantry.studies.looking_up import find_now, find_same
 from gantry.studies.pixel_work import decode_blob, finish, run_pixel_work, submit, submit_in_order, transcode_blob
 
@@ -161,27 +161,15 @@ def read_instances(seams: Seams, store: DicomStoreName, path: ResourcePath, plan
     return _hold_back(sending, sending.send(rows))
 
 
-def _hold_back(sending: _Sender, pieces: Iterator[Piece]) -> Sent:
+def _hold_back(sending: _Sender, pieces: Generator[Piece, None, None]) -> Sent:
     """Make the first bytes; raises what keeps every instance from being sent."""
-    held: deque[Piece] = deque()
-    size = 0
-    for piece in pieces:
-        held.append(piece)
-        size += len(piece.data)
-        if size >= HELD_BACK:
-            break
+    held = make_first(pieces, HELD_BACK)
     if sending.failure is not None:
         raise sending.failure
     if sending.left_out and not held:
         raise sending.left_out[0]
     sending.has_begun = True
-    return Sent(_send_held(held, pieces), tuple(sending.left_out))
-
-
-def _send_held(held: deque[Piece], rest: Iterator[Piece]) -> Iterator[Piece]:
-    while held:  # frees each piece once it is sent
-        yield held.popleft()
-    yield from rest
+    return Sent(send_held(held, pieces), tuple(sending.left_out))
 
 
 def _refuse_syntax(stored: str) -> NotAcceptable:
@@ -221,7 +209,7 @@ class _Sender:
         self.has_begun = False
         self._anew: set[Uids] = set()
 
-    def send(self, rows: Iterator[StoredInstance]) -> Iterator[Piece]:
+    def send(self, rows: Iterator[StoredInstance]) -> Generator[Piece, None, None]:
         yield from self._send_all(rows)
         if self.failure is not None:
             raise self.failure

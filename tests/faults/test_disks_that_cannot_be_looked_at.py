@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
@@ -17,6 +16,7 @@ from tests.dicomweb.instances import instance
 from tests.faults.failing import Faults
 from tests.faults.scene import Scene
 from tests.faults.test_waits import serving, stow, until_it_waits
+from tests.support.descriptors import list_open, list_opened_since
 from tests.support.server import counts
 from tests.support.web import JSON, multipart
 
@@ -71,11 +71,11 @@ def test_an_error_of_the_disk_leaves_no_descriptor(
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.dcm").write_bytes(b"x")
     store = LocalBlobStore(str(tmp_path))
-    before = len(os.listdir("/proc/self/fd"))
+    before = list_open()
     expected = OSError if act is LocalBlobStore.open_root else StatusError
     with mock.patch(call, side_effect=OSError(errno.EIO, "no")), pytest.raises(expected):
         act(store)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not list_opened_since(before)
 
 
 def test_a_file_that_cannot_be_looked_at_when_it_was_read(tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def test_an_instance_that_is_changed_meanwhile_is_told_and_keeps_that_change(hou
         assert isinstance(made, Replacement)
         key = made.after.blob_key
         assert key.startswith(f"main/{prefix}")
-        assert house.seams.index.uploads.replace_instance(made) is None
+        assert house.seams.index.uploads.replace_instance(operation.store_id, made) is None
         for each in chain([batch], batches):
             commit(house.seams, operation, "first", each, Totals())
     (entry,) = house.seams.index.logs.list_failures(operation.name, 10)

@@ -277,8 +277,9 @@ class Calls:
         self.index.operations.commit_batch(operation, RUNNER, batch)
 
     def patch(self) -> None:
-        for each in self._replacements(self.store_id())[:1]:
-            self.index.uploads.replace_instance(each)
+        store_id = self.store_id()
+        for each in self._replacements(store_id)[:1]:
+            self.index.uploads.replace_instance(store_id, each)
 
     def stow(self) -> None:
         store_id = self.store_id()

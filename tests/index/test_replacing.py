@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,7 +10,18 @@ import pytest
 from gantry.errors import Aborted, Code, NotFound
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
-from gantry.resources import Batch, Change, DicomStore, Instance, Operation, StudyAttributes
+from gantry.resources import (
+    Batch,
+    Change,
+    DicomStore,
+    Failure,
+    Instance,
+    Operation,
+    Replacement,
+    SeriesAttributes,
+    StoredInstance,
+    StudyAttributes,
+)
 from tests.index.test_sqlite import plans
 from tests.index.values import RUNNER, STORE, item, metrics_of, said, stored
 
@@ -81,13 +93,43 @@ def test_a_store_that_is_gone_takes_none(index: SqlIndex, store: DicomStore) -> 
         index.uploads.store_instances(store.id, [new(1, "a")], True)
 
 
-def test_the_only_instance_of_a_series_that_is_replaced_was_not_deleted(index: SqlIndex, operation: Operation) -> None:
-    """It comes back in a new series; a change of class that has read it before is too late, and says so."""
+def _replacement(before: StoredInstance) -> Replacement:
+    return Replacement(before, before.to_instance()._replace(blob_key="late"), StudyAttributes(), SeriesAttributes())
+
+
+def _change_class(index: SqlIndex, operation: Operation, before: StoredInstance) -> Failure | None:
+    index.operations.commit_batch(operation, RUNNER, Batch("a", changes=(Change(before, "ARCHIVE", "late"),)))
+    return index.logs.list_failures(operation.name, 10)[0].failure
+
+
+def _update_metadata(index: SqlIndex, operation: Operation, before: StoredInstance) -> Failure | None:
+    index.operations.commit_batch(operation, RUNNER, Batch("a", replacements=(_replacement(before),)))
+    return index.logs.list_failures(operation.name, 10)[0].failure
+
+
+def _patch(index: SqlIndex, operation: Operation, before: StoredInstance) -> Failure | None:
+    return index.uploads.replace_instance(operation.store_id, _replacement(before))
+
+
+@pytest.mark.parametrize("change", [_change_class, _update_metadata, _patch])
+@pytest.mark.parametrize("is_replaced", [True, False], ids=["replaced", "deleted"])
+def test_the_only_instance_of_a_series_that_is_replaced_was_not_deleted(
+    index: SqlIndex,
+    operation: Operation,
+    change: Callable[[SqlIndex, Operation, StoredInstance], Failure | None],
+    is_replaced: bool,
+) -> None:
+    """It comes back in a new series; a change that has read it before is too late, and says which of both it was."""
     index.uploads.store_instances(operation.store_id, [new(1, "a")])
     before = next(index.instances.walk_store(operation.store_id))
-    index.uploads.store_instances(operation.store_id, [new(1, "b")], True)
-    index.operations.commit_batch(operation, RUNNER, Batch("a", changes=(Change(before, "ARCHIVE", "late"),)))
-    (entry,) = index.logs.list_failures(operation.name, 10)
-    assert entry.failure.status.code is Code.ABORTED and "changed or moved" in entry.failure.status.message
-    (row,) = stored(index, index.resources.get_dicom_store(STORE))
-    assert (row.blob_key, row.storage_class) == ("b", "STANDARD")
+    if is_replaced:
+        index.uploads.store_instances(operation.store_id, [new(1, "b")], True)
+    else:
+        index.deletion.delete_instance(STORE, ResourcePath(*before.uids))
+    failure = change(index, operation, before)
+    assert failure is not None
+    assert failure.status.code is (Code.ABORTED if is_replaced else Code.NOT_FOUND)
+    assert ("changed or moved" if is_replaced else "deleted") in failure.status.message
+    rows = stored(index, index.resources.get_dicom_store(STORE))
+    assert [(row.blob_key, row.storage_class) for row in rows] == [("b", "STANDARD")] * is_replaced
+    assert "late" in index.garbage.list_blobs()

@@ -157,8 +157,8 @@ def test_replaced_instances_leave_a_segment_for_another(index: SqlIndex, operati
     batch = Batch("b", replacements=(Replacement(one, longer, *said),), segments=(B,))
     index.operations.commit_batch(operation, RUNNER, batch)
     assert [each[2:] for each in sparse(index, 1.1)] == [(4 * BLOCK, 1, 3 * BLOCK), (3 * BLOCK, 1, BLOCK)]
-    assert index.uploads.replace_instance(Replacement(two, item(2)._replace(size=5), *said)) is None
-    assert index.uploads.replace_instance(Replacement(two, inside(2, B, size=5), *said)) is not None
+    assert index.uploads.replace_instance(operation.store_id, Replacement(two, item(2)._replace(size=5), *said)) is None
+    assert index.uploads.replace_instance(operation.store_id, Replacement(two, inside(2, B, size=5), *said)) is not None
     assert index.garbage.list_blobs() == sorted([A, inside(2, B, size=5).blob_key])
     instead = [inside(9, B)._replace(sop_instance_uid="9.2")]
     index.uploads.store_instances(operation.store_id, instead, replace=True)

@@ -11,6 +11,7 @@ import pytest
 from gantry.errors import BucketAway
 from gantry.storage import local
 from gantry.storage.local import LocalBlobStore
+from tests.support.descriptors import list_open, list_opened_since
 
 
 class Disks:
@@ -73,10 +74,10 @@ def test_a_disk_that_refuses_to_keep_what_was_written_is_an_error(disks: Disks, 
 
 
 def test_descriptors_are_closed_and_do_not_travel(disks: Disks, store: LocalBlobStore) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = list_open()
     for _ in range(3):
         for key in ("a/x", "b/x"):
             store.put(key, [b"data"])
         pickle.loads(pickle.dumps(store)).flush()  # noqa: S301 - our own
         store.flush()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not list_opened_since(before)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import gc
 import os
 import pickle
 import re
@@ -37,6 +36,7 @@ from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
 from gantry.system_errors import describe_os_error
 from tests.seams.blob_store_suite import KEYS, BlobStoreSuite, failing, fill, keys, read
+from tests.support.descriptors import list_open, list_opened_since
 
 BAD_SEGMENTS = ["", ".", "..", "../outside", "a/../../outside", "a/..", "./a", "a/./b", "/a", "/etc/passwd"]
 BAD_SEGMENTS += ["a//b", "a/", "a\0b", "\0", "n" * 256, "a/" + "é" * 128, "\ud800"]
@@ -590,8 +590,7 @@ def test_no_call_keeps_a_descriptor(
         monkeypatch.setattr(beneath, "_libc", None)
     fill(store, ["a", "b/c", "b/d/e"])
     store.flush()
-    gc.collect()  # what other tests have left
-    before = set(os.listdir("/proc/self/fd"))
+    before = list_open()
     for _ in range(20):
         for key in ("a", "b/c", "b", "b/d/none", "none/x"):
             with suppress(StatusError):
@@ -606,7 +605,7 @@ def test_no_call_keeps_a_descriptor(
         with suppress(StatusError):
             store.put("b/x", failing(OSError(errno.EIO, "broken")))
     store.flush()
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert not list_opened_since(before)
 
 
 def test_writing_goes_on_while_empty_directories_are_removed(store: LocalBlobStore, root: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import shutil
 import threading
@@ -20,6 +19,7 @@ from gantry.storage.local_blobs import LocalBlobs
 from tests.seams.blob_store_suite import keys, read
 from tests.seams.blob_writer_suite import PREFIX, Elsewhere, instance, uids, write
 from tests.seams.segment_support import extent_of, refuse
+from tests.support.descriptors import list_open, list_opened_since
 
 
 @pytest.fixture
@@ -263,13 +263,12 @@ def test_segments_whose_sync_failed_hold_no_descriptor_and_keep_what_was_on_the_
     kept, _ = writer.put([b"kept"], uids(0))
     writer.flush()
     syncs.failing = True
-    gc.collect()
-    before = len(os.listdir("/proc/self/fd"))
+    before = list_open()
     for number in range(1, 20):
         writer.put([instance(1000, number)], uids(number))
         with pytest.raises(Unavailable):
             writer.flush()
-    assert len(os.listdir("/proc/self/fd")) <= before
+    assert not list_opened_since(before)
     syncs.failing = False
     assert writer.close() == (extent_of(kept).segment,)
     assert read(blobs, kept) == b"kept"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import resource
 import threading
@@ -22,6 +21,7 @@ from gantry.storage.local_blobs import LocalBlobs
 from tests.seams.blob_store_suite import keys, read
 from tests.seams.blob_writer_suite import PREFIX, Elsewhere, instance, objects_of, uids, write
 from tests.seams.segment_support import blocks, extent_of, extents, refuse
+from tests.support.descriptors import list_open, list_opened_since
 
 
 @pytest.fixture
@@ -86,20 +86,19 @@ def test_a_full_segment_is_followed_by_another(blobs: LocalBlobs, monkeypatch: p
 
 def test_files_of_full_segments_do_not_stay_open(blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "SEGMENT_BYTES", 16_384)
-    gc.collect()  # what earlier tests have left open
-    before = len(os.listdir("/proc/self/fd"))
+    before = list_open()
     writer = blobs.writer(PREFIX)
     for number in range(100):
         writer.put([instance(9000, number)], uids(number))
         writer.put([instance(9000, number)])
         writer.flush()
-    assert len(os.listdir("/proc/self/fd")) <= before + 2
+    assert len(list_opened_since(before)) <= 2
     for number in range(200):
         writer.put([instance(9000, number)])
-    assert len(os.listdir("/proc/self/fd")) <= before + 70
+    assert len(list_opened_since(before)) <= 70
     writer.flush()
     writer.close()
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert not list_opened_since(before)
 
 
 @pytest.mark.parametrize(("less", "own"), [(1, False), (0, True), (-1, True)])
@@ -338,7 +337,7 @@ def test_a_segment_that_was_cut_is_not_found_where_bytes_are_missing(blobs: Loca
 def test_no_call_keeps_a_descriptor(blobs: LocalBlobs) -> None:
     found = write(blobs, [instance(5000, 1), instance(9_000_000, 2)])
     segment = extent_of(found[0]).segment
-    before = set(os.listdir("/proc/self/fd"))
+    before = list_open()
     for _ in range(5):
         for key in (*found, str(Extent(segment, 1 << 30, 5)), "main/none.seg@0+5"):
             with suppress(StatusError), blobs.open(key), suppress(StatusError):
@@ -347,7 +346,7 @@ def test_no_call_keeps_a_descriptor(blobs: LocalBlobs) -> None:
         next(iter(blobs.entries(segment)), None)
         blobs.free_rest(segment, [found[0]])
         blobs.delete(found[0])
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert not list_opened_since(before)
 
 
 def test_a_link_in_the_place_of_a_segment_is_not_followed(blobs: LocalBlobs, root: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from gantry.studies.store import Incoming, store
 from gantry.studies.upload_sweeps import sweep_uploads
 from gantry.studies.uploads import Uploads
 from tests.index.values import DATASET, STORE
+from tests.support.descriptors import list_open
 from tests.support.dicom import make_instance
 
 
@@ -49,13 +50,7 @@ def upload(seams: Seams, uploads: Uploads, name: DicomStoreName, data: bytes) ->
 def open_blobs(seams: Seams) -> list[str]:
     """Files below the directory of blobs that this process holds open, also those without a name."""
     root = os.fsdecode(seams.blobs.root)  # type: ignore[attr-defined]
-    found = []
-    for each in os.listdir("/proc/self/fd"):
-        try:
-            found.append(os.readlink(f"/proc/self/fd/{each}"))
-        except FileNotFoundError:
-            continue
-    return [path for path in found if path.startswith(f"{root}/")]
+    return [path for _, path in list_open(f"{root}/")]
 
 
 def test_many_stores_need_few_descriptors(seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import platform
 import resource
@@ -22,6 +21,7 @@ from gantry.executors import NICENESS, WorkerPool
 from gantry.seams import CallEnded, WorkerTimedOut, end_calls
 from tests.seams import calls
 from tests.seams.executor_suite import ExecutorSuite
+from tests.support.descriptors import list_open, list_opened_since
 from tests.support.processes import children
 
 ROOT = str(Path(__file__).parents[2])
@@ -140,7 +140,7 @@ def test_a_call_that_ends_by_itself_in_time_is_not_ended(executor: WorkerPool, t
 
 
 def test_the_end_of_a_pool_ends_what_lasts_too_long(tmp_path: Path) -> None:
-    before = set(os.listdir("/proc/self/fd"))
+    before = list_open()
     pool = WorkerPool(2)
     lasting = pool.submit(calls.wait_for, tmp_path / "never")
     quick = pool.submit(calls.wait_for, tmp_path / "go")
@@ -155,7 +155,7 @@ def test_the_end_of_a_pool_ends_what_lasts_too_long(tmp_path: Path) -> None:
     assert isinstance(lasting.exception(), CallEnded)
     with pytest.raises(RuntimeError):
         pool.submit(calls.add, 1)
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert not list_opened_since(before)
 
 
 def test_whoever_waits_for_a_call_learns_that_it_was_dropped(tmp_path: Path) -> None:
@@ -205,29 +205,28 @@ def test_shutdown_waits_for_what_was_submitted(tmp_path: Path) -> None:
 
 
 def test_shutdown_ends_the_workers_and_closes_every_descriptor(tmp_path: Path) -> None:
-    before = set(os.listdir("/proc/self/fd"))
+    before = list_open()
     pool = WorkerPool(2)
     pids = {future.result(60) for future in [pool.submit(calls.meet, tmp_path, str(n), 2) for n in range(2)]}
     assert len(pids) == 2
     assert all(running(pid) for pid in pids)
     pool.shutdown()
     assert gone(pids)
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert not list_opened_since(before)
 
 
 @pytest.mark.parametrize("used", [True, False])
 def test_a_pool_that_was_ended_keeps_no_descriptor(used: bool) -> None:
     """Nobody waits for its end, as at the end of a server."""
-    before = set(os.listdir("/proc/self/fd"))
+    before = list_open()
     pool = WorkerPool(2)
     if used:
         assert pool.submit(calls.add, 1, 1).result(60) == 2
     pool.end()
     del pool
     deadline = time.monotonic() + 60
-    while set(os.listdir("/proc/self/fd")) != before:
+    while list_opened_since(before):
         assert time.monotonic() < deadline
-        gc.collect()
         time.sleep(0.05)
 
 

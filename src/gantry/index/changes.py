@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, update
 
-from gantry.errors import Code, Status
 from gantry.index.blob_keys import BlobPlace, place_blobs
 from gantry.index.counting import Delta, change_counts, discard_blobs
-from gantry.index.lookups import find_places, find_rows
+from gantry.index.late import explain_late
+from gantry.index.lookups import find_rows
 from gantry.index.tables import instance
-from gantry.resources import Change, Failure, StoredInstance, Uids
+from gantry.resources import Change, Failure
 
 _Place = tuple[int, str]
 _Made = Mapping[_Place, tuple[Row[Any], Change]]
@@ -44,16 +44,8 @@ def apply_changes(
         blobs = place_blobs(connection, store_id, ((change.blob_key, row.size) for row, change in made.values()))
         _update(connection, made, blobs, now)
         change_counts(connection, store_id, _count(made, blobs), now)
-    there = _find_uids(connection, store_id, [change.instance for place, change in lost.items() if place not in rows])
-    return tuple(
-        too_late(change.instance, place in rows or change.instance.uids in there) for place, change in lost.items()
-    )
-
-
-def _find_uids(connection: Connection, store_id: int, instances: Sequence[StoredInstance]) -> set[Uids]:
-    """Those that have been stored again: the only instance of a series comes back in a new series."""
-    places = find_places(connection, store_id, [each.uids for each in instances]) if instances else {}
-    return {places[place] for place in find_rows(connection, places)}
+    late = [(change.instance, place in rows) for place, change in lost.items()]
+    return tuple(explain_late(connection, store_id, late))
 
 
 def _count(made: _Made, blobs: Mapping[str, BlobPlace]) -> Iterator[Delta]:
@@ -76,12 +68,3 @@ def _update(connection: Connection, made: _Made, blobs: Mapping[str, BlobPlace],
         new = (*blobs[change.blob_key], change.storage_class, since)
         values.append({"series": series, "uid": uid} | dict(zip(columns, new, strict=True)))
     connection.execute(statement.values({name: bindparam(name) for name in columns}), values)
-
-
-def too_late(read: StoredInstance, there: bool) -> Failure:
-    """For an instance that is not as it was read any more, or not ``there``."""
-    if there:
-        status = Status(Code.ABORTED, "this instance was changed or moved meanwhile", "start the operation again")
-    else:
-        status = Status(Code.NOT_FOUND, "this instance was deleted meanwhile")
-    return Failure(read.path, status)

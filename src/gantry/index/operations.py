@@ -194,7 +194,7 @@ class Operations(Part):
             row, now = self._own(connection, value, runner), self.database.now()
             lost = _add(connection, value.store_id, batch.instances, now)
             lost += apply_changes(connection, value.store_id, batch.changes, now) if batch.changes else ()
-            lost += _replace(connection, batch.replacements, now)
+            lost += _replace(connection, value.store_id, batch.replacements, now)
             discard_blobs(connection, batch.garbage)
             seal_segments(connection, batch.segments)
             warnings = [*batch.warnings]
@@ -244,12 +244,14 @@ def _add(connection: Connection, store_id: int, instances: Sequence[Instance], n
     return tuple(Failure(instances[n].resource or instances[n].path, error.status) for n, error in refused.items())
 
 
-def _replace(connection: Connection, replacements: Sequence[Replacement], now: int) -> tuple[Failure, ...]:
+def _replace(
+    connection: Connection, store_id: int, replacements: Sequence[Replacement], now: int
+) -> tuple[Failure, ...]:
     """The same for instances that are there."""
     lost: list[Failure] = []
 
     def replace(some: Sequence[Replacement]) -> None:
-        lost.extend(replace_instances(connection, some, now))
+        lost.extend(replace_instances(connection, store_id, some, now))
 
     refused = write_sound(connection, replacements, replace)
     discard_blobs(connection, [replacements[number].after.blob_key for number in refused])

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, select, update
 
 from gantry.index.blob_keys import BlobPlace, place_blobs
-from gantry.index.changes import too_late
 from gantry.index.counting import Delta, change_counts, discard_blobs
 from gantry.index.insertion import Placed, columns_of, insert_packs
+from gantry.index.late import explain_late
 from gantry.index.lookups import find_rows
 from gantry.index.removal import blank_headers
 from gantry.index.retelling import retell_series, retell_study, series_said, study_said
@@ -22,32 +22,33 @@ from gantry.resources import Failure, Replacement
 _Made = list[tuple[Row[Any], Replacement]]
 
 
-def replace_instances(connection: Connection, replacements: Sequence[Replacement], now: int) -> tuple[Failure, ...]:
+def replace_instances(
+    connection: Connection, store_id: int, replacements: Sequence[Replacement], now: int
+) -> tuple[Failure, ...]:
     """Replace the row of every instance that is still as it was read; the failures of those that are not.
 
     A blob that no row names afterwards, the old one or a new one that came too late, becomes garbage.
     """
     rows = find_rows(connection, map(_place, replacements))
     made: _Made = []
-    failures, dead = [], []
+    late, dead = [], []
     for item in replacements:
         row = rows.get(_place(item))
         if row is not None and row.blob_key == item.before.blob_key:
             made.append((row, item))
             dead.append(row.blob_key)
         else:
-            failures.append(too_late(item.before, row is not None))
+            late.append((item.before, row is not None))
             if row is None or row.blob_key != item.after.blob_key:  # else it has been made already
                 dead.append(item.after.blob_key)
     discard_blobs(connection, dead)
     if made:
-        store_id = made[0][0].store_id
         blobs = place_blobs(connection, store_id, ((item.after.blob_key, item.after.size) for _, item in made))
         blank_headers(connection, [row for row, _ in made])
         _update(connection, made, blobs)
         change_counts(connection, store_id, _count(made, blobs), now)
         _follow(connection, made)
-    return tuple(failures)
+    return tuple(explain_late(connection, store_id, late))
 
 
 def _place(item: Replacement) -> tuple[int, str]:

@@ -67,9 +67,9 @@ class Uploads(Part):
 
         self._shared.run(write)
 
-    def replace_instance(self, replacement: Replacement) -> Failure | None:
+    def replace_instance(self, store_id: int, replacement: Replacement) -> Failure | None:
         with self.database.write() as connection:
-            return next(iter(replace_instances(connection, [replacement], self.database.now())), None)
+            return next(iter(replace_instances(connection, store_id, [replacement], self.database.now())), None)
 
     def begin_upload(self, store_id: int) -> int:
         with self.database.write() as connection:

@@ -94,7 +94,7 @@ class UploadIndex(Protocol):
         """
         ...
 
-    def replace_instance(self, replacement: Replacement) -> Failure | None:
+    def replace_instance(self, store_id: int, replacement: Replacement) -> Failure | None:
         """Give an instance new bytes and a new header; a Failure where it has changed since it was read."""
         ...
 

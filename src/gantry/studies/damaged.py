@@ -35,7 +35,7 @@ def heal(seams: Seams, store_id: int, doubles: Sequence[Instance]) -> Doubles:
         before = found.get(item.uids)
         if before is None:
             continue
-        if seams.index.uploads.replace_instance(make_replacement(seams, before, item)) is None:
+        if seams.index.uploads.replace_instance(store_id, make_replacement(seams, before, item)) is None:
             logger.warning("%s was damaged; what was stored just now has taken its place", item.path)
             healed.add(item.uids)
     return Doubles(healed, same - healed, unknown)

@@ -73,7 +73,8 @@ def _commit(seams: Seams, request: Request, stored: StoredInstance, found: tuple
         (after,) = describe([read])
         assert isinstance(after, Instance)  # noqa: S101 - it was read
         request.flush()
-        failed = seams.index.uploads.replace_instance(Replacement(stored, after, *describe_study_and_series(before)))
+        replacement = Replacement(stored, after, *describe_study_and_series(before))
+        failed = seams.index.uploads.replace_instance(request.store_id, replacement)
     except BaseException as error:
         kept = request.settle([read.instance])
         if not kept or not isinstance(error, StatusError):

@@ -6,9 +6,8 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,10 @@ from gantry.api.attempts import FailedAttempts
 from gantry.api.forwarded import Proxies
 from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
+from gantry.bucket_wiring import Buckets, require_libraries
 from gantry.checking.directory import Checked
 from gantry.durable_files import make_directory
-from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError, Unavailable
+from gantry.errors import FailedPrecondition, NotFound, StatusError, Unavailable
 from gantry.executors import WorkerPool
 from gantry.findings import Finding, Kind
 from gantry.generation_checks import find_missing_names, find_wrong_generations
@@ -32,19 +32,14 @@ from gantry.index.generations import read_generation
 from gantry.index.read_only import ReadOnlyDatabase
 from gantry.index.sql import SqlIndex
 from gantry.names import DicomStoreName
-from gantry.seams import MAIN, BucketUse, Seams
-from gantry.settings.directories import check_directories, overlaps_data, require_usable
+from gantry.seams import MAIN, Seams
+from gantry.settings.directories import check_directories, require_usable
 from gantry.settings.loading import Settings
-from gantry.storage.bucket_rules import BucketRule, may_use, require_access
-from gantry.storage.disks import Disk
 from gantry.storage.hold import Hold
-from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.place_marks import find_wrong_marks, keep_places, read_places
 from gantry.storage.places import PlacedBlobStore
-from gantry.storage.roots import identify_root
 from gantry.storage.store_records import LocalStoreRecords, read_records
-from gantry.storage.uris import is_bucket_name
 from gantry.system_errors import describe_os_error
 
 if TYPE_CHECKING:
@@ -253,10 +248,12 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
                 records.keep(index.segments.list_stores(), place)
             except StatusError as error:  # a full disk: the names are kept before the next blob there at the latest
                 logger.warning("the names of the DICOM stores cannot be kept in %s now: %s", place, error.message)
+    require_libraries(settings.remote_buckets)
+    buckets = Buckets(directory.path, str(settings.buckets_path), settings.bucket_rules, settings.remote_buckets)
     return Seams(
         index=index,
         blobs=PlacedBlobStore(blobs),
-        bucket=partial(open_bucket, directory.path, str(settings.buckets_path), settings.bucket_rules),
+        bucket=buckets.open,
         executor=WorkerPool(workers, keep_open=(directory.lock,)),
         pixels=WorkerPool(max(2, min(os.cpu_count() or 1, 16)), keep_open=(directory.lock,), lazy=True),
         window=workers * 2,
@@ -264,7 +261,8 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         retention_days=settings.retention_days,
         records=records,
         is_held=Hold(directory.path / "hold").is_held,
-        buckets=partial(list_buckets, str(settings.buckets_path), settings.bucket_rules),
+        buckets=buckets.list,
+        kind_of=buckets.kind_of,
     )
 
 
@@ -281,32 +279,3 @@ def _find_numbers(blobs: Mapping[str, LocalBlobs]) -> tuple[int, int]:
 def _name_place(place: str) -> str:
     """What messages call the directory of a place."""
     return "the data directory" if place == MAIN else f"the directory of storage class {place}"
-
-
-def list_buckets(root: str, rules: Sequence[BucketRule], dataset: str, right: str) -> list[str]:
-    """The directories below ``root`` whose names a bucket can have."""
-    names = sorted(entry.name for entry in os.scandir(root) if entry.is_dir())
-    return [name for name in names if is_bucket_name(name) and may_use(rules, name, right, dataset)]
-
-
-def open_bucket(data: Path, root: str, rules: Sequence[BucketRule], use: BucketUse) -> LocalBlobStore:
-    """``gs://name`` as a directory below ``root``. Raises PermissionDenied, then NotFound."""
-    require_access(rules, use)
-    path = os.path.join(root, use.bucket)
-    if overlaps_data(data, path):
-        logger.error("bucket gs://%s is a link to the server's own files; nobody may use it", use.bucket)
-        raise PermissionDenied(
-            f"bucket gs://{use.bucket} is a link to files of the server itself", advice="remove the link"
-        )
-    disk = Disk(f"bucket gs://{use.bucket}", os.fsencode(os.path.realpath(path)), is_bucket=True)
-    bucket = LocalBlobStore(path, use.writer, disk=disk, server=identify_root(os.fsencode(data)))
-    if not bucket.exists():
-        # The path of a bucket is for the administrator of the server, not for callers.
-        logger.warning(
-            "bucket gs://%s does not exist (operation %s of %s): its directory would be %s",
-            *(use.bucket, use.writer or "none", use.dataset, path),
-        )
-        raise NotFound(
-            f"bucket gs://{use.bucket} does not exist", advice="the administrator of the server can create it"
-        )
-    return bucket

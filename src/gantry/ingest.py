@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from typing import NamedTuple
 
+from gantry.calls_ahead import call_ahead
 from gantry.containment import contain
 from gantry.describing import Read, describe, describe_header
 from gantry.dicom.buffers import Held, Readable
@@ -32,7 +34,7 @@ from gantry.errors import (
 from gantry.names import DicomStoreName, is_uid
 from gantry.operations.batch_writers import item_prefix
 from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance, Uids
-from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, BlobWriter, OpenedObject, Seams, beat, beat_for
+from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, BlobWriter, Bucket, OpenedObject, Seams, beat, beat_for
 from gantry.stored_bytes import find_damage, open_stored, read_crc32c
 
 logger = logging.getLogger(__name__)
@@ -67,7 +69,7 @@ def ingest_batch(
     objects: Sequence[ObjectMeta],
     offset: int = 0,
     *,
-    source: BlobStore,
+    source: Bucket,
     source_uri: str,
     blobs: Blobs,
     blob_prefix: str,
@@ -79,12 +81,13 @@ def ingest_batch(
     What is wrong with one object becomes its Failure; what an operation waits for (``waits_for``) is raised.
     """
     outcomes: list[Read | Failure] = []
-    with closing(blobs.writer(item_prefix(blob_prefix, offset))) as writer:
-        for found in objects:
+    coming = call_ahead(partial(_open, source), objects, lambda found: found.size, source.concurrency, _close)
+    with closing(blobs.writer(item_prefix(blob_prefix, offset))) as writer, closing(coming):
+        for found, open_it in coming:
             resource = make_printable(source_uri + found.key)
             beat_for(found.size)
             try:
-                outcomes.append(_ingest(found, resource, source, writer, storage_class))
+                outcomes.append(_ingest(open_it(), resource, writer, storage_class))
             except StatusError as error:
                 if error.waits_for is not None:
                     raise
@@ -228,11 +231,19 @@ def make_printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _ingest(found: ObjectMeta, resource: str, source: BlobStore, writer: BlobWriter, storage_class: str) -> Read:
-    """A small object is read once: its header, its checksum and its copy come from the same bytes."""
+def _open(source: Bucket, found: ObjectMeta) -> OpenedObject:
     if found.problem:
         raise FailedPrecondition(found.problem)
-    with source.open(found.key) as opened:
+    return source.open_found(found)
+
+
+def _close(opened: OpenedObject) -> None:
+    opened.__exit__(None, None, None)
+
+
+def _ingest(source: OpenedObject, resource: str, writer: BlobWriter, storage_class: str) -> Read:
+    """A small object is read once: its header, its checksum and its copy come from the same bytes."""
+    with source as opened:
         if opened.size > SMALL_BYTES:
             read = identify(opened, "", opened.size, storage_class, resource)
             return read.at(writer.copy_from(opened, read.instance.uids))

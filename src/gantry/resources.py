@@ -40,11 +40,14 @@ class DicomStore:
 
 
 class ObjectMeta(NamedTuple):
-    """One entry of a listing: key and size in bytes. ``problem`` says why the entry cannot be opened, if so."""
+    """One entry of a listing: key and size in bytes. ``problem`` says why it cannot be opened, if so. ``tag`` (an ETag)
+    tells this version from others, ``storage_class`` is the provider's; "" where they are not known."""
 
     key: str
     size: int
     problem: str = ""
+    tag: str = ""
+    storage_class: str = ""
 
 
 class StudyAttributes(NamedTuple):

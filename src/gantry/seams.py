@@ -16,6 +16,7 @@ from gantry.index_protocols import Index
 from gantry.log_entries import LogEntry
 from gantry.resources import ObjectMeta, Operation, Uids
 from gantry.storage.extents import Entry
+from gantry.storage.uris import BucketKind
 
 MAIN = "main"  # the place of every storage class that has no directory of its own
 
@@ -119,6 +120,13 @@ class BlobStore(Protocol):
 
 
 class Bucket(BlobStore, Protocol):
+    concurrency: int
+    """How many calls are worth making at the same time: 1 for a disk, many where each waits for a network."""
+
+    def open_found(self, found: ObjectMeta) -> OpenedObject:
+        """Open what a listing has found. Raises Aborted where it is known to be another object now."""
+        ...
+
     @property
     def identity(self) -> str:
         """What tells this bucket from another one in its place, also after a restart of the system."""
@@ -390,7 +398,8 @@ _listeners: list[Callable[[float | None], None]] = []
 
 
 class BucketUse(NamedTuple):
-    """An operation's use of a bucket: it will ``read`` or ``write`` keys that begin with ``prefix``.
+    """An operation's use of a bucket: it will ``read`` or ``write`` keys that begin with ``prefix``. ``bucket`` is its
+    address, ``gs://NAME``.
 
     ``dataset`` is the full name of its dataset; ``writer`` makes its temporary names unique.
     """
@@ -405,7 +414,7 @@ class BucketUse(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Seams:
     """The adapters that the settings choose. ``bucket`` opens a bucket and raises NotFound, PermissionDenied;
-    ``buckets`` returns the names of those that a dataset may read or write.
+    ``buckets`` returns the addresses of those that a dataset may read or write; ``kind_of`` says what an address is.
 
     ``is_held`` says that no blob that had a row may be deleted now, because a backup is made.
 
@@ -426,6 +435,7 @@ class Seams:
     retention_days: int = 30
     listener: Callable[[Operation, Sequence[LogEntry]], None] | None = None
     buckets: Callable[[str, Literal["read", "write"]], Sequence[str]] = lambda dataset, right: ()
+    kind_of: Callable[[str], BucketKind] = lambda address: BucketKind.DIRECTORY
     undeletable: Backoff = field(default_factory=Backoff)
     records: StoreRecords = NO_RECORDS
     is_held: Callable[[], bool] = lambda: False

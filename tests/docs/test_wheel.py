@@ -35,6 +35,7 @@ NEED_PIXELS = {f"gantry.dicom.{name}" for name in (*_PIXELS, *_VIEWS)}
 NEED_AUTH = {
     f"gantry.access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")
 }
+NEED_S3 = {f"gantry.storage.remote.{name}" for name in ("credentials", "s3")}
 NO_CODECS = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 _IMPORT_ALL = """
 import importlib, json, pkgutil, gantry
@@ -113,15 +114,17 @@ def test_the_source_archive_installs_and_brings_its_tests(tmp_path: Path) -> Non
     assert done.stdout.split() == ["gantry", __version__]
 
 
-def test_only_what_works_on_pixels_or_on_signed_tokens_needs_an_extra(scripts: Path) -> None:
+def test_only_pixels_signed_tokens_and_object_storage_need_an_extra(scripts: Path) -> None:
     python = str(scripts / "python")
-    for name in (*CODECS, "jwt", "cryptography"):
+    for name in (*CODECS, "jwt", "cryptography", "botocore", "obstore"):
         found = subprocess.run([python, "-I", "-c", f"import {name}"], capture_output=True, text=True, check=False)
         assert f"No module named '{name}'" in found.stderr, f"{name} is there, so this shows nothing"
     done = subprocess.run([python, "-I", "-c", _IMPORT_ALL], capture_output=True, text=True, check=True, timeout=60)
     where, failed = json.loads(done.stdout)
     assert Path(where).is_relative_to(scripts.parent)
-    assert failed == dict.fromkeys(NEED_PIXELS, "numpy") | dict.fromkeys(NEED_AUTH, "jwt")
+    assert failed == (
+        dict.fromkeys(NEED_PIXELS, "numpy") | dict.fromkeys(NEED_AUTH, "jwt") | dict.fromkeys(NEED_S3, "botocore")
+    )
 
 
 def test_the_ten_lines_of_the_readme(scripts: Path, tmp_path: Path) -> None:

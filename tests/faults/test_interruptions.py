@@ -205,7 +205,7 @@ class Deadly(Executor):
 
 
 def test_what_a_dead_worker_left_is_swept(house: House) -> None:
-    name = next(iter(house.seams.bucket(BucketUse("source", "read", "", "d")).list())).key
+    name = next(iter(house.seams.bucket(BucketUse("gs://source", "read", "", "d")).list())).key
     deadly: Any = Deadly(house.seams, name)
     operation = house.carry_to_the_end(replace(house.seams, executor=deadly))
     assert len(deadly.left) > 2, "it was tried again"

@@ -114,7 +114,7 @@ class BlobStoreSuite:
 
     def test_head_tells_key_and_size(self, store: BlobStore) -> None:
         store.put("a/b", [b"123"])
-        assert tuple(store.head("a/b")) == ("a/b", 3, "")
+        assert store.head("a/b")[:3] == ("a/b", 3, "")
 
     @pytest.mark.parametrize("key", ["none", "a", "a/", "a/b/c", "a/none", "none/a", "A/B"])
     def test_what_is_not_there_is_not_found(self, store: BlobStore, key: str) -> None:

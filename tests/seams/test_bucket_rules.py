@@ -19,16 +19,18 @@ D, E = "projects/p/locations/l/datasets/d", "projects/p/locations/l/datasets/e"
 RULES = (
     BucketRule("in-*", read=True),
     BucketRule("out", write=True, prefix="export/", datasets=(D,)),
+    BucketRule("s3://lab-?", read=True),
 )
 
 
 @pytest.mark.parametrize(
     "use",
     [
-        BucketUse("in-1", "read", "", D),
-        BucketUse("in-", "read", "any/where", E),
-        BucketUse("out", "write", "export/", D),
-        BucketUse("out", "write", "export/x/", D),
+        BucketUse("gs://in-1", "read", "", D),
+        BucketUse("s3://lab-1", "read", "", D),
+        BucketUse("gs://in-", "read", "any/where", E),
+        BucketUse("gs://out", "write", "export/", D),
+        BucketUse("gs://out", "write", "export/x/", D),
     ],
 )
 def test_what_a_rule_allows(use: BucketUse) -> None:
@@ -39,15 +41,17 @@ def test_what_a_rule_allows(use: BucketUse) -> None:
 @pytest.mark.parametrize(
     ("use", "words"),
     [
-        (BucketUse("in-1", "write", "", D), "storage.objects.create"),
-        (BucketUse("other", "read", "", D), "storage.objects.list"),
-        (BucketUse("IN-1", "read", "", D), "gs://IN-1/"),
-        (BucketUse("xin-1", "read", "", D), "gs://xin-1/"),
-        (BucketUse("out", "read", "export/", D), "gives read there"),
-        (BucketUse("out", "write", "", D), "gs://out/ "),
-        (BucketUse("out", "write", "exported/", D), "gs://out/exported/"),
-        (BucketUse("out", "write", "export", D), "gs://out/export "),
-        (BucketUse("out", "write", "export/", E), "datasets/e"),
+        (BucketUse("s3://in-1", "read", "", D), "s3://in-1/"),
+        (BucketUse("gs://lab-1", "read", "", D), "gs://lab-1/"),
+        (BucketUse("gs://in-1", "write", "", D), "storage.objects.create"),
+        (BucketUse("gs://other", "read", "", D), "storage.objects.list"),
+        (BucketUse("gs://IN-1", "read", "", D), "gs://IN-1/"),
+        (BucketUse("gs://xin-1", "read", "", D), "gs://xin-1/"),
+        (BucketUse("gs://out", "read", "export/", D), "gives read there"),
+        (BucketUse("gs://out", "write", "", D), "gs://out/ "),
+        (BucketUse("gs://out", "write", "exported/", D), "gs://out/exported/"),
+        (BucketUse("gs://out", "write", "export", D), "gs://out/export "),
+        (BucketUse("gs://out", "write", "export/", E), "datasets/e"),
     ],
 )
 def test_what_no_rule_allows(use: BucketUse, words: str) -> None:

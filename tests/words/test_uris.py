@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gantry.errors import InvalidArgument
-from gantry.storage.uris import StorageUri, UriPattern, parse_prefix
+from gantry.storage.uris import StorageUri, UriPattern, name_of_bucket, parse_bucket, parse_prefix
 
 # pattern after gs://b/, keys that it names, keys that it does not name
 MATCHES = [
@@ -53,13 +53,35 @@ def test_two_stars_stand_at_the_end_alone(pattern: str) -> None:
     "text",
     [
         *("gs://b", "gs://b/", "gs://", "gs:///a", "", "b/a", "gs:/b/a", "GS://b/a", "gs:b"),
-        *("http://b/a", "https://b/a", "s3://b/a", "az://b/a", "file:///b/a"),
+        *("http://b/a", "https://b/a", "s3:/b/a", "S3://b/a", "gcs://b/a", "abfs://b/a", "file:///b/a"),
         *("gs://b*/a", "gs://b?/a", "gs://*/a", "gs://**"),
     ],
 )
 def test_every_other_form_is_refused(text: str) -> None:
     with pytest.raises(InvalidArgument):
         UriPattern.parse(text)
+
+
+@pytest.mark.parametrize("scheme", ["gs", "s3", "az"])
+def test_the_address_of_a_bucket_keeps_its_scheme(scheme: str) -> None:
+    """Whether there is such a bucket is a question to the settings."""
+    assert StorageUri.parse(f"{scheme}://b/a//b") == StorageUri(f"{scheme}://b", "a//b")
+    assert str(parse_prefix(f"{scheme}://b/a")) == f"{scheme}://b/a/"
+    assert str(UriPattern.parse(f"{scheme}://b/a/*.dcm")) == f"{scheme}://b/a/*.dcm"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"), [("b", "gs://b"), ("gs://b", "gs://b"), ("s3://b", "s3://b"), ("az://a-b", "az://a-b")]
+)
+def test_a_bucket_may_be_named_without_gs(text: str, address: str) -> None:
+    assert parse_bucket(text) == address
+    assert parse_bucket(name_of_bucket(address)) == address
+
+
+@pytest.mark.parametrize("text", ["", "b/", "b/a", "gs://b/", "s3://", "file://b", "../b", "b/..", "B", "gs://*"])
+def test_what_is_not_the_name_of_a_bucket(text: str) -> None:
+    with pytest.raises(InvalidArgument):
+        parse_bucket(text)
 
 
 @pytest.mark.parametrize("bucket", ["b*", "?", "*"])
@@ -70,7 +92,7 @@ def test_wildcards_in_the_name_of_a_bucket_are_named(bucket: str) -> None:
 
 @pytest.mark.parametrize("bucket", ["b", "my-bucket", "a.b.c", "a_b", "0", "a" * 222])
 def test_bucket_names_that_exist(bucket: str) -> None:
-    assert StorageUri.parse(f"gs://{bucket}/key") == StorageUri(bucket, "key")
+    assert StorageUri.parse(f"gs://{bucket}/key") == StorageUri(f"gs://{bucket}", "key")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +168,7 @@ def test_an_address_prints_as_it_was_read() -> None:
     ("text", "key"), [("gs://b", ""), ("gs://b/", ""), ("gs://b/d", "d/"), ("gs://b/d/", "d/"), ("gs://b/d/e", "d/e/")]
 )
 def test_a_destination_is_a_bucket_or_a_directory(text: str, key: str) -> None:
-    assert parse_prefix(text) == StorageUri("b", key)
+    assert parse_prefix(text) == StorageUri("gs://b", key)
 
 
 @pytest.mark.parametrize("text", ["gs://b/*", "gs://b/d/?", "gs://b/**", "http://b/d", "gs://b*"])
@@ -215,7 +237,7 @@ def test_many_stars_cannot_make_matching_endless() -> None:
 @pytest.mark.parametrize("key", ["http://h/x", "a://b", "gs://b/c", "a:b"])
 def test_a_key_may_hold_what_looks_like_a_scheme(key: str) -> None:
     """Only the first ``://`` is that of the address."""
-    assert StorageUri.parse(f"gs://bucket/{key}") == StorageUri("bucket", key)
+    assert StorageUri.parse(f"gs://bucket/{key}") == StorageUri("gs://bucket", key)
     assert UriPattern.parse(f"gs://bucket/{key}").matches(key)
 
 

@@ -23,9 +23,10 @@ from gantry.dicom.forms import DICOM, parse_form
 from gantry.errors import InvalidArgument, Unimplemented, invalid_field
 from gantry.operations.cancel import cancel
 from gantry.resources import BlobStorageClass, Method, Operation
-from gantry.storage.uris import StorageUri, UriPattern, parse_prefix
+from gantry.storage.uris import BucketKind, StorageUri, UriPattern, parse_prefix
 
 Read = TypeVar("Read")
+Address = TypeVar("Address", StorageUri, UriPattern)
 
 
 def import_dicom_data(call: Call) -> Json:
@@ -33,7 +34,7 @@ def import_dicom_data(call: Call) -> Json:
     request = read_request(ImportDicomDataRequest, call.body, name=call.dicom_store)
     if request.gcs_source is None or not request.gcs_source.uri:
         raise invalid_field("gcsSource.uri", "is required: gs://BUCKET/OBJECT, wildcards allowed")
-    pattern = read_field("gcsSource.uri", UriPattern.parse, request.gcs_source.uri)
+    pattern = read_address(call, "gcsSource.uri", UriPattern.parse, request.gcs_source.uri)
     settings = request.blob_storage_settings
     chosen = read_storage_class(None if settings is None else settings.blob_storage_class)
     return start_operation(call, Method.IMPORT_DICOM_DATA, {"uri": str(pattern), "storage_class": chosen})
@@ -54,11 +55,11 @@ def export_dicom_data(call: Call) -> Json:
     if gcs is None or not gcs.uri_prefix:
         raise invalid_field("gcsDestination.uriPrefix", "is required: gs://BUCKET or gs://BUCKET/DIRECTORY")
     parse_form(gcs.mime_type or DICOM)
-    prefix = read_field("gcsDestination.uriPrefix", parse_prefix, gcs.uri_prefix)
+    prefix = read_address(call, "gcsDestination.uriPrefix", parse_prefix, gcs.uri_prefix)
     check_destination_prefix(call, prefix)
     details: dict[str, Any] = {"uri_prefix": str(prefix), "mime_type": gcs.mime_type or ""}
     if request.filter_config is not None:
-        details["filter_uri"] = read_filter_uri(request.filter_config.resource_paths_gcs_uri or "")
+        details["filter_uri"] = read_filter_uri(call, request.filter_config.resource_paths_gcs_uri or "")
     return start_operation(call, Method.EXPORT_DICOM_DATA, details)
 
 
@@ -120,8 +121,18 @@ def read_field(field: str, parse: Callable[[str], Read], text: str) -> Read:
         raise invalid_field(field, error.message) from None
 
 
-def read_filter_uri(text: str) -> str:
-    uri = read_field("filterConfig.resourcePathsGcsUri", StorageUri.parse, text)
+def read_address(call: Call, field: str, parse: Callable[[str], Address], text: str) -> Address:
+    """The address in a field, of a bucket that the settings know. Raises InvalidArgument that names the field."""
+    address = read_field(field, parse, text)
+    if call.context.seams.kind_of(address.bucket) is BucketKind.UNKNOWN:
+        raise invalid_field(
+            field, f"the settings of this server name no bucket {address.bucket}; write gs://BUCKET/OBJECT"
+        )
+    return address
+
+
+def read_filter_uri(call: Call, text: str) -> str:
+    uri = read_address(call, "filterConfig.resourcePathsGcsUri", StorageUri.parse, text)
     if not uri.key or "*" in uri.key or "?" in uri.key:
         raise invalid_field("filterConfig.resourcePathsGcsUri", f"{text!r} must name one object: gs://BUCKET/FILE")
     return str(uri)

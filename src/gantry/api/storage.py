@@ -27,7 +27,7 @@ def set_by_filter(call: Call) -> Json:
         raise invalid_field(
             "filterConfig", "is required on a DICOM store: a file that names studies, series or instances"
         )
-    filter_uri = read_filter_uri(request.filter_config.resource_paths_gcs_uri or "")
+    filter_uri = read_filter_uri(call, request.filter_config.resource_paths_gcs_uri or "")
     return _set(call, {"storage_class": chosen, "filter_uri": filter_uri})
 
 

@@ -15,7 +15,7 @@ from gantry.console.studies import find_studies
 from gantry.dicom.forms import AS_STORED, DICOM, JPEG, OCTETS, PNG, SYNTAXES, parse_form
 from gantry.errors import InvalidArgument, StatusError
 from gantry.seams import BucketUse
-from gantry.storage.uris import parse_prefix
+from gantry.storage.uris import address_of_bucket, name_of_bucket, parse_prefix
 
 _SYNTAXES = (
     ("*", "As stored"),
@@ -69,7 +69,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
         crumbs=(*crumbs_of(call.store), Crumb("Export", "")),
         name=call.store,
         here=f"{address_of(call.store)}/export",
-        buckets=call.context.seams.buckets(str(call.dataset), "write"),
+        buckets=[name_of_bucket(each) for each in call.context.seams.buckets(str(call.dataset), "write")],
         file_types=FILE_TYPES,
         syntaxes=[(uid, name, _kinds(uid)) for uid, name in _SYNTAXES],
         parameters=PARAMETERS,
@@ -89,7 +89,8 @@ def start(call: PageCall) -> Response:
     try:
         if not given.get("bucket"):
             raise InvalidArgument("choose a bucket in the list Location")
-        destination = str(parse_prefix(f"gs://{given['bucket']}/{given.get('prefix', '').lstrip('/')}"))
+        bucket = address_of_bucket(given["bucket"])
+        destination = str(parse_prefix(f"{bucket}/{given.get('prefix', '').lstrip('/')}"))
         mime_type = _mime_type(given)
         parse_form(mime_type)  # before anything is written
         body: dict[str, Any] = {"gcsDestination": {"uriPrefix": destination, "mimeType": mime_type}}
@@ -147,4 +148,4 @@ def _write_filter(call: PageCall, destination: str, data: bytes) -> str:
     bucket = call.context.seams.bucket(BucketUse(place.bucket, "write", place.key + name, str(call.dataset), "console"))
     bucket.put(place.key + name, [data])
     bucket.flush()
-    return f"gs://{place.bucket}/{place.key}{name}"
+    return f"{place.bucket}/{place.key}{name}"

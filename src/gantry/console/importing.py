@@ -14,7 +14,7 @@ from gantry.errors import InvalidArgument, StatusError
 from gantry.operations.import_dicom_data import list_matching
 from gantry.resources import BlobStorageClass, ObjectMeta
 from gantry.seams import Bucket, BucketUse
-from gantry.storage.uris import UriPattern, is_bucket_name
+from gantry.storage.uris import UriPattern, address_of_bucket, name_of_bucket, parse_bucket
 
 _SHOWN, _COUNTED, _SECONDS = 20, 10_000, 1.0  # of a preview: objects shown, objects counted, time for counting
 _FOLDERS, _FILES = 500, 50  # shown of one folder
@@ -29,7 +29,7 @@ def show_form(call: PageCall, error: StatusError | None = None) -> Response:
         crumbs=(*crumbs_of(call.store), Crumb("Import", "")),
         name=call.store,
         here=f"{address_of(call.store)}/import",
-        buckets=call.context.seams.buckets(str(call.dataset), "read"),
+        buckets=[name_of_bucket(each) for each in call.context.seams.buckets(str(call.dataset), "read")],
         classes=list(BlobStorageClass),
         given=values,
         is_advanced=bool(values["uri"]) or values.get("modify") == "on",
@@ -56,7 +56,7 @@ def _uri(given: dict[str, str]) -> str:
         return given.get("uri", "").strip()
     if not given.get("bucket"):
         raise InvalidArgument("choose a bucket in the list Location")
-    return f"gs://{given['bucket']}/{given.get('prefix', '')}**"
+    return f"{address_of_bucket(given['bucket'])}/{given.get('prefix', '')}**"
 
 
 def list_folders(call: PageCall) -> Response:
@@ -122,7 +122,7 @@ def show_preview(call: PageCall) -> Response:
         count=count,
         size=size,
         complete=complete,
-        pattern=f"gs://{pattern.bucket}/{pattern.pattern}",
+        pattern=str(pattern),
     )
 
 
@@ -132,6 +132,5 @@ def open_source(call: PageCall, bucket: str, prefix: str) -> Bucket:
     Raises InvalidArgument, PermissionDenied, NotFound.
     """
     with call.api.use(PREVIEW_IMPORT, call.ids):
-        if not is_bucket_name(bucket):
-            raise InvalidArgument(f"{bucket[:100]!r} is not a bucket name")
-        return call.context.seams.bucket(BucketUse(bucket, "read", prefix, str(call.dataset)))
+        address = parse_bucket(bucket)
+        return call.context.seams.bucket(BucketUse(address, "read", prefix, str(call.dataset)))

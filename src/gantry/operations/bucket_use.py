@@ -19,17 +19,16 @@ def open_bucket(
     Raises PermissionDenied, and NotFound where it does not exist. Where it was there when the operation began and is
     not any more, or is another one, raises BucketAway: it is not mounted yet.
     """
-    fact = f"gs://{bucket}"
-    before = str(operation.request.get(fact, ""))
+    before = str(operation.request.get(bucket, ""))
     use = BucketUse(bucket, right, prefix, str(operation.name.dataset), str(operation.name.id))
     try:
         found = seams.bucket(use)
     except NotFound:
         if not before:
             raise
-        raise BucketAway(f"bucket {fact} was there and is not any more", advice=_ADVICE) from None
+        raise BucketAway(f"bucket {bucket} was there and is not any more", advice=_ADVICE) from None
     if not before:
-        seams.index.operations.add_to_request(operation.name, {fact: found.identity})
+        seams.index.operations.add_to_request(operation.name, {bucket: found.identity})
     elif not found.is_same(before):
-        raise BucketAway(f"bucket {fact} is not the directory that the operation began with", advice=_ADVICE)
+        raise BucketAway(f"bucket {bucket} is not the one that the operation began with", advice=_ADVICE)
     return found

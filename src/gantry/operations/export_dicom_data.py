@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 
+from gantry.calls_ahead import call_ahead
 from gantry.containment import contain
 from gantry.dicom.forms import AS_STORED, DICOM, Form, parse_form
 from gantry.errors import DeadlineExceeded, StatusError
@@ -15,7 +16,7 @@ from gantry.operations.bucket_use import open_bucket
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Failure, Operation, StoredInstance
-from gantry.seams import SYNC_SECONDS, BlobStore, Check, OpenedObject, Seams, beat, beat_for
+from gantry.seams import SYNC_SECONDS, BlobStore, Bucket, Check, OpenedObject, Seams, beat, beat_for
 from gantry.storage.uris import parse_prefix
 from gantry.stored_bytes import open_stored
 
@@ -48,25 +49,32 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
 
 
 def export_batch(
-    instances: Sequence[StoredInstance], *, blobs: BlobStore, destination: BlobStore, prefix: str, form: Form
+    instances: Sequence[StoredInstance], *, blobs: BlobStore, destination: Bucket, prefix: str, form: Form
 ) -> list[Failure | None]:
     """Write ``{prefix}{study}/{series}/{instance}[/{frame}]{extension}``, replacing older files; durable on return.
 
     An error of one instance becomes its Failure; what an operation
     waits for (``waits_for``) is raised.
     """
+
+    def write(instance: StoredInstance) -> None:
+        with contain(instance.path, "while it was exported"), _open(blobs, instance) as blob:
+            _write(blob, destination, prefix + "/".join(instance.uids), form)
+
     outcomes: list[Failure | None] = []
-    for instance in instances:
-        beat_for(instance.size)
-        try:
-            with contain(instance.path, "while it was exported"), _open(blobs, instance) as blob:
-                _write(blob, destination, prefix + "/".join(instance.uids), form)
-            outcomes.append(None)
-        except StatusError as error:
-            if error.waits_for is not None:
-                raise
-            destination.require_mounted()
-            outcomes.append(Failure(instance.path, error.status))
+    # What is transcoded is encoded by one thread: the time limits of its frames are those of the process.
+    concurrency = destination.concurrency if form == AS_THEY_ARE else 1
+    with closing(call_ahead(write, instances, lambda instance: instance.size, concurrency)) as coming:
+        for instance, write_it in coming:
+            beat_for(instance.size)
+            try:
+                write_it()
+                outcomes.append(None)
+            except StatusError as error:
+                if error.waits_for is not None:
+                    raise
+                destination.require_mounted()
+                outcomes.append(Failure(instance.path, error.status))
     beat(SYNC_SECONDS)
     destination.flush()
     return outcomes

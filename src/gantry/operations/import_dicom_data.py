@@ -34,7 +34,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     BucketAway."""
     pattern = UriPattern.parse(operation.request["uri"])
     source = open_bucket(seams, operation, pattern.bucket, "read", pattern.prefix)
-    source_uri = f"gs://{pattern.bucket}/"
+    source_uri = f"{pattern.bucket}/"
     place = seams.place_of(operation.request["storage_class"])
     seams.records.keep([operation.store_id], place)
 

@@ -24,7 +24,7 @@ _WITHOUT = "without an extension"
 def describe_source(source: BlobStore, pattern: UriPattern, check: Check = go_on) -> str:
     """A sentence about the objects that begin like the pattern; only the first MOST_KEYS are counted."""
     prefix = pattern.prefix if pattern.has_wildcard else f"{pattern.prefix.rstrip('/')}/"
-    below = f"gs://{pattern.bucket}/{make_printable(prefix)}"
+    below = f"{pattern.bucket}/{make_printable(prefix)}"
     try:
         keys = [entry.key for entry in islice(source.list(prefix, check=check), MOST_KEYS)]
     except Cancelled:

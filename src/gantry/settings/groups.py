@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gantry.settings import readers
 from gantry.settings.setting import setting, table
 from gantry.storage.bucket_rules import BucketRule
+from gantry.storage.remote_buckets import RemoteBuckets
 
 _REGIONS = """
     asia-east1 asia-east2 asia-northeast1 asia-northeast2 asia-northeast3 asia-south1
@@ -130,6 +131,14 @@ class StorageSettings:
         '[{name = "incoming-*", read = true}]',
         more="See [access.md](howto/access.md#buckets).",
         absent="all",
+    )
+    remote_buckets: tuple[RemoteBuckets, ...] = setting(
+        (),
+        readers.REMOTE_BUCKETS,
+        "The buckets that are reached at a provider of object storage, and how. Every other gs://NAME is a directory.",
+        '[{name = "incoming", provider = "s3", endpoint = "https://minio.example.org:9000"}]',
+        more="See [buckets.md](howto/buckets.md).",
+        absent="none",
     )
     storage_classes: Mapping[str, str] = table(
         readers.DIRECTORIES,

@@ -16,6 +16,7 @@ from gantry.iam.policies import check_member
 from gantry.resources import BlobStorageClass
 from gantry.settings.setting import Reader
 from gantry.storage.bucket_rules import BucketRule
+from gantry.storage.remote_buckets import RemoteBuckets
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,11}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -148,6 +149,13 @@ def _read_rules(value: Any) -> tuple[BucketRule, ...]:
     return tuple(map(BucketRule.parse, value))
 
 
+def _read_remote_buckets(value: Any) -> tuple[RemoteBuckets, ...]:
+    """Raises InvalidArgument, which names the entry."""
+    if not isinstance(value, list):
+        raise TypeError
+    return tuple(map(RemoteBuckets.parse, value))
+
+
 def _is_member(text: str) -> bool:
     try:
         check_member(text)
@@ -172,6 +180,7 @@ _KINDS = "user:EMAIL, serviceAccount:EMAIL, group:NAME or domain:DOMAIN"
 MEMBERS = list_of(f"a list of members, each {_KINDS}", _is_member, metavar="MEMBERS")
 ROLES = Reader("a table of roles, each with a list of permissions, in the settings file", _read_roles)
 RULES = Reader("a list of tables in the settings file", _read_rules)
+REMOTE_BUCKETS = Reader("a list of tables in the settings file", _read_remote_buckets)
 DIRECTORIES = Reader(
     f"a table, or CLASS=DIRECTORY,…, with classes of {', '.join(BlobStorageClass)}", _read_directories, "LIST"
 )

@@ -43,6 +43,8 @@ class LocalBlobStore:
     ``server`` is the identity of the server's data directory (``identify_root``).
     """
 
+    concurrency = 1
+
     def __init__(
         self, root: str, writer: str = "", write_once: bool = False, disk: Disk | None = None, server: str = ""
     ) -> None:
@@ -161,6 +163,9 @@ class LocalBlobStore:
             opened.close()
             raise NotFound("is not a regular file")
         return opened
+
+    def open_found(self, found: ObjectMeta) -> LocalObject:
+        return self.open(found.key)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         """Write an object; the number of bytes. Raises ResourceExhausted when the disk is full."""

@@ -1,53 +1,88 @@
-"""``gs://`` addresses and the three wildcards of an import. Keys are never normalised (Unicode, ``.``, ``//``)."""
+"""Addresses of object storage and the three wildcards of an import. Keys are never normalised (Unicode, ``.``, ``//``).
+
+The address of a bucket is its scheme and name: ``gs://NAME``, and ``s3://NAME`` and ``az://NAME``, which are an
+addition of this server for the buckets that its settings name. What an address is reached with is settings' business
+(``bucket_places``): ``gs://NAME`` may be a directory, or a bucket of any provider.
+"""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import Enum
 from functools import cached_property
 
 from gantry.errors import InvalidArgument
 
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,220}[a-z0-9])?")
 _EXTENSION = re.compile(r"(?:\.[^./*?]+)*")
+_SCHEMES = ("gs", "s3", "az")
 MAX_KEY_BYTES = 1024  # the limit of Cloud Storage for object names
+
+
+class BucketKind(Enum):
+    """What the settings make of the address of a bucket."""
+
+    DIRECTORY = "a directory below that of the buckets"
+    REMOTE = "a bucket of a provider of object storage"
+    UNKNOWN = "the settings name no such bucket"
 
 
 @dataclass(frozen=True, slots=True)
 class StorageUri:
-    """An address in object storage: ``gs://bucket/key``. ``key`` is empty for the bucket itself."""
+    """An address in object storage: ``bucket`` is the address of the bucket, ``gs://NAME``; ``key`` is empty for the
+    bucket itself."""
 
     bucket: str
     key: str = ""
 
     @classmethod
     def parse(cls, text: str) -> StorageUri:
-        """Split ``gs://bucket[/key]``. Raises InvalidArgument for other schemes and impossible bucket names."""
+        """Split ``gs://NAME[/KEY]``. Raises InvalidArgument for other schemes and impossible bucket names."""
         scheme, separator, rest = text.partition("://")
-        if not separator or scheme != "gs":
+        if not separator or scheme not in _SCHEMES:
             raise InvalidArgument(f"{text!r} is not a Cloud Storage address: write gs://BUCKET/OBJECT")
-        bucket, _, key = rest.partition("/")
-        if "*" in bucket or "?" in bucket:
+        name, _, key = rest.partition("/")
+        if "*" in name or "?" in name:
             raise InvalidArgument(f"{text!r}: wildcards are allowed in the object name only, not in the bucket name")
-        if not is_bucket_name(bucket):
+        if not is_bucket_name(name):
             raise InvalidArgument(
-                f"{text!r}: {bucket!r} is not a bucket name (lower-case letters, digits, '-', '_' and '.')"
+                f"{text!r}: {name!r} is not a bucket name (lower-case letters, digits, '-', '_' and '.')"
             )
-        if not _is_text(key):
+        if not is_text(key):
             raise InvalidArgument("the object name is not valid Unicode text")
         if "\0" in key:
             raise InvalidArgument(f"{text!r}: an object name cannot hold a NUL character")
-        return cls(bucket, key)
+        return cls(f"{scheme}://{name}", key)
 
     def __str__(self) -> str:
-        return f"gs://{self.bucket}/{self.key}"
+        return f"{self.bucket}/{self.key}"
+
+
+def address_of_bucket(text: str) -> str:
+    """The address of a bucket that may be given by its name alone, which is one of ``gs://``."""
+    return text if "://" in text else f"gs://{text}"
+
+
+def parse_bucket(text: str) -> str:
+    """The address of a bucket, given as such or by its name. Raises InvalidArgument for everything else."""
+    parsed = StorageUri.parse(address_of_bucket(text))
+    if parsed.bucket != address_of_bucket(text):
+        raise InvalidArgument(f"{text[:100]!r} is not the name of a bucket")
+    return parsed.bucket
+
+
+def name_of_bucket(address: str) -> str:
+    """The shortest text that ``address_of_bucket`` takes for this address."""
+    return address.removeprefix("gs://")
 
 
 def is_bucket_name(text: str) -> bool:
     return _BUCKET.fullmatch(text) is not None and ".." not in text
 
 
-def _is_text(text: str) -> bool:
+def is_text(text: str) -> bool:
+    """Whether it has a form in UTF-8: names of files may have none."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -77,10 +112,10 @@ class UriPattern:
 
     @classmethod
     def parse(cls, text: str) -> UriPattern:
-        """Parse ``gs://bucket/object_pattern``. Raises InvalidArgument."""
+        """Parse ``gs://NAME/PATTERN``. Raises InvalidArgument."""
         uri = StorageUri.parse(text)
         if not uri.key:
-            raise InvalidArgument(f"{text!r} names no object: use gs://{uri.bucket}/** to import the whole bucket")
+            raise InvalidArgument(f"{text!r} names no object: use {uri.bucket}/** to import the whole bucket")
         if len(uri.key.encode()) > MAX_KEY_BYTES:
             raise InvalidArgument(f"the object name is longer than {MAX_KEY_BYTES} bytes")
         if "**" in uri.key:
@@ -123,4 +158,4 @@ class UriPattern:
         return self._regex.fullmatch(key) is not None
 
     def __str__(self) -> str:
-        return f"gs://{self.bucket}/{self.pattern}"
+        return f"{self.bucket}/{self.pattern}"

@@ -1,0 +1,85 @@
+"""Wiring of buckets: from the address in a request to what reads and writes there. Beside ``config`` the only module
+that names adapters."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from gantry.errors import FailedPrecondition, NotFound, PermissionDenied
+from gantry.seams import Bucket, BucketUse
+from gantry.settings.directories import overlaps_data
+from gantry.storage.bucket_rules import BucketRule, may_use, require_access
+from gantry.storage.disks import Disk
+from gantry.storage.local import LocalBlobStore
+from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote_buckets import RemoteBuckets, find_remote, list_remote
+from gantry.storage.roots import identify_root
+from gantry.storage.uris import BucketKind, is_bucket_name
+
+logger = logging.getLogger(__name__)
+
+_LOCAL = "gs://"
+_LIBRARIES = {"s3": ("obstore", "botocore")}
+_ADVICE = "the administrator of the server can create it"
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """``root`` is the directory of the buckets that no entry of ``remote`` covers; ``data`` is that of the server."""
+
+    data: Path
+    root: str
+    rules: Sequence[BucketRule]
+    remote: Sequence[RemoteBuckets]
+
+    def kind_of(self, address: str) -> BucketKind:
+        if find_remote(self.remote, address) is not None:
+            return BucketKind.REMOTE
+        return BucketKind.DIRECTORY if address.startswith(_LOCAL) else BucketKind.UNKNOWN
+
+    def list(self, dataset: str, right: str) -> list[str]:
+        """The addresses of the directories whose names a bucket can have, and of the remote buckets that are named."""
+        directories = (entry.name for entry in os.scandir(self.root) if entry.is_dir() and is_bucket_name(entry.name))
+        found = {f"{_LOCAL}{name}" for name in directories} | set(list_remote(self.remote))
+        return sorted(each for each in found if may_use(self.rules, each, right, dataset))
+
+    def open(self, use: BucketUse) -> Bucket:
+        """Raises PermissionDenied, then NotFound."""
+        require_access(self.rules, use)
+        place = find_remote(self.remote, use.bucket)
+        bucket = self._open_directory(use) if place is None else RemoteBucket(place)
+        if not bucket.exists():
+            # The path of a bucket is for the administrator of the server, not for callers.
+            where = os.path.join(self.root, use.bucket.removeprefix(_LOCAL)) if place is None else place.bucket
+            logger.warning(
+                "bucket %s does not exist (operation %s of %s): it would be %s",
+                *(use.bucket, use.writer or "none", use.dataset, where),
+            )
+            raise NotFound(f"bucket {use.bucket} does not exist", advice=_ADVICE)
+        return bucket
+
+    def _open_directory(self, use: BucketUse) -> Bucket:
+        if not use.bucket.startswith(_LOCAL):
+            raise NotFound(f"the settings of this server name no bucket {use.bucket}")
+        path = os.path.join(self.root, use.bucket.removeprefix(_LOCAL))
+        if overlaps_data(self.data, path):
+            logger.error("bucket %s is a link to the server's own files; nobody may use it", use.bucket)
+            raise PermissionDenied(
+                f"bucket {use.bucket} is a link to files of the server itself", advice="remove the link"
+            )
+        disk = Disk(f"bucket {use.bucket}", os.fsencode(os.path.realpath(path)), is_bucket=True)
+        return LocalBlobStore(path, use.writer, disk=disk, server=identify_root(os.fsencode(self.data)))
+
+
+def require_libraries(remote: Sequence[RemoteBuckets]) -> None:
+    """Raises FailedPrecondition where the libraries of a provider are not installed."""
+    for each in remote:
+        if any(find_spec(name) is None for name in _LIBRARIES[each.place.provider]):
+            raise FailedPrecondition(
+                f"remote_buckets: {each.name!r} needs libraries: pip install 'gantry-dicom[{each.place.provider}]'"
+            )

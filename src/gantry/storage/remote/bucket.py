@@ -1,0 +1,157 @@
+"""A bucket of a provider of object storage, as a source and as a destination."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from gantry.errors import BucketAway, InvalidArgument, NotFound, StatusError, Unavailable
+from gantry.resources import ObjectMeta
+from gantry.seams import Check, OpenedObject
+from gantry.storage.remote.client import Client, find_client
+from gantry.storage.remote.listing import list_all, list_folders, list_level
+from gantry.storage.remote.place import RemotePlace
+from gantry.storage.remote.reading import RemoteObject
+from gantry.storage.remote.unsorted import sort_all
+from gantry.storage.remote.writing import write_object
+from gantry.storage.uris import MAX_KEY_BYTES, is_text
+
+_AT_ONCE = 1000  # keys of one request that deletes many
+_LOOKED_SECONDS = 5.0
+"""How long a bucket that has answered is taken for one that is there: an object that fails costs a request at most so
+often."""
+
+
+class RemoteBucket:
+    """Can be pickled and sent to a worker, which opens connections of its own."""
+
+    def __init__(self, place: RemotePlace) -> None:
+        self.place, self.concurrency = place, place.concurrency
+        self._looked = 0.0
+
+    @property
+    def client(self) -> Client:
+        return find_client(self.place)
+
+    @property
+    def identity(self) -> str:
+        return f"{self.place.provider}:{self.place.endpoint}/{self.place.bucket}"
+
+    def is_same(self, identity: str) -> bool:
+        return identity == self.identity
+
+    def exists(self) -> bool:
+        """Raises PermissionDenied, BucketAway."""
+        try:
+            return self.client.call(lambda: self.client.provider.exists())
+        except Unavailable as error:
+            raise self._make_away(error) from None
+
+    def require_mounted(self) -> None:
+        """Raises BucketAway where the bucket does not answer. Called when an object has failed."""
+        if time.monotonic() - self._looked < _LOOKED_SECONDS:
+            return
+        try:
+            self.client.list_page("", "", "", False, 1)
+        except Unavailable as error:
+            raise self._make_away(error) from None
+        except StatusError:
+            pass  # it answers
+        self._looked = time.monotonic()
+
+    def _make_away(self, error: Unavailable) -> BucketAway:
+        if isinstance(error, BucketAway):
+            return error
+        return BucketAway(f"bucket {self.place.address} does not answer: {error.what}")
+
+    def list(
+        self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
+    ) -> Iterator[ObjectMeta]:
+        """Raises BucketAway where a page cannot be read, and FailedPrecondition where keys are not in order."""
+        check = check or _go_on
+        if not is_text(prefix) or not is_text(start_after):
+            return
+        try:
+            yield from self._list(prefix, start_after, depth, check)
+        except Unavailable as error:
+            raise self._make_away(error) from None
+
+    def _list(self, prefix: str, start_after: str, depth: int | None, check: Check) -> Iterator[ObjectMeta]:
+        if not self.place.is_sorted:
+            found = sort_all(self.client, prefix, start_after, check)
+            return (each for each in found if depth is None or each.key.count("/") <= depth)
+        if depth is None:
+            return list_all(self.client, prefix, start_after, check)
+        return list_level(self.client, prefix, start_after, depth, check)
+
+    def list_folders(self, prefix: str = "", limit: int = 1000) -> Sequence[str]:
+        return list_folders(self.client, prefix, limit, _go_on)
+
+    def head(self, key: str) -> ObjectMeta:
+        if not is_text(key) or len(key.encode()) > MAX_KEY_BYTES:
+            raise NotFound("there is no object of this name: no name is so")
+        return self.client.head(key)
+
+    def open(self, key: str) -> OpenedObject:
+        return RemoteObject(self.client, self.head(key))
+
+    def open_found(self, found: ObjectMeta) -> OpenedObject:
+        return RemoteObject(self.client, found)
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> int:
+        if not is_text(key) or not 0 < len(key.encode()) <= MAX_KEY_BYTES:
+            raise InvalidArgument(f"an object needs a name of 1 to {MAX_KEY_BYTES} bytes in UTF-8")
+        return write_object(self.client, key, chunks)
+
+    def copy_from(self, source: OpenedObject, key: str) -> int:
+        """By the provider itself, where both objects are in its buckets."""
+        provider = self.client.provider
+        if isinstance(source, RemoteObject) and provider.can_copy_from(source.client.place):
+            self.client.call(partial(provider.copy, source.client.place, source.found, key))
+            return source.size
+        return write_object(self.client, key, source.chunks())
+
+    def delete(self, key: str) -> None:
+        self.client.delete(key)
+
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
+        """Raises the error of an object that could not be deleted, after all others are."""
+        keys = (each.key for each in self.list(prefix, start_after, check=check))
+        count, failed = 0, dict[str, StatusError]()
+        while some := list(islice(keys, _AT_ONCE)):
+            errors = self._delete_all(some)
+            failed |= errors
+            count += len(some) - len(errors)
+        for key, error in failed.items():
+            raise Unavailable(f"{len(failed)} objects could not be deleted; the first is {key}: {error.what}")
+        return count
+
+    def _delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
+        if self.place.bulk_delete:
+            return self.client.delete_all(keys)
+        failed = {}
+        for key in keys:
+            try:
+                self.client.delete(key)
+            except StatusError as error:
+                failed[key] = error
+        return failed
+
+    def delete_unfinished(self, directory: str) -> None:
+        """Remove the parts of objects below a directory that a worker wrote when it was killed."""
+        provider = self.client.provider
+        for key, upload in self.client.call(partial(provider.list_uploads, f"{directory}/")):
+            self.client.call(partial(provider.drop_parts, key, upload))
+
+    def flush(self) -> None:
+        """Nothing is left to do: an object that was written is durable."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_looked": 0.0}
+
+
+def _go_on() -> None:
+    """The check of those who wait to the end."""

@@ -1,0 +1,44 @@
+"""Credentials of S3: one chain for both clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import botocore.session
+from botocore.exceptions import NoCredentialsError
+
+from gantry.storage.remote.place import RemotePlace
+
+_KEPT = timedelta(minutes=5)
+"""How long credentials are used before the chain is asked again: it renews those that are about to end."""
+_METADATA = "iam-role"  # botocore's name for the metadata service of a machine
+
+
+def make_session(place: RemotePlace) -> Any:
+    session = botocore.session.Session(profile=place.profile or None)
+    if place.access_key_id:
+        session.set_credentials(place.access_key_id, place.secret_access_key, place.session_token or None)
+    elif not place.instance_metadata:
+        # Nobody waits for an address that answers on machines of one cloud only.
+        session.get_component("credential_provider").remove(_METADATA)
+    return session
+
+
+def read_credentials(session: Any) -> Callable[[], Any]:
+    """What gives obstore the credentials that the session has at that time."""
+
+    def read() -> dict[str, Any]:
+        found = session.get_credentials()
+        if found is None:
+            raise NoCredentialsError
+        frozen = found.get_frozen_credentials()
+        return {
+            "access_key_id": frozen.access_key,
+            "secret_access_key": frozen.secret_key,
+            "token": frozen.token,
+            "expires_at": datetime.now(UTC) + _KEPT,
+        }
+
+    return read

@@ -1,0 +1,77 @@
+"""What a provider of object storage must be able to do; everything else about buckets is built on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from gantry.errors import StatusError
+from gantry.resources import ObjectMeta
+from gantry.storage.remote.place import RemotePlace
+
+
+class Page(NamedTuple):
+    """A part of a listing. ``token`` asks for the next one; "" for the last."""
+
+    objects: Sequence[ObjectMeta]
+    folders: Sequence[str] = ()
+    token: str = ""
+
+
+class Checksums(NamedTuple):
+    """What the provider knows of the bytes of an object. ``has_md5``: its ETag is their MD5. ``whole`` are digests of
+    all bytes by algorithm (``CRC32C``, ``SHA256``), in Base64."""
+
+    has_md5: bool
+    whole: Mapping[str, str]
+
+
+class Provider(Protocol):
+    """One bucket. Each method is one request, or a few, without retries. Raises StatusError (``errors``): NotFound,
+    PermissionDenied, Aborted for another object than ``tag`` says, Unavailable for what may pass, BucketAway."""
+
+    place: RemotePlace
+
+    def exists(self) -> bool: ...
+
+    def list_page(self, prefix: str, start_after: str, token: str, folders: bool, limit: int = 1000) -> Page:
+        """Objects behind ``start_after``; with ``folders`` those below a ``/`` are one folder (key with ``/``)."""
+        ...
+
+    def head(self, key: str) -> ObjectMeta: ...
+
+    def get(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
+        """``length`` bytes, and the object's Content-Encoding. ``tag``: only of this version, unless empty."""
+        ...
+
+    def get_checksums(self, key: str, tag: str) -> Checksums: ...
+
+    def put(self, key: str, data: bytes) -> None: ...
+
+    def begin_parts(self, key: str) -> str:
+        """An object that is written in parts; the name of the upload."""
+        ...
+
+    def put_part(self, key: str, upload: str, number: int, data: bytes) -> str:
+        """Parts have numbers from 1 to 10,000. The tag of the part."""
+        ...
+
+    def end_parts(self, key: str, upload: str, tags: Sequence[str]) -> None: ...
+
+    def drop_parts(self, key: str, upload: str) -> None: ...
+
+    def list_uploads(self, prefix: str) -> list[tuple[str, str]]:
+        """Keys and names of uploads that were not ended."""
+        ...
+
+    def copy(self, source: RemotePlace, found: ObjectMeta, key: str) -> None:
+        """Server-side, from a bucket that ``can_copy_from``."""
+        ...
+
+    def can_copy_from(self, source: RemotePlace) -> bool: ...
+
+    def delete(self, key: str) -> None: ...
+
+    def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
+        """At most 1,000. The errors of those that could not be deleted."""
+        ...

@@ -1,0 +1,69 @@
+"""A server that speaks S3, started by the tests that need one: moto in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import botocore.config
+import botocore.session
+import httpx
+
+from gantry.storage.remote.place import RemotePlace
+
+KEY, SECRET = "AKIAGANTRYTESTS00000", "a-secret-of-the-tests"
+REGION = "eu-west-1"
+
+
+@contextmanager
+def serve_s3() -> Iterator[str]:
+    """The address of a server without buckets."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "MOTO_ENABLE_ISO_REGIONS": ""}
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_it_answers(url, process)
+        yield url
+    finally:
+        process.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(10)
+        process.kill()
+        process.wait()
+
+
+def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        assert process.poll() is None, "moto ended: pip install 'moto[server,s3]'"
+        try:
+            httpx.get(f"{url}/moto-api/", timeout=5)
+        except httpx.TransportError:
+            assert time.monotonic() < deadline, "moto does not answer"
+            time.sleep(0.05)
+        else:
+            return
+
+
+def make_client(url: str) -> Any:
+    """botocore's own client, to look at a bucket past the product."""
+    session = botocore.session.Session()
+    session.set_credentials(KEY, SECRET)
+    config = botocore.config.Config(request_checksum_calculation="when_required", s3={"addressing_style": "path"})
+    return session.create_client("s3", region_name=REGION, endpoint_url=url, config=config)
+
+
+def make_place(url: str, bucket: str, **more: object) -> RemotePlace:
+    about = {"endpoint": url, "region": REGION, "access_key_id": KEY, "secret_access_key": SECRET} | more
+    return RemotePlace("s3", bucket, f"s3://{bucket}", **about)  # type: ignore[arg-type]

@@ -1,0 +1,100 @@
+"""Entries of the setting ``remote_buckets``: what they may say, and which address each covers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gantry.errors import FailedPrecondition, InvalidArgument
+from gantry.settings.loading import load_settings
+from gantry.storage.remote.place import RemotePlace
+from gantry.storage.remote_buckets import RemoteBuckets, find_remote, list_remote
+
+ENTRIES = (
+    RemoteBuckets.parse({"name": "incoming", "provider": "s3", "bucket": "there", "region": "eu-west-3"}),
+    RemoteBuckets.parse({"name": "lab-*", "provider": "s3", "anonymous": True}),
+    RemoteBuckets.parse({"name": "s3://archive-?", "endpoint": "http://localhost:9000", "path_style": False}),
+    RemoteBuckets.parse({"name": "gs://lab-2", "provider": "s3", "bucket": "never"}),
+)
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("gs://incoming", RemotePlace("s3", "there", "gs://incoming", region="eu-west-3")),
+        ("gs://lab-2", RemotePlace("s3", "lab-2", "gs://lab-2", anonymous=True)),
+        (
+            "s3://archive-7",
+            RemotePlace("s3", "archive-7", "s3://archive-7", endpoint="http://localhost:9000", path_style=False),
+        ),
+        *((f"{scheme}://{name}", None) for scheme, name in (("s3", "incoming"), ("gs", "archive-7"), ("az", "lab-2"))),
+        *((address, None) for address in ("gs://incoming2", "s3://archive-77", "gs://other", "s3://archive-")),
+    ],
+)
+def test_an_address_is_covered_by_the_first_entry_that_names_it(address: str, place: RemotePlace | None) -> None:
+    assert find_remote(ENTRIES, address) == place
+
+
+def test_single_buckets_are_listed() -> None:
+    assert list_remote(ENTRIES) == ["gs://incoming", "gs://lab-2"]
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("x", "needs the name"),
+        ({}, "needs the name"),
+        ({"name": ""}, "needs the name"),
+        ({"name": 5}, "needs the name"),
+        ({"name": "b"}, "needs provider"),
+        ({"name": "b", "provider": "ftp"}, "needs provider"),
+        ({"name": "az://b"}, "needs provider"),
+        ({"name": "http://b", "provider": "s3"}, "is not a Cloud Storage address"),
+        ({"name": "s3://b/key"}, "is an object"),
+        ({"name": "s3://B"}, "not a bucket name"),
+        ({"name": "s3://[ab]"}, "may hold"),
+        ({"name": "s3://b", "colour": "red"}, "colour = 'red'"),
+        ({"name": "s3://b", "region": 5}, "region = 5"),
+        ({"name": "s3://b", "concurrency": "9"}, "concurrency"),
+        ({"name": "s3://b", "concurrency": True}, "concurrency"),
+        ({"name": "s3://b", "concurrency": 0}, "concurrency"),
+        ({"name": "s3://b", "path_style": "yes"}, "path_style"),
+        ({"name": "s3://b", "address": "gs://c"}, "address"),
+        ({"name": "s3://b", "endpoint": "minio:9000"}, "endpoint"),
+        ({"name": "s3://b", "endpoint": "ftp://minio"}, "endpoint"),
+        ({"name": "s3://b-*", "bucket": "c"}, "several buckets"),
+        ({"name": "s3://b", "access_key_id": "a"}, "secret_access_key"),
+        ({"name": "s3://b", "secret_access_key": "a"}, "access_key_id"),
+        ({"name": "s3://b", "access_key_id": "a", "secret_access_key": "b", "anonymous": True}, "anonymous"),
+    ],
+)
+def test_entries_that_are_not_understood(value: Any, words: str) -> None:
+    with pytest.raises(InvalidArgument, match="remote_buckets") as refused:
+        RemoteBuckets.parse(value)
+    assert words in refused.value.message
+
+
+def test_a_secret_is_never_shown() -> None:
+    given = {"name": "s3://b", "access_key_id": "a", "secret_access_key": "hush-hush", "session_token": "token-hush"}
+    assert "hush" not in repr(RemoteBuckets.parse(given))
+    with pytest.raises(InvalidArgument) as refused:
+        RemoteBuckets.parse(given | {"secret_access_key": ["hush-hush"]})
+    assert "hush" not in refused.value.message
+
+
+def test_only_the_file_can_have_them(tmp_path: Any) -> None:
+    path = tmp_path / "gantry.toml"
+    path.write_text('[[remote_buckets]]\nname = "s3://b"\n')
+    assert [each.name for each in load_settings({}, {}, str(path)).remote_buckets] == ["s3://b"]
+    with pytest.raises(InvalidArgument, match="remote_buckets"):
+        load_settings({}, {"GANTRY_REMOTE_BUCKETS": "s3://b"})
+
+
+def test_a_server_does_not_start_without_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gantry import bucket_wiring
+
+    bucket_wiring.require_libraries(ENTRIES)
+    monkeypatch.setattr(bucket_wiring, "_LIBRARIES", {"s3": ("obstore", "a_library_that_is_not_there")})
+    with pytest.raises(FailedPrecondition, match="pip install 'gantry-dicom\\[s3\\]'"):
+        bucket_wiring.require_libraries(ENTRIES)

@@ -32,7 +32,7 @@ class Remote:
     def make_settings(url: str) -> str:
         """``s3://NAME`` is each bucket under its own name, ``gs://lab-NAME`` too, ``gs://alias`` is the bucket real."""
         about = {"url": url, "region": REGION, "key": KEY, "secret": SECRET}
-        names = {"s3://*": "", "lab-*": "", "alias": 'bucket = "real"'}
+        names = {"s3://*": "", "lab-*": "", "alias": 'bucket = "real"', "jumbled-*": "is_sorted = false"}
         return "".join(_PLACE.format(name=name, more=more, **about) for name, more in names.items())
 
     def make_bucket(self, prefix: str = "b") -> str:

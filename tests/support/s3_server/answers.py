@@ -118,6 +118,8 @@ class _Handling:
         found = self.bucket.objects.get(self.key)
         if found is None:
             return _error(404, "NoSuchKey", "The specified key does not exist.", self.request.method)
+        if self.fault == "replaced":
+            found = self.bucket.put(self.key, found.data + b"\0", found.headers)
         if self.request.headers.get("if-match", found.tag).strip('"') != found.tag.strip('"'):
             return _error(412, "PreconditionFailed", "At least one of the pre-conditions failed", self.request.method)
         return found

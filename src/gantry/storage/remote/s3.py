@@ -14,7 +14,7 @@ import botocore.session
 import obstore
 from obstore.store import S3Store
 
-from gantry.errors import Aborted, NotFound, StatusError, Unavailable
+from gantry.errors import Aborted, NotFound, PermissionDenied, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.storage.remote.credentials import make_session, read_credentials
 from gantry.storage.remote.errors import is_of_client, read_trouble, translate
@@ -22,6 +22,7 @@ from gantry.storage.remote.names import is_nameable
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page
 
+_LIST, _GET = "s3:ListBucket", "s3:GetObject"
 _REGION = "us-east-1"  # what servers that speak S3 are called when nobody has named their region
 _CONNECT_SECONDS, _SILENT_SECONDS = 10, 30  # less than a worker may be silent (``seams.CALL_SECONDS``)
 Out = TypeVar("Out")
@@ -93,14 +94,18 @@ class S3:
             raise translate(error, self.place, right, what) from None
 
     def exists(self) -> bool:
+        """By a listing: the answer to a HEAD request has no body, so that it does not say what is wrong. Whoever needs
+        a right that is missing finds it."""
         try:
-            self._client.head_bucket(Bucket=self.place.bucket)
+            self._client.list_objects_v2(Bucket=self.place.bucket, MaxKeys=1, **self._payer)
         except Exception as error:
             if not is_of_client(error):
                 raise
             if read_trouble(error).status == 404:
                 return False
-            raise translate(error, self.place, "s3:ListBucket") from None
+            found = translate(error, self.place, _LIST)
+            if not isinstance(found, PermissionDenied):
+                raise found from None
         return True
 
     def list_page(self, prefix: str, start_after: str, token: str, folders: bool, limit: int = 1000) -> Page:
@@ -111,7 +116,7 @@ class S3:
             asked["ContinuationToken"] = token
         elif start_after:
             asked["StartAfter"] = start_after
-        answer = self._call("s3:ListBucket", "", lambda: self._client.list_objects_v2(**asked))
+        answer = self._call(_LIST, "", lambda: self._client.list_objects_v2(**asked))
         return Page(
             [
                 ObjectMeta(each["Key"], int(each["Size"]), "", each.get("ETag", ""), each.get("StorageClass", ""))
@@ -127,13 +132,20 @@ class S3:
 
     def _head(self, key: str, more: Mapping[str, str]) -> Any:
         asked = {"Bucket": self.place.bucket, "Key": key, **self._payer, **more}
-        return self._call("s3:GetObject", key, lambda: self._client.head_object(**asked))
+        try:
+            return self._client.head_object(**asked)
+        except Exception as error:
+            if not is_of_client(error):
+                raise
+            if read_trouble(error).status in (400, 403):
+                self._call(_GET, key, lambda: self._get_any(key, "", 0, 1))  # raises what that answer says
+            raise translate(error, self.place, _GET, key) from None
 
     def get(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
         if not length:
             return b"", ""
         act = self._get_fast if is_nameable(key) else self._get_any
-        data, encoding = self._call("s3:GetObject", key, lambda: act(key, tag, offset, length))
+        data, encoding = self._call(_GET, key, lambda: act(key, tag, offset, length))
         if len(data) != length:
             raise Unavailable(f"only {len(data)} of {length} bytes came", advice="try again")
         return data, encoding

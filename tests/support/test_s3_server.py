@@ -11,19 +11,15 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, quote_from_bytes
-from xml.etree import ElementTree
 
-import boto3
 import obstore
 import pytest
 from boto3.s3.transfer import TransferConfig
-from botocore.config import Config
-from botocore.exceptions import ClientError
-from obstore.store import S3Store
 
 from tests.support.s3.bodies import decode_chunks, write_md5
 from tests.support.s3.checksums import crc64nvme
 from tests.support.s3.errors import S3Error
+from tests.support.s3_clients import code_of, connect, keys_of, open_store, raw, refusal
 from tests.support.s3_server import S3Server
 
 MIB = 2**20
@@ -59,47 +55,6 @@ def server(running: S3Server) -> Iterator[S3Server]:
         for entry in keys_of(client, bucket=bucket):
             client.delete_object(Bucket=bucket, Key=entry)
     running.reset_counts()
-
-
-def connect(server: S3Server, key: str = "any", **config: Any) -> Any:
-    """A client of boto3 that asks once, unless ``retries`` says otherwise."""
-    settings = Config(s3={"addressing_style": "path"}, **({"retries": {"total_max_attempts": 1}} | config))
-    names = {"aws_access_key_id": key, "aws_secret_access_key": "secret", "region_name": "us-east-1"}
-    return boto3.client("s3", endpoint_url=server.url, config=settings, **names)
-
-
-def open_store(server: S3Server, retries: int = 0, **more: Any) -> S3Store:
-    limits: Any = {"max_retries": retries}
-    names: Any = {"access_key_id": "any", "secret_access_key": "secret", "region": "us-east-1"} | more
-    options: Any = {"allow_http": True}
-    return S3Store("in", endpoint=server.url, client_options=options, retry_config=limits, **names)
-
-
-def keys_of(client: Any, bucket: str = "in", **query: Any) -> list[str]:
-    pages = client.get_paginator("list_objects_v2").paginate(Bucket=bucket, **query)
-    return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
-
-
-def raw(
-    server: S3Server, method: str, path: str, body: bytes = b"", **headers: str
-) -> tuple[int, dict[str, str], bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port)
-    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-    answer = connection.getresponse()
-    found = answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-    connection.close()
-    return found
-
-
-def code_of(body: bytes) -> str | None:
-    return ElementTree.fromstring(body).findtext("Code")  # noqa: S314
-
-
-def refusal(call: Any, **asked: Any) -> tuple[int, str]:
-    with pytest.raises(ClientError) as caught:
-        call(**asked)
-    answer = caught.value.response
-    return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]
 
 
 def test_a_key_keeps_every_character(server: S3Server) -> None:

@@ -153,5 +153,12 @@ class Faults:
         self.rules[len(self.made)] = rule
         return len(self.made)
 
+    def count(self) -> Counter[str]:
+        """The cases that failed so far, by kind."""
+        found: Counter[str] = Counter()
+        for rule in self.made:
+            found[rule.kind] += rule.failed
+        return found
+
     def choose(self, request: Request) -> Rule | None:
         return next((rule for rule in self.rules.values() if rule.concerns(request)), None)

@@ -22,7 +22,10 @@ CREDENTIAL = re.compile(r"Credential=([^/,\s]+)")
 
 @dataclass
 class Counts:
-    """``bytes_in`` and ``bytes_out`` are those of bodies. Requests of the control path do not count."""
+    """``bytes_in`` and ``bytes_out`` are those of bodies. Requests of the control path do not count.
+
+    ``faults`` is by kind; in the server, as it was when the counts began.
+    """
 
     operations: Counter[str] = field(default_factory=Counter)
     methods: Counter[str] = field(default_factory=Counter)
@@ -55,7 +58,6 @@ class Service:
         counts.bytes_in += len(request.body)
         if self.faults.rules and (rule := self.faults.choose(request)) is not None:
             request.fault = rule
-            counts.faults[rule.kind] += 1
             return self.latency + (rule.seconds if rule.kind == "stall" else 0.0)
         return self.latency
 
@@ -111,11 +113,11 @@ def _read_failed(service: Service, number: int) -> int:
 
 
 def _read_counts(service: Service) -> dict[str, Any]:
-    return vars(service.counts)
+    return vars(service.counts) | {"faults": service.faults.count() - service.counts.faults}
 
 
 def _reset_counts(service: Service) -> None:
-    service.counts = Counts()
+    service.counts = Counts(faults=service.faults.count())
 
 
 def _set_latency(service: Service, seconds: float) -> None:

@@ -207,11 +207,14 @@ def test_md5_and_sha256_of_a_body_are_checked(server: S3Server) -> None:
     assert code_of(raw(server, "PUT", "/in/k", b"data", x_amz_content_sha256=digest)[2]) == "XAmzContentSHA256Mismatch"
 
 
+CRC32 = "x-amz-checksum-crc32"
 CHUNKED = b"5;chunk-signature=0\r\nfirst\r\n6\r\nsecond\r\n0\r\nx-amz-checksum-crc32:%b\r\n\r\n"
 
 
-def send_chunked(server: S3Server, checksum: bytes, length: int = 11) -> tuple[int, dict[str, str], bytes]:
-    headers = {"x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "x-amz-trailer": "x-amz-checksum-crc32"}
+def send_chunked(
+    server: S3Server, checksum: bytes, length: int = 11, trailer: str = CRC32
+) -> tuple[int, dict[str, str], bytes]:
+    headers = {"x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "x-amz-trailer": trailer}
     headers |= {"content-encoding": "aws-chunked,gzip", "x-amz-decoded-content-length": str(length)}
     return raw(server, "PUT", "/in/k", CHUNKED % checksum, **headers)
 
@@ -224,6 +227,7 @@ def test_an_aws_chunked_body_is_decoded_and_its_trailer_checked(server: S3Server
     assert headers["x-amz-checksum-crc32"] == good.decode()
     assert code_of(send_chunked(server, b"AAAAAA==")[2]) == "BadDigest"
     assert code_of(send_chunked(server, good, length=12)[2]) == "IncompleteBody"
+    assert code_of(send_chunked(server, good, trailer="x-amz-checksum-sha1")[2]) == "MalformedTrailerError"
 
 
 @pytest.mark.parametrize("body", [b"", b"5\r\nfir", b"5\r\nfirst", b"x\r\n", b"5\r\nfirst\r\n"])
@@ -338,6 +342,8 @@ def test_an_upload_is_not_completed_with_wrong_parts(server: S3Server) -> None:
     assert complete(parts[0] | {"ETag": '"other"'}) == "InvalidPart"
     assert complete({"PartNumber": 3, "ETag": tags[0]}) == "InvalidPart"
     assert complete() == "MalformedXML"
+    path = f"/in/k?uploadId={names['UploadId']}"
+    assert code_of(raw(server, "PUT", path, b"")[2]) == "InvalidArgument"
     assert refusal(client.upload_part, PartNumber=10_001, Body=b"", **names)[1] == "InvalidArgument"
     client.abort_multipart_upload(**names)
 
@@ -351,6 +357,8 @@ def test_what_is_not_there_is_404_and_what_is_not_done_501(server: S3Server) -> 
     assert refusal(client.head_bucket, Bucket="gone")[0] == 404
     assert refusal(client.get_object_tagging, Bucket="in", Key="k") == (501, "NotImplemented")
     assert refusal(client.list_objects, Bucket="in") == (501, "NotImplemented")
+    server.put("in", {"there": b""})
+    assert refusal(client.get_object, Bucket="in", Key="there", PartNumber=1) == (501, "NotImplemented")
     assert refusal(client.put_object, Bucket="in", Key="k" * 1025, Body=b"") == (400, "KeyTooLongError")
     client.head_bucket(Bucket="in")
 
@@ -418,3 +426,10 @@ def test_the_process_ends_with_the_block() -> None:
     with S3Server() as server:
         assert server.process.poll() is None
     assert server.process.poll() is not None
+
+
+def test_the_process_ends_with_the_one_that_started_it() -> None:
+    with S3Server() as server:
+        assert server.process.stdin is not None
+        server.process.stdin.close()
+        assert server.process.wait(60) == 0

@@ -23,7 +23,8 @@ SENDING = ("reset in body", "closed in body", "short body", "wrong bit", "stall 
 OF_PAGES = ("page repeated", "key missing", "unsorted", "start-after ignored")
 OF_ENTRIES = ("key missing", "delete partly")
 """Kinds of which every key in the request or the answer is one case."""
-WRITES = ("PutObject", "CopyObject", "UploadPart", "UploadPartCopy", "CompleteMultipartUpload", "DeleteObject")
+WRITES = ("PutObject", "CopyObject", "UploadPart", "UploadPartCopy", "CompleteMultipartUpload")
+DELETIONS = ("DeleteObject", "DeleteObjects")
 KINDS = ("reset before", "reset after", "stall", *SENDING, *OF_PAGES, "delete partly")
 SECONDS = {"429 TooManyRequests": 1.0, "403 RequestTimeTooSkewed": 3600.0, "stall": 5.0, "stall in body": 5.0}
 
@@ -34,7 +35,7 @@ def _choose_methods(kind: str) -> tuple[str, ...]:
         return ("ListObjectsV2",)
     if kind in SENDING:
         return ("GetObject",)
-    own: dict[str, tuple[str, ...]] = {"delete partly": ("DeleteObjects",), "reset after": WRITES}
+    own: dict[str, tuple[str, ...]] = {"delete partly": ("DeleteObjects",), "reset after": WRITES + DELETIONS}
     own |= {"404 NoSuchKey": ("GetObject", "HeadObject"), "403 InvalidObjectState": ("GetObject",)}
     return own.get(kind, ())
 

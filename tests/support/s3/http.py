@@ -37,6 +37,9 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self.parser.feed_data(data)
+        except httptools.HttpParserCallbackError:  # a fault of this server, to be seen in its error output
+            self.transport.abort()
+            raise
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.transport.write(BAD_REQUEST)
             self.transport.close()
@@ -65,8 +68,7 @@ class Connection(asyncio.Protocol):
         if not self.counted and request.bucket != CONTROL:
             self.counted, self.service.counts.connections = True, self.service.counts.connections + 1
         self.waiting.append(request)
-        if not self.busy:
-            self.take_next()
+        self.take_next()
 
     def take_next(self) -> None:
         """Answers those that wait, in their order, until one of them has to be waited for."""

@@ -24,6 +24,8 @@ MAX_DELETED = 1000
 def get_object(store: Store, request: Request) -> Answer:
     """GetObject and HeadObject. Raises NoSuchKey, InvalidObjectState, InvalidRange, PreconditionFailed."""
     stored = store.find(request.bucket).get(request.key)
+    if "partNumber" in request.query:
+        raise S3Error("NotImplemented")
     if request.method == "GET":
         check_active(stored)
     if not check_read(request.headers, stored):

@@ -120,7 +120,7 @@ def _find_upload(store: Store, request: Request) -> Upload:
 
 
 def _read_number(request: Request) -> int:
-    text = request.query["partNumber"]
+    text = request.query.get("partNumber", "")
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MAX_PARTS):
         raise S3Error("InvalidArgument", f"Part number must be an integer between 1 and {MAX_PARTS}, inclusive")
     return int(text)

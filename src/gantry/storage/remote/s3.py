@@ -21,6 +21,7 @@ from gantry.storage.remote.errors import is_of_client, read_trouble, translate
 from gantry.storage.remote.names import is_nameable
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page
+from gantry.storage.remote.s3_pages import get_page, read_pages_of
 
 _LIST, _GET = "s3:ListBucket", "s3:GetObject"
 _REGION = "us-east-1"  # what servers that speak S3 are called when nobody has named their region
@@ -37,6 +38,7 @@ class S3:
         self._payer = {"RequestPayer": "requester"} if place.requester_pays else {}
         self._session = self._call("credentials", "", lambda: make_session(place))
         self._client = self._call("credentials", "", self._make_client)
+        read_pages_of(self._client)
         self._fast = self._make_fast()
 
     def _make_client(self) -> Any:
@@ -117,14 +119,7 @@ class S3:
         elif start_after:
             asked["StartAfter"] = start_after
         answer = self._call(_LIST, "", lambda: self._client.list_objects_v2(**asked))
-        return Page(
-            [
-                ObjectMeta(each["Key"], int(each["Size"]), "", each.get("ETag", ""), each.get("StorageClass", ""))
-                for each in answer.get("Contents", ())
-            ],
-            [each["Prefix"] for each in answer.get("CommonPrefixes", ())],
-            answer.get("NextContinuationToken", "") if answer.get("IsTruncated") else "",
-        )
+        return get_page(answer)
 
     def head(self, key: str) -> ObjectMeta:
         said = self._head(key, {})

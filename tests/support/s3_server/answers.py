@@ -14,6 +14,7 @@ from tests.support.s3_server.objects import Bucket, Entry, Stored, make_tag
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _KEY = re.compile(r"<Key>(.*?)</Key>", re.DOTALL)
+_NOT_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _NUMBER = re.compile(r"<PartNumber>(\d+)</PartNumber>")
 _KEPT = ("content-encoding", "x-amz-storage-class", "x-amz-server-side-encryption")
 
@@ -166,13 +167,15 @@ class _Handling:
         return Answer(204)
 
     def delete_many(self) -> Answer:
+        if unwritable := _NOT_XML.search(self.request.body):
+            return _error(400, "MalformedXML", f"The XML you provided has the character {unwritable[0]!r}")
         keys = [unescape(key, {"&#xA;": "\n", "&#x9;": "\t"}) for key in _KEY.findall(self.request.body.decode())]
-        failed = keys[:1] if self.fault == "partly failed" else []
+        code = {"partly failed": "AccessDenied", "partly slow": "SlowDown"}.get(self.fault)
+        failed = keys[:2] if code else []
         for key in keys[len(failed) :]:
             self.bucket.delete(key.encode())
         errors = "".join(
-            f"<Error><Key>{escape(key)}</Key><Code>AccessDenied</Code><Message>retained</Message></Error>"
-            for key in failed
+            f"<Error><Key>{escape(key)}</Key><Code>{code}</Code><Message>retained</Message></Error>" for key in failed
         )
         return Answer(200, f"<DeleteResult>{errors}</DeleteResult>".encode())
 

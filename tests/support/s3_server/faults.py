@@ -26,7 +26,7 @@ STATUS = {
 """Answers with an error."""
 BREAKS = ("reset", "cut", "flip", "lost answer", "stall")
 """No answer; half of a body; one wrong bit in a body; the request is carried out and not answered; a long silence."""
-LISTINGS = ("unsorted", "repeated", "from the start", "partly failed", "replaced")
+LISTINGS = ("unsorted", "repeated", "from the start", "partly failed", "partly slow", "replaced")
 
 
 @dataclass(slots=True)

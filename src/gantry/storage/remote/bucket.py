@@ -12,6 +12,7 @@ from gantry.errors import BucketAway, InvalidArgument, NotFound, StatusError, Un
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.remote.client import Client, find_client
+from gantry.storage.remote.deleting import delete_keys
 from gantry.storage.remote.listing import list_all, list_folders, list_level
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.reading import RemoteObject
@@ -91,7 +92,7 @@ class RemoteBucket:
         return list_folders(self.client, prefix, limit, _go_on)
 
     def head(self, key: str) -> ObjectMeta:
-        if not is_text(key) or len(key.encode()) > MAX_KEY_BYTES:
+        if not _is_key(key):
             raise NotFound("there is no object of this name: no name is so")
         return self.client.head(key)
 
@@ -102,7 +103,7 @@ class RemoteBucket:
         return RemoteObject(self.client, found)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        if not is_text(key) or not 0 < len(key.encode()) <= MAX_KEY_BYTES:
+        if not _is_key(key):
             raise InvalidArgument(f"an object needs a name of 1 to {MAX_KEY_BYTES} bytes in UTF-8")
         return write_object(self.client, key, chunks)
 
@@ -115,30 +116,20 @@ class RemoteBucket:
         return write_object(self.client, key, source.chunks())
 
     def delete(self, key: str) -> None:
-        self.client.delete(key)
+        if _is_key(key):
+            self.client.delete(key)
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Raises the error of an object that could not be deleted, after all others are."""
         keys = (each.key for each in self.list(prefix, start_after, check=check))
         count, failed = 0, dict[str, StatusError]()
         while some := list(islice(keys, _AT_ONCE)):
-            errors = self._delete_all(some)
+            errors = delete_keys(self.client, some)
             failed |= errors
             count += len(some) - len(errors)
         for key, error in failed.items():
             raise Unavailable(f"{len(failed)} objects could not be deleted; the first is {key}: {error.what}")
         return count
-
-    def _delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
-        if self.place.bulk_delete:
-            return self.client.delete_all(keys)
-        failed = {}
-        for key in keys:
-            try:
-                self.client.delete(key)
-            except StatusError as error:
-                failed[key] = error
-        return failed
 
     def delete_unfinished(self, directory: str) -> None:
         """Remove the parts of objects below a directory that a worker wrote when it was killed."""
@@ -151,6 +142,10 @@ class RemoteBucket:
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_looked": 0.0}
+
+
+def _is_key(key: str) -> bool:
+    return is_text(key) and 0 < len(key.encode()) <= MAX_KEY_BYTES
 
 
 def _go_on() -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from gantry.errors import FailedPrecondition, StatusError
+from gantry.errors import FailedPrecondition
 from gantry.resources import ObjectMeta
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page, Provider
@@ -23,6 +23,7 @@ class Client:
 
     def __init__(self, place: RemotePlace) -> None:
         self.place, self.pace = place, Pace(place.concurrency)
+        self.lacks_bulk_delete = False  # as the server has answered
         self._lock = threading.Lock()
         self._provider: Provider | None = None
 
@@ -53,9 +54,6 @@ class Client:
 
     def delete(self, key: str) -> None:
         self.call(partial(self.provider.delete, key))
-
-    def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
-        return self.call(partial(self.provider.delete_all, keys))
 
 
 def _open_provider(place: RemotePlace) -> Provider:

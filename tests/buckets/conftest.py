@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from tests.buckets.remote import Remote
-from tests.support.s3_server.process import S3Server, serve
+from tests.support.s3_server import S3Server
 from tests.support.server import GantryServer
 
 
 @pytest.fixture(scope="package")
 def s3_server() -> Iterator[S3Server]:
-    with serve() as server:
+    with S3Server() as server:
         yield server
 
 

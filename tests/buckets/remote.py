@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from tests.support.gantry import Gantry
-from tests.support.s3 import KEY, REGION, SECRET, make_client
+from tests.support.s3_places import KEY, REGION, SECRET, make_client
 from tests.support.server import GantryServer
 
 _PLACE = """

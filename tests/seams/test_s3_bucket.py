@@ -8,13 +8,15 @@ from uuid import uuid4
 
 import pytest
 
+from gantry.errors import Aborted
 from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.reading import HELD_BYTES
 from tests.seams.blob_store_suite import BlobStoreSuite
-from tests.support.s3 import REGION, make_client, make_place, serve_s3
-from tests.support.s3_server.process import serve
+from tests.support.s3_places import REGION, make_client, make_place, serve_s3
+from tests.support.s3_server import S3Server
 
 
-@pytest.fixture(scope="module", params=["moto", "own"])
+@pytest.fixture(scope="module", params=["own", pytest.param("moto", marks=pytest.mark.slow)])
 def url(request: pytest.FixtureRequest) -> Iterator[str]:
     with serve_s3() if request.param == "moto" else own_server() as address:
         yield address
@@ -22,7 +24,7 @@ def url(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @contextmanager
 def own_server() -> Iterator[str]:
-    with serve() as server:
+    with S3Server() as server:
         yield server.url
 
 
@@ -35,3 +37,18 @@ def store(url: str) -> RemoteBucket:
 
 class TestS3Bucket(BlobStoreSuite):
     """With Amazon's protocol as moto speaks it, and as the server of the tests does."""
+
+    def test_what_was_replaced_after_it_was_listed_is_not_read(self, store: RemoteBucket) -> None:
+        for size in (10, HELD_BYTES + 10):
+            store.put("a", [b"x" * size])
+            (found,) = store.list("a")
+            store.put("a", [b"y" * size])
+            with pytest.raises(Aborted, match="was changed since it was listed"):
+                store.open_found(found)
+
+    def test_what_is_replaced_while_it_is_read_is_noticed(self, store: RemoteBucket) -> None:
+        store.put("a", [b"x" * (HELD_BYTES + 10)])
+        with store.open("a") as opened:
+            store.put("a", [b"y" * (HELD_BYTES + 10)])
+            with pytest.raises(Aborted, match="was changed since it was listed"):
+                list(opened.chunks())

@@ -59,6 +59,7 @@ def _list_entries(
 ) -> Iterator[ObjectMeta | str]:
     """Objects, and folders as their keys. Markers of folders, which have no bytes, are left out."""
     last, least, token = b"", start_after.encode(), ""
+    seen: set[bytes] = set()  # keys of the page before: some servers send a page twice
     while True:
         check()
         page = client.list_page(prefix, start_after, token, folders)
@@ -67,8 +68,8 @@ def _list_entries(
             entries.sort(key=_bytes_of)
         for entry in entries:
             key = _bytes_of(entry)
-            if key <= least or key == last:
-                continue  # of a server that ignores where to begin, or repeats a key
+            if key <= least or key == last or key in seen:
+                continue  # of a server that ignores where to begin, or repeats a key or a page
             if key < last:
                 raise FailedPrecondition(
                     f"bucket {client.place.address} does not list its keys in the order of their bytes",
@@ -77,7 +78,7 @@ def _list_entries(
             last = key
             if not (isinstance(entry, ObjectMeta) and not entry.size and entry.key.endswith("/")):
                 yield entry
-        token = page.token
+        token, seen = page.token, set(map(_bytes_of, entries))
         if not token:
             return
 

@@ -20,7 +20,7 @@ from tests.support.s3.store import write_time
 
 ERROR = re.compile(r"([345]\d\d) (\w+)")
 SENDING = ("reset in body", "closed in body", "short body", "wrong bit", "stall in body")
-OF_PAGES = ("page repeated", "key missing", "unsorted", "start-after ignored")
+OF_PAGES = ("page repeated", "key missing", "unsorted", "start-after ignored", "token missing")
 OF_ENTRIES = ("key missing", "delete partly", "delete locked")
 """Kinds of which every key in the request or the answer is one case."""
 SPARING = {"delete partly": "InternalError", "delete locked": "AccessDenied"}
@@ -114,6 +114,8 @@ class Rule:
             page.token = request.query.get("continuation-token", again)
         elif self.kind == "key missing":
             page.contents = [entry for entry in page.contents if not self.take(request.operation, entry[0])]
+        elif self.kind == "token missing":
+            page.has_token = False
         elif self.kind == "unsorted":
             page.contents.reverse()
         elif self.kind == "start-after ignored":

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
 
 from gantry.errors import BucketAway, InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.resources import ObjectMeta
@@ -21,9 +19,6 @@ from gantry.storage.remote.writing import write_object
 from gantry.storage.uris import MAX_KEY_BYTES, is_text
 
 _AT_ONCE = 1000  # keys of one request that deletes many
-_LOOKED_SECONDS = 5.0
-"""How long a bucket that has answered is taken for one that is there: an object that fails costs a request at most so
-often."""
 
 
 class RemoteBucket:
@@ -31,7 +26,6 @@ class RemoteBucket:
 
     def __init__(self, place: RemotePlace) -> None:
         self.place, self.concurrency = place, place.concurrency
-        self._looked = 0.0
 
     @property
     def client(self) -> Client:
@@ -53,15 +47,10 @@ class RemoteBucket:
 
     def require_mounted(self) -> None:
         """Raises BucketAway where the bucket does not answer. Called when an object has failed."""
-        if time.monotonic() - self._looked < _LOOKED_SECONDS:
-            return
         try:
-            self.client.list_page("", "", "", False, 1)
+            self.client.require_answer()
         except Unavailable as error:
             raise self._make_away(error) from None
-        except StatusError:
-            pass  # it answers
-        self._looked = time.monotonic()
 
     def _make_away(self, error: Unavailable) -> BucketAway:
         if isinstance(error, BucketAway):
@@ -139,9 +128,6 @@ class RemoteBucket:
 
     def flush(self) -> None:
         """Nothing is left to do: an object that was written is durable."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_looked": 0.0}
 
 
 def _is_key(key: str) -> bool:

@@ -20,11 +20,13 @@ from gantry.storage.remote.credentials import make_session, read_credentials
 from gantry.storage.remote.errors import is_of_client, read_trouble, translate
 from gantry.storage.remote.names import is_nameable
 from gantry.storage.remote.place import RemotePlace
-from gantry.storage.remote.provider import Checksums, Page
+from gantry.storage.remote.provider import LAST, Checksums, Page
 
 _LIST, _GET = "s3:ListBucket", "s3:GetObject"
 _REGION = "us-east-1"  # what servers that speak S3 are called when nobody has named their region
 _CONNECT_SECONDS, _SILENT_SECONDS = 10, 30  # less than a worker may be silent (``seams.CALL_SECONDS``)
+_AFTER = "\0"
+"""Before a key in place of a token: of servers that give none."""
 Out = TypeVar("Out")
 
 
@@ -108,23 +110,21 @@ class S3:
                 raise found from None
         return True
 
-    def list_page(self, prefix: str, start_after: str, token: str, folders: bool, limit: int = 1000) -> Page:
+    def list_page(self, prefix: str, start_after: str, token: str, folders: bool, limit: int) -> Page:
         asked: dict[str, Any] = {"Bucket": self.place.bucket, "Prefix": prefix, "MaxKeys": limit, **self._payer}
         if folders:
             asked["Delimiter"] = "/"
-        if token:
+        if token and not token.startswith(_AFTER):
             asked["ContinuationToken"] = token
-        elif start_after:
-            asked["StartAfter"] = start_after
+        elif after := token.removeprefix(_AFTER) or start_after:
+            asked["StartAfter"] = after
         answer = self._call(_LIST, "", lambda: self._client.list_objects_v2(**asked))
-        return Page(
-            [
-                ObjectMeta(each["Key"], int(each["Size"]), "", each.get("ETag", ""), each.get("StorageClass", ""))
-                for each in answer.get("Contents", ())
-            ],
-            [each["Prefix"] for each in answer.get("CommonPrefixes", ())],
-            answer.get("NextContinuationToken", "") if answer.get("IsTruncated") else "",
-        )
+        objects = [
+            ObjectMeta(each["Key"], int(each["Size"]), "", each.get("ETag", ""), each.get("StorageClass", ""))
+            for each in answer.get("Contents", ())
+        ]
+        found = [each["Prefix"] for each in answer.get("CommonPrefixes", ())]
+        return Page(objects, found, _find_next(answer, objects, found) if answer.get("IsTruncated") else "")
 
     def head(self, key: str) -> ObjectMeta:
         said = self._head(key, {})
@@ -246,6 +246,16 @@ class S3:
             {"Error": said, "ResponseMetadata": {"HTTPStatusCode": _STATUS_OF.get(said.get("Code", ""), 400)}}
         )
         return translate(error, self.place, "s3:DeleteObject", said.get("Key", ""))
+
+
+def _find_next(answer: Mapping[str, Any], objects: Sequence[ObjectMeta], folders: Sequence[str]) -> str:
+    """What asks for the next page. Raises Unavailable where nothing can: a listing has no silent gap."""
+    if token := answer.get("NextContinuationToken"):
+        return str(token)
+    ends = [*(each.key for each in objects[-1:]), *(f"{each}{LAST}" for each in folders[-1:])]
+    if not ends:
+        raise Unavailable("the object storage says that there is another page of the listing, and not how to get it")
+    return _AFTER + max(ends, key=str.encode)
 
 
 class _Said(Exception):

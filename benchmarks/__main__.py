@@ -2,7 +2,7 @@
 
 ``dicomweb`` measures DICOMweb beside Orthanc, ``search`` searches in a small and a large index, ``console`` pages,
 ``fairness`` small requests under pressure, ``hostile`` a mixed hostile load, ``pixels`` pictures and codecs on
-one core, ``scale`` imports, memory and uploads with a large index.
+one core, ``scale`` imports, memory and uploads with a large index, ``buckets`` imports from and exports to S3.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _OTHERS = {
     "hostile": "hostile",
     "pixels": "pixel_rate",
     "scale": "at_scale",
+    "buckets": "buckets",
 }
 BENCHMARKS = {"import": import_rounds, "export": export_rounds, "growth": growth_steps}
 

@@ -23,14 +23,16 @@ _DATASET = "projects/bench/locations/us-central1/datasets/bench"
 
 
 class Service:
-    """The server, from start to stop; ``data`` and ``buckets`` are its directories. ``workers`` 0: its own default."""
+    """The server, from start to stop; ``data`` and ``buckets`` are its directories. ``workers`` 0: its own default.
+    ``config``: a file of settings."""
 
-    def __init__(self, data: Path, buckets: Path, workers: int = 0) -> None:
+    def __init__(self, data: Path, buckets: Path, workers: int = 0, config: Path | None = None) -> None:
         self._log = data.parent / "server.log"
         port = free_port()
         self._command = [sys.executable, "-m", "gantry", "serve", "--host", "127.0.0.1", "--port", str(port)]
         self._command += ["--data", str(data), "--buckets", str(buckets)]
         self._command += ["--workers", str(workers)] if workers else []
+        self._command += ["--config", str(config)] if config is not None else []
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
 
     def __enter__(self) -> Self:

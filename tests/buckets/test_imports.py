@@ -7,25 +7,19 @@ import pytest
 from tests.buckets.remote import Remote
 from tests.dicomweb.instances import instance
 from tests.support.dicom import make_instance
+from tests.support.odd_keys import ODD_KEYS
 from tests.support.server import counts, pending
-
-ODD = [
-    *("a//b", "/lead", "./x", "../y", "a/./b", "a/../b", "..", ".", "trail/", "%2F", "a+b", "a#b", "a?b", "a b"),
-    *("a\nb", "a\x01b", "a\x7fb", "a\tb", "é", "e\u0301", "日本", "a\\b", "[1]{2}*", "~", "'\"", "<x>", "a&b=c"),
-    *("x" * 1024, "a\u2028b", "a\rb", "//", "a///"),
-]
-"""Keys that only object storage can hold, and some that clients like to change."""
 
 
 def test_every_key_is_imported_and_read_under_its_exact_name(remote: Remote) -> None:
     expected = {}
-    for number, key in enumerate(ODD):
+    for number, key in enumerate(ODD_KEYS):
         data = make_instance("1.2.3", "1.2.3.4", f"1.2.3.4.{number}")
         remote.put(key, data)
         expected[f"1.2.3.4.{number}"] = data
     remote.put("broken/ü\x02.dcm", b"no DICOM")
     done = remote.gantry.import_(f"s3://{remote.bucket}/**")
-    assert counts(done) == (len(ODD), 1) and not pending(done)
+    assert counts(done) == (len(ODD_KEYS), 1) and not pending(done)
     assert list(remote.gantry.failures(done)) == [f"s3://{remote.bucket}/broken/ü\x02.dcm"]
     assert {uids.rpartition("/")[2]: data for uids, data in remote.gantry.stored().items()} == expected
 

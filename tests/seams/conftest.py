@@ -1,8 +1,37 @@
 """Suites tell what they compared, though they are plain modules; no test fails because the machine is busy."""
 
+from collections.abc import Iterator
+from uuid import uuid4
+
 import pytest
 from hypothesis import settings
+
+from gantry.storage.remote.bucket import RemoteBucket
+from tests.support.s3_places import make_client, make_place
+from tests.support.s3_server import S3Server
 
 pytest.register_assert_rewrite("tests.seams.blob_store_suite", "tests.seams.executor_suite")
 settings.register_profile("unhurried", deadline=None)
 settings.load_profile("unhurried")
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator[S3Server]:
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_process: S3Server) -> S3Server:
+    """No requests are counted yet. What fails on request fails for as long as a ``with`` says."""
+    s3_process.reset_counts()
+    return s3_process
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> RemoteBucket:
+    """A new and empty bucket."""
+    name = f"b-{uuid4().hex}"
+    make_client(s3.url).create_bucket(Bucket=name)
+    s3.reset_counts()
+    return RemoteBucket(make_place(s3.url, name))

@@ -20,12 +20,14 @@ from tests.support.s3.store import write_time
 
 ERROR = re.compile(r"([345]\d\d) (\w+)")
 SENDING = ("reset in body", "closed in body", "short body", "wrong bit", "stall in body")
-OF_PAGES = ("page repeated", "key missing", "unsorted", "start-after ignored")
-OF_ENTRIES = ("key missing", "delete partly")
+OF_PAGES = ("page repeated", "key missing", "unsorted", "start-after ignored", "token missing")
+OF_ENTRIES = ("key missing", "delete partly", "delete locked")
 """Kinds of which every key in the request or the answer is one case."""
+SPARING = {"delete partly": "InternalError", "delete locked": "AccessDenied"}
+"""The code of each key that DeleteObjects keeps."""
 WRITES = ("PutObject", "CopyObject", "UploadPart", "UploadPartCopy", "CompleteMultipartUpload")
 DELETIONS = ("DeleteObject", "DeleteObjects")
-KINDS = ("reset before", "reset after", "stall", *SENDING, *OF_PAGES, "delete partly")
+KINDS = ("reset before", "reset after", "stall", *SENDING, *OF_PAGES, "delete partly", "delete locked")
 SECONDS = {"429 TooManyRequests": 1.0, "403 RequestTimeTooSkewed": 3600.0, "stall": 5.0, "stall in body": 5.0}
 
 
@@ -35,7 +37,8 @@ def _choose_methods(kind: str) -> tuple[str, ...]:
         return ("ListObjectsV2",)
     if kind in SENDING:
         return ("GetObject",)
-    own: dict[str, tuple[str, ...]] = {"delete partly": ("DeleteObjects",), "reset after": WRITES + DELETIONS}
+    own: dict[str, tuple[str, ...]] = dict.fromkeys(SPARING, ("DeleteObjects",))
+    own |= {"reset after": WRITES + DELETIONS}
     own |= {"404 NoSuchKey": ("GetObject", "HeadObject"), "403 InvalidObjectState": ("GetObject",)}
     return own.get(kind, ())
 
@@ -111,6 +114,8 @@ class Rule:
             page.token = request.query.get("continuation-token", again)
         elif self.kind == "key missing":
             page.contents = [entry for entry in page.contents if not self.take(request.operation, entry[0])]
+        elif self.kind == "token missing":
+            page.has_token = False
         elif self.kind == "unsorted":
             page.contents.reverse()
         elif self.kind == "start-after ignored":
@@ -118,9 +123,9 @@ class Rule:
             return make(replace(request, query=query))
         return page
 
-    def spares(self, key: bytes) -> bool:
-        """Whether DeleteObjects keeps this key, with an error."""
-        return self.kind == "delete partly" and self.take("DeleteObjects", key)
+    def spares(self, key: bytes) -> str:
+        """The code of the error with which DeleteObjects keeps this key; nothing where it deletes it."""
+        return SPARING[self.kind] if self.kind in SPARING and self.take("DeleteObjects", key) else ""
 
 
 def make_rule(asked: dict[str, Any]) -> Rule:

@@ -17,11 +17,12 @@ KEY, PREFIX = b"k", b"p"
 
 @dataclass
 class Page:
-    """``token`` is where the next page begins; None after the last one."""
+    """``token`` is where the next page begins; None after the last one. Without ``has_token`` it is kept secret."""
 
     contents: list[tuple[bytes, StoredObject]] = field(default_factory=list)
     prefixes: list[bytes] = field(default_factory=list)
     token: str | None = None
+    has_token: bool = True
 
 
 def list_objects(store: Store, request: Request) -> Answer:
@@ -93,7 +94,7 @@ def _write_page(page: Page, request: Request) -> bytes:
         head["EncodingType"] = b"url"
     if "continuation-token" in request.query:
         head["ContinuationToken"] = escape_text(request.read_query("continuation-token"))
-    if page.token is not None:
+    if page.token is not None and page.has_token:
         head["NextContinuationToken"] = page.token.encode()
     parts = [write_element(name, value) for name, value in head.items()]
     parts += [b"<Contents><Key>%b</Key>%b</Contents>" % (write(key), stored.entry) for key, stored in page.contents]

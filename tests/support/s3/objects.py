@@ -6,7 +6,7 @@ from urllib.parse import unquote_to_bytes
 
 from tests.support.s3.bodies import read_body
 from tests.support.s3.conditions import check_read, check_write, read_range
-from tests.support.s3.errors import S3Error
+from tests.support.s3.errors import STATUS, S3Error
 from tests.support.s3.messages import Answer, Request, answer_xml
 from tests.support.s3.store import MAX_KEY, STANDARD, Bucket, Store, StoredObject, write_etag, write_time
 from tests.support.s3.xml import MalformedXML, read_children, read_text, write_document, write_element
@@ -94,8 +94,8 @@ def delete_objects(store: Store, request: Request) -> Answer:
 
 def _delete(bucket: Bucket, key: bytes, request: Request, quiet: bool) -> bytes:
     text = key.decode()
-    if request.fault is not None and request.fault.spares(key):
-        parts = {"Key": text, "Code": "InternalError", "Message": "We encountered an internal error. Please try again."}
+    if request.fault is not None and (code := request.fault.spares(key)):
+        parts = {"Key": text, "Code": code, "Message": STATUS[code][1]}
         return write_element("Error", *(write_element(name, value) for name, value in parts.items()))
     bucket.delete(key)
     return b"" if quiet else write_element("Deleted", write_element("Key", text))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any
 
 from gantry.errors import BucketAway, InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.remote.client import Client, find_client
+from gantry.storage.remote.deleting import delete_keys
 from gantry.storage.remote.listing import list_all, list_folders, list_level
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.reading import RemoteObject
@@ -20,9 +19,6 @@ from gantry.storage.remote.writing import write_object
 from gantry.storage.uris import MAX_KEY_BYTES, is_text
 
 _AT_ONCE = 1000  # keys of one request that deletes many
-_LOOKED_SECONDS = 5.0
-"""How long a bucket that has answered is taken for one that is there: an object that fails costs a request at most so
-often."""
 
 
 class RemoteBucket:
@@ -30,7 +26,6 @@ class RemoteBucket:
 
     def __init__(self, place: RemotePlace) -> None:
         self.place, self.concurrency = place, place.concurrency
-        self._looked = 0.0
 
     @property
     def client(self) -> Client:
@@ -52,15 +47,10 @@ class RemoteBucket:
 
     def require_mounted(self) -> None:
         """Raises BucketAway where the bucket does not answer. Called when an object has failed."""
-        if time.monotonic() - self._looked < _LOOKED_SECONDS:
-            return
         try:
-            self.client.list_page("", "", "", False, 1)
+            self.client.require_answer()
         except Unavailable as error:
             raise self._make_away(error) from None
-        except StatusError:
-            pass  # it answers
-        self._looked = time.monotonic()
 
     def _make_away(self, error: Unavailable) -> BucketAway:
         if isinstance(error, BucketAway):
@@ -91,7 +81,7 @@ class RemoteBucket:
         return list_folders(self.client, prefix, limit, _go_on)
 
     def head(self, key: str) -> ObjectMeta:
-        if not is_text(key) or len(key.encode()) > MAX_KEY_BYTES:
+        if not _is_key(key):
             raise NotFound("there is no object of this name: no name is so")
         return self.client.head(key)
 
@@ -102,7 +92,7 @@ class RemoteBucket:
         return RemoteObject(self.client, found)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        if not is_text(key) or not 0 < len(key.encode()) <= MAX_KEY_BYTES:
+        if not _is_key(key):
             raise InvalidArgument(f"an object needs a name of 1 to {MAX_KEY_BYTES} bytes in UTF-8")
         return write_object(self.client, key, chunks)
 
@@ -115,30 +105,20 @@ class RemoteBucket:
         return write_object(self.client, key, source.chunks())
 
     def delete(self, key: str) -> None:
-        self.client.delete(key)
+        if _is_key(key):
+            self.client.delete(key)
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Raises the error of an object that could not be deleted, after all others are."""
         keys = (each.key for each in self.list(prefix, start_after, check=check))
         count, failed = 0, dict[str, StatusError]()
         while some := list(islice(keys, _AT_ONCE)):
-            errors = self._delete_all(some)
+            errors = delete_keys(self.client, some)
             failed |= errors
             count += len(some) - len(errors)
         for key, error in failed.items():
             raise Unavailable(f"{len(failed)} objects could not be deleted; the first is {key}: {error.what}")
         return count
-
-    def _delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
-        if self.place.bulk_delete:
-            return self.client.delete_all(keys)
-        failed = {}
-        for key in keys:
-            try:
-                self.client.delete(key)
-            except StatusError as error:
-                failed[key] = error
-        return failed
 
     def delete_unfinished(self, directory: str) -> None:
         """Remove the parts of objects below a directory that a worker wrote when it was killed."""
@@ -149,8 +129,9 @@ class RemoteBucket:
     def flush(self) -> None:
         """Nothing is left to do: an object that was written is durable."""
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_looked": 0.0}
+
+def _is_key(key: str) -> bool:
+    return is_text(key) and 0 < len(key.encode()) <= MAX_KEY_BYTES
 
 
 def _go_on() -> None:

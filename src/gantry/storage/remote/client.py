@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from gantry.errors import FailedPrecondition, StatusError
+from gantry.errors import FailedPrecondition, StatusError, Unavailable
 from gantry.resources import ObjectMeta
+from gantry.seams import Check
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page, Provider
 from gantry.storage.remote.retrying import Pace, retry
 
+PAGE_KEYS = 1000  # the most that Amazon gives ("ListObjectsV2", Amazon S3 API Reference)
 Out = TypeVar("Out")
 
 
@@ -23,6 +26,8 @@ class Client:
 
     def __init__(self, place: RemotePlace) -> None:
         self.place, self.pace = place, Pace(place.concurrency)
+        self._failed_at, self._looked_at = -1.0, 0.0
+        self.lacks_bulk_delete = False  # as the server has answered
         self._lock = threading.Lock()
         self._provider: Provider | None = None
 
@@ -33,11 +38,33 @@ class Client:
                 self._provider = _open_provider(self.place)
             return self._provider
 
-    def call(self, act: Callable[[], Out]) -> Out:
-        return retry(act, self.pace)
+    def call(self, act: Callable[[], Out], check: Check | None = None) -> Out:
+        try:
+            return retry(act, self.pace, check)
+        except Unavailable:
+            self._failed_at = time.monotonic()
+            raise
 
-    def list_page(self, prefix: str, start_after: str, token: str, folders: bool, limit: int = 1000) -> Page:
-        return self.call(partial(self.provider.list_page, prefix, start_after, token, folders, limit))
+    def require_answer(self) -> None:
+        """Raises Unavailable where the bucket does not answer. It is asked only if a request has failed since it has
+        answered last: an object that is missing says nothing of its bucket."""
+        if self._failed_at < self._looked_at:
+            return
+        looked_at = time.monotonic()
+        try:
+            self.list_page("", "", "", False, 1)
+        except Unavailable:
+            raise
+        except StatusError:
+            pass  # it answers
+        self._looked_at = looked_at
+
+    def list_page(
+        self, prefix: str, start_after: str, token: str, folders: bool, limit: int = 0, check: Check | None = None
+    ) -> Page:
+        return self.call(
+            partial(self.provider.list_page, prefix, start_after, token, folders, limit or PAGE_KEYS), check
+        )
 
     def head(self, key: str) -> ObjectMeta:
         return self.call(partial(self.provider.head, key))
@@ -53,9 +80,6 @@ class Client:
 
     def delete(self, key: str) -> None:
         self.call(partial(self.provider.delete, key))
-
-    def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
-        return self.call(partial(self.provider.delete_all, keys))
 
 
 def _open_provider(place: RemotePlace) -> Provider:

@@ -22,6 +22,7 @@ from gantry.errors import (
     PermissionDenied,
     StatusError,
     Unavailable,
+    Unimplemented,
 )
 from gantry.storage.remote.place import RemotePlace
 
@@ -41,6 +42,7 @@ SKEWED = {"RequestTimeTooSkewed", "RequestInTheFuture"}
 ARCHIVED = {"InvalidObjectState"}
 ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"}
 OVERLOAD = {"SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded"}
+MISSING = {"NotImplemented", "MethodNotAllowed"}
 PASSING = {"InternalError", "RequestTimeout", "OperationAborted"}
 
 
@@ -135,6 +137,8 @@ def _translate_rest(trouble: Trouble, what: str) -> StatusError:
         return NotFound("there is no object of this name" if what else trouble.said)
     if trouble.status in (412, 416):
         return Aborted("the object was changed since it was listed", advice="import it again")
+    if trouble.status in (405, 501) or trouble.code in MISSING:
+        return Unimplemented(f"the object storage cannot do it: {trouble.said}")
     if trouble.status in (429, 503) or trouble.code in OVERLOAD:
         return Overloaded(f"the object storage asks for fewer requests: {trouble.said}", trouble.retry_after)
     if trouble.status == 0 or trouble.status >= 500 or trouble.code in PASSING:

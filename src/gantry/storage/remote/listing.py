@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
-from gantry.errors import FailedPrecondition
+from gantry.errors import FailedPrecondition, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check
 from gantry.storage.remote.client import Client
+from gantry.storage.remote.provider import LAST, Page
 
-_LAST = "\U0010ffff"  # behind every other character in UTF-8
+_MOST_REPEATED = 10  # times that a page may be followed by itself
 
 
 def list_all(client: Client, prefix: str, start_after: str, check: Check) -> Iterator[ObjectMeta]:
@@ -29,7 +31,7 @@ def list_level(client: Client, prefix: str, start_after: str, depth: int, check:
         # It has begun in a folder of this level: that one first, then what follows it.
         if level < depth:
             yield from list_level(client, inside, start_after, depth, check)
-        start_after = inside + _LAST
+        start_after = inside + LAST
     for entry in _list_entries(client, prefix, start_after, True, check):
         if isinstance(entry, ObjectMeta):
             yield entry
@@ -38,12 +40,18 @@ def list_level(client: Client, prefix: str, start_after: str, depth: int, check:
 
 
 def list_folders(client: Client, prefix: str, limit: int, check: Check) -> list[str]:
+    """The first ``limit`` folders directly below ``prefix``."""
+    if not client.place.is_sorted:
+        return _sort_folders(client, prefix, limit, check)
+    entries = _list_entries(client, prefix, "", True, check)
+    return list(islice((entry for entry in entries if isinstance(entry, str)), limit))
+
+
+def _sort_folders(client: Client, prefix: str, limit: int, check: Check) -> list[str]:
+    """Of a server that does not sort: every page is read, and no more than a page and ``limit`` folders are held."""
     found: list[str] = []
-    for entry in _list_entries(client, prefix, "", True, check):
-        if isinstance(entry, str):
-            found.append(entry)
-            if len(found) == limit:
-                break
+    for page in read_pages(client, prefix, "", True, check):
+        found = sorted({*found, *page.folders}, key=str.encode)[:limit]
     return found
 
 
@@ -58,11 +66,9 @@ def _list_entries(
     client: Client, prefix: str, start_after: str, folders: bool, check: Check
 ) -> Iterator[ObjectMeta | str]:
     """Objects, and folders as their keys. Markers of folders, which have no bytes, are left out."""
-    last, least, token = b"", start_after.encode(), ""
+    last, least = b"", start_after.encode()
     seen: set[bytes] = set()  # keys of the page before: some servers send a page twice
-    while True:
-        check()
-        page = client.list_page(prefix, start_after, token, folders)
+    for page in read_pages(client, prefix, start_after, folders, check):
         entries: list[ObjectMeta | str] = [*page.objects, *page.folders]
         if page.folders:
             entries.sort(key=_bytes_of)
@@ -76,11 +82,29 @@ def _list_entries(
                     advice="set is_sorted = false for it in the settings",
                 )
             last = key
-            if not (isinstance(entry, ObjectMeta) and not entry.size and entry.key.endswith("/")):
+            if isinstance(entry, str) or not is_marker(entry):
                 yield entry
-        token, seen = page.token, set(map(_bytes_of, entries))
-        if not token:
+        seen = set(map(_bytes_of, entries))
+
+
+def read_pages(client: Client, prefix: str, start_after: str, folders: bool, check: Check) -> Iterator[Page]:
+    """All pages of a listing as the server sends them. Raises Unavailable where it sends one for ever."""
+    token, repeated = "", 0
+    while True:
+        check()
+        page = client.list_page(prefix, start_after, token, folders, check=check)
+        yield page
+        if not page.token:
             return
+        repeated = repeated + 1 if page.token == token else 0
+        if repeated == _MOST_REPEATED:
+            raise Unavailable("the object storage sends the same page of the listing again and again")
+        token = page.token
+
+
+def is_marker(found: ObjectMeta) -> bool:
+    """Whether an object stands for a folder: programs that show folders write such ones."""
+    return not found.size and found.key.endswith("/")
 
 
 def _bytes_of(entry: ObjectMeta | str) -> bytes:

@@ -9,6 +9,9 @@ from gantry.errors import StatusError
 from gantry.resources import ObjectMeta
 from gantry.storage.remote.place import RemotePlace
 
+LAST = "\U0010ffff"
+"""Behind every other character in UTF-8: what begins with a key sorts before the key and this."""
+
 
 class Page(NamedTuple):
     """A part of a listing. ``token`` asks for the next one; "" for the last."""
@@ -34,7 +37,7 @@ class Provider(Protocol):
 
     def exists(self) -> bool: ...
 
-    def list_page(self, prefix: str, start_after: str, token: str, folders: bool, limit: int = 1000) -> Page:
+    def list_page(self, prefix: str, start_after: str, token: str, folders: bool, limit: int) -> Page:
         """Objects behind ``start_after``; with ``folders`` those below a ``/`` are one folder (key with ``/``)."""
         ...
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from gantry.errors import BucketAway, Unavailable
-from gantry.seams import beat_again
+from gantry.seams import LISTEN_SECONDS, Check, beat_again
 from gantry.storage.remote.errors import Overloaded
 
-ATTEMPTS = 5
+ATTEMPTS, OVERLOAD_ATTEMPTS = 5, 8
 FIRST_SECONDS, MOST_SECONDS = 0.2, 10.0
 """Between two attempts, doubled each time, half of it left to chance: 1.5 to 3 s in all before the fifth one. Longer
-trouble is the bucket's: then the operation waits (``RemoteBucket.require_mounted``)."""
+trouble is the bucket's: then the operation waits (``RemoteBucket.require_mounted``). A provider that asks for fewer
+requests is given 10 to 20 s, or what it asks for itself."""
 Out = TypeVar("Out")
 
 
@@ -26,18 +28,22 @@ class Pace:
     def __init__(self, most: int) -> None:
         self.most, self.limit = most, float(most)
         self._running = 0
+        self._lowered = 0.0
         self._changed = threading.Condition()
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def turn(self) -> Iterator[float]:
+        """While one request is in flight. Gives the time when it began."""
         with self._changed:
             while self._running >= int(self.limit):
                 self._changed.wait()
             self._running += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._changed:
-            self._running -= 1
-            self._changed.notify()
+        try:
+            yield time.monotonic()
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify()
 
     def note_success(self) -> None:
         with self._changed:
@@ -45,30 +51,44 @@ class Pace:
                 self.limit = min(self.most, self.limit + 1 / self.limit)
                 self._changed.notify()
 
-    def note_overload(self) -> None:
+    def note_overload(self, began: float) -> None:
+        """Requests that began before the number was halved say nothing of what it is now: it is halved once for all
+        that were in flight."""
         with self._changed:
-            self.limit = max(1.0, self.limit / 2)
+            if began >= self._lowered:
+                self.limit, self._lowered = max(1.0, self.limit / 2), time.monotonic()
 
 
-def retry(act: Callable[[], Out], pace: Pace, attempts: int = ATTEMPTS) -> Out:
-    """The outcome of a request. One that is Unavailable is tried again; the last error is raised."""
-    for attempt in range(attempts):
+def retry(act: Callable[[], Out], pace: Pace, check: Check | None = None) -> Out:
+    """The outcome of a request. One that is Unavailable is tried again; the last error is raised. ``check`` is called
+    while it waits."""
+    attempt = 0
+    while True:
         try:
-            with pace:
+            with pace.turn() as began:
                 found = act()
         except BucketAway:
             raise
         except Unavailable as error:
-            after = 0.0
-            if isinstance(error, Overloaded):
-                pace.note_overload()
-                after = error.after
-            if attempt == attempts - 1:
+            is_overload = isinstance(error, Overloaded)
+            if is_overload:
+                pace.note_overload(began)
+            attempt += 1
+            if attempt >= (OVERLOAD_ATTEMPTS if is_overload else ATTEMPTS):
                 raise
-            pause = min(MOST_SECONDS, FIRST_SECONDS * 2.0**attempt) * random.uniform(0.5, 1)  # noqa: S311
-            beat_again()
-            time.sleep(max(after, pause))
+            after = error.after if isinstance(error, Overloaded) else 0.0
+            pause = min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1)  # noqa: S311
+            wait(max(after, pause), check)
         else:
             pace.note_success()
             return found
-    raise AssertionError("unreachable")  # pragma: no cover - there is at least one attempt
+
+
+def wait(seconds: float, check: Check | None) -> None:
+    """A worker that waits gives signs of life; ``check`` may end it."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        beat_again()
+        if check is not None:
+            check()
+        time.sleep(min(left, LISTEN_SECONDS))

@@ -21,7 +21,7 @@ from gantry.storage.remote.errors import is_of_client, read_trouble, translate
 from gantry.storage.remote.names import is_nameable
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page
-from gantry.storage.remote.s3_pages import get_page, read_pages_of
+from gantry.storage.remote.s3_pages import AFTER, get_page, read_pages_of
 
 _LIST, _GET = "s3:ListBucket", "s3:GetObject"
 _REGION = "us-east-1"  # what servers that speak S3 are called when nobody has named their region
@@ -110,14 +110,14 @@ class S3:
                 raise found from None
         return True
 
-    def list_page(self, prefix: str, start_after: str, token: str, folders: bool, limit: int = 1000) -> Page:
+    def list_page(self, prefix: str, start_after: str, token: str, folders: bool, limit: int) -> Page:
         asked: dict[str, Any] = {"Bucket": self.place.bucket, "Prefix": prefix, "MaxKeys": limit, **self._payer}
         if folders:
             asked["Delimiter"] = "/"
-        if token:
+        if token and not token.startswith(AFTER):
             asked["ContinuationToken"] = token
-        elif start_after:
-            asked["StartAfter"] = start_after
+        elif after := token.removeprefix(AFTER) or start_after:
+            asked["StartAfter"] = after
         answer = self._call(_LIST, "", lambda: self._client.list_objects_v2(**asked))
         return get_page(answer)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
 
+from gantry.errors import Unavailable
 from gantry.resources import ObjectMeta
-from gantry.storage.remote.provider import Page
+from gantry.storage.remote.provider import LAST, Page
 
+AFTER = "\0"
+"""Begins a token that is no token of the server but a key: the next page begins behind it."""
 _PAGE = "GantryPage"
 _EMPTY = b"<ListBucketResult/>"
 
@@ -49,5 +53,15 @@ def parse_page(body: bytes) -> Page:
         for each in root.iterfind(f"{space}Contents")
     ]
     folders = [read_key(each, "Prefix") for each in root.iterfind(f"{space}CommonPrefixes")]
-    is_last = read(root, "IsTruncated") != "true"
-    return Page(objects, folders, "" if is_last else read(root, "NextContinuationToken"))
+    if read(root, "IsTruncated") != "true":
+        return Page(objects, folders)
+    return Page(objects, folders, read(root, "NextContinuationToken") or _make_token(objects, folders))
+
+
+def _make_token(objects: Sequence[ObjectMeta], folders: Sequence[str]) -> str:
+    """For servers that say that there is another page, and not how to ask for it: by the last key. Raises Unavailable
+    where there is none: a listing has no silent gap."""
+    ends = [*(each.key for each in objects[-1:]), *(f"{each}{LAST}" for each in folders[-1:])]
+    if not ends:
+        raise Unavailable("the object storage says that there is another page of the listing, and not how to get it")
+    return AFTER + max(ends, key=str.encode)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
+from gantry.errors import NoRoom, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check
 from gantry.storage.remote.client import Client
+from gantry.storage.remote.listing import is_marker, read_pages
+from gantry.storage.remote.provider import Page
 
+_SETTINGS = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF")  # nobody reads it after a crash
 _MAKE = "CREATE TABLE object (key BLOB PRIMARY KEY, size INTEGER, tag TEXT, class TEXT) WITHOUT ROWID"
 _PUT = "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)"
 _GET = "SELECT key, size, tag, class FROM object WHERE key > ? ORDER BY key"
@@ -18,33 +24,38 @@ _GET = "SELECT key, size, tag, class FROM object WHERE key > ? ORDER BY key"
 
 def sort_all(client: Client, prefix: str, start_after: str, check: Check) -> Iterator[ObjectMeta]:
     """Every object below ``prefix`` behind ``start_after``, each once. Nothing comes before the whole listing is read;
-    it is on the disk, not in memory."""
-    with tempfile.TemporaryDirectory(prefix="gantry-listing-") as directory:
-        database = sqlite3.connect(Path(directory) / "keys.sqlite", isolation_level=None)
-        try:
-            database.execute("PRAGMA journal_mode = OFF")
-            database.execute("PRAGMA synchronous = OFF")
-            database.execute(_MAKE)
-            _fill(database, client, prefix, check)
+    it is on the disk, not in memory. Raises NoRoom, Unavailable where the disk cannot hold it."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="gantry-listing-") as directory, _open(directory) as database:
+            for page in read_pages(client, prefix, "", False, check):
+                _keep(database, page)
             for key, size, tag, storage_class in database.execute(_GET, (start_after.encode(),)):
                 yield ObjectMeta(key.decode(), size, "", tag, storage_class)
-        finally:
-            database.close()
+    except (sqlite3.Error, OSError) as error:
+        raise _translate(error) from None
 
 
-def _fill(database: sqlite3.Connection, client: Client, prefix: str, check: Check) -> None:
-    token = ""
-    while True:
-        check()
-        page = client.list_page(prefix, "", token, False)
-        rows = [
-            (each.key.encode(), each.size, each.tag, each.storage_class)
-            for each in page.objects
-            if each.size or not each.key.endswith("/")
-        ]
-        database.execute("BEGIN")
-        database.executemany(_PUT, rows)
-        database.execute("COMMIT")
-        token = page.token
-        if not token:
-            return
+@contextmanager
+def _open(directory: str) -> Iterator[sqlite3.Connection]:
+    """A listing may be closed in another thread than it was begun in."""
+    path = Path(directory) / "keys.sqlite"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as database:
+        for each in (*_SETTINGS, _MAKE):
+            database.execute(each)
+        yield database
+
+
+def _keep(database: sqlite3.Connection, page: Page) -> None:
+    rows = [
+        (each.key.encode(), each.size, each.tag, each.storage_class) for each in page.objects if not is_marker(each)
+    ]
+    database.execute("BEGIN")
+    database.executemany(_PUT, rows)
+    database.execute("COMMIT")
+
+
+def _translate(error: Exception) -> StatusError:
+    code = getattr(error, "sqlite_errorcode", None)
+    if code == sqlite3.SQLITE_FULL or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        return NoRoom("the disk of temporary files has no room for the listing", advice="make room on it")
+    return Unavailable("the listing cannot be kept in a temporary file", advice="see to the disk of temporary files")

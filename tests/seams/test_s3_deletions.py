@@ -1,0 +1,81 @@
+"""Deletion of many objects from a bucket of S3, also of servers that can do less."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gantry.errors import BucketAway, Unavailable
+from gantry.storage.remote.bucket import RemoteBucket
+from tests.seams.blob_store_suite import keys
+from tests.support.s3_server import S3Server
+
+NAMES = [f"{number:02}" for number in range(12)]
+
+
+@pytest.fixture
+def store(bucket: RemoteBucket, s3: S3Server) -> RemoteBucket:
+    for key in NAMES:
+        bucket.put(key, [b"x"])
+    s3.reset_counts()
+    return bucket
+
+
+def test_many_are_deleted_by_one_request(store: RemoteBucket, s3: S3Server) -> None:
+    assert store.delete_prefix("") == len(NAMES)
+    assert s3.requests.operations == {"ListObjectsV2": 1, "DeleteObjects": 1}
+    assert keys(store) == []
+
+
+@pytest.mark.parametrize("kind", ["501 NotImplemented", "405 MethodNotAllowed", "400 MalformedXML", "403 AccessDenied"])
+def test_a_server_that_refuses_to_delete_many_deletes_each(store: RemoteBucket, s3: S3Server, kind: str) -> None:
+    with s3.fail(kind, methods=["DeleteObjects"]):
+        assert store.delete_prefix("0") == 10
+        assert store.delete_prefix("1") == 2
+    assert keys(store) == []
+    assert s3.requests.operations["DeleteObjects"] == 1, "it is not asked again"
+    assert s3.requests.operations["DeleteObject"] == len(NAMES)
+
+
+def test_what_may_not_be_deleted_at_all_stays_and_is_reported(store: RemoteBucket, s3: S3Server) -> None:
+    with (
+        s3.fail("501 NotImplemented", methods=["DeleteObjects"]),
+        s3.fail("403 AccessDenied", methods=["DeleteObject"], keys="0[35]"),
+        pytest.raises(Unavailable, match=r"2 objects could not be deleted.* 03: .*s3:DeleteObject"),
+    ):
+        store.delete_prefix("")
+    assert keys(store) == ["03", "05"]
+
+
+def test_the_setting_spares_the_request_for_many(store: RemoteBucket, s3: S3Server) -> None:
+    RemoteBucket(replace(store.place, bulk_delete=False)).delete_prefix("")
+    assert s3.requests.operations == {"ListObjectsV2": 1, "DeleteObject": len(NAMES)}
+    assert keys(store) == []
+
+
+def test_errors_in_an_answer_that_says_200_are_read(store: RemoteBucket, s3: S3Server) -> None:
+    """Objects under retention: all others are deleted."""
+    with (
+        s3.fail("delete locked", keys="0[01]"),
+        pytest.raises(Unavailable, match=r"2 objects could not be deleted.* 00: .*AccessDenied"),
+    ):
+        store.delete_prefix("")
+    assert keys(store) == ["00", "01"]
+
+
+def test_what_failed_for_a_moment_only_is_deleted_again(store: RemoteBucket, s3: S3Server) -> None:
+    with s3.fail("delete partly", times=2):
+        assert store.delete_prefix("") == len(NAMES)
+    assert keys(store) == []
+    assert s3.requests.operations["DeleteObject"] == 2
+
+
+def test_a_bucket_that_is_away_ends_the_deletion(store: RemoteBucket, s3: S3Server) -> None:
+    with (
+        s3.fail("501 NotImplemented", methods=["DeleteObjects"]),
+        s3.fail("400 ExpiredToken", methods=["DeleteObject"]),
+        pytest.raises(BucketAway, match="ExpiredToken"),
+    ):
+        store.delete_prefix("")
+    assert keys(store) == NAMES

@@ -1,0 +1,140 @@
+"""Listings of servers that speak S3 in their own way: no key is lost, none comes twice."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gantry.errors import BucketAway, FailedPrecondition, NoRoom, Unavailable
+from gantry.storage.remote import client as clients
+from gantry.storage.remote import retrying, unsorted
+from gantry.storage.remote.bucket import RemoteBucket
+from tests.seams.blob_store_suite import keys
+from tests.support.s3_server import S3Server
+
+NAMES = sorted([f"a/{number:02}" for number in range(6)] + [f"b/c{number}/x" for number in range(6)] + ["d", "e"])
+
+
+@pytest.fixture
+def store(bucket: RemoteBucket, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> RemoteBucket:
+    """Its pages have three entries. Nobody waits long between two attempts."""
+    monkeypatch.setattr(retrying, "FIRST_SECONDS", 0.001)
+    monkeypatch.setattr(clients, "PAGE_KEYS", 3)
+    s3.put(bucket.place.bucket, dict.fromkeys(NAMES, b"x"))
+    s3.reset_counts()
+    return bucket
+
+
+def jumbled(store: RemoteBucket) -> RemoteBucket:
+    return RemoteBucket(replace(store.place, is_sorted=False))
+
+
+def test_pages_are_put_together(store: RemoteBucket, s3: S3Server) -> None:
+    assert keys(store) == NAMES
+    assert s3.requests.operations["ListObjectsV2"] == 5
+
+
+@pytest.mark.parametrize("depth", [None, 0, 1, 2])
+@pytest.mark.parametrize("kind", ["page repeated", "start-after ignored", "token missing"])
+def test_a_server_that_pages_in_its_own_way_loses_and_repeats_nothing(
+    store: RemoteBucket, s3: S3Server, kind: str, depth: int | None
+) -> None:
+    for start_after in ("", "a/02", "b/c3/x", "b/c4", "d"):
+        expected = [key for key in NAMES if key > start_after and (depth is None or key.count("/") <= depth)]
+        with s3.fail(kind, times=3):
+            assert keys(store, "", start_after, depth) == expected, start_after
+
+
+def test_a_page_that_comes_for_ever_ends_the_listing(store: RemoteBucket, s3: S3Server) -> None:
+    with s3.fail("page repeated"), pytest.raises(BucketAway, match="the same page of the listing again and again"):
+        keys(store)
+
+
+def test_a_page_out_of_order_is_noticed_and_the_error_says_what_to_set(store: RemoteBucket, s3: S3Server) -> None:
+    with s3.fail("unsorted"), pytest.raises(FailedPrecondition, match=r"s3://b-.*Set is_sorted = false") as caught:
+        keys(store)
+    assert store.place.address in caught.value.message
+
+
+@pytest.mark.parametrize("kind", ["unsorted", "page repeated", "token missing"])
+def test_what_is_not_sorted_is_sorted_here(store: RemoteBucket, s3: S3Server, kind: str) -> None:
+    with s3.fail(kind, times=3):
+        assert keys(jumbled(store)) == NAMES
+    with s3.fail(kind, times=3):
+        assert keys(jumbled(store), "b/", "b/c2/x") == NAMES[9:12]
+    with s3.fail(kind, times=3):
+        assert keys(jumbled(store), "", "", 1) == [key for key in NAMES if key.count("/") <= 1]
+
+
+@pytest.mark.parametrize("limit", [1, 4, 100])
+def test_folders_of_a_server_that_does_not_sort(store: RemoteBucket, s3: S3Server, limit: int) -> None:
+    expected = [f"b/c{number}/" for number in range(6)][:limit]
+    with s3.fail("unsorted"):
+        assert list(jumbled(store).list_folders("b/", limit)) == expected
+    assert list(store.list_folders("b/", limit)) == expected
+
+
+def test_a_listing_that_is_sorted_here_leaves_no_file_behind(
+    store: RemoteBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    found = jumbled(store).list()
+    assert next(found).key == NAMES[0]
+    assert [each.name[:15] for each in tmp_path.iterdir()] == ["gantry-listing-"]
+    found.close()  # type: ignore[attr-defined]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_listing_that_the_disk_cannot_hold_waits_for_room(
+    store: RemoteBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unsorted, "_SETTINGS", (*unsorted._SETTINGS, "PRAGMA max_page_count = 2"))
+    store.put("x" * 1000, [b"x"])
+    store.put("y" * 1000, [b"x"])
+    store.put("z" * 1000, [b"x"])
+    store.put("~" * 1000, [b"x"])
+    store.put("w" * 1000, [b"x"])
+    with pytest.raises(NoRoom, match="no room for the listing"):
+        keys(jumbled(store))
+
+
+def test_a_missing_directory_of_temporary_files_is_said(
+    store: RemoteBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(Unavailable, match="temporary file") as caught:
+        keys(jumbled(store))
+    assert str(tmp_path) not in caught.value.message
+
+
+def test_a_failed_page_is_asked_for_again_and_then_the_bucket_is_away(store: RemoteBucket, s3: S3Server) -> None:
+    with s3.fail("500 InternalError", methods=["ListObjectsV2"], after=2, times=3):
+        assert keys(store) == NAMES
+    found = store.list()
+    assert next(found).key == NAMES[0]
+    with (
+        s3.fail("500 InternalError", methods=["ListObjectsV2"]),
+        pytest.raises(BucketAway, match=r"does not answer: .*InternalError"),
+    ):
+        list(found)
+
+
+def test_a_listing_that_waits_can_be_ended(store: RemoteBucket, s3: S3Server) -> None:
+    """The server asks for a minute: who wants to stop is heard long before."""
+
+    class Ended(Exception):
+        pass
+
+    calls = []
+
+    def check() -> None:
+        calls.append(None)
+        if len(calls) == 4:
+            raise Ended
+
+    with s3.fail("429 TooManyRequests", methods=["ListObjectsV2"], seconds=60), pytest.raises(Ended):
+        list(store.list(check=check))
+    assert s3.requests.operations["ListObjectsV2"] == 1

@@ -91,7 +91,7 @@ NEED_EXTRAS = {
     *(f"dicom.{name}" for name in ("annotations", "cells", "codecs", "colour", "encoders", "frame_profiles")),
     *(f"dicom.{name}" for name in ("icc_profiles", "icons")),
     *(f"dicom.{name}" for name in ("look_up_tables", "palettes", "rendering", "rle_segments", "windows")),
-    *(f"storage.remote.{name}" for name in ("credentials", "s3")),
+    *(f"storage.remote.{name}" for name in ("credentials", "s3", "s3_clients")),
     *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
 }
 EXTRAS = ("obstore", "boto3", "botocore", "numpy", "imagecodecs", "openjpeg", "rle", "PIL", "jwt", "cryptography")

@@ -35,7 +35,7 @@ NEED_PIXELS = {f"gantry.dicom.{name}" for name in (*_PIXELS, *_VIEWS)}
 NEED_AUTH = {
     f"gantry.access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")
 }
-NEED_S3 = {f"gantry.storage.remote.{name}" for name in ("credentials", "s3")}
+NEED_S3 = {f"gantry.storage.remote.{name}" for name in ("credentials", "s3", "s3_clients")}
 NO_CODECS = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 _IMPORT_ALL = """
 import importlib, json, pkgutil, gantry

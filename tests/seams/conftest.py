@@ -1,13 +1,12 @@
 """Suites tell what they compared, though they are plain modules; no test fails because the machine is busy."""
 
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
 from hypothesis import settings
 
 from gantry.storage.remote.bucket import RemoteBucket
-from tests.support.s3_places import make_client, make_place
+from tests.support.s3_places import make_bucket
 from tests.support.s3_server import S3Server
 
 pytest.register_assert_rewrite("tests.seams.blob_store_suite", "tests.seams.executor_suite")
@@ -31,7 +30,4 @@ def s3(s3_process: S3Server) -> S3Server:
 @pytest.fixture
 def bucket(s3: S3Server) -> RemoteBucket:
     """A new and empty bucket."""
-    name = f"b-{uuid4().hex}"
-    make_client(s3.url).create_bucket(Bucket=name)
-    s3.reset_counts()
-    return RemoteBucket(make_place(s3.url, name))
+    return make_bucket(s3)

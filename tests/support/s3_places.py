@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+from uuid import uuid4
 
 import botocore.config
 import botocore.session
 import httpx
 
+from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.place import RemotePlace
+from tests.support.s3_server import S3Server
 
 KEY, SECRET = "AKIAGANTRYTESTS00000", "a-secret-of-the-tests"
 REGION = "eu-west-1"
@@ -67,3 +70,12 @@ def make_client(url: str) -> Any:
 def make_place(url: str, bucket: str, **more: object) -> RemotePlace:
     about = {"endpoint": url, "region": REGION, "access_key_id": KEY, "secret_access_key": SECRET} | more
     return RemotePlace("s3", bucket, f"s3://{bucket}", **about)  # type: ignore[arg-type]
+
+
+def make_bucket(server: S3Server, prefix: str = "b", **more: object) -> RemoteBucket:
+    """A new and empty bucket of the tests' own server, whose counts begin anew."""
+    name = f"{prefix}-{uuid4().hex}"
+    answer = httpx.put(f"{server.url}/{name}")
+    assert answer.status_code == 200, answer.text
+    server.reset_counts()
+    return RemoteBucket(make_place(server.url, name, **more))

@@ -18,7 +18,7 @@ from tests.support.s3.messages import Request
 from tests.support.s3.operations import OPERATIONS
 from tests.support.s3.store import write_time
 
-ERROR = re.compile(r"([345]\d\d) (\w+)")
+ERROR = re.compile(r"(200|[345]\d\d) (\w+)")
 SENDING = ("reset in body", "closed in body", "short body", "wrong bit", "stall in body")
 OF_PAGES = ("page repeated", "key missing", "unsorted", "start-after ignored", "token missing")
 OF_ENTRIES = ("key missing", "delete partly", "delete locked")

@@ -8,7 +8,7 @@ from tests.support.s3.bodies import read_body
 from tests.support.s3.conditions import check_read, check_write, read_range
 from tests.support.s3.errors import STATUS, S3Error
 from tests.support.s3.messages import Answer, Request, answer_xml
-from tests.support.s3.store import MAX_KEY, STANDARD, Bucket, Store, StoredObject, write_etag, write_time
+from tests.support.s3.store import MAX_KEY, STANDARD, Bucket, Store, StoredObject, encrypt, write_etag, write_time
 from tests.support.s3.xml import MalformedXML, read_children, read_text, write_document, write_element
 
 ARCHIVED = ("GLACIER", "DEEP_ARCHIVE")
@@ -50,9 +50,10 @@ def put_object(store: Store, request: Request) -> Answer:
     body = read_body(request)
     check_write(request.headers, bucket.objects.get(request.key))
     headers = read_kept(request) | ({"Content-Encoding": body.encoding} if body.encoding else {})
-    stored = StoredObject(body.data, write_etag(body.data), headers, read_class(request), body.checksums)
+    etag, encryption = encrypt(request.bucket, body.data)
+    stored = StoredObject(body.data, etag, headers | encryption, read_class(request), body.checksums)
     bucket.put(request.key, stored)
-    return Answer(200, {"ETag": stored.etag, **stored.checksum_headers})
+    return Answer(200, {"ETag": stored.etag, **encryption, **stored.checksum_headers})
 
 
 def copy_object(store: Store, request: Request) -> Answer:

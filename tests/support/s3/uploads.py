@@ -10,7 +10,7 @@ from tests.support.s3.conditions import check_write, read_range
 from tests.support.s3.errors import S3Error
 from tests.support.s3.messages import Answer, Request, answer_xml
 from tests.support.s3.objects import check_key, find_source, read_class, read_kept
-from tests.support.s3.store import Part, Store, StoredObject, Upload, write_etag, write_time
+from tests.support.s3.store import Part, Store, StoredObject, Upload, encrypt, write_etag, write_time
 from tests.support.s3.xml import (
     escape_text,
     quote_key,
@@ -45,9 +45,10 @@ def create_upload(store: Store, request: Request) -> Answer:
 def upload_part(store: Store, request: Request) -> Answer:
     upload, number = _find_upload(store, request), _read_number(request)
     body = read_body(request)
-    part = upload.parts[number] = Part(body.data, write_etag(body.data), body.checksums)
+    etag, encryption = encrypt(request.bucket, body.data)
+    part = upload.parts[number] = Part(body.data, etag, body.checksums)
     sums = {f"x-amz-checksum-{name}": value for name, value in part.checksums.items()}
-    return Answer(200, {"ETag": part.etag, **sums})
+    return Answer(200, {"ETag": part.etag, **encryption, **sums})
 
 
 def copy_part(store: Store, request: Request) -> Answer:
@@ -69,7 +70,8 @@ def complete_upload(store: Store, request: Request) -> Answer:
     data = b"".join(part.data for part in parts)
     digests = b"".join(bytes.fromhex(part.etag.strip('"')) for part in parts)
     etag, sums = f'"{hash_md5(digests).hex()}-{len(parts)}"', _combine(upload, parts, data)
-    stored = StoredObject(data, etag, upload.headers, upload.storage_class, sums, upload.checksum_type)
+    headers = upload.headers | encrypt(request.bucket, b"")[1]
+    stored = StoredObject(data, etag, headers, upload.storage_class, sums, upload.checksum_type)
     bucket.put(upload.key, stored)
     del bucket.uploads[upload.id]
     elements = [write_element("Bucket", request.bucket), write_element("Key", escape_text(upload.key))]

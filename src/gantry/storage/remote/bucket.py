@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 
@@ -17,6 +19,8 @@ from gantry.storage.remote.reading import RemoteObject
 from gantry.storage.remote.unsorted import sort_all
 from gantry.storage.remote.writing import write_object
 from gantry.storage.uris import MAX_KEY_BYTES, is_text
+
+logger = logging.getLogger(__name__)
 
 _AT_ONCE = 1000  # keys of one request that deletes many
 
@@ -92,17 +96,21 @@ class RemoteBucket:
         return RemoteObject(self.client, found)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        if not _is_key(key):
-            raise InvalidArgument(f"an object needs a name of 1 to {MAX_KEY_BYTES} bytes in UTF-8")
+        _require_key(key)
         return write_object(self.client, key, chunks)
 
     def copy_from(self, source: OpenedObject, key: str) -> int:
-        """By the provider itself, where both objects are in its buckets."""
+        """By the provider itself, where both objects are in its buckets, and their bytes are the same."""
+        _require_key(key)
         provider = self.client.provider
-        if isinstance(source, RemoteObject) and provider.can_copy_from(source.client.place):
-            self.client.call(partial(provider.copy, source.client.place, source.found, key))
-            return source.size
-        return write_object(self.client, key, source.chunks())
+        if (
+            not isinstance(source, RemoteObject)
+            or source.is_unpacked
+            or not provider.can_copy_from(source.client.place)
+        ):
+            return write_object(self.client, key, source.chunks())
+        self.client.call(partial(provider.copy, source.client.place, source.found, key))
+        return source.size
 
     def delete(self, key: str) -> None:
         if _is_key(key):
@@ -121,10 +129,16 @@ class RemoteBucket:
         return count
 
     def delete_unfinished(self, directory: str) -> None:
-        """Remove the parts of objects below a directory that a worker wrote when it was killed."""
-        provider = self.client.provider
-        for key, upload in self.client.call(partial(provider.list_uploads, f"{directory}/")):
-            self.client.call(partial(provider.drop_parts, key, upload))
+        """Remove the parts of objects directly below a directory that a worker wrote when it was killed. What cannot be
+        removed is logged: a lifecycle rule of the bucket removes it."""
+        provider, below = self.client.provider, directory.rstrip("/") + "/" if directory else ""
+        try:
+            for key, upload in self.client.call(partial(provider.list_uploads, below)):
+                if "/" not in key[len(below) :]:
+                    with suppress(NotFound):  # it has ended since
+                        self.client.call(partial(provider.drop_parts, key, upload))
+        except StatusError as error:
+            logger.warning("parts of unfinished objects may be left in %s: %s", self.place.address, error.message)
 
     def flush(self) -> None:
         """Nothing is left to do: an object that was written is durable."""
@@ -132,6 +146,11 @@ class RemoteBucket:
 
 def _is_key(key: str) -> bool:
     return is_text(key) and 0 < len(key.encode()) <= MAX_KEY_BYTES
+
+
+def _require_key(key: str) -> None:
+    if not _is_key(key):
+        raise InvalidArgument(f"an object needs a name of 1 to {MAX_KEY_BYTES} bytes in UTF-8")
 
 
 def _go_on() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
@@ -14,8 +13,8 @@ import google_crc32c
 from gantry.errors import DataLoss
 from gantry.resources import ObjectMeta
 from gantry.storage.remote.provider import Checksums
+from gantry.storage.remote.s3_tags import read_md5
 
-_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
 Ask = Callable[[ObjectMeta], Checksums]
 """A request for what the provider knows of the bytes of an object."""
 
@@ -87,12 +86,6 @@ def is_whole(data: bytes, found: ObjectMeta, ask: Ask) -> bool:
     digest = _ALGORITHMS[other[0]]()
     digest.update(data)
     return digest.digest() == other[1]
-
-
-def read_md5(tag: str) -> bytes | None:
-    """The MD5 in an ETag; None where it is none: of an object that was written in parts (``…-3``)."""
-    match = _MD5.fullmatch(tag)
-    return bytes.fromhex(match[1]) if match else None
 
 
 def _choose(known: Checksums) -> tuple[str, bytes] | None:

@@ -12,6 +12,7 @@ class RemotePlace:
     Without a key of its own the provider's usual chain gives the credentials: environment, files, the identity of a
     container; the metadata service of a machine only with ``instance_metadata``. ``anonymous``: requests are not
     signed. ``endpoint`` is empty for the provider's own service. ``path_style`` None: as the endpoint needs it.
+    ``checksums``: requests that write have the newer checksums of Amazon, None: where it is Amazon.
     ``is_sorted``: keys are listed in the order of their bytes. ``bulk_delete``: many objects by one request.
     ``concurrency`` is how many requests of one process may be in flight.
     """
@@ -30,6 +31,7 @@ class RemotePlace:
     ca_file: str = ""
     path_style: bool | None = None
     requester_pays: bool = False
+    checksums: bool | None = None
     storage_class: str = ""
     is_sorted: bool = True
     bulk_delete: bool = True

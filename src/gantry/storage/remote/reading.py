@@ -32,7 +32,7 @@ class RemoteObject(OpenedObject):
 
     def __init__(self, client: Client, found: ObjectMeta) -> None:
         self.client, self.found = client, found
-        self.key, self.size = found.key, found.size
+        self.key, self.size, self.is_unpacked = found.key, found.size, False
         length = found.size if found.size <= HELD_BYTES else HEAD_BYTES
         self._head, encoding = client.get(found, 0, length)
         if self.is_held and not is_whole(self._head, found, client.get_checksums):
@@ -59,7 +59,7 @@ class RemoteObject(OpenedObject):
             raise DataLoss("the object says Content-Encoding: gzip, and cannot be unpacked") from None
         if unpacker.unconsumed_tail or not unpacker.eof:
             raise FailedPrecondition(f"the object cannot be unpacked to less than {_MOST_UNPACKED} bytes")
-        self._head, self.size = data, len(data)
+        self._head, self.size, self.is_unpacked = data, len(data), True
 
     def read_at(self, offset: int, length: int) -> bytes:
         if offset + length <= len(self._head) or self.is_held:

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
+from urllib.parse import unquote_plus
 
-import botocore.config
-import botocore.session
 import obstore
-from obstore.store import S3Store
 
 from gantry.errors import Aborted, NotFound, PermissionDenied, StatusError, Unavailable
 from gantry.resources import ObjectMeta
-from gantry.storage.remote.credentials import make_session, read_credentials
+from gantry.storage.remote.credentials import make_session
 from gantry.storage.remote.errors import is_of_client, read_trouble, translate
 from gantry.storage.remote.names import is_nameable
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page
+from gantry.storage.remote.s3_clients import make_client, make_fast_client
+from gantry.storage.remote.s3_copying import MOST_COPIED, copy_parts
 from gantry.storage.remote.s3_pages import AFTER, get_page, read_pages_of
+from gantry.storage.remote.s3_tags import combine_md5s, has_other_md5, has_plain_tag
 
-_LIST, _GET = "s3:ListBucket", "s3:GetObject"
-_REGION = "us-east-1"  # what servers that speak S3 are called when nobody has named their region
-_CONNECT_SECONDS, _SILENT_SECONDS = 10, 30  # less than a worker may be silent (``seams.CALL_SECONDS``)
+_LIST, _GET, _PUT = "s3:ListBucket", "s3:GetObject", "s3:PutObject"
+_SPOILT = "the object storage has other bytes than those that were sent"
 Out = TypeVar("Out")
 
 
@@ -37,55 +37,9 @@ class S3:
         self.place = place
         self._payer = {"RequestPayer": "requester"} if place.requester_pays else {}
         self._session = self._call("credentials", "", lambda: make_session(place))
-        self._client = self._call("credentials", "", self._make_client)
+        self._client = self._call("credentials", "", lambda: make_client(place, self._session))
         read_pages_of(self._client)
-        self._fast = self._make_fast()
-
-    def _make_client(self) -> Any:
-        config = botocore.config.Config(
-            connect_timeout=_CONNECT_SECONDS,
-            read_timeout=_SILENT_SECONDS,
-            retries={"total_max_attempts": 1},  # ``retrying`` tries again
-            max_pool_connections=self.place.concurrency,
-            signature_version=botocore.UNSIGNED if self.place.anonymous else None,
-            s3={"addressing_style": "path" if self._is_path_style() else "auto"},
-            # Servers that are not Amazon's refuse the newer headers; the signature covers the bytes anyway.
-            request_checksum_calculation="when_required" if self.place.endpoint else "when_supported",
-            response_checksum_validation="when_required",
-        )
-        return self._session.create_client(
-            "s3",
-            region_name=self.place.region or self._session.get_config_variable("region") or _REGION,
-            endpoint_url=self.place.endpoint or None,
-            verify=self.place.ca_file or None,
-            config=config,
-        )
-
-    def _is_path_style(self) -> bool:
-        return self.place.path_style if self.place.path_style is not None else bool(self.place.endpoint)
-
-    def _make_fast(self) -> S3Store:
-        options: Any = {
-            "allow_http": self.place.endpoint.startswith("http://"),
-            "connect_timeout": f"{_CONNECT_SECONDS}s",
-            "read_timeout": f"{_SILENT_SECONDS}s",
-            "timeout": "1h",  # bytes that come are progress; only silence is an error
-            "pool_max_idle_per_host": str(self.place.concurrency),
-        }
-        if self.place.ca_file:
-            with open(self.place.ca_file, "rb") as file:
-                options["root_certificate"] = file.read()
-        config: dict[str, Any] = {
-            "region": self._client.meta.region_name,
-            "virtual_hosted_style_request": not self._is_path_style(),
-            "skip_signature": self.place.anonymous,
-            "request_payer": self.place.requester_pays,
-        }
-        if self.place.endpoint:
-            config["endpoint"] = self.place.endpoint
-        if not self.place.anonymous:
-            config["credential_provider"] = read_credentials(self._session)
-        return S3Store(self.place.bucket, client_options=options, retry_config={"max_retries": 0}, **config)
+        self._fast = self._call("credentials", "", lambda: make_fast_client(place, self._session, self._client))
 
     def _call(self, right: str, what: str, act: Callable[[], Out]) -> Out:
         try:
@@ -163,64 +117,92 @@ class S3:
             raise Aborted("the object was changed since it was listed", advice="import it again")
         is_whole = said.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
         whole = {name.removeprefix("Checksum"): text for name, text in said.items() if name in _CHECKSUMS}
-        is_secret = said.get("ServerSideEncryption", "AES256") != "AES256" or "SSECustomerAlgorithm" in said
-        return Checksums(not is_secret, whole if is_whole else {})
+        return Checksums(has_plain_tag(said), whole if is_whole else {})
 
     def put(self, key: str, data: bytes) -> None:
         act = self._put_fast if is_nameable(key) else self._put_any
-        self._call("s3:PutObject", key, lambda: act(key, data))
+        tag = self._call(_PUT, key, lambda: act(key, data))
+        if has_other_md5(tag, data) and self._has_md5(key, tag):
+            raise Unavailable(_SPOILT, advice="try again")
 
-    def _put_fast(self, key: str, data: bytes) -> None:
+    def _put_fast(self, key: str, data: bytes) -> str:
         attributes: Any = {"Storage-Class": self.place.storage_class} if self.place.storage_class else None
-        obstore.put(self._fast, key, data, attributes=attributes, use_multipart=False)
+        return obstore.put(self._fast, key, data, attributes=attributes, use_multipart=False)["e_tag"] or ""
 
-    def _put_any(self, key: str, data: bytes) -> None:
-        self._client.put_object(Bucket=self.place.bucket, Key=key, Body=data, **self._payer, **self._class())
+    def _put_any(self, key: str, data: bytes) -> str:
+        said = self._client.put_object(Bucket=self.place.bucket, Key=key, Body=data, **self._payer, **self._class())
+        return str(said.get("ETag", ""))
+
+    def _has_md5(self, key: str, tag: str) -> bool:
+        """Whether a tag that looks like an MD5 is one. Who may write may not read everywhere: then nobody knows."""
+        try:
+            return self.get_checksums(key, tag).has_md5
+        except (Aborted, NotFound, PermissionDenied):
+            return False
 
     def _class(self) -> dict[str, str]:
         return {"StorageClass": self.place.storage_class} if self.place.storage_class else {}
 
     def begin_parts(self, key: str) -> str:
         asked = {"Bucket": self.place.bucket, "Key": key, **self._payer, **self._class()}
-        made = self._call("s3:PutObject", key, lambda: self._client.create_multipart_upload(**asked))
+        made = self._call(_PUT, key, lambda: self._client.create_multipart_upload(**asked))
         return str(made["UploadId"])
 
     def put_part(self, key: str, upload: str, number: int, data: bytes) -> str:
         asked = {"Bucket": self.place.bucket, "Key": key, "UploadId": upload, "PartNumber": number, **self._payer}
-        return str(self._call("s3:PutObject", key, lambda: self._client.upload_part(Body=data, **asked))["ETag"])
+        said = self._call(_PUT, key, lambda: self._client.upload_part(Body=data, **asked))
+        if has_other_md5(said["ETag"], data) and has_plain_tag(said):
+            raise Unavailable(_SPOILT, advice="try again")
+        return str(said["ETag"])
 
     def end_parts(self, key: str, upload: str, tags: Sequence[str]) -> None:
         parts = {"Parts": [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, 1)]}
         asked = {"Bucket": self.place.bucket, "Key": key, "UploadId": upload, **self._payer}
-        self._call("s3:PutObject", key, lambda: self._client.complete_multipart_upload(MultipartUpload=parts, **asked))
+        try:
+            self._call(_PUT, key, lambda: self._client.complete_multipart_upload(MultipartUpload=parts, **asked))
+        except NotFound:
+            if not self._is_made_of(key, tags):
+                raise
+
+    def _is_made_of(self, key: str, tags: Sequence[str]) -> bool:
+        """Whether an upload that is not there any more has become the object: its answer was lost."""
+        try:
+            return self.head(key).tag == combine_md5s(tags) != ""
+        except (NotFound, PermissionDenied):
+            return False
 
     def drop_parts(self, key: str, upload: str) -> None:
         asked = {"Bucket": self.place.bucket, "Key": key, "UploadId": upload, **self._payer}
         self._call("s3:AbortMultipartUpload", key, lambda: self._client.abort_multipart_upload(**asked))
 
     def list_uploads(self, prefix: str) -> list[tuple[str, str]]:
+        return self._call("s3:ListBucketMultipartUploads", "", lambda: self._list_uploads(prefix))
+
+    def _list_uploads(self, prefix: str) -> list[tuple[str, str]]:
         pages = self._client.get_paginator("list_multipart_uploads")
-        asked = {"Bucket": self.place.bucket, "Prefix": prefix}
-        return self._call(
-            "s3:ListBucketMultipartUploads",
-            "",
-            lambda: [
-                (each["Key"], each["UploadId"]) for page in pages.paginate(**asked) for each in page.get("Uploads", ())
-            ],
-        )
+        asked = {"Bucket": self.place.bucket, "Prefix": prefix, "EncodingType": "url", **self._payer}
+        return [
+            (unquote_plus(each["Key"]) if page.get("EncodingType") == "url" else each["Key"], each["UploadId"])
+            for page in pages.paginate(**asked)
+            for each in page.get("Uploads", ())
+        ]
 
     def can_copy_from(self, source: RemotePlace) -> bool:
         """One server, reached with the same credentials."""
-        mine = self.place
-        return (source.provider, source.endpoint, source.access_key_id, source.profile, source.anonymous) == (
-            *(mine.provider, mine.endpoint, mine.access_key_id, mine.profile),
-            False,
-        )
+        return _describe_access(source) == _describe_access(self.place) and not source.anonymous
 
     def copy(self, source: RemotePlace, found: ObjectMeta, key: str) -> None:
-        asked: dict[str, Any] = {"Bucket": self.place.bucket, "Key": key, **self._payer, **self._class()}
-        asked |= {"CopySource": {"Bucket": source.bucket, "Key": found.key}, "CopySourceIfMatch": found.tag}
-        self._call("s3:GetObject and s3:PutObject", found.key, lambda: self._client.copy_object(**asked))
+        asked: dict[str, Any] = {"Bucket": self.place.bucket, "Key": key, **self._payer}
+        if source.requester_pays:
+            asked["RequestPayer"] = "requester"
+        named = {"CopySource": {"Bucket": source.bucket, "Key": found.key}}
+        if found.tag:
+            named["CopySourceIfMatch"] = found.tag  # type: ignore[assignment]
+        right = f"{_GET} and {_PUT}"
+        if found.size <= MOST_COPIED:
+            self._call(right, found.key, lambda: self._client.copy_object(**asked, **named, **self._class()))
+            return
+        self._call(right, found.key, lambda: copy_parts(self._client, asked, named, found.size, self._class()))
 
     def delete(self, key: str) -> None:
         try:
@@ -241,6 +223,11 @@ class S3:
             {"Error": said, "ResponseMetadata": {"HTTPStatusCode": _STATUS_OF.get(said.get("Code", ""), 400)}}
         )
         return translate(error, self.place, "s3:DeleteObject", said.get("Key", ""))
+
+
+def _describe_access(place: RemotePlace) -> tuple[object, ...]:
+    key = place.access_key_id, place.secret_access_key, place.session_token
+    return place.provider, place.endpoint, place.profile, place.instance_metadata, *key
 
 
 class _Said(Exception):

@@ -1,0 +1,86 @@
+"""The two clients of S3: botocore, which can do everything, and obstore, which is fast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import botocore
+import botocore.config
+from obstore.store import S3Store
+
+from gantry.errors import FailedPrecondition
+from gantry.storage.remote.credentials import read_credentials
+from gantry.storage.remote.place import RemotePlace
+from gantry.system_errors import describe_os_error
+
+_REGION = "us-east-1"  # what servers that speak S3 are called when nobody has named their region
+_CONNECT_SECONDS, _SILENT_SECONDS = 10, 30  # less than a worker may be silent (``seams.CALL_SECONDS``)
+
+
+def make_client(place: RemotePlace, session: Any) -> Any:
+    """Raises FailedPrecondition where the file of certificates cannot be read."""
+    _read_certificates(place)
+    when = "when_supported" if _sends_checksums(place) else "when_required"
+    config = botocore.config.Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_SILENT_SECONDS,
+        retries={"total_max_attempts": 1},  # ``retrying`` tries again
+        max_pool_connections=place.concurrency,
+        signature_version=botocore.UNSIGNED if place.anonymous else None,
+        s3={"addressing_style": "path" if _is_path_style(place) else "auto"},
+        request_checksum_calculation=when,
+        response_checksum_validation="when_required",
+    )
+    return session.create_client(
+        "s3",
+        region_name=place.region or session.get_config_variable("region") or _REGION,
+        endpoint_url=place.endpoint or None,
+        verify=place.ca_file or None,
+        config=config,
+    )
+
+
+def make_fast_client(place: RemotePlace, session: Any, client: Any) -> S3Store:
+    """With the region of the other client, and its credentials."""
+    options: Any = {
+        "allow_http": place.endpoint.startswith("http://"),
+        "connect_timeout": f"{_CONNECT_SECONDS}s",
+        "read_timeout": f"{_SILENT_SECONDS}s",
+        "timeout": "1h",  # bytes that come are progress; only silence is an error
+        "pool_max_idle_per_host": str(place.concurrency),
+    }
+    if place.ca_file:
+        options["root_certificate"] = _read_certificates(place)
+    config: dict[str, Any] = {
+        "region": client.meta.region_name,
+        "virtual_hosted_style_request": not _is_path_style(place),
+        "skip_signature": place.anonymous,
+        "request_payer": place.requester_pays,
+    }
+    if place.endpoint:
+        config["endpoint"] = place.endpoint
+    if not place.anonymous:
+        config["credential_provider"] = read_credentials(session)
+    return S3Store(place.bucket, client_options=options, retry_config={"max_retries": 0}, **config)
+
+
+def _read_certificates(place: RemotePlace) -> bytes:
+    if not place.ca_file:
+        return b""
+    try:
+        with open(place.ca_file, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise FailedPrecondition(
+            f"the ca_file of bucket {place.address} cannot be read: {describe_os_error(error)}",
+            advice="see to the settings",
+        ) from None
+
+
+def _sends_checksums(place: RemotePlace) -> bool:
+    """Servers that are not Amazon's refuse the newer headers; the signature covers the bytes anyway."""
+    return place.checksums if place.checksums is not None else not place.endpoint
+
+
+def _is_path_style(place: RemotePlace) -> bool:
+    return place.path_style if place.path_style is not None else bool(place.endpoint)

@@ -1,0 +1,36 @@
+"""ETags of S3: which are MD5s of bytes, and of what ("Object", Amazon S3 API Reference)."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
+
+
+def read_md5(tag: str) -> bytes | None:
+    """The MD5 in an ETag; None where it is none: of an object that was written in parts (``…-3``)."""
+    match = _MD5.fullmatch(tag)
+    return bytes.fromhex(match[1]) if match else None
+
+
+def has_plain_tag(said: Mapping[str, Any]) -> bool:
+    """Whether the ETag is made of MD5s, after an answer of botocore: those of bytes with a key of KMS, or of the
+    customer, look the same and are none."""
+    return said.get("ServerSideEncryption", "AES256") == "AES256" and "SSECustomerAlgorithm" not in said
+
+
+def has_other_md5(tag: str, data: bytes) -> bool:
+    """Whether a tag looks like an MD5, and is not that of ``data``."""
+    expected = read_md5(tag)
+    return expected is not None and expected != hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def combine_md5s(tags: Sequence[str]) -> str:
+    """The ETag of an object of which these are the parts; "" where they are no MD5s."""
+    known = [md5 for tag in tags if (md5 := read_md5(tag)) is not None]
+    if len(known) < len(tags):
+        return ""
+    return f'"{hashlib.md5(b"".join(known), usedforsecurity=False).hexdigest()}-{len(known)}"'

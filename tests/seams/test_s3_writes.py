@@ -1,0 +1,247 @@
+"""Objects are written to a bucket of S3 whole or not at all, and what the server has is what was sent."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from gantry.errors import Aborted, InvalidArgument, NotFound, PermissionDenied, Unavailable
+from gantry.storage.remote import retrying, s3_copying
+from gantry.storage.remote import s3 as provider
+from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.writing import _MOST_PARTS, PART_BYTES, _size_of_part
+from tests.seams.blob_store_suite import keys, read
+from tests.support.s3_places import make_bucket, make_client
+from tests.support.s3_server import S3Server
+
+LARGE = bytes(range(251)) * (18 << 20 >> 8)
+"""Three parts."""
+ODD = "a//b"  # a key that the fast client cannot name
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "FIRST_SECONDS", 0.001)
+
+
+def uploads(bucket: RemoteBucket) -> list[str]:
+    found = make_client(bucket.place.endpoint).list_multipart_uploads(Bucket=bucket.place.bucket)
+    return [each["Key"] for each in found.get("Uploads", ())]
+
+
+def spoil(act: Callable[..., Any], times: int, where: str | int) -> Callable[..., Any]:
+    """A client whose data lose a bit on their way, so many times."""
+    left = times
+
+    def spoilt(*args: Any, **named: Any) -> Any:
+        nonlocal left
+        left -= 1
+        if left >= 0 and isinstance(where, str):
+            named[where] = bytes([named[where][0] ^ 1]) + named[where][1:]
+        elif left >= 0 and isinstance(where, int):
+            data = args[where]
+            args = (*args[:where], bytes([data[0] ^ 1]) + data[1:], *args[where + 1 :])
+        return act(*args, **named)
+
+    return spoilt
+
+
+def spoil_next(bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    made: Any = bucket.client.provider
+    monkeypatch.setattr(made, "_put_fast", spoil(made._put_fast, times, 1))
+    monkeypatch.setattr(made, "_put_any", spoil(made._put_any, times, 1))
+    monkeypatch.setattr(made._client, "upload_part", spoil(made._client.upload_part, times, "Body"))
+
+
+@pytest.mark.parametrize(("key", "data"), [("a", b"small"), (ODD, b"small"), ("a", LARGE)])
+def test_bytes_that_were_spoilt_on_their_way_are_sent_again(
+    bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch, key: str, data: bytes
+) -> None:
+    spoil_next(bucket, monkeypatch, 2)
+    assert bucket.put(key, [data]) == len(data)
+    assert read(bucket, key) == data
+    assert uploads(bucket) == []
+
+
+@pytest.mark.parametrize(("key", "data"), [("a", b"small"), (ODD, b"small"), ("a", LARGE)])
+def test_bytes_that_are_spoilt_every_time_are_an_error(
+    bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch, key: str, data: bytes
+) -> None:
+    spoil_next(bucket, monkeypatch, 100)
+    with pytest.raises(Unavailable, match="other bytes than those that were sent"):
+        bucket.put(key, [data])
+    assert uploads(bucket) == []
+
+
+@pytest.mark.parametrize(("key", "data"), [("a", b"small"), (ODD, b"small"), ("a", LARGE)])
+def test_tags_of_a_bucket_with_a_key_of_kms_are_no_checksums(s3: S3Server, key: str, data: bytes) -> None:
+    bucket = make_bucket(s3, "kms")
+    assert bucket.put(key, [data]) == len(data)
+    assert read(bucket, key) == data
+
+
+def test_who_may_only_write_writes_to_a_bucket_with_a_key_of_kms(s3: S3Server) -> None:
+    bucket = make_bucket(s3, "kms")
+    with s3.fail("403 AccessDenied", methods=["GetObject", "HeadObject", "ListObjectsV2"]):
+        bucket.put("a", [b"small"])
+    assert read(bucket, "a") == b"small"
+
+
+@pytest.mark.parametrize("method", ["PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"])
+@pytest.mark.parametrize("kind", ["reset before", "reset after", "500 InternalError", "429 TooManyRequests"])
+def test_a_request_that_fails_or_whose_answer_is_lost_is_made_again(
+    bucket: RemoteBucket, s3: S3Server, method: str, kind: str
+) -> None:
+    data = b"small" if method == "PutObject" else LARGE
+    with s3.fail(kind, methods=[method], times=1, seconds=0) as rule:
+        assert bucket.put("a", [data]) == len(data)
+        assert rule.failed == 1
+    assert read(bucket, "a") == data
+    # Of an upload whose name did not arrive nobody knows: a lifecycle rule of the bucket removes it.
+    lost = (method, kind) == ("CreateMultipartUpload", "reset after")
+    assert uploads(bucket) == (["a"] if lost else [])
+
+
+def test_an_error_in_an_answer_that_says_200_is_one(bucket: RemoteBucket, s3: S3Server) -> None:
+    with s3.fail("200 InternalError", methods=["CompleteMultipartUpload"], times=2) as rule:
+        bucket.put("a", [LARGE])
+        assert rule.failed == 2
+    assert read(bucket, "a") == LARGE
+
+
+def test_an_upload_that_somebody_removed_is_not_taken_for_an_older_object(bucket: RemoteBucket, s3: S3Server) -> None:
+    bucket.put("a", [LARGE[::-1]])
+    with s3.fail("404 NoSuchUpload", methods=["CompleteMultipartUpload"]), pytest.raises(NotFound):
+        bucket.put("a", [LARGE])
+    assert read(bucket, "a") == LARGE[::-1]
+    assert uploads(bucket) == []
+
+
+@pytest.mark.parametrize("method", ["UploadPart", "CompleteMultipartUpload"])
+def test_no_part_stays_of_what_cannot_be_written(bucket: RemoteBucket, s3: S3Server, method: str) -> None:
+    with (
+        s3.fail("403 AccessDenied", methods=[method]),
+        pytest.raises(PermissionDenied, match=rf"s3:PutObject on bucket {bucket.place.address}"),
+    ):
+        bucket.put("a", [LARGE])
+    assert uploads(bucket) == [] and keys(bucket) == []
+
+
+def test_what_the_source_raises_goes_on_unchanged(bucket: RemoteBucket) -> None:
+    class Broken(Exception):
+        pass
+
+    def chunks() -> Iterator[bytes]:
+        yield LARGE
+        raise Broken
+
+    with pytest.raises(Broken):
+        bucket.put("a", chunks())
+    assert uploads(bucket) == [] and keys(bucket) == []
+
+
+def test_the_largest_object_of_an_import_fits_into_the_parts_of_an_upload() -> None:
+    sizes = [_size_of_part(number) for number in range(_MOST_PARTS)]
+    assert sizes == sorted(sizes) and sizes[0] == PART_BYTES
+    assert sum(sizes) > 100 << 30
+    assert sizes[0] >= 5 << 20 and sizes[-1] <= 5 << 30, "Amazon's limits of one part"
+
+
+def test_the_storage_class_of_the_settings_is_that_of_every_object(bucket: RemoteBucket) -> None:
+    cold = RemoteBucket(replace(bucket.place, storage_class="STANDARD_IA"))
+    cold.put("a", [b"small"])
+    cold.put(ODD, [b"small"])
+    cold.put("large", [LARGE])
+    bucket.put("plain", [b"small"])
+    with bucket.open("plain") as opened:
+        cold.copy_from(opened, "copy")
+    found = {each.key: each.storage_class for each in bucket.list()}
+    assert found == dict.fromkeys(("a", ODD, "large", "copy"), "STANDARD_IA") | {"plain": "STANDARD"}
+
+
+# Uploads that a crash has left ----------------------------------------------------------------------------------------
+
+
+def test_only_uploads_directly_below_a_directory_are_removed(bucket: RemoteBucket) -> None:
+    client = make_client(bucket.place.endpoint)
+    for key in ("s/1.dcm", "s/é 2", "s/t/3.dcm", "st/4.dcm", "5"):
+        client.create_multipart_upload(Bucket=bucket.place.bucket, Key=key)
+    bucket.delete_unfinished("s")
+    assert uploads(bucket) == ["5", "s/t/3.dcm", "st/4.dcm"]
+    bucket.delete_unfinished("")
+    assert uploads(bucket) == ["s/t/3.dcm", "st/4.dcm"]
+
+
+def test_uploads_that_cannot_be_listed_stop_nobody(
+    bucket: RemoteBucket, s3: S3Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    with s3.fail("403 AccessDenied", methods=["ListMultipartUploads"]):
+        bucket.delete_unfinished("s")
+    assert "s3:ListBucketMultipartUploads" in caplog.text
+
+
+# Copies ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_server_copies_within_itself(bucket: RemoteBucket, s3: S3Server) -> None:
+    other = make_bucket(s3)
+    bucket.put("é//a", [LARGE])
+    with bucket.open("é//a") as opened:
+        s3.reset_counts()
+        assert other.copy_from(opened, "b") == len(LARGE)
+    assert s3.requests.operations == {"CopyObject": 1}
+    assert read(other, "b") == LARGE
+
+
+def test_what_one_request_cannot_copy_is_copied_in_parts(
+    bucket: RemoteBucket, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider, "MOST_COPIED", 1 << 20)
+    monkeypatch.setattr(s3_copying, "COPIED_PART", 5 << 20)
+    bucket.put("a", [LARGE])
+    with bucket.open("a") as opened:
+        s3.reset_counts()
+        assert bucket.copy_from(opened, "b") == len(LARGE)
+        assert s3.requests.operations["UploadPartCopy"] == 4 and s3.requests.operations["GetObject"] == 0
+        assert read(bucket, "b") == LARGE
+        with s3.fail("403 AccessDenied", methods=["UploadPartCopy"], after=2), pytest.raises(PermissionDenied):
+            bucket.copy_from(opened, "c")
+    assert uploads(bucket) == []
+
+
+def test_what_was_replaced_since_is_not_copied(bucket: RemoteBucket) -> None:
+    bucket.put("a", [b"old"])
+    with bucket.open("a") as opened:
+        bucket.put("a", [b"new"])
+        with pytest.raises(Aborted, match="was changed since it was listed"):
+            bucket.copy_from(opened, "b")
+    assert keys(bucket) == ["a"]
+
+
+def test_bytes_go_through_this_process_where_the_credentials_differ(bucket: RemoteBucket, s3: S3Server) -> None:
+    other = RemoteBucket(replace(bucket.place, access_key_id="AKIAANOTHER000000000"))
+    bucket.put("a", [b"bytes"])
+    with bucket.open("a") as opened:
+        s3.reset_counts()
+        assert other.copy_from(opened, "b") == 5
+    assert s3.requests.operations == {"PutObject": 1}
+    assert read(bucket, "b") == b"bytes"
+
+
+def test_a_copy_of_what_is_unpacked_is_unpacked(bucket: RemoteBucket, s3: S3Server) -> None:
+    s3.put(bucket.place.bucket, {"a": gzip.compress(b"bytes" * 100)}, {"Content-Encoding": "gzip"})
+    with bucket.open("a") as opened:
+        assert bucket.copy_from(opened, "b") == 500
+    assert bucket.head("b").size == 500
+    assert read(bucket, "b") == b"bytes" * 100
+
+
+@pytest.mark.parametrize("key", ["", "x" * 1025, "\ud800"])
+def test_a_copy_needs_a_name(bucket: RemoteBucket, key: str) -> None:
+    bucket.put("a", [b"bytes"])
+    with bucket.open("a") as opened, pytest.raises(InvalidArgument):
+        bucket.copy_from(opened, key)

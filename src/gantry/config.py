@@ -240,7 +240,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     if directory.rebuilding:
         mark = find_mark(directory.places, index.generations.get().mark)
         index.generations.begin_rebuilding(mark, *_find_numbers(blobs))
-    index.database.witness = join(index.generations, directory.places)
+    index.database.witness = join(index.generations, directory.places, str(directory.path))
     records = LocalStoreRecords(directory.places, index.segments.find_names)
     if not directory.rebuilding:
         for place in directory.places:

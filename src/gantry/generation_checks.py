@@ -15,7 +15,7 @@ from gantry.errors import FailedPrecondition
 from gantry.findings import Finding, Kind
 from gantry.index.checks import ReadOnlyIndex
 from gantry.index.generations import Generation
-from gantry.storage.generation_marks import Mark, holds_blobs, mark_path, read_mark
+from gantry.storage.generation_marks import INDEX, Mark, holds_blobs, mark_path, read_mark
 from gantry.storage.store_records import read_records, records_path
 
 _NAMES = 500  # stores that are looked up at a time
@@ -24,6 +24,7 @@ _NAMES = 500  # stores that are looked up at a time
 def find_wrong_generations(index: ReadOnlyIndex, path: Path, places: Mapping[str, str]) -> Iterator[Finding]:
     """``places``: place → the directory that holds its directory."""
     marks: dict[str, Mark | None] = {}
+    places = {**places, INDEX: str(path.parent)}
     for place, root in places.items():
         try:
             marks[place] = read_mark(root, place)

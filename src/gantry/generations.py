@@ -14,7 +14,7 @@ from gantry.errors import FailedPrecondition
 from gantry.index.generations import Generation, Generations, read_generation
 from gantry.operations.blob_keys import format_sortable
 from gantry.seams import MAIN
-from gantry.storage.generation_marks import Mark, MarkWriter, holds_blobs, read_mark, write_mark
+from gantry.storage.generation_marks import INDEX, Mark, MarkWriter, holds_blobs, read_mark, write_mark
 
 logger = logging.getLogger(__name__)
 
@@ -86,14 +86,13 @@ def find_mark(places: Mapping[str, str], own: str) -> str:
     return next(iter(marks), "")
 
 
-def join(generations: Generations, places: Mapping[str, str]) -> MarkWriter:
-    """Give the mark of the index to places that have none, and go on with an older index. Returns what tells the places
-    of transactions. Raises FailedPrecondition."""
+def join(generations: Generations, places: Mapping[str, str], data: str) -> MarkWriter:
+    """Give the mark of the index to places that have none, and go on with an older index. ``data`` is the directory of
+    the index. Returns what tells the places of transactions. Raises FailedPrecondition."""
     found = generations.get()
-    marks = {place: read_mark(root, place) for place, root in places.items()}
-    # Blobs that have a mark already, and an index of an older version: that was put back from a backup as well.
-    written = (mark.commits for place, mark in marks.items() if mark and _is_known(mark, found, places[place], place))
-    commits = max(found.commits, *written, 0)
+    marked = {**places, INDEX: data}
+    marks = {place: read_mark(root, place) for place, root in marked.items()}
+    commits = max(found.commits, _find_commits(found, marks, places))
     is_older = commits > found.commits
     if is_older:
         logger.warning(
@@ -105,15 +104,15 @@ def join(generations: Generations, places: Mapping[str, str]) -> MarkWriter:
     # All marks come first: an index that names a place before another has its mark would not be let in again.
     for place, mark in marks.items():
         if mark is None or mark.mark != found.mark:
-            write_mark(places[place], place, Mark(found.mark, commits))
+            write_mark(marked[place], place, Mark(found.mark, commits))
         elif is_older:
-            _raise_mark(places[place], place, Mark(found.mark, commits))
+            _raise_mark(marked[place], place, Mark(found.mark, commits))
     if is_older:
         generations.follow(commits, _prefix_of)
     generations.add_places(places.keys() - found.places)
     for place in found.places - places.keys():  # ``keep_places`` has seen that it is empty
         generations.remove_place(place)
-    return MarkWriter(places)
+    return MarkWriter(places, data)
 
 
 def _raise_mark(root: str, place: str, mark: Mark) -> None:
@@ -122,13 +121,17 @@ def _raise_mark(root: str, place: str, mark: Mark) -> None:
     try:
         write_mark(root, place, mark)
     except FailedPrecondition as error:
-        if place == MAIN:
+        if place in (MAIN, INDEX):
             raise
         logger.warning("%s", error.message)
 
 
-def _is_known(mark: Mark, found: Generation, root: str, place: str) -> bool:
-    return mark.mark == found.mark or holds_blobs(root, place)
+def _find_commits(found: Generation, marks: Mapping[str, Mark | None], places: Mapping[str, str]) -> int:
+    """How many transactions the index of these blobs had written, as far as the marks say."""
+    # Blobs that have a mark already, and an index of an older version: that was put back from a backup as well.
+    of_blobs = {mark.mark for place, root in places.items() if (mark := marks[place]) and holds_blobs(root, place)}
+    known = {found.mark} | of_blobs
+    return max((mark.commits for mark in marks.values() if mark and mark.mark in known), default=0)
 
 
 def _prefix_of(store_id: int, operation: int, attempt: int) -> str:

@@ -12,6 +12,8 @@ from tests.support.dicom import make_instance
 from tests.support.s3_server import S3Server
 from tests.support.server import Json, counts
 
+pytestmark = pytest.mark.slow
+
 
 def fill(remote: Remote, count: int = 20) -> dict[str, bytes]:
     """Objects ``NN.dcm`` with different UIDs."""

@@ -1,4 +1,4 @@
-"""dicomtrolley: a study is found and downloaded by its classes for DICOMweb."""
+"""dicomtrolley: a study is found and downloaded by its classes for DICOMweb and for WADO-URI."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from pathlib import Path
 import pydicom
 import pytest
 import requests
-from dicomtrolley.core import Query, QueryLevels
+from dicomtrolley.core import InstanceReference, Query, QueryLevels
+from dicomtrolley.exceptions import DICOMTrolleyError
 from dicomtrolley.qido_rs import HierarchicalQuery, QidoRS, RelationalQuery
 from dicomtrolley.trolley import Trolley
 from dicomtrolley.wado_rs import WadoRS, WadoRSMetaData
+from dicomtrolley.wado_uri import WadoURI
 
 from tests.clients import scans
 from tests.dicomweb.instances import instance, packaged, uids_of
@@ -82,3 +84,45 @@ def test_download_of_one_instance_and_of_metadata(web: Web, trolley: Trolley) ->
     assert read == scans.read(instance(OTHER))
     (metadata,) = WadoRSMetaData(requests.Session(), web.url).datasets([series.instances[0].reference()])
     assert metadata.PatientName == "Doe^John" and metadata.SOPInstanceUID == OTHER[2]
+
+
+# WADO-URI, by the library's own addresses: ?requestType=WADO&…&contentType=application/dicom
+
+
+@pytest.fixture(params=["", "/wado"])
+def uri(web: Web, request: pytest.FixtureRequest) -> WadoURI:
+    return WadoURI(requests.Session(), f"{web.url}{request.param}")
+
+
+def test_download_of_a_study_by_wado_uri(web: Web, uri: WadoURI, tmp_path: Path) -> None:
+    """The library finds the instances of the study by a search, and asks for them one by one."""
+    trolley = Trolley(downloader=uri, searcher=QidoRS(requests.Session(), web.url))
+    trolley.download(trolley.find_study(Query(PatientID="P7")), tmp_path)
+    read = {str(ds.SOPInstanceUID): ds for ds in map(pydicom.dcmread, filter(Path.is_file, tmp_path.rglob("*")))}
+    assert read == {str(ds.SOPInstanceUID): scans.read(scans.part10(ds)) for ds in scans.ct_series()}
+
+
+def test_downloads_at_the_same_time_by_wado_uri(web: Web) -> None:
+    """In the order in which they arrive."""
+    uri = WadoURI(requests.Session(), web.url, use_async=True, max_workers=4)
+    wanted = [
+        refer(str(ds.StudyInstanceUID), str(ds.SeriesInstanceUID), str(ds.SOPInstanceUID)) for ds in scans.ct_series()
+    ]
+    read = {str(ds.SOPInstanceUID): ds for ds in uri.datasets(wanted)}
+    assert read == {str(ds.SOPInstanceUID): scans.read(scans.part10(ds)) for ds in scans.ct_series()}
+
+
+def test_download_of_what_is_compressed_by_wado_uri(uri: WadoURI) -> None:
+    """The default is Explicit VR Little Endian (PS3.18 §9.4.1.2), with the pixels that were stored."""
+    (read,) = uri.datasets([refer(*uids_of(COMPRESSED))])
+    assert read.file_meta.TransferSyntaxUID == pydicom.uid.ExplicitVRLittleEndian
+    assert (read.pixel_array == scans.read(COMPRESSED).pixel_array).all()
+
+
+def test_download_of_what_is_not_stored_by_wado_uri(uri: WadoURI) -> None:
+    with pytest.raises(DICOMTrolleyError, match="404"):
+        uri.get_dataset(refer(OTHER[0], OTHER[1], "1.2.1.1.9"))
+
+
+def refer(study: str, series: str, sop: str) -> InstanceReference:
+    return InstanceReference(study_uid=study, series_uid=series, instance_uid=sop)

@@ -73,7 +73,7 @@ def start(home: Path) -> None:
     assert access.endpoint is not None
     directory = DataDirectory(wanted)
     index = open_index(directory.path)
-    index.database.witness = join(index.generations, directory.places)
+    index.database.witness = join(index.generations, directory.places, str(directory.path))
     index.uploads.list_uploads()
     index.close()
     directory.close()

@@ -313,6 +313,25 @@ def test_blobs_that_are_not_those_of_the_index(home: Path, data: Path, place: st
         assert "999,999 transactions" in found.message
 
 
+@pytest.mark.parametrize("damage", ["of a newer index", "cut"])
+def test_the_mark_beside_the_index_says_that_it_is_an_older_one(data: Path, damage: str) -> None:
+    mark = data / "index.generation"
+    text = mark.read_text()
+    mark.write_text(text[:20] if damage == "cut" else f"{text[:33]}{999_999:020d}\n")
+    (found,) = findings(data)
+    assert (found.kind, found.resource) == (Kind.MARK_WRONG, str(mark))
+
+
+@pytest.mark.parametrize("text", ["", f"{'0' * 32}\n{999_999:020d}\n"])
+def test_a_mark_beside_the_index_that_is_missing_or_of_another_index_says_nothing(data: Path, text: str) -> None:
+    """As an older version has left it, or after a rebuild: the next start writes a new one."""
+    mark = data / "index.generation"
+    mark.unlink()
+    if text:
+        mark.write_text(text)
+    check_clean(data)
+
+
 def test_a_rebuild_that_has_not_ended_is_found(data: Path) -> None:
     change(data, "UPDATE generation SET rebuilding = 1")
     (found,) = findings(data)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from gantry.storage.generation_marks import read_mark
 from tests.faults.lost import bytes_on_disk, copy_index, lose_index, put_index_back, query, tree
 from tests.faults.test_refused_directories import refused
 from tests.faults.test_refused_starts import start
@@ -154,16 +153,6 @@ def roots(server: GantryServer) -> tuple[Path, Path]:
     return server.data / "blobs", server.data.parent / "near"
 
 
-def wait_for_mark(server: GantryServer) -> None:
-    """A mark follows the index some tenths of a second later."""
-
-    def is_there() -> bool:
-        mark = read_mark(str(server.data / "blobs"), "main")
-        return mark is not None and [(mark.commits,)] == query(server.data, "SELECT commits FROM generation")
-
-    server.wait_until(is_there, 60)
-
-
 @pytest.mark.parametrize("end", ["stop", "kill"])
 @pytest.mark.parametrize("copied", ["while it runs", "stopped"])
 def test_an_older_index_loses_nothing_that_it_does_not_know(
@@ -188,7 +177,6 @@ def test_an_older_index_loses_nothing_that_it_does_not_know(
     if end == "stop":
         server.stop()
     else:
-        wait_for_mark(server)
         server.kill9()
     before = bytes_on_disk(*roots(server))
     assert len(before) == 3 + 20 + 1 + 2 + 5

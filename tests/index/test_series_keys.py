@@ -147,7 +147,7 @@ def test_counting_ends_where_many_have_it(filled: SqlIndex, monkeypatch: pytest.
         "request", (searching.read_match(search((STEP, EQUALS, ("S1",))).matches[0])[0],)
     )
     with filled.database.read() as connection:
-        assert connection.execute(query, {"store": 1, "m0_0": ["S1"]}).scalar_one() == 4
+        assert connection.execute(query, {"store": 1, "m0_0": "S1"}).scalar_one() == 4
 
 
 def test_requests_that_cannot_be_read_cost_the_series_nothing_else(index: SqlIndex, store: DicomStore) -> None:

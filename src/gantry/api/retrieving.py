@@ -27,10 +27,11 @@ from gantry.studies.metadata import make_etag, read_metadata
 from gantry.studies.retrieve import (
     ANY,
     PIXEL_DATA,
-    Plan,
+    Sent,
     Value,
     keep_stored,
     parse_bulk_path,
+    read_alone,
     read_bulk,
     read_instance,
     read_instances,
@@ -94,7 +95,8 @@ def retrieve_instance(call: Call) -> Answer:
 
     def answer(offer: Offer, syntax: str) -> Answer:
         if offer.multipart:
-            return _in_parts(call, keep_stored if syntax == ANY else lambda _: (syntax,))
+            plan = keep_stored if syntax == ANY else lambda _: (syntax,)
+            return _in_parts(call, read_alone(call.context.seams, call.dicom_store, row, plan))
         syntax = ANY if syntax == stored else syntax
         content_type = f"{forms.DICOM}; transfer-syntax={stored if syntax == ANY else syntax}"
         etag = make_etag(row, "instance", syntax)
@@ -125,17 +127,17 @@ def _answer_all(call: Call, offer: Offer) -> Answer:
 
     takes_any = all(item.transfer_syntax in ("", ANY) for item in accepted)  # one that is named may be forbidden
     wants_stored = takes_any and all(choice.syntax == ANY for choice in rank(accepted, [_PARTS])[:1])
-    return _in_parts(call, keep_stored if wants_stored else plan)
+    chosen = keep_stored if wants_stored else plan
+    return _in_parts(call, read_instances(call.context.seams, call.dicom_store, call.path, chosen))
 
 
-def _in_parts(call: Call, plan: Plan) -> Answer:
-    sent = read_instances(call.context.seams, call.dicom_store, call.path, plan)
-    between = Delimiters()
+def _in_parts(call: Call, sent: Sent) -> Answer:
+    between, web_url = Delimiters(), call.web_url
 
     def body() -> Iterator[bytes]:
         for piece in sent.pieces:
             if piece.begins is not None:
-                place = f"{call.web_url}/{ResourcePath(*piece.begins.uids)}"
+                place = f"{web_url}/{ResourcePath(*piece.begins.uids)}"
                 content_type = f"{forms.DICOM}; transfer-syntax={piece.syntax}"
                 yield between.head({"content-type": content_type, "content-location": place})
             yield piece.data

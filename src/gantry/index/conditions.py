@@ -26,6 +26,7 @@ from sqlalchemy import (
 
 from gantry.index.database import FOLD
 from gantry.index.requests import ID_CHARACTERS
+from gantry.index.statements import FEW
 from gantry.index.tables import (
     TERMS,
     TEXT_FIELDS,
@@ -75,7 +76,7 @@ def read_match(match: Match) -> tuple[Condition, tuple[Any, ...]]:
         return Condition("names", level, field, len(keys)), tuple(keys)
     if operator is Operator.EQUALS:
         most = ID_CHARACTERS if field in REQUESTED else None
-        return Condition("in", level, field), ([value[:most] for value in values],)
+        return _one_of(Condition("in", level, field), [value[:most] for value in values])
     if operator is Operator.RANGE and field in _TIMES:
         return Condition("times", level, field), make_span("TM", *values)
     if operator is Operator.RANGE:
@@ -83,6 +84,14 @@ def read_match(match: Match) -> tuple[Condition, tuple[Any, ...]]:
     if operator is Operator.WORDS:
         return Condition("words", level, field, len(values)), _prefix_bounds(values)
     return _wildcard(match)
+
+
+def _one_of(condition: Condition, values: list[str]) -> tuple[Condition, tuple[Any, ...]]:
+    """A few values are bound one by one, so that SQL is made once for all searches with as many; ``parts`` is how many,
+    0 for one list of more."""
+    if len(values) > FEW:
+        return condition._replace(parts=0), (values,)
+    return condition._replace(parts=len(values)), tuple(values)
 
 
 def _wildcard(match: Match) -> tuple[Condition, tuple[Any, ...]]:
@@ -119,7 +128,11 @@ def _column(condition: Condition) -> Any:
 
 
 def _is_in(condition: Condition, name: str) -> ColumnElement[bool]:
-    found: ColumnElement[bool] = _column(condition).in_(bindparam(f"{name}0", expanding=True))
+    found: ColumnElement[bool] = _column(condition).in_(
+        [bindparam(f"{name}{place}") for place in range(condition.parts)]
+        if condition.parts
+        else bindparam(f"{name}0", expanding=True)
+    )
     return found
 
 

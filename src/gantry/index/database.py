@@ -167,7 +167,7 @@ class Witness(Protocol):
     """Keeps the number of the last transaction outside of the index."""
 
     def note(self, commits: int) -> None:
-        """A transaction is on disk. Returns at once."""
+        """A transaction is on disk. Waits for no disk."""
         ...
 
     def close(self) -> None: ...

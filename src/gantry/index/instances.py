@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from gantry.errors import NotFound
 from gantry.index.clock import from_micros
@@ -13,6 +14,7 @@ from gantry.index.database import Part
 from gantry.index.lookups import find_stored
 from gantry.index.paths import find_path, is_below, is_instance, no_such_path
 from gantry.index.resource_rows import get_store_id, get_store_row
+from gantry.index.statements import FEW, CompiledQuery
 from gantry.index.stored import select_stored
 from gantry.index.tables import header_pack, instance, series, study
 from gantry.index.walking import (
@@ -79,11 +81,11 @@ class Instances(Part):
                 return
             ids = select(series.c.id).where(*is_below(study_id, series_id))
             numbers = sorted(connection.execute(ids).scalars())
-        query = in_series(IN_STORE, is_instance(path.instance)) if path.instance else in_series(IN_STORE)
+        query = _ONE_IN_SERIES if path.instance else _IN_SERIES
         first, _ = parse_position(after)
         for number in numbers:
             if number >= first:
-                yield from walk_series(self.database, query, number, after, store=store_id)
+                yield from walk_series(self.database, query, number, after, store=store_id, instance=path.instance)
 
     def list_below(self, store: DicomStoreName, path: ResourcePath) -> Iterator[StoredInstance]:
         depth = sum(map(bool, path))
@@ -99,15 +101,25 @@ class Instances(Part):
         values: dict[str, Any] = path._asdict()
         with self.database.read() as connection:
             values["store"] = get_store_id(connection, store)
-            return list(connection.execute(_SYNTAXES[sum(map(bool, path))], values).scalars())
+            return [uid for (uid,) in _SYNTAXES[sum(map(bool, path))].fetch(connection, values)]
 
     def get_header_packs(self, numbers: Sequence[int]) -> dict[int, bytes]:
-        query = select(header_pack.c.id, header_pack.c.data).where(header_pack.c.id.in_(numbers))
         with self.database.read() as connection:
-            return {row.id: row.data for row in connection.execute(query)}
+            if len(numbers) > FEW:
+                return dict(_PACKS.fetch(connection, {"numbers": numbers}))
+            return dict(chain.from_iterable(_PACK.fetch(connection, {"number": number}) for number in numbers))
 
 
 _SYNTAXES = {
-    depth: name_path(select_stored().with_only_columns(instance.c.transfer_syntax_uid).distinct(), depth)
+    depth: CompiledQuery(name_path(select_stored().with_only_columns(instance.c.transfer_syntax_uid).distinct(), depth))
     for depth in (1, 2, 3)
 }
+_PACK, _PACKS = (
+    CompiledQuery(select(header_pack.c.id, header_pack.c.data).where(condition))
+    for condition in (
+        header_pack.c.id == bindparam("number"),
+        header_pack.c.id.in_(bindparam("numbers", expanding=True)),
+    )
+)
+_IN_SERIES = in_series(IN_STORE)
+_ONE_IN_SERIES = in_series(IN_STORE, instance.c.sop_instance_uid == bindparam("instance"))

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, false, select
 
 from gantry.errors import NotFound
+from gantry.index.statements import CompiledQuery
 from gantry.index.tables import dataset, dicom_store
 from gantry.names import DatasetName, DicomStoreName
 from gantry.resources import Dataset, DicomStore
@@ -26,7 +27,7 @@ def get_dataset_row(connection: Connection, name: DatasetName) -> Row[Any]:
     return row
 
 
-_STORE_ID = (
+_STORE_ID = CompiledQuery(
     select(dicom_store.c.id)
     .join(dataset, dataset.c.id == dicom_store.c.dataset_id)
     .where(
@@ -40,8 +41,8 @@ _STORE_ID = (
 def get_store_id(connection: Connection, name: DicomStoreName) -> int:
     """The number of a store in one short query. Raises NotFound."""
     values = {"project": name.project, "location": name.location, "dataset": name.dataset, "store": name.store}
-    number = connection.execute(_STORE_ID, values).scalar()
-    return number if number is not None else int(get_store_row(connection, name).id)
+    found = _STORE_ID.fetch(connection, values)
+    return int(found[0][0]) if found else int(get_store_row(connection, name).id)
 
 
 def get_store_row(connection: Connection, name: DicomStoreName) -> Row[Any]:

@@ -12,7 +12,7 @@ from gantry.index.conditions import Condition, is_modality, make_clause, read_ma
 from gantry.index.database import Part
 from gantry.index.resource_rows import get_store_id
 from gantry.index.series_keys import FEW, KEYS, count_candidates, list_keys, make_key_clauses
-from gantry.index.statements import fetch_tuples
+from gantry.index.statements import CompiledQuery
 from gantry.index.stored import select_stored
 from gantry.index.tables import instance, series, study, study_modality
 from gantry.names import DicomStoreName
@@ -62,7 +62,7 @@ class Search(Part):
         with self.database.read() as connection:
             values["store"] = get_store_id(connection, store)
             shape = shape._replace(few=_find_few(connection, shape, values))
-            return fetch_tuples(connection, _statement(shape), values)
+            return _statement(shape).fetch(connection, values)
 
 
 def _find_few(connection: Connection, shape: _Shape, values: dict[str, Any]) -> frozenset[str]:
@@ -72,7 +72,7 @@ def _find_few(connection: Connection, shape: _Shape, values: dict[str, Any]) -> 
     return frozenset(
         key
         for key in list_keys(shape.conditions)
-        if fetch_tuples(connection, count_candidates(key, shape.conditions), values)[0][0] <= FEW[key]
+        if _count_candidates(key, shape.conditions).fetch(connection, values)[0][0] <= FEW[key]
     )
 
 
@@ -92,7 +92,16 @@ def _found_series(row: Any) -> FoundSeries:
 
 
 @lru_cache(maxsize=1000)
-def _statement(shape: _Shape) -> Select[Any]:
+def _statement(shape: _Shape) -> CompiledQuery:
+    return CompiledQuery(_select(shape))
+
+
+@lru_cache(maxsize=100)
+def _count_candidates(key: str, conditions: tuple[Condition, ...]) -> CompiledQuery:
+    return CompiledQuery(count_candidates(key, conditions))
+
+
+def _select(shape: _Shape) -> Select[Any]:
     """SQLite, which knows nothing of how rare a value is, is told where to begin.
 
     A rare study is looked up, and what was found is sorted; everything else is read in the order of the answer. A sum

@@ -1,15 +1,20 @@
 """Statements that are compiled once and take their values as tuples.
 
-For what runs with every batch: SQLAlchemy's work for each statement, and for each row, would cost more than SQLite's.
+For what runs with every batch, and with most requests: SQLAlchemy's work for each statement, and for each row, would
+cost more than SQLite's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, CursorResult, Dialect, Select, Table, bindparam, func, insert, select
+
+from gantry.index.commits import driver_of
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -78,8 +83,47 @@ class Numbering:
         return range(last - len(rows) + 1, last + 1)
 
 
-def fetch_tuples(connection: Connection, query: Select[Any], values: dict[str, Any]) -> Rows:
-    """All rows of a query on numbers and texts, as the driver gives them."""
+class CompiledQuery:
+    """A query on numbers and texts that is compiled once and run by the driver itself: for what most requests read.
+
+    Its values are given by name. Where it binds a list of any length (``expanding``), SQLAlchemy runs it.
+    """
+
+    def __init__(self, query: Select[Any]) -> None:
+        self._query = query
+        self._text = ""
+        self._is_expanding = False
+        self._names: tuple[str, ...] = ()
+        self._constants: dict[str, Any] = {}
+
+    def fetch(self, connection: Connection, values: Mapping[str, Any]) -> Rows:
+        """All rows, as the driver gives them; ``values`` may hold more than the query takes."""
+        if not self._text:
+            self._compile(connection.dialect)
+        if self._is_expanding:
+            return _fetch_expanding(connection, self._query, values)
+        known = {**self._constants, **values}
+        return fetch_rows(connection, self._text, tuple([known[name] for name in self._names]))
+
+    def _compile(self, dialect: Dialect) -> None:
+        compiled: Any = self._query.compile(dialect=dialect)
+        self._names = tuple(compiled.positiontup)
+        self._constants = {name: value for name, value in compiled.params.items() if value is not None}
+        self._is_expanding = bool(compiled.post_compile_params)
+        self._text = str(compiled)  # last: from here on other threads take it for complete
+
+
+def fetch_rows(connection: Connection, text: str, values: tuple[Any, ...]) -> Rows:
+    """All rows of a statement of the driver. Raises what the driver raises."""
+    try:
+        with closing(driver_of(connection).execute(text, values)) as cursor:
+            return cursor.fetchall()
+    except sqlite3.ProgrammingError:
+        # Perhaps the connection is closed: SQLAlchemy finds that out, and takes another one the next time.
+        return connection.exec_driver_sql(text, values).fetchall()
+
+
+def _fetch_expanding(connection: Connection, query: Select[Any], values: Mapping[str, Any]) -> Rows:
     result = connection.execute(query, values)
     if result.cursor is None:
         raise ValueError("only a query gives rows")

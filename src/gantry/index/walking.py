@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam
 
 from gantry.index.database import Database
-from gantry.index.statements import fetch_tuples
+from gantry.index.statements import CompiledQuery
 from gantry.index.stored import select_stored
 from gantry.index.tables import instance, series, study
 from gantry.resources import StoredInstance
@@ -32,12 +32,14 @@ def parse_position(text: str) -> tuple[int, str]:
     return int(series_id or 0), uid
 
 
-def read_page(connection: Connection, query: Select[Any], values: dict[str, Any]) -> list[StoredInstance]:
+def read_page(connection: Connection, query: CompiledQuery, values: dict[str, Any]) -> list[StoredInstance]:
     """``query`` binds ``page``, the number of rows."""
-    return list(map(StoredInstance._make, fetch_tuples(connection, query, values | {"page": PAGE})))
+    return list(map(StoredInstance._make, query.fetch(connection, values | {"page": PAGE})))
 
 
-def read_pages(database: Database, queries: Sequence[Select[Any]], values: dict[str, Any]) -> Iterator[StoredInstance]:
+def read_pages(
+    database: Database, queries: Sequence[CompiledQuery], values: dict[str, Any]
+) -> Iterator[StoredInstance]:
     """All pages behind the instance that ``values`` names as ``after_number``, ``after_series`` and ``after``.
 
     What the first of ``queries`` finds comes first, then what the next one finds behind it.
@@ -73,14 +75,14 @@ def walk_store(database: Database, store_id: int, position: str = "") -> Iterato
     return read_pages(database, (_REST, _FOLLOWING), {"store": store_id, "after_number": number, "after": uid})
 
 
-def in_series(*conditions: Any) -> Select[Any]:
+def in_series(*conditions: Any) -> CompiledQuery:
     """The instances of the series with the number ``after_number``; ``conditions`` on rows of the join."""
     query = select_stored().where(instance.c.series_id == _AFTER_NUMBER, _UID > _AFTER, *conditions)
-    return query.order_by(_UID).limit(bindparam("page"))
+    return CompiledQuery(query.order_by(_UID).limit(bindparam("page")))
 
 
 def walk_series(
-    database: Database, query: Select[Any], number: int, position: str, **values: Any
+    database: Database, query: CompiledQuery, number: int, position: str, **values: Any
 ) -> Iterator[StoredInstance]:
     """What ``query``, made by ``in_series``, finds in one series, behind ``position`` where that is in it."""
     last, uid = parse_position(position)
@@ -93,7 +95,9 @@ IN_STORE = study.c.store_id + 0 == bindparam("store")
 
 # Two queries, so that each starts at a key: the rest of a series, then the series after it.
 _REST = in_series(IN_STORE)
-_FOLLOWING = select_stored().where(IN_STORE, _NUMBER > _AFTER_NUMBER).order_by(_NUMBER, _UID).limit(bindparam("page"))
+_FOLLOWING = CompiledQuery(
+    select_stored().where(IN_STORE, _NUMBER > _AFTER_NUMBER).order_by(_NUMBER, _UID).limit(bindparam("page"))
+)
 
 
 # --- by the UID of the series
@@ -138,5 +142,5 @@ def walk_below(
         yield from read_pages(database, (_NEXT[depth],), values | _bind_last(first[-1]))
 
 
-_FIRST = {depth: _below(depth) for depth in (1, 2, 3)}
-_NEXT = {depth: _below_after(depth) for depth in (1, 2, 3)}
+_FIRST = {depth: CompiledQuery(_below(depth)) for depth in (1, 2, 3)}
+_NEXT = {depth: CompiledQuery(_below_after(depth)) for depth in (1, 2, 3)}

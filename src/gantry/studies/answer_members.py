@@ -34,6 +34,8 @@ OF_THE_SERVER = COUNTS | {RETRIEVE_URL, INSTANCE_AVAILABILITY, AVAILABLE_TRANSFE
 """What a server says of what it has: a file that says something else was written by another one."""
 _OF_THE_SERVER = frozenset(f"{tag:08X}" for tag in OF_THE_SERVER)
 _STARTS = tuple(f'"{tag}":' for tag in _OF_THE_SERVER)
+END = '"]}'
+"""Ends a member with one text, as a UID or an address is."""
 ONLINE = f'"{INSTANCE_AVAILABILITY:08X}":{{"vr":"CS","Value":["ONLINE"]}}'
 
 
@@ -43,7 +45,7 @@ def write_study(row: FoundStudy, search: Search, web_url: str) -> str:
     if row.modalities and _is_wanted(MODALITIES_IN_STUDY, search):
         members.append(_write_modalities(row.modalities))
     if not search.strict:
-        members.append(write_address(f"{web_url}/studies/{row.study_instance_uid}"))
+        members.append(f"{start_address(web_url)}/studies/{row.study_instance_uid}{END}")
     counts = ((STUDY_SERIES_COUNT, row.series_count), (STUDY_INSTANCE_COUNT, row.instance_count))
     members += (write_number(tag, "IS", count) for tag, count in counts if _is_wanted(tag, search))
     return f"{{{','.join(members)}}}"
@@ -67,8 +69,8 @@ def write_series(row: FoundSeries, search: Search, web_url: str) -> str:
         ),
     )
     if not search.strict:
-        address = f"{web_url}/studies/{row.study_instance_uid}/series/{row.series_instance_uid}"
-        members.append(write_address(address))
+        below = f"/studies/{row.study_instance_uid}/series/{row.series_instance_uid}"
+        members.append(f"{start_address(web_url)}{below}{END}")
     if _is_wanted(SERIES_INSTANCE_COUNT, search):
         members.append(write_number(SERIES_INSTANCE_COUNT, "IS", row.instance_count))
     return f"{{{','.join(members)}}}"
@@ -169,6 +171,12 @@ def _write_modalities(joined: str) -> str:
 
 def write_address(url: str) -> str:
     return f'"{RETRIEVE_URL:08X}":{{"vr":"UR","Value":{json.dumps([url])}}}'
+
+
+@lru_cache(maxsize=16)
+def start_address(web_url: str) -> str:
+    """What addresses below ``web_url`` begin with, as members; a path of UIDs and ``END`` follow."""
+    return write_address(web_url).removesuffix(END)
 
 
 def write_parents(row: FoundSeries, search: Search) -> str:

@@ -60,6 +60,7 @@ __all__ = [
     "keep_stored",
     "open_blob",
     "parse_bulk_path",
+    "read_alone",
     "read_bulk",
     "read_instance",
     "read_instances",
@@ -159,6 +160,13 @@ def read_instances(seams: Seams, store: DicomStoreName, path: ResourcePath, plan
         sending.leave_out(seams.index.instances.list_below(store, path), without)
         rows = (row for row in rows if row.transfer_syntax_uid not in without)
     return _hold_back(sending, sending.send(rows))
+
+
+def read_alone(seams: Seams, store: DicomStoreName, row: StoredInstance, plan: Plan) -> Sent:
+    """One instance, as ``read_instances`` sends it; raises its error at once unless it is sent as it is stored."""
+    sending = _Sender(seams, store, plan)
+    pieces = sending.send(iter([row]))
+    return Sent(pieces) if plan is keep_stored else _hold_back(sending, pieces)
 
 
 def _hold_back(sending: _Sender, pieces: Generator[Piece, None, None]) -> Sent:

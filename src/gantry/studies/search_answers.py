@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
 from itertools import chain, islice
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeVar
@@ -32,11 +31,13 @@ from gantry.resources import StoredInstance
 from gantry.seams import Seams
 from gantry.studies.answer_members import (
     COUNTS,
+    END,
     OF_THE_SERVER,
     ONLINE,
     UTF8,
     leave_out,
     leave_out_server,
+    start_address,
     write_address,
     write_parents,
     write_series,
@@ -55,12 +56,11 @@ _NUMBERS = (
     ("columns", COLUMNS, "US"),
     ("bits_allocated", BITS_ALLOCATED, "US"),
 )
-_END = '"]}'
 _FIRST, _SOP, _STUDY, _SERIES = (
-    start + write_uid(tag, "").removesuffix(_END)
+    start + write_uid(tag, "").removesuffix(END)
     for start, tag in (
         (f"{{{UTF8},{ONLINE},", SOP_CLASS),
-        *((f"{_END},", tag) for tag in (SOP_INSTANCE, STUDY, SERIES)),
+        *((f"{END},", tag) for tag in (SOP_INSTANCE, STUDY, SERIES)),
     )
 )
 _STARTS = [f'"{tag:08X}":{{"vr":"{vr}","Value":[' for _, tag, vr in _NUMBERS]
@@ -223,23 +223,18 @@ def _write_fields(found: FoundHeader, wanted: frozenset[int], web_url: str) -> l
 def _write_instance(row: StoredInstance, search: Search, web_url: str, above: str, more: Sequence[str] = ()) -> str:
     """Written piece by piece: there may be 50,000 of them in an answer. Of what UIDs hold nothing must be escaped."""
     study, series, uid = row.uids
-    members = [f"{_FIRST}{row.sop_class_uid}{_SOP}{uid}{_STUDY}{study}{_SERIES}{series}{_END}"]
+    members = [f"{_FIRST}{row.sop_class_uid}{_SOP}{uid}{_STUDY}{study}{_SERIES}{series}{END}"]
     members += [
         f"{start}{value}]}}" for start, value in zip(_STARTS, _get_numbers(row), strict=True) if value is not None
     ]
     if not search.strict:
-        members.append(f"{_start_address(web_url)}/studies/{study}/series/{series}/instances/{uid}{_END}")
+        members.append(f"{start_address(web_url)}/studies/{study}/series/{series}/instances/{uid}{END}")
         if AVAILABLE_TRANSFER_SYNTAX in search.fields:
             members.append(write_uid(AVAILABLE_TRANSFER_SYNTAX, row.transfer_syntax_uid))
     members += more
     if above:
         members.append(above)
     return f"{','.join(members)}}}"
-
-
-@lru_cache(maxsize=16)
-def _start_address(web_url: str) -> str:
-    return write_address(web_url).removesuffix(_END)
 
 
 def _make_url(row: StoredInstance, web_url: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 from gantry.errors import (
     Aborted,
@@ -96,7 +97,11 @@ def read_trouble(error: Exception) -> Trouble:
 
 def is_of_client(error: Exception) -> bool:
     """Whether a client of object storage has raised it: every other exception is a fault of this program."""
-    return isinstance(error, OSError) or type(error).__module__.partition(".")[0] in ("botocore", "obstore", "urllib3")
+    return isinstance(error, OSError | ParseError) or type(error).__module__.partition(".")[0] in (
+        "botocore",
+        "obstore",
+        "urllib3",
+    )
 
 
 def translate(error: Exception, place: RemotePlace, right: str, what: str = "") -> StatusError:

@@ -19,16 +19,15 @@ from gantry.storage.remote.credentials import make_session
 from gantry.storage.remote.errors import is_of_client, read_trouble, translate
 from gantry.storage.remote.names import is_nameable
 from gantry.storage.remote.place import RemotePlace
-from gantry.storage.remote.provider import LAST, Checksums, Page
+from gantry.storage.remote.provider import Checksums, Page
 from gantry.storage.remote.s3_clients import make_client, make_fast_client
 from gantry.storage.remote.s3_copying import MOST_COPIED, copy_parts
+from gantry.storage.remote.s3_pages import AFTER, get_page, read_pages_of
 from gantry.storage.remote.s3_tags import combine_md5s, has_other_md5, has_plain_tag
 
 _LIST, _GET, _PUT = "s3:ListBucket", "s3:GetObject", "s3:PutObject"
 _SPOILT = "the object storage has other bytes than those that were sent"
 _PIECE = 1 << 20  # bytes: what came before a connection was cut is kept in such pieces
-_AFTER = "\0"
-"""Before a key in place of a token: of servers that give none."""
 Out = TypeVar("Out")
 
 
@@ -41,6 +40,7 @@ class S3:
         self._payer = {"RequestPayer": "requester"} if place.requester_pays else {}
         self._session = self._call("credentials", "", lambda: make_session(place))
         self._client = self._call("credentials", "", lambda: make_client(place, self._session))
+        read_pages_of(self._client)
         self._fast = self._call("credentials", "", lambda: make_fast_client(place, self._session, self._client))
 
     def _call(self, right: str, what: str, act: Callable[[], Out]) -> Out:
@@ -70,17 +70,12 @@ class S3:
         asked: dict[str, Any] = {"Bucket": self.place.bucket, "Prefix": prefix, "MaxKeys": limit, **self._payer}
         if folders:
             asked["Delimiter"] = "/"
-        if token and not token.startswith(_AFTER):
+        if token and not token.startswith(AFTER):
             asked["ContinuationToken"] = token
-        elif after := token.removeprefix(_AFTER) or start_after:
+        elif after := token.removeprefix(AFTER) or start_after:
             asked["StartAfter"] = after
         answer = self._call(_LIST, "", lambda: self._client.list_objects_v2(**asked))
-        objects = [
-            ObjectMeta(each["Key"], int(each["Size"]), "", each.get("ETag", ""), each.get("StorageClass", ""))
-            for each in answer.get("Contents", ())
-        ]
-        found = [each["Prefix"] for each in answer.get("CommonPrefixes", ())]
-        return Page(objects, found, _find_next(answer, objects, found) if answer.get("IsTruncated") else "")
+        return get_page(answer)
 
     def head(self, key: str) -> ObjectMeta:
         said = self._head(key, {})
@@ -233,16 +228,6 @@ class S3:
             {"Error": said, "ResponseMetadata": {"HTTPStatusCode": _STATUS_OF.get(said.get("Code", ""), 400)}}
         )
         return translate(error, self.place, "s3:DeleteObject", said.get("Key", ""))
-
-
-def _find_next(answer: Mapping[str, Any], objects: Sequence[ObjectMeta], folders: Sequence[str]) -> str:
-    """What asks for the next page. Raises Unavailable where nothing can: a listing has no silent gap."""
-    if token := answer.get("NextContinuationToken"):
-        return str(token)
-    ends = [*(each.key for each in objects[-1:]), *(f"{each}{LAST}" for each in folders[-1:])]
-    if not ends:
-        raise Unavailable("the object storage says that there is another page of the listing, and not how to get it")
-    return _AFTER + max(ends, key=str.encode)
 
 
 def _describe_access(place: RemotePlace) -> tuple[object, ...]:

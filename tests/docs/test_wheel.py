@@ -123,7 +123,10 @@ def test_only_pixels_signed_tokens_and_object_storage_need_an_extra(scripts: Pat
     where, failed = json.loads(done.stdout)
     assert Path(where).is_relative_to(scripts.parent)
     assert failed == (
-        dict.fromkeys(NEED_PIXELS, "numpy") | dict.fromkeys(NEED_AUTH, "jwt") | dict.fromkeys(NEED_S3, "botocore")
+        dict.fromkeys(NEED_PIXELS, "numpy")
+        | dict.fromkeys(NEED_AUTH, "jwt")
+        | dict.fromkeys(NEED_S3, "botocore")
+        | {"gantry.storage.remote.s3": "obstore"}
     )
 
 

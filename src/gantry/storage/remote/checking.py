@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from enum import Enum, auto
+from functools import cache, partial
+from importlib import import_module
+from typing import Any, NamedTuple, Protocol
 
 import google_crc32c
 
-from gantry.errors import DataLoss
 from gantry.resources import ObjectMeta
 from gantry.storage.remote.provider import Checksums
 from gantry.storage.remote.s3_tags import read_md5
@@ -36,61 +39,83 @@ class _Crc32:
         return self._value.to_bytes(4, "big")
 
 
-def _make_md5() -> Any:
-    return hashlib.md5(usedforsecurity=False)
+def _make_md5(data: bytes = b"") -> Digest:
+    return hashlib.md5(data, usedforsecurity=False)
 
 
-def _make_sha1() -> Any:
+def _make_sha1() -> Digest:
     return hashlib.sha1(usedforsecurity=False)
 
 
-_ALGORITHMS: dict[str, Callable[[], Digest]] = {
-    "CRC32C": google_crc32c.Checksum,
-    "CRC32": _Crc32,
-    "SHA256": hashlib.sha256,
-    "SHA1": _make_sha1,
-}
-"""Those that the libraries at hand can compute, the cheapest first. CRC64NVME is not among them."""
+class _Crc64:
+    """CRC-64/NVME, which neither Python nor our libraries have. ``module`` is ``awscrt.checksums``."""
+
+    def __init__(self, module: Any) -> None:
+        self._update, self._value = module.crc64nvme, 0
+
+    def update(self, data: bytes) -> None:
+        self._value = self._update(data, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(8, "big")
 
 
-def check_all(data: Iterable[bytes], found: ObjectMeta, ask: Ask) -> Iterable[bytes]:
-    """The pieces of an object, and DataLoss at the end where they are not its bytes.
+@cache
+def _list_algorithms() -> dict[str, Callable[[], Digest]]:
+    """Those that can be computed here, the cheapest first."""
+    known: dict[str, Callable[[], Digest]] = {"CRC32C": google_crc32c.Checksum}
+    with suppress(ImportError):
+        module = import_module("awscrt.checksums")
+        if hasattr(module, "crc64nvme"):  # since awscrt 0.23
+            known["CRC64NVME"] = partial(_Crc64, module)
+    return known | {"CRC32": _Crc32, "SHA256": hashlib.sha256, "SHA1": _make_sha1}
 
-    Without a checksum that can be computed they go unchecked. An ETag that looks like an MD5 may be none (keys of KMS
-    or of the customer), which only a request tells: it is made when the ETag differs.
-    """
-    expected = read_md5(found.tag)
-    other = None if expected is not None else _choose(ask(found))
-    digest = _make_md5() if expected is not None else _ALGORITHMS[other[0]]() if other is not None else None
-    for piece in data:
+
+class Comparison(Enum):
+    """Of bytes with the checksum of their object; UNKNOWN where there is none that can be computed."""
+
+    EQUAL = auto()
+    DIFFERENT = auto()
+    UNKNOWN = auto()
+
+
+def compare(data: bytes, found: ObjectMeta, ask: Ask) -> Comparison:
+    """An object that is held in memory: ``ask`` is called only where its ETag is not the MD5 of its bytes."""
+    if read_md5(found.tag) == _make_md5(data).digest():
+        return Comparison.EQUAL
+    known = _choose(found.tag, ask(found))
+    if known is None:
+        return Comparison.UNKNOWN
+    digest = known.make()
+    digest.update(data)
+    return known.compare(digest)
+
+
+def compare_all(pieces: Iterable[bytes], found: ObjectMeta, ask: Ask) -> Iterator[bytes | Comparison]:
+    """The pieces of a long object, and at last the outcome."""
+    known = _choose(found.tag, ask(found))
+    digest = known.make() if known is not None else None
+    for piece in pieces:
         if digest is not None:
             digest.update(piece)
         yield piece
-    if digest is None:
-        return
-    if digest.digest() != (expected if other is None else other[1]) and (other is not None or ask(found).has_md5):
-        raise DataLoss("the bytes that came are not those of the object: their checksum differs", advice="try again")
+    yield Comparison.UNKNOWN if known is None or digest is None else known.compare(digest)
 
 
-def is_whole(data: bytes, found: ObjectMeta, ask: Ask) -> bool:
-    """Whether ``data`` are the bytes of an object, as far as there is a checksum."""
-    expected = read_md5(found.tag)
-    if expected is not None and hashlib.md5(data, usedforsecurity=False).digest() == expected:
-        return True
-    known = ask(found)
-    if expected is not None and known.has_md5:
-        return False
-    other = _choose(known)
-    if other is None:
-        return True
-    digest = _ALGORITHMS[other[0]]()
-    digest.update(data)
-    return digest.digest() == other[1]
+class _Known(NamedTuple):
+    make: Callable[[], Digest]
+    expected: bytes
+
+    def compare(self, digest: Digest) -> Comparison:
+        return Comparison.EQUAL if digest.digest() == self.expected else Comparison.DIFFERENT
 
 
-def _choose(known: Checksums) -> tuple[str, bytes] | None:
-    """An algorithm and the digest of the whole object; None where there is none at hand."""
-    for name in _ALGORITHMS:
+def _choose(tag: str, known: Checksums) -> _Known | None:
+    """What makes a digest of the whole object, and the digest that it should be; None where there is none at hand."""
+    md5 = read_md5(tag)
+    if md5 is not None and known.has_md5:
+        return _Known(_make_md5, md5)
+    for name, make in _list_algorithms().items():
         if name in known.whole:
-            return name, base64.b64decode(known.whole[name])
+            return _Known(make, base64.b64decode(known.whole[name]))
     return None

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from gantry.errors import FailedPrecondition, StatusError, Unavailable
 from gantry.resources import ObjectMeta
-from gantry.seams import Check
+from gantry.seams import Check, beat_again
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page, Provider
 from gantry.storage.remote.retrying import Pace, retry
@@ -70,6 +70,19 @@ class Client:
         return self.call(partial(self.provider.head, key))
 
     def get(self, found: ObjectMeta, offset: int, length: int) -> tuple[bytes, str]:
+        """``length`` bytes, and the object's Content-Encoding. After a cut it goes on from the byte that was reached,
+        and the attempts are counted anew."""
+        data, encoding = self._get_some(found, offset, length)
+        if len(data) == length:
+            return data, encoding
+        pieces, done = [data], len(data)
+        while done < length:
+            pieces.append(self._get_some(found, offset + done, length - done)[0])
+            done += len(pieces[-1])
+            beat_again()
+        return b"".join(pieces), encoding
+
+    def _get_some(self, found: ObjectMeta, offset: int, length: int) -> tuple[bytes, str]:
         return self.call(partial(self.provider.get, found.key, found.tag, offset, length))
 
     def get_checksums(self, found: ObjectMeta) -> Checksums:

@@ -44,7 +44,8 @@ class Provider(Protocol):
     def head(self, key: str) -> ObjectMeta: ...
 
     def get(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
-        """``length`` bytes, and the object's Content-Encoding. ``tag``: only of this version, unless empty."""
+        """The first of ``length`` bytes, all of them unless the connection is cut, and the object's Content-Encoding.
+        ``tag``: only of this version, unless empty."""
         ...
 
     def get_checksums(self, key: str, tag: str) -> Checksums: ...

@@ -14,6 +14,7 @@ import obstore
 
 from gantry.errors import Aborted, NotFound, PermissionDenied, StatusError, Unavailable
 from gantry.resources import ObjectMeta
+from gantry.storage.remote.collecting import collect
 from gantry.storage.remote.credentials import make_session
 from gantry.storage.remote.errors import is_of_client, read_trouble, translate
 from gantry.storage.remote.names import is_nameable
@@ -26,6 +27,7 @@ from gantry.storage.remote.s3_tags import combine_md5s, has_other_md5, has_plain
 
 _LIST, _GET, _PUT = "s3:ListBucket", "s3:GetObject", "s3:PutObject"
 _SPOILT = "the object storage has other bytes than those that were sent"
+_PIECE = 1 << 20  # bytes: what came before a connection was cut is kept in such pieces
 Out = TypeVar("Out")
 
 
@@ -95,8 +97,8 @@ class S3:
             return b"", ""
         act = self._get_fast if is_nameable(key) else self._get_any
         data, encoding = self._call(_GET, key, lambda: act(key, tag, offset, length))
-        if len(data) != length:
-            raise Unavailable(f"only {len(data)} of {length} bytes came", advice="try again")
+        if not 0 < len(data) <= length:
+            raise Unavailable(f"{len(data)} bytes came where {length} were asked for", advice="try again")
         return data, encoding
 
     def _get_fast(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
@@ -104,12 +106,15 @@ class S3:
         if tag:
             options["if_match"] = tag
         found = obstore.get(self._fast, key, options=options)
-        return bytes(found.bytes()), found.attributes.get("Content-Encoding", "")
+        encoding = found.attributes.get("Content-Encoding", "")
+        if length <= _PIECE:
+            return bytes(found.bytes()), encoding
+        return collect(map(bytes, found.stream(_PIECE))), encoding
 
     def _get_any(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
         asked = {"Range": f"bytes={offset}-{offset + length - 1}"} | ({"IfMatch": tag} if tag else {})
         found = self._client.get_object(Bucket=self.place.bucket, Key=key, **asked, **self._payer)
-        return found["Body"].read(), found.get("ContentEncoding", "")
+        return collect(found["Body"].iter_chunks(_PIECE)), found.get("ContentEncoding", "")
 
     def get_checksums(self, key: str, tag: str) -> Checksums:
         said = self._head(key, {"ChecksumMode": "ENABLED"})

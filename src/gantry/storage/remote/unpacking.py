@@ -1,0 +1,87 @@
+"""Objects with Content-Encoding: gzip (RFC 9110 §8.4.1.3): what their provider stores is packed."""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import IO
+
+from gantry.errors import DataLoss, FailedPrecondition, NoRoom, Unavailable
+from gantry.system_errors import describe_os_error
+
+MAGIC = b"\x1f\x8b"  # RFC 1952 §2.3.1
+MOST_UNPACKED = 4 << 30
+"""Bytes of one object: a few megabytes can be made to unpack to so many, and instances are rarely packed at all."""
+_PIECE = 1 << 20
+_SLICE = 32 << 10  # zlib copies what follows the end of a member, so it gets no more at a time
+_FREE_MEMBERS, _LEAST_MEMBER = 1000, 1024
+"""As for the bodies of requests: with more members than these, each must hold so many bytes on average."""
+
+
+def unpack(packed: Iterable[bytes], held: int) -> tuple[IO[bytes], int]:
+    """A file with the plain bytes, in memory up to ``held`` bytes, and their number.
+
+    Raises DataLoss for what is no gzip, FailedPrecondition for too much, NoRoom where the disk of temporary files is
+    full.
+    """
+    file: IO[bytes] = tempfile.SpooledTemporaryFile(held)  # noqa: SIM115
+    size = 0
+    try:
+        for piece in _unpack_members(packed):
+            size += len(piece)
+            if size > MOST_UNPACKED:
+                raise FailedPrecondition(f"the object is unpacked to more than {MOST_UNPACKED} bytes")
+            file.write(piece)
+    except zlib.error:
+        file.close()
+        raise DataLoss("the object says Content-Encoding: gzip, and cannot be unpacked") from None
+    except OSError as error:
+        file.close()
+        raise _translate(error) from None
+    except BaseException:
+        file.close()
+        raise
+    return file, size
+
+
+def _unpack_members(packed: Iterable[bytes]) -> Iterator[bytes]:
+    """Of all members (RFC 1952 §2.2); zeros behind the last one are padding. Raises zlib.error, also for an end in the
+    middle of one."""
+    member, count, size = None, 0, 0
+    for data in _slice(packed):
+        while data:
+            if member is None:
+                data = data.lstrip(b"\0") if count else data
+                if not data:
+                    break
+                member, count = zlib.decompressobj(zlib.MAX_WBITS | 16), count + 1
+                if count > _FREE_MEMBERS and size < count * _LEAST_MEMBER:
+                    raise zlib.error("too many members")
+            for piece in _drain(member, data):
+                size += len(piece)
+                yield piece
+            data, member = (member.unused_data, None) if member.eof else (b"", member)
+    if member is not None:
+        raise zlib.error("cut off")
+
+
+def _slice(packed: Iterable[bytes]) -> Iterator[bytes]:
+    for data in packed:
+        for at in range(0, len(data), _SLICE):
+            yield data[at : at + _SLICE]
+
+
+def _drain(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    while data and not member.eof:
+        yield member.decompress(data, _PIECE)
+        data = member.unconsumed_tail
+    while not member.eof and (piece := member.decompress(b"", _PIECE)):
+        yield piece
+
+
+def _translate(error: OSError) -> NoRoom | Unavailable:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return NoRoom("the disk of temporary files has no room to unpack an object", advice="make room on it")
+    return Unavailable(f"the object cannot be unpacked into a temporary file: {describe_os_error(error)}")

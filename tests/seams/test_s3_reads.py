@@ -1,0 +1,342 @@
+"""Objects of a bucket of S3 are read whole, compared with what the server knows of them, and unpacked."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from gantry.errors import Aborted, DataLoss, FailedPrecondition, NoRoom, NotFound, StatusError, Unavailable
+from gantry.resources import ObjectMeta
+from gantry.storage.remote import checking, retrying, s3_clients, unpacking
+from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.reading import HELD_BYTES, RemoteObject
+from tests.seams.blob_store_suite import read
+from tests.support.s3.checksums import crc64nvme, write_checksum
+from tests.support.s3_places import make_bucket, make_client
+from tests.support.s3_server import S3Server
+
+SMALL = b"bytes of an object"
+LARGE = bytes(range(251)) * (18 << 20 >> 8)
+"""Longer than what is held in memory."""
+ODD = "a//b"  # a key that the fast client cannot name
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retrying, "FIRST_SECONDS", 0.001)
+
+
+def open_whole(bucket: RemoteBucket, key: str) -> tuple[bytes, RemoteObject]:
+    """Its bytes, and what it knows afterwards."""
+    with bucket.open(key) as opened:
+        assert isinstance(opened, RemoteObject)
+        return b"".join(opened.chunks()), opened
+
+
+# Requests -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_small_object_of_a_listing_costs_one_request(bucket: RemoteBucket, s3: S3Server) -> None:
+    bucket.put("a", [SMALL])
+    (found,) = bucket.list()
+    s3.reset_counts()
+    with bucket.open_found(found) as opened:
+        assert opened.read_at(3, 5) == SMALL[3:8]
+        assert b"".join(opened.chunks()) == SMALL
+    assert s3.requests.operations == {"GetObject": 1}
+
+
+def test_the_header_of_a_long_object_costs_one_request(bucket: RemoteBucket, s3: S3Server) -> None:
+    bucket.put("a", [LARGE])
+    (found,) = bucket.list()
+    s3.reset_counts()
+    with bucket.open_found(found) as opened:
+        assert opened.read_at(0, 1000) == LARGE[:1000]
+        assert opened.read_at(1000, 200_000) == LARGE[1000:201_000]
+    assert s3.requests.operations == {"GetObject": 1}
+    assert s3.requests.bytes_out < 1 << 20
+
+
+@pytest.mark.parametrize("key", ["a", ODD])
+@pytest.mark.parametrize("kind", ["reset in body", "closed in body", "short body"])
+def test_a_read_goes_on_from_the_byte_where_it_was_cut(bucket: RemoteBucket, s3: S3Server, key: str, kind: str) -> None:
+    """More often than one request is tried: each time it came further."""
+    bucket.put(key, [LARGE])
+    s3.reset_counts()
+    with bucket.open(key) as opened, s3.fail(kind, methods=["GetObject"], times=9) as rule:
+        assert b"".join(opened.chunks()) == LARGE
+        assert rule.failed == 9
+    assert s3.requests.bytes_out < 2.2 * len(LARGE)
+
+
+def test_silence_is_an_error_and_not_the_time_that_a_read_takes(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3_clients, "_SILENT_SECONDS", 1)
+    bucket = make_bucket(s3)
+    bucket.put("a", [LARGE])
+    for kind in ("stall", "stall in body"):
+        with s3.fail(kind, methods=["GetObject"], times=1, seconds=20) as rule:
+            assert read(bucket, "a") == LARGE
+            assert rule.failed == 1
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+@pytest.mark.parametrize("key", ["a", ODD])
+def test_what_was_replaced_is_not_mixed_with_what_was_there(bucket: RemoteBucket, key: str, data: bytes) -> None:
+    bucket.put(key, [data])
+    (found,) = bucket.list()
+    bucket.put(key, [data[::-1]])
+    with pytest.raises(Aborted, match="was changed since it was listed"):
+        bucket.open_found(found)
+    bucket.delete(key)
+    with pytest.raises(NotFound):
+        bucket.open_found(found)
+
+
+# Checksums ------------------------------------------------------------------------------------------------------------
+
+
+def put_with(bucket: RemoteBucket, algorithm: str, data: bytes, in_parts: bool = False) -> None:
+    """By another program, whose objects have a checksum; ``in_parts``, so that the ETag is no MD5."""
+    client, name = make_client(bucket.place.endpoint), {"Bucket": bucket.place.bucket, "Key": "a"}
+    checksum = {f"Checksum{algorithm}": write_checksum(algorithm.lower(), data)}
+    if not in_parts:
+        client.put_object(**name, Body=data, **checksum)
+        return
+    kind = {"ChecksumType": "FULL_OBJECT"} if algorithm.startswith("CRC") else {}
+    made = client.create_multipart_upload(**name, ChecksumAlgorithm=algorithm, **kind)
+    asked = name | {"UploadId": made["UploadId"]}
+    part = client.upload_part(**asked, PartNumber=1, Body=data, **checksum)
+    client.complete_multipart_upload(**asked, MultipartUpload={"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]})
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+@pytest.mark.parametrize("algorithm", ["CRC32", "CRC32C"])
+def test_an_object_without_an_md5_is_compared_with_its_checksum(
+    bucket: RemoteBucket, s3: S3Server, algorithm: str, data: bytes
+) -> None:
+    put_with(bucket, algorithm, data, in_parts=True)
+    assert bucket.head("a").tag.endswith('-1"')
+    found, opened = open_whole(bucket, "a")
+    assert found == data and not opened.is_unchecked
+    with s3.fail("wrong bit", methods=["GetObject"]), pytest.raises(DataLoss, match="their checksum differs"):
+        read(bucket, "a")
+
+
+@pytest.mark.parametrize("algorithm", ["SHA1", "SHA256", "CRC32", "CRC32C"])
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+def test_with_a_key_of_kms_the_checksum_of_the_object_is_compared(s3: S3Server, algorithm: str, data: bytes) -> None:
+    bucket = make_bucket(s3, "kms")
+    put_with(bucket, algorithm, data)
+    found, opened = open_whole(bucket, "a")
+    assert found == data and not opened.is_unchecked
+    with s3.fail("wrong bit", methods=["GetObject"]), pytest.raises(DataLoss, match="their checksum differs"):
+        read(bucket, "a")
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+def test_what_has_no_checksum_is_read_and_said_to_be_unchecked(s3: S3Server, data: bytes) -> None:
+    bucket = make_bucket(s3, "kms")
+    bucket.put("a", [data])
+    found, opened = open_whole(bucket, "a")
+    assert found == data and opened.is_unchecked
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+def test_a_checksum_of_checksums_says_nothing_of_the_bytes(bucket: RemoteBucket, data: bytes) -> None:
+    put_with(bucket, "SHA256", data, in_parts=True)
+    found, opened = open_whole(bucket, "a")
+    assert found == data and opened.is_unchecked
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE])
+def test_an_md5_is_compared(bucket: RemoteBucket, s3: S3Server, data: bytes) -> None:
+    s3.put(bucket.place.bucket, {"a": data})
+    found, opened = open_whole(bucket, "a")
+    assert found == data and not opened.is_unchecked
+    with s3.fail("wrong bit", methods=["GetObject"]), pytest.raises(DataLoss, match="their checksum differs"):
+        read(bucket, "a")
+
+
+def test_a_small_object_that_came_with_a_wrong_bit_is_read_again(bucket: RemoteBucket, s3: S3Server) -> None:
+    bucket.put("a", [SMALL])
+    with s3.fail("wrong bit", methods=["GetObject"], times=1) as rule:
+        assert read(bucket, "a") == SMALL
+        assert rule.failed == 1
+
+
+class _Library(ModuleType):
+    """``awscrt.checksums``, as far as it is used."""
+
+    crc64nvme: Any
+
+
+def test_crc64nvme_is_compared_where_its_library_is(
+    bucket: RemoteBucket, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_with(bucket, "CRC64NVME", SMALL, in_parts=True)
+    checking._list_algorithms.cache_clear()
+    monkeypatch.setitem(sys.modules, "awscrt.checksums", None)
+    assert open_whole(bucket, "a")[1].is_unchecked
+    library = _Library("awscrt.checksums")
+    library.crc64nvme = lambda data, before: crc64nvme(data) if before == 0 else pytest.fail("in one piece")
+    monkeypatch.setitem(sys.modules, "awscrt.checksums", library)
+    checking._list_algorithms.cache_clear()
+    try:
+        assert not open_whole(bucket, "a")[1].is_unchecked
+        with s3.fail("wrong bit", methods=["GetObject"]), pytest.raises(DataLoss):
+            read(bucket, "a")
+    finally:
+        checking._list_algorithms.cache_clear()
+    assert crc64nvme(b"123456789") == 0xAE8B14860A799888  # the check value of CRC-64/NVME
+
+
+# Content-Encoding -----------------------------------------------------------------------------------------------------
+
+
+def put_packed(bucket: RemoteBucket, s3: S3Server, data: bytes, key: str = "a") -> None:
+    s3.put(bucket.place.bucket, {key: data}, {"Content-Encoding": "gzip"})
+
+
+def noise(size: int) -> bytes:
+    """What gzip cannot make shorter."""
+    import random
+
+    return random.Random(1).randbytes(size)
+
+
+@pytest.mark.parametrize("key", ["a", ODD])
+@pytest.mark.parametrize("size", [0, 1, 100_000, HELD_BYTES + 1000, 3 * HELD_BYTES])
+def test_a_packed_object_is_read_unpacked(bucket: RemoteBucket, s3: S3Server, key: str, size: int) -> None:
+    data = noise(size)
+    put_packed(bucket, s3, gzip.compress(data, 1), key)
+    found, opened = open_whole(bucket, key)
+    assert found == data
+    assert opened.size == size and opened.is_unpacked and not opened.is_unchecked
+    with bucket.open(key) as again:
+        assert again.read_at(0, 10) == data[:10]
+        assert again.read_at(max(size - 5, 0), 100) == data[-5:]
+        assert again.read_at(size, 10) == b""
+
+
+def test_all_members_are_unpacked_and_padding_is_none(bucket: RemoteBucket, s3: S3Server) -> None:
+    packed = gzip.compress(b"one ") + gzip.compress(b"") + gzip.compress(b"two") + bytes(512)
+    put_packed(bucket, s3, packed)
+    assert read(bucket, "a") == b"one two"
+
+
+@pytest.mark.parametrize("data", [b"", b"plain bytes", b"\x1f"])
+def test_what_says_gzip_and_is_none_is_read_as_it_is(bucket: RemoteBucket, s3: S3Server, data: bytes) -> None:
+    """As some programs leave the header where they have unpacked the object."""
+    put_packed(bucket, s3, data)
+    found, opened = open_whole(bucket, "a")
+    assert found == data and not opened.is_unpacked
+
+
+def test_packed_bytes_without_the_header_are_read_as_they_are(bucket: RemoteBucket, s3: S3Server) -> None:
+    bucket.put("a", [gzip.compress(SMALL)])
+    assert read(bucket, "a") == gzip.compress(SMALL)
+
+
+@pytest.mark.parametrize(
+    "packed",
+    [
+        gzip.compress(SMALL)[:-1],
+        gzip.compress(SMALL)[:5],
+        gzip.compress(SMALL)[:-5] + b"12345",
+        gzip.compress(SMALL) + b"rest",
+        b"\x1f\x8bnot gzip at all",
+        gzip.compress(b"") * 2000,
+    ],
+    ids=["cut", "cut in its header", "wrong checksum", "something behind", "no gzip", "too many members"],
+)
+def test_what_cannot_be_unpacked_is_lost(bucket: RemoteBucket, s3: S3Server, packed: bytes) -> None:
+    put_packed(bucket, s3, packed)
+    with pytest.raises(DataLoss, match="cannot be unpacked"):
+        bucket.open("a")
+
+
+def test_what_unpacks_to_too_much_is_refused(
+    bucket: RemoteBucket, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unpacking, "MOST_UNPACKED", 1 << 20)
+    put_packed(bucket, s3, gzip.compress(bytes(1 << 20)))
+    assert len(read(bucket, "a")) == 1 << 20
+    put_packed(bucket, s3, gzip.compress(bytes((1 << 20) + 1)))
+    with pytest.raises(FailedPrecondition, match="more than 1048576 bytes"):
+        bucket.open("a")
+
+
+def test_pieces_that_are_unpacked_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    pieces = list(unpacking._unpack_members([gzip.compress(bytes(64 << 20))]))
+    assert sum(map(len, pieces)) == 64 << 20 and max(map(len, pieces)) <= 1 << 20
+
+
+def test_a_disk_of_temporary_files_that_is_full_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", lambda held: Full())
+    with pytest.raises(NoRoom, match="no room to unpack"):
+        unpacking.unpack([gzip.compress(SMALL)], 10)
+
+
+def test_nothing_of_an_unpacked_object_is_left(
+    bucket: RemoteBucket, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    put_packed(bucket, s3, gzip.compress(noise(HELD_BYTES + 1), 1))
+    read(bucket, "a")
+    assert list(tmp_path.iterdir()) == []
+
+
+# Errors ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["a", ODD])
+@pytest.mark.parametrize(
+    ("kind", "code", "words"),
+    [
+        ("403 AccessDenied", 7, "does not have s3:GetObject on bucket s3://"),
+        ("403 InvalidObjectState", 9, "is archived"),
+        ("404 NoSuchKey", 5, "no object of this name"),
+        ("500 InternalError", 14, "InternalError: We encountered"),
+        ("503 SlowDown", 14, "SlowDown: Please reduce"),
+        ("404 NoSuchBucket", 14, "is not there any more"),
+        ("403 InvalidAccessKeyId", 14, "credentials (key AKIA…0000) are refused"),
+        ("400 ExpiredToken", 14, "are refused: ExpiredToken"),
+    ],
+)
+def test_errors_are_the_same_from_both_clients(
+    bucket: RemoteBucket, s3: S3Server, key: str, kind: str, code: int, words: str
+) -> None:
+    bucket.put(key, [SMALL])
+    (found,) = bucket.list()
+    with s3.fail(kind, methods=["GetObject"]), pytest.raises(StatusError) as caught:
+        bucket.open_found(found)
+    assert caught.value.code == code and words in caught.value.message, caught.value.message
+    for secret in ("http", "127.0.0.1", "Signature", "a-secret", bucket.place.access_key_id):
+        assert secret not in caught.value.message
+
+
+@pytest.fixture
+def closed() -> Iterator[RemoteBucket]:
+    """At an address where nobody listens."""
+    with S3Server() as server:
+        bucket = make_bucket(server)
+    yield bucket
+
+
+@pytest.mark.parametrize("key", ["a", ODD])
+def test_an_address_where_nobody_listens(closed: RemoteBucket, key: str) -> None:
+    with pytest.raises(Unavailable, match="could not do it: no answer came") as caught:
+        closed.open_found(ObjectMeta(key, 10))
+    assert "127.0.0.1" not in caught.value.message

@@ -64,7 +64,9 @@ PARTS = {
     "places": Part(
         "storage/places.py storage/place_marks.py storage/roots.py storage/room.py storage/store_records.py "
         "storage/generation_marks.py storage/hold.py generations.py",
-        "seams/test_places.py seams/test_bytes_in_their_place.py faults/test_lost_index.py faults/test_rebuild.py "
+        "seams/test_places.py seams/test_bytes_in_their_place.py seams/test_generation_marks.py "
+        "seams/test_store_records.py faults/test_index_put_back_again.py "
+        "faults/test_copies_made_just_before_a_kill.py faults/test_lost_index.py faults/test_rebuild.py "
         "faults/test_refused_starts.py faults/test_refused_directories.py faults/test_starts_that_work.py",
     ),
     "listing": Part(
@@ -78,7 +80,8 @@ PARTS = {
         "seams/test_unsure_commits.py seams/test_reading_filters.py api/test_operations_*.py "
         "api/test_dicom_stores_import.py api/test_dicom_stores_export.py api/test_nothing_matches.py "
         "api/test_dicom_stores_set_blob_storage_settings.py faults/test_rests.py faults/test_change_of_class.py "
-        "faults/test_compaction.py faults/test_rebuild.py faults/test_describe_anew.py faults/test_waits.py",
+        "faults/test_compaction.py faults/test_rebuild.py faults/test_describe_anew.py faults/test_waits.py "
+        "faults/test_unfinished_exports.py",
     ),
     "index": Part("index/*.py", "index seams/test_sweeps.py faults/test_older_index.py faults/test_index_trouble.py"),
     "uris": Part(

@@ -49,6 +49,29 @@ def test_an_operation_meets_an_instance_once_at_any_moment() -> None:
     ends(state, "success")
 
 
+def test_one_that_is_stored_again_after_it_was_missed_may_be_met_as_well() -> None:
+    """Its failure stays in the log, and the new one may be changed or not."""
+    cold = A._replace(storage_class="COLDLINE")
+    for seen in (A, cold):
+        state = stored()
+        state.begin("t", changing("COLDLINE"))
+        state.change("deleted", lambda _: [None])
+        state.change("stored again", lambda _: [A])
+        state.see("its class", lambda held, seen=seen: held == seen)  # type: ignore[misc]
+        ends(state, "gone")
+        assert seen in state.contents()
+
+
+def test_what_is_not_seen_after_a_failed_commit_may_come_back() -> None:
+    state = State("instance")
+    state.change("unknown", lambda held: [held, A], is_unsure=True)
+    state.see("it is not there", lambda held: held is None)
+    state.see("after kill -9 it is", lambda held: held == A)
+    state.change("another commit", lambda held: [held] if held == A else [])
+    with pytest.raises(Contradiction):
+        state.see("it is gone", lambda held: held is None)
+
+
 @pytest.mark.parametrize(
     ("before", "word", "after"), [(None, "success", A), (A, "success", A), (B, "exists", B), (B, "trouble", B)]
 )

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from sqlalchemy import select
 
 from gantry.errors import Aborted, Code, NotFound
 from gantry.index.sql import SqlIndex
+from gantry.index.tables import series, study
 from gantry.names import ResourcePath
 from gantry.resources import (
     Batch,
@@ -73,6 +75,37 @@ def test_what_is_stored_instead_says_what_the_study_is(index: SqlIndex, store: D
     assert [row.blob_key for row in rows] == ["c/1", "c/2"]
     assert len(index.instances.get_header_packs([row.pack_id for row in rows if row.pack_id])) == 1
     assert sorted(index.garbage.list_blobs()) == ["a", "b"]
+
+
+def test_those_that_are_alone_in_their_study_keep_their_place_and_say_all_anew(
+    sqlite_index: SqlIndex, store: DicomStore
+) -> None:
+    """A walk finds them by the number of their series; nothing of those before is left in the rows."""
+    empty, modality = SeriesAttributes(), SeriesAttributes(modality="CT", series_number="7")
+    first = said(new(1, "a"), StudyAttributes("Doe^John", "P1", study_date="20240101"), modality)
+    other = said(new(2, "b")._replace(series_instance_uid="1.2.2"), StudyAttributes(), SeriesAttributes(modality="MR"))
+    sqlite_index.uploads.store_instances(store.id, [first, other])
+    places = [each.position for each in sqlite_index.instances.walk_store(store.id)]
+    again = [
+        said(new(1, "c"), StudyAttributes(patient_id="P2"), empty),
+        said(new(2, "d")._replace(series_instance_uid="1.2.2"), StudyAttributes(), empty),
+    ]
+    for replaced in ([again[0]], again):
+        sqlite_index.uploads.store_instances(store.id, replaced, True)
+        assert [each.position for each in sqlite_index.instances.walk_store(store.id)] == places
+        with sqlite_index.database.read() as connection:
+            (row,) = connection.execute(select(study)).all()
+            assert row.modalities == ("MR" if replaced != again else "")
+            assert {each.series_number for each in connection.execute(select(series))} == {""}
+    assert (row.patient_name, row.patient_id, row.study_date, row.instance_count, row.series_count) == (
+        "",
+        "P2",
+        "",
+        2,
+        2,
+    )
+    sqlite_index.deletion.delete_instance(STORE, ResourcePath("1.2", "1.2.1", "9.1"))
+    assert len(list(sqlite_index.instances.walk_store(store.id))) == 1
 
 
 def test_replacing_many_costs_as_many_statements_as_a_few(sqlite_index: SqlIndex, store: DicomStore) -> None:

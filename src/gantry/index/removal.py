@@ -28,17 +28,22 @@ logger = logging.getLogger(__name__)
 
 def remove_instances(connection: Connection, store_id: int, rows: Sequence[Row[Any]], now: int) -> None:
     """Remove instances of a store, with the series and studies that are empty then. ``rows``: of ``find_rows``."""
+    take_out(connection, store_id, rows, now)
+    for start in range(0, len(emptied := sorted({row.series_id for row in rows})), CHUNK):
+        chunk = emptied[start : start + CHUNK]
+        remove_series(connection, (series.c.id.in_(chunk), series.c.instance_count == 0))
+    for study_id in sorted({row.study_id for row in rows}):
+        settle_study(connection, study_id)
+
+
+def take_out(connection: Connection, store_id: int, rows: Sequence[Row[Any]], now: int) -> None:
+    """The same, but leave series and studies that are empty then."""
     discard_blobs(connection, (row.blob_key for row in rows))
     blank_headers(connection, rows)
     keys = [{"at_series": row.series_id, "at_uid": row.sop_instance_uid} for row in rows]
     mine = instance.c.series_id == bindparam("at_series"), instance.c.sop_instance_uid == bindparam("at_uid")
     connection.execute(delete(instance).where(*mine), keys)
     change_counts(connection, store_id, map(_count, rows), now)
-    for start in range(0, len(emptied := sorted({row.series_id for row in rows})), CHUNK):
-        chunk = emptied[start : start + CHUNK]
-        remove_series(connection, (series.c.id.in_(chunk), series.c.instance_count == 0))
-    for study_id in sorted({row.study_id for row in rows}):
-        settle_study(connection, study_id)
 
 
 def _count(row: Row[Any]) -> Delta:

@@ -13,8 +13,8 @@ from gantry.index.counting import seal_segments
 from gantry.index.database import Database, Part
 from gantry.index.filling import add_instances
 from gantry.index.lookups import find_places, find_rows, find_stored
+from gantry.index.refilling import make_room
 from gantry.index.refusals import BadValue
-from gantry.index.removal import remove_instances
 from gantry.index.replacement import replace_instances
 from gantry.index.shared_transactions import SharedTransactions
 from gantry.index.statements import Statement
@@ -99,7 +99,7 @@ def _make_room(connection: Connection, store_id: int, instances: Sequence[Instan
     if any(row.storage_class != classes[places[place]] for place, row in rows.items()):
         raise Aborted("an instance has another storage class than the one that is stored")
     if rows:
-        remove_instances(connection, store_id, list(rows.values()), now)
+        make_room(connection, store_id, list(rows.values()), now)
 
 
 def _require_store(connection: Connection, store_id: int) -> None:

@@ -215,6 +215,7 @@ class _Report:
 
     def _end_failed(self, uids: Uids, code: int) -> None:
         state, token = self.started.states[uids], self.started.token()
+        self.most += token in state.touched and code in (_NOT_FOUND, _ABORTED)  # one that was stored since: see AGAIN
         if code == _NOT_FOUND:
             _end(f"{self} says it is gone", state, token, {"gone"})
         elif code == _ABORTED and token in state.touched:

@@ -36,6 +36,8 @@ def check_all(server: GantryServer, callers: Sequence[Caller], journal: Journal,
             started
         ) in caller.started:  # of those whose names nobody knows anything may be done, and nothing comes later
             started.drop()
+        for state in (*caller.common.states.values(), *caller.private.states.values()):
+            state.is_unsure = False  # the index has been written since
     stores = [(callers, callers[0].common), *(([caller], caller.private) for caller in callers)]
     for number, (owners, place) in enumerate(stores):
         known = {uids: content for owner in owners for uids, content in _read_back(owner, place).items()}

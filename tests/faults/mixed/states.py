@@ -12,6 +12,10 @@ from typing import NamedTuple
 from tests.faults.mixed.contents import Content
 from tests.faults.mixed.journal import Contradiction
 
+AGAIN = ("gone", "aborted")
+"""Outcomes after which an operation may meet an instance again: it was deleted, and one that was stored since under the
+same UIDs is another one, which comes later in its walk."""
+
 Held = Content | None
 """None where nothing is stored."""
 
@@ -43,6 +47,7 @@ class State:
         self.name = name
         self.worlds = {World(None)}
         self.touched: set[Hashable] = set()  # operations that were not alone with this instance
+        self.is_unsure = False  # a commit has failed: nobody sees it, but after kill -9 it may be there
         self._effects: dict[Hashable, Effect] = {}
 
     def contents(self) -> set[Held]:
@@ -56,15 +61,17 @@ class State:
     def may_be_present(self) -> bool:
         return self.contents() != {None}
 
-    def change(self, what: str, of: Callable[[Held], Iterable[Held]]) -> None:
+    def change(self, what: str, of: Callable[[Held], Iterable[Held]], is_unsure: bool = False) -> None:
         """A request whose answer means that content became one of ``of(content)``; none where it cannot be so."""
+        self.is_unsure = is_unsure
         self._keep(what, {World(held, world.outcomes) for world in self.worlds for held in of(world.content)})
         self.touched |= self._effects.keys()
         self._close()
 
     def see(self, what: str, holds: Callable[[Held], bool]) -> None:
-        """An answer that says what is stored."""
-        self._keep(what, {world for world in self.worlds if holds(world.content)})
+        """An answer that says what is stored; it may be otherwise later where it is unsure."""
+        seen = {world for world in self.worlds if holds(world.content)}
+        self._keep(what, self.worlds if seen and self.is_unsure else seen)
         self._close()
 
     def begin(self, token: Hashable, effect: Effect) -> None:
@@ -101,10 +108,11 @@ class State:
         while fresh:
             world = fresh.pop()
             for token, effect in self._effects.items():
-                if world.find(token) is not None:
+                met = world.find(token)
+                if met is not None and (met.word not in AGAIN or world.content is None):
                     continue
                 for content, outcome in effect(world.content):
-                    after = World(content, world.outcomes | {(token, outcome)})
+                    after = World(content, world.outcomes | {(token, met or outcome)})
                     if after not in self.worlds:
                         self.worlds.add(after)
                         fresh.append(after)

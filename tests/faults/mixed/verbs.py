@@ -59,14 +59,14 @@ def replace(caller: Caller) -> None:
         failed = answer.json()["00081198"]["Value"][0]
         if "not known" not in str(failed):
             return
-        answer = answer._replace(status=503)
+        answer = answer._replace(status=503)  # its text says that it is not known
     require(answer.status in (200, 429) or answer.is_unknown, f"PUT of {uids}: {answer.status} {answer.text}")
 
     def put(held: Held) -> list[Held]:
         after = content if held is None else content._replace(storage_class=held.storage_class)
         return [after] if answer.status == 200 else [held] if answer.status == 429 else [held, after]
 
-    place.state(uids).change(f"PUT answered {answer.status}", put)
+    place.state(uids).change(f"PUT answered {answer.status}", put, is_unsure=_is_unsure(answer))
 
 
 def _take_stored(caller: Caller, place: Store, wanted: dict[Uids, Content], answer: Answer) -> None:
@@ -74,7 +74,7 @@ def _take_stored(caller: Caller, place: Store, wanted: dict[Uids, Content], answ
         return
     if answer.is_unknown:
         for uids, content in wanted.items():
-            place.state(uids).change("STOW, unknown", _maybe_stored(content))
+            place.state(uids).change("STOW, unknown", _maybe_stored(content), is_unsure=_is_unsure(answer))
         return
     require(answer.status in (200, 409), f"STOW: {answer.status} {answer.text}")
     said = answer.json()
@@ -104,9 +104,14 @@ def _take_one(place: Store, uids: Uids, content: Content, why: str | None, doubt
     elif "already exists" in why:
         state.see("STOW says it exists", lambda held: held is not None)
     elif "not known" in why:
-        state.change("STOW, unknown", _maybe_stored(content))
+        state.change("STOW, unknown", _maybe_stored(content), is_unsure=True)
     else:
         require("disk" in why or "cannot" in why or "server" in why, f"STOW refuses {uids}: {why}")
+
+
+def _is_unsure(answer: Answer) -> bool:
+    """The commit has failed, and the index could not be written since: see ``gantry.index.commits``."""
+    return "not known" in answer.text
 
 
 def _stored(content: Content, doubt: bool) -> Callable[[Held], list[Held]]:
@@ -141,7 +146,8 @@ def patch(caller: Caller) -> None:
     elif answer.status == 200:
         state.change("PATCH answered 200", lambda held: [held._replace(patient=patient)] if held else [])
     elif answer.is_unknown:
-        state.change("PATCH, unknown", lambda held: [held, held._replace(patient=patient)] if held else [None])
+        unsure = _is_unsure(answer)
+        state.change("PATCH", lambda held: [held, held._replace(patient=patient)] if held else [None], unsure)
     else:
         require(answer.status in (409, 429), f"PATCH of {uids}: {answer.status} {answer.text}")
 
@@ -162,7 +168,7 @@ def delete(caller: Caller) -> None:
             state.change("DELETE answered 200", lambda _: [None])
     elif answer.is_unknown:
         for state in states:
-            state.change("DELETE, unknown", lambda held: [held, None])
+            state.change("DELETE, unknown", lambda held: [held, None], is_unsure=_is_unsure(answer))
 
 
 # Reading -------------------------------------------------------------------------------------------------------------

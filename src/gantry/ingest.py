@@ -32,7 +32,7 @@ from gantry.errors import (
     Unreadable,
 )
 from gantry.names import DicomStoreName, is_uid
-from gantry.operations.batch_writers import item_prefix
+from gantry.operations.batch_writers import BatchWriters, item_prefix
 from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance, Uids
 from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, BlobWriter, Bucket, OpenedObject, Seams, beat, beat_for
 from gantry.stored_bytes import find_damage, open_stored, read_crc32c
@@ -82,7 +82,9 @@ def ingest_batch(
     """
     outcomes: list[Read | Failure] = []
     coming = call_ahead(partial(_open, source), objects, lambda found: found.size, source.concurrency, _close)
-    with closing(blobs.writer(item_prefix(blob_prefix, offset))) as writer, closing(coming):
+    place, _, prefix = blob_prefix.partition("/")
+    with BatchWriters(blobs, item_prefix(prefix, offset)) as writers, closing(coming):
+        writer = writers.at(place)
         for found, open_it in coming:
             resource = make_printable(source_uri + found.key)
             beat_for(found.size)
@@ -96,7 +98,7 @@ def ingest_batch(
         source.require_mounted()  # else it may have been another disk that was read
         described = describe(outcomes)
         beat(SYNC_SECONDS)
-        writer.flush()
+        writers.flush()
     return described
 
 

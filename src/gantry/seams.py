@@ -155,6 +155,9 @@ class BlobWriter(Protocol):
     where the disk is full, and PermissionDenied, Unavailable, and Aborted where a source changes while it is read.
     """
 
+    left: tuple[str, ...]
+    """After ``close``: the keys of what is not in use and could not be removed. They are garbage."""
+
     def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
         """The key and the number of bytes. Without ``uids`` (they are not known yet) the bytes get an object of their
         own."""
@@ -175,8 +178,8 @@ class BlobWriter(Protocol):
 
     def close(self) -> tuple[str, ...]:
         """Write no more. The keys of the segments this writer has written, none where each instance has its own
-        object. What was not flushed, and a segment with nothing in it, is removed. Durable on return: nothing that was
-        discarded or removed comes back after a crash."""
+        object. What was not flushed, and a segment with nothing in it, is removed, but for what is ``left`` then.
+        Durable on return: nothing that was discarded or removed comes back after a crash. Raises DiskAway, NoRoom."""
         ...
 
 
@@ -422,7 +425,8 @@ class Seams:
     ``window`` is how many batches of an operation may run at a time. ``places`` are the first segments that keys in
     ``blobs`` may have: ``main``, and each storage class that has a directory of its own. ``retention_days`` is how long
     finished operations are kept, 0 for ever. ``listener`` gets the entries of error logs once they are committed.
-    ``undeletable`` are garbage and deleted stores that could not be removed from the disk.
+    ``undeletable`` are garbage and deleted stores that could not be removed from the disk. ``left_lots`` are lots of
+    uploads, and the numbers of their stores, that nobody uses any more and that could not be ended: they are swept.
     """
 
     index: Index
@@ -437,6 +441,7 @@ class Seams:
     buckets: Callable[[str, Literal["read", "write"]], Sequence[str]] = lambda dataset, right: ()
     kind_of: Callable[[str], BucketKind] = lambda address: BucketKind.DIRECTORY
     undeletable: Backoff = field(default_factory=Backoff)
+    left_lots: list[tuple[int, int]] = field(default_factory=list)
     records: StoreRecords = NO_RECORDS
     is_held: Callable[[], bool] = lambda: False
 

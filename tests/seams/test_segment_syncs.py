@@ -376,7 +376,7 @@ def test_a_segment_that_cannot_be_removed_is_named_so_that_somebody_else_does(
     writer = blobs.writer(PREFIX)
     key, _ = writer.put([b"never flushed"], uids(1))
     monkeypatch.setattr(os, "unlink", refuse(errno.EIO))
-    assert writer.close() == (extent_of(key).segment,)
+    assert (writer.close(), writer.left) == ((), (extent_of(key).segment,))
     assert "cannot be deleted" in caplog.text
     with pytest.raises(NotFound):
         blobs.open(key)

@@ -28,3 +28,7 @@ class WrappedWriter:
 
     def close(self) -> tuple[str, ...]:
         return self.writer.close()
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        return self.writer.left

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
@@ -49,14 +50,40 @@ class BatchWriters:
             writer.flush()
 
     def close(self) -> tuple[str, ...]:
-        """The keys of the segments that were written. What was not flushed is removed."""
-        return tuple(key for writer in self._writers.values() for key in writer.close())
+        """The keys of the segments that were written, and of what could not be removed: whoever ends a lot lists both.
+        What was not flushed is removed."""
+        writers, self._writers = list(self._writers.values()), {}
+        return close_all(writers)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
+        """What a batch has left is in no list of garbage once the batch is committed. So its call does not succeed: it
+        is made again, and the bytes of this one are removed by prefix. Raises DiskAway."""
+        writers = list(self._writers.values())
+        try:
+            self.close()
+        except StatusError as failed:
+            if kind is None:
+                raise
+            logger.warning("what was written below %s may not be removed: %s", self._prefix, failed.message)
+        if kind is None and any(writer.left for writer in writers):
+            raise DiskAway("the server's disk does not remove what was not finished; the log has the details")
+
+
+def close_all(writers: Sequence[BlobWriter]) -> tuple[str, ...]:
+    """Close each of them, whatever the others raise; the keys of their segments, and of what they could not remove.
+    Raises one of their errors."""
+    keys: list[str] = []
+
+    def close(writer: BlobWriter) -> None:
+        keys.extend((*writer.close(), *writer.left))
+
+    with ExitStack() as closing:
+        for writer in writers:
+            closing.callback(close, writer)
+    return tuple(keys)
 
 
 class Tries:

@@ -67,6 +67,7 @@ def move(seams: Seams, store_id: int, instances: Sequence[StoredInstance]) -> in
     if not instances:
         return 0
     lot = seams.index.uploads.begin_upload(store_id)
+    left = [(lot, store_id)]
     try:
         sums = WrittenSums(seams.blobs, [each.blob_key for each in instances])
         with BatchWriters(seams.blobs, f"{store_id}/stow/{lot}/") as writers:
@@ -75,10 +76,15 @@ def move(seams: Seams, store_id: int, instances: Sequence[StoredInstance]) -> in
             segments = writers.close()
         lost = seams.index.segments.move_instances(store_id, changes, segments)
     except BaseException:
-        with suppress(StatusError):  # the next start does it
-            sweep_uploads(seams, [(lot, store_id)], threading.Event())
+        with suppress(StatusError):
+            sweep_uploads(seams, left, threading.Event())
+        seams.left_lots.extend(left)
         raise
-    seams.index.uploads.end_upload(lot, segments)
+    try:
+        seams.index.uploads.end_upload(lot, segments)
+    except StatusError:
+        seams.left_lots.extend(left)
+        raise
     return len(changes) - len(lost)
 
 

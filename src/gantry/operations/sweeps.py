@@ -41,13 +41,13 @@ class Chore:
 
 def make_chores(seams: Seams, stopping: threading.Event, busy: Callable[[], set[int]]) -> list[Chore]:
     """All chores. ``busy`` returns the ids of the stores that operations are writing to."""
-    left = seams.index.uploads.list_uploads()  # read before this process begins any upload
+    seams.left_lots[:] = seams.index.uploads.list_uploads()  # read before this process begins any upload
     return [
         Chore("room for the index", seams.index.keep_reserve, 10),
         Chore("garbage", partial(sweep_garbage, seams, stopping), 5, woken=True),
         Chore("deleted stores", lambda: sweep_stores(seams, stopping, busy()), 5, woken=True),
         Chore("old operations", partial(sweep_operations, seams, stopping), 60, woken=True),
-        Chore("uploads", partial(sweep_uploads, seams, left, stopping), 0),
+        Chore("uploads", partial(sweep_uploads, seams, seams.left_lots, stopping), 5),
         Chore("examination of the index", seams.index.examine, 5, long=True),
         Chore("sparse segments", partial(compact_segments, seams, stopping), 600, long=True),
         Chore("descriptions", partial(_describe, seams, stopping), 0, long=True),

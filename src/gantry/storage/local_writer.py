@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from gantry.storage.pieces import read_pieces
 from gantry.storage.room import Room
 from gantry.storage.segments import Segments
 
+logger = logging.getLogger(__name__)
+
 HELD_BYTES = 4 << 20
 """Bytes of an instance of unknown size that are held in memory; a larger one gets a file of its own, too."""
 
@@ -49,6 +52,7 @@ class LocalWriter:
         self._commit = GroupCommit(self._sync)
         self._mine = _Mine()
         self._discarded: list[str] = []  # extents
+        self.left: tuple[str, ...] = ()
         self._room = Room(store.root)
 
     def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
@@ -77,10 +81,10 @@ class LocalWriter:
         if extent is not None:
             self._segments.discard(extent)
             self._discarded.append(key)
+            self._store.delete(key)
         else:
             self._own.discard(key)
-            self._files.note_removed(key)
-        self._store.delete(key)
+            self._files.remove_or_raise(key)
 
     def flush(self) -> None:
         mine, self._mine.parts = self._mine.parts, set()
@@ -90,15 +94,24 @@ class LocalWriter:
                 raise copy.copy(part.error)
 
     def close(self) -> tuple[str, ...]:
-        """Durable on return: nothing that was discarded or not finished comes back. Raises StatusError."""
+        """Durable on return: nothing that was discarded or not finished comes back, but for what is ``left``. Raises
+        DiskAway, NoRoom where that is not certain."""
         with self._errors():
             self._own.close()
             segments = self._segments.close()
-            for segment, extents in group_by_segment(self._discarded):
-                for error in free_extents(self._store.root, self._store.name_to_write(segment), extents).values():
-                    raise error
+            self.left = (*self._free_discarded(), *self._files.remove_left())
             self._files.sync_removed()
         return segments
+
+    def _free_discarded(self) -> list[str]:
+        """Once more, and durably: a crash may bring them back. The keys of those that cannot be freed now."""
+        left: list[str] = []
+        for segment, extents in group_by_segment(self._discarded):
+            failed = free_extents(self._store.root, self._store.name_to_write(segment), extents)
+            for key, error in failed.items():  # its text has the key: it is for the log alone
+                logger.warning("%s is not in use, but cannot be freed now: %s", key, error.message)
+            left += failed
+        return left
 
     def _goes_into_segment(self, start: Sequence[bytes], size: int) -> bool:
         """A range that begins with nothing but zeros would look like one that was freed."""

@@ -33,6 +33,7 @@ class NewFiles:
         self._lock = threading.Lock()
         self._changed: set[bytes] = set()
         self._removed: set[str] = set()
+        self._left: set[str] = set()
 
     def create(self, suffix: str) -> tuple[str, int, Identity]:
         """The key of a new file, a descriptor to write and read it, and the store's directory that it is made in.
@@ -61,18 +62,26 @@ class NewFiles:
                 self._changed |= changed
             raise
 
-    def remove(self, key: str) -> bool:
-        """Whether a file that no row names is gone; for good after ``sync_removed``."""
+    def remove(self, key: str) -> None:
+        """Remove a file that no row names; it is gone for good after ``sync_removed``. One that cannot be removed is
+        among those that ``remove_left`` tries once more."""
         try:
-            self._store.delete(key)
-            self.note_removed(key)
+            self.remove_or_raise(key)
         except StatusError as error:
-            logger.warning("%s was not finished, but cannot be deleted: %s", key, error.message)
-            return False
-        return True
+            logger.warning("%s is not in use, but cannot be deleted now: %s", key, error.message)
 
-    def note_removed(self, key: str) -> None:
+    def remove_or_raise(self, key: str) -> None:
+        """The same. Raises StatusError where it cannot be removed now."""
+        self._left.add(key)
+        self._store.delete(key)
         self._removed.add(key.rpartition("/")[0])
+        self._left.discard(key)
+
+    def remove_left(self) -> tuple[str, ...]:
+        """Try once more; the keys of what cannot be removed now, for whoever lists garbage."""
+        for key in sorted(self._left):
+            self.remove(key)
+        return tuple(sorted(self._left))
 
     def sync_removed(self) -> None:
         """Return when nothing that was removed can come back. Raises StatusError."""

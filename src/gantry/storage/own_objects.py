@@ -52,7 +52,7 @@ class OwnObjects:
     def _keep(self, part: Part) -> None:
         with self._lock:
             if self._closed:
-                raise FailedPrecondition(f"{part.key}: its writer was closed meanwhile")
+                raise FailedPrecondition("the writer was closed meanwhile")
             self._written.append(part)
 
     def discard(self, key: str) -> None:

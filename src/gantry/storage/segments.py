@@ -230,8 +230,8 @@ class Segments:
             segment.close()
 
     def close(self) -> tuple[str, ...]:
-        """The keys of the segments; those in which nothing is on disk are removed, and all that is in no table. Raises
-        NotKept."""
+        """The keys of the segments that have something on disk. The others are removed, and all that is in no table.
+        Raises NotKept."""
         with self._lock:
             self._closed = True
             self._lock.wait_for(lambda: not any(segment.writing for segment in self._all))
@@ -240,7 +240,10 @@ class Segments:
                 files.callback(segment.close)
                 segment.free_lost()
                 segment.sync_freed()
-        return tuple(each.key for each in self._all if each.is_durable or not self._files.remove(each.key))
+        for each in self._all:
+            if not each.is_durable:
+                self._files.remove(each.key)
+        return tuple(each.key for each in self._all if each.is_durable)
 
 
 def _write(fd: int, chunks: Iterable[bytes], offset: int, length: int) -> int:

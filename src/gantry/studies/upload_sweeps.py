@@ -1,4 +1,5 @@
-"""What uploads of an earlier process have left without rows: the index says which bytes have rows, and they stay."""
+"""What uploads have left without rows, those of an earlier process and those of lots that could not be ended: the index
+says which bytes have rows, and they stay."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ _CHUNK = 200  # blobs looked up in one query
 
 
 def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading.Event) -> None:
-    """Remove blobs without rows of an earlier process. ``left``: its lots, removed from the list one by one.
+    """Remove blobs without rows of lots that nobody uses any more: those in ``left``, removed from it one by one.
 
     Raises what the blob store and the index raise, after all other lots; such a lot stays in ``left``.
     """
@@ -38,7 +39,7 @@ def sweep_uploads(seams: Seams, left: list[tuple[int, int]], stopping: threading
 
 
 def _sweep_lot(seams: Seams, lot: int, store_id: int, stopping: threading.Event) -> bool:
-    """False where the server stops, or a backup is made: then the next start does it."""
+    """False where the server stops, or a backup is made: then it is tried again later."""
     segments: list[str] = []
     seams.index.settle()
     for place in seams.places:

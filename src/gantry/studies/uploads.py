@@ -1,8 +1,10 @@
 """Blobs of uploads: ``PLACE/STORE/stow/LOT/…``. A lot is a group of requests that write into the same segments.
 
 A lot has a row in the index from before its first blob until all its requests have ended. So what a crash leaves behind
-is in the lots whose rows exist at the next start (``upload_sweeps``). A lot also keeps its row where it is not known
-whether all its blobs have rows, or where a blob without a row could not be deleted.
+is in the lots whose rows exist at the next start (``upload_sweeps``). A blob without a row that cannot be deleted is
+garbage from the end of its lot on. A lot keeps its row where it is not known whether all its blobs have rows, or where
+it cannot be ended now. It gets no more requests, and is swept in the background once its last one has ended
+(``Seams.left_lots``), or at the next start.
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from gantry.errors import StatusError
+from gantry.operations.batch_writers import close_all
 from gantry.operations.blob_keys import parse_place
 from gantry.resources import Instance
 from gantry.seams import BlobWriter, Seams
@@ -54,8 +57,8 @@ class Request:
     def settle(self, written: Sequence[Instance]) -> set[str]:
         """After a commit that raised an error: delete the blobs without rows; the keys of blobs that have rows.
 
-        An error may be raised although the rows were written. Where the index cannot be read, nothing is deleted
-        before the next start, and the result is empty.
+        An error may be raised although the rows were written. Where the index cannot be read, nothing is deleted now,
+        and the result is empty: the lot is swept once the index can be written again.
         """
         try:
             self.seams.index.settle()
@@ -77,17 +80,17 @@ class Request:
         return set()
 
     def discard(self, key: str) -> None:
-        """Delete a blob that no row names; where that fails, the next start does it."""
+        """Delete a blob that no row names; where that fails, its writer tries it again at the end of the lot."""
         try:
             self._lot.writer(self.seams, self.store_id, parse_place(key)).discard(key)
         except StatusError as error:
-            logger.warning("%s has no row, but cannot be deleted before the next start: %s", key, error.message)
-            self._lot.unsettled = True
+            logger.warning("%s has no row, but cannot be deleted now: %s", key, error.message)
 
 
 @dataclass
 class _Lot:
     id: int
+    store_id: int
     begun: float = field(default_factory=time.monotonic)
     requests: int = 0
     open: int = 0
@@ -97,7 +100,8 @@ class _Lot:
 
     @property
     def is_full(self) -> bool:
-        return self.requests >= LOT_REQUESTS or time.monotonic() - self.begun > LOT_SECONDS
+        """Whether it gets no more requests."""
+        return self.unsettled or self.requests >= LOT_REQUESTS or time.monotonic() - self.begun > LOT_SECONDS
 
     def writer(self, seams: Seams, store_id: int, place: str) -> BlobWriter:
         with self._lock:
@@ -105,9 +109,9 @@ class _Lot:
                 self._writers[place] = seams.blobs.writer(f"{place}/{store_id}/stow/{self.id}/")
             return self._writers[place]
 
-    def close(self) -> list[str]:
-        """The segments that were written."""
-        return [key for writer in self._writers.values() for key in writer.close()]
+    def close(self) -> tuple[str, ...]:
+        """The segments that were written, and what could not be removed."""
+        return close_all(list(self._writers.values()))
 
 
 class Uploads:
@@ -134,12 +138,14 @@ class Uploads:
         finally:
             with self._lock:
                 lot.open -= 1
+                if lot.unsettled and self._current.get(store_id) is lot:
+                    del self._current[store_id]
                 if self._current.get(store_id) is not lot:
                     self._retire(lot)
 
     def _begin(self, store_id: int) -> _Lot:
         """A new lot of a store. Lots whose time is over end, of whatever store: it may get no upload any more."""
-        begun = _Lot(self._seams.index.uploads.begin_upload(store_id))
+        begun = _Lot(self._seams.index.uploads.begin_upload(store_id), store_id)
         over = [number for number, lot in self._current.items() if lot.is_full]
         rest = [number for number in self._current if number not in over]
         over += rest[: max(0, len(rest) - MOST_LOTS + 1)]
@@ -162,10 +168,15 @@ class Uploads:
             self._current.clear()
 
     def _retire(self, lot: _Lot) -> None:
-        """Seal the segments of a lot that nobody uses, and remove its row."""
+        """Seal the segments of a lot that nobody uses, and remove its row; where that cannot be done now, leave it to
+        the sweep of lots."""
         if lot.open:
             return
-        with suppress(StatusError):  # the next start does the rest
-            segments = lot.close()
+        try:
+            keys = lot.close()
             if not lot.unsettled:
-                self._seams.index.uploads.end_upload(lot.id, segments)
+                self._seams.index.uploads.end_upload(lot.id, keys)
+                return
+        except StatusError as error:
+            logger.warning("lot %d cannot be ended now: %s", lot.id, error.message)
+        self._seams.left_lots.append((lot.id, lot.store_id))

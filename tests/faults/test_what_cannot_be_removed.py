@@ -1,0 +1,230 @@
+"""Bytes that no row names and that the disk does not remove at once: none is forgotten, and no caller sees its key."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gantry.errors import DiskAway, Interrupted, StatusError, Unreadable
+from gantry.operations.batch_writers import BatchWriters
+from gantry.operations.sweeper import sweep_garbage
+from gantry.operations.sweeps import make_chores
+from gantry.resources import Replacement, StoredInstance
+from gantry.seams import MAIN, Seams
+from gantry.storage import local_extents
+from gantry.storage.local_blobs import LocalBlobs
+from gantry.studies.store import Incoming, Stored, store
+from gantry.studies.update import update_batch
+from gantry.studies.uploads import Uploads
+from tests.dicomweb.instances import instance
+from tests.faults.house import STORE, House
+from tests.faults.scene import files
+from tests.support.dicom import EXPLICIT_LITTLE_ENDIAN, make_instance
+
+ONE = ("1.2.1", "1.2.1.1", "1.2.1.1.1")
+LARGE = 2 << 20  # bytes of pixels: an instance that is written to a file of its own before it is read
+NUMBERS = pytest.mark.parametrize("number", [errno.EIO, errno.EPERM, errno.EROFS])
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    made = House(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> LocalBlobs:
+    (tmp_path / "blobs").mkdir()
+    return LocalBlobs(str(tmp_path / "blobs"))
+
+
+def keep_all(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """The disk frees no range, and removes no file."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(local_extents, "free_range", refuse)
+    monkeypatch.setattr(os, "unlink", refuse)
+
+
+def broken_off() -> Iterator[bytes]:
+    yield make_instance(*ONE, pixel_bytes=LARGE)
+    raise OSError(errno.EIO, "the client is gone, or the disk fails")
+
+
+# Operations -----------------------------------------------------------------------------------------------------------
+
+
+@NUMBERS
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_batch_that_leaves_bytes_is_made_again_and_names_no_key(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, number: int, shared: bool
+) -> None:
+    """Were it committed, nothing would remove what it has left."""
+    blobs._own_bytes = blobs._own_bytes if shared else 0
+    with monkeypatch.context() as failing:
+        keep_all(failing, number)
+        with pytest.raises(DiskAway) as raised, BatchWriters(blobs, "1/7/a1-a0/000.0000-") as writers:
+            key, _ = writers.at(MAIN).put([make_instance(*ONE)], ONE)
+            with pytest.raises(StatusError):
+                writers.at(MAIN).discard(key)
+            writers.flush()
+    assert "1/7" not in raised.value.message and ".seg" not in raised.value.message
+    blobs.delete_prefix("main/1/7/")
+    assert list(blobs.list()) == []
+
+
+@NUMBERS
+def test_a_patched_copy_that_can_be_neither_read_nor_removed_names_no_key(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """It is discarded, which the disk refuses: the operation waits for the disk."""
+    writer = blobs.writer("main/1/stow/1/")
+    key, size = writer.put([instance(ONE)], ONE)
+    writer.flush()
+    writer.close()
+    rows = [StoredInstance(*ONE, "1.2", EXPLICIT_LITTLE_ENDIAN, key, size, "STANDARD", 1, *[0] * 6, None, None)]
+    patch = [{"op": "replace", "path": "/00100020/Value/0", "value": "Q1"}]
+    whole = LocalBlobs.open
+
+    def open_old(blobs: LocalBlobs, key: str) -> Any:
+        if key.startswith("main/1/7/"):
+            raise Unreadable("its bytes cannot be read (the disk reports a read or write error)")
+        return whole(blobs, key)
+
+    def update() -> list[Any]:
+        return list(update_batch(rows, [MAIN], "1/7/a1-a0/000.0000-", patch=patch, web_url="http://h", blobs=blobs))
+
+    with monkeypatch.context() as failing:
+        keep_all(failing, number)
+        failing.setattr(LocalBlobs, "open", open_old)
+        with pytest.raises(DiskAway, match="does not remove what was not finished") as raised:
+            update()
+    assert "main/" not in raised.value.message and "1/7" not in raised.value.message
+    assert isinstance(update()[0], Replacement)
+
+
+def test_an_error_of_the_batch_is_not_hidden_by_what_it_leaves(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_all(monkeypatch, errno.EIO)
+    with pytest.raises(Interrupted, match="the index"), BatchWriters(blobs, "1/7/a1-a0/000.0000-") as writers:
+        writers.at(MAIN).put([make_instance(*ONE)], ONE)
+        raise Interrupted("the index cannot be used")
+
+
+def test_all_writers_of_a_batch_are_closed_whatever_one_of_them_says(
+    tmp_path: Path, blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writers = BatchWriters(blobs, "1/7/a1-a0/000.0000-")
+    for place in (MAIN, "COLDLINE"):
+        writers.at(place).put([make_instance(*ONE)], ONE)
+    first = writers.at(MAIN)
+    monkeypatch.setattr(first, "close", lambda: (_ for _ in ()).throw(DiskAway("it is away")))
+    with pytest.raises(DiskAway, match="it is away"):
+        writers.close()
+    assert list(blobs.list("COLDLINE/")) == []
+
+
+# Uploads --------------------------------------------------------------------------------------------------------------
+
+
+def stored(seams: Seams, uploads: Uploads, chunks: Iterator[bytes]) -> Stored:
+    return store(seams, uploads, STORE, [Incoming("part 1", chunks)])
+
+
+def sweep(seams: Seams) -> None:
+    """What the server does in the background."""
+    for chore in make_chores_again(seams):
+        chore.function()
+    sweep_garbage(seams)
+
+
+def make_chores_again(seams: Seams) -> list[Any]:
+    left = list(seams.left_lots)
+    chores = make_chores(seams, threading.Event(), set)
+    seams.left_lots[:] = left  # as they were: those of this process, not those of the index
+    return [chore for chore in chores if chore.name == "uploads"]
+
+
+@NUMBERS
+def test_what_an_upload_could_not_write_to_its_end_is_removed_later_by_the_same_process(
+    house: House, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """A large part is broken off, and the disk does not remove its file then."""
+    uploads = Uploads(house.seams)
+    with monkeypatch.context() as failing:
+        keep_all(failing, number)
+        with pytest.raises(StatusError) as raised:
+            stored(house.seams, uploads, broken_off())
+        assert "main/" not in raised.value.message
+        uploads.close()
+    assert len(files(house.data / "blobs")) == 1
+    sweep(house.seams)
+    assert files(house.data / "blobs") == set()
+    assert house.seams.index.garbage.list_blobs() == house.seams.index.uploads.list_uploads() == []
+
+
+@NUMBERS
+@pytest.mark.parametrize("pixels", [4, LARGE])
+def test_what_an_upload_discards_is_removed_later_by_the_same_process(
+    house: House, monkeypatch: pytest.MonkeyPatch, number: int, pixels: int
+) -> None:
+    """It has the UIDs of what is stored."""
+    uploads = Uploads(house.seams)
+    assert stored(house.seams, uploads, iter([make_instance(*ONE)])).instances
+    with monkeypatch.context() as failing:
+        keep_all(failing, number)
+        assert stored(house.seams, uploads, iter([make_instance(*ONE, pixel_bytes=pixels)])).refused
+        uploads.close()
+    assert len(house.blobs()) == 2
+    sweep(house.seams)
+    house.check_disks()
+    assert house.seams.index.garbage.list_blobs() == house.seams.index.uploads.list_uploads() == []
+
+
+@pytest.mark.parametrize("pixels", [4, LARGE])
+def test_a_lot_of_which_nobody_knows_which_rows_it_has_is_swept_once_the_index_is_back(
+    house: House, monkeypatch: pytest.MonkeyPatch, pixels: int
+) -> None:
+    uploads, index = Uploads(house.seams), house.seams.index
+
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise Interrupted("the index could not be written; whether the change was made is not known")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(index.uploads, "store_instances", refuse)
+        failing.setattr(type(index), "settle", refuse)
+        with pytest.raises(Interrupted):
+            stored(house.seams, uploads, iter([make_instance(*ONE, pixel_bytes=pixels)]))
+        assert len(house.blobs()) == 1, "nothing is deleted while a row may name it"
+        with pytest.raises(Interrupted):
+            sweep(house.seams)
+        assert len(house.blobs()) == 1
+    assert stored(house.seams, uploads, iter([make_instance(*ONE)])).instances, "uploads go on, in another lot"
+    sweep(house.seams)
+    house.check_disks()
+    assert len(index.uploads.list_uploads()) == 1, "that of the lot that goes on"
+    uploads.close()
+    assert index.uploads.list_uploads() == []
+
+
+def test_a_lot_whose_row_cannot_be_removed_ends_once_the_index_is_back(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads, index = Uploads(house.seams), house.seams.index
+    stored(house.seams, uploads, iter([make_instance(*ONE)]))
+    with monkeypatch.context() as failing:
+        failing.setattr(index.uploads, "end_upload", lambda *_: (_ for _ in ()).throw(Interrupted("it is away")))
+        uploads.close()
+    sweep(house.seams)
+    assert index.uploads.list_uploads() == []
+    house.check_disks()

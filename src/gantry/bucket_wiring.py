@@ -49,7 +49,7 @@ class Buckets:
         return sorted(each for each in found if may_use(self.rules, each, right, dataset))
 
     def open(self, use: BucketUse) -> Bucket:
-        """Raises PermissionDenied, then NotFound."""
+        """Raises PermissionDenied, then NotFound, and BucketAway, DiskAway where nobody can say now what is there."""
         require_access(self.rules, use)
         place = find_remote(self.remote, use.bucket)
         bucket = self._open_directory(use) if place is None else RemoteBucket(place)
@@ -73,7 +73,16 @@ class Buckets:
                 f"bucket {use.bucket} is a link to files of the server itself", advice="remove the link"
             )
         disk = Disk(f"bucket {use.bucket}", os.fsencode(os.path.realpath(path)), is_bucket=True)
-        return LocalBlobStore(path, use.writer, disk=disk, server=identify_root(os.fsencode(self.data)))
+        return LocalBlobStore(path, use.writer, disk=disk, server=_identify_data(self.data))
+
+
+def _identify_data(data: Path) -> str:
+    """Raises DiskAway."""
+    root = os.fsencode(data)
+    try:
+        return identify_root(root)
+    except OSError as error:
+        raise Disk("the data directory", root).unseen(error) from None
 
 
 def require_libraries(remote: Sequence[RemoteBuckets]) -> None:

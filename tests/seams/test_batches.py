@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from threading import Event, Lock
 
@@ -172,6 +172,27 @@ def test_an_innocent_batch_loses_nothing_to_a_dead_worker() -> None:
         return future
 
     assert list(run_in_order(submit, [["a", "b"]], 1, dead)) == [(0, ["a", "b"], ["A", "B"])]
+
+
+def test_batches_whose_workers_have_died_are_dropped_once_nothing_runs(work: Work) -> None:
+    """Whoever killed them: what they have left half written is removed, whatever became of their items since."""
+    dropped: list[tuple[Sequence[str], int]] = []
+    batches = [["a", "b"], ["c", "die", "d"], ["e"]]
+
+    def on_drop(batch: Sequence[str]) -> None:
+        dropped.append((batch, work.under_way))
+
+    for _ in run_in_order(work.submit, batches, 2, dead, on_drop=on_drop):
+        assert not dropped
+    assert dropped == [(["c", "die", "d"], 0)]
+
+
+def test_a_batch_whose_worker_died_is_dropped_where_the_run_is_interrupted_before_its_turn(work: Work) -> None:
+    dropped: list[Sequence[str]] = []
+    with closing(run_in_order(work.submit, [["a"], ["die"], ["b"]], 3, dead, on_drop=dropped.append)) as results:
+        next(results)
+        wait(work.futures)
+    assert dropped == [["die"]]
 
 
 def test_another_error_ends_the_run_after_the_batches_before_it(work: Work) -> None:

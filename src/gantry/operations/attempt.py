@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from gantry.errors import Cancelled, Internal, StatusError, TakenOver
 from gantry.operations.blob_keys import sweep_attempt, sweep_uncommitted
 from gantry.operations.commits import Totals, commit, finish
-from gantry.operations.export_dicom_data import export_dicom_data
+from gantry.operations.export_dicom_data import delete_unfinished, export_dicom_data
 from gantry.operations.import_dicom_data import import_dicom_data
 from gantry.operations.interruption import OperationCheck, Stopping, make_stop_check
 from gantry.operations.set_blob_storage_settings import set_blob_storage_settings
@@ -48,6 +48,8 @@ def run_operation(
     check, stop = OperationCheck(seams, operation, stopping, waits), make_stop_check(stopping)
     try:
         try:
+            if operation.method is Method.EXPORT_DICOM_DATA and operation.attempt > 1:
+                delete_unfinished(seams, operation, stop)
             check()
             sweep_uncommitted(seams, operation, check)
             with closing(VERBS[operation.method](seams, operation, check)) as batches:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gantry.errors import Code, NoWorker, Status
 from gantry.operations.interruption import go_on
@@ -58,14 +58,18 @@ def run_in_order(
 
     ``submit(number, items, offset)`` starts the items of a batch from ``offset`` on. For dead workers see
     ``collect_outcomes``. ``check`` is called while waiting; an exception that it raises ends the work.
-    Closing the generator ends running batches; ``on_drop`` is called with each batch whose worker was killed.
+    Closing the generator ends running batches. At the end, when nothing runs any more, ``on_drop`` is called with each
+    batch whose worker has died or was killed.
     """
     running: deque[tuple[int, Sequence[In], Future[list[Out]]]] = deque()
+    died: list[Sequence[In]] = []
 
     def collect_oldest() -> tuple[int, Sequence[In], list[Out]]:
         number, batch, future = running[0]
         outcomes = collect_outcomes(future, partial(submit, number), batch, on_death, check)
         running.popleft()
+        if _has_died(future):
+            died.append(batch)
         return number, batch, outcomes
 
     try:
@@ -76,10 +80,15 @@ def run_in_order(
         while running:
             yield collect_oldest()
     finally:
-        ended = end_calls([future for _, _, future in running])
-        for _, batch, future in running:
-            if future in ended:
-                on_drop(batch)
+        end_calls([future for _, _, future in running])
+        died += [batch for _, batch, future in running if _has_died(future)]
+        for batch in died:
+            on_drop(batch)
+
+
+def _has_died(future: Future[Any]) -> bool:
+    """Whether the worker of a call that is done was killed, or has died by itself."""
+    return not future.cancelled() and isinstance(future.exception(), WorkerDied)
 
 
 def collect_outcomes(

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
 from functools import partial
+from itertools import islice
+from operator import attrgetter
 
 from gantry.calls_ahead import call_ahead
 from gantry.containment import contain
 from gantry.dicom.forms import AS_STORED, DICOM, Form, parse_form
 from gantry.errors import DeadlineExceeded, StatusError
+from gantry.operations.batches import cut
 from gantry.operations.bucket_use import open_bucket
+from gantry.operations.filtering import list_instances
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Failure, Operation, StoredInstance
 from gantry.seams import SYNC_SECONDS, BlobStore, Bucket, Check, OpenedObject, Seams, beat, beat_for
 from gantry.storage.uris import parse_prefix
 from gantry.stored_bytes import open_stored
+
+logger = logging.getLogger(__name__)
 
 FRAME_SECONDS = 60  # far more than the largest frame takes; damaged data can keep a codec busy for ever
 INSTANCE_SECONDS = 1800  # of one instance with very many frames
@@ -40,12 +47,38 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
         return Batch("", success=outcomes.count(None))
 
     def on_drop(instances: Sequence[StoredInstance]) -> None:
-        for directory in {each for instance in instances for each in _list_directories(prefix.key, instance, form)}:
-            destination.delete_unfinished(directory)
+        _delete_unfinished(destination, prefix.key, form, instances)
 
     limits = {} if form == AS_THEY_ARE else {"max_items": CODEC_ITEMS, "max_bytes": CODEC_BYTES}
     work = Work[None]("wrote this instance", submit, to_batch, on_drop=on_drop, limits=limits)
     yield from process_instances(seams, operation, work, check)
+
+
+def delete_unfinished(seams: Seams, operation: Operation, check: Check) -> None:
+    """Remove the temporary files that an attempt has left in the bucket, because its server was killed: before the next
+    attempt, and where it was cancelled meanwhile. They are in the batches behind the checkpoint.
+
+    What cannot be removed now stays, and the log says so. Raises what ``check`` raises.
+    """
+    prefix = parse_prefix(operation.request["uri_prefix"])
+    form = parse_form(operation.request.get("mime_type") or DICOM)
+    try:
+        destination = open_bucket(seams, operation, prefix.bucket, "write", prefix.key)
+        _, instances = list_instances(seams, operation)
+        for batch in islice(cut(instances, attrgetter("size")), seams.window):
+            check()
+            _delete_unfinished(destination, prefix.key, form, batch)
+    except StatusError as error:
+        logger.warning("operation %s: what was not finished stays: %s", operation.name, error.message)
+
+
+def _delete_unfinished(destination: Bucket, prefix: str, form: Form, instances: Sequence[StoredInstance]) -> None:
+    """No call that writes these instances may run. An error is not that of the operation: the log says it."""
+    for directory in sorted({each for instance in instances for each in _list_directories(prefix, instance, form)}):
+        try:
+            destination.delete_unfinished(directory)
+        except StatusError as error:
+            logger.warning("a file in %s was not finished, but cannot be deleted: %s", directory, error.message)
 
 
 def export_batch(

@@ -26,7 +26,7 @@ class Work(Generic[Out]):
     ``submit(number, instances, offset)`` starts a batch, its items numbered from ``offset`` on. ``to_batch(number,
     instances, outcomes)`` returns the batch to commit; checkpoint, failures and total are added. ``again`` returns the
     outcomes of instances whose blobs were moved meanwhile; without it they are submitted again, under numbers that the
-    batch has not used. ``on_drop`` is called with each batch that was killed by an interruption.
+    batch has not used. ``on_drop`` is called at the end with each batch whose worker has died or was killed.
     """
 
     doing: str

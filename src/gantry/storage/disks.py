@@ -46,6 +46,12 @@ class Disk:
             return BucketAway(f"{self.name} {why}", advice="mount it; if it is gone for good, cancel the operation")
         return DiskAway(f"{self.name} {why}", advice="mount it where it was; the log has the path")
 
+    def unseen(self, error: OSError) -> StatusError:
+        """Nobody can say now whether it is there, nor which one it is."""
+        return (BucketAway if self.is_bucket else DiskAway)(
+            f"{self.name} cannot be looked at: {describe_os_error(error)}"
+        )
+
     def full(self, number: int) -> StatusError:
         """There is no room for an error of the system of this number."""
         what = f"{self.name} cannot be written"

@@ -30,6 +30,8 @@ from gantry.storage.roots import Identity, find_root, identify, identify_root, i
 
 _OPEN = os.O_RDONLY | os.O_NONBLOCK  # a pipe must not make the reader wait for a writer
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+_NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES)
+"""Of a directory: errors that do not pass by themselves. For the server's user it does not exist."""
 
 ABSENT = "is not there any more; it may not be mounted"
 """To follow the name of a disk."""
@@ -60,7 +62,16 @@ class LocalBlobStore:
         self._undeleted: set[bytes] = set()  # temporary files that could not be deleted: tried again at the next flush
 
     def exists(self) -> bool:
-        return os.path.isdir(self.root) and not self._is_away()
+        """Raises BucketAway, DiskAway where its disk cannot say so now."""
+        try:
+            status = os.stat(self.root)
+        except OSError as error:
+            if error.errno in _NOT_THERE:
+                return False
+            raise self.disk.unseen(error) from None
+        if self._identity is None:  # it is new, or could not be looked at before
+            self._identity = identify(status)
+        return stat.S_ISDIR(status.st_mode) and identify(status) == self._identity
 
     def _is_away(self) -> bool:
         """Whether the directory is not the one of the start, because its disk is no longer mounted."""
@@ -97,8 +108,12 @@ class LocalBlobStore:
 
     @property
     def identity(self) -> str:
-        """What tells the directory from another one in its place, also after a restart of the system."""
-        return f"{identify_root(self.root)} {self._server}".strip()
+        """What tells the directory from another one in its place, also after a restart of the system. Raises
+        BucketAway, DiskAway where its disk cannot say so now: half of it would never be the same again."""
+        try:
+            return f"{identify_root(self.root)} {self._server}".strip()
+        except OSError as error:
+            raise self.disk.unseen(error) from None
 
     def is_same(self, identity: str) -> bool:
         return is_same_bucket(identity, self.identity)

@@ -22,10 +22,12 @@ def identify(status: os.stat_result) -> Identity:
 
 def identify_root(root: bytes) -> str:
     """Its inode, its device, and the file system's own number (statvfs(3)); "" if it does not exist. The number of the
-    device may change with the system's start, that of a file system may be the device's."""
+    device may change with the system's start, that of a file system may be the device's. Raises OSError where that
+    cannot be looked at."""
     try:
-        return f"{os.stat(root).st_ino}:{os.stat(root).st_dev}:{os.statvfs(root).f_fsid}"
-    except OSError:
+        status = os.stat(root)
+        return f"{status.st_ino}:{status.st_dev}:{os.statvfs(root).f_fsid}"
+    except FileNotFoundError:
         return ""
 
 

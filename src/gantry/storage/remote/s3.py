@@ -16,7 +16,15 @@ from urllib.parse import unquote_plus
 import obstore
 from botocore.exceptions import BotoCoreError
 
-from gantry.errors import Aborted, FailedPrecondition, NotFound, PermissionDenied, StatusError, Unavailable
+from gantry.errors import (
+    Aborted,
+    FailedPrecondition,
+    NotFound,
+    PermissionDenied,
+    StatusError,
+    Unavailable,
+    Unimplemented,
+)
 from gantry.resources import ObjectMeta
 from gantry.storage.remote.collecting import collect
 from gantry.storage.remote.credentials import make_session
@@ -151,7 +159,10 @@ class S3:
         return collect(found["Body"].iter_chunks(_PIECE)), found.get("ContentEncoding", "")
 
     def get_checksums(self, key: str, tag: str) -> Checksums:
-        said = self._head(key, {"ChecksumMode": "ENABLED"})
+        try:
+            said = self._head(key, {"ChecksumMode": "ENABLED"})
+        except (FailedPrecondition, Unimplemented):
+            said = self._head(key, {})  # of a server that does not know the header
         if tag and said.get("ETag") != tag:
             raise Aborted("the object was changed since it was listed", advice="import it again")
         is_whole = said.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"

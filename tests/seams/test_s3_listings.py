@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from gantry.errors import BucketAway, FailedPrecondition, NoRoom, Unavailable
 from gantry.storage.remote import client as clients
 from gantry.storage.remote import retrying, unsorted
 from gantry.storage.remote.bucket import RemoteBucket
-from tests.seams.blob_store_suite import keys
+from tests.seams.blob_store_suite import BlobStoreSuite, keys
 from tests.support.s3_server import S3Server
 
 NAMES = sorted([f"a/{number:02}" for number in range(6)] + [f"b/c{number}/x" for number in range(6)] + ["d", "e"])
@@ -138,3 +139,12 @@ def test_a_listing_that_waits_can_be_ended(store: RemoteBucket, s3: S3Server) ->
     with s3.fail("429 TooManyRequests", methods=["ListObjectsV2"], seconds=60), pytest.raises(Ended):
         list(store.list(check=check))
     assert s3.requests.operations["ListObjectsV2"] == 1
+
+
+class TestServerThatDoesNotSort(BlobStoreSuite):
+    """It promises the same, at the price of a whole listing each time."""
+
+    @pytest.fixture
+    def store(self, bucket: RemoteBucket, s3: S3Server) -> Iterator[RemoteBucket]:
+        with s3.fail("unsorted"):
+            yield jumbled(bucket)

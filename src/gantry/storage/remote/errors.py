@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from xml.etree.ElementTree import ParseError
+from xml.sax.saxutils import unescape
 
 from gantry.errors import (
     Aborted,
@@ -28,6 +29,17 @@ from gantry.storage.remote.place import RemotePlace
 
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE, _MESSAGE = re.compile(r"<Code>([^<]{1,100})</Code>"), re.compile(r"<Message>([^<]{1,1000})</Message>")
+_MOMENT = re.compile(r"<ServerTime>([^<]{1,40})</ServerTime>")
+_SILENCES = (
+    (
+        re.compile("(?i)certificate"),
+        "its TLS certificate is not trusted; ca_file can name its authority",
+    ),
+    (re.compile("(?i)refused"), "the connection was refused"),
+    (re.compile("(?i)timed ?out|timeout"), "there was nothing to read in time"),
+    (re.compile("dns error|Name or service not known|name resolution"), "no address is known for its name"),
+)
+"""What the clients say of a connection, and what we say."""
 _SECRET = re.compile(r"(?i)(?:AKIA|ASIA)[A-Z0-9]{12,}|https?://\S+|[A-Za-z0-9+/=_-]{40,}")
 _MOST_PATIENCE = 60.0  # seconds that a provider may ask for between two attempts
 _MOST = 300  # characters of what the provider said
@@ -57,12 +69,16 @@ class Overloaded(Unavailable):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A request that failed: HTTP status (0: no answer), the provider's code and sentence, and its headers."""
+    """A request that failed: HTTP status (0: no answer), the provider's code and sentence, and its headers.
+
+    ``moment`` is the provider's time; ``silence`` says why there was no answer, as far as it is known."""
 
     status: int = 0
     code: str = ""
     message: str = ""
     headers: Mapping[str, str] | None = None
+    moment: str = ""
+    silence: str = ""
 
     @property
     def retry_after(self) -> float:
@@ -74,25 +90,44 @@ class Trouble:
     def said(self) -> str:
         """What the provider said, fit to be shown."""
         text = ": ".join(part for part in (self.code, self.message) if part)
-        return _SECRET.sub("…", text)[:_MOST] or (f"HTTP status {self.status}" if self.status else "no answer came")
+        return _SECRET.sub("…", text)[:_MOST] or (
+            f"HTTP status {self.status}" if self.status else self._describe_silence()
+        )
+
+    def _describe_silence(self) -> str:
+        return f"no answer came ({self.silence})" if self.silence else "no answer came"
 
 
 def read_trouble(error: Exception) -> Trouble:
     """What an exception of obstore or botocore says."""
     response: Any = getattr(error, "response", None)
     if isinstance(response, dict):  # botocore's ClientError
-        about = response.get("Error", {})
-        meta = response.get("ResponseMetadata", {})
-        status = int(meta.get("HTTPStatusCode", 0))
+        about, meta = response.get("Error", {}), response.get("ResponseMetadata", {})
+        headers = meta.get("HTTPHeaders")
+        moment = about.get("ServerTime") or (headers or {}).get("date", "")
         code = str(about.get("Code", ""))
-        return Trouble(status, "" if code.isdigit() else code, str(about.get("Message", "")), meta.get("HTTPHeaders"))
-    status_found, code_found = _STATUS.search(str(error)), _CODE.search(str(error))
-    message_found = _MESSAGE.search(str(error))
+        status = int(meta.get("HTTPStatusCode", 0))
+        return Trouble(status, "" if code.isdigit() else code, str(about.get("Message", "")), headers, str(moment))
+    status_found = _STATUS.search(str(error))
+    if status_found is None:
+        return Trouble(silence=_find_silence(error))
     return Trouble(
-        int(status_found[1]) if status_found else 0,
-        code_found[1] if code_found else "",
-        message_found[1] if message_found else "",
+        int(status_found[1]),
+        _read(_CODE.search(str(error))),
+        unescape(_read(_MESSAGE.search(str(error)))),
+        moment=_read(_MOMENT.search(str(error))),
     )
+
+
+def _read(match: re.Match[str] | None) -> str:
+    return match[1] if match else ""
+
+
+def _find_silence(error: Exception) -> str:
+    """Why there was no answer: obstore says it in its own text, botocore in that of an exception inside."""
+    inner = str(getattr(error, "kwargs", {}).get("error", ""))
+    found = (words for each, words in _SILENCES if each.search(str(error)) or each.search(inner))
+    return next(found, "")
 
 
 def is_of_client(error: Exception) -> bool:
@@ -147,9 +182,12 @@ def _translate_rest(trouble: Trouble, what: str) -> StatusError:
 
 
 def _is_without_credentials(error: Exception) -> bool:
+    """obstore puts the exception of the chain of credentials into one of its own, which has no status."""
+    if type(error).__name__ == "UnauthenticatedError":
+        return not _STATUS.search(str(error))
     return type(error).__name__ in (
         *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError", "ProfileNotFound"),
-        *("TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError"),
+        *("TokenRetrievalError", "SSOTokenLoadError", "UnauthorizedSSOTokenError", "ConfigParseError"),
     )
 
 
@@ -158,13 +196,23 @@ def _name_identity(place: RemotePlace) -> str:
 
 
 def _describe_clock(trouble: Trouble) -> str:
-    """By how much the clock differs, from the Date header of the answer."""
-    text = (trouble.headers or {}).get("date", "")
-    try:
-        seconds = (datetime.now(UTC) - parsedate_to_datetime(text)).total_seconds()
-    except (TypeError, ValueError):
+    """By how much the clock differs, from the time that the provider says."""
+    there = _read_moment(trouble.moment)
+    if there is None:
         return "the clock of this machine differs too much from the provider's"
+    seconds = (datetime.now(UTC) - there).total_seconds()
     return f"the clock of this machine is {abs(seconds):.0f} seconds {'ahead' if seconds > 0 else 'behind'}"
+
+
+def _read_moment(text: str) -> datetime | None:
+    """Of the header Date (RFC 9110 §5.6.7), or of the XML of an error (RFC 3339)."""
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            found = parse(text)
+        except ValueError:
+            continue
+        return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return None
 
 
 def _find_region(trouble: Trouble) -> str:

@@ -6,17 +6,29 @@ Everything else, which is rare or large, is botocore's: listings, odd keys, part
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import unquote_plus
 
 import obstore
+from botocore.exceptions import BotoCoreError
 
-from gantry.errors import Aborted, NotFound, PermissionDenied, StatusError, Unavailable
+from gantry.errors import (
+    Aborted,
+    FailedPrecondition,
+    NotFound,
+    PermissionDenied,
+    StatusError,
+    Unavailable,
+    Unimplemented,
+)
 from gantry.resources import ObjectMeta
 from gantry.storage.remote.collecting import collect
 from gantry.storage.remote.credentials import make_session
-from gantry.storage.remote.errors import is_of_client, read_trouble, translate
+from gantry.storage.remote.errors import Overloaded, is_of_client, read_trouble, translate
 from gantry.storage.remote.names import is_nameable
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page
@@ -27,6 +39,7 @@ from gantry.storage.remote.s3_tags import combine_md5s, has_other_md5, has_plain
 
 _LIST, _GET, _PUT = "s3:ListBucket", "s3:GetObject", "s3:PutObject"
 _SPOILT = "the object storage has other bytes than those that were sent"
+_SLOW_SECONDS = 10.0  # after an overload, when nobody needs the fast client
 _PIECE = 1 << 20  # bytes: what came before a connection was cut is kept in such pieces
 Out = TypeVar("Out")
 
@@ -38,6 +51,7 @@ class S3:
         """Makes no request. Raises BucketAway where the chain of credentials cannot be read."""
         self.place = place
         self._payer = {"RequestPayer": "requester"} if place.requester_pays else {}
+        self._slow_until, self._session = 0.0, None
         self._session = self._call("credentials", "", lambda: make_session(place))
         self._client = self._call("credentials", "", lambda: make_client(place, self._session))
         read_pages_of(self._client)
@@ -49,22 +63,50 @@ class S3:
         except Exception as error:
             if not is_of_client(error):
                 raise
-            raise translate(error, self.place, right, what) from None
+            raise self._translate(error, right, what) from None
+
+    def _translate(self, error: Exception, right: str, what: str = "") -> StatusError:
+        found = translate(error, self._describe_place(), right, what)
+        if isinstance(found, Overloaded):
+            self._slow_until = time.monotonic() + _SLOW_SECONDS
+        return found
+
+    def _describe_place(self) -> RemotePlace:
+        """With the key that the chain of credentials has found."""
+        if self.place.access_key_id or self._session is None or self.place.anonymous:
+            return self.place
+        with suppress(BotoCoreError):
+            if (found := self._session.get_credentials()) is not None:
+                return replace(self.place, access_key_id=found.access_key)
+        return self.place
+
+    def _is_fast(self, key: str) -> bool:
+        """obstore does not say how long the provider wants to be left alone (Retry-After); botocore does."""
+        return is_nameable(key) and time.monotonic() >= self._slow_until
 
     def exists(self) -> bool:
         """By a listing: the answer to a HEAD request has no body, so that it does not say what is wrong. Whoever needs
         a right that is missing finds it."""
         try:
-            self._client.list_objects_v2(Bucket=self.place.bucket, MaxKeys=1, **self._payer)
+            said = self._client.list_objects_v2(Bucket=self.place.bucket, MaxKeys=1, **self._payer)
+            self._require_region(said["ResponseMetadata"].get("HTTPHeaders", {}))
         except Exception as error:
             if not is_of_client(error):
                 raise
             if read_trouble(error).status == 404:
                 return False
-            found = translate(error, self.place, _LIST)
+            found = self._translate(error, _LIST)
             if not isinstance(found, PermissionDenied):
                 raise found from None
         return True
+
+    def _require_region(self, headers: Mapping[str, str]) -> None:
+        """botocore follows Amazon to another region without a word, obstore does not."""
+        region = headers.get("x-amz-bucket-region", "")
+        if region and region != self._client.meta.region_name and not self.place.endpoint:
+            raise FailedPrecondition(
+                f"bucket {self.place.address} is in another region, {region}", advice="set its region"
+            )
 
     def list_page(self, prefix: str, start_after: str, token: str, folders: bool, limit: int) -> Page:
         asked: dict[str, Any] = {"Bucket": self.place.bucket, "Prefix": prefix, "MaxKeys": limit, **self._payer}
@@ -90,12 +132,12 @@ class S3:
                 raise
             if read_trouble(error).status in (400, 403):
                 self._call(_GET, key, lambda: self._get_any(key, "", 0, 1))  # raises what that answer says
-            raise translate(error, self.place, _GET, key) from None
+            raise self._translate(error, _GET, key) from None
 
     def get(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
         if not length:
             return b"", ""
-        act = self._get_fast if is_nameable(key) else self._get_any
+        act = self._get_fast if self._is_fast(key) else self._get_any
         data, encoding = self._call(_GET, key, lambda: act(key, tag, offset, length))
         if not 0 < len(data) <= length:
             raise Unavailable(f"{len(data)} bytes came where {length} were asked for", advice="try again")
@@ -117,7 +159,10 @@ class S3:
         return collect(found["Body"].iter_chunks(_PIECE)), found.get("ContentEncoding", "")
 
     def get_checksums(self, key: str, tag: str) -> Checksums:
-        said = self._head(key, {"ChecksumMode": "ENABLED"})
+        try:
+            said = self._head(key, {"ChecksumMode": "ENABLED"})
+        except (FailedPrecondition, Unimplemented):
+            said = self._head(key, {})  # of a server that does not know the header
         if tag and said.get("ETag") != tag:
             raise Aborted("the object was changed since it was listed", advice="import it again")
         is_whole = said.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
@@ -125,7 +170,7 @@ class S3:
         return Checksums(has_plain_tag(said), whole if is_whole else {})
 
     def put(self, key: str, data: bytes) -> None:
-        act = self._put_fast if is_nameable(key) else self._put_any
+        act = self._put_fast if self._is_fast(key) else self._put_any
         tag = self._call(_PUT, key, lambda: act(key, data))
         if has_other_md5(tag, data) and self._has_md5(key, tag):
             raise Unavailable(_SPOILT, advice="try again")
@@ -227,7 +272,7 @@ class S3:
         error = _Said(
             {"Error": said, "ResponseMetadata": {"HTTPStatusCode": _STATUS_OF.get(said.get("Code", ""), 400)}}
         )
-        return translate(error, self.place, "s3:DeleteObject", said.get("Key", ""))
+        return self._translate(error, "s3:DeleteObject", said.get("Key", ""))
 
 
 def _describe_access(place: RemotePlace) -> tuple[object, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import botocore
@@ -67,14 +68,20 @@ def make_fast_client(place: RemotePlace, session: Any, client: Any) -> S3Store:
 def _read_certificates(place: RemotePlace) -> bytes:
     if not place.ca_file:
         return b""
+    name = f"the ca_file of bucket {place.address}"
     try:
         with open(place.ca_file, "rb") as file:
-            return file.read()
-    except OSError as error:
+            found = file.read()
+        if not found:
+            raise ssl.SSLError
+        ssl.create_default_context(cadata=found.decode("ascii"))
+    except ssl.SSLError:
+        raise FailedPrecondition(f"{name} has no certificates in PEM", advice="see to the settings") from None
+    except (OSError, ValueError) as error:
         raise FailedPrecondition(
-            f"the ca_file of bucket {place.address} cannot be read: {describe_os_error(error)}",
-            advice="see to the settings",
+            f"{name} cannot be read: {describe_os_error(error)}", advice="see to the settings"
         ) from None
+    return found
 
 
 def _sends_checksums(place: RemotePlace) -> bool:

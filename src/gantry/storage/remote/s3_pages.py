@@ -34,8 +34,11 @@ def _take_page(response_dict: Any, customized_response_dict: Any, **_: Any) -> N
 
 
 def parse_page(body: bytes) -> Page:
-    """Raises ElementTree.ParseError for what is no XML: the answer was cut off."""
+    """Raises ElementTree.ParseError for what is no XML: the answer was cut off. Raises Unavailable for another answer,
+    which is no empty page: an error, or what a proxy says."""
     root = ElementTree.fromstring(body)  # noqa: S314 - expat bounds the growth of entities
+    if root.tag.rpartition("}")[2] != "ListBucketResult":
+        raise Unavailable("what came is no page of a listing", advice="try again")
     space = root.tag[: root.tag.index("}") + 1] if root.tag.startswith("{") else ""
     is_encoded = root.findtext(f"{space}EncodingType") == "url"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
@@ -103,11 +104,18 @@ def _open_provider(place: RemotePlace) -> Provider:
     raise FailedPrecondition(f"{place.address}: there is no provider {place.provider!r}")
 
 
-_clients: dict[tuple[int, RemotePlace], Client] = {}
+MOST_CLIENTS = 32
+"""Buckets that a process keeps connections to: one entry of the settings may stand for any number of buckets."""
+_clients: OrderedDict[tuple[int, RemotePlace], Client] = OrderedDict()
 _lock = threading.Lock()
 
 
 def find_client(place: RemotePlace) -> Client:
-    """The client of this process for a bucket."""
+    """The client of this process for a bucket. Those that were asked for last are kept."""
+    key = os.getpid(), place
     with _lock:
-        return _clients.setdefault((os.getpid(), place), Client(place))
+        found = _clients.pop(key, None) or Client(place)
+        _clients[key] = found
+        while len(_clients) > MOST_CLIENTS:
+            _clients.popitem(last=False)
+    return found

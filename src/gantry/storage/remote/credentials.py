@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import botocore.loaders
 import botocore.session
 from botocore.exceptions import NoCredentialsError
 
@@ -16,8 +17,13 @@ _KEPT = timedelta(minutes=5)
 _METADATA = "iam-role"  # botocore's name for the metadata service of a machine
 
 
+_LOADER = botocore.loaders.create_loader()
+"""The description of S3, of some megabytes, which all clients of a process share."""
+
+
 def make_session(place: RemotePlace) -> Any:
     session = botocore.session.Session(profile=place.profile or None)
+    session.register_component("data_loader", _LOADER)
     if place.access_key_id:
         session.set_credentials(place.access_key_id, place.secret_access_key, place.session_token or None)
     elif not place.instance_metadata:

@@ -28,6 +28,17 @@ def test_many_are_deleted_by_one_request(store: RemoteBucket, s3: S3Server) -> N
     assert keys(store) == []
 
 
+def test_keys_that_no_xml_can_hold_are_deleted_one_by_one_and_all_others_at_once(
+    store: RemoteBucket, s3: S3Server
+) -> None:
+    for key in ("a\x01b", "a\rb", "a\nb", "a\ufffeb"):
+        store.put(key, [b"x"])
+    s3.reset_counts()
+    assert store.delete_prefix("") == len(NAMES) + 4
+    assert s3.requests.operations == {"ListObjectsV2": 1, "DeleteObjects": 1, "DeleteObject": 4}
+    assert keys(store) == []
+
+
 @pytest.mark.parametrize("kind", ["501 NotImplemented", "405 MethodNotAllowed", "400 MalformedXML", "403 AccessDenied"])
 def test_a_server_that_refuses_to_delete_many_deletes_each(store: RemoteBucket, s3: S3Server, kind: str) -> None:
     with s3.fail(kind, methods=["DeleteObjects"]):

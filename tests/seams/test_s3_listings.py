@@ -13,6 +13,7 @@ from gantry.errors import BucketAway, FailedPrecondition, NoRoom, Unavailable
 from gantry.storage.remote import client as clients
 from gantry.storage.remote import retrying, unsorted
 from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.provider import Page
 from tests.seams.blob_store_suite import BlobStoreSuite, keys
 from tests.support.s3_server import S3Server
 
@@ -76,6 +77,16 @@ def test_folders_of_a_server_that_does_not_sort(store: RemoteBucket, s3: S3Serve
     with s3.fail("unsorted"):
         assert list(jumbled(store).list_folders("b/", limit)) == expected
     assert list(store.list_folders("b/", limit)) == expected
+
+
+@pytest.mark.parametrize("limit", [1, 3, 100])
+def test_folders_that_come_in_no_order_are_sorted_across_pages(
+    store: RemoteBucket, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    other, first = jumbled(store), Page([], ["c/", "d/"], "1")
+    pages = {"": first, "1": Page([], ["a/", "c/"], "2"), "2": Page([], ["b/"])}
+    monkeypatch.setattr(other.client.provider, "list_page", lambda *asked: pages[asked[2]])
+    assert list(other.list_folders("", limit)) == ["a/", "b/", "c/", "d/"][:limit]
 
 
 def test_a_listing_that_is_sorted_here_leaves_no_file_behind(

@@ -96,6 +96,9 @@ def test_a_line_has_the_form_of_cloud_audit_logs(guarded: Guarded, home: Path) -
     assert made["logName"] == "projects/p/logs/cloudaudit.googleapis.com%2Factivity"
     assert read["logName"] == "projects/p/logs/cloudaudit.googleapis.com%2Fdata_access"
     assert (made["severity"], read["severity"]) == ("NOTICE", "ERROR")
+    for entry, method in ((made, "datasets.create"), (read, "datasets.get")):
+        labels = {"project_id": "p", "method": method}
+        assert entry["resource"] == {"type": "audited_resource", "labels": labels}
     payload = read["protoPayload"]
     assert payload["@type"] == "type.googleapis.com/google.cloud.audit.AuditLog"
     assert payload["serviceName"] == "healthcare.googleapis.com"

@@ -203,3 +203,10 @@ def test_reports_become_rarer(
     assert 24 <= caplog.text.count("lines are lost") <= 32
     (tmp_path / "gone").mkdir()
     assert file.append("x") and "1440 lines were lost" in caplog.text
+
+
+def test_a_file_that_cannot_be_opened_is_found_at_the_start_and_not_with_the_first_line(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        AuditFile(str(tmp_path / "gone" / "audit.jsonl")).open()
+    AuditFile(str(tmp_path / "audit.jsonl")).open()
+    assert (tmp_path / "audit.jsonl").exists()

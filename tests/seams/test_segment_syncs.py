@@ -9,10 +9,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from gantry.errors import DiskAway, NotFound, Unavailable
+from gantry.seams import OpenedObject
 from gantry.storage import contents, durable, local_writer, segments, store_records
 from gantry.storage.extents import OWN_BYTES
 from gantry.storage.local_blobs import LocalBlobs
@@ -380,6 +382,54 @@ def test_a_segment_that_cannot_be_removed_is_named_so_that_somebody_else_does(
     assert "cannot be deleted" in caplog.text
     with pytest.raises(NotFound):
         blobs.open(key)
+
+
+def test_a_segment_that_was_given_up_while_others_write_to_it_is_not_synced_again(
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One instance comes just before the sync fails, another one is still being written then: its end closes the
+    file, and the next sync must not expect it to be open."""
+    writer, whole, write_whole = blobs.writer(PREFIX), durable._fdatasync, segments.write_at
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow:
+        size = 2000
+
+        def chunks(self) -> Iterator[bytes]:
+            yield b"x" * 1000
+            begun.set()
+            assert go_on.wait(30)
+            yield b"x" * 1000
+
+    with ThreadPoolExecutor(1) as slow, ThreadPoolExecutor(1) as late:
+
+        def fail(fd: int) -> None:
+            late.submit(writer.put, [b"it comes just before"], uids(3)).result(30)
+            raise OSError(errno.EIO, "Input/output error")
+
+        def write_table(fd: int, data: bytes, offset: int) -> None:
+            write_whole(fd, data, offset)
+            if not data.startswith(b"x"):  # a table: what is written slowly ends between it and its sync
+                go_on.set()
+                assert isinstance(slow_copy.exception(30), Unavailable)
+
+        writer.put([b"it is lost"], uids(1))
+        slow_copy = slow.submit(writer.copy_from, cast("OpenedObject", Slow()), uids(2))
+        assert begun.wait(30)
+        monkeypatch.setattr(durable, "_fdatasync", fail)
+        with pytest.raises(Unavailable):
+            writer.flush()
+        monkeypatch.setattr(durable, "_fdatasync", whole)
+        with monkeypatch.context() as patched:
+            patched.setattr(segments, "write_at", write_table)
+            flushed = late.submit(writer.flush).exception(30)
+        assert isinstance(flushed, Unavailable), "its bytes were given up, too"
+        go_on.set()
+        assert isinstance(slow_copy.exception(30), Unavailable)
+    key, _ = writer.put([b"it goes on in another one"], uids(4))
+    writer.flush()
+    assert read(blobs, key) == b"it goes on in another one"
+    writer.close()
 
 
 # Disks that are away --------------------------------------------------------------------------------------------------

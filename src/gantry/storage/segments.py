@@ -185,9 +185,10 @@ class Segments:
                     segment.rows = [row for row in segment.rows if row.offset != extent.offset]
 
     def take(self) -> list[Step]:
-        """What is to be synced now."""
+        """What is to be synced now. A segment whose sync has failed is given up, with all that has come since: whoever
+        wrote that is given the error, and its file closes when the last of them ends."""
         with self._lock:
-            return [self._step(segment) for segment in self._all if segment.rows]
+            return [self._step(segment) for segment in self._all if segment.rows and segment.error is None]
 
     def _step(self, segment: Segment) -> Step:
         rows = segment.rows

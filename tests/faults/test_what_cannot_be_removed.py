@@ -6,21 +6,23 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gantry.errors import DiskAway, Interrupted, StatusError, Unreadable
+from gantry.names import ResourcePath
 from gantry.operations.batch_writers import BatchWriters
 from gantry.operations.sweeper import sweep_garbage
 from gantry.operations.sweeps import make_chores
 from gantry.resources import Replacement, StoredInstance
 from gantry.seams import MAIN, Seams
-from gantry.storage import local_extents
+from gantry.storage import durable, local_extents
 from gantry.storage.local_blobs import LocalBlobs
+from gantry.studies import update
 from gantry.studies.store import Incoming, Stored, store
-from gantry.studies.update import update_batch
 from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
 from tests.faults.house import STORE, House
@@ -100,16 +102,18 @@ def test_a_patched_copy_that_can_be_neither_read_nor_removed_names_no_key(
             raise Unreadable("its bytes cannot be read (the disk reports a read or write error)")
         return whole(blobs, key)
 
-    def update() -> list[Any]:
-        return list(update_batch(rows, [MAIN], "1/7/a1-a0/000.0000-", patch=patch, web_url="http://h", blobs=blobs))
+    def update_all() -> list[Any]:
+        return list(
+            update.update_batch(rows, [MAIN], "1/7/a1-a0/000.0000-", patch=patch, web_url="http://h", blobs=blobs)
+        )
 
     with monkeypatch.context() as failing:
         keep_all(failing, number)
         failing.setattr(LocalBlobs, "open", open_old)
         with pytest.raises(DiskAway, match="does not remove what was not finished") as raised:
-            update()
+            update_all()
     assert "main/" not in raised.value.message and "1/7" not in raised.value.message
-    assert isinstance(update()[0], Replacement)
+    assert isinstance(update_all()[0], Replacement)
 
 
 def test_an_error_of_the_batch_is_not_hidden_by_what_it_leaves(
@@ -227,4 +231,33 @@ def test_a_lot_whose_row_cannot_be_removed_ends_once_the_index_is_back(
         uploads.close()
     sweep(house.seams)
     assert index.uploads.list_uploads() == []
+    house.check_disks()
+
+
+def test_a_patched_copy_that_the_disk_did_not_keep_for_another_request_is_no_fault_of_the_patch(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sync of another request fails just then: all that was written since the last one is freed, and read as zeros.
+    The client hears that the disk could not be written, not that its instance is no DICOM."""
+    uploads, whole = Uploads(house.seams), update.identify
+    assert stored(house.seams, uploads, iter([instance(ONE)])).instances
+    patch = [{"op": "replace", "path": "/00100020/Value/0", "value": "Q1"}]
+
+    def refuse(*_: Any) -> None:
+        raise OSError(errno.EIO, "EIO")
+
+    def identify(*given: Any) -> Any:
+        writer = uploads._current[1]._writers[MAIN]
+        with monkeypatch.context() as failing, ThreadPoolExecutor(1) as other:
+            failing.setattr(durable, "_fdatasync", refuse)
+            assert isinstance(other.submit(writer.flush).exception(30), DiskAway)
+        return whole(*given)
+
+    monkeypatch.setattr(update, "identify", identify)
+    with pytest.raises(DiskAway, match="refused to keep what was written"):
+        update.update_instance(house.seams, uploads, STORE, ResourcePath(*ONE), patch, "http://h")
+    monkeypatch.setattr(update, "identify", whole)
+    update.update_instance(house.seams, uploads, STORE, ResourcePath(*ONE), patch, "http://h")
+    uploads.close()
+    sweep(house.seams)
     house.check_disks()

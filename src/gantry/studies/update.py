@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from gantry.containment import contain
@@ -161,7 +161,13 @@ def _rewrite(
         if after.instance.uids != instance.uids:
             raise InvalidArgument("the patch changes a UID of the instance")
     except Exception:
-        with suppress(StatusError):
-            writer.discard(key)
+        with ExitStack() as undo:
+            undo.callback(_discard, writer, key)
+            writer.flush()  # the disk may have refused to keep it, for another request: then that is the error
         raise
     return Read(instance.to_instance(), header, header_bytes), after
+
+
+def _discard(writer: BlobWriter, key: str) -> None:
+    with suppress(StatusError):  # the end of the writer tries again
+        writer.discard(key)

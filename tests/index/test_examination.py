@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import sqlite3
@@ -50,8 +51,8 @@ class Tables:
 
 
 def look(database: Database, monkeypatch: pytest.MonkeyPatch) -> float:
-    """Examine the index once its time has come; seconds until the next time."""
-    later = max(time.monotonic(), database.examination._due)
+    """Examine the index once its time has come; seconds until the next time, exact, as the clock shows whole ones."""
+    later = math.ceil(max(time.monotonic(), database.examination._due))
     with monkeypatch.context() as clock:
         clock.setattr(examination.time, "monotonic", lambda: later)
         database.examination.run()

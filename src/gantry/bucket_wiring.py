@@ -49,31 +49,32 @@ class Buckets:
         return sorted(each for each in found if may_use(self.rules, each, right, dataset))
 
     def open(self, use: BucketUse) -> Bucket:
-        """Raises PermissionDenied, then NotFound, and BucketAway, DiskAway where nobody can say now what is there."""
+        """Raises PermissionDenied, then what ``reach`` raises."""
         require_access(self.rules, use)
-        place = find_remote(self.remote, use.bucket)
-        bucket = self._open_directory(use) if place is None else RemoteBucket(place)
+        return self.reach(use.bucket, use.writer, f"operation {use.writer or 'none'} of {use.dataset}")
+
+    def reach(self, address: str, writer: str, purpose: str = "no operation") -> Bucket:
+        """Whatever the rules say. Raises NotFound, and BucketAway, DiskAway where nobody can say now what is there."""
+        place = find_remote(self.remote, address)
+        bucket = self._open_directory(address, writer) if place is None else RemoteBucket(place)
         if not bucket.exists():
             # The path of a bucket is for the administrator of the server, not for callers.
-            where = os.path.join(self.root, use.bucket.removeprefix(_LOCAL)) if place is None else place.bucket
-            logger.warning(
-                "bucket %s does not exist (operation %s of %s): it would be %s",
-                *(use.bucket, use.writer or "none", use.dataset, where),
-            )
-            raise NotFound(f"bucket {use.bucket} does not exist", advice=_ADVICE)
+            where = os.path.join(self.root, address.removeprefix(_LOCAL)) if place is None else place.bucket
+            logger.warning("bucket %s does not exist (%s): it would be %s", address, purpose, where)
+            raise NotFound(f"bucket {address} does not exist", advice=_ADVICE)
         return bucket
 
-    def _open_directory(self, use: BucketUse) -> Bucket:
-        if not use.bucket.startswith(_LOCAL):
-            raise NotFound(f"the settings of this server name no bucket {use.bucket}")
-        path = os.path.join(self.root, use.bucket.removeprefix(_LOCAL))
+    def _open_directory(self, address: str, writer: str) -> Bucket:
+        if not address.startswith(_LOCAL):
+            raise NotFound(f"the settings of this server name no bucket {address}")
+        path = os.path.join(self.root, address.removeprefix(_LOCAL))
         if overlaps_data(self.data, path):
-            logger.error("bucket %s is a link to the server's own files; nobody may use it", use.bucket)
+            logger.error("bucket %s is a link to the server's own files; nobody may use it", address)
             raise PermissionDenied(
-                f"bucket {use.bucket} is a link to files of the server itself", advice="remove the link"
+                f"bucket {address} is a link to files of the server itself", advice="remove the link"
             )
-        disk = Disk(f"bucket {use.bucket}", os.fsencode(os.path.realpath(path)), is_bucket=True)
-        return LocalBlobStore(path, use.writer, disk=disk, server=_identify_data(self.data))
+        disk = Disk(f"bucket {address}", os.fsencode(os.path.realpath(path)), is_bucket=True)
+        return LocalBlobStore(path, writer, disk=disk, server=_identify_data(self.data))
 
 
 def _identify_data(data: Path) -> str:

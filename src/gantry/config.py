@@ -248,8 +248,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
                 records.keep(index.segments.list_stores(), place)
             except StatusError as error:  # a full disk: the names are kept before the next blob there at the latest
                 logger.warning("the names of the DICOM stores cannot be kept in %s now: %s", place, error.message)
-    require_libraries(settings.remote_buckets)
-    buckets = Buckets(directory.path, str(settings.buckets_path), settings.bucket_rules, settings.remote_buckets)
+    buckets = make_buckets(settings)
     return Seams(
         index=index,
         blobs=PlacedBlobStore(blobs),
@@ -264,6 +263,13 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         buckets=buckets.list,
         kind_of=buckets.kind_of,
     )
+
+
+def make_buckets(settings: Settings) -> Buckets:
+    """Raises FailedPrecondition where the libraries of a provider are not installed."""
+    require_libraries(settings.remote_buckets)
+    data = Path(settings.data).absolute()
+    return Buckets(data, str(settings.buckets_path), settings.bucket_rules, settings.remote_buckets)
 
 
 def _find_numbers(blobs: Mapping[str, LocalBlobs]) -> tuple[int, int]:

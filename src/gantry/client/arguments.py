@@ -95,6 +95,15 @@ examples:
   gantry check --read --json | jq 'select(.kind == "content-wrong")'
 """
 
+_BUCKETS = """\
+Runs on the machine of the server, as its user and with its settings; no server needs to run. Tries each right and
+names one that is missing. Exit code: 0 all that was tried works, 1 something does not.
+
+examples:
+  gantry buckets check incoming --config /etc/gantry.toml
+  gantry buckets check s3://archive-2024/exports --write
+"""
+
 _REBUILD = """\
 For a server whose index.sqlite is lost, and for an older index that was put back: stop the server, run it, start the
 server. It takes up every instance whose bytes are there, also those of uploads and imports that were interrupted, and
@@ -169,6 +178,7 @@ def parser() -> _Parser:
     _add_stores(commands)
     _add_datasets(commands)
     _add_storage(commands)
+    _add_buckets(commands)
     _add_check(commands)
     _add_viewer(commands)
     _add_service_accounts(commands)
@@ -351,6 +361,17 @@ def _add_storage(commands: _Commands[_Parser]) -> None:
             help="the server's directory (GANTRY_DATA; default: ./gantry-data)",
         )
         command.add_argument("--config", metavar="FILE", default=default, help="the server's settings (GANTRY_CONFIG)")
+
+
+def _add_buckets(commands: _Commands[_Parser]) -> None:
+    group = _add_group(commands, "buckets", "try what the server can do with a bucket", _BUCKETS)
+    help = "try what can be listed, read and written"
+    check = _add(group, "check", "client.buckets:check_bucket", help, remote=False, json=True)
+    check.add_argument("bucket", metavar="BUCKET", help="its name (then gs://) or address; a directory may follow")
+    check.add_argument("--write", action="store_true", help="write a small object there, read it and delete it")
+    check.add_argument("--data", metavar="DIR", help="the server's directory (GANTRY_DATA; default: ./gantry-data)")
+    check.add_argument("--buckets", metavar="DIR", help="the directory of the buckets (GANTRY_BUCKETS)")
+    check.add_argument("--config", metavar="FILE", help="the server's settings (GANTRY_CONFIG)")
 
 
 def _add_check(commands: _Commands[_Parser]) -> None:

@@ -1,0 +1,84 @@
+"""What this server can do with a bucket: each right is tried, and one that is missing is named."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from gantry.errors import DataLoss, StatusError
+from gantry.resources import ObjectMeta
+from gantry.seams import Bucket
+
+_SAMPLE = 1000  # objects that are listed: one request
+_READ_BYTES = 64 << 10
+_TRIAL = b"Written by `gantry buckets check --write`, to try the rights of the server. It can be deleted.\n"
+
+
+class Trial(NamedTuple):
+    """One right. ``works`` is None where it was not tried; ``detail`` says what came of it, or what failed."""
+
+    right: str
+    works: bool | None
+    detail: str
+
+
+def try_rights(bucket: Bucket, prefix: str, write: bool) -> Iterator[Trial]:
+    """Try to list and to read, and with ``write`` to write and delete a small object below ``prefix``."""
+    objects: list[ObjectMeta] = []
+
+    def list_some() -> str:
+        objects.extend(islice(bucket.list(prefix), _SAMPLE))
+        more = " or more" if len(objects) == _SAMPLE else ""
+        return f"{len(objects):,} object{'' if len(objects) == 1 else 's'}{more}"
+
+    yield _try("list", list_some)
+    read = _try_reading(bucket, next((each for each in objects if not each.problem and each.size), None))
+    yield read
+    yield from _try_writing(bucket, prefix, read.works is not False) if write else ()
+
+
+def _try_reading(bucket: Bucket, first: ObjectMeta | None) -> Trial:
+    if first is None:
+        return Trial("read", None, "there is no object to be read")
+    return _try("read", lambda: _read(bucket, first))
+
+
+def _read(bucket: Bucket, found: ObjectMeta) -> str:
+    with bucket.open_found(found) as source:
+        source.read_at(0, _READ_BYTES)
+        return f"{found.key}, {found.size:,} bytes"
+
+
+def _try_writing(bucket: Bucket, prefix: str, compare: bool) -> Iterator[Trial]:
+    """A name of its own: nothing that is there is replaced. A bucket for exports alone may forbid to read."""
+    key = f"{prefix}gantry-check-{secrets.token_hex(8)}.txt"
+
+    def write() -> str:
+        bucket.put(key, [_TRIAL])
+        bucket.flush()
+        return key
+
+    def read_back() -> str:
+        with bucket.open(key) as written:
+            if written.read_at(0, len(_TRIAL) + 1) != _TRIAL:
+                raise DataLoss("what was written comes back with other bytes")
+        return f"{key}, with the bytes that were written"
+
+    def delete() -> str:
+        bucket.delete(key)
+        return key
+
+    written = _try("write", write)
+    yield written
+    if written.works and compare:
+        yield _try("read back", read_back)
+    yield _try("delete", delete) if written.works else Trial("delete", None, "nothing was written")
+
+
+def _try(right: str, act: Callable[[], str]) -> Trial:
+    try:
+        return Trial(right, True, act())
+    except StatusError as error:
+        return Trial(right, False, error.message)

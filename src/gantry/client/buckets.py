@@ -1,0 +1,67 @@
+"""``gantry buckets check``: what the server of these settings can do with a bucket, tried on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Sequence
+
+from gantry.checking.bucket_rights import Trial, try_rights
+from gantry.client.terminal import note, printable, say
+from gantry.config import make_buckets
+from gantry.settings.loading import load_settings
+from gantry.storage.bucket_rules import BucketRule
+from gantry.storage.uris import address_of_bucket, parse_prefix
+
+WORKS, FAILS = 0, 1  # exit codes
+_WORDS = {True: "yes", False: "no", None: "not tried"}
+
+
+def check_bucket(args: argparse.Namespace) -> int:
+    """Print what can be listed, read and written, and what the rules allow. Raises InvalidArgument, PermissionDenied,
+    NotFound where there is no such bucket, and Unavailable where nobody can say it."""
+    settings = load_settings(_read_flags(args), os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
+    asked = parse_prefix(address_of_bucket(args.bucket))
+    buckets = make_buckets(settings)
+    bucket = buckets.reach(asked.bucket, "check")
+    trials = list(try_rights(bucket, asked.key, args.write))
+    rules = _describe_rules(settings.bucket_rules, asked.bucket)
+    if args.json:
+        found = {"bucket": asked.bucket, "trials": [each._asdict() for each in trials], "rules": rules}
+        print(json.dumps(found, indent=2))
+    else:
+        _print(f"{asked.bucket} is {buckets.kind_of(asked.bucket).value}", trials, rules)
+        if not args.write:
+            note("writing was not tried; --write tries it with a small object")
+    return FAILS if any(trial.works is False for trial in trials) else WORKS
+
+
+def _read_flags(args: argparse.Namespace) -> dict[str, str]:
+    return {name: value for name in ("data", "buckets") if (value := getattr(args, name))}
+
+
+def _print(headline: str, trials: Sequence[Trial], rules: Sequence[str]) -> None:
+    say(printable(headline))
+    for trial in trials:
+        say(printable(f"  {trial.right:<10} {_WORDS[trial.works]:<10} {trial.detail}"))
+    for rule in rules:
+        say(printable(f"  {rule}"))
+
+
+def _describe_rules(rules: Sequence[BucketRule], bucket: str) -> list[str]:
+    """What operations may do: a right of the server is of no use to them where no rule gives it."""
+    if not rules:
+        return []
+    found = []
+    for right in ("read", "write"):
+        giving = [rule for rule in rules if getattr(rule, right) and rule.names(bucket)]
+        found += [f"bucket_rules: {_describe_rule(rule, bucket)} may {right}" for rule in giving]
+        if not giving:
+            found.append(f"bucket_rules: no dataset may {right}")
+    return found
+
+
+def _describe_rule(rule: BucketRule, bucket: str) -> str:
+    who = ", ".join(rule.datasets) or "every dataset"
+    return f"below {bucket}/{rule.prefix} {who}" if rule.prefix else who

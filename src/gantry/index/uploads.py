@@ -69,6 +69,7 @@ class Uploads(Part):
 
     def replace_instance(self, store_id: int, replacement: Replacement) -> Failure | None:
         with self.database.write() as connection:
+            _require_store(connection, store_id)
             return next(iter(replace_instances(connection, store_id, [replacement], self.database.now())), None)
 
     def begin_upload(self, store_id: int) -> int:

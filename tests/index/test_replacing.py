@@ -90,7 +90,7 @@ def test_those_that_are_alone_in_their_study_keep_their_place_and_say_all_anew(
         said(new(1, "c"), StudyAttributes(patient_id="P2"), empty),
         said(new(2, "d")._replace(series_instance_uid="1.2.2"), StudyAttributes(), empty),
     ]
-    for replaced in ([again[0]], again):
+    for replaced in ([again[0]._replace(blob_key="e")], again):
         sqlite_index.uploads.store_instances(store.id, replaced, True)
         assert [each.position for each in sqlite_index.instances.walk_store(store.id)] == places
         with sqlite_index.database.read() as connection:
@@ -177,3 +177,12 @@ def test_an_instance_whose_store_was_deleted_was_not_changed(index: SqlIndex, op
     index.resources.delete_dicom_store(STORE)
     with pytest.raises(NotFound, match="the DICOM store was deleted just now"):
         _patch(index, operation, before)
+
+
+def test_what_took_its_place_already_is_no_garbage(index: SqlIndex, store: DicomStore) -> None:
+    """A request goes on after it was refused for one of its instances: others may have their rows by then."""
+    for _ in range(2):
+        index.uploads.store_instances(store.id, [new(1, "a"), new(2, "b")], True)
+    assert [row.blob_key for row in stored(index, store)] == ["a", "b"]
+    assert index.garbage.list_blobs() == []
+    assert index.metrics.get_metrics(STORE) == metrics_of([new(1, "a"), new(2, "b")])

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from gantry.operations import batches
 from gantry.operations.attempt import run_operation
-from gantry.operations.commits import Totals
-from gantry.resources import Method, Operation, StoredInstance
+from gantry.operations.commits import Totals, commit
+from gantry.resources import Batch, Method, Operation, StoredInstance
 from gantry.seams import Seams, WorkerDied
 from gantry.storage.local import LocalBlobStore
 from tests.faults.bare import Bare, begin, made, upload
@@ -80,6 +81,22 @@ def test_files_of_frames_too(bare: Bare) -> None:
         begin_to_write(LocalBlobStore(out, str(first.name.id)), FRAME)
         seams.index.operations.request_cancel(first.name)
         run_operation(seams, claim(seams, "second"), "second", threading.Event(), Totals())
+    assert files(bare) == set()
+
+
+def test_batches_of_an_attempt_that_went_on_for_long_too(bare: Bare, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches grow: those that were under way may be larger than the first ones of an attempt."""
+    out = str(bare.base / "buckets" / "out")
+    monkeypatch.setattr(batches.cut, "__defaults__", (*batches.cut.__defaults__[:-1], 1))  # type: ignore[index]
+    with bare.opened() as seams:
+        first = claim_export(seams)
+        one = next(seams.index.instances.walk_store(first.store_id))
+        commit(seams, first, "first", Batch(one.position, success=1), Totals())
+        for key in KEYS[1:]:  # one batch
+            begin_to_write(LocalBlobStore(out, str(first.name.id)), key)
+        seams.index.operations.request_cancel(first.name)
+    with bare.opened() as seams:
+        run_operation(replace(seams, window=1), claim(seams, "second"), "second", threading.Event(), Totals())
     assert files(bare) == set()
 
 

@@ -90,7 +90,7 @@ def test_those_that_are_alone_in_their_study_keep_their_place_and_say_all_anew(
         said(new(1, "c"), StudyAttributes(patient_id="P2"), empty),
         said(new(2, "d")._replace(series_instance_uid="1.2.2"), StudyAttributes(), empty),
     ]
-    for replaced in ([again[0]], again):
+    for replaced in ([again[0]._replace(blob_key="e")], again):
         sqlite_index.uploads.store_instances(store.id, replaced, True)
         assert [each.position for each in sqlite_index.instances.walk_store(store.id)] == places
         with sqlite_index.database.read() as connection:
@@ -145,20 +145,22 @@ def _patch(index: SqlIndex, operation: Operation, before: StoredInstance) -> Fai
 
 
 @pytest.mark.parametrize("change", [_change_class, _update_metadata, _patch])
-@pytest.mark.parametrize("is_replaced", [True, False], ids=["replaced", "deleted"])
+@pytest.mark.parametrize("ends", ["replaced", "deleted", "deleted and stored again"])
 def test_the_only_instance_of_a_series_that_is_replaced_was_not_deleted(
     index: SqlIndex,
     operation: Operation,
     change: Callable[[SqlIndex, Operation, StoredInstance], Failure | None],
-    is_replaced: bool,
+    ends: str,
 ) -> None:
-    """It comes back in a new series; a change that has read it before is too late, and says which of both it was."""
+    """A change that has read it before is too late, and says whether it is there. What was deleted and stored again is
+    in a new series."""
     index.uploads.store_instances(operation.store_id, [new(1, "a")])
     before = next(index.instances.walk_store(operation.store_id))
-    if is_replaced:
-        index.uploads.store_instances(operation.store_id, [new(1, "b")], True)
-    else:
+    is_replaced = ends != "deleted"
+    if ends != "replaced":
         index.deletion.delete_instance(STORE, ResourcePath(*before.uids))
+    if is_replaced:
+        index.uploads.store_instances(operation.store_id, [new(1, "b")], ends == "replaced")
     failure = change(index, operation, before)
     assert failure is not None
     assert failure.status.code is (Code.ABORTED if is_replaced else Code.NOT_FOUND)
@@ -166,3 +168,21 @@ def test_the_only_instance_of_a_series_that_is_replaced_was_not_deleted(
     rows = stored(index, index.resources.get_dicom_store(STORE))
     assert [(row.blob_key, row.storage_class) for row in rows] == [("b", "STANDARD")] * is_replaced
     assert "late" in index.garbage.list_blobs()
+
+
+def test_an_instance_whose_store_was_deleted_was_not_changed(index: SqlIndex, operation: Operation) -> None:
+    """Its rows are still there until they are swept."""
+    index.uploads.store_instances(operation.store_id, [new(1, "a")])
+    before = next(index.instances.walk_store(operation.store_id))
+    index.resources.delete_dicom_store(STORE)
+    with pytest.raises(NotFound, match="the DICOM store was deleted just now"):
+        _patch(index, operation, before)
+
+
+def test_what_took_its_place_already_is_no_garbage(index: SqlIndex, store: DicomStore) -> None:
+    """A request goes on after it was refused for one of its instances: others may have their rows by then."""
+    for _ in range(2):
+        index.uploads.store_instances(store.id, [new(1, "a"), new(2, "b")], True)
+    assert [row.blob_key for row in stored(index, store)] == ["a", "b"]
+    assert index.garbage.list_blobs() == []
+    assert index.metrics.get_metrics(STORE) == metrics_of([new(1, "a"), new(2, "b")])

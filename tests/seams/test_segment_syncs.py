@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -313,7 +313,7 @@ def test_a_sync_that_is_broken_off_answers_nobody_with_success(
     syncs.may_end.set()
     first.join(30)
     second.join(30)
-    assert [type(error) for error in errors] == [KeyboardInterrupt, Unavailable]
+    assert [type(error) for error in errors] == [KeyboardInterrupt, DiskAway]
     with pytest.raises(KeyboardInterrupt):
         writer.put([b"third"], uids(3))
         writer.flush()
@@ -354,22 +354,29 @@ def test_a_file_that_cannot_be_closed_after_its_sync_costs_no_other_its_bytes(
     assert (read(blobs, small), read(blobs, large)) == (b"small", instance(9_000_000))
 
 
+@pytest.mark.parametrize("place", [0, 1])
 def test_a_table_for_which_memory_is_short_is_written_by_the_next_flush(
-    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
+    blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
-    writer = blobs.writer(PREFIX)
-    key, _ = writer.put([b"bytes"], uids(1))
+    """And so are those of the other segments."""
+    writer = local_writer.LocalWriter(blobs, PREFIX)
+    writer._segments.most_bytes = 4096  # the second instance begins another segment
+    written = [writer.put([b"bytes"], uids(number))[0] for number in (1, 2)]
+    real, calls = segments.encode_table, iter((0, 1))
 
-    def short(*_: object) -> bytes:
-        raise MemoryError
+    def short(*given: Any) -> bytes:
+        if next(calls) == place:
+            raise MemoryError
+        return real(*given)
 
     with monkeypatch.context() as broken:
         broken.setattr(segments, "encode_table", short)
         with ThreadPoolExecutor(1) as pool:
-            assert isinstance(pool.submit(writer.flush).exception(30), MemoryError)
+            assert isinstance(pool.submit(writer.flush).exception(30), DiskAway)
     writer.flush()
-    assert [each.key for each in blobs.entries(extent_of(key).segment)] == [key]
-    assert writer.close() == (extent_of(key).segment,)
+    for key in written:
+        assert [each.key for each in blobs.entries(extent_of(key).segment)] == [key]
+    assert writer.close() == tuple(extent_of(key).segment for key in written)
 
 
 def test_a_segment_that_cannot_be_removed_is_named_so_that_somebody_else_does(

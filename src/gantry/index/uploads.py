@@ -61,14 +61,14 @@ class Uploads(Part):
         def write(connection: Connection) -> None:
             _require_store(connection, store_id)
             now = self.database.now()
-            if replace:
-                _make_room(connection, store_id, instances, now)
-            add_instances(connection, store_id, instances, now)
+            new = _make_room(connection, store_id, instances, now) if replace else instances
+            add_instances(connection, store_id, new, now)
 
         self._shared.run(write)
 
     def replace_instance(self, store_id: int, replacement: Replacement) -> Failure | None:
         with self.database.write() as connection:
+            _require_store(connection, store_id)
             return next(iter(replace_instances(connection, store_id, [replacement], self.database.now())), None)
 
     def begin_upload(self, store_id: int) -> int:
@@ -91,15 +91,18 @@ class Uploads(Part):
             return [(row.id, row.store_id) for row in connection.execute(select(upload))]
 
 
-def _make_room(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> None:
-    """Remove the rows of those that are stored. Raises Aborted where one of them has another storage class."""
-    classes = {item.uids: item.storage_class for item in instances}
-    places = find_places(connection, store_id, [item.uids for item in instances])
-    rows = find_rows(connection, places)
-    if any(row.storage_class != classes[places[place]] for place, row in rows.items()):
+def _make_room(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Sequence[Instance]:
+    """Remove the rows of those that are stored. Returns those that have no row now: one with the same blob is the
+    instance itself, of an earlier call. Raises Aborted where one of them has another storage class."""
+    wanted = {item.uids: item for item in instances}
+    places = find_places(connection, store_id, wanted)
+    rows = {places[place]: row for place, row in find_rows(connection, places).items()}
+    if any(row.storage_class != wanted[uids].storage_class for uids, row in rows.items()):
         raise Aborted("an instance has another storage class than the one that is stored")
-    if rows:
-        make_room(connection, store_id, list(rows.values()), now)
+    made = {uids for uids, row in rows.items() if row.blob_key == wanted[uids].blob_key}
+    if dead := [row for uids, row in rows.items() if uids not in made]:
+        make_room(connection, store_id, dead, now)
+    return [item for item in instances if item.uids not in made]
 
 
 def _require_store(connection: Connection, store_id: int) -> None:

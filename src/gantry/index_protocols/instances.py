@@ -95,7 +95,8 @@ class UploadIndex(Protocol):
         ...
 
     def replace_instance(self, store_id: int, replacement: Replacement) -> Failure | None:
-        """Give an instance new bytes and a new header; a Failure where it has changed since it was read."""
+        """Give an instance new bytes and a new header; a Failure where it has changed since it was read. Raises
+        NotFound when the store is deleted."""
         ...
 
     def begin_upload(self, store_id: int) -> int:

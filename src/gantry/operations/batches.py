@@ -28,14 +28,18 @@ Submit = Callable[[int, Sequence[In], int], "Future[list[Out]]"]
 
 
 def cut(
-    items: Iterable[In], size_of: Callable[[In], int], max_items: int = MAX_ITEMS, max_bytes: int = MAX_BYTES
+    items: Iterable[In],
+    size_of: Callable[[In], int],
+    max_items: int = MAX_ITEMS,
+    max_bytes: int = MAX_BYTES,
+    first_items: int = FIRST_ITEMS,
 ) -> Iterator[list[In]]:
     """Batches of at most ``max_items`` items and ``max_bytes`` bytes, so that each takes a bounded time.
 
     The first ones are small, so that progress shows early and small operations use all workers.
     """
     batch: list[In] = []
-    size, limit = 0, min(FIRST_ITEMS, max_items)
+    size, limit = 0, min(first_items, max_items)
     for item in items:
         if batch and (len(batch) >= limit or size + size_of(item) > max_bytes):
             yield batch

@@ -15,7 +15,7 @@ from gantry.calls_ahead import call_ahead
 from gantry.containment import contain
 from gantry.dicom.forms import AS_STORED, DICOM, Form, parse_form
 from gantry.errors import DeadlineExceeded, StatusError
-from gantry.operations.batches import cut
+from gantry.operations.batches import MAX_ITEMS, cut
 from gantry.operations.bucket_use import open_bucket
 from gantry.operations.filtering import list_instances
 from gantry.operations.interruption import go_on
@@ -56,7 +56,8 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
 
 def delete_unfinished(seams: Seams, operation: Operation, check: Check) -> None:
     """Remove the temporary files that an attempt has left in the bucket, because its server was killed: before the next
-    attempt, and where it was cancelled meanwhile. They are in the batches behind the checkpoint.
+    attempt, and where it was cancelled meanwhile. They are in the batches behind the checkpoint, none of which may be
+    small: the attempt may have gone on for long.
 
     What cannot be removed now stays, and the log says so. Raises what ``check`` raises.
     """
@@ -65,7 +66,7 @@ def delete_unfinished(seams: Seams, operation: Operation, check: Check) -> None:
     try:
         destination = open_bucket(seams, operation, prefix.bucket, "write", prefix.key)
         _, instances = list_instances(seams, operation)
-        for batch in islice(cut(instances, attrgetter("size")), seams.window):
+        for batch in islice(cut(instances, attrgetter("size"), first_items=MAX_ITEMS), seams.window):
             check()
             _delete_unfinished(destination, prefix.key, form, batch)
     except StatusError as error:

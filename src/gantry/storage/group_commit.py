@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import logging
 import threading
 from collections.abc import Callable
 
-from gantry.errors import StatusError, Unavailable
+from gantry.errors import DiskAway, StatusError
 
-BROKEN_OFF = Unavailable("the disk may not have kept what was written: the sync was broken off")
+logger = logging.getLogger(__name__)
+
+BROKEN_OFF = DiskAway("the disk may not have kept what was written: the sync was broken off")
+"""Memory is short, or threads. It is no error of one instance: a batch that took it for one would name lost bytes."""
 
 
 class _Round:
@@ -46,6 +50,9 @@ class GroupCommit:
             self._sync()
         except StatusError as error:
             mine.error = error
+        except Exception:
+            logger.exception("a sync was broken off")
+            mine.error = BROKEN_OFF
         except BaseException:
             mine.error = BROKEN_OFF
             raise

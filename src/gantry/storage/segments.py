@@ -188,12 +188,13 @@ class Segments:
         """What is to be synced now. A segment whose sync has failed is given up, with all that has come since: whoever
         wrote that is given the error, and its file closes when the last of them ends."""
         with self._lock:
-            return [self._step(segment) for segment in self._all if segment.rows and segment.error is None]
+            due = [segment for segment in self._all if segment.rows and segment.error is None]
+            # All of them first: where memory is short for one, the next flush must find the rows of all.
+            tables = [encode_table(segment.key, segment.rows, segment.end) for segment in due]
+            return [self._step(segment, table) for segment, table in zip(due, tables, strict=True)]
 
-    def _step(self, segment: Segment) -> Step:
-        rows = segment.rows
-        table = encode_table(segment.key, rows, segment.end)
-        segment.rows = []  # not before: where memory is short, the next flush must find them
+    def _step(self, segment: Segment, table: bytes) -> Step:
+        rows, segment.rows = segment.rows, []
         return Step(segment, rows, segment.reserve(len(table)), table)
 
     def sync(self, taken: list[Step]) -> None:

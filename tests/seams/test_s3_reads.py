@@ -241,8 +241,9 @@ def test_what_says_gzip_and_is_none_is_read_as_it_is(bucket: RemoteBucket, s3: S
 
 
 def test_packed_bytes_without_the_header_are_read_as_they_are(bucket: RemoteBucket, s3: S3Server) -> None:
-    bucket.put("a", [gzip.compress(SMALL)])
-    assert read(bucket, "a") == gzip.compress(SMALL)
+    packed = gzip.compress(SMALL)
+    bucket.put("a", [packed])
+    assert read(bucket, "a") == packed
 
 
 @pytest.mark.parametrize(
@@ -340,3 +341,27 @@ def test_an_address_where_nobody_listens(closed: RemoteBucket, key: str) -> None
     with pytest.raises(Unavailable, match="could not do it: no answer came") as caught:
         closed.open_found(ObjectMeta(key, 10))
     assert "127.0.0.1" not in caught.value.message
+
+
+def test_a_server_that_ignores_where_to_begin_gives_no_bytes_of_another_place(
+    bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put(ODD, [LARGE])
+    provider: Any = bucket.client.provider
+    get = provider._client.get_object
+
+    def ignore(**asked: Any) -> Any:
+        found = get(**{key: value for key, value in asked.items() if key != "Range"})
+        found["Body"] = _Cut(found["Body"].read()[:100])
+        return found
+
+    monkeypatch.setattr(provider._client, "get_object", ignore)
+    with pytest.raises(Unavailable, match="other bytes"):
+        bucket.open(ODD)
+
+
+class _Cut(io.BytesIO):
+    """A body that ends too early."""
+
+    def iter_chunks(self, size: int) -> Iterator[bytes]:
+        yield self.read(size)

@@ -85,9 +85,14 @@ class RemoteBucket:
         return list_folders(self.client, prefix, limit, _go_on)
 
     def head(self, key: str) -> ObjectMeta:
+        """Raises BucketAway where it is not the object but the bucket that does not answer."""
         if not _is_key(key):
             raise NotFound("there is no object of this name: no name is so")
-        return self.client.head(key)
+        try:
+            return self.client.head(key)
+        except Unavailable:
+            self.require_mounted()
+            raise
 
     def open(self, key: str) -> OpenedObject:
         return RemoteObject(self.client, self.head(key))

@@ -263,6 +263,10 @@ class Unreadable(DataLoss):
     """The disk cannot read stored bytes now. They may be readable later, so nothing may take their place."""
 
 
+class Spoilt(DataLoss):
+    """The bytes that came are not those that the object storage has: read again, they may be."""
+
+
 class Unauthenticated(StatusError):
     code, http = Code.UNAUTHENTICATED, 401
 

@@ -26,6 +26,7 @@ from gantry.errors import (
     NotFound,
     PermissionDenied,
     ResourceExhausted,
+    Spoilt,
     Status,
     StatusError,
     Unavailable,
@@ -244,14 +245,23 @@ def _close(opened: OpenedObject) -> None:
 
 
 def _ingest(source: OpenedObject, resource: str, writer: BlobWriter, storage_class: str) -> Read:
-    """A small object is read once: its header, its checksum and its copy come from the same bytes."""
+    """A small object is read once: its header, its checksum and its copy come from the same bytes. A long one whose
+    bytes were spoilt on their way is read a second time."""
     with source as opened:
         if opened.size > SMALL_BYTES:
-            read = identify(opened, "", opened.size, storage_class, resource)
-            return read.at(writer.copy_from(opened, read.instance.uids))
+            try:
+                return _copy(opened, resource, writer, storage_class)
+            except Spoilt:
+                beat_for(opened.size)
+                return _copy(opened, resource, writer, storage_class)
         data = b"".join(opened.chunks())
     read = identify(Held(data), "", len(data), storage_class, resource)
     return read.at(writer.put((data,), read.instance.uids)[0])
+
+
+def _copy(opened: OpenedObject, resource: str, writer: BlobWriter, storage_class: str) -> Read:
+    read = identify(opened, "", opened.size, storage_class, resource)
+    return read.at(writer.copy_from(opened, read.instance.uids))
 
 
 def _compare(blobs: Blobs, pair: Pair) -> bool:

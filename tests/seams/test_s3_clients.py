@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import botocore.session
+import obstore
 import pytest
 from botocore.credentials import RefreshableCredentials
 from botocore.exceptions import ClientError
 
+from gantry.errors import BucketAway
 from gantry.resources import ObjectMeta
 from gantry.storage.remote import credentials
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.place import RemotePlace
 from tests.seams.blob_store_suite import read
-from tests.support.s3_places import make_bucket
+from tests.support.s3_places import make_bucket, make_place
 from tests.support.s3_server import S3Server
 
 ODD = "a//b"  # a key that the fast client cannot name
@@ -100,6 +103,32 @@ def test_credentials_are_asked_for_again_after_minutes() -> None:
     session.set_credentials("AKIA", "s")
     ends = credentials.read_credentials(session)()["expires_at"]
     assert timedelta(0) < ends - datetime.now(UTC) <= timedelta(minutes=5)
+
+
+def test_credentials_that_were_refused_are_read_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody renews a file that expired while an import waits: nobody has to start the server again."""
+    file = tmp_path / "credentials"
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    with S3Server(access_key="AKIANEW") as server:
+        bucket = RemoteBucket(RemotePlace("s3", "in", "s3://in", server.url, region="eu-west-1", profile="lab"))
+        for text in ("", "[lab]\naws_access_key_id = AKIAOLD\naws_secret_access_key = s\n"):
+            file.write_text(text)
+            with pytest.raises(BucketAway):
+                bucket.exists()
+        file.write_text("[lab]\naws_access_key_id = AKIANEW\naws_secret_access_key = s\n")
+        assert bucket.exists()
+        bucket.put("a", [b"bytes"])
+        assert read(bucket, "a") == b"bytes"
+
+
+@pytest.mark.parametrize(("name", "begins"), [("a.b.c", "https://s3."), ("abc", "https://abc.s3.")])
+def test_a_bucket_with_a_dot_is_named_in_the_path(name: str, begins: str) -> None:
+    """The certificate of Amazon, *.s3.REGION.amazonaws.com, does not cover a.b.s3.REGION.amazonaws.com."""
+    place = replace(make_place("", name), region="eu-west-3")
+    provider: Any = RemoteBucket(place).client.provider
+    assert obstore.sign(provider._fast, "GET", "key", timedelta(minutes=1)).startswith(begins)
+    asked = {"Bucket": name, "Key": "key"}
+    assert provider._client.generate_presigned_url("get_object", asked).startswith(begins)
 
 
 def test_a_server_that_refuses_to_tell_checksums_is_read_nevertheless(

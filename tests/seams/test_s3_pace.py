@@ -146,6 +146,18 @@ def test_a_bucket_that_goes_away_after_it_has_answered_is_noticed_with_the_first
     bucket.require_mounted()
 
 
+def test_a_bucket_that_goes_away_is_no_error_of_the_object_that_was_asked_for(
+    bucket: RemoteBucket, s3: S3Server, waits: list[float]
+) -> None:
+    """An import of one object, or a filter file, begins with its HEAD."""
+    bucket.put("a", [b"bytes"])
+    with s3.fail("500 InternalError"), pytest.raises(BucketAway, match="does not answer"):
+        bucket.head("a")
+    with s3.fail("500 InternalError", methods=["HeadObject"]), pytest.raises(Unavailable) as failed:
+        bucket.head("a")
+    assert not isinstance(failed.value, BucketAway)
+
+
 def test_an_object_that_is_missing_costs_no_look_at_the_bucket(bucket: RemoteBucket, s3: S3Server) -> None:
     for _ in range(3):
         bucket.require_mounted()
@@ -156,10 +168,11 @@ def test_one_look_is_enough_for_all_objects_that_failed_before_it(
     bucket: RemoteBucket, s3: S3Server, waits: list[float]
 ) -> None:
     bucket.put("a", [b"bytes"])
-    with s3.fail("500 InternalError", methods=["GetObject", "HeadObject"]):
+    (found,) = bucket.list()
+    with s3.fail("500 InternalError", methods=["GetObject"]):
         for _ in range(3):
             with pytest.raises(Unavailable):
-                bucket.open("a")
+                bucket.open_found(found)
         s3.reset_counts()
         for _ in range(3):
             bucket.require_mounted()

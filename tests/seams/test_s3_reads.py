@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 
 from gantry.errors import Aborted, DataLoss, FailedPrecondition, NoRoom, NotFound, StatusError, Unavailable
-from gantry.resources import ObjectMeta
+from gantry.ingest import ingest_batch
+from gantry.resources import Failure, Instance, ObjectMeta
+from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.remote import checking, retrying, s3_clients, unpacking
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.reading import HELD_BYTES, RemoteObject
 from tests.seams.blob_store_suite import read
+from tests.support.blobs import find_blobs
+from tests.support.dicom import make_instance
 from tests.support.s3.checksums import crc64nvme, write_checksum
 from tests.support.s3_places import make_bucket, make_client
 from tests.support.s3_server import S3Server
@@ -241,8 +245,9 @@ def test_what_says_gzip_and_is_none_is_read_as_it_is(bucket: RemoteBucket, s3: S
 
 
 def test_packed_bytes_without_the_header_are_read_as_they_are(bucket: RemoteBucket, s3: S3Server) -> None:
-    bucket.put("a", [gzip.compress(SMALL)])
-    assert read(bucket, "a") == gzip.compress(SMALL)
+    packed = gzip.compress(SMALL)
+    bucket.put("a", [packed])
+    assert read(bucket, "a") == packed
 
 
 @pytest.mark.parametrize(
@@ -340,3 +345,70 @@ def test_an_address_where_nobody_listens(closed: RemoteBucket, key: str) -> None
     with pytest.raises(Unavailable, match="could not do it: no answer came") as caught:
         closed.open_found(ObjectMeta(key, 10))
     assert "127.0.0.1" not in caught.value.message
+
+
+def test_a_server_that_ignores_where_to_begin_gives_no_bytes_of_another_place(
+    bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put(ODD, [LARGE])
+    provider: Any = bucket.client.provider
+    get = provider._client.get_object
+
+    def ignore(**asked: Any) -> Any:
+        found = get(**{key: value for key, value in asked.items() if key != "Range"})
+        found["Body"] = _Cut(found["Body"].read()[:100])
+        return found
+
+    monkeypatch.setattr(provider._client, "get_object", ignore)
+    with pytest.raises(Unavailable, match="other bytes"):
+        bucket.open(ODD)
+
+
+class _Cut(io.BytesIO):
+    """A body that ends too early."""
+
+    def iter_chunks(self, size: int) -> Iterator[bytes]:
+        yield self.read(size)
+
+
+# An import of what is longer than what is held ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("after", "times", "requests"),
+    [(0, 1, "the header"), (1, 1, "a window"), (0, 2, "both")],
+    ids=["header", "window", "header and window"],
+)
+def test_a_long_object_that_came_with_a_wrong_bit_is_read_a_second_time(
+    bucket: RemoteBucket, s3: S3Server, tmp_path: Path, after: int, times: int, requests: str
+) -> None:
+    data = make_instance(pixel_bytes=LARGE)
+    s3.put(bucket.place.bucket, {"a": data})
+    (tmp_path / "blobs").mkdir()
+    blobs = LocalBlobs(str(tmp_path / "blobs"))
+    (found,) = bucket.list()
+    with s3.fail("wrong bit", methods=["GetObject"], after=after, times=times) as rule:
+        (outcome,) = import_batch(bucket, blobs, found)
+        assert rule.failed == times, requests
+    assert isinstance(outcome, Instance), outcome
+    with blobs.open(outcome.blob_key) as opened:
+        assert b"".join(opened.chunks()) == data
+    assert len(find_blobs(tmp_path / "blobs")) == 1
+
+
+def test_a_long_object_that_comes_with_a_wrong_bit_each_time_is_a_failure(
+    bucket: RemoteBucket, s3: S3Server, tmp_path: Path
+) -> None:
+    s3.put(bucket.place.bucket, {"a": make_instance(pixel_bytes=LARGE)})
+    (tmp_path / "blobs").mkdir()
+    (found,) = bucket.list()
+    with s3.fail("wrong bit", methods=["GetObject"], after=1):
+        (outcome,) = import_batch(bucket, LocalBlobs(str(tmp_path / "blobs")), found)
+    assert isinstance(outcome, Failure) and "checksum differs" in outcome.status.message
+    assert find_blobs(tmp_path / "blobs") == {}
+
+
+def import_batch(bucket: RemoteBucket, blobs: LocalBlobs, found: ObjectMeta) -> list[Instance | Failure]:
+    return ingest_batch(
+        [found], source=bucket, source_uri="s3://b/", blobs=blobs, blob_prefix="main/1/2", storage_class="STANDARD"
+    )

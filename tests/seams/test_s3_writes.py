@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from gantry.errors import Aborted, InvalidArgument, NotFound, PermissionDenied, Unavailable
+from gantry.errors import Aborted, BucketAway, InvalidArgument, NotFound, PermissionDenied, Unavailable
+from gantry.operations import export_dicom_data
 from gantry.storage.remote import retrying, s3_copying
 from gantry.storage.remote import s3 as provider
 from gantry.storage.remote.bucket import RemoteBucket
@@ -182,6 +184,15 @@ def test_uploads_that_cannot_be_listed_stop_nobody(
     with s3.fail("403 AccessDenied", methods=["ListMultipartUploads"]):
         bucket.delete_unfinished("s")
     assert "s3:ListBucketMultipartUploads" in caplog.text
+
+
+def test_a_bucket_that_is_away_is_asked_once_and_not_for_each_directory(bucket: RemoteBucket, s3: S3Server) -> None:
+    """Also of an operation that is cancelled because its bucket hangs: a request takes half a minute then."""
+    instances: Any = [SimpleNamespace(uids=("1", f"2.{number}", "3")) for number in range(20)]
+    s3.reset_counts()
+    with s3.fail("500 InternalError", methods=["ListMultipartUploads"]), pytest.raises(BucketAway):
+        export_dicom_data._delete_unfinished(bucket, "out/", export_dicom_data.AS_THEY_ARE, instances)
+    assert s3.requests.operations["ListMultipartUploads"] == 1
 
 
 # Copies ---------------------------------------------------------------------------------------------------------------

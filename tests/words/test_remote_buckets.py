@@ -63,6 +63,14 @@ def test_single_buckets_are_listed() -> None:
         ({"name": "s3://b", "address": "gs://c"}, "address"),
         ({"name": "s3://b", "endpoint": "minio:9000"}, "endpoint"),
         ({"name": "s3://b", "endpoint": "ftp://minio"}, "endpoint"),
+        ({"name": "s3://b", "endpoint": "https://"}, "endpoint"),
+        ({"name": "s3://b", "endpoint": "https://user:password@minio"}, "without a user"),
+        ({"name": "s3://b", "endpoint": "https://minio?x=y"}, "endpoint"),
+        ({"name": "s3://b", "bucket": "Hospital Incoming"}, "bucket = 'Hospital Incoming'"),
+        ({"name": "s3://b", "bucket": "a/b"}, "bucket = 'a/b'"),
+        ({"name": "s3://b", "region": "eu west"}, "region = 'eu west'"),
+        ({"name": "s3://b", "session_token": "t"}, "session_token"),
+        ({"name": "s3://b", "anonymous": True, "instance_metadata": True}, "instance_metadata"),
         ({"name": "s3://b-*", "bucket": "c"}, "several buckets"),
         ({"name": "s3://b", "access_key_id": "a"}, "secret_access_key"),
         ({"name": "s3://b", "secret_access_key": "a"}, "access_key_id"),
@@ -73,6 +81,20 @@ def test_entries_that_are_not_understood(value: Any, words: str) -> None:
     with pytest.raises(InvalidArgument, match="remote_buckets") as refused:
         RemoteBuckets.parse(value)
     assert words in refused.value.message
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://localhost:9000",
+        "https://minio.example.org",
+        "https://[::1]:9000/",
+        "http://10.0.0.1/s3",
+        "https://a_b:1",
+    ],
+)
+def test_endpoints_that_are_understood(endpoint: str) -> None:
+    assert RemoteBuckets.parse({"name": "s3://b", "endpoint": endpoint}).place.endpoint == endpoint
 
 
 def test_a_secret_is_never_shown() -> None:

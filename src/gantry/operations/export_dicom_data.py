@@ -46,8 +46,15 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     def to_batch(_number: int, _instances: Sequence[StoredInstance], outcomes: Sequence[Failure | None]) -> Batch:
         return Batch("", success=outcomes.count(None))
 
+    away: list[StatusError] = []
+
     def on_drop(instances: Sequence[StoredInstance]) -> None:
-        _delete_unfinished(destination, prefix.key, form, instances)
+        if not away:  # nobody waits for each batch of a bucket that hangs
+            try:
+                _delete_unfinished(destination, prefix.key, form, instances)
+            except StatusError as error:
+                away.append(error)
+                logger.warning("operation %s: what was not finished stays: %s", operation.name, error.message)
 
     limits = {} if form == AS_THEY_ARE else {"max_items": CODEC_ITEMS, "max_bytes": CODEC_BYTES}
     work = Work[None]("wrote this instance", submit, to_batch, on_drop=on_drop, limits=limits)
@@ -74,11 +81,14 @@ def delete_unfinished(seams: Seams, operation: Operation, check: Check) -> None:
 
 
 def _delete_unfinished(destination: Bucket, prefix: str, form: Form, instances: Sequence[StoredInstance]) -> None:
-    """No call that writes these instances may run. An error is not that of the operation: the log says it."""
+    """No call that writes these instances may run. An error is not that of the operation: the log says it. Raises what
+    an operation waits for (``waits_for``): the other directories would meet it, too."""
     for directory in sorted({each for instance in instances for each in _list_directories(prefix, instance, form)}):
         try:
             destination.delete_unfinished(directory)
         except StatusError as error:
+            if error.waits_for is not None:
+                raise
             logger.warning("a file in %s was not finished, but cannot be deleted: %s", directory, error.message)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from fnmatch import fnmatchcase
@@ -83,12 +84,34 @@ def _check_together(name: str, given: Mapping[str, Any]) -> None:
         raise InvalidArgument(f"remote_buckets: {name!r} needs access_key_id and secret_access_key together")
     if given.get("anonymous") and (given.get("access_key_id") or given.get("profile")):
         raise InvalidArgument(f"remote_buckets: {name!r} is anonymous and has credentials; leave one of them out")
-    if not str(given.get("endpoint", "https://")).startswith(("http://", "https://")):
-        raise InvalidArgument(f"remote_buckets: endpoint of {name!r} begins with https:// or http://")
+    if given.get("session_token") and not given.get("access_key_id"):
+        raise InvalidArgument(f"remote_buckets: session_token of {name!r} needs access_key_id")
+    if given.get("instance_metadata") and (given.get("access_key_id") or given.get("anonymous")):
+        raise InvalidArgument(f"remote_buckets: {name!r} needs no credentials of instance_metadata; leave it out")
+    _check_texts(name, given)
     if given.get("concurrency", 1) not in range(1, _MOST_CONCURRENCY + 1):
         raise InvalidArgument(f"remote_buckets: concurrency of {name!r} is from 1 to {_MOST_CONCURRENCY}")
 
 
+def _check_texts(name: str, given: Mapping[str, Any]) -> None:
+    """What the clients of object storage would refuse with every request, or show to callers (user:password@)."""
+    endpoint = str(given.get("endpoint", "https://host"))
+    if not endpoint.startswith(("http://", "https://")):
+        raise InvalidArgument(f"remote_buckets: endpoint of {name!r} begins with https:// or http://")
+    if not _ENDPOINT.fullmatch(endpoint):
+        raise InvalidArgument(
+            f"remote_buckets: endpoint of {name!r} is https://HOST[:PORT], without a user, a query or a fragment"
+        )
+    for key, pattern in _TEXTS.items():
+        if given.get(key) and not pattern.fullmatch(given[key]):
+            raise InvalidArgument(f"remote_buckets: {key} = {given[key]!r} of {name!r} cannot be one")
+
+
+_ENDPOINT = re.compile(r"https?://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?(?:/[A-Za-z0-9._~/-]*)?")
+_TEXTS = {
+    "bucket": re.compile(r"[A-Za-z0-9._-]{1,255}"),
+    "region": re.compile(r"(?![0-9]+$)(?!-)[A-Za-z0-9-]{1,63}(?<!-)"),
+}
 _FIELDS = {each.name: each for each in fields(RemotePlace)}
 _SECRETS = frozenset(name for name, each in _FIELDS.items() if not each.repr)
 

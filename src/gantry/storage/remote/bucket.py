@@ -85,9 +85,14 @@ class RemoteBucket:
         return list_folders(self.client, prefix, limit, _go_on)
 
     def head(self, key: str) -> ObjectMeta:
+        """Raises BucketAway where it is not the object but the bucket that does not answer."""
         if not _is_key(key):
             raise NotFound("there is no object of this name: no name is so")
-        return self.client.head(key)
+        try:
+            return self.client.head(key)
+        except Unavailable:
+            self.require_mounted()
+            raise
 
     def open(self, key: str) -> OpenedObject:
         return RemoteObject(self.client, self.head(key))
@@ -130,13 +135,18 @@ class RemoteBucket:
 
     def delete_unfinished(self, directory: str) -> None:
         """Remove the parts of objects directly below a directory that a worker wrote when it was killed. What cannot be
-        removed is logged: a lifecycle rule of the bucket removes it."""
-        provider, below = self.client.provider, directory.rstrip("/") + "/" if directory else ""
+        removed is logged: a lifecycle rule of the bucket removes it. Raises BucketAway.
+
+        Nothing is tried again: this is also done for an operation that is cancelled because its bucket hangs."""
+        below = directory.rstrip("/") + "/" if directory else ""
         try:
-            for key, upload in self.client.call(partial(provider.list_uploads, below)):
+            provider = self.client.provider
+            for key, upload in provider.list_uploads(below):
                 if "/" not in key[len(below) :]:
                     with suppress(NotFound):  # it has ended since
-                        self.client.call(partial(provider.drop_parts, key, upload))
+                        provider.drop_parts(key, upload)
+        except Unavailable as error:
+            raise self._make_away(error) from None
         except StatusError as error:
             logger.warning("parts of unfinished objects may be left in %s: %s", self.place.address, error.message)
 

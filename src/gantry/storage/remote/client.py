@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from gantry.errors import FailedPrecondition, StatusError, Unavailable
+from gantry.errors import BucketAway, FailedPrecondition, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, beat_again
 from gantry.storage.remote.place import RemotePlace
@@ -42,9 +42,16 @@ class Client:
     def call(self, act: Callable[[], Out], check: Check | None = None) -> Out:
         try:
             return retry(act, self.pace, check)
-        except Unavailable:
+        except Unavailable as error:
             self._failed_at = time.monotonic()
+            if isinstance(error, BucketAway):
+                self._forget_provider()
             raise
+
+    def _forget_provider(self) -> None:
+        """The next attempt reads the files of credentials anew: they may be renewed, but not where they are kept."""
+        with self._lock:
+            self._provider = None
 
     def require_answer(self) -> None:
         """Raises Unavailable where the bucket does not answer. It is asked only if a request has failed since it has

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from gantry.calls_ahead import call_ahead
-from gantry.errors import DataLoss
+from gantry.errors import Spoilt
 from gantry.resources import ObjectMeta
 from gantry.seams import OpenedObject
 from gantry.storage.remote.checking import Comparison, compare, compare_all
@@ -40,7 +40,7 @@ class RemoteObject(OpenedObject):
         if self.is_held and self._compare_head() is Comparison.DIFFERENT:
             self._head, encoding = client.get(found, 0, length)
             if self._compare_head() is Comparison.DIFFERENT:
-                raise DataLoss(_SPOILT)
+                raise Spoilt(_SPOILT)
         if encoding == "gzip" and self._head.startswith(MAGIC):
             self._plain, self.size = unpack(self.chunks(), HELD_BYTES)
             self._head, self.is_unpacked = b"", True
@@ -64,7 +64,8 @@ class RemoteObject(OpenedObject):
         return self.client.get(self.found, offset, wanted)[0] if wanted > 0 else b""
 
     def chunks(self) -> Iterator[bytes]:
-        """Raises DataLoss at the end where they are not the bytes that the provider has a checksum of."""
+        """Raises Spoilt where they are not the bytes that ``read_at`` has given before, or, at the end, not those that
+        the provider has a checksum of. Then both ask for them anew."""
         if self._plain is not None:
             return self._read_plain()
         return iter((self._head,)) if self.is_held else self._check_windows()
@@ -80,13 +81,20 @@ class RemoteObject(OpenedObject):
                 continue
             self.is_unchecked = piece is Comparison.UNKNOWN
             if piece is Comparison.DIFFERENT:
-                raise DataLoss(_SPOILT, advice="try again")
+                raise self._make_spoilt()
+
+    def _make_spoilt(self) -> Spoilt:
+        self._head = b""
+        return Spoilt(_SPOILT, advice="try again")
 
     def _read_windows(self) -> Iterator[bytes]:
         offsets = range(0, self.found.size, WINDOW_BYTES)
         with closing(call_ahead(self._read_window, offsets, lambda _: WINDOW_BYTES, _WINDOWS_AHEAD)) as windows:
-            for _, read in windows:
-                yield read()
+            for offset, read in windows:
+                window = read()
+                if not offset and not window.startswith(self._head):
+                    raise self._make_spoilt()
+                yield window
 
     def _read_window(self, offset: int) -> bytes:
         return self.client.get(self.found, offset, min(WINDOW_BYTES, self.found.size - offset))[0]

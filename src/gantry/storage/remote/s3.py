@@ -156,6 +156,9 @@ class S3:
     def _get_any(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
         asked = {"Range": f"bytes={offset}-{offset + length - 1}"} | ({"IfMatch": tag} if tag else {})
         found = self._client.get_object(Bucket=self.place.bucket, Key=key, **asked, **self._payer)
+        if offset and not found.get("ContentRange", "").startswith(f"bytes {offset}-"):
+            found["Body"].close()
+            raise Unavailable("other bytes of the object came than were asked for", advice="try again")
         return collect(found["Body"].iter_chunks(_PIECE)), found.get("ContentEncoding", "")
 
     def get_checksums(self, key: str, tag: str) -> Checksums:

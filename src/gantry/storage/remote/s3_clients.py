@@ -90,4 +90,5 @@ def _sends_checksums(place: RemotePlace) -> bool:
 
 
 def _is_path_style(place: RemotePlace) -> bool:
-    return place.path_style if place.path_style is not None else bool(place.endpoint)
+    """A name with a dot is in the path: the certificate of Amazon is for one label before its own name."""
+    return place.path_style if place.path_style is not None else bool(place.endpoint) or "." in place.bucket

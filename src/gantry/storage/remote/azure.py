@@ -1,7 +1,7 @@
 """Azure Blob Storage: buckets are containers of an account, objects are block blobs.
 
-All requests are our own: the answers of obstore leave out Content-MD5, so that each object would need a second request,
-and Microsoft's library needs ten times the CPU (docs/decisions/0020).
+All requests are our own: the answers of obstore leave out Content-MD5, so that each object would need a second request
+(docs/decisions/0020).
 """
 
 from __future__ import annotations

@@ -142,6 +142,7 @@ def test_an_operation_waits_for_a_container_that_is_away(
     body = {"gcsSource": {"uri": f"{bucket.place.address}/**"}}
     with azure.fail(kind, methods=["GetObject", "ListObjectsV2"], after=1):
         name = gantry.call("POST", f"v1/{gantry.store}:import", json=body)["name"]
-        waiting = lambda: str(gantry.call("GET", f"v1/{name}")["metadata"].get("waiting", ""))  # noqa: E731
-        gantry.server.wait_until(lambda: "BUCKET" in waiting(), seconds=60)
+        gantry.server.wait_until(
+            lambda: "BUCKET" in str(gantry.call("GET", f"v1/{name}")["metadata"].get("waiting", "")), seconds=60
+        )
     assert counts(gantry.wait(name)) == (2, 0)

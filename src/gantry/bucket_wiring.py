@@ -24,7 +24,7 @@ from gantry.storage.uris import BucketKind, is_bucket_name
 logger = logging.getLogger(__name__)
 
 _LOCAL = "gs://"
-_LIBRARIES = {"s3": ("obstore", "botocore")}
+_LIBRARIES = {"s3": ("obstore", "botocore"), "azure": ("urllib3",)}
 _ADVICE = "the administrator of the server can create it"
 
 

@@ -49,7 +49,7 @@ def test_single_buckets_are_listed() -> None:
         ({"name": 5}, "needs the name"),
         ({"name": "b"}, "needs provider"),
         ({"name": "b", "provider": "ftp"}, "needs provider"),
-        ({"name": "az://b"}, "needs provider"),
+        ({"name": "az://b"}, "needs the account"),
         ({"name": "http://b", "provider": "s3"}, "is not a Cloud Storage address"),
         ({"name": "s3://b/key"}, "is an object"),
         ({"name": "s3://B"}, "not a bucket name"),

@@ -10,11 +10,10 @@ from typing import Any
 
 from gantry.errors import InvalidArgument
 from gantry.storage.remote.place import RemotePlace
+from gantry.storage.remote.settings import PROVIDERS, complete, find_provider
 from gantry.storage.uris import StorageUri, address_of_bucket
 
 _MOST_CONCURRENCY = 1000
-_PROVIDERS = {"s3": "s3"}
-"""By the scheme of an address: what reaches such a bucket unless the settings say it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +36,11 @@ class RemoteBuckets:
             if not _fits(key, item):
                 shown = "its value" if key in _SECRETS else repr(item)
                 raise InvalidArgument(f"remote_buckets: {key} = {shown} of {name!r} is not understood")
-        provider = given.setdefault("provider", _PROVIDERS.get(address_of_bucket(name).partition("://")[0], ""))
-        if provider not in _PROVIDERS.values():
-            raise InvalidArgument(f"remote_buckets: {name!r} needs provider = {' or '.join(_PROVIDERS.values())}")
-        _check_together(name, given)
+        provider = given.setdefault("provider", find_provider(address_of_bucket(name).partition("://")[0]))
+        if provider not in PROVIDERS:
+            raise InvalidArgument(f"remote_buckets: {name!r} needs provider = {' or '.join(PROVIDERS)}")
+        _check_values(name, given)
+        given = dict(complete(name, given))
         if given.get("bucket") and _has_wildcard(name):
             raise InvalidArgument(f"remote_buckets: {name!r} stands for several buckets; leave out its bucket")
         return cls(name, RemotePlace(**({"bucket": "", "address": ""} | given)))
@@ -79,14 +79,8 @@ def _check_name(name: str) -> None:
         raise InvalidArgument(f"remote_buckets: {name!r} is an object, not a bucket")
 
 
-def _check_together(name: str, given: Mapping[str, Any]) -> None:
-    if bool(given.get("access_key_id")) != bool(given.get("secret_access_key")):
-        raise InvalidArgument(f"remote_buckets: {name!r} needs access_key_id and secret_access_key together")
-    if given.get("anonymous") and (given.get("access_key_id") or given.get("profile")):
-        raise InvalidArgument(f"remote_buckets: {name!r} is anonymous and has credentials; leave one of them out")
-    if given.get("session_token") and not given.get("access_key_id"):
-        raise InvalidArgument(f"remote_buckets: session_token of {name!r} needs access_key_id")
-    if given.get("instance_metadata") and (given.get("access_key_id") or given.get("anonymous")):
+def _check_values(name: str, given: Mapping[str, Any]) -> None:
+    if given.get("instance_metadata") and given.get("anonymous"):
         raise InvalidArgument(f"remote_buckets: {name!r} needs no credentials of instance_metadata; leave it out")
     _check_texts(name, given)
     if given.get("concurrency", 1) not in range(1, _MOST_CONCURRENCY + 1):

@@ -51,7 +51,7 @@ class Service:
         """Names the operation, chooses the fault, counts; the seconds to wait before the answer."""
         if request.bucket == CONTROL:
             return 0.0
-        request.operation = name_operation(request)
+        request.operation = self._name_operation(request)
         counts = self.counts
         counts.methods[request.method] += 1
         counts.operations[request.operation or "NotImplemented"] += 1
@@ -68,9 +68,15 @@ class Service:
             if request.fault is not None and (made := request.fault.make_error()):
                 return self._write_error(request, *made)
             self._check_access(request)
-            return run_operation(self.store, request)
+            return self._run_operation(request)
         except S3Error as error:
             return self._write_error(request, error, {})
+
+    def _name_operation(self, request: Request) -> str:
+        return name_operation(request)
+
+    def _run_operation(self, request: Request) -> Answer:
+        return run_operation(self.store, request)
 
     def _write_error(self, request: Request, error: S3Error, headers: dict[str, str]) -> Answer:
         answer = answer_xml(error.write(request.path, f"{self.answered:016X}"), error.status)

@@ -51,6 +51,11 @@ def read_text(body: bytes, root: str, child: str) -> str:
     return next((part.text or "" for part in _read_root(body, root) if _name(part) == child), "")
 
 
+def read_texts(body: bytes, root: str) -> list[str]:
+    """The text of each child of the ``root``; raises `MalformedXML`."""
+    return [part.text or "" for part in _read_root(body, root)]
+
+
 def _read_root(body: bytes, name: str) -> ElementTree.Element:
     try:
         root = ElementTree.fromstring(body)  # noqa: S314  only clients of the tests send it

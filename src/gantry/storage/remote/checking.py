@@ -68,7 +68,7 @@ def _list_algorithms() -> dict[str, Callable[[], Digest]]:
         module = import_module("awscrt.checksums")
         if hasattr(module, "crc64nvme"):  # since awscrt 0.23
             known["CRC64NVME"] = partial(_Crc64, module)
-    return known | {"CRC32": _Crc32, "SHA256": hashlib.sha256, "SHA1": _make_sha1}
+    return known | {"CRC32": _Crc32, "MD5": _make_md5, "SHA256": hashlib.sha256, "SHA1": _make_sha1}
 
 
 class Comparison(Enum):

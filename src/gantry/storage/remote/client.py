@@ -108,6 +108,10 @@ def _open_provider(place: RemotePlace) -> Provider:
         from gantry.storage.remote.s3 import S3
 
         return S3(place)
+    if place.provider == "azure":
+        from gantry.storage.remote.azure import Azure
+
+        return Azure(place)
     raise FailedPrecondition(f"{place.address}: there is no provider {place.provider!r}")
 
 

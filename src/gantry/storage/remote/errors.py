@@ -48,14 +48,20 @@ REFUSED = {
     *("ExpiredToken", "ExpiredTokenException", "InvalidAccessKeyId", "InvalidToken", "InvalidClientTokenId"),
     *("SignatureDoesNotMatch", "TokenRefreshRequired", "AuthorizationHeaderMalformed", "NotSignedUp"),
     *("RequestExpired", "AccountProblem", "AllAccessDisabled", "InvalidSecurity", "UnrecognizedClientException"),
+    *("AuthenticationFailed", "InvalidAuthenticationInfo", "NoAuthenticationInformation", "AccountIsDisabled"),
 }
 """Codes that are about the credentials: every other object would fail in the same way."""
 SKEWED = {"RequestTimeTooSkewed", "RequestInTheFuture"}
-ARCHIVED = {"InvalidObjectState"}
+_SKEWED_SECONDS = 15 * 60
+"""Azure calls it AuthenticationFailed, as it does everything that is wrong with a signature."""
+GONE = {"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "ContainerDisabled"}
+ARCHIVED = {"InvalidObjectState", "BlobArchived", "BlobBeingRehydrated"}
+LOCKED = {"LeaseIdMissing", "LeaseIdMismatchWithBlobOperation", "LeaseLost"}
+"""Azure answers 412 as it does for an object that was changed."""
 ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"}
-OVERLOAD = {"SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded"}
+OVERLOAD = {"SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded", "ServerBusy"}
 MISSING = {"NotImplemented", "MethodNotAllowed"}
-PASSING = {"InternalError", "RequestTimeout", "OperationAborted"}
+PASSING = {"InternalError", "RequestTimeout", "OperationAborted", "OperationTimedOut", "Md5Mismatch"}
 
 
 class Overloaded(Unavailable):
@@ -65,6 +71,16 @@ class Overloaded(Unavailable):
     def __init__(self, what: str, after: float = 0) -> None:
         super().__init__(what, advice="try again")
         self.after = after
+
+
+class Refusal(Exception):
+    """An answer that is an error, of a client of our own, in the shape of botocore's. Names of headers are in small
+    letters."""
+
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str]) -> None:
+        super().__init__(code)
+        meta = {"HTTPStatusCode": status, "HTTPHeaders": headers}
+        self.response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": meta}
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,26 +148,26 @@ def _find_silence(error: Exception) -> str:
 
 def is_of_client(error: Exception) -> bool:
     """Whether a client of object storage has raised it: every other exception is a fault of this program."""
-    return isinstance(error, OSError | ParseError) or type(error).__module__.partition(".")[0] in (
+    return isinstance(error, OSError | ParseError | Refusal) or type(error).__module__.partition(".")[0] in (
         "botocore",
         "obstore",
         "urllib3",
     )
 
 
-def translate(error: Exception, place: RemotePlace, right: str, what: str = "") -> StatusError:
-    """``right`` is what the request needs, as the provider names it; ``what`` is the object, "" for the bucket."""
+def translate(error: Exception, place: RemotePlace, right: str, what: str = "", identity: str = "") -> StatusError:
+    """``right`` is what the request needs, as the provider names it; ``what`` is the object, "" for the bucket;
+    ``identity`` is who asks, where it is no key of the place."""
     trouble = read_trouble(error)
+    identity = f" ({identity})" if identity else _name_identity(place)
     bucket = f"bucket {place.address}"
     if _is_without_credentials(error):
         return BucketAway(f"{bucket}: the server has no credentials for it", advice="name them in the settings")
-    if trouble.code in SKEWED:
+    if _is_skewed(trouble):
         return BucketAway(f"{bucket}: {_describe_clock(trouble)}", advice="set the clock of this machine")
     if trouble.status == 401 or trouble.code in REFUSED:
-        return BucketAway(
-            f"{bucket}: the credentials{_name_identity(place)} are refused: {trouble.said}", advice="renew them"
-        )
-    if trouble.code == "NoSuchBucket":
+        return BucketAway(f"{bucket}: the credentials{identity} are refused: {trouble.said}", advice="renew them")
+    if trouble.code in GONE:
         return BucketAway(f"{bucket} is not there any more")
     if trouble.code in ARCHIVED:
         return FailedPrecondition(
@@ -161,7 +177,7 @@ def translate(error: Exception, place: RemotePlace, right: str, what: str = "") 
         return FailedPrecondition(f"{bucket} is in another region{_find_region(trouble)}", advice="set its region")
     if trouble.status == 403:
         return PermissionDenied(
-            f"this server{_name_identity(place)} does not have {right} on {bucket}: {trouble.said}",
+            f"this server{identity} does not have {right} on {bucket}: {trouble.said}",
             advice="the owner of the bucket can grant it",
         )
     return _translate_rest(trouble, what)
@@ -170,7 +186,7 @@ def translate(error: Exception, place: RemotePlace, right: str, what: str = "") 
 def _translate_rest(trouble: Trouble, what: str) -> StatusError:
     if trouble.status == 404:
         return NotFound("there is no object of this name" if what else trouble.said)
-    if trouble.status in (412, 416):
+    if trouble.status in (412, 416) and trouble.code not in LOCKED:
         return Aborted("the object was changed since it was listed", advice="import it again")
     if trouble.status in (405, 501) or trouble.code in MISSING:
         return Unimplemented(f"the object storage cannot do it: {trouble.said}")
@@ -193,6 +209,13 @@ def _is_without_credentials(error: Exception) -> bool:
 
 def _name_identity(place: RemotePlace) -> str:
     return f" (key {place.access_key_id[:4]}…{place.access_key_id[-4:]})" if len(place.access_key_id) > 8 else ""
+
+
+def _is_skewed(trouble: Trouble) -> bool:
+    if trouble.code in SKEWED:
+        return True
+    there = _read_moment(trouble.moment) if trouble.code == "AuthenticationFailed" else None
+    return there is not None and abs((datetime.now(UTC) - there).total_seconds()) > _SKEWED_SECONDS
 
 
 def _describe_clock(trouble: Trouble) -> str:

@@ -14,7 +14,8 @@ class RemotePlace:
     signed. ``endpoint`` is empty for the provider's own service. ``path_style`` None: as the endpoint needs it.
     ``checksums``: requests that write have the newer checksums of Amazon, None: where it is Amazon.
     ``is_sorted``: keys are listed in the order of their bytes. ``bulk_delete``: many objects by one request.
-    ``concurrency`` is how many requests of one process may be in flight.
+    ``concurrency`` is how many requests of one process may be in flight. ``account`` is that of Azure, ``sas_token``
+    a shared access signature.
     """
 
     provider: str
@@ -36,3 +37,6 @@ class RemotePlace:
     is_sorted: bool = True
     bulk_delete: bool = True
     concurrency: int = 64
+    account: str = ""
+    account_key: str = field(default="", repr=False)
+    sas_token: str = field(default="", repr=False)

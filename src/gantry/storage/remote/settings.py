@@ -1,0 +1,76 @@
+"""What an entry of ``remote_buckets`` may say for each provider."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from gantry.errors import InvalidArgument
+
+_COMMON = frozenset(
+    (
+        *("provider", "bucket", "endpoint", "anonymous", "instance_metadata", "ca_file", "storage_class"),
+        *("is_sorted", "concurrency"),
+    )
+)
+_OF_S3 = ("region", "profile", "access_key_id", "secret_access_key", "session_token", "path_style")
+TIERS = ("Hot", "Cool", "Cold", "Archive")
+_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
+
+
+class ProviderSettings(NamedTuple):
+    """``scheme`` is that of addresses that need no ``provider``. ``complete`` raises InvalidArgument, and gives what
+    follows from what is said."""
+
+    scheme: str
+    keys: frozenset[str]
+    complete: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+
+
+def _complete_s3(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    if bool(given.get("access_key_id")) != bool(given.get("secret_access_key")):
+        raise InvalidArgument(f"remote_buckets: {name!r} needs access_key_id and secret_access_key together")
+    if given.get("anonymous") and (given.get("access_key_id") or given.get("profile")):
+        raise InvalidArgument(f"remote_buckets: {name!r} is anonymous and has credentials; leave one of them out")
+    if given.get("session_token") and not given.get("access_key_id"):
+        raise InvalidArgument(f"remote_buckets: session_token of {name!r} needs access_key_id")
+    if given.get("instance_metadata") and given.get("access_key_id"):
+        raise InvalidArgument(f"remote_buckets: {name!r} needs no credentials of instance_metadata; leave it out")
+    return {}
+
+
+def _complete_azure(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    account = given.get("account", "")
+    if not _ACCOUNT.fullmatch(account):
+        raise InvalidArgument(f"remote_buckets: {name!r} needs the account that the container belongs to")
+    if sum(bool(given.get(key)) for key in ("account_key", "sas_token", "anonymous")) > 1:
+        raise InvalidArgument(f"remote_buckets: {name!r} needs only one of account_key, sas_token and anonymous")
+    try:
+        base64.b64decode(given.get("account_key", ""), validate=True)
+    except ValueError:
+        raise InvalidArgument(f"remote_buckets: account_key of {name!r} is no key of an account") from None
+    if given.get("storage_class", TIERS[0]) not in TIERS:
+        raise InvalidArgument(f"remote_buckets: storage_class of {name!r} is one of {', '.join(TIERS)}")
+    return {} if given.get("endpoint") else {"endpoint": f"https://{account}.blob.core.windows.net"}
+
+
+PROVIDERS = {
+    "s3": ProviderSettings("s3", _COMMON | {*_OF_S3, "requester_pays", "checksums", "bulk_delete"}, _complete_s3),
+    "azure": ProviderSettings("az", _COMMON | {"account", "account_key", "sas_token"}, _complete_azure),
+}
+
+
+def find_provider(scheme: str) -> str:
+    """What reaches a bucket unless the settings say it; "" where they must."""
+    return next((name for name, each in PROVIDERS.items() if each.scheme == scheme), "")
+
+
+def complete(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an entry says, and what follows from it. Raises InvalidArgument for what its provider does not have."""
+    about = PROVIDERS[given["provider"]]
+    foreign = sorted(given.keys() - about.keys)
+    if foreign:
+        raise InvalidArgument(f"remote_buckets: {foreign[0]} of {name!r} has no effect with {given['provider']}")
+    return {**given, **about.complete(name, given)}

@@ -1,0 +1,289 @@
+"""Containers that fail: what is tried again, what fails alone, what makes an operation wait, and the words of each."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+
+from gantry.errors import (
+    Aborted,
+    BucketAway,
+    DataLoss,
+    FailedPrecondition,
+    NotFound,
+    PermissionDenied,
+    StatusError,
+    Unavailable,
+)
+from gantry.storage.remote import retrying
+from gantry.storage.remote.azure_tokens import Ask, Tokens
+from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.errors import Refusal, translate
+from gantry.storage.remote.reading import HELD_BYTES, RemoteObject
+from tests.seams.blob_store_suite import keys, read
+from tests.support.azure_places import ACCOUNT, AzureServer, make_container, make_place
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[AzureServer]:
+    with AzureServer(access_key=ACCOUNT) as server:
+        yield server
+
+
+@pytest.fixture
+def server(process: AzureServer, monkeypatch: pytest.MonkeyPatch) -> AzureServer:
+    monkeypatch.setattr(retrying, "FIRST_SECONDS", 0.001)
+    return process
+
+
+@pytest.fixture
+def store(server: AzureServer) -> RemoteBucket:
+    return make_container(server.url)
+
+
+def put(store: RemoteBucket, key: str, data: bytes, **headers: str) -> None:
+    sent = {"x-ms-blob-type": "BlockBlob"} | {name.replace("_", "-"): text for name, text in headers.items()}
+    store.client.provider._requests.send("PUT", key, {}, sent, data)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "kind", ["503 ServerBusy", "500 OperationTimedOut", "reset before", "reset in body", "short body", "wrong bit"]
+)
+def test_a_read_that_fails_once_is_tried_again(server: AzureServer, store: RemoteBucket, kind: str) -> None:
+    data = bytes(range(256)) * 400
+    store.put("a", [data])
+    with server.fail(kind, methods=["GetObject"], times=1, seconds=0) as rule:
+        assert read(store, "a") == data
+        assert rule.failed == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "words"),
+    [
+        ("404 BlobNotFound", NotFound, "no object of this name"),
+        ("409 BlobArchived", FailedPrecondition, "the object is archived"),
+        ("412 ConditionNotMet", Aborted, "was changed since it was listed"),
+        ("412 LeaseIdMissing", FailedPrecondition, "currently a lease"),
+        ("403 AuthorizationPermissionMismatch", PermissionDenied, "blobs/read on bucket az://"),
+        ("403 AuthorizationPermissionMismatch", PermissionDenied, f"with a key of account {ACCOUNT}"),
+        ("403 AuthenticationFailed", BucketAway, "are refused: AuthenticationFailed"),
+        ("404 ContainerNotFound", BucketAway, "is not there any more"),
+        ("500 InternalError", Unavailable, "InternalError"),
+        ("reset before", Unavailable, "no answer came"),
+        ("wrong bit", DataLoss, "their checksum differs"),
+    ],
+)
+def test_what_a_read_that_fails_says(
+    server: AzureServer, store: RemoteBucket, kind: str, error: type[StatusError], words: str
+) -> None:
+    store.put("a", [b"x" * 1000])
+    (found,) = store.list()
+    with server.fail(kind, methods=["GetObject"], seconds=0) as rule, pytest.raises(error) as raised:
+        store.open_found(found)
+    assert rule.failed and words in raised.value.message
+    assert "127.0.0.1" not in raised.value.message and "RequestId" not in raised.value.message
+
+
+def test_an_archived_blob_says_so_and_its_tier_is_listed(store: RemoteBucket) -> None:
+    put(store, "a", b"x", x_ms_access_tier="Archive")
+    (found,) = store.list()
+    assert found.storage_class == "Archive"
+    with pytest.raises(FailedPrecondition, match="cannot be read before it is restored"):
+        store.open("a")
+
+
+def test_what_is_written_has_the_tier_of_the_settings(server: AzureServer, store: RemoteBucket) -> None:
+    cold = RemoteBucket(make_place(server.url, store.place.bucket, storage_class="Cold"))
+    cold.put("small", [b"x"])
+    cold.put("large", [bytes(HELD_BYTES + 1)])
+    assert {found.storage_class for found in store.list()} == {"Cold"}
+
+
+def test_a_clock_that_differs_is_named(store: RemoteBucket) -> None:
+    """Azure says only that the request is not authenticated; its own time is in the header Date."""
+    refusal = Refusal(403, "AuthenticationFailed", "…", {"date": "Fri, 26 Jun 2015 23:39:12 GMT"})
+    assert "the clock of this machine is" in translate(refusal, store.place, "read").message
+
+
+def test_credentials_that_are_refused(server: AzureServer, store: RemoteBucket) -> None:
+    other = RemoteBucket(make_place(server.url, store.place.bucket, account="other"))
+    for act in (other.exists, lambda: other.head("a"), lambda: other.put("a", [b"x"]), lambda: keys(other)):
+        with pytest.raises(BucketAway, match="with a key of account other"):
+            act()
+
+
+def test_a_sas_token_is_in_the_query_and_in_no_error(server: AzureServer, store: RemoteBucket) -> None:
+    sas = RemoteBucket(make_place(server.url, store.place.bucket, account_key="", sas_token="?sv=1&sig=hush"))  # noqa: S106
+    sas.put("a", [b"x"])
+    with sas.open("a") as opened:
+        sas.copy_from(opened, "b")
+    assert read(sas, "b") == b"x"
+    with server.fail("403 AuthenticationFailed"), pytest.raises(BucketAway) as raised:
+        sas.head("a")
+    assert "hush" not in raised.value.message
+
+
+def test_a_container_that_is_not_there(server: AzureServer) -> None:
+    assert not RemoteBucket(make_place(server.url, "none")).exists()
+
+
+def test_one_that_may_not_be_listed_exists(server: AzureServer, store: RemoteBucket) -> None:
+    with server.fail("403 AuthorizationPermissionMismatch", methods=["ListObjectsV2"]):
+        assert store.exists()
+        with pytest.raises(PermissionDenied, match="blobs/read"):
+            keys(store)
+
+
+@pytest.mark.parametrize("kind", ["503 ServerBusy", "reset before", "reset after"])
+def test_blocks_that_fail_are_sent_again(server: AzureServer, store: RemoteBucket, kind: str) -> None:
+    """Also the request that commits them, when its answer is lost."""
+    data = bytes(range(256)) * (HELD_BYTES // 128)
+    methods = ["UploadPart", "CompleteMultipartUpload"]
+    with server.fail(kind, methods=methods, each=1, seconds=0) as rule:
+        assert store.put("a", [data]) == len(data)
+        assert rule.failed >= 2
+    with store.open("a") as opened:
+        assert b"".join(opened.chunks()) == data
+        assert isinstance(opened, RemoteObject) and not opened.is_unchecked
+
+
+def test_an_upload_that_fails_leaves_the_object_that_was_there(server: AzureServer, store: RemoteBucket) -> None:
+    store.put("a", [b"old"])
+    with (
+        server.fail("403 AuthorizationPermissionMismatch", methods=["CompleteMultipartUpload"]),
+        pytest.raises(PermissionDenied, match="blobs/write"),
+    ):
+        store.put("a", [bytes(HELD_BYTES + 1)])
+    assert read(store, "a") == b"old" and keys(store) == ["a"]
+
+
+def test_a_small_object_is_compared_without_another_request(server: AzureServer, store: RemoteBucket) -> None:
+    store.put("a", [b"x"])
+    (found,) = store.list()
+    server.reset_counts()
+    with store.open_found(found) as opened:
+        assert isinstance(opened, RemoteObject) and not opened.is_unchecked
+    assert server.requests.operations == {"GetObject": 1}
+
+
+def test_an_object_without_an_md5_is_unchecked(store: RemoteBucket) -> None:
+    put(store, "a", b"x", x_ms_meta_nomd5="1")
+    with store.open("a") as opened:
+        assert isinstance(opened, RemoteObject) and opened.is_unchecked
+
+
+def test_packed_objects_are_unpacked(store: RemoteBucket) -> None:
+    packed = gzip.compress(b"plain" * 1000)
+    md5 = base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode()
+    put(store, "a", packed, x_ms_blob_content_encoding="gzip", x_ms_blob_content_md5=md5)
+    assert read(store, "a") == b"plain" * 1000
+
+
+@pytest.mark.parametrize("kind", ["page repeated", "503 ServerBusy", "reset before", "closed in body"])
+def test_a_page_of_a_listing_that_fails(
+    server: AzureServer, store: RemoteBucket, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setattr("gantry.storage.remote.client.PAGE_KEYS", 3)
+    for number in range(10):
+        store.put(f"{number}", [b"x"])
+    with server.fail(kind, methods=["ListObjectsV2"], times=2, seconds=0) as rule:
+        assert keys(store) == [f"{number}" for number in range(10)]
+        assert rule.failed
+
+
+def test_a_listing_out_of_order_says_what_to_set(server: AzureServer, store: RemoteBucket) -> None:
+    """As with a hierarchical namespace."""
+    for key in ("a", "b"):
+        store.put(key, [b"x"])
+    with server.fail("unsorted"):
+        with pytest.raises(FailedPrecondition, match="not list its keys in the order"):
+            keys(store)
+        assert keys(RemoteBucket(make_place(server.url, store.place.bucket, is_sorted=False))) == ["a", "b"]
+
+
+class _Entra(BaseHTTPRequestHandler):
+    """Answers what the class says, and notes what it was asked."""
+
+    answers: list[tuple[int, object]] = []  # noqa: RUF012 - one for all requests
+    asked: list[str] = []  # noqa: RUF012
+
+    def do_POST(self) -> None:
+        self.asked.append(self.rfile.read(int(self.headers["content-length"])).decode())
+        status, said = self.answers[min(len(self.asked), len(self.answers)) - 1]
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(json.dumps(said).encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the output of a test is for what is wrong."""
+
+
+@pytest.fixture
+def entra() -> Iterator[str]:
+    _Entra.asked.clear()
+    with HTTPServer(("127.0.0.1", 0), _Entra) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def make_tokens(url: str, store: RemoteBucket) -> Tokens:
+    return Tokens(store.place, lambda: Ask("POST", url, {}, "client_secret=hush"))
+
+
+def test_a_token_is_kept_until_shortly_before_its_end(entra: str, store: RemoteBucket) -> None:
+    _Entra.answers = [(200, {"access_token": "one", "expires_in": 3600}), (200, {"access_token": "two"})]
+    tokens = make_tokens(entra, store)
+    assert [tokens.get(), tokens.get()] == ["one", "one"] and len(_Entra.asked) == 1
+    tokens._ends -= 3400
+    assert tokens.get() == "two" and len(_Entra.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "error", "words"),
+    [
+        (401, {"error": "invalid_client", "error_description": "hush"}, BucketAway, "no token came: invalid_client"),
+        (400, [], BucketAway, "HTTP status 400"),
+        (200, {}, BucketAway, "HTTP status 200"),
+        (503, {"error": "temporarily_unavailable"}, Unavailable, "temporarily_unavailable"),
+    ],
+)
+def test_a_token_that_does_not_come(
+    entra: str, store: RemoteBucket, status: int, said: object, error: type[StatusError], words: str
+) -> None:
+    _Entra.answers = [(status, said)]
+    with pytest.raises(error) as raised:
+        make_tokens(entra, store).get()
+    assert words in raised.value.message and "hush" not in raised.value.message
+
+
+def test_tokens_open_a_container(
+    entra: str, server: AzureServer, store: RemoteBucket, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    """Workload identity: the file of the token is read when it is needed."""
+    file = f"{tmp_path}/token"
+    for name, text in {
+        "AZURE_CLIENT_ID": "client-1",
+        "AZURE_TENANT_ID": "tenant",
+        "AZURE_AUTHORITY_HOST": entra,
+        "AZURE_FEDERATED_TOKEN_FILE": file,
+    }.items():
+        monkeypatch.setenv(name, text)
+    _Entra.answers = [(200, {"access_token": "good-token", "expires_in": 3600})]
+    mine = RemoteBucket(make_place(server.url, store.place.bucket, account_key=""))
+    with pytest.raises(BucketAway, match="the file of the token cannot be read"):
+        mine.put("a", [b"x"])
+    with open(file, "w") as opened:
+        opened.write("of-the-cluster\n")
+    mine.put("a", [b"x"])
+    assert read(store, "a") == b"x"
+    assert "client_assertion=of-the-cluster" in _Entra.asked[0] and "storage.azure.com%2F.default" in _Entra.asked[0]

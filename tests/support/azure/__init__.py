@@ -1,0 +1,1 @@
+"""Blob Storage on the server of ``tests.support.s3``: its store, faults and connections with other requests."""

@@ -51,6 +51,8 @@ class Rule:
 class S3Server:
     """Runs inside a ``with``. ``access_key`` is the only one that may ask; without it everybody may."""
 
+    module = "tests.support.s3.serve"
+
     def __init__(
         self, buckets: Iterable[str] = ("in",), *, access_key: str = "", latency: float = 0, min_part: int = MIN_PART
     ) -> None:
@@ -58,7 +60,7 @@ class S3Server:
         self.settings = json.dumps({"buckets": list(buckets), **settings})
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "tests.support.s3.serve", self.settings]
+        command = [sys.executable, "-m", self.module, self.settings]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         port = self.process.stdout.readline().strip()

@@ -14,6 +14,16 @@ from gantry.storage.uris import StorageUri, address_of_bucket
 _MOST_CONCURRENCY = 1000
 _PROVIDERS = {"s3": "s3"}
 """By the scheme of an address: what reaches such a bucket unless the settings say it."""
+_OWN_KEYS = {
+    "s3": frozenset(
+        (
+            *("region", "profile", "access_key_id", "secret_access_key", "session_token", "path_style"),
+            *("requester_pays", "checksums", "bulk_delete"),
+        )
+    ),
+    "gcs": frozenset(("credentials_file", "billing_project")),
+}
+"""By provider: what only its entries may say. All other keys are of every provider."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +47,9 @@ class RemoteBuckets:
                 shown = "its value" if key in _SECRETS else repr(item)
                 raise InvalidArgument(f"remote_buckets: {key} = {shown} of {name!r} is not understood")
         provider = given.setdefault("provider", _PROVIDERS.get(address_of_bucket(name).partition("://")[0], ""))
-        if provider not in _PROVIDERS.values():
-            raise InvalidArgument(f"remote_buckets: {name!r} needs provider = {' or '.join(_PROVIDERS.values())}")
+        if provider not in _OWN_KEYS:
+            raise InvalidArgument(f"remote_buckets: {name!r} needs provider = {' or '.join(_OWN_KEYS)}")
+        _check_provider(name, provider, given)
         _check_together(name, given)
         if given.get("bucket") and _has_wildcard(name):
             raise InvalidArgument(f"remote_buckets: {name!r} stands for several buckets; leave out its bucket")
@@ -78,10 +89,18 @@ def _check_name(name: str) -> None:
         raise InvalidArgument(f"remote_buckets: {name!r} is an object, not a bucket")
 
 
+def _check_provider(name: str, provider: str, given: Mapping[str, Any]) -> None:
+    for owner, keys in _OWN_KEYS.items():
+        if owner != provider and (found := sorted(keys & given.keys())):
+            raise InvalidArgument(
+                f"remote_buckets: {', '.join(found)} of {name!r} is of provider {owner}; this one is {provider}"
+            )
+
+
 def _check_together(name: str, given: Mapping[str, Any]) -> None:
     if bool(given.get("access_key_id")) != bool(given.get("secret_access_key")):
         raise InvalidArgument(f"remote_buckets: {name!r} needs access_key_id and secret_access_key together")
-    if given.get("anonymous") and (given.get("access_key_id") or given.get("profile")):
+    if given.get("anonymous") and any(map(given.get, ("access_key_id", "profile", "credentials_file"))):
         raise InvalidArgument(f"remote_buckets: {name!r} is anonymous and has credentials; leave one of them out")
     if not str(given.get("endpoint", "https://")).startswith(("http://", "https://")):
         raise InvalidArgument(f"remote_buckets: endpoint of {name!r} begins with https:// or http://")

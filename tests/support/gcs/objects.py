@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from email.message import Message
 from typing import Any
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
+from tests.support.gcs.requests import read_related
 from tests.support.gcs.store import Bucket, make_object
 from tests.support.s3.checksums import write_checksum
 from tests.support.s3.conditions import read_range
@@ -108,15 +108,6 @@ def require_name(key: bytes) -> bytes:
     return key
 
 
-def read_related(request: Request) -> tuple[dict[str, str], bytes]:
-    message = Message()
-    message["content-type"] = request.headers.get("content-type", "")
-    mark = str(message.get_param("boundary", "")).encode()
-    _, first, second = bytes(request.body).split(b"--" + mark, 3)[:3]
-    about = json.loads(first.partition(b"\r\n\r\n")[2])
-    return about, second.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
-
-
 def copy_object(store: Store, request: Request) -> Answer:
     """A rewrite, of which a large object needs several."""
     source = find_version(store, request, "ifSourceGenerationMatch")
@@ -143,7 +134,7 @@ def begin_upload(store: Store, request: Request) -> Answer:
     require_name(about.get("name", "").encode())
     name = f"u{len(bucket.begun) + 1}-{bucket.next_generation()}"
     bucket.begun[name] = about, bytearray()
-    query = f"uploadType=resumable&name=x&upload_id={name}"
+    query = f"uploadType=resumable&name={quote(request.key, safe='')}&upload_id={name}"
     return Answer(200, {"Location": f"http://elsewhere.invalid{request.path}?{query}"})
 
 

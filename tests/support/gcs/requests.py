@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from email.message import Message
 from urllib.parse import unquote, unquote_to_bytes
 
 from tests.support.s3.messages import Request
@@ -38,8 +40,19 @@ def _read_upload(request: Request) -> str:
     request.key = request.read_query("name")
     if "upload_id" in request.query:
         return {"PUT": "UploadPart", "DELETE": "AbortMultipartUpload"}.get(request.method, "")
+    if request.query.get("uploadType") == "multipart":
+        request.key = read_related(request)[0].get("name", "").encode()
     kinds = {"multipart": "PutObject", "resumable": "CreateMultipartUpload"}
     return kinds.get(request.query.get("uploadType", ""), "")
+
+
+def read_related(request: Request) -> tuple[dict[str, str], bytes]:
+    message = Message()
+    message["content-type"] = request.headers.get("content-type", "")
+    mark = str(message.get_param("boundary", "")).encode()
+    _, first, second = bytes(request.body).split(b"--" + mark, 3)[:3]
+    about = json.loads(first.partition(b"\r\n\r\n")[2])
+    return about, second.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
 
 
 READERS: dict[re.Pattern[str], Callable[..., str]] = {OBJECTS: _read_objects, UPLOADS: _read_upload}

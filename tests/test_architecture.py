@@ -92,9 +92,23 @@ NEED_EXTRAS = {
     *(f"dicom.{name}" for name in ("icc_profiles", "icons")),
     *(f"dicom.{name}" for name in ("look_up_tables", "palettes", "rendering", "rle_segments", "windows")),
     *(f"storage.remote.{name}" for name in ("credentials", "s3", "s3_clients")),
+    *(f"storage.remote.gcs{part}" for part in ("", "_credentials", "_errors", "_http", "_uploads")),
     *(f"access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")),
 }
-EXTRAS = ("obstore", "boto3", "botocore", "numpy", "imagecodecs", "openjpeg", "rle", "PIL", "jwt", "cryptography")
+EXTRAS = (
+    "obstore",
+    "boto3",
+    "botocore",
+    "google",
+    "urllib3",
+    "numpy",
+    "imagecodecs",
+    "openjpeg",
+    "rle",
+    "PIL",
+    "jwt",
+    "cryptography",
+)
 CYCLES: set[frozenset[str]] = set()
 """Import cycles that still exist; none may be added."""
 

@@ -24,7 +24,7 @@ from gantry.storage.uris import BucketKind, is_bucket_name
 logger = logging.getLogger(__name__)
 
 _LOCAL = "gs://"
-_LIBRARIES = {"s3": ("obstore", "botocore"), "azure": ("urllib3",)}
+_LIBRARIES = {"s3": ("obstore", "botocore"), "gcs": ("google.auth", "urllib3"), "azure": ("urllib3",)}
 _ADVICE = "the administrator of the server can create it"
 
 
@@ -89,7 +89,13 @@ def _identify_data(data: Path) -> str:
 def require_libraries(remote: Sequence[RemoteBuckets]) -> None:
     """Raises FailedPrecondition where the libraries of a provider are not installed."""
     for each in remote:
-        if any(find_spec(name) is None for name in _LIBRARIES[each.place.provider]):
+        if not all(map(_is_installed, _LIBRARIES[each.place.provider])):
             raise FailedPrecondition(
                 f"remote_buckets: {each.name!r} needs libraries: pip install 'gantry-dicom[{each.place.provider}]'"
             )
+
+
+def _is_installed(library: str) -> bool:
+    """Of a library inside a package (``google.auth``) the package is looked for first."""
+    parents = library.rpartition(".")[0]
+    return (not parents or _is_installed(parents)) and find_spec(library) is not None

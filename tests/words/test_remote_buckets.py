@@ -16,6 +16,7 @@ ENTRIES = (
     RemoteBuckets.parse({"name": "lab-*", "provider": "s3", "anonymous": True}),
     RemoteBuckets.parse({"name": "s3://archive-?", "endpoint": "http://localhost:9000", "path_style": False}),
     RemoteBuckets.parse({"name": "gs://lab-2", "provider": "s3", "bucket": "never"}),
+    RemoteBuckets.parse({"name": "cloud-*", "provider": "gcs", "billing_project": "p"}),
 )
 
 
@@ -28,6 +29,7 @@ ENTRIES = (
             "s3://archive-7",
             RemotePlace("s3", "archive-7", "s3://archive-7", endpoint="http://localhost:9000", path_style=False),
         ),
+        ("gs://cloud-1", RemotePlace("gcs", "cloud-1", "gs://cloud-1", billing_project="p")),
         *((f"{scheme}://{name}", None) for scheme, name in (("s3", "incoming"), ("gs", "archive-7"), ("az", "lab-2"))),
         *((address, None) for address in ("gs://incoming2", "s3://archive-77", "gs://other", "s3://archive-")),
     ],
@@ -74,6 +76,11 @@ def test_single_buckets_are_listed() -> None:
         ({"name": "s3://b-*", "bucket": "c"}, "several buckets"),
         ({"name": "s3://b", "access_key_id": "a"}, "secret_access_key"),
         ({"name": "s3://b", "secret_access_key": "a"}, "access_key_id"),
+        ({"name": "s3://b", "credentials_file": "/f"}, "credentials_file of 's3://b' has no effect with s3"),
+        ({"name": "b", "provider": "gcs", "region": "eu"}, "region of 'b' has no effect with gcs"),
+        ({"name": "b", "provider": "gcs", "bulk_delete": False}, "bulk_delete of 'b' has no effect with gcs"),
+        ({"name": "b", "provider": "gcs", "credentials_file": 5}, "credentials_file = 5"),
+        ({"name": "b", "provider": "gcs", "credentials_file": "/f", "anonymous": True}, "anonymous"),
         ({"name": "s3://b", "access_key_id": "a", "secret_access_key": "b", "anonymous": True}, "anonymous"),
     ],
 )
@@ -117,6 +124,7 @@ def test_a_server_does_not_start_without_the_libraries(monkeypatch: pytest.Monke
     from gantry import bucket_wiring
 
     bucket_wiring.require_libraries(ENTRIES)
-    monkeypatch.setattr(bucket_wiring, "_LIBRARIES", {"s3": ("obstore", "a_library_that_is_not_there")})
-    with pytest.raises(FailedPrecondition, match="pip install 'gantry-dicom\\[s3\\]'"):
-        bucket_wiring.require_libraries(ENTRIES)
+    for missing in ("a_library_that_is_not_there", "not_there.either"):
+        monkeypatch.setattr(bucket_wiring, "_LIBRARIES", {"s3": ("obstore", missing)})
+        with pytest.raises(FailedPrecondition, match="pip install 'gantry-dicom\\[s3\\]'"):
+            bucket_wiring.require_libraries(ENTRIES)

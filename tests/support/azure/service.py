@@ -30,25 +30,18 @@ ACCOUNT = re.compile(r"SharedKey ([a-z0-9]+):")
 
 
 class AzureService(Service):
-    def _name_operation(self, request: Request) -> str:
-        query, is_object = request.query, bool(request.key)
-        if request.method == "PUT" and is_object:
-            copied = "CopyObject" if "x-ms-copy-source" in request.headers else "PutObject"
-            return {"block": "UploadPart", "blocklist": "CompleteMultipartUpload"}.get(query.get("comp", ""), copied)
-        if request.method == "PUT":
-            return "CreateBucket" if query.get("restype") == "container" else ""
-        if is_object:
-            return {"GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}.get(request.method, "")
-        return "ListObjectsV2" if query.get("comp") == "list" else ""
+    def name_request(self, request: Request) -> None:
+        request.operation = _name_operation(request)
 
-    def _run_operation(self, request: Request) -> Answer:
+    def run(self, request: Request) -> Answer:
+        self._check_access(request)
         if not request.operation:
             raise S3Error("NotImplemented")
         return OPERATIONS[request.operation](self.store, request)
 
-    def _write_error(self, request: Request, error: S3Error, headers: dict[str, str]) -> Answer:
+    def write_error(self, request: Request, error: S3Error, headers: dict[str, str]) -> Answer:
         code = RENAMED.get(error.code, error.code)
-        answer = super()._write_error(request, S3Error(code, status=error.status, **error.details), headers)
+        answer = super().write_error(request, S3Error(code, status=error.status, **error.details), headers)
         answer.status = error.status
         answer.headers["x-ms-error-code"] = code
         return answer
@@ -59,6 +52,18 @@ class AzureService(Service):
         found = ACCOUNT.match(sent)
         if self.access_key and (found is None or found[1] != self.access_key) and not _has_token(request, sent):
             raise S3Error("AuthenticationFailed")
+
+
+def _name_operation(request: Request) -> str:
+    query, is_object = request.query, bool(request.key)
+    if request.method == "PUT" and is_object:
+        copied = "CopyObject" if "x-ms-copy-source" in request.headers else "PutObject"
+        return {"block": "UploadPart", "blocklist": "CompleteMultipartUpload"}.get(query.get("comp", ""), copied)
+    if request.method == "PUT":
+        return "CreateBucket" if query.get("restype") == "container" else ""
+    if is_object:
+        return {"GET": "GetObject", "HEAD": "HeadObject", "DELETE": "DeleteObject"}.get(request.method, "")
+    return "ListObjectsV2" if query.get("comp") == "list" else ""
 
 
 def _has_token(request: Request, authorization: str) -> bool:

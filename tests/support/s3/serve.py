@@ -9,7 +9,6 @@ import asyncio
 import gc
 import json
 import sys
-from collections.abc import Callable
 
 import uvloop
 
@@ -19,10 +18,10 @@ from tests.support.s3.store import Bucket, Store
 
 
 async def serve(
-    make: Callable[[Store, str, float], Service], buckets: list[str], access_key: str, latency: float, min_part: int
+    kind: type[Service], of_buckets: type[Bucket], buckets: list[str], access_key: str, latency: float, min_part: int
 ) -> None:
-    store = Store(min_part, {name: Bucket() for name in buckets})
-    service, loop = make(store, access_key, latency), asyncio.get_running_loop()
+    store = Store(min_part, {name: of_buckets() for name in buckets})
+    service, loop = kind(store, access_key, latency), asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(service), "127.0.0.1", 0, backlog=1024)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
@@ -32,9 +31,9 @@ async def serve(
     server.close()
 
 
-def main(make: Callable[[Store, str, float], Service] = Service) -> None:
+def main(kind: type[Service] = Service, of_buckets: type[Bucket] = Bucket) -> None:
     gc.freeze()
-    uvloop.run(serve(make, **json.loads(sys.argv[1])))
+    uvloop.run(serve(kind, of_buckets, **json.loads(sys.argv[1])))
 
 
 if __name__ == "__main__":

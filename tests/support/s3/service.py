@@ -51,7 +51,7 @@ class Service:
         """Names the operation, chooses the fault, counts; the seconds to wait before the answer."""
         if request.bucket == CONTROL:
             return 0.0
-        request.operation = self._name_operation(request)
+        self.name_request(request)
         counts = self.counts
         counts.methods[request.method] += 1
         counts.operations[request.operation or "NotImplemented"] += 1
@@ -61,24 +61,24 @@ class Service:
             return self.latency + (rule.seconds if rule.kind == "stall" else 0.0)
         return self.latency
 
+    def name_request(self, request: Request) -> None:
+        request.operation = name_operation(request)
+
     def answer(self, request: Request) -> Answer:
         if request.bucket == CONTROL:
             return self._control(request)
         try:
             if request.fault is not None and (made := request.fault.make_error()):
-                return self._write_error(request, *made)
-            self._check_access(request)
-            return self._run_operation(request)
+                return self.write_error(request, *made)
+            return self.run(request)
         except S3Error as error:
-            return self._write_error(request, error, {})
+            return self.write_error(request, error, {})
 
-    def _name_operation(self, request: Request) -> str:
-        return name_operation(request)
-
-    def _run_operation(self, request: Request) -> Answer:
+    def run(self, request: Request) -> Answer:
+        self._check_access(request)
         return run_operation(self.store, request)
 
-    def _write_error(self, request: Request, error: S3Error, headers: dict[str, str]) -> Answer:
+    def write_error(self, request: Request, error: S3Error, headers: dict[str, str]) -> Answer:
         answer = answer_xml(error.write(request.path, f"{self.answered:016X}"), error.status)
         answer.headers |= headers
         if request.method == "HEAD":

@@ -10,7 +10,7 @@ from gantry.system_errors import describe_os_error
 
 
 def read_certificates(place: RemotePlace) -> bytes:
-    """Nothing where none is named. Raises FailedPrecondition where it cannot be read."""
+    """In PEM; nothing where the settings name none. Raises FailedPrecondition where the file cannot be read."""
     if not place.ca_file:
         return b""
     name = f"the ca_file of bucket {place.address}"

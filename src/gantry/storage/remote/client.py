@@ -112,6 +112,10 @@ def _open_provider(place: RemotePlace) -> Provider:
         from gantry.storage.remote.azure import Azure
 
         return Azure(place)
+    if place.provider == "gcs":
+        from gantry.storage.remote.gcs import Gcs
+
+        return Gcs(place)
     raise FailedPrecondition(f"{place.address}: there is no provider {place.provider!r}")
 
 

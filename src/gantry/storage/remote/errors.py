@@ -158,15 +158,26 @@ def is_of_client(error: Exception) -> bool:
 def translate(error: Exception, place: RemotePlace, right: str, what: str = "", identity: str = "") -> StatusError:
     """``right`` is what the request needs, as the provider names it; ``what`` is the object, "" for the bucket;
     ``identity`` is who asks, where it is no key of the place."""
-    trouble = read_trouble(error)
-    identity = f" ({identity})" if identity else _name_identity(place)
-    bucket = f"bucket {place.address}"
     if _is_without_credentials(error):
-        return BucketAway(f"{bucket}: the server has no credentials for it", advice="name them in the settings")
+        return miss_credentials(place)
+    return describe_trouble(read_trouble(error), place, right, what, identity or _name_key(place))
+
+
+def miss_credentials(place: RemotePlace) -> BucketAway:
+    return BucketAway(
+        f"bucket {place.address}: the server has no credentials for it", advice="name them in the settings"
+    )
+
+
+def describe_trouble(
+    trouble: Trouble, place: RemotePlace, right: str, what: str = "", identity: str = ""
+) -> StatusError:
+    """``identity`` is who asked, as far as it is known."""
+    bucket, who = f"bucket {place.address}", f" ({identity})" if identity else ""
     if _is_skewed(trouble):
         return BucketAway(f"{bucket}: {_describe_clock(trouble)}", advice="set the clock of this machine")
     if trouble.status == 401 or trouble.code in REFUSED:
-        return BucketAway(f"{bucket}: the credentials{identity} are refused: {trouble.said}", advice="renew them")
+        return BucketAway(f"{bucket}: the credentials{who} are refused: {trouble.said}", advice="renew them")
     if trouble.code in GONE:
         return BucketAway(f"{bucket} is not there any more")
     if trouble.code in ARCHIVED:
@@ -177,7 +188,7 @@ def translate(error: Exception, place: RemotePlace, right: str, what: str = "", 
         return FailedPrecondition(f"{bucket} is in another region{_find_region(trouble)}", advice="set its region")
     if trouble.status == 403:
         return PermissionDenied(
-            f"this server{identity} does not have {right} on {bucket}: {trouble.said}",
+            f"this server{who} does not have {right} on {bucket}: {trouble.said}",
             advice="the owner of the bucket can grant it",
         )
     return _translate_rest(trouble, what)
@@ -207,8 +218,8 @@ def _is_without_credentials(error: Exception) -> bool:
     )
 
 
-def _name_identity(place: RemotePlace) -> str:
-    return f" (key {place.access_key_id[:4]}…{place.access_key_id[-4:]})" if len(place.access_key_id) > 8 else ""
+def _name_key(place: RemotePlace) -> str:
+    return f"key {place.access_key_id[:4]}…{place.access_key_id[-4:]}" if len(place.access_key_id) > 8 else ""
 
 
 def _is_skewed(trouble: Trouble) -> bool:

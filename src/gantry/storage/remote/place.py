@@ -15,7 +15,7 @@ class RemotePlace:
     ``checksums``: requests that write have the newer checksums of Amazon, None: where it is Amazon.
     ``is_sorted``: keys are listed in the order of their bytes. ``bulk_delete``: many objects by one request.
     ``concurrency`` is how many requests of one process may be in flight. ``account`` is that of Azure, ``sas_token``
-    a shared access signature.
+    a shared access signature. ``credentials_file`` and ``billing_project`` (who pays for the requests) are of Google.
     """
 
     provider: str
@@ -40,3 +40,5 @@ class RemotePlace:
     account: str = ""
     account_key: str = field(default="", repr=False)
     sas_token: str = field(default="", repr=False)
+    credentials_file: str = ""
+    billing_project: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gantry.errors import InvalidArgument
@@ -16,13 +16,14 @@ _COMMON = frozenset(
     )
 )
 _OF_S3 = ("region", "profile", "access_key_id", "secret_access_key", "session_token", "path_style")
+CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
 TIERS = ("Hot", "Cool", "Cold", "Archive")
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 
 
 class ProviderSettings(NamedTuple):
-    """``scheme`` is that of addresses that need no ``provider``. ``complete`` raises InvalidArgument, and gives what
-    follows from what is said."""
+    """``scheme`` is that of addresses that need no ``provider``; ``gs://`` is none, since it may be a directory.
+    ``complete`` raises InvalidArgument, and gives what follows from what is said."""
 
     scheme: str
     keys: frozenset[str]
@@ -41,6 +42,20 @@ def _complete_s3(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
+def _complete_gcs(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    if given.get("anonymous") and given.get("credentials_file"):
+        raise InvalidArgument(f"remote_buckets: {name!r} is anonymous and has credentials; leave one of them out")
+    if given.get("instance_metadata") and given.get("credentials_file"):
+        raise InvalidArgument(f"remote_buckets: {name!r} needs no credentials of instance_metadata; leave it out")
+    _check_class(name, given, CLASSES)
+    return {}
+
+
+def _check_class(name: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    if given.get("storage_class", known[0]) not in known:
+        raise InvalidArgument(f"remote_buckets: storage_class of {name!r} is one of {', '.join(known)}")
+
+
 def _complete_azure(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
     account = given.get("account", "")
     if not _ACCOUNT.fullmatch(account):
@@ -51,13 +66,13 @@ def _complete_azure(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         base64.b64decode(given.get("account_key", ""), validate=True)
     except ValueError:
         raise InvalidArgument(f"remote_buckets: account_key of {name!r} is no key of an account") from None
-    if given.get("storage_class", TIERS[0]) not in TIERS:
-        raise InvalidArgument(f"remote_buckets: storage_class of {name!r} is one of {', '.join(TIERS)}")
+    _check_class(name, given, TIERS)
     return {} if given.get("endpoint") else {"endpoint": f"https://{account}.blob.core.windows.net"}
 
 
 PROVIDERS = {
     "s3": ProviderSettings("s3", _COMMON | {*_OF_S3, "requester_pays", "checksums", "bulk_delete"}, _complete_s3),
+    "gcs": ProviderSettings("", _COMMON | {"credentials_file", "billing_project"}, _complete_gcs),
     "azure": ProviderSettings("az", _COMMON | {"account", "account_key", "sas_token"}, _complete_azure),
 }
 

@@ -17,6 +17,7 @@ from gantry.storage.bucket_rules import BucketRule, may_use, require_access
 from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote_buckets import RemoteBuckets, find_remote, list_remote
 from gantry.storage.roots import identify_root
 from gantry.storage.uris import BucketKind, is_bucket_name
@@ -52,7 +53,7 @@ class Buckets:
         """Raises PermissionDenied, then NotFound, and BucketAway, DiskAway where nobody can say now what is there."""
         require_access(self.rules, use)
         place = find_remote(self.remote, use.bucket)
-        bucket = self._open_directory(use) if place is None else RemoteBucket(place)
+        bucket = self._open_directory(use) if place is None else RemoteBucket(place, self._find_notes(use))
         if not bucket.exists():
             # The path of a bucket is for the administrator of the server, not for callers.
             where = os.path.join(self.root, use.bucket.removeprefix(_LOCAL)) if place is None else place.bucket
@@ -62,6 +63,9 @@ class Buckets:
             )
             raise NotFound(f"bucket {use.bucket} does not exist", advice=_ADVICE)
         return bucket
+
+    def _find_notes(self, use: BucketUse) -> UploadNotes | None:
+        return UploadNotes(self.data / "uploads" / use.writer) if use.writer and use.right == "write" else None
 
     def _open_directory(self, use: BucketUse) -> Bucket:
         if not use.bucket.startswith(_LOCAL):

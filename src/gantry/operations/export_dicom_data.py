@@ -20,6 +20,7 @@ from gantry.operations.bucket_use import open_bucket
 from gantry.operations.filtering import list_instances
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
+from gantry.operations.unfinished_exports import list_unfinished
 from gantry.resources import Batch, Failure, Operation, StoredInstance
 from gantry.seams import SYNC_SECONDS, BlobStore, Bucket, Check, OpenedObject, Seams, beat, beat_for
 from gantry.storage.uris import parse_prefix
@@ -38,6 +39,7 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     prefix = parse_prefix(operation.request["uri_prefix"])
     form = parse_form(operation.request.get("mime_type") or DICOM)
     destination = open_bucket(seams, operation, prefix.bucket, "write", prefix.key)
+    listed, is_clean = list_unfinished(seams, operation, prefix, destination), operation.attempt == 1
     write = partial(export_batch, blobs=seams.blobs, destination=destination, prefix=prefix.key, form=form)
 
     def submit(_number: int, instances: Sequence[StoredInstance], _offset: int) -> Future[list[Failure | None]]:
@@ -47,18 +49,26 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
         return Batch("", success=outcomes.count(None))
 
     def on_drop(instances: Sequence[StoredInstance]) -> None:
+        nonlocal is_clean
+        is_clean = False  # a worker was killed
         _delete_unfinished(destination, prefix.key, form, instances)
 
     limits = {} if form == AS_THEY_ARE else {"max_items": CODEC_ITEMS, "max_bytes": CODEC_BYTES}
     work = Work[None]("wrote this instance", submit, to_batch, on_drop=on_drop, limits=limits)
-    yield from process_instances(seams, operation, work, check)
+    with closing(process_instances(seams, operation, work, check)) as batches:
+        for batch in batches:
+            is_clean = is_clean and not batch.failures
+            yield batch
+    if is_clean:
+        seams.index.garbage.forget_blobs([listed])
 
 
 def delete_unfinished(seams: Seams, operation: Operation, check: Check) -> None:
     """Remove the temporary files that an attempt has left in the bucket, because its server was killed: before the next
     attempt, and where it was cancelled meanwhile. They are in the batches behind the checkpoint.
 
-    What cannot be removed now stays, and the log says so. Raises what ``check`` raises.
+    What cannot be removed now stays until the export is over (``unfinished_exports``), and the log says so. Raises what
+    ``check`` raises.
     """
     prefix = parse_prefix(operation.request["uri_prefix"])
     form = parse_form(operation.request.get("mime_type") or DICOM)
@@ -76,7 +86,7 @@ def _delete_unfinished(destination: Bucket, prefix: str, form: Form, instances: 
     """No call that writes these instances may run. An error is not that of the operation: the log says it."""
     for directory in sorted({each for instance in instances for each in _list_directories(prefix, instance, form)}):
         try:
-            destination.delete_unfinished(directory)
+            destination.delete_unfinished(f"{directory}/", directory.count("/") + 1)
         except StatusError as error:
             logger.warning("a file in %s was not finished, but cannot be deleted: %s", directory, error.message)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from itertools import islice
 
@@ -14,22 +12,21 @@ from gantry.seams import Check, OpenedObject
 from gantry.storage.remote.client import Client, find_client
 from gantry.storage.remote.deleting import delete_keys
 from gantry.storage.remote.listing import list_all, list_folders, list_level
+from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.reading import RemoteObject
 from gantry.storage.remote.unsorted import sort_all
-from gantry.storage.remote.writing import write_object
+from gantry.storage.remote.writing import drop_upload, write_object
 from gantry.storage.uris import MAX_KEY_BYTES, is_text
-
-logger = logging.getLogger(__name__)
 
 _AT_ONCE = 1000  # keys of one request that deletes many
 
 
 class RemoteBucket:
-    """Can be pickled and sent to a worker, which opens connections of its own."""
+    """Can be pickled and sent to a worker, which opens connections of its own. ``notes`` are those of its writer."""
 
-    def __init__(self, place: RemotePlace) -> None:
-        self.place, self.concurrency = place, place.concurrency
+    def __init__(self, place: RemotePlace, notes: UploadNotes | None = None) -> None:
+        self.place, self.notes, self.concurrency = place, notes, place.concurrency
 
     @property
     def client(self) -> Client:
@@ -97,7 +94,7 @@ class RemoteBucket:
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         _require_key(key)
-        return write_object(self.client, key, chunks)
+        return write_object(self.client, key, chunks, self.notes)
 
     def copy_from(self, source: OpenedObject, key: str) -> int:
         """By the provider itself, where both objects are in its buckets, and their bytes are the same."""
@@ -108,7 +105,7 @@ class RemoteBucket:
             or source.is_unpacked
             or not provider.can_copy_from(source.client.place)
         ):
-            return write_object(self.client, key, source.chunks())
+            return write_object(self.client, key, source.chunks(), self.notes)
         self.client.call(partial(provider.copy, source.client.place, source.found, key))
         return source.size
 
@@ -128,17 +125,21 @@ class RemoteBucket:
             raise Unavailable(f"{len(failed)} objects could not be deleted; the first is {key}: {error.what}")
         return count
 
-    def delete_unfinished(self, directory: str) -> None:
-        """Remove the parts of objects directly below a directory that a worker wrote when it was killed. What cannot be
-        removed is logged: a lifecycle rule of the bucket removes it."""
-        provider, below = self.client.provider, directory.rstrip("/") + "/" if directory else ""
-        try:
-            for key, upload in self.client.call(partial(provider.list_uploads, below)):
-                if "/" not in key[len(below) :]:
-                    with suppress(NotFound):  # it has ended since
-                        self.client.call(partial(provider.drop_parts, key, upload))
-        except StatusError as error:
-            logger.warning("parts of unfinished objects may be left in %s: %s", self.place.address, error.message)
+    def delete_unfinished(self, prefix: str, depth: int, check: Check | None = None) -> None:
+        """Those that are written down: others write to the same places of a bucket."""
+        failed: StatusError | None = None
+        for key, upload in self.notes.list() if self.notes else ():
+            if key.startswith(prefix) and key.count("/") <= depth:
+                try:
+                    drop_upload(self.client, self.notes, key, upload, check)
+                except Unavailable as error:
+                    failed = failed or self._make_away(error)
+                except StatusError as error:
+                    failed = failed or error
+        if failed is not None:
+            raise failed
+        if self.notes:
+            self.notes.clear()
 
     def flush(self) -> None:
         """Nothing is left to do: an object that was written is durable."""

@@ -17,6 +17,7 @@ from gantry.storage.bucket_rules import BucketRule, may_use, require_access
 from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote_buckets import RemoteBuckets, find_remote, list_remote
 from gantry.storage.roots import identify_root
 from gantry.storage.uris import BucketKind, is_bucket_name
@@ -51,18 +52,25 @@ class Buckets:
     def open(self, use: BucketUse) -> Bucket:
         """Raises PermissionDenied, then what ``reach`` raises."""
         require_access(self.rules, use)
-        return self.reach(use.bucket, use.writer, f"operation {use.writer or 'none'} of {use.dataset}")
+        return self.reach(
+            use.bucket, use.writer, f"operation {use.writer or 'none'} of {use.dataset}", self._find_notes(use)
+        )
 
-    def reach(self, address: str, writer: str, purpose: str = "no operation") -> Bucket:
+    def reach(
+        self, address: str, writer: str, purpose: str = "no operation", notes: UploadNotes | None = None
+    ) -> Bucket:
         """Whatever the rules say. Raises NotFound, and BucketAway, DiskAway where nobody can say now what is there."""
         place = find_remote(self.remote, address)
-        bucket = self._open_directory(address, writer) if place is None else RemoteBucket(place)
+        bucket = self._open_directory(address, writer) if place is None else RemoteBucket(place, notes)
         if not bucket.exists():
             # The path of a bucket is for the administrator of the server, not for callers.
             where = os.path.join(self.root, address.removeprefix(_LOCAL)) if place is None else place.bucket
             logger.warning("bucket %s does not exist (%s): it would be %s", address, purpose, where)
             raise NotFound(f"bucket {address} does not exist", advice=_ADVICE)
         return bucket
+
+    def _find_notes(self, use: BucketUse) -> UploadNotes | None:
+        return UploadNotes(self.data / "uploads" / use.writer) if use.writer and use.right == "write" else None
 
     def _open_directory(self, address: str, writer: str) -> Bucket:
         if not address.startswith(_LOCAL):

@@ -141,9 +141,9 @@ class Bucket(BlobStore, Protocol):
         by their bytes; none if ``prefix`` does not exist. Raises PermissionDenied, Unavailable."""
         ...
 
-    def delete_unfinished(self, directory: str) -> None:
-        """Remove temporary files of this writer directly below ``directory``: it was killed while it wrote them."""
-        ...
+    def delete_unfinished(self, prefix: str, depth: int, check: Check | None = None) -> None:
+        """Remove the temporary objects that this writer, and no other, has left below ``prefix`` (empty or ending in
+        ``/``), with at most ``depth`` ``/`` in a key. Raises the error of one that stays, at the end; BucketAway."""
 
 
 class BlobWriter(Protocol):

@@ -14,6 +14,7 @@ from gantry.errors import DiskAway, Interrupted, StatusError, Unavailable
 from gantry.index.counting import discard_blobs
 from gantry.operations import sweeper
 from gantry.operations.attempt import run_operation
+from gantry.operations.blob_keys import attempt_prefix
 from gantry.operations.commits import Totals, commit
 from gantry.operations.import_dicom_data import import_dicom_data
 from gantry.operations.interruption import Stopping
@@ -154,3 +155,22 @@ def test_of_a_place_that_is_away_no_more_than_some_garbage_is_tried(
     sweep_garbage(house.seams)
     assert [key for key in tried if key.startswith("ARCHIVE/")] == keys[:10]
     assert [key for key in tried if key.startswith("main/")] == keys[100:]
+
+
+def test_what_an_earlier_attempt_has_left_goes_although_a_later_one_commits(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It sorts before what is committed then."""
+    seams = house.seams
+    first = house.claim("one")
+    left = f"main/{attempt_prefix(first)}a0/000.left"
+    seams.blobs.put(left, [b"not committed"])
+    second = seams.index.operations.claim_operation("two")
+    assert second is not None
+    with monkeypatch.context() as faults:
+        faults.setattr(PlacedBlobStore, "delete_prefix", refuse(Unavailable("one file cannot be deleted")))
+        run_operation(seams, second, "two", threading.Event(), Totals())
+    rows = every_row_has_bytes(house)
+    sweep_garbage(seams, threading.Event())
+    assert left not in {each.key for each in seams.blobs.list("main/")}
+    assert rows and every_row_has_bytes(house) == rows, "what was committed stays"

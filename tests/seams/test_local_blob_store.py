@@ -876,11 +876,11 @@ def test_what_a_killed_writer_left_is_removed_and_nothing_of_others(root: Path) 
             (root / os.fsdecode(name[0]) / "").mkdir(parents=True, exist_ok=True)
             (root / os.fsdecode(name[0] + b"/" + store._temporary(name[2]))).write_bytes(b"half")
     mine.put("a/b/z", [b"whole"])
-    mine.delete_unfinished("a/b")
-    mine.delete_unfinished("a/none/at/all")
-    mine.delete_unfinished("a/y")
+    mine.delete_unfinished("a/b/", 2)
+    mine.delete_unfinished("a/none/at/all/", 4)
+    mine.delete_unfinished("a/y/", 2)
     assert len(tree(root)) == 2 + 1 + 3  # directories, the object, what is in a/ and the other's
-    mine.delete_unfinished("a")
+    mine.delete_unfinished("a/", 1)
     assert len(tree(root)) == 2 + 1 + 2
     assert keys(other) == ["a/b/z"]
 

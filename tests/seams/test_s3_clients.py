@@ -65,7 +65,6 @@ def test_who_pays_is_said_with_every_request(s3: S3Server) -> None:
     bucket.put("large", [LARGE])
     assert read(bucket, ODD) == b"bytes"
     assert read(bucket, "large") == LARGE
-    bucket.delete_unfinished("")
     bucket.delete(ODD)
     bucket.delete_prefix("")
     assert len(headers) > 9

@@ -303,7 +303,6 @@ def test_no_secret_is_in_any_message_or_log(s3: S3Server, caplog: pytest.LogCapt
         lambda: bucket.put("a", [b"x"]),
         lambda: bucket.put(ODD, [b"x"]),
         lambda: bucket.delete("a"),
-        lambda: bucket.delete_unfinished("a"),
     ]
     codes = (
         "403 AccessDenied",

@@ -5,16 +5,16 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gantry.errors import Aborted, BucketAway, InvalidArgument, NotFound, PermissionDenied, Unavailable
-from gantry.operations import export_dicom_data
+from gantry.errors import Aborted, BucketAway, InvalidArgument, NotFound, PermissionDenied, StatusError, Unavailable
 from gantry.storage.remote import retrying, s3_copying
 from gantry.storage.remote import s3 as provider
 from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.writing import _MOST_PARTS, PART_BYTES, _size_of_part
 from tests.seams.blob_store_suite import keys, read
 from tests.support.s3_places import make_bucket, make_client
@@ -168,31 +168,93 @@ def test_the_storage_class_of_the_settings_is_that_of_every_object(bucket: Remot
 # Uploads that a crash has left ----------------------------------------------------------------------------------------
 
 
-def test_only_uploads_directly_below_a_directory_are_removed(bucket: RemoteBucket) -> None:
+def begin_upload(bucket: RemoteBucket, key: str) -> None:
+    """What a worker leaves that is killed now."""
+    assert bucket.notes is not None
+    bucket.notes.add(key, bucket.client.provider.begin_parts(key))
+
+
+def make_writer(bucket: RemoteBucket, directory: Path) -> RemoteBucket:
+    return RemoteBucket(bucket.place, UploadNotes(directory / "uploads" / "1"))
+
+
+def count_notes(directory: Path) -> int:
+    return sum(path.is_file() for path in directory.rglob("*"))
+
+
+def test_only_uploads_of_this_writer_are_removed(bucket: RemoteBucket, tmp_path: Path) -> None:
     client = make_client(bucket.place.endpoint)
-    for key in ("s/1.dcm", "s/é 2", "s/t/3.dcm", "st/4.dcm", "5"):
+    for key in ("s/1.dcm", "5"):
         client.create_multipart_upload(Bucket=bucket.place.bucket, Key=key)
-    bucket.delete_unfinished("s")
-    assert uploads(bucket) == ["5", "s/t/3.dcm", "st/4.dcm"]
-    bucket.delete_unfinished("")
-    assert uploads(bucket) == ["s/t/3.dcm", "st/4.dcm"]
+    mine = make_writer(bucket, tmp_path)
+    for key in ("s/1.dcm", "s/é 2", "s/t/3.dcm", "st/4.dcm"):
+        begin_upload(mine, key)
+    mine.delete_unfinished("s/", 1)
+    assert uploads(bucket) == ["5", "s/1.dcm", "s/t/3.dcm", "st/4.dcm"]
+    bucket.delete_unfinished("", 9)
+    assert len(uploads(bucket)) == 4, "without notes nothing is anybody's"
+    mine.delete_unfinished("", 9)
+    assert uploads(bucket) == ["5", "s/1.dcm"]
+    assert not list((tmp_path / "uploads").iterdir())
 
 
-def test_uploads_that_cannot_be_listed_stop_nobody(
-    bucket: RemoteBucket, s3: S3Server, caplog: pytest.LogCaptureFixture
+def test_an_upload_is_written_down_until_it_has_ended(bucket: RemoteBucket, s3: S3Server, tmp_path: Path) -> None:
+    mine = make_writer(bucket, tmp_path)
+    counts = []
+
+    def look() -> Iterator[bytes]:
+        yield LARGE
+        yield LARGE
+        counts.append(count_notes(tmp_path))
+        yield LARGE
+
+    mine.put("a", look())
+    assert (counts, count_notes(tmp_path)) == ([1], 0)
+    with s3.fail("403 AccessDenied", methods=["UploadPart"]), pytest.raises(PermissionDenied):
+        mine.put("a", [LARGE, LARGE])
+    assert (uploads(bucket), count_notes(tmp_path)) == ([], 0)
+
+
+def test_an_upload_that_cannot_be_removed_stays_written_down(
+    bucket: RemoteBucket, s3: S3Server, tmp_path: Path
 ) -> None:
-    with s3.fail("403 AccessDenied", methods=["ListMultipartUploads"]):
-        bucket.delete_unfinished("s")
-    assert "s3:ListBucketMultipartUploads" in caplog.text
+    mine = make_writer(bucket, tmp_path)
+    with s3.fail("403 AccessDenied", methods=["UploadPart", "AbortMultipartUpload"]), pytest.raises(PermissionDenied):
+        mine.put("a", [LARGE, LARGE])
+    with s3.fail("403 AccessDenied", methods=["AbortMultipartUpload"]), pytest.raises(PermissionDenied):
+        mine.delete_unfinished("", 9)
+    assert (uploads(bucket), count_notes(tmp_path)) == (["a"], 1)
+    mine.delete_unfinished("", 9)
+    assert (uploads(bucket), count_notes(tmp_path)) == ([], 0)
 
 
-def test_a_bucket_that_is_away_is_asked_once_and_not_for_each_directory(bucket: RemoteBucket, s3: S3Server) -> None:
+def test_an_upload_that_has_ended_meanwhile_is_forgotten(bucket: RemoteBucket, tmp_path: Path) -> None:
+    mine = make_writer(bucket, tmp_path)
+    begin_upload(mine, "a")
+    ((key, upload),) = UploadNotes(tmp_path / "uploads" / "1").list()
+    bucket.client.provider.drop_parts(key, upload)
+    mine.delete_unfinished("", 9)
+    assert count_notes(tmp_path) == 0
+
+
+def test_what_cannot_be_written_down_is_not_begun(bucket: RemoteBucket, tmp_path: Path) -> None:
+    (tmp_path / "uploads").write_bytes(b"in the way")
+    with pytest.raises(StatusError) as caught:
+        make_writer(bucket, tmp_path).put("a", [LARGE, LARGE])
+    assert uploads(bucket) == []
+    assert str(tmp_path) not in caught.value.message
+
+
+def test_a_bucket_that_is_away_is_asked_once(bucket: RemoteBucket, s3: S3Server, tmp_path: Path) -> None:
     """Also of an operation that is cancelled because its bucket hangs: a request takes half a minute then."""
-    instances: Any = [SimpleNamespace(uids=("1", f"2.{number}", "3")) for number in range(20)]
+    mine = make_writer(bucket, tmp_path)
+    for number in range(5):
+        begin_upload(mine, f"out/{number}")
     s3.reset_counts()
-    with s3.fail("500 InternalError", methods=["ListMultipartUploads"]), pytest.raises(BucketAway):
-        export_dicom_data._delete_unfinished(bucket, "out/", export_dicom_data.AS_THEY_ARE, instances)
-    assert s3.requests.operations["ListMultipartUploads"] == 1
+    with s3.fail("500 InternalError", methods=["AbortMultipartUpload"]), pytest.raises(BucketAway):
+        mine.delete_unfinished("out/", 9)
+    assert s3.requests.operations["AbortMultipartUpload"] == 1
+    assert count_notes(tmp_path) == 5
 
 
 # Copies ---------------------------------------------------------------------------------------------------------------

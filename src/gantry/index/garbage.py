@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import delete, select
 
+from gantry.index.counting import discard_blobs
 from gantry.index.database import Part, with_reserve
 from gantry.index.purging import PIECE, purge
 from gantry.index.tables import dicom_store, garbage, saved_search, tally
@@ -49,6 +50,10 @@ class Garbage(Part):
         query = select(garbage.c.blob_key).where(garbage.c.blob_key > after).order_by(garbage.c.blob_key)
         with self.database.read() as connection:
             return list(connection.execute(query.limit(limit)).scalars())
+
+    def add_blobs(self, keys: Sequence[str]) -> None:
+        with self.database.write() as connection:
+            discard_blobs(connection, keys)
 
     @with_reserve
     def forget_blobs(self, keys: Sequence[str]) -> None:

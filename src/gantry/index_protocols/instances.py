@@ -161,6 +161,10 @@ class GarbageIndex(Protocol):
         """
         ...
 
+    def add_blobs(self, keys: Sequence[str]) -> None:
+        """List keys, also for what is not there yet: see ``operations.unfinished_exports``."""
+        ...
+
     def forget_blobs(self, keys: Sequence[str]) -> None: ...
 
 

@@ -29,6 +29,7 @@ _WRITING = (
 
 
 _DELETED = 500  # blobs deleted in one call
+_LISTED_ATTEMPTS = 100
 _BATCHES = 1000  # in a group: three digits, and a directory of bounded size
 _OLD = re.compile(r"(\d+)-(\d+)/(\d+)")
 _OLD_ATTEMPTS = 9999  # old names have four digits, so up to here they sort like their numbers
@@ -72,8 +73,19 @@ def sweep_uncommitted(seams: Seams, operation: Operation, check: Check | None = 
     stays for the next attempt, or for the end of the operation."""
     seams.index.settle()  # before it says what is committed
     committed = seams.index.operations.get_operation(operation.name).blob_prefix
-    for error in _sweep(seams, operation, operation_prefix(operation), committed, check).values():
+    failed = _sweep(seams, operation, operation_prefix(operation), committed, check)
+    for error in failed.values():
         logger.warning("operation %s: what was not committed stays for now: %s", operation.name, error.message)
+    if failed and not _parse_old_position(operation, committed):
+        seams.index.garbage.add_blobs(_list_earlier(operation, list(failed), committed))
+
+
+def _list_earlier(operation: Operation, places: Sequence[str], committed: str) -> list[str]:
+    """What the attempts before this one have left: they write no more, and it sorts before what this one commits, so
+    that no later sweep of the operation would find it. Earlier attempts have listed those before them."""
+    attempts = range(max(1, operation.attempt - _LISTED_ATTEMPTS), operation.attempt)
+    prefixes = [f"{operation_prefix(operation)}{format_sortable(number)}-" for number in attempts]
+    return [str(make_rest(place, prefix, committed)) for place in places for prefix in prefixes]
 
 
 def sweep_at_end(seams: Seams, operation: Operation, check: Check | None = None) -> list[str]:

@@ -20,6 +20,7 @@ from gantry.operations.bucket_use import open_bucket
 from gantry.operations.filtering import list_instances
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
+from gantry.operations.unfinished_exports import list_unfinished
 from gantry.resources import Batch, Failure, Operation, StoredInstance
 from gantry.seams import SYNC_SECONDS, BlobStore, Bucket, Check, OpenedObject, Seams, beat, beat_for
 from gantry.storage.uris import parse_prefix
@@ -38,6 +39,7 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     prefix = parse_prefix(operation.request["uri_prefix"])
     form = parse_form(operation.request.get("mime_type") or DICOM)
     destination = open_bucket(seams, operation, prefix.bucket, "write", prefix.key)
+    listed, is_clean = list_unfinished(seams, operation, prefix, destination), operation.attempt == 1
     write = partial(export_batch, blobs=seams.blobs, destination=destination, prefix=prefix.key, form=form)
 
     def submit(_number: int, instances: Sequence[StoredInstance], _offset: int) -> Future[list[Failure | None]]:
@@ -49,6 +51,8 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     away: list[StatusError] = []
 
     def on_drop(instances: Sequence[StoredInstance]) -> None:
+        nonlocal is_clean
+        is_clean = False  # a worker was killed
         if not away:  # nobody waits for each batch of a bucket that hangs
             try:
                 _delete_unfinished(destination, prefix.key, form, instances)
@@ -58,7 +62,12 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
 
     limits = {} if form == AS_THEY_ARE else {"max_items": CODEC_ITEMS, "max_bytes": CODEC_BYTES}
     work = Work[None]("wrote this instance", submit, to_batch, on_drop=on_drop, limits=limits)
-    yield from process_instances(seams, operation, work, check)
+    with closing(process_instances(seams, operation, work, check)) as batches:
+        for batch in batches:
+            is_clean = is_clean and not batch.failures
+            yield batch
+    if is_clean:
+        seams.index.garbage.forget_blobs([listed])
 
 
 def delete_unfinished(seams: Seams, operation: Operation, check: Check) -> None:
@@ -66,7 +75,8 @@ def delete_unfinished(seams: Seams, operation: Operation, check: Check) -> None:
     attempt, and where it was cancelled meanwhile. They are in the batches behind the checkpoint, none of which may be
     small: the attempt may have gone on for long.
 
-    What cannot be removed now stays, and the log says so. Raises what ``check`` raises.
+    What cannot be removed now stays until the export is over (``unfinished_exports``), and the log says so. Raises what
+    ``check`` raises.
     """
     prefix = parse_prefix(operation.request["uri_prefix"])
     form = parse_form(operation.request.get("mime_type") or DICOM)
@@ -85,7 +95,7 @@ def _delete_unfinished(destination: Bucket, prefix: str, form: Form, instances: 
     an operation waits for (``waits_for``): the other directories would meet it, too."""
     for directory in sorted({each for instance in instances for each in _list_directories(prefix, instance, form)}):
         try:
-            destination.delete_unfinished(directory)
+            destination.delete_unfinished(f"{directory}/", directory.count("/") + 1)
         except StatusError as error:
             if error.waits_for is not None:
                 raise

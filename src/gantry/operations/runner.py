@@ -46,7 +46,8 @@ class Runner:
         self._seams = seams
         self._wake = threading.Semaphore(0)
         self._stopping = threading.Event()
-        self._sweeps = Sweeps(make_chores(seams, self._stopping, self._list_busy_stores), self._stopping)
+        chores = make_chores(seams, self._stopping, self._list_busy_stores, self._list_running)
+        self._sweeps = Sweeps(chores, self._stopping)
         works = [(f"runner-{number}", self._work) for number in range(slots)]
         works += [(f"sweeper-{number}", work) for number, work in enumerate(self._sweeps.works)]
         works.append(("waits", self._watch))
@@ -58,6 +59,9 @@ class Runner:
 
     def _list_busy_stores(self) -> set[int]:
         return {operation.store_id for operation in list(self._active.values())}
+
+    def _list_running(self) -> list[int]:
+        return list(self._active)
 
     @property
     def running(self) -> int:

@@ -12,6 +12,7 @@ from functools import partial
 from gantry.errors import StatusError
 from gantry.operations.blob_keys import parse_place
 from gantry.operations.interruption import go_on, make_stop_check
+from gantry.operations.unfinished_exports import is_unfinished
 from gantry.rests import parse_rest
 from gantry.seams import Check, Seams
 
@@ -63,7 +64,7 @@ def sweep_some_garbage(seams: Seams, after: str = "", check: Check | None = None
     listed = seams.index.garbage.list_blobs(after, GARBAGE_KEYS)
     if seams.is_held():  # asked last: what was listed before a copy of the index is not in the copy
         return ""
-    due = [key for key in listed if seams.undeletable.is_due(key)]
+    due = [key for key in listed if not is_unfinished(key) and seams.undeletable.is_due(key)]
     keys = [key for key in due if check is not None or parse_rest(key) is None]
     failed = _delete(seams, keys, check)
     # While a disk is away nothing is said against any of its blobs: they go as soon as it is back.

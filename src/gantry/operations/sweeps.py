@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,6 +17,7 @@ from gantry.operations.describe_anew import describe_anew
 from gantry.operations.interruption import Stopping
 from gantry.operations.retention import sweep_operations
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
+from gantry.operations.unfinished_exports import sweep_unfinished
 from gantry.seams import Seams
 from gantry.studies.upload_sweeps import sweep_uploads
 
@@ -39,8 +40,14 @@ class Chore:
     long: bool = False
 
 
-def make_chores(seams: Seams, stopping: threading.Event, busy: Callable[[], set[int]]) -> list[Chore]:
-    """All chores. ``busy`` returns the ids of the stores that operations are writing to."""
+def make_chores(
+    seams: Seams,
+    stopping: threading.Event,
+    busy: Callable[[], set[int]],
+    running: Callable[[], Collection[int]] = tuple,
+) -> list[Chore]:
+    """All chores. ``busy`` returns the ids of the stores that operations are writing to, ``running`` the numbers of the
+    operations."""
     seams.left_lots[:] = seams.index.uploads.list_uploads()  # read before this process begins any upload
     return [
         Chore("room for the index", seams.index.keep_reserve, 10),
@@ -48,6 +55,7 @@ def make_chores(seams: Seams, stopping: threading.Event, busy: Callable[[], set[
         Chore("deleted stores", lambda: sweep_stores(seams, stopping, busy()), 5, woken=True),
         Chore("old operations", partial(sweep_operations, seams, stopping), 60, woken=True),
         Chore("uploads", partial(sweep_uploads, seams, seams.left_lots, stopping), 5),
+        Chore("unfinished exports", partial(sweep_unfinished, seams, stopping, running), 5, long=True),
         Chore("examination of the index", seams.index.examine, 5, long=True),
         Chore("sparse segments", partial(compact_segments, seams, stopping), 600, long=True),
         Chore("descriptions", partial(_describe, seams, stopping), 0, long=True),

@@ -27,6 +27,7 @@ from gantry.storage.local_objects import Filler, LocalObject, fill_from, write_c
 from gantry.storage.removal import delete_each
 from gantry.storage.replacements import Replacements
 from gantry.storage.roots import Identity, find_root, identify, identify_root, is_same_bucket
+from gantry.storage.unfinished import remove_unfinished
 
 _OPEN = os.O_RDONLY | os.O_NONBLOCK  # a pipe must not make the reader wait for a writer
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
@@ -219,21 +220,17 @@ class LocalBlobStore:
     def sync_removed(self, directories: set[str]) -> None:
         """What was removed from a bucket, and comes back, is no loss."""
 
-    def delete_unfinished(self, directory: str) -> None:
-        """Remove the temporary files of this writer directly in ``directory``: it was killed while it wrote them."""
+    def delete_unfinished(self, prefix: str, depth: int, check: Check | None = None) -> None:
         try:
-            fd = open_directory(self.root, self._name(directory.rstrip("/")))
-        except (OSError, NotFound):
+            base = self._name(prefix.rstrip("/")) if prefix else b""
+        except NotFound:
             return
         try:
-            for name in os.listdir(fd):
-                if name.startswith(os.fsdecode(TEMPORARY)) and name.endswith(os.fsdecode(self._suffix)):
-                    with contextlib.suppress(FileNotFoundError):
-                        os.unlink(name, dir_fd=fd)
+            remove_unfinished(self.root, base, self._suffix, depth - prefix.count("/"), check or _go_on)
         except OSError as error:
-            raise translate_delete_error(error, directory) from None
-        finally:
-            os.close(fd)
+            self.require_mounted()
+            raise translate_delete_error(error, prefix) from None
+        self.require_mounted()
 
     def flush(self) -> None:
         """Return when all earlier writes of this object are on disk, by one sync of each file system written to."""

@@ -151,10 +151,6 @@ class Azure:
         """Azure has no request for it: it removes blocks that were not committed after a week."""
         self._uploads.drop(upload)
 
-    def list_uploads(self, prefix: str) -> list[tuple[str, str]]:
-        """None, as none can be dropped."""
-        return []
-
     def can_copy_from(self, source: RemotePlace) -> bool:
         """One account, reached with the same credentials."""
         return _describe_access(source) == _describe_access(self.place) and not source.anonymous

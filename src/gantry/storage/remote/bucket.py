@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -14,22 +13,21 @@ from gantry.seams import Check, OpenedObject
 from gantry.storage.remote.client import Client, find_client
 from gantry.storage.remote.deleting import delete_keys
 from gantry.storage.remote.listing import list_all, list_folders, list_level
+from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.reading import RemoteObject
 from gantry.storage.remote.unsorted import sort_all
 from gantry.storage.remote.writing import write_object
 from gantry.storage.uris import MAX_KEY_BYTES, is_text
 
-logger = logging.getLogger(__name__)
-
 _AT_ONCE = 1000  # keys of one request that deletes many
 
 
 class RemoteBucket:
-    """Can be pickled and sent to a worker, which opens connections of its own."""
+    """Can be pickled and sent to a worker, which opens connections of its own. ``notes`` are those of its writer."""
 
-    def __init__(self, place: RemotePlace) -> None:
-        self.place, self.concurrency = place, place.concurrency
+    def __init__(self, place: RemotePlace, notes: UploadNotes | None = None) -> None:
+        self.place, self.notes, self.concurrency = place, notes, place.concurrency
 
     @property
     def client(self) -> Client:
@@ -102,7 +100,7 @@ class RemoteBucket:
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         _require_key(key)
-        return write_object(self.client, key, chunks)
+        return write_object(self.client, key, chunks, self.notes)
 
     def copy_from(self, source: OpenedObject, key: str) -> int:
         """By the provider itself, where both objects are in its buckets, and their bytes are the same."""
@@ -113,7 +111,7 @@ class RemoteBucket:
             or source.is_unpacked
             or not provider.can_copy_from(source.client.place)
         ):
-            return write_object(self.client, key, source.chunks())
+            return write_object(self.client, key, source.chunks(), self.notes)
         self.client.call(partial(provider.copy, source.client.place, source.found, key))
         return source.size
 
@@ -133,22 +131,26 @@ class RemoteBucket:
             raise Unavailable(f"{len(failed)} objects could not be deleted; the first is {key}: {error.what}")
         return count
 
-    def delete_unfinished(self, directory: str) -> None:
-        """Remove the parts of objects directly below a directory that a worker wrote when it was killed. What cannot be
-        removed is logged: a lifecycle rule of the bucket removes it. Raises BucketAway.
-
-        Nothing is tried again: this is also done for an operation that is cancelled because its bucket hangs."""
-        below = directory.rstrip("/") + "/" if directory else ""
-        try:
-            provider = self.client.provider
-            for key, upload in provider.list_uploads(below):
-                if "/" not in key[len(below) :]:
-                    with suppress(NotFound):  # it has ended since
-                        provider.drop_parts(key, upload)
-        except Unavailable as error:
-            raise self._make_away(error) from None
-        except StatusError as error:
-            logger.warning("parts of unfinished objects may be left in %s: %s", self.place.address, error.message)
+    def delete_unfinished(self, prefix: str, depth: int, check: Check | None = None) -> None:
+        """Those that are written down: others write to the same places of a bucket. Nothing is tried again, and a
+        bucket that does not answer is asked once: an operation may be cancelled because its bucket hangs."""
+        if self.notes is None:
+            return
+        failed: StatusError | None = None
+        for key, upload in self.notes.list():
+            (check or _go_on)()
+            if key.startswith(prefix) and key.count("/") <= depth:
+                try:
+                    with suppress(NotFound):  # it has ended meanwhile
+                        self.client.provider.drop_parts(key, upload)
+                    self.notes.remove(key, upload)
+                except Unavailable as error:
+                    raise self._make_away(error) from None
+                except StatusError as error:
+                    failed = failed or error
+        if failed is not None:
+            raise failed
+        self.notes.clear()
 
     def flush(self) -> None:
         """Nothing is left to do: an object that was written is durable."""

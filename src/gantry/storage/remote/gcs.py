@@ -194,10 +194,6 @@ class Gcs:
     def drop_parts(self, key: str, upload: str) -> None:
         self._call(_CREATE, key, lambda: self._uploads.drop(upload))
 
-    def list_uploads(self, prefix: str) -> list[tuple[str, str]]:
-        """None is told, and none needs to be removed: they cost nothing, and are gone after a week."""
-        return []
-
     def can_copy_from(self, source: RemotePlace) -> bool:
         """One service, reached with the same credentials."""
         return _describe_access(source) == _describe_access(self.place) and not source.anonymous

@@ -64,10 +64,6 @@ class Provider(Protocol):
 
     def drop_parts(self, key: str, upload: str) -> None: ...
 
-    def list_uploads(self, prefix: str) -> list[tuple[str, str]]:
-        """Keys and names of uploads that were not ended."""
-        ...
-
     def copy(self, source: RemotePlace, found: ObjectMeta, key: str) -> None:
         """Server-side, from a bucket that ``can_copy_from``."""
         ...

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeVar
-from urllib.parse import unquote_plus
 
 import obstore
 from botocore.exceptions import BotoCoreError
@@ -227,18 +226,6 @@ class S3:
     def drop_parts(self, key: str, upload: str) -> None:
         asked = {"Bucket": self.place.bucket, "Key": key, "UploadId": upload, **self._payer}
         self._call("s3:AbortMultipartUpload", key, lambda: self._client.abort_multipart_upload(**asked))
-
-    def list_uploads(self, prefix: str) -> list[tuple[str, str]]:
-        return self._call("s3:ListBucketMultipartUploads", "", lambda: self._list_uploads(prefix))
-
-    def _list_uploads(self, prefix: str) -> list[tuple[str, str]]:
-        pages = self._client.get_paginator("list_multipart_uploads")
-        asked = {"Bucket": self.place.bucket, "Prefix": prefix, "EncodingType": "url", **self._payer}
-        return [
-            (unquote_plus(each["Key"]) if page.get("EncodingType") == "url" else each["Key"], each["UploadId"])
-            for page in pages.paginate(**asked)
-            for each in page.get("Uploads", ())
-        ]
 
     def can_copy_from(self, source: RemotePlace) -> bool:
         """One server, reached with the same credentials."""

@@ -1,0 +1,70 @@
+"""Which uploads in parts one writer has begun, in files beside the index.
+
+A provider lists the uploads of everybody who may write to a bucket and does not say whose each is, so what may be
+ended after a crash is written down here: before the first part of an object is sent, until the object is whole or its
+parts are gone. An upload of which a crash comes before it is written down has no parts; a lifecycle rule of the bucket
+ends it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gantry.durable_files import make_directory, replace_file
+from gantry.storage.disks import Disk
+
+_UNWRITTEN = ".new"
+
+
+@dataclass(frozen=True, slots=True)
+class UploadNotes:
+    """``directory`` is that of the writer, made with its first note."""
+
+    directory: Path
+
+    def add(self, key: str, upload: str) -> None:
+        """Durable on return. Raises ResourceExhausted, DiskAway, PermissionDenied, Unavailable."""
+        path = self._find(key, upload)
+        try:
+            make_directory(self.directory)
+            replace_file(path, path.with_suffix(_UNWRITTEN), json.dumps([key, upload]).encode(), 0o600)
+        except OSError as error:
+            raise self._disk.translate_write_error(error, "the note of an upload") from None
+
+    def remove(self, key: str, upload: str) -> None:
+        """One that stays is found, and removed, later."""
+        with suppress(OSError):
+            self._find(key, upload).unlink(missing_ok=True)
+
+    def list(self) -> Iterator[tuple[str, str]]:
+        """Keys and uploads. Raises DiskAway, Unavailable."""
+        try:
+            paths = sorted(self.directory.iterdir())
+            for path in paths:
+                if path.suffix != _UNWRITTEN:
+                    key, upload = json.loads(path.read_bytes())
+                    yield key, upload
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._disk.translate_read_error(error) from None
+
+    def clear(self) -> None:
+        """Remove the directory, if no upload is written down."""
+        with suppress(OSError):
+            for path in self.directory.glob(f"*{_UNWRITTEN}"):
+                path.unlink()
+            self.directory.rmdir()
+
+    def _find(self, key: str, upload: str) -> Path:
+        return self.directory / hashlib.sha256(f"{upload} {key}".encode()).hexdigest()[:32]
+
+    @property
+    def _disk(self) -> Disk:
+        return Disk("the data directory", os.fsencode(self.directory.parent.parent))

@@ -75,7 +75,8 @@ PARTS = {
     ),
     "operations": Part(
         "operations/*.py rests.py backoff.py operation_state.py",
-        "words/test_filter_file.py words/test_waits.py seams/test_batches.py seams/test_idle_runner.py "
+        "words/test_backoff.py words/test_filter_file.py words/test_waits.py seams/test_batches.py "
+        "seams/test_idle_runner.py "
         "seams/test_sweeps.py seams/test_one_instance.py "
         "seams/test_unsure_commits.py seams/test_reading_filters.py api/test_operations_*.py "
         "api/test_dicom_stores_import.py api/test_dicom_stores_export.py api/test_nothing_matches.py "
@@ -100,7 +101,8 @@ PARTS = {
     "api-body": Part(
         "api/body.py api/gunzip.py api/intake.py api/filters.py api/masks.py api/paging.py api/parameters.py "
         "api/field_selection.py api/log_filters.py api/messages.py api/ranges.py",
-        "words/test_body.py words/test_filters.py words/test_masks.py words/test_paging.py api/test_field_selection.py "
+        "words/test_body.py words/test_log_filters.py words/test_messages.py words/test_filters.py "
+        "words/test_masks.py words/test_paging.py api/test_field_selection.py "
         "api/test_bodies.py api/test_transport.py api/test_logs.py dicomweb/test_ranges.py api/test_bound_fields.py "
         "api/test_every_parameter.py api/test_streaming.py hostile/test_bodies_without_end.py",
     ),

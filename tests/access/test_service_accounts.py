@@ -13,7 +13,7 @@ import jwt
 import pytest
 
 from gantry.access import reloading
-from gantry.access.service_accounts import GOOGLE_TOKEN_URIS, ServiceAccounts
+from gantry.access.service_accounts import ServiceAccounts
 from gantry.errors import InvalidArgument, NotFound, Unauthenticated
 
 URL = "http://127.0.0.1:8080"
@@ -54,7 +54,10 @@ def test_a_key_file_is_what_clients_read(key: Key, tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "accounts").stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("audience", [f"{URL}/token", *GOOGLE_TOKEN_URIS])
+@pytest.mark.parametrize(
+    "audience",
+    [f"{URL}/token", "https://oauth2.googleapis.com/token", "https://www.googleapis.com/oauth2/v4/token"],
+)
 @pytest.mark.parametrize("headers", [None, {}])
 def test_an_assertion_becomes_a_token(accounts: ServiceAccounts, key: Key, audience: str, headers: Any) -> None:
     """Python's and Node's clients write Google's own endpoint for the audience; Node's no kid."""
@@ -166,6 +169,15 @@ def test_tokens_outlive_the_process(accounts: ServiceAccounts, key: Key, tmp_pat
 def test_names_that_are_none(accounts: ServiceAccounts, use: Callable[[ServiceAccounts], Any]) -> None:
     with pytest.raises(InvalidArgument):
         use(accounts)
+
+
+@pytest.mark.parametrize("what", ["name", "project"])
+def test_names_have_at_most_63_characters(accounts: ServiceAccounts, what: str) -> None:
+    """As the message says, and as an address has in one label (RFC 1035 §2.3.4)."""
+    longest = {"name": "archive", "project": "p", what: "a" * 63}
+    assert accounts.create(**longest, token_uri=URL)["client_email"].count("a" * 63) == 1
+    with pytest.raises(InvalidArgument, match="2 to 63"):
+        accounts.create(**{**longest, what: "a" * 64}, token_uri=URL)
 
 
 @pytest.mark.parametrize("key_id", ["", "..", "../secret", "0" * 40, "x" * 40])

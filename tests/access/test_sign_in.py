@@ -8,6 +8,10 @@ from urllib.parse import parse_qsl, urlsplit
 import httpx
 import pytest
 
+from gantry.access import issuer as publishing
+from gantry.access.oidc import OidcTokens
+from gantry.access.sign_in import OidcSignIn
+from gantry.errors import Unauthenticated
 from tests.support.access import ADMIN, Guarded, member
 from tests.support.issuer import Issuer
 
@@ -269,6 +273,33 @@ def test_what_an_address_says_for_the_issuer_is_not_shown(guarded: Guarded) -> N
     answer = client.get("/sign-in/callback", params={"state": state} | said)
     assert answer.status_code == 401 and "refused it" in answer.text and "this number" not in answer.text
     assert "call this number" in guarded.server.log_text()
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("access_denied", "you or the issuer refused it"),
+        ("unauthorized_client", "this server may not request a sign-in there"),
+        ("invalid_request", "it refuses the request"),
+        ("invalid_request_object", "it refuses the request"),
+        ("unsupported_response_type", "it does not issue codes"),
+        ("invalid_scope", "it does not give e-mail and profile"),
+        ("server_error", "it has an internal error"),
+        ("temporarily_unavailable", "it is busy"),
+        ("interaction_required", "sign in there first"),
+        ("login_required", "sign in there first"),
+        ("consent_required", "give it there first"),
+        ("account_selection_required", "choose an account"),
+    ],
+)
+def test_each_error_of_the_issuer_has_its_reason(issuer: Issuer, code: str, reason: str) -> None:
+    """RFC 6749 §4.1.2.1, OIDC Core §3.1.2.6."""
+    known = publishing.Issuer(issuer.url)
+    sign_in = OidcSignIn(known, "console", "", "http://localhost/sign-in/callback", OidcTokens(known, "gantry"))
+    _, request = sign_in.begin()
+    with pytest.raises(Unauthenticated) as refused:
+        sign_in.finish(request, {"state": request.state, "error": code})
+    assert reason in refused.value.message
 
 
 def test_an_issuer_that_is_away(guarded: Guarded, issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -107,6 +107,7 @@ def test_a_file_that_went_bad_locks_nobody_out(
         (f"{ADA} ada@example.org", "user:EMAIL"),
         (f"{ADA} group:x", "user:EMAIL"),
         (f"{ADA} user:a@b.c radiology", "group:NAME"),
+        (f"{ADA} user:a@b.c group:", "group:NAME"),
         (f"{ADA} user:a@b.c\n{ADA} user:b@b.c", "line 2 repeats an earlier token"),
         ("sha256:abc user:a@b.c", "sha256:"),
         ("\udcff", "tokens_file"),

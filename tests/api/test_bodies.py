@@ -277,6 +277,12 @@ class TestLargeJson:
         with pytest.raises(InvalidArgument, match="beginning with the field 'a'"):
             Body(pieces_of((head + "1," * MAX_VALUES + "1]}").encode())).json_object()
 
+    @pytest.mark.parametrize("head", ["[", " [[", '{"": ['])
+    def test_too_many_values_without_a_first_field(self, head: str) -> None:
+        with pytest.raises(InvalidArgument, match="cannot be read as JSON") as refused:
+            Body(pieces_of((head + "1," * MAX_VALUES + "1]").encode())).json_object()
+        assert "beginning with" not in refused.value.message
+
     def test_text_of_many_commas_is_long_text(self) -> None:
         """Below the limit of values, whatever stands in strings."""
         text = json.dumps({"a": "," * (MAX_VALUES - 2)})

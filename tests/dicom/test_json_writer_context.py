@@ -27,6 +27,7 @@ from tests.support.datasets import (
 from tests.support.files import header_bytes_of
 from tests.support.plain_reader import BIG, EXPLICIT, IMPLICIT, Encoding
 
+from gantry.dicom import json_model
 from gantry.dicom.header_bytes import HeaderBytes
 from gantry.dicom.json_model import JsonWriter, dicom_json
 
@@ -147,6 +148,22 @@ def test_an_element_more_in_the_third_item(encoding: Encoding, defined: bool) ->
     found = json.loads(dicom_json(header([sequence(CODES, items, encoding, defined=defined)], encoding), "u"))
     values = [[value["Value"] for value in item.values()] for item in found[f"{CODES:08X}"]["Value"]]
     assert values == [[["AA"]], [["BB"]], [["CC"], ["DCMR"]]]
+
+
+@pytest.mark.parametrize("defined", [True, False])
+@pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT, BIG])
+def test_values_in_items_that_differ_are_all_that_is_read(
+    encoding: Encoding, defined: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the fourth header on. An item of defined length keeps it as long as its values do (PS3.5 §7.5.1)."""
+    representation, texts = element(0x00280103, "US", b"\0\0", encoding), ("AA", "BB", "CC", "DD", "EE")
+    codes = [sequence(CODES, [meaning(text, encoding=encoding)], encoding, defined=defined) for text in texts]
+    headers = [header([one, representation], encoding, number) for number, one in enumerate(codes)]
+    alone, writer = [dicom_json(one, "u") for one in headers], JsonWriter()
+    for one in headers[:3]:
+        writer.write(one, "u")
+    monkeypatch.setattr(json_model._AlikeWriter, "write_in_full", lambda *_: pytest.fail("read in full"))
+    assert [json.loads(writer.write(one, "u")) for one in headers[3:]] == [json.loads(text) for text in alone[3:]]
 
 
 @pytest.mark.parametrize("encoding", [EXPLICIT, IMPLICIT])

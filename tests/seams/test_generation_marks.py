@@ -8,9 +8,11 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from gantry.errors import FailedPrecondition
 from gantry.storage import generation_marks
 from gantry.storage.generation_marks import INDEX, Mark, MarkWriter, mark_path, read_mark, write_mark
 
@@ -60,14 +62,47 @@ def test_a_disk_that_went_away_and_came_back_has_the_numbers_since(
     writer = MarkWriter({"main": root}, root)
     Path(root).rename(f"{root}-elsewhere")
     Path(root).mkdir()
-    writer._commits = 1
-    writer._write()
-    assert "the mark of main cannot be written" in caplog.text and not mark_path(root, "main").exists()
+    for writer._commits in (1, 2):
+        writer._write()
+    assert caplog.text.count("the mark of main cannot be written") == 1 and not mark_path(root, "main").exists()
     Path(root).rmdir()
     shutil.copytree(f"{root}-elsewhere", root)
-    writer.note(2)
+    writer.note(3)
     writer.close()
-    assert read_mark(root, "main") == Mark(MARK, 2)
+    assert read_mark(root, "main") == Mark(MARK, 3)
+
+
+def test_a_place_that_is_read_only_keeps_its_mark(
+    root: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What lies there can be read; it is said once, at the start."""
+    refuse(monkeypatch, mark_path(root, "main"), errno.EROFS)
+    writer = MarkWriter({"main": root}, root)
+    writer.note(7)
+    writer.close()
+    assert caplog.text.count("cannot be written") == 1
+    assert (read_mark(root, "main"), read_mark(root, INDEX)) == (Mark(MARK, 0), Mark(MARK, 7))
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.ENOENT, errno.EIO])
+def test_a_place_whose_mark_cannot_be_written_refuses_the_start(
+    root: str, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    refuse(monkeypatch, mark_path(root, "main"), number)
+    with pytest.raises(FailedPrecondition, match=r"main\.generation cannot be written"):
+        MarkWriter({"main": root}, root)
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, path: Path, number: int) -> None:
+    """This file can be read, and cannot be opened for writing."""
+    real = os.open
+
+    def open_file(what: object, flags: int, *more: Any, **options: Any) -> int:
+        if what == path and flags & os.O_RDWR:
+            raise OSError(number, os.strerror(number))
+        return real(what, flags, *more, **options)
+
+    monkeypatch.setattr(os, "open", open_file)
 
 
 def test_the_mark_of_another_index_is_not_written_over(root: str) -> None:

@@ -27,6 +27,17 @@ def _private_keys() -> dict[str, tuple[Any, str]]:
     }
 
 
+def _refusal(query: dict[str, str]) -> dict[str, str]:
+    """What is wrong with a request for a code, if anything is."""
+    if query.get("response_type") != "code":
+        return {"error": "unsupported_response_type"}
+    if "openid" not in query.get("scope", "").split():
+        return {"error": "invalid_scope"}
+    if query.get("code_challenge_method") != "S256":
+        return {"error": "invalid_request"}
+    return {}
+
+
 class Issuer:
     """``keys`` are what it publishes, by id. While ``answering`` is not set, requests for them wait."""
 
@@ -77,13 +88,20 @@ class Issuer:
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def back(self, query: dict[str, str]) -> str:
-        """Somebody has signed in here: the address that the browser goes back to, with a code."""
-        code = f"code-{len(self.codes)}"
-        self.codes[code] = query
-        return f"{query['redirect_uri']}?{urlencode({'code': code, 'state': query['state']})}"
+        """Somebody has signed in here: the address that the browser goes back to, with a code.
+
+        With an error where another flow is asked for (RFC 6749 §4.1.2.1, RFC 7636 §4.4.1).
+        """
+        answer = {"state": query["state"]} | _refusal(query)
+        if "error" not in answer:
+            answer["code"] = f"code-{len(self.codes)}"
+            self.codes[answer["code"]] = query
+        return f"{query['redirect_uri']}?{urlencode(answer)}"
 
     def redeemed(self, form: dict[str, str]) -> dict[str, str] | None:
         """The tokens for a code, once; None for whoever did not ask for it (RFC 7636 §4.6)."""
+        if form.get("grant_type") != "authorization_code":
+            return None
         asked = self.codes.pop(form.get("code", ""), None)
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -36,7 +36,7 @@ GOOGLE_TOKEN_URIS = ("https://oauth2.googleapis.com/token", "https://www.googlea
 
 _OWN, _KIND = "gantry", "key"
 _OWN_ALGORITHM, _KEY_ALGORITHM = "HS256", "RS256"
-_NAME, _PROJECT = re.compile(r"[a-z][a-z0-9-]{0,61}[a-z0-9]"), re.compile(r"[a-z0-9][a-z0-9.:-]{0,61}")
+_NAME, _PROJECT = re.compile(r"[a-z][a-z0-9-]{0,61}[a-z0-9]"), re.compile(r"[a-z0-9][a-z0-9.:-]{0,62}")
 _KEY_ID = re.compile(r"[0-9a-f]{40}")
 _HEALTHCARE = re.compile(r"https://healthcare\.[a-z0-9.-]+/?")
 

@@ -54,6 +54,7 @@ class LocalStoreRecords:
         self._locks = {place: threading.Lock() for place in places}  # a disk that hangs holds up its own blobs alone
         self._known = {place: read_records(root, place) for place, root in places.items()}
         self._kept: dict[str, set[int]] = {place: set() for place in places}
+        self._synced: set[str] = set()
 
     def keep(self, store_ids: Collection[int], place: str) -> None:
         """Return when the names of these stores are durable in the place. Raises ResourceExhausted, DiskAway."""
@@ -63,45 +64,49 @@ class LocalStoreRecords:
         with self._locks[place]:
             names = self._names([each for each in store_ids if each not in kept])
             new = {number: name for number, name in names.items() if known.get(number) != name}
-            _append(self._places[place], place, [{"store": number, "name": str(name)} for number, name in new.items()])
+            self._append(place, [{"store": number, "name": str(name)} for number, name in new.items()])
             known.update(new)
             kept.update(names)
 
     def forget(self, store_id: int) -> None:
         """The store was deleted: nothing of it is to come back. Raises the first error, after all other places."""
         failed: StatusError | None = None
-        for place, root in self._places.items():
+        for place in self._places:
             try:
-                self._forget_in(place, root, store_id)
+                self._forget_in(place, store_id)
             except StatusError as error:
                 failed = failed or error
         if failed is not None:
             raise failed
 
-    def _forget_in(self, place: str, root: str, store_id: int) -> None:
+    def _forget_in(self, place: str, store_id: int) -> None:
         with self._locks[place]:
             self._kept[place].discard(store_id)
-            if self._known[place].get(store_id) is not None:
-                _append(root, place, [{"store": store_id, "deleted": True}])
-                self._known[place][store_id] = None
+            known = self._known[place]
+            if store_id in known:
+                self._append(place, [] if known[store_id] is None else [{"store": store_id, "deleted": True}])
+                known[store_id] = None
+
+    def _append(self, place: str, records: list[dict[str, object]]) -> None:
+        """Return when these are durable, and those that were there at the start: who wrote them may have been killed
+        before that."""
+        if records or place not in self._synced:
+            _append(self._places[place], place, records)
+            self._synced.add(place)
 
 
 def _append(root: str, place: str, records: list[dict[str, object]]) -> None:
-    if not records:
-        return
     path = records_path(root, place)
     # A line that was cut by a crash must not swallow the next one, so each begins with the end of a line.
-    data = "".join(f"\n{json.dumps(record)}" for record in records) + "\n"
+    data = "".join(f"\n{json.dumps(record)}" for record in records) + "\n" * bool(records)
     disk = Disk(f"the directory of {place} blobs", os.fsencode(root))
     try:
         if not mark_path(root, place).exists():
             raise disk.away("is not there any more; it may not be mounted")
-        is_new = not path.exists()
         with path.open("ab") as file:
             file.write(data.encode())
             file.flush()
             os.fsync(file.fileno())
-        if is_new:
-            sync_directory(path.parent)
+        sync_directory(path.parent)
     except OSError as error:
         raise disk.translate_write_error(error, path.name) from None

@@ -1,0 +1,27 @@
+"""What errors of JSON requests repeat of a client's text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gantry.api.messages import enum_name
+from gantry.errors import InvalidArgument
+
+NAMES = ("UNSPECIFIED", "ONE", "TWO")
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [("THREE", "'THREE' is none of ONE, TWO"), (3, "3 is none of ONE, TWO"), (-1, "-1 is none")]
+)
+def test_a_value_that_is_none_is_named(value: Any, shown: str) -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        enum_name("kind", value, NAMES)
+    assert shown in refused.value.message
+
+
+def test_a_long_value_is_named_by_its_beginning() -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        enum_name("kind", "x" * 5000, NAMES)
+    assert "'xxxx" in refused.value.message and len(refused.value.message) < 300

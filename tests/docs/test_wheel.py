@@ -36,6 +36,11 @@ NEED_AUTH = {
     f"gantry.access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")
 }
 NEED_S3 = {f"gantry.storage.remote.{name}" for name in ("credentials", "s3", "s3_clients")}
+NEED_GCS = {f"gantry.storage.remote.gcs{name}" for name in ("", "_credentials", "_errors", "_uploads")}
+NEED_URLLIB3 = {
+    "gantry.storage.remote.gcs_http",
+    *(f"gantry.storage.remote.azure{name}" for name in ("", "_credentials", "_digests", "_requests", "_tokens")),
+}
 NO_CODECS = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"
 _IMPORT_ALL = """
 import importlib, json, pkgutil, gantry
@@ -116,9 +121,9 @@ def test_the_source_archive_installs_and_brings_its_tests(tmp_path: Path) -> Non
 
 def test_only_pixels_signed_tokens_and_object_storage_need_an_extra(scripts: Path) -> None:
     python = str(scripts / "python")
-    for name in (*CODECS, "jwt", "cryptography", "botocore", "obstore"):
+    for name in (*CODECS, "jwt", "cryptography", "botocore", "obstore", "google.auth", "urllib3"):
         found = subprocess.run([python, "-I", "-c", f"import {name}"], capture_output=True, text=True, check=False)
-        assert f"No module named '{name}'" in found.stderr, f"{name} is there, so this shows nothing"
+        assert f"No module named '{name.partition('.')[0]}'" in found.stderr, f"{name} is there, so this shows nothing"
     done = subprocess.run([python, "-I", "-c", _IMPORT_ALL], capture_output=True, text=True, check=True, timeout=60)
     where, failed = json.loads(done.stdout)
     assert Path(where).is_relative_to(scripts.parent)
@@ -127,6 +132,8 @@ def test_only_pixels_signed_tokens_and_object_storage_need_an_extra(scripts: Pat
         | dict.fromkeys(NEED_AUTH, "jwt")
         | dict.fromkeys(NEED_S3, "botocore")
         | {"gantry.storage.remote.s3": "obstore"}
+        | dict.fromkeys(NEED_GCS, "google")
+        | dict.fromkeys(NEED_URLLIB3, "urllib3")
     )
 
 

@@ -89,7 +89,13 @@ class Requests:
             decode_content=False,
         )
         found = {name.lower(): text for name, text in got.headers.items()}
-        data = collect(got.stream(_PIECE, decode_content=False))
+        try:
+            data = collect(got.stream(_PIECE, decode_content=False))
+        except BaseException:
+            got.close()
+            raise
+        finally:
+            got.release_conn()
         if got.status >= 300:
             raise _make_refusal(got.status, found, data)
         return Answer(got.status, found, data)

@@ -107,13 +107,17 @@ class Gcs:
     def exists(self) -> bool:
         """By a listing, which needs no right but that of an import."""
         try:
-            self._list("", "", "", False, 1)
+            return self._call(_LIST, "", self._look)
         except PermissionDenied:
-            return True
-        except StatusError as error:
-            if isinstance(error, NotFound) or "is not there any more" in error.what:
-                return False
-            raise
+            return True  # whoever needs the right is told
+
+    def _look(self) -> bool:
+        try:
+            self._http.ask("GET", self._objects, {"maxResults": "1", "fields": _PAGE})
+        except Refused as error:
+            if error.trouble.status != 404:
+                raise
+            return False
         return True
 
     def _list(self, prefix: str, start_after: str, token: str, folders: bool, limit: int) -> dict[str, Any]:

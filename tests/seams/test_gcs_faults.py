@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from google.auth.exceptions import RefreshError, TransportError
+from google.oauth2 import service_account
 
 from gantry.errors import (
     Aborted,
@@ -293,25 +294,28 @@ def test_the_chain_finds_the_file_of_the_environment_and_of_gcloud(
     ("error", "kind", "words"),
     [
         (RefreshError("invalid_grant: Invalid JWT Signature."), BucketAway, "Invalid JWT Signature"),
+        (RefreshError("invalid_grant: Bad Request", {"error": "secret"}), BucketAway, "invalid_grant: Bad Request"),
+        (RefreshError("No access token at https://10.0.0.1/secret"), BucketAway, "HTTP status 401"),
         (RefreshError("invalid_grant: Check your iat and exp values"), BucketAway, "clock of this machine"),
         (RefreshError("later", retryable=True), Unavailable, "gave no token"),
         (TransportError("https://oauth2.example/secret"), Unavailable, "gave no token"),
     ],
-    ids=["signature", "clock", "later", "transport"],
+    ids=["signature", "reason", "unknown", "clock", "later", "transport"],
 )
 def test_credentials_that_are_refused_are_said_with_their_name(error: Any, kind: type[StatusError], words: str) -> None:
     found = translate_credentials(error, PLACE, "g@p")
     assert type(found) is kind and words in found.message and "secret" not in found.message
 
 
-def test_a_token_is_sent_and_another_is_asked_for_when_it_is_refused(credentials: str) -> None:
+def test_a_token_is_sent_and_another_is_asked_for_when_it_is_refused(
+    credentials: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The service account's own requests for tokens go to Google; here they are made by the test."""
+    made = iter(("bad", "good"))
+    monkeypatch.setattr(service_account.Credentials, "refresh", lambda self, _: setattr(self, "token", next(made)))
     with GcsServer(access_key="good") as server:
         place = RemotePlace("gcs", "in", "gs://in", server.url, credentials_file=credentials)
         bucket = RemoteBucket(place)
-        tokens = bucket.client.provider._tokens  # type: ignore[attr-defined]
-        made = iter(("bad", "good"))
-        tokens._credentials.refresh = lambda _: setattr(tokens._credentials, "token", next(made))
         with pytest.raises(BucketAway, match=r"\(g@p.iam.gserviceaccount.com\) are refused: authError"):
             bucket.exists()
         bucket.put("a", [b"bytes"])

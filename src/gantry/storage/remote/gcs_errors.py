@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -17,6 +18,10 @@ _OVERLOAD = {"rateLimitExceeded", "userRateLimitExceeded"}
 """Reasons for fewer requests, some of which come with 403."""
 _LOCKED = {"retentionPolicyNotMet", "objectUnderActiveHold", "retentionExpired"}
 """Reasons for which nobody may delete or replace an object: no right would help."""
+_OF_TOKENS = re.compile(
+    r"\b(?:invalid_[a-z]+|unauthorized_client|access_denied|account_not_found): [^'\"\\\\{}]{1,200}"
+)
+"""What the service of tokens says in google.auth's exception (RFC 6749 §5.2): its code, and a sentence."""
 _BUCKET_GONE = "bucket does not exist"
 
 
@@ -68,7 +73,8 @@ def translate_credentials(error: GoogleAuthError, place: RemotePlace, identity: 
             advice="see to the settings",
         )
     if isinstance(error, RefreshError) and not error.retryable:
-        said = Trouble(401, message=str(error.args[0]) if error.args else "").said
+        found = _OF_TOKENS.search(str(error))
+        said = Trouble(401, message=found[0] if found else "").said
         who = f" ({identity})" if identity else ""
         clock = "; is the clock of this machine right?" if "iat" in said else ""
         return BucketAway(

@@ -16,7 +16,8 @@ TRANSIENT = ("503 SlowDown", "429 TooManyRequests", "500 InternalError", "reset 
 
 
 @pytest.mark.parametrize(
-    ("count", "kills"), [(1000, 2), pytest.param(20_000, 10, marks=[pytest.mark.slow, pytest.mark.timeout(1200)])]
+    ("count", "kills"),
+    [(500, 2), pytest.param(20_000, 10, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)])],
 )
 def test_every_object_is_counted_once(remote: Remote, s3_server: S3Server, count: int, kills: int) -> None:
     """Two objects of a hundred fail for ever; two of a hundred requests fail for a moment, in each of several ways."""

@@ -30,7 +30,7 @@ from gantry.dicom.json_model import JsonWriter, dicom_json
 from gantry.dicom.part10 import read_header, read_header_bytes
 from gantry.errors import StatusError
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1800)]
 
 SEED, COUNT, PROCESSES = 20261125, 1_000_000, 2
 CHUNK, LONGEST = 5_000, 1_000

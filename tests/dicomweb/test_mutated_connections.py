@@ -247,6 +247,7 @@ def test_some_mutated_requests_on_connections(gantry: Gantry, temporary: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(7200)
 def test_many_mutated_requests_on_connections(gantry: Gantry, temporary: Path) -> None:
     found = run(gantry, MANY, SEED)

@@ -39,6 +39,7 @@ def test_some_mutated_requests(gantry: Gantry) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_a_hundred_thousand_mutated_requests(gantry: Gantry) -> None:
     found = send(gantry, 100_000, 2)

@@ -159,7 +159,12 @@ def broken(seams: Seams, part: str, name: str, done: bool) -> Seams:
 
 @pytest.mark.parametrize("done", [False, True])
 @pytest.mark.parametrize(
-    ("part", "name"), [("uploads", "begin_upload"), ("segments", "move_instances"), ("uploads", "end_upload")]
+    ("part", "name"),
+    [
+        pytest.param("uploads", "begin_upload", marks=pytest.mark.slow),
+        ("segments", "move_instances"),
+        pytest.param("uploads", "end_upload", marks=pytest.mark.slow),
+    ],
 )
 def test_a_crash_at_any_step_loses_nothing_and_leaves_nothing(house: House, part: str, name: str, done: bool) -> None:
     left = thin_out(house)

@@ -49,6 +49,7 @@ def test_an_import_killed_again_and_again_ends_as_if_undisturbed(tmp_path: Path)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_twenty_kills_during_one_import_of_5000_files(tmp_path: Path) -> None:
     assert _imports_as_if_undisturbed(tmp_path, count=5000, kills=20, pixel_bytes=60_000) >= 15

@@ -205,6 +205,7 @@ def test_four_kills_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("seed", range(2, 6))
 def test_fifty_kills_lose_nothing_and_leave_nothing(tmp_path: Path, seed: int) -> None:

@@ -18,6 +18,7 @@ def memory(server: GantryServer) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_filter_file_with_a_million_lines_needs_no_more_memory_than_a_small_one(tmp_path: Path) -> None:
     server = GantryServer(tmp_path / "data", tmp_path / "buckets")

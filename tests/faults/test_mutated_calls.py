@@ -74,6 +74,7 @@ def test_some_mutated_calls(guarded: Guarded) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(3000)
 def test_a_hundred_thousand_mutated_calls(guarded: Guarded) -> None:
     found = send(guarded, 100_000, 2)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gantry.errors import BucketAway, FailedPrecondition, NoRoom, Unavailable
+from gantry.seams import BlobStore
 from gantry.storage.remote import client as clients
 from gantry.storage.remote import retrying, unsorted
 from gantry.storage.remote.bucket import RemoteBucket
@@ -159,3 +160,7 @@ class TestServerThatDoesNotSort(BlobStoreSuite):
     def store(self, bucket: RemoteBucket, s3: S3Server) -> Iterator[RemoteBucket]:
         with s3.fail("unsorted"):
             yield jumbled(bucket)
+
+    @pytest.mark.slow
+    def test_every_prefix_start_and_depth_gives_that_part_of_the_whole(self, store: BlobStore) -> None:
+        super().test_every_prefix_start_and_depth_gives_that_part_of_the_whole(store)

@@ -10,6 +10,7 @@ import pytest
 
 from gantry.errors import FailedPrecondition, NotFound, Unavailable
 from gantry.seams import BlobStore
+from gantry.storage import place_marks
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.place_marks import find_wrong_marks, keep_places
 from gantry.storage.places import PlacedBlobStore
@@ -138,6 +139,17 @@ def test_the_directory_of_all_other_blobs_is_marked(data: Path) -> None:
     assert (place, path) == ("main", str(data / "blobs" / "main.gantry"))
     assert (data / "blobs" / "main.gantry").read_text() == mark
     assert keep_places(data, {}) == marks
+
+
+def test_what_a_killed_start_has_written_is_synced_by_the_next(
+    data: Path, cheap: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been killed between the new name and its sync: a power cut would take the mark from under blobs."""
+    keep_places(data, {"ARCHIVE": str(cheap)})
+    synced: list[Path] = []
+    monkeypatch.setattr(place_marks, "sync_directory", synced.append)
+    keep_places(data, {"ARCHIVE": str(cheap)})
+    assert set(synced) == {data, cheap}
 
 
 def test_a_data_directory_of_an_older_version_is_marked_at_its_first_start(data: Path, cheap: Path) -> None:

@@ -7,20 +7,22 @@ lost. Then the start is refused; a running server compares the marks before it w
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from gantry.durable_files import make_directory, replace_file
+from gantry.durable_files import make_directory, replace_file, sync_directory
 from gantry.errors import FailedPrecondition
 from gantry.seams import MAIN
 from gantry.system_errors import describe_os_error
 
 _RECORD = "places.json"
 _BLOBS = "blobs"
+_CANNOT_SYNC = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Of a directory that may not be opened, or of a file system that takes nothing any more: reads go on."""
 
 
 def keep_places(data: Path, wanted: Mapping[str, str]) -> dict[str, tuple[str, str]]:
@@ -119,8 +121,6 @@ def _read_record(data: Path) -> tuple[str, dict[str, str], bool]:
 def _write_record(path: Path, mark: str, places: Mapping[str, str], has_main: bool) -> None:
     text = json.dumps({"mark": mark, "places": dict(places), MAIN: has_main})
     try:
-        if path.exists() and path.read_text(encoding="utf-8") == text:
-            return
         _write(path, text)
     except OSError as error:
         raise FailedPrecondition(f"{path} cannot be written: {describe_os_error(error)}") from None
@@ -149,31 +149,46 @@ def _check_empty(storage_class: str, root: str, mark: str) -> None:
 
 def _claim(storage_class: str, root: str, mark: str, known: bool) -> None:
     present = _read_mark(storage_class, root)
-    if present == mark:
-        return
-    if present is not None:
+    if present not in (None, mark):
         raise FailedPrecondition(
             f"storage_classes: {root} holds the {storage_class} blobs of another server",
             advice="choose another directory",
         )
-    if known:
+    if known and present is None:
         raise FailedPrecondition(
             f"storage_classes: {root} is not the directory that holds the {storage_class} blobs; is it mounted?"
         )
     try:
-        make_directory(Path(root))
-        if any(Path(root, storage_class).glob("*")):
-            raise FailedPrecondition(
-                f"storage_classes: {root}/{storage_class} is not empty", advice="choose another directory"
-            )
+        if present is None:
+            _make_empty(storage_class, root)
         _write(_mark_path(storage_class, root), mark)
     except OSError as error:
         raise FailedPrecondition(f"storage_classes: {root} cannot be used ({describe_os_error(error)})") from None
 
 
+def _make_empty(storage_class: str, root: str) -> None:
+    make_directory(Path(root))
+    if any(Path(root, storage_class).glob("*")):
+        raise FailedPrecondition(
+            f"storage_classes: {root}/{storage_class} is not empty", advice="choose another directory"
+        )
+
+
 def _write(path: Path, text: str) -> None:
-    """Replace a file; durable on return. One that says the same stays: a start on a full disk writes nothing."""
-    with suppress(OSError):
-        if path.read_text(encoding="utf-8") == text:
-            return
-    replace_file(path, path.with_name(f".{path.name}.new"), text.encode())
+    """Replace a file; durable on return. One that says the same stays: a start on a full disk writes nothing. Its name
+    is synced all the same: who wrote it may have been killed before that."""
+    if not _says(path, text):
+        replace_file(path, path.with_name(f".{path.name}.new"), text.encode())
+        return
+    try:
+        sync_directory(path.parent)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+def _says(path: Path, text: str) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == text
+    except (OSError, ValueError):
+        return False

@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.storage.remote import retrying
+from gantry.storage.remote.azure_requests import Answer
 from gantry.storage.remote.azure_tokens import Ask, Tokens
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.errors import Refusal, translate
@@ -287,3 +289,14 @@ def test_tokens_open_a_container(
     mine.put("a", [b"x"])
     assert read(store, "a") == b"x"
     assert "client_assertion=of-the-cluster" in _Entra.asked[0] and "storage.azure.com%2F.default" in _Entra.asked[0]
+
+
+def test_a_server_that_keeps_other_bytes_than_were_sent_is_found_out(
+    store: RemoteBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider: Any = store.client.provider
+    said = Answer(201, {"content-md5": "1B2M2Y8AsgTpgAmY7PhCfg=="}, b"")  # of no bytes at all
+    monkeypatch.setattr(provider._requests, "send", lambda *_: said)
+    with pytest.raises(Unavailable, match="other bytes than those that were sent"):
+        provider.put("a", b"bytes")
+    provider.put("a", b"")

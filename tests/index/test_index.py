@@ -879,6 +879,25 @@ class TestIndex:
         assert index.description.count_outdated() == (meanwhile != "gone")
         assert index.description.are_there(places) == (meanwhile in ("stored", "deleted"))
 
+    @pytest.mark.parametrize("latest", ["first", "last"])
+    def test_an_instance_that_was_read_before_and_after_a_change_is_not_there(
+        self, index: SqlIndex, operation: Operation, latest: str
+    ) -> None:
+        """What was decided may be from its old header."""
+        index.operations.commit_batch(operation, RUNNER, Batch("a", (said(item(1)),)))
+        age(index)
+        (study,) = index.description.list_outdated_studies((0, 0), 10)
+        (series,) = index.description.list_series(study.id, 0, 10)
+        (before,) = index.description.list_first_in_series(series.id, 1)
+        change = Replacement(before, said(before.to_instance()._replace(blob_key="new")), STUDY_SAID, SERIES_SAID)
+        index.operations.commit_batch(operation, RUNNER, Batch("b", replacements=(change,)))
+        (after,) = index.description.list_first_in_series(series.id, 1)
+        places = [after, before] if latest == "first" else [before, after]
+        assert index.description.are_there([after, after])
+        assert not index.description.are_there(places)
+        assert not index.description.redescribe_study(study, StudyAttributes("Roe^Jane"), places)
+        assert not index.description.redescribe_series(study.id, series, SeriesAttributes("MR"), places)
+
     def test_later_instances_fill_what_the_first_left_open(self, index: SqlIndex, operation: Operation) -> None:
         index.operations.commit_batch(operation, RUNNER, Batch("a", (item(1),)))
         index.operations.commit_batch(operation, RUNNER, Batch("b", (said(item(2)), said(item(3, series="1.2.9")))))

@@ -137,9 +137,10 @@ def _mark(connection: Connection, studies: Sequence[OutdatedStudy]) -> None:
 
 
 def _are_there(connection: Connection, places: Iterable[StoredInstance]) -> bool:
-    keys = {(place.series_id, place.sop_instance_uid): place.blob_key for place in places}
-    rows = find_rows(connection, keys)
-    return all(key in rows and rows[key].blob_key == blob_key for key, blob_key in keys.items())
+    # One instance may be among them twice: as it was before a change, and as it is after it.
+    wanted = {((place.series_id, place.sop_instance_uid), place.blob_key) for place in places}
+    rows = find_rows(connection, {key for key, _ in wanted})
+    return all(key in rows and rows[key].blob_key == blob_key for key, blob_key in wanted)
 
 
 def _outdated(row: Row[Any]) -> OutdatedStudy:

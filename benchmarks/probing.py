@@ -17,12 +17,16 @@ from benchmarks.machine import BenchmarkError
 
 @dataclass(frozen=True)
 class Probe:
-    """Each of ``paths`` is asked for every ``period`` seconds on a connection of its own, for ``seconds``."""
+    """Each of ``paths`` is asked for every ``period`` seconds, on ``connections`` in turn, for ``seconds``.
+
+    One connection alone would be late for ever once answers take longer than a period.
+    """
 
     base: str
     paths: Sequence[str]
     seconds: float
     period: float = 0.05
+    connections: int = 8
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,9 @@ def _times(seconds: list[float]) -> Times:
 class _Prober(threading.Thread):
     """A request is due at a fixed moment, and its time counts from there: a server that stands still is not spared."""
 
-    def __init__(self, plan: Probe, path: str) -> None:
+    def __init__(self, plan: Probe, path: str, number: int) -> None:
         super().__init__()
-        self.plan, self.path = plan, path
+        self.plan, self.path, self.number = plan, path, number
         self.times: list[float] = []
         self.error = ""
 
@@ -67,8 +71,8 @@ class _Prober(threading.Thread):
     def _run(self) -> None:
         address = urlsplit(self.plan.base)
         connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=120)
-        due = time.perf_counter()
-        until = due + self.plan.seconds
+        begin = time.perf_counter()
+        due, until = begin + self.number * self.plan.period, begin + self.plan.seconds
         while due < until:
             time.sleep(max(0.0, due - time.perf_counter()))
             connection.request("GET", address.path + self.path)
@@ -77,19 +81,22 @@ class _Prober(threading.Thread):
             if response.status != 200:
                 raise BenchmarkError(f"HTTP {response.status}: {data[:300]!r}")
             self.times.append(time.perf_counter() - due)
-            due += self.plan.period
+            due += self.plan.period * self.plan.connections
 
 
 def main() -> None:
     plan = Probe(**json.load(sys.stdin))
-    probers = [_Prober(plan, path) for path in plan.paths]
+    probers = [_Prober(plan, path, number) for path in plan.paths for number in range(plan.connections)]
     for prober in probers:
         prober.start()
     for prober in probers:
         prober.join()
     if errors := [prober.error for prober in probers if prober.error]:
         sys.exit(errors[0])
-    print(json.dumps({prober.path: prober.times for prober in probers}))
+    times: dict[str, list[float]] = {path: [] for path in plan.paths}
+    for prober in probers:
+        times[prober.path] += prober.times
+    print(json.dumps(times))
 
 
 if __name__ == "__main__":

@@ -22,12 +22,13 @@ from gantry.api.cross_origin import CrossOrigin
 from gantry.api.field_selection import parse_fields, select
 from gantry.api.hosts import require_host
 from gantry.api.intake import Intake
-from gantry.api.lanes import Lane, Lanes
+from gantry.api.lanes import SHORT, Lane, Lanes
 from gantry.api.method import ApiMethod, list_allowed
 from gantry.api.paths import segments_of
 from gantry.api.preconditions import apply_conditions, require_unconditional
 from gantry.api.responses import error_response, json_response
 from gantry.api.streaming import StreamedAnswer, draw, watch_client
+from gantry.api.turns import Turns
 from gantry.api.visit import Made, Visit
 from gantry.api.web import Answer, Begun, Later, WebHandler
 from gantry.errors import Code, Internal, MethodNotAllowed, NotFound, Replaced, StatusError, Unimplemented
@@ -62,6 +63,7 @@ class App:
         self._context = context
         self._pages, self._forms, self._instant = pages, forms, instant
         self._intake, self._lanes = Intake(context.pace), Lanes(context.seams.pixels.size)
+        self._turns = Turns()
         self._origins = context.origins if context.access is None else None
         self._cross_origin = CrossOrigin(context.allowed_origins)
         route = partial(methods.route, strict=context.strict_search)
@@ -96,6 +98,7 @@ class App:
 
     async def _page(self, request: Request, segments: list[str]) -> ASGIApp:
         if request.method == "POST" and segments[0] in self._forms:
+            await self._turns.take()
             body = await self._form(request, self._client(request), MAX_FORM_BYTES)
             form, lane = self._forms[segments[0]], Lane.SIGN_IN if segments[0] in _SIGN_IN else Lane.WRITE
             return await self._lanes.run(lane, form, self._context, request, body)
@@ -126,6 +129,8 @@ class App:
             if verb != "OPTIONS":
                 raise
             return Response(status_code=204, headers={"allow": ", ".join(error.allowed)})
+        if _lane_of(method) not in SHORT:
+            await self._turns.take()
         visit = Visit(self._context, request, version, method, ids)
         try:
             if method.verb in _WITH_BODY or (request.method == "POST" and verb == "GET"):
@@ -166,12 +171,11 @@ class App:
 
     async def _answer(self, visit: Visit, make_call: Callable[[], Call]) -> ASGIApp:
         """The answer of a method without a body; ``make_call`` and its handler run in one thread."""
-        handler = visit.method.handler
+        handler, lane = visit.method.handler, _lane_of(visit.method)
         async with watch_client(visit.request):
             if not isinstance(handler, WebHandler):
-                lane = Lane.READ if visit.method.verb == "GET" else Lane.WRITE
                 return await self._lanes.run(lane, visit.run, _begin_json, visit.method, make_call)
-            begun = await self._lanes.run(handler.lane, visit.run, _begin, handler, make_call)
+            begun = await self._lanes.run(lane, visit.run, _begin, handler, make_call)
             if isinstance(begun, Later):
                 begun = await self._lanes.run(begun.lane, visit.run, _begin_later, begun, visit.request.headers)
             return _response(*begun)
@@ -183,6 +187,13 @@ class App:
 async def _describe_server() -> ASGIApp:
     """RFC 9110 §9.3.7."""
     return Response(status_code=204, headers={"allow": ", ".join(list_allowed(("GET", "DELETE", *_WITH_BODY)))})
+
+
+def _lane_of(method: ApiMethod) -> Lane:
+    """The threads that its handler runs in, where it takes no body."""
+    if isinstance(method.handler, WebHandler):
+        return method.handler.lane
+    return Lane.READ if method.verb == "GET" else Lane.WRITE
 
 
 def _show(page: PageHandler, context: Context, request: Request) -> ASGIApp:

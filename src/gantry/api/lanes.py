@@ -32,6 +32,9 @@ class Lane(Enum):
     LONG = "long"
 
 
+SHORT = frozenset({Lane.READ, Lane.SEARCH})
+"""Lanes of requests that begin at once; those of the others wait for a turn (``gantry.api.turns``)."""
+
 SLOTS = MappingProxyType({Lane.READ: 8, Lane.SEARCH: 4, Lane.WRITE: 4, Lane.SIGN_IN: 16})
 """Threads of each lane. More that read, search or write would only compete for the GIL: two keep it in use, and one
 thread writes at a time. Those that sign in wait for an issuer, without the GIL."""

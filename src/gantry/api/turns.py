@@ -1,0 +1,39 @@
+"""Turns of the event loop for requests that may be long: where hundreds began together, short ones would wait for all
+of them at each of their steps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+
+class Turns:
+    """One of these requests begins in each turn of the event loop; the next ones wait, first come, first served.
+
+    Whatever else is ready, such as short requests, which take no turn, is done between two of them.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._is_taken = False
+
+    async def take(self) -> None:
+        """Wait for a turn."""
+        loop = asyncio.get_running_loop()
+        if not self._is_taken:
+            self._is_taken = True
+            loop.call_soon(self._give)
+            return
+        turn = loop.create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _give(self) -> None:
+        """Called once in each turn of the event loop while somebody waits."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():  # whoever has left is passed over
+                turn.set_result(None)
+                asyncio.get_running_loop().call_soon(self._give)
+                return
+        self._is_taken = False

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from gantry.errors import Interrupted, NotFound, ResourceExhausted, Unavailable
+from gantry.errors import Aborted, Interrupted, NotFound, ResourceExhausted, Unavailable
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
 from gantry.operations.sweeper import sweep_garbage
@@ -161,6 +161,28 @@ def test_a_patch(seams: Seams, index: Index, fails: str, blind: bool, files: int
     assert named(index) <= blobs(seams) and len(blobs(seams)) == files
     uploads.close()
     assert bool(index.uploads.list_uploads()) is blind
+
+
+def test_a_patch_that_comes_too_late_says_what_to_do(
+    seams: Seams, index: Index, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads, whole = Uploads(seams), index.uploads.replace_instance
+    stored(seams, uploads, 1)
+
+    def come_late(*args: Any) -> Any:
+        monkeypatch.setattr(index.uploads, "replace_instance", whole)
+        other = [{"op": "replace", "path": "/00100010/Value/0", "value": {"Alphabetic": "Other^Name"}}]
+        update_instance(seams, uploads, STORE, ONE, other, "http://h")
+        return whole(*args)
+
+    monkeypatch.setattr(index.uploads, "replace_instance", come_late)
+    with pytest.raises(Aborted) as refused:
+        update_instance(seams, uploads, STORE, ONE, NAME, "http://h")
+    assert str(refused.value) == "this instance was changed or moved meanwhile. Try again"
+    (key,) = named(index)
+    assert b"Other^Name" in read(seams.blobs, key)
+    sweep_garbage(seams)
+    assert blobs(seams) == {key}
 
 
 def test_a_store_that_is_deleted_meanwhile_is_left_without_bytes(

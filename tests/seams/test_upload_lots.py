@@ -99,6 +99,26 @@ def test_a_lot_that_cannot_be_read_holds_up_no_other(seams: Seams, monkeypatch: 
     assert left == seams.index.uploads.list_uploads() == []
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("can't start new thread")], ids=["memory", "threads"])
+def test_a_lot_that_cannot_be_closed_is_swept_and_no_error_of_an_upload(
+    seams: Seams, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    uploads, first, second = Uploads(seams), make_store(seams, "first"), make_store(seams, "second")
+    upload(seams, uploads, first, make_instance("1.1", "1.1.1", "1.1.1.1"))
+    monkeypatch.setattr(lots, "LOT_SECONDS", -1)
+
+    def fail(_: object) -> None:
+        raise error
+
+    with monkeypatch.context() as broken:
+        broken.setattr(lots, "close_all", fail)
+        assert upload(seams, uploads, second, make_instance("1.1", "1.1.1", "1.1.1.1")) == 1
+    assert [lot for lot, _ in seams.left_lots] == [1]
+    monkeypatch.setattr(lots, "LOT_SECONDS", 600)
+    assert upload(seams, uploads, second, make_instance("1.2", "1.2.1", "1.2.1.1")) == 1
+    uploads.close()
+
+
 def test_objects_without_a_row_are_gone_from_the_disk_before_their_lot(
     seams: Seams, monkeypatch: pytest.MonkeyPatch
 ) -> None:

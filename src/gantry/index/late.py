@@ -23,7 +23,7 @@ def explain_late(connection: Connection, store_id: int, late: Iterable[tuple[Sto
 
 def _explain(read: StoredInstance, there: bool) -> Failure:
     if there:
-        status = Status(Code.ABORTED, "this instance was changed or moved meanwhile", "start the operation again")
+        status = Status(Code.ABORTED, "this instance was changed or moved meanwhile", "try again")
     else:
         status = Status(Code.NOT_FOUND, "this instance was deleted meanwhile")
     return Failure(read.path, status)

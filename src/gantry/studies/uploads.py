@@ -179,4 +179,6 @@ class Uploads:
                 return
         except StatusError as error:
             logger.warning("lot %d cannot be ended now: %s", lot.id, error.message)
+        except Exception:  # such as too few threads: no error of the upload that happens to end it
+            logger.exception("lot %d cannot be ended now", lot.id)
         self._seams.left_lots.append((lot.id, lot.store_id))

@@ -6,9 +6,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -210,3 +213,86 @@ def test_a_file_that_cannot_be_opened_is_found_at_the_start_and_not_with_the_fir
         AuditFile(str(tmp_path / "gone" / "audit.jsonl")).open()
     AuditFile(str(tmp_path / "audit.jsonl")).open()
     assert (tmp_path / "audit.jsonl").exists()
+
+
+LINES = 12
+
+
+def append_together(
+    file: AuditFile, monkeypatch: pytest.MonkeyPatch, write: Callable[[int, bytes], int]
+) -> tuple[list[bool], list[int]]:
+    """Whether each line was kept, of threads that come while the first line is written; and the sizes of writes.
+
+    ``write`` is what writes after the first line.
+    """
+    begun, go_on, sizes = threading.Event(), threading.Event(), list[int]()
+    original = os.write
+
+    def write_and_wait(fd: int, data: bytes) -> int:
+        if not begun.is_set():
+            begun.set()
+            assert go_on.wait(30)
+            return original(fd, data)
+        sizes.append(len(data))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", write_and_wait)
+    with ThreadPoolExecutor(LINES + 1) as threads:
+        first = threads.submit(file.append, "first")
+        assert begun.wait(30)
+        others = [threads.submit(file.append, f"line {number:02}") for number in range(LINES)]
+        while len(file._waiting) < LINES:
+            time.sleep(0.001)
+        go_on.set()
+        assert first.result()
+        return [each.result() for each in others], sizes
+
+
+def test_lines_that_wait_together_are_written_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "audit.jsonl"
+    kept, sizes = append_together(AuditFile(str(path)), monkeypatch, os.write)
+    assert kept == [True] * LINES
+    assert sizes == [LINES * len("line 00\n")]
+    lines = path.read_text().splitlines()
+    assert lines[0] == "first" and sorted(lines[1:]) == [f"line {number:02}" for number in range(LINES)]
+
+
+def test_of_lines_that_wait_together_those_are_lost_that_have_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, original = [3 * len("line 00\n") + 2], os.write
+
+    def write_some(fd: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        written = original(fd, data[: room[0]])
+        room[0] -= written
+        return written
+
+    def give_back(fd: int, size: int, truncate: Callable[[int, int], None] = os.ftruncate) -> None:
+        room[0] += os.fstat(fd).st_size - size
+        truncate(fd, size)
+
+    path = tmp_path / "audit.jsonl"
+    file = AuditFile(str(path))
+    monkeypatch.setattr(os, "ftruncate", give_back)
+    kept, _ = append_together(file, monkeypatch, write_some)
+    assert kept.count(True) == 3 and file.lost == LINES - 3
+    assert len(path.read_text().splitlines()) == 4
+
+
+def test_lines_of_whoever_is_broken_off_are_written_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, broken = tmp_path / "audit.jsonl", threading.Event()
+    original = AuditFile._try
+
+    def break_once(file: AuditFile, lines: list[Any]) -> OSError | None:
+        if len(lines) > 1 and not broken.is_set():
+            broken.set()
+            raise MemoryError
+        return original(file, lines)
+
+    monkeypatch.setattr(AuditFile, "_try", break_once)
+    with pytest.raises(MemoryError):
+        append_together(AuditFile(str(path)), monkeypatch, os.write)
+    assert broken.is_set()
+    assert len(path.read_text().splitlines()) == LINES  # the first, and all but the one of the broken thread

@@ -6,6 +6,8 @@ import logging
 import os
 import threading
 import time
+from collections import deque
+from collections.abc import Sequence
 
 from gantry.system_errors import describe_os_error
 
@@ -17,14 +19,25 @@ REPORT_SECONDS, MOST_REPORT_SECONDS = 60.0, 3600.0
 _ROOM = 4096  # bytes of a long line
 
 
+class _Line:
+    """``is_kept`` is None until it has been tried to write it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.is_kept: bool | None = None
+
+
 class AuditFile:
     """Appends lines to a file that only its owner may read. Whoever moves or deletes it makes the next line open a new
-    one: its directory may be gone, or its disk full, for any time. Threads may share it.
+    one: its directory may be gone, or its disk full, for any time. Threads may share it: the lines of those that wait
+    together are written together, because each call of the system costs a busy process a turn at the interpreter.
     """
 
     def __init__(self, path: str) -> None:
         self._path, self._fd = os.path.abspath(path), -1
+        self._identity = (-1, -1)  # device and inode of the open file
         self._lock = threading.Lock()
+        self._waiting: deque[_Line] = deque()
         self._problem, self._problems = "", 0
         self._next_report, self._pause = 0.0, REPORT_SECONDS
         self.lost = 0
@@ -36,19 +49,40 @@ class AuditFile:
 
     def append(self, line: str) -> bool:
         """False where the line is lost."""
-        data = line.encode("utf-8", "backslashreplace") + b"\n"
+        mine = _Line(line.encode("utf-8", "backslashreplace") + b"\n")
+        self._waiting.append(mine)
         with self._lock:
-            try:
-                self._reopen()
-                self._write(data)
-            except OSError as error:
+            if mine.is_kept is None:  # nobody has written it with lines of their own
+                self._write_waiting(mine)
+        return bool(mine.is_kept)
+
+    def _write_waiting(self, mine: _Line) -> None:
+        lines = []
+        while self._waiting:
+            lines.append(self._waiting.popleft())
+        if mine not in lines:  # whoever took it was broken off, such as by too little memory
+            lines.append(mine)
+        if len(lines) > 1 and not self._problem and self._try(lines) is None:
+            return
+        for line in lines:  # where there is no room for all of them there may be some for one
+            if (error := self._try([line])) is not None:
                 self.lost += 1
                 self._problems += 1
                 self._report(describe_os_error(error))
-                return False
-            if self._problem:
+            elif self._problem:
                 self._end_problem()
-            return True
+
+    def _try(self, lines: Sequence[_Line]) -> OSError | None:
+        """Write them all, or none; why not."""
+        failed: OSError | None = None
+        try:
+            self._reopen()
+            self._write(b"".join(line.data for line in lines))
+        except OSError as error:
+            failed = error
+        for line in lines:
+            line.is_kept = failed is None
+        return failed
 
     def describe_loss(self) -> str:
         """Why no line can be written now, "" where it can."""
@@ -64,15 +98,14 @@ class AuditFile:
         """Open the file unless it is the one that is open. Raises OSError."""
         if self._fd >= 0:
             try:
-                there, ours = os.stat(self._path), os.fstat(self._fd)
+                if _identify(os.stat(self._path)) == self._identity:
+                    return
             except FileNotFoundError:
                 pass
-            else:
-                if (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino):
-                    return
             fd, self._fd = self._fd, -1
             os.close(fd)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._identity = _identify(os.fstat(self._fd))
 
     def _write(self, data: bytes) -> None:
         """Raises OSError, and then nothing of ``data`` stays: a part of a line would spoil the next one."""
@@ -109,3 +142,7 @@ class AuditFile:
     def _end_problem(self) -> None:
         logger.warning("audit_log %s: written again; %d lines were lost", self._path, self._problems)
         self._problem, self._problems = "", 0
+
+
+def _identify(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

@@ -35,6 +35,7 @@ from benchmarks.processes import MemorySampler
 LIMIT_MS = 100.0
 GROWTH = 1.25
 """How much larger the tree of processes may be in the last quarter than in the first: the median of each."""
+_PARTS = 10  # of the time, for which the memory is printed
 _NICENESS = 10
 _ANSWER_SECONDS = 120.0
 _WEB = f"v1/{STORE}/dicomWeb"
@@ -313,6 +314,9 @@ def _report(tally: Tally, memory: MemorySampler, reads: dict[str, Times], server
     early, late = median(samples[:quarter]), median(samples[-quarter:])
     growth = f"{early / 2**20:.0f} MB in the first quarter, {late / 2**20:.0f} MB in the last ({late / early:.2f})"
     print(f"memory of the server and its workers: {growth}, {max(samples) >> 20} MB at most")
+    tenth = len(samples) // _PARTS or 1
+    parts = [median(samples[start : start + tenth]) for start in range(0, len(samples), tenth)]
+    print(f"MB in each {_PARTS}th of the time: {' '.join(f'{part / 2**20:.0f}' for part in parts[:_PARTS])}")
     print(f"answers of 500 and above, without 501 and 503: {tally.errors}")
     wrong = list(tally.wrong)
     if late > early * GROWTH:

@@ -30,7 +30,7 @@ LAYERS = {
             "header_packs",
         ),
         *("checkpoints", "checksums", "findings", "rests", "short_members"),
-        *("json_patch", "json_text", "operation_state", "whole_numbers"),
+        *("counters", "json_patch", "json_text", "operation_state", "sizes", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
     "ports": ("seams", "backoff", "calls_ahead", "index_protocols.", "pauses", "system_errors", "durable_files"),

@@ -66,6 +66,15 @@ class Pair(NamedTuple):
     uids: Uids
 
 
+class Ingested(NamedTuple):
+    """What has become of one object; its bytes, where they were read to their end, and whether nobody could say that
+    these are the ones that the provider has."""
+
+    outcome: Instance | Failure
+    bytes: int = 0
+    is_unchecked: bool = False
+
+
 def ingest_batch(
     objects: Sequence[ObjectMeta],
     offset: int = 0,
@@ -75,13 +84,14 @@ def ingest_batch(
     blobs: Blobs,
     blob_prefix: str,
     storage_class: str,
-) -> list[Instance | Failure]:
+) -> list[Ingested]:
     """Bring objects into ``blobs``; one outcome per object, in order, durable on return.
 
     ``blob_prefix`` is where the batch writes to; ``offset`` is the number of the first object in the batch.
     What is wrong with one object becomes its Failure; what an operation waits for (``waits_for``) is raised.
     """
     outcomes: list[Read | Failure] = []
+    arrivals: list[_Arrival] = []
     coming = call_ahead(partial(_open, source), objects, lambda found: found.size, source.concurrency, _close)
     place, _, prefix = blob_prefix.partition("/")
     with BatchWriters(blobs, item_prefix(prefix, offset)) as writers, closing(coming):
@@ -89,8 +99,9 @@ def ingest_batch(
         for found, open_it in coming:
             resource = make_printable(source_uri + found.key)
             beat_for(found.size)
+            arrivals.append(arrival := _Arrival())
             try:
-                outcomes.append(_ingest(open_it(), resource, writer, storage_class))
+                outcomes.append(_ingest(open_it(), resource, writer, storage_class, arrival))
             except StatusError as error:
                 if error.waits_for is not None:
                     raise
@@ -100,7 +111,8 @@ def ingest_batch(
         described = describe(outcomes)
         beat(SYNC_SECONDS)
         writers.flush()
-    return described
+    pairs = zip(described, arrivals, strict=True)
+    return [Ingested(outcome, arrival.bytes, arrival.is_unchecked) for outcome, arrival in pairs]
 
 
 def accepts_other_uids(seams: Seams, store: DicomStoreName | None) -> bool:
@@ -244,17 +256,33 @@ def _close(opened: OpenedObject) -> None:
     opened.__exit__(None, None, None)
 
 
-def _ingest(source: OpenedObject, resource: str, writer: BlobWriter, storage_class: str) -> Read:
+class _Arrival:
+    """What was read of an object, once it was read to its end."""
+
+    __slots__ = ("bytes", "is_unchecked")
+
+    def __init__(self) -> None:
+        self.bytes, self.is_unchecked = 0, False
+
+    def note(self, opened: OpenedObject) -> None:
+        self.bytes = opened.size if opened.packed_size is None else opened.packed_size
+        self.is_unchecked = opened.is_unchecked
+
+
+def _ingest(source: OpenedObject, resource: str, writer: BlobWriter, storage_class: str, arrival: _Arrival) -> Read:
     """A small object is read once: its header, its checksum and its copy come from the same bytes. A long one whose
     bytes were spoilt on their way is read a second time."""
     with source as opened:
         if opened.size > SMALL_BYTES:
             try:
-                return _copy(opened, resource, writer, storage_class)
+                read = _copy(opened, resource, writer, storage_class)
             except Spoilt:
                 beat_for(opened.size)
-                return _copy(opened, resource, writer, storage_class)
+                read = _copy(opened, resource, writer, storage_class)
+            arrival.note(opened)
+            return read
         data = b"".join(opened.chunks())
+        arrival.note(opened)
     read = identify(Held(data), "", len(data), storage_class, resource)
     return read.at(writer.put((data,), read.instance.uids)[0])
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from gantry.counters import NO_OBJECTS, NO_TRANSFER, ProgressCounter, Transfer
 from gantry.errors import Code, Status, Wait
 from gantry.names import DatasetName, DicomStoreName, OperationName, ResourcePath
 
@@ -317,19 +318,6 @@ class Failure(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class ProgressCounter:
-    """Counts of objects of an operation. ``listed`` are all that belong to it, as far as they have been counted."""
-
-    listed: int = 0
-    success: int = 0
-    failure: int = 0
-
-    @property
-    def pending(self) -> int:
-        return max(0, self.listed - self.success - self.failure)
-
-
-@dataclass(frozen=True, slots=True)
 class Batch:
     """Outcomes of one batch, ready to be committed in one transaction.
 
@@ -341,7 +329,7 @@ class Batch:
     operation, and a path that names none becomes a warning in the log.
     ``changes`` are storage classes for existing rows, ``replacements`` new contents. ``warnings`` are logged and not
     counted. ``segments`` are the keys of all segments that were written for the batch: they are sealed by its commit,
-    and one that no row names becomes garbage.
+    and one that no row names becomes garbage. ``transfer`` is what the batch has read or written in a bucket.
     """
 
     checkpoint: str
@@ -356,6 +344,7 @@ class Batch:
     replacements: tuple[Replacement, ...] = ()
     warnings: tuple[Failure, ...] = ()
     segments: tuple[str, ...] = ()
+    transfer: Transfer = NO_TRANSFER
 
     @property
     def succeeded(self) -> int:
@@ -408,7 +397,8 @@ class Operation:
     store: DicomStoreName | None = None
     store_id: int = 0
     end_time: datetime | None = None
-    counter: ProgressCounter = ProgressCounter()
+    counter: ProgressCounter = NO_OBJECTS
+    transfer: Transfer = NO_TRANSFER
     checkpoint: str = ""
     blob_prefix: str = ""
     attempt: int = 0

@@ -36,10 +36,15 @@ Out = TypeVar("Out")
 
 
 class OpenedObject(ABC):
-    """An object open for reading. ``size`` in bytes."""
+    """An object open for reading. ``size`` in bytes; ``packed_size`` where its source holds it compressed.
+
+    ``is_unchecked``: bytes were read that could be compared with no checksum of the provider.
+    """
 
     key: str
     size: int
+    packed_size: int | None = None
+    is_unchecked = False
 
     @abstractmethod
     def read_at(self, offset: int, length: int) -> bytes:
@@ -194,11 +199,6 @@ class Blobs(BlobStore, Protocol):
 
     def writer(self, prefix: str) -> BlobWriter:
         """A writer whose keys begin with ``prefix``, which begins with the name of a place."""
-        ...
-
-    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Durable on return. Raises Unavailable where not all objects could be listed, after all others are
-        deleted."""
         ...
 
     def sync_removed(self, directories: set[str]) -> None:

@@ -264,5 +264,20 @@ class _Collector(Collector):
         for (method, outcome), count in self._runner.totals.read().items():
             objects.add_metric([method, outcome], count)
         yield objects
+        yield from self._collect_transfers()
         lost = self._audit.file.lost if self._audit else 0
         yield CounterMetricFamily("gantry_audit_lines_lost", "Lines of the audit log that are lost.", value=lost)
+
+    def _collect_transfers(self) -> Iterator[Metric]:
+        labels = ["method"]
+        moved = CounterMetricFamily(
+            "gantry_transferred_bytes", "Bytes read from buckets and written to them since start.", labels=labels
+        )
+        unchecked = CounterMetricFamily(
+            "gantry_unchecked_objects", "Objects read of whose bytes their provider has no checksum.", labels=labels
+        )
+        for method, transfer in self._runner.totals.read_transfers().items():
+            moved.add_metric([method], transfer.bytes)
+            unchecked.add_metric([method], transfer.unchecked)
+        yield moved
+        yield unchecked

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from tests.support.answers import refused
+from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry
+from tests.support.server import counts
+
+METHODS = "ImportDicomData", "ExportDicomData"
 
 
 def test_the_start_answers_with_the_name_that_get_takes(gantry: Gantry) -> None:
@@ -19,6 +25,31 @@ def test_a_finished_operation_does_not_change(gantry: Gantry) -> None:
     operation = gantry.export()
     gantry.export()
     assert gantry.call("GET", f"v1/{operation['name']}") == operation
+
+
+def read_metric(gantry: Gantry, sample: str) -> float:
+    found = re.search(rf"^{re.escape(sample)} (\S+)$", gantry.request("GET", "metrics").text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+def test_the_bytes_that_passed_through_are_told(gantry: Gantry) -> None:
+    """An addition of our own: each object counts that was read to its end, whatever became of it."""
+    objects = {"a": make_instance(pixel_bytes=2 << 20), "b": b"no DICOM", "c": b"x" * (2 << 20)}
+    for key, data in (objects | {"d": objects["a"]}).items():
+        gantry.put(gantry.bucket, key, data)
+    before = [read_metric(gantry, f'gantry_transferred_bytes_total{{method="{each}"}}') for each in METHODS]
+    imported = gantry.import_("**")
+    read = 2 * len(objects["a"]) + len(objects["b"])  # of c no more than its beginning
+    assert counts(imported) == (2, 2) and imported["metadata"]["transfer"] == {"bytes": str(read)}
+    exported = gantry.export()
+    assert exported["metadata"]["transfer"] == {"bytes": str(len(objects["a"]))}
+    after = [read_metric(gantry, f'gantry_transferred_bytes_total{{method="{each}"}}') for each in METHODS]
+    assert [now - then for then, now in zip(before, after, strict=True)] == [read, len(objects["a"])]
+
+
+def test_where_no_bytes_passed_nothing_is_told(gantry: Gantry) -> None:
+    assert "transfer" not in gantry.export()["metadata"]
+    assert "transfer" not in gantry.import_("none/**")["metadata"]
 
 
 def test_an_operation_of_another_dataset_is_not_found(gantry: Gantry) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from tests.buckets.remote import Remote
@@ -9,6 +11,8 @@ from tests.dicomweb.instances import instance
 from tests.support.dicom import make_instance
 from tests.support.odd_keys import ODD_KEYS
 from tests.support.server import counts, pending
+
+UIDS = "1.2.11", "1.2.11.4"
 
 
 def test_every_key_is_imported_and_read_under_its_exact_name(remote: Remote) -> None:
@@ -69,6 +73,25 @@ def test_wildcards(remote: Remote, pattern: str, found: set[int]) -> None:
     done = remote.gantry.import_(f"s3://{remote.bucket}/{pattern}")
     assert counts(done) == (len(found), 0)
     assert {int(uids.rpartition(".")[2]) for uids in remote.gantry.stored()} == found
+
+
+def test_what_passed_through_is_counted(remote: Remote) -> None:
+    """What is unpacked here has its size in the bucket. Objects under a key of KMS have no checksum there."""
+    name = remote.make_bucket("kms")
+    small, large = (instance((*UIDS, f"{UIDS[1]}.{n}"), PixelData=bytes(4 + (n << 20))) for n in (0, 9))
+    packed = gzip.compress(instance((*UIDS, f"{UIDS[1]}.7"), PatientName="Packed"))
+    for bucket in (remote.bucket, name):
+        remote.put("1-small", small, bucket)
+        remote.put("2-large", large, bucket)
+    remote.put("3-packed", packed, ContentEncoding="gzip")
+    remote.put("4-none", b"no DICOM")
+    done = remote.gantry.import_(f"s3://{remote.bucket}/**")
+    sizes = len(small), len(large), len(packed), len(b"no DICOM")
+    assert counts(done) == (3, 1) and done["metadata"]["transfer"] == {"bytes": str(sum(sizes))}
+    again = remote.gantry.import_(f"s3://{name}/**")
+    assert again["metadata"]["transfer"] == {"bytes": str(sum(sizes[:2])), "uncheckedObjects": "2"}
+    written = remote.gantry.export(f"s3://{remote.out}")["metadata"]["transfer"]
+    assert written == {"bytes": str(sum(map(len, remote.objects().values())))}
 
 
 def test_an_empty_object_is_a_failure_with_its_name(remote: Remote) -> None:

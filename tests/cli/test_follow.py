@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+from rich.console import Console
+from rich.text import Text
 
 from gantry.cli import run as run_here
 from gantry.client import progress
@@ -94,6 +98,42 @@ def test_ctrl_c_leaves_the_operation_alone(stub: Stub) -> None:
     assert ("POST", f"/v1/{NAME}:cancel") not in stub.requests
 
 
+def transferred(size: int, unchecked: int = 0, pending: int = 0) -> dict[str, Any]:
+    answer = operation(3, pending)
+    found = {"bytes": size, "uncheckedObjects": unchecked}
+    answer["metadata"]["transfer"] = {name: str(count) for name, count in found.items() if count}
+    answer["metadata"]["endTime"] = "2026-01-01T00:00:02Z"
+    return answer
+
+
+def test_bytes_are_shown_beside_objects(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    stub.answer = lambda *_: (200, transferred(3 << 20))
+    assert run_here(["operations", "wait", NAME, "--server", stub.url]) == 0
+    told = capsys.readouterr()
+    assert told.out == "✓ import: 3 succeeded, 3.0 MiB in 2.0 s (1.5/s, 1.5 MiB/s)\n"
+    assert told.err == "import: 3 of 3, 3.0 MiB, 1.5/s, 1.5 MiB/s\n"
+
+
+def test_what_was_read_unchecked_is_told(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
+    stub.answer = lambda *_: (200, transferred(1234, 2))
+    assert run_here(["operations", "wait", NAME, "--server", stub.url]) == 0
+    assert "  2 read unchecked: their provider has no checksum of them\n" in capsys.readouterr().out
+    assert run_here(["operations", "describe", NAME, "--server", stub.url]) == 0
+    lines = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert ["bytes", "1,234"] in lines
+    assert ["unchecked", "2 read unchecked: their provider has no checksum of them"] in lines
+
+
+def test_the_bar_shows_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.StringIO()
+    terminal = Console(file=shown, force_terminal=True, width=120)
+    monkeypatch.setattr(progress, "console", lambda stderr=False: terminal)
+    with progress.Bar() as bar:
+        bar.show(OperationView(transferred(5 << 20, pending=4)))
+        bar.show(OperationView(transferred(6 << 20)))
+    assert re.search(r"3 of 3 +6\.0 MiB +1\.5/s, 3\.0 MiB/s", Text.from_ansi(shown.getvalue()).plain)
+
+
 def test_cancel(stub: Stub, capsys: pytest.CaptureFixture[str]) -> None:
     stub.answer = lambda verb, _: (200, {} if verb == "POST" else operation(1, 9))
     assert run_here(["operations", "cancel", NAME, "--server", stub.url]) == 0
@@ -138,14 +178,23 @@ def test_errors_reads_every_page(stub: Stub, capsys: pytest.CaptureFixture[str])
 def test_pace_looks_at_the_last_seconds() -> None:
     pace = Pace()
     for second in range(100):
-        pace.add(1000 + second * (5 if second < 50 else 20), float(second))
-    assert pace.rate == pytest.approx(20)
+        finished = 1000 + second * (5 if second < 50 else 20)
+        pace.add(finished, 0, float(second))
+    assert pace.rates == (pytest.approx(20), 0)
     assert pace.text(OperationView(operation(50, 600))) == "20/s, 30 s left"
+
+
+def test_pace_in_bytes() -> None:
+    """Those that passed before the command began to look do not count."""
+    pace = Pace()
+    pace.add(10, 5 << 30, 100.0)
+    pace.add(50, (5 << 30) + (9 << 20), 102.0)
+    assert pace.text(OperationView(operation(50, 600))) == "20/s, 4.5 MiB/s, 30 s left"
 
 
 def test_pace_of_an_operation_that_was_under_way_before() -> None:
     pace = Pace()
-    pace.add(1_000_000, 5.0)
+    pace.add(1_000_000, 1 << 40, 5.0)
     assert pace.text(OperationView(operation(50, 600))) == ""
 
 

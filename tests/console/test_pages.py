@@ -20,6 +20,7 @@ from gantry.console.operations import _cells, as_text
 from gantry.errors import Code, Status
 from gantry.log_entries import LogEntry
 from gantry.resources import Failure
+from gantry.sizes import format_size
 from tests.dicomweb.instances import instance
 from tests.support.gantry import Gantry
 from tests.support.raw import exchange
@@ -281,6 +282,8 @@ def test_an_operation_and_its_errors(filled: Gantry) -> None:
     assert "Finished with errors" in listed and name.rpartition("/")[2] in listed
     page = text_of(filled, name)
     assert page.count("Finished with errors") == 2 and "Invalid argument" in page
+    read = sum(map(len, filled.objects(filled.bucket).values()))
+    assert f"<dt>Read</dt><dd>{format_size(read)}</dd>" in page and "Read unchecked" not in page
     errors = text_of(filled, f"{name}/errors")
     assert "Import again" in errors and f"import?uri=gs%3A%2F%2F{filled.bucket}" in errors
     assert "No entry matches" in text_of(filled, f"{name}/errors?q=none-of-these")
@@ -292,7 +295,9 @@ def test_an_operation_and_its_errors(filled: Gantry) -> None:
 
 def test_an_operation_without_errors_is_ok(filled: Gantry) -> None:
     operation = filled.export()
-    assert text_of(filled, operation["name"]).count("</svg> OK") == 2
+    page = text_of(filled, operation["name"])
+    written = sum(map(len, filled.objects(filled.out).values()))
+    assert page.count("</svg> OK") == 2 and f"<dt>Written</dt><dd>{format_size(written)}</dd>" in page
     assert "No errors and no warnings." in text_of(filled, f"{operation['name']}/errors")
 
 

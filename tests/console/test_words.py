@@ -8,9 +8,10 @@ from xml.etree import ElementTree
 import pytest
 
 from gantry.console.charts import Point, abbreviate, draw_line_chart, round_up
-from gantry.console.rendering import duration, number, size, when
+from gantry.console.rendering import duration, number, when
 from gantry.console.studies import Row, _order, _rate, _window, as_date, as_text
 from gantry.console.tags import Tag, filter_tags, list_tags
+from gantry.sizes import format_size
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ from gantry.console.tags import Tag, filter_tags, list_tags
     ],
 )
 def test_sizes(count: int, text: str) -> None:
-    assert size(count) == text
+    assert format_size(count) == text
 
 
 @pytest.mark.parametrize(

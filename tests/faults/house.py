@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from gantry.config import DataDirectory, open_seams
+from gantry.counters import Transfer
 from gantry.names import DatasetName, DicomStoreName
 from gantry.operations.attempt import run_operation
 from gantry.operations.commits import Totals
@@ -58,6 +59,7 @@ class House:
         assert operation.done
         assert (operation.counter.success, operation.counter.failure) == (self.scene.success, self.scene.failure)
         assert operation.counter.pending == 0
+        assert operation.transfer == Transfer(self.scene.bytes), "each object once"
         rows = {instance.blob_key: "/".join(instance.uids) for instance in self.seams.index.instances.walk_store(1)}
         assert set(rows.values()) == set(self.scene.stored)
         self.check_disks()

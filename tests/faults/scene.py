@@ -14,13 +14,15 @@ from tests.support.dicom import make_instance
 class Scene:
     """``count`` objects: mostly new instances; some identical again, some in conflict, some not DICOM.
 
-    ``success`` and ``failure`` are the counters, ``stored`` maps ``study/series/instance`` to SHA-256.
+    ``success`` and ``failure`` are the counters, ``stored`` maps ``study/series/instance`` to SHA-256; ``bytes`` are
+    those of all objects, ``stored_bytes`` of what is stored.
     """
 
     def __init__(self, bucket: Path, count: int, pixel_bytes: int = 2000, seed: int = 1) -> None:
         self.bucket, self.count = bucket, count
         self.stored: dict[str, str] = {}
         self.failing: set[str] = set()
+        self.bytes = self.stored_bytes = 0
         chance = random.Random(seed)
         originals: list[tuple[str, str, str]] = []
         for number in range(count):
@@ -44,6 +46,7 @@ class Scene:
                 data = self._instance(uids, pixel_bytes)
                 self._put(key, data)
                 self.stored["/".join(uids)] = hashlib.sha256(data).hexdigest()
+                self.stored_bytes += len(data)
         self.failure = len(self.failing)
         self.success = count - self.failure
         self.fingerprint = self.read_fingerprint()
@@ -62,6 +65,7 @@ class Scene:
         path = self.bucket / key
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
+        self.bytes += len(data)
 
 
 def exported(directory: Path) -> dict[str, str]:

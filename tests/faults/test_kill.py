@@ -19,6 +19,7 @@ def _check_import(server: GantryServer, store: str, operation: str, scene: Scene
     finished = server.wait(operation)
     assert counts(finished) == (scene.success, scene.failure)
     assert "pending" not in finished["metadata"]["counter"]
+    assert finished["metadata"]["transfer"] == {"bytes": str(scene.bytes)}
     failed = [resource for resource, _ in server.failures(operation)]
     assert sorted(failed) == sorted(f"gs://source/{key}" for key in scene.failing)
     (server.buckets / "out").mkdir()
@@ -64,7 +65,9 @@ def test_an_export_killed_again_and_again_writes_every_instance_once(tmp_path: P
         (server.buckets / "out").mkdir()
         operation = server.export(store, "gs://out/deep/er")
         assert kill_during(server, operation, 4, random.Random(4)) >= 1
-        assert counts(server.wait(operation)) == (len(scene.stored), 0)
+        finished = server.wait(operation)
+        assert counts(finished) == (len(scene.stored), 0)
+        assert finished["metadata"]["transfer"] == {"bytes": str(scene.stored_bytes)}
         assert exported(server.buckets / "out" / "deep" / "er") == scene.stored
         server.stop()
         check_clean(server.data)

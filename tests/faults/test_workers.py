@@ -44,7 +44,9 @@ def test_an_import_whose_workers_are_killed_ends_as_if_undisturbed(tmp_path: Pat
         operation = server.import_(store, "gs://source/**")
         # The first death costs a batch, and fewer than ATTEMPTS_ALONE are left: whatever they hit, no object fails.
         killed = _kill_one_after_the_other(server, operation, ATTEMPTS_ALONE)
-        assert counts(server.wait(operation)) == (scene.success, scene.failure)
+        finished = server.wait(operation)
+        assert counts(finished) == (scene.success, scene.failure)
+        assert finished["metadata"]["transfer"] == {"bytes": str(scene.bytes)}
         check_disk(server)
         assert len(blobs(server.data)) == len(scene.stored)
         assert killed >= 1

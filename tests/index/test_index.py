@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from gantry.counters import ProgressCounter, Transfer
 from gantry.errors import Aborted, AlreadyExists, Code, NotFound, ResourceExhausted, Status
 from gantry.header_packs import unpack
 from gantry.iam.policies import principal
@@ -31,7 +32,6 @@ from gantry.resources import (
     Failure,
     Method,
     Operation,
-    ProgressCounter,
     Replacement,
     SeriesAttributes,
     StudyAttributes,
@@ -290,10 +290,12 @@ class TestIndex:
             listed=9,
             blob_prefix="1/2/3",
             garbage=("g1", "g2"),
+            transfer=Transfer(5 << 40, 3),
         )
         assert index.operations.commit_batch(operation, RUNNER, batch) == Committed(False, logged=2)
         now = index.operations.get_operation(operation.name)
         assert (now.counter, now.counter.pending) == (ProgressCounter(9, 5, 2), 2)
+        assert now.transfer == Transfer(5 << 40, 3)
         assert (now.checkpoint, now.blob_prefix) == ("k", "1/2/3")
         assert [entry.failure for entry in index.logs.list_failures(operation.name, 10)] == list(batch.failures)
         assert [found.to_instance() for found in index.instances.walk_store(operation.store_id)] == list(
@@ -307,6 +309,14 @@ class TestIndex:
         assert index.operations.get_operation(operation.name).counter == ProgressCounter(10, 3, 1)
         assert index.operations.get_operation(operation.name).counter.pending == 6
 
+    def test_what_was_transferred_adds_up(self, index: SqlIndex, operation: Operation) -> None:
+        assert operation.transfer == Transfer(0, 0)
+        for number, transfer in enumerate((Transfer(1000, 2), Transfer(), Transfer(7, 1))):
+            index.operations.commit_batch(operation, RUNNER, Batch(str(number), success=1, transfer=transfer))
+        assert index.operations.get_operation(operation.name).transfer == Transfer(1007, 3)
+        index.operations.finish_operation(operation, RUNNER, None)
+        assert index.operations.get_operation(operation.name).transfer == Transfer(1007, 3)
+
     @pytest.mark.parametrize("taken", ["in the store", "twice in the batch"])
     def test_a_batch_with_an_instance_that_is_there_already_changes_nothing(
         self, index: SqlIndex, operation: Operation, taken: str
@@ -319,6 +329,7 @@ class TestIndex:
         batch = Batch(
             "b", (item(3), item(4, "1.9", "1.9.1"), double), 5, (failed(2),), 99, "2", ("g",), selected(("1.2", "", ""))
         )
+        batch = replace(batch, transfer=Transfer(10, 1))
         with pytest.raises(AlreadyExists):
             index.operations.commit_batch(operation, RUNNER, batch)
         assert index.operations.get_operation(operation.name) == before

@@ -10,15 +10,16 @@ import pytest
 from alembic import op
 from sqlalchemy import select
 
+from gantry.counters import ProgressCounter, Transfer
 from gantry.index.requests import list_requests, read_start_time
 from gantry.index.retelling import series_said
 from gantry.index.sql import SqlIndex
 from gantry.index.tables import series, series_request
-from gantry.names import ResourcePath
-from gantry.resources import Method
+from gantry.names import OperationName, ResourcePath
+from gantry.resources import Batch, Method
 from tests.faults.older import index_of_schema
 from tests.index.audit import audit
-from tests.index.values import STORE, item
+from tests.index.values import RUNNER, STORE, item
 
 _ROWS = """
 INSERT INTO dataset (id, project, location, dataset) VALUES (1, 'p', 'us-central1', 'd');
@@ -149,6 +150,27 @@ _SAID = {  # of a series: members as older versions have written them → its ti
     '"00400275":{"vr"': ("", []),
     "": ("", []),
 }
+
+
+def test_an_operation_that_had_begun_counts_from_here_on(tmp_path: Path) -> None:
+    """What had passed before is not known. No other row of it changes."""
+    path = tmp_path / "index.sqlite"
+    with closing(index_of_schema(path, "0013")) as connection:
+        connection.executescript(_ROWS)
+        connection.execute("UPDATE operation SET success = 3, failure = 1, runner = ?, attempt = 1", (RUNNER,))
+        connection.commit()
+        before = connection.execute("SELECT * FROM operation").fetchall()
+    index = SqlIndex(f"sqlite:///{path}")
+    with index.database.read() as read:
+        assert [tuple(row) for row in read.exec_driver_sql("SELECT * FROM operation")] == [
+            (*row, 0, 0) for row in before
+        ]
+    under_way = index.operations.get_operation(OperationName(STORE.parent, 7))
+    assert under_way.transfer == Transfer()
+    index.operations.commit_batch(under_way, RUNNER, Batch("a", success=1, transfer=Transfer(1 << 40, 2)))
+    now = index.operations.get_operation(under_way.name)
+    assert (now.counter, now.transfer) == (ProgressCounter(0, 4, 1), Transfer(1 << 40, 2))
+    index.close()
 
 
 def test_series_say_when_they_began_and_what_was_requested(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_headers_are_described_from_packs_and_from_blobs(blobs: LocalBlobs, tmp_
     (tmp_path / "source").mkdir()
     source = LocalBlobStore(str(tmp_path / "source"))
     source.put("a", [DATA])
-    (outcome,) = ingest_batch(
+    ((outcome, *_),) = ingest_batch(
         [ObjectMeta("a", 0)],
         source=source,
         source_uri="gs://b/",

@@ -12,7 +12,7 @@ import pytest
 
 from gantry import ingest
 from gantry.errors import Aborted, Code, DiskAway, ResourceExhausted, Status, Unavailable
-from gantry.ingest import Pair, compare_bytes, describe_headers, describe_stored, ingest_batch, make_printable
+from gantry.ingest import Ingested, Pair, compare_bytes, describe_headers, describe_stored, ingest_batch, make_printable
 from gantry.resources import Failure, Instance, ObjectMeta, StoredInstance
 from gantry.seams import OpenedObject
 from gantry.storage import own_objects, segments
@@ -23,6 +23,7 @@ from tests.support.blobs import find_blobs
 from tests.support.dicom import EXPLICIT_LITTLE_ENDIAN, SECONDARY_CAPTURE, make_instance
 
 Run = Callable[..., list[Instance | Failure]]
+Count = Callable[..., list[Ingested]]
 
 
 @pytest.fixture
@@ -38,8 +39,18 @@ def blobs(tmp_path: Path) -> LocalBlobs:
 
 
 @pytest.fixture
-def run(source: LocalBlobStore, blobs: LocalBlobs) -> Run:
+def run(count: Count) -> Run:
     def call(*keys: str | ObjectMeta, offset: int = 0, **changed: Any) -> list[Instance | Failure]:
+        return [each.outcome for each in count(*keys, offset=offset, **changed)]
+
+    return call
+
+
+@pytest.fixture
+def count(source: LocalBlobStore, blobs: LocalBlobs) -> Count:
+    """With the bytes of each."""
+
+    def call(*keys: str | ObjectMeta, offset: int = 0, **changed: Any) -> list[Ingested]:
         found = [key if isinstance(key, ObjectMeta) else ObjectMeta(key, 0) for key in keys]
         how = {
             "source": source,
@@ -127,6 +138,20 @@ def test_bytes_of_every_size_are_stored_as_they_are(
     assert stored(blobs) == {key_of(outcome): data}
 
 
+@pytest.mark.parametrize("size", [ingest.SMALL_BYTES - 1000, ingest.SMALL_BYTES + 1])
+def test_bytes_count_that_were_read_to_their_end(source: LocalBlobStore, count: Count, size: int) -> None:
+    """Those of an object that is found wanting, too. Of a long one no more than its beginning was read."""
+    data = make_instance(pixel_bytes=size)
+    is_small = len(data) <= ingest.SMALL_BYTES
+    source.put("a", [data])
+    source.put("b", [b"x" * len(data)])
+    source.put("c", [b""])
+    found = count("a", "none", "b", "c")
+    assert [isinstance(each.outcome, Instance) for each in found] == [True, False, False, False]
+    assert [each.bytes for each in found] == [len(data), 0, len(data) if is_small else 0, 0]
+    assert not any(each.is_unchecked for each in found), "a disk has no checksums to compare with"
+
+
 def test_nothing_comes_of_nothing(run: Run) -> None:
     assert run() == []
 
@@ -189,11 +214,12 @@ SIZES = [0, ingest.SMALL_BYTES, OWN_BYTES]
 
 @pytest.mark.parametrize("size", SIZES)
 def test_a_copy_that_fails_is_a_failure_and_leaves_no_blob(
-    source: LocalBlobStore, blobs: LocalBlobs, run: Run, tmp_path: Path, size: int
+    source: LocalBlobStore, blobs: LocalBlobs, count: Count, tmp_path: Path, size: int
 ) -> None:
     changing = Changing(str(tmp_path / "source"), Aborted("was changed"))
     source.put("a", [make_instance(pixel_bytes=size)])
-    assert code_of(run("a", source=changing)[0]) == Code.ABORTED
+    (found,) = count("a", source=changing)
+    assert (code_of(found.outcome), found.bytes) == (Code.ABORTED, 0)
     assert stored(blobs) == {}
     assert list(blobs.list()) == []
 

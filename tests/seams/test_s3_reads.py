@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from gantry.errors import Aborted, DataLoss, FailedPrecondition, NoRoom, NotFound, StatusError, Unavailable
-from gantry.ingest import ingest_batch
+from gantry.ingest import Ingested, ingest_batch
 from gantry.resources import Failure, Instance, ObjectMeta
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.remote import checking, retrying, s3_clients, unpacking
@@ -388,9 +388,10 @@ def test_a_long_object_that_came_with_a_wrong_bit_is_read_a_second_time(
     blobs = LocalBlobs(str(tmp_path / "blobs"))
     (found,) = bucket.list()
     with s3.fail("wrong bit", methods=["GetObject"], after=after, times=times) as rule:
-        (outcome,) = import_batch(bucket, blobs, found)
+        ((outcome, size, is_unchecked),) = import_batch(bucket, blobs, found)
         assert rule.failed == times, requests
     assert isinstance(outcome, Instance), outcome
+    assert (size, is_unchecked) == (len(data), False), "once, though it came twice"
     with blobs.open(outcome.blob_key) as opened:
         assert b"".join(opened.chunks()) == data
     assert len(find_blobs(tmp_path / "blobs")) == 1
@@ -403,12 +404,12 @@ def test_a_long_object_that_comes_with_a_wrong_bit_each_time_is_a_failure(
     (tmp_path / "blobs").mkdir()
     (found,) = bucket.list()
     with s3.fail("wrong bit", methods=["GetObject"], after=1):
-        (outcome,) = import_batch(bucket, LocalBlobs(str(tmp_path / "blobs")), found)
-    assert isinstance(outcome, Failure) and "checksum differs" in outcome.status.message
+        ((outcome, size, _),) = import_batch(bucket, LocalBlobs(str(tmp_path / "blobs")), found)
+    assert size == 0 and isinstance(outcome, Failure) and "checksum differs" in outcome.status.message
     assert find_blobs(tmp_path / "blobs") == {}
 
 
-def import_batch(bucket: RemoteBucket, blobs: LocalBlobs, found: ObjectMeta) -> list[Instance | Failure]:
+def import_batch(bucket: RemoteBucket, blobs: LocalBlobs, found: ObjectMeta) -> list[Ingested]:
     return ingest_batch(
         [found], source=bucket, source_uri="s3://b/", blobs=blobs, blob_prefix="main/1/2", storage_class="STANDARD"
     )

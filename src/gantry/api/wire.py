@@ -11,6 +11,7 @@ from typing import NamedTuple
 from pydantic import AliasChoices, Field, StrictInt
 
 from gantry.api.messages import Json, Message
+from gantry.counters import ProgressCounter, Transfer
 from gantry.errors import Status
 from gantry.log_entries import LogEntry
 from gantry.names import url_path
@@ -21,7 +22,6 @@ from gantry.resources import (
     Method,
     Metrics,
     Operation,
-    ProgressCounter,
     StorageInfo,
     Waiting,
 )
@@ -140,7 +140,7 @@ def dicom_store_json(value: DicomStore) -> Json:
 def operation_json(value: Operation, public_url: str, waiting: Waiting | None = None) -> Json:
     """An Operation; its types have the API version that started it, in answers of every version.
 
-    ``waiting`` is a field of our own, which clients of the API ignore (docs/howto/operations.md).
+    ``transfer`` and ``waiting`` are fields of our own, which clients of the API ignore (docs/howto/operations.md).
     """
     package = f"{_PACKAGE}.{value.version}"
     metadata = _without_defaults(
@@ -151,6 +151,7 @@ def operation_json(value: Operation, public_url: str, waiting: Waiting | None = 
             "endTime": None if value.end_time is None else timestamp(value.end_time),
             "logsUrl": f"{public_url}/logs/{url_path(value.name)}",
             "counter": counter_json(value.counter),
+            "transfer": transfer_json(value.transfer),
             "cancelRequested": value.cancel_requested,
             "waiting": None if waiting is None or value.done else waiting_json(waiting),
         }
@@ -179,6 +180,11 @@ def waiting_json(value: Waiting) -> Json:
 
 def counter_json(value: ProgressCounter) -> Json:
     counts = {"pending": value.pending, "success": value.success, "failure": value.failure}
+    return {key: str(count) for key, count in counts.items() if count}
+
+
+def transfer_json(value: Transfer) -> Json:
+    counts = {"bytes": value.bytes, "uncheckedObjects": value.unchecked}
     return {key: str(count) for key, count in counts.items() if count}
 
 

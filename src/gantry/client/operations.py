@@ -8,7 +8,7 @@ from itertools import islice
 
 from gantry.client.connection import Connection
 from gantry.client.terminal import fields, format_duration, note, printable, say, say_json, table
-from gantry.client.transfer import finish, format_failure, read_log_entry
+from gantry.client.transfer import finish, format_failure, format_unchecked, read_log_entry
 from gantry.client.view import OperationView
 from gantry.errors import InvalidArgument
 from gantry.names import OperationName
@@ -46,6 +46,8 @@ def describe(args: Namespace) -> int:
             ("succeeded", f"{view.success:,}"),
             ("failed", f"{view.failure:,}"),
             ("pending", f"{view.total - view.finished:,}"),
+            ("bytes", f"{view.bytes:,}" if view.bytes else ""),
+            ("unchecked", format_unchecked(view)),
             ("started", view.create_time.isoformat(" ", "seconds")),
             ("took" if view.done else "running for", format_duration(view.seconds)),
             ("waits for", view.waits_for),

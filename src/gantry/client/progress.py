@@ -15,6 +15,7 @@ from gantry.client.api import Api
 from gantry.client.terminal import console, format_duration, note
 from gantry.client.view import OperationView
 from gantry.errors import Unavailable
+from gantry.sizes import format_size
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 2.0
 """Seconds between two polls: short operations end soon, long ones are polled less."""
@@ -78,40 +79,48 @@ class _Interrupts:
 
 
 class Pace:
-    """Objects per second over the last ``RATE_WINDOW`` seconds, and the time left."""
+    """Objects and bytes per second over the last ``RATE_WINDOW`` seconds, and the time left."""
 
     def __init__(self) -> None:
-        self._points: deque[tuple[float, int]] = deque()
+        self._points: deque[tuple[float, int, int]] = deque()
 
-    def add(self, finished: int, now: float) -> None:
-        self._points.append((now, finished))
+    def add(self, finished: int, size: int, now: float) -> None:
+        """``size``: bytes so far."""
+        self._points.append((now, finished, size))
         while now - self._points[0][0] > RATE_WINDOW and len(self._points) > 2:
             self._points.popleft()
 
     @property
-    def rate(self) -> float:
-        """Objects per second; 0 while unknown."""
-        (start, before), (end, after) = self._points[0], self._points[-1]
-        return (after - before) / (end - start) if end > start else 0.0
+    def rates(self) -> tuple[float, float]:
+        """Objects and bytes per second; 0 while unknown."""
+        (start, *before), (end, *after) = self._points[0], self._points[-1]
+        if end <= start:
+            return 0.0, 0.0
+        objects, size = ((now - then) / (end - start) for then, now in zip(before, after, strict=True))
+        return objects, size
 
     def text(self, view: OperationView) -> str:
-        """``322/s, 12 s left``; for an operation that is done, its overall rate."""
+        """``322/s, 4.2 MiB/s, 12 s left``; for an operation that is done, its overall rates."""
         if view.done:
             return format_rate(view)
-        if not self.rate:
+        objects, size = self.rates
+        if not objects:
             return ""
-        left = (
-            f", {format_duration((view.total - view.finished) / self.rate)} left" if view.total > view.finished else ""
-        )
-        return f"{self.rate:,.0f}/s{left}" if self.rate >= 10 else f"{self.rate:.1f}/s{left}"
+        left = view.total - view.finished
+        return _format_rates(objects, size) + (f", {format_duration(left / objects)} left" if left > 0 else "")
 
 
 def format_rate(view: OperationView) -> str:
-    """The overall rate of an operation; "" while unknown."""
+    """The overall rates of an operation; "" while unknown."""
     if not view.finished or view.seconds <= 0:
         return ""
-    rate = view.finished / view.seconds
-    return f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"
+    return _format_rates(view.finished / view.seconds, view.bytes / view.seconds)
+
+
+def _format_rates(objects: float, size: float) -> str:
+    """``322/s, 4.2 MiB/s``; without bytes where there are none."""
+    text = f"{objects:,.0f}/s" if objects >= 10 else f"{objects:.1f}/s"
+    return f"{text}, {format_size(size)}/s" if size else text
 
 
 class _Watch(Protocol):
@@ -130,7 +139,7 @@ class Bar(AbstractContextManager["Bar"]):
     def __init__(self) -> None:
         self._pace = Pace()
         self._noted = ""
-        columns = ("done", "failed", "pace")
+        columns = ("done", "size", "failed", "pace")
         self._progress = Progress(
             SpinnerColumn(finished_text=" "),
             TextColumn("{task.description}", markup=False),
@@ -138,7 +147,7 @@ class Bar(AbstractContextManager["Bar"]):
             *(TextColumn(f"{{task.fields[{name}]}}", markup=False, style=_STYLES[name]) for name in columns),
             console=console(stderr=True),
         )
-        self._task = self._progress.add_task("waiting", total=None, done="", failed="", pace="")
+        self._task = self._progress.add_task("waiting", total=None, done="", size="", failed="", pace="")
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -148,13 +157,14 @@ class Bar(AbstractContextManager["Bar"]):
         self._progress.stop()
 
     def show(self, view: OperationView) -> None:
-        self._pace.add(view.finished, time.monotonic())
+        self._pace.add(view.finished, view.bytes, time.monotonic())
         self._progress.update(
             self._task,
             description=view.method,
             completed=view.finished or (1 if view.done else 0),
             total=view.total or (1 if view.done else None),
             done=f"{view.finished:,} of {view.total:,}" if view.total else "",
+            size=format_size(view.bytes) if view.bytes else "",
             failed=f"{view.failure:,} failed" if view.failure else "",
             pace=self._pace.text(view),
         )
@@ -165,7 +175,7 @@ class Bar(AbstractContextManager["Bar"]):
         self._noted = text
 
 
-_STYLES = {"done": "default", "failed": "red", "pace": "dim"}
+_STYLES = {"done": "default", "size": "default", "failed": "red", "pace": "dim"}
 
 
 class Lines(AbstractContextManager["Lines"]):
@@ -181,13 +191,14 @@ class Lines(AbstractContextManager["Lines"]):
 
     def show(self, view: OperationView) -> None:
         now = time.monotonic()
-        self._pace.add(view.finished, now)
+        self._pace.add(view.finished, view.bytes, now)
         if now < self._next and not view.done:
             return
         self._next = now + LINE_EVERY
         counts = f"{view.finished:,} of {view.total:,}" if view.total else view.state
+        size = format_size(view.bytes) if view.bytes else ""
         failed = f"{view.failure:,} failed" if view.failure else ""
-        note(f"{view.method}: " + ", ".join(filter(None, (counts, failed, self._pace.text(view)))))
+        note(f"{view.method}: " + ", ".join(filter(None, (counts, size, failed, self._pace.text(view)))))
 
     def note(self, text: str) -> None:
         if text != self._noted:

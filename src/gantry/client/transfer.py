@@ -13,6 +13,7 @@ from gantry.client.progress import follow, format_rate
 from gantry.client.terminal import format_duration, note, printable, say, say_json
 from gantry.client.view import OperationView
 from gantry.errors import Unavailable
+from gantry.sizes import format_size
 
 SHOWN_FAILURES = 5
 
@@ -75,6 +76,8 @@ def _note_commands(connection: Connection, name: str, sentence: str) -> None:
 def summarize(connection: Connection, view: OperationView) -> None:
     """Print the outcome in one line, the first failures, and the command that lists all."""
     say(format_headline(view))
+    if view.unchecked:
+        say(f"  {format_unchecked(view)}", "dim")
     _print_warnings(connection, view)
     samples = view.samples[:SHOWN_FAILURES]
     if view.error and not view.failure:
@@ -100,7 +103,7 @@ def _print_warnings(connection: Connection, view: OperationView) -> None:
 
 
 def format_headline(view: OperationView) -> Text:
-    """``✓ import: 129 succeeded in 0.4 s (322/s)``."""
+    """``✓ import: 129 succeeded, 1.6 MiB in 0.4 s (322/s, 4.2 MiB/s)``."""
     mark, style = ("✓", "green") if not view.error else ("✗", "red")
     ending = {"succeeded": "", "errors": " finished with errors"}.get(view.state, f" {view.state}")
     counts = [f"{view.success:,} succeeded"] if view.finished or not view.error else []
@@ -108,11 +111,18 @@ def format_headline(view: OperationView) -> Text:
         counts.append(f"{view.failure:,} failed")
     if view.total > view.finished:
         counts.append(f"{view.total - view.finished:,} not done")
+    if view.bytes:
+        counts.append(format_size(view.bytes))
     rate = format_rate(view)
     tail = f" in {format_duration(view.seconds)}" + (f" ({rate})" if rate else "")
     return Text.assemble(
         (f"{mark} {view.method}{ending}", f"bold {style}"), f": {', '.join(counts)}".rstrip(": "), tail
     )
+
+
+def format_unchecked(view: OperationView) -> str:
+    """ "" where the bytes of every object were compared."""
+    return f"{view.unchecked:,} read unchecked: their provider has no checksum of them" if view.unchecked else ""
 
 
 def read_log_entry(entry: Json) -> tuple[str, str]:

@@ -97,6 +97,16 @@ class OperationView:
         return self.finished + self._count("pending")
 
     @property
+    def bytes(self) -> int:
+        """What an import has read from its bucket, or an export has written."""
+        return self._transferred("bytes")
+
+    @property
+    def unchecked(self) -> int:
+        """Objects that were read, and whose provider has no checksum of their bytes."""
+        return self._transferred("uncheckedObjects")
+
+    @property
     def create_time(self) -> datetime:
         return self._time("createTime") or datetime.now(UTC)
 
@@ -115,6 +125,9 @@ class OperationView:
 
     def _count(self, name: str) -> int:
         return int((self._metadata.get("counter") or {}).get(name, 0))
+
+    def _transferred(self, name: str) -> int:
+        return int((self._metadata.get("transfer") or {}).get(name, 0))
 
     def _time(self, name: str) -> datetime | None:
         text = self._metadata.get(name)

@@ -24,6 +24,7 @@ from gantry.api.streaming import begin_stream
 from gantry.api.web import Answer
 from gantry.errors import NotFound
 from gantry.names import url_path
+from gantry.sizes import format_size
 
 _STATIC = Path(__file__).parent / "static"
 _HEADERS = {
@@ -57,17 +58,8 @@ def _environment() -> Environment:
         "address_of": lambda name: f"/console/{url_path(name)}",
         "url_path": url_path,
     }
-    environment.filters |= {"size": size, "number": number, "when": when, "duration": duration}
+    environment.filters |= {"size": format_size, "number": number, "when": when, "duration": duration}
     return environment
-
-
-def size(count: float) -> str:
-    """A number of bytes, in KiB, MiB, …"""
-    for unit in ("bytes", "KiB", "MiB", "GiB", "TiB"):
-        if count < 1024:
-            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
-        count /= 1024
-    return f"{count:,.1f} PiB"
 
 
 def number(count: float) -> str:

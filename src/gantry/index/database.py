@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 READERS = 10  # connections; each may fill its cache of 16 MiB
 WAIT = 30  # seconds that a call waits for its turn to write, or to read, or for a lock of another process
-SCHEMA_VERSION = "0013"
+SCHEMA_VERSION = "0014"
 FOLD = "search_key"
 """A function of SQL that each connection has: the key of a text (see ``matching``), from its bytes in UTF-8."""
 _COUNT = "UPDATE generation SET commits = commits + 1 WHERE id = 1"

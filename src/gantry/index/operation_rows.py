@@ -11,13 +11,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
 
+from gantry.counters import ProgressCounter, Transfer
 from gantry.errors import Code, DataLoss, InvalidArgument, NotFound, Status
 from gantry.index.clock import from_micros
 from gantry.index.log_rows import select_errors
 from gantry.index.statements import Statement
 from gantry.index.tables import dataset, operation, progress, trail
 from gantry.names import DatasetName, OperationName, parse_dicom_store_name
-from gantry.resources import Failure, Method, Operation, ProgressCounter
+from gantry.resources import Failure, Method, Operation
 
 logger = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ def to_operation(row: Row[Any], samples: tuple[Failure, ...] = ()) -> Operation:
         store_id=row.store_id,
         end_time=None if row.end_time is None else from_micros(row.end_time),
         counter=ProgressCounter(row.listed, row.success, row.failure),
+        transfer=Transfer(row.transferred_bytes, row.unchecked),
         checkpoint=os.fsdecode(row.checkpoint or b""),
         blob_prefix=row.blob_prefix,
         attempt=row.attempt,

@@ -202,9 +202,9 @@ class Operations(Part):
                 warnings += add_selection(connection, row.id, value.store_id, batch.selection)
             insert_entries(connection, row, now, batch.failures + lost)
             insert_entries(connection, row, now, warnings, Severity.WARNING)
-            counts = batch.succeeded - len(lost), len(batch.failures) + len(lost), max(row.listed, batch.listed)
+            counts = max(row.listed, batch.listed), batch.succeeded - len(lost), len(batch.failures) + len(lost)
             place = os.fsencode(batch.checkpoint) or row.checkpoint, batch.blob_prefix or row.blob_prefix
-            _COUNT.run(connection, [(*counts, *place, row.id)])
+            _COUNT.run(connection, [(*counts, *batch.transfer, *place, row.id)])
             note_progress(connection, row, row.success + row.failure + batch.succeeded + len(batch.failures), now)
             logged = len(batch.failures) + len(lost) + len(warnings)
             return Committed(bool(row.cancel_requested), len(lost), logged)
@@ -269,15 +269,16 @@ _OWN = Statement(
 _ALIVE = Statement(
     select(dicom_store.c.id).where(dicom_store.c.id == _NUMBER, dicom_store.c.deleted.is_(False)), "number"
 )
+_SUMS = ("success", "failure", "transferred_bytes", "unchecked")
 _COUNT = Statement(
     update(operation)
     .where(operation.c.id == _NUMBER)
     .ordered_values(
-        (operation.c.success, operation.c.success + bindparam("succeeded")),
-        (operation.c.failure, operation.c.failure + bindparam("failed")),
-        *((operation.c[name], bindparam(name)) for name in ("listed", "checkpoint", "blob_prefix")),
+        (operation.c.listed, bindparam("listed")),
+        *((operation.c[name], operation.c[name] + bindparam(f"more_{name}")) for name in _SUMS),
+        *((operation.c[name], bindparam(name)) for name in ("checkpoint", "blob_prefix")),
     ),
-    *("succeeded", "failed", "listed", "checkpoint", "blob_prefix", "number"),
+    *("listed", *(f"more_{name}" for name in _SUMS), "checkpoint", "blob_prefix", "number"),
 )
 
 

@@ -262,6 +262,8 @@ operation = Table(
     Column("cancel_requested", Boolean, nullable=False, server_default=text("0")),
     Column("error_code", Integer),
     Column("error_message", Text),
+    _count("transferred_bytes"),
+    _count("unchecked"),
     Index("operation_dataset", "dataset_id", "id"),
 )
 Index(

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import suppress
 from functools import partial
 
+from gantry.counters import NO_TRANSFER, Transfer
 from gantry.errors import AlreadyExists, Code, NotFound, Status, StatusError, TakenOver
 from gantry.operations.batch_writers import with_segments
 from gantry.operations.blob_keys import list_rests, sweep_at_end
@@ -22,11 +23,13 @@ logger = logging.getLogger(__name__)
 
 
 class Totals:
-    """Counts of processed objects since the start of the server, by (method, outcome)."""
+    """Counts of processed objects since the start of the server, by (method, outcome), and what was transferred, by
+    method."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: Counter[tuple[str, str]] = Counter()
+        self._transfers: dict[str, Transfer] = {}
 
     def add(self, method: Method, batch: Batch, lost: int) -> None:
         """``lost`` are changes and replacements of the batch that failed when they were committed."""
@@ -34,10 +37,17 @@ class Totals:
         with self._lock:
             self._counts[name, "success"] += batch.succeeded - lost
             self._counts[name, "failure"] += len(batch.failures) + lost
+            if any(batch.transfer):
+                pairs = zip(self._transfers.get(name, NO_TRANSFER), batch.transfer, strict=True)
+                self._transfers[name] = Transfer(*map(sum, pairs))
 
     def read(self) -> dict[tuple[str, str], int]:
         with self._lock:
             return dict(self._counts)
+
+    def read_transfers(self) -> dict[str, Transfer]:
+        with self._lock:
+            return dict(self._transfers)
 
 
 def commit(seams: Seams, operation: Operation, runner: str, batch: Batch, totals: Totals, check: Check = go_on) -> bool:

@@ -13,6 +13,7 @@ from operator import attrgetter
 
 from gantry.calls_ahead import call_ahead
 from gantry.containment import contain
+from gantry.counters import Transfer
 from gantry.dicom.forms import AS_STORED, DICOM, Form, parse_form
 from gantry.errors import DeadlineExceeded, StatusError
 from gantry.operations.batches import MAX_ITEMS, cut
@@ -42,11 +43,12 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     listed, is_clean = list_unfinished(seams, operation, prefix, destination), operation.attempt == 1
     write = partial(export_batch, blobs=seams.blobs, destination=destination, prefix=prefix.key, form=form)
 
-    def submit(_number: int, instances: Sequence[StoredInstance], _offset: int) -> Future[list[Failure | None]]:
+    def submit(_number: int, instances: Sequence[StoredInstance], _offset: int) -> Future[list[int | Failure]]:
         return seams.executor.submit(write, list(instances))
 
-    def to_batch(_number: int, _instances: Sequence[StoredInstance], outcomes: Sequence[Failure | None]) -> Batch:
-        return Batch("", success=outcomes.count(None))
+    def to_batch(_number: int, _instances: Sequence[StoredInstance], outcomes: Sequence[int | Failure]) -> Batch:
+        written = [size for size in outcomes if isinstance(size, int)]
+        return Batch("", success=len(written), transfer=Transfer(sum(written)))
 
     away: list[StatusError] = []
 
@@ -61,7 +63,7 @@ def export_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
                 logger.warning("operation %s: what was not finished stays: %s", operation.name, error.message)
 
     limits = {} if form == AS_THEY_ARE else {"max_items": CODEC_ITEMS, "max_bytes": CODEC_BYTES}
-    work = Work[None]("wrote this instance", submit, to_batch, on_drop=on_drop, limits=limits)
+    work = Work[int]("wrote this instance", submit, to_batch, on_drop=on_drop, limits=limits)
     with closing(process_instances(seams, operation, work, check)) as batches:
         for batch in batches:
             is_clean = is_clean and not batch.failures
@@ -104,26 +106,25 @@ def _delete_unfinished(destination: Bucket, prefix: str, form: Form, instances: 
 
 def export_batch(
     instances: Sequence[StoredInstance], *, blobs: BlobStore, destination: Bucket, prefix: str, form: Form
-) -> list[Failure | None]:
+) -> list[int | Failure]:
     """Write ``{prefix}{study}/{series}/{instance}[/{frame}]{extension}``, replacing older files; durable on return.
 
-    An error of one instance becomes its Failure; what an operation
-    waits for (``waits_for``) is raised.
+    The outcome of an instance is how many bytes were written. An error of one instance becomes its Failure; what an
+    operation waits for (``waits_for``) is raised.
     """
 
-    def write(instance: StoredInstance) -> None:
+    def write(instance: StoredInstance) -> int:
         with contain(instance.path, "while it was exported"), _open(blobs, instance) as blob:
-            _write(blob, destination, prefix + "/".join(instance.uids), form)
+            return _write(blob, destination, prefix + "/".join(instance.uids), form)
 
-    outcomes: list[Failure | None] = []
+    outcomes: list[int | Failure] = []
     # What is transcoded is encoded by one thread: the time limits of its frames are those of the process.
     concurrency = destination.concurrency if form == AS_THEY_ARE else 1
     with closing(call_ahead(write, instances, lambda instance: instance.size, concurrency)) as coming:
         for instance, write_it in coming:
             beat_for(instance.size)
             try:
-                write_it()
-                outcomes.append(None)
+                outcomes.append(write_it())
             except StatusError as error:
                 if error.waits_for is not None:
                     raise
@@ -144,19 +145,21 @@ def _list_directories(prefix: str, instance: StoredInstance, form: Form) -> tupl
     return (series,) if form == AS_THEY_ARE else (series, f"{series}/{instance.sop_instance_uid}")
 
 
-def _write(blob: OpenedObject, destination: BlobStore, name: str, form: Form) -> None:
-    """Write all files of one instance, or none: after an error the files written so far are removed."""
+def _write(blob: OpenedObject, destination: BlobStore, name: str, form: Form) -> int:
+    """Write all files of one instance, or none: after an error the files written so far are removed. The number of
+    their bytes."""
     if form == AS_THEY_ARE:
-        destination.copy_from(blob, f"{name}.dcm")
-        return
+        return destination.copy_from(blob, f"{name}.dcm")
     from gantry.dicom.representations import represent
 
     written: list[str] = []
+    size = 0
     try:
         for part in represent(blob, form, _make_watch(time.monotonic() + INSTANCE_SECONDS)):
             key = f"{name}/{part.frame}{part.extension}" if part.frame else f"{name}{part.extension}"
-            destination.put(key, [part.data])
+            size += destination.put(key, [part.data])
             written.append(key)
+        return size
     except Exception:
         for key in written:
             with suppress(StatusError):  # the error of the instance is the one to report

@@ -11,9 +11,18 @@ from functools import reduce
 from typing import NamedTuple
 
 from gantry.checkpoints import advance
+from gantry.counters import Transfer
 from gantry.errors import Code, InvalidArgument, NotFound, Status, StatusError
 from gantry.healing import find_damaged_headers, is_lost, make_replacement, make_unknown
-from gantry.ingest import Pair, accepts_other_uids, compare_bytes, ingest_batch, make_printable, require_uids_or_stored
+from gantry.ingest import (
+    Ingested,
+    Pair,
+    accepts_other_uids,
+    compare_bytes,
+    ingest_batch,
+    make_printable,
+    require_uids_or_stored,
+)
 from gantry.operations.batch_writers import Tries
 from gantry.operations.batches import cut, describe_death, run_batch, run_in_order
 from gantry.operations.blob_keys import batch_prefix
@@ -44,7 +53,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     tries = Tries(seams)
     other_uids = accepts_other_uids(seams, operation.store)
 
-    def submit(number: int, objects: Sequence[ObjectMeta], offset: int) -> Future[list[Instance | Failure]]:
+    def submit(number: int, objects: Sequence[ObjectMeta], offset: int) -> Future[list[Ingested]]:
         tries.add(number)
         return seams.executor.submit(
             ingest_batch,
@@ -57,16 +66,17 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
             storage_class=operation.request["storage_class"],
         )
 
-    def on_death(item: ObjectMeta, error: WorkerDied) -> Failure:
-        return describe_death(make_printable(source_uri + item.key), _READING, error)
+    def on_death(item: ObjectMeta, error: WorkerDied) -> Ingested:
+        return Ingested(describe_death(make_printable(source_uri + item.key), _READING, error))
 
     entries = list_matching(source, pattern, operation.checkpoint, check)
     done, checkpoint = operation.counter.success + operation.counter.failure, operation.checkpoint
     with Count(source, pattern, operation.checkpoint, done) as count:
         batches = cut(entries, lambda item: item.size)
         with closing(run_in_order(submit, batches, seams.window, on_death, check)) as results:
-            for number, objects, outcomes in results:
+            for number, objects, ingested in results:
                 done += len(objects)
+                outcomes = [each.outcome for each in ingested]
                 checkpoint = reduce(advance, objects, checkpoint)
                 written = [item for item in outcomes if isinstance(item, Instance)]
                 refused = {} if other_uids else _refuse_other_uids(seams, operation.store_id, written)
@@ -78,6 +88,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
                     listed=max(count.value, done),
                     blob_prefix=batch_prefix(operation, number),
                     garbage=(*left, *refused),
+                    transfer=_add_up(ingested),
                 )
     source.require_mounted()
     if not done:
@@ -85,6 +96,10 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     counted = seams.index.operations.get_operation(operation.name).counter
     if missing := max(counted.listed, count.value) - done:
         yield Batch("", warnings=(Failure(operation.subject, Status(Code.NOT_FOUND, _describe_missing(missing))),))
+
+
+def _add_up(ingested: Sequence[Ingested]) -> Transfer:
+    return Transfer(sum(each.bytes for each in ingested), sum(each.is_unchecked for each in ingested))
 
 
 def _refuse_other_uids(seams: Seams, store_id: int, written: Sequence[Instance]) -> dict[str, Failure]:

@@ -28,7 +28,7 @@ class RemoteObject(OpenedObject):
     """One version of an object: every request names its tag. Raises Aborted where it was replaced meanwhile.
 
     ``found`` is what the listing or a HEAD request said. ``is_unpacked``: the provider stores other bytes than those
-    that are read. ``is_unchecked``: bytes were read that could be compared with no checksum.
+    that are read.
     """
 
     def __init__(self, client: Client, found: ObjectMeta) -> None:
@@ -43,7 +43,7 @@ class RemoteObject(OpenedObject):
                 raise Spoilt(_SPOILT)
         if encoding == "gzip" and self._head.startswith(MAGIC):
             self._plain, self.size = unpack(self.chunks(), HELD_BYTES)
-            self._head, self.is_unpacked = b"", True
+            self._head, self.is_unpacked, self.packed_size = b"", True, found.size
 
     @property
     def is_held(self) -> bool:

@@ -7,7 +7,8 @@ from contextlib import suppress
 from functools import partial
 from itertools import islice
 
-from gantry.errors import BucketAway, InvalidArgument, NotFound, StatusError, Unavailable
+from gantry.calls_that_hang import call_hearing
+from gantry.errors import BucketAway, Cancelled, FailedPrecondition, InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.remote.client import Client, find_client
@@ -142,13 +143,15 @@ class RemoteBucket:
             if key.startswith(prefix) and key.count("/") <= depth:
                 try:
                     with suppress(NotFound):  # it has ended meanwhile
-                        self.client.provider.drop_parts(key, upload)
+                        call_hearing(partial(self.client.provider.drop_parts, key, upload), check)
                     self.notes.remove(key, upload)
                 except Unavailable as error:
                     raise self._make_away(error) from None
                 except StatusError as error:
                     failed = failed or error
         if failed is not None:
+                except Cancelled:
+                    raise
             raise failed
         self.notes.clear()
 

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from gantry.errors import BucketAway, FailedPrecondition, StatusError, Unavailable
+from gantry.calls_that_hang import find_check
+from gantry.errors import BucketAway, Cancelled, FailedPrecondition, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, beat_again
 from gantry.storage.remote.place import RemotePlace
@@ -61,7 +62,7 @@ class Client:
         looked_at = time.monotonic()
         try:
             self.list_page("", "", "", False, 1)
-        except Unavailable:
+        except (Cancelled, Unavailable):
             raise
         except StatusError:
             pass  # it answers

@@ -19,7 +19,8 @@ from gantry.resources import Failure, Instance, ObjectMeta
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.remote import checking, retrying, s3_clients, unpacking
 from gantry.storage.remote.bucket import RemoteBucket
-from gantry.storage.remote.reading import HELD_BYTES, RemoteObject
+from gantry.storage.remote.client import LEAST_PROGRESS
+from gantry.storage.remote.reading import HEAD_BYTES, HELD_BYTES, WINDOW_BYTES, RemoteObject
 from tests.seams.blob_store_suite import read
 from tests.support.blobs import find_blobs
 from tests.support.dicom import make_instance
@@ -89,6 +90,40 @@ def test_silence_is_an_error_and_not_the_time_that_a_read_takes(s3: S3Server, mo
         with s3.fail(kind, methods=["GetObject"], times=1, seconds=20) as rule:
             assert read(bucket, "a") == LARGE
             assert rule.failed == 1
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("key", ["a", ODD])
+@pytest.mark.parametrize("data", [SMALL * 50_000, LARGE], ids=["held", "long"])
+def test_a_read_that_is_cut_after_each_byte_ends(
+    bucket: RemoteBucket, s3: S3Server, monkeypatch: pytest.MonkeyPatch, key: str, data: bytes
+) -> None:
+    bucket.put(key, [data])
+    (found,) = bucket.list()
+    get, asked = bucket.client.provider.get, []
+
+    def cut(key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
+        asked.append(offset)
+        return get(key, tag, offset, 1)
+
+    monkeypatch.setattr(bucket.client.provider, "get", cut)
+    with pytest.raises(Unavailable, match=r"was cut 5 times.*; 5 of \d+ bytes came"):
+        bucket.open_found(found)
+    assert asked == [0, 1, 2, 3, 4]
+
+
+def test_a_read_that_goes_on_slowly_ends_well(bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cut after little is forgotten once much has come."""
+    data, sizes = SMALL * 50_000, [1, LEAST_PROGRESS, 1, 1, LEAST_PROGRESS, 1, 1, 1, LEAST_PROGRESS, 1]
+    bucket.put("a", [data])
+    get = bucket.client.provider.get
+
+    def cut(key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
+        return get(key, tag, offset, min(length, sizes.pop(0)) if sizes else length)
+
+    monkeypatch.setattr(bucket.client.provider, "get", cut)
+    assert read(bucket, "a") == data
+    assert not sizes
+
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE])

@@ -84,11 +84,15 @@ def retry(act: Callable[[], Out], pace: Pace, check: Check | None = None) -> Out
             if attempt >= (OVERLOAD_ATTEMPTS if is_overload else ATTEMPTS):
                 raise
             after = error.after if isinstance(error, Overloaded) else 0.0
-            pause = min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1)  # noqa: S311
-            wait(max(after, pause), check)
+            wait(max(after, make_pause(attempt)), check)
         else:
             pace.note_success()
             return found
+
+
+def make_pause(attempt: int) -> float:
+    """Seconds after so many attempts."""
+    return min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1)  # noqa: S311
 
 
 def wait(seconds: float, check: Check | None) -> None:

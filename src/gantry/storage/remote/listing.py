@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from gantry.errors import FailedPrecondition, Unavailable
+from gantry.errors import FailedPrecondition
 from gantry.resources import ObjectMeta
 from gantry.seams import Check
 from gantry.storage.remote.client import Client
@@ -88,18 +88,44 @@ def _list_entries(
 
 
 def read_pages(client: Client, prefix: str, start_after: str, folders: bool, check: Check) -> Iterator[Page]:
-    """All pages of a listing as the server sends them. Raises Unavailable where it sends one for ever."""
-    token, repeated = "", 0
+    """All pages of a listing as the server sends them. Raises FailedPrecondition where they have no end, because the
+    server comes back to a page that it has sent before."""
+    token, tokens = "", _Tokens()
     while True:
         check()
         page = client.list_page(prefix, start_after, token, folders, check=check)
+        if page.token and tokens.come_again(page.token):
+            raise FailedPrecondition(
+                f"the listing of bucket {client.place.address} has no end: the object storage sends the same pages "
+                "again and again",
+                advice="this is a fault of the object storage",
+            )
         yield page
         if not page.token:
             return
-        repeated = repeated + 1 if page.token == token else 0
-        if repeated == _MOST_REPEATED:
-            raise Unavailable("the object storage sends the same page of the listing again and again")
         token = page.token
+
+
+class _Tokens:
+    """Those of one listing, in bounded memory: one of them is kept, and after twice as many pages a later one, so that
+    a circle of any length is noticed within a few rounds (R. P. Brent, BIT 20, 1980, §2)."""
+
+    def __init__(self) -> None:
+        self._last, self._repeated = "", 0
+        self._kept, self._pages, self._most = "", 0, 1
+
+    def come_again(self, token: str) -> bool:
+        """Whether the listing goes in a circle. Some servers send a page twice, and then go on."""
+        if token == self._last:
+            self._repeated += 1
+            return self._repeated == _MOST_REPEATED
+        self._last, self._repeated = token, 0
+        if token == self._kept:
+            return True
+        self._pages += 1
+        if self._pages == self._most:
+            self._kept, self._pages, self._most = token, 0, 2 * self._most
+        return False
 
 
 def is_marker(found: ObjectMeta) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import islice
 
 from gantry.calls_that_hang import call_hearing
-from gantry.errors import BucketAway, Cancelled, FailedPrecondition, InvalidArgument, NotFound, StatusError, Unavailable
+from gantry.errors import BucketAway, Cancelled, InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.remote.client import Client, find_client
@@ -123,13 +123,14 @@ class RemoteBucket:
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Raises the error of an object that could not be deleted, after all others are."""
         keys = (each.key for each in self.list(prefix, start_after, check=check))
-        count, failed = 0, dict[str, StatusError]()
+        count, failed, first = 0, 0, ""
         while some := list(islice(keys, _AT_ONCE)):
             errors = delete_keys(self.client, some)
-            failed |= errors
+            first = first or next((f"{key}: {error.what}" for key, error in errors.items()), "")
+            failed += len(errors)
             count += len(some) - len(errors)
-        for key, error in failed.items():
-            raise Unavailable(f"{len(failed)} objects could not be deleted; the first is {key}: {error.what}")
+        if failed:
+            raise Unavailable(f"{failed} objects could not be deleted; the first is {first}")
         return count
 
     def delete_unfinished(self, prefix: str, depth: int, check: Check | None = None) -> None:
@@ -145,13 +146,13 @@ class RemoteBucket:
                     with suppress(NotFound):  # it has ended meanwhile
                         call_hearing(partial(self.client.provider.drop_parts, key, upload), check)
                     self.notes.remove(key, upload)
+                except Cancelled:
+                    raise
                 except Unavailable as error:
                     raise self._make_away(error) from None
                 except StatusError as error:
                     failed = failed or error
         if failed is not None:
-                except Cancelled:
-                    raise
             raise failed
         self.notes.clear()
 

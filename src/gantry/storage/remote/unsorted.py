@@ -6,7 +6,7 @@ import errno
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from gantry.errors import NoRoom, StatusError, Unavailable
@@ -26,7 +26,7 @@ def sort_all(client: Client, prefix: str, start_after: str, check: Check) -> Ite
     """Every object below ``prefix`` behind ``start_after``, each once. Nothing comes before the whole listing is read;
     it is on the disk, not in memory. Raises NoRoom, Unavailable where the disk cannot hold it."""
     try:
-        with tempfile.TemporaryDirectory(prefix="gantry-listing-") as directory, _open(directory) as database:
+        with _open() as database:
             for page in read_pages(client, prefix, "", False, check):
                 _keep(database, page)
             for key, size, tag, storage_class in database.execute(_GET, (start_after.encode(),)):
@@ -36,12 +36,16 @@ def sort_all(client: Client, prefix: str, start_after: str, check: Check) -> Ite
 
 
 @contextmanager
-def _open(directory: str) -> Iterator[sqlite3.Connection]:
-    """A listing may be closed in another thread than it was begun in."""
-    path = Path(directory) / "keys.sqlite"
-    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as database:
-        for each in (*_SETTINGS, _MAKE):
-            database.execute(each)
+def _open() -> Iterator[sqlite3.Connection]:
+    """In a file without a name: it is gone once it is closed, or the process has ended. A listing may be closed in
+    another thread than it was begun in."""
+    with ExitStack() as opened:
+        with tempfile.TemporaryDirectory(prefix="gantry-listing-") as directory:
+            path = Path(directory) / "keys.sqlite"
+            database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            opened.enter_context(closing(database))
+            for each in (*_SETTINGS, _MAKE):
+                database.execute(each)
         yield database
 
 

@@ -8,12 +8,13 @@ from functools import partial
 from itertools import islice
 
 from gantry.calls_that_hang import call_hearing
-from gantry.errors import BucketAway, Cancelled, InvalidArgument, NotFound, StatusError, Unavailable
+from gantry.errors import BucketAway, Cancelled, FailedPrecondition, InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.remote.client import Client, find_client
 from gantry.storage.remote.deleting import delete_keys
 from gantry.storage.remote.listing import list_all, list_folders, list_level
+from gantry.storage.remote.names import is_key
 from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.reading import RemoteObject
@@ -65,7 +66,7 @@ class RemoteBucket:
     ) -> Iterator[ObjectMeta]:
         """Raises BucketAway where a page cannot be read, and FailedPrecondition where keys are not in order."""
         check = check or _go_on
-        if not is_text(prefix) or not is_text(start_after):
+        if not is_text(prefix) or not is_key(start_after):
             return
         try:
             yield from self._list(prefix, start_after, depth, check)
@@ -122,11 +123,14 @@ class RemoteBucket:
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Raises the error of an object that could not be deleted, after all others are."""
-        keys = (each.key for each in self.list(prefix, start_after, check=check))
+        found = self.list(prefix, start_after, check=check)
         count, failed, first = 0, 0, ""
-        while some := list(islice(keys, _AT_ONCE)):
-            errors = delete_keys(self.client, some)
-            first = first or next((f"{key}: {error.what}" for key, error in errors.items()), "")
+        while some := list(islice(found, _AT_ONCE)):
+            errors: dict[str, StatusError] = {
+                each.key: FailedPrecondition(each.problem) for each in some if each.problem
+            }
+            errors |= delete_keys(self.client, [each.key for each in some if not each.problem])
+            first = first or next((f"{_show(key)}: {error.what}" for key, error in errors.items()), "")
             failed += len(errors)
             count += len(some) - len(errors)
         if failed:
@@ -162,6 +166,11 @@ class RemoteBucket:
 
 def _is_key(key: str) -> bool:
     return is_text(key) and 0 < len(key.encode()) <= MAX_KEY_BYTES
+
+
+def _show(key: str) -> str:
+    """A key for a message."""
+    return key.encode("utf-8", "replace").decode()
 
 
 def _require_key(key: str) -> None:

@@ -28,7 +28,7 @@ from gantry.resources import ObjectMeta
 from gantry.storage.remote.collecting import collect
 from gantry.storage.remote.credentials import make_session
 from gantry.storage.remote.errors import Overloaded, is_of_client, read_trouble, translate
-from gantry.storage.remote.names import is_nameable
+from gantry.storage.remote.names import find_text, is_nameable
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page
 from gantry.storage.remote.s3_clients import make_client, make_fast_client, sends_checksums
@@ -120,7 +120,7 @@ class S3:
         if token and not token.startswith(AFTER):
             asked["ContinuationToken"] = token
         elif after := token.removeprefix(AFTER) or start_after:
-            asked["StartAfter"] = after
+            asked["StartAfter"] = find_text(after)
         answer = self._call(_LIST, "", lambda: self._client.list_objects_v2(**asked))
         return get_page(answer)
 

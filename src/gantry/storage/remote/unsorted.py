@@ -14,6 +14,7 @@ from gantry.resources import ObjectMeta
 from gantry.seams import Check
 from gantry.storage.remote.client import Client
 from gantry.storage.remote.listing import is_marker, read_pages
+from gantry.storage.remote.names import decode_key, encode_key, with_problem
 from gantry.storage.remote.provider import Page
 
 _SETTINGS = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF")  # nobody reads it after a crash
@@ -29,8 +30,8 @@ def sort_all(client: Client, prefix: str, start_after: str, check: Check) -> Ite
         with _open() as database:
             for page in read_pages(client, prefix, "", False, check):
                 _keep(database, page)
-            for key, size, tag, storage_class in database.execute(_GET, (start_after.encode(),)):
-                yield ObjectMeta(key.decode(), size, "", tag, storage_class)
+            for key, size, tag, storage_class in database.execute(_GET, (encode_key(start_after),)):
+                yield with_problem(ObjectMeta(decode_key(key), size, "", tag, storage_class))
     except (sqlite3.Error, OSError) as error:
         raise _translate(error) from None
 
@@ -51,7 +52,7 @@ def _open() -> Iterator[sqlite3.Connection]:
 
 def _keep(database: sqlite3.Connection, page: Page) -> None:
     rows = [
-        (each.key.encode(), each.size, each.tag, each.storage_class) for each in page.objects if not is_marker(each)
+        (encode_key(each.key), each.size, each.tag, each.storage_class) for each in page.objects if not is_marker(each)
     ]
     database.execute("BEGIN")
     database.executemany(_PUT, rows)

@@ -201,11 +201,6 @@ class Blobs(BlobStore, Protocol):
         """A writer whose keys begin with ``prefix``, which begins with the name of a place."""
         ...
 
-    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
-        """Durable on return. Raises Unavailable where not all objects could be listed, after all others are
-        deleted."""
-        ...
-
     def sync_removed(self, directories: set[str]) -> None:
         """Return when blobs that were deleted directly below these prefixes cannot come back. Raises Unavailable."""
         ...

@@ -33,7 +33,10 @@ LAYERS = {
         *("counters", "json_patch", "json_text", "operation_state", "sizes", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
-    "ports": ("seams", "backoff", "calls_ahead", "index_protocols.", "pauses", "system_errors", "durable_files"),
+    "ports": (
+        *("seams", "backoff", "calls_ahead", "calls_that_hang", "index_protocols.", "pauses", "system_errors"),
+        "durable_files",
+    ),
     "dicom": ("dicom.",),
     "services": (
         *("ingest", "containment", "describing", "stored_bytes", "healing"),

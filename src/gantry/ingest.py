@@ -26,7 +26,6 @@ from gantry.errors import (
     NotFound,
     PermissionDenied,
     ResourceExhausted,
-    Spoilt,
     Status,
     StatusError,
     Unavailable,
@@ -46,6 +45,9 @@ SMALL_BYTES = 1 << 20
 """Up to here an object is held in memory: reading it once takes less time than reading its parts and copying it."""
 _FOUND_WANTING = (Code.INVALID_ARGUMENT, Code.FAILED_PRECONDITION)
 """Of bytes that were read: they are no DICOM instance, or one that is not accepted."""
+
+_OF_BYTES = (*_FOUND_WANTING, Code.DATA_LOSS, Code.INTERNAL)
+"""What other bytes than those of the object can cause."""
 
 _REPLACE = "see to the disk and try again; if the bytes are lost, delete the instance and store the original again"
 
@@ -271,12 +273,15 @@ class _Arrival:
 
 def _ingest(source: OpenedObject, resource: str, writer: BlobWriter, storage_class: str, arrival: _Arrival) -> Read:
     """A small object is read once: its header, its checksum and its copy come from the same bytes. A long one whose
-    bytes were spoilt on their way is read a second time."""
+    bytes may have been spoilt on their way is read a second time: they are compared only when all have come, and a
+    header that was spoilt may be none."""
     with source as opened:
         if opened.size > SMALL_BYTES:
             try:
                 read = _copy(opened, resource, writer, storage_class)
-            except Spoilt:
+            except StatusError as error:
+                if error.code not in _OF_BYTES or not opened.read_anew():
+                    raise
                 beat_for(opened.size)
                 read = _copy(opened, resource, writer, storage_class)
             arrival.note(opened)

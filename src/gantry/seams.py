@@ -55,6 +55,11 @@ class OpenedObject(ABC):
         """All bytes, in pieces of bounded size. Raises Aborted where the object was shortened or written to while it
         was read."""
 
+    def read_anew(self) -> bool:
+        """Drop what was read, because it may have been spoilt on its way; the same object is read again then. False
+        where that cannot be."""
+        return False
+
     @abstractmethod
     def __enter__(self) -> Self: ...
 

@@ -56,6 +56,25 @@ def test_newer_checksums_are_sent_to_amazon_and_where_the_settings_say_so(
     bucket.put(ODD, [b"bytes"])
     assert any("x-amz-checksum-crc32" in each or "x-amz-sdk-checksum-algorithm" in each for each in headers) is sent
     assert any("amz-trailer" in name for each in headers for name in each) is False, "bodies are sent as they are"
+    provider: Any = bucket.client.provider
+    assert ("checksum_algorithm" in provider._fast.config) is sent
+
+
+@pytest.mark.parametrize("checksums", [None, True, False])
+def test_every_object_that_is_written_has_the_checksum_that_the_settings_want(
+    s3: S3Server, checksums: bool | None
+) -> None:
+    bucket = make_bucket(s3, checksums=checksums)
+    for key in (ODD, "small"):  # one by each client
+        bucket.put(key, [b"bytes"])
+        assert bool(list_checksums(bucket, key)) is (checksums is True), key
+
+
+def list_checksums(bucket: RemoteBucket, key: str) -> list[str]:
+    """Those that the server has got with an object."""
+    provider: Any = bucket.client.provider
+    said = provider._client.head_object(Bucket=bucket.place.bucket, Key=key, ChecksumMode="ENABLED")
+    return [name for name in said if name.startswith("Checksum") and name != "ChecksumType"]
 
 
 def test_who_pays_is_said_with_every_request(s3: S3Server) -> None:

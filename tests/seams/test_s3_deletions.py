@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from weakref import WeakSet
 
 import pytest
 
-from gantry.errors import BucketAway, Unavailable
+from gantry.errors import BucketAway, PermissionDenied, StatusError, Unavailable
+from gantry.storage.remote import bucket as buckets
 from gantry.storage.remote.bucket import RemoteBucket
 from tests.seams.blob_store_suite import keys
 from tests.support.s3_server import S3Server
@@ -80,6 +83,24 @@ def test_what_failed_for_a_moment_only_is_deleted_again(store: RemoteBucket, s3:
         assert store.delete_prefix("") == len(NAMES)
     assert keys(store) == []
     assert s3.requests.operations["DeleteObject"] == 2
+
+
+def test_errors_of_many_objects_are_counted_and_not_kept(store: RemoteBucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = WeakSet[StatusError]()
+    most = 0
+
+    def refuse(client: object, some: Sequence[str]) -> dict[str, StatusError]:
+        nonlocal most
+        most = max(most, len(errors))
+        failed: dict[str, StatusError] = {key: PermissionDenied(f"no right for {key}") for key in some}
+        errors.update(failed.values())
+        return failed
+
+    monkeypatch.setattr(buckets, "_AT_ONCE", 2)
+    monkeypatch.setattr(buckets, "delete_keys", refuse)
+    with pytest.raises(Unavailable, match=r"12 objects could not be deleted; the first is 00: no right for 00"):
+        store.delete_prefix("")
+    assert most <= 2
 
 
 def test_a_bucket_that_is_away_ends_the_deletion(store: RemoteBucket, s3: S3Server) -> None:

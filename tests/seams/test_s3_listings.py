@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gantry.errors import BucketAway, FailedPrecondition, NoRoom, Unavailable
+from gantry.resources import ObjectMeta
 from gantry.seams import BlobStore
 from gantry.storage.remote import client as clients
 from gantry.storage.remote import retrying, unsorted
@@ -52,8 +53,39 @@ def test_a_server_that_pages_in_its_own_way_loses_and_repeats_nothing(
 
 
 def test_a_page_that_comes_for_ever_ends_the_listing(store: RemoteBucket, s3: S3Server) -> None:
-    with s3.fail("page repeated"), pytest.raises(BucketAway, match="the same page of the listing again and again"):
-        keys(store)
+    for each in (store, jumbled(store)):
+        with s3.fail("page repeated"), pytest.raises(FailedPrecondition, match="the same pages again and again"):
+            keys(each)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("before", [0, 1, 5])
+@pytest.mark.parametrize("length", [2, 3, 7, 100])
+def test_tokens_that_go_in_a_circle_end_the_listing(
+    store: RemoteBucket, monkeypatch: pytest.MonkeyPatch, length: int, before: int
+) -> None:
+    """Whatever comes with them: the same keys, or none."""
+    for folders in (False, True):
+        for each, objects in ((jumbled(store), [ObjectMeta("a", 1)]), (store, [])):
+            pages = _count_in_a_circle(each, monkeypatch, objects, before, length)
+            with pytest.raises(FailedPrecondition, match="has no end"):
+                each.list_folders() if folders else keys(each)
+            assert len(pages) <= 4 * (before + length) + 4, "within a few rounds"
+
+
+def _count_in_a_circle(
+    store: RemoteBucket, monkeypatch: pytest.MonkeyPatch, objects: list[ObjectMeta], before: int, length: int
+) -> list[int]:
+    """The pages that are asked for from now on: ``before`` once, then ``length`` of them again and again."""
+    asked: list[int] = []
+
+    def list_page(prefix: str, start_after: str, token: str, *_: object) -> Page:
+        number = int(token or 0)
+        asked.append(number)
+        return Page(objects, [], str(number + 1 if number + 1 < before + length else before or length))
+
+    monkeypatch.setattr(store.client.provider, "list_page", list_page)
+    return asked
 
 
 def test_a_page_out_of_order_is_noticed_and_the_error_says_what_to_set(store: RemoteBucket, s3: S3Server) -> None:
@@ -96,9 +128,8 @@ def test_a_listing_that_is_sorted_here_leaves_no_file_behind(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found = jumbled(store).list()
     assert next(found).key == NAMES[0]
-    assert [each.name[:15] for each in tmp_path.iterdir()] == ["gantry-listing-"]
-    found.close()  # type: ignore[attr-defined]
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [], "not even where the process is killed now"
+    assert [each.key for each in found] == NAMES[1:]
 
 
 def test_a_listing_that_the_disk_cannot_hold_waits_for_room(

@@ -10,16 +10,26 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 
-from gantry.errors import Aborted, DataLoss, FailedPrecondition, NoRoom, NotFound, StatusError, Unavailable
+from gantry.errors import (
+    Aborted,
+    DataLoss,
+    FailedPrecondition,
+    NotFound,
+    ResourceExhausted,
+    StatusError,
+    Unavailable,
+)
 from gantry.ingest import Ingested, ingest_batch
 from gantry.resources import Failure, Instance, ObjectMeta
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.remote import checking, retrying, s3_clients, unpacking
 from gantry.storage.remote.bucket import RemoteBucket
-from gantry.storage.remote.reading import HELD_BYTES, RemoteObject
+from gantry.storage.remote.client import LEAST_PROGRESS
+from gantry.storage.remote.reading import HEAD_BYTES, HELD_BYTES, WINDOW_BYTES, RemoteObject
 from tests.seams.blob_store_suite import read
 from tests.support.blobs import find_blobs
 from tests.support.dicom import make_instance
@@ -79,6 +89,40 @@ def test_a_read_goes_on_from_the_byte_where_it_was_cut(bucket: RemoteBucket, s3:
         assert b"".join(opened.chunks()) == LARGE
         assert rule.failed == 9
     assert s3.requests.bytes_out < 2.2 * len(LARGE)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("key", ["a", ODD])
+@pytest.mark.parametrize("data", [SMALL * 50_000, LARGE], ids=["held", "long"])
+def test_a_read_that_is_cut_after_each_byte_ends(
+    bucket: RemoteBucket, s3: S3Server, monkeypatch: pytest.MonkeyPatch, key: str, data: bytes
+) -> None:
+    bucket.put(key, [data])
+    (found,) = bucket.list()
+    get, asked = bucket.client.provider.get, []
+
+    def cut(key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
+        asked.append(offset)
+        return get(key, tag, offset, 1)
+
+    monkeypatch.setattr(bucket.client.provider, "get", cut)
+    with pytest.raises(Unavailable, match=r"was cut 5 times.*; 5 of \d+ bytes came"):
+        bucket.open_found(found)
+    assert asked == [0, 1, 2, 3, 4]
+
+
+def test_a_read_that_goes_on_slowly_ends_well(bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cut after little is forgotten once much has come."""
+    data, sizes = SMALL * 50_000, [1, LEAST_PROGRESS, 1, 1, LEAST_PROGRESS, 1, 1, 1, LEAST_PROGRESS, 1]
+    bucket.put("a", [data])
+    get = bucket.client.provider.get
+
+    def cut(key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
+        return get(key, tag, offset, min(length, sizes.pop(0)) if sizes else length)
+
+    monkeypatch.setattr(bucket.client.provider, "get", cut)
+    assert read(bucket, "a") == data
+    assert not sizes
 
 
 def test_silence_is_an_error_and_not_the_time_that_a_read_takes(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,7 +309,7 @@ def test_packed_bytes_without_the_header_are_read_as_they_are(bucket: RemoteBuck
 def test_what_cannot_be_unpacked_is_lost(bucket: RemoteBucket, s3: S3Server, packed: bytes) -> None:
     put_packed(bucket, s3, packed)
     with pytest.raises(DataLoss, match="cannot be unpacked"):
-        bucket.open("a")
+        read(bucket, "a")
 
 
 def test_what_unpacks_to_too_much_is_refused(
@@ -276,7 +320,7 @@ def test_what_unpacks_to_too_much_is_refused(
     assert len(read(bucket, "a")) == 1 << 20
     put_packed(bucket, s3, gzip.compress(bytes((1 << 20) + 1)))
     with pytest.raises(FailedPrecondition, match="more than 1048576 bytes"):
-        bucket.open("a")
+        read(bucket, "a")
 
 
 def test_pieces_that_are_unpacked_are_short(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -284,14 +328,91 @@ def test_pieces_that_are_unpacked_are_short(monkeypatch: pytest.MonkeyPatch) -> 
     assert sum(map(len, pieces)) == 64 << 20 and max(map(len, pieces)) <= 1 << 20
 
 
-def test_a_disk_of_temporary_files_that_is_full_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_disk_of_temporary_files_cannot_hold_fails_alone(
+    bucket: RemoteBucket, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for room: the next attempt would meet the same object. Room is left for others."""
+    looked_at: list[bytes] = []
+
+    class Little:
+        def __init__(self, root: bytes) -> None:
+            looked_at.append(root)
+            self.left = 15 << 20
+
+        def take(self, size: int) -> None:
+            self.left -= size
+            if self.left < 0:
+                raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(unpacking, "Room", Little)
+    for number, size in enumerate((100, 10 << 20, 18 << 20, 1000)):
+        data = make_instance("1.2", "1.2.3", f"1.2.3.{number}", pixel_bytes=bytes(size))
+        put_packed(bucket, s3, gzip.compress(data, 1), f"{number}.dcm")
+    outcomes = import_all(bucket, tmp_path)
+    assert [isinstance(each, Instance) for each in outcomes] == [True, True, False, True]
+    failed = outcomes[2]
+    assert isinstance(failed, Failure) and failed.status.code == 8 and "no room" in failed.status.message
+    assert str(tmp_path) not in failed.status.message
+    assert looked_at == [tempfile.gettempdir().encode()] * 2, "what is small is held in memory"
+
+
+def test_a_disk_of_temporary_files_that_is_full_is_an_error_of_the_object(monkeypatch: pytest.MonkeyPatch) -> None:
     class Full(io.BytesIO):
         def write(self, data: Any) -> int:
             raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(tempfile, "SpooledTemporaryFile", lambda held: Full())
-    with pytest.raises(NoRoom, match="no room to unpack"):
+    with pytest.raises(ResourceExhausted, match="no room") as caught:
         unpacking.unpack([gzip.compress(SMALL)], 10)
+    assert caught.value.waits_for is None
+
+
+def test_of_many_packed_objects_one_at_a_time_is_unpacked(
+    bucket: RemoteBucket, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are opened ahead, so that as many as there may be requests would lie unpacked on the disk."""
+    opened, most = WeakSet[Any](), 0
+    make = tempfile.SpooledTemporaryFile
+
+    def note(held: int) -> Any:
+        nonlocal most
+        file = make(held)
+        opened.add(file)
+        most = max(most, sum(not each.closed for each in opened))
+        return file
+
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", note)
+    for number in range(8):
+        data = make_instance("1.2", "1.2.3", f"1.2.3.{number}", pixel_bytes=bytes(2 << 20))
+        put_packed(bucket, s3, gzip.compress(data, 1), f"{number}.dcm")
+    assert all(isinstance(each, Instance) for each in import_all(bucket, tmp_path))
+    assert most == 1
+
+
+@pytest.mark.parametrize("where", ["magic", "first window", "last window"])
+def test_a_long_packed_object_that_came_with_a_wrong_bit_is_read_a_second_time(
+    bucket: RemoteBucket, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    data = make_instance(pixel_bytes=noise(18 << 20))
+    put_packed(bucket, s3, gzip.compress(data, 1))
+    spoil_once(bucket, monkeypatch, *{"magic": (0, 0), "first window": (1, 1000), "last window": (3, 1000)}[where])
+    (outcome,) = import_all(bucket, tmp_path)
+    assert isinstance(outcome, Instance), outcome
+    assert outcome.size == len(data)
+
+
+def spoil_once(bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch, number: int, at: int) -> None:
+    """One byte of the answer to one request (0: the header; then the windows, in their order)."""
+    get, left = bucket.client.provider.get, [(0, HEAD_BYTES) if not number else ((number - 1) * WINDOW_BYTES, 0)]
+
+    def spoil(key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
+        data, encoding = get(key, tag, offset, length)
+        if left and offset == left[0][0] and (length == HEAD_BYTES) == (number == 0):
+            left.clear()
+            data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+        return data, encoding
+
+    monkeypatch.setattr(bucket.client.provider, "get", spoil)
 
 
 def test_nothing_of_an_unpacked_object_is_left(
@@ -407,6 +528,44 @@ def test_a_long_object_that_comes_with_a_wrong_bit_each_time_is_a_failure(
         ((outcome, size, _),) = import_batch(bucket, LocalBlobs(str(tmp_path / "blobs")), found)
     assert size == 0 and isinstance(outcome, Failure) and "checksum differs" in outcome.status.message
     assert find_blobs(tmp_path / "blobs") == {}
+
+
+@pytest.mark.parametrize("at", [128, 132, 140, 400], ids=["DICM", "tag", "length", "element"])
+def test_a_long_object_whose_header_was_spoilt_on_its_way_is_read_a_second_time(
+    bucket: RemoteBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """It may look as if it were no DICOM at all."""
+    data = make_instance(pixel_bytes=LARGE)
+    bucket.put("a", [data])
+    spoil_once(bucket, monkeypatch, 0, at)
+    (outcome,) = import_all(bucket, tmp_path)
+    assert isinstance(outcome, Instance), outcome
+    with LocalBlobs(str(tmp_path / "blobs")).open(outcome.blob_key) as opened:
+        assert b"".join(opened.chunks()) == data
+
+
+def test_a_long_object_that_is_no_dicom_is_a_failure_and_its_header_is_read_twice(
+    bucket: RemoteBucket, s3: S3Server, tmp_path: Path
+) -> None:
+    bucket.put("a", [LARGE])
+    s3.reset_counts()
+    (outcome,) = import_all(bucket, tmp_path)
+    assert isinstance(outcome, Failure) and outcome.status.code == 3, outcome
+    assert s3.requests.bytes_out < 1 << 20
+
+
+def import_all(bucket: RemoteBucket, tmp_path: Path) -> list[Instance | Failure]:
+    (tmp_path / "blobs").mkdir()
+    blobs = LocalBlobs(str(tmp_path / "blobs"))
+    found = ingest_batch(
+        list(bucket.list()),
+        source=bucket,
+        source_uri="s3://b/",
+        blobs=blobs,
+        blob_prefix="main/1/2",
+        storage_class="STANDARD",
+    )
+    return [each.outcome for each in found]
 
 
 def import_batch(bucket: RemoteBucket, blobs: LocalBlobs, found: ObjectMeta) -> list[Ingested]:

@@ -55,7 +55,7 @@ def spoil(act: Callable[..., Any], times: int, where: str | int) -> Callable[...
 def spoil_next(bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     made: Any = bucket.client.provider
     monkeypatch.setattr(made, "_put_fast", spoil(made._put_fast, times, 1))
-    monkeypatch.setattr(made, "_put_any", spoil(made._put_any, times, 1))
+    monkeypatch.setattr(made._client, "put_object", spoil(made._client.put_object, times, "Body"))
     monkeypatch.setattr(made._client, "upload_part", spoil(made._client.upload_part, times, "Body"))
 
 
@@ -74,7 +74,7 @@ def test_bytes_that_are_spoilt_every_time_are_an_error(
     bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch, key: str, data: bytes
 ) -> None:
     spoil_next(bucket, monkeypatch, 100)
-    with pytest.raises(Unavailable, match="other bytes than those that were sent"):
+    with pytest.raises(Unavailable, match=r"other bytes than those that were sent|BadDigest"):
         bucket.put(key, [data])
     assert uploads(bucket) == []
 
@@ -91,6 +91,73 @@ def test_who_may_only_write_writes_to_a_bucket_with_a_key_of_kms(s3: S3Server) -
     with s3.fail("403 AccessDenied", methods=["GetObject", "HeadObject", "ListObjectsV2"]):
         bucket.put("a", [b"small"])
     assert read(bucket, "a") == b"small"
+
+
+WITHOUT_READING = ["GetObject", "HeadObject"]
+
+
+@pytest.mark.parametrize(("key", "data"), [("a", b"small"), (ODD, b"small"), ("a", LARGE)])
+@pytest.mark.parametrize("may_read", [True, False])
+def test_bytes_that_were_spoilt_are_noticed_where_no_tag_is_an_md5(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch, key: str, data: bytes, may_read: bool
+) -> None:
+    """The server compares them, with a checksum that the request has."""
+    bucket = make_bucket(s3, "kms")
+    spoil_next(bucket, monkeypatch, 1)
+    with s3.fail("403 AccessDenied", methods=WITHOUT_READING, times=0 if may_read else None):
+        assert bucket.put(key, [data]) == len(data)
+    assert read(bucket, key) == data
+    assert uploads(bucket) == []
+
+
+def test_what_no_tag_can_tell_costs_two_requests_more_once(s3: S3Server) -> None:
+    bucket = make_bucket(s3, "kms")
+    for number in range(4):
+        bucket.put(str(number), [b"small"])
+    assert s3.requests.operations == {"PutObject": 5, "HeadObject": 1}
+    checked = make_bucket(s3, "kms", checksums=True)
+    for number in range(4):
+        checked.put(str(number), [b"small"])
+    assert s3.requests.operations == {"PutObject": 4, "HeadObject": 1}, "the server has compared them already"
+
+
+def test_a_server_whose_tags_are_something_else_is_written_to(
+    bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: Any = bucket.client.provider
+    put, tags = made._put_fast, iter(["", '"v-1"'])
+    monkeypatch.setattr(made, "_put_fast", lambda key, data: put(key, data) and next(tags))
+    bucket.put("a", [b"small"])
+    bucket.put("b", [b"small"])
+    assert (read(bucket, "a"), read(bucket, "b"), next(tags)) == (b"small", b"small", '"v-1"')
+
+
+@pytest.mark.parametrize("prefix", ["b", "kms"])
+def test_who_may_not_read_knows_by_the_listing_that_an_upload_has_ended(s3: S3Server, prefix: str) -> None:
+    bucket = make_bucket(s3, prefix)
+    with (
+        s3.fail("403 AccessDenied", methods=WITHOUT_READING),
+        s3.fail("reset after", methods=["CompleteMultipartUpload"], times=1) as rule,
+    ):
+        bucket.put("a", [LARGE])
+        assert rule.failed == 1
+    assert read(bucket, "a") == LARGE
+    bucket.put("b", [LARGE[::-1]])
+    with (
+        s3.fail("403 AccessDenied", methods=WITHOUT_READING),
+        s3.fail("404 NoSuchUpload", methods=["CompleteMultipartUpload"]),
+        pytest.raises(NotFound, match="does not tell"),
+    ):
+        bucket.put("b", [LARGE])
+
+
+def test_who_may_neither_read_nor_list_is_told_what_cannot_be_known(bucket: RemoteBucket, s3: S3Server) -> None:
+    with (
+        s3.fail("403 AccessDenied", methods=[*WITHOUT_READING, "ListObjectsV2"]),
+        s3.fail("reset after", methods=["CompleteMultipartUpload"], times=1),
+        pytest.raises(PermissionDenied, match=r"nobody can tell whether .*s3:GetObject"),
+    ):
+        bucket.put("a", [LARGE])
 
 
 @pytest.mark.parametrize("method", ["PutObject", "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"])

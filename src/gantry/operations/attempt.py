@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import closing, suppress
 
+from gantry.calls_that_hang import hearing
 from gantry.errors import Cancelled, Internal, StatusError, TakenOver
 from gantry.operations.blob_keys import sweep_attempt, sweep_uncommitted
 from gantry.operations.commits import Totals, commit, finish
@@ -44,36 +45,44 @@ def run_operation(
     Raises TakenOver where another runner has claimed it meanwhile, and the errors that it waits after (``waits_for``).
     """
     waits = waits or Waits()
-    committed, error, subject = operation.blob_prefix, None, ""
     check, stop = OperationCheck(seams, operation, stopping, waits), make_stop_check(stopping)
     try:
-        try:
-            if operation.method is Method.EXPORT_DICOM_DATA and operation.attempt > 1:
-                delete_unfinished(seams, operation, stop)
-            check()
-            sweep_uncommitted(seams, operation, check)
-            with closing(VERBS[operation.method](seams, operation, check)) as batches:
-                for batch in batches:
-                    cancelled = commit(seams, operation, runner, batch, totals, check)
-                    committed = batch.blob_prefix or committed
-                    waits.end(operation.name.id)
-                    if cancelled:
-                        raise Cancelled(CANCELLED.message)
-                    check()
-        except TakenOver:
-            sweep_attempt(seams, operation, committed)
-            raise
-        except Stopping:
-            raise
-        except StatusError as failed:
-            if failed.waits_for is not None:
-                with suppress(StatusError):  # while it waits it takes no room; the next attempt tries again
-                    sweep_uncommitted(seams, operation, stop)
-                raise
-            error, subject = failed.status, failed.resource
-        except Exception:
-            logger.exception("operation %s failed", operation.name)
-            error = Internal("an internal error; the server's log has the details").status
-        finish(seams, operation, runner, error, subject, stop)
+        with hearing(check.look):  # a bucket that gives no answer delays neither a cancel nor a stop
+            _run(seams, operation, runner, totals, waits, check, stop)
     except Stopping:
         logger.info("operation %s: attempt %d stops; it continues at the next start", operation.name, operation.attempt)
+
+
+def _run(
+    seams: Seams, operation: Operation, runner: str, totals: Totals, waits: Waits, check: OperationCheck, stop: Check
+) -> None:
+    """As ``run_operation``. Raises Stopping, too."""
+    committed, error, subject = operation.blob_prefix, None, ""
+    try:
+        if operation.method is Method.EXPORT_DICOM_DATA and operation.attempt > 1:
+            delete_unfinished(seams, operation, stop)
+        check()
+        sweep_uncommitted(seams, operation, check)
+        with closing(VERBS[operation.method](seams, operation, check)) as batches:
+            for batch in batches:
+                cancelled = commit(seams, operation, runner, batch, totals, check)
+                committed = batch.blob_prefix or committed
+                waits.end(operation.name.id)
+                if cancelled:
+                    raise Cancelled(CANCELLED.message)
+                check()
+    except TakenOver:
+        sweep_attempt(seams, operation, committed)
+        raise
+    except Stopping:
+        raise
+    except StatusError as failed:
+        if failed.waits_for is not None:
+            with suppress(StatusError):  # while it waits it takes no room; the next attempt tries again
+                sweep_uncommitted(seams, operation, stop)
+            raise
+        error, subject = failed.status, failed.resource
+    except Exception:
+        logger.exception("operation %s failed", operation.name)
+        error = Internal("an internal error; the server's log has the details").status
+    finish(seams, operation, runner, error, subject, stop)

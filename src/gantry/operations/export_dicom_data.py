@@ -15,7 +15,7 @@ from gantry.calls_ahead import call_ahead
 from gantry.containment import contain
 from gantry.counters import Transfer
 from gantry.dicom.forms import AS_STORED, DICOM, Form, parse_form
-from gantry.errors import DeadlineExceeded, StatusError
+from gantry.errors import Cancelled, DeadlineExceeded, StatusError
 from gantry.operations.batches import MAX_ITEMS, cut
 from gantry.operations.bucket_use import open_bucket
 from gantry.operations.filtering import list_instances
@@ -94,10 +94,12 @@ def delete_unfinished(seams: Seams, operation: Operation, check: Check) -> None:
 
 def _delete_unfinished(destination: Bucket, prefix: str, form: Form, instances: Sequence[StoredInstance]) -> None:
     """No call that writes these instances may run. An error is not that of the operation: the log says it. Raises what
-    an operation waits for (``waits_for``): the other directories would meet it, too."""
+    an operation waits for (``waits_for``), and Cancelled: the other directories would meet it, too."""
     for directory in sorted({each for instance in instances for each in _list_directories(prefix, instance, form)}):
         try:
             destination.delete_unfinished(f"{directory}/", directory.count("/") + 1)
+        except Cancelled:
+            raise
         except StatusError as error:
             if error.waits_for is not None:
                 raise

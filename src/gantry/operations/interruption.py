@@ -45,6 +45,10 @@ class OperationCheck:
 
     def __call__(self) -> None:
         self._waits.beat(self._operation.name.id)
+        self.look()
+
+    def look(self) -> None:
+        """As a call, but for the sign of life: somebody else still sees that the operation does not move."""
         self._stop()
         if time.monotonic() - self._last_query >= POLL_SECONDS:
             self._last_query = time.monotonic()

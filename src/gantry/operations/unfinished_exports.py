@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
+from gantry.calls_that_hang import hearing
 from gantry.errors import BucketAway, NotFound, StatusError
 from gantry.names import OperationName, parse_operation_name
 from gantry.operations.interruption import make_stop_check
@@ -82,7 +83,8 @@ def _is_over(seams: Seams, export: Unfinished) -> bool:
 
 def _sweep(seams: Seams, key: str, export: Unfinished, check: Check) -> None:
     try:
-        _remove(seams, export, check)
+        with hearing(check):
+            _remove(seams, export, check)
     except StatusError as error:
         if seams.undeletable.fail(key):
             logger.warning("operation %s: what was not finished stays for now: %s", export.operation, error.message)

@@ -7,12 +7,14 @@ from contextlib import suppress
 from functools import partial
 from itertools import islice
 
-from gantry.errors import BucketAway, InvalidArgument, NotFound, StatusError, Unavailable
+from gantry.calls_that_hang import call_hearing
+from gantry.errors import BucketAway, Cancelled, FailedPrecondition, InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.remote.client import Client, find_client
 from gantry.storage.remote.deleting import delete_keys
 from gantry.storage.remote.listing import list_all, list_folders, list_level
+from gantry.storage.remote.names import is_key
 from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.reading import RemoteObject
@@ -64,7 +66,7 @@ class RemoteBucket:
     ) -> Iterator[ObjectMeta]:
         """Raises BucketAway where a page cannot be read, and FailedPrecondition where keys are not in order."""
         check = check or _go_on
-        if not is_text(prefix) or not is_text(start_after):
+        if not is_text(prefix) or not is_key(start_after):
             return
         try:
             yield from self._list(prefix, start_after, depth, check)
@@ -121,14 +123,18 @@ class RemoteBucket:
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         """Raises the error of an object that could not be deleted, after all others are."""
-        keys = (each.key for each in self.list(prefix, start_after, check=check))
-        count, failed = 0, dict[str, StatusError]()
-        while some := list(islice(keys, _AT_ONCE)):
-            errors = delete_keys(self.client, some)
-            failed |= errors
+        found = self.list(prefix, start_after, check=check)
+        count, failed, first = 0, 0, ""
+        while some := list(islice(found, _AT_ONCE)):
+            errors: dict[str, StatusError] = {
+                each.key: FailedPrecondition(each.problem) for each in some if each.problem
+            }
+            errors |= delete_keys(self.client, [each.key for each in some if not each.problem])
+            first = first or next((f"{_show(key)}: {error.what}" for key, error in errors.items()), "")
+            failed += len(errors)
             count += len(some) - len(errors)
-        for key, error in failed.items():
-            raise Unavailable(f"{len(failed)} objects could not be deleted; the first is {key}: {error.what}")
+        if failed:
+            raise Unavailable(f"{failed} objects could not be deleted; the first is {first}")
         return count
 
     def delete_unfinished(self, prefix: str, depth: int, check: Check | None = None) -> None:
@@ -142,8 +148,10 @@ class RemoteBucket:
             if key.startswith(prefix) and key.count("/") <= depth:
                 try:
                     with suppress(NotFound):  # it has ended meanwhile
-                        self.client.provider.drop_parts(key, upload)
+                        call_hearing(partial(self.client.provider.drop_parts, key, upload), check)
                     self.notes.remove(key, upload)
+                except Cancelled:
+                    raise
                 except Unavailable as error:
                     raise self._make_away(error) from None
                 except StatusError as error:
@@ -158,6 +166,11 @@ class RemoteBucket:
 
 def _is_key(key: str) -> bool:
     return is_text(key) and 0 < len(key.encode()) <= MAX_KEY_BYTES
+
+
+def _show(key: str) -> str:
+    """A key for a message."""
+    return key.encode("utf-8", "replace").decode()
 
 
 def _require_key(key: str) -> None:

@@ -10,14 +10,17 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from gantry.errors import BucketAway, FailedPrecondition, StatusError, Unavailable
+from gantry.calls_that_hang import find_check
+from gantry.errors import BucketAway, Cancelled, FailedPrecondition, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, beat_again
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page, Provider
-from gantry.storage.remote.retrying import Pace, retry
+from gantry.storage.remote.retrying import ATTEMPTS, Pace, make_pause, retry, wait
 
 PAGE_KEYS = 1000  # the most that Amazon gives ("ListObjectsV2", Amazon S3 API Reference)
+LEAST_PROGRESS = 64 << 10
+"""Bytes that must come before a connection is cut for the read to count as one that goes on."""
 Out = TypeVar("Out")
 
 
@@ -61,7 +64,7 @@ class Client:
         looked_at = time.monotonic()
         try:
             self.list_page("", "", "", False, 1)
-        except Unavailable:
+        except (Cancelled, Unavailable):
             raise
         except StatusError:
             pass  # it answers
@@ -79,16 +82,29 @@ class Client:
 
     def get(self, found: ObjectMeta, offset: int, length: int) -> tuple[bytes, str]:
         """``length`` bytes, and the object's Content-Encoding. After a cut it goes on from the byte that was reached,
-        and the attempts are counted anew."""
+        and the attempts are counted anew, unless next to nothing came."""
         data, encoding = self._get_some(found, offset, length)
         if len(data) == length:
             return data, encoding
-        pieces, done = [data], len(data)
+        pieces, done, attempts = [data], len(data), 0
         while done < length:
+            attempts = 0 if len(pieces[-1]) >= LEAST_PROGRESS else attempts + 1
+            if attempts:
+                self._wait_after_cut(attempts, done, length)
             pieces.append(self._get_some(found, offset + done, length - done)[0])
             done += len(pieces[-1])
             beat_again()
         return b"".join(pieces), encoding
+
+    def _wait_after_cut(self, attempts: int, done: int, length: int) -> None:
+        if attempts == ATTEMPTS:
+            self._failed_at = time.monotonic()
+            raise Unavailable(
+                f"the connection was cut {attempts} times, each time after less than {LEAST_PROGRESS} bytes; {done} of "
+                f"{length} bytes came",
+                advice="try again",
+            )
+        wait(make_pause(attempts), find_check())
 
     def _get_some(self, found: ObjectMeta, offset: int, length: int) -> tuple[bytes, str]:
         return self.call(partial(self.provider.get, found.key, found.tag, offset, length))

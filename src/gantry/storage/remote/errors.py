@@ -61,7 +61,7 @@ LOCKED = {"LeaseIdMissing", "LeaseIdMismatchWithBlobOperation", "LeaseLost"}
 ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"}
 OVERLOAD = {"SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded", "ServerBusy"}
 MISSING = {"NotImplemented", "MethodNotAllowed"}
-PASSING = {"InternalError", "RequestTimeout", "OperationAborted", "OperationTimedOut", "Md5Mismatch"}
+PASSING = {"InternalError", "RequestTimeout", "OperationAborted", "OperationTimedOut", "Md5Mismatch", "BadDigest"}
 
 
 class Overloaded(Unavailable):

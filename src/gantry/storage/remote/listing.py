@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from gantry.errors import FailedPrecondition, Unavailable
+from gantry.errors import FailedPrecondition
 from gantry.resources import ObjectMeta
 from gantry.seams import Check
 from gantry.storage.remote.client import Client
+from gantry.storage.remote.names import encode_key, find_text, with_problem
 from gantry.storage.remote.provider import LAST, Page
+from gantry.storage.uris import is_text
 
 _MOST_REPEATED = 10  # times that a page may be followed by itself
 
@@ -29,14 +31,17 @@ def list_level(client: Client, prefix: str, start_after: str, depth: int, check:
     inside = _find_folder(prefix, start_after)
     if inside:
         # It has begun in a folder of this level: that one first, then what follows it.
-        if level < depth:
+        if level < depth and is_text(inside):
             yield from list_level(client, inside, start_after, depth, check)
         start_after = inside + LAST
     for entry in _list_entries(client, prefix, start_after, True, check):
         if isinstance(entry, ObjectMeta):
             yield entry
         elif level < depth and entry != inside:
-            yield from list_level(client, entry, "", depth, check)
+            if is_text(entry):
+                yield from list_level(client, entry, "", depth, check)
+            else:
+                yield with_problem(ObjectMeta(entry, 0))  # no request can ask for what is in it
 
 
 def list_folders(client: Client, prefix: str, limit: int, check: Check) -> list[str]:
@@ -44,14 +49,14 @@ def list_folders(client: Client, prefix: str, limit: int, check: Check) -> list[
     if not client.place.is_sorted:
         return _sort_folders(client, prefix, limit, check)
     entries = _list_entries(client, prefix, "", True, check)
-    return list(islice((entry for entry in entries if isinstance(entry, str)), limit))
+    return list(islice((entry for entry in entries if isinstance(entry, str) and is_text(entry)), limit))
 
 
 def _sort_folders(client: Client, prefix: str, limit: int, check: Check) -> list[str]:
     """Of a server that does not sort: every page is read, and no more than a page and ``limit`` folders are held."""
     found: list[str] = []
     for page in read_pages(client, prefix, "", True, check):
-        found = sorted({*found, *page.folders}, key=str.encode)[:limit]
+        found = sorted({*found, *filter(is_text, page.folders)}, key=str.encode)[:limit]
     return found
 
 
@@ -66,7 +71,7 @@ def _list_entries(
     client: Client, prefix: str, start_after: str, folders: bool, check: Check
 ) -> Iterator[ObjectMeta | str]:
     """Objects, and folders as their keys. Markers of folders, which have no bytes, are left out."""
-    last, least = b"", start_after.encode()
+    last, least = b"", encode_key(start_after)
     seen: set[bytes] = set()  # keys of the page before: some servers send a page twice
     for page in read_pages(client, prefix, start_after, folders, check):
         entries: list[ObjectMeta | str] = [*page.objects, *page.folders]
@@ -88,18 +93,44 @@ def _list_entries(
 
 
 def read_pages(client: Client, prefix: str, start_after: str, folders: bool, check: Check) -> Iterator[Page]:
-    """All pages of a listing as the server sends them. Raises Unavailable where it sends one for ever."""
-    token, repeated = "", 0
+    """All pages of a listing as the server sends them. Raises FailedPrecondition where they have no end, because the
+    server comes back to a page that it has sent before."""
+    token, tokens = "", _Tokens()
     while True:
         check()
-        page = client.list_page(prefix, start_after, token, folders, check=check)
+        page = client.list_page(prefix, find_text(start_after), token, folders, check=check)
+        if page.token and tokens.come_again(page.token):
+            raise FailedPrecondition(
+                f"the listing of bucket {client.place.address} has no end: the object storage sends the same pages "
+                "again and again",
+                advice="this is a fault of the object storage",
+            )
         yield page
         if not page.token:
             return
-        repeated = repeated + 1 if page.token == token else 0
-        if repeated == _MOST_REPEATED:
-            raise Unavailable("the object storage sends the same page of the listing again and again")
         token = page.token
+
+
+class _Tokens:
+    """Those of one listing, in bounded memory: one of them is kept, and after twice as many pages a later one, so that
+    a circle of any length is noticed within a few rounds (R. P. Brent, BIT 20, 1980, §2)."""
+
+    def __init__(self) -> None:
+        self._last, self._repeated = "", 0
+        self._kept, self._pages, self._most = "", 0, 1
+
+    def come_again(self, token: str) -> bool:
+        """Whether the listing goes in a circle. Some servers send a page twice, and then go on."""
+        if token == self._last:
+            self._repeated += 1
+            return self._repeated == _MOST_REPEATED
+        self._last, self._repeated = token, 0
+        if token == self._kept:
+            return True
+        self._pages += 1
+        if self._pages == self._most:
+            self._kept, self._pages, self._most = token, 0, 2 * self._most
+        return False
 
 
 def is_marker(found: ObjectMeta) -> bool:
@@ -108,4 +139,4 @@ def is_marker(found: ObjectMeta) -> bool:
 
 
 def _bytes_of(entry: ObjectMeta | str) -> bytes:
-    return (entry.key if isinstance(entry, ObjectMeta) else entry).encode()
+    return encode_key(entry.key if isinstance(entry, ObjectMeta) else entry)

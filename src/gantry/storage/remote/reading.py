@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from types import TracebackType
 from typing import IO, Self
 
 from gantry.calls_ahead import call_ahead
-from gantry.errors import Spoilt
+from gantry.errors import DataLoss, Spoilt
 from gantry.resources import ObjectMeta
 from gantry.seams import OpenedObject
 from gantry.storage.remote.checking import Comparison, compare, compare_all
@@ -28,26 +28,48 @@ class RemoteObject(OpenedObject):
     """One version of an object: every request names its tag. Raises Aborted where it was replaced meanwhile.
 
     ``found`` is what the listing or a HEAD request said. ``is_unpacked``: the provider stores other bytes than those
-    that are read.
+    that are read; then ``size`` is known inside a ``with``.
     """
 
     def __init__(self, client: Client, found: ObjectMeta) -> None:
         self.client, self.found = client, found
         self.key, self.size, self.is_unpacked, self.is_unchecked = found.key, found.size, False, False
         self._plain: IO[bytes] | None = None
-        length = found.size if found.size <= HELD_BYTES else HEAD_BYTES
-        self._head, encoding = client.get(found, 0, length)
+        self._read_head()
         if self.is_held and self._compare_head() is Comparison.DIFFERENT:
-            self._head, encoding = client.get(found, 0, length)
+            self._read_head()
             if self._compare_head() is Comparison.DIFFERENT:
                 raise Spoilt(_SPOILT)
-        if encoding == "gzip" and self._head.startswith(MAGIC):
-            self._plain, self.size = unpack(self.chunks(), HELD_BYTES)
-            self._head, self.is_unpacked, self.packed_size = b"", True, found.size
+
+    def _read_head(self) -> None:
+        length = self.found.size if self.found.size <= HELD_BYTES else HEAD_BYTES
+        self._head, encoding = self.client.get(self.found, 0, length)
+        self.is_unpacked = encoding == "gzip" and self._head.startswith(MAGIC)
+        self.packed_size = self.found.size if self.is_unpacked else None
 
     @property
     def is_held(self) -> bool:
-        return not self.is_unpacked and len(self._head) == self.size
+        return len(self._head) == self.found.size
+
+    def read_anew(self) -> bool:
+        if self._plain is not None or self.is_held:
+            return False  # what was compared is what the provider has
+        self._read_head()
+        if self.is_unpacked:
+            self._unpack()
+        return True
+
+    def _unpack(self) -> None:
+        with closing(self._read_packed()) as packed:
+            self._plain, self.size = unpack(packed, HELD_BYTES)
+        self._head = b""
+
+    def _read_packed(self) -> Generator[bytes, None, None]:
+        """What the provider has, compared."""
+        if self.is_held:
+            yield self._head
+        else:
+            yield from self._check_windows()
 
     def _compare_head(self) -> Comparison:
         outcome = compare(self._head, self.found, self.client.get_checksums)
@@ -66,9 +88,7 @@ class RemoteObject(OpenedObject):
     def chunks(self) -> Iterator[bytes]:
         """Raises Spoilt where they are not the bytes that ``read_at`` has given before, or, at the end, not those that
         the provider has a checksum of. Then both ask for them anew."""
-        if self._plain is not None:
-            return self._read_plain()
-        return iter((self._head,)) if self.is_held else self._check_windows()
+        return self._read_packed() if self._plain is None else self._read_plain()
 
     def _read_plain(self) -> Iterator[bytes]:
         for offset in range(0, self.size, WINDOW_BYTES):
@@ -100,6 +120,14 @@ class RemoteObject(OpenedObject):
         return self.client.get(self.found, offset, min(WINDOW_BYTES, self.found.size - offset))[0]
 
     def __enter__(self) -> Self:
+        """Unpacks it: many are opened ahead, and only one of them at a time may take memory and disk that nobody has
+        counted. Raises what ``unpack`` raises."""
+        if self.is_unpacked:
+            try:
+                self._unpack()
+            except DataLoss:
+                if not self.read_anew():
+                    raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from gantry.calls_that_hang import call_hearing, find_check
 from gantry.errors import BucketAway, Unavailable
 from gantry.seams import LISTEN_SECONDS, Check, beat_again
 from gantry.storage.remote.errors import Overloaded
@@ -32,18 +33,24 @@ class Pace:
         self._changed = threading.Condition()
 
     @contextmanager
-    def turn(self) -> Iterator[float]:
-        """While one request is in flight. Gives the time when it began."""
-        with self._changed:
-            while self._running >= int(self.limit):
-                self._changed.wait()
-            self._running += 1
+    def turn(self, check: Check | None = None) -> Iterator[float]:
+        """While one request is in flight. Gives the time when it began. ``check`` is called before, while others are
+        in flight."""
+        while not self._begin():
+            if check is not None:
+                check()
         try:
             yield time.monotonic()
         finally:
             with self._changed:
                 self._running -= 1
                 self._changed.notify()
+
+    def _begin(self) -> bool:
+        with self._changed:
+            may = self._changed.wait_for(lambda: self._running < int(self.limit), LISTEN_SECONDS)
+            self._running += may
+            return may
 
     def note_success(self) -> None:
         with self._changed:
@@ -60,13 +67,13 @@ class Pace:
 
 
 def retry(act: Callable[[], Out], pace: Pace, check: Check | None = None) -> Out:
-    """The outcome of a request. One that is Unavailable is tried again; the last error is raised. ``check`` is called
-    while it waits."""
-    attempt = 0
+    """The outcome of a request. One that is Unavailable is tried again; the last error is raised. ``check``, or that of
+    ``hearing``, is called while it waits: what it raises ends it, also where the request hangs."""
+    attempt, check = 0, check or find_check()
     while True:
         try:
-            with pace.turn() as began:
-                found = act()
+            with pace.turn(check) as began:
+                found = call_hearing(act, check)
         except BucketAway:
             raise
         except Unavailable as error:
@@ -77,11 +84,15 @@ def retry(act: Callable[[], Out], pace: Pace, check: Check | None = None) -> Out
             if attempt >= (OVERLOAD_ATTEMPTS if is_overload else ATTEMPTS):
                 raise
             after = error.after if isinstance(error, Overloaded) else 0.0
-            pause = min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1)  # noqa: S311
-            wait(max(after, pause), check)
+            wait(max(after, make_pause(attempt)), check)
         else:
             pace.note_success()
             return found
+
+
+def make_pause(attempt: int) -> float:
+    """Seconds after so many attempts."""
+    return min(MOST_SECONDS, FIRST_SECONDS * 2.0 ** (attempt - 1)) * random.uniform(0.5, 1)  # noqa: S311
 
 
 def wait(seconds: float, check: Check | None) -> None:

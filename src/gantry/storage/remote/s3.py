@@ -28,16 +28,21 @@ from gantry.resources import ObjectMeta
 from gantry.storage.remote.collecting import collect
 from gantry.storage.remote.credentials import make_session
 from gantry.storage.remote.errors import Overloaded, is_of_client, read_trouble, translate
-from gantry.storage.remote.names import is_nameable
+from gantry.storage.remote.names import find_text, is_nameable
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page
-from gantry.storage.remote.s3_clients import make_client, make_fast_client
+from gantry.storage.remote.s3_clients import make_client, make_fast_client, sends_checksums
 from gantry.storage.remote.s3_copying import MOST_COPIED, copy_parts
 from gantry.storage.remote.s3_pages import AFTER, get_page, read_pages_of
-from gantry.storage.remote.s3_tags import combine_md5s, has_other_md5, has_plain_tag
+from gantry.storage.remote.s3_tags import combine_md5s, has_other_md5, has_plain_tag, make_md5, read_md5, write_md5
 
 _LIST, _GET, _PUT = "s3:ListBucket", "s3:GetObject", "s3:PutObject"
 _SPOILT = "the object storage has other bytes than those that were sent"
+_LOST = (
+    "the upload in parts is not there any more: somebody has removed it, or it has become the object and the answer "
+    "was lost, but the ETag of what is there does not tell that it is made of these parts"
+)
+_UNKNOWN = "the answer to the last request was lost, and nobody can tell whether the object was written"
 _SLOW_SECONDS = 10.0  # after an overload, when nobody needs the fast client
 _PIECE = 1 << 20  # bytes: what came before a connection was cut is kept in such pieces
 Out = TypeVar("Out")
@@ -51,6 +56,7 @@ class S3:
         self.place = place
         self._payer = {"RequestPayer": "requester"} if place.requester_pays else {}
         self._slow_until, self._session = 0.0, None
+        self._has_md5s = True  # ETags of what is written, as far as it is known
         self._session = self._call("credentials", "", lambda: make_session(place))
         self._client = self._call("credentials", "", lambda: make_client(place, self._session))
         read_pages_of(self._client)
@@ -114,7 +120,7 @@ class S3:
         if token and not token.startswith(AFTER):
             asked["ContinuationToken"] = token
         elif after := token.removeprefix(AFTER) or start_after:
-            asked["StartAfter"] = after
+            asked["StartAfter"] = find_text(after)
         answer = self._call(_LIST, "", lambda: self._client.list_objects_v2(**asked))
         return get_page(answer)
 
@@ -172,23 +178,34 @@ class S3:
         return Checksums(has_plain_tag(said), whole if is_whole else {})
 
     def put(self, key: str, data: bytes) -> None:
-        act = self._put_fast if self._is_fast(key) else self._put_any
-        tag = self._call(_PUT, key, lambda: act(key, data))
-        if has_other_md5(tag, data) and self._has_md5(key, tag):
-            raise Unavailable(_SPOILT, advice="try again")
+        """What the server has is compared with what was sent: here by the MD5 in its ETag, or by the server itself,
+        with a checksum that the request says."""
+        is_compared = sends_checksums(self.place)
+        if self._is_fast(key) and (self._has_md5s or is_compared):
+            tag = self._call(_PUT, key, lambda: self._put_fast(key, data))
+            if not self._has_md5s or read_md5(tag) == make_md5(data):
+                return
+            if self._is_spoilt(key, tag):
+                raise Unavailable(_SPOILT, advice="try again")
+            self._has_md5s = False  # from now on nobody looks at them
+            if is_compared:
+                return
+        self._call(_PUT, key, lambda: self._put_any(key, data))
 
     def _put_fast(self, key: str, data: bytes) -> str:
         attributes: Any = {"Storage-Class": self.place.storage_class} if self.place.storage_class else None
         return obstore.put(self._fast, key, data, attributes=attributes, use_multipart=False)["e_tag"] or ""
 
-    def _put_any(self, key: str, data: bytes) -> str:
-        said = self._client.put_object(Bucket=self.place.bucket, Key=key, Body=data, **self._payer, **self._class())
-        return str(said.get("ETag", ""))
+    def _put_any(self, key: str, data: bytes) -> None:
+        """Raises Unavailable for other bytes than ``data``."""
+        asked = {"Bucket": self.place.bucket, "Key": key, "ContentMD5": write_md5(data)}
+        _require_plain(self._client.put_object(**asked, Body=data, **self._payer, **self._class()), data)
 
-    def _has_md5(self, key: str, tag: str) -> bool:
-        """Whether a tag that looks like an MD5 is one. Who may write may not read everywhere: then nobody knows."""
+    def _is_spoilt(self, key: str, tag: str) -> bool:
+        """Whether a tag that is another one than that of the bytes is an MD5. Who may write may not read everywhere:
+        then nobody can tell."""
         try:
-            return self.get_checksums(key, tag).has_md5
+            return read_md5(tag) is not None and self.get_checksums(key, tag).has_md5
         except (Aborted, NotFound, PermissionDenied):
             return False
 
@@ -202,9 +219,9 @@ class S3:
 
     def put_part(self, key: str, upload: str, number: int, data: bytes) -> str:
         asked = {"Bucket": self.place.bucket, "Key": key, "UploadId": upload, "PartNumber": number, **self._payer}
+        asked["ContentMD5"] = write_md5(data)
         said = self._call(_PUT, key, lambda: self._client.upload_part(Body=data, **asked))
-        if has_other_md5(said["ETag"], data) and has_plain_tag(said):
-            raise Unavailable(_SPOILT, advice="try again")
+        _require_plain(said, data)
         return str(said["ETag"])
 
     def end_parts(self, key: str, upload: str, tags: Sequence[str]) -> None:
@@ -213,15 +230,23 @@ class S3:
         try:
             self._call(_PUT, key, lambda: self._client.complete_multipart_upload(MultipartUpload=parts, **asked))
         except NotFound:
-            if not self._is_made_of(key, tags):
-                raise
+            expected = combine_md5s(tags)
+            if not expected or self._find_tag(key) != expected:
+                raise NotFound(_LOST, advice="write it again") from None
 
-    def _is_made_of(self, key: str, tags: Sequence[str]) -> bool:
-        """Whether an upload that is not there any more has become the object: its answer was lost."""
+    def _find_tag(self, key: str) -> str:
+        """The ETag of an object that was written just now, "" for none. Who may write may not read everywhere, but may
+        list. Raises PermissionDenied, which says what cannot be known then."""
         try:
-            return self.head(key).tag == combine_md5s(tags) != ""
-        except (NotFound, PermissionDenied):
-            return False
+            return self.head(key).tag
+        except NotFound:
+            return ""
+        except PermissionDenied as error:
+            try:
+                found = self.list_page(key, "", "", False, 1).objects
+            except PermissionDenied:
+                raise error.within(_UNKNOWN) from None
+            return next((each.tag for each in found if each.key == key), "")
 
     def drop_parts(self, key: str, upload: str) -> None:
         asked = {"Bucket": self.place.bucket, "Key": key, "UploadId": upload, **self._payer}
@@ -268,6 +293,12 @@ class S3:
 def _describe_access(place: RemotePlace) -> tuple[object, ...]:
     key = place.access_key_id, place.secret_access_key, place.session_token
     return place.provider, place.endpoint, place.profile, place.instance_metadata, *key
+
+
+def _require_plain(said: Mapping[str, Any], data: bytes) -> None:
+    """Raises Unavailable where the answer to a write has the MD5 of other bytes."""
+    if has_other_md5(str(said.get("ETag", "")), data) and has_plain_tag(said):
+        raise Unavailable(_SPOILT, advice="try again")
 
 
 class _Said(Exception):

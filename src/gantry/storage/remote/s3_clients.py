@@ -19,7 +19,7 @@ _CONNECT_SECONDS, _SILENT_SECONDS = 10, 30  # less than a worker may be silent (
 def make_client(place: RemotePlace, session: Any) -> Any:
     """Raises FailedPrecondition where the file of certificates cannot be read."""
     read_certificates(place)
-    when = "when_supported" if _sends_checksums(place) else "when_required"
+    when = "when_supported" if sends_checksums(place) else "when_required"
     config = botocore.config.Config(
         connect_timeout=_CONNECT_SECONDS,
         read_timeout=_SILENT_SECONDS,
@@ -56,6 +56,8 @@ def make_fast_client(place: RemotePlace, session: Any, client: Any) -> S3Store:
         "skip_signature": place.anonymous,
         "request_payer": place.requester_pays,
     }
+    if sends_checksums(place):
+        config["checksum_algorithm"] = "SHA256"  # the signature needs it anyway
     if place.endpoint:
         config["endpoint"] = place.endpoint
     if not place.anonymous:
@@ -63,8 +65,8 @@ def make_fast_client(place: RemotePlace, session: Any, client: Any) -> S3Store:
     return S3Store(place.bucket, client_options=options, retry_config={"max_retries": 0}, **config)
 
 
-def _sends_checksums(place: RemotePlace) -> bool:
-    """Servers that are not Amazon's refuse the newer headers; the signature covers the bytes anyway."""
+def sends_checksums(place: RemotePlace) -> bool:
+    """Servers that are not Amazon's often refuse the newer headers."""
     return place.checksums if place.checksums is not None else not place.endpoint
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote_plus
+from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree
 
 from gantry.errors import Unavailable
 from gantry.resources import ObjectMeta
+from gantry.storage.remote.names import decode_key, encode_key, with_problem
 from gantry.storage.remote.provider import LAST, Page
 
 AFTER = "\0"
@@ -46,12 +47,13 @@ def parse_page(body: bytes) -> Page:
         return element.findtext(space + name) or ""
 
     def read_key(element: ElementTree.Element, name: str) -> str:
-        # A space is "+" here (the API reference of ListObjectsV2, encoding-type).
-        return unquote_plus(read(element, name)) if is_encoded else read(element, name)
+        return _unquote(read(element, name)) if is_encoded else read(element, name)
 
     objects = [
-        ObjectMeta(
-            read_key(each, "Key"), int(read(each, "Size") or 0), "", read(each, "ETag"), read(each, "StorageClass")
+        with_problem(
+            ObjectMeta(
+                read_key(each, "Key"), int(read(each, "Size") or 0), "", read(each, "ETag"), read(each, "StorageClass")
+            )
         )
         for each in root.iterfind(f"{space}Contents")
     ]
@@ -61,10 +63,16 @@ def parse_page(body: bytes) -> Page:
     return Page(objects, folders, read(root, "NextContinuationToken") or _make_token(objects, folders))
 
 
+def _unquote(text: str) -> str:
+    """A key. A space is "+" here (the API reference of ListObjectsV2, encoding-type)."""
+    text = text.replace("+", " ")
+    return decode_key(unquote_to_bytes(text)) if "%" in text else text
+
+
 def _make_token(objects: Sequence[ObjectMeta], folders: Sequence[str]) -> str:
     """For servers that say that there is another page, and not how to ask for it: by the last key. Raises Unavailable
     where there is none: a listing has no silent gap."""
     ends = [*(each.key for each in objects[-1:]), *(f"{each}{LAST}" for each in folders[-1:])]
     if not ends:
         raise Unavailable("the object storage says that there is another page of the listing, and not how to get it")
-    return AFTER + max(ends, key=str.encode)
+    return AFTER + max(ends, key=encode_key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,15 @@ def read_md5(tag: str) -> bytes | None:
     return bytes.fromhex(match[1]) if match else None
 
 
+def make_md5(data: bytes) -> bytes:
+    return hashlib.md5(data, usedforsecurity=False).digest()
+
+
+def write_md5(data: bytes) -> str:
+    """As Content-MD5 has it (RFC 1864): the server refuses other bytes, also where its ETags are no MD5s."""
+    return base64.b64encode(make_md5(data)).decode()
+
+
 def has_plain_tag(said: Mapping[str, Any]) -> bool:
     """Whether the ETag is made of MD5s, after an answer of botocore: those of bytes with a key of KMS, or of the
     customer, look the same and are none."""
@@ -25,7 +35,7 @@ def has_plain_tag(said: Mapping[str, Any]) -> bool:
 def has_other_md5(tag: str, data: bytes) -> bool:
     """Whether a tag looks like an MD5, and is not that of ``data``."""
     expected = read_md5(tag)
-    return expected is not None and expected != hashlib.md5(data, usedforsecurity=False).digest()
+    return expected is not None and expected != make_md5(data)
 
 
 def combine_md5s(tags: Sequence[str]) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO
 
-from gantry.errors import DataLoss, FailedPrecondition, NoRoom, Unavailable
+from gantry.errors import DataLoss, FailedPrecondition, ResourceExhausted, Unavailable
+from gantry.seams import beat_again
+from gantry.storage.room import Room
 from gantry.system_errors import describe_os_error
 
 MAGIC = b"\x1f\x8b"  # RFC 1952 §2.3.1
@@ -21,19 +24,15 @@ _FREE_MEMBERS, _LEAST_MEMBER = 1000, 1024
 
 
 def unpack(packed: Iterable[bytes], held: int) -> tuple[IO[bytes], int]:
-    """A file with the plain bytes, in memory up to ``held`` bytes, and their number.
+    """A file with the plain bytes, in memory up to ``held`` bytes, and their number. On the disk it has no name: it is
+    gone once it is closed, or its process has ended.
 
-    Raises DataLoss for what is no gzip, FailedPrecondition for too much, NoRoom where the disk of temporary files is
-    full.
+    Raises DataLoss for what is no gzip, FailedPrecondition for too much, and ResourceExhausted where the disk of
+    temporary files has no room. Nobody waits for that: an operation would meet the same object again.
     """
     file: IO[bytes] = tempfile.SpooledTemporaryFile(held)  # noqa: SIM115
-    size = 0
     try:
-        for piece in _unpack_members(packed):
-            size += len(piece)
-            if size > MOST_UNPACKED:
-                raise FailedPrecondition(f"the object is unpacked to more than {MOST_UNPACKED} bytes")
-            file.write(piece)
+        size = _write(_unpack_members(packed), file, held)
     except zlib.error:
         file.close()
         raise DataLoss("the object says Content-Encoding: gzip, and cannot be unpacked") from None
@@ -44,6 +43,24 @@ def unpack(packed: Iterable[bytes], held: int) -> tuple[IO[bytes], int]:
         file.close()
         raise
     return file, size
+
+
+def _write(pieces: Iterable[bytes], file: IO[bytes], held: int) -> int:
+    """The number of bytes."""
+    room: Room | None = None
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > MOST_UNPACKED:
+            raise FailedPrecondition(f"the object is unpacked to more than {MOST_UNPACKED} bytes")
+        if room is not None:
+            room.take(len(piece))
+        elif size > held:  # from now on all of it is on the disk
+            room = Room(os.fsencode(tempfile.gettempdir()))
+            room.take(size)
+        file.write(piece)
+        beat_again()
+    return size
 
 
 def _unpack_members(packed: Iterable[bytes]) -> Iterator[bytes]:
@@ -81,7 +98,11 @@ def _drain(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
         yield piece
 
 
-def _translate(error: OSError) -> NoRoom | Unavailable:
+def _translate(error: OSError) -> ResourceExhausted | Unavailable:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return NoRoom("the disk of temporary files has no room to unpack an object", advice="make room on it")
+        return ResourceExhausted(
+            "the object says Content-Encoding: gzip, and the disk of temporary files has no room for what it is "
+            "unpacked to",
+            advice="make room on it and import the object again, or unpack it in the bucket",
+        )
     return Unavailable(f"the object cannot be unpacked into a temporary file: {describe_os_error(error)}")

@@ -6,7 +6,7 @@ import errno
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from gantry.errors import NoRoom, StatusError, Unavailable
@@ -14,6 +14,7 @@ from gantry.resources import ObjectMeta
 from gantry.seams import Check
 from gantry.storage.remote.client import Client
 from gantry.storage.remote.listing import is_marker, read_pages
+from gantry.storage.remote.names import decode_key, encode_key, with_problem
 from gantry.storage.remote.provider import Page
 
 _SETTINGS = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF")  # nobody reads it after a crash
@@ -26,28 +27,32 @@ def sort_all(client: Client, prefix: str, start_after: str, check: Check) -> Ite
     """Every object below ``prefix`` behind ``start_after``, each once. Nothing comes before the whole listing is read;
     it is on the disk, not in memory. Raises NoRoom, Unavailable where the disk cannot hold it."""
     try:
-        with tempfile.TemporaryDirectory(prefix="gantry-listing-") as directory, _open(directory) as database:
+        with _open() as database:
             for page in read_pages(client, prefix, "", False, check):
                 _keep(database, page)
-            for key, size, tag, storage_class in database.execute(_GET, (start_after.encode(),)):
-                yield ObjectMeta(key.decode(), size, "", tag, storage_class)
+            for key, size, tag, storage_class in database.execute(_GET, (encode_key(start_after),)):
+                yield with_problem(ObjectMeta(decode_key(key), size, "", tag, storage_class))
     except (sqlite3.Error, OSError) as error:
         raise _translate(error) from None
 
 
 @contextmanager
-def _open(directory: str) -> Iterator[sqlite3.Connection]:
-    """A listing may be closed in another thread than it was begun in."""
-    path = Path(directory) / "keys.sqlite"
-    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as database:
-        for each in (*_SETTINGS, _MAKE):
-            database.execute(each)
+def _open() -> Iterator[sqlite3.Connection]:
+    """In a file without a name: it is gone once it is closed, or the process has ended. A listing may be closed in
+    another thread than it was begun in."""
+    with ExitStack() as opened:
+        with tempfile.TemporaryDirectory(prefix="gantry-listing-") as directory:
+            path = Path(directory) / "keys.sqlite"
+            database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            opened.enter_context(closing(database))
+            for each in (*_SETTINGS, _MAKE):
+                database.execute(each)
         yield database
 
 
 def _keep(database: sqlite3.Connection, page: Page) -> None:
     rows = [
-        (each.key.encode(), each.size, each.tag, each.storage_class) for each in page.objects if not is_marker(each)
+        (encode_key(each.key), each.size, each.tag, each.storage_class) for each in page.objects if not is_marker(each)
     ]
     database.execute("BEGIN")
     database.executemany(_PUT, rows)

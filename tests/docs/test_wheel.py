@@ -38,6 +38,7 @@ NEED_AUTH = {
 NEED_S3 = {f"gantry.storage.remote.{name}" for name in ("credentials", "s3", "s3_clients")}
 NEED_GCS = {f"gantry.storage.remote.gcs{name}" for name in ("", "_credentials", "_errors", "_uploads")}
 NEED_URLLIB3 = {
+    *(f"gantry.storage.remote.{name}" for name in ("connections", "proxies")),
     "gantry.storage.remote.gcs_http",
     *(f"gantry.storage.remote.azure{name}" for name in ("", "_credentials", "_digests", "_requests", "_tokens")),
 }

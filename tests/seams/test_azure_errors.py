@@ -24,9 +24,9 @@ from gantry.errors import (
     Unavailable,
 )
 from gantry.storage.remote import retrying
-from gantry.storage.remote.azure_requests import Answer
 from gantry.storage.remote.azure_tokens import Ask, Tokens
 from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.connections import Answer
 from gantry.storage.remote.errors import Refusal, translate
 from gantry.storage.remote.reading import HELD_BYTES, RemoteObject
 from tests.seams.blob_store_suite import keys, read
@@ -300,3 +300,31 @@ def test_a_server_that_keeps_other_bytes_than_were_sent_is_found_out(
     with pytest.raises(Unavailable, match="other bytes than those that were sent"):
         provider.put("a", b"bytes")
     provider.put("a", b"")
+
+
+def test_other_bytes_than_were_asked_for_are_never_taken(
+    server: AzureServer, store: RemoteBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands before a server may not know ranges: half of the whole object is as long as its second half."""
+    provider: Any = store.client.provider
+    send = provider._requests.send
+    put(store, "a", bytes(1000) + b"x" * 1000, x_ms_meta_nomd5="1")
+    (found,) = store.list()
+
+    def send_without_range(method: str, key: str, query: Any, headers: Any, *more: Any) -> Any:
+        kept = {name: text for name, text in (headers or {}).items() if name != "range"}
+        return send(method, key, query, kept, *more)
+
+    monkeypatch.setattr(provider._requests, "send", send_without_range)
+    rule = server.fail("closed in body", methods=["GetObject"])
+    with rule, pytest.raises(Unavailable, match="where 1000 were asked for"):
+        store.client.get(found, 1000, 1000)
+
+
+def test_an_answer_that_is_longer_than_it_may_be_is_not_held(store: RemoteBucket) -> None:
+    """The connection is closed: what is left of it would be the next answer."""
+    provider: Any = store.client.provider
+    store.put("a", [bytes(8 << 20)])
+    answer = provider._requests.send("GET", "a", {}, {}, b"", 10)
+    assert 10 < len(answer.body) <= 1 << 20
+    assert read(store, "a") == bytes(8 << 20)

@@ -110,6 +110,23 @@ def test_packed_objects_are_unpacked(server: GcsServer, bucket: RemoteBucket, da
     assert read(bucket, "a") == data
 
 
+def test_other_bytes_than_were_asked_for_are_never_taken(
+    server: GcsServer, bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands before a server may answer with another part of the object."""
+    provider: Any = bucket.client.provider
+    bucket.put("a", [bytes(1000) + b"x" * 1000])
+    (found,) = bucket.list()
+    send = provider._http._connections.send
+
+    def send_other_range(method: str, target: str, headers: dict[str, str], *more: Any) -> Any:
+        return send(method, target, {**headers, "range": "bytes=0-999"}, *more)
+
+    monkeypatch.setattr(provider._http._connections, "send", send_other_range)
+    with pytest.raises(Unavailable, match="where 1000 were asked for"):
+        bucket.client.get(found, 1000, 1000)
+
+
 # Writing --------------------------------------------------------------------------------------------------------------
 
 
@@ -326,13 +343,13 @@ def test_who_pays_is_said_with_every_request(bucket: RemoteBucket, monkeypatch: 
     bucket = RemoteBucket(replace(bucket.place, billing_project="payer"))
     provider: Any = bucket.client.provider
     targets: list[str] = []
-    ask = provider._http._pool.urlopen
+    send = provider._http._connections.send
 
-    def note(method: str, target: str, **more: Any) -> Any:
+    def note(method: str, target: str, *more: Any) -> Any:
         targets.append(target)
-        return ask(method, target, **more)
+        return send(method, target, *more)
 
-    monkeypatch.setattr(provider._http._pool, "urlopen", note)
+    monkeypatch.setattr(provider._http._connections, "send", note)
     bucket.put("a", [b"x"])
     bucket.put("large", [LARGE])
     read(bucket, "a")

@@ -20,7 +20,8 @@ from gantry.seams import beat_again
 from gantry.storage.remote.azure_credentials import find_access
 from gantry.storage.remote.azure_digests import KnownDigests, UploadDigests
 from gantry.storage.remote.azure_pages import parse_page, write_tag
-from gantry.storage.remote.azure_requests import Answer, Requests
+from gantry.storage.remote.azure_requests import Requests
+from gantry.storage.remote.connections import MOST_BYTES, Answer
 from gantry.storage.remote.errors import is_of_client, read_trouble, translate
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page
@@ -60,8 +61,9 @@ class Azure:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        most: int = MOST_BYTES,
     ) -> Answer:
-        return self._call(right, key, lambda: self._requests.send(method, key, query, headers, body))
+        return self._call(right, key, lambda: self._requests.send(method, key, query, headers, body, most))
 
     def exists(self) -> bool:
         """Whoever needs a right that is missing finds it."""
@@ -101,9 +103,11 @@ class Azure:
         if not length:
             return b"", ""
         asked = {"range": f"bytes={offset}-{offset + length - 1}"} | ({"if-match": tag} if tag else {})
-        answer = self._send(_READ, "GET", key, headers=asked)
-        if not 0 < len(answer.body) <= length:
-            raise Unavailable(f"{len(answer.body)} bytes came where {length} were asked for", advice="try again")
+        answer = self._send(_READ, "GET", key, headers=asked, most=length)
+        if not 0 < len(answer.body) <= length or not answer.begins_at(offset):
+            raise Unavailable(
+                f"{len(answer.body)} bytes came where {length} were asked for from {offset} on", advice="try again"
+            )
         self._known.note(key, answer)
         return answer.body, answer.headers.get("content-encoding", "")
 

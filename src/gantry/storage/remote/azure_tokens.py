@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import urllib3
+from urllib3.exceptions import HTTPError
 
 from gantry.errors import BucketAway, StatusError, Unavailable
+from gantry.storage.remote.connections import ask_for_token
 from gantry.storage.remote.place import RemotePlace
 from gantry.system_errors import describe_os_error
 
 _RESOURCE = "https://storage.azure.com"
 _MACHINE = "http://169.254.169.254/metadata/identity/oauth2/token"
 _RENEWED_BEFORE = 300.0  # seconds before the end of a token
-_TIMEOUT = urllib3.Timeout(connect=5, read=20)
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -83,20 +83,15 @@ class Tokens:
         bucket = f"bucket {self._place.address}"
         try:
             ask = self._ask()
-            answer = self._send(ask)
+            answer = ask_for_token(ask.method, ask.url, headers=dict(ask.headers), body=ask.body or None)
         except OSError as error:
             raise BucketAway(f"{bucket}: the file of the token cannot be read: {describe_os_error(error)}") from None
-        except urllib3.exceptions.HTTPError:
+        except HTTPError:
             raise Unavailable(f"{bucket}: no answer came to the request for a token", advice="try again") from None
         said = _parse(answer.data)
         if answer.status == 200 and said.get("access_token"):
             return str(said["access_token"]), time.time() + float(said.get("expires_in") or 0)
         raise _describe_refusal(bucket, answer.status, said)
-
-    def _send(self, ask: Ask) -> urllib3.BaseHTTPResponse:
-        with urllib3.PoolManager(ca_certs=None, retries=False, timeout=_TIMEOUT) as pools:
-            headers = dict(ask.headers)
-            return pools.request(ask.method, ask.url, body=ask.body or None, headers=headers, redirect=False)
 
 
 def _parse(data: bytes) -> dict[str, Any]:

@@ -35,6 +35,7 @@ _SILENCES = (
         re.compile("(?i)certificate"),
         "its TLS certificate is not trusted; ca_file can name its authority",
     ),
+    (re.compile("(?i)proxy"), "the proxy that the environment names does not let it through"),
     (re.compile("(?i)refused"), "the connection was refused"),
     (re.compile("(?i)timed ?out|timeout"), "there was nothing to read in time"),
     (re.compile("dns error|Name or service not known|name resolution"), "no address is known for its name"),

@@ -149,10 +149,12 @@ class Gcs:
         generation = read_generation(tag)
         query = {"alt": "media"} | ({"ifGenerationMatch": generation} if generation else {})
         sent = {"range": f"bytes={offset}-{offset + length - 1}", "accept-encoding": "gzip"}
-        said = self._call(_GET, key, lambda: self._http.ask("GET", self._name(key), query, sent))
+        said = self._call(_GET, key, lambda: self._http.ask("GET", self._name(key), query, sent, most=length))
         _require_version(said.headers, tag)
-        if not 0 < len(said.body) <= length or (offset and said.status != 206):
-            raise Unavailable(f"{len(said.body)} bytes came where {length} were asked for", advice="try again")
+        if not 0 < len(said.body) <= length or not said.begins_at(offset):
+            raise Unavailable(
+                f"{len(said.body)} bytes came where {length} were asked for from {offset} on", advice="try again"
+            )
         stored = said.headers.get("x-goog-stored-content-encoding") or said.headers.get("content-encoding", "")
         return said.body, stored
 

@@ -10,16 +10,21 @@ from typing import Any
 
 import google.auth
 import google.auth.compute_engine
-import urllib3
 from google.auth.exceptions import DefaultCredentialsError
 from google.auth.transport.urllib3 import Request
 
+from gantry.storage.remote.connections import ask_for_token
 from gantry.storage.remote.place import RemotePlace
 
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
 _RENEWED = timedelta(minutes=5)
 """Before a token ends, which is good for an hour: no request is sent with one that ends on the way."""
-_TIMEOUT = urllib3.Timeout(connect=10, read=30)
+
+
+class _TokenRequests:
+    """What google.auth needs of a pool of urllib3."""
+
+    request = staticmethod(ask_for_token)
 
 
 class Tokens:
@@ -29,7 +34,7 @@ class Tokens:
         """Raises google.auth's exceptions where there are no credentials, or a file of them cannot be read."""
         self._credentials = None if place.anonymous else _find_credentials(place)
         self._lock = threading.Lock()
-        self._request = Request(urllib3.PoolManager(retries=False, timeout=_TIMEOUT))  # type: ignore[no-untyped-call]
+        self._request = Request(_TokenRequests())  # type: ignore[no-untyped-call]
 
     @property
     def identity(self) -> str:

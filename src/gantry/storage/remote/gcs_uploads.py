@@ -16,8 +16,9 @@ from urllib.parse import urlsplit
 import google_crc32c
 
 from gantry.errors import Unavailable
+from gantry.storage.remote.connections import Answer
 from gantry.storage.remote.gcs_errors import Refused
-from gantry.storage.remote.gcs_http import Http, Said
+from gantry.storage.remote.gcs_http import Http
 from gantry.storage.remote.gcs_tags import write_crc32c
 
 _GOES_ON, _CANCELLED = 308, 499
@@ -79,7 +80,7 @@ class Uploads:
         with suppress(Refused):  # it is gone, or goes by itself
             self._http.ask("DELETE", name, passes=(_CANCELLED,))
 
-    def _send(self, name: str, upload: _Upload, last: bool) -> Said:
+    def _send(self, name: str, upload: _Upload, last: bool) -> Answer:
         """Bytes that the server has already are left out: the answer to an earlier request may have been lost."""
         start, data = upload.offset, upload.held
         end = start + len(data)

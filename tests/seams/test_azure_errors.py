@@ -8,6 +8,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -23,7 +24,8 @@ from gantry.errors import (
     StatusError,
     Unavailable,
 )
-from gantry.storage.remote import retrying
+from gantry.storage.remote import azure, retrying
+from gantry.storage.remote.azure_pages import parse_page
 from gantry.storage.remote.azure_tokens import Ask, Tokens
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.connections import Answer
@@ -181,6 +183,20 @@ def test_an_object_without_an_md5_is_unchecked(store: RemoteBucket) -> None:
         assert isinstance(opened, RemoteObject) and opened.is_unchecked
 
 
+@pytest.mark.parametrize("md5", ["AAA", "!!!!", "\u00e9"])
+def test_what_is_no_md5_is_not_compared(store: RemoteBucket, md5: str) -> None:
+    """Whoever writes blocks may say anything."""
+    put(store, "a", b"x", x_ms_blob_content_md5=md5)
+    with store.open("a") as opened:
+        assert isinstance(opened, RemoteObject) and opened.is_unchecked
+
+
+def test_a_page_without_the_size_of_an_object_is_said_so() -> None:
+    blob = b"<Blob><Name>a</Name><Properties><Content-Length>x</Content-Length></Properties></Blob>"
+    with pytest.raises(Unavailable, match="does not say how long an object is"):
+        parse_page(b"<EnumerationResults><Blobs>%b</Blobs></EnumerationResults>" % blob)
+
+
 def test_packed_objects_are_unpacked(store: RemoteBucket) -> None:
     packed = gzip.compress(b"plain" * 1000)
     md5 = base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode()
@@ -247,7 +263,33 @@ def test_a_token_is_kept_until_shortly_before_its_end(entra: str, store: RemoteB
     tokens = make_tokens(entra, store)
     assert [tokens.get(), tokens.get()] == ["one", "one"] and len(_Entra.asked) == 1
     tokens._ends -= 3400
+    tokens._asked_at -= 3400
     assert tokens.get() == "two" and len(_Entra.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"expires_in": "3600"}, {"expires_on": "99999999999"}, {}, {"expires_in": "soon"}, {"expires_in": [1]}],
+    ids=["seconds", "moment", "nothing", "no number", "no text"],
+)
+def test_a_token_is_not_asked_for_with_every_request(entra: str, store: RemoteBucket, said: dict[str, object]) -> None:
+    """Application services say when a token ends, and not how long it is good for."""
+    _Entra.answers = [(200, {"access_token": "one", **said})]
+    tokens = make_tokens(entra, store)
+    assert [tokens.get(), tokens.get(), tokens.get()] == ["one"] * 3 and len(_Entra.asked) == 1
+
+
+def test_a_token_is_used_to_its_end_where_no_new_one_comes(entra: str, store: RemoteBucket) -> None:
+    """The sign-in may be away for a while, or refuse a secret that was replaced."""
+    _Entra.answers = [(200, {"access_token": "one", "expires_in": 120}), (503, {}), (401, {})]
+    tokens = make_tokens(entra, store)
+    for asked in (1, 2, 3):
+        assert [tokens.get(), tokens.get()] == ["one", "one"]
+        assert len(_Entra.asked) == asked
+        tokens._asked_at -= 60
+    tokens._ends -= 100
+    with pytest.raises(BucketAway, match="no token came"):
+        tokens.get()
 
 
 @pytest.mark.parametrize(
@@ -282,6 +324,10 @@ def test_tokens_open_a_container(
         monkeypatch.setenv(name, text)
     _Entra.answers = [(200, {"access_token": "good-token", "expires_in": 3600})]
     mine = RemoteBucket(make_place(server.url, store.place.bucket, account_key=""))
+    with pytest.raises(BucketAway, match="the file of the token cannot be read"):
+        mine.put("a", [b"x"])
+    with open(file, "wb") as binary:
+        binary.write(b"\xff\xfe")
     with pytest.raises(BucketAway, match="the file of the token cannot be read"):
         mine.put("a", [b"x"])
     with open(file, "w") as opened:
@@ -328,3 +374,46 @@ def test_an_answer_that_is_longer_than_it_may_be_is_not_held(store: RemoteBucket
     answer = provider._requests.send("GET", "a", {}, {}, b"", 10)
     assert 10 < len(answer.body) <= 1 << 20
     assert read(store, "a") == bytes(8 << 20)
+
+
+@pytest.mark.parametrize(
+    ("later", "is_copied"),
+    [
+        ([{"x-ms-copy-status": "pending", "x-ms-copy-progress": f"{number}/9"} for number in range(9)] + [{}], True),
+        ([{"x-ms-copy-status": "pending", "x-ms-copy-progress": "1/9"}] * 100, False),
+        ([{"x-ms-copy-status": "failed"}], False),
+        ([{"x-ms-copy-id": "another"}], False),
+    ],
+    ids=["goes on", "stands", "fails", "another"],
+)
+def test_a_copy_that_is_made_later_is_waited_for_while_it_goes_on(
+    store: RemoteBucket, monkeypatch: pytest.MonkeyPatch, later: list[dict[str, str]], is_copied: bool
+) -> None:
+    monkeypatch.setattr(azure, "_COPY_SECONDS", 0.001)
+    monkeypatch.setattr(azure, "_STANDING_SECONDS", 0.01)
+    store.put("a", [b"x"])
+    provider: Any = store.client.provider
+    found = store.head("a")
+    answers = iter([{"x-ms-copy-status": "pending"}, *later])
+
+    def send(*_: Any) -> Answer:
+        return Answer(202, {"x-ms-copy-id": "1", "x-ms-copy-status": "success"} | next(answers), b"")
+
+    monkeypatch.setattr(provider._requests, "send", send)
+    with nullcontext() if is_copied else pytest.raises(Aborted, match="given up the copy"):
+        provider.copy(store.place, found, "b")
+    assert (next(answers, None) is not None) is (len(later) == 100)
+
+
+def test_a_write_that_another_overtakes_is_said_so(store: RemoteBucket) -> None:
+    """Azure drops the blocks of everybody when one commits."""
+
+    def write_meanwhile() -> Iterator[bytes]:
+        yield bytes(HELD_BYTES)
+        yield bytes(HELD_BYTES + 1)  # two parts are at hand before the first one is sent
+        store.put("a", [b"of somebody else"])
+        yield b"x"
+
+    with pytest.raises(Aborted, match="written by somebody else meanwhile"):
+        store.put("a", write_meanwhile())
+    assert read(store, "a") == b"of somebody else"

@@ -30,6 +30,7 @@ _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 _READ, _WRITE, _DELETE = f"{_BLOBS}/read", f"{_BLOBS}/write", f"{_BLOBS}/delete"
 _CONTAINER = {"restype": "container", "comp": "list"}
 _COPY_SECONDS = 0.5  # between two looks at a copy that the server makes later
+_STANDING_SECONDS = 300.0  # by which such a copy is no further
 Out = TypeVar("Out")
 
 
@@ -160,15 +161,19 @@ class Azure:
         return _describe_access(source) == _describe_access(self.place) and not source.anonymous
 
     def copy(self, source: RemotePlace, found: ObjectMeta, key: str) -> None:
-        asked = {"x-ms-copy-source": Requests(source, self._access).locate(found.key), **self._tier()}
+        """Raises Aborted where the copy fails, is another one's, or does not go on."""
+        asked = {"x-ms-copy-source": self._requests.locate(source, found.key), **self._tier()}
         if found.tag:
             asked["x-ms-source-if-match"] = found.tag
         said = self._send(f"{_READ} and {_WRITE}", "PUT", key, headers=asked).headers
-        while (status := said.get("x-ms-copy-status", "success")) == "pending":
+        name, reached, stood = said.get("x-ms-copy-id"), "", 0.0
+        while (status := said.get("x-ms-copy-status", "success")) == "pending" and stood < _STANDING_SECONDS:
             beat_again()
             time.sleep(_COPY_SECONDS)
             said = self._send(_READ, "HEAD", key).headers
-        if status != "success":
+            before, reached = reached, said.get("x-ms-copy-progress", "")
+            stood = stood + _COPY_SECONDS if reached == before else 0.0
+        if status != "success" or said.get("x-ms-copy-id") != name:
             raise Aborted(f"the object storage has given up the copy ({status})", advice="try again")
 
     def delete(self, key: str) -> None:

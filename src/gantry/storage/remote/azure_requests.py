@@ -24,20 +24,19 @@ class Requests:
 
     def __init__(self, place: RemotePlace, access: Access) -> None:
         """Raises FailedPrecondition where the file of certificates cannot be read."""
-        parts = urlsplit(place.endpoint)
-        self._origin, self._base = f"{parts.scheme}://{parts.netloc}", f"{parts.path.rstrip('/')}/{place.bucket}"
+        origin, self._base = _split(place)
         self._access = access
-        self._connections = Connections(place, self._origin)
+        self._connections = Connections(place, origin)
 
     def name(self, key: str) -> str:
         """The path of a blob; of the container for "". Dots that stand alone are escaped, so that nothing on the way
         takes them for directories (RFC 3986 §5.2.4)."""
         return f"{self._base}/{quote_key(key)}" if key else self._base
 
-    def locate(self, key: str) -> str:
-        """The whole address of a blob, as a request to copy it needs it."""
+    def locate(self, place: RemotePlace, key: str) -> str:
+        """The whole address of a blob, as a request to copy it needs it. ``place`` is reached with the same access."""
         query, _ = self._access.sign("GET", "", {}, {})  # a SAS token is in the query
-        return f"{self._origin}{self.name(key)}{_write_query(query)}"
+        return f"{''.join(_split(place))}/{quote_key(key)}{_write_query(query)}"
 
     def send(
         self,
@@ -62,6 +61,12 @@ class Requests:
         if answer.status >= 300:
             raise _make_refusal(*answer)
         return answer
+
+
+def _split(place: RemotePlace) -> tuple[str, str]:
+    """Scheme and host, and the path of the container."""
+    parts = urlsplit(place.endpoint)
+    return f"{parts.scheme}://{parts.netloc}", f"{parts.path.rstrip('/')}/{place.bucket}"
 
 
 def quote_key(key: str) -> str:

@@ -20,7 +20,9 @@ from gantry.system_errors import describe_os_error
 
 _RESOURCE = "https://storage.azure.com"
 _MACHINE = "http://169.254.169.254/metadata/identity/oauth2/token"
-_RENEWED_BEFORE = 300.0  # seconds before the end of a token
+_RENEWED_BEFORE, _LEFT = 300.0, 30.0
+"""Seconds before the end of a token from which on a new one is asked for, and up to which the old one still is used
+where none comes. Between two such requests at least the latter pass."""
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -70,28 +72,46 @@ class Tokens:
     def __init__(self, place: RemotePlace, ask: Callable[[], Ask]) -> None:
         self._place, self._ask = place, ask
         self._lock = threading.Lock()
-        self._token, self._ends = "", 0.0
+        self._token, self._ends, self._asked_at = "", 0.0, 0.0
 
     def get(self) -> str:
         """Raises Unavailable, or BucketAway where the identity is refused."""
         with self._lock:
-            if time.time() > self._ends - _RENEWED_BEFORE:
-                self._token, self._ends = self._renew()
+            left = self._ends - time.time()
+            if left < _LEFT or (left < _RENEWED_BEFORE and time.time() > self._asked_at + _LEFT):
+                self._renew(left > _LEFT)
             return self._token
 
-    def _renew(self) -> tuple[str, float]:
+    def _renew(self, is_good: bool) -> None:
+        self._asked_at = time.time()
+        try:
+            self._token, self._ends = self._ask_for_it()
+        except Unavailable:
+            if not is_good:
+                raise
+
+    def _ask_for_it(self) -> tuple[str, float]:
         bucket = f"bucket {self._place.address}"
         try:
             ask = self._ask()
             answer = ask_for_token(ask.method, ask.url, headers=dict(ask.headers), body=ask.body or None)
-        except OSError as error:
+        except (OSError, UnicodeDecodeError) as error:
             raise BucketAway(f"{bucket}: the file of the token cannot be read: {describe_os_error(error)}") from None
         except HTTPError:
             raise Unavailable(f"{bucket}: no answer came to the request for a token", advice="try again") from None
         said = _parse(answer.data)
         if answer.status == 200 and said.get("access_token"):
-            return str(said["access_token"]), time.time() + float(said.get("expires_in") or 0)
+            return str(said["access_token"]), _read_end(said)
         raise _describe_refusal(bucket, answer.status, said)
+
+
+def _read_end(said: Mapping[str, Any]) -> float:
+    """When a token ends. Application services say the moment only, Entra ID the seconds until then."""
+    for name, since in (("expires_in", time.time()), ("expires_on", 0.0)):
+        text = str(said.get(name, ""))
+        if text.isascii() and text.isdecimal():
+            return since + float(text)
+    return time.time() + _RENEWED_BEFORE
 
 
 def _parse(data: bytes) -> dict[str, Any]:

@@ -10,15 +10,18 @@ from typing import Any
 
 import google.auth
 import google.auth.compute_engine
-from google.auth.exceptions import DefaultCredentialsError
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.auth.transport.urllib3 import Request
 
+from gantry.errors import BucketAway
 from gantry.storage.remote.connections import ask_for_token
 from gantry.storage.remote.place import RemotePlace
+from gantry.system_errors import describe_os_error
 
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
-_RENEWED = timedelta(minutes=5)
-"""Before a token ends, which is good for an hour: no request is sent with one that ends on the way."""
+_RENEWED, _LEFT = timedelta(minutes=5), timedelta(seconds=30)
+"""Before the end of a token, from when on a new one is asked for, and up to when the old one still is used where none
+comes: a metadata service may give out the same one to its end. Between two such requests at least the latter pass."""
 
 
 class _TokenRequests:
@@ -33,7 +36,7 @@ class Tokens:
     def __init__(self, place: RemotePlace) -> None:
         """Raises google.auth's exceptions where there are no credentials, or a file of them cannot be read."""
         self._credentials = None if place.anonymous else _find_credentials(place)
-        self._lock = threading.Lock()
+        self._lock, self._asked_at = threading.Lock(), datetime.min.replace(tzinfo=UTC)
         self._request = Request(_TokenRequests())  # type: ignore[no-untyped-call]
 
     @property
@@ -47,9 +50,18 @@ class Tokens:
         if self._credentials is None:
             return {}
         with self._lock:
-            if not self._is_good():
-                self._credentials.refresh(self._request)
+            now = datetime.now(UTC)
+            if not self._is_good(now + _LEFT) or not (self._is_good(now + _RENEWED) or now < self._asked_at + _LEFT):
+                self._renew(self._credentials, now)
             return {"authorization": f"Bearer {self._credentials.token}"}
+
+    def _renew(self, credentials: Any, now: datetime) -> None:
+        self._asked_at = now
+        try:
+            credentials.refresh(self._request)
+        except GoogleAuthError:
+            if not self._is_good(now + _LEFT):
+                raise
 
     def forget(self) -> None:
         """The token was refused."""
@@ -57,23 +69,37 @@ class Tokens:
             if self._credentials is not None:
                 self._credentials.token = None
 
-    def _is_good(self) -> bool:
+    def _is_good(self, moment: datetime) -> bool:
+        """Whether there is a token that has not ended by then."""
         found: Any = self._credentials
-        if not found.token:
-            return False
-        return found.expiry is None or found.expiry.replace(tzinfo=UTC) - datetime.now(UTC) > _RENEWED
+        return bool(found.token) and (found.expiry is None or found.expiry.replace(tzinfo=UTC) > moment)
 
 
 def _find_credentials(place: RemotePlace) -> Any:
     """google.auth's own chain waits for an address that answers on machines of one cloud only."""
-    path = place.credentials_file or os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", "") or _find_file_of_gcloud()
-    if path:
-        with warnings.catch_warnings():  # of files that come from somebody else: this one is the administrator's
-            warnings.simplefilter("ignore", DeprecationWarning)
-            return google.auth.load_credentials_from_file(path, scopes=_SCOPES)[0]  # type: ignore[no-untyped-call]
+    for path, name in (
+        (place.credentials_file, "its credentials_file"),
+        (os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", ""), "the file of GOOGLE_APPLICATION_CREDENTIALS"),
+        (_find_file_of_gcloud(), "the file that gcloud has written"),
+    ):
+        if path:
+            return _read_file(place, path, name)
     if place.instance_metadata:
         return google.auth.compute_engine.Credentials(scopes=_SCOPES)  # type: ignore[no-untyped-call]
     raise DefaultCredentialsError("no file, and no metadata service")  # type: ignore[no-untyped-call]
+
+
+def _read_file(place: RemotePlace, path: str, name: str) -> Any:
+    """Raises BucketAway: the operation goes on once the file can be read."""
+    try:
+        with warnings.catch_warnings():  # of files that come from somebody else: this one is the administrator's
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return google.auth.load_credentials_from_file(path, scopes=_SCOPES)[0]  # type: ignore[no-untyped-call]
+    except OSError as error:
+        what = f"cannot be read: {describe_os_error(error)}"
+    except (GoogleAuthError, ValueError, TypeError, AttributeError, KeyError):  # of any JSON; their texts have paths
+        what = "has no credentials of Google that can be read"
+    raise BucketAway(f"bucket {place.address}: {name} {what}", advice="see to the settings")
 
 
 def _find_file_of_gcloud() -> str:

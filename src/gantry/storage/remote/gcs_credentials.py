@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import google.auth
-import google.auth.compute_engine
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
-from google.auth.transport.urllib3 import Request
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
+from urllib3.exceptions import HTTPError
 
-from gantry.errors import BucketAway
+from gantry.errors import BucketAway, Unavailable
 from gantry.storage.remote.connections import ask_for_token
+from gantry.storage.remote.gcs_machine import Machine
 from gantry.storage.remote.place import RemotePlace
 from gantry.system_errors import describe_os_error
 
@@ -24,10 +24,12 @@ _RENEWED, _LEFT = timedelta(minutes=5), timedelta(seconds=30)
 comes: a metadata service may give out the same one to its end. Between two such requests at least the latter pass."""
 
 
-class _TokenRequests:
-    """What google.auth needs of a pool of urllib3."""
-
-    request = staticmethod(ask_for_token)
+def _send(url: str, method: str = "GET", body: Any = None, headers: Any = None, timeout: Any = None) -> Any:
+    """A request of google.auth, whose own transports need libraries that it does not bring."""
+    try:
+        return ask_for_token(method, url, body=body, headers=headers)
+    except HTTPError as error:
+        raise TransportError(error) from error  # type: ignore[no-untyped-call]
 
 
 class Tokens:
@@ -37,7 +39,6 @@ class Tokens:
         """Raises google.auth's exceptions where there are no credentials, or a file of them cannot be read."""
         self._credentials = None if place.anonymous else _find_credentials(place)
         self._lock, self._asked_at = threading.Lock(), datetime.min.replace(tzinfo=UTC)
-        self._request = Request(_TokenRequests())  # type: ignore[no-untyped-call]
 
     @property
     def identity(self) -> str:
@@ -58,8 +59,8 @@ class Tokens:
     def _renew(self, credentials: Any, now: datetime) -> None:
         self._asked_at = now
         try:
-            credentials.refresh(self._request)
-        except GoogleAuthError:
+            credentials.refresh(_send)
+        except (GoogleAuthError, Unavailable):
             if not self._is_good(now + _LEFT):
                 raise
 
@@ -85,7 +86,7 @@ def _find_credentials(place: RemotePlace) -> Any:
         if path:
             return _read_file(place, path, name)
     if place.instance_metadata:
-        return google.auth.compute_engine.Credentials(scopes=_SCOPES)  # type: ignore[no-untyped-call]
+        return Machine(place, _SCOPES)
     raise DefaultCredentialsError("no file, and no metadata service")  # type: ignore[no-untyped-call]
 
 

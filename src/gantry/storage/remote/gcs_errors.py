@@ -71,12 +71,12 @@ def translate_credentials(error: GoogleAuthError, place: RemotePlace, identity: 
     """google.auth's exceptions name files and addresses, which are not told."""
     if isinstance(error, DefaultCredentialsError):
         return miss_credentials(place)
+    who = f" ({identity})" if identity else ""
     if isinstance(error, RefreshError) and not error.retryable:
         found = _OF_TOKENS.search(str(error))
         said = Trouble(401, message=found[0] if found else "").said
-        who = f" ({identity})" if identity else ""
         clock = "; is the clock of this machine right?" if "iat" in said else ""
         return BucketAway(
             f"bucket {place.address}: the credentials{who} are refused: {said}{clock}", advice="renew them"
         )
-    return Unavailable("Google gave no token for the credentials: no answer came", advice="try again")
+    return Unavailable(f"Google gave no token for the credentials{who} of bucket {place.address}", advice="try again")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,10 @@ from gantry.storage.remote import retrying
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.connections import Answer
 from gantry.storage.remote.errors import Trouble
-from gantry.storage.remote.gcs_credentials import Tokens
 from gantry.storage.remote.gcs_errors import read_refusal, translate_credentials, translate_refusal
 from gantry.storage.remote.gcs_tags import compute_crc32c, make_tag, read_crc32c, read_hash
 from gantry.storage.remote.gcs_uploads import Uploads
+from gantry.storage.remote.kept_tokens import KeptToken
 from gantry.storage.remote.place import RemotePlace
 from tests.seams.blob_store_suite import keys, read
 from tests.support.gcs_places import make_bucket, read_objects
@@ -252,7 +252,7 @@ def test_a_copy_is_made_by_the_server_where_both_have_one_identity(
     source, target = (RemoteBucket(replace(each.place, **about)) for each in (bucket, make_bucket(server)))  # type: ignore[arg-type]
     for each in (source, target):
         provider: Any = each.client.provider
-        provider._tokens._credentials.token, provider._tokens._is_good = "t", lambda _: True
+        provider._tokens._kept = KeptToken(lambda: ("t", math.inf))
     bucket.put("a/b", [LARGE])
     server.reset_counts()
     with source.open("a/b") as opened:
@@ -481,26 +481,6 @@ def test_a_token_is_sent_and_another_is_asked_for_when_it_is_refused(
             bucket.exists()
         bucket.put("a", [b"bytes"])
         assert keys(bucket) == ["a"]
-
-
-def test_a_token_is_used_to_its_end_where_no_new_one_comes(credentials: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sign-in may be away for a while; a metadata service gives out the same token to its end."""
-    asked: list[Any] = []
-
-    def refuse(self: Any, _: Any) -> None:
-        asked.append(self)
-        raise TransportError("away")
-
-    monkeypatch.setattr(service_account.Credentials, "refresh", refuse)
-    tokens: Any = Tokens(RemotePlace("gcs", "in", "gs://in", credentials_file=credentials))
-    tokens._credentials.token = "one"  # noqa: S105
-    for seconds, renewals in ((600, 0), (120, 1)):
-        tokens._credentials.expiry = datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=seconds)
-        assert [tokens.make_headers() for _ in range(3)] == [{"authorization": "Bearer one"}] * 3
-        assert len(asked) == renewals
-    tokens._credentials.expiry = datetime.now(UTC).replace(tzinfo=None) + timedelta(seconds=20)
-    with pytest.raises(TransportError):
-        tokens.make_headers()
 
 
 def test_who_pays_is_said_with_every_request(bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,14 +14,13 @@ from urllib3.exceptions import HTTPError
 
 from gantry.errors import BucketAway, StatusError, Unavailable
 from gantry.storage.remote.connections import ask_for_token
+from gantry.storage.remote.kept_tokens import KeptToken
 from gantry.storage.remote.place import RemotePlace
 from gantry.system_errors import describe_os_error
 
 _RESOURCE = "https://storage.azure.com"
 _MACHINE = "http://169.254.169.254/metadata/identity/oauth2/token"
-_RENEWED_BEFORE, _LEFT = 300.0, 30.0
-"""Seconds before the end of a token from which on a new one is asked for, and up to which the old one still is used
-where none comes. Between two such requests at least the latter pass."""
+_UNSAID = 300.0  # seconds that a token is good for where nobody says it
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -71,24 +69,11 @@ class Tokens:
 
     def __init__(self, place: RemotePlace, ask: Callable[[], Ask]) -> None:
         self._place, self._ask = place, ask
-        self._lock = threading.Lock()
-        self._token, self._ends, self._asked_at = "", 0.0, 0.0
+        self._kept = KeptToken(self._ask_for_it)
 
     def get(self) -> str:
         """Raises Unavailable, or BucketAway where the identity is refused."""
-        with self._lock:
-            left = self._ends - time.time()
-            if left < _LEFT or (left < _RENEWED_BEFORE and time.time() > self._asked_at + _LEFT):
-                self._renew(left > _LEFT)
-            return self._token
-
-    def _renew(self, is_good: bool) -> None:
-        self._asked_at = time.time()
-        try:
-            self._token, self._ends = self._ask_for_it()
-        except Unavailable:
-            if not is_good:
-                raise
+        return self._kept.get()
 
     def _ask_for_it(self) -> tuple[str, float]:
         bucket = f"bucket {self._place.address}"
@@ -111,7 +96,7 @@ def _read_end(said: Mapping[str, Any]) -> float:
         text = str(said.get(name, ""))
         if text.isascii() and text.isdecimal():
             return since + float(text)
-    return time.time() + _RENEWED_BEFORE
+    return time.time() + _UNSAID
 
 
 def _parse(data: bytes) -> dict[str, Any]:

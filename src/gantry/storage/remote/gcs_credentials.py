@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
-import threading
 import warnings
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from typing import Any
 
 import google.auth
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 from urllib3.exceptions import HTTPError
 
-from gantry.errors import BucketAway, Unavailable
+from gantry.errors import BucketAway
 from gantry.storage.remote.connections import ask_for_token
 from gantry.storage.remote.gcs_machine import Machine
+from gantry.storage.remote.kept_tokens import KeptToken
 from gantry.storage.remote.place import RemotePlace
 from gantry.system_errors import describe_os_error
 
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
-_RENEWED, _LEFT = timedelta(minutes=5), timedelta(seconds=30)
-"""Before the end of a token, from when on a new one is asked for, and up to when the old one still is used where none
-comes: a metadata service may give out the same one to its end. Between two such requests at least the latter pass."""
 
 
-def _send(url: str, method: str = "GET", body: Any = None, headers: Any = None, timeout: Any = None) -> Any:
+def _send(url: str, method: str = "GET", body: Any = None, headers: Any = None, **_: Any) -> Any:
     """A request of google.auth, whose own transports need libraries that it does not bring."""
     try:
         return ask_for_token(method, url, body=body, headers=headers)
@@ -38,7 +36,7 @@ class Tokens:
     def __init__(self, place: RemotePlace) -> None:
         """Raises google.auth's exceptions where there are no credentials, or a file of them cannot be read."""
         self._credentials = None if place.anonymous else _find_credentials(place)
-        self._lock, self._asked_at = threading.Lock(), datetime.min.replace(tzinfo=UTC)
+        self._kept = KeptToken(self._renew)
 
     @property
     def identity(self) -> str:
@@ -50,30 +48,17 @@ class Tokens:
         """Raises google.auth's exceptions where the token cannot be renewed."""
         if self._credentials is None:
             return {}
-        with self._lock:
-            now = datetime.now(UTC)
-            if not self._is_good(now + _LEFT) or not (self._is_good(now + _RENEWED) or now < self._asked_at + _LEFT):
-                self._renew(self._credentials, now)
-            return {"authorization": f"Bearer {self._credentials.token}"}
-
-    def _renew(self, credentials: Any, now: datetime) -> None:
-        self._asked_at = now
-        try:
-            credentials.refresh(_send)
-        except (GoogleAuthError, Unavailable):
-            if not self._is_good(now + _LEFT):
-                raise
+        return {"authorization": f"Bearer {self._kept.get()}"}
 
     def forget(self) -> None:
         """The token was refused."""
-        with self._lock:
-            if self._credentials is not None:
-                self._credentials.token = None
+        self._kept.forget()
 
-    def _is_good(self, moment: datetime) -> bool:
-        """Whether there is a token that has not ended by then."""
+    def _renew(self) -> tuple[str, float]:
         found: Any = self._credentials
-        return bool(found.token) and (found.expiry is None or found.expiry.replace(tzinfo=UTC) > moment)
+        found.refresh(_send)
+        ends = found.expiry.replace(tzinfo=UTC).timestamp() if found.expiry is not None else math.inf
+        return str(found.token), ends
 
 
 def _find_credentials(place: RemotePlace) -> Any:

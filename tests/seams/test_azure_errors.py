@@ -9,6 +9,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -404,3 +405,33 @@ def test_a_write_that_another_overtakes_is_said_so(store: RemoteBucket) -> None:
     with pytest.raises(Aborted, match="written by somebody else meanwhile"):
         store.put("a", write_meanwhile())
     assert read(store, "a") == b"of somebody else"
+
+
+def test_blocks_of_another_program_are_said_to_be_in_the_way(server: AzureServer, store: RemoteBucket) -> None:
+    with (
+        server.fail("400 InvalidBlobOrBlock", methods=["UploadPart"]),
+        pytest.raises(FailedPrecondition, match="another program has begun to write the object"),
+    ):
+        store.put("a", [bytes(HELD_BYTES + 1)])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", "gzip,aws-chunked", "identity, gzip"])
+def test_every_form_of_gzip_is_unpacked(store: RemoteBucket, encoding: str) -> None:
+    put(store, "a", gzip.compress(b"plain"), x_ms_blob_content_encoding=encoding)
+    assert read(store, "a") == b"plain"
+
+
+@pytest.mark.parametrize("encoding", ["", "br", "gzip, br", "identity", "aws-chunked"])
+def test_what_is_no_gzip_is_read_as_it_is(store: RemoteBucket, encoding: str) -> None:
+    packed = gzip.compress(b"plain")
+    put(store, "a", packed, x_ms_blob_content_encoding=encoding)
+    assert read(store, "a") == packed
+
+
+def test_nobody_copies_without_credentials(store: RemoteBucket) -> None:
+    provider = store.client.provider
+    assert provider.can_copy_from(replace(store.place, bucket="other"))
+    for source in (replace(store.place, anonymous=True), replace(store.place, account_key="")):
+        assert not provider.can_copy_from(source)
+    unsigned = replace(store.place, anonymous=True, account_key="")
+    assert not RemoteBucket(unsigned).client.provider.can_copy_from(unsigned)

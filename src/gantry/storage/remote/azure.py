@@ -187,7 +187,8 @@ class Azure:
 
 
 def _describe_access(place: RemotePlace) -> tuple[object, ...]:
-    return place.provider, place.endpoint, place.account, place.account_key, place.sas_token, place.instance_metadata
+    said = place.account_key, place.sas_token, place.instance_metadata, place.anonymous
+    return place.provider, place.endpoint, place.account, said
 
 
 def _name_block(upload: str, number: int) -> str:

@@ -59,6 +59,8 @@ GONE = {"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "Container
 ARCHIVED = {"InvalidObjectState", "BlobArchived", "BlobBeingRehydrated"}
 LOCKED = {"LeaseIdMissing", "LeaseIdMismatchWithBlobOperation", "LeaseLost"}
 """Azure answers 412 as it does for an object that was changed."""
+MIXED = {"InvalidBlobOrBlock"}
+"""Of all blocks of a blob that are not committed the names are equally long."""
 OVERTAKEN = {"InvalidBlockList"}
 """Blocks that were sent and are gone: Azure drops those of everybody when one commits."""
 ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"}
@@ -209,6 +211,11 @@ def _translate_rest(trouble: Trouble, what: str) -> StatusError:
         return NotFound("there is no object of this name" if what else trouble.said)
     if trouble.status in (412, 416) and trouble.code not in LOCKED:
         return Aborted("the object was changed since it was listed", advice="import it again")
+    if trouble.code in MIXED:
+        return FailedPrecondition(
+            "another program has begun to write the object, in blocks that do not fit ours",
+            advice="use another name, or wait: Azure removes such blocks after a week",
+        )
     if trouble.code in OVERTAKEN:
         return Aborted("the object was written by somebody else meanwhile", advice="try again")
     if trouble.status in (405, 501) or trouble.code in MISSING:

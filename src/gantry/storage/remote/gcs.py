@@ -268,4 +268,5 @@ def _require_version(headers: Mapping[str, str], tag: str) -> None:
 
 
 def _describe_access(place: RemotePlace) -> tuple[object, ...]:
-    return place.provider, place.endpoint, place.credentials_file, place.instance_metadata, place.billing_project
+    said = place.credentials_file, place.instance_metadata, place.anonymous, place.billing_project
+    return place.provider, place.endpoint, said

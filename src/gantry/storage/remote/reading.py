@@ -13,7 +13,7 @@ from gantry.resources import ObjectMeta
 from gantry.seams import OpenedObject
 from gantry.storage.remote.checking import Comparison, compare, compare_all
 from gantry.storage.remote.client import Client
-from gantry.storage.remote.unpacking import MAGIC, unpack
+from gantry.storage.remote.unpacking import MAGIC, is_packed, unpack
 
 HELD_BYTES = 8 << 20
 """Up to here an object is read whole by one request, and held until it is closed."""
@@ -41,7 +41,7 @@ class RemoteObject(OpenedObject):
             self._head, encoding = client.get(found, 0, length)
             if self._compare_head() is Comparison.DIFFERENT:
                 raise Spoilt(_SPOILT)
-        if encoding == "gzip" and self._head.startswith(MAGIC):
+        if is_packed(encoding) and self._head.startswith(MAGIC):
             self._plain, self.size = unpack(self.chunks(), HELD_BYTES)
             self._head, self.is_unpacked = b"", True
 

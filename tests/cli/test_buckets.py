@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from gantry.cli import run as run_here
+from gantry.storage.remote import retrying
 from tests.buckets.remote import Remote
 from tests.cli.harness import CT
 from tests.support.s3_server import S3Server
@@ -128,3 +129,22 @@ def test_no_bucket(check: Check, bucket: str, words: str) -> None:
     assert done.code == 2
     assert words in done.err
     assert "Traceback" not in done.err
+
+
+def test_nothing_is_left_where_it_is_not_known_whether_it_was_written(
+    check: Check, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrying, "FIRST_SECONDS", 0.001)
+    with s3_server.fail("reset after", methods=["PutObject"]) as rule:
+        done = check("s3://in/unsure", "--write", "--json")
+        assert rule.failed
+    assert done.code == 1 and trials(done.out)["write"] is False
+    assert trials(check("s3://in/unsure", "--json").out)["read"] is None, "there is no object"
+
+
+def test_objects_in_an_archive_are_counted_and_another_one_is_read(check: Check, s3_server: S3Server) -> None:
+    s3_server.put("in", {"cold/a": b"x", "cold/b": b"x"}, {"x-amz-storage-class": "GLACIER"})
+    s3_server.put("in", {"cold/c": b"x"})
+    found = rows(check("s3://in/cold").out)
+    assert "3 objects, 2 of them in an archive" in found["list"]
+    assert "cold/c, 1 bytes" in found["read"]

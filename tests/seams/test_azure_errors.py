@@ -8,6 +8,8 @@ import hashlib
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -23,10 +25,11 @@ from gantry.errors import (
     StatusError,
     Unavailable,
 )
-from gantry.storage.remote import retrying
-from gantry.storage.remote.azure_requests import Answer
+from gantry.storage.remote import azure, retrying
+from gantry.storage.remote.azure_pages import parse_page
 from gantry.storage.remote.azure_tokens import Ask, Tokens
 from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.connections import Answer
 from gantry.storage.remote.errors import Refusal, translate
 from gantry.storage.remote.reading import HELD_BYTES, RemoteObject
 from tests.seams.blob_store_suite import keys, read
@@ -181,6 +184,20 @@ def test_an_object_without_an_md5_is_unchecked(store: RemoteBucket) -> None:
         assert isinstance(opened, RemoteObject) and opened.is_unchecked
 
 
+@pytest.mark.parametrize("md5", ["AAA", "!!!!", "\u00e9"])
+def test_what_is_no_md5_is_not_compared(store: RemoteBucket, md5: str) -> None:
+    """Whoever writes blocks may say anything."""
+    put(store, "a", b"x", x_ms_blob_content_md5=md5)
+    with store.open("a") as opened:
+        assert isinstance(opened, RemoteObject) and opened.is_unchecked
+
+
+def test_a_page_without_the_size_of_an_object_is_said_so() -> None:
+    blob = b"<Blob><Name>a</Name><Properties><Content-Length>x</Content-Length></Properties></Blob>"
+    with pytest.raises(Unavailable, match="does not say how long an object is"):
+        parse_page(b"<EnumerationResults><Blobs>%b</Blobs></EnumerationResults>" % blob)
+
+
 def test_packed_objects_are_unpacked(store: RemoteBucket) -> None:
     packed = gzip.compress(b"plain" * 1000)
     md5 = base64.b64encode(hashlib.md5(packed, usedforsecurity=False).digest()).decode()
@@ -246,8 +263,21 @@ def test_a_token_is_kept_until_shortly_before_its_end(entra: str, store: RemoteB
     _Entra.answers = [(200, {"access_token": "one", "expires_in": 3600}), (200, {"access_token": "two"})]
     tokens = make_tokens(entra, store)
     assert [tokens.get(), tokens.get()] == ["one", "one"] and len(_Entra.asked) == 1
-    tokens._ends -= 3400
+    tokens._kept._ends -= 3400
+    tokens._kept._asked_at -= 3400
     assert tokens.get() == "two" and len(_Entra.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"expires_in": "3600"}, {"expires_on": "99999999999"}, {}, {"expires_in": "soon"}, {"expires_in": [1]}],
+    ids=["seconds", "moment", "nothing", "no number", "no text"],
+)
+def test_a_token_is_not_asked_for_with_every_request(entra: str, store: RemoteBucket, said: dict[str, object]) -> None:
+    """Application services say when a token ends, and not how long it is good for."""
+    _Entra.answers = [(200, {"access_token": "one", **said})]
+    tokens = make_tokens(entra, store)
+    assert [tokens.get(), tokens.get(), tokens.get()] == ["one"] * 3 and len(_Entra.asked) == 1
 
 
 @pytest.mark.parametrize(
@@ -284,6 +314,10 @@ def test_tokens_open_a_container(
     mine = RemoteBucket(make_place(server.url, store.place.bucket, account_key=""))
     with pytest.raises(BucketAway, match="the file of the token cannot be read"):
         mine.put("a", [b"x"])
+    with open(file, "wb") as binary:
+        binary.write(b"\xff\xfe")
+    with pytest.raises(BucketAway, match="the file of the token cannot be read"):
+        mine.put("a", [b"x"])
     with open(file, "w") as opened:
         opened.write("of-the-cluster\n")
     mine.put("a", [b"x"])
@@ -300,3 +334,104 @@ def test_a_server_that_keeps_other_bytes_than_were_sent_is_found_out(
     with pytest.raises(Unavailable, match="other bytes than those that were sent"):
         provider.put("a", b"bytes")
     provider.put("a", b"")
+
+
+def test_other_bytes_than_were_asked_for_are_never_taken(
+    server: AzureServer, store: RemoteBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands before a server may not know ranges: half of the whole object is as long as its second half."""
+    provider: Any = store.client.provider
+    send = provider._requests.send
+    put(store, "a", bytes(1000) + b"x" * 1000, x_ms_meta_nomd5="1")
+    (found,) = store.list()
+
+    def send_without_range(method: str, key: str, query: Any, headers: Any, *more: Any) -> Any:
+        kept = {name: text for name, text in (headers or {}).items() if name != "range"}
+        return send(method, key, query, kept, *more)
+
+    monkeypatch.setattr(provider._requests, "send", send_without_range)
+    rule = server.fail("closed in body", methods=["GetObject"])
+    with rule, pytest.raises(Unavailable, match="where 1000 were asked for"):
+        store.client.get(found, 1000, 1000)
+
+
+def test_an_answer_that_is_longer_than_it_may_be_is_not_held(store: RemoteBucket) -> None:
+    """The connection is closed: what is left of it would be the next answer."""
+    provider: Any = store.client.provider
+    store.put("a", [bytes(8 << 20)])
+    answer = provider._requests.send("GET", "a", {}, {}, b"", 10)
+    assert 10 < len(answer.body) <= 1 << 20
+    assert read(store, "a") == bytes(8 << 20)
+
+
+@pytest.mark.parametrize(
+    ("later", "is_copied"),
+    [
+        ([{"x-ms-copy-status": "pending", "x-ms-copy-progress": f"{number}/9"} for number in range(9)] + [{}], True),
+        ([{"x-ms-copy-status": "pending", "x-ms-copy-progress": "1/9"}] * 100, False),
+        ([{"x-ms-copy-status": "failed"}], False),
+        ([{"x-ms-copy-id": "another"}], False),
+    ],
+    ids=["goes on", "stands", "fails", "another"],
+)
+def test_a_copy_that_is_made_later_is_waited_for_while_it_goes_on(
+    store: RemoteBucket, monkeypatch: pytest.MonkeyPatch, later: list[dict[str, str]], is_copied: bool
+) -> None:
+    monkeypatch.setattr(azure, "_COPY_SECONDS", 0.001)
+    monkeypatch.setattr(azure, "_STANDING_SECONDS", 0.01)
+    store.put("a", [b"x"])
+    provider: Any = store.client.provider
+    found = store.head("a")
+    answers = iter([{"x-ms-copy-status": "pending"}, *later])
+
+    def send(*_: Any) -> Answer:
+        return Answer(202, {"x-ms-copy-id": "1", "x-ms-copy-status": "success"} | next(answers), b"")
+
+    monkeypatch.setattr(provider._requests, "send", send)
+    with nullcontext() if is_copied else pytest.raises(Aborted, match="given up the copy"):
+        provider.copy(store.place, found, "b")
+    assert (next(answers, None) is not None) is (len(later) == 100)
+
+
+def test_a_write_that_another_overtakes_is_said_so(store: RemoteBucket) -> None:
+    """Azure drops the blocks of everybody when one commits."""
+
+    def write_meanwhile() -> Iterator[bytes]:
+        yield bytes(HELD_BYTES)
+        yield bytes(HELD_BYTES + 1)  # two parts are at hand before the first one is sent
+        store.put("a", [b"of somebody else"])
+        yield b"x"
+
+    with pytest.raises(Aborted, match="written by somebody else meanwhile"):
+        store.put("a", write_meanwhile())
+    assert read(store, "a") == b"of somebody else"
+
+
+def test_blocks_of_another_program_are_said_to_be_in_the_way(server: AzureServer, store: RemoteBucket) -> None:
+    with (
+        server.fail("400 InvalidBlobOrBlock", methods=["UploadPart"]),
+        pytest.raises(FailedPrecondition, match="another program has begun to write the object"),
+    ):
+        store.put("a", [bytes(HELD_BYTES + 1)])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "x-gzip", "gzip,aws-chunked", "identity, gzip"])
+def test_every_form_of_gzip_is_unpacked(store: RemoteBucket, encoding: str) -> None:
+    put(store, "a", gzip.compress(b"plain"), x_ms_blob_content_encoding=encoding)
+    assert read(store, "a") == b"plain"
+
+
+@pytest.mark.parametrize("encoding", ["", "br", "gzip, br", "identity", "aws-chunked"])
+def test_what_is_no_gzip_is_read_as_it_is(store: RemoteBucket, encoding: str) -> None:
+    packed = gzip.compress(b"plain")
+    put(store, "a", packed, x_ms_blob_content_encoding=encoding)
+    assert read(store, "a") == packed
+
+
+def test_nobody_copies_without_credentials(store: RemoteBucket) -> None:
+    provider = store.client.provider
+    assert provider.can_copy_from(replace(store.place, bucket="other"))
+    for source in (replace(store.place, anonymous=True), replace(store.place, account_key="")):
+        assert not provider.can_copy_from(source)
+    unsigned = replace(store.place, anonymous=True, account_key="")
+    assert not RemoteBucket(unsigned).client.provider.can_copy_from(unsigned)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +29,12 @@ from gantry.errors import (
 from gantry.resources import ObjectMeta
 from gantry.storage.remote import retrying
 from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.connections import Answer
+from gantry.storage.remote.errors import Trouble
 from gantry.storage.remote.gcs_errors import read_refusal, translate_credentials, translate_refusal
 from gantry.storage.remote.gcs_tags import compute_crc32c, make_tag, read_crc32c, read_hash
+from gantry.storage.remote.gcs_uploads import Uploads
+from gantry.storage.remote.kept_tokens import KeptToken
 from gantry.storage.remote.place import RemotePlace
 from tests.seams.blob_store_suite import keys, read
 from tests.support.gcs_places import make_bucket, read_objects
@@ -110,10 +117,27 @@ def test_packed_objects_are_unpacked(server: GcsServer, bucket: RemoteBucket, da
     assert read(bucket, "a") == data
 
 
+def test_other_bytes_than_were_asked_for_are_never_taken(
+    server: GcsServer, bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands before a server may answer with another part of the object."""
+    provider: Any = bucket.client.provider
+    bucket.put("a", [bytes(1000) + b"x" * 1000])
+    (found,) = bucket.list()
+    send = provider._http._connections.send
+
+    def send_other_range(method: str, target: str, headers: dict[str, str], *more: Any) -> Any:
+        return send(method, target, {**headers, "range": "bytes=0-999"}, *more)
+
+    monkeypatch.setattr(provider._http._connections, "send", send_other_range)
+    with pytest.raises(Unavailable, match="where 1000 were asked for"):
+        bucket.client.get(found, 1000, 1000)
+
+
 # Writing --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["503 SlowDown", "500 InternalError", "reset before", "reset after"])
+@pytest.mark.parametrize("kind", ["503 SlowDown", "500 InternalError", "400 BadDigest", "reset before", "reset after"])
 @pytest.mark.parametrize("method", ["PutObject", "UploadPart"])
 def test_a_write_that_fails_is_tried_again(server: GcsServer, bucket: RemoteBucket, kind: str, method: str) -> None:
     data = LARGE if method == "UploadPart" else b"bytes"
@@ -137,6 +161,55 @@ def test_an_upload_that_fails_leaves_no_object_and_is_cancelled(server: GcsServe
         bucket.put("a", [LARGE])
     assert keys(bucket) == []
     assert server.requests.operations["AbortMultipartUpload"] == 1
+
+
+@pytest.mark.parametrize("after", range(3))
+def test_an_upload_that_is_gone_is_said_so(server: GcsServer, bucket: RemoteBucket, after: int) -> None:
+    """It is not an object that is missing."""
+    with server.fail("404 NoSuchUpload", methods=["UploadPart"], after=after) as rule:
+        with pytest.raises(Aborted, match="has given up the upload of the object"):
+            bucket.put("a", [LARGE])
+        assert rule.failed == 1
+    assert keys(bucket) == []
+
+
+def test_a_bucket_that_goes_during_an_upload_is_said_so(server: GcsServer, bucket: RemoteBucket) -> None:
+    with (
+        server.fail("404 NoSuchBucket", methods=["UploadPart"]),
+        pytest.raises(BucketAway, match="is not there any more"),
+    ):
+        bucket.put("a", [LARGE])
+
+
+class _Front:
+    """What stands before a server, below a path: ``location`` is where an upload is, ``asked`` the requests."""
+
+    base = "/front"
+
+    def __init__(self, location: str) -> None:
+        self.location, self.asked = location, list[str]()
+
+    def ask(self, method: str, path: str, *_: Any) -> Answer:
+        self.asked.append(self.base + path)
+        if method == "POST":
+            return Answer(200, {"location": self.location}, b"")
+        return Answer(200, {}, b"{}")
+
+
+@pytest.mark.parametrize("origin", ["https://server", "http://elsewhere/front"], ids=["inner", "outer"])
+def test_parts_go_below_the_path_of_the_endpoint(origin: str) -> None:
+    """Some servers behind a path know of it, some do not."""
+    front: Any = _Front(f"{origin}/upload/storage/v1/b/in/o?upload_id=1")
+    uploads = Uploads(front, "/upload/storage/v1/b/in/o")
+    uploads.end(uploads.begin("a", {}))
+    assert front.asked == ["/front/upload/storage/v1/b/in/o", "/front/upload/storage/v1/b/in/o?upload_id=1"]
+
+
+@pytest.mark.parametrize("location", ["", "https://server", "upload?upload_id=1", "https://server?upload_id=1"])
+def test_an_upload_without_a_path_is_none(location: str) -> None:
+    front: Any = _Front(location)
+    with pytest.raises(Unavailable, match="did not say where"):
+        Uploads(front, "/upload").begin("a", {})
 
 
 def test_parts_of_exactly_one_size_are_an_object(server: GcsServer, bucket: RemoteBucket) -> None:
@@ -179,13 +252,23 @@ def test_a_copy_is_made_by_the_server_where_both_have_one_identity(
     source, target = (RemoteBucket(replace(each.place, **about)) for each in (bucket, make_bucket(server)))  # type: ignore[arg-type]
     for each in (source, target):
         provider: Any = each.client.provider
-        provider._tokens._credentials.token, provider._tokens._is_good = "t", lambda: True
+        provider._tokens._kept = KeptToken(lambda: ("t", math.inf))
     bucket.put("a/b", [LARGE])
     server.reset_counts()
     with source.open("a/b") as opened:
         target.copy_from(opened, "c//d")
     assert server.requests.operations["CopyObject"] == 2 and server.requests.operations["PutObject"] == 0
     assert read_objects(server.url, target.place.bucket) == {"c//d": LARGE}
+
+
+def test_a_copy_that_does_not_go_on_is_given_up(bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider: Any = bucket.client.provider
+    reached = [0, 1, 2, *[3] * 100]
+    answers = iter([{"done": False, "rewriteToken": "t", "totalBytesRewritten": str(each)} for each in reached])
+    monkeypatch.setattr(provider, "_ask_json", lambda *_: next(answers))
+    with pytest.raises(Aborted, match="does not go on with the copy"):
+        provider.copy(bucket.place, ObjectMeta("a", 5), "b")
+    assert len(list(answers)) == 100 - 11, "as long as it goes on it is waited for"
 
 
 # What is said ---------------------------------------------------------------------------------------------------------
@@ -235,6 +318,60 @@ def test_the_pause_that_google_asks_for_is_kept(server: GcsServer, bucket: Remot
     assert waits == [7, 7]
 
 
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("7", 7, 7),
+        ("99999999999999999999", 60, 60),
+        ("-5", 0, 0),
+        ("\u00b2", 0, 0),
+        ("soon", 0, 0),
+        ("", 0, 0),
+        (9999, 60, 60),
+        (30, 0.1, 30),
+        (-9999, 0, 0),
+    ],
+    ids=["seconds", "endless", "negative", "superscript", "word", "nothing", "late moment", "moment", "past"],
+)
+def test_how_long_a_provider_wants_to_be_left_alone(text: str | int, least: float, most: float) -> None:
+    """Numbers are moments so many seconds from now."""
+    text = text if isinstance(text, str) else formatdate(time.time() + text, usegmt=True)
+    assert least <= Trouble(503, headers={"retry-after": text}).retry_after <= most
+
+
+def test_what_a_write_is_refused_for_is_no_change_of_the_object(server: GcsServer, bucket: RemoteBucket) -> None:
+    """Policies of an organization are preconditions, too."""
+    with (
+        server.fail("412 PreconditionFailed", methods=["PutObject"]),
+        pytest.raises(FailedPrecondition, match="refused it: conditionNotMet: At least one of the pre-conditions"),
+    ):
+        bucket.put("a", [b"x"])
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"items": 5},
+        {"items": [5]},
+        {"items": [{"size": "1"}]},
+        {"items": [{"name": 5}]},
+        {"items": [{"name": "a", "size": "x"}]},
+        {"items": [{"name": "\ud800"}]},
+        {"prefixes": 5},
+        {"prefixes": [5]},
+        {"prefixes": ["\ud800"]},
+    ],
+    ids=lambda page: json.dumps(page),
+)
+def test_what_is_no_page_of_a_listing_is_said_so(
+    bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch, page: dict[str, object]
+) -> None:
+    provider: Any = bucket.client.provider
+    monkeypatch.setattr(provider, "_ask_json", lambda *_: page)
+    with pytest.raises(BucketAway, match="what came is no answer of Cloud Storage"):
+        keys(bucket)
+
+
 def test_a_bucket_that_is_not_there(server: GcsServer, bucket: RemoteBucket) -> None:
     assert bucket.exists()
     assert not RemoteBucket(replace(bucket.place, bucket="none-such")).exists()
@@ -267,12 +404,36 @@ def test_a_machine_without_credentials_is_said_so(
     monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
     with pytest.raises(BucketAway, match="the server has no credentials for it"):
         RemoteBucket(replace(bucket.place, anonymous=False)).exists()
-    broken = tmp_path / "broken.json"
-    broken.write_text("{}")
-    for path in (str(broken), str(tmp_path / "none.json")):
-        with pytest.raises(BucketAway, match="credentials_file has no credentials") as caught:
-            RemoteBucket(replace(bucket.place, anonymous=False, credentials_file=path)).exists()
-        assert str(tmp_path) not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "data", [b"{}", b"\xff\xfe", b"[]", b"", None], ids=["empty", "no text", "list", "no bytes", "none"]
+)
+def test_a_file_without_credentials_is_said_so(
+    bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, data: bytes | None
+) -> None:
+    file = tmp_path / "broken.json"
+    if data is not None:
+        file.write_bytes(data)
+    fails_with_file(bucket, monkeypatch, file, "has no credentials of Google that can be read")
+
+
+def test_a_file_of_credentials_that_cannot_be_read_is_said_so(
+    bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is not the bucket that does not answer. A directory stands for a file without permission."""
+    fails_with_file(bucket, monkeypatch, tmp_path, "cannot be read: it is a directory")
+
+
+def fails_with_file(bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch, path: Path, words: str) -> None:
+    """Named by the settings, and by the environment."""
+    with pytest.raises(BucketAway, match=f"its credentials_file {words}") as caught:
+        RemoteBucket(replace(bucket.place, anonymous=False, credentials_file=str(path))).exists()
+    assert str(path) not in caught.value.message
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    with pytest.raises(BucketAway, match=f"the file of GOOGLE_APPLICATION_CREDENTIALS {words}") as caught:
+        RemoteBucket(replace(bucket.place, anonymous=False)).exists()
+    assert str(path) not in caught.value.message
 
 
 def test_the_chain_finds_the_file_of_the_environment_and_of_gcloud(
@@ -326,13 +487,13 @@ def test_who_pays_is_said_with_every_request(bucket: RemoteBucket, monkeypatch: 
     bucket = RemoteBucket(replace(bucket.place, billing_project="payer"))
     provider: Any = bucket.client.provider
     targets: list[str] = []
-    ask = provider._http._pool.urlopen
+    send = provider._http._connections.send
 
-    def note(method: str, target: str, **more: Any) -> Any:
+    def note(method: str, target: str, *more: Any) -> Any:
         targets.append(target)
-        return ask(method, target, **more)
+        return send(method, target, *more)
 
-    monkeypatch.setattr(provider._http._pool, "urlopen", note)
+    monkeypatch.setattr(provider._http._connections, "send", note)
     bucket.put("a", [b"x"])
     bucket.put("large", [LARGE])
     read(bucket, "a")

@@ -9,7 +9,7 @@ import pytest
 from gantry.errors import BucketAway, InvalidArgument
 from gantry.storage.remote.azure_credentials import find_access
 from gantry.storage.remote.azure_requests import quote_key
-from gantry.storage.remote.azure_signing import SharedKey, describe_request
+from gantry.storage.remote.azure_signing import Sas, SharedKey, describe_request
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote_buckets import RemoteBuckets, find_remote
 
@@ -49,6 +49,10 @@ def test_an_address_may_be_a_container(given: dict[str, Any], address: str, plac
         ({"account_key": "not base64!"}, "is no key of an account"),
         ({"account_key": "YQ==", "sas_token": "sig=x"}, "only one of"),
         ({"sas_token": "sig=x", "anonymous": True}, "only one of"),
+        ({"sas_token": "sig=x", "instance_metadata": True}, "instance_metadata"),
+        ({"account_key": "YQ==", "instance_metadata": True}, "instance_metadata"),
+        ({"sas_token": "hospital"}, "has no signature"),
+        ({"sas_token": "https://hospital.blob.core.windows.net/b?sv=1&sig=x"}, "without an address"),
         ({"storage_class": "STANDARD_IA"}, "one of Hot, Cool, Cold, Archive"),
     ],
 )
@@ -64,11 +68,11 @@ def test_what_is_azures_has_no_effect_with_s3() -> None:
 
 
 def test_a_secret_is_never_shown() -> None:
-    for key in ("account_key", "sas_token"):
-        given = {"name": "az://b", "account": "hospital", key: "c2VjcmV0"}
+    for key, secret in (("account_key", "c2VjcmV0"), ("sas_token", "sig=c2VjcmV0")):
+        given = {"name": "az://b", "account": "hospital", key: secret}
         assert "c2VjcmV0" not in repr(RemoteBuckets.parse(given))
         with pytest.raises(InvalidArgument) as refused:
-            RemoteBuckets.parse(given | {key: ["c2VjcmV0"]})
+            RemoteBuckets.parse(given | {key: [secret]})
         assert "c2VjcmV0" not in refused.value.message
 
 
@@ -99,6 +103,27 @@ def test_the_chain_of_credentials(own: dict[str, Any], environment: dict[str, st
 def test_nobody_asks_the_machine_unless_the_settings_say_so(environment: dict[str, str]) -> None:
     with pytest.raises(BucketAway, match="no credentials"):
         find_access(RemotePlace("azure", "b", "az://b", account="hospital"), environment)
+
+
+@pytest.mark.parametrize(
+    ("authority", "url"),
+    [
+        ("", "https://login.microsoftonline.com/tenant/oauth2/v2.0/token"),
+        ("login.chinacloudapi.cn", "https://login.chinacloudapi.cn/tenant/oauth2/v2.0/token"),
+        ("https://login.microsoftonline.us/", "https://login.microsoftonline.us/tenant/oauth2/v2.0/token"),
+    ],
+    ids=["default", "host", "address"],
+)
+def test_a_secret_is_sent_with_tls(authority: str, url: str) -> None:
+    """Azure's libraries take the name of a host in AZURE_AUTHORITY_HOST, too."""
+    place = RemotePlace("azure", "b", "az://b", account="hospital")
+    environment = APPLICATION | {"AZURE_CLIENT_SECRET": "x", "AZURE_AUTHORITY_HOST": authority}
+    access: Any = find_access(place, environment)
+    assert access.get_token.__self__._ask().url == url
+
+
+def test_a_signature_may_hold_a_plus() -> None:
+    assert Sas("a", "?sv=1&sig=a+b%2B%2Fc%3D").sign("GET", "/", {}, {})[0] == {"sv": "1", "sig": "a+b+/c="}
 
 
 def test_what_is_signed() -> None:

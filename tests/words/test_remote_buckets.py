@@ -81,6 +81,8 @@ def test_single_buckets_are_listed() -> None:
         ({"name": "b", "provider": "gcs", "bulk_delete": False}, "bulk_delete of 'b' has no effect with gcs"),
         ({"name": "b", "provider": "gcs", "credentials_file": 5}, "credentials_file = 5"),
         ({"name": "b", "provider": "gcs", "credentials_file": "/f", "anonymous": True}, "anonymous"),
+        ({"name": "s3://b", "endpoint": "http://minio:9000", "ca_file": "/ca.pem"}, "without https://"),
+        ({"name": "b", "provider": "gcs", "billing_project": "p", "anonymous": True}, "nobody pays anonymously"),
         ({"name": "s3://b", "access_key_id": "a", "secret_access_key": "b", "anonymous": True}, "anonymous"),
     ],
 )

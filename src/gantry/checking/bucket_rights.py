@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from gantry.seams import Bucket
 
 _SAMPLE = 1000  # objects that are listed: one request
 _READ_BYTES = 64 << 10
+_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE", "Archive")  # of Amazon, and of Azure
 _TRIAL = b"Written by `gantry buckets check --write`, to try the rights of the server. It can be deleted.\n"
 
 
@@ -31,12 +33,20 @@ def try_rights(bucket: Bucket, prefix: str, write: bool) -> Iterator[Trial]:
     def list_some() -> str:
         objects.extend(islice(bucket.list(prefix), _SAMPLE))
         more = " or more" if len(objects) == _SAMPLE else ""
-        return f"{len(objects):,} object{'' if len(objects) == 1 else 's'}{more}"
+        archived = sum(map(_is_archived, objects))
+        most = f", {archived:,} of them in an archive" if archived else ""
+        return f"{len(objects):,} object{'' if len(objects) == 1 else 's'}{more}{most}"
 
     yield _try("list", list_some)
-    read = _try_reading(bucket, next((each for each in objects if not each.problem and each.size), None))
+    readable = sorted((each for each in objects if not each.problem and each.size), key=_is_archived)
+    read = _try_reading(bucket, next(iter(readable), None))
     yield read
     yield from _try_writing(bucket, prefix, read.works is not False) if write else ()
+
+
+def _is_archived(found: ObjectMeta) -> bool:
+    """Whether it can be read only once it is restored; one that is restored still says so."""
+    return found.storage_class in _ARCHIVES
 
 
 def _try_reading(bucket: Bucket, first: ObjectMeta | None) -> Trial:
@@ -56,8 +66,13 @@ def _try_writing(bucket: Bucket, prefix: str, compare: bool) -> Iterator[Trial]:
     key = f"{prefix}gantry-check-{secrets.token_hex(8)}.txt"
 
     def write() -> str:
-        bucket.put(key, [_TRIAL])
-        bucket.flush()
+        try:
+            bucket.put(key, [_TRIAL])
+            bucket.flush()
+        except StatusError:
+            with suppress(StatusError):  # it may be there: its answer was lost, or its bytes are others
+                bucket.delete(key)
+            raise
         return key
 
     def read_back() -> str:

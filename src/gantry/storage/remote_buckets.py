@@ -82,6 +82,8 @@ def _check_name(name: str) -> None:
 def _check_values(name: str, given: Mapping[str, Any]) -> None:
     if given.get("instance_metadata") and given.get("anonymous"):
         raise InvalidArgument(f"remote_buckets: {name!r} needs no credentials of instance_metadata; leave it out")
+    if given.get("ca_file") and str(given.get("endpoint", "")).startswith("http://"):
+        raise InvalidArgument(f"remote_buckets: ca_file of {name!r} has no effect without https://")
     _check_texts(name, given)
     if given.get("concurrency", 1) not in range(1, _MOST_CONCURRENCY + 1):
         raise InvalidArgument(f"remote_buckets: concurrency of {name!r} is from 1 to {_MOST_CONCURRENCY}")

@@ -18,6 +18,7 @@ STATUS.update(
         "BlobNotFound": (404, "The specified blob does not exist."),
         "ConditionNotMet": (412, "The condition specified using HTTP conditional header(s) is not met."),
         "ContainerNotFound": (404, "The specified container does not exist."),
+        "InvalidBlobOrBlock": (400, "The specified blob or block content is invalid."),
         "InvalidBlockList": (400, "The specified block list is invalid."),
         "LeaseIdMissing": (412, "There is currently a lease on the blob and no lease ID was specified in the request."),
         "Md5Mismatch": (400, "The MD5 value specified in the request did not match the value calculated."),

@@ -20,7 +20,8 @@ from gantry.seams import beat_again
 from gantry.storage.remote.azure_credentials import find_access
 from gantry.storage.remote.azure_digests import KnownDigests, UploadDigests
 from gantry.storage.remote.azure_pages import parse_page, write_tag
-from gantry.storage.remote.azure_requests import Answer, Requests
+from gantry.storage.remote.azure_requests import Requests
+from gantry.storage.remote.connections import MOST_BYTES, Answer
 from gantry.storage.remote.errors import is_of_client, read_trouble, translate
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page
@@ -29,6 +30,7 @@ _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 _READ, _WRITE, _DELETE = f"{_BLOBS}/read", f"{_BLOBS}/write", f"{_BLOBS}/delete"
 _CONTAINER = {"restype": "container", "comp": "list"}
 _COPY_SECONDS = 0.5  # between two looks at a copy that the server makes later
+_STANDING_SECONDS = 300.0  # by which such a copy is no further
 Out = TypeVar("Out")
 
 
@@ -60,8 +62,9 @@ class Azure:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        most: int = MOST_BYTES,
     ) -> Answer:
-        return self._call(right, key, lambda: self._requests.send(method, key, query, headers, body))
+        return self._call(right, key, lambda: self._requests.send(method, key, query, headers, body, most))
 
     def exists(self) -> bool:
         """Whoever needs a right that is missing finds it."""
@@ -101,9 +104,11 @@ class Azure:
         if not length:
             return b"", ""
         asked = {"range": f"bytes={offset}-{offset + length - 1}"} | ({"if-match": tag} if tag else {})
-        answer = self._send(_READ, "GET", key, headers=asked)
-        if not 0 < len(answer.body) <= length:
-            raise Unavailable(f"{len(answer.body)} bytes came where {length} were asked for", advice="try again")
+        answer = self._send(_READ, "GET", key, headers=asked, most=length)
+        if not 0 < len(answer.body) <= length or not answer.begins_at(offset):
+            raise Unavailable(
+                f"{len(answer.body)} bytes came where {length} were asked for from {offset} on", advice="try again"
+            )
         self._known.note(key, answer)
         return answer.body, answer.headers.get("content-encoding", "")
 
@@ -156,15 +161,19 @@ class Azure:
         return _describe_access(source) == _describe_access(self.place) and not source.anonymous
 
     def copy(self, source: RemotePlace, found: ObjectMeta, key: str) -> None:
-        asked = {"x-ms-copy-source": Requests(source, self._access).locate(found.key), **self._tier()}
+        """Raises Aborted where the copy fails, is another one's, or does not go on."""
+        asked = {"x-ms-copy-source": self._requests.locate(source, found.key), **self._tier()}
         if found.tag:
             asked["x-ms-source-if-match"] = found.tag
         said = self._send(f"{_READ} and {_WRITE}", "PUT", key, headers=asked).headers
-        while (status := said.get("x-ms-copy-status", "success")) == "pending":
+        name, reached, stood = said.get("x-ms-copy-id"), "", 0.0
+        while (status := said.get("x-ms-copy-status", "success")) == "pending" and stood < _STANDING_SECONDS:
             beat_again()
             time.sleep(_COPY_SECONDS)
             said = self._send(_READ, "HEAD", key).headers
-        if status != "success":
+            before, reached = reached, said.get("x-ms-copy-progress", "")
+            stood = stood + _COPY_SECONDS if reached == before else 0.0
+        if status != "success" or said.get("x-ms-copy-id") != name:
             raise Aborted(f"the object storage has given up the copy ({status})", advice="try again")
 
     def delete(self, key: str) -> None:
@@ -178,7 +187,8 @@ class Azure:
 
 
 def _describe_access(place: RemotePlace) -> tuple[object, ...]:
-    return place.provider, place.endpoint, place.account, place.account_key, place.sas_token, place.instance_metadata
+    said = place.account_key, place.sas_token, place.instance_metadata, place.anonymous
+    return place.provider, place.endpoint, place.account, said
 
 
 def _name_block(upload: str, number: int) -> str:

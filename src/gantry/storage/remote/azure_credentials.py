@@ -45,8 +45,7 @@ def _find_of_account(place: RemotePlace, environment: Mapping[str, str]) -> Acce
 def _find_of_application(place: RemotePlace, environment: Mapping[str, str]) -> Access | None:
     """An application or a managed identity in Entra ID, as the variables of Azure's libraries say."""
     client, tenant = environment.get("AZURE_CLIENT_ID", ""), environment.get("AZURE_TENANT_ID", "")
-    authority = environment.get("AZURE_AUTHORITY_HOST", "https://login.microsoftonline.com/")
-    where, name = f"{authority.rstrip('/')}/{tenant}/oauth2/v2.0/token", f"as application {client}"
+    where, name = f"{_find_authority(environment)}/{tenant}/oauth2/v2.0/token", f"as application {client}"
     if client and tenant and (secret := environment.get("AZURE_CLIENT_SECRET")):
         return Bearer(name, Tokens(place, lambda: ask_with_secret(where, client, secret)).get)
     if client and tenant and (file := environment.get("AZURE_FEDERATED_TOKEN_FILE")):
@@ -55,3 +54,9 @@ def _find_of_application(place: RemotePlace, environment: Mapping[str, str]) -> 
     if (service := environment.get("IDENTITY_ENDPOINT")) and (header := environment.get("IDENTITY_HEADER")):
         return Bearer(name, Tokens(place, lambda: ask_service(service, header, client)).get)
     return Bearer(name, Tokens(place, lambda: ask_machine(client)).get) if place.instance_metadata else None
+
+
+def _find_authority(environment: Mapping[str, str]) -> str:
+    """Azure's libraries take a host alone, too; without a scheme urllib3 would send the secret without TLS."""
+    found = environment.get("AZURE_AUTHORITY_HOST") or "login.microsoftonline.com"
+    return (found if "://" in found else f"https://{found}").rstrip("/")

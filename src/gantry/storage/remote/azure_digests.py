@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
-from gantry.storage.remote.azure_requests import Answer
+from gantry.storage.remote.connections import Answer
 
 _KEPT = 4096  # objects whose MD5 is remembered until it is asked for
 

@@ -27,7 +27,10 @@ def _read_blob(blob: ElementTree.Element) -> ObjectMeta:
     about = blob.find("Properties")
     if about is None:
         raise Unavailable("a page of the listing does not say what the objects are", advice="try again")
-    size, tier = int(about.findtext("Content-Length") or 0), about.findtext("AccessTier") or ""
+    length, tier = about.findtext("Content-Length") or "0", about.findtext("AccessTier") or ""
+    if not (length.isascii() and length.isdecimal()):
+        raise Unavailable("a page of the listing does not say how long an object is", advice="try again")
+    size = int(length)
     return ObjectMeta(_read_name(blob), size, "", write_tag(about.findtext("Etag") or ""), tier)
 
 

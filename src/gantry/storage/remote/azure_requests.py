@@ -1,39 +1,22 @@
-"""Requests of Blob Storage, signed and sent over connections that are kept."""
+"""Requests of Blob Storage, signed."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import formatdate
 from html import unescape
-from typing import Any
 from urllib.parse import quote, urlsplit
-from urllib.request import getproxies, proxy_bypass
-
-import urllib3
 
 from gantry.storage.remote.azure_signing import Access
-from gantry.storage.remote.certificates import read_certificates
-from gantry.storage.remote.collecting import collect
+from gantry.storage.remote.connections import MOST_BYTES, Answer, Connections
 from gantry.storage.remote.errors import Refusal
 from gantry.storage.remote.place import RemotePlace
 
 VERSION = "2023-11-03"
 """Of the protocol: emulators and appliances know it too. Since 2021-02-12 listings escape keys that XML cannot hold."""
-_TIMEOUT = urllib3.Timeout(connect=10, read=30)  # silence, not the whole answer
-_PIECE = 1 << 20  # bytes: what came before a connection was cut is kept in such pieces
 _DOTS = re.compile(r"(?<![^/])\.{1,2}(?![^/])")
 _CODE, _MESSAGE = re.compile(r"<Code>([^<]{1,100})</Code>"), re.compile(r"<Message>([^<]{1,1000})</Message>")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Names of ``headers`` are in small letters."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
 
 
 class Requests:
@@ -41,20 +24,19 @@ class Requests:
 
     def __init__(self, place: RemotePlace, access: Access) -> None:
         """Raises FailedPrecondition where the file of certificates cannot be read."""
-        parts = urlsplit(place.endpoint)
-        self._origin, self._base = f"{parts.scheme}://{parts.netloc}", f"{parts.path.rstrip('/')}/{place.bucket}"
+        origin, self._base = _split(place)
         self._access = access
-        self._pool, self._is_absolute = _open_pool(self._origin, place)
+        self._connections = Connections(place, origin)
 
     def name(self, key: str) -> str:
         """The path of a blob; of the container for "". Dots that stand alone are escaped, so that nothing on the way
         takes them for directories (RFC 3986 §5.2.4)."""
         return f"{self._base}/{quote_key(key)}" if key else self._base
 
-    def locate(self, key: str) -> str:
-        """The whole address of a blob, as a request to copy it needs it."""
+    def locate(self, place: RemotePlace, key: str) -> str:
+        """The whole address of a blob, as a request to copy it needs it. ``place`` is reached with the same access."""
         query, _ = self._access.sign("GET", "", {}, {})  # a SAS token is in the query
-        return f"{self._origin}{self.name(key)}{_write_query(query)}"
+        return f"{''.join(_split(place))}/{quote_key(key)}{_write_query(query)}"
 
     def send(
         self,
@@ -63,6 +45,7 @@ class Requests:
         query: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         body: bytes = b"",
+        most: int = MOST_BYTES,
     ) -> Answer:
         """Raises Refusal for an answer that is an error, and exceptions of urllib3."""
         path, asked = self.name(key), dict(query or {})
@@ -73,32 +56,17 @@ class Requests:
         if "content-length" in sent:
             sent["content-length"] = str(len(body))
         target = f"{path}{_write_query({**asked, **more_query})}"
-        return self._send(method, target, {**sent, **more_headers, "accept-encoding": "identity"}, body)
+        all_headers = {**sent, **more_headers, "accept-encoding": "identity"}
+        answer = self._connections.send(method, target, all_headers, body, most)
+        if answer.status >= 300:
+            raise _make_refusal(*answer)
+        return answer
 
-    def _send(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        got = self._pool.urlopen(
-            method,
-            f"{self._origin}{target}" if self._is_absolute else target,
-            body=body or None,
-            headers=headers,
-            retries=False,
-            redirect=False,
-            assert_same_host=False,
-            timeout=_TIMEOUT,
-            preload_content=False,
-            decode_content=False,
-        )
-        found = {name.lower(): text for name, text in got.headers.items()}
-        try:
-            data = collect(got.stream(_PIECE, decode_content=False))
-        except BaseException:
-            got.close()
-            raise
-        finally:
-            got.release_conn()
-        if got.status >= 300:
-            raise _make_refusal(got.status, found, data)
-        return Answer(got.status, found, data)
+
+def _split(place: RemotePlace) -> tuple[str, str]:
+    """Scheme and host, and the path of the container."""
+    parts = urlsplit(place.endpoint)
+    return f"{parts.scheme}://{parts.netloc}", f"{parts.path.rstrip('/')}/{place.bucket}"
 
 
 def quote_key(key: str) -> str:
@@ -116,19 +84,3 @@ def _make_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Refus
     code, message = _CODE.search(text), _MESSAGE.search(text)
     sentence = unescape(message[1]).partition("\n")[0] if message else ""  # what follows names the request
     return Refusal(status, headers.get("x-ms-error-code") or (code[1] if code else ""), sentence, headers)
-
-
-def _open_pool(origin: str, place: RemotePlace) -> tuple[Any, bool]:
-    """Connections, and whether requests on them name the whole address: a proxy of plain HTTP needs it."""
-    parts = urlsplit(origin)
-    options: dict[str, Any] = {"maxsize": place.concurrency, "block": False}
-    if parts.scheme == "https":
-        text = read_certificates(place).decode("ascii")
-        options["ssl_context"] = context = urllib3.util.create_urllib3_context()
-        context.load_default_certs()
-        if text:
-            context.load_verify_locations(cadata=text)
-    proxy = getproxies().get(parts.scheme, "")
-    if proxy and not proxy_bypass(parts.hostname or ""):
-        return urllib3.ProxyManager(proxy, **options).connection_from_url(origin), parts.scheme == "http"
-    return urllib3.connection_from_url(origin, **options), False

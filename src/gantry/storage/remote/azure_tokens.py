@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,16 +10,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-import urllib3
+from urllib3.exceptions import HTTPError
 
 from gantry.errors import BucketAway, StatusError, Unavailable
+from gantry.storage.remote.connections import ask_for_token
+from gantry.storage.remote.kept_tokens import KeptToken
 from gantry.storage.remote.place import RemotePlace
 from gantry.system_errors import describe_os_error
 
 _RESOURCE = "https://storage.azure.com"
 _MACHINE = "http://169.254.169.254/metadata/identity/oauth2/token"
-_RENEWED_BEFORE = 300.0  # seconds before the end of a token
-_TIMEOUT = urllib3.Timeout(connect=5, read=20)
+_UNSAID = 300.0  # seconds that a token is good for where nobody says it
 _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -69,34 +69,34 @@ class Tokens:
 
     def __init__(self, place: RemotePlace, ask: Callable[[], Ask]) -> None:
         self._place, self._ask = place, ask
-        self._lock = threading.Lock()
-        self._token, self._ends = "", 0.0
+        self._kept = KeptToken(self._ask_for_it)
 
     def get(self) -> str:
         """Raises Unavailable, or BucketAway where the identity is refused."""
-        with self._lock:
-            if time.time() > self._ends - _RENEWED_BEFORE:
-                self._token, self._ends = self._renew()
-            return self._token
+        return self._kept.get()
 
-    def _renew(self) -> tuple[str, float]:
+    def _ask_for_it(self) -> tuple[str, float]:
         bucket = f"bucket {self._place.address}"
         try:
             ask = self._ask()
-            answer = self._send(ask)
-        except OSError as error:
+            answer = ask_for_token(ask.method, ask.url, headers=dict(ask.headers), body=ask.body or None)
+        except (OSError, UnicodeDecodeError) as error:
             raise BucketAway(f"{bucket}: the file of the token cannot be read: {describe_os_error(error)}") from None
-        except urllib3.exceptions.HTTPError:
+        except HTTPError:
             raise Unavailable(f"{bucket}: no answer came to the request for a token", advice="try again") from None
         said = _parse(answer.data)
         if answer.status == 200 and said.get("access_token"):
-            return str(said["access_token"]), time.time() + float(said.get("expires_in") or 0)
+            return str(said["access_token"]), _read_end(said)
         raise _describe_refusal(bucket, answer.status, said)
 
-    def _send(self, ask: Ask) -> urllib3.BaseHTTPResponse:
-        with urllib3.PoolManager(ca_certs=None, retries=False, timeout=_TIMEOUT) as pools:
-            headers = dict(ask.headers)
-            return pools.request(ask.method, ask.url, body=ask.body or None, headers=headers, redirect=False)
+
+def _read_end(said: Mapping[str, Any]) -> float:
+    """When a token ends. Application services say the moment only, Entra ID the seconds until then."""
+    for name, since in (("expires_in", time.time()), ("expires_on", 0.0)):
+        text = str(said.get(name, ""))
+        if text.isascii() and text.isdecimal():
+            return since + float(text)
+    return time.time() + _UNSAID
 
 
 def _parse(data: bytes) -> dict[str, Any]:

@@ -117,5 +117,6 @@ def _choose(tag: str, known: Checksums) -> _Known | None:
         return _Known(_make_md5, md5)
     for name, make in _list_algorithms().items():
         if name in known.whole:
-            return _Known(make, base64.b64decode(known.whole[name]))
+            with suppress(ValueError):  # of a text that is no checksum
+                return _Known(make, base64.b64decode(known.whole[name], validate=True))
     return None

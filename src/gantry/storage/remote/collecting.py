@@ -7,13 +7,16 @@ from collections.abc import Iterable
 from gantry.storage.remote.errors import is_of_client
 
 
-def collect(pieces: Iterable[bytes]) -> bytes:
+def collect(pieces: Iterable[bytes], most: int | None = None) -> bytes:
     """What has come when the connection is cut: the next request goes on from there. Raises the client's exception
-    where nothing has."""
-    found = []
+    where nothing has. Nothing is asked for once there are more than ``most`` bytes: nobody has asked for so many."""
+    found, size = [], 0
     try:
         for piece in pieces:
             found.append(piece)
+            size += len(piece)
+            if most is not None and size > most:
+                break
     except Exception as error:
         if not found or not is_of_client(error):
             raise

@@ -35,6 +35,7 @@ _SILENCES = (
         re.compile("(?i)certificate"),
         "its TLS certificate is not trusted; ca_file can name its authority",
     ),
+    (re.compile("(?i)proxy"), "the proxy that the environment names does not let it through"),
     (re.compile("(?i)refused"), "the connection was refused"),
     (re.compile("(?i)timed ?out|timeout"), "there was nothing to read in time"),
     (re.compile("dns error|Name or service not known|name resolution"), "no address is known for its name"),
@@ -58,7 +59,13 @@ GONE = {"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "Container
 ARCHIVED = {"InvalidObjectState", "BlobArchived", "BlobBeingRehydrated"}
 LOCKED = {"LeaseIdMissing", "LeaseIdMismatchWithBlobOperation", "LeaseLost"}
 """Azure answers 412 as it does for an object that was changed."""
+MIXED = {"InvalidBlobOrBlock"}
+"""Of all blocks of a blob that are not committed the names are equally long."""
+OVERTAKEN = {"InvalidBlockList"}
+"""Blocks that were sent and are gone: Azure drops those of everybody when one commits."""
 ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"}
+_REDIRECTS = (301, 302, 303, 307, 308)
+"""Regions are of Amazon. Nobody else is followed anywhere: who asks is in every request."""
 OVERLOAD = {"SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded", "ServerBusy"}
 MISSING = {"NotImplemented", "MethodNotAllowed"}
 PASSING = {"InternalError", "RequestTimeout", "OperationAborted", "OperationTimedOut", "Md5Mismatch", "BadDigest"}
@@ -98,9 +105,12 @@ class Trouble:
 
     @property
     def retry_after(self) -> float:
-        """Seconds of the header Retry-After, 0 without it."""
+        """Seconds of the header Retry-After, which may be a moment (RFC 9110 §10.2.3); 0 without it."""
         text = (self.headers or {}).get("retry-after", "")
-        return min(float(text), _MOST_PATIENCE) if text.isdigit() else 0.0
+        if text.isascii() and text.isdigit():
+            return min(float(text), _MOST_PATIENCE)
+        then = _read_moment(text)
+        return min(max(0.0, (then - datetime.now(UTC)).total_seconds()), _MOST_PATIENCE) if then is not None else 0.0
 
     @property
     def said(self) -> str:
@@ -184,6 +194,8 @@ def describe_trouble(
         return FailedPrecondition(
             "the object is archived: it cannot be read before it is restored", advice="restore it and import it again"
         )
+    if trouble.status in _REDIRECTS and place.provider != "s3":
+        return FailedPrecondition(f"{bucket}: its endpoint sends its requests elsewhere", advice="see to its endpoint")
     if trouble.status == 301 or trouble.code in ELSEWHERE:
         return FailedPrecondition(f"{bucket} is in another region{_find_region(trouble)}", advice="set its region")
     if trouble.status == 403:
@@ -199,6 +211,13 @@ def _translate_rest(trouble: Trouble, what: str) -> StatusError:
         return NotFound("there is no object of this name" if what else trouble.said)
     if trouble.status in (412, 416) and trouble.code not in LOCKED:
         return Aborted("the object was changed since it was listed", advice="import it again")
+    if trouble.code in MIXED:
+        return FailedPrecondition(
+            "another program has begun to write the object, in blocks that do not fit ours",
+            advice="use another name, or wait: Azure removes such blocks after a week",
+        )
+    if trouble.code in OVERTAKEN:
+        return Aborted("the object was written by somebody else meanwhile", advice="try again")
     if trouble.status in (405, 501) or trouble.code in MISSING:
         return Unimplemented(f"the object storage cannot do it: {trouble.said}")
     if trouble.status in (429, 503) or trouble.code in OVERLOAD:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -32,13 +33,13 @@ from gantry.storage.remote.errors import translate
 from gantry.storage.remote.gcs_credentials import Tokens
 from gantry.storage.remote.gcs_errors import Refused, translate_credentials, translate_refusal
 from gantry.storage.remote.gcs_http import Http
+from gantry.storage.remote.gcs_pages import read_object, read_page
 from gantry.storage.remote.gcs_tags import (
     compute_crc32c,
     make_tag,
     read_crc32c,
     read_generation,
     read_hash,
-    read_tag,
 )
 from gantry.storage.remote.gcs_uploads import Uploads
 from gantry.storage.remote.place import RemotePlace
@@ -49,6 +50,7 @@ _DELETE = "storage.objects.delete"
 _OBJECT = "name,size,generation,crc32c,storageClass"
 _PAGE = f"items({_OBJECT}),prefixes,nextPageToken"
 _JSON = {"content-type": "application/json; charset=UTF-8"}
+_MOST_STANDING = 10  # answers by which a copy is no further
 _SPOILT = "the object storage has other bytes than those that were sent"
 _CHANGED = "the object was changed since it was listed"
 Out = TypeVar("Out")
@@ -72,7 +74,10 @@ class Gcs:
         try:
             return act()
         except Refused as error:
-            raise translate_refusal(error.trouble, self.place, right, what, self._identity) from None
+            trouble = error.trouble
+            if trouble.status == 412 and right == _CREATE:  # not of a version: no write asks for one
+                trouble = replace(trouble, status=400)
+            raise translate_refusal(trouble, self.place, right, what, self._identity) from None
         except GoogleAuthError as error:
             raise translate_credentials(error, self.place, self._identity) from None
         except (HTTPError, OSError) as error:
@@ -129,9 +134,8 @@ class Gcs:
     def list_page(self, prefix: str, start_after: str, token: str, folders: bool, limit: int) -> Page:
         """``startOffset`` belongs to what is listed, ``start_after`` does not."""
         found = self._list(prefix, start_after, token, folders, limit)
-        objects = self._call(_LIST, "", lambda: list(map(_read_object, found.get("items", ()))))
-        kept = [each for each in objects if each.key != start_after] if start_after else objects
-        return Page(kept, found.get("prefixes", ()), found.get("nextPageToken", ""))
+        page = self._call(_LIST, "", lambda: read_page(found))
+        return page._replace(objects=[each for each in page.objects if each.key != start_after])
 
     def head(self, key: str) -> ObjectMeta:
         if key in (".", ".."):
@@ -139,7 +143,7 @@ class Gcs:
         return self._call(
             _GET,
             key,
-            lambda: _read_object(self._ask_json("GET", self._name(key), {"fields": _OBJECT})),
+            lambda: read_object(self._ask_json("GET", self._name(key), {"fields": _OBJECT})),
         )
 
     def get(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
@@ -149,10 +153,12 @@ class Gcs:
         generation = read_generation(tag)
         query = {"alt": "media"} | ({"ifGenerationMatch": generation} if generation else {})
         sent = {"range": f"bytes={offset}-{offset + length - 1}", "accept-encoding": "gzip"}
-        said = self._call(_GET, key, lambda: self._http.ask("GET", self._name(key), query, sent))
+        said = self._call(_GET, key, lambda: self._http.ask("GET", self._name(key), query, sent, most=length))
         _require_version(said.headers, tag)
-        if not 0 < len(said.body) <= length or (offset and said.status != 206):
-            raise Unavailable(f"{len(said.body)} bytes came where {length} were asked for", advice="try again")
+        if not 0 < len(said.body) <= length or not said.begins_at(offset):
+            raise Unavailable(
+                f"{len(said.body)} bytes came where {length} were asked for from {offset} on", advice="try again"
+            )
         stored = said.headers.get("x-goog-stored-content-encoding") or said.headers.get("content-encoding", "")
         return said.body, stored
 
@@ -203,19 +209,25 @@ class Gcs:
         return _describe_access(source) == _describe_access(self.place) and not source.anonymous
 
     def copy(self, source: RemotePlace, found: ObjectMeta, key: str) -> None:
-        """Google may need several requests for a large object, and says how far it is."""
+        """Google may need several requests for a large object, and says how far it is. Raises Aborted where it does
+        not go on."""
         self._name(key)
         there = f"/storage/v1/b/{quote(source.bucket, safe='')}/o/{quote(found.key, safe='')}"
         path = f"{there}/rewriteTo{self._name(key).removeprefix('/storage/v1')}"
-        query = {"ifSourceGenerationMatch": read_generation(found.tag)} if found.tag else {}
+        generation = read_generation(found.tag)
+        query = {"ifSourceGenerationMatch": generation} if generation else {}
         body = json.dumps(self._class()).encode()
-        right, done = f"{_GET} and {_CREATE}", False
-        while not done:
+        right, reached, stood = f"{_GET} and {_CREATE}", "", 0
+        while stood < _MOST_STANDING:
             ask = partial(self._ask_json, "POST", path, query, _JSON, body)
             said = self._call(right, found.key, ask)
-            done = bool(said.get("done", True))
+            if said.get("done", True):
+                return
             query = {**query, "rewriteToken": str(said.get("rewriteToken", ""))}
+            before, reached = reached, str(said.get("totalBytesRewritten", ""))
+            stood = stood + 1 if reached == before else 0
             beat_again()
+        raise Aborted("the object storage does not go on with the copy of the object", advice="try again")
 
     def delete(self, key: str) -> None:
         if key not in (".", ".."):
@@ -245,15 +257,6 @@ def _make_related(about: Mapping[str, str], data: bytes) -> tuple[dict[str, str]
     return {"content-type": f"multipart/related; boundary={mark}"}, body
 
 
-def _read_object(resource: Mapping[str, Any]) -> ObjectMeta:
-    """Raises ValueError for what is no object."""
-    try:
-        size = int(resource.get("size", 0))
-        return ObjectMeta(str(resource["name"]), size, "", read_tag(resource), resource.get("storageClass", ""))
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError from None
-
-
 def _require_version(headers: Mapping[str, str], tag: str) -> None:
     """For servers that do not know ``ifGenerationMatch``."""
     generation, crc32c = headers.get("x-goog-generation", ""), read_hash(headers.get("x-goog-hash", ""))
@@ -265,4 +268,5 @@ def _require_version(headers: Mapping[str, str], tag: str) -> None:
 
 
 def _describe_access(place: RemotePlace) -> tuple[object, ...]:
-    return place.provider, place.endpoint, place.credentials_file, place.instance_metadata, place.billing_project
+    said = place.credentials_file, place.instance_metadata, place.anonymous, place.billing_project
+    return place.provider, place.endpoint, said

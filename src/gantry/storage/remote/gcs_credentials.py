@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+import math
 import os
-import threading
 import warnings
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from typing import Any
 
 import google.auth
-import google.auth.compute_engine
-import urllib3
-from google.auth.exceptions import DefaultCredentialsError
-from google.auth.transport.urllib3 import Request
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
+from urllib3.exceptions import HTTPError
 
+from gantry.errors import BucketAway
+from gantry.storage.remote.connections import ask_for_token
+from gantry.storage.remote.gcs_machine import Machine
+from gantry.storage.remote.kept_tokens import KeptToken
 from gantry.storage.remote.place import RemotePlace
+from gantry.system_errors import describe_os_error
 
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
-_RENEWED = timedelta(minutes=5)
-"""Before a token ends, which is good for an hour: no request is sent with one that ends on the way."""
-_TIMEOUT = urllib3.Timeout(connect=10, read=30)
+
+
+def _send(url: str, method: str = "GET", body: Any = None, headers: Any = None, **_: Any) -> Any:
+    """A request of google.auth, whose own transports need libraries that it does not bring."""
+    try:
+        return ask_for_token(method, url, body=body, headers=headers)
+    except HTTPError as error:
+        raise TransportError(error) from error  # type: ignore[no-untyped-call]
 
 
 class Tokens:
@@ -28,8 +36,7 @@ class Tokens:
     def __init__(self, place: RemotePlace) -> None:
         """Raises google.auth's exceptions where there are no credentials, or a file of them cannot be read."""
         self._credentials = None if place.anonymous else _find_credentials(place)
-        self._lock = threading.Lock()
-        self._request = Request(urllib3.PoolManager(retries=False, timeout=_TIMEOUT))  # type: ignore[no-untyped-call]
+        self._kept = KeptToken(self._renew)
 
     @property
     def identity(self) -> str:
@@ -41,34 +48,44 @@ class Tokens:
         """Raises google.auth's exceptions where the token cannot be renewed."""
         if self._credentials is None:
             return {}
-        with self._lock:
-            if not self._is_good():
-                self._credentials.refresh(self._request)
-            return {"authorization": f"Bearer {self._credentials.token}"}
+        return {"authorization": f"Bearer {self._kept.get()}"}
 
     def forget(self) -> None:
         """The token was refused."""
-        with self._lock:
-            if self._credentials is not None:
-                self._credentials.token = None
+        self._kept.forget()
 
-    def _is_good(self) -> bool:
+    def _renew(self) -> tuple[str, float]:
         found: Any = self._credentials
-        if not found.token:
-            return False
-        return found.expiry is None or found.expiry.replace(tzinfo=UTC) - datetime.now(UTC) > _RENEWED
+        found.refresh(_send)
+        ends = found.expiry.replace(tzinfo=UTC).timestamp() if found.expiry is not None else math.inf
+        return str(found.token), ends
 
 
 def _find_credentials(place: RemotePlace) -> Any:
     """google.auth's own chain waits for an address that answers on machines of one cloud only."""
-    path = place.credentials_file or os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", "") or _find_file_of_gcloud()
-    if path:
+    for path, name in (
+        (place.credentials_file, "its credentials_file"),
+        (os.environ.get("GOOGLE_APPLICATION_CREDENTIALS", ""), "the file of GOOGLE_APPLICATION_CREDENTIALS"),
+        (_find_file_of_gcloud(), "the file that gcloud has written"),
+    ):
+        if path:
+            return _read_file(place, path, name)
+    if place.instance_metadata:
+        return Machine(place, _SCOPES)
+    raise DefaultCredentialsError("no file, and no metadata service")  # type: ignore[no-untyped-call]
+
+
+def _read_file(place: RemotePlace, path: str, name: str) -> Any:
+    """Raises BucketAway: the operation goes on once the file can be read."""
+    try:
         with warnings.catch_warnings():  # of files that come from somebody else: this one is the administrator's
             warnings.simplefilter("ignore", DeprecationWarning)
             return google.auth.load_credentials_from_file(path, scopes=_SCOPES)[0]  # type: ignore[no-untyped-call]
-    if place.instance_metadata:
-        return google.auth.compute_engine.Credentials(scopes=_SCOPES)  # type: ignore[no-untyped-call]
-    raise DefaultCredentialsError("no file, and no metadata service")  # type: ignore[no-untyped-call]
+    except OSError as error:
+        what = f"cannot be read: {describe_os_error(error)}"
+    except (GoogleAuthError, ValueError, TypeError, AttributeError, KeyError):  # of any JSON; their texts have paths
+        what = "has no credentials of Google that can be read"
+    raise BucketAway(f"bucket {place.address}: {name} {what}", advice="see to the settings")
 
 
 def _find_file_of_gcloud() -> str:

@@ -22,6 +22,8 @@ _OF_TOKENS = re.compile(
     r"\b(?:invalid_[a-z]+|unauthorized_client|access_denied|account_not_found): [^'\"\\\\{}]{1,200}"
 )
 """What the service of tokens says in google.auth's exception (RFC 6749 §5.2): its code, and a sentence."""
+_SPOILT = re.compile(r"(?i)provided (?:crc32c|md5 hash)\b.* match calculated")
+"""Of bytes that were changed on the way: the reason is ``invalid``, as of what no attempt will mend."""
 _BUCKET_GONE = "bucket does not exist"
 
 
@@ -49,6 +51,8 @@ def read_refusal(status: int, headers: Mapping[str, str], body: bytes) -> Troubl
         status = 400
     if status == 408:
         reason = "RequestTimeout"
+    elif status == 400 and _SPOILT.search(message):
+        reason = "BadDigest"
     if status == 404 and _BUCKET_GONE in message:
         reason = "NoSuchBucket"
     return Trouble(status, reason, message, {name.lower(): value for name, value in headers.items()})
@@ -66,18 +70,13 @@ def translate_refusal(
 def translate_credentials(error: GoogleAuthError, place: RemotePlace, identity: str = "") -> StatusError:
     """google.auth's exceptions name files and addresses, which are not told."""
     if isinstance(error, DefaultCredentialsError):
-        if not place.credentials_file:
-            return miss_credentials(place)
-        return BucketAway(
-            f"bucket {place.address}: its credentials_file has no credentials of Google that can be read",
-            advice="see to the settings",
-        )
+        return miss_credentials(place)
+    who = f" ({identity})" if identity else ""
     if isinstance(error, RefreshError) and not error.retryable:
         found = _OF_TOKENS.search(str(error))
         said = Trouble(401, message=found[0] if found else "").said
-        who = f" ({identity})" if identity else ""
         clock = "; is the clock of this machine right?" if "iat" in said else ""
         return BucketAway(
             f"bucket {place.address}: the credentials{who} are refused: {said}{clock}", advice="renew them"
         )
-    return Unavailable("Google gave no token for the credentials: no answer came", advice="try again")
+    return Unavailable(f"Google gave no token for the credentials{who} of bucket {place.address}", advice="try again")

@@ -15,12 +15,15 @@ from urllib.parse import urlsplit
 
 import google_crc32c
 
-from gantry.errors import Unavailable
+from gantry.errors import Aborted, Unavailable
+from gantry.storage.remote.connections import Answer
+from gantry.storage.remote.errors import GONE
 from gantry.storage.remote.gcs_errors import Refused
-from gantry.storage.remote.gcs_http import Http, Said
+from gantry.storage.remote.gcs_http import Http
 from gantry.storage.remote.gcs_tags import write_crc32c
 
 _GOES_ON, _CANCELLED = 308, 499
+_GONE = (404, 410)  # "Handling errors" of resumable uploads
 
 
 @dataclass
@@ -42,14 +45,15 @@ class Uploads:
         self._open: dict[str, _Upload] = {}
 
     def begin(self, key: str, more: Mapping[str, str]) -> str:
-        """The path of the upload: the server's address is the settings' business, whatever it answers."""
+        """The path of the upload, below that of the endpoint: the server's address is the settings' business, whatever
+        it answers."""
         sent = {"content-type": "application/json; charset=UTF-8"}
         body = json.dumps({"name": key, "contentType": "application/octet-stream", **more}).encode()
         said = self._http.ask("POST", self._path, {"uploadType": "resumable", "name": key}, sent, body)
         found = urlsplit(said.headers.get("location", ""))
-        if not found.query:
+        if not found.query or not found.path.startswith("/"):
             raise Unavailable("the object storage began an upload and did not say where", advice="try again")
-        name = f"{found.path}?{found.query}"
+        name = f"{found.path.removeprefix(self._http.base)}?{found.query}"
         self._open[name] = _Upload()
         return name
 
@@ -79,16 +83,14 @@ class Uploads:
         with suppress(Refused):  # it is gone, or goes by itself
             self._http.ask("DELETE", name, passes=(_CANCELLED,))
 
-    def _send(self, name: str, upload: _Upload, last: bool) -> Said:
+    def _send(self, name: str, upload: _Upload, last: bool) -> Answer:
         """Bytes that the server has already are left out: the answer to an earlier request may have been lost."""
         start, data = upload.offset, upload.held
         end = start + len(data)
         total = str(end) if last else "*"
         while True:
             span = f"bytes {start}-{end - 1}/{total}" if start < end else f"bytes */{total}"
-            said = self._http.ask(
-                "PUT", name, None, {"content-range": span}, data[start - upload.offset :], (_GOES_ON,)
-            )
+            said = self._put(name, span, data[start - upload.offset :])
             if said.status != _GOES_ON:
                 return said
             reached = _read_end(said.headers.get("range", ""))
@@ -99,6 +101,15 @@ class Uploads:
                     f"the object storage took {reached} bytes of an upload, not {end}", advice="try again"
                 )
             start = reached
+
+    def _put(self, name: str, span: str, data: bytes) -> Answer:
+        """Raises Aborted where the upload is gone: its parts went with it, and nobody has them any more."""
+        try:
+            return self._http.ask("PUT", name, None, {"content-range": span}, data, (_GOES_ON,))
+        except Refused as error:
+            if error.trouble.status in _GONE and error.trouble.code not in GONE:
+                raise Aborted("the object storage has given up the upload of the object", advice="try again") from None
+            raise
 
 
 def _read_end(text: str) -> int:

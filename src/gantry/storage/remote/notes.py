@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from gantry.durable_files import make_directory, replace_file
 from gantry.storage.disks import Disk
+
+logger = logging.getLogger(__name__)
 
 _UNWRITTEN = ".new"
 
@@ -43,17 +46,28 @@ class UploadNotes:
             self._find(key, upload).unlink(missing_ok=True)
 
     def list(self) -> Iterator[tuple[str, str]]:
-        """Keys and uploads. Raises DiskAway, Unavailable."""
+        """Keys and uploads. A note that a fault of the disk has spoilt is removed: nobody can tell whose it was, and
+        a lifecycle rule of the bucket ends the upload. Raises DiskAway, Unavailable."""
         try:
             paths = sorted(self.directory.iterdir())
             for path in paths:
                 if path.suffix != _UNWRITTEN:
-                    key, upload = json.loads(path.read_bytes())
-                    yield key, upload
+                    yield from self._read(path)
         except FileNotFoundError:
             return
         except OSError as error:
             raise self._disk.translate_read_error(error) from None
+
+    def _read(self, path: Path) -> Iterator[tuple[str, str]]:
+        data = path.read_bytes()
+        try:
+            key, upload = json.loads(data)
+            found = str(key), str(upload)
+        except (ValueError, TypeError):
+            logger.error("the note of an upload, %s, cannot be read and is removed", path.name)
+            path.unlink(missing_ok=True)
+            return
+        yield found
 
     def clear(self) -> None:
         """Remove the directory, if no upload is written down."""

@@ -13,7 +13,7 @@ from gantry.resources import ObjectMeta
 from gantry.seams import OpenedObject
 from gantry.storage.remote.checking import Comparison, compare, compare_all
 from gantry.storage.remote.client import Client
-from gantry.storage.remote.unpacking import MAGIC, unpack
+from gantry.storage.remote.unpacking import MAGIC, is_packed, unpack
 
 HELD_BYTES = 8 << 20
 """Up to here an object is read whole by one request, and held until it is closed."""
@@ -44,7 +44,7 @@ class RemoteObject(OpenedObject):
     def _read_head(self) -> None:
         length = self.found.size if self.found.size <= HELD_BYTES else HEAD_BYTES
         self._head, encoding = self.client.get(self.found, 0, length)
-        self.is_unpacked = encoding == "gzip" and self._head.startswith(MAGIC)
+        self.is_unpacked = is_packed(encoding) and self._head.startswith(MAGIC)
         self.packed_size = self.found.size if self.is_unpacked else None
 
     @property

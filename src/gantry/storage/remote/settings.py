@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from gantry.errors import InvalidArgument
 
@@ -47,6 +48,8 @@ def _complete_gcs(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         raise InvalidArgument(f"remote_buckets: {name!r} is anonymous and has credentials; leave one of them out")
     if given.get("instance_metadata") and given.get("credentials_file"):
         raise InvalidArgument(f"remote_buckets: {name!r} needs no credentials of instance_metadata; leave it out")
+    if given.get("anonymous") and given.get("billing_project"):
+        raise InvalidArgument(f"remote_buckets: billing_project of {name!r} needs credentials; nobody pays anonymously")
     _check_class(name, given, CLASSES)
     return {}
 
@@ -62,6 +65,13 @@ def _complete_azure(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         raise InvalidArgument(f"remote_buckets: {name!r} needs the account that the container belongs to")
     if sum(bool(given.get(key)) for key in ("account_key", "sas_token", "anonymous")) > 1:
         raise InvalidArgument(f"remote_buckets: {name!r} needs only one of account_key, sas_token and anonymous")
+    if given.get("instance_metadata") and (given.get("account_key") or given.get("sas_token")):
+        raise InvalidArgument(f"remote_buckets: {name!r} needs no credentials of instance_metadata; leave it out")
+    token = given.get("sas_token", "")
+    if token and ("://" in token or "sig" not in dict(parse_qsl(token.removeprefix("?")))):
+        raise InvalidArgument(
+            f"remote_buckets: sas_token of {name!r} has no signature: it is …&sig=…, without an address"
+        )
     try:
         base64.b64decode(given.get("account_key", ""), validate=True)
     except ValueError:

@@ -23,6 +23,13 @@ _FREE_MEMBERS, _LEAST_MEMBER = 1000, 1024
 """As for the bodies of requests: with more members than these, each must hold so many bytes on average."""
 
 
+def is_packed(encoding: str) -> bool:
+    """Whether a Content-Encoding says gzip, in any of its forms (§8.4.1, §8.4.1.3). Some servers keep the coding with
+    which Amazon's clients send a body, though it is none of what they store."""
+    named = {each.strip().lower() for each in encoding.split(",")} - {"", "identity", "aws-chunked"}
+    return bool(named) and named <= {"gzip", "x-gzip"}
+
+
 def unpack(packed: Iterable[bytes], held: int) -> tuple[IO[bytes], int]:
     """A file with the plain bytes, in memory up to ``held`` bytes, and their number. On the disk it has no name: it is
     gone once it is closed, or its process has ended.

@@ -62,7 +62,7 @@ def test_a_page_of_a_listing_that_fails_is_asked_for_again(remote: Remote, s3_se
         ("503 SlowDown", 14, "SlowDown"),
         ("wrong bit", 15, "checksum differs"),
         ("reset in body", 14, "no answer came"),
-        ("short body", 14, "bytes came"),
+        ("short body", 14, "was cut 5 times"),
         ("403 AccessDenied", 7, "s3:GetObject"),
         ("403 InvalidObjectState", 9, "Restore it"),
         ("404 NoSuchKey", 5, "no object of this name"),

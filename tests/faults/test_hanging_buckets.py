@@ -31,6 +31,8 @@ CASES = {
     "listing": ("import", "gs://b/**", ["ListObjectsV2"], 1),
     "head": ("import", "gs://b/000", ["HeadObject"], 0),
     "read": ("import", "gs://b/**", ["GetObject"], 0),
+    "filter": ("filter", "gs://b/short", ["GetObject"], 0),
+    "long filter": ("filter", "gs://b/long", ["GetObject"], 1),
     "write": ("export", "gs://b", ["PutObject"], 0),
     "write in parts": ("export", "gs://b", ["UploadPart", "AbortMultipartUpload"], 0),
 }
@@ -45,9 +47,11 @@ def s3() -> Iterator[S3Server]:
 
 @pytest.fixture
 def seams(tmp_path: Path, s3: S3Server) -> Iterator[Seams]:
-    """With one stored instance. ``gs://b`` is a bucket of S3 with one object."""
+    """``gs://b`` is a bucket of S3 with an instance and two filter files."""
     bucket = make_bucket(s3)
     bucket.put("000", [made(1, 1)])
+    bucket.put("short", [b"/studies/1.2\n"])
+    bucket.put("long", [b"/studies/1.2\n" * 700_000])
 
     def reach(use: BucketUse) -> RemoteBucket:
         found = RemoteBucket(bucket.place, UploadNotes(tmp_path / "uploads" / use.writer))
@@ -62,6 +66,8 @@ def begin_case(seams: Seams, name: str) -> Operation:
     verb, uri, _, _ = CASES[name]
     if verb == "import":
         begin(seams, Method.IMPORT_DICOM_DATA, {"uri": uri, "storage_class": "STANDARD"})
+    elif verb == "filter":
+        begin(seams, Method.SET_BLOB_STORAGE_SETTINGS, {"storage_class": "ARCHIVE", "filter_uri": uri})
     else:
         upload(seams, made(2, 1, pixel_bytes=(9 << 20) if "parts" in name else 2000))
         begin(seams, Method.EXPORT_DICOM_DATA, {"uri_prefix": uri, "mime_type": ""})

@@ -10,6 +10,7 @@ from gantry.errors import BucketAway, InvalidArgument
 from gantry.storage.remote.azure_credentials import find_access
 from gantry.storage.remote.azure_requests import quote_key
 from gantry.storage.remote.azure_signing import Sas, SharedKey, describe_request
+from gantry.storage.remote.azure_tokens import ask_service, ask_with_secret
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote_buckets import RemoteBuckets, find_remote
 
@@ -51,8 +52,8 @@ def test_an_address_may_be_a_container(given: dict[str, Any], address: str, plac
         ({"sas_token": "sig=x", "anonymous": True}, "only one of"),
         ({"sas_token": "sig=x", "instance_metadata": True}, "instance_metadata"),
         ({"account_key": "YQ==", "instance_metadata": True}, "instance_metadata"),
-        ({"sas_token": "hospital"}, "has no signature"),
-        ({"sas_token": "https://hospital.blob.core.windows.net/b?sv=1&sig=x"}, "without an address"),
+        ({"sas_token": "hospital"}, "is no shared access signature"),
+        ({"sas_token": "https://hospital.blob.core.windows.net/b?sv=1&sig=x"}, "and no address"),
         ({"storage_class": "STANDARD_IA"}, "one of Hot, Cool, Cold, Archive"),
     ],
 )
@@ -86,7 +87,7 @@ APPLICATION = {"AZURE_CLIENT_ID": "client-1", "AZURE_TENANT_ID": "tenant"}
         ({"account_key": "YQ=="}, APPLICATION, "with a key of account hospital"),
         ({"sas_token": "?sig=x"}, {}, "with a SAS token of account hospital"),
         ({}, {"AZURE_STORAGE_ACCOUNT": "hospital", "AZURE_STORAGE_KEY": "YQ=="}, "with a key of account hospital"),
-        ({}, {"AZURE_STORAGE_ACCOUNT": "hospital", "AZURE_STORAGE_SAS_TOKEN": "a=b"}, "with a SAS token of account"),
+        ({}, {"AZURE_STORAGE_ACCOUNT": "hospital", "AZURE_STORAGE_SAS_TOKEN": "sig=b"}, "with a SAS token of account"),
         ({}, APPLICATION | {"AZURE_CLIENT_SECRET": "x"}, "as application client-1"),
         ({}, APPLICATION | {"AZURE_FEDERATED_TOKEN_FILE": "/token"}, "as application client-1"),
         ({}, {"IDENTITY_ENDPOINT": "http://localhost", "IDENTITY_HEADER": "x"}, "as managed identity"),
@@ -120,6 +121,28 @@ def test_a_secret_is_sent_with_tls(authority: str, url: str) -> None:
     environment = APPLICATION | {"AZURE_CLIENT_SECRET": "x", "AZURE_AUTHORITY_HOST": authority}
     access: Any = find_access(place, environment)
     assert access.get_token.__self__._ask().url == url
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("AZURE_STORAGE_KEY", "hush!"),
+        ("AZURE_STORAGE_SAS_TOKEN", "hush"),
+        ("AZURE_STORAGE_SAS_TOKEN", "https://hospital.blob.core.windows.net/b?sig=hush"),
+    ],
+    ids=["key", "no signature", "address"],
+)
+def test_a_secret_of_the_environment_that_is_none_is_said_so(name: str, text: str) -> None:
+    """Requests would be anonymous, and the container not be there."""
+    place = RemotePlace("azure", "b", "az://b", account="hospital")
+    with pytest.raises(BucketAway, match=f"{name} in the environment is none") as refused:
+        find_access(place, {"AZURE_STORAGE_ACCOUNT": "hospital", name: text})
+    assert "hush" not in refused.value.message
+
+
+def test_a_request_for_a_token_does_not_show_its_secret() -> None:
+    asks = ask_with_secret("https://login", "client", "hush"), ask_service("http://localhost", "hush", "client")
+    assert "hush" not in repr(asks)
 
 
 def test_a_signature_may_hold_a_plus() -> None:

@@ -33,13 +33,13 @@ def _find_of_account(place: RemotePlace, environment: Mapping[str, str]) -> Acce
     """The variables of Azure's command line, which are about one account."""
     if environment.get("AZURE_STORAGE_ACCOUNT") != place.account:
         return None
-    if key := environment.get("AZURE_STORAGE_KEY"):
-        try:
-            return SharedKey(place.account, key)
-        except ValueError:
-            raise BucketAway(f"bucket {place.address}: AZURE_STORAGE_KEY is no key of an account") from None
-    token = environment.get("AZURE_STORAGE_SAS_TOKEN")
-    return Sas(place.account, token) if token else None
+    for name, access in (("AZURE_STORAGE_KEY", SharedKey), ("AZURE_STORAGE_SAS_TOKEN", Sas)):
+        if text := environment.get(name):
+            try:
+                return access(place.account, text)
+            except ValueError:
+                raise BucketAway(f"bucket {place.address}: {name} in the environment is none") from None
+    return None
 
 
 def _find_of_application(place: RemotePlace, environment: Mapping[str, str]) -> Access | None:

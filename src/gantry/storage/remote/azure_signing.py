@@ -60,9 +60,13 @@ def describe_request(account: str, method: str, path: str, query: Query, headers
 
 
 class Sas:
+    """Raises ValueError for what has no signature, or is a whole address: such requests would be anonymous."""
+
     def __init__(self, account: str, token: str) -> None:
         self.identity = f"with a SAS token of account {account}"
         self._query = dict(parse_qsl(token.removeprefix("?").replace("+", "%2B")))  # a signature may hold it
+        if "sig" not in self._query or "://" in token:
+            raise ValueError
 
     def sign(self, method: str, path: str, query: Query, headers: Mapping[str, str]) -> tuple[Query, Mapping[str, str]]:
         return self._query, {}

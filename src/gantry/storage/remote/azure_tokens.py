@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -30,8 +30,8 @@ class Ask:
 
     method: str
     url: str
-    headers: Mapping[str, str]
-    body: str = ""
+    headers: Mapping[str, str] = field(repr=False)
+    body: str = field(default="", repr=False)
 
 
 def ask_with_secret(url: str, client: str, secret: str) -> Ask:

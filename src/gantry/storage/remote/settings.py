@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
 
 from gantry.errors import InvalidArgument
+from gantry.storage.remote.azure_signing import Sas, SharedKey
 
 _COMMON = frozenset(
     (
@@ -19,6 +18,10 @@ _COMMON = frozenset(
 _OF_S3 = ("region", "profile", "access_key_id", "secret_access_key", "session_token", "path_style")
 CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
 TIERS = ("Hot", "Cool", "Cold", "Archive")
+_SECRETS: tuple[tuple[str, Callable[[str, str], object], str], ...] = (
+    ("account_key", SharedKey, "key of an account"),
+    ("sas_token", Sas, "shared access signature: it holds sig=, and no address"),
+)
 _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 
 
@@ -67,15 +70,12 @@ def _complete_azure(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         raise InvalidArgument(f"remote_buckets: {name!r} needs only one of account_key, sas_token and anonymous")
     if given.get("instance_metadata") and (given.get("account_key") or given.get("sas_token")):
         raise InvalidArgument(f"remote_buckets: {name!r} needs no credentials of instance_metadata; leave it out")
-    token = given.get("sas_token", "")
-    if token and ("://" in token or "sig" not in dict(parse_qsl(token.removeprefix("?")))):
-        raise InvalidArgument(
-            f"remote_buckets: sas_token of {name!r} has no signature: it is …&sig=…, without an address"
-        )
-    try:
-        base64.b64decode(given.get("account_key", ""), validate=True)
-    except ValueError:
-        raise InvalidArgument(f"remote_buckets: account_key of {name!r} is no key of an account") from None
+    for key, access, words in _SECRETS:
+        try:
+            if given.get(key):
+                access(account, given[key])
+        except ValueError:
+            raise InvalidArgument(f"remote_buckets: {key} of {name!r} is no {words}") from None
     _check_class(name, given, TIERS)
     return {} if given.get("endpoint") else {"endpoint": f"https://{account}.blob.core.windows.net"}
 

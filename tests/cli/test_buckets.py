@@ -128,3 +128,10 @@ def test_no_bucket(check: Check, bucket: str, words: str) -> None:
     assert done.code == 2
     assert words in done.err
     assert "Traceback" not in done.err
+
+
+def test_a_bucket_that_does_not_answer_is_no_server_that_does_not_run(check: Check, s3_server: S3Server) -> None:
+    with s3_server.fail("403 ExpiredToken"):
+        done = check("s3://in")
+    assert done.code == 1
+    assert "ExpiredToken" in done.err and "gantry serve" not in done.err

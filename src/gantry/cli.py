@@ -28,7 +28,8 @@ def run(arguments: list[str]) -> int:
         return code
     except Unavailable as error:
         print_error(error.message)
-        note("        start a server with `gantry serve`, or name another one with --server or GANTRY_SERVER")
+        if hasattr(args, "server"):  # others reach a bucket, or a registry of packages
+            note("        start a server with `gantry serve`, or name another one with --server or GANTRY_SERVER")
         return 3
     except StatusError as error:
         print_error(error.message)

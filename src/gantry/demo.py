@@ -13,13 +13,14 @@ import sys
 import time
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.text import Text
 
 from gantry.client.connection import Connection
+from gantry.client.demo_buckets import IN, OUT, DemoBuckets, describe_own_bucket, open_buckets, require_libraries
 from gantry.client.progress import follow
 from gantry.client.samples import BROKEN, Source, lay_out
 from gantry.client.terminal import printable, say
@@ -39,35 +40,47 @@ class Difference(Exception):
 def demo(args: Namespace) -> int:
     """Run the demo: 0 when all is as expected, 1 when not. On a terminal the server runs until Ctrl-C."""
     folder = Path(args.data).absolute()
-    buckets = folder / "buckets"
+    require_libraries(args.buckets)
     signal.signal(signal.SIGTERM, _exit_on_signal)
     signal.signal(signal.SIGHUP, _exit_on_signal)
     say(Text("\nGantry demo\n", "bold"))
     port = _find_free_port(args.port)
     _make_folder(folder)
-    _say_step(1, "Lay out real DICOM files as a bucket")
-    sources = lay_out(buckets / "demo-in")
-    _say_result(f"gs://demo-in: {_count_kinds(sources)}", f"and a broken one, {BROKEN}")
-    try:
-        _say_step(2, "Start a server")
-        with _run_server(folder, buckets, port) as (process, connection):
-            _say_result(f"{connection.api.server}, data in {_shorten_path(folder)}")
-            operations = _run_steps(connection, buckets, sources)
-            _show(connection, operations, folder)
-            if sys.stdin.isatty() and sys.stdout.isatty():
-                _keep_running(process)
-    except (Difference, StatusError) as error:
-        say(Text(f"\n✗ {printable(str(error))}", "bold red"))
-        return 1
+    with open_buckets(args.buckets, folder) as buckets:
+        _say_step(1, "Lay out real DICOM files as a bucket")
+        sources = lay_out(buckets.put)
+        _say_result(f"{_name(buckets, IN)}: {_count_kinds(sources)}", f"and a broken one, {BROKEN}")
+        try:
+            _run(folder, buckets, port, sources)
+        except (Difference, StatusError) as error:
+            say(Text(f"\n✗ {printable(str(error))}", "bold red"))
+            return 1
     return 0
 
 
+def _run(folder: Path, buckets: DemoBuckets, port: int, sources: dict[str, Source]) -> None:
+    """Raises Difference, StatusError."""
+    _say_step(2, "Start a server")
+    with _run_server(folder, buckets.config, port) as (process, connection):
+        _say_result(f"{connection.api.server}, data in {_shorten_path(str(folder))}")
+        operations = _run_steps(connection, buckets, sources)
+        _show(connection, operations, buckets, folder)
+        if buckets.config is not None:
+            _show_own_bucket()
+        if sys.stdin.isatty() and sys.stdout.isatty():
+            _keep_running(process)
+
+
+def _name(buckets: DemoBuckets, name: str) -> str:
+    return f"{buckets.scheme}://{name}"
+
+
 @contextmanager
-def _run_server(folder: Path, buckets: Path, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Connection]]:
+def _run_server(folder: Path, config: Path | None, port: int) -> Iterator[tuple[subprocess.Popen[bytes], Connection]]:
     """A server that runs for the time of the block."""
-    (buckets / "demo-out").mkdir()
     command = [sys.executable, "-m", "gantry", "serve", "--port", str(port)]
-    command += ["--data", str(folder / "data"), "--buckets", str(buckets)]
+    command += ["--data", str(folder / "data"), "--buckets", str(folder / "buckets")]
+    command += ["--config", str(config)] if config else []
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GANTRY_")}
     log = folder / "server.log"
     with log.open("wb") as output:
@@ -114,7 +127,7 @@ def _await_start(process: subprocess.Popen[bytes], connection: Connection, log: 
 
 
 def _run_steps(
-    connection: Connection, buckets: Path, sources: dict[str, Source]
+    connection: Connection, buckets: DemoBuckets, sources: dict[str, Source]
 ) -> tuple[OperationView, OperationView]:
     """Store, import, export, comparison; the two operations. Raises Difference."""
     api = connection.api
@@ -123,25 +136,26 @@ def _run_steps(
     api.post(f"{store.parent.parent}/datasets", {}, datasetId=store.dataset)
     api.post(f"{store.parent}/dicomStores", {}, dicomStoreId=store.store)
     _say_result(str(store))
-    _say_step(4, "Import gs://demo-in/**")
-    started = api.post(f"{store}:import", {"gcsSource": {"uri": "gs://demo-in/**"}})
+    source, target = f"{_name(buckets, IN)}/", f"{_name(buckets, OUT)}/export"
+    _say_step(4, f"Import {source}**")
+    started = api.post(f"{store}:import", {"gcsSource": {"uri": f"{source}**"}})
     imported = follow(api, started["name"])
     say(Text("   ").append_text(format_headline(imported)))
-    _check_import(connection, imported, len(sources))
-    _say_step(5, "Export to gs://demo-out/export")
-    started = api.post(f"{store}:export", {"gcsDestination": {"uriPrefix": "gs://demo-out/export"}})
+    _check_import(connection, imported, source, len(sources))
+    _say_step(5, f"Export to {target}")
+    started = api.post(f"{store}:export", {"gcsDestination": {"uriPrefix": target}})
     exported = follow(api, started["name"])
     say(Text("   ").append_text(format_headline(exported)))
     _expect("exported", exported.success, len(sources))
     _say_step(6, "Compare every exported file with the one that went in")
-    size = _compare(buckets / "demo-out" / "export", sources)
+    size = _compare(buckets.read("export"), sources)
     _say_result(
         f"{len(sources)} of {len(sources)} identical, byte for byte ({size / 1e6:.1f} MB, SHA-256)", style="green"
     )
     return imported, exported
 
 
-def _check_import(connection: Connection, imported: OperationView, expected: int) -> None:
+def _check_import(connection: Connection, imported: OperationView, source: str, expected: int) -> None:
     """Check the counts, and that the log names the broken file. Raises Difference."""
     failures = [
         (entry["jsonPayload"].get("source", ""), entry["jsonPayload"]["error"]["message"])
@@ -150,17 +164,16 @@ def _check_import(connection: Connection, imported: OperationView, expected: int
     for resource, reason in failures:
         say(Text(" ").append_text(format_failure(resource, reason)))
     _expect("imported", imported.success, expected)
-    _expect("failed", [resource for resource, _ in failures], [f"gs://demo-in/{BROKEN}"])
+    _expect("failed", [resource for resource, _ in failures], [f"{source}{BROKEN}"])
     _say_result("as expected: the good files are stored, the log names the broken one", style="green")
 
 
-def _compare(folder: Path, sources: dict[str, Source]) -> int:
+def _compare(found: Mapping[str, bytes], sources: dict[str, Source]) -> int:
     """The number of bytes compared. Raises Difference for a file that differs, is missing or was not expected."""
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     _expect("exported files", sorted(found), sorted(f"{uids}.dcm" for uids in sources))
     for uids, source in sources.items():
-        if hashlib.sha256(found[f"{uids}.dcm"].read_bytes()).hexdigest() != source.sha256:
-            raise Difference(f"{found[f'{uids}.dcm']} differs from gs://demo-in/{source.key}")
+        if hashlib.sha256(found[f"{uids}.dcm"]).hexdigest() != source.sha256:
+            raise Difference(f"what was exported as {uids}.dcm differs from {source.key}")
     return sum(source.size for source in sources.values())
 
 
@@ -169,7 +182,9 @@ def _expect(what: str, found: object, expected: object) -> None:
         raise Difference(f"{what}: {str(found)[:200]}, expected {str(expected)[:200]}")
 
 
-def _show(connection: Connection, operations: tuple[OperationView, OperationView], folder: Path) -> None:
+def _show(
+    connection: Connection, operations: tuple[OperationView, OperationView], buckets: DemoBuckets, folder: Path
+) -> None:
     imported, exported = operations
     url = connection.api.server
     say(Text("\nLook at it\n", "bold"))
@@ -178,11 +193,10 @@ def _show(connection: Connection, operations: tuple[OperationView, OperationView
         ("the import", f"{url}/v1/{imported.name}"),
         ("its errors", imported.logs_url),
         ("the export", f"{url}/v1/{exported.name}"),
-        ("what went in", _shorten_path(folder / "buckets" / "demo-in")),
-        ("what came out", _shorten_path(folder / "buckets" / "demo-out" / "export")),
-        ("the server's log", _shorten_path(folder / "server.log")),
+        *buckets.names(),
+        ("the server's log", str(folder / "server.log")),
     ):
-        say(Text.assemble((f"  {label:<18}", "dim"), printable(value)))
+        say(Text.assemble((f"  {label:<18}", "dim"), printable(_shorten_path(value))))
     say(Text("\nUse it\n", "bold"))
     say(f"  {connection.command('errors', imported.name)}")
     say(f"  {connection.command('describe', exported.name)}")
@@ -190,6 +204,13 @@ def _show(connection: Connection, operations: tuple[OperationView, OperationView
     say("  export CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true CLOUDSDK_CORE_PROJECT=gantry")
     say(f"  gcloud healthcare operations describe {imported.id} --dataset=demo")
     say("  gcloud healthcare dicom-stores import gcs main --dataset=demo --gcs-uri='gs://demo-in/incoming/ct/**'")
+    say()
+
+
+def _show_own_bucket() -> None:
+    say(Text("With a bucket of your own\n", "bold"))
+    for line in describe_own_bucket(os.environ.get("GANTRY_PROGRAM") or "gantry"):
+        say(f"  {line}")
     say()
 
 
@@ -220,10 +241,10 @@ def _count_kinds(sources: dict[str, Source]) -> str:
     return f"{len(sources)} files: {', '.join(f'{count} {kind}' for kind, count in often)} and {rest} others"
 
 
-def _shorten_path(path: Path) -> str:
-    """Relative to where the user is, when below it."""
+def _shorten_path(text: str) -> str:
+    """A path relative to where the user is, when below it; all else as it is."""
     here = Path.cwd()
-    return f"./{path.relative_to(here)}" if path.is_relative_to(here) else str(path)
+    return f"./{Path(text).relative_to(here)}" if Path(text).is_relative_to(here) else text
 
 
 def _make_folder(folder: Path) -> None:

@@ -148,3 +148,10 @@ def test_objects_in_an_archive_are_counted_and_another_one_is_read(check: Check,
     found = rows(check("s3://in/cold").out)
     assert "3 objects, 2 of them in an archive" in found["list"]
     assert "cold/c, 1 bytes" in found["read"]
+
+
+def test_a_bucket_that_does_not_answer_is_no_server_that_does_not_run(check: Check, s3_server: S3Server) -> None:
+    with s3_server.fail("403 ExpiredToken"):
+        done = check("s3://in")
+    assert done.code == 1
+    assert "ExpiredToken" in done.err and "gantry serve" not in done.err

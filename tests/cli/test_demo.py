@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from gantry import demo
-from gantry.client import samples
+from gantry.cli import run as run_here
+from gantry.client import demo_buckets, samples
 from gantry.errors import FailedPrecondition
+from gantry.settings.loading import Settings, load_settings
+from gantry.storage.remote.place import RemotePlace
+from gantry.storage.remote_buckets import find_remote
 from tests.cli.harness import free_port, run
 
 
@@ -36,19 +41,55 @@ def test_demo_removes_only_what_it_made(tmp_path: Path) -> None:
     assert (tmp_path / "mine").read_text() == "precious"
 
 
-def test_demo_sees_one_byte_of_difference(tmp_path: Path) -> None:
-    (tmp_path / "1/2").mkdir(parents=True)
-    (tmp_path / "1/2/3.dcm").write_bytes(b"same")
+def test_demo_with_buckets_of_s3_proves_itself_and_says_how_to_use_ones_own(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    elsewhere = {"AWS_PROFILE": "none-such", "HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": ""}
+    done = run("demo", "--buckets", "s3", "--data", str(folder), "--port", str(free_port()), env=elsewhere)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "PUT /" not in done.stderr  # the emulator would print each request
+    found = re.search(r"✓ export: (\d+) succeeded", done.stdout)
+    assert found and int(found[1]) >= 60
+    assert f"{found[1]} of {found[1]} identical, byte for byte" in done.stdout
+    assert "s3://demo-in/incoming/broken/truncated.dcm: " in done.stdout
+    assert "Export to s3://demo-out/export" in done.stdout
+    assert list((folder / "buckets").iterdir()) == []  # nothing went past the buckets of S3
+    for address in ("s3://demo-in", "gs://demo-out"):
+        assert "http://127.0.0.1:" in place_of(load_settings({}, {}, str(folder / "gantry.toml")), address).endpoint
+    own = done.stdout[done.stdout.index("[[remote_buckets]]") :].partition("\n  gantry buckets check ")[0]
+    (tmp_path / "own.toml").write_text(own)
+    assert place_of(load_settings({}, {}, str(tmp_path / "own.toml")), "s3://hospital-in").region == "eu-west-3"
+    assert "docs/howto/buckets.md" in done.stdout
+
+
+def place_of(settings: Settings, address: str) -> RemotePlace:
+    found = find_remote(settings.remote_buckets, address)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("missing", ["moto", "flask", "obstore", "botocore"])
+def test_demo_with_s3_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: str
+) -> None:
+    monkeypatch.setattr(demo_buckets, "find_spec", lambda name: None if name == missing else find_spec(name))
+    assert run_here(["demo", "--buckets", "s3", "--data", str(tmp_path / "demo")]) == 2
+    written = capsys.readouterr()
+    assert "pip install 'gantry-dicom[demo,s3]' 'moto[server,s3]'" in written.err
+    assert written.out == "" and not (tmp_path / "demo").exists()
+
+
+def test_demo_sees_one_byte_of_difference() -> None:
+    found = {"1/2/3.dcm": b"same"}
     same = {"1/2/3": samples.Source("a.dcm", 4, sha256(b"same").hexdigest())}
     other = {"1/2/3": samples.Source("a.dcm", 4, sha256(b"sane").hexdigest())}
-    assert demo._compare(tmp_path, same) == 4
-    with pytest.raises(demo.Difference, match=r"differs from gs://demo-in/a\.dcm"):
-        demo._compare(tmp_path, other)
+    assert demo._compare(found, same) == 4
+    with pytest.raises(demo.Difference, match=r"1/2/3\.dcm differs from a\.dcm"):
+        demo._compare(found, other)
     with pytest.raises(demo.Difference, match="exported files"):
-        demo._compare(tmp_path, {})
+        demo._compare(found, {})
 
 
-def test_demo_without_pydicom_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_without_pydicom_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(samples, "find_spec", lambda _name: None)
     with pytest.raises(FailedPrecondition, match=r"pip install 'gantry-dicom\[demo\]'"):
-        samples.lay_out(tmp_path)
+        samples.lay_out({}.__setitem__)

@@ -1,20 +1,33 @@
-"""A corpus of public DICOM files: ``GANTRY_CORPUS`` names a directory with manifest.csv, wildcards.csv and data/."""
+"""A corpus of public DICOM files: ``GANTRY_CORPUS`` names a directory with manifest.csv, wildcards.csv,
+object-cases.csv and data/. It lies in directories, and in buckets of each provider."""
 
 from __future__ import annotations
 
 import csv
 import os
-import shutil
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
-from tests.support.gantry import Gantry
+from tests.support.directories import Buckets, Directories
+from tests.support.gantry import Gantry, without_tracebacks
+from tests.support.providers import Provider, S3Buckets, serve_provider
+from tests.support.s3_places import serve_s3
 from tests.support.server import GantryServer
 
 WHY = "NOT TESTED: GANTRY_CORPUS is not set to a directory with manifest.csv, wildcards.csv and data/"
+PROVIDERS = ("s3", *(pytest.param(name, marks=pytest.mark.slow) for name in ("moto", "gcs", "azure")))
+
+
+class Place(NamedTuple):
+    """Where the corpus lies, and a server that reads it."""
+
+    server: GantryServer
+    buckets: Buckets
 
 
 def corpus() -> Path | None:
@@ -31,24 +44,62 @@ def rows(name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@cache
+def files() -> dict[str, bytes]:
+    """All of data/, by key."""
+    directory = corpus()
+    assert directory is not None
+    return Directories(directory).read("gs://data")
+
+
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents and corpus() is None:
             item.add_marker(pytest.mark.skip(reason=WHY))
 
 
-@pytest.fixture(scope="module")
-def corpus_bucket(server: GantryServer) -> str:
-    """A bucket with the whole corpus as it lies in data/, and the empty directory that archives do not keep."""
-    directory = corpus()
-    assert directory is not None
-    bucket = f"corpus-{uuid.uuid4().hex[:12]}"
-    shutil.copytree(directory / "data", server.buckets / bucket)
-    (server.buckets / bucket / "wild/empty-folder").mkdir(exist_ok=True)
-    return bucket
+@pytest.fixture(scope="package", params=["directories", *PROVIDERS])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """The tests' own servers, and moto."""
+    if request.param == "directories":
+        server = request.getfixturevalue("server")
+        yield Place(server, Directories(server.buckets))
+        return
+    with _serve(request.param) as buckets:
+        home = tmp_path_factory.mktemp(request.param)
+        (home / "gantry.toml").write_text(buckets.settings)
+        server = GantryServer(home / "data", home / "buckets", env={"GANTRY_CONFIG": str(home / "gantry.toml")})
+        try:
+            yield Place(server, buckets)
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _serve(name: str) -> Iterator[Provider]:
+    if name == "moto":
+        with serve_s3() as url:
+            yield S3Buckets(url)
+    else:
+        with serve_provider(name) as served:
+            yield served.buckets
+
+
+@pytest.fixture(scope="package")
+def corpus_address(place: Place) -> str:
+    """A bucket with the whole corpus as it lies in data/, and the marker of the directory that archives do not keep."""
+    address = place.buckets.make_bucket()
+    place.buckets.put(address, files() | {"wild/empty-folder/": b""})
+    return address
+
+
+@pytest.fixture
+def gantry(place: Place) -> Iterator[Gantry]:
+    with without_tracebacks(place.server):
+        yield Gantry(place.server)
 
 
 @pytest.fixture(scope="module")
-def world(server: GantryServer) -> Gantry:
+def world(place: Place) -> Gantry:
     """As ``gantry``, for all tests of a module."""
-    return Gantry(server)
+    return Gantry(place.server)

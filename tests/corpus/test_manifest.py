@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from typing import NamedTuple
 
 import pytest
 
-from tests.corpus.conftest import rows
+from tests.corpus.conftest import Place, files, rows
 from tests.support.gantry import Gantry
 from tests.support.server import Json, counts
 
@@ -19,6 +18,7 @@ class Round(NamedTuple):
     """One import of files with different UIDs into an empty store: each is judged as if it were alone."""
 
     store: str
+    address: str
     files: list[Row]
     operation: Json
     failures: dict[str, Json]
@@ -33,7 +33,7 @@ def certain(row: Row) -> bool:
 
 
 @pytest.fixture(scope="module")
-def rounds(world: Gantry, corpus_bucket: str) -> list[Round]:
+def rounds(world: Gantry, place: Place) -> list[Round]:
     """All files, those that share UIDs in different rounds."""
     parts: list[dict[str, Row]] = []
     for row in rows("manifest.csv"):
@@ -42,19 +42,20 @@ def rounds(world: Gantry, corpus_bucket: str) -> list[Round]:
         if part is None:
             parts.append(part := {})
         part[identity] = row
-    return [run(world, corpus_bucket, f"round{number}", list(part.values())) for number, part in enumerate(parts)]
+    return [run(world, place, f"round{number}", list(part.values())) for number, part in enumerate(parts)]
 
 
-def run(world: Gantry, corpus_bucket: str, name: str, files: list[Row]) -> Round:
-    source, target = world.server.buckets / corpus_bucket, world.server.buckets / world.bucket / name
-    for row in files:
-        path = target / row["file"]
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.link(source / row["file"], path)
-    store = world.new_store(name)
-    operation = world.import_(f"{name}/**", store=store)
-    failures = {key.removeprefix(f"{name}/"): status for key, status in world.failures(operation).items()}
-    return Round(store, files, operation, failures)
+def run(world: Gantry, place: Place, name: str, found: list[Row]) -> Round:
+    address, store = place.buckets.make_bucket(), world.new_store(name)
+    place.buckets.put(address, {row["file"]: files()[row["file"]] for row in found})
+    return Round(store, address, found, *import_all(world, address, store))
+
+
+def import_all(world: Gantry, address: str, store: str) -> tuple[Json, dict[str, Json]]:
+    """The operation, and its failures by key."""
+    operation = world.import_(f"{address}/**", store=store)
+    failures = {uri.removeprefix(f"{address}/"): status for uri, status in world.server.failures(operation["name"])}
+    return operation, failures
 
 
 def test_every_file_is_judged_as_the_manifest_says(rounds: list[Round]) -> None:
@@ -84,10 +85,11 @@ def test_refusals_are_invalid_arguments_that_say_why(rounds: list[Round]) -> Non
             assert status is None or (status["code"] == 3 and len(status["message"]) > 10), (row["file"], status)
 
 
-def test_what_comes_out_is_what_went_in(rounds: list[Round], world: Gantry) -> None:
+def test_what_comes_out_is_what_went_in(rounds: list[Round], world: Gantry, place: Place) -> None:
     """Byte for byte, under the UIDs of the dataset."""
     for done in rounds:
-        stored = {key: hashlib.sha256(data).hexdigest() for key, data in world.stored(done.store).items()}
+        found = world.stored(done.store, place.buckets)
+        stored = {key: hashlib.sha256(data).hexdigest() for key, data in found.items()}
         expected = {triple(row): row["sha256"] for row in done.files if row["file"] not in done.failures}
         sure = {triple(row) for row in filter(certain, done.files)}
         assert len(stored) == len(expected)
@@ -97,11 +99,10 @@ def test_what_comes_out_is_what_went_in(rounds: list[Round], world: Gantry) -> N
         assert sorted(stored.values()) == sorted(expected.values())
 
 
-def test_a_second_import_of_everything_changes_nothing(rounds: list[Round], world: Gantry) -> None:
+def test_a_second_import_of_everything_changes_nothing(rounds: list[Round], world: Gantry, place: Place) -> None:
     """§6.2.2: the same answer for every file, the doubtful ones too, and the same bytes in the store."""
     first = rounds[0]
-    before = world.stored(first.store)
-    again = world.import_("round0/**", store=first.store)
-    failures = {key.removeprefix("round0/"): status for key, status in world.failures(again).items()}
+    before = world.stored(first.store, place.buckets)
+    again, failures = import_all(world, first.address, first.store)
     assert (counts(again), failures) == (counts(first.operation), first.failures)
-    assert world.stored(first.store) == before
+    assert world.stored(first.store, place.buckets) == before

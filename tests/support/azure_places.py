@@ -80,9 +80,13 @@ def _wait_until_it_listens(port: int, process: subprocess.Popen[bytes]) -> None:
             return
 
 
+def describe(url: str) -> dict[str, object]:
+    """What an entry of the settings says of a server."""
+    return {"endpoint": url, "account": ACCOUNT, "account_key": KEY}
+
+
 def make_place(url: str, container: str, **more: object) -> RemotePlace:
-    about = {"endpoint": url, "account": ACCOUNT, "account_key": KEY} | more
-    return RemotePlace("azure", container, f"az://{container}", **about)  # type: ignore[arg-type]
+    return RemotePlace("azure", container, f"az://{container}", **(describe(url) | more))  # type: ignore[arg-type]
 
 
 def make_container(url: str, name: str = "", **more: object) -> RemoteBucket:

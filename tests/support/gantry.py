@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from tests.support.directories import Buckets, Directories
 from tests.support.server import LOCATION, PROJECT, GantryServer, Json, counts
 
 
@@ -60,13 +63,14 @@ class Gantry:
         listed = self.call("GET", f"v1/{self.dataset}/operations").get("operations", [])
         return [item for item in listed if not item["metadata"]["apiMethodName"].endswith("CreateDataset")]
 
-    def stored(self, store: str = "") -> dict[str, bytes]:
-        """What the store holds: ``study/series/instance`` → bytes, by way of an export to a bucket of its own."""
-        bucket = f"stored-{uuid.uuid4().hex[:12]}"
-        self.make_bucket(bucket)
-        operation = self.export(f"gs://{bucket}", store=store)
+    def stored(self, store: str = "", buckets: Buckets | None = None) -> dict[str, bytes]:
+        """What the store holds: ``study/series/instance`` → bytes, by way of an export to a bucket of its own, a
+        directory unless ``buckets`` are of another kind."""
+        buckets = buckets or Directories(self.server.buckets)
+        address = buckets.make_bucket()
+        operation = self.export(address, store=store)
         assert "error" not in operation, operation
-        found = {key.removesuffix(".dcm"): data for key, data in self.objects(bucket).items()}
+        found = {key.removesuffix(".dcm"): data for key, data in buckets.read(address).items()}
         assert counts(operation) == (len(found), 0)
         return found
 
@@ -87,5 +91,13 @@ class Gantry:
 
     def objects(self, bucket: str) -> dict[str, bytes]:
         """All objects of a bucket by key."""
-        root = self.server.buckets / bucket
-        return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+        return Directories(self.server.buckets).read(f"gs://{bucket}")
+
+
+@contextmanager
+def without_tracebacks(server: GantryServer) -> Iterator[None]:
+    """Whatever happens meanwhile, the server must not meet an error it did not expect."""
+    before = len(server.log_text())
+    yield
+    written = server.log_text()[before:]
+    assert "Traceback" not in written, written

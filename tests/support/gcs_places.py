@@ -69,9 +69,13 @@ def _wait_until_it_answers(url: str, process: subprocess.Popen[bytes]) -> None:
             return
 
 
+def describe(url: str) -> dict[str, object]:
+    """What an entry of the settings says of a server."""
+    return {"endpoint": url, "anonymous": True}
+
+
 def make_place(url: str, bucket: str, **more: object) -> RemotePlace:
-    about: dict[str, object] = {"endpoint": url, "anonymous": True} | more
-    return RemotePlace("gcs", bucket, f"gs://{bucket}", **about)  # type: ignore[arg-type]
+    return RemotePlace("gcs", bucket, f"gs://{bucket}", **(describe(url) | more))  # type: ignore[arg-type]
 
 
 def make_bucket(server: GcsServer, prefix: str = "b", **more: object) -> RemoteBucket:

@@ -67,9 +67,13 @@ def make_client(url: str) -> Any:
     return session.create_client("s3", region_name=REGION, endpoint_url=url, config=config)
 
 
+def describe(url: str) -> dict[str, object]:
+    """What an entry of the settings says of a server."""
+    return {"endpoint": url, "region": REGION, "access_key_id": KEY, "secret_access_key": SECRET}
+
+
 def make_place(url: str, bucket: str, **more: object) -> RemotePlace:
-    about = {"endpoint": url, "region": REGION, "access_key_id": KEY, "secret_access_key": SECRET} | more
-    return RemotePlace("s3", bucket, f"s3://{bucket}", **about)  # type: ignore[arg-type]
+    return RemotePlace("s3", bucket, f"s3://{bucket}", **(describe(url) | more))  # type: ignore[arg-type]
 
 
 def make_bucket(server: S3Server, prefix: str = "b", **more: object) -> RemoteBucket:

@@ -131,6 +131,7 @@ _DEMO = """\
 Starts a server, imports real DICOM files and one broken file, exports them and compares them byte for byte.
 On a terminal the server then runs until Ctrl-C, so that you can look at the result.
 Needs the extra: pip install 'gantry-dicom[demo]'
+With --buckets s3 it also needs: pip install 'gantry-dicom[demo,s3]' 'moto[server,s3]'
 """
 
 _CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
@@ -185,6 +186,8 @@ def parser() -> _Parser:
     demo = _add(commands, "demo", "demo:demo", "show an import and an export of real files", _DEMO, remote=False)
     demo.add_argument("--data", metavar="DIR", default="demo-data", help="emptied each time (default: ./demo-data)")
     demo.add_argument("--port", metavar="N", type=int, help="port of the server (default: 8080, or a free one)")
+    help = "s3: buckets of moto, an emulator of S3 that runs meanwhile (default: directories)"
+    demo.add_argument("--buckets", choices=("directories", "s3"), default="directories", help=help)
     return root
 
 

@@ -8,8 +8,9 @@ import os
 from collections.abc import Sequence
 
 from gantry.checking.bucket_rights import Trial, try_rights
-from gantry.client.terminal import note, printable, say
+from gantry.client.terminal import note, print_error, printable, say
 from gantry.config import make_buckets
+from gantry.errors import Unavailable
 from gantry.settings.loading import load_settings
 from gantry.storage.bucket_rules import BucketRule
 from gantry.storage.uris import address_of_bucket, parse_prefix
@@ -20,11 +21,15 @@ _WORDS = {True: "yes", False: "no", None: "not tried"}
 
 def check_bucket(args: argparse.Namespace) -> int:
     """Print what can be listed, read and written, and what the rules allow. Raises InvalidArgument, PermissionDenied,
-    NotFound where there is no such bucket, and Unavailable where nobody can say it."""
+    and NotFound where there is no such bucket."""
     settings = load_settings(_read_flags(args), os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
     asked = parse_prefix(address_of_bucket(args.bucket))
     buckets = make_buckets(settings)
-    bucket = buckets.reach(asked.bucket, "check")
+    try:
+        bucket = buckets.reach(asked.bucket, "check")
+    except Unavailable as error:  # nobody can say whether it is there
+        print_error(error.message)
+        return FAILS
     trials = list(try_rights(bucket, asked.key, args.write))
     rules = _describe_rules(settings.bucket_rules, asked.bucket)
     if args.json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -23,9 +23,10 @@ class Source(NamedTuple):
     sha256: str
 
 
-def lay_out(bucket: Path) -> dict[str, Source]:
-    """Copy pydicom's files into ``bucket``, each instance once, and one truncated file. By path of the instance."""
+def lay_out(put: Callable[[str, bytes], None]) -> dict[str, Source]:
+    """``put`` pydicom's files by their keys, each instance once, and one truncated file. By path of the instance."""
     sources: dict[str, Source] = {}
+    longest = b""
     for path, name in _shipped_files():
         data = path.read_bytes()
         try:
@@ -35,12 +36,12 @@ def lay_out(bucket: Path) -> dict[str, Source]:
         uids = f"{header.study_instance_uid}/{header.series_instance_uid}/{header.sop_instance_uid}"
         if uids not in sources:
             source = Source(f"incoming/{_modality(path)}/{name}", len(data), hashlib.sha256(data).hexdigest())
-            _write(bucket / source.key, data)
+            put(source.key, data)
             sources[uids] = source
+            longest = max(longest, data, key=len)
     if not sources:
         raise FailedPrecondition("this pydicom has no DICOM files; install it from PyPI: pip install pydicom")
-    longest = (bucket / max(sources.values(), key=lambda source: source.size).key).read_bytes()
-    _write(bucket / BROKEN, longest[: len(longest) // 2])
+    put(BROKEN, longest[: len(longest) // 2])
     return sources
 
 
@@ -69,8 +70,3 @@ def _modality(path: Path) -> str:
             value = None
     text = str(value or "").lower()
     return text if text.isalnum() else "other"
-
-
-def _write(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)

@@ -1,0 +1,169 @@
+"""The buckets of ``gantry demo``: directories, or buckets of an emulator of S3 that runs in this process."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+
+from gantry.errors import FailedPrecondition
+
+IN, OUT = "demo-in", "demo-out"
+_EMULATOR = "'moto[server,s3]'"
+_LIBRARIES = ("moto", "flask", "obstore", "botocore")
+_ENTRY = """\
+[[remote_buckets]]
+name = "{name}"
+provider = "s3"
+endpoint = "{url}"
+access_key_id = "gantry-demo"
+secret_access_key = "gantry-demo"
+"""
+_OWN = """\
+[[remote_buckets]]
+name = "s3://hospital-*"                          # your buckets; * and ? stand for several
+region = "eu-west-3"                              # or endpoint = "https://minio.example.org:9000"
+access_key_id = "…"                               # or profile = "…"; without both what Amazon's tools find
+secret_access_key = "…"
+"""
+
+
+class DemoBuckets(Protocol):
+    """``config`` is the file of settings that the server needs for them, if any. ``names`` say what is where."""
+
+    scheme: str
+    config: Path | None
+
+    def put(self, key: str, data: bytes) -> None: ...
+    def read(self, prefix: str) -> dict[str, bytes]: ...
+    def names(self) -> Sequence[tuple[str, str]]: ...
+
+
+class _Directories:
+    scheme = "gs"
+    config: Path | None = None
+
+    def __init__(self, root: Path) -> None:
+        self._in, self._out = root / IN, root / OUT
+        self._out.mkdir()
+
+    def put(self, key: str, data: bytes) -> None:
+        path = self._in / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def read(self, prefix: str) -> dict[str, bytes]:
+        folder = self._out / prefix
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+    def names(self) -> Sequence[tuple[str, str]]:
+        return (("what went in", str(self._in)), ("what came out", str(self._out / "export")))
+
+
+class _EmulatedS3:
+    """Reached as the server reaches them, by the same settings."""
+
+    scheme = "s3"
+    config: Path | None
+
+    def __init__(self, url: str, folder: Path) -> None:
+        from gantry.config import make_buckets
+        from gantry.settings.loading import load_settings
+
+        for name in (IN, OUT):
+            _make_bucket(f"{url}/{name}")
+        config = folder / "gantry.toml"
+        self.url, self.config = url, config
+        # Clients of Google say gs:// to a bucket of S3.
+        config.write_text("\n".join(_ENTRY.format(name=name, url=url) for name in ("s3://demo-*", "gs://demo-*")))
+        places = {"data": str(folder / "data"), "buckets": str(folder / "buckets")}
+        buckets = make_buckets(load_settings(places, {}, str(config)))
+        self._in, self._out = (buckets.reach(f"s3://{name}", "demo") for name in (IN, OUT))
+
+    def put(self, key: str, data: bytes) -> None:
+        self._in.put(key, [data])
+
+    def read(self, prefix: str) -> dict[str, bytes]:
+        found = {}
+        for each in self._out.list(f"{prefix}/"):
+            with self._out.open_found(each) as opened:
+                found[each.key.removeprefix(f"{prefix}/")] = b"".join(opened.chunks())
+        return found
+
+    def names(self) -> Sequence[tuple[str, str]]:
+        return (
+            ("the S3 server", f"{self.url} (moto, in memory)"),
+            ("what went in", f"{self.url}/{IN}?list-type=2"),
+            ("what came out", f"{self.url}/{OUT}?list-type=2"),
+            ("the settings", str(self.config)),
+        )
+
+
+def _make_bucket(url: str) -> None:
+    try:
+        httpx.put(url, trust_env=False).raise_for_status()
+    except httpx.HTTPError:
+        advice = f"install it anew: pip install {_EMULATOR}"
+        raise FailedPrecondition("the emulator of S3 makes no bucket", advice=advice) from None
+
+
+@contextmanager
+def open_buckets(kind: str, folder: Path) -> Iterator[DemoBuckets]:
+    """Empty ones, for the time of the block."""
+    (folder / "buckets").mkdir()
+    if kind == "s3":
+        with _run_emulator() as url:
+            yield _EmulatedS3(url, folder)
+    else:
+        yield _Directories(folder / "buckets")
+
+
+def require_libraries(kind: str) -> None:
+    """Raises FailedPrecondition where this kind of buckets needs what is not installed."""
+    if kind == "s3" and not all(map(find_spec, _LIBRARIES)):
+        raise FailedPrecondition(
+            "the demo with S3 needs moto, an emulator of S3, and the libraries of S3: "
+            f"pip install 'gantry-dicom[demo,s3]' {_EMULATOR}"
+        )
+
+
+@contextmanager
+def _run_emulator() -> Iterator[str]:
+    """The address of an S3 server without buckets. It ends with this process, however that ends."""
+    from moto.server import ThreadedMotoServer
+
+    _forget_surroundings()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it prints every request
+    emulator = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    emulator.start()
+    try:
+        host, port = emulator.get_host_and_port()
+        yield f"http://{host}:{port}"
+    finally:
+        emulator.stop()
+
+
+def _forget_surroundings() -> None:
+    """Profiles of Amazon's tools and proxies in the environment are not for the emulator, nor for who uses it."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        del os.environ[name]
+    os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1"
+
+
+def describe_own_bucket(program: str) -> Sequence[str]:
+    """Lines that say how to use a bucket of one's own in place of the emulator's."""
+    return (
+        "write gantry.toml (chmod 600):",
+        *(f"  {line}" for line in _OWN.splitlines()),
+        f"{program} buckets check s3://hospital-in --config gantry.toml",
+        f"{program} serve --config gantry.toml",
+        f"{program} stores create demo/main",
+        f"{program} import 's3://hospital-in/**' --store demo/main",
+        "all keys, the rights that the server needs, Google and Azure: docs/howto/buckets.md",
+    )

@@ -34,8 +34,8 @@ LAYERS = {
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
     "ports": (
-        *("seams", "backoff", "calls_ahead", "calls_that_hang", "index_protocols.", "pauses", "system_errors"),
-        "durable_files",
+        *("seams", "backoff", "beats", "calls_ahead", "calls_that_hang", "index_protocols.", "pauses"),
+        *("durable_files", "system_errors"),
     ),
     "dicom": ("dicom.",),
     "services": (

@@ -25,9 +25,10 @@ from functools import cache
 from multiprocessing.connection import Connection
 from typing import Any
 
+from gantry.beats import beat, hear_beats
 from gantry.errors import NoWorker
 from gantry.pauses import keep_pauses_short
-from gantry.seams import Call, CallEnded, WorkerDied, Workers, WorkerTimedOut, beat, hear_beats
+from gantry.seams import Call, CallEnded, WorkerDied, Workers, WorkerTimedOut
 from gantry.system_errors import describe_os_error
 
 logger = logging.getLogger(__name__)

@@ -8,6 +8,7 @@ from contextlib import closing
 from functools import partial
 from typing import NamedTuple
 
+from gantry.beats import SYNC_SECONDS, beat, beat_for
 from gantry.calls_ahead import call_ahead
 from gantry.containment import contain
 from gantry.describing import Read, describe, describe_header
@@ -34,7 +35,7 @@ from gantry.errors import (
 from gantry.names import DicomStoreName, is_uid
 from gantry.operations.batch_writers import BatchWriters, item_prefix
 from gantry.resources import Failure, HeaderAttributes, Instance, ObjectMeta, StoredInstance, Uids
-from gantry.seams import SYNC_SECONDS, Blobs, BlobStore, BlobWriter, Bucket, OpenedObject, Seams, beat, beat_for
+from gantry.seams import Blobs, BlobStore, BlobWriter, Bucket, OpenedObject, Seams
 from gantry.stored_bytes import find_damage, open_stored, read_crc32c
 
 logger = logging.getLogger(__name__)

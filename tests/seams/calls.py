@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
+from gantry.beats import beat
 from gantry.errors import InvalidArgument
-from gantry.seams import beat
 
 
 class OddError(Exception):

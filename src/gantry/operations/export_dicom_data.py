@@ -11,6 +11,7 @@ from functools import partial
 from itertools import islice
 from operator import attrgetter
 
+from gantry.beats import SYNC_SECONDS, beat, beat_for
 from gantry.calls_ahead import call_ahead
 from gantry.containment import contain
 from gantry.counters import Transfer
@@ -23,7 +24,7 @@ from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.operations.unfinished_exports import list_unfinished
 from gantry.resources import Batch, Failure, Operation, StoredInstance
-from gantry.seams import SYNC_SECONDS, BlobStore, Bucket, Check, OpenedObject, Seams, beat, beat_for
+from gantry.seams import BlobStore, Bucket, Check, OpenedObject, Seams
 from gantry.storage.uris import parse_prefix
 from gantry.stored_bytes import open_stored
 

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Future
 from functools import partial
 
+from gantry.beats import SYNC_SECONDS, beat, beat_for
 from gantry.containment import contain
 from gantry.errors import Code, Status, StatusError
 from gantry.operations.batch_writers import BatchWriters, Tries, item_prefix
@@ -13,7 +14,7 @@ from gantry.operations.blob_keys import batch_prefix, parse_place
 from gantry.operations.interruption import go_on
 from gantry.operations.per_instance import Work, process_instances
 from gantry.resources import Batch, Change, Failure, Operation, StoredInstance
-from gantry.seams import SYNC_SECONDS, Blobs, Check, Seams, beat, beat_for
+from gantry.seams import Blobs, Check, Seams
 from gantry.stored_bytes import WrittenSums, open_stored
 
 

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Self
 
+from gantry.beats import beat_again
 from gantry.errors import Aborted, StatusError
-from gantry.seams import OpenedObject, beat_again
+from gantry.seams import OpenedObject
 from gantry.storage.disks import FULL, translate_read_error
 from gantry.storage.roots import stat_or_close
 

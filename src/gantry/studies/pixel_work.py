@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
+from gantry.beats import beat
 from gantry.containment import contain
 from gantry.dicom.bulk import BulkPath
 from gantry.dicom.forms import DICOM, Form
@@ -19,7 +20,7 @@ from gantry.dicom.views import View, frame_bitstreams, rendered
 from gantry.errors import Cancelled, CrashingPixels, DataLoss, DeadlineExceeded, NotFound, Unavailable
 from gantry.names import DicomStoreName
 from gantry.resources import StoredInstance
-from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, beat, end_calls
+from gantry.seams import BlobStore, CallEnded, Seams, WorkerDied, WorkerTimedOut, end_calls
 from gantry.stored_bytes import make_lost, open_stored
 from gantry.studies.departure import on_leave, require_client
 from gantry.studies.looking_up import find_same

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import Any
 
+from gantry.beats import SYNC_SECONDS, beat, beat_for
 from gantry.containment import contain
 from gantry.describing import Read, describe, describe_study_and_series
 from gantry.dicom.json_model import dicom_json
@@ -19,7 +20,7 @@ from gantry.json_text import parse_json
 from gantry.names import DicomStoreName, ResourcePath
 from gantry.operations.batch_writers import BatchWriters
 from gantry.resources import Failure, Instance, Replacement, StoredInstance
-from gantry.seams import SYNC_SECONDS, Blobs, BlobWriter, Seams, beat, beat_for
+from gantry.seams import Blobs, BlobWriter, Seams
 from gantry.stored_bytes import WrittenSums, make_lost, open_stored, require_as_written
 from gantry.studies.uploads import Request, Uploads
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 from xml.etree.ElementTree import ParseError
 
+from gantry.beats import beat_again
 from gantry.errors import Aborted, NotFound, PermissionDenied, StatusError, Unavailable, Unimplemented
 from gantry.resources import ObjectMeta
-from gantry.seams import beat_again
 from gantry.storage.remote.azure_credentials import find_access
 from gantry.storage.remote.azure_digests import KnownDigests, UploadDigests
 from gantry.storage.remote.azure_pages import parse_page, write_tag

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
+from gantry.beats import beat_again
 from gantry.calls_that_hang import find_check
 from gantry.errors import BucketAway, Cancelled, FailedPrecondition, StatusError, Unavailable
 from gantry.resources import ObjectMeta
-from gantry.seams import Check, beat_again
+from gantry.seams import Check
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Page, Provider
 from gantry.storage.remote.retrying import ATTEMPTS, Pace, make_pause, retry, wait

@@ -16,7 +16,7 @@ from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.proxies import open_pools
 
 _TIMEOUT = urllib3.Timeout(connect=10, read=30)
-"""Of silence, not of the whole answer; less than a worker may be silent (``seams.CALL_SECONDS``)."""
+"""Of silence, not of the whole answer; less than a worker may be silent (``beats.CALL_SECONDS``)."""
 MOST_BYTES = 64 << 20
 """Of an answer that is not the bytes of an object. The longest, a page of a listing, has a few megabytes."""
 _LEAST_BYTES = 64 << 10  # that an answer may have, whatever was asked for: it may be an error

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from google.auth.exceptions import GoogleAuthError
 from urllib3.exceptions import HTTPError
 
+from gantry.beats import beat_again
 from gantry.errors import (
     Aborted,
     DataLoss,
@@ -28,7 +29,6 @@ from gantry.errors import (
     Unimplemented,
 )
 from gantry.resources import ObjectMeta
-from gantry.seams import beat_again
 from gantry.storage.remote.errors import translate
 from gantry.storage.remote.gcs_credentials import Tokens
 from gantry.storage.remote.gcs_errors import Refused, translate_credentials, translate_refusal

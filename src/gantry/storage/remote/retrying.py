@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from gantry.beats import beat_again
 from gantry.calls_that_hang import call_hearing, find_check
 from gantry.errors import BucketAway, Unavailable
-from gantry.seams import LISTEN_SECONDS, Check, beat_again
+from gantry.seams import LISTEN_SECONDS, Check
 from gantry.storage.remote.errors import Overloaded
 
 ATTEMPTS, OVERLOAD_ATTEMPTS = 5, 8

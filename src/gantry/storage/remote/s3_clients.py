@@ -13,7 +13,7 @@ from gantry.storage.remote.credentials import read_credentials
 from gantry.storage.remote.place import RemotePlace
 
 _REGION = "us-east-1"  # what servers that speak S3 are called when nobody has named their region
-_CONNECT_SECONDS, _SILENT_SECONDS = 10, 30  # less than a worker may be silent (``seams.CALL_SECONDS``)
+_CONNECT_SECONDS, _SILENT_SECONDS = 10, 30  # less than a worker may be silent (``beats.CALL_SECONDS``)
 
 
 def make_client(place: RemotePlace, session: Any) -> Any:

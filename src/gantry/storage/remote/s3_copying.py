@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
-from gantry.seams import beat_again
+from gantry.beats import beat_again
 
 MOST_COPIED = 5 << 30
 """Bytes that CopyObject can copy, and UploadPartCopy ("Copying objects", Amazon S3 User Guide)."""

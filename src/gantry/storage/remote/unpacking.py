@@ -9,8 +9,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import IO
 
+from gantry.beats import beat_again
 from gantry.errors import DataLoss, FailedPrecondition, ResourceExhausted, Unavailable
-from gantry.seams import beat_again
 from gantry.storage.room import Room
 from gantry.system_errors import describe_os_error
 

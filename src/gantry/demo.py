@@ -27,6 +27,7 @@ from gantry.client.terminal import printable, say
 from gantry.client.transfer import format_failure, format_headline
 from gantry.client.view import OperationView
 from gantry.errors import FailedPrecondition, StatusError, Unavailable
+from gantry.sizes import format_size
 
 _MARK = ".gantry-demo"
 _START_SECONDS = 30.0
@@ -150,7 +151,7 @@ def _run_steps(
     _say_step(6, "Compare every exported file with the one that went in")
     size = _compare(buckets.read("export"), sources)
     _say_result(
-        f"{len(sources)} of {len(sources)} identical, byte for byte ({size / 1e6:.1f} MB, SHA-256)", style="green"
+        f"{len(sources)} of {len(sources)} identical, byte for byte ({format_size(size)}, SHA-256)", style="green"
     )
     return imported, exported
 

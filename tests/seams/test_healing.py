@@ -36,7 +36,7 @@ def ingested(tmp_path: Path) -> list[Instance]:
         blob_prefix="main/1/1",
         storage_class="STANDARD",
     )
-    return [each.outcome for each in found if isinstance(each.outcome, Instance)]
+    return [outcome for outcome, _, _ in found if isinstance(outcome, Instance)]
 
 
 def row(uids: tuple[str, str, str], pack_id: int | None, pack_number: int | None) -> StoredInstance:

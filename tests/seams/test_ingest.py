@@ -41,7 +41,7 @@ def blobs(tmp_path: Path) -> LocalBlobs:
 @pytest.fixture
 def run(count: Count) -> Run:
     def call(*keys: str | ObjectMeta, offset: int = 0, **changed: Any) -> list[Instance | Failure]:
-        return [each.outcome for each in count(*keys, offset=offset, **changed)]
+        return [outcome for outcome, _, _ in count(*keys, offset=offset, **changed)]
 
     return call
 
@@ -147,9 +147,9 @@ def test_bytes_count_that_were_read_to_their_end(source: LocalBlobStore, count: 
     source.put("b", [b"x" * len(data)])
     source.put("c", [b""])
     found = count("a", "none", "b", "c")
-    assert [isinstance(each.outcome, Instance) for each in found] == [True, False, False, False]
-    assert [each.bytes for each in found] == [len(data), 0, len(data) if is_small else 0, 0]
-    assert not any(each.is_unchecked for each in found), "a disk has no checksums to compare with"
+    assert [isinstance(outcome, Instance) for outcome, _, _ in found] == [True, False, False, False]
+    assert [size for _, size, _ in found] == [len(data), 0, len(data) if is_small else 0, 0]
+    assert not any(is_unchecked for _, _, is_unchecked in found), "a disk has no checksums to compare with"
 
 
 def test_nothing_comes_of_nothing(run: Run) -> None:
@@ -218,8 +218,8 @@ def test_a_copy_that_fails_is_a_failure_and_leaves_no_blob(
 ) -> None:
     changing = Changing(str(tmp_path / "source"), Aborted("was changed"))
     source.put("a", [make_instance(pixel_bytes=size)])
-    (found,) = count("a", source=changing)
-    assert (code_of(found.outcome), found.bytes) == (Code.ABORTED, 0)
+    ((outcome, read, _),) = count("a", source=changing)
+    assert (code_of(outcome), read) == (Code.ABORTED, 0)
     assert stored(blobs) == {}
     assert list(blobs.list()) == []
 

@@ -67,7 +67,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
         )
 
     def on_death(item: ObjectMeta, error: WorkerDied) -> Ingested:
-        return Ingested(describe_death(make_printable(source_uri + item.key), _READING, error))
+        return describe_death(make_printable(source_uri + item.key), _READING, error), 0, False
 
     entries = list_matching(source, pattern, operation.checkpoint, check)
     done, checkpoint = operation.counter.success + operation.counter.failure, operation.checkpoint
@@ -76,7 +76,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
         with closing(run_in_order(submit, batches, seams.window, on_death, check)) as results:
             for number, objects, ingested in results:
                 done += len(objects)
-                outcomes = [each.outcome for each in ingested]
+                outcomes = [outcome for outcome, _, _ in ingested]
                 checkpoint = reduce(advance, objects, checkpoint)
                 written = [item for item in outcomes if isinstance(item, Instance)]
                 refused = {} if other_uids else _refuse_other_uids(seams, operation.store_id, written)
@@ -99,7 +99,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
 
 
 def _add_up(ingested: Sequence[Ingested]) -> Transfer:
-    return Transfer(sum(each.bytes for each in ingested), sum(each.is_unchecked for each in ingested))
+    return Transfer(sum(size for _, size, _ in ingested), sum(is_unchecked for _, _, is_unchecked in ingested))
 
 
 def _refuse_other_uids(seams: Seams, store_id: int, written: Sequence[Instance]) -> dict[str, Failure]:

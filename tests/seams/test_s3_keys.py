@@ -163,7 +163,7 @@ def test_a_server_without_tokens_lists_them_too(
 
 def test_each_is_a_failure_of_its_own(raw: RemoteBucket, tmp_path: Path) -> None:
     (tmp_path / "blobs").mkdir()
-    outcomes = ingest_batch(
+    ingested = ingest_batch(
         list(raw.list()),
         source=raw,
         source_uri="s3://b/",
@@ -171,6 +171,7 @@ def test_each_is_a_failure_of_its_own(raw: RemoteBucket, tmp_path: Path) -> None
         blob_prefix="main/1/2",
         storage_class="STANDARD",
     )
+    outcomes = [each[0] for each in ingested]
     failures = [each for each in outcomes if isinstance(each, Failure) and "not UTF-8" in each.status.message]
     assert [each.resource for each in failures] == ["s3://b/b?", "s3://b/b?/c", "s3://b/c/?"]
     assert ["(b%FF)" in failures[0].status.message, "(c/%E9)" in failures[2].status.message] == [True, True]

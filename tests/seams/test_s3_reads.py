@@ -565,7 +565,7 @@ def import_all(bucket: RemoteBucket, tmp_path: Path) -> list[Instance | Failure]
         blob_prefix="main/1/2",
         storage_class="STANDARD",
     )
-    return [each.outcome for each in found]
+    return [each[0] for each in found]
 
 
 def import_batch(bucket: RemoteBucket, blobs: LocalBlobs, found: ObjectMeta) -> list[Ingested]:

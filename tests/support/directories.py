@@ -17,8 +17,8 @@ class Buckets(Protocol):
     def read(self, address: str) -> dict[str, bytes]: ...
 
 
-def make_name() -> str:
-    return f"b-{uuid4().hex[:20]}"
+def make_name(prefix: str) -> str:
+    return f"{prefix}-{uuid4().hex[:20]}"
 
 
 def name_of(address: str) -> str:
@@ -28,12 +28,13 @@ def name_of(address: str) -> str:
 
 @dataclass
 class Directories:
-    """Below ``root``. A key that ends in a slash is a directory."""
+    """Below ``root``. A key that ends in a slash is a directory. Settings that name buckets of a provider name none of
+    them."""
 
     root: Path
 
     def make_bucket(self) -> str:
-        name = make_name()
+        name = make_name("directory")
         (self.root / name).mkdir()
         return f"gs://{name}"
 

@@ -38,7 +38,7 @@ class S3Buckets:
         self.client = s3_places.make_client(url)
 
     def make_bucket(self) -> str:
-        name = make_name()
+        name = make_name("b")
         self.client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": s3_places.REGION})
         return f"s3://{name}"
 

@@ -68,6 +68,24 @@ def test_who_comes_alone_waits_for_nobody() -> None:
     asyncio.run(work())
 
 
+def test_who_comes_in_another_event_loop_waits_for_nobody() -> None:
+    """The application may be called in several; a turn of one wakes nobody in another."""
+    turns = Turns()
+
+    async def work() -> None:
+        await turns.take()
+        await asyncio.to_thread(asyncio.run, asyncio.wait_for(turns.take(), 10))
+        await asyncio.wait_for(turns.take(), 10)
+
+    asyncio.run(work())
+
+    async def hold() -> None:
+        turns._loop = asyncio.get_running_loop()  # it ends before its turn is given back
+
+    asyncio.run(hold())
+    asyncio.run(asyncio.wait_for(turns.take(), 10))
+
+
 @pytest.mark.parametrize(
     ("verb", "path", "more"),
     [

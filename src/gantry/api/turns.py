@@ -15,14 +15,16 @@ class Turns:
 
     def __init__(self) -> None:
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._is_taken = False
+        self._loop: asyncio.AbstractEventLoop | None = None  # the one whose turn is taken
 
     async def take(self) -> None:
-        """Wait for a turn."""
+        """Wait for a turn. Whoever comes in another event loop than those who wait begins at once."""
         loop = asyncio.get_running_loop()
-        if not self._is_taken:
-            self._is_taken = True
+        if self._loop is None:
+            self._loop = loop
             loop.call_soon(self._give)
+            return
+        if loop is not self._loop:
             return
         turn = loop.create_future()
         self._waiting.append(turn)
@@ -34,6 +36,6 @@ class Turns:
             turn = self._waiting.popleft()
             if not turn.done():  # whoever has left is passed over
                 turn.set_result(None)
-                asyncio.get_running_loop().call_soon(self._give)
+                turn.get_loop().call_soon(self._give)
                 return
-        self._is_taken = False
+        self._loop = None

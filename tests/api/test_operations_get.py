@@ -40,9 +40,9 @@ def test_the_bytes_that_passed_through_are_told(gantry: Gantry) -> None:
     before = [read_metric(gantry, f'gantry_transferred_bytes_total{{method="{each}"}}') for each in METHODS]
     imported = gantry.import_("**")
     read = 2 * len(objects["a"]) + len(objects["b"])  # of c no more than its beginning
-    assert counts(imported) == (2, 2) and imported["metadata"]["transfer"] == {"bytes": str(read)}
+    assert counts(imported) == (2, 2) and "transfer" not in imported["metadata"]
     exported = gantry.export()
-    assert exported["metadata"]["transfer"] == {"bytes": str(len(objects["a"]))}
+    assert "transfer" not in exported["metadata"], "it is told of buckets of a provider: tests/buckets"
     after = [read_metric(gantry, f'gantry_transferred_bytes_total{{method="{each}"}}') for each in METHODS]
     assert [now - then for then, now in zip(before, after, strict=True)] == [read, len(objects["a"])]
 

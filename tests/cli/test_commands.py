@@ -101,15 +101,14 @@ def test_import_export_and_their_operations(server: Server, store: str, tmp_path
     server.bucket("out")
     done = server("import", "gs://in/**", "--store", store, "--storage-class", "archive")
     assert done.returncode == 0
-    assert re.fullmatch(r"✓ import: 3 succeeded, [\d.]+ KiB in [\d.]+ s \([\d.,]+/s, [\d.,]+ [KM]iB/s\)\n", done.stdout)
-    assert re.search(r"^import: 3 of 3, [\d.]+ KiB, [\d.,]+/s, [\d.,]+ [KM]iB/s$", done.stderr, re.MULTILINE)
+    assert re.fullmatch(r"✓ import: 3 succeeded in [\d.]+ s \([\d.,]+/s\)\n", done.stdout)
+    assert re.search(r"^import: 3 of 3, [\d.,]+/s$", done.stderr, re.MULTILINE)
 
     env = {"GANTRY_STORE": store}
     exported = server("export", "gs://out/all", "--json", env=env)
     assert exported.returncode == 0
     operation = json.loads(exported.stdout)
     assert operation["metadata"]["counter"] == {"success": "3"}
-    assert operation["metadata"]["transfer"] == {"bytes": str(sum(map(len, map(Path.read_bytes, (CT, MR, SR)))))}
     files = [path.read_bytes() for path in (server.buckets / "out").rglob("*.dcm")]
     assert sorted(files) == sorted(path.read_bytes() for path in (CT, MR, SR))
 
@@ -149,7 +148,7 @@ def test_failed_objects_are_named_with_the_reason(server: Server, store: str) ->
     server.bucket("bad", {"good.dcm": MR.read_bytes(), **broken})
     done = server("import", "gs://bad/**", "--store", store)
     assert done.returncode == 1
-    assert done.stdout.startswith("✗ import finished with errors: 1 succeeded, 7 failed, ")
+    assert done.stdout.startswith("✗ import finished with errors: 1 succeeded, 7 failed in ")
     assert "  gs://bad/broken/0.dcm: this is a PNG image, not a DICOM file\n" in done.stdout
     assert "gs://bad/broken/5.dcm" not in done.stdout
     hint = re.search(r"2 more, all of them: gantry (operations errors \d+ --dataset cli)", done.stdout)

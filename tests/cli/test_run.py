@@ -59,7 +59,7 @@ def test_run_installs_once_and_again_after_a_change(copy: Path) -> None:
 def test_run_knows_the_tasks(copy: Path) -> None:
     calls(copy)
     assert calls(copy, "test", "-k", "a b") == ["pytest -p no:randomly -n 2 -m not slow -k a b"]
-    assert calls(copy, "test-slow") == ["pytest -p no:randomly -n 2 -m slow"]
+    assert calls(copy, "test-slow") == ["pytest -p no:randomly -n 2 -m slow and not long"]
     assert calls(copy, "test-random", "tests/api") == ["pytest -n 2 -m not slow --randomly-seed=1 tests/api"]
     audit = f"pip-audit --require-hashes --disable-pip --requirement {copy}/requirements/dev.txt"
     assert calls(copy, "audit") == [audit]

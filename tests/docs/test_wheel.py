@@ -36,10 +36,10 @@ NEED_AUTH = {
     f"gantry.access.{name}" for name in ("endpoint", "issuer", "oidc", "service_accounts", "sign_in", "signed_tokens")
 }
 NEED_S3 = {f"gantry.storage.remote.{name}" for name in ("credentials", "s3", "s3_clients")}
-NEED_GCS = {f"gantry.storage.remote.gcs{name}" for name in ("", "_credentials", "_errors", "_machine", "_uploads")}
+NEED_GCS = {f"gantry.storage.remote.gcs{name}" for name in ("", "_credentials", "_errors", "_machine")}
 NEED_URLLIB3 = {
     *(f"gantry.storage.remote.{name}" for name in ("connections", "proxies")),
-    "gantry.storage.remote.gcs_http",
+    *(f"gantry.storage.remote.gcs{name}" for name in ("_http", "_uploads")),
     *(f"gantry.storage.remote.azure{name}" for name in ("", "_credentials", "_digests", "_requests", "_tokens")),
 }
 NO_CODECS = "transcoding and rendering need codecs that are not installed: `pip install 'gantry-dicom[pixels]'`"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import time
+from contextlib import closing
 
 from gantry.index.sql import SqlIndex
 from gantry.storage.extents import object_of
@@ -32,6 +34,13 @@ def stored_keys(server: GantryServer) -> set[str]:
         return {item.blob_key for number in index.segments.list_stores() for item in index.instances.walk_store(number)}
     finally:
         index.close()
+
+
+def transferred(server: GantryServer, operation: str) -> int:
+    """Bytes that an operation has read or written, as the index counts them; clients are told of remote buckets."""
+    with closing(sqlite3.connect(server.data / "index.sqlite")) as index:
+        query = "SELECT transferred_bytes FROM operation WHERE id = ?"
+        return int(index.execute(query, (int(operation.rpartition("/")[2]),)).fetchone()[0])
 
 
 def check_disk(server: GantryServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from alembic import command
@@ -58,6 +59,17 @@ REVISIONS = [f"{number:04d}" for number in range(1, 14)]
 def fill_older(index: sqlite3.Connection) -> None:
     """A store with three instances, operations and garbage, in an index of any schema."""
     index.executescript(_ROWS)
+
+
+def make_unmarked(path: Path) -> None:
+    """An index as a version without marks has written it."""
+    with closing(sqlite3.connect(path)) as index, index:
+        for table in ("generation", "generation_place", "trail", "series_request"):
+            index.execute(f"DROP TABLE {table}")
+        index.execute("DROP INDEX series_start")
+        for table, column in (("series", "start_time"), ("operation", "transferred_bytes"), ("operation", "unchecked")):
+            index.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        index.execute("UPDATE alembic_version SET version_num = '0011'")
 
 
 def garble(data: Path, spare: str = "") -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from gantry.seams import Seams
 from gantry.storage.generation_marks import Mark, MarkWriter, read_mark, write_mark
 from tests.faults.bare import Bare, begin_import, claim_and_run, made, upload
 from tests.faults.lost import copy_index, put_index_back
+from tests.faults.older import make_unmarked
 
 
 @pytest.fixture
@@ -86,21 +85,11 @@ def test_attempts_rise_whichever_of_several_backups_is_put_back(bare: Bare, tmp_
     assert attempts == sorted(set(attempts)), attempts
 
 
-def make_older(path: Path) -> None:
-    """As a version without marks has written it."""
-    with closing(sqlite3.connect(path)) as index, index:
-        for table in ("generation", "generation_place", "trail", "series_request"):
-            index.execute(f"DROP TABLE {table}")
-        index.execute("DROP INDEX series_start")
-        index.execute("ALTER TABLE series DROP COLUMN start_time")
-        index.execute("UPDATE alembic_version SET version_num = '0011'")
-
-
 @pytest.mark.parametrize("noted", [True, False])
 def test_attempts_rise_in_an_index_of_an_older_version_too(
     bare: Bare, noted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_older(bare.base / "copy")
+    make_unmarked(bare.base / "copy")
     note: Callable[[MarkWriter, int], None] = MarkWriter.note
     monkeypatch.setattr(MarkWriter, "note", note if noted else lambda self, commits: None)
     attempts = []
@@ -174,7 +163,7 @@ def test_a_start_that_is_killed_between_two_places_can_be_made_again(
         writer.flush()
         writer.close()
     before = bare.bytes_on_disk()
-    make_older(bare.data / "index.sqlite")
+    make_unmarked(bare.data / "index.sqlite")
     name, _, number = step.partition(":")
     owner = generations if number else Generations
     real, calls = getattr(owner, name), []

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.kill import check_disk, kill_during
+from tests.faults.kill import check_disk, kill_during, transferred
 from tests.faults.scene import Scene, blobs, exported
 from tests.support.checked import check_clean
 from tests.support.server import GantryServer, counts
@@ -19,7 +19,7 @@ def _check_import(server: GantryServer, store: str, operation: str, scene: Scene
     finished = server.wait(operation)
     assert counts(finished) == (scene.success, scene.failure)
     assert "pending" not in finished["metadata"]["counter"]
-    assert finished["metadata"]["transfer"] == {"bytes": str(scene.bytes)}
+    assert transferred(server, operation) == scene.bytes
     failed = [resource for resource, _ in server.failures(operation)]
     assert sorted(failed) == sorted(f"gs://source/{key}" for key in scene.failing)
     (server.buckets / "out").mkdir()
@@ -67,7 +67,7 @@ def test_an_export_killed_again_and_again_writes_every_instance_once(tmp_path: P
         assert kill_during(server, operation, 4, random.Random(4)) >= 1
         finished = server.wait(operation)
         assert counts(finished) == (len(scene.stored), 0)
-        assert finished["metadata"]["transfer"] == {"bytes": str(scene.stored_bytes)}
+        assert transferred(server, operation) == scene.stored_bytes
         assert exported(server.buckets / "out" / "deep" / "er") == scene.stored
         server.stop()
         check_clean(server.data)

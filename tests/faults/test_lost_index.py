@@ -4,7 +4,6 @@ what it does not know."""
 from __future__ import annotations
 
 import shutil
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.lost import bytes_on_disk, copy_index, lose_index, put_index_back, query, tree
+from tests.faults.older import make_unmarked
 from tests.faults.test_refused_directories import refused
 from tests.faults.test_refused_starts import start
 from tests.support.dicom import make_instance
@@ -258,12 +258,7 @@ def test_an_index_of_an_older_version_is_an_older_index(server: GantryServer, we
     """It has no mark, but the blobs have: they were written by a newer version since."""
     copy, before_upgrade = server.data.parent / "copy.sqlite", server.data.parent / "before.sqlite"
     copy_index(server.data, copy)
-    with sqlite3.connect(copy) as index:
-        for table in ("generation", "generation_place", "trail", "series_request"):
-            index.execute(f"DROP TABLE {table}")
-        index.execute("DROP INDEX series_start")
-        index.execute("ALTER TABLE series DROP COLUMN start_time")
-        index.execute("UPDATE alembic_version SET version_num = '0011'")
+    make_unmarked(copy)
     copy.rename(before_upgrade)
     web.stored(*(made(4, number) for number in range(20)))
     server.kill9()

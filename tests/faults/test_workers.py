@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from gantry.operations.batches import ATTEMPTS_ALONE
-from tests.faults.kill import check_disk
+from tests.faults.kill import check_disk, transferred
 from tests.faults.scene import Scene, blobs
 from tests.support.processes import children
 from tests.support.server import GantryServer, counts
@@ -46,7 +46,7 @@ def test_an_import_whose_workers_are_killed_ends_as_if_undisturbed(tmp_path: Pat
         killed = _kill_one_after_the_other(server, operation, ATTEMPTS_ALONE)
         finished = server.wait(operation)
         assert counts(finished) == (scene.success, scene.failure)
-        assert finished["metadata"]["transfer"] == {"bytes": str(scene.bytes)}
+        assert transferred(server, operation) == scene.bytes
         check_disk(server)
         assert len(blobs(server.data)) == len(scene.stored)
         assert killed >= 1

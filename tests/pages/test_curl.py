@@ -36,7 +36,6 @@ def finished(gantry: Gantry, directory: Path, started: Json, version: str, metho
     metadata = operation["metadata"]
     assert operation.keys() == {"name", "metadata", "done", "response"}
     assert (operation["name"], operation["done"]) == (started["name"], True)
-    assert int(metadata.pop("transfer")["bytes"]) > 0, "an addition, which the page does not know"
     assert metadata.keys() == {"@type", "apiMethodName", "createTime", "endTime", "logsUrl", "counter"}
     assert metadata["@type"] == f"type.googleapis.com/{package}.OperationMetadata"
     assert metadata["apiMethodName"] == f"{package}.dicom.DicomService.{method}"

@@ -89,7 +89,15 @@ def list_operations(call: Call) -> Json:
 
 
 def _write(call: Call, value: Operation) -> Json:
-    return operation_json(value, call.context.public_url, call.context.waiting(value.name.id))
+    waiting = call.context.waiting(value.name.id)
+    return operation_json(value, call.context.public_url, waiting, _is_through_network(call, value))
+
+
+def _is_through_network(call: Call, value: Operation) -> bool:
+    """Whether its bucket is one of a provider. Of a directory an operation says what Google's says, no more."""
+    address = value.request.get("uri") or value.request.get("uri_prefix") or ""
+    bucket = "/".join(address.split("/", 3)[:3])
+    return bool(bucket) and call.context.seams.kind_of(bucket) is not BucketKind.DIRECTORY
 
 
 def cancel_operation(call: Call) -> Json:

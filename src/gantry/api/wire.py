@@ -137,7 +137,9 @@ def dicom_store_json(value: DicomStore) -> Json:
     )
 
 
-def operation_json(value: Operation, public_url: str, waiting: Waiting | None = None) -> Json:
+def operation_json(
+    value: Operation, public_url: str, waiting: Waiting | None = None, tells_transfer: bool = False
+) -> Json:
     """An Operation; its types have the API version that started it, in answers of every version.
 
     ``transfer`` and ``waiting`` are fields of our own, which clients of the API ignore (docs/howto/operations.md).
@@ -151,7 +153,7 @@ def operation_json(value: Operation, public_url: str, waiting: Waiting | None = 
             "endTime": None if value.end_time is None else timestamp(value.end_time),
             "logsUrl": f"{public_url}/logs/{url_path(value.name)}",
             "counter": counter_json(value.counter),
-            "transfer": transfer_json(value.transfer),
+            "transfer": transfer_json(value.transfer) if tells_transfer else None,
             "cancelRequested": value.cancel_requested,
             "waiting": None if waiting is None or value.done else waiting_json(waiting),
         }

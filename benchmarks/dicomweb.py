@@ -1,5 +1,7 @@
 """``./run bench dicomweb``: DICOMweb services beside Debian's Orthanc, on the same data in the same run.
 
+With ``--before DIRECTORY`` beside the version of Gantry in another checkout instead.
+
 Rounds are interleaved; figures are medians of rounds, ratios are medians of the rounds' ratios.
 """
 
@@ -36,8 +38,7 @@ _NOTE = """\
 The load generator and the servers share {cpus} CPUs: absolute figures are lower than a machine of its own would give.
 Gantry stores durably: bytes and rows are on the disk before it answers. Orthanc as Debian configures it does not wait.
 """
-_HEADING = f"\n{'':33}" + "".join(f"{name:>9}{'p50 ms':>9}" for name in ("gantry", "orthanc"))
-_HEADING += f"{'ratio':>8}{'floor':>7}{'goal':>6}"
+_PEERS = ("orthanc", "before")
 
 
 @dataclass
@@ -57,11 +58,15 @@ class Result:
     skipped: dict[str, str]
 
     @property
+    def peer(self) -> str:
+        return next((name for name in _PEERS if name in (*self.servers, *self.skipped)), _PEERS[0])
+
+    @property
     def ratio(self) -> float | None:
-        """Gantry over Orthanc."""
+        """Gantry over the other server."""
         if len(self.servers) < 2:
             return None
-        pairs = zip(self.servers["gantry"].figures, self.servers["orthanc"].figures, strict=True)
+        pairs = zip(self.servers["gantry"].figures, self.servers[self.peer].figures, strict=True)
         return median(ours / theirs for ours, theirs in pairs)
 
 
@@ -101,8 +106,8 @@ def measure(options: argparse.Namespace, tell: Tell) -> dict[str, Any]:
     chosen = [item for item in SCENARIOS if item.name in options.only]
     if chosen:
         with work_directory(options.dir) as work, ExitStack() as stack:
-            data, bases = _servers(work, options.studies, stack, tell)
-            tell(_HEADING)
+            data, bases = _servers(work, options, stack, tell)
+            tell(_heading([*bases][1:]))
             for scenario in chosen:
                 result = _measure(scenario, bases, data, options.rounds, work)
                 found["scenarios"].append(_as_json(result))
@@ -112,19 +117,15 @@ def measure(options: argparse.Namespace, tell: Tell) -> dict[str, Any]:
     return found
 
 
-def _servers(work: Path, studies: int, stack: ExitStack, tell: Tell) -> tuple[Data, dict[str, str]]:
+def _servers(work: Path, options: argparse.Namespace, stack: ExitStack, tell: Tell) -> tuple[Data, dict[str, str]]:
     """The data, and the DICOMweb roots of the servers that hold it, by name."""
-    tell(f"making {studies * PER_STUDY:,} small and {PER_STUDY} large instances")
-    data = make_data(work, studies)
-    gantry = stack.enter_context(Service(work / "gantry", work / "buckets"))
-    gantry.create_store("bench")
-    for bucket, corpus in (("small", data.small), ("large", data.large)):
-        operation = gantry.wait(gantry.start_import("bench", f"gs://{bucket}/**"))
-        counter = operation["metadata"].get("counter", {})
-        if "error" in operation or int(counter.get("success", 0)) != len(corpus.slices):
-            raise BenchmarkError(f"import of {bucket}: {counter} {operation.get('error', '')}")
-    bases = {"gantry": gantry.web("bench")}
-    if orthanc.is_installed():
+    tell(f"making {options.studies * PER_STUDY:,} small and {PER_STUDY} large instances")
+    data = make_data(work, options.studies)
+    bases = {"gantry": _fill(stack, data, Service(work / "gantry" / "data", work / "buckets"))}
+    if options.before is not None:
+        before = Service(work / "before" / "data", work / "buckets", checkout=options.before)
+        bases["before"] = _fill(stack, data, before)
+    elif orthanc.is_installed():
         other = stack.enter_context(orthanc.Orthanc(work / "orthanc"))
         for corpus in (data.small, data.large):
             _load(other, corpus, tell)
@@ -132,6 +133,18 @@ def _servers(work: Path, studies: int, stack: ExitStack, tell: Tell) -> tuple[Da
     else:
         tell(f"Orthanc is not installed, only Gantry is measured: {orthanc.INSTALL}")
     return data, bases
+
+
+def _fill(stack: ExitStack, data: Data, service: Service) -> str:
+    """Start a Gantry and import everything into it; its DICOMweb root."""
+    gantry = stack.enter_context(service)
+    gantry.create_store("bench")
+    for bucket, corpus in (("small", data.small), ("large", data.large)):
+        operation = gantry.wait(gantry.start_import("bench", f"gs://{bucket}/**"))
+        counter = operation["metadata"].get("counter", {})
+        if "error" in operation or int(counter.get("success", 0)) != len(corpus.slices):
+            raise BenchmarkError(f"import of {bucket}: {counter} {operation.get('error', '')}")
+    return gantry.web("bench")
 
 
 def _load(server: orthanc.Orthanc, corpus: Corpus, tell: Tell) -> None:
@@ -192,10 +205,15 @@ def _as_json(result: Result) -> dict[str, Any]:
     return found | {"ratio": result.ratio, "not_available": result.skipped}
 
 
+def _heading(peers: list[str]) -> str:
+    names = "".join(f"{name:>9}{'p50 ms':>9}" for name in ("gantry", *(peers or _PEERS[:1])))
+    return f"\n{'':33}{names}{'ratio':>8}{'floor':>7}{'goal':>6}"
+
+
 def _row(result: Result) -> str:
     scenario = result.scenario
     text = f"{scenario.name + ' ' + scenario.variant:26}{scenario.unit:>7}"
-    for server in ("gantry", "orthanc"):
+    for server in ("gantry", result.peer):
         if server in result.servers:
             rounds = result.servers[server]
             text += f"{median(rounds.figures):>9,.0f}{median(rounds.p50_ms):>9,.2f}"
@@ -204,7 +222,7 @@ def _row(result: Result) -> str:
     if result.ratio is None:
         return text.rstrip()
     text += f"{result.ratio:>8.1f}"
-    if scenario.floor is None or scenario.goal is None:
+    if result.peer == "before" or scenario.floor is None or scenario.goal is None:
         return text
     verdict = (
         "goal reached" if result.ratio >= scenario.goal else "" if result.ratio >= scenario.floor else "below floor"
@@ -234,6 +252,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", type=_names, default=NAMES, help=f"scenarios, with commas: {', '.join(NAMES)}")
     parser.add_argument(
         "--growth", type=_counts, default=[10_000, 1_000_000], help=f"instances of {GROWTH}, with commas"
+    )
+    parser.add_argument(
+        "--before", type=Path, metavar="DIRECTORY", help="beside the version in this checkout, not Orthanc"
     )
     parser.add_argument("--dir", help="work in a new directory inside this one; it decides the file system")
     parser.add_argument("--json", action="store_true", help="print one JSON object")

@@ -24,19 +24,23 @@ _DATASET = "projects/bench/locations/us-central1/datasets/bench"
 
 class Service:
     """The server, from start to stop; ``data`` and ``buckets`` are its directories. ``workers`` 0: its own default.
-    ``config``: a file of settings."""
+    ``config``: a file of settings. ``checkout``: a directory with another version of the program."""
 
-    def __init__(self, data: Path, buckets: Path, workers: int = 0, config: Path | None = None) -> None:
+    def __init__(
+        self, data: Path, buckets: Path, workers: int = 0, config: Path | None = None, checkout: Path | None = None
+    ) -> None:
         self._log = data.parent / "server.log"
         port = free_port()
         self._command = [sys.executable, "-m", "gantry", "serve", "--host", "127.0.0.1", "--port", str(port)]
         self._command += ["--data", str(data), "--buckets", str(buckets)]
         self._command += ["--workers", str(workers)] if workers else []
         self._command += ["--config", str(config)] if config is not None else []
+        self._source = {} if checkout is None else {"PYTHONPATH": str((checkout / "src").resolve(strict=True))}
         self._client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False)
 
     def __enter__(self) -> Self:
-        environ = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")}
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")} | self._source
+        self._log.parent.mkdir(exist_ok=True)
         with open(self._log, "wb") as log:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=environ

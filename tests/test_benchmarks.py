@@ -159,3 +159,23 @@ def test_process_tree_is_seen() -> None:
         assert cpu_by_process(child.pid)[child.pid].total > 0
         child.communicate()
     assert child.pid not in tree(os.getpid())
+
+
+@needs_proc
+@pytest.mark.slow
+def test_dicomweb_beside_another_checkout(tmp_path: Path) -> None:
+    arguments = ("--studies", "2", "--rounds", "1", "--only", "search-patient", "--before", str(ROOT))
+    (scenario,) = found("dicomweb", *arguments, directory=tmp_path)["scenarios"]
+    assert scenario["ratio"] == pytest.approx(scenario["gantry"]["median"] / scenario["before"]["median"])
+
+
+@needs_proc
+@pytest.mark.slow
+def test_the_other_server_is_that_of_the_other_checkout(tmp_path: Path) -> None:
+    (program := tmp_path / "older" / "src" / "gantry" / "__main__.py").parent.mkdir(parents=True)
+    (program.parent / "__init__.py").touch()
+    program.write_text("raise SystemExit('this is the older version')")
+    arguments = ("--studies", "2", "--rounds", "1", "--only", "search-patient", "--before", str(tmp_path / "older"))
+    done = run("dicomweb", *arguments, directory=tmp_path)
+    assert done.returncode == 1
+    assert "this is the older version" in done.stderr

@@ -2,7 +2,8 @@
 
 ``dicomweb`` measures DICOMweb beside Orthanc, ``search`` searches in a small and a large index, ``console`` pages,
 ``fairness`` small requests under pressure, ``hostile`` a mixed hostile load, ``pixels`` pictures and codecs on
-one core, ``scale`` imports, memory and uploads with a large index, ``buckets`` imports from and exports to S3.
+one core, ``scale`` imports, memory and uploads with a large index, ``buckets`` imports from and exports to S3,
+``before`` imports and exports beside another version of the program.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ _OTHERS = {
     "pixels": "pixel_rate",
     "scale": "at_scale",
     "buckets": "buckets",
+    "before": "beside",
 }
 BENCHMARKS = {"import": import_rounds, "export": export_rounds, "growth": growth_steps}
 

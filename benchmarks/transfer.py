@@ -64,13 +64,14 @@ def export_rounds(plan: Plan, work: Path, tell: Tell) -> Run:
             target = work / "buckets" / "bench-out" / f"round-{number}"
             uri_prefix = f"gs://bench-out/{target.name}"
             copy = work / f"copy-{number}"
-            add_round(run, tell, number, corpus, copy, _exporting(service, "bench", uri_prefix, corpus))
+            add_round(run, tell, number, corpus, copy, exporting(service, "bench", uri_prefix, corpus))
             check_export(corpus, target, random.Random(number))
     return run
 
 
-def check_export(corpus: Corpus, target: Path, chance: random.Random) -> None:
+def check_export(corpus: Corpus, target: Path, chance: random.Random | None = None) -> None:
     """Raises BenchmarkError unless every instance is there, and a random sample of them byte for byte."""
+    chance = chance or random.Random(0)
     found = sum(len(files) for _, _, files in os.walk(target))
     if found != len(corpus.slices):
         raise BenchmarkError(f"{target.name}: {found} files were exported, {len(corpus.slices)} expected")
@@ -106,5 +107,6 @@ def importing(service: Service, store: str, corpus: Corpus) -> Callable[[], Meas
     return lambda: operate(service, lambda: service.start_import(store, uri), len(corpus.slices))
 
 
-def _exporting(service: Service, store: str, uri_prefix: str, corpus: Corpus) -> Callable[[], Measured]:
+def exporting(service: Service, store: str, uri_prefix: str, corpus: Corpus) -> Callable[[], Measured]:
+    """The export of a store that holds the corpus, ready to be carried out."""
     return lambda: operate(service, lambda: service.start_export(store, uri_prefix), len(corpus.slices))

@@ -179,3 +179,14 @@ def test_the_other_server_is_that_of_the_other_checkout(tmp_path: Path) -> None:
     done = run("dicomweb", *arguments, directory=tmp_path)
     assert done.returncode == 1
     assert "this is the older version" in done.stderr
+
+
+@needs_proc
+@pytest.mark.slow
+def test_imports_and_exports_beside_another_checkout(tmp_path: Path) -> None:
+    done = run("before", str(ROOT), "--rounds", "2", "--scale", "0.005", directory=tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()[1:]]
+    assert [row[:2] for row in rows] == [[verb, kind] for kind in ("small", "CT") for verb in ("import", "export")]
+    assert all(float(figure) > 0 for row in rows for figure in row[2:])
+    assert not list(tmp_path.iterdir())

@@ -42,11 +42,10 @@ def call_ahead(
                 ):
                     ahead.append((items[begun], threads.submit(act, items[begun])))
                     size, begun = size + size_of(items[begun]), begun + 1
-                yield item, ahead[0][1].result
-                ahead.popleft()
+                yield item, ahead.popleft()[1].result
                 size -= size_of(item)
         finally:
-            for _, call in list(ahead)[1:]:
+            for _, call in ahead:
                 if not call.cancel():
                     with suppress(Exception):  # nobody has asked for it
                         drop(call.result())

@@ -330,6 +330,8 @@ class Batch:
     ``changes`` are storage classes for existing rows, ``replacements`` new contents. ``warnings`` are logged and not
     counted. ``segments`` are the keys of all segments that were written for the batch: they are sealed by its commit,
     and one that no row names becomes garbage. ``transfer`` is what the batch has read or written in a bucket.
+    ``is_end``: nothing but warnings, which are written when the operation ends. A batch of their own would be committed
+    again after a crash before the end.
     """
 
     checkpoint: str
@@ -345,6 +347,7 @@ class Batch:
     warnings: tuple[Failure, ...] = ()
     segments: tuple[str, ...] = ()
     transfer: Transfer = NO_TRANSFER
+    is_end: bool = False
 
     @property
     def succeeded(self) -> int:

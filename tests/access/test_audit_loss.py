@@ -19,6 +19,7 @@ import pytest
 from gantry.api.audit_file import AuditFile
 from tests.dicomweb.instances import instance
 from tests.faults.failing import Faults
+from tests.support.raw import RawConnection
 from tests.support.server import GantryServer, Json
 from tests.support.web import multipart
 
@@ -165,6 +166,24 @@ def test_a_required_line_that_hangs_holds_no_other_request(tmp_path: Path, metho
         audited.server.stop()
 
 
+@pytest.mark.parametrize("says", ["has left", "is too long"])
+def test_a_line_of_a_call_that_has_no_answer_yet_holds_no_other_request(tmp_path: Path, says: str) -> None:
+    """No thread answers an upload whose client leaves, or a body that is refused for its size: their lines wait for the
+    disk in a thread, too."""
+    with Faults(tmp_path) as faults:
+        audited = Audited(tmp_path, **faults.env)
+        with faults.failing("write", path="audit.jsonl", mode="hang") as rule:
+            with RawConnection(audited.server) as client:
+                path, size = (f"/{WEB}", 100) if says == "has left" else (f"/{DATASETS}?datasetId=new", 1 << 40)
+                client.send(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\nx".encode())
+                if says == "is too long":
+                    audited.server.wait_until(lambda: rule.seen)
+            audited.server.wait_until(lambda: rule.seen)
+            assert audited.server.request("GET", "healthz").status_code == 200
+        audited.server.wait_until(lambda: any(line["protoPayload"]["status"] for line in audited.lines()))
+        audited.server.stop()
+
+
 def test_required_without_a_file_is_refused_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="audit_required: needs audit_log"):
         GantryServer(tmp_path / "data", tmp_path / "buckets", env={"GANTRY_AUDIT_REQUIRED": "true"})
@@ -192,6 +211,56 @@ def test_a_line_for_which_there_is_not_enough_room_leaves_nothing(
     room[0] = 100_000
     assert file.describe_loss() == "" and path.read_text() == "a\n"
     assert file.append("b") and path.read_text() == "a\nb\n"
+
+
+@pytest.mark.parametrize(
+    ("found", "kept"),
+    [
+        pytest.param(b"", b"b\n", id="empty"),
+        pytest.param(b"a\n", b"a\nb\n", id="whole"),
+        pytest.param(b'a\n{"insertId": ', b'a\n{"insertId": \nb\n', id="a part of a line"),
+        pytest.param(b"a\n" + b" " * 4096, b"a\n" + b" " * 4096 + b"b\n", id="room that was tried"),
+        pytest.param(b"\0" * 5000, b"\0" * 5000 + b"\nb\n", id="power was lost"),
+    ],
+)
+def test_a_part_of_a_line_that_a_killed_server_has_left_spoils_no_other(
+    tmp_path: Path, found: bytes, kept: bytes
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_bytes(found)
+    file = AuditFile(str(path))
+    file.open()
+    assert path.read_bytes() == found, "a start that is refused later has changed nothing"
+    assert file.append("b") and path.read_bytes() == kept
+    assert file.append("c") and path.read_bytes() == kept + b"c\n"
+
+
+def test_a_part_that_cannot_be_taken_back_spoils_no_other_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file that may only grow (``chattr +a``)."""
+    room, write = [5], os.write
+
+    def write_some(fd: int, data: bytes) -> int:
+        if not room[0]:
+            raise OSError(28, "No space left on device")
+        written = write(fd, data[: room[0]])
+        room[0] -= written
+        return written
+
+    def refuse(*_: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    path = tmp_path / "audit.jsonl"
+    file = AuditFile(str(path))
+    monkeypatch.setattr(os, "write", write_some)
+    monkeypatch.setattr(os, "ftruncate", refuse)
+    assert file.append("a") and not file.append("a line")
+    room[0] = 100
+    assert file.append("b") and file.append("c")
+    assert path.read_text() == "a\na l\nb\nc\n"
+    room[0] = len("d\n")
+    assert file.append("d") and not file.append("e")
+    room[0] = 100
+    assert file.append("f") and path.read_text().endswith("c\nd\nf\n")
 
 
 def test_reports_become_rarer(

@@ -222,6 +222,18 @@ def test_whoever_is_cancelled_leaves_the_queue_and_waits_for_what_has_begun() ->
     assert not problems
 
 
+@pytest.mark.parametrize("error", [StopIteration("the last"), KeyError("none"), NotFound("none")], ids=repr)
+def test_whatever_work_raises_ends_the_wait_for_it(error: Exception) -> None:
+    def fail() -> None:
+        raise error
+
+    async def work() -> None:
+        with pytest.raises(RuntimeError if isinstance(error, StopIteration) else type(error)):
+            await asyncio.wait_for(Lanes(1).run(Lane.READ, fail), SECONDS)
+
+    asyncio.run(work())
+
+
 def test_an_upload_has_no_slot_among_those_that_work_while_the_disk_is_waited_for(
     gantry: server.Gantry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

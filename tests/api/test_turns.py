@@ -83,7 +83,20 @@ def test_who_comes_in_another_event_loop_waits_for_nobody() -> None:
         turns._loop = asyncio.get_running_loop()  # it ends before its turn is given back
 
     asyncio.run(hold())
-    asyncio.run(asyncio.wait_for(turns.take(), 10))
+    assert count_at_once(turns) == 1, "those of the next one take turns again"
+
+
+def count_at_once(turns: Turns) -> int:
+    """How many of many begin before the event loop has gone round."""
+
+    async def work() -> int:
+        tasks = [asyncio.ensure_future(turns.take()) for _ in range(MANY)]
+        await asyncio.sleep(0)
+        begun = sum(task.done() for task in tasks)
+        await asyncio.wait_for(asyncio.gather(*tasks), 10)
+        return begun
+
+    return asyncio.run(work())
 
 
 @pytest.mark.parametrize(

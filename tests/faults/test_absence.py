@@ -17,6 +17,7 @@ import pytest
 from gantry.backoff import Backoff
 from gantry.dicom.part10 import read_header
 from gantry.errors import Aborted, Code, Interrupted, Unavailable
+from gantry.log_entries import Severity
 from gantry.names import ResourcePath
 from gantry.operations import waits
 from gantry.operations.attempt import run_operation
@@ -36,6 +37,7 @@ from gantry.studies.store import Incoming, store
 from gantry.studies.upload_sweeps import sweep_uploads
 from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
+from tests.faults.failing import fail_method
 from tests.faults.house import DATASET, STORE, House
 from tests.support.blobs import find_blobs
 from tests.support.dicom import make_instance
@@ -181,6 +183,34 @@ def test_what_has_come_before_the_checkpoint_is_not_missed(house: House, monkeyp
         warnings += batch.warnings
         commit(house.seams, operation, "heir", batch, Totals())
     assert warnings == []
+
+
+def test_what_was_counted_and_is_gone_is_said_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crash as the operation is to end makes the next attempt end it: with the warning, or after it."""
+
+    def count(self: Count, _source: object, _pattern: object, checkpoint: str) -> None:
+        self.value += 0 if checkpoint else house.scene.count + 3
+
+    def count_at_once(self: Count) -> Count:
+        self._thread.start()
+        self._thread.join()
+        return self
+
+    monkeypatch.setattr(Count, "_count", count)
+    monkeypatch.setattr(Count, "__enter__", count_at_once)
+    for runner, done in (("one", False), ("two", True)):
+        with (
+            fail_method(house.seams.index.operations, "finish_operation", Interrupted("it is away"), done=done),
+            pytest.raises(Interrupted),
+        ):
+            run_operation(house.seams, house.claim(runner), runner, threading.Event(), Totals())
+    operation = house.seams.index.operations.get_operation(house.created.name)
+    assert operation.done and operation.counter.pending == 0
+    entries = house.seams.index.logs.list_failures(house.created.name, 1000)
+    gone = [entry for entry in entries if "were counted" in entry.failure.status.message]
+    assert [entry.severity for entry in gone] == [Severity.WARNING]
+    assert gone[0].failure.status.message.startswith("3 objects")
+    assert operation.counter.failure == len(entries) - 1
 
 
 def commit_first(house: House) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -94,3 +96,25 @@ def test_what_nobody_asks_for_is_dropped_when_the_work_ends_early() -> None:
     assert calls.running == 0
     assert sorted(dropped) == [item * item for item in sorted(calls.ended)[1:] if item % 10 != 7]
     assert len(calls.begun) < 10
+
+
+def test_what_nobody_asks_for_is_dropped_when_no_more_can_be_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system gives no more threads: what was opened ahead is closed, the next item too."""
+
+    class Threads(ThreadPoolExecutor):
+        def submit(self, *arguments: Any, **more: Any) -> Any:
+            if len(begun) == 5:
+                wait(begun)
+                raise RuntimeError("can't start new thread")
+            begun.append(super().submit(*arguments, **more))
+            return begun[-1]
+
+    begun: list[Future[int]] = []
+    dropped: list[int] = []
+    asked: list[int] = []
+    monkeypatch.setattr(calls_ahead, "ThreadPoolExecutor", Threads)
+    with pytest.raises(RuntimeError, match="thread"):
+        for item, outcome in call_ahead(lambda item: item, range(10), lambda _: 1, 4, dropped.append):
+            assert outcome() == item
+            asked.append(item)
+    assert asked == [0, 1] and dropped == [2, 3, 4]

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from functools import partial
 
+from anyio import CancelScope
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -137,10 +138,17 @@ class App:
                 return await self._take(visit)
             return await self._answer(visit, visit.admitted_call)
         except StatusError as error:
-            visit.record(error.code)
+            await self._record(visit, error.code)
             raise
         finally:
-            visit.record(Code.INTERNAL)  # unless it is recorded
+            await self._record(visit, Code.INTERNAL)
+
+    async def _record(self, visit: Visit, code: Code) -> None:
+        """Write the line of a call that no thread has answered, such as one whose client has left, unless it is
+        written: in a thread, because the event loop waits for no disk, and also where the call is cancelled."""
+        if not visit.is_recorded:
+            with CancelScope(shield=True):
+                await self._lanes.run(Lane.READ, visit.record, code)
 
     async def _take(self, visit: Visit) -> ASGIApp:
         """The answer to a request with a body, of which nothing is read before it is known who may send it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import stat
 import threading
 import time
 from collections import deque
@@ -36,6 +37,7 @@ class AuditFile:
     def __init__(self, path: str) -> None:
         self._path, self._fd = os.path.abspath(path), -1
         self._identity = (-1, -1)  # device and inode of the open file
+        self._is_torn = False  # it ends within a line
         self._lock = threading.Lock()
         self._waiting: deque[_Line] = deque()
         self._problem, self._problems = "", 0
@@ -105,21 +107,29 @@ class AuditFile:
             fd, self._fd = self._fd, -1
             os.close(fd)
         self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._identity = _identify(os.fstat(self._fd))
+        status = os.fstat(self._fd)
+        self._identity = _identify(status)
+        self._is_torn = stat.S_ISREG(status.st_mode) and _ends_within_a_line(self._path)
 
     def _write(self, data: bytes) -> None:
-        """Raises OSError, and then nothing of ``data`` stays: a part of a line would spoil the next one."""
+        """Raises OSError, and then nothing of ``data`` stays: a part of a line would spoil the next one. Where a part
+        stays, because the file may only grow or the writer was killed, the next line begins a new one."""
+        if self._is_torn:
+            data = b"\n" + data
         written = 0
         try:
             while written < len(data):
                 written += os.write(self._fd, data[written:])
         except OSError:
-            self._take_back(written)
+            if written:
+                before, self._is_torn = self._is_torn, not data[:written].endswith(b"\n")
+                self._take_back(written)
+                self._is_torn = before
             raise
+        self._is_torn = False
 
     def _take_back(self, written: int) -> None:
-        if written:
-            os.ftruncate(self._fd, max(0, os.fstat(self._fd).st_size - written))
+        os.ftruncate(self._fd, max(0, os.fstat(self._fd).st_size - written))
 
     def _try_room(self) -> None:
         """While lines are lost, find out whether one would fit. Raises OSError.
@@ -146,3 +156,15 @@ class AuditFile:
 
 def _identify(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def _ends_within_a_line(path: str) -> bool:
+    """Whether whoever wrote a file was killed, or lost power, before a line was whole; spaces are those of
+    ``_try_room``. False where the file may be written and not read."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _ROOM - 1))
+            end = file.read().rstrip(b" ")
+    except OSError:
+        return False
+    return bool(end) and not end.endswith(b"\n")

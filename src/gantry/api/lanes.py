@@ -60,7 +60,7 @@ class Lanes:
 
         A caller that is cancelled leaves the queue; once its work has begun, the end of the work is awaited.
         """
-        begun = self._pools[lane].submit(copy_context().run, work, *arguments)
+        begun = self._pools[lane].submit(copy_context().run, _call, work, *arguments)
         try:
             return await asyncio.wrap_future(begun)
         except asyncio.CancelledError:
@@ -68,3 +68,11 @@ class Lanes:
                 with CancelScope(shield=True):
                     await asyncio.gather(asyncio.wrap_future(begun), return_exceptions=True)
             raise
+
+
+def _call(work: Callable[..., Result], *arguments: object) -> Result:
+    try:
+        return work(*arguments)
+    except StopIteration as error:
+        # The future that the event loop waits for takes no StopIteration: the caller would wait for ever.
+        raise RuntimeError("the work has raised StopIteration") from error

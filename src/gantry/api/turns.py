@@ -20,7 +20,8 @@ class Turns:
     async def take(self) -> None:
         """Wait for a turn. Whoever comes in another event loop than those who wait begins at once."""
         loop = asyncio.get_running_loop()
-        if self._loop is None:
+        if self._loop is None or self._loop.is_closed():  # it has ended before it has given its turn back
+            self._waiting.clear()
             self._loop = loop
             loop.call_soon(self._give)
             return

@@ -31,7 +31,12 @@ class Visit:
         self.version, self.ids = version, ids
         self.caller: Caller = ANYBODY
         self.form = self._audited = ""
-        self._is_recorded = False
+        self._has_line = False
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether no line of the audit log is left to be written."""
+        return self._has_line or self.context.audit is None
 
     @property
     def is_guarded(self) -> bool:
@@ -94,9 +99,9 @@ class Visit:
 
     def record(self, code: Code) -> None:
         """Write the line of the audit log, once: only the first ``code`` counts."""
-        if self._is_recorded or self.context.audit is None:
+        if self._has_line or self.context.audit is None:
             return
-        self._is_recorded = True
+        self._has_line = True
         self.context.audit.record(*self._line(), code, self._audited)
 
 

@@ -216,9 +216,11 @@ class Operations(Part):
         error: Status | None,
         entries: Sequence[Failure] = (),
         list_garbage: Callable[[str], Sequence[str]] | None = None,
+        warnings: Sequence[Failure] = (),
     ) -> None:
         with self.database.write() as connection:
             row = self._own(connection, value, runner, needs_store=False)
+            insert_entries(connection, row, self.database.now(), warnings, Severity.WARNING)
             discard_blobs(connection, list_garbage(row.blob_prefix) if list_garbage is not None else ())
             _finish(connection, row, self.database.now(), error, entries)
 

@@ -93,8 +93,10 @@ class OperationIndex(Protocol):
         error: Status | None,
         entries: Sequence[Failure] = (),
         list_garbage: Callable[[str], Sequence[str]] | None = None,
+        warnings: Sequence[Failure] = (),
     ) -> None:
-        """Mark an operation done. ``entries`` are written to its error log and not counted. Raises TakenOver.
+        """Mark an operation done. ``entries`` and ``warnings`` are written to its error log and not counted. Raises
+        TakenOver.
 
         What ``list_garbage`` returns for the last committed prefix becomes garbage in the same transaction: before it
         another attempt may commit more, after it none can.

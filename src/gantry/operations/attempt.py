@@ -17,7 +17,7 @@ from gantry.operations.interruption import OperationCheck, Stopping, make_stop_c
 from gantry.operations.set_blob_storage_settings import set_blob_storage_settings
 from gantry.operations.update_metadata import update_metadata
 from gantry.operations.waits import Waits
-from gantry.resources import CANCELLED, Batch, Method, Operation
+from gantry.resources import CANCELLED, Batch, Failure, Method, Operation
 from gantry.seams import Check, Seams
 
 logger = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ def _run(
 ) -> None:
     """As ``run_operation``. Raises Stopping, too."""
     committed, error, subject = operation.blob_prefix, None, ""
+    warnings: tuple[Failure, ...] = ()
     try:
         if operation.method is Method.EXPORT_DICOM_DATA and operation.attempt > 1:
             delete_unfinished(seams, operation, stop)
@@ -65,6 +66,9 @@ def _run(
         sweep_uncommitted(seams, operation, check)
         with closing(VERBS[operation.method](seams, operation, check)) as batches:
             for batch in batches:
+                if batch.is_end:
+                    warnings = batch.warnings
+                    break
                 cancelled = commit(seams, operation, runner, batch, totals, check)
                 committed = batch.blob_prefix or committed
                 waits.end(operation.name.id)
@@ -85,4 +89,4 @@ def _run(
     except Exception:
         logger.exception("operation %s failed", operation.name)
         error = Internal("an internal error; the server's log has the details").status
-    finish(seams, operation, runner, error, subject, stop)
+    finish(seams, operation, runner, error, subject, stop, warnings)

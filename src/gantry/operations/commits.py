@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -82,11 +83,18 @@ def _has_doubts(batch: Batch, settled: Batch) -> bool:
 
 
 def finish(
-    seams: Seams, operation: Operation, runner: str, error: Status | None, subject: str = "", check: Check = go_on
+    seams: Seams,
+    operation: Operation,
+    runner: str,
+    error: Status | None,
+    subject: str = "",
+    check: Check = go_on,
+    warnings: Sequence[Failure] = (),
 ) -> None:
     """Mark the operation done. ``error`` is an error of the whole operation, not of one object.
 
-    ``subject`` is the object that the error is about, if it is not ``operation.subject``. Raises TakenOver.
+    ``subject`` is the object that the error is about, if it is not ``operation.subject``. ``warnings`` are those of its
+    end. Raises TakenOver.
     """
     try:
         left = sweep_at_end(seams, operation, check)
@@ -95,8 +103,8 @@ def finish(
     error_or_partial = error or _describe_partial_failure(seams, operation)
     entries = () if error is None else (Failure(subject or operation.subject, error),)
     rests = partial(list_rests, operation, left)
-    seams.index.operations.finish_operation(operation, runner, error_or_partial, entries, rests)
-    report_failures(seams, operation, len(entries))
+    seams.index.operations.finish_operation(operation, runner, error_or_partial, entries, rests, warnings)
+    report_failures(seams, operation, len(entries) + len(warnings))
     logger.info("operation %s: done", operation.name)
 
 

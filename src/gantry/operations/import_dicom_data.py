@@ -95,7 +95,8 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
         raise NotFound(f"{make_printable(str(pattern))} matches no object: {describe_source(source, pattern, check)}")
     counted = seams.index.operations.get_operation(operation.name).counter
     if missing := max(counted.listed, count.value) - done:
-        yield Batch("", warnings=(Failure(operation.subject, Status(Code.NOT_FOUND, _describe_missing(missing))),))
+        gone = Failure(operation.subject, Status(Code.NOT_FOUND, _describe_missing(missing)))
+        yield Batch("", warnings=(gone,), is_end=True)
 
 
 def _add_up(ingested: Sequence[Ingested]) -> Transfer:

@@ -8,11 +8,13 @@ dropped.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from typing import TypeVar
 
+from gantry.errors import DeadlineExceeded
 from gantry.seams import LISTEN_SECONDS, Check
 
 HANG_SECONDS = 1.0
@@ -36,6 +38,20 @@ def hearing(check: Check) -> Iterator[None]:
         yield
     finally:
         _mine.check = before
+
+
+@contextmanager
+def giving_up(seconds: float, what: str) -> Iterator[None]:
+    """Meanwhile a call of this thread that hangs is left behind ``seconds`` after the beginning, for requests of
+    clients, which may not keep the threads of others. Raises DeadlineExceeded then; ``what`` gives no answer."""
+    end = time.monotonic() + seconds
+
+    def check() -> None:
+        if time.monotonic() > end:
+            raise DeadlineExceeded(f"{what} has given no answer for {seconds:g} seconds", advice="try again later")
+
+    with hearing(check):
+        yield
 
 
 def find_check() -> Check | None:

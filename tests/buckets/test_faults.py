@@ -165,3 +165,18 @@ def test_an_object_that_cannot_be_written_is_a_failure_alone(
         assert status["code"] == code and words in status["message"], status
     assert len(remote.objects()) == 19
     assert "Uploads" not in remote.client.list_multipart_uploads(Bucket=remote.out)
+
+
+@pytest.mark.parametrize("page", ["preview", "folders"])
+def test_a_page_of_the_console_does_not_wait_for_a_bucket_that_hangs(
+    remote: Remote, s3_server: S3Server, page: str
+) -> None:
+    """A few threads answer all pages."""
+    fill(remote, 1)
+    server, store = remote.gantry.server, remote.gantry.store
+    for after in (0, 1):  # of the requests of a page
+        s3_server.reset_counts()
+        with s3_server.fail("stall", methods=["ListObjectsV2"], after=after, seconds=25):
+            found = server.request("GET", f"console/{store}/import/{page}", params={"bucket": f"s3://{remote.bucket}"})
+            assert s3_server.requests.statuses.total() == after, "it is answered before the bucket is"
+        assert f"bucket s3://{remote.bucket} has given no answer for 5 seconds" in found.text

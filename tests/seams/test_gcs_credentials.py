@@ -12,13 +12,26 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from google.auth.exceptions import TransportError
 
 from gantry.errors import BucketAway
-from gantry.storage.remote import retrying
+from gantry.storage.remote import gcs_credentials, retrying
 from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.gcs_credentials import Tokens
 from gantry.storage.remote.place import RemotePlace
 from tests.seams.blob_store_suite import keys
+from tests.seams.test_s3_errors import make_certificate, serve_tls
 from tests.support.gcs_server import GcsServer
+
+_USER = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "t"}
+_FEDERATED = {
+    "type": "external_account",
+    "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+    "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+    "token_url": "https://sts.googleapis.com/v1/token",
+    "credential_source": {"file": "/none"},
+}
+_ACCOUNT = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/g@p.iam:generateAccessToken"
 
 ALONE = """
 import sys
@@ -33,19 +46,53 @@ sys.meta_path.insert(0, Installed())
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.place import RemotePlace
 
-for about in ({"anonymous": True}, {"instance_metadata": True}, {"credentials_file": sys.argv[1]}):
+for about in ({"anonymous": True}, {"instance_metadata": True}, *({"credentials_file": each} for each in sys.argv[1:])):
     print(RemoteBucket(RemotePlace("gcs", "in", "gs://in", **about)).client.provider._identity)
 """
 
 
 def test_what_the_extra_installs_is_enough(tmp_path: Path) -> None:
     """google.auth imports libraries that it does not bring: requests for metadata, packaging for its urllib3."""
-    file = tmp_path / "user.json"
-    user = {"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "t"}
-    file.write_text(json.dumps(user))
-    command = [sys.executable, "-c", ALONE, str(file)]
+    files = [tmp_path / "user.json", tmp_path / "federated.json"]
+    for file, about in zip(files, (_USER, _FEDERATED), strict=True):
+        file.write_text(json.dumps(about))
+    command = [sys.executable, "-c", ALONE, *map(str, files)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("about", "who"),
+    [
+        (_USER, "a user"),
+        (_USER | {"account": "me@lab.org"}, "user me@lab.org"),
+        (_FEDERATED, "a federated identity"),
+        (
+            _FEDERATED
+            | {
+                "service_account_impersonation_url": "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts/g@p.iam:generateAccessToken"
+            },
+            "g@p.iam",
+        ),
+    ],
+    ids=["user", "named user", "federated", "federated as a service account"],
+)
+def test_who_asks_is_named(tmp_path: Path, about: dict[str, object], who: str) -> None:
+    file = tmp_path / "credentials.json"
+    file.write_text(json.dumps(about))
+    assert Tokens(RemotePlace("gcs", "in", "gs://in", credentials_file=str(file))).identity == who
+    assert Tokens(RemotePlace("gcs", "in", "gs://in", anonymous=True)).identity == ""
+
+
+@pytest.mark.parametrize("is_trusted", [False, True])
+def test_the_ca_file_is_trusted_where_a_token_is_asked_for(tmp_path: Path, is_trusted: bool) -> None:
+    """A firewall that looks into TLS stands before the sign-in service too."""
+    certificate, key = make_certificate(tmp_path)
+    with serve_tls(certificate, key) as address:
+        place = RemotePlace("gcs", "in", "gs://in", ca_file=str(certificate) if is_trusted else "")
+        with pytest.raises(TransportError) as caught:
+            gcs_credentials._send(place, f"{address}/token", "POST", b"")
+        assert ("CERTIFICATE_VERIFY_FAILED" in str(caught.value)) is not is_trusted
 
 
 class _Metadata(BaseHTTPRequestHandler):

@@ -105,9 +105,9 @@ def test_tokens_are_asked_for_over_the_proxy_and_metadata_services_are_not(
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     with pytest.raises(HTTPError):
-        ask_for_token("POST", "https://oauth2.invalid/token", body="secret")
+        ask_for_token(GCS, "POST", "https://oauth2.invalid/token", body="secret")
     assert [each[:2] for each in proxy.asked] == [("CONNECT", "oauth2.invalid:443")]
-    assert ask_for_token("GET", f"http://127.0.0.1:{proxy.port}/metadata").status == 200
+    assert ask_for_token(GCS, "GET", f"http://127.0.0.1:{proxy.port}/metadata").status == 200
 
 
 @pytest.mark.parametrize("text", ["host", "host:1", ".invalid", "*"])

@@ -19,11 +19,11 @@ from gantry.errors import BucketAway, FailedPrecondition, StatusError, Unavailab
 from gantry.resources import ObjectMeta
 from gantry.storage.remote import retrying, s3_clients
 from gantry.storage.remote.bucket import RemoteBucket
-from gantry.storage.remote.errors import Trouble, _read_moment
+from gantry.storage.remote.errors import Trouble, _read_moment, describe_region
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.s3_pages import parse_page
 from tests.seams.blob_store_suite import keys, read
-from tests.support.s3_places import SECRET, make_bucket
+from tests.support.s3_places import SECRET, make_bucket, make_place
 from tests.support.s3_server import S3Server
 
 ODD = "a//b"  # a key that the fast client cannot name
@@ -125,6 +125,22 @@ def test_a_chain_of_credentials_that_breaks_is_said_so_without_its_text(
 def test_a_profile_that_is_not_there_is_said_so(bucket: RemoteBucket, nobody: pytest.MonkeyPatch) -> None:
     with pytest.raises(BucketAway, match="no credentials"):
         without_key(bucket, profile="none").exists()
+
+
+@pytest.mark.parametrize("more", [{}, {"access_key_id": "", "secret_access_key": "", "anonymous": True}])
+def test_who_needs_no_profile_misses_none(
+    bucket: RemoteBucket, nobody: pytest.MonkeyPatch, tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """The environment may name a profile for other buckets."""
+    nobody.setenv("AWS_PROFILE", "others")
+    bucket.put("a", [b"bytes"])
+    own = RemoteBucket(replace(bucket.place, region="", **more))
+    assert own.exists() and read(own, "a") == b"bytes"
+    with pytest.raises(BucketAway, match="no credentials"):
+        without_key(bucket).exists()
+    (tmp_path / "config").write_text("[profile others]\nregion = eu-south-1\n")
+    provider: Any = RemoteBucket(replace(own.place, concurrency=9)).client.provider
+    assert provider._client.meta.region_name == "eu-south-1", "one that is there says the region"
 
 
 def test_the_key_that_was_found_is_named_in_part(
@@ -266,10 +282,35 @@ def test_a_bucket_of_another_region_is_refused_at_once(bucket: RemoteBucket, mon
         return lambda **_: {"ResponseMetadata": {"HTTPHeaders": {"x-amz-bucket-region": region}}}
 
     monkeypatch.setattr(made._client, "list_objects_v2", answer("eu-north-1"))
-    with pytest.raises(FailedPrecondition, match=r"is in another region, eu-north-1. Set its region"):
+    with pytest.raises(FailedPrecondition, match=r'is in another region, eu-north-1. Write region = "eu-north-1"'):
         other.exists()
     monkeypatch.setattr(made._client, "list_objects_v2", answer("eu-west-1"))
     assert other.exists()
+
+
+@pytest.mark.parametrize("kind", ["301 PermanentRedirect", "400 AuthorizationHeaderMalformed"])
+def test_the_region_of_a_bucket_is_named_with_its_setting(bucket: RemoteBucket, s3: S3Server, kind: str) -> None:
+    """By a header, or in the answer as MinIO and Garage say it. Nobody follows."""
+    said = r'bucket s3://b-\w+ is in another region, eu-north-1. Write region = "eu-north-1" in its entry'
+    acts: list[Any] = [lambda: bucket.exists(), lambda: keys(bucket), lambda: bucket.head("a")]
+    acts += [lambda: bucket.open_found(ObjectMeta(ODD, 5)), lambda: bucket.put(ODD, [b"x"])]
+    for act in acts:
+        with s3.fail(kind, times=2), pytest.raises(FailedPrecondition, match=said):
+            act()
+
+
+@pytest.mark.parametrize("kind", ["301 PermanentRedirect", "400 AuthorizationHeaderMalformed"])
+def test_the_fast_client_says_that_the_region_is_another_one(bucket: RemoteBucket, s3: S3Server, kind: str) -> None:
+    """It shows no header of the answer."""
+    for act in (lambda: bucket.open_found(ObjectMeta("a", 5)), lambda: bucket.put("a", [b"x"])):
+        with s3.fail(kind), pytest.raises(FailedPrecondition, match=r"in another region.* in its entry of remote"):
+            act()
+
+
+@pytest.mark.parametrize("region", ["", "x y", "<b>", "a" * 64])
+def test_what_cannot_be_a_region_is_not_shown(region: str) -> None:
+    said = describe_region(make_place("http://localhost", "b"), region).message
+    assert said == "bucket s3://b is in another region. Set its region in its entry of remote_buckets"
 
 
 def test_an_error_that_says_200_is_no_empty_bucket(bucket: RemoteBucket, s3: S3Server) -> None:

@@ -13,7 +13,7 @@ from gantry.errors import BucketAway, FailedPrecondition, NoRoom, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import BlobStore
 from gantry.storage.remote import client as clients
-from gantry.storage.remote import retrying, unsorted
+from gantry.storage.remote import listing, retrying, unsorted
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.provider import Page
 from tests.seams.blob_store_suite import BlobStoreSuite, keys
@@ -86,6 +86,50 @@ def _count_in_a_circle(
 
     monkeypatch.setattr(store.client.provider, "list_page", list_page)
     return asked
+
+
+@pytest.mark.parametrize("folders", [False, True], ids=["objects", "folders"])
+@pytest.mark.parametrize("is_sorted", [False, True], ids=["jumbled", "sorted"])
+@pytest.mark.parametrize("objects", [[], [ObjectMeta("a", 1)]], ids=["empty", "the same"])
+def test_ever_new_tokens_without_new_keys_end_the_listing(
+    store: RemoteBucket, monkeypatch: pytest.MonkeyPatch, objects: list[ObjectMeta], is_sorted: bool, folders: bool
+) -> None:
+    each = store if is_sorted else jumbled(store)
+    monkeypatch.setattr(listing, "MOST_IDLE", 50)
+    pages = _count_pages(each, monkeypatch, objects)
+    with pytest.raises(FailedPrecondition, match="has no end: 50 pages in a row have had no new object"):
+        each.list_folders() if folders else keys(each)
+    assert len(pages) in (50, 51)
+
+
+def _count_pages(store: RemoteBucket, monkeypatch: pytest.MonkeyPatch, objects: list[ObjectMeta]) -> list[str]:
+    """The tokens that are asked with from now on, each of them new."""
+    asked: list[str] = []
+
+    def list_page(prefix: str, start_after: str, token: str, *_: object) -> Page:
+        asked.append(token)
+        assert len(asked) < 1000
+        return Page(objects, [], f"{len(asked)}")
+
+    monkeypatch.setattr(store.client.provider, "list_page", list_page)
+    return asked
+
+
+@pytest.mark.parametrize("is_sorted", [False, True], ids=["jumbled", "sorted"])
+def test_empty_pages_between_others_are_no_fault(
+    store: RemoteBucket, monkeypatch: pytest.MonkeyPatch, is_sorted: bool
+) -> None:
+    """As where a server looks through thousands of deleted objects."""
+    each = store if is_sorted else jumbled(store)
+    monkeypatch.setattr(listing, "MOST_IDLE", 5)
+
+    def list_page(prefix: str, start_after: str, token: str, *_: object) -> Page:
+        number = int(token or 0)
+        objects = [] if number % 5 else [ObjectMeta(f"{number:03}", 1)]
+        return Page(objects, [], str(number + 1) if number < 100 else "")
+
+    monkeypatch.setattr(each.client.provider, "list_page", list_page)
+    assert keys(each) == [f"{number:03}" for number in range(0, 101, 5)]
 
 
 def test_a_page_out_of_order_is_noticed_and_the_error_says_what_to_set(store: RemoteBucket, s3: S3Server) -> None:

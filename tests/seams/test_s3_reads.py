@@ -6,7 +6,10 @@ import gzip
 import io
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -26,10 +29,11 @@ from gantry.errors import (
 from gantry.ingest import Ingested, ingest_batch
 from gantry.resources import Failure, Instance, ObjectMeta
 from gantry.storage.local_blobs import LocalBlobs
-from gantry.storage.remote import checking, retrying, s3_clients, unpacking
+from gantry.storage.remote import checking, retrying, s3_clients, unpacking, unpacking_turns
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.client import LEAST_PROGRESS
 from gantry.storage.remote.reading import HEAD_BYTES, HELD_BYTES, WINDOW_BYTES, RemoteObject
+from gantry.storage.remote.unpacking_turns import Turn
 from tests.seams.blob_store_suite import read
 from tests.support.blobs import find_blobs
 from tests.support.dicom import make_instance
@@ -197,11 +201,81 @@ def test_what_has_no_checksum_is_read_and_said_to_be_unchecked(s3: S3Server, dat
     assert found == data and opened.is_unchecked
 
 
-@pytest.mark.parametrize("data", [SMALL, LARGE])
-def test_a_checksum_of_checksums_says_nothing_of_the_bytes(bucket: RemoteBucket, data: bytes) -> None:
-    put_with(bucket, "SHA256", data, in_parts=True)
+def put_parts(bucket: RemoteBucket, parts: list[bytes], algorithm: str = "") -> None:
+    """By another program; its checksum is one of those of the parts."""
+    client, name = make_client(bucket.place.endpoint), {"Bucket": bucket.place.bucket, "Key": "a"}
+    more: dict[str, Any] = {"ChecksumAlgorithm": algorithm, "ChecksumType": "COMPOSITE"} if algorithm else {}
+    made = client.create_multipart_upload(**name, **more)
+    asked, tags = name | {"UploadId": made["UploadId"]}, []
+    for number, data in enumerate(parts, 1):
+        checksum = {f"Checksum{algorithm}": write_checksum(algorithm.lower(), data)} if algorithm else {}
+        tag = client.upload_part(**asked, PartNumber=number, Body=data, **checksum)["ETag"]
+        tags.append({"PartNumber": number, "ETag": tag})
+    client.complete_multipart_upload(**asked, MultipartUpload={"Parts": tags})
+
+
+def cut(data: bytes, *sizes: int) -> list[bytes]:
+    """Parts of these megabytes, and what is left."""
+    stream = io.BytesIO(data)
+    return [*(stream.read(size << 20) for size in sizes), stream.read()]
+
+
+HELD = LARGE[: 7 << 20]
+PARTS = {
+    "one": [SMALL],
+    "two, held": cut(HELD, 5),
+    "three": cut(LARGE, 7, 7),
+    "a whole last one": cut(LARGE[: 10 << 20], 5),
+    "of windows": cut(LARGE, 8, 8),
+}
+
+
+@pytest.mark.parametrize("parts", PARTS.values(), ids=PARTS)
+@pytest.mark.parametrize(
+    ("prefix", "algorithm"),
+    [("b", ""), ("b", "CRC32C"), ("b", "SHA256"), ("kms", "CRC32"), ("kms", "SHA1")],
+    ids=["etag", "crc32c", "sha256", "kms crc32", "kms sha1"],
+)
+def test_a_checksum_of_the_checksums_of_parts_is_compared(
+    s3: S3Server, parts: list[bytes], prefix: str, algorithm: str
+) -> None:
+    """With a key of KMS the ETag is none."""
+    bucket = make_bucket(s3, prefix)
+    put_parts(bucket, parts, algorithm)
     found, opened = open_whole(bucket, "a")
-    assert found == data and opened.is_unchecked
+    assert found == b"".join(parts) and not opened.is_unchecked
+    with s3.fail("wrong bit", methods=["GetObject"]), pytest.raises(DataLoss, match="their checksum differs"):
+        read(bucket, "a")
+
+
+def test_what_parts_cost_is_one_request_more(bucket: RemoteBucket, s3: S3Server) -> None:
+    put_parts(bucket, PARTS["three"])
+    (found,) = bucket.list()
+    s3.reset_counts()
+    with bucket.open_found(found) as opened:
+        assert b"".join(opened.chunks()) == LARGE
+    assert s3.requests.operations == {"GetObject": 4, "HeadObject": 2}
+
+
+@pytest.mark.parametrize("parts", [cut(LARGE, 5, 6), cut(LARGE, 6, 5), cut(LARGE, 6, 5, 6)])
+def test_parts_of_different_sizes_say_nothing_of_the_bytes(bucket: RemoteBucket, parts: list[bytes]) -> None:
+    put_parts(bucket, parts)
+    found, opened = open_whole(bucket, "a")
+    assert found == LARGE and opened.is_unchecked
+
+
+@pytest.mark.parametrize("kind", ["400 InvalidRequest", "501 NotImplemented", "none"])
+def test_parts_that_a_server_does_not_tell_say_nothing_of_the_bytes(
+    bucket: RemoteBucket, s3: S3Server, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    put_parts(bucket, PARTS["two, held"])
+    provider: Any = bucket.client.provider
+    if kind == "none":  # it does not know the parameter, and answers for the whole object
+        head = provider._head
+        monkeypatch.setattr(provider, "_head", lambda key, more: head(key, {}))
+    with s3.fail(kind, methods=["HeadObject"], after=2) if kind != "none" else nullcontext():
+        found, opened = open_whole(bucket, "a")
+    assert found == HELD and opened.is_unchecked
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE])
@@ -226,9 +300,8 @@ class _Library(ModuleType):
     crc64nvme: Any
 
 
-def test_crc64nvme_is_compared_where_its_library_is(
-    bucket: RemoteBucket, s3: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_crc64nvme_is_compared_where_its_library_is(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = make_bucket(s3, "kms")
     put_with(bucket, "CRC64NVME", SMALL, in_parts=True)
     checking._list_algorithms.cache_clear()
     monkeypatch.setitem(sys.modules, "awscrt.checksums", None)
@@ -353,7 +426,7 @@ def test_what_the_disk_of_temporary_files_cannot_hold_fails_alone(
     failed = outcomes[2]
     assert isinstance(failed, Failure) and failed.status.code == 8 and "no room" in failed.status.message
     assert str(tmp_path) not in failed.status.message
-    assert looked_at == [tempfile.gettempdir().encode()] * 2, "what is small is held in memory"
+    assert looked_at == [tempfile.gettempdir().encode()] * 3, "what is small is held in memory; one is tried twice"
 
 
 def test_a_disk_of_temporary_files_that_is_full_is_an_error_of_the_object(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,8 +436,69 @@ def test_a_disk_of_temporary_files_that_is_full_is_an_error_of_the_object(monkey
 
     monkeypatch.setattr(tempfile, "SpooledTemporaryFile", lambda held: Full())
     with pytest.raises(ResourceExhausted, match="no room") as caught:
-        unpacking.unpack([gzip.compress(SMALL)], 10)
+        unpacking.unpack(lambda: (each for each in [gzip.compress(SMALL)]), 10)
     assert caught.value.waits_for is None
+
+
+def test_two_processes_that_have_no_room_beside_each_other_take_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a lock of its own, as two threads have here; the disk has room for one of the two."""
+    free, waits = [15 << 20], threading.Event()
+
+    class Shared:
+        def __init__(self, root: bytes) -> None:
+            """All look at the same disk."""
+
+        def take(self, size: int) -> None:
+            if free[0] < size:
+                raise OSError(28, "No space left on device")
+            free[0] -= size
+
+    def note(seconds: float, check: object) -> None:
+        waits.set()
+        time.sleep(0.01)
+
+    monkeypatch.setattr(unpacking, "Room", Shared)
+    monkeypatch.setattr(unpacking_turns, "wait", note)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    packed = gzip.compress(bytes(10 << 20), 1)
+    first = unpacking.unpack(lambda: (each for each in [packed]), HELD_BYTES)
+    found: list[object] = []
+
+    def try_second() -> None:
+        try:
+            found.append(unpacking.unpack(lambda: (each for each in [packed]), HELD_BYTES).size)
+        except StatusError as error:
+            found.append(error)
+
+    second = threading.Thread(target=try_second)
+    second.start()
+    assert waits.wait(30) and found == []
+    free[0] = 15 << 20
+    first.close()
+    second.join(30)
+    assert found == [10 << 20]
+
+
+def test_who_waits_for_others_that_never_end_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(unpacking_turns, "WAIT_SECONDS", 0.1)
+    first, second = Turn(), Turn()
+    first.begin()
+    second.begin()
+    assert not second.wait_alone()
+    second.begin()
+    first.end()
+    third = Turn()
+    assert not third.wait_alone(), "it has not begun"
+    third.begin()
+    second.end()
+    assert third.wait_alone() and not third.wait_alone()
+    fourth = Turn()
+    fourth.begin()
+    for each in (third, fourth):
+        each.end()
 
 
 def test_of_many_packed_objects_one_at_a_time_is_unpacked(

@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
+from gantry.calls_that_hang import giving_up
 from gantry.console.operations import go_to_operation
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.console.searches import PARAMETERS, describe_query, list_saved
@@ -43,6 +44,7 @@ PERMISSION = "dicomStores.export"
 FILE_TYPES = ((DICOM, "DICOM file (.dcm)"), (OCTETS, "octet-stream"), (JPEG, "Image (.jpg)"), (PNG, "Image (.png)"))
 _MAX_STUDIES, _PAGE = 10_000, 1000
 _MAX_FILTER = 8 << 20  # bytes of a typed filter, which a form holds in memory
+_WRITE_SECONDS = 20.0  # for a bucket to take them
 
 
 def show_form(call: PageCall, error: StatusError | None = None) -> Response:
@@ -145,7 +147,9 @@ def _write_filter(call: PageCall, destination: str, data: bytes) -> str:
     call.api.caller.require(f"healthcare.{PERMISSION}", call.store)
     place = parse_prefix(destination)
     name = f"filter-{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}.txt"
-    bucket = call.context.seams.bucket(BucketUse(place.bucket, "write", place.key + name, str(call.dataset), "console"))
-    bucket.put(place.key + name, [data])
-    bucket.flush()
+    use = BucketUse(place.bucket, "write", place.key + name, str(call.dataset), "console")
+    with giving_up(_WRITE_SECONDS, f"bucket {place.bucket}"):
+        bucket = call.context.seams.bucket(use)
+        bucket.put(place.key + name, [data])
+        bucket.flush()
     return f"{place.bucket}/{place.key}{name}"

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.responses import Response
 
 from gantry.api.methods import PREVIEW_IMPORT
+from gantry.calls_that_hang import giving_up
 from gantry.console.operations import go_to_operation
 from gantry.console.page_call import Crumb, PageCall, address_of, crumbs_of
 from gantry.errors import InvalidArgument, StatusError
@@ -18,6 +21,8 @@ from gantry.storage.uris import UriPattern, address_of_bucket, name_of_bucket, p
 
 _SHOWN, _COUNTED, _SECONDS = 20, 10_000, 1.0  # of a preview: objects shown, objects counted, time for counting
 _FOLDERS, _FILES = 500, 50  # shown of one folder
+ANSWER_SECONDS = 5.0
+"""For a bucket to answer a page: a few threads answer all pages, and one that waits answers none."""
 
 
 def show_form(call: PageCall, error: StatusError | None = None) -> Response:
@@ -64,13 +69,14 @@ def list_folders(call: PageCall) -> Response:
     bucket, prefix = call.query.get("bucket", ""), call.query.get("prefix", "")
     if not bucket:
         return call.show("import_folders.html", bucket="", folders=(), files=(), parts=(), here="", prefix="")
-    source = open_source(call, bucket, prefix)
-    names = source.list_folders(prefix, _FOLDERS + 1)
     files = []
-    for each in source.list(prefix, depth=prefix.count("/")):
-        files.append(each)
-        if len(files) > _FILES:
-            break
+    with giving_up(ANSWER_SECONDS, f"bucket {address_of_bucket(bucket)}"):
+        source = open_source(call, bucket, prefix)
+        names = source.list_folders(prefix, _FOLDERS + 1)
+        for each in source.list(prefix, depth=prefix.count("/")):
+            files.append(each)
+            if len(files) > _FILES:
+                break
     parts = prefix.split("/")[:-1]
     return call.show(
         "import_folders.html",
@@ -98,32 +104,38 @@ def show_preview(call: PageCall) -> Response:
     """How many objects a path matches, and the first of them. Counting ends after a second."""
     try:
         pattern = UriPattern.parse(_uri(dict(call.query)))
-        source = open_source(call, pattern.bucket, pattern.prefix)
+        with giving_up(ANSWER_SECONDS, f"bucket {pattern.bucket}"):
+            found = _look(open_source(call, pattern.bucket, pattern.prefix), pattern)
     except StatusError as error:
-        return call.show("import_preview.html", error=error, first=(), count=0, size=0, complete=True, pattern="")
+        return call.show("import_preview.html", error=error, **vars(_Preview()), pattern="")
+    return call.show("import_preview.html", error=None, **vars(found), pattern=str(pattern))
+
+
+@dataclass(frozen=True)
+class _Preview:
+    """``count`` objects of ``size`` bytes in all, unless there are more (not ``complete``)."""
+
+    first: Sequence[ObjectMeta] = ()
+    count: int = 0
+    size: int = 0
+    complete: bool = True
+
+
+def _look(source: Bucket, pattern: UriPattern) -> _Preview:
     until = time.monotonic() + _SECONDS
     first: list[ObjectMeta] = []
-    count, size, complete = 0, 0, True
+    count, size = 0, 0
     # Listing all names lets the loop end in time where nothing matches.
     walk = source.list(pattern.prefix, depth=pattern.depth) if pattern.has_wildcard else list_matching(source, pattern)
     for found in walk:
         if count == _COUNTED or time.monotonic() > until:
-            complete = False
-            break
+            return _Preview(first, count, size, complete=False)
         if not (pattern.matches(found.key) or found.problem):
             continue
         count, size = count + 1, size + found.size
         if len(first) < _SHOWN:
             first.append(found)
-    return call.show(
-        "import_preview.html",
-        error=None,
-        first=first,
-        count=count,
-        size=size,
-        complete=complete,
-        pattern=str(pattern),
-    )
+    return _Preview(first, count, size)
 
 
 def open_source(call: PageCall, bucket: str, prefix: str) -> Bucket:

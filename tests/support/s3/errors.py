@@ -6,6 +6,10 @@ from tests.support.s3.xml import write_document, write_element
 
 STATUS = {
     "AccessDenied": (403, "Access Denied"),
+    "AuthorizationHeaderMalformed": (
+        400,
+        "The authorization header is malformed; the region 'eu-west-1' is wrong; expecting 'eu-north-1'",
+    ),
     "BadDigest": (400, "The checksum you specified did not match the calculated checksum."),
     "BucketAlreadyOwnedByYou": (
         409,
@@ -34,6 +38,10 @@ STATUS = {
     "NoSuchKey": (404, "The specified key does not exist."),
     "NoSuchUpload": (404, "The specified upload does not exist. It may have been aborted or completed."),
     "NotImplemented": (501, "A header you provided implies functionality that is not implemented."),
+    "PermanentRedirect": (
+        301,
+        "The bucket you are attempting to access must be addressed using the specified endpoint.",
+    ),
     "PreconditionFailed": (412, "At least one of the pre-conditions you specified did not hold"),
     "RequestTimeTooSkewed": (403, "The difference between the request time and the current time is too large."),
     "SlowDown": (503, "Please reduce your request rate."),

@@ -28,6 +28,8 @@ SPARING = {"delete partly": "InternalError", "delete locked": "AccessDenied"}
 WRITES = ("PutObject", "CopyObject", "UploadPart", "UploadPartCopy", "CompleteMultipartUpload")
 DELETIONS = ("DeleteObject", "DeleteObjects")
 KINDS = ("reset before", "reset after", "stall", *SENDING, *OF_PAGES, "delete partly", "delete locked")
+REGION = "eu-north-1"
+"""That of the bucket, where a rule says that it is not the one that requests are signed for."""
 SECONDS = {"429 TooManyRequests": 1.0, "403 RequestTimeTooSkewed": 3600.0, "stall": 5.0, "stall in body": 5.0}
 
 
@@ -104,6 +106,10 @@ class Rule:
         if found[2] == "RequestTimeTooSkewed":
             error.details = {"ServerTime": write_time(time() + self.seconds), "MaxAllowedSkewMilliseconds": "900000"}
             return error, {"Date": formatdate(time() + self.seconds, usegmt=True)}
+        if found[2] == "AuthorizationHeaderMalformed":
+            error.details = {"Region": REGION}
+        if found[2] == "PermanentRedirect":
+            return error, {"x-amz-bucket-region": REGION}
         if error.status == 429 or (error.status == 503 and self.seconds):
             return error, {"Retry-After": f"{self.seconds:g}"}
         return error, {}

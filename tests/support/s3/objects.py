@@ -22,9 +22,10 @@ MAX_DELETED = 1000
 
 
 def get_object(store: Store, request: Request) -> Answer:
-    """GetObject and HeadObject. Raises NoSuchKey, InvalidObjectState, InvalidRange, PreconditionFailed."""
+    """GetObject and HeadObject; of a part only its size. Raises NoSuchKey, InvalidObjectState, InvalidRange,
+    PreconditionFailed."""
     stored = store.find(request.bucket).get(request.key)
-    if "partNumber" in request.query:
+    if "partNumber" in request.query and request.method == "GET":
         raise S3Error("NotImplemented")
     if request.method == "GET":
         check_active(stored)
@@ -41,7 +42,19 @@ def get_object(store: Store, request: Request) -> Answer:
         answer.headers |= stored.checksum_headers
     if request.method == "HEAD":
         answer.length, answer.body = len(answer.body), b""
+    if "partNumber" in request.query:
+        _tell_part(stored, int(request.query["partNumber"]), answer)
     return answer
+
+
+def _tell_part(stored: StoredObject, number: int, answer: Answer) -> None:
+    """Raises InvalidRange. What was not written in parts is one part, and no count is said ("HeadObject" in the S3 API
+    Reference)."""
+    sizes = stored.part_sizes or (len(stored.data),)
+    if not 1 <= number <= len(sizes):
+        raise S3Error("InvalidRange")
+    answer.status, answer.length = 206, sizes[number - 1]
+    answer.headers |= {"x-amz-mp-parts-count": str(len(sizes))} if stored.part_sizes else {}
 
 
 def put_object(store: Store, request: Request) -> Answer:

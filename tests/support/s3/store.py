@@ -20,7 +20,8 @@ STANDARD = "STANDARD"
 
 @dataclass
 class StoredObject:
-    """Never changed: a PUT makes another one. ``headers`` are those that a GET gives back."""
+    """Never changed: a PUT makes another one. ``headers`` are those that a GET gives back. ``part_sizes``: of an upload
+    in parts."""
 
     data: bytes
     etag: str
@@ -29,6 +30,7 @@ class StoredObject:
     checksums: dict[str, str] = field(default_factory=dict)
     checksum_type: str = "FULL_OBJECT"
     modified: float = field(default_factory=time.time)
+    part_sizes: tuple[int, ...] = ()
 
     @cached_property
     def answer_headers(self) -> dict[str, str]:

@@ -72,6 +72,7 @@ def complete_upload(store: Store, request: Request) -> Answer:
     etag, sums = f'"{hash_md5(digests).hex()}-{len(parts)}"', _combine(upload, parts, data)
     headers = upload.headers | encrypt(request.bucket, b"")[1]
     stored = StoredObject(data, etag, headers, upload.storage_class, sums, upload.checksum_type)
+    stored.part_sizes = tuple(len(part.data) for part in parts)
     bucket.put(upload.key, stored)
     del bucket.uploads[upload.id]
     elements = [write_element("Bucket", request.bucket), write_element("Key", escape_text(upload.key))]

@@ -79,7 +79,7 @@ class Tokens:
         bucket = f"bucket {self._place.address}"
         try:
             ask = self._ask()
-            answer = ask_for_token(ask.method, ask.url, headers=dict(ask.headers), body=ask.body or None)
+            answer = ask_for_token(self._place, ask.method, ask.url, headers=dict(ask.headers), body=ask.body or None)
         except (OSError, UnicodeDecodeError) as error:
             raise BucketAway(f"{bucket}: the file of the token cannot be read: {describe_os_error(error)}") from None
         except HTTPError:

@@ -14,7 +14,7 @@ from gantry.seams import Check, OpenedObject
 from gantry.storage.remote.client import Client, find_client
 from gantry.storage.remote.deleting import delete_keys
 from gantry.storage.remote.listing import list_all, list_folders, list_level
-from gantry.storage.remote.names import is_key
+from gantry.storage.remote.names import is_listable
 from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.reading import RemoteObject
@@ -66,7 +66,7 @@ class RemoteBucket:
     ) -> Iterator[ObjectMeta]:
         """Raises BucketAway where a page cannot be read, and FailedPrecondition where keys are not in order."""
         check = check or _go_on
-        if not is_text(prefix) or not is_key(start_after):
+        if not is_text(prefix) or not is_listable(start_after):
             return
         try:
             yield from self._list(prefix, start_after, depth, check)

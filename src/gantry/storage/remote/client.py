@@ -111,7 +111,12 @@ class Client:
         return self.call(partial(self.provider.get, found.key, found.tag, offset, length))
 
     def get_checksums(self, found: ObjectMeta) -> Checksums:
-        return self.call(partial(self.provider.get_checksums, found.key, found.tag))
+        known = self.call(partial(self.provider.get_checksums, found.key, found.tag))
+        if (parts := known.parts) is None:
+            return known
+        return known._replace(
+            parts=parts._replace(find_size=lambda number: self.call(partial(parts.find_size, number)))
+        )
 
     def put(self, key: str, data: bytes) -> None:
         self.call(partial(self.provider.put, key, data))

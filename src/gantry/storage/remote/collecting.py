@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from gantry.storage.remote.errors import is_of_client
 
 
-def collect(pieces: Iterable[bytes], most: int | None = None) -> bytes:
+def collect(pieces: Iterable[bytes], most: int) -> bytes:
     """What has come when the connection is cut: the next request goes on from there. Raises the client's exception
     where nothing has. Nothing is asked for once there are more than ``most`` bytes: nobody has asked for so many."""
     found, size = [], 0
@@ -15,7 +15,7 @@ def collect(pieces: Iterable[bytes], most: int | None = None) -> bytes:
         for piece in pieces:
             found.append(piece)
             size += len(piece)
-            if most is not None and size > most:
+            if size > most:
                 break
     except Exception as error:
         if not found or not is_of_client(error):

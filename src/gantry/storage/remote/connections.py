@@ -91,9 +91,12 @@ def _make_context(place: RemotePlace) -> ssl.SSLContext:
     return context
 
 
-def ask_for_token(method: str, url: str, **more: Any) -> urllib3.BaseHTTPResponse:
-    """One request to who gives tokens. Raises urllib3's exceptions, and FailedPrecondition where the proxy is none.
-    Metadata services, which are asked without TLS, are never behind a proxy."""
+def ask_for_token(place: RemotePlace, method: str, url: str, **more: Any) -> urllib3.BaseHTTPResponse:
+    """One request to who gives tokens for a bucket; what its ``ca_file`` trusts is trusted here too: a firewall that
+    looks into TLS stands before both. Raises urllib3's exceptions, and FailedPrecondition where the proxy is none, or
+    the file cannot be read. Metadata services, which are asked without TLS, are never behind a proxy."""
     options: dict[str, Any] = {"retries": False, "timeout": _TIMEOUT}
-    with open_pools(url, **options) if url.startswith("https:") else urllib3.PoolManager(**options) as pools:
+    is_plain = not url.startswith("https:")
+    pool = urllib3.PoolManager(**options) if is_plain else open_pools(url, ssl_context=_make_context(place), **options)
+    with pool as pools:
         return pools.request(method, url, **{**more, "redirect": False})

@@ -21,8 +21,14 @@ _LOADER = botocore.loaders.create_loader()
 """The description of S3, of some megabytes, which all clients of a process share."""
 
 
+_NO_PROFILE = {"profile": (None, None, None, None)}
+"""Of the variables of a session: the environment names none (``Session.SESSION_VARIABLES``)."""
+
+
 def make_session(place: RemotePlace) -> Any:
     session = botocore.session.Session(profile=place.profile or None)
+    if _needs_no_profile(place) and session.profile not in (None, *session.available_profiles):
+        session = botocore.session.Session(session_vars=_NO_PROFILE)
     session.register_component("data_loader", _LOADER)
     if place.access_key_id:
         session.set_credentials(place.access_key_id, place.secret_access_key, place.session_token or None)
@@ -30,6 +36,12 @@ def make_session(place: RemotePlace) -> Any:
         # Nobody waits for an address that answers on machines of one cloud only.
         session.get_component("credential_provider").remove(_METADATA)
     return session
+
+
+def _needs_no_profile(place: RemotePlace) -> bool:
+    """AWS_PROFILE may name the profile of other buckets: one that has its own key takes no more from it than the
+    region, if it is there."""
+    return not place.profile and bool(place.access_key_id or place.anonymous)
 
 
 def read_credentials(session: Any) -> Callable[[], Any]:

@@ -30,6 +30,10 @@ from gantry.storage.remote.place import RemotePlace
 _STATUS = re.compile(r"non-2xx status code: (\d{3})")
 _CODE, _MESSAGE = re.compile(r"<Code>([^<]{1,100})</Code>"), re.compile(r"<Message>([^<]{1,1000})</Message>")
 _MOMENT = re.compile(r"<ServerTime>([^<]{1,40})</ServerTime>")
+_REGION_SAID = re.compile(r"<Region>([^<]{1,63})</Region>")
+_REGION = re.compile(r"[A-Za-z0-9-]{1,63}")
+_BARE_REDIRECT = "Received redirect without LOCATION"
+"""How obstore says an answer with 301 and no more: it shows neither its headers nor its body."""
 _SILENCES = (
     (
         re.compile("(?i)certificate"),
@@ -64,6 +68,8 @@ MIXED = {"InvalidBlobOrBlock"}
 OVERTAKEN = {"InvalidBlockList"}
 """Blocks that were sent and are gone: Azure drops those of everybody when one commits."""
 ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"}
+MIS_SIGNED = "AuthorizationHeaderMalformed"
+"""For the region of another bucket, which the answer then names, or in another way that is about the credentials."""
 _REDIRECTS = (301, 302, 303, 307, 308)
 """Regions are of Amazon. Nobody else is followed anywhere: who asks is in every request."""
 OVERLOAD = {"SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded", "ServerBusy"}
@@ -94,7 +100,8 @@ class Refusal(Exception):
 class Trouble:
     """A request that failed: HTTP status (0: no answer), the provider's code and sentence, and its headers.
 
-    ``moment`` is the provider's time; ``silence`` says why there was no answer, as far as it is known."""
+    ``moment`` is the provider's time; ``silence`` says why there was no answer, as far as it is known; ``region`` is
+    that of the bucket, where the provider says it."""
 
     status: int = 0
     code: str = ""
@@ -102,6 +109,7 @@ class Trouble:
     headers: Mapping[str, str] | None = None
     moment: str = ""
     silence: str = ""
+    region: str = ""
 
     @property
     def retry_after(self) -> float:
@@ -133,8 +141,17 @@ def read_trouble(error: Exception) -> Trouble:
         moment = about.get("ServerTime") or (headers or {}).get("date", "")
         code = str(about.get("Code", ""))
         status = int(meta.get("HTTPStatusCode", 0))
-        return Trouble(status, "" if code.isdigit() else code, str(about.get("Message", "")), headers, str(moment))
+        return Trouble(
+            status,
+            "" if code.isdigit() else code,
+            str(about.get("Message", "")),
+            headers,
+            str(moment),
+            region=str((headers or {}).get("x-amz-bucket-region") or about.get("Region", "")),
+        )
     status_found = _STATUS.search(str(error))
+    if status_found is None and _BARE_REDIRECT in str(error):
+        return Trouble(301)
     if status_found is None:
         return Trouble(silence=_find_silence(error))
     return Trouble(
@@ -142,6 +159,7 @@ def read_trouble(error: Exception) -> Trouble:
         _read(_CODE.search(str(error))),
         unescape(_read(_MESSAGE.search(str(error)))),
         moment=_read(_MOMENT.search(str(error))),
+        region=_read(_REGION_SAID.search(str(error))),
     )
 
 
@@ -186,6 +204,8 @@ def describe_trouble(
     bucket, who = f"bucket {place.address}", f" ({identity})" if identity else ""
     if _is_skewed(trouble):
         return BucketAway(f"{bucket}: {_describe_clock(trouble)}", advice="set the clock of this machine")
+    if _is_elsewhere(trouble, place):
+        return describe_region(place, trouble.region)
     if trouble.status == 401 or trouble.code in REFUSED:
         return BucketAway(f"{bucket}: the credentials{who} are refused: {trouble.said}", advice="renew them")
     if trouble.code in GONE:
@@ -196,8 +216,6 @@ def describe_trouble(
         )
     if trouble.status in _REDIRECTS and place.provider != "s3":
         return FailedPrecondition(f"{bucket}: its endpoint sends its requests elsewhere", advice="see to its endpoint")
-    if trouble.status == 301 or trouble.code in ELSEWHERE:
-        return FailedPrecondition(f"{bucket} is in another region{_find_region(trouble)}", advice="set its region")
     if trouble.status == 403:
         return PermissionDenied(
             f"this server{who} does not have {right} on {bucket}: {trouble.said}",
@@ -268,6 +286,20 @@ def _read_moment(text: str) -> datetime | None:
     return None
 
 
-def _find_region(trouble: Trouble) -> str:
-    region = (trouble.headers or {}).get("x-amz-bucket-region", "")
-    return f", {region}" if region else ""
+def _is_elsewhere(trouble: Trouble, place: RemotePlace) -> bool:
+    """Whether a bucket of S3 is in another region than requests are signed for."""
+    if place.provider != "s3":
+        return False
+    if trouble.status == 301 or trouble.code in ELSEWHERE:
+        return True
+    return trouble.code == MIS_SIGNED and bool(trouble.region)
+
+
+def describe_region(place: RemotePlace, region: str) -> FailedPrecondition:
+    """Nobody is followed there: the settings say where data go, and requests to another region cost more."""
+    known = region if _REGION.fullmatch(region) else ""
+    setting = f'write region = "{known}"' if known else "set its region"
+    return FailedPrecondition(
+        f"bucket {place.address} is in another region{known and f', {known}'}",
+        advice=f"{setting} in its entry of remote_buckets",
+    )

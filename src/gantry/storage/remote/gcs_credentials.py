@@ -6,9 +6,11 @@ import math
 import os
 import warnings
 from datetime import UTC
+from functools import partial
 from typing import Any
 
 import google.auth
+from google.auth.credentials import with_scopes_if_required
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError, TransportError
 from urllib3.exceptions import HTTPError
 
@@ -21,11 +23,15 @@ from gantry.system_errors import describe_os_error
 
 _SCOPES = ("https://www.googleapis.com/auth/devstorage.read_write",)
 
+_OF_USERS = ("google.oauth2.credentials", "google.auth.external_account_authorized_user")
+_FEDERATED = ("google.auth.identity_pool", "google.auth.aws", "google.auth.pluggable")
+"""The modules of credentials that are no service account's."""
 
-def _send(url: str, method: str = "GET", body: Any = None, headers: Any = None, **_: Any) -> Any:
+
+def _send(place: RemotePlace, url: str, method: str = "GET", body: Any = None, headers: Any = None, **_: Any) -> Any:
     """A request of google.auth, whose own transports need libraries that it does not bring."""
     try:
-        return ask_for_token(method, url, body=body, headers=headers)
+        return ask_for_token(place, method, url, body=body, headers=headers)
     except HTTPError as error:
         raise TransportError(error) from error  # type: ignore[no-untyped-call]
 
@@ -35,14 +41,20 @@ class Tokens:
 
     def __init__(self, place: RemotePlace) -> None:
         """Raises google.auth's exceptions where there are no credentials, or a file of them cannot be read."""
+        self._place = place
         self._credentials = None if place.anonymous else _find_credentials(place)
         self._kept = KeptToken(self._renew)
 
     @property
     def identity(self) -> str:
-        """The name of the service account; "" where it is not known."""
+        """Who asks, for errors: a service account or a user, by name where it is known; "" where nobody is known."""
         found = getattr(self._credentials, "service_account_email", None)
-        return "" if found in (None, "default") else str(found)
+        if found not in (None, "default"):
+            return str(found)
+        kind, user = type(self._credentials).__module__, getattr(self._credentials, "account", None)
+        if kind in _OF_USERS:
+            return f"user {user}" if user else "a user"
+        return "a federated identity" if kind in _FEDERATED else ""
 
     def make_headers(self) -> dict[str, str]:
         """Raises google.auth's exceptions where the token cannot be renewed."""
@@ -56,7 +68,7 @@ class Tokens:
 
     def _renew(self) -> tuple[str, float]:
         found: Any = self._credentials
-        found.refresh(_send)
+        found.refresh(partial(_send, self._place))
         ends = found.expiry.replace(tzinfo=UTC).timestamp() if found.expiry is not None else math.inf
         return str(found.token), ends
 
@@ -80,7 +92,9 @@ def _read_file(place: RemotePlace, path: str, name: str) -> Any:
     try:
         with warnings.catch_warnings():  # of files that come from somebody else: this one is the administrator's
             warnings.simplefilter("ignore", DeprecationWarning)
-            return google.auth.load_credentials_from_file(path, scopes=_SCOPES)[0]  # type: ignore[no-untyped-call]
+            # With scopes it would ask for the project of a federated identity, by its own transport.
+            found = google.auth.load_credentials_from_file(path, request=partial(_send, place))[0]  # type: ignore[no-untyped-call]
+            return with_scopes_if_required(found, _SCOPES)  # type: ignore[no-untyped-call]
     except OSError as error:
         what = f"cannot be read: {describe_os_error(error)}"
     except (GoogleAuthError, ValueError, TypeError, AttributeError, KeyError):  # of any JSON; their texts have paths

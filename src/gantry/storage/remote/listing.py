@@ -14,6 +14,9 @@ from gantry.storage.remote.provider import LAST, Page
 from gantry.storage.uris import is_text
 
 _MOST_REPEATED = 10  # times that a page may be followed by itself
+MOST_IDLE = 10_000
+"""Pages in a row without a new key, after which there will be none. A few are no fault: servers look through what was
+deleted, and answer before they have found a key."""
 
 
 def list_all(client: Client, prefix: str, start_after: str, check: Check) -> Iterator[ObjectMeta]:
@@ -55,7 +58,9 @@ def list_folders(client: Client, prefix: str, limit: int, check: Check) -> list[
 def _sort_folders(client: Client, prefix: str, limit: int, check: Check) -> list[str]:
     """Of a server that does not sort: every page is read, and no more than a page and ``limit`` folders are held."""
     found: list[str] = []
+    progress = Progress(client)
     for page in read_pages(client, prefix, "", True, check):
+        progress.note(not set(found).issuperset(page.folders))
         found = sorted({*found, *filter(is_text, page.folders)}, key=str.encode)[:limit]
     return found
 
@@ -73,6 +78,7 @@ def _list_entries(
     """Objects, and folders as their keys. Markers of folders, which have no bytes, are left out."""
     last, least = b"", encode_key(start_after)
     seen: set[bytes] = set()  # keys of the page before: some servers send a page twice
+    progress, furthest = Progress(client), b""
     for page in read_pages(client, prefix, start_after, folders, check):
         entries: list[ObjectMeta | str] = [*page.objects, *page.folders]
         if page.folders:
@@ -90,6 +96,29 @@ def _list_entries(
             if isinstance(entry, str) or not is_marker(entry):
                 yield entry
         seen = set(map(_bytes_of, entries))
+        reached = max(seen, default=b"")
+        progress.note(reached > furthest)
+        furthest = max(reached, furthest)
+
+
+class Progress:
+    """Of a listing whose tokens are new with each page."""
+
+    def __init__(self, client: Client) -> None:
+        self._client, self._idle = client, 0
+
+    def note(self, is_new: bool) -> None:
+        """Whether a page had a new key. Raises FailedPrecondition where too many in a row had none."""
+        self._idle = 0 if is_new else self._idle + 1
+        if self._idle >= MOST_IDLE:
+            raise make_endless(self._client, f"{self._idle:,} pages in a row have had no new object")
+
+
+def make_endless(client: Client, why: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"the listing of bucket {client.place.address} has no end: {why}",
+        advice="this is a fault of the object storage",
+    )
 
 
 def read_pages(client: Client, prefix: str, start_after: str, folders: bool, check: Check) -> Iterator[Page]:
@@ -100,11 +129,7 @@ def read_pages(client: Client, prefix: str, start_after: str, folders: bool, che
         check()
         page = client.list_page(prefix, find_text(start_after), token, folders, check=check)
         if page.token and tokens.come_again(page.token):
-            raise FailedPrecondition(
-                f"the listing of bucket {client.place.address} has no end: the object storage sends the same pages "
-                "again and again",
-                advice="this is a fault of the object storage",
-            )
+            raise make_endless(client, "the object storage sends the same pages again and again")
         yield page
         if not page.token:
             return

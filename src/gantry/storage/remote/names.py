@@ -32,7 +32,7 @@ def decode_key(key: bytes) -> str:
     return key.decode("utf-8", "surrogateescape")
 
 
-def is_key(text: str) -> bool:
+def is_listable(text: str) -> bool:
     """Whether a listing may have such a key, in UTF-8 or not."""
     try:
         encode_key(text)

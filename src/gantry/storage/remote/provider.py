@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from gantry.errors import StatusError
@@ -21,12 +21,22 @@ class Page(NamedTuple):
     token: str = ""
 
 
+class Parts(NamedTuple):
+    """Of an object that was written in ``number`` parts. ``digests`` are those of the digests of all parts, by
+    algorithm, in Base64. ``find_size`` asks for the bytes of a part, from 1; 0 where the provider does not tell."""
+
+    number: int
+    digests: Mapping[str, str]
+    find_size: Callable[[int], int]
+
+
 class Checksums(NamedTuple):
     """What the provider knows of the bytes of an object. ``has_md5``: its ETag is their MD5. ``whole`` are digests of
     all bytes by algorithm (``CRC32C``, ``SHA256``), in Base64."""
 
     has_md5: bool
     whole: Mapping[str, str]
+    parts: Parts | None = None
 
 
 class Provider(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from contextlib import closing
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 from gantry.calls_ahead import call_ahead
 from gantry.calls_that_hang import find_check
@@ -14,7 +14,7 @@ from gantry.resources import ObjectMeta
 from gantry.seams import OpenedObject
 from gantry.storage.remote.checking import Comparison, compare, compare_all
 from gantry.storage.remote.client import Client
-from gantry.storage.remote.unpacking import MAGIC, is_packed, unpack
+from gantry.storage.remote.unpacking import MAGIC, Unpacked, is_packed, unpack
 
 HELD_BYTES = 8 << 20
 """Up to here an object is read whole by one request, and held until it is closed."""
@@ -35,7 +35,7 @@ class RemoteObject(OpenedObject):
     def __init__(self, client: Client, found: ObjectMeta) -> None:
         self.client, self.found = client, found
         self.key, self.size, self.is_unpacked, self.is_unchecked = found.key, found.size, False, False
-        self._plain: IO[bytes] | None = None
+        self._plain: Unpacked | None = None
         self._read_head()
         if self.is_held and self._compare_head() is Comparison.DIFFERENT:
             self._read_head()
@@ -61,8 +61,8 @@ class RemoteObject(OpenedObject):
         return True
 
     def _unpack(self) -> None:
-        with closing(self._read_packed()) as packed:
-            self._plain, self.size = unpack(packed, HELD_BYTES)
+        self._plain = unpack(self._read_packed, HELD_BYTES)
+        self.size = self._plain.size
         self._head = b""
 
     def _read_packed(self) -> Generator[bytes, None, None]:
@@ -79,8 +79,8 @@ class RemoteObject(OpenedObject):
 
     def read_at(self, offset: int, length: int) -> bytes:
         if self._plain is not None:
-            self._plain.seek(offset)
-            return self._plain.read(length)
+            self._plain.file.seek(offset)
+            return self._plain.file.read(length)
         if offset + length <= len(self._head) or self.is_held:
             return self._head[offset : offset + length]
         wanted = min(length, self.size - offset)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import obstore
@@ -27,14 +28,22 @@ from gantry.errors import (
 from gantry.resources import ObjectMeta
 from gantry.storage.remote.collecting import collect
 from gantry.storage.remote.credentials import make_session
-from gantry.storage.remote.errors import Overloaded, is_of_client, read_trouble, translate
+from gantry.storage.remote.errors import Overloaded, describe_region, is_of_client, read_trouble, translate
 from gantry.storage.remote.names import find_text, is_nameable
 from gantry.storage.remote.place import RemotePlace
-from gantry.storage.remote.provider import Checksums, Page
+from gantry.storage.remote.provider import Checksums, Page, Parts
 from gantry.storage.remote.s3_clients import make_client, make_fast_client, sends_checksums
 from gantry.storage.remote.s3_copying import MOST_COPIED, copy_parts
 from gantry.storage.remote.s3_pages import AFTER, get_page, read_pages_of
-from gantry.storage.remote.s3_tags import combine_md5s, has_other_md5, has_plain_tag, make_md5, read_md5, write_md5
+from gantry.storage.remote.s3_tags import (
+    combine_md5s,
+    has_other_md5,
+    has_plain_tag,
+    make_md5,
+    read_digests_of_parts,
+    read_md5,
+    write_md5,
+)
 
 _LIST, _GET, _PUT = "s3:ListBucket", "s3:GetObject", "s3:PutObject"
 _SPOILT = "the object storage has other bytes than those that were sent"
@@ -106,12 +115,10 @@ class S3:
         return True
 
     def _require_region(self, headers: Mapping[str, str]) -> None:
-        """botocore follows Amazon to another region without a word, obstore does not."""
+        """A listing may be answered from another region; obstore is not."""
         region = headers.get("x-amz-bucket-region", "")
         if region and region != self._client.meta.region_name and not self.place.endpoint:
-            raise FailedPrecondition(
-                f"bucket {self.place.address} is in another region, {region}", advice="set its region"
-            )
+            raise describe_region(self.place, region)
 
     def list_page(self, prefix: str, start_after: str, token: str, folders: bool, limit: int) -> Page:
         asked: dict[str, Any] = {"Bucket": self.place.bucket, "Prefix": prefix, "MaxKeys": limit, **self._payer}
@@ -128,14 +135,14 @@ class S3:
         said = self._head(key, {})
         return ObjectMeta(key, int(said["ContentLength"]), "", said.get("ETag", ""), said.get("StorageClass", ""))
 
-    def _head(self, key: str, more: Mapping[str, str]) -> Any:
+    def _head(self, key: str, more: Mapping[str, Any]) -> Any:
         asked = {"Bucket": self.place.bucket, "Key": key, **self._payer, **more}
         try:
             return self._client.head_object(**asked)
         except Exception as error:
             if not is_of_client(error):
                 raise
-            if read_trouble(error).status in (400, 403):
+            if read_trouble(error).status in (301, 400, 403):
                 self._call(_GET, key, lambda: self._get_any(key, "", 0, 1))  # raises what that answer says
             raise self._translate(error, _GET, key) from None
 
@@ -156,7 +163,7 @@ class S3:
         encoding = found.attributes.get("Content-Encoding", "")
         if length <= _PIECE:
             return bytes(found.bytes()), encoding
-        return collect(map(bytes, found.stream(_PIECE))), encoding
+        return collect(map(bytes, found.stream(_PIECE)), length), encoding
 
     def _get_any(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
         asked = {"Range": f"bytes={offset}-{offset + length - 1}"} | ({"IfMatch": tag} if tag else {})
@@ -164,7 +171,8 @@ class S3:
         if offset and not found.get("ContentRange", "").startswith(f"bytes {offset}-"):
             found["Body"].close()
             raise Unavailable("other bytes of the object came than were asked for", advice="try again")
-        return collect(found["Body"].iter_chunks(_PIECE)), found.get("ContentEncoding", "")
+        with closing(found["Body"]) as body:  # else what is left would be taken for the next answer
+            return collect(body.iter_chunks(_PIECE), length), found.get("ContentEncoding", "")
 
     def get_checksums(self, key: str, tag: str) -> Checksums:
         try:
@@ -174,8 +182,21 @@ class S3:
         if tag and said.get("ETag") != tag:
             raise Aborted("the object was changed since it was listed", advice="import it again")
         is_whole = said.get("ChecksumType", "FULL_OBJECT") == "FULL_OBJECT"
-        whole = {name.removeprefix("Checksum"): text for name, text in said.items() if name in _CHECKSUMS}
-        return Checksums(has_plain_tag(said), whole if is_whole else {})
+        texts = {name.removeprefix("Checksum"): text for name, text in said.items() if name in _CHECKSUMS}
+        count, digests = read_digests_of_parts(said, {} if is_whole else texts)
+        parts = Parts(count, digests, partial(self._find_size, key, tag, count)) if count else None
+        return Checksums(has_plain_tag(said), texts if is_whole else {}, parts)
+
+    def _find_size(self, key: str, tag: str, count: int, number: int) -> int:
+        """Of a part. It needs no right but that to read, as GetObjectAttributes does, and tells no more with it. A
+        server that does not say how many parts there are does not know them."""
+        try:
+            said = self._head(key, {"PartNumber": number, **({"IfMatch": tag} if tag else {})})
+        except Unavailable:
+            raise
+        except StatusError:
+            return 0
+        return int(said["ContentLength"]) if said.get("PartsCount") == count else 0
 
     def put(self, key: str, data: bytes) -> None:
         """What the server has is compared with what was sent: here by the MD5 in its ETag, or by the server itself,

@@ -30,13 +30,21 @@ def make_client(place: RemotePlace, session: Any) -> Any:
         request_checksum_calculation=when,
         response_checksum_validation="when_required",
     )
-    return session.create_client(
+    made = session.create_client(
         "s3",
         region_name=place.region or session.get_config_variable("region") or _REGION,
         endpoint_url=place.endpoint or None,
         verify=place.ca_file or None,
         config=config,
     )
+    made.meta.events.register_last("before-parameter-build.s3", _stay_here)
+    return made
+
+
+def _stay_here(context: dict[str, Any], **_: Any) -> None:
+    """botocore would sign for another region, and send requests there, without a word; obstore would not. What the
+    settings say holds for both: the error names the region."""
+    context.setdefault("s3_redirect", {})["redirected"] = True
 
 
 def make_fast_client(place: RemotePlace, session: Any, client: Any) -> S3Store:

@@ -9,12 +9,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _MD5 = re.compile(r'"?([0-9a-f]{32})"?')
+_OF_PARTS = re.compile(r'"?([0-9a-f]{32})-([1-9][0-9]{0,4})"?')
+_COMPOSITE = re.compile(r"([A-Za-z0-9+/]+=*)-([1-9][0-9]{0,4})")
 
 
 def read_md5(tag: str) -> bytes | None:
     """The MD5 in an ETag; None where it is none: of an object that was written in parts (``…-3``)."""
     match = _MD5.fullmatch(tag)
     return bytes.fromhex(match[1]) if match else None
+
+
+def read_digests_of_parts(said: Mapping[str, Any], texts: Mapping[str, str]) -> tuple[int, dict[str, str]]:
+    """How many parts an object has, and the digests of their digests by algorithm, in Base64, after an answer of
+    botocore: its ETag, and the ``texts`` of its checksums (type COMPOSITE). 0 where it has none."""
+    found, counts = {}, set()
+    for name, text in texts.items():
+        if match := _COMPOSITE.fullmatch(text):
+            found[name] = match[1]
+            counts.add(int(match[2]))
+    if has_plain_tag(said) and (match := _OF_PARTS.fullmatch(str(said.get("ETag", "")))):
+        found["MD5"] = base64.b64encode(bytes.fromhex(match[1])).decode()
+        counts.add(int(match[2]))
+    return (counts.pop(), found) if len(counts) == 1 else (0, {})
 
 
 def make_md5(data: bytes) -> bytes:

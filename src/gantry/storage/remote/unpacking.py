@@ -6,11 +6,13 @@ import errno
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from typing import IO
 
 from gantry.beats import beat_again
 from gantry.errors import DataLoss, FailedPrecondition, ResourceExhausted, Unavailable
+from gantry.storage.remote.unpacking_turns import Turn
 from gantry.storage.room import Room
 from gantry.system_errors import describe_os_error
 
@@ -30,16 +32,43 @@ def is_packed(encoding: str) -> bool:
     return bool(named) and named <= {"gzip", "x-gzip"}
 
 
-def unpack(packed: Iterable[bytes], held: int) -> tuple[IO[bytes], int]:
-    """A file with the plain bytes, in memory up to ``held`` bytes, and their number. On the disk it has no name: it is
-    gone once it is closed, or its process has ended.
+class Unpacked:
+    """The plain bytes of an object: ``file``, and their number. On the disk it has no name: it is gone once it is
+    closed, or its process has ended."""
+
+    def __init__(self, file: IO[bytes], size: int, turn: Turn) -> None:
+        self.file, self.size, self._turn = file, size, turn
+
+    def close(self) -> None:
+        self.file.close()
+        self._turn.end()
+
+
+def unpack(read: Callable[[], Generator[bytes, None, None]], held: int) -> Unpacked:
+    """In memory up to ``held`` bytes. ``read`` gives the packed bytes; a second time where the disk had no room for
+    them beside what other processes unpack: then it waits until they have done so.
 
     Raises DataLoss for what is no gzip, FailedPrecondition for too much, and ResourceExhausted where the disk of
     temporary files has no room. Nobody waits for that: an operation would meet the same object again.
     """
+    turn = Turn()
+    try:
+        try:
+            return _unpack(read, held, turn)
+        except ResourceExhausted:
+            if not turn.wait_alone():
+                raise
+        return _unpack(read, held, turn)
+    except BaseException:
+        turn.end()
+        raise
+
+
+def _unpack(read: Callable[[], Generator[bytes, None, None]], held: int, turn: Turn) -> Unpacked:
     file: IO[bytes] = tempfile.SpooledTemporaryFile(held)  # noqa: SIM115
     try:
-        size = _write(_unpack_members(packed), file, held)
+        with closing(read()) as packed:
+            return Unpacked(file, _write(_unpack_members(packed), file, held, turn), turn)
     except zlib.error:
         file.close()
         raise DataLoss("the object says Content-Encoding: gzip, and cannot be unpacked") from None
@@ -49,10 +78,9 @@ def unpack(packed: Iterable[bytes], held: int) -> tuple[IO[bytes], int]:
     except BaseException:
         file.close()
         raise
-    return file, size
 
 
-def _write(pieces: Iterable[bytes], file: IO[bytes], held: int) -> int:
+def _write(pieces: Iterable[bytes], file: IO[bytes], held: int, turn: Turn) -> int:
     """The number of bytes."""
     room: Room | None = None
     size = 0
@@ -63,6 +91,7 @@ def _write(pieces: Iterable[bytes], file: IO[bytes], held: int) -> int:
         if room is not None:
             room.take(len(piece))
         elif size > held:  # from now on all of it is on the disk
+            turn.begin()
             room = Room(os.fsencode(tempfile.gettempdir()))
             room.take(size)
         file.write(piece)

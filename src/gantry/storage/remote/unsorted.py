@@ -13,13 +13,15 @@ from gantry.errors import NoRoom, StatusError, Unavailable
 from gantry.resources import ObjectMeta
 from gantry.seams import Check
 from gantry.storage.remote.client import Client
-from gantry.storage.remote.listing import is_marker, read_pages
+from gantry.storage.remote.listing import Progress, is_marker, read_pages
 from gantry.storage.remote.names import decode_key, encode_key, with_problem
 from gantry.storage.remote.provider import Page
 
 _SETTINGS = ("PRAGMA journal_mode = OFF", "PRAGMA synchronous = OFF")  # nobody reads it after a crash
 _MAKE = "CREATE TABLE object (key BLOB PRIMARY KEY, size INTEGER, tag TEXT, class TEXT) WITHOUT ROWID"
-_PUT = "INSERT OR REPLACE INTO object VALUES (?, ?, ?, ?)"
+_PUT = """INSERT INTO object VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE
+SET size = excluded.size, tag = excluded.tag, class = excluded.class WHERE (size, tag) <> (excluded.size, excluded.tag)
+"""
 _GET = "SELECT key, size, tag, class FROM object WHERE key > ? ORDER BY key"
 
 
@@ -28,8 +30,9 @@ def sort_all(client: Client, prefix: str, start_after: str, check: Check) -> Ite
     it is on the disk, not in memory. Raises NoRoom, Unavailable where the disk cannot hold it."""
     try:
         with _open() as database:
+            progress = Progress(client)
             for page in read_pages(client, prefix, "", False, check):
-                _keep(database, page)
+                progress.note(_keep(database, page))
             for key, size, tag, storage_class in database.execute(_GET, (encode_key(start_after),)):
                 yield with_problem(ObjectMeta(decode_key(key), size, "", tag, storage_class))
     except (sqlite3.Error, OSError) as error:
@@ -50,13 +53,16 @@ def _open() -> Iterator[sqlite3.Connection]:
         yield database
 
 
-def _keep(database: sqlite3.Connection, page: Page) -> None:
+def _keep(database: sqlite3.Connection, page: Page) -> bool:
+    """Whether the page had an object that was not known, or has been changed meanwhile."""
+    before = database.total_changes
     rows = [
         (encode_key(each.key), each.size, each.tag, each.storage_class) for each in page.objects if not is_marker(each)
     ]
     database.execute("BEGIN")
     database.executemany(_PUT, rows)
     database.execute("COMMIT")
+    return database.total_changes > before
 
 
 def _translate(error: Exception) -> StatusError:

@@ -30,6 +30,20 @@ def test_help_imports_nothing_heavy() -> None:
     }
 
 
+def test_a_start_imports_no_library_of_pixels() -> None:
+    """Neither the server nor a worker that imports: with pydicom and what it brings both took twice as long to start.
+    The tables of its dictionary are no more than tables."""
+    program = (
+        "import sys; import gantry.server, gantry.ingest, gantry.dicom.dictionary as read; read.vr_of(0x00100010);"
+    )
+    command = [sys.executable, "-c", f"{program} print(*sys.modules)"]
+    done = subprocess.run(command, capture_output=True, text=True, env=ENVIRON, check=True, timeout=30)
+    imported = set(done.stdout.split())
+    assert {"gantry.studies.retrieve", "gantry.console.app", "pydicom._dicom_dict"} <= imported
+    heavy = {"pydicom", "numpy", "requests", "imagecodecs", "PIL", "httpx", "rich", "alembic", "jwt", "cryptography"}
+    assert not imported & (heavy | {"botocore", "urllib3", "google.auth"})
+
+
 def test_help_tells_the_exit_codes() -> None:
     done = run("--help")
     assert done.returncode == 0

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
+from typing import Any
 
 _HEX = re.compile(r"[0-9A-Fa-f]{8}")
+_TABLES = "pydicom._dicom_dict"
 
 
 def tag_of(text: str) -> int | None:
@@ -16,24 +21,34 @@ def tag_of(text: str) -> int | None:
 
 
 @cache
-def _load_keywords() -> dict[str, int]:
-    from pydicom._dicom_dict import DicomDictionary
+def _load_tables() -> Any:
+    """The module of the library that has its tables, alone: all of the library takes longer than the rest of a start,
+    and an import needs nothing else of it."""
+    if _TABLES not in sys.modules:
+        library = find_spec("pydicom")
+        found = PathFinder.find_spec(_TABLES, library.submodule_search_locations if library is not None else None)
+        if found is None or found.loader is None:
+            raise ImportError(f"{_TABLES} is not there", name=_TABLES)
+        module = module_from_spec(found)
+        found.loader.exec_module(module)
+        sys.modules.setdefault(_TABLES, module)
+    return sys.modules[_TABLES]
 
-    return {entry[4]: tag for tag, entry in DicomDictionary.items() if entry[4]}
+
+@cache
+def _load_keywords() -> dict[str, int]:
+    return {entry[4]: tag for tag, entry in _load_tables().DicomDictionary.items() if entry[4]}
 
 
 @cache
 def _load_vrs() -> dict[int, str]:
-    from pydicom._dicom_dict import DicomDictionary
-
-    return {tag: entry[0] for tag, entry in DicomDictionary.items()}
+    return {tag: entry[0] for tag, entry in _load_tables().DicomDictionary.items()}
 
 
 def keyword_of(tag: int) -> str:
     """The keyword, "" for private and unknown elements."""
-    from pydicom.datadict import keyword_for_tag
-
-    return keyword_for_tag(tag) or ""
+    entry = _load_tables().DicomDictionary.get(tag) or _find_repeated(tag)
+    return str(entry[4]) if entry is not None else ""
 
 
 def vr_of(tag: int) -> str:
@@ -43,14 +58,22 @@ def vr_of(tag: int) -> str:
         return found
     if tag >> 16 & 1:
         return "LO" if 0x0010 <= tag & 0xFFFF <= 0x00FF else "UN"
-    return _find_repeated_vr(tag)
+    entry = _find_repeated(tag)
+    if entry is not None:
+        return str(entry[0])
+    return "UN" if tag & 0xFFFF else "UL"
 
 
-def _find_repeated_vr(tag: int) -> str:
-    """Elements of repeating groups, like overlays (60xx,xxxx)."""
-    from pydicom.datadict import dictionary_VR
+def _find_repeated(tag: int) -> tuple[str, ...] | None:
+    """The entry for elements of repeating groups, like overlays (60xx,xxxx); none of a private group is one."""
+    if tag >> 16 & 1:
+        return None
+    return next((entry for mask, bits, entry in _load_repeated() if tag & mask == bits), None)
 
-    try:
-        return dictionary_VR(tag)
-    except KeyError:
-        return "UL" if not tag & 0xFFFF else "UN"
+
+@cache
+def _load_repeated() -> list[tuple[int, int, tuple[str, ...]]]:
+    """For each kind of them the mask that leaves out what is written as x, and the bits that are left."""
+    found = _load_tables().RepeatersDictionary.items()
+    masks = ((int("".join("0" if digit == "x" else "F" for digit in text), 16), text, entry) for text, entry in found)
+    return [(mask, int(text.replace("x", "0"), 16), entry) for mask, text, entry in masks]

@@ -1,37 +1,27 @@
-"""The one border to pydicom's reader: the attributes that describe pixels.
+"""The attributes that describe pixels.
 
-Most of them are one number or one word, which are read here, as the library takes a hundred times as long. All others
-are for pydicom to read: it is given the elements that our own reader has told apart, in little endian and with VRs that
-exist. No warning of the library leaves.
+Most of them are one number or one word, which are read here, as pydicom takes a hundred times as long. All others are
+for pydicom to read (`gantry.dicom.library_values`): it is given the elements that our own reader has told apart, in
+little endian and with VRs that exist.
 """
 
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Container, Iterable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pydicom.config
-from pydicom.datadict import tag_for_keyword
-from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
-from pydicom.tag import BaseTag
-
-from gantry.dicom.dictionary import vr_of
-from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet, Element, Encoding, read_head
+from gantry.dicom.dictionary import tag_of, vr_of
+from gantry.dicom.elements import EXPLICIT_LE, IMPLICIT_LE, DataSet, Element, Encoding
 from gantry.dicom.rewriting import is_as_wanted, rewrite_element
-from gantry.dicom.tags import OFFSET_TABLE, OFFSET_TABLE_LENGTHS, PIXEL_TAGS, UNDEFINED, format_tag
+from gantry.dicom.tags import OFFSET_TABLE, OFFSET_TABLE_LENGTHS, PIXEL_TAGS, format_tag
 from gantry.dicom.traversal import Scope
 from gantry.dicom.walk import Watch
 from gantry.errors import FailedPrecondition, Internal
 
-# Once, and not around each call: what catches warnings for a while does so for all threads. Files of other people are
-# not this library's to complain of.
-warnings.filterwarnings("ignore", module=r"pydicom\.")
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 _GROUPS = frozenset((0x0028, 0x2050, 0x5200, 0x7FE0))
 NEEDED = range(min(_GROUPS) << 16, 1 << 32)
@@ -84,14 +74,9 @@ class Attributes:
 
     @cached_property
     def _dataset(self) -> Dataset:
-        """A dataset of pydicom, which reads a value when it is asked for one."""
-        found: dict[BaseTag, DataElement | RawDataElement] = {}
-        for tag, data in self._pieces.items():
-            _, vr, at, length = read_head(data, 0, len(data), self._encoding)
-            value = data[at:] if length != UNDEFINED else data[at:-8]
-            key = BaseTag(tag)
-            found[key] = RawDataElement(key, vr or None, len(value), value, 0, not self._encoding.explicit, True)
-        return Dataset(found)
+        from gantry.dicom.library_values import make_dataset  # few pictures need it, and it takes long to import
+
+        return make_dataset(self._pieces, self._encoding)
 
     def get(self, key: str | int, default: Any = None) -> Any:
         """The value for a keyword, the element for a tag."""
@@ -128,7 +113,7 @@ class Attributes:
 
 
 def _tag_of(keyword: str) -> int:
-    tag = tag_for_keyword(keyword)
+    tag = tag_of(keyword)
     assert tag is not None  # noqa: S101 - keywords are written in this program
     return tag
 
@@ -165,12 +150,3 @@ def _watch_pictures() -> Watch:
 
 PICTURES = _watch_pictures()
 """What ``part10.read_watched`` is to keep for ``Attributes`` that decode and paint frames."""
-
-
-def read_value(ds: Any, keyword: str) -> Any:
-    """The value of an attribute. None where it is absent or its bytes are no whole number of values: what only adds to
-    a picture must not cost it."""
-    try:
-        return ds.get(keyword)
-    except BytesLengthException:
-        return None

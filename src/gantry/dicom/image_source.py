@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from pydicom.uid import UID
-
 from gantry.dicom.buffers import Sliceable
 from gantry.dicom.encapsulation import EncodedFrames, FrameTable
 from gantry.dicom.forms import DEFLATED_LE, ENCAPSULATED_LE, EXPLICIT_BE, EXPLICIT_LE, IMPLICIT_LE, RLE, video_types
@@ -81,6 +79,8 @@ class Source:
 
     @property
     def sop_class_name(self) -> str:
+        from pydicom.uid import UID  # for the words of an error alone
+
         return str(UID(self.sop_class_uid).name)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gantry.dicom.cells import Pixels
-from gantry.dicom.image_attributes import read_value
+from gantry.dicom.library_values import read_value
 from gantry.errors import InvalidArgument
 
 MAX_ENTRIES = 1 << 16

@@ -16,8 +16,8 @@ from gantry.dicom import forms
 from gantry.dicom.cells import Pixels, extract_values
 from gantry.dicom.codecs import Frame
 from gantry.dicom.colour import to_rgb
-from gantry.dicom.image_attributes import read_value
 from gantry.dicom.image_source import ImagePixel
+from gantry.dicom.library_values import read_value
 from gantry.dicom.look_up_tables import find_usable_lut, look_up
 from gantry.dicom.palettes import palette_to_rgb
 from gantry.dicom.windows import NO_NUMBER, Window, first_number, ramp, read_window, window

@@ -150,9 +150,12 @@ def test_the_event_loop_writes_no_line_of_the_audit_log(house: House, monkeypatc
         ("PATCH", f"{STORE}?updateMask=labels", {"content": b"{", "who": "nobody"}),
         ("POST", STUDIES, {"content": b"no DICOM", "headers": {"content-type": "application/dicom"}}),
         ("DELETE", f"{STUDIES}/9.9", {}),
+        ("PATCH", f"{STORE}?updateMask=labels", {"content": b"{}", "headers": {"content-length": str(1 << 40)}}),
+        ("PATCH", f"{STORE}?updateMask=labels", {"content": b"x", "headers": {"content-encoding": "gzip"}}),
+        ("PATCH", f"{STORE}?updateMask=%ff", {"content": b"{}"}),
     ):
         house.call(verb, path, **more)
-    assert len(threads) == 9
+    assert len(threads) == 12
     assert threading.main_thread() not in threads
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from gantry.errors import Aborted, Unavailable
 from gantry.names import ResourcePath
+from gantry.operations import compaction
 from gantry.operations.compaction import compact_files, compact_segments, move
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Method
@@ -208,6 +209,19 @@ def test_a_segment_that_is_gone_holds_up_no_other(house: House, caplog: pytest.L
                 assert opened.read_at(0, opened.size) == left[each.path]
 
 
+def test_sparse_segments_are_looked_at_once_however_many_there_are(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of them can be moved, so all stay in the list."""
+    thin_out(house)
+    monkeypatch.setattr(compaction, "_SEGMENTS", 2)
+    looked: list[str] = []
+    monkeypatch.setattr(compaction, "_list_movable", lambda _, segment: looked.append(segment.key) or [])
+    compact_segments(house.seams, NEVER)
+    listed = house.seams.index.segments.list_sparse(1000, compaction.SPARSE, "")
+    assert looked == [segment.key for segment in listed] and len(looked) > 4
+
+
 def test_copies_with_files_of_their_own_that_no_row_came_to_name_go(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +253,7 @@ def test_small_files_of_older_versions_move_into_segments(house: House) -> None:
     sweep_garbage(house.seams)
     assert all(path.suffix == SUFFIX for path in objects(house))
     assert told[-1] == (len(left), len(left))
+    assert len(told) > 3 and all(seen == moved for seen, moved in told) and told == sorted(set(told))
     check(house, left)
     compact_files(house.seams, 1, NEVER, lambda seen, moved: told.append((seen, moved)))
     assert told[-1] == (len(left), 0)

@@ -12,7 +12,7 @@ import pytest
 
 from gantry.errors import NoRoom
 from gantry.operations import import_dicom_data as verb
-from gantry.operations.batches import FIRST_ITEMS, MAX_ITEMS
+from gantry.operations.batches import FIRST_ITEMS, MAX_BYTES, MAX_ITEMS
 from gantry.operations.blob_keys import sweep_attempt
 from gantry.operations.commits import Totals, commit, finish
 from gantry.operations.sweeper import sweep_garbage
@@ -85,6 +85,31 @@ def test_a_runner_that_lost_its_operation_writes_nothing(house: House) -> None:
             finish(house.seams, late, "first", None)
     sweep_attempt(house.seams, late, "")
     house.check(finished)
+
+
+def test_after_a_crash_what_is_left_is_counted_behind_what_was_done(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Failures were done, too."""
+    monkeypatch.setattr(verb.Count, "__enter__", count_first)
+    operation = house.claim("first")
+    with closing(verb.import_dicom_data(house.seams, operation)) as batches:
+        for _, batch in zip(range(2), batches, strict=False):
+            commit(house.seams, operation, "first", batch, Totals())
+    before = house.claim("second")
+    assert before.counter.failure and before.counter.success and before.counter.listed == house.scene.count
+    with closing(verb.import_dicom_data(house.seams, before)) as batches:
+        assert {batch.listed for batch in batches} == {house.scene.count}
+
+
+def test_a_batch_holds_no_more_bytes_than_the_limit(house: House) -> None:
+    """Large files, each as long as a limit lets two of them be together."""
+    for number in range(6):
+        with (house.data.parent / "buckets" / "source" / f"zz-{number}").open("wb") as file:
+            file.truncate(MAX_BYTES // 2)
+    batches = list(verb.import_dicom_data(house.seams, house.claim("first")))
+    sizes = [sum("/zz-" in failure.resource for failure in batch.failures) for batch in batches]
+    assert sum(sizes) == 6 and max(sizes) == 2
 
 
 class Full(WrappedWriter):

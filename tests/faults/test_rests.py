@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from gantry.errors import DiskAway, Interrupted, StatusError, Unavailable
 from gantry.index.counting import discard_blobs
 from gantry.operations import sweeper
 from gantry.operations.attempt import run_operation
-from gantry.operations.blob_keys import attempt_prefix
+from gantry.operations.blob_keys import attempt_prefix, sweep_uncommitted
 from gantry.operations.commits import Totals, commit
 from gantry.operations.import_dicom_data import import_dicom_data
 from gantry.operations.interruption import Stopping
 from gantry.operations.runner import Runner
 from gantry.operations.sweeper import sweep_garbage, sweep_some_garbage
+from gantry.rests import make_rest
 from gantry.storage.places import PlacedBlobStore
 from tests.faults.house import House
 from tests.support.checked import check_clean
@@ -155,6 +157,18 @@ def test_of_a_place_that_is_away_no_more_than_some_garbage_is_tried(
     sweep_garbage(house.seams)
     assert [key for key in tried if key.startswith("ARCHIVE/")] == keys[:10]
     assert [key for key in tried if key.startswith("main/")] == keys[100:]
+
+
+@pytest.mark.parametrize(("attempt", "listed"), [(1, ()), (2, (1,)), (3, (1, 2)), (250, tuple(range(150, 250)))])
+def test_each_attempt_lists_those_before_it_that_could_not_be_removed(
+    house: House, monkeypatch: pytest.MonkeyPatch, attempt: int, listed: tuple[int, ...]
+) -> None:
+    operation = replace(house.claim("one"), attempt=attempt)
+    monkeypatch.setattr(PlacedBlobStore, "delete_prefix", refuse(Unavailable("one file cannot be deleted")))
+    sweep_uncommitted(house.seams, operation)
+    prefixes = [attempt_prefix(replace(operation, attempt=number)) for number in listed]
+    keys = sorted(str(make_rest("main", prefix, "")) for prefix in prefixes)
+    assert house.seams.index.garbage.list_blobs() == keys
 
 
 def test_what_an_earlier_attempt_has_left_goes_although_a_later_one_commits(

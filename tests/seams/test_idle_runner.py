@@ -70,6 +70,13 @@ def test_a_look_that_finds_something_is_followed_by_the_next_one(
     assert looks == ["first", "second"] and pauses.seconds == [5]
 
 
+def test_no_thread_of_a_runner_keeps_the_process_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One may hang in a system call."""
+    idle = make_runner(monkeypatch, lambda _: None)
+    assert [thread.name for thread in idle._threads] == ["runner-0", "waits"]
+    assert all(thread.daemon for thread in idle._threads)
+
+
 def test_operations_that_wait_are_looked_at_twice_a_second(monkeypatch: pytest.MonkeyPatch, looks: list[str]) -> None:
     idle = make_runner(monkeypatch, lambda _: None)
     pauses = Pauses(4)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import pickle
 from pathlib import Path
+from typing import cast
+from unittest.mock import Mock
 
 import pytest
 
 from gantry.errors import FailedPrecondition, NotFound, Unavailable
-from gantry.seams import BlobStore
+from gantry.seams import Blobs, BlobStore
 from gantry.storage import place_marks
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.place_marks import find_wrong_marks, keep_places
@@ -56,6 +58,29 @@ def test_a_listing_goes_through_all_places_in_the_order_of_keys(store: PlacedBlo
         for start_after in texts:
             expected = [key for key in KEYS if key.startswith(prefix) and key > start_after]
             assert keys(store, prefix, start_after) == expected, (prefix, start_after)
+
+
+def test_a_listing_of_all_places_is_as_deep_as_was_asked_for_and_can_be_ended(store: PlacedBlobStore) -> None:
+    fill(store, [f"{place}/{key}" for place in PLACES for key in ("1/a", "1/2/b")])
+    for prefix in ("", "ARCHIVE/"):
+        shallow = keys(store, prefix, depth=2)
+        assert shallow == [key for key in keys(store, prefix) if key.count("/") == 2] != keys(store, prefix)
+        check = Mock()
+        assert len(list(store.list(prefix, check=check))) == 2 * len(shallow) and check.called
+
+
+def test_numbers_of_stores_are_those_of_all_places_once_and_sorted(tmp_path: Path) -> None:
+    numbers = {"main": [7, 2], "ARCHIVE": [10, 2]}
+
+    class Numbered:
+        def __init__(self, place: str) -> None:
+            self.place = place
+
+        def list_numbers(self, prefix: str) -> list[int]:
+            return numbers[self.place] if prefix == self.place else []
+
+    placed = PlacedBlobStore({place: cast("Blobs", Numbered(place)) for place in numbers})
+    assert placed.list_store_ids() == [2, 7, 10]
 
 
 def test_bytes_are_copied_from_place_to_place(store: PlacedBlobStore) -> None:
@@ -251,6 +276,35 @@ def test_a_crash_before_the_record_is_complete_hinders_nothing(data: Path, cheap
     if not made:
         (cheap / "ARCHIVE.gantry").unlink()
     keep_places(data, wanted)
+
+
+def test_the_record_has_the_mark_before_any_directory_has_it(
+    data: Path, cheap: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A start that is killed between the two hinders no later one."""
+    with monkeypatch.context() as killed:
+        killed.setattr(place_marks, "_mark_main", refuse)
+        with pytest.raises(KeyboardInterrupt):
+            keep_places(data, {"ARCHIVE": str(cheap)})
+    assert (cheap / "ARCHIVE.gantry").exists()
+    assert sorted(keep_places(data, {"ARCHIVE": str(cheap)})) == ["ARCHIVE", "main"]
+
+
+def test_a_start_that_is_killed_forgets_no_mark(data: Path, cheap: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep_places(data, {"ARCHIVE": str(cheap)})
+    before = (data / "places.json").read_text()
+    with monkeypatch.context() as killed:
+        killed.setattr(place_marks, "_claim", refuse)
+        with pytest.raises(KeyboardInterrupt):
+            keep_places(data, {"ARCHIVE": str(cheap), "COLDLINE": f"{cheap}-2"})
+    assert (data / "places.json").read_text() == before
+    (data / "blobs" / "main.gantry").unlink()
+    with pytest.raises(FailedPrecondition, match="is it mounted"):
+        keep_places(data, {"ARCHIVE": str(cheap), "COLDLINE": f"{cheap}-2"})
+
+
+def refuse(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def test_a_directory_that_cannot_be_made_is_named(data: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
@@ -30,9 +31,12 @@ from gantry.operations.bucket_use import open_bucket
 from gantry.operations.interruption import Stopping, go_on, make_stop_check
 from gantry.operations.no_match import describe_source
 from gantry.resources import Batch, Failure, Instance, ObjectMeta, Operation, Replacement, StoredInstance, Uids
-from gantry.seams import BlobStore, Check, Seams, WorkerDied
+from gantry.seams import LISTEN_SECONDS, BlobStore, Bucket, Check, Seams, WorkerDied
 from gantry.storage.uris import UriPattern
 
+MOST_HELD = 20_000
+"""Entries that were counted and wait for the import, each of some 300 bytes. With more the rest of the bucket is listed
+twice: memory does not grow with it."""
 _COUNT_SECONDS = 2.0  # for the count to end; in a bucket that does not answer it hangs, and is left alone
 
 _READING = "read this object; the object may be malformed beyond what can be read"
@@ -69,10 +73,9 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     def on_death(item: ObjectMeta, error: WorkerDied) -> Ingested:
         return describe_death(make_printable(source_uri + item.key), _READING, error), 0, False
 
-    entries = list_matching(source, pattern, operation.checkpoint, check)
     done, checkpoint = operation.counter.success + operation.counter.failure, operation.checkpoint
     with Count(source, pattern, operation.checkpoint, done) as count:
-        batches = cut(entries, lambda item: item.size)
+        batches = cut(count.list(check), lambda item: item.size)
         with closing(run_in_order(submit, batches, seams.window, on_death, check)) as results:
             for number, objects, ingested in results:
                 done += len(objects)
@@ -214,21 +217,61 @@ def _make_failures(item: Instance, verdict: bool | Status) -> list[Failure]:
 
 class Count:
     """Counts the objects of an operation in a thread, ahead of the work, so that ``pending`` is what remains: those
-    behind its checkpoint, and ``done``. What has come before the checkpoint meanwhile is not part of it."""
+    behind its checkpoint, and ``done``. What has come before the checkpoint meanwhile is not part of it.
 
-    def __init__(self, source: BlobStore, pattern: UriPattern, checkpoint: str, done: int) -> None:
+    What is counted in a bucket of a provider is handed on to the import, so that it is listed once, where each page is
+    a request that costs. Of a directory every object is looked at when its turn comes.
+    """
+
+    def __init__(self, source: Bucket, pattern: UriPattern, checkpoint: str, done: int) -> None:
         self.value = done
-        self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=self._count, args=(source, pattern, checkpoint), name="count", daemon=True
-        )
+        self._source, self._pattern, self._checkpoint = source, pattern, checkpoint
+        self._stop, self._changed = threading.Event(), threading.Condition()
+        self._held: deque[ObjectMeta] = deque()
+        self._hands_on, self._is_complete = source.concurrency > 1, False
+        self._thread = threading.Thread(target=self._count, name="count", daemon=True)
 
-    def _count(self, source: BlobStore, pattern: UriPattern, checkpoint: str) -> None:
+    def _count(self) -> None:
         try:
-            for _ in list_matching(source, pattern, checkpoint, make_stop_check(self._stop)):
+            check = make_stop_check(self._stop)
+            for entry in list_matching(self._source, self._pattern, self._checkpoint, check):
                 self.value += 1
+                self._hand_on(entry)
+            self._is_complete = self._hands_on
         except (StatusError, Stopping):
             return  # the listing of the import itself meets the same error and reports it
+        finally:
+            with self._changed:
+                self._hands_on = False
+                self._changed.notify()
+
+    def _hand_on(self, entry: ObjectMeta) -> None:
+        if self._hands_on:
+            with self._changed:
+                self._held.append(entry)
+                self._hands_on = len(self._held) < MOST_HELD
+                self._changed.notify()
+
+    def list(self, check: Check) -> Iterator[ObjectMeta]:
+        """The entries behind the checkpoint: those that were handed on, then what is listed from there."""
+        reached = self._checkpoint
+        while (entry := self._take(check)) is not None:
+            reached = advance(reached, entry)
+            yield entry
+        if not self._is_complete:
+            yield from list_matching(self._source, self._pattern, reached, check)
+
+    def _take(self, check: Check) -> ObjectMeta | None:
+        """None where nothing is handed on any more."""
+        while True:
+            with self._changed:
+                if not self._held and self._hands_on:
+                    self._changed.wait(LISTEN_SECONDS)
+                if self._held:
+                    return self._held.popleft()
+                if not self._hands_on:
+                    return None
+            check()
 
     def __enter__(self) -> Count:
         self._thread.start()

@@ -8,12 +8,21 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import prepared
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry, without_tracebacks
 from tests.support.server import GantryServer
 
 BIG = 3000
 _BEGUN = time.monotonic()
+
+
+def pytest_configure() -> None:
+    prepared.begin()
+
+
+def pytest_unconfigure() -> None:
+    prepared.end()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from gantry.names import DatasetName, OperationName
 from gantry.operations.retention import report_failures
 from gantry.resources import Failure, Method, Operation
 from gantry.seams import Seams
+from tests.support import prepared
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
 
@@ -38,7 +38,7 @@ class Collected(GantryServer):
         command += ["--data", str(self.data), "--buckets", str(self.buckets)]
         environ = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")}
         with self.log.open("ab") as log, self.out.open("ab") as out:
-            self.process = subprocess.Popen(command, stdout=out, stderr=log, env=environ)
+            self.process = prepared.Popen(command, stdout=out, stderr=log, env=environ)
 
 
 @pytest.fixture

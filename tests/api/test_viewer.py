@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import prepared
 from tests.support.answers import refused
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer
@@ -52,7 +53,7 @@ def package(path: Path, files: dict[str, str]) -> Path:
 
 def install(data: Path, *options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gantry", "viewer", "install", "--data", str(data), *options]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return prepared.run(command, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")

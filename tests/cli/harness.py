@@ -17,6 +17,8 @@ from urllib.request import urlopen
 import pydicom
 import pytest
 
+from tests.support import prepared
+
 FILES = Path(pydicom.__file__).parent / "data" / "test_files"
 ENVIRON = {name: value for name, value in os.environ.items() if not name.startswith("GANTRY_")}
 CT, MR, SR = (FILES / name for name in ("CT_small.dcm", "MR_small.dcm", "test-SR.dcm"))
@@ -26,7 +28,7 @@ def run(*arguments: str, env: Mapping[str, str] | None = None, **options: Any) -
     """``gantry ARGUMENTS`` without a terminal."""
     options = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     command = [sys.executable, "-m", "gantry", *arguments]
-    return subprocess.run(command, env=ENVIRON | dict(env or {}), text=True, timeout=60, check=False, **options)
+    return prepared.run(command, env=ENVIRON | dict(env or {}), text=True, timeout=60, **options)
 
 
 def free_port() -> int:

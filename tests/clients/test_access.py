@@ -20,6 +20,7 @@ from googleapiclient import discovery
 from googleapiclient.errors import HttpError
 
 from tests.clients.gcloud import Gcloud, found
+from tests.support import prepared
 from tests.support.access import ADMIN, Guarded
 from tests.support.server import PROJECT
 
@@ -58,7 +59,7 @@ def test_our_own_command_line(guarded: Guarded) -> None:
         environ = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")}
         environ |= {"GANTRY_SERVER": guarded.server.url, "GANTRY_PROJECT": PROJECT} | {"GANTRY_TOKEN": token}
         command = [sys.executable, "-m", "gantry", "datasets", "list"]
-        return subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
+        return prepared.run(command, capture_output=True, text=True, env=environ)
 
     assert "d" in run(guarded.tokens[ADMIN]).stdout
     for token, words in (("", "Bearer TOKEN"), ("another-token-0000", "not known"), (guarded.tokens["bob"], "denied")):
@@ -70,7 +71,7 @@ def gantry(guarded: Guarded, *arguments: str) -> str:
     """Our own command on the server's data."""
     environ = os.environ | {"GANTRY_DATA": str(guarded.server.data), "GANTRY_SERVER": guarded.server.url}
     command = [sys.executable, "-m", "gantry", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, env=environ, check=True).stdout
+    return str(prepared.run(command, capture_output=True, text=True, env=environ, check=True).stdout)
 
 
 @pytest.fixture(scope="module")

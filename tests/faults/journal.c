@@ -43,7 +43,8 @@ int journal_open(const char *path) {
     return 0;
 }
 
-__attribute__((constructor)) static void load(void) {
+/* Called again by copies of a process (tests/support/prepared.py), with an environment of their own. */
+__attribute__((constructor)) void read_environment(void) {
     char *path = getenv("JOURNAL"), *list = getenv("JOURNAL_ROOTS"), *pause = getenv("JOURNAL_PAUSE");
     if (!path || !list) return;
     list = strdup(list);

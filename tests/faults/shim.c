@@ -22,7 +22,8 @@ struct rule { /* 680 bytes: 3 × int32, padding, 3 × int64, 2 texts. failing.py
 
 static struct rule *rules;
 
-__attribute__((constructor)) static void load(void) {
+/* Called again by copies of a process (tests/support/prepared.py), with an environment of their own. */
+__attribute__((constructor)) void read_environment(void) {
     const char *name = getenv("FAULTS_RULES");
     int fd = name ? (int)syscall(SYS_openat, AT_FDCWD, name, O_RDWR | O_CLOEXEC) : -1;
     if (fd < 0) return;

@@ -28,6 +28,7 @@ from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
 from tests.faults.house import STORE, House
+from tests.support import prepared
 from tests.support.blobs import BlobOnDisk, find_blobs
 from tests.support.checked import check_clean, findings
 
@@ -405,7 +406,7 @@ def test_a_server_and_a_check_at_the_same_time(busy: House) -> None:
 
 def run(data: Path, *more: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gantry", "check", "--data", str(data), *more]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return prepared.run(command, capture_output=True, text=True, timeout=120)
 
 
 def test_the_command(data: Path) -> None:

@@ -26,6 +26,7 @@ from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.places import PlacedBlobStore
 from gantry.studies.upload_sweeps import sweep_uploads
 from tests.faults.house import DATASET, STORE, House
+from tests.support import prepared
 from tests.support.blobs import find_blobs, used_bytes
 from tests.support.checked import check_clean
 
@@ -292,7 +293,7 @@ def test_the_command_moves_files_and_shows_what_lies_where(tmp_path: Path) -> No
 def gantry(*arguments: str, data: Path, wait: float = 120) -> subprocess.CompletedProcess[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("GANTRY_")}
     command = [sys.executable, "-m", "gantry", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=data, env=environ, timeout=wait, check=False)
+    return prepared.run(command, capture_output=True, text=True, cwd=data, env=environ, timeout=wait)
 
 
 def test_while_an_operation_is_not_done_nothing_moves(house: House) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -17,6 +16,7 @@ from gantry.studies.upload_sweeps import sweep_uploads
 from tests.faults.bare import Bare, claim_and_run, create_store, made, upload
 from tests.faults.killed_at_once import WORKS
 from tests.faults.lost import put_index_back, query
+from tests.support import prepared
 
 NEXT = DicomStoreName("p", "us-central1", "d", "next")
 
@@ -36,7 +36,7 @@ def bare(tmp_path: Path) -> Bare:
 
 def kill_after(bare: Bare, work: str) -> None:
     command = [sys.executable, "-m", "tests.faults.killed_at_once", str(bare.base), work]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    ended = prepared.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +11,7 @@ import pytest
 import gantry.index
 from gantry.index.database import SCHEMA_VERSION
 from tests.faults.older import REVISIONS
+from tests.support import prepared
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,7 +22,7 @@ def cut(tmp_path: Path, revision: str, how: str, number: int) -> int:
     memory = Path("/dev/shm")  # noqa: S108
     with TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as home:
         command = [sys.executable, "-m", "tests.faults.cut", f"{home}/home", revision, how, str(number)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
+        done = prepared.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr[-4000:]
     return int(done.stdout.split()[-1])
 

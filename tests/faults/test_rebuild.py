@@ -22,6 +22,7 @@ from tests.faults.lost import bytes_on_disk, copy_index, lose_index, put_index_b
 from tests.faults.test_lost_index import LARGE, made, roots, settle
 from tests.faults.test_refused_directories import refused
 from tests.faults.test_refused_starts import start
+from tests.support import prepared
 from tests.support.blobs import find_blobs
 from tests.support.gantry import Gantry
 from tests.support.server import GantryServer, counts
@@ -216,7 +217,7 @@ def test_killed_at_any_moment_it_is_run_again(server: GantryServer, seed: int) -
     chance = random.Random(seed)
     interrupted = 0
     for attempt in range(4):
-        process = subprocess.Popen(command, env=os.environ | server.env, stderr=subprocess.DEVNULL)
+        process = prepared.Popen(command, env=os.environ | server.env, stderr=subprocess.DEVNULL)
         server.wait_until((server.data / "index.sqlite").exists)
         time.sleep(chance.uniform(0, 0.3 * (attempt + 1)))
         process.send_signal(signal.SIGKILL)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from sqlalchemy import create_engine, text
 
 from tests.faults.house import House
 from tests.faults.scene import blobs
+from tests.support import prepared
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def start(data: Path, *flags: str, **env: str) -> tuple[int, str]:
     """Exit code and output of a start that must end by itself."""
     command = [sys.executable, "-m", "gantry", "serve", "--data", str(data), "--workers", "1", *flags]
     environ = {key: value for key, value in os.environ.items() if not key.startswith("GANTRY_")} | env
-    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    done = prepared.run(command, env=environ, capture_output=True, text=True, timeout=60)
     return done.returncode, done.stdout + done.stderr
 
 

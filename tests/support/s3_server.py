@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote_from_bytes
 
+from tests.support import prepared
 from tests.support.s3.service import CONTROL, Counts
 
 ROOT = Path(__file__).parents[2]
@@ -61,7 +62,7 @@ class S3Server:
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", self.module, self.settings]
-        self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.process = prepared.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.process.stdout is not None
         port = self.process.stdout.readline().strip()
         assert port, "the S3 server did not start; its error output says why"

@@ -74,7 +74,7 @@ class Mixed:
         env = faults.env | {"GANTRY_STORAGE_CLASSES": f"COLDLINE={self.directory / 'cold'}"}
         if self.chance.random() < 0.2:
             env["GANTRY_LAYOUT"] = "files"
-        self.server = GantryServer(self.directory / "data", self.directory / "buckets", env=env)
+        self.server = GantryServer(self.directory / "data", self.directory / "buckets", env=env, prepared=False)
         self.callers = [
             Caller(self.server, self.troubles, self.journal, number, f"{self.seed} caller {number}")
             for number in range(CALLERS)

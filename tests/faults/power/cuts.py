@@ -26,6 +26,7 @@ from tests.faults.power.journal import Kind, read_journal
 from tests.faults.power.promises import Promises
 from tests.faults.power.recording import Recording, load, settings_of
 from tests.faults.power.restart import Restart, write_tree
+from tests.support import prepared
 
 Tree = dict[str, bytes | None]
 SHARED = "index.sqlite-shm"
@@ -130,7 +131,7 @@ def cut(recording: Recording, every: int = 1, variants: int = 1, parts: int = 2)
     """All cuts of a recording, in several processes."""
     command = [sys.executable, "-m", "tests.faults.power.cuts", str(recording.directory), str(every), str(variants)]
     running = [
-        subprocess.Popen([*command, str(part), str(parts)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        prepared.Popen([*command, str(part), str(parts)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
         for part in range(parts)
     ]
     whole = Result()

@@ -118,6 +118,6 @@ class PlacedBlobStore:
             return self._places[place]
         except KeyError:
             raise FailedPrecondition(
-                f"the bytes lie in the place of storage class {place}, which this server's settings, storage_classes or "
-                "storage_tiers, do not name"
+                f"the bytes lie in the place of storage class {place}, which neither storage_classes nor storage_tiers "
+                "of this server's settings names"
             ) from None

@@ -6,8 +6,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,9 +14,9 @@ from threading import Thread
 
 from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError
 from gantry.seams import Bucket, BucketUse
-from gantry.settings.blob_bucket import BlobBucket
 from gantry.settings.directories import overlaps_data
 from gantry.settings.loading import Settings
+from gantry.settings.own_bucket import OwnBucket
 from gantry.storage.bucket_rules import BucketRule, may_use, require_access
 from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
@@ -45,7 +44,7 @@ class Buckets:
     root: str
     rules: Sequence[BucketRule]
     remote: Sequence[RemoteBuckets]
-    own: BlobBucket | None = None
+    own: OwnBucket | None = None
 
     def kind_of(self, address: str) -> BucketKind:
         if find_remote(self.remote, address) is not None:
@@ -107,7 +106,7 @@ class Buckets:
 def open_place_files(settings: Settings) -> PlaceFiles | None:
     """The files about places in the bucket of stored instances; None where these lie in directories. Raises
     InvalidArgument, and FailedPrecondition where the libraries of its provider are not installed."""
-    bucket = settings.blob_bucket
+    bucket = settings.own_bucket
     if bucket is None:
         return None
     require_libraries(settings.remote_buckets)
@@ -122,22 +121,20 @@ class OwnUploads:
         self._above = data / "uploads"
         self.directory = self._above / f"{_OWN}{secrets.token_hex(8)}"
 
-    def end_left(self, bucket: BlobBucket) -> None:
+    def end_left(self, end: Callable[[Path], None]) -> None:
         """Remove the parts that earlier lives have left, in a thread of its own: the start does not wait for a bucket.
-        What cannot be removed now is found by the next start."""
+        What cannot be removed now is found by the next start. ``end`` removes what stands in a directory."""
         left = [each for each in sorted(self._above.glob(f"{_OWN}*")) if each != self.directory]
         if left:
-            Thread(target=_end_uploads, args=(bucket, left), name="left uploads", daemon=True).start()
+            Thread(target=_end_uploads, args=(end, left), name="left uploads", daemon=True).start()
 
 
-def _end_uploads(bucket: BlobBucket, left: Sequence[Path]) -> None:
+def _end_uploads(end: Callable[[Path], None], left: Sequence[Path]) -> None:
     for directory in left:
         try:
-            RemoteBucket(bucket.place, UploadNotes(directory)).delete_unfinished("", sys.maxsize)
+            end(directory)
         except StatusError as error:
-            logger.warning(
-                "parts of an upload to %s are left and cannot be removed now: %s", bucket.address, error.what
-            )
+            logger.warning("parts of uploads of stored instances are left: %s", error.what)
 
 
 def _identify_data(data: Path) -> str:

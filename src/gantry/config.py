@@ -41,6 +41,7 @@ from gantry.storage.place_marks import find_wrong_marks, keep_places, read_recor
 from gantry.storage.place_roots import Places
 from gantry.storage.places import PlacedBlobStore
 from gantry.storage.remote.blobs import RemoteBlobs
+from gantry.storage.remote.place_files import NAME
 from gantry.storage.remote.store_names import CopiedStoreRecords
 from gantry.storage.store_records import LocalStoreRecords, read_records
 from gantry.system_errors import describe_os_error
@@ -281,8 +282,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
                 records.keep(index.segments.list_stores(), place)
             except StatusError as error:  # a full disk: the names are kept before the next blob there at the latest
                 logger.warning("the names of the DICOM stores cannot be kept in %s now: %s", place, error.message)
-    if settings.blob_bucket is not None:
-        uploads.end_left(settings.blob_bucket)
+    uploads.end_left(lambda left: _open_remote(settings, MAIN, str(left)).delete_unfinished())
     buckets = make_buckets(settings)
     return Seams(
         index=index,
@@ -304,16 +304,16 @@ def make_buckets(settings: Settings) -> Buckets:
     """Raises FailedPrecondition where the libraries of a provider are not installed."""
     require_libraries(settings.remote_buckets)
     data = Path(settings.data).absolute()
-    own = settings.blob_bucket
+    own = settings.own_bucket
     return Buckets(data, str(settings.buckets_path), settings.bucket_rules, settings.remote_buckets, own)
 
 
-def _open_remote(settings: Settings | None, place: str, notes: str = "") -> Blobs:
+def _open_remote(settings: Settings | None, place: str, notes: str = "") -> RemoteBlobs:
     """The blobs of a place in the bucket of the settings."""
-    bucket = settings.blob_bucket if settings is not None else None
+    bucket = settings.own_bucket if settings is not None else None
     if bucket is None:
         raise FailedPrecondition("blobs: the settings name no bucket")
-    return RemoteBlobs(bucket.place, bucket.prefix, "the bucket of stored instances", bucket.tier_of(place), notes)
+    return RemoteBlobs(bucket.place, bucket.prefix, NAME, bucket.tier_of(place), notes)
 
 
 def _open_records(places: Places, index: SqlIndex) -> StoreRecords:

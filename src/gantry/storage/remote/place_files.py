@@ -12,8 +12,12 @@ from functools import partial
 from typing import TypeVar
 
 from gantry.errors import FailedPrecondition, NotFound, StatusError
+from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.place import RemotePlace
+
+NAME = "the bucket of stored instances"
+"""What messages to callers call it."""
 
 _MOST_BYTES = 1 << 30
 """Of a file of names: a hundred bytes for each store."""
@@ -47,8 +51,9 @@ class PlaceFiles:
             return b"".join(opened.chunks()).decode("utf-8", "replace")
 
     def write(self, name: str, text: str) -> None:
-        """Durable on return. Raises what the bucket raises: BucketAway, PermissionDenied …"""
-        self.bucket.put(self.prefix + name, [text.encode()])
+        """Durable on return. Raises DiskAway: it is a part of this server, as a disk of its own is."""
+        with BlobBucket(self.bucket, self.prefix, NAME).writing():
+            self.bucket.put(self.prefix + name, [text.encode()])
 
     def remove(self, name: str) -> None:
         self.bucket.delete(self.prefix + name)

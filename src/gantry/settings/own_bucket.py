@@ -12,7 +12,7 @@ from gantry.storage.remote_buckets import RemoteBuckets, find_remote
 from gantry.storage.uris import StorageUri
 
 
-class BlobBucket(NamedTuple):
+class OwnBucket(NamedTuple):
     """``address`` has no ``/`` at its end. ``prefix`` is what all keys begin with: empty, or ending in ``/``.
     ``tiers``: storage class → tier."""
 
@@ -36,7 +36,7 @@ def _identify(place: RemotePlace) -> tuple[str, str, str]:
     return place.provider, place.endpoint, place.bucket
 
 
-def find_blob_bucket(blobs: str, tiers: Mapping[str, str], remote: Sequence[RemoteBuckets]) -> BlobBucket | None:
+def find_own_bucket(blobs: str, tiers: Mapping[str, str], remote: Sequence[RemoteBuckets]) -> OwnBucket | None:
     """None where the instances lie in directories. Raises InvalidArgument."""
     if not blobs:
         if tiers:
@@ -60,10 +60,10 @@ def find_blob_bucket(blobs: str, tiers: Mapping[str, str], remote: Sequence[Remo
             raise InvalidArgument(f"storage_tiers: {tier!r} of {storage_class} is not {wanted}")
     prefix = asked.key.rstrip("/")
     address = f"{asked.bucket}/{prefix}" if prefix else asked.bucket
-    return BlobBucket(address, place, f"{prefix}/" if prefix else "", tiers)
+    return OwnBucket(address, place, f"{prefix}/" if prefix else "", tiers)
 
 
-def check_blob_bucket(bucket: BlobBucket | None, directories: Collection[str], layout: str) -> None:
+def check_own_bucket(bucket: OwnBucket | None, directories: Collection[str], layout: str) -> None:
     """Beside other settings: ``directories`` are the classes with one of their own. Raises InvalidArgument."""
     if bucket is None:
         return

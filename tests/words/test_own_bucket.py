@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from gantry.errors import InvalidArgument
-from gantry.settings.blob_bucket import BlobBucket
 from gantry.settings.loading import load_settings
+from gantry.settings.own_bucket import OwnBucket
 from gantry.storage.remote.place import RemotePlace
 
 AMAZON = '[[remote_buckets]]\nname = "s3://hospital-*"\nregion = "eu-west-3"\n'
@@ -20,9 +20,9 @@ AZURE = '[[remote_buckets]]\nname = "az://hospital-dicom"\naccount = "hospital"\
 BLOBS = 'blobs = "s3://hospital-dicom/gantry"\n'
 
 
-def load(tmp_path: Path, text: str, **environ: str) -> BlobBucket | None:
+def load(tmp_path: Path, text: str, **environ: str) -> OwnBucket | None:
     (tmp_path / "gantry.toml").write_text(text)
-    return load_settings({}, environ, str(tmp_path / "gantry.toml")).blob_bucket
+    return load_settings({}, environ, str(tmp_path / "gantry.toml")).own_bucket
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def load(tmp_path: Path, text: str, **environ: str) -> BlobBucket | None:
 )
 def test_a_bucket_with_and_without_a_prefix(tmp_path: Path, address: str, kept: str, prefix: str) -> None:
     place = RemotePlace("s3", "hospital-dicom", "s3://hospital-dicom", region="eu-west-3")
-    assert load(tmp_path, f'blobs = "{address}"\n{AMAZON}') == BlobBucket(kept, place, prefix, {})
-    assert load(tmp_path, AMAZON, GANTRY_BLOBS=address) == BlobBucket(kept, place, prefix, {})
+    assert load(tmp_path, f'blobs = "{address}"\n{AMAZON}') == OwnBucket(kept, place, prefix, {})
+    assert load(tmp_path, AMAZON, GANTRY_BLOBS=address) == OwnBucket(kept, place, prefix, {})
 
 
 def test_without_the_setting_there_is_none(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.support.providers import Provider
 PREFIX = "own/store"
 
 
-class OwnBucket:
+class BlobHome:
     """``home`` has the data directory and the settings file. ``tiers`` are those of storage classes."""
 
     def __init__(

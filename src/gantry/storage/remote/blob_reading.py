@@ -15,8 +15,8 @@ from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.checking import Comparison, compare
 from gantry.storage.remote.reading import HEAD_BYTES, RemoteObject
 
-EXTENT_BYTES = 1 << 20
-"""Up to here an instance in a segment is read whole by one request. Of a longer one often a frame is wanted alone."""
+WHOLE_BYTES = 1 << 20
+"""Up to here an instance is read whole by one request. Of a longer one often a frame is wanted alone."""
 _TRIES = 4  # reads of an object that is replaced again and again, or comes spoilt
 _GONE = "was deleted while it was read"
 
@@ -50,7 +50,7 @@ class StoredExtent(OpenedObject):
         self.key, self.size = str(extent), extent.length
         if not 0 < extent.length < OWN_BYTES:
             raise NotFound("no such object")  # no writer makes such a range
-        self._head = self._look(self.size if self.size <= EXTENT_BYTES else HEAD_BYTES)
+        self._head = self._look(self.size if self.size <= WHOLE_BYTES else HEAD_BYTES)
 
     def _look(self, length: int) -> bytes:
         """The first bytes, of the version that is read from now on."""
@@ -102,6 +102,8 @@ class StoredExtent(OpenedObject):
 
 class StoredObject(RemoteObject):
     """An instance that is an object of its own."""
+
+    held_bytes = WHOLE_BYTES
 
     def __init__(self, bucket: BlobBucket, key: str, found: ObjectMeta) -> None:
         self._bucket = bucket

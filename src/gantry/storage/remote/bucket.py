@@ -110,6 +110,7 @@ class RemoteBucket:
         if not isinstance(source, RemoteObject) or not self.can_copy(source):
             return write_object(self.client, key, source.chunks(), self.notes)
         self.client.call(partial(self.client.provider.copy, source.client.place, source.found, key))
+        source.is_copied_there = True
         return source.size
 
     def can_copy(self, source: OpenedObject) -> bool:

@@ -55,6 +55,7 @@ class Buckets:
         """The addresses of the directories whose names a bucket can have, and of the remote buckets that are named."""
         directories = (entry.name for entry in os.scandir(self.root) if entry.is_dir() and is_bucket_name(entry.name))
         found = {f"{_LOCAL}{name}" for name in directories} | set(list_remote(self.remote))
+        found = {each for each in found if not self._is_own(each)}
         return sorted(each for each in found if may_use(self.rules, each, right, dataset))
 
     def open(self, use: BucketUse) -> Bucket:
@@ -64,6 +65,11 @@ class Buckets:
         return self.reach(
             use.bucket, use.writer, f"operation {use.writer or 'none'} of {use.dataset}", self._find_notes(use)
         )
+
+    def _is_own(self, address: str) -> bool:
+        """Whether there is room for nothing but stored instances in a bucket."""
+        place = find_remote(self.remote, address) if self.own is not None and not self.own.prefix else None
+        return self.own is not None and place is not None and self.own.overlaps(place, "")
 
     def _require_foreign(self, use: BucketUse) -> None:
         """Stored instances are no objects of buckets. Raises PermissionDenied."""

@@ -5,19 +5,24 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+import secrets
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Thread
 
-from gantry.errors import FailedPrecondition, NotFound, PermissionDenied
+from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError
 from gantry.seams import Bucket, BucketUse
 from gantry.settings.directories import overlaps_data
+from gantry.settings.loading import Settings
+from gantry.settings.own_bucket import OwnBucket
 from gantry.storage.bucket_rules import BucketRule, may_use, require_access
 from gantry.storage.disks import Disk
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.notes import UploadNotes
+from gantry.storage.remote.place_files import PlaceFiles
 from gantry.storage.remote_buckets import RemoteBuckets, find_remote, list_remote
 from gantry.storage.roots import identify_root
 from gantry.storage.uris import BucketKind, is_bucket_name
@@ -26,17 +31,20 @@ logger = logging.getLogger(__name__)
 
 _LOCAL = "gs://"
 _LIBRARIES = {"s3": ("obstore", "botocore"), "gcs": ("google.auth", "urllib3"), "azure": ("urllib3",)}
+_OWN = "blobs-"
 _ADVICE = "the administrator of the server can create it"
 
 
 @dataclass(frozen=True, slots=True)
 class Buckets:
-    """``root`` is the directory of the buckets that no entry of ``remote`` covers; ``data`` is that of the server."""
+    """``root`` is the directory of the buckets that no entry of ``remote`` covers; ``data`` is that of the server, and
+    ``own`` the bucket of its stored instances, if they lie in one."""
 
     data: Path
     root: str
     rules: Sequence[BucketRule]
     remote: Sequence[RemoteBuckets]
+    own: OwnBucket | None = None
 
     def kind_of(self, address: str) -> BucketKind:
         if find_remote(self.remote, address) is not None:
@@ -47,14 +55,30 @@ class Buckets:
         """The addresses of the directories whose names a bucket can have, and of the remote buckets that are named."""
         directories = (entry.name for entry in os.scandir(self.root) if entry.is_dir() and is_bucket_name(entry.name))
         found = {f"{_LOCAL}{name}" for name in directories} | set(list_remote(self.remote))
+        found = {each for each in found if not self._is_own(each)}
         return sorted(each for each in found if may_use(self.rules, each, right, dataset))
 
     def open(self, use: BucketUse) -> Bucket:
         """Raises PermissionDenied, then what ``reach`` raises."""
         require_access(self.rules, use)
+        self._require_foreign(use)
         return self.reach(
             use.bucket, use.writer, f"operation {use.writer or 'none'} of {use.dataset}", self._find_notes(use)
         )
+
+    def _is_own(self, address: str) -> bool:
+        """Whether there is room for nothing but stored instances in a bucket."""
+        place = find_remote(self.remote, address) if self.own is not None and not self.own.prefix else None
+        return self.own is not None and place is not None and self.own.overlaps(place, "")
+
+    def _require_foreign(self, use: BucketUse) -> None:
+        """Stored instances are no objects of buckets. Raises PermissionDenied."""
+        place = find_remote(self.remote, use.bucket)
+        if self.own is not None and place is not None and self.own.overlaps(place, use.prefix):
+            raise PermissionDenied(
+                f"{use.bucket}/{use.prefix}: here this server keeps the bytes of its stored instances",
+                advice="name another bucket, or a directory of this one that has none of them",
+            )
 
     def reach(
         self, address: str, writer: str, purpose: str = "no operation", notes: UploadNotes | None = None
@@ -83,6 +107,40 @@ class Buckets:
             )
         disk = Disk(f"bucket {address}", os.fsencode(os.path.realpath(path)), is_bucket=True)
         return LocalBlobStore(path, writer, disk=disk, server=_identify_data(self.data))
+
+
+def open_place_files(settings: Settings) -> PlaceFiles | None:
+    """The files about places in the bucket of stored instances; None where these lie in directories. Raises
+    InvalidArgument, and FailedPrecondition where the libraries of its provider are not installed."""
+    bucket = settings.own_bucket
+    if bucket is None:
+        return None
+    require_libraries(settings.remote_buckets)
+    return PlaceFiles(bucket.place, bucket.prefix, bucket.address)
+
+
+class OwnUploads:
+    """Notes of uploads in parts to the bucket of stored instances: each life of a server has a directory of its own, so
+    that those of an earlier one can be told from those that go on."""
+
+    def __init__(self, data: Path) -> None:
+        self._above = data / "uploads"
+        self.directory = self._above / f"{_OWN}{secrets.token_hex(8)}"
+
+    def end_left(self, end: Callable[[Path], None]) -> None:
+        """Remove the parts that earlier lives have left, in a thread of its own: the start does not wait for a bucket.
+        What cannot be removed now is found by the next start. ``end`` removes what stands in a directory."""
+        left = [each for each in sorted(self._above.glob(f"{_OWN}*")) if each != self.directory]
+        if left:
+            Thread(target=_end_uploads, args=(end, left), name="left uploads", daemon=True).start()
+
+
+def _end_uploads(end: Callable[[Path], None], left: Sequence[Path]) -> None:
+    for directory in left:
+        try:
+            end(directory)
+        except StatusError as error:
+            logger.warning("parts of uploads of stored instances are left: %s", error.what)
 
 
 def _identify_data(data: Path) -> str:

@@ -17,7 +17,7 @@ from gantry.api.attempts import FailedAttempts
 from gantry.api.forwarded import Proxies
 from gantry.api.grants import read_grants
 from gantry.api.sessions import CALLBACK, Sessions
-from gantry.bucket_wiring import Buckets, require_libraries
+from gantry.bucket_wiring import Buckets, OwnUploads, open_place_files, require_libraries
 from gantry.checking.directory import Checked
 from gantry.durable_files import make_directory
 from gantry.errors import FailedPrecondition, NotFound, StatusError, Unavailable
@@ -32,13 +32,17 @@ from gantry.index.generations import read_generation
 from gantry.index.read_only import ReadOnlyDatabase
 from gantry.index.sql import SqlIndex
 from gantry.names import DicomStoreName
-from gantry.seams import MAIN, Seams
+from gantry.seams import MAIN, Blobs, Seams, StoreRecords
 from gantry.settings.directories import check_directories, require_usable
 from gantry.settings.loading import Settings
 from gantry.storage.hold import Hold
 from gantry.storage.local_blobs import LocalBlobs
-from gantry.storage.place_marks import find_wrong_marks, keep_places, read_places
+from gantry.storage.place_marks import find_wrong_marks, keep_places, read_record
+from gantry.storage.place_roots import Places
 from gantry.storage.places import PlacedBlobStore
+from gantry.storage.remote.blobs import RemoteBlobs
+from gantry.storage.remote.place_files import NAME
+from gantry.storage.remote.store_names import CopiedStoreRecords
 from gantry.storage.store_records import LocalStoreRecords, read_records
 from gantry.system_errors import describe_os_error
 
@@ -121,10 +125,13 @@ INDEX = "index.sqlite"
 
 
 class DataDirectory:
-    """The directory of one server: index, blobs, buckets. One process and its workers lock it at a time."""
+    """The directory of one server: index, blobs, buckets. One process and its workers lock it at a time.
+
+    Of blobs in a bucket the files about them are here, and copies in the bucket."""
 
     def __init__(self, settings: Settings, rebuilding: bool = False) -> None:
-        """``rebuilding``: the index may be missing. Raises FailedPrecondition, InvalidArgument."""
+        """``rebuilding``: the index may be missing, and with blobs in a bucket the whole directory. Raises
+        FailedPrecondition, InvalidArgument."""
         self.path, self.rebuilding = Path(settings.data).absolute(), rebuilding
         check_directories(self.path, settings.buckets_path, settings.storage_classes)
         try:
@@ -137,12 +144,15 @@ class DataDirectory:
         self._acquire()
         try:
             require_usable(self.path / "blobs")
-            self.marks = keep_places(self.path, settings.storage_classes)
-            self.places = {MAIN: str(self.path / "blobs")} | dict(settings.storage_classes)
+            files, tiers = open_place_files(settings), settings.storage_tiers
+            self.marks = keep_places(self.path, settings.storage_classes, files, tiers, rebuilding)
+            own = dict.fromkeys((MAIN, *sorted(tiers)), str(self.path / "blobs"))
+            self.places = Places({**own, **settings.storage_classes}, own, files)
             if rebuilding:
                 require_same_mark(self.path / INDEX, read_generation(self.path / INDEX), self.places)
             else:
                 require_index(self.path / INDEX, self.places)
+            self.places.fetch()
         except BaseException:
             self.close()
             raise
@@ -172,29 +182,50 @@ def open_index(data: Path) -> SqlIndex:
 
 
 @contextmanager
-def open_checked(data: Path, reads: bool = False) -> Iterator[Checked]:
+def open_checked(data: Path, reads: bool = False, settings: Settings | None = None) -> Iterator[Checked]:
     """A data directory for ``gantry check``, opened only to read it. A server that is started while the block runs
-    waits for its end; one that runs already goes on. Raises NotFound, FailedPrecondition."""
+    waits for its end; one that runs already goes on. ``settings`` say how the bucket is reached that holds its blobs,
+    where one does. Raises NotFound, FailedPrecondition."""
     if not (data / "index.sqlite").is_file():
         raise NotFound(f"{data} holds no index", advice="name the directory of a server with --data")
     with _hold_still(data) as is_used:
-        roots = {MAIN: str(data / "blobs")} | read_places(data)
-        blobs = PlacedBlobStore({place: LocalBlobs(root) for place, root in roots.items()})
+        places = _read_places(data, settings)
+        blobs = PlacedBlobStore(
+            {
+                place: _open_remote(settings, place) if place in places.remote else LocalBlobs(root)
+                for place, root in places.items()
+            }
+        )
         index = ReadOnlyIndex(ReadOnlyDatabase(data / "index.sqlite", is_used))
         try:
-            yield Checked(index, blobs, tuple(roots), is_used, reads, _list_marks(data, index, roots))
+            yield Checked(index, blobs, tuple(places), is_used, reads, _list_marks(data, index, places, blobs))
         finally:
             index.close()
 
 
+def _read_places(data: Path, settings: Settings | None) -> Places:
+    """As the server has recorded them. Raises FailedPrecondition where the settings do not name the bucket."""
+    record = read_record(data)
+    here = str(data / "blobs")
+    files = open_place_files(settings) if settings is not None else None
+    if record.bucket != (files.address if files is not None else ""):
+        raise FailedPrecondition(
+            f"the blobs of {data} lie in {record.bucket or 'directories'}, which the settings do not say",
+            advice="name the settings file of the server with --config",
+        )
+    directories = dict.fromkeys((MAIN, *record.in_bucket), here) | dict(record.directories)
+    return Places(directories, record.in_bucket, files)
+
+
 def _list_marks(
-    data: Path, index: ReadOnlyIndex, places: Mapping[str, str]
+    data: Path, index: ReadOnlyIndex, places: Places, blobs: Blobs
 ) -> tuple[Callable[[], Iterator[Finding]], ...]:
     """What finds wrong marks: one function for each kind of mark."""
+    files = places.remote.get(MAIN)
     return (
-        lambda: (Finding(Kind.MARK_WRONG, str(data), wrong) for wrong in find_wrong_marks(data)),
+        lambda: (Finding(Kind.MARK_WRONG, str(data), wrong) for wrong in find_wrong_marks(data, files)),
         lambda: find_wrong_generations(index, data / INDEX, places),
-        lambda: find_missing_names(index, places),
+        lambda: find_missing_names(index, places, blobs),
     )
 
 
@@ -229,9 +260,12 @@ def read_store_names(directory: DataDirectory) -> dict[int, DicomStoreName | Non
 
 
 def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
-    """One machine: SQLite, directories, a process pool."""
-    blobs: dict[str, LocalBlobs] = {
-        place: LocalBlobs(root, settings.layout == "segments", _name_place(place), directory.marks[place])
+    """One machine: SQLite, directories or a bucket, a process pool."""
+    uploads = OwnUploads(directory.path)
+    blobs: dict[str, Blobs] = {
+        place: _open_remote(settings, place, str(uploads.directory))
+        if place in directory.places.remote
+        else LocalBlobs(root, settings.layout == "segments", _name_place(place), directory.marks[place])
         for place, root in directory.places.items()
     }
     # More workers than a small machine has cores: while one waits for the disk another reads and copies.
@@ -241,13 +275,14 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         mark = find_mark(directory.places, index.generations.get().mark)
         index.generations.begin_rebuilding(mark, *_find_numbers(blobs))
     index.database.witness = join(index.generations, directory.places, str(directory.path))
-    records = LocalStoreRecords(directory.places, index.segments.find_names)
+    records = _open_records(directory.places, index)
     if not directory.rebuilding:
         for place in directory.places:
             try:
                 records.keep(index.segments.list_stores(), place)
             except StatusError as error:  # a full disk: the names are kept before the next blob there at the latest
                 logger.warning("the names of the DICOM stores cannot be kept in %s now: %s", place, error.message)
+    uploads.end_left(lambda left: _open_remote(settings, MAIN, str(left)).delete_unfinished())
     buckets = make_buckets(settings)
     return Seams(
         index=index,
@@ -269,10 +304,24 @@ def make_buckets(settings: Settings) -> Buckets:
     """Raises FailedPrecondition where the libraries of a provider are not installed."""
     require_libraries(settings.remote_buckets)
     data = Path(settings.data).absolute()
-    return Buckets(data, str(settings.buckets_path), settings.bucket_rules, settings.remote_buckets)
+    own = settings.own_bucket
+    return Buckets(data, str(settings.buckets_path), settings.bucket_rules, settings.remote_buckets, own)
 
 
-def _find_numbers(blobs: Mapping[str, LocalBlobs]) -> tuple[int, int]:
+def _open_remote(settings: Settings | None, place: str, notes: str = "") -> RemoteBlobs:
+    """The blobs of a place in the bucket of the settings."""
+    bucket = settings.own_bucket if settings is not None else None
+    if bucket is None:
+        raise FailedPrecondition("blobs: the settings name no bucket")
+    return RemoteBlobs(bucket.place, bucket.prefix, NAME, bucket.tier_of(place), notes)
+
+
+def _open_records(places: Places, index: SqlIndex) -> StoreRecords:
+    records = LocalStoreRecords(places, index.segments.find_names)
+    return CopiedStoreRecords(records, places, places.remote) if places.remote else records
+
+
+def _find_numbers(blobs: Mapping[str, Blobs]) -> tuple[int, int]:
     """The highest numbers of stores and of uploads that stand on the disks."""
     stores = [(place, number) for place, each in blobs.items() for number in each.list_numbers(place)]
     highest = 0

@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gantry.errors import FailedPrecondition
+from gantry.index.database import Witness
 from gantry.index.generations import Generation, Generations, read_generation
 from gantry.operations.blob_keys import format_sortable
 from gantry.seams import MAIN
-from gantry.storage.generation_marks import INDEX, Mark, MarkWriter, holds_blobs, read_mark, write_mark
+from gantry.storage.generation_marks import INDEX, Mark, MarkWriter, read_mark, write_mark
+from gantry.storage.place_roots import Places
+from gantry.storage.remote.generation_copies import GenerationCopies
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +27,8 @@ UNREPORTED = 1000
 REBUILD = "`gantry storage rebuild` makes a new one from the stored instances"
 
 
-def require_index(path: Path, places: Mapping[str, str]) -> None:
-    """Refuse a start in which rows and blobs do not fit. ``places``: place → the directory that holds its directory.
+def require_index(path: Path, places: Places) -> None:
+    """Refuse a start in which rows and blobs do not fit.
 
     Changes nothing. Raises FailedPrecondition.
     """
@@ -38,44 +41,44 @@ def require_index(path: Path, places: Mapping[str, str]) -> None:
             f"{path} is not complete: a rebuild has not ended", advice="run `gantry storage rebuild` again"
         )
     require_same_mark(path, found, places)
-    for place, root in places.items():
-        if place in found.places and read_mark(root, place) is None:
+    for place in places:
+        if place in found.places and places.read_mark(place) is None:
             raise FailedPrecondition(
-                f"{path} and {root}/{place} do not belong together: the directory has no mark, so it is not the one "
-                "that holds the blobs of this index; is it mounted?",
+                f"{path} and {places.locate(place)} do not belong together: the directory has no mark, so it is not "
+                "the one that holds the blobs of this index; is it mounted?",
                 advice="mount it, or put it back from a backup with its file "
                 f"{place}.generation, which stands beside it",
             )
 
 
-def require_same_mark(path: Path, found: Generation | None, places: Mapping[str, str]) -> None:
+def require_same_mark(path: Path, found: Generation | None, places: Places) -> None:
     """Raises FailedPrecondition where a place has blobs of another index."""
-    for place, root in places.items():
-        mark = read_mark(root, place)
+    for place in places:
+        mark = places.read_mark(place)
         # An index that has no place yet was made, or brought up to date, just now: ``join`` was interrupted.
         if found is None or not found.places or mark is None or mark.mark == found.mark:
             continue
-        if holds_blobs(root, place):
+        if places.holds_blobs(place):
             raise FailedPrecondition(
-                f"{path} and {root}/{place} do not belong together: the blobs there are those of another index",
+                f"{path} and {places.locate(place)} do not belong together: the blobs there are those of another index",
                 advice=f"put back the index or the blobs that belong to the other, or move one of them away; {REBUILD}",
             )
 
 
-def _require_empty(path: Path, places: Mapping[str, str]) -> None:
-    for place, root in places.items():
-        if holds_blobs(root, place):
-            state = "is empty" if path.exists() else "is missing"
+def _require_empty(path: Path, places: Places) -> None:
+    for place in places:
+        if places.holds_blobs(place):
+            state, where = "is empty" if path.exists() else "is missing", places.locate(place)
             raise FailedPrecondition(
-                f"{path} {state}, but {root}/{place} holds stored instances",
-                advice=f"put the index back from a backup; or {REBUILD}; or, to begin anew, move {root}/{place} away",
+                f"{path} {state}, but {where} holds stored instances",
+                advice=f"put the index back from a backup; or {REBUILD}; or, to begin anew, move {where} away",
             )
 
 
-def find_mark(places: Mapping[str, str], own: str) -> str:
+def find_mark(places: Places, own: str) -> str:
     """The mark that all places have; empty where none has one. ``own`` is that of the index: where one place has it
     already, ``join`` was interrupted. Raises FailedPrecondition where they have several."""
-    marks = {mark.mark: f"{root}/{place}" for place, root in places.items() if (mark := read_mark(root, place))}
+    marks = {mark.mark: places.locate(place) for place in places if (mark := places.read_mark(place))}
     if own in marks:
         return own
     if len(marks) > 1:
@@ -86,7 +89,7 @@ def find_mark(places: Mapping[str, str], own: str) -> str:
     return next(iter(marks), "")
 
 
-def join(generations: Generations, places: Mapping[str, str], data: str) -> MarkWriter:
+def join(generations: Generations, places: Places, data: str) -> Witness:
     """Give the mark of the index to places that have none, and go on with an older index. ``data`` is the directory of
     the index. Returns what tells the places of transactions. Raises FailedPrecondition."""
     found = generations.get()
@@ -107,12 +110,30 @@ def join(generations: Generations, places: Mapping[str, str], data: str) -> Mark
             write_mark(marked[place], place, Mark(found.mark, commits))
         elif is_older:
             _raise_mark(marked[place], place, Mark(found.mark, commits))
+    for place in places.remote:
+        places.publish_mark(place, Mark(found.mark, commits))
     if is_older:
         generations.follow(commits, _prefix_of)
     generations.add_places(places.keys() - found.places)
     for place in found.places - places.keys():  # ``keep_places`` has seen that it is empty
         generations.remove_place(place)
-    return MarkWriter(places, data)
+    writer = MarkWriter(places, data)
+    return _Witnesses(writer, GenerationCopies(places.remote, found.mark)) if places.remote else writer
+
+
+class _Witnesses:
+    """Tells several of each transaction."""
+
+    def __init__(self, *witnesses: Witness) -> None:
+        self._witnesses = witnesses
+
+    def note(self, commits: int) -> None:
+        for each in self._witnesses:
+            each.note(commits)
+
+    def close(self) -> None:
+        for each in self._witnesses:
+            each.close()
 
 
 def _raise_mark(root: str, place: str, mark: Mark) -> None:
@@ -126,10 +147,10 @@ def _raise_mark(root: str, place: str, mark: Mark) -> None:
         logger.warning("%s", error.message)
 
 
-def _find_commits(found: Generation, marks: Mapping[str, Mark | None], places: Mapping[str, str]) -> int:
+def _find_commits(found: Generation, marks: Mapping[str, Mark | None], places: Places) -> int:
     """How many transactions the index of these blobs had written, as far as the marks say."""
     # Blobs that have a mark already, and an index of an older version: that was put back from a backup as well.
-    of_blobs = {mark.mark for place, root in places.items() if (mark := marks[place]) and holds_blobs(root, place)}
+    of_blobs = {mark.mark for place in places if (mark := marks[place]) and places.holds_blobs(place)}
     known = {found.mark} | of_blobs
     return max((mark.commits for mark in marks.values() if mark and mark.mark in known), default=0)
 

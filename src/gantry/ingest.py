@@ -265,6 +265,8 @@ class _Arrival:
         self.bytes, self.is_unchecked = 0, False
 
     def note(self, opened: OpenedObject) -> None:
+        if opened.is_copied_there:
+            return  # none but those of the header has come
         self.bytes = opened.size if opened.packed_size is None else opened.packed_size
         self.is_unchecked = opened.is_unchecked
 

@@ -32,13 +32,15 @@ Out = TypeVar("Out")
 class OpenedObject(ABC):
     """An object open for reading. ``size`` in bytes; ``packed_size`` where its source holds it compressed.
 
-    ``is_unchecked``: bytes were read that could be compared with no checksum of the provider.
+    ``is_unchecked``: bytes were read that could be compared with no checksum of the provider. ``is_copied_there``: it
+    was copied by its provider, so that its bytes did not come here.
     """
 
     key: str
     size: int
     packed_size: int | None = None
     is_unchecked = False
+    is_copied_there = False
 
     @abstractmethod
     def read_at(self, offset: int, length: int) -> bytes:

@@ -32,6 +32,7 @@ from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.remote import checking, retrying, s3_clients, unpacking, unpacking_turns
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.client import LEAST_PROGRESS
+from gantry.storage.remote.provider import Got
 from gantry.storage.remote.reading import HEAD_BYTES, HELD_BYTES, WINDOW_BYTES, RemoteObject
 from gantry.storage.remote.unpacking_turns import Turn
 from tests.seams.blob_store_suite import read
@@ -105,7 +106,7 @@ def test_a_read_that_is_cut_after_each_byte_ends(
     (found,) = bucket.list()
     get, asked = bucket.client.provider.get, []
 
-    def cut(key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
+    def cut(key: str, tag: str, offset: int, length: int) -> Got:
         asked.append(offset)
         return get(key, tag, offset, 1)
 
@@ -121,7 +122,7 @@ def test_a_read_that_goes_on_slowly_ends_well(bucket: RemoteBucket, monkeypatch:
     bucket.put("a", [data])
     get = bucket.client.provider.get
 
-    def cut(key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
+    def cut(key: str, tag: str, offset: int, length: int) -> Got:
         return get(key, tag, offset, min(length, sizes.pop(0)) if sizes else length)
 
     monkeypatch.setattr(bucket.client.provider, "get", cut)
@@ -539,12 +540,12 @@ def spoil_once(bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch, number: in
     """One byte of the answer to one request (0: the header; then the windows, in their order)."""
     get, left = bucket.client.provider.get, [(0, HEAD_BYTES) if not number else ((number - 1) * WINDOW_BYTES, 0)]
 
-    def spoil(key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
-        data, encoding = get(key, tag, offset, length)
+    def spoil(key: str, tag: str, offset: int, length: int) -> Got:
+        got: Got = get(key, tag, offset, length)
         if left and offset == left[0][0] and (length == HEAD_BYTES) == (number == 0):
             left.clear()
-            data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-        return data, encoding
+            got = got._replace(data=got.data[:at] + bytes([got.data[at] ^ 1]) + got.data[at + 1 :])
+        return got
 
     monkeypatch.setattr(bucket.client.provider, "get", spoil)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from gantry.errors import Aborted, DataLoss, FailedPrecondition, NotFound, ResourceExhausted, StatusError, Unavailable
-from gantry.storage import contents, holes, local_extents, local_writer, new_files, segments
+from gantry.storage import contents, gathering, holes, local_extents, local_writer, new_names, segments
 from gantry.storage.extents import ALIGNMENT, Extent, align, parse_extent
 from gantry.storage.local_blobs import LocalBlobs
 from tests.seams.blob_store_suite import keys, read
@@ -60,7 +60,7 @@ def test_names_say_prefix_number_and_chance(blobs: LocalBlobs, root: Path) -> No
 def test_a_name_that_is_there_is_never_written_over(
     blobs: LocalBlobs, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(new_files.secrets, "token_hex", lambda _: "ab" * 8)
+    monkeypatch.setattr(new_names.secrets, "token_hex", lambda _: "ab" * 8)
     for data in (b"first", instance(9_000_000, 1)):
         (key,) = write(blobs, [data])
         with pytest.raises(FailedPrecondition, match="stands in the way"):
@@ -105,7 +105,7 @@ def test_files_of_full_segments_do_not_stay_open(blobs: LocalBlobs, monkeypatch:
 def test_from_a_size_on_an_instance_has_a_file_of_its_own(blobs: LocalBlobs, less: int, own: bool) -> None:
     """A smaller one where the size is not known before: so much is held in memory."""
     writer = blobs.writer(PREFIX)
-    data = instance(local_writer.HELD_BYTES - less)
+    data = instance(gathering.HELD_BYTES - less)
     found = [writer.put([data], uids(1))[0], writer.put([data[:5], data[5:]], uids(2))[0]]
     found.append(writer.copy_from(Elsewhere(instance(local_writer.OWN_BYTES - less)), uids(3)))
     assert [parse_extent(key) is None for key in found] == [own] * 3

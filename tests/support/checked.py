@@ -7,11 +7,12 @@ from pathlib import Path
 from gantry.checking.run import check
 from gantry.config import open_checked
 from gantry.findings import Finding
+from gantry.settings.loading import Settings
 
 
-def findings(data: Path, reads: bool = True) -> list[Finding]:
-    """All findings; a server may run on the directory."""
-    with open_checked(data, reads) as checked:
+def findings(data: Path, reads: bool = True, settings: Settings | None = None) -> list[Finding]:
+    """All findings; a server may run on the directory. ``settings`` name the bucket of its blobs, if any."""
+    with open_checked(data, reads, settings) as checked:
         return list(check(checked))
 
 

@@ -15,7 +15,7 @@ from gantry.client.terminal import note, print_error, printable, say
 from gantry.config import open_checked
 from gantry.errors import StatusError
 from gantry.findings import Finding, Kind
-from gantry.settings.loading import load_settings
+from gantry.settings.loading import Settings, load_settings
 
 CLEAN, FOUND, NOT_CHECKED = 0, 1, 2  # exit codes
 
@@ -23,7 +23,8 @@ CLEAN, FOUND, NOT_CHECKED = 0, 1, 2  # exit codes
 def check_directory(args: argparse.Namespace) -> int:
     """Print each finding as it is found, then a summary; the exit code."""
     try:
-        with open_checked(_find_data(args), args.read) as checked:
+        settings = _load(args)
+        with open_checked(Path(settings.data).absolute(), args.read, settings) as checked:
             checked.tell = lambda name, done: note(f"{name}: {done}" if done else f"{name} …")
             return _report(checked, args.json)
     except StatusError as error:
@@ -31,10 +32,9 @@ def check_directory(args: argparse.Namespace) -> int:
         return NOT_CHECKED
 
 
-def _find_data(args: argparse.Namespace) -> Path:
+def _load(args: argparse.Namespace) -> Settings:
     flags = {"data": args.data} if args.data else {}
-    settings = load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
-    return Path(settings.data).absolute()
+    return load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
 
 
 def _report(checked: Checked, as_json: bool) -> int:

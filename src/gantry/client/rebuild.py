@@ -28,7 +28,7 @@ def rebuild(args: argparse.Namespace) -> int:
     flags = {"data": args.data} if args.data else {}
     settings = load_settings(flags, os.environ, args.config or os.environ.get("GANTRY_CONFIG", ""))
     data = Path(settings.data).absolute()
-    if not (data / "blobs").is_dir():
+    if not settings.blobs and not (data / "blobs").is_dir():
         raise NotFound(f"{data} holds no blobs", advice="name the directory of a server with --data")
     given = _read_names(args.store or ())
     with closing(DataDirectory(settings, rebuilding=True)) as directory:

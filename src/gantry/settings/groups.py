@@ -140,6 +140,22 @@ class StorageSettings:
         more="See [buckets.md](howto/buckets.md).",
         absent="none",
     )
+    blobs: str = setting(
+        "",
+        readers.BLOBS,
+        "Bucket, and prefix in it, for the bytes of stored instances. An entry of remote_buckets must reach it.",
+        '"s3://hospital-dicom/gantry"',
+        more="The index stays in data. See [buckets.md](howto/buckets.md#stored-instances-in-a-bucket).",
+        absent="the directory DATA/blobs",
+    )
+    storage_tiers: Mapping[str, str] = table(
+        readers.TIERS,
+        "Tiers of the provider for storage classes, with blobs. Instances of the other classes have the tier of the "
+        "bucket.",
+        '{NEARLINE = "STANDARD_IA"}',
+        more="In the environment: `NEARLINE=STANDARD_IA,…`. A class in it is a place of its own in the bucket.",
+        absent="none",
+    )
     storage_classes: Mapping[str, str] = table(
         readers.DIRECTORIES,
         "Directories of storage classes. Instances of the other classes are stored in data.",

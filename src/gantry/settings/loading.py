@@ -14,6 +14,7 @@ from typing import Any
 from gantry.access.addresses import LOOPBACK
 from gantry.errors import InvalidArgument
 from gantry.settings.groups import AccessSettings, ApiSettings, OidcSettings, ServerSettings, StorageSettings
+from gantry.settings.own_bucket import OwnBucket, check_own_bucket, find_own_bucket
 from gantry.settings.setting import read_value, settings_of
 from gantry.system_errors import describe_os_error
 
@@ -36,6 +37,11 @@ class Settings(OidcSettings, AccessSettings, ApiSettings, StorageSettings, Serve
         """The directory of the buckets."""
         return Path(self.buckets).absolute() if self.buckets else Path(self.data).absolute() / "buckets"
 
+    @property
+    def own_bucket(self) -> OwnBucket | None:
+        """What ``blobs`` names; None where the instances lie in directories. Raises InvalidArgument."""
+        return find_own_bucket(self.blobs, self.storage_tiers, self.remote_buckets)
+
 
 def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: str = "") -> Settings:
     """Flags win over the environment, the environment over the file. Raises InvalidArgument naming the setting."""
@@ -50,6 +56,7 @@ def load_settings(flags: Mapping[str, Any], environ: Mapping[str, str], file: st
     _check_access(settings)
     _check_addresses(settings)
     _check_files(settings)
+    check_own_bucket(settings.own_bucket, settings.storage_classes, settings.layout)
     return settings
 
 

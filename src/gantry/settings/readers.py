@@ -17,6 +17,7 @@ from gantry.resources import BlobStorageClass
 from gantry.settings.setting import Reader
 from gantry.storage.bucket_rules import BucketRule
 from gantry.storage.remote_buckets import RemoteBuckets
+from gantry.storage.uris import StorageUri
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,11}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -156,6 +157,29 @@ def _read_remote_buckets(value: Any) -> tuple[RemoteBuckets, ...]:
     return tuple(map(RemoteBuckets.parse, value))
 
 
+_PREFIX = re.compile(r"(?:[A-Za-z0-9._=-]{1,100}(?:/|$)){0,8}")
+
+
+def _is_blob_address(text: str) -> bool:
+    """The address of a bucket, with a prefix that every provider and every tool takes as it is."""
+    if not text:
+        return True
+    try:
+        key = StorageUri.parse(text).key
+    except InvalidArgument:
+        return False
+    return bool(_PREFIX.fullmatch(key)) and not {".", ".."} & set(key.split("/"))
+
+
+def _read_tiers(value: Any) -> dict[str, str]:
+    """Storage class → tier of the provider."""
+    pairs = [part.split("=", 1) for part in value.split(",") if part] if isinstance(value, str) else [*value.items()]
+    tiers = dict(pairs)
+    if any(each not in list(BlobStorageClass) or not isinstance(tier, str) or not tier for each, tier in pairs):
+        raise ValueError
+    return tiers
+
+
 def _is_member(text: str) -> bool:
     try:
         check_member(text)
@@ -181,6 +205,13 @@ MEMBERS = list_of(f"a list of members, each {_KINDS}", _is_member, metavar="MEMB
 ROLES = Reader("a table of roles, each with a list of permissions, in the settings file", _read_roles)
 RULES = Reader("a list of tables in the settings file", _read_rules)
 REMOTE_BUCKETS = Reader("a list of tables in the settings file", _read_remote_buckets)
+BLOBS = text_that(
+    "the address of a bucket, with a prefix of letters, digits, -, _, = and . where it is not to have all of it, like "
+    "s3://NAME/PREFIX",
+    _is_blob_address,
+    "ADDRESS",
+)
+TIERS = Reader(f"a table, or CLASS=TIER,…, with classes of {', '.join(BlobStorageClass)}", _read_tiers, "LIST")
 DIRECTORIES = Reader(
     f"a table, or CLASS=DIRECTORY,…, with classes of {', '.join(BlobStorageClass)}", _read_directories, "LIST"
 )

@@ -7,8 +7,11 @@ Only the storage makes such addresses, so a blob's key is either one of them or 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
+from gantry.errors import InvalidArgument
 from gantry.resources import Uids
 
 ALIGNMENT = 4096
@@ -50,6 +53,21 @@ def parse_extent(key: str) -> Extent | None:
     """The extent that a blob's key names; None for an object of its own."""
     match = _ADDRESS.fullmatch(key)
     return Extent(match[1], int(match[2]), int(match[3])) if match else None
+
+
+def parse_inside(segment: str, key: str) -> Extent:
+    """The extent that a blob's key names, in this segment. Raises InvalidArgument where it lies elsewhere."""
+    extent = parse_extent(key)
+    if extent is None or extent.segment != segment:
+        raise InvalidArgument(f"{key} does not lie in {segment}")
+    return extent
+
+
+def group_by_segment(keys: Sequence[str]) -> Iterator[tuple[str, list[Extent]]]:
+    """The extents among the keys by their segment, in the order of their offsets."""
+    extents = sorted(extent for key in keys if (extent := parse_extent(key)))
+    for segment, found in groupby(extents, lambda extent: extent.segment):
+        yield segment, list(found)
 
 
 def align(size: int) -> int:

@@ -43,6 +43,9 @@ class Mark(NamedTuple):
     mark: str
     commits: int
 
+    def format(self) -> str:
+        return f"{self.mark}\n{self.commits:0{_DIGITS}d}\n"
+
 
 def mark_path(root: str, place: str) -> Path:
     return Path(root) / f"{place}.generation"
@@ -52,14 +55,21 @@ def read_mark(root: str, place: str) -> Mark | None:
     """None where the place has none. Raises FailedPrecondition."""
     path = mark_path(root, place)
     try:
-        found = _FORM.fullmatch(path.read_text(encoding="ascii", errors="replace"))
+        text = path.read_text(encoding="ascii", errors="replace")
     except FileNotFoundError:
         return None
     except OSError as error:
         raise FailedPrecondition(f"{path} cannot be read: {describe_os_error(error)}") from None
+    return parse_mark(text, str(path))
+
+
+def parse_mark(text: str, where: str) -> Mark:
+    """What a file of a mark says. Raises FailedPrecondition, which names ``where`` it stands."""
+    found = _FORM.fullmatch(text)
     if not found:
         raise FailedPrecondition(
-            f"{path} is damaged: it says which index the blobs beside it belong to", advice="put it back from a backup"
+            f"{where} is damaged: it says which index the blobs beside it belong to",
+            advice="put it back from a backup",
         )
     return Mark(found[1], int(found[2]))
 
@@ -67,7 +77,7 @@ def read_mark(root: str, place: str) -> Mark | None:
 def write_mark(root: str, place: str, mark: Mark) -> None:
     """Durable on return. Raises FailedPrecondition."""
     path = mark_path(root, place)
-    data = f"{mark.mark}\n{mark.commits:0{_DIGITS}d}\n".encode("ascii")
+    data = mark.format().encode("ascii")
     try:
         make_directory(path.parent)
         replace_file(path, path.with_name(f".{path.name}.new"), data)

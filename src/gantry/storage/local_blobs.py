@@ -3,32 +3,27 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
-from gantry.errors import InvalidArgument, NotFound, StatusError, Unavailable
-from gantry.resources import BlobStorageClass
-from gantry.seams import MAIN
-from gantry.storage.contents import count_unlisted, extents_of, find_crc32cs, read_tables
+from gantry.errors import NotFound, StatusError, Unavailable
+from gantry.storage.contents import count_unlisted, find_crc32cs, find_gaps, read_tables
 from gantry.storage.disks import SHORT, Disk, translate_delete_error
 from gantry.storage.durable import sync_file
-from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, parse_extent
+from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, group_by_segment, parse_extent, parse_inside
+from gantry.storage.listed import count_freed, list_entries
 from gantry.storage.local import ABSENT, LocalBlobStore
-from gantry.storage.local_deletion import free_extents, group_by_segment
-from gantry.storage.local_extents import GONE, free_extent, free_locked, is_freed, open_extent, open_to_free
+from gantry.storage.local_deletion import free_extents
+from gantry.storage.local_extents import GONE, free_extent, free_locked, open_extent, open_to_free
 from gantry.storage.local_objects import LocalObject
 from gantry.storage.local_writer import LocalWriter
 from gantry.storage.new_files import sync_directories
 from gantry.storage.own_files import open_own_file, translate_stored_error
 from gantry.storage.room import read_room
 from gantry.storage.roots import identify
+from gantry.storage.store_numbers import PLACES, read_numbers
 from gantry.system_errors import describe_os_error
-
-_NUMBER = re.compile(r"[1-9][0-9]{0,18}")
-_PLACES = (MAIN, *(each.value for each in BlobStorageClass))
-_MOST_NUMBER = 1 << 62  # half of what the index can hold: it gives out none so high
 
 
 class LocalBlobs(LocalBlobStore):
@@ -132,11 +127,7 @@ class LocalBlobs(LocalBlobStore):
 
     def entries(self, segment: str) -> Iterator[Entry]:
         with super().open(segment) as opened:
-            for table in read_tables(opened):
-                for entry in table.entries:
-                    extent = parse_extent(entry.key)
-                    if extent is not None and not is_freed(opened, extent.offset, extent.length):
-                        yield entry
+            yield from list_entries(opened)
 
     def read_crc32cs(self, keys: Collection[str]) -> dict[str, int | None]:
         extents = [extent for key in keys if (extent := parse_extent(key))]
@@ -147,26 +138,24 @@ class LocalBlobs(LocalBlobStore):
 
     def count_freed(self, segment: str) -> int:
         with super().open(segment) as opened:
-            listed = [extent for table in read_tables(opened) for extent in extents_of(table)]
-            return sum(is_freed(opened, extent.offset, extent.length) for extent in listed)
+            return count_freed(opened)
 
     def count_unlisted(self, segment: str, named: Collection[str]) -> int:
         with super().open(segment) as opened:
-            return count_unlisted(opened, [_inside(segment, key) for key in named])
+            return count_unlisted(opened, [parse_inside(segment, key) for key in named])
 
     def list_store_ids(self) -> list[int]:
-        return sorted({number for place in _PLACES for number in self.list_numbers(place)})
+        return sorted({number for place in PLACES for number in self.list_numbers(place)})
 
     def list_numbers(self, prefix: str) -> list[int]:
-        names = (folder.rstrip("/").rpartition("/")[2] for folder in self.list_folders(prefix, sys.maxsize))
-        return [int(name) for name in names if _NUMBER.fullmatch(name) and int(name) < _MOST_NUMBER]
+        return read_numbers(self.list_folders(prefix, sys.maxsize))
 
     def free_rest(self, segment: str, live: Collection[str]) -> None:
         if not live:
             return self._delete_for_good(segment)
         if segment in live:
             return None
-        kept = [_inside(segment, key) for key in live]
+        kept = [parse_inside(segment, key) for key in live]
         try:
             fd = open_to_free(self.root, self._name(segment))
             try:
@@ -203,25 +192,16 @@ def _describe_absence(error: OSError) -> str:
     return f"cannot be read: {describe_os_error(error)}"
 
 
-def _inside(segment: str, key: str) -> Extent:
-    extent = parse_extent(key)
-    if extent is None or extent.segment != segment:
-        raise InvalidArgument(f"{key} does not lie in {segment}")
-    return extent
-
-
 def _free_gaps(fd: int, segment: str, live: Collection[Extent]) -> None:
     """Free all but the ranges ``live`` and the tables. What is being read stays, and the last such is reported."""
     opened = LocalObject(fd, segment)
     kept = [(each.offset, each.end) for each in live]
     kept += [(table.offset, align(table.end)) for table in read_tables(opened)]
-    start, busy = 0, None
-    for offset, end in (*sorted(kept), (align(opened.size), 0)):
-        if start < offset:
-            try:
-                free_locked(fd, start, offset, segment)
-            except Unavailable as error:
-                busy = error
-        start = max(start, end)
+    busy = None
+    for start, end in find_gaps(kept, opened.size):
+        try:
+            free_locked(fd, start, end, segment)
+        except Unavailable as error:
+            busy = error
     if busy is not None:
         raise busy

@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 from gantry.errors import StatusError
 from gantry.storage.disks import translate_delete_error
 from gantry.storage.durable import sync_file
-from gantry.storage.extents import Extent, parse_extent
+from gantry.storage.extents import Extent
 from gantry.storage.local_extents import GONE, free_locked, open_to_free
 
 Failed = dict[str, StatusError]
-
-
-def group_by_segment(keys: Sequence[str]) -> Iterator[tuple[str, list[Extent]]]:
-    """The extents among the keys by their segment, in the order of their offsets."""
-    extents = sorted(extent for key in keys if (extent := parse_extent(key)))
-    for segment, found in groupby(extents, lambda extent: extent.segment):
-        yield segment, list(found)
 
 
 def free_extents(root: bytes, name: bytes, extents: Sequence[Extent]) -> Failed:

@@ -12,9 +12,9 @@ import os
 import stat
 
 from gantry.errors import Aborted, DataLoss, FailedPrecondition, NotFound, StatusError, Unavailable
-from gantry.seams import OpenedObject
 from gantry.storage.beneath import open_beneath
 from gantry.storage.extents import Extent
+from gantry.storage.freed import is_freed
 from gantry.storage.holes import free_range
 from gantry.storage.local_objects import LocalObject
 from gantry.storage.own_files import translate_stored_error
@@ -23,11 +23,6 @@ from gantry.storage.range_locks import Lock, claim, share
 GONE = (errno.ENOENT, errno.ENOTDIR)
 _READ = os.O_RDONLY | os.O_NONBLOCK
 _WRITE = os.O_RDWR | os.O_NONBLOCK
-CHECKED = 512
-"""Bytes at the beginning of a range that say whether it was freed: all of them are zero then. The storage puts no
-instance into a segment that begins so, and no DICOM file does (PS3.10 §7.1: 128 bytes, then ``DICM``)."""
-
-_ZEROS = bytes(CHECKED)
 
 
 class LocalExtent(LocalObject):
@@ -70,15 +65,6 @@ def open_extent(root: bytes, name: bytes, extent: Extent) -> LocalExtent:
         opened.close()
         raise
     return opened
-
-
-def is_freed(opened: OpenedObject, offset: int, length: int) -> bool:
-    """Whether a range has no bytes any more."""
-    return looks_freed(opened.read_at(offset, min(length, CHECKED)))
-
-
-def looks_freed(start: bytes) -> bool:
-    return _ZEROS.startswith(start)
 
 
 def free_extent(root: bytes, name: bytes, extent: Extent) -> None:

@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 
 import google_crc32c
 
@@ -16,11 +16,12 @@ from gantry.errors import Aborted, StatusError
 from gantry.resources import Uids
 from gantry.seams import OpenedObject
 from gantry.storage.durable import Part
-from gantry.storage.extents import OWN_BYTES, align, parse_extent
+from gantry.storage.extents import OWN_BYTES, align, group_by_segment, parse_extent
+from gantry.storage.freed import CHECKED, looks_freed
+from gantry.storage.gathering import HELD_BYTES, find_first_bytes, gather
 from gantry.storage.group_commit import BROKEN_OFF, GroupCommit
 from gantry.storage.local import LocalBlobStore
-from gantry.storage.local_deletion import free_extents, group_by_segment
-from gantry.storage.local_extents import CHECKED, looks_freed
+from gantry.storage.local_deletion import free_extents
 from gantry.storage.local_objects import LocalObject, fill_from, write_all, write_chunks
 from gantry.storage.new_files import NewFiles
 from gantry.storage.own_objects import OwnObjects
@@ -29,9 +30,6 @@ from gantry.storage.room import Room
 from gantry.storage.segments import Segments
 
 logger = logging.getLogger(__name__)
-
-HELD_BYTES = 4 << 20
-"""Bytes of an instance of unknown size that are held in memory; a larger one gets a file of its own, too."""
 
 
 class _Mine(threading.local):
@@ -60,7 +58,7 @@ class LocalWriter:
             chunks = self._room.take_each(chunks)
             if uids is None:
                 return self._write_own(lambda fd: write_chunks(fd, chunks))
-            held, rest = _gather(chunks, min(self._own_bytes, HELD_BYTES))
+            held, rest = gather(chunks, min(self._own_bytes, HELD_BYTES))
             size = sum(map(len, held))
             if size < HELD_BYTES and self._goes_into_segment(held, size):
                 return self._append(held, size, uids), size
@@ -71,7 +69,7 @@ class LocalWriter:
             self._room.take(source.size)
             if source.size < self._own_bytes:
                 pieces = read_pieces(source) if isinstance(source, LocalObject) else source.chunks()
-                held, rest = _gather(pieces, CHECKED)
+                held, rest = gather(pieces, CHECKED)
                 if self._goes_into_segment(held, source.size):
                     return self._append(chain(held, rest), source.size, uids, written)
             return self._write_own(fill_from(source) if written is None else _fill_checked(source, written))[0]
@@ -117,7 +115,7 @@ class LocalWriter:
         """A range that begins with nothing but zeros would look like one that was freed."""
         if size >= self._own_bytes or align(size) > self._segments.most_bytes:
             return False
-        return not looks_freed(_first_bytes(start))
+        return not looks_freed(find_first_bytes(start))
 
     def _append(self, chunks: Iterable[bytes], size: int, uids: Uids, written: int | None = None) -> str:
         segment, key = self._segments.append(chunks, size, uids, written)
@@ -172,21 +170,3 @@ def _fill_checked(source: OpenedObject, written: int) -> Callable[[int], int]:
         return size
 
     return fill
-
-
-def _first_bytes(chunks: Sequence[bytes]) -> bytes:
-    """As many as say whether a range was freed."""
-    if chunks and len(chunks[0]) >= CHECKED:
-        return chunks[0][:CHECKED]
-    return b"".join(islice((chunk[:CHECKED] for chunk in chunks if chunk), CHECKED))[:CHECKED]
-
-
-def _gather(chunks: Iterable[bytes], most: int) -> tuple[list[bytes], Iterator[bytes]]:
-    """So many chunks that they have ``most`` bytes, or all of them; and the others."""
-    left = iter(chunks)
-    held: list[bytes] = []
-    size = 0
-    while size < most and (chunk := next(left, None)) is not None:
-        held.append(chunk)
-        size += len(chunk)
-    return held, left

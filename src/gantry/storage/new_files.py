@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import threading
 from collections.abc import Collection
-from itertools import count
 
 from gantry.durable_files import sync_names
 from gantry.errors import StatusError
 from gantry.storage.beneath import create_beneath, open_directory
 from gantry.storage.durable import NotKept
 from gantry.storage.local import LocalBlobStore
+from gantry.storage.new_names import NewNames
 from gantry.storage.roots import Identity
 
 logger = logging.getLogger(__name__)
@@ -28,8 +27,7 @@ class NewFiles:
     """
 
     def __init__(self, store: LocalBlobStore, prefix: str) -> None:
-        self._store, self._prefix = store, prefix
-        self._numbers = count()
+        self._store, self._names = store, NewNames(prefix)
         self._lock = threading.Lock()
         self._changed: set[bytes] = set()
         self._removed: set[str] = set()
@@ -38,7 +36,7 @@ class NewFiles:
     def create(self, suffix: str) -> tuple[str, int, Identity]:
         """The key of a new file, a descriptor to write and read it, and the store's directory that it is made in.
         Raises OSError, InvalidArgument, DiskAway."""
-        key = f"{self._prefix}{next(self._numbers):04d}-{secrets.token_hex(8)}{suffix}"
+        key = self._names.make(suffix)
         name = self._store.name_to_write(key)
         root, made_in = self._store.open_root()
         try:

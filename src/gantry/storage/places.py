@@ -1,4 +1,4 @@
-"""Blobs on several disks: the first segment of a key names its place."""
+"""Blobs on several disks, or in several tiers of a bucket: the first segment of a key names its place."""
 
 from __future__ import annotations
 
@@ -118,6 +118,6 @@ class PlacedBlobStore:
             return self._places[place]
         except KeyError:
             raise FailedPrecondition(
-                f"the bytes lie in the directory of storage class {place}, which this server's setting storage_classes "
-                "does not name"
+                f"the bytes lie in the place of storage class {place}, which neither storage_classes nor storage_tiers "
+                "of this server's settings names"
             ) from None

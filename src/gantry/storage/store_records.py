@@ -24,25 +24,52 @@ Names = Callable[[Collection[int]], Mapping[int, DicomStoreName]]
 """The names of stores by their numbers, as the index has them; without those that are deleted."""
 
 
+def records_name(place: str) -> str:
+    return f"{place}.stores"
+
+
 def records_path(root: str, place: str) -> Path:
-    return Path(root) / f"{place}.stores"
+    return Path(root) / records_name(place)
 
 
 def read_records(root: str, place: str) -> dict[int, DicomStoreName | None]:
     """By number; None for a store that was deleted. A line that was cut is left out. Raises FailedPrecondition."""
+    return parse_records(read_text(root, place))
+
+
+def read_text(root: str, place: str) -> str:
+    """The records as they stand in the file; "" where there is none. Raises FailedPrecondition."""
     path = records_path(root, place)
     try:
-        text = path.read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return {}
+        return ""
     except OSError as error:
         raise FailedPrecondition(f"{path} cannot be read: {describe_os_error(error)}") from None
+
+
+def parse_records(text: str) -> dict[int, DicomStoreName | None]:
     found: dict[int, DicomStoreName | None] = {}
     for line in text.splitlines():
         with suppress(ValueError, KeyError, TypeError, StatusError):
             record = json.loads(line)
             found[int(record["store"])] = None if "deleted" in record else parse_dicom_store_name(record["name"])
     return found
+
+
+def merge_records(root: str, place: str, text: str) -> None:
+    """Add what ``text`` knows and the file does not: a newer one says more, and a store that was deleted stays so.
+    Raises FailedPrecondition."""
+    known, others = read_records(root, place), parse_records(text)
+    new = {number: name for number, name in others.items() if number not in known or (name is None and known[number])}
+    try:
+        _append(root, place, [_record(number, name) for number, name in new.items()] if new else [])
+    except StatusError as error:
+        raise FailedPrecondition(f"{records_path(root, place)} cannot be written: {error.what}") from None
+
+
+def _record(store_id: int, name: DicomStoreName | None) -> dict[str, object]:
+    return {"store": store_id, "deleted": True} if name is None else {"store": store_id, "name": str(name)}
 
 
 class LocalStoreRecords:
@@ -64,7 +91,7 @@ class LocalStoreRecords:
         with self._locks[place]:
             names = self._names([each for each in store_ids if each not in kept])
             new = {number: name for number, name in names.items() if known.get(number) != name}
-            self._append(place, [{"store": number, "name": str(name)} for number, name in new.items()])
+            self._append(place, [_record(number, name) for number, name in new.items()])
             known.update(new)
             kept.update(names)
 
@@ -84,7 +111,7 @@ class LocalStoreRecords:
             self._kept[place].discard(store_id)
             known = self._known[place]
             if store_id in known:
-                self._append(place, [] if known[store_id] is None else [{"store": store_id, "deleted": True}])
+                self._append(place, [] if known[store_id] is None else [_record(store_id, None)])
                 known[store_id] = None
 
     def _append(self, place: str, records: list[dict[str, object]]) -> None:

@@ -24,7 +24,7 @@ from gantry.storage.remote.azure_requests import Requests
 from gantry.storage.remote.connections import MOST_BYTES, Answer
 from gantry.storage.remote.errors import is_of_client, read_trouble, translate
 from gantry.storage.remote.place import RemotePlace
-from gantry.storage.remote.provider import Checksums, Page
+from gantry.storage.remote.provider import Checksums, Got, Page
 
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 _READ, _WRITE, _DELETE = f"{_BLOBS}/read", f"{_BLOBS}/write", f"{_BLOBS}/delete"
@@ -100,9 +100,9 @@ class Azure:
         tag, tier = write_tag(said.get("etag", "")), said.get("x-ms-access-tier", "")
         return ObjectMeta(key, int(said.get("content-length", 0)), "", tag, tier)
 
-    def get(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
+    def get(self, key: str, tag: str, offset: int, length: int) -> Got:
         if not length:
-            return b"", ""
+            return Got(b"")
         asked = {"range": f"bytes={offset}-{offset + length - 1}"} | ({"if-match": tag} if tag else {})
         answer = self._send(_READ, "GET", key, headers=asked, most=length)
         if not 0 < len(answer.body) <= length or not answer.begins_at(offset):
@@ -110,7 +110,7 @@ class Azure:
                 f"{len(answer.body)} bytes came where {length} were asked for from {offset} on", advice="try again"
             )
         self._known.note(key, answer)
-        return answer.body, answer.headers.get("content-encoding", "")
+        return Got(answer.body, answer.headers.get("content-encoding", ""), write_tag(answer.headers.get("etag", "")))
 
     def get_checksums(self, key: str, tag: str) -> Checksums:
         md5 = self._known.take(key, tag)
@@ -119,9 +119,10 @@ class Azure:
             md5 = said.get("content-md5", "")
         return Checksums(False, {"MD5": md5} if md5 else {})
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, tag: str = "") -> None:
         """The server compares the bytes with the MD5 that is sent."""
-        self._put(key, data, {"x-ms-blob-type": "BlockBlob", **self._tier()})
+        condition = {"if-match": tag} if tag else {}
+        self._put(key, data, {"x-ms-blob-type": "BlockBlob", **condition, **self._tier()})
 
     def _put(self, key: str, data: bytes, headers: Mapping[str, str], query: Mapping[str, str] | None = None) -> None:
         md5 = _write_md5(data)

@@ -107,15 +107,17 @@ class RemoteBucket:
     def copy_from(self, source: OpenedObject, key: str) -> int:
         """By the provider itself, where both objects are in its buckets, and their bytes are the same."""
         _require_key(key)
-        provider = self.client.provider
-        if (
-            not isinstance(source, RemoteObject)
-            or source.is_unpacked
-            or not provider.can_copy_from(source.client.place)
-        ):
+        if not isinstance(source, RemoteObject) or not self.can_copy(source):
             return write_object(self.client, key, source.chunks(), self.notes)
-        self.client.call(partial(provider.copy, source.client.place, source.found, key))
+        self.client.call(partial(self.client.provider.copy, source.client.place, source.found, key))
+        source.is_copied_there = True
         return source.size
+
+    def can_copy(self, source: OpenedObject) -> bool:
+        """Whether the provider itself can make an object here with the bytes of another."""
+        if not isinstance(source, RemoteObject) or source.is_unpacked:
+            return False
+        return self.client.provider.can_copy_from(source.client.place)
 
     def delete(self, key: str) -> None:
         if _is_key(key):

@@ -16,7 +16,7 @@ from gantry.errors import BucketAway, Cancelled, FailedPrecondition, StatusError
 from gantry.resources import ObjectMeta
 from gantry.seams import Check
 from gantry.storage.remote.place import RemotePlace
-from gantry.storage.remote.provider import Checksums, Page, Provider
+from gantry.storage.remote.provider import Checksums, Got, Page, Provider
 from gantry.storage.remote.retrying import ATTEMPTS, Pace, make_pause, retry, wait
 
 PAGE_KEYS = 1000  # the most that Amazon gives ("ListObjectsV2", Amazon S3 API Reference)
@@ -84,18 +84,24 @@ class Client:
     def get(self, found: ObjectMeta, offset: int, length: int) -> tuple[bytes, str]:
         """``length`` bytes, and the object's Content-Encoding. After a cut it goes on from the byte that was reached,
         and the attempts are counted anew, unless next to nothing came."""
-        data, encoding = self._get_some(found, offset, length)
-        if len(data) == length:
-            return data, encoding
-        pieces, done, attempts = [data], len(data), 0
+        got = self.get_any(found.key, found.tag, offset, length)
+        return got.data, got.encoding
+
+    def get_any(self, key: str, tag: str, offset: int, length: int) -> Got:
+        """The same, of any version where ``tag`` is empty; the tag of the version that was read."""
+        got = self._get_some(key, tag, offset, length)
+        if len(got.data) == length:
+            return got
+        tag = tag or got.tag
+        pieces, done, attempts = [got.data], len(got.data), 0
         while done < length:
             attempts = 0 if len(pieces[-1]) >= LEAST_PROGRESS else attempts + 1
             if attempts:
                 self._wait_after_cut(attempts, done, length)
-            pieces.append(self._get_some(found, offset + done, length - done)[0])
+            pieces.append(self._get_some(key, tag, offset + done, length - done).data)
             done += len(pieces[-1])
             beat_again()
-        return b"".join(pieces), encoding
+        return got._replace(data=b"".join(pieces))
 
     def _wait_after_cut(self, attempts: int, done: int, length: int) -> None:
         if attempts == ATTEMPTS:
@@ -107,8 +113,8 @@ class Client:
             )
         wait(make_pause(attempts), find_check())
 
-    def _get_some(self, found: ObjectMeta, offset: int, length: int) -> tuple[bytes, str]:
-        return self.call(partial(self.provider.get, found.key, found.tag, offset, length))
+    def _get_some(self, key: str, tag: str, offset: int, length: int) -> Got:
+        return self.call(partial(self.provider.get, key, tag, offset, length))
 
     def get_checksums(self, found: ObjectMeta) -> Checksums:
         known = self.call(partial(self.provider.get_checksums, found.key, found.tag))
@@ -120,6 +126,11 @@ class Client:
 
     def put(self, key: str, data: bytes) -> None:
         self.call(partial(self.provider.put, key, data))
+
+    def replace(self, key: str, data: bytes, tag: str) -> None:
+        """Put an object in the place of the version ``tag``. Raises Aborted where that is not there any more; it may
+        have been replaced by this call, if an answer was lost."""
+        self.call(partial(self.provider.put, key, data, tag))
 
     def delete(self, key: str) -> None:
         self.call(partial(self.provider.delete, key))

@@ -77,6 +77,10 @@ MISSING = {"NotImplemented", "MethodNotAllowed"}
 PASSING = {"InternalError", "RequestTimeout", "OperationAborted", "OperationTimedOut", "Md5Mismatch", "BadDigest"}
 
 
+class Archived(FailedPrecondition):
+    """The object lies in an archive tier: it can be read some time after somebody has restored it."""
+
+
 class Overloaded(Unavailable):
     """The provider asks for fewer requests; ``after`` is how many seconds it wants to be left alone, 0 if it does not
     say."""
@@ -211,7 +215,7 @@ def describe_trouble(
     if trouble.code in GONE:
         return BucketAway(f"{bucket} is not there any more")
     if trouble.code in ARCHIVED:
-        return FailedPrecondition(
+        return Archived(
             "the object is archived: it cannot be read before it is restored", advice="restore it and import it again"
         )
     if trouble.status in _REDIRECTS and place.provider != "s3":

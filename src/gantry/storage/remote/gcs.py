@@ -43,7 +43,7 @@ from gantry.storage.remote.gcs_tags import (
 )
 from gantry.storage.remote.gcs_uploads import Uploads
 from gantry.storage.remote.place import RemotePlace
-from gantry.storage.remote.provider import Checksums, Page
+from gantry.storage.remote.provider import Checksums, Got, Page
 
 _LIST, _GET, _CREATE = "storage.objects.list", "storage.objects.get", "storage.objects.create"
 _DELETE = "storage.objects.delete"
@@ -146,21 +146,21 @@ class Gcs:
             lambda: read_object(self._ask_json("GET", self._name(key), {"fields": _OBJECT})),
         )
 
-    def get(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
+    def get(self, key: str, tag: str, offset: int, length: int) -> Got:
         """The stored bytes: without the header Accept-Encoding Google would unpack those of gzip."""
         if not length:
-            return b"", ""
+            return Got(b"")
         generation = read_generation(tag)
         query = {"alt": "media"} | ({"ifGenerationMatch": generation} if generation else {})
         sent = {"range": f"bytes={offset}-{offset + length - 1}", "accept-encoding": "gzip"}
         said = self._call(_GET, key, lambda: self._http.ask("GET", self._name(key), query, sent, most=length))
-        _require_version(said.headers, tag)
+        here = _require_version(said.headers, tag)
         if not 0 < len(said.body) <= length or not said.begins_at(offset):
             raise Unavailable(
                 f"{len(said.body)} bytes came where {length} were asked for from {offset} on", advice="try again"
             )
         stored = said.headers.get("x-goog-stored-content-encoding") or said.headers.get("content-encoding", "")
-        return said.body, stored
+        return Got(said.body, stored, here)
 
     def get_checksums(self, key: str, tag: str) -> Checksums:
         """The tag has it, but for objects with keys of the customer."""
@@ -172,13 +172,14 @@ class Gcs:
             crc32c = read_crc32c(found)
         return Checksums(False, {"CRC32C": crc32c} if crc32c else {})
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, tag: str = "") -> None:
         """Google refuses bytes that have another CRC32C than the request says."""
         self._name(key)
         crc32c = compute_crc32c(data)
         kind, body = _make_related({"name": key, "crc32c": crc32c, **self._class()}, data)
-        ask = partial(self._ask_json, "POST", self._uploads_path, _MULTIPART, kind, body)
-        found = self._call(_CREATE, key, ask)
+        query = {**_MULTIPART, "ifGenerationMatch": read_generation(tag)} if tag else _MULTIPART
+        ask = partial(self._ask_json, "POST", self._uploads_path, query, kind, body)
+        found = self._call(f"{_CREATE} and {_DELETE}" if tag else _CREATE, key, ask)
         if found.get("crc32c", crc32c) != crc32c:
             raise Unavailable(_SPOILT, advice="try again")
 
@@ -257,14 +258,15 @@ def _make_related(about: Mapping[str, str], data: bytes) -> tuple[dict[str, str]
     return {"content-type": f"multipart/related; boundary={mark}"}, body
 
 
-def _require_version(headers: Mapping[str, str], tag: str) -> None:
-    """For servers that do not know ``ifGenerationMatch``."""
+def _require_version(headers: Mapping[str, str], tag: str) -> str:
+    """The tag of an answer. Looked at for servers that do not know ``ifGenerationMatch``. Raises Aborted."""
     generation, crc32c = headers.get("x-goog-generation", ""), read_hash(headers.get("x-goog-hash", ""))
     here = make_tag(generation, crc32c)
     if tag and generation and read_generation(here) != read_generation(tag):
         raise Aborted(_CHANGED, advice="import it again")
     if crc32c and read_crc32c(tag) and crc32c != read_crc32c(tag):
         raise Aborted(_CHANGED, advice="import it again")
+    return here if generation else ""
 
 
 def _describe_access(place: RemotePlace) -> tuple[object, ...]:

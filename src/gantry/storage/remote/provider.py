@@ -30,6 +30,15 @@ class Parts(NamedTuple):
     find_size: Callable[[int], int]
 
 
+class Got(NamedTuple):
+    """Bytes of an object, its Content-Encoding, and the tag of the version that they are of; "" where the answer does
+    not say it."""
+
+    data: bytes
+    encoding: str = ""
+    tag: str = ""
+
+
 class Checksums(NamedTuple):
     """What the provider knows of the bytes of an object. ``has_md5``: its ETag is their MD5. ``whole`` are digests of
     all bytes by algorithm (``CRC32C``, ``SHA256``), in Base64."""
@@ -53,14 +62,17 @@ class Provider(Protocol):
 
     def head(self, key: str) -> ObjectMeta: ...
 
-    def get(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
-        """The first of ``length`` bytes, all of them unless the connection is cut, and the object's Content-Encoding.
-        ``tag``: only of this version, unless empty."""
+    def get(self, key: str, tag: str, offset: int, length: int) -> Got:
+        """The first of ``length`` bytes, all of them unless the connection is cut. ``tag``: only of this version,
+        unless empty."""
         ...
 
     def get_checksums(self, key: str, tag: str) -> Checksums: ...
 
-    def put(self, key: str, data: bytes) -> None: ...
+    def put(self, key: str, data: bytes, tag: str = "") -> None:
+        """``tag``: only in the place of this version, unless empty. Servers that do not know the condition put it in
+        the place of any."""
+        ...
 
     def begin_parts(self, key: str) -> str:
         """An object that is written in parts; the name of the upload."""

@@ -32,6 +32,8 @@ class RemoteObject(OpenedObject):
     that are read; then ``size`` is known inside a ``with``.
     """
 
+    held_bytes = HELD_BYTES
+
     def __init__(self, client: Client, found: ObjectMeta) -> None:
         self.client, self.found = client, found
         self.key, self.size, self.is_unpacked, self.is_unchecked = found.key, found.size, False, False
@@ -43,7 +45,7 @@ class RemoteObject(OpenedObject):
                 raise Spoilt(_SPOILT)
 
     def _read_head(self) -> None:
-        length = self.found.size if self.found.size <= HELD_BYTES else HEAD_BYTES
+        length = self.found.size if self.found.size <= self.held_bytes else HEAD_BYTES
         self._head, encoding = self.client.get(self.found, 0, length)
         self.is_unpacked = is_packed(encoding) and self._head.startswith(MAGIC)
         self.packed_size = self.found.size if self.is_unpacked else None

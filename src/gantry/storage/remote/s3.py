@@ -31,7 +31,7 @@ from gantry.storage.remote.credentials import make_session
 from gantry.storage.remote.errors import Overloaded, describe_region, is_of_client, read_trouble, translate
 from gantry.storage.remote.names import find_text, is_nameable
 from gantry.storage.remote.place import RemotePlace
-from gantry.storage.remote.provider import Checksums, Page, Parts
+from gantry.storage.remote.provider import Checksums, Got, Page, Parts
 from gantry.storage.remote.s3_clients import make_client, make_fast_client, sends_checksums
 from gantry.storage.remote.s3_copying import MOST_COPIED, copy_parts
 from gantry.storage.remote.s3_pages import AFTER, get_page, read_pages_of
@@ -146,33 +146,34 @@ class S3:
                 self._call(_GET, key, lambda: self._get_any(key, "", 0, 1))  # raises what that answer says
             raise self._translate(error, _GET, key) from None
 
-    def get(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
+    def get(self, key: str, tag: str, offset: int, length: int) -> Got:
         if not length:
-            return b"", ""
+            return Got(b"")
         act = self._get_fast if self._is_fast(key) else self._get_any
-        data, encoding = self._call(_GET, key, lambda: act(key, tag, offset, length))
-        if not 0 < len(data) <= length:
-            raise Unavailable(f"{len(data)} bytes came where {length} were asked for", advice="try again")
-        return data, encoding
+        got = self._call(_GET, key, lambda: act(key, tag, offset, length))
+        if not 0 < len(got.data) <= length:
+            raise Unavailable(f"{len(got.data)} bytes came where {length} were asked for", advice="try again")
+        return got
 
-    def _get_fast(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
+    def _get_fast(self, key: str, tag: str, offset: int, length: int) -> Got:
         options: Any = {"range": (offset, offset + length)}
         if tag:
             options["if_match"] = tag
         found = obstore.get(self._fast, key, options=options)
-        encoding = found.attributes.get("Content-Encoding", "")
+        encoding, found_tag = found.attributes.get("Content-Encoding", ""), found.meta["e_tag"] or ""
         if length <= _PIECE:
-            return bytes(found.bytes()), encoding
-        return collect(map(bytes, found.stream(_PIECE)), length), encoding
+            return Got(bytes(found.bytes()), encoding, found_tag)
+        return Got(collect(map(bytes, found.stream(_PIECE)), length), encoding, found_tag)
 
-    def _get_any(self, key: str, tag: str, offset: int, length: int) -> tuple[bytes, str]:
+    def _get_any(self, key: str, tag: str, offset: int, length: int) -> Got:
         asked = {"Range": f"bytes={offset}-{offset + length - 1}"} | ({"IfMatch": tag} if tag else {})
         found = self._client.get_object(Bucket=self.place.bucket, Key=key, **asked, **self._payer)
         if offset and not found.get("ContentRange", "").startswith(f"bytes {offset}-"):
             found["Body"].close()
             raise Unavailable("other bytes of the object came than were asked for", advice="try again")
         with closing(found["Body"]) as body:  # else what is left would be taken for the next answer
-            return collect(body.iter_chunks(_PIECE), length), found.get("ContentEncoding", "")
+            data = collect(body.iter_chunks(_PIECE), length)
+        return Got(data, found.get("ContentEncoding", ""), found.get("ETag", ""))
 
     def get_checksums(self, key: str, tag: str) -> Checksums:
         try:
@@ -198,28 +199,36 @@ class S3:
             return 0
         return int(said["ContentLength"]) if said.get("PartsCount") == count else 0
 
-    def put(self, key: str, data: bytes) -> None:
+    def put(self, key: str, data: bytes, tag: str = "") -> None:
         """What the server has is compared with what was sent: here by the MD5 in its ETag, or by the server itself,
         with a checksum that the request says."""
+        if tag:
+            return self._put_over(key, data, tag)
         is_compared = sends_checksums(self.place)
         if self._is_fast(key) and (self._has_md5s or is_compared):
-            tag = self._call(_PUT, key, lambda: self._put_fast(key, data))
-            if not self._has_md5s or read_md5(tag) == make_md5(data):
-                return
-            if self._is_spoilt(key, tag):
+            new = self._call(_PUT, key, lambda: self._put_fast(key, data))
+            if not self._has_md5s or read_md5(new) == make_md5(data):
+                return None
+            if self._is_spoilt(key, new):
                 raise Unavailable(_SPOILT, advice="try again")
             self._has_md5s = False  # from now on nobody looks at them
             if is_compared:
-                return
-        self._call(_PUT, key, lambda: self._put_any(key, data))
+                return None
+        return self._call(_PUT, key, lambda: self._put_any(key, data))
 
     def _put_fast(self, key: str, data: bytes) -> str:
         attributes: Any = {"Storage-Class": self.place.storage_class} if self.place.storage_class else None
         return obstore.put(self._fast, key, data, attributes=attributes, use_multipart=False)["e_tag"] or ""
 
-    def _put_any(self, key: str, data: bytes) -> None:
+    def _put_over(self, key: str, data: bytes, tag: str) -> None:
+        try:
+            return self._call(_PUT, key, lambda: self._put_any(key, data, {"IfMatch": tag}))
+        except Unimplemented:
+            return self._call(_PUT, key, lambda: self._put_any(key, data))
+
+    def _put_any(self, key: str, data: bytes, more: Mapping[str, str] | None = None) -> None:
         """Raises Unavailable for other bytes than ``data``."""
-        asked = {"Bucket": self.place.bucket, "Key": key, "ContentMD5": write_md5(data)}
+        asked = {"Bucket": self.place.bucket, "Key": key, "ContentMD5": write_md5(data), **(more or {})}
         _require_plain(self._client.put_object(**asked, Body=data, **self._payer, **self._class()), data)
 
     def _is_spoilt(self, key: str, tag: str) -> bool:

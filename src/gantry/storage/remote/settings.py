@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from gantry.errors import InvalidArgument
 from gantry.storage.remote.azure_signing import Sas, SharedKey
+from gantry.storage.remote.place import RemotePlace
 
 _COMMON = frozenset(
     (
@@ -15,9 +16,22 @@ _COMMON = frozenset(
         *("is_sorted", "concurrency"),
     )
 )
-_OF_S3 = ("region", "profile", "access_key_id", "secret_access_key", "session_token", "path_style")
+_OF_S3 = frozenset(
+    (
+        *("region", "profile", "access_key_id", "secret_access_key", "session_token", "path_style"),
+        *("requester_pays", "checksums", "bulk_delete"),
+    )
+)
 CLASSES = ("STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE")
 TIERS = ("Hot", "Cool", "Cold", "Archive")
+_S3_CLASSES = (
+    *("STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER", "DEEP_ARCHIVE"),
+    "GLACIER_IR",
+)
+"""Of objects in ordinary buckets ("PutObject", Amazon S3 API Reference). Other servers have names of their own."""
+_NAME_OF_TIER = re.compile(r"[A-Za-z0-9_-]{1,64}")
+MUST_BE_RESTORED = frozenset(("GLACIER", "DEEP_ARCHIVE", "Archive"))
+"""Tiers whose objects cannot be read before they are restored, which takes hours."""
 _SECRETS: tuple[tuple[str, Callable[[str, str], object], str], ...] = (
     ("account_key", SharedKey, "key of an account"),
     ("sas_token", Sas, "shared access signature: it holds sig=, and no address"),
@@ -27,11 +41,13 @@ _ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
 
 class ProviderSettings(NamedTuple):
     """``scheme`` is that of addresses that need no ``provider``; ``gs://`` is none, since it may be a directory.
-    ``complete`` raises InvalidArgument, and gives what follows from what is said."""
+    ``complete`` raises InvalidArgument, and gives what follows from what is said. ``tiers`` are those that objects can
+    have."""
 
     scheme: str
     keys: frozenset[str]
     complete: Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
+    tiers: Sequence[str]
 
 
 def _complete_s3(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -81,9 +97,9 @@ def _complete_azure(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 PROVIDERS = {
-    "s3": ProviderSettings("s3", _COMMON | {*_OF_S3, "requester_pays", "checksums", "bulk_delete"}, _complete_s3),
-    "gcs": ProviderSettings("", _COMMON | {"credentials_file", "billing_project"}, _complete_gcs),
-    "azure": ProviderSettings("az", _COMMON | {"account", "account_key", "sas_token"}, _complete_azure),
+    "s3": ProviderSettings("s3", _COMMON | _OF_S3, _complete_s3, _S3_CLASSES),
+    "gcs": ProviderSettings("", _COMMON | {"credentials_file", "billing_project"}, _complete_gcs, CLASSES),
+    "azure": ProviderSettings("az", _COMMON | {"account", "account_key", "sas_token"}, _complete_azure, TIERS),
 }
 
 
@@ -99,3 +115,12 @@ def complete(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
     if foreign:
         raise InvalidArgument(f"remote_buckets: {foreign[0]} of {name!r} has no effect with {given['provider']}")
     return {**given, **about.complete(name, given)}
+
+
+def find_wrong_tier(place: RemotePlace, tier: str) -> str:
+    """Which tiers there are, where this is none of them; "" where it is. Of a server that only speaks S3 nobody knows
+    them."""
+    if place.provider == "s3" and place.endpoint:
+        return "" if _NAME_OF_TIER.fullmatch(tier) else "a name of letters, digits, _ and -"
+    known = PROVIDERS[place.provider].tiers
+    return "" if tier in known else f"one of {', '.join(known)}"

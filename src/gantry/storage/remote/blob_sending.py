@@ -1,0 +1,145 @@
+"""The segments of one writer on their way into a bucket: one is filled while full ones are sent."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from gantry.beats import beat_again
+from gantry.errors import FailedPrecondition, StatusError
+from gantry.resources import Uids
+from gantry.seams import LISTEN_SECONDS
+from gantry.storage.extents import SUFFIX, align
+from gantry.storage.group_commit import BROKEN_OFF
+from gantry.storage.new_names import NewNames
+from gantry.storage.remote.blob_bucket import BlobBucket
+from gantry.storage.remote.blob_segments import Segment
+
+logger = logging.getLogger(__name__)
+
+SEGMENT_BYTES = 8 << 20
+"""Measured (docs/decisions/0021-blobs-in-buckets.md). An instance has less, so each finds room in an empty one."""
+
+MOST_SENT = 3
+"""Full segments of a writer on their way at a time: each is held in memory."""
+
+
+class Sending:
+    """Safe to use from many threads."""
+
+    def __init__(self, bucket: BlobBucket, names: NewNames) -> None:
+        self._bucket, self._names = bucket, names
+        self._changed = threading.Condition()
+        self._current: Segment | None = None
+        self._sent: list[Segment] = []  # on their way or there, and nobody has flushed since
+        self._running = 0
+        self._threads: ThreadPoolExecutor | None = None
+        self._closed = False
+        self.durable: list[str] = []
+        self.lost: list[str] = []  # keys of segments of which nobody knows whether they are in the bucket
+
+    def append(self, data: bytes, uids: Uids, crc32c: int) -> tuple[Segment, str]:
+        """The key of an instance of less than SEGMENT_BYTES. Waits while too many segments are on their way. Raises
+        FailedPrecondition after ``close``."""
+        with self._changed:
+            while self._is_full(len(data)):
+                self._make_room()
+            self._require_open()
+            if self._current is None:
+                self._current = Segment(self._names.make(SUFFIX))
+            return self._current, self._current.append(data, uids, crc32c)
+
+    def _is_full(self, length: int) -> bool:
+        return self._current is not None and self._current.end + align(length) > SEGMENT_BYTES
+
+    def _make_room(self) -> None:
+        if self._running >= MOST_SENT:
+            beat_again()
+            self._changed.wait(LISTEN_SECONDS)
+        elif self._current is not None:
+            segment, self._current = self._current, None
+            self._start(segment)
+
+    def _start(self, segment: Segment) -> None:
+        """Where there is no thread for it, whoever flushes sends it."""
+        self._sent.append(segment)
+        self._threads = self._threads or ThreadPoolExecutor(MOST_SENT, "segments")
+        try:
+            self._threads.submit(self._run, segment)
+        except RuntimeError:
+            logger.warning("a segment waits for its flush: no thread can be started")
+            return
+        segment.is_sent = True
+        self._running += 1
+
+    def _run(self, segment: Segment) -> None:
+        try:
+            self._send(segment)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
+
+    def _send(self, segment: Segment) -> None:
+        error: StatusError | None = BROKEN_OFF
+        try:
+            if data := segment.seal():
+                self._bucket.put(segment.key, data)
+            error = None
+            with self._changed:
+                segment.is_sent = bool(data)
+        except StatusError as failed:
+            error = failed
+        except Exception:
+            logger.exception("a segment could not be sent")
+        finally:
+            segment.settle(error)
+
+    def take(self) -> list[Segment]:
+        """What is to be sent, and what is sent and was not flushed."""
+        with self._changed:
+            taken, self._sent = self._sent, []
+            if self._current is not None:
+                taken.append(self._current)
+                self._current = None
+        return taken
+
+    def sync(self, taken: list[Segment]) -> None:
+        """Return when all of them are in the bucket. Raises the error of one that may not be."""
+        for segment in taken:
+            if not segment.is_sent:
+                self._send(segment)
+        for segment in taken:
+            while not segment.ended.wait(LISTEN_SECONDS):
+                beat_again()
+        for segment in taken:
+            if segment.error is not None:
+                raise segment.error
+
+    def settle(self, taken: list[Segment]) -> None:
+        """After the sync, whether it succeeded or not."""
+        for segment in taken:
+            if segment.error is not None:
+                self.lost.append(segment.key)
+            elif segment.is_sent:
+                self.durable.append(segment.key)
+
+    def close(self) -> list[str]:
+        """The keys of what may be in the bucket and was not flushed."""
+        with self._changed:
+            self._closed = True
+            current, self._current = self._current, None
+            self._changed.wait_for(lambda: not self._running)
+        if current is not None:
+            current.settle(FailedPrecondition("the writer is closed"))
+        if self._threads is not None:
+            self._threads.shutdown()
+        left = [segment.key for segment in self._sent if segment.is_sent]
+        for segment in self._sent:
+            segment.settle(segment.error)
+        return [*left, *self.lost]
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise FailedPrecondition("the writer is closed")

@@ -1,0 +1,176 @@
+"""The bytes of stored instances in a bucket: objects of their own, and ranges of segments.
+
+A segment is one object, written by one request. docs/decisions/0021-blobs-in-buckets.md says why it is so.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from gantry.errors import Aborted, StatusError
+from gantry.resources import ObjectMeta
+from gantry.seams import Check, OpenedObject
+from gantry.storage.contents import count_unlisted, find_crc32cs
+from gantry.storage.extents import SUFFIX, Entry, parse_extent, parse_inside
+from gantry.storage.listed import count_freed, list_entries
+from gantry.storage.remote.blob_bucket import BlobBucket
+from gantry.storage.remote.blob_freeing import delete_segment, free_all, free_rest
+from gantry.storage.remote.blob_reading import HeldObject, StoredExtent, open_object, read_whole
+from gantry.storage.remote.blob_segments import find_pending
+from gantry.storage.remote.blob_tables import Tail
+from gantry.storage.remote.blob_writer import RemoteWriter
+from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.names import is_nameable
+from gantry.storage.remote.notes import UploadNotes
+from gantry.storage.remote.place import RemotePlace
+from gantry.storage.store_numbers import PLACES, read_numbers
+
+
+class RemoteBlobs:
+    """Can be pickled and sent to a worker.
+
+    ``prefix`` is empty or ends in ``/``: the object of a key is called so, and then as the key. ``name`` is what
+    messages call it. ``tier`` is the storage class, or access tier, of new objects, "" for that of the bucket.
+    ``notes`` is a directory for those of uploads in parts: a crash leaves them for ``delete_unfinished``.
+    """
+
+    def __init__(self, bucket: RemotePlace, prefix: str, name: str, tier: str = "", notes: str = "") -> None:
+        place = replace(bucket, storage_class=tier or bucket.storage_class)
+        self._remote = RemoteBucket(place, UploadNotes(Path(notes)) if notes else None)
+        self._bucket = BlobBucket(self._remote, prefix, name)
+
+    def exists(self) -> bool:
+        with self._bucket.reading():
+            return self._remote.exists()
+
+    def require_mounted(self) -> None:
+        self._bucket.require_mounted()
+
+    def find_absence(self, place: str = "") -> str:
+        return self._bucket.find_absence()
+
+    def find_shortage(self, place: str) -> str:
+        """A bucket is never full."""
+        return ""
+
+    # Listing ----------------------------------------------------------------------------------------------------------
+
+    def list_store_ids(self) -> list[int]:
+        return sorted({number for place in PLACES for number in self.list_numbers(place)})
+
+    def list_numbers(self, prefix: str) -> list[int]:
+        with self._bucket.reading():
+            return read_numbers(self._remote.list_folders(f"{self._bucket.prefix}{prefix.rstrip('/')}/", sys.maxsize))
+
+    def list(
+        self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
+    ) -> Iterator[ObjectMeta]:
+        above = self._bucket.prefix
+        deep = None if depth is None else depth + above.count("/")
+        behind = above + start_after if start_after else ""
+        with self._bucket.reading():
+            for found in self._remote.list(above + prefix, behind, deep, check):
+                yield found._replace(key=found.key[len(above) :])
+
+    def head(self, key: str) -> ObjectMeta:
+        return self._bucket.head(key)._replace(key=key)
+
+    # Reading ----------------------------------------------------------------------------------------------------------
+
+    def open(self, key: str) -> OpenedObject:
+        extent = parse_extent(key)
+        if extent is None:
+            return open_object(self._bucket, key)
+        pending = find_pending(extent.segment)
+        if pending is not None and (data := pending.read(extent)) is not None:
+            return HeldObject(key, data)
+        return StoredExtent(self._bucket, extent)
+
+    def entries(self, segment: str) -> Iterator[Entry]:
+        yield from list_entries(self._open_whole(segment))
+
+    def count_freed(self, segment: str) -> int:
+        return count_freed(self._open_whole(segment))
+
+    def count_unlisted(self, segment: str, named: Collection[str]) -> int:
+        return count_unlisted(self._open_whole(segment), [parse_inside(segment, key) for key in named])
+
+    def _open_whole(self, segment: str) -> HeldObject:
+        return HeldObject(segment, read_whole(self._bucket, segment).data)
+
+    def read_crc32cs(self, keys: Collection[str]) -> dict[str, int | None]:
+        """The table is looked for at the end first: there every writer of objects puts it."""
+        extents = [extent for key in keys if (extent := parse_extent(key))]
+        if not extents:
+            return dict.fromkeys(keys)
+        segment = extents[0].segment
+        if (pending := find_pending(segment)) is not None and (found := pending.read_crc32cs(extents)):
+            return found
+        with suppress(Aborted):  # something in it was freed meanwhile
+            found = find_crc32cs(Tail(self._bucket, segment), extents)
+            if None not in found.values():
+                return found
+        return find_crc32cs(self._open_whole(segment), extents)
+
+    # Writing ----------------------------------------------------------------------------------------------------------
+
+    def writer(self, prefix: str) -> RemoteWriter:
+        return RemoteWriter(self._bucket, prefix)
+
+    def put(self, key: str, chunks: Iterable[bytes]) -> int:
+        return self._bucket.stream(key, chunks)
+
+    def copy_from(self, source: OpenedObject, key: str) -> int:
+        return source.size if self._bucket.copy(key, source) else self._bucket.stream(key, source.chunks())
+
+    def flush(self) -> None:
+        """Nothing is left to do: an object that was written is durable."""
+
+    # Deleting ---------------------------------------------------------------------------------------------------------
+
+    def delete(self, key: str) -> None:
+        for error in self.delete_all([key]).values():
+            raise error
+
+    def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
+        extents = [key for key in keys if parse_extent(key) and is_nameable(key)]
+        failed = free_all(self._bucket, extents)
+        for key in keys:
+            if key.endswith(SUFFIX):
+                with _noting(failed, key):
+                    delete_segment(self._bucket, key)
+        objects = [key for key in keys if not parse_extent(key) and not key.endswith(SUFFIX)]
+        return failed | self._bucket.delete_all(objects)
+
+    def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
+        above = self._bucket.prefix
+        with self._bucket.writing():
+            return self._remote.delete_prefix(above + prefix, above + start_after if start_after else "", check)
+
+    def sync_removed(self, directories: set[str]) -> None:
+        """Nothing is left to do: an object that was deleted does not come back."""
+
+    def free_rest(self, segment: str, live: Collection[str]) -> None:
+        if segment in live:
+            return None
+        if not live:
+            return self.delete(segment)
+        return free_rest(self._bucket, segment, [parse_inside(segment, key) for key in live])
+
+    def delete_unfinished(self, check: Check | None = None) -> None:
+        """Remove the parts of objects that writers have left which were killed. For the start of a server: nobody may
+        write meanwhile. Raises DiskAway."""
+        with self._bucket.writing():
+            self._remote.delete_unfinished(self._bucket.prefix, sys.maxsize, check)
+
+
+@contextmanager
+def _noting(failed: dict[str, StatusError], key: str) -> Iterator[None]:
+    try:
+        yield
+    except StatusError as error:
+        failed[key] = error

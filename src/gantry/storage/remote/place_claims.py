@@ -1,0 +1,112 @@
+"""Whether a bucket for blobs belongs to this server, and marking it: what ``place_marks`` does with directories."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
+
+from gantry.errors import FailedPrecondition
+from gantry.resources import BlobStorageClass
+from gantry.seams import MAIN
+from gantry.storage.remote.place_files import PlaceFiles
+
+_PLACES = (MAIN, *(each.value for each in BlobStorageClass))
+_ANOTHER = "choose another bucket, or another prefix"
+REBUILD = "`gantry storage rebuild` makes the data directory again from what lies in the bucket"
+
+
+def mark_name(place: str) -> str:
+    return f"{place}.gantry"
+
+
+def find_mark(
+    files: PlaceFiles, own: str, is_new: bool, wanted: Collection[str], known: Collection[str], rebuilding: bool
+) -> str:
+    """The mark that the bucket's places have or shall have; changes nothing. ``own`` is that of the data directory,
+    which ``is_new`` where it has none yet; ``known`` are the places that have blobs there as far as it knows.
+
+    Raises FailedPrecondition where another server's blobs lie there, or blobs that nobody could find any more.
+    """
+    files.require_bucket()
+    found = {place: text for place in _PLACES if (text := files.read(mark_name(place))) is not None}
+    if is_new and found:
+        own = _adopt(files, found, rebuilding)
+    for place in sorted({*wanted, *known}):
+        _require_own(files, place, found.get(place), own, place in known, rebuilding)
+    for place in found.keys() - {*wanted, *known}:
+        if found[place] == own and files.holds_blobs(place):
+            raise FailedPrecondition(
+                f"blobs: {files.locate(place)} holds stored instances of {place}, which storage_tiers does not name",
+                advice=f"add {place} to storage_tiers",
+            )
+    return own
+
+
+def _adopt(files: PlaceFiles, found: Mapping[str, str], rebuilding: bool) -> str:
+    """The mark of a bucket, for a data directory that has none: it was lost, or it is the wrong one."""
+    if not rebuilding:
+        raise FailedPrecondition(
+            f"blobs: {files.address} holds the blobs of a server, and the data directory is not the one that belongs "
+            "to them: it has no places.json",
+            advice=f"put the data directory back from a backup; or {REBUILD}; or {_ANOTHER}",
+        )
+    if len(set(found.values())) > 1:
+        raise FailedPrecondition(f"blobs: {files.address} holds the blobs of several servers", advice=_ANOTHER)
+    return next(iter(found.values()))
+
+
+def _require_own(
+    files: PlaceFiles, place: str, present: str | None, own: str, is_known: bool, rebuilding: bool
+) -> None:
+    if present is not None and present != own:
+        raise FailedPrecondition(f"blobs: {files.locate(place)} holds the blobs of another server", advice=_ANOTHER)
+    if present is None and is_known:
+        raise FailedPrecondition(
+            f"blobs: {files.address} is not the place that holds the {place} blobs of this server: it has no "
+            f"{mark_name(place)}",
+            advice="name the right bucket; where that object was deleted, put it back: it says what the file of this "
+            "name in DATA/blobs says",
+        )
+    if present is None and not rebuilding and files.holds_blobs(place):
+        raise FailedPrecondition(
+            f"blobs: {files.locate(place)} is not empty, and {files.address} has no {mark_name(place)} that says whose "
+            "objects these are",
+            advice=f"{_ANOTHER}; if they are this server's, {REBUILD}",
+        )
+
+
+def claim(files: PlaceFiles, places: Collection[str], mark: str) -> None:
+    """Mark the places, after ``find_mark``. Raises FailedPrecondition."""
+    for place in places:
+        if files.read(mark_name(place)) != mark:
+            files.ask(partial(files.write, mark_name(place), mark))
+
+
+def require_empty(files: PlaceFiles, places: Collection[str]) -> None:
+    """The settings name these no more. Raises FailedPrecondition where blobs could no longer be found."""
+    for place in places:
+        if files.holds_blobs(place):
+            raise FailedPrecondition(
+                f"storage_tiers: {place} has blobs in {files.locate(place)}. Keep the setting until their class is "
+                "changed"
+            )
+
+
+def release(files: PlaceFiles, places: Collection[str]) -> None:
+    """Raises FailedPrecondition."""
+    for place in places:
+        files.ask(partial(files.remove, mark_name(place)))
+
+
+def find_wrong_claims(files: PlaceFiles, places: Collection[str], mark: str) -> Iterator[str]:
+    """What is wrong with the marks in the bucket; changes nothing."""
+    for place in places:
+        try:
+            found = files.read(mark_name(place))
+        except FailedPrecondition as error:
+            yield error.what
+            continue
+        if found is None:
+            yield f"{files.address} has no {mark_name(place)} that it holds the {place} blobs of this server"
+        elif found != mark:
+            yield f"{files.locate(place)} holds the blobs of another server"

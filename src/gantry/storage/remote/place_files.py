@@ -1,0 +1,74 @@
+"""The files about places, as objects beside the blobs: marks and names of stores, in the bucket that holds the blobs.
+
+``PREFIX/PLACE.gantry``, ``PREFIX/PLACE.generation`` and ``PREFIX/PLACE.stores`` say what the files of these names in
+``DATA/blobs`` say. So a bucket belongs to one server, an index older than the blobs is noticed, and a data directory
+that is lost can be made again from the bucket alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TypeVar
+
+from gantry.errors import FailedPrecondition, NotFound, StatusError
+from gantry.storage.remote.blob_bucket import BlobBucket
+from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.place import RemotePlace
+
+NAME = "the bucket of stored instances"
+"""What messages to callers call it."""
+
+_MOST_BYTES = 1 << 30
+"""Of a file of names: a hundred bytes for each store."""
+Out = TypeVar("Out")
+
+
+class PlaceFiles:
+    """``address`` is what the settings call the place of the blobs, ``prefix`` what its keys begin with: empty, or
+    ending in ``/``."""
+
+    def __init__(self, place: RemotePlace, prefix: str, address: str) -> None:
+        self.bucket, self.prefix, self.address = RemoteBucket(place), prefix, address
+
+    def require_bucket(self) -> None:
+        """Raises FailedPrecondition where it does not exist or does not answer: a start is refused then."""
+        if not self.ask(self.bucket.exists):
+            raise FailedPrecondition(f"blobs: there is no bucket for {self.address}", advice="make it at the provider")
+
+    def read(self, name: str) -> str | None:
+        """None where there is no such file. Raises FailedPrecondition."""
+        return self.ask(partial(self._read, name))
+
+    def _read(self, name: str) -> str | None:
+        try:
+            found = self.bucket.head(self.prefix + name)
+        except NotFound:
+            return None
+        if found.size > _MOST_BYTES:
+            raise FailedPrecondition(f"{name} has {found.size} bytes, which no file of this server has")
+        with self.bucket.open_found(found) as opened:
+            return b"".join(opened.chunks()).decode("utf-8", "replace")
+
+    def write(self, name: str, text: str) -> None:
+        """Durable on return. Raises DiskAway: it is a part of this server, as a disk of its own is."""
+        with BlobBucket(self.bucket, self.prefix, NAME).writing():
+            self.bucket.put(self.prefix + name, [text.encode()])
+
+    def remove(self, name: str) -> None:
+        self.bucket.delete(self.prefix + name)
+
+    def holds_blobs(self, place: str) -> bool:
+        """Whether there is any object of a place. Raises FailedPrecondition."""
+        return self.ask(lambda: next(iter(self.bucket.list(f"{self.prefix}{place}/")), None) is not None)
+
+    def locate(self, place: str) -> str:
+        """Where the blobs of a place lie, for a message."""
+        return f"{self.address}/{place}"
+
+    def ask(self, act: Callable[[], Out]) -> Out:
+        """At a start, and for a check. Raises FailedPrecondition for whatever the bucket raises."""
+        try:
+            return act()
+        except StatusError as error:
+            raise FailedPrecondition(f"blobs: {self.address}: {error.what}", advice=error.advice) from None

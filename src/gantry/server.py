@@ -148,7 +148,8 @@ def serve(settings: Settings) -> None:
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for each in ("alembic", "botocore"):  # they tell of each step, and of each process that finds its credentials
+        logging.getLogger(each).setLevel(logging.WARNING)
     edge = Edge(settings)
     with bind(settings.host, settings.port) as sockets, open_server(settings, edge) as gantry:
         config = uvicorn.Config(

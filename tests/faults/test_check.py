@@ -17,13 +17,15 @@ from pydicom.dataset import Dataset
 
 from gantry.checking import directory
 from gantry.config import open_checked
-from gantry.findings import Kind
+from gantry.errors import DiskAway
+from gantry.findings import Finding, Kind
 from gantry.header_packs import pack, unpack
 from gantry.index.sql import SqlIndex
 from gantry.names import ResourcePath
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Method
 from gantry.storage.contents import MAGIC
+from gantry.storage.places import PlacedBlobStore
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
 from tests.dicomweb.instances import instance
@@ -136,6 +138,21 @@ def test_bytes(data: Path, uids: tuple[str, str, str], damage: Callable[[BlobOnD
     assert found.kind is kind
     assert found.resource == str(ResourcePath(*uids)) and uids[2] in found.resource
     assert bool(findings(data, reads=False)) == (kind is not Kind.CONTENT_WRONG)
+
+
+@pytest.mark.parametrize("call", ["open", "entries"])
+def test_a_place_that_is_away_is_told_once(data: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    asked: list[str] = []
+
+    def fail(store: PlacedBlobStore, key: str) -> object:
+        asked.append(key)
+        raise DiskAway("its disk is away")
+
+    monkeypatch.setattr(PlacedBlobStore, call, fail)
+    found = findings(data)
+    places = {key.partition("/")[0] for key in asked}
+    assert sorted(found) == [Finding(Kind.NOT_CHECKED, place, "its disk is away") for place in sorted(places)]
+    assert len(asked) == len(places) > 0, "nobody asks a disk that is away again and again"
 
 
 def test_a_link_in_the_place_of_a_file(data: Path) -> None:

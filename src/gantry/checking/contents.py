@@ -20,23 +20,34 @@ def check_contents(checked: Checked) -> Iterator[Finding]:
         return
     done = 0
     for segment in checked.index.checks.walk_segments():
+        if checked.is_away(segment.key):
+            continue
         try:
-            entries = {entry.key: entry for entry in checked.blobs.entries(segment.key)}
+            yield from _check_segment(checked, segment)
         except NotFound:
             continue  # its instances are found to be missing by ``checking.stored``
         except StatusError as error:
-            yield Finding(Kind.NOT_CHECKED, segment.key, error.what)
-            continue
-        for offset, size, uids in segment.instances:
-            key = str(Extent(segment.key, offset, size))
-            found = _check_one(checked, segment.store_id, key, uids, entries.pop(key, None))
-            if found is not None and _is_still_at(checked, segment.store_id, key, uids):
-                yield found
-            done += 1
-            if done % _TOLD == 0:
-                checked.tell("contents of segments", done)
-        yield from _check_rest(checked, segment, entries)
-        yield from _check_unlisted(checked, segment)
+            is_away = error.waits_for is not None
+            yield checked.note_away(segment.key, error) if is_away else _refuse(segment, error)
+        before, done = done, done + len(segment.instances)
+        if done // _TOLD > before // _TOLD:
+            checked.tell("contents of segments", done)
+
+
+def _check_segment(checked: Checked, segment: Extents) -> Iterator[Finding]:
+    """Raises NotFound, Unavailable, and the error of a place that is away."""
+    entries = {entry.key: entry for entry in checked.blobs.entries(segment.key)}
+    for offset, size, uids in segment.instances:
+        key = str(Extent(segment.key, offset, size))
+        found = _check_one(checked, segment.store_id, key, uids, entries.pop(key, None))
+        if found is not None and _is_still_at(checked, segment.store_id, key, uids):
+            yield found
+    yield from _check_rest(checked, segment, entries)
+    yield from _check_unlisted(checked, segment)
+
+
+def _refuse(segment: Extents, error: StatusError) -> Finding:
+    return Finding(Kind.NOT_CHECKED, segment.key, error.what)
 
 
 def _check_one(checked: Checked, store_id: int, key: str, uids: Uids, entry: Entry | None) -> Finding | None:
@@ -52,6 +63,8 @@ def _check_one(checked: Checked, store_id: int, key: str, uids: Uids, entry: Ent
     try:
         damage = find_damage(checked.blobs, key, int(key.rpartition("+")[2]), uids, entry.crc32c)
     except StatusError as error:
+        if error.waits_for is not None:
+            raise
         return Finding(Kind.BYTES_UNREADABLE, path, f"{key}: {error.what}")
     return Finding(Kind.CONTENT_WRONG, path, damage) if damage else None
 
@@ -83,7 +96,9 @@ def _check_unlisted(checked: Checked, segment: Extents) -> Iterator[Finding]:
     except NotFound:
         return  # deleted meanwhile
     except StatusError as error:
-        yield Finding(Kind.NOT_CHECKED, segment.key, error.what)
+        if error.waits_for is not None:
+            raise
+        yield _refuse(segment, error)
         return
     if unlisted:
         yield Finding(Kind.SEGMENT_WRONG, segment.key, f"no table of contents lists {unlisted} bytes of it")

@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from gantry.findings import Finding
+from gantry.errors import StatusError
+from gantry.findings import Finding, Kind
 from gantry.index_protocols.checks import CheckedIndex
 from gantry.seams import Blobs
 
@@ -27,8 +28,23 @@ class Checked:
     tell: Callable[[str, int], None] = lambda name, done: None
     instances: int = field(default=0, init=False)
     bytes: int = field(default=0, init=False)
+    away: set[str] = field(default_factory=set, init=False)
+
+    def is_away(self, key: str) -> bool:
+        """Whether the place of a blob could not be used, which is told already."""
+        return _place_of(key) in self.away
+
+    def note_away(self, key: str, error: StatusError) -> Finding:
+        """A disk or a bucket that is away says nothing of the instances there, so it is one finding, not one for each.
+        Nothing more is asked of it: each request may take long."""
+        self.away.add(_place_of(key))
+        return Finding(Kind.NOT_CHECKED, _place_of(key), error.what)
 
     def wait(self) -> None:
         """Before a second look: a server may be changing just that."""
         if self.is_used:
             time.sleep(_AGAIN_SECONDS)
+
+
+def _place_of(key: str) -> str:
+    return key.partition("/")[0]

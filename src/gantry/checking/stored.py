@@ -23,8 +23,17 @@ def check_stored(checked: Checked) -> Iterator[Finding]:
             checked.bytes += row.size
             if checked.instances % _TOLD == 0:
                 checked.tell("bytes of instances", checked.instances)
-            if _look(checked, row) and (found := _look_again(checked, store_id, row)):
+            if not checked.is_away(row.blob_key) and (found := _check(checked, store_id, row)):
                 yield found
+
+
+def _check(checked: Checked, store_id: int, row: StoredInstance) -> Finding | None:
+    try:
+        return _look_again(checked, store_id, row) if _look(checked, row) else None
+    except StatusError as error:
+        if error.waits_for is None:
+            raise
+        return checked.note_away(row.blob_key, error)
 
 
 def _look_again(checked: Checked, store_id: int, row: StoredInstance) -> Finding | None:
@@ -35,6 +44,7 @@ def _look_again(checked: Checked, store_id: int, row: StoredInstance) -> Finding
 
 
 def _look(checked: Checked, row: StoredInstance) -> Finding | None:
+    """Raises the error of a place that is away."""
     try:
         if checked.reads and parse_extent(row.blob_key) is None:
             damage = find_damage(checked.blobs, row.blob_key, row.size, row.uids)
@@ -44,6 +54,8 @@ def _look(checked: Checked, row: StoredInstance) -> Finding | None:
     except NotFound:
         return Finding(Kind.BYTES_MISSING, row.path, f"there are no bytes at {row.blob_key}")
     except StatusError as error:
+        if error.waits_for is not None:
+            raise
         return Finding(_kind_of(error), row.path, f"{row.blob_key}: {error.what}")
 
 

@@ -1,4 +1,4 @@
-"""Notes of uploads that a fault of the disk has spoilt."""
+"""Notes of uploads: spoilt by a fault of the disk, and gone while they are listed."""
 
 from __future__ import annotations
 
@@ -22,3 +22,17 @@ def test_a_note_that_is_spoilt_hides_no_other(tmp_path: Path, caplog: pytest.Log
     notes.remove("key", "upload")
     notes.clear()
     assert not notes.directory.exists()
+
+
+def test_a_note_that_goes_while_it_is_listed_hides_no_other(tmp_path: Path) -> None:
+    notes = UploadNotes(tmp_path / "uploads" / "1")
+    uploads = [("key", str(number)) for number in range(4)]
+    for each in uploads:
+        notes.add(*each)
+    listed = notes.list()
+    found = [next(listed)]
+    _, gone, *_ = sorted(notes.directory.iterdir())
+    gone.unlink()
+    found += listed
+    assert len(set(found)) == len(found) == len(uploads) - 1
+    assert set(found) < set(uploads)

@@ -59,7 +59,10 @@ class UploadNotes:
             raise self._disk.translate_read_error(error) from None
 
     def _read(self, path: Path) -> Iterator[tuple[str, str]]:
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return  # its upload has ended meanwhile
         try:
             key, upload = json.loads(data)
             found = str(key), str(upload)

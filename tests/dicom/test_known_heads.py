@@ -25,13 +25,15 @@ def forget(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Forget what files of other tests had in common."""
 
     def make() -> None:
-        fresh = {each: KnownHeads(each, range(3, 0x7FE0), walk.LONG_VALUE, walk._KEPT_VALUES) for each in walk._KNOWN}
-        monkeypatch.setattr(walk, "_KNOWN", fresh)
-        meta = KnownHeads(EXPLICIT_LE, range(2, 3), walk.LONG_VALUE, walk._KEPT_VALUES)
-        monkeypatch.setattr("gantry.dicom.part10.KNOWN_META", meta)
+        monkeypatch.setattr(walk, "_KNOWN", {each: without_patterns(known) for each, known in walk._KNOWN.items()})
+        monkeypatch.setattr("gantry.dicom.part10.KNOWN_META", without_patterns(walk.KNOWN_META))
 
     make()
     return make
+
+
+def without_patterns(known: KnownHeads) -> KnownHeads:
+    return KnownHeads(known._encoding, known._groups, known._most, known._kept)
 
 
 def element(syntax: str, tag: int, vr: str, value: bytes, length: int | None = None) -> bytes:
@@ -117,6 +119,21 @@ def test_files_of_a_series_are_read_as_if_each_were_the_first(syntax: str, monke
         assert found == read_alone(data, monkeypatch)
         assert found[1][0x00200013] == number
         assert found[1][0x00280011] == number
+
+
+@pytest.mark.parametrize("syntax", ENCODINGS)
+@pytest.mark.parametrize("tag", [0x00030010, 0x7FDF0010], ids=["first group", "last group"])
+def test_the_groups_between_file_meta_and_pixels_are_of_the_data_set(
+    syntax: str, tag: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(1, 40):
+        data = make_file(number, syntax, {tag: b"outermost!"})
+        assert read(data) == read_alone(data, monkeypatch)
+    passed = []
+    follow = KnownHeads.follow
+    monkeypatch.setattr(KnownHeads, "follow", lambda *given: passed.append(follow(*given)) or passed[-1])
+    read(data)
+    assert [each.elements for each in passed] == [4, 18]
 
 
 @pytest.mark.parametrize("syntax", ENCODINGS)

@@ -269,6 +269,21 @@ def test_what_still_runs_is_left_alone(bare: Bare, is_running: bool) -> None:
         assert (len(files(bare)), listed(seams)) == (1, 1)
 
 
+def test_an_operation_whose_row_is_damaged_holds_up_no_other(bare: Bare) -> None:
+    out = str(bare.base / "buckets" / "out")
+    with bare.opened() as seams:
+        for number, key in enumerate(KEYS[:2]):
+            operation = claim_export(seams)
+            list_export(seams, operation)
+            begin_to_write(LocalBlobStore(out, str(operation.name.id)), key)
+            seams.index.operations.finish_operation(operation, "first", None)
+            if not number:
+                with seams.index.database.write() as connection:
+                    connection.exec_driver_sql("UPDATE operation SET method = 'no method'")
+        sweep_unfinished(seams, threading.Event())
+        assert (files(bare), listed(seams)) == (set(), 0)
+
+
 def test_the_sweep_of_blobs_passes_them_by(bare: Bare) -> None:
     with bare.opened() as seams:
         list_export(seams, claim_export(seams))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from gantry.calls_that_hang import hearing
-from gantry.errors import BucketAway, NotFound, StatusError
+from gantry.errors import BucketAway, InvalidArgument, NotFound, StatusError
 from gantry.names import OperationName, parse_operation_name
 from gantry.operations.interruption import make_stop_check
 from gantry.resources import Operation
@@ -77,8 +77,8 @@ def sweep_unfinished(seams: Seams, stopping: threading.Event, running: Callable[
 def _is_over(seams: Seams, export: Unfinished) -> bool:
     try:
         return seams.index.operations.get_operation(export.name).done
-    except NotFound:
-        return True
+    except (NotFound, InvalidArgument, ValueError):
+        return True  # its row is gone, or damaged: then it has ended, or will as soon as it is claimed
 
 
 def _sweep(seams: Seams, key: str, export: Unfinished, check: Check) -> None:

@@ -32,7 +32,7 @@ _CODE, _MESSAGE = re.compile(r"<Code>([^<]{1,100})</Code>"), re.compile(r"<Messa
 _MOMENT = re.compile(r"<ServerTime>([^<]{1,40})</ServerTime>")
 _REGION_SAID = re.compile(r"<Region>([^<]{1,63})</Region>")
 _REGION = re.compile(r"[A-Za-z0-9-]{1,63}")
-_BARE_REDIRECT = "Received redirect without LOCATION"
+_BARE_REDIRECT = re.compile("Received redirect without LOCATION")
 """How obstore says an answer with 301 and no more: it shows neither its headers nor its body."""
 _SILENCES = (
     (
@@ -150,7 +150,7 @@ def read_trouble(error: Exception) -> Trouble:
             region=str((headers or {}).get("x-amz-bucket-region") or about.get("Region", "")),
         )
     status_found = _STATUS.search(str(error))
-    if status_found is None and _BARE_REDIRECT in str(error):
+    if status_found is None and _BARE_REDIRECT.search(str(error)):
         return Trouble(301)
     if status_found is None:
         return Trouble(silence=_find_silence(error))

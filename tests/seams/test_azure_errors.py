@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -266,6 +267,12 @@ def test_a_token_is_kept_until_shortly_before_its_end(entra: str, store: RemoteB
     tokens._kept._ends -= 3400
     tokens._kept._asked_at -= 3400
     assert tokens.get() == "two" and len(_Entra.asked) == 2
+
+
+def test_the_ca_file_of_the_bucket_is_read_where_a_token_is_asked_for(store: RemoteBucket, tmp_path: Path) -> None:
+    place = replace(store.place, ca_file=str(tmp_path / "none.pem"))
+    with pytest.raises(FailedPrecondition, match="the ca_file of bucket"):
+        Tokens(place, lambda: Ask("POST", "https://login.invalid/token", {})).get()
 
 
 @pytest.mark.parametrize(

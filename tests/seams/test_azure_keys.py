@@ -99,3 +99,16 @@ def test_folders_are_no_objects_and_empty_objects_are(server: tuple[str, tuple[s
 def _put_folder(store: RemoteBucket, key: str, metadata: dict[str, str]) -> None:
     provider = store.client.provider
     provider._requests.send("PUT", key, {}, {"x-ms-blob-type": "BlockBlob", **metadata})  # type: ignore[attr-defined]
+
+
+def test_a_name_has_1024_characters_not_bytes() -> None:
+    with AzureServer() as server:
+        store, key = make_container(server.url), "é" * 1024
+        store.put(key, [b"bytes"])
+        assert keys(store) == [key] and store.head(key).size == 5
+        store.delete(key)
+        assert keys(store) == []
+        with pytest.raises(InvalidArgument, match="a name of 1 to 1024 characters"):
+            store.put(key + "é", [b"bytes"])
+        with pytest.raises(NotFound, match="no name is so"):
+            store.head(key + "é")

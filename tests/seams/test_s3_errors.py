@@ -307,6 +307,17 @@ def test_the_fast_client_says_that_the_region_is_another_one(bucket: RemoteBucke
             act()
 
 
+def test_a_signature_that_is_wrong_in_another_way_is_about_the_credentials(s3: S3Server) -> None:
+    """Some servers name their region with every error."""
+    bucket = make_bucket(s3, region="eu-north-1")
+    for act in (bucket.exists, lambda: bucket.open_found(ObjectMeta("a", 5))):
+        with (
+            s3.fail("400 AuthorizationHeaderMalformed"),
+            pytest.raises(BucketAway, match=r"credentials .* are refused"),
+        ):
+            act()
+
+
 @pytest.mark.parametrize("region", ["", "x y", "<b>", "a" * 64])
 def test_what_cannot_be_a_region_is_not_shown(region: str) -> None:
     said = describe_region(make_place("http://localhost", "b"), region).message

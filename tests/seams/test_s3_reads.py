@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import io
+import socket
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -39,7 +40,7 @@ from tests.seams.blob_store_suite import read
 from tests.support.blobs import find_blobs
 from tests.support.dicom import make_instance
 from tests.support.s3.checksums import crc64nvme, write_checksum
-from tests.support.s3_places import make_bucket, make_client
+from tests.support.s3_places import make_bucket, make_client, make_place
 from tests.support.s3_server import S3Server
 
 SMALL = b"bytes of an object"
@@ -138,6 +139,33 @@ def test_silence_is_an_error_and_not_the_time_that_a_read_takes(s3: S3Server, mo
         with s3.fail(kind, methods=["GetObject"], times=1, seconds=20) as rule:
             assert read(bucket, "a") == LARGE
             assert rule.failed == 1
+
+
+@pytest.mark.parametrize("key", ["a", ODD])
+def test_of_an_answer_that_is_too_long_no_more_is_read(key: str) -> None:
+    """Whatever the server says before."""
+    asked, sent = 2 << 20, [0]
+    head = f"HTTP/1.1 206 Partial Content\r\nContent-Length: {asked << 6}\r\n"
+    head += f"Content-Range: bytes 0-{asked - 1}/{asked}\r\n"
+    head += 'ETag: "x"\r\nLast-Modified: Fri, 27 Nov 2026 02:00:00 GMT\r\n\r\n'
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(head.encode())
+                for _ in range(64):
+                    connection.sendall(bytes(asked))
+                    sent[0] += asked
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        place = make_place(f"http://127.0.0.1:{listening.getsockname()[1]}", "b")
+        with pytest.raises(Unavailable, match=f"bytes came where {asked} were asked for"):
+            RemoteBucket(place).client.provider.get(key, "", 0, asked)
+        thread.join()
+    assert sent[0] < 16 << 20, "what the two ends hold between them, at most"
 
 
 @pytest.mark.parametrize("data", [SMALL, LARGE])

@@ -266,3 +266,9 @@ def test_a_pattern_has_as_many_bytes_as_a_key_at_most(more: int) -> None:
         return
     with pytest.raises(InvalidArgument, match="longer than 1024 bytes"):
         UriPattern.parse(text)
+
+
+def test_azure_counts_characters() -> None:
+    assert len(UriPattern.parse(f"az://bucket/{'é' * 1024}").pattern) == 1024
+    with pytest.raises(InvalidArgument, match="longer than 1024 characters"):
+        UriPattern.parse(f"az://bucket/{'é' * 1025}")

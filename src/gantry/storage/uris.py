@@ -17,7 +17,9 @@ from gantry.errors import InvalidArgument
 _BUCKET = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,220}[a-z0-9])?")
 _EXTENSION = re.compile(r"(?:\.[^./*?]+)*")
 _SCHEMES = ("gs", "s3", "az")
-MAX_KEY_BYTES = 1024  # the limit of Cloud Storage for object names
+MAX_KEY_BYTES = 1024
+"""The limit of Cloud Storage and of S3 for object names. Azure counts characters ("Naming and referencing containers,
+blobs, and metadata")."""
 
 
 class BucketKind(Enum):
@@ -81,6 +83,11 @@ def is_bucket_name(text: str) -> bool:
     return _BUCKET.fullmatch(text) is not None and ".." not in text
 
 
+def measure_key(key: str, counts_characters: bool) -> int:
+    """The length of an object name, as its provider counts it."""
+    return len(key) if counts_characters else len(key.encode())
+
+
 def is_text(text: str) -> bool:
     """Whether it has a form in UTF-8: names of files may have none."""
     try:
@@ -116,8 +123,10 @@ class UriPattern:
         uri = StorageUri.parse(text)
         if not uri.key:
             raise InvalidArgument(f"{text!r} names no object: use {uri.bucket}/** to import the whole bucket")
-        if len(uri.key.encode()) > MAX_KEY_BYTES:
-            raise InvalidArgument(f"the object name is longer than {MAX_KEY_BYTES} bytes")
+        counts_characters = uri.bucket.startswith("az://")
+        if measure_key(uri.key, counts_characters) > MAX_KEY_BYTES:
+            unit = "characters" if counts_characters else "bytes"
+            raise InvalidArgument(f"the object name is longer than {MAX_KEY_BYTES} {unit}")
         if "**" in uri.key:
             head, tail = uri.key.split("**", 1)
             if "*" in head or "?" in head or not _EXTENSION.fullmatch(tail):

@@ -20,7 +20,7 @@ from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.reading import RemoteObject
 from gantry.storage.remote.unsorted import sort_all
 from gantry.storage.remote.writing import write_object
-from gantry.storage.uris import MAX_KEY_BYTES, is_text
+from gantry.storage.uris import MAX_KEY_BYTES, is_text, measure_key
 
 _AT_ONCE = 1000  # keys of one request that deletes many
 
@@ -86,7 +86,7 @@ class RemoteBucket:
 
     def head(self, key: str) -> ObjectMeta:
         """Raises BucketAway where it is not the object but the bucket that does not answer."""
-        if not _is_key(key):
+        if not self._is_key(key):
             raise NotFound("there is no object of this name: no name is so")
         try:
             return self.client.head(key)
@@ -101,12 +101,12 @@ class RemoteBucket:
         return RemoteObject(self.client, found)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
-        _require_key(key)
+        self._require_key(key)
         return write_object(self.client, key, chunks, self.notes)
 
     def copy_from(self, source: OpenedObject, key: str) -> int:
         """By the provider itself, where both objects are in its buckets, and their bytes are the same."""
-        _require_key(key)
+        self._require_key(key)
         if not isinstance(source, RemoteObject) or not self.can_copy(source):
             return write_object(self.client, key, source.chunks(), self.notes)
         self.client.call(partial(self.client.provider.copy, source.client.place, source.found, key))
@@ -120,7 +120,7 @@ class RemoteBucket:
         return self.client.provider.can_copy_from(source.client.place)
 
     def delete(self, key: str) -> None:
-        if _is_key(key):
+        if self._is_key(key):
             self.client.delete(key)
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
@@ -165,19 +165,23 @@ class RemoteBucket:
     def flush(self) -> None:
         """Nothing is left to do: an object that was written is durable."""
 
+    @property
+    def _counts_characters(self) -> bool:
+        return self.place.provider == "azure"
 
-def _is_key(key: str) -> bool:
-    return is_text(key) and 0 < len(key.encode()) <= MAX_KEY_BYTES
+    def _is_key(self, key: str) -> bool:
+        """Whether an object can be written under this name."""
+        return is_text(key) and 0 < measure_key(key, self._counts_characters) <= MAX_KEY_BYTES
+
+    def _require_key(self, key: str) -> None:
+        if not self._is_key(key):
+            unit = "characters" if self._counts_characters else "bytes in UTF-8"
+            raise InvalidArgument(f"an object needs a name of 1 to {MAX_KEY_BYTES} {unit}")
 
 
 def _show(key: str) -> str:
     """A key for a message."""
     return key.encode("utf-8", "replace").decode()
-
-
-def _require_key(key: str) -> None:
-    if not _is_key(key):
-        raise InvalidArgument(f"an object needs a name of 1 to {MAX_KEY_BYTES} bytes in UTF-8")
 
 
 def _go_on() -> None:

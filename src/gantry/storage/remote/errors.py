@@ -296,7 +296,7 @@ def _is_elsewhere(trouble: Trouble, place: RemotePlace) -> bool:
         return False
     if trouble.status == 301 or trouble.code in ELSEWHERE:
         return True
-    return trouble.code == MIS_SIGNED and bool(trouble.region)
+    return trouble.code == MIS_SIGNED and trouble.region not in ("", place.region)
 
 
 def describe_region(place: RemotePlace, region: str) -> FailedPrecondition:

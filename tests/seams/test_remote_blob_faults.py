@@ -407,6 +407,18 @@ def test_a_segment_that_was_deleted_meanwhile_does_not_come_back(
     assert keys(blobs) == []
 
 
+def test_what_may_not_be_deleted_is_told_and_waits_for_nothing(blobs: RemoteBlobs, s3: S3Server) -> None:
+    """A lock of the bucket keeps it: a bucket that is away would be something else."""
+    found = write(blobs, [instance(5000), instance(9_000_000)])
+    with s3.fail("403 AccessDenied", methods=["PUT", "DELETE"]), s3.fail("delete locked"):
+        failed = blobs.delete_all([*found, *objects_of(found[:1])])
+        assert set(failed) == {*found, *objects_of(found[:1])}
+        for key, error in failed.items():
+            assert isinstance(error, Unavailable) and error.waits_for is None, key
+            assert "cannot be deleted" in error.message
+    assert [len(read(blobs, key)) for key in found] == [5000, 9_000_000]
+
+
 # Tables ---------------------------------------------------------------------------------------------------------------
 
 

@@ -114,6 +114,20 @@ class BlobBucket:
             return error
         return DiskAway(f"{self.name} cannot be written: {error.what}", advice=error.advice)
 
+    @contextmanager
+    def deleting(self, key: str) -> Iterator[None]:
+        try:
+            yield
+        except StatusError as error:
+            raise self.translate_delete(error, key) from None
+
+    def translate_delete(self, error: StatusError, key: str) -> StatusError:
+        """Unavailable for what is refused for this object alone, such as one that must be kept: nothing waits for it,
+        and it is said of what is deleted in vain."""
+        if isinstance(error, _REFUSED):
+            return Unavailable(f"{key}: cannot be deleted: {error.what}", advice=error.advice)
+        return self._find_away(error)
+
     # Requests ---------------------------------------------------------------------------------------------------------
 
     def head(self, key: str) -> ObjectMeta:
@@ -132,7 +146,7 @@ class BlobBucket:
 
     def replace(self, key: str, data: bytes, tag: str) -> None:
         """Raises Aborted, NotFound where the version ``tag`` is not there any more."""
-        with self.writing():
+        with self.deleting(key):
             self.client.replace(self.locate(key), data, tag)
 
     def stream(self, key: str, chunks: Iterable[bytes]) -> int:
@@ -160,7 +174,7 @@ class BlobBucket:
         return True
 
     def delete(self, key: str) -> None:
-        with self.writing():
+        with self.deleting(key):
             if is_nameable(key):
                 self.client.delete(self.prefix + key)
 
@@ -174,7 +188,7 @@ class BlobBucket:
                 errors = delete_keys(self.client, some)
             except StatusError as error:
                 errors = dict.fromkeys(some, error)
-            failed |= {names[name]: self.translate_write(error) for name, error in errors.items()}
+            failed |= {names[name]: self.translate_delete(error, names[name]) for name, error in errors.items()}
         return failed
 
     def require_mounted(self) -> None:

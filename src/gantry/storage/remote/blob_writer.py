@@ -15,7 +15,7 @@ from gantry.errors import Aborted, FailedPrecondition, StatusError
 from gantry.resources import Uids
 from gantry.seams import OpenedObject
 from gantry.storage.extents import OWN_BYTES, group_by_segment, parse_extent
-from gantry.storage.freed import looks_freed
+from gantry.storage.freed import CHECKED, looks_freed
 from gantry.storage.gathering import HELD_BYTES, find_first_bytes, gather
 from gantry.storage.group_commit import GroupCommit
 from gantry.storage.new_names import NewNames
@@ -66,10 +66,10 @@ class RemoteWriter:
 
     def copy_from(self, source: OpenedObject, uids: Uids, written: int | None = None) -> str:
         if source.size < OWN_BYTES:
-            held, rest = gather(source.chunks(), source.size + 1)
-            data = b"".join(chain(held, rest))
-            _require_size(len(data), source)
-            if not looks_freed(data[:512]):
+            held, _ = gather(source.chunks(), source.size + 1)  # to the end, where there is no more than that
+            _require_size(sum(map(len, held)), source)
+            data = b"".join(held)
+            if not looks_freed(data[:CHECKED]):
                 return self._append(data, uids, written)
         return self._write_own(lambda key: self._copy(key, source, written))[0]
 

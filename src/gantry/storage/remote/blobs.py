@@ -148,7 +148,7 @@ class RemoteBlobs:
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         above = self._bucket.prefix
-        with self._bucket.writing():
+        with self._bucket.deleting(prefix):
             return self._remote.delete_prefix(above + prefix, above + start_after if start_after else "", check)
 
     def sync_removed(self, directories: set[str]) -> None:
@@ -164,7 +164,7 @@ class RemoteBlobs:
     def delete_unfinished(self, check: Check | None = None) -> None:
         """Remove the parts of objects that writers have left which were killed. For the start of a server: nobody may
         write meanwhile. Raises DiskAway."""
-        with self._bucket.writing():
+        with self._bucket.deleting("the parts of objects"):
             self._remote.delete_unfinished(self._bucket.prefix, sys.maxsize, check)
 
 

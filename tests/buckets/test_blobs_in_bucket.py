@@ -23,7 +23,8 @@ from tests.support.server import GantryServer, counts, pending
 from tests.support.web import JSON, ONE_AS_STORED, Web, parts_of, uid_path, value
 
 LARGE = 9 << 20  # an object of its own
-TIERS = {"s3": "GLACIER_IR", "gcs": "NEARLINE", "azure": "Cool"}
+TIERS = {"s3": "GLACIER_IR", "gs": "NEARLINE", "az": "Cool"}
+"""By the scheme of the addresses of a provider."""
 
 
 def made(study: int, number: int, pixel_bytes: int = 2000) -> bytes:
@@ -40,9 +41,9 @@ def served(request: pytest.FixtureRequest) -> Iterator[Served]:
 
 
 @pytest.fixture
-def home(served: Served, tmp_path: Path, request: pytest.FixtureRequest) -> BlobHome:
-    kind = next(each for each in TIERS if each in served.buckets.settings)
-    return BlobHome(tmp_path, served.buckets, tiers={"ARCHIVE": TIERS[kind]})
+def home(served: Served, tmp_path: Path) -> BlobHome:
+    tier = next(tier for scheme, tier in TIERS.items() if f'"{scheme}://' in served.buckets.settings)
+    return BlobHome(tmp_path, served.buckets, tiers={"ARCHIVE": tier})
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from gantry.errors import Aborted, DataLoss, DiskAway, NotFound, Unavailable, Unreadable
+from gantry.errors import Aborted, DataLoss, DiskAway, FailedPrecondition, NotFound, Unavailable, Unreadable
 from gantry.storage.contents import read_tables
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.remote import blob_freeing, blob_reading, blob_sending, retrying
@@ -453,4 +453,27 @@ def test_a_copy_of_damaged_bytes_is_not_made(blobs: RemoteBlobs) -> None:
             writer.copy_from(Elsewhere(instance(size)), uids(1), 1)
     writer.flush()
     writer.close()
+    assert keys(blobs) == []
+
+
+def test_where_the_provider_refuses_a_copy_the_bytes_are_read_and_written(
+    blobs: RemoteBlobs, bucket: RemoteBucket, s3: S3Server
+) -> None:
+    bucket.put("in", [instance(9_000_000)])
+    writer = blobs.writer(PREFIX)
+    with s3.fail("403 AccessDenied", methods=["CopyObject"]) as rule, bucket.open("in") as source:
+        key = writer.copy_from(source, uids(1))
+        assert not source.is_copied_there
+        assert bucket.copy_from(source, "out") == 9_000_000
+    assert rule.failed == 2
+    writer.flush()
+    assert read(blobs, key) == read(bucket, "out") == instance(9_000_000)
+
+
+def test_what_was_written_before_the_end_of_a_writer_is_not_flushed_after_it(blobs: RemoteBlobs) -> None:
+    writer = blobs.writer(PREFIX)
+    writer.put([b"1"], uids(1))
+    writer.close()
+    with pytest.raises(FailedPrecondition, match="the writer is closed"):
+        writer.flush()
     assert keys(blobs) == []

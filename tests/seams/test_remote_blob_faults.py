@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -476,4 +478,40 @@ def test_what_was_written_before_the_end_of_a_writer_is_not_flushed_after_it(blo
     writer.close()
     with pytest.raises(FailedPrecondition, match="the writer is closed"):
         writer.flush()
+    assert keys(blobs) == []
+
+
+def _write_for_ever(blobs: RemoteBlobs) -> None:
+    for number in range(1_000_000):
+        writer = blobs.writer(f"main/7/op/a-{number:06d}.")
+        for each in range(20):
+            writer.put([instance(40_000, each)], uids(each))
+        writer.put([instance(9_000_000)])
+        writer.flush()
+
+
+def test_a_process_that_is_killed_leaves_whole_segments_that_say_what_they_hold(
+    blobs: RemoteBlobs, s3: S3Server
+) -> None:
+    """Between the request and the commit of the index: whoever sweeps finds them by their prefix, and nothing else."""
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_write_for_ever, args=(blobs,))
+    process.start()
+    deadline = time.monotonic() + 60
+    while s3.requests.operations["PutObject"] < 2:
+        assert time.monotonic() < deadline and process.is_alive()
+        time.sleep(0.05)
+    process.kill()
+    process.join()
+    found = keys(blobs)
+    segments = [key for key in found if key.endswith(".seg")]
+    assert segments
+    for segment in segments:
+        entries = list(blobs.entries(segment))
+        assert [read(blobs, entry.key) for entry in entries] == [instance(40_000, each) for each in range(20)]
+        assert blobs.count_unlisted(segment, []) == 0
+        blobs.free_rest(segment, [entries[0].key])
+        assert [entry.key for entry in blobs.entries(segment)] == [entries[0].key]
+        blobs.free_rest(segment, [])
+    assert blobs.delete_prefix("main/7/op/a") == len(found) - len(segments)
     assert keys(blobs) == []

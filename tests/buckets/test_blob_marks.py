@@ -3,10 +3,11 @@ start."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,32 @@ def test_instances_in_a_directory_stay_there(own: BlobHome) -> None:
     blob.unlink()
     with own.open():
         pass
+
+
+def test_instances_are_moved_from_a_directory_into_a_bucket(own: BlobHome) -> None:
+    """As the message and the page say it."""
+    own.write(address="")
+    with own.opened() as seams:
+        make_store(seams)
+        (number,) = seams.index.segments.list_stores()
+        seams.records.keep([number], "main")
+        with closing(seams.blobs.writer(f"main/{number}/stow/1/")) as writer:
+            keys = [
+                writer.put([data], ("1", "2", str(at)))[0] for at, data in enumerate((b"a" * 600, b"b" * 9_000_000))
+            ]
+            writer.flush()
+    here = own.data / "blobs"
+    for path in here.rglob("*"):
+        if path.is_file():
+            own.put(str(path.relative_to(here)), path.read_bytes())
+    shutil.rmtree(here / "main")
+    record = own.data / "places.json"
+    record.write_text(json.dumps(json.loads(record.read_text()) | {"bucket": own.address}))
+    own.write()
+    with own.opened() as seams:
+        for key, data in zip(keys, (b"a" * 600, b"b" * 9_000_000), strict=True):
+            with seams.blobs.open(key) as opened:
+                assert b"".join(opened.chunks()) == data
 
 
 @pytest.mark.parametrize("other", ["", "/other", "-2"])

@@ -20,7 +20,9 @@ from tests.support.s3_places import serve_s3
 from tests.support.server import GantryServer
 
 WHY = "NOT TESTED: GANTRY_CORPUS is not set to a directory with manifest.csv, wildcards.csv and data/"
-PROVIDERS = ("s3", *(pytest.param(name, marks=pytest.mark.slow) for name in ("moto", "gcs", "azure")))
+OWN = "s3 for all"
+"""The corpus lies in a bucket, and so do the stored instances."""
+PROVIDERS = ("s3", OWN, *(pytest.param(name, marks=pytest.mark.slow) for name in ("moto", "gcs", "azure")))
 
 
 class Place(NamedTuple):
@@ -66,8 +68,9 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield Place(server, Directories(server.buckets))
         return
     with _serve(request.param) as buckets:
-        home = tmp_path_factory.mktemp(request.param)
-        (home / "gantry.toml").write_text(buckets.settings)
+        home = tmp_path_factory.mktemp(request.param.replace(" ", "-"))
+        own = f'blobs = "{buckets.make_bucket()}/own"\n' if request.param == OWN else ""
+        (home / "gantry.toml").write_text(own + buckets.settings)
         server = GantryServer(home / "data", home / "buckets", env={"GANTRY_CONFIG": str(home / "gantry.toml")})
         try:
             yield Place(server, buckets)
@@ -81,7 +84,7 @@ def _serve(name: str) -> Iterator[Provider]:
         with serve_s3() as url:
             yield S3Buckets(url)
     else:
-        with serve_provider(name) as served:
+        with serve_provider(name.partition(" ")[0]) as served:
             yield served.buckets
 
 

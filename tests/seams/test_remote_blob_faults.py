@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
-from gantry.errors import Aborted, DataLoss, DiskAway, NotFound, Unavailable, Unreadable
+from gantry.errors import Aborted, DataLoss, DiskAway, FailedPrecondition, NotFound, Unavailable, Unreadable
 from gantry.storage.contents import read_tables
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.remote import blob_freeing, blob_reading, blob_sending, retrying
@@ -207,6 +209,22 @@ def test_a_part_of_a_large_instance_is_read_alone(blobs: RemoteBlobs, s3: S3Serv
         assert b"".join(opened.chunks()) == data
 
 
+@pytest.mark.parametrize("is_shared", [True, False])
+def test_many_small_parts_are_read_by_few_requests(blobs: RemoteBlobs, s3: S3Server, is_shared: bool) -> None:
+    """As the frames of an instance are looked for."""
+    data, writer = instance(7_000_000), blobs.writer(PREFIX)
+    key = writer.copy_from(Elsewhere(data), uids(1)) if is_shared else writer.put([data])[0]
+    writer.flush()
+    s3.reset_counts()
+    with blobs.open(key) as opened:
+        for at in range(0, len(data), 9973):
+            assert opened.read_at(at, 8) == data[at : at + 8]
+        assert opened.read_at(len(data) - 3, 100) == data[-3:]
+        assert opened.read_at(100, 5_000_000) == data[100:5_000_100]
+        assert opened.read_at(len(data), 10) == opened.read_at(len(data) + 10, 10) == b""
+    assert s3.requests.operations["GetObject"] <= 10
+
+
 def test_reading_goes_on_where_a_neighbour_was_freed(blobs: RemoteBlobs) -> None:
     found = write(blobs, [instance(3_000_000, 1), instance(3_000_000, 2)])
     with blobs.open(found[0]) as opened:
@@ -238,7 +256,7 @@ def test_a_server_that_tells_no_tags_is_looked_at_again(blobs: RemoteBlobs, monk
         assert opened.read_at(2_000_000, 1000) == instance(3_000_000, 1)[2_000_000:2_001_000]
         blobs.delete(found[0])
         with pytest.raises(Aborted):
-            opened.read_at(2_000_000, 1000)
+            opened.read_at(1_000_000, 1000)
 
 
 def test_a_bucket_that_is_away_is_a_disk_that_is_away(blobs: RemoteBlobs, s3: S3Server) -> None:
@@ -453,4 +471,63 @@ def test_a_copy_of_damaged_bytes_is_not_made(blobs: RemoteBlobs) -> None:
             writer.copy_from(Elsewhere(instance(size)), uids(1), 1)
     writer.flush()
     writer.close()
+    assert keys(blobs) == []
+
+
+def test_where_the_provider_refuses_a_copy_the_bytes_are_read_and_written(
+    blobs: RemoteBlobs, bucket: RemoteBucket, s3: S3Server
+) -> None:
+    bucket.put("in", [instance(9_000_000)])
+    writer = blobs.writer(PREFIX)
+    with s3.fail("403 AccessDenied", methods=["CopyObject"]) as rule, bucket.open("in") as source:
+        key = writer.copy_from(source, uids(1))
+        assert not source.is_copied_there
+        assert bucket.copy_from(source, "out") == 9_000_000
+    assert rule.failed == 2
+    writer.flush()
+    assert read(blobs, key) == read(bucket, "out") == instance(9_000_000)
+
+
+def test_what_was_written_before_the_end_of_a_writer_is_not_flushed_after_it(blobs: RemoteBlobs) -> None:
+    writer = blobs.writer(PREFIX)
+    writer.put([b"1"], uids(1))
+    writer.close()
+    with pytest.raises(FailedPrecondition, match="the writer is closed"):
+        writer.flush()
+    assert keys(blobs) == []
+
+
+def _write_for_ever(blobs: RemoteBlobs) -> None:
+    for number in range(1_000_000):
+        writer = blobs.writer(f"main/7/op/a-{number:06d}.")
+        for each in range(20):
+            writer.put([instance(40_000, each)], uids(each))
+        writer.put([instance(9_000_000)])
+        writer.flush()
+
+
+def test_a_process_that_is_killed_leaves_whole_segments_that_say_what_they_hold(
+    blobs: RemoteBlobs, s3: S3Server
+) -> None:
+    """Between the request and the commit of the index: whoever sweeps finds them by their prefix, and nothing else."""
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_write_for_ever, args=(blobs,))
+    process.start()
+    deadline = time.monotonic() + 60
+    while s3.requests.operations["PutObject"] < 2:
+        assert time.monotonic() < deadline and process.is_alive()
+        time.sleep(0.05)
+    process.kill()
+    process.join()
+    found = keys(blobs)
+    segments = [key for key in found if key.endswith(".seg")]
+    assert segments
+    for segment in segments:
+        entries = list(blobs.entries(segment))
+        assert [read(blobs, entry.key) for entry in entries] == [instance(40_000, each) for each in range(20)]
+        assert blobs.count_unlisted(segment, []) == 0
+        blobs.free_rest(segment, [entries[0].key])
+        assert [entry.key for entry in blobs.entries(segment)] == [entries[0].key]
+        blobs.free_rest(segment, [])
+    assert blobs.delete_prefix("main/7/op/a") == len(found) - len(segments)
     assert keys(blobs) == []

@@ -111,8 +111,8 @@ def _require_same_bucket(data: Path, record: Record, files: PlaceFiles | None) -
     if wanted and not record.bucket and holds_blobs(str(data / _BLOBS), MAIN):
         raise FailedPrecondition(
             f"blobs: {data / _BLOBS / MAIN} holds the stored instances of this server, not {wanted}",
-            advice="leave the setting out. To bring them there, start a second server with the setting and a data "
-            "directory of its own, and export from the first and import to the second",
+            advice="leave the setting out. To move them there, stop every server, copy all that lies in "
+            f'{data / _BLOBS} below {wanted}, and write "bucket": "{wanted}" into {data / _RECORD}',
         )
 
 

@@ -161,17 +161,10 @@ class BlobBucket:
 
     def copy(self, key: str, source: OpenedObject) -> bool:
         """A copy by the provider; False where it makes none. Raises Aborted, NotFound where the source has gone."""
-        name = self.locate_new(key)
-        if not self.bucket.can_copy(source):
-            return False
         try:
-            self.bucket.copy_from(source, name)
-        except _OF_SOURCE:
-            raise
-        except StatusError as error:
-            logger.warning("%s makes no copy, so the bytes are read and written: %s", self.name, error.message)
-            return False
-        return True
+            return self.bucket.copy_there(source, self.locate_new(key))
+        except Unavailable:
+            return False  # reading and writing tell whose trouble it is
 
     def delete(self, key: str) -> None:
         with self.deleting(key):

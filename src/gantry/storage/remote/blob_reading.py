@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -17,6 +17,7 @@ from gantry.storage.remote.reading import HEAD_BYTES, RemoteObject
 
 WHOLE_BYTES = 1 << 20
 """Up to here an instance is read whole by one request. Of a longer one often a frame is wanted alone."""
+LEAST_AHEAD, MOST_AHEAD = 64 << 10, 4 << 20
 _TRIES = 4  # reads of an object that is replaced again and again, or comes spoilt
 _GONE = "was deleted while it was read"
 
@@ -37,7 +38,24 @@ class HeldObject(OpenedObject):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._data = self._data if error is None else b""
+        self._data = b""
+
+
+class Ahead:
+    """Reads more than is asked for, each time twice as much: whoever looks for the frames of an instance reads a few
+    bytes of each, one after the other, and every request takes its time."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held, self._length = (0, b""), LEAST_AHEAD
+
+    def read_at(self, offset: int, length: int, fetch: Callable[[int, int], bytes]) -> bytes:
+        start, data = self._held
+        if not (start <= offset and offset + length <= start + len(data)):
+            wanted = min(max(length, self._length), self._size - offset)
+            start, data = self._held = offset, fetch(offset, wanted)
+            self._length = min(2 * self._length, MOST_AHEAD)
+        return data[offset - start : offset - start + length]
 
 
 class StoredExtent(OpenedObject):
@@ -51,6 +69,7 @@ class StoredExtent(OpenedObject):
         if not 0 < extent.length < OWN_BYTES:
             raise NotFound("no such object")  # no writer makes such a range
         self._head = self._look(self.size if self.size <= WHOLE_BYTES else HEAD_BYTES)
+        self._ahead = Ahead(self.size)
 
     def _look(self, length: int) -> bytes:
         """The first bytes, of the version that is read from now on."""
@@ -67,9 +86,12 @@ class StoredExtent(OpenedObject):
         wanted = max(0, min(length, self.size - offset))
         if not wanted or offset + wanted <= len(self._head):
             return self._head[offset : offset + wanted]
+        return self._ahead.read_at(offset, wanted, self._fetch)
+
+    def _fetch(self, offset: int, length: int) -> bytes:
         for _ in range(_TRIES):
             try:
-                found = self._bucket.get(self._extent.segment, self._tag, self._extent.offset + offset, wanted)
+                found = self._bucket.get(self._extent.segment, self._tag, self._extent.offset + offset, length)
                 if self._tag:
                     return found.data
                 self._look_again()
@@ -90,14 +112,14 @@ class StoredExtent(OpenedObject):
 
     def chunks(self) -> Iterator[bytes]:
         yield self._head
-        if rest := self.read_at(len(self._head), self.size):
-            yield rest
+        if len(self._head) < self.size:
+            yield self._fetch(len(self._head), self.size - len(self._head))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._head = b""
+        self._head, self._ahead = b"", Ahead(0)
 
 
 class StoredObject(RemoteObject):
@@ -110,10 +132,14 @@ class StoredObject(RemoteObject):
         with bucket.reading():
             super().__init__(bucket.client, found)
         self.key = key
+        self._ahead = Ahead(self.size)
 
     def read_at(self, offset: int, length: int) -> bytes:
+        wanted = max(0, min(length, self.size - offset))
         try:
-            return super().read_at(offset, length)
+            if self.is_held or offset + wanted <= HEAD_BYTES:
+                return super().read_at(offset, wanted)
+            return self._ahead.read_at(offset, wanted, super().read_at)
         except StatusError as error:
             raise self._translate(error) from None
 
@@ -122,6 +148,10 @@ class StoredObject(RemoteObject):
             yield from super().chunks()
         except StatusError as error:
             raise self._translate(error) from None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        super().__exit__(kind, error, at)
+        self._ahead = Ahead(0)
 
     def _translate(self, error: StatusError) -> StatusError:
         if isinstance(error, Aborted | NotFound):

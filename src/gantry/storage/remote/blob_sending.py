@@ -24,6 +24,8 @@ SEGMENT_BYTES = 8 << 20
 MOST_SENT = 3
 """Full segments of a writer on their way at a time: each is held in memory."""
 
+_CLOSED = "the writer is closed"
+
 
 class Sending:
     """Safe to use from many threads."""
@@ -131,15 +133,14 @@ class Sending:
             self._closed = True
             current, self._current = self._current, None
             self._changed.wait_for(lambda: not self._running)
-        if current is not None:
-            current.settle(FailedPrecondition("the writer is closed"))
         if self._threads is not None:
             self._threads.shutdown()
-        left = [segment.key for segment in self._sent if segment.is_sent]
-        for segment in self._sent:
-            segment.settle(segment.error)
+        unflushed = [*self._sent, *([current] if current is not None else [])]
+        left = [segment.key for segment in unflushed if segment.is_sent]
+        for segment in unflushed:
+            segment.settle(segment.error or FailedPrecondition(_CLOSED))
         return [*left, *self.lost]
 
     def _require_open(self) -> None:
         if self._closed:
-            raise FailedPrecondition("the writer is closed")
+            raise FailedPrecondition(_CLOSED)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
 
 from gantry.calls_that_hang import call_hearing
-from gantry.errors import BucketAway, Cancelled, FailedPrecondition, InvalidArgument, NotFound, StatusError, Unavailable
+from gantry.errors import (
+    BucketAway,
+    Cancelled,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    StatusError,
+    Unavailable,
+    Unimplemented,
+)
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.remote.client import Client, find_client
@@ -21,6 +32,8 @@ from gantry.storage.remote.reading import RemoteObject
 from gantry.storage.remote.unsorted import sort_all
 from gantry.storage.remote.writing import write_object
 from gantry.storage.uris import MAX_KEY_BYTES, is_text, measure_key
+
+logger = logging.getLogger(__name__)
 
 _AT_ONCE = 1000  # keys of one request that deletes many
 
@@ -107,17 +120,25 @@ class RemoteBucket:
     def copy_from(self, source: OpenedObject, key: str) -> int:
         """By the provider itself, where both objects are in its buckets, and their bytes are the same."""
         self._require_key(key)
-        if not isinstance(source, RemoteObject) or not self.can_copy(source):
-            return write_object(self.client, key, source.chunks(), self.notes)
-        self.client.call(partial(self.client.provider.copy, source.client.place, source.found, key))
-        source.is_copied_there = True
-        return source.size
+        if self.copy_there(source, key):
+            return source.size
+        return write_object(self.client, key, source.chunks(), self.notes)
 
-    def can_copy(self, source: OpenedObject) -> bool:
-        """Whether the provider itself can make an object here with the bytes of another."""
+    def copy_there(self, source: OpenedObject, key: str) -> bool:
+        """A copy by the provider itself; False where it makes none. Raises Aborted, NotFound where the source is not
+        there any more, Unavailable."""
         if not isinstance(source, RemoteObject) or source.is_unpacked:
             return False
-        return self.client.provider.can_copy_from(source.client.place)
+        provider = self.client.provider
+        if not provider.can_copy_from(source.client.place):
+            return False
+        try:
+            self.client.call(partial(provider.copy, source.client.place, source.found, key))
+        except (FailedPrecondition, PermissionDenied, Unimplemented) as error:
+            logger.warning("%s makes no copy, so the bytes are read and written: %s", self.place.address, error.message)
+            return False
+        source.is_copied_there = True
+        return True
 
     def delete(self, key: str) -> None:
         if self._is_key(key):

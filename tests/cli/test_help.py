@@ -31,7 +31,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_a_start_imports_no_library_of_pixels() -> None:
-    """Neither the server nor a worker that imports: with pydicom and what it brings both took twice as long to start.
+    """Neither the server nor a worker that imports: pydicom and what it brings are for pictures.
     The tables of its dictionary are no more than tables."""
     program = (
         "import sys; import gantry.server, gantry.ingest, gantry.dicom.dictionary as read; read.vr_of(0x00100010);"

@@ -123,13 +123,17 @@ def test_the_workers_of_a_copy_are_its_children_and_end_with_it(tmp_path: Path) 
     for is_prepared in (True, False):
         home = tmp_path / str(is_prepared)
         server = GantryServer(home / "data", home / "buckets", prepared=is_prepared)
-        pid = server.process.pid
-        workers = children(pid)
-        found.append((len(workers), {os.getpgid(each) == each for each in workers}, os.getpgid(pid) == os.getpgid(0)))
-        server.wait_until(
-            lambda workers=workers: {_nice(each) for each in workers} == {_nice(os.getpid()) + executors.NICENESS}
-        )
-        server.kill9()
+        try:
+            pid = server.process.pid
+            workers = children(pid)
+            found.append(
+                (len(workers), {os.getpgid(each) == each for each in workers}, os.getpgid(pid) == os.getpgid(0))
+            )
+            server.wait_until(
+                lambda workers=workers: {_nice(each) for each in workers} == {_nice(os.getpid()) + executors.NICENESS}
+            )
+        finally:
+            server.kill9()
         server.wait_until(lambda workers=workers: not any(map(_runs, workers)))
     assert found == [(2, {True}, True)] * 2
 

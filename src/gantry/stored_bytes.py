@@ -43,16 +43,23 @@ def find_damage(blobs: Blobs, key: str, size: int, uids: Uids, written: int | No
     """Read all bytes of an instance; what is wrong with them, or "". ``written`` is their CRC32C, None where nobody
     knows it, UNKNOWN to look it up. Raises what ``open_stored`` raises."""
     with open_stored(blobs, key, size) as opened, contain(key, "while its bytes were checked"):
-        try:
-            header = read_header(opened.read_at, size)
-        except InvalidArgument as error:
-            return f"its bytes are damaged: they are no whole DICOM instance any more ({error.what})"
-        found = header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid
-        if found != uids:
-            return f"its bytes are those of another instance: {path_of(found)}"
-        written = blobs.read_crc32cs([key])[key] if written == UNKNOWN else written
-        if written is not None and read_crc32c(opened) != written:
-            return OTHER_SUM
+        damage = _find_damage(blobs, opened, uids, written)
+        if damage and opened.read_anew():  # what was spoilt on its way is wrong but once
+            damage = _find_damage(blobs, opened, uids, written)
+        return damage
+
+
+def _find_damage(blobs: Blobs, opened: OpenedObject, uids: Uids, written: int | None) -> str:
+    try:
+        header = read_header(opened.read_at, opened.size)
+    except InvalidArgument as error:
+        return f"its bytes are damaged: they are no whole DICOM instance any more ({error.what})"
+    found = header.study_instance_uid, header.series_instance_uid, header.sop_instance_uid
+    if found != uids:
+        return f"its bytes are those of another instance: {path_of(found)}"
+    written = blobs.read_crc32cs([opened.key])[opened.key] if written == UNKNOWN else written
+    if written is not None and read_crc32c(opened) != written:
+        return OTHER_SUM
     return ""
 
 

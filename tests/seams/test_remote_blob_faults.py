@@ -20,9 +20,11 @@ from gantry.storage.remote.blob_reading import HeldObject
 from gantry.storage.remote.blob_segments import find_pending
 from gantry.storage.remote.blobs import RemoteBlobs
 from gantry.storage.remote.bucket import RemoteBucket
+from gantry.stored_bytes import find_damage
 from tests.seams.blob_store_suite import keys, read
 from tests.seams.blob_writer_suite import PREFIX, Elsewhere, instance, objects_of, uids, write
 from tests.seams.segment_support import extent_of
+from tests.support.dicom import make_instance
 from tests.support.s3_places import make_client
 from tests.support.s3_server import S3Server
 
@@ -301,6 +303,18 @@ def test_an_object_of_its_own_that_comes_spoilt_is_unreadable(blobs: RemoteBlobs
         assert read(blobs, key) == instance(5000)
     with s3.fail("wrong bit"), pytest.raises(Unreadable):
         blobs.open(key)
+
+
+@pytest.mark.parametrize("length", [5000, 2_000_000])
+def test_a_range_that_comes_spoilt_once_is_not_damaged(blobs: RemoteBlobs, s3: S3Server, length: int) -> None:
+    data = make_instance(*uids(1), pixel_bytes=instance(length))
+    (key,) = write(blobs, [data])
+    written = blobs.read_crc32cs([key])[key]
+    with s3.fail("wrong bit", times=1) as rule:
+        assert find_damage(blobs, key, len(data), uids(1), written) == ""
+    assert rule.failed
+    with s3.fail("wrong bit"):
+        assert "damaged" in find_damage(blobs, key, len(data), uids(1), written)
 
 
 # Freeing --------------------------------------------------------------------------------------------------------------

@@ -208,7 +208,7 @@ def test_a_server_that_is_killed_while_it_imports(home: BlobHome, server: Gantry
     moments: list[dict[str, Any]] = [
         {"methods": ["PutObject"], "keys": "main/"},
         {"methods": ["PutObject"], "keys": "main/", "after": 2},
-        {"methods": ["CopyObject"]},
+        {"methods": ["CopyObject", "UploadPart"]},
     ]
     name = ""
     for moment in moments:

@@ -215,6 +215,11 @@ class Interrupted(Unavailable):
     waits_for = Wait.INDEX
 
 
+class MustBeRestored(Unavailable):
+    """The bytes of an instance are in an archive of the object storage, where nobody can read them before somebody
+    restores them."""
+
+
 class DiskAway(Interrupted):
     """A disk of this server's own is not mounted, or cannot be written."""
 

@@ -12,7 +12,8 @@ import pytest
 
 from gantry.errors import Unavailable
 from gantry.ingest import ingest_batch
-from gantry.resources import Instance, ObjectMeta
+from gantry.operations.set_blob_storage_settings import copy_batch
+from gantry.resources import Instance, ObjectMeta, StoredInstance
 from gantry.seams import Blobs, BlobStore
 from gantry.storage.places import PlacedBlobStore
 from gantry.storage.remote.blobs import RemoteBlobs
@@ -131,6 +132,23 @@ def test_what_is_archived_says_so_at_once(server: Server, place: RemotePlace) ->
     assert isinstance(failed, Unavailable) and failed.waits_for is None
     assert blobs.delete_all(sorted(objects_of(found))) == {}
     assert keys(blobs) == []
+
+
+def test_what_is_archived_already_may_stay_there(server: Server, place: RemotePlace) -> None:
+    """Another operation sets the same class for instances of which some have it, and one has not."""
+    _, tier = TIERS[server.provider]
+    archive = RemoteBlobs(place, "", "b", tier)
+    blobs = PlacedBlobStore({"main": RemoteBlobs(place, "", "b"), "ARCHIVE": archive})
+    in_archive = PREFIX.replace("main/", "ARCHIVE/")
+    found = [*write(blobs, [instance(5000), instance(9_000_000)], in_archive), *write(blobs, [instance(6000)])]
+    sizes = zip(found, (5000, 9_000_000, 6000), strict=True)
+    rows = [
+        StoredInstance(*uids(number), "1.2", "1.2", key, size, "STANDARD", 1, 1, *[None] * 7)
+        for number, (key, size) in enumerate(sizes)
+    ]
+    *stay, moved = copy_batch(rows, blobs=blobs, place="ARCHIVE", blob_prefix="7/op/b1-a0/000.")
+    assert stay == found[:2]
+    assert isinstance(moved, str) and moved.startswith("ARCHIVE/7/op/b1-a0/000.")
 
 
 @pytest.fixture

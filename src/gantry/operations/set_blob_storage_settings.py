@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
 
 from gantry.beats import SYNC_SECONDS, beat, beat_for
 from gantry.containment import contain
-from gantry.errors import Code, Status, StatusError
+from gantry.errors import Code, MustBeRestored, Status, StatusError
 from gantry.operations.batch_writers import BatchWriters, Tries, item_prefix
 from gantry.operations.blob_keys import batch_prefix, parse_place
 from gantry.operations.interruption import go_on
@@ -72,10 +73,17 @@ def copy_batch(
 
 
 def _copy(blobs: Blobs, instance: StoredInstance, writers: BatchWriters, place: str, sums: WrittenSums) -> str:
+    if parse_place(instance.blob_key) == place:
+        _require_bytes(blobs, instance)
+        return instance.blob_key
     with open_stored(blobs, instance.blob_key, instance.size) as opened:
-        if parse_place(instance.blob_key) == place:
-            return instance.blob_key
         return writers.at(place).copy_from(opened, instance.uids, sums.get(instance.blob_key))
+
+
+def _require_bytes(blobs: Blobs, instance: StoredInstance) -> None:
+    """In an archive nobody can look at them, and what stays there need not be read."""
+    with suppress(MustBeRestored), open_stored(blobs, instance.blob_key, instance.size):
+        pass
 
 
 def _list_changes(

@@ -17,6 +17,7 @@ from gantry.errors import (
     FailedPrecondition,
     Interrupted,
     InvalidArgument,
+    MustBeRestored,
     NotFound,
     PermissionDenied,
     ResourceExhausted,
@@ -82,11 +83,11 @@ class BlobBucket:
             raise self.translate_write(error) from None
 
     def translate_read(self, error: StatusError) -> StatusError:
-        """Unreadable for bytes that come spoilt again and again; Unavailable for an object that must be restored
-        first, or that the server may not read; DiskAway where the bucket does not answer."""
+        """Unreadable for bytes that come spoilt again and again; MustBeRestored, and Unavailable for an object
+        that the server may not read; DiskAway where the bucket does not answer."""
         if isinstance(error, Archived):
             logger.warning("%s: %s", self.name, error.message)
-            return Unavailable(
+            return MustBeRestored(
                 "its bytes are archived at the object storage: they cannot be read before they are restored",
                 advice="restore them there; the log has the name of the object",
             )

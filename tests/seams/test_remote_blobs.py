@@ -12,6 +12,7 @@ import pytest
 
 from gantry.errors import Unavailable
 from gantry.ingest import ingest_batch
+from gantry.operations.export_dicom_data import AS_THEY_ARE, export_batch
 from gantry.operations.set_blob_storage_settings import copy_batch
 from gantry.resources import Instance, ObjectMeta, StoredInstance
 from gantry.seams import Blobs, BlobStore
@@ -202,4 +203,11 @@ def test_bytes_that_the_provider_copies_are_not_counted(place: RemotePlace) -> N
     )
     sizes = [each.size for each in objects]
     assert [counted for _, counted, _ in outcomes] == (sizes if place.anonymous else [0, sizes[1]])
-    assert next(read(blobs, found.blob_key) for found, _, _ in outcomes if isinstance(found, Instance)) == data
+    stored = [found for found, _, _ in outcomes if isinstance(found, Instance)]
+    assert next(read(blobs, found.blob_key) for found in stored) == data
+    rows = [StoredInstance(*uids(number), "1.2", "1.2", found.blob_key, size, "STANDARD", 1, 1, *[None] * 7)
+            for number, (found, size) in enumerate(zip(stored, sizes, strict=True))]  # fmt: skip
+    target = RemoteBucket(place)
+    exported = export_batch(rows, blobs=blobs, destination=target, prefix="out/", form=AS_THEY_ARE)
+    assert exported == (sizes if place.anonymous else [0, sizes[1]])
+    assert sorted(each.size for each in target.list("out/")) == sorted(sizes)

@@ -112,7 +112,8 @@ def export_batch(
 ) -> list[int | Failure]:
     """Write ``{prefix}{study}/{series}/{instance}[/{frame}]{extension}``, replacing older files; durable on return.
 
-    The outcome of an instance is how many bytes were written. An error of one instance becomes its Failure; what an
+    The outcome of an instance is how many bytes were written, without those that the provider of both buckets has
+    copied itself. An error of one instance becomes its Failure; what an
     operation waits for (``waits_for``) is raised.
     """
 
@@ -150,9 +151,10 @@ def _list_directories(prefix: str, instance: StoredInstance, form: Form) -> tupl
 
 def _write(blob: OpenedObject, destination: BlobStore, name: str, form: Form) -> int:
     """Write all files of one instance, or none: after an error the files written so far are removed. The number of
-    their bytes."""
+    their bytes that passed through this server."""
     if form == AS_THEY_ARE:
-        return destination.copy_from(blob, f"{name}.dcm")
+        size = destination.copy_from(blob, f"{name}.dcm")
+        return 0 if blob.is_copied_there else size
     from gantry.dicom.representations import represent
 
     written: list[str] = []

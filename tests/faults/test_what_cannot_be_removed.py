@@ -154,7 +154,7 @@ def test_a_batch_with_a_copy_that_cannot_be_read_is_not_committed_where_its_sync
         prefix = "1/7/a1-a0/000.0000-"
         return list(update.update_batch(rows, [MAIN] * 3, prefix, patch=patch, web_url="http://h", blobs=blobs))
 
-    with pytest.raises(DiskAway, match="the sync was broken off"):
+    with pytest.raises(DiskAway, match="its sync was broken off"):
         update_all()
     for made in update_all():
         assert isinstance(made, Replacement)

@@ -11,7 +11,7 @@ from gantry.errors import DiskAway, StatusError
 
 logger = logging.getLogger(__name__)
 
-BROKEN_OFF = DiskAway("the disk may not have kept what was written: the sync was broken off")
+BROKEN_OFF = DiskAway("what was written may not be kept: its sync was broken off")
 """Memory is short, or threads. It is no error of one instance: a batch that took it for one would name lost bytes."""
 
 

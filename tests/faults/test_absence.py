@@ -188,8 +188,8 @@ def test_what_has_come_before_the_checkpoint_is_not_missed(house: House, monkeyp
 def test_what_was_counted_and_is_gone_is_said_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash as the operation is to end makes the next attempt end it: with the warning, or after it."""
 
-    def count(self: Count, _source: object, _pattern: object, checkpoint: str) -> None:
-        self.value += 0 if checkpoint else house.scene.count + 3
+    def count(self: Count) -> None:
+        self.value += 0 if self._checkpoint else house.scene.count + 3
 
     def count_at_once(self: Count) -> Count:
         self._thread.start()

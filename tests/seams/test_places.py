@@ -283,7 +283,7 @@ def test_the_record_has_the_mark_before_any_directory_has_it(
 ) -> None:
     """A start that is killed between the two hinders no later one."""
     with monkeypatch.context() as killed:
-        killed.setattr(place_marks, "_mark_main", refuse)
+        killed.setattr(place_marks, "_mark_own", refuse)
         with pytest.raises(KeyboardInterrupt):
             keep_places(data, {"ARCHIVE": str(cheap)})
     assert (cheap / "ARCHIVE.gantry").exists()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from gantry.errors import BucketAway
+from gantry.errors import BucketAway, FailedPrecondition
 from gantry.operations import import_dicom_data as verb
 from gantry.operations.import_dicom_data import Count
 from gantry.operations.interruption import go_on
@@ -67,6 +67,16 @@ def test_a_listing_that_fails_goes_on_where_it_was(source: RemoteBucket, s3: S3S
     with s3.fail("500 InternalError", methods=["ListObjectsV2"], after=2, times=retrying.ATTEMPTS):
         assert list_all(source, ALL)[0] == NAMES
     with s3.fail("500 InternalError", methods=["ListObjectsV2"], after=2), pytest.raises(BucketAway):
+        list_all(source, ALL)
+
+
+@pytest.mark.parametrize("page", [3, 100])
+def test_keys_out_of_order_are_an_error_and_not_the_end(
+    source: RemoteBucket, s3: S3Server, monkeypatch: pytest.MonkeyPatch, page: int
+) -> None:
+    """Whoever went on behind the last key that came would miss those that were to come later."""
+    monkeypatch.setattr(clients, "PAGE_KEYS", page)
+    with s3.fail("unsorted"), pytest.raises(FailedPrecondition, match="order"):
         list_all(source, ALL)
 
 

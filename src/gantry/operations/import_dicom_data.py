@@ -229,6 +229,7 @@ class Count:
         self._stop, self._changed = threading.Event(), threading.Condition()
         self._held: deque[ObjectMeta] = deque()
         self._hands_on, self._is_complete = source.concurrency > 1, False
+        self._error: StatusError | None = None
         self._thread = threading.Thread(target=self._count, name="count", daemon=True)
 
     def _count(self) -> None:
@@ -238,8 +239,12 @@ class Count:
                 self.value += 1
                 self._hand_on(entry)
             self._is_complete = self._hands_on
-        except (StatusError, Stopping):
-            return  # the listing of the import itself meets the same error and reports it
+        except Stopping:
+            return
+        except StatusError as error:
+            if error.waits_for is None and self._hands_on:
+                self._error = error  # keys out of order: whoever lists from there on would miss some
+            return  # else the listing of the import itself meets the same error and reports it
         finally:
             with self._changed:
                 self._hands_on = False
@@ -253,11 +258,14 @@ class Count:
                 self._changed.notify()
 
     def list(self, check: Check) -> Iterator[ObjectMeta]:
-        """The entries behind the checkpoint: those that were handed on, then what is listed from there."""
+        """The entries behind the checkpoint: those that were handed on, then what is listed from there. Raises the
+        error that has ended the listing that was handed on, unless it may pass."""
         reached = self._checkpoint
         while (entry := self._take(check)) is not None:
             reached = advance(reached, entry)
             yield entry
+        if self._error is not None:
+            raise self._error
         if not self._is_complete:
             yield from list_matching(self._source, self._pattern, reached, check)
 

@@ -7,7 +7,7 @@ of contents, or there is nothing of it. Whoever reads or deletes an instance in 
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from weakref import WeakValueDictionary
 
 from gantry.errors import StatusError
@@ -102,21 +102,19 @@ def find_pending(key: str) -> Segment | None:
 def discard_pending(segment: str, extents: Collection[Extent]) -> bool:
     """Give up instances of a segment that is not in the bucket yet. False where it is there, or may be: returns when
     that is known."""
-    pending = find_pending(segment)
-    if pending is None:
-        return False
-    if pending.discard(extents):
-        return True
-    pending.ended.wait()
-    return False
+    return _give_up(segment, lambda pending: pending.discard(extents))
 
 
 def keep_pending(segment: str, live: Collection[Extent]) -> bool:
     """The same for all instances of the segment but these."""
+    return _give_up(segment, lambda pending: pending.discard_rest(live))
+
+
+def _give_up(segment: str, discard: Callable[[Segment], bool]) -> bool:
     pending = find_pending(segment)
     if pending is None:
         return False
-    if pending.discard_rest(live):
+    if discard(pending):
         return True
     pending.ended.wait()
     return False

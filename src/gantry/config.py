@@ -41,6 +41,7 @@ from gantry.storage.place_marks import find_wrong_marks, keep_places, read_recor
 from gantry.storage.place_roots import Places
 from gantry.storage.places import PlacedBlobStore
 from gantry.storage.remote.blobs import RemoteBlobs
+from gantry.storage.remote.place_claims import mark_name
 from gantry.storage.remote.place_files import NAME
 from gantry.storage.remote.store_names import CopiedStoreRecords
 from gantry.storage.store_records import LocalStoreRecords, read_records
@@ -263,7 +264,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories or a bucket, a process pool."""
     uploads = OwnUploads(directory.path)
     blobs: dict[str, Blobs] = {
-        place: _open_remote(settings, place, str(uploads.directory))
+        place: _open_remote(settings, place, str(uploads.directory), (mark_name(place), directory.marks[place][1]))
         if place in directory.places.remote
         else LocalBlobs(root, settings.layout == "segments", _name_place(place), directory.marks[place])
         for place, root in directory.places.items()
@@ -308,12 +309,14 @@ def make_buckets(settings: Settings) -> Buckets:
     return Buckets(data, str(settings.buckets_path), settings.bucket_rules, settings.remote_buckets, own)
 
 
-def _open_remote(settings: Settings | None, place: str, notes: str = "") -> RemoteBlobs:
+def _open_remote(
+    settings: Settings | None, place: str, notes: str = "", mark: tuple[str, str] | None = None
+) -> RemoteBlobs:
     """The blobs of a place in the bucket of the settings."""
     bucket = settings.own_bucket if settings is not None else None
     if bucket is None:
         raise FailedPrecondition("blobs: the settings name no bucket")
-    return RemoteBlobs(bucket.place, bucket.prefix, NAME, bucket.tier_of(place), notes)
+    return RemoteBlobs(bucket.place, bucket.prefix, NAME, bucket.tier_of(place), notes, mark)
 
 
 def _open_records(places: Places, index: SqlIndex) -> StoreRecords:

@@ -407,3 +407,32 @@ def test_a_check_without_the_settings_is_refused(own: BlobHome) -> None:
     fill(own)
     with pytest.raises(FailedPrecondition, match="--config"):
         findings(own.data)
+
+
+@pytest.mark.parametrize("text", [None, b"0" * 32], ids=["empty", "of another server"])
+def test_another_bucket_in_the_place_of_ours_says_nothing_of_what_is_stored(own: BlobHome, text: bytes | None) -> None:
+    """Nothing is deleted there, nothing is written, and no bytes are lost because they are not found."""
+    with own.opened() as seams:
+        writer = seams.blobs.writer("main/1/op/a1-a0/000.0000-")
+        key, _ = writer.put([bytes(range(256)) * 20], ("1", "2", "3"))
+        writer.flush()
+        held = own.objects()
+        own.remove(*held)
+        if text is not None:
+            own.put("main.gantry", text)
+        assert seams.blobs.find_absence("main")
+        with pytest.raises(DiskAway):
+            seams.blobs.open(key)
+        with pytest.raises(DiskAway):
+            seams.blobs.writer("main/1/op/a1-a0/001.0000-")
+        with pytest.raises(DiskAway):
+            seams.blobs.delete_prefix("main/1/")
+        failed = seams.blobs.delete_all([key, key.partition("@")[0], "main/1/x.dcm"])
+        assert len(failed) == 3 and all(isinstance(error, DiskAway) for error in failed.values())
+        for name, data in held.items():
+            own.put(name, data)
+        assert not seams.blobs.find_absence("main")
+        with seams.blobs.open(key) as opened:
+            assert b"".join(opened.chunks()) == bytes(range(256)) * 20
+        assert seams.blobs.delete_all([key]) == {}
+        writer.close()

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from gantry.errors import Aborted, StatusError
+from gantry.errors import Aborted, DiskAway, NotFound, StatusError
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.contents import count_unlisted, find_crc32cs
@@ -35,13 +35,23 @@ class RemoteBlobs:
 
     ``prefix`` is empty or ends in ``/``: the object of a key is called so, and then as the key. ``name`` is what
     messages call it. ``tier`` is the storage class, or access tier, of new objects, "" for that of the bucket.
-    ``notes`` is a directory for those of uploads in parts: a crash leaves them for ``delete_unfinished``.
+    ``notes`` is a directory for those of uploads in parts: a crash leaves them for ``delete_unfinished``. ``mark`` is
+    the key of an object and what stands in it: it says that the bucket is the server's own.
     """
 
-    def __init__(self, bucket: RemotePlace, prefix: str, name: str, tier: str = "", notes: str = "") -> None:
+    def __init__(
+        self,
+        bucket: RemotePlace,
+        prefix: str,
+        name: str,
+        tier: str = "",
+        notes: str = "",
+        mark: tuple[str, str] | None = None,
+    ) -> None:
         place = replace(bucket, storage_class=tier or bucket.storage_class)
         self._remote = RemoteBucket(place, UploadNotes(Path(notes)) if notes else None)
         self._bucket = BlobBucket(self._remote, prefix, name)
+        self._mark = mark
 
     def exists(self) -> bool:
         with self._bucket.reading():
@@ -49,9 +59,29 @@ class RemoteBlobs:
 
     def require_mounted(self) -> None:
         self._bucket.require_mounted()
+        self._require_mark()
+
+    def _require_mark(self) -> None:
+        """Another bucket in the place of this one, an empty one above all, says of everything that it is not there.
+        Raises DiskAway."""
+        if self._mark is None:
+            return
+        key, text = self._mark
+        try:
+            found = self._bucket.get(key, "", 0, len(text)).data
+        except (Aborted, NotFound):
+            found = b""
+        if found != text.encode():
+            raise DiskAway(f"{self._bucket.name} is not the one that was opened: it has no mark of this server")
 
     def find_absence(self, place: str = "") -> str:
-        return self._bucket.find_absence()
+        if why := self._bucket.find_absence():
+            return why
+        try:
+            self._require_mark()
+        except StatusError:
+            return "has no mark of this server now; another bucket may be in its place"
+        return ""
 
     def find_shortage(self, place: str) -> str:
         """A bucket is never full."""
@@ -82,6 +112,13 @@ class RemoteBlobs:
     # Reading ----------------------------------------------------------------------------------------------------------
 
     def open(self, key: str) -> OpenedObject:
+        try:
+            return self._open(key)
+        except NotFound:
+            self._require_mark()
+            raise
+
+    def _open(self, key: str) -> OpenedObject:
         extent = parse_extent(key)
         if extent is None:
             return open_object(self._bucket, key)
@@ -119,6 +156,7 @@ class RemoteBlobs:
     # Writing ----------------------------------------------------------------------------------------------------------
 
     def writer(self, prefix: str) -> RemoteWriter:
+        self.require_mounted()
         return RemoteWriter(self._bucket, prefix)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
@@ -137,6 +175,10 @@ class RemoteBlobs:
             raise error
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
+        try:
+            self._require_mark()
+        except StatusError as error:
+            return dict.fromkeys(keys, error)
         extents = [key for key in keys if parse_extent(key) and is_nameable(key)]
         failed = free_all(self._bucket, extents)
         for key in keys:
@@ -148,6 +190,7 @@ class RemoteBlobs:
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         above = self._bucket.prefix
+        self._require_mark()
         with self._bucket.deleting(prefix):
             return self._remote.delete_prefix(above + prefix, above + start_after if start_after else "", check)
 
@@ -159,6 +202,7 @@ class RemoteBlobs:
             return None
         if not live:
             return self.delete(segment)
+        self._require_mark()
         return free_rest(self._bucket, segment, [parse_inside(segment, key) for key in live])
 
     def delete_unfinished(self, check: Check | None = None) -> None:

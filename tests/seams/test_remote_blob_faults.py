@@ -545,3 +545,14 @@ def test_a_process_that_is_killed_leaves_whole_segments_that_say_what_they_hold(
         blobs.free_rest(segment, [])
     assert blobs.delete_prefix("main/7/op/a") == len(found) - len(segments)
     assert keys(blobs) == []
+
+
+def test_a_write_that_is_answered_with_404_is_no_error_of_the_instance(bucket: RemoteBucket, s3: S3Server) -> None:
+    """What stands before an object storage that is down says so of every address."""
+    writer = RemoteBlobs(bucket.place, "p/", NAME).writer(PREFIX)
+    with s3.fail("404 NoSuchKey", methods=["PUT", "POST"]):
+        for size in (5000, 9_000_000):
+            with pytest.raises(DiskAway):
+                writer.put([instance(size)], uids(1))
+                writer.flush()
+    writer.close()

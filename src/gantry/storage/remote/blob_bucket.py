@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from gantry.errors import (
-    Aborted,
     Cancelled,
     DiskAway,
     FailedPrecondition,
@@ -40,7 +39,6 @@ logger = logging.getLogger(__name__)
 
 _AT_ONCE = 1000  # keys of one request that deletes many
 _REFUSED = (FailedPrecondition, PermissionDenied, Unimplemented)
-_OF_SOURCE = (Aborted, Cancelled, NotFound)
 ADVICE = "the log has what the object storage said"
 
 
@@ -110,8 +108,8 @@ class BlobBucket:
         return DiskAway(f"{self.name} does not answer: {error.what}")
 
     def translate_write(self, error: StatusError) -> StatusError:
-        """DiskAway for all that other objects would meet too."""
-        if isinstance(error, (*_OF_SOURCE, DiskAway, InvalidArgument, ResourceExhausted)):
+        """DiskAway for all that other objects would meet too: NotFound is the bucket, or a part of it."""
+        if isinstance(error, (Cancelled, DiskAway, InvalidArgument, ResourceExhausted)):
             return error
         return DiskAway(f"{self.name} cannot be written: {error.what}", advice=error.advice)
 

@@ -154,6 +154,35 @@ def test_no_more_than_a_few_segments_of_a_writer_are_held_in_memory(
     assert len(writer.close()) == 50
 
 
+def test_a_segment_for_which_no_thread_can_be_started_is_sent_once(
+    blobs: RemoteBlobs, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool keeps what it has refused, and gives it to a thread that it has already."""
+    monkeypatch.setattr(blob_sending, "SEGMENT_BYTES", 8192)
+    s3.set_latency(0.3)
+    try:
+        writer = blobs.writer(PREFIX)
+        found = [writer.put([instance(8000, number)], uids(number))[0] for number in range(2)]
+        with monkeypatch.context() as short:
+
+            def refuse(thread: threading.Thread) -> None:
+                raise RuntimeError("can't start new thread")
+
+            short.setattr(threading.Thread, "start", refuse)
+            found.append(writer.put([instance(8000, 2)], uids(2))[0])
+        time.sleep(1)
+        writer.flush()
+        durable: list[str] = []
+        closing = threading.Thread(target=lambda: durable.extend(writer.close()), daemon=True)
+        closing.start()
+        closing.join(10)
+        assert not closing.is_alive()
+    finally:
+        s3.set_latency(0)
+    assert set(durable) == set(keys(blobs)) == objects_of(found)
+    assert s3.requests.operations["PutObject"] == len(objects_of(found))
+
+
 def test_an_instance_can_be_read_and_given_up_before_it_is_flushed(blobs: RemoteBlobs, s3: S3Server) -> None:
     writer = blobs.writer(PREFIX)
     found = [writer.put([instance(5000, number)], uids(number))[0] for number in range(3)]

@@ -106,6 +106,24 @@ def test_what_was_written_and_could_not_be_removed_is_left(blobs: RemoteBlobs, s
     assert list(writer.left) == keys(blobs) != []
 
 
+def test_what_another_bucket_says_is_removed_is_left(bucket: RemoteBucket, s3: S3Server) -> None:
+    s3.put(bucket.place.bucket, {"p/main.gantry": b"a" * 32})
+    blobs = RemoteBlobs(bucket.place, "p/", NAME, mark=("main.gantry", "a" * 32))
+    writer = blobs.writer(PREFIX)
+    found = [writer.put([instance(size)], uids(size))[0] for size in (5000, 9_000_000)]
+    writer.flush()
+    writer.put([instance(6000)], uids(2))
+    with s3.fail("reset after", methods=["PutObject"]), pytest.raises(DiskAway):
+        writer.flush()
+    with s3.fail("404 NoSuchKey", methods=["GET", "HEAD", "PUT", "POST", "DELETE"]):
+        for key in found:
+            with pytest.raises(DiskAway):
+                writer.discard(key)
+        writer.close()
+    assert objects_of(writer.left) == {key for key in keys(blobs) if key != "main.gantry"}
+    assert set(found) < set(writer.left)
+
+
 def test_an_object_of_its_own_that_is_cut_off_leaves_nothing(blobs: RemoteBlobs, s3: S3Server) -> None:
     writer = blobs.writer(PREFIX)
     with s3.fail("500 InternalError", methods=["UploadPart"], after=1), pytest.raises(DiskAway):

@@ -106,6 +106,24 @@ def test_what_was_written_and_could_not_be_removed_is_left(blobs: RemoteBlobs, s
     assert list(writer.left) == keys(blobs) != []
 
 
+def test_what_another_bucket_says_is_removed_is_left(bucket: RemoteBucket, s3: S3Server) -> None:
+    s3.put(bucket.place.bucket, {"p/main.gantry": b"a" * 32})
+    blobs = RemoteBlobs(bucket.place, "p/", NAME, mark=("main.gantry", "a" * 32))
+    writer = blobs.writer(PREFIX)
+    found = [writer.put([instance(size)], uids(size))[0] for size in (5000, 9_000_000)]
+    writer.flush()
+    writer.put([instance(6000)], uids(2))
+    with s3.fail("reset after", methods=["PutObject"]), pytest.raises(DiskAway):
+        writer.flush()
+    with s3.fail("404 NoSuchKey", methods=["GET", "HEAD", "PUT", "POST", "DELETE"]):
+        for key in found:
+            with pytest.raises(DiskAway):
+                writer.discard(key)
+        writer.close()
+    assert objects_of(writer.left) == {key for key in keys(blobs) if key != "main.gantry"}
+    assert set(found) < set(writer.left)
+
+
 def test_an_object_of_its_own_that_is_cut_off_leaves_nothing(blobs: RemoteBlobs, s3: S3Server) -> None:
     writer = blobs.writer(PREFIX)
     with s3.fail("500 InternalError", methods=["UploadPart"], after=1), pytest.raises(DiskAway):
@@ -152,6 +170,35 @@ def test_no_more_than_a_few_segments_of_a_writer_are_held_in_memory(
     assert 2 < max(held) <= blob_sending.MOST_SENT + 1
     assert len(set(objects_of(found))) == 50 == s3.requests.operations["PutObject"]
     assert len(writer.close()) == 50
+
+
+def test_a_segment_for_which_no_thread_can_be_started_is_sent_once(
+    blobs: RemoteBlobs, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool keeps what it has refused, and gives it to a thread that it has already."""
+    monkeypatch.setattr(blob_sending, "SEGMENT_BYTES", 8192)
+    s3.set_latency(0.3)
+    try:
+        writer = blobs.writer(PREFIX)
+        found = [writer.put([instance(8000, number)], uids(number))[0] for number in range(2)]
+        with monkeypatch.context() as short:
+
+            def refuse(thread: threading.Thread) -> None:
+                raise RuntimeError("can't start new thread")
+
+            short.setattr(threading.Thread, "start", refuse)
+            found.append(writer.put([instance(8000, 2)], uids(2))[0])
+        time.sleep(1)
+        writer.flush()
+        durable: list[str] = []
+        closing = threading.Thread(target=lambda: durable.extend(writer.close()), daemon=True)
+        closing.start()
+        closing.join(10)
+        assert not closing.is_alive()
+    finally:
+        s3.set_latency(0)
+    assert set(durable) == set(keys(blobs)) == objects_of(found)
+    assert s3.requests.operations["PutObject"] == len(objects_of(found))
 
 
 def test_an_instance_can_be_read_and_given_up_before_it_is_flushed(blobs: RemoteBlobs, s3: S3Server) -> None:

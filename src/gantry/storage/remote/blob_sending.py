@@ -35,7 +35,7 @@ class Sending:
         self._changed = threading.Condition()
         self._current: Segment | None = None
         self._sent: list[Segment] = []  # on their way or there, and nobody has flushed since
-        self._running = 0
+        self._running: set[Segment] = set()
         self._threads: ThreadPoolExecutor | None = None
         self._closed = False
         self.durable: list[str] = []
@@ -56,7 +56,7 @@ class Sending:
         return self._current is not None and self._current.end + align(length) > SEGMENT_BYTES
 
     def _make_room(self) -> None:
-        if self._running >= MOST_SENT:
+        if len(self._running) >= MOST_SENT:
             beat_again()
             self._changed.wait(LISTEN_SECONDS)
         elif self._current is not None:
@@ -64,23 +64,27 @@ class Sending:
             self._start(segment)
 
     def _start(self, segment: Segment) -> None:
-        """Where there is no thread for it, whoever flushes sends it."""
+        """Where there is no thread for it, whoever flushes sends it: nobody else then, though the pool has it."""
         self._sent.append(segment)
         self._threads = self._threads or ThreadPoolExecutor(MOST_SENT, "segments")
+        segment.is_sent = True
+        self._running.add(segment)
         try:
             self._threads.submit(self._run, segment)
         except RuntimeError:
             logger.warning("a segment waits for its flush: no thread can be started")
-            return
-        segment.is_sent = True
-        self._running += 1
+            segment.is_sent = False
+            self._running.discard(segment)
 
     def _run(self, segment: Segment) -> None:
+        with self._changed:
+            if segment not in self._running:
+                return
         try:
             self._send(segment)
         finally:
             with self._changed:
-                self._running -= 1
+                self._running.discard(segment)
                 self._changed.notify_all()
 
     def _send(self, segment: Segment) -> None:

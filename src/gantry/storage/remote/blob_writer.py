@@ -41,8 +41,10 @@ class RemoteWriter:
     An instance in a segment is held in memory until then.
     """
 
-    def __init__(self, bucket: BlobBucket, prefix: str) -> None:
-        """Raises InvalidArgument for a prefix that no key can have."""
+    def __init__(self, bucket: BlobBucket, prefix: str, require_mark: Callable[[], None] = lambda: None) -> None:
+        """``require_mark`` raises DiskAway where the bucket is another one: nothing is removed there. Raises
+        InvalidArgument for a prefix that no key can have."""
+        self._require_mark = require_mark
         self._bucket, self._names = bucket, NewNames(prefix)
         bucket.locate_new(f"{prefix}-")
         self._sending = Sending(bucket, self._names)
@@ -107,12 +109,14 @@ class RemoteWriter:
         extent = parse_extent(key)
         if extent is None:
             self._unwanted.add(key)
+            self._require_mark()
             self._bucket.delete(key)
             self._unwanted.discard(key)
             with self._lock:
                 self._unflushed.discard(key)
         elif not discard_pending(extent.segment, [extent]):
             self._discarded.append(key)
+            self._require_mark()
             for error in free_extents(self._bucket, extent.segment, [extent]).values():
                 raise error
             self._discarded.remove(key)
@@ -147,6 +151,7 @@ class RemoteWriter:
 
     def _remove(self, key: str) -> None:
         try:
+            self._require_mark()
             self._bucket.delete(key)
             self._unwanted.discard(key)
         except StatusError as error:
@@ -156,6 +161,12 @@ class RemoteWriter:
     def _free_discarded(self) -> list[str]:
         """Once more; the keys of those that cannot be freed now."""
         left: list[str] = []
+        try:
+            if self._discarded:
+                self._require_mark()
+        except StatusError as away:
+            logger.warning("%d instances are not in use, but cannot be freed: %s", len(self._discarded), away.message)
+            return [*self._discarded]
         for segment, extents in group_by_segment(self._discarded):
             failed = free_extents(self._bucket, segment, extents)
             for key, error in failed.items():  # its text has the key: it is for the log alone

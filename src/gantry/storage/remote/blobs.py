@@ -157,7 +157,7 @@ class RemoteBlobs:
 
     def writer(self, prefix: str) -> RemoteWriter:
         self.require_mounted()
-        return RemoteWriter(self._bucket, prefix)
+        return RemoteWriter(self._bucket, prefix, self._require_mark)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         return self._bucket.stream(key, chunks)

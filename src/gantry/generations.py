@@ -49,6 +49,13 @@ def require_index(path: Path, places: Places) -> None:
                 advice="mount it, or put it back from a backup with its file "
                 f"{place}.generation, which stands beside it",
             )
+        if place in found.places and not places.is_marked_there(place) and places.holds_blobs(place):
+            raise FailedPrecondition(
+                f"{places.locate(place)} has no {place}.generation beside it, so nobody can tell whether {path} is an "
+                "older index than the one of the blobs there",
+                advice="put that object back, or, where DATA is known to be the newest, the file of this name in "
+                "DATA/blobs",
+            )
 
 
 def require_same_mark(path: Path, found: Generation | None, places: Places) -> None:

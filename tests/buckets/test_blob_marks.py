@@ -436,3 +436,19 @@ def test_another_bucket_in_the_place_of_ours_says_nothing_of_what_is_stored(own:
             assert b"".join(opened.chunks()) == bytes(range(256)) * 20
         assert seams.blobs.delete_all([key]) == {}
         writer.close()
+
+
+def test_a_bucket_that_does_not_say_how_far_its_index_has_come_is_refused(own: BlobHome) -> None:
+    """The data directory alone may be an older copy, whose numbers would come again."""
+    with own.opened():
+        pass
+    own.put("main/1/stow/1/0000-0123456789abcdef.dcm", b"bytes")
+    text = own.objects()["main.generation"]
+    own.remove("main.generation")
+    before = own.files()
+    with pytest.raises(FailedPrecondition, match=r"has no main\.generation.*older index"), own.open():
+        pass
+    assert own.files() == before and "main.generation" not in own.objects()
+    own.put("main.generation", text)
+    with own.opened():
+        pass

@@ -58,6 +58,11 @@ class Places(Mapping[str, str]):
             advice="put back the data directory that belongs to them, or name another bucket or prefix",
         )
 
+    def is_marked_there(self, place: str) -> bool:
+        """Whether the bucket of a place has its mark; True for a directory. Without it the data directory alone would
+        say how far the index has come, and that may be an older copy. Raises FailedPrecondition."""
+        return place not in self.remote or self._read_mark_there(place) is not None
+
     def _read_mark_there(self, place: str) -> Mark | None:
         files = self.remote.get(place)
         name = mark_path("", place).name

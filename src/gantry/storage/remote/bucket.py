@@ -23,7 +23,7 @@ from gantry.errors import (
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.remote.client import Client, find_client
-from gantry.storage.remote.deleting import delete_keys
+from gantry.storage.remote.deleting import MOST_KEYS, delete_keys
 from gantry.storage.remote.listing import list_all, list_folders, list_level
 from gantry.storage.remote.names import is_listable
 from gantry.storage.remote.notes import UploadNotes
@@ -34,8 +34,6 @@ from gantry.storage.remote.writing import write_object
 from gantry.storage.uris import MAX_KEY_BYTES, is_text, measure_key
 
 logger = logging.getLogger(__name__)
-
-_AT_ONCE = 1000  # keys of one request that deletes many
 
 
 class RemoteBucket:
@@ -148,7 +146,7 @@ class RemoteBucket:
         """Raises the error of an object that could not be deleted, after all others are."""
         found = self.list(prefix, start_after, check=check)
         count, failed, first = 0, 0, ""
-        while some := list(islice(found, _AT_ONCE)):
+        while some := list(islice(found, MOST_KEYS)):
             errors: dict[str, StatusError] = {
                 each.key: FailedPrecondition(each.problem) for each in some if each.problem
             }

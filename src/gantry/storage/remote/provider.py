@@ -74,6 +74,11 @@ class Provider(Protocol):
         the place of any."""
         ...
 
+    def create(self, key: str, data: bytes) -> None:
+        """Only where there is no such object: raises Aborted otherwise. Servers that do not know the condition put it
+        in the place of any."""
+        ...
+
     def begin_parts(self, key: str) -> str:
         """An object that is written in parts; the name of the upload."""
         ...

@@ -142,7 +142,7 @@ class S3:
         except Exception as error:
             if not is_of_client(error):
                 raise
-            if read_trouble(error).status in (301, 400, 403):
+            if read_trouble(error).status in (301, 400, 403, 404):
                 self._call(_GET, key, lambda: self._get_any(key, "", 0, 1))  # raises what that answer says
             raise self._translate(error, _GET, key) from None
 
@@ -224,6 +224,13 @@ class S3:
         try:
             return self._call(_PUT, key, lambda: self._put_any(key, data, {"IfMatch": tag}))
         except Unimplemented:
+            return self._call(_PUT, key, lambda: self._put_any(key, data))
+
+    def create(self, key: str, data: bytes) -> None:
+        """Older servers ignore the condition, or refuse it in one way or another."""
+        try:
+            return self._call(_PUT, key, lambda: self._put_any(key, data, {"IfNoneMatch": "*"}))
+        except (FailedPrecondition, Unimplemented):
             return self._call(_PUT, key, lambda: self._put_any(key, data))
 
     def _put_any(self, key: str, data: bytes, more: Mapping[str, str] | None = None) -> None:

@@ -147,6 +147,8 @@ class DataDirectory:
             require_usable(self.path / "blobs")
             files, tiers = open_place_files(settings), settings.storage_tiers
             self.marks = keep_places(self.path, settings.storage_classes, files, tiers, rebuilding)
+            if files is not None:
+                files = files.with_mark(*_find_claim(self, MAIN))
             own = dict.fromkeys((MAIN, *sorted(tiers)), str(self.path / "blobs"))
             self.places = Places({**own, **settings.storage_classes}, own, files)
             if rebuilding:
@@ -266,7 +268,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
     """One machine: SQLite, directories or a bucket, a process pool."""
     uploads = OwnUploads(directory.path)
     blobs: dict[str, Blobs] = {
-        place: _open_remote(settings, place, str(uploads.directory), (mark_name(place), directory.marks[place][1]))
+        place: _open_remote(settings, place, str(uploads.directory), _find_claim(directory, place))
         if place in directory.places.remote
         else LocalBlobs(root, settings.layout == "segments", _name_place(place), directory.marks[place])
         for place, root in directory.places.items()
@@ -285,7 +287,8 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
                 records.keep(index.segments.list_stores(), place)
             except StatusError as error:  # a full disk: the names are kept before the next blob there at the latest
                 logger.warning("the names of the DICOM stores cannot be kept in %s now: %s", place, error.message)
-    uploads.end_left(lambda left: _open_remote(settings, MAIN, str(left)).delete_unfinished())
+    claim = _find_claim(directory, MAIN)
+    uploads.end_left(lambda left: _open_remote(settings, MAIN, str(left), claim).delete_unfinished())
     buckets = make_buckets(settings)
     return Seams(
         index=index,
@@ -309,6 +312,11 @@ def make_buckets(settings: Settings) -> Buckets:
     data = Path(settings.data).absolute()
     own = settings.own_bucket
     return Buckets(data, str(settings.buckets_path), settings.bucket_rules, settings.remote_buckets, own)
+
+
+def _find_claim(directory: DataDirectory, place: str) -> tuple[str, str]:
+    """The key of the mark of a place in the bucket, and what stands there."""
+    return mark_name(place), directory.marks[place][1]
 
 
 def _open_remote(

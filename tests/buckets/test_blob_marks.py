@@ -452,3 +452,28 @@ def test_a_bucket_that_does_not_say_how_far_its_index_has_come_is_refused(own: B
     own.put("main.generation", text)
     with own.opened():
         pass
+
+
+def test_nothing_is_written_about_our_places_into_the_bucket_of_another_server(
+    own: BlobHome, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its next start would be refused: how far its index has come would be said of ours."""
+    monkeypatch.setattr("gantry.storage.remote.generation_copies._REST_SECONDS", 0.01)
+    with own.opened() as seams:
+        make_store(seams)
+        (number,) = seams.index.segments.list_stores()
+        wait_until(lambda: commits_of(own) == seams.index.generations.get().commits)  # type: ignore[attr-defined]
+        mark, generation = mark_of(own), own.objects()["main.generation"]
+        theirs = {"main.gantry": b"0" * 32, "main.generation": Mark("0" * 32, 5).format().encode()}
+        for name, data in theirs.items():
+            own.put(name, data)
+        make_another(seams)
+        wait_until(lambda: "main.generation cannot be written" in caplog.text)
+        with pytest.raises(DiskAway, match="another server"):
+            seams.records.keep([number], "main")
+        assert own.objects() == theirs
+        own.put("main.gantry", mark.encode())
+        own.put("main.generation", generation)
+        wait_until(lambda: commits_of(own) == seams.index.generations.get().commits)  # type: ignore[attr-defined]
+        seams.records.keep([number], "main")
+        assert "main.stores" in own.objects()

@@ -6,6 +6,8 @@ import pytest
 from hypothesis import settings
 
 from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.place import RemotePlace
+from tests.seams.object_servers import SERVERS, Server, make_place, serve
 from tests.support.s3_places import make_bucket
 from tests.support.s3_server import S3Server
 
@@ -31,3 +33,16 @@ def s3(s3_process: S3Server) -> S3Server:
 def bucket(s3: S3Server) -> RemoteBucket:
     """A new and empty bucket."""
     return make_bucket(s3)
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """Each of them in turn."""
+    with serve(request.param) as found:
+        yield found
+
+
+@pytest.fixture
+def place(server: Server) -> RemotePlace:
+    """A new and empty bucket of it."""
+    return make_place(server)

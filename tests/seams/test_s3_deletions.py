@@ -96,7 +96,7 @@ def test_errors_of_many_objects_are_counted_and_not_kept(store: RemoteBucket, mo
         errors.update(failed.values())
         return failed
 
-    monkeypatch.setattr(buckets, "_AT_ONCE", 2)
+    monkeypatch.setattr(buckets, "MOST_KEYS", 2)
     monkeypatch.setattr(buckets, "delete_keys", refuse)
     with pytest.raises(Unavailable, match=r"12 objects could not be deleted; the first is 00: no right for 00"):
         store.delete_prefix("")

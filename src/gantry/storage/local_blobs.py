@@ -22,6 +22,7 @@ from gantry.storage.local_objects import LocalObject
 from gantry.storage.local_writer import LocalWriter
 from gantry.storage.new_files import sync_directories
 from gantry.storage.own_files import open_own_file, translate_stored_error
+from gantry.storage.owners import Owner, find_owner, most_read
 from gantry.storage.room import read_room
 from gantry.storage.roots import identify
 from gantry.storage.store_numbers import PLACES, read_numbers
@@ -194,12 +195,14 @@ def _compare_mark(root: int, path: str, wanted: str) -> str:
     try:
         fd = os.open(os.path.basename(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=root)
         try:  # no file object around it: that takes ten times as long, for each sync
-            found = os.read(fd, len(wanted) + 1)
+            found = os.read(fd, most_read(wanted))
         finally:
             os.close(fd)
     except OSError as error:
         return _describe_absence(error)
-    return "" if found == wanted.encode() else "is that of another server now; another disk may be mounted there"
+    if find_owner(found, wanted) is Owner.OWN:
+        return ""
+    return "is that of another server now; another disk may be mounted there"
 
 
 def _describe_absence(error: OSError) -> str:

@@ -20,6 +20,7 @@ from gantry.durable_files import make_directory, replace_file, sync_directory
 from gantry.errors import FailedPrecondition
 from gantry.seams import MAIN
 from gantry.storage.generation_marks import holds_blobs
+from gantry.storage.owners import Owner, find_owner
 from gantry.storage.remote import place_claims
 from gantry.storage.remote.place_files import PlaceFiles
 from gantry.system_errors import describe_os_error
@@ -117,10 +118,10 @@ def _require_same_bucket(data: Path, record: Record, files: PlaceFiles | None) -
 
 
 def _check_main(main: Path, mark: str) -> None:
-    present = _read_mark(MAIN, str(main))
-    if present is None:
+    owner = find_owner(_read_mark(MAIN, str(main)), mark)
+    if owner is Owner.NOBODY:
         raise FailedPrecondition(f"{main} is not the directory that holds the blobs of this server; is it mounted?")
-    if present != mark:
+    if owner is Owner.ANOTHER:
         raise FailedPrecondition(
             f"{main} and {main.parent / _RECORD} do not belong together: it holds the blobs of another server",
             advice="put the right directory there",
@@ -146,13 +147,13 @@ def find_wrong_marks(data: Path, files: PlaceFiles | None = None) -> Iterator[st
     main = dict.fromkeys((MAIN, *record.in_bucket), str(data / _BLOBS)) if record.has_main else {}
     for storage_class, root in {**main, **record.directories}.items():
         try:
-            found = _read_mark(storage_class, root)
+            owner = find_owner(_read_mark(storage_class, root), record.mark)
         except FailedPrecondition as error:
             yield error.what
             continue
-        if found is None:
+        if owner is Owner.NOBODY:
             yield f"{root} has no mark that it holds the {storage_class} blobs of this server; is it mounted?"
-        elif found != record.mark:
+        elif owner is Owner.ANOTHER:
             yield f"{root} holds the {storage_class} blobs of another server"
     if files is not None:
         yield from place_claims.find_wrong_claims(files, record.in_bucket, record.mark)
@@ -189,9 +190,9 @@ def _mark_path(storage_class: str, root: str) -> Path:
     return Path(root) / f"{storage_class}.gantry"
 
 
-def _read_mark(storage_class: str, root: str) -> str | None:
+def _read_mark(storage_class: str, root: str) -> bytes | None:
     try:
-        return _mark_path(storage_class, root).read_text(encoding="utf-8")
+        return _mark_path(storage_class, root).read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -199,26 +200,26 @@ def _read_mark(storage_class: str, root: str) -> str | None:
 
 
 def _check_empty(storage_class: str, root: str, mark: str) -> None:
-    here = _read_mark(storage_class, root) == mark
-    if not here or any(names for _, _, names in os.walk(os.path.join(root, storage_class))):
+    is_here = find_owner(_read_mark(storage_class, root), mark) is Owner.OWN
+    if not is_here or any(names for _, _, names in os.walk(os.path.join(root, storage_class))):
         raise FailedPrecondition(
             f"storage_classes: {storage_class} has blobs in {root}. Keep the setting until their class is changed"
         )
 
 
 def _claim(storage_class: str, root: str, mark: str, known: bool) -> None:
-    present = _read_mark(storage_class, root)
-    if present not in (None, mark):
+    owner = find_owner(_read_mark(storage_class, root), mark)
+    if owner is Owner.ANOTHER:
         raise FailedPrecondition(
             f"storage_classes: {root} holds the {storage_class} blobs of another server",
             advice="choose another directory",
         )
-    if known and present is None:
+    if known and owner is Owner.NOBODY:
         raise FailedPrecondition(
             f"storage_classes: {root} is not the directory that holds the {storage_class} blobs; is it mounted?"
         )
     try:
-        if present is None:
+        if owner is Owner.NOBODY:
             _make_empty(storage_class, root)
         _write(_mark_path(storage_class, root), mark)
     except OSError as error:

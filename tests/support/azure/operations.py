@@ -54,6 +54,8 @@ def put_blob(store: Store, request: Request) -> Answer:
     bucket, headers = store.find(request.bucket), request.headers
     if headers.get("x-ms-blob-type") != "BlockBlob":
         raise S3Error("InvalidArgument", "An HTTP header that's mandatory for this request is not specified.")
+    if headers.get("if-none-match") == "*" and request.key in bucket.objects:
+        raise S3Error("BlobAlreadyExists")
     check_write(headers, bucket.objects.get(request.key))
     sent = _check_md5(request)
     md5 = {} if headers.get("x-ms-meta-nomd5") else {MD5: headers.get("x-ms-blob-content-md5", sent)}

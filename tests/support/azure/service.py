@@ -14,6 +14,7 @@ STATUS.update(
     {
         "AuthenticationFailed": (403, "Server failed to authenticate the request.\nRequestId:1\nTime:2"),
         "AuthorizationPermissionMismatch": (403, "This request is not authorized to perform this operation."),
+        "BlobAlreadyExists": (409, "The specified blob already exists."),
         "BlobArchived": (409, "This operation is not permitted on an archived blob."),
         "BlobNotFound": (404, "The specified blob does not exist."),
         "ConditionNotMet": (412, "The condition specified using HTTP conditional header(s) is not met."),

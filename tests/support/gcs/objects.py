@@ -93,12 +93,22 @@ def write_object(store: Store, request: Request, about: dict[str, str], data: by
         raise S3Error("BadDigest")
     if about.get("storageClass", "STANDARD") not in CLASSES:
         raise S3Error("InvalidStorageClass")
+    _check_generation(store, request, key)
     encoding = {"Content-Encoding": about["contentEncoding"]} if "contentEncoding" in about else {}
     stored = make_object(data, about.get("storageClass", "STANDARD"), encoding)
     store.find(request.bucket).put(key, stored)
     if request.fault is not None and request.fault.kind == "200 BadDigest":
         stored.checksums["crc32c"] = "AAAAAA=="
     return answer_json(describe(key, stored))
+
+
+def _check_generation(store: Store, request: Request, key: bytes) -> None:
+    """0 is that of what is not there ("Request preconditions", Cloud Storage documentation). Raises
+    PreconditionFailed."""
+    wanted = request.query.get("ifGenerationMatch")
+    stored = store.find(request.bucket).objects.get(key)
+    if wanted is not None and wanted != (stored.etag if stored is not None else "0"):
+        raise S3Error("PreconditionFailed")
 
 
 def require_name(key: bytes) -> bytes:

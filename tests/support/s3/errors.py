@@ -16,6 +16,7 @@ STATUS = {
         "The bucket exists already, and you own it.",
     ),
     "BucketNotEmpty": (409, "The bucket you tried to delete is not empty"),
+    "ConditionalRequestConflict": (409, "The conditional request cannot succeed due to a conflicting operation."),
     "EntityTooSmall": (400, "Your proposed upload is smaller than the minimum allowed size"),
     "ExpiredToken": (400, "The provided token has expired."),
     "IncompleteBody": (400, "The request body terminated unexpectedly"),

@@ -121,7 +121,12 @@ class Azure:
 
     def put(self, key: str, data: bytes, tag: str = "") -> None:
         """The server compares the bytes with the MD5 that is sent."""
-        condition = {"if-match": tag} if tag else {}
+        self._put_blob(key, data, {"if-match": tag} if tag else {})
+
+    def create(self, key: str, data: bytes) -> None:
+        self._put_blob(key, data, {"if-none-match": "*"})
+
+    def _put_blob(self, key: str, data: bytes, condition: Mapping[str, str]) -> None:
         self._put(key, data, {"x-ms-blob-type": "BlockBlob", **condition, **self._tier()})
 
     def _put(self, key: str, data: bytes, headers: Mapping[str, str], query: Mapping[str, str] | None = None) -> None:
@@ -136,6 +141,9 @@ class Azure:
     def begin_parts(self, key: str) -> str:
         """Nothing has to be asked for: parts are blocks of the blob that nobody sees before they are committed."""
         return secrets.token_hex(16)
+
+    def find_begun(self, key: str) -> Sequence[str]:
+        return ()
 
     def put_part(self, key: str, upload: str, number: int, data: bytes) -> str:
         block = _name_block(upload, number)

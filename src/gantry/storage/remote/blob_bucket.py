@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from gantry.errors import (
+    Aborted,
     Cancelled,
     DiskAway,
     FailedPrecondition,
@@ -28,25 +29,35 @@ from gantry.errors import (
 )
 from gantry.resources import ObjectMeta
 from gantry.seams import OpenedObject
+from gantry.storage.owners import Owner, find_owner, most_read
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.client import Client
-from gantry.storage.remote.deleting import delete_keys
+from gantry.storage.remote.deleting import MOST_KEYS, delete_keys
 from gantry.storage.remote.errors import Archived
 from gantry.storage.remote.names import is_nameable
 from gantry.storage.remote.provider import Got
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 1000  # keys of one request that deletes many
 _REFUSED = (FailedPrecondition, PermissionDenied, Unimplemented)
 ADVICE = "the log has what the object storage said"
+_WRONG = {
+    Owner.OWN: None,
+    Owner.NOBODY: "it has no mark of this server",
+    Owner.ANOTHER: "its mark is that of another server",
+}
 
 
 class BlobBucket:
-    """The objects whose names begin with ``prefix``; ``name`` is what messages call it. Can be pickled."""
+    """The objects whose names begin with ``prefix``; ``name`` is what messages call it. Can be pickled.
 
-    def __init__(self, bucket: RemoteBucket, prefix: str, name: str) -> None:
-        self.bucket, self.prefix, self.name = bucket, prefix, name
+    ``mark`` is the key of an object and what stands in it: it says that the bucket is the server's own. Another bucket
+    in its place, an empty one above all, says of everything that it is not there. So the mark is looked at before
+    NotFound is raised by any of these, and after an object was written, before anybody hears that it is durable.
+    """
+
+    def __init__(self, bucket: RemoteBucket, prefix: str, name: str, mark: tuple[str, str] | None = None) -> None:
+        self.bucket, self.prefix, self.name, self.mark = bucket, prefix, name, mark
 
     @property
     def client(self) -> Client:
@@ -63,6 +74,52 @@ class BlobBucket:
         if not is_nameable(key):
             raise InvalidArgument(f"{key!r} can be no key of stored bytes")
         return self.prefix + key
+
+    # The mark ---------------------------------------------------------------------------------------------------------
+
+    def require_mark(self) -> None:
+        """One request. Raises DiskAway where the bucket is another one, or cannot say whose it is."""
+        if self.mark is None:
+            return
+        key, text = self.mark
+        try:
+            found = self._read_mark(self.prefix + key, most_read(text))
+        except Cancelled:
+            raise
+        except StatusError as error:
+            raise self._find_unknown(error) from None
+        if (why := _WRONG[find_owner(found, text)]) is not None:
+            raise DiskAway(f"{self.name} is not the one that was opened: {why}")
+
+    def _read_mark(self, name: str, most: int) -> bytes | None:
+        try:
+            return self.client.get_start(name, most)
+        except NotFound:
+            return None
+        except Aborted:
+            return b""  # it is empty
+
+    def _find_unknown(self, error: StatusError) -> StatusError:
+        found = self._translate_read(error)
+        if isinstance(found, DiskAway):
+            return found
+        return DiskAway(f"{self.name} does not say whose it is: its mark cannot be read", advice=ADVICE)
+
+    @contextmanager
+    def marked(self) -> Iterator[None]:
+        """Around what is written or deleted: neither touches another bucket, and what another one has done or lacks is
+        not taken for ours. Raises DiskAway."""
+        self.require_mark()
+        yield
+        self.require_mark()
+
+    def judge_absence(self, error: StatusError) -> StatusError:
+        """What an error is that says of an object that it is not there: DiskAway in another bucket."""
+        try:
+            self.require_mark()
+        except StatusError as away:
+            return away
+        return error
 
     # Errors -----------------------------------------------------------------------------------------------------------
 
@@ -82,7 +139,10 @@ class BlobBucket:
 
     def translate_read(self, error: StatusError) -> StatusError:
         """Unreadable for bytes that come spoilt again and again; MustBeRestored, and Unavailable for an object
-        that the server may not read; DiskAway where the bucket does not answer."""
+        that the server may not read; DiskAway where the bucket does not answer, or is another one."""
+        return self.judge_absence(error) if isinstance(error, NotFound) else self._translate_read(error)
+
+    def _translate_read(self, error: StatusError) -> StatusError:
         if isinstance(error, Archived):
             logger.warning("%s: %s", self.name, error.message)
             return MustBeRestored(
@@ -125,7 +185,7 @@ class BlobBucket:
         and it is said of what is deleted in vain."""
         if isinstance(error, _REFUSED):
             return Unavailable(f"{key}: cannot be deleted: {error.what}", advice=error.advice)
-        return self._find_away(error)
+        return self.judge_absence(error) if isinstance(error, NotFound) else self._find_away(error)
 
     # Requests ---------------------------------------------------------------------------------------------------------
 
@@ -140,8 +200,10 @@ class BlobBucket:
             return self.client.get_any(self.locate(key), tag, offset, length)
 
     def put(self, key: str, data: bytes) -> None:
+        """Raises DiskAway also where it went into another bucket, as all that write new objects do."""
         with self.writing():
             self.client.put(self.locate_new(key), data)
+        self.require_mark()
 
     def replace(self, key: str, data: bytes, tag: str) -> None:
         """Raises Aborted, NotFound where the version ``tag`` is not there any more."""
@@ -152,18 +214,25 @@ class BlobBucket:
         """Write an object from bytes of any length. What ``chunks`` raise goes on unchanged."""
         source = _Source(chunks)
         try:
-            return self.bucket.put(self.locate_new(key), source)
+            size = self.bucket.put(self.locate_new(key), source)
         except StatusError as error:
             if error is source.error:
                 raise
             raise self.translate_write(error) from None
+        self.require_mark()
+        return size
 
     def copy(self, key: str, source: OpenedObject) -> bool:
         """A copy by the provider; False where it makes none. Raises Aborted, NotFound where the source has gone."""
         try:
-            return self.bucket.copy_there(source, self.locate_new(key))
+            is_copied = self.bucket.copy_there(source, self.locate_new(key))
         except Unavailable:
             return False  # reading and writing tell whose trouble it is
+        except NotFound as error:  # the source may be a blob of ours, in this bucket
+            raise self.judge_absence(error) from None
+        if is_copied:
+            self.require_mark()
+        return is_copied
 
     def delete(self, key: str) -> None:
         with self.deleting(key):
@@ -174,8 +243,8 @@ class BlobBucket:
         """The errors of those that could not be deleted."""
         failed: dict[str, StatusError] = {}
         names = {self.prefix + key: key for key in keys if is_nameable(key)}
-        for at in range(0, len(names), _AT_ONCE):
-            some = list(names)[at : at + _AT_ONCE]
+        for at in range(0, len(names), MOST_KEYS):
+            some = list(names)[at : at + MOST_KEYS]
             try:
                 errors = delete_keys(self.client, some)
             except StatusError as error:

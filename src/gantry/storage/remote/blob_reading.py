@@ -160,8 +160,8 @@ class StoredObject(RemoteObject):
         self._ahead = Ahead(0)
 
     def _translate(self, error: StatusError) -> StatusError:
-        if isinstance(error, Aborted | NotFound):
-            return Aborted(_GONE)
+        if isinstance(error, Aborted | NotFound):  # servers of Azure say of a missing one that it is another version
+            return self._bucket.judge_absence(Aborted(_GONE))
         return self._bucket.translate_read(error)
 
 

@@ -41,10 +41,8 @@ class RemoteWriter:
     An instance in a segment is held in memory until then.
     """
 
-    def __init__(self, bucket: BlobBucket, prefix: str, require_mark: Callable[[], None] = lambda: None) -> None:
-        """``require_mark`` raises DiskAway where the bucket is another one: nothing is removed there. Raises
-        InvalidArgument for a prefix that no key can have."""
-        self._require_mark = require_mark
+    def __init__(self, bucket: BlobBucket, prefix: str) -> None:
+        """Raises InvalidArgument for a prefix that no key can have."""
         self._bucket, self._names = bucket, NewNames(prefix)
         bucket.locate_new(f"{prefix}-")
         self._sending = Sending(bucket, self._names)
@@ -109,16 +107,16 @@ class RemoteWriter:
         extent = parse_extent(key)
         if extent is None:
             self._unwanted.add(key)
-            self._require_mark()
-            self._bucket.delete(key)
+            with self._bucket.marked():
+                self._bucket.delete(key)
             self._unwanted.discard(key)
             with self._lock:
                 self._unflushed.discard(key)
         elif not discard_pending(extent.segment, [extent]):
             self._discarded.append(key)
-            self._require_mark()
-            for error in free_extents(self._bucket, extent.segment, [extent]).values():
-                raise error
+            with self._bucket.marked():
+                for error in free_extents(self._bucket, extent.segment, [extent]).values():
+                    raise error
             self._discarded.remove(key)
 
     def flush(self) -> None:
@@ -151,8 +149,8 @@ class RemoteWriter:
 
     def _remove(self, key: str) -> None:
         try:
-            self._require_mark()
-            self._bucket.delete(key)
+            with self._bucket.marked():
+                self._bucket.delete(key)
             self._unwanted.discard(key)
         except StatusError as error:
             self._unwanted.add(key)
@@ -163,7 +161,7 @@ class RemoteWriter:
         left: list[str] = []
         try:
             if self._discarded:
-                self._require_mark()
+                self._bucket.require_mark()
         except StatusError as away:
             logger.warning("%d instances are not in use, but cannot be freed: %s", len(self._discarded), away.message)
             return [*self._discarded]

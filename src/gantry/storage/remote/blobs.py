@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from gantry.errors import Aborted, DiskAway, NotFound, StatusError
+from gantry.errors import Aborted, StatusError
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.contents import count_unlisted, find_crc32cs
@@ -51,8 +51,7 @@ class RemoteBlobs:
     ) -> None:
         place = replace(bucket, storage_class=tier or bucket.storage_class)
         self._remote = RemoteBucket(place, UploadNotes(Path(notes)) if notes else None)
-        self._bucket = BlobBucket(self._remote, prefix, name)
-        self._mark = mark
+        self._bucket = BlobBucket(self._remote, prefix, name, mark)
 
     def exists(self) -> bool:
         with self._bucket.reading():
@@ -60,26 +59,13 @@ class RemoteBlobs:
 
     def require_mounted(self) -> None:
         self._bucket.require_mounted()
-        self._require_mark()
-
-    def _require_mark(self) -> None:
-        """Another bucket in the place of this one, an empty one above all, says of everything that it is not there.
-        Raises DiskAway."""
-        if self._mark is None:
-            return
-        key, text = self._mark
-        try:
-            found = self._bucket.get(key, "", 0, len(text)).data
-        except (Aborted, NotFound):
-            found = b""
-        if found != text.encode():
-            raise DiskAway(f"{self._bucket.name} is not the one that was opened: it has no mark of this server")
+        self._bucket.require_mark()
 
     def find_absence(self, place: str = "") -> str:
         if why := self._bucket.find_absence():
             return why
         try:
-            self._require_mark()
+            self._bucket.require_mark()
         except StatusError:
             return "has no mark of this server now; another bucket may be in its place"
         return ""
@@ -95,17 +81,21 @@ class RemoteBlobs:
 
     def list_numbers(self, prefix: str) -> list[int]:
         with self._bucket.reading():
-            return read_numbers(self._remote.list_folders(f"{self._bucket.prefix}{prefix.rstrip('/')}/", sys.maxsize))
+            found = self._remote.list_folders(f"{self._bucket.prefix}{prefix.rstrip('/')}/", sys.maxsize)
+        self._bucket.require_mark()
+        return read_numbers(found)
 
     def list(
         self, prefix: str = "", start_after: str = "", depth: int | None = None, check: Check | None = None
     ) -> Iterator[ObjectMeta]:
+        """Raises DiskAway at the end where the bucket is another one: then nobody knows what is missing."""
         above = self._bucket.prefix
         deep = None if depth is None else depth + above.count("/")
         behind = above + start_after if start_after else ""
         with self._bucket.reading():
             for found in self._remote.list(above + prefix, behind, deep, check):
                 yield found._replace(key=found.key[len(above) :])
+        self._bucket.require_mark()
 
     def head(self, key: str) -> ObjectMeta:
         return self._bucket.head(key)._replace(key=key)
@@ -113,13 +103,6 @@ class RemoteBlobs:
     # Reading ----------------------------------------------------------------------------------------------------------
 
     def open(self, key: str) -> OpenedObject:
-        try:
-            return self._open(key)
-        except NotFound:
-            self._require_mark()
-            raise
-
-    def _open(self, key: str) -> OpenedObject:
         extent = parse_extent(key)
         if extent is None:
             return open_object(self._bucket, key)
@@ -163,7 +146,7 @@ class RemoteBlobs:
 
     def writer(self, prefix: str) -> RemoteWriter:
         self.require_mounted()
-        return RemoteWriter(self._bucket, prefix, self._require_mark)
+        return RemoteWriter(self._bucket, prefix)
 
     def put(self, key: str, chunks: Iterable[bytes]) -> int:
         return self._bucket.stream(key, chunks)
@@ -181,10 +164,14 @@ class RemoteBlobs:
             raise error
 
     def delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
+        """In another bucket nothing is deleted, and what is not there is not gone."""
         try:
-            self._require_mark()
+            with self._bucket.marked():
+                return self._delete_all(keys)
         except StatusError as error:
             return dict.fromkeys(keys, error)
+
+    def _delete_all(self, keys: Sequence[str]) -> dict[str, StatusError]:
         extents = [key for key in keys if parse_extent(key) and is_nameable(key)]
         failed = free_all(self._bucket, extents)
         for key in keys:
@@ -196,8 +183,7 @@ class RemoteBlobs:
 
     def delete_prefix(self, prefix: str, start_after: str = "", check: Check | None = None) -> int:
         above = self._bucket.prefix
-        self._require_mark()
-        with self._bucket.deleting(prefix):
+        with self._bucket.marked(), self._bucket.deleting(prefix):
             return self._remote.delete_prefix(above + prefix, above + start_after if start_after else "", check)
 
     def sync_removed(self, directories: set[str]) -> None:
@@ -208,12 +194,13 @@ class RemoteBlobs:
             return None
         if not live:
             return self.delete(segment)
-        self._require_mark()
-        return free_rest(self._bucket, segment, [parse_inside(segment, key) for key in live])
+        with self._bucket.marked():
+            return free_rest(self._bucket, segment, [parse_inside(segment, key) for key in live])
 
     def delete_unfinished(self, check: Check | None = None) -> None:
         """Remove the parts of objects that writers have left which were killed. For the start of a server: nobody may
         write meanwhile. Raises DiskAway."""
+        self._bucket.require_mark()
         with self._bucket.deleting("the parts of objects"):
             self._remote.delete_unfinished(self._bucket.prefix, sys.maxsize, check)
 

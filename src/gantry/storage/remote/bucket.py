@@ -23,19 +23,17 @@ from gantry.errors import (
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.remote.client import Client, find_client
-from gantry.storage.remote.deleting import delete_keys
+from gantry.storage.remote.deleting import MOST_KEYS, delete_keys
 from gantry.storage.remote.listing import list_all, list_folders, list_level
 from gantry.storage.remote.names import is_listable
 from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.reading import RemoteObject
 from gantry.storage.remote.unsorted import sort_all
-from gantry.storage.remote.writing import write_object
+from gantry.storage.remote.writing import drop_unnamed, write_object
 from gantry.storage.uris import MAX_KEY_BYTES, is_text, measure_key
 
 logger = logging.getLogger(__name__)
-
-_AT_ONCE = 1000  # keys of one request that deletes many
 
 
 class RemoteBucket:
@@ -148,7 +146,7 @@ class RemoteBucket:
         """Raises the error of an object that could not be deleted, after all others are."""
         found = self.list(prefix, start_after, check=check)
         count, failed, first = 0, 0, ""
-        while some := list(islice(found, _AT_ONCE)):
+        while some := list(islice(found, MOST_KEYS)):
             errors: dict[str, StatusError] = {
                 each.key: FailedPrecondition(each.problem) for each in some if each.problem
             }
@@ -170,8 +168,7 @@ class RemoteBucket:
             (check or _go_on)()
             if key.startswith(prefix) and key.count("/") <= depth:
                 try:
-                    with suppress(NotFound):  # it has ended meanwhile
-                        call_hearing(partial(self.client.provider.drop_parts, key, upload), check)
+                    self._drop_parts(key, upload, check)
                     self.notes.remove(key, upload)
                 except Cancelled:
                     raise
@@ -182,6 +179,14 @@ class RemoteBucket:
         if failed is not None:
             raise failed
         self.notes.clear()
+
+    def _drop_parts(self, key: str, upload: str, check: Check | None) -> None:
+        """Without a name of the upload all that were begun for the key."""
+        if not upload:
+            drop_unnamed(self.client, key, check)
+            return
+        with suppress(NotFound):  # it has ended meanwhile
+            call_hearing(partial(self.client.provider.drop_parts, key, upload), check)
 
     def flush(self) -> None:
         """Nothing is left to do: an object that was written is durable."""

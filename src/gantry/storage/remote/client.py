@@ -116,6 +116,10 @@ class Client:
     def _get_some(self, key: str, tag: str, offset: int, length: int) -> Got:
         return self.call(partial(self.provider.get, key, tag, offset, length))
 
+    def get_start(self, key: str, most: int) -> bytes:
+        """The first bytes of any version, at most so many; of a short object all. Raises Aborted for an empty one."""
+        return self._get_some(key, "", 0, most).data
+
     def get_checksums(self, found: ObjectMeta) -> Checksums:
         known = self.call(partial(self.provider.get_checksums, found.key, found.tag))
         if (parts := known.parts) is None:
@@ -131,6 +135,11 @@ class Client:
         """Put an object in the place of the version ``tag``. Raises Aborted where that is not there any more; it may
         have been replaced by this call, if an answer was lost."""
         self.call(partial(self.provider.put, key, data, tag))
+
+    def create(self, key: str, data: bytes) -> None:
+        """Put an object where there is none. Raises Aborted where there is one; this call may have put it, if an answer
+        was lost. Servers that do not know the condition put it in the place of any."""
+        self.call(partial(self.provider.create, key, data))
 
     def delete(self, key: str) -> None:
         self.call(partial(self.provider.delete, key))

@@ -14,9 +14,12 @@ from gantry.storage.remote.client import Client
 _UNWRITABLE = re.compile("[\x00-\x1f\x7f\ufffe\uffff]")
 """What XML 1.0 cannot hold (§2.2) or reads as another character (§2.11): requests that delete many are XML."""
 
+MOST_KEYS = 1000
+"""Of one request that deletes many ("DeleteObjects", Amazon S3 API Reference)."""
+
 
 def delete_keys(client: Client, keys: Sequence[str]) -> dict[str, StatusError]:
-    """Delete at most 1,000 objects. The errors of those that could not be deleted. Raises Unavailable, BucketAway."""
+    """Delete at most so many. The errors of those that could not be deleted. Raises Unavailable, BucketAway."""
     if not client.place.bulk_delete or client.lacks_bulk_delete:
         return _delete_each(client, keys)
     writable = [key for key in keys if not _UNWRITABLE.search(key)]

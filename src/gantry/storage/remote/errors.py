@@ -67,6 +67,8 @@ MIXED = {"InvalidBlobOrBlock"}
 """Of all blocks of a blob that are not committed the names are equally long."""
 OVERTAKEN = {"InvalidBlockList"}
 """Blocks that were sent and are gone: Azure drops those of everybody when one commits."""
+EXISTING = {"BlobAlreadyExists"}
+"""Azure answers 409 where it is asked to write only what is not there."""
 ELSEWHERE = {"PermanentRedirect", "TemporaryRedirect", "IllegalLocationConstraintException"}
 MIS_SIGNED = "AuthorizationHeaderMalformed"
 """For the region of another bucket, which the answer then names, or in another way that is about the credentials."""
@@ -74,7 +76,10 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 """Regions are of Amazon. Nobody else is followed anywhere: who asks is in every request."""
 OVERLOAD = {"SlowDown", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded", "ServerBusy"}
 MISSING = {"NotImplemented", "MethodNotAllowed"}
-PASSING = {"InternalError", "RequestTimeout", "OperationAborted", "OperationTimedOut", "Md5Mismatch", "BadDigest"}
+PASSING = {
+    *("InternalError", "RequestTimeout", "OperationAborted", "OperationTimedOut", "Md5Mismatch", "BadDigest"),
+    "ConditionalRequestConflict",  # of S3: another request wrote the object at the same time
+}
 
 
 class Archived(FailedPrecondition):
@@ -233,6 +238,8 @@ def _translate_rest(trouble: Trouble, what: str) -> StatusError:
         return NotFound("there is no object of this name" if what else trouble.said)
     if trouble.status in (412, 416) and trouble.code not in LOCKED:
         return Aborted("the object was changed since it was listed", advice="import it again")
+    if trouble.code in EXISTING:
+        return Aborted("there is an object of this name already")
     if trouble.code in MIXED:
         return FailedPrecondition(
             "another program has begun to write the object, in blocks that do not fit ours",

@@ -8,6 +8,7 @@ from functools import partial
 from gantry.errors import FailedPrecondition
 from gantry.resources import BlobStorageClass
 from gantry.seams import MAIN
+from gantry.storage.owners import Owner, find_owner
 from gantry.storage.remote.place_files import PlaceFiles
 
 _PLACES = (MAIN, *(each.value for each in BlobStorageClass))
@@ -34,7 +35,7 @@ def find_mark(
     for place in sorted({*wanted, *known}):
         _require_own(files, place, found.get(place), own, place in known, rebuilding)
     for place in found.keys() - {*wanted, *known}:
-        if found[place] == own and files.holds_blobs(place):
+        if find_owner(found[place], own) is Owner.OWN and files.holds_blobs(place):
             raise FailedPrecondition(
                 f"blobs: {files.locate(place)} holds stored instances of {place}, which storage_tiers does not name",
                 advice=f"add {place} to storage_tiers",
@@ -58,16 +59,17 @@ def _adopt(files: PlaceFiles, found: Mapping[str, str], rebuilding: bool) -> str
 def _require_own(
     files: PlaceFiles, place: str, present: str | None, own: str, is_known: bool, rebuilding: bool
 ) -> None:
-    if present is not None and present != own:
-        raise FailedPrecondition(f"blobs: {files.locate(place)} holds the blobs of another server", advice=_ANOTHER)
-    if present is None and is_known:
+    owner = find_owner(present, own)
+    if owner is Owner.ANOTHER:
+        raise _belong_to_another(files, place)
+    if owner is Owner.NOBODY and is_known:
         raise FailedPrecondition(
             f"blobs: {files.address} is not the place that holds the {place} blobs of this server: it has no "
             f"{mark_name(place)}",
             advice="name the right bucket; where that object was deleted, put it back: it says what the file of this "
             "name in DATA/blobs says",
         )
-    if present is None and not rebuilding and files.holds_blobs(place):
+    if owner is Owner.NOBODY and not rebuilding and files.holds_blobs(place):
         raise FailedPrecondition(
             f"blobs: {files.locate(place)} is not empty, and {files.address} has no {mark_name(place)} that says whose "
             "objects these are",
@@ -76,10 +78,18 @@ def _require_own(
 
 
 def claim(files: PlaceFiles, places: Collection[str], mark: str) -> None:
-    """Mark the places, after ``find_mark``. Raises FailedPrecondition."""
+    """Mark the places, after ``find_mark``. Raises FailedPrecondition, also where another server does so at the same
+    time and is sooner. Where the object storage does not know the condition of the request, the last one has the mark:
+    the other one finds that here, or when it begins to write (``BlobBucket.require_mark``)."""
     for place in places:
-        if files.read(mark_name(place)) != mark:
-            files.ask(partial(files.write, mark_name(place), mark))
+        if find_owner(files.read(mark_name(place)), mark) is not Owner.OWN:
+            files.create(mark_name(place), mark)
+            if find_owner(files.read(mark_name(place)), mark) is not Owner.OWN:
+                raise _belong_to_another(files, place)
+
+
+def _belong_to_another(files: PlaceFiles, place: str) -> FailedPrecondition:
+    return FailedPrecondition(f"blobs: {files.locate(place)} holds the blobs of another server", advice=_ANOTHER)
 
 
 def require_empty(files: PlaceFiles, places: Collection[str]) -> None:
@@ -102,11 +112,11 @@ def find_wrong_claims(files: PlaceFiles, places: Collection[str], mark: str) -> 
     """What is wrong with the marks in the bucket; changes nothing."""
     for place in places:
         try:
-            found = files.read(mark_name(place))
+            owner = find_owner(files.read(mark_name(place)), mark)
         except FailedPrecondition as error:
             yield error.what
             continue
-        if found is None:
+        if owner is Owner.NOBODY:
             yield f"{files.address} has no {mark_name(place)} that it holds the {place} blobs of this server"
-        elif found != mark:
+        elif owner is Owner.ANOTHER:
             yield f"{files.locate(place)} holds the blobs of another server"

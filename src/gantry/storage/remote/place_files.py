@@ -8,10 +8,11 @@ that is lost can be made again from the bucket alone.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from gantry.errors import FailedPrecondition, NotFound, StatusError
+from gantry.errors import Aborted, FailedPrecondition, NotFound, StatusError
 from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.place import RemotePlace
@@ -26,10 +27,14 @@ Out = TypeVar("Out")
 
 class PlaceFiles:
     """``address`` is what the settings call the place of the blobs, ``prefix`` what its keys begin with: empty, or
-    ending in ``/``."""
+    ending in ``/``. ``mark`` as for ``BlobBucket``: nothing is written where it is another one."""
 
-    def __init__(self, place: RemotePlace, prefix: str, address: str) -> None:
+    def __init__(self, place: RemotePlace, prefix: str, address: str, mark: tuple[str, str] | None = None) -> None:
         self.bucket, self.prefix, self.address = RemoteBucket(place), prefix, address
+        self._blobs = BlobBucket(self.bucket, prefix, NAME, mark)
+
+    def with_mark(self, name: str, text: str) -> PlaceFiles:
+        return PlaceFiles(self.bucket.place, self.prefix, self.address, (name, text))
 
     def require_bucket(self) -> None:
         """Raises FailedPrecondition where it does not exist or does not answer: a start is refused then."""
@@ -52,8 +57,17 @@ class PlaceFiles:
 
     def write(self, name: str, text: str) -> None:
         """Durable on return. Raises DiskAway: it is a part of this server, as a disk of its own is."""
-        with BlobBucket(self.bucket, self.prefix, NAME).writing():
+        with self._blobs.marked(), self._blobs.writing():
             self.bucket.put(self.prefix + name, [text.encode()])
+
+    def create(self, name: str, text: str) -> None:
+        """Write a file that is not there. Whoever comes second changes nothing, but on a server that does not know the
+        condition: what it says then is to be read. Raises FailedPrecondition."""
+        self.ask(partial(self._create, self.prefix + name, text.encode()))
+
+    def _create(self, key: str, data: bytes) -> None:
+        with suppress(Aborted):  # somebody was sooner; or this was, and the answer was lost
+            self.bucket.client.create(key, data)
 
     def remove(self, name: str) -> None:
         self.bucket.delete(self.prefix + name)

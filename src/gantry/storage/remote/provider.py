@@ -74,8 +74,17 @@ class Provider(Protocol):
         the place of any."""
         ...
 
+    def create(self, key: str, data: bytes) -> None:
+        """Only where there is no such object: raises Aborted otherwise. Servers that do not know the condition put it
+        in the place of any."""
+        ...
+
     def begin_parts(self, key: str) -> str:
         """An object that is written in parts; the name of the upload."""
+        ...
+
+    def find_begun(self, key: str) -> Sequence[str]:
+        """Uploads of exactly this key that have no part yet; none where the provider ends them by itself."""
         ...
 
     def put_part(self, key: str, upload: str, number: int, data: bytes) -> str:

@@ -23,6 +23,7 @@ from gantry.storage.remote.blob_looking import find_lost
 from gantry.storage.remote.blob_reading import HeldObject, StoredExtent, open_object, read_whole
 from gantry.storage.remote.blob_segments import find_pending
 from gantry.storage.remote.blob_tables import Tail
+from gantry.storage.remote.blob_uploads import find_left_uploads
 from gantry.storage.remote.blob_writer import RemoteWriter
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.names import is_nameable
@@ -99,6 +100,11 @@ class RemoteBlobs:
 
     def head(self, key: str) -> ObjectMeta:
         return self._bucket.head(key)._replace(key=key)
+
+    def find_left_uploads(self, notes: Path) -> set[tuple[str, str]]:
+        """Keys and names of uploads in parts that nobody continues. ``notes`` has the directories of all notes of the
+        server. Raises Unavailable, DiskAway."""
+        return find_left_uploads(self._bucket, notes)
 
     # Reading ----------------------------------------------------------------------------------------------------------
 

@@ -120,6 +120,14 @@ def test_a_segment_in_which_something_was_freed_is_read_once(home: BlobHome, s3_
     assert s3_server.requests.operations["GetObject"] <= SEGMENTS + 1 + 6
 
 
+def test_who_reads_all_bytes_reads_segments_too(home: BlobHome, s3_server: S3Server) -> None:
+    settings = home.load()
+    s3_server.reset_counts()
+    assert findings(home.data, True, settings) == []
+    of_own = 2 * LARGE // (8 << 20) + 3  # two windows, its beginning, and its checksum
+    assert s3_server.requests.operations["GetObject"] <= 2 * SEGMENTS + of_own + 12
+
+
 # What it finds --------------------------------------------------------------------------------------------------------
 
 
@@ -283,7 +291,7 @@ def test_a_bucket_that_is_away_is_one_finding(
     assert [(each.kind, each.resource) for each in found] == [(Kind.NOT_CHECKED, "main")], found
 
 
-@pytest.mark.parametrize("call", ["list", "find_lost", "entries"])
+@pytest.mark.parametrize("call", ["list", "find_lost", "hold"])
 def test_nobody_asks_a_bucket_that_is_away_again(home: BlobHome, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     asked: list[object] = []
 

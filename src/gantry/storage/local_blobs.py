@@ -142,6 +142,9 @@ class LocalBlobs(LocalBlobStore):
                 raise
             return dict.fromkeys(keys, error)
 
+    def hold(self, segment: str) -> LocalBlobs:
+        return self
+
     def entries(self, segment: str) -> Iterator[Entry]:
         with super().open(segment) as opened:
             yield from list_entries(opened)

@@ -14,6 +14,8 @@ _NUL = "\0"
 def advance(checkpoint: str, entry: ObjectMeta) -> str:
     """The checkpoint behind ``entry``. A directory that fails half way comes after the objects in it: the checkpoint
     never goes back."""
+    if _NUL not in checkpoint and not checkpoint.endswith("/") and not entry.problem:
+        return max(checkpoint, entry.key, key=_encode)  # nearly always
     last, *reported = checkpoint.split(_NUL)
     if _encode(entry.key) > _encode(last):
         last, before = entry.key, last

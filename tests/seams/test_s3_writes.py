@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import multiprocessing
+import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -302,6 +305,61 @@ def test_an_upload_that_has_ended_meanwhile_is_forgotten(bucket: RemoteBucket, t
     bucket.client.provider.drop_parts(key, upload)
     mine.delete_unfinished("", 9)
     assert count_notes(tmp_path) == 0
+
+
+def _die_before_the_upload_is_written_down(bucket: RemoteBucket) -> None:
+    def add(notes: UploadNotes, key: str, upload: str = "", add: Any = UploadNotes.add) -> None:
+        if upload:
+            os.kill(os.getpid(), signal.SIGKILL)
+        add(notes, key, upload)
+
+    UploadNotes.add = add  # type: ignore[method-assign, assignment]
+    bucket.put("a b", [LARGE])
+
+
+def test_an_upload_that_was_begun_and_not_written_down_is_removed(bucket: RemoteBucket, tmp_path: Path) -> None:
+    """Its process was killed between the two. An upload of somebody else with the same name has parts."""
+    client, mine = make_client(bucket.place.endpoint), make_writer(bucket, tmp_path)
+    for key in ("a b", "a bc"):
+        other = client.create_multipart_upload(Bucket=bucket.place.bucket, Key=key)["UploadId"]
+        client.upload_part(Bucket=bucket.place.bucket, Key=key, UploadId=other, PartNumber=1, Body=b"1")
+    process = multiprocessing.get_context("spawn").Process(target=_die_before_the_upload_is_written_down, args=(mine,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    assert uploads(bucket) == ["a b", "a b", "a bc"]
+    mine.delete_unfinished("", 9)
+    assert (uploads(bucket), count_notes(tmp_path)) == (["a b", "a bc"], 0)
+
+
+@pytest.mark.parametrize("lost", [1, 99], ids=["once", "always"])
+def test_an_upload_whose_beginning_nobody_hears_is_removed(
+    bucket: RemoteBucket, s3: S3Server, tmp_path: Path, lost: int
+) -> None:
+    mine = make_writer(bucket, tmp_path)
+    with s3.fail("reset after", methods=["CreateMultipartUpload"], times=lost) as rule:
+        if lost == 1:
+            assert mine.put("a", [LARGE]) == len(LARGE)
+        else:
+            with pytest.raises(StatusError):
+                mine.put("a", [LARGE])
+        assert rule.failed == min(lost, retrying.ATTEMPTS)
+    assert (uploads(bucket), count_notes(tmp_path)) == ([], 0)
+
+
+def test_where_uploads_may_not_be_listed_the_note_of_one_goes(
+    bucket: RemoteBucket, s3: S3Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = make_writer(bucket, tmp_path)
+    assert mine.notes is not None
+    mine.notes.add("a")
+    with s3.fail("500 InternalError", methods=["ListMultipartUploads"]), pytest.raises(BucketAway):
+        mine.delete_unfinished("", 9)
+    assert count_notes(tmp_path) == 1
+    with s3.fail("403 AccessDenied", methods=["ListMultipartUploads"]):
+        mine.delete_unfinished("", 9)
+    assert count_notes(tmp_path) == 0
+    assert "s3:ListBucketMultipartUploads" in caplog.text
 
 
 def test_what_cannot_be_written_down_is_not_begun(bucket: RemoteBucket, tmp_path: Path) -> None:

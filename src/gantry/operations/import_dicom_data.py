@@ -24,6 +24,7 @@ from gantry.ingest import (
     make_printable,
     require_uids_or_stored,
 )
+from gantry.names import are_uids
 from gantry.operations.batch_writers import Tries
 from gantry.operations.batches import cut, describe_death, run_batch, run_in_order
 from gantry.operations.blob_keys import batch_prefix
@@ -111,7 +112,9 @@ def _refuse_other_uids(seams: Seams, store_id: int, written: Sequence[Instance])
 
     Workers do not use the index, so they have written them.
     """
-    refused = {}
+    refused: dict[str, Failure] = {}
+    if are_uids(uid for item in written for uid in item.uids):
+        return refused
     for item in written:
         try:
             require_uids_or_stored(seams, store_id, item.uids)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import stat
 import sys
 from contextlib import suppress
 from functools import cache
@@ -16,6 +17,8 @@ from typing import Any
 _OPENAT2 = 437  # number of the system call, the same on all architectures (Linux 5.6)
 _AT_FDCWD = -100
 _RESOLVE = 0x02 | 0x04  # RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS
+_RENAME_NOREPLACE = 1
+_NO_SUCH_RENAME = (errno.ENOSYS, errno.EINVAL, errno.EPERM, errno.ENOTSUP)  # of the system, or of a file system
 _ATTEMPTS = 20
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
@@ -94,6 +97,30 @@ def make_directories(root: Root, name: bytes) -> None:
         os.close(fd)
 
 
+def rename_new(name: bytes, new_name: bytes, directory: int) -> bool:
+    """Rename a file inside a directory; False, and nothing is changed, where a file has the new name. Raises OSError.
+
+    Linux does it in one system call (renameat2); elsewhere somebody may make the file between two.
+    """
+    if _libc is not None and hasattr(_libc, "renameat2"):
+        if _libc.renameat2(directory, name, directory, new_name, _RENAME_NOREPLACE) == 0:
+            return True
+        number = ctypes.get_errno()
+        if number not in (errno.EEXIST, *_NO_SUCH_RENAME):
+            raise OSError(number, os.strerror(number))
+    if _is_file(new_name, directory):
+        return False
+    os.rename(name, new_name, src_dir_fd=directory, dst_dir_fd=directory)
+    return True
+
+
+def _is_file(name: bytes, directory: int) -> bool:
+    try:
+        return not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
 def _open_step_by_step(root: Root, name: bytes, flags: int, mode: int) -> int:
     if not name:
         return os.open(root, flags | os.O_CLOEXEC, mode) if isinstance(root, bytes) else _open_root(root)
@@ -116,6 +143,8 @@ def _load() -> ctypes.CDLL | None:
         libc = ctypes.CDLL(None, use_errno=True)
         libc.syscall.restype = ctypes.c_long
         libc.syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
+        if hasattr(libc, "renameat2"):  # glibc 2.28
+            libc.renameat2.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint)
     except (OSError, AttributeError):
         return None
     return libc

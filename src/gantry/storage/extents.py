@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import NamedTuple
 
@@ -49,6 +50,7 @@ class Entry(NamedTuple):
     crc32c: int | None
 
 
+@lru_cache(1024)  # a batch asks several times for each of its keys
 def parse_extent(key: str) -> Extent | None:
     """The extent that a blob's key names; None for an object of its own."""
     match = _ADDRESS.fullmatch(key)

@@ -58,6 +58,7 @@ class LocalBlobStore:
         self._identity, self._server = find_root(self.root), server
         # Open from the first write to the next flush: write errors in between are reported to this descriptor only.
         self._watch: int | None = None
+        self._device = 0  # of that directory
         self._replacements = Replacements()
         self._others: dict[int, int] = {}  # the same for other devices: a disk may be mounted below the root
         self._undeleted: set[bytes] = set()  # temporary files that could not be deleted: tried again at the next flush
@@ -317,13 +318,13 @@ class LocalBlobStore:
 
     def _create(self, name: bytes) -> int:
         if self._watch is None:
-            self._watch, _ = self.open_root()
+            self._watch, (self._device, _) = self.open_root()
         return create_beneath(self._watch, name, _CREATE)
 
     def _watch_device(self, fd: int) -> None:
         """Remember the file system of a new file until the next flush."""
         device = os.fstat(fd).st_dev
-        if self._watch is not None and device not in self._others and device != os.fstat(self._watch).st_dev:
+        if device != self._device and device not in self._others:
             self._others[device] = os.dup(fd)
 
     def _sync_devices(self) -> None:

@@ -7,9 +7,8 @@ gone and the new one empty. A new object has no older one to lose, and gets its 
 from __future__ import annotations
 
 import os
-import stat
 
-from gantry.storage.beneath import Root, open_directory
+from gantry.storage.beneath import Root, open_directory, rename_new
 
 
 class Replacements:
@@ -26,10 +25,8 @@ class Replacements:
         directory, _, last = name.rpartition(b"/")
         fd = open_directory(root, directory)
         try:
-            if _is_object(last, fd):
+            if not rename_new(os.path.basename(temporary), last, fd):
                 self._waiting[name] = temporary
-            else:
-                _rename(temporary, last, fd)
         finally:
             os.close(fd)
 
@@ -39,7 +36,8 @@ class Replacements:
             directory, _, last = name.rpartition(b"/")
             fd = open_directory(root, directory)
             try:
-                _rename(self._waiting[name], last, fd)
+                temporary = os.path.basename(self._waiting[name])
+                os.rename(temporary, last, src_dir_fd=fd, dst_dir_fd=fd)
             finally:
                 os.close(fd)
             del self._waiting[name]
@@ -51,14 +49,3 @@ class Replacements:
     def drop_all(self) -> list[bytes]:
         found, self._waiting = list(self._waiting.values()), {}
         return found
-
-
-def _is_object(name: bytes, directory: int) -> bool:
-    try:
-        return not stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode)
-    except FileNotFoundError:
-        return False
-
-
-def _rename(temporary: bytes, name: bytes, directory: int) -> None:
-    os.rename(os.path.basename(temporary), name, src_dir_fd=directory, dst_dir_fd=directory)

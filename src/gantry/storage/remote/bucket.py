@@ -30,7 +30,7 @@ from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.reading import RemoteObject
 from gantry.storage.remote.unsorted import sort_all
-from gantry.storage.remote.writing import write_object
+from gantry.storage.remote.writing import drop_unnamed, write_object
 from gantry.storage.uris import MAX_KEY_BYTES, is_text, measure_key
 
 logger = logging.getLogger(__name__)
@@ -168,8 +168,7 @@ class RemoteBucket:
             (check or _go_on)()
             if key.startswith(prefix) and key.count("/") <= depth:
                 try:
-                    with suppress(NotFound):  # it has ended meanwhile
-                        call_hearing(partial(self.client.provider.drop_parts, key, upload), check)
+                    self._drop_parts(key, upload, check)
                     self.notes.remove(key, upload)
                 except Cancelled:
                     raise
@@ -180,6 +179,14 @@ class RemoteBucket:
         if failed is not None:
             raise failed
         self.notes.clear()
+
+    def _drop_parts(self, key: str, upload: str, check: Check | None) -> None:
+        """Without a name of the upload all that were begun for the key."""
+        if not upload:
+            drop_unnamed(self.client, key, check)
+            return
+        with suppress(NotFound):  # it has ended meanwhile
+            call_hearing(partial(self.client.provider.drop_parts, key, upload), check)
 
     def flush(self) -> None:
         """Nothing is left to do: an object that was written is durable."""

@@ -1,9 +1,9 @@
 """Which uploads in parts one writer has begun, in files beside the index.
 
 A provider lists the uploads of everybody who may write to a bucket and does not say whose each is, so what may be
-ended after a crash is written down here: before the first part of an object is sent, until the object is whole or its
-parts are gone. An upload of which a crash comes before it is written down has no parts; a lifecycle rule of the bucket
-ends it.
+ended after a crash is written down here: first the key alone, before an upload begins; then the upload, before the
+first part of the object is sent, until the object is whole or its parts are gone. Where a crash comes between the two
+the key is known, and that the upload has no parts.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ class UploadNotes:
 
     directory: Path
 
-    def add(self, key: str, upload: str) -> None:
-        """Durable on return. Raises ResourceExhausted, DiskAway, PermissionDenied, Unavailable."""
+    def add(self, key: str, upload: str = "") -> None:
+        """Durable on return. Without an upload it is one that is going to begin. Raises ResourceExhausted, DiskAway,
+        PermissionDenied, Unavailable."""
         path = self._find(key, upload)
         try:
             make_directory(self.directory)
@@ -40,14 +41,15 @@ class UploadNotes:
         except OSError as error:
             raise self._disk.translate_write_error(error, "the note of an upload") from None
 
-    def remove(self, key: str, upload: str) -> None:
+    def remove(self, key: str, upload: str = "") -> None:
         """One that stays is found, and removed, later."""
         with suppress(OSError):
             self._find(key, upload).unlink(missing_ok=True)
 
     def list(self) -> Iterator[tuple[str, str]]:
-        """Keys and uploads. A note that a fault of the disk has spoilt is removed: nobody can tell whose it was, and
-        a lifecycle rule of the bucket ends the upload. Raises DiskAway, Unavailable."""
+        """Keys and uploads, "" for one whose name is not known. A note that a fault of the disk has spoilt is removed:
+        nobody can tell whose it was, and a lifecycle rule of the bucket ends the upload. Raises DiskAway, Unavailable.
+        """
         try:
             paths = sorted(self.directory.iterdir())
             for path in paths:

@@ -83,6 +83,10 @@ class Provider(Protocol):
         """An object that is written in parts; the name of the upload."""
         ...
 
+    def find_begun(self, key: str) -> Sequence[str]:
+        """Uploads of exactly this key that have no part yet; none where the provider ends them by itself."""
+        ...
+
     def put_part(self, key: str, upload: str, number: int, data: bytes) -> str:
         """Parts have numbers from 1 to 10,000. The tag of the part."""
         ...

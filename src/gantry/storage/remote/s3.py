@@ -34,7 +34,7 @@ from gantry.storage.remote.place import RemotePlace
 from gantry.storage.remote.provider import Checksums, Got, Page, Parts
 from gantry.storage.remote.s3_clients import make_client, make_fast_client, sends_checksums
 from gantry.storage.remote.s3_copying import MOST_COPIED, copy_parts
-from gantry.storage.remote.s3_pages import AFTER, get_page, read_pages_of
+from gantry.storage.remote.s3_pages import AFTER, get_page, read_pages_of, unquote_key
 from gantry.storage.remote.s3_tags import (
     combine_md5s,
     has_other_md5,
@@ -46,6 +46,7 @@ from gantry.storage.remote.s3_tags import (
 )
 
 _LIST, _GET, _PUT = "s3:ListBucket", "s3:GetObject", "s3:PutObject"
+_LIST_UPLOADS, _LIST_PARTS = "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts"
 _SPOILT = "the object storage has other bytes than those that were sent"
 _LOST = (
     "the upload in parts is not there any more: somebody has removed it, or it has become the object and the answer "
@@ -253,6 +254,22 @@ class S3:
         asked = {"Bucket": self.place.bucket, "Key": key, **self._payer, **self._class()}
         made = self._call(_PUT, key, lambda: self._client.create_multipart_upload(**asked))
         return str(made["UploadId"])
+
+    def find_begun(self, key: str) -> Sequence[str]:
+        """By one request: of all keys that begin so, this one sorts first. One more for each upload of it: those that
+        have parts are somebody's who knows them."""
+        asked = {"Bucket": self.place.bucket, "Prefix": key, "EncodingType": "url", **self._payer}
+        said = self._call(_LIST_UPLOADS, "", lambda: self._client.list_multipart_uploads(**asked))
+        read = unquote_key if said.get("EncodingType") == "url" else str
+        uploads = [each["UploadId"] for each in said.get("Uploads", ()) if read(each["Key"]) == key]
+        return [each for each in uploads if not self._has_parts(key, each)]
+
+    def _has_parts(self, key: str, upload: str) -> bool:
+        asked = {"Bucket": self.place.bucket, "Key": key, "UploadId": upload, "MaxParts": 1, **self._payer}
+        try:
+            return bool(self._call(_LIST_PARTS, key, lambda: self._client.list_parts(**asked)).get("Parts"))
+        except NotFound:
+            return True  # it has ended meanwhile
 
     def put_part(self, key: str, upload: str, number: int, data: bytes) -> str:
         asked = {"Bucket": self.place.bucket, "Key": key, "UploadId": upload, "PartNumber": number, **self._payer}

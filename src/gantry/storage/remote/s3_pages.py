@@ -47,7 +47,7 @@ def parse_page(body: bytes) -> Page:
         return element.findtext(space + name) or ""
 
     def read_key(element: ElementTree.Element, name: str) -> str:
-        return _unquote(read(element, name)) if is_encoded else read(element, name)
+        return unquote_key(read(element, name)) if is_encoded else read(element, name)
 
     objects = [
         with_problem(
@@ -63,7 +63,7 @@ def parse_page(body: bytes) -> Page:
     return Page(objects, folders, read(root, "NextContinuationToken") or _make_token(objects, folders))
 
 
-def _unquote(text: str) -> str:
+def unquote_key(text: str) -> str:
     """A key. A space is "+" here (the API reference of ListObjectsV2, encoding-type)."""
     text = text.replace("+", " ")
     return decode_key(unquote_to_bytes(text)) if "%" in text else text

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 
-from gantry.errors import FailedPrecondition, NotFound, StatusError
+from gantry.calls_that_hang import call_hearing, find_check
+from gantry.errors import FailedPrecondition, NotFound, PermissionDenied, StatusError, Unimplemented
+from gantry.seams import Check
 from gantry.storage.remote.client import Client
 from gantry.storage.remote.notes import UploadNotes
+
+logger = logging.getLogger(__name__)
 
 PART_BYTES = 8 << 20  # Amazon's least is 5 MiB; each is held in memory until it is written
 _MOST_PARTS = 10_000
@@ -36,24 +41,74 @@ def _chain(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[bytes
 
 def _write_parts(client: Client, key: str, parts: Iterator[bytes], notes: UploadNotes | None) -> int:
     provider = client.provider
-    upload = client.call(partial(provider.begin_parts, key))
-    size, tags = 0, []
-    try:
+    with _begin(client, key, notes) as upload:
+        size, tags = 0, []
+        try:
+            for number, part in enumerate(parts, 1):
+                if number > _MOST_PARTS:
+                    raise FailedPrecondition(f"the object has more than {size} bytes, too many for the object storage")
+                tags.append(client.call(partial(provider.put_part, key, upload, number, part)))
+                size += len(part)
+            client.call(partial(provider.end_parts, key, upload, tags))
+        except BaseException:
+            with suppress(StatusError):  # the error of the object is the one to report; its note stays
+                _drop_upload(client, notes, key, upload)
+            raise
         if notes is not None:
-            notes.add(key, upload)
-        for number, part in enumerate(parts, 1):
-            if number > _MOST_PARTS:
-                raise FailedPrecondition(f"the object has more than {size} bytes, too many for the object storage")
-            tags.append(client.call(partial(provider.put_part, key, upload, number, part)))
-            size += len(part)
-        client.call(partial(provider.end_parts, key, upload, tags))
+            notes.remove(key, upload)
+        return size
+
+
+@contextmanager
+def _begin(client: Client, key: str, notes: UploadNotes | None) -> Iterator[str]:
+    """An upload in parts; its name. The key is written down first, so that an upload is found whose name a crash, or an
+    answer that is lost, keeps from us."""
+    tries = 0
+
+    def ask() -> str:
+        nonlocal tries
+        tries += 1
+        return client.provider.begin_parts(key)
+
+    if notes is None:
+        yield client.call(ask)
+        return
+    notes.add(key)
+    is_alone = False
+    try:
+        upload = client.call(ask)
+        _note(client, notes, key, upload)
+        if is_alone := tries == 1:
+            notes.remove(key)
+        yield upload
+    finally:
+        if not is_alone:
+            with suppress(StatusError):  # then the note stays
+                drop_unnamed(client, key)
+                notes.remove(key)
+
+
+def _note(client: Client, notes: UploadNotes, key: str, upload: str) -> None:
+    try:
+        notes.add(key, upload)
     except BaseException:
-        with suppress(StatusError):  # the error of the object is the one to report; its note stays
+        with suppress(StatusError):
             _drop_upload(client, notes, key, upload)
         raise
-    if notes is not None:
-        notes.remove(key, upload)
-    return size
+
+
+def drop_unnamed(client: Client, key: str, check: Check | None = None) -> None:
+    """End uploads of exactly this key that have no part: those that were begun and nobody knows how they are called.
+    Nothing is tried again. Where the server may not look for them, a lifecycle rule of the bucket ends them."""
+    provider = client.provider
+    try:
+        found = call_hearing(partial(provider.find_begun, key), check or find_check())
+    except (FailedPrecondition, PermissionDenied, Unimplemented) as error:
+        logger.warning("an upload in parts, without any part, may be left: %s", error.message)
+        return
+    for upload in found:
+        with suppress(NotFound):  # it has ended meanwhile
+            call_hearing(partial(provider.drop_parts, key, upload), check or find_check())
 
 
 def _drop_upload(client: Client, notes: UploadNotes | None, key: str, upload: str) -> None:

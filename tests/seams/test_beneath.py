@@ -1,0 +1,69 @@
+"""``rename_new``: a file gets its name only where no other file has it, with one system call and without."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gantry.storage import beneath
+from gantry.storage.beneath import rename_new
+
+
+class _OldFileSystem:
+    """A C library whose renameat2 is not known by the system, or by the file system."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def renameat2(self, *_: object) -> int:
+        ctypes.set_errno(self.number)
+        return -1
+
+
+@pytest.fixture(params=["as-it-is", "no-library", "ENOSYS", "EINVAL", "EPERM"])
+def directory(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    if request.param == "no-library":
+        monkeypatch.setattr(beneath, "_libc", None)
+    elif request.param != "as-it-is":
+        monkeypatch.setattr(beneath, "_libc", _OldFileSystem(getattr(errno, request.param)))
+    (tmp_path / "temporary").write_bytes(b"new")
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
+
+
+def test_a_name_that_is_free(directory: int, tmp_path: Path) -> None:
+    assert rename_new(b"temporary", b"name", directory)
+    assert (tmp_path / "name").read_bytes() == b"new" and not (tmp_path / "temporary").exists()
+
+
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_name_that_is_taken(directory: int, tmp_path: Path, is_link: bool) -> None:
+    """By a file, or by a link to nothing: neither is replaced."""
+    if is_link:
+        (tmp_path / "name").symlink_to("nowhere")
+    else:
+        (tmp_path / "name").write_bytes(b"old")
+    assert not rename_new(b"temporary", b"name", directory)
+    assert (tmp_path / "temporary").read_bytes() == b"new"
+    assert (tmp_path / "name").is_symlink() == is_link
+    assert is_link or (tmp_path / "name").read_bytes() == b"old"
+
+
+def test_a_directory_of_that_name(directory: int, tmp_path: Path) -> None:
+    (tmp_path / "name").mkdir()
+    with pytest.raises(IsADirectoryError):
+        rename_new(b"temporary", b"name", directory)
+    assert (tmp_path / "temporary").read_bytes() == b"new"
+
+
+def test_what_is_gone_meanwhile(directory: int, tmp_path: Path) -> None:
+    (tmp_path / "temporary").unlink()
+    with pytest.raises(FileNotFoundError):
+        rename_new(b"temporary", b"name", directory)
+    assert not (tmp_path / "name").exists()

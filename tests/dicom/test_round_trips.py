@@ -25,6 +25,7 @@ from tests.support.plain_reader import (
     little_endian,
     number_of,
     read_file,
+    read_transfer_syntax,
     text_of,
     walk,
 )
@@ -49,7 +50,7 @@ def written(data: bytes, syntax: str) -> bytes:
 
 
 def native(names: Iterable[str]) -> list[str]:
-    return [name for name in names if read_file(content(name)).transfer_syntax in NATIVE]
+    return [name for name in names if read_transfer_syntax(content(name)) in NATIVE]
 
 
 def differences(before: Sequence[Element], after: Sequence[Element], bits: int = 0, path: str = "") -> list[str]:

@@ -21,7 +21,10 @@ import threading
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
+
+from gantry import executors
 
 ROOT = Path(__file__).parents[2]
 NURSERY = "gantry-nursery"
@@ -157,14 +160,26 @@ class _Sources:
 _sources = _Sources()
 
 
+class _Subprocess(ModuleType):
+    """The module `subprocess`, with copies."""
+
+    Popen = Popen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+
 def begin() -> None:
-    """From now on copies are made. The first process is started when it is needed first."""
+    """From now on copies are made, also for the workers of a pool in this process. The first process is started when it
+    is needed first."""
     _sources.in_use = sys.platform == "linux" and os.environ.get("GANTRY_TEST_STARTS", "") != "real"
+    executors.subprocess = _Subprocess("subprocess")  # type: ignore[attr-defined]
 
 
 def end() -> None:
     """End the prepared processes; their copies go on."""
     _sources.in_use = False
+    executors.subprocess = subprocess  # type: ignore[attr-defined]
     for control, process in _sources.started:
         control.close()
         process.wait()

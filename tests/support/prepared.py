@@ -3,7 +3,8 @@
     process = prepared.Popen([sys.executable, "-m", "gantry", "serve", …], stdout=log, env=…)
 
 Such a process has its own number, arguments, environment, directory, descriptors, process group and exit code, and it
-dies alone. What it does not have is a start of the interpreter, which takes longer than most tests. So what is neither
+dies alone. What it does not have is a start of the interpreter, which takes longer than most tests, and its end, which
+takes apart all that was imported; threads are waited for, and functions of `atexit` run. So what is neither
 ``python -m MODULE …`` nor ``python -c CODE …``, and what changes how an interpreter starts, is started as usual. So is
 everything outside of pytest, without Linux, and with GANTRY_TEST_STARTS=real. /proc shows the arguments and the
 environment of the first process for all of them.

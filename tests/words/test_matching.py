@@ -7,7 +7,7 @@ from unicodedata import normalize
 
 import pytest
 
-from gantry.matching import name_keys, pattern_key, search_key, split_words, time_key
+from gantry.matching import MAX_TEXT, date_key, join_element, name_keys, pattern_key, search_key, split_words, time_key
 
 CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
 DELIMITERS = frozenset(" ^=")
@@ -99,3 +99,42 @@ def test_equal_marks_have_equal_keys() -> None:
 def test_times_of_older_standards(text: str, key: str) -> None:
     """PS3.5 §6.2, note to TM."""
     assert time_key(text) == key
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("2020.01.02", "20200102"),
+        (" 2020.01.02 ", "20200102"),
+        ("20200102", "20200102"),
+        ("2020.1.02", "2020.1.02"),
+        ("2020.01.2", "2020.01.2"),
+        ("2020.01.022", "2020.01.022"),
+        ("02020.01.02", "02020.01.02"),
+        ("2020-01-02", "2020-01-02"),
+        ("2020.01.02-2020.01.03", "2020.01.02-2020.01.03"),
+    ],
+)
+def test_dates_of_older_standards(text: str, key: str) -> None:
+    """PS3.5 §6.2, note to DA."""
+    assert date_key(text) == key
+
+
+@pytest.mark.parametrize(
+    ("element", "text"),
+    [
+        ({"vr": "PN", "Value": [{"Alphabetic": "A^B", "Ideographic": "C", "Phonetic": "D"}]}, "A^B=C=D"),
+        ({"vr": "PN", "Value": [{"Alphabetic": "A"}, {"Phonetic": "D"}, {}]}, "A\\==D\\"),
+        ({"vr": "LO", "Value": ["a", None, "b"]}, "a\\\\b"),
+        ({"vr": "IS", "Value": [1, -2]}, "1\\-2"),
+        ({"vr": "LO", "Value": ["a\r\n\tb\x00\x1fc\x7f "]}, "a bc"),
+        ({"vr": "LO", "Value": ["a" * (MAX_TEXT + 1)]}, "a" * MAX_TEXT),
+        ({"vr": "LO"}, ""),
+        ({"vr": "LO", "Value": "text"}, ""),
+        ({"vr": "OB", "InlineBinary": "AAAA"}, ""),
+    ],
+    ids=["groups", "names", "empty", "numbers", "controls", "long", "none", "no-list", "bytes"],
+)
+def test_the_text_of_an_element_of_dicom_json(element: dict[str, object], text: str) -> None:
+    """PS3.18 §F.2.2: its values, as searches look for them."""
+    assert join_element(element) == text

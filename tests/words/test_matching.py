@@ -49,6 +49,21 @@ def test_names_of_delimiters_and_padding_are_empty(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("Doe^Ann^^ ", ["doe^ann"]),
+        ("^Ann", ["^ann"]),
+        (" Doe", ["doe"]),
+        ("Doe^^Y^=^=ドウ^ ", ["doe^^y", "ドウ"]),
+        ("=ドウ", ["ドウ"]),
+    ],
+)
+def test_keys_of_names_are_their_groups_without_what_is_empty_at_their_ends(name: str, keys: list[str]) -> None:
+    """PS3.5 §6.2.1.1: trailing delimiters may be left out, leading ones say which component comes first."""
+    assert name_keys(name) == keys
+
+
+@pytest.mark.parametrize(
     ("name", "words"),
     [
         ("Doe^Ann-Marie", ["doe", "ann", "marie"]),

@@ -18,6 +18,7 @@ from gantry.names import (
     check_segments,
     check_uids,
     is_path_segment,
+    is_uid,
     parse_dataset_name,
     parse_dicom_store_name,
     parse_operation_name,
@@ -177,3 +178,14 @@ def test_a_uid_has_64_characters_at_most() -> None:
         check_uids(ResourcePath(sign * 64), other=is_other)
         with pytest.raises(InvalidArgument, match="is no UID"):
             check_uids(ResourcePath(sign * 65), other=is_other)
+
+
+@pytest.mark.parametrize("uid", ["1", "1.2", "0.0", "1.02", "1." * 31 + "22"])
+def test_uids_are_numbers_between_periods(uid: str) -> None:
+    """PS3.5 §9.1, and leading zeros."""
+    assert is_uid(uid)
+
+
+@pytest.mark.parametrize("uid", ["", ".", "1.", ".1", "1..2", "1.a", "1.2 ", "1.2\n", "٣", "1." * 32 + "1"])
+def test_other_texts_are_no_uids(uid: str) -> None:
+    assert not is_uid(uid)

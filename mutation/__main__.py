@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mutants = _make_mutants(part, options.seed, options.count)
     load_libraries()
     with copy_tree(ROOT) as copy:
-        tried = Tried(copy, tests, {mutant["path"] for mutant in mutants})
+        tried = Tried(copy, tests, {mutant["path"] for mutant in mutants}, options.budget)
         if not tried.works:
             print(tried.output[-4000:], "\nThe tests cannot be run.")
             return 1
@@ -61,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--count", type=int, default=40, help="how many")
     parser.add_argument("--least", type=float, default=0, help="exit code 1 below this score")
     parser.add_argument("--seconds", type=float, help="the limit of each mutant; without it, several times its tests'")
-    parser.add_argument("--budget", type=float, default=60, help="only tests that take so many seconds, the quick ones")
+    parser.add_argument(
+        "--budget", type=float, default=60, help="only tests that take so many seconds together, the quick ones"
+    )
     parser.add_argument("--tests", nargs="+", help="tests to run in place of those of the part")
     return parser
 
@@ -75,17 +77,17 @@ def _make_mutants(part: Part, seed: int, count: int) -> list[dict[str, Any]]:
 
 
 class Tried:
-    """Tests that have run once without a change. Those that failed are left out, and named."""
+    """Tests that have run once without a change. Those that fail, or take more than ``budget``, are left out."""
 
-    def __init__(self, copy: Path, tests: Sequence[str], paths: set[str]) -> None:
+    def __init__(self, copy: Path, tests: Sequence[str], paths: set[str], budget: float) -> None:
         home = copy.parent
         Record(home, {str(copy / path): (copy / path).read_text().count("\n") for path in paths})
         with tracing(home):
-            code, self.seconds = run_tests(copy, tests, FIRST_SECONDS, Recorder(home))
+            code, self.seconds = run_tests(copy, [f"--timeout={budget}", *tests], FIRST_SECONDS, Recorder(home))
         self.output = (home / "output").read_text(errors="replace")
         self._broken = frozenset(re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", self.output, re.MULTILINE))
         for test in sorted(self._broken):
-            print(f"{test} fails without a change, so it is left out")
+            print(f"{test} fails without a change or takes longer than the budget, so it is left out")
         self.works = (home / "tests").exists() and (not code or bool(self._broken))
         self._copy = copy
 

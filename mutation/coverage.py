@@ -7,6 +7,7 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Coverage:
         for (test, seconds), phase in zip(self._tests, phases, strict=True):
             if (phase or _file_of(test) in shared) and test not in self._without:
                 files[_file_of(test)].append((test, seconds))
-        return _cut(sorted(files.values(), key=lambda tests: sum(seconds for _, seconds in tests)), budget)
+        return _cut(sorted(files.values(), key=lambda tests: sum(map(itemgetter(1), tests))), budget)
 
 
 def _file_of(test: str) -> str:
@@ -72,7 +73,7 @@ def _file_of(test: str) -> str:
 def _cut(files: Sequence[Sequence[tuple[str, float]]], budget: float) -> tuple[list[str], float]:
     chosen: list[str] = []
     total = 0.0
-    for test, seconds in (each for tests in files for each in tests):
+    for test, seconds in (each for tests in files for each in sorted(tests, key=itemgetter(1))):
         if not chosen or total + seconds <= budget:
             chosen.append(test)
             total += seconds

@@ -191,6 +191,18 @@ def test_the_part_that_is_not_understood_is_named(expression: str, words: str) -
     assert words in refused.value.message, refused.value.message
 
 
+def test_what_is_supported_is_named_where_something_else_stands() -> None:
+    """``true`` and ``false`` are no facts."""
+    with pytest.raises(InvalidArgument) as refused:
+        parse_condition("resource.kind == 'x'")
+    listed = refused.value.message.partition("supported are ")[2].partition(", timestamp()")[0].split(", ")
+    assert listed == ["request.time", "resource.name", "resource.service", "resource.type"]
+
+
+def test_the_limits_are_those_of_cloud_iam_and_far_from_those_of_the_stack() -> None:
+    assert (MAX_CHARACTERS, MAX_DEPTH) == (4096, 50)
+
+
 @pytest.mark.parametrize(("sign", "depth"), [("(", MAX_DEPTH), ("!", MAX_DEPTH)])
 def test_conditions_may_be_as_deep_as_they_are_allowed_to_be(sign: str, depth: int) -> None:
     end = ")" if sign == "(" else ""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gantry import ingest
-from gantry.errors import Aborted, Code, DiskAway, ResourceExhausted, Status, Unavailable
+from gantry.errors import Aborted, Code, DataLoss, DiskAway, ResourceExhausted, Status, StatusError, Unavailable
 from gantry.ingest import Ingested, Pair, compare_bytes, describe_headers, describe_stored, ingest_batch, make_printable
 from gantry.resources import Failure, Instance, ObjectMeta, StoredInstance
 from gantry.seams import OpenedObject
@@ -388,6 +388,45 @@ class RemoteStore(LocalBlobStore):
     def open(self, key: str) -> Any:
         data = self.contents[key]
         return Remote(key, data[: len(data) - self.cut.get(key, 0)], len(data))
+
+
+class SpoiltOnce(Breaking):
+    """Whole when it is read anew."""
+
+    is_anew, begun = False, 0
+
+    def read_anew(self) -> bool:
+        self.is_anew = True
+        return True
+
+    def chunks(self) -> Iterator[bytes]:
+        self.begun += 1
+        if self.is_anew:
+            yield self.data
+        else:
+            yield from super().chunks()
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+@pytest.mark.parametrize(("error", "is_tried_again"), [(DataLoss("was spoilt"), True), (Aborted("was changed"), False)])
+def test_a_long_object_is_read_again_where_its_bytes_may_have_been_spoilt_on_their_way(
+    blobs: LocalBlobs, count: Count, size: int, error: StatusError, is_tried_again: bool
+) -> None:
+    """Any other error is told at once."""
+    data, opened = make_instance(pixel_bytes=size), []
+
+    class Source(RemoteStore):
+        def open(self, key: str) -> Any:
+            opened.append(SpoiltOnce(key, data, len(data), error))
+            return opened[-1]
+
+    ((outcome, read, _),) = count("a", source=Source({}))
+    assert [(each.is_anew, each.begun) for each in opened] == [(is_tried_again, 1 + is_tried_again)]
+    if is_tried_again:
+        assert isinstance(outcome, Instance) and read == len(data)
+    else:
+        assert (code_of(outcome), read) == (Code.ABORTED, 0)
+    assert [found[: len(data)] for found in stored(blobs).values()] == [data] * is_tried_again
 
 
 @pytest.mark.parametrize("window", [1, 7, 10, 11, 1000])

@@ -108,6 +108,16 @@ def test_without_any_header_nothing_is_known_of_the_one_before(ingested: list[In
     assert (found.study_before, found.series_before, found.after) == (nothing.study, nothing.series, after)
 
 
+def test_where_no_header_is_kept_the_new_instance_is_what_its_description_says(ingested: list[Instance]) -> None:
+    """Its header is too long for a pack."""
+    after = ingested[1]
+    assert after.description is not None
+    own = after.description.study._replace(patient_id="C"), after.description.series._replace(modality="US")
+    after = after._replace(description=after.description._replace(pack=b"", study=own[0], series=own[1]))
+    found = make_replacement(seams_with({}), row(SECOND, 7, 0), after)
+    assert (found.study_before, found.series_before, found.after) == (*own, after)
+
+
 @pytest.mark.parametrize(
     ("verdict", "lost"),
     [

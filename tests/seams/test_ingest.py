@@ -11,8 +11,28 @@ from typing import Any
 import pytest
 
 from gantry import ingest
-from gantry.errors import Aborted, Code, DataLoss, DiskAway, ResourceExhausted, Status, StatusError, Unavailable
-from gantry.ingest import Ingested, Pair, compare_bytes, describe_headers, describe_stored, ingest_batch, make_printable
+from gantry.errors import (
+    Aborted,
+    Code,
+    DataLoss,
+    DiskAway,
+    FailedPrecondition,
+    ResourceExhausted,
+    Status,
+    StatusError,
+    Unavailable,
+)
+from gantry.ingest import (
+    Held,
+    Ingested,
+    Pair,
+    compare_bytes,
+    describe_headers,
+    describe_stored,
+    identify,
+    ingest_batch,
+    make_printable,
+)
 from gantry.resources import Failure, Instance, ObjectMeta, StoredInstance
 from gantry.seams import OpenedObject
 from gantry.storage import own_objects, segments
@@ -182,6 +202,16 @@ def test_an_entry_with_a_problem_is_a_failure_that_says_so(run: Run) -> None:
 
 def test_an_object_that_has_gone_is_a_failure(run: Run) -> None:
     assert code_of(run("none")[0]) == Code.NOT_FOUND
+
+
+def test_an_object_may_have_100_gib() -> None:
+    """Nothing but its header is read to know."""
+    data, most = make_instance(), 100 << 30
+    with pytest.raises(FailedPrecondition, match=f"{most + 1} bytes are more than the {most} an object may have"):
+        identify(Held(data), "k", most + 1, "STANDARD", "r")
+    with pytest.raises(StatusError) as refused:
+        identify(Held(data), "k", most, "STANDARD", "r")
+    assert "an object may have" not in refused.value.message
 
 
 def test_an_object_that_is_too_large_is_a_failure(

@@ -493,3 +493,29 @@ def test_headers_that_are_read_again_give_signs_of_life(
     announced.clear()
     assert None not in describe_headers([row.blob_key for row in rows], blobs=blobs)
     assert announced == [0, rows[0].size, 0, rows[1].size]
+
+
+def test_what_is_described_anew_waits_for_a_disk_that_is_away(
+    run: Run, source: LocalBlobStore, blobs: LocalBlobs
+) -> None:
+    """Bytes that are no instance have nothing to describe; those that cannot be read now are a failure of their own."""
+    source.put("0", [make_instance()])
+    (item,) = run("0")
+    assert isinstance(item, Instance)
+    other = blobs.writer("9/9")
+    key, size = other.put((b"no DICOM",), ("1", "2", "3"))
+    other.flush()
+    lost = key.replace("@", "x@")
+
+    class Away(LocalBlobs):
+        def open(self, key: str) -> Any:
+            raise DiskAway("the disk is away")
+
+    rows = [StoredInstance(*item[:8], 1, 0, *[None] * 7)]
+    rows += [rows[0]._replace(blob_key=each, size=size) for each in (key, lost)]
+    whole, none, gone = describe_stored(rows, blobs=blobs)
+    assert isinstance(whole, Instance) and whole.description is not None
+    assert isinstance(none, Instance) and none.description is None and none.blob_key == key
+    assert code_of(gone) == Code.NOT_FOUND
+    with pytest.raises(DiskAway):
+        describe_stored(rows[:1], blobs=Away(os.fsdecode(blobs.root)))

@@ -8,7 +8,7 @@ from typing import Any
 import google_crc32c
 import pytest
 
-from gantry.errors import Code, DataLoss, NotFound, Status, Unreadable
+from gantry.errors import Code, DataLoss, DiskAway, NotFound, Status, StatusError, Unavailable, Unreadable
 from gantry.header_packs import unpack
 from gantry.ingest import Pair, compare_bytes, describe_headers, ingest_batch
 from gantry.resources import Instance, ObjectMeta
@@ -148,3 +148,25 @@ def test_bytes_are_as_they_were_written_where_their_checksum_is_known(blobs: Loc
         require_as_written(opened, None)
         with pytest.raises(DataLoss):
             require_as_written(opened, google_crc32c.value(DATA) ^ 1)
+
+
+@pytest.mark.parametrize(
+    "unknown", [DataLoss("x"), NotFound("x"), Unavailable("x")], ids=["damaged", "gone", "unreadable"]
+)
+def test_nobody_knows_the_original_where_its_checksum_cannot_be_read(blobs: LocalBlobs, unknown: StatusError) -> None:
+    """The stored bytes stay, whatever came; a disk that is away is waited for."""
+    failing = Failing(blobs.root.decode())
+    stored, same = write(blobs, DATA), write(blobs, DATA)
+    failing.failing, failing.error = stored, Unreadable("the disk cannot read them")
+    raised = unknown
+
+    def read_crc32cs(_keys: object) -> dict[str, int | None]:
+        raise raised
+
+    failing.read_crc32cs = read_crc32cs  # type: ignore[method-assign]
+    verdict = compare(failing, same, stored)
+    assert isinstance(verdict, Status)
+    assert (verdict.code, verdict.what) == (Code.UNAVAILABLE, "the disk cannot read them")
+    raised = DiskAway("the disk is away")
+    with pytest.raises(DiskAway):
+        compare(failing, same, stored)

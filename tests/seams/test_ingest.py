@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from gantry import ingest
+from gantry.beats import SYNC_SECONDS
 from gantry.errors import (
     Aborted,
     Code,
@@ -476,6 +477,18 @@ def test_a_file_that_was_cut_after_it_was_opened_costs_its_own_comparison_alone(
     verdict, other = compare([("a", "b"), ("c", "d")], store)
     assert isinstance(verdict, Status) and verdict.code is Code.ABORTED and "of 10 bytes" in verdict.message
     assert other is True
+
+
+def test_the_sync_of_a_batch_has_the_time_that_a_busy_disk_needs(
+    run: Run, source: LocalBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is announced before the sync begins."""
+    announced: list[float | None] = []
+    monkeypatch.setattr(ingest, "beat", announced.append)
+    monkeypatch.setattr(segments, "sync_file", lambda fd: announced.append(None) or os.fsync(fd))
+    source.put("a", [make_instance()])
+    assert isinstance(run("a")[0], Instance)
+    assert announced and announced[announced.index(None) - 1] == SYNC_SECONDS >= 600
 
 
 def test_headers_that_are_read_again_give_signs_of_life(

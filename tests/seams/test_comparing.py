@@ -15,7 +15,7 @@ from gantry.resources import Instance, ObjectMeta
 from gantry.seams import OpenedObject
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
-from gantry.stored_bytes import require_as_written
+from gantry.stored_bytes import find_damage, require_as_written
 from tests.dicomweb.instances import instance
 
 UIDS = ("1.2", "1.2.3", "1.2.3.4")
@@ -170,3 +170,25 @@ def test_nobody_knows_the_original_where_its_checksum_cannot_be_read(blobs: Loca
     raised = DiskAway("the disk is away")
     with pytest.raises(DiskAway):
         compare(failing, same, stored)
+
+
+@pytest.mark.parametrize(("spoilt", "anew", "damaged"), [(0, 0, False), (1, 1, False), (2, 1, True)])
+def test_bytes_are_damaged_where_they_are_so_twice(blobs: LocalBlobs, spoilt: int, anew: int, damaged: bool) -> None:
+    """Once may be their way over a network. Those that are whole are read once."""
+    key, asked = write(blobs, DATA), list[int]()
+
+    class Spoiling(LocalBlobs):
+        def open(self, key: str) -> OpenedObject:
+            opened = super().open(key)
+            read_at = opened.read_at
+
+            def read(offset: int, length: int) -> bytes:
+                data = read_at(offset, length)
+                return data if len(asked) >= spoilt else bytes(len(data))
+
+            opened.read_at = read  # type: ignore[method-assign]
+            opened.read_anew = lambda: not asked.append(1)  # type: ignore[method-assign, func-returns-value]
+            return opened
+
+    found = find_damage(Spoiling(blobs.root.decode()), key, len(DATA), UIDS)
+    assert (len(asked), "damaged" in found) == (anew, damaged)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -224,3 +224,31 @@ def test_conditions_may_be_as_long_as_they_are_allowed_to_be() -> None:
 )
 def test_truth_can_be_compared_for_equality(expression: str, value: bool) -> None:
     assert parse_condition(expression)(FACTS) is value
+
+
+@pytest.mark.parametrize(
+    ("sign", "before", "same", "after"),
+    [
+        ("<", True, False, False),
+        ("<=", True, True, False),
+        (">", False, False, True),
+        (">=", False, True, True),
+        ("==", False, True, False),
+        ("!=", True, False, True),
+    ],
+)
+def test_times_and_texts_are_compared(sign: str, before: bool, same: bool, after: bool) -> None:
+    """As CEL orders them: moments in time, and characters."""
+    now = FACTS.time
+    moments = [(now - timedelta(seconds=1), after), (now, same), (now + timedelta(seconds=1), before)]
+    for moment, holds in moments:
+        assert parse_condition(f'request.time {sign} timestamp("{moment.isoformat()}")')(FACTS) is holds
+    for text, holds in ((FACTS.name[:-1], after), (FACTS.name, same), (FACTS.name + "x", before)):
+        assert parse_condition(f'resource.name {sign} "{text}"')(FACTS) is holds
+
+
+@pytest.mark.parametrize("sign", ["<", "<=", ">", ">="])
+def test_truth_has_no_order(sign: str) -> None:
+    with pytest.raises(InvalidArgument, match="cannot compare"):
+        parse_condition(f"true {sign} false")
+    assert parse_condition("true != false")(FACTS) is True and parse_condition("true == false")(FACTS) is False

@@ -7,7 +7,7 @@ from unicodedata import category, normalize
 
 import pytest
 
-from gantry.matching import name_keys, pattern_key, search_key, split_words, time_key
+from gantry.matching import MAX_TEXT, date_key, join_element, name_keys, pattern_key, search_key, split_words, time_key
 
 CHARACTERS = [
     chr(code)
@@ -51,6 +51,21 @@ def test_a_component_that_would_fold_to_nothing_is_among_the_words() -> None:
 @pytest.mark.parametrize("text", ["", " ", "^", "^^ =^", "="])
 def test_names_of_delimiters_and_padding_are_empty(text: str) -> None:
     assert name_keys(text) == split_words(text) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("Doe^Ann^^ ", ["doe^ann"]),
+        ("^Ann", ["^ann"]),
+        (" Doe", ["doe"]),
+        ("Doe^^Y^=^=ドウ^ ", ["doe^^y", "ドウ"]),
+        ("=ドウ", ["ドウ"]),
+    ],
+)
+def test_keys_of_names_are_their_groups_without_what_is_empty_at_their_ends(name: str, keys: list[str]) -> None:
+    """PS3.5 §6.2.1.1: trailing delimiters may be left out, leading ones say which component comes first."""
+    assert name_keys(name) == keys
 
 
 @pytest.mark.parametrize(
@@ -104,3 +119,42 @@ def test_equal_marks_have_equal_keys() -> None:
 def test_times_of_older_standards(text: str, key: str) -> None:
     """PS3.5 §6.2, note to TM."""
     assert time_key(text) == key
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("2020.01.02", "20200102"),
+        (" 2020.01.02 ", "20200102"),
+        ("20200102", "20200102"),
+        ("2020.1.02", "2020.1.02"),
+        ("2020.01.2", "2020.01.2"),
+        ("2020.01.022", "2020.01.022"),
+        ("02020.01.02", "02020.01.02"),
+        ("2020-01-02", "2020-01-02"),
+        ("2020.01.02-2020.01.03", "2020.01.02-2020.01.03"),
+    ],
+)
+def test_dates_of_older_standards(text: str, key: str) -> None:
+    """PS3.5 §6.2, note to DA."""
+    assert date_key(text) == key
+
+
+@pytest.mark.parametrize(
+    ("element", "text"),
+    [
+        ({"vr": "PN", "Value": [{"Alphabetic": "A^B", "Ideographic": "C", "Phonetic": "D"}]}, "A^B=C=D"),
+        ({"vr": "PN", "Value": [{"Alphabetic": "A"}, {"Phonetic": "D"}, {}]}, "A\\==D\\"),
+        ({"vr": "LO", "Value": ["a", None, "b"]}, "a\\\\b"),
+        ({"vr": "IS", "Value": [1, -2]}, "1\\-2"),
+        ({"vr": "LO", "Value": ["a\r\n\tb\x00\x1fc\x7f "]}, "a bc"),
+        ({"vr": "LO", "Value": ["a" * (MAX_TEXT + 1)]}, "a" * MAX_TEXT),
+        ({"vr": "LO"}, ""),
+        ({"vr": "LO", "Value": "text"}, ""),
+        ({"vr": "OB", "InlineBinary": "AAAA"}, ""),
+    ],
+    ids=["groups", "names", "empty", "numbers", "controls", "long", "none", "no-list", "bytes"],
+)
+def test_the_text_of_an_element_of_dicom_json(element: dict[str, object], text: str) -> None:
+    """PS3.18 §F.2.2: its values, as searches look for them."""
+    assert join_element(element) == text

@@ -192,10 +192,12 @@ def open_checked(data: Path, reads: bool = False, settings: Settings | None = No
     if not (data / "index.sqlite").is_file():
         raise NotFound(f"{data} holds no index", advice="name the directory of a server with --data")
     with _hold_still(data) as is_used:
-        places = _read_places(data, settings)
+        places, mark = _read_places(data, settings), read_record(data).mark
         blobs = PlacedBlobStore(
             {
-                place: _open_remote(settings, place) if place in places.remote else LocalBlobs(root)
+                place: _open_remote(settings, place, mark=(mark_name(place), mark))
+                if place in places.remote
+                else LocalBlobs(root)
                 for place, root in places.items()
             }
         )

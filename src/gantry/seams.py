@@ -219,6 +219,15 @@ class Blobs(BlobStore, Protocol):
         """That the disk of a place has no room for instances, as a sentence; "" where it has."""
         ...
 
+    def find_lost(
+        self, held: Sequence[tuple[ObjectMeta, Collection[str]]], whole: bool = False
+    ) -> Sequence[dict[str, StatusError]]:
+        """Of objects of one place that a listing has just found, each with the keys of the blobs in it: what ``open``
+        would raise, by the keys of those that cannot be opened. The cost is by object, not by blob; nothing need be
+        read of an object of its own. In a bucket a range of zeros is noticed only where something of its segment was
+        freed, or with ``whole``, which reads each segment. Raises the error of a place that is away."""
+        ...
+
     def entries(self, segment: str) -> Iterator[Entry]:
         """What the tables of contents of a segment say, without the instances that have been freed since. What was
         written but not flushed before a crash stands in none. Raises NotFound, Unavailable."""

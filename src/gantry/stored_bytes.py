@@ -25,10 +25,18 @@ def open_stored(blobs: BlobStore, key: str, size: int) -> OpenedObject:
     """Open the bytes of an instance. Raises DataLoss where they are not ``size`` bytes or the disk cannot read them,
     NotFound where nothing is there: they may have been moved, so the caller looks the row up again (``make_lost``)."""
     opened = blobs.open(key)
-    if opened.size != size:
+    try:
+        require_size(opened.size, size)
+    except WrongSize:
         with opened:
-            raise WrongSize(f"its bytes are damaged: {opened.size} of {size} are there", advice=HEAL)
+            raise
     return opened
+
+
+def require_size(there: int, size: int) -> None:
+    """Raises WrongSize where there are other than ``size`` bytes."""
+    if there != size:
+        raise WrongSize(f"its bytes are damaged: {there} of {size} are there", advice=HEAL)
 
 
 def make_lost(uid: str) -> DataLoss:

@@ -4,56 +4,94 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
-from tests.buckets.remote import Remote
+from tests.buckets.blob_home import BlobHome
+from tests.faults.lost import query
+from tests.support.checked import findings
 from tests.support.dicom import make_instance
-from tests.support.s3_server import S3Server
-from tests.support.server import counts, pending
+from tests.support.directories import name_of
+from tests.support.gantry import Gantry
+from tests.support.providers import Served, serve_provider
+from tests.support.s3_server import Rule, S3Server
+from tests.support.server import GantryServer, counts, pending
 
 TRANSIENT = ("503 SlowDown", "429 TooManyRequests", "500 InternalError", "reset before", "reset in body", "wrong bit")
+OF_WRITES = ("503 SlowDown", "500 InternalError", "reset before", "reset after")
+LONG = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)]
+BUCKETS = ["gcs", "azure", "s3 with blobs"]
+"""Of whom the objects are; with the stored instances in a bucket there, or in a directory."""
+
+
+def run_of(buckets: str, count: int, kills: int, *marks: pytest.MarkDecorator) -> object:
+    return pytest.param(
+        buckets, count, kills, marks=marks, id=f"{buckets}, {count} objects".replace(", ", "-").replace(" ", "-")
+    )
 
 
 @pytest.mark.parametrize(
-    ("count", "kills"),
-    [(500, 2), pytest.param(20_000, 10, marks=[pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(1200)])],
+    ("buckets", "count", "kills"),
+    [
+        run_of("s3", 500, 2),
+        *(run_of(each, 2000, 4, pytest.mark.slow, pytest.mark.timeout(300)) for each in BUCKETS),
+        *(run_of(each, 20_000, 10, *LONG) for each in ("s3", *BUCKETS)),
+    ],
 )
-def test_every_object_is_counted_once(remote: Remote, s3_server: S3Server, count: int, kills: int) -> None:
-    """Two objects of a hundred fail for ever; two of a hundred requests fail for a moment, in each of several ways."""
+def test_every_object_is_counted_once(tmp_path: Path, buckets: str, count: int, kills: int) -> None:
+    """Two objects of a hundred fail for ever; two of a hundred reads fail for a moment, in each of several ways, and
+    more of the few writes."""
+    provider, _, blobs = buckets.partition(" ")
+    with serve_provider(provider) as served:
+        home = BlobHome(tmp_path, served.buckets)
+        home.write("" if not blobs else None)
+        server = GantryServer(home.data, tmp_path / "buckets", env={"GANTRY_CONFIG": str(home.config)})
+        try:
+            _import_and_compare(served, server, count, kills)
+            server.wait_until(lambda: query(home.data, "SELECT * FROM garbage") == [], 60)
+            assert findings(home.data, settings=home.load()) == [], "no object without a row, no row without its bytes"
+            assert bool(blobs) == bool(home.blobs())
+        finally:
+            server.stop()
+
+
+def _import_and_compare(served: Served, server: GantryServer, count: int, kills: int) -> None:
     chance = random.Random(count)
     broken = {f"{number:05}.dcm" for number in chance.sample(range(count), count // 50)}
     sent = {f"{number:05}.dcm": make_instance("1.2", f"1.2.{number % 7}", f"1.3.{number}") for number in range(count)}
-    s3_server.put(remote.bucket, dict(sent))
-    gantry, server = remote.gantry, remote.gantry.server
-    rules = [s3_server.fail("404 NoSuchKey", keys=f"^(?:{'|'.join(map(str, sorted(broken)))})$")]
-    rules += [
-        s3_server.fail(kind, methods=["GetObject"], share=0.02, each=1, seed=at, seconds=0)
-        for at, kind in enumerate(TRANSIENT)
-    ]
-    try:
-        body = {"gcsSource": {"uri": f"s3://{remote.bucket}/**"}}
-        name = gantry.call("POST", f"v1/{gantry.store}:import", json=body)["name"]
+    gantry, source = Gantry(server), served.buckets.make_bucket()
+    _fill(served, source, sent)
+    with ExitStack() as stack:
+        rules = [stack.enter_context(rule) for rule in _fail(served.server, broken)]
+        name = server.import_(gantry.store, f"{source}/**")
         for _ in range(kills):
             time.sleep(chance.uniform(0.1, 0.6))
             server.kill9()
             server.start()
         done = server.wait(name, seconds=900)
-        assert all(rule.failed for rule in rules)
-    finally:
-        for rule in rules:
-            rule.stop()
+        assert all(rule.failed for rule in rules[: 1 + len(TRANSIENT)])
     assert counts(done) == (count - len(broken), len(broken)) and not pending(done)
     failures = {uri.rpartition("/")[2]: status for uri, status in gantry.failures(done).items()}
     assert failures.keys() == broken
     assert {status["code"] for status in failures.values()} == {5}
-    export_and_compare(remote, {key: data for key, data in sent.items() if key not in broken})
+    stored = gantry.stored(buckets=served.buckets)
+    assert sorted(stored.values()) == sorted(data for key, data in sent.items() if key not in broken)
 
 
-def export_and_compare(remote: Remote, expected: dict[str, bytes]) -> None:
-    assert counts(remote.gantry.export(f"s3://{remote.out}")) == (len(expected), 0)
-    pages = remote.client.get_paginator("list_objects_v2").paginate(Bucket=remote.out)
-    keys = [each["Key"] for page in pages for each in page["Contents"]]
-    assert len(keys) == len(expected)
-    found = {key: remote.client.get_object(Bucket=remote.out, Key=key)["Body"].read() for key in keys}
-    assert sorted(found.values()) == sorted(expected.values())
+def _fill(served: Served, source: str, sent: dict[str, bytes]) -> None:
+    if type(served.server) is S3Server:
+        served.server.put(name_of(source), dict(sent))  # over one connection, which is much faster
+    else:
+        served.buckets.put(source, sent)
+
+
+def _fail(server: S3Server, broken: set[str]) -> Iterator[Rule]:
+    """What fails for ever, then what fails for a moment; writes too, where stored instances lie in the bucket."""
+    yield server.fail("404 NoSuchKey", keys=f"^(?:{'|'.join(sorted(broken))})$", methods=["GetObject", "HeadObject"])
+    for at, kind in enumerate(TRANSIENT):
+        yield server.fail(kind, methods=["GetObject"], share=0.02, each=1, seed=at, seconds=0)
+    for at, kind in enumerate(OF_WRITES):
+        yield server.fail(kind, methods=["PutObject", "UploadPart"], share=0.2, each=1, seed=at, seconds=0)

@@ -51,10 +51,12 @@ def file(study: int, instance: int) -> bytes:
 
 
 class Scene:
-    """``failed`` is an import in which some objects were refused, ``exported`` a clean export."""
+    """``failed`` is an import in which some objects were refused, ``exported`` a clean export. ``config`` is a file of
+    settings."""
 
-    def __init__(self, home: Path) -> None:
-        self.server = GantryServer(home / "data", home / "buckets")
+    def __init__(self, home: Path, config: Path | None = None) -> None:
+        env = {"GANTRY_CONFIG": str(config)} if config else {}
+        self.server = GantryServer(home / "data", home / "buckets", env=env)
         gantry = Gantry(self.server)
         self.dataset = gantry.dataset.replace(gantry.dataset_id, "hospital")
         self.store = self.server.create_store("hospital", "radiology")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -140,12 +141,12 @@ def test_bytes(data: Path, uids: tuple[str, str, str], damage: Callable[[BlobOnD
     assert bool(findings(data, reads=False)) == (kind is not Kind.CONTENT_WRONG)
 
 
-@pytest.mark.parametrize("call", ["open", "entries"])
+@pytest.mark.parametrize("call", ["list", "find_lost", "open", "entries"])
 def test_a_place_that_is_away_is_told_once(data: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     asked: list[str] = []
 
-    def fail(store: PlacedBlobStore, key: str) -> object:
-        asked.append(key)
+    def fail(store: PlacedBlobStore, what: Any, whole: bool = False) -> object:
+        asked.append(what if isinstance(what, str) else what[0][0].key)
         raise DiskAway("its disk is away")
 
     monkeypatch.setattr(PlacedBlobStore, call, fail)

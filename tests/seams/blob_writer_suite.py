@@ -20,7 +20,7 @@ import pytest
 from gantry.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound, StatusError, Unavailable
 from gantry.resources import Uids
 from gantry.seams import Blobs, BlobWriter, OpenedObject
-from gantry.storage.extents import Extent, parse_extent
+from gantry.storage.extents import Extent, object_of, parse_extent
 from tests.seams.blob_store_suite import failing, keys, read
 
 PREFIX = "main/7/op/a1-a0/000.0000-"
@@ -262,6 +262,21 @@ class BlobWriterSuite:
                     blobs.open(key)
             else:
                 assert read(blobs, key) == data
+
+    def test_what_is_lost_is_told_object_by_object(self, blobs: Blobs) -> None:
+        found = write(blobs, [instance(5000), instance(6000), instance(9_000_000)])
+
+        def lost(whole: bool) -> dict[str, type[StatusError]]:
+            held = [(each, [key for key in found if object_of(key) == each.key]) for each in blobs.list()]
+            told = blobs.find_lost(held, whole)
+            assert len(told) == len(held)
+            return {key: type(error) for each in told for key, error in each.items()}
+
+        assert lost(False) == lost(True) == {}
+        for deleted in (found[0], found[1]):
+            blobs.delete(deleted)
+            gone = {key: NotFound for key in found[: found.index(deleted) + 1] if parse_extent(key)}
+            assert lost(False) == lost(True) == gone
 
     def test_deleting_what_is_not_there_is_no_error(self, blobs: Blobs) -> None:
         (kept,) = write(blobs, [b"kept"])

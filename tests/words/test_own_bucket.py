@@ -84,8 +84,15 @@ def test_other_classes_have_the_tier_of_the_entry(tmp_path: Path) -> None:
         ('storage_tiers = {ARCHIVE = "GLACIER"}', "has no effect without blobs"),
         (f'{BLOBS}storage_tiers = {{ARCHIVE = "Cool"}}\n{AMAZON}', "'Cool' of ARCHIVE is not one of STANDARD, "),
         (f'{BLOBS}storage_tiers = {{ARCHIVE = "a b"}}\n{OTHER}', "is not a name of letters"),
-        (f'{BLOBS}storage_tiers = {{FROZEN = "GLACIER"}}\n{AMAZON}', "storage_tiers: .* is not a table"),
-        (f"{BLOBS}storage_tiers = {{ARCHIVE = 5}}\n{AMAZON}", "storage_tiers: .* is not a table"),
+        (
+            f'{BLOBS}storage_tiers = {{FROZEN = "GLACIER"}}\n{AMAZON}',
+            "storage_tiers: 'FROZEN' is no storage class; .*",
+        ),
+        (f'{BLOBS}storage_tiers = {{archive = "GLACIER"}}\n{AMAZON}', "storage_tiers: 'archive' is no storage class"),
+        (f"{BLOBS}storage_tiers = {{ARCHIVE = 5}}\n{AMAZON}", "storage_tiers: ARCHIVE needs the name of a tier"),
+        (f'{BLOBS}storage_tiers = {{ARCHIVE = ""}}\n{AMAZON}', "storage_tiers: ARCHIVE needs the name of a tier"),
+        (f'{BLOBS}storage_tiers = "ARCHIVE"\n{AMAZON}', "storage_tiers: 'ARCHIVE' is not a table, or CLASS=TIER"),
+        (f'{BLOBS}storage_tiers = ["ARCHIVE"]\n{AMAZON}', "storage_tiers: .* is not a table, or CLASS=TIER"),
         (
             f'blobs = "gs://hospital-dicom"\nstorage_tiers = {{ARCHIVE = "Cool"}}\n{GOOGLE}',
             "not one of STANDARD, NEARLINE",

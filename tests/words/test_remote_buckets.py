@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,8 +57,21 @@ def test_single_buckets_are_listed() -> None:
         ({"name": "s3://b/key"}, "is an object"),
         ({"name": "s3://B"}, "not a bucket name"),
         ({"name": "s3://[ab]"}, "may hold"),
-        ({"name": "s3://b", "colour": "red"}, "colour = 'red'"),
-        ({"name": "s3://b", "region": 5}, "region = 5"),
+        ({"name": "s3://b", "colour": "red"}, "colour of 's3://b' is no key"),
+        ({"name": "s3://b", "acces_key_id": "a"}, "Write access_key_id"),
+        ({"name": "s3://b", "region": 5}, "region = 5 of 's3://b' is not a text in quotes"),
+        (
+            {"name": "s3://b", "anonymous": "true"},
+            "anonymous = 'true' of 's3://b' is not true or false, without quotes",
+        ),
+        ({"name": "s3://b", "concurrency": "8"}, "concurrency = '8' of 's3://b' is not a whole number"),
+        ({"name": "s3://b", "endpoint": "https://h:0"}, "the port in the endpoint of 's3://b' is from 1 to 65535"),
+        ({"name": "s3://b", "endpoint": "https://[::1]:65536"}, "the port in the endpoint"),
+        ({"name": "s3://b", "storage_class": "COOL"}, "storage_class = 'COOL' of 's3://b' is not one of STANDARD, "),
+        ({"name": "s3://b", "endpoint": "https://h", "storage_class": "a b"}, "is not a name of letters"),
+        ({"name": "b", "provider": "gcs", "storage_class": "Cool"}, "is not one of STANDARD, NEARLINE"),
+        ({"name": "az://b", "account": "abc", "storage_class": "COOL"}, "is not one of Hot, Cool"),
+        ({"name": "az://b", "account": "ABC"}, 'Write account = "NAME", of 3 to 24'),
         ({"name": "s3://b", "concurrency": "9"}, "concurrency"),
         ({"name": "s3://b", "concurrency": True}, "concurrency"),
         ({"name": "s3://b", "concurrency": 0}, "concurrency"),
@@ -109,9 +123,51 @@ def test_endpoints_that_are_understood(endpoint: str) -> None:
 def test_a_secret_is_never_shown() -> None:
     given = {"name": "s3://b", "access_key_id": "a", "secret_access_key": "hush-hush", "session_token": "token-hush"}
     assert "hush" not in repr(RemoteBuckets.parse(given))
-    with pytest.raises(InvalidArgument) as refused:
-        RemoteBuckets.parse(given | {"secret_access_key": ["hush-hush"]})
+    for wrong in ({"secret_access_key": ["hush-hush"]}, {"secret_acess_key": "hush-hush"}):
+        with pytest.raises(InvalidArgument) as refused:
+            RemoteBuckets.parse(given | wrong)
+        assert "hush" not in refused.value.message
+
+
+@pytest.mark.parametrize("head", ["[remote_buckets]", "[[remote_buckets.own]]"])
+def test_a_secret_in_what_is_no_list_is_not_shown(tmp_path: Path, head: str) -> None:
+    (tmp_path / "gantry.toml").write_text(f'{head}\nname = "s3://b"\nsecret_access_key = "hush-hush"\n')
+    with pytest.raises(
+        InvalidArgument, match=r"remote_buckets: is not a list of tables.*\[\[remote_buckets\]\]"
+    ) as refused:
+        load_settings({}, {}, str(tmp_path / "gantry.toml"))
     assert "hush" not in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["s3://b", "s3://b"], "'s3://b' has no effect: 's3://b' stands before it"),
+        (["s3://*", "s3://b"], "'s3://b' has no effect: 's3://*' stands before it"),
+        (["lab-*", "gs://lab-x*"], "Write the narrower one first"),
+        (["s3://lab-?", "s3://lab-*"], ""),
+        (["s3://lab-*", "s3://*"], ""),
+        (["s3://lab-?*", "s3://lab-*"], ""),
+        (["s3://b", "gs://b"], ""),
+    ],
+)
+def test_an_entry_that_nothing_reaches_is_refused(tmp_path: Path, names: list[str], words: str) -> None:
+    text = "".join(f'[[remote_buckets]]\nname = "{name}"\nprovider = "s3"\n' for name in names)
+    (tmp_path / "gantry.toml").write_text(text)
+    if not words:
+        assert len(load_settings({}, {}, str(tmp_path / "gantry.toml")).remote_buckets) == len(names)
+        return
+    with pytest.raises(InvalidArgument) as refused:
+        load_settings({}, {}, str(tmp_path / "gantry.toml"))
+    assert words in refused.value.message
+
+
+@pytest.mark.parametrize("entry", ['name = "s3://b"\nca_file', 'name = "b"\nprovider = "gcs"\ncredentials_file'])
+def test_a_file_that_cannot_be_read_is_said_at_the_start(tmp_path: Path, entry: str) -> None:
+    (tmp_path / "gantry.toml").write_text(f'[[remote_buckets]]\n{entry} = "{tmp_path}/none"\n')
+    with pytest.raises(InvalidArgument, match=r"_file of '.*' .*/none: cannot be read: ") as refused:
+        load_settings({}, {}, str(tmp_path / "gantry.toml"))
+    assert refused.value.message.startswith("remote_buckets: ")
 
 
 def test_only_the_file_can_have_them(tmp_path: Any) -> None:

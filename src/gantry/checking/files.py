@@ -1,34 +1,16 @@
-"""Each file in the directories of blobs has a row, or is to be removed."""
+"""Each object of the storage has a row, or is to be removed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
 
 from gantry.checking.directory import Checked
-from gantry.errors import NotFound
+from gantry.errors import NotFound, StatusError
 from gantry.findings import Finding, Kind
-from gantry.resources import ObjectMeta
-
-_CHUNK = 20_000
-"""Files looked up at once: each look-up of files that hold one instance reads all rows."""
 
 
-def check_files(checked: Checked) -> Iterator[Finding]:
-    seen = 0
-    for place in checked.places:
-        listed = checked.blobs.list(f"{place}/")
-        while chunk := list(islice(listed, _CHUNK)):
-            seen += len(chunk)
-            checked.tell("files", seen)
-            yield from _check_chunk(checked, chunk)
-
-
-def _check_chunk(checked: Checked, chunk: list[ObjectMeta]) -> Iterator[Finding]:
-    for entry in chunk:
-        if entry.problem and entry.key.endswith("/"):
-            yield Finding(Kind.NOT_CHECKED, entry.key, entry.problem)
-    keys = [entry.key for entry in chunk if not entry.key.endswith("/")]
+def check_unnamed(checked: Checked, keys: Sequence[str]) -> Iterator[Finding]:
+    """Of objects that no instance was in when the rows were read: those that nothing is going to remove either."""
     unclaimed = checked.index.checks.find_unclaimed(keys)
     if unclaimed and checked.is_used:
         checked.wait()
@@ -38,8 +20,12 @@ def _check_chunk(checked: Checked, chunk: list[ObjectMeta]) -> Iterator[Finding]
 
 
 def _is_there(checked: Checked, key: str) -> bool:
+    if checked.is_away(key):
+        return False
     try:
         checked.blobs.head(key)
     except NotFound:
         return False
+    except StatusError as error:
+        return error.waits_for is None
     return True

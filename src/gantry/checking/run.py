@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 
 from gantry.checking.contents import check_contents
 from gantry.checking.directory import Checked
-from gantry.checking.files import check_files
 from gantry.checking.headers import check_headers
 from gantry.checking.stored import check_stored
 from gantry.errors import StatusError
@@ -21,7 +20,6 @@ CHECKS: dict[str, Callable[[Checked], Iterator[Finding]]] = {
     "terms of searches": lambda checked: checked.index.checks.find_wrong_terms(),
     "headers": check_headers,
     "bytes of instances": check_stored,
-    "files": check_files,
     "contents of segments": check_contents,
 }
 """The name of a check, for reports of progress, and what finds its findings. A new check is one more line."""

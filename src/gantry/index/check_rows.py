@@ -12,7 +12,7 @@ from gantry.index.check_counts import ALIVE
 
 _OF_NOTHING = "NOT IN (SELECT id FROM"
 _OF_NO_SEGMENT = f"segment_id IS NOT NULL AND segment_id {_OF_NOTHING} segment)"
-_KEY = "iif(segment_id IS NULL, blob_key, key || '@' || segment_offset || '+' || size)"
+KEY = "iif(segment_id IS NULL, blob_key, segment.key || '@' || segment_offset || '+' || size)"
 _JOIN = "FROM instance JOIN series ON series.id = series_id LEFT JOIN segment ON segment.id = segment_id"
 _PATH = (
     "(SELECT 'studies/' || study_instance_uid || '/series/' || series_instance_uid FROM series JOIN study "
@@ -75,7 +75,7 @@ _WRONG: dict[str, tuple[Kind, str]] = {
     ),
     "garbage that an instance needs": (
         Kind.ROW_WRONG,
-        f"SELECT blob_key FROM garbage WHERE blob_key IN (SELECT {_KEY} {_JOIN} WHERE series.store_id {ALIVE})",
+        f"SELECT blob_key FROM garbage WHERE blob_key IN (SELECT {KEY} {_JOIN} WHERE series.store_id {ALIVE})",
     ),
     "a segment in garbage": (Kind.SEGMENT_WRONG, "SELECT key FROM segment JOIN garbage ON blob_key = key"),
     "a sealed segment of which nothing is left": (

@@ -15,6 +15,7 @@ from gantry.findings import Finding
 from gantry.index.check_counts import ALIVE, find_wrong_counts
 from gantry.index.check_damage import find_damage
 from gantry.index.check_files import find_unclaimed
+from gantry.index.check_objects import walk_objects
 from gantry.index.check_requests import find_wrong_requests, find_wrong_times
 from gantry.index.check_rows import find_overlaps, find_wrong_rows
 from gantry.index.check_terms import find_wrong_terms
@@ -23,7 +24,7 @@ from gantry.index.generations import Generations
 from gantry.index.instances import Instances
 from gantry.index.read_only import ReadOnlyDatabase, one_moment
 from gantry.index.segments import Segments
-from gantry.index_protocols.checks import Extents, PackUser, PackUsers
+from gantry.index_protocols.checks import Extents, HeldBlobs, PackUser, PackUsers
 
 # Sorted by SQLite, in tables of the connection alone that it keeps on the disk: there is no index for either. They are
 # filled by one statement, and read afterwards one by one, together with what the rows say then.
@@ -93,6 +94,10 @@ class Checks:
                 if found is not None:
                     places = [(row[0], row[1], (row[2], row[3], row[4])) for row in rows]
                     yield Extents(found[0], found[1], bool(found[2]), places)
+
+    def walk_objects(self) -> Iterator[HeldBlobs]:
+        with self.database.read() as connection:
+            yield from walk_objects(connection)
 
     def find_unclaimed(self, objects: Sequence[str]) -> set[str]:
         with self.database.read_snapshot() as connection:

@@ -38,6 +38,22 @@ class Extents(NamedTuple):
     instances: Sequence[tuple[int, int, Uids]]
 
 
+class HeldBlob(NamedTuple):
+    """The bytes of an instance, as its row says."""
+
+    key: str
+    size: int
+    store_id: int
+    uids: Uids
+
+
+class HeldBlobs(NamedTuple):
+    """An object, its key, and the instances whose bytes are in it: those of a segment, or the one that it is."""
+
+    key: str
+    blobs: Sequence[HeldBlob]
+
+
 class CheckIndex(Protocol):
     """Raises Unavailable where the index cannot be read."""
 
@@ -67,6 +83,11 @@ class CheckIndex(Protocol):
 
     def walk_segments(self) -> Iterator[Extents]:
         """All segments of stores that are not deleted."""
+        ...
+
+    def walk_objects(self) -> Iterator[HeldBlobs]:
+        """All objects that have bytes of instances of stores that are not deleted, sorted by the bytes of their keys.
+        What comes while they are walked is left out, and what goes too."""
         ...
 
     def find_unclaimed(self, objects: Sequence[str]) -> set[str]:

@@ -109,15 +109,23 @@ def _check_addresses(settings: Settings) -> None:
         raise InvalidArgument("tls_cert, tls_key: are needed together")
 
 
+def _require_readable(name: str, path: str) -> None:
+    if not path:
+        return
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+    except (OSError, ValueError) as error:
+        reason = describe_os_error(error) if isinstance(error, OSError) else "this is not a path"
+        raise InvalidArgument(f"{name} {path}: cannot be read: {reason}") from None
+
+
 def _check_files(settings: Settings) -> None:
     """Raises InvalidArgument for files that could not be read later."""
     for name in ("tokens_file", "tls_cert", "tls_key"):
-        if path := getattr(settings, name):
-            try:
-                os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
-            except (OSError, ValueError) as error:
-                reason = describe_os_error(error) if isinstance(error, OSError) else "this is not a path"
-                raise InvalidArgument(f"{name} {path}: cannot be read: {reason}") from None
+        _require_readable(name, getattr(settings, name))
+    for each in settings.remote_buckets:
+        for name in ("ca_file", "credentials_file"):
+            _require_readable(f"remote_buckets: {name} of {each.name!r}", getattr(each.place, name))
     if settings.tls_cert:
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key, password="")

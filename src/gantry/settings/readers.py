@@ -16,9 +16,10 @@ from gantry.iam.policies import check_member
 from gantry.resources import BlobStorageClass
 from gantry.settings.setting import Reader
 from gantry.storage.bucket_rules import BucketRule
-from gantry.storage.remote_buckets import RemoteBuckets
+from gantry.storage.remote_buckets import RemoteBuckets, require_effect
 from gantry.storage.uris import StorageUri
 
+_MOST_SHOWN = 100  # characters of what is wrong
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,11}")
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _LOCATION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -152,9 +153,11 @@ def _read_rules(value: Any) -> tuple[BucketRule, ...]:
 
 def _read_remote_buckets(value: Any) -> tuple[RemoteBuckets, ...]:
     """Raises InvalidArgument, which names the entry."""
-    if not isinstance(value, list):
-        raise TypeError
-    return tuple(map(RemoteBuckets.parse, value))
+    if not isinstance(value, list):  # it is not shown: it may hold a secret
+        raise InvalidArgument("remote_buckets: is not a list of tables in the settings file: write [[remote_buckets]]")
+    entries = tuple(map(RemoteBuckets.parse, value))
+    require_effect(entries)
+    return entries
 
 
 _PREFIX = re.compile(r"(?:[A-Za-z0-9._=-]{1,100}(?:/|$)){0,8}")
@@ -172,11 +175,17 @@ def _is_blob_address(text: str) -> bool:
 
 
 def _read_tiers(value: Any) -> dict[str, str]:
-    """Storage class → tier of the provider."""
+    """Storage class → tier of the provider. Raises InvalidArgument, which names the class."""
     pairs = [part.split("=", 1) for part in value.split(",") if part] if isinstance(value, str) else [*value.items()]
     tiers = dict(pairs)
-    if any(each not in list(BlobStorageClass) or not isinstance(tier, str) or not tier for each, tier in pairs):
-        raise ValueError
+    for each, tier in pairs:
+        if each not in list(BlobStorageClass):
+            known = ", ".join(BlobStorageClass)
+            raise InvalidArgument(f"storage_tiers: {each[:_MOST_SHOWN]!r} is no storage class; these are {known}")
+        if not isinstance(tier, str) or not tier:
+            raise InvalidArgument(
+                f"storage_tiers: {each} needs the name of a tier in quotes, not {tier!r:.{_MOST_SHOWN}}"
+            )
     return tiers
 
 
@@ -206,8 +215,8 @@ ROLES = Reader("a table of roles, each with a list of permissions, in the settin
 RULES = Reader("a list of tables in the settings file", _read_rules)
 REMOTE_BUCKETS = Reader("a list of tables in the settings file", _read_remote_buckets)
 BLOBS = text_that(
-    "the address of a bucket, with a prefix of letters, digits, -, _, = and . where it is not to have all of it, like "
-    "s3://NAME/PREFIX",
+    "the address of a bucket, s3://NAME, or of a part of one, s3://NAME/PREFIX, with a prefix of letters, digits, "
+    "-, _, = and . between single slashes",
     _is_blob_address,
     "ADDRESS",
 )

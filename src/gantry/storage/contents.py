@@ -61,13 +61,13 @@ def encode_table(segment: str, rows: Sequence[Row], offset: int) -> bytes:
     return _HEAD.pack(MAGIC, len(payload), google_crc32c.value(payload)) + payload
 
 
-def read_tables(opened: OpenedObject, segment: str = "") -> Iterator[Table]:
+def read_tables(opened: OpenedObject, segment: str = "", start: int = 0) -> Iterator[Table]:
     """The tables of a segment in the order of their offsets. ``segment`` is its key where that is not the one of
-    ``opened``. What is damaged is no table. Raises what reading raises."""
+    ``opened``; nothing before ``start`` is looked at. What is damaged is no table. Raises what reading raises."""
     kept: list[Table] = []
     listed: set[int] = set()
     # From the last one on: what lies in an instance that a later table lists is not even read.
-    for offset in reversed(list(_candidates(opened))):
+    for offset in reversed(list(_candidates(opened, start))):
         if offset not in listed and (table := _read(opened, offset, segment or opened.key)):
             kept.append(table)
             for extent in extents_of(table):
@@ -142,9 +142,9 @@ def _count_data(opened: OpenedObject, start: int, end: int) -> int:
     return ALIGNMENT * sum(any(window[at : at + ALIGNMENT]) for at in range(0, len(window), ALIGNMENT))
 
 
-def _candidates(opened: OpenedObject) -> Iterator[int]:
-    for start in range(0, opened.size, _WINDOW):
-        yield from _find_candidates(opened, start)
+def _candidates(opened: OpenedObject, start: int) -> Iterator[int]:
+    for at in range(start, opened.size, _WINDOW):
+        yield from _find_candidates(opened, at)
 
 
 def _find_candidates(opened: OpenedObject, start: int) -> Iterator[int]:

@@ -8,10 +8,12 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from gantry.errors import NotFound, StatusError, Unavailable
+from gantry.resources import ObjectMeta
 from gantry.storage.contents import count_unlisted, find_crc32cs, find_gaps, read_tables
 from gantry.storage.disks import SHORT, Disk, translate_delete_error
 from gantry.storage.durable import sync_file
 from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, group_by_segment, parse_extent, parse_inside
+from gantry.storage.freed import find_freed
 from gantry.storage.listed import count_freed, list_entries
 from gantry.storage.local import ABSENT, LocalBlobStore
 from gantry.storage.local_deletion import free_extents
@@ -135,6 +137,20 @@ class LocalBlobs(LocalBlobStore):
             raise self.disk.translate_sync_error(error) from None
         if directories:  # a directory that is not there was deleted, or its disk went away before the sync
             self.require_mounted()
+
+    def find_lost(
+        self, held: Sequence[tuple[ObjectMeta, Collection[str]]], whole: bool = False
+    ) -> Sequence[dict[str, StatusError]]:
+        return [self._find_lost(found.key, keys) for found, keys in held]
+
+    def _find_lost(self, key: str, keys: Collection[str]) -> dict[str, StatusError]:
+        try:
+            with self.open(key) as opened:
+                return find_freed(opened, keys)
+        except StatusError as error:
+            if error.waits_for is not None:
+                raise
+            return dict.fromkeys(keys, error)
 
     def entries(self, segment: str) -> Iterator[Entry]:
         with self._open_whole(segment) as opened:

@@ -103,6 +103,11 @@ class PlacedBlobStore:
     def writer(self, prefix: str) -> BlobWriter:
         return self._store(prefix).writer(prefix)
 
+    def find_lost(
+        self, held: Sequence[tuple[ObjectMeta, Collection[str]]], whole: bool = False
+    ) -> Sequence[dict[str, StatusError]]:
+        return self._store(held[0][0].key).find_lost(held, whole) if held else ()
+
     def entries(self, segment: str) -> Iterator[Entry]:
         return self._store(segment).entries(segment)
 

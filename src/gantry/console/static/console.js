@@ -73,6 +73,15 @@ function readChosenFiles() {
   }
 }
 
+// In the place of a thumbnail that cannot be made stands the modality; a broken picture would cover it.
+function hideBrokenThumbnails() {
+  for (const picture of document.querySelectorAll(".thumb img")) {
+    const hide = () => { picture.hidden = true; };
+    if (picture.complete && !picture.naturalWidth) hide();
+    else picture.addEventListener("error", hide, { once: true });
+  }
+}
+
 document.addEventListener("click", (event) => closeMenus(event.target.closest("details.menu")));
 document.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
@@ -104,3 +113,4 @@ showChoices(document);
 filterTransferSyntaxes();
 fillPath();
 readChosenFiles();
+hideBrokenThumbnails();

@@ -4,6 +4,7 @@
 const box = document.querySelector(".picture");
 const image = document.getElementById("picture");
 const [frame, centre, width] = ["frame", "centre", "width"].map((id) => document.getElementById(id));
+const trouble = document.getElementById("trouble");
 const play = document.getElementById("play");
 const frames = Number(box.dataset.frames);
 let hasWindow = false;
@@ -33,13 +34,42 @@ async function show() {
     try {
       await loaded.decode();
       image.src = next;
+      reveal("");
     } catch {
-      image.alt = "This frame cannot be shown";
+      reveal(await explain(next));
     }
     image.dataset.shown = next;
   }
   loading = false;
 }
+
+// A picture, or why there is none.
+function reveal(why) {
+  image.hidden = why !== "";
+  trouble.hidden = why === "";
+  trouble.textContent = why;
+}
+
+// A picture that fails does not say why: the server is asked once more, as by a program.
+async function explain(failed) {
+  const words = "This frame cannot be shown";
+  try {
+    const answer = await fetch(failed);
+    return answer.ok ? words : `${words}: ${(await answer.json()).error.message}`;
+  } catch {
+    return words;
+  }
+}
+
+async function explainFirst() {
+  const failed = image.src;
+  const why = await explain(failed);
+  if (image.src === failed && image.dataset.shown === undefined) reveal(why);
+}
+
+// The first one may have failed before this script came.
+if (image.complete && !image.naturalWidth) explainFirst();
+else image.addEventListener("error", explainFirst, { once: true });
 
 function stop() {
   clearInterval(timer);

@@ -22,6 +22,7 @@ from gantry.storage.listed import list_entries
 from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.blob_reading import HeldObject, Whole, read_whole
 from gantry.storage.remote.blob_segments import discard_pending, keep_pending
+from gantry.storage.remote.blob_tables import mark_rewritten
 
 AT_ONCE = 4  # segments rewritten at a time: each is held in memory twice
 _TRIES = 4
@@ -92,7 +93,7 @@ def _rewrite(bucket: BlobBucket, segment: str, find: Callable[[Whole], Collectio
                 whole = _read_sound(bucket, segment)
                 data = _blank(whole.data, sorted(find(whole)))
                 if data != whole.data:
-                    bucket.replace(segment, data, whole.found.tag)
+                    bucket.replace(segment, mark_rewritten(segment, data), whole.found.tag)
                 return True
             except NotFound:
                 return False

@@ -19,6 +19,7 @@ from gantry.storage.extents import SUFFIX, Entry, parse_extent, parse_inside
 from gantry.storage.listed import count_freed, list_entries
 from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.blob_freeing import delete_segment, free_all, free_rest
+from gantry.storage.remote.blob_looking import find_lost
 from gantry.storage.remote.blob_reading import HeldObject, StoredExtent, open_object, read_whole
 from gantry.storage.remote.blob_segments import find_pending
 from gantry.storage.remote.blob_tables import Tail
@@ -110,6 +111,11 @@ class RemoteBlobs:
             return HeldObject(key, data)
         return StoredExtent(self._bucket, extent)
 
+    def find_lost(
+        self, held: Sequence[tuple[ObjectMeta, Collection[str]]], whole: bool = False
+    ) -> Sequence[dict[str, StatusError]]:
+        return find_lost(self._bucket, held, whole)
+
     def entries(self, segment: str) -> Iterator[Entry]:
         yield from list_entries(self._open_whole(segment))
 
@@ -131,7 +137,7 @@ class RemoteBlobs:
         if (pending := find_pending(segment)) is not None and (found := pending.read_crc32cs(extents)):
             return found
         with suppress(Aborted):  # something in it was freed meanwhile
-            found = find_crc32cs(Tail(self._bucket, segment), extents)
+            found = find_crc32cs(Tail(self._bucket, self.head(segment)), extents)
             if None not in found.values():
                 return found
         return find_crc32cs(self._open_whole(segment), extents)

@@ -69,19 +69,16 @@ def _complete_gcs(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
         raise InvalidArgument(f"remote_buckets: {name!r} needs no credentials of instance_metadata; leave it out")
     if given.get("anonymous") and given.get("billing_project"):
         raise InvalidArgument(f"remote_buckets: billing_project of {name!r} needs credentials; nobody pays anonymously")
-    _check_class(name, given, CLASSES)
     return {}
-
-
-def _check_class(name: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
-    if given.get("storage_class", known[0]) not in known:
-        raise InvalidArgument(f"remote_buckets: storage_class of {name!r} is one of {', '.join(known)}")
 
 
 def _complete_azure(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
     account = given.get("account", "")
     if not _ACCOUNT.fullmatch(account):
-        raise InvalidArgument(f"remote_buckets: {name!r} needs the account that the container belongs to")
+        raise InvalidArgument(
+            f"remote_buckets: {name!r} needs the account that the container belongs to",
+            advice='write account = "NAME", of 3 to 24 small letters and digits',
+        )
     if sum(bool(given.get(key)) for key in ("account_key", "sas_token", "anonymous")) > 1:
         raise InvalidArgument(f"remote_buckets: {name!r} needs only one of account_key, sas_token and anonymous")
     if given.get("instance_metadata") and (given.get("account_key") or given.get("sas_token")):
@@ -92,7 +89,6 @@ def _complete_azure(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
                 access(account, given[key])
         except ValueError:
             raise InvalidArgument(f"remote_buckets: {key} of {name!r} is no {words}") from None
-    _check_class(name, given, TIERS)
     return {} if given.get("endpoint") else {"endpoint": f"https://{account}.blob.core.windows.net"}
 
 
@@ -114,13 +110,20 @@ def complete(name: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
     foreign = sorted(given.keys() - about.keys)
     if foreign:
         raise InvalidArgument(f"remote_buckets: {foreign[0]} of {name!r} has no effect with {given['provider']}")
+    tier = given.get("storage_class", "")
+    if tier and (wanted := _find_wrong_tier(given["provider"], given.get("endpoint", ""), tier)):
+        raise InvalidArgument(f"remote_buckets: storage_class = {tier!r} of {name!r} is not {wanted}")
     return {**given, **about.complete(name, given)}
 
 
 def find_wrong_tier(place: RemotePlace, tier: str) -> str:
     """Which tiers there are, where this is none of them; "" where it is. Of a server that only speaks S3 nobody knows
     them."""
-    if place.provider == "s3" and place.endpoint:
+    return _find_wrong_tier(place.provider, place.endpoint, tier)
+
+
+def _find_wrong_tier(provider: str, endpoint: str, tier: str) -> str:
+    if provider == "s3" and endpoint:
         return "" if _NAME_OF_TIER.fullmatch(tier) else "a name of letters, digits, _ and -"
-    known = PROVIDERS[place.provider].tiers
+    known = PROVIDERS[provider].tiers
     return "" if tier in known else f"one of {', '.join(known)}"

@@ -456,6 +456,52 @@ def test_bytes_that_are_spoilt_on_their_way_are_not_written(
     assert read(blobs, found[1]) == instance(3_000_000, 1)
 
 
+def blank_next(monkeypatch: pytest.MonkeyPatch, segment: str, start: int, end: int) -> list[int]:
+    """The next answer with these bytes of a segment has zeros in their place; how many are left that do."""
+    get, left = blob_reading.BlobBucket.get, [1]
+
+    def blank(bucket: Any, key: str, tag: str, offset: int, length: int) -> Any:
+        got = get(bucket, key, tag, offset, length)
+        if key != segment or not left or offset > start or offset + len(got.data) < end:
+            return got
+        left.clear()
+        data = got.data[: start - offset] + bytes(end - start) + got.data[end - offset :]
+        return got._replace(data=data)
+
+    monkeypatch.setattr(blob_reading.BlobBucket, "get", blank)
+    return left
+
+
+@pytest.mark.parametrize("length", [5000, 2_000_000])
+def test_zeros_that_came_on_the_way_are_not_freed(
+    blobs: RemoteBlobs, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    (key,) = write(blobs, [instance(length)])
+    extent = extent_of(key)
+    left = blank_next(monkeypatch, extent.segment, extent.offset, extent.offset + 4096)
+    assert read(blobs, key) == instance(length)
+    assert not left
+
+
+@pytest.mark.parametrize("spoilt", ["an instance", "the table"])
+def test_zeros_that_came_on_the_way_are_not_written(
+    blobs: RemoteBlobs, bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch, spoilt: str
+) -> None:
+    """The provider has no checksum, so that the table alone says what the bytes are."""
+    found = write(blobs, [instance(5000, number) for number in range(3)])
+    segment = extent_of(found[0]).segment
+    before = look(blobs, bucket, segment)
+    monkeypatch.setattr(blob_reading, "compare", lambda *_: blob_reading.Comparison.UNKNOWN)
+    extent = extent_of(found[1])
+    at = (extent.offset, extent.offset + 8192) if spoilt == "an instance" else (extent_of(found[2]).end, len(before))
+    left = blank_next(monkeypatch, segment, *at)
+    blobs.delete(found[0])
+    assert not left
+    assert look(blobs, bucket, segment)[extent.offset :] == before[extent.offset :]
+    assert [read(blobs, key) for key in found[1:]] == [instance(5000, 1), instance(5000, 2)]
+    assert is_blank(look(blobs, bucket, segment), found[0])
+
+
 def test_damage_that_the_provider_has_does_not_keep_deleted_bytes(
     blobs: RemoteBlobs, bucket: RemoteBucket, s3: S3Server
 ) -> None:

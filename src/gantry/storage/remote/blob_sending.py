@@ -38,6 +38,7 @@ class Sending:
         self._running: set[Segment] = set()
         self._threads: ThreadPoolExecutor | None = None
         self._closed = False
+        self.is_late = False  # a segment may come into the bucket that was given up
         self.durable: list[str] = []
         self.lost: list[str] = []  # keys of segments of which nobody knows whether they are in the bucket
 
@@ -100,6 +101,7 @@ class Sending:
         except Exception:
             logger.exception("a segment could not be sent")
         finally:
+            self.is_late |= error is not None
             segment.settle(error)
 
     def take(self) -> list[Segment]:

@@ -16,7 +16,7 @@ from gantry.client.terminal import note, printable, say
 from gantry.config import DataDirectory, open_checked, open_index, open_seams
 from gantry.errors import Aborted, NotFound
 from gantry.findings import Kind
-from gantry.operations.compaction import compact_files, compact_segments
+from gantry.operations.compaction import compact_files, compact_segments, join_segments
 from gantry.operations.sweeper import sweep_garbage
 from gantry.seams import Seams
 from gantry.settings.loading import Settings, load_settings
@@ -32,8 +32,8 @@ def show(args: argparse.Namespace) -> int:
     for each in totals:
         name = each.store or f"(deleted store {each.store_id})"
         say(
-            f"{name}  {each.place}: {each.segments} segments, {each.live_instances} instances, "
-            f"{each.live_bytes} bytes in use, {each.freed_bytes} freed"
+            f"{name}  {each.place}: {each.segments} segments ({each.small_segments} small), "
+            f"{each.live_instances} instances, {each.live_bytes} bytes in use, {each.freed_bytes} freed"
         )
     if not totals:
         note(
@@ -60,6 +60,7 @@ def compact(args: argparse.Namespace) -> int:
                     except Aborted as error:
                         note(error.message)
             compact_segments(seams, never)
+            join_segments(seams, never)
             sweep_garbage(seams)
         finally:
             seams.executor.end()

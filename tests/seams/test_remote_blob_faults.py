@@ -153,6 +153,68 @@ def test_threads_that_flush_at_the_same_time_share_a_request(blobs: RemoteBlobs,
     assert [read(blobs, key) for key in found] == [instance(3000, number) for number in range(16)]
 
 
+def test_one_flush_does_not_wait_for_the_end_of_another(blobs: RemoteBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The requests of both are on their way at the same time."""
+    writer, put = blobs.writer(PREFIX), blob_sending.BlobBucket.put
+    begun, both = threading.Event(), threading.Barrier(2)
+
+    def meet(*given: Any) -> None:
+        begun.set()
+        both.wait(20)
+        put(*given)
+
+    def request(number: int) -> str:
+        key, _ = writer.put([instance(3000, number)], uids(number))
+        writer.flush()
+        return key
+
+    monkeypatch.setattr(blob_sending.BlobBucket, "put", meet)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(request, 1)
+        assert begun.wait(60)
+        found = [request(2), first.result()]
+    assert [read(blobs, key) for key in found] == [instance(3000, 2), instance(3000, 1)]
+    assert len(writer.close()) == 2
+
+
+def test_a_flush_returns_when_what_another_one_sends_is_there(blobs: RemoteBlobs, s3: S3Server) -> None:
+    """Both have written to the same segment."""
+    writer = blobs.writer(PREFIX)
+    found = [writer.put([instance(3000, number)], uids(number))[0] for number in range(2)]
+    assert len(objects_of(found)) == 1
+    with s3.fail("stall", methods=["PutObject"], times=1, seconds=2) as rule, ThreadPoolExecutor(1) as threads:
+        first = threads.submit(writer.flush)
+        while not rule.failed:
+            time.sleep(0.01)
+        writer.flush()
+        assert set(keys(blobs)) == objects_of(found)
+        first.result()
+    assert writer.close() == tuple(objects_of(found))
+
+
+def test_a_flush_says_that_what_another_one_sends_is_lost(blobs: RemoteBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = blobs.writer(PREFIX)
+    sent, failed = threading.Event(), threading.Event()
+
+    def fail(*_: Any) -> None:
+        sent.set()
+        assert failed.wait(60)
+        raise DiskAway("the bucket is away")
+
+    monkeypatch.setattr(blob_sending.BlobBucket, "put", fail)
+    writer.put([instance(3000)], uids(1))
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(writer.flush)
+        assert sent.wait(60)
+        second = threads.submit(writer.flush)
+        time.sleep(0.1)
+        failed.set()
+        for each in (first, second):
+            with pytest.raises(DiskAway):
+                each.result()
+    writer.close()
+
+
 def test_no_more_than_a_few_segments_of_a_writer_are_held_in_memory(
     blobs: RemoteBlobs, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

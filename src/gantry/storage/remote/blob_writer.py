@@ -24,7 +24,7 @@ from gantry.storage.own_objects import SUFFIX
 from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.blob_freeing import free_extents
 from gantry.storage.remote.blob_segments import Segment, discard_pending
-from gantry.storage.remote.blob_sending import Sending
+from gantry.storage.remote.blob_sending import MOST_FLUSHES, Sending
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class RemoteWriter:
         self._bucket, self._prefix, self._names = bucket, prefix, NewNames(prefix)
         bucket.locate_new(f"{prefix}-")
         self._sending = Sending(bucket, self._names)
-        self._commit = GroupCommit(self._sync)
+        self._commit = GroupCommit(self._sync, MOST_FLUSHES)
         self._mine = _Mine()
         self._lock = threading.Lock()
         self._unflushed: set[str] = set()  # objects of their own

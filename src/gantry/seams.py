@@ -232,6 +232,11 @@ class Blobs(BlobStore, Protocol):
         freed, or with ``whole``, which reads each segment. Raises the error of a place that is away."""
         ...
 
+    def hold(self, segment: str) -> Blobs:
+        """The same, to read all that is in a segment: in a bucket it has been read by one request, and ``open``,
+        ``entries``, ``count_freed`` and ``count_unlisted`` say what was there then. Raises NotFound, Unavailable."""
+        ...
+
     def entries(self, segment: str) -> Iterator[Entry]:
         """What the tables of contents of a segment say, without the instances that have been freed since. What was
         written but not flushed before a crash stands in none. Raises NotFound, Unavailable."""

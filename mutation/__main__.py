@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import os
 import re
@@ -14,35 +13,45 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mutation.calls import CallersFirst, CallRecorder, find_callers
-from mutation.modules import PARTS, SOURCE, Part, find_part
-from mutation.trial import TIMED_OUT, copy_tree, load_libraries, mutated, run_tests
+from mutation.coverage import Chosen, Coverage, Recorder
+from mutation.modules import PARTS, Part, find_part
+from mutation.recording import Record
+from mutation.results import KILLED, NOT_RUN, SURVIVED, TIMED_OUT, Result, diff, score, write_table
+from mutation.trial import OUT_OF_TIME, copy_tree, load_libraries, mutated, run_tests, tracing
 
 ROOT = Path(__file__).parents[1]
-FIRST_SECONDS = 900
+FIRST_SECONDS = 1800
 """For the tests of a part, unchanged."""
 SLOWER, MORE_SECONDS = 3, 20
 """A mutant may take so many times as long, and so much more: some never end."""
+NICENESS = 10
+"""It takes minutes, and whoever waits for it does something else."""
+NO_TESTS = 5
+"""pytest's exit code where a mutant has removed the tests: they come from the table that it changes."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0; 1 if the tests fail without any change, or if the score is below ``--least``."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the copy is removed, the tests are ended
     options = _parser().parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(143))  # the copy is removed, the tests are ended
+    os.nice(max(0, NICENESS - os.nice(0)))
     part = find_part(options.part)
     tests = options.tests or [str(path) for path in part.list_tests(ROOT)]
     mutants = _make_mutants(part, options.seed, options.count)
     load_libraries()
     with copy_tree(ROOT) as copy:
-        tried = Tried(copy, tests)
+        tried = Tried(copy, tests, {mutant["path"] for mutant in mutants}, options.budget)
         if not tried.works:
             print(tried.output[-4000:], "\nThe tests cannot be run.")
             return 1
         print(f"{len(mutants)} mutants; the tests take {tried.seconds:.0f} s", flush=True)
-        survivors = [each for each in mutants if tried.survives(each, options.seconds, options.callers)]
-    score = 1 - len(survivors) / max(len(mutants), 1)
-    print(f"{options.part}: {len(mutants)} mutants, {len(survivors)} survive, score {score:.2f}")
-    return int(score < options.least)
+        results = []
+        for mutant in mutants:
+            results.append(tried.run(mutant, options.seconds, options.budget))
+            print(results[-1], flush=True)
+    print(write_table(options.part, results))
+    return int(score(results) < options.least)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,8 +60,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="another number chooses other mutants")
     parser.add_argument("--count", type=int, default=40, help="how many")
     parser.add_argument("--least", type=float, default=0, help="exit code 1 below this score")
-    parser.add_argument("--seconds", type=float, help="the limit of each mutant; without it, several times the tests'")
-    parser.add_argument("--callers", action="store_true", help="only tests that call the function in process, if any")
+    parser.add_argument("--seconds", type=float, help="the limit of each mutant; without it, several times its tests'")
+    parser.add_argument(
+        "--budget", type=float, default=60, help="only tests that take so many seconds together, the quick ones"
+    )
     parser.add_argument("--tests", nargs="+", help="tests to run in place of those of the part")
     return parser
 
@@ -66,36 +77,33 @@ def _make_mutants(part: Part, seed: int, count: int) -> list[dict[str, Any]]:
 
 
 class Tried:
-    """Tests that have run once without a change. Those that failed are left out, and named."""
+    """Tests that have run once without a change. Those that fail, or take more than ``budget``, are left out."""
 
-    def __init__(self, copy: Path, tests: Sequence[str]) -> None:
-        calls = copy.parent / "calls"
-        code, self.seconds = run_tests(copy, tests, FIRST_SECONDS, CallRecorder(copy / SOURCE, calls))
-        self.output = (copy.parent / "output").read_text(errors="replace")
-        broken = re.findall(r"^FAILED (.+?)(?: - .*)?$", self.output, re.MULTILINE)
-        for test in broken:
-            print(f"{test} fails without a change, so it is left out")
-        self.works = not code or bool(broken)
-        self._calls = json.loads(calls.read_text()) if calls.exists() else {}
-        self._copy, self._tests = copy, [*tests, *(f"--deselect={test}" for test in broken)]
+    def __init__(self, copy: Path, tests: Sequence[str], paths: set[str], budget: float) -> None:
+        home = copy.parent
+        Record(home, {str(copy / path): (copy / path).read_text().count("\n") for path in paths})
+        with tracing(home):
+            code, self.seconds = run_tests(copy, [f"--timeout={budget}", *tests], FIRST_SECONDS, Recorder(home))
+        self.output = (home / "output").read_text(errors="replace")
+        self._broken = frozenset(re.findall(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", self.output, re.MULTILINE))
+        for test in sorted(self._broken):
+            print(f"{test} fails without a change or takes longer than the budget, so it is left out")
+        self.works = (home / "tests").exists() and (not code or bool(self._broken))
+        self._copy = copy
 
-    def survives(self, mutant: dict[str, Any], limit: float | None, callers: bool) -> bool:
-        """Whether all tests pass with a mutant. A survivor is printed as a diff, any other as one line."""
+    def run(self, mutant: dict[str, Any], limit: float | None, budget: float) -> Result:
+        """What the tests that have run the line say to a mutant."""
         path, line = self._copy / mutant["path"], mutant["line"]
         before = path.read_text(encoding="utf-8")
-        first = CallersFirst(find_callers(self._calls, path, before, line), callers)
-        with mutated(path, mutant["source"]):
-            limit = limit or self.seconds * SLOWER + MORE_SECONDS
-            code, seconds = run_tests(self._copy, ["-x", *self._tests], limit, first)
-        place = f"{mutant['path']}:{line}"
-        if code:
-            print(f"{'time limit' if code == TIMED_OUT else 'killed'}  {place}  {seconds:.1f} s", flush=True)
-            return False
-        diff = difflib.unified_diff(
-            before.splitlines(), mutant["source"].splitlines(), place, "mutant", n=1, lineterm=""
-        )
-        print("SURVIVES", *diff, sep="\n", flush=True)
-        return True
+        chosen, usual = Coverage(self._copy.parent, self._broken).list_tests(path, before, line, budget)
+        outcome, seconds = NOT_RUN, 0.0
+        if chosen:
+            files = dict.fromkeys(test.partition("::")[0] for test in chosen)
+            with mutated(path, mutant["source"]):
+                limit = limit or usual * SLOWER + MORE_SECONDS
+                code, seconds = run_tests(self._copy, ["-x", *files], limit, Chosen(chosen))
+            outcome = {OUT_OF_TIME: TIMED_OUT, 0: SURVIVED, NO_TESTS: SURVIVED}.get(code, KILLED)
+        return Result(mutant["path"], line, outcome, seconds, diff(before, mutant))
 
 
 if __name__ == "__main__":

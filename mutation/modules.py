@@ -61,6 +61,10 @@ PARTS = {
         "seams/test_places.py seams/test_local_blob_store.py seams/test_segment_syncs.py "
         "seams/test_bytes_in_their_place.py",
     ),
+    "remote-blobs": Part(
+        "storage/remote/blob*.py storage/freed.py storage/gathering.py storage/listed.py",
+        "seams/test_remote_blobs.py seams/test_remote_blob_faults.py",
+    ),
     "places": Part(
         "storage/places.py storage/place_marks.py storage/roots.py storage/room.py storage/store_records.py "
         "storage/generation_marks.py storage/hold.py generations.py",
@@ -88,7 +92,8 @@ PARTS = {
     "uris": Part(
         "storage/uris.py matching.py names.py whole_numbers.py header_packs.py",
         "words/test_uris.py words/test_matching.py words/test_names.py words/test_whole_numbers.py "
-        "words/test_header_packs.py corpus/test_wildcards.py",
+        "words/test_header_packs.py dicomweb/test_search.py index/test_searching.py index/test_shared_packs.py "
+        "corpus/test_wildcards.py",
     ),
     "access": Part("access/*.py", "access"),
     "api-auth": Part(

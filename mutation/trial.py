@@ -16,7 +16,9 @@ from pathlib import Path
 
 COPIED = ("src", "tests", "benchmarks", "mutation", "docs", "requirements", ".github")
 LIBRARIES = ("pytest", "hypothesis", "httpx", "pydantic", "pydicom", "numpy", "sqlalchemy", "starlette", "jinja2")
-TIMED_OUT = -1
+PREFIX = "gantry-mutate-"
+"""Of the name of a copy, before the number of the process that has made it."""
+OUT_OF_TIME = -1
 _STEP_SECONDS = 0.02
 
 
@@ -32,7 +34,7 @@ def load_libraries() -> None:
 def copy_tree(root: Path) -> Iterator[Path]:
     """A copy in memory where the machine has such a place, so that nobody's files change and many can work at once."""
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
-    with tempfile.TemporaryDirectory(prefix="gantry-mutate-", dir=place) as home:
+    with tempfile.TemporaryDirectory(prefix=f"{PREFIX}{os.getpid()}-", dir=place) as home:
         os.chmod(home, 0o711)  # noqa: S103 - some tests read as a user without rights
         copy = Path(home) / "tree"
         copy.mkdir()
@@ -58,8 +60,19 @@ def mutated(path: Path, source: str) -> Iterator[None]:
         path.write_text(before, encoding="utf-8")
 
 
+@contextmanager
+def tracing(home: Path) -> Iterator[None]:
+    """Every Python that the tests start records the lines it runs, until the block ends."""
+    hook = home / "tree" / "src" / "sitecustomize.py"
+    hook.write_text(f"from pathlib import Path\nfrom mutation.recording import start\nstart(Path({str(home)!r}))\n")
+    try:
+        yield
+    finally:
+        hook.unlink()
+
+
 def run_tests(copy: Path, tests: Sequence[str], seconds: float, plugin: object) -> tuple[int, float]:
-    """pytest's exit code, or TIMED_OUT, and how long it took. What it wrote is in ``output`` beside the copy."""
+    """pytest's exit code, or OUT_OF_TIME, and how long it took. What it wrote is in ``output`` beside the copy."""
     start = time.monotonic()
     child = os.fork()
     if not child:
@@ -96,7 +109,7 @@ def _wait(child: int, deadline: float) -> int:
         if pid:
             return os.waitstatus_to_exitcode(status)
         time.sleep(_STEP_SECONDS)
-    return TIMED_OUT
+    return OUT_OF_TIME
 
 
 def _end(child: int) -> None:

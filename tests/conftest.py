@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support import prepared
 from tests.support.dicom import make_instance
@@ -15,6 +16,9 @@ from tests.support.server import GantryServer
 
 BIG = 3000
 _BEGUN = time.monotonic()
+# Before any module of tests makes settings of its own: no property fails because the machine is busy.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 def pytest_configure() -> None:

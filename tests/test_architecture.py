@@ -29,7 +29,7 @@ LAYERS = {
             "moments",
             "header_packs",
         ),
-        *("checkpoints", "checksums", "findings", "rests", "short_members"),
+        *("checkpoints", "checksums", "findings", "rests", "late_writes", "short_members"),
         *("counters", "json_patch", "json_text", "operation_state", "sizes", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),
@@ -161,7 +161,7 @@ def imports(importer: str, node: ast.AST, type_only: bool = False) -> Iterator[I
                 yield Import(importer, below, "", type_only)
             else:
                 yield Import(importer, str(node.module), alias.name, type_only)
-    elif isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+    elif isinstance(node, ast.If) and _is_for_types(node.test):
         for child in node.body:
             yield from imports(importer, child, True)
         for child in node.orelse:
@@ -169,6 +169,11 @@ def imports(importer: str, node: ast.AST, type_only: bool = False) -> Iterator[I
     else:
         for child in ast.iter_child_nodes(node):
             yield from imports(importer, child, type_only)
+
+
+def _is_for_types(test: ast.expr) -> bool:
+    """Whether a condition is ``TYPE_CHECKING`` or ``typing.TYPE_CHECKING``."""
+    return isinstance(test, ast.Name | ast.Attribute) and ast.unparse(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 ALL = [found for name, tree in MODULES.items() for found in imports(name, tree)]

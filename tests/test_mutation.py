@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from mutation.coverage import find_lines
 from mutation.modules import PARTS, SOURCE, TESTS, find_part
+from mutation.trial import PREFIX
 
 pytestmark = pytest.mark.slow
 
@@ -36,38 +39,66 @@ def test_a_file_is_mutated_alone_with_the_tests_of_its_part() -> None:
         find_part("src/gantry/nothing.py")
 
 
-def mutate(tmp_path: Path, *sources: str) -> list[str]:
-    """What is printed for these mutants of FILE."""
-    lines = [json.dumps({"path": str(FILE.relative_to(ROOT)), "line": 1, "source": source}) for source in sources]
+def mutate(tmp_path: Path, *mutants: tuple[int, str], tests: str = "tests/words/test_whole_numbers.py") -> list[str]:
+    """What is printed for these mutants of FILE, each a line and the whole source. Its copy of the tree is gone."""
+    path = str(FILE.relative_to(ROOT))
+    lines = [json.dumps({"path": path, "line": line, "source": source}) for line, source in mutants]
     made = tmp_path / "python"
     made.write_text("#!/bin/sh\ncat <<'END'\n" + "\n".join(lines) + "\nEND\n")
     made.chmod(0o755)
-    command = [sys.executable, "-m", "mutation", "uris", "--tests", "tests/words/test_whole_numbers.py"]
     environ = os.environ | {"GANTRY_MUTATE_PYTHON": str(made), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*command, "--seconds", "10", "--least", "0.7"],
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mutation", "uris", "--tests", tests, "--seconds", "10", "--least", "0.7"],
         cwd=ROOT,
         env=environ,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
-        timeout=200,
-        check=False,
     )
-    return [*done.stdout.splitlines(), f"exit code {done.returncode}"]
+    output, _ = process.communicate(timeout=200)
+    assert not [each for each in list_copies() if f"-{process.pid}-" in each]
+    return [*output.splitlines(), f"exit code {process.returncode}"]
+
+
+def list_copies() -> list[str]:
+    places = ("/dev/shm", tempfile.gettempdir())  # noqa: S108
+    return [path.name for place in places for path in Path(place).glob(f"{PREFIX}*")]
 
 
 def test_mutants_are_killed_or_survive_and_the_tree_stays_as_it_is(tmp_path: Path) -> None:
     source = FILE.read_text(encoding="utf-8")
     wrong, same, endless = source + "\nraise SystemError\n", source + "\n# nothing\n", source + "\nwhile True: pass\n"
-    lines = mutate(tmp_path, wrong, same, endless)
+    unused = source + "\n\ndef unused() -> int:\n    return 1\n"
+    lines = mutate(tmp_path, (1, wrong), (1, same), (1, endless), (1, unused))
     place = str(FILE.relative_to(ROOT))
-    assert [line.split("  ")[:2] for line in lines if place in line and "  " in line] == [
-        ["killed", f"{place}:1"],
-        ["time limit", f"{place}:1"],
+    assert [line.split("  ")[0] for line in lines if f"{place}:1" in line] == [
+        *("killed", "survived", "timed out", "survived")
     ]
-    assert "SURVIVES" in lines and "+# nothing" in lines
-    assert lines[-2:] == ["uris: 3 mutants, 1 survive, score 0.67", "exit code 1"]
+    assert "+# nothing" in lines and "+def unused() -> int:" in lines
+    cells = [line.split() for line in lines[-4:-1]]
+    assert cells[0] == ["tried", "killed", "timed", "out", "survived", "not", "run", "score"]
+    assert cells[1:] == [[name, "4", "1", "1", "2", "0", "0.50"] for name in (place, "uris")]
+    assert lines[-1] == "exit code 1"
     assert FILE.read_text(encoding="utf-8") == source
+
+
+def test_only_tests_that_have_run_the_line_are_run(tmp_path: Path) -> None:
+    """Also where a server runs it, and not the process of the tests."""
+    source = FILE.read_text(encoding="utf-8")
+    inner = 1 + source[: source.index("    return ")].count("\n")
+    broken = source.replace("    return ", "    raise SystemError  # ", 1)
+    assert "not run" in mutate(tmp_path, (inner, broken), tests="tests/words/test_matching.py")[1]
+    assert "killed" in mutate(tmp_path, (inner, broken), tests="tests/api/test_locations_list.py")[1]
+
+
+def test_the_lines_of_a_statement_are_those_without_its_body() -> None:
+    source = (
+        "A = 1\n\ndef read():\n    if (\n        A\n    ):\n        return [\n            1,\n        ]\n    try:\n"
+    )
+    source += "        pass\n    except ValueError:\n        pass\n"
+    found = {line: list(find_lines(source, line)) for line in range(1, 14)}
+    assert found[1] == found[3] == []
+    assert found[4] == found[5] == [4, 5, 6] and found[7] == found[8] == [7, 8, 9]
+    assert [found[line] for line in (10, 11, 12, 13)] == [[10], [11], [12], [13]]
 
 
 SAMPLE = r'''"""A text about it."""

@@ -306,6 +306,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         pixels=WorkerPool(max(2, min(os.cpu_count() or 1, 16)), keep_open=(directory.lock,), lazy=True),
         window=workers * 2,
         places=tuple(blobs),
+        late_places=tuple(directory.places.remote),
         retention_days=settings.retention_days,
         records=records,
         is_held=Hold(directory.path / "hold").is_held,

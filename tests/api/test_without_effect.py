@@ -132,6 +132,10 @@ def test_the_setting_has_it_kept_and_shown(accepting: Gantry) -> None:
     assert create(accepting, numbered, "numbered")["streamConfigs"] == [STREAM]
     policy = {"policy": {"auditConfigs": AUDITS}, "updateMask": "auditConfigs"}
     assert accepting.call("POST", f"v1/{accepting.store}:setIamPolicy", json=policy)["auditConfigs"] == AUDITS
+    none = {"policy": {"auditConfigs": []}, "updateMask": "bindings"}
+    assert accepting.call("POST", f"v1/{accepting.store}:setIamPolicy", json=none)["auditConfigs"] == AUDITS
+    none["updateMask"] = "audit_configs"
+    assert "auditConfigs" not in accepting.call("POST", f"v1/{accepting.store}:setIamPolicy", json=none)
     page = accepting.request("GET", f"console/{accepting.dataset}/dicomStores/new").text
     assert "notificationConfig: no notifications would be sent" in page
     assert "streamConfigs: no metadata would be streamed to BigQuery" in page

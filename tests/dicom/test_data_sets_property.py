@@ -239,7 +239,7 @@ def test_most_of_what_is_drawn_is_accepted() -> None:
     """A property of refused files alone would hold by itself."""
     counts = {True: 0, False: 0}
 
-    @settings(max_examples=200, derandomize=True, deadline=None, database=None)
+    @settings(max_examples=200, derandomize=True, database=None)
     @given(_lists(8, 4), st.sampled_from(list(SYNTAXES)), _ends)
     def draw(nodes: tuple[Node, ...], syntax: str, end: bytes) -> None:
         data = file_of(nodes, syntax, end)

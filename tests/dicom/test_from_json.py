@@ -240,3 +240,12 @@ class TestTypesOfParts:
         check_bulk_type(self.file(JPEG, 0x00281201), "application/octet-stream")
         with pytest.raises(InvalidArgument, match="does not go with"):
             check_bulk_type(self.file(JPEG, 0x00281201), "image/jpeg")
+
+    def test_pixels_do_not_come_in_the_type_of_a_document(self) -> None:
+        """(0042,0012) speaks of (0042,0011) alone."""
+        named = {"_00420012": {"vr": "LO", "Value": ["application/pdf"]}}
+        document = encode_instance(instance(**named, _00420011={"vr": "OB", "BulkDataURI": "x"}))
+        check_bulk_type(document, "application/pdf")
+        pixels = encode_instance(instance(**named, _7FE00010={"vr": "OW", "BulkDataURI": "x"}))
+        with pytest.raises(InvalidArgument, match="'application/pdf' does not go with"):
+            check_bulk_type(pixels, "application/pdf")

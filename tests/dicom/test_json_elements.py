@@ -384,3 +384,17 @@ def test_what_python_says_of_a_value_is_for_the_log(
 def test_a_whole_number_that_no_float_can_be(vr: str, tag: int) -> None:
     with pytest.raises(InvalidArgument, match="cannot be written"):
         ElementEncoder(False, "ISO_IR 192").encode({tag: {"vr": vr, "Value": [10**400]}})
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("x" * 200, "'" + "x" * 99 + " is no whole number"),
+        ([[]], "list is no"),
+        ({"a": 1}, "dict is no"),
+        (1.5, "1.5 is"),
+    ],
+    ids=["text", "list", "object", "number"],
+)
+def test_a_message_shows_a_value_that_is_refused_as_far_as_it_is_short(value: Json, words: str) -> None:
+    refuse({"00280010": {"vr": "US", "Value": [value]}}, f": {words}")

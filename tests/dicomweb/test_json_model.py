@@ -181,7 +181,7 @@ def test_the_members_that_are_wanted() -> None:
 # Alike headers --------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(NAMES), st.data())
 def test_headers_in_a_row_give_what_each_gives_alone(name: str, data: st.DataObject) -> None:
     """Whatever differs between them: values, lengths, elements."""
@@ -230,7 +230,7 @@ def test_an_element_more_at_the_end_is_seen() -> None:
 # Hostile bytes --------------------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.sampled_from(NAMES), st.data())
 def test_damaged_headers_are_refused_or_give_json(name: str, data: st.DataObject) -> None:
     header_bytes = header_bytes_of(packaged(name))
@@ -246,7 +246,7 @@ def test_damaged_headers_are_refused_or_give_json(name: str, data: st.DataObject
     text.encode("utf-8")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=300), st.booleans(), st.booleans())
 def test_any_bytes_at_all(body: bytes, is_explicit: bool, little: bool) -> None:
     try:

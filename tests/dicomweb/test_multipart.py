@@ -118,7 +118,7 @@ def by_hand(draw: Callable[..., Any], boundary: str, given: Parts) -> bytes:
     return body + draw(st.sampled_from([b"", b"\r\n", b" \r\nepilogue\r\n" + dashes + b"\r\n\r\nno part", b"\0"]))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(streams(), st.data())
 def test_what_is_written_is_read_however_it_is_cut(stream: tuple[str, Parts], data: st.DataObject) -> None:
     """RFC 2046 §5.1.1."""
@@ -127,7 +127,7 @@ def test_what_is_written_is_read_however_it_is_cut(stream: tuple[str, Parts], da
     assert read_all(reader(*pieces), boundary) == given_parts
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(streams(), st.data())
 def test_what_a_client_writes_is_read_however_it_is_cut(stream: tuple[str, Parts], data: st.DataObject) -> None:
     """RFC 2046 §5.1.1: preamble, transport padding and epilogue; bare LF in headers."""
@@ -137,7 +137,7 @@ def test_what_a_client_writes_is_read_however_it_is_cut(stream: tuple[str, Parts
     assert read_all(bytewise(body), boundary) == given_parts
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(streams(), st.data())
 def test_parts_that_are_not_read_are_skipped(stream: tuple[str, Parts], data: st.DataObject) -> None:
     """RFC 2046 §5.1.1: what a reader leaves of one part is not in the next."""
@@ -149,7 +149,7 @@ def test_parts_that_are_not_read_are_skipped(stream: tuple[str, Parts], data: st
         assert body.startswith(begun)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(streams(), st.data())
 def test_a_damaged_body_raises_nothing_but_invalid_argument(stream: tuple[str, Parts], data: st.DataObject) -> None:
     """RFC 2046 §5.1.1: what is wrong with a body is its sender's fault. Whatever is cut, the answer is the same."""
@@ -176,7 +176,7 @@ def outcome(read: Callable[[], bytes], boundary: str) -> tuple[Parts, str]:
     return found, ""
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(streams(), st.data())
 def test_every_truncation_is_told_after_what_there_is(stream: tuple[str, Parts], data: st.DataObject) -> None:
     """RFC 2046 §5.1.1: only ``--boundary--`` is the end."""

@@ -40,7 +40,7 @@ ROOT = ResourcePath("")
 PACK = pack([b"x"])
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(
     st.sampled_from(Level),
     st.sampled_from([ROOT, ResourcePath("1.2"), ResourcePath("1.2", "1.3")]),
@@ -125,7 +125,7 @@ def matches(pattern: str, text: str) -> bool:
 PATTERN = st.text(st.sampled_from("*?adeojnbx^ [']%_ÖöÅ王Л"), min_size=1, max_size=7)
 
 
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(PATTERN)
 @example("王*")
 @example("*doe*王*")
@@ -141,7 +141,7 @@ def test_wildcards_find_what_the_standard_says(index: SqlIndex, pattern: str) ->
     assert found(index, ("StudyDescription", pattern)) == expected
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([name for name in NAMES if not {"*", "?"} & set(name)]), st.integers(1, 4))
 def test_fuzzy_words_are_beginnings(index: SqlIndex, name: str, length: int) -> None:
     """§10.4.3"""

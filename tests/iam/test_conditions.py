@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -191,6 +191,18 @@ def test_the_part_that_is_not_understood_is_named(expression: str, words: str) -
     assert words in refused.value.message, refused.value.message
 
 
+def test_what_is_supported_is_named_where_something_else_stands() -> None:
+    """``true`` and ``false`` are no facts."""
+    with pytest.raises(InvalidArgument) as refused:
+        parse_condition("resource.kind == 'x'")
+    listed = refused.value.message.partition("supported are ")[2].partition(", timestamp()")[0].split(", ")
+    assert listed == ["request.time", "resource.name", "resource.service", "resource.type"]
+
+
+def test_the_limits_are_those_of_cloud_iam_and_far_from_those_of_the_stack() -> None:
+    assert (MAX_CHARACTERS, MAX_DEPTH) == (4096, 50)
+
+
 @pytest.mark.parametrize(("sign", "depth"), [("(", MAX_DEPTH), ("!", MAX_DEPTH)])
 def test_conditions_may_be_as_deep_as_they_are_allowed_to_be(sign: str, depth: int) -> None:
     end = ")" if sign == "(" else ""
@@ -212,3 +224,31 @@ def test_conditions_may_be_as_long_as_they_are_allowed_to_be() -> None:
 )
 def test_truth_can_be_compared_for_equality(expression: str, value: bool) -> None:
     assert parse_condition(expression)(FACTS) is value
+
+
+@pytest.mark.parametrize(
+    ("sign", "before", "same", "after"),
+    [
+        ("<", True, False, False),
+        ("<=", True, True, False),
+        (">", False, False, True),
+        (">=", False, True, True),
+        ("==", False, True, False),
+        ("!=", True, False, True),
+    ],
+)
+def test_times_and_texts_are_compared(sign: str, before: bool, same: bool, after: bool) -> None:
+    """As CEL orders them: moments in time, and characters."""
+    now = FACTS.time
+    moments = [(now - timedelta(seconds=1), after), (now, same), (now + timedelta(seconds=1), before)]
+    for moment, holds in moments:
+        assert parse_condition(f'request.time {sign} timestamp("{moment.isoformat()}")')(FACTS) is holds
+    for text, holds in ((FACTS.name[:-1], after), (FACTS.name, same), (FACTS.name + "x", before)):
+        assert parse_condition(f'resource.name {sign} "{text}"')(FACTS) is holds
+
+
+@pytest.mark.parametrize("sign", ["<", "<=", ">", ">="])
+def test_truth_has_no_order(sign: str) -> None:
+    with pytest.raises(InvalidArgument, match="cannot compare"):
+        parse_condition(f"true {sign} false")
+    assert parse_condition("true != false")(FACTS) is True and parse_condition("true == false")(FACTS) is False

@@ -406,7 +406,12 @@ def rows_left(index: SqlIndex) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count}
 
 
-@pytest.mark.parametrize("seed", range(4))
+def seeds(*numbers: int) -> list[Any]:
+    """The first of some seeds, and the others for the slow run."""
+    return [numbers[0], *(pytest.param(number, marks=pytest.mark.slow) for number in numbers[1:])]
+
+
+@pytest.mark.parametrize("seed", seeds(0, 1, 2, 3))
 def test_calls_in_any_order(index: SqlIndex, seed: int) -> None:
     calls = run(index, seed, Calls.step)
     assert set(VERBS) - set(calls.done) == set(), "a call never came to its end, so nothing is known of it"
@@ -414,7 +419,7 @@ def test_calls_in_any_order(index: SqlIndex, seed: int) -> None:
     assert rows_left(index) == {}
 
 
-@pytest.mark.parametrize("seed", range(100, 104))
+@pytest.mark.parametrize("seed", seeds(100, 101, 102, 103))
 def test_calls_that_are_killed_after_any_statement(index: SqlIndex, seed: int) -> None:
     def call(calls: Calls) -> None:
         with killed_after(index, calls.random.choice((*range(12), 1000, 1000, 1000))):

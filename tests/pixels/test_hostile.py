@@ -26,7 +26,7 @@ RAMP = np.arange(48 * 40, dtype="<u2").reshape(48, 40) * 2
 EXTRA: list[Extra] = [(0x28, 0x1050, b"DS", "40"), (0x28, 0x1051, b"DS", "400"), (0x28, 0x1052, b"DS", "-1024")]
 WHOLE = image(RAMP.tobytes(), 48, 40, bits=(16, 12, 11), extra=EXTRA)
 FORMS = ((forms.PNG, ""), (forms.OCTETS, forms.EXPLICIT_LE), (forms.OCTETS, ""), (forms.DICOM, forms.IMPLICIT_LE))
-CALM = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+CALM = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 _MUTATE = """
 import random, sys

@@ -393,6 +393,16 @@ class BlobWriterSuite:
 
     # Tables of contents -----------------------------------------------------------------------------------------------
 
+    def test_the_checksums_of_what_a_segment_holds_are_known(self, blobs: Blobs) -> None:
+        """Of those that are asked for; one that has an object of its own has none."""
+        contents = [instance(size, size) for size in SIZES]
+        wanted = dict(zip(write(blobs, contents), map(google_crc32c.value, contents), strict=True))
+        for key in objects_of(list(wanted)):
+            inside = [each for each in wanted if objects_of([each]) == {key}]
+            is_segment = parse_extent(inside[0]) is not None
+            asked = inside[::2]
+            assert blobs.read_crc32cs(asked) == {each: wanted[each] if is_segment else None for each in asked}
+
     def test_a_segment_says_what_it_holds(self, blobs: Blobs) -> None:
         writer = blobs.writer(PREFIX)
         wanted = {}

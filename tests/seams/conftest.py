@@ -1,9 +1,8 @@
-"""Suites tell what they compared, though they are plain modules; no test fails because the machine is busy."""
+"""Suites tell what they compared, though they are plain modules."""
 
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
 
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.place import RemotePlace
@@ -12,8 +11,6 @@ from tests.support.s3_places import make_bucket
 from tests.support.s3_server import S3Server
 
 pytest.register_assert_rewrite("tests.seams.blob_store_suite", "tests.seams.executor_suite")
-settings.register_profile("unhurried", deadline=None)
-settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

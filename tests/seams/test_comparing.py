@@ -8,14 +8,14 @@ from typing import Any
 import google_crc32c
 import pytest
 
-from gantry.errors import Code, DataLoss, NotFound, Status, Unreadable
+from gantry.errors import Code, DataLoss, DiskAway, NotFound, Status, StatusError, Unavailable, Unreadable
 from gantry.header_packs import unpack
 from gantry.ingest import Pair, compare_bytes, describe_headers, ingest_batch
 from gantry.resources import Instance, ObjectMeta
 from gantry.seams import OpenedObject
 from gantry.storage.local import LocalBlobStore
 from gantry.storage.local_blobs import LocalBlobs
-from gantry.stored_bytes import require_as_written
+from gantry.stored_bytes import find_damage, require_as_written
 from tests.dicomweb.instances import instance
 
 UIDS = ("1.2", "1.2.3", "1.2.3.4")
@@ -148,3 +148,47 @@ def test_bytes_are_as_they_were_written_where_their_checksum_is_known(blobs: Loc
         require_as_written(opened, None)
         with pytest.raises(DataLoss):
             require_as_written(opened, google_crc32c.value(DATA) ^ 1)
+
+
+@pytest.mark.parametrize(
+    "unknown", [DataLoss("x"), NotFound("x"), Unavailable("x")], ids=["damaged", "gone", "unreadable"]
+)
+def test_nobody_knows_the_original_where_its_checksum_cannot_be_read(blobs: LocalBlobs, unknown: StatusError) -> None:
+    """The stored bytes stay, whatever came; a disk that is away is waited for."""
+    failing = Failing(blobs.root.decode())
+    stored, same = write(blobs, DATA), write(blobs, DATA)
+    failing.failing, failing.error = stored, Unreadable("the disk cannot read them")
+    raised = unknown
+
+    def read_crc32cs(_keys: object) -> dict[str, int | None]:
+        raise raised
+
+    failing.read_crc32cs = read_crc32cs  # type: ignore[method-assign]
+    verdict = compare(failing, same, stored)
+    assert isinstance(verdict, Status)
+    assert (verdict.code, verdict.what) == (Code.UNAVAILABLE, "the disk cannot read them")
+    raised = DiskAway("the disk is away")
+    with pytest.raises(DiskAway):
+        compare(failing, same, stored)
+
+
+@pytest.mark.parametrize(("spoilt", "anew", "damaged"), [(0, 0, False), (1, 1, False), (2, 1, True)])
+def test_bytes_are_damaged_where_they_are_so_twice(blobs: LocalBlobs, spoilt: int, anew: int, damaged: bool) -> None:
+    """Once may be their way over a network. Those that are whole are read once."""
+    key, asked = write(blobs, DATA), list[int]()
+
+    class Spoiling(LocalBlobs):
+        def open(self, key: str) -> OpenedObject:
+            opened = super().open(key)
+            read_at = opened.read_at
+
+            def read(offset: int, length: int) -> bytes:
+                data = read_at(offset, length)
+                return data if len(asked) >= spoilt else bytes(len(data))
+
+            opened.read_at = read  # type: ignore[method-assign]
+            opened.read_anew = lambda: not asked.append(1)  # type: ignore[method-assign, func-returns-value]
+            return opened
+
+    found = find_damage(Spoiling(blobs.root.decode()), key, len(DATA), UIDS)
+    assert (len(asked), "damaged" in found) == (anew, damaged)

@@ -8,7 +8,7 @@ from gantry import describing
 from gantry.describing import describe, describe_header
 from gantry.header_packs import FEW_ITEMS, PACK_ITEMS, SHARED_ITEMS, unpack
 from gantry.ingest import Held, Read, identify
-from gantry.resources import Instance
+from gantry.resources import HeaderAttributes, Instance
 from tests.dicomweb.instances import instance
 
 
@@ -56,3 +56,33 @@ def test_a_pack_has_so_many_bytes_at_most(monkeypatch: pytest.MonkeyPatch, less:
     (size,) = {len(item.header_bytes.to_bytes()) for item in items if item.header_bytes is not None}
     monkeypatch.setattr(describing, "SHARED_BYTES", 2 * size - less)
     assert packs_of(items) == packs
+
+
+def test_a_header_that_is_too_long_to_be_kept_has_a_description_without_a_pack() -> None:
+    """It says what was read of it; what counts as its size is that of its UIDs. Those beside it have theirs."""
+    first, long, last = (read("1", "1.1", number, PatientID=f"P{number}") for number in (1, 2, 3))
+    assert long.header_bytes is not None and first.header_bytes is not None
+    long = Read(long.instance, long.header, None, describe_header(long.header_bytes))
+    found = [item.description for item in describe([first, long, last]) if isinstance(item, Instance)]
+    assert [bool(each and each.pack) for each in found] == [True, False, True]
+    assert [each.size for each in found if each] == [
+        *(len(first.header_bytes.meta) + len(first.header_bytes.body), long.instance.uids_size),
+        len(first.header_bytes.meta) + len(first.header_bytes.body),
+    ]
+    (alone,) = (item.description for item in describe([long]) if isinstance(item, Instance))
+    assert alone is not None and (alone.pack, alone.study.patient_id) == (b"", "P2")
+
+
+def test_a_mistake_about_attributes_costs_no_instance(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is found by its UIDs, and the log says why it has nothing else."""
+
+    def fail(*_: object) -> HeaderAttributes:
+        raise ZeroDivisionError("a mistake")
+
+    item = read("1", "1.1", 1)
+    assert item.header_bytes is not None
+    monkeypatch.setattr(describing, "read_attributes", fail)
+    assert describe_header(item.header_bytes) == HeaderAttributes()
+    assert "the attributes of a header cannot be read" in caplog.text and "a mistake" in caplog.text

@@ -10,7 +10,7 @@ import pytest
 
 from gantry.errors import Code, Status
 from gantry.header_packs import pack, unpack
-from gantry.healing import find_damaged_headers, is_lost, make_replacement
+from gantry.healing import find_damaged_headers, is_lost, make_replacement, make_unknown
 from gantry.ingest import ingest_batch
 from gantry.resources import HeaderAttributes, Instance, ObjectMeta, Replacement, StoredInstance
 from gantry.storage.local import LocalBlobStore
@@ -108,6 +108,16 @@ def test_without_any_header_nothing_is_known_of_the_one_before(ingested: list[In
     assert (found.study_before, found.series_before, found.after) == (nothing.study, nothing.series, after)
 
 
+def test_where_no_header_is_kept_the_new_instance_is_what_its_description_says(ingested: list[Instance]) -> None:
+    """Its header is too long for a pack."""
+    after = ingested[1]
+    assert after.description is not None
+    own = after.description.study._replace(patient_id="C"), after.description.series._replace(modality="US")
+    after = after._replace(description=after.description._replace(pack=b"", study=own[0], series=own[1]))
+    found = make_replacement(seams_with({}), row(SECOND, 7, 0), after)
+    assert (found.study_before, found.series_before, found.after) == (*own, after)
+
+
 @pytest.mark.parametrize(
     ("verdict", "lost"),
     [
@@ -120,3 +130,9 @@ def test_without_any_header_nothing_is_known_of_the_one_before(ingested: list[In
 )
 def test_bytes_are_lost_where_there_is_nothing_to_compare_with(verdict: bool | Status, lost: bool) -> None:
     assert is_lost(verdict) is lost
+
+
+def test_new_bytes_that_nobody_can_compare_are_data_loss_with_the_reason_and_what_to_do() -> None:
+    said = make_unknown("studies/1", Status(Code.UNAVAILABLE, "the disk cannot read them", "replace the disk"))
+    assert said.code is Code.DATA_LOSS and said.advice == "replace the disk"
+    assert "(the disk cannot read them): studies/1" in said.what

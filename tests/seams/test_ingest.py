@@ -11,8 +11,29 @@ from typing import Any
 import pytest
 
 from gantry import ingest
-from gantry.errors import Aborted, Code, DiskAway, ResourceExhausted, Status, Unavailable
-from gantry.ingest import Ingested, Pair, compare_bytes, describe_headers, describe_stored, ingest_batch, make_printable
+from gantry.beats import SYNC_SECONDS
+from gantry.errors import (
+    Aborted,
+    Code,
+    DataLoss,
+    DiskAway,
+    FailedPrecondition,
+    ResourceExhausted,
+    Status,
+    StatusError,
+    Unavailable,
+)
+from gantry.ingest import (
+    Held,
+    Ingested,
+    Pair,
+    compare_bytes,
+    describe_headers,
+    describe_stored,
+    identify,
+    ingest_batch,
+    make_printable,
+)
 from gantry.resources import Failure, Instance, ObjectMeta, StoredInstance
 from gantry.seams import OpenedObject
 from gantry.storage import own_objects, segments
@@ -182,6 +203,16 @@ def test_an_entry_with_a_problem_is_a_failure_that_says_so(run: Run) -> None:
 
 def test_an_object_that_has_gone_is_a_failure(run: Run) -> None:
     assert code_of(run("none")[0]) == Code.NOT_FOUND
+
+
+def test_an_object_may_have_100_gib() -> None:
+    """Nothing but its header is read to know."""
+    data, most = make_instance(), 100 << 30
+    with pytest.raises(FailedPrecondition, match=f"{most + 1} bytes are more than the {most} an object may have"):
+        identify(Held(data), "k", most + 1, "STANDARD", "r")
+    with pytest.raises(StatusError) as refused:
+        identify(Held(data), "k", most, "STANDARD", "r")
+    assert "an object may have" not in refused.value.message
 
 
 def test_an_object_that_is_too_large_is_a_failure(
@@ -390,6 +421,45 @@ class RemoteStore(LocalBlobStore):
         return Remote(key, data[: len(data) - self.cut.get(key, 0)], len(data))
 
 
+class SpoiltOnce(Breaking):
+    """Whole when it is read anew."""
+
+    is_anew, begun = False, 0
+
+    def read_anew(self) -> bool:
+        self.is_anew = True
+        return True
+
+    def chunks(self) -> Iterator[bytes]:
+        self.begun += 1
+        if self.is_anew:
+            yield self.data
+        else:
+            yield from super().chunks()
+
+
+@pytest.mark.parametrize("size", SIZES[1:])
+@pytest.mark.parametrize(("error", "is_tried_again"), [(DataLoss("was spoilt"), True), (Aborted("was changed"), False)])
+def test_a_long_object_is_read_again_where_its_bytes_may_have_been_spoilt_on_their_way(
+    blobs: LocalBlobs, count: Count, size: int, error: StatusError, is_tried_again: bool
+) -> None:
+    """Any other error is told at once."""
+    data, opened = make_instance(pixel_bytes=size), []
+
+    class Source(RemoteStore):
+        def open(self, key: str) -> Any:
+            opened.append(SpoiltOnce(key, data, len(data), error))
+            return opened[-1]
+
+    ((outcome, read, _),) = count("a", source=Source({}))
+    assert [(each.is_anew, each.begun) for each in opened] == [(is_tried_again, 1 + is_tried_again)]
+    if is_tried_again:
+        assert isinstance(outcome, Instance) and read == len(data)
+    else:
+        assert (code_of(outcome), read) == (Code.ABORTED, 0)
+    assert [found[: len(data)] for found in stored(blobs).values()] == [data] * is_tried_again
+
+
 @pytest.mark.parametrize("window", [1, 7, 10, 11, 1000])
 def test_chunks_of_any_size_are_compared(monkeypatch: pytest.MonkeyPatch, window: int) -> None:
     monkeypatch.setattr(ingest, "COMPARED_BYTES", window)
@@ -409,6 +479,18 @@ def test_a_file_that_was_cut_after_it_was_opened_costs_its_own_comparison_alone(
     assert other is True
 
 
+def test_the_sync_of_a_batch_has_the_time_that_a_busy_disk_needs(
+    run: Run, source: LocalBlobStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is announced before the sync begins."""
+    announced: list[float | None] = []
+    monkeypatch.setattr(ingest, "beat", announced.append)
+    monkeypatch.setattr(segments, "sync_file", lambda fd: announced.append(None) or os.fsync(fd))
+    source.put("a", [make_instance()])
+    assert isinstance(run("a")[0], Instance)
+    assert announced and announced[announced.index(None) - 1] == SYNC_SECONDS >= 600
+
+
 def test_headers_that_are_read_again_give_signs_of_life(
     run: Run, source: LocalBlobStore, blobs: LocalBlobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -424,3 +506,29 @@ def test_headers_that_are_read_again_give_signs_of_life(
     announced.clear()
     assert None not in describe_headers([row.blob_key for row in rows], blobs=blobs)
     assert announced == [0, rows[0].size, 0, rows[1].size]
+
+
+def test_what_is_described_anew_waits_for_a_disk_that_is_away(
+    run: Run, source: LocalBlobStore, blobs: LocalBlobs
+) -> None:
+    """Bytes that are no instance have nothing to describe; those that cannot be read now are a failure of their own."""
+    source.put("0", [make_instance()])
+    (item,) = run("0")
+    assert isinstance(item, Instance)
+    other = blobs.writer("9/9")
+    key, size = other.put((b"no DICOM",), ("1", "2", "3"))
+    other.flush()
+    lost = key.replace("@", "x@")
+
+    class Away(LocalBlobs):
+        def open(self, key: str) -> Any:
+            raise DiskAway("the disk is away")
+
+    rows = [StoredInstance(*item[:8], 1, 0, *[None] * 7)]
+    rows += [rows[0]._replace(blob_key=each, size=size) for each in (key, lost)]
+    whole, none, gone = describe_stored(rows, blobs=blobs)
+    assert isinstance(whole, Instance) and whole.description is not None
+    assert isinstance(none, Instance) and none.description is None and none.blob_key == key
+    assert code_of(gone) == Code.NOT_FOUND
+    with pytest.raises(DiskAway):
+        describe_stored(rows[:1], blobs=Away(os.fsdecode(blobs.root)))

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gantry.errors import BucketAway, DiskAway, NotFound
+from gantry.seams import Blobs
+from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.owners import Owner, find_owner
 from gantry.storage.remote import blob_freeing, blob_sending
 from gantry.storage.remote import blobs as blobs_module
@@ -20,6 +23,7 @@ from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.blobs import RemoteBlobs
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.gcs import Gcs
+from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.place import RemotePlace
 from tests.seams.blob_store_suite import keys, read
 from tests.seams.blob_writer_suite import PREFIX, Elsewhere, instance, uids, write
@@ -214,7 +218,7 @@ def test_what_is_written_alone_went_into_the_same_bucket(blobs: RemoteBlobs, swa
 # Absence --------------------------------------------------------------------------------------------------------------
 
 SMALL, LARGE = 0, 1
-ROADS: dict[str, Callable[[RemoteBlobs, list[str], str], object]] = {
+ROADS: dict[str, Callable[[Blobs, list[str], str], object]] = {
     "head": lambda blobs, found, segment: blobs.head(segment),
     "open range": lambda blobs, found, segment: blobs.open(found[SMALL]),
     "open object": lambda blobs, found, segment: blobs.open(found[LARGE]),
@@ -237,6 +241,31 @@ def test_nothing_is_concluded_from_what_another_bucket_lacks(
     with pytest.raises(DiskAway):
         ROADS[road](blobs, found, segment)
     swapped.bring()
+    ROADS[road](blobs, found, segment)
+    blobs.delete_all([*found, segment])
+    with pytest.raises(NotFound):
+        ROADS[road](blobs, found, segment)
+
+
+@pytest.mark.parametrize("road", ROADS)
+@pytest.mark.parametrize("text", [None, "b" * 32], ids=["empty", "of another server"])
+def test_nothing_is_concluded_from_what_another_disk_lacks(tmp_path: Path, road: str, text: str | None) -> None:
+    """The same of a directory."""
+    root, away, mark = tmp_path / "blobs", tmp_path / "away", tmp_path / "blobs" / MARK[0]
+    root.mkdir()
+    mark.write_text(MARK[1])
+    blobs = LocalBlobs(str(root), mark=(str(mark), MARK[1]))
+    found = write(blobs, [instance(5000), instance(9_000_000), instance(6000, 1)])
+    segment = extent_of(found[SMALL]).segment
+    root.rename(away)
+    root.mkdir()
+    if text is not None:
+        mark.write_text(text)
+    with pytest.raises(DiskAway):
+        ROADS[road](blobs, found, segment)
+    mark.unlink(missing_ok=True)
+    root.rmdir()
+    away.rename(root)
     ROADS[road](blobs, found, segment)
     blobs.delete_all([*found, segment])
     with pytest.raises(NotFound):
@@ -352,6 +381,18 @@ def test_what_a_writer_gives_up_in_another_bucket_is_left(
     assert read(blobs, key) == instance(size)
 
 
+def test_an_upload_that_another_bucket_does_not_know_stays_written_down(
+    place: RemotePlace, swapped: Swapped, tmp_path: Path
+) -> None:
+    notes = UploadNotes(tmp_path)
+    notes.add(f"{ABOVE}x.dcm", "upload")
+    blobs = RemoteBlobs(place, ABOVE, NAME, notes=str(tmp_path), mark=MARK)
+    swapped.take()
+    with pytest.raises(DiskAway):
+        blobs.delete_unfinished()
+    assert list(notes.list()) == [(f"{ABOVE}x.dcm", "upload")]
+
+
 def test_a_blob_that_another_bucket_lacks_is_not_gone_when_it_is_copied(
     place: RemotePlace, blobs: RemoteBlobs, swapped: Swapped, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -378,3 +419,5 @@ def test_an_object_that_is_missing_is_told_from_its_bucket(server: Server, place
     nowhere = RemoteBucket(replace(place, bucket=f"{place.bucket}-2", address=f"{place.address}-2"))
     with pytest.raises(NotFound if server.hides_bucket else BucketAway):
         nowhere.head("no/such/object")
+    with pytest.raises(NotFound if server.hides_bucket else BucketAway):
+        nowhere.client.get_any("no/such/object", "", 0, 10)

@@ -106,6 +106,14 @@ def read_file(data: bytes) -> PlainFile:
     return PlainFile(meta, elements, body, start, encoding, syntax)
 
 
+def read_transfer_syntax(data: bytes) -> str:
+    """As the head of a file names it; nothing behind the head is read. Raises Damaged."""
+    try:
+        return text_of(_meta(data)[0], SYNTAX)
+    except struct.error as error:
+        raise Damaged(str(error)) from error
+
+
 def text_of(elements: Sequence[Element], tag: int) -> str:
     """The text of the first element with a tag, without padding; "" where there is none."""
     found = next((element.value for element in elements if element.tag == tag), b"")

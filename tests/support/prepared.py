@@ -3,7 +3,8 @@
     process = prepared.Popen([sys.executable, "-m", "gantry", "serve", …], stdout=log, env=…)
 
 Such a process has its own number, arguments, environment, directory, descriptors, process group and exit code, and it
-dies alone. What it does not have is a start of the interpreter, which takes longer than most tests. So what is neither
+dies alone. What it does not have is a start of the interpreter, which takes longer than most tests, and its end, which
+takes apart all that was imported; threads are waited for, and functions of `atexit` run. So what is neither
 ``python -m MODULE …`` nor ``python -c CODE …``, and what changes how an interpreter starts, is started as usual. So is
 everything outside of pytest, without Linux, and with GANTRY_TEST_STARTS=real. /proc shows the arguments and the
 environment of the first process for all of them.
@@ -21,7 +22,10 @@ import threading
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
+
+from gantry import executors
 
 ROOT = Path(__file__).parents[2]
 NURSERY = "gantry-nursery"
@@ -157,14 +161,26 @@ class _Sources:
 _sources = _Sources()
 
 
+class _Subprocess(ModuleType):
+    """The module `subprocess`, with copies."""
+
+    Popen = Popen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(subprocess, name)
+
+
 def begin() -> None:
-    """From now on copies are made. The first process is started when it is needed first."""
+    """From now on copies are made, also for the workers of a pool in this process. The first process is started when it
+    is needed first."""
     _sources.in_use = sys.platform == "linux" and os.environ.get("GANTRY_TEST_STARTS", "") != "real"
+    executors.subprocess = _Subprocess("subprocess")  # type: ignore[attr-defined]
 
 
 def end() -> None:
     """End the prepared processes; their copies go on."""
     _sources.in_use = False
+    executors.subprocess = subprocess  # type: ignore[attr-defined]
     for control, process in _sources.started:
         control.close()
         process.wait()

@@ -31,10 +31,19 @@ MODULES = (
     "gantry.server",
     "gantry.settings.loading",
     "gantry.client.terminal",
+    "gantry.cli",
+    "gantry.client.arguments",
+    "gantry.settings.page",
     "alembic.command",
+    "alembic.config",
+    "anyio._backends._asyncio",
+    "encodings.idna",
+    "uvicorn.lifespan.off",
+    "uvicorn.loops.uvloop",
     "tests.support.s3.http",
 )
-"""What most copies need: the server, its workers, the commands, and the servers of buckets."""
+"""What most copies need: the server, its workers, the commands, and the servers of buckets. Libraries import some of
+their own parts when they are used first."""
 _CLONE3, _GET_TID_ADDRESS, _SET_NAME = 435, 40, 15  # Linux, on all processors: clone3(2), prctl(2)
 _CLONE_PARENT, _CHILD_CLEARTID, _CHILD_SETTID = 0x8000, 0x200000, 0x1000000
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # mallopt(3)
@@ -109,7 +118,7 @@ def become(job: Job, descriptors: list[int]) -> None:
     sys.path[0] = "" if job.arguments[0] == "-c" else os.getcwd()
     if "serve" in job.arguments:
         _open_nursery()
-    _run(job.arguments)
+    _run_to_the_end(job.arguments)
 
 
 def _place(descriptors: list[int], targets: tuple[int, ...]) -> None:
@@ -147,6 +156,26 @@ def _open_stream(number: int, like: Any) -> Any:
     by_line = like.line_buffering if number == 2 else made.isatty() and not like.write_through
     made.reconfigure(line_buffering=by_line, write_through=like.write_through)
     return made
+
+
+def _run_to_the_end(arguments: tuple[str, ...]) -> None:
+    """As the interpreter ends, but without taking apart what was imported: that would first copy all the memory that
+    this process still shares with the prepared one. What ends by an exception ends as usual."""
+    try:
+        _run(arguments)
+        code: Any = 0
+    except SystemExit as end:
+        code = end.code or 0
+        if not isinstance(code, int):
+            raise
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        sys.exit(code)  # which says so
+    os._exit(code & 0xFF)
 
 
 def _run(arguments: tuple[str, ...]) -> None:

@@ -71,6 +71,14 @@ def test_a_copy_has_the_modules_of_the_server_and_the_command_has_not() -> None:
     assert subprocess.run([sys.executable, "-c", program]).returncode == 4
 
 
+def test_the_workers_of_a_pool_in_this_process_are_copies() -> None:
+    pool = executors.WorkerPool(1)
+    try:
+        assert pool.submit(eval, "'gantry.server' in __import__('sys').modules").result(60)
+    finally:
+        pool.shutdown()
+
+
 @pytest.mark.parametrize("change", [{"PYTHONUTF8": "1"}, {"LC_ALL": "C"}, {"TZ": "Asia/Tokyo"}], ids=str)
 def test_what_changes_the_interpreter_is_no_copy(change: dict[str, str]) -> None:
     program = "import sys; sys.exit(3 if 'gantry.server' in sys.modules else 4)"

@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gantry.errors import InvalidArgument
-from gantry.json_text import TooManyValues, charset_of, decode_text, parse_json, require_few_values
+from gantry.json_text import (
+    NoNumber,
+    TooManyValues,
+    charset_of,
+    decode_text,
+    locate_fault,
+    parse_items,
+    parse_json,
+    parse_with_digits,
+    require_few_values,
+)
 
 
 @pytest.mark.parametrize(("digits", "kind"), [(1, int), (32, int), (33, str), (5000, str)])
@@ -13,6 +25,48 @@ def test_a_number_of_more_digits_than_any_value_has_stays_text(digits: int, kind
     """Python needs time that grows with their square."""
     (found,) = parse_json(f"[{'7' * digits}]")
     assert type(found) is kind and str(found) == "7" * digits
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_number_of_json_is_refused_and_named(text: str) -> None:
+    """RFC 8259 §6"""
+    with pytest.raises(NoNumber, match=f": {text} is no number") as refused:
+        parse_json(f'{{"a": [{text}]}}')
+    assert locate_fault(refused.value) == f": {text} is no number of JSON (RFC 8259 §6)"
+    with pytest.raises(NoNumber):
+        list(parse_items(f"[1, {text}]"))
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("[]", []),
+        (" [ ] ", []),
+        ("[1]", [1]),
+        (' \n[ {"a": 1}\t,\r[2] , "x" ] ', [{"a": 1}, [2], "x"]),
+        ('{"a": 1}', [{"a": 1}]),
+        (" 7 ", [7]),
+        ("[" + "7" * 33 + "]", ["7" * 33]),
+    ],
+    ids=["none", "spaces", "one", "several", "object", "number", "long"],
+)
+def test_items_of_an_array_come_one_by_one(text: str, items: list[Any]) -> None:
+    assert list(parse_items(text)) == items
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "column"), [("[1, 2", 2, 6), ("[1 2]", 1, 4), ("[1] 2", 1, 5), ("[1,]", 1, 4), ("[", 0, 2)]
+)
+def test_items_before_a_fault_come_first(text: str, before: int, column: int) -> None:
+    items = parse_items(text)
+    assert [next(items) for _ in range(before)] == list(range(1, before + 1))
+    with pytest.raises(ValueError) as fault:
+        next(items)
+    assert locate_fault(fault.value) == f" at line 1, column {column}"
+
+
+def test_numbers_that_stay_text_keep_their_digits() -> None:
+    assert parse_with_digits('[1.10, 1e2, -0, "1"]') == ["1.10", "1e2", "-0", "1"]
 
 
 @pytest.mark.parametrize("text", ["[1,2,3]", "[{},{}]", "[[[]]]", '{"a":1,"b":2}'])
@@ -48,7 +102,12 @@ def test_a_content_type_names_its_charset(content_type: str, charset: str) -> No
         ("ISO_8859-1", b"\xe9", "é"),
         ("latin1", b"\xe9", "é"),
         ("cp1252", b"\x80", "€"),
-        ("us-ascii", b"e", "e"),
+        ("windows-1252", b"\x80", "€"),
+        ("cp-1252", b"\x80", "€"),
+        *((name, b"\xe9", "é") for name in ("iso8859-1", "latin-1", "l1", "cp819", "ibm819")),
+        *((name, b"e", "e") for name in ("us-ascii", "ANSI_X3.4-1968", "iso646-us", "us")),
+        *((f"utf{dash}16be", "[1]".encode("utf-16-be"), "[1]") for dash in "-_"),
+        ("utf-16", "[1]".encode("utf-16"), "[1]"),
     ],
 )
 def test_text_is_read_by_the_name_of_its_character_set(charset: str, data: bytes, text: str) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 import pytest
 
-from gantry.matching import name_keys, pattern_key, search_key, split_words, time_key
+from gantry.matching import MAX_TEXT, date_key, join_element, name_keys, pattern_key, search_key, split_words, time_key
 
-CHARACTERS = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+CHARACTERS = [
+    chr(code)
+    for code in range(0x110000)
+    if not 0xD800 <= code < 0xE000 and (code % 64 == 0 or category(chr(code)) not in ("Cn", "Co"))
+]
+"""All that Unicode gives a meaning, and one in 64 of those that have none, which are all alike."""
 DELIMITERS = frozenset(" ^=")
 ACCENTS = re.compile("[\u0300-\u036f]")
 
@@ -28,7 +33,7 @@ def test_no_character_folds_to_nothing() -> None:
 def test_what_folds_to_something_has_the_key_that_indexes_hold() -> None:
     changed = [hex(ord(char)) for char in CHARACTERS if (key := folded(char)) and search_key(char) != key]
     assert not changed
-    sample = CHARACTERS[:0x3100] + CHARACTERS[0xF000:0x10000]
+    sample = (char for char in CHARACTERS if char < "\u3100" or "\uf000" <= char < "\U00010800")
     for text in (f"Aé{char} B" for char in sample):
         key = folded(text)
         assert search_key(text) == key
@@ -46,6 +51,21 @@ def test_a_component_that_would_fold_to_nothing_is_among_the_words() -> None:
 @pytest.mark.parametrize("text", ["", " ", "^", "^^ =^", "="])
 def test_names_of_delimiters_and_padding_are_empty(text: str) -> None:
     assert name_keys(text) == split_words(text) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("Doe^Ann^^ ", ["doe^ann"]),
+        ("^Ann", ["^ann"]),
+        (" Doe", ["doe"]),
+        ("Doe^^Y^=^=ドウ^ ", ["doe^^y", "ドウ"]),
+        ("=ドウ", ["ドウ"]),
+    ],
+)
+def test_keys_of_names_are_their_groups_without_what_is_empty_at_their_ends(name: str, keys: list[str]) -> None:
+    """PS3.5 §6.2.1.1: trailing delimiters may be left out, leading ones say which component comes first."""
+    assert name_keys(name) == keys
 
 
 @pytest.mark.parametrize(
@@ -99,3 +119,42 @@ def test_equal_marks_have_equal_keys() -> None:
 def test_times_of_older_standards(text: str, key: str) -> None:
     """PS3.5 §6.2, note to TM."""
     assert time_key(text) == key
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("2020.01.02", "20200102"),
+        (" 2020.01.02 ", "20200102"),
+        ("20200102", "20200102"),
+        ("2020.1.02", "2020.1.02"),
+        ("2020.01.2", "2020.01.2"),
+        ("2020.01.022", "2020.01.022"),
+        ("02020.01.02", "02020.01.02"),
+        ("2020-01-02", "2020-01-02"),
+        ("2020.01.02-2020.01.03", "2020.01.02-2020.01.03"),
+    ],
+)
+def test_dates_of_older_standards(text: str, key: str) -> None:
+    """PS3.5 §6.2, note to DA."""
+    assert date_key(text) == key
+
+
+@pytest.mark.parametrize(
+    ("element", "text"),
+    [
+        ({"vr": "PN", "Value": [{"Alphabetic": "A^B", "Ideographic": "C", "Phonetic": "D"}]}, "A^B=C=D"),
+        ({"vr": "PN", "Value": [{"Alphabetic": "A"}, {"Phonetic": "D"}, {}]}, "A\\==D\\"),
+        ({"vr": "LO", "Value": ["a", None, "b"]}, "a\\\\b"),
+        ({"vr": "IS", "Value": [1, -2]}, "1\\-2"),
+        ({"vr": "LO", "Value": ["a\r\n\tb\x00\x1fc\x7f "]}, "a bc"),
+        ({"vr": "LO", "Value": ["a" * (MAX_TEXT + 1)]}, "a" * MAX_TEXT),
+        ({"vr": "LO"}, ""),
+        ({"vr": "LO", "Value": "text"}, ""),
+        ({"vr": "OB", "InlineBinary": "AAAA"}, ""),
+    ],
+    ids=["groups", "names", "empty", "numbers", "controls", "long", "none", "no-list", "bytes"],
+)
+def test_the_text_of_an_element_of_dicom_json(element: dict[str, object], text: str) -> None:
+    """PS3.18 §F.2.2: its values, as searches look for them."""
+    assert join_element(element) == text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import pytest
 
 from gantry.errors import InvalidArgument
@@ -16,6 +18,7 @@ from gantry.names import (
     check_segments,
     check_uids,
     is_path_segment,
+    is_uid,
     parse_dataset_name,
     parse_dicom_store_name,
     parse_operation_name,
@@ -30,6 +33,19 @@ def test_names_print_as_paths() -> None:
     assert str(STORE.parent) == "projects/p/locations/us-central1/datasets/d"
     assert str(STORE.parent.parent) == "projects/p/locations/us-central1"
     assert str(OperationName(STORE.parent, 42)) == "projects/p/locations/us-central1/datasets/d/operations/42"
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        (ResourcePath("1"), "studies/1"),
+        (ResourcePath("1", "2"), "studies/1/series/2"),
+        (ResourcePath("1", "2", "3"), "studies/1/series/2/instances/3"),
+    ],
+    ids=["study", "series", "instance"],
+)
+def test_paths_of_dicomweb_end_at_their_level(path: ResourcePath, text: str) -> None:
+    assert str(path) == text
 
 
 def test_parents() -> None:
@@ -92,6 +108,12 @@ def test_other_full_names_are_refused(text: str) -> None:
 def test_what_can_stand_between_two_slashes(text: str) -> None:
     assert is_path_segment(text)
     assert url_path(text).isascii() and not set("?#\"'<>& ;") & set(url_path(text))
+    assert unquote(url_path(text)) == text
+
+
+def test_slashes_and_colons_of_names_stay_in_addresses() -> None:
+    """RFC 3986 §3.3; projects may have a domain, ``example.org:p``, and methods follow a colon."""
+    assert url_path("projects/example.org:p") == "projects/example.org:p"
 
 
 @pytest.mark.parametrize(
@@ -148,3 +170,22 @@ def test_which_uids_a_path_may_have(uid: str, digits: bool, other: bool) -> None
         else:
             with pytest.raises(InvalidArgument, match="is no UID"):
                 check_uids(ResourcePath(uid), **is_other)
+
+
+def test_a_uid_has_64_characters_at_most() -> None:
+    """PS3.5 §9.1"""
+    for sign, is_other in (("1", False), ("1", True), ("a", True)):
+        check_uids(ResourcePath(sign * 64), other=is_other)
+        with pytest.raises(InvalidArgument, match="is no UID"):
+            check_uids(ResourcePath(sign * 65), other=is_other)
+
+
+@pytest.mark.parametrize("uid", ["1", "1.2", "0.0", "1.02", "1." * 31 + "22"])
+def test_uids_are_numbers_between_periods(uid: str) -> None:
+    """PS3.5 §9.1, and leading zeros."""
+    assert is_uid(uid)
+
+
+@pytest.mark.parametrize("uid", ["", ".", "1.", ".1", "1..2", "1.a", "1.2 ", "1.2\n", "٣", "1." * 32 + "1"])
+def test_other_texts_are_no_uids(uid: str) -> None:
+    assert not is_uid(uid)

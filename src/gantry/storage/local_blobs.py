@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from gantry.errors import NotFound, StatusError, Unavailable
 from gantry.resources import ObjectMeta
@@ -68,8 +68,18 @@ class LocalBlobs(LocalBlobStore):
         return f"its disk is full: {room[0]:,} bytes are free, of which {room[1]:,} are left to the index"
 
     def open(self, key: str) -> LocalObject:
-        try:
+        with self._judging_absence():
             return self._open(key)
+
+    def _open_whole(self, segment: str) -> LocalObject:
+        with self._judging_absence():
+            return super().open(segment)
+
+    @contextmanager
+    def _judging_absence(self) -> Iterator[None]:
+        """What another directory lacks is not missing. Raises DiskAway there."""
+        try:
+            yield
         except NotFound:
             self.require_mounted()
             raise
@@ -146,22 +156,22 @@ class LocalBlobs(LocalBlobStore):
         return self
 
     def entries(self, segment: str) -> Iterator[Entry]:
-        with super().open(segment) as opened:
+        with self._open_whole(segment) as opened:
             yield from list_entries(opened)
 
     def read_crc32cs(self, keys: Collection[str]) -> dict[str, int | None]:
         extents = [extent for key in keys if (extent := parse_extent(key))]
         if not extents:
             return dict.fromkeys(keys)
-        with super().open(extents[0].segment) as opened:
+        with self._open_whole(extents[0].segment) as opened:
             return find_crc32cs(opened, extents)
 
     def count_freed(self, segment: str) -> int:
-        with super().open(segment) as opened:
+        with self._open_whole(segment) as opened:
             return count_freed(opened)
 
     def count_unlisted(self, segment: str, named: Collection[str]) -> int:
-        with super().open(segment) as opened:
+        with self._open_whole(segment) as opened:
             return count_unlisted(opened, [parse_inside(segment, key) for key in named])
 
     def list_store_ids(self) -> list[int]:
@@ -184,9 +194,10 @@ class LocalBlobs(LocalBlobStore):
             finally:
                 os.close(fd)
         except OSError as error:
-            gone = error.errno in GONE
-            translated = self.disk.translate_read_error(error) if gone else translate_delete_error(error, segment)
-            raise translated from None
+            if error.errno not in GONE:
+                raise translate_delete_error(error, segment) from None
+            self.require_mounted()
+            raise self.disk.translate_read_error(error) from None
 
     def _delete_for_good(self, segment: str) -> None:
         for error in self.delete_all([segment]).values():

@@ -11,7 +11,7 @@ from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from gantry.checking.files import check_files
+from gantry.checking.stored import check_stored
 from gantry.client.terminal import note, printable, say
 from gantry.config import DataDirectory, open_checked, open_index, open_seams
 from gantry.errors import Aborted, NotFound
@@ -75,7 +75,7 @@ def clear(args: argparse.Namespace) -> int:
     settings = _load(args)
     data = _require_data(settings)
     with closing(DataDirectory(settings)) as directory, open_checked(data, settings=settings) as checked:
-        unknown = [found.resource for found in check_files(checked) if found.kind is Kind.BYTES_UNKNOWN]
+        unknown = [found.resource for found in check_stored(checked) if found.kind is Kind.BYTES_UNKNOWN]
         if args.dry_run:
             return _tell_unknown(unknown, {}, "nobody names it")
         seams = open_seams(settings, directory)

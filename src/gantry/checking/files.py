@@ -3,31 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
 
 from gantry.checking.directory import Checked
 from gantry.errors import NotFound, StatusError
 from gantry.findings import Finding, Kind
-from gantry.resources import ObjectMeta
-
-UNNAMED = 20_000
-"""Objects looked up at once: each look-up of objects that hold one instance reads all rows."""
-
-
-def check_files(checked: Checked) -> Iterator[Finding]:
-    """Of all objects, whoever names them. Raises Unavailable, DiskAway."""
-    for place in checked.places:
-        listed = checked.blobs.list(f"{place}/")
-        while some := list(islice(listed, UNNAMED)):
-            yield from (
-                Finding(Kind.NOT_CHECKED, each.key, each.problem) for each in some if is_unreadable_directory(each)
-            )
-            yield from check_unnamed(checked, [each.key for each in some if not is_unreadable_directory(each)])
-
-
-def is_unreadable_directory(found: ObjectMeta) -> bool:
-    """Whether an entry of a listing says that a part could not be listed."""
-    return bool(found.problem) and found.key.endswith("/")
 
 
 def check_unnamed(checked: Checked, keys: Sequence[str]) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from gantry.checking.directory import Checked
-from gantry.checking.files import UNNAMED, check_unnamed, is_unreadable_directory
+from gantry.checking.files import check_unnamed
 from gantry.checking.lost import ask, judge, look_again
 from gantry.errors import StatusError
 from gantry.findings import Finding, Kind
@@ -25,6 +25,8 @@ _OBJECTS = 1_000
 """Looked at at once: many requests to a bucket are on their way then."""
 _INSTANCES = 20_000
 """The most of them, and those of one object, that are held in memory."""
+_UNNAMED = 20_000
+"""Objects looked up at once: each look-up of objects that hold one instance reads all rows."""
 
 
 class Pair(NamedTuple):
@@ -48,7 +50,7 @@ def check_stored(checked: Checked) -> Iterator[Finding]:
         told.clear()
         yield from _check_some(checked, [pair for pair in some if pair.held is not None])
         unnamed += [pair.key for pair in some if pair.held is None]
-        if len(unnamed) >= UNNAMED:
+        if len(unnamed) >= _UNNAMED:
             yield from check_unnamed(checked, unnamed)
             unnamed.clear()
     yield from told
@@ -63,7 +65,7 @@ def _list(checked: Checked, told: list[Finding]) -> Iterator[ObjectMeta]:
             for entry in checked.blobs.list(f"{place}/"):
                 if checked.is_away(place):
                     break
-                if is_unreadable_directory(entry):
+                if entry.problem and entry.key.endswith("/"):
                     told.append(Finding(Kind.NOT_CHECKED, entry.key, entry.problem))
                 else:
                     yield entry

@@ -10,8 +10,10 @@ from typing import Any
 from gantry.config import DataDirectory, open_seams
 from gantry.seams import Seams
 from gantry.settings.loading import Settings, load_settings
+from tests.faults.lost import query
 from tests.support.directories import name_of
 from tests.support.providers import Provider
+from tests.support.server import GantryServer
 
 PREFIX = "own/store"
 
@@ -87,3 +89,11 @@ class BlobHome:
             for path in self.data.rglob("*")
             if path.is_file() and not path.name.startswith("index.sqlite-")
         }
+
+
+def settle(server: GantryServer) -> None:
+    """Wait until what was deleted has left the bucket. Where something may come late is searched an hour later."""
+    listed = "SELECT * FROM garbage WHERE blob_key NOT LIKE 'late/%'"
+    server.wait_until(lambda: query(server.data, listed) == [], 60)
+    for store in query(server.data, "SELECT id FROM dicom_store WHERE deleted"):
+        server.wait_until(lambda store=store: store not in query(server.data, "SELECT id FROM dicom_store"), 60)  # type: ignore[misc]

@@ -13,10 +13,10 @@ from botocore.exceptions import ClientError
 
 from gantry.errors import Aborted, NotFound
 from gantry.storage.remote.bucket import RemoteBucket
-from tests.buckets.blob_home import BlobHome
+from tests.buckets.blob_home import BlobHome, settle
 from tests.cli.harness import run
 from tests.dicomweb.instances import instance
-from tests.faults.lost import lose_index, query
+from tests.faults.lost import lose_index
 from tests.support.checked import findings
 from tests.support.dicom import make_instance
 from tests.support.gantry import Gantry, without_tracebacks
@@ -55,14 +55,6 @@ def server(home: BlobHome) -> Iterator[GantryServer]:
     if started.process.poll() is None:
         started.process.kill()
         started.process.wait()
-
-
-def settle(server: GantryServer) -> None:
-    """Wait until what was deleted has left the bucket. Where something may come late is searched an hour later."""
-    listed = "SELECT * FROM garbage WHERE blob_key NOT LIKE 'late/%'"
-    server.wait_until(lambda: query(server.data, listed) == [], 60)
-    for store in query(server.data, "SELECT id FROM dicom_store WHERE deleted"):
-        server.wait_until(lambda store=store: store not in query(server.data, "SELECT id FROM dicom_store"), 60)  # type: ignore[misc]
 
 
 def put(home: BlobHome, objects: dict[str, bytes]) -> str:

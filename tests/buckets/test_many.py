@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.buckets.blob_home import BlobHome
-from tests.faults.lost import query
+from tests.buckets.blob_home import BlobHome, settle
 from tests.support.checked import findings
 from tests.support.dicom import make_instance
 from tests.support.directories import name_of
@@ -51,7 +50,7 @@ def test_every_object_is_counted_once(tmp_path: Path, buckets: str, count: int, 
         server = GantryServer(home.data, tmp_path / "buckets", env={"GANTRY_CONFIG": str(home.config)})
         try:
             _import_and_compare(served, server, count, kills)
-            server.wait_until(lambda: query(home.data, "SELECT * FROM garbage") == [], 60)
+            settle(server)
             assert findings(home.data, settings=home.load()) == [], "no object without a row, no row without its bytes"
             assert bool(blobs) == bool(home.blobs())
         finally:

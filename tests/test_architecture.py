@@ -29,7 +29,7 @@ LAYERS = {
             "moments",
             "header_packs",
         ),
-        *("checkpoints", "checksums", "findings", "rests", "short_members"),
+        *("checkpoints", "checksums", "findings", "rests", "late_writes", "short_members"),
         *("counters", "json_patch", "json_text", "operation_state", "sizes", "whole_numbers"),
         *("storage.uris", "storage.extents", "dicom.forms", "iam."),
     ),

@@ -203,9 +203,17 @@ def open_checked(data: Path, reads: bool = False, settings: Settings | None = No
         )
         index = ReadOnlyIndex(ReadOnlyDatabase(data / "index.sqlite", is_used))
         try:
-            yield Checked(index, blobs, tuple(places), is_used, reads, _list_marks(data, index, places, blobs))
+            marks = _list_marks(data, index, places, blobs)
+            left = _left_uploads(settings, data) if MAIN in places.remote else set
+            yield Checked(index, blobs, tuple(places), is_used, reads, marks, left)
         finally:
             index.close()
+
+
+def _left_uploads(settings: Settings | None, data: Path) -> Callable[[], set[tuple[str, str]]]:
+    """What lists the uploads in parts to the bucket of the blobs that nobody continues."""
+    blobs = _open_remote(settings, MAIN)
+    return lambda: blobs.find_left_uploads(data / "uploads")
 
 
 def _read_places(data: Path, settings: Settings | None) -> Places:
@@ -298,6 +306,7 @@ def open_seams(settings: Settings, directory: DataDirectory) -> Seams:
         pixels=WorkerPool(max(2, min(os.cpu_count() or 1, 16)), keep_open=(directory.lock,), lazy=True),
         window=workers * 2,
         places=tuple(blobs),
+        late_places=tuple(directory.places.remote),
         retention_days=settings.retention_days,
         records=records,
         is_held=Hold(directory.path / "hold").is_held,

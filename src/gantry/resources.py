@@ -287,7 +287,8 @@ class Segment(NamedTuple):
 
 
 class SegmentTotals(NamedTuple):
-    """The segments of a DICOM store in one place, added up. ``store`` is None for a store that is deleted."""
+    """The segments of a DICOM store in one place, added up. ``store`` is None for a store that is deleted.
+    ``small_segments`` are those of less than ``SMALL_BYTES``."""
 
     store: DicomStoreName | None
     store_id: int
@@ -296,6 +297,7 @@ class SegmentTotals(NamedTuple):
     bytes: int
     live_instances: int
     live_bytes: int
+    small_segments: int
 
     @property
     def freed_bytes(self) -> int:

@@ -164,6 +164,10 @@ class BlobWriter(Protocol):
     left: tuple[str, ...]
     """After ``close``: the keys of what is not in use and could not be removed. They are garbage."""
 
+    late: tuple[str, ...]
+    """After ``close``: where something may still come that was given up, as keys for the list of garbage
+    (``late_writes``)."""
+
     def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
         """The key and the number of bytes. Without ``uids`` (they are not known yet) the bytes get an object of their
         own."""
@@ -226,6 +230,11 @@ class Blobs(BlobStore, Protocol):
         would raise, by the keys of those that cannot be opened. The cost is by object, not by blob; nothing need be
         read of an object of its own. In a bucket a range of zeros is noticed only where something of its segment was
         freed, or with ``whole``, which reads each segment. Raises the error of a place that is away."""
+        ...
+
+    def hold(self, segment: str) -> Blobs:
+        """The same, to read all that is in a segment: in a bucket it has been read by one request, and ``open``,
+        ``entries``, ``count_freed`` and ``count_unlisted`` say what was there then. Raises NotFound, Unavailable."""
         ...
 
     def entries(self, segment: str) -> Iterator[Entry]:
@@ -388,6 +397,7 @@ class Seams:
     finished operations are kept, 0 for ever. ``listener`` gets the entries of error logs once they are committed.
     ``undeletable`` are garbage and deleted stores that could not be removed from the disk. ``left_lots`` are lots of
     uploads, and the numbers of their stores, that nobody uses any more and that could not be ended: they are swept.
+    ``late_places`` are those where a write may come that was given up (``late_writes``): buckets of a provider.
     """
 
     index: Index
@@ -404,6 +414,7 @@ class Seams:
     undeletable: Backoff = field(default_factory=Backoff)
     left_lots: list[tuple[int, int]] = field(default_factory=list)
     records: StoreRecords = NO_RECORDS
+    late_places: tuple[str, ...] = ()
     is_held: Callable[[], bool] = lambda: False
 
     def place_of(self, storage_class: str) -> str:

@@ -18,12 +18,14 @@ from gantry.resources import Dataset, DicomStore
 from gantry.storage.contents import MAGIC
 from gantry.storage.extents import Extent, parse_extent
 from gantry.storage.places import PlacedBlobStore
+from gantry.storage.remote.notes import UploadNotes
 from gantry.studies.store import Incoming, store
 from gantry.studies.uploads import Uploads
 from tests.buckets.blob_home import BlobHome
 from tests.faults.lost import query
 from tests.support.checked import findings
 from tests.support.dicom import make_instance
+from tests.support.directories import name_of
 from tests.support.providers import S3Buckets
 from tests.support.s3_server import S3Server
 
@@ -116,6 +118,14 @@ def test_a_segment_in_which_something_was_freed_is_read_once(home: BlobHome, s3_
     s3_server.reset_counts()
     assert findings(home.data, False, settings) == []
     assert s3_server.requests.operations["GetObject"] <= SEGMENTS + 1 + 6
+
+
+def test_who_reads_all_bytes_reads_segments_too(home: BlobHome, s3_server: S3Server) -> None:
+    settings = home.load()
+    s3_server.reset_counts()
+    assert findings(home.data, True, settings) == []
+    of_own = 2 * LARGE // (8 << 20) + 3  # two windows, its beginning, and its checksum
+    assert s3_server.requests.operations["GetObject"] <= 2 * SEGMENTS + of_own + 12
 
 
 # What it finds --------------------------------------------------------------------------------------------------------
@@ -223,6 +233,47 @@ def key_of_bytes(home: BlobHome) -> str:
     return str(Extent(extent.segment, extent.end, extent.length))
 
 
+def begin(home: BlobHome, *keys: str) -> list[str]:
+    client = home.buckets.client  # type: ignore[attr-defined]
+    name = name_of(home.bucket)
+    return [client.create_multipart_upload(Bucket=name, Key=home.prefix + key)["UploadId"] for key in keys]
+
+
+@pytest.fixture
+def uploads(home: BlobHome) -> Iterator[None]:
+    yield
+    client = home.buckets.client  # type: ignore[attr-defined]
+    for each in client.list_multipart_uploads(Bucket=name_of(home.bucket)).get("Uploads", ()):
+        client.abort_multipart_upload(Bucket=name_of(home.bucket), Key=each["Key"], UploadId=each["UploadId"])
+
+
+@pytest.mark.usefixtures("uploads")
+def test_uploads_in_parts_that_nobody_continues(home: BlobHome, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that a note names go on, or are ended by the next start; others in the bucket are not ours."""
+    monkeypatch.setattr("gantry.storage.remote.s3._MOST_UPLOADS", 2)
+    keys = [f"main/1/stow/5/{number}.dcm" for number in range(5)]
+    names = begin(home, *keys)
+    home.buckets.client.create_multipart_upload(Bucket=name_of(home.bucket), Key="own/other")  # type: ignore[attr-defined]
+    notes = UploadNotes(home.data / "uploads" / "blobs-00")
+    notes.add(home.prefix + keys[1], names[1])
+    notes.add(home.prefix + keys[2])
+    spoilt = home.data / "uploads" / "blobs-00" / "spoilt"
+    spoilt.write_text("{")
+    found = look(home)
+    assert [(each.kind, each.resource) for each in found] == [(Kind.BYTES_UNKNOWN, keys[at]) for at in (0, 3, 4)]
+    assert names[3] in found[1].message and spoilt.exists(), "a check changes nothing"
+
+
+@pytest.mark.usefixtures("uploads")
+def test_who_may_not_list_uploads_is_told_nothing_of_them(home: BlobHome, s3_server: S3Server) -> None:
+    begin(home, "main/1/stow/5/1.dcm")
+    settings = home.load()
+    with s3_server.fail("403 AccessDenied", methods=["ListMultipartUploads"]) as rule:
+        assert findings(home.data, False, settings) == []
+        assert rule.failed
+    assert len(findings(home.data, False, settings)) == 1
+
+
 # A bucket that is away ------------------------------------------------------------------------------------------------
 
 
@@ -240,7 +291,7 @@ def test_a_bucket_that_is_away_is_one_finding(
     assert [(each.kind, each.resource) for each in found] == [(Kind.NOT_CHECKED, "main")], found
 
 
-@pytest.mark.parametrize("call", ["list", "find_lost", "entries"])
+@pytest.mark.parametrize("call", ["list", "find_lost", "hold"])
 def test_nobody_asks_a_bucket_that_is_away_again(home: BlobHome, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     asked: list[object] = []
 

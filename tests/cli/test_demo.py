@@ -53,6 +53,9 @@ def test_demo_with_buckets_of_s3_proves_itself_and_says_how_to_use_ones_own(tmp_
     assert "s3://demo-in/incoming/broken/truncated.dcm: " in done.stdout
     assert "Export to s3://demo-out/export" in done.stdout
     assert list((folder / "buckets").iterdir()) == []  # nothing went past the buckets of S3
+    stored = re.search(r"what is stored +http://127\.0\.0\.1:\d+/demo-stored\S* \((\d+) objects", done.stdout)
+    assert stored and 0 < int(stored[1]) < int(found[1])  # small instances share objects
+    assert {path.suffix for path in (folder / "data/blobs").rglob("*.*")} <= {".gantry", ".generation", ".stores"}
     for address in ("s3://demo-in", "gs://demo-out"):
         assert "http://127.0.0.1:" in place_of(load_settings({}, {}, str(folder / "gantry.toml")), address).endpoint
     own = done.stdout[done.stdout.index("[[remote_buckets]]") :].partition("\n  gantry buckets check ")[0]

@@ -141,7 +141,7 @@ def test_bytes(data: Path, uids: tuple[str, str, str], damage: Callable[[BlobOnD
     assert bool(findings(data, reads=False)) == (kind is not Kind.CONTENT_WRONG)
 
 
-@pytest.mark.parametrize("call", ["list", "find_lost", "open", "entries"])
+@pytest.mark.parametrize("call", ["list", "find_lost", "open", "hold"])
 def test_a_place_that_is_away_is_told_once(data: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     asked: list[str] = []
 

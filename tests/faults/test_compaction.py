@@ -17,18 +17,21 @@ import pytest
 from gantry.errors import Aborted, Unavailable
 from gantry.names import ResourcePath
 from gantry.operations import compaction
-from gantry.operations.compaction import compact_files, compact_segments, move
+from gantry.operations.compaction import compact_files, compact_segments, join_segments, move
 from gantry.operations.sweeper import sweep_garbage
 from gantry.resources import Method
 from gantry.seams import Seams
 from gantry.storage.extents import SUFFIX, align, object_of, parse_extent
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.places import PlacedBlobStore
+from gantry.studies.store import Incoming, store
 from gantry.studies.upload_sweeps import sweep_uploads
+from gantry.studies.uploads import Uploads
 from tests.faults.house import DATASET, STORE, House
 from tests.support import prepared
 from tests.support.blobs import find_blobs, used_bytes
 from tests.support.checked import check_clean
+from tests.support.dicom import make_instance
 
 NEVER = threading.Event()
 KEPT = 12  # every so many instances stay
@@ -123,6 +126,67 @@ def test_an_instance_that_cannot_be_read_stays_and_the_others_move(
     for path, data in left.items():
         with house.seams.blobs.open(now[path]) as opened:
             assert opened.read_at(0, opened.size) == data
+
+
+def upload_alone(house: House, count: int) -> dict[str, bytes]:
+    """Each of so many instances in a segment of its own, and what is stored then. No operation is left to do."""
+    operations = house.seams.index.operations
+    if (claimed := operations.claim_operation("one")) is not None:
+        operations.finish_operation(claimed, "one", None)
+    for number in range(count):
+        uploads = Uploads(house.seams)
+        data = make_instance("1.9", "1.9.1", f"1.9.1.{number}")
+        assert store(house.seams, uploads, STORE, [Incoming("part 1", iter([data]))]).instances
+        uploads.close()
+    return read_all(house)
+
+
+def test_small_segments_are_joined(house: House) -> None:
+    house.carry_to_the_end()
+    left = upload_alone(house, compaction.JOINED)
+    join_segments(house.seams, NEVER)
+    sweep_garbage(house.seams)
+    check(house, left)
+    rows = [each for each in house.seams.index.instances.walk_store(1) if each.uids[0] == "1.9"]
+    assert len({object_of(each.blob_key) for each in rows}) == 1
+    before = objects(house)
+    join_segments(house.seams, NEVER)
+    assert objects(house) == before, "there is nothing more to do"
+
+
+def test_a_few_small_segments_stay(house: House) -> None:
+    upload_alone(house, compaction.JOINED - 1)
+    before = objects(house)
+    join_segments(house.seams, NEVER)
+    assert objects(house) == before and len(before) == compaction.JOINED - 1
+
+
+def test_many_small_segments_are_joined_in_pieces(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "_MOST_JOINED", 16)
+    left = upload_alone(house, 40)
+    join_segments(house.seams, NEVER)
+    sweep_garbage(house.seams)
+    check(house, left)
+    assert len(objects(house)) == 2 + 40 - 32
+    assert house.seams.index.segments.list_totals()[0].small_segments == 2 + 40 - 32
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize(
+    ("part", "name"), [("uploads", "begin_upload"), ("segments", "move_instances"), ("uploads", "end_upload")]
+)
+def test_a_crash_while_small_segments_are_joined(house: House, part: str, name: str, done: bool) -> None:
+    left = upload_alone(house, compaction.JOINED)
+    with pytest.raises(_Cut):
+        join_segments(broken(house.seams, part, name, done), NEVER)
+    assert read_all(house) == left
+    sweep_uploads(house.seams, house.seams.index.uploads.list_uploads(), NEVER)
+    sweep_garbage(house.seams)
+    check(house, left)
+    join_segments(house.seams, NEVER)
+    sweep_garbage(house.seams)
+    check(house, left)
+    assert len(objects(house)) == 1
 
 
 class _Cut(Exception):

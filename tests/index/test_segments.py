@@ -82,8 +82,8 @@ def test_what_is_left_of_segments(index: SqlIndex, operation: Operation) -> None
     assert [each.key for each in sparse(index, 0.5)] == [B]
     assert index.segments.list_sparse(1, 1.0, after=B) == sparse(index)[1:]
     assert index.segments.list_totals() == [
-        SegmentTotals(STORE, operation.store_id, "cold", 1, 4 * BLOCK, 1, BLOCK),
-        SegmentTotals(STORE, operation.store_id, "main", 1, 3 * BLOCK, 1, 2 * BLOCK),
+        SegmentTotals(STORE, operation.store_id, "cold", 1, 4 * BLOCK, 1, BLOCK, 1),
+        SegmentTotals(STORE, operation.store_id, "main", 1, 3 * BLOCK, 1, 2 * BLOCK, 1),
     ]
     assert index.segments.list_totals()[0].freed_bytes == 3 * BLOCK
     assert index.garbage.list_blobs() == [inside(0).blob_key]

@@ -72,7 +72,7 @@ class BlobStoreSuite:
     def test_every_prefix_start_and_depth_gives_that_part_of_the_whole(self, store: BlobStore) -> None:
         fill(store)
         texts = ["", *KEYS, *(key[:-1] for key in KEYS), "a/", "a/c/", "a/c/e/", "éa/", "b", "a/b/c", "~", "/", "//"]
-        for prefix, start_after, depth in product(texts, texts, (None, 0, 1, 2)):
+        for prefix, start_after, depth in product(set(texts), set(texts), (None, 0, 1, 2)):
             if depth is not None and depth < prefix.count("/"):
                 continue
             expected = [

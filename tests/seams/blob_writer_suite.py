@@ -278,6 +278,23 @@ class BlobWriterSuite:
             gone = {key: NotFound for key in found[: found.index(deleted) + 1] if parse_extent(key)}
             assert lost(False) == lost(True) == gone
 
+    def test_a_segment_that_is_held_is_read_as_it_lies(self, blobs: Blobs) -> None:
+        found = write(blobs, [instance(5000), instance(6000), instance(7000), instance(9_000_000)])
+        blobs.delete(found[1])
+        for segment in {extent.segment for key in found if (extent := parse_extent(key))}:
+            inside = [key for key in found if object_of(key) == segment]
+            live = [key for key in inside if key != found[1]]
+            if not live:
+                continue
+            held = blobs.hold(segment)
+            assert [read(held, key) for key in live] == [read(blobs, key) for key in live]
+            assert [entry.key for entry in held.entries(segment)] == live
+            assert (held.count_freed(segment), held.count_unlisted(segment, ())) == (len(inside) - len(live), 0)
+            for key in set(inside) - set(live):
+                with pytest.raises(NotFound):
+                    held.open(key)
+            assert read(held, found[3]) == instance(9_000_000), "others are opened as ever"
+
     def test_deleting_what_is_not_there_is_no_error(self, blobs: Blobs) -> None:
         (kept,) = write(blobs, [b"kept"])
         blobs.delete(str(Extent("main/none.seg", 0, 10)))
@@ -375,6 +392,16 @@ class BlobWriterSuite:
             blobs.open(key)
 
     # Tables of contents -----------------------------------------------------------------------------------------------
+
+    def test_the_checksums_of_what_a_segment_holds_are_known(self, blobs: Blobs) -> None:
+        """Of those that are asked for; one that has an object of its own has none."""
+        contents = [instance(size, size) for size in SIZES]
+        wanted = dict(zip(write(blobs, contents), map(google_crc32c.value, contents), strict=True))
+        for key in objects_of(list(wanted)):
+            inside = [each for each in wanted if objects_of([each]) == {key}]
+            is_segment = parse_extent(inside[0]) is not None
+            asked = inside[::2]
+            assert blobs.read_crc32cs(asked) == {each: wanted[each] if is_segment else None for each in asked}
 
     def test_a_segment_says_what_it_holds(self, blobs: Blobs) -> None:
         writer = blobs.writer(PREFIX)

@@ -75,6 +75,21 @@ def test_a_disk_that_goes_while_files_are_deleted_has_deleted_nothing_for_sure(
     assert set(failed) == set(found) and all(isinstance(error, DiskAway) for error in failed.values())
 
 
+def test_nothing_is_deleted_where_the_disk_is_away(blobs: LocalBlobs, tmp_path: Path) -> None:
+    """What cannot be seen has not been deleted by anybody."""
+    found = write(blobs, [instance(9_000_000), instance(5000)])
+    (tmp_path / "blobs").rename(tmp_path / "unmounted")
+    failed = blobs.delete_all(found)
+    assert set(failed) == set(found) and all(isinstance(error, DiskAway) for error in failed.values())
+    (tmp_path / "unmounted").rename(tmp_path / "blobs")
+    assert not any(is_gone(blobs, key) for key in found)
+
+
+def test_an_error_of_the_system_has_its_number() -> None:
+    """The C library says it beside the result."""
+    assert holes.fallocate(-1, 0x03, 0, 4096) in (errno.EBADF, errno.ENOSYS)
+
+
 def answers(*numbers: int) -> Callable[..., int]:
     """A function of the C library that fails with these errors, one after the other, and then succeeds."""
     left = list(numbers)

@@ -153,6 +153,68 @@ def test_threads_that_flush_at_the_same_time_share_a_request(blobs: RemoteBlobs,
     assert [read(blobs, key) for key in found] == [instance(3000, number) for number in range(16)]
 
 
+def test_one_flush_does_not_wait_for_the_end_of_another(blobs: RemoteBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The requests of both are on their way at the same time."""
+    writer, put = blobs.writer(PREFIX), blob_sending.BlobBucket.put
+    begun, both = threading.Event(), threading.Barrier(2)
+
+    def meet(*given: Any) -> None:
+        begun.set()
+        both.wait(20)
+        put(*given)
+
+    def request(number: int) -> str:
+        key, _ = writer.put([instance(3000, number)], uids(number))
+        writer.flush()
+        return key
+
+    monkeypatch.setattr(blob_sending.BlobBucket, "put", meet)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(request, 1)
+        assert begun.wait(60)
+        found = [request(2), first.result()]
+    assert [read(blobs, key) for key in found] == [instance(3000, 2), instance(3000, 1)]
+    assert len(writer.close()) == 2
+
+
+def test_a_flush_returns_when_what_another_one_sends_is_there(blobs: RemoteBlobs, s3: S3Server) -> None:
+    """Both have written to the same segment."""
+    writer = blobs.writer(PREFIX)
+    found = [writer.put([instance(3000, number)], uids(number))[0] for number in range(2)]
+    assert len(objects_of(found)) == 1
+    with s3.fail("stall", methods=["PutObject"], times=1, seconds=2) as rule, ThreadPoolExecutor(1) as threads:
+        first = threads.submit(writer.flush)
+        while not rule.failed:
+            time.sleep(0.01)
+        writer.flush()
+        assert set(keys(blobs)) == objects_of(found)
+        first.result()
+    assert writer.close() == tuple(objects_of(found))
+
+
+def test_a_flush_says_that_what_another_one_sends_is_lost(blobs: RemoteBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = blobs.writer(PREFIX)
+    sent, failed = threading.Event(), threading.Event()
+
+    def fail(*_: Any) -> None:
+        sent.set()
+        assert failed.wait(60)
+        raise DiskAway("the bucket is away")
+
+    monkeypatch.setattr(blob_sending.BlobBucket, "put", fail)
+    writer.put([instance(3000)], uids(1))
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(writer.flush)
+        assert sent.wait(60)
+        second = threads.submit(writer.flush)
+        time.sleep(0.1)
+        failed.set()
+        for each in (first, second):
+            with pytest.raises(DiskAway):
+                each.result()
+    writer.close()
+
+
 def test_no_more_than_a_few_segments_of_a_writer_are_held_in_memory(
     blobs: RemoteBlobs, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -454,6 +516,52 @@ def test_bytes_that_are_spoilt_on_their_way_are_not_written(
     with s3.fail("wrong bit"), pytest.raises(Unavailable):
         blobs.delete(found[1])
     assert read(blobs, found[1]) == instance(3_000_000, 1)
+
+
+def blank_next(monkeypatch: pytest.MonkeyPatch, segment: str, start: int, end: int) -> list[int]:
+    """The next answer with these bytes of a segment has zeros in their place; how many are left that do."""
+    get, left = blob_reading.BlobBucket.get, [1]
+
+    def blank(bucket: Any, key: str, tag: str, offset: int, length: int) -> Any:
+        got = get(bucket, key, tag, offset, length)
+        if key != segment or not left or offset > start or offset + len(got.data) < end:
+            return got
+        left.clear()
+        data = got.data[: start - offset] + bytes(end - start) + got.data[end - offset :]
+        return got._replace(data=data)
+
+    monkeypatch.setattr(blob_reading.BlobBucket, "get", blank)
+    return left
+
+
+@pytest.mark.parametrize("length", [5000, 2_000_000])
+def test_zeros_that_came_on_the_way_are_not_freed(
+    blobs: RemoteBlobs, monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    (key,) = write(blobs, [instance(length)])
+    extent = extent_of(key)
+    left = blank_next(monkeypatch, extent.segment, extent.offset, extent.offset + 4096)
+    assert read(blobs, key) == instance(length)
+    assert not left
+
+
+@pytest.mark.parametrize("spoilt", ["an instance", "the table"])
+def test_zeros_that_came_on_the_way_are_not_written(
+    blobs: RemoteBlobs, bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch, spoilt: str
+) -> None:
+    """The provider has no checksum, so that the table alone says what the bytes are."""
+    found = write(blobs, [instance(5000, number) for number in range(3)])
+    segment = extent_of(found[0]).segment
+    before = look(blobs, bucket, segment)
+    monkeypatch.setattr(blob_reading, "compare", lambda *_: blob_reading.Comparison.UNKNOWN)
+    extent = extent_of(found[1])
+    at = (extent.offset, extent.offset + 8192) if spoilt == "an instance" else (extent_of(found[2]).end, len(before))
+    left = blank_next(monkeypatch, segment, *at)
+    blobs.delete(found[0])
+    assert not left
+    assert look(blobs, bucket, segment)[extent.offset :] == before[extent.offset :]
+    assert [read(blobs, key) for key in found[1:]] == [instance(5000, 1), instance(5000, 2)]
+    assert is_blank(look(blobs, bucket, segment), found[0])
 
 
 def test_damage_that_the_provider_has_does_not_keep_deleted_bytes(

@@ -366,7 +366,7 @@ def noise(size: int) -> bytes:
 @pytest.mark.parametrize("size", [0, 1, 100_000, HELD_BYTES + 1000, 3 * HELD_BYTES])
 def test_a_packed_object_is_read_unpacked(bucket: RemoteBucket, s3: S3Server, key: str, size: int) -> None:
     data = noise(size)
-    put_packed(bucket, s3, gzip.compress(data, 1), key)
+    put_packed(bucket, s3, gzip.compress(data, 0), key)
     found, opened = open_whole(bucket, key)
     assert found == data
     assert opened.size == size and opened.is_unpacked and not opened.is_unchecked
@@ -557,7 +557,7 @@ def test_a_long_packed_object_that_came_with_a_wrong_bit_is_read_a_second_time(
     bucket: RemoteBucket, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     data = make_instance(pixel_bytes=noise(18 << 20))
-    put_packed(bucket, s3, gzip.compress(data, 1))
+    put_packed(bucket, s3, gzip.compress(data, 0))
     spoil_once(bucket, monkeypatch, *{"magic": (0, 0), "first window": (1, 1000), "last window": (3, 1000)}[where])
     (outcome,) = import_all(bucket, tmp_path)
     assert isinstance(outcome, Instance), outcome
@@ -582,7 +582,7 @@ def test_nothing_of_an_unpacked_object_is_left(
     bucket: RemoteBucket, s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    put_packed(bucket, s3, gzip.compress(noise(HELD_BYTES + 1), 1))
+    put_packed(bucket, s3, gzip.compress(noise(HELD_BYTES + 1), 0))
     read(bucket, "a")
     assert list(tmp_path.iterdir()) == []
 

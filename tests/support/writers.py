@@ -32,3 +32,7 @@ class WrappedWriter:
     @property
     def left(self) -> tuple[str, ...]:
         return self.writer.left
+
+    @property
+    def late(self) -> tuple[str, ...]:
+        return self.writer.late

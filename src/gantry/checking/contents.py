@@ -9,6 +9,7 @@ from gantry.errors import NotFound, StatusError
 from gantry.findings import Finding, Kind
 from gantry.index_protocols.checks import Extents
 from gantry.resources import Uids, path_of
+from gantry.seams import Blobs
 from gantry.storage.extents import Entry, Extent
 from gantry.stored_bytes import find_damage
 
@@ -36,32 +37,34 @@ def check_contents(checked: Checked) -> Iterator[Finding]:
 
 def _check_segment(checked: Checked, segment: Extents) -> Iterator[Finding]:
     """Raises NotFound, Unavailable, and the error of a place that is away."""
-    entries = {entry.key: entry for entry in checked.blobs.entries(segment.key)}
+    blobs = checked.blobs.hold(segment.key)
+    entries = {entry.key: entry for entry in blobs.entries(segment.key)}
     for offset, size, uids in segment.instances:
         key = str(Extent(segment.key, offset, size))
-        found = _check_one(checked, segment.store_id, key, uids, entries.pop(key, None))
-        if found is not None and _is_still_at(checked, segment.store_id, key, uids):
-            yield found
+        entry = entries.pop(key, None)
+        if _check_one(blobs, key, uids, entry) and _is_still_at(checked, segment.store_id, key, uids):
+            found = _check_one(checked.blobs, key, uids, entry)  # anew: it may have been spoilt on its way
+            yield from [found] if found else ()
     yield from _check_rest(checked, segment, entries)
-    yield from _check_unlisted(checked, segment)
+    yield from _check_unlisted(checked, segment, blobs)
 
 
 def _refuse(segment: Extents, error: StatusError) -> Finding:
     return Finding(Kind.NOT_CHECKED, segment.key, error.what)
 
 
-def _check_one(checked: Checked, store_id: int, key: str, uids: Uids, entry: Entry | None) -> Finding | None:
+def _check_one(blobs: Blobs, key: str, uids: Uids, entry: Entry | None) -> Finding | None:
     path = path_of(uids)
     if entry is None:
         try:
-            checked.blobs.open(key).__exit__(None, None, None)
+            blobs.open(key).__exit__(None, None, None)
         except StatusError:
             return None  # found by ``checking.stored``
         return Finding(Kind.SEGMENT_WRONG, path, f"no table of contents lists {key}")
     if entry.uids != uids:
         return Finding(Kind.SEGMENT_WRONG, path, f"the table of contents says that {key} is {path_of(entry.uids)}")
     try:
-        damage = find_damage(checked.blobs, key, int(key.rpartition("+")[2]), uids, entry.crc32c)
+        damage = find_damage(blobs, key, int(key.rpartition("+")[2]), uids, entry.crc32c)
     except StatusError as error:
         if error.waits_for is not None:
             raise
@@ -86,13 +89,13 @@ def _check_rest(checked: Checked, segment: Extents, left: dict[str, Entry]) -> I
             yield Finding(Kind.BYTES_UNKNOWN, key, f"no row names these bytes of {path_of(entry.uids)}")
 
 
-def _check_unlisted(checked: Checked, segment: Extents) -> Iterator[Finding]:
+def _check_unlisted(checked: Checked, segment: Extents, blobs: Blobs) -> Iterator[Finding]:
     """Bytes that neither a row names nor a table of contents lists: what a damaged table has listed."""
     if not segment.is_sealed:
         return
     named = [str(Extent(segment.key, offset, size)) for offset, size, _ in segment.instances]
     try:
-        unlisted = checked.blobs.count_unlisted(segment.key, named)
+        unlisted = blobs.count_unlisted(segment.key, named)
     except NotFound:
         return  # deleted meanwhile
     except StatusError as error:

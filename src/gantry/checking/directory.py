@@ -17,7 +17,8 @@ _AGAIN_SECONDS = 0.5  # before something is looked at a second time beside a run
 @dataclass
 class Checked:
     """``is_used``: a server may change the directory meanwhile. ``reads``: all bytes are read. ``marks`` find what is
-    wrong with the marks of directories. ``tell`` gets the name of a check and how much of it is done."""
+    wrong with the marks of directories. ``list_left_uploads``: keys and names of uploads in parts to the bucket of the
+    blobs that nobody continues. ``tell`` gets the name of a check and how much of it is done."""
 
     index: CheckedIndex
     blobs: Blobs
@@ -25,6 +26,7 @@ class Checked:
     is_used: bool = False
     reads: bool = False
     marks: Sequence[Callable[[], Iterator[Finding]]] = ()
+    list_left_uploads: Callable[[], set[tuple[str, str]]] = set
     tell: Callable[[str, int], None] = lambda name, done: None
     instances: int = field(default=0, init=False)
     bytes: int = field(default=0, init=False)

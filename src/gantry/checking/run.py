@@ -8,6 +8,7 @@ from gantry.checking.contents import check_contents
 from gantry.checking.directory import Checked
 from gantry.checking.headers import check_headers
 from gantry.checking.stored import check_stored
+from gantry.checking.uploads import check_uploads
 from gantry.errors import StatusError
 from gantry.findings import Finding, Kind
 
@@ -20,6 +21,7 @@ CHECKS: dict[str, Callable[[Checked], Iterator[Finding]]] = {
     "terms of searches": lambda checked: checked.index.checks.find_wrong_terms(),
     "headers": check_headers,
     "bytes of instances": check_stored,
+    "uploads in parts": check_uploads,
     "contents of segments": check_contents,
 }
 """The name of a check, for reports of progress, and what finds its findings. A new check is one more line."""

@@ -84,6 +84,7 @@ instances; files of older versions are moved by `compact`, while no server uses 
 examples:
   gantry storage
   gantry storage compact --data /srv/gantry
+  gantry storage clear --dry-run --data /srv/gantry
 """
 
 _CHECK = """\
@@ -348,6 +349,8 @@ def _add_storage(commands: _Commands[_Parser]) -> None:
     group = storage.add_subparsers(title="commands", metavar="COMMAND")
     show = _add(group, "show", f"{run}:show", "segments, bytes in use and freed, by store", remote=False)
     compact = _add(group, "compact", f"{run}:compact", "move small files of older versions into segments", remote=False)
+    clear = _add(group, "clear", f"{run}:clear", "delete files that `gantry check` says nobody names", remote=False)
+    clear.add_argument("--dry-run", action="store_true", help="name them, and delete nothing")
     help = "make a lost index again from the stored instances"
     rebuild = _add(group, "rebuild", "client.rebuild:rebuild", help, _REBUILD, remote=False)
     rebuild.add_argument(
@@ -355,7 +358,7 @@ def _add_storage(commands: _Commands[_Parser]) -> None:
     )
     for command in (show, rebuild):
         command.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print only JSON on stdout")
-    every = (show, compact, rebuild)
+    every = (show, compact, clear, rebuild)
     for command, default in ((storage, None), *((each, argparse.SUPPRESS) for each in every)):
         command.add_argument(
             "--data",

@@ -14,7 +14,7 @@ import httpx
 
 from gantry.errors import FailedPrecondition
 
-IN, OUT = "demo-in", "demo-out"
+IN, OUT, STORED = "demo-in", "demo-out", "demo-stored"
 _EMULATOR = "'moto[server,s3]'"
 _LIBRARIES = ("moto", "flask", "obstore", "botocore")
 _ENTRY = """\
@@ -26,6 +26,8 @@ access_key_id = "gantry-demo"
 secret_access_key = "gantry-demo"
 """
 _OWN = """\
+blobs = "s3://hospital-dicom"                     # only where stored instances are to lie in a bucket, too
+
 [[remote_buckets]]
 name = "s3://hospital-*"                          # your buckets; * and ? stand for several
 region = "eu-west-3"                              # or endpoint = "https://minio.example.org:9000"
@@ -76,15 +78,16 @@ class _EmulatedS3:
         from gantry.config import make_buckets
         from gantry.settings.loading import load_settings
 
-        for name in (IN, OUT):
+        for name in (IN, OUT, STORED):
             _make_bucket(f"{url}/{name}")
         config = folder / "gantry.toml"
         self.url, self.config = url, config
         # Clients of Google say gs:// to a bucket of S3.
-        config.write_text("\n".join(_ENTRY.format(name=name, url=url) for name in ("s3://demo-*", "gs://demo-*")))
+        entries = "\n".join(_ENTRY.format(name=name, url=url) for name in ("s3://demo-*", "gs://demo-*"))
+        config.write_text(f'blobs = "s3://{STORED}"\n\n{entries}')
         places = {"data": str(folder / "data"), "buckets": str(folder / "buckets")}
         buckets = make_buckets(load_settings(places, {}, str(config)))
-        self._in, self._out = (buckets.reach(f"s3://{name}", "demo") for name in (IN, OUT))
+        self._in, self._out, self._stored = (buckets.reach(f"s3://{name}", "demo") for name in (IN, OUT, STORED))
 
     def put(self, key: str, data: bytes) -> None:
         self._in.put(key, [data])
@@ -96,11 +99,16 @@ class _EmulatedS3:
                 found[each.key.removeprefix(f"{prefix}/")] = b"".join(opened.chunks())
         return found
 
+    def _count_stored(self) -> int:
+        """Objects with instances; small ones share them. The files about the bucket stand beside them."""
+        return sum("/" in each.key for each in self._stored.list())
+
     def names(self) -> Sequence[tuple[str, str]]:
         return (
             ("the S3 server", f"{self.url} (moto, in memory)"),
             ("what went in", f"{self.url}/{IN}?list-type=2"),
             ("what came out", f"{self.url}/{OUT}?list-type=2"),
+            ("what is stored", f"{self.url}/{STORED}?list-type=2 ({self._count_stored()} objects, the index in data)"),
             ("the settings", str(self.config)),
         )
 

@@ -6,14 +6,17 @@ import argparse
 import json
 import os
 import threading
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
 
-from gantry.client.terminal import note, say
-from gantry.config import DataDirectory, open_index, open_seams
+from gantry.checking.stored import check_stored
+from gantry.client.terminal import note, printable, say
+from gantry.config import DataDirectory, open_checked, open_index, open_seams
 from gantry.errors import Aborted, NotFound
-from gantry.operations.compaction import compact_files, compact_segments
+from gantry.findings import Kind
+from gantry.operations.compaction import compact_files, compact_segments, join_segments
 from gantry.operations.sweeper import sweep_garbage
 from gantry.seams import Seams
 from gantry.settings.loading import Settings, load_settings
@@ -29,8 +32,8 @@ def show(args: argparse.Namespace) -> int:
     for each in totals:
         name = each.store or f"(deleted store {each.store_id})"
         say(
-            f"{name}  {each.place}: {each.segments} segments, {each.live_instances} instances, "
-            f"{each.live_bytes} bytes in use, {each.freed_bytes} freed"
+            f"{name}  {each.place}: {each.segments} segments ({each.small_segments} small), "
+            f"{each.live_instances} instances, {each.live_bytes} bytes in use, {each.freed_bytes} freed"
         )
     if not totals:
         note(
@@ -57,12 +60,39 @@ def compact(args: argparse.Namespace) -> int:
                     except Aborted as error:
                         note(error.message)
             compact_segments(seams, never)
+            join_segments(seams, never)
             sweep_garbage(seams)
         finally:
             seams.executor.end()
             seams.pixels.end()
             seams.index.close()
     return 0
+
+
+def clear(args: argparse.Namespace) -> int:
+    """Delete the files and objects of which ``gantry check`` says that no row names them. Raises FailedPrecondition
+    while a server uses the directory."""
+    settings = _load(args)
+    data = _require_data(settings)
+    with closing(DataDirectory(settings)) as directory, open_checked(data, settings=settings) as checked:
+        unknown = [found.resource for found in check_stored(checked) if found.kind is Kind.BYTES_UNKNOWN]
+        if args.dry_run:
+            return _tell_unknown(unknown, {}, "nobody names it")
+        seams = open_seams(settings, directory)
+        try:
+            failed = {key: error.message for key, error in seams.blobs.delete_all(unknown).items()}
+        finally:
+            seams.executor.end()
+            seams.pixels.end()
+            seams.index.close()
+    return _tell_unknown(unknown, failed, "deleted")
+
+
+def _tell_unknown(keys: Sequence[str], failed: Mapping[str, str], what: str) -> int:
+    for key in keys:
+        say(printable(f"{key}: {failed.get(key, what)}"))
+    note(f"{len(keys)} files that nobody names, {len(failed)} of them could not be deleted")
+    return 1 if failed else 0
 
 
 def _end_batch(seams: Seams, seen: int, moved: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, select
 
-from gantry.index.rests import find_garbage
+from gantry.index.rests import find_garbage, find_late
 from gantry.index.tables import dicom_store, instance, operation, segment, upload
 
 _LOT = re.compile(r"[^/]+/(\d+)/stow/(\d+)/")
@@ -17,6 +17,8 @@ _OPERATION = re.compile(r"[^/]+/(\d+)/(\d+)/")
 def find_unclaimed(connection: Connection, objects: Sequence[str]) -> set[str]:
     left = set(objects) - _in_column(connection, segment.c.key, objects)
     left -= find_garbage(connection, left)
+    late = find_late(connection)
+    left = {key for key in left if not key.startswith(late)}
     stores = set(connection.execute(select(dicom_store.c.id).where(dicom_store.c.deleted.is_(True))).scalars())
     lots = set(connection.execute(select(upload.c.id)).scalars())
     running = set(connection.execute(select(operation.c.id).where(operation.c.end_time.is_(None))).scalars())

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from sqlalchemy import Connection, func, select
 
 from gantry.index.tables import garbage, operation
+from gantry.late_writes import make_late, parse_late
 from gantry.rests import Rest, make_rest, parse_rest
 
 
@@ -16,6 +17,12 @@ def find_garbage(connection: Connection, keys: Collection[str]) -> set[str]:
     places = {key.partition("/")[0] for key in keys}
     rests = [*_list_listed(connection), *_list_uncommitted(connection, places)]
     return found | {key for key in keys if any(rest.holds(key) for rest in rests)}
+
+
+def find_late(connection: Connection) -> tuple[str, ...]:
+    """The prefixes that are searched later: what no row names below them is removed then."""
+    keys = connection.execute(select(garbage.c.blob_key).where(garbage.c.blob_key.startswith(make_late("")))).scalars()
+    return tuple(prefix for key in keys if (prefix := parse_late(key)) is not None)
 
 
 def _list_listed(connection: Connection) -> list[Rest]:

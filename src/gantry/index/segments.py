@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, case, func, select
 
 from gantry.errors import Aborted
 from gantry.index.blob_keys import BLOB_KEY, join_segments
@@ -14,11 +14,13 @@ from gantry.index.database import Part
 from gantry.index.tables import dataset, dicom_store, instance, operation, segment
 from gantry.names import DicomStoreName
 from gantry.resources import Change, Failure, Segment, SegmentTotals
+from gantry.storage.extents import SMALL_BYTES
 
 _PLACE = func.substr(segment.c.key, 1, func.instr(segment.c.key, "/") - 1).label("place")
 _SUMS = [func.sum(segment.c[name]) for name in ("bytes", "live_instances", "live_bytes")]
+_SMALL = func.sum(case((segment.c.bytes < SMALL_BYTES, 1), else_=0))
 _TOTALS = (
-    select(segment.c.store_id, _PLACE, func.count(), *_SUMS)
+    select(segment.c.store_id, _PLACE, func.count(), *_SUMS, _SMALL)
     .group_by(segment.c.store_id, _PLACE)
     .order_by(segment.c.store_id, _PLACE)
 )
@@ -43,6 +45,21 @@ class Segments(Part):
         query = query.join(dicom_store, dicom_store.c.id == segment.c.store_id).where(dicom_store.c.deleted.is_(False))
         with self.database.read() as connection:
             return [Segment._make(row) for row in connection.execute(query.order_by(segment.c.key).limit(limit))]
+
+    def list_small(self, limit: int, size: int, least: int, after: str = "") -> list[Segment]:
+        is_small = segment.c.sealed.is_(True), segment.c.bytes < size, segment.c.live_instances > 0
+        alive = select(dicom_store.c.id).where(dicom_store.c.deleted.is_(False))
+        groups = select(segment.c.store_id, _PLACE, func.max(segment.c.key).label("last")).where(
+            segment.c.key > after, *is_small, segment.c.store_id.in_(alive)
+        )
+        groups = groups.group_by(segment.c.store_id, _PLACE).having(func.count() >= least).order_by(_PLACE, "last")
+        found = select(*(segment.c[name] for name in Segment._fields)).where(segment.c.key > after, *is_small)
+        with self.database.read() as connection:
+            group = connection.execute(groups.limit(1)).one_or_none()
+            if group is None:
+                return []
+            mine = found.where(segment.c.store_id == group.store_id, group.place == _PLACE)
+            return [Segment._make(row) for row in connection.execute(mine.order_by(segment.c.key).limit(limit))]
 
     def is_busy(self, store_id: int) -> bool:
         with self.database.read() as connection:

@@ -18,8 +18,9 @@ from gantry.index.refusals import BadValue
 from gantry.index.replacement import replace_instances
 from gantry.index.shared_transactions import SharedTransactions
 from gantry.index.statements import Statement
-from gantry.index.tables import dicom_store, instance, upload
+from gantry.index.tables import dicom_store, instance, segment, upload
 from gantry.resources import Failure, Instance, Replacement, Uids
+from gantry.storage.extents import SUFFIX
 
 
 class Uploads(Part):
@@ -84,11 +85,19 @@ class Uploads(Part):
 
     def find_named(self, keys: Sequence[str]) -> set[str]:
         with self.database.read() as connection:
-            return set(connection.execute(select(instance.c.blob_key).where(instance.c.blob_key.in_(keys))).scalars())
+            named = set(connection.execute(select(segment.c.key).where(segment.c.key.in_(keys))).scalars())
+            own = [key for key in keys if key not in named and not key.endswith(SUFFIX)]
+            return named | _find_own(connection, own)
 
     def list_uploads(self) -> list[tuple[int, int]]:
         with self.database.read() as connection:
             return [(row.id, row.store_id) for row in connection.execute(select(upload))]
+
+
+def _find_own(connection: Connection, keys: Sequence[str]) -> set[str]:
+    """Reads all rows."""
+    query = select(instance.c.blob_key).where(instance.c.blob_key.in_(keys))
+    return set(connection.execute(query).scalars()) if keys else set()
 
 
 def _make_room(connection: Connection, store_id: int, instances: Sequence[Instance], now: int) -> Sequence[Instance]:

@@ -108,7 +108,8 @@ class UploadIndex(Protocol):
         ...
 
     def find_named(self, keys: Sequence[str]) -> set[str]:
-        """Those of at most a few hundred keys of objects that hold one blob each which a row names. Reads all rows."""
+        """Those of at most a few hundred keys of objects that rows name. Reads all rows where some of the objects hold
+        one blob each."""
         ...
 
     def list_uploads(self) -> list[tuple[int, int]]:

@@ -16,6 +16,11 @@ class SegmentIndex(Protocol):
         those after the key ``after``; none of deleted stores."""
         ...
 
+    def list_small(self, limit: int, size: int, least: int, after: str = "") -> list[Segment]:
+        """Sealed segments of less than ``size`` bytes of one store in one place that has at least ``least`` of them
+        after the key ``after``, in the order of their keys; none of deleted stores."""
+        ...
+
     def is_busy(self, store_id: int) -> bool:
         """Whether an operation of the store is not done."""
         ...

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from gantry.errors import DiskAway, StatusError
+from gantry.late_writes import make_late
 from gantry.resources import Batch, ObjectMeta
 from gantry.seams import Blobs, BlobWriter, Seams, without_gaps
 from gantry.storage.extents import object_of, parse_extent
@@ -73,12 +74,12 @@ class BatchWriters:
 
 
 def close_all(writers: Sequence[BlobWriter]) -> tuple[str, ...]:
-    """Close each of them, whatever the others raise; the keys of their segments, and of what they could not remove.
-    Raises one of their errors."""
+    """Close each of them, whatever the others raise; the keys of their segments, of what they could not remove, and of
+    what may come late. Raises one of their errors."""
     keys: list[str] = []
 
     def close(writer: BlobWriter) -> None:
-        keys.extend((*writer.close(), *writer.left))
+        keys.extend((*writer.close(), *writer.left, *writer.late))
 
     with ExitStack() as closing:
         for writer in writers:
@@ -98,15 +99,18 @@ class Tries:
         self._counts[number] += 1
 
     def find_left(self, number: int, directories: Iterable[str], keys: Iterable[str]) -> tuple[str, ...]:
-        """Objects of a batch whose calls have ended, but for those that hold the blobs ``keys``.
+        """Objects of a batch whose calls have ended, but for those that hold the blobs ``keys``; and where some may
+        come late.
 
         ``directories`` are where the batch writes to, with the place. Raises DiskAway where they cannot be listed.
         """
         if self._counts.pop(number, 0) < 2:  # the usual case: nothing to look for
             return ()
         used = set(map(object_of, keys))
-        found = (item.key for each in directories for item in self._list(f"{each}."))
-        return tuple(key for key in found if key not in used)
+        prefixes = [f"{each}." for each in directories]
+        found = (item.key for each in prefixes for item in self._list(each))
+        late = [make_late(each) for each in prefixes if each.partition("/")[0] in self._seams.late_places]
+        return (*(key for key in found if key not in used), *late)
 
     def _list(self, prefix: str) -> Iterator[ObjectMeta]:
         try:

@@ -14,6 +14,7 @@ from itertools import islice
 from string import ascii_lowercase
 
 from gantry.errors import Cancelled, StatusError
+from gantry.late_writes import make_late
 from gantry.resources import Method, Operation
 from gantry.rests import make_rest
 from gantry.seams import Check, Seams, without_gaps
@@ -102,6 +103,12 @@ def list_rests(operation: Operation, places: Sequence[str], committed: str) -> l
     if operation.method not in _WRITING or _parse_old_position(operation, committed):
         return []  # old names do not sort like their numbers
     return [str(make_rest(place, operation_prefix(operation), committed)) for place in places]
+
+
+def list_late(seams: Seams, operation: Operation) -> list[str]:
+    """Where what an operation that is over has given up may still come, for the list of garbage."""
+    places = seams.late_places if operation.method in _WRITING else ()
+    return [make_late(f"{place}/{operation_prefix(operation)}") for place in places]
 
 
 def _sweep(

@@ -12,7 +12,7 @@ from functools import partial
 from gantry.counters import NO_TRANSFER, Transfer
 from gantry.errors import AlreadyExists, Code, NotFound, Status, StatusError, TakenOver
 from gantry.operations.batch_writers import with_segments
-from gantry.operations.blob_keys import list_rests, sweep_at_end
+from gantry.operations.blob_keys import list_late, list_rests, sweep_at_end
 from gantry.operations.import_dicom_data import settle
 from gantry.operations.interruption import go_on
 from gantry.operations.retention import report_failures
@@ -102,7 +102,9 @@ def finish(
         raise TakenOver(f"operation {operation.name} was deleted while it ran") from None
     error_or_partial = error or _describe_partial_failure(seams, operation)
     entries = () if error is None else (Failure(subject or operation.subject, error),)
-    rests = partial(list_rests, operation, left)
+    # The first attempt, without an error, has given nothing up: a batch that has is made again by another one.
+    late = list_late(seams, operation) if error is not None or operation.attempt > 1 else []
+    rests = partial(_list_left, operation, left, late)
     seams.index.operations.finish_operation(operation, runner, error_or_partial, entries, rests, warnings)
     report_failures(seams, operation, len(entries) + len(warnings))
     logger.info("operation %s: done", operation.name)
@@ -112,10 +114,14 @@ def cancel(seams: Seams, operation: Operation, runner: str) -> None:
     """Mark an operation cancelled whose thread hangs, or that has none. It touches no disk but that of the index, and
     the thread may come back and commit a batch just now: what is not committed becomes garbage. Raises TakenOver."""
     entries = (Failure(operation.subject, CANCELLED),)
-    rests = partial(list_rests, operation, seams.places)
+    rests = partial(_list_left, operation, seams.places, list_late(seams, operation))
     seams.index.operations.finish_operation(operation, runner, CANCELLED, entries, rests)
     report_failures(seams, operation, len(entries))
     logger.info("operation %s: cancelled", operation.name)
+
+
+def _list_left(operation: Operation, places: Sequence[str], late: Sequence[str], committed: str) -> list[str]:
+    return [*list_rests(operation, places, committed), *late]
 
 
 def _describe_partial_failure(seams: Seams, operation: Operation) -> Status | None:

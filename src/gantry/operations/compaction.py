@@ -1,5 +1,5 @@
-"""Moves instances into new segments: what is left of a segment that has lost most of its instances, and files of
-older versions.
+"""Moves instances into new segments: what is left of a segment that has lost most of its instances, small segments, and
+files of older versions.
 
 Copies are written and durable first; then one transaction makes the rows name them and gives the old bytes up. They are
 written in a lot, like uploads, so what a crash leaves of them is removed at the next start (``studies.upload_sweeps``).
@@ -20,7 +20,7 @@ from gantry.operations.batches import cut
 from gantry.operations.blob_keys import parse_place
 from gantry.resources import Change, Segment, StoredInstance
 from gantry.seams import OpenedObject, Seams
-from gantry.storage.extents import OWN_BYTES, parse_extent
+from gantry.storage.extents import OWN_BYTES, SMALL_BYTES, parse_extent
 from gantry.stored_bytes import WrittenSums, open_stored
 from gantry.studies.upload_sweeps import sweep_uploads
 
@@ -30,6 +30,11 @@ SPARSE = 0.25
 """A segment is rewritten when less than this share of its bytes is in use: the copies then cost a third of what is
 freed, or less, where the file system keeps the blocks of deleted instances."""
 
+JOINED = 16
+"""So many small segments of a store in one place are joined at least: each instance is copied a few times at most until
+its segment is small no more."""
+
+_MOST_JOINED = 64  # with one transaction: they fill as many bytes as a segment of a directory
 _SEGMENTS = 20  # looked at in one query
 _CHUNK = 200  # instances looked up in one query
 
@@ -45,6 +50,20 @@ def compact_segments(seams: Seams, stopping: threading.Event) -> None:
             if not seams.index.segments.is_busy(segment.store_id):
                 with suppress(Aborted):  # an operation has begun meanwhile: the next time
                     move(seams, segment.store_id, _list_movable(seams, segment))
+        after = segments[-1].key
+
+
+def join_segments(seams: Seams, stopping: threading.Event) -> None:
+    """Join small segments: in a bucket each upload that is alone makes one, and each costs requests, and a place in
+    every listing. A segment or an instance that cannot be read is logged and stays where it is."""
+    after = ""
+    while segments := seams.index.segments.list_small(_MOST_JOINED, SMALL_BYTES, JOINED, after):
+        if stopping.is_set():
+            return
+        store_id = segments[0].store_id
+        if not seams.index.segments.is_busy(store_id):
+            with suppress(Aborted):  # an operation has begun meanwhile: the next time
+                move(seams, store_id, [each for segment in segments for each in _list_movable(seams, segment)])
         after = segments[-1].key
 
 

@@ -177,11 +177,12 @@ class _Restoration:
 
     def _list_segment(self, segment: str) -> Iterator[Blob]:
         try:
-            self._found.freed += self._seams.blobs.count_freed(segment)
-            for entry in self._seams.blobs.entries(segment):
+            blobs = self._seams.blobs.hold(segment)
+            self._found.freed += blobs.count_freed(segment)
+            for entry in blobs.entries(segment):
                 extent = parse_extent(entry.key)
                 yield Blob(entry.key, extent.length if extent else 0, entry.uids)
-            if unlisted := self._seams.blobs.count_unlisted(segment, ()):
+            if unlisted := blobs.count_unlisted(segment, ()):
                 self._refuse(segment, f"{_UNLISTED} {unlisted} bytes; they stay")
         except StatusError as error:
             self._refuse(segment, error.message)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 
 from gantry.errors import StatusError
+from gantry.late_writes import parse_late
 from gantry.operations.blob_keys import parse_place
 from gantry.operations.interruption import go_on, make_stop_check
 from gantry.operations.unfinished_exports import is_unfinished
@@ -64,7 +65,8 @@ def sweep_some_garbage(seams: Seams, after: str = "", check: Check | None = None
     listed = seams.index.garbage.list_blobs(after, GARBAGE_KEYS)
     if seams.is_held():  # asked last: what was listed before a copy of the index is not in the copy
         return ""
-    due = [key for key in listed if not is_unfinished(key) and seams.undeletable.is_due(key)]
+    waiting = {key for key in listed if is_unfinished(key) or parse_late(key) is not None}
+    due = [key for key in listed if key not in waiting and seams.undeletable.is_due(key)]
     keys = [key for key in due if check is not None or parse_rest(key) is None]
     failed = _delete(seams, keys, check)
     # While a disk is away nothing is said against any of its blobs: they go as soon as it is back.

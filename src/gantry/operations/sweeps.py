@@ -12,9 +12,10 @@ from functools import partial
 
 from gantry.errors import StatusError
 from gantry.operations.backfill import describe_old, describe_rest
-from gantry.operations.compaction import compact_segments
+from gantry.operations.compaction import compact_segments, join_segments
 from gantry.operations.describe_anew import describe_anew
 from gantry.operations.interruption import Stopping
+from gantry.operations.late_sweeps import LateSweeps
 from gantry.operations.retention import sweep_operations
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
 from gantry.operations.unfinished_exports import sweep_unfinished
@@ -56,10 +57,16 @@ def make_chores(
         Chore("old operations", partial(sweep_operations, seams, stopping), 60, woken=True),
         Chore("uploads", partial(sweep_uploads, seams, seams.left_lots, stopping), 5),
         Chore("unfinished exports", partial(sweep_unfinished, seams, stopping, running), 5, long=True),
+        Chore("late writes", LateSweeps(seams, stopping).run, 60, long=True),
         Chore("examination of the index", seams.index.examine, 5, long=True),
-        Chore("sparse segments", partial(compact_segments, seams, stopping), 600, long=True),
+        Chore("sparse segments", partial(_compact, seams, stopping), 600, long=True),
         Chore("descriptions", partial(_describe, seams, stopping), 0, long=True),
     ]
+
+
+def _compact(seams: Seams, stopping: threading.Event) -> None:
+    compact_segments(seams, stopping)
+    join_segments(seams, stopping)
 
 
 def _describe(seams: Seams, stopping: threading.Event) -> None:

@@ -21,6 +21,9 @@ ALIGNMENT = 4096
 OWN_BYTES = 8 << 20
 """Instances of so many bytes or more get an object of their own: docs/decisions/0016-segments.md."""
 
+SMALL_BYTES = 1 << 20
+"""A segment that has less when it is sealed is a small one: an eighth of a full one in a bucket."""
+
 SUFFIX = ".seg"
 _ADDRESS = re.compile(rf"(.+{re.escape(SUFFIX)})@([0-9]{{1,15}})\+([0-9]{{1,15}})", re.DOTALL)
 

@@ -22,12 +22,13 @@ class _Round:
 
 
 class GroupCommit:
-    """Calls of ``run`` from any thread; each returns after a call of ``sync`` that began after its own."""
+    """Calls of ``run`` from any thread; each returns after a call of ``sync`` that began after its own. At most
+    ``most`` calls of ``sync`` run at a time."""
 
-    def __init__(self, sync: Callable[[], None]) -> None:
-        self._sync = sync
+    def __init__(self, sync: Callable[[], None], most: int = 1) -> None:
+        self._sync, self._most = sync, most
         self._changed = threading.Condition()
-        self._running = False
+        self._running = 0
         self._next = _Round()
 
     def run(self) -> None:
@@ -35,16 +36,16 @@ class GroupCommit:
         with self._changed:
             mine = self._next
             while not mine.done:
-                if self._running:
-                    self._changed.wait()
-                else:
+                if mine is self._next and self._running < self._most:
                     self._lead(mine)
+                else:
+                    self._changed.wait()
         if mine.error is not None:
             raise copy.copy(mine.error)  # each thread adds its own traceback
 
     def _lead(self, mine: _Round) -> None:
         """Sync for all who have come so far. Whoever comes meanwhile waits for the next time."""
-        self._running, self._next = True, _Round()
+        self._running, self._next = self._running + 1, _Round()
         self._changed.release()
         try:
             self._sync()
@@ -58,5 +59,5 @@ class GroupCommit:
             raise
         finally:
             self._changed.acquire()
-            mine.done, self._running = True, False
+            mine.done, self._running = True, self._running - 1
             self._changed.notify_all()

@@ -152,6 +152,9 @@ class LocalBlobs(LocalBlobStore):
                 raise
             return dict.fromkeys(keys, error)
 
+    def hold(self, segment: str) -> LocalBlobs:
+        return self
+
     def entries(self, segment: str) -> Iterator[Entry]:
         with self._open_whole(segment) as opened:
             yield from list_entries(opened)

@@ -51,6 +51,7 @@ class LocalWriter:
         self._mine = _Mine()
         self._discarded: list[str] = []  # extents
         self.left: tuple[str, ...] = ()
+        self.late: tuple[str, ...] = ()  # a disk carries out no call that has failed
         self._room = Room(store.root)
 
     def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:

@@ -108,6 +108,9 @@ class PlacedBlobStore:
     ) -> Sequence[dict[str, StatusError]]:
         return self._store(held[0][0].key).find_lost(held, whole) if held else ()
 
+    def hold(self, segment: str) -> Blobs:
+        return self._store(segment).hold(segment)
+
     def entries(self, segment: str) -> Iterator[Entry]:
         return self._store(segment).entries(segment)
 

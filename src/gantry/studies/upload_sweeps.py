@@ -11,6 +11,7 @@ from itertools import islice
 from gantry.dicom.part10 import read_header
 from gantry.errors import StatusError
 from gantry.ingest import AWAY
+from gantry.late_writes import make_late
 from gantry.resources import StoredInstance, Uids
 from gantry.seams import Seams, without_gaps
 from gantry.storage.extents import SUFFIX
@@ -48,7 +49,8 @@ def _sweep_lot(seams: Seams, lot: int, store_id: int, stopping: threading.Event)
                 return False
             segments += [key for key in keys if key.endswith(SUFFIX)]
     seams.blobs.require_mounted()
-    seams.index.uploads.end_upload(lot, segments)
+    late = [make_late(f"{place}/{store_id}/stow/{lot}/") for place in seams.late_places]
+    seams.index.uploads.end_upload(lot, [*segments, *late])
     return True
 
 

@@ -88,15 +88,21 @@ def abort_upload(store: Store, request: Request) -> Answer:
 
 
 def list_uploads(store: Store, request: Request) -> Answer:
-    """All of them on one page."""
+    """Behind the markers, ``max-uploads`` of them."""
     prefix = request.read_query("prefix")
     url = request.query.get("encoding-type") == "url"
     write = quote_key if url else escape_text
     found = [upload for upload in store.find(request.bucket).uploads.values() if upload.key.startswith(prefix)]
-    head = {"Bucket": request.bucket.encode(), "Prefix": write(prefix), "IsTruncated": b"false"}
+    found.sort(key=lambda upload: (upload.key, upload.created, upload.id))
+    behind = request.read_query("upload-id-marker").decode()
+    after = next((at for at, upload in enumerate(found, 1) if upload.id == behind), 0)
+    most = int(request.read_query("max-uploads") or 1000)
+    is_cut, found = len(found) > after + most, found[after : after + most]
+    head = {"Bucket": request.bucket.encode(), "Prefix": write(prefix), "IsTruncated": str(is_cut).lower().encode()}
     head |= {"EncodingType": b"url"} if url else {}
+    head |= {"NextKeyMarker": write(found[-1].key), "NextUploadIdMarker": found[-1].id.encode()} if is_cut else {}
     elements = [write_element(name, value) for name, value in head.items()]
-    for upload in sorted(found, key=lambda upload: (upload.key, upload.created)):
+    for upload in found:
         parts: dict[str, bytes | str] = {"Key": write(upload.key), "UploadId": upload.id}
         parts["Initiated"] = write_time(upload.created)
         parts["StorageClass"] = upload.storage_class

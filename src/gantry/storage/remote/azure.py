@@ -24,7 +24,7 @@ from gantry.storage.remote.azure_requests import Requests
 from gantry.storage.remote.connections import MOST_BYTES, Answer
 from gantry.storage.remote.errors import is_of_client, read_trouble, translate
 from gantry.storage.remote.place import RemotePlace
-from gantry.storage.remote.provider import Checksums, Got, Page
+from gantry.storage.remote.provider import BegunUploads, Checksums, Got, Page
 
 _BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 _READ, _WRITE, _DELETE = f"{_BLOBS}/read", f"{_BLOBS}/write", f"{_BLOBS}/delete"
@@ -144,6 +144,9 @@ class Azure:
 
     def find_begun(self, key: str) -> Sequence[str]:
         return ()
+
+    def list_begun(self, prefix: str, token: tuple[str, str] | None) -> BegunUploads:
+        return BegunUploads(())
 
     def put_part(self, key: str, upload: str, number: int, data: bytes) -> str:
         block = _name_block(upload, number)

@@ -118,7 +118,7 @@ def _read_sound(bucket: BlobBucket, segment: str) -> Whole:
     try:
         for _ in range(_TRIES):
             whole = read_whole(bucket, segment)
-            if whole.is_compared or _is_sound(segment, whole.data):
+            if whole.is_compared or (_is_sound(segment, whole.data) and _comes_again(bucket, segment, whole)):
                 return whole
     except Unreadable as error:
         raise Unavailable(f"{segment}: {error.what}", advice="its rest is freed later") from None
@@ -126,6 +126,12 @@ def _read_sound(bucket: BlobBucket, segment: str) -> Whole:
         f"{segment}: nobody can tell whether the bytes that stay are those that were written",
         advice="its rest is freed later",
     )
+
+
+def _comes_again(bucket: BlobBucket, segment: str, whole: Whole) -> bool:
+    """Whether a second request brings the same bytes: zeros may be of an instance that was freed, or of one that was
+    spoilt on its way, and a table that was spoilt lists nothing. Raises Aborted, NotFound where it is replaced."""
+    return bucket.get(segment, whole.found.tag, 0, whole.found.size).data == whole.data
 
 
 def _is_sound(segment: str, data: bytes) -> bool:

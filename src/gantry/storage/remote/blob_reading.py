@@ -72,15 +72,17 @@ class StoredExtent(OpenedObject):
         self._ahead = Ahead(self.size)
 
     def _look(self, length: int) -> bytes:
-        """The first bytes, of the version that is read from now on."""
-        try:
-            found = self._bucket.get(self._extent.segment, "", self._extent.offset, length)
-        except Aborted:
-            raise NotFound("no such object") from None  # the segment is shorter
-        if looks_freed(found.data[:CHECKED]):
-            raise NotFound("no such object")
-        self._tag = found.tag
-        return found.data
+        """The first bytes, of the version that is read from now on. Zeros are asked for twice: bytes that were spoilt
+        on their way are not freed, and who took them for that would let other bytes take their place."""
+        for _ in range(2):
+            try:
+                found = self._bucket.get(self._extent.segment, "", self._extent.offset, length)
+            except Aborted:
+                raise NotFound("no such object") from None  # the segment is shorter
+            if not looks_freed(found.data[:CHECKED]):
+                self._tag = found.tag
+                return found.data
+        raise NotFound("no such object")
 
     def read_at(self, offset: int, length: int) -> bytes:
         wanted = max(0, min(length, self.size - offset))

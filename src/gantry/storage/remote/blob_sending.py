@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 from gantry.beats import beat_again
 from gantry.errors import FailedPrecondition, StatusError
@@ -24,7 +25,18 @@ SEGMENT_BYTES = 8 << 20
 MOST_SENT = 3
 """Full segments of a writer on their way at a time: each is held in memory."""
 
+MOST_FLUSHES = 2
+"""Flushes of a writer on their way at a time, each with what was gathered since the last one: more of them take more
+requests, and make smaller segments, for the same instances."""
+
 _CLOSED = "the writer is closed"
+
+
+class Taken(NamedTuple):
+    """What one flush has to send, and what other flushes send meanwhile."""
+
+    mine: list[Segment]
+    others: list[Segment]
 
 
 class Sending:
@@ -36,8 +48,10 @@ class Sending:
         self._current: Segment | None = None
         self._sent: list[Segment] = []  # on their way or there, and nobody has flushed since
         self._running: set[Segment] = set()
+        self._flushing: set[Segment] = set()
         self._threads: ThreadPoolExecutor | None = None
         self._closed = False
+        self.is_late = False  # a segment may come into the bucket that was given up
         self.durable: list[str] = []
         self.lost: list[str] = []  # keys of segments of which nobody knows whether they are in the bucket
 
@@ -100,32 +114,39 @@ class Sending:
         except Exception:
             logger.exception("a segment could not be sent")
         finally:
+            self.is_late |= error is not None
             segment.settle(error)
 
-    def take(self) -> list[Segment]:
-        """What is to be sent, and what is sent and was not flushed."""
+    def take(self) -> Taken:
+        """What is to be sent, or is sent and was not flushed; and what was flushed and is not there yet."""
         with self._changed:
-            taken, self._sent = self._sent, []
+            mine, self._sent = self._sent, []
             if self._current is not None:
-                taken.append(self._current)
+                mine.append(self._current)
                 self._current = None
+            taken = Taken(mine, list(self._flushing))
+            self._flushing.update(mine)
         return taken
 
-    def sync(self, taken: list[Segment]) -> None:
+    def sync(self, taken: Taken) -> None:
         """Return when all of them are in the bucket. Raises the error of one that may not be."""
-        for segment in taken:
+        for segment in taken.mine:
             if not segment.is_sent:
                 self._send(segment)
-        for segment in taken:
+        for segment in (*taken.mine, *taken.others):
             while not segment.ended.wait(LISTEN_SECONDS):
                 beat_again()
-        for segment in taken:
+        for segment in (*taken.mine, *taken.others):
             if segment.error is not None:
                 raise segment.error
 
-    def settle(self, taken: list[Segment]) -> None:
+    def settle(self, taken: Taken) -> None:
         """After the sync, whether it succeeded or not."""
-        for segment in taken:
+        with self._changed:
+            self._flushing.difference_update(taken.mine)
+        for segment in taken.mine:
+            if not segment.ended.is_set():
+                segment.settle(BROKEN_OFF)  # others may wait for it
             if segment.error is not None:
                 self.lost.append(segment.key)
             elif segment.is_sent:

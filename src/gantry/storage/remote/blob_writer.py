@@ -11,7 +11,8 @@ from itertools import chain
 import google_crc32c
 
 from gantry.checksums import require_sum
-from gantry.errors import Aborted, FailedPrecondition, StatusError
+from gantry.errors import Aborted, Cancelled, DiskAway, FailedPrecondition, StatusError
+from gantry.late_writes import make_late
 from gantry.resources import Uids
 from gantry.seams import OpenedObject
 from gantry.storage.extents import OWN_BYTES, group_by_segment, parse_extent
@@ -23,7 +24,7 @@ from gantry.storage.own_objects import SUFFIX
 from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.blob_freeing import free_extents
 from gantry.storage.remote.blob_segments import Segment, discard_pending
-from gantry.storage.remote.blob_sending import Sending
+from gantry.storage.remote.blob_sending import MOST_FLUSHES, Sending
 
 logger = logging.getLogger(__name__)
 
@@ -43,17 +44,19 @@ class RemoteWriter:
 
     def __init__(self, bucket: BlobBucket, prefix: str) -> None:
         """Raises InvalidArgument for a prefix that no key can have."""
-        self._bucket, self._names = bucket, NewNames(prefix)
+        self._bucket, self._prefix, self._names = bucket, prefix, NewNames(prefix)
         bucket.locate_new(f"{prefix}-")
         self._sending = Sending(bucket, self._names)
-        self._commit = GroupCommit(self._sync)
+        self._commit = GroupCommit(self._sync, MOST_FLUSHES)
         self._mine = _Mine()
         self._lock = threading.Lock()
         self._unflushed: set[str] = set()  # objects of their own
         self._unwanted: set[str] = set()  # objects that were to be removed, and may still be there
         self._discarded: list[str] = []  # extents
         self._closed = False
+        self._is_late = False  # a request that was given up may still be carried out
         self.left: tuple[str, ...] = ()
+        self.late: tuple[str, ...] = ()
 
     def put(self, chunks: Iterable[bytes], uids: Uids | None = None) -> tuple[str, int]:
         if uids is None:
@@ -94,7 +97,8 @@ class RemoteWriter:
             with self._lock:
                 self._require_open()
                 self._unflushed.add(key)
-        except BaseException:
+        except BaseException as error:
+            self._is_late |= isinstance(error, DiskAway | Cancelled)
             self._remove(key)  # where an answer was lost, the object may be there
             raise
         return key, size
@@ -145,6 +149,7 @@ class RemoteWriter:
         for key in (*unflushed, *self._sending.close(), *sorted(self._unwanted)):
             self._remove(key)
         self.left = (*self._free_discarded(), *sorted(self._unwanted))
+        self.late = (make_late(self._prefix),) if self._is_late or self._sending.is_late else ()
         return tuple(self._sending.durable)
 
     def _remove(self, key: str) -> None:

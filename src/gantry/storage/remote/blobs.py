@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from gantry.errors import Aborted, StatusError
 from gantry.resources import ObjectMeta
 from gantry.seams import Check, OpenedObject
 from gantry.storage.contents import count_unlisted, find_crc32cs
-from gantry.storage.extents import SUFFIX, Entry, parse_extent, parse_inside
+from gantry.storage.extents import SUFFIX, Entry, Extent, parse_extent, parse_inside
+from gantry.storage.freed import find_freed
 from gantry.storage.listed import count_freed, list_entries
 from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.blob_freeing import delete_segment, free_all, free_rest
@@ -23,6 +25,7 @@ from gantry.storage.remote.blob_looking import find_lost
 from gantry.storage.remote.blob_reading import HeldObject, StoredExtent, open_object, read_whole
 from gantry.storage.remote.blob_segments import find_pending
 from gantry.storage.remote.blob_tables import Tail
+from gantry.storage.remote.blob_uploads import find_left_uploads
 from gantry.storage.remote.blob_writer import RemoteWriter
 from gantry.storage.remote.bucket import RemoteBucket
 from gantry.storage.remote.names import is_nameable
@@ -52,6 +55,7 @@ class RemoteBlobs:
         place = replace(bucket, storage_class=tier or bucket.storage_class)
         self._remote = RemoteBucket(place, UploadNotes(Path(notes)) if notes else None)
         self._bucket = BlobBucket(self._remote, prefix, name, mark)
+        self._held: HeldObject | None = None
 
     def exists(self) -> bool:
         with self._bucket.reading():
@@ -100,12 +104,19 @@ class RemoteBlobs:
     def head(self, key: str) -> ObjectMeta:
         return self._bucket.head(key)._replace(key=key)
 
+    def find_left_uploads(self, notes: Path) -> set[tuple[str, str]]:
+        """Keys and names of uploads in parts that nobody continues. ``notes`` has the directories of all notes of the
+        server. Raises Unavailable, DiskAway."""
+        return find_left_uploads(self._bucket, notes)
+
     # Reading ----------------------------------------------------------------------------------------------------------
 
     def open(self, key: str) -> OpenedObject:
         extent = parse_extent(key)
         if extent is None:
             return open_object(self._bucket, key)
+        if self._held is not None and self._held.key == extent.segment:
+            return self._open_held(self._held, extent)
         pending = find_pending(extent.segment)
         if pending is not None and (data := pending.read(extent)) is not None:
             return HeldObject(key, data)
@@ -125,7 +136,19 @@ class RemoteBlobs:
     def count_unlisted(self, segment: str, named: Collection[str]) -> int:
         return count_unlisted(self._open_whole(segment), [parse_inside(segment, key) for key in named])
 
+    def hold(self, segment: str) -> RemoteBlobs:
+        holding = copy(self)
+        holding._held = self._open_whole(segment)
+        return holding
+
+    def _open_held(self, segment: HeldObject, extent: Extent) -> HeldObject:
+        for error in find_freed(segment, [str(extent)]).values():
+            raise error
+        return HeldObject(str(extent), segment.read_at(extent.offset, extent.length))
+
     def _open_whole(self, segment: str) -> HeldObject:
+        if self._held is not None and self._held.key == segment:
+            return self._held
         return HeldObject(segment, read_whole(self._bucket, segment).data)
 
     def read_crc32cs(self, keys: Collection[str]) -> dict[str, int | None]:

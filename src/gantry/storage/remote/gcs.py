@@ -43,7 +43,7 @@ from gantry.storage.remote.gcs_tags import (
 )
 from gantry.storage.remote.gcs_uploads import Uploads
 from gantry.storage.remote.place import RemotePlace
-from gantry.storage.remote.provider import Checksums, Got, Page
+from gantry.storage.remote.provider import BegunUploads, Checksums, Got, Page
 
 _LIST, _GET, _CREATE = "storage.objects.list", "storage.objects.get", "storage.objects.create"
 _DELETE = "storage.objects.delete"
@@ -199,6 +199,9 @@ class Gcs:
     def find_begun(self, key: str) -> Sequence[str]:
         """Google lists no resumable uploads: one that was never ended costs nothing and is gone after a week."""
         return ()
+
+    def list_begun(self, prefix: str, token: tuple[str, str] | None) -> BegunUploads:
+        return BegunUploads(())
 
     def put_part(self, key: str, upload: str, number: int, data: bytes) -> str:
         self._call(_CREATE, key, lambda: self._uploads.put(upload, number, data))

@@ -46,21 +46,21 @@ class UploadNotes:
         with suppress(OSError):
             self._find(key, upload).unlink(missing_ok=True)
 
-    def list(self) -> Iterator[tuple[str, str]]:
-        """Keys and uploads, "" for one whose name is not known. A note that a fault of the disk has spoilt is removed:
-        nobody can tell whose it was, and a lifecycle rule of the bucket ends the upload. Raises DiskAway, Unavailable.
-        """
+    def list(self, mends: bool = True) -> Iterator[tuple[str, str]]:
+        """Keys and uploads, "" for one whose name is not known. A note that a fault of the disk has spoilt is removed
+        where it ``mends``: nobody can tell whose it was, and a lifecycle rule of the bucket ends the upload. Raises
+        DiskAway, Unavailable."""
         try:
             paths = sorted(self.directory.iterdir())
             for path in paths:
                 if path.suffix != _UNWRITTEN:
-                    yield from self._read(path)
+                    yield from self._read(path, mends)
         except FileNotFoundError:
             return
         except OSError as error:
             raise self._disk.translate_read_error(error) from None
 
-    def _read(self, path: Path) -> Iterator[tuple[str, str]]:
+    def _read(self, path: Path, mends: bool) -> Iterator[tuple[str, str]]:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -69,8 +69,9 @@ class UploadNotes:
             key, upload = json.loads(data)
             found = str(key), str(upload)
         except (ValueError, TypeError):
-            logger.error("the note of an upload, %s, cannot be read and is removed", path.name)
-            path.unlink(missing_ok=True)
+            if mends:
+                logger.error("the note of an upload, %s, cannot be read and is removed", path.name)
+                path.unlink(missing_ok=True)
             return
         yield found
 

@@ -48,6 +48,14 @@ class Checksums(NamedTuple):
     parts: Parts | None = None
 
 
+class BegunUploads(NamedTuple):
+    """A part of a listing of uploads in parts: keys and names of uploads. ``token`` asks for the next; None for the
+    last."""
+
+    found: Sequence[tuple[str, str]]
+    token: tuple[str, str] | None = None
+
+
 class Provider(Protocol):
     """One bucket. Each method is one request, or a few, without retries. Raises StatusError (``errors``): NotFound,
     PermissionDenied, Aborted for another object than ``tag`` says, Unavailable for what may pass, BucketAway."""
@@ -85,6 +93,10 @@ class Provider(Protocol):
 
     def find_begun(self, key: str) -> Sequence[str]:
         """Uploads of exactly this key that have no part yet; none where the provider ends them by itself."""
+        ...
+
+    def list_begun(self, prefix: str, token: tuple[str, str] | None) -> BegunUploads:
+        """All uploads of keys that begin so and that have not ended; none where the provider cannot list them."""
         ...
 
     def put_part(self, key: str, upload: str, number: int, data: bytes) -> str:

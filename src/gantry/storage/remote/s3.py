@@ -31,7 +31,7 @@ from gantry.storage.remote.credentials import make_session
 from gantry.storage.remote.errors import Overloaded, describe_region, is_of_client, read_trouble, translate
 from gantry.storage.remote.names import find_text, is_nameable
 from gantry.storage.remote.place import RemotePlace
-from gantry.storage.remote.provider import Checksums, Got, Page, Parts
+from gantry.storage.remote.provider import BegunUploads, Checksums, Got, Page, Parts
 from gantry.storage.remote.s3_clients import make_client, make_fast_client, sends_checksums
 from gantry.storage.remote.s3_copying import MOST_COPIED, copy_parts
 from gantry.storage.remote.s3_pages import AFTER, get_page, read_pages_of, unquote_key
@@ -46,6 +46,7 @@ from gantry.storage.remote.s3_tags import (
 )
 
 _LIST, _GET, _PUT = "s3:ListBucket", "s3:GetObject", "s3:PutObject"
+_MOST_UPLOADS = 1000  # of one page ("ListMultipartUploads", Amazon S3 API Reference)
 _LIST_UPLOADS, _LIST_PARTS = "s3:ListBucketMultipartUploads", "s3:ListMultipartUploadParts"
 _SPOILT = "the object storage has other bytes than those that were sent"
 _LOST = (
@@ -263,6 +264,15 @@ class S3:
         read = unquote_key if said.get("EncodingType") == "url" else str
         uploads = [each["UploadId"] for each in said.get("Uploads", ()) if read(each["Key"]) == key]
         return [each for each in uploads if not self._has_parts(key, each)]
+
+    def list_begun(self, prefix: str, token: tuple[str, str] | None) -> BegunUploads:
+        asked = {"Bucket": self.place.bucket, "Prefix": prefix, "EncodingType": "url", "MaxUploads": _MOST_UPLOADS}
+        asked |= {"KeyMarker": token[0], "UploadIdMarker": token[1]} if token else {}
+        said = self._call(_LIST_UPLOADS, "", lambda: self._client.list_multipart_uploads(**asked, **self._payer))
+        read = unquote_key if said.get("EncodingType") == "url" else str
+        found = [(read(each["Key"]), str(each["UploadId"])) for each in said.get("Uploads", ())]
+        behind = read(said.get("NextKeyMarker", "")), str(said.get("NextUploadIdMarker", ""))
+        return BegunUploads(found, behind if said.get("IsTruncated") and behind != token else None)
 
     def _has_parts(self, key: str, upload: str) -> bool:
         asked = {"Bucket": self.place.bucket, "Key": key, "UploadId": upload, "MaxParts": 1, **self._payer}

@@ -15,8 +15,9 @@ from gantry.cli import run as run_here
 from gantry.errors import DiskAway, StatusError, Unavailable
 from gantry.findings import Kind
 from gantry.names import DatasetName, DicomStoreName
-from gantry.operations import late_sweeps
+from gantry.operations import compaction, late_sweeps
 from gantry.operations.attempt import run_operation
+from gantry.operations.batch_writers import Tries
 from gantry.operations.commits import Totals, cancel
 from gantry.operations.late_sweeps import LateSweeps
 from gantry.operations.sweeper import sweep_garbage, sweep_stores
@@ -149,6 +150,32 @@ def test_what_an_operation_has_given_up(
     prefix = f"main/1/{operation.name.id}/"
     assert listed(seams) == [f"late/{prefix}"]
     require_removed(own, seams, monkeypatch, f"{prefix}a1-a0/000.0000-")
+
+
+def test_what_a_worker_that_died_was_writing(own: BlobHome, seams: Seams, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch is made again, and its commit lists where more may come."""
+    tries, directory = Tries(seams), "main/1/7/a1-a0/000"
+    tries.add(0)
+    assert tries.find_left(0, [directory], []) == ()
+    tries.add(1)
+    tries.add(1)
+    left = tries.find_left(1, [directory, "COLDLINE/1/7/a1-a0/000"], [])
+    assert left == (f"late/{directory}.",), "COLDLINE is no bucket"
+    seams.index.garbage.add_blobs(left)
+    require_removed(own, seams, monkeypatch, f"{directory}.0000-")
+
+
+def test_small_segments_of_uploads_that_came_alone_are_joined(own: BlobHome, seams: Seams) -> None:
+    for number in range(compaction.JOINED):
+        uploads = Uploads(seams)
+        upload(seams, uploads, number)
+        uploads.close()
+    assert len(own.blobs()) == compaction.JOINED
+    compaction.join_segments(seams, NEVER)
+    sweep_garbage(seams)
+    assert len(own.blobs()) == 1
+    assert len(list(seams.index.instances.walk_store(1))) == compaction.JOINED
+    assert findings(own.data, settings=own.load()) == []
 
 
 def test_an_operation_without_trouble_searches_nothing(own: BlobHome, seams: Seams) -> None:

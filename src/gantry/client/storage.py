@@ -6,20 +6,24 @@ import argparse
 import json
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
-from gantry.checking.stored import check_stored
+from gantry.checking.directory import Checked
+from gantry.checking.files import check_unnamed
 from gantry.client.terminal import note, printable, say
 from gantry.config import DataDirectory, open_checked, open_index, open_seams
 from gantry.errors import Aborted, NotFound
-from gantry.findings import Kind
 from gantry.operations.compaction import compact_files, compact_segments, join_segments
 from gantry.operations.sweeper import sweep_garbage
-from gantry.seams import Seams
+from gantry.seams import Seams, without_gaps
 from gantry.settings.loading import Settings, load_settings
+
+_UNNAMED = 20_000
+"""Objects looked up at once: each look-up of objects that hold one instance reads all rows."""
 
 
 def show(args: argparse.Namespace) -> int:
@@ -75,7 +79,7 @@ def clear(args: argparse.Namespace) -> int:
     settings = _load(args)
     data = _require_data(settings)
     with closing(DataDirectory(settings)) as directory, open_checked(data, settings=settings) as checked:
-        unknown = [found.resource for found in check_stored(checked) if found.kind is Kind.BYTES_UNKNOWN]
+        unknown = list(_find_unknown(checked))
         if args.dry_run:
             return _tell_unknown(unknown, {}, "nobody names it")
         seams = open_seams(settings, directory)
@@ -86,6 +90,14 @@ def clear(args: argparse.Namespace) -> int:
             seams.pixels.end()
             seams.index.close()
     return _tell_unknown(unknown, failed, "deleted")
+
+
+def _find_unknown(checked: Checked) -> Iterator[str]:
+    """Raises DiskAway where a place cannot be listed."""
+    for place in checked.places:
+        listed = without_gaps(checked.blobs.list(f"{place}/"))
+        while keys := [entry.key for entry in islice(listed, _UNNAMED)]:
+            yield from (found.resource for found in check_unnamed(checked, keys))
 
 
 def _tell_unknown(keys: Sequence[str], failed: Mapping[str, str], what: str) -> int:

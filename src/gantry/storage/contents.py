@@ -126,6 +126,13 @@ def count_unlisted(opened: OpenedObject, named: Collection[Extent]) -> int:
     )
 
 
+def find_rest(opened: OpenedObject, live: Collection[Extent]) -> Iterator[tuple[int, int]]:
+    """The ranges of a segment that hold neither ``live`` instances nor a table. Raises what reading raises."""
+    kept = [(each.offset, each.end) for each in live]
+    kept += [(table.offset, align(table.end)) for table in read_tables(opened)]
+    return find_gaps(kept, opened.size)
+
+
 def find_gaps(covered: Collection[tuple[int, int]], size: int) -> Iterator[tuple[int, int]]:
     """The ranges of a segment of ``size`` bytes, in whole blocks, that lie in none of the ``covered``."""
     start = 0

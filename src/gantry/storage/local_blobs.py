@@ -9,10 +9,10 @@ from contextlib import contextmanager, suppress
 
 from gantry.errors import NotFound, StatusError, Unavailable
 from gantry.resources import ObjectMeta
-from gantry.storage.contents import count_unlisted, find_crc32cs, find_gaps, read_tables
+from gantry.storage.contents import count_unlisted, find_crc32cs, find_rest
 from gantry.storage.disks import SHORT, Disk, translate_delete_error
 from gantry.storage.durable import sync_file
-from gantry.storage.extents import OWN_BYTES, Entry, Extent, align, group_by_segment, parse_extent, parse_inside
+from gantry.storage.extents import OWN_BYTES, Entry, Extent, group_by_segment, parse_extent, parse_inside
 from gantry.storage.freed import find_freed
 from gantry.storage.listed import count_freed, list_entries
 from gantry.storage.local import ABSENT, LocalBlobStore
@@ -228,10 +228,8 @@ def _describe_absence(error: OSError) -> str:
 def _free_gaps(fd: int, segment: str, live: Collection[Extent]) -> None:
     """Free all but the ranges ``live`` and the tables. What is being read stays, and the last such is reported."""
     opened = LocalObject(fd, segment)
-    kept = [(each.offset, each.end) for each in live]
-    kept += [(table.offset, align(table.end)) for table in read_tables(opened)]
     busy = None
-    for start, end in find_gaps(kept, opened.size):
+    for start, end in find_rest(opened, live):
         try:
             free_locked(fd, start, end, segment)
         except Unavailable as error:

@@ -16,8 +16,8 @@ import google_crc32c
 
 from gantry.calls_ahead import call_ahead
 from gantry.errors import Aborted, NotFound, StatusError, Unavailable, Unreadable
-from gantry.storage.contents import find_gaps, read_tables
-from gantry.storage.extents import Extent, align, group_by_segment
+from gantry.storage.contents import find_rest, read_tables
+from gantry.storage.extents import Extent, group_by_segment
 from gantry.storage.listed import list_entries
 from gantry.storage.remote.blob_bucket import BlobBucket
 from gantry.storage.remote.blob_reading import HeldObject, Whole, read_whole
@@ -64,13 +64,10 @@ def free_extents(bucket: BlobBucket, segment: str, extents: Sequence[Extent]) ->
 def free_rest(bucket: BlobBucket, segment: str, live: Collection[Extent]) -> None:
     """Free all but these ranges and the tables. Raises NotFound, Unavailable, DiskAway."""
 
-    def find_rest(whole: Whole) -> Iterator[Range]:
-        kept = [(each.offset, each.end) for each in live]
-        tables = read_tables(HeldObject(segment, whole.data))
-        kept += [(table.offset, align(table.end)) for table in tables]
-        return find_gaps(kept, len(whole.data))
+    def find(whole: Whole) -> Iterator[Range]:
+        return find_rest(HeldObject(segment, whole.data), live)
 
-    if not keep_pending(segment, live) and not _rewrite(bucket, segment, find_rest):
+    if not keep_pending(segment, live) and not _rewrite(bucket, segment, find):
         raise NotFound("no such object")
 
 

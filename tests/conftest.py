@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 
@@ -22,6 +23,9 @@ settings.load_profile("unhurried")
 
 
 def pytest_configure() -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell lets what it runs in the background ignore Ctrl-C, and every process of the tests would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     prepared.begin()
 
 

@@ -6,13 +6,24 @@ import multiprocessing
 import pickle
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
-from gantry.errors import Aborted, DataLoss, DiskAway, FailedPrecondition, NotFound, Unavailable, Unreadable
+from gantry.errors import (
+    Aborted,
+    DataLoss,
+    DiskAway,
+    FailedPrecondition,
+    NotFound,
+    Unavailable,
+    Unimplemented,
+    Unreadable,
+)
 from gantry.storage.contents import read_tables
 from gantry.storage.local_blobs import LocalBlobs
 from gantry.storage.remote import blob_freeing, blob_reading, blob_sending, retrying
@@ -20,6 +31,7 @@ from gantry.storage.remote.blob_reading import HeldObject
 from gantry.storage.remote.blob_segments import find_pending
 from gantry.storage.remote.blobs import RemoteBlobs
 from gantry.storage.remote.bucket import RemoteBucket
+from gantry.storage.remote.s3 import S3
 from gantry.stored_bytes import find_damage
 from tests.seams.blob_store_suite import keys, read
 from tests.seams.blob_writer_suite import PREFIX, Elsewhere, instance, objects_of, uids, write
@@ -62,6 +74,58 @@ def test_a_write_whose_answer_is_lost_comes_once_more(blobs: RemoteBlobs, s3: S3
     assert rule.failed
     assert read(blobs, key) == instance(size)
     assert set(keys(blobs)) == objects_of([key])
+
+
+def test_a_first_try_that_comes_late_does_not_bring_back_what_was_freed(
+    blobs: RemoteBlobs, bucket: RemoteBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer did not come, the second try was carried out before the first one."""
+    sent: list[Callable[[], None]] = []
+    provider = blobs._bucket.client.provider
+    for name in ("put", "create"):
+        ask = getattr(provider, name)
+
+        def send(key: str, data: bytes, *more: Any, ask: Callable[..., None] = ask) -> None:
+            sent.append(partial(ask, key, data, *more))
+            ask(key, data, *more)
+
+        monkeypatch.setattr(provider, name, send)
+    freed, kept = write(blobs, [instance(5000), instance(6000, 1)])
+    assert len(sent) == 1
+    blobs.delete(freed)
+    with pytest.raises(Aborted):
+        sent[0]()
+    assert is_blank(look(blobs, bucket, extent_of(freed).segment), freed)
+    assert read(blobs, kept) == instance(6000, 1)
+
+
+def test_a_server_that_does_not_know_the_condition_is_asked_once(
+    blobs: RemoteBlobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = blobs._bucket.client.provider
+    assert isinstance(provider, S3)
+    put, conditions = provider._put_any, []
+
+    def refuse(key: str, data: bytes, more: Any = None) -> None:
+        conditions.append(more)
+        if more:
+            raise Unimplemented("a header implies functionality that is not implemented")
+        put(key, data)
+
+    monkeypatch.setattr(provider, "_put_any", refuse)
+    found = [write(blobs, [instance(5000, number)])[0] for number in range(2)]
+    assert list(map(bool, conditions)) == [True, False, False]
+    assert [read(blobs, key) for key in found] == [instance(5000, 0), instance(5000, 1)]
+
+
+def test_a_try_that_was_spoilt_is_written_over(blobs: RemoteBlobs, bucket: RemoteBucket, s3: S3Server) -> None:
+    """Nobody has heard of it yet."""
+    writer = blobs.writer(PREFIX)
+    key, _ = writer.put([instance(5000)], uids(1))
+    s3.put(bucket.place.bucket, {f"p/{extent_of(key).segment}": b"spoilt"})
+    writer.flush()
+    writer.close()
+    assert read(blobs, key) == instance(5000)
 
 
 def test_a_segment_that_cannot_be_written_is_everybody_s_error_and_nobody_else_s(
@@ -155,7 +219,7 @@ def test_threads_that_flush_at_the_same_time_share_a_request(blobs: RemoteBlobs,
 
 def test_one_flush_does_not_wait_for_the_end_of_another(blobs: RemoteBlobs, monkeypatch: pytest.MonkeyPatch) -> None:
     """The requests of both are on their way at the same time."""
-    writer, put = blobs.writer(PREFIX), blob_sending.BlobBucket.put
+    writer, put = blobs.writer(PREFIX), blob_sending.BlobBucket.put_new
     begun, both = threading.Event(), threading.Barrier(2)
 
     def meet(*given: Any) -> None:
@@ -168,7 +232,7 @@ def test_one_flush_does_not_wait_for_the_end_of_another(blobs: RemoteBlobs, monk
         writer.flush()
         return key
 
-    monkeypatch.setattr(blob_sending.BlobBucket, "put", meet)
+    monkeypatch.setattr(blob_sending.BlobBucket, "put_new", meet)
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(request, 1)
         assert begun.wait(60)
@@ -201,7 +265,7 @@ def test_a_flush_says_that_what_another_one_sends_is_lost(blobs: RemoteBlobs, mo
         assert failed.wait(60)
         raise DiskAway("the bucket is away")
 
-    monkeypatch.setattr(blob_sending.BlobBucket, "put", fail)
+    monkeypatch.setattr(blob_sending.BlobBucket, "put_new", fail)
     writer.put([instance(3000)], uids(1))
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(writer.flush)

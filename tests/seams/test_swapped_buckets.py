@@ -147,7 +147,7 @@ def test_what_went_into_another_bucket_is_not_durable(
     writer = blobs.writer(PREFIX)
     writer.put([instance(5000)], uids(1))
     writer.flush()
-    before(monkeypatch, BlobBucket, "put" if size == 5000 else "stream", lambda: swapped.take("b" * 32))
+    before(monkeypatch, BlobBucket, "put_new" if size == 5000 else "stream", lambda: swapped.take("b" * 32))
     with pytest.raises(DiskAway, match="is not the one that was opened"):
         writer.put([instance(size)], uids(2))
         writer.flush()

@@ -199,11 +199,24 @@ class BlobBucket:
         with self.reading():
             return self.client.get_any(self.locate(key), tag, offset, length)
 
-    def put(self, key: str, data: bytes) -> None:
-        """Raises DiskAway also where it went into another bucket, as all that write new objects do."""
+    def put_new(self, key: str, data: bytes) -> None:
+        """Write an object whose name no other one has had. A first try that is carried out later than its repetition
+        takes the place of nothing, so it does not bring back what was freed meanwhile. Raises DiskAway also where it
+        went into another bucket, as all that write new objects do."""
+        name = self.locate_new(key)
         with self.writing():
-            self.client.put(self.locate_new(key), data)
+            try:
+                self.client.create(name, data)
+            except Aborted:  # a try whose answer was lost has put it
+                if not self._holds(name, data):
+                    self.client.put(name, data)
         self.require_mark()
+
+    def _holds(self, name: str, data: bytes) -> bool:
+        try:
+            return self.client.get_start(name, len(data) + 1) == data
+        except (Aborted, NotFound):  # it is empty, or gone
+            return False
 
     def replace(self, key: str, data: bytes, tag: str) -> None:
         """Raises Aborted, NotFound where the version ``tag`` is not there any more."""

@@ -105,7 +105,7 @@ class Sending:
         error: StatusError | None = BROKEN_OFF
         try:
             if data := segment.seal():
-                self._bucket.put(segment.key, data)
+                self._bucket.put_new(segment.key, data)
             error = None
             with self._changed:
                 segment.is_sent = bool(data)

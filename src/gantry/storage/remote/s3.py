@@ -68,6 +68,7 @@ class S3:
         self._payer = {"RequestPayer": "requester"} if place.requester_pays else {}
         self._slow_until, self._session = 0.0, None
         self._has_md5s = True  # ETags of what is written, as far as it is known
+        self._knows_create = True  # the condition of ``create``, until it has refused it
         self._session = self._call("credentials", "", lambda: make_session(place))
         self._client = self._call("credentials", "", lambda: make_client(place, self._session))
         read_pages_of(self._client)
@@ -229,11 +230,15 @@ class S3:
             return self._call(_PUT, key, lambda: self._put_any(key, data))
 
     def create(self, key: str, data: bytes) -> None:
-        """Older servers ignore the condition, or refuse it in one way or another."""
+        """Older servers ignore the condition, or refuse it in one way or another: then they are not asked again."""
+        condition = {"IfNoneMatch": "*"} if self._knows_create else {}
         try:
-            return self._call(_PUT, key, lambda: self._put_any(key, data, {"IfNoneMatch": "*"}))
+            self._call(_PUT, key, lambda: self._put_any(key, data, condition))
         except (FailedPrecondition, Unimplemented):
-            return self._call(_PUT, key, lambda: self._put_any(key, data))
+            if not condition:
+                raise
+            self._call(_PUT, key, lambda: self._put_any(key, data))
+            self._knows_create = False  # it was the condition that was refused
 
     def _put_any(self, key: str, data: bytes, more: Mapping[str, str] | None = None) -> None:
         """Raises Unavailable for other bytes than ``data``."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NamedTuple, Protocol
 
 from gantry.storage.remote.azure_requests import Requests
@@ -52,7 +52,11 @@ class S3Buckets:
         pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
         keys = [each["Key"] for page in pages for each in page.get("Contents", ())]
         assert len(keys) == len(set(keys))
-        return {key: self.client.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys}
+        found = {}
+        for key in keys:
+            with suppress(self.client.exceptions.NoSuchKey):  # a server that runs may delete it meanwhile
+                found[key] = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return found
 
 
 class GcsBuckets:

@@ -75,13 +75,20 @@ class _Prober(threading.Thread):
         due, until = begin + self.number * self.plan.period, begin + self.plan.seconds
         while due < until:
             time.sleep(max(0.0, due - time.perf_counter()))
-            connection.request("GET", address.path + self.path)
-            response = connection.getresponse()
-            data = response.read()
-            if response.status != 200:
-                raise BenchmarkError(f"HTTP {response.status}: {data[:300]!r}")
+            try:
+                self._ask(connection, address.path)
+            except ConnectionError:  # an idle connection was closed as the request was sent (RFC 9110 §9.2.2)
+                connection.close()
+                self._ask(connection, address.path)
             self.times.append(time.perf_counter() - due)
             due += self.plan.period * self.plan.connections
+
+    def _ask(self, connection: http.client.HTTPConnection, above: str) -> None:
+        connection.request("GET", above + self.path)
+        response = connection.getresponse()
+        data = response.read()
+        if response.status != 200:
+            raise BenchmarkError(f"HTTP {response.status}: {data[:300]!r}")
 
 
 def main() -> None:

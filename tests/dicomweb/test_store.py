@@ -6,8 +6,8 @@ import gzip
 import os
 import socket
 import zlib
-from contextlib import suppress
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -177,16 +177,23 @@ def test_many_small_segments_are_joined_in_pieces(house: House, monkeypatch: pyt
 )
 def test_a_crash_while_small_segments_are_joined(house: House, part: str, name: str, done: bool) -> None:
     left = upload_alone(house, compaction.JOINED)
+    crash_and_go_on(join_segments, house, left, broken(house.seams, part, name, done))
+    assert len(objects(house)) == 1
+
+
+def crash_and_go_on(
+    move: Callable[[Seams, threading.Event], None], house: House, left: dict[str, bytes], seams: Seams
+) -> None:
+    """Everything can be read after the crash, after the next start, and once the move was made again."""
     with pytest.raises(_Cut):
-        join_segments(broken(house.seams, part, name, done), NEVER)
+        move(seams, NEVER)
     assert read_all(house) == left
     sweep_uploads(house.seams, house.seams.index.uploads.list_uploads(), NEVER)
     sweep_garbage(house.seams)
     check(house, left)
-    join_segments(house.seams, NEVER)
+    move(house.seams, NEVER)
     sweep_garbage(house.seams)
     check(house, left)
-    assert len(objects(house)) == 1
 
 
 class _Cut(Exception):
@@ -234,15 +241,7 @@ def broken(seams: Seams, part: str, name: str, done: bool) -> Seams:
 )
 def test_a_crash_at_any_step_loses_nothing_and_leaves_nothing(house: House, part: str, name: str, done: bool) -> None:
     left = thin_out(house)
-    with pytest.raises(_Cut):
-        compact_segments(broken(house.seams, part, name, done), NEVER)
-    assert read_all(house) == left
-    sweep_uploads(house.seams, house.seams.index.uploads.list_uploads(), NEVER)
-    sweep_garbage(house.seams)
-    check(house, left)
-    compact_segments(house.seams, NEVER)
-    sweep_garbage(house.seams)
-    check(house, left)
+    crash_and_go_on(compact_segments, house, left, broken(house.seams, part, name, done))
 
 
 def test_an_index_that_is_away_leaves_all_as_it_was(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

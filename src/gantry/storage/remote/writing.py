@@ -15,7 +15,7 @@ from gantry.seams import Check
 from gantry.storage.remote.client import Client
 from gantry.storage.remote.notes import UploadNotes
 from gantry.storage.remote.place import RemotePlace
-from gantry.storage.remote.provider import CopiesParts
+from gantry.storage.remote.provider import CopiesParts, Provider
 
 logger = logging.getLogger(__name__)
 
@@ -61,17 +61,18 @@ def copy_object(
 ) -> None:
     """A copy by the provider itself, from a bucket that it can copy from. No part is left behind but of an upload that
     is in ``notes``."""
-    provider = client.provider
-    if not isinstance(provider, CopiesParts) or found.size <= provider.most_copied:
+    provider: Provider = client.provider
+    in_parts = provider if isinstance(provider, CopiesParts) else None
+    if in_parts is None or found.size <= in_parts.most_copied:
         client.call(partial(provider.copy, source, found, key))
         return
     with _upload(client, key, notes) as upload:
         tags = []
-        for number, offset in enumerate(range(0, found.size, provider.copied_part), 1):
-            length = min(provider.copied_part, found.size - offset)
-            tags.append(client.call(partial(provider.copy_part, source, found, key, upload, number, offset, length)))
+        for number, offset in enumerate(range(0, found.size, in_parts.copied_part), 1):
+            length = min(in_parts.copied_part, found.size - offset)
+            tags.append(client.call(partial(in_parts.copy_part, source, found, key, upload, number, offset, length)))
             beat_again()
-        client.call(partial(client.provider.end_parts, key, upload, tags))
+        client.call(partial(provider.end_parts, key, upload, tags))
 
 
 @contextmanager

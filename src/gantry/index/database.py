@@ -122,9 +122,12 @@ class Database:
         with suppress(Interrupted), self.read() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").close()
 
-    def find_troubles(self) -> list[str]:
+    def find_damage(self) -> str:
         self.examination.run_short()
-        return list(filter(None, (self.examination.trouble, self.reserve.shortage)))
+        return self.examination.trouble
+
+    def find_troubles(self) -> list[str]:
+        return list(filter(None, (self.find_damage(), self.reserve.shortage)))
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -62,8 +62,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
     other_uids = accepts_other_uids(seams, operation.store)
 
     def submit(number: int, objects: Sequence[ObjectMeta], offset: int) -> Future[list[Ingested]]:
-        tries.add(number)
-        return seams.executor.submit(
+        call = seams.executor.submit(
             ingest_batch,
             list(objects),
             offset,
@@ -73,6 +72,7 @@ def import_dicom_data(seams: Seams, operation: Operation, check: Check = go_on) 
             blob_prefix=directory(number),
             storage_class=operation.request["storage_class"],
         )
+        return tries.add(number, call)
 
     def on_death(item: ObjectMeta, error: WorkerDied) -> Ingested:
         return describe_death(make_printable(source_uri + item.key), _READING, error), 0, False

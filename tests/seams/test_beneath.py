@@ -67,3 +67,19 @@ def test_what_is_gone_meanwhile(directory: int, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         rename_new(b"temporary", b"name", directory)
     assert not (tmp_path / "name").exists()
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC, errno.EACCES], ids=lambda number: errno.errorcode[number])
+def test_another_error_of_the_system_is_no_reason_for_a_second_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Somebody might make the file in between, and lose it."""
+    monkeypatch.setattr(beneath, "_libc", _OldFileSystem(number))
+    (tmp_path / "temporary").write_bytes(b"new")
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with pytest.raises(OSError, match=os.strerror(number)) as caught:
+            rename_new(b"temporary", b"name", fd)
+    finally:
+        os.close(fd)
+    assert caught.value.errno == number and os.listdir(tmp_path) == ["temporary"]

@@ -83,3 +83,18 @@ def test_another_error_of_the_system_is_no_reason_for_a_second_try(
     finally:
         os.close(fd)
     assert caught.value.errno == number and os.listdir(tmp_path) == ["temporary"]
+
+
+def test_linux_does_it_in_one_call_between_which_nobody_makes_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rename(2): RENAME_NOREPLACE is 1."""
+    calls: list[tuple[object, ...]] = []
+
+    class Library:
+        def renameat2(self, *given: object) -> int:
+            calls.append(given)
+            return 0
+
+    monkeypatch.setattr(beneath, "_libc", Library())
+    monkeypatch.setattr(beneath.os, "rename", lambda *_, **__: pytest.fail("in two steps"))
+    assert rename_new(b"temporary", b"name", 7)
+    assert calls == [(7, b"temporary", 7, b"name", 1)]

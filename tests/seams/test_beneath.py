@@ -1,10 +1,12 @@
-"""``rename_new``: a file gets its name only where no other file has it, with one system call and without."""
+"""``rename_new``: a file gets its name only where no other file has it, with one system call and without; and who has
+these system calls."""
 
 from __future__ import annotations
 
 import ctypes
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,3 +100,10 @@ def test_linux_does_it_in_one_call_between_which_nobody_makes_the_file(monkeypat
     monkeypatch.setattr(beneath.os, "rename", lambda *_, **__: pytest.fail("in two steps"))
     assert rename_new(b"temporary", b"name", 7)
     assert calls == [(7, b"temporary", 7, b"name", 1)]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux has these system calls")
+def test_linux_opens_a_path_in_one_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(beneath, "_open_step_by_step", lambda *_: pytest.fail("directory by directory"))
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    os.close(beneath.open_directory(os.fsencode(tmp_path), b"a/b"))

@@ -215,8 +215,9 @@ def test_why_a_directory_of_a_bucket_could_not_be_listed(
         return open_directory(root, base)
 
     monkeypatch.setattr(local_listing, "open_directory", fail)
-    found = {each.key: each.problem for each in bucket.list()}
-    assert found.keys() == {"a", "d/", "e"} and words in found["d/"]
+    found = {each.key: each for each in bucket.list()}
+    assert found.keys() == {"a", "d/", "e"} and words in found["d/"].problem
+    assert found["d/"].size == 0
 
 
 def test_empty_directories_are_no_objects(store: LocalBlobStore, root: Path) -> None:
@@ -248,6 +249,7 @@ def test_links_become_entries_with_a_problem(store: LocalBlobStore, root: Path, 
     assert sorted(key for key, found in listed.items() if not found.problem) == ["dir/file"]
     troubled = {key for key, found in listed.items() if "link" in found.problem}
     assert troubled == {"dir/up", "to-file", "to-dir", "to-itself", "to-outside", "to-nothing"}
+    assert {listed[key].size for key in troubled} == {0}
 
 
 @pytest.mark.parametrize("key", ["to-file", "to-itself", "to-nothing", "to-dir", "to-dir/secret", "deep/to-dir/secret"])
@@ -319,9 +321,9 @@ def test_pipes_and_sockets_are_problems_and_block_nobody(store: LocalBlobStore, 
         os.chdir(root)  # a socket's path is short
         listener.bind("socket")
         os.chdir(here)
-    assert [(found.key, found.problem) for found in store.list()] == [
-        ("pipe", "is not a regular file"),
-        ("socket", "is not a regular file"),
+    assert [(found.key, found.size, found.problem) for found in store.list()] == [
+        ("pipe", 0, "is not a regular file"),
+        ("socket", 0, "is not a regular file"),
     ]
     for key in ("pipe", "socket"):
         with pytest.raises(NotFound):

@@ -79,10 +79,9 @@ class Commits:
 
 def _describe(error: DriverError | StatementError) -> str:
     """What is wrong, without a capital and a full stop."""
-    ours = find_ours(error)
-    if ours is not None or not isinstance(error, DriverError):
-        return ours.what if ours is not None else "a new connection is refused"
-    return describe_sqlite_error(error)
+    if (ours := find_ours(error)) is not None:
+        return ours.what
+    return describe_sqlite_error(error) if isinstance(error, DriverError) else "a new connection is refused"
 
 
 def driver_of(connection: Connection) -> sqlite3.Connection:

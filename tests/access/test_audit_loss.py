@@ -3,6 +3,7 @@ lines are required, no call acts without one."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -261,6 +262,21 @@ def test_a_part_that_cannot_be_taken_back_spoils_no_other_line(tmp_path: Path, m
     assert file.append("d") and not file.append("e")
     room[0] = 100
     assert file.append("f") and path.read_text().endswith("c\nd\nf\n")
+
+
+def test_a_file_that_may_be_written_and_not_read_is_taken_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "audit.jsonl"
+    path.write_text("a\n")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("gantry.api.audit_file.open", refuse, raising=False)
+    assert AuditFile(str(path)).append("b")
+    monkeypatch.undo()
+    assert path.read_text() == "a\nb\n"
 
 
 def test_reports_become_rarer(

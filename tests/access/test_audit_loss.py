@@ -294,6 +294,7 @@ def test_reports_become_rarer(
     assert reported == [0, 1, 3, 7, 15, 31, *range(63, 24 * 60, 60)]
     (tmp_path / "gone").mkdir()
     assert file.append("x") and "1440 lines were lost" in caplog.text
+    assert file.append("x") and caplog.text.count("written again") == 1
 
 
 def test_a_file_that_cannot_be_opened_is_found_at_the_start_and_not_with_the_first_line(tmp_path: Path) -> None:
